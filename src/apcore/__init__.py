@@ -1,0 +1,1 @@
+"""The embedded core for ActivityPub: sans-IO, any framework, any store."""

@@ -1,0 +1,148 @@
+"""`Transport`, `Signer` and `Runtime`: the network, the private keys, and what a core may not have of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from datetime import datetime
+from typing import Literal, Protocol, TypeVar
+
+from attrs import field, frozen
+
+from apcore.http import Request, Response
+
+__all__ = [
+    "AsyncRuntime",
+    "AsyncSigner",
+    "AsyncTransport",
+    "KeyKind",
+    "MadeKey",
+    "Runtime",
+    "Signer",
+    "Transport",
+]
+
+T = TypeVar("T")
+
+KeyKind = Literal["rsa-2048", "ed25519"]
+"""The kinds of key that we make: RSA because everyone verifies it, Ed25519 for proofs."""
+
+
+class Transport(Protocol):
+    """One HTTP exchange, address-checked at connect time, within the request's limits.
+
+    No redirects, retries, cookies, caching or environment proxies: what a redirect means is decided above, with the checks of a new request.
+    Raises `FetchFailed`'s kinds, and nothing else.
+    """
+
+    @property
+    def checks_addresses(self) -> Literal["enforced", "delegated"]:
+        """Who holds the address policy: this transport at connect time, or a proxy that the operator vouches for."""
+        ...
+
+    def send(self, request: Request, /) -> Response:
+        """Send ``request`` and read its answer, all within ``request.limits``."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection. Closing twice is fine; a later call opens again."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """`Transport` for event loops: the same contract, awaited."""
+
+    @property
+    def checks_addresses(self) -> Literal["enforced", "delegated"]:
+        """As `Transport.checks_addresses`."""
+        ...
+
+    async def send(self, request: Request, /) -> Response:
+        """As `Transport.send`."""
+        ...
+
+    async def aclose(self) -> None:
+        """As `Transport.close`."""
+        ...
+
+
+@frozen
+class MadeKey:
+    """A key pair that a signer now holds."""
+
+    name: str
+    """What `Signer.sign` knows it by; never sent to a peer."""
+    kind: KeyKind
+    public: bytes = field(repr=False)
+    """The public half: DER, SubjectPublicKeyInfo (RFC 5280 §4.1)."""
+
+
+class Signer(Protocol):
+    """The holder of private keys: the store's keys in threads, a file, a KMS, an HSM. Raises `SignerUnavailable`."""
+
+    def sign(self, key_name: str, data: bytes, /) -> bytes:
+        """Sign ``data``: RSA keys by PKCS #1 v1.5 with SHA-256, Ed25519 keys as RFC 8032 says."""
+        ...
+
+    def make_key(self, kind: KeyKind, /) -> MadeKey:
+        """Make a key pair and keep its private half, durably, before returning."""
+        ...
+
+
+class AsyncSigner(Protocol):
+    """`Signer` for event loops: the same contract, awaited."""
+
+    async def sign(self, key_name: str, data: bytes, /) -> bytes:
+        """As `Signer.sign`."""
+        ...
+
+    async def make_key(self, kind: KeyKind, /) -> MadeKey:
+        """As `Signer.make_key`."""
+        ...
+
+
+class Runtime(Protocol):
+    """Clock, randomness and overlap for blocking programs."""
+
+    def now(self) -> datetime:
+        """The time, in UTC, timezone-aware."""
+        ...
+
+    def random_bytes(self, count: int, /) -> bytes:
+        """``count`` bytes that nobody can guess."""
+        ...
+
+    def overlap(self, jobs: Sequence[Callable[[], T]], /, *, limit: int) -> Sequence[T]:
+        """Run every job, at most ``limit`` at a time, and answer in their order. Jobs catch their own errors."""
+        ...
+
+    def share(self, key: Hashable, job: Callable[[], T], /) -> T:
+        """Run ``job``, or wait for the answer of a job with an equal key that is under way, error included."""
+        ...
+
+
+class AsyncRuntime(Protocol):
+    """Clock, randomness, overlap and threads for one event loop library."""
+
+    def now(self) -> datetime:
+        """As `Runtime.now`; never waits."""
+        ...
+
+    def random_bytes(self, count: int, /) -> bytes:
+        """As `Runtime.random_bytes`; never waits."""
+        ...
+
+    async def overlap(self, jobs: Sequence[Callable[[], Awaitable[T]]], /, *, limit: int) -> Sequence[T]:
+        """As `Runtime.overlap`."""
+        ...
+
+    async def share(self, key: Hashable, job: Callable[[], Awaitable[T]], /) -> T:
+        """As `Runtime.share`. One waiter's cancellation does not end the job for the others."""
+        ...
+
+    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:
+        """Run ``job`` in a worker thread; handlers and ports have threads of their own, so that neither starves the other."""
+        ...
+
+    def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:
+        """From inside `thread`: run ``job`` on the event loop and wait for its answer."""
+        ...
