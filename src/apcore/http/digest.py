@@ -1,0 +1,89 @@
+"""Digests of bodies: `Digest` (RFC 3230), which signatures after draft-cavage cover, and `Content-Digest` (RFC 9530), which RFC 9421's do.
+
+A signature covers the field, and the field covers the body: so both checks are over the raw bytes as received, before any parsing, and a
+field that does not name a digest we trust proves nothing. SHA-256 and SHA-512 are trusted; of the algorithms that a field lists, *every*
+trusted one has to match, since a sender that gives two different answers was tampered with on the way. Others (`md5`, `unixsum`) are ignored.
+
+Ignoring the result would be unsafe, so there is none: the checks return or raise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from typing import Final
+
+from apcore.errors import RequestError, SignatureError
+from apcore.http.fields import Item, parse_dictionary
+
+__all__ = ["check_content_digest", "check_digest", "content_digest", "digest"]
+
+_TRUSTED: Final = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
+
+
+def digest(body: bytes) -> str:
+    """Give the value of `Digest`. The label is in capitals: some receivers compare the whole value as a string."""
+    return f"SHA-256={b64encode(hashlib.sha256(body).digest()).decode('ascii')}"
+
+
+def content_digest(body: bytes) -> str:
+    """Give the value of `Content-Digest`."""
+    return f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode('ascii')}:"
+
+
+def check_digest(value: str, body: bytes) -> None:
+    """Check a `Digest` field against the raw body.
+
+    Raises:
+        RequestError: The field cannot be read.
+        SignatureError: A digest in it is another one, or none is SHA-256 or SHA-512.
+    """
+    trusted = 0
+    for member in value.split(","):
+        label, equals, text = member.strip(" \t").partition("=")
+        if not equals:
+            raise RequestError(f"Digest member {member[:80]!r} has no algorithm and value")
+        algorithm = label.lower()
+        if algorithm in _TRUSTED:
+            _compare("Digest", algorithm, _decoded(algorithm, text), body)
+            trusted += 1
+    _demand_one("Digest", trusted)
+
+
+def check_content_digest(value: str, body: bytes) -> None:
+    """Check a `Content-Digest` field against the raw body.
+
+    Raises:
+        RequestError: The field cannot be read.
+        SignatureError: A digest in it is another one, or none is SHA-256 or SHA-512.
+    """
+    trusted = 0
+    for algorithm, member in parse_dictionary(value, duplicates="refuse").items():
+        if algorithm not in _TRUSTED:
+            continue
+        if not isinstance(member, Item) or not isinstance(member.value, bytes):
+            raise RequestError(f"Content-Digest has no byte sequence for {algorithm}")
+        _compare("Content-Digest", algorithm, member.value, body)
+        trusted += 1
+    _demand_one("Content-Digest", trusted)
+
+
+def _decoded(algorithm: str, text: str) -> bytes:
+    try:
+        return a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (Base64Error, UnicodeEncodeError) as exc:
+        raise RequestError(f"Digest has no padded base64 for {algorithm}") from exc
+
+
+def _compare(name: str, algorithm: str, claimed: bytes, body: bytes) -> None:
+    actual = _TRUSTED[algorithm](body).digest()
+    # Both sides are known to the sender: there is no secret to keep from a clock.
+    if claimed != actual:
+        raise SignatureError(f"{name} claims another {algorithm} than the body of {len(body)} bytes has")
+
+
+def _demand_one(name: str, trusted: int) -> None:
+    if not trusted:
+        raise SignatureError(f"{name} names neither sha-256 nor sha-512")

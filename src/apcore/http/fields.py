@@ -1,0 +1,207 @@
+"""Structured fields (RFC 9651): text in, values out, and back.
+
+The parsing is `http-sf`'s. This module gives it types of our own, so that nothing above depends on it, and its errors our blame: what a peer
+wrote and cannot be read is `RequestError`, what we cannot write is `ValueError`.
+
+An item is always an `Item` and an inner list an `InnerList`, with or without parameters, so that no reader has to ask which of two forms it got.
+Text between quotation marks is `str`; the two other kinds of text have types of their own, since a `Token` written as a string is another value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, Literal, NoReturn, cast
+
+import http_sf
+from attrs import field, frozen
+from http_sf.parameters import ser_params
+from typing_extensions import override
+
+from apcore.errors import RequestError
+
+__all__ = [
+    "FIELD_LENGTH_MAX",
+    "BareItem",
+    "DisplayString",
+    "InnerList",
+    "Item",
+    "Member",
+    "Token",
+    "parse_dictionary",
+    "parse_item",
+    "parse_list",
+    "serialize_dictionary",
+    "serialize_item",
+    "serialize_list",
+    "serialize_parameters",
+]
+
+FIELD_LENGTH_MAX: Final = 64 * 1024
+"""Characters of one combined field that are parsed; as much as a whole header section may have by default."""
+
+
+@frozen
+class Token:
+    """A short identifier, written without quotation marks (RFC 9651 §3.3.4)."""
+
+    text: str
+
+    @override
+    def __str__(self) -> str:
+        return self.text
+
+
+@frozen
+class DisplayString:
+    """Text for people, of any Unicode characters (RFC 9651 §3.3.8)."""
+
+    text: str
+
+    @override
+    def __str__(self) -> str:
+        return self.text
+
+
+BareItem = int | Decimal | str | Token | bytes | bool | datetime | DisplayString
+
+
+def _no_parameters() -> dict[str, BareItem]:
+    return {}
+
+
+@frozen
+class Item:
+    """A value and its parameters, which keep their order."""
+
+    value: BareItem
+    parameters: Mapping[str, BareItem] = field(factory=_no_parameters)
+
+
+@frozen
+class InnerList:
+    """Items in parentheses, and the parameters of the whole."""
+
+    items: tuple[Item, ...] = field(converter=tuple[Item, ...])
+    parameters: Mapping[str, BareItem] = field(factory=_no_parameters)
+
+
+Member = Item | InnerList
+"""What a list or a dictionary has as members."""
+
+Duplicates = Literal["last", "refuse"]
+"""What a repeated key means: the last one counts, as RFC 9651 has it; or an error, where a decision about trust hangs on it."""
+
+
+def parse_item(text: str, *, duplicates: Duplicates = "last") -> Item:
+    """Read a field that is one item.
+
+    Raises:
+        RequestError: It is not.
+    """
+    return _to_item(_parse(text, "item", duplicates))
+
+
+def parse_list(text: str, *, duplicates: Duplicates = "last") -> tuple[Member, ...]:
+    """Read a field that is a list; an empty field is an empty list.
+
+    Raises:
+        RequestError: It is not a list.
+    """
+    return tuple(_to_member(member) for member in _parse(text, "list", duplicates))
+
+
+def parse_dictionary(text: str, *, duplicates: Duplicates = "last") -> dict[str, Member]:
+    """Read a field that is a dictionary, in its order; an empty field is an empty one.
+
+    Raises:
+        RequestError: It is not a dictionary.
+    """
+    return {key: _to_member(member) for key, member in _parse(text, "dictionary", duplicates).items()}
+
+
+def serialize_item(member: Member) -> str:
+    """Write an item or an inner list in its one canonical form. `ValueError` for what has none."""
+    return _serialized(lambda: http_sf.ser(_from_member(member)))
+
+
+def serialize_list(members: Sequence[Member]) -> str:
+    """Write a list. `ValueError` for an empty one, which is told by leaving out the field."""
+    return _serialized(lambda: http_sf.ser([_from_member(member) for member in members]))
+
+
+def serialize_dictionary(members: Mapping[str, Member]) -> str:
+    """Write a dictionary. `ValueError` for an empty one, which is told by leaving out the field."""
+    return _serialized(lambda: http_sf.ser({key: _from_member(member) for key, member in members.items()}))
+
+
+def serialize_parameters(parameters: Mapping[str, BareItem]) -> str:
+    """Write parameters alone, each with the semicolon before it; nothing for none."""
+    return _serialized(lambda: ser_params(_from_parameters(parameters)))
+
+
+def _parse(text: str, kind: Literal["item", "list", "dictionary"], duplicates: Duplicates) -> Any:
+    if len(text) > FIELD_LENGTH_MAX:
+        raise RequestError(f"structured field of {len(text)} characters, at most {FIELD_LENGTH_MAX}")
+    try:
+        return http_sf.parse(
+            text.encode("latin-1"), tltype=kind, on_duplicate_key=_refuse_duplicate if duplicates == "refuse" else None
+        )
+    except (ValueError, OverflowError) as exc:  # http_sf.StructuredFieldError and UnicodeEncodeError are ValueErrors
+        raise RequestError(f"structured field is no {kind}: {exc}") from exc
+
+
+def _refuse_duplicate(key: str, where: str) -> NoReturn:
+    raise RequestError(f"structured field has the key {key[:80]!r} twice in one {where}")
+
+
+def _serialized(serialize: Callable[[], str]) -> str:
+    try:
+        return serialize()
+    except (TypeError, OverflowError, AttributeError) as exc:
+        raise ValueError(f"not a structured field: {exc}") from exc
+
+
+def _to_member(parsed: Any) -> Member:
+    return _to_inner_list(parsed) if isinstance(parsed[0], list) else _to_item(parsed)
+
+
+def _to_inner_list(parsed: Any) -> InnerList:
+    items, parameters = parsed
+    return InnerList(tuple(_to_item(item) for item in items), _to_parameters(parameters))
+
+
+def _to_item(parsed: Any) -> Item:
+    value, parameters = parsed
+    return Item(_to_bare(value), _to_parameters(parameters))
+
+
+def _to_parameters(parsed: Mapping[str, object]) -> dict[str, BareItem]:
+    return {key: _to_bare(value) for key, value in parsed.items()}
+
+
+def _to_bare(parsed: object) -> BareItem:
+    if isinstance(parsed, http_sf.Token):
+        return Token(parsed.data)
+    if isinstance(parsed, http_sf.DisplayString):
+        return DisplayString(parsed.data)
+    return cast("BareItem", parsed)
+
+
+def _from_member(member: Member) -> Any:
+    if isinstance(member, InnerList):
+        return [_from_member(item) for item in member.items], _from_parameters(member.parameters)
+    return _from_bare(member.value), _from_parameters(member.parameters)
+
+
+def _from_parameters(parameters: Mapping[str, BareItem]) -> dict[str, Any]:
+    return {key: _from_bare(value) for key, value in parameters.items()}
+
+
+def _from_bare(value: BareItem) -> Any:
+    if isinstance(value, Token):
+        return http_sf.Token(value.text)
+    if isinstance(value, DisplayString):
+        return http_sf.DisplayString(value.text)
+    return value
