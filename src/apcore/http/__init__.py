@@ -26,8 +26,8 @@ from apcore.http.dates import (
 from apcore.http.digest import (
     check_content_digest,
     check_digest,
-    content_digest,
-    digest,
+    make_content_digest,
+    make_digest,
 )
 from apcore.http.fields import (
     FIELD_LENGTH_MAX,
@@ -118,13 +118,13 @@ __all__ = [
     "check_content_digest",
     "check_digest",
     "conditional_headers",
-    "content_digest",
-    "digest",
     "format_http_date",
     "fresh_until",
     "is_activitypub",
     "is_storable",
     "join_url",
+    "make_content_digest",
+    "make_digest",
     "matches_etag",
     "negotiate",
     "parse_dictionary",

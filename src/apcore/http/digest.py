@@ -18,17 +18,17 @@ from typing import Final
 from apcore.errors import RequestError, SignatureError
 from apcore.http.fields import Item, parse_dictionary
 
-__all__ = ["check_content_digest", "check_digest", "content_digest", "digest"]
+__all__ = ["check_content_digest", "check_digest", "make_content_digest", "make_digest"]
 
 _TRUSTED: Final = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 
 
-def digest(body: bytes) -> str:
+def make_digest(body: bytes) -> str:
     """Give the value of `Digest`. The label is in capitals: some receivers compare the whole value as a string."""
     return f"SHA-256={b64encode(hashlib.sha256(body).digest()).decode('ascii')}"
 
 
-def content_digest(body: bytes) -> str:
+def make_content_digest(body: bytes) -> str:
     """Give the value of `Content-Digest`."""
     return f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode('ascii')}:"
 

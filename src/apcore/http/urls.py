@@ -16,7 +16,6 @@ import re
 from typing import Final, Literal
 from urllib.parse import quote, unquote
 
-import idna
 from attrs import frozen
 from typing_extensions import override
 
@@ -239,6 +238,8 @@ def _to_a_labels(text: str, host: str) -> str:
     """UTS #46 mapping, then IDNA 2008. Names that came as A-labels do not pass here: they are ASCII, and one spelling already."""
     if _WIDE_DOT.search(host) is not None:
         raise _refused(text, "has a full-width or ideographic dot in its host")
+    import idna  # tables of 10 ms, for names that most processes never see
+
     try:
         return idna.encode(host, uts46=True, transitional=False).decode("ascii").lower()
     except UnicodeError as exc:  # idna.IDNAError is one
