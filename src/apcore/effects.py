@@ -1,3 +1,4 @@
+# pyright: reportUnusedCallResult=true
 """What an operation may ask for: a closed list.
 
 An operation is a generator function that returns ``Op[T]``. Where it needs something from outside, it yields an effect and is sent the answer::
@@ -277,7 +278,7 @@ class Call(Effect[T_co]):
     def __init__(
         self, fn: Callable[..., Any], /, *args: object, faces: Faces | None = None, inline: bool = False
     ) -> None:
-        self.__attrs_init__(fn, args, faces, inline, colour_of(fn))
+        self.__attrs_init__(fn, args, faces, inline, colour_of(fn))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
 # --- several at once ------------------------------------------------------------------------------------------------

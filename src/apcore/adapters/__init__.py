@@ -1,0 +1,1 @@
+"""One foreign technology, one module or package. Importing apcore imports none of them."""

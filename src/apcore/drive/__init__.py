@@ -1,0 +1,20 @@
+"""Running operations: the public machine `Stepper`, and the two drivers over it."""
+
+from apcore.drive.awaiting import run_async
+from apcore.drive.blocking import run
+from apcore.drive.bundle import AsyncPorts, Ports, async_ports
+from apcore.drive.commits import commit_calls
+from apcore.drive.observing import Observer, Place
+from apcore.drive.stepper import Stepper
+
+__all__ = [
+    "AsyncPorts",
+    "Observer",
+    "Place",
+    "Ports",
+    "Stepper",
+    "async_ports",
+    "commit_calls",
+    "run",
+    "run_async",
+]

@@ -1,0 +1,100 @@
+"""`Ports` and `AsyncPorts`: everything a driver needs from outside, in one value.
+
+Only the runtime is always needed. An operation that asks for a port which is not there gets a `ContractError` that names it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+from attrs import frozen
+
+from apcore.drive.commits import is_both
+from apcore.drive.observing import Observer
+from apcore.drive.twins import async_queue, async_signer, async_store, async_transport
+from apcore.effects import OVERLAP_MAX
+from apcore.errors import ContractError
+from apcore.ports import (
+    AsyncAtomicStore,
+    AsyncKvStore,
+    AsyncMessageQueue,
+    AsyncRuntime,
+    AsyncSigner,
+    AsyncTransport,
+    AtomicStore,
+    KvStore,
+    MessageQueue,
+    Runtime,
+    Signer,
+    Transport,
+)
+
+__all__ = ["AsyncPorts", "Ports", "async_ports", "needed"]
+
+P = TypeVar("P")
+
+
+@frozen(kw_only=True)
+class Ports:
+    """What `run` drives operations with. Where ``queue`` is the very same object as ``store``, it has to be an `AtomicStore`."""
+
+    runtime: Runtime
+    store: KvStore | AtomicStore | None = None
+    queue: MessageQueue | None = None
+    transport: Transport | None = None
+    signer: Signer | None = None
+    observer: Observer | None = None
+    overlap_max: int = OVERLAP_MAX
+    """However much an operation would let overlap, at most this many of its members do."""
+
+
+@frozen(kw_only=True)
+class AsyncPorts:
+    """What `run_async` drives operations with; `async_ports` makes one that takes blocking ports too."""
+
+    runtime: AsyncRuntime
+    store: AsyncKvStore | AsyncAtomicStore | None = None
+    queue: AsyncMessageQueue | None = None
+    transport: AsyncTransport | None = None
+    signer: AsyncSigner | None = None
+    observer: Observer | None = None
+    overlap_max: int = OVERLAP_MAX
+
+
+def async_ports(
+    *,
+    runtime: AsyncRuntime,
+    store: KvStore | AsyncKvStore | None = None,
+    queue: MessageQueue | AsyncMessageQueue | None = None,
+    transport: Transport | AsyncTransport | None = None,
+    signer: Signer | AsyncSigner | None = None,
+    observer: Observer | None = None,
+    overlap_max: int = OVERLAP_MAX,
+) -> AsyncPorts:
+    """Bundle ports for `run_async`, blocking ones too.
+
+    A blocking port is called in a worker thread, unless it declares ``never_waits = True`` (memory does), or brings its own twin by a method
+    ``asynchronous(runtime)`` (SQLite does). A store that is also the queue stays one object.
+    """
+    twin = None if store is None else async_store(store, runtime)
+    both: AsyncMessageQueue | None
+    if is_both(store, queue):
+        both = cast("AsyncAtomicStore", twin)
+    else:
+        both = None if queue is None else async_queue(queue, runtime)
+    return AsyncPorts(
+        runtime=runtime,
+        store=twin,
+        queue=both,
+        transport=None if transport is None else async_transport(transport, runtime),
+        signer=None if signer is None else async_signer(signer, runtime),
+        observer=observer,
+        overlap_max=overlap_max,
+    )
+
+
+def needed(port: P | None, name: str) -> P:
+    """Give the port, or say in words that there is none."""
+    if port is None:
+        raise ContractError(f"this operation needs a {name}, and none was given")
+    return port

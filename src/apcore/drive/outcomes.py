@@ -1,0 +1,44 @@
+"""What drivers share in dealing with the application's functions and with members of `All`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import isawaitable, iscoroutine
+from typing import Any
+
+from apcore.effects import Outcome, Raised
+from apcore.errors import ApcoreError, ContractError
+from apcore.handlers import handler_name
+
+__all__ = ["HandlerRaised", "not_awaited", "unwrapped"]
+
+
+class HandlerRaised(Exception):
+    """Carries what an application's function raised to the ``yield`` that called it; never leaves a driver."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def not_awaited(answer: object, fn: Callable[..., object]) -> object:
+    """Give the answer of a plain function, which must not be something to await.
+
+    Raises:
+        ContractError: It is: a coroutine function in disguise (a lambda around one, say).
+    """
+    if isawaitable(answer):
+        if iscoroutine(answer):
+            answer.close()
+        raise ContractError(
+            f"{handler_name(fn)} is a plain function but returned something to await; register an async def"
+        )
+    return answer
+
+
+def unwrapped(outcomes: Sequence[Outcome[Any]]) -> tuple[Outcome[Any], ...]:
+    """Give the outcomes of the members of an `All`, unless one of them is a bug: that is raised, now that all have ended."""
+    for outcome in outcomes:
+        if isinstance(outcome, Raised) and not isinstance(outcome.error, ApcoreError):
+            raise outcome.error
+    return tuple(outcomes)

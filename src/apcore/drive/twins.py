@@ -1,0 +1,166 @@
+"""Blocking ports on an event loop: each call in a worker thread, or inline where a port promises that it never waits."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+from apcore.http import Request, Response
+from apcore.ports import (
+    AsyncKvStore,
+    AsyncMessageQueue,
+    AsyncRuntime,
+    AsyncSigner,
+    AsyncTransport,
+    AtomicStore,
+    Check,
+    Depth,
+    Durability,
+    Entry,
+    Key,
+    KeyKind,
+    KvStore,
+    Leased,
+    MadeKey,
+    Message,
+    MessageQueue,
+    Settlement,
+    Signer,
+    Transport,
+    Write,
+)
+
+__all__ = ["async_queue", "async_signer", "async_store", "async_transport"]
+
+T = TypeVar("T")
+
+_WAIT_SLICE_S = 0.5
+"""A blocking ``wait`` is taken in slices, so that a cancelled worker leaves its thread soon."""
+
+
+class _Port(Protocol):
+    def close(self) -> None: ...
+
+
+class _Threaded:
+    """A blocking port behind ``await``."""
+
+    __slots__ = ("_inline", "_port", "_runtime")
+
+    def __init__(self, port: _Port, runtime: AsyncRuntime) -> None:
+        self._port: Any = port
+        self._runtime = runtime
+        self._inline = bool(getattr(port, "never_waits", False))
+
+    async def _call(self, job: Callable[[], T]) -> T:
+        return job() if self._inline else await self._runtime.thread(job, lane="port")
+
+    async def aclose(self) -> None:
+        await self._call(self._port.close)
+
+
+class _ThreadedQueue(_Threaded):
+    async def enqueue(self, messages: Sequence[Message], /) -> None:
+        await self._call(partial(self._port.enqueue, messages))
+
+    async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+        return await self._call(partial(self._port.lease, lanes, limit=limit, lease_s=lease_s))
+
+    async def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+        return await self._call(partial(self._port.extend, leases, lease_s=lease_s))
+
+    async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+        return await self._call(partial(self._port.settle, settlements))
+
+    async def depth(self, lanes: Sequence[str], /) -> Depth:
+        return await self._call(partial(self._port.depth, lanes))
+
+    async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
+        # Returning early is allowed, so one slice is enough; and it waits in a thread whatever the port promises of its other methods.
+        slice_s = min(timeout_s, _WAIT_SLICE_S)
+        await self._runtime.thread(partial(self._port.wait, lanes, timeout_s=slice_s), lane="port")
+
+
+class _ThreadedStore(_Threaded):
+    @property
+    def durability(self) -> Durability:
+        return cast("Durability", self._port.durability)
+
+    async def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+        return await self._call(partial(self._port.get, keys))
+
+    async def scan(
+        self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Entry]:
+        return await self._call(partial(self._port.scan, prefix, after=after, limit=limit, reverse=reverse))
+
+    async def commit(self, checks: Sequence[Check], writes: Sequence[Write], /, *, token: bytes) -> bool:
+        return await self._call(partial(self._port.commit, checks, writes, token=token))
+
+
+class _ThreadedAtomicStore(_ThreadedStore, _ThreadedQueue):
+    async def commit(
+        self,
+        checks: Sequence[Check],
+        writes: Sequence[Write],
+        /,
+        *,
+        token: bytes,
+        messages: Sequence[Message] = (),
+        settles: Sequence[Settlement] = (),
+    ) -> bool:
+        return await self._call(
+            partial(self._port.commit, checks, writes, token=token, messages=messages, settles=settles)
+        )
+
+
+class _ThreadedTransport(_Threaded):
+    @property
+    def checks_addresses(self) -> Literal["enforced", "delegated"]:
+        return cast("Literal['enforced', 'delegated']", self._port.checks_addresses)
+
+    async def send(self, request: Request, /) -> Response:
+        return await self._call(partial(self._port.send, request))
+
+
+class _ThreadedSigner(_Threaded):
+    async def sign(self, key_name: str, data: bytes, /) -> bytes:
+        return await self._call(partial(self._port.sign, key_name, data))
+
+    async def make_key(self, kind: KeyKind, /) -> MadeKey:
+        return await self._call(partial(self._port.make_key, kind))
+
+
+def async_store(store: KvStore | AsyncKvStore, runtime: AsyncRuntime) -> AsyncKvStore:
+    """Give ``store``, its own twin, or itself in threads; with the queue's methods if it has them."""
+    if inspect.iscoroutinefunction(store.get):
+        return cast("AsyncKvStore", store)
+    own: Callable[[AsyncRuntime], AsyncKvStore] | None = getattr(store, "asynchronous", None)
+    if own is not None:
+        return own(runtime)
+    blocking = cast("AtomicStore", store)
+    return (_ThreadedAtomicStore if hasattr(store, "enqueue") else _ThreadedStore)(blocking, runtime)
+
+
+def async_queue(queue: MessageQueue | AsyncMessageQueue, runtime: AsyncRuntime) -> AsyncMessageQueue:
+    """Give ``queue``, its own twin, or itself in threads."""
+    if inspect.iscoroutinefunction(queue.enqueue):
+        return cast("AsyncMessageQueue", queue)
+    own: Callable[[AsyncRuntime], AsyncMessageQueue] | None = getattr(queue, "asynchronous", None)
+    return own(runtime) if own is not None else _ThreadedQueue(cast("MessageQueue", queue), runtime)
+
+
+def async_transport(transport: Transport | AsyncTransport, runtime: AsyncRuntime) -> AsyncTransport:
+    """Give ``transport``, or itself in threads."""
+    if inspect.iscoroutinefunction(transport.send):
+        return cast("AsyncTransport", transport)
+    return _ThreadedTransport(cast("Transport", transport), runtime)
+
+
+def async_signer(signer: Signer | AsyncSigner, runtime: AsyncRuntime) -> AsyncSigner:
+    """Give ``signer``, or itself in threads."""
+    if inspect.iscoroutinefunction(signer.sign):
+        return cast("AsyncSigner", signer)
+    return _ThreadedSigner(cast("_Port", signer), runtime)
