@@ -1,0 +1,5 @@
+"""The bundled contexts, as tables of our own."""
+
+from apcore.jsonld.contexts.bundle import BUNDLED_CONTEXTS, SERVED_BY_EVERY_HOST
+
+__all__ = ["BUNDLED_CONTEXTS", "SERVED_BY_EVERY_HOST"]

@@ -1,0 +1,59 @@
+"""The contexts that nobody has to be asked for, by address.
+
+These are facts that change once in years, from hosts that are slow, gone, or not to be told what we read. Addresses are written here in one
+form; `apcore.jsonld.tables` recognises the others. Some contexts are served by every host of a kind of software, with one content: those
+are recognised by how their path ends.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from apcore.jsonld.contexts import fediverse, security
+from apcore.jsonld.contexts.activitystreams import ACTIVITYSTREAMS
+from apcore.jsonld.contexts.schemaorg import SCHEMA_ORG
+
+__all__ = ["BUNDLED_CONTEXTS", "SERVED_BY_EVERY_HOST"]
+
+_AS: Final = "https://www.w3.org/ns/activitystreams"
+_SECURITY: Final = "https://w3id.org/security/v1"
+_WEBFINGER: Final = "https://purl.archive.org/socialweb/webfinger"
+
+_LITEPUB: Final = [_AS, _SECURITY, _WEBFINGER, fediverse.LITEPUB]
+
+BUNDLED_CONTEXTS: Final[dict[str, Any]] = {
+    _AS: ACTIVITYSTREAMS,
+    _SECURITY: security.SECURITY_V1,
+    "https://w3id.org/security/v2": [{"@version": 1.1}, _SECURITY, security.SECURITY_V2],
+    "https://w3id.org/identity/v1": security.IDENTITY_V1,
+    "https://w3id.org/security/data-integrity/v1": security.DATA_INTEGRITY_V1,
+    "https://w3id.org/security/data-integrity/v2": security.DATA_INTEGRITY_V2,
+    "https://w3id.org/security/multikey/v1": security.MULTIKEY_V1,
+    "https://w3id.org/security/jwk/v1": security.JWK_V1,
+    "https://w3id.org/security/suites/ed25519-2020/v1": security.ED25519_2020_V1,
+    "https://www.w3.org/ns/did/v1": security.DID_V1,
+    "https://www.w3.org/ns/cid/v1": security.CONTROLLED_IDENTIFIERS_V1,
+    "https://www.w3.org/ns/controller/v1": security.CONTROLLED_IDENTIFIERS_V1,
+    "http://joinmastodon.org/ns": fediverse.MASTODON,
+    "https://litepub.social/litepub/context.jsonld": _LITEPUB,
+    "https://join-lemmy.org/context.json": [_SECURITY, fediverse.LEMMY],
+    "https://gotosocial.org/ns": fediverse.GOTOSOCIAL,
+    "https://funkwhale.audio/ns": fediverse.FUNKWHALE,
+    _WEBFINGER: fediverse.WEBFINGER,
+    "https://purl.archive.org/miscellany": fediverse.MISCELLANY,
+    "http://schema.org": SCHEMA_ORG,
+    "https://w3id.org/fep/5711": fediverse.FEP_5711,
+    "https://w3id.org/fep/7628": fediverse.FEP_7628,
+    "https://w3id.org/fep/7aa9": fediverse.FEP_7AA9,
+    "https://w3id.org/fep/c390": fediverse.FEP_C390,
+    "https://w3id.org/fep/ef61": fediverse.FEP_EF61,
+}
+"""Address -> what its document holds under ``@context``."""
+
+SERVED_BY_EVERY_HOST: Final[tuple[tuple[re.Pattern[str], Any], ...]] = (
+    (re.compile(r"https?://[^/?#]+/schemas/litepub-0\.1\.jsonld"), _LITEPUB),
+    (re.compile(r"https?://[^/?#]+/contexts"), [_AS, _SECURITY, fediverse.MBIN]),
+    (re.compile(r"https?://[^/?#]+/apschema/v1\.[0-9]+"), [_AS, fediverse.HUBZILLA]),
+)
+"""How the address looks, whatever the host -> the content."""

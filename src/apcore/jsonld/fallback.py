@@ -1,0 +1,145 @@
+"""The slow path: PyLD, for whatever the tables do not cover exactly.
+
+This is the only file that imports PyLD, and it does so on first use: most processes never need it. What PyLD is given was measured first,
+so that a document made to be slow is refused instead. What PyLD raises, whatever it raises, becomes an error of ours; what it would fetch
+comes from the `ContextTable`.
+
+Each call has a resolver of its own: nothing that one document leaves behind in a cache is seen by the next.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, NoReturn, cast
+
+from apcore.errors import ApcoreError, DocumentError, LimitExceeded
+from apcore.jsonld.limits import Limits
+from apcore.jsonld.parsing import Json, check_size
+from apcore.jsonld.tables import Context, ContextTable, count_terms
+
+__all__ = ["slow_compact", "slow_expand"]
+
+
+def slow_expand(
+    document: Json, *, contexts: ContextTable, limits: Limits, base: str | None, expand_context: Context
+) -> list[Any]:
+    """Expand ``document`` with PyLD."""
+    _check(document, limits)
+    options: dict[str, Any] = _options(contexts, base)
+    if expand_context is not None:
+        options["expandContext"] = copy.deepcopy(expand_context)
+    return cast("list[Any]", _call("expand", document, options))
+
+
+def slow_compact(
+    expanded: list[Any],
+    context: Context,
+    *,
+    contexts: ContextTable,
+    limits: Limits,
+    base: str | None,
+    compact_arrays: bool,
+) -> dict[str, Any]:
+    """Compact ``expanded``, which is in expanded form, with PyLD."""
+    _check(expanded, limits)
+    options: dict[str, Any] = _options(contexts, base)
+    options |= {"skipExpansion": True, "compactArrays": compact_arrays}
+    return cast("dict[str, Any]", _call("compact", copy.deepcopy(expanded), copy.deepcopy(context), options))
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _pyld() -> Any:
+    # By name: it carries no types, and a checker without it installed has nothing to say about it.
+    return import_module("pyld")
+
+
+def _options(contexts: ContextTable, base: str | None) -> dict[str, Any]:
+    def load(url: str, _options: object) -> dict[str, Any]:
+        context = copy.deepcopy(contexts.get(url))
+        return {
+            "contentType": "application/ld+json",
+            "contextUrl": None,
+            "documentUrl": url,
+            "document": {"@context": context},
+        }
+
+    # `base` None, and not absent: PyLD's own default would make relative references absolute at example.org.
+    return {"base": base, "documentLoader": load, "contextResolver": _pyld().ContextResolver({}, load)}
+
+
+def _call(function: str, *arguments: Any) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # It warns about terms like "@foo", to whoever runs the process; they are a peer's.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            return getattr(_pyld().jsonld.JsonLdProcessor(), function)(*arguments)
+    except RecursionError:
+        raise LimitExceeded("a document nested too deeply to be processed") from None
+    except Exception as error:
+        _translate(error)
+
+
+def _translate(error: Exception) -> NoReturn:
+    """Raise what ``error`` means as an error of ours."""
+    deepest: BaseException = error
+    for cause in _causes(error):
+        if isinstance(cause, ApcoreError):
+            raise cause from None
+        deepest = cause
+    code = getattr(deepest, "code", None)
+    what = deepest.args[0] if deepest.args else type(deepest).__name__
+    raise DocumentError(f"not linked data: {code or 'invalid input'}: {str(what)[:200]}") from None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _check(document: Json, limits: Limits) -> None:
+    """Refuse what would take too long: many nodes, or scoped contexts that are processed again for each of them."""
+    nodes = check_size(document, limits)
+    if nodes > limits.slow_nodes_max:
+        raise LimitExceeded(
+            f"a document of {nodes} nodes that only the slow path can read; the limit is {limits.slow_nodes_max} (slow_nodes_max)"
+        )
+    seen: set[int] = set()
+    terms = scoped = 0
+    for context in _inline_contexts(document):
+        if id(context) not in seen:
+            seen.add(id(context))
+            defined = count_terms(context)
+            terms += defined
+            scoped += defined - _outer_terms(context)
+    if terms > limits.terms_max:
+        raise LimitExceeded(f"inline contexts define {terms} terms; the limit is {limits.terms_max} (terms_max)")
+    if scoped * nodes > limits.slow_terms_max:
+        raise LimitExceeded(
+            f"scoped contexts of {scoped} terms in {nodes} nodes; their product is over {limits.slow_terms_max} (slow_terms_max)"
+        )
+
+
+def _inline_contexts(document: Json) -> Iterator[Context]:
+    stack: list[Json] = [document]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            if "@context" in value:
+                yield value["@context"]
+            stack += [member for name, member in value.items() if name != "@context"]
+
+
+def _outer_terms(context: Context) -> int:
+    if isinstance(context, list):
+        parts: list[Context] = context
+        return sum(len(part) for part in parts if isinstance(part, dict))
+    return len(context) if isinstance(context, dict) else 0

@@ -1,0 +1,88 @@
+"""Expansion, compaction and normalisation: the functions that everyone calls.
+
+Expansion replaces words by what they mean: `{"type": "Note", "content": "hi"}` becomes
+`[{"@type": ["https://www.w3.org/ns/activitystreams#Note"], "https://...#content": [{"@value": "hi"}]}]`. Compaction is the way back, with a
+context of one's choice, and `normalize` is both, one after the other: the document as if its author had used *our* context.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apcore.jsonld.fallback import slow_compact, slow_expand
+from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
+from apcore.jsonld.parsing import Json, JsonObject
+from apcore.jsonld.tables import BUNDLED, Context, ContextTable
+
+__all__ = ["compact", "expand", "normalize"]
+
+
+def expand(
+    document: Json,
+    *,
+    contexts: ContextTable = BUNDLED,
+    limits: Limits = DEFAULT_LIMITS,
+    base: str | None = None,
+    expand_context: Context = None,
+) -> list[Any]:
+    """Replace the words of ``document`` by the IRIs that they stand for.
+
+    Args:
+        document: As parsed; it is not changed, and the result shares nothing with it.
+        contexts: What its contexts stand for.
+        limits: What it may cost.
+        base: What relative references in it are relative to, usually where it came from. Without one they stay relative, and
+            are no one's identity.
+        expand_context: Applied before the document's own context, or instead if it has none: many servers leave it out
+            of collection pages and the like.
+
+    Raises:
+        ContextNeeded: It refers to a context that is not in ``contexts``.
+        DocumentError: It is not JSON-LD.
+        LimitExceeded: It asks for more than ``limits`` allows.
+    """
+    return slow_expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
+
+
+def compact(
+    expanded: list[Any],
+    context: Context,
+    *,
+    contexts: ContextTable = BUNDLED,
+    limits: Limits = DEFAULT_LIMITS,
+    base: str | None = None,
+    compact_arrays: bool = True,
+) -> JsonObject:
+    """Say ``expanded`` in the words of ``context``.
+
+    Args:
+        expanded: In expanded form, as `expand` makes it; it is not changed.
+        context: Goes into the result as its ``@context``.
+        contexts: What the addresses in ``context`` stand for.
+        limits: What it may cost.
+        base: Absolute IRIs below it become relative. Nobody in the network wants that.
+        compact_arrays: Write arrays of one member as that member, as everyone does.
+
+    Raises:
+        ContextNeeded: ``context`` refers to a context that is not in ``contexts``.
+        DocumentError: ``expanded`` is not in expanded form, or cannot be said in ``context``.
+        LimitExceeded: It asks for more than ``limits`` allows.
+    """
+    return slow_compact(expanded, context, contexts=contexts, limits=limits, base=base, compact_arrays=compact_arrays)
+
+
+def normalize(
+    document: JsonObject,
+    context: Context,
+    *,
+    contexts: ContextTable = BUNDLED,
+    limits: Limits = DEFAULT_LIMITS,
+    base: str | None = None,
+    expand_context: Context = None,
+) -> JsonObject:
+    """Say ``document`` in the words of ``context``, whatever words its author chose.
+
+    The arguments are those of `expand` and `compact`; ``base`` resolves what is relative in ``document``.
+    """
+    expanded = expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
+    return compact(expanded, context, contexts=contexts, limits=limits)
