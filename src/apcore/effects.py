@@ -288,8 +288,8 @@ class Call(Effect[T_co]):
 class All(Effect[tuple[Outcome[Any], ...]]):
     """Run independent operations; the driver decides how much overlaps. `together` is the typed way to ask.
 
-    One outcome per member, in order. A member's `ApcoreError` is its outcome and never cancels its siblings; anything else that a member raises
-    is a bug, which reaches the caller after the others have ended.
+    One outcome per member, in order. A member's `RemoteError` or `Unavailable` is its outcome and never cancels its siblings; anything else that
+    a member raises is a bug (a `LocalError` too), which reaches the caller after the others have ended.
     """
 
     members: tuple[Op[Any], ...]

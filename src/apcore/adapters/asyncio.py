@@ -113,7 +113,10 @@ class AsyncioRuntime:
             mine.landed.set()
 
     async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:
-        """Run ``job`` in a thread of its lane, with this task's context variables."""
+        """Run ``job`` in a thread of its lane, with this task's context variables.
+
+        Cancellation does not wait for the thread: what it asks of the loop from then on is refused, and its answer goes nowhere.
+        """
         loop = asyncio.get_running_loop()
         outer = _BRIDGE.get()
         bridge = _Bridge(loop, 0 if outer is None else outer.depth + 1)

@@ -41,7 +41,7 @@ class TrioRuntime:
         self._port_limiter = trio.CapacityLimiter(port_threads_max)
         self._handler_threads_max = handler_threads_max
         self._handler_limiters: list[trio.CapacityLimiter] = []
-        self._flights: dict[Hashable, _Flight] = {}
+        self._flights: dict[tuple[trio.lowlevel.TrioToken, Hashable], _Flight] = {}
 
     def now(self) -> datetime:
         """The system's time, in UTC."""
@@ -68,15 +68,16 @@ class TrioRuntime:
         return [answers[index] for index in range(len(jobs))]
 
     async def share(self, key: Hashable, job: Callable[[], Awaitable[T]], /) -> T:
-        """Run ``job``, or wait for an equal one under way; if that one is cancelled, a waiter runs its own."""
-        while (flight := self._flights.get(key)) is not None:
+        """Run ``job``, or wait for an equal one under way on this loop; if that one is cancelled, a waiter runs its own."""
+        place = (trio.lowlevel.current_trio_token(), key)
+        while (flight := self._flights.get(place)) is not None:
             await flight.landed.wait()
             if isinstance(flight.outcome, Raised):
                 raise flight.outcome.error
             if flight.outcome is not None:
                 answer: T = flight.outcome.value
                 return answer
-        mine = self._flights[key] = _Flight()
+        mine = self._flights[place] = _Flight()
         try:
             answer = await job()
             mine.outcome = Returned(answer)
@@ -86,7 +87,7 @@ class TrioRuntime:
         else:
             return answer
         finally:
-            del self._flights[key]
+            del self._flights[place]
             mine.landed.set()
 
     async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:

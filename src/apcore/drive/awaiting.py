@@ -7,6 +7,8 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
+from attrs import evolve
+
 from apcore.drive.bundle import AsyncPorts, needed
 from apcore.drive.commits import commit_calls
 from apcore.drive.observing import Place
@@ -178,6 +180,8 @@ async def _call_coroutine(effect: Call[Any], ports: AsyncPorts, place: Place) ->
 
 async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: Place) -> object:
     runs = count()
+    if effect.inline:
+        ports = evolve(ports, overlap_max=1)  # tasks would have to be waited for
 
     def drive(op: Op[Any]) -> Any:
         nested = partial(_drive, op, ports, (*place, next(runs)))

@@ -71,10 +71,14 @@ def _once_more(
         guard = effect.guard
         if lost.outcome != "unknown" or guard is None:
             raise
-        done = yield commit
-        if not done:
+        try:
+            if (yield commit):
+                return True
             [entry] = yield partial(store.get, (guard,))
-            if entry is None or entry.version != effect.token:
-                raise
-            done = True
+        except StoreUnavailable as again:
+            # Its outcome speaks of the second attempt alone; about the first, nothing has become known.
+            raise lost from again
+        if entry is None or entry.version != effect.token:
+            raise
+        return True
     return done

@@ -7,7 +7,7 @@ from inspect import isawaitable, iscoroutine
 from typing import Any
 
 from apcore.effects import Outcome, Raised
-from apcore.errors import ApcoreError, ContractError
+from apcore.errors import ContractError, RemoteError, Unavailable
 from apcore.handlers import handler_name
 
 __all__ = ["HandlerRaised", "not_awaited", "unwrapped"]
@@ -37,8 +37,11 @@ def not_awaited(answer: object, fn: Callable[..., object]) -> object:
 
 
 def unwrapped(outcomes: Sequence[Outcome[Any]]) -> tuple[Outcome[Any], ...]:
-    """Give the outcomes of the members of an `All`, unless one of them is a bug: that is raised, now that all have ended."""
+    """Give the outcomes of the members of an `All`, unless one of them is a bug: that is raised, now that all have ended.
+
+    A `LocalError` is one: were it an outcome, a missing port would look like a member that had bad luck.
+    """
     for outcome in outcomes:
-        if isinstance(outcome, Raised) and not isinstance(outcome.error, ApcoreError):
+        if isinstance(outcome, Raised) and not isinstance(outcome.error, (RemoteError, Unavailable)):
             raise outcome.error
     return tuple(outcomes)

@@ -13,6 +13,7 @@ constructor, for its first steps), and again from `result`.
 
 from __future__ import annotations
 
+from types import GeneratorType
 from typing import Any, Generic, TypeVar
 
 from apcore.effects import Effect, Op, Outcome, Raised, Returned
@@ -32,6 +33,16 @@ class Stepper(Generic[T]):
     """What the operation asks for now; None when it has ended."""
 
     def __init__(self, op: Op[T], /) -> None:
+        """Start ``op``.
+
+        Raises:
+            ContractError: Not a generator, or one that somebody has started or ended before.
+            Exception: Whatever the operation raises before its first question.
+        """
+        if not isinstance(op, GeneratorType):
+            raise ContractError(f"an operation is a generator, not {op!r:.80}")
+        if op.gi_frame is None or op.gi_running or op.gi_suspended:
+            raise ContractError(f"{op.__qualname__} was driven before: an operation runs once")
         self._op = op
         self._outcome: Outcome[T] | None = None
         self.wants = None
@@ -65,6 +76,8 @@ class Stepper(Generic[T]):
         try:
             self._op.close()
         except RuntimeError as error:
+            if "ignored GeneratorExit" not in str(error):
+                raise
             raise ContractError("an operation asked for something while it was being closed") from error
 
     @property
@@ -101,6 +114,10 @@ class Stepper(Generic[T]):
             self._outcome = Returned(stop.value)
         except Exception as raised:
             self._outcome = Raised(raised)
+            raise
+        except BaseException as raised:
+            # Not an outcome (an interrupt, a cancellation), but an end.
+            self._outcome = Raised(ContractError(f"the operation was ended by {type(raised).__name__}"))
             raise
         else:
             self.wants = wanted

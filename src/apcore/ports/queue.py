@@ -240,10 +240,10 @@ def checked_enqueue(messages: Sequence[Message], /) -> None:
     if len(messages) > ENQUEUE_MAX:
         raise ValueError(f"enqueue takes at most {ENQUEUE_MAX} messages, not {len(messages)}")
     for message in messages:
-        if len(message.id) != 16:
+        if not isinstance(message.id, bytes) or len(message.id) != 16:
             raise ValueError(f"a message id is 16 bytes, not {message.id!r:.60}")
-        if len(message.body) > BODY_BYTES_MAX:
-            raise ValueError(f"a message body has at most {BODY_BYTES_MAX} bytes, not {len(message.body)}")
+        if not isinstance(message.body, bytes) or len(message.body) > BODY_BYTES_MAX:
+            raise ValueError(f"a message body is at most {BODY_BYTES_MAX} bytes, not {_sized(message.body)}")
         _check_label("lane", message.lane)
         if message.group is not None:
             _check_label("group", message.group)
@@ -302,9 +302,15 @@ def checked_settle(settlements: Sequence[Settlement], /) -> None:
             _check_seconds("delay_s", settlement.delay_s, least=0.0)
 
 
+def _sized(value: object) -> str:
+    return f"{len(value)} bytes" if isinstance(value, bytes) else f"a {type(value).__name__}"
+
+
 def _check_label(name: str, label: str) -> None:
     try:
         size = len(label.encode())
+    except AttributeError:
+        raise ValueError(f"a {name} is a string, not {label!r:.60}") from None
     except UnicodeEncodeError:
         raise ValueError(f"a {name} has no lone surrogates; this one has: {label!r:.60}") from None
     if size > LABEL_BYTES_MAX:

@@ -253,15 +253,14 @@ def added(value: bytes | None, delta: int, /) -> bytes | None:
 def _check_write(write: Write) -> int:
     """Refuse a write out of bounds; give the bytes it counts for."""
     if isinstance(write, Put):
-        if len(write.value) > VALUE_BYTES_MAX:
-            raise ValueError(
-                f"a value has at most {VALUE_BYTES_MAX} bytes, not {len(write.value)} as for {write.key!r}"
-            )
+        if not isinstance(write.value, bytes) or len(write.value) > VALUE_BYTES_MAX:
+            size = len(write.value) if isinstance(write.value, bytes) else f"a {type(write.value).__name__}"
+            raise ValueError(f"a value is at most {VALUE_BYTES_MAX} bytes, not {size} as for {write.key!r}")
         if write.ttl_s is not None and not (isfinite(write.ttl_s) and write.ttl_s > 0):
             raise ValueError(f"a time to live is a positive number of seconds, not {write.ttl_s} as for {write.key!r}")
         return len(write.value)
     if isinstance(write, Add):
-        if not _INT64_MIN <= write.delta <= _INT64_MAX:
+        if not isinstance(write.delta, int) or not _INT64_MIN <= write.delta <= _INT64_MAX:
             raise ValueError(f"a delta is a signed 64-bit number, not {write.delta} as for {write.key!r}")
         return 20
     return 0
