@@ -1,0 +1,115 @@
+"""What the conformance suites share: named checks, and a clock that tests move.
+
+A suite is a tuple of `Conformance` checks, one for each thing that a contract says. Each is called with a *factory*: a function of a clock that opens
+a new and empty adapter which runs by that clock. So any test runner will do; with pytest::
+
+    @pytest.mark.parametrize("check", store_checks(), ids=str)
+    def test_my_store_keeps_the_contract(check, tmp_path):
+        check(lambda clock: MyStore(fresh_file_in(tmp_path), clock=clock))
+
+Each check closes what it opened. One that fails raises `AssertionError` in words, or lets the adapter's own error through.
+
+An adapter whose clock cannot be moved (a server's) leaves out what would need that: ``store_checks(moves_clock=False)``. An adapter for event loops
+takes the same suites through `apcore.testing.bridge`.
+
+Times in the suites keep away from edges: what ends, ends at an odd second, and clocks are moved to even ones. So an adapter may round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import count
+from typing import Generic, Protocol, TypeVar
+
+from attrs import field, frozen
+from hypothesis import HealthCheck, settings
+
+__all__ = ["Conformance", "ManualClock", "Tokens", "conformance", "machine_settings", "opened", "refusing"]
+
+
+class ManualClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, start: float = 1_750_000_000.0) -> None:
+        """Start at a whole and even number of seconds."""
+        self._now = start
+
+    def __call__(self) -> float:
+        """Seconds since the epoch."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+
+
+class Tokens:
+    """Commit tokens that never repeat within one object, and are the same in every run."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+
+    def __call__(self) -> bytes:
+        """Give the next 16 bytes."""
+        return sha256(b"token %d" % next(self._numbers)).digest()[:16]
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=_Closable)
+
+
+@frozen
+class Conformance(Generic[P]):
+    """One thing that a contract says, and how to check it."""
+
+    name: str
+    says: str
+    run: Callable[[Callable[[ManualClock], P]], None] = field(repr=False)
+
+    def __call__(self, make: Callable[[ManualClock], P], /) -> None:
+        """Check the adapters that ``make`` opens."""
+        self.run(make)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def conformance(run: Callable[[Callable[[ManualClock], P]], None], /) -> Conformance[P]:
+    """Make a check of a documented function."""
+    return Conformance(run.__name__.strip("_"), run.__doc__ or "", run)
+
+
+@contextmanager
+def opened(make: Callable[[ManualClock], P]) -> Generator[tuple[P, ManualClock], None, None]:
+    """Open an adapter on a clock of its own, and close it in the end."""
+    clock = ManualClock()
+    adapter = make(clock)
+    try:
+        yield adapter, clock
+    finally:
+        adapter.close()
+
+
+def refusing(kind: type[Exception], what: str, call: Callable[[], object]) -> None:
+    """Assert that ``call`` raises ``kind``."""
+    try:
+        answer = call()
+    except kind:
+        return
+    raise AssertionError(f"{what}: {kind.__name__} was due, and the answer was {answer!r:.80}")
+
+
+def machine_settings(examples: int) -> settings:
+    """Give the settings of a state machine; slow adapters are welcome."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=40,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )

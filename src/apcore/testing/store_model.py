@@ -1,0 +1,216 @@
+"""Random histories of a `KvStore`, beside a model that is a plain dict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+from attrs import frozen
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from apcore.errors import ContractError
+from apcore.ports import Add, Check, Delete, Entry, Key, KvStore, Put, Write
+from apcore.testing.conformance import ManualClock, Tokens, machine_settings
+
+__all__ = ["AWKWARD_KEYS", "play_store"]
+
+AWKWARD_KEYS: Final[tuple[Key, ...]] = (
+    ("",),
+    ("\x00",),
+    ("\x00", ""),
+    ("", ""),
+    ("", "\x00"),
+    ("a",),
+    ("a", ""),
+    ("a", "\x00"),
+    ("a", "\x00\x00"),
+    ("a", "\x01"),
+    ("a", "b"),
+    ("a", "b", "c"),
+    ("a\x00",),
+    ("a\x00", "b"),
+    ("a\x00b",),
+    ("aa", "b"),
+    ("A", "b"),
+    ("b",),
+    ("\x7f",),
+    ("\x80", "é"),
+    ("é",),
+    ("e\u0301",),
+    ("\ud7ff",),
+    ("\ue000",),
+    ("\uffff",),
+    ("\U00010000",),
+    ("\U0010ffff", "\U0010ffff"),
+    ("x" * 1023,),
+    ("\x00" * 511,),
+    ("x" * 1021, ""),
+    ("p",) * 16,
+)
+"""Keys that an encoding may confuse or misplace, two of them of the greatest length."""
+
+_HowChecked = Literal["as it is", "absent", "as it was", "as it never was"]
+
+
+@frozen
+class _Known:
+    """What the model knows of a key."""
+
+    value: bytes
+    version: bytes
+    expires: float | None
+
+
+def play_store(make: Callable[[ManualClock], KvStore], /, *, moves_clock: bool, examples: int) -> None:
+    """Play ``examples`` random histories; a failing one is shrunk and told step by step."""
+
+    class Machine(_StoreMachine):
+        def __init__(self) -> None:
+            super().__init__(make, moves_clock=moves_clock)
+
+    run_state_machine_as_test(Machine, settings=machine_settings(examples))
+
+
+_keys = st.sampled_from(AWKWARD_KEYS)
+_prefixes = st.sampled_from(((), *AWKWARD_KEYS, ("absent",)))
+_lifetimes = st.one_of(st.none(), st.sampled_from((1, 3, 11, 101)))
+_values = st.one_of(st.sampled_from((b"", b"0", b"-7", b"9223372036854775807")), st.binary(max_size=20))
+_deltas = st.one_of(st.integers(-3, 3), st.sampled_from((2**63 - 1, -(2**63))))
+_writes = st.one_of(
+    st.builds(Put, _keys, _values, _lifetimes), st.builds(Delete, _keys), st.builds(Add, _keys, _deltas)
+)
+_how_checked = st.sampled_from(("as it is", "as it is", "as it is", "absent", "as it was", "as it never was"))
+
+
+class _StoreMachine(RuleBasedStateMachine):
+    """The store and the model, side by side."""
+
+    def __init__(self, make: Callable[[ManualClock], KvStore], *, moves_clock: bool) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        self.moves_clock = moves_clock
+        self.store = make(self.clock)
+        self.tokens = Tokens()
+        self.past: list[bytes] = []
+        self.model: dict[Key, _Known] = {}
+
+    def teardown(self) -> None:
+        """Compare everything once more, and close."""
+        try:
+            assert list(self.store.scan((), limit=1000)) == self._expected(lambda _key: True)
+        finally:
+            self.store.close()
+
+    @rule(
+        checked=st.lists(st.tuples(_keys, _how_checked), max_size=3, unique_by=lambda each: each[0]),
+        writes=st.lists(_writes, max_size=5, unique_by=lambda write: write.key),
+        again=st.booleans(),
+    )
+    def commit(self, checked: list[tuple[Key, _HowChecked]], writes: list[Write], *, again: bool) -> None:
+        """Commit, and if the commit is guarded perhaps once more under its token, as after a lost answer."""
+        checks = [Check(key, self._version(key, how)) for key, how in checked]
+        token = self.tokens()
+        expected = self._apply(checks, writes, token)
+        answer: bool | type[Exception]
+        try:
+            answer = self.store.commit(checks, writes, token=token)
+        except ContractError as error:
+            answer = type(error)
+        assert answer == expected, f"commit answered {answer}, and {expected} was due"
+        if again and answer is True and {check.key for check in checks} & {w.key for w in writes if isinstance(w, Put)}:
+            assert self.store.commit(checks, writes, token=token) is False
+        touched = [*{check.key for check in checks} | {write.key for write in writes}]
+        self.get(touched)
+
+    @rule(keys=st.lists(_keys, max_size=8))
+    def get(self, keys: list[Key]) -> None:
+        """Read some keys."""
+        assert list(self.store.get(keys)) == [self._entry(key) for key in keys]
+
+    @rule(
+        prefix=_prefixes,
+        after=st.one_of(st.none(), _keys),
+        limit=st.one_of(st.integers(1, 6), st.just(1000)),
+        reverse=st.booleans(),
+    )
+    def scan(self, prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> None:
+        """Read one page."""
+
+        def wanted(key: Key) -> bool:
+            if len(key) <= len(prefix) or key[: len(prefix)] != prefix:
+                return False
+            return after is None or (key < after if reverse else key > after)
+
+        expected = self._expected(wanted)
+        found: Sequence[Entry] = self.store.scan(prefix, after=after, limit=limit, reverse=reverse)
+        assert list(found) == (expected[::-1] if reverse else expected)[:limit]
+
+    @precondition(lambda self: self.moves_clock)
+    @rule(seconds=st.sampled_from((2, 4, 10, 100)))
+    def time_passes(self, seconds: int) -> None:
+        """Let entries expire."""
+        self.clock.advance(seconds)
+
+    @rule()
+    def closes(self) -> None:
+        """Close; the next call opens again."""
+        if self.store.durability != "none":
+            self.store.close()
+
+    # --- the model ---
+
+    def _known(self, key: Key) -> _Known | None:
+        known = self.model.get(key)
+        return None if known is None or (known.expires is not None and known.expires <= self.clock()) else known
+
+    def _entry(self, key: Key) -> Entry | None:
+        known = self._known(key)
+        return Entry(key, known.value, known.version) if known else None
+
+    def _expected(self, wanted: Callable[[Key], bool]) -> list[Entry]:
+        return [entry for key in sorted(self.model) if wanted(key) and (entry := self._entry(key))]
+
+    def _version(self, key: Key, how: _HowChecked) -> bytes | None:
+        known = self._known(key)
+        match how:
+            case "as it is":
+                return known.version if known else None
+            case "absent":
+                return None
+            case "as it was":
+                return self.past[-1] if self.past else self.tokens()
+            case "as it never was":
+                return self.tokens()
+
+    def _apply(self, checks: list[Check], writes: list[Write], token: bytes) -> bool | type[Exception]:
+        for check in checks:
+            known = self._known(check.key)
+            if (known.version if known else None) != check.version:
+                return False
+        after: dict[Key, Any] = dict(self.model)
+        for write in writes:
+            known = self._known(write.key)
+            match write:
+                case Put(key, value, ttl_s):
+                    after[key] = _Known(value, token, None if ttl_s is None else self.clock() + ttl_s)
+                case Delete(key):
+                    _ = after.pop(key, None)
+                case Add(key, delta):
+                    total = _counted(known.value if known else b"0")
+                    if total is None or not -(2**63) <= total + delta < 2**63:
+                        return ContractError
+                    after[key] = _Known(b"%d" % (total + delta), token, None)
+        for write in writes:
+            if (known := self._known(write.key)) is not None:
+                self.past.append(known.version)
+        self.model = after
+        return True
+
+
+def _counted(value: bytes) -> int | None:
+    try:
+        number = int(value.decode("ascii"))
+    except ValueError:
+        return None
+    return number if b"%d" % number == value else None
