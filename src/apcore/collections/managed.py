@@ -1,0 +1,114 @@
+"""Managed collections: membership that apcore keeps in the store.
+
+A collection is three families of entries under its id::
+
+    ("c", id, "m", H(member))         -> order, item      is it in, and where
+    ("c", id, "o", order, H(member))  -> item             in order; the cursor of a page is the last key's end
+    ("c", id, "n")                    -> a counter        how many
+
+Adding and removing are checks and writes that join any commit, so that a follower and the Accept that tells about it are one fact. The check
+"member absent" makes adding twice impossible, and the check on the member's version makes removing twice impossible; the counter is an `Add`,
+which conflicts with nothing. Reading a page costs the same at the first item and at the millionth.
+
+``order`` is a string that sorts by time, ended by randomness; newest first is reverse key order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import field, frozen
+
+from apcore.collections.paging import CURSOR_BYTES_MAX, Page
+from apcore.effects import Get, Op, Scan
+from apcore.ports import Add, Check, Delete, Entry, Key, Put, Write, digest_part
+
+__all__ = ["Change", "Member", "adding", "contains", "count", "members_page", "removing"]
+
+_SEPARATOR: Final = b"\n"
+
+
+@frozen
+class Member:
+    """A member: its id, and what is kept with it (bytes of the caller's own format)."""
+
+    id: str
+    item: bytes = field(default=b"", repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if "\n" in self.id:
+            raise ValueError(f"the id of a member has no line feed: {self.id!r:.60}")
+
+
+@frozen
+class Change:
+    """Part of a commit: what has to hold, and what is written."""
+
+    checks: tuple[Check, ...] = ()
+    writes: tuple[Write, ...] = ()
+
+
+def adding(collection: str, member: Member, *, order: str) -> Change:
+    """Give the change that adds ``member``; its commit is False if the member is in already."""
+    ident, name = digest_part(collection), digest_part(member.id)
+    value = member.id.encode() + _SEPARATOR + member.item
+    membership: Key = ("c", ident, "m", name)
+    return Change(
+        (Check(membership, None),),
+        (
+            Put(membership, order.encode() + _SEPARATOR + value),
+            Put(("c", ident, "o", order, name), value),
+            Add(("c", ident, "n"), 1),
+        ),
+    )
+
+
+def removing(collection: str, member_id: str) -> Op[Change | None]:
+    """Give the change that removes a member, or None if it is not in. Asks for: one `Get`."""
+    ident, name = digest_part(collection), digest_part(member_id)
+    membership: Key = ("c", ident, "m", name)
+    [entry] = yield from Get((membership,))
+    if entry is None:
+        return None
+    order = entry.value.partition(_SEPARATOR)[0].decode()
+    return Change(
+        (Check(membership, entry.version),),
+        (Delete(membership), Delete(("c", ident, "o", order, name)), Add(("c", ident, "n"), -1)),
+    )
+
+
+def contains(collection: str, member_ids: Sequence[str]) -> Op[tuple[bool, ...]]:
+    """Tell of up to 100 ids whether they are members, in the order asked. Asks for: one `Get`."""
+    ident = digest_part(collection)
+    entries = yield from Get([("c", ident, "m", digest_part(member_id)) for member_id in member_ids])
+    return tuple(entry is not None for entry in entries)
+
+
+def count(collection: str) -> Op[int]:
+    """Give the number of members. Asks for: one `Get`."""
+    [entry] = yield from Get((("c", digest_part(collection), "n"),))
+    return 0 if entry is None else int(entry.value)
+
+
+def members_page(collection: str, *, cursor: str | None = None, limit: int, oldest_first: bool = False) -> Op[Page]:
+    """Give up to ``limit`` members as a `Page` of `Member`s, newest first. Asks for: one `Scan`.
+
+    ``cursor`` is the ``next`` of the page before, or anything a peer made up: what is no cursor of ours gives an empty last page.
+    """
+    ident = digest_part(collection)
+    after: Key | None = None
+    if cursor is not None:
+        order, dot, name = cursor.rpartition(".")
+        if not dot or len(cursor.encode("utf-8", "replace")) > CURSOR_BYTES_MAX or not cursor.isascii():
+            return Page(())
+        after = ("c", ident, "o", order, name)
+    entries = yield from Scan(("c", ident, "o"), after=after, limit=limit, reverse=not oldest_first)
+    members = [_member(entry) for entry in entries]
+    last = entries[-1].key if len(entries) == limit else None
+    return Page(members, None if last is None else f"{last[3]}.{last[4]}")
+
+
+def _member(entry: Entry) -> Member:
+    ident, _, item = entry.value.partition(_SEPARATOR)
+    return Member(ident.decode(), item)

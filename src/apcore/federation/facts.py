@@ -1,0 +1,124 @@
+"""How facts are written down: named JSON members, then raw bytes, under a format version.
+
+Whatever must survive is an entry of the store, and a message of the queue only names one. Both carry the version of the format they are in, so
+that two releases can share a store while one replaces the other: what is newer than this release is left alone (`Newer`), never guessed at.
+
+An entry is one line of JSON with the members, and after the line feed the body as it came: what was signed stays byte for byte what was signed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from attrs import field, frozen
+
+from apcore.errors import ContractError
+from apcore.ports import Key
+
+__all__ = ["FORMAT", "Fact", "Newer", "instant_ms", "key_name", "named_key", "of_instant_ms", "pack", "unpack"]
+
+FORMAT: Final = 1
+"""The version that this release writes, and the newest that it reads."""
+
+
+class Newer(ContractError):
+    """A newer release wrote this; this one must leave it alone."""
+
+    reason = "newer-format"
+
+
+@frozen
+class Fact:
+    """A fact as read: its members and its body."""
+
+    members: Mapping[str, Any]
+    body: bytes = field(default=b"", repr=False)
+
+    def text(self, name: str) -> str:
+        """Give a member that is a string.
+
+        Raises:
+            ContractError: It is not there or is something else: the store was written to by others.
+        """
+        value = self.members.get(name)
+        if not isinstance(value, str):
+            raise ContractError(f"the fact has no text {name!r}: {value!r:.40}")
+        return value
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Give a member that is a whole number."""
+        value = self.members.get(name, default)
+        if not isinstance(value, int):
+            raise ContractError(f"the fact has no number {name!r}: {value!r:.40}")
+        return value
+
+    def optional(self, name: str) -> str | None:
+        """Give a member that is a string or not there."""
+        return None if self.members.get(name) is None else self.text(name)
+
+
+def pack(members: Mapping[str, Any], body: bytes = b"") -> bytes:
+    """Write a fact down; None members are left out."""
+    line = json.dumps(
+        {"v": FORMAT} | {name: value for name, value in members.items() if value is not None},
+        separators=(",", ":"),
+        ensure_ascii=True,
+    )
+    return line.encode("ascii") + b"\n" + body
+
+
+def unpack(value: bytes) -> Fact:
+    """Read a fact.
+
+    Raises:
+        Newer: It is in a format that this release does not know.
+        ContractError: It is no fact.
+    """
+    line, found, body = value.partition(b"\n")
+    members: dict[str, Any] | None = None
+    try:
+        loaded: object = json.loads(line)
+    except ValueError:
+        loaded = None
+    if isinstance(loaded, dict):
+        members = cast("dict[str, Any]", loaded)
+    if not found or members is None or not isinstance(members.get("v"), int):
+        raise ContractError(f"this is no fact: {value[:40]!r}")
+    if members["v"] > FORMAT:
+        raise Newer(f"a fact in format {members['v']}; this release reads up to {FORMAT}")
+    return Fact(members, body)
+
+
+def key_name(key: Key) -> str:
+    """Write a key as text, for the body of a message and for its ``dedup`` label."""
+    return json.dumps(key, separators=(",", ":"))
+
+
+def named_key(text: str) -> Key:
+    """Read what `key_name` wrote.
+
+    Raises:
+        ContractError: It is no key.
+    """
+    try:
+        loaded: object = json.loads(text)
+    except ValueError:
+        loaded = None
+    parts = cast("list[object]", loaded) if isinstance(loaded, list) else []
+    key = tuple(part for part in parts if isinstance(part, str))
+    if not key or len(key) != len(parts):
+        raise ContractError(f"this names no key: {text[:60]!r}")
+    return key
+
+
+def instant_ms(when: datetime) -> int:
+    """Write an instant as milliseconds since 1970, UTC."""
+    return int(when.timestamp() * 1000)
+
+
+def of_instant_ms(value: int) -> datetime:
+    """Read what `instant_ms` wrote."""
+    return datetime.fromtimestamp(value / 1000, UTC)
