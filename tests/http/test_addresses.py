@@ -1,0 +1,255 @@
+"""The address policy: our own ranges, spellings of hosts, ports, and what an operator can open."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.errors import RequestError
+from apcore.http import LOOPBACK_OPEN, PUBLIC_ONLY, AddressPolicy, parse_ip, parse_url
+from vector_files import load_json, needs_vectors
+
+ADDRESSES = (load_json("ssrf/addresses.json") or {"cases": []})["cases"]
+URLS = (load_json("ssrf/urls.json") or {"cases": []})["cases"]
+
+
+def url_refusal(text: str, policy: AddressPolicy = PUBLIC_ONLY) -> str | None:
+    try:
+        origin = parse_url(text).origin
+    except RequestError as exc:
+        return str(exc)
+    return policy.target_refusal(origin.scheme, origin.host, origin.port)
+
+
+@needs_vectors
+def test_the_number_of_vectors_is_pinned():
+    assert (len(ADDRESSES), len(URLS)) == (31, 20)
+
+
+@pytest.mark.parametrize("case", ADDRESSES, ids=lambda case: case["address"])
+def test_address_vectors(case):
+    assert (PUBLIC_ONLY.address_refusal(case["address"]) is None) == (case["verdict"] == "allow")
+
+
+@pytest.mark.parametrize("case", URLS, ids=lambda case: case["url"])
+def test_url_vectors(case):
+    # "either" is ours to decide, and we refuse every one: single labels, spaces, percent signs in a host.
+    assert (url_refusal(case["url"]) is None) == (case["verdict"] == "allow")
+
+
+# First and last address of each closed block, and its neighbours where those are open.
+EDGES = [
+    ("0.0.0.0", "0.255.255.255", None, "1.0.0.0"),
+    ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
+    ("100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"),
+    ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
+    ("169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"),
+    ("172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"),
+    ("192.0.0.0", "192.0.0.255", "191.255.255.255", "192.0.1.0"),
+    ("192.0.2.0", "192.0.2.255", "192.0.1.255", "192.0.3.0"),
+    ("192.31.196.0", "192.31.196.255", "192.31.195.255", "192.31.197.0"),
+    ("192.52.193.0", "192.52.193.255", "192.52.192.255", "192.52.194.0"),
+    ("192.88.99.0", "192.88.99.255", "192.88.98.255", "192.88.100.0"),
+    ("192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"),
+    ("192.175.48.0", "192.175.48.255", "192.175.47.255", "192.175.49.0"),
+    ("198.18.0.0", "198.19.255.255", "198.17.255.255", "198.20.0.0"),
+    ("198.51.100.0", "198.51.100.255", "198.51.99.255", "198.51.101.0"),
+    ("203.0.113.0", "203.0.113.255", "203.0.112.255", "203.0.114.0"),
+    ("224.0.0.0", "255.255.255.255", "223.255.255.255", None),
+    ("168.63.129.16", "168.63.129.16", "168.63.129.15", "168.63.129.17"),
+    ("::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None, "2000::"),
+    ("2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:200::"),
+    ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db7:ffff::", "2001:db9::"),
+    ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:ffff::", "2003::"),
+    ("2620:4f:8000::", "2620:4f:8000:ffff:ffff:ffff:ffff:ffff", "2620:4f:7fff::", "2620:4f:8001::"),
+    ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "3ffe:ffff::", "3fff:1000::"),
+    ("4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff:ffff::", None),
+]
+
+
+@pytest.mark.parametrize(("first", "last", "below", "above"), EDGES, ids=[row[0] for row in EDGES])
+def test_blocks_close_exactly_at_their_edges(first, last, below, above):
+    assert PUBLIC_ONLY.address_refusal(first) is not None
+    assert PUBLIC_ONLY.address_refusal(last) is not None
+    assert below is None or PUBLIC_ONLY.address_refusal(below) is None
+    assert above is None or PUBLIC_ONLY.address_refusal(above) is None
+
+
+@pytest.mark.parametrize("spelling", ["::ffff:{}", "64:ff9b::{}"])
+@given(address=st.ip_addresses(v=4))
+def test_a_spelling_of_an_ipv4_address_has_its_verdict(spelling, address: IPv4Address):
+    plain = PUBLIC_ONLY.address_refusal(str(address))
+    assert (PUBLIC_ONLY.address_refusal(spelling.format(address)) is None) == (plain is None)
+
+
+@given(address=st.ip_addresses(v=4))
+def test_relayed_spellings_stay_closed_whatever_they_hold(address: IPv4Address):
+    packed = address.packed.hex(":", 2)
+    for spelling in (f"2002:{packed}::1", f"2001:0:{packed}::", f"::ffff:0:{packed}", f"64:ff9b:1::{packed}"):
+        assert PUBLIC_ONLY.address_refusal(spelling) is not None
+
+
+@pytest.mark.parametrize(
+    ("network", "inside"),
+    [
+        ("2002::/16", "2002:7f00:1::"),
+        ("2001::/32", "2001:0:7f00:1::"),
+        ("2001::/32", "2001:0:102:304::80ff:fffe"),  # the client's bits are inverted: 127.0.0.1
+        ("::ffff:0:0:0/96", "::ffff:0:127.0.0.1"),
+        ("::/96", "::127.0.0.1"),
+    ],
+)
+def test_an_opened_relay_network_does_not_open_what_it_leads_to(network, inside):
+    assert AddressPolicy(networks=(network,)).address_refusal(inside) == f"address {inside} is closed (loopback)"
+
+
+@given(address=st.ip_addresses(v=6))
+def test_every_ipv6_address_gets_a_verdict_for_each_of_its_spellings(address: IPv6Address):
+    verdicts = {
+        PUBLIC_ONLY.address_refusal(text) is None for text in (str(address), address.exploded, str(address).upper())
+    }
+    assert len(verdicts) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "127.1",
+        "0177.0.0.1",
+        "0x7f.0.0.1",
+        "127.0.0.1.",
+        " 127.0.0.1",
+        "1.2.3.4%eth0",
+        "fe80::1%1",
+        "::1%25lo",
+        "1.2.3.256",
+        "gopher",
+        "::g",
+    ],
+)
+def test_what_is_no_strict_address_is_none_and_refused(text):
+    assert parse_ip(text) is None
+    assert "is not an address" in (PUBLIC_ONLY.address_refusal(text) or "")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1"])
+def test_loopback_opens_loopback(address):
+    assert LOOPBACK_OPEN.address_refusal(address) is None
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "10.0.0.1", "169.254.169.254", "::", "2002:7f00:1::", "fe80::1"])
+def test_loopback_opens_nothing_else(address):
+    assert LOOPBACK_OPEN.address_refusal(address) is not None
+
+
+def test_networks_open_what_is_in_them_and_nothing_beside():
+    policy = AddressPolicy(networks=("172.16.0.0/12", "fd00::/8"))
+    assert policy.address_refusal("172.17.0.2") is None
+    assert policy.address_refusal("::ffff:172.17.0.2") is None
+    assert policy.address_refusal("fd12::1") is None
+    assert policy.address_refusal("192.168.0.1") == "address 192.168.0.1 is closed (private)"
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"]
+)
+def test_metadata_services_open_only_when_named_alone(address):
+    wide = AddressPolicy(networks=("0.0.0.0/0", "::/0"))
+    assert wide.address_refusal(address) == f"address {address} is closed (metadata service)"
+    assert AddressPolicy(networks=(address,)).address_refusal(address) is None
+
+
+def test_a_vouched_name_opens_its_form_and_what_it_resolves_to():
+    policy = AddressPolicy(hosts={"Backend"})
+    assert policy.target_refusal("https", "backend", 443) is None
+    assert policy.address_refusal("10.0.0.7", host="backend") is None
+    assert policy.address_refusal("10.0.0.7", host="other.example") is not None
+    assert policy.address_refusal("fe80::1%eth0", host="backend") is not None
+
+
+@pytest.mark.parametrize(
+    ("given_", "message"),
+    [
+        ({"hosts": {"[::1]"}}, "exact names"),
+        ({"hosts": {"10.0.0.1"}}, "exact names"),
+        ({"hosts": {"*.example"}}, "exact names"),
+        ({"hosts": {"exämple"}}, "exact names"),
+        ({"hosts": {""}}, "exact names"),
+        ({"ports": {0}}, "between 1 and 65535"),
+        ({"ports": {65536}}, "between 1 and 65535"),
+        ({"networks": ("10.0.0.1/8",)}, "has host bits set"),
+        ({"networks": ("home",)}, "does not appear to be"),
+    ],
+)
+def test_a_wrong_policy_is_refused_when_made(given_, message):
+    with pytest.raises(ValueError, match=message):
+        AddressPolicy(**given_)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost", "a.localhost", "printer.local", "x.internal", "router.home.arpa", "home.arpa", "x.lan", "x.corp", "x.onion", "x.i2p",
+        "intranet", "2130706433", "0x7f000001", "017700000001", "127.1", "10.1.1", "0x7f.1", "1.2.3.4.5", "example.0x", "example.com.",
+        "127.0.0.1.", "localhost.", "", ".", "a..b", "-a.example", "a-.example", "exa mple.com", "a/b.example", "*.example.com",
+        "a" * 64 + ".example", "a." * 127 + "example", "EXAMPLE.com", "exämple.com", "[::1]", "::1", "[2001:db8::1]", "[1.2.3.4]x",
+    ],
+    ids=lambda host: host[:20] or "empty",
+)  # fmt: skip
+def test_hosts_that_are_refused_before_anything_is_resolved(host):
+    assert PUBLIC_ONLY.host_refusal(host) is not None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "xn--exmple-cua.com",
+        "a_b.example.com",
+        "1a.example",
+        "93.184.216.34",
+        "[2a00:1450:4001:81b::200e]",
+        "2a00::1",
+    ],
+)
+def test_hosts_that_may_be_resolved_or_connected_to(host):
+    assert PUBLIC_ONLY.host_refusal(host) is None
+
+
+def test_localhost_opens_with_loopback():
+    assert LOOPBACK_OPEN.target_refusal("http", "localhost", 8000) is None
+    assert LOOPBACK_OPEN.host_refusal("a.localhost") is None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port", "open_"),
+    [
+        ("https", 443, True), ("https", 80, False), ("https", 22, False), ("https", 0, False), ("https", 1023, False),
+        ("https", 1024, True), ("https", 8443, True), ("https", 65535, True), ("https", 65536, False), ("https", 6379, False),
+        ("https", 11211, False), ("http", 80, True), ("http", 443, False),
+    ],
+)  # fmt: skip
+def test_ports(scheme, port, open_):
+    policy = AddressPolicy(plain_http=True)
+    assert (policy.target_refusal(scheme, "example.com", port) is None) == open_
+
+
+def test_ports_can_be_opened_and_closed():
+    assert AddressPolicy(ports={81}).port_refusal("https", 81) is None
+    assert AddressPolicy(ports={6379}).port_refusal("https", 6379) is None
+    assert AddressPolicy(high_ports=False).port_refusal("https", 8443) == "port 8443 is not open for https"
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp", "file", "HTTPS", ""])
+def test_only_https_is_open_by_default(scheme):
+    assert PUBLIC_ONLY.target_refusal(scheme, "example.com", 443) == f"scheme {scheme!r} is not open"
+
+
+def test_a_policy_is_a_key():
+    assert AddressPolicy(networks=("10.0.0.0/8",)) == AddressPolicy(networks=("10.0.0.0/8",))
+    assert len({PUBLIC_ONLY, AddressPolicy(), LOOPBACK_OPEN}) == 2
