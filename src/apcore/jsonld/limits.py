@@ -58,7 +58,7 @@ class Limits:
     """Term definitions that the slow path may have to repeat: terms in inline scoped contexts times nodes."""
     blank_nodes_max: int = field(default=1_000, validator=_positive)
     """Blank nodes of a graph to be canonicalised. A signed activity has fewer than a hundred."""
-    canonical_work_max: int = field(default=4_000, validator=_positive)
+    canonical_work_max: int = field(default=8_000, validator=_positive)
     """Steps of canonicalisation that grow with symmetry: one for each path that is tried through indistinguishable blank nodes."""
 
 

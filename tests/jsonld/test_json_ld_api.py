@@ -1,0 +1,26 @@
+"""The W3C's test suite: everything in 1.1 passes, for expansion, compaction and RDF."""
+
+import pytest
+
+from apcore.errors import ApcoreError
+from jsonld_api_suite import expected, load_tests, run
+from vector_files import needs_vectors
+
+TESTS = [test for kind in ("expand", "compact", "toRdf") for test in load_tests(kind)]
+
+
+@needs_vectors
+@pytest.mark.parametrize(("kind", "count"), [("expand", 367), ("compact", 233), ("toRdf", 448)])
+def test_the_suite_is_complete(kind, count):
+    assert len(load_tests(kind)) == count
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: f"{test.kind}-{test.id}")
+def test_passes(test):
+    if test.error:
+        with pytest.raises(ApcoreError):
+            run(test)
+    elif test.expect:
+        assert run(test) == expected(test)
+    else:
+        run(test)
