@@ -94,10 +94,8 @@ def _any_bytes_and_any_key(make: MakeStore) -> None:
 
 def _order_is_by_code_point(make: MakeStore) -> None:
     """Keys are in Python's tuple order: by code point, with no locale, and not as UTF-16."""
-    keys = [
-        (text,) for text in ("", "\x00", "\x00a", "A", "B", "a", "a\x00", "aa", "z", "é", "ß", "\uffff", "\U00010000")
-    ]
-    keys += [("a", ""), ("a", "\x00"), ("a", "b"), ("a", "b", ""), ("aa", "a")]
+    texts = ("", "\x00", "\x00a", "A", "B", "a", "a\x00", "aa", "z", "é", "ß", "\uffff", "\U00010000")
+    keys: list[Key] = [("a", ""), ("a", "\x00"), ("a", "b"), ("a", "b", ""), ("aa", "a"), *((text,) for text in texts)]
     with opened(make) as (store, _):
         _put(store, Tokens(), dict.fromkeys(keys, b""))
         assert [entry.key for entry in store.scan((), limit=100)] == sorted(keys)
