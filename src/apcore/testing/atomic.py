@@ -1,0 +1,285 @@
+"""The conformance suite for `AtomicStore`: a store that is also the queue, where a commit takes messages and settlements along.
+
+`atomic_checks` gives what concerns the two together, `check_atomic` runs that and the suites of both halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from apcore.errors import ContractError
+from apcore.ports import Add, Again, AtomicStore, Check, Done, Leased, Message, Put, Settlement, Write
+from apcore.testing.conformance import Conformance, ManualClock, Tokens, conformance, machine_settings, opened, refusing
+from apcore.testing.queue import check_queue
+from apcore.testing.queue_model import QueueMachine, messages, settlements
+from apcore.testing.store import check_store
+
+__all__ = ["atomic_checks", "check_atomic"]
+
+MakeAtomic: TypeAlias = Callable[[ManualClock], AtomicStore]
+
+EXAMPLES: Final = 40
+"""Histories that the state machine plays by default."""
+
+
+def atomic_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tuple[Conformance[AtomicStore], ...]:
+    """Give the suite; the arguments are those of `store_checks`."""
+
+    def agrees_with_the_model(make: MakeAtomic) -> None:
+        """Whatever is committed in whatever order, entries, messages and leases move together or not at all."""
+        _play_atomic(make, moves_clock=moves_clock, examples=examples)
+
+    runs = (*_PLAIN, *(_TIMED if moves_clock else ()), agrees_with_the_model)
+    return tuple(conformance(run) for run in runs)
+
+
+def check_atomic(make: MakeAtomic, /, *, moves_clock: bool = True) -> None:
+    """Run the three suites: of the store, of the queue, and of the two together."""
+    check_store(make, moves_clock=moves_clock)
+    check_queue(make, moves_clock=moves_clock)
+    for check in atomic_checks(moves_clock=moves_clock):
+        check(make)
+
+
+def _one_transaction(make: MakeAtomic) -> None:
+    """Entries, messages and settlements of a True commit happen together; of a False one, none does."""
+    with opened(make) as (store, _):
+        tokens = Tokens()
+        store.enqueue([_message(1), _message(2)])
+        first, second = store.lease(["lane"], limit=2, lease_s=61)
+        for holds in (False, True):
+            answer = store.commit(
+                [Check(("a",), None if holds else tokens())],
+                [Put(("a",), b"1"), Add(("n",), 1)],
+                token=tokens(),
+                messages=[_message(3), _message(4, delay_s=1001)],
+                settles=[Done(first), Again(second, 1001)],
+            )
+            assert answer is holds
+            assert len(store.scan((), limit=10)) == (2 if holds else 0)
+            assert _depth(store) == ((1, 2, 0) if holds else (0, 0, 2)), f"the commit was {holds}"
+        assert list(store.settle([Done(first), Done(second)])) == [first, second]
+        assert [leased.message.id for leased in store.lease(["lane"], limit=9, lease_s=61)] == [_id(3)]
+
+
+def _messages_or_settlements_alone(make: MakeAtomic) -> None:
+    """A commit may carry messages or settlements and nothing else."""
+    with opened(make) as (store, _):
+        tokens = Tokens()
+        assert store.commit([], [], token=tokens(), messages=[_message(1)])
+        [leased] = store.lease(["lane"], limit=9, lease_s=61)
+        assert store.commit([], [], token=tokens(), settles=[Done(leased)])
+        assert _depth(store) == (0, 0, 0)
+
+
+def _a_lost_lease_stops_all(make: MakeAtomic) -> None:
+    """One lost lease among the settlements makes the commit False: nothing written, nothing enqueued, no other lease settled."""
+    with opened(make) as (store, _):
+        tokens = Tokens()
+        store.enqueue([_message(1), _message(2)])
+        lost, held = store.lease(["lane"], limit=2, lease_s=61)
+        assert list(store.settle([Done(lost)])) == []
+        never = Leased(lost.message, b"x" * 16, 1)
+        for gone in (lost, never):
+            orders: list[list[Settlement]] = [[Done(held), Done(gone)], [Again(gone, 0), Done(held)]]
+            for settles in orders:
+                assert (
+                    store.commit([], [Put(("a",), b"1")], token=tokens(), messages=[_message(3)], settles=settles)
+                    is False
+                )
+                assert list(store.scan((), limit=10)) == []
+                assert _depth(store) == (0, 0, 1)
+        assert list(store.settle([Done(held)])) == [], "the other lease was settled after all"
+
+
+def _refused_is_untouched(make: MakeAtomic) -> None:
+    """What is refused, for whichever part of it, changes no part."""
+    with opened(make) as (store, _):
+        tokens = Tokens()
+        store.enqueue([_message(1)])
+        [leased] = store.lease(["lane"], limit=9, lease_s=61)
+        fine, done = Put(("a",), b"1"), Done(leased)
+        assert store.commit([], [Put(("text",), b"x")], token=tokens())
+        bad = Message(b"short", "lane", b"")
+        for what, kind, call in (
+            (
+                "no counter",
+                ContractError,
+                lambda: store.commit(
+                    [], [fine, Add(("text",), 1)], token=tokens(), messages=[_message(3)], settles=[done]
+                ),
+            ),
+            (
+                "a short id",
+                ValueError,
+                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3), bad], settles=[done]),
+            ),
+            (
+                "a negative delay",
+                ValueError,
+                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3)], settles=[Again(leased, -1)]),
+            ),
+            (
+                "a lease twice",
+                ValueError,
+                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3)], settles=[done, done]),
+            ),
+            (
+                "a key twice",
+                ValueError,
+                lambda: store.commit([], [fine, fine], token=tokens(), messages=[_message(3)], settles=[done]),
+            ),
+            (
+                "101 messages",
+                ValueError,
+                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3)] * 101, settles=[done]),
+            ),
+        ):
+            refusing(kind, what, call)
+            assert [entry.key for entry in store.scan((), limit=10)] == [("text",)], what
+            assert _depth(store) == (0, 0, 1), what
+
+
+def _dedup_and_groups_hold_here_too(make: MakeAtomic) -> None:
+    """Messages of a commit meet what waits as those of ``enqueue`` do, and settlements meet them as those of ``settle``."""
+    with opened(make) as (store, _):
+        tokens = Tokens()
+        store.enqueue([_message(1, dedup="d", group="g"), _message(2, group="g")])
+        assert store.commit(
+            [], [], token=tokens(), messages=[_message(3, dedup="d", group="g"), _message(4, group="g")]
+        )
+        [head] = store.lease(["lane"], limit=9, lease_s=61)
+        assert head.message.id == _id(1)
+        assert store.commit(
+            [], [], token=tokens(), messages=[_message(5, dedup="d", group="g")], settles=[Again(head, 1001)]
+        )
+        [head] = store.lease(["lane"], limit=9, lease_s=61)
+        assert (head.message.id, head.attempt) == (_id(1), 2), "the two did not become one, due at once"
+        assert store.commit([], [], token=tokens(), messages=[_message(6, dedup="d")], settles=[Done(head)])
+        leases = store.lease(["lane"], limit=9, lease_s=61)
+        assert sorted(leased.message.id for leased in leases) == [_id(2), _id(6)], "Done took the newcomer along"
+
+
+def _a_repeat_settles_once(make: MakeAtomic) -> None:
+    """A guarded commit with messages and settlements, repeated under its token, is False, recognisable, and changes nothing."""
+    with opened(make) as (store, _):
+        tokens = Tokens()
+        store.enqueue([_message(1)])
+        [leased] = store.lease(["lane"], limit=9, lease_s=61)
+        token = tokens()
+        checks, writes = [Check(("a",), None)], [Put(("a",), b"1")]
+        for first in (True, False):
+            answer = store.commit(checks, writes, token=token, messages=[_message(2)], settles=[Done(leased)])
+            assert answer is first
+        [entry] = store.get([("a",)])
+        assert entry is not None
+        assert entry.version == token
+        assert _depth(store) == (1, 0, 0)
+
+
+def _an_enqueueing_commit_wakes(make: MakeAtomic) -> None:
+    """What a commit enqueues is ready at once for whoever waits."""
+    with opened(make) as (store, _):
+        assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[_message(1)])
+        store.wait(["lane"], timeout_s=1_000_000)
+        assert len(store.lease(["lane"], limit=9, lease_s=61)) == 1
+
+
+def _run_out_leases_settle_until_taken(make: MakeAtomic) -> None:
+    """A commit may settle a lease that ran out, until it is handed out again; then it is fenced off."""
+    with opened(make) as (store, clock):
+        tokens = Tokens()
+        store.enqueue([_message(1), _message(2)])
+        first, second = sorted(store.lease(["lane"], limit=9, lease_s=11), key=lambda leased: leased.message.id)
+        clock.advance(12)
+        assert store.commit([], [Put(("first",), b"")], token=tokens(), settles=[Done(first)])
+        [again] = store.lease(["lane"], limit=9, lease_s=11)
+        assert again.message.id == second.message.id
+        assert store.commit([], [Put(("late",), b"")], token=tokens(), settles=[Done(second)]) is False
+        assert store.commit([], [Put(("in time",), b"")], token=tokens(), settles=[Done(again)])
+        assert [entry.key[0] for entry in store.scan((), limit=9)] == ["first", "in time"]
+
+
+# --- the machine ----------------------------------------------------------------------------------------------------
+
+
+def _play_atomic(make: MakeAtomic, *, moves_clock: bool, examples: int) -> None:
+    class Machine(_AtomicMachine):
+        def __init__(self) -> None:
+            super().__init__(make, moves_clock=moves_clock)
+
+    run_state_machine_as_test(Machine, settings=machine_settings(examples))
+
+
+class _AtomicMachine(QueueMachine):
+    """The queue's machine, with commits that carry messages and settlements along, and a counter that tells how many were True."""
+
+    def __init__(self, make: MakeAtomic, *, moves_clock: bool) -> None:
+        opened_stores: list[AtomicStore] = []
+
+        def keep(clock: ManualClock) -> AtomicStore:
+            opened_stores.append(make(clock))
+            return opened_stores[0]
+
+        super().__init__(keep, moves_clock=moves_clock)
+        self.store = opened_stores[0]
+        self.tokens = Tokens()
+        self.version: bytes | None = None
+        self.commits = 0
+
+    @rule(todo=messages, ends=settlements, holds=st.sampled_from((True, True, True, False)))
+    def commit(
+        self,
+        todo: list[tuple[str, str | None, str | None, float]],
+        ends: list[tuple[int, float | None]],
+        *,
+        holds: bool,
+    ) -> None:
+        """Commit all three kinds of change."""
+        batch, settles, token = self.made(todo), self.settled(ends), self.tokens()
+        checks = [Check(("fact",), self.version if holds else self.tokens())]
+        writes: list[Write] = [Put(("fact",), token), Add(("commits",), 1)]
+        expected = holds and all(self.held(settlement.leased) for settlement in settles)
+        answer = self.store.commit(checks, writes, token=token, messages=batch, settles=settles)
+        assert answer is expected
+        if expected:
+            self.version = token
+            self.commits += 1
+            self.end(settles)
+            self.take_in(batch)
+        entries = self.store.get([("fact",), ("commits",)])
+        assert [entry and entry.value for entry in entries] == (
+            [self.version, b"%d" % self.commits] if self.commits else [None, None]
+        )
+
+
+# --- the suite ------------------------------------------------------------------------------------------------------
+
+
+def _id(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def _message(number: int, *, group: str | None = None, dedup: str | None = None, delay_s: float = 0) -> Message:
+    return Message(_id(number), "lane", b"%d" % number, group=group, dedup=dedup, delay_s=delay_s)
+
+
+def _depth(store: AtomicStore) -> tuple[int, int, int]:
+    depth = store.depth(["lane"])
+    return depth.ready, depth.delayed, depth.leased
+
+
+_PLAIN: Final = (
+    _one_transaction,
+    _messages_or_settlements_alone,
+    _a_lost_lease_stops_all,
+    _refused_is_untouched,
+    _dedup_and_groups_hold_here_too,
+    _a_repeat_settles_once,
+    _an_enqueueing_commit_wakes,
+)
+_TIMED: Final = (_run_out_leases_settle_until_taken,)
