@@ -128,7 +128,7 @@ class Refused(RemoteError):
     """Understood, and not allowed: blocked, not the owner, an address that we do not talk to."""
 
     status_hint = 403
-    reason = "refused"
+    reason = "forbidden"
 
 
 class LimitExceeded(RemoteError):

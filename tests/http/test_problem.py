@@ -38,7 +38,7 @@ def test_reserved_names_are_refused():
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
-        (Refused("10.0.0.7 said no"), 403, "refused"),
+        (Refused("10.0.0.7 said no"), 403, "forbidden"),
         (AddressBlocked("10.0.0.7"), 503, "blocked"),
         (StoreBusy("10.0.0.7", retry_after_s=2.5), 503, "store-busy"),
     ],

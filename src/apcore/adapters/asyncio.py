@@ -52,6 +52,14 @@ class _Bridge:
 _BRIDGE: Final[ContextVar[_Bridge | None]] = ContextVar("apcore_asyncio_bridge", default=None)
 
 
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class AsyncioRuntime:
     """The system's clock and randomness, tasks and threads. One object may serve several loops, one after another.
 
@@ -136,7 +144,7 @@ class AsyncioRuntime:
             ContractError: Not called in a thread of `thread`.
         """
         bridge = _BRIDGE.get()
-        if bridge is None:
+        if bridge is None or _on_a_loop():  # where it would wait for itself
             raise ContractError("a blocking context is used outside the worker thread that it was made for")
         if bridge.is_cancelled():
             raise asyncio.CancelledError

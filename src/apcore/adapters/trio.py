@@ -111,11 +111,16 @@ class TrioRuntime:
             trio.Cancelled: The task that waits for this thread was cancelled.
             ContractError: Not called in a thread of `thread`.
         """
+        begun = False
+
+        async def begin() -> T:
+            nonlocal begun
+            begun = True
+            return await job()
+
         try:
-            return trio.from_thread.run(job)
+            return trio.from_thread.run(begin)
         except RuntimeError as error:
-            if "not created by Trio" in str(error):
-                raise ContractError(
-                    "a blocking context is used outside the worker thread that it was made for"
-                ) from error
-            raise
+            if begun:
+                raise
+            raise ContractError("a blocking context is used outside the worker thread that it was made for") from error
