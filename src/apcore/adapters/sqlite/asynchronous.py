@@ -1,0 +1,118 @@
+"""`AsyncSqliteStore`: the store for event loops.
+
+Reading takes tens of microseconds and never waits for a writer, so it happens on the loop, where a thread would cost more than the read; only what would
+wait (a connection to open, a database being recovered) moves to one. Writing waits for the disk and for other writers, so it always does; writes
+that overlap share transactions there as those of any threads do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from apcore.adapters.sqlite.groupcommit import Work
+from apcore.adapters.sqlite.port import get_work, scan_work
+from apcore.adapters.sqlite.readers import WouldWait
+from apcore.ports import (
+    AsyncRuntime,
+    Check,
+    Depth,
+    Durability,
+    Entry,
+    Key,
+    Leased,
+    Message,
+    Settlement,
+    Write,
+    checked_lanes,
+)
+
+if TYPE_CHECKING:
+    from apcore.adapters.sqlite.store import SqliteStore
+
+__all__ = ["AsyncSqliteStore"]
+
+T = TypeVar("T")
+
+_SLICE_S: Final = 0.1
+"""How long a thread may go on waiting for messages after nobody cares any more."""
+
+
+class AsyncSqliteStore:
+    """An `AsyncAtomicStore` over a `SqliteStore`, which stays usable beside it."""
+
+    def __init__(self, store: SqliteStore, runtime: AsyncRuntime) -> None:
+        """Bind to ``runtime``'s event loop and threads."""
+        self._store = store
+        self._runtime = runtime
+
+    @property
+    def durability(self) -> Durability:
+        """As `SqliteStore.durability`."""
+        return self._store.durability
+
+    async def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+        """As `KvStore.get`."""
+        return await self._read(get_work(keys))
+
+    async def scan(
+        self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Entry]:
+        """As `KvStore.scan`."""
+        return await self._read(scan_work(prefix, after, limit, reverse=reverse))
+
+    async def commit(
+        self,
+        checks: Sequence[Check],
+        writes: Sequence[Write],
+        /,
+        *,
+        token: bytes,
+        messages: Sequence[Message] = (),
+        settles: Sequence[Settlement] = (),
+    ) -> bool:
+        """As `AtomicStore.commit`. Cancelled, it may still happen."""
+        return await self._runtime.thread(
+            lambda: self._store.commit(checks, writes, token=token, messages=messages, settles=settles), lane="port"
+        )
+
+    async def enqueue(self, messages: Sequence[Message], /) -> None:
+        """As `MessageQueue.enqueue`."""
+        await self._runtime.thread(lambda: self._store.enqueue(messages), lane="port")
+
+    async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+        """As `MessageQueue.lease`."""
+        return await self._runtime.thread(lambda: self._store.lease(lanes, limit=limit, lease_s=lease_s), lane="port")
+
+    async def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+        """As `MessageQueue.extend`."""
+        return await self._runtime.thread(lambda: self._store.extend(leases, lease_s=lease_s), lane="port")
+
+    async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+        """As `MessageQueue.settle`."""
+        return await self._runtime.thread(lambda: self._store.settle(settlements), lane="port")
+
+    async def depth(self, lanes: Sequence[str], /) -> Depth:
+        """As `MessageQueue.depth`."""
+        return await self._runtime.thread(lambda: self._store.depth(lanes), lane="port")
+
+    async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
+        """As `MessageQueue.wait`."""
+        checked_lanes(lanes)
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            look = partial(self._store.wait_for, lanes, timeout_s=min(left_s, _SLICE_S))
+            if await self._runtime.thread(look, lane="port"):
+                return
+
+    async def aclose(self) -> None:
+        """As `KvStore.close`; the blocking face is closed with it."""
+        await self._runtime.thread(self._store.close, lane="port")
+
+    async def _read(self, work: Work[T]) -> T:
+        try:
+            return self._store.read_at_once(work)
+        except WouldWait:
+            return await self._runtime.thread(lambda: self._store.read(work), lane="port")

@@ -1,0 +1,61 @@
+"""What SQLite's result codes mean for a caller: the one table that turns them into errors of ours.
+
+Codes that stand for a bug (a wrong statement, a wrong type) are not in the table; such exceptions propagate as they are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from apcore.errors import Outcome, StoreBusy, StoreUnavailable
+
+__all__ = ["failure", "is_busy", "is_full"]
+
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+
+_WORDS: Final = {
+    sqlite3.SQLITE_FULL: "no space is left for the database",
+    sqlite3.SQLITE_READONLY: "the database is read-only for this process",
+    sqlite3.SQLITE_PERM: "this process may not open the database",
+    sqlite3.SQLITE_AUTH: "this process may not use the database",
+    sqlite3.SQLITE_CANTOPEN: "the database, or its -wal or -shm beside it, cannot be opened",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
+    sqlite3.SQLITE_FORMAT: "the file is not an SQLite database",
+    sqlite3.SQLITE_IOERR: "the file system failed",
+    sqlite3.SQLITE_NOLFS: "the file system cannot hold a file of this size",
+    sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
+    # "no such table": the file was replaced, or somebody dropped our tables.
+    sqlite3.SQLITE_ERROR: "the database is not as apcore left it",
+    sqlite3.SQLITE_SCHEMA: "the database is not as apcore left it",
+}
+
+
+def failure(
+    error: Exception, source: str, *, outcome: Outcome = "nothing", waited_s: float | None = None
+) -> StoreUnavailable | None:
+    """Say what ``error`` means, or None if it stands for a bug. ``source`` names the file."""
+    if not isinstance(error, sqlite3.Error):
+        return None
+    code = _code(error)
+    if code in _BUSY:
+        waited = "" if waited_s is None else f" for {waited_s:g} s"
+        return StoreBusy(f"{source}: another connection kept the database locked{waited}; nothing was written")
+    words = _WORDS.get(code)
+    return None if words is None else StoreUnavailable(f"{source}: {words} ({error})", outcome=outcome)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another connection is in the way, so that trying again soon makes sense."""
+    return _code(error) in _BUSY
+
+
+def is_full(error: Exception) -> bool:
+    """Whether there was no space; a COMMIT that fails so has left nothing, since its last page was never written."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+def _code(error: Exception) -> int:
+    # The module's own complaints (a closed connection, a wrong thread) carry no code; the low byte is the primary one.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

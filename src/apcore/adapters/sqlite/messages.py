@@ -1,0 +1,171 @@
+"""The queue in SQL.
+
+As in `entries`, functions take a cursor and the queue's time, and leave the transaction to their caller.
+
+A lease's token begins with the row's number, so settling needs no index; the rest is random, and the whole is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import frozen
+
+from apcore.ports import Again, Depth, Leased, Message, Settlement
+
+__all__ = ["any_due", "are_current", "depth", "enqueue", "extend", "lease", "next_due", "settle"]
+
+_SEQ_BYTES: Final = 6
+_RANDOM_BYTES: Final = 10
+
+# Plain placeholders only: Python 3.12.0 warns of numbered ones.
+_ENQUEUE: Final = """INSERT INTO apcore_message (id, lane, grp, dedup, delay_s, due, body, leased, attempt, head)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0,
+        ? IS NULL OR NOT EXISTS (SELECT 1 FROM apcore_message WHERE lane = ? AND grp = ?))
+    ON CONFLICT (lane, dedup) WHERE dedup IS NOT NULL AND leased = 0 DO UPDATE SET due = min(due, excluded.due)"""
+_DUE: Final = """SELECT seq, attempt, id, lane, grp, dedup, delay_s, body FROM apcore_message
+    WHERE head = 1 AND lane = ? AND due <= ? ORDER BY due LIMIT ?"""
+_ANY_DUE: Final = "SELECT 1 FROM apcore_message WHERE head = 1 AND lane = ? AND due <= ? LIMIT 1"
+_NEXT_DUE: Final = "SELECT due FROM apcore_message WHERE head = 1 AND lane = ? ORDER BY due LIMIT 1"
+_COUNTS: Final = """SELECT count(*) FILTER (WHERE due <= ?), count(*) FILTER (WHERE due > ? AND leased = 0),
+    count(*), min(due) FILTER (WHERE due <= ?) FROM apcore_message"""
+_COUNT_HEADS: Final = f"{_COUNTS} WHERE head = 1 AND lane = ?"
+_COUNT_BEHIND: Final = f"{_COUNTS} WHERE head = 0 AND grp IS NOT NULL AND lane = ?"
+_HAND_OUT: Final = "UPDATE apcore_message SET due = ?, token = ?, leased = 1, attempt = attempt + 1 WHERE seq = ?"
+_CURRENT: Final = "SELECT lane, grp, dedup FROM apcore_message WHERE seq = ? AND token = ?"
+_EXTEND: Final = "UPDATE apcore_message SET due = ? WHERE seq = ? AND token = ?"
+_REMOVE: Final = "DELETE FROM apcore_message WHERE seq = ?"
+_PROMOTE: Final = """UPDATE apcore_message SET head = 1 WHERE seq =
+    (SELECT seq FROM apcore_message WHERE lane = ? AND grp = ? ORDER BY seq LIMIT 1)"""
+_NEWCOMER: Final = "SELECT seq, grp, due FROM apcore_message WHERE lane = ? AND dedup = ? AND leased = 0"
+_COME_BACK: Final = "UPDATE apcore_message SET due = ?, token = NULL, leased = 0 WHERE seq = ?"
+
+
+@frozen
+class _Row:
+    """What settling needs to know of a leased message."""
+
+    seq: int
+    lane: bytes
+    group: bytes | None
+    dedup: bytes | None
+
+
+def enqueue(cursor: sqlite3.Cursor, messages: Sequence[Message], now: float) -> None:
+    """Add messages, each behind its group; one whose like waits already only moves that one's due time forward."""
+    rows: list[tuple[bytes | float | None, ...]] = []
+    for message in messages:
+        lane, group, dedup = message.lane.encode(), _label(message.group), _label(message.dedup)
+        due = now + message.delay_s
+        rows.append((message.id, lane, group, dedup, message.delay_s, due, message.body, group, lane, group))
+    cursor.executemany(_ENQUEUE, rows)
+
+
+def any_due(cursor: sqlite3.Cursor, lanes: Sequence[str], now: float) -> bool:
+    """Whether a lease would find anything."""
+    return any(cursor.execute(_ANY_DUE, (lane.encode(), now)).fetchall() for lane in lanes)
+
+
+def next_due(cursor: sqlite3.Cursor, lanes: Sequence[str]) -> float | None:
+    """When the first message of ``lanes`` is due or its lease ends; None when there is none."""
+    found = [row for lane in lanes for row in cursor.execute(_NEXT_DUE, (lane.encode(),)).fetchall()]
+    return min((due for (due,) in found), default=None)
+
+
+def lease(cursor: sqlite3.Cursor, lanes: Sequence[str], *, limit: int, lease_s: float, now: float) -> list[Leased]:
+    """Hand out up to ``limit`` due heads, lane after lane, and count the attempts."""
+    leases: list[Leased] = []
+    changes: list[tuple[float, bytes, int]] = []
+    for lane in dict.fromkeys(lanes):
+        rows = cursor.execute(_DUE, (lane.encode(), now, limit - len(leases))).fetchall()
+        for seq, attempt, message_id, _, group, dedup, delay_s, body in rows:
+            token = seq.to_bytes(_SEQ_BYTES) + os.urandom(_RANDOM_BYTES)
+            message = Message(message_id, lane, body, delay_s=delay_s, group=_text(group), dedup=_text(dedup))
+            leases.append(Leased(message, token, attempt + 1))
+            changes.append((now + lease_s, token, seq))
+        if len(leases) == limit:
+            break
+    cursor.executemany(_HAND_OUT, changes)
+    return leases
+
+
+def extend(cursor: sqlite3.Cursor, leases: Sequence[Leased], *, lease_s: float, now: float) -> list[Leased]:
+    """Move the end of current leases; answers those that were lost."""
+    return [
+        leased
+        for leased in leases
+        if cursor.execute(_EXTEND, (now + lease_s, _seq(leased.token), leased.token)).rowcount == 0
+    ]
+
+
+def are_current(cursor: sqlite3.Cursor, settlements: Sequence[Settlement]) -> bool:
+    """Whether no lease among ``settlements`` has been lost."""
+    return all(_current(cursor, settlement.leased) is not None for settlement in settlements)
+
+
+def settle(cursor: sqlite3.Cursor, settlements: Sequence[Settlement], now: float) -> list[Leased]:
+    """End current leases; answers those that were lost."""
+    lost: list[Leased] = []
+    for settlement in settlements:
+        row = _current(cursor, settlement.leased)
+        if row is None:
+            lost.append(settlement.leased)
+        elif isinstance(settlement, Again):
+            _come_back(cursor, row, now + settlement.delay_s)
+        else:
+            _remove(cursor, row.seq, row.lane, row.group)
+    return lost
+
+
+def depth(cursor: sqlite3.Cursor, lanes: Sequence[str], now: float) -> Depth:
+    """Count messages by state. A lease that ran out is ready: it is there to be handed out."""
+    ready = delayed = leased = 0
+    oldest = now
+    for lane in dict.fromkeys(lanes):
+        label = lane.encode()
+        counts = (_COUNT_HEADS, (now, now, now, label)), (_COUNT_BEHIND, (now, now, now, label))
+        for query, arguments in counts:
+            [(ready_here, delayed_here, all_here, oldest_here)] = cursor.execute(query, arguments).fetchall()
+            ready += ready_here
+            delayed += delayed_here
+            leased += all_here - ready_here - delayed_here
+            oldest = min(oldest, oldest_here if oldest_here is not None else now)
+    return Depth(ready, delayed, leased, now - oldest if ready else None)
+
+
+def _current(cursor: sqlite3.Cursor, leased: Leased) -> _Row | None:
+    seq = _seq(leased.token)
+    row = cursor.execute(_CURRENT, (seq, leased.token)).fetchone()
+    return None if row is None else _Row(seq, *row)
+
+
+def _come_back(cursor: sqlite3.Cursor, row: _Row, due: float) -> None:
+    """Let a leased message wait again, in its place; a newcomer that waits for the same becomes one with it."""
+    if row.dedup is not None:
+        newcomer = cursor.execute(_NEWCOMER, (row.lane, row.dedup)).fetchone()
+        if newcomer is not None:
+            seq, group, newcomer_due = newcomer
+            due = min(due, newcomer_due)
+            _remove(cursor, seq, row.lane, group)
+    cursor.execute(_COME_BACK, (due, row.seq))
+
+
+def _remove(cursor: sqlite3.Cursor, seq: int, lane: bytes, group: bytes | None) -> None:
+    cursor.execute(_REMOVE, (seq,))
+    if group is not None:
+        cursor.execute(_PROMOTE, (lane, group))
+
+
+def _seq(token: bytes) -> int:
+    return int.from_bytes(token[:_SEQ_BYTES])
+
+
+def _label(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def _text(label: bytes | None) -> str | None:
+    return None if label is None else label.decode()

@@ -1,0 +1,161 @@
+"""The methods of `AtomicStore`, over the two things that a store and an enlisted transaction do differently: reading and writing.
+
+Arguments are checked here, before any I/O.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar
+
+from apcore.adapters.sqlite import entries
+from apcore.adapters.sqlite import messages as queue
+from apcore.adapters.sqlite.groupcommit import Work
+from apcore.errors import QueueUnavailable, StoreUnavailable
+from apcore.ports import (
+    Check,
+    Depth,
+    Durability,
+    EncodedCommit,
+    Entry,
+    Key,
+    Leased,
+    Message,
+    Settlement,
+    Write,
+    checked_commit,
+    checked_enqueue,
+    checked_extend,
+    checked_get,
+    checked_lanes,
+    checked_lease,
+    checked_scan,
+    checked_settle,
+)
+
+__all__ = ["Port", "get_work", "scan_work"]
+
+T = TypeVar("T")
+
+
+class Port(ABC):
+    """`AtomicStore` but for `wait` and `close`."""
+
+    @property
+    @abstractmethod
+    def durability(self) -> Durability:
+        """What a True commit survives."""
+
+    @abstractmethod
+    def read(self, work: Work[T]) -> T:
+        """Run ``work``, which only reads."""
+
+    @abstractmethod
+    def _write(self, work: Work[T], *, wakes: bool = False) -> T:
+        """Run ``work`` in a transaction; ``wakes`` when it may make a message due."""
+
+    # --- the store --------------------------------------------------------------------------------------------------
+
+    def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+        """As `KvStore.get`."""
+        return self.read(get_work(keys))
+
+    def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
+        """As `KvStore.scan`."""
+        return self.read(scan_work(prefix, after, limit, reverse=reverse))
+
+    def commit(
+        self,
+        checks: Sequence[Check],
+        writes: Sequence[Write],
+        /,
+        *,
+        token: bytes,
+        messages: Sequence[Message] = (),
+        settles: Sequence[Settlement] = (),
+    ) -> bool:
+        """As `AtomicStore.commit`."""
+        commit = checked_commit(checks, writes, token)
+        checked_enqueue(messages)
+        checked_settle(settles)
+        return self._write(
+            lambda cursor, now: _commit(cursor, commit, messages, settles, now), wakes=bool(messages or settles)
+        )
+
+    # --- the queue --------------------------------------------------------------------------------------------------
+
+    def enqueue(self, messages: Sequence[Message], /) -> None:
+        """As `MessageQueue.enqueue`."""
+        checked_enqueue(messages)
+        self._queue_write(lambda cursor, now: queue.enqueue(cursor, messages, now), wakes=True)
+
+    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+        """As `MessageQueue.lease`. Finding nothing takes no lock, so that idle workers are in nobody's way."""
+        checked_lease(lanes, limit, lease_s)
+        if not self._queue_read(lambda cursor, now: queue.any_due(cursor, lanes, now)):
+            return []
+        return self._queue_write(
+            lambda cursor, now: queue.lease(cursor, lanes, limit=limit, lease_s=lease_s, now=now), wakes=False
+        )
+
+    def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+        """As `MessageQueue.extend`."""
+        checked_extend(leases, lease_s)
+        return self._queue_write(
+            lambda cursor, now: queue.extend(cursor, leases, lease_s=lease_s, now=now), wakes=False
+        )
+
+    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+        """As `MessageQueue.settle`."""
+        checked_settle(settlements)
+        return self._queue_write(lambda cursor, now: queue.settle(cursor, settlements, now), wakes=True)
+
+    def depth(self, lanes: Sequence[str], /) -> Depth:
+        """As `MessageQueue.depth`. It counts, so it costs what waits; meant for a look a minute."""
+        checked_lanes(lanes)
+        return self._queue_read(lambda cursor, now: queue.depth(cursor, lanes, now))
+
+    def _queue_read(self, work: Work[T]) -> T:
+        try:
+            return self.read(work)
+        except StoreUnavailable as error:
+            raise QueueUnavailable(str(error), retry_after_s=error.retry_after_s) from error
+
+    def _queue_write(self, work: Work[T], *, wakes: bool) -> T:
+        try:
+            return self._write(work, wakes=wakes)
+        except StoreUnavailable as error:
+            raise QueueUnavailable(str(error), retry_after_s=error.retry_after_s) from error
+
+
+def get_work(keys: Sequence[Key]) -> Work[list[Entry | None]]:
+    """Give what a ``get`` does on a cursor, its arguments checked."""
+    encoded = checked_get(keys)
+    return lambda cursor, now: entries.get(cursor, keys, encoded, now) if encoded else []
+
+
+def scan_work(prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> Work[list[Entry]]:
+    """Give what a ``scan`` does on a cursor, its arguments checked."""
+    low, high = checked_scan(prefix, after, limit, reverse=reverse)
+    return lambda cursor, now: entries.scan(cursor, low, high, limit=limit, reverse=reverse, now=now)
+
+
+def _commit(
+    cursor: sqlite3.Cursor,
+    commit: EncodedCommit,
+    messages: Sequence[Message],
+    settles: Sequence[Settlement],
+    now: float,
+) -> bool:
+    """Judge first, by reading alone; then write."""
+    if not (entries.checks_hold(cursor, commit.checks, now) and queue.are_current(cursor, settles)):
+        return False
+    counted = entries.totals(cursor, commit, now)
+    entries.write(cursor, commit, counted, now)
+    if settles:
+        _ = queue.settle(cursor, settles, now)
+    if messages:
+        queue.enqueue(cursor, messages, now)
+    return True

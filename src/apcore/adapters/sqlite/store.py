@@ -1,0 +1,243 @@
+"""`SqliteStore`: store and queue in one file, for any number of threads and processes at once.
+
+- Reads run on pooled connections and never wait for a writer (write-ahead log). Each ends its transaction before it returns.
+- Writes of all threads go through one connection a process and share transactions (`groupcommit`). Processes take turns at the database's lock, for
+  up to ``busy_timeout_s``; then `StoreBusy`, and nothing was written.
+- ``synchronous="full"``, the default: an answer has reached the disk, and survives power loss. ``"normal"``: it survives the death of every
+  process, and the file stays sound; the last moments before a power loss may be missing.
+- Expired entries are absent at once; commits remove a bounded number of them on the way.
+- `wait` sleeps on a condition that this process's commits notify, and looks every 20 ms for what other processes did.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Condition, Lock
+from typing import Final, TypeVar
+
+from apcore.adapters.sqlite import entries
+from apcore.adapters.sqlite import messages as queue
+from apcore.adapters.sqlite.asynchronous import AsyncSqliteStore
+from apcore.adapters.sqlite.enlisted import EnlistedStore
+from apcore.adapters.sqlite.failures import failure
+from apcore.adapters.sqlite.files import File, Synchronous, patiently
+from apcore.adapters.sqlite.forks import watch
+from apcore.adapters.sqlite.groupcommit import GroupCommit, Work
+from apcore.adapters.sqlite.port import Port
+from apcore.adapters.sqlite.readers import Closed, Readers, WouldWait
+from apcore.errors import StoreBusy, StoreUnavailable
+from apcore.ports import AsyncRuntime, AtomicStore, Durability, checked_lanes
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+
+_POLL_S: Final = 0.02
+_CLOSE_S_MAX: Final = 30.0
+_FORK_S_MAX: Final = 5.0
+_RECLAIM_MAX: Final = 32
+_RECLAIM_EVERY_S: Final = 1.0
+
+
+class _Opened:
+    """What one process has open, between two closings."""
+
+    def __init__(self, file: File, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+        self.pid = os.getpid()
+        self.readers = Readers(file)
+        self.writer = GroupCommit(file, clock=clock, housekeeping=self._reclaim, changed=changed)
+        self._reclaim_again = float("-inf")
+
+    def close(self, wait_s: float) -> bool:
+        written = self.writer.close(wait_s)
+        return self.readers.close(wait_s) and written
+
+    def _reclaim(self, cursor: sqlite3.Cursor, now: float) -> None:
+        """Remove some expired entries; when the last look found few, not before a second has passed."""
+        if now >= self._reclaim_again or now < self._reclaim_again - _RECLAIM_EVERY_S:
+            many = entries.reclaim(cursor, now, _RECLAIM_MAX) == _RECLAIM_MAX
+            self._reclaim_again = now if many else now + _RECLAIM_EVERY_S
+
+
+class SqliteStore(Port):
+    """An `AtomicStore` in a file. Opens at the first use; safe from several threads, processes, and across ``os.fork``."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Synchronous = "full",
+        busy_timeout_s: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Bind to the file at ``path``, relative to the current directory of this moment.
+
+        Args:
+            path: A file in a directory that exists. A missing file is made, with mode 0600.
+            synchronous: "full" or "normal", as above.
+            busy_timeout_s: How long a call waits for other writers.
+            clock: Times to live, delays and leases run by it. Processes on one file need the same clock.
+        """
+        if synchronous not in ("full", "normal"):
+            raise ValueError(f"synchronous is 'full' or 'normal', not {synchronous!r}")
+        if not 0 <= busy_timeout_s <= 3600:
+            raise ValueError(f"busy_timeout_s is a number of seconds from 0 to 3600, not {busy_timeout_s}")
+        self._file = File(Path(path).absolute(), synchronous, busy_timeout_s=busy_timeout_s)
+        self._clock = clock
+        self._opening = Lock()
+        self._opened: _Opened | None = None
+        self._changed = Condition()
+        self._waiters = 0
+        self._may_open = False
+        watch(self)
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({str(self._file.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, absolutely."""
+        return self._file.path
+
+    @property
+    def durability(self) -> Durability:
+        """What a True commit survives."""
+        return "power" if self._file.synchronous == "full" else "process"
+
+    def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
+        """As `MessageQueue.wait`. Blocks the calling thread."""
+        _ = self.wait_for(lanes, timeout_s=timeout_s)
+
+    def wait_for(self, lanes: Sequence[str], *, timeout_s: float) -> bool:
+        """Wait, and answer whether something is due: for the asynchronous face, which waits in slices."""
+        checked_lanes(lanes)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            due = self._queue_read(lambda cursor, _: queue.next_due(cursor, lanes))
+            due_in_s = float("inf") if due is None else due - self._clock()
+            if due_in_s <= 0:
+                return True
+            pause_s = min(_POLL_S, due_in_s, deadline - time.monotonic())
+            if pause_s <= 0:
+                return False
+            with self._changed:
+                self._waiters += 1
+                try:
+                    _ = self._changed.wait(pause_s)
+                finally:
+                    self._waiters -= 1
+
+    def enlist(self, connection: object, /) -> AtomicStore:
+        """Bind to the application's open transaction on ``connection``, a `sqlite3.Connection` to this same file.
+
+        Begin it by ``BEGIN IMMEDIATE``: a deferred transaction that has read cannot always go on to write, and then every write is `StoreBusy`.
+        Use it in the connection's own thread. The store must have been used once before, so that its tables are there.
+        """
+        return EnlistedStore(connection, self._file, self._clock, self.durability)
+
+    def close(self) -> None:
+        """As `KvStore.close`. Waits for calls under way in other threads."""
+        with self._opening:
+            opened, self._opened = self._opened, None
+            if opened is not None and opened.pid == os.getpid() and not opened.close(_CLOSE_S_MAX):
+                raise StoreUnavailable(f"{self._file.source} is still in use after {_CLOSE_S_MAX:g} s")
+
+    def asynchronous(self, runtime: AsyncRuntime, /) -> AsyncSqliteStore:
+        """Give this store's face for event loops; it shares everything with this one."""
+        return AsyncSqliteStore(self, runtime)
+
+    # --- how works are run --------------------------------------------------------------------------------------------
+
+    def read_at_once(self, work: Work[T]) -> T:
+        """Run ``work``, which only reads, if that needs no waiting.
+
+        Raises:
+            WouldWait: It does.
+        """
+        opened = self._opened
+        if opened is None or opened.pid != os.getpid():
+            raise WouldWait
+        try:
+            cursor = opened.readers.take_idle()
+        except Closed:
+            raise WouldWait from None
+        if cursor is None:
+            raise WouldWait
+        try:
+            return self._look(opened.readers, cursor, work, busy_timeout_s=0.0)
+        except StoreBusy:
+            raise WouldWait from None
+
+    def read(self, work: Work[T]) -> T:
+        """As `Port.read`."""
+        while True:
+            readers = self._open().readers
+            try:
+                cursor = readers.take()
+            except Closed:
+                continue
+            return self._look(readers, cursor, work, busy_timeout_s=self._file.busy_timeout_s)
+
+    def _look(self, readers: Readers, cursor: sqlite3.Cursor, work: Work[T], *, busy_timeout_s: float) -> T:
+        try:
+            answer = patiently(lambda: work(cursor, self._clock()), busy_timeout_s)
+        except Exception as error:
+            readers.discard(cursor)
+            unavailable = failure(error, self._file.source, waited_s=busy_timeout_s)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+        except BaseException:
+            readers.discard(cursor)
+            raise
+        readers.give_back(cursor)
+        return answer
+
+    def _write(self, work: Work[T], *, wakes: bool = False) -> T:
+        while True:
+            try:
+                return self._open().writer.submit(work, wakes=wakes)
+            except Closed:
+                continue
+
+    def _open(self) -> _Opened:
+        opened = self._opened
+        if opened is not None and opened.pid == os.getpid():
+            return opened
+        with self._opening:
+            if self._opened is None:
+                self._opened = _Opened(self._file, self._clock, self._notify)
+            elif self._opened.pid != os.getpid():
+                raise StoreUnavailable(
+                    f"{self._file.source} was open when this process was forked by something that does not run Python's "
+                    "fork hooks, and cannot be used safely here: fork by os.fork, or open the store after the fork"
+                )
+            return self._opened
+
+    def _notify(self) -> None:
+        if self._waiters:
+            with self._changed:
+                self._changed.notify_all()
+
+    # --- forks --------------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """As `forks.Forking`; for the hook alone."""
+        self._may_open = self._opening.acquire(timeout=_FORK_S_MAX)
+        if self._may_open and (self._opened is None or self._opened.close(_FORK_S_MAX)):
+            self._opened = None
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """As `forks.Forking`; for the hook alone."""
+        if in_child:
+            # What could not be closed in time stays here, with the parent's process id, and is refused.
+            self._opening = Lock()
+            self._changed = Condition()
+            self._waiters = 0
+        elif self._may_open:
+            self._opened = None
+            self._opening.release()

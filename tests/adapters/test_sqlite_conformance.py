@@ -1,0 +1,58 @@
+"""The SQLite store keeps the contracts: blocking, and on event loops by its own twin."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from apcore.adapters.asyncio import AsyncioRuntime
+from apcore.adapters.sqlite import AsyncSqliteStore, SqliteStore
+from apcore.ports import AsyncAtomicStore, AtomicStore, Enlistable, KvStore, MessageQueue
+from apcore.testing.atomic import atomic_checks
+from apcore.testing.bridge import bridged
+from apcore.testing.queue import queue_checks
+from apcore.testing.store import store_checks
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A factory of stores, each in a new file. NORMAL, because the disk's patience is not under test."""
+    numbers = count()
+    return lambda clock: SqliteStore(tmp_path / f"{next(numbers)}.db", synchronous="normal", clock=clock)
+
+
+@pytest.mark.parametrize("check", store_checks(examples=10), ids=str)
+def test_is_a_store(check, make):
+    check(make)
+
+
+@pytest.mark.parametrize("check", queue_checks(examples=10), ids=str)
+def test_is_a_queue(check, make):
+    check(make)
+
+
+@pytest.mark.parametrize("check", atomic_checks(examples=10), ids=str)
+def test_is_both_at_once(check, make):
+    check(make)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    "check", [*store_checks(examples=2), *queue_checks(examples=2), *atomic_checks(examples=2)], ids=str
+)
+def test_keeps_the_contracts_on_event_loops(check, loop, make):
+    check(bridged(make, loop))
+
+
+def test_its_types_are_the_ports(tmp_path):
+    store = SqliteStore(tmp_path / "a.db")
+    as_store: KvStore = store
+    as_queue: MessageQueue = store
+    as_both: AtomicStore = store
+    as_enlistable: Enlistable = store
+    assert as_store is as_queue is as_both is as_enlistable
+
+
+def test_its_twin_is_the_async_port(tmp_path):
+    twin: AsyncAtomicStore = SqliteStore(tmp_path / "a.db").asynchronous(AsyncioRuntime())
+    assert isinstance(twin, AsyncSqliteStore)
