@@ -1,0 +1,89 @@
+"""What both signature schemes take from a request: target, authority, field values, the digest of the body."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from apcore.errors import RequestError, SignatureError
+from apcore.http.messages import Request
+from apcore.signatures.errors import DigestMalformed, DigestMismatch, Explanation, SignatureMalformed, WrongHost
+
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]+)([^?#]*)(\?[^#]*)?")
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+
+KEY_ID_CHARS_MAX: Final = 2048
+
+
+class Target:
+    """A request's URL, taken apart as it was written: what is signed is never normalised, except where the scheme says so."""
+
+    __slots__ = ("authority", "path", "prefix", "query", "scheme")
+
+    def __init__(self, url: str) -> None:
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise SignatureMalformed("a signature is over an absolute url without fragment, and this request has none")
+        scheme, authority, path, query = match.groups()
+        self.scheme: str = scheme.lower()
+        self.authority: str = authority.lower().removesuffix(_DEFAULT_PORTS.get(self.scheme, "\n"))
+        """In lower case, without the default port."""
+        self.prefix: str = f"{scheme}://{authority}"
+        """Scheme and authority as written."""
+        self.path: str = path or "/"
+        self.query: str = query or ""
+        """With its question mark; empty where there is none."""
+
+    def check_host(self, value: str) -> None:
+        """Hold a signed `Host` against the authority that the request came to.
+
+        Some senders sign `host:port`, others the bare host; both name us. Raises `WrongHost` for anything else.
+        """
+        host = value.lower()
+        if host == self.authority or host.removesuffix(_DEFAULT_PORTS.get(self.scheme, "\n")) == self.authority:
+            return
+        if host == self.bare_host:
+            return
+        raise WrongHost(
+            f"signed for host {value[:200]!r}, and came to {self.authority!r}",
+            explanation=Explanation(rule="a signed Host is the host that the request came to"),
+        )
+
+    @property
+    def bare_host(self) -> str:
+        """The authority without its port."""
+        head, colon, port = self.authority.rpartition(":")
+        return head if colon and port.isdigit() else self.authority
+
+
+def field_values(request: Request) -> dict[str, str]:
+    """Give every field's combined value: repeated fields joined by a comma and a space, in wire order (RFC 9110 §5.2).
+
+    A `Content-Length` that a hop dropped (HTTP/2, chunking) is what the body has.
+    """
+    values: dict[str, str] = {}
+    for name, value in request.headers.pairs:
+        values[name] = f"{values[name]}, {value}" if name in values else value
+    if "content-length" not in values:
+        values["content-length"] = str(len(request.body))
+    return values
+
+
+def check_body(compare: Callable[[str, bytes], None], value: str, body: bytes) -> None:
+    """Run one of `apcore.http.digest`'s checks, and say in our words what it found."""
+    try:
+        compare(value, body)
+    except SignatureError as exc:
+        raise DigestMismatch(str(exc), explanation=Explanation(rule="the digest is that of the body")) from exc
+    except RequestError as exc:
+        raise DigestMalformed(str(exc)) from exc
+
+
+def check_key_id(key_id: str) -> str:
+    """Refuse what cannot be a key id, before it reaches a log or a store."""
+    if not key_id or len(key_id) > KEY_ID_CHARS_MAX or not key_id.isascii() or not key_id.isprintable():
+        raise SignatureMalformed(
+            f"a key id of {len(key_id)} characters: expected 1 to {KEY_ID_CHARS_MAX}, printable ASCII"
+        )
+    return key_id

@@ -1,0 +1,316 @@
+"""HTTP Message Signatures (RFC 9421) on requests.
+
+Two dictionaries: `Signature-Input` says per label what is covered and how, `Signature` holds the value of the same label. The signature base
+has a line per covered component, in order, and ends with the parameters themselves, so that nothing about a signature can be changed. Parsing
+is strict, so the canonical form of what was read is what the sender signed.
+
+A message may carry several signatures (a proxy adds its own). Each is held against the policy by itself; those that pass are handed on, in
+order, and each authenticates its own `keyid` alone. One that nobody can use does not spoil the others.
+
+The RFC demands no coverage at all. The policy does: method, target and, wherever there may be a body, `content-digest`, which is then compared
+with the body; and the parameters `created` and `keyid`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, TypeVar
+
+from attrs import evolve
+
+from apcore.errors import RequestError
+from apcore.http.digest import check_content_digest, check_digest, make_content_digest
+from apcore.http.fields import BareItem, InnerList, Item, Member, parse_dictionary, serialize_parameters
+from apcore.http.messages import Request
+from apcore.signatures._components import Message, counted_names, identifier
+from apcore.signatures._parts import check_body, check_key_id
+from apcore.signatures.errors import (
+    AlgorithmRefused,
+    ComponentMissing,
+    CoverageTooSmall,
+    Explained,
+    Explanation,
+    SchemeRefused,
+    SignatureMalformed,
+    SignatureMissing,
+)
+from apcore.signatures.keys import ALGORITHMS, Algorithm, PrivateKey
+from apcore.signatures.policy import SignaturePolicy
+from apcore.signatures.presented import Base, Presented, Unsigned
+
+__all__ = ["GET_COVERED", "POST_COVERED", "parse", "prepare", "sign", "signature_base"]
+
+GET_COVERED: Final = ("@method", "@target-uri", "@authority")
+POST_COVERED: Final = (*GET_COVERED, "content-digest")
+"""What we cover: what Mastodon asks for, and the authority, which is free. Nothing that a hop may change."""
+
+# Registered, and used by nobody here or not yet (§6.2.2): their names are no news to a verifier.
+_UNREGISTERED: Final = frozenset({"rsa-v1_5-sha512"})
+
+T = TypeVar("T", str, int)
+
+
+# --- verifying ------------------------------------------------------------------------------------------------------
+
+
+def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Presented, ...]:
+    """Read the signatures of ``request`` and hold each against everything but its key.
+
+    Args:
+        request: As received: `url` as the sender saw it, `body` the raw bytes.
+        policy: What is accepted.
+        now: Our clock, with a time zone.
+
+    Returns:
+        The signatures that the policy accepts, in the order of `Signature-Input`; at least one.
+
+    Raises:
+        SignatureMissing: There is none.
+        SignatureMalformed, DigestMalformed: The fields, or the digest, cannot be read.
+        SchemeRefused, AlgorithmRefused, CoverageTooSmall, ComponentMissing: What it is, is not accepted.
+        SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: What it says is not so.
+            With several signatures, the error is that of the first.
+    """
+    inputs, signatures = _dictionaries(request)
+    if "rfc9421" not in policy.schemes:
+        raise SchemeRefused("RFC 9421 signatures are not accepted", explanation=Explanation(scheme="rfc9421"))
+    if len(inputs) > policy.labels_max:
+        raise SignatureMalformed(f"{len(inputs)} signatures, at most {policy.labels_max}")
+    message = Message(request)
+    accepted: list[Presented] = []
+    refused: list[Explained] = []
+    for label, member in inputs.items():
+        try:
+            accepted.append(_hold(message, label, member, signatures.get(label), policy=policy, now=now))
+        except Explained as exc:
+            exc.explained(scheme="rfc9421", label=label, rule="RFC 9421", **_known(member))
+            refused.append(exc)
+    if not accepted:
+        raise refused[0]
+    return tuple(accepted)
+
+
+def signature_base(message: Message, components: tuple[Item, ...], parameters: Mapping[str, BareItem]) -> bytes:
+    """Build the signature base (§2.5).
+
+    Raises:
+        SignatureMalformed, ComponentMissing: A component does not exist, or the message does not have it.
+    """
+    lines = [message.line(component) for component in components]
+    lines.append(f'"@signature-params": {_inner_list(components, parameters)}')
+    return "\n".join(lines).encode("latin-1")
+
+
+def _dictionaries(request: Request) -> tuple[dict[str, Member], dict[str, Member]]:
+    input_field, signature_field = request.headers.get("signature-input"), request.headers.get("signature")
+    if input_field is None:
+        raise SignatureMissing("the request has no Signature-Input")
+    if signature_field is None:
+        raise SignatureMalformed("the request has Signature-Input and no Signature")
+    try:
+        inputs = parse_dictionary(input_field, duplicates="refuse")
+        signatures = parse_dictionary(signature_field, duplicates="refuse")
+    except RequestError as exc:
+        raise SignatureMalformed(f"Signature-Input or Signature: {exc}") from exc
+    if not inputs:
+        raise SignatureMalformed("Signature-Input is empty")
+    return inputs, signatures
+
+
+def _hold(
+    message: Message,
+    label: str,
+    member: Member,
+    signature: Member | None,
+    *,
+    policy: SignaturePolicy,
+    now: datetime,
+) -> Presented:
+    if not isinstance(member, InnerList):
+        raise SignatureMalformed(f"Signature-Input {label[:40]} is no inner list")
+    if not isinstance(signature, Item) or not isinstance(signature.value, bytes) or not signature.value:
+        raise SignatureMalformed(f"Signature has no byte sequence for the label {label[:40]}")
+    components, parameters = member.items, member.parameters
+    _check_unique(components, policy)
+    key_id = _parameter(parameters, "keyid", str)
+    signed = _parameter(parameters, "created", int)
+    if key_id is None or signed is None:
+        raise CoverageTooSmall(
+            f"the signature has no parameter {'keyid' if key_id is None else 'created'}",
+            explanation=Explanation(rule="keyid and created are required of every signature"),
+        )
+    check_key_id(key_id)
+    algorithm = _algorithm(parameters)
+    expires = _parameter(parameters, "expires", int)
+    _check_coverage(message, components, policy)
+    policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
+    base = signature_base(message, components, parameters)
+    _check_what_is_covered(message, components)
+    return Presented(
+        scheme="rfc9421",
+        key_id=key_id,
+        algorithm=algorithm,
+        label=label,
+        covered=tuple(identifier(component) for component in components),
+        signed=signed,
+        expires=expires,
+        nonce=_parameter(parameters, "nonce", str),
+        tag=_parameter(parameters, "tag", str),
+        signature=signature.value,
+        bases=(Base(base, query_covered=_binds_query(message, components)),),
+        policy=policy,
+        now=now,
+    )
+
+
+def _check_unique(components: tuple[Item, ...], policy: SignaturePolicy) -> None:
+    if len(components) > policy.covered_max:
+        raise SignatureMalformed(f"{len(components)} covered components, at most {policy.covered_max}")
+    # §2: by name and parameters, whatever the order of those.
+    seen = {(component.value, frozenset(component.parameters.items())) for component in components}
+    if len(seen) != len(components):
+        raise SignatureMalformed("a covered component is repeated")
+
+
+def _parameter(parameters: Mapping[str, BareItem], name: str, kind: type[T]) -> T | None:
+    value = parameters.get(name)
+    if value is None:
+        return None
+    # A boolean is an int to Python.
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise SignatureMalformed(f"signature parameter {name} is no {'integer' if kind is int else 'string'}")
+    return value
+
+
+def _algorithm(parameters: Mapping[str, BareItem]) -> Algorithm | None:
+    named = _parameter(parameters, "alg", str)
+    if named is None:
+        return None
+    if named not in ALGORITHMS or named in _UNREGISTERED:
+        raise AlgorithmRefused(
+            f"algorithm {named[:40]!r} is none of {', '.join(sorted(ALGORITHMS - _UNREGISTERED))}",
+            explanation=Explanation(rule="RFC 9421 §6.2.2, and no shared secrets between servers"),
+        )
+    return named
+
+
+def _check_coverage(message: Message, components: tuple[Item, ...], policy: SignaturePolicy) -> None:
+    counted = counted_names(components)
+    if not message.target.query:
+        counted.append("@query")
+    request = message.request
+    policy.check_coverage(policy.coverage("rfc9421", request.method, has_body=bool(request.body)), counted)
+
+
+def _check_what_is_covered(message: Message, components: tuple[Item, ...]) -> None:
+    names = {component.value for component in components}
+    if "host" in names:
+        message.target.check_host(message.values["host"])
+    if "content-digest" in names:
+        check_body(check_content_digest, message.values["content-digest"], message.request.body)
+    if "digest" in names:
+        check_body(check_digest, message.values["digest"], message.request.body)
+
+
+def _binds_query(message: Message, components: tuple[Item, ...]) -> bool:
+    names = {component.value for component in components}
+    return not message.target.query or not names.isdisjoint({"@target-uri", "@request-target", "@query"})
+
+
+def _inner_list(components: tuple[Item, ...], parameters: Mapping[str, BareItem]) -> str:
+    return f"({' '.join([identifier(component) for component in components])}){serialize_parameters(parameters)}"
+
+
+def _known(member: Member) -> dict[str, object]:
+    if not isinstance(member, InnerList):
+        return {}
+    named = {"key_id": member.parameters.get("keyid"), "algorithm": member.parameters.get("alg")}
+    known: dict[str, object] = {name: value for name, value in named.items() if isinstance(value, str)}
+    return {**known, "covered": tuple(str(item.value) for item in member.items)}
+
+
+# --- signing --------------------------------------------------------------------------------------------------------
+
+
+def prepare(
+    request: Request,
+    *,
+    key_id: str,
+    algorithm: Algorithm = "rsa-v1_5-sha256",
+    now: datetime,
+    covered: tuple[str | Item, ...] | None = None,
+    label: str = "sig1",
+    expires_s: int | None = None,
+    nonce: str | None = None,
+    tag: str | None = None,
+) -> Unsigned:
+    """Get ``request`` ready for its signature, with a `Content-Digest` where there is a body or a method that may have one.
+
+    Args:
+        request: What is to be sent. Earlier signatures on it are dropped.
+        key_id: Where peers find the public half.
+        algorithm: What the signer will sign with; it is announced in `alg`.
+        now: Goes into `created`. Sign anew for every attempt and every redirect.
+        covered: Components in signing order; by default `POST_COVERED` or `GET_COVERED`.
+        label: The name of the signature in both fields.
+        expires_s: How long it is to count.
+        nonce: Against replay, where the peer asks for one.
+        tag: The application, where the peer asks for one.
+
+    Raises:
+        ValueError: An unregistered algorithm, text that cannot stand in a structured field, a component that the request does not have.
+    """
+    if algorithm in _UNREGISTERED:
+        raise ValueError(f"RFC 9421 has no name for {algorithm}")
+    headers = request.headers.without("signature", "signature-input")
+    writing = bool(request.body) or request.method not in {"GET", "HEAD"}
+    if writing:
+        headers = headers.with_set("content-digest", make_content_digest(request.body))
+    ready = evolve(request, headers=headers)
+    chosen = covered if covered is not None else POST_COVERED if writing else GET_COVERED
+    components = tuple(Item(name) if isinstance(name, str) else name for name in chosen)
+    created = int(now.timestamp())
+    parameters: dict[str, BareItem] = {"created": created, "keyid": key_id, "alg": algorithm}
+    if expires_s is not None:
+        parameters["expires"] = created + expires_s
+    parameters.update({name: value for name, value in (("nonce", nonce), ("tag", tag)) if value is not None})
+    try:
+        data = signature_base(Message(ready), components, parameters)
+    except (ComponentMissing, SignatureMalformed) as exc:
+        raise ValueError(str(exc)) from exc
+    value = f"{label}={_inner_list(components, parameters)}"
+    return Unsigned(
+        request=evolve(ready, headers=ready.headers.with_set("signature-input", value)),
+        data=data,
+        prefix=f"{label}=:",
+        suffix=":",
+    )
+
+
+def sign(
+    request: Request,
+    key: PrivateKey,
+    *,
+    now: datetime,
+    algorithm: Algorithm | None = None,
+    covered: tuple[str | Item, ...] | None = None,
+    label: str = "sig1",
+    expires_s: int | None = None,
+    nonce: str | None = None,
+    tag: str | None = None,
+) -> Request:
+    """Sign ``request`` with a key at hand; arguments and errors as `prepare`."""
+    chosen = key.choose_algorithm(algorithm)
+    unsigned = prepare(
+        request,
+        key_id=key.key_id,
+        algorithm=chosen,
+        now=now,
+        covered=covered,
+        label=label,
+        expires_s=expires_s,
+        nonce=nonce,
+        tag=tag,
+    )
+    return unsigned.attach(key.sign(unsigned.data, chosen))

@@ -1,0 +1,526 @@
+"""draft-cavage: what is read, what is refused and why, and that nothing covered can be changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apcore.errors import ApcoreError
+from apcore.http.messages import Request
+from apcore.signatures import cavage
+from apcore.signatures.errors import (
+    AlgorithmRefused,
+    BadSignature,
+    ComponentMissing,
+    CoverageTooSmall,
+    DigestMalformed,
+    DigestMismatch,
+    KeyMismatch,
+    KeyWeak,
+    SchemeRefused,
+    SignatureExpired,
+    SignatureFromFuture,
+    SignatureMalformed,
+    SignatureMissing,
+    SignatureTooOld,
+    WrongHost,
+)
+from apcore.signatures.policy import DEFAULT, LENIENT, STRICT
+from apcore.signatures.presented import check
+
+
+def with_field(request, name, value):
+    return evolve(request, headers=request.headers.with_set(name, value))
+
+
+def verify(request, key, now, policy=DEFAULT):
+    return check(cavage.parse(request, policy, now), key.public)
+
+
+# --- both sides -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "algorithm", "label"),
+    [
+        ("rsa", None, "rsa-sha256"),
+        ("rsa", "rsa-v1_5-sha512", "rsa-sha512"),
+        ("ed25519", None, "hs2019"),
+        ("p256", None, "hs2019"),
+        ("p384", None, "hs2019"),
+    ],
+)
+@pytest.mark.parametrize("which", ["post", "get"])
+def test_what_we_sign_we_accept(any_key, post, get, now, kind, algorithm, label, which):
+    key = any_key[kind]
+    signed = cavage.sign({"post": post, "get": get}[which], key, now=now, algorithm=algorithm)
+    verified = verify(signed, key, now)
+    assert (verified.owner, verified.key_id, verified.scheme) == (key.public.owner, key.key_id, "cavage")
+    assert verified.query_covered
+    assert f'algorithm="{label}"' in signed.headers.get("signature")
+
+
+def test_a_delivery_covers_what_every_server_accepts(rsa_key, post, now):
+    signed = cavage.sign(post, rsa_key, now=now)
+    assert verify(signed, rsa_key, now).covered == ("(request-target)", "host", "date", "digest", "content-type")
+    assert signed.headers.get("date") == "Sun, 22 Nov 2026 08:00:00 GMT"
+    assert signed.headers.get("digest").startswith("SHA-256=")
+
+
+def test_a_missing_host_is_filled_in(rsa_key, now):
+    bare = Request("GET", "https://local.example:8443/x")
+    signed = cavage.sign(bare, rsa_key, now=now)
+    assert signed.headers.get("host") == "local.example:8443"
+    assert verify(signed, rsa_key, now)
+
+
+def test_created_and_expires_are_announced_as_hs2019(rsa_key, post, now):
+    covered = ("(request-target)", "(created)", "(expires)", "host", "digest")
+    signed = cavage.sign(post, rsa_key, now=now, covered=covered, expires_s=3600)
+    created = int(now.timestamp())
+    assert f'algorithm="hs2019",created={created},expires={created + 3600},' in signed.headers.get("signature")
+    verified = verify(signed, rsa_key, now, STRICT)
+    assert (verified.signed, verified.expires) == (created, created + 3600)
+
+
+def test_the_signature_may_be_made_elsewhere(rsa_key, post, now):
+    unsigned = cavage.prepare(post, key_id=rsa_key.key_id, now=now)
+    assert "signature" not in unsigned.request.headers
+    assert verify(unsigned.attach(rsa_key.sign(unsigned.data)), rsa_key, now)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"algorithm": "rsa-pss-sha512"}, "no name"),
+        ({"covered": ("x-missing",)}, "x-missing"),
+        ({"covered": ("(expires)",)}, "expires"),
+        ({"key_id": 'a"b'}, "cannot stand"),
+        ({"key_id": "a\nb"}, "cannot stand"),
+    ],
+)
+def test_a_wrong_argument_is_told(post, now, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        cavage.prepare(post, **{"key_id": "k", "now": now, **arguments})
+
+
+def test_a_key_that_does_not_fit_is_told(rsa_key, post, now):
+    with pytest.raises(ValueError, match="ed25519"):
+        cavage.sign(post, rsa_key, now=now, algorithm="ed25519")
+
+
+# --- what a changed request is --------------------------------------------------------------------------------------
+
+CHANGES = {
+    "body": (lambda r: evolve(r, body=r.body + b" "), DigestMismatch),
+    "body and digest": (
+        lambda r: with_field(evolve(r, body=b""), "digest", "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+        BadSignature,
+    ),
+    "method": (lambda r: evolve(r, method="PUT"), BadSignature),
+    "path": (lambda r: evolve(r, url="https://local.example/users/bob/Inbox"), BadSignature),
+    "a query": (lambda r: evolve(r, url=r.url + "?a"), BadSignature),
+    "date": (lambda r: with_field(r, "date", "Sun, 22 Nov 2026 08:00:01 GMT"), BadSignature),
+    "content type": (lambda r: with_field(r, "content-type", "application/json"), BadSignature),
+    "a second content type": (
+        lambda r: evolve(r, headers=r.headers.with_added("content-type", "application/json")),
+        BadSignature,
+    ),
+    "no content type": (lambda r: evolve(r, headers=r.headers.without("content-type")), ComponentMissing),
+    "no digest": (lambda r: evolve(r, headers=r.headers.without("digest")), ComponentMissing),
+    "no date": (lambda r: evolve(r, headers=r.headers.without("date")), ComponentMissing),
+    "no host": (lambda r: evolve(r, headers=r.headers.without("host")), ComponentMissing),
+    "another host": (lambda r: with_field(r, "host", "other.example"), WrongHost),
+    "another server": (lambda r: evolve(r, url="https://other.example/users/bob/inbox"), WrongHost),
+    "another port": (lambda r: evolve(r, url="https://local.example:8443/users/bob/inbox"), None),
+    "an uncovered field": (lambda r: with_field(r, "accept", "text/html"), None),
+}
+
+
+@pytest.mark.parametrize(("change", "error"), CHANGES.values(), ids=CHANGES)
+def test_a_changed_delivery(rsa_key, post, now, change, error):
+    changed = change(cavage.sign(post, rsa_key, now=now))
+    if error is None:
+        assert verify(changed, rsa_key, now)
+    else:
+        with pytest.raises(error):
+            verify(changed, rsa_key, now)
+
+
+@given(st.data())
+def test_no_covered_byte_can_be_changed(ed_key, post, now, data):
+    signed = cavage.sign(post, ed_key, now=now)
+    name = data.draw(st.sampled_from(["host", "date", "digest", "content-type"]))
+    value = list(signed.headers.get(name))
+    place = data.draw(st.integers(0, len(value) - 1))
+    value[place] = data.draw(st.characters(min_codepoint=33, max_codepoint=126).filter(lambda c: c != value[place]))
+    changed = with_field(signed, name, "".join(value))
+    if name == "host" and changed.headers.get("host").lower() == "local.example":
+        return
+    with pytest.raises(ApcoreError):
+        verify(changed, ed_key, now)
+
+
+@given(st.integers(0, 63), st.integers(1, 255))
+def test_no_byte_of_the_signature_can_be_changed(ed_key, post, now, place, difference):
+    presented = cavage.parse(cavage.sign(post, ed_key, now=now), DEFAULT, now)
+    changed = bytearray(presented.signature)
+    changed[place] ^= difference
+    with pytest.raises(BadSignature):
+        check(evolve(presented, signature=bytes(changed)), ed_key.public)
+
+
+# --- dialects -------------------------------------------------------------------------------------------------------
+
+
+def resigned(key, request, field, now, *, query=True, host=None):
+    """Sign with any field text: what a peer with its own ideas would send."""
+    parameters = cavage.read_parameters(field.format(signature="AA=="))
+    from apcore.signatures._parts import Target, field_values
+
+    values = field_values(request)
+    target = Target(request.url)
+    if host:
+        values["host"] = host
+    base = cavage.signing_string(request.method, target.path + (target.query if query else ""), values, parameters)
+    from base64 import b64encode
+
+    signature = b64encode(key.sign(base, dss_der=True)).decode()
+    return with_field(request, "signature", field.format(signature=signature))
+
+
+@pytest.fixture
+def dated(post, now, rsa_key):
+    return cavage.prepare(post, key_id=rsa_key.key_id, now=now).request
+
+
+K = "https://remote.example/users/alice#main-key"
+NAMES = "(request-target) host date digest"
+CREATED = 1795334400
+
+DIALECTS = {
+    "hs2019 with RSA": f'keyId="{K}",algorithm="hs2019",headers="{NAMES}",signature="{{signature}}"',
+    "no algorithm": f'keyId="{K}",headers="{NAMES}",signature="{{signature}}"',
+    "algorithm in capitals": f'keyId="{K}",algorithm="RSA-SHA256",headers="{NAMES}",signature="{{signature}}"',
+    "another order": f'signature="{{signature}}",headers="{NAMES}",algorithm="rsa-sha256",keyId="{K}"',
+    "white space": f'keyId="{K}" , algorithm = "rsa-sha256",  headers="{NAMES}",\tsignature="{{signature}}"',
+    "unknown parameter": f'keyId="{K}",headers="{NAMES}",opaque="x",signature="{{signature}}"',
+    "created": f'keyId="{K}",algorithm="hs2019",created={CREATED},headers="(created) {NAMES}",signature="{{signature}}"',
+    "created in quotes": f'keyId="{K}",created="{CREATED}",headers="(created) {NAMES}",signature="{{signature}}"',
+    "created not covered": f'keyId="{K}",created={CREATED},headers="{NAMES}",signature="{{signature}}"',
+    "capitals in headers": f'keyId="{K}",headers="(request-target) Host Date DIGEST",signature="{{signature}}"',
+    "an empty value": f'keyId="{K}",headers="{NAMES} x-empty",signature="{{signature}}"',
+    "a dropped content-length": f'keyId="{K}",headers="{NAMES} content-length",signature="{{signature}}"',
+    "a repeated field": f'keyId="{K}",headers="{NAMES} x-twice",signature="{{signature}}"',
+    "created with rsa-sha256": f'keyId="{K}",algorithm="rsa-sha256",created={CREATED},headers="(created) {NAMES}",signature="{{signature}}"',
+}
+
+
+@pytest.mark.parametrize("field", DIALECTS.values(), ids=DIALECTS)
+def test_a_dialect_is_read(rsa_key, dated, now, field):
+    dated = evolve(
+        dated, headers=dated.headers.with_set("x-empty", "").with_added("x-twice", "1").with_added("x-twice", "2")
+    )
+    assert now.timestamp() == CREATED
+    assert verify(resigned(rsa_key, dated, field, now), rsa_key, now)
+
+
+def test_a_folded_signature_is_read(rsa_key, dated, now):
+    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"], now)
+    head, _, tail = signed.headers.get("signature").rpartition('signature="')
+    folded = with_field(signed, "signature", f'{head}signature="{tail[:76]} {tail[76:150]} \t{tail[150:]}')
+    assert verify(folded, rsa_key, now)
+
+
+def test_the_key_may_be_named_by_its_actor(rsa_key, dated, now):
+    field = DIALECTS["no algorithm"].replace("#main-key", "")
+    assert verify(resigned(rsa_key, dated, field, now), rsa_key, now).key_id == rsa_key.public.owner
+
+
+def test_a_reading_request_may_leave_out_the_query(rsa_key, get, now):
+    dated = cavage.prepare(get, key_id=K, now=now).request
+    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now, query=False)
+    assert not verify(signed, rsa_key, now).query_covered
+    with pytest.raises(BadSignature):
+        verify(signed, rsa_key, now, STRICT)
+
+
+def test_a_delivery_may_not_leave_out_the_query(rsa_key, dated, now):
+    asking = evolve(dated, url=dated.url + "?x=1")
+    with pytest.raises(BadSignature):
+        verify(resigned(rsa_key, asking, DIALECTS["no algorithm"], now, query=False), rsa_key, now)
+
+
+@pytest.mark.parametrize("wire", ["local.example", "local.example:8443"])
+@pytest.mark.parametrize("signed_host", ["local.example", "local.example:8443"])
+def test_on_another_port_the_host_is_signed_with_it_or_without(rsa_key, dated, now, wire, signed_host):
+    dated = with_field(evolve(dated, url="https://local.example:8443/inbox"), "host", wire)
+    assert verify(resigned(rsa_key, dated, DIALECTS["no algorithm"], now, host=signed_host), rsa_key, now)
+
+
+def test_the_default_port_may_be_written(rsa_key, dated, now):
+    dated = with_field(dated, "host", "LOCAL.example:443")
+    assert verify(resigned(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now)
+
+
+def test_authorization_is_for_the_lenient(rsa_key, dated, now):
+    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"], now)
+    moved = evolve(
+        signed,
+        headers=signed.headers.without("signature").with_set(
+            "authorization", "Signature " + signed.headers.get("signature")
+        ),
+    )
+    assert verify(moved, rsa_key, now, LENIENT)
+    with pytest.raises(SignatureMissing):
+        verify(moved, rsa_key, now)
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+S = 'signature="AAAA"'
+MALFORMED = {
+    "empty": "",
+    "text": "nonsense",
+    "no key id": S,
+    "no signature": f'keyId="{K}"',
+    "empty signature": f'keyId="{K}",signature=""',
+    "unpadded": f'keyId="{K}",signature="AAA"',
+    "base64url": f'keyId="{K}",signature="__8="',
+    "not ASCII": f'keyId="{K}",signature="AéA="',
+    "trailing comma": f'keyId="{K}",{S},',
+    "leading comma": f',keyId="{K}",{S}',
+    "two commas": f'keyId="{K}",,{S}',
+    "no comma": f'keyId="{K}" {S}',
+    "unclosed": f'keyId="{K},{S}',
+    "key id twice": f'keyId="{K}",keyId="{K}",{S}',
+    "key id twice in another case": f'keyId="{K}",keyid="{K}",{S}',
+    "signature twice": f'keyId="{K}",{S},{S}',
+    "headers twice": f'keyId="{K}",headers="date",headers="date",{S}',
+    "an escape": f'keyId="{K}\\"",{S}',
+    "no key id in it": f'keyId="",{S}',
+    "key id with a blank": f'keyId="a\tb",{S}',
+    "key id not ASCII": f'keyId="https://é.example",{S}',
+    "long key id": f'keyId="{"x" * 2049}",{S}',
+    "no headers in it": f'keyId="{K}",headers="",{S}',
+    "two blanks": f'keyId="{K}",headers="date  host",{S}',
+    "a name twice": f'keyId="{K}",headers="date host date",{S}',
+    "a name twice in another case": f'keyId="{K}",headers="date host Date",{S}',
+    "a colon in a name": f'keyId="{K}",headers="date: host",{S}',
+    "an unknown pseudo header": f'keyId="{K}",headers="(request-line) date",{S}',
+    "created is no number": f'keyId="{K}",created="now",headers="(created)",{S}',
+    "created is a fraction": f'keyId="{K}",created=1.5,headers="(created)",{S}',
+    "created is negative": f'keyId="{K}",created=-1,headers="(created)",{S}',
+    "created is huge": f'keyId="{K}",created={"9" * 16},headers="(created)",{S}',
+    "expires is no number": f'keyId="{K}",expires="",headers="date",{S}',
+    "too many names": f'keyId="{K}",headers="{" ".join(f"x{n}" for n in range(65))}",{S}',
+    "too long": f'keyId="{K}",{S},opaque="{"x" * 8192}"',
+}
+
+
+@pytest.mark.parametrize("field", MALFORMED.values(), ids=MALFORMED)
+def test_a_field_that_cannot_be_read(dated, now, field):
+    with pytest.raises(SignatureMalformed) as caught:
+        cavage.parse(with_field(dated, "signature", field), LENIENT, now)
+    assert caught.value.status_hint == 400
+
+
+REFUSED = {
+    "hmac": (f'keyId="{K}",algorithm="hmac-sha256",headers="{NAMES}",{S}', AlgorithmRefused),
+    "SHA-1": (f'keyId="{K}",algorithm="rsa-sha1",headers="{NAMES}",{S}', AlgorithmRefused),
+    "date alone": (f'keyId="{K}",headers="date",{S}', CoverageTooSmall),
+    "nothing named, so created": (f'keyId="{K}",created={CREATED},{S}', CoverageTooSmall),
+    "nothing named, so date": (f'keyId="{K}",algorithm="rsa-sha256",{S}', CoverageTooSmall),
+    "no digest": (f'keyId="{K}",headers="(request-target) host date",{S}', CoverageTooSmall),
+    "no target": (f'keyId="{K}",headers="host date digest",{S}', CoverageTooSmall),
+    "no host": (f'keyId="{K}",headers="(request-target) date digest",{S}', CoverageTooSmall),
+    "no time": (f'keyId="{K}",headers="(request-target) host digest",{S}', CoverageTooSmall),
+    "created is not there": (f'keyId="{K}",headers="(request-target) host (created) digest",{S}', ComponentMissing),
+    "expires is not there": (f'keyId="{K}",headers="{NAMES} (expires)",{S}', ComponentMissing),
+    "a field is not there": (f'keyId="{K}",headers="{NAMES} x-missing",{S}', ComponentMissing),
+}
+
+
+@pytest.mark.parametrize(("field", "error"), REFUSED.values(), ids=REFUSED)
+def test_a_signature_that_binds_too_little(dated, now, field, error):
+    with pytest.raises(error) as caught:
+        cavage.parse(with_field(dated, "signature", field), DEFAULT, now)
+    assert caught.value.status_hint == 401
+    assert caught.value.explanation.key_id == K
+
+
+def test_a_body_on_a_reading_request_has_to_be_covered(rsa_key, get, now):
+    dated = evolve(cavage.prepare(get, key_id=K, now=now).request, body=b"x")
+    with pytest.raises(CoverageTooSmall, match="digest"):
+        verify(resigned(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now), rsa_key, now)
+
+
+def test_the_pseudo_headers_are_for_hs2019_to_the_strict(rsa_key, dated, now):
+    signed = resigned(rsa_key, dated, DIALECTS["created with rsa-sha256"], now)
+    with pytest.raises(AlgorithmRefused):
+        verify(signed, rsa_key, now, STRICT)
+
+
+def test_no_signature_and_two(dated, now):
+    with pytest.raises(SignatureMissing):
+        cavage.parse(dated, DEFAULT, now)
+    twice = evolve(dated, headers=dated.headers.with_added("signature", "a").with_added("signature", "b"))
+    with pytest.raises(SignatureMalformed, match="2 Signature fields"):
+        cavage.parse(twice, DEFAULT, now)
+
+
+def test_a_scheme_that_is_not_accepted(rsa_key, post, now):
+    with pytest.raises(SchemeRefused):
+        verify(cavage.sign(post, rsa_key, now=now), rsa_key, now, DEFAULT.with_(schemes=frozenset({"rfc9421"})))
+
+
+DIGESTS = {
+    "of another body": ("SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", DigestMismatch),
+    "of no algorithm that is known": ("MD5=1B2M2Y8AsgTpgAmY7PhCfg==", DigestMismatch),
+    "SHA-1 alone": ("SHA=2jmj7l5rSw0yVb/vlWAYkK/YBwk=", DigestMismatch),
+    "that is none": ("nonsense", DigestMalformed),
+    "without padding": ("SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", DigestMalformed),
+}
+
+
+@pytest.mark.parametrize(("digest", "error"), DIGESTS.values(), ids=DIGESTS)
+def test_a_digest(rsa_key, dated, now, digest, error):
+    changed = with_field(dated, "digest", digest)
+    with pytest.raises(error):
+        verify(resigned(rsa_key, changed, DIALECTS["no algorithm"], now), rsa_key, now)
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "error"),
+    [(3601, SignatureFromFuture), (3600, None), (0, None), (-3600, None), (-3601, SignatureTooOld)],
+)
+@pytest.mark.parametrize(
+    "covered", [None, ("(request-target)", "host", "(created)", "digest")], ids=["date", "created"]
+)
+def test_the_window(ed_key, post, now, offset_s, error, covered):
+    signed = cavage.sign(post, ed_key, now=now + timedelta(seconds=offset_s), covered=covered)
+    if error is None:
+        assert verify(signed, ed_key, now)
+        return
+    with pytest.raises(error) as caught:
+        verify(signed, ed_key, now)
+    assert caught.value.explanation.clock_offset_s == offset_s
+
+
+@pytest.mark.parametrize(
+    ("signed_s", "lifetime_s", "error"),
+    [
+        (-7200, 3600, None),
+        (-7201, 3600, SignatureExpired),
+        (-12 * 3600, 12 * 3600, None),
+        (-12 * 3600 - 1, 86400, SignatureTooOld),
+    ],
+)
+def test_an_expiry(ed_key, post, now, signed_s, lifetime_s, error):
+    covered = ("(request-target)", "host", "(created)", "(expires)", "digest")
+    signed = cavage.sign(post, ed_key, now=now + timedelta(seconds=signed_s), covered=covered, expires_s=lifetime_s)
+    if error is None:
+        assert verify(signed, ed_key, now)
+    else:
+        with pytest.raises(error):
+            verify(signed, ed_key, now)
+
+
+@pytest.mark.parametrize("date", ["", "now", "Sun, 22 Nov 2026 08:00:00 +0000", "Sun, 32 Nov 2026 08:00:00 GMT"])
+def test_a_date_that_is_none(rsa_key, dated, now, date):
+    with pytest.raises(SignatureMalformed):
+        verify(resigned(rsa_key, with_field(dated, "date", date), DIALECTS["no algorithm"], now), rsa_key, now)
+
+
+# --- the key --------------------------------------------------------------------------------------------------------
+
+
+def test_another_key(rsa_key, ed_key, post, now):
+    presented = cavage.parse(cavage.sign(post, rsa_key, now=now), DEFAULT, now)
+    with pytest.raises(KeyMismatch, match="was to be checked with"):
+        check(presented, ed_key.public.renamed(owner="https://other.example/users/eve"))
+    with pytest.raises(KeyMismatch, match="which is ed25519"):
+        check(presented, ed_key.public.renamed(key_id=presented.key_id))
+
+
+def test_a_short_key_is_for_the_lenient(now, dated):
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    from apcore.signatures.keys import read_private_der
+
+    der = rsa.generate_private_key(65537, 1024).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    short = read_private_der(der, key_id=K, owner="https://remote.example/users/alice")
+    signed = resigned(short, dated, DIALECTS["no algorithm"], now)
+    assert verify(signed, short, now, LENIENT)
+    with pytest.raises(KeyWeak, match="1024 bits"):
+        verify(signed, short, now)
+
+
+# --- explanations ---------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_shows_what_was_expected(rsa_key, post, now):
+    signed = with_field(cavage.sign(post, rsa_key, now=now - timedelta(seconds=90)), "content-type", "text/plain")
+    with pytest.raises(BadSignature) as caught:
+        verify(signed, rsa_key, now)
+    explanation = caught.value.explanation
+    assert explanation.signing_string.splitlines()[0] == "(request-target): post /users/bob/inbox"
+    assert explanation.signing_string.splitlines()[-1] == "content-type: text/plain"
+    assert explanation.covered[0] == "(request-target)"
+    assert explanation.clock_offset_s == -90
+    assert rsa_key.public.fingerprint[:16] in explanation.key
+    shown = "\n".join(explanation.lines())
+    assert "    content-type: text/plain" in shown
+    assert "clock offset: -90 s" in shown
+
+
+def test_a_refusal_keeps_secrets(rsa_key, dated, now):
+    secret = evolve(
+        dated, headers=dated.headers.with_set("cookie", "session=hunter2").with_set("authorization", "Bearer hunter2")
+    )
+    field = DIALECTS["no algorithm"].replace(NAMES, f"{NAMES} cookie authorization")
+    signed = with_field(resigned(rsa_key, secret, field, now), "digest", dated.headers.get("digest"))
+    assert verify(signed, rsa_key, now)
+    with pytest.raises(BadSignature) as caught:
+        verify(evolve(signed, method="PUT"), rsa_key, now)
+    assert "cookie: ..." in caught.value.explanation.signing_string
+    assert "hunter2" not in repr(caught.value.explanation) + str(caught.value)
+
+
+def test_the_replay_id_names_the_signature(ed_key, post, now):
+    one, two = (verify(cavage.sign(post, ed_key, now=now + timedelta(seconds=s)), ed_key, now) for s in (0, 1))
+    assert one.replay_id != two.replay_id
+    assert one.replay_id == verify(cavage.sign(post, ed_key, now=now), ed_key, now).replay_id
+
+
+# --- garbage --------------------------------------------------------------------------------------------------------
+
+VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=80).filter(
+    lambda text: not any(0x7F <= ord(c) < 0xA0 for c in text)
+)
+PARAMETER = st.builds(
+    "{}={}".format,
+    st.sampled_from(["keyId", "signature", "headers", "algorithm", "created", "expires", "x"]),
+    st.one_of(
+        VALUE.map('"{}"'.format),
+        st.integers(-10, 10**16).map(str),
+        st.sampled_from(['"AAAA"', f'"{NAMES}"', '"date"', '"hs2019"', f'"{K}"']),
+    ),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(VALUE | st.lists(PARAMETER, max_size=7).map(",".join), VALUE, VALUE)
+def test_garbage_is_refused_in_words(dated, now, rsa_key, field, date, digest):
+    request = evolve(
+        dated, headers=dated.headers.with_set("date", date).with_set("digest", digest).with_set("signature", field)
+    )
+    for policy in (DEFAULT, LENIENT):
+        with pytest.raises(ApcoreError) as caught:
+            verify(request, rsa_key, now, policy)
+        assert caught.value.status_hint in {400, 401}
