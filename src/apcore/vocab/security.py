@@ -1,0 +1,48 @@
+"""Keys and signatures, as documents. Deciding whether they are right is the business of the room `apcore.signatures`."""
+
+from __future__ import annotations
+
+from apcore.vocab.namespaces import CID, DATA_INTEGRITY, SEC
+from apcore.vocab.properties import Moment, Ref, Text, Uri
+from apcore.vocab.views import View
+
+__all__ = ["CryptographicKey", "DataIntegrityProof", "LinkedDataSignature", "Multikey"]
+
+_DC_CREATED = "http://purl.org/dc/terms/created"
+
+
+class CryptographicKey(View, ns=SEC):
+    """A public key in PEM, as under ``publicKey``. A facet: most servers write no type, some ``Key``, some ``CryptographicKey``."""
+
+    owner: Ref = Ref()
+    controller: Ref = Ref(ns=CID)
+    public_key_pem: Text = Text()
+
+
+class Multikey(View, ns=CID, type="Multikey"):
+    """A public key in multibase, as under ``assertionMethod`` (FEP-521a)."""
+
+    controller: Ref = Ref()
+    public_key_multibase: Text = Text()
+    expires: Moment = Moment(iri=f"{SEC.iri}expiration")
+    revoked: Moment = Moment()
+
+
+class DataIntegrityProof(View, ns=DATA_INTEGRITY, type="DataIntegrityProof"):
+    """A proof inside the document that it proves (FEP-8b32)."""
+
+    cryptosuite: Text = Text()
+    verification_method: Ref = Ref()
+    proof_purpose: Text = Text()
+    proof_value: Text = Text()
+    created: Moment = Moment(iri=_DC_CREATED)
+    expires: Moment = Moment(iri=f"{SEC.iri}expiration")
+
+
+class LinkedDataSignature(View, ns=SEC):
+    """The older signature inside a document. A facet: its type names the suite, nearly always ``RsaSignature2017``."""
+
+    creator: Uri = Uri(iri="http://purl.org/dc/terms/creator")
+    created: Moment = Moment(iri=_DC_CREATED)
+    signature_value: Text = Text()
+    nonce: Text = Text()
