@@ -1,0 +1,221 @@
+"""Write the reference from the code: one page a room, with every public name, and the table of errors.
+
+A room is a module or package directly under ``apcore``; one that only holds others (``adapters``) is as many rooms. What it makes public is its
+``__all__``. The names of a package are grouped by the module that defines them, each group under that module's docstring, which is its theory of
+operation. A public name without a docstring is an error here, so that the reference cannot have holes.
+
+Docstrings are in Google's style, but one below a field is a sentence: what stands before its colon is not a type. That is why this file applies
+napoleon itself.
+
+The pages go to ``docs/reference/rooms``, which is not under version control.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
+
+import attrs
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.ext.napoleon import Config, GoogleDocstring
+
+import apcore
+from apcore.errors import ApcoreError
+
+_GOOGLE = Config(napoleon_google_docstring=True, napoleon_numpy_docstring=False)
+_LEFT_OUT = {"apcore.cli"}  # its reference is a page of its own, in the words of a shell
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", _write)
+    app.connect("autodoc-process-docstring", _google)
+    app.connect("autodoc-process-signature", _with_defaults)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def rooms() -> list[str]:
+    """Give the rooms' full names, in the order of their pages."""
+    return [room for name in _below(apcore) if name not in _LEFT_OUT for room in _rooms_in(name)]
+
+
+def _rooms_in(name: str) -> list[str]:
+    module = import_module(name)
+    if getattr(module, "__all__", ()) or not hasattr(module, "__path__"):
+        return [name]
+    return [name, *(below for below in _below(module) if getattr(import_module(below), "__all__", ()))]
+
+
+def _below(package: ModuleType) -> list[str]:
+    return [
+        f"{package.__name__}.{info.name}" for info in iter_modules(package.__path__) if not info.name.startswith("_")
+    ]
+
+
+def _write(app: Sphinx) -> None:
+    place = Path(app.srcdir) / "reference" / "rooms"
+    place.mkdir(exist_ok=True)
+    pages = {f"{room}.rst": _room_page(room) for room in rooms()}
+    pages["errors-table.inc"] = _errors_table()
+    for old in place.iterdir():
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        path = place / name
+        # An unchanged page keeps its time, so that Sphinx need not read it again.
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+# --- a room ---------------------------------------------------------------------------------------------------------
+
+
+def _room_page(room: str) -> str:
+    module = import_module(room)
+    lines = [_heading(room, "=")]
+    lines += [f".. automodule:: {room}", "   :no-members:", ""]
+    public = getattr(module, "__all__", ())
+    for defining, names in _by_module(module, public).items():
+        if defining != room:
+            lines += [_heading(defining.removeprefix(f"{room}."), "-")]
+            # Not indexed: a module may bear the name of the function that it is for.
+            lines += [f".. automodule:: {defining}", "   :no-members:", "   :no-index:", ""]
+        lines += [f".. py:currentmodule:: {room}", ""]
+        lines += [line for name in names for line in _name(module, defining, name)]
+    return "\n".join(lines) + "\n"
+
+
+def _by_module(module: ModuleType, public: tuple[str, ...]) -> dict[str, list[str]]:
+    """Group ``public`` by the module that defines each, as the package's imports say; values keep the order of definition."""
+    origin = _origins(module)
+    groups: dict[str, list[str]] = {}
+    for name in public:
+        groups.setdefault(origin.get(name, module.__name__), []).append(name)
+    for defining, names in groups.items():
+        order = list(_documented(import_module(defining)))
+        names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    return dict(sorted(groups.items()))
+
+
+def _origins(module: ModuleType) -> dict[str, str]:
+    tree = ast.parse(inspect.getsource(module))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return {
+        alias.asname or alias.name: str(node.module)
+        for node in imports
+        if str(node.module).startswith(f"{module.__name__}.")
+        for alias in node.names
+    }
+
+
+def _name(module: ModuleType, defining: str, name: str) -> list[str]:
+    value = getattr(module, name)
+    if inspect.isclass(value) and value.__module__.startswith("apcore"):
+        _need(value.__doc__, f"{module.__name__}.{name}")
+        return [f".. autoclass:: {module.__name__}.{name}", *_without_origin(value), ""]
+    if inspect.isroutine(value):
+        _need(value.__doc__, f"{module.__name__}.{name}")
+        return [f".. autofunction:: {module.__name__}.{name}", ""]
+    kind, source, text = _documented(import_module(defining))[name]
+    lines = [f".. py:{kind}:: {name}"]
+    lines += [f"   :{'canonical' if kind == 'type' else 'value'}: {source}"] if source and len(source) <= 160 else []
+    return [*lines, "", *(f"   {line}" for line in text.splitlines()), ""]
+
+
+def _without_origin(value: type) -> list[str]:
+    """Error classes inherit what `ApcoreError` documents; the table shows their values."""
+    return ["   :exclude-members: blame, retryable, status_hint, reason"] if _is_kind_of_error(value) else []
+
+
+def _is_kind_of_error(value: type) -> bool:
+    return issubclass(value, ApcoreError) and value is not ApcoreError
+
+
+def _documented(module: ModuleType) -> dict[str, tuple[str, str, str]]:
+    """Every name that ``module`` defines, in order: its kind, its value as written, and the string below it."""
+    body = ast.parse(inspect.getsource(module)).body
+    found: dict[str, tuple[str, str, str]] = {}
+    for node, below in zip(body, [*body[1:], ast.Pass()], strict=True):
+        text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
+        said = inspect.cleandoc(text) if isinstance(text, str) else ""
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            _ = found.setdefault(node.name, ("object", "", ""))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            alias = "TypeAlias" in ast.unparse(node.annotation)
+            value = "" if node.value is None else ast.unparse(node.value)
+            found[node.target.id] = ("type" if alias else "data", value, said)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            value = ast.unparse(node.value)
+            alias = value.startswith(("Literal[", "Callable[")) or " | " in value
+            found[node.targets[0].id] = ("type" if alias else "data", value, said)
+    return found
+
+
+def _need(text: str | None, name: str) -> None:
+    if not text:
+        raise ExtensionError(f"{name} is public and has no docstring")
+
+
+# --- what autodoc cannot know ---------------------------------------------------------------------------------------
+
+
+def _google(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:  # noqa: PLR0917 - as Sphinx calls it
+    if what not in ("attribute", "data", "property"):
+        lines[:] = GoogleDocstring(lines, _GOOGLE, app, what, name, obj, options).lines()
+
+
+def _with_defaults(
+    _app: Sphinx, _what: str, _name: str, obj: object, _options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None] | None:
+    """Show the defaults of an attrs class, whose generated signature names them by how they are looked up."""
+    if signature is None or not isinstance(obj, type) or not attrs.has(obj):
+        return None
+    fields = {each.name: each for each in attrs.fields(obj)}
+
+    def shown(match: re.Match[str]) -> str:
+        default = fields[match[1]].default
+        text = "..." if isinstance(default, attrs.Factory) else repr(default)
+        return text if len(text) <= 40 else "..."
+
+    return re.sub(r"attr_dict\['(\w+)'\]\.default", shown, signature.replace("NOTHING", "...")), returns
+
+
+# --- the errors -----------------------------------------------------------------------------------------------------
+
+
+def _errors_table() -> str:
+    for room in rooms():
+        import_module(room)  # so that every room's kinds exist
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - error",
+        "     - blame",
+        "     - retry",
+        "     - status",
+    ]
+    lines += ["     - reason", "     - says"]
+    for kind in _kinds(ApcoreError):
+        first = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        lines += [f"   * - :py:class:`{kind.__name__} <{kind.__module__}.{kind.__qualname__}>`"]
+        lines += [f"     - {kind.blame.value if hasattr(kind, 'blame') else ''}"]
+        lines += [f"     - {'yes' if kind.retryable else 'no'}", f"     - {kind.status_hint}"]
+        lines += [f"     - {f'``{kind.reason}``' if kind.reason else '(abstract)'}", f"     - {first}"]
+    return "\n".join(lines) + "\n"
+
+
+def _kinds(root: type[ApcoreError]) -> list[type[ApcoreError]]:
+    """The tree below ``root``, depth first, in order of definition."""
+    return [kind for child in root.__subclasses__() for kind in (child, *_kinds(child))]
+
+
+def _heading(text: str, line: str) -> str:
+    return f"{text}\n{line * len(text)}\n"
