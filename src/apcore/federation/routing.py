@@ -132,6 +132,14 @@ class Router(Generic[T]):
         self._routes.append((_rank(route), route, target))
         self._routes.sort(key=lambda entry: entry[0])
 
+    def replace(self, route: Route, target: T, /) -> None:
+        """Let a route that is there lead elsewhere."""
+        self._routes = [(rank, known, target if known == route else before) for rank, known, before in self._routes]
+
+    def targets(self) -> list[T]:
+        """Give everything that a route leads to."""
+        return [target for _, _, target in self._routes]
+
     def match(self, path: str, /) -> tuple[T, dict[str, str]] | None:
         """Give the target and the values of the most literal route that ``path`` is of, or None."""
         for _, route, target in self._routes:

@@ -1,0 +1,172 @@
+"""The context that handlers get, in three faces over the same operations.
+
+`Context` waits, `AsyncContext` is awaited, and `OpContext` gives operations. Addresses and writes are the same in all three: an address is
+computed, and a write is only noted, to be committed together with the fact that the handler is done. A handler's own later reads see its notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from apcore.collections import contains
+from apcore.effects import Op
+from apcore.errors import ContractError
+from apcore.federation.places import IDENTIFIER, Kind, Place
+from apcore.federation.scope import Appending, Removing, Scope
+from apcore.vocab import View
+
+__all__ = ["AsyncContext", "Context", "OpContext", "ScopeFaces"]
+
+Data = TypeVar("Data", default=None)
+
+
+class _Face(Generic[Data]):
+    """What every face has."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope[Data]) -> None:
+        self._scope = scope
+
+    @property
+    def data(self) -> Data:
+        """What the application gave to the node, or what its factory made for this request or job."""
+        return self._scope.data
+
+    @property
+    def origin(self) -> str:
+        """The origin that this request or job is for.
+
+        Raises:
+            ContractError: The node has none: it only pulls.
+        """
+        if self._scope.origin is None:
+            raise ContractError("this node has no origin, so nothing of it has an address")
+        return str(self._scope.origin)
+
+    @property
+    def activity_id(self) -> str | None:
+        """The id of the activity that is listened to: a name under which side effects elsewhere can be made once."""
+        return self._scope.activity_id
+
+    @property
+    def attempt(self) -> int:
+        """1 when the handler is run for the first time for this activity."""
+        return self._scope.attempt
+
+    @property
+    def recipient(self) -> str | None:
+        """The identifier of the actor whose inbox was addressed; None for the shared inbox."""
+        return self._scope.recipient
+
+    @property
+    def silenced(self) -> bool:
+        """Whether a domain rule says that the sender is to be kept quiet."""
+        return self._scope.silenced
+
+    # --- addresses --------------------------------------------------------------------------------------------------
+
+    def actor_uri(self, identifier: str, /) -> str:
+        """Give the id of an actor of ours."""
+        return self._uri("actor", **{IDENTIFIER: identifier})
+
+    def inbox_uri(self, identifier: str | None = None, /) -> str:
+        """Give an actor's inbox; without one, the shared inbox."""
+        return self._uri("shared-inbox") if identifier is None else self._uri("inbox", **{IDENTIFIER: identifier})
+
+    def collection_uri(self, name: str, identifier: str, /) -> str:
+        """Give an actor's collection: ``outbox``, ``followers``, ``following``, or one that was registered."""
+        return self._uri("collection", name, **{IDENTIFIER: identifier})
+
+    def object_uri(self, view: type[View], /, **values: str) -> str:
+        """Give the id of an object that a registered handler makes."""
+        return self._uri("object", view.type_name or "", **values)
+
+    def parse_uri(self, uri: str, /) -> Place | None:
+        """Tell what a URI of ours names; None if it is not ours, or names nothing."""
+        return None if self._scope.origin is None else self._scope.places.read(self._scope.origin, uri)
+
+    def _uri(self, kind: Kind, name: str = "", **values: str) -> str:
+        if self._scope.origin is None:
+            raise ContractError("this node has no origin, so nothing of it has an address")
+        return self._scope.places.uri(self._scope.origin, kind, name, **values)
+
+    # --- writes, noted until the handler returns --------------------------------------------------------------------
+
+    def append(self, collection: str, item: str, /) -> None:
+        """Put an item (an id) into a managed collection; being in it already is fine."""
+        self._scope.notes.append(Appending(collection, item))
+
+    def remove(self, collection: str, item: str, /) -> None:
+        """Take an item out of a managed collection; not being in it is fine."""
+        self._scope.notes.append(Removing(collection, item))
+
+
+class OpContext(_Face[Data]):
+    """The face for operations: what may wait is an operation, to be asked for with ``yield from``."""
+
+    __slots__ = ()
+
+    def contains(self, collection: str, item: str, /) -> Op[bool]:
+        """Tell whether an item is in a managed collection, this handler's own writes included."""
+        return _contains(self._scope, collection, item)
+
+
+class Context(_Face[Data]):
+    """The face for plain functions: what may wait, waits."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, scope: Scope[Data], run: Callable[[Op[Any]], Any]) -> None:
+        super().__init__(scope)
+        self._run = run
+
+    def contains(self, collection: str, item: str, /) -> bool:
+        """As `OpContext.contains`."""
+        return bool(self._run(_contains(self._scope, collection, item)))
+
+
+class AsyncContext(_Face[Data]):
+    """The face for coroutine functions: what may wait is awaited."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, scope: Scope[Data], run: Callable[[Op[Any]], Coroutine[Any, Any, Any]]) -> None:
+        super().__init__(scope)
+        self._run = run
+
+    async def contains(self, collection: str, item: str, /) -> bool:
+        """As `OpContext.contains`."""
+        return bool(await self._run(_contains(self._scope, collection, item)))
+
+
+class ScopeFaces(Generic[Data]):
+    """Shows a scope in the colour that a handler needs; what `Call` takes as ``faces``."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope[Data]) -> None:
+        self._scope = scope
+
+    def blocking(self, run: Callable[[Op[Any]], Any], /) -> Context[Data]:
+        """For plain functions."""
+        return Context(self._scope, run)
+
+    def awaiting(self, run: Callable[[Op[Any]], Coroutine[Any, Any, Any]], /) -> AsyncContext[Data]:
+        """For coroutine functions."""
+        return AsyncContext(self._scope, run)
+
+    def operation(self) -> OpContext[Data]:
+        """For operations."""
+        return OpContext(self._scope)
+
+
+def _contains(scope: Scope[Any], collection: str, item: str) -> Op[bool]:
+    noted = scope.membership(collection, item)
+    if noted is not None:
+        return noted
+    [found] = yield from contains(collection, (item,))
+    return found

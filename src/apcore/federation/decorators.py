@@ -1,0 +1,95 @@
+"""The types of the registration decorators: each accepts a handler in three colours, and gives it back as it is.
+
+The face of the context in a handler's first parameter tells the colours apart for the type checkers: `AsyncContext` for coroutine functions,
+`OpContext` for operations, `Context` for plain functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from apcore.collections import Page
+from apcore.effects import Op
+from apcore.federation.context import AsyncContext, Context, OpContext
+from apcore.vocab import View
+
+__all__ = ["ActorDecorator", "CollectionDecorator", "ListenerDecorator", "ObjectDecorator"]
+
+D = TypeVar("D")
+V = TypeVar("V", bound=View)
+P = ParamSpec("P")
+
+
+class ActorDecorator(Protocol[D]):
+    """Takes ``(ctx, identifier) -> view of the actor, or None``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], str], Coroutine[Any, Any, V | None]], /
+    ) -> Callable[[AsyncContext[D], str], Coroutine[Any, Any, V | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], str], Op[V | None]], /
+    ) -> Callable[[OpContext[D], str], Op[V | None]]: ...
+    @overload
+    def __call__(self, fn: Callable[[Context[D], str], V | None], /) -> Callable[[Context[D], str], V | None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn``."""
+        ...
+
+
+class ObjectDecorator(Protocol[D, V]):
+    """Takes ``(ctx, **values of the route) -> view of the object, or None``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[AsyncContext[D], P], Coroutine[Any, Any, V | None]], /
+    ) -> Callable[Concatenate[AsyncContext[D], P], Coroutine[Any, Any, V | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[OpContext[D], P], Op[V | None]], /
+    ) -> Callable[Concatenate[OpContext[D], P], Op[V | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[Concatenate[Context[D], P], V | None], /
+    ) -> Callable[Concatenate[Context[D], P], V | None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn``."""
+        ...
+
+
+class CollectionDecorator(Protocol[D]):
+    """Takes ``(ctx, identifier, cursor or None) -> Page, or None if there is no such collection``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], str, str | None], Coroutine[Any, Any, Page | None]], /
+    ) -> Callable[[AsyncContext[D], str, str | None], Coroutine[Any, Any, Page | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], str, str | None], Op[Page | None]], /
+    ) -> Callable[[OpContext[D], str, str | None], Op[Page | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[Context[D], str, str | None], Page | None], /
+    ) -> Callable[[Context[D], str, str | None], Page | None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn``."""
+        ...
+
+
+class ListenerDecorator(Protocol[D, V]):
+    """Takes ``(ctx, activity) -> None``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], V], Coroutine[Any, Any, None]], /
+    ) -> Callable[[AsyncContext[D], V], Coroutine[Any, Any, None]]: ...
+    @overload
+    def __call__(self, fn: Callable[[OpContext[D], V], Op[None]], /) -> Callable[[OpContext[D], V], Op[None]]: ...
+    @overload
+    def __call__(self, fn: Callable[[Context[D], V], None], /) -> Callable[[Context[D], V], None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn``."""
+        ...

@@ -1,0 +1,355 @@
+"""`Federation`: the rules of a server, and nothing else.
+
+A federation holds what an application registers: where its actors, objects and collections are, how they are made, who listens to what, whom
+to talk to. It holds no ports, no origin and no state, so one object serves a web process, a worker, a test and a simulation; `Node` binds it to
+those. Registering is done at import, by decorators; what contradicts itself is refused on the spot, and what is missing is told by `check`.
+
+``Data`` is the type of what the application wants to have at hand in every handler (`Context.data`): a session factory, a repository, settings.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, Literal, cast, overload
+
+from attrs import frozen
+from typing_extensions import TypeVar
+
+from apcore.effects import Op
+from apcore.errors import ConfigurationError
+from apcore.federation.context import AsyncContext, Context, OpContext
+from apcore.federation.decorators import (
+    ActorDecorator,
+    CollectionDecorator,
+    ListenerDecorator,
+    ObjectDecorator,
+)
+from apcore.federation.moderation import DomainRules
+from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, Places, Registered, Target
+from apcore.federation.policies import FollowVerdict
+from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
+from apcore.federation.routing import parse_route
+from apcore.handlers import Colour, colour_of, handler_name
+from apcore.ports import Durability
+from apcore.vocab import Activity, Document, Follow, View
+
+__all__ = ["Federation", "Finding"]
+
+Data = TypeVar("Data", default=None)
+V = TypeVar("V", bound=View)
+A = TypeVar("A", bound=Activity)
+
+# RFC 9110 §10.1.5: product tokens; and what NodeInfo's schema takes as the name of a software.
+_SOFTWARE: Final = re.compile(r"([a-z0-9-]+)/([A-Za-z0-9.+_-]+)")
+
+
+@frozen
+class Finding:
+    """Something that `Federation.check` found."""
+
+    level: Literal["error", "warning"]
+    """With an error no node can be made; a warning is logged."""
+    text: str
+
+
+class Federation(Generic[Data]):
+    """The rules of a server. Every method may be called until a `Node` is made of it; afterwards it only answers.
+
+    Raises:
+        ConfigurationError: ``software`` is not written as ``name/version``.
+    """
+
+    def __init__(
+        self,
+        *,
+        software: str = "apcore/0.1",
+        shared_inbox: str = "/inbox",
+        listener_retries: RetryPolicy = LISTENER_RETRIES,
+        delivery_retries: RetryPolicy = DELIVERY_RETRIES,
+    ) -> None:
+        found = _SOFTWARE.fullmatch(software)
+        if found is None:
+            raise ConfigurationError(
+                f"software is written as name/version, the name in a-z, 0-9 and -: not {software!r}"
+            )
+        self.software_name: Final = found[1]
+        self.software_version: Final = found[2]
+        self.listener_retries: Final = listener_retries
+        self.delivery_retries: Final = delivery_retries
+        self.places: Final = Places()
+        self.places.add(shared_inbox, Target("shared-inbox"), variables=())
+        self._collections: dict[str, Registered] = {}
+        self._listeners: dict[type[Activity], Registered] = {}
+        self._follows: FollowVerdict | Registered | None = None
+        self._domains: DomainRules = DomainRules()
+        self._bound = False
+
+    # --- what is where ----------------------------------------------------------------------------------------------
+
+    def actor(
+        self,
+        path: str,
+        /,
+        *,
+        inbox: str | None = None,
+        outbox: str | None = None,
+        followers: str | None = None,
+        following: str | None = None,
+        inline: bool = False,
+    ) -> ActorDecorator[Data]:
+        """Register how an actor is made from its identifier: a view of the actor, a `Tombstone` if it is gone, or None.
+
+        ``path`` has the one variable ``{identifier}``. What an actor has stands under it (``…/inbox`` and so on) unless other paths are given.
+        Keys, ``id``, the addresses of inbox and collections are filled in; what the handler sets itself is kept.
+
+        Raises:
+            ConfigurationError: The paths or the handler are not of the form, or there is an actor handler already.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("actor")
+            handler = self._registered(fn, inline=inline, takes=2)
+            self.places.add(path, Target("actor", handler=handler), variables=(IDENTIFIER,))
+            given = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
+            if "{+" in path and None in given.values():
+                raise ConfigurationError(
+                    f"{path!r} takes the rest of the path, so inbox, outbox, followers and following need paths"
+                )
+            for name, template in given.items():
+                where = f"{path}/{name}" if template is None else template
+                if name == "inbox":
+                    self.places.add(where, Target("inbox"), variables=(IDENTIFIER,))
+                else:
+                    target = Target("collection", name, self._collections.get(name))
+                    self.places.add(where, target, variables=(IDENTIFIER,))
+            return fn
+
+        return cast("ActorDecorator[Data]", register)
+
+    def object(self, view: type[V], path: str, /, *, inline: bool = False) -> ObjectDecorator[Data, V]:
+        """Register how objects of a type are made from the values in their path, which the handler takes by name; None is 404.
+
+        Raises:
+            ConfigurationError: The handler does not take the path's variables by name, or there is one for ``view`` already.
+        """
+        name = _type_name(view)
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("object")
+            handler = self._registered(fn, inline=inline, takes=None)
+            _check_takes(fn, parse_route(path).variables)
+            self.places.add(path, Target("object", name, handler))
+            return fn
+
+        return cast("ObjectDecorator[Data, V]", register)
+
+    def collection(self, name: str, path: str | None = None, /, *, inline: bool = False) -> CollectionDecorator[Data]:
+        """Register how the pages of an actor's collection are made.
+
+        ``outbox``, ``followers`` and ``following`` replace what apcore keeps itself, and stand where the actor's registration says. Any other
+        ``name`` needs a ``path`` with the one variable ``{identifier}``.
+
+        Raises:
+            ConfigurationError: No path for a collection of another name, a path for one of the three, or a second handler for a name.
+        """
+        known = name in ACTOR_COLLECTIONS
+        if known and path is not None:
+            raise ConfigurationError(f"the path of {name} belongs to the actor: actor(..., {name}={path!r})")
+        if not known and path is None:
+            raise ConfigurationError(
+                f"a collection {name!r} needs a path; without one there are {', '.join(ACTOR_COLLECTIONS)}"
+            )
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("collection")
+            if name in self._collections:
+                raise ConfigurationError(
+                    f"collection {name!r} has a handler already: {handler_name(self._collections[name].fn)}"
+                )
+            handler = self._registered(fn, inline=inline, takes=3)
+            target = Target("collection", name, handler)
+            if path is not None:
+                self.places.add(path, target, variables=(IDENTIFIER,))
+            elif self.places.has("collection", name):
+                self.places.replace(target)
+            self._collections[name] = handler
+            return fn
+
+        return cast("CollectionDecorator[Data]", register)
+
+    # --- who listens ------------------------------------------------------------------------------------------------
+
+    def on(self, activity: type[A], /, *, inline: bool = False) -> ListenerDecorator[Data, A]:
+        """Register what happens when an activity of a type, or of a subtype of it, has arrived and is proved.
+
+        Exactly one listener runs, the most specific. It runs after the side effects that apcore manages (accepting a Follow, say), at least
+        once; what it does through its context happens exactly once. It may raise `Drop` or `Later`; any other exception is retried.
+
+        Raises:
+            ConfigurationError: Not a type of activity, or it has a listener already.
+        """
+        if not (isinstance(activity, type) and issubclass(activity, Activity)):
+            raise ConfigurationError(f"a listener is for a type of activity, such as Create, not {activity!r:.80}")
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("on")
+            if activity in self._listeners:
+                other = handler_name(self._listeners[activity].fn)
+                raise ConfigurationError(f"{activity.__name__} has a listener already: {other}")
+            self._listeners[activity] = self._registered(fn, inline=inline, takes=2)
+            return fn
+
+        return cast("ListenerDecorator[Data, A]", register)
+
+    def listener_for(self, document: Document, /) -> tuple[type[Activity], Registered] | None:
+        """Give the most specific listener for what a document declares itself to be."""
+        fitting = [view for view in self._listeners if document.is_a(view)]
+        best = [view for view in fitting if not any(other is not view and issubclass(other, view) for other in fitting)]
+        # A document of two types may fit two listeners of which neither is more specific: the first registered is as good a rule as any.
+        return (best[0], self._listeners[best[0]]) if best else None
+
+    # --- whom to talk to --------------------------------------------------------------------------------------------
+
+    @overload
+    def follows(self, policy: FollowVerdict, /) -> FollowVerdict: ...
+    @overload
+    def follows(
+        self, policy: Callable[[AsyncContext[Data], Follow], Coroutine[Any, Any, FollowVerdict]], /
+    ) -> Callable[[AsyncContext[Data], Follow], Coroutine[Any, Any, FollowVerdict]]: ...
+    @overload
+    def follows(
+        self, policy: Callable[[OpContext[Data], Follow], Op[FollowVerdict]], /
+    ) -> Callable[[OpContext[Data], Follow], Op[FollowVerdict]]: ...
+    @overload
+    def follows(
+        self, policy: Callable[[Context[Data], Follow], FollowVerdict], /
+    ) -> Callable[[Context[Data], Follow], FollowVerdict]: ...
+    def follows(self, policy: Any, /) -> Any:
+        """Set how requests to follow are answered: one `FollowVerdict` for all, or a handler ``(ctx, follow)`` that decides about each.
+
+        Without a word, all are accepted. Usable as a decorator.
+
+        Raises:
+            ConfigurationError: There is a policy already, or the handler is not of the form.
+        """
+        self._check_open("follows")
+        if self._follows is not None:
+            raise ConfigurationError("follows has a policy already")
+        self._follows = policy if isinstance(policy, FollowVerdict) else self._registered(policy, inline=False, takes=2)
+        return policy
+
+    def blocks(self, rules: DomainRules, /) -> None:
+        """Set the rules by domain, asked before any fetch, when something arrives, and at delivery."""
+        self._check_open("blocks")
+        if not isinstance(rules, DomainRules):
+            raise ConfigurationError(f"blocks takes DomainRules, not {rules!r:.60}")
+        self._domains = rules
+
+    @property
+    def domain_rules(self) -> DomainRules:
+        """The rules by domain in force."""
+        return self._domains
+
+    @property
+    def follow_verdict(self) -> FollowVerdict | Registered:
+        """What decides about requests to follow."""
+        return FollowVerdict.ACCEPT if self._follows is None else self._follows
+
+    # --- binding ----------------------------------------------------------------------------------------------------
+
+    def check(
+        self, *, blocking: bool | None = None, serves: bool = True, durability: Durability | None = None
+    ) -> tuple[Finding, ...]:
+        """Tell what is missing, contradictory or risky, in words; empty if nothing is.
+
+        ``blocking`` says that the node is a blocking one (so coroutine functions cannot run), ``serves`` that it has an origin, ``durability``
+        what its store survives.
+        """
+        findings: list[Finding] = []
+        has_actor = self.places.has("actor")
+        if serves and self._listeners and not has_actor:
+            names = ", ".join(view.__name__ for view in self._listeners)
+            findings.append(
+                Finding(
+                    "error", f"there are listeners ({names}) but no actor, so nothing can arrive: register actor(path)"
+                )
+            )
+        waiting = [name for name in self._collections if not self.places.has("collection", name)]
+        if waiting:
+            findings.append(
+                Finding(
+                    "error",
+                    f"there are collections of an actor ({', '.join(waiting)}) but no actor: register actor(path)",
+                )
+            )
+        if blocking:
+            findings += [
+                Finding(
+                    "error",
+                    f"{handler_name(handler.fn)} is an async def, which a blocking node cannot run: use AsyncNode, or a plain function",
+                )
+                for handler in self._handlers()
+                if handler.colour is Colour.COROUTINE
+            ]
+        if serves and durability == "none":
+            findings.append(
+                Finding(
+                    "warning",
+                    "the store keeps nothing when the process ends: keys, followers and what was acknowledged are lost then",
+                )
+            )
+        return tuple(findings)
+
+    def bind(self, *, blocking: bool, serves: bool, durability: Durability | None = None) -> tuple[Finding, ...]:
+        """Close the registrations, and answer the warnings of `check`; a `Node` does this.
+
+        Raises:
+            ConfigurationError: `check` finds errors; the message lists them all.
+        """
+        findings = self.check(blocking=blocking, serves=serves, durability=durability)
+        errors = [finding.text for finding in findings if finding.level == "error"]
+        if errors:
+            raise ConfigurationError("this federation cannot be bound:\n- " + "\n- ".join(errors))
+        self._bound = True
+        return findings
+
+    def _handlers(self) -> list[Registered]:
+        placed = [target.handler for target in self.places.targets() if target.handler is not None]
+        named = [*self._collections.values(), *self._listeners.values()]
+        policies = [self._follows] if isinstance(self._follows, Registered) else []
+        return list(dict.fromkeys(placed + named + policies))
+
+    def _check_open(self, name: str) -> None:
+        if self._bound:
+            raise ConfigurationError(f"{name} is registered too late: a node was made of this federation already")
+
+    def _registered(self, fn: Callable[..., Any], *, inline: bool, takes: int | None) -> Registered:
+        colour = colour_of(fn)
+        if inline and colour is not Colour.PLAIN:
+            raise ConfigurationError(
+                f"inline is for plain functions that never wait; {handler_name(fn)} is a {colour.value}"
+            )
+        if takes is not None:
+            try:
+                _ = inspect.signature(fn).bind(*[None] * takes)
+            except TypeError as error:
+                raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, and {error}") from error
+        return Registered(fn, colour, inline)
+
+
+def _type_name(view: type[View]) -> str:
+    name: str | None = view.type_name
+    if not name:
+        raise ConfigurationError(f"{view.__name__} is a facet without a type; objects are registered by type")
+    return name
+
+
+def _check_takes(fn: Callable[..., Any], names: Sequence[str]) -> None:
+    try:
+        _ = inspect.signature(fn).bind(None, **dict.fromkeys(names))
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{handler_name(fn)} is called with the context and {', '.join(names)} by name, and {error}"
+        ) from error

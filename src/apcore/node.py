@@ -1,0 +1,340 @@
+# pyright: reportUnusedCallResult=true
+"""`Node` and `AsyncNode`: a federation bound to an origin and to ports.
+
+A federation says how; a node says where, and with what: an origin (or several, or none for a node that only pulls), a store, a queue, a way to
+the network, the application's data. The two nodes are thin twins over the same operations.
+
+Stores are named by URL (``sqlite:///social.db``, ``memory:``) and found by entry point, as are the runtime and the transport that a node uses
+unless it is given others; so nothing here imports an adapter, and an application imports only those that it uses. Ports that the node opened
+are closed with it; ports that were handed to it are not.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
+
+import attrs
+from typing_extensions import TypeVar as DefaultTypeVar
+
+from apcore.drive import AsyncPorts, Observer, Ports, async_ports, run, run_async
+from apcore.effects import Op
+from apcore.errors import ConfigurationError
+from apcore.federation.origins import Origins, OriginsLike, bind_origins
+from apcore.federation.registration import Federation
+from apcore.http import PUBLIC_ONLY, AddressPolicy
+from apcore.ports import (
+    AsyncKvStore,
+    AsyncMessageQueue,
+    AsyncRuntime,
+    AsyncSigner,
+    AsyncTransport,
+    Enlistable,
+    KvStore,
+    MessageQueue,
+    Runtime,
+    Signer,
+    Transport,
+)
+
+__all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_store"]
+
+_LOG: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Data = DefaultTypeVar("Data", default=None)
+
+_Factory: TypeAlias = Callable[[], AbstractContextManager[T]]
+_AsyncFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[T]]
+
+
+def open_store(url: str, /) -> KvStore:
+    """Open the store that ``url`` names, by the entry point (group ``apcore.stores``) for its scheme.
+
+    Raises:
+        ConfigurationError: No scheme, or no adapter for it is installed.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon:
+        raise ConfigurationError(f"a store is named by a URL such as sqlite:///social.db, not {url!r:.60}")
+    opened: KvStore = _entry_point("apcore.stores", scheme)(url)
+    return opened
+
+
+def _entry_point(group: str, name: str) -> Callable[..., Any]:
+    from importlib.metadata import entry_points  # costs as much as the rest of apcore, and is needed once
+
+    found = entry_points(group=group)
+    for entry in found:
+        if entry.name == name:
+            return cast("Callable[..., Any]", entry.load())
+    known = ", ".join(sorted({entry.name for entry in found})) or "none"
+    raise ConfigurationError(f"no adapter {name!r} in {group}; installed: {known}")
+
+
+class NodeOptions(TypedDict, total=False):
+    """The ports of a `Node`, where the defaults will not do."""
+
+    queue: MessageQueue
+    """The queue, if it is not the store itself."""
+    transport: Transport
+    signer: Signer
+    runtime: Runtime
+    addresses: AddressPolicy
+    """Where requests may go; without it, the public Internet over HTTPS."""
+    observer: Observer
+
+
+class AsyncNodeOptions(TypedDict, total=False):
+    """The ports of an `AsyncNode`, where the defaults will not do. Blocking ones are fine."""
+
+    queue: MessageQueue | AsyncMessageQueue
+    transport: Transport | AsyncTransport
+    signer: Signer | AsyncSigner
+    runtime: AsyncRuntime | Literal["asyncio", "trio"]
+    """Without it, asked of the event loop that runs when the node is first used."""
+    addresses: AddressPolicy
+    observer: Observer
+
+
+class _Bound(Generic[Data]):
+    """What both nodes are: a federation, its origins, and whom they may talk to."""
+
+    def __init__(
+        self,
+        federation: Federation[Data],
+        origin: OriginsLike,
+        addresses: AddressPolicy,
+        *,
+        blocking: bool,
+        store: KvStore | AsyncKvStore,
+    ) -> None:
+        if not isinstance(federation, Federation):
+            raise ConfigurationError(f"a node is made of a Federation, not {federation!r:.60}")
+        self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http)
+        for finding in federation.bind(blocking=blocking, serves=self.origins.serves, durability=store.durability):
+            _LOG.warning("%s", finding.text)
+        self.federation: Final = federation
+        self.addresses: Final = addresses
+
+
+class Node(_Bound[Data]):
+    """A federation in a program that waits by waiting: WSGI, a script, a worker process.
+
+    ``data`` is a value, or a function that gives a context manager, entered for every request and every job.
+
+    Raises:
+        ConfigurationError: The origin is none, a store cannot be named so, the federation's `Federation.check` finds something.
+    """
+
+    @overload
+    def __init__(
+        self: Node[None],
+        federation: Federation[None],
+        origin: OriginsLike = None,
+        store: KvStore | str = "memory:",
+        **options: Unpack[NodeOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        federation: Federation[Data],
+        origin: OriginsLike = None,
+        store: KvStore | str = "memory:",
+        *,
+        data: Data | _Factory[Data],
+        **options: Unpack[NodeOptions],
+    ) -> None: ...
+    def __init__(
+        self,
+        federation: Federation[Any],
+        origin: OriginsLike = None,
+        store: KvStore | str = "memory:",
+        *,
+        data: Any = None,
+        queue: MessageQueue | None = None,
+        transport: Transport | None = None,
+        signer: Signer | None = None,
+        runtime: Runtime | None = None,
+        addresses: AddressPolicy = PUBLIC_ONLY,
+        observer: Observer | None = None,
+    ) -> None:
+        held = open_store(store) if isinstance(store, str) else store
+        super().__init__(federation, origin, addresses, blocking=True, store=held)
+        self._data: Any = data
+        self._opened = ExitStack()
+        if held is not store:
+            _ = self._opened.callback(held.close)
+        if transport is None:
+            transport = cast("Transport", _entry_point("apcore.transports", "blocking")())
+            _ = self._opened.callback(transport.close)
+        self.ports: Final = Ports(
+            runtime=cast("Runtime", _entry_point("apcore.runtimes", "blocking")()) if runtime is None else runtime,
+            store=held,
+            queue=_queue_of(held) if queue is None else queue,
+            transport=transport,
+            signer=signer,
+            observer=observer,
+        )
+
+    def run(self, op: Op[T], /) -> T:
+        """Drive an operation to its end with this node's ports."""
+        return run(op, self.ports)
+
+    @contextmanager
+    def entered(self) -> Generator[Data, None, None]:
+        """Enter the application's data for one request or job."""
+        if callable(self._data):
+            with self._data() as data:  # pyright: ignore[reportUnknownVariableType, reportGeneralTypeIssues]
+                yield data
+        else:
+            yield self._data
+
+    @contextmanager
+    def enlist(self, connection: object, /) -> Generator[Node[Data], None, None]:
+        """Write inside the application's own open transaction on ``connection``: all of it happens when, and if, that commits.
+
+        Raises:
+            ConfigurationError: The store is not of a kind that can be enlisted.
+            ContractError: The connection is not to this store, or has no suitable transaction open.
+        """
+        store = self.ports.store
+        if not hasattr(store, "enlist"):
+            raise ConfigurationError(f"{type(store).__name__} cannot take part in a transaction of yours")
+        enlisted = cast("Enlistable", store).enlist(connection)
+        node = object.__new__(type(self))
+        node.__dict__.update(self.__dict__)
+        node.__dict__.update(ports=attrs.evolve(self.ports, store=enlisted, queue=enlisted), _opened=ExitStack())
+        yield node
+
+    def close(self) -> None:
+        """Close what this node opened. Closing twice is fine."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+class AsyncNode(_Bound[Data]):
+    """A federation on an event loop, asyncio or trio; otherwise as `Node`. Blocking ports are fine: they work in threads.
+
+    ``data`` may also be a function that gives an asynchronous context manager.
+    """
+
+    @overload
+    def __init__(
+        self: AsyncNode[None],
+        federation: Federation[None],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        **options: Unpack[AsyncNodeOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        federation: Federation[Data],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        *,
+        data: Data | _Factory[Data] | _AsyncFactory[Data],
+        **options: Unpack[AsyncNodeOptions],
+    ) -> None: ...
+    def __init__(
+        self,
+        federation: Federation[Any],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        *,
+        data: Any = None,
+        queue: MessageQueue | AsyncMessageQueue | None = None,
+        transport: Transport | AsyncTransport | None = None,
+        signer: Signer | AsyncSigner | None = None,
+        runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
+        addresses: AddressPolicy = PUBLIC_ONLY,
+        observer: Observer | None = None,
+    ) -> None:
+        self._store = open_store(store) if isinstance(store, str) else store
+        super().__init__(federation, origin, addresses, blocking=False, store=self._store)
+        self._data: Any = data
+        self._owns_store = isinstance(store, str)
+        self._queue = queue
+        self._transport = transport
+        self._signer = signer
+        self._runtime = runtime
+        self._observer = observer
+        self._ports: AsyncPorts | None = None
+
+    @property
+    def ports(self) -> AsyncPorts:
+        """The ports, bundled when they are first needed: which event loop library is meant shows only then."""
+        if self._ports is None:
+            name = _loop_library() if self._runtime is None else self._runtime
+            runtime = cast("AsyncRuntime", _entry_point("apcore.runtimes", name)()) if isinstance(name, str) else name
+            # The transport of the blocking twin serves in threads where the loop's own is not there (trio).
+            transport = _entry_point("apcore.transports", "asyncio" if name == "asyncio" else "blocking")
+            self._ports = async_ports(
+                runtime=runtime,
+                store=self._store,
+                queue=_queue_of(self._store) if self._queue is None else self._queue,
+                transport=transport() if self._transport is None else self._transport,
+                signer=self._signer,
+                observer=self._observer,
+            )
+        return self._ports
+
+    async def run(self, op: Op[T], /) -> T:
+        """Drive an operation to its end with this node's ports."""
+        return await run_async(op, self.ports)
+
+    @asynccontextmanager
+    async def entered(self) -> AsyncGenerator[Data, None]:
+        """Enter the application's data for one request or job."""
+        if not callable(self._data):
+            yield self._data
+            return
+        manager: Any = self._data()
+        if hasattr(manager, "__aenter__"):
+            async with manager as data:
+                yield data
+        else:
+            with manager as data:
+                yield data
+
+    async def aclose(self) -> None:
+        """Close what this node opened. Closing twice is fine."""
+        if self._ports is None:
+            return
+        if self._owns_store and self._ports.store is not None:
+            await self._ports.store.aclose()
+        if self._transport is None and self._ports.transport is not None:
+            await self._ports.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+
+def _queue_of(store: Any) -> Any:
+    """Give the store again if it is also a queue."""
+    return store if hasattr(store, "enqueue") else None
+
+
+def _loop_library() -> Literal["asyncio", "trio"]:
+    """Tell which library's loop runs here. Only trio needs asking, and only where somebody imported it."""
+    if "trio" not in sys.modules:
+        return "asyncio"
+    return "trio" if sys.modules["trio"].lowlevel.in_trio_run() else "asyncio"

@@ -1,0 +1,115 @@
+"""The three faces say the same, and writes are only notes."""
+
+import asyncio
+
+import pytest
+
+from apcore.adapters.asyncio import AsyncioRuntime
+from apcore.adapters.memory import MemoryStore
+from apcore.adapters.threads import BlockingRuntime
+from apcore.collections import Member, adding
+from apcore.drive import Ports, async_ports, run, run_async
+from apcore.effects import Call, committed
+from apcore.errors import ContractError
+from apcore.federation.context import ScopeFaces
+from apcore.federation.registration import Federation
+from apcore.federation.scope import Appending, Removing, Scope
+from apcore.handlers import operation
+from apcore.http import parse_origin
+from apcore.vocab import Note, Person
+
+FOLLOWERS = "https://ours.example/users/alice/followers"
+BOB = "https://remote.example/users/bob"
+CAROL = "https://remote.example/users/carol"
+
+
+def scope(**changes) -> Scope[str]:
+    federation: Federation[str] = Federation()
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+    federation.object(Note, "/notes/{number}")(lambda ctx, number: None)
+    return Scope(
+        **({"places": federation.places, "origin": parse_origin("https://ours.example"), "data": "mine"} | changes)
+    )
+
+
+def plain(ctx, seen):
+    seen += [ctx.contains(FOLLOWERS, BOB), ctx.contains(FOLLOWERS, CAROL)]
+    ctx.append(FOLLOWERS, CAROL)
+    ctx.remove(FOLLOWERS, BOB)
+    seen += [ctx.contains(FOLLOWERS, BOB), ctx.contains(FOLLOWERS, CAROL)]
+
+
+async def coroutine(ctx, seen):
+    seen += [await ctx.contains(FOLLOWERS, BOB), await ctx.contains(FOLLOWERS, CAROL)]
+    ctx.append(FOLLOWERS, CAROL)
+    ctx.remove(FOLLOWERS, BOB)
+    seen += [await ctx.contains(FOLLOWERS, BOB), await ctx.contains(FOLLOWERS, CAROL)]
+
+
+@operation
+def op(ctx, seen):
+    seen += [(yield from ctx.contains(FOLLOWERS, BOB)), (yield from ctx.contains(FOLLOWERS, CAROL))]
+    ctx.append(FOLLOWERS, CAROL)
+    ctx.remove(FOLLOWERS, BOB)
+    seen += [(yield from ctx.contains(FOLLOWERS, BOB)), (yield from ctx.contains(FOLLOWERS, CAROL))]
+
+
+@pytest.mark.parametrize(
+    ("handler", "asynchronous"),
+    [(plain, False), (op, False), (plain, True), (op, True), (coroutine, True)],
+    ids=["plain-blocking", "operation-blocking", "plain-asyncio", "operation-asyncio", "coroutine-asyncio"],
+)
+def test_every_face_reads_its_own_notes_and_writes_nothing(handler, asynchronous: bool) -> None:
+    store = MemoryStore()
+    ports = Ports(runtime=BlockingRuntime(), store=store)
+    change = adding(FOLLOWERS, Member(BOB), order="1")
+    assert run(committed(change.checks, change.writes), ports)
+    before = run_all(store)
+
+    noted, seen = scope(), []
+
+    def calls():
+        yield from Call(handler, seen, faces=ScopeFaces(noted))
+
+    if asynchronous:
+        asyncio.run(run_async(calls(), async_ports(runtime=AsyncioRuntime(), store=store)))
+    else:
+        run(calls(), ports)
+    assert seen == [True, False, False, True]
+    assert noted.notes == [Appending(FOLLOWERS, CAROL), Removing(FOLLOWERS, BOB)]
+    assert run_all(store) == before
+
+
+def run_all(store: MemoryStore):
+    return [(entry.key, entry.version) for entry in store.scan((), limit=1000)]
+
+
+def test_addresses_are_computed_from_the_routes() -> None:
+    ctx = ScopeFaces(scope()).operation()
+    assert ctx.origin == "https://ours.example"
+    assert ctx.data == "mine"
+    assert ctx.actor_uri("alice") == "https://ours.example/users/alice"
+    assert ctx.inbox_uri() == "https://ours.example/inbox"
+    assert ctx.inbox_uri("alice") == "https://ours.example/users/alice/inbox"
+    assert ctx.collection_uri("followers", "alice") == FOLLOWERS
+    assert ctx.object_uri(Note, number="7") == "https://ours.example/notes/7"
+    place = ctx.parse_uri("https://ours.example/notes/7")
+    assert place is not None
+    assert place.values == {"number": "7"}
+    assert ctx.parse_uri("https://remote.example/notes/7") is None
+
+
+def test_without_an_origin_nothing_has_an_address() -> None:
+    ctx = ScopeFaces(scope(origin=None)).operation()
+    assert ctx.parse_uri("https://ours.example/notes/7") is None
+    with pytest.raises(ContractError, match="no origin"):
+        ctx.actor_uri("alice")
+    with pytest.raises(ContractError, match="no origin"):
+        _ = ctx.origin
+
+
+def test_the_job_is_named() -> None:
+    ctx = ScopeFaces(
+        scope(activity_id="https://remote.example/1", attempt=3, recipient="alice", silenced=True)
+    ).operation()
+    assert (ctx.activity_id, ctx.attempt, ctx.recipient, ctx.silenced) == ("https://remote.example/1", 3, "alice", True)

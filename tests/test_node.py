@@ -1,0 +1,161 @@
+"""A federation bound to ports: what a node opens, closes and refuses."""
+
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+import trio
+
+from apcore.adapters.memory import MemoryStore
+from apcore.effects import Get, Now, committed
+from apcore.errors import ConfigurationError
+from apcore.federation.registration import Federation
+from apcore.http import LOOPBACK_OPEN
+from apcore.node import AsyncNode, Node, open_store
+from apcore.ports import Put
+from apcore.vocab import Create, Person
+
+KEY = ("test", "1")
+
+
+def write_and_read():
+    assert (yield from committed((), (Put(KEY, b"kept"),)))
+    [entry] = yield from Get((KEY,))
+    return entry.value
+
+
+def with_actor() -> Federation[None]:
+    federation: Federation[None] = Federation()
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+    return federation
+
+
+def test_a_node_runs_operations_on_its_store(tmp_path) -> None:
+    with Node(with_actor(), "https://ours.example", f"sqlite:///{tmp_path}/node.db") as node:
+        assert node.run(write_and_read()) == b"kept"
+    with Node(with_actor(), "https://ours.example", f"sqlite:///{tmp_path}/node.db") as again:
+        [entry] = again.run(Get((KEY,)).__iter__())
+        assert entry.value == b"kept"
+
+
+@pytest.mark.parametrize("start", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)], ids=["asyncio", "trio"])
+def test_an_async_node_finds_the_loop_it_runs_on(start, tmp_path) -> None:
+    async def main() -> bytes:
+        async with AsyncNode(with_actor(), "https://ours.example", f"sqlite:///{tmp_path}/node.db") as node:
+            return await node.run(write_and_read())
+
+    assert start(main()) == b"kept"
+
+
+def test_a_store_that_was_handed_over_stays_open() -> None:
+    store = MemoryStore()
+    with Node(Federation(), None, store) as node:
+        node.run(write_and_read())
+    assert store.get([KEY])[0] is not None
+
+
+def test_the_store_is_the_queue_where_it_can_be() -> None:
+    with Node(Federation(), None, "memory:") as node:
+        assert node.ports.queue is node.ports.store
+
+
+def test_data_is_a_value_or_entered_for_each_job() -> None:
+    events = []
+
+    @contextmanager
+    def session():
+        events.append("enter")
+        yield "session"
+        events.append("exit")
+
+    with Node(Federation[str](), data="plain") as node, node.entered() as data:
+        assert data == "plain"
+    with Node(Federation[str](), data=session) as node:
+        for _ in range(2):
+            with node.entered() as data:
+                assert data == "session"
+    assert events == ["enter", "exit"] * 2
+
+
+def test_an_async_node_enters_both_kinds_of_factory() -> None:
+    @contextmanager
+    def plain():
+        yield "plain"
+
+    @asynccontextmanager
+    async def awaited():
+        yield "awaited"
+
+    async def main():
+        seen = []
+        for data in ("value", plain, awaited):
+            async with AsyncNode(Federation[str](), data=data) as node, node.entered() as entered:
+                seen.append(entered)
+        return seen
+
+    assert asyncio.run(main()) == ["value", "plain", "awaited"]
+
+
+def test_enlisting_writes_in_the_applications_own_transaction(tmp_path) -> None:
+    path = tmp_path / "node.db"
+    with Node(with_actor(), "https://ours.example", f"sqlite:///{path}") as node:
+        node.run(Now().__iter__())
+        node.run(Get((KEY,)).__iter__())  # the store makes its tables when it is first used
+        connection = sqlite3.connect(path, isolation_level=None)
+        for end, kept in (("ROLLBACK", False), ("COMMIT", True)):
+            connection.execute("BEGIN IMMEDIATE")
+            with node.enlist(connection) as tx:
+                assert tx.run(write_and_read()) == b"kept"
+            connection.execute(end)
+            [entry] = node.run(Get((KEY,)).__iter__())
+            assert (entry is not None) is kept
+        connection.close()
+
+
+def test_a_store_that_cannot_be_enlisted_says_so() -> None:
+    with (
+        Node(Federation(), None, "memory:") as node,
+        pytest.raises(ConfigurationError, match="cannot take part"),
+        node.enlist(object()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        pytest.param(lambda: Node(Federation(), "https://ours.example/x"), "more than scheme", id="origin"),
+        pytest.param(lambda: Node(Federation(), "http://127.0.0.1:1"), "plain http", id="plain-http"),
+        pytest.param(lambda: Node("federation"), "made of a Federation", id="not-a-federation"),
+        pytest.param(lambda: Node(Federation(), None, "nothing"), "URL such as", id="store-no-url"),
+        pytest.param(lambda: Node(Federation(), None, "mongo://x"), "no adapter 'mongo'", id="store-unknown"),
+        pytest.param(lambda: AsyncNode(Federation(), "https://"), "origin", id="async-origin"),
+        pytest.param(lambda: open_store("mongo://x"), "installed: .*sqlite", id="open-store"),
+    ],
+)
+def test_bad_configuration_is_refused_at_start_in_words(make, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        make()
+
+
+def test_loopback_over_plain_http_has_to_be_asked_for() -> None:
+    with Node(Federation(), "http://127.0.0.1:8000", addresses=LOOPBACK_OPEN) as node:
+        assert str(node.origins.only) == "http://127.0.0.1:8000"
+
+
+def test_coroutine_handlers_are_for_async_nodes() -> None:
+    federation = with_actor()
+
+    @federation.on(Create)
+    async def created(ctx, activity):
+        return None
+
+    with pytest.raises(ConfigurationError, match="created"):
+        Node(federation, "https://ours.example")
+    AsyncNode(federation, "https://ours.example")
+
+
+def test_a_store_that_forgets_is_warned_of(caplog) -> None:
+    Node(with_actor(), "https://ours.example", "memory:").close()
+    assert "keeps nothing" in caplog.text
