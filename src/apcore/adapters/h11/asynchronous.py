@@ -1,0 +1,136 @@
+"""`AsyncH11Transport`: `conversation.converse`, with every wait the event loop's, until the step's deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import deque
+from typing import Any, Final, Literal
+
+from apcore.adapters.h11.blocking import open_socket
+from apcore.adapters.h11.conversation import ATTEMPT_DELAY_S, Connect, Read, Resolve, Step, Write, converse
+from apcore.adapters.h11.party import PoolBounds, Shared
+from apcore.adapters.h11.resolving import Resolver, system_resolver
+from apcore.http import Request, Response
+
+__all__ = ["AsyncH11Transport"]
+
+_READ_BYTES: Final = 64 * 1024
+
+
+class AsyncH11Transport:
+    """HTTP/1.1 on asyncio. Arguments and promises are those of `H11Transport`.
+
+    Its sockets belong to no loop, so one object may serve several, one after another or in several threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolver: Resolver = system_resolver,
+        tls: ssl.SSLContext | None = None,
+        pool: PoolBounds | None = None,
+        resolver_threads_max: int = 8,
+        user_agent: str = "apcore",
+    ) -> None:
+        self._shared: Final = Shared(resolver, tls, pool or PoolBounds(), resolver_threads_max, user_agent)
+
+    @property
+    def checks_addresses(self) -> Literal["enforced"]:
+        """The address policy is held here, at connect time."""
+        return "enforced"
+
+    async def send(self, request: Request, /) -> Response:
+        """Do one exchange. `FetchFailed`'s kinds, or `ValueError` for a request that cannot be sent, before anything is.
+
+        Cancellation closes the connection.
+        """
+        steps = converse(request, self._shared.party())
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    async with asyncio.timeout(_left(step.deadline)):
+                        answer = await self._perform(step)
+                except (OSError, UnicodeError) as exc:
+                    step = steps.throw(exc)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as stop:
+            response: Response = stop.value
+            return response
+        finally:
+            steps.close()
+
+    async def aclose(self) -> None:
+        """Close idle connections and let resolver threads end. Exchanges under way are not disturbed; a later one opens again."""
+        self._shared.close()
+
+    async def _perform(self, step: Step) -> Any:
+        match step:
+            case Read():
+                return await asyncio.get_running_loop().sock_recv(step.sock, _READ_BYTES)
+            case Write():
+                return await asyncio.get_running_loop().sock_sendall(step.sock, step.data)
+            case Connect():
+                return await _connect(step)
+            case Resolve():
+                return await asyncio.wrap_future(self._shared.resolver.submit(step.host))
+
+
+def _left(deadline: float) -> float:
+    """Give the seconds until then; `TimeoutError` if there are none, so that a peer which is always ready is cut as well."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("deadline")
+    return left
+
+
+async def _connect(step: Connect) -> socket.socket:
+    """Start an attempt every so often, or as soon as all earlier ones have failed; the first that succeeds wins (RFC 8305 §5)."""
+    waiting = deque(step.addresses)
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    last: BaseException = ConnectionRefusedError("no address to try")
+    winner: socket.socket | None = None
+    try:
+        while waiting or attempts:
+            if waiting:
+                attempts.add(asyncio.create_task(_attempt(waiting.popleft(), step.port)))
+            done, _ = await asyncio.wait(
+                attempts, timeout=ATTEMPT_DELAY_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for attempt in done:
+                if (error := attempt.exception()) is None:
+                    winner = attempt.result()
+                    return winner
+                attempts.discard(attempt)
+                last = error
+        raise last
+    finally:
+        await _give_up(attempts, winner)
+
+
+async def _attempt(address: str, port: int) -> socket.socket:
+    sock = open_socket(address)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _give_up(attempts: set[asyncio.Task[socket.socket]], winner: socket.socket | None) -> None:
+    for attempt in attempts:
+        _ = attempt.cancel()
+    try:
+        outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    except asyncio.CancelledError:
+        if winner is not None:
+            winner.close()
+        raise
+    for outcome in outcomes:
+        if isinstance(outcome, socket.socket) and outcome is not winner:
+            outcome.close()

@@ -1,0 +1,180 @@
+"""A server on this machine that does what a script says, byte for byte: for clients that have to survive any peer.
+
+A script is a function of one connection (`Peer`), run in a thread of its own. It reads requests and sends bytes, HTTP or not. What the client
+does meanwhile, closing in the middle included, ends the script quietly; anything else that goes wrong in it is raised when the server is closed.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Self
+
+from attrs import frozen
+
+__all__ = ["Peer", "ReceivedRequest", "Script", "ScriptedServer", "answering"]
+
+_PATIENCE_S: Final = 10.0
+"""How long a script waits for a client; only a test that has failed already waits so long."""
+
+
+@frozen
+class ReceivedRequest:
+    """One request as it arrived."""
+
+    line: bytes
+    fields: tuple[tuple[bytes, bytes], ...]
+    """In wire order and wire case."""
+    body: bytes
+
+    def get_all(self, name: bytes) -> tuple[bytes, ...]:
+        """Give the values of every field of that name."""
+        return tuple(value for field, value in self.fields if field.lower() == name.lower())
+
+
+class Peer:
+    """One connection, from the server's side."""
+
+    def __init__(self, sock: socket.socket, stopping: threading.Event, seen: list[ReceivedRequest]) -> None:
+        self._sock = sock
+        self._stopping = stopping
+        self._seen = seen
+        self._buffer = b""
+
+    def read_request(self) -> ReceivedRequest:
+        """Read one request with its body; `ConnectionError` if the client closes before its end."""
+        while b"\r\n\r\n" not in self._buffer:
+            self._fill()
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        line, *rest = head.split(b"\r\n")
+        fields = tuple((name, value.strip()) for name, _, value in (each.partition(b":") for each in rest))
+        request = ReceivedRequest(line, fields, b"")
+        length = int((request.get_all(b"content-length") or (b"0",))[0])
+        while len(self._buffer) < length:
+            self._fill()
+        request = ReceivedRequest(line, fields, self._buffer[:length])
+        self._buffer = self._buffer[length:]
+        self._seen.append(request)
+        return request
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._sock.sendall(data)
+
+    def drip(self, data: bytes, *, every_s: float = 0.01) -> None:
+        """Send the same bytes again and again, with a pause between, until the client or the server ends it."""
+        while not self._stopping.wait(every_s):
+            self.send(data)
+
+    def flood(self, data: bytes) -> None:
+        """Send the same bytes again and again, as fast as they are taken."""
+        while not self._stopping.is_set():
+            self.send(data)
+
+    def hold(self) -> None:
+        """Keep the connection open, without a word, until the client closes it."""
+        with suppress(ConnectionError):
+            while True:
+                self._fill()
+
+    def wrap(self, wrap: Callable[[socket.socket], socket.socket]) -> None:
+        """Put another layer on the socket, TLS for example."""
+        self._sock = wrap(self._sock)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+    def _fill(self) -> None:
+        data = self._sock.recv(65536)
+        if not data:
+            raise ConnectionAbortedError("the client closed")
+        self._buffer += data
+
+
+Script = Callable[[Peer], None]
+"""What a server does with one connection."""
+
+
+def answering(*answers: bytes) -> Script:
+    """Answer one request after another on the same connection, and close after the last."""
+
+    def script(peer: Peer) -> None:
+        for answer in answers:
+            _ = peer.read_request()
+            peer.send(answer)
+
+    return script
+
+
+class ScriptedServer:
+    """Listens on 127.0.0.1, and runs its script for every connection. A context manager."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        """May be replaced between connections."""
+        self.seen: Final[list[ReceivedRequest]] = []
+        """Every complete request, in order of arrival."""
+        self.connections = 0
+        """How many were accepted."""
+        self._stopping = threading.Event()
+        self._peers: list[Peer] = []
+        self._failures: list[BaseException] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: Final[int] = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        """End all scripts and wait for them; raises what went wrong in one."""
+        self._stopping.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        # Not every system wakes an accept whose socket is shut down; a connection wakes it everywhere.
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            pass
+        for peer in list(self._peers):
+            peer.close()
+        for thread in list(self._threads):
+            thread.join(_PATIENCE_S)
+        self._listener.close()
+        if self._failures:
+            raise self._failures[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._stopping.is_set():
+                sock.close()
+                return
+            self.connections += 1
+            sock.settimeout(_PATIENCE_S)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = Peer(sock, self._stopping, self.seen)
+            self._peers.append(peer)
+            thread = threading.Thread(target=self._run, args=(peer,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, peer: Peer) -> None:
+        try:
+            self.script(peer)
+        except OSError:
+            pass  # the client went away, or was not heard of for long: what that means is for the test to say
+        except BaseException as exc:
+            self._failures.append(exc)
+        finally:
+            peer.close()

@@ -1,0 +1,677 @@
+"""The conformance suite for transports, blocking and on asyncio: what `apcore.ports.Transport` promises, against a server that does its worst.
+
+A check is called with a function that makes a transport around a resolver (from a host name to its addresses), so that names can lie::
+
+    @pytest.mark.parametrize("check", transport_checks(), ids=str)
+    def test_my_transport_keeps_the_contract(check):
+        check(lambda resolver: MyTransport(resolver=resolver))
+
+Everything happens on 127.0.0.1. Nothing sleeps: what has to time out does so at a deadline of a fraction of a second. A check that fails raises
+`AssertionError` in words, or lets the transport's own error through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final, Protocol, TypeVar, runtime_checkable
+
+from attrs import evolve, field, frozen
+from typing_extensions import override
+
+from apcore.errors import (
+    AddressBlocked,
+    ConnectFailed,
+    FetchFailed,
+    FetchTimedOut,
+    NameUnresolved,
+    ProtocolFailed,
+    ResponseTooBig,
+)
+from apcore.http import DELIVERY_LIMITS, LOOPBACK_OPEN, AddressPolicy, Headers, HeadersLike, Limits, Request, Response
+from apcore.ports import AsyncTransport, Transport
+from apcore.testing.loopback import Peer, Script, ScriptedServer, answering
+
+__all__ = ["TransportCheck", "TransportFactory", "transport_checks"]
+
+T = TypeVar("T")
+
+Resolver = Callable[[str], Sequence[str]]
+TransportFactory = Callable[[Resolver], Transport | AsyncTransport]
+"""Makes a transport that asks this function for the addresses of names, and nobody else."""
+
+_HERE: Final = ("127.0.0.1",)
+_SHORT: Final = Limits(deadline_s=0.25)
+_OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+_HEAD: Final = b"HTTP/1.1 200 OK\r\n"
+
+
+@frozen
+class TransportCheck:
+    """One thing that the contract says, and how to check it."""
+
+    name: str
+    says: str
+    run: Callable[[TransportFactory], None] = field(repr=False)
+
+    def __call__(self, make: TransportFactory, /) -> None:
+        """Check the transports that ``make`` makes."""
+        self.run(make)
+
+    @override
+    def __str__(self) -> str:
+        return self.name
+
+
+class _Bench:
+    """One transport, one server, and a resolver between them."""
+
+    def __init__(self, make: TransportFactory, server: ScriptedServer) -> None:
+        self.server = server
+        self.asked: list[str] = []
+        self.addresses: Resolver = _always(_HERE)
+        self._hosts = 0
+        self._runner = asyncio.Runner()
+        self._transport = make(self._resolve)
+
+    def _resolve(self, host: str) -> Sequence[str]:
+        self.asked.append(host)
+        return self.addresses(host)
+
+    @property
+    def host(self) -> str:
+        return f"peer{self._hosts}.example"
+
+    def serve(self, script: Script) -> None:
+        """Serve by another script from now on, under another name: no connection kept from before can serve by the old one."""
+        self._hosts += 1
+        self.server.script = script
+
+    def get(
+        self, path: str = "/", *, limits: Limits | None = None, addresses: AddressPolicy = LOOPBACK_OPEN
+    ) -> Request:
+        url = f"http://{self.host}:{self.server.port}{path}"
+        return Request("GET", url, limits=limits or Limits(), addresses=addresses)
+
+    def post(self, body: bytes, headers: HeadersLike = (), *, limits: Limits | None = None) -> Request:
+        return evolve(self.get("/inbox", limits=limits), method="POST", headers=headers, body=body)
+
+    def send(self, request: Request) -> Response:
+        sent = self._transport.send(request)
+        return sent if isinstance(sent, Response) else self._runner.run(_awaited(sent))
+
+    def send_all(self, requests: Sequence[Request]) -> list[Response]:
+        """Send them at once."""
+        if isinstance(self._transport, _Blocking):
+            with ThreadPoolExecutor(len(requests)) as threads:
+                return list(threads.map(self.send, requests))
+        transport = self._transport
+
+        async def gather() -> list[Response]:
+            return await asyncio.gather(*(transport.send(request) for request in requests))
+
+        return self._runner.run(gather())
+
+    def fails(self, kind: type[Exception], request: Request | None = None) -> None:
+        """Demand that the exchange fails in this way, in words that name the host."""
+        try:
+            response = self.send(request or self.get())
+        except kind as exc:
+            words = str(exc)
+        else:
+            raise AssertionError(f"{kind.__name__} was due, and the answer was {response!r:.200}")
+        if request is None and issubclass(kind, FetchFailed):
+            assert self.host in words, f"names no host: {words}"
+
+    def close(self) -> None:
+        if isinstance(self._transport, _Blocking):
+            self._transport.close()
+        else:
+            self._runner.run(self._transport.aclose())
+
+    def end(self) -> None:
+        self.close()
+        self._runner.close()
+
+
+@runtime_checkable
+class _Blocking(Protocol):
+    """What tells the two kinds of transport apart."""
+
+    def send(self, request: Request, /) -> Response: ...
+    def close(self) -> None: ...
+
+
+def _always(addresses: Sequence[str]) -> Resolver:
+    return lambda _: addresses
+
+
+async def _awaited(answer: Awaitable[T]) -> T:
+    return await answer
+
+
+@contextmanager
+def _bench(make: TransportFactory) -> Generator[_Bench, None, None]:
+    with ScriptedServer(answering(_OK)) as server:
+        bench = _Bench(make, server)
+        try:
+            yield bench
+        finally:
+            bench.end()
+
+
+def _check(run: Callable[[_Bench], None]) -> TransportCheck:
+    def on_a_bench(make: TransportFactory) -> None:
+        with _bench(make) as bench:
+            run(bench)
+
+    return TransportCheck(run.__name__.strip("_"), run.__doc__ or "", on_a_bench)
+
+
+def _ok(body: bytes, *fields: str) -> bytes:
+    head = "".join(f"{each}\r\n" for each in (*fields, f"Content-Length: {len(body)}"))
+    return _HEAD + head.encode() + b"\r\n" + body
+
+
+def _chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
+    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n" + trailers + b"\r\n"
+
+
+def _after_request(act: Callable[[Peer], None]) -> Script:
+    def script(peer: Peer) -> None:
+        _ = peer.read_request()
+        act(peer)
+
+    return script
+
+
+# --- what arrives ---------------------------------------------------------------------------------------------------
+
+
+def _request_arrives_as_given(bench: _Bench) -> None:
+    """Method, target, fields in their order, and body arrive as given; what is missing for HTTP is added, once."""
+    body = bytes(range(256)) * 300
+    given = Headers(
+        [
+            ("Date", "x"),
+            ("Signature", 'keyId="a"'),
+            ("X", "1"),
+            ("x", "2"),
+            ("Content-Type", "application/activity+json"),
+        ]
+    )
+    bench.serve(answering(_OK, _OK))
+    assert bench.send(bench.post(body, given)).body == b"ok"
+    assert bench.send(bench.get("/%7Ea/../b?c=%20d&&")).status == 200
+    posted, got = bench.server.seen
+    assert posted.line == b"POST /inbox HTTP/1.1", posted.line
+    assert posted.body == body, "the body arrived as another one"
+    sent = [(name.lower(), value) for name, value in posted.fields]
+    assert [pair for pair in sent if pair in given.to_wire()] == given.to_wire(), f"fields changed on the way: {sent}"
+    for name, value in (
+        (b"host", f"{bench.host}:{bench.server.port}".encode()),
+        (b"content-length", b"%d" % len(body)),
+    ):
+        assert posted.get_all(name) == (value,), f"{name!r} is {posted.get_all(name)}"
+    assert got.line == b"GET /%7Ea/../b?c=%20d&& HTTP/1.1", got.line
+    assert not got.get_all(b"content-length"), "a GET without a body has a length"
+
+
+def _answer_arrives_as_given(bench: _Bench) -> None:
+    """Status, fields with their order and repetition, and body arrive as sent."""
+    bench.serve(answering(_ok(b"a\0b", "Vary: a", "X-One:  1 ", "vary: b").replace(b"200 OK", b"410 Gone")))
+    response = bench.send(bench.get())
+    assert (response.status, response.body, response.truncated) == (410, b"a\0b", False), response
+    assert response.headers.get_all("vary") == ("a", "b"), response.headers
+    assert response.headers.get("x-one") == "1", response.headers
+
+
+def _bodies_end_where_http_says(bench: _Bench) -> None:
+    """By chunks, by length, by the end of the connection; and not at all for HEAD, 204 and 304."""
+    by_close = _HEAD + b"Connection: close\r\n\r\nuntil the end"
+    for answer, body in ((_chunked(b"one", b"two"), b"onetwo"), (_ok(b""), b""), (by_close, b"until the end")):
+        bench.serve(answering(answer))
+        assert bench.send(bench.get()).body == body, answer
+    for status in (b"204 No Content", b"304 Not Modified"):
+        bench.serve(answering(b"HTTP/1.1 " + status + b"\r\nETag: x\r\n\r\n"))
+        assert bench.send(bench.get()).body == b"", status
+    bench.serve(answering(_HEAD + b"Content-Length: 100\r\n\r\n"))
+    assert bench.send(evolve(bench.get(), method="HEAD")).body == b"", "an answer to HEAD has a body"
+
+
+def _codings_are_undone(bench: _Bench) -> None:
+    """Content codings that were asked for are undone; one that was not fails."""
+    text = b"hello " * 100
+    bench.serve(answering(_ok(gzip.compress(text), "Content-Encoding: gzip")))
+    response = bench.send(evolve(bench.get(), headers=Headers({"Accept-Encoding": "gzip"})))
+    assert response.body == text, response
+    bench.serve(answering(_ok(b"xyz", "Content-Encoding: br")))
+    bench.fails(ProtocolFailed)
+
+
+def _trailers_are_dropped(bench: _Bench) -> None:
+    """Trailers do not become headers, where they would forge them; and too much of them fails."""
+    bench.serve(answering(_chunked(b"x", trailers=b"Content-Type: application/activity+json\r\nX: 1\r\n")))
+    response = bench.send(bench.get())
+    assert (response.body, "x" in response.headers, "content-type" in response.headers) == (b"x", False, False), (
+        response
+    )
+    bench.serve(answering(_chunked(b"x", trailers=b"X: " + b"y" * 9000 + b"\r\n")))
+    bench.fails(ResponseTooBig)
+
+
+# --- what it does not do --------------------------------------------------------------------------------------------
+
+
+def _redirects_are_handed_back(bench: _Bench) -> None:
+    """A redirect is an answer like any other, whatever it points to."""
+    for status in (301, 302, 303, 307, 308):
+        answer = _ok(b"", f"Location: http://{bench.host}:{bench.server.port}/elsewhere").replace(
+            b"200", b"%d" % status
+        )
+        bench.serve(answering(answer))
+        response = bench.send(bench.get())
+        assert response.status == status, response
+        assert (response.headers.get("location") or "").endswith("/elsewhere"), response
+    assert len(bench.server.seen) == 5, "a redirect was followed"
+
+
+def _nothing_is_remembered(bench: _Bench) -> None:
+    """No cookie comes back, and an answer that says it may be kept is asked for again."""
+    answer = _ok(b"ok", "Set-Cookie: a=b", "Cache-Control: max-age=3600", "ETag: x")
+    bench.serve(answering(answer, answer))
+    for _ in range(2):
+        _ = bench.send(bench.get())
+    assert len(bench.server.seen) == 2, "an answer was kept"
+    second = bench.server.seen[1]
+    assert not second.get_all(b"cookie"), "a cookie was kept"
+    assert not second.get_all(b"if-none-match"), "a validator was kept"
+
+
+def _environment_proxies_are_ignored(bench: _Bench) -> None:
+    """``HTTP_PROXY`` and its like would carry requests around the address check."""
+    names = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "http://127.0.0.1:9"))
+    try:
+        assert bench.send(bench.get()).body == b"ok"
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _statuses_never_become_retries(bench: _Bench) -> None:
+    """503, 429 and 408 are answers; asking again is for whoever asked."""
+    for status in (408, 429, 503):
+        bench.serve(answering(*[_ok(b"", "Retry-After: 0").replace(b"200", b"%d" % status)] * 2))
+        assert bench.send(bench.get()).status == status
+    assert len(bench.server.seen) == 3, "a request was repeated"
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+def _forbidden_addresses_are_refused(bench: _Bench) -> None:
+    """The default policy connects to no loopback, private, link-local or otherwise special address, however it is spelled."""
+    policy = AddressPolicy(plain_http=True)
+    spellings = (
+        "127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "::7f00:1", "2002:7f00:1::", "0.0.0.0", "10.0.0.1", "169.254.169.254",  # noqa: S104 - to be refused
+        "168.63.129.16", "fe80::1", "fd00:ec2::254",
+    )  # fmt: skip
+    for spelling in spellings:
+        bench.addresses = _always((spelling,))
+        bench.fails(AddressBlocked, bench.get(addresses=policy))
+    assert bench.server.connections == 0, "a connection was made to a forbidden address"
+
+
+def _one_forbidden_address_refuses_the_name(bench: _Bench) -> None:
+    """A name with an open and a closed address was made to have both: nothing is connected to."""
+    for addresses in (
+        ("127.0.0.1", "10.0.0.1"),
+        ("10.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "fe80::1%1"),
+        ("127.0.0.1", "nonsense"),
+    ):
+        bench.addresses = _always(addresses)
+        bench.fails(AddressBlocked)
+    assert bench.server.connections == 0, "a connection was made although one address is forbidden"
+
+
+def _rebinding_finds_no_second_question(bench: _Bench) -> None:
+    """A name is resolved once for a connection; what was checked is what is connected to."""
+    bench.addresses = lambda _: _HERE if len(bench.asked) == 1 else ("10.0.0.1",)
+    assert bench.send(bench.get()).body == b"ok"
+    assert bench.asked == [bench.host], f"the resolver was asked {len(bench.asked)} times"
+    bench.close()
+    bench.fails(AddressBlocked)
+
+
+def _urls_are_judged_before_names_are_resolved(bench: _Bench) -> None:
+    """Schemes, ports and spellings that the policy refuses do not even reach the resolver."""
+    urls = (
+        "https://peer.example:22/", "http://peer.example/", "ftp://peer.example/", "file:///etc/passwd", "https://2130706433/", "https://0177.0.0.1/",
+        "https://127.1/", "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:7f00:1]/", "https://localhost/", "https://localhost./",
+        "https://x.internal/", "https://intranet/", "https://u:p@peer.example/", "https://peer.example./", "peer.example", "//peer.example/",
+    )  # fmt: skip
+    for url in urls:
+        bench.fails(AddressBlocked, Request("GET", url))
+    assert bench.asked == [], f"resolved {bench.asked}"
+
+
+def _connections_belong_to_their_policy(bench: _Bench) -> None:
+    """What one policy allowed is not lent to another."""
+    bench.serve(answering(_OK, _OK))
+    assert bench.send(bench.get()).status == 200
+    bench.fails(AddressBlocked, bench.get(addresses=AddressPolicy(plain_http=True)))
+    assert len(bench.server.seen) == 1, "a request went over a connection that its policy forbids"
+
+
+def _names_without_addresses_fail(bench: _Bench) -> None:
+    """A resolver that knows nothing, or fails, is `NameUnresolved`."""
+
+    def unknown(_: str) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    for resolver in (unknown, _always(())):
+        bench.addresses = resolver
+        bench.fails(NameUnresolved)
+
+
+def _refused_connections_fail(bench: _Bench) -> None:
+    """Nobody listens: `ConnectFailed`; and every address is tried before."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    bench.fails(ConnectFailed, Request("GET", f"http://{bench.host}:{port}/", addresses=LOOPBACK_OPEN))
+    bench.addresses = _always(("127.0.0.2", "127.0.0.1"))
+    assert bench.send(bench.get()).body == b"ok"
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def _a_dripping_head_is_cut(bench: _Bench) -> None:
+    """The deadline is for all of it: bytes that keep coming do not move it."""
+    bench.serve(_after_request(lambda peer: peer.drip(b"H")))
+    bench.fails(FetchTimedOut, bench.get(limits=_SHORT))
+
+
+def _a_dripping_body_is_cut(bench: _Bench) -> None:
+    """The same for the body."""
+
+    def drip(peer: Peer) -> None:
+        peer.send(_HEAD + b"Content-Length: 100000\r\n\r\n")
+        peer.drip(b"x")
+
+    bench.serve(_after_request(drip))
+    bench.fails(FetchTimedOut, bench.get(limits=_SHORT))
+
+
+def _a_silent_peer_is_cut(bench: _Bench) -> None:
+    """The same for a peer that says nothing, TLS or not, and for one that does not read."""
+    bench.serve(lambda peer: peer.hold())
+    bench.fails(FetchTimedOut, bench.get(limits=_SHORT))
+    tls = evolve(bench.get(limits=_SHORT), url=f"https://{bench.host}:{bench.server.port}/")
+    bench.fails(FetchTimedOut, tls)
+    stopped = threading.Event()
+    bench.serve(lambda _: _ignore(stopped.wait(10)))
+    try:
+        bench.fails(FetchTimedOut, bench.post(b"x" * 50_000_000, limits=_SHORT))
+    finally:
+        stopped.set()
+
+
+def _a_silent_resolver_is_cut(bench: _Bench) -> None:
+    """The same for name resolution."""
+    answered = threading.Event()
+
+    def silent(_: str) -> Sequence[str]:
+        _ignore(answered.wait(10))
+        return _HERE
+
+    bench.addresses = silent
+    try:
+        bench.fails(FetchTimedOut, bench.get(limits=_SHORT))
+    finally:
+        answered.set()
+
+
+# --- amounts --------------------------------------------------------------------------------------------------------
+
+
+def _bodies_are_bounded(bench: _Bench) -> None:
+    """A body of exactly the limit passes, and one byte more fails, however its end is told."""
+    limits = Limits(body_bytes_max=1000, decoded_bytes_max=1000)
+    for size, fits in ((1000, True), (1001, False)):
+        body = b"x" * size
+        for answer in (_ok(body), _chunked(body[:600], body[600:]), _HEAD + b"Connection: close\r\n\r\n" + body):
+            bench.serve(answering(answer))
+            if fits:
+                assert bench.send(bench.get(limits=limits)).body == body, answer
+            else:
+                bench.fails(ResponseTooBig, bench.get(limits=limits))
+
+
+def _endless_bodies_are_bounded(bench: _Bench) -> None:
+    """A body without end, and chunks that are all framing, end at the limits and not at the deadline."""
+    limits = Limits(body_bytes_max=10_000, decoded_bytes_max=10_000)
+    for head, more in (
+        (b"Connection: close\r\n\r\n", b"x" * 65536),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 5000 + b"\r\nx\r\n"),
+    ):
+
+        def flood(peer: Peer, head: bytes = head, more: bytes = more) -> None:
+            peer.send(_HEAD + head)
+            peer.flood(more)
+
+        bench.serve(_after_request(flood))
+        bench.fails(ResponseTooBig, bench.get(limits=limits))
+
+
+def _bombs_do_not_go_off(bench: _Bench) -> None:
+    """What unpacks to more than the limit is not unpacked further."""
+    bomb = gzip.compress(bytes(20_000_000))
+    bench.serve(answering(_ok(bomb, "Content-Encoding: gzip")))
+    asked = Headers({"Accept-Encoding": "gzip"})
+    bench.fails(ResponseTooBig, evolve(bench.get(), headers=asked))
+    bench.serve(answering(_ok(bomb, "Content-Encoding: gzip")))
+    cut = Limits(decoded_bytes_max=5000, body_excess="cut")
+    response = bench.send(evolve(bench.get(limits=cut), headers=asked))
+    assert response.truncated, "a cut answer does not say so"
+    assert len(response.body) <= 5000, f"{len(response.body)} bytes"
+
+
+def _heads_are_bounded(bench: _Bench) -> None:
+    """Bytes of the header section and number of its fields, however they are spread; also without an end."""
+    limits = Limits(header_bytes_max=4096, header_count_max=20)
+    long, many, line = b"X: " + b"y" * 4096 + b"\r\n", b"X: y\r\n" * 21, b"HTTP/1.1 200 " + b"y" * 4096 + b"\r\n"
+    for answer in (
+        _HEAD + long + b"\r\n",
+        _HEAD + many + b"\r\n",
+        _HEAD + (b"X: " + b"y" * 500 + b"\r\n") * 9 + b"\r\n",
+        line + b"\r\n",
+    ):
+        bench.serve(answering(answer))
+        bench.fails(ResponseTooBig, bench.get(limits=limits))
+    for head in (_HEAD, _HEAD + b"X: "):
+
+        def flood(peer: Peer, head: bytes = head) -> None:
+            peer.send(head)
+            peer.flood(b"X: y\r\n" if head == _HEAD else b"y" * 1000)
+
+        bench.serve(_after_request(flood))
+        bench.fails(ResponseTooBig, bench.get(limits=limits))
+
+
+def _informational_answers_are_bounded(bench: _Bench) -> None:
+    """A few 1xx answers are read over; no end of them is an excess."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    bench.serve(answering(hints * 3 + _OK))
+    response = bench.send(bench.get())
+    assert (response.status, response.body, "link" in response.headers) == (200, b"ok", False), response
+    bench.serve(_after_request(lambda peer: peer.flood(hints)))
+    bench.fails(ResponseTooBig)
+
+
+def _deliveries_are_cut(bench: _Bench) -> None:
+    """With ``body_excess`` "cut" the status counts: the body ends at its limit, or where it breaks off, and says so."""
+
+    def endless(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\n\r\n")
+        peer.flood(b"x" * 65536)
+
+    def dripping(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n")
+        peer.drip(b"")
+
+    broken = b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nxxxxx"
+    for script in (_after_request(endless), answering(broken), _after_request(dripping)):
+        bench.serve(script)
+        response = bench.send(bench.post(b"{}", limits=evolve(DELIVERY_LIMITS, deadline_s=0.4)))
+        assert (response.status, response.truncated) == (202, True), response
+        assert response.body == b"x" * len(response.body), response.body
+        assert len(response.body) <= 4096, f"{len(response.body)} bytes"
+    bench.serve(answering(_OK))
+    assert not bench.send(bench.post(b"{}", limits=DELIVERY_LIMITS)).truncated
+
+
+# --- nonsense -------------------------------------------------------------------------------------------------------
+
+
+def _nonsense_is_a_protocol_failure(bench: _Bench) -> None:
+    """What is no HTTP, and what could be read in two ways."""
+    answers = (
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\0\xff" * 100, b"HTTP/1.1 abc OK\r\n\r\n", b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n", _HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", _HEAD + b"Content-Length: -1\r\n\r\n",
+        _HEAD + b"Transfer-Encoding: gzip\r\n\r\n", _HEAD + b"a b: c\r\n\r\n", _HEAD + b"X: a\0b\r\nContent-Length: 0\r\n\r\n",
+        _HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    )  # fmt: skip
+    for answer in answers:
+        bench.serve(answering(answer))
+        bench.fails(ProtocolFailed)
+
+
+def _answers_that_break_off_fail(bench: _Bench) -> None:
+    """Half an answer is none: `ConnectFailed` before its first byte, `ProtocolFailed` after it."""
+    bench.serve(answering(b""))
+    bench.fails(ConnectFailed)
+    halves = (
+        b"HTT",
+        _HEAD,
+        _HEAD + b"Content-Length: 5\r\n\r\nxx",
+        _chunked(b"abc")[:-5],
+        _ok(gzip.compress(b"abc")[:-5], "Content-Encoding: gzip"),
+    )
+    for answer in halves:
+        bench.serve(answering(answer))
+        bench.fails(ProtocolFailed, evolve(bench.get(), headers=Headers({"Accept-Encoding": "gzip"})))
+
+
+def _nothing_is_injected(bench: _Bench) -> None:
+    """Fields that frame messages are the transport's, and no line break is written, wherever it comes from."""
+    wrong = (
+        {"Transfer-Encoding": "chunked"},
+        {"Content-Length": "1"},
+        {"Connection": "upgrade"},
+        {"Host": "other.example"},
+        {"Expect": "100-continue"},
+    )
+    for headers in wrong:
+        bench.fails(ValueError, bench.post(b"{}", headers))
+    # Values are checked where they are made. Whoever bypasses that must not get through either.
+    smuggled = Headers({"x": "1"})
+    object.__setattr__(smuggled, "pairs", (("x", "1\r\nEvil: 1"),))
+    bench.fails(ValueError, evolve(bench.get(), headers=smuggled))
+    assert bench.server.seen == [], "something was sent"
+
+
+# --- connections ----------------------------------------------------------------------------------------------------
+
+
+def _leftovers_answer_nothing(bench: _Bench) -> None:
+    """Bytes after an answer belong to nobody: they are not the next answer."""
+    bench.serve(
+        lambda peer: (
+            answering(_OK + _ok(b"evil"), _ok(b"evil"))(peer) if bench.server.connections == 1 else answering(_OK)(peer)
+        )
+    )
+    assert bench.send(bench.get()).body == b"ok"
+    assert bench.send(bench.get()).body == b"ok", "a leftover was taken for an answer"
+
+
+def _a_post_is_never_sent_twice(bench: _Bench) -> None:
+    """A kept connection that ends without an answer: a GET may be asked again once, a POST may have been done."""
+
+    def forgetful(peer: Peer) -> None:
+        first = bench.server.connections == before + 1
+        _ = peer.read_request()
+        peer.send(_OK)
+        if first:  # takes one more request and forgets it
+            _ = peer.read_request()
+
+    for request, requests in ((bench.post(b"{}"), 2), (bench.get(), 3)):
+        bench.serve(forgetful)
+        before, seen = bench.server.connections, len(bench.server.seen)
+        here = evolve(request, url=bench.get().url)
+        assert bench.send(bench.get()).body == b"ok"
+        try:
+            assert bench.send(here).body == b"ok"
+        except ConnectFailed:
+            pass
+        else:
+            # A transport that keeps no connections has no such question to answer.
+            assert request.method == "GET" or bench.server.connections == before + 2, "a POST was sent again"
+        assert len(bench.server.seen) - seen <= requests, "a request was sent too often"
+
+
+def _several_at_once_keep_apart(bench: _Bench) -> None:
+    """Exchanges at the same time, each with its own answer."""
+
+    def echo(peer: Peer) -> None:
+        for _ in range(100):
+            peer.send(_ok(peer.read_request().line.split(b" ")[1]))
+
+    bench.serve(echo)
+    for _ in range(3):
+        paths = [f"/{number}" for number in range(12)]
+        responses = bench.send_all([bench.get(path) for path in paths])
+        assert [response.body.decode() for response in responses] == paths
+
+
+def _closing_is_no_end(bench: _Bench) -> None:
+    """Closing twice is fine, and a later exchange opens again."""
+    bench.close()
+    bench.close()
+    assert bench.send(bench.get()).body == b"ok"
+    bench.close()
+    assert bench.send(bench.get()).body == b"ok"
+
+
+def _ignore(_: object) -> None:
+    """Say that an answer does not matter."""
+
+
+_CHECKS: Final = (
+    _request_arrives_as_given, _answer_arrives_as_given, _bodies_end_where_http_says, _codings_are_undone, _trailers_are_dropped,
+    _redirects_are_handed_back, _nothing_is_remembered, _environment_proxies_are_ignored, _statuses_never_become_retries,
+    _forbidden_addresses_are_refused, _one_forbidden_address_refuses_the_name, _rebinding_finds_no_second_question,
+    _urls_are_judged_before_names_are_resolved, _connections_belong_to_their_policy, _names_without_addresses_fail, _refused_connections_fail,
+    _a_dripping_head_is_cut, _a_dripping_body_is_cut, _a_silent_peer_is_cut, _a_silent_resolver_is_cut,
+    _bodies_are_bounded, _endless_bodies_are_bounded, _bombs_do_not_go_off, _heads_are_bounded, _informational_answers_are_bounded,
+    _deliveries_are_cut, _nonsense_is_a_protocol_failure, _answers_that_break_off_fail, _nothing_is_injected, _leftovers_answer_nothing,
+    _a_post_is_never_sent_twice, _several_at_once_keep_apart, _closing_is_no_end,
+)  # fmt: skip
+
+
+def transport_checks() -> tuple[TransportCheck, ...]:
+    """Give the checks, one for each thing that the contract says."""
+    return tuple(_check(run) for run in _CHECKS)

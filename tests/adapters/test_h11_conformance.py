@@ -1,0 +1,14 @@
+"""Both transports keep the contract, each in its world."""
+
+from __future__ import annotations
+
+import pytest
+
+from apcore.adapters.h11 import AsyncH11Transport, H11Transport
+from apcore.testing.transport import transport_checks
+
+
+@pytest.mark.parametrize("make", [H11Transport, AsyncH11Transport], ids=["blocking", "asyncio"])
+@pytest.mark.parametrize("check", transport_checks(), ids=str)
+def test_contract(check, make):
+    check(lambda resolver: make(resolver=resolver))
