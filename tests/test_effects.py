@@ -1,0 +1,107 @@
+"""Effects as values: what they refuse when made, what they show, and what an operation asks for."""
+
+from __future__ import annotations
+
+import pytest
+from attrs.exceptions import FrozenInstanceError
+
+from apcore import effects
+from apcore.drive import Stepper
+from apcore.effects import (
+    All,
+    Call,
+    Commit,
+    Effect,
+    Fetch,
+    Get,
+    Now,
+    Op,
+    RandomBytes,
+    Sign,
+    committed,
+    together,
+)
+from apcore.errors import ConfigurationError
+from apcore.handlers import Colour
+from apcore.http import Request
+from apcore.ports import Check, Message, Put
+
+KINDS = {"Fetch", "Get", "Scan", "Commit", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "Now", "RandomBytes", "Call", "All"}  # fmt: skip
+
+
+def test_the_list_is_closed():
+    assert {kind.__name__ for kind in Effect.__subclasses__()} == KINDS
+    assert set(effects.__all__) >= KINDS
+
+
+def test_asking_yields_the_effect_itself_and_returns_the_answer():
+    effect = Now()
+    asking = iter(effect)
+    assert next(asking) is effect
+    with pytest.raises(StopIteration) as stop:
+        asking.send("the answer")
+    assert stop.value.value == "the answer"
+
+
+def test_effects_are_values():
+    assert Get((("k",),)) == Get((("k",),)) != Get((("l",),))
+    assert hash(RandomBytes(4)) == hash(RandomBytes(4))
+    with pytest.raises(FrozenInstanceError):
+        RandomBytes(4).count = 5
+
+
+def test_repr_shows_no_secrets():
+    shown = [
+        repr(Sign("key", b"secret")),
+        repr(
+            Commit(
+                (),
+                (Put(("k",), b"secret"),),
+                token=b"secret".ljust(16),
+                messages=(Message(b"i" * 16, "lane", b"secret"),),
+            )
+        ),
+        repr(Fetch(Request("GET", "https://a.example/?secret", {"authorization": "secret"}, b"secret"))),
+    ]
+    assert not [text for text in shown if "secret" in text]
+
+
+async def coroutine(): ...
+
+
+@pytest.mark.parametrize(("fn", "colour"), [(len, Colour.PLAIN), (coroutine, Colour.COROUTINE)])
+def test_a_call_knows_its_colour(fn, colour):
+    call = Call(fn, 1, 2)
+    assert (call.fn, call.args, call.faces, call.inline, call.colour) == (fn, (1, 2), None, False, colour)
+
+
+def unmarked():
+    yield
+
+
+@pytest.mark.parametrize("fn", [unmarked, dict, None], ids=["unmarked", "class", "none"])
+def test_a_call_to_no_handler_is_refused_when_made(fn):
+    with pytest.raises(ConfigurationError):
+        Call(fn)
+
+
+def test_together_asks_once():
+    def member() -> Op[int]:
+        return (yield from Now())
+
+    step = Stepper(together(member(), member(), limit=2))
+    assert isinstance(step.wants, All)
+    assert (len(step.wants.members), step.wants.limit) == (2, 2)
+    step.resume(("one", "two"))
+    assert step.result == ("one", "two")
+
+
+@pytest.mark.parametrize(("done", "result"), [(True, b"t" * 16), (False, False)])
+def test_committed_commits_under_a_fresh_token(done, result):
+    checks, writes, messages = (Check(("k",), None),), (Put(("k",), b"v"),), (Message(b"i" * 16, "lane", b""),)
+    step = Stepper(committed(checks, writes, messages=messages))
+    assert step.wants == RandomBytes(16)
+    step.resume(b"t" * 16)
+    assert step.wants == Commit(checks, writes, token=b"t" * 16, messages=messages)
+    step.resume(done)
+    assert step.result == result
