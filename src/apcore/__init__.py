@@ -1,1 +1,88 @@
-"""The embedded core for ActivityPub: sans-IO, any framework, any store."""
+"""The embedded core for ActivityPub: sans-IO, any framework, any store.
+
+What most programs need is importable from here; everything else from its room (`apcore.vocab`, `apcore.http`, ...). Names are looked up when they
+are first used, so that ``import apcore`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from apcore.collections import Page
+    from apcore.drive import Stepper, run, run_async
+    from apcore.errors import ApcoreError
+    from apcore.federation import (
+        AsyncContext,
+        Context,
+        DomainRules,
+        Drop,
+        Federation,
+        FollowVerdict,
+        Later,
+        OpContext,
+        RetryPolicy,
+        Severity,
+    )
+    from apcore.handlers import operation
+    from apcore.node import AsyncNode, Node, open_store
+
+__all__ = [
+    "ApcoreError",
+    "AsyncContext",
+    "AsyncNode",
+    "Context",
+    "DomainRules",
+    "Drop",
+    "Federation",
+    "FollowVerdict",
+    "Later",
+    "Node",
+    "OpContext",
+    "Page",
+    "RetryPolicy",
+    "Severity",
+    "Stepper",
+    "open_store",
+    "operation",
+    "run",
+    "run_async",
+]
+
+_FEDERATION: Final = "apcore.federation"
+_PLACES: Final = {
+    "ApcoreError": "apcore.errors",
+    "AsyncContext": _FEDERATION,
+    "AsyncNode": "apcore.node",
+    "Context": _FEDERATION,
+    "DomainRules": _FEDERATION,
+    "Drop": _FEDERATION,
+    "Federation": _FEDERATION,
+    "FollowVerdict": _FEDERATION,
+    "Later": _FEDERATION,
+    "Node": "apcore.node",
+    "OpContext": _FEDERATION,
+    "Page": "apcore.collections",
+    "RetryPolicy": _FEDERATION,
+    "Severity": _FEDERATION,
+    "Stepper": "apcore.drive",
+    "open_store": "apcore.node",
+    "operation": "apcore.handlers",
+    "run": "apcore.drive",
+    "run_async": "apcore.drive",
+}
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'apcore' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(place), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,26 @@
-"""The server's behaviour: what is registered, where it is served, what happens to what arrives."""
+"""The server's behaviour: what is registered, where it is served, whom to talk to."""
+
+from apcore.federation.context import AsyncContext, Context, OpContext
+from apcore.federation.moderation import DomainRules, Severity
+from apcore.federation.places import Place, Target
+from apcore.federation.policies import Drop, FollowVerdict, Later
+from apcore.federation.registration import Federation, Finding
+from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
+
+__all__ = [
+    "DELIVERY_RETRIES",
+    "LISTENER_RETRIES",
+    "AsyncContext",
+    "Context",
+    "DomainRules",
+    "Drop",
+    "Federation",
+    "Finding",
+    "FollowVerdict",
+    "Later",
+    "OpContext",
+    "Place",
+    "RetryPolicy",
+    "Severity",
+    "Target",
+]
