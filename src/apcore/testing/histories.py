@@ -1,0 +1,226 @@
+"""Concurrent histories: several processes work on one store at once, and afterwards all that they saw has to be true together.
+
+From a shell, over any store that several processes can open::
+
+    python -m apcore.testing.histories --store sqlite:///histories.db --processes 8 --seconds 60
+
+Use a store that may be thrown away: what a run wrote stays in it, under a name of the run's own. The exit status is 1 if anything was wrong.
+What the workers do stands in `apcore.testing.playing`, what is checked in `apcore.testing.judging`. In a test, `run_threads` does the same with
+threads that share a store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import pickle
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from threading import BrokenBarrierError
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from apcore.errors import ConfigurationError
+from apcore.node import open_store
+from apcore.ports import KvStore
+from apcore.testing.judging import Notes, judged
+from apcore.testing.playing import drained, play, standing
+
+__all__ = ["Report", "main", "run_processes", "run_threads"]
+
+_START_S: Final = 60.0
+"""How long all processes together may take to be ready."""
+_END_S: Final = 60.0
+"""How long the last step and writing the notes may take."""
+
+
+@frozen
+class Report:
+    """What became of a run."""
+
+    swaps: int
+    """Compare-and-set commits that were told True."""
+    refused: int
+    """Those that were told False."""
+    adds: int
+    claims: int
+    """Claims that were won."""
+    messages: int
+    """Messages that were handed out and ended."""
+    unknown: int
+    """Commits of which nobody can tell whether they happened."""
+    wrong: Sequence[str] = field(repr=False)
+    """What cannot be true, in words; empty if all is well."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.swaps} swaps, {self.refused} refused, {self.adds} adds, {self.claims} claims, {self.messages} messages, "
+            f"{self.unknown} unknown: {len(self.wrong)} violations"
+        )
+
+
+def run_threads(store: KvStore, /, *, threads: int, steps: int, seed: int = 0) -> Report:
+    """Let ``threads`` workers take ``steps`` steps each on one store object."""
+    run = f"run {os.urandom(8).hex()}"
+
+    def work(worker: int) -> Notes:
+        taken = count()
+        return play(store, run=run, worker=worker, seed=seed, goes_on=lambda: next(taken) < steps)
+
+    with ThreadPoolExecutor(threads) as pool:
+        notes = list(pool.map(work, range(threads)))
+    return _report(store, run, notes)
+
+
+def run_processes(
+    url: str, /, *, processes: int, seconds: float, seed: int = 0, progress: Callable[[float, int], None] | None = None
+) -> Report:
+    """Let ``processes`` workers work for ``seconds`` on the store at ``url``, each with a store object of its own.
+
+    Args:
+        url: What `apcore.node.open_store` opens.
+        processes: How many workers.
+        seconds: How long they work, once all are ready.
+        seed: Decides what is done, not when.
+        progress: Told about once a second how much time has passed and how many steps were taken.
+
+    Raises:
+        ConfigurationError: A store in memory, which processes cannot share.
+        ChildProcessError: A worker died; its own words are on stderr.
+    """
+    store = open_store(url)
+    try:
+        if store.durability == "none":
+            raise ConfigurationError(f"processes cannot share the store {url!r:.80}: its durability is 'none'")
+        run = f"run {os.urandom(8).hex()}"
+        with tempfile.TemporaryDirectory(prefix="histories-") as folder:
+            notes = _played(_Plan(url, run, seconds, seed, Path(folder)), processes, progress)
+        return _report(store, run, notes)
+    finally:
+        store.close()
+
+
+def _report(store: KvStore, run: str, notes: list[Notes]) -> Report:
+    notes = [*notes, drained(store, run=run)]
+    swaps = [swap.answer for each in notes for swap in each.swaps]
+    adds = [add.answer for each in notes for add in each.adds]
+    claims = [claim.answer for each in notes for claim in each.claims]
+    return Report(
+        swaps=swaps.count(True),
+        refused=swaps.count(False),
+        adds=adds.count(True),
+        claims=claims.count(True),
+        messages=sum(len(each.ended) for each in notes),
+        unknown=[*swaps, *adds, *claims].count(None),
+        wrong=judged(notes, standing(store, run=run)),
+    )
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class _Plan:
+    """What each worker has to know."""
+
+    url: str
+    run: str
+    seconds: float
+    seed: int
+    folder: Path
+
+    def notes_of(self, worker: int) -> Path:
+        return self.folder / f"{worker}.notes"
+
+
+def _played(plan: _Plan, processes: int, progress: Callable[[float, int], None] | None) -> list[Notes]:
+    context = multiprocessing.get_context("spawn")  # a fresh interpreter each: nothing is shared but the store
+    barrier = context.Barrier(processes + 1)
+    steps: Any = context.Array("Q", processes, lock=False)
+    workers = [
+        context.Process(target=_work, args=(plan, worker, barrier, steps), daemon=True) for worker in range(processes)
+    ]
+    for process in workers:
+        process.start()
+    try:
+        _ = barrier.wait(_START_S)
+        began = time.monotonic()
+        while any(process.is_alive() for process in workers) and time.monotonic() < began + plan.seconds + _END_S:
+            _ = wait_for([process.sentinel for process in workers if process.is_alive()], 1.0)
+            if progress is not None:
+                progress(min(time.monotonic() - began, plan.seconds), sum(steps))
+    except BrokenBarrierError:
+        raise ChildProcessError(f"not all of {processes} workers were ready within {_START_S:g} s") from None
+    finally:
+        for process in workers:
+            if process.is_alive():
+                process.kill()
+            process.join()
+    for worker, process in enumerate(workers):
+        if process.exitcode != 0:
+            raise ChildProcessError(
+                f"worker {worker} ended with {process.exitcode}: without its notes nothing can be told"
+            )
+    return [pickle.loads(plan.notes_of(worker).read_bytes()) for worker in range(processes)]  # noqa: S301  (our own)
+
+
+def _work(plan: _Plan, worker: int, barrier: Any, steps: Any) -> None:
+    try:
+        store = open_store(plan.url)
+        _ = store.get([(plan.run,)])  # stores open at their first use
+    except BaseException:
+        barrier.abort()  # or all the others would wait for this one
+        raise
+    try:
+        barrier.wait(_START_S)
+        ends = time.monotonic() + plan.seconds
+
+        def goes_on() -> bool:
+            steps[worker] += 1
+            return time.monotonic() < ends
+
+        notes = play(store, run=plan.run, worker=worker, seed=plan.seed, goes_on=goes_on)
+    finally:
+        store.close()
+    _ = plan.notes_of(worker).write_bytes(pickle.dumps(notes))
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None, /) -> int:
+    """Run the command; the answer is its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m apcore.testing.histories",
+        description="Let several processes work on one store, and check that all they saw can be true together.",
+    )
+    _ = parser.add_argument("--store", required=True, metavar="URL", help="a store that may be thrown away")
+    _ = parser.add_argument("--processes", type=int, default=8, metavar="N")
+    _ = parser.add_argument("--seconds", type=float, default=60.0, metavar="S")
+    _ = parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    report = run_processes(
+        asked.store, processes=asked.processes, seconds=asked.seconds, seed=asked.seed, progress=_show_progress
+    )
+    sys.stderr.write("\n")
+    for wrong in report.wrong[:50]:
+        sys.stdout.write(f"{wrong}\n")
+    sys.stdout.write(f"{asked.processes} processes, {asked.seconds:g} s, seed {asked.seed}: {report}\n")
+    return 1 if report.wrong else 0
+
+
+def _show_progress(seconds: float, steps: int) -> None:
+    sys.stderr.write(f"\r{seconds:6.0f} s  {steps:12,} steps")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

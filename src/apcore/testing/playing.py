@@ -1,0 +1,232 @@
+"""One worker of a concurrent history: what it does to the store, and what it notes.
+
+The work is made for collisions: a few keys for many swaps, deletions and re-creations; claims that all race for; counters that all add to; and, if
+the store is a queue too, messages in few groups, half of them ended by a commit. Commits whose answer was lost are repeated as the drivers do.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final, TypeGuard
+
+from apcore.errors import QueueUnavailable, StoreUnavailable
+from apcore.ports import (
+    Add,
+    AtomicStore,
+    Check,
+    Delete,
+    Done,
+    Entry,
+    Key,
+    KvStore,
+    Leased,
+    Message,
+    Put,
+    Settlement,
+    Write,
+)
+from apcore.testing.judging import Added, Claimed, Ended, Enqueued, Notes, Read, Standing, Swapped
+
+__all__ = ["drained", "is_queue", "play", "standing"]
+
+_CHAINS: Final = 6
+_COUNTERS: Final = 2
+_GROUPS: Final = (None, None, "a", "b", "c")
+_LEASE_S: Final = 3600.0
+"""Longer than any run, so that no lease runs out and every message is handed out once."""
+
+
+def play(store: KvStore, *, run: str, worker: int, seed: int, goes_on: Callable[[], bool]) -> Notes:
+    """Work on ``store`` while ``goes_on``, and note what was seen.
+
+    Args:
+        store: Shared with other workers.
+        run: The name under which all workers of the run write.
+        worker: This one's number.
+        seed: Decides what is done, not when.
+        goes_on: Asked before each step.
+    """
+    player = _Player(store, run, worker, seed)
+    while goes_on():
+        player.step()
+    return player.notes
+
+
+def drained(store: KvStore, *, run: str) -> Notes:
+    """Do the work that ``run`` left in the queue, once all its workers have ended."""
+    player = _Player(store, run, -1, 0)
+    if is_queue(store):
+        while store.depth([run]).ready:
+            player.work()
+    return player.notes
+
+
+def standing(store: KvStore, *, run: str) -> Standing:
+    """Read what stands there in the end."""
+    counters = [*_all(store, (run, "sums")), *_all(store, (run, "swaps")), *_all(store, (run, "handled"))]
+    waiting = 0
+    if is_queue(store):
+        depth = store.depth([run])
+        waiting = depth.ready + depth.delayed + depth.leased
+    return Standing(
+        versions={entry.key: entry.version for entry in _all(store, (run, "chain"))},
+        counters={entry.key: int(entry.value) for entry in counters},
+        claims={entry.key: entry.value for entry in _all(store, (run, "claim"))},
+        waiting=waiting,
+    )
+
+
+def is_queue(store: KvStore) -> TypeGuard[AtomicStore]:
+    """Tell whether ``store`` is a queue too."""
+    return hasattr(store, "enqueue")
+
+
+class _Player:
+    def __init__(self, store: KvStore, run: str, worker: int, seed: int) -> None:
+        self.store = store
+        self.run = run
+        self.name = b"worker %d" % worker
+        self.random = Random(f"{seed} {worker}")  # noqa: S311  (nothing here is secret)
+        self.notes = Notes()
+        self.steps: list[Callable[[], None]] = [self.swap, self.swap, self.swap, self.add, self.claim, self.page]
+        if is_queue(store):
+            self.queue = store
+            self.steps += [self.enqueue, self.work, self.work]
+
+    def step(self) -> None:
+        try:
+            self.random.choice(self.steps)()
+        except StoreUnavailable as error:
+            # "Nothing was written" is an honest answer to contention. Whatever may have happened is noted below.
+            if error.outcome != "nothing":
+                raise
+
+    def swap(self) -> None:
+        """Move a chain from the version that stands there to a new one, or delete it; and count that, in one commit."""
+        chain = str(self.random.randrange(_CHAINS))
+        key, counter = (self.run, "chain", chain), (self.run, "swaps", chain)
+        began = time.monotonic()
+        [seen] = self.store.get([key])
+        self.notes.reads.append(Read(key, seen.version if seen else None, began, time.monotonic()))
+        assert seen is None or seen.value.startswith(seen.version), f"{key} has the value of another version"
+        token = os.urandom(16)
+        deletes = seen is not None and self.random.random() < 0.2
+        write: Write = Delete(key) if deletes else Put(key, token + self.name)
+        checks = [Check(key, seen.version if seen else None)]
+        began = time.monotonic()
+        answer = self._commit(checks, [write, Add(counter, 1)], token, guard=None if deletes else key)
+        ended = time.monotonic()
+        self.notes.swaps.append(
+            Swapped(key, seen.version if seen else None, None if deletes else token, began, ended, answer)
+        )
+        self.notes.adds.append(Added(counter, 1, answer))
+
+    def add(self) -> None:
+        """Add to a counter that everyone adds to, without a check."""
+        key = (self.run, "sums", str(self.random.randrange(_COUNTERS)))
+        delta = self.random.randrange(-5, 10)
+        self.notes.adds.append(Added(key, delta, self._commit([], [Add(key, delta)], os.urandom(16), guard=None)))
+
+    def claim(self) -> None:
+        """Claim the first key that nobody seems to hold."""
+        prefix = (self.run, "claim")
+        last = self.store.scan(prefix, limit=1, reverse=True)
+        key = (*prefix, f"{int(last[0].key[-1]) + 1 if last else 0:012}")
+        answer = self._commit([Check(key, None)], [Put(key, self.name)], os.urandom(16), guard=key)
+        self.notes.claims.append(Claimed(key, self.name, answer))
+
+    def page(self) -> None:
+        """Read the chains by a scan."""
+        began = time.monotonic()
+        entries = self.store.scan((self.run, "chain"), limit=_CHAINS, reverse=self.random.random() < 0.5)
+        ended = time.monotonic()
+        keys = [entry.key for entry in entries]
+        assert len(set(keys)) == len(keys), f"a scan gave a key twice: {keys}"
+        self.notes.reads.extend(Read(entry.key, entry.version, began, ended) for entry in entries)
+
+    def enqueue(self) -> None:
+        """Enqueue a few messages in few groups."""
+        messages = [
+            Message(os.urandom(16), self.run, self.name, group=self.random.choice(_GROUPS))
+            for _ in range(self.random.randint(1, 4))
+        ]
+        began = time.monotonic()
+        sure = True
+        try:
+            self.queue.enqueue(messages)
+        except QueueUnavailable:
+            sure = False
+        ended = time.monotonic()
+        # A batch has one moment; its messages stand in the order given.
+        self.notes.enqueued.extend(Enqueued(message.id, message.group, began, ended, sure) for message in messages)
+
+    def work(self) -> None:
+        """Lease, and end each message: by a commit or by ``settle``."""
+        try:
+            leases = self.queue.lease([self.run], limit=self.random.randint(1, 5), lease_s=_LEASE_S)
+        except QueueUnavailable:
+            return
+        leased_at = time.monotonic()
+        groups = [leased.message.group for leased in leases if leased.message.group is not None]
+        assert len(set(groups)) == len(groups), f"one call took two of a group: {groups}"
+        for leased in leases:
+            settled_at = time.monotonic()
+            answer = self._end(leased)
+            message = leased.message
+            self.notes.ended.append(Ended(message.id, message.group, leased.attempt, leased_at, settled_at, answer))
+
+    def _end(self, leased: Leased) -> bool | None:
+        if self.random.random() < 0.5:
+            try:
+                return not self.queue.settle([Done(leased)])
+            except QueueUnavailable:
+                return None
+        counter, guard = (self.run, "handled", "n"), (self.run, "by", leased.message.id.hex())
+        writes: list[Write] = [Put(guard, self.name), Add(counter, 1)]
+        try:
+            answer = self._commit([Check(guard, None)], writes, os.urandom(16), guard=guard, settles=[Done(leased)])
+        except StoreUnavailable:
+            answer = None
+        self.notes.adds.append(Added(counter, 1, answer))
+        return answer
+
+    def _commit(
+        self,
+        checks: Sequence[Check],
+        writes: Sequence[Write],
+        token: bytes,
+        *,
+        guard: Key | None,
+        settles: Sequence[Settlement] = (),
+    ) -> bool | None:
+        """Commit; when the answer is lost, once more if there is a guard. None if nobody can tell."""
+
+        def commit() -> bool:
+            if settles:
+                return self.queue.commit(checks, writes, token=token, settles=settles)
+            return self.store.commit(checks, writes, token=token)
+
+        try:
+            return commit()
+        except StoreUnavailable as error:
+            if error.outcome == "nothing":
+                raise
+        if guard is None:
+            return None
+        try:
+            if commit():
+                return True
+            [entry] = self.store.get([guard])
+        except StoreUnavailable:
+            return None
+        return True if entry is not None and entry.version == token else None
+
+
+def _all(store: KvStore, prefix: Key) -> list[Entry]:
+    found: list[Entry] = []
+    while page := store.scan(prefix, after=found[-1].key if found else None, limit=1000):
+        found += page
+    return found
