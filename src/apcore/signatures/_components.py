@@ -166,7 +166,8 @@ class Message:
             return ", ".join(f":{b64encode(line.encode('latin-1')).decode('ascii')}:" for line in lines)
         try:
             if "key" in parameters:
-                return serialize_item(self._member(name, parameters["key"]))
+                # A list of one is its member, whatever kind that is.
+                return serialize_list((self._member(name, parameters["key"]),))
             if name in _STRUCTURED:
                 return _STRUCTURED[name](self.values[name])
         except (RequestError, ValueError) as exc:

@@ -87,3 +87,11 @@ def check_key_id(key_id: str) -> str:
             f"a key id of {len(key_id)} characters: expected 1 to {KEY_ID_CHARS_MAX}, printable ASCII"
         )
     return key_id
+
+
+def check_own_key_id(key_id: str) -> None:
+    """Refuse a key id of ours that peers would refuse, or that would end its quotation marks early. `ValueError`."""
+    if not 0 < len(key_id) <= KEY_ID_CHARS_MAX or not key_id.isascii() or not key_id.isprintable():
+        raise ValueError(f"key id {key_id[:200]!r} cannot stand in a header")
+    if '"' in key_id or "\\" in key_id:
+        raise ValueError(f"key id {key_id[:200]!r} cannot stand between quotation marks")

@@ -27,7 +27,7 @@ from apcore.errors import RequestError
 from apcore.http.dates import format_http_date, parse_http_date
 from apcore.http.digest import check_digest, make_digest
 from apcore.http.messages import Request
-from apcore.signatures._parts import Target, check_body, check_key_id, field_values
+from apcore.signatures._parts import Target, check_body, check_key_id, check_own_key_id, field_values
 from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
@@ -205,7 +205,8 @@ def _hold(request: Request, parameters: Parameters, policy: SignaturePolicy, now
     values = field_values(request)
     signed = _signed(parameters, values)
     expires = None if parameters.expires is None else int(parameters.expires)
-    policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
+    if signed is not None:
+        policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
     target = Target(request.url)
     if "host" in covered and "host" in values:
         target.check_host(values["host"])
@@ -243,8 +244,11 @@ def _algorithm(parameters: Parameters, policy: SignaturePolicy) -> Algorithm | N
     return _ALGORITHMS[named]
 
 
-def _signed(parameters: Parameters, values: dict[str, str]) -> int:
-    """Find when it was signed, from what is covered. Where both are, `(created)` counts: it was written by whoever signed."""
+def _signed(parameters: Parameters, values: dict[str, str]) -> int | None:
+    """Find when it was signed, from what is covered. Where both are, `(created)` counts: it was written by whoever signed.
+
+    None only under a policy of the caller's own that asks for neither.
+    """
     if "(created)" in parameters.covered and parameters.created is not None:
         return int(parameters.created)
     if "date" in parameters.covered and "date" in values:
@@ -252,6 +256,8 @@ def _signed(parameters: Parameters, values: dict[str, str]) -> int:
             return int(parse_http_date(values["date"]).timestamp())
         except RequestError as exc:
             raise SignatureMalformed(str(exc)) from exc
+    if {"date", "(created)"}.isdisjoint(parameters.covered):
+        return None
     missing = "the parameter created" if "(created)" in parameters.covered else "a Date field"
     raise ComponentMissing(f"the signature covers {missing}, which the message does not have")
 
@@ -332,7 +338,7 @@ def prepare(
     """
     if algorithm not in _LABELS:
         raise ValueError(f"draft-cavage has no name for {algorithm}")
-    check_printable(key_id)
+    check_own_key_id(key_id)
     headers = request.headers.with_set("date", format_http_date(now))
     target = Target(request.url)
     if "host" not in headers:
@@ -372,12 +378,6 @@ def sign(
     chosen = key.choose_algorithm(algorithm)
     unsigned = prepare(request, key_id=key.key_id, algorithm=chosen, now=now, covered=covered, expires_s=expires_s)
     return unsigned.attach(key.sign(unsigned.data, chosen, dss_der=True))
-
-
-def check_printable(key_id: str) -> None:
-    """Refuse a key id of ours that would end its quotation marks early."""
-    if not key_id.isascii() or not key_id.isprintable() or '"' in key_id or "\\" in key_id:
-        raise ValueError(f"key id {key_id[:200]!r} cannot stand in a header")
 
 
 def _field_prefix(parameters: Parameters) -> str:

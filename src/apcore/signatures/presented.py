@@ -51,8 +51,8 @@ class Presented:
     label: str | None = None
     """Its RFC 9421 label."""
     covered: tuple[str, ...]
-    signed: int
-    """When it was made, in seconds of the epoch."""
+    signed: int | None
+    """When it was made, in seconds of the epoch; None only where the policy's coverage does not ask for it."""
     expires: int | None = None
     nonce: str | None = None
     tag: str | None = None
@@ -72,7 +72,7 @@ class Presented:
             algorithm=self.algorithm,
             covered=self.covered,
             signing_string=redacted_base(self.bases[0].data),
-            clock_offset_s=self.signed - int(self.now.timestamp()),
+            clock_offset_s=None if self.signed is None else self.signed - int(self.now.timestamp()),
         )
 
 
@@ -89,7 +89,7 @@ class Verified:
     covered: tuple[str, ...]
     query_covered: bool
     """False if the peer signed the path alone: then whoever was in between may have changed the query."""
-    signed: int
+    signed: int | None
     expires: int | None
     nonce: str | None
     tag: str | None

@@ -13,6 +13,7 @@ with the body; and the parameters `created` and `keyid`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, TypeVar
@@ -24,7 +25,7 @@ from apcore.http.digest import check_content_digest, check_digest, make_content_
 from apcore.http.fields import BareItem, InnerList, Item, Member, parse_dictionary, serialize_parameters
 from apcore.http.messages import Request
 from apcore.signatures._components import Message, counted_names, identifier
-from apcore.signatures._parts import check_body, check_key_id
+from apcore.signatures._parts import check_body, check_key_id, check_own_key_id
 from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
@@ -47,6 +48,9 @@ POST_COVERED: Final = (*GET_COVERED, "content-digest")
 
 # Registered, and used by nobody here or not yet (§6.2.2): their names are no news to a verifier.
 _UNREGISTERED: Final = frozenset({"rsa-v1_5-sha512"})
+
+# RFC 9651 §3.1.2.
+_LABEL: Final = re.compile(r"[a-z*][a-z0-9_.*-]*")
 
 T = TypeVar("T", str, int)
 
@@ -263,6 +267,9 @@ def prepare(
     """
     if algorithm in _UNREGISTERED:
         raise ValueError(f"RFC 9421 has no name for {algorithm}")
+    if _LABEL.fullmatch(label) is None:
+        raise ValueError(f"label {label[:40]!r} is no key of a structured field")
+    check_own_key_id(key_id)
     headers = request.headers.without("signature", "signature-input")
     writing = bool(request.body) or request.method not in {"GET", "HEAD"}
     if writing:

@@ -1,0 +1,30 @@
+"""Which scheme a request is signed by."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from apcore.signatures import cavage, rfc9421
+from apcore.signatures.errors import SignatureMalformed, SignatureMissing
+from apcore.signatures.presented import check
+from apcore.signatures.requests import is_signed, parse, parse_all
+
+
+def test_each_scheme_is_recognised(ed_key, post, now):
+    for module, scheme in ((cavage, "cavage"), (rfc9421, "rfc9421")):
+        signed = module.sign(post, ed_key, now=now)
+        assert is_signed(signed)
+        assert check(parse(signed, now=now), ed_key.public).scheme == scheme
+    assert not is_signed(post)
+    with pytest.raises(SignatureMissing):
+        parse_all(post, now=now)
+
+
+def test_a_message_is_signed_by_one_scheme_only(ed_key, post, now):
+    """A valid draft signature does not help a message whose RFC 9421 signature is wrong."""
+    signed = cavage.sign(post, ed_key, now=now)
+    other = rfc9421.sign(post, ed_key, now=now)
+    smuggled = evolve(signed, headers=signed.headers.with_set("signature-input", other.headers.get("signature-input")))
+    with pytest.raises(SignatureMalformed):
+        parse_all(smuggled, now=now)

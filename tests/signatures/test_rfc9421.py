@@ -1,0 +1,522 @@
+"""RFC 9421 on requests: components, parameters, labels, and that nothing covered can be changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apcore.errors import ApcoreError
+from apcore.http.fields import Item
+from apcore.http.messages import Request
+from apcore.signatures import rfc9421
+from apcore.signatures._components import Message
+from apcore.signatures.errors import (
+    AlgorithmRefused,
+    BadSignature,
+    ComponentMissing,
+    CoverageTooSmall,
+    DigestMalformed,
+    DigestMismatch,
+    SchemeRefused,
+    SignatureExpired,
+    SignatureFromFuture,
+    SignatureMalformed,
+    SignatureMissing,
+    SignatureTooOld,
+    WrongHost,
+)
+from apcore.signatures.policy import DEFAULT, LENIENT, STRICT
+from apcore.signatures.presented import check
+
+BARE = LENIENT.with_(rfc9421_read=(), rfc9421_write=())
+
+
+def with_field(request, name, value):
+    return evolve(request, headers=request.headers.with_set(name, value))
+
+
+def verify(request, key, now, policy=DEFAULT):
+    return check(rfc9421.parse(request, policy, now)[0], key.public)
+
+
+# --- both sides -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT], ids=lambda p: p.name)
+@pytest.mark.parametrize("which", ["post", "get"])
+@pytest.mark.parametrize(
+    ("kind", "algorithm"),
+    [("rsa", "rsa-v1_5-sha256"), ("rsa", "rsa-pss-sha512"), ("ed25519", None), ("p256", None), ("p384", None)],
+)
+def test_what_we_sign_we_accept(any_key, post, get, now, policy, which, kind, algorithm):
+    key = any_key[kind]
+    signed = rfc9421.sign({"post": post, "get": get}[which], key, now=now, algorithm=algorithm)
+    verified = verify(signed, key, now, policy)
+    assert (verified.owner, verified.scheme, verified.label) == (key.public.owner, "rfc9421", "sig1")
+    assert verified.query_covered
+
+
+def test_what_a_delivery_looks_like(rsa_key, post, now):
+    signed = rfc9421.sign(post, rsa_key, now=now, nonce="n", tag="activitypub", expires_s=300, label="a")
+    assert signed.headers.get("signature-input") == (
+        'a=("@method" "@target-uri" "@authority" "content-digest")'
+        ';created=1795334400;keyid="https://remote.example/users/alice#main-key";alg="rsa-v1_5-sha256"'
+        ';expires=1795334700;nonce="n";tag="activitypub"'
+    )
+    verified = verify(signed, rsa_key, now)
+    assert (verified.nonce, verified.tag, verified.expires, verified.label) == ("n", "activitypub", 1795334700, "a")
+
+
+def test_the_signature_may_be_made_elsewhere(ed_key, post, now):
+    unsigned = rfc9421.prepare(post, key_id=ed_key.key_id, algorithm="ed25519", now=now)
+    assert "signature" not in unsigned.request.headers
+    assert verify(unsigned.attach(ed_key.sign(unsigned.data)), ed_key, now)
+
+
+def test_signing_again_replaces_the_signature(ed_key, post, now):
+    once = rfc9421.sign(post, ed_key, now=now - timedelta(days=1))
+    again = rfc9421.sign(once, ed_key, now=now, label="b")
+    assert len(again.headers.get_all("signature")) == 1
+    assert verify(again, ed_key, now).label == "b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"algorithm": "rsa-v1_5-sha512"}, "no name"),
+        ({"covered": ("x-missing",)}, "x-missing"),
+        ({"covered": ("@nothing",)}, "@nothing"),
+        ({"key_id": "é"}, "key id"),
+        ({"label": "Capital"}, "label"),
+    ],
+)
+def test_a_wrong_argument_is_told(post, now, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        rfc9421.prepare(post, **{"key_id": "k", "now": now, **arguments})
+
+
+CHANGES = {
+    "body": (lambda r: evolve(r, body=r.body + b" "), DigestMismatch),
+    "body and digest": (
+        lambda r: with_field(
+            evolve(r, body=b""), "content-digest", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
+        ),
+        BadSignature,
+    ),
+    "method": (lambda r: evolve(r, method="PUT"), BadSignature),
+    "method to one that reads": (lambda r: evolve(r, method="GET"), BadSignature),
+    "path": (lambda r: evolve(r, url="https://local.example/users/bob/Inbox"), BadSignature),
+    "a query": (lambda r: evolve(r, url=r.url + "?"), BadSignature),
+    "host": (lambda r: evolve(r, url="https://other.example/users/bob/inbox"), BadSignature),
+    "scheme": (lambda r: evolve(r, url="http://local.example/users/bob/inbox"), BadSignature),
+    "no digest": (lambda r: evolve(r, headers=r.headers.without("content-digest")), ComponentMissing),
+    "created": (
+        lambda r: with_field(
+            r, "signature-input", r.headers.get("signature-input").replace("1795334400", "1795334401")
+        ),
+        BadSignature,
+    ),
+    "key id": (
+        lambda r: with_field(r, "signature-input", r.headers.get("signature-input").replace("#ed25519-key", "")),
+        BadSignature,
+    ),
+    "a parameter more": (
+        lambda r: with_field(r, "signature-input", r.headers.get("signature-input") + ";x"),
+        BadSignature,
+    ),
+    "a component less": (
+        lambda r: with_field(r, "signature-input", r.headers.get("signature-input").replace(' "@authority"', "")),
+        BadSignature,
+    ),
+    "a digest more": (
+        lambda r: with_field(r, "content-digest", r.headers.get("content-digest") + ", md5=:AAAA:"),
+        BadSignature,
+    ),
+    "a field that is not covered": (lambda r: with_field(r, "accept", "text/html"), None),
+    "white space in the input": (
+        lambda r: with_field(r, "signature-input", r.headers.get("signature-input").replace('" "', '"  "')),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "error"), CHANGES.values(), ids=CHANGES)
+def test_a_changed_delivery(ed_key, post, now, change, error):
+    changed = change(rfc9421.sign(post, ed_key, now=now))
+    if error is None:
+        assert verify(changed, ed_key, now)
+    else:
+        with pytest.raises(error):
+            verify(changed, ed_key, now)
+
+
+@given(st.data())
+def test_no_byte_of_the_input_can_be_changed(ed_key, post, now, data):
+    signed = rfc9421.sign(post, ed_key, now=now)
+    name = data.draw(st.sampled_from(["signature-input", "content-digest"]))
+    value = list(signed.headers.get(name))
+    place = data.draw(st.integers(0, len(value) - 1))
+    value[place] = data.draw(st.characters(min_codepoint=32, max_codepoint=126).filter(lambda c: c != value[place]))
+    with pytest.raises(ApcoreError) as caught:
+        verify(with_field(signed, name, "".join(value)), ed_key, now)
+    assert caught.value.status_hint in {400, 401}
+
+
+# --- components -----------------------------------------------------------------------------------------------------
+
+REQUEST = Request(
+    "POST",
+    "https://WWW.example.com:443/path?param=value&foo=bar&baz=batman&qux=&two=1&two=2&var=this%20is%20a+b%0A&fa%C3%A7ade%22%3A%20=x~*",
+    [
+        ("Host", "www.example.com"),
+        ("X-OWS", "  leading and trailing  "),
+        ("X-Twice", "one"),
+        ("X-Twice", "two, three"),
+        ("X-Empty", ""),
+        ("Example-Dict", "a=1,    b=2;x=1;y=2,   c=(a   b   c), d"),
+        ("Priority", "u=1,   i"),
+        ("Accept-CH", "a ,  b"),
+        ("Client-Cert", ":AAAA:;  x"),
+    ],
+    b"",
+)
+
+LINES = {
+    '"@method"': "POST",
+    '"@authority"': "www.example.com",
+    '"@scheme"': "https",
+    '"@path"': "/path",
+    '"x-ows"': "leading and trailing",
+    '"x-twice"': "one, two, three",
+    '"x-empty"': "",
+    '"x-twice";bs': ":b25l:, :dHdvLCB0aHJlZQ==:",
+    '"priority"': "u=1,   i",
+    '"priority";sf': "u=1, i",
+    '"accept-ch";sf': "a, b",
+    '"client-cert";sf': ":AAAA:;x",
+    '"example-dict";key="a"': "1",
+    '"example-dict";key="b"': "2;x=1;y=2",
+    '"example-dict";key="c"': "(a b c)",
+    '"example-dict";key="d"': "?1",
+    '"@query-param";name="param"': "value",
+    '"@query-param";name="qux"': "",
+    '"@query-param";name="var"': "this%20is%20a%20b%0A",
+    '"@query-param";name="fa%C3%A7ade%22%3A%20"': "x%7E*",
+    '"content-length"': "0",
+}
+
+
+def item(text):
+    from apcore.http.fields import parse_item
+
+    return parse_item(text)
+
+
+@pytest.mark.parametrize(("component", "value"), LINES.items(), ids=LINES)
+def test_a_component(component, value):
+    assert Message(REQUEST).line(item(component)) == f"{component}: {value}"
+
+
+def test_the_whole_target():
+    message = Message(REQUEST)
+    target = REQUEST.url.partition("443")[2]
+    assert message.line(Item("@target-uri")) == f'"@target-uri": {REQUEST.url}'
+    assert message.line(Item("@request-target")) == f'"@request-target": {target}'
+    assert message.line(Item("@query")) == f'"@query": {target.removeprefix("/path")}'
+
+
+def test_an_empty_target():
+    message = Message(Request("GET", "http://example.com:8080"))
+    lines = [message.line(Item(name)) for name in ("@target-uri", "@request-target", "@path", "@query", "@authority")]
+    assert [line.partition(": ")[2] for line in lines] == [
+        "http://example.com:8080/",
+        "/",
+        "/",
+        "?",
+        "example.com:8080",
+    ]
+
+
+NO_COMPONENTS = {
+    '"@status"': ComponentMissing,
+    '"@unknown"': SignatureMalformed,
+    '"@"': SignatureMalformed,
+    '"@signature-params"': SignatureMalformed,
+    '"@method";req': SignatureMalformed,
+    '"@method";sf': SignatureMalformed,
+    '"@query-param"': SignatureMalformed,
+    '"@query-param";name': SignatureMalformed,
+    '"@query-param";name="param";x': SignatureMalformed,
+    '"@query-param";name="two"': ComponentMissing,
+    '"@query-param";name="none"': ComponentMissing,
+    '"x-missing"': ComponentMissing,
+    '"X-Twice"': SignatureMalformed,
+    '"x twice"': SignatureMalformed,
+    '""': SignatureMalformed,
+    "x-twice": SignatureMalformed,
+    "1": SignatureMalformed,
+    '"x-twice";req': ComponentMissing,
+    '"x-twice";tr': ComponentMissing,
+    '"x-twice";unknown': SignatureMalformed,
+    '"x-twice";bs;sf': SignatureMalformed,
+    '"priority";sf=?0': SignatureMalformed,
+    '"x-twice";bs=1': SignatureMalformed,
+    '"x-twice";sf': ComponentMissing,
+    '"x-ows";key="a"': SignatureMalformed,
+    '"example-dict";key="z"': ComponentMissing,
+    '"example-dict";key': ComponentMissing,
+    '"accept-ch";key="a"': ComponentMissing,
+}
+
+
+@pytest.mark.parametrize(("component", "error"), NO_COMPONENTS.items(), ids=NO_COMPONENTS)
+def test_a_component_that_a_request_does_not_have(component, error):
+    if component == '"accept-ch";key="a"':
+        # A list of tokens is also a dictionary of flags: what is asked for is simply there.
+        assert Message(REQUEST).line(item(component)).endswith(": ?1")
+        return
+    with pytest.raises(error):
+        Message(REQUEST).line(item(component))
+
+
+def test_a_query_of_very_many_parameters():
+    request = Request("GET", "https://example.com/?" + "&".join(f"a{n}" for n in range(1001)))
+    with pytest.raises(ComponentMissing, match="more than 1000"):
+        Message(request).line(item('"@query-param";name="a"'))
+
+
+@pytest.mark.parametrize(
+    ("digest", "covers"),
+    [
+        ('"content-digest"', True),
+        ('"content-digest";sf', True),
+        ('"content-digest";bs', True),
+        ('"content-digest";key="sha-256"', True),
+        ('"content-digest";key="md5"', False),
+    ],
+)
+def test_what_counts_as_covering_the_body(ed_key, post, now, digest, covers):
+    from apcore.http.digest import make_content_digest
+
+    post = with_field(post, "content-digest", make_content_digest(post.body) + ", md5=:AAAA:")
+    unsigned = rfc9421.prepare(
+        post, key_id=ed_key.key_id, algorithm="ed25519", now=now, covered=("@method", "@target-uri")
+    )
+    request = with_field(unsigned.request, "content-digest", post.headers.get("content-digest"))
+    components = (Item("@method"), Item("@target-uri"), item(digest))
+    base = rfc9421.signature_base(Message(request), components, {"created": 1795334400, "keyid": ed_key.key_id})
+    params = base.decode().rpartition('"@signature-params": ')[2]
+    signed = rfc9421.Unsigned(request=request, data=base, prefix="s=:", suffix=":").attach(ed_key.sign(base))
+    signed = with_field(signed, "signature-input", f"s={params}")
+    if covers:
+        assert verify(signed, ed_key, now)
+        with pytest.raises(DigestMismatch):
+            verify(evolve(signed, body=b"other"), ed_key, now)
+    else:
+        with pytest.raises(CoverageTooSmall):
+            verify(signed, ed_key, now)
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+GOOD = '("@method" "@target-uri" "content-digest");created=1795334400;keyid="k"'
+SIG = "s=:AAAA:"
+FIELDS = {
+    "input is no dictionary": ("nonsense(", SIG, SignatureMalformed),
+    "input is empty": ("", SIG, SignatureMalformed),
+    "signature is no dictionary": (f"s={GOOD}", ":AAAA:", SignatureMalformed),
+    "label twice": (f"s={GOOD}, s={GOOD}", SIG, SignatureMalformed),
+    "label twice in Signature": (f"s={GOOD}", f"{SIG}, {SIG}", SignatureMalformed),
+    "parameter twice": (f's={GOOD};keyid="x"', SIG, SignatureMalformed),
+    "no such label": (f"t={GOOD}", SIG, SignatureMalformed),
+    "signature is a string": (f"s={GOOD}", 's="AAAA"', SignatureMalformed),
+    "signature is a list": (f"s={GOOD}", "s=(:AAAA:)", SignatureMalformed),
+    "signature is empty": (f"s={GOOD}", "s=::", SignatureMalformed),
+    "input is an item": ('s="@method";created=1795334400;keyid="k"', SIG, SignatureMalformed),
+    "no key id": ('s=("@method");created=1795334400', SIG, CoverageTooSmall),
+    "no created": ('s=("@method");keyid="k"', SIG, CoverageTooSmall),
+    "key id is a token": ("s=();created=1795334400;keyid=k", SIG, SignatureMalformed),
+    "key id is empty": ('s=();created=1795334400;keyid=""', SIG, SignatureMalformed),
+    "created is a string": ('s=();created="1795334400";keyid="k"', SIG, SignatureMalformed),
+    "created is a flag": ('s=();created;keyid="k"', SIG, SignatureMalformed),
+    "created is a fraction": ('s=();created=1.5;keyid="k"', SIG, SignatureMalformed),
+    "created is a date": ('s=();created=@1795334400;keyid="k"', SIG, SignatureMalformed),
+    "expires is a string": (f's={GOOD};expires="1"', SIG, SignatureMalformed),
+    "nonce is a number": (f"s={GOOD};nonce=1", SIG, SignatureMalformed),
+    "tag is a number": (f"s={GOOD};tag=1", SIG, SignatureMalformed),
+    "alg is a token": (f"s={GOOD};alg=ed25519", SIG, SignatureMalformed),
+    "shared secret": (f's={GOOD};alg="hmac-sha256"', SIG, AlgorithmRefused),
+    "unregistered": (f's={GOOD};alg="rsa-v1_5-sha512"', SIG, AlgorithmRefused),
+    "unknown": (f's={GOOD};alg="none"', SIG, AlgorithmRefused),
+    "expired": (f"s={GOOD};expires=1", SIG, SignatureExpired),
+    "component twice": (
+        's=("@method" "@method" "@target-uri" "content-digest");created=1795334400;keyid="k"',
+        SIG,
+        SignatureMalformed,
+    ),
+    "component twice, parameters in another order": (
+        's=("a";x;y "a";y;x);created=1795334400;keyid="k"',
+        SIG,
+        SignatureMalformed,
+    ),
+    "nothing covered": ('s=();created=1795334400;keyid="k"', SIG, CoverageTooSmall),
+    "date alone": ('s=("date");created=1795334400;keyid="k"', SIG, CoverageTooSmall),
+    "no digest": ('s=("@method" "@target-uri");created=1795334400;keyid="k"', SIG, CoverageTooSmall),
+    "no method": ('s=("@target-uri" "content-digest");created=1795334400;keyid="k"', SIG, CoverageTooSmall),
+    "no target": ('s=("@method" "@authority" "content-digest");created=1795334400;keyid="k"', SIG, CoverageTooSmall),
+    "no authority": ('s=("@method" "@path" "content-digest");created=1795334400;keyid="k"', SIG, CoverageTooSmall),
+    "too much": (
+        f's=({" ".join(f"{chr(34)}x{n}{chr(34)}" for n in range(65))});created=1795334400;keyid="k"',
+        SIG,
+        SignatureMalformed,
+    ),
+    "too many labels": (
+        ", ".join(f"s{n}={GOOD}" for n in range(9)),
+        ", ".join(f"s{n}=:AAAA:" for n in range(9)),
+        SignatureMalformed,
+    ),
+    "a byte that is not ASCII": (f's={GOOD};tag="é"', SIG, SignatureMalformed),
+}
+
+
+@pytest.mark.parametrize(("given_input", "signature", "error"), FIELDS.values(), ids=FIELDS)
+def test_a_signature_that_is_refused(post, now, given_input, signature, error):
+    request = rfc9421.prepare(post, key_id="k", now=now).request
+    request = with_field(with_field(request, "signature-input", given_input), "signature", signature)
+    with pytest.raises(error):
+        rfc9421.parse(request, DEFAULT, now)
+
+
+def test_one_field_without_the_other(post, now):
+    with pytest.raises(SignatureMissing):
+        rfc9421.parse(post, DEFAULT, now)
+    with pytest.raises(SignatureMalformed, match="no Signature"):
+        rfc9421.parse(with_field(post, "signature-input", f"s={GOOD}"), DEFAULT, now)
+
+
+def test_a_scheme_that_is_not_accepted(ed_key, post, now):
+    with pytest.raises(SchemeRefused):
+        verify(rfc9421.sign(post, ed_key, now=now), ed_key, now, DEFAULT.with_(schemes=frozenset({"cavage"})))
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "error"),
+    [(3601, SignatureFromFuture), (3600, None), (-3600, None), (-3601, SignatureTooOld)],
+)
+def test_the_window(ed_key, post, now, offset_s, error):
+    signed = rfc9421.sign(post, ed_key, now=now + timedelta(seconds=offset_s))
+    if error is None:
+        assert verify(signed, ed_key, now)
+        return
+    with pytest.raises(error) as caught:
+        verify(signed, ed_key, now)
+    assert (caught.value.explanation.clock_offset_s, caught.value.explanation.label) == (offset_s, "sig1")
+
+
+@pytest.mark.parametrize("value", ["nonsense(", "SHA-256=:AAAA:", "sha-256=AAAA", "sha-256=(:AAAA:)"])
+def test_a_content_digest_that_cannot_be_read(ed_key, post, now, value):
+    with pytest.raises((DigestMalformed, BadSignature)) as caught:
+        verify(with_field(rfc9421.sign(post, ed_key, now=now), "content-digest", value), ed_key, now)
+    assert caught.value.reason == "digest-malformed"
+
+
+def test_a_covered_host_has_to_be_ours(ed_key, post, now):
+    covered = ("@method", "@target-uri", "content-digest", "host")
+    signed = rfc9421.sign(with_field(post, "host", "other.example"), ed_key, now=now, covered=covered)
+    with pytest.raises(WrongHost):
+        verify(signed, ed_key, now)
+
+
+def test_a_covered_old_digest_is_compared_too(ed_key, post, now):
+    covered = ("@method", "@target-uri", "content-digest", "digest")
+    signed = rfc9421.sign(with_field(post, "digest", "SHA-256=AAAA"), ed_key, now=now, covered=covered)
+    with pytest.raises(DigestMismatch):
+        verify(signed, ed_key, now)
+
+
+def test_the_path_alone_leaves_the_query_open(ed_key, get, now):
+    signed = rfc9421.sign(get, ed_key, now=now, covered=("@method", "@path", "@authority"))
+    with pytest.raises(CoverageTooSmall):
+        verify(signed, ed_key, now)
+    assert not verify(signed, ed_key, now, LENIENT).query_covered
+    bare = evolve(get, url="https://local.example/x")
+    assert verify(
+        rfc9421.sign(bare, ed_key, now=now, covered=("@method", "@path", "@authority")), ed_key, now
+    ).query_covered
+
+
+# --- several signatures ---------------------------------------------------------------------------------------------
+
+
+def both(one, two):
+    headers = one.headers
+    for name in ("signature-input", "signature"):
+        headers = headers.with_added(name, two.headers.get(name))
+    return evolve(one, headers=headers)
+
+
+def test_each_signature_is_its_own(rsa_key, ed_key, post, now):
+    request = both(rfc9421.sign(post, rsa_key, now=now, label="a"), rfc9421.sign(post, ed_key, now=now, label="b"))
+    one, two = rfc9421.parse(request, DEFAULT, now)
+    assert (one.key_id, two.key_id) == (rsa_key.key_id, ed_key.key_id)
+    assert check(one, rsa_key.public).label == "a"
+    assert check(two, ed_key.public).label == "b"
+
+
+def test_one_that_is_refused_does_not_spoil_the_other(rsa_key, ed_key, post, now):
+    poor = rfc9421.sign(post, rsa_key, now=now, label="a", covered=("@method",))
+    request = both(poor, rfc9421.sign(post, ed_key, now=now, label="b"))
+    [presented] = rfc9421.parse(request, DEFAULT, now)
+    assert presented.label == "b"
+
+
+def test_of_several_refusals_the_first_is_told(rsa_key, ed_key, post, now):
+    poor = rfc9421.sign(post, rsa_key, now=now, label="a", covered=("@method",))
+    old = rfc9421.sign(post, ed_key, now=now - timedelta(days=1), label="b")
+    with pytest.raises(CoverageTooSmall) as caught:
+        rfc9421.parse(both(poor, old), DEFAULT, now)
+    assert caught.value.explanation.label == "a"
+    assert caught.value.explanation.key_id == rsa_key.key_id
+
+
+def test_a_refusal_shows_what_was_expected(ed_key, post, now):
+    signed = evolve(rfc9421.sign(post, ed_key, now=now), method="PUT")
+    with pytest.raises(BadSignature) as caught:
+        verify(signed, ed_key, now)
+    explanation = caught.value.explanation
+    assert explanation.signing_string.startswith('"@method": PUT\n')
+    assert explanation.signing_string.splitlines()[-1].startswith('"@signature-params": ("@method"')
+    assert "ed25519 256 bits" in explanation.key
+
+
+# --- garbage --------------------------------------------------------------------------------------------------------
+
+VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80)
+COMPONENT = st.sampled_from(
+    [*LINES, *NO_COMPONENTS, '"content-digest"', '"@target-uri"', '"signature"', '"signature-input";sf']
+)
+INPUT = st.builds(
+    "{}=({}){}".format,
+    st.sampled_from(["s", "t", "sig1"]),
+    st.lists(COMPONENT, max_size=5).map(" ".join),
+    st.lists(
+        st.sampled_from([";created=1795334400", ';keyid="k"', ';alg="ed25519"', ";expires=1795334500", ";x=?0"]),
+        max_size=5,
+    ).map("".join),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(VALUE | st.lists(INPUT, max_size=3).map(", ".join), VALUE | st.just("s=:AAAA:, t=:AAAA:"), VALUE)
+def test_garbage_is_refused_in_words(now, ed_key, given_input, signature, digest):
+    request = REQUEST
+    for name, value in (("signature-input", given_input), ("signature", signature), ("content-digest", digest)):
+        request = with_field(request, name, value)
+    for policy in (DEFAULT, BARE):
+        with pytest.raises(ApcoreError) as caught:
+            verify(request, ed_key, now, policy)
+        assert caught.value.status_hint in {400, 401}
