@@ -13,6 +13,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from apcore.errors import ContractError
 from apcore.ports import Add, Again, AtomicStore, Check, Done, Leased, Message, Put, Settlement, Write
+from apcore.testing._shorthand import counts, id_of, made
 from apcore.testing.conformance import Conformance, ManualClock, Tokens, conformance, machine_settings, opened, refusing
 from apcore.testing.queue import check_queue
 from apcore.testing.queue_model import QueueMachine, messages, settlements
@@ -49,38 +50,38 @@ def _one_transaction(make: MakeAtomic) -> None:
     """Entries, messages and settlements of a True commit happen together; of a False one, none does."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([_message(1), _message(2)])
+        store.enqueue([made(1), made(2)])
         first, second = store.lease(["lane"], limit=2, lease_s=61)
         for holds in (False, True):
             answer = store.commit(
                 [Check(("a",), None if holds else tokens())],
                 [Put(("a",), b"1"), Add(("n",), 1)],
                 token=tokens(),
-                messages=[_message(3), _message(4, delay_s=1001)],
+                messages=[made(3), made(4, delay_s=1001)],
                 settles=[Done(first), Again(second, 1001)],
             )
             assert answer is holds
             assert len(store.scan((), limit=10)) == (2 if holds else 0)
-            assert _depth(store) == ((1, 2, 0) if holds else (0, 0, 2)), f"the commit was {holds}"
+            assert counts(store, "lane") == ((1, 2, 0) if holds else (0, 0, 2)), f"the commit was {holds}"
         assert list(store.settle([Done(first), Done(second)])) == [first, second]
-        assert [leased.message.id for leased in store.lease(["lane"], limit=9, lease_s=61)] == [_id(3)]
+        assert [leased.message.id for leased in store.lease(["lane"], limit=9, lease_s=61)] == [id_of(3)]
 
 
 def _messages_or_settlements_alone(make: MakeAtomic) -> None:
     """A commit may carry messages or settlements and nothing else."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        assert store.commit([], [], token=tokens(), messages=[_message(1)])
+        assert store.commit([], [], token=tokens(), messages=[made(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
         assert store.commit([], [], token=tokens(), settles=[Done(leased)])
-        assert _depth(store) == (0, 0, 0)
+        assert counts(store, "lane") == (0, 0, 0)
 
 
 def _a_lost_lease_stops_all(make: MakeAtomic) -> None:
     """One lost lease among the settlements makes the commit False: nothing written, nothing enqueued, no other lease settled."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([_message(1), _message(2)])
+        store.enqueue([made(1), made(2)])
         lost, held = store.lease(["lane"], limit=2, lease_s=61)
         assert list(store.settle([Done(lost)])) == []
         never = Leased(lost.message, b"x" * 16, 1)
@@ -88,11 +89,10 @@ def _a_lost_lease_stops_all(make: MakeAtomic) -> None:
             orders: list[list[Settlement]] = [[Done(held), Done(gone)], [Again(gone, 0), Done(held)]]
             for settles in orders:
                 assert (
-                    store.commit([], [Put(("a",), b"1")], token=tokens(), messages=[_message(3)], settles=settles)
-                    is False
+                    store.commit([], [Put(("a",), b"1")], token=tokens(), messages=[made(3)], settles=settles) is False
                 )
                 assert list(store.scan((), limit=10)) == []
-                assert _depth(store) == (0, 0, 1)
+                assert counts(store, "lane") == (0, 0, 1)
         assert list(store.settle([Done(held)])) == [], "the other lease was settled after all"
 
 
@@ -100,7 +100,7 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
     """What is refused, for whichever part of it, changes no part."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([_message(1)])
+        store.enqueue([made(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
         fine, done = Put(("a",), b"1"), Done(leased)
         assert store.commit([], [Put(("text",), b"x")], token=tokens())
@@ -109,82 +109,78 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
             (
                 "no counter",
                 ContractError,
-                lambda: store.commit(
-                    [], [fine, Add(("text",), 1)], token=tokens(), messages=[_message(3)], settles=[done]
-                ),
+                lambda: store.commit([], [fine, Add(("text",), 1)], token=tokens(), messages=[made(3)], settles=[done]),
             ),
             (
                 "a short id",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3), bad], settles=[done]),
+                lambda: store.commit([], [fine], token=tokens(), messages=[made(3), bad], settles=[done]),
             ),
             (
                 "a negative delay",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3)], settles=[Again(leased, -1)]),
+                lambda: store.commit([], [fine], token=tokens(), messages=[made(3)], settles=[Again(leased, -1)]),
             ),
             (
                 "a lease twice",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3)], settles=[done, done]),
+                lambda: store.commit([], [fine], token=tokens(), messages=[made(3)], settles=[done, done]),
             ),
             (
                 "a key twice",
                 ValueError,
-                lambda: store.commit([], [fine, fine], token=tokens(), messages=[_message(3)], settles=[done]),
+                lambda: store.commit([], [fine, fine], token=tokens(), messages=[made(3)], settles=[done]),
             ),
             (
                 "101 messages",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[_message(3)] * 101, settles=[done]),
+                lambda: store.commit([], [fine], token=tokens(), messages=[made(3)] * 101, settles=[done]),
             ),
         ):
             refusing(kind, what, call)
             assert [entry.key for entry in store.scan((), limit=10)] == [("text",)], what
-            assert _depth(store) == (0, 0, 1), what
+            assert counts(store, "lane") == (0, 0, 1), what
 
 
 def _dedup_and_groups_hold_here_too(make: MakeAtomic) -> None:
     """Messages of a commit meet what waits as those of ``enqueue`` do, and settlements meet them as those of ``settle``."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([_message(1, dedup="d", group="g"), _message(2, group="g")])
+        store.enqueue([made(1, dedup="d", group="g"), made(2, group="g")])
+        assert store.commit([], [], token=tokens(), messages=[made(3, dedup="d", group="g"), made(4, group="g")])
+        [head] = store.lease(["lane"], limit=9, lease_s=61)
+        assert head.message.id == id_of(1)
         assert store.commit(
-            [], [], token=tokens(), messages=[_message(3, dedup="d", group="g"), _message(4, group="g")]
+            [], [], token=tokens(), messages=[made(5, dedup="d", group="g")], settles=[Again(head, 1001)]
         )
         [head] = store.lease(["lane"], limit=9, lease_s=61)
-        assert head.message.id == _id(1)
-        assert store.commit(
-            [], [], token=tokens(), messages=[_message(5, dedup="d", group="g")], settles=[Again(head, 1001)]
-        )
-        [head] = store.lease(["lane"], limit=9, lease_s=61)
-        assert (head.message.id, head.attempt) == (_id(1), 2), "the two did not become one, due at once"
-        assert store.commit([], [], token=tokens(), messages=[_message(6, dedup="d")], settles=[Done(head)])
+        assert (head.message.id, head.attempt) == (id_of(1), 2), "the two did not become one, due at once"
+        assert store.commit([], [], token=tokens(), messages=[made(6, dedup="d")], settles=[Done(head)])
         leases = store.lease(["lane"], limit=9, lease_s=61)
-        assert sorted(leased.message.id for leased in leases) == [_id(2), _id(6)], "Done took the newcomer along"
+        assert sorted(leased.message.id for leased in leases) == [id_of(2), id_of(6)], "Done took the newcomer along"
 
 
 def _a_repeat_settles_once(make: MakeAtomic) -> None:
     """A guarded commit with messages and settlements, repeated under its token, is False, recognisable, and changes nothing."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([_message(1)])
+        store.enqueue([made(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
         token = tokens()
         checks, writes = [Check(("a",), None)], [Put(("a",), b"1")]
         for first in (True, False):
-            answer = store.commit(checks, writes, token=token, messages=[_message(2)], settles=[Done(leased)])
+            answer = store.commit(checks, writes, token=token, messages=[made(2)], settles=[Done(leased)])
             assert answer is first
         [entry] = store.get([("a",)])
         assert entry is not None
         assert entry.version == token
-        assert _depth(store) == (1, 0, 0)
+        assert counts(store, "lane") == (1, 0, 0)
 
 
 def _an_enqueueing_commit_wakes(make: MakeAtomic) -> None:
     """What a commit enqueues is ready at once for whoever waits."""
     with opened(make) as (store, _):
-        assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[_message(1)])
+        assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[made(1)])
         store.wait(["lane"], timeout_s=1_000_000)
         assert len(store.lease(["lane"], limit=9, lease_s=61)) == 1
 
@@ -193,7 +189,7 @@ def _run_out_leases_settle_until_taken(make: MakeAtomic) -> None:
     """A commit may settle a lease that ran out, until it is handed out again; then it is fenced off."""
     with opened(make) as (store, clock):
         tokens = Tokens()
-        store.enqueue([_message(1), _message(2)])
+        store.enqueue([made(1), made(2)])
         first, second = sorted(store.lease(["lane"], limit=9, lease_s=11), key=lambda leased: leased.message.id)
         clock.advance(12)
         assert store.commit([], [Put(("first",), b"")], token=tokens(), settles=[Done(first)])
@@ -258,20 +254,6 @@ class _AtomicMachine(QueueMachine):
 
 
 # --- the suite ------------------------------------------------------------------------------------------------------
-
-
-def _id(number: int) -> bytes:
-    return number.to_bytes(16, "big")
-
-
-def _message(number: int, *, group: str | None = None, dedup: str | None = None, delay_s: float = 0) -> Message:
-    return Message(_id(number), "lane", b"%d" % number, group=group, dedup=dedup, delay_s=delay_s)
-
-
-def _depth(store: AtomicStore) -> tuple[int, int, int]:
-    depth = store.depth(["lane"])
-    return depth.ready, depth.delayed, depth.leased
-
 
 _PLAIN: Final = (
     _one_transaction,
