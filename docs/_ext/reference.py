@@ -63,6 +63,7 @@ def _write(app: Sphinx) -> None:
     place = Path(app.srcdir) / "reference" / "rooms"
     place.mkdir(exist_ok=True)
     pages = {f"{room}.rst": _room_page(room) for room in rooms()}
+    pages["apcore.rst"] = _front_page()
     pages["errors-table.inc"] = _errors_table()
     for old in place.iterdir():
         if old.name not in pages:
@@ -89,6 +90,14 @@ def _room_page(room: str) -> str:
             lines += [f".. automodule:: {defining}", "   :no-members:", "   :no-index:", ""]
         lines += [f".. py:currentmodule:: {room}", ""]
         lines += [line for name in names for line in _name(module, defining, name)]
+    return "\n".join(lines) + "\n"
+
+
+def _front_page() -> str:
+    """The package itself: what it makes importable lives in the rooms, so it is linked there."""
+    home = {name: room for room in rooms() for name in getattr(import_module(room), "__all__", ())}
+    lines = [_heading("apcore", "="), ".. automodule:: apcore", "   :no-members:", ""]
+    lines += [f"- :py:obj:`{name} <{home[name]}.{name}>`" for name in getattr(apcore, "__all__", ())]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,69 @@
+"""The group of commands: one module each, imported when asked for.
+
+A command is a function that returns an exit code of `exits`. Nothing in here decides anything about the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final, cast
+
+import click
+from typing_extensions import override
+
+from apcore.cli import exits
+from apcore.cli.version import installed_version
+
+__all__ = ["run_command"]
+
+_MODULES: Final = {
+    "demo": "apcore.cli.demo",
+    "version": "apcore.cli.version",
+}
+"""Command -> the module whose ``command`` it is."""
+
+
+class _Commands(click.Group):
+    """Imports a command's module on use, so that ``apcore version`` does not pay for a server."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_MODULES)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _MODULES.get(cmd_name)
+        return None if module is None else cast("click.Command", import_module(module).command)
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _MODULES:
+            near = get_close_matches(args[0], _MODULES, n=1)
+            meant = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(sorted(_MODULES))}"
+            raise click.UsageError(f"there is no command '{args[0]}'{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, epilog="\b\nExit codes:\n" + exits.in_words(), context_settings={"max_content_width": 100})
+@click.version_option(installed_version(), prog_name="apcore", message="%(prog)s %(version)s")
+def _apcore() -> None:
+    """The embedded core for ActivityPub, from a shell."""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command; wrong arguments are answered in words on standard error."""
+    try:
+        code: object = _apcore.main(list(arguments), prog_name="apcore", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return exits.USAGE
+    except click.ClickException as error:
+        error.show()
+        return exits.FAILED
+    except click.Abort:
+        return exits.INTERRUPTED
+    return code if isinstance(code, int) else exits.DONE

@@ -1,0 +1,54 @@
+"""``apcore version``: what is installed here, for a bug report."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sqlite3
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from apcore.cli import exits
+
+__all__ = ["command", "installed_version", "versions"]
+
+_TOLD = ("attrs", "cattrs", "cryptography", "h11", "http-sf", "idna", "PyLD", "trio")
+
+
+def installed_version() -> str:
+    """Give the version of the installed distribution; "unknown" where the source is on the path without one."""
+    return _version_of("apcore") or "unknown"
+
+
+def versions() -> dict[str, str | None]:
+    """Give name and version of everything that a bug report should name; None for what is not installed."""
+    return {
+        "apcore": installed_version(),
+        platform.python_implementation(): platform.python_version(),
+        "SQLite": sqlite3.sqlite_version,
+        **{name: _version_of(name) for name in _TOLD},
+        "system": f"{sys.platform} {platform.machine()}",
+    }
+
+
+@click.command("version", short_help="Tell the versions of apcore and of what it stands on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(*, as_json: bool) -> int:
+    """Tell the versions of apcore and of what it stands on, for a bug report."""
+    told = versions()
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return exits.DONE
+    width = max(map(len, told))
+    for name, found in told.items():
+        click.echo(f"{name:<{width}}  {found or 'not installed'}")
+    return exits.DONE
+
+
+def _version_of(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

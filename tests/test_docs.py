@@ -1,0 +1,72 @@
+"""What the documentation shows works: every Python block of a page runs, from top to bottom; links lead somewhere; the reference is complete."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from markdown_blocks import blocks, links
+
+HERE = Path(__file__).resolve().parents[1]
+PAGES = sorted(path for path in (HERE / "docs").rglob("*.md") if "_build" not in path.parts)
+NAMES = [str(path.relative_to(HERE)) for path in PAGES]
+
+_NEEDS = {"docs/howto/drive-operations.md": "trio"}
+
+
+def test_there_are_pages_of_all_four_kinds():
+    kinds = {path.relative_to(HERE / "docs").parts[0] for path in PAGES}
+    assert {"tutorial", "howto", "explanation", "reference"} <= kinds
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_python_block_runs(page, tmp_path, monkeypatch):
+    needed = _NEEDS.get(str(page.relative_to(HERE)))
+    if needed and find_spec(needed) is None:
+        pytest.skip(f"the page shows {needed}, which is not installed")
+    monkeypatch.chdir(tmp_path)
+    # A module of its own, since dataclass-like decorators and typing look their module up by name.
+    name = f"page_{page.stem.replace('-', '_')}"
+    module = type(sys)(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    for block in blocks(page, "python"):
+        exec(compile(block.padded, str(page), "exec"), module.__dict__)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_to_files(page):
+    generated = HERE / "docs" / "reference" / "rooms"
+    for target in links(page):
+        path = (page.parent / target.partition("#")[0]).resolve()
+        if path.is_relative_to(generated):
+            room = path.name.removesuffix(".rst").replace("apcore.", "", 1).replace(".", "/")
+            path = HERE / "src" / "apcore" / room
+            assert path.is_dir() or path.with_suffix(".py").is_file(), f"{page.name} links to no room: {target}"
+            continue
+        assert path.exists(), f"{page.name} links to {target}"
+
+
+def test_the_command_line_page_names_every_command_exit_code_and_option():
+    click = pytest.importorskip("click")
+    from apcore.cli import commands, exits
+
+    text = (HERE / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    for line in exits.in_words().splitlines():
+        assert re.search(rf"^\| {line.split()[0]} \|", text, re.MULTILINE), f"exit code not documented: {line}"
+    group = commands._apcore
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        assert f"## `apcore {name}`" in text
+        for option in group.get_command(context, name).params:
+            assert f"`{option.opts[0]}" in text, f"{name} {option.opts[0]} is not documented"
+
+
+def test_every_changelog_heading_is_one_of_the_form():
+    text = (HERE / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## Unreleased$", text, re.MULTILINE)
+    kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
