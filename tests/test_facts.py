@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import ContractError
-from apcore.federation.facts import Newer, instant_ms, key_name, named_key, of_instant_ms, pack, unpack
+from apcore.facts import Newer, instant_ms, key_name, named_key, of_instant_ms, pack, unpack
 
 MEMBERS = st.dictionaries(st.text(max_size=8).filter(lambda name: name != "v"), st.text() | st.integers(), max_size=5)
 

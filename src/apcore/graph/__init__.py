@@ -1,0 +1,37 @@
+"""Documents that we do not own: loading them, and whom to believe about them."""
+
+from apcore.graph.errors import (
+    Forbidden,
+    Gone,
+    KeyNotOwned,
+    NotFound,
+    PeerFailing,
+    Rejected,
+    WrongId,
+    WrongMediaType,
+)
+from apcore.graph.fetching import Fetched, FetchPolicy, Identity, fetch
+from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, remote_key
+from apcore.graph.loading import Loaded, load, load_unbelieved
+
+__all__ = [
+    "FetchPolicy",
+    "Fetched",
+    "Forbidden",
+    "Gone",
+    "Identity",
+    "KeyFound",
+    "KeyNotOwned",
+    "KeyRefused",
+    "KeyUnavailable",
+    "Loaded",
+    "NotFound",
+    "PeerFailing",
+    "Rejected",
+    "WrongId",
+    "WrongMediaType",
+    "fetch",
+    "load",
+    "load_unbelieved",
+    "remote_key",
+]

@@ -1,0 +1,216 @@
+"""Documents from their authoritative source, kept in the store, asked about again when stale.
+
+A document is believed about its ``id`` only if it came from there: same address in the end, with an ActivityPub media type. If it names another
+id of the same origin, that id is asked once; anything else is refused. Kept entries carry the signer they were fetched as, and are never
+served for another: what was shown to one viewer is not believed for the next.
+
+A cache that cannot be written is no reason to fail: the document was had all the same.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from apcore.effects import Get, Now, Op, committed
+from apcore.errors import DocumentError, RequestError, Unavailable
+from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.graph.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
+from apcore.graph.fetching import Fetched, FetchPolicy, Identity, fetch
+from apcore.http import (
+    Headers,
+    Url,
+    Validators,
+    conditional_headers,
+    fresh_until,
+    is_activitypub,
+    is_storable,
+    parse_retry_after,
+    parse_url,
+    validators_of,
+)
+from apcore.ports import Check, Entry, Key, Put, digest_part
+from apcore.vocab import Document, read_document
+
+__all__ = ["Loaded", "load", "load_unbelieved"]
+
+_RETRY_AFTER_S_MAX: Final = 86400.0
+
+
+@frozen
+class Loaded:
+    """A document, where it was found, and since when we know it so."""
+
+    document: Document
+    url: Url
+    fetched: datetime
+    """When its source last said it, or that it had not changed."""
+
+
+def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fresh: bool = False) -> Op[Loaded]:
+    """Give the document whose id is ``uri``, from the store while it is fresh, else from its origin.
+
+    The document's own id may be another one, if ``uri`` led to it: an alias, a redirect. Compare it where that matters.
+
+    Asks for: one `Get` and `Now`; if there is nothing fresh, up to two fetches (each as `fetch`) and one commit.
+    ``fresh`` asks the origin whatever is kept; a kept document still saves the body if it has not changed.
+
+    Raises:
+        NotFound, Gone, Forbidden, Rejected, PeerFailing: What the origin answered instead.
+        WrongMediaType, WrongId, DocumentError: It answered with something that is not this document.
+        RequestError, LimitExceeded, Refused, FetchFailed: As `fetch`.
+    """
+    slot = yield from _slot(str(parse_url(uri)), identity)
+    now = yield from Now()
+    known = slot.known
+    if known is not None and not fresh and now < of_instant_ms(known.number("fresh_until")):
+        return _loaded_from(known)
+    headers = Headers()
+    if known is not None:
+        headers = conditional_headers(headers, Validators(known.optional("etag"), known.optional("last_modified")))
+    found = yield from fetch(slot.uri, policy=policy, identity=identity, headers=headers)
+    if found.response.status == 304 and known is not None:
+        yield from _keep(slot, found, known.body, now, policy)
+        return _loaded_from(known, fetched=now)
+    document, found = yield from _believed(slot.uri, found, now, policy=policy, identity=identity)
+    ident = str(parse_url(document.id or ""))
+    if ident != slot.uri:
+        # Kept under its own id; whoever asks by another address asks the origin again.
+        slot = yield from _slot(ident, identity)
+    yield from _keep(slot, found, found.response.body, now, policy)
+    return Loaded(document, found.url, now)
+
+
+def load_unbelieved(url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[Loaded]:
+    """Fetch whatever document is at ``url``, without holding it to its id, and without keeping it.
+
+    For documents whose id is judged by the caller (keys). Asks and raises as `fetch`, and as `load` for answers that are no document.
+    """
+    found = yield from fetch(url, policy=policy, identity=identity)
+    now = yield from Now()
+    _check_answer(found, now)
+    return Loaded(_document_of(found), found.url, now)
+
+
+def _believed(
+    wanted: str, found: Fetched, now: datetime, *, policy: FetchPolicy, identity: Identity | None
+) -> Op[tuple[Document, Fetched]]:
+    """Give the document of an answer if it is one, and is where its id says, fetching it once more from there if need be."""
+    _check_answer(found, now)
+    document = _document_of(found)
+    ident = _address(document, found.url)
+    if ident == wanted:
+        # Redirected away and back in name: the final address has to share the origin that the id speaks for.
+        if parse_url(wanted).origin == found.url.origin:
+            return document, found
+        raise WrongId(f"{wanted} is answered by {found.url}, of another origin")
+    if parse_url(wanted).fragment is not None:
+        raise WrongId(f"{wanted} names a part of a document, which says that it is {document.id}")
+    if ident == str(found.url):
+        return document, found
+    # One more hop, on its own origin only: an alias, or the address of its page. Nobody may speak for another origin.
+    if parse_url(ident).origin != found.url.origin:
+        raise WrongId(f"the document at {found.url} says that it is {document.id}, of another origin")
+    again = yield from fetch(ident, policy=policy, identity=identity)
+    _check_answer(again, now)
+    document = _document_of(again)
+    if _address(document, again.url) != ident or again.url.origin != parse_url(ident).origin:
+        raise WrongId(f"the document at {again.url} says that it is {document.id}, not {ident}")
+    return document, again
+
+
+def _address(document: Document, url: Url) -> str:
+    if document.id is None:
+        raise WrongId(f"the document at {url} has no id")
+    try:
+        return str(parse_url(document.id))
+    except RequestError as error:
+        raise WrongId(f"the document at {url} has an id that is no address: {error}") from error
+
+
+def _check_answer(found: Fetched, now: datetime) -> None:
+    """Turn an answer that is no document into the error that says what it is."""
+    status, url = found.response.status, found.url
+    if status == 200:
+        if not is_activitypub(found.response.headers.get("content-type")):
+            shown = found.response.headers.get("content-type") or "no media type"
+            raise WrongMediaType(f"{url} answers with {shown[:100]}, which is not ActivityPub")
+        return
+    if status == 404:
+        raise NotFound(f"{url} answers 404")
+    if status == 410:
+        raise Gone(f"{url} answers 410")
+    if status in {401, 403, 451}:
+        raise Forbidden(f"{url} answers {status}")
+    if status == 429 or status >= 500:
+        asked_s = parse_retry_after(found.response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX)
+        raise PeerFailing(f"{url} answers {status}", retry_after_s=asked_s)
+    raise Rejected(f"{url} answers {status}")
+
+
+def _document_of(found: Fetched) -> Document:
+    return read_document(found.response.body, origin=found.url.origin)
+
+
+def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: FetchPolicy) -> Op[None]:
+    response = found.response
+    if not is_storable(response):
+        return
+    validators = validators_of(response.headers)
+    if not validators and response.status == 304 and slot.known is not None:
+        validators = Validators(slot.known.optional("etag"), slot.known.optional("last_modified"))
+    until = fresh_until(
+        response.headers,
+        received=now,
+        default_s=policy.document_ttl_s,
+        min_s=policy.document_ttl_s_min,
+        max_s=policy.document_ttl_s_max,
+    )
+    value = pack(
+        {
+            "uri": slot.uri,
+            "url": str(found.url),
+            "fetched": instant_ms(now),
+            "fresh_until": instant_ms(until),
+            "etag": validators.etag,
+            "last_modified": validators.last_modified,
+        },
+        body,
+    )
+    ttl_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
+    version = None if slot.kept is None else slot.kept.version
+    try:
+        # A lost race means that somebody else has kept it as well.
+        _ = yield from committed((Check(slot.key, version),), (Put(slot.key, value, ttl_s),))
+    except Unavailable:
+        return
+
+
+@frozen
+class _Slot:
+    """Where a document is kept, and what is there."""
+
+    uri: str
+    key: Key
+    kept: Entry | None
+    known: Fact | None
+
+
+def _slot(uri: str, identity: Identity | None) -> Op[_Slot]:
+    viewer = "" if identity is None else digest_part(identity.key_id)
+    key: Key = ("doc", "1", viewer, digest_part(uri))
+    [kept] = yield from Get((key,))
+    fact = None if kept is None else unpack(kept.value)
+    # The full address is compared: the key is only its digest.
+    return _Slot(uri, key, kept, fact if fact is not None and fact.text("uri") == uri else None)
+
+
+def _loaded_from(known: Fact, *, fetched: datetime | None = None) -> Loaded:
+    url = parse_url(known.text("url"))
+    try:
+        document = read_document(known.body, origin=url.origin)
+    except DocumentError as error:
+        raise DocumentError(f"what is kept of {known.text('uri')} cannot be read any more: {error}") from error
+    return Loaded(document, url, of_instant_ms(known.number("fetched")) if fetched is None else fetched)
