@@ -493,6 +493,73 @@ def test_a_refusal_shows_what_was_expected(ed_key, post, now):
     assert "ed25519 256 bits" in explanation.key
 
 
+# --- the short way of reading, and the long one -------------------------------------------------------------------
+
+
+PLAIN = st.builds(
+    "{}=({}){}".format,
+    st.sampled_from(["s", "*", "sig-b2.1_x"]),
+    st.lists(st.sampled_from(['"@method"', '"date"', '"x-a"', '"@"', '""', '"a b"', "date", '"a";sf']), max_size=4).map(
+        " ".join
+    ),
+    st.lists(
+        st.sampled_from(
+            [
+                ";created=1",
+                ";a=0",
+                ";b=01",
+                ";c=-1",
+                ';d="x"',
+                ';e="[]^ !"',
+                ';f="\\\\"',
+                ';g="\\""',
+                ";h",
+                ";a=2",
+                ";i=x",
+                ";j=:AA==:",
+                "; k=1",
+            ]
+        ),
+        max_size=4,
+    ).map("".join),
+)
+
+
+@given(PLAIN | st.from_regex(r's=\("[a-z@-]{0,4}"\)(;[a-z]=("[ -~]{0,4}"|[0-9]{1,17})){0,3}', fullmatch=True))
+def test_both_ways_of_reading_an_input_agree(text):
+    plain = rfc9421._plain_input(text)
+    if plain is not None:
+        assert plain == rfc9421._read_inputs(text)
+
+
+@given(st.from_regex(r"[s*]=:[A-Z0-9+/]{0,9}={0,3}:", fullmatch=True))
+def test_both_ways_of_reading_a_signature_agree(text):
+    plain = rfc9421._plain_signature(text)
+    if plain is not None:
+        assert plain == rfc9421._read_signatures(text)
+
+
+def test_the_short_way_is_taken_for_what_is_sent(ed_key, post, now):
+    signed = rfc9421.sign(post, ed_key, now=now, nonce="n", tag="t", expires_s=1)
+    assert rfc9421._plain_input(signed.headers.get("signature-input")) is not None
+    assert rfc9421._plain_signature(signed.headers.get("signature")) is not None
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z*][a-z0-9_.*-]{0,3}", fullmatch=True),
+        st.integers(-(10**15) + 1, 10**15 - 1)
+        | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=5)
+        | st.booleans()
+        | st.binary(max_size=3),
+    )
+)
+def test_both_ways_of_writing_parameters_agree(parameters):
+    from apcore.http.fields import serialize_parameters
+
+    assert rfc9421._parameters_text(parameters) == serialize_parameters(parameters)
+
+
 # --- garbage --------------------------------------------------------------------------------------------------------
 
 VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80)

@@ -19,15 +19,16 @@ import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from attrs import evolve, frozen
 
 from apcore.errors import RequestError
 from apcore.http.dates import format_http_date, parse_http_date
-from apcore.http.digest import check_digest, make_digest
+from apcore.http.digest import make_digest
 from apcore.http.messages import Request
-from apcore.signatures._parts import Target, check_body, check_key_id, check_own_key_id, field_values
+from apcore.signatures._parts import Target, check_digest_field, check_key_id, check_own_key_id, field_values
 from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
@@ -53,7 +54,6 @@ POST_COVERED: Final = ("(request-target)", "host", "date", "digest", "content-ty
 _PARAMETER: Final = re.compile(r'([A-Za-z]+)[ \t]*=[ \t]*(?:"([^"\\]*)"|([0-9]{1,15}))[ \t]*(,[ \t]*|$)')
 _SECONDS: Final = re.compile(r"[0-9]{1,15}")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+|\((?:request-target|created|expires)\)")
-_WHITE: Final = re.compile(r"[ \t]+")
 
 # The label of the wire, in lower case, to what it means. None: the key decides.
 _ALGORITHMS: Final[dict[str, Algorithm | None]] = {
@@ -162,9 +162,11 @@ def _to_parameters(found: dict[str, str]) -> Parameters:
         key_id, encoded = found["keyid"], found["signature"]
     except KeyError as exc:
         raise SignatureMalformed(f"Signature field without {exc.args[0]}") from None
-    try:
+    if " " in encoded or "\t" in encoded:
         # Some senders fold the long value with white space.
-        signature = a2b_base64(_WHITE.sub("", encoded), strict_mode=True)
+        encoded = encoded.replace(" ", "").replace("\t", "")
+    try:
+        signature = a2b_base64(encoded, strict_mode=True)
     except (Base64Error, ValueError) as exc:
         raise SignatureMalformed(f"the signature is not padded base64: {exc}") from exc
     if not signature:
@@ -187,6 +189,12 @@ def _covered(text: str | None, algorithm: str | None) -> tuple[str, ...]:
     if text is None:
         # Draft §2.1.6, and what drafts before `(created)` had.
         return ("(created)",) if algorithm in {None, "hs2019"} else ("date",)
+    return _names(text)
+
+
+# The servers of the world send a dozen different lists. What cannot be read is not kept, and the bound keeps the rest small.
+@lru_cache(maxsize=128)
+def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.lower().split(" "))
     for name in names:
         if _NAME.fullmatch(name) is None:
@@ -211,7 +219,7 @@ def _hold(request: Request, parameters: Parameters, policy: SignaturePolicy, now
     if "host" in covered and "host" in values:
         target.check_host(values["host"])
     if "digest" in covered and "digest" in values:
-        check_body(check_digest, values["digest"], request.body)
+        check_digest_field(values["digest"], request.body)
     return Presented(
         scheme="cavage",
         key_id=parameters.key_id,

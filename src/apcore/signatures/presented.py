@@ -93,8 +93,12 @@ class Verified:
     expires: int | None
     nonce: str | None
     tag: str | None
-    replay_id: str
-    """Names this very signature, for a replay cache; keep it for the policy's `replay_window_s`."""
+    signature: bytes = field(repr=False)
+
+    @property
+    def replay_id(self) -> str:
+        """Names this very signature, for a replay cache; keep it for the policy's `replay_window_s`."""
+        return sha256(self.signature).hexdigest()
 
 
 def check(presented: Presented, key: PublicKey) -> Verified:
@@ -139,7 +143,7 @@ def check(presented: Presented, key: PublicKey) -> Verified:
         expires=presented.expires,
         nonce=presented.nonce,
         tag=presented.tag,
-        replay_id=sha256(presented.signature).hexdigest(),
+        signature=presented.signature,
     )
 
 

@@ -14,18 +14,21 @@ with the body; and the parameters `created` and `keyid`.
 from __future__ import annotations
 
 import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from apcore.errors import RequestError
-from apcore.http.digest import check_content_digest, check_digest, make_content_digest
-from apcore.http.fields import BareItem, InnerList, Item, Member, parse_dictionary, serialize_parameters
+from apcore.http.digest import make_content_digest
+from apcore.http.fields import FIELD_LENGTH_MAX, BareItem, InnerList, Item, parse_dictionary, serialize_parameters
 from apcore.http.messages import Request
 from apcore.signatures._components import Message, counted_names, identifier
-from apcore.signatures._parts import check_body, check_key_id, check_own_key_id
+from apcore.signatures._parts import check_content_digest_field, check_digest_field, check_key_id, check_own_key_id
 from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
@@ -76,7 +79,7 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Pre
         SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: What it says is not so.
             With several signatures, the error is that of the first.
     """
-    inputs, signatures = _dictionaries(request)
+    inputs, signatures = _read_fields(request)
     if "rfc9421" not in policy.schemes:
         raise SchemeRefused("RFC 9421 signatures are not accepted", explanation=Explanation(scheme="rfc9421"))
     if len(inputs) > policy.labels_max:
@@ -84,11 +87,11 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Pre
     message = Message(request)
     accepted: list[Presented] = []
     refused: list[Explained] = []
-    for label, member in inputs.items():
+    for label, given in inputs.items():
         try:
-            accepted.append(_hold(message, label, member, signatures.get(label), policy=policy, now=now))
+            accepted.append(_hold(message, label, given, signatures.get(label), policy=policy, now=now))
         except Explained as exc:
-            exc.explained(scheme="rfc9421", label=label, rule="RFC 9421", **_known(member))
+            exc.explained(scheme="rfc9421", label=label, rule="RFC 9421", **_known(given))
             refused.append(exc)
     if not accepted:
         raise refused[0]
@@ -101,20 +104,49 @@ def signature_base(message: Message, components: tuple[Item, ...], parameters: M
     Raises:
         SignatureMalformed, ComponentMissing: A component does not exist, or the message does not have it.
     """
+    return _base(message, components, _inner_list(components, parameters))
+
+
+def _base(message: Message, components: tuple[Item, ...], parameters_line: str) -> bytes:
     lines = [message.line(component) for component in components]
-    lines.append(f'"@signature-params": {_inner_list(components, parameters)}')
+    lines.append(f'"@signature-params": {parameters_line}')
     return "\n".join(lines).encode("latin-1")
 
 
-def _dictionaries(request: Request) -> tuple[dict[str, Member], dict[str, Member]]:
+# --- reading the two fields -----------------------------------------------------------------------------------------
+
+# One signature in canonical form, components without parameters: what everyone sends. Text that matches is its own canonical serialisation, so
+# that the last line of the signature base can be taken from it as it is. Whatever does not match is read by the general parser.
+_PLAIN_INPUT: Final = re.compile(
+    r"([a-z*][a-z0-9_.*-]*)="
+    r"(\(((?:\"@?[a-z0-9-]+\"(?: \"@?[a-z0-9-]+\")*)?)\)"
+    r"((?:;[a-z*][a-z0-9_.*-]*=(?:\"[ !#-\[\]-~]*\"|0|[1-9][0-9]{0,14}))*))"
+)
+_PLAIN_PARAMETER: Final = re.compile(r";([^=]+)=(?:\"([^\"]*)\"|([0-9]+))")
+_PLAIN_STRING: Final = re.compile(r"[ !#-\[\]-~]*")
+_PLAIN_SIGNATURE: Final = re.compile(r"([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/]+={0,2}):")
+
+
+@frozen
+class _Input:
+    """One member of `Signature-Input`."""
+
+    components: tuple[Item, ...]
+    parameters: Mapping[str, BareItem]
+    line: str
+    """Canonical, as it ends the signature base."""
+
+
+def _read_fields(request: Request) -> tuple[dict[str, _Input | None], dict[str, bytes]]:
+    """Give the inputs, None for those that are no inner lists, and the signatures that are byte sequences, by label."""
     input_field, signature_field = request.headers.get("signature-input"), request.headers.get("signature")
     if input_field is None:
         raise SignatureMissing("the request has no Signature-Input")
     if signature_field is None:
         raise SignatureMalformed("the request has Signature-Input and no Signature")
     try:
-        inputs = parse_dictionary(input_field, duplicates="refuse")
-        signatures = parse_dictionary(signature_field, duplicates="refuse")
+        inputs = _plain_input(input_field) or _read_inputs(input_field)
+        signatures = _plain_signature(signature_field) or _read_signatures(signature_field)
     except RequestError as exc:
         raise SignatureMalformed(f"Signature-Input or Signature: {exc}") from exc
     if not inputs:
@@ -122,20 +154,69 @@ def _dictionaries(request: Request) -> tuple[dict[str, Member], dict[str, Member
     return inputs, signatures
 
 
+def _read_inputs(text: str) -> dict[str, _Input | None]:
+    return {
+        label: _Input(member.items, member.parameters, _inner_list(member.items, member.parameters))
+        if isinstance(member, InnerList)
+        else None
+        for label, member in parse_dictionary(text, duplicates="refuse").items()
+    }
+
+
+def _read_signatures(text: str) -> dict[str, bytes]:
+    return {
+        label: member.value
+        for label, member in parse_dictionary(text, duplicates="refuse").items()
+        if isinstance(member, Item) and isinstance(member.value, bytes)
+    }
+
+
+def _plain_input(text: str) -> dict[str, _Input | None] | None:
+    match = _PLAIN_INPUT.fullmatch(text)
+    if match is None or len(text) > FIELD_LENGTH_MAX:
+        return None
+    label, line, names, tail = match.groups()
+    parameters: dict[str, BareItem] = {}
+    for name, quoted, digits in _PLAIN_PARAMETER.findall(tail):
+        if name in parameters:
+            return None  # the general parser says what is wrong
+        parameters[name] = int(digits) if digits else quoted
+    return {label: _Input(_plain_components(names), parameters, line)}
+
+
+# A handful of lists is in use; the bound keeps a peer who varies his from filling anything.
+@lru_cache(maxsize=128)
+def _plain_components(names: str) -> tuple[Item, ...]:
+    return tuple(Item(name[1:-1]) for name in names.split(" ")) if names else ()
+
+
+def _plain_signature(text: str) -> dict[str, bytes] | None:
+    match = _PLAIN_SIGNATURE.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        return {match[1]: a2b_base64(match[2], strict_mode=True)}
+    except Base64Error:
+        return None
+
+
+# --- holding one signature against the policy -----------------------------------------------------------------------
+
+
 def _hold(
     message: Message,
     label: str,
-    member: Member,
-    signature: Member | None,
+    given: _Input | None,
+    signature: bytes | None,
     *,
     policy: SignaturePolicy,
     now: datetime,
 ) -> Presented:
-    if not isinstance(member, InnerList):
+    if given is None:
         raise SignatureMalformed(f"Signature-Input {label[:40]} is no inner list")
-    if not isinstance(signature, Item) or not isinstance(signature.value, bytes) or not signature.value:
+    if not signature:
         raise SignatureMalformed(f"Signature has no byte sequence for the label {label[:40]}")
-    components, parameters = member.items, member.parameters
+    components, parameters = given.components, given.parameters
     _check_unique(components, policy)
     key_id = _parameter(parameters, "keyid", str)
     signed = _parameter(parameters, "created", int)
@@ -149,7 +230,7 @@ def _hold(
     expires = _parameter(parameters, "expires", int)
     _check_coverage(message, components, policy)
     policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
-    base = signature_base(message, components, parameters)
+    base = _base(message, components, given.line)
     _check_what_is_covered(message, components)
     return Presented(
         scheme="rfc9421",
@@ -161,7 +242,7 @@ def _hold(
         expires=expires,
         nonce=_parameter(parameters, "nonce", str),
         tag=_parameter(parameters, "tag", str),
-        signature=signature.value,
+        signature=signature,
         bases=(Base(base, query_covered=_binds_query(message, components)),),
         policy=policy,
         now=now,
@@ -212,9 +293,9 @@ def _check_what_is_covered(message: Message, components: tuple[Item, ...]) -> No
     if "host" in names:
         message.target.check_host(message.values["host"])
     if "content-digest" in names:
-        check_body(check_content_digest, message.values["content-digest"], message.request.body)
+        check_content_digest_field(message.values["content-digest"], message.request.body)
     if "digest" in names:
-        check_body(check_digest, message.values["digest"], message.request.body)
+        check_digest_field(message.values["digest"], message.request.body)
 
 
 def _binds_query(message: Message, components: tuple[Item, ...]) -> bool:
@@ -223,15 +304,27 @@ def _binds_query(message: Message, components: tuple[Item, ...]) -> bool:
 
 
 def _inner_list(components: tuple[Item, ...], parameters: Mapping[str, BareItem]) -> str:
-    return f"({' '.join([identifier(component) for component in components])}){serialize_parameters(parameters)}"
+    return f"({' '.join([identifier(component) for component in components])}){_parameters_text(parameters)}"
 
 
-def _known(member: Member) -> dict[str, object]:
-    if not isinstance(member, InnerList):
+def _parameters_text(parameters: Mapping[str, BareItem]) -> str:
+    text = ""
+    for name, value in parameters.items():
+        if type(value) is int and 0 <= value < 10**15:
+            text += f";{name}={value}"
+        elif type(value) is str and _PLAIN_STRING.fullmatch(value):
+            text += f';{name}="{value}"'
+        else:
+            return serialize_parameters(parameters)
+    return text
+
+
+def _known(given: _Input | None) -> dict[str, object]:
+    if given is None:
         return {}
-    named = {"key_id": member.parameters.get("keyid"), "algorithm": member.parameters.get("alg")}
+    named = {"key_id": given.parameters.get("keyid"), "algorithm": given.parameters.get("alg")}
     known: dict[str, object] = {name: value for name, value in named.items() if isinstance(value, str)}
-    return {**known, "covered": tuple(str(item.value) for item in member.items)}
+    return {**known, "covered": tuple(str(item.value) for item in given.components)}
 
 
 # --- signing --------------------------------------------------------------------------------------------------------
@@ -274,7 +367,6 @@ def prepare(
     writing = bool(request.body) or request.method not in {"GET", "HEAD"}
     if writing:
         headers = headers.with_set("content-digest", make_content_digest(request.body))
-    ready = evolve(request, headers=headers)
     chosen = covered if covered is not None else POST_COVERED if writing else GET_COVERED
     components = tuple(Item(name) if isinstance(name, str) else name for name in chosen)
     created = int(now.timestamp())
@@ -283,12 +375,13 @@ def prepare(
         parameters["expires"] = created + expires_s
     parameters.update({name: value for name, value in (("nonce", nonce), ("tag", tag)) if value is not None})
     try:
-        data = signature_base(Message(ready), components, parameters)
+        line = _inner_list(components, parameters)
+        ready = evolve(request, headers=headers.with_set("signature-input", f"{label}={line}"))
+        data = _base(Message(ready), components, line)
     except (ComponentMissing, SignatureMalformed) as exc:
         raise ValueError(str(exc)) from exc
-    value = f"{label}={_inner_list(components, parameters)}"
     return Unsigned(
-        request=evolve(ready, headers=ready.headers.with_set("signature-input", value)),
+        request=ready,
         data=data,
         prefix=f"{label}=:",
         suffix=":",
