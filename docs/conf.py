@@ -23,6 +23,8 @@ myst_heading_anchors = 3
 
 # Single backquotes in docstrings name things of ours.
 default_role = "py:obj"
+# Annotations name classes in short, and several rooms may have one of that name (a JSON-LD context, a handler's context).
+suppress_warnings = ["ref.python"]
 add_module_names = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

@@ -48,8 +48,9 @@ def rooms() -> list[str]:
 
 def _rooms_in(name: str) -> list[str]:
     module = import_module(name)
-    if getattr(module, "__all__", ()) or not hasattr(module, "__path__"):
-        return [name]
+    public = getattr(module, "__all__", ())
+    if public or not hasattr(module, "__path__"):
+        return [name, *(f"{name}.{each}" for each in public if inspect.ismodule(getattr(module, each)))]
     return [name, *(below for below in _below(module) if getattr(import_module(below), "__all__", ()))]
 
 
@@ -95,10 +96,15 @@ def _room_page(room: str) -> str:
 
 def _front_page() -> str:
     """The package itself: what it makes importable lives in the rooms, so it is linked there."""
-    home = {name: room for room in rooms() for name in getattr(import_module(room), "__all__", ())}
+    public = getattr(apcore, "__all__", ())
+    home = {name: room for room in rooms() for name in public if _has(import_module(room), name, getattr(apcore, name))}
     lines = [_heading("apcore", "="), ".. automodule:: apcore", "   :no-members:", ""]
-    lines += [f"- :py:obj:`{name} <{home[name]}.{name}>`" for name in getattr(apcore, "__all__", ())]
+    lines += [f"- :py:obj:`{name} <{home[name]}.{name}>`" for name in public]
     return "\n".join(lines) + "\n"
+
+
+def _has(room: ModuleType, name: str, value: object) -> bool:
+    return name in getattr(room, "__all__", ()) and getattr(room, name) is value
 
 
 def _by_module(module: ModuleType, public: tuple[str, ...]) -> dict[str, list[str]]:
@@ -126,6 +132,8 @@ def _origins(module: ModuleType) -> dict[str, str]:
 
 def _name(module: ModuleType, defining: str, name: str) -> list[str]:
     value = getattr(module, name)
+    if inspect.ismodule(value):  # public as a whole, and so a room of its own
+        return []
     if inspect.isclass(value) and value.__module__.startswith("apcore"):
         _need(value.__doc__, f"{module.__name__}.{name}")
         return [f".. autoclass:: {module.__name__}.{name}", *_without_origin(value), ""]

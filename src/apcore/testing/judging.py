@@ -7,7 +7,7 @@ stands in the store in the end, against the contracts:
   edges lead, one after another, from absence to what stands there now. So no update was lost, and no version returned.
 - **Reads.** A version is not seen before the commit that wrote it began, nor after the one that replaced it had answered.
 - **Refusals.** A check did not fail while its version stood there the whole time.
-- **Counters.** The sum of all ``Add``s that were acknowledged is the counter.
+- **Counters.** Every ``Add`` that was acknowledged is in the counter, once.
 - **Claims.** Each has one winner, whose name stands there.
 - **Messages.** Each was handed out once and ended once; a group had one lease at a time, in order of enqueue.
 
