@@ -54,7 +54,7 @@ class Actor(Object, ns=AS):
     suspended: Boolean = Boolean(ns=TOOT)
     memorial: Boolean = Boolean(ns=TOOT)
     attribution_domains: Texts = Texts(ns=TOOT, array=True)
-    webfinger: Text = Text(ns=WEBFINGER)
+    webfinger: Text = Text(ns=WEBFINGER, also=("https://webfinger.net/#",))
 
     @classmethod
     @override

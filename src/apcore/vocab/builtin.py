@@ -5,6 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from apcore.vocab import activities, actors, collections, objects, security
+from apcore.vocab.extensions import (
+    approval,
+    books,
+    events,
+    lemmy,
+    mastodon,
+    misskey,
+    music,
+    pleroma,
+    threads,
+    video,
+)
 from apcore.vocab.views import View
 from apcore.vocab.vocabulary import Vocabulary
 
@@ -20,5 +32,10 @@ def _views(*modules: object) -> tuple[type[View], ...]:
     )
 
 
-FEDIVERSE: Final = Vocabulary(_views(objects, activities, actors, collections, security))
+FEDIVERSE: Final = Vocabulary(
+    _views(
+        *(objects, activities, actors, collections, security),
+        *(mastodon, approval, pleroma, misskey, lemmy, video, music, books, events, threads),
+    )
+)
 """ActivityStreams, security, and the extensions that servers really send."""

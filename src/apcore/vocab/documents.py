@@ -78,8 +78,11 @@ class Document:
         """The types that it declares, in our terms: short names for those we know, IRIs or what the author wrote for others."""
         value = self.words.get("type")
         if type(value) is str:
-            return (value,) if value else ()
-        return tuple(item for item in value if type(item) is str and item) if values.is_array(value) else ()
+            return (value.removeprefix("_:"),) if value else ()
+        if not values.is_array(value):
+            return ()
+        # A translator writes undefined types with "_:" in front.
+        return tuple(item.removeprefix("_:") for item in value if type(item) is str and item)
 
     @property
     def origin(self) -> Origin | None:

@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from apcore.vocab.documents import Document
-from apcore.vocab.namespaces import AS, FEP_044F, OSTATUS, SMITHEREEN, TOOT
+from apcore.vocab.namespaces import AS, FEP_044F, OSTATUS, SCHEMA, SMITHEREEN, TOOT
 from apcore.vocab.properties import (
     Boolean,
     Duration,
@@ -138,7 +138,7 @@ class Object(Thing, ns=AS, type="Object"):
     quote_url: Uri = Uri()
 
     generator: Ref = Ref()
-    location: Ref = Ref()
+    location: Ref = Ref(also=SCHEMA.iris("location"))  # Mobilizon takes schema.org's
 
     icon: One[Image] = One("Image")
     icons: Many[Image] = Many("Image", "icon", array=False)
@@ -182,7 +182,7 @@ class Relationship(Object, ns=AS, type="Relationship"):
     relationship: Uri = Uri()
 
 
-class Place(Object, ns=AS, type="Place"):
+class Place(Object, ns=AS, type="Place", also=SCHEMA.iris("Place")):
     """A place, real or logical."""
 
     accuracy: Number = Number()

@@ -12,6 +12,7 @@ class          reads as                    may be given as
 `Boolean`      ``bool | None``             a bool
 `Integer`      ``int | None``              an int
 `Number`       ``float | None``            an int or float
+`Numbers`      ``tuple[float, ...]``       ints and floats
 `Moment`       ``datetime | None``         a datetime with a zone
 `Duration`     ``timedelta | None``        a timedelta
 `Uri`, `Uris`  ``str | None``, a tuple     addresses; read from links, too
@@ -35,11 +36,11 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Never, Self, TypeVar, overload
 
-from typing_extensions import TypeAliasType, override
+from typing_extensions import TypeAliasType, TypeIs, override
 
 from apcore.vocab import values
 from apcore.vocab.documents import Document
-from apcore.vocab.namespaces import Namespace
+from apcore.vocab.namespaces import PUBLIC, PUBLIC_FORMS, Namespace
 from apcore.vocab.references import Reference
 from apcore.vocab.times import format_duration, format_moment, parse_duration, parse_moment
 
@@ -54,6 +55,7 @@ __all__ = [
     "Many",
     "Moment",
     "Number",
+    "Numbers",
     "One",
     "Property",
     "Raw",
@@ -66,6 +68,7 @@ __all__ = [
     "Uri",
     "Uris",
     "camel_case",
+    "is_property",
 ]
 
 Got = TypeVar("Got")
@@ -123,7 +126,10 @@ class Property(Generic[Got, Given]):
             return  # it was lent to a second class; what it means is settled
         self.namespace = self.namespace or namespace
         if self.iri:
-            self.iris = (self.iri,)
+            spoken = self.namespace is not None and self.iri.startswith(self.namespace.iri)
+            self.iris = (
+                self.namespace.iris(self.iri[len(self.namespace.iri) :]) if spoken and self.namespace else (self.iri,)
+            )
         elif self.namespace is not None:
             self.iris = self.namespace.iris(self.term)
         elif not self.term.startswith("@") and self.term not in {"id", "type"}:
@@ -165,13 +171,18 @@ class Property(Generic[Got, Given]):
         """Set the word in ``tree``, or take it away for None."""
         present = [name for name in self.names if name in tree]
         encoded = None if value is None else self.encode(value, made)
-        if encoded is None or encoded == []:
+        if encoded is None or (encoded == [] and not self.array):
             for name in present:
                 del tree[name]
             return
         tree[present[0] if present else self.term] = encoded
         for name in present[1:]:
             del tree[name]
+
+    def definition(self) -> dict[str, str]:
+        """Give what a context says about the word."""
+        found = {"@id": self.iri, "@type": self.coercion, "@container": self.container}
+        return {keyword: value for keyword, value in found.items() if value is not None}
 
     def listed(self, encoded: list[Any]) -> Any:
         """Write several values: one alone stands for itself unless peers expect an array."""
@@ -180,6 +191,11 @@ class Property(Generic[Got, Given]):
     def refused(self, value: object, expected: str) -> ValueError:
         """Make the error for a value that has no wire form."""
         return ValueError(f"{self.term}={value!r:.200}: expected {expected}")
+
+
+def is_property(value: object) -> TypeIs[Property[Any, Any]]:
+    """Whether ``value`` is a property."""
+    return isinstance(value, Property)
 
 
 class Text(Property[str | None, str | None]):
@@ -261,7 +277,6 @@ class Boolean(Property[bool | None, bool | None]):
     """True or false."""
 
     __slots__ = ()
-    coercion = "http://www.w3.org/2001/XMLSchema#boolean"
 
     @override
     def decode(self, value: Any, document: Document) -> bool | None:
@@ -304,6 +319,25 @@ class Number(Property[float | None, float | None]):
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not isfinite(value):
             raise self.refused(value, "a finite number")
         return value
+
+
+class Numbers(Property[tuple[float, ...], Iterable[float] | None]):
+    """Finite numbers, in their order."""
+
+    __slots__ = ()
+    container = "@list"
+    absent = ()
+
+    @override
+    def decode(self, value: Any, document: Document) -> tuple[float, ...]:
+        return tuple(found for item in values.many(value) if (found := values.number(item)) is not None)
+
+    @override
+    def encode(self, value: Any, made: _Made) -> Any:
+        items: list[Any] = list(value)
+        if not all(isinstance(item, (int, float)) and isfinite(item) for item in items):
+            raise self.refused(value, "finite numbers")
+        return items
 
 
 class Moment(Property[datetime | None, datetime | None]):
@@ -553,7 +587,7 @@ def _decode_view(item: Any, document: Document, view: type[V]) -> V | None:
 
 def _encode_reference(member: Property[Any, Any], value: Any, made: _Made) -> Any:
     if isinstance(value, str) and value:
-        return value
+        return PUBLIC if value in PUBLIC_FORMS else value
     if isinstance(value, Reference):
         if value.uri is not None:
             return value.uri

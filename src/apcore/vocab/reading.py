@@ -1,14 +1,33 @@
-"""From JSON to a `Document`."""
+"""From JSON to a `Document`.
+
+Nearly every document can be read as it stands: its contexts are known, and they mean by our words what we mean. That is decided here for the
+document as a whole (`apcore.vocab.agreement` judges contexts), before anybody reads a member, so that no two readers see two meanings.
+
+The others are translated, through expansion and compaction onto the words of the vocabulary. It takes one of these to make a document such:
+
+- a context that defines one of our words otherwise, or another word for one of our meanings, *and* the document uses that word;
+- a word with a prefix, a full IRI or a JSON-LD keyword (``as:actor``, ``@id``) where it matters;
+- a context that changes everything (``@vocab``, ``@base``, null).
+
+A context that nobody here knows defines nothing, and is reported; a document without context is read as if it had ours. Words that a
+document uses without defining them (many do: ``Hashtag``, ``sensitive``) mean what they mean in ours, in both ways of reading.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from attrs import frozen
 
 from apcore.http.urls import Origin
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import parse_document
-from apcore.jsonld.tables import BUNDLED, ContextTable
+from apcore.jsonld.processing import normalize
+from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable
+from apcore.vocab.agreement import judge
 from apcore.vocab.documents import Document, Reading
+from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary
 
 __all__ = ["read_document"]
@@ -29,13 +48,131 @@ def read_document(
         origin: Where it was obtained.
         vocabulary: The views that are known; the built-in ones by default.
         contexts: What addresses of contexts stand for. An address that is not there is ignored, and reported in
-            `Reading.ignored_contexts`.
+            `Reading.ignored_contexts`; who would rather fetch it, does so and reads again.
         limits: What reading may cost.
 
     Raises:
         DocumentError: Not a JSON object, or not JSON-LD.
         LimitExceeded: It asks for more than ``limits`` allows.
     """
-    del contexts
     tree = parse_document(source, limits=limits) if isinstance(source, bytes) else source
-    return Document(tree, tree, Reading(origin=origin, context=tree.get("@context"), vocabulary=vocabulary))
+    if vocabulary is None:
+        from apcore.vocab.builtin import FEDIVERSE  # which not everyone needs
+
+        vocabulary = FEDIVERSE
+    contexts = vocabulary.table(contexts)
+    plain, ignored = _is_plain(tree, vocabulary, contexts)
+    words = tree
+    if not plain:
+        words, ignored = _translate(tree, vocabulary, contexts, limits)
+    context = tree.get("@context") if plain else None
+    reading = Reading(
+        origin=origin, context=context, ignored_contexts=ignored, translated=not plain, vocabulary=vocabulary
+    )
+    return Document(tree, words, reading)
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _is_plain(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable) -> tuple[bool, tuple[str, ...]]:
+    """Decide whether the words of ``tree`` can be read as they stand; also, which contexts are not known."""
+    survey = _survey(tree, vocabulary.words.meanings)
+    misused: set[str] = set()
+    prefixes: dict[str, str] = {}
+    ignored: tuple[str, ...] = ()
+    for context in survey.contexts:
+        agreement = judge(context, vocabulary, contexts)
+        if agreement.opaque:
+            return False, ()
+        # Conservatively, what an embedded context says is held against the whole document.
+        misused |= agreement.misused
+        prefixes |= agreement.prefixes
+        ignored += agreement.ignored
+    iris = vocabulary.words.iris
+    if any(name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris) for name in survey.odd):
+        return False, ()
+    if any(name in misused or _hides_type(name, prefixes, vocabulary) for name in survey.types):
+        return False, ()
+    if misused and any(not misused.isdisjoint(node) for node in survey.nodes):
+        return False, ()
+    return True, tuple(dict.fromkeys(ignored))
+
+
+@frozen
+class _Survey:
+    """What of a document decides how it can be read."""
+
+    nodes: list[dict[str, Any]]
+    contexts: list[Any]
+    odd: list[str]
+    """Member names that the vocabulary does not know."""
+    types: list[str]
+
+
+def _survey(tree: dict[str, Any], known: Mapping[str, Any]) -> _Survey:
+    """Go through ``tree`` once, without recursion. This is done for every document, so it does little."""
+    nodes: list[Any] = [tree]
+    contexts: list[Any] = []
+    odd: list[str] = []
+    types: list[str] = []
+    for node in nodes:  # which grows meanwhile
+        for name, value in node.items():
+            if name not in known:
+                if name == "@context":
+                    contexts.append(value)
+                    continue
+                odd.append(name)
+            if type(value) is dict:
+                nodes.append(value)
+            elif type(value) is list:
+                _unpack(value, nodes)
+        declared = node.get("type")
+        if type(declared) is str:
+            types.append(declared)
+        elif is_array(declared):
+            types += [name for name in declared if isinstance(name, str)]
+    return _Survey(nodes, contexts, odd, types)
+
+
+def _unpack(array: Any, nodes: list[Any]) -> None:
+    """Append the objects in ``array`` and in the arrays inside it."""
+    arrays = [array]
+    for inner in arrays:
+        for item in inner:
+            if is_object(item):
+                nodes.append(item)
+            elif is_array(item):
+                arrays.append(item)
+
+
+def _hides_type(name: str, prefixes: dict[str, str], vocabulary: Vocabulary) -> bool:
+    """Whether a type with a prefix is one of ours that we would not recognise, or looks like one of ours and is not."""
+    if ":" not in name or name.partition(":")[0] not in prefixes:
+        return False
+    ours = vocabulary.class_of(name)
+    meant = _expand(name, prefixes)
+    return meant in vocabulary.words.iris if ours is None else meant not in ours.type_names
+
+
+def _expand(name: str, prefixes: dict[str, str]) -> str:
+    prefix, _, rest = name.partition(":")
+    return name if rest[:2] == "//" or prefix not in prefixes else prefixes[prefix] + rest
+
+
+def _translate(
+    tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable, limits: Limits
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    context = vocabulary.words.context
+    ignored: list[str] = []
+    while True:
+        try:
+            words = normalize(tree, context, contexts=contexts, limits=limits, expand_context=context)
+        except ContextNeeded as needed:
+            if needed.url in ignored or len(ignored) >= limits.contexts_max:
+                raise
+            ignored.append(needed.url)
+            contexts = contexts.ignoring(needed.url)
+        else:
+            words.pop("@context", None)
+            return words, tuple(ignored)

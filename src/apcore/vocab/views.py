@@ -25,7 +25,7 @@ from typing_extensions import dataclass_transform, override
 
 from apcore.vocab.documents import Document, Reading
 from apcore.vocab.namespaces import Namespace
-from apcore.vocab.properties import Property, Uri, camel_case
+from apcore.vocab.properties import Property, Uri, camel_case, is_property
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,17 +86,30 @@ class View(metaclass=ViewType):
             tree = {"id": tree.pop("id"), **tree}
         object.__setattr__(self, "document", Document(tree, tree, Reading(made_of=frozenset(made))))
 
-    def __init_subclass__(cls, *, ns: Namespace | str | None = None, type: str | None = None) -> None:  # noqa: A002
+    def __init_subclass__(
+        cls,
+        *,
+        ns: Namespace | str | None = None,
+        type: str | None = None,  # noqa: A002 - what it is called on the wire
+        also: tuple[str, ...] = (),
+    ) -> None:
+        """Make a view class.
+
+        Args:
+            ns: Where the words that it adds come from.
+            type: The name of its type in ``ns``; without one it has its parent's, or is a facet.
+            also: Other IRIs of the same type that are out there.
+        """
         super().__init_subclass__()
         if ns is not None:
             cls.namespace = Namespace(ns) if isinstance(ns, str) else ns
         for attribute in vars(cls).values():
-            if isinstance(attribute, Property):
+            if is_property(attribute):
                 attribute.bind(cls.__name__, cls.namespace)
         if type is not None:
             if ns is None:
                 raise ValueError(f"view {cls.__name__} has type={type!r} and no ns: which namespace is that in?")
-            _declare_type(cls, type)
+            _declare_type(cls, type, also)
 
     @classmethod
     def covers(cls, document: Document) -> bool:
@@ -164,7 +177,7 @@ class View(metaclass=ViewType):
         """Go through the properties of the class, with their names in Python; inherited ones come first."""
         seen: dict[str, Property[Any, Any]] = {}
         for base in reversed(cls.__mro__):
-            seen |= {name: value for name, value in vars(base).items() if isinstance(value, Property)}
+            seen |= {name: value for name, value in vars(base).items() if is_property(value)}
         yield from seen.items()
 
     @override
@@ -191,14 +204,14 @@ class View(metaclass=ViewType):
         return f"<{type(self).__name__}{types} {self.document.id or 'without id'}>"
 
 
-def _declare_type(cls: type[View], name: str) -> None:
+def _declare_type(cls: type[View], name: str, also: tuple[str, ...]) -> None:
     namespace = cls.namespace
     assert namespace is not None
     iris = namespace.iris(name)
     cls.type_iri = iris[0]
     cls.type_name = name
     prefixed = {f"{namespace.prefix}:{name}"} if namespace.prefix else set[str]()
-    cls.type_names = frozenset({name, *prefixed, *iris})
+    cls.type_names = frozenset({name, *prefixed, *iris, *also})
     cls.type_owner = cls
 
 
@@ -207,7 +220,7 @@ def _write(cls: type[View], tree: dict[str, Any], members: dict[str, Any], made:
     terms: dict[str, str] = {}
     for attribute, value in members.items():
         member = getattr(cls, attribute, None)
-        if not isinstance(member, Property):
+        if not is_property(member):
             hint = camel_case(attribute)
             raise TypeError(f"{cls.__name__} has no property {attribute!r} ({hint!r} on the wire)")
         if value is not None and terms.setdefault(member.term, attribute) != attribute:

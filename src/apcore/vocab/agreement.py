@@ -1,0 +1,170 @@
+"""Whether the contexts of a document give our words the meanings that we give them.
+
+Whoever reads JSON-LD as plain JSON believes that ``actor`` is the ActivityStreams actor. A context can say otherwise, by mistake or to
+deceive. So each context is judged once against a `Vocabulary`: the result is the set of words that a document under this context may not use
+if it is to be read as it stands. Mostly it is empty. Definitions of words that nobody here reads do not matter; another *name* for one of
+our meanings does, since a plain reader would not see it.
+
+The judgement errs on one side only: what is not certainly in agreement is translated, which is always right and a little slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from apcore.jsonld.tables import ContextNeeded, ContextTable
+from apcore.vocab.values import is_array, is_object
+from apcore.vocab.vocabulary import Vocabulary, Words
+
+__all__ = ["Agreement", "judge"]
+
+_PLAIN_CONTAINERS: Final[tuple[Any, ...]] = (None, "@list", "@set", "@graph", ["@list"], ["@set"], ["@graph"], [])
+_LANGUAGE: Final[tuple[Any, ...]] = ("@language", ["@language"], ["@language", "@set"])
+# A definition may say these things about one of our words, and it is still our word.
+_HARMLESS: Final = frozenset(
+    {"@id", "@type", "@container", "@language", "@direction", "@protected", "@prefix", "@context"}
+)
+# Entries that are no terms, and change no meaning of a word that a document defines or that we know.
+_SILENT: Final = frozenset({"@version", "@language", "@direction", "@protected", "@propagate"})
+_NESTING_MAX: Final = 8
+_SEEN_MAX: Final = 256
+
+
+@frozen
+class Agreement:
+    """The verdict on a context."""
+
+    opaque: bool = False
+    """Nothing under it can be read as it stands."""
+    misused: frozenset[str] = frozenset()
+    """Words that mean something else under it, or ours under another name."""
+    prefixes: Mapping[str, str] = field(factory=dict[str, str])
+    ignored: tuple[str, ...] = ()
+    """Addresses that the table does not have."""
+
+
+def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agreement:
+    """Judge what stands under ``@context``. Equal contexts are judged once, within a bound."""
+    key = _fingerprint(context)
+    known = vocabulary.seen.get(key)
+    if known is not None and known[0] is contexts and known[1] == context:
+        verdict: Agreement = known[2]
+        return verdict
+    judge_ = _Judge(vocabulary.words, contexts)
+    judge_.read(context, 0)
+    verdict = Agreement(judge_.opaque, frozenset(judge_.misused), judge_.prefixes, tuple(judge_.ignored))
+    if len(vocabulary.seen) >= _SEEN_MAX:
+        vocabulary.seen.clear()
+    vocabulary.seen[key] = (contexts, context, verdict)
+    return verdict
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _fingerprint(context: Any) -> Any:
+    """Something cheap that equal contexts share and different ones mostly do not."""
+    if is_array(context):
+        return tuple(_fingerprint(part) for part in context[:8])
+    if is_object(context):
+        return (len(context), next(iter(context), None))
+    return context if isinstance(context, str) else None
+
+
+class _Judge:
+    """Goes through contexts in their order; the later ones have the last word, as in JSON-LD."""
+
+    def __init__(self, words: Words, contexts: ContextTable) -> None:
+        self.words: Final = words
+        self.contexts: Final = contexts
+        self.opaque = False
+        self.misused: set[str] = set()
+        self.prefixes: dict[str, str] = {}
+        self.ignored: list[str] = []
+
+    def read(self, context: Any, depth: int) -> None:
+        if depth > _NESTING_MAX:
+            self.opaque = True
+        elif is_array(context):
+            for part in context:
+                self.read(part, depth + 1)
+        elif isinstance(context, str):
+            try:
+                found = self.contexts.get(context)
+            except ContextNeeded:
+                self.ignored.append(context)
+            else:
+                self.read(found, depth + 1)
+        elif is_object(context):
+            self.define(context, depth)
+        else:
+            self.opaque = (
+                True  # null takes all definitions away; anything else is a mistake, for the translator to name
+            )
+
+    def define(self, definitions: dict[str, Any], depth: int) -> None:
+        meanings, iris, misused = self.words.meanings, self.words.iris, self.misused
+        for term, definition in definitions.items():
+            if term[:1] == "@":
+                # AS2 itself has the vocabulary "_:", which leaves undefined words without a meaning: ours to give.
+                if term not in _SILENT and not (term == "@vocab" and definition == "_:"):
+                    self.opaque = True
+                continue
+            iri = self.meaning(definition, definitions)
+            expected = meanings.get(term)
+            if expected is None:
+                fine = iri is None or (iri not in iris and iri[:1] != "@")
+            else:
+                fine = iri in expected and self.harmless(term, definition)
+            if fine:
+                misused.discard(term)
+            else:
+                misused.add(term)
+            if iri is not None:
+                self.prefixes[term] = iri
+            if is_object(definition) and "@context" in definition:
+                self.scoped(definition["@context"], depth + 1)
+
+    def scoped(self, context: Any, depth: int) -> None:
+        """Judge a context that holds in some places only: it can take trust away, and not give it back."""
+        outer, prefixes = set(self.misused), dict(self.prefixes)
+        self.read(context, depth)
+        self.misused |= outer
+        self.prefixes = prefixes
+
+    def meaning(self, definition: Any, definitions: dict[str, Any]) -> str | None:
+        """Give the IRI that a definition says; None if it says none."""
+        if is_object(definition):
+            definition = definition.get("@id")
+        if not isinstance(definition, str):
+            return None
+        prefix, colon, rest = definition.partition(":")
+        if not colon:
+            # A word that stands for another word.
+            other = definitions.get(definition)
+            return definition if definition[:1] == "@" else self.prefixes.get(definition, _plain(other))
+        if rest[:2] == "//":
+            return definition
+        base = _plain(definitions.get(prefix)) or self.prefixes.get(prefix)
+        if base is not None and ":" in base and base.partition(":")[0] in definitions and "//" not in base:
+            base = self.meaning(base, {})
+        return definition if base is None else base + rest
+
+    def harmless(self, term: str, definition: Any) -> bool:
+        if not is_object(definition):
+            return True
+        if not definition.keys() <= _HARMLESS:
+            return False
+        container = definition.get("@container")
+        if container in _LANGUAGE:
+            return term in self.words.languages
+        return container in _PLAIN_CONTAINERS and definition.get("@type") not in {"@json", "@none"}
+
+
+def _plain(definition: Any) -> str | None:
+    if is_object(definition):
+        definition = definition.get("@id")
+    return definition if isinstance(definition, str) else None

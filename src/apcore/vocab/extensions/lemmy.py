@@ -1,0 +1,45 @@
+"""Lemmy, PieFed, Mbin: forums, as facets of groups, pages and notes."""
+
+from __future__ import annotations
+
+from apcore.vocab.namespaces import LEMMY, PEERTUBE, SCHEMA
+from apcore.vocab.properties import Boolean, One, Ref, Text
+from apcore.vocab.views import View
+
+__all__ = ["ForumActivity", "ForumGroup", "ForumPost", "SpokenLanguage"]
+
+
+class SpokenLanguage(View, ns=SCHEMA):
+    """A language, by its tag and its name."""
+
+    identifier: Text = Text(also=("uuid",))  # PeerTube's word for the same, in videos
+
+    @classmethod
+    def from_string(cls, text: str) -> dict[str, str]:
+        """A bare tag, as some write it."""
+        return {"identifier": text}
+
+
+class ForumPost(View, ns=LEMMY):
+    """A facet of pages (threads) and notes (comments)."""
+
+    stickied: Boolean = Boolean()
+    distinguished: Boolean = Boolean()
+    comments_enabled: Boolean = Boolean(
+        ns=PEERTUBE, also=("http://pixelfed.org/ns#commentsEnabled", "https://join-lemmy.org/ns#commentsEnabled")
+    )
+    language: One[SpokenLanguage] = One(SpokenLanguage, ns=SCHEMA, iri=f"{SCHEMA.iri}inLanguage", also=("inLanguage",))
+
+
+class ForumGroup(View, ns=LEMMY):
+    """A facet of groups. Who moderates is in `moderators`, or in the collection that `Thing.attributed_to` names."""
+
+    moderators: Ref = Ref()
+    posting_restricted_to_mods: Boolean = Boolean()
+    matrix_user_id: Text = Text()
+
+
+class ForumActivity(View, ns=LEMMY):
+    """A facet of blocks and deletions by moderators."""
+
+    remove_data: Boolean = Boolean()

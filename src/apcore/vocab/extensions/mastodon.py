@@ -1,0 +1,32 @@
+"""Mastodon's additions, which most of the network has taken over: custom emoji, profile fields, focal points, blurhashes.
+
+What they add to posts and actors stands in `Object` and `Actor`.
+"""
+
+from __future__ import annotations
+
+from apcore.vocab.namespaces import SCHEMA, TOOT
+from apcore.vocab.objects import Object
+from apcore.vocab.properties import Numbers, Text
+from apcore.vocab.views import View
+
+__all__ = ["Emoji", "MediaDetails", "PropertyValue"]
+
+
+class Emoji(Object, ns=TOOT, type="Emoji"):
+    """A picture for a ``:shortcode:``, which is its `name` (FEP-9098); in `tag`."""
+
+
+class PropertyValue(Object, ns=SCHEMA, type="PropertyValue", also=("schema:PropertyValue", "sc:PropertyValue")):
+    """A line of a profile, `name` and value; in `attachment`."""
+
+    value: Text = Text()
+    """HTML, mostly a link."""
+
+
+class MediaDetails(View, ns=TOOT):
+    """A facet of attachments and pictures."""
+
+    blurhash: Text = Text()
+    focal_point: Numbers = Numbers()
+    """The point to keep when cropping: x and y, each from -1 to 1."""
