@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
+
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.sqlite import AsyncSqliteStore, SqliteStore
 from apcore.ports import AsyncAtomicStore, AtomicStore, Enlistable, KvStore, MessageQueue

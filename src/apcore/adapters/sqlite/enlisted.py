@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from apcore.adapters.sqlite.failures import failure
@@ -37,7 +38,9 @@ class EnlistedStore(Port):
         self._file = file
         self._clock = clock
         self._durability: Durability = durability
-        self._cursor = self._own_cursor()
+        self._cursor: sqlite3.Cursor | None = None
+        # A connection may be shared by threads, if its owner says so; a cursor must not be.
+        self._lock = Lock()
         self._run(lambda cursor, _: self._check_database(cursor))
 
     @property
@@ -77,15 +80,19 @@ class EnlistedStore(Port):
         return self._run(in_savepoint)
 
     def _run(self, work: Work[T]) -> T:
-        if not self._connection.in_transaction:
-            raise ContractError(
-                "no transaction is open on this connection: begin one, by BEGIN IMMEDIATE, and enlist then"
-            )
         try:
-            return work(self._cursor, self._clock())
+            if not self._connection.in_transaction:
+                raise ContractError(
+                    "no transaction is open on this connection: begin one, by BEGIN IMMEDIATE, and enlist then"
+                )
+            with self._lock:
+                if self._cursor is None:
+                    self._cursor = self._connection.cursor(sqlite3.Cursor)
+                    self._cursor.row_factory = None  # the application's would shape our rows
+                return work(self._cursor, self._clock())
         except sqlite3.ProgrammingError as error:
             raise ContractError(f"the enlisted connection cannot be used here: {error}") from error
-        except Exception as error:
+        except sqlite3.Error as error:
             unavailable = failure(error, self._file.source)
             if isinstance(unavailable, StoreBusy):
                 raise StoreBusy(f"{unavailable}; begin the application's transaction by BEGIN IMMEDIATE") from error
@@ -93,19 +100,10 @@ class EnlistedStore(Port):
                 raise unavailable from error
             raise
 
-    def _own_cursor(self) -> sqlite3.Cursor:
-        try:
-            if self._connection.in_transaction:
-                cursor = self._connection.cursor(sqlite3.Cursor)
-                cursor.row_factory = None  # the application's would shape our rows
-                return cursor
-        except sqlite3.ProgrammingError as error:
-            raise ContractError(f"the enlisted connection cannot be used here: {error}") from error
-        raise ContractError("no transaction is open on this connection: begin one, by BEGIN IMMEDIATE, and enlist then")
-
     def _check_database(self, cursor: sqlite3.Cursor) -> None:
-        names = {row[1]: row[2] for row in cursor.execute("PRAGMA database_list").fetchall()}
-        theirs = Path(os.fsdecode(names["main"]) or ":memory:")
+        # Number 0 is "main"; the name of its file comes as text or bytes, as the application's connection likes it.
+        [name] = [row[2] for row in cursor.execute("PRAGMA database_list").fetchall() if row[0] == 0]
+        theirs = Path(os.fsdecode(name) or ":memory:")
         if not (theirs.exists() and self._file.path.exists() and theirs.samefile(self._file.path)):
             raise ContractError(f"the connection is to {theirs}, and the store is in {self._file.path}")
         if (found := format_of(self._connection)) < FORMAT:

@@ -12,8 +12,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
-
 from apcore.ports import Again, Depth, Leased, Message, Settlement
 
 __all__ = ["any_due", "are_current", "depth", "enqueue", "extend", "lease", "next_due", "settle"]
@@ -35,23 +33,14 @@ _COUNTS: Final = """SELECT count(*) FILTER (WHERE due <= ?), count(*) FILTER (WH
 _COUNT_HEADS: Final = f"{_COUNTS} WHERE head = 1 AND lane = ?"
 _COUNT_BEHIND: Final = f"{_COUNTS} WHERE head = 0 AND grp IS NOT NULL AND lane = ?"
 _HAND_OUT: Final = "UPDATE apcore_message SET due = ?, token = ?, leased = 1, attempt = attempt + 1 WHERE seq = ?"
-_CURRENT: Final = "SELECT lane, grp, dedup FROM apcore_message WHERE seq = ? AND token = ?"
+_CURRENT: Final = "SELECT 1 FROM apcore_message WHERE seq = ? AND token = ?"
 _EXTEND: Final = "UPDATE apcore_message SET due = ? WHERE seq = ? AND token = ?"
+_DONE: Final = "DELETE FROM apcore_message WHERE seq = ? AND token = ?"
 _REMOVE: Final = "DELETE FROM apcore_message WHERE seq = ?"
 _PROMOTE: Final = """UPDATE apcore_message SET head = 1 WHERE seq =
     (SELECT seq FROM apcore_message WHERE lane = ? AND grp = ? ORDER BY seq LIMIT 1)"""
 _NEWCOMER: Final = "SELECT seq, grp, due FROM apcore_message WHERE lane = ? AND dedup = ? AND leased = 0"
-_COME_BACK: Final = "UPDATE apcore_message SET due = ?, token = NULL, leased = 0 WHERE seq = ?"
-
-
-@frozen
-class _Row:
-    """What settling needs to know of a leased message."""
-
-    seq: int
-    lane: bytes
-    group: bytes | None
-    dedup: bytes | None
+_COME_BACK: Final = "UPDATE apcore_message SET due = ?, token = NULL, leased = 0 WHERE seq = ? AND token = ?"
 
 
 def enqueue(cursor: sqlite3.Cursor, messages: Sequence[Message], now: float) -> None:
@@ -103,21 +92,20 @@ def extend(cursor: sqlite3.Cursor, leases: Sequence[Leased], *, lease_s: float, 
 
 def are_current(cursor: sqlite3.Cursor, settlements: Sequence[Settlement]) -> bool:
     """Whether no lease among ``settlements`` has been lost."""
-    return all(_current(cursor, settlement.leased) is not None for settlement in settlements)
+    return all(_is_current(cursor, settlement.leased) for settlement in settlements)
 
 
 def settle(cursor: sqlite3.Cursor, settlements: Sequence[Settlement], now: float) -> list[Leased]:
     """End current leases; answers those that were lost."""
-    lost: list[Leased] = []
-    for settlement in settlements:
-        row = _current(cursor, settlement.leased)
-        if row is None:
-            lost.append(settlement.leased)
-        elif isinstance(settlement, Again):
-            _come_back(cursor, row, now + settlement.delay_s)
-        else:
-            _remove(cursor, row.seq, row.lane, row.group)
-    return lost
+    return [
+        settlement.leased
+        for settlement in settlements
+        if not (
+            _come_back(cursor, settlement.leased, now + settlement.delay_s)
+            if isinstance(settlement, Again)
+            else _finish(cursor, settlement.leased)
+        )
+    ]
 
 
 def depth(cursor: sqlite3.Cursor, lanes: Sequence[str], now: float) -> Depth:
@@ -136,27 +124,36 @@ def depth(cursor: sqlite3.Cursor, lanes: Sequence[str], now: float) -> Depth:
     return Depth(ready, delayed, leased, now - oldest if ready else None)
 
 
-def _current(cursor: sqlite3.Cursor, leased: Leased) -> _Row | None:
-    seq = _seq(leased.token)
-    row = cursor.execute(_CURRENT, (seq, leased.token)).fetchone()
-    return None if row is None else _Row(seq, *row)
+def _is_current(cursor: sqlite3.Cursor, leased: Leased) -> bool:
+    return bool(cursor.execute(_CURRENT, (_seq(leased.token), leased.token)).fetchall())
 
 
-def _come_back(cursor: sqlite3.Cursor, row: _Row, due: float) -> None:
-    """Let a leased message wait again, in its place; a newcomer that waits for the same becomes one with it."""
-    if row.dedup is not None:
-        newcomer = cursor.execute(_NEWCOMER, (row.lane, row.dedup)).fetchone()
-        if newcomer is not None:
-            seq, group, newcomer_due = newcomer
+def _finish(cursor: sqlite3.Cursor, leased: Leased) -> bool:
+    """Remove a leased message; False if its lease was lost."""
+    message = leased.message
+    if cursor.execute(_DONE, (_seq(leased.token), leased.token)).rowcount == 0:
+        return False
+    if message.group is not None:
+        cursor.execute(_PROMOTE, (message.lane.encode(), message.group.encode()))
+    return True
+
+
+def _come_back(cursor: sqlite3.Cursor, leased: Leased, due: float) -> bool:
+    """Let a leased message wait again, in its place; False if its lease was lost.
+
+    A newcomer that waits for the same becomes one with it.
+    """
+    message = leased.message
+    if message.dedup is not None:
+        if not _is_current(cursor, leased):
+            return False
+        lane = message.lane.encode()
+        for seq, group, newcomer_due in cursor.execute(_NEWCOMER, (lane, message.dedup.encode())).fetchall():
             due = min(due, newcomer_due)
-            _remove(cursor, seq, row.lane, group)
-    cursor.execute(_COME_BACK, (due, row.seq))
-
-
-def _remove(cursor: sqlite3.Cursor, seq: int, lane: bytes, group: bytes | None) -> None:
-    cursor.execute(_REMOVE, (seq,))
-    if group is not None:
-        cursor.execute(_PROMOTE, (lane, group))
+            cursor.execute(_REMOVE, (seq,))
+            if group is not None:
+                cursor.execute(_PROMOTE, (lane, group))
+    return cursor.execute(_COME_BACK, (due, _seq(leased.token), leased.token)).rowcount > 0
 
 
 def _seq(token: bytes) -> int:

@@ -51,11 +51,11 @@ _STEPS: Final[Sequence[Sequence[str]]] = (_FORMAT_1,)
 FORMAT: Final = len(_STEPS)
 
 
-def format_of(connection: sqlite3.Connection) -> int:
+def format_of(connection: sqlite3.Connection, newest: int = FORMAT) -> int:
     """Give the format of the database; 0 when it holds no tables of ours.
 
     Raises:
-        StoreUnavailable: The format is newer than this apcore.
+        StoreUnavailable: It is newer than ``newest``.
     """
     cursor = connection.cursor()
     cursor.row_factory = None
@@ -63,16 +63,16 @@ def format_of(connection: sqlite3.Connection) -> int:
     if not known:
         return 0
     [(found,)] = cursor.execute("SELECT format FROM apcore_format").fetchall()
-    if found > FORMAT:
+    if found > newest:
         raise StoreUnavailable(
-            f"the database is in format {found}, written by a newer apcore; this one knows formats up to {FORMAT}"
+            f"the database is in format {found}, written by a newer apcore; this one knows formats up to {newest}"
         )
     return int(found)
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = _STEPS) -> None:
     """Bring the database to the last format, inside the caller's transaction."""
-    for number in range(format_of(connection), len(steps)):
+    for number in range(format_of(connection, len(steps)), len(steps)):
         for statement in steps[number]:
             connection.execute(statement)
         connection.execute("UPDATE apcore_format SET format = ?", (number + 1,))

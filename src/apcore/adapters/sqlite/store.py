@@ -23,7 +23,7 @@ from apcore.adapters.sqlite import entries
 from apcore.adapters.sqlite import messages as queue
 from apcore.adapters.sqlite.asynchronous import AsyncSqliteStore
 from apcore.adapters.sqlite.enlisted import EnlistedStore
-from apcore.adapters.sqlite.failures import failure
+from apcore.adapters.sqlite.failures import failure, is_busy
 from apcore.adapters.sqlite.files import File, Synchronous, patiently
 from apcore.adapters.sqlite.forks import watch
 from apcore.adapters.sqlite.groupcommit import GroupCommit, Work
@@ -184,7 +184,13 @@ class SqliteStore(Port):
 
     def _look(self, readers: Readers, cursor: sqlite3.Cursor, work: Work[T], *, busy_timeout_s: float) -> T:
         try:
-            answer = patiently(lambda: work(cursor, self._clock()), busy_timeout_s)
+            try:
+                answer = work(cursor, self._clock())
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                # Rare: another process recovers the log, or the last one to close is tidying up.
+                answer = patiently(lambda: work(cursor, self._clock()), busy_timeout_s)
         except Exception as error:
             readers.discard(cursor)
             unavailable = failure(error, self._file.source, waited_s=busy_timeout_s)

@@ -1,0 +1,148 @@
+"""The SQLite store's face for event loops: what happens on the loop, and what in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from contextlib import asynccontextmanager, closing
+from time import monotonic
+
+import pytest
+
+from apcore.adapters.asyncio import AsyncioRuntime
+from apcore.adapters.sqlite import SqliteStore
+from apcore.adapters.sqlite.readers import WouldWait
+from apcore.errors import StoreBusy
+from apcore.ports import Add, Message, Put
+
+A = ("a",)
+
+
+class CountingRuntime(AsyncioRuntime):
+    """Counts what goes to a thread."""
+
+    def __init__(self):
+        super().__init__()
+        self.lanes = []
+
+    async def thread(self, job, /, *, lane):
+        self.lanes.append(lane)
+        return await super().thread(job, lane=lane)
+
+
+@asynccontextmanager
+async def opened(path, **options):
+    runtime = CountingRuntime()
+    twin = SqliteStore(path, synchronous="normal", **options).asynchronous(runtime)
+    yield twin, runtime
+    await twin.aclose()
+
+
+def test_only_the_first_read_needs_a_thread(tmp_path):
+    async def main():
+        async with opened(tmp_path / "a.db") as (store, runtime):
+            assert await store.get([A]) == [None]
+            assert runtime.lanes == ["port"]  # it opened the file
+            assert await store.commit([], [Put(A, b"1")], token=bytes(16))
+            assert runtime.lanes == ["port", "port"]
+            for _ in range(3):
+                [entry] = await store.get([A])
+                assert entry.value == b"1"
+                assert await store.scan((), limit=1) == [entry]
+            assert runtime.lanes == ["port", "port"]
+
+    asyncio.run(main())
+
+
+def test_a_read_moves_to_a_thread_when_no_connection_is_at_hand(tmp_path):
+    async def main():
+        async with opened(tmp_path / "a.db") as (store, runtime):
+            await store.get([A])
+            readers = store._store._opened.readers
+            cursor = readers.take()  # as another thread in the midst of reading
+            assert await store.get([A]) == [None]
+            assert len(runtime.lanes) == 2
+            readers.give_back(cursor)
+            await store.get([A])
+            assert len(runtime.lanes) == 2
+
+    asyncio.run(main())
+
+
+def test_a_database_that_stays_locked_is_busy_in_a_thread(tmp_path):
+    async def main():
+        async with opened(tmp_path / "a.db", busy_timeout_s=0.02) as (store, runtime):
+            await store.get([A])
+            with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+                other.execute("PRAGMA locking_mode = EXCLUSIVE")
+                assert await store.get([A]) == [None]
+                store._store.close()
+                other.execute("BEGIN EXCLUSIVE")
+                seen = len(runtime.lanes)
+                with pytest.raises(StoreBusy):
+                    await store.get([A])
+                assert len(runtime.lanes) == seen + 1
+                other.execute("COMMIT")
+
+    asyncio.run(main())
+
+
+def test_a_read_that_finds_the_database_locked_does_not_wait_on_the_loop(tmp_path):
+    with (
+        closing(SqliteStore(tmp_path / "a.db", busy_timeout_s=60)) as store,
+        closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other,
+    ):
+        assert store.get([A]) == [None]
+        other.execute("BEGIN IMMEDIATE")
+
+        def locked(cursor, _now):
+            # A reader meets a lock only while another process recovers the log; this is the lock to be had on demand.
+            cursor.execute("PRAGMA query_only = OFF")
+            cursor.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(WouldWait):
+            store.read_at_once(locked)
+
+
+def test_tasks_share_transactions(tmp_path):
+    async def main():
+        async with opened(tmp_path / "a.db") as (store, _):
+            await store.commit([], [Add(A, 1)], token=bytes(16))
+            statements = []
+            store._store._opened.writer._cursor.connection.set_trace_callback(statements.append)
+            adds = [store.commit([], [Add(A, 1)], token=os.urandom(16)) for _ in range(64)]
+            assert all(await asyncio.gather(*adds))
+            [entry] = await store.get([A])
+            assert entry.value == b"65"
+            assert statements.count("COMMIT") < 64
+
+    asyncio.run(main())
+
+
+def test_waiting_is_woken_by_a_commit(tmp_path):
+    async def main():
+        async with opened(tmp_path / "a.db") as (store, _):
+            waiting = asyncio.create_task(store.wait(["lane"], timeout_s=30))
+            await asyncio.sleep(0)
+            assert await store.commit([], [], token=bytes(16), messages=[Message(bytes(16), "lane", b"")])
+            await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_wait_leaves_its_thread_soon(tmp_path):
+    async def main():
+        async with opened(tmp_path / "a.db") as (store, _):
+            await store.get([A])
+            start = monotonic()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(store.wait(["lane"], timeout_s=30), 0.01)
+            while store._store._waiters:  # noqa: ASYNC110  # the thread tells nobody else
+                await asyncio.sleep(0)
+            assert monotonic() - start < 5
+            start = monotonic()
+            await store.wait(["lane"], timeout_s=0.03)
+            assert 0.03 <= monotonic() - start < 5
+
+    asyncio.run(main())

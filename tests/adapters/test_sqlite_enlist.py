@@ -1,0 +1,292 @@
+"""Writing inside a transaction of the application's own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from itertools import count
+
+import pytest
+
+from apcore.adapters.sqlite import SqliteStore
+from apcore.errors import ContractError, QueueUnavailable, StoreBusy, StoreUnavailable
+from apcore.ports import Add, Again, AtomicStore, Check, Delete, Done, Message, Put
+from apcore.testing.atomic import atomic_checks
+from apcore.testing.queue import queue_checks
+from apcore.testing.store import store_checks
+
+TOKEN = bytes(16)
+OTHER = b"x" * 16
+A, B, N = ("a",), ("b",), ("n",)
+MESSAGE = Message(TOKEN, "lane", b"body", group="g", dedup="d")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with closing(SqliteStore(tmp_path / "site.db", synchronous="normal", busy_timeout_s=0.05)) as store:
+        assert store.commit([], [Put(A, b"1")], token=TOKEN)
+        yield store
+
+
+@pytest.fixture
+def site(store):
+    """The application's connection, with settings of its own."""
+    with closing(sqlite3.connect(store.path, timeout=0)) as connection:
+        connection.execute("CREATE TABLE article (title TEXT)")
+        connection.row_factory = sqlite3.Row
+        connection.text_factory = bytes
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+def articles(store):
+    with closing(sqlite3.connect(store.path)) as connection:
+        return connection.execute("SELECT title FROM article").fetchall()
+
+
+def value(store, key):
+    [entry] = store.get([key])
+    return entry and entry.value
+
+
+def everything(tx):
+    """One of each; gives what is still leased."""
+    assert tx.commit(
+        [Check(A, TOKEN), Check(B, None)], [Put(B, bytes(2000)), Add(N, 3), Delete(A)], token=OTHER, messages=[MESSAGE]
+    )
+    tx.enqueue([Message(OTHER, "lane", b"second")])
+    leases = tx.lease(["lane"], limit=5, lease_s=60)
+    assert [leased.message.body for leased in leases] == [b"body", b"second"]
+    assert tx.extend(leases, lease_s=100) == []
+    assert tx.settle([Again(leases[0], 10)]) == []
+    assert tx.settle([Done(leases[0])]) == [leases[0]]
+    return leases[1]
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback"])
+def test_happens_with_the_applications_rows_or_not_at_all(ending, store, site):
+    tx: AtomicStore = store.enlist(site)
+    site.execute("INSERT INTO article VALUES ('hello')")
+    everything(tx)
+    assert site.in_transaction
+    assert (value(store, A), value(store, B), store.depth(["lane"]).leased) == (
+        b"1",
+        None,
+        0,
+    )  # nobody else sees it yet
+    getattr(site, ending)()
+    if ending == "commit":
+        assert articles(store) == [("hello",)]
+        assert (value(store, A), value(store, B), value(store, N)) == (None, bytes(2000), b"3")
+        depth = store.depth(["lane"])
+        assert (depth.ready, depth.delayed, depth.leased) == (0, 1, 1)
+    else:
+        assert articles(store) == []
+        assert (value(store, A), value(store, B), value(store, N)) == (b"1", None, None)
+
+
+def test_sees_the_transactions_own_writes(store, site):
+    tx = store.enlist(site)
+    everything(tx)
+    assert [entry and entry.value for entry in tx.get([A, B, N])] == [None, bytes(2000), b"3"]
+    assert [entry.key for entry in tx.scan((), limit=5)] == [B, N]
+    assert (tx.depth(["lane"]).delayed, tx.depth(["lane"]).leased) == (1, 1)
+    assert tx.durability == store.durability
+    tx.close()
+    assert value(tx, N) == b"3"
+
+
+def test_a_check_that_does_not_hold_writes_nothing_and_leaves_the_transaction_usable(store, site):
+    tx = store.enlist(site)
+    site.execute("INSERT INTO article VALUES ('kept')")
+    assert not tx.commit([Check(A, OTHER)], [Put(B, b"2")], token=OTHER)
+    [leased] = (tx.enqueue([MESSAGE]), tx.lease(["lane"], limit=1, lease_s=60))[1]
+    assert tx.settle([Done(leased)]) == []
+    assert not tx.commit([], [Put(B, b"2")], token=OTHER, settles=[Done(leased)])
+    assert tx.commit([], [Put(N, b"no number")], token=OTHER)
+    with pytest.raises(ContractError, match="no 64-bit counter"):
+        tx.commit([], [Put(B, b"2"), Add(N, 1)], token=OTHER)
+    site.commit()
+    assert articles(store) == [("kept",)]
+    assert (value(store, A), value(store, B), value(store, N)) == (b"1", None, b"no number")
+
+
+def test_a_failure_half_way_is_undone_alone(store, site):
+    tx = store.enlist(site)
+    site.execute("INSERT INTO article VALUES ('kept')")
+
+    def faulty(cursor, _now):
+        cursor.execute("DELETE FROM apcore_entry")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        tx._write(faulty)
+    site.commit()
+    assert articles(store) == [("kept",)]
+    assert value(store, A) == b"1"
+
+
+def test_a_full_disk_is_unavailable(store, site):
+    tx = store.enlist(site)
+    site.execute("INSERT INTO article VALUES ('kept')")
+    [(pages,)] = [tuple(row) for row in site.execute("PRAGMA page_count")]
+    site.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable, match="no space is left"):
+        tx.commit([], [Put(B, bytes(100_000))], token=OTHER)
+    site.execute("PRAGMA max_page_count = 1000000")
+    if site.in_transaction:  # whether SQLite gives up all of it is SQLite's choice
+        site.rollback()
+    assert value(store, B) is None
+
+
+# --- the contracts, all within one transaction ----------------------------------------------------------------------
+
+
+class Enlisted:
+    """A store whose every call happens in one transaction that never ends."""
+
+    def __init__(self, store):
+        store.get([A])
+        self._connection = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._store = store
+        self._tx = store.enlist(self._connection)
+
+    def __getattr__(self, name):
+        return getattr(self._tx, name)
+
+    def close(self):
+        self._connection.close()
+        self._store.close()
+
+
+_WAITS_OR_CLOSES = {
+    "agrees_with_the_model",
+    "an_enqueueing_commit_wakes",
+    "attempts_are_counted_before",
+    "closing_is_not_the_end",
+    "lost_answers_are_recovered",
+    "waiting_ends",
+}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [check for check in (*store_checks(), *queue_checks(), *atomic_checks()) if check.name not in _WAITS_OR_CLOSES],
+    ids=str,
+)
+def test_keeps_the_contracts(check, tmp_path):
+    numbers = count()
+    check(lambda clock: Enlisted(SqliteStore(tmp_path / f"{next(numbers)}.db", clock=clock)))
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("connection", [None, "sqlite:///a.db", object()], ids=["none", "url", "other"])
+def test_only_connections_of_sqlite3(connection, store):
+    with pytest.raises(ContractError, match=r"sqlite3\.Connection, not in (NoneType|str|object)"):
+        store.enlist(connection)
+
+
+def test_only_in_an_open_transaction(store, site):
+    tx = store.enlist(site)
+    site.commit()
+    for call in (
+        lambda: store.enlist(site),
+        lambda: tx.get([A]),
+        lambda: tx.commit([], [Put(B, b"2")], token=OTHER),
+        lambda: tx.enqueue([MESSAGE]),
+    ):
+        with pytest.raises(ContractError, match="BEGIN IMMEDIATE"):
+            call()
+    assert value(store, B) is None
+
+
+@pytest.mark.parametrize("name", ["other.db", ":memory:"])
+def test_only_in_the_same_database(name, store, tmp_path):
+    path = name if name == ":memory:" else tmp_path / name
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE a (x)")
+        connection.execute("BEGIN")
+        with pytest.raises(ContractError) as caught:
+            store.enlist(connection)
+    assert name in str(caught.value)
+    assert str(store.path) in str(caught.value)
+
+
+def test_the_same_database_by_another_name(store, tmp_path):
+    (tmp_path / "link.db").symlink_to(store.path)
+    with closing(sqlite3.connect(os.fspath(tmp_path / "link.db"), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert store.enlist(connection).commit([], [Put(B, b"2")], token=OTHER)
+        connection.execute("COMMIT")
+    assert value(store, B) == b"2"
+
+
+def test_a_closed_connection_and_another_thread_are_refused(store, site):
+    tx = store.enlist(site)
+    caught = []
+
+    def elsewhere():
+        for call in (lambda: tx.get([A]), lambda: store.enlist(site)):
+            try:
+                call()
+            except ContractError as error:
+                caught.append(str(error))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert len(caught) == 2
+    assert "thread" in caught[0]
+    site.close()
+    with pytest.raises(ContractError, match="closed"):
+        store.enlist(site)
+    with pytest.raises(ContractError, match="closed"):
+        tx.get([A])
+
+
+def test_not_before_the_store_was_used_once(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE a (x)")
+        connection.execute("BEGIN")
+        with pytest.raises(StoreUnavailable, match="use the store once"):
+            SqliteStore(tmp_path / "a.db").enlist(connection)
+
+
+def test_not_to_wait_in(store, site):
+    with pytest.raises(ContractError, match="hold it open"):
+        store.enlist(site).wait(["lane"], timeout_s=5)
+
+
+@pytest.mark.parametrize("stale", [True, False], ids=["snapshot too old", "lock taken"])
+def test_busy_is_busy_and_the_transaction_goes_on(stale, store, tmp_path):
+    with (
+        closing(sqlite3.connect(store.path, timeout=0, isolation_level=None)) as site,
+        closing(sqlite3.connect(store.path, isolation_level=None)) as other,
+    ):
+        site.execute("CREATE TABLE article (title)")
+        site.execute("BEGIN DEFERRED")
+        tx = store.enlist(site)
+        assert value(tx, A) == b"1"  # takes the snapshot
+        if stale:
+            assert store.commit([], [Put(A, b"2")], token=OTHER)
+        else:
+            other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusy, match="BEGIN IMMEDIATE"):
+            tx.commit([], [Put(B, b"2")], token=OTHER)
+        with pytest.raises(QueueUnavailable, match="BEGIN IMMEDIATE"):
+            tx.enqueue([MESSAGE])
+        assert site.in_transaction
+        assert value(tx, A) == b"1"
+        site.execute("ROLLBACK")
+
+
+def test_the_stores_own_commits_wait_for_the_application_and_are_busy_in_the_end(store, site):
+    with pytest.raises(StoreBusy):
+        store.commit([], [Put(A, b"2")], token=OTHER)
+    site.rollback()
+    assert store.commit([], [Put(A, b"2")], token=OTHER)
