@@ -56,35 +56,44 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
-    """Benchmarks by name: ``nox -s bench -- kernel``; without a name, all of them. Options after a name go to it."""
-    there = {path.stem: path for path in sorted((HERE / "benchmarks").glob("*.py")) if not path.stem.startswith("_")}
+    """Benchmarks by name: ``nox -s bench -- kernel``; without a name, all of them. Options after the names go to each."""
+    there = {path.stem: path for path in sorted((HERE / "benchmarks").glob("[!_]*.py"))}
     names, options = _named(session, there, "benchmark")
+    session.install("-e", ".[test]")
+    for name in names:
+        session.run("python", "-m", f"benchmarks.{name}", *options)
+
+
+@nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Long searches for what breaks, by room: ``nox -s fuzz -- jsonld``; options after the names go to each."""
+    there = {path.parent.name: path for path in sorted((HERE / "tests").glob("*/fuzz.py"))}
+    names, options = _named(session, there, "room with a fuzzer")
     session.install("-e", ".[test]")
     for name in names:
         session.run("python", str(there[name].relative_to(HERE)), *options)
 
 
 @nox.session(python="3.11")
-def fuzz(session: nox.Session) -> None:
-    """Longer searches by the property tests: ``nox -s fuzz -- jsonld``; names are the directories under tests/."""
-    there = {path.name: path for path in sorted((HERE / "tests").iterdir()) if any(path.glob("test_*.py"))}
-    names, options = _named(session, there, "room with tests")
-    session.install("-e", ".[test]")
-    paths = [str(there[name].relative_to(HERE)) for name in names]
-    # The marker is set by hypothesis on what it runs; the profile is registered in tests/conftest.py.
-    session.run("python", "-m", "pytest", "-m", "hypothesis", "--hypothesis-profile=fuzz", *options, *paths)
-
-
-@nox.session(python="3.11")
 def simulate(session: nox.Session) -> None:
-    """Simulated histories: ``nox -s simulate -- --seed N`` repeats one, ``-- --runs N`` takes as many seeds."""
-    _script(session, "tests/simulation/search.py")
+    """Simulated histories: ``nox -s simulate -- --seed N`` repeats one, ``-- --count N`` takes as many seeds."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "apcore.testing.simulation", *session.posargs)
 
 
 @nox.session(python="3.11")
 def crash(session: nox.Session) -> None:
-    """Kill writers at random moments and look for what they had acknowledged: ``nox -s crash -- --kills 200``."""
-    _script(session, "tests/crash/kill_writers.py")
+    """Kill writers at random moments and look for all that they had acknowledged: ``nox -s crash -- --kills 200``."""
+    session.install("-e", ".[test]")
+    session.run("python", "tests/crash/kill_writers.py", *session.posargs)
+
+
+@nox.session(python="3.11")
+def histories(session: nox.Session) -> None:
+    """Several processes on one SQLite file; what they saw has to be true together: ``-- --processes 8 --seconds 60``."""
+    session.install("-e", ".[test]")
+    url = f"sqlite:///{Path(session.create_tmp()) / 'histories.db'}"
+    session.run("python", "-m", "apcore.testing.histories", "--store", url, *session.posargs)
 
 
 def _named(session: nox.Session, there: dict[str, Path], what: str) -> tuple[list[str], list[str]]:
@@ -97,10 +106,3 @@ def _named(session: nox.Session, there: dict[str, Path], what: str) -> tuple[lis
     if not there:
         session.error(f"there is no {what} yet")
     return names or list(there), options
-
-
-def _script(session: nox.Session, path: str) -> None:
-    if not (HERE / path).is_file():
-        session.error(f"{path} does not exist yet; there is nothing to run")
-    session.install("-e", ".[test]")
-    session.run("python", path, *session.posargs)
