@@ -41,11 +41,13 @@ from apcore.signatures.keys import (
 from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT, Coverage, Scheme, SignaturePolicy
 from apcore.signatures.presented import Presented, Unsigned, Verified, check
 from apcore.signatures.requests import is_signed, parse, parse_all
+from apcore.signatures.sealing import SEALING_NONCE_BYTES, Sealing
 
 __all__ = [
     "DEFAULT",
     "LENIENT",
     "PRESETS",
+    "SEALING_NONCE_BYTES",
     "STRICT",
     "Algorithm",
     "AlgorithmRefused",
@@ -69,6 +71,7 @@ __all__ = [
     "PublicKey",
     "Scheme",
     "SchemeRefused",
+    "Sealing",
     "SignatureExpired",
     "SignatureFromFuture",
     "SignatureMalformed",
