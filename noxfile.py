@@ -83,9 +83,12 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def crash(session: nox.Session) -> None:
-    """Kill writers at random moments and look for all that they had acknowledged: ``nox -s crash -- --kills 200``."""
+    """Kill writers at random moments and look for all that they had acknowledged: ``nox -s crash -- 200`` rounds."""
+    rounds = session.posargs[0] if session.posargs else "200"
+    if not rounds.isdigit():
+        session.error(f"crash takes a number of rounds, not {rounds!r}")
     session.install("-e", ".[test]")
-    session.run("python", "tests/crash/kill_writers.py", *session.posargs)
+    session.run("python", "-m", "pytest", "tests/adapters/test_sqlite_crash.py", env={"APCORE_CRASH_ROUNDS": rounds})
 
 
 @nox.session(python="3.11")
