@@ -1,0 +1,24 @@
+"""Many nodes, virtual time, seeded faults: one seed, one history. And failing an operation at each of its questions in turn."""
+
+from apcore.testing.simulation.engine import SimulationFailed
+from apcore.testing.simulation.faults import Fate, Faults, Odds, swarm
+from apcore.testing.simulation.nodes import EPOCH, Boot, Process, SimulatedNode, SimulatedSigner
+from apcore.testing.simulation.sabotage import Sabotage, fault_loop, sabotaged
+from apcore.testing.simulation.world import Simulation
+
+__all__ = [
+    "EPOCH",
+    "Boot",
+    "Fate",
+    "Faults",
+    "Odds",
+    "Process",
+    "Sabotage",
+    "SimulatedNode",
+    "SimulatedSigner",
+    "Simulation",
+    "SimulationFailed",
+    "fault_loop",
+    "sabotaged",
+    "swarm",
+]

@@ -1,0 +1,36 @@
+"""``python -m apcore.testing.simulation --seed 7 --count 1000``: play the exchange, and print the seed that breaks its law."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from apcore.testing.simulation.engine import SimulationFailed
+from apcore.testing.simulation.exchange import exchange
+
+
+def main() -> int:
+    """Play, and answer what the shell should see."""
+    parser = argparse.ArgumentParser(prog="python -m apcore.testing.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed (default: 0)")
+    parser.add_argument("--count", type=int, default=1, help="how many seeds, one after another (default: 1)")
+    parser.add_argument("--nodes", type=int, default=3, help="how many nodes (default: 3)")
+    parser.add_argument("--for-s", type=float, default=200.0, help="how much virtual time with faults (default: 200 s)")
+    options = parser.parse_args()
+    steps = crashes = 0
+    for seed in range(options.seed, options.seed + options.count):
+        try:
+            sim = exchange(seed, nodes=options.nodes, for_s=options.for_s)
+        except SimulationFailed as failure:
+            print(failure, file=sys.stderr)  # noqa: T201  # a program's output
+            return 1
+        steps += sim.engine.steps
+        crashes += sim.crashes
+        if options.count == 1:
+            print(f"seed {seed}: {sim.digest}")  # noqa: T201
+    print(f"{options.count} histories, {steps} steps, {crashes} crashes: the law held")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,330 @@
+"""The fourth driver: operations as processes in virtual time.
+
+A `Run` is an operation under way; it is the same loop over `Stepper` as in the other drivers, cut where they wait. Answers come back through the engine,
+later, in an order that chance decides; so all the runs of all nodes interleave at every question. What the drivers say holds here too: an
+`Unavailable` is thrown in at the ``yield``, as is whatever a handler raises; anything else that a port raises is a bug and ends the run.
+
+Commits go through `commit_calls`, so that lost answers are dealt with as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any, Final, Protocol, TypeAlias, cast
+
+from apcore.drive import Place, Stepper, commit_calls
+from apcore.drive.outcomes import unwrapped
+from apcore.effects import (
+    All,
+    Call,
+    Commit,
+    Effect,
+    Enqueue,
+    Extend,
+    Fetch,
+    Get,
+    Lease,
+    MakeKey,
+    Now,
+    Op,
+    Outcome,
+    Raised,
+    RandomBytes,
+    Returned,
+    Scan,
+    Settle,
+    Sign,
+)
+from apcore.errors import Unavailable
+from apcore.handlers import Colour, handler_name
+from apcore.ports import AtomicStore, KvStore, MessageQueue, Signer
+from apcore.testing.simulation.handlers import Asks, Handler, handler_of
+
+__all__ = ["Life", "Run", "Then"]
+
+Then: TypeAlias = Callable[[Outcome[Any]], None]
+"""What to do with an outcome, when it comes."""
+
+
+class Life(Protocol):
+    """A node between its start and its crash: what runs on it, and what it can ask."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the crash is still to come. After it, no answer arrives."""
+        ...
+
+    @property
+    def store(self) -> KvStore | AtomicStore:
+        """The node's store."""
+        ...
+
+    @property
+    def queue(self) -> MessageQueue:
+        """The node's queue, which may be its store."""
+        ...
+
+    @property
+    def signer(self) -> Signer:
+        """The holder of the node's keys."""
+        ...
+
+    def open(self, run: Run | Handler, /) -> int:
+        """Take note of what vanishes with this life."""
+        ...
+
+    def closed(self, number: int, /) -> None:
+        """It has ended by itself."""
+        ...
+
+    def call(self, kind: type[Effect[Any]], method: str, job: Callable[[], object], then: Then, /) -> None:
+        """Call a port: ``job`` happens after a while, or does not, and ``then`` is told after a while more."""
+        ...
+
+    def fetch(self, effect: Fetch, then: Then, /) -> None:
+        """Send a request over the simulated network."""
+        ...
+
+    def sense(self, effect: Now | RandomBytes, then: Then, /) -> None:
+        """Ask the node's own clock or randomness."""
+        ...
+
+    def soon(self, action: Callable[[], None], /) -> None:
+        """Do ``action`` next, from a short stack; not if the node crashes first."""
+        ...
+
+    def note(self, line: str, /) -> None:
+        """Enter ``line`` into the history."""
+        ...
+
+    def broke(self, error: BaseException, /) -> None:
+        """Something that is a bug came out of ``error``'s place: the simulation ends."""
+        ...
+
+
+class Run:
+    """One operation under way on a life; ``then`` is told its outcome, unless the node crashes first."""
+
+    __slots__ = ("_life", "_name", "_number", "_opened", "_place", "_step", "_then")
+
+    def __init__(self, op: Op[Any], life: Life, name: str, place: Place, then: Then) -> None:
+        self._life = life
+        self._name = name
+        self._place = place
+        self._number = 0
+        self._then = then
+        self._step: Stepper[Any] | None = None
+        self._opened = life.open(self)
+        try:
+            self._step = Stepper(op)
+        except Exception as error:
+            self._end(Raised(error))
+        else:
+            self._go_on(self._step)
+
+    def vanish(self) -> None:
+        """Go no further: the node has crashed."""
+        # In truth nothing would run at all. Closing now keeps the interpreter from doing it at some other time.
+        if self._step is not None:
+            self._step.close()
+
+    def _go_on(self, step: Stepper[Any]) -> None:
+        effect = step.wants
+        if effect is None:
+            self._end(Returned(step.result))
+            return
+        place = (*self._place, self._number)
+        self._number += 1
+        self._life.note(f"{self._name} {place} {_told(effect)}")
+        try:
+            _ASKS[type(effect)](self, effect, place)
+        except Exception as error:  # a port is missing, say
+            step.close()
+            self._end(Raised(error))
+
+    def _end(self, outcome: Outcome[Any]) -> None:
+        self._life.closed(self._opened)
+        self._life.soon(partial(self._then, outcome))
+
+    def answer(self, place: Place, outcome: Outcome[Any], *, by_handler: bool = False) -> None:
+        """Take the outcome of what was asked at ``place``."""
+        step = self._step
+        if not self._life.alive or step is None:
+            return
+        self._life.note(f"{self._name} {place} -> {_shown(outcome)}")
+        try:
+            if isinstance(outcome, Returned):
+                step.resume(outcome.value)
+            elif by_handler or isinstance(outcome.error, Unavailable):
+                step.fail(outcome.error)
+            else:
+                step.close()
+                self._end(outcome)
+                return
+        except Exception as error:
+            self._end(Raised(error))
+        else:
+            self._go_on(step)
+
+    # --- one method a kind of effect --------------------------------------------------------------------------------
+
+    def fetch(self, effect: Fetch, place: Place) -> None:
+        """Ask the network."""
+        self._life.fetch(effect, partial(self.answer, place))
+
+    def sense(self, effect: Now | RandomBytes, place: Place) -> None:
+        """Ask the clock, or for randomness."""
+        self._life.sense(effect, partial(self.answer, place))
+
+    def port(self, effect: Effect[Any], place: Place) -> None:
+        """Ask the store, the queue or the signer."""
+        method, job = _job(effect, self._life)
+        self._life.call(type(effect), method, job, partial(self.answer, place))
+
+    def commit(self, effect: Commit, place: Place) -> None:
+        """Ask for the calls that a commit comes to, one after another."""
+        calls = commit_calls(effect, self._life.store, self._life.queue)
+
+        def make(call: partial[Any]) -> None:
+            self._life.call(Commit, call.func.__name__, call, went)
+
+        def went(outcome: Outcome[Any]) -> None:
+            if not self._life.alive:
+                return
+            try:
+                if isinstance(outcome, Returned):
+                    make(_partial(calls.send(outcome.value)))
+                elif isinstance(outcome.error, Unavailable):
+                    make(_partial(calls.throw(outcome.error)))
+                else:
+                    self.answer(place, outcome)
+            except StopIteration as stop:
+                self.answer(place, Returned(stop.value))
+            except Exception as error:
+                self.answer(place, Raised(error))
+
+        make(_partial(next(calls)))
+
+    def call(self, effect: Call[Any], place: Place) -> None:
+        """Run an application's function, whichever its colour."""
+        if effect.colour is Colour.OPERATION:
+            face = () if effect.faces is None else (effect.faces.operation(),)
+            ended = partial(self.answer, place, by_handler=True)
+            Run(effect.fn(*face, *effect.args), self._life, self._name, place, ended)
+            return
+        handler = handler_of(effect)
+        opened = self._life.open(handler)
+        runs = count()
+
+        def go_on(answer: Outcome[Any] | None) -> None:
+            if not self._life.alive:
+                return
+            try:
+                step = handler.go_on(answer)
+            except BaseException as error:  # an interrupt inside a handler's thread
+                self._life.broke(error)
+                return
+            if isinstance(step, Asks):
+                Run(step.op, self._life, self._name, (*place, next(runs)), go_on)
+            else:
+                self._life.closed(opened)
+                self.answer(place, step.outcome, by_handler=True)
+
+        go_on(None)
+
+    def all(self, effect: All, place: Place) -> None:
+        """Run members beside each other, as many as the effect allows."""
+        outcomes: dict[int, Outcome[Any]] = {}
+        members = iter(enumerate(effect.members))
+
+        def start() -> None:
+            for index, member in members:
+                Run(member, self._life, self._name, (*place, index), partial(ended, index))
+                return
+
+        def ended(index: int, outcome: Outcome[Any]) -> None:
+            outcomes[index] = outcome
+            if len(outcomes) == len(effect.members):
+                finish()
+            else:
+                start()
+
+        def finish() -> None:
+            try:
+                answer = unwrapped([outcomes[index] for index in range(len(effect.members))])
+            except Exception as error:  # a member's bug
+                self.answer(place, Raised(error))
+            else:
+                self.answer(place, Returned(answer))
+
+        if not effect.members:
+            finish()
+        for _ in range(min(effect.limit, len(effect.members))):
+            start()
+
+
+def _partial(call: Callable[[], Any]) -> partial[Any]:
+    return cast("partial[Any]", call)  # its function is a port's method, whose name says what failed
+
+
+def _job(effect: Effect[Any], life: Life) -> tuple[str, Callable[[], object]]:
+    """Name the port's method that answers ``effect``, and bind its arguments."""
+    match effect:
+        case Get():
+            return "get", partial(life.store.get, effect.keys)
+        case Scan():
+            return "scan", partial(
+                life.store.scan, effect.prefix, after=effect.after, limit=effect.limit, reverse=effect.reverse
+            )
+        case Enqueue():
+            return "enqueue", partial(life.queue.enqueue, effect.messages)
+        case Lease():
+            return "lease", partial(life.queue.lease, effect.lanes, limit=effect.limit, lease_s=effect.lease_s)
+        case Extend():
+            return "extend", partial(life.queue.extend, effect.leases, lease_s=effect.lease_s)
+        case Settle():
+            return "settle", partial(life.queue.settle, effect.settlements)
+        case Sign():
+            return "sign", partial(life.signer.sign, effect.key_name, effect.data)
+        case MakeKey():
+            return "make_key", partial(life.signer.make_key, effect.kind)
+        case _:
+            raise AssertionError(effect)
+
+
+_ASKS: Final[dict[type[Effect[Any]], Callable[[Run, Any, Place], None]]] = {
+    Fetch: Run.fetch,
+    Get: Run.port,
+    Scan: Run.port,
+    Commit: Run.commit,
+    Enqueue: Run.port,
+    Lease: Run.port,
+    Extend: Run.port,
+    Settle: Run.port,
+    Sign: Run.port,
+    MakeKey: Run.port,
+    Now: Run.sense,
+    RandomBytes: Run.sense,
+    Call: Run.call,
+    All: Run.all,
+}
+
+
+def _told(effect: Effect[Any]) -> str:
+    """Name an effect in the history; without what has another repr in every process."""
+    match effect:
+        case Call():
+            return f"Call({handler_name(effect.fn)})"
+        case All():
+            return f"All({len(effect.members)}, limit={effect.limit})"
+        case _:
+            return repr(effect)
+
+
+def _shown(outcome: Outcome[Any]) -> str:
+    if isinstance(outcome, Raised):
+        return f"{type(outcome.error).__name__}: {outcome.error}"
+    text = repr(outcome.value)
+    return type(outcome.value).__name__ if " at 0x" in text else text

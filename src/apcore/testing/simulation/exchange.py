@@ -1,0 +1,228 @@
+"""A scenario whose law is easy to state: nodes send each other coins; none is lost, and none is made.
+
+It is the smallest thing with the shape of federation: facts in a store, wake-ups in a queue, requests that repeat, answers that get lost. The rules
+that keep its law are those of delivery: debit and fact in one commit; at least one request, always under one id; the receiver remembers ids; the
+fact goes when an answer came; and a pass over the facts puts lost wake-ups back. `Rules` leaves out one of them, to see that the law breaks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import cycle
+from typing import Any, Final
+
+from attrs import define, frozen
+
+from apcore.effects import Call, Enqueue, Fetch, Get, Lease, Op, RandomBytes, Scan, Settle, committed, together
+from apcore.errors import FetchFailed, StoreBusy
+from apcore.handlers import operation
+from apcore.http import Request, Response
+from apcore.ports import Again, Check, Delete, Done, Entry, Leased, Message, Put, digest_part
+from apcore.testing.simulation.faults import Faults, swarm
+from apcore.testing.simulation.nodes import SimulatedNode
+from apcore.testing.simulation.world import Simulation
+
+__all__ = ["COINS", "Rules", "exchange"]
+
+COINS: Final = 100
+"""What each node begins with."""
+
+_BALANCE: Final = ("balance",)
+_LANE: Final = "out"
+
+
+@frozen(kw_only=True)
+class Rules:
+    """The rules of the exchange; without any of them coins are lost, made, or never arrive."""
+
+    remembers_ids: bool = True
+    """The receiver takes each id once."""
+    fact_with_debit: bool = True
+    """What is owed is committed together with the debit, not after it."""
+    reconciles: bool = True
+    """Facts whose wake-ups were lost are found again."""
+
+
+def exchange(
+    seed: int, *, faults: Faults | None = None, rules: Rules | None = None, nodes: int = 3, for_s: float = 200.0
+) -> Simulation:
+    """Play the exchange under the faults of ``seed`` (or ``faults``), let it come to rest, and hold its law.
+
+    Raises:
+        SimulationFailed: The law does not hold, or it does not come to rest.
+    """
+    sim = Simulation(seed, faults=swarm(seed) if faults is None else faults)
+    origins = [f"https://{number}.example" for number in range(nodes)]
+    banks = [
+        _Bank(origin, tuple(other for other in origins if other != origin), Rules() if rules is None else rules, colour)
+        for origin, colour in zip(origins, cycle(_TAKES), strict=False)
+    ]
+    for bank in banks:
+        sim.node(bank.origin, bank.boot, atomic=seed % 2 == 0)
+    sim.run(for_s=for_s)
+    sim.heal()
+    for bank in banks:
+        bank.pays = False
+    sim.run_until(partial(_nothing_is_owed, sim), within_s=3600)
+    coins = sum(node.look(_coins())[0] for node in sim.nodes.values())
+    sim.hold(coins == nodes * COINS, f"{nodes * COINS} coins are {coins} now")
+    return sim
+
+
+def _nothing_is_owed(sim: Simulation) -> bool:
+    return not any(node.look(_owed(1)) for node in sim.nodes.values())
+
+
+def _owed(limit: int) -> Op[Sequence[Entry]]:
+    return (yield from Scan(("out",), limit=limit))
+
+
+def _coins() -> Op[tuple[int, bytes | None]]:
+    """Give the balance and its version."""
+    [entry] = yield from Get((_BALANCE,))
+    return (int(entry.value), entry.version) if entry else (0, None)
+
+
+def _as_bytes(number: int) -> bytes:
+    return b"%d" % number
+
+
+@define
+class _Bank:
+    """One node's part in the exchange."""
+
+    origin: str
+    others: tuple[str, ...]
+    rules: Rules
+    take: Callable[..., Any]
+    pays: bool = True
+
+    def boot(self, node: SimulatedNode) -> None:
+        if node.boots == 1:
+            node.look(committed((Check(_BALANCE, None),), (Put(_BALANCE, _as_bytes(COINS)),)))
+        node.serve = self.serve
+        node.loop(self.pay, pause_s=10, name="pay")
+        node.loop(self.work, pause_s=2, name="work")
+        if self.rules.reconciles:
+            node.loop(self.reconcile, pause_s=30, name="reconcile")
+
+    def pay(self) -> Op[None]:
+        """Owe one of the others a few coins."""
+        if not self.pays:
+            return
+        chance = yield from RandomBytes(18)
+        coins, version = yield from _coins()
+        amount = min(coins, chance[0] % 10 + 1)
+        name = chance[2:].hex()
+        fact = Put(("out", name), json.dumps([self.others[chance[1] % len(self.others)], amount]).encode())
+        debit = Put(_BALANCE, _as_bytes(coins - amount))
+        message = Message(chance[2:], _LANE, name.encode(), dedup=name)
+        if self.rules.fact_with_debit:
+            yield from committed((Check(_BALANCE, version),), (debit, fact), messages=(message,))
+        elif (yield from committed((Check(_BALANCE, version),), (debit,))):
+            yield from committed((Check(fact.key, None),), (fact,), messages=(message,))
+
+    def work(self) -> Op[bool]:
+        """Deliver what is due."""
+        leased = yield from Lease((_LANE,), limit=4, lease_s=120)
+        yield from together(*[self.deliver(one) for one in leased])
+        return bool(leased)
+
+    def deliver(self, leased: Leased) -> Op[None]:
+        """Tell the receiver, at least once, until it has heard."""
+        key = ("out", leased.message.body.decode())
+        [entry] = yield from Get((key,))
+        if entry is None:
+            yield from Settle((Done(leased),))
+            return
+        receiver, amount = json.loads(entry.value)
+        body = json.dumps([f"{self.origin}/{key[1]}", amount]).encode()
+        if (yield from _heard(Request("POST", f"{receiver}/coins", body=body))):
+            yield from committed((Check(key, entry.version),), (Delete(key),), settles=(Done(leased),))
+        else:
+            yield from Settle((Again(leased, min(60.0, 2.0**leased.attempt)),))
+
+    def reconcile(self) -> Op[None]:
+        """Put back the wake-ups of what is still owed; a queue may have lost them."""
+        owed = yield from _owed(100)
+        messages = [Message(bytes.fromhex(e.key[1]), _LANE, e.key[1].encode(), dedup=e.key[1]) for e in owed]
+        yield from Enqueue(messages)
+
+    def serve(self, request: Request) -> Op[Response]:
+        """Take coins in."""
+        name, amount = json.loads(request.body)
+        yield from Call(self.take, name, amount, faces=_Till(self.rules))
+        return Response(202)
+
+
+def _heard(request: Request) -> Op[bool]:
+    try:
+        response = yield from Fetch(request)
+    except FetchFailed:
+        return False
+    return response.status == 202
+
+
+@define
+class _Till:
+    """What the three handlers below have for a context: two questions, in the face of each colour."""
+
+    rules: Rules
+    run: Callable[[Op[Any]], Any] | None = None
+
+    def blocking(self, run: Callable[[Op[Any]], Any], /) -> _Till:
+        return _Till(self.rules, run)
+
+    def awaiting(self, run: Callable[[Op[Any]], Any], /) -> _Till:
+        return _Till(self.rules, run)
+
+    def operation(self) -> _Till:
+        return _Till(self.rules, _as_it_is)
+
+    def knows(self, name: str) -> Any:
+        assert self.run is not None
+        return self.run(self._knows(name))
+
+    def add(self, name: str, amount: int) -> Any:
+        assert self.run is not None
+        return self.run(self._add(name, amount))
+
+    def _knows(self, name: str) -> Op[bool]:
+        [entry] = yield from Get((("in", digest_part(name)),))
+        return entry is not None and self.rules.remembers_ids
+
+    def _add(self, name: str, amount: int) -> Op[None]:
+        seen = ("in", digest_part(name))
+        coins, version = yield from _coins()
+        checks = (Check(_BALANCE, version), Check(seen, None))
+        done = yield from committed(
+            checks if self.rules.remembers_ids else checks[:1],
+            (Put(_BALANCE, _as_bytes(coins + amount)), Put(seen, name.encode())),
+        )
+        if not done:
+            raise StoreBusy("somebody else took or paid coins at the same time")
+
+
+def _as_it_is(op: Op[Any]) -> Op[Any]:
+    return op
+
+
+def _take(till: _Till, name: str, amount: int) -> None:
+    if not till.knows(name):
+        till.add(name, amount)
+
+
+async def _take_awaiting(till: _Till, name: str, amount: int) -> None:
+    if not await till.knows(name):
+        await till.add(name, amount)
+
+
+@operation
+def _take_asking(till: _Till, name: str, amount: int) -> Op[None]:
+    if not (yield from till.knows(name)):
+        yield from till.add(name, amount)
+
+
+_TAKES: Final[tuple[Callable[..., Any], ...]] = (_take, _take_awaiting, _take_asking)

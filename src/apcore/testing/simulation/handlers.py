@@ -1,0 +1,172 @@
+"""Plain functions and coroutines inside a simulation, one step at a time.
+
+A coroutine handler is driven by hand: what it awaits on its context comes out as an operation to run. A plain handler blocks where it asks, so
+it has a thread; but the thread and the simulator pass one baton back and forth, and exactly one of them runs at any moment. Nothing is left to the scheduler of
+the operating system, and a history repeats.
+
+In a simulation, a handler waits for its context and for nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Coroutine, Generator
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import Any, Final, Protocol, TypeAlias
+
+from attrs import frozen
+
+from apcore.drive.outcomes import not_awaited
+from apcore.effects import Call, Op, Outcome, Raised, Returned
+from apcore.errors import ContractError
+from apcore.handlers import Colour, handler_name
+
+__all__ = ["Asks", "Ended", "Handler", "handler_of"]
+
+_VANISHING_MAX: Final = 100
+"""How often a plain handler whose node has crashed may catch that and go on asking."""
+
+
+@frozen
+class Asks:
+    """The handler wants an operation run on its behalf."""
+
+    op: Op[Any]
+
+
+@frozen
+class Ended:
+    """The handler has returned, or raised."""
+
+    outcome: Outcome[Any]
+
+
+Step: TypeAlias = Asks | Ended
+
+
+class Handler(Protocol):
+    """An application's function under way, between one thing that it asks for and the next."""
+
+    def go_on(self, answer: Outcome[Any] | None, /) -> Step:
+        """Let it run until it asks or ends; None starts it."""
+        ...
+
+    def vanish(self) -> None:
+        """Its node has crashed: it goes no further."""
+        ...
+
+
+def handler_of(effect: Call[Any]) -> Handler:
+    """Set up the plain or coroutine function of ``effect``."""
+    return _Awaited(effect) if effect.colour is Colour.COROUTINE else _Threaded(effect)
+
+
+@frozen
+class _Awaitable:
+    op: Op[Any]
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        answer = yield self
+        return answer
+
+
+class _Awaited:
+    """A coroutine function."""
+
+    def __init__(self, effect: Call[Any]) -> None:
+        face = () if effect.faces is None else (effect.faces.awaiting(_ask),)
+        self._effect = effect
+        self._coroutine: Coroutine[Any, Any, Any] = effect.fn(*face, *effect.args)
+
+    def go_on(self, answer: Outcome[Any] | None, /) -> Step:
+        try:
+            if isinstance(answer, Raised):
+                wanted = self._coroutine.throw(answer.error)
+            else:
+                wanted = self._coroutine.send(None if answer is None else answer.value)
+        except StopIteration as stop:
+            return Ended(Returned(stop.value))
+        except Exception as error:
+            return Ended(Raised(error))
+        if isinstance(wanted, _Awaitable):
+            return Asks(wanted.op)
+        self.vanish()
+        name = handler_name(self._effect.fn)
+        return Ended(Raised(ContractError(f"{name} waits for something other than its context: {wanted!r:.80}")))
+
+    def vanish(self) -> None:
+        try:
+            self._coroutine.close()
+        except RuntimeError as error:
+            # It awaits while it is torn down. That would not happen at all if its machine had lost power.
+            if "ignored GeneratorExit" not in str(error):
+                raise
+
+
+async def _ask(op: Op[Any]) -> Any:
+    return await _Awaitable(op)
+
+
+class _Vanished(BaseException):
+    """Thrown into a plain handler whose node has crashed."""
+
+
+class _Threaded:
+    """A plain function, in a thread that runs only while the simulator waits for it."""
+
+    def __init__(self, effect: Call[Any]) -> None:
+        self._effect = effect
+        self._steps: SimpleQueue[Step | BaseException] = SimpleQueue()
+        self._answers: SimpleQueue[Outcome[Any] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=copy_context().run, args=(self._main,), daemon=True)
+
+    def go_on(self, answer: Outcome[Any] | None, /) -> Step:
+        if answer is None:
+            self._thread.start()
+        else:
+            self._answers.put(answer)
+        return self._next()
+
+    def vanish(self) -> None:
+        for _ in range(_VANISHING_MAX):
+            if not self._thread.is_alive():
+                return
+            self._answers.put(None)
+            if isinstance(self._next(), Ended):
+                return
+        raise ContractError(f"{handler_name(self._effect.fn)} cannot be stopped: it catches everything and asks again")
+
+    def _next(self) -> Step:
+        step = self._steps.get()
+        if isinstance(step, Asks):
+            return step
+        self._thread.join()
+        if isinstance(step, BaseException):
+            raise step
+        return step
+
+    def _main(self) -> None:
+        effect = self._effect
+        face = () if effect.faces is None else (effect.faces.blocking(self._run),)
+        step: Step | BaseException
+        try:
+            step = Ended(Returned(not_awaited(effect.fn(*face, *effect.args), effect.fn)))
+        except Exception as error:
+            step = Ended(Raised(error))
+        except _Vanished:
+            step = Ended(Returned(None))  # nobody hears it
+        except BaseException as error:
+            step = error
+        self._steps.put(step)
+
+    def _run(self, op: Op[Any]) -> Any:
+        if threading.current_thread() is not self._thread:
+            raise ContractError("a blocking context is used outside the worker thread that it was made for")
+        self._steps.put(Asks(op))
+        answer = self._answers.get()
+        if answer is None:
+            raise _Vanished
+        if isinstance(answer, Raised):
+            raise answer.error
+        return answer.value

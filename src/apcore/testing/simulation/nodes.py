@@ -1,0 +1,317 @@
+"""A node of the simulation: what of it survives a crash (the store), and what does not (everything else).
+
+The ports of a node are simulated here: each call takes its time on the way there and on the way back, and meets its fate in between. What has been
+sent on its way happens, even if the sender is dead by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from attrs import define
+
+from apcore.adapters.memory import MemoryStore
+from apcore.drive import Ports, run
+from apcore.effects import Effect, Fetch, Now, Op, Outcome, Raised, RandomBytes, Returned
+from apcore.errors import (
+    ContractError,
+    QueueUnavailable,
+    RemoteError,
+    SignerUnavailable,
+    StoreUnavailable,
+    Unavailable,
+)
+from apcore.errors import Outcome as Known
+from apcore.http import Request, Response
+from apcore.ports import KeyKind, MadeKey, Signer
+from apcore.testing.simulation.driving import Run, Then
+from apcore.testing.simulation.faults import Fate
+from apcore.testing.simulation.handlers import Handler
+
+if TYPE_CHECKING:
+    from apcore.testing.simulation.world import Simulation
+
+__all__ = ["EPOCH", "Boot", "Process", "SimulatedNode", "SimulatedSigner"]
+
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When simulations begin."""
+
+_PORT_S: Final = 0.002
+"""How long a port takes on average, one way."""
+_SENSE_S: Final = 0.000_001
+"""Clock and randomness take next to nothing; but others may come in between."""
+_SLOW: Final = 100
+
+_SAID: Final[dict[str, Callable[[str, Known], Unavailable]]] = {
+    **dict.fromkeys(("get", "scan", "commit"), lambda message, known: StoreUnavailable(message, outcome=known)),
+    **dict.fromkeys(("enqueue", "lease", "extend", "settle"), lambda message, _: QueueUnavailable(message)),
+    **dict.fromkeys(("sign", "make_key"), lambda message, _: SignerUnavailable(message)),
+}
+"""What a failing method of a port raises."""
+
+Boot: TypeAlias = Callable[["SimulatedNode"], None]
+"""What a node does when it starts, and starts again: set `serve`, and begin its loops. Objects made here are those that a crash loses."""
+
+
+class SimulatedSigner:
+    """Keys and signatures that anyone can compute, for histories that need none that hold."""
+
+    def sign(self, key_name: str, data: bytes, /) -> bytes:
+        """Digest name and data together."""
+        return sha256(key_name.encode() + b"\x00" + data).digest()
+
+    def make_key(self, kind: KeyKind, /) -> MadeKey:
+        """Give the one key of this kind."""
+        return MadeKey(f"simulated {kind}", kind, kind.encode())
+
+
+@define(eq=False)
+class Process:
+    """An operation that was started on a node."""
+
+    name: str
+    outcome: Outcome[Any] | None = None
+    """How it ended; None while it runs, and for ever if its node crashed."""
+
+
+class SimulatedNode:
+    """One machine. Made by `Simulation.node`."""
+
+    def __init__(
+        self, world: Simulation, origin: str, boot: Boot, *, atomic: bool, signer: Signer | None, skew_s: float
+    ) -> None:
+        self.origin: Final = origin
+        self.store: Final = MemoryStore(clock=self._time)
+        self.queue = self.store if atomic else MemoryStore(clock=self._time)
+        self.signer: Final[Signer] = SimulatedSigner() if signer is None else signer
+        self.serve: Callable[[Request], Op[Response]] | None = None
+        """Answers requests from other nodes; None as if nothing listened. Set by boot, lost in a crash."""
+        self.boots = 0
+        self._world = world
+        self._boot = boot
+        self._skew = timedelta(seconds=skew_s)
+        self._life: _Life | None = None
+        self._processes = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs now."""
+        return self._life is not None
+
+    def now(self) -> datetime:
+        """The time as this node sees it."""
+        return EPOCH + timedelta(seconds=self._world.engine.now_s) + self._skew
+
+    def start(self) -> None:
+        """Boot; nothing if it is up."""
+        if self._life is None:
+            self._world.engine.note(f"{self.origin} starts")
+            self.boots += 1
+            self._life = _Life(self, self._world)
+            self._boot(self)
+
+    def crash(self) -> None:
+        """Lose everything but the store, and what is on its way to it; nothing if it is down."""
+        life, self._life, self.serve = self._life, None, None
+        if life is None:
+            return
+        self._world.engine.note(f"{self.origin} crashes")
+        life.end()
+        random, faults = self._world.engine.random, self._world.faults
+        if self.queue is not self.store and random.random() < faults.queue_loss:
+            self._world.engine.note(f"{self.origin} loses its queue")
+            self.queue = MemoryStore(clock=self._time)
+
+    def spawn(self, op: Op[Any], name: str = "process") -> Process:
+        """Run ``op`` as a process of its own. A node that is down starts nothing."""
+        process = Process(name)
+
+        def ended(outcome: Outcome[Any]) -> None:
+            process.outcome = outcome
+            self._check(outcome)
+
+        self.process(op, name, ended)
+        return process
+
+    def loop(self, make: Callable[[], Op[Any]], *, pause_s: float, name: str = "loop") -> None:
+        """Run ``make()`` again and again until the crash: at once after it returned True, else (or if it failed) after about ``pause_s``.
+
+        Raises:
+            ContractError: The node is down; loops are begun by boot.
+        """
+        life, engine = self._life, self._world.engine
+        if life is None:
+            raise ContractError(f"{self.origin} is down: loops are begun by its boot function")
+
+        def again() -> None:
+            if life.alive:
+                self.process(make(), name, ended)
+
+        def ended(outcome: Outcome[Any]) -> None:
+            self._check(outcome)
+            busy = isinstance(outcome, Returned) and outcome.value is True
+            engine.after(_SENSE_S if busy else pause_s * (0.5 + engine.random.random()), again)
+
+        engine.after(engine.random.random() * pause_s, again)
+
+    def process(self, op: Op[Any], name: str, ended: Then) -> None:
+        """Run ``op``, and tell ``ended`` how it went, unless the node crashes first. A node that is down starts nothing."""
+        self._processes += 1
+        if self._life is None:
+            op.close()
+        else:
+            Run(op, self._life, f"{self.origin} {name} #{self._processes}", (), ended)
+
+    def _check(self, outcome: Outcome[Any]) -> None:
+        if isinstance(outcome, Raised) and not isinstance(outcome.error, (RemoteError, Unavailable)):
+            self._world.broke(outcome.error)
+
+    def look(self, op: Op[Any]) -> Any:
+        """Run ``op`` on this node's store at this instant, without faults: for laws, and for setting up."""
+        return run(op, Ports(runtime=_Instant(self), store=self.store, queue=self.queue, signer=self.signer))
+
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes that the seed decides."""
+        return self._world.engine.random.randbytes(count)
+
+    def _time(self) -> float:
+        return self._world.engine.now_s
+
+
+class _Instant:
+    """The runtime of `SimulatedNode.look`: nothing overlaps and nothing takes time."""
+
+    def __init__(self, node: SimulatedNode) -> None:
+        self.now = node.now
+        self.random_bytes = node.random_bytes
+
+    def overlap(self, jobs: Any, /, *, limit: int) -> Any:  # noqa: ARG002  # one at a time is within any limit
+        return [job() for job in jobs]
+
+    def share(self, key: Hashable, job: Callable[[], Any], /) -> Any:  # noqa: ARG002  # nothing is in flight
+        return job()
+
+
+class _Life:
+    """A node from one start to the next crash; what `driving.Run` asks."""
+
+    def __init__(self, node: SimulatedNode, world: Simulation) -> None:
+        self.alive = True
+        self.store = node.store
+        self.signer = node.signer
+        self._node = node
+        self._world = world
+        self._open: dict[int, Run | Handler] = {}
+        self._count = 0
+        self._flights: dict[Hashable, list[Then]] = {}
+
+    @property
+    def queue(self) -> MemoryStore:
+        return self._node.queue
+
+    def open(self, run: Run | Handler, /) -> int:
+        self._count += 1
+        self._open[self._count] = run
+        return self._count
+
+    def closed(self, number: int, /) -> None:
+        self._open.pop(number, None)
+
+    def note(self, line: str, /) -> None:
+        self._world.engine.note(line)
+
+    def soon(self, action: Callable[[], None], /) -> None:
+        def act() -> None:
+            if self.alive:
+                action()
+
+        self._world.engine.after(0, act)
+
+    def broke(self, error: BaseException, /) -> None:
+        self._world.broke(error)
+
+    def end(self) -> None:
+        self.alive = False
+        while self._open:  # the youngest first: members before those who wait for them
+            self._open.popitem()[1].vanish()
+
+    def sense(self, effect: Now | RandomBytes, then: Then, /) -> None:
+        def happen() -> None:
+            if self.alive:
+                then(Returned(self._node.now() if isinstance(effect, Now) else self._node.random_bytes(effect.count)))
+
+        fate = self._fate(type(effect))
+        if fate in (Fate.CRASHED_BEFORE, Fate.CRASHED_AFTER):
+            self._world.engine.after(0, self._crash)
+        else:
+            self._world.engine.after(_SENSE_S * (_SLOW if fate is Fate.SLOW else 1), happen)
+
+    def call(self, kind: type[Effect[Any]], method: str, job: Callable[[], object], then: Then, /) -> None:
+        engine = self._world.engine
+        there, back = engine.latency_s(_PORT_S), engine.latency_s(_PORT_S)
+        fate = self._fate(kind)
+        if fate is Fate.SLOW:
+            there, back = there * _SLOW, back * _SLOW
+        say = partial(_say, method, then)
+        if fate is Fate.CRASHED_BEFORE:
+            engine.after(0, self._crash)
+            return
+        if fate is Fate.FAILED:
+            engine.after(there + back, partial(say, "did nothing", "nothing"))
+            return
+        if fate is Fate.LATE:
+            engine.after(there, partial(say, "may do it yet", "unknown"))
+            there = there + back * _SLOW
+
+        def happen() -> None:
+            try:
+                outcome: Outcome[Any] = Returned(job())
+            except Exception as error:
+                outcome = Raised(error)
+            if fate is Fate.LOST:
+                engine.after(back, partial(say, "may have done it", "unknown"))
+            elif fate is not Fate.LATE:
+                engine.after(back, partial(then, outcome))
+            if fate is Fate.CRASHED_AFTER:
+                self._crash()
+
+        engine.after(there, happen)
+
+    def fetch(self, effect: Fetch, then: Then, /) -> None:
+        fate = self._fate(Fetch)
+        if fate is Fate.CRASHED_BEFORE:
+            self._world.engine.after(0, self._crash)
+            return
+        if effect.share is not None:
+            joined = self._flights.get(effect.share)
+            if joined is not None:
+                joined.append(then)
+                return
+            waiting = self._flights[effect.share] = [then]
+            then = partial(self._land, effect.share, waiting)
+        self._world.network.send(self._node.origin, effect.request, fate, then)
+        if fate is Fate.CRASHED_AFTER:
+            self._world.engine.after(_PORT_S, self._crash)
+
+    def _land(self, share: Hashable, waiting: list[Then], outcome: Outcome[Any]) -> None:
+        del self._flights[share]
+        for then in waiting:
+            then(outcome)
+
+    def _fate(self, kind: type[Effect[Any]]) -> Fate:
+        fate = self._world.faults.fate(kind, self._world.engine.random)
+        if fate is not Fate.FINE:
+            self.note(f"{self._node.origin} {kind.__name__}: {fate.value}")
+        return fate
+
+    def _crash(self) -> None:
+        if self.alive:
+            self._world.crash(self._node)
+
+
+def _say(method: str, then: Then, what: str, known: Known) -> None:
+    then(Raised(_SAID[method](f"simulated: {method} {what}", known)))

@@ -1,0 +1,127 @@
+"""Fail question number N of an operation, for N = 1, 2, ... until it passes: no place where it may break off is left out.
+
+`sabotaged` wraps an operation, so it works under every driver, and no port has to know::
+
+    for sabotage in fault_loop():
+        store = MemoryStore()
+        with suppress(Unavailable):
+            run(sabotaged(deliver(), sabotage), ports(store))
+        check_invariants(store)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, TypeVar
+
+from attrs import define, evolve, field
+
+from apcore.drive import Stepper
+from apcore.effects import (
+    All,
+    Commit,
+    Effect,
+    Enqueue,
+    Extend,
+    Fetch,
+    Get,
+    Lease,
+    MakeKey,
+    Op,
+    Scan,
+    Settle,
+    Sign,
+)
+from apcore.errors import FetchTimedOut, QueueUnavailable, SignerUnavailable, StoreUnavailable, Unavailable
+
+__all__ = ["Sabotage", "fault_loop", "sabotaged"]
+
+T = TypeVar("T")
+
+When = Literal["before", "after"]
+
+_ERRORS: Final[dict[type[Effect[Any]], Callable[[str, When], Unavailable]]] = {
+    Fetch: lambda message, _: FetchTimedOut(message),
+    **dict.fromkeys((Sign, MakeKey), lambda message, _: SignerUnavailable(message)),
+    **dict.fromkeys((Enqueue, Lease, Extend, Settle), lambda message, _: QueueUnavailable(message)),
+    **dict.fromkeys(
+        (Get, Scan, Commit),
+        lambda message, when: StoreUnavailable(message, outcome="nothing" if when == "before" else "unknown"),
+    ),
+}
+"""What can fail, and how. `Now`, `RandomBytes`, `Call` and `All` cannot; the members of an `All` are sabotaged like the whole."""
+
+
+@define
+class Sabotage:
+    """One planned failure, and whether it has come about."""
+
+    number: int
+    """Which of the questions that can fail, from 1."""
+    when: When = "before"
+    """``before``: it does not happen, and that is told. ``after``: it happens, and its answer is lost."""
+    asked: int = field(default=0, init=False)
+    failed: Effect[Any] | None = field(default=None, init=False)
+    """The question that failed; None if the operation did not ask that many."""
+
+
+def fault_loop(*, when: When = "before", number_max: int = 1000) -> Iterator[Sabotage]:
+    """Plan failure after failure, the next whenever the last came about; the first that did not is the last.
+
+    Raises:
+        AssertionError: There was no end after ``number_max``, or a round did not use its `Sabotage`.
+    """
+    for number in range(1, number_max + 1):
+        sabotage = Sabotage(number, when)
+        yield sabotage
+        if sabotage.failed is None:
+            assert number == 1 or sabotage.asked >= 1, f"round {number} asked nothing: was sabotaged() used?"
+            return
+    raise AssertionError(f"the operation asks more than {number_max} questions")
+
+
+def sabotaged(op: Op[T], sabotage: Sabotage) -> Op[T]:
+    """Run ``op``, but for the failure that is planned."""
+    step = Stepper(op)
+    try:
+        while (effect := step.wants) is not None:
+            planned = _counts(effect, sabotage)
+            if planned:
+                sabotage.failed = effect
+            if planned and sabotage.when == "before":
+                step.fail(_error(effect, sabotage))
+                continue
+            failure: Exception | None = None
+            answer: object = None
+            try:
+                answer = yield from _within(effect, sabotage)
+            except Exception as error:
+                failure = error
+            if planned:
+                failure = _error(effect, sabotage)
+            if failure is None:
+                step.resume(answer)
+            else:
+                step.fail(failure)
+    finally:
+        step.close()
+    return step.result
+
+
+def _counts(effect: Effect[Any], sabotage: Sabotage) -> bool:
+    if type(effect) not in _ERRORS:
+        return False
+    sabotage.asked += 1
+    return sabotage.asked == sabotage.number
+
+
+def _within(effect: Effect[Any], sabotage: Sabotage) -> Effect[Any]:
+    return (
+        evolve(effect, members=tuple(sabotaged(member, sabotage) for member in effect.members))
+        if isinstance(effect, All)
+        else effect
+    )
+
+
+def _error(effect: Effect[Any], sabotage: Sabotage) -> Unavailable:
+    return _ERRORS[type(effect)](f"sabotage: question {sabotage.number} failed", sabotage.when)

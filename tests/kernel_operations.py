@@ -1,0 +1,216 @@
+"""Operations that use everything there is, to be run under every driver."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from apcore.effects import (
+    Call,
+    Commit,
+    Enqueue,
+    Extend,
+    Fetch,
+    Get,
+    Lease,
+    MakeKey,
+    Now,
+    Op,
+    RandomBytes,
+    Returned,
+    Scan,
+    Settle,
+    Sign,
+    committed,
+    together,
+)
+from apcore.errors import ConnectFailed, ContractError, DocumentError, QueueUnavailable
+from apcore.handlers import operation
+from apcore.http import Request
+from apcore.ports import Add, Again, Check, Done, Message, Put
+
+PAGE = Request("GET", "https://a.example/page")
+GONE = Request("GET", "https://a.example/gone")
+TOKEN = b"\x07" * 16
+
+
+def message(number: int) -> Message:
+    return Message(bytes([number]) * 16, "lane", b"body")
+
+
+# --- the table of operations ----------------------------------------------------------------------------------------
+
+
+def every_effect() -> Op[list[object]]:
+    now = yield from Now()
+    some = yield from RandomBytes(3)
+    version = yield from committed((Check(("k",), None),), (Put(("k",), b"v"), Add(("n",), 5)))
+    refused = yield from committed((Check(("k",), None),), (Put(("k",), b"w"),))
+    entries = yield from Get((("k",), ("absent",)))
+    scanned = yield from Scan((), limit=10, reverse=True)
+    yield from Enqueue((message(1), message(2)))
+    leased = yield from Lease(("lane",), limit=5, lease_s=60)
+    lost = yield from Extend(leased, lease_s=90)
+    unsettled = yield from Settle((Done(leased[0]), Again(leased[1], 5)))
+    signature = yield from Sign("key", b"data")
+    key = yield from MakeKey("ed25519")
+    page = yield from Fetch(PAGE)
+    shared = yield from Fetch(PAGE, share="page")
+    return [now, some, version, refused, entries, scanned, leased, lost, unsettled, signature, key, page, shared]
+
+
+def forgiving() -> Op[str]:
+    try:
+        yield from Fetch(GONE)
+    except ConnectFailed as error:
+        return f"forgave: {error}"
+    return "found"
+
+
+def unforgiving() -> Op[str]:
+    yield from Now()
+    yield from Fetch(GONE)
+    return "found"
+
+
+def peer_at_fault() -> Op[None]:
+    yield from Now()
+    raise DocumentError("not JSON")
+
+
+def member(number: int) -> Op[int]:
+    yield from Now()
+    if number == 1:
+        raise DocumentError("member 1")
+    if number == 2:
+        yield from Fetch(GONE)
+    answer = yield from together(leaf(number), leaf(number + 1))
+    return sum(outcome.value for outcome in answer if isinstance(outcome, Returned))
+
+
+def leaf(number: int) -> Op[int]:
+    yield from Get((("leaf", str(number)),))
+    return number
+
+
+def overlapping() -> Op[tuple[object, ...]]:
+    outcomes = yield from together(*[member(number) for number in range(6)], limit=3)
+    return tuple(o.value if isinstance(o, Returned) else type(o.error).__name__ for o in outcomes)
+
+
+def of_nobody() -> Op[tuple[object, ...]]:
+    return (yield from together())
+
+
+@frozen
+class Reads:
+    """A context of one method, in the three faces."""
+
+    run: object = None
+
+    def blocking(self, run):
+        return Reads(run)
+
+    def awaiting(self, run):
+        return Reads(run)
+
+    def operation(self):
+        return self
+
+    def read(self, name: str):
+        return self.run(self.read_op(name))
+
+    def read_op(self, name: str) -> Op[bytes | None]:
+        [entry] = yield from Get(((name,),))
+        return entry.value if entry else None
+
+    def broken(self):
+        return self.run(unforgiving())
+
+
+@operation
+def reading_operation(ctx: Reads, name: str) -> Op[list[object]]:
+    return [(yield from ctx.read_op(name)), (yield from ctx.read_op("absent"))]
+
+
+def reading_plain(ctx: Reads, name: str) -> list[object]:
+    return [ctx.read(name), ctx.read("absent")]
+
+
+async def reading_coroutine(ctx: Reads, name: str) -> list[object]:
+    return [await ctx.read(name), await ctx.read("absent")]
+
+
+def calling_plain() -> Op[list[object]]:
+    yield from Commit((), (Put(("k",), b"v"),), token=TOKEN)
+    with_face = yield from Call(reading_plain, "k", faces=Reads())
+    bare = yield from Call(len, "four")
+    inline = yield from Call(len, "inline", inline=True)
+    return [with_face, bare, inline]
+
+
+def calling_operation() -> Op[list[object]]:
+    yield from Commit((), (Put(("k",), b"v"),), token=TOKEN)
+    with_face = yield from Call(reading_operation, "k", faces=Reads())
+    bare = yield from Call(operation(leaf), 4)
+    return [with_face, bare]
+
+
+class HandlerError(Exception):
+    pass
+
+
+def raising(error: Exception) -> None:
+    raise error
+
+
+def catching() -> Op[list[str]]:
+    words = []
+    for error in (HandlerError("handler"), DocumentError("document"), QueueUnavailable("queue"), ContractError("ours")):
+        try:
+            yield from Call(raising, error)
+        except Exception as caught:
+            words.append(f"{type(caught).__name__}: {caught}, itself: {caught is error}")
+    return words
+
+
+def handler_meets_unavailable() -> Op[str]:
+    try:
+        yield from Call(Reads.broken, faces=Reads())
+    except ConnectFailed as error:
+        return str(error)
+    return "nothing"
+
+
+def handler_fails() -> Op[None]:
+    yield from Call(raising, HandlerError("through and through"))
+
+
+TABLE = [
+    every_effect,
+    forgiving,
+    unforgiving,
+    peer_at_fault,
+    overlapping,
+    of_nobody,
+    calling_plain,
+    calling_operation,
+    catching,
+    handler_meets_unavailable,
+    handler_fails,
+]
+
+RETURNS = {
+    forgiving: "forgave: nobody there",
+    overlapping: (1, "DocumentError", "ConnectFailed", 7, 9, 11),
+    of_nobody: (),
+    calling_plain: [[b"v", None], 4, 6],
+    calling_operation: [[b"v", None], 4],
+    handler_meets_unavailable: "nobody there",
+    catching: [
+        "HandlerError: handler, itself: True",
+        "DocumentError: document, itself: True",
+        "QueueUnavailable: queue, itself: True",
+        "ContractError: ours, itself: True",
+    ],
+}
+RAISES = {unforgiving: ConnectFailed, peer_at_fault: DocumentError, handler_fails: HandlerError}
