@@ -32,6 +32,7 @@ from apcore.vocab.activities import (
     ViewActivity,
 )
 from apcore.vocab.actors import Actor, Application, Endpoints, Group, Organization, Person, Service
+from apcore.vocab.audience import Audience, Visibility, audience_of, joint_audience
 from apcore.vocab.builtin import FEDIVERSE
 from apcore.vocab.collections import Collection, CollectionPage, OrderedCollection, OrderedCollectionPage
 from apcore.vocab.documents import Document, Reading, WrongType
@@ -112,36 +113,16 @@ from apcore.vocab.objects import (
     Tombstone,
     Video,
 )
-from apcore.vocab.properties import (
-    Boolean,
-    Duration,
-    Integer,
-    LanguageMap,
-    Many,
-    Moment,
-    Number,
-    Numbers,
-    One,
-    Property,
-    Raw,
-    Ref,
-    RefLike,
-    Refs,
-    SoleRef,
-    Text,
-    Texts,
-    Uri,
-    Uris,
-    camel_case,
-    is_property,
-)
+from apcore.vocab.properties import Made, Property, camel_case, is_property
 from apcore.vocab.reading import read_document
 from apcore.vocab.references import Reference
+from apcore.vocab.relations import Many, One, Ref, RefLike, Refs, SoleRef, Uri, Uris
+from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Numbers, Raw, Text, Texts
 from apcore.vocab.security import CryptographicKey, DataIntegrityProof, LinkedDataSignature, Multikey
 from apcore.vocab.times import format_duration, format_moment, parse_duration, parse_moment
 from apcore.vocab.views import View, ViewType
-from apcore.vocab.vocabulary import Vocabulary
-from apcore.vocab.writing import minimal_context, to_wire
+from apcore.vocab.vocabulary import Vocabulary, Words, words_of
+from apcore.vocab.writing import minimal_context, to_wire, without_secrets
 
 __all__ = [
     "AS",
@@ -186,6 +167,7 @@ __all__ = [
     "Arrive",
     "Article",
     "Artist",
+    "Audience",
     "Audio",
     "AudioDetails",
     "Author",
@@ -240,6 +222,7 @@ __all__ = [
     "Listen",
     "LitepubActor",
     "LitepubObject",
+    "Made",
     "Many",
     "MediaDetails",
     "MediaDocument",
@@ -310,17 +293,23 @@ __all__ = [
     "View",
     "ViewActivity",
     "ViewType",
+    "Visibility",
     "Vocabulary",
+    "Words",
     "Work",
     "WrongType",
+    "audience_of",
     "camel_case",
     "format_duration",
     "format_moment",
     "is_property",
+    "joint_audience",
     "minimal_context",
     "parse_duration",
     "parse_moment",
     "quoted",
     "read_document",
     "to_wire",
+    "without_secrets",
+    "words_of",
 ]

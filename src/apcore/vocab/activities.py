@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apcore.vocab.namespaces import AS
 from apcore.vocab.objects import Object
-from apcore.vocab.properties import Ref, Refs, SoleRef
+from apcore.vocab.relations import Ref, Refs, SoleRef
 
 __all__ = [
     "Accept",

@@ -7,7 +7,8 @@ from typing_extensions import override
 from apcore.vocab.documents import Document
 from apcore.vocab.namespaces import AS, CID, FEP_7628, LDP, SEC, TOOT, WEBFINGER
 from apcore.vocab.objects import Object
-from apcore.vocab.properties import Boolean, LanguageMap, One, Ref, Refs, Text, Texts, Uri, Uris
+from apcore.vocab.relations import One, Ref, Refs, Uri, Uris
+from apcore.vocab.scalars import Boolean, LanguageMap, Text, Texts
 from apcore.vocab.views import View
 
 __all__ = ["Actor", "Application", "Endpoints", "Group", "Organization", "Person", "Service"]

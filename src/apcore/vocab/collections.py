@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from apcore.vocab.namespaces import AS
 from apcore.vocab.objects import Object
-from apcore.vocab.properties import Integer, Ref, Refs
+from apcore.vocab.relations import Ref, Refs
+from apcore.vocab.scalars import Integer
 
 __all__ = ["Collection", "CollectionPage", "OrderedCollection", "OrderedCollectionPage"]
 

@@ -12,22 +12,8 @@ from typing_extensions import override
 
 from apcore.vocab.documents import Document
 from apcore.vocab.namespaces import AS, FEP_044F, OSTATUS, SCHEMA, SMITHEREEN, TOOT
-from apcore.vocab.properties import (
-    Boolean,
-    Duration,
-    Integer,
-    LanguageMap,
-    Many,
-    Moment,
-    Number,
-    One,
-    Ref,
-    Refs,
-    Text,
-    Texts,
-    Uri,
-    Uris,
-)
+from apcore.vocab.relations import Many, One, Ref, Refs, Uri, Uris
+from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Text, Texts
 from apcore.vocab.times import parse_moment
 from apcore.vocab.views import View
 

@@ -16,10 +16,11 @@ document uses without defining them (many do: ``Hashtag``, ``sensitive``) mean w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
+from apcore.errors import DocumentError
 from apcore.http.urls import Origin
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import parse_document
@@ -31,6 +32,9 @@ from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary
 
 __all__ = ["read_document"]
+
+# A document in which these are in doubt is not read at all.
+_NEVER_LEFT_OUT: Final = frozenset({"id", "type", "@id", "@type"})
 
 
 def read_document(
@@ -61,13 +65,16 @@ def read_document(
 
         vocabulary = FEDIVERSE
     contexts = vocabulary.table(contexts)
-    plain, ignored = _is_plain(tree, vocabulary, contexts)
-    words = tree
-    if not plain:
-        words, ignored = _translate(tree, vocabulary, contexts, limits)
-    context = tree.get("@context") if plain else None
+    verdict = _judge(tree, vocabulary, contexts)
+    words, ignored, translated = tree, verdict.ignored, not verdict.plain
+    if translated:
+        words, ignored = _translate(tree, vocabulary, contexts, limits, verdict)
     reading = Reading(
-        origin=origin, context=context, ignored_contexts=ignored, translated=not plain, vocabulary=vocabulary
+        origin=origin,
+        context=None if translated else tree.get("@context"),
+        ignored_contexts=ignored,
+        translated=translated,
+        vocabulary=vocabulary,
     )
     return Document(tree, words, reading)
 
@@ -75,8 +82,19 @@ def read_document(
 # --- leaves ---------------------------------------------------------------------------------------------------------
 
 
-def _is_plain(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable) -> tuple[bool, tuple[str, ...]]:
-    """Decide whether the words of ``tree`` can be read as they stand; also, which contexts are not known."""
+@frozen
+class _Verdict:
+    """How a document can be read."""
+
+    plain: bool
+    """As it stands."""
+    ignored: tuple[str, ...] = ()
+    """Addresses of contexts that are not known."""
+    without: frozenset[str] | None = None
+    """If it cannot be translated: the members that have to be left out so that the others can be read as they stand."""
+
+
+def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable) -> _Verdict:
     survey = _survey(tree, vocabulary.words.meanings)
     misused: set[str] = set()
     prefixes: dict[str, str] = {}
@@ -84,19 +102,20 @@ def _is_plain(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTab
     for context in survey.contexts:
         agreement = judge(context, vocabulary, contexts)
         if agreement.opaque:
-            return False, ()
+            return _Verdict(plain=False)
         # Conservatively, what an embedded context says is held against the whole document.
         misused |= agreement.misused
         prefixes |= agreement.prefixes
         ignored += agreement.ignored
+    ignored = tuple(dict.fromkeys(ignored))
     iris = vocabulary.words.iris
-    if any(name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris) for name in survey.odd):
-        return False, ()
     if any(name in misused or _hides_type(name, prefixes, vocabulary) for name in survey.types):
-        return False, ()
-    if misused and any(not misused.isdisjoint(node) for node in survey.nodes):
-        return False, ()
-    return True, tuple(dict.fromkeys(ignored))
+        return _Verdict(plain=False)
+    used = {name for node in survey.nodes for name in node if name in misused} if misused else set[str]()
+    odd = {name for name in survey.odd if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)}
+    if used or odd:
+        return _Verdict(False, ignored, frozenset(used | odd))
+    return _Verdict(True, ignored)
 
 
 @frozen
@@ -161,8 +180,9 @@ def _expand(name: str, prefixes: dict[str, str]) -> str:
 
 
 def _translate(
-    tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable, limits: Limits
+    tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable, limits: Limits, verdict: _Verdict
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Say ``tree`` in the words of the vocabulary; if it is no JSON-LD, and only then, leave out what is not ours to guess."""
     context = vocabulary.words.context
     ignored: list[str] = []
     while True:
@@ -173,6 +193,16 @@ def _translate(
                 raise
             ignored.append(needed.url)
             contexts = contexts.ignoring(needed.url)
+        except DocumentError:
+            if verdict.without is None or not verdict.without.isdisjoint(_NEVER_LEFT_OUT):
+                raise
+            return _without(tree, verdict.without), verdict.ignored
         else:
             words.pop("@context", None)
             return words, tuple(ignored)
+
+
+def _without(value: Any, names: frozenset[str]) -> Any:
+    if is_object(value):
+        return {name: _without(inner, names) for name, inner in value.items() if name not in names}
+    return [_without(item, names) for item in value] if is_array(value) else value

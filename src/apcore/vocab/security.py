@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from apcore.vocab.namespaces import CID, DATA_INTEGRITY, SEC
-from apcore.vocab.properties import Moment, Ref, Text, Uri
+from apcore.vocab.relations import Ref, Uri
+from apcore.vocab.scalars import Moment, Text
 from apcore.vocab.views import View
 
 __all__ = ["CryptographicKey", "DataIntegrityProof", "LinkedDataSignature", "Multikey"]

@@ -25,7 +25,8 @@ from typing_extensions import dataclass_transform, override
 
 from apcore.vocab.documents import Document, Reading
 from apcore.vocab.namespaces import Namespace
-from apcore.vocab.properties import Property, Uri, camel_case, is_property
+from apcore.vocab.properties import Property, camel_case, is_property
+from apcore.vocab.relations import Uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,6 +172,11 @@ class View(metaclass=ViewType):
         return self.over(Document(tree, tree, reading))
 
     __replace__ = evolve
+
+    @classmethod
+    def lineage(cls) -> tuple[type[View], ...]:
+        """Give the class and the views it is made of, the most specific first."""
+        return tuple(base for base in cls.__mro__ if issubclass(base, View))
 
     @classmethod
     def properties(cls) -> Iterator[tuple[str, Property[Any, Any]]]:

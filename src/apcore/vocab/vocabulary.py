@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import field, frozen
 
 from apcore.vocab.namespaces import Namespace
-from apcore.vocab.properties import LanguageMap, Property, Text, is_property
+from apcore.vocab.properties import Property, is_property
+from apcore.vocab.scalars import LanguageMap, Text
 
 if TYPE_CHECKING:
     from apcore.jsonld.tables import Context, ContextTable
     from apcore.vocab.views import View
 
-__all__ = ["Vocabulary"]
+__all__ = ["Vocabulary", "Words", "words_of"]
 
 _KEYWORDS: Final = {"id": "@id", "type": "@type"}
 
@@ -61,7 +62,7 @@ class Vocabulary:
     def words(self) -> Words:
         """The words that follow from the classes."""
         if not self._words:
-            self._words.append(_words_of(self.views))
+            self._words.append(words_of(self.views))
         return self._words[0]
 
     def class_of(self, type_name: str) -> type[View] | None:
@@ -91,10 +92,12 @@ class Vocabulary:
         return contexts
 
 
-# --- leaves ---------------------------------------------------------------------------------------------------------
+def words_of(views: tuple[type[View], ...]) -> Words:
+    """Work out the words of ``views``; those that they inherit are their parents'.
 
-
-def _words_of(views: tuple[type[View], ...]) -> Words:
+    Raises:
+        ValueError: A word would mean two things.
+    """
     types: dict[str, type[View]] = {}
     meanings: dict[str, set[str]] = {word: {keyword} for word, keyword in _KEYWORDS.items()}
     owners: dict[str, tuple[str, str]] = {}
@@ -125,6 +128,9 @@ def _words_of(views: tuple[type[View], ...]) -> Words:
         context,
         namespaces,
     )
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
 
 
 def _claim(owners: dict[str, tuple[str, str]], word: str, iri: str, owner: str) -> None:

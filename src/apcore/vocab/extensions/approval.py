@@ -10,8 +10,9 @@ from apcore.vocab.activities import Activity
 from apcore.vocab.documents import Document
 from apcore.vocab.namespaces import FEDIBIRD, FEP_044F, GOTOSOCIAL
 from apcore.vocab.objects import Link, Object
-from apcore.vocab.properties import Boolean, One, Ref, Uri, Uris
 from apcore.vocab.references import Reference
+from apcore.vocab.relations import One, Ref, Uri, Uris
+from apcore.vocab.scalars import Boolean
 from apcore.vocab.views import View
 
 __all__ = [

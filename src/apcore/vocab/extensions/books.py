@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from apcore.vocab.namespaces import BOOKWYRM, FEP_044F
 from apcore.vocab.objects import Article, MediaDocument, Note, Object
-from apcore.vocab.properties import Integer, Number, Text, Texts, Uri, Uris
+from apcore.vocab.relations import Uri, Uris
+from apcore.vocab.scalars import Integer, Number, Text, Texts
 
 __all__ = ["Author", "Book", "BookComment", "Edition", "Quotation", "Review", "Work"]
 

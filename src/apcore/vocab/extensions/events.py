@@ -7,7 +7,8 @@ from typing import Any
 from typing_extensions import override
 
 from apcore.vocab.namespaces import ICAL, MOBILIZON, SCHEMA
-from apcore.vocab.properties import Boolean, Integer, One, Raw, Text
+from apcore.vocab.relations import One
+from apcore.vocab.scalars import Boolean, Integer, Raw, Text
 from apcore.vocab.views import View
 
 __all__ = ["EventDetails", "PlaceDetails", "PostalAddress"]

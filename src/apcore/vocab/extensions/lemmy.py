@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from apcore.vocab.namespaces import LEMMY, PEERTUBE, SCHEMA
-from apcore.vocab.properties import Boolean, One, Ref, Text
+from apcore.vocab.relations import One, Ref
+from apcore.vocab.scalars import Boolean, Text
 from apcore.vocab.views import View
 
 __all__ = ["ForumActivity", "ForumGroup", "ForumPost", "SpokenLanguage"]

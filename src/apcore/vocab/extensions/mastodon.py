@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from apcore.vocab.namespaces import SCHEMA, TOOT
 from apcore.vocab.objects import Object
-from apcore.vocab.properties import Numbers, Text
+from apcore.vocab.scalars import Numbers, Text
 from apcore.vocab.views import View
 
 __all__ = ["Emoji", "MediaDetails", "PropertyValue"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from apcore.vocab.namespaces import MISSKEY
-from apcore.vocab.properties import Boolean, Integer, Text, Uri
+from apcore.vocab.relations import Uri
+from apcore.vocab.scalars import Boolean, Integer, Text
 from apcore.vocab.views import View
 
 __all__ = ["MisskeyActor", "MisskeyNote"]

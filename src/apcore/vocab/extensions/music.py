@@ -5,7 +5,8 @@ from __future__ import annotations
 from apcore.vocab.collections import Collection
 from apcore.vocab.namespaces import FUNKWHALE, PEERTUBE
 from apcore.vocab.objects import Object
-from apcore.vocab.properties import Integer, Many, Moment, One, Text, Uri
+from apcore.vocab.relations import Many, One, Uri
+from apcore.vocab.scalars import Integer, Moment, Text
 from apcore.vocab.views import View
 
 __all__ = ["Album", "Artist", "AudioDetails", "Library", "Track"]

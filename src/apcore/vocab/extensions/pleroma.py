@@ -5,7 +5,8 @@ from __future__ import annotations
 from apcore.vocab.activities import Activity
 from apcore.vocab.namespaces import LITEPUB
 from apcore.vocab.objects import Object
-from apcore.vocab.properties import Boolean, One, Ref, Uri, Uris
+from apcore.vocab.relations import One, Ref, Uri, Uris
+from apcore.vocab.scalars import Boolean
 from apcore.vocab.views import View
 
 __all__ = ["Capabilities", "ChatMessage", "EmojiReact", "LitepubActor", "LitepubObject"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from apcore.vocab.namespaces import AS, FEP_5711
-from apcore.vocab.properties import Many, Ref, Text, Uri
+from apcore.vocab.relations import Many, Ref, Uri
+from apcore.vocab.scalars import Text
 from apcore.vocab.views import View
 
 __all__ = ["CollectionOwner", "Conversation", "Software"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from apcore.vocab.collections import OrderedCollection
 from apcore.vocab.namespaces import AS, FUNKWHALE, PEERTUBE, SCHEMA
 from apcore.vocab.objects import Link, Object
-from apcore.vocab.properties import Boolean, Integer, Moment, One, Raw, Ref, Text
+from apcore.vocab.relations import One, Ref
+from apcore.vocab.scalars import Boolean, Integer, Moment, Raw, Text
 from apcore.vocab.views import View
 
 __all__ = ["Infohash", "MediaLink", "Playlist", "PlaylistElement", "VideoDetails"]
