@@ -15,8 +15,9 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.threads import BlockingRuntime
 from apcore.cli.selfcheck.checking import expect
 from apcore.cli.selfcheck.storing import open_in
-from apcore.drive import Place, Ports, async_ports, run, run_async
+from apcore.drive import Place, Ports, Stepper, async_ports, run, run_async
 from apcore.effects import (
+    All,
     Call,
     Effect,
     Enqueue,
@@ -34,6 +35,7 @@ from apcore.effects import (
     together,
 )
 from apcore.ports import Add, Check, Done, Message, Put, Write
+from apcore.testing.simulation import SimulatedNode, Simulation
 
 __all__ = ["agree_under_every_driver"]
 
@@ -105,6 +107,7 @@ def agree_under_every_driver(directory: Path, /) -> str:
     drivers: dict[str, Callable[[Path], tuple[Verdict, Trace]]] = {"blocking": _blocking, "asyncio": _asyncio}
     if find_spec("trio") is not None:
         drivers["trio"] = _trio
+    drivers["simulated"] = _simulated
     traces: dict[str, Trace] = {}
     for name, drive in drivers.items():
         place = directory / name
@@ -147,3 +150,44 @@ def _trio(directory: Path) -> tuple[Verdict, Trace]:
             return await run_async(_survey(), ports)
 
     return trio.run(main), recorder.trace()
+
+
+def _simulated(_directory: Path) -> tuple[Verdict, Trace]:
+    """In virtual time; the simulator has no observer, so the operation itself is watched."""
+    seen: list[tuple[Place, str, str]] = []
+    simulation = Simulation(seed=1)
+    node = simulation.node("https://demo.example", _idle)
+    process = node.spawn(_watched(_survey(), (), seen))
+    simulation.run_until(lambda: process.outcome is not None, within_s=60.0)
+    if isinstance(process.outcome, Raised):
+        raise process.outcome.error
+    return (process.outcome.value if process.outcome else ()), sorted(seen)
+
+
+def _idle(_node: SimulatedNode) -> None:
+    """A node that does nothing of its own."""
+
+
+def _watched(op: Op[Any], place: Place, seen: list[tuple[Place, str, str]]) -> Op[Any]:
+    """Drive ``op`` by passing its questions on, and keep what an observer would keep."""
+    step = Stepper(op)
+    number = 0
+    while (effect := step.wants) is not None:
+        here = (*place, number)
+        try:
+            answer: Any = yield from _with_members_watched(effect, here, seen)
+        except Exception as error:
+            seen.append((here, type(effect).__name__, type(error).__name__))
+            step.fail(error)
+        else:
+            seen.append((here, type(effect).__name__, "answered"))
+            step.resume(answer)
+        number += 1
+    return step.result
+
+
+def _with_members_watched(effect: Effect[Any], place: Place, seen: list[tuple[Place, str, str]]) -> Effect[Any]:
+    if not isinstance(effect, All):
+        return effect
+    members = (_watched(member, (*place, index), seen) for index, member in enumerate(effect.members))
+    return All(tuple(members), limit=effect.limit)
