@@ -154,7 +154,7 @@ def _origin_of(text: str) -> Origin | str:
 def join_url(base: Url, reference: str) -> Url:
     """Resolve a reference, such as a `Location`, against the URL it was found at (RFC 3986 §5.2).
 
-    A reference without fragment inherits the base's, as RFC 9110 §10.2.2 has it for redirects.
+    The base's fragment is dropped, as RFC 3986 has it. Whoever follows a redirect keeps the fragment that they asked with (RFC 9110 §10.2.2).
 
     Raises:
         RequestError: The result is no URL that `parse_url` reads.
@@ -168,8 +168,7 @@ def join_url(base: Url, reference: str) -> Url:
         joined = f"{base.origin.scheme}:{bare}"
     else:
         joined = f"{base.origin}{_join_target(base, bare)}"
-    kept = fragment if number else base.fragment
-    return parse_url(joined if kept is None else f"{joined}#{kept}")
+    return parse_url(f"{joined}{number}{fragment}")
 
 
 def _join_target(base: Url, reference: str) -> str:
