@@ -90,6 +90,7 @@ class _Judge:
             self.opaque = True
         elif is_array(context):
             for part in context:
+                self.opaque = self.opaque or is_array(part)  # which is no JSON-LD
                 self.read(part, depth + 1)
         elif isinstance(context, str):
             try:

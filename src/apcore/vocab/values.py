@@ -120,7 +120,7 @@ def integer(value: Any) -> int | None:
 def number(value: Any) -> float | None:
     """Read a finite number, also from a string."""
     value = literal(value)
-    if type(value) is str and len(value) <= 2 * _INTEGER_DIGITS_MAX:
+    if type(value) is str and value.isascii() and len(value) <= 2 * _INTEGER_DIGITS_MAX:
         try:
             value = float(value)
         except ValueError:
