@@ -49,8 +49,8 @@ def threads_may_share_it(make: MakeStore) -> None:
                 [Check(("claim", str(step)), None)], [Put(("claim", str(step)), b"%d" % worker)], token=token
             )
             assert store.commit([], [Add(("adds",), 1)], token=b"a" + token[1:])
-            while not _swap(store, ("swaps",), token=b"s" + token[1:]):
-                pass
+            tries = range(1_000)  # someone wins each time, so nobody needs more than there are swaps
+            assert any(_swap(store, ("swaps",), token=b"s" + token[1:]) for _try in tries), "no swap ever succeeds"
         return won
 
     with opened(make) as (store, _), ThreadPoolExecutor(workers) as pool:
