@@ -33,6 +33,7 @@ __all__ = [
     "KeyMismatch",
     "KeyWeak",
     "ProofMalformed",
+    "ProofRefused",
     "SchemeRefused",
     "SignatureExpired",
     "SignatureFromFuture",
@@ -116,7 +117,7 @@ class Explained(ApcoreError):
 
 
 class SignatureMalformed(Explained, RequestError):
-    """A signature that cannot be read: not the syntax of its scheme, a part twice, a part missing."""
+    """A signature of a request that cannot be read: not the syntax of its scheme, a part twice, a part missing."""
 
     reason = "signature-malformed"
 
@@ -224,6 +225,12 @@ class BadSignature(Explained, SignatureError):
     """Checked, and wrong: another key, another message, or a signing string that the two sides build differently."""
 
     reason = "bad-signature"
+
+
+class ProofRefused(Explained, SignatureError):
+    """A proof made for another purpose, domain or challenge than this, or under another context."""
+
+    reason = "proof-refused"
 
 
 class GraphRestructured(Explained, SignatureError):

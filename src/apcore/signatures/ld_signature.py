@@ -1,0 +1,156 @@
+"""Linked Data Signatures as Mastodon and its relays use them: `RsaSignature2017`.
+
+The member `signature` stands beside what it signs. What is signed is two hashes, as hexadecimal text, one behind the other: that of the
+signature's own members (under the context `identity/v1`, without `type`, `id` and `signatureValue`), and that of the document without it; each
+is SHA-256 of canonical N-Quads. RSA, PKCS #1 v1.5, SHA-256.
+
+It is old, it binds no audience, and it signs statements instead of a document. `apcore.signatures.graphs` says what follows from that and does
+it. Verify these where an activity was relayed and nothing better is at hand; make them only on request.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from attrs import field, frozen
+
+from apcore.jsonld import BUNDLED, ContextTable, Json, JsonObject, canonicalize
+from apcore.signatures.documents import (
+    PresentedDocument,
+    check_meant_for,
+    check_moments,
+    read_name,
+    read_time,
+    write_time,
+)
+from apcore.signatures.errors import ProofMalformed, SignatureMissing
+from apcore.signatures.graphs import signed_graph
+from apcore.signatures.keys import PrivateKey
+from apcore.signatures.policy import DEFAULT, SignaturePolicy
+
+__all__ = ["UnsignedDocument", "create", "parse", "prepare"]
+
+_TYPE: Final = "RsaSignature2017"
+_OPTIONS_CONTEXT: Final = "https://w3id.org/identity/v1"
+_NOT_SIGNED: Final = frozenset({"type", "id", "signatureValue"})
+
+
+def parse(
+    document: JsonObject,
+    *,
+    now: datetime,
+    contexts: ContextTable = BUNDLED,
+    policy: SignaturePolicy = DEFAULT,
+) -> PresentedDocument:
+    """Read the LD signature of ``document``.
+
+    Args:
+        document: As parsed; not changed.
+        now: Our clock.
+        contexts: What its contexts stand for. One that is not in the table raises `ContextNeeded`; a table that ignores it (`ignoring`)
+            leaves what it would define out of the statements, so that the signature fails if they were signed.
+        policy: Clock skew and key sizes.
+
+    Returns:
+        The signature, and under `document` what it signs, in our own words (`apcore.signatures.graphs`).
+
+    Raises:
+        SignatureMissing: There is none of this type.
+        ProofMalformed, ProofRefused, SignatureFromFuture, SignatureExpired: It is not what it has to be.
+        GraphRestructured: The document can be read in more than one way.
+        DocumentError, LimitExceeded: It is not JSON-LD, or costs too much.
+    """
+    signature: Json = document.get("signature")
+    if not isinstance(signature, dict) or signature.get("type") != _TYPE:
+        raise SignatureMissing("the document has no RsaSignature2017")
+    key_id = read_name(signature, "creator")
+    created, expires = read_time(signature, "created"), read_time(signature, "expires")
+    if created is None:
+        raise ProofMalformed("a signature that does not say when it was created")
+    check_moments(created, expires, now=now, policy=policy)
+    check_meant_for(signature, "domain", None)
+    value = _value_of(signature)
+    graph = signed_graph(_without_signature(document), contexts=contexts)
+    options = _options_text(signature, contexts)
+    return PresentedDocument(
+        scheme=_TYPE,
+        key_id=key_id,
+        created=created,
+        expires=expires,
+        document=graph.document,
+        data=_hashes(options, graph.nquads),
+        signed_text=options + graph.nquads,
+        signature=value,
+        policy=policy,
+        now=now,
+    )
+
+
+def _value_of(signature: JsonObject) -> bytes:
+    text = signature.get("signatureValue")
+    try:
+        value = a2b_base64("".join(text.split()), strict_mode=True) if isinstance(text, str) else b""
+    except (Base64Error, ValueError) as exc:
+        raise ProofMalformed(f"signatureValue is not padded base64: {exc}") from exc
+    if not value:
+        raise ProofMalformed("a signature without signatureValue")
+    return value
+
+
+def _without_signature(document: JsonObject) -> JsonObject:
+    return {name: value for name, value in document.items() if name != "signature"}
+
+
+def _options_text(signature: JsonObject, contexts: ContextTable) -> str:
+    options = {name: value for name, value in signature.items() if name not in _NOT_SIGNED}
+    return canonicalize({**options, "@context": _OPTIONS_CONTEXT}, contexts=contexts)
+
+
+def _hashes(options: str, document: str) -> bytes:
+    return "".join(sha256(text.encode("utf-8")).hexdigest() for text in (options, document)).encode("ascii")
+
+
+# --- making ---------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class UnsignedDocument:
+    """A document and an LD signature that lacks its value."""
+
+    document: JsonObject = field(repr=False)
+    options: JsonObject = field(repr=False)
+    data: bytes = field(repr=False)
+    """What is to be signed with RSA, PKCS #1 v1.5 and SHA-256."""
+
+    def attach(self, signature: bytes) -> JsonObject:
+        """Give the signed document."""
+        value = b64encode(signature).decode("ascii")
+        return {**self.document, "signature": {"type": _TYPE, **self.options, "signatureValue": value}}
+
+
+def prepare(document: JsonObject, *, key_id: str, now: datetime, contexts: ContextTable = BUNDLED) -> UnsignedDocument:
+    """Get ``document`` ready for its LD signature. The proof, if it is to have one, is made before.
+
+    Raises:
+        ValueError: It has a signature already.
+        GraphRestructured, DocumentError, LimitExceeded: We would not verify it ourselves.
+    """
+    if "signature" in document:
+        raise ValueError("the document has a signature already")
+    options: JsonObject = {"creator": key_id, "created": write_time(now)}
+    graph = signed_graph(document, contexts=contexts)
+    return UnsignedDocument(
+        document=document, options=options, data=_hashes(_options_text(options, contexts), graph.nquads)
+    )
+
+
+def create(document: JsonObject, key: PrivateKey, *, now: datetime, contexts: ContextTable = BUNDLED) -> JsonObject:
+    """Sign ``document`` with a key at hand; errors as `prepare`, and `ValueError` for another type of key."""
+    chosen = key.choose_algorithm("rsa-v1_5-sha256")
+    unsigned = prepare(document, key_id=key.key_id, now=now, contexts=contexts)
+    return unsigned.attach(key.sign(unsigned.data, chosen))
