@@ -104,6 +104,7 @@ class Raised:
 
 
 Outcome: TypeAlias = Returned[T] | Raised
+"""How a member of `All`, or an effect, ended."""
 
 
 # --- the network ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ Sorted by place, the effects of a run are the same under every driver, whatever 
 """
 
 Answered: TypeAlias = Callable[[Outcome[Any]], None]
+"""What an observer gives, to be told how a question ended."""
 
 
 class Observer(Protocol):

@@ -94,6 +94,7 @@ class Again:
 
 
 Settlement: TypeAlias = Done | Again
+"""How a worker ends a lease."""
 
 
 @frozen

@@ -106,6 +106,7 @@ class Add:
 
 
 Write: TypeAlias = Put | Delete | Add
+"""One change of a commit."""
 
 
 class KvStore(Protocol):

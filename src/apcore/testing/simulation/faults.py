@@ -19,6 +19,7 @@ from apcore.effects import Commit, Effect, Enqueue, Extend, Fetch, Get, Lease, M
 __all__ = ["Fate", "Faults", "Kind", "Odds", "swarm"]
 
 Kind: TypeAlias = type[Effect[Any]]
+"""A kind of question."""
 
 _FALLIBLE: Final[tuple[Kind, ...]] = (Fetch, Get, Scan, Commit, Enqueue, Lease, Extend, Settle, Sign, MakeKey)
 """Clock and randomness do not fail (but a node may die as it looks at the clock); `Call` and `All` have the fates of their parts."""

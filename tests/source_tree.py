@@ -1,0 +1,71 @@
+"""The source as it is written: every module of apcore, parsed once, for the tests of house rules and of the surface."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import field, frozen
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+
+@frozen
+class Imported:
+    """One import, wherever in a module it stands."""
+
+    name: str
+    """Absolute, dotted; of ``from a import b``, both ``a`` and ``a.b`` are imported."""
+    line: int
+    in_function: bool
+
+
+@frozen
+class Module:
+    name: str
+    path: Path
+    tree: ast.Module = field(eq=False, repr=False)
+
+    @property
+    def room(self) -> str:
+        """The room it is in: the first name after ``apcore``, or nothing for ``apcore`` itself."""
+        return self.name.partition(".")[2].partition(".")[0]
+
+    @property
+    def is_package(self) -> bool:
+        return self.path.name == "__init__.py"
+
+    @property
+    def all(self) -> list[str] | None:
+        """What ``__all__`` says, None where there is none."""
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+                return ast.literal_eval(node.value)
+        return None
+
+    def imports(self) -> Iterator[Imported]:
+        yield from self._imports(self.tree, in_function=False)
+
+    def _imports(self, node: ast.AST, *, in_function: bool) -> Iterator[Imported]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Imported(alias.name, child.lineno, in_function)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{self.name}:{child.lineno}: imports are absolute"
+                for alias in child.names:
+                    yield Imported(f"{child.module}.{alias.name}", child.lineno, in_function)
+            yield from self._imports(
+                child, in_function=in_function or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            )
+
+
+def _modules() -> Iterator[Module]:
+    for path in sorted((SOURCE / "apcore").rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        yield Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
+
+
+MODULES = {module.name: module for module in _modules()}
