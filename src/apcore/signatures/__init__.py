@@ -1,6 +1,8 @@
-"""Sign and check, never fetch: keys, draft-cavage, RFC 9421 and what is accepted as proof."""
+"""Sign and check, never fetch: keys, requests, documents, and what is accepted as proof."""
 
-from apcore.signatures import cavage, rfc9421
+from apcore.signatures import cavage, ld_signature, proofs, rfc9421
+from apcore.signatures.accept_signature import Challenge, answer, challenge, read_challenges
+from apcore.signatures.documents import DocumentScheme, PresentedDocument, VerifiedDocument, check_document
 from apcore.signatures.errors import (
     AlgorithmRefused,
     BadSignature,
@@ -16,6 +18,7 @@ from apcore.signatures.errors import (
     KeyMismatch,
     KeyWeak,
     ProofMalformed,
+    ProofRefused,
     SchemeRefused,
     SignatureExpired,
     SignatureFromFuture,
@@ -52,11 +55,13 @@ __all__ = [
     "Algorithm",
     "AlgorithmRefused",
     "BadSignature",
+    "Challenge",
     "ComponentMissing",
     "Coverage",
     "CoverageTooSmall",
     "DigestMalformed",
     "DigestMismatch",
+    "DocumentScheme",
     "Explained",
     "Explanation",
     "GraphRestructured",
@@ -66,8 +71,10 @@ __all__ = [
     "KeyType",
     "KeyWeak",
     "Presented",
+    "PresentedDocument",
     "PrivateKey",
     "ProofMalformed",
+    "ProofRefused",
     "PublicKey",
     "Scheme",
     "SchemeRefused",
@@ -80,13 +87,20 @@ __all__ = [
     "SignatureTooOld",
     "Unsigned",
     "Verified",
+    "VerifiedDocument",
     "WrongHost",
+    "answer",
     "cavage",
+    "challenge",
     "check",
+    "check_document",
     "generate_key",
     "is_signed",
+    "ld_signature",
     "parse",
     "parse_all",
+    "proofs",
+    "read_challenges",
     "read_did_key",
     "read_multikey",
     "read_pem",

@@ -9,8 +9,8 @@ So three things are done here, and all of them before a hash is compared:
 
 1. What re-arranges is refused: those keywords after expansion, where no alias hides them, and in what came; a node that is described in two
    places; more than one top node.
-2. What is not a statement is taken out. The statements of what remains are what is hashed, so taking out too much makes the signature fail,
-   and each leaf that remains is known to be a statement.
+2. What is not a statement is taken out of what is handed on, leaf by leaf, by asking the same function that makes the statements to be hashed.
+   A type that no context defines is a statement about a blank node, whose name is nobody's word: it is hashed, and taken out.
 3. What remains is said in *our* context, and only that is handed on.
 
 Contexts come from the table that is given, and never from the network.
@@ -76,11 +76,12 @@ _ANYTHING: Final = "https://apcore.invalid/any"
 
 @frozen(kw_only=True)
 class SignedGraph:
-    """The statements of a document, and the document that says no more than them."""
+    """The statements of a document, and a document that says nothing but them."""
 
     nquads: str = field(repr=False)
-    """Canonical."""
+    """Canonical: what is hashed."""
     document: JsonObject = field(repr=False)
+    """In our words: what may be used if the hash holds."""
 
 
 def signed_graph(
@@ -105,10 +106,9 @@ def signed_graph(
     stated = _stated_node(expanded[0])
     if stated is None:
         raise _restructured("the document is about a relative reference, so nothing of it is signed")
-    quads = quads_of([stated])
     said = compact([stated], context, contexts=contexts, limits=limits)
     _refuse_keywords({name: value for name, value in said.items() if name != "@context"})
-    return SignedGraph(nquads=canonicalize_quads(quads, limits=limits).nquads, document=said)
+    return SignedGraph(nquads=canonicalize_quads(quads_of(expanded), limits=limits).nquads, document=said)
 
 
 def _refuse_keywords(part: Json) -> None:
@@ -167,7 +167,6 @@ def _stated_node(node: JsonObject) -> JsonObject | None:
         kept["@id"] = node["@id"]
     for name, values in node.items():
         if name == "@type":
-            # The name of a blank node is nobody's word: a type that no context defines would be one.
             types = [one for one in values if not one.startswith("_:") and _is_stated({"@id": one})]
             if types:
                 kept["@type"] = types

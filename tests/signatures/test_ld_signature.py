@@ -1,0 +1,388 @@
+"""Linked Data Signatures: real ones, our own, and every way of re-arranging a signed graph."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apcore.errors import ApcoreError
+from apcore.jsonld import BUNDLED, ContextNeeded, canonicalize
+from apcore.signatures import keys, ld_signature
+from apcore.signatures.documents import check_document
+from apcore.signatures.errors import (
+    BadSignature,
+    GraphRestructured,
+    KeyMismatch,
+    ProofMalformed,
+    ProofRefused,
+    SignatureExpired,
+    SignatureFromFuture,
+    SignatureMissing,
+)
+from apcore.signatures.graphs import signed_graph
+from vector_files import load_json, needs_vectors
+
+AS = "https://www.w3.org/ns/activitystreams"
+ALICE = "https://remote.example/users/alice"
+CREATE = {
+    "@context": [
+        AS,
+        "https://w3id.org/security/v1",
+        {"toot": "http://joinmastodon.org/ns#", "votersCount": "toot:votersCount", "sensitive": "as:sensitive"},
+    ],
+    "id": "https://remote.example/a/1",
+    "type": "Create",
+    "actor": ALICE,
+    "to": ["as:Public"],
+    "cc": [],
+    "published": "2026-11-22T08:00:00Z",
+    "object": {
+        "id": "https://remote.example/n/1",
+        "type": "Note",
+        "attributedTo": ALICE,
+        "content": "hi",
+        "contentMap": {"en": "hi"},
+        "sensitive": False,
+        "votersCount": 3,
+        "inReplyTo": None,
+        "tag": [{"type": "Mention", "href": "https://local.example/users/bob", "name": "@bob"}],
+    },
+}
+
+
+def believed(document, key, now, **options):
+    return check_document(ld_signature.parse(document, now=now, **options), key).document
+
+
+# --- real ones ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mastodon-academy", "mastodon-2.5"])
+@needs_vectors
+def test_a_real_signature_holds(name):
+    file = load_json(f"ld-signatures/{name}.json")
+    pem = file["publicPem"] if "publicPem" in file else file["actor"]["publicKey"]["publicKeyPem"]
+    creator = file["document"]["signature"]["creator"]
+    key = keys.read_pem(pem, key_id=creator, owner=creator.partition("#")[0])
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    document = believed(file["document"], key, now)
+    assert document["actor"] == key.owner
+    assert document["object"]["content"] == file["document"]["object"]["content"]
+    assert "signature" not in document
+    changed = copy.deepcopy(file["document"])
+    changed["object"]["content"] += "!"
+    with pytest.raises(BadSignature):
+        believed(changed, key, now)
+
+
+# --- both sides -----------------------------------------------------------------------------------------------------
+
+
+def test_what_we_sign_we_believe(rsa_key, now):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    assert signed["signature"]["created"] == "2026-11-22T08:00:00Z"
+    document = believed(signed, rsa_key.public, now)
+    assert document["object"]["votersCount"] == 3
+    assert document["object"]["sensitive"] is False
+    assert document["object"]["tag"]["name"] == "@bob"
+    assert canonicalize(document) == canonicalize(CREATE)
+
+
+def test_wrong_arguments_are_told(rsa_key, ed_key, now):
+    with pytest.raises(ValueError, match="rsa-v1_5-sha256"):
+        ld_signature.create(CREATE, ed_key, now=now)
+    with pytest.raises(ValueError, match="already"):
+        ld_signature.create({**CREATE, "signature": {}}, rsa_key, now=now)
+    with pytest.raises(GraphRestructured):
+        ld_signature.create({"@context": AS, "@graph": [CREATE]}, rsa_key, now=now)
+
+
+def paths(part, path=()):
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name != "@context":
+                yield from paths(value, (*path, name))
+    elif isinstance(part, list):
+        for index, value in enumerate(part):
+            yield from paths(value, (*path, index))
+    elif part is not None:
+        yield path
+
+
+@pytest.mark.parametrize("path", list(paths(CREATE)), ids=lambda path: ".".join(map(str, path)))
+def test_every_statement_is_signed(rsa_key, now, path):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    changed = copy.deepcopy(signed)
+    *parents, last = path
+    place = changed
+    for step in parents:
+        place = place[step]
+    old = place[last]
+    place[last] = not old if isinstance(old, bool) else 4 if isinstance(old, int) else old + "x"
+    with pytest.raises((BadSignature, GraphRestructured)):
+        believed(changed, rsa_key.public, now)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"to": ["as:Public", "https://evil.example/"]},
+        {"cc": ["https://evil.example/"]},
+        {"bto": ALICE},
+        {"type": ["Create", "Delete"]},
+        {"summary": "x"},
+        # An unknown term is no statement; what is said inside is.
+        {"unknown": {"type": "Note", "content": "x"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_statement_more_is_not_signed(rsa_key, now, change):
+    with pytest.raises(BadSignature):
+        believed({**ld_signature.create(CREATE, rsa_key, now=now), **change}, rsa_key.public, now)
+
+
+# --- what is no statement is not believed ---------------------------------------------------------------------------
+
+UNSIGNED = {
+    "an unknown term": {"attributionDomains": "evil.example"},
+    "a relative reference": {"audience": "relative"},
+    "an empty array": {"audience": []},
+    "nothing": {"audience": None},
+    "a language that is none": {"summaryMap": {"not a language": "x"}},
+}
+
+
+@pytest.mark.parametrize("change", UNSIGNED.values(), ids=UNSIGNED)
+def test_what_is_no_statement_is_not_handed_on(rsa_key, now, change):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    assert believed({**signed, **change}, rsa_key.public, now) == believed(signed, rsa_key.public, now)
+
+
+@pytest.mark.parametrize("types", [["Create", "Evil"], "Evil", ["Create", "_:Evil"]])
+def test_a_type_that_no_context_defines_is_hashed_and_not_handed_on(rsa_key, now, types):
+    """It is a statement about a blank node, whose name can be changed without changing the hash."""
+    document = {**CREATE, "type": types}
+    signed = {**document, "signature": foreign(rsa_key, document)}
+    renamed = {
+        **signed,
+        "type": [one.replace("Evil", "Other") for one in types] if isinstance(types, list) else "Other",
+    }
+    for one in (signed, renamed):
+        assert believed(one, rsa_key.public, now).get("type") == ("Create" if isinstance(types, list) else None)
+    with pytest.raises(BadSignature):
+        believed({**signed, "type": "Create"}, rsa_key.public, now)
+
+
+def foreign(key, document):
+    """Sign as somebody would who canonicalises whatever stands there."""
+    from base64 import b64encode
+    from hashlib import sha256
+
+    options = {"creator": key.key_id, "created": "2026-11-22T08:00:00Z"}
+    texts = canonicalize({**options, "@context": "https://w3id.org/identity/v1"}), canonicalize(document)
+    data = "".join(sha256(text.encode()).hexdigest() for text in texts).encode()
+    return {"type": "RsaSignature2017", **options, "signatureValue": b64encode(key.sign(data)).decode()}
+
+
+def test_a_term_that_the_context_defines_otherwise_is_not_ours(rsa_key, now):
+    """A property whose definition makes it another statement does not come out under the familiar name."""
+    document = {**CREATE, "@context": [AS, {"featured": {"@id": "https://evil.example/x"}}], "featured": "y"}
+    assert "featured" not in believed(ld_signature.create(document, rsa_key, now=now), rsa_key.public, now)
+
+
+# --- re-arranging ---------------------------------------------------------------------------------------------------
+
+
+def rearranged():
+    activity = {name: value for name, value in CREATE.items() if name != "@context"}
+    note = activity["object"]
+    context = CREATE["@context"]
+    outer = {**activity, "object": note["id"]}
+    yield "@graph", {"@context": context, "@graph": [activity]}
+    yield "@graph of two", {"@context": context, "@graph": [outer, note]}
+    yield "@graph beside a node", {"@context": context, "id": note["id"], "@graph": [activity]}
+    yield "@included", {"@context": context, **note, "@included": [outer]}
+    yield "@reverse", {"@context": context, **note, "@reverse": {"object": outer}}
+    yield "@nest", {"@context": context, **outer, "@nest": {"object": note}}
+    for alias in ("@graph", "@included", "@nest"):
+        yield (
+            f"an alias of {alias}",
+            {
+                "@context": [*context, {"alias": alias}],
+                **outer,
+                "alias": {"object": note} if alias == "@nest" else [note],
+            },
+        )
+        yield (
+            f"an alias by id of {alias}",
+            {"@context": [*context, {"alias": {"@id": alias}}], **outer, "alias": [note]},
+        )
+    yield "a reverse term", {"@context": [*context, {"objectOf": {"@reverse": "as:object"}}], **note, "objectOf": outer}
+    yield (
+        "a graph container",
+        {
+            "@context": [*context, {"inside": {"@id": "as:object", "@container": "@graph"}}],
+            **outer,
+            "inside": note,
+        },
+    )
+    yield (
+        "a nested term",
+        {
+            "@context": [*context, {"object": {"@id": "as:object", "@type": "@id", "@nest": "box"}, "box": "@nest"}],
+            **outer,
+        },
+    )
+    yield (
+        "an alias in an inner context",
+        {"@context": context, **activity, "object": {**note, "@context": {"alias": "@reverse"}}},
+    )
+    yield (
+        "an alias in a scoped context",
+        {
+            "@context": [
+                *context,
+                {"object": {"@id": "as:object", "@type": "@id", "@context": {"alias": "@included"}}},
+            ],
+            **activity,
+        },
+    )
+    yield "a node in two places", {"@context": context, **activity, "tag": {"id": note["id"], "content": "x"}}
+    yield (
+        "the top node in two places",
+        {
+            "@context": context,
+            "id": activity["id"],
+            "type": "Create",
+            "object": {**note, "context": {name: value for name, value in activity.items() if name != "object"}},
+        },
+    )
+    yield "nothing at the top", {"@context": context}
+    yield "two at the top, in an array of values", {"@context": context, "@value": "x"}
+    yield "a relative top", {"@context": context, **activity, "id": "relative"}
+
+
+@pytest.mark.parametrize(("document"), [d for _, d in rearranged()], ids=[name for name, _ in rearranged()])
+def test_a_graph_that_can_be_read_in_another_way(rsa_key, now, document):
+    with pytest.raises(GraphRestructured):
+        signed_graph(document)
+    with pytest.raises(GraphRestructured):
+        ld_signature.parse({**document, "signature": foreign(rsa_key, CREATE)}, now=now)
+
+
+def test_the_attack_has_the_same_hash(rsa_key, now):
+    """What makes the refusals necessary: the statements, and so the signature, are those of the true document."""
+    attack = dict(rearranged())["@reverse"]
+    assert canonicalize(attack) == canonicalize(CREATE)
+    assert attack["type"] == "Note"
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "no creator": ({"creator": None}, ProofMalformed),
+    "creator is an object": ({"creator": {"id": "x"}}, ProofMalformed),
+    "no time": ({"created": None}, ProofMalformed),
+    "no zone": ({"created": "2026-11-22T08:00:00"}, ProofMalformed),
+    "from the future": ({"created": "2026-11-22T09:00:01Z"}, SignatureFromFuture),
+    "expired": ({"expires": "2026-11-22T07:59:59Z"}, SignatureExpired),
+    "a domain": ({"domain": "other.example"}, ProofRefused),
+    "no value": ({"signatureValue": None}, ProofMalformed),
+    "value is a number": ({"signatureValue": 1}, ProofMalformed),
+    "value is no base64": ({"signatureValue": "é"}, ProofMalformed),
+    "value is not padded": ({"signatureValue": "AAA"}, ProofMalformed),
+    "value is another": ({"signatureValue": "AAAA"}, BadSignature),
+    "another time": ({"created": "2026-11-22T07:59:59Z"}, BadSignature),
+    "a nonce more": ({"nonce": "x"}, BadSignature),
+    "another type": ({"type": "Ed25519Signature2018"}, SignatureMissing),
+}
+
+
+@pytest.mark.parametrize(("changes", "error"), REFUSED.values(), ids=REFUSED)
+def test_a_signature_that_is_refused(rsa_key, now, changes, error):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    signature = {**signed["signature"], **changes}
+    signed["signature"] = {name: value for name, value in signature.items() if value is not None}
+    with pytest.raises(error):
+        believed(signed, rsa_key.public, now)
+
+
+@pytest.mark.parametrize("signature", [None, "x", [], {}, [{"type": "RsaSignature2017"}]])
+def test_a_member_that_is_no_signature(now, signature):
+    with pytest.raises(SignatureMissing):
+        ld_signature.parse({**CREATE, "signature": signature}, now=now)
+
+
+def test_a_folded_value_is_read(rsa_key, now):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    value = signed["signature"]["signatureValue"]
+    signed["signature"]["signatureValue"] = "\n".join(value[n : n + 60] for n in range(0, len(value), 60)) + "\n"
+    assert believed(signed, rsa_key.public, now)
+
+
+def test_a_folded_expiry_and_an_old_signature_hold(rsa_key, now):
+    signed = ld_signature.create(CREATE, rsa_key, now=now - timedelta(days=3650))
+    assert believed(signed, rsa_key.public, now)
+
+
+def test_another_key(rsa_key, ed_key, now):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    with pytest.raises(KeyMismatch):
+        believed(signed, ed_key.public.renamed(key_id=rsa_key.key_id), now)
+
+
+def test_an_unknown_context_is_asked_for(rsa_key, now):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    other = {**signed, "@context": [*CREATE["@context"], "https://unknown.example/context"]}
+    with pytest.raises(ContextNeeded):
+        ld_signature.parse(other, now=now)
+    assert believed(other, rsa_key.public, now, contexts=BUNDLED.ignoring("https://unknown.example/context"))
+
+
+# --- garbage --------------------------------------------------------------------------------------------------------
+
+NAMES = [
+    "@context",
+    "id",
+    "type",
+    "@id",
+    "@type",
+    "object",
+    "@graph",
+    "@list",
+    "@set",
+    "@value",
+    "@language",
+    "content",
+    "tag",
+    "x",
+    "_:b",
+    "@index",
+]
+PART = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([AS, "_:b0", "Note", "relative", "@type", "", ALICE, "en"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(NAMES), PART, max_size=5))
+def test_garbage_is_refused_in_words(rsa_key, now, document):
+    document = {"@context": AS, "id": "https://remote.example/1", **document}
+    try:
+        graph = signed_graph(document)
+    except ApcoreError as exc:
+        status = exc.status_hint
+        assert status in {400, 401, 413, 422}
+        return
+    # What is handed on says nothing that was not hashed; blank nodes may be called otherwise.
+    said = {line for line in canonicalize(graph.document).splitlines() if "_:" not in line}
+    assert said <= set(graph.nquads.splitlines())
