@@ -13,11 +13,11 @@ import copy
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
 from apcore.jsonld.limits import Limits
-from apcore.jsonld.parsing import Json, check_size
+from apcore.jsonld.parsing import Json, JsonObject, check_size
 from apcore.jsonld.tables import Context, ContextTable, count_terms
 
 __all__ = ["slow_compact", "slow_expand"]
@@ -27,7 +27,7 @@ def slow_expand(
     document: Json, *, contexts: ContextTable, limits: Limits, base: str | None, expand_context: Context
 ) -> list[Any]:
     """Expand ``document`` with PyLD."""
-    _check(document, limits)
+    _check(document, contexts, limits)
     options: dict[str, Any] = _options(contexts, base)
     if expand_context is not None:
         options["expandContext"] = copy.deepcopy(expand_context)
@@ -44,11 +44,14 @@ def slow_compact(
     compact_arrays: bool,
 ) -> dict[str, Any]:
     """Compact ``expanded``, which is in expanded form, with PyLD."""
-    _check(expanded, limits)
+    _check(expanded, contexts, limits)
     options: dict[str, Any] = _options(contexts, base)
     options |= {"skipExpansion": True, "compactArrays": compact_arrays}
     return cast("dict[str, Any]", _call("compact", copy.deepcopy(expanded), copy.deepcopy(context), options))
 
+
+_ADDRESSES_MAX: Final = 10
+"""How far contexts that refer to contexts are followed to be counted; PyLD stops there as well."""
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
 
@@ -103,30 +106,40 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _check(document: Json, limits: Limits) -> None:
-    """Refuse what would take too long: many nodes, or scoped contexts that are processed again for each of them."""
+def _check(document: Json, contexts: ContextTable, limits: Limits) -> None:
+    """Refuse what would take too long: many nodes, or contexts that are applied again and again."""
     nodes = check_size(document, limits)
     if nodes > limits.slow_nodes_max:
         raise LimitExceeded(
             f"a document of {nodes} nodes that only the slow path can read; the limit is {limits.slow_nodes_max} (slow_nodes_max)"
         )
-    seen: set[int] = set()
-    terms = scoped = 0
-    for context in _inline_contexts(document):
-        if id(context) not in seen:
-            seen.add(id(context))
-            defined = count_terms(context)
-            terms += defined
-            scoped += defined - _outer_terms(context)
-    if terms > limits.terms_max:
-        raise LimitExceeded(f"inline contexts define {terms} terms; the limit is {limits.terms_max} (terms_max)")
-    if scoped * nodes > limits.slow_terms_max:
+    inline = scoped = applied = 0
+    for context in _contexts_in(document):
+        for part in _parts(context, contexts, addresses_left=_ADDRESSES_MAX):
+            # One more than its terms, so that contexts made of many empty parts count too.
+            applied += len(part) + 1
+            _refuse_repetition(applied, limits)
+        terms = count_terms(context)
+        inline += terms
+        scoped += terms - _outer_terms(context)
+    if inline > limits.terms_max:
+        raise LimitExceeded(f"inline contexts define {inline} terms; the limit is {limits.terms_max} (terms_max)")
+    _refuse_repetition(applied + scoped * nodes, limits)
+
+
+def _refuse_repetition(applied: int, limits: Limits) -> None:
+    if applied > limits.slow_terms_max:
         raise LimitExceeded(
-            f"scoped contexts of {scoped} terms in {nodes} nodes; their product is over {limits.slow_terms_max} (slow_terms_max)"
+            f"contexts apply more than {limits.slow_terms_max} definitions, on the slow path (slow_terms_max)"
         )
 
 
-def _inline_contexts(document: Json) -> Iterator[Context]:
+def _outer_terms(context: Context) -> int:
+    parts: list[Context] = context if isinstance(context, list) else [context]
+    return sum(len(part) for part in parts if isinstance(part, dict))
+
+
+def _contexts_in(document: Json) -> Iterator[Context]:
     stack: list[Json] = [document]
     while stack:
         value = stack.pop()
@@ -138,8 +151,13 @@ def _inline_contexts(document: Json) -> Iterator[Context]:
             stack += [member for name, member in value.items() if name != "@context"]
 
 
-def _outer_terms(context: Context) -> int:
-    if isinstance(context, list):
-        parts: list[Context] = context
-        return sum(len(part) for part in parts if isinstance(part, dict))
-    return len(context) if isinstance(context, dict) else 0
+def _parts(context: Context, contexts: ContextTable, *, addresses_left: int) -> Iterator[JsonObject]:
+    """Answer the definitions in ``context``, and in what it refers to."""
+    if isinstance(context, dict):
+        yield context
+    elif isinstance(context, list):
+        for part in context:
+            yield from _parts(part, contexts, addresses_left=addresses_left)
+    elif isinstance(context, str) and addresses_left > 0 and context in contexts:
+        yield {}
+        yield from _parts(contexts.get(context), contexts, addresses_left=addresses_left - 1)

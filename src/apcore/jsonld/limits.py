@@ -50,12 +50,16 @@ class Limits:
     """Different contexts inside one document, references and inline objects counted alike."""
     terms_max: int = field(default=2_000, validator=_positive)
     """Terms that the inline contexts of one document may define, all together."""
+    applied_terms_max: int = field(default=20_000, validator=_positive)
+    """Definitions that are applied for one document, those of registered contexts included: each context counts once for each
+    context that it is laid over. Copying the terms that stay counts for a sixteenth."""
     fetched_terms_max: int = field(default=5_000, validator=_positive)
     """Terms that a context fetched from somewhere may define. schema.org, the largest that we know, has three thousand."""
     slow_nodes_max: int = field(default=5_000, validator=_positive)
     """Nodes of a document that only the slow path can read."""
-    slow_terms_max: int = field(default=100_000, validator=_positive)
-    """Term definitions that the slow path may have to repeat: terms in inline scoped contexts times nodes."""
+    slow_terms_max: int = field(default=50_000, validator=_positive)
+    """Definitions that the slow path may have to apply: every context at each place where it stands, and the inline scoped
+    contexts for every node."""
     blank_nodes_max: int = field(default=1_000, validator=_positive)
     """Blank nodes of a graph to be canonicalised. A signed activity has fewer than a hundred."""
     canonical_work_max: int = field(default=8_000, validator=_positive)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from apcore.jsonld.compiling import compiler_of
+from apcore.jsonld.expansion import Expander
 from apcore.jsonld.fallback import slow_compact, slow_expand
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.tables import BUNDLED, Context, ContextTable
+from apcore.jsonld.terms import NotCovered
 
 __all__ = ["compact", "expand", "normalize"]
 
@@ -41,7 +44,11 @@ def expand(
         DocumentError: It is not JSON-LD.
         LimitExceeded: It asks for more than ``limits`` allows.
     """
-    return slow_expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
+    base = base or None
+    try:
+        return Expander(compiler_of(contexts), limits, base).expand(document, expand_context)
+    except NotCovered:
+        return slow_expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
 
 
 def compact(

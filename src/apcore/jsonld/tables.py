@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 from attrs import evolve, field, frozen
 
@@ -33,7 +33,7 @@ from apcore.jsonld.parsing import Json, JsonObject, check_size
 
 __all__ = ["BUNDLED", "Context", "ContextNeeded", "ContextTable", "count_terms"]
 
-Context = str | JsonObject | list[Any] | None
+Context: TypeAlias = str | JsonObject | list[Any] | None
 """What may stand under ``@context``: an address, definitions, several of both, or nothing."""
 
 _NOTHING: Final[JsonObject] = {}
@@ -57,7 +57,11 @@ def _canonical(url: str) -> str:
     return address.partition("#")[0].rstrip("/").removesuffix(".jsonld")
 
 
-def _canonical_keys(contexts: Mapping[str, Context]) -> dict[str, Context]:
+Entry: TypeAlias = Context | Callable[[], Context]
+"""A context; or a function that makes it, always the same, where making it takes a while."""
+
+
+def _canonical_keys(contexts: Mapping[str, Entry]) -> dict[str, Entry]:
     return {_canonical(url): context for url, context in contexts.items()}
 
 
@@ -65,8 +69,12 @@ def _canonical_keys(contexts: Mapping[str, Context]) -> dict[str, Context]:
 class ContextTable:
     """Addresses of contexts, and what they hold."""
 
-    _contexts: Mapping[str, Context] = field(factory=dict[str, Context], converter=_canonical_keys)
+    _contexts: Mapping[str, Entry] = field(factory=dict[str, Entry], converter=_canonical_keys)
     _patterns: tuple[tuple[re.Pattern[str], Context], ...] = ()
+    shared: dict[str, object] = field(factory=dict[str, object], repr=False)
+    """What was compiled from contexts, by content: for this table and those derived from it."""
+    compiled: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
+    """What was compiled for this table alone."""
 
     def get(self, url: str) -> Context:
         """Return what ``url`` holds; whoever gets it must not change it.
@@ -76,7 +84,8 @@ class ContextTable:
         """
         canonical = _canonical(url)
         if canonical in self._contexts:
-            return self._contexts[canonical]
+            context = self._contexts[canonical]
+            return context() if callable(context) else context
         for pattern, context in self._patterns:
             if pattern.fullmatch(url):
                 return context

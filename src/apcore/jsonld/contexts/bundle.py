@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from apcore.jsonld.contexts import fediverse, security
 from apcore.jsonld.contexts.activitystreams import ACTIVITYSTREAMS
-from apcore.jsonld.contexts.schemaorg import SCHEMA_ORG
+from apcore.jsonld.contexts.schemaorg import schema_org
 
 __all__ = ["BUNDLED_CONTEXTS", "SERVED_BY_EVERY_HOST"]
 
@@ -42,14 +42,14 @@ BUNDLED_CONTEXTS: Final[dict[str, Any]] = {
     "https://funkwhale.audio/ns": fediverse.FUNKWHALE,
     _WEBFINGER: fediverse.WEBFINGER,
     "https://purl.archive.org/miscellany": fediverse.MISCELLANY,
-    "http://schema.org": SCHEMA_ORG,
+    "http://schema.org": schema_org,
     "https://w3id.org/fep/5711": fediverse.FEP_5711,
     "https://w3id.org/fep/7628": fediverse.FEP_7628,
     "https://w3id.org/fep/7aa9": fediverse.FEP_7AA9,
     "https://w3id.org/fep/c390": fediverse.FEP_C390,
     "https://w3id.org/fep/ef61": fediverse.FEP_EF61,
 }
-"""Address -> what its document holds under ``@context``."""
+"""Address -> what its document holds under ``@context``, or a function that makes it."""
 
 SERVED_BY_EVERY_HOST: Final[tuple[tuple[re.Pattern[str], Any], ...]] = (
     (re.compile(r"https?://[^/?#]+/schemas/litepub-0\.1\.jsonld"), _LITEPUB),

@@ -1,0 +1,264 @@
+"""Compaction by table.
+
+One walk over the expanded form. For each property and each of its values the `Inverse` names the term; the term says how the value is written.
+As with expansion, PyLD is the measure to the letter, and what the tables do not cover exactly, errors included, is left to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from apcore.errors import LimitExceeded
+from apcore.jsonld.compiling import Compiler, content_key
+from apcore.jsonld.inverse import Inverse, inverse_of
+from apcore.jsonld.limits import Limits
+from apcore.jsonld.parsing import Json, JsonObject
+from apcore.jsonld.tables import Context
+from apcore.jsonld.terms import INITIAL, UNSET, ActiveContext, NotCovered, Term, Unset
+
+__all__ = ["Compactor"]
+
+_LITERALS: Final = ({"@value"}, {"@value", "@type"}, {"@value", "@language"})
+
+
+@final
+class Compactor:
+    """One document's compaction: counts what it costs on the way."""
+
+    __slots__ = ("_compiler", "_limits", "_nodes")
+
+    def __init__(self, compiler: Compiler, limits: Limits) -> None:
+        self._compiler = compiler
+        self._limits = limits
+        self._nodes = 0
+
+    def compact(self, expanded: list[Any], context: Context) -> JsonObject:
+        """Compact a whole document.
+
+        Raises:
+            NotCovered: The tables do not say how.
+            ContextNeeded, LimitExceeded: As documented for `apcore.jsonld.compact`.
+        """
+        if type(expanded) is not list or len(expanded) > 1:
+            raise NotCovered
+        active = self._compiler.local(INITIAL, context, content_key(context)).active
+        members: JsonObject = {}
+        if expanded:
+            node: Json = expanded[0]
+            if (
+                type(node) is not dict
+                or _is_reference(node)
+                or not node.keys().isdisjoint(("@value", "@list", "@graph"))
+            ):
+                raise NotCovered
+            members = self._node(node, active, None, self._limits.depth_max)
+        parts: list[Any] = context if type(context) is list else [context]
+        said = [part for part in parts if part != {}]
+        if not said:
+            return members
+        return {"@context": said[0] if len(said) == 1 else said, **members}
+
+    # --- nodes ------------------------------------------------------------------------------------------------------
+
+    def _node(self, node: JsonObject, active: ActiveContext, name: str | None, depth: int) -> JsonObject:
+        """Say a node, which is a value of the term ``name``."""
+        self._count(depth)
+        outer = active
+        if active.has_scoped or active.previous is not None:
+            outer, active = self._enter(node, active, name)
+        words = inverse_of(active)
+        said: JsonObject = {}
+        iri: str
+        values: Json
+        for iri, values in node.items():
+            if iri[:1] == "@":
+                self._keyword(iri, values, said, words, outer)
+            elif type(values) is not list:
+                raise NotCovered
+            elif len(values) == 1:
+                self._only(iri, values[0], said, words, depth)
+            elif values:
+                own: set[str] = set()
+                for value in values:
+                    self._add(iri, value, said, words, own=own, depth=depth)
+            else:
+                said[_fresh(said, words.word(iri))] = []
+        return said
+
+    def _count(self, depth: int) -> None:
+        if depth <= 0:
+            raise LimitExceeded(f"a document nested deeper than {self._limits.depth_max} levels (depth_max)")
+        self._nodes += 1
+        if self._nodes > self._limits.nodes_max:
+            raise LimitExceeded(f"a document of more than {self._limits.nodes_max} objects and arrays (nodes_max)")
+
+    def _only(self, iri: str, value: Json, said: JsonObject, words: Inverse, depth: int) -> None:
+        """Say the only value of a property: the most frequent kinds on a short way, the others through `_add`."""
+        entry = words.entries.get(iri)
+        if entry is not None and type(value) is dict and len(value) == 1:
+            name: str | None = None
+            if "@value" in value:
+                name = entry.for_plain
+            elif "@id" in value and not entry.has_vocab:
+                name = entry.for_node
+            if name is not None and name not in said:
+                term = words.terms[name]
+                if not term.container and term.scoped is UNSET:
+                    said[name] = self._leaf(value, term, words)
+                    return
+        self._add(iri, value, said, words, own=set(), depth=depth)
+
+    def _add(self, iri: str, value: Json, said: JsonObject, words: Inverse, *, own: set[str], depth: int) -> None:
+        """Say one value of the property ``iri``; ``own`` are the names that its other values went under."""
+        if type(value) is not dict:
+            raise NotCovered
+        name = words.property(iri, value)
+        if name not in own:
+            own.add(_fresh(said, name))
+        term = words.terms.get(name)
+        container = () if term is None else term.container
+        as_array = "@set" in container
+        if "@list" in value:
+            members = self._members(value, "@list", name, words, depth)
+            if "@list" in container:
+                said[name] = members  # a second list under one term replaces the first: so does PyLD
+            else:
+                _append(said, name, {words.alias("@list"): members}, as_array=as_array)
+        elif "@graph" in value:
+            members = self._members(value, "@graph", name, words, depth)
+            if "@graph" not in container or len(members) != 1:
+                raise NotCovered
+            _append(said, name, members[0], as_array=as_array)
+        elif "@language" in container:
+            text = self._value(value, name, words, depth)
+            if type(text) is dict and "@value" in text:
+                text = text["@value"]
+            by_language: JsonObject = said.setdefault(name, {})
+            _append(by_language, value.get("@language") or words.alias("@none"), text, as_array=as_array)
+        elif "@list" in container or "@graph" in container:
+            raise NotCovered
+        else:
+            _append(said, name, self._value(value, name, words, depth), as_array=as_array)
+
+    def _members(self, value: JsonObject, keyword: str, name: str, words: Inverse, depth: int) -> list[Any]:
+        """Say the members of a list, or of a graph."""
+        members: Json = value[keyword]
+        if type(members) is not list or len(value) != 1:
+            raise NotCovered
+        if len(members) > self._limits.array_max:
+            raise LimitExceeded(
+                f"an array of {len(members)} members; the limit is {self._limits.array_max} (array_max)"
+            )
+        said: list[Any] = []
+        member: Json
+        for member in members:
+            if type(member) is not dict or "@list" in member or "@graph" in member:
+                raise NotCovered
+            said.append(self._value(member, name, words, depth - 1))
+        return said
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def _value(self, value: JsonObject, name: str, words: Inverse, depth: int) -> Json:
+        """Say a value of the term ``name``: a literal, a reference or a node."""
+        if "@value" not in value and not _is_reference(value):
+            return self._node(value, words.active, name, depth - 1)
+        term = words.terms.get(name)
+        if term is not None and term.scoped is not UNSET:
+            words = inverse_of(self._compiler.scoped(words.active, term.scoped, of_type=False))
+            if words.terms.get(name) is not term:
+                raise NotCovered
+        return self._leaf(value, term, words)
+
+    def _leaf(self, value: JsonObject, term: Term | None, words: Inverse) -> Json:
+        """Say a literal or a reference: shortly if ``term`` says the rest, as an object otherwise."""
+        if "@value" in value:
+            return self._literal(value, term, words)
+        coercion = None if term is None else term.type
+        if term is not None and term.iri is not None and term.iri[:1] == "@":
+            raise NotCovered
+        if coercion == "@id":
+            return words.identifier(value["@id"])
+        if coercion == "@vocab":
+            return words.word(value["@id"])
+        return {words.alias("@id"): words.identifier(value["@id"])}
+
+    def _literal(self, value: JsonObject, term: Term | None, words: Inverse) -> Json:
+        content: Json = value["@value"]
+        coercion = None if term is None else term.type
+        default = words.active.language
+        if len(value) == 1:
+            if coercion != "@none" and (
+                default is None or type(content) is not str or (term is not None and term.language is None)
+            ):
+                return content
+            return {words.alias("@value"): content}
+        if value.keys() not in _LITERALS:
+            raise NotCovered
+        if "@type" in value:
+            datatype: Json = value["@type"]
+            if type(datatype) is not str or datatype[:1] == "@":
+                raise NotCovered
+            if datatype == coercion:
+                return content
+            return {words.alias("@type"): words.word(datatype), words.alias("@value"): content}
+        expected = default if term is None or isinstance(term.language, Unset) else term.language
+        if coercion != "@none" and value["@language"] == expected:
+            return content
+        return {words.alias("@language"): value["@language"], words.alias("@value"): content}
+
+    # --- keywords and contexts --------------------------------------------------------------------------------------
+
+    def _keyword(self, keyword: str, value: Json, said: JsonObject, words: Inverse, outer: ActiveContext) -> None:
+        if keyword == "@id":
+            said[_fresh(said, words.alias("@id"))] = words.identifier(value)
+        elif keyword == "@type" and type(value) is list:
+            # Types are said in the context around them, not in the one that they bring along.
+            names = inverse_of(outer)
+            types = [names.word(type_) for type_ in value]
+            said[_fresh(said, words.alias("@type"))] = types[0] if len(types) == 1 else types
+        else:
+            raise NotCovered
+
+    def _enter(self, node: JsonObject, active: ActiveContext, name: str | None) -> tuple[ActiveContext, ActiveContext]:
+        """Enter the contexts of the property ``name`` and of the types; answer also the one in which types are said."""
+        outer = self._enter_property(active, active, name)
+        active = self._enter_property(outer, outer.previous or outer, name)
+        types: Json = node.get("@type", [])
+        if type(types) is not list or not all(type(type_) is str for type_ in types):
+            raise NotCovered
+        words = inverse_of(active)
+        for type_ in sorted(types):
+            term = outer.terms.get(words.word(type_))
+            if term is not None and term.scoped is not UNSET:
+                active = self._compiler.scoped(active, term.scoped, of_type=True)
+        return outer, active
+
+    def _enter_property(self, defining: ActiveContext, active: ActiveContext, name: str | None) -> ActiveContext:
+        term = None if name is None else defining.terms.get(name)
+        if term is None or term.scoped is UNSET:
+            return active
+        return self._compiler.scoped(active, term.scoped, of_type=False)
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _is_reference(value: JsonObject) -> bool:
+    return len(value) == 1 and "@id" in value
+
+
+def _fresh(said: JsonObject, name: str) -> str:
+    """Return ``name`` if it is free: two properties under one name would have to be merged, in an order."""
+    if name in said:
+        raise NotCovered
+    return name
+
+
+def _append(said: JsonObject, name: str, value: Json, *, as_array: bool) -> None:
+    if name not in said:
+        said[name] = [value] if as_array else value
+    elif type(said[name]) is list:
+        said[name].append(value)
+    else:
+        said[name] = [said[name], value]

@@ -1,0 +1,416 @@
+"""Expansion by table.
+
+One walk over the document. Every key is looked up in the `ActiveContext`; `Kind` says what becomes of its values. What PyLD does with the same
+document is the measure, to the letter: where it has an oddity, so has this, and where following an oddity would cost more than it is worth
+`NotCovered` is raised and PyLD does it itself. That is also what happens to every error: this file never decides that a document
+is wrong.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final, final
+
+from apcore.errors import LimitExceeded
+from apcore.jsonld.compiling import Compiler, content_key
+from apcore.jsonld.limits import Limits
+from apcore.jsonld.parsing import Json, JsonObject
+from apcore.jsonld.tables import Context
+from apcore.jsonld.terms import (
+    INITIAL,
+    KEYWORDS,
+    UNSET,
+    ActiveContext,
+    Kind,
+    NotCovered,
+    Term,
+    expand_word,
+    is_absolute,
+)
+
+__all__ = ["Expander"]
+
+_NAMING: Final = frozenset(("@id", "@type"))
+_WEB: Final = ("https://", "http://")
+_INTEGER_BITS_MAX: Final = 1_000
+"""Beyond a double's range PyLD fails on integers."""
+
+_REFERENCE: Final = Kind.REFERENCE
+_ID: Final = Kind.ID
+_TYPE: Final = Kind.TYPE
+_LANGUAGE_MAP: Final = Kind.LANGUAGE_MAP
+_DROPPED: Final = Kind.DROPPED
+_OTHER: Final = Kind.OTHER
+
+
+@final
+class Expander:
+    """One document's expansion: counts what it costs on the way."""
+
+    __slots__ = ("_applied", "_array_max", "_base", "_compiler", "_contexts", "_entered", "_limits", "_nodes", "_terms")
+
+    def __init__(self, compiler: Compiler, limits: Limits, base: str | None) -> None:
+        self._compiler = compiler
+        self._limits = limits
+        self._base = base
+        self._array_max = limits.array_max
+        self._nodes = 0
+        self._terms = 0
+        self._applied = 0
+        self._contexts: set[bytes] = set()
+        self._entered: dict[tuple[int, bytes | int], ActiveContext] = {}
+
+    def expand(self, document: Json, expand_context: Context) -> list[Any]:
+        """Expand a whole document.
+
+        Raises:
+            NotCovered: The tables do not say how.
+            ContextNeeded, LimitExceeded: As documented for `apcore.jsonld.expand`.
+        """
+        if type(document) is not dict:
+            raise NotCovered
+        active = INITIAL if expand_context is None else self._local(INITIAL, expand_context)
+        expanded = self._object(document, active, None, self._limits.depth_max)
+        # A document that says nothing, or only its own name, says nothing.
+        if not expanded or (len(expanded) == 1 and "@id" in expanded):
+            return []
+        if "@value" in expanded:
+            return []
+        return [expanded]
+
+    # --- objects ----------------------------------------------------------------------------------------------------
+
+    def _object(self, element: JsonObject, active: ActiveContext, name: str | None, depth: int) -> JsonObject:
+        """Expand one object, which is a value of the key ``name``."""
+        self._count(depth)
+        if active.has_scoped or active.previous is not None:
+            active = self._enter(element, active, name)
+        if "@context" in element:
+            active = self._local(active, element["@context"])
+        outer = active
+        if active.has_scoped:
+            active = self._enter_types(element, active)
+        if "@value" in element or not active.value_words.isdisjoint(element):
+            return self._value_object(element, active, outer)
+        terms = active.terms
+        expanded: JsonObject = {}
+        twice: list[tuple[str, str, list[Any]]] = []
+        for key, value in element.items():
+            term = terms.get(key)
+            # Half of all members are addresses; they go the short way.
+            if term is not None and term.kind is _REFERENCE and type(value) is str:
+                iri = term.iri
+                values: list[Any] = [{"@id": value if value.startswith(_WEB) else self._iri(value, active)}]
+            elif key in _NAMING or (term is not None and (term.kind is _TYPE or term.kind is _ID)):
+                self._keyword(key if term is None else term.iri, value, expanded, active, outer)
+                continue
+            else:
+                iri, values = self._member(key, value, active, depth)
+            if iri is None:
+                continue
+            if iri in expanded:
+                twice.append((iri, key, values))
+            else:
+                expanded[iri] = values
+        if twice:
+            _merge(expanded, twice, element, active)
+        return expanded
+
+    def _keyword(
+        self, keyword: str | None, value: Json, expanded: JsonObject, active: ActiveContext, outer: ActiveContext
+    ) -> None:
+        """Expand the identifier, or the types, of an object."""
+        assert keyword is not None
+        if keyword in expanded:
+            raise NotCovered
+        if keyword == "@id":
+            if type(value) is not str:
+                raise NotCovered
+            expanded["@id"] = value if value.startswith(_WEB) else self._iri(value, active)
+        else:
+            types = self._types(value, outer)
+            if types:
+                expanded["@type"] = types
+
+    def _member(self, key: str, value: Json, active: ActiveContext, depth: int) -> tuple[str | None, list[Any]]:
+        """Expand one key and its values; the key is None if it means nothing."""
+        term = active.terms.get(key)
+        if term is None:
+            if key[:1] == "@":
+                if key == "@context":
+                    return None, []
+                raise NotCovered
+            word = expand_word(active, key)
+            if word is None or value is None or not is_absolute(word):
+                return None, []
+            return word, self._values(value, active, key, depth)
+        kind = term.kind
+        if kind is _DROPPED:
+            return None, []
+        if value is None:
+            if term.iri in KEYWORDS or term.type == "@json":
+                raise NotCovered
+            return None, []
+        if kind is _OTHER:
+            return self._other(value, active, key, depth)
+        if kind is _LANGUAGE_MAP and type(value) is dict:
+            return term.iri, self._language_map(value, active)
+        return term.iri, self._values(value, active, key, depth)
+
+    def _count(self, depth: int) -> None:
+        if depth <= 0:
+            raise LimitExceeded(f"a document nested deeper than {self._limits.depth_max} levels (depth_max)")
+        self._nodes += 1
+        if self._nodes > self._limits.nodes_max:
+            raise LimitExceeded(f"a document of more than {self._limits.nodes_max} objects and arrays (nodes_max)")
+
+    def _value_object(self, element: JsonObject, active: ActiveContext, outer: ActiveContext) -> JsonObject:
+        """Expand ``{"@value": ...}``, with a type, or with a language, or with neither."""
+        members: JsonObject = {}
+        for key, content in element.items():
+            if key == "@context":
+                continue
+            word = expand_word(active, key)
+            if word is None or word in members or word not in ("@value", "@type", "@language"):
+                raise NotCovered
+            members[word] = content
+        value = members.get("@value")
+        if not (type(value) is str or _is_number_or_boolean(value)):
+            raise NotCovered
+        expanded: JsonObject = {"@value": value}
+        if "@type" in members:
+            type_ = members["@type"]
+            if type(type_) is not str or "@language" in members:
+                raise NotCovered
+            [expanded["@type"]] = self._types(type_, outer)
+            if not is_absolute(expanded["@type"]) or expanded["@type"].startswith("_:"):
+                raise NotCovered
+        elif "@language" in members:
+            language = members["@language"]
+            if type(language) is not str or type(value) is not str:
+                raise NotCovered
+            expanded["@language"] = language.lower()
+        return expanded
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def _values(self, value: Json, active: ActiveContext, key: str, depth: int) -> list[Any]:
+        """Expand the value, or values, of ``key``; a list in a list is one list."""
+        if type(value) is dict:
+            return [self._object(value, active, key, depth - 1)]
+        term = active.terms.get(key)
+        if type(value) is not list:
+            return [self._scalar(value, active, term)]
+        depth -= 1
+        self._count(depth)
+        if len(value) > self._array_max:
+            raise LimitExceeded(f"an array of {len(value)} members; the limit is {self._array_max} (array_max)")
+        expanded: list[Any] = []
+        references = term is not None and term.type == "@id"
+        member: Json
+        for member in value:
+            if type(member) is str:
+                if references and member.startswith(_WEB):
+                    expanded.append({"@id": member})
+                else:
+                    expanded.append(self._scalar(member, active, term))
+            elif type(member) is dict:
+                expanded.append(self._object(member, active, key, depth - 1))
+            elif type(member) is list:
+                expanded += self._values(member, active, key, depth)
+            elif member is not None:
+                expanded.append(self._scalar(member, active, term))
+        return expanded
+
+    def _scalar(self, value: Json, active: ActiveContext, term: Term | None) -> JsonObject:
+        coercion = None if term is None else term.type
+        if type(value) is str:
+            if coercion is None or coercion == "@none":
+                language = active.language if term is None or term.language is UNSET else term.language
+                return {"@value": value} if language is None else {"@language": language, "@value": value}
+            if coercion == "@id":
+                return {"@id": value if value.startswith(_WEB) else self._iri(value, active)}
+            if coercion == "@vocab":
+                return {"@id": self._word(value, active)}
+        elif not _is_number_or_boolean(value):
+            raise NotCovered
+        if coercion is None or coercion in ("@id", "@vocab", "@none"):
+            return {"@value": value}
+        return {"@type": coercion, "@value": value}
+
+    def _language_map(self, value: JsonObject, active: ActiveContext) -> list[Any]:
+        expanded: list[Any] = []
+        terms = active.terms
+        for language in sorted(value):
+            texts: Json = value[language]
+            term = terms.get(language)
+            plain = language == "@none" or (term is not None and term.iri == "@none")
+            text: Json
+            for text in texts if type(texts) is list else [texts]:
+                if type(text) is str:
+                    expanded.append({"@value": text} if plain else {"@value": text, "@language": language.lower()})
+                elif text is not None:
+                    raise NotCovered
+        return expanded
+
+    def _other(self, value: Json, active: ActiveContext, key: str, depth: int) -> tuple[str, list[Any]]:
+        """Expand the value of a key that needs more: a list, a graph, a scoped context, a coercion out of the ordinary."""
+        term = active.terms[key]
+        iri = term.iri
+        if iri is None or iri[:1] == "@" or not is_absolute(iri):
+            raise NotCovered
+        if term.scoped is not UNSET:
+            active = self._scoped(active, term, of_type=False)
+            if active.terms.get(key) is not term:
+                raise NotCovered
+        if term.type == "@json":
+            if term.container not in ((), ("@set",)):
+                raise NotCovered
+            return iri, [{"@type": "@json", "@value": copy.deepcopy(value)}]
+        if "@language" in term.container:
+            if type(value) is dict:
+                return iri, self._language_map(value, active)
+        elif "@list" in term.container and type(value) is list and any(type(member) is list for member in value):
+            raise NotCovered
+        values = self._values(value, active, key, depth)
+        if "@list" in term.container:
+            return iri, [{"@list": values}]
+        if "@graph" in term.container:
+            return iri, [{"@graph": [member]} for member in values]
+        return iri, values
+
+    # --- names ------------------------------------------------------------------------------------------------------
+
+    def _iri(self, value: str, active: ActiveContext) -> str:
+        """Expand an identifier."""
+        if value[:1] == "@":
+            raise NotCovered
+        colon = value.find(":")
+        if colon > 0:
+            prefix = value[:colon]
+            if prefix == "_" or value.startswith("//", colon + 1):
+                return value
+            term = active.terms.get(prefix)
+            if term is not None and term.prefix:
+                return f"{term.iri}{value[colon + 1 :]}"
+            if is_absolute(value):
+                return value
+        if self._base is not None:
+            raise NotCovered
+        return value
+
+    def _word(self, value: str, active: ActiveContext) -> str:
+        """Expand a name that may be a word of the vocabulary."""
+        word = expand_word(active, value)
+        if word is None or word[:1] == "@":
+            raise NotCovered
+        if self._base is not None and active.vocab is None and not is_absolute(word):
+            raise NotCovered  # would be relative to the base
+        return word
+
+    def _types(self, value: Json, active: ActiveContext) -> list[str]:
+        if type(value) is str:
+            return [self._word(value, active)]
+        if type(value) is not list:
+            raise NotCovered
+        types: list[str] = []
+        member: Json
+        for member in value:
+            if type(member) is not str:
+                raise NotCovered
+            types.append(self._word(member, active))
+        return types
+
+    # --- contexts ---------------------------------------------------------------------------------------------------
+
+    def _local(self, active: ActiveContext, context: Context) -> ActiveContext:
+        """Enter a context that stands in the document."""
+        key = content_key(context)
+        known = self._entered.get((active.serial, key))
+        if known is not None:
+            return known
+        inner, inline, applied = self._compiler.local(active, context, key)
+        self._entered[active.serial, key] = inner
+        limits = self._limits
+        if key not in self._contexts:
+            self._contexts.add(key)
+            self._terms += inline
+            if len(self._contexts) > limits.contexts_max:
+                raise LimitExceeded(f"a document of more than {limits.contexts_max} contexts (contexts_max)")
+            if self._terms > limits.terms_max:
+                raise LimitExceeded(f"inline contexts define more than {limits.terms_max} terms (terms_max)")
+        self._charge(applied)
+        return inner
+
+    def _scoped(self, active: ActiveContext, term: Term, *, of_type: bool) -> ActiveContext:
+        """Enter the context of a property or of a type."""
+        place = (active.serial, 2 * id(term) + of_type)
+        known = self._entered.get(place)
+        if known is None:
+            known = self._entered[place] = self._compiler.scoped(active, term.scoped, of_type=of_type)
+            self._charge(len(term.scoped) + len(known.terms) // 16)
+        return known
+
+    def _charge(self, applied: int) -> None:
+        self._applied += applied
+        if self._applied > self._limits.applied_terms_max:
+            raise LimitExceeded(
+                f"contexts apply more than {self._limits.applied_terms_max} definitions (applied_terms_max)"
+            )
+
+    def _enter(self, element: JsonObject, active: ActiveContext, name: str | None) -> ActiveContext:
+        """Leave the context of the type above, and enter that of the property ``name``."""
+        term = None if name is None else active.terms.get(name)
+        if active.previous is not None and not _stays(element, active):
+            active = active.previous
+        if term is not None and term.scoped is not UNSET:
+            active = self._scoped(active, term, of_type=False)
+        return active
+
+    def _enter_types(self, element: JsonObject, active: ActiveContext) -> ActiveContext:
+        """Enter the contexts of the types of ``element``."""
+        outer = active
+        for key in sorted(element):
+            term = active.terms.get(key)
+            if key != "@type" and (term is None or term.iri != "@type"):
+                continue
+            value: Json = element[key]
+            types: list[Json] = value if type(value) is list else [value]
+            for type_ in sorted(name for name in types if type(name) is str):
+                scoped = outer.terms.get(type_)
+                if scoped is not None and scoped.scoped is not UNSET:
+                    active = self._scoped(active, scoped, of_type=True)
+        return active
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _is_number_or_boolean(value: Json) -> bool:
+    if type(value) is int:
+        return value.bit_length() <= _INTEGER_BITS_MAX
+    return type(value) is float or type(value) is bool
+
+
+def _stays(element: JsonObject, active: ActiveContext) -> bool:
+    """Say whether ``element`` is a value or a bare reference, for which the context of the type above goes on."""
+    if len(element) > 2 or "@context" in element:
+        return False
+    for key in sorted(element):
+        word = expand_word(active, key)
+        if word == "@value":
+            return True
+        if word == "@id" and len(element) == 1:
+            return True
+    return False
+
+
+def _merge(
+    expanded: JsonObject, twice: list[tuple[str, str, list[Any]]], element: JsonObject, active: ActiveContext
+) -> None:
+    """Join the values of keys that mean the same, in the order of the keys."""
+    for iri in {iri for iri, _, _ in twice}:
+        first = next(key for key in element if key != "@context" and expand_word(active, key) == iri)
+        parts = [(first, expanded[iri]), *((key, values) for other, key, values in twice if other == iri)]
+        parts.sort(key=lambda part: part[0])
+        expanded[iri] = [value for _, values in parts for value in values]

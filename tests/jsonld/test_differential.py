@@ -1,0 +1,65 @@
+"""The tables say what PyLD says: on everything real, and on a seeded flood of mutations (`fuzz.py` has the long run)."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from apcore.errors import ApcoreError
+from apcore.jsonld import DEFAULT_LIMITS, parse_json
+from apcore.jsonld.fallback import slow_compact, slow_expand
+from apcore.jsonld.terms import NotCovered
+from vector_files import VECTORS, needs_vectors
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import fuzz
+
+PAYLOADS = sorted(VECTORS.glob("payloads/*/*.json"))
+LIMITS = {"contexts": fuzz.TABLE, "limits": DEFAULT_LIMITS, "base": None}
+
+
+def slow(document):
+    try:
+        return slow_expand(document, expand_context=None, **LIMITS)
+    except ApcoreError as error:
+        return error
+
+
+def fast_and_slow(path):
+    document = parse_json(path.read_bytes())
+    return fuzz.fast_expand(document), slow(document)
+
+
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_payloads(path):
+    fast, expected = fast_and_slow(path)
+    if isinstance(expected, ApcoreError):
+        assert isinstance(fast, NotCovered)
+        return
+    assert fuzz.exact(fast) == fuzz.exact(expected)
+    for target in fuzz.TARGETS[1:3]:
+        compacted = fuzz.fast_compact(expected, target)
+        if not isinstance(compacted, NotCovered):
+            assert fuzz.exact(compacted) == fuzz.exact(slow_compact(expected, target, compact_arrays=True, **LIMITS))
+
+
+@needs_vectors
+def test_few_payloads_need_the_slow_path():
+    documents = [parse_json(path.read_bytes()) for path in PAYLOADS]
+    expanded = [fuzz.fast_expand(document) for document in documents]
+    left = [result for result in expanded if isinstance(result, NotCovered)]
+    compacted = [fuzz.fast_compact(result, fuzz.TARGETS[1]) for result in expanded if isinstance(result, list)]
+    left += [result for result in compacted if isinstance(result, NotCovered)]
+    assert len(documents) >= 304
+    assert len(left) <= 2, f"{len(left)} of {len(documents)} payloads need the slow path"
+
+
+def test_two_thousand_mutations():
+    run = fuzz.Run(seed=20240601)
+    for number in range(2_000):
+        run.check(number)
+    assert run.differences == []
+    # The comparison means something only if the tables took many of them.
+    assert run.counts["expand: equal"] > 800
+    assert run.counts["compact: equal"] > 600
