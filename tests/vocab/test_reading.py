@@ -225,7 +225,7 @@ trees = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(trees)
 def test_reading_as_it_stands_is_what_translation_gives(tree):
     before = copy.deepcopy(tree)

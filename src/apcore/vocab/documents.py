@@ -66,6 +66,8 @@ class Document:
     words: dict[str, Any] = field(repr=False)
     """In our terms; mostly the very same object as `tree`. Whoever gets it must not change it."""
     reading: Reading = field(default=_MADE_HERE, repr=False)
+    outer: bool = True
+    """Whether it is the whole of what was read or made, and not embedded in it."""
 
     @property
     def id(self) -> str | None:
@@ -135,18 +137,19 @@ class Document:
 
     def embedded(self, tree: dict[str, Any]) -> Document:
         """Make a document of an object inside `words`."""
-        return Document(tree, tree, self.reading)
+        return Document(tree, tree, self.reading, outer=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give a copy that stands alone: what was received as it was received; what was made or taken out, with its context."""
-        if "@context" in self.tree:
+        made = bool(self.reading.made_of)
+        if "@context" in self.tree or (self.outer and not made):
             return deepcopy(self.tree)
         context = self.reading.context
-        if context is None:
+        if context is None and (made or self.reading.translated):
             from apcore.vocab.writing import minimal_context  # which needs this module
 
             context = minimal_context(self)
-        return {"@context": deepcopy(context), **deepcopy(self.tree)}
+        return deepcopy(self.tree if context is None else {"@context": context, **self.tree})
 
     @override
     def __eq__(self, other: object) -> bool:

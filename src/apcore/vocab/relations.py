@@ -249,6 +249,6 @@ def _embedded_tree(document: Document, made: Made) -> Any:
     if document.reading.made_of or document.reading.translated:
         return {name: deepcopy(value) for name, value in document.words.items() if name != "@context"}
     tree = document.to_json()
-    if tree["@context"] in (AS.context, [AS.context]):
+    if tree.get("@context") in (AS.context, [AS.context]):
         del tree["@context"]  # the outer document's begins with it
     return tree
