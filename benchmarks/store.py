@@ -1,10 +1,13 @@
 """What the SQLite store and queue cost beside bare ``sqlite3``, and how that grows.
 
-    python benchmarks/store.py [--rows 10000] [--rounds 5] [--seconds 1.0]
+    python benchmarks/store.py [--rows 10000] [--batches 40] [--slices 6]
 
 Each operation runs against our store and against the shortest honest program over ``sqlite3`` alone: the same durability, the same facts on disk (key,
-value, version; message, due time, lease), prepared statements, one connection. Both take turns within one run; the least of the rounds counts.
-Rows n, 2n and 4n show growth. The last table has several threads committing: ours share transactions, bare ones take turns at the lock.
+value, version; message, due time, lease), prepared statements, one connection. Batches of ten calls take turns, and the medians are compared, so that a
+busy machine disturbs both alike. Rows n, 2n and 4n show growth.
+
+The second table has several threads committing one put each, in slices that take turns: ours share transactions, bare ones (a connection a thread) take
+turns at SQLite's lock. It gives commits a second, and the longest that anyone waited.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from random import Random
+from statistics import median
 from time import perf_counter, time
 
 from apcore.adapters.sqlite import SqliteStore
@@ -128,10 +132,10 @@ def timed(job, times):
     return (perf_counter() - start) / times * 1e6
 
 
-def operations(sides, rows, seed):
-    """Give, by name, the same job for each side and how often to run it in a round."""
-    random = Random(seed)
-    fresh = count(10**9 + seed * 10**6)
+def operations(sides, rows):
+    """Give the same job for each side, by name."""
+    random = Random(rows)
+    fresh = count(10**9)
     prefix = ("c", "followers-of-alice", "m")
 
     def known():
@@ -141,50 +145,48 @@ def operations(sides, rows, seed):
         return ("doc", *member(random.randrange(rows // 10))[3:])
 
     return {
-        "get, 150 bytes": ([lambda side=side: side.get(known()) for side in sides], 1000),
-        "get, 2,500 bytes": ([lambda side=side: side.get(document()) for side in sides], 1000),
-        "scan a page of 20": ([lambda side=side: side.page(prefix, known()) for side in sides], 300),
-        "commit 1 put": ([lambda side=side: side.put(known(), VALUE, os.urandom(16)) for side in sides], 150),
-        "commit 1 put, 2,500 bytes": (
-            [lambda side=side: side.put(document(), DOCUMENT, os.urandom(16)) for side in sides],
-            150,
-        ),
-        "claim and enqueue": (
-            [lambda side=side: side.claim(member(next(fresh)), VALUE, os.urandom(16)) for side in sides],
-            150,
-        ),
-        "lease and settle": ([lambda side=side: side.work() for side in sides], 150),
+        "get, 150 bytes": [lambda side=side: side.get(known()) for side in sides],
+        "get, 2,500 bytes": [lambda side=side: side.get(document()) for side in sides],
+        "scan a page of 20": [lambda side=side: side.page(prefix, known()) for side in sides],
+        "commit 1 put": [lambda side=side: side.put(known(), VALUE, os.urandom(16)) for side in sides],
+        "commit 1 put, 2,500 bytes": [
+            lambda side=side: side.put(document(), DOCUMENT, os.urandom(16)) for side in sides
+        ],
+        "claim and enqueue": [
+            lambda side=side: side.claim(member(next(fresh)), VALUE, os.urandom(16)) for side in sides
+        ],
+        "lease and settle": [lambda side=side: side.work() for side in sides],
     }
 
 
-def table(directory, rows, rounds, synchronous):
+def table(directory, rows, batches, synchronous):
     sides = [kind(Path(directory, f"{kind.__name__}-{rows}-{synchronous}.db"), synchronous) for kind in (Bare, Ours)]
     everything = [(member(number), VALUE) for number in range(rows)]
     everything += [(("doc", *member(number)[3:]), DOCUMENT) for number in range(rows // 10)]
     Random(rows).shuffle(everything)
     for side in sides:
         side.load(everything)
-    best = {}
-    for number in range(rounds):
-        for name, (jobs, times) in operations(sides, rows, number).items():
+    for name, jobs in operations(sides, rows).items():
+        found = [[], []]
+        for number in range(batches):
             for at in (0, 1) if number % 2 else (1, 0):
-                key = name, at
-                best[key] = min(best.get(key, float("inf")), timed(jobs[at], times))
+                found[at].append(timed(jobs[at], 10))
+        bare, ours = median(found[0]), median(found[1])
+        print(f"{synchronous:>6} {rows:>8,}  {name:<26} {bare:9.1f} {ours:9.1f} {ours / bare:7.2f}", flush=True)
     for side in sides:
         side.close()
-    for name in dict.fromkeys(key for key, _ in best):
-        bare, ours = best[name, 0], best[name, 1]
-        print(f"{synchronous:>6} {rows:>8,}  {name:<26} {bare:9.1f} {ours:9.1f} {ours / bare:7.2f}")
 
 
 def throughput(open_side, threads, seconds):
-    """Commits a second of ``threads`` threads, and the 99th percentile of their patience in ms."""
-    stop = perf_counter() + seconds
+    """Give the commits a second of ``threads`` threads, and the longest wait of any."""
     waits = [[] for _ in range(threads)]
+    ready = threading.Barrier(threads)
 
     def loop(mine, number):
-        side = open_side()
+        side = open_side(number)
         numbers = count(number * 10**9)
+        ready.wait()
+        stop = perf_counter() + seconds
         while (start := perf_counter()) < stop:
             side.put(member(next(numbers)), VALUE, os.urandom(16))
             mine.append(perf_counter() - start)
@@ -194,53 +196,49 @@ def throughput(open_side, threads, seconds):
         worker.start()
     for worker in workers:
         worker.join()
-    everything = sorted(wait for mine in waits for wait in mine)
-    return len(everything) / seconds, everything[int(len(everything) * 0.99)] * 1e3
+    everything = [wait for mine in waits for wait in mine]
+    return len(everything) / seconds, max(everything) * 1e3
 
 
-def together(directory, seconds, synchronous):
+def together(directory, slices, synchronous):
     for threads in (1, 2, 4, 8, 16):
-        bares, bare_path = [], Path(directory, f"bare-{threads}-{synchronous}.db")
-        Bare(bare_path, synchronous).close()
-
-        def bare():
-            bares.append(Bare(bare_path, synchronous))  # noqa: B023
-            return bares[-1]  # noqa: B023
-
+        path = Path(directory, f"bare-{threads}-{synchronous}.db")
+        bares = [Bare(path, synchronous) for _ in range(threads)]
         ours = Ours(Path(directory, f"ours-{threads}-{synchronous}.db"), synchronous)
         ours.put(("a",), b"", bytes(16))
-        found = [(0.0, 0.0), (0.0, 0.0)]
-        for _ in range(2):
-            found[0] = max(found[0], throughput(bare, threads, seconds))
-            found[1] = max(found[1], throughput(lambda: ours, threads, seconds))  # noqa: B023
+        found = [[], []]
+        for number in range(slices):
+            for at in (0, 1) if number % 2 else (1, 0):
+                open_side = (lambda number, bares=bares: bares[number]) if at == 0 else (lambda _, ours=ours: ours)
+                found[at].append(throughput(open_side, threads, 0.25))
         for side in (*bares, ours):
             side.close()
-        (bare_rate, bare_p99), (our_rate, our_p99) = found
+        bare, ours = (median(rate for rate, _ in side) for side in found)
+        waits = [max(wait for _, wait in side) for side in found]
         print(
-            f"{synchronous:>6} {threads:>8}  {bare_rate:9.0f} {our_rate:9.0f} {our_rate / bare_rate:7.2f}x"
-            f" {bare_p99:9.1f} {our_p99:9.1f}"
+            f"{synchronous:>6} {threads:>8} {bare:9.0f} {ours:9.0f} {ours / bare:7.2f} {waits[0]:14.1f} {waits[1]:14.1f}",
+            flush=True,
         )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--slices", type=int, default=6)
     options = parser.parse_args()
-    print(
-        f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}; microseconds a call, least of {options.rounds}"
-    )
+    print(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}; microseconds a call, medians")
     print(f"{'sync':>6} {'rows':>8}  {'operation':<26} {'bare':>9} {'ours':>9} {'ratio':>7}")
     with tempfile.TemporaryDirectory() as directory:
         for synchronous in ("full", "normal"):
             for factor in (1, 2, 4):
-                table(directory, options.rows * factor, options.rounds, synchronous)
+                table(directory, options.rows * factor, options.batches, synchronous)
+        print("\ncommits a second, medians; longest wait in ms")
         print(
-            f"\n{'sync':>6} {'threads':>8}  {'bare c/s':>9} {'ours c/s':>9} {'gain':>8} {'bare p99':>9} {'our p99':>9} ms"
+            f"{'sync':>6} {'threads':>8} {'bare':>9} {'ours':>9} {'gain':>7} {'bare longest':>14} {'ours longest':>14}"
         )
         for synchronous in ("full", "normal"):
-            together(directory, options.seconds, synchronous)
+            together(directory, options.slices, synchronous)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import count
 
 import pytest
@@ -11,6 +12,7 @@ from apcore.adapters.sqlite import AsyncSqliteStore, SqliteStore
 from apcore.ports import AsyncAtomicStore, AtomicStore, Enlistable, KvStore, MessageQueue
 from apcore.testing.atomic import atomic_checks
 from apcore.testing.bridge import bridged
+from apcore.testing.histories import run_threads
 from apcore.testing.queue import queue_checks
 from apcore.testing.store import store_checks
 
@@ -43,6 +45,13 @@ def test_is_both_at_once(check, make):
 )
 def test_keeps_the_contracts_on_event_loops(check, loop, make):
     check(bridged(make, loop))
+
+
+def test_histories_of_threads_are_true_together(tmp_path):
+    with closing(SqliteStore(tmp_path / "a.db", synchronous="normal")) as store:
+        report = run_threads(store, threads=4, steps=30)
+    assert report.wrong == []
+    assert min(report.swaps, report.claims, report.messages) > 0
 
 
 def test_its_types_are_the_ports(tmp_path):

@@ -356,7 +356,7 @@ def test_commits_take_expired_entries_away_a_bounded_number_at_a_time(size, tmp_
         assert counts[2:] == [(2, 0), (3, 0)]
 
 
-@pytest.mark.parametrize("sizes", [(10, 600), (600, 10), (600, 700), (0, 512), (513, 0)], ids=str)
+@pytest.mark.parametrize("sizes", [(10, 600), (600, 10), (600, 700, 9000), (0, 512), (513, 0), (600, 1, 700)], ids=str)
 def test_replacing_a_value_leaves_no_other_behind(sizes, tmp_path):
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         for size in sizes:

@@ -31,7 +31,7 @@ T = TypeVar("T")
 Synchronous = Literal["full", "normal"]
 
 _PAUSE_S_MIN: Final = 0.000_2
-_PAUSE_S_MAX: Final = 0.005
+_PAUSE_S_MAX: Final = 0.002
 _WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 
 

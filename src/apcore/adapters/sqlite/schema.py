@@ -32,7 +32,8 @@ _FORMAT_1: Final = (
     ) WITHOUT ROWID""",
     "CREATE INDEX apcore_entry_expires ON apcore_entry (expires) WHERE expires IS NOT NULL",
     "CREATE TABLE apcore_value (id INTEGER PRIMARY KEY, value BLOB NOT NULL)",
-    """CREATE TRIGGER apcore_entry_replaced AFTER UPDATE ON apcore_entry WHEN old.value_id IS NOT NULL
+    """CREATE TRIGGER apcore_entry_replaced AFTER UPDATE ON apcore_entry
+        WHEN old.value_id IS NOT NULL AND old.value_id IS NOT new.value_id
         BEGIN DELETE FROM apcore_value WHERE id = old.value_id; END""",
     """CREATE TRIGGER apcore_entry_deleted AFTER DELETE ON apcore_entry WHEN old.value_id IS NOT NULL
         BEGIN DELETE FROM apcore_value WHERE id = old.value_id; END""",
