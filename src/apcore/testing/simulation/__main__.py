@@ -12,13 +12,17 @@ from apcore.testing.simulation.exchange import exchange
 def main() -> int:
     """Play, and answer what the shell should see."""
     parser = argparse.ArgumentParser(prog="python -m apcore.testing.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="the first seed (default: 0)")
-    parser.add_argument("--count", type=int, default=1, help="how many seeds, one after another (default: 1)")
+    parser.add_argument("--seed", type=int, help="the first seed (default: 0)")
+    parser.add_argument(
+        "--count", type=int, help="how many seeds, one after another (default: 1 if --seed is given, else 300)"
+    )
     parser.add_argument("--nodes", type=int, default=3, help="how many nodes (default: 3)")
     parser.add_argument("--for-s", type=float, default=200.0, help="how much virtual time with faults (default: 200 s)")
     options = parser.parse_args()
+    first = options.seed or 0
+    count = options.count or (300 if options.seed is None else 1)
     steps = crashes = 0
-    for seed in range(options.seed, options.seed + options.count):
+    for seed in range(first, first + count):
         try:
             sim = exchange(seed, nodes=options.nodes, for_s=options.for_s)
         except SimulationFailed as failure:
@@ -26,9 +30,9 @@ def main() -> int:
             return 1
         steps += sim.engine.steps
         crashes += sim.crashes
-        if options.count == 1:
+        if count == 1:
             print(f"seed {seed}: {sim.digest}")  # noqa: T201
-    print(f"{options.count} histories, {steps} steps, {crashes} crashes: the law held")  # noqa: T201
+    print(f"{count} histories, {steps} steps, {crashes} crashes: the law held")  # noqa: T201
     return 0
 
 
