@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Final, Self
 
 from attrs import frozen
@@ -17,7 +18,7 @@ from attrs import frozen
 __all__ = ["Peer", "ReceivedRequest", "Script", "ScriptedServer", "answering"]
 
 _PATIENCE_S: Final = 10.0
-"""How long a script waits for a client; only a test that has failed already waits so long."""
+"""How long a script waits for a client, or pesters it; only a test that has failed already takes so long."""
 
 
 @frozen
@@ -64,13 +65,15 @@ class Peer:
         self._sock.sendall(data)
 
     def drip(self, data: bytes, *, every_s: float = 0.01) -> None:
-        """Send the same bytes again and again, with a pause between, until the client or the server ends it."""
-        while not self._stopping.wait(every_s):
+        """Send the same bytes again and again, with a pause between, until the client or the server ends it, or patience does."""
+        ends = monotonic() + _PATIENCE_S
+        while not self._stopping.wait(every_s) and monotonic() < ends:
             self.send(data)
 
     def flood(self, data: bytes) -> None:
-        """Send the same bytes again and again, as fast as they are taken."""
-        while not self._stopping.is_set():
+        """Send the same bytes again and again, as fast as they are taken, until the client or the server ends it, or patience does."""
+        ends = monotonic() + _PATIENCE_S
+        while not self._stopping.is_set() and monotonic() < ends:
             self.send(data)
 
     def hold(self) -> None:

@@ -50,7 +50,8 @@ class Exchange:
         limits = request.limits
         self._limits = limits
         self._where = url.origin.authority
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.header_bytes_max)
+        # h11 counts the empty line at the end as well.
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.header_bytes_max + 2)
         self._received = self._head_bytes = self._informational = 0
         self._response: h11.Response | None = None
         self._body = bytearray()

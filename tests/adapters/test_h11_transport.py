@@ -1,0 +1,490 @@
+"""What the conformance suite cannot ask of every transport: TLS, pooling, happy eyeballs, fork, cancellation, resolution."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import sys
+import textwrap
+import threading
+from contextlib import contextmanager
+
+import pytest
+import trustme
+from attrs import evolve
+
+from apcore.adapters.h11 import AsyncH11Transport, H11Transport, PoolBounds, system_resolver
+from apcore.adapters.h11.conversation import Connect, Read, Resolve, Write, converse
+from apcore.adapters.h11.party import Shared
+from apcore.adapters.h11.pool import Connection, IdlePool, PoolKey
+from apcore.adapters.h11.resolving import ResolverThreads
+from apcore.errors import AddressBlocked, ConnectFailed, FetchTimedOut, ProtocolFailed, TlsFailed
+from apcore.http import DELIVERY_LIMITS, LOOPBACK_OPEN, PUBLIC_ONLY, AddressPolicy, Limits, Origin, Request
+from apcore.testing.loopback import ScriptedServer, answering
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HERE = ("127.0.0.1",)
+
+
+def here(_host):
+    return HERE
+
+
+class AsyncAsBlocking:
+    """`AsyncH11Transport`, each exchange in a loop of its own: its connections outlive loops."""
+
+    def __init__(self, **given):
+        self.transport = AsyncH11Transport(**given)
+
+    @property
+    def checks_addresses(self):
+        return self.transport.checks_addresses
+
+    def send(self, request):
+        return asyncio.run(self.transport.send(request))
+
+    def close(self):
+        asyncio.run(self.transport.aclose())
+
+
+@pytest.fixture(params=[H11Transport, AsyncAsBlocking], ids=["blocking", "asyncio"])
+def make(request):
+    return request.param
+
+
+@contextmanager
+def opened(make, **given):
+    transport = make(**{"resolver": here, **given})
+    try:
+        yield transport
+    finally:
+        transport.close()
+
+
+def get(server, *, scheme="http", host="peer.example", limits=None, method="GET"):
+    return Request(method, f"{scheme}://{host}:{server.port}/", limits=limits or Limits(), addresses=LOOPBACK_OPEN)
+
+
+# --- TLS -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def trusting(authority):
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def over_tls(authority, script, *names):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*(names or ("peer.example",))).configure_cert(context)
+
+    def wrapped(peer):
+        peer.wrap(lambda sock: context.wrap_socket(sock, server_side=True))
+        script(peer)
+
+    return wrapped
+
+
+def test_tls_exchanges_share_a_connection(make, authority, trusting):
+    script = over_tls(authority, answering(OK, OK))
+    with ScriptedServer(script) as server, opened(make, tls=trusting) as transport:
+        for _ in range(2):
+            assert transport.send(get(server, scheme="https")).body == b"ok"
+        assert server.connections == 1
+
+
+def test_tls_carries_large_bodies_both_ways(make, authority, trusting):
+    body = bytes(range(256)) * 4000
+
+    def echo(peer):
+        sent = peer.read_request().body
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(sent), sent))
+
+    with ScriptedServer(over_tls(authority, echo)) as server, opened(make, tls=trusting) as transport:
+        assert transport.send(evolve(get(server, scheme="https", method="POST"), body=body)).body == body
+
+
+@pytest.mark.parametrize("names", [("other.example",), ("*.peer.example",), ("127.0.0.1",)], ids=str)
+def test_a_certificate_for_another_name_is_refused(make, authority, trusting, names):
+    script = over_tls(authority, answering(OK), *names)
+    with ScriptedServer(script) as server, opened(make, tls=trusting) as transport:
+        with pytest.raises(TlsFailed, match=r"peer\.example.*certificate verify failed"):
+            transport.send(get(server, scheme="https"))
+        assert server.seen == []
+
+
+def test_an_unknown_authority_is_refused_by_default(make, authority):
+    with (
+        ScriptedServer(over_tls(authority, answering(OK))) as server,
+        opened(make) as transport,
+        pytest.raises(TlsFailed, match="certificate verify failed"),
+    ):
+        transport.send(get(server, scheme="https"))
+
+
+def test_an_address_literal_needs_a_certificate_for_it(make, authority, trusting):
+    script = over_tls(authority, answering(OK), "127.0.0.1")
+    with ScriptedServer(script) as server, opened(make, tls=trusting) as transport:
+        assert transport.send(get(server, scheme="https", host="127.0.0.1")).body == b"ok"
+
+
+def test_plain_text_where_tls_is_due_is_a_tls_failure(make, trusting):
+    with (
+        ScriptedServer(lambda peer: peer.send(OK * 10)) as server,
+        opened(make, tls=trusting) as transport,
+        pytest.raises(TlsFailed),
+    ):
+        transport.send(get(server, scheme="https"))
+
+
+def test_a_connection_closed_during_the_handshake_is_a_connection_failure(make, trusting):
+    with (
+        ScriptedServer(lambda peer: peer.close()) as server,
+        opened(make, tls=trusting) as transport,
+        pytest.raises(ConnectFailed, match=r"peer\.example"),
+    ):
+        transport.send(get(server, scheme="https"))
+
+
+def test_a_body_that_ends_without_an_end_of_tls_was_cut_by_somebody(make, authority, trusting):
+    # Without Content-Length only the end of TLS tells the end of the body; a mere FIN can come from anyone on the way.
+    cut = over_tls(authority, answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it"))
+    with ScriptedServer(cut) as server, opened(make, tls=trusting) as transport:
+        with pytest.raises(ProtocolFailed, match="broke off"):
+            transport.send(get(server, scheme="https"))
+        assert transport.send(get(server, scheme="https", limits=DELIVERY_LIMITS)).truncated
+
+
+def test_a_body_that_ends_with_tls_is_whole(make, authority, trusting):
+    def polite(peer):
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of it")
+        peer._sock.unwrap()
+
+    with ScriptedServer(over_tls(authority, polite)) as server, opened(make, tls=trusting) as transport:
+        assert transport.send(get(server, scheme="https")).body == b"all of it"
+
+
+# --- pooling ---------------------------------------------------------------------------------------------------------
+
+
+def test_connections_are_kept_and_bounded(make):
+    with ScriptedServer(answering(OK, OK, OK)) as server, opened(make, pool=PoolBounds(idle_max=1)) as transport:
+        for host in ("a.example", "a.example", "b.example", "a.example"):
+            assert transport.send(get(server, host=host)).body == b"ok"
+        assert server.connections == 3
+
+
+def test_a_pool_of_nothing_keeps_nothing(make):
+    with ScriptedServer(answering(OK, OK)) as server, opened(make, pool=PoolBounds(idle_max=0)) as transport:
+        for _ in range(2):
+            transport.send(get(server))
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("bound", ["idle_max", "idle_per_origin_max", "idle_s"])
+def test_negative_bounds_are_refused(bound):
+    with pytest.raises(ValueError, match=bound):
+        PoolBounds(**{bound: -1})
+
+
+@pytest.mark.parametrize("threads", [0, 257])
+def test_resolver_threads_are_bounded(make, threads):
+    with pytest.raises(ValueError, match="resolver_threads_max"):
+        make(resolver_threads_max=threads)
+
+
+@contextmanager
+def pairs(count):
+    ends = [socket.socketpair() for _ in range(count)]
+    try:
+        yield [Connection(ours) for ours, _ in ends], [theirs for _, theirs in ends]
+    finally:
+        for pair in ends:
+            for end in pair:
+                end.close()
+
+
+def key(host="a.example", policy=PUBLIC_ONLY):
+    return PoolKey(Origin("https", host, 443), policy)
+
+
+def is_closed(connection):
+    return connection.sock.fileno() == -1
+
+
+def test_the_newest_connection_comes_out_first_and_only_for_its_key():
+    pool = IdlePool(idle_max=9, idle_per_origin_max=9, idle_s=10)
+    with pairs(3) as ((one, two, three), _):
+        for connection in (one, two):
+            pool.put(key(), connection, 0)
+        pool.put(key("b.example"), three, 0)
+        assert pool.take(key(policy=LOOPBACK_OPEN), 0) is None
+        assert pool.take(PoolKey(Origin("http", "a.example", 443), PUBLIC_ONLY), 0) is None
+        assert (pool.take(key(), 0), pool.take(key(), 0), pool.take(key(), 0)) == (two, one, None)
+        assert one.reused
+        assert len(pool) == 1
+        assert "plain" in repr(three)
+
+
+def test_old_stale_and_surplus_connections_are_closed():
+    pool = IdlePool(idle_max=3, idle_per_origin_max=2, idle_s=10)
+    with pairs(6) as ((old, surplus, kept, other, chatty, gone), theirs):
+        pool.put(key("z.example"), old, 0)
+        for connection in (surplus, kept, gone):
+            pool.put(key(), connection, 1)
+        assert is_closed(surplus)
+        pool.put(key("b.example"), other, 11)
+        assert is_closed(old)
+        theirs[5].close()
+        assert pool.take(key(), 11) is kept
+        assert is_closed(gone)
+        pool.put(key("c.example"), chatty, 11)
+        theirs[4].send(b"what nobody asked for")
+        assert pool.take(key("c.example"), 11) is None
+        assert is_closed(chatty)
+        assert pool.take(key("b.example"), 22) is None
+        assert is_closed(other)
+
+
+def test_a_closed_pool_closes_what_comes_back():
+    pool = IdlePool(idle_max=3, idle_per_origin_max=2, idle_s=10)
+    with pairs(2) as ((kept, late), _):
+        pool.put(key(), kept, 0)
+        pool.shut()
+        pool.put(key(), late, 0)
+        assert is_closed(kept)
+        assert is_closed(late)
+
+
+# --- connecting ------------------------------------------------------------------------------------------------------
+
+
+def steps_of(request, **given):
+    shared = Shared(given.get("resolver", here), None, PoolBounds(), 1, "test")
+    return converse(request, shared.party())
+
+
+REQUEST = Request("GET", "http://peer.example:8080/", addresses=LOOPBACK_OPEN)
+
+
+def test_families_alternate_and_their_number_is_bounded():
+    steps = steps_of(REQUEST)
+    assert isinstance(next(steps), Resolve)
+    connect = steps.send(["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1", "::ffff:127.0.0.4"])
+    assert isinstance(connect, Connect)
+    assert connect.addresses == ("127.0.0.1", "::1", "127.0.0.2", "::ffff:127.0.0.4", "127.0.0.3")
+    steps.close()
+    steps = steps_of(REQUEST)
+    next(steps)
+    assert len(steps.send([f"127.0.0.{number}" for number in range(1, 200)]).addresses) == 8
+    steps.close()
+
+
+class Elsewhere(socket.socket):
+    """A socket that says whom it is connected to."""
+
+    name = ("127.0.0.1", 8080)
+
+    def getpeername(self):
+        if isinstance(self.name, OSError):
+            raise self.name
+        return self.name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (("10.0.0.1", 8080), AddressBlocked),
+        (("127.0.0.2", 8080), AddressBlocked),
+        (("::1", 8080, 0, 0), AddressBlocked),
+        (("127.0.0.1", 8080, 0, 3), AddressBlocked),
+        (("127.0.0.1%eth0", 8080, 0, 0), AddressBlocked),
+        ("/run/somebody.sock", AddressBlocked),
+        (b"\0abstract", AddressBlocked),
+        (OSError(107, "not connected"), ConnectFailed),
+    ],
+    ids=str,
+)
+def test_the_other_end_is_compared_before_the_first_byte(name, kind):
+    steps = steps_of(REQUEST)
+    next(steps)
+    assert isinstance(steps.send(HERE), Connect)
+    sock = Elsewhere()
+    sock.name = name
+    with pytest.raises(kind, match=r"peer\.example:8080"):
+        steps.send(sock)
+    assert sock.fileno() == -1
+
+
+def test_the_other_end_that_was_meant_gets_the_request():
+    steps = steps_of(REQUEST)
+    next(steps)
+    steps.send(["::ffff:127.0.0.1"])
+    sock = Elsewhere()
+    sock.name = ("::ffff:127.0.0.1", 8080, 0, 0)
+    write = steps.send(sock)
+    assert isinstance(write, Write)
+    assert isinstance(steps.send(None), Read)
+    steps.close()
+    assert sock.fileno() == -1
+
+
+def test_refused_addresses_do_not_delay_the_good_one(make):
+    # 250 ms for each would be past the deadline.
+    with (
+        ScriptedServer(answering(OK)) as server,
+        opened(make, resolver=lambda _: [f"127.0.1.{n}" for n in range(1, 8)] + ["127.0.0.1"]) as transport,
+    ):
+        assert transport.send(get(server, limits=Limits(deadline_s=1.5))).body == b"ok"
+
+
+def test_connecting_has_a_limit_of_its_own(make):
+    answered = threading.Event()
+    with (
+        ScriptedServer(answering(OK)) as server,
+        opened(make, resolver=lambda _: answered.wait(10) and HERE) as transport,
+    ):
+        with pytest.raises(FetchTimedOut, match=r"peer\.example:\d+: not connected within 0\.1 s \(connect_s\)"):
+            transport.send(get(server, limits=Limits(connect_s=0.1)))
+        answered.set()
+
+
+def test_a_resolver_that_is_wrong_is_not_taken_for_a_network_that_is_down(make):
+    def broken(_):
+        raise KeyError("a bug")
+
+    with opened(make, resolver=broken) as transport, pytest.raises(KeyError):
+        transport.send(REQUEST)
+
+
+def test_hung_names_do_not_hold_up_threads_for_ever(make):
+    # One thread, hung: the next name times out too, and is withdrawn instead of queueing up.
+    hung = threading.Event()
+    asked = []
+
+    def resolver(host):
+        asked.append(host)
+        hung.wait(10)
+        return HERE
+
+    with opened(make, resolver=resolver, resolver_threads_max=1) as transport:
+        for host in ("a.example", "b.example"):
+            with pytest.raises(FetchTimedOut):
+                transport.send(Request("GET", f"https://{host}/", limits=Limits(deadline_s=0.1)))
+        hung.set()
+    assert asked == ["a.example"]
+
+
+# --- resolution ------------------------------------------------------------------------------------------------------
+
+
+def test_localhost_needs_no_resolver():
+    assert system_resolver("localhost") == system_resolver("a.localhost") == ("127.0.0.1", "::1")
+
+
+def test_names_are_asked_for_absolutely_and_scopes_survive(monkeypatch):
+    asked = []
+
+    def getaddrinfo(name, port, **_):
+        asked.append(name)
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1", 0, 0, 3)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::2%3", 0, 0, 3)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2a00::1", 0, 0, 0)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert system_resolver("peer.example") == ("192.0.2.1", "fe80::1%3", "fe80::2%3", "2a00::1")
+    system_resolver("backend")
+    assert asked == ["peer.example.", "backend"]
+
+
+def test_resolver_threads_start_again_after_closing():
+    threads = ResolverThreads(here, threads_max=1)
+    threads.close()
+    for _ in range(2):
+        assert threads.submit("x").result(5) == HERE
+        threads.close()
+
+
+# --- worlds ----------------------------------------------------------------------------------------------------------
+
+
+def test_addresses_are_checked_here(make):
+    with opened(make) as transport:
+        assert transport.checks_addresses == "enforced"
+
+
+def test_vouched_names_reach_their_private_addresses(make):
+    policy = AddressPolicy(plain_http=True, hosts={"backend"})
+    with ScriptedServer(answering(OK)) as server, opened(make) as transport:
+        assert transport.send(Request("GET", f"http://backend:{server.port}/", addresses=policy)).body == b"ok"
+
+
+def test_cancellation_closes_the_connection():
+    async def main(server):
+        transport = AsyncH11Transport(resolver=here)
+        reached = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        gone = threading.Event()
+
+        def script(peer):
+            peer.read_request()
+            loop.call_soon_threadsafe(reached.set)
+            peer.hold()
+            gone.set()
+
+        server.script = script
+        task = asyncio.create_task(transport.send(get(server)))
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(gone.wait, 5)
+        await transport.aclose()
+
+    with ScriptedServer(answering()) as server:
+        asyncio.run(main(server))
+
+
+def test_a_child_after_fork_opens_its_own_connections(make):
+    program = textwrap.dedent(
+        """
+        import asyncio, os, sys
+        from apcore.adapters.h11 import AsyncH11Transport, H11Transport
+        from apcore.http import LOOPBACK_OPEN, Request
+
+        request = Request("GET", sys.argv[1], addresses=LOOPBACK_OPEN)
+        if sys.argv[2] == "H11Transport":
+            transport = H11Transport(resolver=lambda host: ("127.0.0.1",))
+            send = transport.send
+        else:
+            transport = AsyncH11Transport(resolver=lambda host: ("127.0.0.1",))
+            send = lambda request: asyncio.run(transport.send(request))
+        assert send(request).status == 200
+        if (child := os.fork()) == 0:
+            os._exit(0 if send(request).status == 200 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert send(request).status == 200
+        print("done")
+        """
+    )
+    with ScriptedServer(answering(OK, OK, OK)) as server:
+        url = f"http://peer.example:{server.port}/"
+        ran = subprocess.run(
+            [sys.executable, "-c", program, url, make.__name__], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (ran.stdout, ran.returncode) == ("done\n", 0), ran.stderr
+        # The child's first and only connection is its own; the parent's is as it was.
+        assert (server.connections, len(server.seen)) == (2, 3)
