@@ -27,6 +27,7 @@ from apcore.signatures.errors import (
     SignatureTooOld,
     WrongHost,
 )
+from apcore.signatures.explain import Report, Step, explain
 from apcore.signatures.keys import (
     Algorithm,
     KeyType,
@@ -76,6 +77,7 @@ __all__ = [
     "ProofMalformed",
     "ProofRefused",
     "PublicKey",
+    "Report",
     "Scheme",
     "SchemeRefused",
     "Sealing",
@@ -85,6 +87,7 @@ __all__ = [
     "SignatureMissing",
     "SignaturePolicy",
     "SignatureTooOld",
+    "Step",
     "Unsigned",
     "Verified",
     "VerifiedDocument",
@@ -94,6 +97,7 @@ __all__ = [
     "challenge",
     "check",
     "check_document",
+    "explain",
     "generate_key",
     "is_signed",
     "ld_signature",
