@@ -45,6 +45,7 @@ def collect(*roots: str) -> list[tuple[str, Any]]:
 
 
 PAYLOADS = collect("payloads")
+LINKED = [(name, tree) for name, tree in PAYLOADS if "@context" in tree]
 EXAMPLES = collect("as2")
 each_payload = pytest.mark.parametrize("tree", [tree for _, tree in PAYLOADS], ids=[name for name, _ in PAYLOADS])
 
@@ -100,7 +101,7 @@ def test_a_payload_reads_like_a_naive_reading(tree):
     assert pems == [key["publicKeyPem"] for key in naive_list(tree.get("publicKey")) if isinstance(key, dict)]
 
 
-@pytest.mark.parametrize(("name", "tree"), PAYLOADS[::4], ids=[name for name, _ in PAYLOADS[::4]])
+@pytest.mark.parametrize(("name", "tree"), LINKED[::4], ids=[name for name, _ in LINKED[::4]])
 def test_both_ways_of_reading_give_one_result(name, tree):
     """Every fourth of them, to keep the suite quick: what is read as it stands, is what JSON-LD says."""
     document = read_document(tree)
