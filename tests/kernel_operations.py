@@ -173,6 +173,26 @@ def catching() -> Op[list[str]]:
     return words
 
 
+def catching_misuse() -> Op[list[str]]:
+    words = []
+    for fn in (len, operation(leaf), reading_operation):
+        try:
+            yield from Call(fn, 1, 2, 3)
+        except TypeError as error:
+            words.append(str(error).partition(" ")[0])
+    return words
+
+
+def raises_at_once() -> Op[None]:
+    raise DocumentError("before the first question")
+    yield from Now()
+
+
+def members_of_all_kinds() -> Op[list[str]]:
+    outcomes = yield from together(raises_at_once(), of_nobody(), leaf(1))
+    return [type(outcome).__name__ for outcome in outcomes]
+
+
 def handler_meets_unavailable() -> Op[str]:
     try:
         yield from Call(Reads.broken, faces=Reads())
@@ -195,6 +215,9 @@ TABLE = [
     calling_plain,
     calling_operation,
     catching,
+    catching_misuse,
+    raises_at_once,
+    members_of_all_kinds,
     handler_meets_unavailable,
     handler_fails,
 ]
@@ -206,6 +229,8 @@ RETURNS = {
     calling_plain: [[b"v", None], 4, 6],
     calling_operation: [[b"v", None], 4],
     handler_meets_unavailable: "nobody there",
+    catching_misuse: ["len()", "leaf()", "reading_operation()"],
+    members_of_all_kinds: ["Raised", "Returned", "Returned"],
     catching: [
         "HandlerError: handler, itself: True",
         "DocumentError: document, itself: True",
@@ -213,4 +238,9 @@ RETURNS = {
         "ContractError: ours, itself: True",
     ],
 }
-RAISES = {unforgiving: ConnectFailed, peer_at_fault: DocumentError, handler_fails: HandlerError}
+RAISES = {
+    unforgiving: ConnectFailed,
+    peer_at_fault: DocumentError,
+    raises_at_once: DocumentError,
+    handler_fails: HandlerError,
+}

@@ -226,6 +226,43 @@ def test_a_bug_ends_the_simulation_and_names_the_seed():
         outcome_of(buggy(), seed=77)
 
 
+def test_an_interrupt_in_a_handlers_thread_reaches_the_caller():
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    def op() -> Op[None]:
+        yield from Call(interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        outcome_of(op())
+
+
+def test_a_bug_of_a_server_ends_the_simulation():
+    def serve(request: Request) -> Op[Response]:
+        yield from Now()
+        raise ZeroDivisionError("a bug")
+
+    sim, node = alone()
+    sim.node("https://there.example", serving(serve))
+    node.spawn(ask(Fetch(PAGE_THERE)))
+    with pytest.raises(SimulationFailed, match="a bug: ZeroDivisionError"):
+        sim.run(for_s=60)
+
+
+PAGE_THERE = Request("GET", "https://there.example/page")
+
+
+def test_a_coroutine_called_with_arguments_that_it_does_not_take_raises_at_the_yield():
+    def op() -> Op[str]:
+        try:
+            yield from Call(reading_coroutine)
+        except TypeError as error:
+            return str(error)
+        return ""
+
+    assert "missing" in outcome_of(op()).value
+
+
 def test_wrong_arguments_are_a_bug():
     def op() -> Op[None]:
         yield from Get(((),))

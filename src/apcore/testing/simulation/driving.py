@@ -138,11 +138,7 @@ class Run:
         place = (*self._place, self._number)
         self._number += 1
         self._life.note(f"{self._name} {place} {_told(effect)}")
-        try:
-            _ASKS[type(effect)](self, effect, place)
-        except Exception as error:  # a port is missing, say
-            step.close()
-            self._end(Raised(error))
+        _ASKS[type(effect)](self, effect, place)
 
     def _end(self, outcome: Outcome[Any]) -> None:
         self._life.closed(self._opened)
@@ -209,12 +205,17 @@ class Run:
 
     def call(self, effect: Call[Any], place: Place) -> None:
         """Run an application's function, whichever its colour."""
-        if effect.colour is Colour.OPERATION:
-            face = () if effect.faces is None else (effect.faces.operation(),)
-            ended = partial(self.answer, place, by_handler=True)
-            Run(effect.fn(*face, *effect.args), self._life, self._name, place, ended)
+        ended = partial(self.answer, place, by_handler=True)
+        try:
+            if effect.colour is Colour.OPERATION:
+                face = () if effect.faces is None else (effect.faces.operation(),)
+                op = effect.fn(*face, *effect.args)
+                Run(op, self._life, self._name, place, ended)
+                return
+            handler = handler_of(effect)
+        except Exception as error:  # called with arguments that it does not take, say
+            self._life.soon(partial(ended, Raised(error)))
             return
-        handler = handler_of(effect)
         opened = self._life.open(handler)
         runs = count()
 
@@ -230,7 +231,7 @@ class Run:
                 Run(step.op, self._life, self._name, (*place, next(runs)), go_on)
             else:
                 self._life.closed(opened)
-                self.answer(place, step.outcome, by_handler=True)
+                ended(step.outcome)
 
         go_on(None)
 

@@ -26,7 +26,7 @@ from apcore.effects import Outcome, Raised
 from apcore.errors import RemoteError, Unavailable
 from apcore.http import Request, Response
 from apcore.ports import Signer
-from apcore.testing.simulation.engine import Engine, SimulationFailed
+from apcore.testing.simulation.engine import Engine
 from apcore.testing.simulation.faults import Faults
 from apcore.testing.simulation.network import Network, refusal
 from apcore.testing.simulation.nodes import Boot, SimulatedNode
@@ -76,6 +76,7 @@ class Simulation:
             SimulationFailed: A bug came up, or more happened than may.
         """
         until_s = self.engine.now_s + for_s
+        self._raise_bug()  # of what ran as it was spawned
         while self.engine.advance(until_s):
             self._raise_bug()
 
@@ -86,6 +87,7 @@ class Simulation:
             SimulationFailed: Not reached within ``within_s``, or as `run`.
         """
         until_s = self.engine.now_s + within_s
+        self._raise_bug()
         while not reached():
             if not self.engine.advance(until_s):
                 raise self.engine.failure(f"not reached within {within_s} s: {getattr(reached, '__name__', reached)}")
@@ -122,7 +124,7 @@ class Simulation:
     def _raise_bug(self) -> None:
         if self._bug is None:
             return
-        if isinstance(self._bug, Exception) and not isinstance(self._bug, SimulationFailed):
+        if isinstance(self._bug, Exception):
             raise self.engine.failure(f"a bug: {self._bug!r}") from self._bug
         raise self._bug
 
