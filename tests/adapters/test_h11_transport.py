@@ -347,6 +347,69 @@ def test_refused_addresses_do_not_delay_the_good_one(make):
         assert transport.send(get(server, limits=Limits(deadline_s=1.5))).body == b"ok"
 
 
+@contextmanager
+def silent(port):
+    """127.0.0.3, where nobody answers: a listener whose queue is full drops what comes."""
+    with socket.create_server(("127.0.0.3", port), backlog=0):
+        waiting = [socket.socket() for _ in range(4)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.3", port))
+        try:
+            yield
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+def test_a_silent_address_delays_the_next_one_only_a_little(make):
+    with (
+        ScriptedServer(answering(OK)) as server,
+        silent(server.port),
+        opened(make, resolver=lambda _: ["127.0.0.3", "::1", "127.0.0.1"]) as transport,
+    ):
+        assert transport.send(get(server, limits=Limits(connect_s=5, deadline_s=5))).body == b"ok"
+
+
+def test_silent_addresses_are_given_up_at_the_limit(make):
+    with (
+        ScriptedServer(answering(OK)) as server,
+        silent(server.port),
+        opened(make, resolver=lambda _: ["127.0.0.3"]) as transport,
+        pytest.raises(FetchTimedOut, match="not connected within"),
+    ):
+        transport.send(get(server, limits=Limits(connect_s=0.1)))
+
+
+def test_an_answer_is_read_although_the_request_was_not_taken():
+    steps = steps_of(evolve(REQUEST, method="POST", body=b"x"))
+    next(steps)
+    steps.send(HERE)
+    with Elsewhere() as sock:
+        assert isinstance(steps.send(sock), Write)
+        assert isinstance(steps.throw(BrokenPipeError()), Read)
+        with pytest.raises(StopIteration) as stop:
+            steps.send(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        assert stop.value.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ConnectionResetError(), ConnectFailed), (TimeoutError(), FetchTimedOut)],
+    ids=["reset", "timeout"],
+)
+def test_handshakes_that_break_off(error, kind):
+    steps = steps_of(evolve(REQUEST, url="https://peer.example:8080/"))
+    next(steps)
+    steps.send(HERE)
+    with Elsewhere() as sock:
+        assert steps.send(sock).data.startswith(b"\x16\x03\x01")
+        assert isinstance(steps.send(None), Read)
+        with pytest.raises(kind, match=r"peer\.example:8080"):
+            steps.throw(error)
+        assert sock.fileno() == -1
+
+
 def test_connecting_has_a_limit_of_its_own(make):
     answered = threading.Event()
     with (

@@ -211,7 +211,8 @@ class Limits:
     trailer_bytes_max: int = 4 * 1024
     """Trailer section of a chunked answer. Trailers are read to find the end of the message, and then dropped."""
     body_excess: BodyExcess = "refuse"
-    """Over a body limit: fail with `ResponseTooBig`, or keep what fits, close the connection and say `truncated`."""
+    """Over a body limit: fail with `ResponseTooBig`; or "cut": the status is what counts, so whatever goes wrong once it is there (a limit, a coding
+    that cannot be undone, a connection that breaks off, the deadline) only ends the body. The response says `truncated`, the connection is closed."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("deadline_s", "connect_s"):
@@ -299,7 +300,7 @@ class Response:
     """As received. `Content-Encoding` and `Content-Length` still describe the bytes on the wire."""
     body: bytes = b""
     truncated: bool = False
-    """The body was cut at a limit (only with `Limits.body_excess` "cut")."""
+    """The body is not whole (only with `Limits.body_excess` "cut")."""
 
     @override
     def __repr__(self) -> str:

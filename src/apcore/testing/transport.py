@@ -552,6 +552,7 @@ def _nonsense_is_a_protocol_failure(bench: _Bench) -> None:
     answers = (
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\0\xff" * 100, b"HTTP/1.1 abc OK\r\n\r\n", b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/9.9 200 OK\r\n\r\n", _HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", _HEAD + b"Content-Length: -1\r\n\r\n",
+        _HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
         _HEAD + b"Transfer-Encoding: gzip\r\n\r\n", _HEAD + b"a b: c\r\n\r\n", _HEAD + b"X: a\0b\r\nContent-Length: 0\r\n\r\n",
         _HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
     )  # fmt: skip

@@ -121,7 +121,7 @@ def converse(request: Request, party: Party) -> Generator[Step, Any, Response]:
                     raise ConnectFailed(f"{where}: closed a kept connection without an answer") from None
                 exchange = Exchange(request, url, user_agent=party.user_agent)
         if connection is None:
-            connection = yield from _open(url, request, party, min(deadline, started + limits.connect_s))
+            connection = yield from _open(url, request, party, min(deadline, party.clock() + limits.connect_s))
             yield from _exchange(connection, exchange, deadline, where)
         response = exchange.response()
         if exchange.reusable and (connection.tls is None or not connection.tls.clean_end):

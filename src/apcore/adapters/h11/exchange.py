@@ -22,9 +22,9 @@ from apcore.http import Headers, Request, Response, Url
 __all__ = ["Exchange", "is_idempotent"]
 
 # What decides where a message ends and what becomes of the connection is the transport's; two opinions about it are request smuggling.
-_OURS: Final = (
-    "connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-)  # fmt: skip
+_OURS: Final = frozenset(
+    {"connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 # RFC 9110 §9.2.2
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 # RFC 9110 §8.6: these say how long their content is even if there is none.
@@ -216,9 +216,9 @@ def _wire_headers(request: Request, url: Url, user_agent: str) -> list[tuple[byt
     given = request.headers
     if request.method == "CONNECT":
         raise ValueError("method CONNECT opens a tunnel, which is no exchange")
-    for name in _OURS:
-        if name in given:
-            raise ValueError(f"header {name!r} belongs to the transport and cannot be set on a request")
+    names = {name for name, _ in given.pairs}
+    if ours := _OURS & names:
+        raise ValueError(f"header {min(ours)!r} belongs to the transport and cannot be set on a request")
     length = str(len(request.body))
     if given.get("content-length") not in {None, length}:
         raise ValueError(f"header 'content-length' is {given.get('content-length')!r} for a body of {length} bytes")
@@ -227,10 +227,10 @@ def _wire_headers(request: Request, url: Url, user_agent: str) -> list[tuple[byt
     if host not in {None, url.origin.authority, url.origin.host}:
         raise ValueError(f"header 'host' is {host!r} in a request to {url.origin.authority!r}")
     pairs = [("host", host or url.origin.authority), *(pair for pair in given.pairs if pair[0] != "host")]
-    if "user-agent" not in given:
+    if "user-agent" not in names:
         pairs.append(("user-agent", user_agent))
-    if "accept-encoding" not in given:
+    if "accept-encoding" not in names:
         pairs.append(("accept-encoding", ACCEPTED))
-    if "content-length" not in given and (request.body or request.method in _HAVE_CONTENT):
+    if "content-length" not in names and (request.body or request.method in _HAVE_CONTENT):
         pairs.append(("content-length", length))
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in pairs]
