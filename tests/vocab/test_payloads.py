@@ -86,6 +86,7 @@ def test_a_payload_reads_like_a_naive_reading(tree):
     assert document.id == tree.get("id")
     assert list(document.types) == [name for name in naive_list(tree.get("type")) if isinstance(name, str)]
     read = Activity.over(document)
+    assert read.id == tree.get("id")
     assert [reference.uri for reference in read.actors] == naive_ids(tree.get("actor"))
     assert [reference.uri for reference in read.attributions] == naive_ids(tree.get("attributedTo"))
     audience = audience_of(document)
@@ -111,13 +112,32 @@ def test_both_ways_of_reading_give_one_result(name, tree):
     other = Document(words, words)
     assert (document.id, set(document.classes())) == (other.id, set(other.classes()))
     one, two = Activity.over(document), Activity.over(other)
-    for (
-        attribute
-    ) in ["actors", "objects", "targets", "attributions", "to", "cc", "published", "updated", "name", "summary", "content", "sensitive", "url"]:
+    for attribute in [
+        "actors",
+        "objects",
+        "targets",
+        "attributions",
+        "to",
+        "cc",
+        "published",
+        "updated",
+        "name",
+        "summary",
+        "content",
+        "sensitive",
+        "url",
+    ]:
         assert getattr(one, attribute) == getattr(two, attribute), (name, attribute)
-    for (
-        attribute
-    ) in ["inbox", "outbox", "followers", "preferred_username", "shared_inbox", "also_known_as", "moved_to", "public_keys"]:
+    for attribute in [
+        "inbox",
+        "outbox",
+        "followers",
+        "preferred_username",
+        "shared_inbox",
+        "also_known_as",
+        "moved_to",
+        "public_keys",
+    ]:
         assert getattr(Actor.over(document), attribute) == getattr(Actor.over(other), attribute), (name, attribute)
 
 

@@ -210,6 +210,9 @@ class View(metaclass=ViewType):
         return f"<{type(self).__name__}{types} {self.document.id or 'without id'}>"
 
 
+View.id.bind("View", None)  # a class is not told of its own making
+
+
 def _declare_type(cls: type[View], name: str, also: tuple[str, ...]) -> None:
     namespace = cls.namespace
     assert namespace is not None
