@@ -56,10 +56,12 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
-    """Benchmarks by name: ``nox -s bench -- kernel``; without a name, all of them. Options after the names go to each."""
+    """Benchmarks by name: ``nox -s bench -- kernel`` (with the store's); without a name, all. Options after the names go to each."""
     there = {path.stem: path for path in sorted((HERE / "benchmarks").glob("[!_]*.py"))}
     names, options = _named(session, there, "benchmark")
     session.install("-e", ".[test]")
+    if names == ["kernel"] and not options:
+        names = ["kernel", "store"]
     for name in names:
         session.run("python", "-m", f"benchmarks.{name}", *options)
 
