@@ -64,7 +64,7 @@ def test_what_a_delivery_looks_like(rsa_key, post, now):
     signed = rfc9421.sign(post, rsa_key, now=now, nonce="n", tag="activitypub", expires_s=300, label="a")
     assert signed.headers.get("signature-input") == (
         'a=("@method" "@target-uri" "@authority" "content-digest")'
-        ';created=1795334400;keyid="https://remote.example/users/alice#main-key";alg="rsa-v1_5-sha256"'
+        ';created=1795334400;alg="rsa-v1_5-sha256";keyid="https://remote.example/users/alice#main-key"'
         ';expires=1795334700;nonce="n";tag="activitypub"'
     )
     verified = verify(signed, rsa_key, now)
@@ -436,6 +436,17 @@ def test_a_covered_old_digest_is_compared_too(ed_key, post, now):
     signed = rfc9421.sign(with_field(post, "digest", "SHA-256=AAAA"), ed_key, now=now, covered=covered)
     with pytest.raises(DigestMismatch):
         verify(signed, ed_key, now)
+
+
+def test_a_value_that_is_not_ascii_is_covered_in_base64(ed_key, post, now):
+    odd = with_field(post, "x-odd", "é")
+    covered = ("@method", "@target-uri", "content-digest")
+    assert verify(rfc9421.sign(odd, ed_key, now=now, covered=(*covered, item('"x-odd";bs'))), ed_key, now)
+    with pytest.raises(ValueError, match="not ASCII"):
+        rfc9421.sign(odd, ed_key, now=now, covered=(*covered, "x-odd"))
+    signed = rfc9421.sign(with_field(post, "x-odd", "e"), ed_key, now=now, covered=(*covered, "x-odd"))
+    with pytest.raises(SignatureMalformed, match="not ASCII"):
+        verify(with_field(signed, "x-odd", "é"), ed_key, now)
 
 
 def test_the_path_alone_leaves_the_query_open(ed_key, get, now):

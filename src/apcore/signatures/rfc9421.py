@@ -110,7 +110,11 @@ def signature_base(message: Message, components: tuple[Item, ...], parameters: M
 def _base(message: Message, components: tuple[Item, ...], parameters_line: str) -> bytes:
     lines = [message.line(component) for component in components]
     lines.append(f'"@signature-params": {parameters_line}')
-    return "\n".join(lines).encode("latin-1")
+    try:
+        return "\n".join(lines).encode("ascii")
+    except UnicodeEncodeError:
+        # §2.5: the signature base is ASCII. Bytes beyond it can be covered in base64, by the flag `bs`.
+        raise SignatureMalformed("the signature covers a value that is not ASCII, without the flag bs") from None
 
 
 # --- reading the two fields -----------------------------------------------------------------------------------------
@@ -370,7 +374,8 @@ def prepare(
     chosen = covered if covered is not None else POST_COVERED if writing else GET_COVERED
     components = tuple(Item(name) if isinstance(name, str) else name for name in chosen)
     created = int(now.timestamp())
-    parameters: dict[str, BareItem] = {"created": created, "keyid": key_id, "alg": algorithm}
+    # In this order: there are verifiers that build the last line themselves instead of taking what was sent.
+    parameters: dict[str, BareItem] = {"created": created, "alg": algorithm, "keyid": key_id}
     if expires_s is not None:
         parameters["expires"] = created + expires_s
     parameters.update({name: value for name, value in (("nonce", nonce), ("tag", tag)) if value is not None})
