@@ -185,6 +185,41 @@ def test_a_fork_that_python_does_not_know_of_is_refused_in_words(path):
     assert (after, in_child, exit_code) == ("2", "2", "0")
 
 
+def test_a_fork_in_the_midst_of_a_long_call_leaves_the_child_without_the_store(path):
+    program = """
+    import warnings
+    import apcore.adapters.sqlite.store as module
+    warnings.simplefilter("ignore", DeprecationWarning)
+    module._FORK_S_MAX = 0.02
+    add()
+    started, may_end = threading.Event(), threading.Event()
+    def slow(cursor, now):
+        started.set()
+        may_end.wait(10)
+        cursor.execute("DELETE FROM apcore_entry")
+    writer = threading.Thread(target=store._write, args=(slow,))
+    writer.start()
+    started.wait()
+    def use():
+        try:
+            add()
+        except StoreUnavailable as error:
+            print(error)
+        store.close()
+    assert child(use) == 0
+    may_end.set()
+    writer.join()
+    print(store.get([("n",)]))
+    add()
+    print(n())
+    store.close()
+    print(os.listdir(os.path.dirname(path)))
+    """
+    refused, *after = run(program, path)
+    assert refused.startswith(f"sqlite file {path} was open when this process was forked")
+    assert after == ["[None]", "1", "['a.db']"]
+
+
 def test_a_fork_waits_for_what_is_being_written(path):
     program = """
     import warnings

@@ -15,6 +15,7 @@ import pytest
 
 from apcore.adapters.sqlite import SqliteStore
 from apcore.adapters.sqlite.groupcommit import _Request
+from apcore.adapters.sqlite.readers import Closed
 from apcore.errors import ContractError, QueueUnavailable, StoreBusy, StoreUnavailable
 from apcore.ports import Add, Check, Done, Message, Put
 
@@ -214,6 +215,63 @@ def test_what_befalls_the_transaction_befalls_all_in_it(store):
     assert (errors[0].outcome, errors[1].outcome) == ("nothing", "nothing")
     assert store.scan((), limit=9) == before
     assert put(store, B)()  # on a connection without that limit
+
+
+# --- closing --------------------------------------------------------------------------------------------------------
+
+
+def test_who_stood_in_line_behind_a_close_goes_on_elsewhere(store):
+    writer = store._opened.writer
+    late = lambda: writer.submit(lambda _cursor, _now: None, wakes=False)  # noqa: E731
+    with grouped(store, put(store, A), lambda: writer.close(10), late) as futures:
+        assert [future.result(10) for future in futures[:2]] == [True, True]
+        with pytest.raises(Closed):
+            futures[2].result(10)
+    assert writer._cursor is None
+    store._opened.readers.close(0)
+    with pytest.MonkeyPatch.context() as patch:
+        old, open_again = store._opened, store._open
+
+        def opened():
+            store._opened = None
+            patch.undo()
+            return old
+
+        patch.setattr(store, "_open", opened)
+        assert put(store, B)()
+    assert [value(store, key) for key in (A, B)] == [b"1", b"1"]
+    assert open_again() is not old
+
+
+def test_a_reader_that_comes_after_a_close_goes_on_with_a_new_connection(store, monkeypatch):
+    opened, old = store._open, store._opened
+
+    def late():
+        monkeypatch.undo()
+        store.close()  # as another thread, between this one's two steps
+        return old
+
+    assert put(store, A)()
+    monkeypatch.setattr(store, "_open", late)
+    assert value(store, A) == b"1"
+    assert opened() is not old
+    with pytest.raises(Closed):
+        old.readers.take_idle()
+
+
+def test_what_takes_too_long_to_close_closes_at_its_end(store, monkeypatch):
+    monkeypatch.setattr("apcore.adapters.sqlite.store._CLOSE_S_MAX", 0.02)
+    writer, may_end = store._opened.writer, threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(store._write, lambda _cursor, _now: may_end.wait(10))
+        while not writer._led:
+            sleep(0)
+        store.close()
+        assert writer._cursor is not None
+        may_end.set()
+        assert slow.result(10)
+    assert writer._cursor is None
+    assert put(store, A)()
 
 
 # --- waiting for others ---------------------------------------------------------------------------------------------

@@ -115,6 +115,7 @@ class GroupCommit:
         request = _Request[None](None, wakes=False, deadline=monotonic() + wait_s)
         if self._get_the_lead(request):
             self._lead(request)
+        self._closed = True  # in any case: whoever leads now is the last, and closes
         return not isinstance(request.error, StoreBusy)
 
     # --- who leads --------------------------------------------------------------------------------------------------
@@ -181,7 +182,6 @@ class GroupCommit:
                 first.error = Closed()
             elif first.work is None:
                 self._closed = True
-                self._forget_connection()
             else:
                 while not self._attempt(group):
                     pass  # each time round, one work that was at fault has left
@@ -194,6 +194,8 @@ class GroupCommit:
         finally:
             for request in group[1:]:
                 request.let_go()
+            if self._closed:
+                self._forget_connection()
             self._hand_on()
 
     def _attempt(self, group: list[_Request[Any]]) -> bool:

@@ -92,7 +92,9 @@ class SqliteStore(Port):
         self._opened: _Opened | None = None
         self._changed = Condition()
         self._waiters = 0
-        self._may_open = False
+        self._holds_opening = False
+        self._left_open: _Opened | None = None
+        """What a fork would have inherited open."""
         watch(self)
 
     def __repr__(self) -> str:
@@ -140,11 +142,12 @@ class SqliteStore(Port):
         return EnlistedStore(connection, self._file, self._clock, self.durability)
 
     def close(self) -> None:
-        """As `KvStore.close`. Waits for calls under way in other threads."""
+        """As `KvStore.close`. Waits for calls under way in other threads, up to 30 s; one that takes longer closes at its end."""
         with self._opening:
-            opened, self._opened = self._opened, None
-            if opened is not None and opened.pid == os.getpid() and not opened.close(_CLOSE_S_MAX):
-                raise StoreUnavailable(f"{self._file.source} is still in use after {_CLOSE_S_MAX:g} s")
+            if self._opened is not None and self._opened.pid == os.getpid():
+                self._left_open, self._opened = self._opened, None
+                if self._left_open.close(_CLOSE_S_MAX):
+                    self._left_open = None
 
     def asynchronous(self, runtime: AsyncRuntime, /) -> AsyncSqliteStore:
         """Give this store's face for event loops; it shares everything with this one."""
@@ -219,8 +222,8 @@ class SqliteStore(Port):
                 self._opened = _Opened(self._file, self._clock, self._notify)
             elif self._opened.pid != os.getpid():
                 raise StoreUnavailable(
-                    f"{self._file.source} was open when this process was forked by something that does not run Python's "
-                    "fork hooks, and cannot be used safely here: fork by os.fork, or open the store after the fork"
+                    f"{self._file.source} was open when this process was forked, by something that does not run Python's "
+                    "fork hooks or in the midst of a long call, and is not safe to use here: open the store after the fork"
                 )
             return self._opened
 
@@ -233,17 +236,19 @@ class SqliteStore(Port):
 
     def before_fork(self) -> None:
         """As `forks.Forking`; for the hook alone."""
-        self._may_open = self._opening.acquire(timeout=_FORK_S_MAX)
-        if self._may_open and (self._opened is None or self._opened.close(_FORK_S_MAX)):
-            self._opened = None
+        self._holds_opening = self._opening.acquire(timeout=_FORK_S_MAX)
+        opened, self._opened = self._opened, None
+        if opened is not None and not opened.close(_FORK_S_MAX):
+            self._left_open = opened
 
     def after_fork(self, *, in_child: bool) -> None:
         """As `forks.Forking`; for the hook alone."""
+        left_open, self._left_open = self._left_open, None
         if in_child:
-            # What could not be closed in time stays here, with the parent's process id, and is refused.
+            # What could not be closed in time carries the parent's process id, and is refused.
+            self._opened = left_open
             self._opening = Lock()
             self._changed = Condition()
             self._waiters = 0
-        elif self._may_open:
-            self._opened = None
+        elif self._holds_opening:
             self._opening.release()
