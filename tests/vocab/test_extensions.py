@@ -1,0 +1,238 @@
+"""The extensions in real use, as their software writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from apcore.vocab import (
+    Activity,
+    Actor,
+    Album,
+    Approved,
+    Capabilities,
+    Edition,
+    Emoji,
+    EmojiReact,
+    EventDetails,
+    ForumGroup,
+    ForumPost,
+    Image,
+    LikeAuthorization,
+    Link,
+    LitepubActor,
+    LitepubObject,
+    MediaDetails,
+    MediaLink,
+    MisskeyActor,
+    MisskeyNote,
+    Note,
+    Object,
+    PlaceDetails,
+    Playlist,
+    PropertyValue,
+    Question,
+    Quotation,
+    QuoteRequest,
+    Software,
+    Track,
+    VideoDetails,
+    quoted,
+    read_document,
+)
+
+AS2 = "https://www.w3.org/ns/activitystreams"
+
+
+def viewed(view, /, **members):
+    return view.over(read_document(members))
+
+
+def test_mastodon_emoji_fields_and_pictures():
+    tag = viewed(Note, tag={"type": "Emoji", "name": ":a:", "icon": {"type": "Image", "url": "https://x/e.png"}}).tag[0]
+    assert isinstance(tag, Emoji)
+    assert tag.icon.url == "https://x/e.png"
+    line = viewed(Actor, attachment=[{"type": "schema:PropertyValue", "name": "a", "value": "b"}]).attachment[0]
+    assert isinstance(line, PropertyValue)
+    assert line.value == "b"
+    picture = viewed(Image, blurhash="U", focalPoint=[0, "-0.5", None]).view(MediaDetails)
+    assert (picture.blurhash, picture.focal_point) == ("U", (0, -0.5))
+
+
+def test_polls():
+    poll = viewed(
+        Question,
+        type="Question",
+        oneOf=[{"type": "Note", "name": "yes", "replies": {"type": "Collection", "totalItems": 3}}],
+        votersCount="3",
+        endTime="2026-01-01T00:00:00Z",
+    )
+    assert (poll.one_of[0].name, poll.voters_count, poll.is_closed) == ("yes", 3, False)
+    assert poll.end_time.year == 2026
+
+
+def test_moving_actors():
+    actor = viewed(
+        Actor, movedTo="https://b.example/a", alsoKnownAs="https://b.example/a", copiedTo=["https://c.example/a"]
+    )
+    assert (actor.moved_to, actor.also_known_as, actor.copied_to) == (
+        "https://b.example/a",
+        ("https://b.example/a",),
+        ("https://c.example/a",),
+    )
+
+
+def test_misskey():
+    assert viewed(MisskeyActor, isCat=True, _misskey_summary="m").is_cat is True
+    assert viewed(MisskeyNote, _misskey_reaction=":a:").misskey_reaction == ":a:"
+
+
+@pytest.mark.parametrize("namespace", ["https://misskey-hub.net/ns#", "https://misskey.io/ns#"])
+def test_misskey_under_either_namespace(namespace):
+    document = read_document(
+        {"@context": [AS2, {"misskey": namespace, "isCat": "misskey:isCat"}], "type": "Person", "isCat": True}
+    )
+    assert document.view(MisskeyActor).is_cat is True
+
+
+def test_pleroma_and_pixelfed_capabilities():
+    reaction = read_document({"type": "EmojiReact", "content": "🔥", "actor": "https://a.example/a"})
+    assert reaction.view(EmojiReact).content == "🔥"
+    assert reaction.is_a(Activity)
+    assert viewed(LitepubActor, capabilities={"acceptsChatMessages": True}).capabilities.accepts_chat_messages is True
+    post = viewed(LitepubObject, capabilities={"announce": f"{AS2}#Public", "like": None}, directMessage=False)
+    assert isinstance(post.capabilities, Capabilities)
+    assert post.capabilities.announce == (f"{AS2}#Public",)
+    assert post.direct_message is False
+
+
+def test_lemmy():
+    post = viewed(ForumPost, stickied=True, commentsEnabled=False, language={"identifier": "de", "name": "Deutsch"})
+    assert (post.stickied, post.comments_enabled, post.language.identifier) == (True, False, "de")
+    assert viewed(ForumPost, language="de").language.identifier == "de"
+    group = viewed(ForumGroup, postingRestrictedToMods=False, moderators="https://l.example/c/a/moderators")
+    assert group.moderators.uri == "https://l.example/c/a/moderators"
+
+
+def test_lemmy_calls_the_end_expires():
+    block = {
+        "@context": ["https://join-lemmy.org/context.json", AS2],
+        "type": "Block",
+        "expires": "2026-01-01T00:00:00Z",
+    }
+    assert read_document(block).view(Activity).end_time.year == 2026
+
+
+def test_peertube():
+    video = viewed(
+        Object,
+        type="Video",
+        uuid="u",
+        duration="PT3612S",
+        category={"identifier": "1", "name": "Music"},
+        url=[{"type": "Link", "mediaType": "video/mp4", "href": "https://v/1.mp4", "size": 7, "fps": 25}],
+    )
+    details = video.view(VideoDetails)
+    assert (details.identifier, details.category["name"], video.duration.total_seconds()) == ("u", "Music", 3612)
+    file = video.urls[0].view(MediaLink)
+    assert (file.size, file.fps, video.urls[0].media_type) == (7, 25, "video/mp4")
+    assert read_document({"type": "Playlist"}).is_a(Playlist)
+
+
+def test_funkwhale():
+    track = viewed(
+        Track,
+        type="Track",
+        musicbrainzId="m",
+        position=3,
+        album={"type": "Album", "name": "A", "released": "1999-01-01"},
+    )
+    assert isinstance(track.album, Album)
+    assert (track.position, track.album.released.year) == (3, 1999)
+
+
+def test_bookwyrm():
+    assert viewed(Edition, type="Edition", isbn13="978", authors=["https://b.example/1"]).isbn13 == "978"
+    assert viewed(Quotation, type="Quotation", quote="<p>x</p>").passage == "<p>x</p>"
+
+
+def test_mobilizon():
+    context = [
+        AS2,
+        {
+            "sc": "http://schema.org#",
+            "ical": "http://www.w3.org/2002/12/cal/ical#",
+            "location": {"@id": "sc:location", "@type": "sc:Place"},
+        },
+    ]
+    tree = {
+        "@context": context,
+        "type": "Event",
+        "ical:status": "CONFIRMED",
+        "joinMode": "free",
+        "location": {"type": "Place", "name": "Nantes", "address": {"addressLocality": "Nantes"}},
+    }
+    document = read_document(tree)
+    assert not document.reading.translated
+    assert (document.view(EventDetails).status, document.view(EventDetails).join_mode) == ("CONFIRMED", "free")
+    place = document.view(Object).location.embedded.view(PlaceDetails)
+    assert place.address.address_locality == "Nantes"
+
+
+def test_interaction_policies_old_and_new():
+    policy = {
+        "canReply": {"always": [f"{AS2}#Public"], "approvalRequired": []},
+        "canQuote": {"automaticApproval": f"{AS2}#Public"},
+    }
+    read = viewed(Approved, interactionPolicy=policy).interaction_policy
+    assert read.can_reply.always == (f"{AS2}#Public",)
+    assert read.can_quote.automatic_approval == (f"{AS2}#Public",)
+    assert read.can_like is None
+
+
+def test_requests_are_activities_and_stamps_name_both():
+    request = read_document(
+        {"type": "QuoteRequest", "actor": "https://b/b", "object": "https://a/1", "instrument": "https://b/2"}
+    )
+    assert request.is_a(Activity)
+    assert request.view(QuoteRequest).instrument.uri == "https://b/2"
+    stamp = read_document(
+        {
+            "@context": [AS2, "https://gotosocial.org/ns"],
+            "type": "LikeAuthorization",
+            "interactingObject": "https://b/2",
+            "interactionTarget": "https://a/1",
+        }
+    ).view(LikeAuthorization)
+    assert (stamp.interacting_object.uri, stamp.interaction_target.uri) == ("https://b/2", "https://a/1")
+
+
+QUOTES = [
+    ({"quote": "https://a/1", "quoteUrl": "https://a/2"}, "https://a/1"),
+    ({"quoteUrl": "https://a/2"}, "https://a/2"),
+    ({"quoteUri": "https://a/3"}, "https://a/3"),
+    ({"_misskey_quote": "https://a/4", "quoteUrl": None}, "https://a/4"),
+    ({"tag": [{"type": "Mention", "href": "https://a/5"}, {"type": "Link", "href": "https://a/6", "rel": "https://misskey-hub.net/ns#_misskey_quote"}]}, "https://a/6"),
+    ({"tag": [{"type": "Link", "href": "https://a/6", "rel": "alternate"}]}, None),
+    ({}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("members", "expected"), QUOTES, ids=lambda value: str(value)[:40])
+def test_quotes_in_every_form(members, expected):
+    found = quoted(read_document({"type": "Note", **members}))
+    assert (found.uri if found else None) == expected
+
+
+def test_what_software_implements():
+    software = viewed(
+        Software, implements=[{"href": "https://datatracker.ietf.org/doc/html/rfc9421", "name": "RFC-9421"}]
+    )
+    assert software.implements[0].href.endswith("rfc9421")
+
+
+def test_links_in_tags_are_links():
+    tags = viewed(
+        Note, tag=[{"type": "Link", "href": "https://a/"}, {"type": "Infohash", "name": "x"}, "https://b/", None]
+    ).tag
+    assert [type(tag).__name__ for tag in tags] == ["Link", "Infohash", "Thing"]
+    assert isinstance(tags[0], Link)
