@@ -389,6 +389,19 @@ def test_short_and_unknown_kinds_are_not_made():
     assert keys.read_private_der(der, **NAMES).public.bits == 1024
 
 
+def test_unfit_private_keys_are_told(rsa_key):
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFormat
+
+    for native in (X25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256K1())):
+        der = native.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        with pytest.raises(ValueError, match=r"signs with|verifies with"):
+            keys.read_private_der(der, **NAMES)
+    with pytest.raises(ValueError, match="said to be for ed25519"):
+        keys.read_private_der(rsa_key.der(), **NAMES, algorithm="ed25519", trusted=True)
+
+
 def test_other_names_need_no_parsing(rsa_key):
     other = rsa_key.public.renamed(key_id="acct:alice@remote.example", source="webfinger")
     assert (other.key_id, other.owner, other._native) == (

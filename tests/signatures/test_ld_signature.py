@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apcore.errors import ApcoreError
 from apcore.jsonld import BUNDLED, ContextNeeded, canonicalize
-from apcore.signatures import keys, ld_signature
+from apcore.signatures import keys, ld_signature, proofs
 from apcore.signatures.documents import check_document
 from apcore.signatures.errors import (
     BadSignature,
@@ -192,6 +192,62 @@ def test_a_term_that_the_context_defines_otherwise_is_not_ours(rsa_key, now):
     """A property whose definition makes it another statement does not come out under the familiar name."""
     document = {**CREATE, "@context": [AS, {"featured": {"@id": "https://evil.example/x"}}], "featured": "y"}
     assert "featured" not in believed(ld_signature.create(document, rsa_key, now=now), rsa_key.public, now)
+
+
+SECURED = {**CREATE, "@context": [*CREATE["@context"], "https://w3id.org/security/data-integrity/v1"]}
+
+
+def test_a_document_with_a_proof_is_signed_proof_and_all(rsa_key, ed_key, now):
+    """The proof's context makes a graph of it; that is no re-arranging."""
+    proved = proofs.create(SECURED, ed_key, now=now)
+    signed = ld_signature.create(proved, rsa_key, now=now)
+    document = believed(signed, rsa_key.public, now)
+    assert document == believed(ld_signature.create(SECURED, rsa_key, now=now), rsa_key.public, now)
+    assert check_document(proofs.parse(signed, now=now)[0], ed_key.public).document == SECURED
+    for changed in (
+        {**signed["proof"], "created": "2026-11-22T07:59:59Z"},
+        None,
+        [signed["proof"], {**signed["proof"], "nonce": "x"}],
+    ):
+        with pytest.raises(BadSignature):
+            believed({**signed, "proof": changed}, rsa_key.public, now)
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {"type": "DataIntegrityProof", "@graph": [{"id": "https://remote.example/n/1", "content": "x"}]},
+        {"@graph": [{"@graph": [{"id": "https://remote.example/n/1", "content": "x"}]}]},
+        {"type": "DataIntegrityProof", "@reverse": {"object": "https://remote.example/a/1"}},
+        {"type": "DataIntegrityProof", "proof": {"@included": [{"id": "https://remote.example/n/1"}]}},
+    ],
+)
+def test_a_proof_is_no_place_to_rearrange_in(proof):
+    with pytest.raises(GraphRestructured):
+        signed_graph({**SECURED, "proof": proof})
+
+
+def test_a_context_that_has_the_keywords_is_found_by_what_it_does():
+    """The aliases of a context that is only named are not read: what they made of the document is."""
+    url = "https://example.com/aliases"
+    table = BUNDLED.with_context(
+        url,
+        {"inside": {"@id": "as:object", "@container": "@graph"}, "all": "@included", "back": {"@reverse": "as:object"}},
+    )
+    for change in ({"inside": {"content": "x"}}, {"all": [{"content": "x"}]}, {"back": {"content": "x"}}):
+        with pytest.raises(GraphRestructured):
+            signed_graph({**CREATE, "@context": [*CREATE["@context"], url], **change}, contexts=table)
+
+
+def test_a_list_stays_whole_or_goes(rsa_key, now):
+    context = [
+        *CREATE["@context"],
+        {"toot": "http://joinmastodon.org/ns#", "focalPoint": {"@id": "toot:focalPoint", "@container": "@list"}},
+    ]
+    whole = {**CREATE, "@context": context, "focalPoint": [0.5, -1]}
+    assert believed(ld_signature.create(whole, rsa_key, now=now), rsa_key.public, now)["focalPoint"] == [0.5, -1]
+    holed = {**whole, "focalPoint": [0.5, {"@id": "relative"}]}
+    assert "focalPoint" not in believed(ld_signature.create(holed, rsa_key, now=now), rsa_key.public, now)
 
 
 # --- re-arranging ---------------------------------------------------------------------------------------------------

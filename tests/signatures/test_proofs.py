@@ -238,6 +238,14 @@ def test_a_member_that_is_no_proof(now, proof):
         proofs.parse({**NOTE, "proof": proof}, now=now)
 
 
+def test_as_many_proofs_as_are_read(ed_key, now):
+    signed = proofs.create(NOTE, ed_key, now=now)
+    assert (
+        len(believed({**signed, "proof": [signed["proof"]] * proofs.PROOFS_MAX}, ed_key.public, now))
+        == proofs.PROOFS_MAX
+    )
+
+
 def test_a_domain_and_a_challenge_are_compared(ed_key, now):
     unsigned = proofs.prepare(NOTE, key_id=ed_key.key_id, now=now)
     options = {**unsigned.options, "domain": "local.example", "challenge": "c"}

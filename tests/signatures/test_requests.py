@@ -28,3 +28,10 @@ def test_a_message_is_signed_by_one_scheme_only(ed_key, post, now):
     smuggled = evolve(signed, headers=signed.headers.with_set("signature-input", other.headers.get("signature-input")))
     with pytest.raises(SignatureMalformed):
         parse_all(smuggled, now=now)
+
+
+@pytest.mark.parametrize("url", ["/users/bob/inbox", "local.example", "https://local.example/#x", "https:///x"])
+def test_a_url_that_is_not_absolute_is_refused(ed_key, post, now, url):
+    for module in (cavage, rfc9421):
+        with pytest.raises(SignatureMalformed, match="absolute url"):
+            parse_all(evolve(module.sign(post, ed_key, now=now), url=url), now=now)

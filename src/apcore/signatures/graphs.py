@@ -71,6 +71,8 @@ OUR_CONTEXT: Final[Context] = [
 """The words that a verified document is handed on in: Activity Streams, keys, and what nearly every server adds."""
 
 _REARRANGING: Final = frozenset({"@graph", "@included", "@nest", "@reverse"})
+# The contexts of proofs put each into a graph of its own. Statements in there stay there: they are hashed, and not handed on.
+_PROOF: Final = "https://w3id.org/security#proof"
 _ANYTHING: Final = "https://apcore.invalid/any"
 
 
@@ -112,7 +114,7 @@ def signed_graph(
 
 
 def _refuse_keywords(part: Json) -> None:
-    """Refuse the keywords anywhere, as names or as what a term in a context stands for."""
+    """Refuse the keywords anywhere, as names or as what a term in a context stands for; but a proof may be a graph."""
     stack: list[Json] = [part]
     while stack:
         one = stack.pop()
@@ -121,9 +123,16 @@ def _refuse_keywords(part: Json) -> None:
                 raise _restructured(f"the document has {', '.join(sorted(_REARRANGING & one.keys()))}")
             if "@context" in one:
                 _refuse_in_context(one["@context"])
-            stack += [value for name, value in one.items() if name != "@context" and isinstance(value, dict | list)]
+            stack += [_inside(name, value) for name, value in one.items() if name != "@context"]
         elif isinstance(one, list):
-            stack += [value for value in one if isinstance(value, dict | list)]
+            stack += one
+
+
+def _inside(name: str, value: Json) -> Json:
+    """Give what has to be looked at under ``name``: the nodes in a proof's graph, instead of the graph."""
+    if name != _PROOF or not isinstance(value, list):
+        return value
+    return [one["@graph"] if isinstance(one, dict) and one.keys() == {"@graph"} else one for one in value]
 
 
 def _refuse_in_context(context: Json) -> None:
@@ -155,7 +164,7 @@ def _refuse_two_descriptions(root: JsonObject) -> None:
                 if name in described:
                     raise _restructured(f"{name[:200]!r} is described in two places")
                 described.add(name)
-            stack += [value for value in one.values() if isinstance(value, dict | list)]
+            stack += [value for name, value in one.items() if name != _PROOF]
 
 
 def _stated_node(node: JsonObject) -> JsonObject | None:
@@ -170,7 +179,7 @@ def _stated_node(node: JsonObject) -> JsonObject | None:
             types = [one for one in values if not one.startswith("_:") and _is_stated({"@id": one})]
             if types:
                 kept["@type"] = types
-        elif not name.startswith(("@", "_:")) and quads_of([{name: [{"@id": _ANYTHING}]}]):
+        elif name != _PROOF and not name.startswith(("@", "_:")) and quads_of([{name: [{"@id": _ANYTHING}]}]):
             stated = [one for one in map(_stated, values) if one is not None]
             if stated:
                 kept[name] = stated
