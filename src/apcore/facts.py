@@ -55,6 +55,15 @@ class Fact:
             raise ContractError(f"the fact has no number {name!r}: {value!r:.40}")
         return value
 
+    def early_s(self, now: datetime) -> float | None:
+        """Give the seconds until the fact is due (its member ``due``), None if it is.
+
+        Whoever is woken early, by a queue that was rebuilt for instance, goes back to waiting: when to act is a fact, and the queue only
+        a reason to look.
+        """
+        left_s = (self.number("due") - instant_ms(now)) / 1000
+        return left_s if left_s > 0 else None
+
     def optional(self, name: str) -> str | None:
         """Give a member that is a string or not there."""
         return None if self.members.get(name) is None else self.text(name)

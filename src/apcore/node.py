@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -26,12 +26,19 @@ from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypedDict, Typ
 import attrs
 from typing_extensions import TypeVar as DefaultTypeVar
 
-from apcore.drive import AsyncPorts, Observer, Ports, async_ports, run, run_async
-from apcore.effects import Op
-from apcore.errors import ConfigurationError
+from apcore.drive import AsyncPorts, Observer, Ports, async_ports, needed, run, run_async
+from apcore.effects import Get, Op
+from apcore.errors import ConfigurationError, RequestError
+from apcore.facts import unpack
+from apcore.federation.acting import act
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.registration import Federation
-from apcore.http import PUBLIC_ONLY, AddressPolicy
+from apcore.federation.scope import Note, Publishing, Sending
+from apcore.federation.serving import Elsewhere, Served, serve
+from apcore.federation.site import Site
+from apcore.federation.worker import LANES, handle, lease_work, reconcile, site_of
+from apcore.graph import FetchPolicy
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, parse_origin, parse_url
 from apcore.ports import (
     AsyncKvStore,
     AsyncMessageQueue,
@@ -40,14 +47,17 @@ from apcore.ports import (
     AsyncTransport,
     Enlistable,
     KvStore,
+    Leased,
     MessageQueue,
     Runtime,
     Signer,
     Transport,
 )
+from apcore.vocab import PUBLIC, View
 
 __all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_store"]
 
+_WAIT_S: Final = 1.0
 _LOG: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -126,6 +136,32 @@ class _Bound(Generic[Data]):
         self.federation: Final = federation
         self.addresses: Final = addresses
 
+    def site(self, origin: Origin | None = None, data: Data | None = None) -> Site:
+        """Give what an operation has to know of one of our origins; of the only one, if none is named.
+
+        Raises:
+            ValueError: None is named, and there is not exactly one.
+        """
+        agent = f"{self.federation.software_name}/{self.federation.software_version}"
+        where = self.origins.pick(None) if origin is None else origin
+        fetching = FetchPolicy(addresses=self.addresses, user_agent=f"{agent} (+{where}/)")
+        return Site(federation=self.federation, origin=where, fetching=fetching, data=data)
+
+    def asked_origin(self, request: Request) -> Origin | None:
+        """Give the origin that a request is to, if it is one of ours."""
+        try:
+            origin = parse_url(request.url).origin
+        except RequestError:
+            return None
+        return origin if self.origins.has(origin) else None
+
+
+def _of_job(leased: Leased) -> Op[Origin | None]:
+    """Give the origin that a message is about, None if it is of every origin or about nothing any more."""
+    key = site_of(leased)
+    [entry] = (None,) if key is None else (yield from Get((key,)))
+    return None if entry is None else parse_origin(unpack(entry.value).text("origin"))
+
 
 class Node(_Bound[Data]):
     """A federation in a program that waits by waiting: WSGI, a script, a worker process.
@@ -182,7 +218,7 @@ class Node(_Bound[Data]):
             store=held,
             queue=_queue_of(held) if queue is None else queue,
             transport=transport,
-            signer=signer,
+            signer=_entry_point("apcore.signers", "store")(held) if signer is None else signer,
             observer=observer,
         )
 
@@ -198,6 +234,64 @@ class Node(_Bound[Data]):
                 yield data
         else:
             yield self._data
+
+    def handle(self, request: Request, *, has_pages: bool = False) -> Served:
+        """Answer a request that an adapter has received, or say that it is for elsewhere; see `serve`.
+
+        ``request.url`` has to be the address that the peer meant; an origin that is not ours is elsewhere.
+        """
+        origin = self.asked_origin(request)
+        if origin is None:
+            return Elsewhere.NOT_OURS
+        with self.entered() as data:
+            return self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+
+    def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> None:
+        """Deliver an activity; see `Context.send`. When this returns, it is a fact that it will be delivered."""
+        self._act(Sending(activity.document, by, _several(to)), origin)
+
+    def publish(
+        self,
+        object: View,  # noqa: A002 - the field's word
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] = PUBLIC,
+        origin: str | None = None,
+    ) -> None:
+        """Keep an object, announce it in the outbox, deliver it; see `Context.publish`. One commit holds all of it."""
+        self._act(Publishing(object.document, by, _several(to)), origin)
+
+    def _act(self, note: Note, origin: str | None) -> None:
+        with self.entered() as data:
+            self.run(act(self.site(self.origins.pick(origin), data), note))
+
+    def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
+        """Work through the queue: process what arrived, plan and make deliveries. Answers how many messages were handled.
+
+        ``until_idle`` returns when nothing is due; ``limit_s`` returns after that many seconds. Without either it works until interrupted.
+        """
+        queue = needed(self.ports.queue, "queue")
+        started = self.ports.runtime.now()
+        handled = turn = 0
+        _ = self.run(reconcile())
+        while limit_s is None or (self.ports.runtime.now() - started).total_seconds() < limit_s:
+            leased = self.run(lease_work(turn))
+            turn += 1
+            for each in leased:
+                origin = self.run(_of_job(each))
+                with self.entered() as data:
+                    self.run(handle(self.site(origin or self._any_origin(), data), each))
+            handled += len(leased)
+            if not leased and until_idle:
+                return handled
+            if not leased:
+                queue.wait(LANES, timeout_s=_WAIT_S)
+        return handled
+
+    def _any_origin(self) -> Origin:
+        """Deliveries are signed by whoever sent; which of our origins makes them does not matter."""
+        return self.origins.listed[0] if self.origins.listed else self.origins.pick(None)
 
     @contextmanager
     def enlist(self, connection: object, /) -> Generator[Node[Data], None, None]:
@@ -326,6 +420,10 @@ class AsyncNode(_Bound[Data]):
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+
+def _several(to: str | Sequence[str]) -> tuple[str, ...]:
+    return (to,) if isinstance(to, str) else tuple(to)
 
 
 def _queue_of(store: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from apcore.drive.awaiting import run_async
 from apcore.drive.blocking import run
-from apcore.drive.bundle import AsyncPorts, Ports, async_ports
+from apcore.drive.bundle import AsyncPorts, Ports, async_ports, needed
 from apcore.drive.commits import commit_calls
 from apcore.drive.observing import Observer, Place
 from apcore.drive.stepper import Stepper
@@ -15,6 +15,7 @@ __all__ = [
     "Stepper",
     "async_ports",
     "commit_calls",
+    "needed",
     "run",
     "run_async",
 ]

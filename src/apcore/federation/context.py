@@ -6,7 +6,7 @@ computed, and a write is only noted, to be committed together with the fact that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -15,8 +15,8 @@ from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.places import IDENTIFIER, Kind, Place
-from apcore.federation.scope import Appending, Removing, Scope
-from apcore.vocab import View
+from apcore.federation.scope import Appending, Publishing, Removing, Scope, Sending
+from apcore.vocab import PUBLIC, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "ScopeFaces"]
 
@@ -89,12 +89,26 @@ class _Face(Generic[Data]):
         """Tell what a URI of ours names; None if it is not ours, or names nothing."""
         return None if self._scope.origin is None else self._scope.places.read(self._scope.origin, uri)
 
-    def _uri(self, kind: Kind, name: str = "", **values: str) -> str:
+    def _uri(self, kind: Kind, name: str = "", /, **values: str) -> str:
         if self._scope.origin is None:
             raise ContractError("this node has no origin, so nothing of it has an address")
         return self._scope.places.uri(self._scope.origin, kind, name, **values)
 
     # --- writes, noted until the handler returns --------------------------------------------------------------------
+
+    def send(self, activity: View, /, *, by: str, to: str | Sequence[str]) -> None:
+        """Deliver an activity to actors (by id), or to a collection of ours (by address), in the name of our actor ``by``.
+
+        Its actor, and its id if it has none, are filled in. Nothing is fetched here: who is reached where is the worker's to find out.
+        """
+        self._scope.notes.append(Sending(activity.document, by, _several(to)))
+
+    def publish(self, object: View, /, *, by: str, to: str | Sequence[str] = PUBLIC) -> None:  # noqa: A002 - the field's word
+        """Keep an object, announce it in the outbox of our actor ``by``, and deliver it: to followers too if it is for the public.
+
+        Its id, ``attributedTo``, ``published`` and audience are filled in, unless it has them.
+        """
+        self._scope.notes.append(Publishing(object.document, by, _several(to)))
 
     def append(self, collection: str, item: str, /) -> None:
         """Put an item (an id) into a managed collection; being in it already is fine."""
@@ -170,3 +184,7 @@ def _contains(scope: Scope[Any], collection: str, item: str) -> Op[bool]:
         return noted
     [found] = yield from contains(collection, (item,))
     return found
+
+
+def _several(to: str | Sequence[str]) -> tuple[str, ...]:
+    return (to,) if isinstance(to, str) else tuple(to)

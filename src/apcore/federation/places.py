@@ -16,13 +16,24 @@ from apcore.federation.routing import Route, Router, parse_route
 from apcore.handlers import Colour
 from apcore.http import Origin, parse_url
 
-__all__ = ["ACTOR_COLLECTIONS", "IDENTIFIER", "Kind", "Place", "Places", "Registered", "Target"]
+__all__ = ["ACTOR_COLLECTIONS", "IDENTIFIER", "MANAGED_NAME", "Kind", "Place", "Places", "Registered", "Target"]
 
 Kind: TypeAlias = Literal[
-    "actor", "inbox", "shared-inbox", "collection", "object", "webfinger", "host-meta", "nodeinfo"
+    "actor",
+    "instance",
+    "inbox",
+    "shared-inbox",
+    "collection",
+    "object",
+    "managed",
+    "webfinger",
+    "host-meta",
+    "nodeinfo",
 ]
 
+
 IDENTIFIER: Final = "identifier"
+MANAGED_NAME: Final = "name"
 ACTOR_COLLECTIONS: Final = ("outbox", "followers", "following")
 """The collections that every actor has without a word from the application."""
 
@@ -42,7 +53,7 @@ class Target:
 
     kind: Kind
     name: str = ""
-    """The collection's name, the object's type, the document's version."""
+    """The collection's name, the object's type, the managed objects' kind, the document's version."""
     handler: Registered | None = None
 
 
@@ -102,7 +113,7 @@ class Places:
         found = self._router.match(path)
         return None if found is None else Place(*found)
 
-    def uri(self, origin: Origin, kind: Kind, name: str = "", **values: str) -> str:
+    def uri(self, origin: Origin, kind: Kind, name: str = "", /, **values: str) -> str:
         """Give the URI of a thing under ``origin``.
 
         Raises:

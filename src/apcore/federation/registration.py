@@ -27,7 +27,7 @@ from apcore.federation.decorators import (
     ObjectDecorator,
 )
 from apcore.federation.moderation import DomainRules
-from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, Places, Registered, Target
+from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Places, Registered, Target
 from apcore.federation.policies import FollowVerdict
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
 from apcore.federation.routing import parse_route
@@ -40,6 +40,15 @@ __all__ = ["Federation", "Finding"]
 Data = TypeVar("Data", default=None)
 V = TypeVar("V", bound=View)
 A = TypeVar("A", bound=Activity)
+
+_WELL_KNOWN: Final = (
+    ("/.well-known/webfinger", Target("webfinger")),
+    ("/.well-known/host-meta", Target("host-meta", "xml")),
+    ("/.well-known/host-meta.json", Target("host-meta", "json")),
+    ("/.well-known/nodeinfo", Target("nodeinfo", "links")),
+    ("/nodeinfo/2.0", Target("nodeinfo", "2.0")),
+    ("/nodeinfo/2.1", Target("nodeinfo", "2.1")),
+)
 
 # RFC 9110 §10.1.5: product tokens; and what NodeInfo's schema takes as the name of a software.
 _SOFTWARE: Final = re.compile(r"([a-z0-9-]+)/([A-Za-z0-9.+_-]+)")
@@ -66,6 +75,7 @@ class Federation(Generic[Data]):
         *,
         software: str = "apcore/0.1",
         shared_inbox: str = "/inbox",
+        instance_actor: str = "/actor",
         listener_retries: RetryPolicy = LISTENER_RETRIES,
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
     ) -> None:
@@ -80,6 +90,9 @@ class Federation(Generic[Data]):
         self.delivery_retries: Final = delivery_retries
         self.places: Final = Places()
         self.places.add(shared_inbox, Target("shared-inbox"), variables=())
+        self.places.add(instance_actor, Target("instance"), variables=())
+        for path, target in _WELL_KNOWN:
+            self.places.add(path, target, variables=())
         self._collections: dict[str, Registered] = {}
         self._listeners: dict[type[Activity], Registered] = {}
         self._follows: FollowVerdict | Registered | None = None
@@ -124,6 +137,13 @@ class Federation(Generic[Data]):
                 else:
                     target = Target("collection", name, self._collections.get(name))
                     self.places.add(where, target, variables=(IDENTIFIER,))
+            if "{+" not in path:
+                for name in ("objects", "activities"):
+                    self.places.add(
+                        f"{path}/{name}/{{{MANAGED_NAME}}}",
+                        Target("managed", name),
+                        variables=(IDENTIFIER, MANAGED_NAME),
+                    )
             return fn
 
         return cast("ActorDecorator[Data]", register)

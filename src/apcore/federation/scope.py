@@ -6,25 +6,30 @@ fact that the handler is done, or throws them away. So a handler that fails half
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeAlias
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from typing import Generic, TypeAlias
 
 from attrs import define, field, frozen
 from typing_extensions import TypeVar
 
 from apcore.federation.places import Places
 from apcore.http import Origin
+from apcore.ports import Write
+from apcore.vocab import Document
 
-__all__ = ["Appending", "Note", "Removing", "Scope"]
+__all__ = ["Appending", "Note", "Publishing", "Removing", "Scope", "Sending", "Writing"]
 
 Data = TypeVar("Data", default=None)
 
 
 @frozen
 class Appending:
-    """Wanted: an item in a managed collection."""
+    """Wanted: an item in a managed collection, with what is kept beside it."""
 
     collection: str
     item: str
+    kept: bytes = b""
 
 
 @frozen
@@ -35,7 +40,32 @@ class Removing:
     item: str
 
 
-Note: TypeAlias = Appending | Removing
+@frozen
+class Sending:
+    """Wanted: an activity delivered."""
+
+    activity: Document
+    by: str
+    to: tuple[str, ...]
+
+
+@frozen
+class Publishing:
+    """Wanted: an object kept, announced in the outbox by a Create, and delivered."""
+
+    object: Document
+    by: str
+    to: tuple[str, ...]
+
+
+@frozen
+class Writing:
+    """Wanted: a plain write. Only apcore's own side effects note these."""
+
+    write: Write
+
+
+Note: TypeAlias = Appending | Removing | Sending | Publishing | Writing
 
 
 @define(kw_only=True)
@@ -50,7 +80,10 @@ class Scope(Generic[Data]):
     recipient: str | None = None
     """The identifier of the actor whose inbox was addressed; None for the shared one."""
     silenced: bool = False
-    notes: list[Any] = field(factory=list[Any])
+    seed: bytes = field(default=b"", repr=False)
+    """Where minted ids come from: kept with the activity, so that a handler which runs again mints the same ids again."""
+    notes: list[Note] = field(factory=list[Note])
+    minted: int = 0
 
     def membership(self, collection: str, item: str) -> bool | None:
         """What the notes say about an item in a collection; None if they say nothing."""
@@ -58,3 +91,9 @@ class Scope(Generic[Data]):
             if isinstance(note, Appending | Removing) and (note.collection, note.item) == (collection, item):
                 return isinstance(note, Appending)
         return None
+
+    def mint(self) -> str:
+        """Give the next new name: 22 characters that nobody can guess from others."""
+        self.minted += 1
+        digest = sha256(self.seed + self.minted.to_bytes(4, "big")).digest()
+        return urlsafe_b64encode(digest[:16]).decode("ascii").rstrip("=")

@@ -1,0 +1,83 @@
+"""Actors of ours: what the application's handler makes, and what we know of everyone else's inbox."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from attrs import frozen
+
+from apcore.effects import Call, Op
+from apcore.errors import DocumentError, RemoteError
+from apcore.federation.context import ScopeFaces
+from apcore.federation.keys import instance_identity
+from apcore.federation.places import Place, Registered
+from apcore.federation.scope import Scope
+from apcore.federation.site import Site
+from apcore.graph import load
+from apcore.http import parse_url
+from apcore.vocab import Actor, Tombstone, View
+
+__all__ = ["ActorUnknown", "Inboxes", "actor_view", "inboxes_of", "made_by", "require_actor"]
+
+
+class ActorUnknown(RemoteError):
+    """There is no actor of this name here."""
+
+    status_hint = 404
+    reason = "no-such-actor"
+
+
+@frozen
+class Inboxes:
+    """Where an actor is reached."""
+
+    inbox: str
+    shared: str | None = None
+
+
+def made_by(site: Site, handler: Registered, *arguments: Any, **named: Any) -> Op[Any]:
+    """Call an application's handler that makes something, with a context whose writes go nowhere. Asks for: `Call`."""
+    scope = Scope(places=site.federation.places, origin=site.origin, data=site.data)
+    fn = partial(handler.fn, **named) if named else handler.fn
+    return (yield from Call(fn, *arguments, faces=ScopeFaces(scope), inline=handler.inline))
+
+
+def actor_view(site: Site, place: Place) -> Op[View | None]:
+    """Give what the application makes of an identifier; None if there is no such actor."""
+    handler, identifier = place.target.handler, place.identifier
+    if handler is None or identifier is None:
+        return None
+    made: View | None = yield from made_by(site, handler, identifier)
+    return made
+
+
+def require_actor(site: Site, identifier: str) -> Op[View]:
+    """Give the actor of ours with this identifier.
+
+    Raises:
+        ActorUnknown: There is none, or it is gone.
+    """
+    place = site.federation.places.read(site.origin, site.actor_uri(identifier))
+    made = None if place is None else (yield from actor_view(site, place))
+    if made is None or isinstance(made, Tombstone):
+        raise ActorUnknown(f"there is no actor {identifier!r:.60}")
+    return made
+
+
+def inboxes_of(site: Site, actor: str) -> Op[Inboxes]:
+    """Give where a remote actor is reached, from its own document. Asks as `load`.
+
+    Raises:
+        DocumentError: It has no inbox, or one that is no address.
+    """
+    identity = yield from instance_identity(site)
+    loaded = yield from load(actor, policy=site.fetching, identity=identity)
+    view = Actor.over(loaded.document)
+    if view.inbox is None:
+        raise DocumentError(f"actor {actor} has no inbox")
+    shared = view.shared_inbox
+    _ = parse_url(view.inbox)
+    if shared is not None:
+        _ = parse_url(shared)
+    return Inboxes(view.inbox, shared)

@@ -1,0 +1,157 @@
+"""What happens to an activity that was taken in: side effects, the listener, and one commit that says so.
+
+An attempt reads the fact at a version and ends in one commit that checks this version: the fact done, everything that the handlers noted, and
+the message settled. A worker that comes too late commits nothing, so whatever happens through a context happens once. What a listener does
+elsewhere may happen again; `Context.activity_id` is a name to make it happen once.
+
+Dead letters are facts: ``("dead", "1", …)`` with the reason, kept for people to look at.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import frozen
+
+from apcore.effects import Call, Get, Now, Op, RandomBytes, Settle, committed
+from apcore.errors import Unavailable
+from apcore.facts import Fact, Newer, instant_ms, named_key, of_instant_ms, pack, unpack
+from apcore.federation.context import ScopeFaces
+from apcore.federation.inbox import DONE_KEPT_S
+from apcore.federation.policies import Drop, Later
+from apcore.federation.scope import Scope
+from apcore.federation.sideeffects import take_effect
+from apcore.federation.site import Site
+from apcore.federation.writes import flush
+from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Put, Settlement, Write
+from apcore.vocab import Activity, read_document
+
+__all__ = ["DEAD_KEPT_S", "process"]
+
+DEAD_KEPT_S: Final = 30 * 86400.0
+_NEWER_S: Final = 60.0
+_CONFLICT_S: Final = 1.0
+_LOG: Final = logging.getLogger(__name__)
+
+
+@frozen
+class _Work:
+    """One activity to process, as it was read."""
+
+    leased: Leased
+    entry: Entry
+    claimed: Entry
+    fact: Fact
+
+    @property
+    def claim(self) -> Key:
+        return self.claimed.key
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The fence: the commit that ends an attempt also Puts the claim, by which it is recognised if its answer is lost."""
+        return (Check(self.entry.key, self.entry.version), Check(self.claim, self.claimed.version))
+
+    @property
+    def attempt(self) -> int:
+        return self.fact.number("attempts") + 1
+
+
+def process(site: Site, leased: Leased) -> Op[None]:
+    """Process the activity that a message of the lane `INBOX` names.
+
+    Asks for: one `Get`; what side effects and the listener ask for; one commit. Never raises for what a handler raises: it is retried by the
+    federation's ``listener_retries``, and in the end a dead letter.
+    """
+    todo = named_key(leased.message.body.decode())
+    [entry, claimed] = yield from Get((todo, ("in", *todo[1:])))
+    if entry is None or claimed is None:
+        _ = yield from Settle((Done(leased),))
+        return
+    try:
+        fact = unpack(entry.value)
+    except Newer:
+        _ = yield from Settle((Again(leased, _NEWER_S),))
+        return
+    early_s = fact.early_s((yield from Now()))
+    if early_s is not None:
+        _ = yield from Settle((Again(leased, early_s),))
+        return
+    work = _Work(leased, entry, claimed, fact)
+    document = read_document(fact.body)
+    activity = document.view(Activity)
+    scope = Scope(
+        places=site.federation.places,
+        origin=site.origin,
+        data=site.data,
+        activity_id=fact.text("id"),
+        attempt=work.attempt,
+        recipient=fact.optional("recipient"),
+        silenced=fact.members.get("silenced") is True,
+        seed=bytes.fromhex(fact.text("seed")),
+    )
+    try:
+        yield from take_effect(site, scope, activity)
+        found = site.federation.listener_for(document)
+        if found is not None:
+            view, listener = found
+            _ = yield from Call(listener.fn, view.over(document), faces=ScopeFaces(scope), inline=listener.inline)
+    except Drop as drop:
+        scope.notes.clear()
+        yield from _finish(site, work, scope, reason=drop.reason or "dropped")
+    except Later as later:
+        yield from _again(site, work, "later", asked_s=later.delay_s)
+    except Exception as error:
+        _LOG.exception("listening to %s failed, attempt %d", fact.text("id"), work.attempt)
+        asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
+        yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=asked_s)
+    else:
+        yield from _finish(site, work, scope)
+
+
+def _finish(site: Site, work: _Work, scope: Scope[Any], *, reason: str | None = None) -> Op[None]:
+    flushed = yield from flush(site, scope)
+    done = Put(work.claim, pack({"state": "done", "id": work.fact.text("id"), "reason": reason}), DONE_KEPT_S)
+    kept = yield from committed(
+        (*work.checks, *flushed.checks),
+        (Delete(work.entry.key), done, *flushed.writes),
+        messages=flushed.messages,
+        settles=(Done(work.leased),),
+    )
+    if kept is False:
+        # Somebody else was faster, or something that a handler counted on has changed: look again, from the start.
+        _ = yield from Settle((Again(work.leased, _CONFLICT_S),))
+
+
+def _again(site: Site, work: _Work, reason: str, *, asked_s: float | None) -> Op[None]:
+    now = yield from Now()
+    chance = yield from RandomBytes(2)
+    delay_s = site.federation.listener_retries.delay_s(
+        work.attempt,
+        age_s=_age_s(work.fact, now),
+        chance=int.from_bytes(chance, "big") / 65535,
+        asked_s=asked_s,
+    )
+    settlement: Settlement
+    writes: tuple[Write, ...]
+    if delay_s is None:
+        about = dict(work.fact.members) | {"reason": reason[:500], "attempts": work.attempt, "died": instant_ms(now)}
+        done = pack({"state": "done", "id": work.fact.text("id"), "reason": "dead"})
+        writes = (
+            Delete(work.entry.key),
+            Put(("dead", *work.entry.key), pack(about, work.fact.body), DEAD_KEPT_S),
+            Put(work.claim, done, DONE_KEPT_S),
+        )
+        settlement = Done(work.leased)
+        _LOG.error("gave up on %s after %d attempts: %s", work.fact.text("id"), work.attempt, reason)
+    else:
+        about = dict(work.fact.members) | {"attempts": work.attempt, "due": instant_ms(now) + int(delay_s * 1000)}
+        writes = (Put(work.entry.key, pack(about, work.fact.body)), Put(work.claim, work.claimed.value))
+        settlement = Again(work.leased, delay_s)
+    _ = yield from committed(work.checks, writes, settles=(settlement,))
+
+
+def _age_s(fact: Fact, now: datetime) -> float:
+    return (now - of_instant_ms(fact.number("received"))).total_seconds()

@@ -1,0 +1,244 @@
+"""What is asked for: actors, collections and objects of ours, as ActivityPub; and where inboxes take their POSTs.
+
+A path that is not ours, or a client that would rather have a page, is the site's business: the answer is `Elsewhere`, and an adapter falls through
+to the application. Whatever is not public is answered as if it did not exist.
+
+What is served has a strong ETag of its bytes, and varies by `Accept`.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Any, Final, TypeAlias, cast
+from urllib.parse import parse_qs, urlencode
+
+from apcore.collections import Page, count, members_page
+from apcore.effects import Get, Op
+from apcore.errors import ContractError, RemoteError, Unavailable
+from apcore.facts import unpack
+from apcore.federation.actors import ActorUnknown, actor_view, made_by, require_actor
+from apcore.federation.inbox import receive
+from apcore.federation.keys import key_members, own_keys
+from apcore.federation.places import Place
+from apcore.federation.site import Site
+from apcore.federation.writes import object_key
+from apcore.http import (
+    ACTIVITY_JSON,
+    LD_JSON,
+    Headers,
+    Problem,
+    Request,
+    Response,
+    Url,
+    matches_etag,
+    negotiate,
+    parse_url,
+    problem_for,
+    strong_etag,
+    wants_activitypub,
+)
+from apcore.vocab import Document, Tombstone, View, to_wire
+
+__all__ = ["Elsewhere", "Served", "serve"]
+
+PAGE_ITEMS: Final = 20
+_AS2: Final = "https://www.w3.org/ns/activitystreams"
+_ACTOR_CONTEXT: Final = [_AS2, "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"]
+_HIDDEN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
+
+
+class Elsewhere(Enum):
+    """Why a request is not answered here."""
+
+    NOT_OURS = "not-ours"
+    """Nothing of ours is at this path."""
+    NOT_ACCEPTABLE = "not-acceptable"
+    """Something is, and the client would rather have another form of it: a page."""
+
+
+Served: TypeAlias = Response | Elsewhere
+
+
+def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served]:
+    """Answer a request to this origin, or say that it is for elsewhere.
+
+    ``request.url`` has the authority that the peer meant. With ``has_pages``, a client gets ActivityPub only if it asks for it by name; else
+    whatever it takes. Asks for: what the handlers ask for, and at most two reads. A bug is raised; everything else is an answer.
+    """
+    url = parse_url(request.url)
+    place = site.federation.places.at(url.path)
+    if place is None or place.target.kind in _HIDDEN:
+        return Elsewhere.NOT_OURS
+    if place.target.kind in {"inbox", "shared-inbox"}:
+        if request.method != "POST":
+            return _not_allowed("POST")
+        return (yield from receive(site, request, recipient=place.identifier))
+    if request.method not in {"GET", "HEAD"}:
+        return _not_allowed("GET, HEAD")
+    accept = request.headers.get("accept")
+    wanted = wants_activitypub(accept) if has_pages else negotiate(accept, (ACTIVITY_JSON, LD_JSON)) is not None
+    if not wanted:
+        return Elsewhere.NOT_ACCEPTABLE
+    try:
+        members, status = yield from _document(site, place, url)
+    except (RemoteError, Unavailable) as error:
+        return problem_for(error).response()
+    return _answer(request, members, status)
+
+
+def _document(site: Site, place: Place, url: Url) -> Op[tuple[dict[str, Any], int]]:
+    match place.target.kind:
+        case "actor":
+            return (yield from _actor(site, place))
+        case "instance":
+            return (yield from _instance(site)), 200
+        case "object":
+            return (yield from _dispatched(site, place, url))
+        case "managed":
+            return (yield from _managed(f"{site.origin}{url.path}")), 200
+        case "collection":
+            return (yield from _collection(site, place, url)), 200
+        case other:
+            raise ContractError(f"nothing serves {other}")
+
+
+def _actor(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
+    made = yield from actor_view(site, place)
+    identifier = place.identifier
+    if made is None or identifier is None:
+        raise ActorUnknown(f"there is no actor {place.identifier!r:.60}")
+    uri = site.actor_uri(identifier)
+    if isinstance(made, Tombstone):
+        return _with_id(made, uri), 410
+    keys = yield from own_keys(uri)
+    places, origin = site.federation.places, site.origin
+    filled = {
+        "inbox": places.uri(origin, "inbox", identifier=identifier),
+        **{
+            name: places.uri(origin, "collection", name, identifier=identifier)
+            for name in ("outbox", "followers", "following")
+        },
+        "endpoints": {"sharedInbox": places.uri(origin, "shared-inbox")},
+        **key_members(keys),
+    }
+    members = _with_id(made, uri)
+    own: Any = members.pop("@context", _AS2)
+    contexts: list[Any] = [*own] if isinstance(own, list) else [own]
+    merged = [*_ACTOR_CONTEXT, *(each for each in contexts if each not in _ACTOR_CONTEXT)]
+    return {"@context": merged} | filled | members, 200
+
+
+def _instance(site: Site) -> Op[dict[str, Any]]:
+    """The instance actor: who asks on behalf of the server. Served to everyone, or two careful servers could never begin to talk."""
+    uri = site.instance_uri
+    keys = yield from own_keys(uri)
+    inbox = site.federation.places.uri(site.origin, "shared-inbox")
+    return {
+        "@context": _ACTOR_CONTEXT,
+        "id": uri,
+        "type": "Application",
+        "preferredUsername": site.origin.host,
+        "name": site.federation.software_name,
+        "inbox": inbox,
+        "outbox": f"{uri}#outbox",
+        "endpoints": {"sharedInbox": inbox},
+        "manuallyApprovesFollowers": True,
+        **key_members(keys),
+    }
+
+
+def _dispatched(site: Site, place: Place, url: Url) -> Op[tuple[dict[str, Any], int]]:
+    if place.target.handler is None:
+        raise ContractError(f"no handler makes {place.target.name}")
+    made: View | None = yield from made_by(site, place.target.handler, **place.values)
+    if made is None:
+        raise ActorUnknown("there is no such object")
+    return _with_id(made, f"{site.origin}{url.path}"), 410 if isinstance(made, Tombstone) else 200
+
+
+def _managed(uri: str) -> Op[dict[str, Any]]:
+    [entry] = yield from Get((object_key(uri),))
+    fact = None if entry is None else unpack(entry.value)
+    if fact is None or fact.text("id") != uri or fact.members.get("public") is not True:
+        raise ActorUnknown("there is no such object")
+    members: dict[str, Any] = json.loads(fact.body)
+    return members
+
+
+def _collection(site: Site, place: Place, url: Url) -> Op[dict[str, Any]]:
+    identifier = place.identifier or ""
+    _ = yield from require_actor(site, identifier)
+    uri = f"{site.origin}{url.path}"
+    asked = parse_qs(url.query or "", max_num_fields=10)
+    if "page" not in asked:
+        total = yield from _total(site, place, uri)
+        root: dict[str, Any] = {"@context": _AS2, "id": uri, "type": "OrderedCollection"}
+        if total is not None:
+            root["totalItems"] = total
+        return root | {"first": f"{uri}?page=true"}
+    cursor = asked.get("cursor", [None])[0]
+    page = yield from _page(site, place, uri, identifier, cursor)
+    members = {
+        "@context": _AS2,
+        "id": f"{uri}?{url.query}",
+        "type": "OrderedCollectionPage",
+        "partOf": uri,
+        "orderedItems": [_item(item) for item in page.items],
+    }
+    if page.next is not None:
+        members["next"] = f"{uri}?{urlencode({'page': 'true', 'cursor': page.next})}"
+    return members
+
+
+def _total(site: Site, place: Place, uri: str) -> Op[int | None]:
+    if place.target.handler is None:
+        return (yield from count(uri))
+    page: Page | None = yield from made_by(site, place.target.handler, place.identifier, None)
+    return None if page is None else page.total
+
+
+def _page(site: Site, place: Place, uri: str, identifier: str, cursor: str | None) -> Op[Page]:
+    if place.target.handler is not None:
+        made: Page | None = yield from made_by(site, place.target.handler, identifier, cursor)
+        if made is None:
+            raise ActorUnknown("there is no such collection")
+        return made
+    page = yield from members_page(uri, cursor=cursor, limit=PAGE_ITEMS)
+    if place.target.name != "outbox":
+        return Page([member.id for member in page.items], page.next)
+    entries = yield from Get([object_key(member.id) for member in page.items])
+    facts = [unpack(entry.value) for entry in entries if entry is not None]
+    return Page([json.loads(fact.body) for fact in facts if fact.members.get("public") is True], page.next)
+
+
+def _item(item: Any) -> Any:
+    if isinstance(item, View | Document):
+        item = to_wire(item)
+    if not isinstance(item, dict):
+        return item
+    members = cast("dict[str, Any]", item)
+    return {name: value for name, value in members.items() if name != "@context"}
+
+
+def _with_id(made: View, uri: str) -> dict[str, Any]:
+    members = to_wire(made)
+    said = members.pop("id", uri)
+    if said != uri:
+        raise ContractError(f"what is served at {uri} has the id {said!r:.200}: an id is where it is served")
+    return {"@context": members.pop("@context", _AS2), "id": uri, **members}
+
+
+def _answer(request: Request, members: dict[str, Any], status: int) -> Response:
+    body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+    etag = strong_etag(body)
+    headers = Headers({"ETag": etag, "Vary": "Accept", "Cache-Control": "public, max-age=180"})
+    if status == 200 and matches_etag(request.headers.get("if-none-match"), etag):
+        return Response(304, headers)
+    headers = headers.with_set("Content-Type", ACTIVITY_JSON)
+    return Response(status, headers, b"" if request.method == "HEAD" else body)
+
+
+def _not_allowed(allow: str) -> Response:
+    answer = Problem(status=405, extensions={"reason": "method-not-allowed"}).response()
+    return Response(405, answer.headers.with_set("Allow", allow), answer.body)

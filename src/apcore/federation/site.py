@@ -1,0 +1,39 @@
+"""`Site`: one origin of a node, with everything an operation has to know about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen
+
+from apcore.federation.registration import Federation
+from apcore.graph import FetchPolicy
+from apcore.http import Origin
+from apcore.signatures import DEFAULT, SignaturePolicy
+
+__all__ = ["Site"]
+
+
+@frozen(kw_only=True)
+class Site:
+    """One origin of a node, for one request or job."""
+
+    federation: Federation[Any]
+    origin: Origin
+    fetching: FetchPolicy = field(factory=FetchPolicy)
+    signatures: SignaturePolicy = DEFAULT
+    data: Any = None
+
+    @property
+    def instance_uri(self) -> str:
+        """The id of the instance actor: who asks when nobody in particular does."""
+        return self.federation.places.uri(self.origin, "instance")
+
+    def actor_uri(self, identifier: str) -> str:
+        """Give the id of an actor of ours."""
+        return self.federation.places.uri(self.origin, "actor", identifier=identifier)
+
+    def identifier_of(self, uri: str) -> str | None:
+        """Give the identifier if ``uri`` is the id of an actor of ours, whether or not there is such an actor."""
+        place = self.federation.places.read(self.origin, uri)
+        return place.identifier if place is not None and place.target.kind == "actor" else None

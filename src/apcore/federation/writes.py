@@ -1,0 +1,185 @@
+"""From what a handler noted to the checks, writes and messages of one commit.
+
+Everything that a handler wants goes into the same commit as the fact that it is done: members of collections, objects, outbox items, and
+what is to be delivered. Delivery itself is only a fact here: who is to get it is found out by the worker.
+
+Facts::
+
+    ("obj", "1", H(id))          an object of ours, served at its id
+    ("sent", "1", name)          what was sent, byte for byte as it will go out, as long as deliveries may be under way
+    ("send", "1", name)          to whom, as far as that is not yet planned; its presence is the work that is left
+    ("follow", "1", H(us), H(them))   our own request to follow, until and after it is answered
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import define, field
+
+from apcore.collections import Change, Member, adding, contains, removing
+from apcore.effects import Now, Op
+from apcore.errors import ContractError
+from apcore.facts import instant_ms, key_name, pack
+from apcore.federation.places import MANAGED_NAME
+from apcore.federation.scope import Appending, Note, Publishing, Removing, Scope, Sending, Writing
+from apcore.federation.site import Site
+from apcore.ports import COMMIT_KEYS_MAX, Check, Key, Message, Put, Write, digest_part
+from apcore.vocab import PUBLIC, Create, Follow, read_document, to_wire
+
+__all__ = ["FANOUT", "SENT_KEPT_S", "Flushed", "flush", "follow_key", "object_key", "send_message"]
+
+FANOUT: Final = "fanout"
+"""The lane of the queue for planning who gets what was sent."""
+SENT_KEPT_S: Final = 10 * 86400.0
+"""How long what was sent is kept for deliveries: three days of retries, and a week for queues that stood still."""
+
+
+@define
+class Flushed:
+    """Part of a commit."""
+
+    checks: list[Check] = field(factory=list[Check])
+    writes: list[Write] = field(factory=list[Write])
+    messages: list[Message] = field(factory=list[Message])
+
+    def take(self, change: Change) -> None:
+        """Take in a change of a collection."""
+        self.checks += change.checks
+        self.writes += change.writes
+
+
+def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
+    """Turn the notes of ``scope`` into part of a commit, in their order.
+
+    Asks for: `Now`, and one `Get` for each item that is put in or taken out.
+
+    Raises:
+        ContractError: More than one commit can hold, or a note that contradicts itself (an activity with another actor than its sender).
+    """
+    now = yield from Now()
+    flushed = Flushed()
+    for note in _last_words(scope.notes):
+        match note:
+            case Appending():
+                [already] = yield from contains(note.collection, (note.item,))
+                if not already:
+                    flushed.take(adding(note.collection, Member(note.item, note.kept), order=_order(now, scope)))
+            case Removing():
+                change = yield from removing(note.collection, note.item)
+                if change is not None:
+                    flushed.take(change)
+            case Sending():
+                _send(site, scope, note, now, flushed)
+            case Publishing():
+                _publish(site, scope, note, now, flushed)
+            case Writing():
+                flushed.writes.append(note.write)
+    if len(flushed.writes) > COMMIT_KEYS_MAX - 5:
+        raise ContractError(
+            f"a handler wants {len(flushed.writes)} entries written at once; a commit holds {COMMIT_KEYS_MAX - 5}"
+        )
+    return flushed
+
+
+def object_key(uri: str) -> Key:
+    """Where an object of ours is kept."""
+    return ("obj", "1", digest_part(uri))
+
+
+def follow_key(follower: str, followed: str) -> Key:
+    """Where our own request to follow is kept."""
+    return ("follow", "1", digest_part(follower), digest_part(followed))
+
+
+def send_message(name: str, scope_name: bytes) -> Message:
+    """Make the wake-up for planning a sending."""
+    key = key_name(("send", "1", name))
+    return Message(scope_name, FANOUT, key.encode(), dedup=key, group=name)
+
+
+def _last_words(notes: Sequence[Note]) -> list[Note]:
+    """Leave out what was noted about an item before the last word about it: a commit has one write a key."""
+    seen: set[tuple[str, str]] = set()
+    kept: list[Note] = []
+    for note in reversed(notes):
+        if isinstance(note, Appending | Removing):
+            about = (note.collection, note.item)
+            if about in seen:
+                continue
+            seen.add(about)
+        kept.append(note)
+    return kept[::-1]
+
+
+def _order(now: datetime, scope: Scope[Any]) -> str:
+    """A string that sorts by time, ended by chance."""
+    return f"{instant_ms(now):014d}{scope.mint()[:8]}"
+
+
+def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: Flushed) -> None:
+    """Add the facts that make an activity leave."""
+    activity, actor = note.activity, site.actor_uri(note.by)
+    members = to_wire(activity)
+    said = members.get("actor", actor)
+    if said != actor:
+        raise ContractError(f"an activity sent by {note.by!r} has the actor {said!r:.200}, not {actor}")
+    members["actor"] = actor
+    name = scope.mint()
+    if "id" not in members:
+        members["id"] = f"{actor}#{(activity.types or ('activities',))[0].lower()}/{name}"
+    body = json.dumps(_ordered(members), ensure_ascii=False, separators=(",", ":")).encode()
+    recipients = [uri for uri in dict.fromkeys(note.to) if uri not in {PUBLIC, actor}]
+    about = {"origin": str(site.origin), "actor": actor, "id": members["id"], "created": instant_ms(now)}
+    flushed.checks.append(Check(("sent", "1", name), None))  # new for certain; it lets a commit be recognised
+    flushed.writes.append(Put(("sent", "1", name), pack(about, body), SENT_KEPT_S))
+    if recipients:
+        flushed.writes.append(Put(("send", "1", name), pack(about | {"to": recipients})))
+        flushed.messages.append(send_message(name, scope.mint().encode()[:16]))
+    if activity.is_a(Follow):
+        followed = activity.view(Follow).object
+        if followed is not None and followed.uri is not None:
+            asked = pack({"id": members["id"], "state": "asked", "object": followed.uri})
+            flushed.writes.append(Put(follow_key(actor, followed.uri), asked))
+
+
+def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flushed: Flushed) -> None:
+    """Mint ids, keep object and Create, append to the outbox, send."""
+    places, actor = site.federation.places, site.actor_uri(note.by)
+    followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
+    outbox = places.uri(site.origin, "collection", "outbox", identifier=note.by)
+    to = list(note.to)
+    cc = [followers] if PUBLIC in to else []
+    published = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    addressed = {"published": published, "to": to, "cc": cc}
+
+    def minted(kind: str) -> str:
+        return places.uri(site.origin, "managed", kind, identifier=note.by, **{MANAGED_NAME: scope.mint()})
+
+    object_members = to_wire(note.object)
+    context = object_members.pop("@context", None)
+    object_members = {"id": minted("objects"), "attributedTo": actor, **addressed} | object_members
+    create_members: dict[str, Any] = {
+        "@context": context,
+        "id": minted("activities"),
+        "type": Create.type_name,
+        "actor": actor,
+        **addressed,
+        "object": object_members,
+    }
+    for kept in ({"@context": context, **object_members}, create_members):
+        body = json.dumps(_ordered(kept), ensure_ascii=False, separators=(",", ":")).encode()
+        about = {"id": kept["id"], "owner": actor, "public": PUBLIC in to or None}
+        flushed.writes.append(Put(object_key(str(kept["id"])), pack(about, body)))
+    flushed.take(adding(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
+    create = read_document(create_members, origin=site.origin)
+    _send(site, scope, Sending(create, note.by, (*to, *cc)), now, flushed)
+
+
+def _ordered(members: dict[str, Any]) -> dict[str, Any]:
+    """Context, id and type first, where people look for them."""
+    first = {name: members[name] for name in ("@context", "id", "type") if name in members}
+    return first | members

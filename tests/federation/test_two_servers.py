@@ -1,0 +1,183 @@
+"""Two servers that exchange signed activities, without a socket: each one's transport is the other's `handle`."""
+
+import json
+
+import pytest
+
+from apcore.errors import ConnectFailed
+from apcore.federation.policies import Drop, FollowVerdict, Later
+from apcore.federation.registration import Federation
+from apcore.federation.serving import Elsewhere
+from apcore.http import Headers, Request, Response
+from apcore.node import Node
+from apcore.vocab import PUBLIC, Accept, Create, Follow, Like, Note, Person, Undo
+
+A, B = "https://a.example", "https://b.example"
+
+
+class Wire:
+    """A network of nodes: who is not on it does not answer. Remembers what went over it."""
+
+    checks_addresses = "enforced"
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.down: set[str] = set()
+        self.seen: list[tuple[str, str, int]] = []
+
+    def send(self, request: Request, /) -> Response:
+        origin = "/".join(request.url.split("/")[:3])
+        node = self.nodes.get(origin)
+        if node is None or origin in self.down:
+            raise ConnectFailed(f"{origin} does not answer")
+        answer = node.handle(request)
+        if isinstance(answer, Elsewhere):
+            answer = Response(404)
+        self.seen.append((request.method, request.url, answer.status))
+        return answer
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Server:
+    """A node with an actor `alice`, that remembers what its listeners heard."""
+
+    def __init__(self, origin: str, wire: Wire, *, verdict: FollowVerdict = FollowVerdict.ACCEPT) -> None:
+        self.heard: list[tuple[str, str]] = []
+        self.trouble: list[BaseException] = []
+        self.origin = origin
+        federation: Federation[None] = Federation(software="test/1.0")
+        federation.follows(verdict)
+
+        @federation.actor("/users/{identifier}")
+        def actor(ctx, identifier):
+            return Person(preferred_username="alice", name="Alice") if identifier == "alice" else None
+
+        for kind in (Create, Like, Follow, Undo):
+
+            def listener(ctx, activity, name=kind.__name__):
+                if self.trouble:
+                    raise self.trouble.pop(0)
+                self.heard.append((name, activity.actor.uri))
+
+            federation.on(kind)(lambda ctx, activity, fn=listener: fn(ctx, activity))
+        self.node = Node(federation, origin, "memory:", transport=wire)
+        wire.nodes[origin] = self.node
+
+    @property
+    def alice(self) -> str:
+        return f"{self.origin}/users/alice"
+
+    def get(self, url: str) -> dict:
+        answer = self.node.handle(Request("GET", url, Headers({"Accept": "application/activity+json"})))
+        assert isinstance(answer, Response)
+        assert answer.status == 200
+        return json.loads(answer.body)
+
+    def members(self, name: str) -> list:
+        return self.get(f"{self.alice}/{name}?page=true")["orderedItems"]
+
+
+def settle(*servers: Server) -> None:
+    """Let everyone work until nothing is due; four rounds are enough for an answer to an answer."""
+    for _ in range(4):
+        for server in servers:
+            server.node.work(until_idle=True)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def pair(wire: Wire):
+    servers = Server(A, wire), Server(B, wire)
+    yield servers
+    for server in servers:
+        server.node.close()
+
+
+def test_follow_accept_create_like_undo(pair, wire: Wire) -> None:
+    a, b = pair
+    a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
+    settle(a, b)
+    assert b.members("followers") == [a.alice]
+    assert a.members("following") == [b.alice]
+    assert b.heard == [("Follow", a.alice)]
+
+    b.node.publish(Note(content="hello"), by="alice", to=PUBLIC)
+    settle(a, b)
+    assert a.heard == [("Create", b.alice)]
+    [create] = b.members("outbox")
+    assert create["actor"] == b.alice
+    assert create["object"]["content"] == "hello"
+    assert b.get(create["object"]["id"])["attributedTo"] == b.alice
+    assert b.get(create["id"])["type"] == "Create"
+
+    a.node.send(Like(object=create["object"]["id"]), by="alice", to=b.alice)
+    a.node.send(Undo(object=Follow(actor=a.alice, object=b.alice)), by="alice", to=b.alice)
+    settle(a, b)
+    assert sorted(b.heard[1:]) == [("Like", a.alice), ("Undo", a.alice)]
+    assert b.members("followers") == []
+    assert all(status < 300 for _, _, status in wire.seen)
+
+
+def test_a_delivery_waits_for_a_host_that_is_down(pair, wire: Wire) -> None:
+    a, b = pair
+    a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
+    wire.down.add(B)
+    settle(a)
+    assert b.heard == []
+    depth = a.node.ports.queue.depth(["fanout", "deliver"])
+    assert depth.delayed == 1
+
+
+def test_a_listener_that_fails_writes_nothing_and_is_run_again(pair) -> None:
+    a, b = pair
+    b.trouble = [RuntimeError("no")]
+    a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
+    settle(a, b)
+    assert b.members("followers") == []
+    assert b.heard == []
+    assert b.node.ports.queue.depth(["inbox"]).delayed == 1
+
+
+@pytest.mark.parametrize(("raised", "waiting"), [(Drop("spam"), 0), (Later(60), 1)], ids=["drop", "later"])
+def test_a_listener_steers_by_what_it_raises(pair, raised: Exception, waiting: int) -> None:
+    a, b = pair
+    b.trouble = [raised]
+    a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
+    settle(a, b)
+    assert b.members("followers") == []
+    assert b.node.ports.queue.depth(["inbox"]).delayed == waiting
+
+
+@pytest.mark.parametrize("verdict", [FollowVerdict.REJECT, FollowVerdict.WAIT])
+def test_a_follow_that_is_not_accepted_counts_nowhere(wire: Wire, verdict: FollowVerdict) -> None:
+    a, b = Server(A, wire), Server(B, wire, verdict=verdict)
+    a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
+    settle(a, b)
+    assert b.members("followers") == []
+    assert a.members("following") == []
+
+
+def test_nobody_follows_by_an_accept_that_was_not_asked_for(pair) -> None:
+    a, b = pair
+    b.node.send(Accept(object=Follow(actor=a.alice, object=b.alice)), by="alice", to=a.alice)
+    settle(a, b)
+    assert a.members("following") == []
+
+
+def test_two_of_ours_reach_each_other_without_a_request(wire: Wire) -> None:
+    a = Server(A, wire)
+    a.node.send(Like(object="https://a.example/x"), by="alice", to=a.alice)
+    settle(a)
+    assert a.heard == []  # an activity is not delivered to its own actor
+    wire.seen.clear()
+    a.node.send(Like(object="https://a.example/x"), by="bob", to=a.alice)
+    settle(a)
+    assert a.heard == [("Like", "https://a.example/users/bob")]
+    assert not [seen for seen in wire.seen if seen[0] == "POST"]
+    a.node.close()
