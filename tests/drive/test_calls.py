@@ -6,13 +6,14 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
 import trio
 
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.trio import TrioRuntime
 from apcore.drive import async_ports, run_async
-from apcore.effects import Call, Fetch, Get, Now, Op, Returned, together
+from apcore.effects import Call, Fetch, Get, Lease, Now, Op, Returned, Sign, together
 from apcore.errors import ContractError
 from apcore.http import Request, Response
 from worlds import Web, in_each_loop, in_each_world, verdict
@@ -94,13 +95,78 @@ def test_an_inline_function_may_ask_what_does_not_wait(world):
     ]
 
 
+class Waiting(MemoryStore):
+    """Memory that does not promise anything."""
+
+    never_waits = False
+
+
+def shared_fetch() -> Op[int]:
+    return (yield from Fetch(PAGE, share="page")).status
+
+
+def sign() -> Op[bytes]:
+    return (yield from Sign("key", b"data"))
+
+
+def lease() -> Op[object]:
+    return (yield from Lease(("lane",), limit=1, lease_s=1))
+
+
+def call_in_thread() -> Op[object]:
+    return (yield from Call(len, "plain"))
+
+
+def nested_inline() -> Op[object]:
+    return (yield from Call(lambda run: run(fetch()), faces=Face(), inline=True))
+
+
+@pytest.mark.parametrize("asks", [fetch, shared_fetch, sign, read, lease, call_in_thread, nested_inline])
 @in_each_loop
-def test_an_inline_function_that_waits_is_told_so(world):
-    told = verdict(
-        world, of(lambda run: run(fetch()), faces=Face(), inline=True), transport=Web({PAGE.url: Response(200)})
-    )
+def test_what_waits_is_refused_to_an_inline_function_before_it_is_asked(world, asks):
+    web, store = Web({PAGE.url: Response(200)}), Waiting()
+
+    def afterwards() -> Op[object]:
+        try:
+            yield from Call(lambda run: run(asks()), faces=Face(), inline=True)
+        except ContractError as error:
+            words = str(error)
+        # The loop is none the worse: it goes on waiting for other things.
+        answers = yield from together(fetch(), of(len, "plain"), read())
+        return words, answers
+
+    words, answers = verdict(world, afterwards(), transport=web, store=store, queue=store).returned
+    assert "register it without inline=True" in words
+    assert answers == (Returned(200), Returned(5), Returned([None]))
+    assert web.sent == [PAGE.url]
+
+
+@in_each_loop
+def test_an_inline_function_may_call_inline_functions(world):
+    def inner(run):
+        return run(read())
+
+    def outer(run):
+        return run(of(inner, faces=Face(), inline=True))
+
+    assert verdict(world, of(outer, faces=Face(), inline=True)).returned == [None]
+
+
+@in_each_loop
+def test_a_port_that_breaks_its_promise_not_to_wait_is_named_so(world):
+    class Lying:
+        never_waits = True
+
+        async def get(self, keys, /):
+            await Elsewhere()
+
+    class Elsewhere:
+        def __await__(self):
+            yield "something to wait for"
+
+    told = verdict(world, of(lambda run: run(read()), faces=Face(), inline=True), store=Lying(), queue=None)
     assert told.raised is ContractError
-    assert "register it without inline=True" in told.words
+    assert "declares never_waits has waited" in told.words
 
 
 @in_each_world
@@ -154,9 +220,6 @@ def test_plain_functions_nested_deeper_than_the_pools_do_not_wait_for_themselves
 
 
 def test_ports_in_threads_are_not_starved_by_handlers_in_threads():
-    class Waiting(MemoryStore):
-        never_waits = False
-
     def reads_twice() -> Op[object]:
         return (yield from together(*[of(lambda run: [run(read()), run(read())], faces=Face()) for _ in range(8)]))
 

@@ -7,10 +7,9 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from attrs import evolve
-
 from apcore.drive.bundle import AsyncPorts, needed
 from apcore.drive.commits import commit_calls
+from apcore.drive.inlining import inline_ports
 from apcore.drive.observing import Place
 from apcore.drive.outcomes import HandlerRaised, not_awaited, unwrapped
 from apcore.drive.stepper import Stepper
@@ -181,11 +180,11 @@ async def _call_coroutine(effect: Call[Any], ports: AsyncPorts, place: Place) ->
 async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: Place) -> object:
     runs = count()
     if effect.inline:
-        ports = evolve(ports, overlap_max=1)  # tasks would have to be waited for
+        ports = inline_ports(ports, handler_name(effect.fn))
 
     def drive(op: Op[Any]) -> Any:
         nested = partial(_drive, op, ports, (*place, next(runs)))
-        return _at_once(nested, effect) if effect.inline else ports.runtime.from_thread(nested)
+        return _at_once(nested) if effect.inline else ports.runtime.from_thread(nested)
 
     def job() -> Outcome[Any]:
         # A thread's future cannot carry every exception (StopIteration), so it carries an outcome.
@@ -201,8 +200,8 @@ async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: Place) -> obj
     return outcome.value
 
 
-def _at_once(nested: Callable[[], Coroutine[Any, Any, T]], effect: Call[Any]) -> T:
-    """Run a coroutine that must not wait: an inline function holds the event loop."""
+def _at_once(nested: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine whose ports never wait, from beginning to end."""
     coroutine = nested()
     try:
         coroutine.send(None)
@@ -210,9 +209,7 @@ def _at_once(nested: Callable[[], Coroutine[Any, Any, T]], effect: Call[Any]) ->
         answer: T = stop.value
         return answer
     coroutine.close()
-    raise ContractError(
-        f"{handler_name(effect.fn)} is registered inline and asked for something that waits; register it without inline=True"
-    )
+    raise ContractError("a port that declares never_waits has waited")
 
 
 _CALLS: Final = {

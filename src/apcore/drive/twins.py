@@ -54,6 +54,11 @@ class _Threaded:
         self._runtime = runtime
         self._inline = bool(getattr(port, "never_waits", False))
 
+    @property
+    def never_waits(self) -> bool:
+        """Whether the port promises that none of its calls but `wait` ever waits."""
+        return self._inline
+
     async def _call(self, job: Callable[[], T]) -> T:
         return job() if self._inline else await self._runtime.thread(job, lane="port")
 
