@@ -55,7 +55,7 @@ def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agree
         return verdict
     judge_ = _Judge(vocabulary.words, contexts)
     judge_.read(context, 0)
-    verdict = Agreement(judge_.opaque, frozenset(judge_.misused), judge_.prefixes, tuple(judge_.ignored))
+    verdict = Agreement(judge_.opaque, frozenset(judge_.misused), judge_.prefixes, tuple(dict.fromkeys(judge_.ignored)))
     if len(vocabulary.seen) >= _SEEN_MAX:
         vocabulary.seen.clear()
     vocabulary.seen[key] = (contexts, context, verdict)

@@ -26,7 +26,7 @@ from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import parse_document
 from apcore.jsonld.processing import normalize
 from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable
-from apcore.vocab.agreement import judge
+from apcore.vocab.agreement import Agreement, judge
 from apcore.vocab.documents import Document, Reading
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary
@@ -94,43 +94,50 @@ class _Verdict:
     """If it cannot be translated: the members that have to be left out so that the others can be read as they stand."""
 
 
+_PLAIN: Final = _Verdict(plain=True)
+
+
 def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable) -> _Verdict:
-    survey = _survey(tree, vocabulary.words.meanings)
-    misused: set[str] = set()
-    prefixes: dict[str, str] = {}
-    ignored: tuple[str, ...] = ()
-    for context in survey.contexts:
-        agreement = judge(context, vocabulary, contexts)
-        if agreement.opaque:
-            return _Verdict(plain=False)
-        # Conservatively, what an embedded context says is held against the whole document.
-        misused |= agreement.misused
-        prefixes |= agreement.prefixes
-        ignored += agreement.ignored
-    ignored = tuple(dict.fromkeys(ignored))
-    iris = vocabulary.words.iris
-    if any(name in misused or _hides_type(name, prefixes, vocabulary) for name in survey.types):
+    nodes, found, names, types = _survey(tree, vocabulary.words.meanings)
+    agreed = _joint([judge(context, vocabulary, contexts) for context in found])
+    misused, prefixes, ignored = agreed.misused, agreed.prefixes, agreed.ignored
+    if agreed.opaque or any(
+        name in misused or (":" in name and _hides_type(name, prefixes, vocabulary)) for name in types
+    ):
         return _Verdict(plain=False)
-    used = {name for node in survey.nodes for name in node if name in misused} if misused else set[str]()
-    odd = {name for name in survey.odd if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)}
+    used = set[str]()
+    if misused:
+        used = {name for node in nodes for name in misused.intersection(node)}
+    iris = vocabulary.words.iris
+    odd = {name for name in names if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)}
     if used or odd:
         return _Verdict(False, ignored, frozenset(used | odd))
-    return _Verdict(True, ignored)
+    return _Verdict(True, ignored) if ignored else _PLAIN
 
 
-@frozen
-class _Survey:
-    """What of a document decides how it can be read."""
+def _joint(agreements: list[Agreement]) -> Agreement:
+    """What an embedded context says is held against the whole document: that errs on the side of translation."""
+    if len(agreements) == 1:  # nearly always, and then nothing is copied
+        return agreements[0]
+    prefixes: dict[str, str] = {}
+    for agreement in agreements:
+        prefixes |= agreement.prefixes
+    return Agreement(
+        any(agreement.opaque for agreement in agreements),
+        frozenset[str]().union(*(agreement.misused for agreement in agreements)),
+        prefixes,
+        tuple(dict.fromkeys(url for agreement in agreements for url in agreement.ignored)),
+    )
 
-    nodes: list[dict[str, Any]]
-    contexts: list[Any]
-    odd: list[str]
-    """Member names that the vocabulary does not know."""
-    types: list[str]
 
+def _survey(
+    tree: dict[str, Any], known: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], list[Any], list[str], list[str]]:
+    """Go through ``tree`` once, without recursion. This is done for every document, so it does little.
 
-def _survey(tree: dict[str, Any], known: Mapping[str, Any]) -> _Survey:
-    """Go through ``tree`` once, without recursion. This is done for every document, so it does little."""
+    Returns:
+        What decides how it can be read: its objects, their contexts, names of members that are not in ``known``, and types.
+    """
     nodes: list[Any] = [tree]
     contexts: list[Any] = []
     odd: list[str] = []
@@ -151,7 +158,7 @@ def _survey(tree: dict[str, Any], known: Mapping[str, Any]) -> _Survey:
             types.append(declared)
         elif is_array(declared):
             types += [name for name in declared if isinstance(name, str)]
-    return _Survey(nodes, contexts, odd, types)
+    return nodes, contexts, odd, types
 
 
 def _unpack(array: Any, nodes: list[Any]) -> None:
@@ -165,16 +172,16 @@ def _unpack(array: Any, nodes: list[Any]) -> None:
                 arrays.append(item)
 
 
-def _hides_type(name: str, prefixes: dict[str, str], vocabulary: Vocabulary) -> bool:
+def _hides_type(name: str, prefixes: Mapping[str, str], vocabulary: Vocabulary) -> bool:
     """Whether a type with a prefix is one of ours that we would not recognise, or looks like one of ours and is not."""
-    if ":" not in name or name.partition(":")[0] not in prefixes:
+    if name.partition(":")[0] not in prefixes:
         return False
     ours = vocabulary.class_of(name)
     meant = _expand(name, prefixes)
     return meant in vocabulary.words.iris if ours is None else meant not in ours.type_names
 
 
-def _expand(name: str, prefixes: dict[str, str]) -> str:
+def _expand(name: str, prefixes: Mapping[str, str]) -> str:
     prefix, _, rest = name.partition(":")
     return name if rest[:2] == "//" or prefix not in prefixes else prefixes[prefix] + rest
 

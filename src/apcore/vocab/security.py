@@ -25,7 +25,7 @@ class Multikey(View, ns=CID, type="Multikey"):
 
     controller: Ref = Ref()
     public_key_multibase: Text = Text()
-    expires: Moment = Moment(iri=f"{SEC.iri}expiration")
+    expires: Moment = Moment(iri=f"{SEC.iri}expiration", also=("expiration",))
     revoked: Moment = Moment()
 
 
@@ -37,7 +37,7 @@ class DataIntegrityProof(View, ns=DATA_INTEGRITY, type="DataIntegrityProof"):
     proof_purpose: Text = Text()
     proof_value: Text = Text()
     created: Moment = Moment(iri=_DC_CREATED)
-    expires: Moment = Moment(iri=f"{SEC.iri}expiration")
+    expires: Moment = Moment(iri=f"{SEC.iri}expiration", also=("expiration",))
 
 
 class LinkedDataSignature(View, ns=SEC):

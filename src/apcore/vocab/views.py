@@ -118,9 +118,10 @@ class View(metaclass=ViewType):
         owner = cls.type_owner
         if owner is None:
             return True
-        names = cls.type_names
-        declared = document.types
-        return any(name in names for name in declared) or any(issubclass(known, owner) for known in document.classes())
+        for name in document.types:
+            if name in cls.type_names:
+                return True
+        return any(issubclass(known, owner) for known in document.classes())
 
     @classmethod
     def over(cls, document: Document) -> Self:
