@@ -28,11 +28,7 @@ from apcore.signatures.errors import (
     WrongHost,
 )
 from apcore.signatures.explain import Report, Step, explain
-from apcore.signatures.keys import (
-    Algorithm,
-    KeyType,
-    PrivateKey,
-    PublicKey,
+from apcore.signatures.key_reading import (
     generate_key,
     read_did_key,
     read_multikey,
@@ -42,6 +38,7 @@ from apcore.signatures.keys import (
     read_private_pem,
     read_spki,
 )
+from apcore.signatures.keys import Algorithm, KeyType, PrivateKey, PublicKey
 from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT, Coverage, Scheme, SignaturePolicy
 from apcore.signatures.presented import Presented, Unsigned, Verified, check
 from apcore.signatures.requests import is_signed, parse, parse_all

@@ -30,7 +30,8 @@ from apcore.signatures.errors import (
     SignatureFromFuture,
     SignatureTooOld,
 )
-from apcore.signatures.keys import ALGORITHMS, RSA_BITS_MAX, RSA_BITS_MIN, Algorithm, PublicKey
+from apcore.signatures.key_reading import RSA_BITS_MAX, RSA_BITS_MIN
+from apcore.signatures.keys import ALGORITHMS, Algorithm, PublicKey
 
 __all__ = ["DEFAULT", "LENIENT", "PRESETS", "STRICT", "Coverage", "Scheme", "SignaturePolicy"]
 
