@@ -39,6 +39,7 @@ from apcore.errors import (
 from apcore.http import Limits, Request, Response
 from apcore.ports import Add, Check, Message, Put
 from apcore.testing.simulation import EPOCH, Faults, Odds, Simulation, SimulationFailed, swarm
+from apcore.testing.simulation.__main__ import main
 from apcore.testing.simulation.exchange import Rules, exchange
 from kernel_operations import (
     GONE,
@@ -644,13 +645,31 @@ def test_each_rule_is_needed(rules, words):
     assert failures[0].startswith(f"seed {seed},")
 
 
-def test_the_program_prints_the_seed_that_fails(monkeypatch, capsys):
-    from apcore.testing.simulation import __main__ as program
-
+def test_the_program_prints_the_seed_that_fails(capsys):
     def lawless(seed: int, **options: object) -> Simulation:
         return exchange(seed, rules=Rules(remembers_ids=False))
 
-    monkeypatch.setattr(program, "exchange", lawless)
-    monkeypatch.setattr(sys, "argv", ["simulation", "--seed", "0", "--count", "30"])
-    assert program.main() == 1
+    assert main(["--count", "30"], play=lawless) == 1
     assert capsys.readouterr().err.startswith("seed ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seeds"),
+    [
+        ([], range(300)),
+        (["--seed", "7"], [7]),
+        (["--seed", "7", "--count", "3"], [7, 8, 9]),
+        (["--count", "2"], [0, 1]),
+    ],
+    ids=["none", "seed", "both", "count"],
+)
+def test_the_program_plays_the_seeds_it_is_given(arguments, seeds, capsys):
+    played: list[int] = []
+
+    def brief(seed: int, **options: object) -> Simulation:
+        played.append(seed)
+        return Simulation(seed)
+
+    assert main(arguments, play=brief) == 0
+    assert played == list(seeds)
+    assert f"{len(played)} histories, 0 steps, 0 crashes: the law held" in capsys.readouterr().out

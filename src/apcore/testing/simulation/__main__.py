@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 
 from apcore.testing.simulation.engine import SimulationFailed
 from apcore.testing.simulation.exchange import exchange
+from apcore.testing.simulation.world import Simulation
+
+__all__ = ["main"]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, *, play: Callable[..., Simulation] = exchange) -> int:
     """Play, and answer what the shell should see."""
     parser = argparse.ArgumentParser(prog="python -m apcore.testing.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="the first seed (default: 0)")
@@ -18,13 +22,13 @@ def main() -> int:
     )
     parser.add_argument("--nodes", type=int, default=3, help="how many nodes (default: 3)")
     parser.add_argument("--for-s", type=float, default=200.0, help="how much virtual time with faults (default: 200 s)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     first = options.seed or 0
     count = options.count or (300 if options.seed is None else 1)
     steps = crashes = 0
     for seed in range(first, first + count):
         try:
-            sim = exchange(seed, nodes=options.nodes, for_s=options.for_s)
+            sim = play(seed, nodes=options.nodes, for_s=options.for_s)
         except SimulationFailed as failure:
             print(failure, file=sys.stderr)  # noqa: T201  # a program's output
             return 1
