@@ -29,6 +29,8 @@ _HARMLESS: Final = frozenset(
 )
 # Entries that are no terms, and change no meaning of a word that a document defines or that we know.
 _SILENT: Final = frozenset({"@version", "@language", "@direction", "@protected", "@propagate"})
+_STRANGE_TYPES: Final = ("@json", "@none", "@vocab")
+_BEFORE_NAMES: Final = frozenset(":/?#[]@")
 _NESTING_MAX: Final = 8
 _SEEN_MAX: Final = 256
 
@@ -82,6 +84,7 @@ class _Judge:
         self.contexts: Final = contexts
         self.opaque = False
         self.misused: set[str] = set()
+        self.terms: dict[str, str] = {}
         self.prefixes: dict[str, str] = {}
         self.ignored: list[str] = []
 
@@ -124,35 +127,46 @@ class _Judge:
                 misused.discard(term)
             else:
                 misused.add(term)
-            if iri is not None:
-                self.prefixes[term] = iri
+            self.remember(term, iri, definition)
             if is_object(definition) and "@context" in definition:
                 self.scoped(definition["@context"], depth + 1)
 
+    def remember(self, term: str, iri: str | None, definition: Any) -> None:
+        """Note what the next definitions can build on."""
+        self.terms.pop(term, None)
+        self.prefixes.pop(term, None)
+        if iri is not None:
+            self.terms[term] = iri
+            if _is_prefix(definition, iri):
+                self.prefixes[term] = iri
+
     def scoped(self, context: Any, depth: int) -> None:
         """Judge a context that holds in some places only: it can take trust away, and not give it back."""
-        outer, prefixes = set(self.misused), dict(self.prefixes)
+        outer, terms, prefixes = set(self.misused), dict(self.terms), dict(self.prefixes)
         self.read(context, depth)
         self.misused |= outer
-        self.prefixes = prefixes
+        self.terms, self.prefixes = terms, prefixes
 
-    def meaning(self, definition: Any, definitions: dict[str, Any]) -> str | None:
-        """Give the IRI that a definition says; None if it says none."""
+    def meaning(self, definition: Any, definitions: dict[str, Any], depth: int = 0) -> str | None:
+        """Give the IRI that a definition says; None if it says none. What builds on itself says something that is nobody's IRI."""
         if is_object(definition):
             definition = definition.get("@id")
-        if not isinstance(definition, str):
+        if not isinstance(definition, str) or depth > _NESTING_MAX:
             return None
+        if definition[:1] == "@":
+            return definition
         prefix, colon, rest = definition.partition(":")
-        if not colon:
-            # A word that stands for another word.
-            other = definitions.get(definition)
-            return definition if definition[:1] == "@" else self.prefixes.get(definition, _plain(other))
+        if not colon:  # a word that stands for another
+            if definition in definitions:
+                return self.meaning(definitions[definition], definitions, depth + 1)
+            return self.terms.get(definition)
         if rest[:2] == "//":
             return definition
-        base = _plain(definitions.get(prefix)) or self.prefixes.get(prefix)
-        if base is not None and ":" in base and base.partition(":")[0] in definitions and "//" not in base:
-            base = self.meaning(base, {})
-        return definition if base is None else base + rest
+        if prefix in definitions:
+            base = self.meaning(definitions[prefix], definitions, depth + 1)
+            usable = base is not None and _is_prefix(definitions[prefix], base)
+            return f"{base}{rest}" if usable else definition
+        return self.prefixes.get(prefix, f"{prefix}:") + rest
 
     def harmless(self, term: str, definition: Any) -> bool:
         if not is_object(definition):
@@ -162,10 +176,14 @@ class _Judge:
         container = definition.get("@container")
         if container in _LANGUAGE:
             return term in self.words.languages
-        return container in _PLAIN_CONTAINERS and definition.get("@type") not in {"@json", "@none"}
+        kind = definition.get("@type")
+        # Names relative to a vocabulary can stand for texts only: as references they would be IRIs.
+        fine = kind not in _STRANGE_TYPES or (kind == "@vocab" and term in self.words.languages)
+        return container in _PLAIN_CONTAINERS and fine
 
 
-def _plain(definition: Any) -> str | None:
+def _is_prefix(definition: Any, iri: str) -> bool:
+    """Whether a term may stand before a colon (JSON-LD 1.1 §4.2.2): plainly defined, and its IRI ends so that a name can follow."""
     if is_object(definition):
-        definition = definition.get("@id")
-    return definition if isinstance(definition, str) else None
+        return definition.get("@prefix") is True
+    return iri[-1:] in _BEFORE_NAMES
