@@ -21,6 +21,9 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from datetime import datetime
+from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 
 import attrs
@@ -58,6 +61,7 @@ from apcore.vocab import PUBLIC, View
 __all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_store"]
 
 _WAIT_S: Final = 1.0
+RECONCILE_S: Final = 60.0
 _LOG: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -147,6 +151,10 @@ class _Bound(Generic[Data]):
         fetching = FetchPolicy(addresses=self.addresses, user_agent=f"{agent} (+{where}/)")
         return Site(federation=self.federation, origin=where, fetching=fetching, data=data)
 
+    def _any_origin(self) -> Origin:
+        """Deliveries are signed by whoever sent; which of our origins makes them does not matter."""
+        return self.origins.listed[0] if self.origins.listed else self.origins.pick(None)
+
     def asked_origin(self, request: Request) -> Origin | None:
         """Give the origin that a request is to, if it is one of ours."""
         try:
@@ -154,6 +162,24 @@ class _Bound(Generic[Data]):
         except RequestError:
             return None
         return origin if self.origins.has(origin) else None
+
+
+class _Pace:
+    """When a worker is to stop, and when to put back on the queue what fell off it: at the start, and every minute."""
+
+    def __init__(self, started: datetime, limit_s: float | None) -> None:
+        self._started = started
+        self._limit_s = limit_s
+        self._reconciled: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        return self._limit_s is not None and (now - self._started).total_seconds() >= self._limit_s
+
+    def is_due(self, now: datetime) -> bool:
+        if self._reconciled is not None and (now - self._reconciled).total_seconds() < RECONCILE_S:
+            return False
+        self._reconciled = now
+        return True
 
 
 def _of_job(leased: Leased) -> Op[Origin | None]:
@@ -271,27 +297,27 @@ class Node(_Bound[Data]):
 
         ``until_idle`` returns when nothing is due; ``limit_s`` returns after that many seconds. Without either it works until interrupted.
         """
-        queue = needed(self.ports.queue, "queue")
-        started = self.ports.runtime.now()
+        runtime, queue = self.ports.runtime, needed(self.ports.queue, "queue")
+        pace = _Pace(runtime.now(), limit_s)
         handled = turn = 0
-        _ = self.run(reconcile())
-        while limit_s is None or (self.ports.runtime.now() - started).total_seconds() < limit_s:
+        while not pace.is_over(runtime.now()):
+            if pace.is_due(runtime.now()):
+                _ = self.run(reconcile())
             leased = self.run(lease_work(turn))
             turn += 1
             for each in leased:
-                origin = self.run(_of_job(each))
-                with self.entered() as data:
-                    self.run(handle(self.site(origin or self._any_origin(), data), each))
+                self._handle(each)
             handled += len(leased)
             if not leased and until_idle:
-                return handled
+                break
             if not leased:
                 queue.wait(LANES, timeout_s=_WAIT_S)
         return handled
 
-    def _any_origin(self) -> Origin:
-        """Deliveries are signed by whoever sent; which of our origins makes them does not matter."""
-        return self.origins.listed[0] if self.origins.listed else self.origins.pick(None)
+    def _handle(self, leased: Leased) -> None:
+        origin = self.run(_of_job(leased))
+        with self.entered() as data:
+            self.run(handle(self.site(origin or self._any_origin(), data), leased))
 
     @contextmanager
     def enlist(self, connection: object, /) -> Generator[Node[Data], None, None]:
@@ -383,7 +409,7 @@ class AsyncNode(_Bound[Data]):
                 store=self._store,
                 queue=_queue_of(self._store) if self._queue is None else self._queue,
                 transport=transport() if self._transport is None else self._transport,
-                signer=self._signer,
+                signer=self._signer or _store_signer(self._store),
                 observer=self._observer,
             )
         return self._ports
@@ -406,6 +432,57 @@ class AsyncNode(_Bound[Data]):
             with manager as data:
                 yield data
 
+    async def handle(self, request: Request, *, has_pages: bool = False) -> Served:
+        """As `Node.handle`."""
+        origin = self.asked_origin(request)
+        if origin is None:
+            return Elsewhere.NOT_OURS
+        async with self.entered() as data:
+            return await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+
+    async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> None:
+        """As `Node.send`."""
+        await self._act(Sending(activity.document, by, _several(to)), origin)
+
+    async def publish(
+        self,
+        object: View,  # noqa: A002 - the field's word
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] = PUBLIC,
+        origin: str | None = None,
+    ) -> None:
+        """As `Node.publish`."""
+        await self._act(Publishing(object.document, by, _several(to)), origin)
+
+    async def _act(self, note: Note, origin: str | None) -> None:
+        async with self.entered() as data:
+            await self.run(act(self.site(self.origins.pick(origin), data), note))
+
+    async def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
+        """As `Node.work`; what was leased together is handled side by side."""
+        runtime, queue = self.ports.runtime, needed(self.ports.queue, "queue")
+        pace = _Pace(runtime.now(), limit_s)
+        handled = turn = 0
+        while not pace.is_over(runtime.now()):
+            if pace.is_due(runtime.now()):
+                _ = await self.run(reconcile())
+            leased = await self.run(lease_work(turn))
+            turn += 1
+            _ = await runtime.overlap([partial(self._handle, each) for each in leased], limit=len(leased) or 1)
+            handled += len(leased)
+            if not leased and until_idle:
+                break
+            if not leased:
+                await queue.wait(LANES, timeout_s=_WAIT_S)
+        return handled
+
+    async def _handle(self, leased: Leased) -> None:
+        origin = await self.run(_of_job(leased))
+        async with self.entered() as data:
+            await self.run(handle(self.site(origin or self._any_origin(), data), leased))
+
     async def aclose(self) -> None:
         """Close what this node opened. Closing twice is fine."""
         if self._ports is None:
@@ -424,6 +501,12 @@ class AsyncNode(_Bound[Data]):
 
 def _several(to: str | Sequence[str]) -> tuple[str, ...]:
     return (to,) if isinstance(to, str) else tuple(to)
+
+
+def _store_signer(store: Any) -> Signer | None:
+    """Give the signer with keys in the store; a store of async methods only cannot hold them for a blocking signer."""
+    signer: Signer | None = None if iscoroutinefunction(store.get) else _entry_point("apcore.signers", "store")(store)
+    return signer
 
 
 def _queue_of(store: Any) -> Any:

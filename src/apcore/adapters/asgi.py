@@ -1,0 +1,181 @@
+"""`asgi_app`: a federation as an ASGI application, alone or in front of a site.
+
+What apcore does not serve, or what a browser asks for, goes to ``fallback``. The application starts one worker with its lifespan, and closes the node
+with it; a server that does not do lifespans, or ``worker=False``, leaves the work to a process of its own (`AsyncNode.work`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from apcore.adapters.requests import received_request
+from apcore.errors import ApcoreError, RequestError
+from apcore.federation import Federation
+from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.serving import Elsewhere, Served
+from apcore.http import Problem, Response, problem_for
+from apcore.node import AsyncNode
+
+__all__ = ["ASGIApp", "asgi_app"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def asgi_app(
+    node: AsyncNode[Any] | Federation[Any],
+    /,
+    *args: Any,
+    fallback: ASGIApp | None = None,
+    worker: bool = True,
+    trust_proxy: bool = False,
+    **options: Any,
+) -> ASGIApp:
+    """Make an ASGI application of a node, or of a federation and what `AsyncNode` takes: an origin, a store, options.
+
+    Args:
+        node: The node, or a federation to make one of.
+        args: For a federation, the origin and the store.
+        fallback: The application for what is not ours.
+        worker: Whether to work through the queue in this process.
+        trust_proxy: Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are written by a proxy of yours.
+        options: For a federation, further options of `AsyncNode`.
+
+    Raises:
+        ConfigurationError: As `AsyncNode`.
+    """
+    bound = node if isinstance(node, AsyncNode) else AsyncNode(node, *args, **options)
+    return _Application(bound, fallback, worker=worker, trust_proxy=trust_proxy)
+
+
+class _Application:
+    def __init__(self, node: AsyncNode[Any], fallback: ASGIApp | None, *, worker: bool, trust_proxy: bool) -> None:
+        self.node: Final = node
+        self._fallback = fallback
+        self._worker = worker
+        self._trust_proxy = trust_proxy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif self._fallback is not None:
+            await self._fallback(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target = _target(scope)
+        if self.node.federation.places.at(target.partition("?")[0]) is None:
+            await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
+            return
+        body = b""
+        if scope["method"] not in {"GET", "HEAD"}:
+            read = await _body(receive)
+            if read is None:
+                await _respond(send, Problem(status=413, extensions={"reason": "limit"}).response())
+                return
+            body = read
+        try:
+            request = received_request(
+                method=scope["method"],
+                scheme=scope.get("scheme", "http"),
+                target=target,
+                headers=scope["headers"],
+                body=body,
+                trust_proxy=self._trust_proxy,
+            )
+        except RequestError as error:
+            await _respond(send, problem_for(error).response())
+            return
+        served = await self.node.handle(request, has_pages=self._fallback is not None)
+        if isinstance(served, Response):
+            await _respond(send, served)
+        else:
+            await self._elsewhere(scope, _again(body), send, served)
+
+    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send, why: Served) -> None:
+        if self._fallback is not None:
+            await self._fallback(scope, receive, send)
+            return
+        status = 406 if why is Elsewhere.NOT_ACCEPTABLE else 404
+        reason = "not-acceptable" if status == 406 else "not-found"
+        await _respond(send, Problem(status=status, extensions={"reason": reason}).response())
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start the worker, let the site have its own lifespan, and close the node when both are over."""
+        task = asyncio.create_task(_work(self.node)) if self._worker else None
+        try:
+            if self._fallback is not None:
+                await self._fallback(scope, receive, send)
+            else:
+                while (await receive())["type"] == "lifespan.startup":
+                    await send({"type": "lifespan.startup.complete"})
+                await send({"type": "lifespan.shutdown.complete"})
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await self.node.aclose()
+
+
+async def _work(node: AsyncNode[Any]) -> None:
+    while True:
+        try:
+            await node.work()
+        except ApcoreError as error:
+            _LOG.warning("the worker stopped, and starts again: %s", error)
+            await asyncio.sleep(1.0)
+        except Exception:
+            _LOG.exception("the worker failed, and starts again")
+            await asyncio.sleep(5.0)
+
+
+def _target(scope: Scope) -> str:
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        from urllib.parse import quote
+
+        raw = quote(scope["path"]).encode("ascii")
+    query: bytes = scope.get("query_string", b"")
+    path = raw.partition(b"?")[0].decode("latin-1")
+    return f"{path}?{query.decode('latin-1')}" if query else path
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Read the body; None if it is longer than any inbox takes."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"".join(parts)
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > BODY_BYTES_MAX:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _again(body: bytes) -> Receive:
+    """Give the body, which was read, to whoever reads it next."""
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def _respond(send: Send, response: Response) -> None:
+    headers = [(name, value) for name, value in response.headers.to_wire() if name.lower() != b"content-length"]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,45 @@
+"""From what a server has parsed to the `Request` that was meant, and which origin that is.
+
+What a peer signed is the address it asked for, so scheme and authority have to be those that the peer saw. Behind a proxy they stand in fields that
+anybody can write; they count only where the operator says that a proxy of theirs writes them (`trust_proxy`). An origin that is not one of the
+node's is nobody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from apcore.errors import RequestError
+from apcore.http import Request
+
+__all__ = ["received_request"]
+
+
+def received_request(
+    *,
+    method: str,
+    scheme: str,
+    target: str,
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+    trust_proxy: bool = False,
+) -> Request:
+    """Make the request that a peer meant; ``target`` is path and query as on the wire, still encoded.
+
+    Raises:
+        RequestError: No single `Host`, or something that is no request.
+    """
+    pairs = [(name.lower(), value) for name, value in headers]
+    named = [value for name, value in pairs if name == b"host"]
+    if trust_proxy:
+        forwarded = [value for name, value in pairs if name == b"x-forwarded-host"]
+        proto = [value for name, value in pairs if name == b"x-forwarded-proto"]
+        # A proxy that adds to a list adds at the end; the last entry is the one it wrote.
+        named = [forwarded[-1].rpartition(b",")[2].strip()] if forwarded else named
+        scheme = proto[-1].rpartition(b",")[2].strip().decode("latin-1") if proto else scheme
+    if len(named) != 1:
+        raise RequestError(f"a request has one Host, not {len(named)}")
+    if not target.startswith("/"):
+        raise RequestError(f"a request is for a path, not {target[:60]!r}")
+    authority = named[0].decode("latin-1")
+    return Request.received(method, f"{scheme}://{authority}{target}", pairs, body)

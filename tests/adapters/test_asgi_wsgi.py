@@ -1,0 +1,198 @@
+"""One federation behind ASGI and WSGI: what is ours, what is the site's, and who names the origin."""
+
+import asyncio
+import io
+import json
+
+import pytest
+
+from apcore.adapters.asgi import asgi_app
+from apcore.adapters.memory import MemoryStore
+from apcore.adapters.wsgi import wsgi_app
+from apcore.errors import ConfigurationError
+from apcore.federation import Federation
+from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.vocab import Person
+
+ORIGIN = "https://ours.example"
+AP = "application/activity+json"
+
+
+def federation() -> Federation[None]:
+    made: Federation[None] = Federation(software="test/1.0")
+    made.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A") if identifier == "ü/x" else None)
+    return made
+
+
+class Answer:
+    def __init__(self, status, headers, body) -> None:
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers}
+        self.body = body
+
+
+class OverAsgi:
+    def __init__(self, *, site=False, **options) -> None:
+        self.app = asgi_app(
+            federation(), ORIGIN, MemoryStore(), worker=False, fallback=_asgi_site if site else None, **options
+        )
+
+    def __call__(self, method, target, headers=(), body=b"") -> Answer:
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "https",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in headers],
+        }
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        asyncio.run(self.app(scope, receive, send))
+        start, *rest = sent
+        decoded = [(name.decode(), value.decode()) for name, value in start["headers"]]
+        return Answer(start["status"], decoded, b"".join(part["body"] for part in rest))
+
+
+async def _asgi_site(scope, receive, send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-site", b"yes")]})
+    await send({"type": "http.response.body", "body": (await receive())["body"]})
+
+
+class OverWsgi:
+    def __init__(self, *, site=False, **options) -> None:
+        self.app = wsgi_app(
+            federation(), ORIGIN, MemoryStore(), worker=False, fallback=_wsgi_site if site else None, **options
+        )
+
+    def __call__(self, method, target, headers=(), body=b"") -> Answer:
+        path, _, query = target.partition("?")
+        environ = {
+            "REQUEST_METHOD": method,
+            "wsgi.url_scheme": "https",
+            "RAW_URI": target,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+        }
+        for name, value in headers:
+            key = name.upper().replace("-", "_")
+            environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+        started = []
+        parts = self.app(environ, lambda status, fields: started.append((int(status.split()[0]), fields)))
+        return Answer(*started[0], b"".join(parts))
+
+
+def _wsgi_site(environ, start_response):
+    start_response("200 OK", [("x-site", "yes")])
+    return [environ["wsgi.input"].read()]
+
+
+@pytest.fixture(params=[OverAsgi, OverWsgi], ids=["asgi", "wsgi"])
+def over(request):
+    return request.param
+
+
+HOST = ("host", "ours.example")
+ACTOR = "/users/%C3%BC%2Fx"
+
+
+def test_an_actor_is_served_at_its_encoded_address(over) -> None:
+    answer = over()("GET", ACTOR, [HOST, ("accept", AP)])
+    assert answer.status == 200
+    assert answer.headers["content-type"] == AP
+    assert answer.headers["vary"] == "Accept"
+    assert json.loads(answer.body)["id"] == ORIGIN + ACTOR
+
+
+def test_head_and_conditional_requests_send_no_body(over) -> None:
+    ask = over()
+    whole = ask("GET", ACTOR, [HOST])
+    head = ask("HEAD", ACTOR, [HOST])
+    assert (head.status, head.body) == (200, b"")
+    again = ask("GET", ACTOR, [HOST, ("if-none-match", whole.headers["etag"])])
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "status", "reason"),
+    [
+        pytest.param("GET", "/elsewhere", [HOST], 404, "not-found", id="not-ours"),
+        pytest.param("GET", "/users/nobody", [HOST], 404, "no-such-actor", id="no-such-actor"),
+        pytest.param("GET", ACTOR, [HOST, ("accept", "text/html")], 406, "not-acceptable", id="not-acceptable"),
+        pytest.param("GET", ACTOR, [("host", "evil.example")], 404, "not-found", id="other-host"),
+        pytest.param("GET", ACTOR, [("host", "a b")], 400, "bad-request", id="bad-host"),
+        pytest.param("GET", ACTOR, [], 400, "bad-request", id="no-host"),
+        pytest.param("DELETE", ACTOR, [HOST], 405, "method-not-allowed", id="method"),
+        pytest.param("GET", "/inbox", [HOST], 405, "method-not-allowed", id="inbox-get"),
+        pytest.param(
+            "POST", "/inbox", [HOST, ("content-type", "text/plain")], 415, "unsupported-media-type", id="media"
+        ),
+        pytest.param("POST", "/inbox", [HOST, ("content-type", AP)], 400, "bad-request", id="no-json"),
+        pytest.param("POST", "/users/nobody/inbox", [HOST, ("content-type", AP)], 404, "no-such-actor", id="recipient"),
+    ],
+)
+def test_what_goes_wrong_is_a_problem_document(over, method, target, headers, status, reason) -> None:
+    answer = over()(method, target, headers)
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert json.loads(answer.body)["reason"] == reason
+    assert ("allow" in answer.headers) is (status == 405)
+
+
+def test_a_body_beyond_the_limit_is_413(over) -> None:
+    answer = over()("POST", "/inbox", [HOST, ("content-type", AP)], b" " * (BODY_BYTES_MAX + 1))
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        pytest.param("GET", "/elsewhere", [HOST], id="not-ours"),
+        pytest.param("GET", ACTOR, [HOST, ("accept", "text/html,*/*;q=0.8")], id="a-browser"),
+        pytest.param("GET", ACTOR, [HOST], id="nothing-asked-for"),
+        pytest.param("PUT", "/form", [HOST], id="with-a-body"),
+    ],
+)
+def test_the_site_gets_the_rest_with_its_body(over, method, target, headers) -> None:
+    body = b"a=b" if method == "PUT" else b""
+    answer = over(site=True)(method, target, headers, body)
+    assert answer.headers["x-site"] == "yes"
+    assert answer.body == body
+
+
+def test_a_proxy_is_believed_only_if_it_is_said_to_be_ours(over) -> None:
+    forwarded = [("host", "backend"), ("x-forwarded-host", "ours.example"), ("x-forwarded-proto", "https")]
+    assert over()("GET", ACTOR, forwarded).status == 404
+    assert over(trust_proxy=True)("GET", ACTOR, forwarded).status == 200
+
+
+def test_a_bad_origin_is_refused_when_the_application_is_made() -> None:
+    with pytest.raises(ConfigurationError, match="origin"):
+        asgi_app(federation(), "ours.example")
+    with pytest.raises(ConfigurationError, match="origin"):
+        wsgi_app(federation(), "ours.example")
+
+
+def test_the_lifespan_starts_a_worker_and_closes_the_node(tmp_path) -> None:
+    app = asgi_app(federation(), ORIGIN, f"sqlite:///{tmp_path}/a.db")
+    steps = iter(["lifespan.startup", "lifespan.shutdown"])
+    sent = []
+
+    async def receive():
+        return {"type": next(steps)}
+
+    async def send(message) -> None:
+        sent.append(message["type"])
+
+    asyncio.run(app({"type": "lifespan"}, receive, send))
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
