@@ -195,3 +195,9 @@ def test_the_document_is_not_changed_and_not_shared():
     expanded = expand(document)
     expanded[0]["x:data"][0]["@value"]["a"].append(2)
     assert document["data"] == {"a": [1]}
+
+
+def test_the_order_of_words_that_mean_the_same_is_that_of_those_that_say_something():
+    document = {"@context": AS, "name": None, f"{AS}#name": "b", "as:name": "a"}
+    assert by_table(document) == [{f"{AS}#name": [{"@value": "a"}, {"@value": "b"}]}]
+    assert expand({**document, "@graph": []})[0][f"{AS}#name"] == [{"@value": "a"}, {"@value": "b"}]

@@ -85,7 +85,7 @@ def canonicalize_quads(
     # A set by way of a dict, so that the work counted for one input is always the same.
     graph = _Graph(list(dict.fromkeys(quads)), limits, algorithm)
     names = graph.name()
-    return CanonicalQuads("".join(sorted(line(_renamed(quad, names)) for quad in graph.quads)), names)
+    return CanonicalQuads("".join(sorted([line(_renamed(quad, names)) for quad in graph.quads])), names)
 
 
 class _Graph:
@@ -98,9 +98,11 @@ class _Graph:
         self._occurrences: dict[str, str] = {}
         self._about: dict[str, list[Quad]] = {}
         for quad in quads:
-            for term in {quad.subject, quad.object, quad.graph}:
-                if term.startswith("_:"):
-                    self._about.setdefault(term, []).append(quad)
+            subject, _, object_, graph = quad
+            if subject[0] == "_" or object_[0] == "_" or graph[:1] == "_":
+                for term in {subject, object_, graph}:
+                    if term[:2] == "_:":
+                        self._about.setdefault(term, []).append(quad)
         if len(self._about) > limits.blank_nodes_max:
             raise LimitExceeded(
                 f"a graph of {len(self._about)} blank nodes; the limit is {limits.blank_nodes_max} (blank_nodes_max)"
@@ -224,6 +226,8 @@ def _seen_from(node: str, quad: Quad) -> Quad:
 
 def _renamed(quad: Quad, names: dict[str, str]) -> Quad:
     subject, predicate, object_, graph = quad
+    if subject[0] != "_" and object_[0] != "_" and graph[:1] != "_":
+        return quad
     return Quad(names.get(subject, subject), predicate, names.get(object_, object_), names.get(graph, graph))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 from apcore.errors import LimitExceeded
 from apcore.jsonld.compiling import Compiler, content_key
-from apcore.jsonld.inverse import Inverse, inverse_of
+from apcore.jsonld.inverse import Entry, Inverse, inverse_of
 from apcore.jsonld.limits import Limits
 from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.tables import Context
@@ -18,6 +18,8 @@ from apcore.jsonld.terms import INITIAL, UNSET, ActiveContext, NotCovered, Term,
 
 __all__ = ["Compactor"]
 
+_SCALARS: Final = frozenset((str, int, float, bool))
+_NO_NODE: Final = frozenset(("@list", "@graph", "@index", "@direction", "@set"))
 _LITERALS: Final = ({"@value"}, {"@value", "@type"}, {"@value", "@language"})
 
 
@@ -75,12 +77,8 @@ class Compactor:
                 self._keyword(iri, values, said, words, outer)
             elif type(values) is not list:
                 raise NotCovered
-            elif len(values) == 1:
-                self._only(iri, values[0], said, words, depth)
             elif values:
-                own: set[str] = set()
-                for value in values:
-                    self._add(iri, value, said, words, own=own, depth=depth)
+                self._property(iri, values, said, words, depth)
             else:
                 said[_fresh(said, words.word(iri))] = []
         return said
@@ -92,21 +90,35 @@ class Compactor:
         if self._nodes > self._limits.nodes_max:
             raise LimitExceeded(f"a document of more than {self._limits.nodes_max} objects and arrays (nodes_max)")
 
-    def _only(self, iri: str, value: Json, said: JsonObject, words: Inverse, depth: int) -> None:
-        """Say the only value of a property: the most frequent kinds on a short way, the others through `_add`."""
+    def _property(self, iri: str, values: list[Json], said: JsonObject, words: Inverse, depth: int) -> None:
+        """Say the values of the property ``iri``: the most frequent kinds on a short way, the others through `_add`."""
         entry = words.entries.get(iri)
-        if entry is not None and type(value) is dict and len(value) == 1:
+        own: set[str] = set()
+        """The names that the values went under: usually one."""
+        for value in values:
             name: str | None = None
-            if "@value" in value:
-                name = entry.for_plain
-            elif "@id" in value and not entry.has_vocab:
-                name = entry.for_node
-            if name is not None and name not in said:
-                term = words.terms[name]
-                if not term.container and term.scoped is UNSET:
-                    said[name] = self._leaf(value, term, words)
-                    return
-        self._add(iri, value, said, words, own=set(), depth=depth)
+            content: Json = None
+            if entry is None or type(value) is not dict:
+                pass
+            elif "@value" in value:
+                content = value["@value"]
+                if type(content) in _SCALARS:
+                    name = entry.bare if len(value) == 1 else _datatype_term(entry, value)
+            elif len(value) == 1 and "@id" in value:
+                name = entry.reference
+                content = words.identifier(value["@id"])
+            elif entry.node is not None and value.keys().isdisjoint(_NO_NODE):
+                name = entry.node
+                content = self._node(value, words.active, name, depth - 1)
+            if name is None:
+                self._add(iri, value, said, words, own=own, depth=depth)
+            elif name not in said:
+                own.add(name)
+                said[name] = content
+            elif name in own:
+                _append(said, name, content, as_array=False)
+            else:
+                raise NotCovered
 
     def _add(self, iri: str, value: Json, said: JsonObject, words: Inverse, *, own: set[str], depth: int) -> None:
         """Say one value of the property ``iri``; ``own`` are the names that its other values went under."""
@@ -185,6 +197,8 @@ class Compactor:
 
     def _literal(self, value: JsonObject, term: Term | None, words: Inverse) -> Json:
         content: Json = value["@value"]
+        if type(content) not in _SCALARS:
+            raise NotCovered
         coercion = None if term is None else term.type
         default = words.active.language
         if len(value) == 1:
@@ -246,6 +260,12 @@ class Compactor:
 
 def _is_reference(value: JsonObject) -> bool:
     return len(value) == 1 and "@id" in value
+
+
+def _datatype_term(entry: Entry, value: JsonObject) -> str | None:
+    """Return the term that says the datatype of ``value``, if that is all that it has besides its content."""
+    datatype: Json = value.get("@type")
+    return entry.by_datatype.get(datatype) if len(value) == 2 and type(datatype) is str else None
 
 
 def _fresh(said: JsonObject, name: str) -> str:

@@ -30,24 +30,37 @@ from apcore.jsonld.terms import (
 
 __all__ = ["Expander"]
 
-_NAMING: Final = frozenset(("@id", "@type"))
 _WEB: Final = ("https://", "http://")
 _INTEGER_BITS_MAX: Final = 1_000
 """Beyond a double's range PyLD fails on integers."""
 
 _REFERENCE: Final = Kind.REFERENCE
+_PLAIN: Final = Kind.PLAIN
+_TYPED: Final = Kind.TYPED
 _ID: Final = Kind.ID
 _TYPE: Final = Kind.TYPE
 _LANGUAGE_MAP: Final = Kind.LANGUAGE_MAP
 _DROPPED: Final = Kind.DROPPED
 _OTHER: Final = Kind.OTHER
+_NAMING: Final = {"@id": Kind.ID, "@type": Kind.TYPE}
 
 
 @final
 class Expander:
     """One document's expansion: counts what it costs on the way."""
 
-    __slots__ = ("_applied", "_array_max", "_base", "_compiler", "_contexts", "_entered", "_limits", "_nodes", "_terms")
+    __slots__ = (
+        "_applied",
+        "_array_max",
+        "_base",
+        "_compiler",
+        "_contexts",
+        "_entered",
+        "_limits",
+        "_nodes",
+        "_nodes_max",
+        "_terms",
+    )
 
     def __init__(self, compiler: Compiler, limits: Limits, base: str | None) -> None:
         self._compiler = compiler
@@ -55,6 +68,7 @@ class Expander:
         self._base = base
         self._array_max = limits.array_max
         self._nodes = 0
+        self._nodes_max = limits.nodes_max
         self._terms = 0
         self._applied = 0
         self._contexts: set[bytes] = set()
@@ -80,9 +94,13 @@ class Expander:
 
     # --- objects ----------------------------------------------------------------------------------------------------
 
-    def _object(self, element: JsonObject, active: ActiveContext, name: str | None, depth: int) -> JsonObject:
+    def _object(  # noqa: C901, PLR0912, PLR0915 - the inner loop: a call for each member would cost as much as the rest
+        self, element: JsonObject, active: ActiveContext, name: str | None, depth: int
+    ) -> JsonObject:
         """Expand one object, which is a value of the key ``name``."""
-        self._count(depth)
+        self._nodes += 1
+        if depth <= 0 or self._nodes > self._nodes_max:
+            self._refuse(depth)
         if active.has_scoped or active.previous is not None:
             active = self._enter(element, active, name)
         if "@context" in element:
@@ -90,21 +108,39 @@ class Expander:
         outer = active
         if active.has_scoped:
             active = self._enter_types(element, active)
-        if "@value" in element or not active.value_words.isdisjoint(element):
+        if "@value" in element or (active.value_words and not active.value_words.isdisjoint(element)):
             return self._value_object(element, active, outer)
         terms = active.terms
+        language = active.language
         expanded: JsonObject = {}
         twice: list[tuple[str, str, list[Any]]] = []
+        values: list[Any]
+        value: Json
         for key, value in element.items():
             term = terms.get(key)
-            # Half of all members are addresses; they go the short way.
-            if term is not None and term.kind is _REFERENCE and type(value) is str:
+            if term is not None and term.simple:
                 iri = term.iri
-                values: list[Any] = [{"@id": value if value.startswith(_WEB) else self._iri(value, active)}]
-            elif key in _NAMING or (term is not None and (term.kind is _TYPE or term.kind is _ID)):
-                self._keyword(key if term is None else term.iri, value, expanded, active, outer)
-                continue
+                if type(value) is str:
+                    if term.kind is _REFERENCE:
+                        values = [{"@id": value if value.startswith(_WEB) else self._iri(value, active)}]
+                    elif term.kind is _PLAIN:
+                        spoken = language if term.language is UNSET else term.language
+                        values = [{"@value": value} if spoken is None else {"@language": spoken, "@value": value}]
+                    else:
+                        values = [{"@type": term.type, "@value": value}]
+                elif type(value) is list:
+                    values = self._list(value, active, key, term, depth - 1)
+                elif type(value) is dict:
+                    values = [self._object(value, active, key, depth - 1)]
+                elif value is None:
+                    continue
+                else:
+                    values = [self._scalar(value, active, term)]
             else:
+                kind = _NAMING.get(key) if term is None else term.kind
+                if kind is _ID or kind is _TYPE:
+                    self._name(kind, value, expanded, active, outer)
+                    continue
                 iri, values = self._member(key, value, active, depth)
             if iri is None:
                 continue
@@ -116,21 +152,23 @@ class Expander:
             _merge(expanded, twice, element, active)
         return expanded
 
-    def _keyword(
-        self, keyword: str | None, value: Json, expanded: JsonObject, active: ActiveContext, outer: ActiveContext
-    ) -> None:
+    def _refuse(self, depth: int) -> None:
+        if depth <= 0:
+            raise LimitExceeded(f"a document nested deeper than {self._limits.depth_max} levels (depth_max)")
+        raise LimitExceeded(f"a document of more than {self._nodes_max} objects and arrays (nodes_max)")
+
+    def _name(self, kind: Kind, value: Json, expanded: JsonObject, active: ActiveContext, outer: ActiveContext) -> None:
         """Expand the identifier, or the types, of an object."""
-        assert keyword is not None
-        if keyword in expanded:
-            raise NotCovered
-        if keyword == "@id":
-            if type(value) is not str:
+        if kind is _ID:
+            if type(value) is not str or "@id" in expanded:
                 raise NotCovered
             expanded["@id"] = value if value.startswith(_WEB) else self._iri(value, active)
-        else:
-            types = self._types(value, outer)
-            if types:
-                expanded["@type"] = types
+            return
+        if "@type" in expanded:
+            raise NotCovered
+        types = self._types(value, outer)
+        if types:
+            expanded["@type"] = types
 
     def _member(self, key: str, value: Json, active: ActiveContext, depth: int) -> tuple[str | None, list[Any]]:
         """Expand one key and its values; the key is None if it means nothing."""
@@ -156,13 +194,6 @@ class Expander:
         if kind is _LANGUAGE_MAP and type(value) is dict:
             return term.iri, self._language_map(value, active)
         return term.iri, self._values(value, active, key, depth)
-
-    def _count(self, depth: int) -> None:
-        if depth <= 0:
-            raise LimitExceeded(f"a document nested deeper than {self._limits.depth_max} levels (depth_max)")
-        self._nodes += 1
-        if self._nodes > self._limits.nodes_max:
-            raise LimitExceeded(f"a document of more than {self._limits.nodes_max} objects and arrays (nodes_max)")
 
     def _value_object(self, element: JsonObject, active: ActiveContext, outer: ActiveContext) -> JsonObject:
         """Expand ``{"@value": ...}``, with a type, or with a language, or with neither."""
@@ -195,29 +226,30 @@ class Expander:
     # --- values -----------------------------------------------------------------------------------------------------
 
     def _values(self, value: Json, active: ActiveContext, key: str, depth: int) -> list[Any]:
-        """Expand the value, or values, of ``key``; a list in a list is one list."""
+        """Expand the value, or values, of ``key``."""
         if type(value) is dict:
             return [self._object(value, active, key, depth - 1)]
         term = active.terms.get(key)
-        if type(value) is not list:
-            return [self._scalar(value, active, term)]
-        depth -= 1
-        self._count(depth)
-        if len(value) > self._array_max:
-            raise LimitExceeded(f"an array of {len(value)} members; the limit is {self._array_max} (array_max)")
+        if type(value) is list:
+            return self._list(value, active, key, term, depth - 1)
+        return [self._scalar(value, active, term)]
+
+    def _list(self, members: list[Json], active: ActiveContext, key: str, term: Term | None, depth: int) -> list[Any]:
+        """Expand several values of ``key``; a list in a list is one list."""
+        self._nodes += 1
+        if depth <= 0 or self._nodes > self._nodes_max:
+            self._refuse(depth)
+        if len(members) > self._array_max:
+            raise LimitExceeded(f"an array of {len(members)} members; the limit is {self._array_max} (array_max)")
         expanded: list[Any] = []
         references = term is not None and term.type == "@id"
-        member: Json
-        for member in value:
-            if type(member) is str:
-                if references and member.startswith(_WEB):
-                    expanded.append({"@id": member})
-                else:
-                    expanded.append(self._scalar(member, active, term))
-            elif type(member) is dict:
+        for member in members:
+            if type(member) is dict:
                 expanded.append(self._object(member, active, key, depth - 1))
+            elif type(member) is str and references and member.startswith(_WEB):
+                expanded.append({"@id": member})
             elif type(member) is list:
-                expanded += self._values(member, active, key, depth)
+                expanded += self._list(member, active, key, term, depth - 1)
             elif member is not None:
                 expanded.append(self._scalar(member, active, term))
         return expanded
@@ -270,7 +302,7 @@ class Expander:
         if "@language" in term.container:
             if type(value) is dict:
                 return iri, self._language_map(value, active)
-        elif "@list" in term.container and type(value) is list and any(type(member) is list for member in value):
+        elif "@list" in term.container and type(value) is list and list in map(type, value):
             raise NotCovered
         values = self._values(value, active, key, depth)
         if "@list" in term.container:
@@ -310,6 +342,9 @@ class Expander:
 
     def _types(self, value: Json, active: ActiveContext) -> list[str]:
         if type(value) is str:
+            term = active.terms.get(value)
+            if term is not None and term.kind is _PLAIN and term.iri is not None:
+                return [term.iri]
             return [self._word(value, active)]
         if type(value) is not list:
             raise NotCovered
@@ -409,8 +444,19 @@ def _merge(
     expanded: JsonObject, twice: list[tuple[str, str, list[Any]]], element: JsonObject, active: ActiveContext
 ) -> None:
     """Join the values of keys that mean the same, in the order of the keys."""
+    terms = active.terms
     for iri in {iri for iri, _, _ in twice}:
-        first = next(key for key in element if key != "@context" and expand_word(active, key) == iri)
-        parts = [(first, expanded[iri]), *((key, values) for other, key, values in twice if other == iri)]
-        parts.sort(key=lambda part: part[0])
+        parts = [(key, values) for other, key, values in twice if other == iri]
+        for key, value in element.items():
+            if value is None or key == "@context":
+                continue
+            term = terms.get(key)
+            if (expand_word(active, key) if term is None else term.iri) == iri:
+                parts.append((key, expanded[iri]))  # the first key, which did not yet know that it was one of several
+                break
+        parts.sort(key=_name_of)
         expanded[iri] = [value for _, values in parts for value in values]
+
+
+def _name_of(part: tuple[str, list[Any]]) -> str:
+    return part[0]

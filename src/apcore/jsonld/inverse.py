@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from apcore.jsonld.parsing import Json, JsonObject
-from apcore.jsonld.terms import KEYWORDS, ActiveContext, NotCovered, Unset
+from apcore.jsonld.terms import KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset
 
 __all__ = ["Entry", "Inverse", "inverse_of"]
 
@@ -29,7 +29,7 @@ _GRAPH_CONTAINERS: Final = ("@graph", "@graph@set", "@set", "@none")
 class Entry:
     """The terms that mean one IRI."""
 
-    __slots__ = ("as_word", "for_node", "for_plain", "groups", "has_vocab")
+    __slots__ = ("as_word", "bare", "by_datatype", "for_node", "for_plain", "groups", "has_vocab", "node", "reference")
 
     def __init__(self) -> None:
         self.groups: Final[dict[str, Group]] = {}
@@ -41,13 +41,35 @@ class Entry:
         """For nodes and references, unless `has_vocab`."""
         self.for_plain: Choice = None
         """For values with neither type nor language."""
+        # The same again, but only where nothing is left to decide: a term without container or scoped context that says all.
+        self.bare: Choice = None
+        """A value with neither type nor language is its content."""
+        self.reference: Choice = None
+        """A reference is its identifier."""
+        self.node: Choice = None
+        """A node is its members."""
+        self.by_datatype: Final[dict[str, str]] = {}
+        """A value of this datatype is its content."""
 
-    def settle(self) -> None:
+    def settle(self, active: ActiveContext) -> None:
         """Work out the frequent choices, when all terms are in."""
         self.has_vocab = any("@vocab" in group["@type"] for group in self.groups.values())
         self.as_word = self.choose(_NODE_CONTAINERS, "@type", "@id")
         self.for_node = self.as_word
         self.for_plain = self.choose(_PLAIN_CONTAINERS, "@language", "@null")
+        term = _simple(active, self.for_plain)
+        if term is not None and term.type != "@none" and (active.language is None or term.language is None):
+            self.bare = self.for_plain
+        term = _simple(active, self.for_node)
+        if term is not None and not self.has_vocab:
+            self.node = self.for_node
+            if term.type == "@id":
+                self.reference = self.for_node
+        for datatype in {datatype for group in self.groups.values() for datatype in group["@type"]}:
+            choice = self.choose(_NODE_CONTAINERS, "@type", datatype)
+            term = _simple(active, choice)
+            if choice is not None and datatype[:1] != "@" and term is not None and term.type == datatype:
+                self.by_datatype[datatype] = choice
 
     def choose(self, containers: tuple[str, ...], by: str, *preferred: str) -> Choice:
         """Take the first of ``containers`` that has a term for one of ``preferred``, or for anything."""
@@ -99,7 +121,7 @@ class Entry:
 class Inverse:
     """The inverse of one context: it names properties, types and identifiers."""
 
-    __slots__ = ("_aliases", "_prefix_iris", "_prefix_names", "_prefixes", "active", "entries", "terms")
+    __slots__ = ("_aliases", "_prefix_iris", "_prefix_names", "_prefixes", "_unshortened", "active", "entries", "terms")
 
     def __init__(self, active: ActiveContext) -> None:
         if any(":" in term for term in active.terms):
@@ -108,10 +130,14 @@ class Inverse:
         self.terms: Final = active.terms
         self.entries: Final[dict[str, Entry]] = _entries(active)
         for entry in self.entries.values():
-            entry.settle()
+            entry.settle(active)
         self._prefixes: Final = [(term.iri, name) for name, term in active.terms.items() if term.prefix and term.iri]
         self._prefix_iris: Final = tuple(iri for iri, _ in self._prefixes)
         self._prefix_names: Final = frozenset(name for _, name in self._prefixes)
+        # Most identifiers are addresses, which have to be looked at no further.
+        self._unshortened: Final = tuple(
+            f"{scheme}://" for scheme in ("https", "http") if scheme not in self._prefix_names
+        )
         self._aliases: Final[dict[str, str]] = {keyword: self._alias(keyword) for keyword in KEYWORDS}
 
     def alias(self, keyword: str) -> str:
@@ -155,6 +181,8 @@ class Inverse:
         """Shorten ``iri`` by a prefix, or leave it as it is."""
         if type(iri) is not str or iri[:1] == "@":
             raise NotCovered
+        if iri.startswith(self._unshortened) and not iri.startswith(self._prefix_iris):
+            return iri
         if iri.startswith(self._prefix_iris):
             candidates = [
                 f"{name}:{iri[len(namespace) :]}"
@@ -192,6 +220,14 @@ def inverse_of(active: ActiveContext) -> Inverse:
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _simple(active: ActiveContext, name: Choice) -> Term | None:
+    """Return the term ``name`` if it has neither a container nor a scoped context, and is none for a keyword."""
+    term = None if name is None else active.terms[name]
+    if term is None or term.container or term.scoped is not UNSET or term.iri in KEYWORDS:
+        return None
+    return term
 
 
 def _entries(active: ActiveContext) -> dict[str, Entry]:

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 from math import isinf
 from typing import Any, Final, Literal, TypeAlias
 
@@ -35,6 +37,7 @@ JsonObject: TypeAlias = dict[str, Any]
 Json: TypeAlias = JsonObject | list[Any] | str | int | float | bool | None
 """What a JSON text can be."""
 
+_CONTAINERS: Final = frozenset((dict, list))
 _BOM: Final = b"\xef\xbb\xbf"
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -72,7 +75,7 @@ def parse_json(
     brackets = data.count(b"{") + data.count(b"[")
     if brackets > limits.depth_max or len(data) > 2 * limits.array_max:
         check_size(document, limits)
-    if _ESCAPED_SURROGATE.search(data) is not None and _has_lone_surrogate(document):
+    if b"\\u" in data and _ESCAPED_SURROGATE.search(data) is not None and _has_lone_surrogate(document):
         if lone_surrogates == "refuse":
             raise DocumentError("a string contains half of a surrogate pair")
         return _replace_surrogates(document)
@@ -97,7 +100,7 @@ def check_size(document: Json, limits: Limits) -> int:
             raise LimitExceeded(f"a document of more than {limits.nodes_max} objects and arrays (nodes_max)")
         below: list[Json] = []
         for container in level:
-            members: list[Json] = []
+            members: Iterable[Json] = ()
             if isinstance(container, list):
                 if len(container) > limits.array_max:
                     raise LimitExceeded(
@@ -105,8 +108,8 @@ def check_size(document: Json, limits: Limits) -> int:
                     )
                 members = container
             elif isinstance(container, dict):
-                members = list(container.values())
-            below += [member for member in members if isinstance(member, (dict, list))]
+                members = container.values()
+            below += [member for member in members if type(member) in _CONTAINERS]
         level = below
     return nodes
 
@@ -115,22 +118,23 @@ def check_size(document: Json, limits: Limits) -> int:
 
 
 def _load(text: str, limits: Limits) -> Json:
-    digits_max = limits.integer_digits_max
-
-    def integer(digits: str) -> int:
-        if len(digits) > digits_max:
-            raise LimitExceeded(f"an integer of {len(digits)} digits; the limit is {digits_max} (integer_digits_max)")
-        return int(digits)
-
     try:
-        document: Json = json.loads(
-            text, object_pairs_hook=_object, parse_int=integer, parse_float=_double, parse_constant=_constant
-        )
+        document: Json = _decoder(limits.integer_digits_max).decode(text)
     except json.JSONDecodeError as error:
         raise DocumentError(f"not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise LimitExceeded(f"a document nested deeper than {limits.depth_max} levels (depth_max)") from None
     return document
+
+
+@lru_cache(maxsize=8)
+def _decoder(digits_max: int) -> json.JSONDecoder:
+    def integer(digits: str) -> int:
+        if len(digits) > digits_max:
+            raise LimitExceeded(f"an integer of {len(digits)} digits; the limit is {digits_max} (integer_digits_max)")
+        return int(digits)
+
+    return json.JSONDecoder(object_pairs_hook=_object, parse_int=integer, parse_float=_double, parse_constant=_constant)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> JsonObject:

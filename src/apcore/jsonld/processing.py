@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apcore.jsonld.compaction import Compactor
 from apcore.jsonld.compiling import compiler_of
 from apcore.jsonld.expansion import Expander
 from apcore.jsonld.fallback import slow_compact, slow_expand
@@ -75,6 +76,12 @@ def compact(
         DocumentError: ``expanded`` is not in expanded form, or cannot be said in ``context``.
         LimitExceeded: It asks for more than ``limits`` allows.
     """
+    base = base or None
+    if compact_arrays and base is None:
+        try:
+            return Compactor(compiler_of(contexts), limits).compact(expanded, context)
+        except NotCovered:
+            pass
     return slow_compact(expanded, context, contexts=contexts, limits=limits, base=base, compact_arrays=compact_arrays)
 
 

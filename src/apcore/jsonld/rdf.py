@@ -86,6 +86,7 @@ class _Writer:
         self._rdf_direction = rdf_direction
         self._generalized = generalized
         self._names: dict[str, str] = {}
+        self._iris: dict[str, str | None] = {}
         self._indexes: dict[tuple[str, str], str] = {}
         self._issued = 0
 
@@ -197,7 +198,9 @@ class _Writer:
             if name not in self._names:
                 self._names[name] = self._fresh()
             return self._names[name]
-        return f"<{name}>" if _ABSOLUTE.fullmatch(name) is not None else None
+        if name not in self._iris:
+            self._iris[name] = f"<{name}>" if _ABSOLUTE.fullmatch(name) is not None else None
+        return self._iris[name]
 
     def _fresh(self) -> str:
         self._issued += 1

@@ -108,7 +108,7 @@ class Kind(IntEnum):
 class Term:
     """One definition."""
 
-    __slots__ = ("container", "iri", "kind", "language", "prefix", "protected", "scoped", "type")
+    __slots__ = ("container", "iri", "kind", "language", "prefix", "protected", "scoped", "simple", "type")
 
     def __init__(
         self,
@@ -131,6 +131,8 @@ class Term:
         self.prefix: Final = prefix
         self.protected: Final = protected
         self.kind: Final = _kind(iri, type_, container, scoped)
+        self.simple: Final = self.kind <= Kind.TYPED
+        """Whether each value stands by itself: nothing above or around it has a say."""
 
     def same(self, other: Term, *, protected: bool) -> bool:
         """Say whether ``other``, with ``protected`` as given, is this definition once more."""
