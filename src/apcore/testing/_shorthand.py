@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from apcore.ports import SCAN_LIMIT_MAX, Key, KvStore, Message, MessageQueue, Put
 from apcore.testing.conformance import Tokens
 
-__all__ = ["counts", "id_of", "keys_under", "made", "put", "taken", "value_of"]
+__all__ = ["PATIENCE_S", "counts", "id_of", "keys_under", "made", "put", "taken", "value_of"]
+
+PATIENCE_S: Final = 10.0
+"""How long a wait may last; a woken thread has half of it, which is long even on a busy machine."""
 
 
 def put(store: KvStore, tokens: Tokens, values: dict[Key, bytes]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
 from typing import Final, TypeAlias
 
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from apcore.errors import ContractError
 from apcore.ports import Add, Again, AtomicStore, Check, Done, Leased, Message, Put, Settlement, Write
-from apcore.testing._shorthand import counts, id_of, made
+from apcore.testing._shorthand import PATIENCE_S, counts, id_of, made
 from apcore.testing.conformance import Conformance, ManualClock, Tokens, conformance, machine_settings, opened, refusing
 from apcore.testing.queue import check_queue
 from apcore.testing.queue_model import QueueMachine, messages, settlements
@@ -23,7 +24,7 @@ __all__ = ["atomic_checks", "check_atomic"]
 
 MakeAtomic: TypeAlias = Callable[[ManualClock], AtomicStore]
 
-EXAMPLES: Final = 40
+EXAMPLES: Final = 30
 """Histories that the state machine plays by default."""
 
 
@@ -38,11 +39,11 @@ def atomic_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tupl
     return tuple(conformance(run) for run in runs)
 
 
-def check_atomic(make: MakeAtomic, /, *, moves_clock: bool = True) -> None:
+def check_atomic(make: MakeAtomic, /, *, moves_clock: bool = True, examples: int = EXAMPLES) -> None:
     """Run the three suites: of the store, of the queue, and of the two together."""
-    check_store(make, moves_clock=moves_clock)
-    check_queue(make, moves_clock=moves_clock)
-    for check in atomic_checks(moves_clock=moves_clock):
+    check_store(make, moves_clock=moves_clock, examples=examples)
+    check_queue(make, moves_clock=moves_clock, examples=examples)
+    for check in atomic_checks(moves_clock=moves_clock, examples=examples):
         check(make)
 
 
@@ -178,10 +179,13 @@ def _a_repeat_settles_once(make: MakeAtomic) -> None:
 
 
 def _an_enqueueing_commit_wakes(make: MakeAtomic) -> None:
-    """What a commit enqueues is ready at once for whoever waits."""
+    """What a commit enqueues wakes whoever waits, and is ready at once."""
     with opened(make) as (store, _):
+        waiter = Thread(target=lambda: store.wait(["lane"], timeout_s=PATIENCE_S), daemon=True)
+        waiter.start()
         assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[made(1)])
-        store.wait(["lane"], timeout_s=1_000_000)
+        waiter.join(PATIENCE_S / 2)
+        assert not waiter.is_alive(), "a commit with a message woke nobody"
         assert len(store.lease(["lane"], limit=9, lease_s=61)) == 1
 
 

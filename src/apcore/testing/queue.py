@@ -25,7 +25,7 @@ __all__ = ["check_queue", "queue_checks"]
 
 MakeQueue: TypeAlias = Callable[[ManualClock], MessageQueue]
 
-EXAMPLES: Final = 40
+EXAMPLES: Final = 30
 """Histories that the state machine plays by default."""
 
 
@@ -45,7 +45,7 @@ def queue_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tuple
     return tuple(conformance(run) for run in runs)
 
 
-def check_queue(make: MakeQueue, /, *, moves_clock: bool = True) -> None:
+def check_queue(make: MakeQueue, /, *, moves_clock: bool = True, examples: int = EXAMPLES) -> None:
     """Run the whole suite; the first check that fails ends it."""
-    for check in queue_checks(moves_clock=moves_clock):
+    for check in queue_checks(moves_clock=moves_clock, examples=examples):
         check(make)

@@ -168,17 +168,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     def chosen(self, which: list[int]) -> list[Leased]:
         """Pick leases, counted from the latest, each once."""
-        return [self.leases[-1 - number] for number in dict.fromkeys(which) if number < len(self.leases)]
+        return [self.leases[-1 - number] for number in self._numbers(which)]
 
     def settled(self, todo: list[tuple[int, float | None]]) -> list[Settlement]:
         """Make settlements of leases, counted from the latest, each once."""
-        delays = dict(todo)
-        picked = [number for number in delays if number < len(self.leases)]
         batch: list[Settlement] = []
-        for number, leased in zip(picked, self.chosen(picked), strict=True):
-            delay_s = delays[number]
+        for leased, (_, delay_s) in zip(self.chosen([number for number, _ in todo]), todo, strict=False):
             batch.append(Done(leased) if delay_s is None else Again(leased, self.stretch * delay_s))
         return batch
+
+    def _numbers(self, which: list[int]) -> list[int]:
+        there = len(self.leases)
+        return list(dict.fromkeys(number % there for number in which)) if there else []
 
     def held(self, leased: Leased) -> _Known | None:
         """Find the message whose current lease this is."""

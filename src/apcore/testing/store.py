@@ -21,7 +21,7 @@ __all__ = ["check_store", "store_checks"]
 
 MakeStore: TypeAlias = Callable[[ManualClock], KvStore]
 
-EXAMPLES: Final = 40
+EXAMPLES: Final = 30
 """Histories that the state machine plays by default."""
 
 
@@ -41,7 +41,7 @@ def store_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tuple
     return tuple(conformance(run) for run in runs)
 
 
-def check_store(make: MakeStore, /, *, moves_clock: bool = True) -> None:
+def check_store(make: MakeStore, /, *, moves_clock: bool = True, examples: int = EXAMPLES) -> None:
     """Run the whole suite; the first check that fails ends it."""
-    for check in store_checks(moves_clock=moves_clock):
+    for check in store_checks(moves_clock=moves_clock, examples=examples):
         check(make)
