@@ -87,6 +87,17 @@ def test_created_and_expires_are_announced_as_hs2019(rsa_key, post, now):
     assert (verified.signed, verified.expires) == (created, created + 3600)
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "digested"),
+    [("GET", b"", False), ("HEAD", b"", False), ("GET", b"x", True), ("POST", b"", True), ("DELETE", b"", True)],
+)
+def test_a_digest_is_made_where_there_may_be_a_body(ed_key, now, method, body, digested):
+    request = Request(method, "https://local.example/x", {"Host": "local.example"}, body)
+    signed = cavage.sign(request, ed_key, now=now)
+    assert ("digest" in signed.headers) == digested
+    assert ("digest" in " ".join(verify(signed, ed_key, now).covered)) == digested
+
+
 def test_the_signature_may_be_made_elsewhere(rsa_key, post, now):
     unsigned = cavage.prepare(post, key_id=rsa_key.key_id, now=now)
     assert "signature" not in unsigned.request.headers

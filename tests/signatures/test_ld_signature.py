@@ -391,6 +391,25 @@ def test_another_key(rsa_key, ed_key, now):
         believed(signed, ed_key.public.renamed(key_id=rsa_key.key_id), now)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"type": ["nothing", "Create"]}, {"audience": {"id": "@keyword", "content": "x"}}],
+    ids=["a type that means nothing", "an id that looks like a keyword"],
+)
+def test_names_that_expand_to_nothing(rsa_key, now, change):
+    document = {**CREATE, "@context": [*CREATE["@context"], {"nothing": None}], **change}
+    said = believed({**document, "signature": foreign(rsa_key, document)}, rsa_key.public, now)
+    assert (said["type"], "audience" in said) == ("Create", False)
+
+
+@pytest.mark.parametrize("where", ["summary", "signature"])
+def test_half_a_surrogate_pair_is_refused(rsa_key, now, where):
+    signed = ld_signature.create(CREATE, rsa_key, now=now)
+    half = {**signed["signature"], "nonce": "\ud800"} if where == "signature" else "\ud800"
+    with pytest.raises(ProofMalformed, match="could have been sent"):
+        ld_signature.parse({**signed, where: half}, now=now)
+
+
 def test_an_unknown_context_is_asked_for(rsa_key, now):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     other = {**signed, "@context": [*CREATE["@context"], "https://unknown.example/context"]}

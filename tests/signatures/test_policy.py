@@ -85,6 +85,11 @@ def test_a_key_that_is_too_long(rsa_key, now):
         LENIENT.with_(rsa_bits_max=1024).check_key(rsa_key.public, "rsa-v1_5-sha256", now)
 
 
+@pytest.mark.parametrize("bits", [{"rsa_bits_min": 2048}, {"rsa_bits_max": 2048}])
+def test_a_key_at_the_bound_is_accepted(rsa_key, now, bits):
+    DEFAULT.with_(**bits).check_key(rsa_key.public, "rsa-v1_5-sha256", now)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

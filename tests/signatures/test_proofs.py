@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apcore.errors import ApcoreError
+from apcore.errors import ApcoreError, DocumentError
 from apcore.jsonld import canonicalize, jcs
 from apcore.signatures import key_reading, multibase, proofs
 from apcore.signatures.documents import check_document
@@ -81,6 +81,15 @@ def test_an_ld_signature_comes_later_and_is_not_proved(ed_key, now):
         believed({**signed, "signature": "mine"}, ed_key.public, now)
     with pytest.raises(ValueError, match="made first"):
         proofs.create(relayed, ed_key, now=now)
+
+
+@pytest.mark.parametrize("kind", [{}, [], None, 1, "Other"])
+def test_another_member_of_that_name_is_proved(ed_key, now, kind):
+    document = {**NOTE, "signature": {"type": kind}}
+    unsigned = proofs.prepare(NOTE, key_id=ed_key.key_id, now=now)
+    data = proofs._hashes(jcs(unsigned.options), jcs(document))
+    proof = {**unsigned.options, "proofValue": multibase.encode(ed_key.sign(data))}
+    assert believed({**document, "proof": proof}, ed_key.public, now)[0].document == document
 
 
 def test_proofs_of_other_suites_are_passed_over(ed_key, now):
@@ -298,6 +307,12 @@ def test_a_graph_is_believed_in_our_words(ed_key, now):
     assert "unsigned" not in verified.document
     with pytest.raises(BadSignature):
         believed({**signed, "content": "u"}, ed_key.public, now)
+
+
+def test_half_a_surrogate_pair_is_refused(ed_key, now):
+    for signed in (rdfc(NOTE, ed_key), proofs.create(NOTE, ed_key, now=now)):
+        with pytest.raises((ProofMalformed, DocumentError)):
+            believed({**signed, "content": "\ud800"}, ed_key.public, now)
 
 
 def test_a_graph_is_not_rearranged(ed_key, now):

@@ -71,6 +71,17 @@ def test_what_a_delivery_looks_like(rsa_key, post, now):
     assert (verified.nonce, verified.tag, verified.expires, verified.label) == ("n", "activitypub", 1795334700, "a")
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "digested"),
+    [("GET", b"", False), ("HEAD", b"", False), ("GET", b"x", True), ("POST", b"", True), ("DELETE", b"", True)],
+)
+def test_a_digest_is_made_where_there_may_be_a_body(ed_key, now, method, body, digested):
+    request = Request(method, "https://local.example/x", {"Host": "local.example"}, body)
+    signed = rfc9421.sign(request, ed_key, now=now)
+    assert ("content-digest" in signed.headers) == digested
+    assert ("content-digest" in " ".join(verify(signed, ed_key, now).covered)) == digested
+
+
 def test_the_signature_may_be_made_elsewhere(ed_key, post, now):
     unsigned = rfc9421.prepare(post, key_id=ed_key.key_id, algorithm="ed25519", now=now)
     assert "signature" not in unsigned.request.headers

@@ -7,6 +7,7 @@ so verification hands on the signed document, and nothing else of it may be used
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
@@ -165,3 +166,13 @@ def check_meant_for(proof: JsonObject, member: str, expected: str | None) -> Non
             f"a proof whose {member} is {str(given)[:80]!r}, expected {expected!r}",
             explanation=Explanation(rule=f"VC Data Integrity §4.4: {member}"),
         )
+
+
+def check_text(document: JsonObject) -> None:
+    """Refuse text that has no bytes: half a surrogate pair, which `parse_json` lets nobody send. Raises `ProofMalformed`."""
+    try:
+        _ = json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except (ValueError, TypeError, RecursionError) as exc:  # UnicodeEncodeError is a ValueError
+        raise ProofMalformed(
+            f"the document is no JSON document that could have been sent: {type(exc).__name__}"
+        ) from exc

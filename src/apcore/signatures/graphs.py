@@ -171,12 +171,12 @@ def _stated_node(node: JsonObject) -> JsonObject | None:
     """Give ``node`` without what is no statement; None if nothing can be stated of it, or by it."""
     kept: JsonObject = {}
     if "@id" in node:
-        if not _is_stated({"@id": node["@id"]}):
+        if not isinstance(node["@id"], str) or not _is_stated({"@id": node["@id"]}):
             return None
         kept["@id"] = node["@id"]
     for name, values in node.items():
         if name == "@type":
-            types = [one for one in values if not one.startswith("_:") and _is_stated({"@id": one})]
+            types = [one for one in values if isinstance(one, str) and one[:2] != "_:" and _is_stated({"@id": one})]
             if types:
                 kept["@type"] = types
         elif name != _PROOF and not name.startswith(("@", "_:")) and quads_of([{name: [{"@id": _ANYTHING}]}]):

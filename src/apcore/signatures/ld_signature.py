@@ -24,6 +24,7 @@ from apcore.signatures.documents import (
     PresentedDocument,
     check_meant_for,
     check_moments,
+    check_text,
     read_name,
     read_time,
     write_time,
@@ -68,6 +69,7 @@ def parse(
     signature: Json = document.get("signature")
     if not isinstance(signature, dict) or signature.get("type") != _TYPE:
         raise SignatureMissing("the document has no RsaSignature2017")
+    check_text(document)
     key_id = read_name(signature, "creator")
     created, expires = read_time(signature, "created"), read_time(signature, "expires")
     if created is None:

@@ -29,6 +29,7 @@ from apcore.signatures.documents import (
     PresentedDocument,
     check_meant_for,
     check_moments,
+    check_text,
     read_name,
     read_time,
     write_time,
@@ -51,7 +52,6 @@ PROOFS_MAX: Final = 8
 
 Suite = Literal["eddsa-jcs-2022", "eddsa-rdfc-2022"]
 _PURPOSE: Final = "assertionMethod"
-_LEGACY_SIGNATURES: Final = frozenset({"RsaSignature2017"})
 
 
 # --- verifying ------------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def _unsecured(document: JsonObject) -> JsonObject:
     """Give the document as it was when it was signed: without proofs, and without the LD signature that came later."""
     signed = {name: value for name, value in document.items() if name != "proof"}
     later: Json = signed.get("signature")
-    if isinstance(later, dict) and later.get("type") in _LEGACY_SIGNATURES:
+    if isinstance(later, dict) and later.get("type") == "RsaSignature2017":
         del signed["signature"]
     return signed
 
@@ -208,6 +208,7 @@ def _read_graph(
     document: JsonObject, options: JsonObject, contexts: ContextTable
 ) -> tuple[JsonObject, tuple[bytes, bytes]]:
     bound = _bound_to_context(document, options)
+    check_text({**bound, "proof": options})
     graph = signed_graph(bound, contexts=contexts)
     configuration = canonicalize({**options, "@context": bound.get("@context")}, contexts=contexts)
     return graph.document, (configuration.encode(), graph.nquads.encode())
