@@ -1,0 +1,152 @@
+"""Accounts: the canonical form, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.discovery import Acct, parse_acct, parse_resource
+from apcore.errors import RequestError
+from apcore.http import parse_origin
+from vector_files import load_json, needs_vectors
+
+CASES = (load_json("identifiers/acct.json") or {"cases": []})["cases"]
+# Where the vectors leave it to policy, ours.
+DECIDED = {"alice%40host@example.com": "error", "alïce@example.com": "acct:al%C3%AFce@example.com"}
+
+
+@needs_vectors
+@pytest.mark.parametrize("case", CASES, ids=[repr(case["input"]) for case in CASES])
+def test_vectors(case):
+    wanted = DECIDED[case["input"]] if case["result"] == "either" else case["result"]
+    if wanted == "error":
+        with pytest.raises(RequestError):
+            _ = parse_acct(case["input"])
+    else:
+        assert str(parse_acct(case["input"])) == wanted
+
+
+@needs_vectors
+def test_the_vectors_are_all_there():
+    assert len(CASES) == 13
+    assert sum(case["result"] == "either" for case in CASES) == len(DECIDED)
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "host"),
+    [
+        ("@alice@example.com", "alice", "example.com"),
+        ("ACCT:alice@example.com", "alice", "example.com"),
+        ("acct:@alice@example.com", "alice", "example.com"),
+        ("alice@example.com.", "alice", "example.com"),
+        ("alice@example.com:443", "alice", "example.com"),
+        ("alice@localhost:8000", "alice", "localhost:8000"),
+        ("alice@127.0.0.1:8000", "alice", "127.0.0.1:8000"),
+        ("al%69ce@example.com", "alice", "example.com"),
+        ("al%2569ce@example.com", "al%69ce", "example.com"),
+        ("a.b-c_d~!$&'()*+,;=@example.com", "a.b-c_d~!$&'()*+,;=", "example.com"),
+    ],
+)
+def test_reads(text, user, host):
+    assert parse_acct(text) == Acct(user, host)
+    assert parse_acct(str(parse_acct(text))) == Acct(user, host)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@",
+        "acct:",
+        "alice",
+        "alice@",
+        "@alice",
+        "@@example.com",
+        "alice@example.com:0",
+        "alice@example.com:65536",
+        "alice@example.com:x",
+        "alice@example..com",
+        "alice@.",
+        "alice@exa mple.com",
+        "alice@example.com?x",
+        "alice@example.com\\x",
+        "alice@example。com",
+        "alice@example%2ecom",
+        "al%ice@example.com",
+        "al%FFice@example.com",
+        "al%00ice@example.com",
+        "al/ice@example.com",
+        "al:ice@example.com",
+        "al%2Fice@example.com",
+        "al\u2028ice@example.com",
+        "mailto:alice@example.com",
+        "a" * 2048 + "@example.com",
+        "alice@" + "a" * 64 + ".com",
+    ],
+    ids=lambda text: repr(text[:40]),
+)
+def test_refuses(text):
+    with pytest.raises(RequestError):
+        _ = parse_acct(text)
+
+
+def test_accounts_are_compared_without_the_case_of_the_user():
+    assert parse_acct("Alice@example.com") == parse_acct("alice@EXAMPLE.com")
+    assert len({parse_acct("Alice@example.com"), parse_acct("alice@example.com")}) == 1
+    assert parse_acct("alice@example.com") != parse_acct("alice@example.org")
+
+
+def test_a_handle_is_what_people_write():
+    assert parse_acct("acct:Alice@example.com:8443").handle == "@Alice@example.com:8443"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://example.com", "example.com"),
+        ("http://example.com", "example.com"),
+        ("http://localhost:8000", "localhost:8000"),
+    ],
+)
+def test_an_account_at_an_origin(origin, host):
+    assert Acct.at("alice", parse_origin(origin)) == Acct("alice", host)
+
+
+@pytest.mark.parametrize("user", ["", "a@b", "a b", "a" * 3000])
+def test_no_account_at_an_origin_has_such_a_name(user):
+    with pytest.raises(RequestError):
+        _ = Acct.at(user, parse_origin("https://example.com"))
+
+
+@pytest.mark.parametrize(
+    ("text", "resource"),
+    [
+        ("acct:alice@example.com", Acct("alice", "example.com")),
+        ("alice@example.com", Acct("alice", "example.com")),
+        ("HTTPS://EXAMPLE.com/users/Alice", "https://example.com/users/Alice"),
+        ("http://example.com", "http://example.com/"),
+    ],
+)
+def test_a_resource(text, resource):
+    assert parse_resource(text) == resource
+
+
+@pytest.mark.parametrize(
+    "text", ["", "alice", "https://", "https://a@example.com/", "ftp://example.com/", "mailto:a@b"]
+)
+def test_no_resource(text):
+    with pytest.raises(RequestError):
+        _ = parse_resource(text)
+
+
+@given(st.text() | st.from_regex(r"(acct:)?@?[^@]{0,5}@[^@]{0,12}(:[0-9]{0,6})?", fullmatch=True))
+def test_whatever_is_read_is_canonical(text):
+    try:
+        acct = parse_acct(text)
+    except RequestError:
+        return
+    again = parse_acct(str(acct))
+    assert (again.user, again.host) == (acct.user, acct.host)
+    assert "@" not in acct.user
+    assert "@" not in acct.host

@@ -1,0 +1,194 @@
+"""Descriptors: written and read, in JSON and in XML; what hostile ones get."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.discovery import Descriptor, Link, jrd, read_host_meta, read_jrd, read_xrd
+from apcore.discovery.descriptors import DESCRIPTOR_BYTES_MAX, xrd
+from apcore.errors import ApcoreError, DocumentError, LimitExceeded
+from vector_files import VECTORS, needs_vectors
+
+XRD = "http://docs.oasis-open.org/ns/xri/xrd-1.0"
+DISCOVERY = sorted((VECTORS / "discovery").glob("*")) if VECTORS.is_dir() else []
+XML = [path for path in DISCOVERY if path.read_bytes().startswith(b"<?xml")]
+
+
+# --- vectors --------------------------------------------------------------------------------------------------------
+
+
+@needs_vectors
+def test_the_vectors_are_all_there():
+    assert (len(DISCOVERY), len(XML)) == (16, 14)
+
+
+@needs_vectors
+@pytest.mark.parametrize("path", XML, ids=[path.name.removeprefix("pleroma-repo__") for path in XML])
+def test_every_xrd_is_read(path):
+    found = read_xrd(path.read_bytes())
+    assert found.links
+    if "host_meta" in path.name or "host-meta" in path.name:
+        assert "{uri}" in (found.linked("lrdd")[0].template or "")
+    else:
+        assert found.subject
+        assert found.aliases
+
+
+@needs_vectors
+def test_a_descriptor_of_the_vectors_in_full():
+    found = read_xrd((VECTORS / "discovery/pleroma-repo__lain_squeet.me_webfinger.xml").read_bytes())
+    assert found.subject == "lain@squeet.me"
+    assert found.aliases == ("https://squeet.me/profile/lain", "https://squeet.me/profile/lain")
+    assert len(found.links) == 14
+    assert list(found.properties) == ["http://salmon-protocol.org/ns/magic-key"]
+    assert found.linked("http://ostatus.org/schema/1.0/subscribe") == (
+        Link("http://ostatus.org/schema/1.0/subscribe", template="https://squeet.me/follow?url={uri}"),
+    )
+
+
+@needs_vectors
+def test_the_descriptor_in_json_is_read_as_such():
+    found = read_jrd((VECTORS / "discovery/pleroma-repo__graf-imposter-webfinger.json").read_bytes())
+    assert (found.subject, len(found.links)) == ("acct:graf@poa.st", 7)
+
+
+# --- written, and read back -----------------------------------------------------------------------------------------
+
+SELF = Link("self", type="application/activity+json", href="https://example.com/users/alice")
+
+
+def test_what_is_written_as_json():
+    written = jrd("acct:alice@example.com", ["https://example.com/users/alice"], [SELF])
+    assert json.loads(written) == {
+        "subject": "acct:alice@example.com",
+        "aliases": ["https://example.com/users/alice"],
+        "links": [{"rel": "self", "type": "application/activity+json", "href": "https://example.com/users/alice"}],
+    }
+
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+links = st.builds(
+    Link,
+    texts,
+    type=st.none() | texts,
+    href=st.none() | texts,
+    template=st.none() | texts,
+    properties=st.dictionaries(texts, st.none() | texts, max_size=2),
+)
+
+
+@given(texts, st.lists(texts, max_size=3), st.lists(links, max_size=4))
+def test_json_is_read_as_it_was_written(subject, aliases, given_links):
+    assert read_jrd(jrd(subject, aliases, given_links)) == Descriptor(subject, aliases, given_links)
+
+
+# XML has no place for these, in no spelling.
+xml_texts = texts.filter(lambda text: "\ufffe" not in text and "\uffff" not in text)
+xml_links = st.builds(Link, xml_texts, type=st.none() | xml_texts, href=st.none() | xml_texts)
+
+
+@given(st.lists(xml_links, max_size=4))
+def test_xml_is_read_as_it_was_written(given_links):
+    assert read_xrd(xrd(given_links)).links == tuple(given_links)
+
+
+# --- what is odd, and what is hostile -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, Descriptor()),
+        ({"subject": 3, "aliases": "x", "links": {}, "properties": []}, Descriptor()),
+        ({"aliases": ["a", None, 1, "b"]}, Descriptor(aliases=["a", "b"])),
+        ({"links": [None, {}, {"rel": 1}, {"rel": ""}, {"rel": "self", "href": 7}]}, Descriptor(links=[Link("self")])),
+        ({"properties": {"a": None, "b": "c", "d": 1}}, Descriptor(properties={"a": None, "b": "c"})),
+    ],
+    ids=["empty", "other-kinds", "aliases", "links", "properties"],
+)
+def test_what_is_odd_is_left_out(members, expected):
+    assert read_jrd(json.dumps(members).encode()) == expected
+
+
+def test_relations_are_compared_without_case():
+    assert Descriptor(links=[SELF]).linked("SELF") == (SELF,)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", DocumentError),
+        (b"[]", DocumentError),
+        (b"<XRD/>", DocumentError),
+        (b'{"subject": "a", "subject": "b"}', DocumentError),
+        (b"\xff\xfe{}", DocumentError),
+        (b"{" + b" " * DESCRIPTOR_BYTES_MAX + b"}", LimitExceeded),
+        (b'{"links": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", LimitExceeded),
+        (b'{"links": [' + b",".join([b"{}"] * 501) + b"]}", LimitExceeded),
+    ],
+    ids=["nothing", "array", "xml", "twice", "utf-16", "bytes", "depth", "links"],
+)
+def test_json_that_is_refused(data, error):
+    with pytest.raises(error):
+        _ = read_jrd(data)
+
+
+BILLION_LAUGHS = (
+    b'<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">'
+    + b"".join(b'<!ENTITY lol%d "%s">' % (n, b"&lol%d;" % (n - 1) * 10) for n in range(1, 10))
+    + b"]><XRD>&lol9;</XRD>"
+)
+EXTERNAL = (
+    b'<?xml version="1.0"?><!DOCTYPE foo [<!ENTITY xxe SYSTEM "file:///etc/passwd">]>'
+    b"<XRD xmlns='%s'><Subject>&xxe;</Subject></XRD>" % XRD.encode()
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", DocumentError),
+        (b"{}", DocumentError),
+        (b"<XRD/>", DocumentError),
+        (b"<html xmlns='http://www.w3.org/1999/xhtml'/>", DocumentError),
+        (f"<XRD xmlns='{XRD}'>".encode(), DocumentError),
+        (f"<XRD xmlns='{XRD}'>&xxe;</XRD>".encode(), DocumentError),
+        (f"<XRD xmlns='{XRD}'/>".encode("utf-16"), DocumentError),
+        (f"<?xml version='1.0' encoding='utf-7'?><XRD xmlns='{XRD}'>\xff</XRD>".encode("latin-1"), DocumentError),
+        (BILLION_LAUGHS, DocumentError),
+        (EXTERNAL, DocumentError),
+        (f"<!DOCTYPE XRD SYSTEM 'https://evil.example/x.dtd'><XRD xmlns='{XRD}'/>".encode(), DocumentError),
+        (b"<!DOCTYPE XRD><XRD/>", DocumentError),
+        (f"<XRD xmlns='{XRD}'>".encode() + b"<a>" * 100_000, LimitExceeded),
+        (f"<XRD xmlns='{XRD}'>".encode() + b"<a>" * 17 + b"</a>" * 17 + b"</XRD>", LimitExceeded),
+        (f"<XRD xmlns='{XRD}'>".encode() + b"<a/>" * 2001 + b"</XRD>", LimitExceeded),
+        (b" " * (DESCRIPTOR_BYTES_MAX + 1), LimitExceeded),
+    ],
+    ids=[
+        *("nothing", "json", "no-namespace", "html", "unclosed", "entity", "utf-16", "utf-7", "billion-laughs"),
+        *("external-entity", "external-dtd", "dtd", "open-depth", "depth", "elements", "bytes"),
+    ],
+)
+def test_xml_that_is_refused(data, error):
+    with pytest.raises(error):
+        _ = read_xrd(data)
+
+
+def test_what_is_of_another_namespace_or_deeper_says_nothing():
+    found = read_xrd(
+        f"<XRD xmlns='{XRD}' xmlns:o='urn:o'><o:Subject>a</o:Subject><Link rel='x'><Subject>b</Subject><Link rel='y'/></Link>"
+        "<Subject>c</Subject><Subject>d</Subject><Link href='z'/><Link rel=''/></XRD>".encode()
+    )
+    assert found == Descriptor("c", links=[Link("x")])
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda t: f"<XRD xmlns='{XRD}'>{t}</XRD>".encode()))
+def test_whatever_comes_is_read_or_refused(data):
+    for read in (read_jrd, read_xrd, read_host_meta):
+        with suppress(ApcoreError):
+            assert isinstance(read(data), Descriptor)

@@ -1,0 +1,62 @@
+"""host-meta: where a host answers WebFinger."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from apcore.discovery import Descriptor, Link, host_meta_json, host_meta_xml, read_host_meta
+from apcore.discovery.host_meta import lrdd_address
+from apcore.errors import DocumentError
+from apcore.http import parse_origin
+
+TEMPLATE = "https://example.com/.well-known/webfinger?resource={uri}"
+
+
+def test_what_is_written_as_xml():
+    assert host_meta_xml("https://example.com").decode().splitlines() == [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0">',
+        f'  <Link rel="lrdd" type="application/jrd+json" template="{TEMPLATE}"/>',
+        "</XRD>",
+    ]
+
+
+def test_what_is_written_as_json():
+    assert json.loads(host_meta_json(parse_origin("https://example.com"))) == {
+        "links": [{"rel": "lrdd", "type": "application/jrd+json", "template": TEMPLATE}]
+    }
+
+
+@pytest.mark.parametrize("write", [host_meta_xml, host_meta_json])
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order-mark"])
+def test_either_is_read_back(write, before):
+    found = read_host_meta(before + write("https://example.com"))
+    assert lrdd_address(found, "acct:a@example.com") == TEMPLATE.replace("{uri}", "acct%3Aa%40example.com")
+
+
+@pytest.mark.parametrize("data", [b"", b"acct", b"<html>", b"\xff"])
+def test_neither_is_refused(data):
+    with pytest.raises(DocumentError):
+        _ = read_host_meta(data)
+
+
+@pytest.mark.parametrize(
+    ("links", "address"),
+    [
+        ([], None),
+        ([Link("lrdd")], None),
+        ([Link("lrdd", template="https://a.example/")], None),
+        ([Link("lrdd", href="https://a.example/{uri}")], None),
+        ([Link("self", template="https://a.example/{uri}")], None),
+        ([Link("lrdd", template="https://a.example/{uri}/{uri}")], "https://a.example/a%26b%2F/{uri}"),
+        (
+            [Link("lrdd", template="x:{uri}"), Link("lrdd", type="application/jrd+json", template="j:{uri}")],
+            "j:a%26b%2F",
+        ),
+    ],
+    ids=["nothing", "bare", "no-place", "href", "another-rel", "once", "json-first"],
+)
+def test_where_a_host_answers(links, address):
+    assert lrdd_address(Descriptor(links=links), "a&b/") == address
