@@ -78,6 +78,25 @@ def test_who_waits_shares_one_transaction(store):
     assert len(store.scan((), limit=20)) == 10
 
 
+@pytest.mark.parametrize(("synchronous", "commits"), [("full", 1), ("normal", 2)])
+def test_threads_that_go_on_and_on_meet_where_commits_wait_for_the_disk(synchronous, commits, tmp_path, monkeypatch):
+    with closing(SqliteStore(tmp_path / "a.db", synchronous=synchronous)) as store, ThreadPoolExecutor(1) as pool:
+        assert put(store, A)()
+        heard, writer, late = statements(store), store._opened.writer, []
+
+        def come_late(_seconds):
+            late.append(pool.submit(put(store, B)))
+            while not writer._waiting:
+                sleep(0)
+
+        monkeypatch.setattr("apcore.adapters.sqlite.groupcommit.sleep", come_late)
+        writer._crowded = True  # as after a group of several
+        assert put(store, A)()
+        late = late or [pool.submit(put(store, B))]
+        assert late[0].result(10)
+        assert heard.count("COMMIT") == commits
+
+
 def test_a_group_is_bounded(store):
     heard = statements(store)
     with grouped(store, *(put(store, (str(number),)) for number in range(70))) as futures:

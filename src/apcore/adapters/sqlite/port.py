@@ -43,6 +43,9 @@ T = TypeVar("T")
 class Port(ABC):
     """`AtomicStore` but for `wait` and `close`."""
 
+    _found_last_time = False
+    """Whether the last lease found anything: then the next one need not look first."""
+
     @property
     @abstractmethod
     def durability(self) -> Durability:
@@ -92,13 +95,15 @@ class Port(ABC):
         self._queue_write(lambda cursor, now: queue.enqueue(cursor, messages, now), wakes=True)
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.lease`. Finding nothing takes no lock, so that idle workers are in nobody's way."""
+        """As `MessageQueue.lease`. Finding nothing again and again takes no lock, so that idle workers are in nobody's way."""
         checked_lease(lanes, limit, lease_s)
-        if not self._queue_read(lambda cursor, now: queue.any_due(cursor, lanes, now)):
+        if not (self._found_last_time or self._queue_read(lambda cursor, now: queue.any_due(cursor, lanes, now))):
             return []
-        return self._queue_write(
+        leases = self._queue_write(
             lambda cursor, now: queue.lease(cursor, lanes, limit=limit, lease_s=lease_s, now=now), wakes=False
         )
+        self._found_last_time = bool(leases)
+        return leases
 
     def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
         """As `MessageQueue.extend`."""
