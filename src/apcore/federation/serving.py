@@ -18,6 +18,7 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError, Unavailable
 from apcore.facts import unpack
 from apcore.federation.actors import ActorUnknown, actor_view, made_by, require_actor
+from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import key_members, own_keys
 from apcore.federation.places import Place
@@ -45,7 +46,7 @@ __all__ = ["Elsewhere", "Served", "serve"]
 PAGE_ITEMS: Final = 20
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _ACTOR_CONTEXT: Final = [_AS2, "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"]
-_HIDDEN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
+_WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
 
 
 class Elsewhere(Enum):
@@ -68,7 +69,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     """
     url = parse_url(request.url)
     place = site.federation.places.at(url.path)
-    if place is None or place.target.kind in _HIDDEN:
+    if place is None:
         return Elsewhere.NOT_OURS
     if place.target.kind in {"inbox", "shared-inbox"}:
         if request.method != "POST":
@@ -76,6 +77,9 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
         return (yield from receive(site, request, recipient=place.identifier))
     if request.method not in {"GET", "HEAD"}:
         return _not_allowed("GET, HEAD")
+    if place.target.kind in _WELL_KNOWN:
+        found = yield from find(site, place, url)
+        return Response(found.status, found.headers) if request.method == "HEAD" else found
     accept = request.headers.get("accept")
     wanted = wants_activitypub(accept) if has_pages else negotiate(accept, (ACTIVITY_JSON, LD_JSON)) is not None
     if not wanted:
