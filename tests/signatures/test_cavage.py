@@ -441,6 +441,16 @@ def test_an_expiry(ed_key, post, now, signed_s, lifetime_s, error):
             verify(signed, ed_key, now)
 
 
+def test_an_expiry_that_is_not_signed_never_prolongs(ed_key, post, now):
+    """Anybody can add a parameter; under the signature, only `(expires)` says anything."""
+    covered = ("(request-target)", "host", "(created)", "digest")
+    signed = cavage.sign(post, ed_key, now=now - timedelta(hours=2), covered=covered)
+    field = signed.headers.get("signature")
+    for expires, error in ((CREATED + 3600, SignatureTooOld), (CREATED - 7200, SignatureExpired)):
+        with pytest.raises(error):
+            verify(with_field(signed, "signature", f"{field},expires={expires}"), ed_key, now)
+
+
 @pytest.mark.parametrize("date", ["", "now", "Sun, 22 Nov 2026 08:00:00 +0000", "Sun, 32 Nov 2026 08:00:00 GMT"])
 def test_a_date_that_is_none(rsa_key, dated, now, date):
     with pytest.raises(SignatureMalformed):

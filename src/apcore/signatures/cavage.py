@@ -214,7 +214,7 @@ def _hold(request: Request, parameters: Parameters, policy: SignaturePolicy, now
     signed = _signed(parameters, values)
     expires = None if parameters.expires is None else int(parameters.expires)
     if signed is not None:
-        policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
+        policy.check_times(signed=signed, expires=expires, now_s=now.timestamp(), expires_signed="(expires)" in covered)
     target = Target(request.url)
     if "host" in covered and "host" in values:
         target.check_host(values["host"])

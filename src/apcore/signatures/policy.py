@@ -144,13 +144,15 @@ class SignaturePolicy:
                     explanation=Explanation(rule=f"policy {self.name}: minimum coverage"),
                 )
 
-    def check_times(self, *, signed: int, expires: int | None, now_s: float) -> None:
+    def check_times(self, *, signed: int, expires: int | None, now_s: float, expires_signed: bool = True) -> None:
         """Hold the times of a signature against the clock.
 
         Args:
             signed: When it was made, in seconds of the epoch: covered, so true if the signature holds.
             expires: When it says it ends.
             now_s: Our clock.
+            expires_signed: Whether ``expires`` is covered. One that is not may have been added by anybody: it can end the signature, and never
+                prolongs it.
 
         Raises:
             SignatureFromFuture, SignatureExpired, SignatureTooOld: By `clock_skew_s`, `age_s_max` and `lifetime_s_max`.
@@ -166,12 +168,13 @@ class SignaturePolicy:
                 f"expired {now_s - expires:.0f} s ago, tolerated are {self.clock_skew_s} s",
                 explanation=Explanation(rule=f"policy {self.name}: expires", clock_offset_s=int(offset)),
             )
-        limit = self.age_s_max if expires is None else self.lifetime_s_max
+        lasting = expires is not None and expires_signed
+        limit = self.lifetime_s_max if lasting else self.age_s_max
         if -offset > limit:
             raise SignatureTooOld(
                 f"signed {-offset:.0f} s ago, at most {limit} s are accepted",
                 explanation=Explanation(
-                    rule=f"policy {self.name}: {'age_s_max' if expires is None else 'lifetime_s_max'}",
+                    rule=f"policy {self.name}: {'lifetime_s_max' if lasting else 'age_s_max'}",
                     clock_offset_s=int(offset),
                 ),
             )
