@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Final, cast
 from xml.parsers import expat
-from xml.sax.saxutils import quoteattr
 
 from attrs import field, frozen
 
@@ -95,12 +95,17 @@ def _link_members(link: Link) -> dict[str, Any]:
 
 def xrd(links: Sequence[Link]) -> bytes:
     """Write links as XML; serve it as `XRD_XML`."""
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<XRD xmlns={quoteattr(_XRD_NAMESPACE)}>"]
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<XRD xmlns={_quoted(_XRD_NAMESPACE)}>"]
     for link in links:
         attributes = {"rel": link.rel, "type": link.type, "href": link.href, "template": link.template}
-        written = "".join(f" {name}={quoteattr(value)}" for name, value in attributes.items() if value is not None)
+        written = "".join(f" {name}={_quoted(value)}" for name, value in attributes.items() if value is not None)
         lines.append(f"  <Link{written}/>")
     return "\n".join([*lines, "</XRD>", ""]).encode()
+
+
+def _quoted(value: str) -> str:
+    # html's escapes are XML's; the standard library's own for XML brings an HTTP client along.
+    return f'"{escape(value)}"'
 
 
 # --- read -----------------------------------------------------------------------------------------------------------
