@@ -23,7 +23,7 @@ from apcore.vocab import (
     read_document,
     to_wire,
 )
-from vector_files import VECTORS, needs_vectors
+from vector_files import VECTORS, load_json, needs_vectors
 
 CONTEXT = FEDIVERSE.words.context
 NOT_DOCUMENTS = {"MANIFEST.json"}
@@ -150,6 +150,16 @@ def test_the_examples_of_the_specification(name, tree):
     document = read_document(tree)
     assert json.dumps(document.to_json()) == json.dumps(tree)
     assert document.as_declared(View).document is document
+
+
+@needs_vectors
+def test_the_examples_of_enhancement_proposals():
+    """None is refused; those with contexts of their own are translated."""
+    trees = [item["document"] for item in load_json("fep-examples/examples.json")["examples"]]
+    documents = [read_document(tree) for tree in trees]
+    assert (len(documents), sum(document.reading.translated for document in documents)) == (279, 17)
+    for document, tree in zip(documents, trees, strict=True):
+        assert document.to_json() == tree
 
 
 # --- a naive reader ---------------------------------------------------------------------------------------------------

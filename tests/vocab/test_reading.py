@@ -196,6 +196,23 @@ def test_what_was_judged_is_kept_within_a_bound():
     assert read_document(activity(AS2)).view(Create).actor.uri == ALICE
 
 
+def test_large_contexts_are_not_kept_and_larger_ones_refused():
+    FEDIVERSE.seen.clear()
+    read_document(activity([AS2, {f"word{number}": f"https://x.example/{number}" for number in range(500)}]))
+    read_document(activity([AS2, {"word": "https://x.example/" + "y" * 10_000}]))
+    assert not FEDIVERSE.seen
+    with pytest.raises(LimitExceeded, match="terms_max"):
+        read_document(activity([AS2, {f"word{number}": f"https://x.example/{number}" for number in range(2001)}]))
+    with pytest.raises(LimitExceeded, match="contexts_max"):
+        read_document(activity(AS2, tag=[{"@context": {f"word{number}": None}} for number in range(70)]))
+
+
+def test_a_page_whose_items_bring_the_same_context_is_no_burden():
+    item = {"@context": [AS2, {"x": "https://x.example/"}], "type": "Note"}
+    page = read_document(activity(AS2, items=[copy.deepcopy(item) for _ in range(500)]))
+    assert not page.reading.translated
+
+
 def test_equal_contexts_in_different_tables_are_judged_apart():
     context = [AS2, "https://app.example/context"]
     table = BUNDLED.with_context("https://app.example/context", {"actor": "https://evil.example/a"})

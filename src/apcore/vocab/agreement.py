@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from apcore.jsonld.tables import ContextNeeded, ContextTable
+from apcore.jsonld.tables import ContextNeeded, ContextTable, count_terms
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary, Words
 
@@ -33,6 +33,8 @@ _STRANGE_TYPES: Final = ("@json", "@none", "@vocab")
 _BEFORE_NAMES: Final = frozenset(":/?#[]@")
 _NESTING_MAX: Final = 8
 _SEEN_MAX: Final = 256
+# Mastodon's longest has two thousand characters. What a stranger makes larger is judged again each time, within the limit on terms.
+_SEEN_CHARACTERS_MAX: Final = 8192
 
 
 @frozen
@@ -46,6 +48,8 @@ class Agreement:
     prefixes: Mapping[str, str] = field(factory=dict[str, str])
     ignored: tuple[str, ...] = ()
     """Addresses that the table does not have."""
+    terms: int = 0
+    """How many definitions it has itself, not counting those behind addresses."""
 
 
 def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agreement:
@@ -57,14 +61,36 @@ def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agree
         return verdict
     judge_ = _Judge(vocabulary.words, contexts)
     judge_.read(context, 0)
-    verdict = Agreement(judge_.opaque, frozenset(judge_.misused), judge_.prefixes, tuple(dict.fromkeys(judge_.ignored)))
-    if len(vocabulary.seen) >= _SEEN_MAX:
-        vocabulary.seen.clear()
-    vocabulary.seen[key] = (contexts, context, verdict)
+    verdict = Agreement(
+        judge_.opaque,
+        frozenset(judge_.misused),
+        judge_.prefixes,
+        tuple(dict.fromkeys(judge_.ignored)),
+        count_terms(context),
+    )
+    if _characters(context) <= _SEEN_CHARACTERS_MAX:
+        if len(vocabulary.seen) >= _SEEN_MAX:
+            vocabulary.seen.clear()
+        vocabulary.seen[key] = (contexts, context, verdict)
     return verdict
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _characters(context: Any) -> int:
+    """About how much memory it takes to remember ``context``."""
+    total = 0
+    parts: list[Any] = [context]
+    for part in parts:  # which grows meanwhile
+        if is_object(part):
+            total += sum(map(len, part))
+            parts.extend(part.values())
+        elif is_array(part):
+            parts.extend(part)
+        else:
+            total += len(part) if isinstance(part, str) else 8
+    return total
 
 
 def _fingerprint(context: Any) -> Any:

@@ -86,7 +86,9 @@ SCHEMA: Final = Namespace(
     "http://schema.org#", "schema", also=("http://schema.org/", "https://schema.org#", "https://schema.org/")
 )
 OSTATUS: Final = Namespace("http://ostatus.org#", "ostatus", also=("https://ostatus.org#",))
-MISSKEY: Final = Namespace("https://misskey-hub.net/ns#", "misskey", also=("https://misskey.io/ns#",))
+MISSKEY: Final = Namespace(
+    "https://misskey-hub.net/ns#", "misskey", also=("https://misskey-hub.net/ns/#", "https://misskey.io/ns#")
+)
 LITEPUB: Final = Namespace("http://litepub.social/ns#", "litepub", also=("https://litepub.social/ns#",))
 FEDIBIRD: Final = Namespace("http://fedibird.com/ns#", "fedibird", also=("https://fedibird.com/ns#",))
 LEMMY: Final = Namespace("https://join-lemmy.org/ns#", "lemmy")

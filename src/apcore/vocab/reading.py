@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from apcore.errors import DocumentError
+from apcore.errors import DocumentError, LimitExceeded
 from apcore.http.urls import Origin
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import parse_document
@@ -65,7 +65,7 @@ def read_document(
 
         vocabulary = FEDIVERSE
     contexts = vocabulary.table(contexts)
-    verdict = _judge(tree, vocabulary, contexts)
+    verdict = _judge(tree, vocabulary, contexts, limits)
     words, ignored, translated = tree, verdict.ignored, not verdict.plain
     if translated:
         words, ignored = _translate(tree, vocabulary, contexts, limits, verdict)
@@ -97,9 +97,9 @@ class _Verdict:
 _PLAIN: Final = _Verdict(plain=True)
 
 
-def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable) -> _Verdict:
+def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable, limits: Limits) -> _Verdict:
     nodes, found, names, types = _survey(tree, vocabulary.words.meanings)
-    agreed = _joint([judge(context, vocabulary, contexts) for context in found])
+    agreed = _joint([judge(context, vocabulary, contexts) for context in found], limits)
     misused, prefixes, ignored = agreed.misused, agreed.prefixes, agreed.ignored
     if agreed.opaque or any(
         name in misused or (":" in name and _hides_type(name, prefixes, vocabulary)) for name in types
@@ -115,18 +115,24 @@ def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable)
     return _Verdict(True, ignored) if ignored else _PLAIN
 
 
-def _joint(agreements: list[Agreement]) -> Agreement:
+def _joint(agreements: list[Agreement], limits: Limits) -> Agreement:
     """What an embedded context says is held against the whole document: that errs on the side of translation."""
-    if len(agreements) == 1:  # nearly always, and then nothing is copied
-        return agreements[0]
+    different = list({id(agreement): agreement for agreement in agreements}.values())
+    terms = sum(agreement.terms for agreement in different)
+    if terms > limits.terms_max:
+        raise LimitExceeded(f"inline contexts define {terms} terms; the limit is {limits.terms_max} (terms_max)")
+    if len(different) > limits.contexts_max:
+        raise LimitExceeded(f"{len(different)} contexts; the limit is {limits.contexts_max} (contexts_max)")
+    if len(different) == 1:  # nearly always, and then nothing is copied
+        return different[0]
     prefixes: dict[str, str] = {}
-    for agreement in agreements:
+    for agreement in different:
         prefixes |= agreement.prefixes
     return Agreement(
-        any(agreement.opaque for agreement in agreements),
-        frozenset[str]().union(*(agreement.misused for agreement in agreements)),
+        any(agreement.opaque for agreement in different),
+        frozenset[str]().union(*(agreement.misused for agreement in different)),
         prefixes,
-        tuple(dict.fromkeys(url for agreement in agreements for url in agreement.ignored)),
+        tuple(dict.fromkeys(url for agreement in different for url in agreement.ignored)),
     )
 
 
