@@ -2,9 +2,9 @@
 
     python benchmarks/store.py [--rows 10000] [--batches 40] [--slices 6]
 
-Each operation runs against our store and against the shortest honest program over ``sqlite3`` alone: the same durability, the same facts on disk (key,
-value, version; message, due time, lease), prepared statements, one connection. Batches of ten calls (a hundred where they only read) take turns, and the medians are compared, so that a
-busy machine disturbs both alike. Rows n, 2n and 4n show growth.
+Each operation runs against our store and against the shortest honest program over ``sqlite3`` alone: the same durability, the same facts on disk
+(key, value, version; message, due time, lease), prepared statements, one connection. Batches of ten calls (a hundred where they only read) take turns,
+and the medians are compared, so that a busy machine disturbs both alike. Rows n, 2n and 4n show growth.
 
 The second table has several threads committing one put each, in slices that take turns: ours share transactions, bare ones (a connection a thread) take
 turns at SQLite's lock. It gives commits a second, and the longest that anyone waited.

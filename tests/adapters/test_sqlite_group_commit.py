@@ -144,6 +144,25 @@ def test_a_bug_after_the_first_write_takes_nobody_along(at, store):
     assert [entry.key for entry in store.scan((), limit=9)] == [A, B, C]
 
 
+def test_what_is_run_again_is_answered_by_its_last_run(store):
+    runs = []
+
+    def refused_once(_cursor, _now):
+        runs.append(1)
+        if len(runs) == 1:
+            raise ContractError("not yet")
+        return "now"
+
+    def faulty(cursor, _now):
+        cursor.execute("DELETE FROM apcore_format")
+        raise ZeroDivisionError
+
+    with grouped(store, lambda: store._write(refused_once), lambda: store._write(faulty)) as futures:
+        assert futures[0].result(10) == "now"
+        assert isinstance(futures[1].exception(10), ZeroDivisionError)
+    assert len(runs) == 2
+
+
 def test_a_bug_of_a_lone_writer_leaves_no_trace_and_no_lock(store):
     def faulty(cursor, _now):
         cursor.execute("INSERT INTO apcore_entry (k, version) VALUES (x'00', x'00')")

@@ -88,13 +88,13 @@ class GroupCommit:
         self._clock = clock
         self._housekeeping = housekeeping
         self._changed = changed
-        self._gate = Lock()  # guards the next two, and every request's `leads`
+        self._gate = Lock()  # guards the next three, and every request's `leads`
         self._led = False
+        self._closed = False
         self._waiting: deque[_Request[Any]] = deque()
         # The rest belongs to whoever leads.
         self._cursor: sqlite3.Cursor | None = None
         self._committing = False
-        self._closed = False
         self._crowded = False
         """Whether the last group was of several, or left somebody waiting."""
 
@@ -117,7 +117,11 @@ class GroupCommit:
         request = _Request[None](None, wakes=False, deadline=monotonic() + wait_s)
         if self._get_the_lead(request):
             self._lead(request)
-        self._closed = True  # in any case: whoever leads now is the last, and closes
+        with self._gate:
+            self._closed = True
+            if not self._led:
+                self._forget_connection()
+        # If somebody still works on it, he closes when he is done.
         return not isinstance(request.error, StoreBusy)
 
     # --- who leads --------------------------------------------------------------------------------------------------
@@ -181,6 +185,8 @@ class GroupCommit:
         with self._gate:
             if not self._waiting:
                 self._led = False
+                if self._closed:
+                    self._forget_connection()
                 return
             heir = self._waiting.popleft()
             heir.leads = True
@@ -195,6 +201,7 @@ class GroupCommit:
                 first.error = Closed()
             elif first.work is None:
                 self._closed = True
+                self._forget_connection()
             else:
                 while not self._attempt(group):
                     pass  # each time round, one work that was at fault has left
@@ -207,8 +214,6 @@ class GroupCommit:
         finally:
             for request in group[1:]:
                 request.let_go()
-            if self._closed:
-                self._forget_connection()
             self._crowded = len(group) > 1 or bool(self._waiting)
             self._hand_on()
 
@@ -253,6 +258,7 @@ class GroupCommit:
             position += 1
             if request.work is None:  # closing: `_let_in` keeps them out
                 continue
+            request.error = None  # an earlier attempt's
             try:
                 request.result = request.work(cursor, now)
             except Exception as error:
