@@ -582,6 +582,12 @@ def test_both_ways_of_writing_parameters_agree(parameters):
     assert rfc9421._parameters_text(parameters) == serialize_parameters(parameters)
 
 
+def test_a_number_that_is_too_long_has_no_form():
+    assert rfc9421._parameters_text({"a": 10**15 - 1}) == ";a=999999999999999"
+    with pytest.raises(ValueError, match=r"range|15|digits|outside"):
+        rfc9421._parameters_text({"a": 10**15})
+
+
 # --- garbage --------------------------------------------------------------------------------------------------------
 
 VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80)

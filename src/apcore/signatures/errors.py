@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _SECRET_LINE: Final = re.compile(
-    r"^(\"?(?:authorization|cookie|proxy-authorization|set-cookie|x-hub-signature(?:-256)?)\"?[^:\n]*: ).*$",
+    r"^(\"?(?:authorization|cookie|proxy-authorization|set-cookie|x-hub-signature(?:-256)?)(?:\"[^:\n]*)?: ).*$",
     re.MULTILINE | re.IGNORECASE,
 )
 

@@ -1,0 +1,69 @@
+"""Explanations: what is known stays, what is missing is filled in, and secrets are taken out."""
+
+from __future__ import annotations
+
+import pytest
+
+from apcore.errors import RequestError, SignatureError
+from apcore.signatures import errors
+from apcore.signatures.errors import BadSignature, Explained, Explanation, redacted_base
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, Explained) and kind is not Explained
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_reason_says_whose_it_is_and_what_to_answer(kind):
+    error = kind("words")
+    assert error.status_hint == (
+        400 if error.reason.endswith("-malformed") and kind is not errors.KeyMalformed else 401
+    )
+    assert isinstance(error, RequestError if error.status_hint == 400 else SignatureError)
+    assert not error.retryable
+    assert error.explanation == Explanation()
+
+
+def test_reasons_are_unique():
+    assert len({kind.reason for kind in KINDS}) == len(KINDS) == 20
+    with pytest.raises(TypeError, match="abstract"):
+        Explained("words")
+
+
+def test_what_is_known_stays():
+    error = BadSignature("words", explanation=Explanation(rule="mine", clock_offset_s=0))
+    assert error.explained(rule="theirs", clock_offset_s=5, key_id="k", covered=("date",)) is error
+    assert error.explanation == Explanation(rule="mine", clock_offset_s=0, key_id="k", covered=("date",))
+
+
+def test_an_explanation_in_lines():
+    assert Explanation().lines() == ()
+    whole = Explanation(
+        rule="r", scheme="cavage", key_id="k", covered=("a", "b"), clock_offset_s=-3, signing_string="a: 1\nb: 2"
+    )
+    assert whole.lines() == (
+        "rule: r",
+        "scheme: cavage",
+        "key id: k",
+        "covered: a b",
+        "clock offset: -3 s",
+        "expected signing string:",
+        "    a: 1",
+        "    b: 2",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-hub-signature", "x-hub-signature-256"]
+)
+@pytest.mark.parametrize("form", ["{}: {}", '"{}": {}', '"{}";bs: {}'])
+def test_a_secret_is_taken_out(name, form):
+    base = "\n".join(["host: h", form.format(name, "hunter2: x"), "date: d"])
+    assert redacted_base(base.encode()) == "\n".join(["host: h", form.format(name, "..."), "date: d"])
+
+
+def test_nothing_else_is_taken_out():
+    base = b"host: authorization: x\nx-cookie: y\ncookies: z\n\xff"
+    assert redacted_base(base) == "host: authorization: x\nx-cookie: y\ncookies: z\n\ufffd"
