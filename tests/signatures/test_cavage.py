@@ -260,6 +260,12 @@ def test_a_reading_request_may_leave_out_the_query(rsa_key, get, now):
         verify(signed, rsa_key, now, STRICT)
 
 
+@pytest.mark.parametrize(("query", "covered"), [("", True), ("?x=1", False)])
+def test_a_signature_without_the_target_leaves_the_query_open(rsa_key, dated, now, query, covered):
+    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"].replace("(request-target) ", ""), now)
+    assert verify(evolve(signed, url=signed.url + query), rsa_key, now, LENIENT).query_covered == covered
+
+
 def test_a_delivery_may_not_leave_out_the_query(rsa_key, dated, now):
     asking = evolve(dated, url=dated.url + "?x=1")
     with pytest.raises(BadSignature):

@@ -110,6 +110,15 @@ def test_a_policy_that_could_never_be_right(changes, words):
         DEFAULT.with_(**changes)
 
 
+def test_the_windows_of_the_presets():
+    windows = {name: (p.clock_skew_s, p.age_s_max, p.lifetime_s_max, p.rsa_bits_min) for name, p in PRESETS.items()}
+    assert windows == {
+        "default": (3600, 3600, 43200, 2048),
+        "strict": (60, 300, 3600, 2048),
+        "lenient": (3600, 43200, 43200, 1024),
+    }
+
+
 def test_a_policy_is_a_value():
     assert SignaturePolicy() == DEFAULT
     with pytest.raises(FrozenInstanceError):
