@@ -113,6 +113,7 @@ from apcore.vocab.objects import (
     Tombstone,
     Video,
 )
+from apcore.vocab.ownership import Kind, is_owned_by, kind_of, owners_of
 from apcore.vocab.properties import Made, Property, camel_case, is_property
 from apcore.vocab.reading import read_document
 from apcore.vocab.references import Reference
@@ -211,6 +212,7 @@ __all__ = [
     "IntransitiveActivity",
     "Invite",
     "Join",
+    "Kind",
     "LanguageMap",
     "Leave",
     "Library",
@@ -302,9 +304,12 @@ __all__ = [
     "camel_case",
     "format_duration",
     "format_moment",
+    "is_owned_by",
     "is_property",
     "joint_audience",
+    "kind_of",
     "minimal_context",
+    "owners_of",
     "parse_duration",
     "parse_moment",
     "quoted",

@@ -1,8 +1,8 @@
 """Moments and durations, read as they are written out there and written as the specifications say.
 
 Reading never fails: what is no moment is None, because a wrong ``published`` must not cost the post that carries it. Seen and read: no zone
-(taken as UTC), a space for the ``T``, fractions of up to nine digits (cut to microseconds), bare dates (midnight, UTC), leap seconds (the second before), seconds or milliseconds since
-1970. Written: RFC 3339 in UTC with ``Z``, which every server parses.
+(taken as UTC), a space for the ``T``, fractions of up to nine digits (cut to microseconds), bare dates (midnight, UTC), leap seconds (the
+second before), seconds or milliseconds since 1970. Written: RFC 3339 in UTC with ``Z``, which every server parses.
 """
 
 from __future__ import annotations

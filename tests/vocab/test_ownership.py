@@ -1,0 +1,50 @@
+"""What a document is by what it has, and whose it says that it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from apcore.vocab import Kind, is_owned_by, kind_of, owners_of, read_document
+
+ALICE, BOB = "https://a.example/alice", "https://b.example/bob"
+
+KINDS = [
+    ({"id": ALICE, "inbox": "x", "outbox": "y", "actor": BOB}, Kind.ACTOR, (ALICE,)),
+    ({"inbox": "x", "attributedTo": ALICE}, Kind.OBJECT, (ALICE,)),
+    (
+        {"publicKeyMultibase": "z", "publicKeyPem": "p", "controller": ALICE, "owner": BOB},
+        Kind.VERIFICATION_METHOD,
+        (ALICE,),
+    ),
+    ({"publicKeyPem": "p", "owner": ALICE}, Kind.KEY, (ALICE,)),
+    ({"href": "https://x/", "attributedTo": ALICE}, Kind.LINK, ()),
+    ({"type": "Note", "actor": ALICE, "attributedTo": BOB}, Kind.ACTIVITY, (ALICE,)),
+    ({"totalItems": 0, "attributedTo": ALICE}, Kind.COLLECTION, (ALICE,)),
+    ({"type": "Create", "attributedTo": ALICE}, Kind.OBJECT, (ALICE,)),
+    ({"attributedTo": [ALICE, {"id": BOB, "type": "Group"}, ALICE, 3]}, Kind.OBJECT, (ALICE, BOB)),
+    ({}, Kind.OBJECT, ()),
+]
+
+
+@pytest.mark.parametrize(("tree", "kind", "owners"), KINDS, ids=[f"{row[1].value}-{n}" for n, row in enumerate(KINDS)])
+def test_what_it_is_and_whose(tree, kind, owners):
+    document = read_document(tree)
+    assert (kind_of(document), owners_of(document)) == (kind, owners)
+
+
+OWNED = [
+    ("alone and of one origin", {"id": "https://a.example/1", "attributedTo": ALICE}, True),
+    ("without an id", {"attributedTo": ALICE}, True),
+    ("host in another case", {"id": "https://a.example/1", "attributedTo": "HTTPS://A.example/alice"}, True),
+    ("path in another case", {"id": "https://a.example/1", "attributedTo": "https://a.example/Alice"}, False),
+    ("with another", {"id": "https://a.example/1", "attributedTo": [ALICE, BOB]}, False),
+    ("id of another origin", {"id": "https://b.example/1", "attributedTo": ALICE}, False),
+    ("id that is no address", {"id": "urn:x", "attributedTo": ALICE}, False),
+    ("nobody's", {"id": "https://a.example/1"}, False),
+    ("of someone else", {"id": "https://a.example/1", "attributedTo": BOB}, False),
+]
+
+
+@pytest.mark.parametrize(("tree", "expected"), [row[1:] for row in OWNED], ids=[row[0] for row in OWNED])
+def test_owned_by_alice(tree, expected):
+    assert is_owned_by(read_document(tree), ALICE) is expected
