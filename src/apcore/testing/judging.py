@@ -103,6 +103,8 @@ class Notes:
     claims: list[Claimed] = field(factory=list[Claimed])
     enqueued: list[Enqueued] = field(factory=list[Enqueued])
     ended: list[Ended] = field(factory=list[Ended])
+    wrong: list[str] = field(factory=list[str])
+    """What could not be true by itself."""
 
 
 @frozen
@@ -123,6 +125,7 @@ def judged(notes: Sequence[Notes], final: Standing) -> list[str]:
     enqueued = [message for each in notes for message in each.enqueued]
     ended = [message for each in notes for message in each.ended]
     return [
+        *(wrong for each in notes for wrong in each.wrong),
         *_wrong_chains(swaps, reads, final.versions),
         *_wrong_counters([add for each in notes for add in each.adds], final.counters),
         *_wrong_claims([claim for each in notes for claim in each.claims], final.claims),

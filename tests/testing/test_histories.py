@@ -1,0 +1,172 @@
+"""Concurrent histories: right stores come out clean, wrong ones do not; lost answers excuse nothing; processes really share a store."""
+
+from __future__ import annotations
+
+import sys
+from random import Random
+from threading import Lock
+
+import pytest
+from attrs import evolve
+
+from apcore.adapters.memory import MemoryStore
+from apcore.errors import ConfigurationError
+from apcore.ports import Again
+from apcore.testing.faults import Fate, LosingStore
+from apcore.testing.histories import main, run_processes, run_threads
+
+
+@pytest.fixture(autouse=True)
+def threads_that_interrupt_each_other():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_a_right_store_comes_out_clean():
+    report = run_threads(MemoryStore(), threads=4, steps=150)
+    assert report.wrong == []
+    assert min(report.swaps, report.refused, report.adds, report.claims, report.messages) > 0
+    assert report.unknown == 0
+    assert "0 violations" in str(report)
+
+
+class OnlyStore:
+    """A store that is no queue."""
+
+    def __init__(self):
+        store = MemoryStore()
+        self.get, self.scan, self.commit = store.get, store.scan, store.commit
+
+
+def test_a_store_without_a_queue_comes_out_clean():
+    report = run_threads(OnlyStore(), threads=2, steps=60)
+    assert (report.wrong, report.messages) == ([], 0)
+
+
+def test_lost_answers_excuse_nothing():
+    random, lock = Random(7), Lock()
+    lossy = (Fate.ANSWERED, Fate.ANSWERED, Fate.ANSWERED, Fate.LOST_BEFORE, Fate.LOST_AFTER)
+
+    def fate(name):
+        with lock:  # a lost settle or lease leaves messages in the queue, which is no news here
+            return random.choice(lossy) if name in ("commit", "enqueue", "settle") else Fate.ANSWERED
+
+    store = MemoryStore()
+    report = run_threads(LosingStore(store, fate), threads=3, steps=150)
+    assert report.wrong == []
+    assert report.unknown > 0
+
+
+class ChecksThenWrites(MemoryStore):
+    """A lock for each call, and none over both."""
+
+    def commit(self, checks, writes, /, *, token, **more):
+        if not super().commit(checks, [], token=token):
+            return False
+        return super().commit([], writes, token=token, **more)
+
+
+class LosesSome(MemoryStore):
+    """Says True, and every now and then does nothing."""
+
+    calls = 0
+
+    def commit(self, checks, writes, /, *, token, **more):
+        self.calls += 1
+        return self.calls % 50 == 0 or super().commit(checks, writes, token=token, **more)
+
+
+class RefusesSome(MemoryStore):
+    calls = 0
+
+    def commit(self, checks, writes, /, *, token, **more):
+        self.calls += 1
+        return self.calls % 50 != 0 and super().commit(checks, writes, token=token, **more)
+
+
+class ReadsLate(MemoryStore):
+    """From a copy that is renewed now and then."""
+
+    calls, copy = 0, {}
+
+    def get(self, keys, /):
+        self.calls += 1
+        if self.calls % 20 == 0:
+            self.copy = {}
+        for key in keys:
+            if key not in self.copy:
+                self.copy[key] = super().get([key])[0]
+        return [self.copy[key] for key in keys]
+
+
+class TornReads(MemoryStore):
+    def get(self, keys, /):
+        return [entry and evolve(entry, value=entry.value[1:]) for entry in super().get(keys)]
+
+
+class StutteringScans(MemoryStore):
+    def scan(self, prefix, /, *, after=None, limit, reverse=False):
+        page = super().scan(prefix, after=after, limit=limit, reverse=reverse)
+        return page if after or not reverse else [*page[:1], *page][:limit]
+
+
+class HandsOutTwice(MemoryStore):
+    def lease(self, lanes, /, *, limit, lease_s):
+        return super().lease(lanes, limit=limit, lease_s=0.001)
+
+
+class DropsMessages(MemoryStore):
+    def enqueue(self, messages, /):
+        super().enqueue(messages[:3])
+
+
+class GroupsDoNotWait(MemoryStore):
+    """What is leased steps aside for the next of its group."""
+
+    def lease(self, lanes, /, *, limit, lease_s):
+        leases = super().lease(lanes, limit=limit, lease_s=lease_s)
+        for group in self._lanes._groups.values():
+            group.move_to_end(next(iter(group)))
+            self._lanes._offer(next(iter(group.values())))
+        return leases
+
+
+class SettlesLater(MemoryStore):
+    def settle(self, settlements, /):
+        return super().settle([Again(each.leased, 0) for each in settlements])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ChecksThenWrites,
+        LosesSome,
+        RefusesSome,
+        ReadsLate,
+        TornReads,
+        StutteringScans,
+        HandsOutTwice,
+        DropsMessages,
+        GroupsDoNotWait,
+        SettlesLater,
+    ],
+)
+def test_a_wrong_store_does_not(wrong):
+    for seed in range(20):  # collisions are likely, not certain
+        if run_threads(wrong(), threads=4, steps=100, seed=seed).wrong:
+            return
+    pytest.fail(f"{wrong.__name__} came out clean")
+
+
+def test_processes_share_a_store(tmp_path, capsys):
+    status = main(["--store", f"sqlite:///{tmp_path / 'a.db'}", "--processes", "2", "--seconds", "0.3", "--seed", "3"])
+    out, err = capsys.readouterr()
+    assert (status, "2 processes, 0.3 s, seed 3: " in out, "0 violations" in out) == (0, True, True), out
+    assert "steps" in err
+
+
+def test_processes_cannot_share_memory():
+    with pytest.raises(ConfigurationError, match="durability is 'none'"):
+        run_processes("memory:", processes=2, seconds=1)
