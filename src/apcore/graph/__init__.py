@@ -10,7 +10,7 @@ from apcore.graph.errors import (
     WrongId,
     WrongMediaType,
 )
-from apcore.graph.fetching import Fetched, FetchPolicy, Identity, fetch
+from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, fetch
 from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
 
@@ -30,6 +30,7 @@ __all__ = [
     "Rejected",
     "WrongId",
     "WrongMediaType",
+    "check_status",
     "fetch",
     "load",
     "load_unbelieved",

@@ -6,12 +6,14 @@ limits, and is signed for its own target. No hop may be visited twice, nor leave
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from attrs import field, frozen
 
 from apcore.effects import Fetch, Now, Op, Sign
 from apcore.errors import LimitExceeded, Refused, RequestError
+from apcore.graph.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
 from apcore.http import (
     ACCEPT_ACTIVITYPUB,
     PUBLIC_ONLY,
@@ -22,14 +24,16 @@ from apcore.http import (
     Response,
     Url,
     join_url,
+    parse_retry_after,
     parse_url,
 )
-from apcore.signatures import cavage
+from apcore.signatures import Scheme, Unsigned, cavage, rfc9421
 
-__all__ = ["FetchPolicy", "Fetched", "Identity", "fetch"]
+__all__ = ["FetchPolicy", "Fetched", "Identity", "check_status", "fetch"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _DAY_S: Final = 86400.0
+_RETRY_AFTER_S_MAX: Final = _DAY_S
 
 
 @frozen(kw_only=True)
@@ -62,6 +66,20 @@ class Identity:
     """What the signer knows the key by."""
     key_id: str
     """Where peers find its public half."""
+    scheme: Scheme = "cavage"
+    """How to sign: everybody understands draft-cavage, not everybody RFC 9421."""
+
+    def prepare(self, request: Request, *, now: datetime) -> Unsigned:
+        """Get ``request`` ready for this identity's signature.
+
+        Raises:
+            RequestError: Its URL, or something else of it that a peer has said, cannot be signed for.
+        """
+        try:
+            scheme = rfc9421.prepare if self.scheme == "rfc9421" else cavage.prepare
+            return scheme(request, key_id=self.key_id, now=now)
+        except ValueError as error:
+            raise RequestError(f"{request.url} cannot be signed for: {error}") from error
 
 
 @frozen
@@ -108,6 +126,31 @@ def fetch(
         current = following
 
 
+def check_status(found: Fetched, asked: str, *, now: datetime) -> None:
+    """Turn an answer other than 200 to the question ``asked`` into the error that says what it is.
+
+    Raises:
+        NotFound, Gone, Forbidden, Rejected, PeerFailing: By status. A 410 counts as `Gone` only from the origin that was asked: being led
+            elsewhere and told so there says nothing for certain.
+        LimitExceeded: The answer is not whole.
+    """
+    status, url = found.response.status, found.url
+    if status == 200:
+        if found.response.truncated:
+            raise LimitExceeded(f"the answer of {url} is longer than what is read of it")
+        return
+    if status == 410 and parse_url(asked).origin == url.origin:
+        raise Gone(f"{url} answers 410")
+    if status in {404, 410}:
+        raise NotFound(f"{url} answers {status}")
+    if status in {401, 403, 451}:
+        raise Forbidden(f"{url} answers {status}")
+    if status == 429 or status >= 500:
+        asked_s = parse_retry_after(found.response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX)
+        raise PeerFailing(f"{url} answers {status}", retry_after_s=asked_s)
+    raise Rejected(f"{url} answers {status}")
+
+
 def _exchange(
     url: Url, *, policy: FetchPolicy, identity: Identity | None, accept: str, headers: Headers
 ) -> Op[Response]:
@@ -122,10 +165,7 @@ def _exchange(
     question = ("GET", str(url), accept, headers.pairs, None if identity is None else identity.key_id)
     if identity is not None:
         now = yield from Now()
-        try:
-            unsigned = cavage.prepare(request, key_id=identity.key_id, now=now)
-        except ValueError as error:
-            raise RequestError(f"{url} cannot be signed for: {error}") from error
+        unsigned = identity.prepare(request, now=now)
         signature = yield from Sign(identity.key_name, unsigned.data)
         request = unsigned.attach(signature)
     return (yield from Fetch(request, share=question))

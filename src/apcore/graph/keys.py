@@ -5,25 +5,29 @@ the actor itself (PeerTube). What is found there is a claim. It becomes a key wh
 own document, loaded by the owner's id, lists the key.
 
 Good keys and failures are kept, each with a bound in time. A cached key with which a signature fails is fetched anew, but not more often than
-`FetchPolicy.key_refresh_s`, whoever asks: otherwise anyone could make us hammer a third server with bad signatures.
+`FetchPolicy.key_refresh_s`, whoever asks: otherwise anyone could make us hammer a third server with bad signatures. If its server cannot be reached
+then, the cached key stays what it was: otherwise anyone could take it from us with one bad signature at the right moment.
+
+A key that was proved is the same for everyone. A failure counts only for the viewer it was met as: who was let in there may be let in still.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from math import inf
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from apcore.effects import Get, Now, Op, committed
-from apcore.errors import ApcoreError, RemoteError, Unavailable
+from apcore.errors import ApcoreError, FetchFailed, RemoteError, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
-from apcore.graph.errors import Gone, KeyNotOwned
+from apcore.graph.errors import Gone, KeyNotOwned, PeerFailing
 from apcore.graph.fetching import FetchPolicy, Identity
 from apcore.graph.loading import load, load_unbelieved
 from apcore.http import parse_url
 from apcore.ports import Check, Entry, Key, Put, digest_part
 from apcore.signatures import PublicKey, read_multikey, read_pem, read_spki
-from apcore.vocab import Actor, CryptographicKey, Document, Multikey, Reference
+from apcore.vocab import Actor, CryptographicKey, Document, Multikey
 
 __all__ = ["KeyFound", "KeyRefused", "KeyUnavailable", "remote_key"]
 
@@ -54,49 +58,53 @@ def remote_key(
 ) -> Op[KeyFound]:
     """Give the key with id ``key_id``, its ownership proved in both directions.
 
-    Asks for: one `Get` and `Now`; on a miss at most three documents (see `load`), and one commit. ``anew`` passes over a cached key, unless
+    Asks for: one `Get` and `Now`; on a miss one document as `fetch`, one as `load`, and one commit. ``anew`` passes over a cached key, unless
     it was fetched within ``policy.key_refresh_s``: then the cached one is given again.
 
     Raises:
+        RequestError: ``key_id`` is no http or https URL; nothing is asked for.
         KeyNotOwned: Key and actor do not name each other.
         Gone: The key's or its owner's document is gone for certain.
         SignatureError: The key is malformed or weak.
         RemoteError: There is no such key, or what is there is none; kept for ``policy.key_retry_s``.
+        KeyRefused: That was found out a short while ago; or asking is not allowed, or exceeds a limit.
         KeyUnavailable: Its server cannot be reached or cannot answer now; kept as well.
     """
+    address = str(parse_url(key_id).without_fragment())
     cache_key: Key = ("key", "1", digest_part(key_id))
     [kept] = yield from Get((cache_key,))
     now = yield from Now()
-    known = _known(kept, key_id)
-    if known is not None:
-        fetched = of_instant_ms(known.number("fetched"))
-        young = now - fetched < timedelta(seconds=policy.key_refresh_s)
-        if known.optional("failure") is not None:
-            if now - fetched < timedelta(seconds=policy.key_retry_s):
-                raise _kept_failure(known, key_id)
-        elif now - fetched < timedelta(seconds=policy.key_ttl_s) and (young or not anew):
-            key = read_spki(known.body, key_id=key_id, owner=known.text("owner"), source="cache")
-            return KeyFound(key, cached=True)
+    slot = _Slot(cache_key, kept, _known(kept, key_id), "" if identity is None else identity.key_id, now)
+    usable = slot.usable(policy)
+    if slot.known is not None:
+        if usable is not None and (not anew or slot.age_s("fetched") < policy.key_refresh_s):
+            return KeyFound(usable, cached=True)
+        tried_s = slot.age_s("failed")
+        if tried_s < policy.key_retry_s and slot.known.optional("viewer") == slot.viewer:
+            raise _kept_failure(slot.known, key_id, policy.key_retry_s - tried_s)
     try:
-        key = yield from _find(key_id, policy=policy, identity=identity)
-    except ApcoreError as error:
-        yield from _keep(cache_key, kept, _failure(key_id, error, now), policy.key_retry_s)
-        if isinstance(error, Unavailable) and not isinstance(error, KeyUnavailable):
-            raise KeyUnavailable(f"key {key_id}: {error}", retry_after_s=error.retry_after_s) from error
-        raise
-    value = pack({"key_id": key_id, "owner": key.owner, "fetched": instant_ms(now)}, key.spki)
-    yield from _keep(cache_key, kept, value, policy.key_ttl_s)
+        key = yield from _find(key_id, address, policy=policy, identity=identity)
+    except (RemoteError, FetchFailed, PeerFailing) as error:
+        yield from _keep_failure(slot, key_id, error, policy, usable)
+        if isinstance(error, RemoteError):
+            raise
+        if not error.retryable:
+            raise KeyRefused(f"key {key_id}: {error}") from error
+        raise KeyUnavailable(f"key {key_id}: {error}", retry_after_s=error.retry_after_s) from error
+    except Unavailable as error:
+        # Ours to mend, a store or a signer: it says nothing about the key, so nothing is kept.
+        raise KeyUnavailable(f"key {key_id}: {error}", retry_after_s=error.retry_after_s) from error
+    yield from _keep(slot, _packed(key, now), policy.key_ttl_s)
     return KeyFound(key, cached=False)
 
 
-def _find(key_id: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[PublicKey]:
-    address = str(parse_url(key_id).without_fragment())
+def _find(key_id: str, address: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[PublicKey]:
     first = yield from load_unbelieved(address, policy=policy, identity=identity)
     document = first.document
     alone = _standing_alone(document)
     if alone is not None:
-        # A key document: its own id is what was asked for, and its owner is asked whether that is so.
-        if document.id != key_id:
+        # A key document: its own id is what was asked for, it is where its id says, and its owner is asked whether that is so.
+        if document.id != key_id or first.url.origin != parse_url(key_id).origin:
             raise KeyNotOwned(f"the key document at {first.url} says that it is {document.id}, not {key_id}")
         owner_id = alone
     elif document.id is None:
@@ -132,7 +140,7 @@ def _listed(owner: Document, key_id: str, alone: Document | None) -> PublicKey:
         chosen = list(actor.public_keys)
     if not chosen:
         raise KeyNotOwned(f"{owner_id} does not list the key {key_id}")
-    source = chosen[0].embedded or alone
+    source = next((reference.embedded for reference in chosen if reference.embedded is not None), alone)
     if source is None:
         raise KeyNotOwned(f"{owner_id} names the key {key_id}, and nothing there holds it")
     return _read(source, key_id=key_id, owner_id=owner_id)
@@ -140,8 +148,10 @@ def _listed(owner: Document, key_id: str, alone: Document | None) -> PublicKey:
 
 def _read(source: Document, *, key_id: str, owner_id: str) -> PublicKey:
     pem, multikey = CryptographicKey.over(source), Multikey.over(source)
-    for claimed in (pem.owner, pem.controller, multikey.controller):
-        _check_owner(claimed, key_id, owner_id)
+    claimed = {reference.uri for reference in (pem.owner, pem.controller, multikey.controller) if reference is not None}
+    if claimed != {owner_id}:
+        named = " and ".join(sorted(str(uri) for uri in claimed)) or "nobody"
+        raise KeyNotOwned(f"key {key_id} names owner {named}, expected {owner_id}")
     if pem.public_key_pem is not None:
         return read_pem(pem.public_key_pem, key_id=key_id, owner=owner_id, source=owner_id)
     if multikey.public_key_multibase is not None:
@@ -156,9 +166,34 @@ def _read(source: Document, *, key_id: str, owner_id: str) -> PublicKey:
     raise KeyNotOwned(f"{owner_id} lists {key_id}, which holds no key")
 
 
-def _check_owner(claimed: Reference | None, key_id: str, owner_id: str) -> None:
-    if claimed is not None and claimed.uri is not None and claimed.uri != owner_id:
-        raise KeyNotOwned(f"key {key_id} names owner {claimed.uri}, expected {owner_id}")
+# --- kept -----------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class _Slot:
+    """Where a key is kept, what is there, and who asks."""
+
+    key: Key
+    kept: Entry | None
+    known: Fact | None
+    viewer: str
+    now: datetime
+
+    def age_s(self, name: str) -> float:
+        """How long ago the moment of that name was; for ever, if there was none."""
+        if self.known is None or name not in self.known.members:
+            return inf
+        return (self.now - of_instant_ms(self.known.number(name))).total_seconds()
+
+    def usable(self, policy: FetchPolicy) -> PublicKey | None:
+        """Give the key that is kept, if there is one that still counts."""
+        if self.known is None or "owner" not in self.known.members or self.age_s("fetched") >= policy.key_ttl_s:
+            return None
+        key_id, owner = self.known.text("key_id"), self.known.text("owner")
+        key = read_spki(self.known.body, key_id=key_id, owner=owner, source="cache")
+        if "expires" in self.known.members:
+            return evolve(key, expires=of_instant_ms(self.known.number("expires")))
+        return key
 
 
 def _known(kept: Entry | None, key_id: str) -> Fact | None:
@@ -168,24 +203,38 @@ def _known(kept: Entry | None, key_id: str) -> Fact | None:
     return fact if fact.text("key_id") == key_id else None
 
 
-def _failure(key_id: str, error: ApcoreError, now: datetime) -> bytes:
-    kind = "unavailable" if isinstance(error, Unavailable) else "gone" if isinstance(error, Gone) else "refused"
-    return pack({"key_id": key_id, "failure": kind, "reason": error.reason, "fetched": instant_ms(now)})
+def _packed(key: PublicKey, now: datetime) -> bytes:
+    ends_ms = None if key.expires is None else instant_ms(key.expires)
+    return pack({"key_id": key.key_id, "owner": key.owner, "fetched": instant_ms(now), "expires": ends_ms}, key.spki)
 
 
-def _kept_failure(known: Fact, key_id: str) -> ApcoreError:
+def _keep_failure(
+    slot: _Slot, key_id: str, error: ApcoreError, policy: FetchPolicy, usable: PublicKey | None
+) -> Op[None]:
+    refused = isinstance(error, RemoteError) or not error.retryable
+    kind = "gone" if isinstance(error, Gone) else "refused" if refused else "unavailable"
+    failure = {"failure": kind, "reason": error.reason, "failed": instant_ms(slot.now), "viewer": slot.viewer}
+    if usable is not None and slot.known is not None and not isinstance(error, RemoteError):
+        left_s = policy.key_ttl_s - slot.age_s("fetched")
+        yield from _keep(slot, pack({**slot.known.members, **failure}, slot.known.body), left_s)
+    else:
+        yield from _keep(slot, pack({"key_id": key_id, **failure}), policy.key_retry_s)
+
+
+def _kept_failure(known: Fact, key_id: str, left_s: float) -> ApcoreError:
     sentence = f"key {key_id} could not be had a short while ago ({known.text('reason')})"
     match known.text("failure"):
         case "unavailable":
-            return KeyUnavailable(sentence)
+            return KeyUnavailable(sentence, retry_after_s=left_s)
         case "gone":
             return Gone(sentence)
         case _:
             return KeyRefused(sentence)
 
 
-def _keep(key: Key, kept: Entry | None, value: bytes, ttl_s: float) -> Op[None]:
+def _keep(slot: _Slot, value: bytes, ttl_s: float) -> Op[None]:
+    version = None if slot.kept is None else slot.kept.version
     try:
-        _ = yield from committed((Check(key, None if kept is None else kept.version),), (Put(key, value, ttl_s),))
+        _ = yield from committed((Check(slot.key, version),), (Put(slot.key, value, ttl_s),))
     except Unavailable:
         return

@@ -10,15 +10,14 @@ A cache that cannot be written is no reason to fail: the document was had all th
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
 
 from attrs import frozen
 
 from apcore.effects import Get, Now, Op, committed
 from apcore.errors import DocumentError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
-from apcore.graph.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
-from apcore.graph.fetching import Fetched, FetchPolicy, Identity, fetch
+from apcore.graph.errors import Gone, WrongId, WrongMediaType
+from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, fetch
 from apcore.http import (
     Headers,
     Url,
@@ -27,16 +26,13 @@ from apcore.http import (
     fresh_until,
     is_activitypub,
     is_storable,
-    parse_retry_after,
     parse_url,
     validators_of,
 )
-from apcore.ports import Check, Entry, Key, Put, digest_part
+from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
 from apcore.vocab import Document, read_document
 
 __all__ = ["Loaded", "load", "load_unbelieved"]
-
-_RETRY_AFTER_S_MAX: Final = 86400.0
 
 
 @frozen
@@ -54,7 +50,8 @@ def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fre
 
     The document's own id may be another one, if ``uri`` led to it: an alias, a redirect. Compare it where that matters.
 
-    Asks for: one `Get` and `Now`; if there is nothing fresh, up to two fetches (each as `fetch`) and one commit.
+    Asks for: one `Get` and `Now`; if there is nothing fresh, up to three fetches (each as `fetch`), one more `Get` if the id is another one,
+    and one commit.
     ``fresh`` asks the origin whatever is kept; a kept document still saves the body if it has not changed.
 
     Raises:
@@ -72,9 +69,16 @@ def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fre
         headers = conditional_headers(headers, Validators(known.optional("etag"), known.optional("last_modified")))
     found = yield from fetch(slot.uri, policy=policy, identity=identity, headers=headers)
     if found.response.status == 304 and known is not None:
-        yield from _keep(slot, found, known.body, now, policy)
-        return _loaded_from(known, fetched=now)
-    document, found = yield from _believed(slot.uri, found, now, policy=policy, identity=identity)
+        if str(found.url) == known.text("url"):
+            yield from _keep(slot, found, known.body, now, policy)
+            return _loaded_from(known, fetched=now)
+        # We were led elsewhere than last time, and who never gave us the document cannot say that it has not changed.
+        found = yield from fetch(slot.uri, policy=policy, identity=identity)
+    try:
+        document, found = yield from _believed(slot.uri, found, now, policy=policy, identity=identity)
+    except Gone:
+        yield from _forget(slot)
+        raise
     ident = str(parse_url(document.id or ""))
     if ident != slot.uri:
         # Kept under its own id; whoever asks by another address asks the origin again.
@@ -90,7 +94,7 @@ def load_unbelieved(url: str, *, policy: FetchPolicy, identity: Identity | None 
     """
     found = yield from fetch(url, policy=policy, identity=identity)
     now = yield from Now()
-    _check_answer(found, now)
+    _check_answer(found, url, now)
     return Loaded(_document_of(found), found.url, now)
 
 
@@ -98,7 +102,7 @@ def _believed(
     wanted: str, found: Fetched, now: datetime, *, policy: FetchPolicy, identity: Identity | None
 ) -> Op[tuple[Document, Fetched]]:
     """Give the document of an answer if it is one, and is where its id says, fetching it once more from there if need be."""
-    _check_answer(found, now)
+    _check_answer(found, wanted, now)
     document = _document_of(found)
     ident = _address(document, found.url)
     if ident == wanted:
@@ -114,7 +118,7 @@ def _believed(
     if parse_url(ident).origin != found.url.origin:
         raise WrongId(f"the document at {found.url} says that it is {document.id}, of another origin")
     again = yield from fetch(ident, policy=policy, identity=identity)
-    _check_answer(again, now)
+    _check_answer(again, ident, now)
     document = _document_of(again)
     if _address(document, again.url) != ident or again.url.origin != parse_url(ident).origin:
         raise WrongId(f"the document at {again.url} says that it is {document.id}, not {ident}")
@@ -130,24 +134,12 @@ def _address(document: Document, url: Url) -> str:
         raise WrongId(f"the document at {url} has an id that is no address: {error}") from error
 
 
-def _check_answer(found: Fetched, now: datetime) -> None:
+def _check_answer(found: Fetched, asked: str, now: datetime) -> None:
     """Turn an answer that is no document into the error that says what it is."""
-    status, url = found.response.status, found.url
-    if status == 200:
-        if not is_activitypub(found.response.headers.get("content-type")):
-            shown = found.response.headers.get("content-type") or "no media type"
-            raise WrongMediaType(f"{url} answers with {shown[:100]}, which is not ActivityPub")
-        return
-    if status == 404:
-        raise NotFound(f"{url} answers 404")
-    if status == 410:
-        raise Gone(f"{url} answers 410")
-    if status in {401, 403, 451}:
-        raise Forbidden(f"{url} answers {status}")
-    if status == 429 or status >= 500:
-        asked_s = parse_retry_after(found.response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX)
-        raise PeerFailing(f"{url} answers {status}", retry_after_s=asked_s)
-    raise Rejected(f"{url} answers {status}")
+    check_status(found, asked, now=now)
+    if not is_activitypub(found.response.headers.get("content-type")):
+        shown = found.response.headers.get("content-type") or "no media type"
+        raise WrongMediaType(f"{found.url} answers with {shown[:100]}, which is not ActivityPub")
 
 
 def _document_of(found: Fetched) -> Document:
@@ -157,6 +149,8 @@ def _document_of(found: Fetched) -> Document:
 def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: FetchPolicy) -> Op[None]:
     response = found.response
     if not is_storable(response):
+        # What is kept is older than what was just said.
+        yield from _forget(slot)
         return
     validators = validators_of(response.headers)
     if not validators and response.status == 304 and slot.known is not None:
@@ -180,10 +174,19 @@ def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: Fetch
         body,
     )
     ttl_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
+    yield from _write(slot, Put(slot.key, value, ttl_s))
+
+
+def _forget(slot: _Slot) -> Op[None]:
+    if slot.kept is not None:
+        yield from _write(slot, Delete(slot.key))
+
+
+def _write(slot: _Slot, write: Put | Delete) -> Op[None]:
     version = None if slot.kept is None else slot.kept.version
     try:
         # A lost race means that somebody else has kept it as well.
-        _ = yield from committed((Check(slot.key, version),), (Put(slot.key, value, ttl_s),))
+        _ = yield from committed((Check(slot.key, version),), (write,))
     except Unavailable:
         return
 
