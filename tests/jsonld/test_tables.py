@@ -3,7 +3,7 @@
 import pytest
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, ContextNeeded, ContextTable, Limits, compact, expand, normalize
+from apcore.jsonld import BUNDLED, ContextNeeded, ContextTable, Limits, compact, expand, normalize, unknown_terms
 
 AS = "https://www.w3.org/ns/activitystreams"
 RECIPES = {"Recipe": "https://recipes.example/ns#Recipe", "yield": "https://recipes.example/ns#yield"}
@@ -113,3 +113,15 @@ def test_relative_references_stay_relative_without_a_base():
         expand({"@context": AS, "id": "x", "name": "n"}, base="https://a.example/b/c")[0]["@id"]
         == "https://a.example/b/x"
     )
+
+
+def test_the_terms_that_an_ignored_context_leaves_without_meaning_are_reported():
+    document = {
+        "@context": [AS, "https://gone.example/ns"],
+        "type": ["Note", "Recipe"],
+        "name": "x",
+        "yield": {"amount": 4, "unit": {"type": "Cup"}},
+        "https://known.example/": 1,
+    }
+    expanded = expand(document, contexts=BUNDLED.ignoring("https://gone.example/ns"))
+    assert unknown_terms(expanded) == {"Recipe", "yield", "amount", "unit", "Cup"}

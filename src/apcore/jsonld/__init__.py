@@ -5,7 +5,7 @@ from apcore.jsonld.jcs import es6_number, jcs
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.nquads import Quad, parse_nquads, to_nquads
 from apcore.jsonld.parsing import Json, JsonObject, parse_document, parse_json
-from apcore.jsonld.processing import compact, expand, normalize
+from apcore.jsonld.processing import compact, expand, normalize, unknown_terms
 from apcore.jsonld.rdf import RdfDirection, quads_of, to_rdf
 from apcore.jsonld.tables import BUNDLED, Context, ContextNeeded, ContextTable
 
@@ -35,4 +35,5 @@ __all__ = [
     "quads_of",
     "to_nquads",
     "to_rdf",
+    "unknown_terms",
 ]

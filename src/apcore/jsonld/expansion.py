@@ -41,6 +41,7 @@ _ID: Final = Kind.ID
 _TYPE: Final = Kind.TYPE
 _LANGUAGE_MAP: Final = Kind.LANGUAGE_MAP
 _DROPPED: Final = Kind.DROPPED
+_LIST: Final = Kind.LIST
 _OTHER: Final = Kind.OTHER
 _NAMING: Final = {"@id": Kind.ID, "@type": Kind.TYPE}
 
@@ -174,14 +175,7 @@ class Expander:
         """Expand one key and its values; the key is None if it means nothing."""
         term = active.terms.get(key)
         if term is None:
-            if key[:1] == "@":
-                if key == "@context":
-                    return None, []
-                raise NotCovered
-            word = expand_word(active, key)
-            if word is None or value is None or not is_absolute(word):
-                return None, []
-            return word, self._values(value, active, key, depth)
+            return self._unknown(key, value, active, depth)
         kind = term.kind
         if kind is _DROPPED:
             return None, []
@@ -189,11 +183,28 @@ class Expander:
             if term.iri in KEYWORDS or term.type == "@json":
                 raise NotCovered
             return None, []
+        if kind is _LIST:
+            if type(value) is not list:
+                return term.iri, [{"@list": self._values(value, active, key, depth)}]
+            if list in map(type, value):
+                raise NotCovered
+            return term.iri, [{"@list": self._list(value, active, key, term, depth - 1)}]
         if kind is _OTHER:
             return self._other(value, active, key, depth)
         if kind is _LANGUAGE_MAP and type(value) is dict:
             return term.iri, self._language_map(value, active)
         return term.iri, self._values(value, active, key, depth)
+
+    def _unknown(self, key: str, value: Json, active: ActiveContext, depth: int) -> tuple[str | None, list[Any]]:
+        """Expand a key that no term is called like: an IRI, with or without prefix, or a word left to the vocabulary."""
+        if key[:1] == "@":
+            if key == "@context":
+                return None, []
+            raise NotCovered
+        word = expand_word(active, key)
+        if word is None or value is None or not is_absolute(word):
+            return None, []
+        return word, self._values(value, active, key, depth)
 
     def _value_object(self, element: JsonObject, active: ActiveContext, outer: ActiveContext) -> JsonObject:
         """Expand ``{"@value": ...}``, with a type, or with a language, or with neither."""
@@ -444,19 +455,30 @@ def _merge(
     expanded: JsonObject, twice: list[tuple[str, str, list[Any]]], element: JsonObject, active: ActiveContext
 ) -> None:
     """Join the values of keys that mean the same, in the order of the keys."""
-    terms = active.terms
+    if len(twice) == 1:
+        [(iri, key, values)] = twice  # text, and the same text by language: in every other document
+        before = _first_key(iri, element, active)
+        expanded[iri] = expanded[iri] + values if before < key else values + expanded[iri]
+        return
     for iri in {iri for iri, _, _ in twice}:
         parts = [(key, values) for other, key, values in twice if other == iri]
-        for key, value in element.items():
-            if value is None or key == "@context":
-                continue
-            term = terms.get(key)
-            if (expand_word(active, key) if term is None else term.iri) == iri:
-                parts.append((key, expanded[iri]))  # the first key, which did not yet know that it was one of several
-                break
-        parts.sort(key=_name_of)
+        parts.append((_first_key(iri, element, active), expanded[iri]))
+        parts.sort(key=_key_of)
         expanded[iri] = [value for _, values in parts for value in values]
 
 
-def _name_of(part: tuple[str, list[Any]]) -> str:
+def _first_key(iri: str, element: JsonObject, active: ActiveContext) -> str:
+    """Return the first key of ``element`` that means ``iri`` and says something."""
+    terms = active.terms
+    for key, value in element.items():
+        term = terms.get(key)
+        if term is None:
+            if value is not None and key != "@context" and expand_word(active, key) == iri:
+                return key
+        elif term.iri == iri and value is not None:
+            return key
+    raise NotCovered
+
+
+def _key_of(part: tuple[str, list[Any]]) -> str:
     return part[0]

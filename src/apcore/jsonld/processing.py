@@ -18,7 +18,7 @@ from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.tables import BUNDLED, Context, ContextTable
 from apcore.jsonld.terms import NotCovered
 
-__all__ = ["compact", "expand", "normalize"]
+__all__ = ["compact", "expand", "normalize", "unknown_terms"]
 
 
 def expand(
@@ -100,3 +100,24 @@ def normalize(
     """
     expanded = expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
     return compact(expanded, context, contexts=contexts, limits=limits)
+
+
+def unknown_terms(expanded: list[Any]) -> frozenset[str]:
+    """Return the words in ``expanded`` that no context gave a meaning.
+
+    Activity Streams makes blank nodes of such words, which is how they are found; under contexts without it they are gone. Asked
+    after a context was ignored, this says which of its terms the document would have used.
+    """
+    words: set[str] = set()
+    stack: list[Json] = [expanded]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            words.update(key[2:] for key in value if key[:2] == "_:")
+            types: Json = value.get("@type")
+            if isinstance(types, list):
+                words.update(type_[2:] for type_ in types if isinstance(type_, str) and type_[:2] == "_:")
+            stack += value.values()
+    return frozenset(words)

@@ -100,7 +100,8 @@ class Kind(IntEnum):
     LANGUAGE_MAP = 5
     DROPPED = 6
     """Means nothing: the key is skipped."""
-    OTHER = 7
+    LIST = 7
+    OTHER = 8
     """Everything else; `Term` is asked in detail."""
 
 
@@ -160,8 +161,10 @@ def _kind(iri: str | None, type_: str | None, container: tuple[str, ...], scoped
         return Kind.DROPPED
     if "@language" in container:
         return Kind.LANGUAGE_MAP
-    if "@list" in container or "@graph" in container or type_ in ("@vocab", "@json"):
+    if "@graph" in container or type_ in ("@vocab", "@json"):
         return Kind.OTHER
+    if "@list" in container:
+        return Kind.LIST
     if type_ is None or type_ == "@none":
         return Kind.PLAIN
     return Kind.REFERENCE if type_ == "@id" else Kind.TYPED
