@@ -1,0 +1,96 @@
+"""What crosses the bridge runs on the loop that was asked for, and nothing stays behind."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import sniffio
+
+from apcore.adapters.memory import MemoryStore
+from apcore.errors import StoreUnavailable
+from apcore.ports import Message, Put
+from apcore.testing.bridge import bridged
+from apcore.testing.conformance import ManualClock
+from apcore.testing.store import store_checks
+
+
+class AsyncStore:
+    """A store for event loops and no queue, that notes where it runs."""
+
+    durability = "none"
+
+    def __init__(self, clock):
+        self.inner = MemoryStore(clock=clock)
+        self.seen = set()
+
+    def note(self):
+        self.seen.add((sniffio.current_async_library(), threading.current_thread().name))
+
+    async def get(self, keys, /):
+        self.note()
+        return self.inner.get(keys)
+
+    async def scan(self, prefix, /, *, after=None, limit, reverse=False):
+        self.note()
+        return self.inner.scan(prefix, after=after, limit=limit, reverse=reverse)
+
+    async def commit(self, checks, writes, /, *, token):
+        self.note()
+        return self.inner.commit(checks, writes, token=token)
+
+    async def aclose(self):
+        self.note()
+        self.inner.close()
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def loop(request):
+    before = threading.active_count()
+    yield request.param
+    assert threading.active_count() == before, "a loop's thread stayed behind"
+
+
+@pytest.mark.parametrize("check", store_checks(examples=2), ids=str)
+def test_an_async_store_that_is_no_queue_takes_the_suite(check, loop):
+    check(bridged(AsyncStore, loop))
+
+
+def test_runs_on_the_loop_asked_for_in_a_thread_of_its_own(loop):
+    made = []
+    store = bridged(lambda clock: made.append(AsyncStore(clock)) or made[0], loop)(ManualClock())
+    assert store.commit([], [Put(("a",), b"1")], token=bytes(16))
+    assert store.scan((), limit=9) == store.get([("a",)])
+    store.close()
+    assert made[0].seen == {(loop, f"apcore-testing-{loop}")}
+
+
+def test_opens_another_loop_after_closing(loop):
+    store = bridged(AsyncStore, loop)(ManualClock())
+    store.close()
+    store.close()
+    assert store.commit([], [Put(("a",), b"1")], token=bytes(16))
+    store.close()
+    assert len(store.get([("a",)])) == 1
+    store.close()
+
+
+def test_a_blocking_store_crosses_with_its_queue(loop):
+    store = bridged(lambda clock: MemoryStore(clock=clock), loop)(ManualClock())
+    assert store.durability == "none"
+    assert store.commit([], [], token=bytes(16), messages=[Message(bytes(16), "lane", b"")])
+    assert len(store.lease(["lane"], limit=9, lease_s=1)) == 1
+    store.close()
+
+
+def test_errors_cross_too(loop):
+    class Failing(AsyncStore):
+        async def get(self, keys, /):
+            raise StoreUnavailable(f"{len(keys)} keys are too many today")
+
+    store = bridged(Failing, loop)(ManualClock())
+    with pytest.raises(StoreUnavailable, match="1 keys are too many today"):
+        store.get([("a",)])
+    with pytest.raises(ValueError, match="limit"):
+        store.scan((), limit=0)
+    store.close()
