@@ -20,7 +20,9 @@ __all__ = ["run_command"]
 
 _MODULES: Final = {
     "demo": "apcore.cli.demo",
+    "serve": "apcore.cli.serve",
     "version": "apcore.cli.version",
+    "work": "apcore.cli.work",
 }
 """Command -> the module whose ``command`` it is."""
 

@@ -14,7 +14,7 @@ from apcore.cli import exits
 
 __all__ = ["main"]
 
-_NEEDED: Final = frozenset({"click", "rich"})
+_NEEDED: Final = frozenset({"click", "rich", "uvicorn"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

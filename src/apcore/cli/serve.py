@@ -1,0 +1,83 @@
+"""``apcore serve``: a federation as a server of its own, under uvicorn.
+
+For an application that has a server already, `apcore.adapters.asgi` and `apcore.adapters.wsgi` put the same federation into it.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import closing
+
+import click
+
+from apcore.adapters.asgi import asgi_app
+from apcore.cli import exits
+from apcore.cli.binding import bound_node, node_options
+from apcore.http import parse_origin
+
+__all__ = ["command"]
+
+_PORT = 8000
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+@click.command("serve", short_help="Serve a federation over HTTP.")
+@node_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The port to listen at.  [default: the origin's if http, or 8000]"
+)
+@click.option("--no-worker", is_flag=True, help="Leave the queue to a process of its own: apcore work.")
+@click.option("--trust-proxy", is_flag=True, help="X-Forwarded-Host and -Proto are written by a proxy of yours.")
+@click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What to log.")
+def command(
+    *,
+    target: str,
+    origin: str,
+    store: str,
+    allow_loopback: bool,
+    host: str,
+    port: int | None,
+    no_worker: bool,
+    trust_proxy: bool,
+    log_level: str,
+) -> int:
+    """Serve a federation over HTTP, and work through its queue, until interrupted.
+
+    MODULE:NAME is an importable federation, such as hello:federation. TLS is a reverse proxy's business; behind one, use --trust-proxy.
+    """
+    import uvicorn  # of the extra `cli`, and needed here alone
+
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     %(name)s: %(message)s")
+    node = bound_node(target, origin=origin, store=store, allow_loopback=allow_loopback)
+    bound_to = parse_origin(origin)
+    if bound_to.scheme == "https" and not trust_proxy:
+        click.echo(
+            f"apcore: what peers ask of {bound_to} comes here through a proxy that speaks TLS; without --trust-proxy it is not recognised.",
+            err=True,
+        )
+    if port is None:
+        port = bound_to.port if bound_to.scheme == "http" else _PORT
+    with closing(_listening(host, port)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                asgi_app(node, worker=not no_worker, trust_proxy=trust_proxy),
+                host=host,
+                port=port,
+                lifespan="on",
+                log_level=log_level,
+                proxy_headers=False,  # whom to trust is asked once, above
+                server_header=False,
+            )
+        )
+        server.run(sockets=[listener])
+    return exits.DONE if server.started else exits.FAILED
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Take the address before anything is started, so that there is nothing to stop where it is taken already."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error

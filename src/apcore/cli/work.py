@@ -1,0 +1,70 @@
+"""``apcore work``: the worker of a federation in a process of its own, beside servers that run with ``--no-worker``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Any, Final
+
+import click
+
+from apcore.cli import exits
+from apcore.cli.binding import bound_node, node_options
+from apcore.errors import ApcoreError
+from apcore.node import AsyncNode
+
+__all__ = ["command"]
+
+_AGAIN_S: Final = 1.0
+_LOG: Final = logging.getLogger(__name__)
+
+
+@click.command("work", short_help="Work through the queue of a federation.")
+@node_options
+@click.option("--until-idle", is_flag=True, help="End when nothing is due.")
+@click.option("--limit", "limit_s", type=click.FloatRange(min=0, min_open=True), help="End after that many seconds.")
+def command(
+    *, target: str, origin: str, store: str, allow_loopback: bool, until_idle: bool, limit_s: float | None
+) -> int:
+    """Process what arrived, and deliver what was sent, until interrupted.
+
+    Any number of workers may share a store. MODULE:NAME, --origin and --store are those of the servers.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(name)s: %(message)s")
+    node = bound_node(target, origin=origin, store=store, allow_loopback=allow_loopback)
+    try:
+        handled = asyncio.run(_work(node, until_idle=until_idle, limit_s=limit_s))
+    except ApcoreError as error:
+        raise click.ClickException(str(error)) from error
+    if handled is not None:
+        click.echo(f"{handled} messages handled")
+    return exits.DONE
+
+
+async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None) -> int | None:
+    """Work until the end that was asked for, or until SIGTERM; answers how many messages were handled, None after SIGTERM."""
+    ends = until_idle or limit_s is not None
+    async with node:
+        working = asyncio.create_task(node.work(until_idle=until_idle, limit_s=limit_s) if ends else _forever(node))
+        loop, ourselves = asyncio.get_running_loop(), asyncio.current_task()
+        loop.add_signal_handler(signal.SIGTERM, working.cancel)
+        _LOG.info("working for %s", ", ".join(map(str, node.origins.listed)))
+        try:
+            return await working
+        except asyncio.CancelledError:
+            if ourselves is not None and ourselves.cancelling():  # Ctrl-C, not SIGTERM
+                raise
+            return None
+        finally:
+            _ = loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def _forever(node: AsyncNode[Any]) -> int:
+    """Work on through what a store or a network that is down brings: facts are kept, and so is the reason to look."""
+    while True:
+        try:
+            _ = await node.work()
+        except ApcoreError as error:
+            _LOG.warning("working stopped, and starts again: %s", error)
+            await asyncio.sleep(_AGAIN_S)

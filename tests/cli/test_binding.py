@@ -1,0 +1,81 @@
+"""Naming a federation on the command line, and binding it: what is wrong is said in words, before anything is opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from apcore.cli import exits, main
+
+SOURCE = """
+from apcore import Federation
+from apcore.vocab import Create, Person
+
+federation = Federation(software="shown/1.0")
+other = Federation(software="other/1.0")
+listens = Federation(software="listens/1.0")
+
+
+@federation.actor("/users/{identifier}")
+def actor(ctx, identifier):
+    return Person(preferred_username=identifier) if identifier == "alice" else None
+
+
+@listens.on(Create)
+def created(ctx, activity):
+    pass
+"""
+
+AT = ["--origin", "https://social.example", "--store", "memory:"]
+LOOPBACK = ["--origin", "http://127.0.0.1:1", "--store", "memory:", "--allow-loopback"]
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    (tmp_path / "shown_federation.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "needs_more.py").write_text("import not_installed_at_all\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize("command", ["serve", "work"])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Missing argument"),
+        (["shown_federation"], "--origin"),
+        (["shown_federation", "--origin", "https://social.example"], "--store"),
+        (["no_such_module", *AT], "there is no module 'no_such_module'"),
+        (["no.such.module:f", *AT], "there is no module 'no.such.module'"),
+        (["needs_more", *AT], "needs_more cannot be imported: No module named 'not_installed_at_all'"),
+        ([":federation", *AT], "names no module"),
+        (["shown_federation:actor", *AT], "is a function, not a Federation; there is: shown_federation:federation"),
+        (["shown_federation:nothing", *AT], "is nothing, not a Federation"),
+        (["shown_federation:listens", *AT], "there are listeners (Create) but no actor"),
+        (["shown_federation", "--origin", "social.example", "--store", "memory:"], "origin 'social.example'"),
+        (["shown_federation", "--origin", "http://127.0.0.1:1", "--store", "memory:"], "--allow-loopback does"),
+        (["shown_federation", "--origin", "https://a.example", "--store", "a.db"], "a store is named by a URL"),
+        (["shown_federation", "--origin", "https://a.example", "--store", "parchment:x"], "no adapter 'parchment'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_bound_is_told(command, arguments, says, capsys):
+    assert main([command, *arguments]) == exits.USAGE
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert not captured.out
+
+
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize("target", ["shown_federation", "shown_federation:federation", "shown_federation:other"])
+def test_work_ends_when_nothing_is_due(target, capsys):
+    assert main(["work", target, *LOOPBACK, "--until-idle"]) == exits.DONE
+    assert capsys.readouterr().out == "0 messages handled\n"
+
+
+@pytest.mark.usefixtures("modules")
+def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
+    monkeypatch.setenv("APCORE_ORIGIN", "https://social.example")
+    monkeypatch.setenv("APCORE_STORE", "memory:")
+    assert main(["work", "shown_federation", "--limit", "0.01"]) == exits.DONE
+    assert capsys.readouterr().out == "0 messages handled\n"
