@@ -36,7 +36,6 @@ from apcore.federation.moderation import Severity
 from apcore.federation.site import Site
 from apcore.http import ACTIVITY_JSON, DELIVERY_LIMITS, Headers, Request, parse_retry_after, parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
-from apcore.signatures import cavage
 
 __all__ = ["DELIVER", "Answer", "classify", "deliver", "deliver_message", "plan"]
 
@@ -296,7 +295,7 @@ def _attempt(site: Site, row: _Row, now: datetime) -> Op[_Result]:
             limits=DELIVERY_LIMITS,
             addresses=site.fetching.addresses,
         )
-        unsigned = cavage.prepare(request, key_id=key.key_id, now=now)
+        unsigned = key.identity(site).prepare(request, now=now)
         signature = yield from Sign(key.name, unsigned.data)
         response = yield from Fetch(unsigned.attach(signature))
     except AddressBlocked as error:

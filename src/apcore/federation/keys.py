@@ -40,10 +40,9 @@ class OwnKey:
     public: bytes = field(repr=False)
     created: datetime
 
-    @property
-    def identity(self) -> Identity:
+    def identity(self, site: Site) -> Identity:
         """Who a request is, that is signed with this key."""
-        return Identity(key_name=self.name, key_id=self.key_id)
+        return Identity(key_name=self.name, key_id=self.key_id, scheme=site.federation.signature_scheme)
 
 
 def own_keys(actor_uri: str) -> Op[tuple[OwnKey, ...]]:
@@ -80,7 +79,7 @@ def signing_key(actor_uri: str) -> Op[OwnKey]:
 def instance_identity(site: Site) -> Op[Identity]:
     """Give who asks on behalf of a site. Asks as `own_keys`."""
     key = yield from signing_key(site.instance_uri)
-    return key.identity
+    return key.identity(site)
 
 
 def key_members(keys: tuple[OwnKey, ...]) -> dict[str, Any]:

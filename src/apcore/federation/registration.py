@@ -33,6 +33,7 @@ from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPol
 from apcore.federation.routing import parse_route
 from apcore.handlers import Colour, colour_of, handler_name
 from apcore.ports import Durability
+from apcore.signatures import Scheme
 from apcore.vocab import Activity, Document, Follow, View
 
 __all__ = ["Federation", "Finding"]
@@ -76,6 +77,7 @@ class Federation(Generic[Data]):
         software: str = "apcore/0.1",
         shared_inbox: str = "/inbox",
         instance_actor: str = "/actor",
+        signature_scheme: Scheme = "cavage",
         listener_retries: RetryPolicy = LISTENER_RETRIES,
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
     ) -> None:
@@ -86,6 +88,7 @@ class Federation(Generic[Data]):
             )
         self.software_name: Final = found[1]
         self.software_version: Final = found[2]
+        self.signature_scheme: Final = signature_scheme
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.places: Final = Places()

@@ -161,8 +161,8 @@ def _exchange(
         limits=policy.limits,
         addresses=policy.addresses,
     )
-    # Conditional requests are part of the question; two callers with different validators must not share an answer.
-    question = ("GET", str(url), accept, headers.pairs, None if identity is None else identity.key_id)
+    # Everything that the answer depends on: two callers with different validators, limits or rights must not share one.
+    question = ("GET", str(url), accept, headers.pairs, identity, policy.limits, policy.addresses)
     if identity is not None:
         now = yield from Now()
         unsigned = identity.prepare(request, now=now)
