@@ -5,6 +5,7 @@ Every session installs what it needs into an environment of its own. The setting
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -99,6 +100,19 @@ def histories(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     url = f"sqlite:///{Path(session.create_tmp()) / 'histories.db'}"
     session.run("python", "-m", "apcore.testing.histories", "--store", url, *session.posargs)
+
+
+@nox.session(python="3.11")
+def interop(session: nox.Session) -> None:
+    """Servers of others, in both directions: installs Node and Fedify by npm, and tries apcore against them."""
+    if shutil.which("npm") is None:
+        session.error("interop needs npm, which fetches Node and Fedify")
+    session.install("-e", ".[cli,test]")
+    place = Path(session.create_tmp())
+    shutil.copy(HERE / "interop" / "package.json", place / "package.json")
+    with session.chdir(place):
+        session.run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", external=True)
+    session.run("python", "interop/try_fedify.py", str(place))
 
 
 def _named(session: nox.Session, there: dict[str, Path], what: str) -> tuple[list[str], list[str]]:
