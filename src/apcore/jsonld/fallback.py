@@ -47,7 +47,10 @@ def slow_compact(
     _check(expanded, contexts, limits)
     options: dict[str, Any] = _options(contexts, base)
     options |= {"skipExpansion": True, "compactArrays": compact_arrays}
-    return cast("dict[str, Any]", _call("compact", copy.deepcopy(expanded), copy.deepcopy(context), options))
+    compacted: Json = _call("compact", copy.deepcopy(expanded), copy.deepcopy(context), options)
+    if not isinstance(compacted, dict):
+        raise DocumentError("not in expanded form")
+    return compacted
 
 
 _ADDRESSES_MAX: Final = 10

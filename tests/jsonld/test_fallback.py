@@ -1,0 +1,156 @@
+"""The slow path: invisible, bounded, and never more than an error of ours."""
+
+import subprocess
+import sys
+import warnings
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apcore.errors import ApcoreError, DocumentError, LimitExceeded
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextNeeded, Limits, compact, expand
+from apcore.jsonld.fallback import slow_compact, slow_expand
+
+AS = "https://www.w3.org/ns/activitystreams"
+SETTINGS = {"contexts": BUNDLED, "limits": DEFAULT_LIMITS, "base": None}
+
+
+def slow(document, **settings):
+    return slow_expand(document, **{**SETTINGS, "expand_context": None, **settings})
+
+
+def test_pyld_is_imported_when_it_is_needed_and_not_before():
+    program = (
+        "import sys\n"
+        "from apcore.jsonld import expand, compact\n"
+        f"compact(expand({{'@context': '{AS}', 'type': 'Note', 'name': 'x'}}), '{AS}')\n"
+        "assert 'pyld' not in sys.modules\n"
+        "expand({'@graph': []})\n"
+        "assert 'pyld' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"@context": {"@vocab": None}}, id="KeyError"),
+        pytest.param({"@context": {"x": {"@id": "y:z", "@context": "relative"}}}, id="ValueError"),
+        pytest.param({"@context": AS, "name": 10**400}, id="OverflowError"),
+        pytest.param({"@context": {"a": "@none", "b": None, "b:c": {"@type": "@id"}}, "b:c": 1}, id="TypeError"),
+        pytest.param({"@id": 5}, id="its own error"),
+        pytest.param(None, id="nothing"),
+    ],
+)
+def test_whatever_it_raises_is_an_error_of_ours(document):
+    with pytest.raises(DocumentError, match="not linked data"):
+        slow(document)
+
+
+def test_a_context_needed_deep_inside_is_asked_for():
+    document = {"@context": {"x": {"@id": "a:x", "@context": ["https://deep.example/ns"]}}, "@graph": []}
+    with pytest.raises(ContextNeeded) as raised:
+        expand(document)
+    assert raised.value.url == "https://deep.example/ns"
+
+
+def test_terms_like_keywords_are_ignored_in_silence():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert expand({"@context": {"@foo": "a:b", "x": "a:x"}, "x": 1}) == [{"a:x": [{"@value": 1}]}]
+
+
+def test_no_call_sees_the_contexts_of_another():
+    one = BUNDLED.with_context("https://x.example/ns", {"x": "https://one.example/"})
+    two = BUNDLED.with_context("https://x.example/ns", {"x": "https://two.example/"})
+    document = {"@context": "https://x.example/ns", "@graph": [{"x": 1}]}
+    assert slow(document, contexts=one) == [{"https://one.example/": [{"@value": 1}]}]
+    assert slow(document, contexts=two) == [{"https://two.example/": [{"@value": 1}]}]
+
+
+def test_registered_contexts_are_not_changed():
+    context = [{"x": {"@id": "a:x", "@context": {"@propagate": True, "y": "a:y"}}}, "https://www.w3.org/ns/did/v1"]
+    table = BUNDLED.with_context("https://x.example/ns", context)
+    slow({"@context": "https://x.example/ns", "x": {"y": 1}}, contexts=table)
+    assert table.get("https://x.example/ns") == context
+
+
+def test_an_import_is_read_from_the_table():
+    table = BUNDLED.with_context("https://x.example/ns", {"x": "a:x"})
+    document = {"@context": {"@version": 1.1, "@import": "https://x.example/ns", "y": "a:y"}, "x": 1, "y": 2}
+    assert expand(document, contexts=table) == [{"a:x": [{"@value": 1}], "a:y": [{"@value": 2}]}]
+    assert table.get("https://x.example/ns") == {"x": "a:x"}
+
+
+def contexts_below(depth):
+    node = {"@context": AS, "name": "x"}
+    return {**node, "tag": [contexts_below(depth - 1)] * 4} if depth else node
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        pytest.param({"@graph": [{}] * 5_001}, "slow_nodes_max", id="nodes"),
+        pytest.param({"@graph": [contexts_below(4)]}, "slow_terms_max", id="a context at every node"),
+        pytest.param({"@graph": [{"@context": [AS] * 400}]}, "slow_terms_max", id="a context repeated"),
+    ],
+)
+def test_what_would_take_too_long_is_refused_first(document, name):
+    with pytest.raises(LimitExceeded, match=name):
+        slow(document)
+
+
+def test_contexts_that_multiply_are_counted_and_not_unfolded():
+    table = BUNDLED
+    for level in range(9):
+        table = table.with_context(f"https://x.example/{level}", [f"https://x.example/{level + 1}"] * 50)
+    table = table.with_context("https://x.example/9", {"x": "a:x"})
+    with pytest.raises(ApcoreError):
+        expand({"@context": "https://x.example/0", "@graph": []}, contexts=table)
+
+
+def test_compaction_is_bounded_as_well():
+    with pytest.raises(LimitExceeded, match="slow_nodes_max"):
+        slow_compact(
+            [{"a:b": [{}] * 20}], AS, compact_arrays=True, contexts=BUNDLED, limits=Limits(slow_nodes_max=20), base=None
+        )
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "a", "@id", "x:y", AS]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["@id", "@type", "@value", "@context", "@list", "@graph", "@reverse", "name", "to", "x:y"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(JSON)
+def test_no_document_causes_anything_but_our_errors(document):
+    try:
+        expanded = expand(document)
+        compact(expanded, AS)
+    except ApcoreError:
+        return
+    assert isinstance(expanded, list)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(JSON, max_size=2))
+def test_no_expanded_form_causes_anything_but_our_errors(expanded):
+    try:
+        compacted = compact(expanded, AS)
+    except ApcoreError:
+        return
+    assert isinstance(compacted, dict)
