@@ -52,6 +52,30 @@ def test_what_we_cover_is_never_less_than_usual(ed_key, get, now, text):
     assert (presented.expires is not None) == ("expires" in text)
 
 
+@pytest.mark.parametrize(("method", "body"), [("POST", b""), ("POST", b"x"), ("GET", b"x")])
+def test_a_body_is_covered_whatever_is_asked(ed_key, get, now, method, body):
+    unsigned = answer(
+        evolve(get, method=method, body=body),
+        read_challenges("a=()"),
+        key_id=ed_key.key_id,
+        algorithm="ed25519",
+        now=now,
+    )
+    assert '"content-digest"' in unsigned.request.headers.get("signature-input")
+    reading = answer(get, read_challenges("a=()"), key_id=ed_key.key_id, algorithm="ed25519", now=now)
+    assert '"content-digest"' not in reading.request.headers.get("signature-input")
+
+
+@pytest.mark.parametrize(("count", "read"), [(32, 1), (33, 0)])
+def test_as_many_components_as_are_read(count, read):
+    names = " ".join(f'"x{number}"' for number in range(count))
+    assert len(read_challenges(f"a=({names})")) == read
+
+
+def test_as_many_challenges_as_are_read():
+    assert len(read_challenges(", ".join(f"a{number}=()" for number in range(8)))) == 8
+
+
 @pytest.mark.parametrize(
     "text",
     [

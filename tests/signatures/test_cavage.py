@@ -370,6 +370,27 @@ def test_a_signature_that_binds_too_little(dated, now, field, error):
     assert caught.value.explanation.key_id == K
 
 
+def test_as_much_as_is_read_is_read(rsa_key, dated, now):
+    field = f'{DIALECTS["no algorithm"]},opaque="{{fill}}"'
+    bare = resigned(rsa_key, dated, field.replace("{fill}", ""), now).headers.get("signature")
+    whole = bare[:-1] + "x" * (cavage.FIELD_CHARS_MAX - len(bare)) + '"'
+    assert verify(with_field(dated, "signature", whole), rsa_key, now)
+    with pytest.raises(SignatureMalformed, match="at most 8192"):
+        verify(with_field(dated, "signature", whole[:-1] + 'x"'), rsa_key, now)
+    five = DEFAULT.with_(covered_max=4)
+    assert verify(resigned(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now, five)
+    with pytest.raises(SignatureMalformed, match="5 names"):
+        verify(resigned(rsa_key, dated, DIALECTS["a dropped content-length"], now), rsa_key, now, five)
+
+
+@pytest.mark.parametrize(("names", "words"), [("(created)", "parameter created"), ("date", "Date field")])
+def test_a_time_that_is_not_there_is_named(dated, now, names, words):
+    bare = evolve(dated, headers=dated.headers.without("date"))
+    field = f'keyId="{K}",headers="(request-target) host {names} digest",{S}'
+    with pytest.raises(ComponentMissing, match=words):
+        cavage.parse(with_field(bare, "signature", field), DEFAULT, now)
+
+
 def test_a_body_on_a_reading_request_has_to_be_covered(rsa_key, get, now):
     dated = evolve(cavage.prepare(get, key_id=K, now=now).request, body=b"x")
     with pytest.raises(CoverageTooSmall, match="digest"):

@@ -52,6 +52,11 @@ def test_pem_and_multikey_are_one_key(any_key, kind):
     assert key_reading.read_spki(key.spki, **names) == key
 
 
+def test_a_key_knows_its_size(any_key):
+    sizes = {kind: (key.public.type, key.public.bits) for kind, key in any_key.items()}
+    assert sizes == {"rsa": ("rsa", 2048), "ed25519": ("ed25519", 256), "p256": ("p256", 256), "p384": ("p384", 384)}
+
+
 def test_a_did_key_is_its_own_owner(ed_key):
     did = f"did:key:{ed_key.public.multibase}"
     whole = f"{did}#{ed_key.public.multibase}"

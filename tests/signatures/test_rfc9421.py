@@ -402,6 +402,17 @@ def test_a_signature_that_is_refused(post, now, given_input, signature, error):
         rfc9421.parse(request, DEFAULT, now)
 
 
+def test_as_much_as_is_read_is_read(ed_key, post, now):
+    labels = ", ".join(f"s{n}={GOOD}" for n in range(8)), ", ".join(f"s{n}=:AAAA:" for n in range(8))
+    request = rfc9421.prepare(post, key_id="k", now=now).request
+    request = with_field(with_field(request, "signature-input", labels[0]), "signature", labels[1])
+    assert len(rfc9421.parse(request, DEFAULT, now)) == 8
+    signed = rfc9421.sign(post, ed_key, now=now)
+    assert verify(signed, ed_key, now, DEFAULT.with_(covered_max=4))
+    with pytest.raises(SignatureMalformed, match="4 covered components"):
+        verify(signed, ed_key, now, DEFAULT.with_(covered_max=3))
+
+
 def test_one_field_without_the_other(post, now):
     with pytest.raises(SignatureMissing):
         rfc9421.parse(post, DEFAULT, now)
