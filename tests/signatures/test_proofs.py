@@ -247,6 +247,15 @@ def test_a_member_that_is_no_proof(now, proof):
         proofs.parse({**NOTE, "proof": proof}, now=now)
 
 
+def test_a_clock_that_is_ahead_is_tolerated(ed_key, now):
+    ahead = proofs.create(NOTE, ed_key, now=now + timedelta(hours=1), expires=now)
+    assert believed(ahead, ed_key.public, now)
+    with pytest.raises(SignatureFromFuture):
+        believed(ahead, ed_key.public, now - timedelta(seconds=1))
+    with pytest.raises(SignatureExpired):
+        believed(ahead, ed_key.public, now + timedelta(seconds=1))
+
+
 def test_as_many_proofs_as_are_read(ed_key, now):
     signed = proofs.create(NOTE, ed_key, now=now)
     assert (
