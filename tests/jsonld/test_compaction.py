@@ -149,3 +149,8 @@ def test_nothing_is_changed():
     expanded = [{f"{AS}#items": [{"@list": [{"@id": "a:b"}]}]}]
     compact(expanded, AS)["orderedItems"].append("x")
     assert expanded == [{f"{AS}#items": [{"@list": [{"@id": "a:b"}]}]}]
+
+
+def test_there_has_to_be_a_context():
+    with pytest.raises(DocumentError, match="null"):
+        compact([{f"{AS}#name": [{"@value": 1}]}], None)

@@ -7,8 +7,12 @@ import pytest
 
 from apcore.errors import ApcoreError
 from apcore.jsonld import DEFAULT_LIMITS, parse_json
+from apcore.jsonld.compaction import Compactor
+from apcore.jsonld.compiling import compiler_of
+from apcore.jsonld.expansion import Expander
 from apcore.jsonld.fallback import slow_compact, slow_expand
 from apcore.jsonld.terms import NotCovered
+from jsonld_api_suite import load_tests, read, suite_contexts
 from vector_files import VECTORS, needs_vectors
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -53,6 +57,36 @@ def test_few_payloads_need_the_slow_path():
     left += [result for result in compacted if isinstance(result, NotCovered)]
     assert len(documents) >= 304
     assert len(left) <= 2, f"{len(left)} of {len(documents)} payloads need the slow path"
+
+
+SUITE = [test for kind in ("expand", "compact") for test in load_tests(kind)]
+
+
+@needs_vectors
+def test_the_suite_of_the_w3c_where_the_tables_take_it():
+    """With and without the base that the suite prescribes, which sends what is relative the slow way."""
+    settings = {"contexts": suite_contexts(), "limits": DEFAULT_LIMITS}
+    taken = {"expand": 0, "compact": 0}
+    for test in SUITE:
+        document = read(test.input)
+        for base in (None, test.base):
+            try:
+                expanded = Expander(compiler_of(suite_contexts()), DEFAULT_LIMITS, base).expand(document, None)
+            except (NotCovered, ApcoreError):
+                continue
+            assert fuzz.exact(expanded) == fuzz.exact(slow_expand(document, base=base, expand_context=None, **settings))
+            taken["expand"] += base is None
+        context = read(test.context)["@context"] if test.context and isinstance(read(test.context), dict) else {}
+        try:
+            expanded = slow_expand(document, base=None, expand_context=None, **settings)
+            compacted = Compactor(compiler_of(suite_contexts()), DEFAULT_LIMITS).compact(expanded, context)
+        except (NotCovered, ApcoreError):
+            continue
+        expected = slow_compact(expanded, context, base=None, compact_arrays=True, **settings)
+        assert fuzz.exact(compacted) == fuzz.exact(expected)
+        taken["compact"] += 1
+    # Fewer would mean that the tables lost something that they could do.
+    assert taken == {"expand": 158, "compact": 247}
 
 
 def test_two_thousand_mutations():

@@ -41,7 +41,7 @@ class Compactor:
             NotCovered: The tables do not say how.
             ContextNeeded, LimitExceeded: As documented for `apcore.jsonld.compact`.
         """
-        if type(expanded) is not list or len(expanded) > 1:
+        if type(expanded) is not list or len(expanded) > 1 or context is None:
             raise NotCovered
         active = self._compiler.local(INITIAL, context, content_key(context)).active
         members: JsonObject = {}
