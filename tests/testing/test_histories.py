@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from random import Random
-from threading import Lock
+from threading import Condition, Lock
 
 import pytest
 from attrs import evolve
@@ -16,16 +15,29 @@ from apcore.testing.faults import Fate, LosingStore
 from apcore.testing.histories import main, run_processes, run_threads
 
 
-@pytest.fixture(autouse=True)
-def threads_that_interrupt_each_other():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
+class Meeting(MemoryStore):
+    """Where threads wait for each other, for a moment, so that they collide on any machine."""
+
+    def __init__(self):
+        super().__init__()
+        self.met, self.turn = 0, Condition()
+
+    def meet(self):
+        with self.turn:
+            self.met = mine = self.met + 1
+            self.turn.notify_all()
+            self.turn.wait_for(lambda: self.met > mine, timeout=0.005)
+
+
+class ReadsTogether(Meeting):
+    def get(self, keys, /):
+        entries = super().get(keys)
+        self.meet()
+        return entries
 
 
 def test_a_right_store_comes_out_clean():
-    report = run_threads(MemoryStore(), threads=4, steps=150)
+    report = run_threads(ReadsTogether(), threads=4, steps=150)
     assert report.wrong == []
     assert min(report.swaps, report.refused, report.adds, report.claims, report.messages) > 0
     assert report.unknown == 0
@@ -59,12 +71,13 @@ def test_lost_answers_excuse_nothing():
     assert report.unknown > 0
 
 
-class ChecksThenWrites(MemoryStore):
+class ChecksThenWrites(Meeting):
     """A lock for each call, and none over both."""
 
     def commit(self, checks, writes, /, *, token, **more):
         if not super().commit(checks, [], token=token):
             return False
+        self.meet()
         return super().commit([], writes, token=token, **more)
 
 
