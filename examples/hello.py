@@ -16,8 +16,8 @@ def actor(ctx, identifier):
 
 @federation.on(Create)
 def created(ctx, activity):
-    note = activity.object.claimed(Note)
-    print(activity.actor.uri, note.content if note else "")
+    note = ctx.resolve(activity.object).view(Note)  # no request: it came inside, and is believed
+    print(activity.actor.uri, note.content)
 
 
 app = asgi_app(federation, "https://hello.example", "sqlite:///hello.db")

@@ -148,7 +148,9 @@ class _Bound(Generic[Data]):
         """
         agent = f"{self.federation.software_name}/{self.federation.software_version}"
         where = self.origins.pick(None) if origin is None else origin
-        fetching = FetchPolicy(addresses=self.addresses, user_agent=f"{agent} (+{where}/)")
+        fetching = FetchPolicy(
+            addresses=self.addresses, user_agent=f"{agent} (+{where}/)", vocabulary=self.federation.vocabulary
+        )
         return Site(federation=self.federation, origin=where, fetching=fetching, data=data)
 
     def _any_origin(self) -> Origin:

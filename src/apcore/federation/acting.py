@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from apcore.effects import Op, RandomBytes, committed
 from apcore.errors import StoreBusy
-from apcore.federation.scope import Note, Scope
+from apcore.federation.scope import Note
+from apcore.federation.scoping import scope_for
 from apcore.federation.site import Site
 from apcore.federation.writes import flush
 
@@ -23,7 +24,7 @@ def act(site: Site, *notes: Note) -> Op[None]:
     """
     seed = yield from RandomBytes(16)
     for _ in range(_ATTEMPTS_MAX):
-        scope = Scope(places=site.federation.places, origin=site.origin, data=site.data, seed=seed)
+        scope = scope_for(site, seed=seed)
         scope.notes.extend(notes)
         flushed = yield from flush(site, scope)
         done = yield from committed(flushed.checks, flushed.writes, messages=flushed.messages)

@@ -12,7 +12,7 @@ from apcore.errors import DocumentError, RemoteError
 from apcore.federation.context import ScopeFaces
 from apcore.federation.keys import instance_identity
 from apcore.federation.places import Place, Registered
-from apcore.federation.scope import Scope
+from apcore.federation.scoping import scope_for
 from apcore.federation.site import Site
 from apcore.graph import load
 from apcore.http import parse_url
@@ -38,7 +38,7 @@ class Inboxes:
 
 def made_by(site: Site, handler: Registered, *arguments: Any, **named: Any) -> Op[Any]:
     """Call an application's handler that makes something, with a context whose writes go nowhere. Asks for: `Call`."""
-    scope = Scope(places=site.federation.places, origin=site.origin, data=site.data)
+    scope = scope_for(site)
     fn = partial(handler.fn, **named) if named else handler.fn
     return (yield from Call(fn, *arguments, faces=ScopeFaces(scope), inline=handler.inline))
 

@@ -16,7 +16,8 @@ from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.places import IDENTIFIER, Kind, Place
 from apcore.federation.scope import Appending, Publishing, Removing, Scope, Sending
-from apcore.vocab import PUBLIC, View
+from apcore.graph import resolve
+from apcore.vocab import PUBLIC, Document, Reference, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "ScopeFaces"]
 
@@ -128,6 +129,14 @@ class OpContext(_Face[Data]):
         """Tell whether an item is in a managed collection, this handler's own writes included."""
         return _contains(self._scope, collection, item)
 
+    def resolve(self, reference: Reference | str, /) -> Op[Document]:
+        """Give the document that a reference points to: without a request if it came inside and is believed, else from where it belongs.
+
+        Raises:
+            ApcoreError: What came of asking, see `apcore.graph.load`.
+        """
+        return _resolve(self._scope, reference)
+
 
 class Context(_Face[Data]):
     """The face for plain functions: what may wait, waits."""
@@ -142,6 +151,11 @@ class Context(_Face[Data]):
         """As `OpContext.contains`."""
         return bool(self._run(_contains(self._scope, collection, item)))
 
+    def resolve(self, reference: Reference | str, /) -> Document:
+        """As `OpContext.resolve`."""
+        document: Document = self._run(_resolve(self._scope, reference))
+        return document
+
 
 class AsyncContext(_Face[Data]):
     """The face for coroutine functions: what may wait is awaited."""
@@ -155,6 +169,11 @@ class AsyncContext(_Face[Data]):
     async def contains(self, collection: str, item: str, /) -> bool:
         """As `OpContext.contains`."""
         return bool(await self._run(_contains(self._scope, collection, item)))
+
+    async def resolve(self, reference: Reference | str, /) -> Document:
+        """As `OpContext.resolve`."""
+        document: Document = await self._run(_resolve(self._scope, reference))
+        return document
 
 
 class ScopeFaces(Generic[Data]):
@@ -188,3 +207,8 @@ def _contains(scope: Scope[Any], collection: str, item: str) -> Op[bool]:
 
 def _several(to: str | Sequence[str]) -> tuple[str, ...]:
     return (to,) if isinstance(to, str) else tuple(to)
+
+
+def _resolve(scope: Scope[Any], reference: Reference | str) -> Op[Document]:
+    identity = yield from scope.asks()
+    return (yield from resolve(reference, policy=scope.fetching, identity=identity))

@@ -109,7 +109,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _check_body(request)
     if recipient is not None:
         yield from require_actor(site, recipient)
-    arrived = _read(request.body)
+    arrived = _read(site, request.body)
     severity = check_domain(site, arrived.actor)
     if _is_farewell(arrived):
         known = yield from _is_known(arrived.actor)
@@ -135,9 +135,9 @@ def _check_body(request: Request) -> None:
         raise LimitExceeded(f"the body has {len(request.body)} bytes, at most {BODY_BYTES_MAX}")
 
 
-def _read(body: bytes) -> Arrived:
+def _read(site: Site, body: bytes) -> Arrived:
     try:
-        document = read_document(body)
+        document = read_document(body, vocabulary=site.federation.vocabulary)
     except DocumentError as error:
         raise RequestError(f"the body cannot be read: {error}") from error
     if not document.is_a(Activity):

@@ -22,9 +22,11 @@ from apcore.federation.context import ScopeFaces
 from apcore.federation.inbox import DONE_KEPT_S
 from apcore.federation.policies import Drop, Later
 from apcore.federation.scope import Scope
+from apcore.federation.scoping import scope_for
 from apcore.federation.sideeffects import take_effect
 from apcore.federation.site import Site
 from apcore.federation.writes import flush
+from apcore.http import parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Put, Settlement, Write
 from apcore.vocab import Activity, read_document
 
@@ -80,12 +82,12 @@ def process(site: Site, leased: Leased) -> Op[None]:
         _ = yield from Settle((Again(leased, early_s),))
         return
     work = _Work(leased, entry, claimed, fact)
-    document = read_document(fact.body)
+    # It was proved to come from its actor, so it is as if had from there.
+    origin = parse_url(fact.text("actor")).origin
+    document = read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
     activity = document.view(Activity)
-    scope = Scope(
-        places=site.federation.places,
-        origin=site.origin,
-        data=site.data,
+    scope = scope_for(
+        site,
         activity_id=fact.text("id"),
         attempt=work.attempt,
         recipient=fact.optional("recipient"),

@@ -34,7 +34,7 @@ from apcore.federation.routing import parse_route
 from apcore.handlers import Colour, colour_of, handler_name
 from apcore.ports import Durability
 from apcore.signatures import Scheme
-from apcore.vocab import Activity, Document, Follow, View
+from apcore.vocab import Activity, Document, Follow, View, Vocabulary
 
 __all__ = ["Federation", "Finding"]
 
@@ -78,6 +78,7 @@ class Federation(Generic[Data]):
         shared_inbox: str = "/inbox",
         instance_actor: str = "/actor",
         signature_scheme: Scheme = "cavage",
+        vocabulary: Vocabulary | None = None,
         listener_retries: RetryPolicy = LISTENER_RETRIES,
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
     ) -> None:
@@ -89,6 +90,7 @@ class Federation(Generic[Data]):
         self.software_name: Final = found[1]
         self.software_version: Final = found[2]
         self.signature_scheme: Final = signature_scheme
+        self.vocabulary: Final = vocabulary
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.places: Final = Places()

@@ -7,13 +7,16 @@ fact that the handler is done, or throws them away. So a handler that fails half
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Generic, TypeAlias
 
 from attrs import define, field, frozen
 from typing_extensions import TypeVar
 
+from apcore.effects import Op
 from apcore.federation.places import Places
+from apcore.graph import FetchPolicy, Identity
 from apcore.http import Origin
 from apcore.ports import Write
 from apcore.vocab import Document
@@ -21,6 +24,11 @@ from apcore.vocab import Document
 __all__ = ["Appending", "Note", "Publishing", "Removing", "Scope", "Sending", "Writing"]
 
 Data = TypeVar("Data", default=None)
+
+
+def _nobody() -> Op[Identity | None]:
+    return None
+    yield  # an operation that asks for nothing
 
 
 @frozen
@@ -74,6 +82,9 @@ class Scope(Generic[Data]):
 
     places: Places
     origin: Origin | None
+    fetching: FetchPolicy = field(factory=FetchPolicy, repr=False)
+    asks: Callable[[], Op[Identity | None]] = field(default=_nobody, repr=False)
+    """Gives who asks when something has to be fetched: the instance actor, whose keys may have to be made first."""
     data: Data
     activity_id: str | None = None
     attempt: int = 1

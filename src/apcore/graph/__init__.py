@@ -13,6 +13,7 @@ from apcore.graph.errors import (
 from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, fetch
 from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
+from apcore.graph.resolving import believed_claim, resolve
 
 __all__ = [
     "FetchPolicy",
@@ -30,9 +31,11 @@ __all__ = [
     "Rejected",
     "WrongId",
     "WrongMediaType",
+    "believed_claim",
     "check_status",
     "fetch",
     "load",
     "load_unbelieved",
     "remote_key",
+    "resolve",
 ]

@@ -28,6 +28,7 @@ from apcore.http import (
     parse_url,
 )
 from apcore.signatures import Scheme, Unsigned, cavage, rfc9421
+from apcore.vocab import Vocabulary
 
 __all__ = ["FetchPolicy", "Fetched", "Identity", "check_status", "fetch"]
 
@@ -51,6 +52,8 @@ class FetchPolicy:
     document_ttl_s_max: float = _DAY_S
     document_kept_s: float = 30 * _DAY_S
     """How long a stale document is kept, to be asked about conditionally."""
+    vocabulary: Vocabulary | None = None
+    """What documents are read with; None for the built-in one."""
     key_ttl_s: float = _DAY_S
     key_retry_s: float = 600.0
     """How long a key that could not be had is not asked for again."""

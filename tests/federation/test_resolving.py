@@ -1,0 +1,128 @@
+"""What a listener resolves: what came inside is believed from its own origin, everything else is asked of its source."""
+
+import asyncio
+import json
+
+import pytest
+import trio
+
+from apcore.adapters.asyncio import AsyncioRuntime
+from apcore.adapters.memory import MemoryStore
+from apcore.adapters.threads import BlockingRuntime
+from apcore.adapters.trio import TrioRuntime
+from apcore.drive import Ports, async_ports, run, run_async
+from apcore.effects import Call
+from apcore.errors import DocumentError
+from apcore.federation.context import ScopeFaces
+from apcore.federation.registration import Federation
+from apcore.federation.scope import Scope
+from apcore.graph import NotFound
+from apcore.handlers import operation
+from apcore.http import Response, parse_origin
+from apcore.vocab import Activity, Note, Reference, read_document
+
+REMOTE = "https://remote.example"
+
+
+class Source:
+    """A network with a few notes."""
+
+    checks_addresses = "enforced"
+    never_waits = True
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def send(self, request):
+        self.asked.append(request.url)
+        if not request.url.endswith("/there"):
+            return Response(404)
+        note = {
+            "@context": "https://www.w3.org/ns/activitystreams",
+            "id": request.url,
+            "type": "Note",
+            "content": "asked",
+        }
+        return Response(200, {"content-type": "application/activity+json"}, json.dumps(note).encode())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def activity(object_) -> Activity:
+    tree = {
+        "@context": "https://www.w3.org/ns/activitystreams",
+        "id": f"{REMOTE}/1",
+        "type": "Create",
+        "actor": f"{REMOTE}/bob",
+    }
+    return read_document(tree | {"object": object_}, origin=parse_origin(REMOTE)).view(Activity)
+
+
+def plain(ctx, reference):
+    return ctx.resolve(reference).view(Note).content
+
+
+async def coroutine(ctx, reference):
+    document = await ctx.resolve(reference)
+    return document.view(Note).content
+
+
+@operation
+def op(ctx, reference):
+    document = yield from ctx.resolve(reference)
+    return document.view(Note).content
+
+
+def call(handler, reference):
+    scope = Scope(places=Federation().places, origin=None, data=None)
+    return (yield from Call(handler, reference, faces=ScopeFaces(scope)))
+
+
+WORLDS = {
+    "blocking": lambda op, **ports: run(op, Ports(runtime=BlockingRuntime(), **ports)),
+    "asyncio": lambda op, **ports: asyncio.run(run_async(op, async_ports(runtime=AsyncioRuntime(), **ports))),
+    "trio": lambda op, **ports: trio.run(run_async, op, async_ports(runtime=TrioRuntime(), **ports)),
+}
+
+
+@pytest.mark.parametrize(
+    ("handler", "world"),
+    [
+        (plain, "blocking"),
+        (op, "blocking"),
+        (plain, "asyncio"),
+        (coroutine, "asyncio"),
+        (op, "trio"),
+        (coroutine, "trio"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("object_", "content", "asked"),
+    [
+        pytest.param({"id": f"{REMOTE}/n", "type": "Note", "content": "inside"}, "inside", [], id="inside"),
+        pytest.param(f"{REMOTE}/there", "asked", [f"{REMOTE}/there"], id="by-address"),
+        pytest.param({"id": f"{REMOTE}/there"}, "asked", [f"{REMOTE}/there"], id="a-stub"),
+        pytest.param(
+            {"id": "https://other.example/there", "type": "Note", "content": "forged"},
+            "asked",
+            ["https://other.example/there"],
+            id="inside-but-of-another-origin",
+        ),
+    ],
+)
+def test_a_claim_is_believed_from_its_own_origin_only(handler, world, object_, content, asked) -> None:
+    source = Source()
+    got = WORLDS[world](call(handler, activity(object_).object), store=MemoryStore(), transport=source)
+    assert got == content
+    assert source.asked == asked
+
+
+def test_an_error_of_the_source_reaches_the_handler() -> None:
+    with pytest.raises(NotFound):
+        WORLDS["blocking"](call(plain, f"{REMOTE}/gone"), store=MemoryStore(), transport=Source())
+
+
+def test_what_points_nowhere_is_refused() -> None:
+    with pytest.raises(DocumentError, match="no address"):
+        WORLDS["blocking"](call(plain, Reference(None)), store=MemoryStore(), transport=Source())
