@@ -1,106 +1,119 @@
-"""``apcore demo``: the self-check as people and programs see it, and how a step that fails is told."""
+"""``apcore demo``: the whole story once, with everything cleaned up after it; and what is told when a server does not come up."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from apcore.cli import exits, main
-from apcore.cli.demo import command as demo_command
-from apcore.cli.selfcheck import STEPS, Step, StepFailed, run_step
+from apcore.cli import exits
+from apcore.cli.checking import StepFailed
+from apcore.cli.demo.federation import Heard
+from apcore.cli.demo.watching import check_once
 
-NAMES = [step.name for step in STEPS]
-
-
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_a_step_holds_in_an_empty_directory(step, tmp_path):
-    result = run_step(step, tmp_path)
-    assert result.ok, result.detail
-    assert result.detail
-    assert result.duration_ms > 0
+STEPS = [
+    *("start", "lookup", "follow", "create", "reply", "like", "announce", "update", "undo", "delete"),
+    *("outbox", "kill", "recover", "audit"),
+]
 
 
-def test_people_get_a_line_a_step_and_exit_code_0(capsys):
-    assert main(["demo", "--only", "store", "--only", "queue"]) == exits.DONE
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:-1]] == [["ok", "store"], ["ok", "queue"]]
-    assert lines[-1].startswith("all 2 steps hold")
-    assert "\x1b" not in "".join(lines), "colour where nobody looks"
+def demo(*options: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "apcore.cli", "demo", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
 
 
-def test_programs_get_one_object(capsys):
-    assert main(["demo", "--json", "--only", "addresses"]) == exits.DONE
-    told = json.loads(capsys.readouterr().out)
-    assert told["ok"] is True
-    assert told["versions"]["apcore"]
-    [step] = told["steps"]
-    assert step.keys() == {"name", "ok", "detail", "duration_ms"}
-    assert (step["name"], step["ok"]) == ("addresses", True)
+def listens(url: str) -> bool:
+    host, _, port = url.partition("//")[2].partition("/")[0].partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
-@pytest.fixture
-def one_fails(monkeypatch):
-    def fails(_directory):
-        raise StepFailed("the moon is made of cheese")
-
-    steps = (Step("fine", "holds", lambda _directory: "well"), Step("moon", "is stone", fails), Step("last", "", str))
-    demo = sys.modules["apcore.cli.demo"]
-    monkeypatch.setattr(demo, "STEPS", steps)
-    return steps
-
-
-def test_a_failed_step_is_named_and_the_others_run(one_fails, capsys):
-    assert main(["demo"]) == exits.FAILED
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:-1]] == [["ok", "fine"], ["FAILED", "moon"], ["ok", "last"]]
-    assert "the moon is made of cheese" in lines[2]
-    assert lines[-1].startswith("FAILED: moon")
-
-
-def test_a_failed_step_is_named_for_programs(one_fails, capsys):
-    assert main(["demo", "--json"]) == exits.FAILED
-    told = json.loads(capsys.readouterr().out)
-    assert told["ok"] is False
-    assert [step["name"] for step in told["steps"] if not step["ok"]] == ["moon"]
-
-
-def test_an_exception_fails_its_step_and_is_logged(tmp_path, caplog):
-    def raises(_directory):
-        raise OSError("disk on fire")
-
-    result = run_step(Step("disk", "", raises), tmp_path)
-    assert (result.ok, result.detail) == (False, "OSError: disk on fire")
-    assert "step disk failed" in caplog.text
-
-
-def test_nothing_is_left_behind(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    assert main(["demo", "--only", "store", "--json"]) == exits.DONE
+def test_two_servers_federate_and_one_survives_a_kill(tmp_path):
+    with demo("--json", "--keep", TMPDIR=str(tmp_path)) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        read: list[str] = []
+        for line in running.stdout:
+            read.append(line)
+            if line == "}\n":
+                break
+        told = json.loads("".join(read))
+        assert [(step["name"], step["ok"]) for step in told["steps"]] == [(name, True) for name in STEPS]
+        assert told["ok"] is True
+        said = [running.stderr.readline() for _ in range(3)]
+        assert str(tmp_path) in said[0]
+        actors = re.findall(r"http://[0-9.:]+/users/\w+", "".join(said))
+        assert len(actors) == 2
+        assert all(map(listens, actors)), "they are to stay up"
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == exits.DONE, running.stderr.read()
+    assert not any(map(listens, actors))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_options_offer_every_step():
-    [only] = [option for option in demo_command.params if option.name == "names"]
-    assert list(only.type.choices) == NAMES
-
-
-def test_it_needs_neither_hypothesis_nor_an_input(tmp_path):
-    """The first command of the README installs the extra ``cli`` alone."""
-    said = "raise ModuleNotFoundError('No module named hypothesis', name='hypothesis')\n"
-    (tmp_path / "hypothesis.py").write_text(said, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "apcore.cli", "demo", "--json"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+def test_a_server_that_does_not_start_fails_its_step_and_is_quoted(tmp_path):
+    """What the servers need is not there; the demo itself needs none of it."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "uvicorn.py").write_text(
+        "raise ModuleNotFoundError('no', name='uvicorn')\n", encoding="utf-8"
     )
-    assert done.returncode == exits.DONE, done.stdout + done.stderr
-    assert done.stderr == ""
-    assert [step["name"] for step in json.loads(done.stdout)["steps"]] == NAMES
+    (tmp_path / "temporary").mkdir()
+    environment = {"PYTHONPATH": str(tmp_path / "modules"), "TMPDIR": str(tmp_path / "temporary")}
+    with demo(**environment, PYTHONDONTWRITEBYTECODE="1") as running:
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == exits.FAILED
+    lines = out.splitlines()
+    assert lines[1].split()[:2] == ["FAILED", "start"]
+    assert "exit code 3" in lines[1]
+    assert lines[2].startswith("FAILED: start; 13 steps not run")
+    assert "pip install 'apcore[cli]'" in err
+    assert list(Path(tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_an_end_from_outside_leaves_nothing_behind(signal_number, tmp_path):
+    with demo(TMPDIR=str(tmp_path), PYTHONUNBUFFERED="1") as running:
+        assert running.stdout is not None
+        _title, start = running.stdout.readline(), running.stdout.readline()
+        running.send_signal(signal_number)
+        assert running.wait(30) == {signal.SIGTERM: 143, signal.SIGINT: exits.INTERRUPTED}[signal_number]
+    origins = re.findall(r"http://[0-9.:]+", start)
+    assert len(origins) == 2
+    assert not any(map(listens, origins))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "fails"),
+    [(["x", "y"], None), (["x", "y", "z"], "1 of 3 activities were lost, 0 had"), (["x", "w"], "0 of 2 .* 1 had")],
+    ids=["once", "lost", "twice"],
+)
+def test_what_is_lost_or_happens_twice_is_seen(ids, fails):
+    heard = [Heard("Create", ident, run) for run, ident in enumerate(["x", "y", "w", "w"])]
+    if fails is None:
+        check_once(heard, ids)
+    else:
+        with pytest.raises(StepFailed, match=fails):
+            check_once(heard, ids)
+
+
+@pytest.mark.parametrize("ident", ["https://a.example/x?y=z&id=2#like/1", "https://a.example/\u00e9 +%20"])
+def test_what_was_heard_reads_back(ident):
+    heard = Heard("Like", ident, "0a1b")
+    assert Heard.read(heard.uri("http://127.0.0.1:1")) == heard

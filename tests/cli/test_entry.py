@@ -34,9 +34,9 @@ def test_the_help_lists_every_exit_code(capsys):
     ("arguments", "says"),
     [
         (["demmo"], "there is no command 'demmo'; did you mean 'demo'?"),
-        (["frobnicate"], "there is no command 'frobnicate'; there are: demo, serve, version, work"),
-        (["demo", "--only", "nothing"], "'nothing' is not one of"),
-        (["demo", "--only"], "requires an argument"),
+        (["frobnicate"], "there is no command 'frobnicate'; there are: demo, selfcheck, serve, version, work"),
+        (["selfcheck", "--only", "nothing"], "'nothing' is not one of"),
+        (["selfcheck", "--only"], "requires an argument"),
         (["version", "--yaml"], "--yaml"),
         (["version", "extra"], "extra"),
         (["--nope"], "--nope"),

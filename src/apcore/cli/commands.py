@@ -20,6 +20,7 @@ __all__ = ["run_command"]
 
 _MODULES: Final = {
     "demo": "apcore.cli.demo",
+    "selfcheck": "apcore.cli.selfcheck.command",
     "serve": "apcore.cli.serve",
     "version": "apcore.cli.version",
     "work": "apcore.cli.work",

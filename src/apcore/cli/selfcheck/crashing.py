@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from apcore.cli.selfcheck.checking import expect
+from apcore.cli.checking import expect
 from apcore.cli.selfcheck.storing import open_in
 from apcore.ports import SCAN_LIMIT_MAX
 

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.threads import BlockingRuntime
-from apcore.cli.selfcheck.checking import expect
+from apcore.cli.checking import expect
 from apcore.cli.selfcheck.storing import open_in
 from apcore.drive import Place, Ports, Stepper, async_ports, run, run_async
 from apcore.effects import (

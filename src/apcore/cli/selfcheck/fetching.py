@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from apcore.adapters.h11 import H11Transport
 from apcore.adapters.threads import BlockingRuntime
-from apcore.cli.selfcheck.checking import StepFailed, expect
+from apcore.cli.checking import StepFailed, expect
 from apcore.drive import Ports, run
 from apcore.effects import Fetch, Op
 from apcore.errors import AddressBlocked

@@ -5,23 +5,19 @@ Each step stands alone: it gets an empty directory, and answers with a sentence 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 from typing import Final
 
 from attrs import field, frozen
 
-from apcore.cli.selfcheck.checking import StepFailed
+from apcore.cli.checking import StepFailed, StepResult, timed
 from apcore.cli.selfcheck.crashing import survive_a_kill
 from apcore.cli.selfcheck.driving import agree_under_every_driver
 from apcore.cli.selfcheck.fetching import exchange_on_loopback, refuse_private_addresses
 from apcore.cli.selfcheck.storing import keep_facts, wake_a_worker
 
 __all__ = ["STEPS", "Step", "StepFailed", "StepResult", "run_step"]
-
-_log = logging.getLogger(__name__)
 
 
 @frozen
@@ -33,17 +29,6 @@ class Step:
     """What holds if it passes."""
     run: Callable[[Path], str] = field(repr=False)
     """Given an empty directory; answers with what was seen, or raises."""
-
-
-@frozen
-class StepResult:
-    """What came of a step."""
-
-    name: str
-    ok: bool
-    detail: str
-    """What was seen, or what does not hold."""
-    duration_ms: float
 
 
 STEPS: Final = (
@@ -58,12 +43,4 @@ STEPS: Final = (
 
 def run_step(step: Step, directory: Path, /) -> StepResult:
     """Run ``step`` in an empty ``directory``; whatever it raises makes it a failed one."""
-    started = perf_counter()
-    try:
-        ok, detail = True, step.run(directory)
-    except StepFailed as failed:
-        ok, detail = False, str(failed)
-    except Exception as error:
-        _log.exception("step %s failed", step.name)
-        ok, detail = False, f"{type(error).__name__}: {error}"
-    return StepResult(step.name, ok, detail, (perf_counter() - started) * 1000)
+    return timed(step.name, lambda: step.run(directory))

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from apcore.adapters.sqlite import open_url
-from apcore.cli.selfcheck.checking import expect
+from apcore.cli.checking import expect
 from apcore.ports import Again, AtomicStore, Check, Done, Message, Put
 
 __all__ = ["keep_facts", "open_in", "wake_a_worker"]
