@@ -1,0 +1,342 @@
+"""`Peer`: somebody else's actor to test a server against, without a socket.
+
+::
+
+    bob = Peer("https://remote.example/users/bob")
+    node = Node(federation, "https://local.example", "memory:", transport=bob.transport, signer=ReusedKeys())
+    answer = bob.deliver(node, bob.activity("Follow", object="https://local.example/users/alice"))
+    assert answer.status == 202
+    node.work(until_idle=True)
+    assert bob.received[0].activity["type"] == "Accept"
+
+A peer has a key, signs what it delivers, serves its actor and whatever it is told to serve, and keeps what was delivered to it. Peers stand on a
+`PeerNetwork`, which is the `Transport` of the nodes under test; who is not on it has no address. What a node sends is held to what a careful server
+demands: the signature covers what it must, the digest is right, and if the sender's own server is on the network (`PeerNetwork.join`), the
+signature holds under the key that is served there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, Final, Literal, cast
+from urllib.parse import parse_qs
+
+from attrs import field, frozen
+
+from apcore.errors import ApcoreError, ConnectFailed, NameUnresolved, RemoteError, SignatureError
+from apcore.federation.serving import Elsewhere, Served
+from apcore.http import ACTIVITY_JSON, Headers, Origin, Request, Response, Url, parse_url, problem_for
+from apcore.node import AsyncNode, Node
+from apcore.signatures import PrivateKey, Scheme, cavage, check, parse_all, read_pem, rfc9421
+from apcore.testing.keys import reused_key
+from apcore.vocab import View, to_wire
+
+__all__ = ["Delivered", "Exchange", "Peer", "PeerNetwork"]
+
+_AS2: Final = "https://www.w3.org/ns/activitystreams"
+_SECURITY: Final = "https://w3id.org/security/v1"
+
+
+def _system_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@frozen
+class Delivered:
+    """One activity that arrived at a peer."""
+
+    inbox: str
+    """The address that it was sent to."""
+    activity: dict[str, Any]
+    """As JSON."""
+    key_id: str
+    """Whose signature it had; proved only if the sender's server is on the network."""
+    request: Request = field(repr=False)
+
+
+@frozen
+class Exchange:
+    """One request over the network, and how it ended: a status, or None if nobody answered."""
+
+    method: str
+    url: str
+    status: int | None
+
+
+class PeerNetwork:
+    """Who is there for a node under test: peers, and other nodes. A `Transport` that never waits."""
+
+    checks_addresses: Literal["enforced"] = "enforced"
+    never_waits: Final = True
+
+    def __init__(self, *, clock: Callable[[], datetime] = _system_now) -> None:
+        """``clock`` is what peers sign by and judge signatures by; in UTC."""
+        self.clock: Final = clock
+        self.exchanges: Final[list[Exchange]] = []
+        """Every request that was made over this network, in order."""
+        self.down: Final[set[str]] = set()
+        """Origins that do not answer, written as in ``https://remote.example``."""
+        self._peers: Final[dict[str, list[Peer]]] = {}
+        self._nodes: Final[list[Node[Any]]] = []
+
+    def peer(self, actor: str, /, **options: Any) -> Peer:
+        """Make a `Peer` on this network."""
+        return Peer(actor, network=self, **options)
+
+    def add(self, peer: Peer) -> None:
+        """Take in a peer; `Peer` does this."""
+        self._peers.setdefault(str(peer.origin), []).append(peer)
+
+    def join(self, node: Node[Any], /) -> None:
+        """Let a node be reached at its origins. Nodes that talk to each other share one network as their transport."""
+        self._nodes.append(node)
+
+    def send(self, request: Request, /) -> Response:
+        """As `Transport.send`.
+
+        Raises:
+            NameUnresolved: Nobody is at that origin.
+            ConnectFailed: It is down.
+        """
+        url = parse_url(request.url)
+        try:
+            response = self._answer(request, url)
+        except ApcoreError:
+            self.exchanges.append(Exchange(request.method, request.url, None))
+            raise
+        self.exchanges.append(Exchange(request.method, request.url, response.status))
+        return response
+
+    def close(self) -> None:
+        """As `Transport.close`: nothing is open."""
+
+    def signer_of(self, request: Request) -> str:
+        """Give the id of the key that a request is signed with.
+
+        Raises:
+            RemoteError: It is not signed as a server demands; or its key is on the network, and it does not hold.
+        """
+        refusal: RemoteError = SignatureError("there is no signature that holds")
+        for presented in parse_all(request, now=self.clock()):
+            pem, owner = self._published(presented.key_id)
+            if pem is None:
+                return presented.key_id
+            try:
+                _ = check(presented, read_pem(pem, key_id=presented.key_id, owner=owner))
+            except RemoteError as error:
+                refusal = error
+            else:
+                return presented.key_id
+        raise refusal
+
+    def _answer(self, request: Request, url: Url) -> Response:
+        origin = str(url.origin)
+        if origin in self.down:
+            raise ConnectFailed(f"{origin} is down")
+        for node in self._nodes:
+            if node.origins.has(url.origin):
+                served = node.handle(request)
+                return Response(404) if isinstance(served, Elsewhere) else served
+        if origin not in self._peers:
+            raise NameUnresolved(f"nobody is at {origin}")
+        for peer in self._peers[origin]:
+            answer = peer.answer(request)
+            if answer is not None:
+                return answer
+        return Response(404)
+
+    def _published(self, key_id: str) -> tuple[str | None, str]:
+        """Give the key that is served under its id and its owner; None if the id is of nobody on the network."""
+        url = parse_url(key_id).without_fragment()
+        if str(url.origin) not in self._peers and not any(node.origins.has(url.origin) for node in self._nodes):
+            return None, ""
+        response = self._answer(Request("GET", str(url), Headers({"Accept": ACTIVITY_JSON})), url)
+        key: object = json.loads(response.body).get("publicKey") if response.status == 200 else None
+        if not isinstance(key, dict):
+            raise SignatureError(f"{url} serves no key")
+        members = cast("dict[str, Any]", key)
+        if members.get("id") != key_id:
+            raise SignatureError(f"{url} serves another key than {key_id}")
+        return str(members["publicKeyPem"]), str(members["owner"])
+
+
+class Peer:
+    """Somebody else's actor.
+
+    Args:
+        actor: Its id, an absolute URL; inbox, outbox and key stand under it, the shared inbox at ``/inbox`` of its origin.
+        network: Where it stands; by default on one of its own.
+        type: The actor's type.
+        scheme: How it signs.
+        key: Its key; by default one that is made once a process for this id.
+        members: Further members of its actor, or other values for those that it has; None leaves one out.
+
+    Raises:
+        RequestError: ``actor`` is no http or https URL.
+    """
+
+    def __init__(
+        self,
+        actor: str,
+        /,
+        *,
+        network: PeerNetwork | None = None,
+        type: str = "Person",  # noqa: A002 - the field's word
+        scheme: Scheme = "cavage",
+        key: PrivateKey | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        url = parse_url(actor)
+        self.actor: Final = actor
+        self.origin: Final[Origin] = url.origin
+        self.inbox: Final = f"{actor.rstrip('/')}/inbox"
+        self.shared_inbox: Final = f"{url.origin}/inbox"
+        self.key_id: Final = f"{actor}#main-key"
+        self.scheme: Scheme = scheme
+        self.received: Final[list[Delivered]] = []
+        """What was delivered to it, in order, repetitions included."""
+        self.outbox: Final[list[Mapping[str, Any]]] = []
+        """What its outbox serves, the newest first."""
+        self.answers: Final[list[int]] = []
+        """The statuses of its next answers to deliveries; 202 when there are none left."""
+        self.transport: Final = PeerNetwork() if network is None else network
+        self._type = type
+        self._members = dict(members or {})
+        self._served: dict[str, tuple[int, Mapping[str, Any] | None]] = {}
+        self._count = count(1)
+        self._key: PrivateKey | None = key
+        self.transport.add(self)
+
+    @property
+    def key(self) -> PrivateKey:
+        """Its private key, under its id and with it as the owner."""
+        made = reused_key(self.actor) if self._key is None else self._key
+        return made.renamed(key_id=self.key_id, owner=self.actor)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its actor, as it is served."""
+        name = parse_url(self.actor).path.rstrip("/").rpartition("/")[2].lstrip("@") or self.origin.host
+        key = {"id": self.key_id, "owner": self.actor, "publicKeyPem": self.key.public.pem}
+        members = {
+            "@context": [_AS2, _SECURITY],
+            "id": self.actor,
+            "type": self._type,
+            "preferredUsername": name,
+            "inbox": self.inbox,
+            "outbox": f"{self.actor.rstrip('/')}/outbox",
+            "endpoints": {"sharedInbox": self.shared_inbox},
+            "publicKey": key,
+        } | self._members
+        return {name: value for name, value in members.items() if value is not None}
+
+    # --- what it says -----------------------------------------------------------------------------------------------
+
+    def activity(self, type: str, /, **members: Any) -> dict[str, Any]:  # noqa: A002 - the field's word
+        """Make an activity of its own, with a new id; ``members`` add to it, and replace what it would have."""
+        made = {
+            "@context": _AS2,
+            "id": f"{self.actor}#activities/{next(self._count)}",
+            "type": type,
+            "actor": self.actor,
+        }
+        return made | members
+
+    def request(self, activity: Mapping[str, Any] | View | bytes, /, to: str) -> Request:
+        """Give the signed POST of an activity to an inbox, for whoever wants to change it, or hands it on by other means."""
+        if isinstance(activity, bytes):
+            body = activity
+        else:
+            members = to_wire(activity) if isinstance(activity, View) else activity
+            body = json.dumps(members, ensure_ascii=False).encode()
+        request = Request("POST", to, Headers({"Content-Type": ACTIVITY_JSON}), body)
+        return self.sign(request)
+
+    def sign(self, request: Request, /) -> Request:
+        """Sign a request with its key, by its scheme and its clock."""
+        scheme = rfc9421.sign if self.scheme == "rfc9421" else cavage.sign
+        return scheme(request, self.key, now=self.transport.clock())
+
+    def deliver(
+        self, node: Node[Any], activity: Mapping[str, Any] | View | bytes, /, *, to: str | None = None
+    ) -> Response:
+        """Deliver an activity, and give the answer. What follows from it happens when the node works.
+
+        ``to`` is the identifier of an actor of the node's, an inbox's address, or by default the shared inbox.
+
+        Raises:
+            ValueError: No inbox of the node's is at ``to``.
+        """
+        return _answered(node.handle(self.request(activity, _inbox_of(node, to))), to)
+
+    async def deliver_async(
+        self, node: AsyncNode[Any], activity: Mapping[str, Any] | View | bytes, /, *, to: str | None = None
+    ) -> Response:
+        """As `deliver`, to an `AsyncNode`."""
+        return _answered(await node.handle(self.request(activity, _inbox_of(node, to))), to)
+
+    # --- what it serves ---------------------------------------------------------------------------------------------
+
+    def serve(self, uri: str, document: Mapping[str, Any] | View | None, /, *, status: int = 200) -> None:
+        """Serve a document at ``uri``, which is of its origin; it may be its own actor's address, or a status without a document."""
+        members = to_wire(document) if isinstance(document, View) else document
+        self._served[uri] = (status, members)
+
+    def answer(self, request: Request, /) -> Response | None:
+        """Answer a request to its origin; None if nothing of its own is there."""
+        url = parse_url(request.url)
+        bare = request.url.partition("?")[0]
+        if bare in {self.inbox, self.shared_inbox}:
+            return self._receive(request, bare)
+        if url.path == "/.well-known/webfinger":
+            return self._webfinger(url)
+        if bare in self._served:
+            status, document = self._served[bare]
+            return _json(document, status) if document is not None else Response(status)
+        if bare == self.actor:
+            return _json(self.document)
+        if bare == self.document.get("outbox"):
+            items = [dict(item) for item in self.outbox]
+            members = {"type": "OrderedCollection", "totalItems": len(items), "orderedItems": items}
+            return _json({"@context": _AS2, "id": bare} | members)
+        return None
+
+    def _receive(self, request: Request, inbox: str) -> Response | None:
+        if request.method != "POST":
+            return Response(405, {"Allow": "POST"})
+        try:
+            key_id = self.transport.signer_of(request)
+        except RemoteError as error:
+            return problem_for(error).response()
+        status = self.answers.pop(0) if self.answers else 202
+        activity: dict[str, Any] = json.loads(request.body)
+        self.received.append(Delivered(inbox, activity, key_id, request))
+        return Response(status)
+
+    def _webfinger(self, url: Url) -> Response | None:
+        account = f"acct:{self.document.get('preferredUsername')}@{self.origin.host}"
+        asked = parse_qs(url.query or "").get("resource", [""])[0]
+        if asked not in {account, self.actor}:
+            return None
+        link = {"rel": "self", "type": ACTIVITY_JSON, "href": self.actor}
+        return _json({"subject": account, "links": [link]}, content_type="application/jrd+json")
+
+
+def _inbox_of(node: Node[Any] | AsyncNode[Any], to: str | None) -> str:
+    if to is not None and "://" in to:
+        return to
+    places, origin = node.federation.places, node.origins.pick(None)
+    return places.uri(origin, "shared-inbox") if to is None else places.uri(origin, "inbox", identifier=to)
+
+
+def _answered(served: Served, to: str | None) -> Response:
+    if isinstance(served, Response):
+        return served
+    raise ValueError(f"no inbox of the node is at {to!r}: {served.value}")
+
+
+def _json(members: Mapping[str, Any], status: int = 200, *, content_type: str = ACTIVITY_JSON) -> Response:
+    return Response(status, {"Content-Type": content_type}, json.dumps(members, ensure_ascii=False).encode())
