@@ -79,3 +79,26 @@ def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("APCORE_STORE", "memory:")
     assert main(["work", "shown_federation", "--limit", "0.01"]) == exits.DONE
     assert capsys.readouterr().out == "0 messages handled\n"
+
+
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], exits.DONE, "nothing is wrong"),
+        (["--store", "memory:"], exits.DONE, "warning: the store keeps nothing"),
+        (["--json"], exits.DONE, '"ok": true'),
+    ],
+    ids=["fine", "risky", "json"],
+)
+def test_check_says_what_it_found(arguments, code, says, capsys):
+    assert main(["check", "shown_federation", *arguments]) == code
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("modules")
+def test_check_fails_for_what_cannot_be_served(capsys):
+    assert main(["check", "shown_federation:listens"]) == exits.FAILED
+    assert capsys.readouterr().out.startswith("error: there are listeners (Create) but no actor")
+    assert main(["check", "shown_federation:listens", "--json"]) == exits.FAILED
+    assert '"level": "error"' in capsys.readouterr().out

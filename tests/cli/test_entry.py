@@ -34,7 +34,10 @@ def test_the_help_lists_every_exit_code(capsys):
     ("arguments", "says"),
     [
         (["demmo"], "there is no command 'demmo'; did you mean 'demo'?"),
-        (["frobnicate"], "there is no command 'frobnicate'; there are: demo, selfcheck, serve, version, work"),
+        (
+            ["frobnicate"],
+            "there is no command 'frobnicate'; there are: check, demo, keygen, lookup, selfcheck, serve, version, work",
+        ),
         (["selfcheck", "--only", "nothing"], "'nothing' is not one of"),
         (["selfcheck", "--only"], "requires an argument"),
         (["version", "--yaml"], "--yaml"),

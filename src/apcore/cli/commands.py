@@ -19,7 +19,10 @@ from apcore.cli.version import installed_version
 __all__ = ["run_command"]
 
 _MODULES: Final = {
+    "check": "apcore.cli.check",
     "demo": "apcore.cli.demo",
+    "keygen": "apcore.cli.keygen",
+    "lookup": "apcore.cli.lookup",
     "selfcheck": "apcore.cli.selfcheck.command",
     "serve": "apcore.cli.serve",
     "version": "apcore.cli.version",

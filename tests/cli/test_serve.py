@@ -1,0 +1,110 @@
+"""``apcore serve`` and ``apcore work`` as processes, and ``apcore lookup`` asking them: the servers are those of the demo."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from http.client import HTTPConnection
+
+import pytest
+
+from apcore.cli import exits, main
+from apcore.cli.demo.servers import Server, eventually, free_ports
+from apcore.vocab import PUBLIC, Note
+
+FEDERATION = "apcore.cli.demo.federation"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server("server", tmp_path_factory.mktemp("served"), free_ports(1)[0])
+    try:
+        server.start(worker=False)
+        server.wait_until_up()
+        yield server
+    finally:
+        server.close()
+
+
+def get(server: Server, path: str) -> tuple[int, dict]:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Accept": "application/activity+json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def test_what_is_served_is_of_the_origin(server):
+    status, alice = get(server, "/users/alice")
+    assert (status, alice["id"]) == (200, f"{server.origin}/users/alice")
+    status, problem = get(server, "/users/nobody")
+    assert (status, problem["reason"]) == (404, "no-such-actor")
+
+
+def test_a_port_that_is_taken_is_told(server, capsys):
+    arguments = ["--origin", server.origin, "--store", "memory:", "--allow-loopback"]
+    assert main(["serve", FEDERATION, *arguments]) == exits.FAILED
+    assert f"cannot listen at 127.0.0.1, port {server.port}" in capsys.readouterr().err
+
+
+def test_a_worker_of_its_own_works_until_it_is_told_to_end(server):
+    """Bob likes to be told twice: a note for him waits until a worker comes, who then ends by SIGTERM."""
+    queue = server.node.ports.queue
+    server.node.publish(Note(content="hi"), by="alice", to=(PUBLIC, f"{server.origin}/users/bob"))
+    assert queue.depth(["fanout"]).ready == 1
+    options = ["--origin", server.origin, "--store", server.store, "--allow-loopback"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "apcore.cli", "work", FEDERATION, *options], stderr=subprocess.PIPE, text=True
+    ) as worker:
+        eventually(
+            lambda: get(server, "/users/bob/heard")[1]["totalItems"] or None, lambda: "the worker has done nothing"
+        )
+        worker.send_signal(signal.SIGTERM)
+        _, said = worker.communicate(timeout=30)
+    assert worker.returncode == exits.DONE, said
+    assert f"working for {server.origin}" in said
+
+
+def test_a_handle_is_looked_up(server, capsys):
+    handle = f"@alice@127.0.0.1:{server.port}"
+    assert main(["lookup", handle, "--allow-loopback", "--json"]) == exits.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["id"] == f"{server.origin}/users/alice"
+    assert (told["handle"], told["doubt"], told["software"]) == (handle, None, "apcore-demo 1.0")
+    assert told["document"]["preferredUsername"] == "alice"
+
+
+def test_an_actor_is_told_in_lines(server, capsys):
+    assert main(["lookup", f"{server.origin}/users/bob", "--allow-loopback"]) == exits.DONE
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert said["handle"] == f"@bob@127.0.0.1:{server.port}"
+    assert said["followers"] == f"{server.origin}/users/bob/followers"
+
+
+def test_a_post_is_told_in_lines_that_a_terminal_does_not_act_upon(server, capsys):
+    server.node.publish(Note(content="red \x1b[31m[bold]alert[/bold]"), by="bob", to=PUBLIC)
+    _, page = get(server, "/users/bob/outbox?page=true")
+    assert main(["lookup", page["orderedItems"][0]["object"]["id"], "--allow-loopback"]) == exits.DONE
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert said["by"] == f"{server.origin}/users/bob"
+    assert said["content"] == "red \ufffd[31m[bold]alert[/bold]"
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [("nonsense", "nonsense"), ("@nobody@127.0.0.1:{port}", "404"), ("http://127.0.0.1:{port}/users/x", "404")],
+)
+def test_what_is_not_found_is_told(server, what, says, capsys):
+    assert main(["lookup", what.format(port=server.port), "--allow-loopback"]) == exits.FAILED
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert not captured.out
+
+
+def test_this_machine_is_looked_at_only_when_allowed(server, capsys):
+    assert main(["lookup", f"{server.origin}/users/alice"]) == exits.FAILED
+    assert "http" in capsys.readouterr().err
