@@ -3,7 +3,8 @@
 import pytest
 
 from apcore.jsonld import BUNDLED, ContextTable, expand
-from apcore.jsonld.compiling import Compiler, Memory, compiler_of, content_key
+from apcore.jsonld.compiling import Compiler, compiler_of, content_key
+from apcore.jsonld.memory import Memory
 from apcore.jsonld.terms import INITIAL, NotCovered
 
 AS = "https://www.w3.org/ns/activitystreams"

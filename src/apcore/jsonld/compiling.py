@@ -1,31 +1,26 @@
-"""From the text of contexts to tables of terms; and the memory of what was compiled.
+"""From the text of contexts to tables of terms, each only once.
 
 `Compiler.local` answers what holds after a ``@context``. It first asks by content: the serialised context is the key, so that two documents that
 say the same share one table, and a sender who says something else cannot touch it. If that is new, the context is taken apart into its
-definitions (addresses looked up in the `ContextTable`), and each is laid over what held before, again by way of a memory. So an inline
+definitions (addresses looked up in the `ContextTable`), and each is laid over what held before, again by way of a `Memory`. So an inline
 context never seen before costs its own terms and not those of the contexts that it stands upon.
-
-Memories are bounded, in two generations: what was asked for once waits in the first and is pushed out by whatever comes; what was asked for again
-moves to the second, which only others that were asked for again can push out. A flood of contexts that are all different washes through
-the first.
 """
 
 from __future__ import annotations
 
 import marshal
 import re
-from collections.abc import Hashable, Iterator
-from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, cast, final
 
-from apcore.jsonld.parsing import Json, JsonObject
+from apcore.jsonld.definitions import Definer
+from apcore.jsonld.memory import Memory
+from apcore.jsonld.parsing import JsonObject
 from apcore.jsonld.tables import Context, ContextTable, count_terms
-from apcore.jsonld.terms import INITIAL, KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset, is_absolute
+from apcore.jsonld.terms import INITIAL, ActiveContext, NotCovered
 
-__all__ = ["Applied", "Compiler", "Memory", "compiler_of", "content_key"]
+__all__ = ["Applied", "Compiler", "compiler_of", "content_key"]
 
-_V = TypeVar("_V")
-
-_MEMORY: Final = 256
 _KEY_MAX: Final = 16_384
 """Bytes of a context that is worth remembering; they are the key."""
 _TERMS_MAX: Final = 300
@@ -34,39 +29,9 @@ _COPIES_OF_A_TERM: Final = 16
 """Copying a term costs about a sixteenth of defining it."""
 _ADDRESSES_MAX: Final = 10
 """Addresses that one context may lead to on the fast path; the slow path refuses a few more than that."""
-
-
-@final
-class Memory(Generic[_V]):
-    """A bounded map in two generations. A lost race between threads costs a compilation, nothing else."""
-
-    __slots__ = ("_once", "_proven", "_size")
-
-    def __init__(self, size: int = _MEMORY) -> None:
-        self._size = size
-        self._once: dict[Hashable, _V] = {}
-        self._proven: dict[Hashable, _V] = {}
-
-    def get(self, key: Hashable) -> _V | None:
-        """Return what is known for ``key``, and remember that it was asked for."""
-        value = self._proven.pop(key, None)
-        if value is None:
-            value = self._once.pop(key, None)
-            if value is None:
-                return None
-            if len(self._proven) >= self._size:
-                _forget_oldest(self._proven)
-        self._proven[key] = value
-        return value
-
-    def put(self, key: Hashable, value: _V) -> None:
-        """Remember ``value``, for now."""
-        if len(self._once) >= self._size:
-            _forget_oldest(self._once)
-        self._once[key] = value
-
-    def __len__(self) -> int:
-        return len(self._once) + len(self._proven)
+_FLAT_MAX: Final = 256
+"""Addresses whose parts are kept; there are hardly as many."""
+_ADDRESS: Final = re.compile(r"https?://\S+")
 
 
 class Applied(NamedTuple):
@@ -147,11 +112,11 @@ class Compiler:
 
     def _lay(self, active: ActiveContext, part: _Part, *, override: bool) -> ActiveContext:
         assert part.definitions is not None
-        return _Definer(
-            self, active, part.definitions, override=override, pinned=active.pinned and part.registered
-        ).define()
+        pinned = active.pinned and part.registered
+        check = self._check_scoped
+        return Definer(active, part.definitions, override=override, pinned=pinned, check=check).define()
 
-    def check_scoped(self, active: ActiveContext, context: Context) -> None:
+    def _check_scoped(self, active: ActiveContext, context: Context) -> None:
         """Compile a scoped context only to see that it can be, as definitions are checked where they stand."""
         if type(context) is not dict and type(context) is not list:
             raise NotCovered
@@ -183,7 +148,7 @@ class Compiler:
                 raise NotCovered
             below = [*addresses, url]
             parts = tuple(self._parts(self._table.get(url), below, registered=True))
-            if len(self._flat) >= _MEMORY:
+            if len(self._flat) >= _FLAT_MAX:
                 self._flat.clear()
             known = self._flat[url] = (parts, len(below) - len(addresses))
         addresses += [url] * known[1]
@@ -216,26 +181,7 @@ def content_key(context: Context) -> bytes:
         raise NotCovered from None
 
 
-# --- definitions ----------------------------------------------------------------------------------------------------
-
-_ADDRESS: Final = re.compile(r"https?://\S+")
-_LIKE_AN_IRI: Final = re.compile(r".*((:[^:])|/)")
-_ENDS_LIKE_A_NAMESPACE: Final = re.compile(r".*[:/\?#\[\]@]$")
-_HAS_COLON_OR_SLASH: Final = re.compile(r".*(:|/)")
-_TERM_KEYS: Final = frozenset(("@id", "@type", "@container", "@language", "@context", "@prefix", "@protected"))
-_CONTEXT_KEYS: Final = frozenset(("@vocab", "@language", "@version", "@protected"))
-_CONTAINERS: Final = frozenset(
-    (
-        ("@list",),
-        ("@set",),
-        ("@language",),
-        ("@graph",),
-        ("@language", "@set"),
-        ("@set", "@language"),
-        ("@graph", "@set"),
-        ("@set", "@graph"),
-    )
-)
+# --- leaves ---------------------------------------------------------------------------------------------------------
 
 
 @final
@@ -247,229 +193,6 @@ class _Part:
     def __init__(self, definitions: JsonObject | None, *, registered: bool) -> None:
         self.definitions: Final = definitions
         self.registered: Final = registered
-
-
-@final
-class _Definer:
-    """Lays one object of definitions over a context: the algorithm "Create Term Definition", for what the tables cover."""
-
-    def __init__(
-        self, compiler: Compiler, active: ActiveContext, definitions: JsonObject, *, override: bool, pinned: bool
-    ) -> None:
-        self._compiler = compiler
-        self._definitions = definitions
-        self._override = override
-        self._pinned = pinned
-        self._previous = active.previous
-        self._terms: dict[str, Term] = dict(active.terms)
-        self._vocab = active.vocab
-        self._language = active.language
-        self._protect = False
-        self._defined: dict[str, bool] = {}
-
-    def define(self) -> ActiveContext:
-        definitions = self._definitions
-        self._settings()
-        definition: Json
-        for term, definition in definitions.items():
-            if term in _CONTEXT_KEYS:
-                continue
-            self._define(term, override=self._override)
-            if type(definition) is dict and "@context" in definition:
-                self._compiler.check_scoped(self._result(), definition["@context"])
-        return self._result()
-
-    def _result(self) -> ActiveContext:
-        return ActiveContext(
-            self._terms.copy(), vocab=self._vocab, language=self._language, previous=self._previous, pinned=self._pinned
-        )
-
-    def _settings(self) -> None:
-        definitions = self._definitions
-        if definitions.get("@version", 1.1) != 1.1 or definitions.get("@protected", True) is not True:
-            raise NotCovered
-        self._protect = "@protected" in definitions
-        if "@vocab" in definitions:
-            vocab = definitions["@vocab"]
-            if vocab is None and self._vocab is not None:
-                self._vocab = None
-            elif type(vocab) is str and vocab:
-                self._vocab = self._absolute(_expand_vocab(vocab, self._terms, self._vocab))
-            else:
-                raise NotCovered
-        if "@language" in definitions:
-            language = definitions["@language"]
-            if language is None and self._language is not None:
-                self._language = None
-            elif type(language) is str:
-                self._language = language.lower()
-            else:
-                raise NotCovered
-
-    def _define(self, term: str, *, override: bool) -> None:
-        if term in self._defined:
-            if self._defined[term]:
-                return
-            raise NotCovered  # a cycle
-        self._defined[term] = False
-        if term[:1] in ("", "@") or term == "_uuid":
-            raise NotCovered
-        before = self._terms.pop(term, None)
-        definition: Json = self._definitions[term]
-        simple = type(definition) is str or definition is None
-        if simple:
-            definition = {"@id": definition}
-        if type(definition) is not dict or not definition.keys() <= _TERM_KEYS:
-            raise NotCovered
-        iri, prefix = self._iri_of(term, definition, simple=simple)
-        if "@prefix" in definition:
-            prefix = _prefix_of(term, iri, definition["@prefix"])
-        made = Term(
-            iri,
-            type_=self._type_of(definition),
-            container=_container_of(definition),
-            language=_language_of(definition),
-            scoped=definition.get("@context", UNSET),
-            prefix=prefix,
-            protected=_protection_of(definition, self._protect)
-            or (before is not None and before.protected and not override),
-        )
-        if before is not None and before.protected and not override and not before.same(made, protected=True):
-            raise NotCovered  # redefines what is protected
-        self._terms[term] = made
-        self._defined[term] = True
-
-    def _iri_of(self, term: str, definition: JsonObject, *, simple: bool) -> tuple[str | None, bool]:
-        """Answer what ``term`` means, and whether it is a prefix."""
-        colon = term.find(":")
-        if "@id" in definition:
-            iri = definition["@id"]
-            if iri is None:
-                return None, False
-            if type(iri) is not str or not iri:
-                raise NotCovered
-            if iri[0] == "@":
-                if iri not in KEYWORDS or iri in ("@context", "@preserve") or _LIKE_AN_IRI.match(term) is not None:
-                    raise NotCovered
-                return iri, False
-            if iri != term:
-                expanded = self._absolute(self._expand(iri))
-                if _LIKE_AN_IRI.match(term) is not None and self._expand(term, itself=term) != expanded:
-                    raise NotCovered
-                prefix = (
-                    simple
-                    and colon <= 0
-                    and (expanded.startswith("_:") or _ENDS_LIKE_A_NAMESPACE.match(expanded) is not None)
-                )
-                return expanded, prefix
-        if colon > 0:
-            return self._compact_form(term, colon), False
-        if self._vocab is None:
-            raise NotCovered
-        return self._vocab + term, False
-
-    def _compact_form(self, term: str, colon: int) -> str:
-        name = term[:colon]
-        if name in self._definitions:
-            self._define(name, override=False)
-        parent = self._terms.get(name)
-        if parent is None:
-            return term
-        if parent.iri is None:
-            raise NotCovered
-        return parent.iri + term[colon + 1 :]
-
-    def _expand(self, value: str, *, itself: str | None = None) -> str | None:
-        """Expand ``value`` inside these definitions; those that it depends on are defined first.
-
-        ``itself`` counts as defined already.
-        """
-        if value[:1] == "@":
-            raise NotCovered
-        definitions = self._definitions
-        if value != itself and value in definitions and self._defined.get(value) is not True:
-            self._define(value, override=False)
-        if value not in self._terms:
-            name, colon, rest = value.partition(":")
-            absolute = not name or not colon or name == "_" or rest.startswith("//")
-            if not absolute and name != itself and name in definitions and not self._defined.get(name):
-                self._define(name, override=False)
-        return _expand_vocab(value, self._terms, self._vocab)
-
-    def _absolute(self, iri: str | None) -> str:
-        if iri is None or not is_absolute(iri):
-            raise NotCovered
-        return iri
-
-    def _type_of(self, definition: JsonObject) -> str | None:
-        if "@type" not in definition:
-            return None
-        type_ = definition["@type"]
-        if type(type_) is not str:
-            raise NotCovered
-        if type_ in ("@id", "@vocab", "@json", "@none"):
-            return type_
-        expanded = self._absolute(self._expand(type_))
-        if expanded.startswith("_:"):
-            raise NotCovered
-        return expanded
-
-
-# --- leaves ---------------------------------------------------------------------------------------------------------
-
-
-def _expand_vocab(value: str, terms: dict[str, Term], vocab: str | None) -> str | None:
-    if value[:1] == "@":
-        raise NotCovered
-    term = terms.get(value)
-    if term is not None:
-        return term.iri
-    colon = value.find(":")
-    if colon > 0:
-        name = value[:colon]
-        if name == "_" or value.startswith("//", colon + 1):
-            return value
-        term = terms.get(name)
-        if term is not None and term.prefix:
-            return f"{term.iri}{value[colon + 1 :]}"
-        if is_absolute(value):
-            return value
-    return value if vocab is None else vocab + value
-
-
-def _prefix_of(term: str, iri: str | None, value: Any) -> bool:
-    if type(value) is not bool or _HAS_COLON_OR_SLASH.match(term) is not None or iri in KEYWORDS or iri is None:
-        raise NotCovered
-    return value
-
-
-def _container_of(definition: JsonObject) -> tuple[str, ...]:
-    if "@container" not in definition:
-        return ()
-    container: Json = definition["@container"]
-    parts: list[Json] = container if type(container) is list else [container]
-    names = tuple(part for part in parts if type(part) is str)
-    if len(names) != len(parts) or names not in _CONTAINERS:
-        raise NotCovered
-    return names
-
-
-def _language_of(definition: JsonObject) -> str | Unset | None:
-    if "@language" not in definition or "@type" in definition:
-        return UNSET
-    language = definition["@language"]
-    if language is None:
-        return None
-    if type(language) is not str:
-        raise NotCovered
-    return language.lower()
-
-
-def _protection_of(definition: JsonObject, protect: bool) -> bool:
-    own = definition.get("@protected", protect)
-    if type(own) is not bool:
-        raise NotCovered
-    return own
 
 
 def _copy(active: ActiveContext, *, previous: ActiveContext) -> ActiveContext:
@@ -490,10 +213,3 @@ def _equal(one: ActiveContext, other: ActiveContext) -> bool:
             for name, term in one.terms.items()
         )
     )
-
-
-def _forget_oldest(memory: dict[Hashable, Any]) -> None:
-    try:
-        del memory[next(iter(memory))]
-    except (KeyError, RuntimeError, StopIteration):  # another thread was faster
-        return

@@ -1,0 +1,266 @@
+"""One object of definitions, laid over a context: JSON-LD's "Create Term Definition", for what the tables cover.
+
+The order in which things are looked at, and which mistakes are found, follow PyLD's context processing step by step; where that ends in an error, or
+goes beyond the tables, this ends in `NotCovered`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, final
+
+from apcore.jsonld.parsing import Json, JsonObject
+from apcore.jsonld.tables import Context
+from apcore.jsonld.terms import KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset, is_absolute
+
+__all__ = ["Definer"]
+
+_LIKE_AN_IRI: Final = re.compile(r".*((:[^:])|/)")
+_ENDS_LIKE_A_NAMESPACE: Final = re.compile(r".*[:/\?#\[\]@]$")
+_HAS_COLON_OR_SLASH: Final = re.compile(r".*(:|/)")
+_TERM_KEYS: Final = frozenset(("@id", "@type", "@container", "@language", "@context", "@prefix", "@protected"))
+_CONTEXT_KEYS: Final = frozenset(("@vocab", "@language", "@version", "@protected"))
+_CONTAINERS: Final = frozenset(
+    (
+        ("@list",),
+        ("@set",),
+        ("@language",),
+        ("@graph",),
+        ("@language", "@set"),
+        ("@set", "@language"),
+        ("@graph", "@set"),
+        ("@set", "@graph"),
+    )
+)
+
+
+@final
+class Definer:
+    """Lays one object of definitions over a context."""
+
+    def __init__(
+        self,
+        active: ActiveContext,
+        definitions: JsonObject,
+        *,
+        override: bool,
+        pinned: bool,
+        check: Callable[[ActiveContext, Context], None],
+    ) -> None:
+        """``override``: protected terms may be redefined; ``check`` looks at scoped contexts, which are compiled when they are used."""
+        self._check = check
+        self._definitions = definitions
+        self._override = override
+        self._pinned = pinned
+        self._previous = active.previous
+        self._terms: dict[str, Term] = dict(active.terms)
+        self._vocab = active.vocab
+        self._language = active.language
+        self._protect = False
+        self._defined: dict[str, bool] = {}
+
+    def define(self) -> ActiveContext:
+        """Return the context with the definitions in it."""
+        definitions = self._definitions
+        self._settings()
+        definition: Json
+        for term, definition in definitions.items():
+            if term in _CONTEXT_KEYS:
+                continue
+            self._define(term, override=self._override)
+            if type(definition) is dict and "@context" in definition:
+                self._check(self._result(), definition["@context"])
+        return self._result()
+
+    def _result(self) -> ActiveContext:
+        return ActiveContext(
+            self._terms.copy(), vocab=self._vocab, language=self._language, previous=self._previous, pinned=self._pinned
+        )
+
+    def _settings(self) -> None:
+        definitions = self._definitions
+        if definitions.get("@version", 1.1) != 1.1 or definitions.get("@protected", True) is not True:
+            raise NotCovered
+        self._protect = "@protected" in definitions
+        if "@vocab" in definitions:
+            vocab = definitions["@vocab"]
+            if vocab is None and self._vocab is not None:
+                self._vocab = None
+            elif type(vocab) is str and vocab:
+                self._vocab = self._absolute(_expand_vocab(vocab, self._terms, self._vocab))
+            else:
+                raise NotCovered
+        if "@language" in definitions:
+            language = definitions["@language"]
+            if language is None and self._language is not None:
+                self._language = None
+            elif type(language) is str:
+                self._language = language.lower()
+            else:
+                raise NotCovered
+
+    def _define(self, term: str, *, override: bool) -> None:
+        if term in self._defined:
+            if self._defined[term]:
+                return
+            raise NotCovered  # a cycle
+        self._defined[term] = False
+        if term[:1] in ("", "@") or term == "_uuid":
+            raise NotCovered
+        before = self._terms.pop(term, None)
+        definition: Json = self._definitions[term]
+        simple = type(definition) is str or definition is None
+        if simple:
+            definition = {"@id": definition}
+        if type(definition) is not dict or not definition.keys() <= _TERM_KEYS:
+            raise NotCovered
+        iri, prefix = self._iri_of(term, definition, simple=simple)
+        if "@prefix" in definition:
+            prefix = _prefix_of(term, iri, definition["@prefix"])
+        made = Term(
+            iri,
+            type_=self._type_of(definition),
+            container=_container_of(definition),
+            language=_language_of(definition),
+            scoped=definition.get("@context", UNSET),
+            prefix=prefix,
+            protected=_protection_of(definition, self._protect)
+            or (before is not None and before.protected and not override),
+        )
+        if before is not None and before.protected and not override and not before.same(made, protected=True):
+            raise NotCovered  # redefines what is protected
+        self._terms[term] = made
+        self._defined[term] = True
+
+    def _iri_of(self, term: str, definition: JsonObject, *, simple: bool) -> tuple[str | None, bool]:
+        """Answer what ``term`` means, and whether it is a prefix."""
+        colon = term.find(":")
+        if "@id" in definition:
+            iri = definition["@id"]
+            if iri is None:
+                return None, False
+            if type(iri) is not str or not iri:
+                raise NotCovered
+            if iri[0] == "@":
+                if iri not in KEYWORDS or iri in ("@context", "@preserve") or _LIKE_AN_IRI.match(term) is not None:
+                    raise NotCovered
+                return iri, False
+            if iri != term:
+                expanded = self._absolute(self._expand(iri))
+                if _LIKE_AN_IRI.match(term) is not None and self._expand(term, itself=term) != expanded:
+                    raise NotCovered
+                prefix = (
+                    simple
+                    and colon <= 0
+                    and (expanded.startswith("_:") or _ENDS_LIKE_A_NAMESPACE.match(expanded) is not None)
+                )
+                return expanded, prefix
+        if colon > 0:
+            return self._compact_form(term, colon), False
+        if self._vocab is None:
+            raise NotCovered
+        return self._vocab + term, False
+
+    def _compact_form(self, term: str, colon: int) -> str:
+        name = term[:colon]
+        if name in self._definitions:
+            self._define(name, override=False)
+        parent = self._terms.get(name)
+        if parent is None:
+            return term
+        if parent.iri is None:
+            raise NotCovered
+        return parent.iri + term[colon + 1 :]
+
+    def _expand(self, value: str, *, itself: str | None = None) -> str | None:
+        """Expand ``value`` inside these definitions; those that it depends on are defined first.
+
+        ``itself`` counts as defined already.
+        """
+        if value[:1] == "@":
+            raise NotCovered
+        definitions = self._definitions
+        if value != itself and value in definitions and self._defined.get(value) is not True:
+            self._define(value, override=False)
+        if value not in self._terms:
+            name, colon, rest = value.partition(":")
+            absolute = not name or not colon or name == "_" or rest.startswith("//")
+            if not absolute and name != itself and name in definitions and not self._defined.get(name):
+                self._define(name, override=False)
+        return _expand_vocab(value, self._terms, self._vocab)
+
+    def _absolute(self, iri: str | None) -> str:
+        if iri is None or not is_absolute(iri):
+            raise NotCovered
+        return iri
+
+    def _type_of(self, definition: JsonObject) -> str | None:
+        if "@type" not in definition:
+            return None
+        type_ = definition["@type"]
+        if type(type_) is not str:
+            raise NotCovered
+        if type_ in ("@id", "@vocab", "@json", "@none"):
+            return type_
+        expanded = self._absolute(self._expand(type_))
+        if expanded.startswith("_:"):
+            raise NotCovered
+        return expanded
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _expand_vocab(value: str, terms: dict[str, Term], vocab: str | None) -> str | None:
+    if value[:1] == "@":
+        raise NotCovered
+    term = terms.get(value)
+    if term is not None:
+        return term.iri
+    colon = value.find(":")
+    if colon > 0:
+        name = value[:colon]
+        if name == "_" or value.startswith("//", colon + 1):
+            return value
+        term = terms.get(name)
+        if term is not None and term.prefix:
+            return f"{term.iri}{value[colon + 1 :]}"
+        if is_absolute(value):
+            return value
+    return value if vocab is None else vocab + value
+
+
+def _prefix_of(term: str, iri: str | None, value: Any) -> bool:
+    if type(value) is not bool or _HAS_COLON_OR_SLASH.match(term) is not None or iri in KEYWORDS or iri is None:
+        raise NotCovered
+    return value
+
+
+def _container_of(definition: JsonObject) -> tuple[str, ...]:
+    if "@container" not in definition:
+        return ()
+    container: Json = definition["@container"]
+    parts: list[Json] = container if type(container) is list else [container]
+    names = tuple(part for part in parts if type(part) is str)
+    if len(names) != len(parts) or names not in _CONTAINERS:
+        raise NotCovered
+    return names
+
+
+def _language_of(definition: JsonObject) -> str | Unset | None:
+    if "@language" not in definition or "@type" in definition:
+        return UNSET
+    language = definition["@language"]
+    if language is None:
+        return None
+    if type(language) is not str:
+        raise NotCovered
+    return language.lower()
+
+
+def _protection_of(definition: JsonObject, protect: bool) -> bool:
+    own = definition.get("@protected", protect)
+    if type(own) is not bool:
+        raise NotCovered
+    return own
