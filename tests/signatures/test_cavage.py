@@ -240,10 +240,11 @@ def test_a_dialect_is_read(rsa_key, dated, now, field):
     assert verify(resigned(rsa_key, dated, field, now), rsa_key, now)
 
 
-def test_a_folded_signature_is_read(rsa_key, dated, now):
+@pytest.mark.parametrize("white", [" ", "\t", " \t  "])
+def test_a_folded_signature_is_read(rsa_key, dated, now, white):
     signed = resigned(rsa_key, dated, DIALECTS["no algorithm"], now)
     head, _, tail = signed.headers.get("signature").rpartition('signature="')
-    folded = with_field(signed, "signature", f'{head}signature="{tail[:76]} {tail[76:150]} \t{tail[150:]}')
+    folded = with_field(signed, "signature", f'{head}signature="{tail[:76]}{white}{tail[76:150]}{white}{tail[150:]}')
     assert verify(folded, rsa_key, now)
 
 

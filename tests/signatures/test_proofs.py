@@ -65,6 +65,17 @@ def test_a_proof_carries_the_context_of_its_document(ed_key, now):
     assert believed(signed, ed_key.public, now)[0].document == bare
 
 
+def test_one_context_needs_no_array(ed_key, now):
+    note = {**NOTE, "@context": CONTEXT[0]}
+    signed = proofs.create(note, ed_key, now=now)
+    assert believed(signed, ed_key.public, now)[0].document == note
+    assert (
+        believed({**signed, "@context": [CONTEXT[0], "https://example.com/"]}, ed_key.public, now)[0].document == note
+    )
+    with pytest.raises(ProofRefused):
+        believed({**signed, "@context": CONTEXT[1]}, ed_key.public, now)
+
+
 def test_a_set_of_proofs(ed_key, now):
     other = key_reading.generate_key("ed25519", key_id="https://other.example/key", owner="https://other.example/")
     signed = proofs.create(proofs.create(NOTE, ed_key, now=now), other, now=now)
