@@ -9,7 +9,7 @@ from apcore.errors import Refused, RemoteError, SignatureError
 from apcore.federation.keys import instance_identity
 from apcore.federation.moderation import Severity
 from apcore.federation.site import Site
-from apcore.graph import KeyFound, remote_key
+from apcore.graph import KeyFound, KeyRefused, remote_key
 from apcore.http import Request, parse_url
 from apcore.signatures import BadSignature, Presented, Verified, check, parse_all
 
@@ -52,6 +52,7 @@ def authenticate(site: Site, request: Request, *, actor: str) -> Op[Authenticate
 
     Raises:
         SignatureError, RequestError: Nothing usable was presented, or nothing of it holds.
+        KeyRefused, KeyNotOwned: There is no such key, or it is not believed.
         NotTheActor: What holds is another actor's.
         Refused: The key's host is suspended; nothing was fetched.
         KeyUnavailable: The key cannot be had now.
@@ -90,4 +91,10 @@ def _check(site: Site, presented: Presented) -> Op[Verified]:
 
 def _key(site: Site, key_id: str, *, anew: bool) -> Op[KeyFound]:
     identity = yield from instance_identity(site)
-    return (yield from remote_key(key_id, policy=site.fetching, identity=identity, anew=anew))
+    try:
+        return (yield from remote_key(key_id, policy=site.fetching, identity=identity, anew=anew))
+    except RemoteError as error:
+        if error.status_hint == 401:
+            raise
+        # What the key's server answers is not our answer: a 410 would tell the sender that our inbox is gone.
+        raise KeyRefused(f"key {key_id}: {error}") from error

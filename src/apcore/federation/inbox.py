@@ -35,7 +35,8 @@ from apcore.http import (
     same_origin,
 )
 from apcore.ports import Check, Key, Message, Put, Write, digest_part
-from apcore.vocab import Activity, Delete, Document, Update, read_document
+from apcore.signatures import parse_all
+from apcore.vocab import Activity, Delete, Document, Kind, Update, kind_of, owners_of, read_document
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -112,7 +113,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     arrived = _read(site, request.body)
     severity = check_domain(site, arrived.actor)
     if _is_farewell(arrived):
-        known = yield from _is_known(arrived.actor)
+        known = yield from _is_known(site, request)
         if not known:
             return  # a stranger is gone: nothing to do, and nothing worth a fetch
     authenticated = yield from authenticate(site, request, actor=arrived.actor)
@@ -140,19 +141,31 @@ def _read(site: Site, body: bytes) -> Arrived:
         document = read_document(body, vocabulary=site.federation.vocabulary)
     except DocumentError as error:
         raise RequestError(f"the body cannot be read: {error}") from error
-    if not document.is_a(Activity):
+    if not document.is_a(Activity) and not _looks_like_one(document):
         raise NotAnActivity(f"the body is {document.types or 'of no type'}, and no activity")
-    activity = document.view(Activity)
+    activity = Activity.over(document)
     actor = activity.actor
     if actor is None or actor.uri is None:
         raise NotAnActivity("the activity has no actor, or several")
-    if document.id is None:
+    ident = document.id or _stand_in_id(activity)
+    if ident is None:
         raise NotAnActivity("the activity has no id, so it could not be told from its repetition")
     _ = parse_url(actor.uri)
-    if not same_origin(document.id, actor.uri):
+    if not same_origin(ident, actor.uri):
         # Nobody may use up the ids of another server.
-        raise Refused(f"activity {document.id} is not of the origin of its actor {actor.uri}")
-    return Arrived(document, activity, document.id, actor.uri)
+        raise Refused(f"activity {ident} is not of the origin of its actor {actor.uri}")
+    return Arrived(document, activity, ident, actor.uri)
+
+
+def _stand_in_id(activity: Activity) -> str | None:
+    """Give a name to a Delete without id, as GoToSocial sends it: nothing is deleted twice, so what is deleted tells it from others."""
+    deleted = activity.object if activity.document.is_a(Delete) else None
+    return None if deleted is None or deleted.uri is None else f"{deleted.uri}#delete"
+
+
+def _looks_like_one(document: Document) -> bool:
+    """Whether it is an activity of a type that nobody here knows (Lemmy's Lock, say): no reason to complain, and nobody listens to it."""
+    return not document.classes() and bool(document.types) and kind_of(document) is Kind.ACTIVITY
 
 
 def _is_farewell(arrived: Arrived) -> bool:
@@ -160,15 +173,19 @@ def _is_farewell(arrived: Arrived) -> bool:
     return arrived.document.is_a(Delete) and object_ is not None and object_.uri == arrived.actor
 
 
-def _is_known(actor: str) -> Op[bool]:
-    """Whether anything of this actor is kept: a document or a key (by any of its usual ids)."""
-    places: list[Key] = [("key", "1", digest_part(key_id)) for key_id in (f"{actor}#main-key", actor)]
-    entries = yield from Get(places)
+def _is_known(site: Site, request: Request) -> Op[bool]:
+    """Whether anything is kept of a key that the request is signed with. If not, it is of no use to ask for it: its owner is gone."""
+    now = yield from Now()
+    presented = parse_all(request, site.signatures, now=now)
+    entries = yield from Get([("key", "1", digest_part(each.key_id)) for each in presented])
     return any(entry is not None for entry in entries)
 
 
 def _check_ownership(arrived: Arrived) -> None:
-    """Update and Delete are for what the actor owns: an object of its own origin, attributed to it where it says so."""
+    """Update and Delete are for what the actor owns: an object of its own origin, its own where it says whose it is.
+
+    An object that is only named says nothing; what is kept of it decides there, and that is the listener's to know.
+    """
     if not (arrived.document.is_a(Update) or arrived.document.is_a(Delete)):
         return
     object_ = arrived.activity.object
@@ -176,6 +193,9 @@ def _check_ownership(arrived: Arrived) -> None:
         raise NotAnActivity(f"{arrived.id} changes nothing in particular")
     if not same_origin(object_.uri, arrived.actor):
         raise Refused(f"{arrived.actor} changes {object_.uri}, which is of another origin")
+    owners = () if object_.embedded is None else owners_of(object_.embedded)
+    if owners and arrived.actor not in owners:
+        raise Refused(f"{arrived.actor} changes {object_.uri}, which is of {owners[0]}")
 
 
 def claim_keys(actor: str, ident: str, inbox: str) -> tuple[Key, Key]:
