@@ -13,7 +13,7 @@ from markdown_blocks import blocks, links
 
 HERE = Path(__file__).resolve().parents[1]
 README = HERE / "README.md"
-PAGES = [README, HERE / "CONTRIBUTING.md", HERE / "CHANGELOG.md", HERE / "SECURITY.md"]
+PAGES = [README, *(HERE / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG", "SECURITY", "FEDERATION"))]
 
 COMMANDS = [block.text for block in blocks(README, "shell")[:2]]
 

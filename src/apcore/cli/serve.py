@@ -71,6 +71,8 @@ def command(
                 server_header=False,
             )
         )
+        what = f"{node.federation.software_name}/{node.federation.software_version}"
+        logging.getLogger("apcore").info("%s at %s, listening at %s, port %d", what, bound_to, host, port)
         server.run(sockets=[listener])
     return exits.DONE if server.started else exits.FAILED
 
