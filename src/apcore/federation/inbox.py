@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, committed
 from apcore.errors import DocumentError, LimitExceeded, Refused, RemoteError, RequestError, Unavailable
@@ -56,6 +56,8 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
 DONE_KEPT_S: Final = 30 * 86400.0
 """How long an id stays used up: longer than anybody tries again (7 days), and than signatures count."""
+_RETRY_AFTER_S: Final = 60.0
+"""What to ask for where nothing says how long it will take; senders wait a minute or more anyway."""
 
 
 class UnsupportedMediaType(RemoteError):
@@ -101,8 +103,12 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
     """
     try:
         yield from _accept(site, request, recipient)
-    except (RemoteError, Unavailable) as error:
+    except RemoteError as error:
         return problem_for(error).response()
+    except Unavailable as error:
+        problem = problem_for(error)
+        asked_s = _RETRY_AFTER_S if problem.retry_after_s is None else problem.retry_after_s
+        return evolve(problem, retry_after_s=asked_s).response()
     return Response(202, Headers({"Cache-Control": "no-store"}))
 
 
