@@ -108,3 +108,40 @@ def test_what_is_not_found_is_told(server, what, says, capsys):
 def test_this_machine_is_looked_at_only_when_allowed(server, capsys):
     assert main(["lookup", f"{server.origin}/users/alice"]) == exits.FAILED
     assert "http" in capsys.readouterr().err
+
+
+def test_an_inbox_follows_and_shows_what_arrives(server, tmp_path):
+    port = free_ports(1)[0]
+    arguments = ["inbox", "--origin", f"http://127.0.0.1:{port}", "--follow", f"@alice@127.0.0.1:{server.port}"]
+    with (tmp_path / "said").open("wb") as said:
+        inbox = subprocess.Popen(
+            [sys.executable, "-m", "apcore.cli", *arguments, "--allow-loopback", "--json"], stdout=said, stderr=said
+        )
+    try:
+        uri = f"http://127.0.0.1:{port}/users/inbox"
+
+        def followed() -> bool | None:
+            server.node.work(until_idle=True)
+            return uri in get(server, "/users/alice/followers?page=true")[1]["orderedItems"] or None
+
+        eventually(followed, lambda: f"no follower: {(tmp_path / 'said').read_text()}")
+        server.node.publish(Note(content="seen"), by="alice", to=PUBLIC)
+
+        def shown() -> dict | None:
+            server.node.work(until_idle=True)
+            lines = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
+            found = [json.loads(line) for line in lines if line.startswith("{")]
+            return next((each for each in found if each["type"] == "Create"), None)
+
+        create = eventually(shown, lambda: f"nothing shown: {(tmp_path / 'said').read_text()}")
+        assert create["object"]["content"] == "seen"
+        inbox.send_signal(signal.SIGINT)
+        assert inbox.wait(20) in {exits.DONE, exits.INTERRUPTED}
+    finally:
+        inbox.kill()
+        inbox.wait()
+
+
+def test_an_inbox_is_somewhere(capsys):
+    assert main(["inbox", "--origin", "http://127.0.0.1:1"]) == exits.USAGE
+    assert "plain http" in capsys.readouterr().err

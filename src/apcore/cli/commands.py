@@ -21,6 +21,7 @@ __all__ = ["run_command"]
 _MODULES: Final = {
     "check": "apcore.cli.check",
     "demo": "apcore.cli.demo",
+    "inbox": "apcore.cli.inbox",
     "keygen": "apcore.cli.keygen",
     "lookup": "apcore.cli.lookup",
     "selfcheck": "apcore.cli.selfcheck.command",

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from apcore.cli import exits
+from apcore.cli.telling import plain
 from apcore.cli.version import installed_version
 from apcore.discovery import Found, NodeInfo, lookup, lookup_nodeinfo
 from apcore.effects import Op
@@ -42,7 +43,7 @@ def command(*, what: str, as_json: bool, allow_loopback: bool) -> int:
         with Node(Federation(), addresses=policy.addresses) as node:
             found, software = node.run(_find(what, policy))
     except ApcoreError as error:
-        raise click.ClickException(_plain(f"{what}: {error}")) from error
+        raise click.ClickException(plain(f"{what}: {error}")) from error
     if as_json:
         click.echo(json.dumps(_members(found, software), indent=2))
     else:
@@ -87,15 +88,8 @@ def _tell(found: Found, software: NodeInfo | None) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name, value in rows:
         if value:
-            console.print(Text.assemble((f"{name:<{width}}", "bold"), f"  {_plain(value)}"))
+            console.print(Text.assemble((f"{name:<{width}}", "bold"), f"  {plain(value)}"))
 
 
 def _uri(reference: Any) -> str | None:
     return None if reference is None else reference if isinstance(reference, str) else reference.uri
-
-
-def _plain(text: str) -> str:
-    """Take out what a terminal would act upon: strangers wrote this."""
-    return "".join(
-        each if each.isprintable() else " " if each.isspace() else "\N{REPLACEMENT CHARACTER}" for each in text
-    )

@@ -6,7 +6,6 @@ For an application that has a server already, `apcore.adapters.asgi` and `apcore
 from __future__ import annotations
 
 import logging
-import socket
 from contextlib import closing
 
 import click
@@ -14,11 +13,11 @@ import click
 from apcore.adapters.asgi import asgi_app
 from apcore.cli import exits
 from apcore.cli.binding import bound_node, node_options
+from apcore.cli.serving import listen_at, port_for, server_for
 from apcore.http import parse_origin
 
 __all__ = ["command"]
 
-_PORT = 8000
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -47,8 +46,6 @@ def command(
 
     MODULE:NAME is an importable federation, such as hello:federation. TLS is a reverse proxy's business; behind one, use --trust-proxy.
     """
-    import uvicorn  # of the extra `cli`, and needed here alone
-
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     %(name)s: %(message)s")
     node = bound_node(target, origin=origin, store=store, allow_loopback=allow_loopback)
     bound_to = parse_origin(origin)
@@ -57,29 +54,10 @@ def command(
             f"apcore: what peers ask of {bound_to} comes here through a proxy that speaks TLS; without --trust-proxy it is not recognised.",
             err=True,
         )
-    if port is None:
-        port = bound_to.port if bound_to.scheme == "http" else _PORT
-    with closing(_listening(host, port)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                asgi_app(node, worker=not no_worker, trust_proxy=trust_proxy),
-                host=host,
-                port=port,
-                lifespan="on",
-                log_level=log_level,
-                proxy_headers=False,  # whom to trust is asked once, above
-                server_header=False,
-            )
-        )
+    server = server_for(asgi_app(node, worker=not no_worker, trust_proxy=trust_proxy), log_level=log_level)
+    port = port_for(bound_to, port)
+    with closing(listen_at(host, port)) as listener:
         what = f"{node.federation.software_name}/{node.federation.software_version}"
         logging.getLogger("apcore").info("%s at %s, listening at %s, port %d", what, bound_to, host, port)
         server.run(sockets=[listener])
     return exits.DONE if server.started else exits.FAILED
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """Take the address before anything is started, so that there is nothing to stop where it is taken already."""
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise click.ClickException(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error

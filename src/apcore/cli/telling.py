@@ -1,4 +1,4 @@
-"""How steps are told: to a person a line each as they end, to a program one JSON object."""
+"""How things are told: steps to a person a line each as they end, to a program one JSON object; and what strangers wrote, harmlessly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from apcore.cli.checking import StepResult
 from apcore.cli.version import versions
 
-__all__ = ["Coming", "tell_people", "tell_programs"]
+__all__ = ["Coming", "plain", "tell_people", "tell_programs"]
 
 
 @frozen
@@ -77,4 +77,11 @@ def _line(result: StepResult, width: int) -> Text:
         (f"{result.name:<{width}}", "bold"),
         f"  {result.detail}  ",
         (f"{result.duration_ms:.1f} ms", "dim"),
+    )
+
+
+def plain(text: str) -> str:
+    """Take out what a terminal would act upon: strangers wrote this."""
+    return "".join(
+        each if each.isprintable() else " " if each.isspace() else "\N{REPLACEMENT CHARACTER}" for each in text
     )
