@@ -184,6 +184,12 @@ LIES = [
     ),
     pytest.param(
         ALONE,
+        {ALONE: document({"@context": CONTEXT, **pem(f"{A}/keys/2")}), ALICE: page(publicKey=ALONE)},
+        KeyNotOwned,
+        id="alone-says-it-is-another",
+    ),
+    pytest.param(
+        ALONE,
         {ALONE: redirect(f"{B}/x"), f"{B}/x": document({"@context": CONTEXT, **pem(ALONE, key=SECOND)}), ALICE: page(publicKey=ALONE)},
         KeyNotOwned,
         id="alone-led-away",
@@ -335,6 +341,13 @@ def test_a_key_is_kept_for_its_time():
     assert found(web).key.spki == FIRST.spki
     web.pass_s(1)
     assert (found(web).key.spki, found(web).cached) == (SECOND.spki, True)
+
+
+def test_how_long_is_for_who_asks_to_say():
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    _ = found(web)
+    web.pass_s(10)
+    assert not found(web, policy=evolve(POLICY, key_ttl_s=10)).cached
 
 
 def test_a_key_is_fetched_anew_but_not_too_often():

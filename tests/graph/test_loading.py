@@ -387,6 +387,13 @@ def test_an_alias_is_asked_about_each_time_and_its_document_kept_under_its_id():
     assert web.asked() == [f"{A}/@1", NOTE]
 
 
+def test_an_entry_of_another_document_under_the_same_digest_is_none(monkeypatch):
+    """The full address is compared: the store's key is only its digest."""
+    web = ScriptedWeb({NOTE: note(), f"{A}/2": note(f"{A}/2", content="another")})
+    monkeypatch.setattr("apcore.graph.loading.digest_part", lambda _text: "same")
+    assert [content(web), content(web, f"{A}/2"), content(web)] == ["hi", "another", "hi"]
+
+
 # --- for whom -------------------------------------------------------------------------------------------------------
 
 

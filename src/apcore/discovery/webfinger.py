@@ -10,6 +10,7 @@ WebFinger is asked over https. Only where the address policy opens plain http (d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -88,15 +89,15 @@ def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None
         return (yield from _lookup_url(handle_or_url, policy=policy, identity=identity))
     wants_group = handle_or_url.startswith("!")
     asked = parse_acct(handle_or_url.removeprefix("!"))
-    acct, descriptor = yield from _settled(asked, policy=policy)
-    link = _chosen(descriptor, group=wants_group)
+    acct, answers = yield from _settled(asked, policy=policy)
+    link = _chosen(answers[acct], group=wants_group)
     if link is None:
         raise NoActorLink(f"{acct} is known at {acct.host}, which names no ActivityPub actor for it")
     loaded = yield from load(link, policy=policy, identity=identity)
     if loaded.document.id is None or str(parse_url(loaded.document.id)) != link:
         raise HandleMismatch(f"{acct} names the actor {link}, which says that it is {loaded.document.id}")
     actor = loaded.document.view(Actor)
-    confirmed = yield from confirm(actor, policy=policy, known={acct: descriptor})
+    confirmed = yield from confirm(actor, policy=policy, known=answers)
     if confirmed.acct != acct:
         raise HandleMismatch(f"{acct} names the actor {link}, whose own server calls it {confirmed.acct}")
     return Found(loaded, confirmed.acct)
@@ -125,7 +126,7 @@ def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) ->
     return Found(loaded, confirmed.acct)
 
 
-def confirm(actor: Actor, *, policy: FetchPolicy, known: dict[Acct, Descriptor] | None = None) -> Op[Confirmed]:
+def confirm(actor: Actor, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None) -> Op[Confirmed]:
     """Establish the handle of an actor whose document is believed.
 
     ``known`` are answers that their hosts gave just now. Asks for: two WebFinger answers at most.
@@ -135,8 +136,8 @@ def confirm(actor: Actor, *, policy: FetchPolicy, known: dict[Acct, Descriptor] 
         ApcoreError: As `webfinger`.
     """
     ident, claimed = _claimed(actor)
-    acct, descriptor = yield from _settled(claimed, policy=policy, known=known)
-    if ident not in actor_links(descriptor):
+    acct, answers = yield from _settled(claimed, policy=policy, known=known)
+    if ident not in actor_links(answers[acct]):
         raise HandleMismatch(f"{acct} does not name the actor {ident}, which calls itself {claimed}")
     return Confirmed(acct, ident)
 
@@ -155,19 +156,21 @@ def _claimed(actor: Actor) -> tuple[str, Acct]:
 
 
 def _settled(
-    asked: Acct, *, policy: FetchPolicy, known: dict[Acct, Descriptor] | None = None
-) -> Op[tuple[Acct, Descriptor]]:
-    """Ask about an account, and where it is handed on, once more at the host that it is handed to."""
-    answers = known or {}
+    asked: Acct, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None
+) -> Op[tuple[Acct, dict[Acct, Descriptor]]]:
+    """Ask about an account, and where it is handed on, once more at the host that it is handed to; give its name there, and all answers."""
+    answers = dict(known or {})
     descriptor = answers.get(asked) or (yield from webfinger(str(asked), policy=policy))
+    answers[asked] = descriptor
     subject = _subject(descriptor, asked)
     if subject == asked:
-        return subject, descriptor
+        return subject, answers
     descriptor = answers.get(subject) or (yield from webfinger(str(subject), policy=policy))
+    answers[subject] = descriptor
     settled = _subject(descriptor, subject)
     if settled != subject:
         raise HandleMismatch(f"{asked} is handed on to {subject}, and from there to {settled}")
-    return settled, descriptor
+    return settled, answers
 
 
 def _subject(descriptor: Descriptor, asked: Acct) -> Acct:
