@@ -20,6 +20,7 @@ from contextlib import (
     ExitStack,
     asynccontextmanager,
     contextmanager,
+    suppress,
 )
 from datetime import datetime
 from functools import partial
@@ -30,18 +31,17 @@ import attrs
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from apcore.drive import AsyncPorts, Observer, Ports, async_ports, needed, run, run_async
-from apcore.effects import Get, Op
-from apcore.errors import ConfigurationError, RequestError
-from apcore.facts import unpack
+from apcore.effects import Extend, Op
+from apcore.errors import ConfigurationError, RequestError, Unavailable
 from apcore.federation.acting import act
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.registration import Federation
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.serving import Elsewhere, Served, serve
 from apcore.federation.site import Site
-from apcore.federation.worker import LANES, handle, lease_work, reconcile, site_of
+from apcore.federation.worker import LANES, LEASE_S, handle, lease_work, origin_of, put_off, reconcile
 from apcore.graph import FetchPolicy
-from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, parse_origin, parse_url
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, parse_url
 from apcore.ports import (
     AsyncKvStore,
     AsyncMessageQueue,
@@ -149,13 +149,12 @@ class _Bound(Generic[Data]):
         agent = f"{self.federation.software_name}/{self.federation.software_version}"
         where = self.origins.pick(None) if origin is None else origin
         fetching = FetchPolicy(
-            addresses=self.addresses, user_agent=f"{agent} (+{where}/)", vocabulary=self.federation.vocabulary
+            addresses=self.addresses,
+            user_agent=f"{agent} (+{where}/)",
+            vocabulary=self.federation.vocabulary,
+            unknown_contexts=self.federation.unknown_contexts,
         )
         return Site(federation=self.federation, origin=where, fetching=fetching, data=data)
-
-    def _any_origin(self) -> Origin:
-        """Deliveries are signed by whoever sent; which of our origins makes them does not matter."""
-        return self.origins.listed[0] if self.origins.listed else self.origins.pick(None)
 
     def asked_origin(self, request: Request) -> Origin | None:
         """Give the origin that a request is to, if it is one of ours."""
@@ -184,11 +183,9 @@ class _Pace:
         return True
 
 
-def _of_job(leased: Leased) -> Op[Origin | None]:
-    """Give the origin that a message is about, None if it is of every origin or about nothing any more."""
-    key = site_of(leased)
-    [entry] = (None,) if key is None else (yield from Get((key,)))
-    return None if entry is None else parse_origin(unpack(entry.value).text("origin"))
+def _keep(leased: Sequence[Leased]) -> Op[Sequence[Leased]]:
+    """Let leases end later; answers those that were lost."""
+    return (yield from Extend(leased, lease_s=LEASE_S))
 
 
 class Node(_Bound[Data]):
@@ -307,8 +304,7 @@ class Node(_Bound[Data]):
                 _ = self.run(reconcile())
             leased = self.run(lease_work(turn))
             turn += 1
-            for each in leased:
-                self._handle(each)
+            self._handle_all(leased)
             handled += len(leased)
             if not leased and until_idle:
                 break
@@ -316,10 +312,33 @@ class Node(_Bound[Data]):
                 queue.wait(LANES, timeout_s=_WAIT_S)
         return handled
 
+    def _handle_all(self, leased: Sequence[Leased]) -> None:
+        """Handle one after another; those that have waited long keep their leases, or are left to whoever has them by now."""
+        runtime = self.ports.runtime
+        left: list[Leased] = list(leased)
+        since = runtime.now()
+        while left:
+            now = runtime.now()
+            if (now - since).total_seconds() > LEASE_S / 3:
+                lost = self.run(_keep(left))
+                left, since = [each for each in left if each not in lost], now
+            if left:
+                self._handle(left.pop(0))
+
     def _handle(self, leased: Leased) -> None:
-        origin = self.run(_of_job(leased))
-        with self.entered() as data:
-            self.run(handle(self.site(origin or self._any_origin(), data), leased))
+        try:
+            origin = self.run(origin_of(leased))
+            if origin is not None:
+                with self.entered() as data:
+                    self.run(handle(self.site(origin, data), leased))
+        except Unavailable as error:
+            # The lease runs out, and then somebody handles it.
+            _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
+        except Exception:
+            # One that nobody can handle must not keep the worker from all others.
+            _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            with suppress(Unavailable):
+                self.run(put_off(leased))
 
     @contextmanager
     def enlist(self, connection: object, /) -> Generator[Node[Data], None, None]:
@@ -481,9 +500,18 @@ class AsyncNode(_Bound[Data]):
         return handled
 
     async def _handle(self, leased: Leased) -> None:
-        origin = await self.run(_of_job(leased))
-        async with self.entered() as data:
-            await self.run(handle(self.site(origin or self._any_origin(), data), leased))
+        try:
+            origin = await self.run(origin_of(leased))
+            if origin is not None:
+                async with self.entered() as data:
+                    await self.run(handle(self.site(origin, data), leased))
+        except Unavailable as error:
+            # The lease runs out, and then somebody handles it.
+            _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
+        except Exception:
+            _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            with suppress(Unavailable):
+                await self.run(put_off(leased))
 
     async def aclose(self) -> None:
         """Close what this node opened. Closing twice is fine."""

@@ -26,9 +26,10 @@ from apcore.federation.scoping import scope_for
 from apcore.federation.sideeffects import take_effect
 from apcore.federation.site import Site
 from apcore.federation.writes import flush
+from apcore.graph import read_with_contexts
 from apcore.http import parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Put, Settlement, Write
-from apcore.vocab import Activity, read_document
+from apcore.vocab import Activity, Document, read_document
 
 __all__ = ["DEAD_KEPT_S", "process"]
 
@@ -82,9 +83,7 @@ def process(site: Site, leased: Leased) -> Op[None]:
         _ = yield from Settle((Again(leased, early_s),))
         return
     work = _Work(leased, entry, claimed, fact)
-    # It was proved to come from its actor, so it is as if had from there.
-    origin = parse_url(fact.text("actor")).origin
-    document = read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
+    document = yield from _read(site, fact)
     activity = document.view(Activity)
     scope = scope_for(
         site,
@@ -111,6 +110,20 @@ def process(site: Site, leased: Leased) -> Op[None]:
         yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=asked_s)
     else:
         yield from _finish(site, work, scope)
+
+
+def _read(site: Site, fact: Fact) -> Op[Document]:
+    """Read the activity as it is told to handlers: it was proved to come from its actor, so it is as if had from there.
+
+    A context that was fetched may add meaning, and must not change what was proved; if it would, it is ignored after all.
+    """
+    origin = parse_url(fact.text("actor")).origin
+    document = yield from read_with_contexts(fact.body, origin=origin, policy=site.fetching)
+    if document.is_a(Activity) and document.id == fact.text("id"):
+        actor = document.view(Activity).actor
+        if actor is not None and actor.uri == fact.text("actor"):
+            return document
+    return read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
 
 
 def _finish(site: Site, work: _Work, scope: Scope[Any], *, reason: str | None = None) -> Op[None]:

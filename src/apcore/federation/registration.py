@@ -79,6 +79,7 @@ class Federation(Generic[Data]):
         instance_actor: str = "/actor",
         signature_scheme: Scheme = "cavage",
         vocabulary: Vocabulary | None = None,
+        unknown_contexts: Literal["ignore", "fetch"] = "ignore",
         listener_retries: RetryPolicy = LISTENER_RETRIES,
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
     ) -> None:
@@ -91,6 +92,7 @@ class Federation(Generic[Data]):
         self.software_version: Final = found[2]
         self.signature_scheme: Final = signature_scheme
         self.vocabulary: Final = vocabulary
+        self.unknown_contexts: Final = unknown_contexts
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.places: Final = Places()

@@ -1,5 +1,6 @@
 """Documents that we do not own: loading them, and whom to believe about them."""
 
+from apcore.graph.contexts import read_with_contexts
 from apcore.graph.errors import (
     Forbidden,
     Gone,
@@ -36,6 +37,7 @@ __all__ = [
     "fetch",
     "load",
     "load_unbelieved",
+    "read_with_contexts",
     "remote_key",
     "resolve",
 ]

@@ -7,7 +7,7 @@ limits, and is signed for its own target. No hop may be visited twice, nor leave
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from attrs import field, frozen
 
@@ -54,6 +54,12 @@ class FetchPolicy:
     """How long a stale document is kept, to be asked about conditionally."""
     vocabulary: Vocabulary | None = None
     """What documents are read with; None for the built-in one."""
+    unknown_contexts: Literal["ignore", "fetch"] = "ignore"
+    """What to do about JSON-LD contexts that nobody here knows; see `apcore.graph.contexts`."""
+    contexts_max: int = 10
+    """How many of them are fetched for one document."""
+    context_ttl_s: float = 7 * _DAY_S
+    context_retry_s: float = 3600.0
     key_ttl_s: float = _DAY_S
     key_retry_s: float = 600.0
     """How long a key that could not be had is not asked for again."""

@@ -16,6 +16,7 @@ from attrs import frozen
 from apcore.effects import Get, Now, Op, committed
 from apcore.errors import DocumentError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.graph.contexts import read_with_contexts
 from apcore.graph.errors import Gone, WrongId, WrongMediaType
 from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, fetch
 from apcore.http import (
@@ -30,7 +31,7 @@ from apcore.http import (
     validators_of,
 )
 from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
-from apcore.vocab import Document, read_document
+from apcore.vocab import Document
 
 __all__ = ["Loaded", "load", "load_unbelieved"]
 
@@ -63,7 +64,7 @@ def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fre
     now = yield from Now()
     known = slot.known
     if known is not None and not fresh and now < of_instant_ms(known.number("fresh_until")):
-        return _loaded_from(known, policy)
+        return (yield from _loaded_from(known, policy))
     headers = Headers()
     if known is not None:
         headers = conditional_headers(headers, Validators(known.optional("etag"), known.optional("last_modified")))
@@ -71,7 +72,7 @@ def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fre
     if found.response.status == 304 and known is not None:
         if str(found.url) == known.text("url"):
             yield from _keep(slot, found, known.body, now, policy)
-            return _loaded_from(known, policy, fetched=now)
+            return (yield from _loaded_from(known, policy, fetched=now))
         # We were led elsewhere than last time, and who never gave us the document cannot say that it has not changed.
         found = yield from fetch(slot.uri, policy=policy, identity=identity)
     try:
@@ -95,7 +96,8 @@ def load_unbelieved(url: str, *, policy: FetchPolicy, identity: Identity | None 
     found = yield from fetch(url, policy=policy, identity=identity)
     now = yield from Now()
     _check_answer(found, url, now)
-    return Loaded(_document_of(found, policy), found.url, now)
+    document = yield from _document_of(found, policy)
+    return Loaded(document, found.url, now)
 
 
 def _believed(
@@ -103,7 +105,7 @@ def _believed(
 ) -> Op[tuple[Document, Fetched]]:
     """Give the document of an answer if it is one, and is where its id says, fetching it once more from there if need be."""
     _check_answer(found, wanted, now)
-    document = _document_of(found, policy)
+    document = yield from _document_of(found, policy)
     ident = _address(document, found.url)
     if ident == wanted:
         # Redirected away and back in name: the final address has to share the origin that the id speaks for.
@@ -119,7 +121,7 @@ def _believed(
         raise WrongId(f"the document at {found.url} says that it is {document.id}, of another origin")
     again = yield from fetch(ident, policy=policy, identity=identity)
     _check_answer(again, ident, now)
-    document = _document_of(again, policy)
+    document = yield from _document_of(again, policy)
     if _address(document, again.url) != ident or again.url.origin != parse_url(ident).origin:
         raise WrongId(f"the document at {again.url} says that it is {document.id}, not {ident}")
     return document, again
@@ -142,8 +144,8 @@ def _check_answer(found: Fetched, asked: str, now: datetime) -> None:
         raise WrongMediaType(f"{found.url} answers with {shown[:100]}, which is not ActivityPub")
 
 
-def _document_of(found: Fetched, policy: FetchPolicy) -> Document:
-    return read_document(found.response.body, origin=found.url.origin, vocabulary=policy.vocabulary)
+def _document_of(found: Fetched, policy: FetchPolicy) -> Op[Document]:
+    return (yield from read_with_contexts(found.response.body, origin=found.url.origin, policy=policy))
 
 
 def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: FetchPolicy) -> Op[None]:
@@ -210,10 +212,10 @@ def _slot(uri: str, identity: Identity | None) -> Op[_Slot]:
     return _Slot(uri, key, kept, fact if fact is not None and fact.text("uri") == uri else None)
 
 
-def _loaded_from(known: Fact, policy: FetchPolicy, *, fetched: datetime | None = None) -> Loaded:
+def _loaded_from(known: Fact, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[Loaded]:
     url = parse_url(known.text("url"))
     try:
-        document = read_document(known.body, origin=url.origin, vocabulary=policy.vocabulary)
+        document = yield from read_with_contexts(known.body, origin=url.origin, policy=policy)
     except DocumentError as error:
         raise DocumentError(f"what is kept of {known.text('uri')} cannot be read any more: {error}") from error
     return Loaded(document, url, of_instant_ms(known.number("fetched")) if fetched is None else fetched)
