@@ -1,6 +1,6 @@
 """Lists, both sides: paging, membership, and reading somebody else's."""
 
-from apcore.collections.managed import Change, Member, adding, contains, count, members_page, removing
+from apcore.collections.managed import Change, Member, adding, contains, count, members_page, putting, removing
 from apcore.collections.paging import CURSOR_BYTES_MAX, PAGE_ITEMS_MAX, Page
 from apcore.collections.traversal import Traversal, TraversalBounds, traverse
 
@@ -16,6 +16,7 @@ __all__ = [
     "contains",
     "count",
     "members_page",
+    "putting",
     "removing",
     "traverse",
 ]

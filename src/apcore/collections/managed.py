@@ -15,6 +15,7 @@ which conflicts with nothing. Reading a page costs the same at the first item an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,7 +25,7 @@ from apcore.collections.paging import CURSOR_BYTES_MAX, Page
 from apcore.effects import Get, Op, Scan
 from apcore.ports import Add, Check, Delete, Entry, Key, Put, Write, digest_part
 
-__all__ = ["Change", "Member", "adding", "contains", "count", "members_page", "removing"]
+__all__ = ["Change", "Member", "adding", "contains", "count", "members_page", "putting", "removing"]
 
 _SEPARATOR: Final = b"\n"
 
@@ -35,10 +36,6 @@ class Member:
 
     id: str
     item: bytes = field(default=b"", repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        if "\n" in self.id:
-            raise ValueError(f"the id of a member has no line feed: {self.id!r:.60}")
 
 
 @frozen
@@ -52,7 +49,7 @@ class Change:
 def adding(collection: str, member: Member, *, order: str) -> Change:
     """Give the change that adds ``member``; its commit is False if the member is in already."""
     ident, name = digest_part(collection), digest_part(member.id)
-    value = member.id.encode() + _SEPARATOR + member.item
+    value = _value(member)
     membership: Key = ("c", ident, "m", name)
     return Change(
         (Check(membership, None),),
@@ -61,6 +58,26 @@ def adding(collection: str, member: Member, *, order: str) -> Change:
             Put(("c", ident, "o", order, name), value),
             Add(("c", ident, "n"), 1),
         ),
+    )
+
+
+def putting(collection: str, member: Member, *, order: str) -> Op[Change | None]:
+    """Give the change that adds ``member`` or, if it is in, keeps its item and place up to date; None if nothing is new.
+
+    Something is new about a member that is in only if an item is given. Asks for: one `Get`.
+    """
+    ident, name = digest_part(collection), digest_part(member.id)
+    membership: Key = ("c", ident, "m", name)
+    [entry] = yield from Get((membership,))
+    if entry is None:
+        return adding(collection, member, order=order)
+    known, _, value = entry.value.partition(_SEPARATOR)
+    new = _value(member)
+    if not member.item or value == new:
+        return None
+    return Change(
+        (Check(membership, entry.version),),
+        (Put(membership, known + _SEPARATOR + new), Put(("c", ident, "o", known.decode(), name), new)),
     )
 
 
@@ -100,7 +117,8 @@ def members_page(collection: str, *, cursor: str | None = None, limit: int, olde
     after: Key | None = None
     if cursor is not None:
         order, dot, name = cursor.rpartition(".")
-        if not dot or len(cursor.encode("utf-8", "replace")) > CURSOR_BYTES_MAX or not cursor.isascii():
+        # Printable: a NUL takes two bytes in a key, and too many would be a longer key than there is.
+        if not dot or len(cursor) > CURSOR_BYTES_MAX or not cursor.isascii() or not cursor.isprintable():
             return Page(())
         after = ("c", ident, "o", order, name)
     entries = yield from Scan(("c", ident, "o"), after=after, limit=limit, reverse=not oldest_first)
@@ -109,6 +127,14 @@ def members_page(collection: str, *, cursor: str | None = None, limit: int, olde
     return Page(members, None if last is None else f"{last[3]}.{last[4]}")
 
 
+def _value(member: Member) -> bytes:
+    """Write a member down, its id on the first line: as it is or, if it could not be read back then (peers send ids of any kind), as JSON."""
+    plain = "\n" not in member.id and not member.id.startswith('"')
+    ident = member.id.encode("utf-8", "surrogatepass") if plain else json.dumps(member.id).encode("ascii")
+    return ident + _SEPARATOR + member.item
+
+
 def _member(entry: Entry) -> Member:
-    ident, _, item = entry.value.partition(_SEPARATOR)
-    return Member(ident.decode(), item)
+    line, _, item = entry.value.partition(_SEPARATOR)
+    ident = json.loads(line) if line.startswith(b'"') else line.decode("utf-8", "surrogatepass")
+    return Member(ident, item)

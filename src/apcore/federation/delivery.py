@@ -1,14 +1,15 @@
-"""Deliveries: from what was sent to rows per inbox, and from rows to POSTs.
+"""Deliveries: from rows per inbox to POSTs.
 
-Planning turns one sending into rows, a bounded number a step, each step one commit that also moves the cursor: repeating a step changes
-nothing, since rows have names that follow from what they are for. Delivering works through the rows of one peer's origin at a time: one
-wake-up, one lease, so a dead host is one delayed message however much waits for it, and nobody else waits for it.
+Delivering works through the rows of one peer's origin at a time: one wake-up, one lease, so a dead host is one delayed message however much waits
+for it, and nobody else waits for it. Rows are made by planning.
 
 Facts::
 
-    ("out", "1", origin, name, H(inbox))                 to deliver, in the order it was sent
-    ("out-retry", "1", origin, due, name, H(inbox))      to deliver again when due: its own inbox would not take it
-    ("circuit", "1", origin)                             the host does not answer: how often, since when
+    ("out", "1", origin, sent, name, H(inbox))                 to deliver, in the order it was sent
+    ("out-retry", "1", origin, due, sent, name, H(inbox))      to deliver again when due: its own inbox would not take it
+    ("circuit", "1", origin)                                   the host does not answer: how often, since when
+
+Rows for one inbox about one object are in line: what comes later waits where the earlier one waits. Others overtake.
 
 A peer gets every activity at least once, always with the same id and the same bytes; twice only if an answer was lost, or a crash came between it
 and its commit. The signature is made anew for each attempt.
@@ -21,30 +22,33 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from attrs import field, frozen
 
-from apcore.collections import members_page
-from apcore.effects import Fetch, Get, Now, Op, Outcome, Raised, RandomBytes, Scan, Settle, Sign, committed, together
-from apcore.errors import AddressBlocked, FetchFailed, RemoteError, Unavailable
-from apcore.facts import Fact, instant_ms, named_key, of_instant_ms, pack, unpack
-from apcore.federation.actors import Inboxes, inboxes_of
-from apcore.federation.inbox import deposit
+from apcore.effects import Fetch, Get, Now, Op, Raised, RandomBytes, Scan, Settle, Sign, committed, together
+from apcore.errors import FetchFailed, RemoteError, Unavailable
+from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.keys import signing_key
 from apcore.federation.moderation import Severity
 from apcore.federation.site import Site
-from apcore.http import ACTIVITY_JSON, DELIVERY_LIMITS, Headers, Request, parse_retry_after, parse_url
+from apcore.http import ACTIVITY_JSON, DELIVERY_LIMITS, Headers, Origin, Request, parse_origin, parse_retry_after
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
 
-__all__ = ["DELIVER", "Answer", "classify", "deliver", "deliver_message", "plan"]
+__all__ = ["DELIVER", "Answer", "classify", "deliver", "deliver_message", "row_key"]
 
 DELIVER: Final = "deliver"
 """The lane of the queue for deliveries."""
 _STEP: Final = 20
 _AT_ONCE: Final = 4
+_WAITING: Final = 100
+"""So many rows that wait are looked at for others that have to wait behind them."""
+_BATCH_S: Final = 25.0
+"""No POST begins later than this in a step: with the two that may take up to their deadline, it ends before its lease."""
+_OURS_S: Final = 30.0
 _RETRY_AFTER_S_MAX: Final = 86400.0
 _DEAD_KEPT_S: Final = 30 * 86400.0
+_LABEL_BYTES_MAX: Final = 256
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -58,6 +62,8 @@ class Answer(Enum):
     """Not now, and it says nothing about the host."""
     HOST_FAILING = auto()
     """The host does not answer, or cannot."""
+    NOT_ASKED = auto()
+    """Our own signer or store failed before the request left: nothing is charged to anybody."""
 
 
 def classify(status: int) -> Answer:
@@ -71,137 +77,16 @@ def classify(status: int) -> Answer:
     return Answer.REFUSED
 
 
-# --- planning -------------------------------------------------------------------------------------------------------
+def deliver_message(peer: str, name: bytes, *, by: Origin | str) -> Message:
+    """Make the wake-up for the deliveries to a peer's origin, made ``by`` an origin of ours."""
+    # The longest host names are longer than a label of the queue.
+    label = peer if len(peer) <= _LABEL_BYTES_MAX else digest_part(peer)
+    return Message(name, DELIVER, json.dumps({"to": peer, "by": str(by)}).encode(), dedup=label, group=label)
 
 
-def deliver_message(peer: str, name: bytes) -> Message:
-    """Make the wake-up for the deliveries to a peer's origin."""
-    return Message(name, DELIVER, json.dumps({"to": peer}).encode(), dedup=peer, group=peer)
-
-
-@frozen
-class _Step:
-    """What one step of planning has found out."""
-
-    found: Sequence[Inboxes]
-    ours: Sequence[str]
-    """Recipients of our own origin: their inbox is one commit away."""
-    left: list[str]
-    """Who has yet to be looked at, a collection that is half read through included."""
-    failed: list[str] = field(factory=list[str])
-    """Whose inbox could not be found out now."""
-    cursor: str | None = None
-
-
-def plan(site: Site, leased: Leased) -> Op[None]:
-    """Do one step of planning who gets what was sent: up to 20 recipients, or one page of followers.
-
-    Asks for: one `Get`, one `Scan` for followers or the recipients' documents (see `load`) for others, and one commit.
-    """
-    key = named_key(leased.message.body.decode())
-    [entry] = yield from Get((key,))
-    if entry is None:
-        _ = yield from Settle((Done(leased),))
-        return
-    fact = unpack(entry.value)
-    early_s = fact.early_s((yield from Now()))
-    if early_s is not None:
-        _ = yield from Settle((Again(leased, early_s),))
-        return
-    to: list[str] = list(fact.members["to"])
-    place = site.federation.places.read(site.origin, to[0])
-    if place is not None and place.target.kind == "collection":
-        step = yield from _read_page(site, to, fact.optional("cursor"))
-    else:
-        step = yield from _ask_recipients(site, to)
-    yield from _commit_step(site, leased, entry, fact, step)
-
-
-def _read_page(site: Site, to: list[str], cursor: str | None) -> Op[_Step]:
-    page = yield from members_page(to[0], cursor=cursor, limit=_STEP, oldest_first=True)
-    ours = [member.id for member in page.items if site.identifier_of(member.id) is not None]
-    found = [_kept_inboxes(member.item) for member in page.items if member.id not in ours]
-    return _Step([each for each in found if each.inbox], ours, to if page.next else to[1:], cursor=page.next)
-
-
-def _ask_recipients(site: Site, to: list[str]) -> Op[_Step]:
-    # A collection in between is for the next step.
-    places = [site.federation.places.read(site.origin, uri) for uri in to[:_STEP]]
-    size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
-    batch = to[:size]
-    ours = [uri for uri in batch if site.identifier_of(uri) is not None]
-    theirs = [uri for uri, place in zip(batch, places, strict=False) if place is None]
-    outcomes = yield from together(*[inboxes_of(site, uri) for uri in theirs], limit=_AT_ONCE)
-    found = [outcome.value for outcome in outcomes if not isinstance(outcome, Raised)]
-    failed = [uri for uri, outcome in zip(theirs, outcomes, strict=True) if _is_passing(uri, outcome)]
-    return _Step(found, ours, to[size:], failed)
-
-
-def _is_passing(uri: str, outcome: Outcome[Inboxes]) -> bool:
-    if not isinstance(outcome, Raised):
-        return False
-    if isinstance(outcome.error, Unavailable) and outcome.error.retryable:
-        return True
-    _LOG.info("no delivery to %s: %s", uri, outcome.error)
-    return False
-
-
-def _kept_inboxes(item: bytes) -> Inboxes:
-    members: dict[str, Any] = json.loads(item) if item else {}
-    return Inboxes(members.get("inbox", ""), members.get("shared"))
-
-
-def _commit_step(site: Site, leased: Leased, entry: Entry, fact: Fact, step: _Step) -> Op[None]:
-    now = yield from Now()
-    chance = yield from RandomBytes(2)
-    writes, peers = _rows_for(site, step.found, entry.key[2], now)
-    messages: list[Message] = []
-    for peer in peers:
-        ident = yield from RandomBytes(16)
-        messages.append(deliver_message(peer, ident))
-    checks = [Check(entry.key, entry.version)]
-    for uri in step.ours:
-        change = yield from deposit(site, fact, uri, name=entry.key[2])
-        checks += change.checks
-        writes += change.writes
-        messages += change.messages
-    attempts = fact.number("attempts") + (1 if step.failed and not step.left else 0)
-    delay_s: float | None = 0.0
-    if step.failed and not step.left:
-        age_s = (now - of_instant_ms(fact.number("created"))).total_seconds()
-        part = int.from_bytes(chance, "big") / 65535
-        delay_s = site.federation.delivery_retries.delay_s(attempts, age_s=age_s, chance=part)
-    left = [*step.left, *step.failed]
-    settlement: Settlement = Done(leased)
-    if left and delay_s is not None:
-        members = dict(fact.members) | {"to": left, "cursor": step.cursor, "attempts": attempts}
-        members["due"] = instant_ms(now) + int(delay_s * 1000)
-        writes.append(Put(entry.key, pack(members)))
-        settlement = Again(leased, delay_s)
-    else:
-        if left:
-            _LOG.warning("gave up on finding the inboxes of %s", left)
-        writes.append(Delete(entry.key))
-    done = yield from committed(checks, writes, messages=messages, settles=(settlement,))
-    if done is False:
-        _ = yield from Settle((Again(leased, 0.0),))
-
-
-def _rows_for(site: Site, found: Sequence[Inboxes], name: str, now: datetime) -> tuple[list[Write], list[str]]:
-    """Give the rows for some inboxes, shared ones once, and the origins that they are at."""
-    writes: list[Write] = []
-    peers: dict[str, None] = {}
-    for inbox in dict.fromkeys(each.shared or each.inbox for each in found):
-        origin = parse_url(inbox).origin
-        if origin == site.origin or site.federation.domain_rules.verdict(origin.host) is Severity.SUSPEND:
-            continue
-        peers[str(origin)] = None
-        row = ("out", "1", str(origin), name, digest_part(inbox))
-        writes.append(Put(row, pack({"inbox": inbox, "created": instant_ms(now)})))
-    return writes, list(peers)
-
-
-# --- delivering -----------------------------------------------------------------------------------------------------
+def row_key(peer: str, sent_ms: int, name: str, inbox: str) -> Key:
+    """Where a delivery waits for its first attempt."""
+    return ("out", "1", peer, f"{sent_ms:014d}", name, digest_part(inbox))
 
 
 @frozen
@@ -219,6 +104,16 @@ class _Row:
     def name(self) -> str:
         return self.entry.key[-2]
 
+    @property
+    def line(self) -> tuple[str, str]:
+        """What it is in line with: the same object at the same inbox."""
+        return self.entry.key[-1], self.fact.optional("about") or self.name
+
+    def moved(self, due: str, fact: bytes | None = None) -> list[Write]:
+        """Let it wait until ``due``."""
+        key: Key = ("out-retry", "1", self.entry.key[2], due, *self.entry.key[-3:])
+        return [Delete(self.entry.key), Put(key, self.entry.value if fact is None else fact)]
+
 
 @frozen
 class _Result:
@@ -226,38 +121,40 @@ class _Result:
     answer: Answer
     detail: str
     asked_s: float | None = None
+    behind: tuple[_Row, ...] = field(default=(), kw_only=True)
+    """What is in line behind it, and has not been tried."""
 
 
 def deliver(site: Site, leased: Leased) -> Op[None]:
     """Make up to 20 of the deliveries that wait for the origin which a message of the lane `DELIVER` names.
 
-    Asks for: two `Scan`s and two `Get`s; per delivery one `Get`, `Now`, `Sign` and `Fetch`, four at a time; one commit.
+    Asks for: two `Scan`s and one `Get`; per delivery one `Get`, `Sign` and `Fetch`, four at a time; one commit.
     """
     peer: str = json.loads(leased.message.body)["to"]
     now = yield from Now()
     [circuit] = yield from Get((("circuit", "1", peer),))
+    rows, waiting = yield from _rows(peer, now)
+    old = [
+        _Result(row, Answer.REFUSED, "too old, and the host does not answer") for row in rows if _is_old(site, row, now)
+    ]
     early_s = None if circuit is None else unpack(circuit.value).early_s(now)
     if early_s is not None:
-        _ = yield from Settle((Again(leased, early_s),))
+        if old:
+            # Not tried, but as old as they are: a dead host must not keep its backlog for ever.
+            yield from _record(site, leased, circuit, old, wait_s=0.0)
+        else:
+            _ = yield from Settle((Again(leased, early_s),))
         return
-    rows = yield from _rows(peer, now)
     if not rows:
-        due_s = yield from _next_retry_s(peer, now)
+        due_s = min((_due_s(due, now) for due in waiting.values()), default=None)
         _ = yield from Settle((Done(leased) if due_s is None else Again(leased, due_s),))
         return
-    # One first: what it shows about the host, the others need not find out.
-    first = yield from _attempt(site, rows[0], now)
-    results = [first]
-    if first.answer is Answer.HOST_FAILING:
-        # Not tried, but as old as they are: a dead host must not keep its backlog for ever.
-        results += [_Result(row, first.answer, first.detail) for row in rows[1:] if _is_old(site, row, now)]
-    elif len(rows) > 1:
-        outcomes = yield from together(*[_attempt(site, row, now) for row in rows[1:]], limit=_AT_ONCE)
-        for outcome in outcomes:
-            if isinstance(outcome, Raised):
-                raise outcome.error
-            results.append(outcome.value)
-    yield from _record(site, leased, peer, results)
+    if site.federation.domain_rules.verdict(parse_origin(peer).host) is Severity.SUSPEND:
+        yield from _record(site, leased, circuit, [_Result(row, Answer.REFUSED, "suspended") for row in rows])
+        return
+    held = [(row, waiting[row.line]) for row in rows if row.line in waiting]
+    results = yield from _attempts(site, [row for row in rows if row.line not in waiting], now)
+    yield from _record(site, leased, circuit, results, held=held)
 
 
 def _is_old(site: Site, row: _Row, now: datetime) -> bool:
@@ -265,27 +162,56 @@ def _is_old(site: Site, row: _Row, now: datetime) -> bool:
     return (now - created).total_seconds() >= site.federation.delivery_retries.age_s_max
 
 
-def _rows(peer: str, now: datetime) -> Op[list[_Row]]:
+def _rows(peer: str, now: datetime) -> Op[tuple[list[_Row], dict[tuple[str, str], str]]]:
+    """Give up to 20 rows that are due, and when those are due that are not, by what they are in line with."""
     until = f"{instant_ms(now):014d}"
-    again = yield from Scan(("out-retry", "1", peer), limit=_STEP)
+    again = yield from Scan(("out-retry", "1", peer), limit=_WAITING)
     first = yield from Scan(("out", "1", peer), limit=_STEP)
     due = [entry for entry in again if entry.key[3] <= until]
-    return [_Row(entry, unpack(entry.value)) for entry in [*due, *first][:_STEP]]
+    waiting = [_Row(entry, unpack(entry.value)) for entry in again if entry.key[3] > until]
+    rows = [_Row(entry, unpack(entry.value)) for entry in [*due, *first][:_STEP]]
+    return rows, {row.line: row.entry.key[3] for row in waiting}
 
 
-def _next_retry_s(peer: str, now: datetime) -> Op[float | None]:
-    [*earliest] = yield from Scan(("out-retry", "1", peer), limit=1)
-    if not earliest:
-        return None
-    return max(0.0, (int(earliest[0].key[3]) - instant_ms(now)) / 1000)
+def _due_s(due: str, now: datetime) -> float:
+    return max(0.0, (int(due) - instant_ms(now)) / 1000)
+
+
+def _attempts(site: Site, rows: Sequence[_Row], now: datetime) -> Op[list[_Result]]:
+    """Try as many of ``rows`` as the host takes and the time allows, each line in its order."""
+    lines: dict[tuple[str, str], list[_Row]] = {}
+    for row in rows:
+        lines.setdefault(row.line, []).append(row)
+    results: list[_Result] = []
+    clock = now
+    # One first: what it shows about the host, the others need not find out.
+    at_once = 1
+    while lines and (clock - now).total_seconds() < _BATCH_S:
+        batch = list(lines)[:at_once]
+        outcomes = yield from together(*[_attempt(site, lines[line][0], clock) for line in batch], limit=at_once)
+        for line, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Raised):
+                raise outcome.error
+            _, *behind = lines.pop(line)
+            result = outcome.value
+            if result.answer is Answer.INBOX_FAILING:
+                result = _Result(result.row, result.answer, result.detail, result.asked_s, behind=tuple(behind))
+            elif behind:
+                lines[line] = behind
+            results.append(result)
+        if any(result.answer in {Answer.HOST_FAILING, Answer.NOT_ASKED} for result in results):
+            break
+        at_once = _AT_ONCE
+        clock = yield from Now()
+    return results
 
 
 def _attempt(site: Site, row: _Row, now: datetime) -> Op[_Result]:
-    [sent] = yield from Get((("sent", "1", row.name),))
-    if sent is None:
-        return _Result(row, Answer.REFUSED, "what was sent is not kept any more")
-    fact = unpack(sent.value)
     try:
+        [sent] = yield from Get((("sent", "1", row.name),))
+        if sent is None:
+            return _Result(row, Answer.REFUSED, "what was sent is not kept any more")
+        fact = unpack(sent.value)
         key = yield from signing_key(fact.text("actor"))
         request = Request(
             "POST",
@@ -298,50 +224,79 @@ def _attempt(site: Site, row: _Row, now: datetime) -> Op[_Result]:
         unsigned = key.identity(site).prepare(request, now=now)
         signature = yield from Sign(key.name, unsigned.data)
         response = yield from Fetch(unsigned.attach(signature))
-    except AddressBlocked as error:
-        return _Result(row, Answer.REFUSED, str(error))
     except FetchFailed as error:
-        return _Result(row, Answer.HOST_FAILING, str(error))
+        return _Result(row, Answer.HOST_FAILING if error.retryable else Answer.REFUSED, str(error))
     except Unavailable as error:
-        return _Result(row, Answer.INBOX_FAILING, str(error), error.retry_after_s)
+        return _Result(row, Answer.NOT_ASKED, str(error))
     except RemoteError as error:
         return _Result(row, Answer.REFUSED, str(error))
     asked_s = parse_retry_after(response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX)
     return _Result(row, classify(response.status), f"status {response.status}", asked_s)
 
 
-def _record(site: Site, leased: Leased, peer: str, results: Sequence[_Result]) -> Op[None]:
+# --- recording ------------------------------------------------------------------------------------------------------
+
+
+def _record(
+    site: Site,
+    leased: Leased,
+    circuit: Entry | None,
+    results: Sequence[_Result],
+    *,
+    held: Sequence[tuple[_Row, str]] = (),
+    wait_s: float | None = None,
+) -> Op[None]:
+    """Commit what came of a step. ``wait_s`` is for steps in which nobody was asked: they say nothing about the host."""
     now = yield from Now()
     chance = int.from_bytes((yield from RandomBytes(2)), "big") / 65535
-    circuit_key: Key = ("circuit", "1", peer)
-    [circuit] = yield from Get((circuit_key,))
     writes: list[Write] = []
-    # New rows may have come, and retries may wait: one more look costs two scans, and ends with `Done`.
-    wait_s = 0.0
-    failing = next((result for result in results if result.answer is Answer.HOST_FAILING), None)
-    if failing is not None:
-        failures = 1 + (0 if circuit is None else unpack(circuit.value).number("failures"))
-        policy = site.federation.delivery_retries
-        # The circuit never gives up: rows do, by their age.
-        attempt = min(failures, policy.attempts_max - 1)
-        wait_s = policy.delay_s(attempt, age_s=0, chance=chance, asked_s=failing.asked_s) or 0.0
-        state = {"failures": failures, "detail": failing.detail[:200], "due": instant_ms(now) + int(wait_s * 1000)}
-        writes.append(Put(circuit_key, pack(state), _DEAD_KEPT_S))
-    elif circuit is not None:
-        writes.append(Delete(circuit_key))
+    if wait_s is None:
+        change, wait_s = _circuit(site, circuit, results, now, chance, peer=json.loads(leased.message.body)["to"])
+        writes += change
     for result in results:
         writes += _outcome(site, result, now, chance)
-    checks = [Check(result.row.entry.key, result.row.entry.version) for result in results]
-    done = yield from committed(checks, writes, settles=(Again(leased, wait_s),))
+    for row, due in held:
+        writes += row.moved(due)
+    rows = [row for result in results for row in (result.row, *result.behind)] + [row for row, _ in held]
+    # New rows may have come, and retries may wait: one more look costs two scans, and ends with `Done`.
+    settlement: Settlement = Again(leased, wait_s)
+    if not writes:
+        _ = yield from Settle((settlement,))
+        return
+    done = yield from committed(
+        [Check(row.entry.key, row.entry.version) for row in rows], writes, settles=(settlement,)
+    )
     if done is False:
-        _ = yield from Settle((Again(leased, wait_s),))
+        _ = yield from Settle((settlement,))
+
+
+def _circuit(
+    site: Site, circuit: Entry | None, results: Sequence[_Result], now: datetime, chance: float, *, peer: str
+) -> tuple[list[Write], float]:
+    """Give what the results say about the host, and how long to wait."""
+    key: Key = ("circuit", "1", peer)
+    failing = next((result for result in results if result.answer is Answer.HOST_FAILING), None)
+    if failing is None:
+        answered = any(result.answer is not Answer.NOT_ASKED for result in results)
+        ours = any(result.answer is Answer.NOT_ASKED for result in results)
+        return [Delete(key)] if circuit is not None and answered else [], _OURS_S if ours else 0.0
+    failures = 1 + (0 if circuit is None else unpack(circuit.value).number("failures"))
+    policy = site.federation.delivery_retries
+    # The circuit never gives up: rows do, by their age.
+    attempt = min(failures, policy.attempts_max - 1)
+    wait_s = policy.delay_s(attempt, age_s=0, chance=chance, asked_s=failing.asked_s) or 0.0
+    state = {"failures": failures, "detail": failing.detail[:200], "due": instant_ms(now) + int(wait_s * 1000)}
+    # At once for the backlog: what has grown too old is given up a step at a time, and then it waits.
+    return [Put(key, pack(state), _DEAD_KEPT_S)], 0.0
 
 
 def _outcome(site: Site, result: _Result, now: datetime, chance: float) -> list[Write]:
-    """What becomes of one row."""
+    """What becomes of one row, and of those behind it."""
     row = result.row
     fact, key = row.fact, row.entry.key
     match result.answer:
+        case Answer.NOT_ASKED:
+            return []
         case Answer.DELIVERED:
             return [Delete(key)]
         case Answer.REFUSED:
@@ -360,7 +315,7 @@ def _outcome(site: Site, result: _Result, now: datetime, chance: float) -> list[
             if result.answer is Answer.HOST_FAILING:
                 return [Put(key, changed)]
             due = f"{instant_ms(now) + int(delay_s * 1000):014d}"
-            return [Delete(key), Put(("out-retry", "1", key[2], due, row.name, key[-1]), changed)]
+            return [*row.moved(due, changed), *(write for each in result.behind for write in each.moved(due))]
 
 
 def _dead(row: _Row, result: _Result, now: datetime) -> Write:

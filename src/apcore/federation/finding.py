@@ -62,7 +62,10 @@ def _nodeinfo(site: Site, version: Literal["2.0", "2.1"]) -> Response:
 
 
 def _webfinger(site: Site, url: Url) -> Op[Response]:
-    asked = parse_qs(url.query or "", max_num_fields=10).get("resource", [])
+    try:
+        asked = parse_qs(url.query or "", max_num_fields=10).get("resource", [])
+    except ValueError as error:
+        raise RequestError("a WebFinger request has at most 10 fields in its query") from error
     if len(asked) != 1:
         raise RequestError(f"a WebFinger request names one resource, not {len(asked)}")
     resource = parse_resource(asked[0])

@@ -9,19 +9,20 @@ What is served has a strong ETag of its bytes, and varies by `Accept`.
 from __future__ import annotations
 
 import json
+import logging
 from enum import Enum
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import parse_qs, urlencode
 
 from apcore.collections import Page, count, members_page
 from apcore.effects import Get, Op
-from apcore.errors import ContractError, RemoteError, Unavailable
+from apcore.errors import ContractError, RemoteError, RequestError, Unavailable
 from apcore.facts import unpack
 from apcore.federation.actors import ActorUnknown, actor_view, made_by, require_actor
 from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import key_members, own_keys
-from apcore.federation.places import Place
+from apcore.federation.places import Place, Registered
 from apcore.federation.site import Site
 from apcore.federation.writes import object_key
 from apcore.http import (
@@ -46,6 +47,8 @@ __all__ = ["Elsewhere", "Served", "serve"]
 PAGE_ITEMS: Final = 20
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _ACTOR_CONTEXT: Final = [_AS2, "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"]
+_QUERY_FIELDS_MAX: Final = 10
+_LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
 
 
@@ -87,7 +90,8 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     try:
         members, status = yield from _document(site, place, url)
     except (RemoteError, Unavailable) as error:
-        return problem_for(error).response()
+        problem = problem_for(error).response()
+        return Response(problem.status, problem.headers) if request.method == "HEAD" else problem
     return _answer(request, members, status)
 
 
@@ -98,13 +102,18 @@ def _document(site: Site, place: Place, url: Url) -> Op[tuple[dict[str, Any], in
         case "instance":
             return (yield from _instance(site)), 200
         case "object":
-            return (yield from _dispatched(site, place, url))
+            return (yield from _dispatched(site, place))
         case "managed":
-            return (yield from _managed(f"{site.origin}{url.path}")), 200
+            return (yield from _managed(_canonical(site, place))), 200
         case "collection":
             return (yield from _collection(site, place, url)), 200
         case other:
             raise ContractError(f"nothing serves {other}")
+
+
+def _canonical(site: Site, place: Place) -> str:
+    """Give the one spelling of an address: a path may be escaped in many ways, and an id is the same by all of them."""
+    return site.federation.places.uri(site.origin, place.target.kind, place.target.name, **place.values)
 
 
 def _actor(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
@@ -152,13 +161,13 @@ def _instance(site: Site) -> Op[dict[str, Any]]:
     }
 
 
-def _dispatched(site: Site, place: Place, url: Url) -> Op[tuple[dict[str, Any], int]]:
+def _dispatched(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
     if place.target.handler is None:
         raise ContractError(f"no handler makes {place.target.name}")
     made: View | None = yield from made_by(site, place.target.handler, **place.values)
     if made is None:
         raise ActorUnknown("there is no such object")
-    return _with_id(made, f"{site.origin}{url.path}"), 410 if isinstance(made, Tombstone) else 200
+    return _with_id(made, _canonical(site, place)), 410 if isinstance(made, Tombstone) else 200
 
 
 def _managed(uri: str) -> Op[dict[str, Any]]:
@@ -173,8 +182,8 @@ def _managed(uri: str) -> Op[dict[str, Any]]:
 def _collection(site: Site, place: Place, url: Url) -> Op[dict[str, Any]]:
     identifier = place.identifier or ""
     _ = yield from require_actor(site, identifier)
-    uri = f"{site.origin}{url.path}"
-    asked = parse_qs(url.query or "", max_num_fields=10)
+    uri = _canonical(site, place)
+    asked = _asked(url)
     if "page" not in asked:
         total = yield from _total(site, place, uri)
         root: dict[str, Any] = {"@context": _AS2, "id": uri, "type": "OrderedCollection"}
@@ -183,31 +192,37 @@ def _collection(site: Site, place: Place, url: Url) -> Op[dict[str, Any]]:
         return root | {"first": f"{uri}?page=true"}
     cursor = asked.get("cursor", [None])[0]
     page = yield from _page(site, place, uri, identifier, cursor)
+    items = [_wire(item) for item in page.items]
+    context = _common_context(items)
     members = {
-        "@context": _AS2,
+        "@context": context,
         "id": f"{uri}?{url.query}",
         "type": "OrderedCollectionPage",
         "partOf": uri,
-        "orderedItems": [_item(item) for item in page.items],
+        "orderedItems": [_within(context, item) for item in items],
     }
     if page.next is not None:
         members["next"] = f"{uri}?{urlencode({'page': 'true', 'cursor': page.next})}"
     return members
 
 
+def _asked(url: Url) -> dict[str, list[str]]:
+    try:
+        return parse_qs(url.query or "", max_num_fields=_QUERY_FIELDS_MAX)
+    except ValueError as error:
+        raise RequestError(f"a page is asked for with at most {_QUERY_FIELDS_MAX} fields in the query") from error
+
+
 def _total(site: Site, place: Place, uri: str) -> Op[int | None]:
     if place.target.handler is None:
         return (yield from count(uri))
-    page: Page | None = yield from made_by(site, place.target.handler, place.identifier, None)
-    return None if page is None else page.total
+    page = yield from _dispatched_page(site, place.target.handler, place.identifier, None)
+    return page.total
 
 
 def _page(site: Site, place: Place, uri: str, identifier: str, cursor: str | None) -> Op[Page]:
     if place.target.handler is not None:
-        made: Page | None = yield from made_by(site, place.target.handler, identifier, cursor)
-        if made is None:
-            raise ActorUnknown("there is no such collection")
-        return made
+        return (yield from _dispatched_page(site, place.target.handler, identifier, cursor))
     page = yield from members_page(uri, cursor=cursor, limit=PAGE_ITEMS)
     if place.target.name != "outbox":
         return Page([member.id for member in page.items], page.next)
@@ -216,12 +231,41 @@ def _page(site: Site, place: Place, uri: str, identifier: str, cursor: str | Non
     return Page([json.loads(fact.body) for fact in facts if fact.members.get("public") is True], page.next)
 
 
-def _item(item: Any) -> Any:
-    if isinstance(item, View | Document):
-        item = to_wire(item)
+def _dispatched_page(site: Site, handler: Registered, identifier: str | None, cursor: str | None) -> Op[Page]:
+    try:
+        made = yield from made_by(site, handler, identifier, cursor)
+    except ValueError as error:
+        if cursor is None:
+            raise
+        # A handler that reads a number or a date out of a cursor says so of one that a peer made up.
+        _LOG.info("no page at the cursor %.100r: %s", cursor, error)
+        raise RequestError("there is no page at this cursor") from error
+    if made is None:
+        raise ActorUnknown("there is no such collection")
+    if not isinstance(made, Page):
+        raise ContractError(f"the handler of a collection gives a Page or None, not {made!r:.60}")
+    return made
+
+
+def _wire(item: Any) -> Any:
+    return to_wire(item) if isinstance(item, View | Document) else item
+
+
+def _common_context(items: list[Any]) -> Any:
+    """Give the context of a page: that of its items if they agree."""
+    contexts: list[Any] = [cast("dict[str, Any]", item).get("@context", _AS2) for item in items if isinstance(item, dict)]
+    first: Any = contexts[0] if contexts else _AS2
+    names_as2 = _AS2 in (cast("list[Any]", first) if isinstance(first, list) else (first,))
+    return first if names_as2 and all(context == first for context in contexts) else _AS2
+
+
+def _within(context: Any, item: Any) -> Any:
+    """Give an item for a page with a context: its own stays only where it differs, so that its words keep their meaning."""
     if not isinstance(item, dict):
         return item
     members = cast("dict[str, Any]", item)
+    if members.get("@context", context) != context:
+        return members
     return {name: value for name, value in members.items() if name != "@context"}
 
 

@@ -11,18 +11,24 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
-from apcore.effects import Enqueue, Lease, Op, RandomBytes, Scan, Settle
-from apcore.errors import ApcoreError
-from apcore.federation.delivery import DELIVER, deliver, deliver_message, plan
+from attrs import evolve
+
+from apcore.effects import Enqueue, Get, Lease, Now, Op, RandomBytes, Scan, Settle
+from apcore.errors import ApcoreError, ContractError
+from apcore.facts import Fact, Newer, named_key, unpack
+from apcore.federation.delivery import DELIVER, deliver, deliver_message
 from apcore.federation.inbox import INBOX, inbox_message
+from apcore.federation.planning import plan
 from apcore.federation.processing import process
 from apcore.federation.site import Site
 from apcore.federation.writes import FANOUT, send_message
-from apcore.ports import Again, Done, Key, Leased, Message
+from apcore.http import Origin, parse_origin
+from apcore.ports import Again, Done, Entry, Key, Leased, Message
 
-__all__ = ["LANES", "LEASE_S", "handle", "lease_work", "reconcile", "site_of"]
+__all__ = ["LANES", "LEASE_S", "handle", "lease_work", "origin_of", "put_off", "reconcile"]
 
 LANES: Final = (INBOX, FANOUT, DELIVER)
 LEASE_S: Final = 90.0
@@ -58,54 +64,107 @@ def handle(site: Site, leased: Leased) -> Op[None]:
         yield from operation(site, leased)
     except ApcoreError as error:
         _LOG.warning("%s, attempt %d: %s", leased.message.lane, leased.attempt, error)
-        _ = yield from Settle((Again(leased, _TROUBLE_S),))
+        yield from put_off(leased)
 
 
-def site_of(leased: Leased) -> Key | None:
-    """Give the key of the fact that a message is about, in which its origin stands; None for deliveries, which are of every origin."""
-    if leased.message.lane == DELIVER:
+def put_off(leased: Leased) -> Op[None]:
+    """Hand out again later what could not be handled. Asks for: one `Settle`."""
+    _ = yield from Settle((Again(leased, _TROUBLE_S),))
+
+
+def origin_of(leased: Leased) -> Op[Origin | None]:
+    """Give the origin of ours that a message is for; None if there is nothing left to do for it now, and then it is settled.
+
+    Asks for: one `Get`, for what is not a delivery; one `Settle` where the answer is None.
+    """
+    try:
+        if leased.message.lane == DELIVER:
+            return parse_origin(json.loads(leased.message.body)["by"])
+        [entry] = yield from Get((named_key(leased.message.body.decode()),))
+        if entry is not None:
+            return parse_origin(unpack(entry.value).text("origin"))
+    except Newer:
+        yield from put_off(leased)
         return None
-    parts = json.loads(leased.message.body)
-    return tuple(parts)
+    except (ContractError, ValueError, KeyError):
+        _LOG.exception("a message of the lane %r that cannot be read is dropped", leased.message.lane)
+    _ = yield from Settle((Done(leased),))
+    return None
 
 
 def reconcile() -> Op[int]:
     """Enqueue whatever is left to do and may have fallen off the queue; answers how many messages that were.
 
-    Messages that still wait are not doubled (dedup). Asks for: `Scan`s of 50 entries over what is left, and one `Enqueue` for each.
+    Each for when it is due, and messages that still wait are not doubled (dedup). Asks for: `Scan`s of 50 entries over what arrived and what
+    was sent, one `Scan` a peer over deliveries; and an `Enqueue` for up to 50 of them.
     """
-    count = 0
-    for prefix, wake in (("in-todo", inbox_message), ("send", _sending)):
-        after: Key | None = None
-        while True:
-            entries = yield from Scan((prefix, "1"), after=after, limit=_PAGE)
-            messages: list[Message] = []
-            for entry in entries:
-                name = yield from RandomBytes(16)
-                messages.append(wake(entry.key, name))
-            if messages:
-                yield from Enqueue(messages)
-                count += len(messages)
-            if len(entries) < _PAGE:
-                break
-            after = entries[-1].key
+    now = yield from Now()
+    count = yield from _wake_facts("in-todo", _arrived, now)
+    count += yield from _wake_facts("send", _sending, now)
     for prefix in ("out", "out-retry"):
-        count += yield from _wake_peers((prefix, "1"))
+        count += yield from _wake_peers((prefix, "1"), now)
     return count
 
 
-def _sending(key: Key, name: bytes) -> Message:
-    return send_message(key[2], name)
-
-
-def _wake_peers(prefix: Key) -> Op[int]:
+def _wake_facts(prefix: str, wake: Callable[[Key, Fact, bytes], Message], now: datetime) -> Op[int]:
     count, after = 0, None
     while True:
-        entries = yield from Scan(prefix, after=after, limit=1)
-        if not entries:
+        entries = yield from Scan((prefix, "1"), after=after, limit=_PAGE)
+        messages: list[Message] = []
+        for entry in entries:
+            name = yield from RandomBytes(16)
+            fact = _read(entry)
+            if fact is not None:
+                messages.append(evolve(wake(entry.key, fact, name), delay_s=fact.early_s(now) or 0.0))
+        if messages:
+            yield from Enqueue(messages)
+            count += len(messages)
+        if len(entries) < _PAGE:
             return count
-        peer = entries[0].key[2]
-        name = yield from RandomBytes(16)
-        yield from Enqueue((deliver_message(peer, name),))
-        count += 1
-        after = (*prefix, peer, _LAST)
+        after = entries[-1].key
+
+
+def _read(entry: Entry) -> Fact | None:
+    try:
+        return unpack(entry.value)
+    except ContractError as error:
+        # Of a newer release, whose own worker looks after it; or nothing that anybody can read.
+        _LOG.warning("%s is left alone: %s", entry.key[0], error)
+        return None
+
+
+def _arrived(key: Key, _fact: Fact, name: bytes) -> Message:
+    return inbox_message(key, name)
+
+
+def _sending(key: Key, fact: Fact, name: bytes) -> Message:
+    # Who waits for a recipient that cannot be found out has left the line of its object; see planning.
+    return send_message(key[2], name, about=None if fact.number("attempts") else fact.optional("about"))
+
+
+def _wake_peers(prefix: Key, now: datetime) -> Op[int]:
+    count, after = 0, None
+    while True:
+        first: list[Entry] = []
+        while len(first) < _PAGE:
+            entries = yield from Scan(prefix, after=after, limit=1)
+            if not entries:
+                break
+            first += entries
+            after = (*prefix, entries[0].key[2], _LAST)
+        if not first:
+            return count
+        circuits = yield from Get([("circuit", "1", entry.key[2]) for entry in first])
+        messages: list[Message] = []
+        for entry, circuit in zip(first, circuits, strict=True):
+            name = yield from RandomBytes(16)
+            row, state = _read(entry), None if circuit is None else _read(circuit)
+            if row is None:
+                continue
+            delay_s = 0.0 if state is None else state.early_s(now) or 0.0
+            if prefix[0] == "out-retry":
+                delay_s = max(delay_s, int(entry.key[3]) / 1000 - now.timestamp())
+            messages.append(evolve(deliver_message(entry.key[2], name, by=row.text("origin")), delay_s=delay_s))
+        if messages:
+            yield from Enqueue(messages)
+            count += len(messages)

@@ -20,20 +20,42 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from apcore.collections import Change, Member, adding, contains, removing
+from apcore.collections import Change, Member, adding, putting, removing
 from apcore.effects import Now, Op
 from apcore.errors import ContractError
 from apcore.facts import instant_ms, key_name, pack
 from apcore.federation.places import MANAGED_NAME
 from apcore.federation.scope import Appending, Note, Publishing, Removing, Scope, Sending, Writing
 from apcore.federation.site import Site
-from apcore.ports import COMMIT_KEYS_MAX, Check, Key, Message, Put, Write, digest_part
-from apcore.vocab import PUBLIC, Create, Follow, read_document, to_wire
+from apcore.ports import (
+    COMMIT_BYTES_MAX,
+    COMMIT_KEYS_MAX,
+    VALUE_BYTES_MAX,
+    Add,
+    Check,
+    Key,
+    Message,
+    Put,
+    Write,
+    digest_part,
+)
+from apcore.vocab import PUBLIC, PUBLIC_FORMS, Activity, Create, Follow, audience_of, read_document, to_wire
 
-__all__ = ["FANOUT", "SENT_KEPT_S", "Flushed", "flush", "follow_key", "object_key", "send_message"]
+__all__ = [
+    "ACTIVITY_BYTES_MAX",
+    "FANOUT",
+    "SENT_KEPT_S",
+    "Flushed",
+    "flush",
+    "follow_key",
+    "object_key",
+    "send_message",
+]
 
 FANOUT: Final = "fanout"
 """The lane of the queue for planning who gets what was sent."""
+ACTIVITY_BYTES_MAX: Final = 1024 * 1024
+"""What an inbox takes, ours and others'."""
 SENT_KEPT_S: Final = 10 * 86400.0
 """How long what was sent is kept for deliveries: three days of retries, and a week for queues that stood still."""
 
@@ -65,9 +87,11 @@ def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
     for note in _last_words(scope.notes):
         match note:
             case Appending():
-                [already] = yield from contains(note.collection, (note.item,))
-                if not already:
-                    flushed.take(adding(note.collection, Member(note.item, note.kept), order=_order(now, scope)))
+                # Minted in any case: a handler that runs again mints the same names again, whatever others did meanwhile.
+                order = _order(now, scope)
+                change = yield from putting(note.collection, Member(note.item, note.kept), order=order)
+                if change is not None:
+                    flushed.take(change)
             case Removing():
                 change = yield from removing(note.collection, note.item)
                 if change is not None:
@@ -78,11 +102,34 @@ def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
                 _publish(site, scope, note, now, flushed)
             case Writing():
                 flushed.writes.append(note.write)
-    if len(flushed.writes) > COMMIT_KEYS_MAX - 5:
-        raise ContractError(
-            f"a handler wants {len(flushed.writes)} entries written at once; a commit holds {COMMIT_KEYS_MAX - 5}"
-        )
+    flushed.writes = _merged(flushed.writes)
+    _check_size(flushed.writes)
     return flushed
+
+
+def _merged(writes: Sequence[Write]) -> list[Write]:
+    """Leave one write a key: additions add up, and of other writes the last counts."""
+    merged: dict[Key, Write] = {}
+    for write in writes:
+        before = merged.get(write.key)
+        if isinstance(write, Add) and isinstance(before, Add):
+            merged[write.key] = Add(write.key, before.delta + write.delta)
+        else:
+            merged[write.key] = write
+    return list(merged.values())
+
+
+def _check_size(writes: Sequence[Write]) -> None:
+    if len(writes) > COMMIT_KEYS_MAX - 5:
+        raise ContractError(
+            f"a handler wants {len(writes)} entries written at once; a commit holds {COMMIT_KEYS_MAX - 5}"
+        )
+    sizes = [len(write.value) for write in writes if isinstance(write, Put)]
+    if max(sizes, default=0) > VALUE_BYTES_MAX or sum(sizes) > COMMIT_BYTES_MAX - VALUE_BYTES_MAX:
+        raise ContractError(
+            f"a handler wants {sum(sizes)} bytes written at once, at most {max(sizes)} in one entry; "
+            f"a commit holds {COMMIT_BYTES_MAX - VALUE_BYTES_MAX}, and an entry {VALUE_BYTES_MAX}"
+        )
 
 
 def object_key(uri: str) -> Key:
@@ -95,10 +142,10 @@ def follow_key(follower: str, followed: str) -> Key:
     return ("follow", "1", digest_part(follower), digest_part(followed))
 
 
-def send_message(name: str, scope_name: bytes) -> Message:
-    """Make the wake-up for planning a sending."""
+def send_message(name: str, scope_name: bytes, *, about: str | None) -> Message:
+    """Make the wake-up for planning a sending; those ``about`` one object are planned in their order."""
     key = key_name(("send", "1", name))
-    return Message(scope_name, FANOUT, key.encode(), dedup=key, group=name)
+    return Message(scope_name, FANOUT, key.encode(), dedup=key, group=about)
 
 
 def _last_words(notes: Sequence[Note]) -> list[Note]:
@@ -128,17 +175,25 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
     if said != actor:
         raise ContractError(f"an activity sent by {note.by!r} has the actor {said!r:.200}, not {actor}")
     members["actor"] = actor
-    name = scope.mint()
+    name, wake = scope.mint(), scope.mint()
     if "id" not in members:
         members["id"] = f"{actor}#{(activity.types or ('activities',))[0].lower()}/{name}"
-    body = json.dumps(_ordered(members), ensure_ascii=False, separators=(",", ":")).encode()
-    recipients = [uri for uri in dict.fromkeys(note.to) if uri not in {PUBLIC, actor}]
+    body = _body(members)
+    if len(body) > ACTIVITY_BYTES_MAX:
+        raise ContractError(f"the activity {members['id']} has {len(body)} bytes; inboxes take {ACTIVITY_BYTES_MAX}")
+    recipients = [uri for uri in dict.fromkeys(note.to) if uri not in PUBLIC_FORMS and uri != actor]
     about = {"origin": str(site.origin), "actor": actor, "id": members["id"], "created": instant_ms(now)}
     flushed.checks.append(Check(("sent", "1", name), None))  # new for certain; it lets a commit be recognised
     flushed.writes.append(Put(("sent", "1", name), pack(about, body), SENT_KEPT_S))
     if recipients:
-        flushed.writes.append(Put(("send", "1", name), pack(about | {"to": recipients})))
-        flushed.messages.append(send_message(name, scope.mint().encode()[:16]))
+        openly = audience_of(activity)
+        # A shared inbox tells by the addresses who of its server is meant, so it is no use for who is not named there.
+        direct = [uri for uri in recipients if uri not in {*openly.to, *openly.cc, *openly.audience}]
+        object_ = activity.view(Activity).object if activity.is_a(Activity) else None
+        line = digest_part(str(members["id"] if object_ is None or object_.uri is None else object_.uri))
+        left = {"to": recipients, "direct": direct or None, "about": line}
+        flushed.writes.append(Put(("send", "1", name), pack(about | left)))
+        flushed.messages.append(send_message(name, wake.encode()[:16], about=line))
     if activity.is_a(Follow):
         followed = activity.view(Follow).object
         if followed is not None and followed.uri is not None:
@@ -151,8 +206,13 @@ def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flu
     places, actor = site.federation.places, site.actor_uri(note.by)
     followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
     outbox = places.uri(site.origin, "collection", "outbox", identifier=note.by)
-    to = list(note.to)
-    cc = [followers] if PUBLIC in to else []
+    to = list(dict.fromkeys(PUBLIC if uri in PUBLIC_FORMS else uri for uri in note.to))
+    said = audience_of(note.object)
+    if PUBLIC in to and not said.is_public and (said.everyone or PUBLIC in (*said.bto, *said.bcc)):
+        raise ContractError(
+            f"the object is addressed to {', '.join(said.everyone)[:200]}, and is to be published for everyone: say to whom by publish(to=...)"
+        )
+    cc = [followers] if PUBLIC in to and followers not in to else []
     published = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     addressed = {"published": published, "to": to, "cc": cc}
 
@@ -171,12 +231,16 @@ def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flu
         "object": object_members,
     }
     for kept in ({"@context": context, **object_members}, create_members):
-        body = json.dumps(_ordered(kept), ensure_ascii=False, separators=(",", ":")).encode()
         about = {"id": kept["id"], "owner": actor, "public": PUBLIC in to or None}
-        flushed.writes.append(Put(object_key(str(kept["id"])), pack(about, body)))
+        flushed.writes.append(Put(object_key(str(kept["id"])), pack(about, _body(kept))))
     flushed.take(adding(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
     create = read_document(create_members, origin=site.origin)
-    _send(site, scope, Sending(create, note.by, (*to, *cc)), now, flushed)
+    # Whom the object names in secret gets it too, and is named nowhere.
+    _send(site, scope, Sending(create, note.by, (*to, *cc, *said.secret)), now, flushed)
+
+
+def _body(members: dict[str, Any]) -> bytes:
+    return json.dumps(_ordered(members), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _ordered(members: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,300 @@
+"""Planning: from what was sent to one row for each inbox that it has to reach.
+
+One sending is planned in steps: up to 20 recipients, or as many members of a collection. Each step is one commit that also moves the cursor, so
+repeating a step changes nothing. Many members share an inbox, and it gets one row: within a step by comparing, and over several steps by a
+marker, or the inbox would get the activity again for each step that finds it.
+
+Sendings about one object are planned one after another (they are one group of the queue), so that a Delete is not planned before its Create.
+Only those whose recipients cannot be found out now leave that line: nobody waits for them.
+
+Facts: ``("planned", "1", name, H(inbox))``, that a sending has a row for an inbox, kept as long as what was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Container, Sequence
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from apcore.collections import Page, members_page
+from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, committed, together
+from apcore.errors import ContractError, RequestError, Unavailable
+from apcore.facts import Fact, instant_ms, named_key, of_instant_ms, pack, unpack
+from apcore.federation.actors import ActorUnknown, Inboxes, inboxes_of, made_by, require_actor
+from apcore.federation.delivery import deliver_message, row_key
+from apcore.federation.inbox import deposit
+from apcore.federation.moderation import Severity
+from apcore.federation.places import Place
+from apcore.federation.site import Site
+from apcore.federation.writes import SENT_KEPT_S, send_message
+from apcore.http import Url, parse_url
+from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
+from apcore.vocab import Document, View
+
+__all__ = ["STEPS_MAX", "plan"]
+
+STEPS_MAX: Final = 100_000
+"""A collection of the application's own whose pages never end is given up after two million members."""
+_STEP: Final = 20
+_AT_ONCE: Final = 4
+_DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Members of our own get a copy each, and a commit holds 8 MiB."""
+_LOG: Final = logging.getLogger(__name__)
+
+
+@frozen
+class _Reached:
+    """Whom a step has found out about."""
+
+    inboxes: Sequence[Inboxes] = ()
+    ours: Sequence[str] = ()
+    """Recipients of our own origin: their inbox is one commit away."""
+    failed: Sequence[str] = ()
+    """Whose inbox could not be found out now."""
+
+
+@frozen
+class _Step:
+    """What one step of planning has found out, and where the next one begins."""
+
+    reached: _Reached
+    left: list[str]
+    """Who has yet to be looked at, a collection that is half read through included."""
+    cursor: str | None = None
+    skip: int = 0
+    """How many items of the page at the cursor are done."""
+
+
+@frozen
+class _Sending:
+    """A sending as it was read."""
+
+    leased: Leased
+    entry: Entry
+    fact: Fact
+    size: int = field(kw_only=True)
+    """How many recipients a step takes."""
+
+    @property
+    def name(self) -> str:
+        return self.entry.key[2]
+
+    @property
+    def to(self) -> list[str]:
+        to: list[str] = list(self.fact.members["to"])
+        return to
+
+    @property
+    def direct(self) -> frozenset[str]:
+        """Recipients that the activity does not name."""
+        return frozenset(self.fact.members.get("direct", ()))
+
+
+def plan(site: Site, leased: Leased) -> Op[None]:
+    """Do one step of planning who gets what was sent: up to 20 recipients, or as many members of a collection.
+
+    Asks for: one `Get`; one `Scan` for a managed collection, or the handler of another one; the recipients' documents (see `load`) where their
+    inboxes are not kept; the handlers of our own actors; one commit.
+    """
+    key = named_key(leased.message.body.decode())
+    [entry, sent] = yield from Get((key, ("sent", *key[1:])))
+    if entry is None:
+        _ = yield from Settle((Done(leased),))
+        return
+    fact = unpack(entry.value)
+    early_s = fact.early_s((yield from Now()))
+    if early_s is not None:
+        _ = yield from Settle((Again(leased, early_s),))
+        return
+    if sent is None or fact.number("steps") >= STEPS_MAX:
+        _LOG.error("gave up on planning %s after %d steps", fact.text("id"), fact.number("steps"))
+        _ = yield from committed((Check(key, entry.version),), (Delete(key),), settles=(Done(leased),))
+        return
+    size = max(1, min(_STEP, _DEPOSIT_BYTES_MAX // len(sent.value)))
+    sending = _Sending(leased, entry, fact, size=size)
+    place = site.federation.places.read(site.origin, sending.to[0])
+    if place is None or place.target.kind != "collection":
+        step = yield from _to_recipients(site, sending)
+    elif place.target.handler is None:
+        step = yield from _to_members(site, sending)
+    else:
+        step = yield from _to_dispatched(site, sending, place)
+    yield from _commit_step(site, sending, step)
+
+
+# --- whom it is for -------------------------------------------------------------------------------------------------
+
+
+def _to_recipients(site: Site, sending: _Sending) -> Op[_Step]:
+    to = sending.to
+    # A collection in between is for the next step.
+    places = [site.federation.places.read(site.origin, uri) for uri in to[: sending.size]]
+    size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
+    reached = yield from _reach(site, sending, [(uri, None) for uri in to[:size]], direct=sending.direct)
+    return _Step(reached, to[size:])
+
+
+def _to_members(site: Site, sending: _Sending) -> Op[_Step]:
+    to = sending.to
+    page = yield from members_page(to[0], cursor=sending.fact.optional("cursor"), limit=sending.size, oldest_first=True)
+    reached = yield from _reach(site, sending, [(member.id, _kept_inboxes(member.item)) for member in page.items])
+    return _Step(reached, to if page.next else to[1:], cursor=page.next)
+
+
+def _to_dispatched(site: Site, sending: _Sending, place: Place) -> Op[_Step]:
+    """Take the next few of a page of the application's own collection; its pages may be longer than a step."""
+    to, cursor, skip = sending.to, sending.fact.optional("cursor"), sending.fact.number("skip")
+    handler = place.target.handler
+    page: Page | None = None if handler is None else (yield from made_by(site, handler, place.identifier, cursor))
+    items = () if page is None else page.items
+    reached = yield from _reach(site, sending, [(_id_of(item), None) for item in items[skip : skip + sending.size]])
+    if skip + sending.size < len(items):
+        return _Step(reached, to, cursor=cursor, skip=skip + sending.size)
+    following = None if page is None else page.next
+    return _Step(reached, to if following is not None else to[1:], cursor=following)
+
+
+def _id_of(item: Any) -> str:
+    if isinstance(item, View):
+        item = item.document
+    ident = item.id if isinstance(item, Document) else item
+    if not isinstance(ident, str):
+        raise ContractError(f"a collection that is sent to has ids or actors, not {ident!r:.60}")
+    return ident
+
+
+def _kept_inboxes(item: bytes) -> Inboxes | None:
+    """Read what is kept beside a follower; nothing is if the application put it in."""
+    members: dict[str, Any] = json.loads(item) if item else {}
+    inbox = members.get("inbox")
+    return Inboxes(inbox, members.get("shared")) if inbox else None
+
+
+def _reach(
+    site: Site, sending: _Sending, who: Sequence[tuple[str, Inboxes | None]], *, direct: Container[str] = ()
+) -> Op[_Reached]:
+    """Find out the inboxes of ``who``, with what is known about them; only an inbox of their own will do for those in ``direct``."""
+    ours: dict[str, str] = {}
+    inboxes: list[Inboxes] = []
+    unknown: list[str] = []
+    sender = site.identifier_of(sending.fact.text("actor"))
+    for uri, known in who:
+        url = _read(uri)
+        if url is None or site.federation.domain_rules.verdict(url.origin.host) is Severity.SUSPEND:
+            continue
+        if url.origin == site.origin:
+            identifier = site.identifier_of(uri)
+            if identifier is not None and identifier != sender:
+                ours[identifier] = uri
+        elif known is not None:
+            inboxes.append(known)
+        else:
+            unknown.append(uri)
+    for identifier in list(ours):
+        try:
+            _ = yield from require_actor(site, identifier)
+        except ActorUnknown:
+            del ours[identifier]
+    outcomes = yield from together(*[inboxes_of(site, uri) for uri in unknown], limit=_AT_ONCE)
+    failed: list[str] = []
+    for uri, outcome in zip(unknown, outcomes, strict=True):
+        if not isinstance(outcome, Raised):
+            inboxes.append(Inboxes(outcome.value.inbox) if uri in direct else outcome.value)
+        elif isinstance(outcome.error, Unavailable) and outcome.error.retryable:
+            failed.append(uri)
+        else:
+            _LOG.info("no delivery to %s: %s", uri, outcome.error)
+    return _Reached(inboxes, list(ours.values()), failed)
+
+
+def _read(uri: str) -> Url | None:
+    try:
+        return parse_url(uri)
+    except RequestError as error:
+        _LOG.info("no delivery to %.200s: %s", uri, error)
+        return None
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
+    entry, fact = sending.entry, sending.fact
+    now = yield from Now()
+    checks = [Check(entry.key, entry.version)]
+    writes: list[Write] = []
+    messages: list[Message] = []
+    inboxes = yield from _not_yet_planned(site, sending, step.reached.inboxes)
+    for inbox, url in inboxes.items():
+        about = {
+            "inbox": inbox,
+            "created": instant_ms(now),
+            "origin": str(site.origin),
+            "about": fact.optional("about"),
+        }
+        row = row_key(str(url.origin), fact.number("created"), sending.name, inbox)
+        writes.append(Put(row, pack(about)))
+    for peer in dict.fromkeys(str(url.origin) for url in inboxes.values()):
+        ident = yield from RandomBytes(16)
+        messages.append(deliver_message(peer, ident, by=site.origin))
+    for uri in step.reached.ours:
+        change = yield from deposit(site, fact, uri, name=sending.name)
+        checks += change.checks
+        writes += change.writes
+        messages += change.messages
+    rest, settlement, later = yield from _rest(site, sending, step)
+    writes.append(rest)
+    if isinstance(rest, Put):
+        writes += [Put(_marker(sending, inbox), b"", SENT_KEPT_S) for inbox in inboxes]
+    done = yield from committed(checks, writes, messages=[*messages, *later], settles=(settlement,))
+    if done is False:
+        _ = yield from Settle((Again(sending.leased, 0.0),))
+
+
+def _not_yet_planned(site: Site, sending: _Sending, found: Sequence[Inboxes]) -> Op[dict[str, Url]]:
+    """Give the inboxes that need a row, shared ones once."""
+    inboxes: dict[str, Url] = {}
+    for each in found:
+        url = _read(each.shared or each.inbox)
+        if url is None or url.origin == site.origin:
+            continue
+        if site.federation.domain_rules.verdict(url.origin.host) is not Severity.SUSPEND:
+            inboxes[str(url)] = url
+    if inboxes and sending.fact.number("steps"):
+        marked = yield from Get([_marker(sending, inbox) for inbox in inboxes])
+        inboxes = {inbox: inboxes[inbox] for inbox, entry in zip(inboxes, marked, strict=True) if entry is None}
+    return inboxes
+
+
+def _marker(sending: _Sending, inbox: str) -> Key:
+    return ("planned", "1", sending.name, digest_part(inbox))
+
+
+def _rest(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
+    """Give what becomes of the fact: moved on, waiting for those who could not be reached, or gone."""
+    now, chance = (yield from Now()), (yield from RandomBytes(2))
+    fact, key, leased = sending.fact, sending.entry.key, sending.leased
+    failed = [*fact.members.get("failed", ()), *step.reached.failed]
+    steps = fact.number("steps") + 1
+    members = dict(fact.members) | {"steps": steps, "cursor": step.cursor, "skip": step.skip or None}
+    if step.left:
+        moved = members | {"to": step.left, "failed": failed or None}
+        return Put(key, pack(moved)), Again(leased, 0.0), []
+    if not failed:
+        return Delete(key), Done(leased), []
+    attempts = fact.number("attempts") + 1
+    age_s = (now - of_instant_ms(fact.number("created"))).total_seconds()
+    part = int.from_bytes(chance, "big") / 65535
+    delay_s = site.federation.delivery_retries.delay_s(attempts, age_s=age_s, chance=part)
+    if delay_s is None:
+        _LOG.warning("gave up on finding the inboxes of %s", failed)
+        return Delete(key), Done(leased), []
+    due = instant_ms(now) + int(delay_s * 1000)
+    waiting = members | {"to": failed, "failed": None, "attempts": attempts, "due": due}
+    # Out of its group: what comes later about the same object is not kept from all others by one who does not answer.
+    name = yield from RandomBytes(16)
+    wake = evolve(send_message(sending.name, name, about=None), delay_s=delay_s)
+    return Put(key, pack(waiting)), Done(leased), [wake]
