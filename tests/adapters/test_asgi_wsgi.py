@@ -12,7 +12,8 @@ from apcore.adapters.wsgi import wsgi_app
 from apcore.errors import ConfigurationError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
-from apcore.vocab import Person
+from apcore.node import Node
+from apcore.vocab import PUBLIC, Note, Person
 
 ORIGIN = "https://ours.example"
 AP = "application/activity+json"
@@ -196,3 +197,65 @@ def test_the_lifespan_starts_a_worker_and_closes_the_node(tmp_path) -> None:
 
     asyncio.run(app({"type": "lifespan"}, receive, send))
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+class Site:
+    """A site's lifespan, as sites have it: handled to its end, refused by an exception, passed over in silence, or broken."""
+
+    def __init__(self, manner: str) -> None:
+        self.manner = manner
+        self.seen: list[str] = []
+
+    async def __call__(self, scope, receive, send) -> None:
+        if self.manner == "silent":
+            return
+        if self.manner == "refuses":
+            raise ValueError("this site speaks HTTP alone")
+        self.seen.append((await receive())["type"])
+        if self.manner == "refuses-late":
+            raise ValueError("this site speaks HTTP alone")
+        if self.manner == "fails":
+            await send({"type": "lifespan.startup.failed", "message": "no database"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        self.seen.append((await receive())["type"])
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+WHOLE = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize(
+    ("manner", "sent", "seen"),
+    [
+        ("whole", WHOLE, ["lifespan.startup", "lifespan.shutdown"]),
+        ("silent", WHOLE, []),
+        ("refuses", WHOLE, []),
+        ("refuses-late", WHOLE, ["lifespan.startup"]),
+        ("fails", ["lifespan.startup.failed"], ["lifespan.startup"]),
+    ],
+)
+def test_the_worker_lives_whatever_the_site_makes_of_the_lifespan(manner, sent, seen, tmp_path) -> None:
+    """A message that waits is handled between start-up and shutdown, if it comes to that."""
+    site, told = Site(manner), []
+    url = f"sqlite:///{tmp_path}/a.db"
+    rules = federation()
+    with Node(rules, ORIGIN, url) as node:
+        node.publish(Note(content="hi"), by="alice", to=[PUBLIC, f"{ORIGIN}/users/nobody"])
+        app = asgi_app(rules, ORIGIN, url, fallback=site)
+        steps = iter(["lifespan.startup", "lifespan.shutdown"])
+
+        async def receive():
+            step = next(steps)
+            if step == "lifespan.shutdown":
+                deadline = asyncio.get_running_loop().time() + 20
+                while node.ports.queue.depth(["fanout"]).ready:
+                    assert asyncio.get_running_loop().time() < deadline, "nobody works"
+                    await asyncio.sleep(0.01)
+            return {"type": step}
+
+        async def send(message) -> None:
+            told.append(message["type"])
+
+        asyncio.run(app({"type": "lifespan"}, receive, send))
+    assert (told, site.seen) == (sent, seen)

@@ -112,17 +112,49 @@ class _Application:
         """Start the worker, let the site have its own lifespan, and close the node when both are over."""
         task = asyncio.create_task(_work(self.node)) if self._worker else None
         try:
-            if self._fallback is not None:
-                await self._fallback(scope, receive, send)
-            else:
-                while (await receive())["type"] == "lifespan.startup":
-                    await send({"type": "lifespan.startup.complete"})
-                await send({"type": "lifespan.shutdown.complete"})
+            began = False if self._fallback is None else await _lifespan_of(self._fallback, scope, receive, send)
+            if began is not None:
+                await _answer_lifespan(receive, send, began=began)
         finally:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             await self.node.aclose()
+
+
+async def _lifespan_of(site: ASGIApp, scope: Scope, receive: Receive, send: Send) -> bool | None:
+    """Let a site have its lifespan. None if it had it; else it has none, and the answer is whether it has taken the start-up all the same.
+
+    A site without one says so by raising, as the specification has it, or says nothing: servers go on in both cases, and so must the worker.
+    """
+    began = answered = False
+
+    async def watched_receive() -> MutableMapping[str, Any]:
+        nonlocal began
+        message = await receive()
+        began = True
+        return message
+
+    async def watched_send(message: MutableMapping[str, Any]) -> None:
+        nonlocal answered
+        answered = True
+        await send(message)
+
+    try:
+        await site(scope, watched_receive, watched_send)
+    except Exception as error:
+        if answered:
+            raise
+        _LOG.info("the site has no lifespan: %s", error)
+    return None if answered else began
+
+
+async def _answer_lifespan(receive: Receive, send: Send, *, began: bool) -> None:
+    if not began:
+        _ = await receive()
+    await send({"type": "lifespan.startup.complete"})
+    _ = await receive()
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _work(node: AsyncNode[Any]) -> None:
