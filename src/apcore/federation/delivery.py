@@ -5,8 +5,8 @@ for it, and nobody else waits for it. Rows are made by planning.
 
 Facts::
 
-    ("out", "1", origin, sent, name, H(inbox))                 to deliver, in the order it was sent
-    ("out-retry", "1", origin, due, sent, name, H(inbox))      to deliver again when due: its own inbox would not take it
+    ("out", "1", origin, order, name, H(inbox))                to deliver, in the order it was sent
+    ("out-retry", "1", origin, due, order, name, H(inbox))     to deliver again when due: its own inbox would not take it
     ("circuit", "1", origin)                                   the host does not answer: how often, since when
 
 Rows for one inbox about one object are in line: what comes later waits where the earlier one waits. Others overtake.
@@ -84,9 +84,9 @@ def deliver_message(peer: str, name: bytes, *, by: Origin | str) -> Message:
     return Message(name, DELIVER, json.dumps({"to": peer, "by": str(by)}).encode(), dedup=label, group=label)
 
 
-def row_key(peer: str, sent_ms: int, name: str, inbox: str) -> Key:
-    """Where a delivery waits for its first attempt."""
-    return ("out", "1", peer, f"{sent_ms:014d}", name, digest_part(inbox))
+def row_key(peer: str, order: str, name: str, inbox: str) -> Key:
+    """Where a delivery waits for its first attempt; ``order`` sorts as things were sent."""
+    return ("out", "1", peer, order, name, digest_part(inbox))
 
 
 @frozen

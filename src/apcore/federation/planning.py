@@ -235,7 +235,7 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
             "origin": str(site.origin),
             "about": fact.optional("about"),
         }
-        row = row_key(str(url.origin), fact.number("created"), sending.name, inbox)
+        row = row_key(str(url.origin), fact.text("order"), sending.name, inbox)
         writes.append(Put(row, pack(about)))
     for peer in dict.fromkeys(str(url.origin) for url in inboxes.values()):
         ident = yield from RandomBytes(16)

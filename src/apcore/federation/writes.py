@@ -191,7 +191,9 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
         direct = [uri for uri in recipients if uri not in {*openly.to, *openly.cc, *openly.audience}]
         object_ = activity.view(Activity).object if activity.is_a(Activity) else None
         line = digest_part(str(members["id"] if object_ is None or object_.uri is None else object_.uri))
-        left = {"to": recipients, "direct": direct or None, "about": line}
+        # By time, and within one commit as they were asked for.
+        order = f"{instant_ms(now):014d}{len(flushed.messages):03d}"
+        left = {"to": recipients, "direct": direct or None, "about": line, "order": order}
         flushed.writes.append(Put(("send", "1", name), pack(about | left)))
         flushed.messages.append(send_message(name, wake.encode()[:16], about=line))
     if activity.is_a(Follow):

@@ -1,0 +1,341 @@
+"""Deliveries: what is tried, when it is tried again, when it is given up, and that it is the same each time."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from apcore.errors import AddressBlocked, ConnectFailed, FetchTimedOut, ResponseTooBig, SignerUnavailable, TlsFailed
+from apcore.federation import DomainRules, RetryPolicy
+from apcore.federation.delivery import Answer, classify, deliver, deliver_message
+from apcore.federation.worker import lease_work
+from apcore.http import Headers, Request, Response
+from apcore.vocab import PUBLIC, Delete, Like, Note, Tombstone
+from outgoing_ground import ALICE, HERE, Outgoing, alice_and_bob
+
+X, Y = "https://x.example", "https://y.example"
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+
+STATUSES = {
+    Answer.DELIVERED: (200, 201, 202, 204, 299),
+    Answer.REFUSED: (
+        *(100, 301, 302, 304, 308, 399),
+        *(400, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 431, 451, 499, 501),
+    ),
+    Answer.INBOX_FAILING: (401, 408, 425),
+    Answer.HOST_FAILING: (429, 500, 502, 503, 504, 520, 599),
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(status, answer) for answer, statuses in STATUSES.items() for status in statuses]
+)
+def test_what_a_status_means(status: int, answer: Answer) -> None:
+    assert classify(status) is answer
+
+
+@pytest.fixture
+def out() -> Outgoing:
+    return Outgoing()
+
+
+def like(out: Outgoing, *to: str, of: str = f"{X}/notes/1", ident: str | None = None) -> None:
+    out.node.send(Like(object=of) if ident is None else Like(id=ident, object=of), by="alice", to=to)
+
+
+# --- trying again ---------------------------------------------------------------------------------------------------
+
+PASSING: dict[str, Any] = {
+    "no connection": ConnectFailed("no"),
+    "timeout": FetchTimedOut("no"),
+    "tls": TlsFailed("no"),
+    "500": 500,
+    "401": 401,
+    "408": 408,
+    "429": 429,
+}
+
+
+@pytest.mark.parametrize("answer", PASSING.values(), ids=PASSING)
+def test_what_fails_for_now_is_tried_until_it_arrives_and_is_the_same_each_time(out: Outgoing, answer: Any) -> None:
+    out.post.answers[X] = answer
+    like(out, f"{X}/bob")
+    out.work()
+    out.pass_s(HOUR_S)
+    del out.post.answers[X]
+    out.pass_s(2 * HOUR_S)
+    tries = len(out.post.posts)
+    assert 5 <= tries <= 10
+    assert len({request.body for _, request in out.post.posts}) == 1
+    assert len({request.headers.get("date") for _, request in out.post.posts}) == tries
+    assert len({request.headers.get("signature") for _, request in out.post.posts}) == tries
+    gaps = [later - sooner for sooner, later in zip(out.post.times_s, out.post.times_s[1:], strict=False)]
+    # From the upper half of 30 s * 2^n, and up to a minute until the worker looks.
+    assert all(15 * 2**n <= gap <= 30 * 2**n + 61 for n, gap in enumerate(gaps))
+    assert out.waiting() == 0
+    assert not out.facts("out", "1") + out.facts("out-retry", "1") + out.facts("circuit", "1") + out.facts("dead", "1")
+
+
+@pytest.mark.parametrize("answer", [ConnectFailed("no"), 401], ids=["host", "inbox"])
+def test_what_never_arrives_is_given_up_in_the_end_and_kept_for_people_to_see(out: Outgoing, answer: Any) -> None:
+    out.post.answers[X] = answer
+    like(out, f"{X}/bob")
+    out.work()
+    out.pass_s(5 * DAY_S, step_s=600)
+    assert 10 <= len(out.post.posts) <= 16
+    assert DAY_S < out.post.times_s[-1] <= 3 * DAY_S + 12 * HOUR_S
+    [dead] = out.facts("dead", "1", "out")
+    assert b"x.example/bob/inbox" in dead.value
+    assert not out.facts("out", "1") + out.facts("out-retry", "1")
+    assert out.waiting() == 0
+
+
+FINAL: dict[str, Any] = {
+    **{str(status): status for status in (400, 403, 404, 410, 413, 501, 301)},
+    "blocked address": AddressBlocked("10.0.0.1"),
+    "an answer without end": ResponseTooBig("no"),
+}
+
+
+@pytest.mark.parametrize("answer", FINAL.values(), ids=FINAL)
+def test_a_refusal_is_final(out: Outgoing, answer: Any) -> None:
+    out.post.answers[X] = answer
+    like(out, f"{X}/bob")
+    out.work()
+    out.pass_s(DAY_S, step_s=HOUR_S)
+    assert len(out.post.posts) == 1
+    assert len(out.facts("dead", "1", "out")) == 1
+    assert out.waiting() == 0
+
+
+@pytest.mark.parametrize("status", [429, 503, 401])
+def test_who_asks_for_time_gets_it(out: Outgoing, status: int) -> None:
+    out.post.answers[X] = Response(status, Headers({"Retry-After": "7200"}))
+    like(out, f"{X}/bob")
+    out.work()
+    out.pass_s(7140)
+    assert len(out.post.posts) == 1
+    out.pass_s(120)
+    assert len(out.post.posts) == 2
+
+
+@pytest.mark.parametrize("asked", ["", "soon", "-1", "99999999999999999999", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_what_is_asked_for_in_odd_words_is_bounded(out: Outgoing, asked: str) -> None:
+    out.post.answers[X] = Response(503, Headers({"Retry-After": asked}))
+    like(out, f"{X}/bob")
+    out.work()
+    out.pass_s(12 * HOUR_S + 60, step_s=600)
+    assert 2 <= len(out.post.posts) <= 12
+
+
+# --- one host and the others ----------------------------------------------------------------------------------------
+
+
+def test_a_dead_host_delays_nobody_and_is_one_delayed_message(out: Outgoing) -> None:
+    out.post.answers[X] = ConnectFailed("no")
+    for number in range(30):
+        like(out, f"{X}/bob", f"{Y}/bob", of=f"{X}/notes/{number}")
+    out.work()
+    assert sum(url.startswith(Y) for url in out.post.urls) == 30
+    # Each time something is planned the host may be looked at, but it is asked once.
+    assert sum(url.startswith(X) for url in out.post.urls) == 1
+    assert out.waiting() == 1
+    del out.post.answers[X]
+    out.pass_s(120)
+    assert sum(url.startswith(X) for url in out.post.urls) == 31
+    assert out.waiting() == 0
+
+
+def test_the_backlog_of_a_host_that_stays_dead_ends(out: Outgoing) -> None:
+    out.post.answers[X] = ConnectFailed("no")
+    for number in range(90):
+        like(out, f"{X}/bob", of=f"{X}/notes/{number}")
+    out.work()
+    out.pass_s(4 * DAY_S, step_s=HOUR_S)
+    assert not out.facts("out", "1")
+    assert len(out.facts("dead", "1", "out")) == 90
+    assert len(out.post.posts) <= 20
+    assert out.waiting() == 0
+
+
+def test_an_inbox_that_fails_holds_back_what_is_about_the_same_object_and_nothing_else(out: Outgoing) -> None:
+    busy, note = f"{X}/bob/inbox", f"{X}/notes/1"
+    out.post.answers[busy] = lambda request: Response(408 if b"notes/1" in request.body else 202)
+    like(out, f"{X}/bob", of=note, ident=f"{ALICE}#1")
+    out.clock.moment += timedelta(seconds=1)
+    like(out, f"{X}/bob", of=f"{X}/notes/2", ident=f"{ALICE}#2")
+    out.work()
+    like(out, f"{X}/bob", of=note, ident=f"{ALICE}#3")
+    out.clock.moment += timedelta(seconds=1)
+    like(out, f"{X}/carol", of=note, ident=f"{ALICE}#4")
+    out.work()
+    tried = [body["id"].partition("#")[2] for body in out.post.bodies]
+    assert tried == ["1", "2", "4"]
+    del out.post.answers[busy]
+    out.pass_s(180)
+    assert [body["id"].partition("#")[2] for body in out.post.bodies][3:] == ["1", "3"]
+    assert not out.facts("out", "1") + out.facts("out-retry", "1")
+
+
+def test_what_is_about_one_object_arrives_in_its_order_also_after_a_failure(out: Outgoing) -> None:
+    out.follow(f"{X}/bob")
+    out.post.answers[X] = 408
+    out.node.publish(Note(id=f"{HERE}/n/1", content="oops"), by="alice")
+    out.clock.moment += timedelta(seconds=1)
+    out.node.send(Delete(object=Tombstone(id=f"{HERE}/n/1")), by="alice", to=f"{ALICE}/followers")
+    out.work()
+    assert [body["type"] for body in out.post.bodies] == ["Create"]
+    del out.post.answers[X]
+    out.pass_s(300)
+    assert [body["type"] for body in out.post.bodies] == ["Create", "Create", "Delete"]
+
+
+def test_things_go_out_in_the_order_in_which_they_were_sent(out: Outgoing) -> None:
+    for number in range(25):
+        like(out, f"{X}/bob", of=f"{X}/notes/{number}")
+        out.clock.moment += timedelta(milliseconds=5)
+    out.work()
+    assert [body["object"] for body in out.post.bodies] == [f"{X}/notes/{number}" for number in range(25)]
+
+
+def test_a_slow_host_is_left_before_the_lease_ends(out: Outgoing) -> None:
+    def slow(_: Request) -> Response:
+        out.clock.moment += timedelta(seconds=20)
+        return Response(202)
+
+    for number in range(10):
+        like(out, f"{X}/bob", of=f"{X}/notes/{number}")
+    while leased := out.node.run(lease_work(1, limit=1)):
+        if leased[0].message.lane == "deliver":
+            break
+        out.node._handle(leased[0])
+    out.post.answers[X] = slow
+    started = out.clock.moment
+    out.node.run(deliver(out.node.site(), leased[0]))
+    assert (out.clock.moment - started).total_seconds() <= 45 + 80  # one round of four, which nothing overlaps here
+    assert len(out.post.posts) < 10
+    out.work()
+    assert len(out.post.posts) == 10
+
+
+# --- ours to answer for ---------------------------------------------------------------------------------------------
+
+
+def test_our_own_signer_failing_is_charged_to_nobody() -> None:
+    out = Outgoing()
+    signer: Any = out.node.ports.signer
+    sign, calls = signer.sign, []
+
+    def failing(name: str, data: bytes, /) -> bytes:
+        calls.append(name)
+        raise SignerUnavailable("no")
+
+    like(out, *(f"{X}/{number}" for number in range(3)))
+    while leased := out.node.run(lease_work(1, limit=1)):
+        if leased[0].message.lane == "deliver":
+            break
+        out.node._handle(leased[0])
+    signer.sign = failing
+    out.node._handle(leased[0])
+    out.pass_s(HOUR_S)
+    assert calls
+    assert not out.post.posts
+    assert not out.facts("circuit", "1") + out.facts("out-retry", "1")
+    signer.sign = sign
+    out.pass_s(120)
+    assert len(out.post.posts) == 3
+    assert not out.facts("dead", "1")
+
+
+def test_what_is_suspended_after_planning_is_not_delivered_to() -> None:
+    out = Outgoing()
+    like(out, f"{X}/bob")
+    leased = out.node.run(lease_work(1, limit=1))
+    out.node._handle(leased[0])
+    federation = alice_and_bob()
+    federation.blocks(DomainRules.suspending(["x.example"]))
+    out.federation = federation
+    out.node = out.made()
+    out.work()
+    assert not out.post.posts
+    assert len(out.facts("dead", "1", "out")) == 1
+
+
+def test_a_host_with_the_longest_name_is_a_host_like_others(out: Outgoing) -> None:
+    host = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert len(host) == 253
+    message = deliver_message(f"https://{host}:65535", b"0" * 16, by=HERE)
+    assert message.dedup is not None
+    assert len(message.dedup) <= 256
+    like(out, f"https://{host}:65535/bob")
+    out.work()
+    assert out.post.urls == [f"https://{host}:65535/bob/inbox"]
+
+
+def test_a_worker_that_comes_late_changes_nothing(out: Outgoing) -> None:
+    like(out, f"{X}/bob")
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    [late] = out.node.run(lease_work(2, limit=1))
+    out.clock.moment += timedelta(seconds=91)
+    out.work()
+    assert len(out.post.posts) == 1
+    before = [*out.facts("out", "1"), *out.facts("circuit", "1")]
+    out.node._handle(late)
+    assert [*out.facts("out", "1"), *out.facts("circuit", "1")] == before
+    assert len(out.post.posts) == 1
+
+
+def test_what_was_sent_and_is_not_kept_any_more_is_not_made_up(out: Outgoing) -> None:
+    like(out, f"{X}/bob")
+    out.post.answers[X] = ConnectFailed("no")
+    out.work()
+    out.clock.moment += timedelta(days=11)
+    out.work()
+    assert len(out.post.posts) == 1
+    [dead] = out.facts("dead", "1", "out")
+    assert b"not kept" in dead.value
+
+
+def test_a_policy_of_one_attempt_makes_one() -> None:
+    federation = alice_and_bob()
+    object.__setattr__(federation, "delivery_retries", RetryPolicy(attempts_max=1, base_s=1, age_s_max=10))
+    out = Outgoing(federation)
+    out.post.answers[X] = 500
+    like(out, f"{X}/bob")
+    out.work()
+    out.pass_s(HOUR_S)
+    assert len(out.post.posts) == 1
+    assert out.waiting() == 0
+
+
+# --- everything an attempt is made of -------------------------------------------------------------------------------
+
+
+def test_a_post_is_what_an_inbox_takes(out: Outgoing) -> None:
+    like(out, f"{X}/bob")
+    out.work()
+    [(_, request)] = out.post.posts
+    assert request.headers.get("content-type") == "application/activity+json"
+    assert request.headers.get("user-agent") == f"test/1.0 (+{HERE}/)"
+    assert "digest" in request.headers
+    assert f'keyId="{ALICE}#main-key"' in (request.headers.get("signature") or "")
+    body = json.loads(request.body)
+    assert body["actor"] == ALICE
+    assert body["id"].startswith(f"{ALICE}#like/")
+
+
+def test_nothing_secret_is_on_the_wire(out: Outgoing) -> None:
+    secret = f"{Y}/carol"
+    note = Note(content="hi", to=[PUBLIC], bto=[secret], bcc=[f"{Y}/dora"])
+    out.node.publish(note, by="alice", to=PUBLIC)
+    out.node.send(Like(object=f"{X}/n", bcc=[secret]), by="alice", to=f"{X}/bob")
+    out.work()
+    assert sorted(out.post.urls) == [f"{X}/bob/inbox", f"{Y}/carol/inbox", f"{Y}/dora/inbox"]
+    assert not [request for _, request in out.post.posts if b"carol" in request.body or b"dora" in request.body]
+    accept = Headers({"Accept": "application/activity+json"})
+    page = out.node.handle(Request("GET", f"{ALICE}/outbox?page=true", accept))
+    assert isinstance(page, Response)
+    assert b"hi" in page.body
+    assert b"carol" not in page.body + b"".join(entry.value for entry in out.facts("obj", "1"))
