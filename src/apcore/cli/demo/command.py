@@ -7,12 +7,13 @@ sees a line a step, a program asks for one JSON object. It ends by itself, and l
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -22,6 +23,8 @@ from apcore.cli.demo.story import Story
 from apcore.cli.telling import Coming, tell_people, tell_programs
 
 __all__ = ["command"]
+
+_GLANCE_S: Final = 0.5
 
 
 @click.command("demo", short_help="Let two servers federate on this machine.")
@@ -68,11 +71,12 @@ def _show_logs(story: Story) -> None:
 
 
 def _stay(story: Story, directory: str) -> None:
-    click.echo(f"The servers stay up until Ctrl-C; stores and logs are in {directory}", err=True)
-    for player in (story.alice, story.bob):
-        click.echo(f"  {player.server.name}: {player.uri}  {player.handle}", err=True)
     with suppress(KeyboardInterrupt):
-        signal.pause()
+        click.echo(f"The servers stay up until Ctrl-C; stores and logs are in {directory}", err=True)
+        for player in (story.alice, story.bob):
+            click.echo(f"  {player.server.name}: {player.uri}  {player.handle}", err=True)
+        while True:
+            time.sleep(_GLANCE_S)  # a pause without an end could miss a signal that comes just before it
 
 
 @contextmanager
