@@ -63,6 +63,10 @@ def bench(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     if names == ["kernel"] and not options:
         names = ["kernel", "store"]
+    if names == ["jsonld"] and not options and shutil.which("npm") is not None:
+        place = Path(session.create_tmp())
+        session.run("npm", "install", "--prefix", str(place), "--no-audit", "--no-fund", "jsonld@9", external=True)
+        options = ["--node-modules", str(place / "node_modules")]
     for name in names:
         session.run("python", "-m", f"benchmarks.{name}", *options)
 

@@ -36,6 +36,7 @@ from apcore.jsonld import (
     parse_document,
     to_nquads,
 )
+from apcore.vocab import Activity, Object, read_document
 
 AS = "https://www.w3.org/ns/activitystreams"
 SECURITY = "https://w3id.org/security/v1"
@@ -393,17 +394,23 @@ def reading(rounds, seconds):
             [node] = expand(made)
             return made["type"], made["id"], node
 
+        def view(data=data):
+            made = read_document(data).view(Object)
+            activity = Activity.over(made.document)
+            return made.types, made.id, activity.actor, activity.object
+
         times = race(
             {
                 "parse": lambda data=data: parse_document(data),
                 "read": read,
+                "view": view,
                 "loads": lambda data=data: json.loads(data),
             },
             rounds,
             seconds,
         )
-        for job in ("parse", "read"):
-            label = f"{'parse' if job == 'parse' else 'parse + expand':15}{name:12}"
+        for job, says in (("parse", "parse"), ("read", "parse + expand"), ("view", "read as a view")):
+            label = f"{says:15}{name:12}"
             print(f"{label}{times[job]:9.1f}{times['loads']:12.1f}{times[job] / times['loads']:7.1f}x")
 
 
@@ -466,14 +473,20 @@ def hostile(*, long):
 
 
 def imports():
-    print("\nimport of apcore.jsonld, and what it brings along, ms")
-    for what in ("pass", "import json, attrs", "import apcore.jsonld"):
+    print("\nimport of apcore.jsonld and apcore.vocab, and what it brings along, ms")
+    for what in (
+        "pass",
+        "import json, attrs",
+        "import apcore.jsonld",
+        "import apcore.vocab",
+        "import apcore.vocab.builtin",
+    ):
         times = []
         for _ in range(7):
             begun = perf_counter()
             subprocess.run([sys.executable, "-c", what], check=True)
             times.append((perf_counter() - begun) * 1e3)
-        print(f"  {what:24}{median(times):7.1f}")
+        print(f"  {what:30}{median(times):7.1f}")
 
 
 def main():
