@@ -171,6 +171,30 @@ def test_the_site_gets_the_rest_with_its_body(over, method, target, headers) -> 
     assert answer.body == body
 
 
+@pytest.mark.parametrize("size", [3, BODY_BYTES_MAX + 7], ids=["short", "longer-than-an-inbox-takes"])
+def test_the_site_at_another_host_gets_the_whole_body_at_our_paths(over, size) -> None:
+    answer = over(site=True)("POST", "/inbox", [("host", "site.example"), ("content-type", AP)], b"x" * size)
+    assert answer.headers["x-site"] == "yes"
+    assert answer.body == b"x" * size
+
+
+@pytest.mark.parametrize(("terminated", "reason"), [(True, "not-an-activity"), (False, "bad-request")])
+def test_a_body_in_chunks_is_read_where_the_server_says_where_it_ends(terminated, reason) -> None:
+    """`wsgi.input_terminated`; without it nobody knows, and nothing is read."""
+    app = wsgi_app(federation(), ORIGIN, MemoryStore(), worker=False)
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "wsgi.url_scheme": "https",
+        "PATH_INFO": "/inbox",
+        "wsgi.input": io.BytesIO(b'{"@context":"https://www.w3.org/ns/activitystreams","type":"Note"}'),
+        "wsgi.input_terminated": terminated,
+        "HTTP_HOST": "ours.example",
+        "CONTENT_TYPE": AP,
+    }
+    [body] = app(environ, lambda status, fields: None)
+    assert json.loads(body)["reason"] == reason
+
+
 def test_a_proxy_is_believed_only_if_it_is_said_to_be_ours(over) -> None:
     forwarded = [("host", "backend"), ("x-forwarded-host", "ours.example"), ("x-forwarded-proto", "https")]
     assert over()("GET", ACTOR, forwarded).status == 404

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from attrs import evolve
+
 from apcore.adapters.requests import received_request
 from apcore.errors import ApcoreError, RequestError
 from apcore.federation import Federation
@@ -75,30 +77,31 @@ class _Application:
         if self.node.federation.places.at(target.partition("?")[0]) is None:
             await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
             return
-        body = b""
-        if scope["method"] not in {"GET", "HEAD"}:
-            read = await _body(receive)
-            if read is None:
-                await _respond(send, Problem(status=413, extensions={"reason": "limit"}).response())
-                return
-            body = read
         try:
             request = received_request(
                 method=scope["method"],
                 scheme=scope.get("scheme", "http"),
                 target=target,
                 headers=scope["headers"],
-                body=body,
+                body=b"",
                 trust_proxy=self._trust_proxy,
             )
         except RequestError as error:
             await _respond(send, problem_for(error).response())
             return
-        served = await self.node.handle(request, has_pages=self._fallback is not None)
+        if self.node.asked_origin(request) is None:
+            # Decided before the body is read: it is the site's, however long it is.
+            await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
+            return
+        body = b"" if request.method in {"GET", "HEAD"} else await _body(receive)
+        if body is None:
+            await _respond(send, Problem(status=413, extensions={"reason": "limit"}).response())
+            return
+        served = await self.node.handle(evolve(request, body=body), has_pages=self._fallback is not None)
         if isinstance(served, Response):
             await _respond(send, served)
         else:
-            await self._elsewhere(scope, _again(body), send, served)
+            await self._elsewhere(scope, _again(body, receive), send, served)
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send, why: Served) -> None:
         if self._fallback is not None:
@@ -197,13 +200,18 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _again(body: bytes) -> Receive:
-    """Give the body, which was read, to whoever reads it next."""
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read to whoever reads it next, and then whatever comes."""
+    given = False
 
-    async def receive() -> MutableMapping[str, Any]:
+    async def receive_again() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive
+    return receive_again
 
 
 async def _respond(send: Send, response: Response) -> None:

@@ -11,8 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
+
+from attrs import evolve
 
 from apcore.adapters.requests import received_request
 from apcore.errors import ApcoreError, RequestError
@@ -66,14 +69,20 @@ class _Application:
                 scheme=environ["wsgi.url_scheme"],
                 target=target,
                 headers=_headers(environ),
-                body=_body(environ),
+                body=b"",
                 trust_proxy=self._trust_proxy,
             )
         except RequestError as error:
             return _respond(start_response, problem_for(error).response())
-        served = self.node.handle(request, has_pages=self._fallback is not None)
+        if self.node.asked_origin(request) is None:
+            # Decided before the body is read: it is the site's, however long it is.
+            return self._elsewhere(environ, start_response, Elsewhere.NOT_OURS)
+        body = b"" if request.method in {"GET", "HEAD"} else _body(environ)
+        served = self.node.handle(evolve(request, body=body), has_pages=self._fallback is not None)
         if isinstance(served, Response):
             return _respond(start_response, served)
+        if body:
+            environ["wsgi.input"] = BytesIO(body)
         return self._elsewhere(environ, start_response, served)
 
     def _elsewhere(self, environ: Environ, start_response: StartResponse, why: Served) -> Iterable[bytes]:
@@ -134,6 +143,8 @@ def _body(environ: Environ) -> bytes:
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError:
         return b""
+    if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
+        length = BODY_BYTES_MAX + 1  # sent in chunks, and the server says where they end
     body: bytes = environ["wsgi.input"].read(min(max(length, 0), BODY_BYTES_MAX + 1))
     return body
 
