@@ -90,12 +90,20 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def crash(session: nox.Session) -> None:
-    """Kill writers at random moments and look for all that they had acknowledged: ``nox -s crash -- 200`` rounds."""
-    rounds = session.posargs[0] if session.posargs else "200"
-    if not rounds.isdigit():
-        session.error(f"crash takes a number of rounds, not {rounds!r}")
+    """Kill servers, workers and writers at random moments and look for all that they had acknowledged: ``nox -s crash -- 50`` kills."""
+    kills = session.posargs[0] if session.posargs else "50"
+    if not kills.isdigit():
+        session.error(f"crash takes a number of kills, not {kills!r}")
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", "tests/adapters/test_sqlite_crash.py", env={"APCORE_CRASH_ROUNDS": rounds})
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-s",
+        "tests/federation/test_crash.py",
+        "tests/adapters/test_sqlite_crash.py",
+        env={"APCORE_CRASH_KILLS": kills, "APCORE_CRASH_ROUNDS": str(4 * int(kills))},
+    )
 
 
 @nox.session(python="3.11")

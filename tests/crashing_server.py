@@ -1,0 +1,63 @@
+"""A server, or a worker, that `tests/federation/test_crash.py` starts and kills: ``python crashing_server.py serve|work ORIGIN DATABASE AHEAD_S``.
+
+``AHEAD_S`` is how far the store's clock is ahead: what runs after a kill lives later, so that nobody waits for the leases of the dead. Each process
+says ``ready`` on its standard output when it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+
+import uvicorn
+
+from apcore.adapters.asgi import asgi_app
+from apcore.adapters.sqlite import SqliteStore
+from apcore.federation import Federation
+from apcore.http import LOOPBACK_OPEN, parse_origin
+from apcore.node import AsyncNode, Node
+from apcore.vocab import Create, Like, Person
+
+federation: Federation[None] = Federation(software="crashing/1.0")
+
+
+def heard_at(origin: str) -> str:
+    """The collection that the listener adds to."""
+    return f"{origin}/heard"
+
+
+@federation.actor("/users/{identifier}")
+def actor(ctx, identifier):
+    return Person(preferred_username=identifier) if identifier == "alice" else None
+
+
+@federation.on(Create)
+def created(ctx, activity):
+    # Under another name in each run, so that two runs that both commit show.
+    ctx.append(heard_at(ctx.origin), f"{ctx.activity_id} {os.urandom(8).hex()}")
+    ctx.send(Like(object=activity.object.uri), by="alice", to=activity.actor.uri)
+
+
+def store_at(path: str, ahead_s: float) -> SqliteStore:
+    return SqliteStore(path, clock=lambda: time.time() + ahead_s, busy_timeout_s=60)
+
+
+def serve(origin: str, path: str, ahead_s: float) -> None:
+    node = AsyncNode(federation, origin, store_at(path, ahead_s), addresses=LOOPBACK_OPEN)
+    listener = socket.create_server(("127.0.0.1", parse_origin(origin).port))
+    server = uvicorn.Server(uvicorn.Config(asgi_app(node, worker=False), log_config=None, lifespan="on"))
+    os.write(1, b"ready\n")
+    asyncio.run(server.serve(sockets=[listener]))
+
+
+def work(origin: str, path: str, ahead_s: float) -> None:
+    with Node(federation, origin, store_at(path, ahead_s), addresses=LOOPBACK_OPEN) as node:
+        os.write(1, b"ready\n")
+        node.work()
+
+
+if __name__ == "__main__":
+    {"serve": serve, "work": work}[sys.argv[1]](sys.argv[2], sys.argv[3], float(sys.argv[4]))

@@ -1,0 +1,241 @@
+"""Servers and workers die by SIGKILL at random moments; what was answered with 202 has its effects, once, and nobody is told of it under two names.
+
+A few kills come with every test run. For more, say how many::
+
+    APCORE_CRASH_KILLS=50 python -m pytest tests/federation/test_crash.py
+
+Each round starts a server (uvicorn) and a worker as processes of their own on one SQLite file, and posts signed activities over real sockets until both
+have been killed, each at a moment of its own. For every activity the listener notes it in a collection and sends a Like. When all are dead, one more worker
+finishes what is left. Then:
+
+- every activity that was answered with 202 is in the collection, once; any other at most once;
+- for each of them one Like has arrived, under one id, byte for byte the same each time;
+- and no Like more often than once and once more for every kill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from apcore.collections import members_page
+from apcore.http import LOOPBACK_OPEN, Request
+from apcore.node import Node
+from apcore.testing.peer import Peer, PeerNetwork
+from crashing_server import federation, heard_at, store_at
+
+KILLS = int(os.environ.get("APCORE_CRASH_KILLS", "4"))
+SCRIPT = Path(__file__).parents[1] / "crashing_server.py"
+LATER_S = 100.0
+"""How much later each round is for the store: longer than a lease."""
+PATIENCE_S = 60.0
+
+
+@contextmanager
+def peer_on_loopback() -> Iterator[Peer]:
+    """A peer behind a real socket: it serves its actor, and keeps what is delivered."""
+    network = PeerNetwork()
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            pairs = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+            with lock:
+                response = network.send(
+                    Request.received(self.command, f"http://{self.headers['host']}{self.path}", pairs, body)
+                )
+            self.send_response(response.status)
+            for name, value in response.headers:
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(response.body)))
+            self.end_headers()
+            self.wfile.write(response.body)
+
+        do_GET = do_POST = answer  # noqa: N815 - http.server's names
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *args: Any) -> None:
+            """A worker that is killed leaves its connection in the middle of an answer."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield network.peer(f"http://127.0.0.1:{server.server_port}/users/bob")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Sender:
+    """Posts one activity after another, in a thread, and notes which were answered with 202. What is not, is tried again, as senders do."""
+
+    def __init__(self, peer: Peer, origin: str) -> None:
+        self.peer = peer
+        self.origin = origin
+        self.answered: list[str] = []
+        self.statuses: Counter[int] = Counter()
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._send)
+
+    def _send(self) -> None:
+        count = 0
+        while not self.stopping.is_set():
+            count += 1
+            activity = self.peer.activity("Create", object={"type": "Note", "id": f"{self.peer.actor}/notes/{count}"})
+            while not self._post(activity) and not self.stopping.wait(0.01):
+                pass
+
+    def _post(self, activity: dict[str, Any]) -> bool:
+        request = self.peer.request(activity, f"{self.origin}/users/alice/inbox")
+        connection = HTTPConnection(self.origin.removeprefix("http://"), timeout=PATIENCE_S)
+        try:
+            connection.request("POST", "/users/alice/inbox", request.body, dict(request.headers))
+            status = connection.getresponse().status
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+        self.statuses[status] += 1
+        if status == 202:
+            self.answered.append(activity["id"])
+        return status == 202
+
+
+def killed_at_some_moment(process: subprocess.Popen[bytes], random: Random, progress: Callable[[], int]) -> None:
+    """Wait until a process is there, and mostly for a few things to have happened; then some moments more, and kill it."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n", "a process ended by itself; what it said is on standard error"
+    moments = threading.Event()  # which never comes
+    enough = progress() + random.choice((0, 1, 3, 10))
+    ends = time.monotonic() + 1.0  # there may be nothing left to do
+    while progress() < enough and time.monotonic() < ends:
+        moments.wait(0.002)
+    moments.wait(random.random() * 0.02)
+    process.send_signal(signal.SIGKILL)
+    with process:
+        assert process.wait() == -signal.SIGKILL
+
+
+def a_round(origin: str, path: Path, ahead_s: float, random: Random, sender: Sender) -> None:
+    command = [sys.executable, str(SCRIPT)]
+    arguments = [origin, str(path), str(ahead_s)]
+    server, worker = (
+        subprocess.Popen([*command, role, *arguments], stdout=subprocess.PIPE) for role in ("serve", "work")
+    )
+    failed: list[BaseException] = []
+
+    def kill(process: subprocess.Popen[bytes], seed: float, progress: Callable[[], int]) -> None:
+        try:
+            killed_at_some_moment(process, Random(seed), progress)
+        except BaseException as error:
+            process.kill()
+            failed.append(error)
+
+    jobs: list[tuple[subprocess.Popen[bytes], float, Callable[[], int]]] = [
+        (worker, random.random(), lambda: len(sender.peer.received)),
+        (server, random.random(), lambda: len(sender.answered)),
+    ]
+    random.shuffle(jobs)
+    together = random.random() < 0.5
+    threads = [threading.Thread(target=kill, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+        if not together and thread is threads[0]:
+            thread.join()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def finish(origin: str, path: Path, ahead_s: float) -> list[str]:
+    """Do what is left, and give what the listener has noted."""
+    left = {"in-todo", "send", "out", "out-retry"}
+    for later in range(20):
+        store = store_at(str(path), ahead_s + later * LATER_S)
+        with Node(federation, origin, store, addresses=LOOPBACK_OPEN) as node:
+            node.work(until_idle=True)
+            if not any(store.scan((prefix,), limit=1) for prefix in left):
+                noted: list[str] = []
+                cursor = None
+                while True:
+                    page = node.run(members_page(heard_at(origin), cursor=cursor, limit=1000))
+                    noted += [member.id for member in page.items]
+                    if page.next is None:
+                        store.close()
+                        return noted
+                    cursor = page.next
+        store.close()
+    pytest.fail("there is always something left to do")
+
+
+def test_what_was_acknowledged_happens_once_whoever_dies(tmp_path):
+    seed = Random().randrange(10**9)
+    sys.stdout.write(f"seed {seed}\n")
+    random = Random(seed)
+    origin, path = f"http://127.0.0.1:{free_port()}", tmp_path / "a.db"
+    rounds = max(1, KILLS // 2)
+    with peer_on_loopback() as peer:
+        sender = Sender(peer, origin)
+        sender.thread.start()
+        try:
+            for number in range(rounds):
+                a_round(origin, path, number * LATER_S, random, sender)
+        finally:
+            sender.stopping.set()
+            sender.thread.join()
+        noted = Counter(item.partition(" ")[0] for item in finish(origin, path, rounds * LATER_S))
+        delivered = list(peer.received)
+
+    assert len(sender.answered) >= rounds, "too little happened for anything to be shown"
+    assert set(sender.statuses) <= {202, 503}
+    assert set(sender.answered) <= set(noted), "what was answered with 202 did not happen"
+    assert len(noted) - len(sender.answered) <= 1, "the last one may have been taken without our hearing of it"
+    assert set(noted.values()) == {1}, "something happened twice"
+
+    posts, likes = Counter[str](), defaultdict[str, set[str]](set)
+    bodies = defaultdict[str, set[bytes]](set)
+    for each in delivered:
+        posts[each.activity["id"]] += 1
+        likes[each.activity["object"]].add(each.activity["id"])
+        bodies[each.activity["id"]].add(each.request.body)
+    assert len(likes) == len(noted)
+    assert {len(ids) for ids in likes.values()} == {1}, "one thing was told under two ids"
+    assert {len(variants) for variants in bodies.values()} == {1}, "one id had two bodies"
+    assert max(posts.values()) <= 1 + rounds, "more repetitions than workers were killed"
+    again = sum(posts.values()) - len(posts)
+    sys.stdout.write(
+        f"{2 * rounds} kills, {len(sender.answered)} answered, {len(delivered)} deliveries, {again} of them again\n"
+        f"{json.dumps(sender.statuses)}\n"
+    )
