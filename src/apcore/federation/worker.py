@@ -86,7 +86,7 @@ def origin_of(leased: Leased) -> Op[Origin | None]:
     except Newer:
         yield from put_off(leased)
         return None
-    except (ContractError, ValueError, KeyError):
+    except (ContractError, ValueError, KeyError, TypeError):
         _LOG.exception("a message of the lane %r that cannot be read is dropped", leased.message.lane)
     _ = yield from Settle((Done(leased),))
     return None

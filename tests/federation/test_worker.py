@@ -1,0 +1,252 @@
+"""Workers: nothing that falls off the queue is lost, nothing wakes before its time, and no message stops the others."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from apcore.drive import run
+from apcore.effects import Enqueue, Extend, Lease, committed
+from apcore.errors import ConnectFailed
+from apcore.federation.worker import LANES, lease_work, origin_of, reconcile
+from apcore.http import Headers, Request, Response, parse_url
+from apcore.node import AsyncNode
+from apcore.ports import Check, Leased, Message, Put
+from apcore.testing.keys import ReusedKeys
+from apcore.vocab import Like, Note
+from outgoing_ground import ALICE, HERE, Outgoing, alice_and_bob
+
+X = "https://x.example"
+OTHER = "https://other.example"
+
+
+def like(out: Outgoing, *to: str) -> None:
+    out.node.send(Like(object=f"{X}/n"), by="alice", to=to)
+
+
+# --- putting back ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_put_back_before_its_time_and_nothing_twice() -> None:
+    out = Outgoing(own_queue=True)
+    out.post.answers[X] = ConnectFailed("no")
+    out.post.answers["https://y.example"] = 408
+    out.post.actors["https://z.example/dora"] = ConnectFailed("no")
+    like(out, f"{X}/bob", "https://y.example/carol", "https://z.example/dora")
+    out.work()
+    posts, gets = len(out.post.posts), len(out.post.gets)
+    out.lose_queue()
+    for _ in range(3):
+        assert out.node.run(reconcile()) == 3
+    depth = out.queue.depth(LANES)
+    assert (depth.ready, depth.delayed, depth.leased) == (0, 3, 0)
+    out.work()
+    assert (len(out.post.posts), len(out.post.gets)) == (posts, gets)
+    out.post.answers.clear()
+    out.post.actors.clear()
+    out.pass_s(180)
+    assert sorted(set(out.post.urls)) == [
+        f"{X}/bob/inbox",
+        "https://y.example/carol/inbox",
+        "https://z.example/dora/inbox",
+    ]
+    assert out.waiting() == 0
+
+
+def test_many_peers_are_put_back_in_batches() -> None:
+    out = Outgoing(own_queue=True)
+    out.post.answers = {f"https://{number:03d}.example": ConnectFailed("no") for number in range(120)}
+    out.follow(*(f"{origin}/bob" for origin in out.post.answers))
+    out.node.publish(Note(content="hi"), by="alice")
+    out.work()
+    out.lose_queue()
+    asked: list[int] = []
+
+    def observe(effect: object, _place: object) -> Any:
+        if isinstance(effect, Enqueue):
+            asked.append(len(effect.messages))
+        return lambda _outcome: None
+
+    out.options["observer"] = observe
+    out.node = out.made()
+    assert out.node.run(reconcile()) == 120
+    assert asked == [50, 50, 20]
+    assert out.queue.depth(LANES).delayed == 120
+
+
+@pytest.mark.parametrize("value", [b'{"v":99}\n', b"nonsense"], ids=["newer", "no fact"])
+def test_what_cannot_be_read_is_left_alone_and_keeps_nobody(value: bytes) -> None:
+    out = Outgoing(own_queue=True)
+    for prefix in ("in-todo", "send"):
+        key = (prefix, "1", "a", "b", "c")
+        assert out.node.run(committed((Check(key, None),), (Put(key, value),)))
+    row = ("out", "1", "https://a.example", "0", "n", "h")
+    assert out.node.run(committed((Check(row, None),), (Put(row, value),)))
+    like(out, f"{X}/bob")
+    out.lose_queue()
+    out.work()
+    assert out.post.urls == [f"{X}/bob/inbox"]
+    assert len(out.facts("in-todo")) + len(out.facts("out")) == 2
+
+
+# --- no message stops the others ------------------------------------------------------------------------------------
+
+ODD = {
+    "an unknown lane's body": b"",
+    "no JSON": b"{",
+    "no key": b"[]",
+    "numbers": b"[1,2]",
+    "gone": b'["send","1","gone"]',
+    "another thing": b'{"to":"x"}',
+    "no origin": b'{"to":"x","by":"y"}',
+}
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("lane", LANES)
+def test_a_message_that_says_nothing_is_dropped(lane: str, body: bytes) -> None:
+    out = Outgoing()
+    out.store.enqueue([Message(b"0" * 16, lane, body)])
+    like(out, f"{X}/bob")
+    out.work()
+    out.pass_s(300)
+    assert out.post.urls == [f"{X}/bob/inbox"]
+    assert out.waiting() == 0
+
+
+def test_a_fact_of_a_newer_release_is_put_off() -> None:
+    out = Outgoing()
+    key = ("send", "1", "newer")
+    assert out.node.run(committed((Check(key, None),), (Put(key, b'{"v":99}\n'),)))
+    out.store.enqueue([Message(b"0" * 16, "fanout", b'["send","1","newer"]')])
+    like(out, f"{X}/bob")
+    out.work()
+    assert out.post.urls == [f"{X}/bob/inbox"]
+    assert out.store.depth(LANES).delayed == 1
+
+
+def test_a_handler_with_a_bug_keeps_nobody_from_their_turn() -> None:
+    federation = alice_and_bob()
+
+    @federation.collection("followers")
+    def followers(ctx: Any, identifier: str, cursor: str | None) -> Any:
+        raise KeyError("a bug of the application's")
+
+    out = Outgoing(federation)
+    out.node.publish(Note(content="hi"), by="alice")
+    like(out, f"{X}/bob")
+    out.work()
+    assert out.post.urls == [f"{X}/bob/inbox"]
+    assert out.store.depth(LANES).delayed == 1
+
+
+def test_data_that_cannot_be_had_puts_the_message_off() -> None:
+    tries = []
+
+    def data() -> Any:
+        tries.append(1)
+        raise OSError("the application's database is down")
+
+    out = Outgoing()
+    like(out, f"{X}/bob")
+    out.options["data"] = data
+    out.node = out.made()
+    out.work()
+    assert tries
+    assert out.store.depth(LANES).delayed == 1
+
+
+# --- leases ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_long_in_a_workers_hands_keeps_its_lease() -> None:
+    out = Outgoing()
+    taken: list[Leased] = []
+
+    def slow(_: Request) -> Response:
+        out.clock.moment += timedelta(seconds=29)
+        # Those that were handled may be looked at again, by anybody.
+        posted = {str(parse_url(url).origin) for url in out.post.urls}
+        taken.extend(each for each in run(_lease(), out.node.ports) if each.message.group not in posted)
+        return Response(202)
+
+    def _lease() -> Any:
+        return (yield from Lease(("deliver",), limit=10, lease_s=90))
+
+    for number in range(10):
+        out.post.answers[f"https://{number}.example"] = slow
+    like(out, *(f"https://{number}.example/bob" for number in range(10)))
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.work()
+    assert not taken
+    assert len(out.post.urls) == 10
+
+
+def test_a_lease_that_another_worker_took_is_left_to_it() -> None:
+    out = Outgoing()
+    like(out, f"{X}/bob", "https://y.example/bob")
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    mine = out.node.run(lease_work(2))
+    assert len(mine) == 2
+    out.clock.moment += timedelta(seconds=91)
+    theirs = out.node.run(lease_work(2, limit=1))
+    out.clock.moment += timedelta(seconds=1)
+    kept = out.node.run(_extended(mine))
+    assert [each.message for each in kept] == [each.message for each in theirs]
+
+
+def _extended(leases: Any) -> Any:
+    return (yield from Extend(leases, lease_s=90))
+
+
+# --- origins --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "origin", [(HERE, OTHER), lambda origin: origin in (HERE, OTHER)], ids=["two origins", "a function decides"]
+)
+def test_one_node_works_for_several_origins(origin: Any) -> None:
+    out = Outgoing(origin=origin, own_queue=True)
+    for here in (HERE, OTHER):
+        out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob", origin=here)
+        out.node.publish(Note(content=here), by="alice", to=f"{X}/bob", origin=here)
+    out.lose_queue()
+    out.work()
+    out.lose_queue()
+    out.work()
+    assert sorted(body["actor"] for body in out.post.bodies) == sorted([ALICE] * 2 + [f"{OTHER}/users/alice"] * 2)
+    for body, (_, request) in zip(out.post.bodies, out.post.posts, strict=True):
+        assert f'keyId="{body["actor"]}#main-key"' in (request.headers.get("signature") or "")
+    accept = Headers({"Accept": "application/activity+json"})
+    for here in (HERE, OTHER):
+        answer = out.node.handle(Request("GET", f"{here}/users/alice", accept))
+        assert isinstance(answer, Response)
+        assert f'"id":"{here}/users/alice"'.encode() in answer.body
+
+
+def test_deliveries_name_the_origin_that_makes_them_also_after_the_queue_was_lost() -> None:
+    out = Outgoing(origin=lambda _: True, own_queue=True)
+    out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob", origin=OTHER)
+    out.node._handle(out.node.run(lease_work(1))[0])
+    out.lose_queue()
+    assert out.node.run(reconcile()) == 1
+    [leased] = out.node.run(lease_work(2))
+    assert str(out.node.run(origin_of(leased))) == OTHER
+    assert leased.message.lane == "deliver"
+
+
+def test_the_asynchronous_node_does_the_same() -> None:
+    out = Outgoing()
+    out.clock.moment = datetime.now(UTC)  # an event loop has the true time
+    like(out, *(f"https://{number}.example/bob" for number in range(30)))
+    out.store.enqueue([Message(b"0" * 16, "deliver", b"{")])
+
+    async def main() -> int:
+        node = AsyncNode(out.federation, HERE, out.store, transport=out.post, signer=ReusedKeys(), runtime="asyncio")
+        async with node:
+            return await node.work(until_idle=True)
+
+    assert asyncio.run(main()) > 30
+    assert len(set(out.post.urls)) == len(out.post.urls) == 30
+    assert not out.facts("out", "1")
