@@ -23,8 +23,8 @@ from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import key_members, own_keys
 from apcore.federation.places import Place, Registered
+from apcore.federation.revising import object_key
 from apcore.federation.site import Site
-from apcore.federation.writes import object_key
 from apcore.http import (
     ACTIVITY_JSON,
     LD_JSON,
@@ -104,7 +104,7 @@ def _document(site: Site, place: Place, url: Url) -> Op[tuple[dict[str, Any], in
         case "object":
             return (yield from _dispatched(site, place))
         case "managed":
-            return (yield from _managed(_canonical(site, place))), 200
+            return (yield from _managed(_canonical(site, place)))
         case "collection":
             return (yield from _collection(site, place, url)), 200
         case other:
@@ -170,13 +170,12 @@ def _dispatched(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
     return _with_id(made, _canonical(site, place)), 410 if isinstance(made, Tombstone) else 200
 
 
-def _managed(uri: str) -> Op[dict[str, Any]]:
+def _managed(uri: str) -> Op[tuple[dict[str, Any], int]]:
     [entry] = yield from Get((object_key(uri),))
     fact = None if entry is None else unpack(entry.value)
     if fact is None or fact.text("id") != uri or fact.members.get("public") is not True:
         raise ActorUnknown("there is no such object")
-    members: dict[str, Any] = json.loads(fact.body)
-    return members
+    return json.loads(fact.body), 410 if fact.members.get("gone") is True else 200
 
 
 def _collection(site: Site, place: Place, url: Url) -> Op[dict[str, Any]]:
@@ -253,7 +252,9 @@ def _wire(item: Any) -> Any:
 
 def _common_context(items: list[Any]) -> Any:
     """Give the context of a page: that of its items if they agree."""
-    contexts: list[Any] = [cast("dict[str, Any]", item).get("@context", _AS2) for item in items if isinstance(item, dict)]
+    contexts: list[Any] = [
+        cast("dict[str, Any]", item).get("@context", _AS2) for item in items if isinstance(item, dict)
+    ]
     first: Any = contexts[0] if contexts else _AS2
     names_as2 = _AS2 in (cast("list[Any]", first) if isinstance(first, list) else (first,))
     return first if names_as2 and all(context == first for context in contexts) else _AS2

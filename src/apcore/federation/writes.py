@@ -13,7 +13,6 @@ Facts::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -25,6 +24,7 @@ from apcore.effects import Now, Op
 from apcore.errors import ContractError
 from apcore.facts import instant_ms, key_name, pack
 from apcore.federation.places import MANAGED_NAME
+from apcore.federation.revising import object_key, revise, wire_body
 from apcore.federation.scope import Appending, Note, Publishing, Removing, Scope, Sending, Writing
 from apcore.federation.site import Site
 from apcore.ports import (
@@ -48,7 +48,6 @@ __all__ = [
     "Flushed",
     "flush",
     "follow_key",
-    "object_key",
     "send_message",
 ]
 
@@ -77,7 +76,7 @@ class Flushed:
 def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
     """Turn the notes of ``scope`` into part of a commit, in their order.
 
-    Asks for: `Now`, and one `Get` for each item that is put in or taken out.
+    Asks for: `Now`, one `Get` for each item that is put in or taken out, and what `revise` asks for.
 
     Raises:
         ContractError: More than one commit can hold, or a note that contradicts itself (an activity with another actor than its sender).
@@ -97,11 +96,14 @@ def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
                 if change is not None:
                     flushed.take(change)
             case Sending():
-                _send(site, scope, note, now, flushed)
+                revision = yield from revise(site, note, now)
+                flushed.take(revision.change)
+                _send(site, scope, revision.note, now, flushed)
             case Publishing():
                 _publish(site, scope, note, now, flushed)
             case Writing():
                 flushed.writes.append(note.write)
+    flushed.checks = list(dict.fromkeys(flushed.checks))
     flushed.writes = _merged(flushed.writes)
     _check_size(flushed.writes)
     return flushed
@@ -130,11 +132,6 @@ def _check_size(writes: Sequence[Write]) -> None:
             f"a handler wants {sum(sizes)} bytes written at once, at most {max(sizes)} in one entry; "
             f"a commit holds {COMMIT_BYTES_MAX - VALUE_BYTES_MAX}, and an entry {VALUE_BYTES_MAX}"
         )
-
-
-def object_key(uri: str) -> Key:
-    """Where an object of ours is kept."""
-    return ("obj", "1", digest_part(uri))
 
 
 def follow_key(follower: str, followed: str) -> Key:
@@ -178,7 +175,7 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
     name, wake = scope.mint(), scope.mint()
     if "id" not in members:
         members["id"] = f"{actor}#{(activity.types or ('activities',))[0].lower()}/{name}"
-    body = _body(members)
+    body = wire_body(members)
     if len(body) > ACTIVITY_BYTES_MAX:
         raise ContractError(f"the activity {members['id']} has {len(body)} bytes; inboxes take {ACTIVITY_BYTES_MAX}")
     recipients = [uri for uri in dict.fromkeys(note.to) if uri not in PUBLIC_FORMS and uri != actor]
@@ -234,18 +231,10 @@ def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flu
     }
     for kept in ({"@context": context, **object_members}, create_members):
         about = {"id": kept["id"], "owner": actor, "public": PUBLIC in to or None}
-        flushed.writes.append(Put(object_key(str(kept["id"])), pack(about, _body(kept))))
+        if kept is not create_members:
+            about["create"] = create_members["id"]
+        flushed.writes.append(Put(object_key(str(kept["id"])), pack(about, wire_body(kept))))
     flushed.take(adding(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
     create = read_document(create_members, origin=site.origin)
     # Whom the object names in secret gets it too, and is named nowhere.
     _send(site, scope, Sending(create, note.by, (*to, *cc, *said.secret)), now, flushed)
-
-
-def _body(members: dict[str, Any]) -> bytes:
-    return json.dumps(_ordered(members), ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _ordered(members: dict[str, Any]) -> dict[str, Any]:
-    """Context, id and type first, where people look for them."""
-    first = {name: members[name] for name in ("@context", "id", "type") if name in members}
-    return first | members

@@ -1,0 +1,134 @@
+"""What one of ours changes of its own: an Update or a Delete that is sent changes what is served, in the same commit.
+
+This holds for objects that were published, whose documents are kept here; what a handler of the application makes is the application's to change. An
+Update replaces the object as a whole, at its id and inside its Create in the outbox; who it is by, since when it is there and whom it is for stay as
+they were unless it says so, and what is sent says it too. A Delete leaves a tombstone at the id, and takes the Create out of the outbox.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Final, cast
+
+from attrs import field, frozen
+
+from apcore.collections import Change, removing
+from apcore.effects import Get, Op
+from apcore.errors import ContractError
+from apcore.facts import Fact, pack, unpack
+from apcore.federation.scope import Sending
+from apcore.federation.site import Site
+from apcore.ports import Check, Entry, Key, Put, Write, digest_part
+from apcore.ports import Delete as DeleteEntry
+from apcore.vocab import Activity, Delete, Tombstone, Update, read_document, to_wire
+
+__all__ = ["Revision", "object_key", "revise", "wire_body"]
+
+_AS2: Final = "https://www.w3.org/ns/activitystreams"
+_KEPT: Final = ("attributedTo", "published", "to", "cc")
+
+
+@frozen
+class Revision:
+    """What is to be sent, and what changes here with it."""
+
+    note: Sending
+    change: Change = field(factory=Change)
+
+
+@frozen
+class _Kept:
+    """A published object as it is kept."""
+
+    entry: Entry
+    fact: Fact
+    uri: str
+
+
+def object_key(uri: str) -> Key:
+    """Where an object of ours is kept."""
+    return ("obj", "1", digest_part(uri))
+
+
+def wire_body(members: dict[str, Any]) -> bytes:
+    """Write a document: context, id and type first, where people look for them."""
+    first = {name: members[name] for name in ("@context", "id", "type") if name in members}
+    return json.dumps(first | members, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def revise(site: Site, note: Sending, now: datetime) -> Op[Revision]:
+    """Give what changes here when ``note`` is sent; for all but an Update or Delete of a published object, nothing.
+
+    Asks for: for an Update or Delete up to three `Get`s.
+
+    Raises:
+        ContractError: The object is of another actor than the sender.
+    """
+    if not (note.activity.is_a(Update) or note.activity.is_a(Delete)):
+        return Revision(note)
+    object_ = Activity.over(note.activity).object
+    kept = None if object_ is None or object_.uri is None else (yield from _kept(site, object_.uri))
+    if kept is None:
+        return Revision(note)
+    if kept.fact.text("owner") != site.actor_uri(note.by):
+        raise ContractError(f"{note.by!r:.60} changes {kept.uri}, which is of {kept.fact.text('owner')}")
+    if note.activity.is_a(Delete):
+        return Revision(note, (yield from _deleted(site, note, kept, now)))
+    return (yield from _updated(site, note, kept))
+
+
+def _kept(site: Site, uri: str) -> Op[_Kept | None]:
+    place = site.federation.places.read(site.origin, uri)
+    if place is None or place.target.kind != "managed":
+        return None
+    [entry] = yield from Get((object_key(uri),))
+    if entry is None:
+        return None
+    fact = unpack(entry.value)
+    return None if fact.text("id") != uri or fact.members.get("gone") is True else _Kept(entry, fact, uri)
+
+
+def _updated(site: Site, note: Sending, kept: _Kept) -> Op[Revision]:
+    members = to_wire(note.activity)
+    object_: Any = members.get("object")
+    if not isinstance(object_, dict) or {"id", "type"}.issuperset(cast("dict[str, Any]", object_)):
+        return Revision(note)  # it only names the object, and says nothing new of it
+    before: dict[str, Any] = json.loads(kept.fact.body)
+    object_ = {name: value for name, value in before.items() if name in _KEPT} | cast("dict[str, Any]", object_)
+    members["object"] = object_
+    context = members.get("@context", _AS2)
+    writes: list[Write] = [Put(kept.entry.key, pack(kept.fact.members, wire_body({"@context": context, **object_})))]
+    create_uri = kept.fact.optional("create")
+    [create] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
+    checks = [Check(kept.entry.key, kept.entry.version)]
+    if create is not None:
+        fact = unpack(create.value)
+        announced = json.loads(fact.body) | {"@context": context, "object": object_}
+        checks.append(Check(create.key, create.version))
+        writes.append(Put(create.key, pack(fact.members, wire_body(announced))))
+    sent = Sending(read_document(members, origin=site.origin), note.by, note.to)
+    return Revision(sent, Change(tuple(checks), tuple(writes)))
+
+
+def _deleted(site: Site, note: Sending, kept: _Kept, now: datetime) -> Op[Change]:
+    before: dict[str, Any] = json.loads(kept.fact.body)
+    tombstone = {
+        "@context": _AS2,
+        "id": kept.uri,
+        "type": Tombstone.type_name,
+        "formerType": before.get("type"),
+        "deleted": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
+    about = dict(kept.fact.members) | {"gone": True}
+    checks: list[Check] = [Check(kept.entry.key, kept.entry.version)]
+    writes: list[Write] = [Put(kept.entry.key, pack(about, wire_body(tombstone)))]
+    create = kept.fact.optional("create")
+    if create is not None:
+        outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=note.by)
+        change = yield from removing(outbox, create)
+        if change is not None:
+            checks += change.checks
+            writes += change.writes
+        writes.append(DeleteEntry(object_key(create)))
+    return Change(tuple(checks), tuple(writes))
