@@ -100,7 +100,8 @@ class _Face(Generic[Data]):
     def send(self, activity: View, /, *, by: str, to: str | Sequence[str]) -> None:
         """Deliver an activity to actors (by id), or to a collection of ours (by address), in the name of our actor ``by``.
 
-        Its actor, and its id if it has none, are filled in. Nothing is fetched here: who is reached where is the worker's to find out.
+        Its actor, and its id if it has none, are filled in. An Update or Delete of what was published changes it here too: an Update as a whole,
+        so give it all that is to stay. Nothing is fetched here: who is reached where is the worker's to find out.
         """
         self._scope.notes.append(Sending(activity.document, by, _several(to)))
 
