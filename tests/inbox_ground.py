@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,6 +54,9 @@ class Ground:
     def __init__(self, *, rules: DomainRules | None = None, apart: bool = False) -> None:
         """``apart``: the queue is not the store."""
         self.heard: list[str | None] = []
+        self.silenced: list[bool] = []
+        self.meanwhile: list[Callable[[], object]] = []
+        """What happens while the listener runs, one a run."""
         self.asked: list[Effect[Any]] = []
         self.clock = Clock()
         self.network = PeerNetwork(clock=self.clock.now)
@@ -83,8 +87,11 @@ class Ground:
         @federation.on(Activity)
         def arrived(ctx, activity):
             self.heard.append(ctx.activity_id)
+            self.silenced.append(ctx.silenced)
             # Under a name of its own each time, so that what is committed twice shows.
             ctx.append(HEARD, f"{ctx.activity_id} {len(self.heard)}")
+            if self.meanwhile:
+                self.meanwhile.pop(0)()
 
         return federation
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from apcore.effects import Commit, Enqueue, Fetch, MakeKey
 from apcore.errors import RequestError, Unavailable
-from apcore.federation import DomainRules
+from apcore.federation import DomainRules, Severity
 from apcore.federation.inbox import BODY_BYTES_MAX
 from apcore.federation.serving import serve
 from apcore.federation.worker import handle, lease_work, reconcile
@@ -293,6 +293,21 @@ def test_a_key_of_a_suspended_domain_is_not_fetched():
     assert not any(isinstance(effect, (Fetch, Commit)) for effect in ground.asked)
 
 
+def test_an_actor_of_a_suspended_domain_is_refused_whoever_has_the_key():
+    ground = Ground(rules=DomainRules.suspending(["remote.example"]))
+    answer = ground.post(signed(ground, like(), by=ground.carol))
+    assert (answer.status, reason_of(answer)) == (403, "forbidden")
+    assert not any(isinstance(effect, (Fetch, Commit)) for effect in ground.asked)
+
+
+@pytest.mark.parametrize("domain", ["remote.example", "third.example"])
+def test_a_listener_is_told_who_is_silenced(domain):
+    ground = Ground(rules=DomainRules({domain: Severity.SILENCE}))
+    assert ground.post(signed(ground, like())).status == 202
+    ground.work()
+    assert ground.silenced == [domain == "remote.example"]
+
+
 def test_a_stranger_who_is_gone_costs_neither_a_fetch_nor_a_write():
     ground = Ground()
     ground.bob.serve(BOB, None, status=410)
@@ -414,6 +429,17 @@ def test_a_follow_is_undone_by_its_follower_alone(object_):
     assert ground.collection("followers") == []
 
 
+def test_undoing_what_somebody_else_did_takes_back_nothing_of_ones_own():
+    ground = followed_by_bob()
+    theirs = ground.carol.activity("Follow", object=ALICE)
+    assert ground.post(signed(ground, theirs, by=ground.carol)).status == 202
+    for object_ in (theirs, theirs["id"]):
+        undo = ground.bob.activity("Undo", object=object_)
+        assert ground.post(signed(ground, undo)).status == 202
+        ground.work()
+    assert sorted(ground.collection("followers")) == [BOB, CAROL]
+
+
 @pytest.mark.parametrize("name", ["Accept", "Reject"])
 @pytest.mark.parametrize("embedded", [True, False])
 def test_a_follow_is_answered_by_whom_was_asked_alone(name, embedded):
@@ -485,6 +511,24 @@ def test_whatever_fails_while_it_is_processed_it_is_processed_once(when, apart):
         assert ground.kinds() & {"in-todo", "send", "out", "out-retry"} == set()
         rounds += 1
     assert rounds > 5
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["atomic", "apart"])
+def test_a_worker_that_comes_too_late_writes_nothing(apart):
+    ground = Ground(apart=apart)
+    assert ground.post(signed(ground, like())).status == 202
+
+    def take_over() -> None:
+        """The listener took so long that its lease has ended; another worker does all of it, and then the listener returns."""
+        ground.clock.pass_s(1000)
+        ground.work()
+        assert ground.noted() == [like()["id"]]
+
+    ground.meanwhile.append(take_over)
+    ground.work()
+    assert len(ground.heard) == 2
+    assert ground.noted() == [like()["id"]]
+    assert ground.kinds() & {"in-todo"} == set()
 
 
 # --- whatever comes -------------------------------------------------------------------------------------------------
