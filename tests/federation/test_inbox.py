@@ -266,16 +266,34 @@ def test_what_is_right_is_taken(content_type, scheme):
     assert ground.heard == ground.noted() == [like()["id"]]
 
 
-def test_one_of_several_signatures_is_the_actors():
-    """A proxy may have added its own (RFC 9421 §4.3)."""
+@pytest.mark.parametrize("down", [False, True], ids=["there", "down"])
+def test_one_of_several_signatures_is_the_actors(down):
+    """A proxy may have added its own (RFC 9421 §4.3); nobody needs its key."""
     ground = Ground()
+    if down:
+        ground.network.down.add("https://third.example")
+    signed_by_both = both(ground.carol, ground.bob)
+    assert ground.post(signed_by_both).status == 202
+    assert [exchange.url for exchange in ground.network.exchanges] == [BOB]
+
+
+@pytest.mark.parametrize("down", [BOB, CAROL])
+def test_nothing_is_decided_while_a_key_cannot_be_had(down):
+    ground = Ground()
+    ground.network.down.add(down.partition("/users")[0])
+    mallory = ground.network.peer("https://other.example/mallory")
+    answer = ground.post(both(mallory, ground.bob if down == BOB else ground.carol))
+    assert (answer.status, reason_of(answer)) == (503, "key-unavailable")
+
+
+def both(first: Peer, second: Peer) -> Request:
+    """Signed by two, the first of whom stands first."""
     request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(like()).encode())
-    own = rfc9421.sign(request, ground.bob.key, now=NOON, label="own")
-    theirs = rfc9421.sign(request, ground.carol.key, now=NOON, label="proxy")
+    one = rfc9421.sign(request, first.key, now=NOON, label="one")
+    two = rfc9421.sign(request, second.key, now=NOON, label="two")
     for name in ("signature-input", "signature"):
-        both = f"{theirs.headers.get(name)}, {own.headers.get(name)}"
-        own = evolve(own, headers=own.headers.with_set(name, both))
-    assert ground.post(own).status == 202
+        two = evolve(two, headers=two.headers.with_set(name, f"{one.headers.get(name)}, {two.headers.get(name)}"))
+    return two
 
 
 def test_a_suspended_domain_is_refused_before_any_fetch_or_write():

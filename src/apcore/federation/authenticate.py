@@ -5,12 +5,12 @@ from __future__ import annotations
 from attrs import frozen
 
 from apcore.effects import Now, Op
-from apcore.errors import Refused, RemoteError, SignatureError
+from apcore.errors import Refused, RemoteError, SignatureError, Unavailable
 from apcore.federation.keys import instance_identity
 from apcore.federation.moderation import Severity
 from apcore.federation.site import Site
 from apcore.graph import KeyFound, KeyRefused, remote_key
-from apcore.http import Request, parse_url
+from apcore.http import Request, parse_url, same_origin
 from apcore.signatures import BadSignature, Presented, Verified, check, parse_all
 
 __all__ = ["Authenticated", "NotTheActor", "authenticate", "check_domain"]
@@ -60,18 +60,23 @@ def authenticate(site: Site, request: Request, *, actor: str) -> Op[Authenticate
     now = yield from Now()
     presented = parse_all(request, site.signatures, now=now)
     refusal: RemoteError | None = None
-    for each in presented:
+    missing: Unavailable | None = None
+    # Those of the actor's own server first: what others have signed on the way, we mostly need not look at.
+    for each in sorted(presented, key=lambda each: not same_origin(each.key_id, actor)):
         try:
             verified = yield from _check(site, each)
         except RemoteError as error:
             refusal = refusal or error
+            continue
+        except Unavailable as error:
+            missing = missing or error
             continue
         if verified.owner == actor:
             return Authenticated(actor, verified.key_id, verified)
         refusal = refusal or NotTheActor(
             f"key {verified.key_id} is owned by {verified.owner}, the activity's actor is {actor}"
         )
-    raise refusal or SignatureError("no signature was presented")
+    raise missing or refusal or SignatureError("no signature was presented")
 
 
 def _check(site: Site, presented: Presented) -> Op[Verified]:
