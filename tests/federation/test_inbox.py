@@ -650,3 +650,28 @@ def test_what_cannot_be_a_request_is_refused_by_the_door():
     for headers in ([(b"a b", b"")], [(b"host", b"a\r\nb: c")], [(b"", b"")], [(b"x", b"\x00")]):
         with pytest.raises(RequestError):
             Request.received("POST", INBOX, headers, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/users/alice",
+        "/actor",
+        "/users/alice/followers",
+        "/users/alice/followers?page=true",
+        "/users/alice/outbox?page=true",
+        "/users/alice/objects/x",
+        "/.well-known/webfinger?resource=acct:alice@local.example",
+        "/.well-known/webfinger?resource=https://local.example/users/alice",
+        "/.well-known/nodeinfo",
+        "/nodeinfo/2.1",
+    ],
+)
+def test_whatever_fails_while_it_is_read_is_said_to_be_for_now(path):
+    for sabotage in fault_loop():
+        ground = Ground()
+        request = Request("GET", f"{HERE}{path}", Headers({"accept": AP if "known" not in path else "*/*"}))
+        answer = ground.node.run(sabotaged(serve(ground.node.site(), request), sabotage))
+        assert isinstance(answer, Response)
+        if sabotage.failed is not None:
+            assert (answer.status, bool(reason_of(answer))) == (503, True)
