@@ -157,6 +157,25 @@ def test_data_that_cannot_be_had_puts_the_message_off() -> None:
     assert out.store.depth(LANES).delayed == 1
 
 
+def test_a_listener_that_wants_more_than_can_be_written_is_a_dead_letter_in_the_end() -> None:
+    federation = alice_and_bob()
+    runs: list[int] = []
+
+    @federation.on(Like)
+    def liked(ctx: Any, activity: Like) -> None:
+        runs.append(ctx.attempt)
+        for number in range(60):
+            ctx.append(f"{HERE}/likes", str(number))
+
+    out = Outgoing(federation)
+    like(out, f"{HERE}/users/bob")
+    out.work()
+    out.pass_s(2 * 86400, step_s=1800)
+    assert runs == list(range(1, 11))
+    assert len(out.facts("dead")) == 1
+    assert out.waiting() == 0
+
+
 # --- leases ---------------------------------------------------------------------------------------------------------
 
 

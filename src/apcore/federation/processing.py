@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
 from apcore.effects import Call, Get, Now, Op, RandomBytes, Settle, committed
-from apcore.errors import Unavailable
+from apcore.errors import ContractError, Unavailable
 from apcore.facts import Fact, Newer, instant_ms, named_key, of_instant_ms, pack, unpack
 from apcore.federation.context import ScopeFaces
 from apcore.federation.inbox import DONE_KEPT_S
 from apcore.federation.policies import Drop, Later
-from apcore.federation.scope import Scope
 from apcore.federation.scoping import scope_for
 from apcore.federation.sideeffects import take_effect
 from apcore.federation.site import Site
-from apcore.federation.writes import flush
+from apcore.federation.writes import Flushed, flush
 from apcore.graph import read_with_contexts
 from apcore.http import parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Put, Settlement, Write
@@ -100,8 +99,7 @@ def process(site: Site, leased: Leased) -> Op[None]:
             view, listener = found
             _ = yield from Call(listener.fn, view.over(document), faces=ScopeFaces(scope), inline=listener.inline)
     except Drop as drop:
-        scope.notes.clear()
-        yield from _finish(site, work, scope, reason=drop.reason or "dropped")
+        yield from _finish(work, Flushed(), reason=drop.reason or "dropped")
     except Later as later:
         yield from _again(site, work, "later", asked_s=later.delay_s)
     except Exception as error:
@@ -109,7 +107,14 @@ def process(site: Site, leased: Leased) -> Op[None]:
         asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
         yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=asked_s)
     else:
-        yield from _finish(site, work, scope)
+        try:
+            flushed = yield from flush(site, scope)
+        except ContractError as error:
+            # What the handler wants cannot be written: its failure, like any other, and not to be tried for ever.
+            _LOG.exception("what listening to %s wants cannot be written, attempt %d", fact.text("id"), work.attempt)
+            yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=None)
+        else:
+            yield from _finish(work, flushed)
 
 
 def _read(site: Site, fact: Fact) -> Op[Document]:
@@ -126,8 +131,7 @@ def _read(site: Site, fact: Fact) -> Op[Document]:
     return read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
 
 
-def _finish(site: Site, work: _Work, scope: Scope[Any], *, reason: str | None = None) -> Op[None]:
-    flushed = yield from flush(site, scope)
+def _finish(work: _Work, flushed: Flushed, *, reason: str | None = None) -> Op[None]:
     done = Put(work.claim, pack({"state": "done", "id": work.fact.text("id"), "reason": reason}), DONE_KEPT_S)
     kept = yield from committed(
         (*work.checks, *flushed.checks),

@@ -252,12 +252,10 @@ def _wire(item: Any) -> Any:
 
 def _common_context(items: list[Any]) -> Any:
     """Give the context of a page: that of its items if they agree."""
-    contexts: list[Any] = [
-        cast("dict[str, Any]", item).get("@context", _AS2) for item in items if isinstance(item, dict)
-    ]
-    first: Any = contexts[0] if contexts else _AS2
-    names_as2 = _AS2 in (cast("list[Any]", first) if isinstance(first, list) else (first,))
-    return first if names_as2 and all(context == first for context in contexts) else _AS2
+    contexts = [cast("dict[str, object]", item).get("@context", _AS2) for item in items if isinstance(item, dict)]
+    shared = contexts[0] if contexts and all(context == contexts[0] for context in contexts) else _AS2
+    names = cast("list[object]", shared) if isinstance(shared, list) else [shared]
+    return names if len(names) > 1 and _AS2 in names else _AS2
 
 
 def _within(context: Any, item: Any) -> Any:
