@@ -28,7 +28,7 @@ from apcore.signatures import PrivateKey, generate_key
 from apcore.testing.simulation import Faults, Odds, Process, SimulatedNode, Simulation, swarm
 from apcore.vocab import PUBLIC, Create, Follow, Note, Person
 
-SEEDS = int(os.environ.get("APCORE_SEEDS", "6"))
+SEEDS = int(os.environ.get("APCORE_SEEDS", "4"))
 ORIGINS = ("https://a.example", "https://b.example", "https://c.example")
 NOTES = 6
 QUIET = Faults()
@@ -224,4 +224,4 @@ def test_a_queue_that_dies_with_its_node_loses_nothing() -> None:
 
 
 def test_a_seed_is_a_history() -> None:
-    assert play(2)[0].digest == play(2)[0].digest
+    assert play(1)[0].digest == play(1)[0].digest
