@@ -95,10 +95,10 @@ def test_what_is_delivered_to_a_peer_is_kept_with_who_signed_it():
     [accept] = bob.received
     assert (accept.activity["type"], accept.inbox, accept.key_id) == (
         "Accept",
-        bob.shared_inbox,
+        bob.inbox,
         f"{ALICE}#main-key",
     )
-    assert Exchange("POST", bob.shared_inbox, 202) in bob.transport.exchanges
+    assert Exchange("POST", bob.inbox, 202) in bob.transport.exchanges
 
 
 def test_a_peer_answers_as_it_is_told():
