@@ -162,6 +162,7 @@ def test_a_body_beyond_the_limit_is_413(over) -> None:
         pytest.param("GET", ACTOR, [HOST, ("accept", "text/html,*/*;q=0.8")], id="a-browser"),
         pytest.param("GET", ACTOR, [HOST], id="nothing-asked-for"),
         pytest.param("PUT", "/form", [HOST], id="with-a-body"),
+        pytest.param("PUT", ACTOR, [HOST], id="a-form-at-one-of-our-paths"),
     ],
 )
 def test_the_site_gets_the_rest_with_its_body(over, method, target, headers) -> None:

@@ -17,7 +17,7 @@ from apcore.adapters.requests import received_request
 from apcore.errors import ApcoreError, RequestError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
-from apcore.federation.serving import Elsewhere, Served
+from apcore.federation.serving import Elsewhere, Served, is_ours
 from apcore.http import Problem, Response, problem_for
 from apcore.node import AsyncNode
 
@@ -74,7 +74,8 @@ class _Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = _target(scope)
-        if self.node.federation.places.at(target.partition("?")[0]) is None:
+        path, has_pages = target.partition("?")[0], self._fallback is not None
+        if not is_ours(self.node.federation.places, path, scope["method"], has_pages=has_pages):
             await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
             return
         try:

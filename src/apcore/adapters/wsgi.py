@@ -21,7 +21,7 @@ from apcore.adapters.requests import received_request
 from apcore.errors import ApcoreError, RequestError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
-from apcore.federation.serving import Elsewhere, Served
+from apcore.federation.serving import Elsewhere, Served, is_ours
 from apcore.http import Problem, Response, problem_for
 from apcore.node import Node
 
@@ -61,7 +61,8 @@ class _Application:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         self._ensure_worker()
         target = _target(environ)
-        if self.node.federation.places.at(target.partition("?")[0]) is None:
+        path, has_pages = target.partition("?")[0], self._fallback is not None
+        if not is_ours(self.node.federation.places, path, environ["REQUEST_METHOD"], has_pages=has_pages):
             return self._elsewhere(environ, start_response, Elsewhere.NOT_OURS)
         try:
             request = received_request(

@@ -22,7 +22,7 @@ from apcore.federation.actors import ActorUnknown, actor_view, made_by, require_
 from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import key_members, own_keys
-from apcore.federation.places import Place, Registered
+from apcore.federation.places import Place, Places, Registered
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
 from apcore.http import (
@@ -42,7 +42,7 @@ from apcore.http import (
 )
 from apcore.vocab import Document, Tombstone, View, to_wire
 
-__all__ = ["Elsewhere", "Served", "serve"]
+__all__ = ["Elsewhere", "Served", "is_ours", "serve"]
 
 PAGE_ITEMS: Final = 20
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
@@ -64,6 +64,17 @@ class Elsewhere(Enum):
 Served: TypeAlias = Response | Elsewhere
 
 
+def is_ours(places: Places, path: str, method: str, *, has_pages: bool) -> bool:
+    """Whether a request could be answered here, judged before its body is read.
+
+    Where a site has pages at our paths, forms may be sent to them too: then only inboxes take anything but GET and HEAD.
+    """
+    place = places.at(path)
+    if place is None:
+        return False
+    return not has_pages or method in {"GET", "HEAD"} or place.target.kind in {"inbox", "shared-inbox"}
+
+
 def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served]:
     """Answer a request to this origin, or say that it is for elsewhere.
 
@@ -72,7 +83,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     """
     url = parse_url(request.url)
     place = site.federation.places.at(url.path)
-    if place is None:
+    if place is None or not is_ours(site.federation.places, url.path, request.method, has_pages=has_pages):
         return Elsewhere.NOT_OURS
     if place.target.kind in {"inbox", "shared-inbox"}:
         if request.method != "POST":
