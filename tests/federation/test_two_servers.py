@@ -7,6 +7,7 @@ import pytest
 from apcore.errors import ConnectFailed
 from apcore.federation.policies import Drop, FollowVerdict, Later
 from apcore.federation.registration import Federation
+from apcore.federation.retry import RetryPolicy
 from apcore.federation.serving import Elsewhere
 from apcore.http import Headers, Request, Response
 from apcore.node import Node
@@ -181,3 +182,31 @@ def test_two_of_ours_reach_each_other_without_a_request(wire: Wire) -> None:
     assert a.heard == [("Like", "https://a.example/users/bob")]
     assert not [seen for seen in wire.seen if seen[0] == "POST"]
     a.node.close()
+
+
+def test_the_error_hook_is_told_of_each_failed_attempt(wire: Wire) -> None:
+    told = []
+    federation: Federation[None] = Federation(
+        software="test/1.0", listener_retries=RetryPolicy(attempts_max=1, base_s=1, age_s_max=9)
+    )
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+
+    @federation.on(Like)
+    def liked(ctx, activity):
+        ctx.append(ctx.collection_uri("followers", "alice"), "https://x.example/")
+        raise ValueError("no")
+
+    @federation.on_error
+    def failed(ctx, failure):
+        told.append((failure.activity.document.id, str(failure.error), failure.attempt, failure.final))
+        raise RuntimeError("the hook fails as well")
+
+    with Node(federation, B, "memory:", transport=wire) as node:
+        a = Server(A, wire)
+        wire.nodes[B] = node
+        a.node.send(Like(id=f"{A}/users/alice#1", object=f"{B}/x"), by="alice", to=f"{B}/users/alice")
+        a.node.work(until_idle=True)
+        node.work(until_idle=True)
+        assert told == [(f"{A}/users/alice#1", "no", 1, True)]
+        assert node.handle(Request("GET", f"{B}/users/alice/followers?page=true")).body.count(b"x.example") == 0
+        a.node.close()

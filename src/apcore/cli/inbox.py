@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -60,10 +61,10 @@ def command(
     Every request to follow it is accepted. Peers have to reach it at --origin; what is not signed as it should be is refused as ever, and not shown.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(name)s: %(message)s")
-    logging.getLogger("apcore.node").setLevel(logging.ERROR)  # that nothing is kept is the point
     addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
     try:
-        node = AsyncNode(_federation(name, as_json=as_json), origin, "memory:", addresses=addresses)
+        with _quiet():
+            node = AsyncNode(_federation(name, as_json=as_json), origin, "memory:", addresses=addresses)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
     server = server_for(asgi_app(node, trust_proxy=trust_proxy), log_level="warning")
@@ -116,3 +117,15 @@ async def _follow(node: AsyncNode[Any], name: str, follows: tuple[str, ...]) -> 
             click.echo(plain(f"{what} cannot be followed: {error}"), err=True)
         else:
             click.echo(plain(f"following {whom}"), err=True)
+
+
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    """Keep the node from warning that nothing is kept: here that is the point."""
+    log = logging.getLogger("apcore.node")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -3,7 +3,7 @@
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.moderation import DomainRules, Severity
 from apcore.federation.places import Place, Target
-from apcore.federation.policies import Drop, FollowVerdict, Later
+from apcore.federation.policies import Drop, Failure, FollowVerdict, Later
 from apcore.federation.registration import Federation, Finding
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
 
@@ -14,6 +14,7 @@ __all__ = [
     "Context",
     "DomainRules",
     "Drop",
+    "Failure",
     "Federation",
     "Finding",
     "FollowVerdict",

@@ -12,9 +12,10 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from apcore.collections import Page
 from apcore.effects import Op
 from apcore.federation.context import AsyncContext, Context, OpContext
+from apcore.federation.policies import Failure
 from apcore.vocab import View
 
-__all__ = ["ActorDecorator", "CollectionDecorator", "ListenerDecorator", "ObjectDecorator"]
+__all__ = ["ActorDecorator", "CollectionDecorator", "ErrorDecorator", "ListenerDecorator", "ObjectDecorator"]
 
 D = TypeVar("D")
 V = TypeVar("V", bound=View)
@@ -34,6 +35,24 @@ class ActorDecorator(Protocol[D]):
     ) -> Callable[[OpContext[D], str], Op[V | None]]: ...
     @overload
     def __call__(self, fn: Callable[[Context[D], str], V | None], /) -> Callable[[Context[D], str], V | None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn``."""
+        ...
+
+
+class ErrorDecorator(Protocol[D]):
+    """Takes ``(ctx, failure) -> None``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], Failure], Coroutine[Any, Any, None]], /
+    ) -> Callable[[AsyncContext[D], Failure], Coroutine[Any, Any, None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], Failure], Op[None]], /
+    ) -> Callable[[OpContext[D], Failure], Op[None]]: ...
+    @overload
+    def __call__(self, fn: Callable[[Context[D], Failure], None], /) -> Callable[[Context[D], Failure], None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn``."""
         ...

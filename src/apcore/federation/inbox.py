@@ -180,11 +180,14 @@ def _is_farewell(arrived: Arrived) -> bool:
 
 
 def _is_known(site: Site, request: Request) -> Op[bool]:
-    """Whether anything is kept of a key that the request is signed with. If not, it is of no use to ask for it: its owner is gone."""
+    """Whether a key that the request is signed with is kept. If not, it is of no use to ask for it: its owner is gone.
+
+    That it could not be had lately is kept as well, and says no more than that.
+    """
     now = yield from Now()
     presented = parse_all(request, site.signatures, now=now)
     entries = yield from Get([("key", "1", digest_part(each.key_id)) for each in presented])
-    return any(entry is not None for entry in entries)
+    return any(entry is not None and "owner" in unpack(entry.value).members for entry in entries)
 
 
 def _check_ownership(arrived: Arrived) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-__all__ = ["Drop", "FollowVerdict", "Later"]
+from attrs import field, frozen
+
+from apcore.vocab import Activity
+
+__all__ = ["Drop", "Failure", "FollowVerdict", "Later"]
 
 
 class FollowVerdict(Enum):
@@ -15,6 +19,18 @@ class FollowVerdict(Enum):
     REJECT = "reject"
     WAIT = "wait"
     """Neither: the application answers later."""
+
+
+@frozen
+class Failure:
+    """A listener, or a side effect before it, has raised: what the error hook is told."""
+
+    activity: Activity
+    error: Exception = field(eq=False)
+    attempt: int
+    """1 for the first time."""
+    final: bool
+    """Whether it is not tried again: the activity is a dead letter now."""
 
 
 class Drop(Exception):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -20,7 +20,8 @@ from apcore.errors import ContractError, Unavailable
 from apcore.facts import Fact, Newer, instant_ms, named_key, of_instant_ms, pack, unpack
 from apcore.federation.context import ScopeFaces
 from apcore.federation.inbox import DONE_KEPT_S
-from apcore.federation.policies import Drop, Later
+from apcore.federation.policies import Drop, Failure, Later
+from apcore.federation.scope import Scope
 from apcore.federation.scoping import scope_for
 from apcore.federation.sideeffects import take_effect
 from apcore.federation.site import Site
@@ -101,18 +102,20 @@ def process(site: Site, leased: Leased) -> Op[None]:
     except Drop as drop:
         yield from _finish(work, Flushed(), reason=drop.reason or "dropped")
     except Later as later:
-        yield from _again(site, work, "later", asked_s=later.delay_s)
+        _ = yield from _again(site, work, "later", asked_s=later.delay_s)
     except Exception as error:
         _LOG.exception("listening to %s failed, attempt %d", fact.text("id"), work.attempt)
         asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
-        yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=asked_s)
+        final = yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=asked_s)
+        yield from _report(site, scope, Failure(activity, error, work.attempt, final))
     else:
         try:
             flushed = yield from flush(site, scope)
         except ContractError as error:
             # What the handler wants cannot be written: its failure, like any other, and not to be tried for ever.
             _LOG.exception("what listening to %s wants cannot be written, attempt %d", fact.text("id"), work.attempt)
-            yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=None)
+            final = yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=None)
+            yield from _report(site, scope, Failure(activity, error, work.attempt, final))
         else:
             yield from _finish(work, flushed)
 
@@ -131,6 +134,17 @@ def _read(site: Site, fact: Fact) -> Op[Document]:
     return read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
 
 
+def _report(site: Site, scope: Scope[Any], failure: Failure) -> Op[None]:
+    """Tell the error hook; whatever comes of that is logged and changes nothing."""
+    hook = site.federation.error_hook
+    if hook is None:
+        return
+    try:
+        _ = yield from Call(hook.fn, failure, faces=ScopeFaces(scope), inline=hook.inline)
+    except Exception:
+        _LOG.exception("the error hook failed on %s", scope.activity_id)
+
+
 def _finish(work: _Work, flushed: Flushed, *, reason: str | None = None) -> Op[None]:
     done = Put(work.claim, pack({"state": "done", "id": work.fact.text("id"), "reason": reason}), DONE_KEPT_S)
     kept = yield from committed(
@@ -144,7 +158,8 @@ def _finish(work: _Work, flushed: Flushed, *, reason: str | None = None) -> Op[N
         _ = yield from Settle((Again(work.leased, _CONFLICT_S),))
 
 
-def _again(site: Site, work: _Work, reason: str, *, asked_s: float | None) -> Op[None]:
+def _again(site: Site, work: _Work, reason: str, *, asked_s: float | None) -> Op[bool]:
+    """Record a failed attempt; answers whether it was the last."""
     now = yield from Now()
     chance = yield from RandomBytes(2)
     delay_s = site.federation.listener_retries.delay_s(
@@ -170,6 +185,7 @@ def _again(site: Site, work: _Work, reason: str, *, asked_s: float | None) -> Op
         writes = (Put(work.entry.key, pack(about, work.fact.body)), Put(work.claim, work.claimed.value))
         settlement = Again(work.leased, delay_s)
     _ = yield from committed(work.checks, writes, settles=(settlement,))
+    return delay_s is None
 
 
 def _age_s(fact: Fact, now: datetime) -> float:

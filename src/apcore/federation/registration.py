@@ -23,6 +23,7 @@ from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.decorators import (
     ActorDecorator,
     CollectionDecorator,
+    ErrorDecorator,
     ListenerDecorator,
     ObjectDecorator,
 )
@@ -103,6 +104,7 @@ class Federation(Generic[Data]):
         self._collections: dict[str, Registered] = {}
         self._listeners: dict[type[Activity], Registered] = {}
         self._follows: FollowVerdict | Registered | None = None
+        self._error_hook: Registered | None = None
         self._domains: DomainRules = DomainRules()
         self._bound = False
 
@@ -237,6 +239,27 @@ class Federation(Generic[Data]):
         # A document of two types may fit two listeners of which neither is more specific: the first registered is as good a rule as any.
         return (best[0], self._listeners[best[0]]) if best else None
 
+    @property
+    def on_error(self) -> ErrorDecorator[Data]:
+        """Register what is told when a listener raises: ``(ctx, failure)``, after each failed attempt, with `Failure.final` on the last.
+
+        For reports; what it writes through its context is not kept, and what it raises is logged.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("on_error")
+            if self._error_hook is not None:
+                raise ConfigurationError(f"on_error has a handler already: {handler_name(self._error_hook.fn)}")
+            self._error_hook = self._registered(fn, inline=False, takes=2)
+            return fn
+
+        return cast("ErrorDecorator[Data]", register)
+
+    @property
+    def error_hook(self) -> Registered | None:
+        """What is told of failures, if anything is."""
+        return self._error_hook
+
     # --- whom to talk to --------------------------------------------------------------------------------------------
 
     @overload
@@ -345,7 +368,7 @@ class Federation(Generic[Data]):
     def _handlers(self) -> list[Registered]:
         placed = [target.handler for target in self.places.targets() if target.handler is not None]
         named = [*self._collections.values(), *self._listeners.values()]
-        policies = [self._follows] if isinstance(self._follows, Registered) else []
+        policies = [each for each in (self._follows, self._error_hook) if isinstance(each, Registered)]
         return list(dict.fromkeys(placed + named + policies))
 
     def _check_open(self, name: str) -> None:
