@@ -34,13 +34,15 @@ from apcore.drive import AsyncPorts, Observer, Ports, async_ports, needed, run, 
 from apcore.effects import Extend, Op
 from apcore.errors import ConfigurationError, RequestError, Unavailable
 from apcore.federation.acting import act
+from apcore.federation.keys import instance_identity
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
+from apcore.federation.pointers import AsyncPointer, Pointer, resolved_by
 from apcore.federation.registration import Federation
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.serving import Elsewhere, Served, serve
 from apcore.federation.site import Site
 from apcore.federation.worker import LANES, LEASE_S, handle, lease_work, origin_of, put_off, reconcile
-from apcore.graph import FetchPolicy
+from apcore.graph import FetchPolicy, Identity
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Origin, Request, parse_url
 from apcore.ports import (
     AsyncKvStore,
@@ -56,7 +58,7 @@ from apcore.ports import (
     Signer,
     Transport,
 )
-from apcore.vocab import PUBLIC, View
+from apcore.vocab import PUBLIC, Document, Reference, View
 
 __all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_store"]
 
@@ -146,15 +148,23 @@ class _Bound(Generic[Data]):
         Raises:
             ValueError: None is named, and there is not exactly one.
         """
-        agent = f"{self.federation.software_name}/{self.federation.software_version}"
         where = self.origins.pick(None) if origin is None else origin
-        fetching = FetchPolicy(
+        return Site(federation=self.federation, origin=where, fetching=self._fetching(where), data=data)
+
+    def _fetching(self, where: Origin | None) -> FetchPolicy:
+        agent = f"{self.federation.software_name}/{self.federation.software_version}"
+        return FetchPolicy(
             addresses=self.addresses,
-            user_agent=f"{agent} (+{where}/)",
+            user_agent=agent if where is None else f"{agent} (+{where}/)",
             vocabulary=self.federation.vocabulary,
             unknown_contexts=self.federation.unknown_contexts,
         )
-        return Site(federation=self.federation, origin=where, fetching=fetching, data=data)
+
+    def _resolving(self, reference: Reference, *, fresh: bool) -> Op[Document]:
+        """Resolve as the instance actor of the first origin; without an origin, unsigned."""
+        where = self.origins.listed[0] if self.origins.listed else None
+        asks = _nobody if where is None else partial(instance_identity, self.site(where))
+        return resolved_by(reference, policy=self._fetching(where), asks=asks, fresh=fresh)
 
     def asked_origin(self, request: Request) -> Origin | None:
         """Give the origin that a request is to, if it is one of ours."""
@@ -163,6 +173,11 @@ class _Bound(Generic[Data]):
         except RequestError:
             return None
         return origin if self.origins.has(origin) else None
+
+
+def _nobody() -> Op[Identity | None]:
+    return None
+    yield  # an operation that asks for nothing
 
 
 class _Pace:
@@ -270,6 +285,10 @@ class Node(_Bound[Data]):
             return Elsewhere.NOT_OURS
         with self.entered() as data:
             return self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+
+    def reference(self, reference: Reference | str, /) -> Pointer:
+        """Bind a reference, so that it can be resolved: asked of its origin once, then kept until it is stale. Binding costs nothing."""
+        return Pointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
 
     def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> None:
         """Deliver an activity; see `Context.send`. When this returns, it is a fact that it will be delivered."""
@@ -460,6 +479,10 @@ class AsyncNode(_Bound[Data]):
             return Elsewhere.NOT_OURS
         async with self.entered() as data:
             return await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+
+    def reference(self, reference: Reference | str, /) -> AsyncPointer:
+        """As `Node.reference`."""
+        return AsyncPointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
 
     async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> None:
         """As `Node.send`."""

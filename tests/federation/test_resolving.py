@@ -12,13 +12,14 @@ from apcore.adapters.threads import BlockingRuntime
 from apcore.adapters.trio import TrioRuntime
 from apcore.drive import Ports, async_ports, run, run_async
 from apcore.effects import Call
-from apcore.errors import DocumentError
+from apcore.errors import ContractError, DocumentError
 from apcore.federation.context import ScopeFaces
 from apcore.federation.registration import Federation
 from apcore.federation.scope import Scope
 from apcore.graph import NotFound
 from apcore.handlers import operation
 from apcore.http import Response, parse_origin
+from apcore.node import AsyncNode, Node
 from apcore.vocab import Activity, Note, Reference, read_document
 
 REMOTE = "https://remote.example"
@@ -126,3 +127,58 @@ def test_an_error_of_the_source_reaches_the_handler() -> None:
 def test_what_points_nowhere_is_refused() -> None:
     with pytest.raises(DocumentError, match="no address"):
         WORLDS["blocking"](call(plain, Reference(None)), store=MemoryStore(), transport=Source())
+
+
+def test_a_pointer_costs_nothing_and_is_resolved_once() -> None:
+    source = Source()
+    with Node(Federation(), None, "memory:", transport=source) as node:
+        post = node.reference(f"{REMOTE}/there")
+        assert source.asked == []
+        with pytest.raises(ContractError, match="resolve"):
+            post.view(Note)
+        assert post.resolve() is post.resolve()
+        assert post.view(Note).content == "asked"
+        assert len(source.asked) == 1
+        assert node.reference(f"{REMOTE}/there").resolve().id == post.uri
+        assert len(source.asked) == 1  # kept, and fresh
+        post.resolve(fresh=True)
+        assert len(source.asked) == 2
+
+
+@pytest.mark.parametrize("start", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)], ids=["asyncio", "trio"])
+def test_an_async_pointer_is_awaited(start) -> None:
+    async def main() -> str | None:
+        async with AsyncNode(Federation(), None, "memory:", transport=Source()) as node:
+            post = node.reference(f"{REMOTE}/there")
+            await post.resolve()
+            return post.view(Note).content
+
+    assert start(main()) == "asked"
+
+
+def test_a_node_with_an_origin_asks_as_its_instance_actor() -> None:
+    signed = []
+
+    class Signed(Source):
+        def send(self, request):
+            signed.append(request.headers.get("signature"))
+            return super().send(request)
+
+    with Node(Federation(), "https://ours.example", "memory:", transport=Signed()) as node:
+        node.reference(f"{REMOTE}/there").resolve()
+    assert 'keyId="https://ours.example/actor#main-key"' in signed[0]
+
+
+def test_what_a_context_binds_it_resolves() -> None:
+    def handler(ctx, reference):
+        pointer = ctx.reference(reference)
+        pointer.resolve()
+        return pointer.view(Note).content
+
+    async def awaited(ctx, reference):
+        pointer = ctx.reference(reference)
+        await pointer.resolve()
+        return pointer.view(Note).content
+
+    for fn, world in ((handler, "blocking"), (handler, "asyncio"), (awaited, "trio")):
+        assert WORLDS[world](call(fn, f"{REMOTE}/there"), store=MemoryStore(), transport=Source()) == "asked"

@@ -3,6 +3,7 @@
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.moderation import DomainRules, Severity
 from apcore.federation.places import Place, Target
+from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, Later
 from apcore.federation.registration import Federation, Finding
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
@@ -11,6 +12,7 @@ __all__ = [
     "DELIVERY_RETRIES",
     "LISTENER_RETRIES",
     "AsyncContext",
+    "AsyncPointer",
     "Context",
     "DomainRules",
     "Drop",
@@ -21,6 +23,7 @@ __all__ = [
     "Later",
     "OpContext",
     "Place",
+    "Pointer",
     "RetryPolicy",
     "Severity",
     "Target",

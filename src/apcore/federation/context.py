@@ -15,8 +15,8 @@ from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.places import IDENTIFIER, Kind, Place
+from apcore.federation.pointers import AsyncPointer, Pointer, resolved_by
 from apcore.federation.scope import Appending, Publishing, Removing, Scope, Sending
-from apcore.graph import resolve
 from apcore.vocab import PUBLIC, Document, Reference, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "ScopeFaces"]
@@ -157,6 +157,10 @@ class Context(_Face[Data]):
         document: Document = self._run(_resolve(self._scope, reference))
         return document
 
+    def reference(self, reference: Reference | str, /) -> Pointer:
+        """Bind a reference, so that it can be resolved later; that costs nothing."""
+        return Pointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
+
 
 class AsyncContext(_Face[Data]):
     """The face for coroutine functions: what may wait is awaited."""
@@ -175,6 +179,10 @@ class AsyncContext(_Face[Data]):
         """As `OpContext.resolve`."""
         document: Document = await self._run(_resolve(self._scope, reference))
         return document
+
+    def reference(self, reference: Reference | str, /) -> AsyncPointer:
+        """Bind a reference, so that it can be resolved later; that costs nothing."""
+        return AsyncPointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
 
 
 class ScopeFaces(Generic[Data]):
@@ -210,6 +218,5 @@ def _several(to: str | Sequence[str]) -> tuple[str, ...]:
     return (to,) if isinstance(to, str) else tuple(to)
 
 
-def _resolve(scope: Scope[Any], reference: Reference | str) -> Op[Document]:
-    identity = yield from scope.asks()
-    return (yield from resolve(reference, policy=scope.fetching, identity=identity))
+def _resolve(scope: Scope[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
+    return (yield from resolved_by(reference, policy=scope.fetching, asks=scope.asks, fresh=fresh))
