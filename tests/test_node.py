@@ -3,17 +3,19 @@
 import asyncio
 import sqlite3
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import trio
 
 from apcore.adapters.memory import MemoryStore
+from apcore.adapters.threads import BlockingRuntime
 from apcore.effects import Get, Now, committed
 from apcore.errors import ConfigurationError
 from apcore.federation.registration import Federation
-from apcore.http import LOOPBACK_OPEN
+from apcore.http import LOOPBACK_OPEN, Request
 from apcore.node import AsyncNode, Node, open_store
-from apcore.ports import Put
+from apcore.ports import Message, Put
 from apcore.vocab import Create, Person
 
 KEY = ("test", "1")
@@ -159,3 +161,30 @@ def test_coroutine_handlers_are_for_async_nodes() -> None:
 def test_a_store_that_forgets_is_warned_of(caplog) -> None:
     Node(with_actor(), "https://ours.example", "memory:").close()
     assert "keeps nothing" in caplog.text
+
+
+class Settable:
+    """A runtime whose clock is set by hand."""
+
+    def __init__(self) -> None:
+        self._real = BlockingRuntime()
+        self.seconds = 0.0
+
+    def now(self):
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+@pytest.mark.parametrize(("waited_s", "warned"), [(30, False), (300, True)], ids=["at-work", "nobody-works"])
+def test_a_lane_that_only_grows_is_warned_of(caplog, waited_s: float, warned: bool) -> None:
+    runtime = Settable()
+    store = MemoryStore(clock=lambda: runtime.seconds)
+    with Node(with_actor(), "https://ours.example", store, runtime=runtime) as node:
+        store.enqueue([Message(bytes(16), "inbox", b"[]")])
+        runtime.seconds += waited_s
+        for _ in range(3):  # said once a minute, not for every request
+            node.handle(Request("POST", "https://ours.example/inbox"))
+    said = [record for record in caplog.records if "is there a worker?" in record.getMessage()]
+    assert len(said) == warned

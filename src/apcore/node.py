@@ -50,6 +50,7 @@ from apcore.ports import (
     AsyncRuntime,
     AsyncSigner,
     AsyncTransport,
+    Depth,
     Enlistable,
     KvStore,
     Leased,
@@ -64,6 +65,8 @@ __all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_store"]
 
 _WAIT_S: Final = 1.0
 RECONCILE_S: Final = 60.0
+WATCH_S: Final = 60.0
+IDLE_S_MAX: Final = 120.0
 _LOG: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -141,6 +144,7 @@ class _Bound(Generic[Data]):
             _LOG.warning("%s", finding.text)
         self.federation: Final = federation
         self.addresses: Final = addresses
+        self._watch: Final = _Watch()
 
     def site(self, origin: Origin | None = None, data: Data | None = None) -> Site:
         """Give what an operation has to know of one of our origins; of the only one, if none is named.
@@ -178,6 +182,28 @@ class _Bound(Generic[Data]):
 def _nobody() -> Op[Identity | None]:
     return None
     yield  # an operation that asks for nothing
+
+
+class _Watch:
+    """Notices that nobody works: what arrives is queued, and what is queued stays. Looks at most once a minute, since counting costs."""
+
+    def __init__(self) -> None:
+        self._looked: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        if self._looked is not None and (now - self._looked).total_seconds() < WATCH_S:
+            return False
+        self._looked = now
+        return True
+
+    def judge(self, depth: Depth) -> None:
+        waiting_s = depth.oldest_ready_s
+        if waiting_s is not None and waiting_s > IDLE_S_MAX:
+            _LOG.warning(
+                "%d messages are due, the oldest for %.0f s: is there a worker? Start one with `apcore work`, Node.work or worker=True",
+                depth.ready,
+                waiting_s,
+            )
 
 
 class _Pace:
@@ -284,7 +310,12 @@ class Node(_Bound[Data]):
         if origin is None:
             return Elsewhere.NOT_OURS
         with self.entered() as data:
-            return self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+            served = self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        queue = self.ports.queue
+        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.now()):
+            with suppress(Unavailable):
+                self._watch.judge(queue.depth(LANES))
+        return served
 
     def reference(self, reference: Reference | str, /) -> Pointer:
         """Bind a reference, so that it can be resolved: asked of its origin once, then kept until it is stale. Binding costs nothing."""
@@ -478,7 +509,12 @@ class AsyncNode(_Bound[Data]):
         if origin is None:
             return Elsewhere.NOT_OURS
         async with self.entered() as data:
-            return await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+            served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        queue = self.ports.queue
+        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.now()):
+            with suppress(Unavailable):
+                self._watch.judge(await queue.depth(LANES))
+        return served
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
         """As `Node.reference`."""
