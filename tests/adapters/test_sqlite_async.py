@@ -114,8 +114,15 @@ def test_tasks_share_transactions(tmp_path):
             blocking, writer = store._store, store._store._opened.writer
             statements = []
             writer._cursor.connection.set_trace_callback(statements.append)
-            may_end = threading.Event()
-            held = runtime.thread(lambda: blocking._write(lambda _cursor, _now: may_end.wait(10)), lane="port")
+            begun, may_end = threading.Event(), threading.Event()
+
+            def hold(_cursor, _now):
+                begun.set()
+                return may_end.wait(10)
+
+            held = asyncio.create_task(runtime.thread(lambda: blocking._write(hold), lane="port"))
+            while not begun.is_set():  # noqa: ASYNC110  # before the others, or one of them might lead
+                await asyncio.sleep(0)
             adds = [store.commit([], [Add(A, 1)], token=os.urandom(16)) for _ in range(20)]
             everything = asyncio.gather(held, *adds)
             while len(writer._waiting) < 20:  # noqa: ASYNC110  # the threads tell nobody else
