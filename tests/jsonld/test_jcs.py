@@ -25,6 +25,7 @@ def test_ten_thousand_numbers():
     rows = [line.split(",") for line in lines]
     doubles = [struct.unpack(">d", bytes.fromhex(bits.rjust(16, "0")))[0] for bits, _ in rows]
     assert len(rows) == 10_000
+    assert len(INPUTS) == 6
     assert [es6_number(double) for double in doubles] == [text for _, text in rows]
 
 

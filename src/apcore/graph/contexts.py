@@ -14,7 +14,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from apcore.effects import Get, Now, Op, committed
-from apcore.errors import ApcoreError, DocumentError, Unavailable
+from apcore.errors import ApcoreError, Unavailable
 from apcore.facts import instant_ms, of_instant_ms, pack, unpack
 from apcore.graph.fetching import FetchPolicy, fetch
 from apcore.http import Origin, parse_media_type
@@ -52,9 +52,7 @@ def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPol
 def _with(contexts: ContextTable, url: str, body: bytes) -> ContextTable:
     try:
         return contexts.with_document(url, parse_document(body))
-    except DocumentError:
-        return contexts
-    except ApcoreError:  # over a limit
+    except ApcoreError:  # no object after all, or over a limit
         return contexts
 
 
