@@ -21,7 +21,8 @@ from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, committed
 from apcore.errors import DocumentError, LimitExceeded, Refused, RemoteError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
-from apcore.federation.authenticate import authenticate, check_domain
+from apcore.federation.authenticate import authenticate
+from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED
 from apcore.federation.site import Site
 from apcore.http import (

@@ -13,6 +13,7 @@ A key that was proved is the same for everyone. A failure counts only for the vi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from math import inf
 
@@ -54,12 +55,16 @@ class KeyFound:
 
 
 def remote_key(
-    key_id: str, *, policy: FetchPolicy, identity: Identity | None = None, anew: bool = False
+    key_id: str,
+    *,
+    policy: FetchPolicy,
+    identity: Identity | Callable[[], Op[Identity | None]] | None = None,
+    anew: bool = False,
 ) -> Op[KeyFound]:
     """Give the key with id ``key_id``, its ownership proved in both directions.
 
-    Asks for: one `Get` and `Now`; on a miss one document as `fetch`, one as `load`, and one commit. ``anew`` passes over a cached key, unless
-    it was fetched within ``policy.key_refresh_s``: then the cached one is given again.
+    Asks for: one `Get` and `Now`; on a miss the ``identity`` if that is an operation, one document as `fetch`, one as `load`, and one commit.
+    ``anew`` passes over a cached key, unless it was fetched within ``policy.key_refresh_s``: then the cached one is given again.
 
     Raises:
         RequestError: ``key_id`` is no http or https URL; nothing is asked for.
@@ -74,11 +79,14 @@ def remote_key(
     cache_key: Key = ("key", "1", digest_part(key_id))
     [kept] = yield from Get((cache_key,))
     now = yield from Now()
-    slot = _Slot(cache_key, kept, _known(kept, key_id), "" if identity is None else identity.key_id, now)
+    slot = _Slot(cache_key, kept, _known(kept, key_id), "", now)
     usable = slot.usable(policy)
+    if usable is not None and (not anew or slot.age_s("fetched") < policy.key_refresh_s):
+        return KeyFound(usable, cached=True)
+    if callable(identity):
+        identity = yield from identity()
+    slot = evolve(slot, viewer="" if identity is None else identity.key_id)
     if slot.known is not None:
-        if usable is not None and (not anew or slot.age_s("fetched") < policy.key_refresh_s):
-            return KeyFound(usable, cached=True)
         tried_s = slot.age_s("failed")
         if tried_s < policy.key_retry_s and slot.known.optional("viewer") == slot.viewer:
             raise _kept_failure(slot.known, key_id, policy.key_retry_s - tried_s)

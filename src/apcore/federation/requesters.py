@@ -1,0 +1,117 @@
+"""Who has signed a request, a POST or a GET: the key that it names, and the owner of that key, proved in both directions.
+
+That says who sends, or asks; not that what it sends is its own. `apcore.federation.authenticate` is about that.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from attrs import field, frozen
+
+from apcore.effects import Now, Op
+from apcore.errors import Refused, RemoteError, SignatureError, Unavailable
+from apcore.federation.keys import instance_identity
+from apcore.federation.moderation import Severity
+from apcore.federation.site import Site
+from apcore.graph import KeyFound, KeyRefused, remote_key
+from apcore.http import Request, parse_url, same_origin
+from apcore.signatures import BadSignature, Presented, Verified, check, parse_all
+
+__all__ = ["Signed", "check_domain", "key_of", "signed_by"]
+
+
+@frozen
+class Signed:
+    """Who has signed a request."""
+
+    owner: str
+    """The actor whose key it is: both name each other."""
+    key_id: str
+    signature: Verified = field(repr=False)
+
+
+def check_domain(site: Site, uri: str) -> Severity | None:
+    """Hold the domain rules; answers `Severity.SILENCE` or None.
+
+    Raises:
+        Refused: The host of ``uri`` is suspended.
+        RequestError: ``uri`` is no address.
+    """
+    host = parse_url(uri).origin.host
+    verdict = site.federation.domain_rules.verdict(host)
+    if verdict is Severity.SUSPEND:
+        raise Refused(f"{host} is suspended")
+    return verdict
+
+
+def signed_by(site: Site, request: Request, *, prefer: str | None = None) -> Op[Signed]:
+    """Establish who has signed ``request``, an actor that one expects (``prefer``) before others.
+
+    Of several signatures, the answer is the first that holds and is by ``prefer``, else the first that holds at all.
+
+    Asks for: `Now`; for each signature (at most ``labels_max``) its key, see `remote_key`, once more if it fails with a cached one. With
+    ``prefer``, those of its origin come first, and nothing is asked for after one of its own that holds. Nothing is written but to caches.
+
+    Raises:
+        SignatureError, RequestError: Nothing usable was presented, or nothing of it holds.
+        KeyRefused, KeyNotOwned: There is no such key, or it is not believed.
+        Refused: The key's host is suspended; nothing was fetched.
+        Unavailable: A key cannot be had now, and what holds is not by whom one expects: nothing can be said.
+    """
+    now = yield from Now()
+    presented = parse_all(request, site.signatures, now=now)
+    if prefer is not None:
+        expected = prefer
+        # Those of its own server first: what others have signed on the way, we mostly need not look at.
+        presented = tuple(sorted(presented, key=lambda each: not same_origin(each.key_id, expected)))
+    other: Signed | None = None
+    refusal: RemoteError | None = None
+    missing: Unavailable | None = None
+    for each in presented:
+        try:
+            verified = yield from _check(site, each)
+        except RemoteError as error:
+            refusal = refusal or error
+            continue
+        except Unavailable as error:
+            missing = missing or error
+            continue
+        signed = Signed(verified.owner, verified.key_id, verified)
+        if prefer is None or signed.owner == prefer:
+            return signed
+        other = other or signed
+    if missing is None and other is not None:
+        return other
+    raise missing or refusal or SignatureError("no signature was presented")
+
+
+def _check(site: Site, presented: Presented) -> Op[Verified]:
+    found = yield from key_of(site, presented.key_id)
+    try:
+        return check(presented, found.key)
+    except BadSignature:
+        if not found.cached:
+            raise
+        # Keys change without notice: with a cached one, one failure proves nothing.
+        newer = yield from key_of(site, presented.key_id, anew=True)
+        if newer.cached:
+            raise
+        return check(presented, newer.key)
+
+
+def key_of(site: Site, key_id: str, *, anew: bool = False) -> Op[KeyFound]:
+    """Give the key that a signature names, unless its host is suspended. Asks and raises as `remote_key`; it is asked for as the instance actor.
+
+    What its server answers is not our answer: whatever is wrong with it is a `KeyRefused`.
+    """
+    _ = check_domain(site, key_id)
+    try:
+        return (
+            yield from remote_key(key_id, policy=site.fetching, identity=partial(instance_identity, site), anew=anew)
+        )
+    except RemoteError as error:
+        if error.status_hint == 401:
+            raise
+        # A 410, say, would tell the sender that our inbox is gone.
+        raise KeyRefused(f"key {key_id}: {error}") from error
