@@ -111,7 +111,19 @@ def test_nothing_leads_from_https_to_http():
 
 def test_http_may_lead_to_https():
     web = ScriptedWeb({"http://a.example/1": redirect(f"{A}/1"), f"{A}/1": PAGE})
-    assert fetched(web, "http://a.example/1").response is PAGE
+    assert fetched(web, "http://a.example/1", policy=evolve(POLICY, addresses=LOOPBACK_OPEN)).response is PAGE
+
+
+@pytest.mark.parametrize("hops", [0, 1, 3])
+@pytest.mark.parametrize("identity", [None, ME], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("where", ["http://b.example/1", "https://10.0.0.1/1", "https://b.example:22/1", "https://b/1"])
+def test_what_a_url_shows_is_refused_on_every_hop_before_anything_is_done_for_it(where, identity, hops):
+    urls = [*(f"{A}/{n}" for n in range(hops)), where]
+    web = ScriptedWeb({where: PAGE} | {url: redirect(urls[n + 1]) for n, url in enumerate(urls[:-1])})
+    # From https to http is refused as such.
+    with pytest.raises(Refused if hops and where.startswith("http:") else AddressBlocked):
+        _ = fetched(web, urls[0], identity=identity)
+    assert web.asked() == urls[:-1]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,17 @@ from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.keys import signing_key
 from apcore.federation.moderation import Severity
 from apcore.federation.site import Site
-from apcore.http import ACTIVITY_JSON, DELIVERY_LIMITS, Headers, Origin, Request, parse_origin, parse_retry_after
+from apcore.graph import check_target
+from apcore.http import (
+    ACTIVITY_JSON,
+    DELIVERY_LIMITS,
+    Headers,
+    Origin,
+    Request,
+    parse_origin,
+    parse_retry_after,
+    parse_url,
+)
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
 
 __all__ = ["DELIVER", "Answer", "classify", "deliver", "deliver_message", "row_key"]
@@ -212,6 +222,7 @@ def _attempt(site: Site, row: _Row, now: datetime) -> Op[_Result]:
         if sent is None:
             return _Result(row, Answer.REFUSED, "what was sent is not kept any more")
         fact = unpack(sent.value)
+        check_target(parse_url(row.inbox), site.fetching.addresses)
         key = yield from signing_key(fact.text("actor"))
         request = Request(
             "POST",

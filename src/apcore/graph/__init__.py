@@ -11,7 +11,7 @@ from apcore.graph.errors import (
     WrongId,
     WrongMediaType,
 )
-from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, fetch
+from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, check_target, fetch
 from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
 from apcore.graph.resolving import believed_claim, resolve
@@ -34,6 +34,7 @@ __all__ = [
     "WrongMediaType",
     "believed_claim",
     "check_status",
+    "check_target",
     "fetch",
     "load",
     "load_unbelieved",

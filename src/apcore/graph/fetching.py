@@ -2,6 +2,9 @@
 
 A redirect is a new request to wherever a stranger points, so each hop is parsed as strictly as the first, carries the same address policy and
 limits, and is signed for its own target. No hop may be visited twice, nor leave https for http.
+
+What a URL alone shows (scheme, port, an address, an odd spelling, a name that is not public) is refused here, before anything is signed or sent for
+it; what its name resolves to is the transport's to judge, under the same policy, which travels with the request.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 
 from apcore.effects import Fetch, Now, Op, Sign
-from apcore.errors import LimitExceeded, Refused, RequestError
+from apcore.errors import AddressBlocked, LimitExceeded, Refused, RequestError
 from apcore.graph.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
 from apcore.http import (
     ACCEPT_ACTIVITYPUB,
@@ -30,7 +33,7 @@ from apcore.http import (
 from apcore.signatures import Scheme, Unsigned, cavage, rfc9421
 from apcore.vocab import Vocabulary
 
-__all__ = ["FetchPolicy", "Fetched", "Identity", "check_status", "fetch"]
+__all__ = ["FetchPolicy", "Fetched", "Identity", "check_status", "check_target", "fetch"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _DAY_S: Final = 86400.0
@@ -115,11 +118,13 @@ def fetch(
         RequestError: It, or a `Location` on the way, is no http or https URL.
         LimitExceeded: Too many redirects, or one that was visited before.
         Refused: A redirect from https to http.
-        FetchFailed: An exchange broke off; `AddressBlocked` if it would have gone where the policy forbids.
+        AddressBlocked: It, or a hop on the way, is where the policy forbids to go; nothing was signed or sent for that.
+        FetchFailed: An exchange broke off.
     """
     current = parse_url(url).without_fragment()
     visited: set[str] = set()
     while True:
+        check_target(current, policy.addresses)
         visited.add(str(current))
         response = yield from _exchange(current, policy=policy, identity=identity, accept=accept, headers=headers)
         location = response.headers.get("location")
@@ -133,6 +138,18 @@ def fetch(
         if following.origin.scheme != current.origin.scheme and current.origin.scheme == "https":
             raise Refused(f"{current} redirects from https to {following}")
         current = following
+
+
+def check_target(url: Url, addresses: AddressPolicy) -> None:
+    """Refuse what ``url`` alone shows to be out of bounds, before anything is done for it.
+
+    Raises:
+        AddressBlocked: The policy forbids its scheme, port, or host.
+    """
+    origin = url.origin
+    refusal = addresses.target_refusal(origin.scheme, origin.host, origin.port)
+    if refusal is not None:
+        raise AddressBlocked(f"{origin.authority[:100]}: {refusal}")
 
 
 def check_status(found: Fetched, asked: str, *, now: datetime) -> None:
