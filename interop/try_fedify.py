@@ -228,9 +228,10 @@ async def one_round(directory: Path, knock: str, scheme: str) -> None:
         finally:
             process.kill()
             await process.wait()
+            # First, so that our server need not wait for the other ends of its TLS connections to take their leave.
+            await transport.aclose()
             server.should_exit = True
             await serving
-            await transport.aclose()
 
 
 async def keep(stream: asyncio.StreamReader, printed: list[bytes]) -> None:

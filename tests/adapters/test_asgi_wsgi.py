@@ -209,8 +209,8 @@ def test_a_bad_origin_is_refused_when_the_application_is_made() -> None:
         wsgi_app(federation(), "ours.example")
 
 
-def test_the_lifespan_starts_a_worker_and_closes_the_node() -> None:
-    app = asgi_app(federation(), ORIGIN, MemoryStore())
+def test_the_lifespan_starts_a_worker_and_closes_the_node(tmp_path) -> None:
+    app = asgi_app(federation(), ORIGIN, f"sqlite:///{tmp_path}/a.db")
     steps = iter(["lifespan.startup", "lifespan.shutdown"])
     sent = []
 

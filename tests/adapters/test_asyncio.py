@@ -138,6 +138,48 @@ def test_a_job_that_waits_for_a_thread_can_be_cancelled(runtime):
     assert begun == []
 
 
+def test_cancellation_waits_for_a_call_of_a_port_that_has_begun(runtime):
+    begun, ended = threading.Event(), []
+
+    def call() -> None:
+        begun.set()
+        release.wait(10)
+        ended.append("call")
+
+    release = threading.Event()
+
+    async def main() -> None:
+        task = asyncio.create_task(runtime.thread(call, lane="port"))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        ended.append("task")
+
+    asyncio.run(main())
+    assert ended == ["call", "task"]
+
+
+def test_a_call_of_a_port_that_has_not_begun_is_cancelled_at_once(runtime):
+    release, called = threading.Event(), []
+
+    async def main() -> None:
+        busy = [asyncio.create_task(runtime.thread(lambda: release.wait(10), lane="port")) for _ in range(2)]
+        task = asyncio.create_task(runtime.thread(lambda: called.append(1), lane="port"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        release.set()
+        await asyncio.gather(*busy)
+
+    asyncio.run(main())
+    assert not called
+
+
 def test_shared_jobs_are_joined_and_share_errors(runtime):
     runs: list[str] = []
 

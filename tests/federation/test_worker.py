@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import trio
 
 from apcore.drive import run
 from apcore.effects import Enqueue, Extend, Lease, committed
@@ -269,3 +270,52 @@ def test_the_asynchronous_node_does_the_same() -> None:
     assert asyncio.run(main()) > 30
     assert len(set(out.post.urls)) == len(out.post.urls) == 30
     assert not out.facts("out", "1")
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_stopped_hands_back_what_it_has_not_begun() -> None:
+    out = Outgoing()
+
+    def stopping(_: Request) -> Response:
+        out.node.stop()
+        return Response(202)
+
+    for number in range(10):
+        out.post.answers[f"https://{number}.example"] = stopping
+    like(out, *(f"https://{number}.example/bob" for number in range(10)))
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    assert out.node.work() == 1, "without an end of its own, it ended"
+    assert len(out.post.urls) == 1, "and finished what it had begun"
+    assert out.queue.depth(LANES).leased == 0, "nobody has to wait for the leases of the others to run out"
+    assert out.node.is_stopped
+    assert out.node.work() == 0
+    out.post.answers.clear()
+    out.node = out.made()
+    out.work()
+    assert len(set(out.post.urls)) == len(out.post.urls) == 10
+
+
+@pytest.mark.parametrize("start", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_an_asynchronous_worker_that_is_stopped_finishes_what_it_has_begun(start: Any) -> None:
+    out = Outgoing()
+    out.clock.moment = datetime.now(UTC)
+    like(out, *(f"https://{number}.example/bob" for number in range(10)))
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+
+    async def main() -> int:
+        node = AsyncNode(out.federation, HERE, out.store, transport=out.post, signer=ReusedKeys())
+
+        def stopping(_: Request) -> Response:
+            node.stop()
+            return Response(202)
+
+        out.post.answers = {f"https://{number}.example": stopping for number in range(10)}
+        async with node:
+            return await node.work()
+
+    assert start(main) == 10 if start is trio.run else start(main()) == 10
+    assert len(out.post.urls) == 10
+    assert not out.facts("out", "1")
+    assert out.queue.depth(LANES).leased == 0

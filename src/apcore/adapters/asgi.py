@@ -28,6 +28,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_STOP_S: Final = 8.0
+"""Less than the 10 s or so after which those who stop servers kill them."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -121,8 +123,7 @@ class _Application:
                 await _answer_lifespan(receive, send, began=began)
         finally:
             if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await _end(self.node, task)
             await self.node.aclose()
 
 
@@ -161,6 +162,15 @@ async def _answer_lifespan(receive: Receive, send: Send, *, began: bool) -> None
     await send({"type": "lifespan.shutdown.complete"})
 
 
+async def _end(node: AsyncNode[Any], working: asyncio.Task[None]) -> None:
+    """Let the worker finish what it has begun; cancel it if that takes too long, and what it had leased waits for its lease to run out."""
+    node.stop()
+    _, late = await asyncio.wait((working,), timeout=_STOP_S)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
 async def _work(node: AsyncNode[Any]) -> None:
     while True:
         try:
@@ -171,6 +181,8 @@ async def _work(node: AsyncNode[Any]) -> None:
         except Exception:
             _LOG.exception("the worker failed, and starts again")
             await asyncio.sleep(5.0)
+        else:
+            return
 
 
 def _target(scope: Scope) -> str:

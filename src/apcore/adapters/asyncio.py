@@ -123,17 +123,24 @@ class AsyncioRuntime:
     async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:
         """Run ``job`` in a thread of its lane, with this task's context variables.
 
-        Cancellation does not wait for the thread: what it asks of the loop from then on is refused, and its answer goes nowhere.
+        Cancellation waits for a port's call that has begun: it cannot be stopped, and whoever cancelled may close the port next. It does not wait
+        for a handler: what that asks of the loop from then on is refused, and its answer goes nowhere.
         """
         loop = asyncio.get_running_loop()
         outer = _BRIDGE.get()
         bridge = _Bridge(loop, 0 if outer is None else outer.depth + 1)
         context = copy_context()
         context.run(_BRIDGE.set, bridge)
+        begun = self._pool(lane, bridge.depth).submit(context.run, job)
+        working = asyncio.wrap_future(begun, loop=loop)
         try:
-            return await loop.run_in_executor(self._pool(lane, bridge.depth), context.run, job)
+            return await (asyncio.shield(working) if lane == "port" else working)
         except asyncio.CancelledError:
             bridge.cancel()
+            if lane == "port" and not begun.cancel():
+                _ = await asyncio.wait([working])
+                if not working.cancelled():
+                    _ = working.exception()  # looked at, so that nobody complains that nobody did
             raise
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:

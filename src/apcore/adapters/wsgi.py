@@ -112,6 +112,8 @@ def _work(node: Node[Any]) -> None:
         except Exception:
             _LOG.exception("the worker failed, and starts again")
             time.sleep(5.0)
+        else:
+            return
 
 
 def _target(environ: Environ) -> str:

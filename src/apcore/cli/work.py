@@ -43,28 +43,37 @@ def command(
 
 
 async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None) -> int | None:
-    """Work until the end that was asked for, or until SIGTERM; answers how many messages were handled, None after SIGTERM."""
+    """Work until the end that was asked for, or until SIGTERM: the first lets it finish what it has begun, the second does not.
+
+    Answers how many messages were handled, None after the second.
+    """
     ends = until_idle or limit_s is not None
     async with node:
         working = asyncio.create_task(node.work(until_idle=until_idle, limit_s=limit_s) if ends else _forever(node))
         loop, ourselves = asyncio.get_running_loop(), asyncio.current_task()
-        loop.add_signal_handler(signal.SIGTERM, working.cancel)
+        loop.add_signal_handler(signal.SIGTERM, _end, node, working)
         _LOG.info("working for %s", ", ".join(map(str, node.origins.listed)))
         try:
             return await working
         except asyncio.CancelledError:
-            if ourselves is not None and ourselves.cancelling():  # Ctrl-C, not SIGTERM
+            if ourselves is not None and ourselves.cancelling():  # Ctrl-C, not a second SIGTERM
                 raise
             return None
         finally:
             _ = loop.remove_signal_handler(signal.SIGTERM)
 
 
+def _end(node: AsyncNode[Any], working: asyncio.Task[int]) -> None:
+    if node.is_stopped:
+        working.cancel()
+    node.stop()
+
+
 async def _forever(node: AsyncNode[Any]) -> int:
     """Work on through what a store or a network that is down brings: facts are kept, and so is the reason to look."""
     while True:
         try:
-            _ = await node.work()
+            return await node.work()
         except ApcoreError as error:
             _LOG.warning("working stopped, and starts again: %s", error)
             await asyncio.sleep(_AGAIN_S)

@@ -90,6 +90,8 @@ class SqliteStore(Port):
         self._clock = clock
         self._opening = Lock()
         self._opened: _Opened | None = None
+        self._closings = 0
+        """How often it was closed: who only waits must not open it again for that."""
         self._changed = Condition()
         self._waiters = 0
         self._holds_opening = False
@@ -117,8 +119,8 @@ class SqliteStore(Port):
     def wait_for(self, lanes: Sequence[str], *, timeout_s: float) -> bool:
         """Wait, and answer whether something is due: for the asynchronous face, which waits in slices."""
         checked_lanes(lanes)
-        deadline = time.monotonic() + timeout_s
-        while True:
+        deadline, closings = time.monotonic() + timeout_s, self._closings
+        while self._closings == closings:
             due = self._queue_read(lambda cursor, _: queue.next_due(cursor, lanes))
             due_in_s = float("inf") if due is None else due - self._clock()
             if due_in_s <= 0:
@@ -132,6 +134,7 @@ class SqliteStore(Port):
                     _ = self._changed.wait(pause_s)
                 finally:
                     self._waiters -= 1
+        return False
 
     def enlist(self, connection: object, /) -> AtomicStore:
         """Bind to the application's open transaction on ``connection``, a `sqlite3.Connection` to this same file.
@@ -142,8 +145,12 @@ class SqliteStore(Port):
         return EnlistedStore(connection, self._file, self._clock, self.durability)
 
     def close(self) -> None:
-        """As `KvStore.close`. Waits for calls under way in other threads, up to 30 s; one that takes longer closes at its end."""
+        """As `KvStore.close`. Waits for calls under way in other threads, up to 30 s; one that takes longer closes at its end.
+
+        A `wait` ends. Any other call that comes too late, and whoever calls afterwards, opens the file again.
+        """
         with self._opening:
+            self._closings += 1
             if self._opened is not None and self._opened.pid == os.getpid():
                 self._left_open, self._opened = self._opened, None
                 if self._left_open.close(_CLOSE_S_MAX):

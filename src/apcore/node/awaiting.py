@@ -1,0 +1,229 @@
+# pyright: reportUnusedCallResult=true
+"""`AsyncNode`: a federation on an event loop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from inspect import iscoroutinefunction
+from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
+
+from apcore.drive import AsyncPorts, Observer, async_ports, needed, run_async
+from apcore.effects import Op
+from apcore.errors import Unavailable
+from apcore.federation.acting import act
+from apcore.federation.origins import OriginsLike
+from apcore.federation.pointers import AsyncPointer
+from apcore.federation.registration import Federation
+from apcore.federation.scope import Note, Publishing, Sending
+from apcore.federation.serving import Elsewhere, Served, serve
+from apcore.federation.worker import LANES, handle, lease_work, origin_of, put_off, reconcile
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
+from apcore.node.binding import WAIT_S, AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, Pace, several
+from apcore.node.opening import entry_point, open_store, queue_of
+from apcore.ports import (
+    AsyncKvStore,
+    AsyncMessageQueue,
+    AsyncRuntime,
+    AsyncSigner,
+    AsyncTransport,
+    KvStore,
+    Leased,
+    MessageQueue,
+    Signer,
+    Transport,
+)
+from apcore.vocab import PUBLIC, Reference, View
+
+__all__ = ["AsyncNode"]
+
+_LOG: Final = logging.getLogger("apcore.node")
+
+T = TypeVar("T")
+
+
+class AsyncNode(Bound[Data]):
+    """A federation on an event loop, asyncio or trio; otherwise as `Node`. Blocking ports are fine: they work in threads.
+
+    ``data`` may also be a function that gives an asynchronous context manager.
+    """
+
+    @overload
+    def __init__(
+        self: AsyncNode[None],
+        federation: Federation[None],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        **options: Unpack[AsyncNodeOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        federation: Federation[Data],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        *,
+        data: Data | Factory[Data] | AsyncFactory[Data],
+        **options: Unpack[AsyncNodeOptions],
+    ) -> None: ...
+    def __init__(
+        self,
+        federation: Federation[Any],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        *,
+        data: Any = None,
+        queue: MessageQueue | AsyncMessageQueue | None = None,
+        transport: Transport | AsyncTransport | None = None,
+        signer: Signer | AsyncSigner | None = None,
+        runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
+        addresses: AddressPolicy = PUBLIC_ONLY,
+        observer: Observer | None = None,
+    ) -> None:
+        self._store = open_store(store) if isinstance(store, str) else store
+        super().__init__(federation, origin, addresses, blocking=False, store=self._store)
+        self._data: Any = data
+        self._owns_store = isinstance(store, str)
+        self._queue = queue
+        self._transport = transport
+        self._signer = signer
+        self._runtime = runtime
+        self._observer = observer
+        self._ports: AsyncPorts | None = None
+
+    @property
+    def ports(self) -> AsyncPorts:
+        """The ports, bundled when they are first needed: which event loop library is meant shows only then."""
+        if self._ports is None:
+            name = _loop_library() if self._runtime is None else self._runtime
+            runtime = cast("AsyncRuntime", entry_point("apcore.runtimes", name)()) if isinstance(name, str) else name
+            # The transport of the blocking twin serves in threads where the loop's own is not there (trio).
+            transport = entry_point("apcore.transports", "asyncio" if name == "asyncio" else "blocking")
+            self._ports = async_ports(
+                runtime=runtime,
+                store=self._store,
+                queue=queue_of(self._store) if self._queue is None else self._queue,
+                transport=transport() if self._transport is None else self._transport,
+                signer=self._signer or _store_signer(self._store),
+                observer=self._observer,
+            )
+        return self._ports
+
+    async def run(self, op: Op[T], /) -> T:
+        """Drive an operation to its end with this node's ports."""
+        return await run_async(op, self.ports)
+
+    @asynccontextmanager
+    async def entered(self) -> AsyncGenerator[Data, None]:
+        """Enter the application's data for one request or job."""
+        if not callable(self._data):
+            yield self._data
+            return
+        manager: Any = self._data()
+        if hasattr(manager, "__aenter__"):
+            async with manager as data:
+                yield data
+        else:
+            with manager as data:
+                yield data
+
+    async def handle(self, request: Request, *, has_pages: bool = False) -> Served:
+        """As `Node.handle`."""
+        origin = self.asked_origin(request)
+        if origin is None:
+            return Elsewhere.NOT_OURS
+        async with self.entered() as data:
+            served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        queue = self.ports.queue
+        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.now()):
+            with suppress(Unavailable):
+                self._watch.judge(await queue.depth(LANES))
+        return served
+
+    def reference(self, reference: Reference | str, /) -> AsyncPointer:
+        """As `Node.reference`."""
+        return AsyncPointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
+
+    async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> None:
+        """As `Node.send`."""
+        await self._act(Sending(activity.document, by, several(to)), origin)
+
+    async def publish(
+        self,
+        object: View,  # noqa: A002 - the field's word
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] = PUBLIC,
+        origin: str | None = None,
+    ) -> None:
+        """As `Node.publish`."""
+        await self._act(Publishing(object.document, by, several(to)), origin)
+
+    async def _act(self, note: Note, origin: str | None) -> None:
+        async with self.entered() as data:
+            await self.run(act(self.site(self.origins.pick(origin), data), note))
+
+    async def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
+        """As `Node.work`; what was leased together is handled side by side."""
+        runtime, queue = self.ports.runtime, needed(self.ports.queue, "queue")
+        pace = Pace(runtime.now(), limit_s)
+        handled = turn = 0
+        while not (self._stopped or pace.is_over(runtime.now())):
+            if pace.is_due(runtime.now()):
+                _ = await self.run(reconcile())
+            leased = await self.run(lease_work(turn))
+            turn += 1
+            _ = await runtime.overlap([partial(self._handle, each) for each in leased], limit=len(leased) or 1)
+            handled += len(leased)
+            if not leased and until_idle:
+                break
+            if not leased:
+                await queue.wait(LANES, timeout_s=WAIT_S)
+        return handled
+
+    async def _handle(self, leased: Leased) -> None:
+        try:
+            origin = await self.run(origin_of(leased))
+            if origin is not None:
+                async with self.entered() as data:
+                    await self.run(handle(self.site(origin, data), leased))
+        except Unavailable as error:
+            # The lease runs out, and then somebody handles it.
+            _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
+        except Exception:
+            _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            with suppress(Unavailable):
+                await self.run(put_off(leased))
+
+    async def aclose(self) -> None:
+        """Stop working, and close what this node opened. Closing twice is fine."""
+        self.stop()
+        if self._ports is None:
+            return
+        if self._owns_store and self._ports.store is not None:
+            await self._ports.store.aclose()
+        if self._transport is None and self._ports.transport is not None:
+            await self._ports.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+
+def _store_signer(store: Any) -> Signer | None:
+    """Give the signer with keys in the store; a store of async methods only cannot hold them for a blocking signer."""
+    signer: Signer | None = None if iscoroutinefunction(store.get) else entry_point("apcore.signers", "store")(store)
+    return signer
+
+
+def _loop_library() -> Literal["asyncio", "trio"]:
+    """Tell which library's loop runs here. Only trio needs asking, and only where somebody imported it."""
+    if "trio" not in sys.modules:
+        return "asyncio"
+    return "trio" if sys.modules["trio"].lowlevel.in_trio_run() else "asyncio"

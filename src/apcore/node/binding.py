@@ -1,0 +1,223 @@
+# pyright: reportUnusedCallResult=true
+"""What both nodes are: a federation, its origins, whom they may talk to, and when their workers are to look and to stop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import datetime
+from functools import partial
+from typing import Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
+
+from typing_extensions import TypeVar as DefaultTypeVar
+
+from apcore.drive import Observer
+from apcore.effects import Extend, Op, Settle
+from apcore.errors import ConfigurationError, RequestError
+from apcore.federation.keys import instance_identity
+from apcore.federation.origins import Origins, OriginsLike, bind_origins
+from apcore.federation.pointers import resolved_by
+from apcore.federation.registration import Federation
+from apcore.federation.site import Site
+from apcore.federation.worker import LEASE_S
+from apcore.graph import FetchPolicy, Identity
+from apcore.http import AddressPolicy, Origin, Request, parse_url
+from apcore.ports import (
+    Again,
+    AsyncKvStore,
+    AsyncMessageQueue,
+    AsyncRuntime,
+    AsyncSigner,
+    AsyncTransport,
+    Depth,
+    KvStore,
+    Leased,
+    MessageQueue,
+    Runtime,
+    Signer,
+    Transport,
+)
+from apcore.vocab import Document, Reference
+
+__all__ = [
+    "WAIT_S",
+    "AsyncFactory",
+    "AsyncNodeOptions",
+    "Bound",
+    "Data",
+    "Factory",
+    "NodeOptions",
+    "Pace",
+    "hand_back",
+    "keep_leases",
+    "several",
+]
+
+WAIT_S: Final = 0.25
+"""How long a worker waits for messages at a time, and so the longest that `Node.stop` takes to be noticed by one that is idle."""
+RECONCILE_S: Final = 60.0
+WATCH_S: Final = 60.0
+IDLE_S_MAX: Final = 120.0
+_LOG: Final = logging.getLogger("apcore.node")
+
+T = TypeVar("T")
+Data = DefaultTypeVar("Data", default=None)
+
+Factory: TypeAlias = Callable[[], AbstractContextManager[T]]
+AsyncFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[T]]
+
+
+class NodeOptions(TypedDict, total=False):
+    """The ports of a `Node`, where the defaults will not do."""
+
+    queue: MessageQueue
+    """The queue, if it is not the store itself."""
+    transport: Transport
+    signer: Signer
+    runtime: Runtime
+    addresses: AddressPolicy
+    """Where requests may go; without it, the public Internet over HTTPS."""
+    observer: Observer
+
+
+class AsyncNodeOptions(TypedDict, total=False):
+    """The ports of an `AsyncNode`, where the defaults will not do. Blocking ones are fine."""
+
+    queue: MessageQueue | AsyncMessageQueue
+    transport: Transport | AsyncTransport
+    signer: Signer | AsyncSigner
+    runtime: AsyncRuntime | Literal["asyncio", "trio"]
+    """Without it, asked of the event loop that runs when the node is first used."""
+    addresses: AddressPolicy
+    observer: Observer
+
+
+class Bound(Generic[Data]):
+    """What both nodes are: a federation, its origins, and whom they may talk to."""
+
+    def __init__(
+        self,
+        federation: Federation[Data],
+        origin: OriginsLike,
+        addresses: AddressPolicy,
+        *,
+        blocking: bool,
+        store: KvStore | AsyncKvStore,
+    ) -> None:
+        if not isinstance(federation, Federation):
+            raise ConfigurationError(f"a node is made of a Federation, not {federation!r:.60}")
+        self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http)
+        for finding in federation.bind(blocking=blocking, serves=self.origins.serves, durability=store.durability):
+            _LOG.warning("%s", finding.text)
+        self.federation: Final = federation
+        self.addresses: Final = addresses
+        self._watch: Final = _Watch()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let `work` end, here and in other threads: what it has begun is finished, what it had leased beyond that is handed back at once.
+
+        For good: a node that was stopped works no more. What is not in order (a process killed, a task cancelled) loses nothing either, but others
+        wait for its leases to run out, up to 90 s.
+        """
+        self._stopped = True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
+    def site(self, origin: Origin | None = None, data: Data | None = None) -> Site:
+        """Give what an operation has to know of one of our origins; of the only one, if none is named.
+
+        Raises:
+            ValueError: None is named, and there is not exactly one.
+        """
+        where = self.origins.pick(None) if origin is None else origin
+        return Site(federation=self.federation, origin=where, fetching=self._fetching(where), data=data)
+
+    def _fetching(self, where: Origin | None) -> FetchPolicy:
+        agent = f"{self.federation.software_name}/{self.federation.software_version}"
+        return FetchPolicy(
+            addresses=self.addresses,
+            user_agent=agent if where is None else f"{agent} (+{where}/)",
+            vocabulary=self.federation.vocabulary,
+            unknown_contexts=self.federation.unknown_contexts,
+        )
+
+    def _resolving(self, reference: Reference, *, fresh: bool) -> Op[Document]:
+        """Resolve as the instance actor of the first origin; without an origin, unsigned."""
+        where = self.origins.listed[0] if self.origins.listed else None
+        asks = _nobody if where is None else partial(instance_identity, self.site(where))
+        return resolved_by(reference, policy=self._fetching(where), asks=asks, fresh=fresh)
+
+    def asked_origin(self, request: Request) -> Origin | None:
+        """Give the origin that a request is to, if it is one of ours."""
+        try:
+            origin = parse_url(request.url).origin
+        except RequestError:
+            return None
+        return origin if self.origins.has(origin) else None
+
+
+def _nobody() -> Op[Identity | None]:
+    return None
+    yield  # an operation that asks for nothing
+
+
+class _Watch:
+    """Notices that nobody works: what arrives is queued, and what is queued stays. Looks at most once a minute, since counting costs."""
+
+    def __init__(self) -> None:
+        self._looked: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        if self._looked is not None and (now - self._looked).total_seconds() < WATCH_S:
+            return False
+        self._looked = now
+        return True
+
+    def judge(self, depth: Depth) -> None:
+        waiting_s = depth.oldest_ready_s
+        if waiting_s is not None and waiting_s > IDLE_S_MAX:
+            _LOG.warning(
+                "%d messages are due, the oldest for %.0f s: is there a worker? Start one with `apcore work`, Node.work or worker=True",
+                depth.ready,
+                waiting_s,
+            )
+
+
+class Pace:
+    """When a worker's time is up, and when to put back on the queue what fell off it: at the start, and every minute."""
+
+    def __init__(self, started: datetime, limit_s: float | None) -> None:
+        self._started = started
+        self._limit_s = limit_s
+        self._reconciled: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the time is up."""
+        return self._limit_s is not None and (now - self._started).total_seconds() >= self._limit_s
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether to look now for what fell off the queue; then not again for a minute."""
+        if self._reconciled is not None and (now - self._reconciled).total_seconds() < RECONCILE_S:
+            return False
+        self._reconciled = now
+        return True
+
+
+def keep_leases(leased: Sequence[Leased]) -> Op[Sequence[Leased]]:
+    """Let leases end later; answers those that were lost."""
+    return (yield from Extend(leased, lease_s=LEASE_S))
+
+
+def hand_back(leased: Sequence[Leased]) -> Op[Sequence[Leased]]:
+    """Let somebody else have them at once."""
+    return (yield from Settle([Again(each, 0.0) for each in leased]))
+
+
+def several(to: str | Sequence[str]) -> tuple[str, ...]:
+    """Give one address, or several, as several."""
+    return (to,) if isinstance(to, str) else tuple(to)
