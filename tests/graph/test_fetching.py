@@ -191,6 +191,14 @@ def test_each_hop_is_signed_for_itself():
     assert ["get /1" in signed[0], "get /2" in signed[1]] == [True, True]
 
 
+def test_what_was_meant_for_one_server_is_not_given_to_the_next():
+    web = ScriptedWeb({f"{A}/1": redirect(f"{A}/2"), f"{A}/2": redirect(f"{B}/3"), f"{B}/3": PAGE})
+    _ = fetched(web, headers=Headers({"Authorization": "Bearer x", "Cookie": "a=b", "X-Own": "1"}))
+    sent = [(request.headers.get("authorization"), request.headers.get("cookie")) for request in web.requests]
+    assert sent == [("Bearer x", "a=b"), ("Bearer x", "a=b"), (None, None)]
+    assert web.requests[2].headers.get("x-own") == "1"
+
+
 def test_what_two_callers_may_not_share_differs():
     """The driver joins equal fetches in flight: what the answer depends on is in what makes them equal."""
     shares = []
@@ -205,7 +213,7 @@ def test_what_two_callers_may_not_share_differs():
         op = fetch(f"{A}/1", **({"policy": POLICY} | more))
         effect = next(op)
         while type(effect).__name__ != "Fetch":
-            effect = op.send(NOON if type(effect).__name__ == "Now" else b"signature")
+            effect = op.send({"Now": NOON, "Get": [None]}.get(type(effect).__name__, b"signature"))
         shares.append(effect.share)
         op.close()
     assert len(set(shares)) == len(shares)

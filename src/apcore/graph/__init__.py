@@ -1,6 +1,7 @@
 """Documents that we do not own: loading them, and whom to believe about them."""
 
 from apcore.graph.contexts import read_with_contexts
+from apcore.graph.dialects import Dialect, Identity, Knock, Knocked, dialect_key, knock, read_dialect, remembering
 from apcore.graph.errors import (
     Forbidden,
     Gone,
@@ -11,12 +12,13 @@ from apcore.graph.errors import (
     WrongId,
     WrongMediaType,
 )
-from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, check_target, fetch
+from apcore.graph.fetching import Fetched, FetchPolicy, check_status, check_target, fetch
 from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
 from apcore.graph.resolving import believed_claim, resolve
 
 __all__ = [
+    "Dialect",
     "FetchPolicy",
     "Fetched",
     "Forbidden",
@@ -26,6 +28,8 @@ __all__ = [
     "KeyNotOwned",
     "KeyRefused",
     "KeyUnavailable",
+    "Knock",
+    "Knocked",
     "Loaded",
     "NotFound",
     "PeerFailing",
@@ -35,10 +39,14 @@ __all__ = [
     "believed_claim",
     "check_status",
     "check_target",
+    "dialect_key",
     "fetch",
+    "knock",
     "load",
     "load_unbelieved",
+    "read_dialect",
     "read_with_contexts",
+    "remembering",
     "remote_key",
     "resolve",
 ]

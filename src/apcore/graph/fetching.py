@@ -1,7 +1,8 @@
 """One GET, wherever it leads: redirects followed by us, every hop checked, signed anew, and within one bound.
 
 A redirect is a new request to wherever a stranger points, so each hop is parsed as strictly as the first, carries the same address policy and
-limits, and is signed for its own target. No hop may be visited twice, nor leave https for http.
+limits, and is signed for its own target, in the way that its own origin takes (`apcore.graph.dialects`). No hop may be visited twice, nor leave https
+for http.
 
 What a URL alone shows (scheme, port, an address, an odd spelling, a name that is not public) is refused here, before anything is signed or sent for
 it; what its name resolves to is the transport's to judge, under the same policy, which travels with the request.
@@ -14,8 +15,9 @@ from typing import Final, Literal
 
 from attrs import field, frozen
 
-from apcore.effects import Fetch, Now, Op, Sign
-from apcore.errors import AddressBlocked, LimitExceeded, Refused, RequestError
+from apcore.effects import Fetch, Op
+from apcore.errors import AddressBlocked, LimitExceeded, Refused
+from apcore.graph.dialects import Identity, knock_and_remember
 from apcore.graph.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
 from apcore.http import (
     ACCEPT_ACTIVITYPUB,
@@ -30,10 +32,9 @@ from apcore.http import (
     parse_retry_after,
     parse_url,
 )
-from apcore.signatures import Scheme, Unsigned, cavage, rfc9421
 from apcore.vocab import Vocabulary
 
-__all__ = ["FetchPolicy", "Fetched", "Identity", "check_status", "check_target", "fetch"]
+__all__ = ["FetchPolicy", "Fetched", "check_status", "check_target", "fetch"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _DAY_S: Final = 86400.0
@@ -70,30 +71,6 @@ class FetchPolicy:
     """How often at most a cached key is fetched anew because a signature failed with it."""
 
 
-@frozen(kw_only=True)
-class Identity:
-    """Who a request is signed as: mostly the instance actor."""
-
-    key_name: str
-    """What the signer knows the key by."""
-    key_id: str
-    """Where peers find its public half."""
-    scheme: Scheme = "cavage"
-    """How to sign: everybody understands draft-cavage, not everybody RFC 9421."""
-
-    def prepare(self, request: Request, *, now: datetime) -> Unsigned:
-        """Get ``request`` ready for this identity's signature.
-
-        Raises:
-            RequestError: Its URL, or something else of it that a peer has said, cannot be signed for.
-        """
-        try:
-            scheme = rfc9421.prepare if self.scheme == "rfc9421" else cavage.prepare
-            return scheme(request, key_id=self.key_id, now=now)
-        except ValueError as error:
-            raise RequestError(f"{request.url} cannot be signed for: {error}") from error
-
-
 @frozen
 class Fetched:
     """An answer, and where it came from in the end."""
@@ -112,7 +89,8 @@ def fetch(
 ) -> Op[Fetched]:
     """GET ``url`` and follow where it leads.
 
-    Asks for: per hop (at most ``policy.redirects_max`` + 1) one `Fetch`; with an identity also `Now` and `Sign`.
+    Asks for: per hop (at most ``policy.redirects_max`` + 1) one `Fetch`; with an identity also a `Get`, `Now` and `Sign`, and where an answer is
+    400, 401 or 403 one more `Now`, `Sign` and `Fetch`, and a commit if that one succeeded.
 
     Raises:
         RequestError: It, or a `Location` on the way, is no http or https URL.
@@ -137,6 +115,9 @@ def fetch(
             )
         if following.origin.scheme != current.origin.scheme and current.origin.scheme == "https":
             raise Refused(f"{current} redirects from https to {following}")
+        if following.origin != current.origin:
+            # What was meant for one server is not for the next; signatures are made anew for each hop anyway.
+            headers = headers.without("authorization", "cookie")
         current = following
 
 
@@ -189,9 +170,6 @@ def _exchange(
     )
     # Everything that the answer depends on: two callers with different validators, limits or rights must not share one.
     question = ("GET", str(url), accept, headers.pairs, identity, policy.limits, policy.addresses)
-    if identity is not None:
-        now = yield from Now()
-        unsigned = identity.prepare(request, now=now)
-        signature = yield from Sign(identity.key_name, unsigned.data)
-        request = unsigned.attach(signature)
-    return (yield from Fetch(request, share=question))
+    if identity is None:
+        return (yield from Fetch(request, share=question))
+    return (yield from knock_and_remember(request, identity=identity, share=question))

@@ -22,8 +22,9 @@ from attrs import evolve, frozen
 from apcore.effects import Get, Now, Op, committed
 from apcore.errors import ApcoreError, FetchFailed, RemoteError, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.graph.dialects import Identity
 from apcore.graph.errors import Gone, KeyNotOwned, PeerFailing
-from apcore.graph.fetching import FetchPolicy, Identity
+from apcore.graph.fetching import FetchPolicy
 from apcore.graph.loading import load, load_unbelieved
 from apcore.http import parse_url
 from apcore.ports import Check, Entry, Key, Put, digest_part

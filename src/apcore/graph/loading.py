@@ -17,8 +17,9 @@ from apcore.effects import Get, Now, Op, committed
 from apcore.errors import DocumentError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.graph.contexts import read_with_contexts
+from apcore.graph.dialects import Identity
 from apcore.graph.errors import Gone, WrongId, WrongMediaType
-from apcore.graph.fetching import Fetched, FetchPolicy, Identity, check_status, fetch
+from apcore.graph.fetching import Fetched, FetchPolicy, check_status, fetch
 from apcore.http import (
     Headers,
     Url,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from apcore.effects import Op
 from apcore.errors import DocumentError
-from apcore.graph.fetching import FetchPolicy, Identity
+from apcore.graph.dialects import Identity
+from apcore.graph.fetching import FetchPolicy
 from apcore.graph.loading import load
 from apcore.http import same_origin
 from apcore.vocab import Document, Reference
