@@ -16,6 +16,8 @@ nox.options.default_venv_backend = "virtualenv"
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 HERE = Path(__file__).parent
+# Whose signatures ours are measured against and checked with. Fedify's version stands in interop/package.json.
+OTHERS = ["apsig==0.6.0", "http-message-signatures==3.0.0"]
 
 
 @nox.session(python=PYTHONS)
@@ -67,6 +69,10 @@ def bench(session: nox.Session) -> None:
         place = Path(session.create_tmp())
         session.run("npm", "install", "--prefix", str(place), "--no-audit", "--no-fund", "jsonld@9", external=True)
         options = ["--node-modules", str(place / "node_modules")]
+    if names == ["signatures"] and not options:
+        session.install(*OTHERS)
+        modules = _fedify(session)
+        options = ["--node-modules", str(modules)] if modules else []
     for name in names:
         session.run("python", "-m", f"benchmarks.{name}", *options)
 
@@ -117,14 +123,32 @@ def histories(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def interop(session: nox.Session) -> None:
     """Servers of others, in both directions: installs Node and Fedify by npm, and tries apcore against them."""
-    if shutil.which("npm") is None:
-        session.error("interop needs npm, which fetches Node and Fedify")
     session.install("-e", ".[cli,test]")
+    modules = _fedify(session)
+    if modules is None:
+        session.error("interop needs npm, which fetches Node and Fedify")
+    session.run("python", "interop/try_fedify.py", str(modules.parent))
+
+
+@nox.session(python="3.11")
+def crosscheck(session: nox.Session) -> None:
+    """Our signatures verified by the software of others and theirs by ours: ``-- --markdown`` prints the tables of the documentation."""
+    session.install("-e", ".[test]", *OTHERS)
+    modules = _fedify(session)
+    options = ["--node-modules", str(modules)] if modules else []
+    session.run("python", "-m", "interop.crosscheck", *options, *session.posargs)
+
+
+def _fedify(session: nox.Session) -> Path | None:
+    """Install what interop/package.json names, and give its `node_modules`; None where there is no npm."""
+    if shutil.which("npm") is None:
+        session.warn("no npm, so no Fedify")
+        return None
     place = Path(session.create_tmp())
     shutil.copy(HERE / "interop" / "package.json", place / "package.json")
     with session.chdir(place):
         session.run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", external=True)
-    session.run("python", "interop/try_fedify.py", str(place))
+    return place / "node_modules"
 
 
 def _named(session: nox.Session, there: dict[str, Path], what: str) -> tuple[list[str], list[str]]:
