@@ -33,6 +33,7 @@ from apcore.graph import (
     Rejected,
     WrongId,
     WrongMediaType,
+    kept_owners,
     remote_key,
 )
 from apcore.http import Request, Response
@@ -143,8 +144,25 @@ def test_shapes(key_id, pages, asked):
     assert (key.key.key_id, key.key.owner, key.key.spki, key.cached) == (key_id, owner, FIRST.spki, False)
     assert web.asked() == asked
     again = found(web, key_id)
-    assert again == KeyFound(evolve(key.key, source="cache"), cached=True)
+    assert again == KeyFound(evolve(key.key, source="cache"), cached=True, asserts=key.asserts)
     assert web.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("members", "asserts"),
+    [
+        ({"publicKey": pem()}, False),
+        ({"assertionMethod": [multikey(MAIN)]}, True),
+        ({"publicKey": pem(), "assertionMethod": [multikey(MAIN)]}, True),
+        ({"publicKey": pem(), "assertionMethod": MAIN}, True),
+        ({"publicKey": pem(), "assertionMethod": [multikey(f"{ALICE}#ed")]}, False),
+        ({"publicKey": multikey(MAIN)}, False),
+    ],
+    ids=["for requests", "for proofs", "for both", "named for proofs", "another for proofs", "of its shape alone"],
+)
+def test_a_key_is_for_proofs_if_its_owner_lists_it_so(members, asserts):
+    web = ScriptedWeb({ALICE: page(**members)})
+    assert (found(web).asserts, found(web).asserts) == (asserts, asserts)
 
 
 # --- ownership ------------------------------------------------------------------------------------------------------
@@ -447,7 +465,7 @@ def test_an_entry_of_another_key_under_the_same_digest_is_none(monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "lifetime_s"),
     [
-        (page(publicKey=pem()), POLICY.key_ttl_s),
+        (page(publicKey=pem()), POLICY.key_kept_s),
         (Response(404), POLICY.key_retry_s),
         (Response(503), POLICY.key_retry_s),
     ],
@@ -461,6 +479,26 @@ def test_every_entry_has_an_end(answer, lifetime_s):
     assert len(web.store.scan(("key",), limit=10)) == 1
     web.pass_s(1)
     assert web.store.scan(("key",), limit=10) == []
+
+
+@pytest.mark.parametrize("then", [None, Response(410), Response(404), Response(503)], ids=["", "gone", "404", "503"])
+def test_whose_a_key_was_is_remembered_when_it_counts_no_more(then):
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    assert web.run(kept_owners([MAIN])) == (None,)
+    _ = found(web)
+    web.pass_s(POLICY.key_ttl_s + 1)
+    for _ in range(3):
+        if then is not None:
+            web.pages[ALICE] = then
+            with pytest.raises((Gone, NotFound, KeyRefused, KeyUnavailable)):
+                _ = found(web)
+            web.pass_s(POLICY.key_retry_s + 1)
+        assert web.run(kept_owners([MAIN, f"{ALICE}#2"])) == (ALICE, None)
+    web.asked()
+    web.pages[ALICE] = page(publicKey=pem(key=SECOND))
+    assert found(web).key.spki == SECOND.spki, "what is remembered of it is no key"
+    web.pass_s(POLICY.key_kept_s)
+    assert web.run(kept_owners([MAIN])) == (None,)
 
 
 # --- found by name --------------------------------------------------------------------------------------------------

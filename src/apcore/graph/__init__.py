@@ -13,7 +13,7 @@ from apcore.graph.errors import (
     WrongMediaType,
 )
 from apcore.graph.fetching import Fetched, FetchPolicy, check_status, check_target, fetch
-from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, remote_key
+from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, kept_owners, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
 from apcore.graph.resolving import believed_claim, resolve
 
@@ -41,6 +41,7 @@ __all__ = [
     "check_target",
     "dialect_key",
     "fetch",
+    "kept_owners",
     "knock",
     "load",
     "load_unbelieved",

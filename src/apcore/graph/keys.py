@@ -13,7 +13,7 @@ A key that was proved is the same for everyone. A failure counts only for the vi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import inf
 
@@ -31,7 +31,7 @@ from apcore.ports import Check, Entry, Key, Put, digest_part
 from apcore.signatures import PublicKey, read_multikey, read_pem, read_spki
 from apcore.vocab import Actor, CryptographicKey, Document, Multikey
 
-__all__ = ["KeyFound", "KeyRefused", "KeyUnavailable", "remote_key"]
+__all__ = ["KeyFound", "KeyRefused", "KeyUnavailable", "kept_owners", "remote_key"]
 
 
 class KeyUnavailable(Unavailable):
@@ -53,6 +53,8 @@ class KeyFound:
 
     key: PublicKey
     cached: bool
+    asserts: bool = False
+    """Whether its owner lists it in `assertionMethod`: only then may it prove documents."""
 
 
 def remote_key(
@@ -77,13 +79,13 @@ def remote_key(
         KeyUnavailable: Its server cannot be reached or cannot answer now; kept as well.
     """
     address = str(parse_url(key_id).without_fragment())
-    cache_key: Key = ("key", "1", digest_part(key_id))
+    cache_key = _cache_key(key_id)
     [kept] = yield from Get((cache_key,))
     now = yield from Now()
     slot = _Slot(cache_key, kept, _known(kept, key_id), "", now)
     usable = slot.usable(policy)
     if usable is not None and (not anew or slot.age_s("fetched") < policy.key_refresh_s):
-        return KeyFound(usable, cached=True)
+        return KeyFound(usable, cached=True, asserts=slot.asserts)
     if callable(identity):
         identity = yield from identity()
     slot = evolve(slot, viewer="" if identity is None else identity.key_id)
@@ -92,7 +94,7 @@ def remote_key(
         if tried_s < policy.key_retry_s and slot.known.optional("viewer") == slot.viewer:
             raise _kept_failure(slot.known, key_id, policy.key_retry_s - tried_s)
     try:
-        key = yield from _find(key_id, address, policy=policy, identity=identity)
+        key, asserts = yield from _find(key_id, address, policy=policy, identity=identity)
     except (RemoteError, FetchFailed, PeerFailing) as error:
         yield from _keep_failure(slot, key_id, error, policy, usable)
         if isinstance(error, RemoteError):
@@ -103,11 +105,21 @@ def remote_key(
     except Unavailable as error:
         # Ours to mend, a store or a signer: it says nothing about the key, so nothing is kept.
         raise KeyUnavailable(f"key {key_id}: {error}", retry_after_s=error.retry_after_s) from error
-    yield from _keep(slot, _packed(key, now), policy.key_ttl_s)
-    return KeyFound(key, cached=False)
+    yield from _keep(slot, _packed(key, asserts, now), policy.key_kept_s)
+    return KeyFound(key, cached=False, asserts=asserts)
 
 
-def _find(key_id: str, address: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[PublicKey]:
+def kept_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
+    """Tell whose keys these are, as far as we have ever had them and still know; they may be stale, or gone by now.
+
+    Asks for: one `Get`.
+    """
+    entries = yield from Get([_cache_key(key_id) for key_id in key_ids])
+    facts = [_known(entry, key_id) for entry, key_id in zip(entries, key_ids, strict=True)]
+    return tuple(None if fact is None else _owner_of(fact) for fact in facts)
+
+
+def _find(key_id: str, address: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[tuple[PublicKey, bool]]:
     first = yield from load_unbelieved(address, policy=policy, identity=identity)
     document = first.document
     alone = _standing_alone(document)
@@ -139,8 +151,8 @@ def _standing_alone(document: Document) -> str | None:
     raise KeyNotOwned(f"the key {document.id} names no owner")
 
 
-def _listed(owner: Document, key_id: str, alone: Document | None) -> PublicKey:
-    """Take the key out of its owner's document, or, if that only names it, out of the key document."""
+def _listed(owner: Document, key_id: str, alone: Document | None) -> tuple[PublicKey, bool]:
+    """Take the key out of its owner's document, or, if that only names it, out of the key document; and tell whether it is for proofs."""
     actor = Actor.over(owner)
     owner_id = owner.id or ""
     listed = [*actor.public_keys, *actor.assertion_method]
@@ -152,7 +164,8 @@ def _listed(owner: Document, key_id: str, alone: Document | None) -> PublicKey:
     source = next((reference.embedded for reference in chosen if reference.embedded is not None), alone)
     if source is None:
         raise KeyNotOwned(f"{owner_id} names the key {key_id}, and nothing there holds it")
-    return _read(source, key_id=key_id, owner_id=owner_id)
+    asserts = any(reference.uri == key_id for reference in actor.assertion_method)
+    return _read(source, key_id=key_id, owner_id=owner_id), asserts
 
 
 def _read(source: Document, *, key_id: str, owner_id: str) -> PublicKey:
@@ -194,6 +207,10 @@ class _Slot:
             return inf
         return (self.now - of_instant_ms(self.known.number(name))).total_seconds()
 
+    @property
+    def asserts(self) -> bool:
+        return self.known is not None and self.known.members.get("asserts") is True
+
     def usable(self, policy: FetchPolicy) -> PublicKey | None:
         """Give the key that is kept, if there is one that still counts."""
         if self.known is None or "owner" not in self.known.members or self.age_s("fetched") >= policy.key_ttl_s:
@@ -212,9 +229,24 @@ def _known(kept: Entry | None, key_id: str) -> Fact | None:
     return fact if fact.text("key_id") == key_id else None
 
 
-def _packed(key: PublicKey, now: datetime) -> bytes:
-    ends_ms = None if key.expires is None else instant_ms(key.expires)
-    return pack({"key_id": key.key_id, "owner": key.owner, "fetched": instant_ms(now), "expires": ends_ms}, key.spki)
+def _cache_key(key_id: str) -> Key:
+    return ("key", "1", digest_part(key_id))
+
+
+def _owner_of(known: Fact) -> str | None:
+    """Whose the key is, or was when we last had it."""
+    return known.optional("owner") or known.optional("was")
+
+
+def _packed(key: PublicKey, asserts: bool, now: datetime) -> bytes:
+    about = {
+        "key_id": key.key_id,
+        "owner": key.owner,
+        "asserts": asserts or None,
+        "fetched": instant_ms(now),
+        "expires": None if key.expires is None else instant_ms(key.expires),
+    }
+    return pack(about, key.spki)
 
 
 def _keep_failure(
@@ -224,10 +256,13 @@ def _keep_failure(
     kind = "gone" if isinstance(error, Gone) else "refused" if refused else "unavailable"
     failure = {"failure": kind, "reason": error.reason, "failed": instant_ms(slot.now), "viewer": slot.viewer}
     if usable is not None and slot.known is not None and not isinstance(error, RemoteError):
-        left_s = policy.key_ttl_s - slot.age_s("fetched")
+        left_s = policy.key_kept_s - slot.age_s("fetched")
         yield from _keep(slot, pack({**slot.known.members, **failure}, slot.known.body), left_s)
-    else:
-        yield from _keep(slot, pack({"key_id": key_id, **failure}), policy.key_retry_s)
+        return
+    # The key counts no more; that it was somebody's we remember, so that we understand the farewell.
+    was = None if slot.known is None else _owner_of(slot.known)
+    value = pack({"key_id": key_id, "was": was, **failure})
+    yield from _keep(slot, value, policy.key_retry_s if was is None else policy.key_kept_s)
 
 
 def _kept_failure(known: Fact, key_id: str, left_s: float) -> ApcoreError:
