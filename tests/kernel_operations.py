@@ -7,6 +7,7 @@ from attrs import frozen
 from apcore.effects import (
     Call,
     Commit,
+    DropKey,
     Enqueue,
     Extend,
     Fetch,
@@ -53,9 +54,12 @@ def every_effect() -> Op[list[object]]:
     unsettled = yield from Settle((Done(leased[0]), Again(leased[1], 5)))
     signature = yield from Sign("key", b"data")
     key = yield from MakeKey("ed25519")
+    again = yield from MakeKey("ed25519", share="key")
+    dropped = yield from DropKey("key")
     page = yield from Fetch(PAGE)
     shared = yield from Fetch(PAGE, share="page")
-    return [now, some, version, refused, entries, scanned, leased, lost, unsettled, signature, key, page, shared]
+    keys = [key, again, dropped]
+    return [now, some, version, refused, entries, scanned, leased, lost, unsettled, signature, keys, page, shared]
 
 
 def forgiving() -> Op[str]:

@@ -26,7 +26,7 @@ from apcore.handlers import Colour
 from apcore.http import Request
 from apcore.ports import Check, Message, Put
 
-KINDS = {"Fetch", "Get", "Scan", "Commit", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "Now", "RandomBytes", "Call", "All"}  # fmt: skip
+KINDS = {"Fetch", "Get", "Scan", "Commit", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "DropKey", "Now", "RandomBytes", "Call", "All"}  # fmt: skip
 
 
 def test_the_list_is_closed():

@@ -9,6 +9,7 @@ from typing import Literal, assert_type
 from apcore.effects import (
     Call,
     Commit,
+    DropKey,
     Enqueue,
     Extend,
     Fetch,
@@ -66,6 +67,8 @@ def the_rest() -> Op[datetime]:
     signature = yield from Sign("key", b"data")
     assert_type(signature, bytes)
     key = yield from MakeKey("ed25519")
+    dropped = yield from DropKey(key.name)
+    assert_type(dropped, bool)
     assert_type(key, MadeKey)
     some = yield from RandomBytes(16)
     assert_type(some, bytes)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Severity,
     )
     from apcore.handlers import operation
-    from apcore.node import AsyncNode, Node, open_store
+    from apcore.node import AsyncNode, Node, open_signer, open_store
 
 __all__ = [
     "ApcoreError",
@@ -43,6 +43,7 @@ __all__ = [
     "RetryPolicy",
     "Severity",
     "Stepper",
+    "open_signer",
     "open_store",
     "operation",
     "run",
@@ -66,6 +67,7 @@ _PLACES: Final = {
     "RetryPolicy": _FEDERATION,
     "Severity": _FEDERATION,
     "Stepper": "apcore.drive",
+    "open_signer": "apcore.node",
     "open_store": "apcore.node",
     "operation": "apcore.handlers",
     "run": "apcore.drive",

@@ -45,6 +45,7 @@ __all__ = [
     "All",
     "Call",
     "Commit",
+    "DropKey",
     "Effect",
     "Enqueue",
     "Extend",
@@ -213,9 +214,20 @@ class Sign(Effect[bytes]):
 
 @frozen
 class MakeKey(Effect[MadeKey]):
-    """Make a key pair; its private half never leaves the signer."""
+    """Make a key pair; its private half never leaves the signer.
+
+    ``share`` lets the driver join equal questions in flight, as with `Fetch`: whoever asks meanwhile is answered with the same pair.
+    """
 
     kind: KeyKind
+    share: Hashable = None
+
+
+@frozen
+class DropKey(Effect[bool]):
+    """Forget the private key that the signer knows as ``key_name``; False if the signer cannot forget. One that is not there is fine."""
+
+    key_name: str
 
 
 @frozen

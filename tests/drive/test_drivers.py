@@ -11,6 +11,7 @@ from apcore.drive import Ports, run
 from apcore.effects import (
     Call,
     Commit,
+    DropKey,
     Enqueue,
     Extend,
     Fetch,
@@ -90,7 +91,7 @@ def test_errors(op, world):
 
 @in_each_world
 def test_every_effect_has_its_answer(world):
-    [now, some, version, refused, entries, scanned, leased, lost, unsettled, signature, key, page, shared] = verdict(
+    [now, some, version, refused, entries, scanned, leased, lost, unsettled, signature, keys, page, shared] = verdict(
         world, every_effect(), transport=web()
     ).returned
     assert (now, some, version, refused) == (NOON, b"\x07" * 3, TOKEN, False)
@@ -98,8 +99,29 @@ def test_every_effect_has_its_answer(world):
     assert [(entry.key, entry.value) for entry in scanned] == [(("n",), b"5"), (("k",), b"v")]
     assert [(one.message, one.attempt) for one in leased] == [(message(1), 1), (message(2), 1)]
     assert (list(lost), list(unsettled)) == ([], [])
-    assert (signature, key) == (b"key:data", MadeKey("a ed25519 key", "ed25519", b"public"))
+    made = MadeKey("a ed25519 key", "ed25519", b"public")
+    assert (signature, keys) == (b"key:data", [made, made, False])
     assert page == shared == Response(200, {}, b"page")
+
+
+class Dropping(Keyring):
+    """A signer that can forget."""
+
+    def __init__(self) -> None:
+        self.dropped: list[str] = []
+
+    def drop_key(self, key_name: str, /) -> None:
+        self.dropped.append(key_name)
+
+
+@in_each_world
+def test_a_signer_that_can_forgets(world):
+    def op() -> Op[bool]:
+        return (yield from DropKey("key"))
+
+    signer = Dropping()
+    assert verdict(world, op(), signer=signer).returned is True
+    assert signer.dropped == ["key"]
 
 
 @in_each_world
@@ -217,7 +239,7 @@ ASKS = {
     "store": [Get(()), Scan((), limit=1), Commit((), (), token=TOKEN)],
     "queue": [Enqueue(()), Lease(("l",), limit=1, lease_s=1), Extend((), lease_s=1), Settle(())],
     "transport": [Fetch(PAGE), Fetch(PAGE, share=1)],
-    "signer": [Sign("k", b""), MakeKey("rsa-2048")],
+    "signer": [Sign("k", b""), MakeKey("rsa-2048"), DropKey("k")],
 }
 
 

@@ -14,7 +14,7 @@ from apcore.testing.simulation import Sabotage, fault_loop, sabotaged
 from kernel_operations import TABLE, every_effect, of_nobody
 from worlds import WORLDS, Web, default_ports, in_each_world, verdict
 
-FALLIBLE_IN_EVERY_EFFECT = ["Commit", "Commit", "Get", "Scan", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "Fetch", "Fetch"]  # fmt: skip
+FALLIBLE_IN_EVERY_EFFECT = ["Commit", "Commit", "Get", "Scan", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "MakeKey", "DropKey", "Fetch", "Fetch"]  # fmt: skip
 
 
 def web() -> Web:

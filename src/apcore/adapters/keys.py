@@ -1,7 +1,6 @@
 """`StoreSigner`: private keys in the store, sealed if a secret is configured, loaded once.
 
-An RSA key costs as much to load as sixty signatures, so loaded keys are kept, a bounded number of them. Signing releases the interpreter's lock,
-so under an event loop it runs in worker threads.
+Loaded keys are kept, a bounded number of them. Signing releases the interpreter's lock, so under an event loop it runs in worker threads.
 
 With a secret, what lies in the store is sealed (`apcore.signatures.sealing`); secrets can be replaced, the first one seals, all of them open.
 """
@@ -9,19 +8,15 @@ With a secret, what lies in the store is sealed (`apcore.signatures.sealing`); s
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
-from threading import Lock
-from typing import Final
 
-from apcore.errors import ConfigurationError, SignerUnavailable, StoreUnavailable
+from apcore.adapters._loaded_keys import LoadedKeys
+from apcore.errors import ConfigurationError, ContractError, SignerUnavailable, StoreUnavailable
 from apcore.facts import pack, unpack
-from apcore.ports import Check, Key, KeyKind, KvStore, MadeKey, Put
+from apcore.ports import Check, Delete, Key, KeyKind, KvStore, MadeKey, Put
 from apcore.signatures import SEALING_NONCE_BYTES, PrivateKey, Sealing, generate_key, read_private_der
 
 __all__ = ["StoreSigner"]
-
-LOADED_MAX: Final = 1000
 
 
 class StoreSigner:
@@ -37,8 +32,7 @@ class StoreSigner:
     def __init__(self, store: KvStore, *, secrets: Mapping[str, bytes] | None = None) -> None:
         self._store = store
         self._sealing = None if secrets is None else Sealing(secrets)
-        self._loaded: OrderedDict[str, PrivateKey] = OrderedDict()
-        self._lock = Lock()
+        self._loaded = LoadedKeys()
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
         """As `Signer.sign`."""
@@ -57,29 +51,33 @@ class StoreSigner:
             raise SignerUnavailable(
                 "a new key's name was taken, which 16 random bytes never are: is the store two stores?"
             )
-        self._remember(name, key)
+        self._loaded.put(name, key)
         return MadeKey(name, kind, key.public.spki)
 
+    def drop_key(self, key_name: str, /) -> None:
+        """As `DroppingSigner.drop_key`. What other processes have loaded, they keep until they end."""
+        try:
+            _ = self._store.commit((), (Delete(_place(key_name)),), token=os.urandom(16))
+        except StoreUnavailable as error:
+            raise SignerUnavailable(f"key {key_name} could not be destroyed: {error}") from error
+        self._loaded.drop(key_name)
+
     def _load(self, name: str) -> PrivateKey:
-        with self._lock:
-            if name in self._loaded:
-                self._loaded.move_to_end(name)
-                return self._loaded[name]
+        loaded = self._loaded.get(name)
+        if loaded is not None:
+            return loaded
         try:
             [entry] = self._store.get((_place(name),))
         except StoreUnavailable as error:
             raise SignerUnavailable(f"key {name} could not be read: {error}") from error
         if entry is None:
             raise SignerUnavailable(f"there is no key {name} in the store")
-        key = read_private_der(self._read(name, entry.value), key_id=name, owner=name, trusted=True)
-        self._remember(name, key)
+        try:
+            key = read_private_der(self._read(name, entry.value), key_id=name, owner=name, trusted=True)
+        except (ValueError, ContractError) as error:
+            raise SignerUnavailable(f"what the store has for key {name} is no key: {error}") from error
+        self._loaded.put(name, key)
         return key
-
-    def _remember(self, name: str, key: PrivateKey) -> None:
-        with self._lock:
-            self._loaded[name] = key
-            if len(self._loaded) > LOADED_MAX:
-                _ = self._loaded.popitem(last=False)
 
     def _written(self, name: str, der: bytes) -> bytes:
         if self._sealing is None:

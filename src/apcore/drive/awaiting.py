@@ -17,6 +17,7 @@ from apcore.effects import (
     All,
     Call,
     Commit,
+    DropKey,
     Effect,
     Enqueue,
     Extend,
@@ -144,7 +145,16 @@ async def _sign(effect: Sign, ports: AsyncPorts, _place: Place) -> bytes:
 
 
 async def _make_key(effect: MakeKey, ports: AsyncPorts, _place: Place) -> object:
-    return await needed(ports.signer, "signer").make_key(effect.kind)
+    make = partial(needed(ports.signer, "signer").make_key, effect.kind)
+    return await (make() if effect.share is None else ports.runtime.share((effect.kind, effect.share), make))
+
+
+async def _drop_key(effect: DropKey, ports: AsyncPorts, _place: Place) -> bool:
+    drop = getattr(needed(ports.signer, "signer"), "drop_key", None)
+    if drop is None:
+        return False
+    await drop(effect.key_name)
+    return True
 
 
 async def _now(_effect: Now, ports: AsyncPorts, _place: Place) -> object:
@@ -242,6 +252,7 @@ _ANSWERS: Final[dict[type[Effect[Any]], Callable[[Any, AsyncPorts, Place], Await
     Settle: _settle,
     Sign: _sign,
     MakeKey: _make_key,
+    DropKey: _drop_key,
     Now: _now,
     RandomBytes: _random_bytes,
     Call: _call,

@@ -16,6 +16,7 @@ from apcore.effects import (
     All,
     Call,
     Commit,
+    DropKey,
     Effect,
     Enqueue,
     Extend,
@@ -151,7 +152,16 @@ def _sign(effect: Sign, ports: Ports, _place: Place) -> bytes:
 
 
 def _make_key(effect: MakeKey, ports: Ports, _place: Place) -> object:
-    return needed(ports.signer, "signer").make_key(effect.kind)
+    make = partial(needed(ports.signer, "signer").make_key, effect.kind)
+    return make() if effect.share is None else ports.runtime.share((effect.kind, effect.share), make)
+
+
+def _drop_key(effect: DropKey, ports: Ports, _place: Place) -> bool:
+    drop = getattr(needed(ports.signer, "signer"), "drop_key", None)
+    if drop is None:
+        return False
+    drop(effect.key_name)
+    return True
 
 
 def _now(_effect: Now, ports: Ports, _place: Place) -> object:
@@ -203,6 +213,7 @@ _ANSWERS: Final[dict[type[Effect[Any]], Callable[[Any, Ports, Place], object]]] 
     Settle: _settle,
     Sign: _sign,
     MakeKey: _make_key,
+    DropKey: _drop_key,
     Now: _now,
     RandomBytes: _random_bytes,
     Call: _call,

@@ -138,6 +138,11 @@ class _ThreadedSigner(_Threaded):
         return await self._call(partial(self._port.make_key, kind))
 
 
+class _ThreadedDroppingSigner(_ThreadedSigner):
+    async def drop_key(self, key_name: str, /) -> None:
+        await self._call(partial(self._port.drop_key, key_name))
+
+
 def async_store(store: KvStore | AsyncKvStore, runtime: AsyncRuntime) -> AsyncKvStore:
     """Give ``store``, its own twin, or itself in threads; with the queue's methods if it has them."""
     if inspect.iscoroutinefunction(store.get):
@@ -168,4 +173,4 @@ def async_signer(signer: Signer | AsyncSigner, runtime: AsyncRuntime) -> AsyncSi
     """Give ``signer``, or itself in threads."""
     if inspect.iscoroutinefunction(signer.sign):
         return cast("AsyncSigner", signer)
-    return _ThreadedSigner(cast("_Port", signer), runtime)
+    return (_ThreadedDroppingSigner if hasattr(signer, "drop_key") else _ThreadedSigner)(cast("_Port", signer), runtime)

@@ -10,6 +10,6 @@ unless it is given others. Ports that the node opened are closed with it; ports 
 from apcore.node.awaiting import AsyncNode
 from apcore.node.binding import AsyncNodeOptions, NodeOptions
 from apcore.node.blocking import Node
-from apcore.node.opening import open_store
+from apcore.node.opening import open_signer, open_store
 
-__all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_store"]
+__all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_signer", "open_store"]

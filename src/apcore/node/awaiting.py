@@ -23,7 +23,7 @@ from apcore.federation.serving import Elsewhere, Served, serve
 from apcore.federation.worker import LANES, handle, lease_work, origin_of, put_off, reconcile
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
 from apcore.node.binding import WAIT_S, AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, Pace, several
-from apcore.node.opening import entry_point, open_store, queue_of
+from apcore.node.opening import entry_point, open_signer, open_store, queue_of
 from apcore.ports import (
     AsyncKvStore,
     AsyncMessageQueue,
@@ -78,7 +78,7 @@ class AsyncNode(Bound[Data]):
         data: Any = None,
         queue: MessageQueue | AsyncMessageQueue | None = None,
         transport: Transport | AsyncTransport | None = None,
-        signer: Signer | AsyncSigner | None = None,
+        signer: Signer | AsyncSigner | str | None = None,
         runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
         observer: Observer | None = None,
@@ -89,7 +89,7 @@ class AsyncNode(Bound[Data]):
         self._owns_store = isinstance(store, str)
         self._queue = queue
         self._transport = transport
-        self._signer = signer
+        self._signer = open_signer(signer, self._store) if isinstance(signer, str) else signer
         self._runtime = runtime
         self._observer = observer
         self._ports: AsyncPorts | None = None
@@ -218,8 +218,7 @@ class AsyncNode(Bound[Data]):
 
 def _store_signer(store: Any) -> Signer | None:
     """Give the signer with keys in the store; a store of async methods only cannot hold them for a blocking signer."""
-    signer: Signer | None = None if iscoroutinefunction(store.get) else entry_point("apcore.signers", "store")(store)
-    return signer
+    return None if iscoroutinefunction(store.get) else open_signer("store:", store)
 
 
 def _loop_library() -> Literal["asyncio", "trio"]:

@@ -74,7 +74,8 @@ class NodeOptions(TypedDict, total=False):
     queue: MessageQueue
     """The queue, if it is not the store itself."""
     transport: Transport
-    signer: Signer
+    signer: Signer | str
+    """Who holds the private keys, or its URL: ``store:`` (the default), ``file:///path/of/keys``."""
     runtime: Runtime
     addresses: AddressPolicy
     """Where requests may go; without it, the public Internet over HTTPS."""
@@ -86,7 +87,7 @@ class AsyncNodeOptions(TypedDict, total=False):
 
     queue: MessageQueue | AsyncMessageQueue
     transport: Transport | AsyncTransport
-    signer: Signer | AsyncSigner
+    signer: Signer | AsyncSigner | str
     runtime: AsyncRuntime | Literal["asyncio", "trio"]
     """Without it, asked of the event loop that runs when the node is first used."""
     addresses: AddressPolicy

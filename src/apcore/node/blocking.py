@@ -22,7 +22,7 @@ from apcore.federation.serving import Elsewhere, Served, serve
 from apcore.federation.worker import LANES, LEASE_S, handle, lease_work, origin_of, put_off, reconcile
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
 from apcore.node.binding import WAIT_S, Bound, Data, Factory, NodeOptions, Pace, hand_back, keep_leases, several
-from apcore.node.opening import entry_point, open_store, queue_of
+from apcore.node.opening import entry_point, open_signer, open_store, queue_of
 from apcore.ports import Enlistable, KvStore, Leased, MessageQueue, Runtime, Signer, Transport
 from apcore.vocab import PUBLIC, Reference, View
 
@@ -69,7 +69,7 @@ class Node(Bound[Data]):
         data: Any = None,
         queue: MessageQueue | None = None,
         transport: Transport | None = None,
-        signer: Signer | None = None,
+        signer: Signer | str | None = None,
         runtime: Runtime | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
         observer: Observer | None = None,
@@ -88,7 +88,7 @@ class Node(Bound[Data]):
             store=held,
             queue=queue_of(held) if queue is None else queue,
             transport=transport,
-            signer=entry_point("apcore.signers", "store")(held) if signer is None else signer,
+            signer=open_signer(signer or "store:", held) if signer is None or isinstance(signer, str) else signer,
             observer=observer,
         )
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from apcore.errors import ConfigurationError
-from apcore.ports import KvStore
+from apcore.ports import AsyncKvStore, KvStore, Signer
 
-__all__ = ["entry_point", "open_store", "queue_of"]
+__all__ = ["entry_point", "open_signer", "open_store", "queue_of"]
 
 
 def open_store(url: str, /) -> KvStore:
@@ -24,6 +24,19 @@ def open_store(url: str, /) -> KvStore:
     if not colon:
         raise ConfigurationError(f"a store is named by a URL such as sqlite:///social.db, not {url!r:.60}")
     opened: KvStore = entry_point("apcore.stores", scheme)(url)
+    return opened
+
+
+def open_signer(url: str, store: KvStore | AsyncKvStore, /) -> Signer:
+    """Open the signer that ``url`` names, by the entry point (group ``apcore.signers``) for its scheme; ``store:`` keeps keys in ``store``.
+
+    Raises:
+        ConfigurationError: No scheme, no adapter for it is installed, or what it finds cannot be used.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon:
+        raise ConfigurationError(f"a signer is named by a URL such as file:///path/of/keys, not {url!r:.60}")
+    opened: Signer = entry_point("apcore.signers", scheme)(store if scheme == "store" else url)
     return opened
 
 

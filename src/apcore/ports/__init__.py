@@ -2,9 +2,11 @@
 
 from apcore.ports.keys import KEY_BYTES_MAX, KEY_PARTS_MAX, Key, decode_key, digest_part, encode_key, prefix_bounds
 from apcore.ports.outside import (
+    AsyncDroppingSigner,
     AsyncRuntime,
     AsyncSigner,
     AsyncTransport,
+    DroppingSigner,
     KeyKind,
     MadeKey,
     Runtime,
@@ -72,6 +74,7 @@ __all__ = [
     "Add",
     "Again",
     "AsyncAtomicStore",
+    "AsyncDroppingSigner",
     "AsyncKvStore",
     "AsyncMessageQueue",
     "AsyncRuntime",
@@ -82,6 +85,7 @@ __all__ = [
     "Delete",
     "Depth",
     "Done",
+    "DroppingSigner",
     "Durability",
     "EncodedCommit",
     "Enlistable",

@@ -88,6 +88,14 @@ class Signer(Protocol):
         ...
 
 
+class DroppingSigner(Signer, Protocol):
+    """A `Signer` that can also forget a key; `DropKey` asks for it where it is there."""
+
+    def drop_key(self, key_name: str, /) -> None:
+        """Destroy the private half of a key. One that is not there is fine: whoever was interrupted asks again."""
+        ...
+
+
 class AsyncSigner(Protocol):
     """`Signer` for event loops: the same contract, awaited."""
 
@@ -97,6 +105,14 @@ class AsyncSigner(Protocol):
 
     async def make_key(self, kind: KeyKind, /) -> MadeKey:
         """As `Signer.make_key`."""
+        ...
+
+
+class AsyncDroppingSigner(AsyncSigner, Protocol):
+    """`DroppingSigner` for event loops: the same contract, awaited."""
+
+    async def drop_key(self, key_name: str, /) -> None:
+        """As `DroppingSigner.drop_key`."""
         ...
 
 

@@ -60,7 +60,8 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-P = TypeVar("P", bound=_Closable)
+P = TypeVar("P")
+C = TypeVar("C", bound=_Closable)
 
 
 @frozen
@@ -85,7 +86,7 @@ def conformance(run: Callable[[Callable[[ManualClock], P]], None], /) -> Conform
 
 
 @contextmanager
-def opened(make: Callable[[ManualClock], P]) -> Generator[tuple[P, ManualClock], None, None]:
+def opened(make: Callable[[ManualClock], C]) -> Generator[tuple[C, ManualClock], None, None]:
     """Open an adapter on a clock of its own, and close it in the end."""
     clock = ManualClock()
     adapter = make(clock)

@@ -20,6 +20,7 @@ from apcore.effects import (
     All,
     Call,
     Commit,
+    DropKey,
     Effect,
     Enqueue,
     Extend,
@@ -39,7 +40,7 @@ from apcore.effects import (
 )
 from apcore.errors import Unavailable
 from apcore.handlers import Colour, handler_name
-from apcore.ports import AtomicStore, KvStore, MessageQueue, Signer
+from apcore.ports import AtomicStore, DroppingSigner, KvStore, MessageQueue, Signer
 from apcore.testing.simulation.handlers import Asks, Handler, handler_of
 
 __all__ = ["Life", "Run", "Then"]
@@ -291,8 +292,17 @@ def _job(effect: Effect[Any], life: Life) -> tuple[str, Callable[[], object]]:
             return "sign", partial(life.signer.sign, effect.key_name, effect.data)
         case MakeKey():
             return "make_key", partial(life.signer.make_key, effect.kind)
+        case DropKey():
+            return "drop_key", partial(_drop_key, life.signer, effect.key_name)
         case _:
             raise AssertionError(effect)
+
+
+def _drop_key(signer: Signer, key_name: str) -> bool:
+    if not hasattr(signer, "drop_key"):
+        return False
+    cast("DroppingSigner", signer).drop_key(key_name)
+    return True
 
 
 _ASKS: Final[dict[type[Effect[Any]], Callable[[Run, Any, Place], None]]] = {
@@ -306,6 +316,7 @@ _ASKS: Final[dict[type[Effect[Any]], Callable[[Run, Any, Place], None]]] = {
     Settle: Run.port,
     Sign: Run.port,
     MakeKey: Run.port,
+    DropKey: Run.port,
     Now: Run.sense,
     RandomBytes: Run.sense,
     Call: Run.call,

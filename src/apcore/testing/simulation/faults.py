@@ -14,14 +14,14 @@ from typing import Any, Final, TypeAlias
 
 from attrs import evolve, field, frozen
 
-from apcore.effects import Commit, Effect, Enqueue, Extend, Fetch, Get, Lease, MakeKey, Scan, Settle, Sign
+from apcore.effects import Commit, DropKey, Effect, Enqueue, Extend, Fetch, Get, Lease, MakeKey, Scan, Settle, Sign
 
 __all__ = ["Fate", "Faults", "Kind", "Odds", "swarm"]
 
 Kind: TypeAlias = type[Effect[Any]]
 """A kind of question."""
 
-_FALLIBLE: Final[tuple[Kind, ...]] = (Fetch, Get, Scan, Commit, Enqueue, Lease, Extend, Settle, Sign, MakeKey)
+_FALLIBLE: Final[tuple[Kind, ...]] = (Fetch, Get, Scan, Commit, Enqueue, Lease, Extend, Settle, Sign, MakeKey, DropKey)
 """Clock and randomness do not fail (but a node may die as it looks at the clock); `Call` and `All` have the fates of their parts."""
 
 

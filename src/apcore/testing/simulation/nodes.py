@@ -49,7 +49,7 @@ _SLOW: Final = 100
 _SAID: Final[dict[str, Callable[[str, Known], Unavailable]]] = {
     **dict.fromkeys(("get", "scan", "commit"), lambda message, known: StoreUnavailable(message, outcome=known)),
     **dict.fromkeys(("enqueue", "lease", "extend", "settle"), lambda message, _: QueueUnavailable(message)),
-    **dict.fromkeys(("sign", "make_key"), lambda message, _: SignerUnavailable(message)),
+    **dict.fromkeys(("sign", "make_key", "drop_key"), lambda message, _: SignerUnavailable(message)),
 }
 """What a failing method of a port raises."""
 

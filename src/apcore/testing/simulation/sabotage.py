@@ -20,6 +20,7 @@ from apcore.drive import Stepper
 from apcore.effects import (
     All,
     Commit,
+    DropKey,
     Effect,
     Enqueue,
     Extend,
@@ -42,7 +43,7 @@ When = Literal["before", "after"]
 
 _ERRORS: Final[dict[type[Effect[Any]], Callable[[str, When], Unavailable]]] = {
     Fetch: lambda message, _: FetchTimedOut(message),
-    **dict.fromkeys((Sign, MakeKey), lambda message, _: SignerUnavailable(message)),
+    **dict.fromkeys((Sign, MakeKey, DropKey), lambda message, _: SignerUnavailable(message)),
     **dict.fromkeys((Enqueue, Lease, Extend, Settle), lambda message, _: QueueUnavailable(message)),
     **dict.fromkeys(
         (Get, Scan, Commit),

@@ -1,0 +1,265 @@
+"""The signers with keys in a store and in files keep the contract, and say what is wrong with what they find."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import entry_points
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from apcore.adapters._loaded_keys import LoadedKeys
+from apcore.adapters.key_files import FileSigner, open_url
+from apcore.adapters.keys import StoreSigner
+from apcore.adapters.memory import MemoryStore
+from apcore.errors import ConfigurationError, SignerUnavailable, StoreUnavailable
+from apcore.federation import Federation
+from apcore.http import Headers, Request
+from apcore.node import AsyncNode, Node
+from apcore.ports import Put
+from apcore.signatures import read_private_pem, read_spki
+from apcore.testing.keys import reused_key
+from apcore.testing.signer import check_signer, signer_checks
+from apcore.vocab import Person
+
+SECRETS = {"2026": b"s" * 32}
+
+
+def in_store(secrets=None):
+    """A factory of signers, and how to open one anew."""
+    stores = {}
+
+    def make(clock):
+        signer = StoreSigner(store := MemoryStore(clock=clock), secrets=secrets)
+        stores[id(signer)] = store
+        return signer
+
+    return make, lambda signer: StoreSigner(stores[id(signer)], secrets=secrets)
+
+
+@pytest.mark.parametrize("secrets", [None, SECRETS], ids=["open", "sealed"])
+@pytest.mark.parametrize("number", range(len(signer_checks(reopen=lambda signer: signer))))
+def test_keys_in_a_store_are_a_signer(secrets, number):
+    make, reopen = in_store(secrets)
+    signer_checks(reopen=reopen)[number](make)
+
+
+def test_keys_in_files_are_a_signer(tmp_path):
+    numbers, places = count(), {}
+
+    def make(clock):
+        signer = FileSigner(directory := tmp_path / str(next(numbers)))
+        places[id(signer)] = directory
+        return signer
+
+    check_signer(make, reopen=lambda signer: FileSigner(places[id(signer)]))
+
+
+# --- what a suite would not let through ---------------------------------------------------------------------------
+
+
+class WrongKind(FileSigner):
+    def make_key(self, kind, /):
+        return super().make_key("ed25519")
+
+
+class OneKey(FileSigner):
+    def sign(self, key_name, data, /):
+        return reused_key("one", "ed25519").sign(data)
+
+
+class NeverForgets(FileSigner):
+    def drop_key(self, key_name, /):
+        pass
+
+
+@pytest.mark.parametrize("kind", [WrongKind, OneKey, NeverForgets])
+def test_the_suite_finds_what_is_wrong(tmp_path, kind):
+    numbers = count()
+    with pytest.raises(AssertionError):
+        check_signer(lambda clock: kind(tmp_path / str(next(numbers))))
+
+
+# --- in a store -----------------------------------------------------------------------------------------------------
+
+
+class Failing(MemoryStore):
+    def get(self, keys, /):
+        raise StoreUnavailable("no", outcome="nothing")
+
+    def commit(self, checks, writes, /, *, token, messages=(), settles=()):
+        raise StoreUnavailable("no", outcome="nothing")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda s: s.sign("name", b""), lambda s: s.make_key("ed25519"), lambda s: s.drop_key("name")],
+    ids=["sign", "make", "drop"],
+)
+def test_a_store_that_fails_is_a_signer_that_fails(ask):
+    with pytest.raises(SignerUnavailable, match="no"):
+        ask(StoreSigner(Failing()))
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b'{"v":1}\nnonsense', b'{"v":99}\nnewer', b'{"v":1,"secret":"2026"}\nsealed'], ids=repr
+)
+def test_what_is_no_key_is_said(value):
+    store = MemoryStore()
+    assert store.commit((), (Put(("private", "1", "name"), value),), token=b"t" * 16)
+    for secrets in (None, SECRETS):
+        with pytest.raises(SignerUnavailable, match="name"):
+            StoreSigner(store, secrets=secrets).sign("name", b"")
+
+
+def test_a_secret_that_is_missing_or_another_is_named():
+    store = MemoryStore()
+    name = StoreSigner(store, secrets=SECRETS).make_key("ed25519").name
+    with pytest.raises(SignerUnavailable, match="'2026'"):
+        StoreSigner(store).sign(name, b"")
+    with pytest.raises(SignerUnavailable, match="'2026'"):
+        StoreSigner(store, secrets={"2027": b"t" * 32}).sign(name, b"")
+    assert StoreSigner(store, secrets={"2027": b"t" * 32} | SECRETS).sign(name, b"")
+
+
+class Counting(MemoryStore):
+    reads = 0
+
+    def get(self, keys, /):
+        self.reads += 1
+        return super().get(keys)
+
+
+def test_a_key_is_loaded_once():
+    store = Counting()
+    name = StoreSigner(store).make_key("ed25519").name
+    signer = StoreSigner(store)
+    for _ in range(5):
+        assert signer.sign(name, b"data")
+    assert store.reads == 1
+
+
+def test_a_bounded_number_of_keys_is_kept_and_the_one_used_last_stays():
+    loaded, key = LoadedKeys(limit=2), reused_key("one", "ed25519")
+    loaded.put("a", key)
+    loaded.put("b", key)
+    assert loaded.get("a") is key
+    loaded.put("c", key)
+    assert [loaded.get(name) for name in "abc"] == [key, None, key]
+    loaded.drop("a")
+    loaded.drop("a")
+    assert loaded.get("a") is None
+
+
+# --- in files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def directory(tmp_path) -> Path:
+    return tmp_path / "keys"
+
+
+def test_files_are_for_their_owner_alone(directory):
+    made = FileSigner(directory).make_key("ed25519")
+    [path] = directory.iterdir()
+    assert path.name == f"{made.name}.pem"
+    assert (directory.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_a_file_that_somebody_else_wrote_is_a_key(directory):
+    signer = FileSigner(directory)
+    key = reused_key("own")
+    path = directory / "alice-rsa.pem"
+    path.write_text(key.pem())
+    path.chmod(0o600)
+    public = read_spki(key.public.spki, key_id="k", owner="o")
+    public.verify(signer.sign("alice-rsa", b"data"), b"data", "rsa-v1_5-sha256")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
+    signer = FileSigner(directory)
+    path = directory / "alice.pem"
+    path.write_text(reused_key("own", "ed25519").pem())
+    path.chmod(mode)
+    words = f"others can read .mode {mode:04o}.: chmod 600 {path}"
+    with pytest.raises(SignerUnavailable, match=words):
+        signer.sign("alice", b"")
+    with pytest.raises(ConfigurationError, match=words):
+        FileSigner(directory)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_directory_that_others_may_change_is_refused(directory, mode):
+    directory.mkdir()
+    directory.chmod(mode)
+    with pytest.raises(ConfigurationError, match="chmod 700"):
+        FileSigner(directory)
+
+
+def test_a_directory_that_is_none_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="directory of keys"):
+        FileSigner(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nonsense", reused_key("own", "ed25519").public.pem, "é"],
+    ids=["empty", "no PEM", "public", "not ASCII"],
+)
+def test_a_file_without_a_private_key_is_named(directory, text):
+    signer = FileSigner(directory)
+    path = directory / "alice.pem"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    with pytest.raises(SignerUnavailable, match=r"alice.pem holds no private key"):
+        signer.sign("alice", b"")
+
+
+def test_a_directory_that_went_away_is_said(directory):
+    signer = FileSigner(directory)
+    directory.rmdir()
+    for ask in (lambda: signer.make_key("ed25519"), lambda: signer.drop_key("a"), lambda: signer.sign("a", b"")):
+        with pytest.raises(SignerUnavailable):
+            ask()
+
+
+def test_a_link_is_not_written_through(directory, monkeypatch):
+    signer = FileSigner(directory)
+    monkeypatch.setattr(os, "urandom", bytes)
+    (directory / f"{'00' * 16}.pem").symlink_to(directory / "elsewhere")
+    with pytest.raises(SignerUnavailable):
+        signer.make_key("ed25519")
+    assert not (directory / "elsewhere").exists()
+
+
+def test_a_directory_is_named_by_url(directory, monkeypatch):
+    made = open_url(f"file://{directory}").make_key("ed25519")
+    monkeypatch.chdir(directory.parent)
+    assert open_url("file:keys").sign(made.name, b"")
+    assert read_private_pem((directory / f"{made.name}.pem").read_text(), key_id="", owner="")
+    for wrong in ("file:", "file://host/path", "file:///p?q", "file:///p#f", "store:", str(directory)):
+        with pytest.raises(ConfigurationError, match="file:///path/of/keys"):
+            open_url(wrong)
+
+
+def test_a_node_opens_its_signer_by_url(directory):
+    if "file" not in {entry.name for entry in entry_points(group="apcore.signers")}:
+        pytest.skip("this environment was installed before there were signers by URL; install it again")
+    federation = Federation()
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+    ask = Request("GET", "https://here.example/actor", Headers({"Accept": "application/activity+json"}))
+    with Node(federation, "https://here.example", signer=f"file://{directory}") as node:
+        assert node.handle(ask).status == 200
+    assert len(list(directory.glob("*.pem"))) == 2
+
+
+@pytest.mark.parametrize("kind", [Node, AsyncNode])
+@pytest.mark.parametrize(("url", "words"), [("mongo:", "file, store"), ("keys", "file:///path")])
+def test_a_signer_that_cannot_be_named_so_is_refused(kind, url, words):
+    if "file" not in {entry.name for entry in entry_points(group="apcore.signers")}:
+        pytest.skip("this environment was installed before there were signers by URL; install it again")
+    with pytest.raises(ConfigurationError, match=words):
+        kind(Federation(), None, signer=url)
