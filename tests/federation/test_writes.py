@@ -36,7 +36,11 @@ def get(out: Outgoing, url: str) -> tuple[int, Any]:
 
 def noted(out: Outgoing, *notes: Noted, seed: bytes = b"seed") -> Any:
     scope: Scope[Any] = scope_for(out.node.site(), seed=seed)
-    scope.notes.extend(notes)
+    for note in notes:
+        if isinstance(note, Sending | Publishing):
+            scope.address(note)
+        else:
+            scope.notes.append(note)
     return out.node.run(flush(out.node.site(), scope))
 
 
@@ -45,13 +49,14 @@ def noted(out: Outgoing, *notes: Noted, seed: bytes = b"seed") -> Any:
 
 def test_publishing_keeps_announces_and_sends(out: Outgoing) -> None:
     out.follow(f"{X}/bob")
-    out.node.publish(Note(content="hi"), by="alice")
+    ident = out.node.publish(Note(content="hi"), by="alice")
     _, page = get(out, f"{ALICE}/outbox?page=true")
     [create] = page["orderedItems"]
     status, served = get(out, create["id"])
     assert status == 200
     assert {name: value for name, value in served.items() if name != "@context"} == create
     note = create["object"]
+    assert note["id"] == ident
     assert note["attributedTo"] == create["actor"] == ALICE
     assert note["to"] == create["to"] == [PUBLIC]
     assert note["cc"] == create["cc"] == [FOLLOWERS]
@@ -179,6 +184,16 @@ TOO_MUCH: dict[str, Any] = {
 def test_more_than_a_commit_holds_is_refused_in_words(out: Outgoing, notes: list[Any]) -> None:
     with pytest.raises(ContractError, match=r"holds|take"):
         noted(out, *notes)
+
+
+def test_who_sends_or_publishes_learns_the_id(out: Outgoing) -> None:
+    out.follow(f"{X}/bob")
+    assert out.node.publish(Note(id=f"{HERE}/notes/1", content="hi"), by="alice") == f"{HERE}/notes/1"
+    minted = out.node.send(Like(object=X), by="alice", to=f"{X}/bob")
+    given = out.node.send(Like(id=f"{HERE}/likes/1", object=X), by="alice", to=f"{X}/bob")
+    out.work()
+    assert {minted, given} == {body["id"] for body in out.post.bodies if body["type"] == "Like"}
+    assert given == f"{HERE}/likes/1"
 
 
 def test_whoever_sends_is_who_acts(out: Outgoing) -> None:

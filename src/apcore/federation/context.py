@@ -97,20 +97,22 @@ class _Face(Generic[Data]):
 
     # --- writes, noted until the handler returns --------------------------------------------------------------------
 
-    def send(self, activity: View, /, *, by: str, to: str | Sequence[str]) -> None:
+    def send(self, activity: View, /, *, by: str, to: str | Sequence[str]) -> str:
         """Deliver an activity to actors (by id), or to a collection of ours (by address), in the name of our actor ``by``.
 
         Its actor, and its id if it has none, are filled in. An Update or Delete of what was published changes it here too: an Update as a whole,
         so give it all that is to stay. Nothing is fetched here: who is reached where is the worker's to find out.
-        """
-        self._scope.notes.append(Sending(activity.document, by, _several(to)))
 
-    def publish(self, object: View, /, *, by: str, to: str | Sequence[str] = PUBLIC) -> None:  # noqa: A002 - the field's word
+        Answers the activity's id.
+        """
+        return self._scope.address(Sending(activity.document, by, _several(to)))
+
+    def publish(self, object: View, /, *, by: str, to: str | Sequence[str] = PUBLIC) -> str:  # noqa: A002 - the field's word
         """Keep an object, announce it in the outbox of our actor ``by``, and deliver it: to followers too if it is for the public.
 
-        Its id, ``attributedTo``, ``published`` and audience are filled in, unless it has them.
+        Its id, ``attributedTo``, ``published`` and audience are filled in, unless it has them. Answers its id.
         """
-        self._scope.notes.append(Publishing(object.document, by, _several(to)))
+        return self._scope.address(Publishing(object.document, by, _several(to)))
 
     def append(self, collection: str, item: str, /) -> None:
         """Put an item (an id) into a managed collection; being in it already is fine."""

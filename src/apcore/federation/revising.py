@@ -11,7 +11,7 @@ import json
 from datetime import datetime
 from typing import Any, Final, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from apcore.collections import Change, removing
 from apcore.effects import Get, Op
@@ -107,8 +107,9 @@ def _updated(site: Site, note: Sending, kept: _Kept) -> Op[Revision]:
         announced = json.loads(fact.body) | {"@context": context, "object": object_}
         checks.append(Check(create.key, create.version))
         writes.append(Put(create.key, pack(fact.members, wire_body(announced))))
-    sent = Sending(read_document(members, origin=site.origin), note.by, note.to)
-    return Revision(sent, Change(tuple(checks), tuple(writes)))
+    return Revision(
+        evolve(note, activity=read_document(members, origin=site.origin)), Change(tuple(checks), tuple(writes))
+    )
 
 
 def _deleted(site: Site, note: Sending, kept: _Kept, now: datetime) -> Op[Change]:

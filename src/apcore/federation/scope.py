@@ -11,11 +11,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Generic, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from typing_extensions import TypeVar
 
 from apcore.effects import Op
-from apcore.federation.places import Places
+from apcore.errors import ContractError
+from apcore.federation.places import MANAGED_NAME, Places
 from apcore.graph import FetchPolicy, Identity
 from apcore.http import Origin
 from apcore.ports import Write
@@ -55,6 +56,8 @@ class Sending:
     activity: Document
     by: str
     to: tuple[str, ...]
+    id: str = ""
+    """Given when it is noted, see `Scope.address`."""
 
 
 @frozen
@@ -64,6 +67,8 @@ class Publishing:
     object: Document
     by: str
     to: tuple[str, ...]
+    id: str = ""
+    """Given when it is noted, see `Scope.address`."""
 
 
 @frozen
@@ -95,6 +100,32 @@ class Scope(Generic[Data]):
     """Where minted ids come from: kept with the activity, so that a handler which runs again mints the same ids again."""
     notes: list[Note] = field(factory=list[Note])
     minted: int = 0
+
+    def address(self, note: Sending | Publishing) -> str:
+        """Note what is to be sent or published, under the id that it will have; answers that: minted now, unless it has one.
+
+        Raises:
+            ContractError: There is no origin to mint an id for.
+        """
+        if isinstance(note, Sending):
+            addressed: Sending | Publishing = evolve(note, id=note.activity.id or self._mint_activity_id(note))
+        else:
+            addressed = evolve(note, id=note.object.id or self.mint_managed("objects", note.by))
+        self.notes.append(addressed)
+        return addressed.id
+
+    def mint_managed(self, kind: str, by: str) -> str:
+        """Give a new address of what is kept and served for our actor ``by``: one of its ``objects`` or ``activities``."""
+        return self.places.uri(self._here(), "managed", kind, identifier=by, **{MANAGED_NAME: self.mint()})
+
+    def _mint_activity_id(self, note: Sending) -> str:
+        actor = self.places.uri(self._here(), "actor", identifier=note.by)
+        return f"{actor}#{(note.activity.types or ('activities',))[0].lower()}/{self.mint()}"
+
+    def _here(self) -> Origin:
+        if self.origin is None:
+            raise ContractError("this node has no origin, so nothing of it has an address")
+        return self.origin
 
     def membership(self, collection: str, item: str) -> bool | None:
         """What the notes say about an item in a collection; None if they say nothing."""

@@ -69,7 +69,7 @@ def _followed(site: Site, scope: Scope[Any], document: Document, follower: str) 
         scope.notes.append(Writing(Put(_followed_key(document.id or ""), about)))
     answer: dict[str, Any] = {"type": "Accept" if verdict is FollowVerdict.ACCEPT else "Reject", "object": request}
     answer["@context"] = document.tree.get("@context", "https://www.w3.org/ns/activitystreams")
-    scope.notes.append(Sending(Document(answer, answer), identifier, (follower,)))
+    _ = scope.address(Sending(Document(answer, answer), identifier, (follower,)))
 
 
 def _verdict(site: Site, scope: Scope[Any], follow: Follow) -> Op[FollowVerdict]:

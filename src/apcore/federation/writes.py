@@ -23,7 +23,6 @@ from apcore.collections import Change, Member, adding, putting, removing
 from apcore.effects import Now, Op
 from apcore.errors import ContractError
 from apcore.facts import instant_ms, key_name, pack
-from apcore.federation.places import MANAGED_NAME
 from apcore.federation.revising import object_key, revise, wire_body
 from apcore.federation.scope import Appending, Note, Publishing, Removing, Scope, Sending, Writing
 from apcore.federation.site import Site
@@ -173,8 +172,7 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
         raise ContractError(f"an activity sent by {note.by!r} has the actor {said!r:.200}, not {actor}")
     members["actor"] = actor
     name, wake = scope.mint(), scope.mint()
-    if "id" not in members:
-        members["id"] = f"{actor}#{(activity.types or ('activities',))[0].lower()}/{name}"
+    _ = members.setdefault("id", note.id)
     body = wire_body(members)
     if len(body) > ACTIVITY_BYTES_MAX:
         raise ContractError(f"the activity {members['id']} has {len(body)} bytes; inboxes take {ACTIVITY_BYTES_MAX}")
@@ -214,16 +212,12 @@ def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flu
     cc = [followers] if PUBLIC in to and followers not in to else []
     published = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     addressed = {"published": published, "to": to, "cc": cc}
-
-    def minted(kind: str) -> str:
-        return places.uri(site.origin, "managed", kind, identifier=note.by, **{MANAGED_NAME: scope.mint()})
-
     object_members = to_wire(note.object)
     context = object_members.pop("@context", None)
-    object_members = {"id": minted("objects"), "attributedTo": actor, **addressed} | object_members
+    object_members = {"id": note.id, "attributedTo": actor, **addressed} | object_members
     create_members: dict[str, Any] = {
         "@context": context,
-        "id": minted("activities"),
+        "id": scope.mint_managed("activities", note.by),
         "type": Create.type_name,
         "actor": actor,
         **addressed,
@@ -237,4 +231,4 @@ def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flu
     flushed.take(adding(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
     create = read_document(create_members, origin=site.origin)
     # Whom the object names in secret gets it too, and is named nowhere.
-    _send(site, scope, Sending(create, note.by, (*to, *cc, *said.secret)), now, flushed)
+    _send(site, scope, Sending(create, note.by, (*to, *cc, *said.secret), create_members["id"]), now, flushed)

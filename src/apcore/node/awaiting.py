@@ -147,9 +147,9 @@ class AsyncNode(Bound[Data]):
         """As `Node.reference`."""
         return AsyncPointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
 
-    async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> None:
+    async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
         """As `Node.send`."""
-        await self._act(Sending(activity.document, by, several(to)), origin)
+        return await self._act(Sending(activity.document, by, several(to)), origin)
 
     async def publish(
         self,
@@ -159,13 +159,14 @@ class AsyncNode(Bound[Data]):
         by: str,
         to: str | Sequence[str] = PUBLIC,
         origin: str | None = None,
-    ) -> None:
+    ) -> str:
         """As `Node.publish`."""
-        await self._act(Publishing(object.document, by, several(to)), origin)
+        return await self._act(Publishing(object.document, by, several(to)), origin)
 
-    async def _act(self, note: Note, origin: str | None) -> None:
+    async def _act(self, note: Note, origin: str | None) -> str:
         async with self.entered() as data:
-            await self.run(act(self.site(self.origins.pick(origin), data), note))
+            [ident] = await self.run(act(self.site(self.origins.pick(origin), data), note))
+        return ident
 
     async def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
         """As `Node.work`; what was leased together is handled side by side."""

@@ -125,9 +125,9 @@ class Node(Bound[Data]):
         """Bind a reference, so that it can be resolved: asked of its origin once, then kept until it is stale. Binding costs nothing."""
         return Pointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
 
-    def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> None:
-        """Deliver an activity; see `Context.send`. When this returns, it is a fact that it will be delivered."""
-        self._act(Sending(activity.document, by, several(to)), origin)
+    def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
+        """Deliver an activity; see `Context.send`. When this returns, it is a fact that it will be delivered. Answers its id."""
+        return self._act(Sending(activity.document, by, several(to)), origin)
 
     def publish(
         self,
@@ -137,13 +137,17 @@ class Node(Bound[Data]):
         by: str,
         to: str | Sequence[str] = PUBLIC,
         origin: str | None = None,
-    ) -> None:
-        """Keep an object, announce it in the outbox, deliver it; see `Context.publish`. One commit holds all of it."""
-        self._act(Publishing(object.document, by, several(to)), origin)
+    ) -> str:
+        """Keep an object, announce it in the outbox, deliver it; see `Context.publish`. One commit holds all of it.
 
-    def _act(self, note: Note, origin: str | None) -> None:
+        Answers the id under which the object is served from now on.
+        """
+        return self._act(Publishing(object.document, by, several(to)), origin)
+
+    def _act(self, note: Note, origin: str | None) -> str:
         with self.entered() as data:
-            self.run(act(self.site(self.origins.pick(origin), data), note))
+            [ident] = self.run(act(self.site(self.origins.pick(origin), data), note))
+        return ident
 
     def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
         """Work through the queue: process what arrived, plan and make deliveries. Answers how many messages were handled.
