@@ -23,7 +23,7 @@ def test_each_reason_says_whose_it_is_and_what_to_answer(kind):
     )
     assert isinstance(error, RequestError if error.status_hint == 400 else SignatureError)
     assert not error.retryable
-    assert error.explanation == Explanation()
+    assert error.explanation == Explanation(rule=kind.rule)
 
 
 def test_reasons_are_unique():

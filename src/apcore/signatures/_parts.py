@@ -9,7 +9,7 @@ from typing import Final
 from apcore.errors import RequestError, SignatureError
 from apcore.http.digest import check_content_digest, check_digest, make_content_digest, make_digest
 from apcore.http.messages import Request
-from apcore.signatures.errors import DigestMalformed, DigestMismatch, Explanation, SignatureMalformed, WrongHost
+from apcore.signatures.errors import DigestMalformed, DigestMismatch, SignatureMalformed, WrongHost
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]+)([^?#]*)(\?[^#]*)?")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -46,10 +46,7 @@ class Target:
             return
         if host == self.bare_host:
             return
-        raise WrongHost(
-            f"signed for host {value[:200]!r}, and came to {self.authority!r}",
-            explanation=Explanation(rule="a signed Host is the host that the request came to"),
-        )
+        raise WrongHost(f"signed for host {value[:200]!r}, and came to {self.authority!r}")
 
     @property
     def bare_host(self) -> str:
@@ -88,7 +85,7 @@ def _compare(check: Callable[[str, bytes], None], value: str, body: bytes) -> No
     try:
         check(value, body)
     except SignatureError as exc:
-        raise DigestMismatch(str(exc), explanation=Explanation(rule="the digest is that of the body")) from exc
+        raise DigestMismatch(str(exc)) from exc
     except RequestError as exc:
         raise DigestMalformed(str(exc)) from exc
 

@@ -37,6 +37,7 @@ from apcore.signatures.errors import (
     SchemeRefused,
     SignatureMalformed,
     SignatureMissing,
+    redacted_base,
 )
 from apcore.signatures.keys import Algorithm, PrivateKey
 from apcore.signatures.policy import SignaturePolicy
@@ -105,16 +106,25 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> Presented
         SchemeRefused, AlgorithmRefused, CoverageTooSmall, ComponentMissing: What it is, is not accepted.
         SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: What it says is not so.
     """
-    parameters = read_parameters(_signature_field(request, policy))
-    if "cavage" not in policy.schemes:
-        raise SchemeRefused("draft-cavage signatures are not accepted", explanation=_explanation(parameters))
+    return present(request, policy, now)
+
+
+def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True) -> Presented:
+    """As `parse`. Without ``compare``, the values of `Host` and `Digest` are taken as they stand: for explanations, which compare by themselves."""
     try:
-        return _hold(request, parameters, policy, now)
+        parameters = read_parameters(_signature_field(request, policy))
+    except SignatureMalformed as exc:
+        exc.explained(scheme="cavage", rule="draft-cavage-12 §4.1")
+        raise
+    try:
+        if "cavage" not in policy.schemes:
+            raise SchemeRefused(
+                "draft-cavage signatures are not accepted",
+                explanation=Explanation(rule=f"policy {policy.name}: schemes"),
+            )
+        return _hold(request, parameters, policy, now, compare=compare)
     except Explained as exc:
-        known = _explanation(parameters)
-        exc.explained(
-            scheme=known.scheme, key_id=known.key_id, algorithm=known.algorithm, covered=known.covered, rule=known.rule
-        )
+        exc.explained(**_known(request, parameters, now))
         raise
 
 
@@ -204,7 +214,9 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _hold(request: Request, parameters: Parameters, policy: SignaturePolicy, now: datetime) -> Presented:
+def _hold(
+    request: Request, parameters: Parameters, policy: SignaturePolicy, now: datetime, *, compare: bool
+) -> Presented:
     covered = parameters.covered
     if len(covered) > policy.covered_max:
         raise SignatureMalformed(f"{len(covered)} names in headers, at most {policy.covered_max}")
@@ -216,9 +228,9 @@ def _hold(request: Request, parameters: Parameters, policy: SignaturePolicy, now
     if signed is not None:
         policy.check_times(signed=signed, expires=expires, now_s=now.timestamp(), expires_signed="(expires)" in covered)
     target = Target(request.url)
-    if "host" in covered and "host" in values:
+    if compare and "host" in covered and "host" in values:
         target.check_host(values["host"])
-    if "digest" in covered and "digest" in values:
+    if compare and "digest" in covered and "digest" in values:
         check_digest_field(values["digest"], request.body)
     return Presented(
         scheme="cavage",
@@ -308,14 +320,24 @@ def signing_string(method: str, target: str, values: dict[str, str], parameters:
     return "\n".join(lines).encode("latin-1")
 
 
-def _explanation(parameters: Parameters) -> Explanation:
-    return Explanation(
-        rule="draft-cavage-12",
-        scheme="cavage",
-        key_id=parameters.key_id,
-        algorithm=parameters.algorithm,
-        covered=parameters.covered,
-    )
+def _known(request: Request, parameters: Parameters, now: datetime) -> dict[str, object]:
+    """Give what an explanation can tell of a signature that was read and refused."""
+    known: dict[str, object] = {
+        "rule": "draft-cavage-12 §2.3",
+        "scheme": "cavage",
+        "key_id": parameters.key_id,
+        "algorithm": parameters.algorithm,
+        "covered": parameters.covered,
+    }
+    try:
+        values, target = field_values(request), Target(request.url)
+        known["signing_string"] = redacted_base(
+            signing_string(request.method, target.path + target.query, values, parameters)
+        )
+        signed = _signed(parameters, values)
+    except Explained:  # it covers what the message does not have, or a date that is none
+        return known
+    return known if signed is None else {**known, "clock_offset_s": signed - int(now.timestamp())}
 
 
 # --- signing --------------------------------------------------------------------------------------------------------

@@ -136,6 +136,17 @@ def read_time(proof: JsonObject, member: str) -> datetime | None:
     raise ProofMalformed(f"a proof whose {member} is no time with a zone: {str(text)[:60]!r}")
 
 
+def known_of(scheme: DocumentScheme, proof: JsonObject, member: str, now: datetime) -> dict[str, object]:
+    """Give what an explanation can tell of a proof that was refused; ``member`` is the one that names its key."""
+    known: dict[str, object] = {"scheme": scheme, "algorithm": _ALGORITHMS[scheme]}
+    try:
+        known["key_id"] = read_name(proof, member)
+        created = read_time(proof, "created")
+    except ProofMalformed:
+        return known
+    return known if created is None else {**known, "clock_offset_s": int((created - now).total_seconds())}
+
+
 def write_time(moment: datetime) -> str:
     """Write a time as every scheme here has it: to the second, in UTC. `ValueError` for a naive one."""
     if moment.tzinfo is None:

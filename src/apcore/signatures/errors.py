@@ -12,7 +12,7 @@ kept. It is for the operator's log and for the sender's developer; what our netw
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import evolve, frozen
 
@@ -101,9 +101,12 @@ _NOTHING: Final = Explanation()
 class Explained(ApcoreError):
     """An error that says what it looked at. Only its kinds are raised."""
 
+    rule: ClassVar[str] = ""
+    """What decides where the place that raises names no rule of its own. Empty on kinds whose rule is always a scheme's or a policy's."""
+
     def __init__(self, message: str, *, explanation: Explanation = _NOTHING) -> None:
         super().__init__(message)
-        self.explanation = explanation
+        self.explanation = explanation if explanation.rule or not self.rule else evolve(explanation, rule=self.rule)
         """What was looked at."""
 
     def explained(self, **known: object) -> Explained:
@@ -126,12 +129,14 @@ class DigestMalformed(Explained, RequestError):
     """A `Digest` or `Content-Digest` that cannot be read."""
 
     reason = "digest-malformed"
+    rule = "a digest of the body that can be read: RFC 3230, RFC 9530"
 
 
 class ProofMalformed(Explained, RequestError):
     """A proof or a linked data signature inside a document that cannot be read."""
 
     reason = "proof-malformed"
+    rule = "FEP-8b32, or Linked Data Signatures 1.0"
 
 
 # --- 401: was read, and does not hold -------------------------------------------------------------------------------
@@ -141,6 +146,7 @@ class SignatureMissing(Explained, SignatureError):
     """Nothing was presented that could prove anything."""
 
     reason = "signature-missing"
+    rule = "what is to be believed is signed"
 
 
 class SchemeRefused(Explained, SignatureError):
@@ -189,30 +195,35 @@ class DigestMismatch(Explained, SignatureError):
     """The body is not the one that was signed."""
 
     reason = "digest-mismatch"
+    rule = "the digest is that of the body"
 
 
 class WrongHost(Explained, SignatureError):
     """Signed for another host than the one this request came to: somebody else's mail."""
 
     reason = "wrong-host"
+    rule = "a signed Host is the host that the request came to"
 
 
 class KeyMismatch(Explained, SignatureError):
     """The key is not the one that was named, or not of the kind that the algorithm asks for."""
 
     reason = "key-mismatch"
+    rule = "the key that is named, and an algorithm that it is for"
 
 
 class KeyMalformed(Explained, SignatureError):
     """A public key that cannot be read."""
 
     reason = "key-malformed"
+    rule = "a key is SubjectPublicKeyInfo, PKCS #1 or a Multikey (FEP-521a)"
 
 
 class KeyWeak(Explained, SignatureError):
     """A key that proves too little (too short, a point of small order), or costs too much (too long)."""
 
     reason = "key-weak"
+    rule = "RSA of 1024 to 8192 bits, and no point of small order"
 
 
 class KeyExpired(Explained, SignatureError):
@@ -225,15 +236,18 @@ class BadSignature(Explained, SignatureError):
     """Checked, and wrong: another key, another message, or a signing string that the two sides build differently."""
 
     reason = "bad-signature"
+    rule = "the signature holds under the key that it names"
 
 
 class ProofRefused(Explained, SignatureError):
     """A proof made for another purpose, domain or challenge than this, or under another context."""
 
     reason = "proof-refused"
+    rule = "VC Data Integrity §4.4: made for this purpose, domain and challenge"
 
 
 class GraphRestructured(Explained, SignatureError):
     """A document signed as a graph whose tree can be read in more than one way."""
 
     reason = "graph-restructured"
+    rule = "a signed graph can be read as one tree"

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from apcore.signatures import multibase
-from apcore.signatures.errors import KeyMalformed, KeyMismatch, KeyWeak
+from apcore.signatures.errors import Explained, KeyMalformed, KeyMismatch, KeyWeak
 from apcore.signatures.keys import Algorithm, KeyType, NativeKey, NativePrivateKey, PrivateKey, PublicKey, algorithms_of
 
 __all__ = [
@@ -78,7 +78,10 @@ def read_pem(
         KeyMalformed: It cannot be read, or is over `PEM_CHARS_MAX`.
         KeyWeak: It can, and is unfit.
     """
-    der = _pem_to_der(text, {"PUBLIC KEY", "RSA PUBLIC KEY"}, key_id)
+    try:
+        der = _pem_to_der(text, {"PUBLIC KEY", "RSA PUBLIC KEY"}, key_id)
+    except Explained as exc:
+        raise exc.explained(key_id=key_id, key=f"from {source}" if source else None) from exc.__cause__
     return read_spki(der, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
 
 
@@ -93,12 +96,10 @@ def read_spki(
 ) -> PublicKey:
     """Read DER, SubjectPublicKeyInfo (PKCS #1 for RSA is understood as well); errors as `read_pem`."""
     try:
-        native = load_der_public_key(der)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise KeyMalformed(f"key {key_id}: {len(der)} bytes are no public key ({exc})") from exc
-    if not isinstance(native, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey):
-        raise KeyMalformed(f"key {key_id} is a {type(native).__name__}, which nothing here verifies with")
-    return _judged(native, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
+        native = _native_of_spki(der, key_id)
+        return _judged(native, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
+    except Explained as exc:
+        raise exc.explained(key_id=key_id, key=f"from {source}" if source else None) from exc.__cause__
 
 
 def read_multikey(
@@ -111,14 +112,11 @@ def read_multikey(
     source: str = "",
 ) -> PublicKey:
     """Read a `publicKeyMultibase` (FEP-521a): base58-btc of a multicodec and the key; errors as `read_pem`."""
-    codec, raw = multibase.read_varint(multibase.decode(text))
     try:
-        native = _native_of_multicodec(codec, raw)
-    except (ValueError, UnsupportedAlgorithm) as exc:
-        raise KeyMalformed(f"key {key_id}: {len(raw)} bytes are no key of multicodec 0x{codec:x} ({exc})") from exc
-    if native is None:
-        raise KeyMalformed(f"key {key_id} has multicodec 0x{codec:x}, which is none of the keys used here")
-    return _judged(native, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
+        native = _native_of_multikey(text, key_id)
+        return _judged(native, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
+    except Explained as exc:
+        raise exc.explained(key_id=key_id, key=f"from {source}" if source else None) from exc.__cause__
 
 
 def read_did_key(did_url: str, *, source: str = "") -> PublicKey:
@@ -146,6 +144,27 @@ def _pem_to_der(text: str, labels: set[str], key_id: str) -> bytes:
         return b64decode(_WHITE.sub("", block["body"]), validate=True)
     except (Base64Error, ValueError) as exc:
         raise KeyMalformed(f"key {key_id}: PEM without base64 in it ({exc})") from exc
+
+
+def _native_of_spki(der: bytes, key_id: str) -> NativeKey:
+    try:
+        native = load_der_public_key(der)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise KeyMalformed(f"key {key_id}: {len(der)} bytes are no public key ({exc})") from exc
+    if not isinstance(native, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey):
+        raise KeyMalformed(f"key {key_id} is a {type(native).__name__}, which nothing here verifies with")
+    return native
+
+
+def _native_of_multikey(text: str, key_id: str) -> NativeKey:
+    codec, raw = multibase.read_varint(multibase.decode(text))
+    try:
+        native = _native_of_multicodec(codec, raw)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise KeyMalformed(f"key {key_id}: {len(raw)} bytes are no key of multicodec 0x{codec:x} ({exc})") from exc
+    if native is None:
+        raise KeyMalformed(f"key {key_id} has multicodec 0x{codec:x}, which is none of the keys used here")
+    return native
 
 
 def _native_of_multicodec(codec: int, raw: bytes) -> NativeKey | None:

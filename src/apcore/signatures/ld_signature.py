@@ -25,11 +25,12 @@ from apcore.signatures.documents import (
     check_meant_for,
     check_moments,
     check_text,
+    known_of,
     read_name,
     read_time,
     write_time,
 )
-from apcore.signatures.errors import ProofMalformed, SignatureMissing
+from apcore.signatures.errors import Explained, ProofMalformed, SignatureMissing
 from apcore.signatures.graphs import signed_graph
 from apcore.signatures.keys import PrivateKey
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
@@ -69,6 +70,16 @@ def parse(
     signature: Json = document.get("signature")
     if not isinstance(signature, dict) or signature.get("type") != _TYPE:
         raise SignatureMissing("the document has no RsaSignature2017")
+    try:
+        return _read(document, signature, now=now, contexts=contexts, policy=policy)
+    except Explained as exc:
+        exc.explained(rule="Linked Data Signatures 1.0", **known_of(_TYPE, signature, "creator", now))
+        raise
+
+
+def _read(
+    document: JsonObject, signature: JsonObject, *, now: datetime, contexts: ContextTable, policy: SignaturePolicy
+) -> PresentedDocument:
     check_text(document)
     key_id = read_name(signature, "creator")
     created, expires = read_time(signature, "created"), read_time(signature, "expires")

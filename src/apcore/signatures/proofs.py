@@ -30,11 +30,13 @@ from apcore.signatures.documents import (
     check_meant_for,
     check_moments,
     check_text,
+    known_of,
     read_name,
     read_time,
     write_time,
 )
 from apcore.signatures.errors import (
+    Explained,
     Explanation,
     KeyMalformed,
     ProofMalformed,
@@ -130,11 +132,31 @@ def _read(
 ) -> PresentedDocument:
     suite = _suite_of(proof)
     assert suite is not None
+    try:
+        return _read_suite(
+            suite, document, proof, now=now, domain=domain, challenge=challenge, contexts=contexts, policy=policy
+        )
+    except Explained as exc:
+        exc.explained(rule="FEP-8b32", **known_of(suite, proof, "verificationMethod", now))
+        raise
+
+
+def _read_suite(
+    suite: Suite,
+    document: JsonObject,
+    proof: JsonObject,
+    *,
+    now: datetime,
+    domain: str | None,
+    challenge: str | None,
+    contexts: ContextTable,
+    policy: SignaturePolicy,
+) -> PresentedDocument:
     key_id = read_name(proof, "verificationMethod")
     if proof.get("proofPurpose") != _PURPOSE:
         raise ProofRefused(
             f"a proof for the purpose {str(proof.get('proofPurpose'))[:60]!r}, expected {_PURPOSE!r}",
-            explanation=Explanation(rule="FEP-8b32: proofPurpose", scheme=suite, key_id=key_id),
+            explanation=Explanation(rule="FEP-8b32: proofPurpose"),
         )
     if "previousProof" in proof:
         # A link of a chain signs the proofs before it as well; FEP-8b32 has no chains.

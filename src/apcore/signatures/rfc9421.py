@@ -17,6 +17,7 @@ import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -38,6 +39,7 @@ from apcore.signatures.errors import (
     SchemeRefused,
     SignatureMalformed,
     SignatureMissing,
+    redacted_base,
 )
 from apcore.signatures.keys import ALGORITHMS, Algorithm, PrivateKey
 from apcore.signatures.policy import SignaturePolicy
@@ -79,19 +81,28 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Pre
         SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: What it says is not so.
             With several signatures, the error is that of the first.
     """
-    inputs, signatures = _read_fields(request)
-    if "rfc9421" not in policy.schemes:
-        raise SchemeRefused("RFC 9421 signatures are not accepted", explanation=Explanation(scheme="rfc9421"))
-    if len(inputs) > policy.labels_max:
-        raise SignatureMalformed(f"{len(inputs)} signatures, at most {policy.labels_max}")
-    message = Message(request)
+    return present(request, policy, now)
+
+
+def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True) -> tuple[Presented, ...]:
+    """As `parse`. Without ``compare``, the values of `Host` and digests are taken as they stand: for explanations, which compare by themselves."""
+    try:
+        inputs, signatures = _read_fields(request)
+        message = Message(request)
+        _check_count(inputs, policy)
+    except SignatureMalformed as exc:
+        exc.explained(scheme="rfc9421", rule="RFC 9421 §4")
+        raise
     accepted: list[Presented] = []
     refused: list[Explained] = []
     for label, given in inputs.items():
         try:
-            accepted.append(_hold(message, label, given, signatures.get(label), policy=policy, now=now))
+            _check_scheme(policy)
+            accepted.append(
+                _hold(message, label, given, signatures.get(label), policy=policy, now=now, compare=compare)
+            )
         except Explained as exc:
-            exc.explained(scheme="rfc9421", label=label, rule="RFC 9421", **_known(given))
+            exc.explained(scheme="rfc9421", label=label, rule="RFC 9421 §2", **_known(message, given, now))
             refused.append(exc)
     if not accepted:
         raise refused[0]
@@ -215,6 +226,7 @@ def _hold(
     *,
     policy: SignaturePolicy,
     now: datetime,
+    compare: bool,
 ) -> Presented:
     if given is None:
         raise SignatureMalformed(f"Signature-Input {label[:40]} is no inner list")
@@ -235,7 +247,8 @@ def _hold(
     _check_coverage(message, components, policy)
     policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
     base = _base(message, components, given.line)
-    _check_what_is_covered(message, components)
+    if compare:
+        _check_what_is_covered(message, components)
     return Presented(
         scheme="rfc9421",
         key_id=key_id,
@@ -251,6 +264,21 @@ def _hold(
         policy=policy,
         now=now,
     )
+
+
+def _check_count(inputs: Mapping[str, _Input | None], policy: SignaturePolicy) -> None:
+    if len(inputs) > policy.labels_max:
+        raise SignatureMalformed(
+            f"{len(inputs)} signatures, at most {policy.labels_max}",
+            explanation=Explanation(rule=f"policy {policy.name}: labels_max"),
+        )
+
+
+def _check_scheme(policy: SignaturePolicy) -> None:
+    if "rfc9421" not in policy.schemes:
+        raise SchemeRefused(
+            "RFC 9421 signatures are not accepted", explanation=Explanation(rule=f"policy {policy.name}: schemes")
+        )
 
 
 def _check_unique(components: tuple[Item, ...], policy: SignaturePolicy) -> None:
@@ -323,12 +351,19 @@ def _parameters_text(parameters: Mapping[str, BareItem]) -> str:
     return text
 
 
-def _known(given: _Input | None) -> dict[str, object]:
+def _known(message: Message, given: _Input | None, now: datetime) -> dict[str, object]:
+    """Give what an explanation can tell of a signature that was read and refused."""
     if given is None:
         return {}
     named = {"key_id": given.parameters.get("keyid"), "algorithm": given.parameters.get("alg")}
     known: dict[str, object] = {name: value for name, value in named.items() if isinstance(value, str)}
-    return {**known, "covered": tuple(str(item.value) for item in given.components)}
+    known["covered"] = tuple(identifier(item) if item.parameters else str(item.value) for item in given.components)
+    created = given.parameters.get("created")
+    if isinstance(created, int) and not isinstance(created, bool):
+        known["clock_offset_s"] = created - int(now.timestamp())
+    with suppress(Explained):  # it may cover what the message does not have
+        known["signing_string"] = redacted_base(_base(message, given.components, given.line))
+    return known
 
 
 # --- signing --------------------------------------------------------------------------------------------------------
