@@ -28,6 +28,7 @@ from apcore.signatures.errors import (
     WrongHost,
 )
 from apcore.signatures.explain import Report, Step, explain
+from apcore.signatures.explain_document import explain_document
 from apcore.signatures.key_reading import (
     generate_key,
     read_did_key,
@@ -95,6 +96,7 @@ __all__ = [
     "check",
     "check_document",
     "explain",
+    "explain_document",
     "generate_key",
     "is_signed",
     "ld_signature",

@@ -52,7 +52,12 @@ _SECRET_LINE: Final = re.compile(
 
 def redacted_base(base: bytes) -> str:
     """Show a signing string with the values of secret fields taken out."""
-    return _SECRET_LINE.sub(r"\1...", base.decode("utf-8", "replace"))
+    return redacted_lines(base.decode("utf-8", "replace"))
+
+
+def redacted_lines(text: str) -> str:
+    """Take the values of secret fields out of the lines of a signing string."""
+    return _SECRET_LINE.sub(r"\1...", text)
 
 
 @frozen(kw_only=True)

@@ -81,11 +81,20 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Pre
         SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: What it says is not so.
             With several signatures, the error is that of the first.
     """
-    return present(request, policy, now)
+    examined = examine(request, policy, now)
+    accepted = tuple(one for one in examined if isinstance(one, Presented))
+    if not accepted:
+        raise next(one for one in examined if isinstance(one, Explained))
+    return accepted
 
 
-def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True) -> tuple[Presented, ...]:
-    """As `parse`. Without ``compare``, the values of `Host` and digests are taken as they stand: for explanations, which compare by themselves."""
+def examine(
+    request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True
+) -> tuple[Presented | Explained, ...]:
+    """As `parse`, with what was refused in its place among what was accepted.
+
+    Without ``compare``, the values of `Host` and of digests are taken as they stand: for explanations, which compare by themselves.
+    """
     try:
         inputs, signatures = _read_fields(request)
         message = Message(request)
@@ -93,20 +102,16 @@ def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare
     except SignatureMalformed as exc:
         exc.explained(scheme="rfc9421", rule="RFC 9421 §4")
         raise
-    accepted: list[Presented] = []
-    refused: list[Explained] = []
+    examined: list[Presented | Explained] = []
     for label, given in inputs.items():
         try:
             _check_scheme(policy)
-            accepted.append(
-                _hold(message, label, given, signatures.get(label), policy=policy, now=now, compare=compare)
-            )
+            one = _hold(message, label, given, signatures.get(label), policy=policy, now=now, compare=compare)
+            examined.append(one)
         except Explained as exc:
             exc.explained(scheme="rfc9421", label=label, rule="RFC 9421 §2", **_known(message, given, now))
-            refused.append(exc)
-    if not accepted:
-        raise refused[0]
-    return tuple(accepted)
+            examined.append(exc)
+    return tuple(examined)
 
 
 def signature_base(message: Message, components: tuple[Item, ...], parameters: Mapping[str, BareItem]) -> bytes:
