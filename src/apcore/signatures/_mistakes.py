@@ -68,7 +68,8 @@ def find_mistake(request: Request, presented: Presented, key: PublicKey) -> str 
 
 def _algorithms(presented: Presented, key: PublicKey) -> list[Algorithm]:
     """Give what the key can be used by, the one that is named first."""
-    fitting = [each for each in sorted(ALGORITHMS) if _fits(key, each)]
+    known: list[Algorithm] = sorted(ALGORITHMS)
+    fitting = [each for each in known if _fits(key, each)]
     first = presented.algorithm if presented.algorithm in fitting else key.choose_algorithm()
     return [first, *(each for each in fitting if each != first)]
 
