@@ -40,7 +40,7 @@ from apcore.errors import (
     TlsFailed,
 )
 from apcore.graph import FetchPolicy, Gone, Identity, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
-from apcore.http import ACTIVITY_JSON, LD_JSON, LOOPBACK_OPEN, Response
+from apcore.http import ACTIVITY_JSON, LD_JSON, LOOPBACK_OPEN, Response, parse_url
 from apcore.vocab import Actor, WrongType
 from scripted_web import ScriptedWeb, document, redirect
 from vector_files import VECTORS, load_json, needs_vectors
@@ -367,6 +367,60 @@ def test_a_page_of_which_nothing_is_known_is_a_page(about):
     )
     with pytest.raises(WrongMediaType, match="about"):
         _ = found(web, page)
+
+
+PAGE = f"{A}/2026/hello"
+ABOUT_PAGE = f"{A}/.well-known/webfinger?resource={quote(PAGE, safe='')}"
+NOTE = f"{B}/notes/1"
+
+
+def page(body: str = "", **headers: str) -> Response:
+    return Response(200, {"Content-Type": "text/html"} | headers, body.encode())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}">'),
+        page("", Link=f'<{NOTE}>; rel="alternate"; type="application/activity+json"'),
+        lambda request: evolve(
+            page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}"> and so on'),
+            truncated=request.limits.body_excess == "cut",
+        ),
+    ],
+    ids=["element", "field", "cut"],
+)
+def test_a_page_leads_to_its_alternate(answer):
+    web = ScriptedWeb({PAGE: answer, ABOUT_PAGE: Response(400), NOTE: document({"id": NOTE, "type": "Note"})})
+    assert found(web, PAGE).document.id == NOTE
+    assert [request.url for request in web.requests] == [PAGE, ABOUT_PAGE, PAGE, NOTE]
+    assert ["text/html" in (request.headers.get("accept") or "") for request in web.requests] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert web.requests[2].limits.body_excess == "cut"
+
+
+@pytest.mark.parametrize(
+    ("pages", "error"),
+    [
+        ({NOTE: document({"id": f"{A}/notes/1", "type": "Note"})}, WrongId),
+        ({NOTE: document({"id": NOTE}, content_type="application/json")}, WrongMediaType),
+        ({NOTE: redirect("https://10.0.0.1/")}, AddressBlocked),
+        ({PAGE: page('<link rel=alternate type=application/activity+json href="https://[::1]/">')}, AddressBlocked),
+        ({PAGE: page("<link rel=alternate type=application/activity+json href='file:///x'>")}, WrongMediaType),
+        ({PAGE: page("nothing")}, WrongMediaType),
+    ],
+    ids=["another-id", "no-document", "redirect", "private", "no-address", "nothing"],
+)
+def test_an_alternate_is_a_fetch_like_any_other(pages, error):
+    linked = page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}">')
+    web = ScriptedWeb({PAGE: linked, ABOUT_PAGE: Response(400)} | pages)
+    with pytest.raises(error):
+        _ = found(web, PAGE)
+    assert {parse_url(url).origin.host for url in web.asked()} <= {"a.example", "b.example"}
 
 
 def test_confirming_takes_what_is_known_already():

@@ -29,6 +29,7 @@ from apcore.graph import (
     Loaded,
     NotFound,
     WrongMediaType,
+    alternate_of,
     check_status,
     fetch,
     load,
@@ -75,9 +76,10 @@ class Found:
 def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[Found]:
     """Find what somebody wrote: ``@alice@example.com``, ``!books@example.com`` (a group), an id, or the address of a profile.
 
-    For a handle, the actor is answered only if the handle is proved. For a URL the document is, and its handle if it is an actor with one.
+    For a handle, the actor is answered only if the handle is proved. For a URL the document is, and its handle if it is an actor with one. The
+    address of a page leads to what its host (WebFinger) or else the page itself (an alternate link) names.
 
-    Asks for: two documents (as `load`) and four WebFinger answers (as `webfinger`) at most.
+    Asks for: two documents (as `load`), a page (as `alternate_of`) and four WebFinger answers (as `webfinger`) at most.
 
     Raises:
         RequestError: It is neither a handle nor a URL.
@@ -108,14 +110,10 @@ def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) ->
     try:
         loaded = yield from load(url, policy=policy, identity=identity)
     except WrongMediaType as not_activitypub:
-        # The page of a profile: its host may know whose it is.
-        try:
-            descriptor = yield from webfinger(url, policy=policy)
-        except (RemoteError, FetchFailed):
-            raise not_activitypub from None
-        link = _chosen(descriptor, group=False)
+        # A page: its host may know whose profile it is, or the page itself where else it is.
+        link = yield from _behind(url, policy=policy)
         if link is None:
-            raise
+            raise not_activitypub from None
         loaded = yield from load(link, policy=policy, identity=identity)
     if not loaded.document.is_a(Actor):
         return Found(loaded)
@@ -124,6 +122,20 @@ def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) ->
     except (RemoteError, Unavailable) as error:
         return Found(loaded, doubt=error)
     return Found(loaded, confirmed.acct)
+
+
+def _behind(page: str, *, policy: FetchPolicy) -> Op[str | None]:
+    """Give the document behind a page, by its host's word or by its own."""
+    try:
+        link = _chosen((yield from webfinger(page, policy=policy)), group=False)
+    except (RemoteError, FetchFailed):
+        link = None
+    if link is not None:
+        return link
+    try:
+        return (yield from alternate_of(page, policy=policy))
+    except (RemoteError, FetchFailed):
+        return None
 
 
 def confirm(actor: Actor, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None) -> Op[Confirmed]:

@@ -1,5 +1,6 @@
 """Documents that we do not own: loading them, and whom to believe about them."""
 
+from apcore.graph.alternates import alternate_of
 from apcore.graph.contexts import read_with_contexts
 from apcore.graph.dialects import Dialect, Identity, Knock, Knocked, dialect_key, knock, read_dialect, remembering
 from apcore.graph.errors import (
@@ -36,6 +37,7 @@ __all__ = [
     "Rejected",
     "WrongId",
     "WrongMediaType",
+    "alternate_of",
     "believed_claim",
     "check_status",
     "check_target",

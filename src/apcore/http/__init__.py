@@ -8,6 +8,7 @@ from apcore.http.addresses import (
     IpNetwork,
     parse_ip,
 )
+from apcore.http.alternates import ALTERNATES_MAX, HTML_BYTES_MAX, find_alternates
 from apcore.http.caching import (
     Validators,
     conditional_headers,
@@ -86,9 +87,11 @@ from apcore.http.urls import (
 __all__ = [
     "ACCEPT_ACTIVITYPUB",
     "ACTIVITY_JSON",
+    "ALTERNATES_MAX",
     "AS2_PROFILE",
     "DELIVERY_LIMITS",
     "FIELD_LENGTH_MAX",
+    "HTML_BYTES_MAX",
     "LD_JSON",
     "LOOPBACK_OPEN",
     "PROBLEM_JSON",
@@ -118,6 +121,7 @@ __all__ = [
     "check_content_digest",
     "check_digest",
     "conditional_headers",
+    "find_alternates",
     "format_http_date",
     "fresh_until",
     "is_activitypub",

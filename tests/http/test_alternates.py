@@ -1,0 +1,224 @@
+"""Alternate links of pages: found as browsers find them, in the head only, with work that grows as the page does whatever stands there."""
+
+from __future__ import annotations
+
+import re
+import re._constants as ops
+import re._parser as sre
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.http import ALTERNATES_MAX, HTML_BYTES_MAX, Headers, Response, alternates, find_alternates, parse_url
+
+URL = parse_url("https://a.example/@alice/1?page=2")
+HTML = "text/html; charset=utf-8"
+AP = "application/activity+json"
+LD = 'application/ld+json; profile="https://www.w3.org/ns/activitystreams"'
+NOTE = "https://a.example/notes/1"
+
+
+def found(page: str | bytes, *, content_type: str = HTML, link: str | None = None) -> list[str]:
+    body = page if isinstance(page, bytes) else page.encode()
+    headers = Headers({"Content-Type": content_type} | ({} if link is None else {"Link": link}))
+    return list(find_alternates(Response(200, headers, body), URL))
+
+
+def link(href: str = "/notes/1", *, type: str = AP, rel: str = "alternate") -> str:  # noqa: A002 - the attribute's word
+    return f'<link rel="{rel}" type=\'{type}\' href="{href}">'
+
+
+GOOD = link()
+
+THERE = {
+    "alone": GOOD,
+    "a whole page": f"<!DOCTYPE html><html><head><meta charset=utf-8><title>1 < 2</title>{GOOD}</head><body>",
+    "upper case": '<LINK REL="Alternate" TYPE="Application/Activity+JSON" HREF="/notes/1">',
+    "XHTML": f'<link rel="alternate" type="{AP}" href="/notes/1" />',
+    "without quotation marks": f"<link rel=alternate type={AP} href=/notes/1>",
+    "blanks and lines": f'<link\n\trel = "alternate"\n type\t=\t"{AP}" href= "/notes/1"\n>',
+    "another order": f'<link href="/notes/1" type="{AP}" rel="alternate">',
+    "several relations": link(rel="nofollow  alternate\tme"),
+    "as ld+json": link(type=LD),
+    "references": f'<link rel="&#97;lternate" type="{AP}" href="https&colon;//a.example/notes/1">',
+    "blanks around the address": link(href=" /notes/1\n"),
+    "the whole address": link(href=NOTE),
+    "the address without scheme": link(href="//a.example/notes/1"),
+    "an address with dots": link(href="../notes/1"),
+    "a base before it": f'<base href="/notes/"><base href="/elsewhere/">{link(href="1")}',
+    "a base that is none": f'<base href="http://[">{GOOD}',
+    "a stray sign": f"a < b <3 <> <= {GOOD}",
+    "a comment before it": f'<!-- a "quotation -->{GOOD}',
+    "an empty comment before it": f"<!-->{GOOD}",
+    "a comment that ends oddly": f"<!-- a --!>{GOOD}",
+    "a script before it": f'<script>if (a < b) x = "</scr"</script >{GOOD}',
+    "text that looks like a tag": f"<meta content='<link rel=x'>{GOOD}",
+    "an apostrophe in a value": f"<meta content=it's>{GOOD}",
+    "a name twice": f'<link rel="alternate" rel="x" type="{AP}" href="/notes/1" href="/notes/2">',
+    "another alternate before it": link(href="/feed", type="application/rss+xml") + GOOD,
+    "an address that is none before it": link(href="http://[") + link(href="data:x") + GOOD,
+    "not UTF-8": b"<title>\xff\xfe</title>" + GOOD.encode(),
+}
+
+NOT_THERE = {
+    "nothing": "",
+    "text": "a page",
+    "in the body": f"<html><head></head><body>{GOOD}",
+    "in the body without a head": f"<body class=x>{GOOD}",
+    "in a comment": f"<!-- {GOOD} -->",
+    "in a comment that is open": f"<!-- {GOOD}",
+    "in a script": f"<script>{GOOD}</script>",
+    "in a script that is open": f"<script>{GOOD}",
+    "in a script that seems closed": f"<script></scripted>{GOOD}",
+    "in a textarea": f"<textarea>{GOOD}</textarea>",
+    "in a template": f"<template>{GOOD}</template>",
+    "in an attribute": f"<meta content='{GOOD.replace(chr(39), '')}'>",
+    "in an attribute that is open": f'<meta content="x>{GOOD.replace(chr(34), "")}',
+    "behind a tag that is open": '<link rel="alternate" ' + GOOD.replace('"', "")[:-1],
+    "an open link": GOOD[:-1],
+    "plain JSON": link(type="application/json"),
+    "ld+json without profile": link(type="application/ld+json"),
+    "no type": '<link rel="alternate" href="/notes/1">',
+    "no relation": f'<link type="{AP}" href="/notes/1">',
+    "another relation": link(rel="canonical"),
+    "another element": GOOD.replace("<link", "<a"),
+    "another name": GOOD.replace("<link", "<links"),
+    "an address too long": link(href="/" + "x" * 5000),
+    "an address much too long": link(href="/" + "x" * 50_000),
+    "more attributes than are read": GOOD.replace("<link", "<link" + " x" * 60),
+    "no address": f'<link rel="alternate" type="{AP}">',
+    "an empty address": link(href=" "),
+    "javascript": link(href="javascript:alert(1)"),
+    "data": link(href="data:application/activity+json,{}"),
+    "a file": link(href="file:///etc/passwd"),
+    "userinfo": link(href="https://a.example@10.0.0.1/"),
+    "a line break in the host": link(href="https://a.exa&#10;mple/"),
+    "behind what is read": b" " * HTML_BYTES_MAX + GOOD.encode(),
+}
+
+
+@pytest.mark.parametrize("page", THERE.values(), ids=THERE)
+def test_an_alternate_is_found(page):
+    assert found(page) == [NOTE]
+
+
+@pytest.mark.parametrize("page", NOT_THERE.values(), ids=NOT_THERE)
+def test_what_is_no_alternate_is_not(page):
+    assert found(page) == []
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", AP, "image/svg+xml", "", "text/html2"])
+def test_only_pages_are_searched(content_type):
+    assert found(GOOD, content_type=content_type) == []
+
+
+@pytest.mark.parametrize("content_type", ["TEXT/HTML", "application/xhtml+xml", "text/html ; charset=x"])
+def test_pages_are_searched(content_type):
+    assert found(GOOD, content_type=content_type) == [NOTE]
+
+
+FIELDS = {
+    f'<{NOTE}>; rel="alternate"; type="{AP}"': [NOTE],
+    f"</notes/1>;rel=alternate;type={AP}": [NOTE],
+    f'<{NOTE}>; REL="me ALTERNATE" ; Type = "{AP}"': [NOTE],
+    f'<https://b.example/>; rel=me, <{NOTE}>; title="a, <b>; c"; rel=alternate; type="{AP}"': [NOTE],
+    f'<{NOTE}>; rel=me; rel=alternate; type="{AP}"': [],
+    f'<{NOTE}>; rel=alternate; type="{AP}"; anchor="https://b.example/"': [],
+    f'<{NOTE}>; rel=alternate; type="text/html"': [],
+    f'<http://[>; rel=alternate; type="{AP}"': [],
+    f'<{NOTE}; rel=alternate; type="{AP}"': [],
+    f'{NOTE}; rel=alternate; type="{AP}"': [],
+    f'<{NOTE}>; rel=alternate; type="{AP}': [],
+    f'<{NOTE}>; rel=alternate; type="{AP}"; x="' + "x" * 9000 + '"': [],
+}
+
+
+@pytest.mark.parametrize(("value", "there"), FIELDS.items())
+def test_the_link_field(value, there):
+    assert found("", content_type="image/png", link=value) == there
+
+
+def test_the_field_comes_first_and_nothing_twice():
+    other = "https://b.example/2"
+    assert found(GOOD + link(href=other) + GOOD, link=f'<{other}>; rel=alternate; type="{AP}"') == [other, NOTE]
+
+
+def test_their_number_is_bounded():
+    assert len(found("".join(link(href=f"/{n}") for n in range(50)))) == ALTERNATES_MAX
+    # Those that are no alternates are counted as well.
+    assert found(link(rel="icon") * 999 + GOOD) == [NOTE]
+    assert found(link(rel="icon") * 1000 + GOOD) == []
+
+
+# --- work -----------------------------------------------------------------------------------------------------------
+
+PIECES = [
+    *("<", "<a>", "<link>", " a", '<link a="', "<!--", "<!-- -", "<!--->", "<a b='", "<a = ", "=", " ", "\n", "<link ", "&amp", "&"),
+    *("<script>", "<script></script", "<title></titl", "</", "<?", "<!x", "<aaaa", "<link href=a ", "<a/", "a=      ", "<template>"),
+    *("<base>", "<head>", "'", '"', GOOD, "\x00", "<link rel=alternate type=application/activity+json href=", "-->", "--!>", "é"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("start", ["", "<link ", "<p x", "<!--", "<script>", '<p a="', "<p a=b'"])
+def test_a_mebibyte_of_anything_is_read_to_its_end(start):
+    """With work that grows faster than the page, none of these would end while somebody waits: they are of 10^6 bytes."""
+    for piece in PIECES:
+        page = (start + piece * (HTML_BYTES_MAX // len(piece)))[:HTML_BYTES_MAX]
+        assert len(found(page)) <= ALTERNATES_MAX, piece
+
+
+def test_a_mebibyte_in_the_link_field_is_not_read():
+    for piece in ("<", "<a>", "<a>;", ";a=", "<a>;a", ",", " ", '<a>;a="'):
+        assert found("", link=piece * (HTML_BYTES_MAX // len(piece))) == []
+
+
+def steps_back(tree, *, atomic: bool = False) -> list[str]:
+    """The repetitions of an expression that could give back what they took, so that it is tried again."""
+    found: list[str] = []
+    for op, argument in tree:
+        if op in {ops.MAX_REPEAT, ops.MIN_REPEAT}:
+            least, most, inner = argument
+            # At most once, and with nothing after it, is nothing to give back; inside an atomic group it ends with the group.
+            if not atomic and (least, most) != (0, 1):
+                found.append(f"{op} {least} {most}")
+            found += steps_back(inner, atomic=atomic)
+        elif op is ops.POSSESSIVE_REPEAT:
+            found += steps_back(argument[2])
+        elif op is ops.ATOMIC_GROUP:
+            found += steps_back(argument, atomic=True)
+        elif op is ops.SUBPATTERN:
+            found += steps_back(argument[3], atomic=atomic)
+        elif op is ops.BRANCH:
+            found += [each for branch in argument[1] for each in steps_back(branch, atomic=atomic)]
+        elif op in {ops.ASSERT, ops.ASSERT_NOT}:
+            found += steps_back(argument[1])
+    return found
+
+
+def test_no_expression_steps_back():
+    """The count of the work: each byte is taken once by each of a handful of expressions, which never give it back."""
+    patterns = {value for value in vars(alternates).values() if isinstance(value, re.Pattern)} | {
+        alternates._passed_over()
+    }
+    assert len(patterns) == 5
+    for pattern in patterns:
+        assert steps_back(sre.parse(pattern.pattern, pattern.flags & ~re.UNICODE)) == []
+    # The same test sees the expression of the published hole for what it is.
+    assert steps_back(sre.parse(r"<(a|link)((?:\s+[a-z]+=(?:\"[^\"]*\"|[^\s>]+))+)\s*/?>"))
+
+
+@given(
+    st.lists(
+        st.sampled_from([*PIECES, "href=/x ", "rel=alternate ", f"type={AP} ", ">", "<body>"]) | st.text(max_size=5)
+    )
+)
+def test_whatever_comes_gives_addresses_or_nothing(pieces):
+    for address in found("".join(pieces)):
+        assert str(parse_url(address)) == address
+
+
+@given(st.binary(max_size=200), st.text(st.characters(max_codepoint=255, exclude_categories=("Cc",)), max_size=100))
+def test_whatever_bytes_come(body, field):
+    for address in found(body, link=field):
+        assert str(parse_url(address)) == address
