@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import trio
 
+from apcore.adapters.memory import MemoryStore
 from apcore.drive import run
 from apcore.effects import Enqueue, Extend, Lease, committed
-from apcore.errors import ConnectFailed
+from apcore.errors import ConnectFailed, StoreUnavailable
 from apcore.federation.worker import LANES, lease_work, origin_of, reconcile
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.node import AsyncNode
@@ -319,3 +320,50 @@ def test_an_asynchronous_worker_that_is_stopped_finishes_what_it_has_begun(start
     assert len(out.post.urls) == 10
     assert not out.facts("out", "1")
     assert out.queue.depth(LANES).leased == 0
+
+
+def test_a_slow_peer_does_not_hold_up_those_who_were_leased_after_it() -> None:
+    out = Outgoing()
+    out.clock.moment = datetime.now(UTC)
+    others = [f"https://{number:02d}.example" for number in range(15)]
+    like(out, f"{X}/slow", *(f"{origin}/bob" for origin in others))
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    reached = asyncio.Event()
+
+    class Slow:
+        """Answers for the slow peer when all others have been reached."""
+
+        checks_addresses = "enforced"
+
+        async def send(self, request: Request, /) -> Response:
+            if request.url.startswith(X):
+                await asyncio.wait_for(reached.wait(), 10)
+            answer = out.post.send(request)
+            if len(out.post.urls) == len(others):
+                reached.set()
+            return answer
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    async def main() -> int:
+        async with AsyncNode(out.federation, HERE, out.store, transport=Slow(), signer=ReusedKeys()) as node:
+            return await node.work(until_idle=True)
+
+    assert asyncio.run(main()) >= 16
+    assert out.post.urls[-1].startswith(X)
+
+
+def test_what_the_store_says_reaches_who_called_work() -> None:
+    out = Outgoing()
+
+    class Down(MemoryStore):
+        def lease(self, *_: Any, **__: Any) -> Any:
+            raise StoreUnavailable("it is down")
+
+    async def main() -> None:
+        async with AsyncNode(out.federation, HERE, Down(), transport=out.post, signer=ReusedKeys()) as node:
+            await node.work()
+
+    with pytest.raises(StoreUnavailable, match="down"):
+        asyncio.run(main())

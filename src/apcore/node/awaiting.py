@@ -40,6 +40,8 @@ from apcore.vocab import PUBLIC, Reference, View
 
 __all__ = ["AsyncNode"]
 
+_BESIDE: Final = 3
+"""As many slow batches at a time hold nobody else up. More would cost an idle worker, since each of them asks the queue."""
 _LOG: Final = logging.getLogger("apcore.node")
 
 T = TypeVar("T")
@@ -169,21 +171,34 @@ class AsyncNode(Bound[Data]):
         return ident
 
     async def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
-        """As `Node.work`; what was leased together is handled side by side."""
-        runtime, queue = self.ports.runtime, needed(self.ports.queue, "queue")
+        """As `Node.work`; what was leased together is handled side by side, and more is leased while a slow peer holds that up."""
+        runtime = self.ports.runtime
         pace = Pace(runtime.now(), limit_s)
-        handled = turn = 0
-        while not (self._stopped or pace.is_over(runtime.now())):
-            if pace.is_due(runtime.now()):
-                _ = await self.run(reconcile())
-            leased = await self.run(lease_work(turn))
-            turn += 1
-            _ = await runtime.overlap([partial(self._handle, each) for each in leased], limit=len(leased) or 1)
-            handled += len(leased)
-            if not leased and until_idle:
-                break
-            if not leased:
-                await queue.wait(LANES, timeout_s=WAIT_S)
+        handled = await runtime.overlap(
+            [partial(self._work_beside, turn, pace, until_idle=until_idle) for turn in range(_BESIDE)], limit=_BESIDE
+        )
+        if pace.failure is not None:
+            raise pace.failure
+        return sum(handled)
+
+    async def _work_beside(self, turn: int, pace: Pace, *, until_idle: bool) -> int:
+        """One of those who work side by side. If one fails, all end when they are done with what they have."""
+        runtime, queue = self.ports.runtime, needed(self.ports.queue, "queue")
+        handled = 0
+        try:
+            while not (self._stopped or pace.is_over(runtime.now())):
+                if pace.is_due(runtime.now()):
+                    _ = await self.run(reconcile())
+                leased = await self.run(lease_work(turn))
+                turn += 1
+                _ = await runtime.overlap([partial(self._handle, each) for each in leased], limit=len(leased) or 1)
+                handled += len(leased)
+                if not leased and until_idle:
+                    break
+                if not leased:
+                    await queue.wait(LANES, timeout_s=WAIT_S)
+        except Exception as error:
+            pace.failure = error
         return handled
 
     async def _handle(self, leased: Leased) -> None:

@@ -196,9 +196,13 @@ class Pace:
         self._started = started
         self._limit_s = limit_s
         self._reconciled: datetime | None = None
+        self.failure: Exception | None = None
+        """What went wrong for one of those who share this pace."""
 
     def is_over(self, now: datetime) -> bool:
-        """Whether the time is up."""
+        """Whether the time is up, or one of those who work by it has failed."""
+        if self.failure is not None:
+            return True
         return self._limit_s is not None and (now - self._started).total_seconds() >= self._limit_s
 
     def is_due(self, now: datetime) -> bool:
