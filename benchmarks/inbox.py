@@ -96,7 +96,7 @@ def posts(count: int) -> list[Request]:
 
 
 def accept_cost(rounds: int) -> None:
-    """Verify, claim, enqueue: as a multiple of the bare cryptography."""
+    """Verify, claim, enqueue: as a multiple of the bare cryptography, in processor time, which others on the machine do not stretch."""
     node = Node(federation([]), OURS, MemoryStore(), transport=Web())
     native: Any = load_der_public_key(KEY.public.spki)
     batch = 50
@@ -108,14 +108,14 @@ def accept_cost(rounds: int) -> None:
     signature = KEY.sign(signed)
     for turn in range(1, rounds + 1):
         chosen = requests[turn * batch : (turn + 1) * batch]
-        began = time.perf_counter()
+        began = time.process_time()
         for request in chosen:
             sha256(request.body).digest()
             native.verify(signature, signed, padding.PKCS1v15(), SHA256())
-        between = time.perf_counter()
+        between = time.process_time()
         for request in chosen:
             node.handle(request)
-        ended = time.perf_counter()
+        ended = time.process_time()
         bare.append((between - began) / batch * 1e6)
         ours.append((ended - between) / batch * 1e6)
     node.close()
