@@ -573,3 +573,26 @@ def test_garbage_is_refused_in_words(dated, now, rsa_key, field, date, digest):
         with pytest.raises(ApcoreError) as caught:
             verify(request, rsa_key, now, policy)
         assert caught.value.status_hint in {400, 401}
+
+
+# --- two readers, one language --------------------------------------------------------------------------------------
+
+PIECES = st.text('ab ",=\\()/#-', max_size=8) | st.sampled_from([K, "rsa-sha256", "hs2019", NAMES, "AA==", ""])
+
+
+def as_read(text):
+    try:
+        return cavage.read_parameters(text)
+    except SignatureMalformed as exc:
+        return type(exc)
+
+
+@given(PIECES, PIECES, PIECES, PIECES)
+@settings(max_examples=500)
+def test_the_usual_form_is_read_as_any_other(key_id, algorithm, headers, signature):
+    """A blank behind a comma sends the same field to the reader of parameters one by one."""
+    text = 'keyId="{}",algorithm="{}",headers="{}",signature="{}"'
+    usual, other = text, text.replace('",a', '", a')
+    assert as_read(usual.format(key_id, algorithm, headers, signature)) == as_read(
+        other.format(key_id, algorithm, headers, signature)
+    )

@@ -52,6 +52,11 @@ GET_COVERED: Final = ("(request-target)", "host", "date")
 POST_COVERED: Final = ("(request-target)", "host", "date", "digest", "content-type")
 """What we cover: every server that is known to be running accepts it."""
 
+# What nearly every sender writes, whole; the parameters one by one, for whoever writes them otherwise.
+_USUAL: Final = re.compile(
+    r'keyId="([^"\\]*)",algorithm="([^"\\]*)",headers="([^"\\]*)",signature="([^"\\]*)"',
+)
+_USUAL_NAMES: Final = ("keyid", "algorithm", "headers", "signature")
 _PARAMETER: Final = re.compile(r'([A-Za-z]+)[ \t]*=[ \t]*(?:"([^"\\]*)"|([0-9]{1,15}))[ \t]*(,[ \t]*|$)')
 _SECONDS: Final = re.compile(r"[0-9]{1,15}")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+|\((?:request-target|created|expires)\)")
@@ -136,6 +141,11 @@ def read_parameters(text: str) -> Parameters:
     """
     if len(text) > FIELD_CHARS_MAX:
         raise SignatureMalformed(f"Signature field of {len(text)} characters, at most {FIELD_CHARS_MAX}")
+    usual = _USUAL.fullmatch(text)
+    return _to_parameters(dict(zip(_USUAL_NAMES, usual.groups(), strict=True)) if usual else _one_by_one(text))
+
+
+def _one_by_one(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     position = 0
     end = len(text)
@@ -152,7 +162,7 @@ def read_parameters(text: str) -> Parameters:
         position = match.end()
     if separator:
         raise SignatureMalformed("Signature field is empty or ends with a comma")
-    return _to_parameters(found)
+    return found
 
 
 def _signature_field(request: Request, policy: SignaturePolicy) -> str:
