@@ -14,7 +14,8 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from datetime import datetime
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -96,8 +97,8 @@ def read_spki(
 ) -> PublicKey:
     """Read DER, SubjectPublicKeyInfo (PKCS #1 for RSA is understood as well); errors as `read_pem`."""
     try:
-        native = _native_of_spki(der, key_id)
-        return _judged(native, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
+        judged = _judged_spki(der, key_id)
+        return _named(judged, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
     except Explained as exc:
         raise exc.explained(key_id=key_id, key=f"from {source}" if source else None) from exc.__cause__
 
@@ -114,7 +115,9 @@ def read_multikey(
     """Read a `publicKeyMultibase` (FEP-521a): base58-btc of a multicodec and the key; errors as `read_pem`."""
     try:
         native = _native_of_multikey(text, key_id)
-        return _judged(native, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
+        return _named(
+            _judged(native, key_id), key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source
+        )
     except Explained as exc:
         raise exc.explained(key_id=key_id, key=f"from {source}" if source else None) from exc.__cause__
 
@@ -181,8 +184,29 @@ def _native_of_multicodec(codec: int, raw: bytes) -> NativeKey | None:
     return None
 
 
-def _judged(
-    native: NativeKey,
+class _Judged(NamedTuple):
+    """A key that passed, before it has an owner."""
+
+    native: NativeKey
+    type: KeyType
+    bits: int
+    spki: bytes
+
+
+def _judged(native: NativeKey, key_id: str) -> _Judged:
+    kind, bits = _kind_of(native, key_id)
+    return _Judged(native, kind, bits, native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+# A cached key comes out of a store as these bytes with every signature that it made. What is refused is not kept, and the keys that are kept
+# have at most 1.1 KB each.
+@lru_cache(maxsize=256)
+def _judged_spki(der: bytes, key_id: str) -> _Judged:
+    return _judged(_native_of_spki(der, key_id), key_id)
+
+
+def _named(
+    judged: _Judged,
     *,
     key_id: str,
     owner: str,
@@ -190,19 +214,18 @@ def _judged(
     expires: datetime | None = None,
     source: str = "",
 ) -> PublicKey:
-    kind, bits = _kind_of(native, key_id)
-    if algorithm is not None and algorithm not in algorithms_of(kind):
-        raise KeyMismatch(f"key {key_id} is {kind}, and said to be for {algorithm}")
+    if algorithm is not None and algorithm not in algorithms_of(judged.type):
+        raise KeyMismatch(f"key {key_id} is {judged.type}, and said to be for {algorithm}")
     return PublicKey(
         key_id=key_id,
         owner=owner,
-        type=kind,
-        bits=bits,
-        spki=native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        type=judged.type,
+        bits=judged.bits,
+        spki=judged.spki,
         algorithm=algorithm,
         expires=expires,
         source=source,
-        native=native,
+        native=judged.native,
     )
 
 
@@ -313,7 +336,7 @@ def generate_key(kind: Literal["rsa-2048", "ed25519"], *, key_id: str, owner: st
 
 def _private(native: NativePrivateKey, key_id: str, owner: str, algorithm: Algorithm | None) -> PrivateKey:
     try:
-        public = _judged(native.public_key(), key_id=key_id, owner=owner, algorithm=algorithm)
+        public = _named(_judged(native.public_key(), key_id), key_id=key_id, owner=owner, algorithm=algorithm)
     except (KeyMalformed, KeyWeak, KeyMismatch) as exc:
         raise ValueError(str(exc)) from exc
     return PrivateKey(public=public, native=native)
