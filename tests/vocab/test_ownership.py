@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apcore.vocab import Kind, is_owned_by, kind_of, owners_of, read_document
+from apcore.vocab import Kind, is_owned_by, kind_of, owners_of, read_document, same_id
 
 ALICE, BOB = "https://a.example/alice", "https://b.example/bob"
 
@@ -48,3 +48,23 @@ OWNED = [
 @pytest.mark.parametrize(("tree", "expected"), [row[1:] for row in OWNED], ids=[row[0] for row in OWNED])
 def test_owned_by_alice(tree, expected):
     assert is_owned_by(read_document(tree), ALICE) is expected
+
+
+SAME = [
+    (ALICE, ALICE, True),
+    ("HTTPS://A.EXAMPLE/alice", ALICE, True),
+    ("https://a.example/Alice", ALICE, False),
+    ("https://a.example/alice/", ALICE, False),
+    ("https://a.example:443/alice", ALICE, False),
+    ("https://a.example?by=Alice", "https://A.example?by=Alice", True),
+    ("https://a.example?by=Alice", "https://a.example?by=alice", False),
+    ("https://a.example#Alice", "https://a.example#alice", False),
+    ("urn:A", "urn:a", False),
+    ("acct:Alice@a.example", "acct:alice@a.example", False),
+    ("", "", True),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), SAME)
+def test_ids_are_compared_as_written_but_for_scheme_and_host(one, other, expected):
+    assert same_id(one, other) is same_id(other, one) is expected

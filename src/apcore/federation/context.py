@@ -64,6 +64,16 @@ class _Face(Generic[Data]):
         return self._scope.recipient
 
     @property
+    def means(self) -> str | None:
+        """What proved the activity that is listened to: ``http-signature``, ``proof``, ``ld-signature`` or ``origin``; None if it is from here."""
+        return self._scope.means
+
+    @property
+    def relayed_by(self) -> str | None:
+        """The actor who brought the activity, a relay for instance; None if it came from its own actor, or nobody signed the request."""
+        return self._scope.relayed_by
+
+    @property
     def silenced(self) -> bool:
         """Whether a domain rule says that the sender is to be kept quiet."""
         return self._scope.silenced
@@ -221,4 +231,8 @@ def _several(to: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _resolve(scope: Scope[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
-    return (yield from resolved_by(reference, policy=scope.fetching, asks=scope.asks, fresh=fresh))
+    return (
+        yield from resolved_by(
+            reference, policy=scope.fetching, asks=scope.asks, fresh=fresh, owner=scope.actor, wrapper=scope.activity_id
+        )
+    )

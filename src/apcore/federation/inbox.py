@@ -6,45 +6,41 @@ when the activity is a fact of the store and a reason to look at it is on the qu
 Facts::
 
     ("in", "1", H(actor), H(id), H(inbox))        claimed: pending, then done; done ones outlive every sender's retries
-    ("in-todo", "1", H(actor), H(id), H(inbox))   the activity byte for byte, until it is processed
+    ("in-todo", "1", H(actor), H(id), H(inbox))   what was proved of the activity, byte for byte, until it is processed
+    ("used", "1", H(key id), H(signature))        an HTTP signature that has proved something, for as long as it could again
 
 The claim is by actor, id and inbox: an activity that is delivered to two inboxes counts in both, and nobody but its actor can use up an id.
 """
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import Final
 
 from attrs import evolve, frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, committed
-from apcore.errors import DocumentError, LimitExceeded, Refused, RemoteError, RequestError, Unavailable
+from apcore.errors import ApcoreError, LimitExceeded, RemoteError, SignatureError, StoreBusy, Unavailable
 from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
-from apcore.federation.authenticate import authenticate
+from apcore.federation.arriving import Arrived, read_arrived
+from apcore.federation.authenticate import Authenticated, authenticate, keys_named
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED
 from apcore.federation.site import Site
-from apcore.http import (
-    Headers,
-    Request,
-    Response,
-    is_activitypub,
-    parse_media_type,
-    parse_url,
-    problem_for,
-    same_origin,
-)
+from apcore.graph import check_change, kept_owners
+from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url, problem_for
 from apcore.ports import Check, Key, Message, Put, Write, digest_part
 from apcore.signatures import parse_all
-from apcore.vocab import Activity, Delete, Document, Kind, Update, kind_of, owners_of, read_document
+from apcore.vocab import Document, same_id
 
 __all__ = [
     "BODY_BYTES_MAX",
-    "DONE_KEPT_S",
     "INBOX",
-    "Arrived",
     "Deposit",
+    "Replayed",
+    "claim",
     "claim_keys",
     "deposit",
     "inbox_message",
@@ -55,8 +51,7 @@ INBOX: Final = "inbox"
 """The lane of the queue for what arrived."""
 BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
-DONE_KEPT_S: Final = 30 * 86400.0
-"""How long an id stays used up: longer than anybody tries again (7 days), and than signatures count."""
+_LOG: Final = logging.getLogger(__name__)
 _RETRY_AFTER_S: Final = 60.0
 """What to ask for where nothing says how long it will take; senders wait a minute or more anyway."""
 
@@ -68,21 +63,10 @@ class UnsupportedMediaType(RemoteError):
     reason = "unsupported-media-type"
 
 
-class NotAnActivity(DocumentError):
-    """The body is no activity that somebody in particular has done."""
+class Replayed(SignatureError):
+    """The signature has proved something already, and this is something else."""
 
-    status_hint = 400
-    reason = "not-an-activity"
-
-
-@frozen
-class Arrived:
-    """An activity as it was delivered, read but not believed."""
-
-    document: Document
-    activity: Activity
-    id: str
-    actor: str
+    reason = "replayed"
 
 
 @frozen
@@ -105,31 +89,39 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
     try:
         yield from _accept(site, request, recipient)
     except RemoteError as error:
+        _log(request, error)
         return problem_for(error).response()
     except Unavailable as error:
+        _log(request, error)
         problem = problem_for(error)
         asked_s = _RETRY_AFTER_S if problem.retry_after_s is None else problem.retry_after_s
         return evolve(problem, retry_after_s=asked_s).response()
     return Response(202, Headers({"Cache-Control": "no-store"}))
 
 
+def _log(request: Request, error: ApcoreError) -> None:
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    _LOG.info("refused at %s: %s: %s%s", parse_url(request.url).path, error.reason, error, notes)
+
+
 def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _check_body(request)
     if recipient is not None:
         yield from require_actor(site, recipient)
-    arrived = _read(site, request.body)
+    arrived = read_arrived(site, request.body)
     severity = check_domain(site, arrived.actor)
-    if _is_farewell(arrived):
-        known = yield from _is_known(site, request)
-        if not known:
-            return  # a stranger is gone: nothing to do, and nothing worth a fetch
-    authenticated = yield from authenticate(site, request, actor=arrived.actor)
-    _check_ownership(arrived)
-    if site.federation.listener_for(arrived.document) is None and not any(map(arrived.document.is_a, MANAGED)):
-        return
-    yield from _claim(
-        site, arrived, request.body, recipient, key_id=authenticated.key_id, silenced=severity is not None
-    )
+    if arrived.is_about_its_actor:
+        is_stranger = yield from _is_stranger(site, request, arrived)
+        if is_stranger:
+            return  # somebody whom we do not know has changed or is gone: nothing to do, and nothing worth a fetch
+    authenticated = yield from authenticate(site, request, arrived)
+    check_change(authenticated.activity, authenticated.actor)
+    if _is_heard(site, authenticated.document):
+        yield from claim(site, authenticated, recipient, silenced=severity is not None)
+
+
+def _is_heard(site: Site, document: Document) -> bool:
+    return site.federation.listener_for(document) is not None or any(map(document.is_a, MANAGED))
 
 
 def _check_body(request: Request) -> None:
@@ -143,69 +135,21 @@ def _check_body(request: Request) -> None:
         raise LimitExceeded(f"the body has {len(request.body)} bytes, at most {BODY_BYTES_MAX}")
 
 
-def _read(site: Site, body: bytes) -> Arrived:
-    try:
-        document = read_document(body, vocabulary=site.federation.vocabulary)
-    except DocumentError as error:
-        raise RequestError(f"the body cannot be read: {error}") from error
-    if not document.is_a(Activity) and not _looks_like_one(document):
-        raise NotAnActivity(f"the body is {document.types or 'of no type'}, and no activity")
-    activity = Activity.over(document)
-    actor = activity.actor
-    if actor is None or actor.uri is None:
-        raise NotAnActivity("the activity has no actor, or several")
-    ident = document.id or _stand_in_id(activity)
-    if ident is None:
-        raise NotAnActivity("the activity has no id, so it could not be told from its repetition")
-    _ = parse_url(actor.uri)
-    if not same_origin(ident, actor.uri):
-        # Nobody may use up the ids of another server.
-        raise Refused(f"activity {ident} is not of the origin of its actor {actor.uri}")
-    return Arrived(document, activity, ident, actor.uri)
+def _is_stranger(site: Site, request: Request, arrived: Arrived) -> Op[bool]:
+    """Whether somebody is unknown here, judged by the keys that this would be proved with, and the one that most actors have.
 
-
-def _stand_in_id(activity: Activity) -> str | None:
-    """Give a name to a Delete without id, as GoToSocial sends it: nothing is deleted twice, so what is deleted tells it from others."""
-    deleted = activity.object if activity.document.is_a(Delete) else None
-    return None if deleted is None or deleted.uri is None else f"{deleted.uri}#delete"
-
-
-def _looks_like_one(document: Document) -> bool:
-    """Whether it is an activity of a type that nobody here knows (Lemmy's Lock, say): no reason to complain, and nobody listens to it."""
-    return not document.classes() and bool(document.types) and kind_of(document) is Kind.ACTIVITY
-
-
-def _is_farewell(arrived: Arrived) -> bool:
-    object_ = arrived.activity.object
-    return arrived.document.is_a(Delete) and object_ is not None and object_.uri == arrived.actor
-
-
-def _is_known(site: Site, request: Request) -> Op[bool]:
-    """Whether a key that the request is signed with is kept. If not, it is of no use to ask for it: its owner is gone.
-
-    That it could not be had lately is kept as well, and says no more than that.
+    Keys are remembered as their owner's for longer than they count (`FetchPolicy.key_kept_s`). What is not signed at all is nobody's farewell; what
+    cannot be read is refused elsewhere.
     """
     now = yield from Now()
-    presented = parse_all(request, site.signatures, now=now)
-    entries = yield from Get([("key", "1", digest_part(each.key_id)) for each in presented])
-    return any(entry is not None and "owner" in unpack(entry.value).members for entry in entries)
-
-
-def _check_ownership(arrived: Arrived) -> None:
-    """Update and Delete are for what the actor owns: an object of its own origin, its own where it says whose it is.
-
-    An object that is only named says nothing; what is kept of it decides there, and that is the listener's to know.
-    """
-    if not (arrived.document.is_a(Update) or arrived.document.is_a(Delete)):
-        return
-    object_ = arrived.activity.object
-    if object_ is None or object_.uri is None:
-        raise NotAnActivity(f"{arrived.id} changes nothing in particular")
-    if not same_origin(object_.uri, arrived.actor):
-        raise Refused(f"{arrived.actor} changes {object_.uri}, which is of another origin")
-    owners = () if object_.embedded is None else owners_of(object_.embedded)
-    if owners and arrived.actor not in owners:
-        raise Refused(f"{arrived.actor} changes {object_.uri}, which is of {owners[0]}")
+    named: list[str] = []
+    with suppress(RemoteError):
+        named += [each.key_id for each in parse_all(request, site.signatures, now=now)]
+    named += keys_named(arrived.document.tree)
+    if not named:
+        return False
+    owners = yield from kept_owners([*dict.fromkeys([*named, f"{arrived.actor}#main-key"])])
+    return not any(owner is not None and same_id(owner, arrived.actor) for owner in owners)
 
 
 def claim_keys(actor: str, ident: str, inbox: str) -> tuple[Key, Key]:
@@ -220,35 +164,61 @@ def inbox_message(todo: Key, name: bytes) -> Message:
     return Message(name, INBOX, key.encode(), dedup=key)
 
 
-def _claim(
-    site: Site, arrived: Arrived, body: bytes, recipient: str | None, *, key_id: str, silenced: bool
-) -> Op[None]:
-    claim, todo = claim_keys(arrived.actor, arrived.id, f"{site.origin}/{recipient or ''}")
+def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[None]:
+    """Make what was proved a fact, once, with a message that has it processed.
+
+    An HTTP signature is used up in the same commit. Asks for: `Now`, two `RandomBytes`, one commit; if that finds something, one `Get` and perhaps
+    one `Enqueue`.
+
+    Raises:
+        Replayed: The signature was used up by another activity, or for another inbox.
+    """
+    mark, todo = claim_keys(authenticated.actor, authenticated.id, f"{site.origin}/{recipient or ''}")
     now = yield from Now()
     name = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
     about = {
         "origin": str(site.origin),
-        "actor": arrived.actor,
-        "id": arrived.id,
+        "actor": authenticated.actor,
+        "id": authenticated.id,
         "recipient": recipient,
-        "key_id": key_id,
+        "means": authenticated.means,
+        "key_id": authenticated.key_id,
+        "relayed_by": authenticated.relayed_by,
         "silenced": silenced or None,
         "received": instant_ms(now),
         "seed": seed.hex(),
     }
     message = inbox_message(todo, name)
-    done = yield from committed(
-        (Check(claim, None),),
-        (Put(claim, pack({"state": "pending", "id": arrived.id})), Put(todo, pack(about, body))),
-        messages=(message,),
-    )
-    if done is not False:
-        return
-    [kept] = yield from Get((claim,))
-    if kept is not None and unpack(kept.value).text("state") == "pending":
+    used = _use_key(authenticated)
+    checks, writes = [Check(mark, None)], [Put(mark, pack({"state": "pending", "id": authenticated.id}))]
+    if used is not None:
+        checks.append(Check(used, None))
+        writes.append(Put(used, pack({"by": key_name(mark)}), float(site.signatures.replay_window_s)))
+    done = yield from committed(checks, (*writes, Put(todo, pack(about, authenticated.body))), messages=(message,))
+    if done is False:
+        yield from _repeated(mark, used, message)
+
+
+def _repeated(mark: Key, used: Key | None, message: Message) -> Op[None]:
+    """Take in again what was taken in before: senders repeat what they have no answer to."""
+    [kept, use] = yield from Get((mark, mark if used is None else used))
+    if used is not None and use is not None and unpack(use.value).text("by") != key_name(mark):
+        raise Replayed("the signature has proved another delivery before")
+    if kept is None:
+        raise StoreBusy("what stood in the way of a claim is gone")
+    if unpack(kept.value).text("state") == "pending":
         # The first time may have ended between the fact and the queue.
         yield from Enqueue((message,))
+
+
+def _use_key(authenticated: Authenticated) -> Key | None:
+    """Name the very signature: by its nonce if it has one, since some algorithms let anybody write a signature in two ways."""
+    signature = authenticated.signature
+    if signature is None:
+        return None
+    mark = signature.replay_id if signature.nonce is None else f"nonce {signature.nonce}"
+    return ("used", "1", digest_part(signature.key_id), digest_part(mark))
 
 
 def deposit(site: Site, sent: Fact, recipient: str, *, name: str) -> Op[Deposit]:

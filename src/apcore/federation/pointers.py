@@ -25,10 +25,12 @@ def resolved_by(
     policy: FetchPolicy,
     asks: Callable[[], Op[Identity | None]],
     fresh: bool = False,
+    owner: str | None = None,
+    wrapper: str | None = None,
 ) -> Op[Document]:
     """Give the document of a reference, asked for by whoever ``asks`` names; as `resolve`, and with ``fresh`` from its origin in any case."""
     if isinstance(reference, Reference) and not fresh:
-        believed = believed_claim(reference)
+        believed = believed_claim(reference, owner=owner, wrapper=wrapper)
         if believed is not None:
             return believed
     identity = yield from asks()
@@ -36,7 +38,7 @@ def resolved_by(
     if fresh and uri is not None:
         loaded = yield from load(uri, policy=policy, identity=identity, fresh=True)
         return loaded.document
-    return (yield from resolve(reference, policy=policy, identity=identity))
+    return (yield from resolve(reference, policy=policy, identity=identity, owner=owner, wrapper=wrapper))
 
 
 class _Bound:

@@ -18,8 +18,8 @@ from attrs import frozen
 from apcore.effects import Call, Get, Now, Op, RandomBytes, Settle, committed
 from apcore.errors import ContractError, Unavailable
 from apcore.facts import Fact, Newer, instant_ms, named_key, of_instant_ms, pack, unpack
+from apcore.federation.arriving import DONE_KEPT_S
 from apcore.federation.context import ScopeFaces
-from apcore.federation.inbox import DONE_KEPT_S
 from apcore.federation.policies import Drop, Failure, Later
 from apcore.federation.scope import Scope
 from apcore.federation.scoping import scope_for
@@ -29,7 +29,7 @@ from apcore.federation.writes import Flushed, flush
 from apcore.graph import read_with_contexts
 from apcore.http import parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Put, Settlement, Write
-from apcore.vocab import Activity, Document, read_document
+from apcore.vocab import Activity, Document, owners_of, read_document
 
 __all__ = ["DEAD_KEPT_S", "process"]
 
@@ -90,6 +90,9 @@ def process(site: Site, leased: Leased) -> Op[None]:
         activity_id=fact.text("id"),
         attempt=work.attempt,
         recipient=fact.optional("recipient"),
+        actor=fact.text("actor"),
+        means=fact.optional("means"),
+        relayed_by=fact.optional("relayed_by"),
         silenced=fact.members.get("silenced") is True,
         seed=bytes.fromhex(fact.text("seed")),
     )
@@ -123,15 +126,23 @@ def process(site: Site, leased: Leased) -> Op[None]:
 def _read(site: Site, fact: Fact) -> Op[Document]:
     """Read the activity as it is told to handlers: it was proved to come from its actor, so it is as if had from there.
 
-    A context that was fetched may add meaning, and must not change what was proved; if it would, it is ignored after all.
+    A context that was fetched may add meaning, and must not change what was proved and held against the rules of ownership; if it would, it is
+    ignored after all.
     """
     origin = parse_url(fact.text("actor")).origin
+    proved = read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
+    if site.fetching.unknown_contexts == "ignore" or not proved.reading.ignored_contexts:
+        return proved
     document = yield from read_with_contexts(fact.body, origin=origin, policy=site.fetching)
-    if document.is_a(Activity) and document.id == fact.text("id"):
-        actor = document.view(Activity).actor
-        if actor is not None and actor.uri == fact.text("actor"):
-            return document
-    return read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
+    return document if _gist(document) == _gist(proved) else proved
+
+
+def _gist(document: Document) -> tuple[object, ...]:
+    """What the rules of ownership look at, and who is told."""
+    activity = Activity.over(document)
+    named = (activity.actor, activity.object, activity.target)
+    owners = [() if each is None or each.embedded is None else owners_of(each.embedded) for each in named]
+    return (document.id, document.types, named, *owners)
 
 
 def _report(site: Site, scope: Scope[Any], failure: Failure) -> Op[None]:

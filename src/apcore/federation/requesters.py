@@ -5,7 +5,9 @@ That says who sends, or asks; not that what it sends is its own. `apcore.federat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Final, TypeVar
 
 from attrs import field, frozen
 
@@ -14,11 +16,24 @@ from apcore.errors import Refused, RemoteError, SignatureError, Unavailable
 from apcore.federation.keys import instance_identity
 from apcore.federation.moderation import Severity
 from apcore.federation.site import Site
-from apcore.graph import KeyFound, KeyRefused, remote_key
+from apcore.graph import Gone, KeyFound, KeyRefused, remote_key
 from apcore.http import Request, parse_url, same_origin
-from apcore.signatures import BadSignature, Presented, Verified, check, parse_all
+from apcore.signatures import Presented, Verified, check, parse_all
+from apcore.vocab import same_id
 
-__all__ = ["Signed", "check_domain", "key_of", "signed_by"]
+__all__ = ["KeyGone", "Signed", "check_domain", "key_named", "signed_by"]
+
+T = TypeVar("T")
+
+
+class KeyGone(KeyRefused):
+    """The key's own server says that it is gone for certain."""
+
+    reason = "key-gone"
+
+    def __init__(self, message: str, *, key_id: str) -> None:
+        super().__init__(message)
+        self.key_id: Final = key_id
 
 
 @frozen
@@ -78,7 +93,7 @@ def signed_by(site: Site, request: Request, *, prefer: str | None = None) -> Op[
             missing = missing or error
             continue
         signed = Signed(verified.owner, verified.key_id, verified)
-        if prefer is None or signed.owner == prefer:
+        if prefer is None or same_id(signed.owner, prefer):
             return signed
         other = other or signed
     if missing is None and other is not None:
@@ -87,29 +102,36 @@ def signed_by(site: Site, request: Request, *, prefer: str | None = None) -> Op[
 
 
 def _check(site: Site, presented: Presented) -> Op[Verified]:
-    found = yield from key_of(site, presented.key_id)
+    return (yield from key_named(site, presented.key_id, lambda found: check(presented, found.key)))
+
+
+def key_named(site: Site, key_id: str, checked: Callable[[KeyFound], T]) -> Op[T]:
+    """Check something with the key that it names; if that fails with a cached one, once more with a fresh one.
+
+    Asks for: the key, as `remote_key`, as the instance actor. Raises as that and as ``checked``. Nothing is fetched from a host that is suspended.
+    What the key's server answers is not our answer, so whatever is wrong with the key is a `KeyRefused`.
+    """
+    found = yield from _key(site, key_id)
     try:
-        return check(presented, found.key)
-    except BadSignature:
+        return checked(found)
+    except SignatureError:
         if not found.cached:
             raise
-        # Keys change without notice: with a cached one, one failure proves nothing.
-        newer = yield from key_of(site, presented.key_id, anew=True)
+        # Keys change without notice, and their kinds too: with a cached one, one failure proves nothing.
+        newer = yield from _key(site, key_id, anew=True)
         if newer.cached:
             raise
-        return check(presented, newer.key)
+        return checked(newer)
 
 
-def key_of(site: Site, key_id: str, *, anew: bool = False) -> Op[KeyFound]:
-    """Give the key that a signature names, unless its host is suspended. Asks and raises as `remote_key`; it is asked for as the instance actor.
-
-    What its server answers is not our answer: whatever is wrong with it is a `KeyRefused`.
-    """
+def _key(site: Site, key_id: str, *, anew: bool = False) -> Op[KeyFound]:
     _ = check_domain(site, key_id)
     try:
         return (
             yield from remote_key(key_id, policy=site.fetching, identity=partial(instance_identity, site), anew=anew)
         )
+    except Gone as error:
+        raise KeyGone(f"key {key_id}: {error}", key_id=key_id) from error
     except RemoteError as error:
         if error.status_hint == 401:
             raise

@@ -92,6 +92,12 @@ class Scope(Generic[Data]):
     """Gives who asks when something has to be fetched: the instance actor, whose keys may have to be made first."""
     data: Data
     activity_id: str | None = None
+    actor: str | None = None
+    """Who is proved to have done what is listened to: what came inside is believed if it is theirs."""
+    means: str | None = None
+    """What proved it; None if it is from here."""
+    relayed_by: str | None = None
+    """Who brought it, if that is not its actor."""
     attempt: int = 1
     recipient: str | None = None
     """The identifier of the actor whose inbox was addressed; None for the shared one."""

@@ -17,6 +17,16 @@ from apcore.graph.fetching import Fetched, FetchPolicy, check_status, check_targ
 from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, kept_owners, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
 from apcore.graph.resolving import believed_claim, resolve
+from apcore.graph.trust import (
+    NotAnActivity,
+    OwnerUnclear,
+    check_change,
+    implied_owner,
+    is_believed_inside,
+    is_move_confirmed,
+    may_change_owner,
+    owners,
+)
 
 __all__ = [
     "Dialect",
@@ -32,21 +42,29 @@ __all__ = [
     "Knock",
     "Knocked",
     "Loaded",
+    "NotAnActivity",
     "NotFound",
+    "OwnerUnclear",
     "PeerFailing",
     "Rejected",
     "WrongId",
     "WrongMediaType",
     "alternate_of",
     "believed_claim",
+    "check_change",
     "check_status",
     "check_target",
     "dialect_key",
     "fetch",
+    "implied_owner",
+    "is_believed_inside",
+    "is_move_confirmed",
     "kept_owners",
     "knock",
     "load",
     "load_unbelieved",
+    "may_change_owner",
+    "owners",
     "read_dialect",
     "read_with_contexts",
     "remembering",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import field, frozen
 
 from apcore.effects import Get, Now, Op, committed
 from apcore.errors import DocumentError, RequestError, Unavailable
@@ -45,6 +45,8 @@ class Loaded:
     url: Url
     fetched: datetime
     """When its source last said it, or that it had not changed."""
+    body: bytes = field(default=b"", repr=False)
+    """The document as it came."""
 
 
 def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fresh: bool = False) -> Op[Loaded]:
@@ -86,7 +88,7 @@ def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fre
         # Kept under its own id; whoever asks by another address asks the origin again.
         slot = yield from _slot(ident, identity)
     yield from _keep(slot, found, found.response.body, now, policy)
-    return Loaded(document, found.url, now)
+    return Loaded(document, found.url, now, found.response.body)
 
 
 def load_unbelieved(url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[Loaded]:
@@ -98,7 +100,7 @@ def load_unbelieved(url: str, *, policy: FetchPolicy, identity: Identity | None 
     now = yield from Now()
     _check_answer(found, url, now)
     document = yield from _document_of(found, policy)
-    return Loaded(document, found.url, now)
+    return Loaded(document, found.url, now, found.response.body)
 
 
 def _believed(
@@ -219,4 +221,4 @@ def _loaded_from(known: Fact, policy: FetchPolicy, *, fetched: datetime | None =
         document = yield from read_with_contexts(known.body, origin=url.origin, policy=policy)
     except DocumentError as error:
         raise DocumentError(f"what is kept of {known.text('uri')} cannot be read any more: {error}") from error
-    return Loaded(document, url, of_instant_ms(known.number("fetched")) if fetched is None else fetched)
+    return Loaded(document, url, of_instant_ms(known.number("fetched")) if fetched is None else fetched, known.body)

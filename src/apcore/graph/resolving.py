@@ -11,25 +11,36 @@ from apcore.errors import DocumentError
 from apcore.graph.dialects import Identity
 from apcore.graph.fetching import FetchPolicy
 from apcore.graph.loading import load
+from apcore.graph.trust import is_believed_inside
 from apcore.http import same_origin
 from apcore.vocab import Document, Reference
 
 __all__ = ["believed_claim", "resolve"]
 
 
-def believed_claim(reference: Reference) -> Document | None:
+def believed_claim(reference: Reference, *, owner: str | None = None, wrapper: str | None = None) -> Document | None:
     """Give the embedded document of a reference, if it may be believed without asking; else None.
 
-    That is: it has an id, is more than a stub, and its id shares the origin of the document it came in.
+    That is: it has an id, is more than a stub, and its id shares the origin of the document it came in. Where the ``owner`` of that one is known, it
+    has to be the same one's besides, or part of ``wrapper``; see `is_believed_inside`.
     """
     document = reference.embedded
     if document is None or document.id is None or document.origin is None or not document.types:
         return None
-    return document if same_origin(document.id, f"{document.origin}/") else None
+    if not same_origin(document.id, f"{document.origin}/"):
+        return None
+    return document if owner is None or is_believed_inside(document, wrapper=wrapper, owner=owner) else None
 
 
-def resolve(reference: Reference | str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[Document]:
-    """Give the document that a reference points to.
+def resolve(
+    reference: Reference | str,
+    *,
+    policy: FetchPolicy,
+    identity: Identity | None = None,
+    owner: str | None = None,
+    wrapper: str | None = None,
+) -> Op[Document]:
+    """Give the document that a reference points to; ``owner`` and ``wrapper`` are for what came inside, see `believed_claim`.
 
     Asks for: nothing, if it came inside and is believed; else as `load`.
 
@@ -38,7 +49,7 @@ def resolve(reference: Reference | str, *, policy: FetchPolicy, identity: Identi
         ApcoreError: As `load`.
     """
     if isinstance(reference, Reference):
-        believed = believed_claim(reference)
+        believed = believed_claim(reference, owner=owner, wrapper=wrapper)
         if believed is not None:
             return believed
     uri = reference if isinstance(reference, str) else reference.uri

@@ -92,6 +92,10 @@ class SignaturePolicy:
     """The age of one that does: its expiry counts, but never beyond this. 12 h is Mastodon's."""
     query_optional: bool = True
     """On GET and HEAD, try `(request-target)` without the query as well. Misskey, Pixelfed, Takahe and Pleroma sign it so."""
+    ld_signatures: bool = True
+    """Accept `RsaSignature2017` on what others than its actor deliver: relays of Mastodon's kind, and forwarded replies."""
+    asks_origin: bool = True
+    """Ask an actor's own server about what others deliver in its name, if nothing in it proves it."""
     authorization: bool = False
     """Accept draft-cavage in `Authorization: Signature`, which the draft has and nobody sends."""
     pseudo_headers_any_algorithm: bool = True
@@ -214,9 +218,10 @@ STRICT: Final = SignaturePolicy(
     age_s_max=300,
     lifetime_s_max=3600,
     query_optional=False,
+    ld_signatures=False,
     pseudo_headers_any_algorithm=False,
 )
-"""Five minutes, the whole target, and the letter of the drafts."""
+"""Five minutes, the whole target, the letter of the drafts, and no signatures over graphs."""
 
 LENIENT: Final = SignaturePolicy(
     name="lenient",

@@ -113,7 +113,7 @@ from apcore.vocab.objects import (
     Tombstone,
     Video,
 )
-from apcore.vocab.ownership import Kind, is_owned_by, kind_of, owners_of
+from apcore.vocab.ownership import Kind, is_owned_by, kind_of, owners_of, same_id
 from apcore.vocab.properties import Made, Property, camel_case, is_property
 from apcore.vocab.reading import read_document
 from apcore.vocab.references import Reference
@@ -314,6 +314,7 @@ __all__ = [
     "parse_moment",
     "quoted",
     "read_document",
+    "same_id",
     "to_wire",
     "without_secrets",
     "words_of",

@@ -7,6 +7,7 @@ origin, or carries the owner's proof.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Final
 
@@ -14,7 +15,7 @@ from apcore.http.urls import same_origin
 from apcore.vocab import values
 from apcore.vocab.documents import Document
 
-__all__ = ["Kind", "is_owned_by", "kind_of", "owners_of"]
+__all__ = ["Kind", "is_owned_by", "kind_of", "owners_of", "same_id"]
 
 
 class Kind(Enum):
@@ -38,6 +39,7 @@ _OWNER: Final = {
     Kind.OBJECT: "attributedTo",
 }
 """Which member says whose it is; a link is nobody's."""
+_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _COLLECTION: Final = ("items", "orderedItems", "totalItems", "partOf", "first", "last", "next", "prev", "current")
 
 
@@ -69,15 +71,19 @@ def owners_of(document: Document) -> tuple[str, ...]:
 def is_owned_by(document: Document, actor: str) -> bool:
     """Whether ``document`` says that it is ``actor``'s and nobody else's, and its id, if it has one, is of the actor's origin.
 
-    Addresses are compared as they are written, except for the case of scheme and host (FEP-fe34).
+    Addresses are compared as `same_id` does.
     """
     owners = owners_of(document)
-    if len(owners) != 1 or _comparable(owners[0]) != _comparable(actor):
+    if len(owners) != 1 or not same_id(owners[0], actor):
         return False
     return document.id is None or same_origin(document.id, actor)
 
 
+def same_id(one: str, other: str) -> bool:
+    """Whether two ids are the same: as they are written, except for the case of scheme and host (FEP-fe34)."""
+    return one == other or _comparable(one) == _comparable(other)
+
+
 def _comparable(address: str) -> str:
-    scheme, separator, rest = address.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme.lower()}{separator}{host.lower()}{slash}{path}"
+    found = _AUTHORITY.match(address)
+    return address if found is None else found[0].lower() + address[found.end() :]
