@@ -31,7 +31,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 OWN = {"keys", "private"}
 """What a server keeps of itself, made when it is first needed."""
-CACHED = {"key", "doc"}
+CACHED = {"key", "doc", "budget"}
 """What may be kept of what strangers made us look at, for a time."""
 
 

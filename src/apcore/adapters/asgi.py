@@ -49,7 +49,7 @@ def asgi_app(
         args: For a federation, the origin and the store.
         fallback: The application for what is not ours.
         worker: Whether to work through the queue in this process.
-        trust_proxy: Whether `X-Forwarded-Host` and `X-Forwarded-Proto` are written by a proxy of yours.
+        trust_proxy: Whether `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For` are written by a proxy of yours.
         options: For a federation, further options of `AsyncNode`.
 
     Raises:
@@ -87,6 +87,7 @@ class _Application:
                 target=target,
                 headers=scope["headers"],
                 body=b"",
+                client=client[0] if (client := scope.get("client")) else None,
                 trust_proxy=self._trust_proxy,
             )
         except RequestError as error:

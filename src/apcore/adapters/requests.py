@@ -2,7 +2,7 @@
 
 What a peer signed is the address it asked for, so scheme and authority have to be those that the peer saw. Behind a proxy they stand in fields that
 anybody can write; they count only where the operator says that a proxy of theirs writes them (`trust_proxy`). An origin that is not one of the
-node's is nobody's.
+node's is nobody's. The same goes for the address of the client, by which what strangers may cost is counted.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ def received_request(
     target: str,
     headers: Iterable[tuple[bytes, bytes]],
     body: bytes,
+    client: str | None = None,
     trust_proxy: bool = False,
 ) -> Request:
     """Make the request that a peer meant; ``target`` is path and query as on the wire, still encoded.
+
+    ``client`` is the address that the connection comes from. Behind a proxy that is the proxy's; the client's is the last entry of
+    `X-Forwarded-For`, and without one it is not known.
 
     Raises:
         RequestError: No single `Host`, or something that is no request.
@@ -37,9 +41,20 @@ def received_request(
         # A proxy that adds to a list adds at the end; the last entry is the one it wrote.
         named = [forwarded[-1].rpartition(b",")[2].strip()] if forwarded else named
         scheme = proto[-1].rpartition(b",")[2].strip().decode("latin-1") if proto else scheme
+        client = _forwarded_for([value for name, value in pairs if name == b"x-forwarded-for"])
     if len(named) != 1:
         raise RequestError(f"a request has one Host, not {len(named)}")
     if not target.startswith("/"):
         raise RequestError(f"a request is for a path, not {target[:60]!r}")
     authority = named[0].decode("latin-1")
-    return Request.received(method, f"{scheme}://{authority}{target}", pairs, body)
+    return Request.received(method, f"{scheme}://{authority}{target}", pairs, body, client=client)
+
+
+def _forwarded_for(values: list[bytes]) -> str | None:
+    """Give the last entry, without the port that some proxies add."""
+    if not values:
+        return None
+    entry = values[-1].rpartition(b",")[2].strip().decode("latin-1")
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    return entry.partition(":")[0] if entry.count(":") == 1 else entry

@@ -71,6 +71,7 @@ class _Application:
                 target=target,
                 headers=_headers(environ),
                 body=b"",
+                client=environ.get("REMOTE_ADDR"),
                 trust_proxy=self._trust_proxy,
             )
         except RequestError as error:

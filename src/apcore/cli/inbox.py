@@ -42,7 +42,7 @@ __all__ = ["command"]
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="The port to listen at.  [default: the origin's if http, or 8000]"
 )
-@click.option("--trust-proxy", is_flag=True, help="X-Forwarded-Host and -Proto are written by a proxy of yours.")
+@click.option("--trust-proxy", is_flag=True, help="X-Forwarded-Host, -Proto and -For are written by a proxy of yours.")
 @click.option("--allow-loopback", is_flag=True, help="Allow plain http and addresses of this machine. For development.")
 @click.option("--json", "as_json", is_flag=True, help="Print each activity as one line of JSON.")
 def command(

@@ -28,7 +28,7 @@ _LEVELS = ("debug", "info", "warning", "error")
     "--port", type=click.IntRange(1, 65535), help="The port to listen at.  [default: the origin's if http, or 8000]"
 )
 @click.option("--no-worker", is_flag=True, help="Leave the queue to a process of its own: apcore work.")
-@click.option("--trust-proxy", is_flag=True, help="X-Forwarded-Host and -Proto are written by a proxy of yours.")
+@click.option("--trust-proxy", is_flag=True, help="X-Forwarded-Host, -Proto and -For are written by a proxy of yours.")
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What to log.")
 def command(
     *,

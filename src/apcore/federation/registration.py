@@ -32,6 +32,7 @@ from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME
 from apcore.federation.policies import FollowVerdict
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
 from apcore.federation.routing import parse_route
+from apcore.graph import DEFAULT_BUDGETS, Budgets
 from apcore.handlers import Colour, colour_of, handler_name
 from apcore.ports import Durability
 from apcore.signatures import Scheme
@@ -69,7 +70,7 @@ class Federation(Generic[Data]):
     """The rules of a server. Every method may be called until a `Node` is made of it; afterwards it only answers.
 
     Raises:
-        ConfigurationError: ``software`` is not written as ``name/version``.
+        ConfigurationError: ``software`` is not written as ``name/version``, or ``budgets`` are none.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Federation(Generic[Data]):
         signature_scheme: Scheme = "cavage",
         vocabulary: Vocabulary | None = None,
         unknown_contexts: Literal["ignore", "fetch"] = "ignore",
+        budgets: Budgets = DEFAULT_BUDGETS,
         listener_retries: RetryPolicy = LISTENER_RETRIES,
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
     ) -> None:
@@ -94,6 +96,9 @@ class Federation(Generic[Data]):
         self.signature_scheme: Final = signature_scheme
         self.vocabulary: Final = vocabulary
         self.unknown_contexts: Final = unknown_contexts
+        if not isinstance(budgets, Budgets):
+            raise ConfigurationError(f"budgets takes Budgets, not {budgets!r:.60}")
+        self.budgets: Final = budgets
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.places: Final = Places()

@@ -128,7 +128,13 @@ def _key(site: Site, key_id: str, *, anew: bool = False) -> Op[KeyFound]:
     _ = check_domain(site, key_id)
     try:
         return (
-            yield from remote_key(key_id, policy=site.fetching, identity=partial(instance_identity, site), anew=anew)
+            yield from remote_key(
+                key_id,
+                policy=site.fetching,
+                identity=partial(instance_identity, site),
+                anew=anew,
+                stranger=site.stranger,
+            )
         )
     except Gone as error:
         raise KeyGone(f"key {key_id}: {error}", key_id=key_id) from error

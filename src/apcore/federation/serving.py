@@ -14,6 +14,8 @@ from enum import Enum
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import parse_qs, urlencode
 
+from attrs import evolve
+
 from apcore.collections import Page, count, members_page
 from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError, RequestError, Unavailable
@@ -25,6 +27,7 @@ from apcore.federation.keys import key_members, own_keys
 from apcore.federation.places import Place, Places, Registered
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
+from apcore.graph import Stranger
 from apcore.http import (
     ACTIVITY_JSON,
     LD_JSON,
@@ -81,6 +84,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     ``request.url`` has the authority that the peer meant. With ``has_pages``, a client gets ActivityPub only if it asks for it by name; else
     whatever it takes. Asks for: what the handlers ask for, and at most two reads. A bug is raised; everything else is an answer.
     """
+    site = evolve(site, stranger=Stranger(request.client))
     url = parse_url(request.url)
     place = site.federation.places.at(url.path)
     if place is None or not is_ours(site.federation.places, url.path, request.method, has_pages=has_pages):

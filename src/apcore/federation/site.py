@@ -7,7 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from apcore.federation.registration import Federation
-from apcore.graph import FetchPolicy
+from apcore.graph import FetchPolicy, Stranger
 from apcore.http import Origin
 from apcore.signatures import DEFAULT, SignaturePolicy
 
@@ -23,6 +23,8 @@ class Site:
     fetching: FetchPolicy = field(factory=FetchPolicy)
     signatures: SignaturePolicy = DEFAULT
     data: Any = None
+    stranger: Stranger | None = None
+    """Who makes us look, while a request is answered: whatever is fetched to prove who it is by is paid for by them. None in a job."""
 
     @property
     def instance_uri(self) -> str:

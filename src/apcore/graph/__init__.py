@@ -1,6 +1,7 @@
 """Documents that we do not own: loading them, and whom to believe about them."""
 
 from apcore.graph.alternates import alternate_of
+from apcore.graph.budgets import DEFAULT_BUDGETS, Budgets, BudgetSpent, Rate, Stranger, Taken, registrable_domain, spend
 from apcore.graph.contexts import read_with_contexts
 from apcore.graph.dialects import Dialect, Identity, Knock, Knocked, dialect_key, knock, read_dialect, remembering
 from apcore.graph.errors import (
@@ -29,6 +30,9 @@ from apcore.graph.trust import (
 )
 
 __all__ = [
+    "DEFAULT_BUDGETS",
+    "BudgetSpent",
+    "Budgets",
     "Dialect",
     "FetchPolicy",
     "Fetched",
@@ -46,7 +50,10 @@ __all__ = [
     "NotFound",
     "OwnerUnclear",
     "PeerFailing",
+    "Rate",
     "Rejected",
+    "Stranger",
+    "Taken",
     "WrongId",
     "WrongMediaType",
     "alternate_of",
@@ -67,7 +74,9 @@ __all__ = [
     "owners",
     "read_dialect",
     "read_with_contexts",
+    "registrable_domain",
     "remembering",
     "remote_key",
     "resolve",
+    "spend",
 ]

@@ -16,6 +16,7 @@ from datetime import timedelta
 from apcore.effects import Get, Now, Op, committed
 from apcore.errors import ApcoreError, Unavailable
 from apcore.facts import instant_ms, of_instant_ms, pack, unpack
+from apcore.graph.budgets import BudgetSpent
 from apcore.graph.fetching import FetchPolicy, fetch
 from apcore.http import Origin, parse_media_type
 from apcore.jsonld import BUNDLED, ContextTable, parse_document
@@ -34,6 +35,7 @@ def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPol
 
     Raises:
         DocumentError, LimitExceeded: As `read_document`; never because of a context.
+        BudgetSpent: As `fetch`.
     """
     contexts, tried = BUNDLED, set[str]()
     while True:
@@ -75,6 +77,9 @@ def _context(url: str, policy: FetchPolicy) -> Op[bytes | None]:
         if found.response.status == 200 and _is_json(found.response.headers.get("content-type")):
             body = found.response.body
             _ = parse_document(body)
+    except BudgetSpent:
+        # Ours to bear: it says nothing about the context, so nothing is kept, and what is read without it is not what it says.
+        raise
     except ApcoreError:
         body = b""
     value = pack({"url": url, "fetched": instant_ms(now)}, body)

@@ -11,12 +11,14 @@ it; what its name resolves to is the transport's to judge, under the same policy
 from __future__ import annotations
 
 from datetime import datetime
+from math import floor
 from typing import Final, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from apcore.effects import Fetch, Op
-from apcore.errors import AddressBlocked, LimitExceeded, Refused
+from apcore.effects import Fetch, Now, Op
+from apcore.errors import AddressBlocked, FetchTimedOut, LimitExceeded, Refused
+from apcore.graph.budgets import DEFAULT_BUDGETS, Budgets, Stranger, spend
 from apcore.graph.dialects import Identity, knock_and_remember
 from apcore.graph.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
 from apcore.http import (
@@ -39,6 +41,7 @@ __all__ = ["FetchPolicy", "Fetched", "check_status", "check_target", "fetch"]
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _DAY_S: Final = 86400.0
 _RETRY_AFTER_S_MAX: Final = _DAY_S
+_STEP_S: Final = 0.25
 
 
 @frozen(kw_only=True)
@@ -71,6 +74,16 @@ class FetchPolicy:
     """How long a key that could not be had is not asked for again."""
     key_refresh_s: float = 300.0
     """How often at most a cached key is fetched anew because a signature failed with it."""
+    key_s_max: float = 5.0
+    """How long looking up a key may take, its owner and all redirects included: somebody waits for our answer meanwhile."""
+    keys_max: int = 10
+    """How many keys of an actor are looked at. Mastodon keeps as many."""
+    budgets: Budgets = DEFAULT_BUDGETS
+    """How much may be fetched for strangers."""
+    stranger: Stranger | None = None
+    """Who makes us ask and pays for each hop; None for what we ask of ourselves, which nobody pays for."""
+    until: datetime | None = None
+    """When all of it has to be over: the deadline of each exchange is what is left. None leaves each to its limits."""
 
 
 @frozen
@@ -92,7 +105,8 @@ def fetch(
     """GET ``url`` and follow where it leads.
 
     Asks for: per hop (at most ``policy.redirects_max`` + 1) one `Fetch`; with an identity also a `Get`, `Now` and `Sign`, and where an answer is
-    400, 401 or 403 one more `Now`, `Sign` and `Fetch`, and a commit if that one succeeded.
+    400, 401 or 403 one more `Now`, `Sign` and `Fetch`, and a commit if that one succeeded. Before each hop what `spend` asks for, if it is for a stranger, and `Now`,
+    if the policy says until when.
 
     Raises:
         RequestError: It, or a `Location` on the way, is no http or https URL.
@@ -100,13 +114,19 @@ def fetch(
         Refused: A redirect from https to http.
         AddressBlocked: It, or a hop on the way, is where the policy forbids to go; nothing was signed or sent for that.
         FetchFailed: An exchange broke off.
+        BudgetSpent: A stranger makes us ask, and too much was asked for such lately; nothing was signed or sent for that.
     """
     current = parse_url(url).without_fragment()
     visited: set[str] = set()
     while True:
         check_target(current, policy.addresses)
         visited.add(str(current))
-        response = yield from _exchange(current, policy=policy, identity=identity, accept=accept, headers=headers)
+        if policy.stranger is not None:
+            yield from spend(current.origin.host, budgets=policy.budgets, stranger=policy.stranger)
+        limits = yield from _limits_left(current, policy)
+        response = yield from _exchange(
+            current, limits, policy=policy, identity=identity, accept=accept, headers=headers
+        )
         location = response.headers.get("location")
         if response.status not in _REDIRECTS or location is None:
             return Fetched(response, current)
@@ -160,18 +180,32 @@ def check_status(found: Fetched, asked: str, *, now: datetime) -> None:
     raise Rejected(f"{url} answers {status}")
 
 
+def _limits_left(url: Url, policy: FetchPolicy) -> Op[Limits]:
+    """Give the limits of the next exchange: those of the policy, and not longer than what is left."""
+    if policy.until is None:
+        return policy.limits
+    now = yield from Now()
+    # In steps, so that those who ask for the same at about the same time have the same question, and share its answer.
+    left_s = floor((policy.until - now).total_seconds() / _STEP_S) * _STEP_S
+    if left_s <= 0:
+        raise FetchTimedOut(f"{url} was not asked in time: others that had to be asked before took too long")
+    if left_s >= policy.limits.deadline_s:
+        return policy.limits
+    return evolve(policy.limits, deadline_s=left_s, connect_s=min(policy.limits.connect_s, left_s))
+
+
 def _exchange(
-    url: Url, *, policy: FetchPolicy, identity: Identity | None, accept: str, headers: Headers
+    url: Url, limits: Limits, *, policy: FetchPolicy, identity: Identity | None, accept: str, headers: Headers
 ) -> Op[Response]:
     request = Request(
         "GET",
         str(url),
         headers.with_set("accept", accept).with_set("user-agent", policy.user_agent),
-        limits=policy.limits,
+        limits=limits,
         addresses=policy.addresses,
     )
     # Everything that the answer depends on: two callers with different validators, limits or rights must not share one.
-    question = ("GET", str(url), accept, headers.pairs, identity, policy.limits, policy.addresses)
+    question = ("GET", str(url), accept, headers.pairs, identity, limits, policy.addresses)
     if identity is None:
         return (yield from Fetch(request, share=question))
     return (yield from knock_and_remember(request, identity=identity, share=question))

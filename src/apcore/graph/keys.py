@@ -13,25 +13,30 @@ A key that was proved is the same for everyone. A failure counts only for the vi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
+from typing import Final
 
 from attrs import evolve, frozen
 
 from apcore.effects import Get, Now, Op, committed
-from apcore.errors import ApcoreError, FetchFailed, RemoteError, Unavailable
+from apcore.errors import AddressBlocked, ApcoreError, FetchFailed, RemoteError, SignatureError, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.graph.budgets import BudgetSpent, Stranger
 from apcore.graph.dialects import Identity
 from apcore.graph.errors import Gone, KeyNotOwned, PeerFailing
-from apcore.graph.fetching import FetchPolicy
+from apcore.graph.fetching import FetchPolicy, check_target
 from apcore.graph.loading import load, load_unbelieved
 from apcore.http import parse_url
 from apcore.ports import Check, Entry, Key, Put, digest_part
 from apcore.signatures import PublicKey, read_multikey, read_pem, read_spki
-from apcore.vocab import Actor, CryptographicKey, Document, Multikey
+from apcore.vocab import Actor, CryptographicKey, Document, Multikey, Reference
 
 __all__ = ["KeyFound", "KeyRefused", "KeyUnavailable", "kept_owners", "remote_key"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class KeyUnavailable(Unavailable):
@@ -55,6 +60,8 @@ class KeyFound:
     cached: bool
     asserts: bool = False
     """Whether its owner lists it in `assertionMethod`: only then may it prove documents."""
+    replaced: bool = False
+    """Another key was known by this id: it was changed without notice, or its actor was deleted and made anew."""
 
 
 def remote_key(
@@ -63,11 +70,13 @@ def remote_key(
     policy: FetchPolicy,
     identity: Identity | Callable[[], Op[Identity | None]] | None = None,
     anew: bool = False,
+    stranger: Stranger | None = None,
 ) -> Op[KeyFound]:
     """Give the key with id ``key_id``, its ownership proved in both directions.
 
     Asks for: one `Get` and `Now`; on a miss the ``identity`` if that is an operation, one document as `fetch`, one as `load`, and one commit.
-    ``anew`` passes over a cached key, unless it was fetched within ``policy.key_refresh_s``: then the cached one is given again.
+    ``anew`` passes over a cached key, unless it was fetched within ``policy.key_refresh_s``: then the cached one is given again. A cached key that
+    has expired is passed over just so: its actor may have made it last longer. ``stranger`` pays for what is fetched; see `apcore.graph.budgets`.
 
     Raises:
         RequestError: ``key_id`` is no http or https URL; nothing is asked for.
@@ -76,15 +85,17 @@ def remote_key(
         SignatureError: The key is malformed or weak.
         RemoteError: There is no such key, or what is there is none; kept for ``policy.key_retry_s``.
         KeyRefused: That was found out a short while ago; or asking is not allowed, or exceeds a limit.
-        KeyUnavailable: Its server cannot be reached or cannot answer now; kept as well.
+        KeyUnavailable: Its server cannot be reached, or cannot answer now, or not within ``policy.key_s_max``; kept as well.
+        BudgetSpent: The stranger cannot pay; nothing is kept.
     """
-    address = str(parse_url(key_id).without_fragment())
+    url = parse_url(key_id).without_fragment()
     cache_key = _cache_key(key_id)
     [kept] = yield from Get((cache_key,))
     now = yield from Now()
     slot = _Slot(cache_key, kept, _known(kept, key_id), "", now)
     usable = slot.usable(policy)
-    if usable is not None and (not anew or slot.age_s("fetched") < policy.key_refresh_s):
+    wanted = anew or (usable is not None and usable.expires is not None and usable.expires <= now)
+    if usable is not None and (not wanted or slot.age_s("fetched") < policy.key_refresh_s):
         return KeyFound(usable, cached=True, asserts=slot.asserts)
     if callable(identity):
         identity = yield from identity()
@@ -94,7 +105,15 @@ def remote_key(
         if tried_s < policy.key_retry_s and slot.known.optional("viewer") == slot.viewer:
             raise _kept_failure(slot.known, key_id, policy.key_retry_s - tried_s)
     try:
-        key, asserts = yield from _find(key_id, address, policy=policy, identity=identity)
+        # What the URL alone shows costs nothing to find out again. Kept, it would cost the store an entry for each that somebody makes up.
+        check_target(url, policy.addresses)
+    except AddressBlocked as error:
+        raise KeyRefused(f"key {key_id}: {error}") from error
+    looking = evolve(policy, stranger=stranger, until=now + timedelta(seconds=policy.key_s_max))
+    try:
+        key, asserts = yield from _find(key_id, str(url), policy=looking, identity=identity)
+    except BudgetSpent:
+        raise
     except (RemoteError, FetchFailed, PeerFailing) as error:
         yield from _keep_failure(slot, key_id, error, policy, usable)
         if isinstance(error, RemoteError):
@@ -106,7 +125,10 @@ def remote_key(
         # Ours to mend, a store or a signer: it says nothing about the key, so nothing is kept.
         raise KeyUnavailable(f"key {key_id}: {error}", retry_after_s=error.retry_after_s) from error
     yield from _keep(slot, _packed(key, asserts, now), policy.key_kept_s)
-    return KeyFound(key, cached=False, asserts=asserts)
+    replaced = usable is not None and usable.spki != key.spki
+    if replaced:
+        _LOG.info("key %s of %s is another than before, and nobody has told us", key_id, key.owner)
+    return KeyFound(key, cached=False, asserts=asserts, replaced=replaced)
 
 
 def kept_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
@@ -137,7 +159,7 @@ def _find(key_id: str, address: str, *, policy: FetchPolicy, identity: Identity 
     else:
         loaded = yield from load(owner_id, policy=policy, identity=identity, fresh=True)
         owner = loaded.document
-    return _listed(owner, key_id, document if alone is not None else None)
+    return _listed(owner, key_id, document if alone is not None else None, keys_max=policy.keys_max)
 
 
 def _standing_alone(document: Document) -> str | None:
@@ -151,21 +173,37 @@ def _standing_alone(document: Document) -> str | None:
     raise KeyNotOwned(f"the key {document.id} names no owner")
 
 
-def _listed(owner: Document, key_id: str, alone: Document | None) -> tuple[PublicKey, bool]:
+def _listed(owner: Document, key_id: str, alone: Document | None, *, keys_max: int) -> tuple[PublicKey, bool]:
     """Take the key out of its owner's document, or, if that only names it, out of the key document; and tell whether it is for proofs."""
     actor = Actor.over(owner)
     owner_id = owner.id or ""
-    listed = [*actor.public_keys, *actor.assertion_method]
+    listed = [*actor.public_keys, *actor.assertion_method][:keys_max]
     chosen = [reference for reference in listed if reference.uri == key_id]
-    if not chosen and key_id == owner_id and len(actor.public_keys) == 1:
-        chosen = list(actor.public_keys)
+    if not chosen and key_id == owner_id:
+        chosen = _only_key(actor.public_keys[:keys_max])
     if not chosen:
-        raise KeyNotOwned(f"{owner_id} does not list the key {key_id}")
+        raise KeyNotOwned(f"{owner_id} does not list the key {key_id} among its first {keys_max}")
     source = next((reference.embedded for reference in chosen if reference.embedded is not None), alone)
     if source is None:
         raise KeyNotOwned(f"{owner_id} names the key {key_id}, and nothing there holds it")
     asserts = any(reference.uri == key_id for reference in actor.assertion_method)
     return _read(source, key_id=key_id, owner_id=owner_id), asserts
+
+
+def _only_key(listed: Sequence[Reference]) -> list[Reference]:
+    """Give the key that is meant by the actor's own id (PeerTube, Hubzilla): the only one, or the only one by RSA."""
+    if len(listed) == 1:
+        return list(listed)
+    by_rsa = [each for each in listed if each.embedded is not None and _is_rsa(each.embedded)]
+    return by_rsa if len(by_rsa) == 1 else []
+
+
+def _is_rsa(source: Document) -> bool:
+    pem = CryptographicKey.over(source).public_key_pem
+    try:
+        return pem is not None and read_pem(pem, key_id="", owner="").type == "rsa"
+    except SignatureError:
+        return False
 
 
 def _read(source: Document, *, key_id: str, owner_id: str) -> PublicKey:

@@ -272,16 +272,20 @@ class Request:
     """What the answer may cost. Means nothing on a request that was received."""
     addresses: AddressPolicy = PUBLIC_ONLY
     """Where it may go. Means nothing on a request that was received."""
+    client: str | None = None
+    """The address of who sent it, as far as the server that received it tells; not what anybody wrote into it. None on a request to send."""
 
     @classmethod
-    def received(cls, method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Request:
+    def received(
+        cls, method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, client: str | None = None
+    ) -> Request:
         """Read a request as a peer sent it and a server handed it on.
 
         Raises:
             RequestError: Any part of it cannot be read.
         """
         try:
-            return cls(method, url, Headers.from_wire(headers), body)
+            return cls(method, url, Headers.from_wire(headers), body, client=client)
         except ValueError as exc:
             raise RequestError(str(exc)) from exc
 

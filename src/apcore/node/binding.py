@@ -145,6 +145,7 @@ class Bound(Generic[Data]):
             user_agent=agent if where is None else f"{agent} (+{where}/)",
             vocabulary=self.federation.vocabulary,
             unknown_contexts=self.federation.unknown_contexts,
+            budgets=self.federation.budgets,
         )
 
     def _resolving(self, reference: Reference, *, fresh: bool) -> Op[Document]:
