@@ -53,7 +53,7 @@ class Post:
         self.answers: dict[str, int | Exception | Response | Callable[[Request], Response]] = {}
         """By inbox, or by origin."""
         self.actors: dict[str, Any] = {}
-        """More members for the documents of actors; an exception for those who cannot be fetched."""
+        """More members for the documents of actors; an exception for those who cannot be fetched, or a whole answer."""
         self.posts: list[tuple[datetime, Request]] = []
         self.gets: list[str] = []
 
@@ -73,6 +73,8 @@ class Post:
         more = self.actors.get(url, {})
         if isinstance(more, Exception):
             raise more
+        if isinstance(more, Response):
+            return more
         context = "https://www.w3.org/ns/activitystreams"
         members = {"@context": context, "id": url, "type": "Person", "inbox": f"{url}/inbox", "outbox": f"{url}/outbox"}
         return Response(

@@ -6,11 +6,20 @@ from typing import Any
 
 import pytest
 
-from apcore.errors import AddressBlocked, ConnectFailed, FetchTimedOut, ResponseTooBig, SignerUnavailable, TlsFailed
+from apcore.errors import (
+    AddressBlocked,
+    ConnectFailed,
+    FetchTimedOut,
+    ResponseTooBig,
+    SignerUnavailable,
+    StoreUnavailable,
+    TlsFailed,
+)
 from apcore.federation import DomainRules, RetryPolicy
 from apcore.federation.delivery import Answer, classify, deliver, deliver_message
 from apcore.federation.worker import lease_work
 from apcore.http import Headers, Request, Response
+from apcore.ports import Put
 from apcore.vocab import PUBLIC, Delete, Like, Note, Tombstone
 from outgoing_ground import ALICE, HERE, Outgoing, alice_and_bob
 
@@ -24,7 +33,8 @@ STATUSES = {
         *(100, 301, 302, 304, 308, 399),
         *(400, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 431, 451, 499, 501),
     ),
-    Answer.INBOX_FAILING: (401, 408, 425),
+    Answer.UNPROVED: (401,),
+    Answer.INBOX_FAILING: (408, 425),
     Answer.HOST_FAILING: (429, 500, 502, 503, 504, 520, 599),
 }
 
@@ -52,7 +62,6 @@ PASSING: dict[str, Any] = {
     "timeout": FetchTimedOut("no"),
     "tls": TlsFailed("no"),
     "500": 500,
-    "401": 401,
     "408": 408,
     "429": 429,
 }
@@ -78,7 +87,7 @@ def test_what_fails_for_now_is_tried_until_it_arrives_and_is_the_same_each_time(
     assert not out.facts("out", "1") + out.facts("out-retry", "1") + out.facts("circuit", "1") + out.facts("dead", "1")
 
 
-@pytest.mark.parametrize("answer", [ConnectFailed("no"), 401], ids=["host", "inbox"])
+@pytest.mark.parametrize("answer", [ConnectFailed("no"), 408], ids=["host", "inbox"])
 def test_what_never_arrives_is_given_up_in_the_end_and_kept_for_people_to_see(out: Outgoing, answer: Any) -> None:
     out.post.answers[X] = answer
     like(out, f"{X}/bob")
@@ -105,7 +114,7 @@ def test_a_refusal_is_final(out: Outgoing, answer: Any) -> None:
     like(out, f"{X}/bob")
     out.work()
     out.pass_s(DAY_S, step_s=HOUR_S)
-    assert len(out.post.posts) == 1
+    assert len(out.post.posts) == (2 if answer in {400, 403} else 1)  # two knocks, one attempt
     assert len(out.facts("dead", "1", "out")) == 1
     assert out.waiting() == 0
 
@@ -115,10 +124,11 @@ def test_who_asks_for_time_gets_it(out: Outgoing, status: int) -> None:
     out.post.answers[X] = Response(status, Headers({"Retry-After": "7200"}))
     like(out, f"{X}/bob")
     out.work()
+    knocks = 2 if status == 401 else 1
     out.pass_s(7140)
-    assert len(out.post.posts) == 1
+    assert len(out.post.posts) == knocks
     out.pass_s(120)
-    assert len(out.post.posts) == 2
+    assert len(out.post.posts) == 2 * knocks
 
 
 @pytest.mark.parametrize("asked", ["", "soon", "-1", "99999999999999999999", "Thu, 01 Jan 1970 00:00:00 GMT"])
@@ -218,6 +228,80 @@ def test_a_slow_host_is_left_before_the_lease_ends(out: Outgoing) -> None:
     assert len(out.post.posts) < 10
     out.work()
     assert len(out.post.posts) == 10
+
+
+class _Killed(BaseException):
+    """As a process dies: nothing after this runs."""
+
+
+@pytest.mark.parametrize(("seconds", "recorded"), [(0.05, 0), (0.2, 13), (1.5, 13), (3.0, 10)])
+def test_what_was_delivered_more_than_a_second_ago_is_recorded(out: Outgoing, seconds: float, recorded: int) -> None:
+    """A worker that is killed repeats what it did within the last second, and the round that was under way."""
+
+    def slow(request: Request) -> Response:
+        out.clock.moment += timedelta(seconds=seconds)
+        if len(out.post.posts) == 14:
+            raise _Killed
+        return Response(202)
+
+    for number in range(20):
+        like(out, f"{X}/bob", of=f"{X}/notes/{number}")
+    out.post.answers[X] = slow
+    with pytest.raises(_Killed):
+        out.work()
+    # The first one of a step alone, and then four at once, which are one after another here.
+    assert 20 - len(out.facts("out", "1")) == recorded
+    out.post.answers.clear()
+    out.pass_s(120)
+    assert len(out.post.posts) == 20 + 14 - recorded
+    assert len({request.body for _, request in out.post.posts}) == 20
+
+
+def test_a_worker_that_was_overtaken_in_the_middle_leaves_the_rest_to_the_other(out: Outgoing) -> None:
+    def slow(request: Request) -> Response:
+        out.clock.moment += timedelta(seconds=2)
+        if len(out.post.posts) == 3:
+            taken = out.facts("out", "1")[0]
+            assert out.store.commit((), (Put(taken.key, taken.value),), token=b"0" * 16)
+        return Response(202)
+
+    for number in range(20):
+        like(out, f"{X}/bob", of=f"{X}/notes/{number}")
+    out.post.answers[X] = slow
+    out.work()
+    out.post.answers.clear()
+    out.pass_s(120)
+    assert not out.facts("out", "1")
+    assert len({request.body for _, request in out.post.posts}) == 20
+    assert len(out.post.posts) <= 25
+
+
+@pytest.mark.parametrize("landed", [True, False], ids=["landed", "did not land"])
+@pytest.mark.parametrize("answer", [202, 404, 408, 500, ConnectFailed("no")], ids=str)
+def test_a_commit_whose_answer_is_lost_repeats_no_post(
+    out: Outgoing, answer: Any, landed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, lost = out.store.commit, []
+
+    def losing(checks: Any, writes: Any, **named: Any) -> bool:
+        delivering = bool(out.post.posts) and any(write.key[0] in {"out", "circuit"} for write in writes)
+        if not delivering or lost:
+            return commit(checks, writes, **named)
+        lost.append(landed and commit(checks, writes, **named))
+        raise StoreUnavailable("no answer", outcome="unknown")
+
+    out.post.answers[X] = answer
+    for number in range(5):
+        like(out, f"{X}/bob", of=f"{X}/notes/{number}")
+    monkeypatch.setattr(out.store, "commit", losing)
+    out.work()
+    assert lost == [landed]
+    assert len(out.post.posts) == (1 if answer == 500 or isinstance(answer, Exception) else 5)
+    rows = out.facts("out", "1") + out.facts("out-retry", "1")
+    assert len(rows) == (0 if answer in {202, 404} else 5)
+    assert sum(json.loads(row.value.partition(b"\n")[0]).get("attempts", 0) for row in rows) == len(
+        out.post.posts
+    ) * bool(rows)
 
 
 # --- ours to answer for ---------------------------------------------------------------------------------------------

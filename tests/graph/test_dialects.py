@@ -288,7 +288,7 @@ def entry(write: Put | None) -> Entry:
 
 @pytest.mark.parametrize("known", [None, CAVAGE, RFC9421, Dialect("rfc9421", ASKING)])
 @pytest.mark.parametrize("accepted", [CAVAGE, RFC9421, Dialect("rfc9421", ASKING)])
-@pytest.mark.parametrize(("days", "renewed"), [(0, False), (20, False), (22, True)])
+@pytest.mark.parametrize(("days", "renewed"), [(0, False), (13, False), (15, True)])
 def test_it_is_written_when_it_changes_or_soon_ends(
     known: Dialect | None, accepted: Dialect, days: int, renewed: bool
 ) -> None:

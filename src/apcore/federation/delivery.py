@@ -1,18 +1,21 @@
 """Deliveries: from rows per inbox to POSTs.
 
 Delivering works through the rows of one peer's origin at a time: one wake-up, one lease, so a dead host is one delayed message however much waits
-for it, and nobody else waits for it. Rows are made by planning.
+for it, and nobody else waits for it. Rows are made by planning; a single attempt is `posting`, what is known of the host is `circuit`.
 
 Facts::
 
     ("out", "1", origin, order, name, H(inbox))                to deliver, in the order it was sent
     ("out-retry", "1", origin, due, order, name, H(inbox))     to deliver again when due: its own inbox would not take it
-    ("circuit", "1", origin)                                   the host does not answer: how often, since when
 
 Rows for one inbox about one object are in line: what comes later waits where the earlier one waits. Others overtake.
 
 A peer gets every activity at least once, always with the same id and the same bytes; twice only if an answer was lost, or a crash came between it
-and its commit. The signature is made anew for each attempt.
+and its commit. What has come of a step is committed within a second or 20 attempts, so that a crash repeats few. The signature is made anew for each
+attempt.
+
+A commit checks the versions of the rows it is about, and deletes or moves those that were answered: so it can be repeated when its answer was
+lost, without a key that is both checked and put, and changes nothing the second time.
 """
 
 from __future__ import annotations
@@ -21,70 +24,40 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from enum import Enum, auto
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from apcore.effects import Fetch, Get, Now, Op, Raised, RandomBytes, Scan, Settle, Sign, committed, together
-from apcore.errors import FetchFailed, RemoteError, Unavailable
+from apcore.effects import Get, Now, Op, Raised, RandomBytes, Scan, Settle, committed, together
+from apcore.errors import RemoteError, StoreUnavailable, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.federation.circuit import Host, after_attempts, is_our_outage, read_host
 from apcore.federation.keys import signing_key
+from apcore.federation.lost_inboxes import lost_inbox
 from apcore.federation.moderation import Severity
+from apcore.federation.posting import Answer, Posted, classify, post
 from apcore.federation.site import Site
-from apcore.graph import check_target
-from apcore.http import (
-    ACTIVITY_JSON,
-    DELIVERY_LIMITS,
-    Headers,
-    Origin,
-    Request,
-    parse_origin,
-    parse_retry_after,
-    parse_url,
-)
+from apcore.graph import Dialect
+from apcore.http import Origin, parse_origin
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
 
-__all__ = ["DELIVER", "Answer", "classify", "deliver", "deliver_message", "row_key"]
+__all__ = ["DELIVER", "UNPROVED_MAX", "Answer", "classify", "deliver", "deliver_message", "row_key"]
 
 DELIVER: Final = "deliver"
 """The lane of the queue for deliveries."""
+UNPROVED_MAX: Final = 8
+"""So many attempts may end with 401: about an hour of them, for whoever could not fetch our key just then."""
 _STEP: Final = 20
 _AT_ONCE: Final = 4
 _WAITING: Final = 100
 """So many rows that wait are looked at for others that have to wait behind them."""
 _BATCH_S: Final = 25.0
-"""No POST begins later than this in a step: with the two that may take up to their deadline, it ends before its lease."""
-_OURS_S: Final = 30.0
-_RETRY_AFTER_S_MAX: Final = 86400.0
+"""No attempt begins later than this in a step: with the minute that one may take, it ends before its lease."""
+_RECORD_S: Final = 1.0
+"""What has come of a step is not kept unwritten for longer, once the round of attempts that is under way has ended."""
 _DEAD_KEPT_S: Final = 30 * 86400.0
 _LABEL_BYTES_MAX: Final = 256
 _LOG: Final = logging.getLogger(__name__)
-
-
-class Answer(Enum):
-    """What an answer to a delivery means."""
-
-    DELIVERED = auto()
-    REFUSED = auto()
-    """For good: this inbox does not take this activity."""
-    INBOX_FAILING = auto()
-    """Not now, and it says nothing about the host."""
-    HOST_FAILING = auto()
-    """The host does not answer, or cannot."""
-    NOT_ASKED = auto()
-    """Our own signer or store failed before the request left: nothing is charged to anybody."""
-
-
-def classify(status: int) -> Answer:
-    """Tell what a status means for a delivery (as the field has it: most 4xx are final, 401 and 408 are not)."""
-    if 200 <= status < 300:
-        return Answer.DELIVERED
-    if status in {401, 408, 425}:
-        return Answer.INBOX_FAILING
-    if status == 429 or (status >= 500 and status != 501):
-        return Answer.HOST_FAILING
-    return Answer.REFUSED
 
 
 def deliver_message(peer: str, name: bytes, *, by: Origin | str) -> Message:
@@ -119,6 +92,10 @@ class _Row:
         """What it is in line with: the same object at the same inbox."""
         return self.entry.key[-1], self.fact.optional("about") or self.name
 
+    def age_s(self, now: datetime) -> float:
+        """How long ago it was planned."""
+        return (now - of_instant_ms(self.fact.number("created"))).total_seconds()
+
     def moved(self, due: str, fact: bytes | None = None) -> list[Write]:
         """Let it wait until ``due``."""
         key: Key = ("out-retry", "1", self.entry.key[2], due, *self.entry.key[-3:])
@@ -128,48 +105,48 @@ class _Row:
 @frozen
 class _Result:
     row: _Row
-    answer: Answer
-    detail: str
-    asked_s: float | None = None
+    posted: Posted
     behind: tuple[_Row, ...] = field(default=(), kw_only=True)
     """What is in line behind it, and has not been tried."""
+
+
+@define
+class _Step:
+    """What has come of a step so far, and is not written yet."""
+
+    site: Site
+    leased: Leased
+    host: Host
+    results: list[_Result] = field(factory=list[_Result])
 
 
 def deliver(site: Site, leased: Leased) -> Op[None]:
     """Make up to 20 of the deliveries that wait for the origin which a message of the lane `DELIVER` names.
 
-    Asks for: two `Scan`s and one `Get`; per delivery one `Get`, `Sign` and `Fetch`, four at a time; one commit.
+    Asks for: two `Scan`s and one `Get`; per delivery two `Get`s, and as `post`, four at a time; one `Scan` if the host cannot be reached; one commit
+    for every second that it takes.
     """
     peer: str = json.loads(leased.message.body)["to"]
     now = yield from Now()
-    [circuit] = yield from Get((("circuit", "1", peer),))
+    step = _Step(site, leased, (yield from read_host(peer)))
     rows, waiting = yield from _rows(peer, now)
-    old = [
-        _Result(row, Answer.REFUSED, "too old, and the host does not answer") for row in rows if _is_old(site, row, now)
-    ]
-    early_s = None if circuit is None else unpack(circuit.value).early_s(now)
+    early_s = step.host.early_s(now)
     if early_s is not None:
-        if old:
-            # Not tried, but as old as they are: a dead host must not keep its backlog for ever.
-            yield from _record(site, leased, circuit, old, wait_s=0.0)
-        else:
-            _ = yield from Settle((Again(leased, early_s),))
-        return
-    if not rows:
+        # Not tried, but as old as they are: a dead host must not keep its backlog for ever.
+        old = [row for row in rows if _is_old(site, row, now)]
+        yield from _give_up(step, old, "too old, and the host does not answer", then_s=0.0 if old else early_s)
+    elif not rows:
         due_s = min((_due_s(due, now) for due in waiting.values()), default=None)
         _ = yield from Settle((Done(leased) if due_s is None else Again(leased, due_s),))
-        return
-    if site.federation.domain_rules.verdict(parse_origin(peer).host) is Severity.SUSPEND:
-        yield from _record(site, leased, circuit, [_Result(row, Answer.REFUSED, "suspended") for row in rows])
-        return
-    held = [(row, waiting[row.line]) for row in rows if row.line in waiting]
-    results = yield from _attempts(site, [row for row in rows if row.line not in waiting], now)
-    yield from _record(site, leased, circuit, results, held=held)
+    elif site.federation.domain_rules.verdict(parse_origin(peer).host) is Severity.SUSPEND:
+        yield from _give_up(step, rows, "suspended", then_s=0.0)
+    else:
+        held = [(row, waiting[row.line]) for row in rows if row.line in waiting]
+        yield from _attempts(step, [row for row in rows if row.line not in waiting], held, now)
 
 
 def _is_old(site: Site, row: _Row, now: datetime) -> bool:
-    created = of_instant_ms(row.fact.number("created"))
-    return (now - created).total_seconds() >= site.federation.delivery_retries.age_s_max
+    return row.age_s(now) >= site.federation.delivery_retries.age_s_max
 
 
 def _rows(peer: str, now: datetime) -> Op[tuple[list[_Row], dict[tuple[str, str], str]]]:
@@ -187,148 +164,171 @@ def _due_s(due: str, now: datetime) -> float:
     return max(0.0, (int(due) - instant_ms(now)) / 1000)
 
 
-def _attempts(site: Site, rows: Sequence[_Row], now: datetime) -> Op[list[_Result]]:
-    """Try as many of ``rows`` as the host takes and the time allows, each line in its order."""
+# --- attempts -------------------------------------------------------------------------------------------------------
+
+
+def _attempts(step: _Step, rows: Sequence[_Row], held: Sequence[tuple[_Row, str]], now: datetime) -> Op[None]:
+    """Try as many of ``rows`` as the host takes and the time allows, each line in its order, and record what comes of it."""
     lines: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
         lines.setdefault(row.line, []).append(row)
-    results: list[_Result] = []
-    clock = now
+    known = step.host.known
+    clock = recorded = now
     # One first: what it shows about the host, the others need not find out.
     at_once = 1
     while lines and (clock - now).total_seconds() < _BATCH_S:
-        batch = list(lines)[:at_once]
-        outcomes = yield from together(*[_attempt(site, lines[line][0], clock) for line in batch], limit=at_once)
-        for line, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, Raised):
-                raise outcome.error
-            _, *behind = lines.pop(line)
-            result = outcome.value
-            if result.answer is Answer.INBOX_FAILING:
-                result = _Result(result.row, result.answer, result.detail, result.asked_s, behind=tuple(behind))
-            elif behind:
-                lines[line] = behind
-            results.append(result)
-        if any(result.answer in {Answer.HOST_FAILING, Answer.NOT_ASKED} for result in results):
+        if step.results and (clock - recorded).total_seconds() >= _RECORD_S:
+            if not (yield from _record_some(step)):
+                # Others have taken over; whatever is left is theirs.
+                _ = yield from Settle((Again(step.leased, 0.0),))
+                return
+            recorded = clock
+        results = yield from _round(step.site, lines, known, at_once)
+        step.results += results
+        if any(result.posted.answer in {Answer.HOST_FAILING, Answer.NOT_ASKED} for result in results):
             break
+        known = next((result.posted.accepted for result in results if result.posted.accepted is not None), known)
         at_once = _AT_ONCE
         clock = yield from Now()
+    yield from _record(step, held)
+
+
+def _round(
+    site: Site, lines: dict[tuple[str, str], list[_Row]], known: Dialect | None, at_once: int
+) -> Op[list[_Result]]:
+    """Try the heads of a few lines at once, and take out of ``lines`` what is not to be tried again in this step."""
+    batch = list(lines)[:at_once]
+    outcomes = yield from together(*[_attempt(site, lines[line][0], known) for line in batch], limit=at_once)
+    results: list[_Result] = []
+    for line, outcome in zip(batch, outcomes, strict=True):
+        if isinstance(outcome, Raised):
+            raise outcome.error
+        row, *behind = lines.pop(line)
+        posted = outcome.value
+        if posted.answer in {Answer.INBOX_FAILING, Answer.UNPROVED}:
+            results.append(_Result(row, posted, behind=tuple(behind)))
+        else:
+            results.append(_Result(row, posted))
+            if behind:
+                lines[line] = behind
     return results
 
 
-def _attempt(site: Site, row: _Row, now: datetime) -> Op[_Result]:
+def _attempt(site: Site, row: _Row, known: Dialect | None) -> Op[Posted]:
     try:
         [sent] = yield from Get((("sent", "1", row.name),))
         if sent is None:
-            return _Result(row, Answer.REFUSED, "what was sent is not kept any more")
+            return Posted(Answer.REFUSED, "what was sent is not kept any more")
         fact = unpack(sent.value)
-        check_target(parse_url(row.inbox), site.fetching.addresses)
         key = yield from signing_key(fact.text("actor"))
-        request = Request(
-            "POST",
-            row.inbox,
-            Headers({"Content-Type": ACTIVITY_JSON, "User-Agent": site.fetching.user_agent}),
-            fact.body,
-            limits=DELIVERY_LIMITS,
-            addresses=site.fetching.addresses,
-        )
-        unsigned = key.identity(site).prepare(request, now=now)
-        signature = yield from Sign(key.name, unsigned.data)
-        response = yield from Fetch(unsigned.attach(signature))
-    except FetchFailed as error:
-        return _Result(row, Answer.HOST_FAILING if error.retryable else Answer.REFUSED, str(error))
     except Unavailable as error:
-        return _Result(row, Answer.NOT_ASKED, str(error))
+        return Posted(Answer.NOT_ASKED, str(error))
     except RemoteError as error:
-        return _Result(row, Answer.REFUSED, str(error))
-    asked_s = parse_retry_after(response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX)
-    return _Result(row, classify(response.status), f"status {response.status}", asked_s)
+        return Posted(Answer.REFUSED, str(error))
+    return (yield from post(site, row.inbox, fact.body, key=key, known=known))
 
 
 # --- recording ------------------------------------------------------------------------------------------------------
 
 
-def _record(
-    site: Site,
-    leased: Leased,
-    circuit: Entry | None,
-    results: Sequence[_Result],
-    *,
-    held: Sequence[tuple[_Row, str]] = (),
-    wait_s: float | None = None,
-) -> Op[None]:
-    """Commit what came of a step. ``wait_s`` is for steps in which nobody was asked: they say nothing about the host."""
+def _give_up(step: _Step, rows: Sequence[_Row], why: str, *, then_s: float) -> Op[None]:
+    """Give up on rows for which nobody was asked: that says nothing about the host."""
     now = yield from Now()
-    chance = int.from_bytes((yield from RandomBytes(2)), "big") / 65535
-    writes: list[Write] = []
-    if wait_s is None:
-        change, wait_s = _circuit(site, circuit, results, now, chance, peer=json.loads(leased.message.body)["to"])
-        writes += change
-    for result in results:
-        writes += _outcome(site, result, now, chance)
+    results = [_Result(row, Posted(Answer.REFUSED, why)) for row in rows]
+    writes = [write for result in results for write in _outcome(step.site, result, now=now, chance=0.0, ours=False)]
+    yield from _commit(rows, writes, Again(step.leased, then_s))
+
+
+def _record_some(step: _Step) -> Op[bool]:
+    """Commit what has come of a step so far, and keep the lease; False if others have taken over."""
+    results, step.results = step.results, []
+    writes, on_host, _ = yield from _writes(step, results)
+    done = yield from _repeated(_touched(results), writes)
+    step.host = step.host.after(on_host)
+    return done
+
+
+def _record(step: _Step, held: Sequence[tuple[_Row, str]]) -> Op[None]:
+    """Commit what has come of a step, move what is ``held`` behind what waits, and settle."""
+    writes, _, wait_s = yield from _writes(step, step.results)
     for row, due in held:
         writes += row.moved(due)
-    rows = [row for result in results for row in (result.row, *result.behind)] + [row for row, _ in held]
     # New rows may have come, and retries may wait: one more look costs two scans, and ends with `Done`.
-    settlement: Settlement = Again(leased, wait_s)
-    if not writes:
+    yield from _commit([*_touched(step.results), *(row for row, _ in held)], writes, Again(step.leased, wait_s))
+
+
+def _writes(step: _Step, results: Sequence[_Result]) -> Op[tuple[list[Write], list[Write], float]]:
+    """Give the writes for what came of attempts, those among them that are about the host, and how long to wait."""
+    now = yield from Now()
+    chance = int.from_bytes((yield from RandomBytes(2)), "big") / 65535
+    attempts = [result.posted for result in results]
+    unreached = any(each.reached is False for each in attempts)
+    ours = unreached and (yield from is_our_outage(step.host.peer, now))
+    if ours and not step.host.state.number("spared"):
+        _LOG.warning("most hosts cannot be reached, %s neither: nothing is charged to them", step.host.peer)
+    policy = step.site.federation.delivery_retries
+    on_host, wait_s = after_attempts(step.host, attempts, policy=policy, ours=ours, now=now, chance=chance)
+    writes = list(on_host)
+    lost: dict[Key, Write] = {}
+    for result in results:
+        writes += _outcome(step.site, result, now=now, chance=chance, ours=ours)
+        if result.posted.left is not None:
+            put = lost_inbox(result.row.inbox, gone=result.posted.left == "gone")
+            lost[put.key] = put
+    return [*writes, *lost.values()], on_host, wait_s
+
+
+def _touched(results: Sequence[_Result]) -> list[_Row]:
+    return [row for result in results for row in (result.row, *result.behind)]
+
+
+def _commit(rows: Sequence[_Row], writes: Sequence[Write], settlement: Settlement) -> Op[None]:
+    if not writes or not (yield from _repeated(rows, writes, settles=(settlement,))):
         _ = yield from Settle((settlement,))
-        return
-    done = yield from committed(
-        [Check(row.entry.key, row.entry.version) for row in rows], writes, settles=(settlement,)
-    )
-    if done is False:
-        _ = yield from Settle((settlement,))
 
 
-def _circuit(
-    site: Site, circuit: Entry | None, results: Sequence[_Result], now: datetime, chance: float, *, peer: str
-) -> tuple[list[Write], float]:
-    """Give what the results say about the host, and how long to wait."""
-    key: Key = ("circuit", "1", peer)
-    failing = next((result for result in results if result.answer is Answer.HOST_FAILING), None)
-    if failing is None:
-        answered = any(result.answer is not Answer.NOT_ASKED for result in results)
-        ours = any(result.answer is Answer.NOT_ASKED for result in results)
-        return [Delete(key)] if circuit is not None and answered else [], _OURS_S if ours else 0.0
-    failures = 1 + (0 if circuit is None else unpack(circuit.value).number("failures"))
-    policy = site.federation.delivery_retries
-    # The circuit never gives up: rows do, by their age.
-    attempt = min(failures, policy.attempts_max - 1)
-    wait_s = policy.delay_s(attempt, age_s=0, chance=chance, asked_s=failing.asked_s) or 0.0
-    state = {"failures": failures, "detail": failing.detail[:200], "due": instant_ms(now) + int(wait_s * 1000)}
-    # At once for the backlog: what has grown too old is given up a step at a time, and then it waits.
-    return [Put(key, pack(state), _DEAD_KEPT_S)], 0.0
+def _repeated(rows: Sequence[_Row], writes: Sequence[Write], *, settles: Sequence[Settlement] = ()) -> Op[bool]:
+    """Commit, and once more if the answer was lost: if the first attempt happened, the rows are gone, and the second one is False."""
+    checks = [Check(row.entry.key, row.entry.version) for row in rows]
+    try:
+        return bool((yield from committed(checks, writes, settles=settles)))
+    except StoreUnavailable as lost:
+        if lost.outcome != "unknown":
+            raise
+        return bool((yield from committed(checks, writes, settles=settles)))
 
 
-def _outcome(site: Site, result: _Result, now: datetime, chance: float) -> list[Write]:
+def _outcome(site: Site, result: _Result, *, now: datetime, chance: float, ours: bool) -> list[Write]:
     """What becomes of one row, and of those behind it."""
-    row = result.row
+    row, posted = result.row, result.posted
     fact, key = row.fact, row.entry.key
-    match result.answer:
+    spared = ours and posted.reached is False
+    match posted.answer:
         case Answer.NOT_ASKED:
             return []
         case Answer.DELIVERED:
             return [Delete(key)]
         case Answer.REFUSED:
-            _LOG.info("%s does not take %s: %s", row.inbox, row.name, result.detail)
-            return [Delete(key), _dead(row, result, now)]
-        case Answer.HOST_FAILING | Answer.INBOX_FAILING:
+            _LOG.info("%s does not take %s: %s", row.inbox, row.name, posted.detail)
+            return [Delete(key), _dead(row, posted, now)]
+        case Answer.HOST_FAILING if spared and not _is_old(site, row, now):
+            return []
+        case Answer.HOST_FAILING | Answer.INBOX_FAILING | Answer.UNPROVED:
             attempts = fact.number("attempts") + 1
-            age_s = (now - of_instant_ms(fact.number("created"))).total_seconds()
+            unproved = fact.number("unproved") + (1 if posted.answer is Answer.UNPROVED else 0)
             delay_s = site.federation.delivery_retries.delay_s(
-                attempts, age_s=age_s, chance=chance, asked_s=result.asked_s
+                attempts, age_s=row.age_s(now), chance=chance, asked_s=posted.asked_s
             )
-            if delay_s is None:
-                _LOG.warning("gave up on delivering %s to %s: %s", row.name, row.inbox, result.detail)
-                return [Delete(key), _dead(row, result, now)]
-            changed = pack(dict(fact.members) | {"attempts": attempts})
-            if result.answer is Answer.HOST_FAILING:
+            if delay_s is None or unproved >= UNPROVED_MAX:
+                _LOG.warning("gave up on delivering %s to %s: %s", row.name, row.inbox, posted.detail)
+                return [Delete(key), _dead(row, posted, now)]
+            changed = pack(dict(fact.members) | {"attempts": attempts, "unproved": unproved or None})
+            if posted.answer is Answer.HOST_FAILING:
                 return [Put(key, changed)]
             due = f"{instant_ms(now) + int(delay_s * 1000):014d}"
             return [*row.moved(due, changed), *(write for each in result.behind for write in each.moved(due))]
 
 
-def _dead(row: _Row, result: _Result, now: datetime) -> Write:
-    about = dict(row.fact.members) | {"reason": result.detail[:500], "died": instant_ms(now)}
+def _dead(row: _Row, posted: Posted, now: datetime) -> Write:
+    about = dict(row.fact.members) | {"reason": posted.detail[:500], "died": instant_ms(now)}
     return Put(("dead", "1", "out", row.name, row.entry.key[-1]), pack(about), _DEAD_KEPT_S)

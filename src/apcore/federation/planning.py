@@ -26,10 +26,11 @@ from apcore.facts import Fact, instant_ms, named_key, of_instant_ms, pack, unpac
 from apcore.federation.actors import ActorUnknown, Inboxes, inboxes_of, made_by, require_actor
 from apcore.federation.delivery import deliver_message, row_key
 from apcore.federation.inbox import deposit
+from apcore.federation.lost_inboxes import Found, still_there
 from apcore.federation.moderation import Severity
 from apcore.federation.places import Place
 from apcore.federation.site import Site
-from apcore.federation.writes import SENT_KEPT_S, send_message
+from apcore.federation.writes import SENT_KEPT_S, merged, send_message
 from apcore.http import Url, parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
 from apcore.vocab import Document, View
@@ -49,7 +50,7 @@ _LOG: Final = logging.getLogger(__name__)
 class _Reached:
     """Whom a step has found out about."""
 
-    inboxes: Sequence[Inboxes] = ()
+    found: Sequence[Found] = ()
     ours: Sequence[str] = ()
     """Recipients of our own origin: their inbox is one commit away."""
     failed: Sequence[str] = ()
@@ -140,7 +141,8 @@ def _to_recipients(site: Site, sending: _Sending) -> Op[_Step]:
 def _to_members(site: Site, sending: _Sending) -> Op[_Step]:
     to = sending.to
     page = yield from members_page(to[0], cursor=sending.fact.optional("cursor"), limit=sending.size, oldest_first=True)
-    reached = yield from _reach(site, sending, [(member.id, _kept_inboxes(member.item)) for member in page.items])
+    who = [(member.id, _kept_inboxes(member.item)) for member in page.items]
+    reached = yield from _reach(site, sending, who, follows=to[0])
     return _Step(reached, to if page.next else to[1:], cursor=page.next)
 
 
@@ -174,11 +176,19 @@ def _kept_inboxes(item: bytes) -> Inboxes | None:
 
 
 def _reach(
-    site: Site, sending: _Sending, who: Sequence[tuple[str, Inboxes | None]], *, direct: Container[str] = ()
+    site: Site,
+    sending: _Sending,
+    who: Sequence[tuple[str, Inboxes | None]],
+    *,
+    direct: Container[str] = (),
+    follows: str | None = None,
 ) -> Op[_Reached]:
-    """Find out the inboxes of ``who``, with what is known about them; only an inbox of their own will do for those in ``direct``."""
+    """Find out the inboxes of ``who``, with what is known about them; only an inbox of their own will do for those in ``direct``.
+
+    ``follows`` is the managed collection that they are in.
+    """
     ours: dict[str, str] = {}
-    inboxes: list[Inboxes] = []
+    inboxes: list[tuple[str, Inboxes]] = []
     unknown: list[str] = []
     sender = site.identifier_of(sending.fact.text("actor"))
     for uri, known in who:
@@ -190,7 +200,7 @@ def _reach(
             if identifier is not None and identifier != sender:
                 ours[identifier] = uri
         elif known is not None:
-            inboxes.append(known)
+            inboxes.append((uri, known))
         else:
             unknown.append(uri)
     for identifier in list(ours):
@@ -202,12 +212,22 @@ def _reach(
     failed: list[str] = []
     for uri, outcome in zip(unknown, outcomes, strict=True):
         if not isinstance(outcome, Raised):
-            inboxes.append(Inboxes(outcome.value.inbox) if uri in direct else outcome.value)
+            inboxes.append((uri, Inboxes(outcome.value.inbox) if uri in direct else outcome.value))
         elif isinstance(outcome.error, Unavailable) and outcome.error.retryable:
             failed.append(uri)
         else:
             _LOG.info("no delivery to %s: %s", uri, outcome.error)
-    return _Reached(inboxes, list(ours.values()), failed)
+    urls = [_read(each.shared or each.inbox) for _, each in inboxes]
+    found = [
+        Found(uri, each, url, follows)
+        for (uri, each), url in zip(inboxes, urls, strict=True)
+        if url is not None and _is_for_others(site, url)
+    ]
+    return _Reached(found, list(ours.values()), failed)
+
+
+def _is_for_others(site: Site, url: Url) -> bool:
+    return url.origin != site.origin and site.federation.domain_rules.verdict(url.origin.host) is not Severity.SUSPEND
 
 
 def _read(uri: str) -> Url | None:
@@ -227,7 +247,11 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     checks = [Check(entry.key, entry.version)]
     writes: list[Write] = []
     messages: list[Message] = []
-    inboxes = yield from _not_yet_planned(site, sending, step.reached.inboxes)
+    there, changes = yield from still_there(site, step.reached.found)
+    inboxes = yield from _not_yet_planned(sending, [each for each in there if _is_for_others(site, each.url)])
+    for left in changes:
+        checks += left.checks
+        writes += left.writes
     for inbox, url in inboxes.items():
         about = {
             "inbox": inbox,
@@ -249,20 +273,14 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     writes.append(rest)
     if isinstance(rest, Put):
         writes += [Put(_marker(sending, inbox), b"", SENT_KEPT_S) for inbox in inboxes]
-    done = yield from committed(checks, writes, messages=[*messages, *later], settles=(settlement,))
+    done = yield from committed(checks, merged(writes), messages=[*messages, *later], settles=(settlement,))
     if done is False:
         _ = yield from Settle((Again(sending.leased, 0.0),))
 
 
-def _not_yet_planned(site: Site, sending: _Sending, found: Sequence[Inboxes]) -> Op[dict[str, Url]]:
+def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[dict[str, Url]]:
     """Give the inboxes that need a row, shared ones once."""
-    inboxes: dict[str, Url] = {}
-    for each in found:
-        url = _read(each.shared or each.inbox)
-        if url is None or url.origin == site.origin:
-            continue
-        if site.federation.domain_rules.verdict(url.origin.host) is not Severity.SUSPEND:
-            inboxes[str(url)] = url
+    inboxes = {str(each.url): each.url for each in found}
     if inboxes and sending.fact.number("steps"):
         marked = yield from Get([_marker(sending, inbox) for inbox in inboxes])
         inboxes = {inbox: inboxes[inbox] for inbox, entry in zip(inboxes, marked, strict=True) if entry is None}

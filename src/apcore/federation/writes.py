@@ -13,7 +13,7 @@ Facts::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -47,6 +47,7 @@ __all__ = [
     "Flushed",
     "flush",
     "follow_key",
+    "merged",
     "send_message",
 ]
 
@@ -103,12 +104,12 @@ def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
             case Writing():
                 flushed.writes.append(note.write)
     flushed.checks = list(dict.fromkeys(flushed.checks))
-    flushed.writes = _merged(flushed.writes)
+    flushed.writes = merged(flushed.writes)
     _check_size(flushed.writes)
     return flushed
 
 
-def _merged(writes: Sequence[Write]) -> list[Write]:
+def merged(writes: Iterable[Write]) -> list[Write]:
     """Leave one write a key: additions add up, and of other writes the last counts."""
     merged: dict[Key, Write] = {}
     for write in writes:

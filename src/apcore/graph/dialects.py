@@ -57,7 +57,7 @@ SECOND_KNOCK: Final = frozenset({400, 401, 403})
 """The answers that may be about how a request was signed."""
 DIALECT_KEPT_S: Final = 28 * 86400.0
 """How long it counts what a server took."""
-_RENEWED_S: Final = 21 * 86400.0
+_RENEWED_S: Final = DIALECT_KEPT_S / 2
 """From this age on, what is known is written again when it is proved again."""
 ASKED_CHARS_MAX: Final = 512
 """A longer `Accept-Signature` is met, and not remembered."""
@@ -124,8 +124,15 @@ class Knocked:
         return last.dialect if 200 <= last.status < 300 else None
 
 
-def knock(request: Request, *, identity: Identity, known: Dialect | None, share: Hashable = None) -> Op[Knocked]:
-    """Send ``request``, signed in the dialect that is ``known``; once more in another one after 400, 401 or 403.
+def knock(
+    request: Request,
+    *,
+    identity: Identity,
+    known: Dialect | None,
+    share: Hashable = None,
+    until: datetime | None = None,
+) -> Op[Knocked]:
+    """Send ``request``, signed in the dialect that is ``known``; once more in another one after 400, 401 or 403, if that begins before ``until``.
 
     Asks for: `Now`, `Sign` and `Fetch`; each at most twice.
 
@@ -141,6 +148,8 @@ def knock(request: Request, *, identity: Identity, known: Dialect | None, share:
     if response.status not in SECOND_KNOCK:
         return Knocked(response, (before,))
     now = yield from Now()
+    if until is not None and now >= until:
+        return Knocked(response, (before,))
     challenge = _challenge(request, response, first, identity, now)
     if challenge is None:
         second, nonce = Dialect("cavage" if first.scheme == "rfc9421" else "rfc9421"), None

@@ -1,0 +1,151 @@
+"""Hosts: whether one is asked at all, and whose doing it is when it does not answer.
+
+A host that fails opens its circuit: nobody asks it again before a pause that grows with every failure. Whoever is answered closes it.
+
+When most hosts stop answering at once, it is our own network that is down. So it is kept of every host whether it answered last; and while more than half
+of those that were tried within an hour did not, a host that cannot be reached is charged with nothing: its circuit does not count, its deliveries keep
+their attempts, and it is asked again within a quarter of an hour. Age still counts, so that nothing is tried for ever. An answer of any kind, 500
+included, shows that the network is there; such a failure is the host's own.
+
+Facts::
+
+    ("circuit", "1", origin)    the host does not answer: how often, since when
+    ("reach", "1", origin)      whether it answered when it was asked last; for an hour
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from apcore.effects import Get, Op, Scan
+from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.federation.posting import Answer, Posted
+from apcore.federation.retry import RetryPolicy
+from apcore.graph import Dialect, dialect_key, read_dialect, remembering
+from apcore.ports import Delete, Entry, Key, Put, Write
+
+__all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "is_our_outage", "read_host"]
+
+WINDOW_S: Final = 3600.0
+"""Hosts that were tried within so long are counted."""
+HOSTS_MIN: Final = 5
+"""Of fewer hosts nothing is concluded: one dead peer of two is no outage of ours."""
+_HOSTS_MAX: Final = 500
+"""So many are looked at."""
+_RENEWED_S: Final = WINDOW_S / 4
+_OURS_STEPS: Final = 6
+"""How often the pause doubles while the outage is ours: up to 16 minutes, by the default policy."""
+_OURS_S: Final = 30.0
+_CIRCUIT_KEPT_S: Final = 30 * 86400.0
+
+
+@frozen
+class Host:
+    """What is known of a peer's origin at the start of a step; read with one `Get`."""
+
+    peer: str
+    circuit: Entry | None = field(default=None, kw_only=True)
+    reach: Entry | None = field(default=None, kw_only=True)
+    dialect: Entry | None = field(default=None, kw_only=True)
+
+    @property
+    def known(self) -> Dialect | None:
+        """In which dialect to knock first."""
+        return read_dialect(self.dialect)
+
+    @property
+    def state(self) -> Fact:
+        """What the circuit says."""
+        return Fact({}) if self.circuit is None else unpack(self.circuit.value)
+
+    def early_s(self, now: datetime) -> float | None:
+        """Give the seconds until the host may be asked again; None if it may be now."""
+        return self.state.early_s(now)
+
+    def after(self, writes: Sequence[Write]) -> Host:
+        """Give what is known once ``writes`` are committed."""
+        now: dict[Key, Entry | None] = {
+            write.key: Entry(write.key, write.value, b"") if isinstance(write, Put) else None for write in writes
+        }
+        circuit, reach, dialect = _keys(self.peer)
+        return evolve(
+            self,
+            circuit=now.get(circuit, self.circuit),
+            reach=now.get(reach, self.reach),
+            dialect=now.get(dialect, self.dialect),
+        )
+
+
+def read_host(peer: str) -> Op[Host]:
+    """Read what is known of a host. Asks for: one `Get`."""
+    circuit, reach, dialect = yield from Get(_keys(peer))
+    return Host(peer, circuit=circuit, reach=reach, dialect=dialect)
+
+
+def _keys(peer: str) -> tuple[Key, Key, Key]:
+    return ("circuit", "1", peer), ("reach", "1", peer), dialect_key(peer)
+
+
+def is_our_outage(peer: str, now: datetime) -> Op[bool]:
+    """Tell of a host that cannot be reached now, whether that is our own doing: more than half of all hosts cannot be. Asks for: one `Scan`."""
+    entries = yield from Scan(("reach", "1"), limit=_HOSTS_MAX)
+    states = {entry.key[2]: unpack(entry.value) for entry in entries}
+    recent = [
+        state.number("ok")
+        for host, state in states.items()
+        if host != peer and (now - of_instant_ms(state.number("at"))).total_seconds() < WINDOW_S
+    ]
+    failing = 1 + recent.count(0)
+    return 1 + len(recent) >= HOSTS_MIN and failing * 2 > 1 + len(recent)
+
+
+def after_attempts(
+    host: Host, attempts: Sequence[Posted], *, policy: RetryPolicy, ours: bool, now: datetime, chance: float
+) -> tuple[list[Write], float]:
+    """Give what attempts at a host say about it, as writes, and how long to wait before its next message is looked at.
+
+    ``ours`` says that what cannot be reached now is charged to us.
+    """
+    writes: list[Write] = [*_reach(host, attempts, now), *_learnt(host, attempts, now)]
+    failing = next((each for each in attempts if each.answer is Answer.HOST_FAILING), None)
+    if failing is None:
+        answered = any(each.answer is not Answer.NOT_ASKED for each in attempts)
+        unasked = any(each.answer is Answer.NOT_ASKED for each in attempts)
+        if host.circuit is not None and answered:
+            writes.append(Delete(host.circuit.key))
+        return writes, _OURS_S if unasked else 0.0
+    charged = not ours or failing.reached is True
+    failures = host.state.number("failures") + (1 if charged else 0)
+    spared = 0 if charged else host.state.number("spared") + 1
+    # The circuit never gives up: deliveries do, by their age.
+    attempt = min(failures if charged else min(spared, _OURS_STEPS), policy.attempts_max - 1)
+    wait_s = policy.delay_s(attempt, age_s=0, chance=chance, asked_s=failing.asked_s) or 0.0
+    state = {"failures": failures, "spared": spared, "detail": failing.detail[:200]}
+    state["due"] = instant_ms(now) + int(wait_s * 1000)
+    writes.append(Put(_keys(host.peer)[0], pack(state), _CIRCUIT_KEPT_S))
+    # At once for the backlog: what has grown too old is given up a step at a time, and then it waits.
+    return writes, 0.0
+
+
+def _reach(host: Host, attempts: Sequence[Posted], now: datetime) -> list[Write]:
+    """Note whether it answered, if that is news or soon forgotten."""
+    reached = [each.reached for each in attempts if each.reached is not None]
+    if not reached:
+        return []
+    ok = int(reached[-1])
+    if host.reach is not None:
+        state = unpack(host.reach.value)
+        if state.number("ok") == ok and (now - of_instant_ms(state.number("at"))).total_seconds() < _RENEWED_S:
+            return []
+    return [Put(_keys(host.peer)[1], pack({"ok": ok, "at": instant_ms(now)}), WINDOW_S)]
+
+
+def _learnt(host: Host, attempts: Sequence[Posted], now: datetime) -> list[Write]:
+    """Note the dialect that was let in last, if that is news or soon forgotten."""
+    accepted = [each.accepted for each in attempts if each.accepted is not None]
+    write = remembering(host.peer, accepted[-1], host.dialect, now=now) if accepted else None
+    return [] if write is None else [write]

@@ -1,0 +1,109 @@
+"""Inboxes that are not there any more, and who is behind them.
+
+An inbox that answers 410, 404 or with a redirect is no longer where a follower is reached, and says nothing about the followers behind it: one shared
+inbox may stand for thousands. So it is only noted. The next planning that comes upon it asks the followers' own documents, as far as they are not kept
+fresh:
+
+- who is gone for certain is not a follower any more;
+- who has another inbox by now is reached there, and that is kept;
+- who still names this one gets nothing while the note stands, if it said 410 (a week), and is tried again, if it said less (the note stands for a day).
+
+Facts: ``("lost-inbox", "1", H(inbox))``, and whether it said 410.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import evolve, frozen
+
+from apcore.collections import Change, Member, putting, removing
+from apcore.effects import Get, Op, Outcome, Raised, together
+from apcore.facts import pack, unpack
+from apcore.federation.actors import Inboxes, inboxes_of
+from apcore.federation.site import Site
+from apcore.graph import Gone
+from apcore.http import Url, parse_url
+from apcore.ports import Key, Put, digest_part
+
+__all__ = ["Found", "lost_inbox", "still_there"]
+
+_GONE_KEPT_S: Final = 7 * 86400.0
+_MOVED_KEPT_S: Final = 86400.0
+_AT_ONCE: Final = 4
+_LOG: Final = logging.getLogger(__name__)
+
+
+@frozen
+class Found:
+    """A recipient, and where it is reached."""
+
+    actor: str
+    inboxes: Inboxes
+    url: Url
+    """The one of the two inboxes that is used."""
+    follows: str | None = None
+    """The managed collection that the recipient was found in."""
+
+
+def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], list[Change]]]:
+    """Give who of ``found`` is reached, and where; and what changes about followers who are not reached where they were.
+
+    Asks for: one `Get`; for followers behind a lost inbox their documents, as `load`, and one `Get` each.
+    """
+    addresses = list(dict.fromkeys(str(each.url) for each in found))
+    entries = (yield from Get([_key(address) for address in addresses])) if addresses else ()
+    lost = {
+        address: bool(unpack(entry.value).number("gone"))
+        for address, entry in zip(addresses, entries, strict=True)
+        if entry is not None
+    }
+    reached = [each for each in found if str(each.url) not in lost or (not each.follows and not lost[str(each.url)])]
+    asked = [each for each in found if str(each.url) in lost and each.follows]
+    outcomes = yield from together(*[inboxes_of(site, each.actor) for each in asked], limit=_AT_ONCE)
+    changes: list[Change] = []
+    for each, outcome in zip(asked, outcomes, strict=True):
+        new = _reached_at(each, outcome, gone=lost[str(each.url)])
+        if new is not None:
+            reached.append(new)
+        change = yield from _change(each, new, outcome)
+        if change is not None:
+            changes.append(change)
+    return reached, changes
+
+
+def lost_inbox(inbox: str, *, gone: bool) -> Put:
+    """Give the write that notes that an inbox is not there."""
+    return Put(_key(inbox), pack({"inbox": inbox, "gone": int(gone)}), _GONE_KEPT_S if gone else _MOVED_KEPT_S)
+
+
+def _key(inbox: str) -> Key:
+    return ("lost-inbox", "1", digest_part(inbox))
+
+
+def _reached_at(each: Found, outcome: Outcome[Inboxes], *, gone: bool) -> Found | None:
+    """Give where a follower is reached who was reached at a lost inbox; None for nowhere."""
+    if isinstance(outcome, Raised):
+        return None if gone or isinstance(outcome.error, Gone) else each
+    inboxes = outcome.value
+    url = parse_url(inboxes.shared or inboxes.inbox)
+    if url == each.url:
+        return None if gone else each
+    return evolve(each, inboxes=inboxes, url=url)
+
+
+def _change(each: Found, new: Found | None, outcome: Outcome[Inboxes]) -> Op[Change | None]:
+    if each.follows is None:
+        return None
+    if isinstance(outcome, Raised) and isinstance(outcome.error, Gone):
+        _LOG.info("%s is gone, and follows %s no more", each.actor, each.follows)
+        return (yield from removing(each.follows, each.actor))
+    if new is None or new.url == each.url:
+        return None
+    kept = json.dumps({"inbox": new.inboxes.inbox, "shared": new.inboxes.shared}).encode()
+    change = yield from putting(each.follows, Member(each.actor, kept), order="")
+    # Who has left meanwhile is not brought back.
+    return None if change is None or any(check.version is None for check in change.checks) else change

@@ -1,0 +1,173 @@
+"""Hosts that do not answer: whose doing it is, and what is charged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from apcore.effects import Scan
+from apcore.errors import ConnectFailed
+from apcore.facts import unpack
+from apcore.federation import RetryPolicy
+from apcore.federation.circuit import HOSTS_MIN, WINDOW_S
+from apcore.http import Response
+from apcore.vocab import Like
+from outgoing_ground import Outgoing, alice_and_bob
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+DOWN = ConnectFailed("no")
+
+
+def host(number: int) -> str:
+    return f"https://h{number}.example"
+
+
+def send(out: Outgoing, *numbers: int, of: str = "https://n.example/1") -> None:
+    out.node.send(Like(object=of), by="alice", to=[f"{host(number)}/bob" for number in numbers])
+    out.work()
+
+
+def answering(out: Outgoing, answer: Any, *numbers: int) -> None:
+    for number in numbers:
+        out.post.answers[host(number)] = answer
+
+
+def recover(out: Outgoing) -> None:
+    out.post.answers.clear()
+
+
+def state(out: Outgoing, number: int) -> dict[str, Any]:
+    [entry] = [entry for entry in out.facts("circuit", "1") if entry.key[2] == host(number)]
+    return dict(unpack(entry.value).members)
+
+
+def attempts(out: Outgoing) -> dict[str, int]:
+    """What the deliveries that wait are charged with."""
+    return {entry.key[2]: unpack(entry.value).number("attempts") for entry in out.facts("out", "1")}
+
+
+@pytest.fixture
+def out() -> Outgoing:
+    return Outgoing()
+
+
+def test_a_host_that_is_down_alone_is_charged(out: Outgoing) -> None:
+    answering(out, DOWN, 0)
+    send(out, *range(10))
+    assert attempts(out) == {host(0): 1}
+    assert (state(out, 0)["failures"], state(out, 0)["spared"]) == (1, 0)
+
+
+def test_when_most_are_down_at_once_nobody_is_charged(out: Outgoing) -> None:
+    send(out, *range(10))
+    answering(out, DOWN, *range(10))
+    send(out, *range(10))
+    # Until more than half have failed, nobody can know: six of ten.
+    assert sorted(attempts(out).values()) == [0] * 5 + [1] * 5
+    charged = {entry.key[2]: unpack(entry.value).number("failures") for entry in out.facts("circuit", "1")}
+    assert charged == attempts(out)
+    out.pass_s(6 * HOUR_S, step_s=300)
+    assert sorted(attempts(out).values()) == [0] * 5 + [1] * 5
+    last = len(out.post.posts)
+    recover(out)
+    out.pass_s(1000)
+    assert not out.facts("out", "1") + out.facts("dead", "1") + out.facts("circuit", "1")
+    assert len(out.post.posts) == last + 10
+
+
+def test_an_outage_of_ours_is_not_hammered_into(out: Outgoing) -> None:
+    answering(out, DOWN, *range(6))
+    send(out, *range(6))
+    out.pass_s(6 * HOUR_S, step_s=120)
+    # The pause grows to between 8 and 16 minutes.
+    assert 6 * (6 * 60 / 18) <= len(out.post.posts) <= 6 * (6 * 60 / 8 + 8)
+
+
+def test_even_in_an_outage_of_ours_nothing_is_tried_for_ever(out: Outgoing) -> None:
+    answering(out, DOWN, *range(6))
+    send(out, *range(6))
+    out.pass_s(3 * DAY_S - HOUR_S, step_s=3000)
+    assert not out.facts("dead", "1", "out")
+    out.pass_s(2 * HOUR_S, step_s=600)
+    assert len(out.facts("dead", "1", "out")) == 6
+    assert not out.facts("out", "1")
+    assert out.waiting() == 0
+
+
+@pytest.mark.parametrize("answer", [500, 503, 429])
+def test_who_answers_is_charged_whatever_the_others_do(out: Outgoing, answer: int) -> None:
+    """An answer of any kind shows that the network is there."""
+    answering(out, answer, *range(10))
+    send(out, *range(10))
+    assert set(attempts(out).values()) == {1}
+
+
+def test_of_few_hosts_nothing_is_concluded(out: Outgoing) -> None:
+    answering(out, DOWN, *range(HOSTS_MIN - 1))
+    send(out, *range(HOSTS_MIN - 1))
+    assert set(attempts(out).values()) == {1}
+
+
+def test_the_same_host_counts_once(out: Outgoing) -> None:
+    answering(out, DOWN, 0)
+    for number in range(20):
+        send(out, 0, of=f"https://n.example/{number}")
+    out.pass_s(HOUR_S)
+    assert state(out, 0)["spared"] == 0
+    assert state(out, 0)["failures"] > 3
+
+
+def test_what_was_an_hour_ago_counts_no_more(out: Outgoing) -> None:
+    send(out, *range(8))
+    out.clock.moment += timedelta(seconds=WINDOW_S + 60)
+    answering(out, DOWN, *range(10, 16))
+    send(out, *range(10, 16))
+    # The eight that answered are forgotten, so four that fail and a fifth are all of those that were tried.
+    assert sorted(attempts(out).values()) == [0, 0, 1, 1, 1, 1]
+
+
+def test_a_redirect_or_a_refusal_is_an_answer(out: Outgoing) -> None:
+    answering(out, 404, *range(6))
+    answering(out, Response(301, {"Location": "/x"}), 6)
+    answering(out, DOWN, 7)
+    send(out, *range(8))
+    assert attempts(out) == {host(7): 1}
+
+
+def test_hosts_are_looked_at_only_when_one_cannot_be_reached() -> None:
+    scans: list[Any] = []
+
+    def observe(effect: object, _place: object) -> Any:
+        if isinstance(effect, Scan) and effect.prefix[0] == "reach":
+            scans.append(effect)
+        return lambda _outcome: None
+
+    out = Outgoing(observer=observe)
+    answering(out, 500, 0)
+    send(out, *range(10))
+    assert not scans
+    answering(out, DOWN, 1)
+    send(out, 1)
+    assert len(scans) == 1
+
+
+def test_one_attempt_is_one_attempt_without_an_outage() -> None:
+    federation = alice_and_bob()
+    object.__setattr__(federation, "delivery_retries", RetryPolicy(attempts_max=1, base_s=1, age_s_max=10))
+    out = Outgoing(federation)
+    answering(out, DOWN, 0)
+    send(out, 0)
+    assert len(out.facts("dead", "1", "out")) == 1
+
+
+def test_that_a_host_answers_is_written_four_times_an_hour_at_most() -> None:
+    out = Outgoing()
+    versions = set()
+    for number in range(60):
+        send(out, 0, of=f"https://n.example/{number}")
+        versions |= {entry.version for entry in out.facts("reach", "1")}
+        out.clock.moment += timedelta(seconds=60)
+    assert len(versions) == 4
