@@ -266,7 +266,7 @@ def test_the_worker_lives_whatever_the_site_makes_of_the_lifespan(manner, sent, 
     url = f"sqlite:///{tmp_path}/a.db"
     rules = federation()
     with Node(rules, ORIGIN, url) as node:
-        node.publish(Note(content="hi"), by="alice", to=[PUBLIC, f"{ORIGIN}/users/nobody"])
+        node.publish(Note(content="hi"), by="ü/x", to=[PUBLIC, f"{ORIGIN}/users/nobody"])
         app = asgi_app(rules, ORIGIN, url, fallback=site)
         steps = iter(["lifespan.startup", "lifespan.shutdown"])
 

@@ -42,7 +42,7 @@ class Wire:
 
 
 class Server:
-    """A node with an actor `alice`, that remembers what its listeners heard."""
+    """A node with actors `alice` and `bob`, that remembers what its listeners heard."""
 
     def __init__(self, origin: str, wire: Wire, *, verdict: FollowVerdict = FollowVerdict.ACCEPT) -> None:
         self.heard: list[tuple[str, str]] = []
@@ -53,7 +53,11 @@ class Server:
 
         @federation.actor("/users/{identifier}")
         def actor(ctx, identifier):
-            return Person(preferred_username="alice", name="Alice") if identifier == "alice" else None
+            return (
+                Person(preferred_username=identifier, name=identifier.title())
+                if identifier in {"alice", "bob"}
+                else None
+            )
 
         for kind in (Create, Like, Follow, Undo):
 

@@ -196,6 +196,18 @@ def test_who_sends_or_publishes_learns_the_id(out: Outgoing) -> None:
     assert given == f"{HERE}/likes/1"
 
 
+def test_what_has_no_author_or_no_address_is_refused_at_once(out: Outgoing) -> None:
+    for write in (
+        lambda: out.node.publish(Note(content="hi"), by="nobody"),
+        lambda: out.node.send(Like(object=X), by="nobody", to=f"{X}/bob"),
+    ):
+        with pytest.raises(ValueError, match="by='nobody': the federation has no such actor"):
+            write()
+    with pytest.raises(ValueError, match="to='bob@x.example' is not the address"):
+        out.node.send(Like(object=X), by="alice", to="bob@x.example")
+    assert not out.facts("sent", "1")
+
+
 def test_whoever_sends_is_who_acts(out: Outgoing) -> None:
     with pytest.raises(ContractError, match="actor"):
         out.node.send(Like(object=X, actor=f"{X}/bob"), by="alice", to=f"{X}/bob")

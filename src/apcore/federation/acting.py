@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apcore.effects import Op, RandomBytes, committed
 from apcore.errors import StoreBusy
+from apcore.federation.actors import actor_view
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.scoping import scope_for
 from apcore.federation.site import Site
@@ -17,11 +18,17 @@ _ATTEMPTS_MAX = 5
 def act(site: Site, *notes: Note) -> Op[tuple[str, ...]]:
     """Commit what ``notes`` want, with the messages that follow from it; answers the ids of what is sent or published.
 
-    Asks for: as `flush`, and one commit; again, at most five times, if what it counted on has changed meanwhile.
+    Asks for: the handler of each actor who sends or publishes; then as `flush`, and one commit; again, at most five times, if what that counted on
+    has changed meanwhile.
 
     Raises:
+        ValueError: There is no actor who is to send or publish, or a recipient is no address.
         StoreBusy: It has changed each time.
     """
+    for by in dict.fromkeys(note.by for note in notes if isinstance(note, Sending | Publishing)):
+        place = site.federation.places.read(site.origin, site.actor_uri(by))
+        if place is None or (yield from actor_view(site, place)) is None:
+            raise ValueError(f"by={by!r:.60}: the federation has no such actor")
     seed = yield from RandomBytes(16)
     for _ in range(_ATTEMPTS_MAX):
         scope = scope_for(site, seed=seed)

@@ -15,12 +15,12 @@ from attrs import define, evolve, field, frozen
 from typing_extensions import TypeVar
 
 from apcore.effects import Op
-from apcore.errors import ContractError
+from apcore.errors import ContractError, RequestError
 from apcore.federation.places import MANAGED_NAME, Places
 from apcore.graph import FetchPolicy, Identity
-from apcore.http import Origin
+from apcore.http import Origin, parse_url
 from apcore.ports import Write
-from apcore.vocab import Document
+from apcore.vocab import PUBLIC_FORMS, Document
 
 __all__ = ["Appending", "Note", "Publishing", "Removing", "Scope", "Sending", "Writing"]
 
@@ -112,7 +112,16 @@ class Scope(Generic[Data]):
 
         Raises:
             ContractError: There is no origin to mint an id for.
+            ValueError: A recipient is no address.
         """
+        for uri in note.to:
+            if uri not in PUBLIC_FORMS:
+                try:
+                    _ = parse_url(uri)
+                except RequestError as error:
+                    raise ValueError(
+                        f"to={uri!r:.200} is not the address of an actor or a collection: {error}"
+                    ) from error
         if isinstance(note, Sending):
             addressed: Sending | Publishing = evolve(note, id=note.activity.id or self._mint_activity_id(note))
         else:
