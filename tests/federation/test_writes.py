@@ -203,7 +203,7 @@ def test_what_has_no_author_or_no_address_is_refused_at_once(out: Outgoing) -> N
     ):
         with pytest.raises(ValueError, match="by='nobody': the federation has no such actor"):
             write()
-    with pytest.raises(ValueError, match="to='bob@x.example' is not the address"):
+    with pytest.raises(ValueError, match=r"to='bob@x\.example' is not the address"):
         out.node.send(Like(object=X), by="alice", to="bob@x.example")
     assert not out.facts("sent", "1")
 
