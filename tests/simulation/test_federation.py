@@ -24,12 +24,13 @@ from apcore.federation.site import Site
 from apcore.federation.worker import handle, lease_work, origin_of, reconcile
 from apcore.http import Request, Response, parse_origin
 from apcore.ports import KeyKind, MadeKey
-from apcore.signatures import PrivateKey, generate_key
+from apcore.signatures import DEFAULT, PrivateKey, Scheme, generate_key
 from apcore.testing.simulation import Faults, Odds, Process, SimulatedNode, Simulation, swarm
 from apcore.vocab import PUBLIC, Create, Follow, Note, Person
 
 SEEDS = int(os.environ.get("APCORE_SEEDS", "4"))
 ORIGINS = ("https://a.example", "https://b.example", "https://c.example")
+SAID: tuple[Scheme, ...] = ("cavage", "rfc9421", "cavage")
 NOTES = 6
 QUIET = Faults()
 
@@ -59,11 +60,17 @@ class Server:
     deeds: list[tuple[str, Process]] = field(factory=list)
     posts: Counter[tuple[str, str]] = field(factory=Counter)
     """By inbox and activity."""
+    takes: tuple[Scheme, ...] = ("cavage", "rfc9421")
+    """The signature schemes that it verifies."""
+    says: Scheme = "cavage"
+    """The one that it knocks with where it knows nothing."""
+    refused: int = 0
+    """Requests signed in a scheme that it does not take."""
     federation: Federation[None] = field(init=False)
     node: SimulatedNode | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.federation = Federation(software="test/1.0")
+        self.federation = Federation(software="test/1.0", signature_scheme=self.says)
 
         @self.federation.actor("/users/{identifier}")
         def actor(ctx: Any, identifier: str) -> Person | None:
@@ -81,7 +88,8 @@ class Server:
 
     @property
     def site(self) -> Site:
-        return Site(federation=self.federation, origin=parse_origin(self.origin))
+        policy = DEFAULT.with_(schemes=frozenset(self.takes))
+        return Site(federation=self.federation, origin=parse_origin(self.origin), signatures=policy)
 
     def boot(self, node: SimulatedNode) -> None:
         self.node = node
@@ -92,6 +100,7 @@ class Server:
 
     def serve(self, request: Request) -> Op[Response]:
         if request.method == "POST":
+            self.refused += ("rfc9421" if "signature-input" in request.headers else "cavage") not in self.takes
             self.posts[request.url, json.loads(request.body)["id"]] += 1
         answer = yield from serve(self.site, request)
         return Response(404) if isinstance(answer, Elsewhere) else answer
@@ -143,10 +152,18 @@ class Server:
         return not any(self.has(name, "1") for name in ("in-todo", "send", "out", "out-retry"))
 
 
-def play(seed: int, *, faults: Faults | None = None, atomic: bool = True) -> tuple[Simulation, list[Server]]:
-    """Follow each other in calm weather, publish in a storm, and wait for the sea to lie down."""
+def play(
+    seed: int, *, faults: Faults | None = None, atomic: bool = True, dialects: bool = False
+) -> tuple[Simulation, list[Server]]:
+    """Follow each other in calm weather, publish in a storm, and wait for the sea to lie down.
+
+    ``dialects`` are servers that verify one signature scheme only, and know nothing of each other's.
+    """
     sim = Simulation(seed)
     servers = [Server(origin) for origin in ORIGINS]
+    if dialects:
+        servers[0].takes, servers[1].takes = ("cavage",), ("rfc9421",)
+        servers = [Server(one.origin, takes=one.takes, says=says) for one, says in zip(servers, SAID, strict=True)]
     for server in servers:
         sim.node(server.origin, server.boot, atomic=atomic, signer=OneKey())
     for one in servers:
@@ -172,7 +189,7 @@ def play(seed: int, *, faults: Faults | None = None, atomic: bool = True) -> tup
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_what_was_acknowledged_reaches_every_follower_exactly_once(seed: int) -> None:
-    sim, servers = play(seed, atomic=seed % 2 == 0)
+    sim, servers = play(seed, atomic=seed % 2 == 0, dialects=seed % 4 >= 2)
     published = {server.origin: server.contents() for server in servers}
     for server in servers:
         mine = published[server.origin]
@@ -199,6 +216,16 @@ def test_without_faults_every_post_and_every_listener_is_one(atomic: bool) -> No
         sim.hold(set(server.heard.values()) == {1}, f"listeners ran {server.heard}")
         # What the cut network lost on its way back was sent again.
         sim.hold(max(server.posts.values()) <= 2, f"POSTs: {server.posts.most_common(3)}")
+
+
+def test_a_scheme_that_is_not_taken_is_tried_once_by_everyone_and_costs_nothing_else() -> None:
+    sim, servers = play(1, faults=QUIET, dialects=True)
+    one, two, both = servers
+    for server in servers:
+        sim.hold(set(server.heard.values()) == {1}, f"listeners ran {server.heard}")
+        sim.hold(not server.has("dead"), f"nothing was given up at {server.origin}")
+    # The first is knocked at by the second in the wrong scheme, the second by both others, the third by nobody.
+    sim.hold((one.refused, two.refused, both.refused) == (1, 2, 0), f"{one.refused}, {two.refused}, {both.refused}")
 
 
 def test_posts_are_bounded_by_what_failed() -> None:
