@@ -222,6 +222,17 @@ def test_a_nonce_counts_once() -> None:
     assert memory(web) == RFC9421
 
 
+def test_fields_that_only_the_other_scheme_needs_are_there_if_they_are_asked_for() -> None:
+    web = ScriptedWeb(
+        {f"{A}/1": asking('s=("@method" "date" "host");created', taken=lambda given: '"date" "host"' in given)}
+    )
+    for expected in (["cavage", "rfc9421"], ["rfc9421"]):
+        assert asked(web) == (200, expected)
+        headers = web.requests[-1].headers
+        assert (headers.get("date"), headers.get("host")) == ("Thu, 01 Jan 2026 12:00:00 GMT", "a.example")
+        assert "signature-input" in headers
+
+
 def test_a_memory_that_asks_for_more_than_a_request_has_still_signs() -> None:
     web = ScriptedWeb({f"{A}/1": Response(200)})
     remember(web, Dialect("rfc9421", 's=("content-length" "x-odd");created'))

@@ -19,12 +19,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from apcore.effects import Fetch, Get, Now, Op, Sign, committed
 from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.facts import instant_ms, of_instant_ms, pack, unpack
-from apcore.http import Origin, Request, Response, parse_url
+from apcore.http import Origin, Request, Response, format_http_date, make_digest, parse_url
 from apcore.http.fields import BareItem, InnerList, serialize_dictionary
 from apcore.ports import Check, Entry, Key, Put
 from apcore.signatures import (
@@ -95,8 +95,9 @@ class Identity:
         try:
             if dialect.scheme == "cavage":
                 return cavage.prepare(request, key_id=self.key_id, now=now)
-            asked = () if dialect.asked is None else _read(dialect.asked)
-            unsigned = answer(request, asked, key_id=self.key_id, now=now)
+            unsigned = None
+            for asked in () if dialect.asked is None else _read(dialect.asked):
+                unsigned = _answer(request, asked, self.key_id, now)
             return unsigned or rfc9421.prepare(request, key_id=self.key_id, now=now)
         except ValueError as error:
             raise RequestError(f"{request.url} cannot be signed for: {error}") from error
@@ -198,10 +199,23 @@ def _challenge(
     for asked in _read(text):
         if asked.nonce is None and _dialect(asked) == first:
             continue
-        unsigned = answer(request, (asked,), key_id=identity.key_id, now=now)
+        unsigned = _answer(request, asked, identity.key_id, now)
         if unsigned is not None:
             return asked, unsigned
     return None
+
+
+def _answer(request: Request, asked: Challenge, key_id: str, now: datetime) -> Unsigned | None:
+    """Meet a challenge, with the fields that only draft-cavage needs if it asks for them."""
+    names = {item.value for item in asked.components}
+    headers = request.headers
+    if "date" in names:
+        headers = headers.with_set("date", format_http_date(now))
+    if "host" in names:
+        headers = headers.with_set("host", parse_url(request.url).origin.authority)
+    if "digest" in names and request.body:
+        headers = headers.with_set("digest", make_digest(request.body))
+    return answer(evolve(request, headers=headers), (asked,), key_id=key_id, now=now)
 
 
 def _read(text: str) -> tuple[Challenge, ...]:
