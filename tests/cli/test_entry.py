@@ -36,7 +36,7 @@ def test_the_help_lists_every_exit_code(capsys):
         (["demmo"], "there is no command 'demmo'; did you mean 'demo'?"),
         (
             ["frobnicate"],
-            "there is no command 'frobnicate'; there are: check, demo, inbox, keygen, lookup, selfcheck, serve, version, work",
+            "there is no command 'frobnicate'; there are: check, demo, inbox, keygen, lookup, selfcheck, serve, sign, verify, version, work",
         ),
         (["selfcheck", "--only", "nothing"], "'nothing' is not one of"),
         (["selfcheck", "--only"], "requires an argument"),

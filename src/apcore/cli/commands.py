@@ -26,6 +26,8 @@ _MODULES: Final = {
     "lookup": "apcore.cli.lookup",
     "selfcheck": "apcore.cli.selfcheck.command",
     "serve": "apcore.cli.serve",
+    "sign": "apcore.cli.sign",
+    "verify": "apcore.cli.verify",
     "version": "apcore.cli.version",
     "work": "apcore.cli.work",
 }

@@ -27,7 +27,7 @@ from apcore.signatures.errors import (
     SignatureTooOld,
     WrongHost,
 )
-from apcore.signatures.explain import Report, Step, explain
+from apcore.signatures.explain import Report, Step, explain, shown_base
 from apcore.signatures.explain_document import explain_document
 from apcore.signatures.key_reading import (
     generate_key,
@@ -112,4 +112,5 @@ __all__ = [
     "read_private_pem",
     "read_spki",
     "rfc9421",
+    "shown_base",
 ]

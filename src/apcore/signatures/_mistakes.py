@@ -68,10 +68,10 @@ def find_mistake(request: Request, presented: Presented, key: PublicKey) -> str 
 
 def _algorithms(presented: Presented, key: PublicKey) -> list[Algorithm]:
     """Give what the key can be used by, the one that is named first."""
-    known: list[Algorithm] = sorted(ALGORITHMS)
-    fitting = [each for each in known if _fits(key, each)]
-    first = presented.algorithm if presented.algorithm in fitting else key.choose_algorithm()
-    return [first, *(each for each in fitting if each != first)]
+    own = key.choose_algorithm()
+    first = presented.algorithm if presented.algorithm is not None and _fits(key, presented.algorithm) else own
+    others: list[Algorithm] = [each for each in ALGORITHMS if each != first and _fits(key, each)]
+    return [first, *sorted(others)]
 
 
 def _fits(key: PublicKey, algorithm: Algorithm) -> bool:
@@ -132,6 +132,7 @@ _OF_THE_STRING: Final[tuple[_Tried, ...]] = (
 # --- mistakes in a line ---------------------------------------------------------------------------------------------
 
 
+_METHOD: Final = rb"(?m)^(\(request-target\): )\S+"
 # Components, and the parameters behind them.
 _PARAMETERS: Final = rb'(?m)^("@signature-params": \([^)\n]*\))(.*)$'
 
@@ -189,16 +190,18 @@ def _of_the_target(request: Request, target: Target) -> Iterator[_Tried]:
         "the target is /": "/",
         "the target is /inbox": "/inbox",
     }
+    # Target and method are changed each for itself, so that both can be wrong.
     for words, other in other_paths.items():
-        yield words, _line("(request-target)", f"{method} {other}")
-    yield "the method keeps its capitals", _line("(request-target)", f"{request.method} {path}{query}")
+        written = other.encode("latin-1", "replace").replace(b"\\", b"\\\\")
+        yield words, _replaced(rb"(?m)^(\(request-target\): \S+ ).*$", rb"\g<1>" + written)
+    yield "the method keeps its capitals", _replaced(_METHOD, rb"\g<1>" + request.method.encode())
     for other_method in ("get", "post", "put", "delete", "head"):
         if other_method != method:
             yield (
                 f"(request-target) is for {other_method.upper()}",
-                _line("(request-target)", f"{other_method} {path}{query}"),
+                _replaced(_METHOD, rb"\g<1>" + other_method.encode()),
             )
-    yield "(request-target) has no method", _line("(request-target)", f"{path}{query}")
+    yield "(request-target) has no method", _replaced(rb"(?m)^(\(request-target\): )\S+ ", rb"\1")
 
 
 def _of_the_components(target: Target) -> Iterator[_Tried]:

@@ -30,7 +30,7 @@ from apcore.signatures.policy import DEFAULT, PRESETS, SignaturePolicy
 from apcore.signatures.presented import Presented, Verified, check
 from apcore.signatures.requests import parse_all
 
-__all__ = ["Report", "Step", "explain", "said", "visible"]
+__all__ = ["Report", "Step", "explain", "said", "shown_base", "visible"]
 
 _CENTURY_S: Final = 100 * 365 * 86400
 _HOUR_S: Final = 3600
@@ -198,12 +198,15 @@ def _described(presented: Presented) -> str:
         lines.append(f"signed at {_moment(presented.signed)}, our clock {-offset:+d} s{_zone_hint(offset)}")
     if presented.expires is not None:
         lines.append(f"expires {presented.expires - int(presented.now.timestamp()):+d} s from now")
-    lines += ["expected signing string:", *(f"    {line}" for line in _base_lines(presented.bases[0].data))]
+    lines += ["expected signing string:", *(f"    {line}" for line in shown_base(presented.bases[0].data))]
     return "\n".join(lines)
 
 
 def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):  # beyond the years that there are names for
+        return f"{seconds} s of the epoch"
 
 
 def _zone_hint(offset_s: int) -> str:
@@ -214,8 +217,8 @@ def _zone_hint(offset_s: int) -> str:
     return f", whole hours: is {'its' if hours > 0 else 'one'} clock in local time and called GMT?"
 
 
-def _base_lines(base: bytes) -> list[str]:
-    # Byte for byte: what is beyond ASCII is shown as the bytes that were signed.
+def shown_base(base: bytes) -> list[str]:
+    """Give the lines of a signing string byte for byte: what nobody would see is escaped, and the values of secret fields are taken out."""
     return [visible(line, ascii_only=True) for line in redacted_lines(base.decode("latin-1")).split("\n")]
 
 

@@ -130,7 +130,8 @@ class PublicKey:
     def described(self) -> str:
         """What an explanation says of it."""
         came = f" from {self.source}" if self.source else ""
-        return f"{self.type} {self.bits} bits sha256:{self.fingerprint[:16]} owner {self.owner}{came}"
+        owner = self.owner or "not known"
+        return f"{self.type} {self.bits} bits sha256:{self.fingerprint[:16]} owner {owner}{came}"
 
     def choose_algorithm(self, named: Algorithm | None = None) -> Algorithm:
         """Give the algorithm to check with: the named one if it fits the key, the key's own if none is named.

@@ -1,0 +1,106 @@
+"""``apcore sign``: a request with a signature, as bytes that ``apcore verify`` reads and a server takes."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from apcore.cli import exits
+from apcore.cli.capture import ready_to_sign, write_request
+from apcore.cli.moments import to_moment
+from apcore.cli.signing_keys import read_private_key
+from apcore.cli.telling import plain
+from apcore.cli.verify import read_request
+from apcore.errors import ApcoreError
+from apcore.http import InnerList, Item, Request, parse_list
+from apcore.signatures import PrivateKey, Unsigned, cavage, rfc9421, shown_base
+
+__all__ = ["command"]
+
+
+@click.command("sign", short_help="Sign a request.")
+@click.argument("request_file", metavar="REQUEST-FILE")
+@click.option("--key", "key_file", required=True, metavar="FILE", help="The private key, in PEM.")
+@click.option("--key-id", required=True, metavar="URI", help="Where peers find the public half.")
+@click.option("--scheme", type=click.Choice(["cavage", "rfc9421"]), default="cavage", show_default=True, help="How to sign.")  # fmt: skip
+@click.option("--components", metavar="NAMES", help="What to cover, in order, with blanks between.  [default: what every server takes]")  # fmt: skip
+@click.option("--expires", "expires_s", type=click.IntRange(1), metavar="SECONDS", help="When it is to end, from now.")
+@click.option("--now", metavar="TIME", callback=to_moment, help="When it is signed.  [default: now]")
+@click.option("--origin", metavar="URL", help="Where it goes.  [default: over https to what its Host says]")
+@click.option("--explain", "explained", is_flag=True, help="Show the signing string on standard error.")
+def command(
+    *,
+    request_file: str,
+    key_file: str,
+    key_id: str,
+    scheme: str,
+    components: str | None,
+    expires_s: int | None,
+    now: datetime | None,
+    origin: str | None,
+    explained: bool,
+) -> int:
+    """Sign a raw HTTP/1.1 request, in a file or, for -, on standard input, and print it with its signature, as it would be sent.
+
+    Date, Host, Digest or Content-Digest are added where the scheme needs them; signatures that it has are dropped. Of the headers nothing is
+    redacted on standard output: it is the request. With --explain the signing string is shown, without the values of secret headers.
+    """
+    captured = ready_to_sign(read_request(request_file, origin=origin, scheme="https"))
+    key = read_private_key(key_file, key_id)
+    moment = datetime.now(UTC) if now is None else now
+    try:
+        unsigned, signature = _sign(
+            captured.request, key, scheme=scheme, components=components, now=moment, expires_s=expires_s
+        )
+    except (ValueError, ApcoreError) as error:
+        raise click.UsageError(plain(f"it cannot be signed so: {error}")) from error
+    if explained:
+        for line in shown_base(unsigned.data):
+            click.echo(line, err=True)
+    signed = unsigned.attach(signature)
+    _ = sys.stdout.buffer.write(write_request(captured, signed))
+    sys.stdout.buffer.flush()
+    return exits.DONE
+
+
+def _sign(
+    request: Request,
+    key: PrivateKey,
+    *,
+    scheme: str,
+    components: str | None,
+    now: datetime,
+    expires_s: int | None,
+) -> tuple[Unsigned, bytes]:
+    algorithm = key.choose_algorithm()
+    if scheme == "cavage":
+        unsigned = cavage.prepare(
+            request,
+            key_id=key.key_id,
+            algorithm=algorithm,
+            now=now,
+            covered=None if components is None else tuple(components.lower().replace(",", " ").split()),
+            expires_s=expires_s,
+        )
+        return unsigned, key.sign(unsigned.data, algorithm, dss_der=True)
+    unsigned = rfc9421.prepare(
+        request,
+        key_id=key.key_id,
+        algorithm=algorithm,
+        now=now,
+        covered=None if components is None else _components(components),
+        expires_s=expires_s,
+    )
+    return unsigned, key.sign(unsigned.data, algorithm)
+
+
+def _components(text: str) -> tuple[str | Item, ...]:
+    """Read names with blanks between, or an inner list as it stands in Signature-Input, for components with parameters."""
+    if not text.startswith("("):
+        return tuple(name.strip('"') for name in text.lower().replace(",", " ").split())
+    members = parse_list(text)
+    if len(members) != 1 or not isinstance(members[0], InnerList):
+        raise ValueError("--components is not one list in parentheses")
+    return members[0].items

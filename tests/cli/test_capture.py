@@ -1,0 +1,126 @@
+"""Captured requests: read as people have them, refused in words, written as they would be sent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.cli.capture import CAPTURE_BYTES_MAX, read_capture, ready_to_sign, write_request
+from apcore.http import parse_origin
+
+POST = b"POST /inbox HTTP/1.1\r\nHost: local.example\r\nContent-Length: 4\r\n\r\nbody"
+
+
+@pytest.mark.parametrize(
+    ("data", "url", "body", "notes"),
+    [
+        (POST, "https://local.example/inbox", b"body", ""),
+        (POST.replace(b"\r\n", b"\n"), "https://local.example/inbox", b"body", ""),
+        (b"\r\n\n" + POST, "https://local.example/inbox", b"body", ""),
+        (POST.replace(b"HTTP/1.1", b"HTTP/2"), "https://local.example/inbox", b"body", ""),
+        (POST.replace(b" HTTP/1.1", b""), "https://local.example/inbox", b"body", ""),
+        (POST + b"\n", "https://local.example/inbox", b"body", "1 bytes behind the body"),
+        (POST[:-1], "https://local.example/inbox", b"bod", "3 bytes are there"),
+        (POST.replace(b"Content-Length: 4\r\n", b""), "https://local.example/inbox", b"body", "no Content-Length"),
+        (b"GET /a?b HTTP/1.1\nHost: h.example\n\n\n", "https://h.example/a?b", b"", "line ends"),
+        (b"GET / HTTP/1.1\nHost: h.example", "https://h.example/", b"", ""),
+        (b"GET http://h.example/a HTTP/1.1\nHost: h.example\n\n", "http://h.example/a", b"", ""),
+        (b"GET http://h.example HTTP/1.1\nHost: other.example\n\n", "http://h.example/", b"", "Host another one"),
+        (b"GET / HTTP/1.1\nHost: h.example:8443\n\n", "https://h.example:8443/", b"", ""),
+        (
+            b"POST / HTTP/1.1\nHost: h.example\nTransfer-Encoding: chunked\n\n3;x=y\nbod\n1\ny\n0\nTrailer: x\n\n",
+            "https://h.example/",
+            b"body",
+            "",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: h.example\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+            "https://h.example/",
+            b"body",
+            "",
+        ),
+        (
+            b'POST / HTTP/1.1\nHost: h.example\nTransfer-Encoding: chunked\n\n{"a": 1}',
+            "https://h.example/",
+            b'{"a": 1}',
+            "no chunks",
+        ),
+    ],
+)
+def test_what_people_have_is_read(data, url, body, notes):
+    captured = read_capture(data)
+    assert (captured.request.url, captured.request.body) == (url, body)
+    assert notes in " ".join(captured.notes)
+    assert bool(captured.notes) == bool(notes)
+
+
+def test_where_it_came_to_can_be_said():
+    assert read_capture(POST, scheme="http").request.url == "http://local.example/inbox"
+    origin = parse_origin("https://seen.example:8443")
+    assert read_capture(POST, origin=origin).request.url == "https://seen.example:8443/inbox"
+    absolute = b"GET http://inside:80/a HTTP/1.1\n\n"
+    assert read_capture(absolute, origin=origin).request.url == "https://seen.example:8443/a"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "nothing"),
+        (b"\r\n\r\n", "nothing"),
+        (b"\x00\xff\xfe", "no request line"),
+        (b"HTTP/1.1 200 OK\nHost: x\n\n", "no request line"),
+        (b"Host: local.example\nCookie: hunter2\n\n", "no request line"),
+        (b"GET / HTTP/1.1\nCookie hunter2\n\n", "line 2 is no field"),
+        (b"GET / HTTP/1.1\n:authority: x\n\n", "HTTP/2"),
+        (b"GET / HTTP/1.1\nHost : x\n\n", "line 2 is no field"),
+        (b"GET / HTTP/1.1\nHost: x\n more\n\n", "line 3 begins with a blank"),
+        (b"GET / HTTP/1.1\nHost: x\rCookie: y\n\n", "forbidden character"),
+        (b"GET / HTTP/1.1\n\n", "--origin"),
+        (b"GET / HTTP/1.1\nHost: a\nHost: b\n\n", "no Host that names one"),
+        (b"GET / HTTP/1.1\nHost: a/b@c\n\n", "no Host that names one"),
+        (b"GET /a#b HTTP/1.1\nHost: x\n\n", "fragment"),
+        (b"OPTIONS * HTTP/1.1\nHost: x\n\n", "neither with a slash"),
+        (b"CONNECT x:443 HTTP/1.1\nHost: x\n\n", "neither with a slash"),
+        (b"GET /\xe9 HTTP/1.1\nHost: x\n\n", "forbidden character"),
+        (POST.replace(b": 4", b": four"), "Content-Length is 'four'"),
+        (POST.replace(b": 4", b": -4"), "Content-Length is '-4'"),
+        (POST.replace(b": 4", b": 4\r\nContent-Length: 4"), "Content-Length is '4, 4'"),
+        (POST.replace(b": 4", b": 4\r\nTransfer-Encoding: chunked"), "anybody's guess"),
+        (POST.replace(b"Content-Length: 4", b"Transfer-Encoding: gzip, chunked"), "anybody's guess"),
+        (b"POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n5\nbody\n0\n\n", "does not end there"),
+        (b"POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n4\nbody\n", "no chunk begins at byte 7"),
+        (b"GET / HTTP/1.1\n" + b"A: b\n" * 101 + b"\n", "101 fields"),
+        (b"GET / HTTP/1.1\nA: " + b"b" * 65536, "head of"),
+        (b"x" * (CAPTURE_BYTES_MAX + 1), "more than"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_in_words(data, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        read_capture(data)
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.binary(max_size=200) | st.lists(st.sampled_from([b"GET / HTTP/1.1", b"\r\n", b"\n", b"Host: x", b"Transfer-Encoding: chunked", b"0", b"5", b"a", b": ", b"\xff"]), max_size=20).map(b"".join))  # fmt: skip
+def test_garbage_is_a_value_error(data):
+    try:
+        captured = read_capture(data)
+    except ValueError:
+        return
+    assert captured.request.url
+
+
+def test_written_again_it_keeps_names_target_and_order():
+    data = b"POST http://h.example/a HTTP/1.0\nhOST: h.example\nX-Y: 1\nX-Y: 2\nTransfer-Encoding: chunked\n\n4\nbody\n0\n\n"
+    captured = ready_to_sign(read_capture(data))
+    written = write_request(captured, captured.request)
+    assert (
+        written
+        == b"POST http://h.example/a HTTP/1.1\r\nhOST: h.example\r\nX-Y: 1\r\nX-Y: 2\r\nContent-Length: 4\r\n\r\nbody"
+    )
+    assert read_capture(written).request == captured.request
+
+
+def test_signatures_that_were_there_are_dropped():
+    data = POST.replace(b"\r\n\r\n", b"\r\nSignature: x\r\nSignature-Input: y\r\n\r\n")
+    assert {"signature", "signature-input"}.isdisjoint(dict(ready_to_sign(read_capture(data)).request.headers))
