@@ -178,8 +178,11 @@ def _read_body(headers: Headers, rest: bytes, notes: list[str]) -> bytes:
 
 
 def _of_length(rest: bytes, length: int, notes: list[str]) -> bytes:
-    if len(rest) > length:
-        notes.append(f"Content-Length is {length}: {len(rest) - length} bytes behind the body are left out")
+    behind = rest[length:]
+    if behind and not behind.strip(b"\r\n"):
+        notes.append(f"Content-Length is {length}: line ends behind the body are left out")
+    elif behind:
+        notes.append(f"Content-Length is {length}: what is behind the body is left out, {len(behind)} bytes")
     elif len(rest) < length:
         notes.append(
             f"Content-Length is {length}, and {len(rest)} bytes are there: cut off, or other line ends than on the wire"

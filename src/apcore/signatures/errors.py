@@ -151,7 +151,7 @@ class SignatureMissing(Explained, SignatureError):
     """Nothing was presented that could prove anything."""
 
     reason = "signature-missing"
-    rule = "what is to be believed is signed"
+    rule = "what is to be believed has to be signed"
 
 
 class SchemeRefused(Explained, SignatureError):
@@ -200,21 +200,21 @@ class DigestMismatch(Explained, SignatureError):
     """The body is not the one that was signed."""
 
     reason = "digest-mismatch"
-    rule = "the digest is that of the body"
+    rule = "the digest has to be that of the body"
 
 
 class WrongHost(Explained, SignatureError):
     """Signed for another host than the one this request came to: somebody else's mail."""
 
     reason = "wrong-host"
-    rule = "a signed Host is the host that the request came to"
+    rule = "a signed Host has to be the host that the request came to"
 
 
 class KeyMismatch(Explained, SignatureError):
     """The key is not the one that was named, or not of the kind that the algorithm asks for."""
 
     reason = "key-mismatch"
-    rule = "the key that is named, and an algorithm that it is for"
+    rule = "the key has to be the one that is named, and the algorithm one that it is for"
 
 
 class KeyMalformed(Explained, SignatureError):
@@ -241,7 +241,7 @@ class BadSignature(Explained, SignatureError):
     """Checked, and wrong: another key, another message, or a signing string that the two sides build differently."""
 
     reason = "bad-signature"
-    rule = "the signature holds under the key that it names"
+    rule = "a signature has to hold under the key that it names"
 
 
 class ProofRefused(Explained, SignatureError):
@@ -255,4 +255,4 @@ class GraphRestructured(Explained, SignatureError):
     """A document signed as a graph whose tree can be read in more than one way."""
 
     reason = "graph-restructured"
-    rule = "a signed graph can be read as one tree"
+    rule = "a signed graph has to be readable as one tree, and no other"
