@@ -24,6 +24,7 @@ _MODULES: Final = {
     "inbox": "apcore.cli.inbox",
     "keygen": "apcore.cli.keygen",
     "lookup": "apcore.cli.lookup",
+    "rotate": "apcore.cli.rotate",
     "selfcheck": "apcore.cli.selfcheck.command",
     "serve": "apcore.cli.serve",
     "sign": "apcore.cli.sign",

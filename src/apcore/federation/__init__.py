@@ -4,9 +4,10 @@ from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.moderation import DomainRules, Severity
 from apcore.federation.places import Place, Target
 from apcore.federation.pointers import AsyncPointer, Pointer
-from apcore.federation.policies import Drop, Failure, FollowVerdict, Later
+from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
 from apcore.federation.registration import Federation, Finding
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
+from apcore.federation.rotation import Rotation
 
 __all__ = [
     "DELIVERY_RETRIES",
@@ -20,11 +21,13 @@ __all__ = [
     "Federation",
     "Finding",
     "FollowVerdict",
+    "KeyPolicy",
     "Later",
     "OpContext",
     "Place",
     "Pointer",
     "RetryPolicy",
+    "Rotation",
     "Severity",
     "Target",
 ]

@@ -220,7 +220,9 @@ def _attempt(site: Site, row: _Row, known: Dialect | None) -> Op[Posted]:
         if sent is None:
             return Posted(Answer.REFUSED, "what was sent is not kept any more")
         fact = unpack(sent.value)
-        key = yield from signing_key(fact.text("actor"))
+        # A retry is signed with the key of the day: who no longer knows the other one has said so.
+        prefer = None if row.fact.number("attempts") else fact.optional("key")
+        key = yield from signing_key(site, fact.text("actor"), prefer=prefer)
     except Unavailable as error:
         return Posted(Answer.NOT_ASKED, str(error))
     except RemoteError as error:

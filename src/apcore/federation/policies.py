@@ -6,10 +6,11 @@ from enum import Enum
 from typing import Final
 
 from attrs import field, frozen
+from attrs.validators import ge, gt
 
 from apcore.vocab import Activity
 
-__all__ = ["Drop", "Failure", "FollowVerdict", "Later"]
+__all__ = ["Drop", "Failure", "FollowVerdict", "KeyPolicy", "Later"]
 
 
 class FollowVerdict(Enum):
@@ -50,3 +51,22 @@ class Later(Exception):
         super().__init__(reason)
         self.delay_s: Final = delay_s
         self.reason: Final = reason
+
+
+@frozen(kw_only=True)
+class KeyPolicy:
+    """How our own keys are made and replaced.
+
+    Raises:
+        ValueError: A bound that makes no sense.
+    """
+
+    made_max: int = field(default=60, validator=ge(1))
+    """So many actors get their keys in one window without having been asked for by us: whose documents are asked for is a stranger's choice, and an
+    RSA key costs up to half a second."""
+    made_window_s: float = field(default=60.0, validator=gt(0))
+    retire_after_s: float = field(default=7 * 86400.0, validator=ge(0))
+    """How long a key that was replaced stays published: longer than others keep keys (a day, mostly), and than anything signed with it is under
+    way (an hour to half a day)."""
+    generations_max: int = field(default=4, validator=ge(2))
+    """So many generations are published at most; Mastodon keeps up to ten keys of an actor, and each generation has two."""

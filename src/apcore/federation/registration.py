@@ -29,7 +29,7 @@ from apcore.federation.decorators import (
 )
 from apcore.federation.moderation import DomainRules
 from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Places, Registered, Target
-from apcore.federation.policies import FollowVerdict
+from apcore.federation.policies import FollowVerdict, KeyPolicy
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
 from apcore.federation.routing import parse_route
 from apcore.graph import DEFAULT_BUDGETS, Budgets
@@ -85,6 +85,7 @@ class Federation(Generic[Data]):
         budgets: Budgets = DEFAULT_BUDGETS,
         listener_retries: RetryPolicy = LISTENER_RETRIES,
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
+        keys: KeyPolicy = KeyPolicy(),  # noqa: B008 - immutable
     ) -> None:
         found = _SOFTWARE.fullmatch(software)
         if found is None:
@@ -101,6 +102,7 @@ class Federation(Generic[Data]):
         self.budgets: Final = budgets
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
+        self.key_policy: Final = keys
         self.places: Final = Places()
         self.places.add(shared_inbox, Target("shared-inbox"), variables=())
         self.places.add(instance_actor, Target("instance"), variables=())

@@ -58,6 +58,8 @@ class Sending:
     to: tuple[str, ...]
     id: str = ""
     """Given when it is noted, see `Scope.address`."""
+    key: str | None = None
+    """The name of the key to sign with at the first attempt; without one, the one that signs."""
 
 
 @frozen

@@ -21,9 +21,10 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError, RequestError, Unavailable
 from apcore.facts import unpack
 from apcore.federation.actors import ActorUnknown, actor_view, made_by, require_actor
+from apcore.federation.documents import AS2, actor_document, instance_document, with_id
 from apcore.federation.finding import find
 from apcore.federation.inbox import receive
-from apcore.federation.keys import key_members, own_keys
+from apcore.federation.keys import own_keys
 from apcore.federation.places import Place, Places, Registered
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
@@ -48,8 +49,6 @@ from apcore.vocab import Document, Tombstone, View, to_wire
 __all__ = ["Elsewhere", "Served", "is_ours", "serve"]
 
 PAGE_ITEMS: Final = 20
-_AS2: Final = "https://www.w3.org/ns/activitystreams"
-_ACTOR_CONTEXT: Final = [_AS2, "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"]
 _QUERY_FIELDS_MAX: Final = 10
 _LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
@@ -138,42 +137,15 @@ def _actor(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
         raise ActorUnknown(f"there is no actor {place.identifier!r:.60}")
     uri = site.actor_uri(identifier)
     if isinstance(made, Tombstone):
-        return _with_id(made, uri), 410
-    keys = yield from own_keys(uri)
-    places, origin = site.federation.places, site.origin
-    filled = {
-        "inbox": places.uri(origin, "inbox", identifier=identifier),
-        **{
-            name: places.uri(origin, "collection", name, identifier=identifier)
-            for name in ("outbox", "followers", "following")
-        },
-        "endpoints": {"sharedInbox": places.uri(origin, "shared-inbox")},
-        **key_members(keys),
-    }
-    members = _with_id(made, uri)
-    own: Any = members.pop("@context", _AS2)
-    contexts: list[Any] = [*own] if isinstance(own, list) else [own]
-    merged = [*_ACTOR_CONTEXT, *(each for each in contexts if each not in _ACTOR_CONTEXT)]
-    return {"@context": merged} | filled | members, 200
+        return with_id(made, uri), 410
+    keys = yield from own_keys(site, uri)
+    return actor_document(site, identifier, made, keys), 200
 
 
 def _instance(site: Site) -> Op[dict[str, Any]]:
-    """The instance actor: who asks on behalf of the server. Served to everyone, or two careful servers could never begin to talk."""
-    uri = site.instance_uri
-    keys = yield from own_keys(uri)
-    inbox = site.federation.places.uri(site.origin, "shared-inbox")
-    return {
-        "@context": _ACTOR_CONTEXT,
-        "id": uri,
-        "type": "Application",
-        "preferredUsername": site.origin.host,
-        "name": site.federation.software_name,
-        "inbox": inbox,
-        "outbox": f"{uri}#outbox",
-        "endpoints": {"sharedInbox": inbox},
-        "manuallyApprovesFollowers": True,
-        **key_members(keys),
-    }
+    """The instance actor. Served to everyone, or two careful servers could never begin to talk."""
+    keys = yield from own_keys(site, site.instance_uri)
+    return instance_document(site, keys)
 
 
 def _dispatched(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
@@ -182,7 +154,7 @@ def _dispatched(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
     made: View | None = yield from made_by(site, place.target.handler, **place.values)
     if made is None:
         raise ActorUnknown("there is no such object")
-    return _with_id(made, _canonical(site, place)), 410 if isinstance(made, Tombstone) else 200
+    return with_id(made, _canonical(site, place)), 410 if isinstance(made, Tombstone) else 200
 
 
 def _managed(uri: str) -> Op[tuple[dict[str, Any], int]]:
@@ -200,7 +172,7 @@ def _collection(site: Site, place: Place, url: Url) -> Op[dict[str, Any]]:
     asked = _asked(url)
     if "page" not in asked:
         total = yield from _total(site, place, uri)
-        root: dict[str, Any] = {"@context": _AS2, "id": uri, "type": "OrderedCollection"}
+        root: dict[str, Any] = {"@context": AS2, "id": uri, "type": "OrderedCollection"}
         if total is not None:
             root["totalItems"] = total
         return root | {"first": f"{uri}?page=true"}
@@ -267,10 +239,10 @@ def _wire(item: Any) -> Any:
 
 def _common_context(items: list[Any]) -> Any:
     """Give the context of a page: that of its items if they agree."""
-    contexts = [cast("dict[str, object]", item).get("@context", _AS2) for item in items if isinstance(item, dict)]
-    shared = contexts[0] if contexts and all(context == contexts[0] for context in contexts) else _AS2
+    contexts = [cast("dict[str, object]", item).get("@context", AS2) for item in items if isinstance(item, dict)]
+    shared = contexts[0] if contexts and all(context == contexts[0] for context in contexts) else AS2
     names = cast("list[object]", shared) if isinstance(shared, list) else [shared]
-    return names if len(names) > 1 and _AS2 in names else _AS2
+    return names if len(names) > 1 and AS2 in names else AS2
 
 
 def _within(context: Any, item: Any) -> Any:
@@ -281,14 +253,6 @@ def _within(context: Any, item: Any) -> Any:
     if members.get("@context", context) != context:
         return members
     return {name: value for name, value in members.items() if name != "@context"}
-
-
-def _with_id(made: View, uri: str) -> dict[str, Any]:
-    members = to_wire(made)
-    said = members.pop("id", uri)
-    if said != uri:
-        raise ContractError(f"what is served at {uri} has the id {said!r:.200}: an id is where it is served")
-    return {"@context": members.pop("@context", _AS2), "id": uri, **members}
 
 
 def _answer(request: Request, members: dict[str, Any], status: int) -> Response:

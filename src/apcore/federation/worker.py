@@ -23,6 +23,7 @@ from apcore.federation.delivery import DELIVER, deliver, deliver_message
 from apcore.federation.inbox import INBOX, inbox_message
 from apcore.federation.planning import plan
 from apcore.federation.processing import process
+from apcore.federation.rotation import retire_due
 from apcore.federation.site import Site
 from apcore.federation.writes import FANOUT, send_message
 from apcore.http import Origin, parse_origin
@@ -96,8 +97,10 @@ def reconcile() -> Op[int]:
     """Enqueue whatever is left to do and may have fallen off the queue; answers how many messages that were.
 
     Each for when it is due, and messages that still wait are not doubled (dedup). Asks for: `Scan`s of 50 entries over what arrived and what
-    was sent, one `Scan` a peer over deliveries; and an `Enqueue` for up to 50 of them.
+    was sent, one `Scan` a peer over deliveries; and an `Enqueue` for up to 50 of them. Keys of ours whose time has come are
+    retired on the way, see `retire_due`.
     """
+    _ = yield from retire_due()
     now = yield from Now()
     count = yield from _wake_facts("in-todo", _arrived, now)
     count += yield from _wake_facts("send", _sending, now)

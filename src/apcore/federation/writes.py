@@ -180,7 +180,7 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
     recipients = [uri for uri in dict.fromkeys(note.to) if uri not in PUBLIC_FORMS and uri != actor]
     about = {"origin": str(site.origin), "actor": actor, "id": members["id"], "created": instant_ms(now)}
     flushed.checks.append(Check(("sent", "1", name), None))  # new for certain; it lets a commit be recognised
-    flushed.writes.append(Put(("sent", "1", name), pack(about, body), SENT_KEPT_S))
+    flushed.writes.append(Put(("sent", "1", name), pack(about | {"key": note.key}, body), SENT_KEPT_S))
     if recipients:
         openly = audience_of(activity)
         # A shared inbox tells by the addresses who of its server is meant, so it is no use for who is not named there.

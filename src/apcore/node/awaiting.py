@@ -18,6 +18,7 @@ from apcore.federation.acting import act
 from apcore.federation.origins import OriginsLike
 from apcore.federation.pointers import AsyncPointer
 from apcore.federation.registration import Federation
+from apcore.federation.rotation import Rotation, rotate
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.serving import Elsewhere, Served, serve
 from apcore.federation.worker import LANES, handle, lease_work, origin_of, put_off, reconcile
@@ -164,6 +165,13 @@ class AsyncNode(Bound[Data]):
     ) -> str:
         """As `Node.publish`."""
         return await self._act(Publishing(object.document, by, several(to)), origin)
+
+    async def rotate_keys(
+        self, identifier: str | None, /, *, announce: bool = True, origin: str | None = None
+    ) -> Rotation:
+        """As `Node.rotate_keys`."""
+        async with self.entered() as data:
+            return await self.run(rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce))
 
     async def _act(self, note: Note, origin: str | None) -> str:
         async with self.entered() as data:

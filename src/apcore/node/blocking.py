@@ -17,6 +17,7 @@ from apcore.federation.acting import act
 from apcore.federation.origins import OriginsLike
 from apcore.federation.pointers import Pointer
 from apcore.federation.registration import Federation
+from apcore.federation.rotation import Rotation, rotate
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.serving import Elsewhere, Served, serve
 from apcore.federation.worker import LANES, LEASE_S, handle, lease_work, origin_of, put_off, reconcile
@@ -143,6 +144,19 @@ class Node(Bound[Data]):
         Answers the id under which the object is served from now on.
         """
         return self._act(Publishing(object.document, by, several(to)), origin)
+
+    def rotate_keys(self, identifier: str | None, /, *, announce: bool = True, origin: str | None = None) -> Rotation:
+        """Replace the keys of our actor; of the instance actor, if ``identifier`` is None. What answers signs from now on.
+
+        The old keys stay published for `KeyPolicy.retire_after_s`, then a worker puts them away. With ``announce``, followers get an Update that is
+        signed with the old key.
+
+        Raises:
+            ActorUnknown: There is no such actor, or it is gone.
+            ContractError: As many generations of its keys are published as `KeyPolicy.generations_max` allows.
+        """
+        with self.entered() as data:
+            return self.run(rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce))
 
     def _act(self, note: Note, origin: str | None) -> str:
         with self.entered() as data:

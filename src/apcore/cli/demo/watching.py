@@ -75,7 +75,7 @@ class Player:
         }
 
     def _identity(self) -> Identity:
-        return self.server.node.run(signing_key(self.uri)).identity(self.server.node.site())
+        return self.server.node.run(signing_key(self.server.node.site(), self.uri)).identity(self.server.node.site())
 
 
 def heard_at(listener: Player, watcher: Player) -> list[Heard]:

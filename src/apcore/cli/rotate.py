@@ -1,0 +1,72 @@
+"""``apcore rotate``: new keys for an actor, beside servers and workers that run on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import click
+
+from apcore.cli import exits
+from apcore.cli.binding import bound_node, node_options
+from apcore.errors import ApcoreError
+from apcore.federation import Rotation
+from apcore.node import AsyncNode
+
+__all__ = ["command"]
+
+
+@click.command("rotate", short_help="Replace the keys of an actor.")
+@node_options
+@click.option(
+    "--actor", "identifier", metavar="IDENTIFIER", help="Whose keys: the identifier in its path, such as alice."
+)
+@click.option("--instance", is_flag=True, help="The instance actor's keys, which sign what the server fetches.")
+@click.option(
+    "--announce/--no-announce",
+    default=True,
+    show_default=True,
+    help="Send followers an Update, signed with the old key.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    *,
+    target: str,
+    origin: str,
+    store: str,
+    allow_loopback: bool,
+    identifier: str | None,
+    instance: bool,
+    announce: bool,
+    as_json: bool,
+) -> int:
+    """Make new keys for an actor, sign with them from now on, and retire the old ones after a while.
+
+    Servers and workers on the same store need no restart; a worker sends the Update, and puts away the old keys when their time has come.
+    MODULE:NAME, --origin and --store are those of the servers. To be repeated only when something has leaked: each time makes new keys.
+    """
+    if (identifier is None) is not instance:
+        raise click.UsageError("say whose keys: --actor IDENTIFIER, or --instance")
+    node = bound_node(target, origin=origin, store=store, allow_loopback=allow_loopback)
+    try:
+        rotation = asyncio.run(_rotate(node, identifier, announce=announce))
+    except ApcoreError as error:
+        raise click.ClickException(str(error)) from error
+    told = {
+        "actor": rotation.actor,
+        "signs": list(rotation.signs),
+        "replaced": list(rotation.replaced),
+        "retired": f"{rotation.retired:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        click.echo(f"{rotation.actor} signs with {rotation.signs[0]}")
+        click.echo(f"{', '.join(rotation.replaced)} stay published until {told['retired']}")
+    return exits.DONE
+
+
+async def _rotate(node: AsyncNode[Any], identifier: str | None, *, announce: bool) -> Rotation:
+    async with node:
+        return await node.rotate_keys(identifier, announce=announce)
