@@ -15,7 +15,7 @@ from apcore.federation import Federation
 from apcore.federation.worker import LANES
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.node import Node
-from apcore.ports import Entry
+from apcore.ports import Entry, KeyKind, MadeKey
 from apcore.testing.keys import ReusedKeys
 from apcore.vocab import Person
 
@@ -41,6 +41,27 @@ class Clock(BlockingRuntime):
     def overlap(self, jobs: Any, /, *, limit: int) -> Any:
         assert limit >= 1
         return [job() for job in jobs]
+
+
+class Counting(ReusedKeys):
+    """Counts, and remembers what it was told to forget."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[str] = []
+        self.dropped: list[str] = []
+        self.meanwhile: Any = None
+
+    def make_key(self, kind: KeyKind, /) -> MadeKey:
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        made = super().make_key(kind)
+        self.made.append(made.name)
+        return made
+
+    def drop_key(self, key_name: str, /) -> None:
+        self.dropped.append(key_name)
 
 
 class Post:

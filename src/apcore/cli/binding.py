@@ -1,4 +1,4 @@
-"""What ``serve``, ``work`` and ``check`` take alike: a federation by name, and where it is bound.
+"""What ``serve``, ``work``, ``rotate`` and ``check`` take alike: a federation by name, and where it is bound.
 
 A federation is named as servers name applications, ``module:attribute``, and looked for from the working directory first. What cannot be found or
 bound is a wrong argument, and said in words.
@@ -44,6 +44,14 @@ def node_options(command: F) -> F:
             help="Where facts are kept, such as sqlite:///social.db. [env: APCORE_STORE]",
         ),
         click.option(
+            "--signer",
+            default="store:",
+            show_default=True,
+            envvar="APCORE_SIGNER",
+            metavar="URL",
+            help="Where private keys are kept, such as file:///path/of/keys. [env: APCORE_SIGNER]",
+        ),
+        click.option(
             "--allow-loopback",
             is_flag=True,
             help="Allow plain http and addresses of this machine. For development alone: strangers choose what is fetched.",
@@ -83,7 +91,7 @@ def load_federation(target: str) -> Federation[Any]:
     return found  # pyright: ignore[reportUnknownVariableType]
 
 
-def bound_node(target: str, *, origin: str, store: str, allow_loopback: bool) -> AsyncNode[Any]:
+def bound_node(target: str, *, origin: str, store: str, signer: str, allow_loopback: bool) -> AsyncNode[Any]:
     """Bind a federation by the options of a command.
 
     Raises:
@@ -92,7 +100,7 @@ def bound_node(target: str, *, origin: str, store: str, allow_loopback: bool) ->
     federation = load_federation(target)
     addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
     try:
-        return AsyncNode(federation, origin, store, addresses=addresses)
+        return AsyncNode(federation, origin, store, signer=signer, addresses=addresses)
     except ConfigurationError as error:
         hint = "" if allow_loopback or not origin.startswith("http:") else "; for development, --allow-loopback does"
         raise click.UsageError(f"{error}{hint}") from error

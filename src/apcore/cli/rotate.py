@@ -35,6 +35,7 @@ def command(
     target: str,
     origin: str,
     store: str,
+    signer: str,
     allow_loopback: bool,
     identifier: str | None,
     instance: bool,
@@ -48,7 +49,7 @@ def command(
     """
     if (identifier is None) is not instance:
         raise click.UsageError("say whose keys: --actor IDENTIFIER, or --instance")
-    node = bound_node(target, origin=origin, store=store, allow_loopback=allow_loopback)
+    node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
     try:
         rotation = asyncio.run(_rotate(node, identifier, announce=announce))
     except ApcoreError as error:

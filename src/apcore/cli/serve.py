@@ -35,6 +35,7 @@ def command(
     target: str,
     origin: str,
     store: str,
+    signer: str,
     allow_loopback: bool,
     host: str,
     port: int | None,
@@ -47,7 +48,7 @@ def command(
     MODULE:NAME is an importable federation, such as hello:federation. TLS is a reverse proxy's business; behind one, use --trust-proxy.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     %(name)s: %(message)s")
-    node = bound_node(target, origin=origin, store=store, allow_loopback=allow_loopback)
+    node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
     bound_to = parse_origin(origin)
     if bound_to.scheme == "https" and not trust_proxy:
         click.echo(

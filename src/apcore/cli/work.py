@@ -25,14 +25,14 @@ _LOG: Final = logging.getLogger(__name__)
 @click.option("--until-idle", is_flag=True, help="End when nothing is due.")
 @click.option("--limit", "limit_s", type=click.FloatRange(min=0, min_open=True), help="End after that many seconds.")
 def command(
-    *, target: str, origin: str, store: str, allow_loopback: bool, until_idle: bool, limit_s: float | None
+    *, target: str, origin: str, store: str, signer: str, allow_loopback: bool, until_idle: bool, limit_s: float | None
 ) -> int:
     """Process what arrived, and deliver what was sent, until interrupted.
 
     Any number of workers may share a store. MODULE:NAME, --origin and --store are those of the servers.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(name)s: %(message)s")
-    node = bound_node(target, origin=origin, store=store, allow_loopback=allow_loopback)
+    node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
     try:
         handled = asyncio.run(_work(node, until_idle=until_idle, limit_s=limit_s))
     except ApcoreError as error:
