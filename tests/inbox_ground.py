@@ -57,6 +57,8 @@ class Ground:
         self.silenced: list[bool] = []
         self.meanwhile: list[Callable[[], object]] = []
         """What happens while the listener runs, one a run."""
+        self.listeners: list[Callable[[Any, Activity], object]] = []
+        """What else listens, each to every activity."""
         self.asked: list[Effect[Any]] = []
         self.clock = Clock()
         self.network = PeerNetwork(clock=self.clock.now)
@@ -90,6 +92,8 @@ class Ground:
             self.silenced.append(ctx.silenced)
             # Under a name of its own each time, so that what is committed twice shows.
             ctx.append(HEARD, f"{ctx.activity_id} {len(self.heard)}")
+            for listener in self.listeners:
+                listener(ctx, activity)
             if self.meanwhile:
                 self.meanwhile.pop(0)()
 

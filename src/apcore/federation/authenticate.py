@@ -163,13 +163,13 @@ def authenticate(site: Site, request: Request, arrived: Arrived) -> Op[Authentic
 
 def keys_named(members: Mapping[str, Any]) -> list[str]:
     """Give the ids of the keys that the proofs and the LD signature of a document name, unread and unchecked, but bounded."""
-    proved: Any = members.get("proof")
-    listed = cast("list[Any]", proved)[: proofs.PROOFS_MAX] if isinstance(proved, list) else [proved]
+    proved: object = members.get("proof")
+    listed = cast("list[object]", proved)[: proofs.PROOFS_MAX] if isinstance(proved, list) else [proved]
     named = [_member(each, "verificationMethod") for each in listed] + [_member(members.get("signature"), "creator")]
     return [name for name in named if name is not None]
 
 
-def _member(holder: Any, name: str) -> str | None:
+def _member(holder: object, name: str) -> str | None:
     """Give the text under a name, if the holder is an object that has one there."""
     found: Any = cast("dict[str, Any]", holder).get(name) if isinstance(holder, dict) else None
     return found if isinstance(found, str) else None

@@ -30,7 +30,7 @@ from apcore.errors import ApcoreError, ConnectFailed, NameUnresolved, RemoteErro
 from apcore.federation.serving import Elsewhere, Served
 from apcore.http import ACTIVITY_JSON, Headers, Origin, Request, Response, Url, parse_url, problem_for
 from apcore.node import AsyncNode, Node
-from apcore.signatures import PrivateKey, Scheme, cavage, check, parse_all, read_pem, rfc9421
+from apcore.signatures import PrivateKey, Scheme, cavage, check, ld_signature, parse_all, proofs, read_pem, rfc9421
 from apcore.testing.keys import reused_key
 from apcore.vocab import View, to_wire
 
@@ -38,6 +38,8 @@ __all__ = ["Delivered", "Exchange", "Peer", "PeerNetwork"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _SECURITY: Final = "https://w3id.org/security/v1"
+_MULTIKEY: Final = "https://w3id.org/security/multikey/v1"
+_DATA_INTEGRITY: Final = "https://w3id.org/security/data-integrity/v2"
 
 
 def _system_now() -> datetime:
@@ -195,6 +197,7 @@ class Peer:
         self.inbox: Final = f"{actor.rstrip('/')}/inbox"
         self.shared_inbox: Final = f"{url.origin}/inbox"
         self.key_id: Final = f"{actor}#main-key"
+        self.proof_key_id: Final = f"{actor}#ed25519-key"
         self.scheme: Scheme = scheme
         self.received: Final[list[Delivered]] = []
         """What was delivered to it, in order, repetitions included."""
@@ -217,12 +220,23 @@ class Peer:
         return made.renamed(key_id=self.key_id, owner=self.actor)
 
     @property
+    def proof_key(self) -> PrivateKey:
+        """The private key that it proves documents with: Ed25519, in its actor's ``assertionMethod``."""
+        return reused_key(self.actor, "ed25519").renamed(key_id=self.proof_key_id, owner=self.actor)
+
+    @property
     def document(self) -> dict[str, Any]:
         """Its actor, as it is served."""
         name = parse_url(self.actor).path.rstrip("/").rpartition("/")[2].lstrip("@") or self.origin.host
         key = {"id": self.key_id, "owner": self.actor, "publicKeyPem": self.key.public.pem}
+        multikey = {
+            "id": self.proof_key_id,
+            "type": "Multikey",
+            "controller": self.actor,
+            "publicKeyMultibase": self.proof_key.public.multibase,
+        }
         members = {
-            "@context": [_AS2, _SECURITY],
+            "@context": [_AS2, _SECURITY, _MULTIKEY],
             "id": self.actor,
             "type": self._type,
             "preferredUsername": name,
@@ -230,6 +244,7 @@ class Peer:
             "outbox": f"{self.actor.rstrip('/')}/outbox",
             "endpoints": {"sharedInbox": self.shared_inbox},
             "publicKey": key,
+            "assertionMethod": [multikey],
         } | self._members
         return {name: value for name, value in members.items() if value is not None}
 
@@ -259,6 +274,20 @@ class Peer:
         """Sign a request with its key, by its scheme and its clock."""
         scheme = rfc9421.sign if self.scheme == "rfc9421" else cavage.sign
         return scheme(request, self.key, now=self.transport.clock())
+
+    def prove(self, activity: Mapping[str, Any] | View, /) -> dict[str, Any]:
+        """Give an activity, or any document, with its integrity proof (FEP-8b32): then anybody may deliver it.
+
+        ::
+
+            relay.deliver(node, bob.prove(bob.activity("Like", object=...)))
+        """
+        members = _with_context(activity, _DATA_INTEGRITY)
+        return proofs.create(members, self.proof_key, now=self.transport.clock())
+
+    def ld_sign(self, activity: Mapping[str, Any] | View, /) -> dict[str, Any]:
+        """Give an activity with its LD signature (`RsaSignature2017`), as Mastodon's relays carry it. Its contexts have to be bundled ones."""
+        return ld_signature.create(_with_context(activity, _SECURITY), self.key, now=self.transport.clock())
 
     def deliver(
         self, node: Node[Any], activity: Mapping[str, Any] | View | bytes, /, *, to: str | None = None
@@ -323,6 +352,13 @@ class Peer:
             return None
         link = {"rel": "self", "type": ACTIVITY_JSON, "href": self.actor}
         return _json({"subject": account, "links": [link]}, content_type="application/jrd+json")
+
+
+def _with_context(activity: Mapping[str, Any] | View, added: str) -> dict[str, Any]:
+    members = to_wire(activity) if isinstance(activity, View) else dict(activity)
+    given: object = members.get("@context", _AS2)
+    contexts = cast("list[Any]", given) if isinstance(given, list) else [given]
+    return members | {"@context": contexts if added in contexts else [*contexts, added]}
 
 
 def _inbox_of(node: Node[Any] | AsyncNode[Any], to: str | None) -> str:
