@@ -13,6 +13,7 @@ from apcore.collections import members_page
 from apcore.effects import Effect
 from apcore.federation import DomainRules, Federation
 from apcore.federation.serving import Elsewhere
+from apcore.graph import DEFAULT_BUDGETS, Budgets
 from apcore.http import Request, Response
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys
@@ -51,7 +52,9 @@ class Clock(BlockingRuntime):
 
 
 class Ground:
-    def __init__(self, *, rules: DomainRules | None = None, apart: bool = False) -> None:
+    def __init__(
+        self, *, rules: DomainRules | None = None, apart: bool = False, budgets: Budgets = DEFAULT_BUDGETS
+    ) -> None:
         """``apart``: the queue is not the store."""
         self.heard: list[str | None] = []
         self.silenced: list[bool] = []
@@ -67,7 +70,7 @@ class Ground:
         self.bob = self.network.peer(BOB)
         self.carol = self.network.peer(CAROL)
         self.node = Node(
-            self._federation(rules),
+            self._federation(rules, budgets),
             HERE,
             self.store,
             queue=self.queue,
@@ -77,8 +80,8 @@ class Ground:
             observer=self._observe,
         )
 
-    def _federation(self, rules: DomainRules | None) -> Federation[None]:
-        federation: Federation[None] = Federation(software="test/1.0")
+    def _federation(self, rules: DomainRules | None, budgets: Budgets) -> Federation[None]:
+        federation: Federation[None] = Federation(software="test/1.0", budgets=budgets)
         if rules is not None:
             federation.blocks(rules)
 

@@ -1,0 +1,170 @@
+"""What strangers may cost an inbox before they are proved: a 503 that says when, and nothing for those whom we know."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from apcore.effects import Commit, Enqueue, Fetch, Get, MakeKey, Now, RandomBytes, Sign
+from apcore.errors import ConfigurationError
+from apcore.federation import Federation
+from apcore.graph import Budgets, Rate
+from apcore.http import Headers, Request, Response
+from apcore.node import Node
+from apcore.signatures import PrivateKey, cavage
+from apcore.testing.keys import reused_key
+from apcore.testing.peer import Peer
+from inbox_ground import ALICE, BOB, INBOX, NOON, Ground, reason_of
+
+AP = "application/activity+json"
+SMALL = Budgets(client=Rate(4, 1.0), host=Rate(6, 1.0), domain=Rate(8, 1.0), overall=Rate(12, 1.0))
+NUMBERS = count()
+CLIENT, OTHER = "8.8.8.8", "9.9.9.9"
+
+
+def post(
+    ground: Ground,
+    *,
+    by: Peer | None = None,
+    key: PrivateKey | None = None,
+    key_id: str | None = None,
+    client: str | None = CLIENT,
+) -> Response:
+    """Deliver a Like of a fresh id by a peer, signed with another key or under another name if those are given."""
+    peer = by or ground.bob
+    body = {"id": f"{peer.actor}/likes/{next(NUMBERS)}", "type": "Like", "actor": peer.actor, "object": ALICE}
+    request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(body).encode())
+    named = (key or peer.key).renamed(key_id=key_id or peer.key_id, owner=peer.actor)
+    return ground.post(evolve(cavage.sign(request, named, now=ground.clock.at), client=client))
+
+
+def flooded(
+    ground: Ground, *, client: str | None = CLIENT, times: int = 30, host: str = "victim.test"
+) -> list[Response]:
+    return [post(ground, key_id=f"https://{host.format(n)}/users/{n}#k", client=client) for n in range(times)]
+
+
+def fetched(ground: Ground) -> list[str]:
+    return [exchange.url for exchange in ground.network.exchanges]
+
+
+@pytest.mark.parametrize(
+    ("client", "host", "fetches"),
+    [
+        pytest.param(CLIENT, "h{0}.example{0}", 4, id="client"),
+        pytest.param(None, "victim.test", 6, id="host"),
+        pytest.param("10.0.0.1", "victim.test", 6, id="a-proxy-is-no-client"),
+        pytest.param(None, "s{0}.victim.test", 8, id="domain"),
+        pytest.param(None, "h{0}.example{0}", 12, id="overall"),
+    ],
+)
+def test_over_a_budget_it_is_503_before_any_fetch_and_who_is_known_is_served(client, host, fetches):
+    ground = Ground(budgets=SMALL)
+    assert post(ground, client=None).status == 202
+    ground.clock.pass_s(60)
+    ground.network.exchanges.clear()
+    answers = flooded(ground, client=client, host=host)
+    assert {answer.status for answer in answers} == {503}
+    spent = [answer for answer in answers if reason_of(answer) == "budget-spent"]
+    assert len(spent) == len(answers) - fetches == len(answers) - len(fetched(ground))
+    assert {int(answer.headers.get("retry-after") or 0) for answer in spent} == {1}
+    assert post(ground, client=client).status == 202, "Bob's key is kept"
+    assert len(fetched(ground)) == fetches
+    # Whoever comes back when told is served.
+    carol = ground.network.peer(f"https://{host.format(0)}/users/carol")
+    ground.clock.pass_s(1)
+    assert post(ground, by=carol, client=client).status == 202
+
+
+def test_one_client_does_not_spend_anothers_budget():
+    ground = Ground(budgets=SMALL)
+    flooded(ground, client=CLIENT, host="h{0}.example{0}")
+    assert reason_of(post(ground, client=CLIENT)) == "budget-spent"
+    assert post(ground, client=OTHER).status == 202
+
+
+def test_what_a_flood_leaves_behind_ends():
+    ground = Ground(budgets=SMALL)
+    flooded(ground, client=None, host="h{0}.example{0}", times=100)
+    assert len(ground.store.scan(("key",), limit=100)) == SMALL.overall.burst
+    ground.clock.pass_s(601)
+    assert ground.kinds() <= {"keys", "private"}
+
+
+def test_who_is_known_pays_nothing():
+    """The whole of what a POST under a key that is kept asks for: neither more effects than without budgets, nor a look at one."""
+    ground = Ground()
+    assert post(ground).status == 202
+    ground.asked.clear()
+    assert post(ground).status == 202
+    asked = [type(effect) for effect in ground.asked]
+    assert not {Fetch, Sign, MakeKey} & set(asked)
+    keys = [key for effect in ground.asked if isinstance(effect, Get) for key in effect.keys]
+    keys += [write.key for effect in ground.asked if isinstance(effect, Commit) for write in effect.writes]
+    assert [key for key in keys if key[0] == "budget"] == []
+    assert sum(issubclass(each, (Commit, Enqueue)) for each in asked) == 1
+    assert asked.count(Get) == 1, "the key"
+
+
+def test_who_is_not_known_pays_once_a_fetch():
+    ground = Ground()
+    assert post(ground).status == 202
+    paid = [
+        effect
+        for effect in ground.asked
+        if isinstance(effect, Commit) and any(write.key[0] == "budget" for write in effect.writes)
+    ]
+    assert len(paid) == len(fetched(ground)) == 1
+    assert len(paid[0].writes) == 4
+
+
+def test_who_is_refused_costs_reads():
+    ground = Ground(budgets=SMALL)
+    flooded(ground, client=None)
+    ground.asked.clear()
+    assert reason_of(flooded(ground, client=None, times=50)[49]) == "budget-spent"
+    assert {type(effect) for effect in ground.asked} & {Fetch, Sign, MakeKey, Commit, RandomBytes, Enqueue} == set()
+    reads = [effect for effect in ground.asked if isinstance(effect, (Get, Now))]
+    assert len(reads) <= 50 * 8
+
+
+def test_a_changed_key_waits_for_the_budget_and_is_not_refused():
+    """Bob has another key by the same name, and his server is asked too much: 503, so that he comes back, and not 401."""
+    ground = Ground(budgets=SMALL)
+    assert post(ground).status == 202
+    ground.clock.pass_s(301)
+    newer = reused_key("Bob's next")
+    listed = ground.bob.document["publicKey"] | {"publicKeyPem": newer.public.pem}
+    ground.bob.serve(BOB, ground.bob.document | {"publicKey": listed})
+    for number in range(6):
+        post(ground, key_id=f"https://remote.example/users/{number}#k", client=None)
+    answer = post(ground, key=newer)
+    assert (answer.status, reason_of(answer)) == (503, "budget-spent")
+    ground.clock.pass_s(2)
+    assert post(ground, key=newer).status == 202
+
+
+def test_asking_is_held_to_the_same():
+    """A GET is answered whatever its signature costs, and fetches nothing over the budget."""
+    ground, stranger = Ground(budgets=SMALL), reused_key("stranger")
+    for number in range(30):
+        request = Request("GET", ALICE, Headers({"accept": AP}))
+        signed = cavage.sign(
+            request, stranger.renamed(key_id=f"https://h{number}.example{number}/k", owner=BOB), now=NOON
+        )
+        assert ground.post(evolve(signed, client=CLIENT)).status == 200
+    assert len(fetched(ground)) <= SMALL.client.burst
+
+
+@pytest.mark.parametrize("budgets", [None, 5, Rate(1, 1.0), Budgets])
+def test_what_is_no_budget_is_refused_at_the_start(budgets: Any):
+    with pytest.raises(ConfigurationError, match="budgets takes Budgets"):
+        _ = Federation(budgets=budgets)
+
+
+def test_the_budgets_of_a_federation_reach_its_nodes():
+    assert Node(Federation(budgets=SMALL), "https://local.example").site().fetching.budgets == SMALL
