@@ -11,10 +11,12 @@ from attrs import evolve
 
 from apcore.effects import Commit, Enqueue, Fetch, Get, MakeKey, Now, RandomBytes, Sign
 from apcore.errors import ConfigurationError
+from apcore.facts import instant_ms, pack
 from apcore.federation import Federation
 from apcore.graph import Budgets, Rate
 from apcore.http import Headers, Request, Response
 from apcore.node import Node
+from apcore.ports import Put
 from apcore.signatures import PrivateKey, cavage
 from apcore.testing.keys import reused_key
 from apcore.testing.peer import Peer
@@ -146,6 +148,37 @@ def test_a_changed_key_waits_for_the_budget_and_is_not_refused():
     assert (answer.status, reason_of(answer)) == (503, "budget-spent")
     ground.clock.pass_s(2)
     assert post(ground, key=newer).status == 202
+
+
+@pytest.mark.parametrize("hosts", [3, 9], ids=["of-too-few-nothing-is-concluded", "most-of-many"])
+def test_our_own_outage_is_not_theirs(hosts):
+    """While most hosts cannot be reached, it is kept of no key that it could not be had: when we are back, so are they."""
+    ground = Ground()
+    for number in range(hosts):
+        reach = pack({"ok": 0, "at": instant_ms(ground.clock.at)})
+        ground.store.commit((), (Put(("reach", "1", f"https://h{number}.example"), reach),), token=b"%016d" % number)
+    ground.network.down.add("https://remote.example")
+    assert reason_of(post(ground)) == "key-unavailable"
+    ground.network.down.clear()
+    assert post(ground).status == (202 if hosts == 9 else 503)
+
+
+def test_what_others_bring_is_asked_for_at_their_cost():
+    """Carol brings what is Bob's (rule d): his server is asked for it, within the budget of his host."""
+    ground = Ground(budgets=SMALL)
+    for number in range(20):
+        body = {
+            "id": f"{BOB}/likes/x{number}",
+            "type": "Like",
+            "actor": BOB,
+            "object": ALICE,
+            "published": NOON.isoformat(),
+        }
+        ground.bob.serve(body["id"], body)
+        request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(body).encode())
+        answer = ground.post(cavage.sign(request, ground.carol.key, now=NOON))
+        assert answer.status == 202 or (answer.status, reason_of(answer)) == (503, "budget-spent")
+    assert sum(url.startswith("https://remote.example") for url in fetched(ground)) == SMALL.host.burst
 
 
 def test_asking_is_held_to_the_same():

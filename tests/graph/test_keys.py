@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
 
+from apcore.effects import Now, Op
 from apcore.errors import (
     AddressBlocked,
     ConnectFailed,
     DocumentError,
+    FetchTimedOut,
     LimitExceeded,
     RemoteError,
     RequestError,
@@ -38,7 +40,7 @@ from apcore.graph import (
 )
 from apcore.http import Request, Response
 from apcore.signatures import PublicKey, generate_key
-from scripted_web import ScriptedWeb, document, redirect
+from scripted_web import NOON, ScriptedWeb, document, redirect
 
 A, B = "https://a.example", "https://b.example"
 ALICE, MALLORY = f"{A}/users/alice", f"{B}/users/mallory"
@@ -163,6 +165,51 @@ def test_shapes(key_id, pages, asked):
 def test_a_key_is_for_proofs_if_its_owner_lists_it_so(members, asserts):
     web = ScriptedWeb({ALICE: page(**members)})
     assert (found(web).asserts, found(web).asserts) == (asserts, asserts)
+
+
+# --- of several keys ------------------------------------------------------------------------------------------------
+
+RSA, OTHER_RSA = (generate_key("rsa-2048", key_id=MAIN, owner=ALICE).public for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("listed", "chosen"),
+    [
+        ([pem(f"{ALICE}#ed"), pem(f"{ALICE}#rsa", key=RSA)], RSA),
+        ([pem(f"{ALICE}#rsa", key=RSA), pem(f"{ALICE}#ed"), pem(f"{ALICE}#2", key=SECOND)], RSA),
+        ([pem(f"{ALICE}#rsa", key=RSA), {"id": f"{ALICE}#x", "owner": ALICE, "publicKeyPem": "nonsense"}], RSA),
+        ([pem(f"{ALICE}#rsa", key=RSA), f"{ALICE}#elsewhere"], RSA),
+        ([pem(f"{ALICE}#rsa", key=RSA), pem(f"{ALICE}#2", key=OTHER_RSA)], None),
+        ([pem(f"{ALICE}#ed"), pem(f"{ALICE}#2", key=SECOND)], None),
+        ([pem(ALICE, key=SECOND), pem(f"{ALICE}#rsa", key=RSA)], SECOND),
+    ],
+    ids=["rsa-last", "rsa-first", "one-is-none", "one-is-elsewhere", "two-by-rsa", "none-by-rsa", "one-is-named-so"],
+)
+def test_the_actors_own_id_names_its_only_key_by_rsa(listed, chosen):
+    web = ScriptedWeb({ALICE: page(publicKey=listed)})
+    if chosen is None:
+        with pytest.raises(KeyNotOwned):
+            _ = found(web, ALICE)
+    else:
+        assert found(web, ALICE).key.spki == chosen.spki
+
+
+@pytest.mark.parametrize("number", [0, 9, 10, 19])
+@pytest.mark.parametrize("pems", [0, 3, 20], ids=["multikeys", "mixed", "pems"])
+def test_ten_keys_of_an_actor_are_looked_at(number, pems):
+    ids = [f"{ALICE}#{each}" for each in range(20)]
+    web = ScriptedWeb(
+        {
+            ALICE: page(
+                publicKey=[pem(each) for each in ids[:pems]], assertionMethod=[multikey(each) for each in ids[pems:]]
+            )
+        }
+    )
+    if number < POLICY.keys_max:
+        assert found(web, ids[number]).key.key_id == ids[number]
+    else:
+        with pytest.raises(KeyNotOwned, match="first 10"):
+            _ = found(web, ids[number])
 
 
 # --- ownership ------------------------------------------------------------------------------------------------------
@@ -327,6 +374,64 @@ class Failing:
         return getattr(self._store, name)
 
 
+def test_a_server_that_keeps_us_waiting_is_asked_once_in_its_time():
+    web = ScriptedWeb()
+
+    def late(request: Request) -> Response:
+        web.pass_s(request.limits.deadline_s)
+        raise FetchTimedOut("too late")
+
+    web.pages[ALICE] = late
+    for _round in range(3):
+        with pytest.raises(KeyUnavailable):
+            _ = found(web)
+    assert web.asked() == [ALICE]
+    assert web.runtime.moment - NOON == timedelta(seconds=POLICY.key_s_max)
+
+
+def judging(verdict: bool, asked: list[tuple[str, datetime]]):
+    def is_our_outage(origin: str, now: datetime) -> Op[bool]:
+        asked.append((origin, now))
+        _ = yield from Now()
+        return verdict
+
+    return is_our_outage
+
+
+@pytest.mark.parametrize(
+    ("answer", "ours", "asks", "kept"),
+    [
+        (ConnectFailed("closed"), True, True, False),
+        (FetchTimedOut("late"), True, True, False),
+        (ConnectFailed("closed"), False, True, True),
+        (Response(503), True, False, True),
+        (Response(404), True, False, True),
+        (AddressBlocked("rebound"), True, False, True),
+    ],
+    ids=["refused", "timeout", "theirs", "503", "404", "blocked"],
+)
+def test_our_own_outage_is_kept_of_nobody(answer, ours, asks, kept):
+    web, asked = ScriptedWeb({ALICE: answer}), []
+    for _round in range(2):
+        with pytest.raises((RemoteError, KeyUnavailable)):
+            _ = found(web, is_our_outage=judging(ours, asked))
+    assert len(web.asked()) == (1 if kept else 2)
+    assert asked == ([(A, NOON)] * (1 if kept else 2) if asks else [])
+    assert len(web.store.scan(("key",), limit=10)) == kept
+
+
+def test_our_own_outage_takes_no_key_away():
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    _ = found(web)
+    web.pages[ALICE] = ConnectFailed("closed")
+    web.pass_s(POLICY.key_refresh_s)
+    with pytest.raises(KeyUnavailable):
+        _ = found(web, anew=True, is_our_outage=judging(True, []))
+    assert (found(web).key.spki, found(web).cached) == (FIRST.spki, True)
+    web.pages[ALICE] = page(publicKey=pem(key=SECOND))
+    assert found(web, anew=True).key.spki == SECOND.spki  # at once
+
+
 def test_a_store_of_ours_that_fails_is_not_held_against_the_key():
     web = ScriptedWeb(
         {GTS: document({"@context": CONTEXT, "id": ALICE, "publicKey": pem(GTS)}), ALICE: page(publicKey=pem(GTS))}
@@ -380,6 +485,18 @@ def test_a_key_is_fetched_anew_but_not_too_often():
     web.pass_s(1)
     assert (found(web, anew=True).key.spki, found(web, anew=True).cached) == (SECOND.spki, True)
     assert web.asked() == [ALICE]
+
+
+@pytest.mark.parametrize(("key", "replaced"), [(SECOND, True), (FIRST, False)], ids=["another", "the-same"])
+def test_a_key_that_changed_without_a_word_is_noted(caplog, key, replaced):
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    with caplog.at_level("INFO", logger="apcore.graph.keys"):
+        assert not found(web).replaced
+        web.pages[ALICE] = page(publicKey=pem(key=key))
+        web.pass_s(POLICY.key_refresh_s)
+        assert found(web, anew=True).replaced == replaced
+        assert not found(web).replaced
+    assert [record.args for record in caplog.records] == [(MAIN, ALICE)] * replaced
 
 
 @pytest.mark.parametrize(

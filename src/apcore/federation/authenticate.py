@@ -331,7 +331,7 @@ def _deleted_at_origin(site: Site, arrived: Arrived) -> Op[Authenticated | None]
 def _asked(site: Site, uri: str, *, fresh: bool) -> Op[Loaded]:
     identity = yield from instance_identity(site)
     try:
-        return (yield from load(uri, policy=site.fetching, identity=identity, fresh=fresh))
+        return (yield from load(uri, policy=site.asking, identity=identity, fresh=fresh))
     except (FetchFailed, PeerFailing) as error:
         # What our network answered is told to nobody (design rule 14).
         if error.retryable:

@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from apcore.effects import Now, Op
 from apcore.errors import Refused, RemoteError, SignatureError, Unavailable
+from apcore.federation.circuit import is_our_outage
 from apcore.federation.keys import instance_identity
 from apcore.federation.moderation import Severity
 from apcore.federation.site import Site
@@ -134,6 +135,7 @@ def _key(site: Site, key_id: str, *, anew: bool = False) -> Op[KeyFound]:
                 identity=partial(instance_identity, site),
                 anew=anew,
                 stranger=site.stranger,
+                is_our_outage=is_our_outage,
             )
         )
     except Gone as error:

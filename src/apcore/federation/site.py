@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from apcore.federation.registration import Federation
 from apcore.graph import FetchPolicy, Stranger
@@ -25,6 +25,11 @@ class Site:
     data: Any = None
     stranger: Stranger | None = None
     """Who makes us look, while a request is answered: whatever is fetched to prove who it is by is paid for by them. None in a job."""
+
+    @property
+    def asking(self) -> FetchPolicy:
+        """How to fetch what somebody who is not proved makes us fetch: they pay for it."""
+        return self.fetching if self.stranger is None else evolve(self.fetching, stranger=self.stranger)
 
     @property
     def instance_uri(self) -> str:

@@ -112,7 +112,7 @@ class Budgets:
     One fetch is one exchange, redirects included. A bucket per name: what one client, host or domain has spent, another still has.
     """
 
-    client: Rate = Rate(100, 2.0)
+    client: Rate = Rate(150, 5.0)
     """For one client: an IPv4 address, or an IPv6 network of 64 bits. Only where the host says who the client is; see `Stranger.network`."""
     host: Rate = Rate(100, 2.0)
     """Of one host, whoever makes us ask: nobody can aim us at a victim."""

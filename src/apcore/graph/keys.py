@@ -29,7 +29,7 @@ from apcore.graph.dialects import Identity
 from apcore.graph.errors import Gone, KeyNotOwned, PeerFailing
 from apcore.graph.fetching import FetchPolicy, check_target
 from apcore.graph.loading import load, load_unbelieved
-from apcore.http import parse_url
+from apcore.http import Url, parse_url
 from apcore.ports import Check, Entry, Key, Put, digest_part
 from apcore.signatures import PublicKey, read_multikey, read_pem, read_spki
 from apcore.vocab import Actor, CryptographicKey, Document, Multikey, Reference
@@ -71,12 +71,14 @@ def remote_key(
     identity: Identity | Callable[[], Op[Identity | None]] | None = None,
     anew: bool = False,
     stranger: Stranger | None = None,
+    is_our_outage: Callable[[str, datetime], Op[bool]] | None = None,
 ) -> Op[KeyFound]:
     """Give the key with id ``key_id``, its ownership proved in both directions.
 
     Asks for: one `Get` and `Now`; on a miss the ``identity`` if that is an operation, one document as `fetch`, one as `load`, and one commit.
-    ``anew`` passes over a cached key, unless it was fetched within ``policy.key_refresh_s``: then the cached one is given again. A cached key that
-    has expired is passed over just so: its actor may have made it last longer. ``stranger`` pays for what is fetched; see `apcore.graph.budgets`.
+    ``anew`` passes over a cached key, unless it was fetched within ``policy.key_refresh_s``: then the cached one is given again. ``stranger`` pays for
+    what is fetched; see `apcore.graph.budgets`. ``is_our_outage`` is asked about an origin that cannot be reached, whether that is for us to mend;
+    then nothing is kept.
 
     Raises:
         RequestError: ``key_id`` is no http or https URL; nothing is asked for.
@@ -94,8 +96,7 @@ def remote_key(
     now = yield from Now()
     slot = _Slot(cache_key, kept, _known(kept, key_id), "", now)
     usable = slot.usable(policy)
-    wanted = anew or (usable is not None and usable.expires is not None and usable.expires <= now)
-    if usable is not None and (not wanted or slot.age_s("fetched") < policy.key_refresh_s):
+    if usable is not None and (not anew or slot.age_s("fetched") < policy.key_refresh_s):
         return KeyFound(usable, cached=True, asserts=slot.asserts)
     if callable(identity):
         identity = yield from identity()
@@ -104,31 +105,43 @@ def remote_key(
         tried_s = slot.age_s("failed")
         if tried_s < policy.key_retry_s and slot.known.optional("viewer") == slot.viewer:
             raise _kept_failure(slot.known, key_id, policy.key_retry_s - tried_s)
-    try:
-        # What the URL alone shows costs nothing to find out again. Kept, it would cost the store an entry for each that somebody makes up.
-        check_target(url, policy.addresses)
-    except AddressBlocked as error:
-        raise KeyRefused(f"key {key_id}: {error}") from error
+    _check_place(url, key_id, policy)
     looking = evolve(policy, stranger=stranger, until=now + timedelta(seconds=policy.key_s_max))
     try:
         key, asserts = yield from _find(key_id, str(url), policy=looking, identity=identity)
     except BudgetSpent:
         raise
     except (RemoteError, FetchFailed, PeerFailing) as error:
-        yield from _keep_failure(slot, key_id, error, policy, usable)
+        unreached = isinstance(error, FetchFailed) and error.retryable
+        if not (unreached and is_our_outage is not None and (yield from is_our_outage(str(url.origin), now))):
+            yield from _keep_failure(slot, key_id, error, policy, usable)
         if isinstance(error, RemoteError):
             raise
-        if not error.retryable:
-            raise KeyRefused(f"key {key_id}: {error}") from error
-        raise KeyUnavailable(f"key {key_id}: {error}", retry_after_s=error.retry_after_s) from error
+        raise _not_had(key_id, error) from error
     except Unavailable as error:
         # Ours to mend, a store or a signer: it says nothing about the key, so nothing is kept.
-        raise KeyUnavailable(f"key {key_id}: {error}", retry_after_s=error.retry_after_s) from error
+        raise _not_had(key_id, error) from error
     yield from _keep(slot, _packed(key, asserts, now), policy.key_kept_s)
     replaced = usable is not None and usable.spki != key.spki
     if replaced:
         _LOG.info("key %s of %s is another than before, and nobody has told us", key_id, key.owner)
     return KeyFound(key, cached=False, asserts=asserts, replaced=replaced)
+
+
+def _check_place(url: Url, key_id: str, policy: FetchPolicy) -> None:
+    """Refuse an address that is out of bounds as it is spelled.
+
+    That costs nothing to find out again. Kept, it would cost the store an entry for each that somebody makes up.
+    """
+    try:
+        check_target(url, policy.addresses)
+    except AddressBlocked as error:
+        raise KeyRefused(f"key {key_id}: {error}") from error
+
+
+def _not_had(key_id: str, error: Unavailable) -> KeyRefused | KeyUnavailable:
+    sentence = f"key {key_id}: {error}"
+    return KeyUnavailable(sentence, retry_after_s=error.retry_after_s) if error.retryable else KeyRefused(sentence)
 
 
 def kept_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
