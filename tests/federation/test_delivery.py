@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from apcore.collections import Member, adding
+from apcore.effects import committed
 from apcore.errors import (
     AddressBlocked,
     ConnectFailed,
@@ -21,7 +23,7 @@ from apcore.federation.worker import lease_work
 from apcore.http import Headers, Request, Response
 from apcore.ports import Put
 from apcore.vocab import PUBLIC, Delete, Like, Note, Tombstone
-from outgoing_ground import ALICE, HERE, Outgoing, alice_and_bob
+from outgoing_ground import ALICE, FOLLOWERS, HERE, Outgoing, alice_and_bob
 
 X, Y = "https://x.example", "https://y.example"
 HOUR_S = 3600.0
@@ -302,6 +304,79 @@ def test_a_commit_whose_answer_is_lost_repeats_no_post(
     assert sum(json.loads(row.value.partition(b"\n")[0]).get("attempts", 0) for row in rows) == len(
         out.post.posts
     ) * bool(rows)
+
+
+# --- inboxes away from their actors ----------------------------------------------------------------------------------
+
+
+def aimed(out: Outgoing, *, by: str = "https://evil.example", at: str = X, count: int = 60) -> None:
+    """Put followers in whose inboxes are somebody else's."""
+    for number in range(count):
+        kept = json.dumps({"inbox": f"{at}/victim/{number}", "shared": None}).encode()
+        change = adding(FOLLOWERS, Member(f"{by}/{number}", kept), order=f"{number:06d}")
+        assert out.node.run(committed(change.checks, change.writes))
+
+
+def test_who_aims_our_followers_at_a_third_server_reaches_it_a_hundred_times_an_hour(out: Outgoing) -> None:
+    aimed(out)
+    out.node.publish(Note(content="hi"), by="alice")
+    out.work()
+    assert len(out.post.posts) == 20
+    out.pass_s(HOUR_S - 60)
+    assert len(out.post.posts) <= 100
+    for _ in range(5):
+        out.node.publish(Note(content="hi"), by="alice")
+    out.pass_s(10 * HOUR_S, step_s=300)
+    assert len([url for url in out.post.urls if url.startswith(X)]) == 6 * 60
+    assert all(
+        sum(start <= moment < start + HOUR_S for moment in out.post.times_s) <= 120 for start in out.post.times_s
+    )
+    assert out.waiting() == 0
+
+
+def test_what_is_aimed_at_a_server_does_not_hold_up_what_is_its_own(out: Outgoing) -> None:
+    """Neither by its number, nor by opening the circuit."""
+    aimed(out)
+    out.follow(f"{X}/bob")
+    out.post.answers = {f"{X}/victim/{number}": 500 for number in range(60)}
+    out.node.publish(Note(content="hi"), by="alice")
+    out.work()
+    assert f"{X}/bob/inbox" in out.post.urls
+    like(out, f"{X}/bob")
+    out.work()
+    assert out.post.urls.count(f"{X}/bob/inbox") == 2
+    assert len(out.post.posts) == 3
+
+
+def test_an_inbox_that_is_where_one_of_its_actors_is_is_not_aimed(out: Outgoing) -> None:
+    out.follow(f"{Y}/a", f"{X}/bob", f"{Y}/c", shared=lambda _: f"{X}/inbox")
+    out.node.publish(Note(content="hi"), by="alice")
+    assert not out.facts("out", "1")
+    leased = out.node.run(lease_work(1, limit=1))
+    out.node._handle(leased[0])
+    assert [entry.key[2] for entry in out.facts("out", "1")] == [X]
+
+
+def test_what_is_too_much_to_be_aimed_is_given_up_by_its_age(out: Outgoing) -> None:
+    federation = alice_and_bob()
+    object.__setattr__(federation, "delivery_retries", RetryPolicy(attempts_max=3, base_s=1, age_s_max=600))
+    out = Outgoing(federation)
+    aimed(out)
+    out.node.publish(Note(content="hi"), by="alice")
+    out.pass_s(HOUR_S, step_s=300)
+    assert len(out.post.posts) == 20
+    assert len(out.facts("dead", "1", "out")) == 40
+    assert out.waiting() == 0
+
+
+def test_an_aimed_backlog_survives_the_loss_of_the_queue() -> None:
+    out = Outgoing(own_queue=True)
+    aimed(out)
+    out.node.publish(Note(content="hi"), by="alice")
+    out.work()
+    out.lose_queue()
+    out.pass_s(2 * HOUR_S)
+    assert len(set(out.post.urls)) == 60
 
 
 # --- ours to answer for ---------------------------------------------------------------------------------------------

@@ -7,15 +7,19 @@ of those that were tried within an hour did not, a host that cannot be reached i
 their attempts, and it is asked again within a quarter of an hour. Age still counts, so that nothing is tried for ever. An answer of any kind, 500
 included, shows that the network is there; such a failure is the host's own.
 
+An inbox on another origin than its actor is aimed at that origin by a stranger's word. Such deliveries are a backlog of their own, named ``aimed`` before the
+origin, with a circuit of their own and a pause for every attempt: whoever aims our fan-out at a third server neither floods it nor keeps us from our own
+deliveries to it.
+
 Facts::
 
-    ("circuit", "1", origin)    the host does not answer: how often, since when
+    ("circuit", "1", backlog)   the host does not answer: how often, since when
     ("reach", "1", origin)      whether it answered when it was asked last; for an hour
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -26,9 +30,10 @@ from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.posting import Answer, Posted
 from apcore.federation.retry import RetryPolicy
 from apcore.graph import Dialect, dialect_key, read_dialect, remembering
+from apcore.http import Origin
 from apcore.ports import Delete, Entry, Key, Put, Write
 
-__all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "is_our_outage", "read_host"]
+__all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "backlog_of", "is_our_outage", "read_host"]
 
 WINDOW_S: Final = 3600.0
 """Hosts that were tried within so long are counted."""
@@ -40,6 +45,9 @@ _RENEWED_S: Final = WINDOW_S / 4
 _OURS_STEPS: Final = 6
 """How often the pause doubles while the outage is ours: up to 16 minutes, by the default policy."""
 _OURS_S: Final = 30.0
+_AIMED: Final = "aimed "
+_AIMED_PAUSE_S: Final = 36.0
+"""After each attempt at an inbox on another origin than its actor: a hundred an hour, to one origin."""
 _CIRCUIT_KEPT_S: Final = 30 * 86400.0
 
 
@@ -47,10 +55,21 @@ _CIRCUIT_KEPT_S: Final = 30 * 86400.0
 class Host:
     """What is known of a peer's origin at the start of a step; read with one `Get`."""
 
-    peer: str
+    backlog: str
+    """Its origin, with what is before it in the name of a backlog."""
     circuit: Entry | None = field(default=None, kw_only=True)
     reach: Entry | None = field(default=None, kw_only=True)
     dialect: Entry | None = field(default=None, kw_only=True)
+
+    @property
+    def origin(self) -> str:
+        """Who is asked."""
+        return self.backlog.removeprefix(_AIMED)
+
+    @property
+    def is_aimed(self) -> bool:
+        """Whether what waits here goes to inboxes of actors of other origins."""
+        return self.backlog.startswith(_AIMED)
 
     @property
     def known(self) -> Dialect | None:
@@ -62,6 +81,10 @@ class Host:
         """What the circuit says."""
         return Fact({}) if self.circuit is None else unpack(self.circuit.value)
 
+    def pause_s(self, asked: int) -> float:
+        """Give how long to leave the host alone after so many attempts, even if they went well."""
+        return _AIMED_PAUSE_S * asked if self.is_aimed else 0.0
+
     def early_s(self, now: datetime) -> float | None:
         """Give the seconds until the host may be asked again; None if it may be now."""
         return self.state.early_s(now)
@@ -71,7 +94,7 @@ class Host:
         now: dict[Key, Entry | None] = {
             write.key: Entry(write.key, write.value, b"") if isinstance(write, Put) else None for write in writes
         }
-        circuit, reach, dialect = _keys(self.peer)
+        circuit, reach, dialect = _keys(self)
         return evolve(
             self,
             circuit=now.get(circuit, self.circuit),
@@ -80,42 +103,57 @@ class Host:
         )
 
 
-def read_host(peer: str) -> Op[Host]:
-    """Read what is known of a host. Asks for: one `Get`."""
-    circuit, reach, dialect = yield from Get(_keys(peer))
-    return Host(peer, circuit=circuit, reach=reach, dialect=dialect)
+def backlog_of(origin: Origin, *, aimed: bool) -> str:
+    """Give the name under which deliveries to an origin wait; those that are ``aimed`` at it wait apart."""
+    return f"{_AIMED}{origin}" if aimed else str(origin)
 
 
-def _keys(peer: str) -> tuple[Key, Key, Key]:
-    return ("circuit", "1", peer), ("reach", "1", peer), dialect_key(peer)
+def read_host(backlog: str) -> Op[Host]:
+    """Read what is known of the host of a backlog. Asks for: one `Get`."""
+    host = Host(backlog)
+    circuit, reach, dialect = yield from Get(_keys(host))
+    return evolve(host, circuit=circuit, reach=reach, dialect=dialect)
 
 
-def is_our_outage(peer: str, now: datetime) -> Op[bool]:
+def _keys(host: Host) -> tuple[Key, Key, Key]:
+    return ("circuit", "1", host.backlog), ("reach", "1", host.origin), dialect_key(host.origin)
+
+
+def is_our_outage(origin: str, now: datetime) -> Op[bool]:
     """Tell of a host that cannot be reached now, whether that is our own doing: more than half of all hosts cannot be. Asks for: one `Scan`."""
     entries = yield from Scan(("reach", "1"), limit=_HOSTS_MAX)
     states = {entry.key[2]: unpack(entry.value) for entry in entries}
     recent = [
         state.number("ok")
         for host, state in states.items()
-        if host != peer and (now - of_instant_ms(state.number("at"))).total_seconds() < WINDOW_S
+        if host != origin and (now - of_instant_ms(state.number("at"))).total_seconds() < WINDOW_S
     ]
     failing = 1 + recent.count(0)
     return 1 + len(recent) >= HOSTS_MIN and failing * 2 > 1 + len(recent)
 
 
 def after_attempts(
-    host: Host, attempts: Sequence[Posted], *, policy: RetryPolicy, ours: bool, now: datetime, chance: float
+    host: Host,
+    attempts: Sequence[Posted],
+    *,
+    policy: RetryPolicy,
+    ours: bool,
+    now: datetime,
+    chance: float,
+    pause_s: float = 0.0,
 ) -> tuple[list[Write], float]:
     """Give what attempts at a host say about it, as writes, and how long to wait before its next message is looked at.
 
-    ``ours`` says that what cannot be reached now is charged to us.
+    ``ours`` says that what cannot be reached now is charged to us; ``pause_s`` is for how long the host is left alone in any case.
     """
     writes: list[Write] = [*_reach(host, attempts, now), *_learnt(host, attempts, now)]
     failing = next((each for each in attempts if each.answer is Answer.HOST_FAILING), None)
     if failing is None:
         answered = any(each.answer is not Answer.NOT_ASKED for each in attempts)
         unasked = any(each.answer is Answer.NOT_ASKED for each in attempts)
-        if host.circuit is not None and answered:
+        if answered and pause_s:
+            writes.append(_open(host, {}, pause_s, now))
+        elif answered and host.circuit is not None:
             writes.append(Delete(host.circuit.key))
         return writes, _OURS_S if unasked else 0.0
     charged = not ours or failing.reached is True
@@ -125,10 +163,13 @@ def after_attempts(
     attempt = min(failures if charged else min(spared, _OURS_STEPS), policy.attempts_max - 1)
     wait_s = policy.delay_s(attempt, age_s=0, chance=chance, asked_s=failing.asked_s) or 0.0
     state = {"failures": failures, "spared": spared, "detail": failing.detail[:200]}
-    state["due"] = instant_ms(now) + int(wait_s * 1000)
-    writes.append(Put(_keys(host.peer)[0], pack(state), _CIRCUIT_KEPT_S))
+    writes.append(_open(host, state, max(wait_s, pause_s), now))
     # At once for the backlog: what has grown too old is given up a step at a time, and then it waits.
     return writes, 0.0
+
+
+def _open(host: Host, state: Mapping[str, int | str], wait_s: float, now: datetime) -> Put:
+    return Put(_keys(host)[0], pack({**state, "due": instant_ms(now) + int(wait_s * 1000)}), _CIRCUIT_KEPT_S)
 
 
 def _reach(host: Host, attempts: Sequence[Posted], now: datetime) -> list[Write]:
@@ -141,11 +182,11 @@ def _reach(host: Host, attempts: Sequence[Posted], now: datetime) -> list[Write]
         state = unpack(host.reach.value)
         if state.number("ok") == ok and (now - of_instant_ms(state.number("at"))).total_seconds() < _RENEWED_S:
             return []
-    return [Put(_keys(host.peer)[1], pack({"ok": ok, "at": instant_ms(now)}), WINDOW_S)]
+    return [Put(_keys(host)[1], pack({"ok": ok, "at": instant_ms(now)}), WINDOW_S)]
 
 
 def _learnt(host: Host, attempts: Sequence[Posted], now: datetime) -> list[Write]:
     """Note the dialect that was let in last, if that is news or soon forgotten."""
     accepted = [each.accepted for each in attempts if each.accepted is not None]
-    write = remembering(host.peer, accepted[-1], host.dialect, now=now) if accepted else None
+    write = remembering(host.origin, accepted[-1], host.dialect, now=now) if accepted else None
     return [] if write is None else [write]

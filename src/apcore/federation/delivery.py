@@ -5,8 +5,8 @@ for it, and nobody else waits for it. Rows are made by planning; a single attemp
 
 Facts::
 
-    ("out", "1", origin, order, name, H(inbox))                to deliver, in the order it was sent
-    ("out-retry", "1", origin, due, order, name, H(inbox))     to deliver again when due: its own inbox would not take it
+    ("out", "1", backlog, order, name, H(inbox))                to deliver, in the order it was sent
+    ("out-retry", "1", backlog, due, order, name, H(inbox))     to deliver again when due: its own inbox would not take it
 
 Rows for one inbox about one object are in line: what comes later waits where the earlier one waits. Others overtake.
 
@@ -61,7 +61,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def deliver_message(peer: str, name: bytes, *, by: Origin | str) -> Message:
-    """Make the wake-up for the deliveries to a peer's origin, made ``by`` an origin of ours."""
+    """Make the wake-up for the deliveries of a backlog (`backlog_of`), made ``by`` an origin of ours."""
     # The longest host names are longer than a label of the queue.
     label = peer if len(peer) <= _LABEL_BYTES_MAX else digest_part(peer)
     return Message(name, DELIVER, json.dumps({"to": peer, "by": str(by)}).encode(), dedup=label, group=label)
@@ -118,6 +118,8 @@ class _Step:
     leased: Leased
     host: Host
     results: list[_Result] = field(factory=list[_Result])
+    asked: int = 0
+    """How many attempts it has made."""
 
 
 def deliver(site: Site, leased: Leased) -> Op[None]:
@@ -128,17 +130,18 @@ def deliver(site: Site, leased: Leased) -> Op[None]:
     """
     peer: str = json.loads(leased.message.body)["to"]
     now = yield from Now()
-    step = _Step(site, leased, (yield from read_host(peer)))
+    host = yield from read_host(peer)
+    step = _Step(site, leased, host)
     rows, waiting = yield from _rows(peer, now)
-    early_s = step.host.early_s(now)
-    if early_s is not None:
-        # Not tried, but as old as they are: a dead host must not keep its backlog for ever.
-        old = [row for row in rows if _is_old(site, row, now)]
-        yield from _give_up(step, old, "too old, and the host does not answer", then_s=0.0 if old else early_s)
+    early_s = host.early_s(now)
+    old = [row for row in rows if _is_old(site, row, now)]
+    if early_s is not None or (host.is_aimed and old):
+        # Not tried, but as old as they are: a dead host, or too much that is aimed at one, must not keep a backlog for ever.
+        yield from _give_up(step, old, "too old before it could be tried again", then_s=0.0 if old else early_s or 0.0)
     elif not rows:
         due_s = min((_due_s(due, now) for due in waiting.values()), default=None)
         _ = yield from Settle((Done(leased) if due_s is None else Again(leased, due_s),))
-    elif site.federation.domain_rules.verdict(parse_origin(peer).host) is Severity.SUSPEND:
+    elif site.federation.domain_rules.verdict(parse_origin(host.origin).host) is Severity.SUSPEND:
         yield from _give_up(step, rows, "suspended", then_s=0.0)
     else:
         held = [(row, waiting[row.line]) for row in rows if row.line in waiting]
@@ -185,6 +188,7 @@ def _attempts(step: _Step, rows: Sequence[_Row], held: Sequence[tuple[_Row, str]
             recorded = clock
         results = yield from _round(step.site, lines, known, at_once)
         step.results += results
+        step.asked += len(results)
         if any(result.posted.answer in {Answer.HOST_FAILING, Answer.NOT_ASKED} for result in results):
             break
         known = next((result.posted.accepted for result in results if result.posted.accepted is not None), known)
@@ -244,7 +248,7 @@ def _give_up(step: _Step, rows: Sequence[_Row], why: str, *, then_s: float) -> O
 def _record_some(step: _Step) -> Op[bool]:
     """Commit what has come of a step so far, and keep the lease; False if others have taken over."""
     results, step.results = step.results, []
-    writes, on_host, _ = yield from _writes(step, results)
+    writes, on_host, _ = yield from _writes(step, results, asked=0)
     done = yield from _repeated(_touched(results), writes)
     step.host = step.host.after(on_host)
     return done
@@ -252,24 +256,26 @@ def _record_some(step: _Step) -> Op[bool]:
 
 def _record(step: _Step, held: Sequence[tuple[_Row, str]]) -> Op[None]:
     """Commit what has come of a step, move what is ``held`` behind what waits, and settle."""
-    writes, _, wait_s = yield from _writes(step, step.results)
+    writes, _, wait_s = yield from _writes(step, step.results, asked=step.asked)
     for row, due in held:
         writes += row.moved(due)
     # New rows may have come, and retries may wait: one more look costs two scans, and ends with `Done`.
     yield from _commit([*_touched(step.results), *(row for row, _ in held)], writes, Again(step.leased, wait_s))
 
 
-def _writes(step: _Step, results: Sequence[_Result]) -> Op[tuple[list[Write], list[Write], float]]:
-    """Give the writes for what came of attempts, those among them that are about the host, and how long to wait."""
+def _writes(step: _Step, results: Sequence[_Result], *, asked: int) -> Op[tuple[list[Write], list[Write], float]]:
+    """Give the writes for what came of attempts, those among them that are about the host, and how long to wait after ``asked`` attempts."""
     now = yield from Now()
     chance = int.from_bytes((yield from RandomBytes(2)), "big") / 65535
     attempts = [result.posted for result in results]
     unreached = any(each.reached is False for each in attempts)
-    ours = unreached and (yield from is_our_outage(step.host.peer, now))
+    ours = unreached and (yield from is_our_outage(step.host.origin, now))
     if ours and not step.host.state.number("spared"):
-        _LOG.warning("most hosts cannot be reached, %s neither: nothing is charged to them", step.host.peer)
+        _LOG.warning("most hosts cannot be reached, %s neither: nothing is charged to them", step.host.origin)
     policy = step.site.federation.delivery_retries
-    on_host, wait_s = after_attempts(step.host, attempts, policy=policy, ours=ours, now=now, chance=chance)
+    on_host, wait_s = after_attempts(
+        step.host, attempts, policy=policy, ours=ours, now=now, chance=chance, pause_s=step.host.pause_s(asked)
+    )
     writes = list(on_host)
     lost: dict[Key, Write] = {}
     for result in results:

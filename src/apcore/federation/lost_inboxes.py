@@ -5,7 +5,7 @@ inbox may stand for thousands. So it is only noted. The next planning that comes
 fresh:
 
 - who is gone for certain is not a follower any more;
-- who has another inbox by now is reached there, and that is kept;
+- who has another inbox by now is reached there, and that is kept, if it is where the actor is;
 - who still names this one gets nothing while the note stands, if it said 410 (a week), and is tried again, if it said less (the note stands for a day).
 
 Facts: ``("lost-inbox", "1", H(inbox))``, and whether it said 410.
@@ -26,7 +26,7 @@ from apcore.facts import pack, unpack
 from apcore.federation.actors import Inboxes, inboxes_of
 from apcore.federation.site import Site
 from apcore.graph import Gone
-from apcore.http import Url, parse_url
+from apcore.http import Url, parse_url, same_origin
 from apcore.ports import Key, Put, digest_part
 
 __all__ = ["Found", "lost_inbox", "still_there"]
@@ -47,6 +47,11 @@ class Found:
     """The one of the two inboxes that is used."""
     follows: str | None = None
     """The managed collection that the recipient was found in."""
+
+    @property
+    def is_aimed(self) -> bool:
+        """Whether the inbox is on another origin than the actor."""
+        return not same_origin(self.actor, str(self.url))
 
 
 def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], list[Change]]]:
@@ -101,7 +106,7 @@ def _change(each: Found, new: Found | None, outcome: Outcome[Inboxes]) -> Op[Cha
     if isinstance(outcome, Raised) and isinstance(outcome.error, Gone):
         _LOG.info("%s is gone, and follows %s no more", each.actor, each.follows)
         return (yield from removing(each.follows, each.actor))
-    if new is None or new.url == each.url:
+    if new is None or new.url == each.url or new.is_aimed:
         return None
     kept = json.dumps({"inbox": new.inboxes.inbox, "shared": new.inboxes.shared}).encode()
     change = yield from putting(each.follows, Member(each.actor, kept), order="")

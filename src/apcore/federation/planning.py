@@ -24,6 +24,7 @@ from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, committed,
 from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, named_key, of_instant_ms, pack, unpack
 from apcore.federation.actors import ActorUnknown, Inboxes, inboxes_of, made_by, require_actor
+from apcore.federation.circuit import backlog_of
 from apcore.federation.delivery import deliver_message, row_key
 from apcore.federation.inbox import deposit
 from apcore.federation.lost_inboxes import Found, still_there
@@ -252,18 +253,18 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     for left in changes:
         checks += left.checks
         writes += left.writes
-    for inbox, url in inboxes.items():
+    for inbox, backlog in inboxes.items():
         about = {
             "inbox": inbox,
             "created": instant_ms(now),
             "origin": str(site.origin),
             "about": fact.optional("about"),
         }
-        row = row_key(str(url.origin), fact.text("order"), sending.name, inbox)
+        row = row_key(backlog, fact.text("order"), sending.name, inbox)
         writes.append(Put(row, pack(about)))
-    for peer in dict.fromkeys(str(url.origin) for url in inboxes.values()):
+    for backlog in dict.fromkeys(inboxes.values()):
         ident = yield from RandomBytes(16)
-        messages.append(deliver_message(peer, ident, by=site.origin))
+        messages.append(deliver_message(backlog, ident, by=site.origin))
     for uri in step.reached.ours:
         change = yield from deposit(site, fact, uri, name=sending.name)
         checks += change.checks
@@ -278,9 +279,11 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
         _ = yield from Settle((Again(sending.leased, 0.0),))
 
 
-def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[dict[str, Url]]:
-    """Give the inboxes that need a row, shared ones once."""
-    inboxes = {str(each.url): each.url for each in found}
+def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[dict[str, str]]:
+    """Give the inboxes that need a row, shared ones once, and the backlog that each belongs in."""
+    # An inbox that is where one of its actors is, is not aimed at anybody.
+    ordered = sorted(found, key=lambda each: not each.is_aimed)
+    inboxes = {str(each.url): backlog_of(each.url.origin, aimed=each.is_aimed) for each in ordered}
     if inboxes and sending.fact.number("steps"):
         marked = yield from Get([_marker(sending, inbox) for inbox in inboxes])
         inboxes = {inbox: inboxes[inbox] for inbox, entry in zip(inboxes, marked, strict=True) if entry is None}
