@@ -162,7 +162,7 @@ def after_attempts(
     # The circuit never gives up: deliveries do, by their age.
     attempt = min(failures if charged else min(spared, _OURS_STEPS), policy.attempts_max - 1)
     wait_s = policy.delay_s(attempt, age_s=0, chance=chance, asked_s=failing.asked_s) or 0.0
-    state = {"failures": failures, "spared": spared, "detail": failing.detail[:200]}
+    state: dict[str, int | str] = {"failures": failures, "spared": spared, "detail": failing.detail[:200]}
     writes.append(_open(host, state, max(wait_s, pause_s), now))
     # At once for the backlog: what has grown too old is given up a step at a time, and then it waits.
     return writes, 0.0
