@@ -556,7 +556,7 @@ def test_nothing_is_decided_while_his_server_is_down(how):
     assert answer.status == 503
     assert reason_of(answer) in {"key-unavailable", "origin-unavailable"}, "what our network answered is our business"
     assert int(answer.headers.get("retry-after") or 0) > 0
-    assert ground.kinds() <= OWN | {"key"}
+    assert ground.kinds() <= OWN | {"key", "budget"}
     ground.network.down.clear()
     ground.clock.pass_s(700)
     ground.bob.serve(LIKE, like(published="2026-01-01T11:00:00Z"))
