@@ -130,7 +130,7 @@ class Headers:
     def get_all(self, name: str) -> tuple[str, ...]:
         """Give every field line of that name, in wire order."""
         wanted = name.lower()
-        return tuple(value for field_name, value in self.pairs if field_name == wanted)
+        return tuple([value for field_name, value in self.pairs if field_name == wanted])
 
     def with_set(self, name: str, value: str) -> Headers:
         """Replace every field of that name by one, which stands where the first of them stood, else at the end."""
@@ -162,7 +162,12 @@ class Headers:
         return [(name.encode("ascii"), value.encode("latin-1")) for name, value in self.pairs]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in (pair[0] for pair in self.pairs)
+        if isinstance(name, str):
+            wanted = name.lower()
+            for field_name, _ in self.pairs:
+                if field_name == wanted:
+                    return True
+        return False
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.pairs)

@@ -60,9 +60,12 @@ def field_values(request: Request) -> dict[str, str]:
 
     A `Content-Length` that a hop dropped (HTTP/2, chunking) is what the body has.
     """
-    values: dict[str, str] = {}
-    for name, value in request.headers.pairs:
-        values[name] = f"{values[name]}, {value}" if name in values else value
+    pairs = request.headers.pairs
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        values.clear()
+        for name, value in pairs:
+            values[name] = f"{values[name]}, {value}" if name in values else value
     if "content-length" not in values:
         values["content-length"] = str(len(request.body))
     return values
