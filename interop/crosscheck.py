@@ -2,7 +2,7 @@
 
     python -m interop.crosscheck [--node-modules DIRECTORY] [--markdown]
 
-The others are `http-message-signatures` and `apsig` (PyPI) and Fedify (npm; DIRECTORY is the `node_modules` that holds what interop/package.json
+The others are `http-message-signatures` and `apsig` and Fedify (DIRECTORY is the `node_modules` that holds what interop/package.json
 names). One that is not installed is said, and left out. Every signature is also checked after the message was altered: who takes that too did
 not verify it. Where the two do not agree, `EXCEPTIONS` says why; the exit code is 1 if anything else came out, be it better or worse.
 """
