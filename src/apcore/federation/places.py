@@ -55,6 +55,8 @@ class Target:
     name: str = ""
     """The collection's name, the object's type, the managed objects' kind, the document's version."""
     handler: Registered | None = None
+    authorize: Registered | None = None
+    """Who may see it, if the application has said."""
 
 
 @frozen

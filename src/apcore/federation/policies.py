@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
 from apcore.vocab import Activity
 
-__all__ = ["Drop", "Failure", "FollowVerdict", "KeyPolicy", "Later"]
+__all__ = ["AuthorizedFetch", "Drop", "Failure", "FollowVerdict", "KeyPolicy", "Later"]
+
+
+AuthorizedFetch: TypeAlias = Literal["off", "optional", "required"]
+"""How much of what is served depends on who asks: what a predicate guards; also what was published for some only; everything."""
 
 
 class FollowVerdict(Enum):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Generic, Literal, cast, overload
+from typing import Any, Final, Generic, Literal, cast, get_args, overload
 
 from attrs import frozen
 from typing_extensions import TypeVar
@@ -29,7 +29,7 @@ from apcore.federation.decorators import (
 )
 from apcore.federation.moderation import DomainRules
 from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Places, Registered, Target
-from apcore.federation.policies import FollowVerdict, KeyPolicy
+from apcore.federation.policies import AuthorizedFetch, FollowVerdict, KeyPolicy
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
 from apcore.federation.routing import parse_route
 from apcore.graph import DEFAULT_BUDGETS, Budgets
@@ -86,6 +86,7 @@ class Federation(Generic[Data]):
         listener_retries: RetryPolicy = LISTENER_RETRIES,
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
         keys: KeyPolicy = KeyPolicy(),  # noqa: B008 - immutable
+        authorized_fetch: AuthorizedFetch = "off",
     ) -> None:
         found = _SOFTWARE.fullmatch(software)
         if found is None:
@@ -103,12 +104,16 @@ class Federation(Generic[Data]):
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.key_policy: Final = keys
+        if authorized_fetch not in get_args(AuthorizedFetch):
+            raise ConfigurationError(f"authorized_fetch is off, optional or required, not {authorized_fetch!r:.60}")
+        self.authorized_fetch: Final = authorized_fetch
         self.places: Final = Places()
         self.places.add(shared_inbox, Target("shared-inbox"), variables=())
         self.places.add(instance_actor, Target("instance"), variables=())
         for path, target in _WELL_KNOWN:
             self.places.add(path, target, variables=())
-        self._collections: dict[str, Registered] = {}
+        self._collections: dict[str, Target] = {}
+        self._actor_authorize: Registered | None = None
         self._listeners: dict[type[Activity], Registered] = {}
         self._follows: FollowVerdict | Registered | None = None
         self._error_hook: Registered | None = None
@@ -126,12 +131,16 @@ class Federation(Generic[Data]):
         outbox: str | None = None,
         followers: str | None = None,
         following: str | None = None,
+        authorize: Callable[..., Any] | None = None,
         inline: bool = False,
     ) -> ActorDecorator[Data]:
         """Register how an actor is made from its identifier: a view of the actor, a `Tombstone` if it is gone, or None.
 
         ``path`` has the one variable ``{identifier}``. What an actor has stands under it (``…/inbox`` and so on) unless other paths are given.
         Keys, ``id``, the addresses of inbox and collections are filled in; what the handler sets itself is kept.
+
+        ``authorize`` is asked ``(ctx, identifier, viewer)`` who may see the actor and what it has: its collections, and what it published.
+        ``viewer`` is the actor who has signed the request, or None. It is asked first, so also about actors that there are not.
 
         Raises:
             ConfigurationError: The paths or the handler are not of the form, or there is an actor handler already.
@@ -140,7 +149,9 @@ class Federation(Generic[Data]):
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("actor")
             handler = self._registered(fn, inline=inline, takes=2)
-            self.places.add(path, Target("actor", handler=handler), variables=(IDENTIFIER,))
+            allowed = None if authorize is None else self._registered(authorize, inline=False, takes=3)
+            self.places.add(path, Target("actor", handler=handler, authorize=allowed), variables=(IDENTIFIER,))
+            self._actor_authorize = allowed
             given = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
             if "{+" in path and None in given.values():
                 raise ConfigurationError(
@@ -151,7 +162,7 @@ class Federation(Generic[Data]):
                 if name == "inbox":
                     self.places.add(where, Target("inbox"), variables=(IDENTIFIER,))
                 else:
-                    target = Target("collection", name, self._collections.get(name))
+                    target = self._collections.get(name, Target("collection", name))
                     self.places.add(where, target, variables=(IDENTIFIER,))
             if "{+" not in path:
                 for name in ("objects", "activities"):
@@ -164,8 +175,17 @@ class Federation(Generic[Data]):
 
         return cast("ActorDecorator[Data]", register)
 
-    def object(self, view: type[V], path: str, /, *, inline: bool = False) -> ObjectDecorator[Data, V]:
+    @property
+    def actor_authorize(self) -> Registered | None:
+        """What says who may see an actor and what it has, if anything does."""
+        return self._actor_authorize
+
+    def object(
+        self, view: type[V], path: str, /, *, authorize: Callable[..., Any] | None = None, inline: bool = False
+    ) -> ObjectDecorator[Data, V]:
         """Register how objects of a type are made from the values in their path, which the handler takes by name; None is 404.
+
+        ``authorize`` is asked who may see one, with the same values by name, and ``viewer``: the actor who has signed the request, or None.
 
         Raises:
             ConfigurationError: The handler does not take the path's variables by name, or there is one for ``view`` already.
@@ -175,17 +195,31 @@ class Federation(Generic[Data]):
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("object")
             handler = self._registered(fn, inline=inline, takes=None)
-            _check_takes(fn, parse_route(path).variables)
-            self.places.add(path, Target("object", name, handler))
+            variables = parse_route(path).variables
+            _check_takes(fn, variables)
+            allowed = None if authorize is None else self._registered(authorize, inline=False, takes=None)
+            if authorize is not None:
+                _check_takes(authorize, (*variables, "viewer"))
+            self.places.add(path, Target("object", name, handler, allowed))
             return fn
 
         return cast("ObjectDecorator[Data, V]", register)
 
-    def collection(self, name: str, path: str | None = None, /, *, inline: bool = False) -> CollectionDecorator[Data]:
+    def collection(
+        self,
+        name: str,
+        path: str | None = None,
+        /,
+        *,
+        authorize: Callable[..., Any] | None = None,
+        inline: bool = False,
+    ) -> CollectionDecorator[Data]:
         """Register how the pages of an actor's collection are made.
 
         ``outbox``, ``followers`` and ``following`` replace what apcore keeps itself, and stand where the actor's registration says. Any other
         ``name`` needs a ``path`` with the one variable ``{identifier}``.
+
+        ``authorize`` is asked ``(ctx, identifier, viewer)`` who may see it, beside that of the actor.
 
         Raises:
             ConfigurationError: No path for a collection of another name, a path for one of the three, or a second handler for a name.
@@ -200,17 +234,17 @@ class Federation(Generic[Data]):
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("collection")
-            if name in self._collections:
-                raise ConfigurationError(
-                    f"collection {name!r} has a handler already: {handler_name(self._collections[name].fn)}"
-                )
+            taken = self._collections.get(name)
+            if taken is not None and taken.handler is not None:
+                raise ConfigurationError(f"collection {name!r} has a handler already: {handler_name(taken.handler.fn)}")
             handler = self._registered(fn, inline=inline, takes=3)
-            target = Target("collection", name, handler)
+            allowed = None if authorize is None else self._registered(authorize, inline=False, takes=3)
+            target = Target("collection", name, handler, allowed)
             if path is not None:
                 self.places.add(path, target, variables=(IDENTIFIER,))
             elif self.places.has("collection", name):
                 self.places.replace(target)
-            self._collections[name] = handler
+            self._collections[name] = target
             return fn
 
         return cast("CollectionDecorator[Data]", register)
@@ -373,8 +407,9 @@ class Federation(Generic[Data]):
         return findings
 
     def _handlers(self) -> list[Registered]:
-        placed = [target.handler for target in self.places.targets() if target.handler is not None]
-        named = [*self._collections.values(), *self._listeners.values()]
+        targets = [*self.places.targets(), *self._collections.values()]
+        placed = [each for target in targets for each in (target.handler, target.authorize) if each is not None]
+        named = list(self._listeners.values())
         policies = [each for each in (self._follows, self._error_hook) if isinstance(each, Registered)]
         return list(dict.fromkeys(placed + named + policies))
 

@@ -3,7 +3,8 @@
 A path that is not ours, or a client that would rather have a page, is the site's business: the answer is `Elsewhere`, and an adapter falls through
 to the application. Whatever is not public is answered as if it did not exist.
 
-What is served has a strong ETag of its bytes, and varies by `Accept`.
+What is served has a strong ETag of its bytes, and varies by `Accept`; where it depends on who asks (`apcore.federation.viewers`), also by the signature, and
+then no cache may share it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from enum import Enum
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import parse_qs, urlencode
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from apcore.collections import Page, count, members_page
 from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError, RequestError, Unavailable
-from apcore.facts import unpack
+from apcore.facts import Fact, unpack
 from apcore.federation.actors import ActorUnknown, actor_view, made_by, require_actor
 from apcore.federation.documents import AS2, actor_document, instance_document, with_id
 from apcore.federation.finding import find
@@ -28,6 +29,7 @@ from apcore.federation.keys import own_keys
 from apcore.federation.places import Place, Places, Registered
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
+from apcore.federation.viewers import Visitor, is_among, is_guarded, let_in, visitor
 from apcore.graph import Stranger
 from apcore.http import (
     ACTIVITY_JSON,
@@ -49,6 +51,11 @@ from apcore.vocab import Document, Tombstone, View, to_wire
 __all__ = ["Elsewhere", "Served", "is_ours", "serve"]
 
 PAGE_ITEMS: Final = 20
+_AGE_S: Final = 180
+"""As Mastodon has it for actors and posts."""
+_RETRY_AFTER_S: Final = 60.0
+"""What to ask for where nothing says how long it will take."""
+_VARY_BY_VIEWER: Final = "Accept, Signature, Signature-Input"
 _QUERY_FIELDS_MAX: Final = 10
 _LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
@@ -81,7 +88,8 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     """Answer a request to this origin, or say that it is for elsewhere.
 
     ``request.url`` has the authority that the peer meant. With ``has_pages``, a client gets ActivityPub only if it asks for it by name; else
-    whatever it takes. Asks for: what the handlers ask for, and at most two reads. A bug is raised; everything else is an answer.
+    whatever it takes. Asks for: what the handlers ask for, and at most two reads; where the answer depends on who asks, also the key of the
+    signature. A bug is raised; everything else is an answer.
     """
     site = evolve(site, stranger=Stranger(request.client))
     url = parse_url(request.url)
@@ -102,25 +110,55 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     if not wanted:
         return Elsewhere.NOT_ACCEPTABLE
     try:
-        members, status = yield from _document(site, place, url)
+        seen = yield from _seen(site, request, place, url)
     except (RemoteError, Unavailable) as error:
-        problem = problem_for(error).response()
-        return Response(problem.status, problem.headers) if request.method == "HEAD" else problem
-    return _answer(request, members, status)
+        told = problem_for(error)
+        if told.status == 503 and told.retry_after_s is None:
+            told = evolve(told, retry_after_s=_RETRY_AFTER_S)
+        problem = told.response()
+        headers = problem.headers.with_set("Vary", _VARY_BY_VIEWER) if _may_vary(site, place) else problem.headers
+        return Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
+    return _answer(request, seen)
 
 
-def _document(site: Site, place: Place, url: Url) -> Op[tuple[dict[str, Any], int]]:
+@frozen
+class _Found:
+    """What is served."""
+
+    members: dict[str, Any]
+    status: int = 200
+    private: bool = False
+    """Whether somebody else might have got another answer."""
+
+
+def _may_vary(site: Site, place: Place) -> bool:
+    return is_guarded(site, place) or (place.target.kind == "managed" and site.federation.authorized_fetch != "off")
+
+
+def _seen(site: Site, request: Request, place: Place, url: Url) -> Op[_Found]:
+    """Give what ``request`` may see of a place."""
+    guarded = is_guarded(site, place)
+    who = (yield from let_in(site, request, place, url)) if guarded else None
+    try:
+        if place.target.kind == "managed":
+            found = yield from _managed(site, request, place, url, who)
+        else:
+            found = yield from _document(site, place, url)
+    except ActorUnknown as error:
+        raise error if who is None else who.unknown(error) from error
+    return evolve(found, private=found.private or guarded)
+
+
+def _document(site: Site, place: Place, url: Url) -> Op[_Found]:
     match place.target.kind:
         case "actor":
             return (yield from _actor(site, place))
         case "instance":
-            return (yield from _instance(site)), 200
+            return _Found((yield from _instance(site)))
         case "object":
             return (yield from _dispatched(site, place))
-        case "managed":
-            return (yield from _managed(_canonical(site, place)))
         case "collection":
-            return (yield from _collection(site, place, url)), 200
+            return _Found((yield from _collection(site, place, url)))
         case other:
             raise ContractError(f"nothing serves {other}")
 
@@ -130,16 +168,16 @@ def _canonical(site: Site, place: Place) -> str:
     return site.federation.places.uri(site.origin, place.target.kind, place.target.name, **place.values)
 
 
-def _actor(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
+def _actor(site: Site, place: Place) -> Op[_Found]:
     made = yield from actor_view(site, place)
     identifier = place.identifier
     if made is None or identifier is None:
         raise ActorUnknown(f"there is no actor {place.identifier!r:.60}")
     uri = site.actor_uri(identifier)
     if isinstance(made, Tombstone):
-        return with_id(made, uri), 410
+        return _Found(with_id(made, uri), 410)
     keys = yield from own_keys(site, uri)
-    return actor_document(site, identifier, made, keys), 200
+    return _Found(actor_document(site, identifier, made, keys))
 
 
 def _instance(site: Site) -> Op[dict[str, Any]]:
@@ -148,21 +186,36 @@ def _instance(site: Site) -> Op[dict[str, Any]]:
     return instance_document(site, keys)
 
 
-def _dispatched(site: Site, place: Place) -> Op[tuple[dict[str, Any], int]]:
+def _dispatched(site: Site, place: Place) -> Op[_Found]:
     if place.target.handler is None:
         raise ContractError(f"no handler makes {place.target.name}")
     made: View | None = yield from made_by(site, place.target.handler, **place.values)
     if made is None:
         raise ActorUnknown("there is no such object")
-    return with_id(made, _canonical(site, place)), 410 if isinstance(made, Tombstone) else 200
+    return _Found(with_id(made, _canonical(site, place)), 410 if isinstance(made, Tombstone) else 200)
 
 
-def _managed(uri: str) -> Op[tuple[dict[str, Any], int]]:
+def _managed(site: Site, request: Request, place: Place, url: Url, who: Visitor | None) -> Op[_Found]:
+    """What was published: for everyone, or for those in its audience, if we are to find out who they are."""
+    uri = _canonical(site, place)
     [entry] = yield from Get((object_key(uri),))
     fact = None if entry is None else unpack(entry.value)
-    if fact is None or fact.text("id") != uri or fact.members.get("public") is not True:
-        raise ActorUnknown("there is no such object")
-    return json.loads(fact.body), 410 if fact.members.get("gone") is True else 200
+    if fact is not None and fact.text("id") != uri:
+        fact = None
+    if fact is not None and fact.members.get("public") is True:
+        return _kept(fact)
+    unknown = ActorUnknown("there is no such object")
+    if site.federation.authorized_fetch == "off":
+        raise unknown
+    # Asked before it is known whether there is one, so that the answer does not tell.
+    asks = who or (yield from visitor(site, request, url))
+    if asks.uri is None or fact is None or not (yield from is_among(site, fact, asks.uri)):
+        raise asks.unknown(unknown)
+    return evolve(_kept(fact), private=True)
+
+
+def _kept(fact: Fact) -> _Found:
+    return _Found(json.loads(fact.body), 410 if fact.members.get("gone") is True else 200)
 
 
 def _collection(site: Site, place: Place, url: Url) -> Op[dict[str, Any]]:
@@ -255,14 +308,16 @@ def _within(context: Any, item: Any) -> Any:
     return {name: value for name, value in members.items() if name != "@context"}
 
 
-def _answer(request: Request, members: dict[str, Any], status: int) -> Response:
-    body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+def _answer(request: Request, found: _Found) -> Response:
+    body = json.dumps(found.members, ensure_ascii=False, separators=(",", ":")).encode()
     etag = strong_etag(body)
-    headers = Headers({"ETag": etag, "Vary": "Accept", "Cache-Control": "public, max-age=180"})
-    if status == 200 and matches_etag(request.headers.get("if-none-match"), etag):
+    vary = _VARY_BY_VIEWER if found.private else "Accept"
+    caching = f"{'private' if found.private else 'public'}, max-age={_AGE_S}"
+    headers = Headers({"ETag": etag, "Vary": vary, "Cache-Control": caching})
+    if found.status == 200 and matches_etag(request.headers.get("if-none-match"), etag):
         return Response(304, headers)
     headers = headers.with_set("Content-Type", ACTIVITY_JSON)
-    return Response(status, headers, b"" if request.method == "HEAD" else body)
+    return Response(found.status, headers, b"" if request.method == "HEAD" else body)
 
 
 def _not_allowed(allow: str) -> Response:
