@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,16 @@ from markdown_blocks import Block, blocks
 
 pytest.importorskip("uvicorn")
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from apcore import Federation, Node
+from apcore.adapters.memory import MemoryStore
 from apcore.cli.demo.servers import free_ports
+from apcore.testing.signer import check_signer
+from apcore.vocab import Person
 
 HERE = Path(__file__).resolve().parents[1]
 TUTORIAL = HERE / "docs" / "tutorial" / "server.md"
@@ -29,13 +39,86 @@ _CAPTION = re.compile(r":caption: (.+)\n\n")
 # --- examples -------------------------------------------------------------------------------------------------------
 
 
-def test_hello_is_a_server(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    spec = spec_from_file_location("hello", HERE / "examples" / "hello.py")
+def example(name: str):
+    spec = spec_from_file_location(name, HERE / "examples" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    hello = module_from_spec(spec)
-    spec.loader.exec_module(hello)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class KeyService:
+    """A key management service, as far as one function goes. Keys are real, and stay in here."""
+
+    def __init__(self) -> None:
+        self.keys = {}
+        self.states = {}
+        self.numbers = count()
+
+    def __call__(self, operation: str, **asked):
+        if operation == "create_key":
+            assert asked["KeyUsage"] == "SIGN_VERIFY"
+            rsa_key = asked["KeySpec"] == "RSA_2048"
+            key = rsa.generate_private_key(65537, 2048) if rsa_key else ed25519.Ed25519PrivateKey.generate()
+            key_id = f"key-{next(self.numbers)}"
+            self.keys[key_id], self.states[key_id] = key, "Enabled"
+            return {"KeyMetadata": {"KeyId": key_id}}
+        key_id = asked["KeyId"]
+        if key_id not in self.keys:
+            raise OSError("NotFoundException")
+        return getattr(self, operation)(key_id, asked)
+
+    def get_public_key(self, key_id, asked):
+        public = self.keys[key_id].public_key()
+        return {"PublicKey": public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)}
+
+    def describe_key(self, key_id, asked):
+        return {"KeyMetadata": {"KeyId": key_id, "KeyState": self.states[key_id]}}
+
+    def schedule_key_deletion(self, key_id, asked):
+        if self.states[key_id] != "Enabled":
+            raise OSError("KMSInvalidStateException")
+        self.states[key_id] = "PendingDeletion"
+        return {}
+
+    def sign(self, key_id, asked):
+        if self.states[key_id] != "Enabled":
+            raise OSError("KMSInvalidStateException")
+        key, said = self.keys[key_id], (asked["SigningAlgorithm"], asked["MessageType"])
+        if isinstance(key, rsa.RSAPrivateKey):
+            assert said == ("RSASSA_PKCS1_V1_5_SHA_256", "DIGEST")
+            return {"Signature": key.sign(asked["Message"], padding.PKCS1v15(), Prehashed(hashes.SHA256()))}
+        assert said == ("ED25519_SHA_512", "RAW")
+        return {"Signature": key.sign(asked["Message"])}
+
+
+def test_a_key_service_is_a_signer():
+    signer = example("kms_signer").KmsSigner
+    services = {}
+
+    def make(clock):
+        made = signer(service := KeyService())
+        services[id(made)] = service
+        return made
+
+    check_signer(make, reopen=lambda made: signer(services[id(made)]))
+
+
+def test_a_node_signs_with_a_key_service_and_keeps_no_private_key():
+    service, store = KeyService(), MemoryStore()
+    federation = Federation()
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+    with Node(federation, "https://here.example", store, signer=example("kms_signer").KmsSigner(service)) as node:
+        rotation = node.rotate_keys("alice")
+    assert rotation.signs[0].endswith("#main-key-2")
+    assert len(service.keys) == 4
+    assert {entry.key[0] for entry in store.scan((), limit=100)}.isdisjoint({"private"})
+
+
+def test_hello_is_a_server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hello = example("hello")
     status, body = asyncio.run(ask(hello.app, "/users/alice"))
     assert (status, body["name"]) == (200, "Alice")
     status, body = asyncio.run(ask(hello.app, "/.well-known/webfinger", b"resource=acct:alice@hello.example"))
