@@ -78,6 +78,22 @@ def test_when_most_are_down_at_once_nobody_is_charged(out: Outgoing) -> None:
     assert len(out.post.posts) == last + 10
 
 
+def test_who_cannot_be_found_in_an_outage_of_ours_is_charged_with_nothing(out: Outgoing) -> None:
+    answering(out, DOWN, *range(8))
+    send(out, *range(8))
+    stranger = "https://stranger.example/dora"
+    out.post.actors[stranger] = DOWN
+    out.node.send(Like(object="https://n.example/1"), by="alice", to=stranger)
+    out.work()
+    out.pass_s(HOUR_S)
+    assert 10 <= out.post.gets.count(stranger) <= 14
+    [waiting] = out.facts("send", "1")
+    assert unpack(waiting.value).number("attempts") == 1
+    del out.post.actors[stranger]
+    out.pass_s(HOUR_S, step_s=300)
+    assert f"{stranger}/inbox" in out.post.urls
+
+
 def test_an_outage_of_ours_is_not_hammered_into(out: Outgoing) -> None:
     answering(out, DOWN, *range(6))
     send(out, *range(6))

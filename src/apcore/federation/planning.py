@@ -24,7 +24,7 @@ from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, committed,
 from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, named_key, of_instant_ms, pack, unpack
 from apcore.federation.actors import ActorUnknown, Inboxes, inboxes_of, made_by, require_actor
-from apcore.federation.circuit import backlog_of
+from apcore.federation.circuit import backlog_of, is_our_outage
 from apcore.federation.delivery import deliver_message, row_key
 from apcore.federation.inbox import deposit
 from apcore.federation.lost_inboxes import Found, still_there
@@ -42,6 +42,8 @@ STEPS_MAX: Final = 100_000
 """A collection of the application's own whose pages never end is given up after two million members."""
 _STEP: Final = 20
 _AT_ONCE: Final = 4
+_OURS_S: Final = 300.0
+"""How long at least until those are asked again who cannot be reached because our own network is down."""
 _DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Members of our own get a copy each, and a commit holds 8 MiB."""
 _LOG: Final = logging.getLogger(__name__)
@@ -306,13 +308,17 @@ def _rest(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Settlem
         return Put(key, pack(moved)), Again(leased, 0.0), []
     if not failed:
         return Delete(key), Done(leased), []
-    attempts = fact.number("attempts") + 1
+    # Where our own network is down, nothing is charged; but an attempt there was, and it has left its line.
+    ours = yield from is_our_outage(str(parse_url(failed[0]).origin), now)
+    attempts = max(1, fact.number("attempts") + (0 if ours else 1))
     age_s = (now - of_instant_ms(fact.number("created"))).total_seconds()
     part = int.from_bytes(chance, "big") / 65535
     delay_s = site.federation.delivery_retries.delay_s(attempts, age_s=age_s, chance=part)
     if delay_s is None:
         _LOG.warning("gave up on finding the inboxes of %s", failed)
         return Delete(key), Done(leased), []
+    if ours:
+        delay_s = max(delay_s, _OURS_S)
     due = instant_ms(now) + int(delay_s * 1000)
     waiting = members | {"to": failed, "failed": None, "attempts": attempts, "due": due}
     # Out of its group: what comes later about the same object is not kept from all others by one who does not answer.
