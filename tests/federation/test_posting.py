@@ -17,7 +17,7 @@ from apcore.federation import Federation
 from apcore.federation.posting import REDIRECTS_MAX, Answer, judge
 from apcore.graph import Dialect, Knock, dialect_key, read_dialect, remembering
 from apcore.graph.dialects import SECOND_KNOCK
-from apcore.http import Headers, Request, Response
+from apcore.http import Headers, Request, Response, check_digest
 from apcore.vocab import Like
 from outgoing_ground import Outgoing, alice_and_bob
 
@@ -223,6 +223,25 @@ def test_what_a_server_asks_for_it_gets_and_is_remembered() -> None:
     assert knocks(out) == ["cavage", "rfc9421"]
     like(out, of=f"{X}/notes/2")
     assert knocks(out) == ["rfc9421"]
+
+
+def test_what_only_draft_cavage_needs_is_there_if_it_is_asked_for_and_so_is_an_expiry() -> None:
+    challenge = 'a=("date" "host" "digest" "content-digest");created;expires'
+
+    def asking(request: Request) -> Response:
+        taken = '"date" "host" "digest" "content-digest"' in (request.headers.get("signature-input") or "")
+        return Response(202) if taken else Response(401, {"Accept-Signature": challenge})
+
+    out = Outgoing()
+    out.post.answers[X] = asking
+    for number, expected in enumerate((["cavage", "rfc9421"], ["rfc9421"])):
+        like(out, of=f"{X}/notes/{number}")
+        _, request = out.post.posts[-1]
+        assert check_digest(request.headers.get("digest") or "", request.body) is None
+        now = int(out.clock.moment.timestamp())
+        assert f"created={now};" in (request.headers.get("signature-input") or "")
+        assert f"expires={now + 300}" in (request.headers.get("signature-input") or "")
+        assert knocks(out) == expected
 
 
 def test_a_second_knock_that_finds_nobody_is_tried_again_later() -> None:
