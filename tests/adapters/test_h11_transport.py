@@ -300,6 +300,7 @@ class Elsewhere(socket.socket):
         return self.name
 
 
+@pytest.mark.hole(24)
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

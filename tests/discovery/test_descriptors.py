@@ -149,6 +149,7 @@ EXTERNAL = (
 )
 
 
+@pytest.mark.hole(38)
 @pytest.mark.parametrize(
     ("data", "error"),
     [

@@ -403,6 +403,7 @@ def test_a_page_leads_to_its_alternate(answer):
     assert web.requests[2].limits.body_excess == "cut"
 
 
+@pytest.mark.hole(23)
 @pytest.mark.parametrize(
     ("pages", "error"),
     [

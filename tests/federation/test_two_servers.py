@@ -159,6 +159,7 @@ def test_a_listener_steers_by_what_it_raises(pair, raised: Exception, waiting: i
     assert b.node.ports.queue.depth(["inbox"]).delayed == waiting
 
 
+@pytest.mark.hole(36)
 @pytest.mark.parametrize("verdict", [FollowVerdict.REJECT, FollowVerdict.WAIT])
 def test_a_follow_that_is_not_accepted_counts_nowhere(wire: Wire, verdict: FollowVerdict) -> None:
     a, b = Server(A, wire), Server(B, wire, verdict=verdict)

@@ -93,6 +93,7 @@ WYCHEPROOF = {
 }
 
 
+@pytest.mark.hole(41)
 @pytest.mark.parametrize("name", WYCHEPROOF)
 @needs_vectors
 def test_wycheproof(name):

@@ -21,7 +21,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, committed
-from apcore.errors import ApcoreError, LimitExceeded, RemoteError, SignatureError, StoreBusy, Unavailable
+from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError, SignatureError, StoreBusy, Unavailable
 from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.arriving import Arrived, read_arrived
@@ -52,6 +52,7 @@ INBOX: Final = "inbox"
 BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
 _LOG: Final = logging.getLogger(__name__)
+_BOM: Final = b"\xef\xbb\xbf"
 _RETRY_AFTER_S: Final = 60.0
 """What to ask for where nothing says how long it will take; senders wait a minute or more anyway."""
 
@@ -133,6 +134,9 @@ def _check_body(request: Request) -> None:
             raise UnsupportedMediaType(f"an inbox takes application/activity+json, not {content_type!r:.100}")
     if len(request.body) > BODY_BYTES_MAX:
         raise LimitExceeded(f"the body has {len(request.body)} bytes, at most {BODY_BYTES_MAX}")
+    if request.body.startswith(_BOM):
+        # What is fetched may have one, as files do. What is signed is read by several, and some would not read this.
+        raise RequestError("the body begins with a byte order mark")
 
 
 def _is_stranger(site: Site, request: Request, arrived: Arrived) -> Op[bool]:

@@ -17,6 +17,7 @@ from apcore.graph.errors import (
 from apcore.graph.fetching import Fetched, FetchPolicy, check_status, check_target, fetch
 from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, kept_owners, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
+from apcore.graph.quotes import QuoteNotAllowed, check_quote
 from apcore.graph.resolving import believed_claim, resolve
 from apcore.graph.trust import (
     NotAnActivity,
@@ -50,6 +51,7 @@ __all__ = [
     "NotFound",
     "OwnerUnclear",
     "PeerFailing",
+    "QuoteNotAllowed",
     "Rate",
     "Rejected",
     "Stranger",
@@ -59,6 +61,7 @@ __all__ = [
     "alternate_of",
     "believed_claim",
     "check_change",
+    "check_quote",
     "check_status",
     "check_target",
     "dialect_key",

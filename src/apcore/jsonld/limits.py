@@ -43,7 +43,7 @@ class Limits:
     nodes_max: int = field(default=20_000, validator=_positive)
     """Objects and arrays together."""
     array_max: int = field(default=10_000, validator=_positive)
-    """Members of one array."""
+    """Members of one array, or of one object."""
     integer_digits_max: int = field(default=300, validator=_positive)
     """Digits of one integer. Up to here integers are exact; a double would end at 308."""
     contexts_max: int = field(default=64, validator=_positive)

@@ -86,7 +86,7 @@ def check_size(document: Json, limits: Limits) -> int:
     """Count the objects and arrays of ``document``, without recursion.
 
     Raises:
-        LimitExceeded: Its depth, its nodes or one of its arrays is over the limit.
+        LimitExceeded: Its depth, its nodes, or one of its arrays or objects is over the limit.
     """
     nodes = 0
     depth = 0
@@ -101,11 +101,11 @@ def check_size(document: Json, limits: Limits) -> int:
         below: list[Json] = []
         for container in level:
             members: Iterable[Json] = ()
+            if isinstance(container, (list, dict)) and len(container) > limits.array_max:
+                raise LimitExceeded(
+                    f"{_kind(container)} of {len(container)} members; the limit is {limits.array_max} (array_max)"
+                )
             if isinstance(container, list):
-                if len(container) > limits.array_max:
-                    raise LimitExceeded(
-                        f"an array of {len(container)} members; the limit is {limits.array_max} (array_max)"
-                    )
                 members = container
             elif isinstance(container, dict):
                 members = container.values()
@@ -158,7 +158,13 @@ def _constant(name: str) -> float:
 
 
 def _kind(value: Json) -> str:
-    kinds: dict[type, str] = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    kinds: dict[type, str] = {
+        dict: "an object",
+        list: "an array",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return kinds.get(type(value), "a number")
 
 

@@ -117,7 +117,7 @@ from apcore.vocab.ownership import Kind, is_owned_by, kind_of, owners_of, same_i
 from apcore.vocab.properties import Made, Property, camel_case, is_property
 from apcore.vocab.reading import read_document
 from apcore.vocab.references import Reference
-from apcore.vocab.relations import Many, One, Ref, RefLike, Refs, SoleRef, Uri, Uris
+from apcore.vocab.relations import Many, One, Ref, RefLike, Refs, SoleRef, Uri, Uris, WebUri
 from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Numbers, Raw, Text, Texts
 from apcore.vocab.security import CryptographicKey, DataIntegrityProof, LinkedDataSignature, Multikey
 from apcore.vocab.times import format_duration, format_moment, parse_duration, parse_moment
@@ -297,6 +297,7 @@ __all__ = [
     "ViewType",
     "Visibility",
     "Vocabulary",
+    "WebUri",
     "Words",
     "Work",
     "WrongType",

@@ -1,7 +1,8 @@
 """ActivityStreams objects and links: what activities are about.
 
 The properties are those of the AS2 vocabulary under their own names (in snake_case), and the ones that nearly every server adds to them. A
-property that may have several values, and mostly has one, comes twice: `url` is the first, `urls` are all.
+property that may have several values, and mostly has one, comes twice: `url` is the first, `urls` are all. `url` is for people to follow, so it is http
+or https or not there; `urls` and `Link.href` are as they came.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from apcore.vocab.documents import Document
 from apcore.vocab.namespaces import AS, FEP_044F, OSTATUS, SCHEMA, SMITHEREEN, TOOT
-from apcore.vocab.relations import Many, One, Ref, Refs, Uri, Uris
+from apcore.vocab.relations import Many, One, Ref, Refs, Uri, Uris, WebUri
 from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Text, Texts
 from apcore.vocab.times import parse_moment
 from apcore.vocab.views import View
@@ -98,7 +99,7 @@ class Object(Thing, ns=AS, type="Object"):
     summary_map: LanguageMap = LanguageMap(iri=f"{AS.iri}summary")
     source: One[Source] = One(Source)
     sensitive: Boolean = Boolean()
-    url: Uri = Uri()
+    url: WebUri = WebUri()
     urls: Many[Link] = Many(Link, "url", array=False)
     published: Moment = Moment()
     updated: Moment = Moment()
@@ -201,7 +202,7 @@ class Audio(MediaDocument, ns=AS, type="Audio"):
 class Image(MediaDocument, ns=AS, type="Image"):
     """A picture."""
 
-    url: Uri = Uri(also=("href",))  # some send a link in its place
+    url: WebUri = WebUri(also=("href",))  # some send a link in its place
 
     @classmethod
     @override

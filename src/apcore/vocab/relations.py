@@ -18,7 +18,7 @@ from apcore.vocab.references import Reference
 if TYPE_CHECKING:
     from apcore.vocab.views import View
 
-__all__ = ["Many", "One", "Ref", "RefLike", "Refs", "SoleRef", "Uri", "Uris"]
+__all__ = ["Many", "One", "Ref", "RefLike", "Refs", "SoleRef", "Uri", "Uris", "WebUri"]
 
 V = TypeVar("V", bound="View")
 
@@ -45,6 +45,20 @@ class Uri(Property[str | None, str | None]):
         if not isinstance(value, str) or not value:
             raise self.refused(value, "an address as a string")
         return [value] if self.array else value
+
+
+class WebUri(Uri):
+    """An address for people to be sent to: of several the first that is http or https, whatever else stands there (``javascript:``, ``data:``)."""
+
+    __slots__ = ()
+
+    @override
+    def decode(self, value: Any, document: Document) -> str | None:
+        for item in values.many(value):
+            uri = values.uri(item)
+            if uri is not None and uri[:8].lower().startswith(("https://", "http://")):
+                return uri
+        return None
 
 
 class Uris(Property[tuple[str, ...], Iterable[str] | None]):
