@@ -297,6 +297,7 @@ def alice(signers):
         keys = {
             "rsa": signers["rsa"].renamed(key_id=f"{actor}#main-key", owner=actor),
             "ed25519": signers["ed25519"].renamed(key_id=f"{actor}#ed25519-key", owner=actor),
+            "listed": generate_key("ed25519", key_id=f"{actor}#listed-key", owner=actor),
             "mallory": generate_key("ed25519", key_id=f"{origin}/users/mallory#main-key", owner=f"{origin}/users/mallory"),
         }  # fmt: skip
         documents["/users/alice"] = {
@@ -304,7 +305,9 @@ def alice(signers):
             "id": actor,
             "type": "Person",
             "inbox": f"{actor}/inbox",
-            "publicKey": {"id": keys["rsa"].key_id, "owner": actor, "publicKeyPem": keys["rsa"].public.pem},
+            "publicKey": [
+                {"id": keys[name].key_id, "owner": actor, "publicKeyPem": keys[name].public.pem} for name in ("rsa", "listed")
+            ],
             "assertionMethod": [
                 {"id": keys["ed25519"].key_id, "type": "Multikey", "controller": actor, "publicKeyMultibase": keys["ed25519"].public.multibase}
             ],
@@ -388,19 +391,78 @@ def test_a_proof_inside_is_verified_without_any_http_signature(verify, alice, no
     assert verify(request)[1].splitlines()[-1].startswith("a key is needed")
 
 
+def told_as_json(verify, request, *options):
+    code, told = verify(request, "--json", *(options or ("--fetch", "--allow-loopback")))
+    members = json.loads(told)
+    assert code == (exits.DONE if members["ok"] else exits.FAILED)
+    return members
+
+
+def names(members):
+    return [step["name"] for step in members["steps"]]
+
+
 def test_a_proof_by_a_key_that_is_not_for_proofs(verify, alice, now):
     actor, keys = alice
-    listed = keys["ed25519"].renamed(key_id=keys["rsa"].key_id, owner=actor)
-    code, told = verify(
-        posted(proofs.create(activity(actor), listed, now=now)), "--fetch", "--allow-loopback", "--json"
-    )
-    assert (code, json.loads(told)["reason"]) == (exits.FAILED, "key-mismatch")
+    members = told_as_json(verify, posted(proofs.create(activity(actor), keys["listed"], now=now)))
+    assert (members["reason"], "assertionMethod" in members["sentence"]) == ("proof-refused", True)
 
 
-def test_what_a_relay_hands_on_is_proved_by_its_linked_data_signature(verify, alice, now, signers):
+def test_a_proof_that_fails_refuses_what_the_request_proves(verify, alice, now):
+    actor, keys = alice
+    document = {**proofs.create(activity(actor), keys["ed25519"], now=now), "summary": "added"}
+    members = told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now))
+    assert (members["reason"], members["explanation"]["scheme"]) == ("bad-signature", "eddsa-jcs-2022")
+    assert {"name": "check cavage", "ok": True, "detail": "holds by rsa-v1_5-sha256"} in members["steps"]
+
+
+def test_a_request_that_is_signed_badly_is_refused_though_an_inbox_may_believe_what_is_in_it(verify, alice, now):
+    actor, keys = alice
+    document = proofs.create(activity(actor), keys["ed25519"], now=now)
+    members = told_as_json(verify, evolve(cavage.sign(posted(document), keys["rsa"], now=now), method="PUT"))
+    assert (members["reason"], members["explanation"]["scheme"]) == ("bad-signature", "cavage")
+    assert "aside" in names(members)
+
+
+def test_one_key_is_for_one_signer(verify, alice, now, key_files):
+    actor, keys = alice
+    document = proofs.create(activity(actor), keys["ed25519"], now=now)
+    members = told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now), "--key", key_files["rsa.pub"])
+    assert (members["ok"], members["verified"]["scheme"], members["document"]) == (True, "cavage", None)
+    assert "check eddsa-jcs-2022" not in names(members)
+
+
+def test_what_a_relay_hands_on_is_proved_by_its_linked_data_signature(verify, alice, now):
     actor, keys = alice
     document = ld_signature.create(
         {**activity(actor), "@context": "https://www.w3.org/ns/activitystreams"}, keys["rsa"], now=now
     )
-    code, told = verify(posted(document), "--fetch", "--allow-loopback", "--json")
-    assert (code, json.loads(told)["document"]["scheme"]) == (exits.DONE, "RsaSignature2017"), told
+    members = told_as_json(verify, posted(document))
+    assert (members["ok"], members["document"]["scheme"], members["verified"]) == (True, "RsaSignature2017", None)
+    assert "-> 404" not in str(members)
+    strict = told_as_json(verify, posted(document), "--policy", "strict")
+    assert strict["reason"] == "scheme-refused"
+    changed = told_as_json(verify, posted({**document, "object": "https://local.example/users/eve"}))
+    assert changed["reason"] == "bad-signature"
+
+
+def test_an_ld_signature_that_fails_is_no_reason_to_refuse_a_request_that_holds(verify, alice, now):
+    actor, keys = alice
+    document = ld_signature.create(
+        {**activity(actor), "@context": "https://www.w3.org/ns/activitystreams"}, keys["rsa"], now=now
+    )
+    document["summary"] = "added"
+    members = told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now))
+    assert (members["ok"], members["document"]) == (True, None)
+    assert "check RsaSignature2017" in names(members)
+
+
+def test_a_proof_whose_key_cannot_be_had(verify, alice, now):
+    actor, keys = alice
+    gone = keys["ed25519"].renamed(key_id=f"{actor}/gone#key", owner=actor)
+    document = proofs.create(activity(actor), gone, now=now)
+    assert told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now))["reason"] == "not-found"
+    did = keys["ed25519"].public.multibase
+    by_did = keys["ed25519"].renamed(key_id=f"did:key:{did}#{did}", owner=f"did:key:{did}")
+    members = told_as_json(verify, posted(proofs.create(activity(actor), by_did, now=now)))
+    assert members["reason"] == "not-the-actor"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.http.messages import Request
-from apcore.signatures import cavage, rfc9421
+from apcore.signatures import _mistakes, cavage, parse, rfc9421
 from apcore.signatures.explain import explain
 from apcore.signatures.policy import LENIENT, STRICT
 
@@ -106,6 +106,148 @@ def test_a_mistake_is_named(ed_key, post, now, module, change, words):
     report = explain(unsigned.attach(ed_key.sign(change(unsigned.data))), now=now, key=ed_key.public)
     assert (report.verified, report.error.reason) == (None, "bad-signature")
     assert words in report.steps[-1].detail
+
+
+def one_by_one(module, key, request, now):
+    """Every change of a signing string that is tried by itself."""
+    unsigned = module.prepare(request, key_id=key.key_id, algorithm="ed25519", now=now, covered=COVERED[module])
+    presented = parse(unsigned.attach(key.sign(unsigned.data)), LENIENT, now=now)
+    singles = _mistakes._one_by_one(unsigned.request, presented)
+    return unsigned, [(words, change(unsigned.data)) for words, change in singles]
+
+
+COVERED = {
+    cavage: ("(request-target)", "host", "date", "digest", "content-type", "content-length", "accept"),
+    rfc9421: ("@method", "@target-uri", "@authority", "@path", "@query", "content-digest", "host", "date"),
+}
+
+
+@pytest.mark.parametrize(("module", "least"), [(cavage, 45), (rfc9421, 35)], ids=["cavage", "rfc9421"])
+def test_every_mistake_that_is_tried_is_found(ed_key, post, now, module, least):
+    fields = [
+        ("Accept", "text/html"),
+        ("X-Forwarded-Host", "seen.example"),
+        ("X-Date", "Sun, 22 Nov 2026 07:59:00 GMT"),
+    ]
+    request = evolve(
+        post, url=post.url + "/?a=1", headers=[*post.headers, *fields, ("Date", "Sun, 22 Nov 2026 08:00:00 GMT")]
+    )
+    unsigned, singles = one_by_one(module, ed_key, request, now)
+    assert len(singles) >= least
+    for words, data in singles:
+        report = explain(unsigned.attach(ed_key.sign(data)), now=now, policy=LENIENT, key=ed_key.public)
+        same = [other for other, made in singles if made == data]
+        assert any(f"it would hold if {each}: " in report.steps[-1].detail for each in same), words
+
+
+def test_lines_in_another_order(ed_key, post, now):
+    unsigned = cavage.prepare(post, key_id=ed_key.key_id, algorithm="ed25519", now=now)
+    turned = b"\n".join(reversed(unsigned.data.split(b"\n")))
+    report = explain(unsigned.attach(ed_key.sign(turned)), now=now, key=ed_key.public)
+    assert "the lines were in the order content-type digest date host (request-target)" in report.steps[-1].detail
+
+
+def test_two_mistakes_at_once(ed_key, post, now):
+    unsigned = cavage.prepare(post, key_id=ed_key.key_id, algorithm="ed25519", now=now)
+    wrong = unsigned.data.replace(b"post", b"POST") + b"\n"
+    report = explain(unsigned.attach(ed_key.sign(wrong)), now=now, key=ed_key.public)
+    assert "the method keeps its capitals, and the string ends with a line feed" in report.steps[-1].detail
+
+
+def test_what_is_tried_is_bounded(ed_key, post, now):
+    names = [f"x-{number}" for number in range(50)]
+    request = evolve(post, headers=[*post.headers, *((name, "1") for name in names for _ in range(3))][:90])
+    covered = (
+        "(request-target)",
+        "host",
+        "date",
+        "digest",
+        *dict.fromkeys(name for name, _ in request.headers if name[:2] == "x-"),
+    )
+    unsigned = cavage.prepare(request, key_id=ed_key.key_id, algorithm="ed25519", now=now, covered=covered)
+    tried = []
+    key = ed_key.public
+    presented = parse(unsigned.attach(ed_key.sign(b"")), now=now)
+    for _, data in _mistakes._changed(request, presented):
+        tried.append(data)
+        if len(tried) > 2 * _mistakes.TRIES_MAX:
+            break
+    assert len(set(tried)) > _mistakes.TRIES_MAX
+    assert _mistakes.find_mistake(request, presented, key) is None
+
+
+BODIES = {
+    "its final line feed": (b'{"a": 1}', b'{"a": 1}\n'),
+    "its final CR LF": (b'{"a": 1}', b'{"a": 1}\r\n'),
+    "no white space around it": (b'{"a": 1}', b' {"a": 1}\n\n'),
+    "ended with a line feed": (b'{"a": 1}\n', b'{"a": 1}'),
+    "ended with CR LF": (b'{"a": 1}\r\n', b'{"a": 1}'),
+    "lines of the body ended with LF": (b'{\n"a": 1\n}', b'{\r\n"a": 1\r\n}'),
+    "lines of the body ended with CR LF": (b'{\r\n"a": 1\r\n}', b'{\n"a": 1\n}'),
+    "no byte order mark": (b'{"a": 1}', b'\xef\xbb\xbf{"a": 1}'),
+    "there were no body": (b"", b'{"a": 1}'),
+    "UTF-8 instead of ISO 8859-1": ('{"é": 1}'.encode(), '{"é": 1}'.encode("latin-1")),
+    "ISO 8859-1 instead of UTF-8": ('{"é": 1}'.encode("latin-1"), '{"é": 1}'.encode()),
+    "encoded as UTF-8 twice": ('{"é": 1}'.encode(), '{"é": 1}'.encode().decode("latin-1").encode()),
+    "JSON without white space": (b'{"b":1,"a":2}', b'{"b": 1, "a": 2}'),
+    "ASCII only": (b'{"b": "\\u00e9"}', '{"b": "é"}'.encode()),
+    "its members sorted": (b'{"a":2,"b":1}', b'{"b": 1, "a": 2}'),
+    "slashes escaped": (b'{"a":"b\\/c"}', b'{"a":"b/c"}'),
+    "none of the bodies": (b"x", b"y"),
+}
+
+
+@pytest.mark.parametrize("module", [cavage, rfc9421], ids=["cavage", "rfc9421"])
+@pytest.mark.parametrize("words", BODIES)
+def test_a_body_that_was_changed_is_recognised(ed_key, post, now, module, words):
+    signed, came = BODIES[words]
+    request = evolve(module.sign(evolve(post, body=signed), ed_key, now=now), body=came)
+    report = explain(request, now=now, key=ed_key.public)
+    [step] = [step for step in report.steps if step.name in {"digest", "content-digest"}]
+    assert (step.ok, report.error.reason) == (False, "digest-mismatch")
+    assert words in step.detail
+    assert told(report)[f"check {module.__name__.rpartition('.')[2]}" + (" sig1" if module is rfc9421 else "")][0]
+
+
+def test_fields_that_were_lost_are_restored(ed_key, post, now):
+    signed = cavage.sign(post, ed_key, now=now)
+    for lost, words in (
+        (("digest",), "digest: SHA-256="),
+        (("host", "content-type"), "host: local.example, content-type:"),
+    ):
+        report = explain(evolve(signed, headers=signed.headers.without(*lost)), now=now, key=ed_key.public)
+        [step] = [step for step in report.steps if step.name == "signature cavage"]
+        assert f"it would hold if the message still had: {words}" in step.detail
+    report = explain(evolve(signed, headers=signed.headers.without("date")), now=now, key=ed_key.public)
+    assert "would hold" not in str(report.steps)
+    moved = signed.headers.without("date").with_added("X-Original-Date", signed.headers.get("date"))
+    assert "still had: date: " in str(explain(evolve(signed, headers=moved), now=now, key=ed_key.public).steps)
+
+
+def test_ecdsa_in_the_other_form(p256_key, post, now):
+    unsigned = cavage.prepare(post, key_id=p256_key.key_id, algorithm="ecdsa-p256-sha256", now=now)
+    joined = unsigned.attach(p256_key.sign(unsigned.data, dss_der=False))
+    assert "the other form of ECDSA" in explain(joined, now=now, key=p256_key.public).steps[-1].detail
+
+
+def test_one_bad_label_beside_a_good_one(ed_key, post, now):
+    signed = rfc9421.sign(post, ed_key, now=now)
+    headers = signed.headers.with_added("signature-input", 'other=("x-missing");created=1;keyid="k"').with_added(
+        "signature", "other=:AAAA:"
+    )
+    report = explain(evolve(signed, headers=headers), now=now, keys={ed_key.key_id: ed_key.public})
+    assert report.verified.label == "sig1"
+    assert told(report)["signature rfc9421 other"][0] is False
+    assert report.key_ids == (ed_key.key_id, "k")
+
+
+def test_whole_hours_are_a_time_zone(ed_key, post, now):
+    for hours, words in ((9, "its clock in local time"), (-5, "one clock in local time")):
+        report = explain(cavage.sign(post, ed_key, now=now + timedelta(hours=hours)), now=now)
+        assert words in told(report)["signature cavage"][1]
+    assert "local time" not in str(
+        explain(cavage.sign(post, ed_key, now=now + timedelta(hours=9, minutes=20)), now=now).steps
+    )
 
 
 def test_another_algorithm_is_named(rsa_key, post, now):

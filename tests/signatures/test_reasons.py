@@ -9,13 +9,14 @@ from attrs import evolve
 
 from apcore.signatures import cavage, check, errors, ld_signature, parse, proofs, read_pem, rfc9421
 from apcore.signatures.explain import explain
-from apcore.signatures.explain_document import explain_document
+from apcore.signatures.explain_documents import explain_ld_signature, explain_proofs
 from apcore.signatures.policy import DEFAULT, STRICT
 
 READ = {"rule", "scheme", "key_id", "algorithm", "covered"}
 HELD = {*READ, "signing_string", "clock_offset_s"}
 CHECKED = {*HELD, "key"}
 
+OWNER = "https://remote.example/users/alice"
 NOTE = {
     "@context": ["https://www.w3.org/ns/activitystreams", "https://w3id.org/security/data-integrity/v2"],
     "id": "https://remote.example/notes/1",
@@ -37,7 +38,8 @@ class Case:
         return report.error
 
     def document(self, document, *, key=None):
-        return explain_document(document, now=self.now, key=key).error
+        explain_it = explain_proofs if "proof" in document else explain_ld_signature
+        return explain_it(document, now=self.now, keys={f"{OWNER}#ed25519-key": key} if key else None).error
 
     def signed(self, module=cavage, **changes):
         return module.sign(self.post, self.rsa, now=self.now - timedelta(seconds=5), **changes)

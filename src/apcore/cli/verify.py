@@ -1,54 +1,32 @@
 """``apcore verify``: why a captured request is believed or not, step by step.
 
-Explains with `apcore.signatures.explain` and decides nothing by itself, except to compare the activity's actor with the owner of the key, which is
-what an inbox does next.
+Here are its options and what it prints; the verdict is made in `apcore.cli.judging`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import click
-from attrs import asdict, field, frozen
+from attrs import asdict
 from rich.console import Console
 from rich.text import Text
 
 from apcore.cli import exits
 from apcore.cli.capture import CAPTURE_BYTES_MAX, Captured, read_capture
+from apcore.cli.judging import Answer, Question, judge
 from apcore.cli.moments import to_moment
-from apcore.cli.signing_keys import Fetched, fetch_keys, read_file, read_public_key
+from apcore.cli.signing_keys import read_file
 from apcore.cli.telling import plain
-from apcore.cli.version import installed_version
-from apcore.errors import ApcoreError
-from apcore.federation.authenticate import NotTheActor
-from apcore.http import Request, format_http_date, parse_origin
-from apcore.jsonld import Json, JsonObject, parse_document
+from apcore.http import parse_origin
 from apcore.signatures import (
     PRESETS,
-    CoverageTooSmall,
     Explained,
-    PublicKey,
-    Report,
-    SchemeRefused,
-    SignatureExpired,
-    SignatureMissing,
-    SignaturePolicy,
-    SignatureTooOld,
-    Step,
-    Verified,
-    VerifiedDocument,
-    challenge,
-    explain,
-    explain_document,
-    read_challenges,
 )
 
 __all__ = ["command", "read_request"]
-
-_KEY_NEEDED: Final = "key-needed"
 
 
 @click.command("verify", short_help="Say why a signed request is accepted or refused.")
@@ -88,10 +66,10 @@ def command(
     if key_file is not None and fetch:
         raise click.UsageError("--key and --fetch: the key comes from the one or from the other")
     captured = read_request(request_file, origin=origin, scheme=scheme)
-    asked = _Question(
+    asked = Question(
         captured, PRESETS[policy_name], datetime.now(UTC) if now is None else now, clock_given=now is not None
     )
-    answer = _answer(asked, key_file, fetch=fetch, allow_loopback=allow_loopback)
+    answer = judge(asked, key_file, fetch=fetch, allow_loopback=allow_loopback)
     if as_json:
         click.echo(json.dumps(_members(asked, answer), indent=2))
     else:
@@ -112,159 +90,12 @@ def read_request(path: str, *, origin: str | None, scheme: str) -> Captured:
         raise click.UsageError(plain(f"{path} holds no request that can be read: {error}")) from error
 
 
-@frozen
-class _Question:
-    captured: Captured
-    policy: SignaturePolicy
-    now: datetime
-    clock_given: bool
-
-    @property
-    def request(self) -> Request:
-        return self.captured.request
-
-
-@frozen(kw_only=True)
-class _Answer:
-    steps: tuple[Step, ...]
-    verdict: Literal["verified", "refused", "key-needed"]
-    reason: str | None
-    """The slug of a refusal."""
-    sentence: str
-    error: ApcoreError | None = None
-    verified: Verified | None = None
-    document: VerifiedDocument | None = None
-    key_ids: tuple[str, ...] = field(default=())
-
-
-def _answer(asked: _Question, key_file: str | None, *, fetch: bool, allow_loopback: bool) -> _Answer:
-    document = _document(asked.request)
-    report, embedded = _explained(asked, document, None, {})
-    named = tuple(dict.fromkeys((*report.key_ids, *embedded.key_ids)))
-    key: PublicKey | None = None
-    unfit: ApcoreError | None = None
-    fetched = Fetched()
-    if key_file is not None:
-        try:
-            key = read_public_key(key_file)
-        except ApcoreError as refusal:
-            unfit = refusal
-            fetched.steps.append(Step("key", False, f"{refusal.reason}: {refusal}"))
-    elif fetch:
-        fetched = fetch_keys(named, allow_loopback=allow_loopback, user_agent=f"apcore/{installed_version()}")
-    if key is not None or fetched.keys:
-        report, embedded = _explained(asked, document, key, fetched.keys)
-    unfit = unfit or next((fetched.errors[name] for name in named if name in fetched.errors), None)
-    steps = [Step("capture", None, note) for note in asked.captured.notes]
-    steps += [*report.steps, *embedded.steps, *fetched.steps]
-    proved = embedded.verified
-    if proved is not None and fetch and proved.scheme != "RsaSignature2017" and proved.key_id not in fetched.asserting:
-        steps.append(Step("purpose", False, f"{proved.owner} does not list {proved.key_id} in assertionMethod"))
-        proved = None
-    error = report.error
-    if isinstance(error, SignatureMissing) and embedded.key_ids:
-        error = None if proved is not None else embedded.error
-    error = error or (unfit if report.verified is None and proved is None else None)
-    if fetch and error is None:
-        error = _actor_error(document, report.verified, proved, steps)
-    steps += _further(asked, error)
-    return _judged(steps, error, report.verified, proved, named=named, policy=asked.policy.name)
-
-
-def _explained(
-    asked: _Question, document: JsonObject | None, key: PublicKey | None, keys: dict[str, PublicKey]
-) -> tuple[Report[Verified], Report[VerifiedDocument]]:
-    report = explain(asked.request, now=asked.now, policy=asked.policy, key=key, keys=keys)
-    if document is None:
-        return report, Report((), None, None)
-    return report, explain_document(document, now=asked.now, policy=asked.policy, key=key, keys=keys)
-
-
-def _document(request: Request) -> JsonObject | None:
-    try:
-        return parse_document(request.body)
-    except ApcoreError:
-        return None
-
-
-def _actor_error(
-    document: JsonObject | None, verified: Verified | None, proved: VerifiedDocument | None, steps: list[Step]
-) -> ApcoreError | None:
-    """Compare the activity's actor with whoever is proved; adds a step."""
-    actor: Json = None if document is None else document.get("actor")
-    if isinstance(actor, dict):
-        actor = actor.get("id")
-    owners = [each.owner for each in (verified, proved) if each is not None]
-    if not isinstance(actor, str) or not owners:
-        return None
-    if actor in owners:
-        steps.append(Step("actor", True, f"{actor} is the activity's actor, and owns the key"))
-        return None
-    error = NotTheActor(f"the activity's actor is {actor}, and the key is owned by {owners[0]}")
-    steps.append(Step("actor", False, f"{error.reason}: {error}"))
-    return error
-
-
-def _further(asked: _Question, error: ApcoreError | None) -> Iterator[Step]:
-    """Say what is worth knowing beside the verdict."""
-    offered = asked.request.headers.get("accept-signature")
-    if offered is not None:
-        try:
-            read = [
-                f"{each.label}: {' '.join(str(item.value) for item in each.components)}"
-                for each in read_challenges(offered)
-            ]
-            yield Step(
-                "accept-signature", None, "\n".join(["it asks to be answered with a signature of its own", *read])
-            )
-        except ApcoreError as refusal:
-            yield Step("accept-signature", False, f"{refusal.reason}: {refusal}")
-    if isinstance(error, SignatureTooOld | SignatureExpired) and not asked.clock_given and isinstance(error, Explained):
-        offset_s = error.explanation.clock_offset_s
-        if offset_s is not None:
-            signed = format_http_date(datetime.fromtimestamp(int(asked.now.timestamp()) + offset_s, UTC))
-            yield Step("clock", None, f"to hold it against the time of its signature: --now '{signed}'")
-    if isinstance(error, SignatureMissing | CoverageTooSmall | SchemeRefused) and "rfc9421" in asked.policy.schemes:
-        wanted = challenge(asked.request.method, policy=asked.policy, has_body=bool(asked.request.body))
-        yield Step("wanted", None, f"a server may answer with what it would take\nAccept-Signature: {wanted}")
-
-
-def _judged(
-    steps: list[Step],
-    error: ApcoreError | None,
-    verified: Verified | None,
-    proved: VerifiedDocument | None,
-    *,
-    named: tuple[str, ...],
-    policy: str,
-) -> _Answer:
-    if error is not None:
-        rule = f" ({error.explanation.rule})" if isinstance(error, Explained) and error.explanation.rule else ""
-        sentence = f"refused by policy {policy}: {error.reason}: {error}{rule}"
-        return _Answer(
-            steps=tuple(steps), verdict="refused", reason=error.reason, sentence=sentence, error=error, key_ids=named
-        )
-    if verified is None and proved is None:
-        sentence = f"a key is needed, by --key or --fetch: {', '.join(named)}"
-        return _Answer(steps=tuple(steps), verdict="key-needed", reason=_KEY_NEEDED, sentence=sentence, key_ids=named)
-    how = [f"{each.scheme} with {each.key_id}" for each in (verified, proved) if each is not None]
-    return _Answer(
-        steps=tuple(steps),
-        verdict="verified",
-        reason=None,
-        sentence=f"verified by policy {policy}: {', '.join(how)}",
-        verified=verified,
-        document=proved,
-        key_ids=named,
-    )
-
-
 # --- telling --------------------------------------------------------------------------------------------------------
 
 _MARKS: Final = {True: ("+ ", "green"), False: ("- ", "bold red"), None: ("  ", "")}
 
 
-def _tell(answer: _Answer) -> None:
+def _tell(answer: Answer) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for step in answer.steps:
         first, *rest = step.detail.split("\n")
@@ -275,7 +106,7 @@ def _tell(answer: _Answer) -> None:
     console.print(Text(plain(answer.sentence), style=style))
 
 
-def _members(asked: _Question, answer: _Answer) -> dict[str, Any]:
+def _members(asked: Question, answer: Answer) -> dict[str, Any]:
     error = answer.error
     verified, document = answer.verified, answer.document
     return {

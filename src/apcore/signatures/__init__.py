@@ -28,7 +28,7 @@ from apcore.signatures.errors import (
     WrongHost,
 )
 from apcore.signatures.explain import Report, Step, explain, shown_base
-from apcore.signatures.explain_document import explain_document
+from apcore.signatures.explain_documents import explain_ld_signature, explain_proofs
 from apcore.signatures.key_reading import (
     generate_key,
     read_did_key,
@@ -96,7 +96,8 @@ __all__ = [
     "check",
     "check_document",
     "explain",
-    "explain_document",
+    "explain_ld_signature",
+    "explain_proofs",
     "generate_key",
     "is_signed",
     "ld_signature",

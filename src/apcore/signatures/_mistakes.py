@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from hashlib import sha256
 from itertools import combinations, permutations, product
 from typing import Final, TypeAlias
@@ -95,8 +94,7 @@ def _holds(
 def _changed(request: Request, presented: Presented) -> Iterator[tuple[str, bytes]]:
     """Give the strings that may have been signed instead: with one mistake, in another order, with two."""
     base = presented.bases[0].data
-    tried = [*_of_lines(request, presented), *_OF_THE_STRING]
-    effective = [(words, change) for words, change in tried if change(base) != base]
+    effective = _one_by_one(request, presented)
     for words, change in effective:
         yield words, change(base)
     lines = base.split(b"\n")
@@ -107,6 +105,13 @@ def _changed(request: Request, presented: Presented) -> Iterator[tuple[str, byte
             yield f"the lines were in the order {names}", b"\n".join([*order, *last])
     for (one, change), (other, change_too) in combinations(effective, 2):
         yield f"{one}, and {other}", change_too(change(base))
+
+
+def _one_by_one(request: Request, presented: Presented) -> list[_Tried]:
+    """Give the mistakes that make a difference to this string."""
+    base = presented.bases[0].data
+    tried = [*_of_lines(request, presented), *_OF_THE_STRING]
+    return [(words, change) for words, change in tried if change(base) != base]
 
 
 # --- mistakes in the whole string -----------------------------------------------------------------------------------
@@ -303,9 +308,13 @@ def _other_bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
     except UnicodeDecodeError:
         yield "the body were UTF-8 instead of ISO 8859-1", body.decode("latin-1").encode("utf-8")
         return
-    yield "the body were ISO 8859-1 instead of UTF-8", text.encode("latin-1", "replace")
-    with suppress(ValueError):
-        yield "the body were not encoded as UTF-8 twice", text.encode("latin-1")
+    latin = text.encode("latin-1", "replace")
+    try:
+        _ = latin.decode("utf-8")
+    except UnicodeDecodeError:
+        yield "the body were ISO 8859-1 instead of UTF-8", latin
+    else:
+        yield "the body were not encoded as UTF-8 twice", latin
     yield from _other_json(text)
 
 

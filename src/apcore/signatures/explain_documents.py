@@ -1,12 +1,15 @@
 """Why a document with proofs or an LD signature is believed or not: `explain`, for what is signed inside of a body.
 
+The two are apart because they count differently: a proof that fails is a reason not to believe the document, whatever else proves it; an LD signature
+that fails is only no reason to believe it.
+
 A context that is not at hand is ignored and named, as it is on reading: what it would define is then not among what is signed, and the signature
 fails if it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -15,12 +18,12 @@ from apcore.errors import ApcoreError
 from apcore.jsonld import BUNDLED, ContextNeeded, ContextTable, JsonObject
 from apcore.signatures import ld_signature, proofs
 from apcore.signatures.documents import PresentedDocument, VerifiedDocument, check_document
-from apcore.signatures.errors import BadSignature, Explained, SignatureMissing
+from apcore.signatures.errors import BadSignature, Explained, Explanation, SchemeRefused, SignatureMissing
 from apcore.signatures.explain import Report, Step, said, visible
 from apcore.signatures.keys import PublicKey
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
 
-__all__ = ["explain_document"]
+__all__ = ["explain_ld_signature", "explain_proofs"]
 
 _CONTEXTS_IGNORED_MAX: Final = 8
 _LINES_SHOWN_MAX: Final = 60
@@ -29,61 +32,86 @@ _LINE_CHARS_MAX: Final = 400
 T = TypeVar("T")
 
 
-def explain_document(
+def explain_proofs(
     document: JsonObject,
     *,
     now: datetime,
     policy: SignaturePolicy = DEFAULT,
-    key: PublicKey | None = None,
     keys: Mapping[str, PublicKey] | None = None,
     contexts: ContextTable = BUNDLED,
 ) -> Report[VerifiedDocument]:
-    """Look at the proofs and the LD signature of ``document``. Never raises for what a peer sent; without steps if there are none.
+    """Look at the integrity proofs of ``document``. Never raises for what a peer sent; without steps if there are none.
 
-    Arguments as `explain`. What is verified is the first that holds, if no proof fails: one that does is a reason not to believe the document.
+    Arguments as `explain`. Each has to hold, so nothing is verified as long as the key of one is missing.
     """
-    steps: list[Step] = []
-    presented: list[PresentedDocument] = []
-    error: ApcoreError | None = None
-    names: list[str | None] = []
-    for kind, read in _readers(document, now, policy):
-        try:
-            ignoring, table = _with_contexts(read, contexts)
-            presented += table
-            steps += [
-                Step("context", None, f"{visible(url)} is not at hand: its terms count as not signed")
-                for url in ignoring
-            ]
-        except SignatureMissing:
-            continue
-        except ApcoreError as exc:
-            error = error or exc
-            names.append(exc.explanation.key_id if isinstance(exc, Explained) else None)
-            steps.append(Step(kind, False, said(exc)))
-    verified: VerifiedDocument | None = None
-    for one in presented:
-        names.append(one.key_id)
-        steps.append(Step(one.scheme, None, _described(one)))
-        found = (keys or {}).get(one.key_id, key)
-        if found is not None:
-            step, outcome = _checked(one, found)
-            steps += [Step("key", None, found.described), step]
-            if isinstance(outcome, VerifiedDocument):
-                verified = verified or outcome
-            else:
-                error = error or outcome
-    named = tuple(dict.fromkeys(name for name in names if name))
-    return Report(tuple(steps), None if error is not None else verified, error, named)
-
-
-def _readers(
-    document: JsonObject, now: datetime, policy: SignaturePolicy
-) -> Iterator[tuple[str, Callable[[ContextTable], tuple[PresentedDocument, ...]]]]:
-    yield "proof", lambda contexts: proofs.parse(document, now=now, policy=policy, contexts=contexts)
-    yield (
-        "RsaSignature2017",
-        lambda contexts: (ld_signature.parse(document, now=now, policy=policy, contexts=contexts),),
+    return _explained(
+        "proof",
+        lambda table: proofs.parse(document, now=now, policy=policy, contexts=table),
+        contexts=contexts,
+        keys=keys or {},
     )
+
+
+def explain_ld_signature(
+    document: JsonObject,
+    *,
+    now: datetime,
+    policy: SignaturePolicy = DEFAULT,
+    keys: Mapping[str, PublicKey] | None = None,
+    contexts: ContextTable = BUNDLED,
+) -> Report[VerifiedDocument]:
+    """Look at the LD signature of ``document``. Never raises for what a peer sent; without steps if there is none. Arguments as `explain`."""
+    return _explained(
+        "RsaSignature2017",
+        lambda table: (_parse_ld(document, now, policy, table),),
+        contexts=contexts,
+        keys=keys or {},
+    )
+
+
+def _parse_ld(
+    document: JsonObject, now: datetime, policy: SignaturePolicy, contexts: ContextTable
+) -> PresentedDocument:
+    presented = ld_signature.parse(document, now=now, policy=policy, contexts=contexts)
+    if not policy.ld_signatures:
+        raise SchemeRefused(
+            "LD signatures are not accepted",
+            explanation=Explanation(
+                rule=f"policy {policy.name}: ld_signatures", scheme=presented.scheme, key_id=presented.key_id
+            ),
+        )
+    return presented
+
+
+def _explained(
+    kind: str,
+    read: Callable[[ContextTable], tuple[PresentedDocument, ...]],
+    *,
+    contexts: ContextTable,
+    keys: Mapping[str, PublicKey],
+) -> Report[VerifiedDocument]:
+    try:
+        ignored, presented = _with_contexts(read, contexts)
+    except SignatureMissing:
+        return Report((), None, None)
+    except ApcoreError as exc:
+        named = exc.explanation.key_id if isinstance(exc, Explained) else None
+        return Report((Step(kind, False, said(exc)),), None, exc, () if named is None else (named,))
+    steps = [Step("context", None, f"{visible(url)} is not at hand: its terms count as not signed") for url in ignored]
+    held: list[VerifiedDocument] = []
+    error: ApcoreError | None = None
+    for one in presented:
+        steps.append(Step(one.scheme, None, _described(one)))
+        if one.key_id not in keys:
+            continue
+        step, outcome = _checked(one, keys[one.key_id])
+        steps += [Step("key", None, keys[one.key_id].described), step]
+        if isinstance(outcome, VerifiedDocument):
+            held.append(outcome)
+        else:
+            error = error or outcome
+    verified = held[0] if len(held) == len(presented) else None
+    return Report(tuple(steps), verified, error, tuple(dict.fromkeys(one.key_id for one in presented)))
 
 
 def _with_contexts(read: Callable[[ContextTable], T], contexts: ContextTable) -> tuple[list[str], T]:

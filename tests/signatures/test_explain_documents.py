@@ -1,0 +1,102 @@
+"""Explanations of what is signed inside of a body: steps, mistakes, contexts that are not at hand."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.jsonld import jcs
+from apcore.signatures import ld_signature, proofs
+from apcore.signatures.explain_documents import explain_ld_signature, explain_proofs
+from apcore.signatures.policy import STRICT
+
+AS2 = "https://www.w3.org/ns/activitystreams"
+NOTE = {"@context": [AS2, "https://w3id.org/security/data-integrity/v2"], "id": "https://remote.example/notes/1", "type": "Note", "content": "hi"}  # fmt: skip
+
+
+def text(report):
+    return "\n".join(report.lines())
+
+
+def test_a_proof_that_holds(ed_key, now):
+    document = proofs.create(NOTE, ed_key, now=now)
+    report = explain_proofs(document, now=now, keys={ed_key.key_id: ed_key.public})
+    assert (report.verified.owner, report.error, report.key_ids) == (ed_key.public.owner, None, (ed_key.key_id,))
+    assert "+ check eddsa-jcs-2022: holds" in text(report)
+    assert '"content":"hi"' in text(report)
+    assert explain_ld_signature(document, now=now).steps == ()
+
+
+def test_an_ld_signature_that_holds(rsa_key, now):
+    document = ld_signature.create({**NOTE, "@context": AS2}, rsa_key, now=now)
+    keys = {rsa_key.key_id: rsa_key.public}
+    report = explain_ld_signature(document, now=now, keys=keys)
+    assert (report.verified.owner, report.error) == (rsa_key.public.owner, None)
+    assert explain_ld_signature(document, now=now, keys=keys, policy=STRICT).error.reason == "scheme-refused"
+    assert explain_proofs(document, now=now).steps == ()
+
+
+def test_of_two_proofs_both_are_needed(ed_key, now):
+    other = ed_key.renamed(key_id=f"{ed_key.key_id}-2", owner=ed_key.public.owner)
+    document = proofs.create(proofs.create(NOTE, ed_key, now=now), other, now=now)
+    report = explain_proofs(document, now=now, keys={ed_key.key_id: ed_key.public})
+    assert (report.verified, report.error, len(report.key_ids)) == (None, None, 2)
+    assert explain_proofs(document, now=now, keys=dict.fromkeys(report.key_ids, ed_key.public)).verified
+
+
+def hashes(options, document):
+    return sha256(options).digest() + sha256(document).digest()
+
+
+MISTAKES = {
+    "came before that of the options": lambda options, document: hashes(document, options),
+    "were in hexadecimal": lambda options, document: hashes(options, document).hex().encode(),
+    "hashed once more": lambda options, document: sha256(hashes(options, document)).digest(),
+    "the document's hash alone": lambda _, document: sha256(document).digest(),
+    "instead of its hashes, without a line": lambda options, document: options + document,
+    "none of the values": lambda options, document: options + document + b"x",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_named(ed_key, now, words):
+    unsigned = proofs.prepare(NOTE, key_id=ed_key.key_id, now=now)
+    document = unsigned.attach(ed_key.sign(MISTAKES[words](jcs(unsigned.options), jcs(NOTE))))
+    report = explain_proofs(document, now=now, keys={ed_key.key_id: ed_key.public})
+    assert (report.verified, report.error.reason) == (None, "bad-signature")
+    assert words in report.steps[-1].detail
+
+
+def test_a_context_that_is_not_at_hand_is_named(rsa_key, now):
+    document = ld_signature.create({**NOTE, "@context": AS2}, rsa_key, now=now)
+    document["@context"] = [AS2, "https://remote.example/ctx\x1b[2J"]
+    report = explain_ld_signature(document, now=now, keys={rsa_key.key_id: rsa_key.public})
+    assert report.verified
+    assert "https://remote.example/ctx\\x1b[2J is not at hand" in text(report)
+    document["@context"] = [f"https://remote.example/{number}" for number in range(20)]
+    assert explain_ld_signature(document, now=now).error.reason == "context-needed"
+
+
+def test_long_texts_are_cut(ed_key, rsa_key, now):
+    document = proofs.create({**NOTE, "content": "x" * 5000}, ed_key, now=now)
+    assert "characters)" in text(explain_proofs(document, now=now))
+    document = ld_signature.create({"@context": AS2, "id": "https://r.example/1", "type": "Note", "to": [f"https://r.example/{n}" for n in range(90)]}, rsa_key, now=now)  # fmt: skip
+    assert "lines more" in text(explain_ld_signature(document, now=now))
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["DataIntegrityProof", "RsaSignature2017", "eddsa-jcs-2022", "2026-11-22T08:00:00Z"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "cryptosuite", "created", "proofValue", "creator", "@context"]), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(json, json)
+def test_garbage_is_explained(ed_key, now, proof, signature):
+    document = {**NOTE, "proof": proof, "signature": signature}
+    for report in (explain_proofs(document, now=now), explain_ld_signature(document, now=now)):
+        assert report.verified is None
+        assert (report.error is not None) or not report.steps
