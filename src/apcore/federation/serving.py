@@ -79,8 +79,10 @@ def is_ours(places: Places, path: str, method: str, *, has_pages: bool) -> bool:
     Where a site has pages at our paths, forms may be sent to them too: then only inboxes take anything but GET and HEAD.
     """
     place = places.at(path)
-    if place is None:
-        return False
+    return place is not None and _takes(place, method, has_pages=has_pages)
+
+
+def _takes(place: Place, method: str, *, has_pages: bool) -> bool:
     return not has_pages or method in {"GET", "HEAD"} or place.target.kind in {"inbox", "shared-inbox"}
 
 
@@ -94,7 +96,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     site = evolve(site, stranger=Stranger(request.client))
     url = parse_url(request.url)
     place = site.federation.places.at(url.path)
-    if place is None or not is_ours(site.federation.places, url.path, request.method, has_pages=has_pages):
+    if place is None or not _takes(place, request.method, has_pages=has_pages):
         return Elsewhere.NOT_OURS
     if place.target.kind in {"inbox", "shared-inbox"}:
         if request.method != "POST":

@@ -115,6 +115,8 @@ class Bound(Generic[Data]):
         self.addresses: Final = addresses
         self._watch: Final = _Watch()
         self._stopped = False
+        # Made once for the origins that are listed: every request needs one.
+        self._policies: Final = {where: self._policy_of(where) for where in (None, *self.origins.listed)}
 
     def stop(self) -> None:
         """Let `work` end, here and in other threads: what it has begun is finished, what it had leased beyond that is handed back at once.
@@ -139,6 +141,9 @@ class Bound(Generic[Data]):
         return Site(federation=self.federation, origin=where, fetching=self._fetching(where), data=data)
 
     def _fetching(self, where: Origin | None) -> FetchPolicy:
+        return self._policies.get(where) or self._policy_of(where)
+
+    def _policy_of(self, where: Origin | None) -> FetchPolicy:
         agent = f"{self.federation.software_name}/{self.federation.software_version}"
         return FetchPolicy(
             addresses=self.addresses,

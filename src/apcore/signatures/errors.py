@@ -12,6 +12,7 @@ kept. It is for the operator's log and for the sender's developer; what our netw
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from attrs import evolve, frozen
@@ -103,6 +104,12 @@ class Explanation:
 _NOTHING: Final = Explanation()
 
 
+# As many as there are kinds. An unsigned document is nothing unusual, so its error should cost little.
+@lru_cache(maxsize=64)
+def _of_rule(rule: str) -> Explanation:
+    return Explanation(rule=rule)
+
+
 class Explained(ApcoreError):
     """An error that says what it looked at. Only its kinds are raised."""
 
@@ -111,7 +118,9 @@ class Explained(ApcoreError):
 
     def __init__(self, message: str, *, explanation: Explanation = _NOTHING) -> None:
         super().__init__(message)
-        self.explanation = explanation if explanation.rule or not self.rule else evolve(explanation, rule=self.rule)
+        if self.rule and not explanation.rule:
+            explanation = _of_rule(self.rule) if explanation is _NOTHING else evolve(explanation, rule=self.rule)
+        self.explanation = explanation
         """What was looked at."""
 
     def explained(self, **known: object) -> Explained:
