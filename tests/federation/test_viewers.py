@@ -7,17 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apcore.adapters.memory import MemoryStore
 from apcore.collections import Page
 from apcore.effects import Fetch, Op
 from apcore.errors import ConfigurationError
 from apcore.federation import DomainRules, Federation
+from apcore.graph import Budgets, Rate
 from apcore.handlers import operation
 from apcore.http import Headers, Request, Response
 from apcore.node import AsyncNode, Node
 from apcore.signatures import cavage
-from apcore.testing.keys import ReusedKeys
+from apcore.testing.keys import ReusedKeys, reused_key
 from apcore.testing.peer import Peer, PeerNetwork
 from apcore.vocab import Article, Follow, Note, Person, Tombstone
 from inbox_ground import BOB, CAROL, Clock
@@ -31,13 +34,15 @@ AP = Headers({"Accept": "application/activity+json"})
 class Guarded:
     """A server with peers who sign; alice has blocked Carol."""
 
-    def __init__(self, mode: Any = "off", *, blocks: bool = False, rules: DomainRules | None = None) -> None:
+    def __init__(
+        self, mode: Any = "off", *, blocks: bool = False, rules: DomainRules | None = None, **options: Any
+    ) -> None:
         self.clock = Clock()
         self.network = PeerNetwork(clock=self.clock.now)
         self.bob, self.carol = self.network.peer(BOB), self.network.peer(CAROL)
         self.asked: list[Any] = []
         self.judged: list[Any] = []
-        self.federation: Federation[None] = Federation(software="test/1.0", authorized_fetch=mode)
+        self.federation: Federation[None] = Federation(software="test/1.0", authorized_fetch=mode, **options)
         if rules is not None:
             self.federation.blocks(rules)
         self._register(blocks)
@@ -211,6 +216,25 @@ def test_who_is_suspended_is_refused_whatever_is_asked_for() -> None:
     assert ground.fetches() == 0
 
 
+def test_strangers_who_name_keys_have_a_budget() -> None:
+    ground = Guarded("required", budgets=Budgets(host=Rate(3, 0.001)))
+    answers = []
+    for number in range(10):
+        peer = ground.network.peer(f"https://remote.example/users/{number}", key=reused_key(BOB))
+        answers.append(ground.get(ALICE, peer))
+    assert [answer.status for answer in answers] == [200] * 3 + [503] * 7
+    assert all(answer.headers.get("retry-after") for answer in answers[3:])
+    assert ground.fetches() == 3
+    assert ground.get(ALICE, ground.network.peer("https://remote.example/users/0", key=reused_key(BOB))).status == 200
+
+
+def test_a_refusal_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    ground = Guarded("required")
+    with caplog.at_level("INFO", logger="apcore.federation.serving"):
+        ground.send(spoiled(ground, ALICE, "of another's key"))
+    assert "refused at /users/alice: bad-signature:" in caplog.text
+
+
 # --- signatures that prove nothing ----------------------------------------------------------------------------------
 
 
@@ -270,6 +294,48 @@ def test_who_signs_the_path_has_not_asked_for_a_page() -> None:
         answer = ground.send(changed(plain, f"{ALICE}/outbox?{query}"))
         assert said(answer) == (401, "bad-signature")
     assert ground.get(f"{ALICE}/outbox?page=true", ground.bob).status == 200
+
+
+CAREFUL = Guarded("required", blocks=True)
+WORDS = st.sampled_from(
+    [
+        "sig1=",
+        "sig2",
+        '("@method" "@target-uri")',
+        ";created=1767268800",
+        f';keyid="{BOB}#main-key"',
+        ":AAAA:",
+        ", ",
+        "(",
+        '"',
+    ]
+)
+CAVAGE = st.sampled_from(
+    [
+        f'keyId="{BOB}#main-key"',
+        'headers="(request-target) host date"',
+        'signature="AAAA"',
+        'algorithm="hs2019"',
+        ",",
+        "=",
+        "é",
+    ]
+)
+
+
+@given(
+    url=st.sampled_from([*EVERYTHING.values(), f"{HERE}/notes/1", f"{ALICE}/featured"]),
+    signature=st.one_of(st.lists(CAVAGE, max_size=8).map("".join), st.lists(WORDS, max_size=6).map("".join)),
+    signature_input=st.none() | st.lists(WORDS, max_size=8).map("".join),
+)
+def test_whatever_is_put_in_the_place_of_a_signature_opens_nothing(
+    url: str, signature: str, signature_input: str | None
+) -> None:
+    headers = AP.with_set("signature", signature)
+    headers = headers if signature_input is None else headers.with_set("signature-input", signature_input)
+    answer = CAREFUL.send(Request("GET", url, headers))
+    assert answer.status in {400, 401, 503}
+    assert "reason" in json.loads(answer.body)
 
 
 # --- predicates -----------------------------------------------------------------------------------------------------

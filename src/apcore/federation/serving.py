@@ -114,11 +114,15 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     try:
         seen = yield from _seen(site, request, place, url)
     except (RemoteError, Unavailable) as error:
+        varies = _may_vary(site, place)
+        if varies:
+            notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+            _LOG.info("refused at %s: %s: %s%s", url.path, error.reason, error, notes)
         told = problem_for(error)
         if told.status == 503 and told.retry_after_s is None:
             told = evolve(told, retry_after_s=_RETRY_AFTER_S)
         problem = told.response()
-        headers = problem.headers.with_set("Vary", _VARY_BY_VIEWER) if _may_vary(site, place) else problem.headers
+        headers = problem.headers.with_set("Vary", _VARY_BY_VIEWER) if varies else problem.headers
         return Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
     return _answer(request, seen)
 
