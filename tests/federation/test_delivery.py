@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apcore.collections import Member, adding
 from apcore.effects import committed
@@ -20,7 +22,7 @@ from apcore.errors import (
 from apcore.federation import DomainRules, RetryPolicy
 from apcore.federation.delivery import Answer, classify, deliver, deliver_message
 from apcore.federation.worker import lease_work
-from apcore.http import Headers, Request, Response
+from apcore.http import Headers, Request, Response, parse_url
 from apcore.ports import Put
 from apcore.vocab import PUBLIC, Delete, Like, Note, Tombstone
 from outgoing_ground import ALICE, FOLLOWERS, HERE, Outgoing, alice_and_bob
@@ -304,6 +306,55 @@ def test_a_commit_whose_answer_is_lost_repeats_no_post(
     assert sum(json.loads(row.value.partition(b"\n")[0]).get("attempts", 0) for row in rows) == len(
         out.post.posts
     ) * bool(rows)
+
+
+# --- whatever is answered -------------------------------------------------------------------------------------------
+
+WHATEVER = st.sampled_from(
+    [
+        *(202, 202, 301, 400, 401, 403, 404, 408, 410, 413, 425, 429, 500, 501, 503),
+        ConnectFailed("no"),
+        FetchTimedOut("no"),
+        AddressBlocked("no"),
+        Response(307, {"Location": "/elsewhere"}),
+        Response(308, {"Location": "https://elsewhere.example/"}),
+        Response(401, {"Accept-Signature": 's=("@method");created;nonce="1"'}),
+        Response(503, {"Retry-After": "7200"}),
+    ]
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(WHATEVER, min_size=1, max_size=12))
+def test_each_delivery_ends_once_and_is_never_made_again_after_that(answers: list[Any]) -> None:
+    out = Outgoing(_FEDERATION)
+    taken: list[tuple[str, str]] = []
+    turn = 0
+
+    def answer(request: Request) -> Response:
+        nonlocal turn
+        turn += 1
+        given = answers[turn % len(answers)]
+        if isinstance(given, Exception):
+            raise given
+        response = Response(given) if isinstance(given, int) else given
+        name = (parse_url(request.url).origin.host, json.loads(request.body)["id"])
+        if name in taken or response.status == 202:
+            taken.append(name)
+        return response
+
+    out.post.answers = {X: answer, Y: answer}
+    for number in range(3):
+        like(out, f"{X}/bob", f"{Y}/carol", of=f"{X}/notes/{number}")
+    out.pass_s(5 * DAY_S, step_s=HOUR_S)
+    assert len(taken) == len(set(taken))
+    assert len(taken) + len(out.facts("dead", "1", "out")) == 6
+    assert not out.facts("out", "1") + out.facts("out-retry", "1")
+    assert out.waiting() == 0
+    assert turn <= 6 * 16 * 8
+
+
+_FEDERATION = alice_and_bob()
 
 
 # --- inboxes away from their actors ----------------------------------------------------------------------------------

@@ -170,9 +170,10 @@ def knock_and_remember(request: Request, *, identity: Identity, share: Hashable 
     origin = parse_url(request.url).origin
     kept = yield from _kept(origin)
     knocked = yield from knock(request, identity=identity, known=read_dialect(kept), share=share)
-    accepted = knocked.accepted
-    if len(knocked.knocks) > 1 and accepted is not None:
-        write = remembering(origin, accepted, kept, now=(yield from Now()))
+    last = knocked.knocks[-1]
+    # 304 answers a condition: only who was let in is told that.
+    if len(knocked.knocks) > 1 and (knocked.accepted is not None or last.status == 304):
+        write = remembering(origin, last.dialect, kept, now=(yield from Now()))
         if write is not None:
             check = Check(write.key, None if kept is None else kept.version)
             # A lost race means that somebody else has learnt something at the same time.
