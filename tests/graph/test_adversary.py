@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from apcore.errors import (
     SignerUnavailable,
     StoreUnavailable,
 )
-from apcore.graph import FetchPolicy, Identity, KeyFound, Loaded, fetch, load, load_unbelieved, remote_key
+from apcore.graph import FetchPolicy, Identity, KeyFound, Loaded, Stranger, fetch, load, load_unbelieved, remote_key
 from apcore.http import Request, Response
 from apcore.signatures import generate_key
 from scripted_web import ScriptedWeb, document
@@ -140,9 +141,13 @@ OPERATIONS = {
     "load": lambda: load(NOTE, policy=POLICY, identity=ME, fresh=True),
     "load-unbelieved": lambda: load_unbelieved(NOTE, policy=POLICY, identity=ME),
     "remote-key": lambda: remote_key(MAIN, policy=POLICY, identity=ME, anew=True),
+    "for-a-stranger": lambda: remote_key(MAIN, policy=POLICY, identity=ME, anew=True, stranger=Stranger("8.8.8.8")),
+    "load-for-a-stranger": lambda: load(NOTE, policy=evolve(POLICY, stranger=Stranger()), identity=ME, fresh=True),
 }
 EFFECTS_MAX = 4 * 3 * (POLICY.redirects_max + 1) + 12
 """Three effects a hop (clock, signature, exchange), and what reads and keeps."""
+PAYING_MAX = 4 * 8 * 4 * (POLICY.redirects_max + 1)
+"""For a stranger, four effects for each race that is lost (eight at most), a hop."""
 
 
 @settings(max_examples=300, deadline=None)
@@ -158,7 +163,7 @@ def test_whatever_the_ports_answer_it_ends_with_a_result_or_an_error_of_theirs(n
     try:
         while (effect := step.wants) is not None:
             count += 1
-            assert count <= EFFECTS_MAX
+            assert count <= EFFECTS_MAX + (PAYING_MAX if "stranger" in name else 0)
             answer = data.draw(drawn(effect, web))
             if isinstance(answer, Exception):
                 step.fail(answer)
@@ -237,8 +242,12 @@ class Faulty(ScriptedWeb):
     [
         (lambda: load(f"{A}/@note", policy=POLICY, identity=ME), lambda result: result.document.tree == HONEST[NOTE]),
         (lambda: remote_key(f"{A}/keys/2", policy=POLICY, identity=ME), lambda result: result.key.spki == OURS.spki),
+        (
+            lambda: remote_key(f"{A}/keys/2", policy=POLICY, identity=ME, stranger=Stranger("8.8.8.8")),
+            lambda result: result.key.spki == OURS.spki,
+        ),
     ],
-    ids=["load", "remote-key"],
+    ids=["load", "remote-key", "for-a-stranger"],
 )
 def test_whichever_step_fails_the_next_attempt_is_right(make, right):
     for fails_at in range(1, 100):

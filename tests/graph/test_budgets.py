@@ -106,10 +106,18 @@ def test_nonsense_is_no_rate(burst, per_s):
         _ = Rate(burst, per_s)
 
 
-@pytest.mark.parametrize("fetches_max", [0, -1, 1001, 2.0, True])
-def test_nonsense_is_no_budget(fetches_max):
-    with pytest.raises(ValueError, match="fetches_max is a whole number from 1 to 1000"):
-        _ = Budgets(fetches_max=fetches_max)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("fetches_max", value) for value in (0, -1, 1001, 2.0, True)),
+        *(("kept_s", value) for value in (0, -1, 86401, float("nan"), float("inf"), "1", True)),
+        *(("kept_bytes_max", value) for value in (-1, 2 * 1024 * 1024 + 1, 1.0, True)),
+        *((name, value) for name in ("client", "host", "domain", "overall") for value in (None, 5, (1, 1.0))),
+    ],
+)
+def test_nonsense_is_no_budget(name, value):
+    with pytest.raises(ValueError, match=f"{name} is a"):
+        _ = Budgets(**{name: value})
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
@@ -346,6 +354,64 @@ def test_a_context_that_nobody_pays_for_is_not_taken_for_one_that_is_not_there()
     assert web.run(load(f"{A}/x", policy=looking)).document.reading.ignored_contexts == ()
 
 
+# --- what is kept of it ---------------------------------------------------------------------------------------------
+
+
+def note(size: int) -> Response:
+    return document({"@context": CONTEXT, "id": f"{A}/x", "type": "Note", "content": "x" * size})
+
+
+@pytest.mark.parametrize(
+    ("size", "kept_s"), [(10, 600), (60_000, 600), (70_000, 0)], ids=["small", "large", "too-large"]
+)
+def test_what_a_stranger_made_us_load_is_kept_small_and_for_a_short_time(size, kept_s):
+    web = ScriptedWeb({f"{A}/x": note(size)})
+    assert web.run(load(f"{A}/x", policy=policy(Stranger()))).document.id == f"{A}/x"
+    assert bool(web.store.scan(("doc",), limit=10)) == bool(kept_s)
+    web.pass_s(max(kept_s - 1, 0))
+    assert bool(web.store.scan(("doc",), limit=10)) == bool(kept_s)
+    web.pass_s(1)
+    assert web.store.scan(("doc",), limit=10) == []
+
+
+def test_what_we_keep_for_ourselves_no_stranger_shortens():
+    web = ScriptedWeb({f"{A}/x": note(10)})
+    for stranger in (Stranger(), None, Stranger()):  # short, then long, and long it stays
+        web.run(load(f"{A}/x", policy=policy(stranger), fresh=True))
+    web.pass_s(86400)
+    assert len(web.store.scan(("doc",), limit=10)) == 1
+
+
+def test_asking_again_makes_it_no_longer():
+    web = ScriptedWeb({f"{A}/x": note(10)})
+    for _round in range(2):
+        web.run(load(f"{A}/x", policy=policy(Stranger()), fresh=True))
+    web.pass_s(600)
+    assert web.store.scan(("doc",), limit=10) == []
+
+
+def test_a_document_grown_too_large_is_not_kept_as_it_was():
+    web = ScriptedWeb({f"{A}/x": note(10)})
+    web.run(load(f"{A}/x", policy=policy(Stranger())))
+    web.pages[f"{A}/x"] = note(70_000)
+    web.run(load(f"{A}/x", policy=policy(Stranger()), fresh=True))
+    assert web.store.scan(("doc",), limit=10) == []
+
+
+@pytest.mark.parametrize(("size", "kept"), [(10, True), (70_000, False)])
+def test_so_are_contexts(size, kept):
+    url = f"{B}/context"
+    web = ScriptedWeb({A + "/x": document({"@context": [*CONTEXT, url], "id": f"{A}/x", "type": "Note"})})
+    web.pages[url] = document(
+        {"@context": {"a": "https://b.example/" + "a" * size}}, content_type="application/ld+json"
+    )
+    looking = policy(Stranger(), unknown_contexts="fetch")
+    assert web.run(load(f"{A}/x", policy=looking)).document.reading.ignored_contexts == ()
+    assert len(web.store.scan(("ctx",), limit=10)) == kept
+    web.pass_s(600)
+    assert web.store.scan(("ctx",), limit=10) == []
+
+
 # --- time -----------------------------------------------------------------------------------------------------------
 
 
@@ -383,6 +449,13 @@ def test_a_key_takes_five_seconds_or_is_not_there(takes_s, asked):
         web.run(remote_key(f"{A}/0#k", policy=FetchPolicy()))
     assert len(served) == asked
     assert web.runtime.now() - before <= timedelta(seconds=5)
+
+
+def test_an_exchange_for_a_stranger_is_short_even_where_nobody_says_until_when():
+    web = ScriptedWeb({f"{A}/x": Response(404)})
+    web.run(fetch(f"{A}/x", policy=policy(Stranger())))
+    web.run(fetch(f"{A}/x", policy=policy(None)))
+    assert [request.limits.deadline_s for request in web.requests] == [5.0, 30.0]
 
 
 def test_those_who_ask_at_about_the_same_time_share_an_answer():

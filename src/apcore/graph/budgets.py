@@ -32,7 +32,7 @@ from apcore.effects import Get, Now, Op, committed
 from apcore.errors import Unavailable
 from apcore.facts import instant_ms, pack, unpack
 from apcore.http import PUBLIC_ONLY, parse_ip
-from apcore.ports import Check, Entry, Key, Put, digest_part
+from apcore.ports import VALUE_BYTES_MAX, Check, Entry, Key, Put, digest_part
 
 __all__ = ["DEFAULT_BUDGETS", "BudgetSpent", "Budgets", "Rate", "Stranger", "Taken", "registrable_domain", "spend"]
 
@@ -40,6 +40,7 @@ _ROUNDS_MAX: Final = 8
 """How often a lost race is run again. Each round one of those who race wins, and what they draw from is soon empty."""
 _ATTEMPT_AGAIN_S: Final = 60.0
 _KEPT_S_MIN: Final = 60.0
+_KEPT_S_MAX: Final = 86400.0
 _BURST_MAX: Final = 1_000_000
 _PER_S_MAX: Final = 500.0
 # Under these a name is sold to anyone below the country: co.uk, com.br, or.jp. No list of all public suffixes is shipped: one too many
@@ -105,6 +106,21 @@ def _check_fetches(_instance: Any, _attribute: Any, value: int) -> None:
         raise ValueError(f"fetches_max is a whole number from 1 to 1000, not {value!r}")
 
 
+def _check_kept(_instance: Any, _attribute: Any, value: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 1 <= value <= _KEPT_S_MAX:
+        raise ValueError(f"kept_s is a number of seconds from 1 to {_KEPT_S_MAX:.0f}, not {value!r}")
+
+
+def _check_kept_bytes(_instance: Any, _attribute: Any, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= VALUE_BYTES_MAX:
+        raise ValueError(f"kept_bytes_max is a whole number from 0 to {VALUE_BYTES_MAX}, not {value!r}")
+
+
+def _check_rate(_instance: Any, attribute: Any, value: Rate) -> None:
+    if not isinstance(value, Rate):
+        raise ValueError(f"{attribute.name} is a Rate, not {value!r:.60}")  # noqa: TRY004 - as all wrong arguments
+
+
 @frozen(kw_only=True)
 class Budgets:
     """How much is fetched for strangers: keys above all, and whatever else proving them takes. Every field can be named anew.
@@ -112,16 +128,20 @@ class Budgets:
     One fetch is one exchange, redirects included. A bucket per name: what one client, host or domain has spent, another still has.
     """
 
-    client: Rate = Rate(150, 5.0)
+    client: Rate = field(default=Rate(150, 5.0), validator=_check_rate)
     """For one client: an IPv4 address, or an IPv6 network of 64 bits. Only where the host says who the client is; see `Stranger.network`."""
-    host: Rate = Rate(100, 2.0)
+    host: Rate = field(default=Rate(100, 1.0), validator=_check_rate)
     """Of one host, whoever makes us ask: nobody can aim us at a victim."""
-    domain: Rate = Rate(200, 4.0)
+    domain: Rate = field(default=Rate(200, 2.0), validator=_check_rate)
     """Of one domain with all that is below it; see `registrable_domain`."""
-    overall: Rate = Rate(400, 20.0)
-    """Of everybody for everybody. With a look-up's 5 s it bounds how many are in flight as well: 500."""
+    overall: Rate = field(default=Rate(400, 10.0), validator=_check_rate)
+    """Of everybody for everybody. With the 5 s that one takes at most, it bounds how many are in flight as well: 450."""
     fetches_max: int = field(default=20, validator=_check_fetches)
     """For one received request, whatever it names: keys, their owners, contexts. Lemmy takes 20 as well."""
+    kept_s: float = field(default=600.0, validator=_check_kept)
+    """How long a document that was fetched for a stranger is kept at most; 1 s to a day. Keys have times of their own."""
+    kept_bytes_max: int = field(default=64 * 1024, validator=_check_kept_bytes)
+    """How large it may be to be kept; 0 to 2 MiB. With `overall` it bounds what strangers can fill a store with."""
 
 
 DEFAULT_BUDGETS: Final = Budgets()

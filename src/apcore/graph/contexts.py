@@ -83,7 +83,9 @@ def _context(url: str, policy: FetchPolicy) -> Op[bytes | None]:
     except ApcoreError:
         body = b""
     value = pack({"url": url, "fetched": instant_ms(now)}, body)
-    ttl_s = policy.context_ttl_s if body else policy.context_retry_s
+    ttl_s = policy.kept_s(policy.context_ttl_s if body else policy.context_retry_s, len(body))
+    if ttl_s is None:
+        return body or None
     try:
         _ = yield from committed((Check(key, None if kept is None else kept.version),), (Put(key, value, ttl_s),))
     except Unavailable:

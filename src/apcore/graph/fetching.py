@@ -75,7 +75,8 @@ class FetchPolicy:
     key_refresh_s: float = 300.0
     """How often at most a cached key is fetched anew because a signature failed with it."""
     key_s_max: float = 5.0
-    """How long looking up a key may take, its owner and all redirects included: somebody waits for our answer meanwhile."""
+    """How long looking up a key may take, its owner and all redirects included: somebody waits for our answer meanwhile. So long may any one
+    exchange take that a stranger makes us do."""
     keys_max: int = 10
     """How many keys of an actor are looked at. Mastodon keeps as many."""
     budgets: Budgets = DEFAULT_BUDGETS
@@ -84,6 +85,15 @@ class FetchPolicy:
     """Who makes us ask and pays for each hop; None for what we ask of ourselves, which nobody pays for."""
     until: datetime | None = None
     """When all of it has to be over: the deadline of each exchange is what is left. None leaves each to its limits."""
+
+    def kept_s(self, wanted_s: float, size: int) -> float | None:
+        """Give how long so many bytes may be kept that would be kept for ``wanted_s``; None for not at all.
+
+        What strangers make us fetch is theirs to choose, and as much as they pay for: it is kept small, and for a short time.
+        """
+        if self.stranger is None:
+            return wanted_s
+        return None if size > self.budgets.kept_bytes_max else min(wanted_s, self.budgets.kept_s)
 
 
 @frozen
@@ -183,15 +193,19 @@ def check_status(found: Fetched, asked: str, *, now: datetime) -> None:
 def _limits_left(url: Url, policy: FetchPolicy) -> Op[Limits]:
     """Give the limits of the next exchange: those of the policy, and not longer than what is left."""
     if policy.until is None:
-        return policy.limits
+        return policy.limits if policy.stranger is None else _cut(policy.limits, policy.key_s_max)
     now = yield from Now()
     # In steps, so that those who ask for the same at about the same time have the same question, and share its answer.
     left_s = floor((policy.until - now).total_seconds() / _STEP_S) * _STEP_S
     if left_s <= 0:
         raise FetchTimedOut(f"{url} was not asked in time: others that had to be asked before took too long")
-    if left_s >= policy.limits.deadline_s:
-        return policy.limits
-    return evolve(policy.limits, deadline_s=left_s, connect_s=min(policy.limits.connect_s, left_s))
+    return _cut(policy.limits, left_s)
+
+
+def _cut(limits: Limits, deadline_s: float) -> Limits:
+    if deadline_s >= limits.deadline_s:
+        return limits
+    return evolve(limits, deadline_s=deadline_s, connect_s=min(limits.connect_s, deadline_s))
 
 
 def _exchange(

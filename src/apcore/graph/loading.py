@@ -4,6 +4,8 @@ A document is believed about its ``id`` only if it came from there: same address
 id of the same origin, that id is asked once; anything else is refused. Kept entries carry the signer they were fetched as, and are never
 served for another: what was shown to one viewer is not believed for the next.
 
+What a stranger made us load is kept small and for a short time (`FetchPolicy.kept_s`), or they could fill the store with what they please.
+
 A cache that cannot be written is no reason to fail: the document was had all the same.
 """
 
@@ -167,6 +169,14 @@ def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: Fetch
         min_s=policy.document_ttl_s_min,
         max_s=policy.document_ttl_s_max,
     )
+    ttl_s: float | None = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
+    # What we keep for reasons of our own, a stranger's asking does not shorten.
+    ours = slot.known is not None and slot.known.members.get("unproved") is not True
+    if not ours:
+        ttl_s = policy.kept_s(ttl_s, len(body))
+    if ttl_s is None:
+        yield from _forget(slot)
+        return
     value = pack(
         {
             "uri": slot.uri,
@@ -175,10 +185,10 @@ def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: Fetch
             "fresh_until": instant_ms(until),
             "etag": validators.etag,
             "last_modified": validators.last_modified,
+            "unproved": True if policy.stranger is not None and not ours else None,
         },
         body,
     )
-    ttl_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
     yield from _write(slot, Put(slot.key, value, ttl_s))
 
 
