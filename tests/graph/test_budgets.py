@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -590,3 +592,25 @@ def test_bad_signatures_by_keys_we_know_cannot_be_aimed_at_their_server():
     assert len(web.asked()) == SMALL.host.burst
     # And the keys are still what they were.
     assert all(web.run(remote_key(f"{uri}#k", policy=policy(None), stranger=Stranger())).cached for uri in uris)
+
+
+# --- as the page has it ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_the_numbers_of_the_code():
+    page = Path(__file__).resolve().parents[2] / "docs" / "howto" / "bound-what-strangers-cost.md"
+    text = page.read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")
+    ]
+    told = {row[0].split("`")[1]: tuple(map(float, row[2 if len(row) == 4 else 1 :])) for row in rows}
+    rates = {
+        name: (getattr(BUDGETS, name).burst, getattr(BUDGETS, name).per_s)
+        for name in ("client", "host", "domain", "overall")
+    }
+    bounds = {name: (getattr(BUDGETS, name),) for name in ("fetches_max", "kept_s", "kept_bytes_max")}
+    assert told == rates | bounds
+    assert {field.name for field in fields(Budgets)} == told.keys()
+    retry_s = FetchPolicy().key_retry_s
+    for rate in (BUDGETS.overall, BUDGETS.host):
+        assert f"{rate.burst + rate.per_s * retry_s:,.0f}" in text
