@@ -169,11 +169,10 @@ def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: Fetch
         min_s=policy.document_ttl_s_min,
         max_s=policy.document_ttl_s_max,
     )
-    ttl_s: float | None = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
+    wanted_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
     # What we keep for reasons of our own, a stranger's asking does not shorten.
     ours = slot.known is not None and slot.known.members.get("unproved") is not True
-    if not ours:
-        ttl_s = policy.kept_s(ttl_s, len(body))
+    ttl_s = wanted_s if ours else policy.kept_s(wanted_s, len(body))
     if ttl_s is None:
         yield from _forget(slot)
         return
