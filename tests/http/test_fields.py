@@ -117,6 +117,10 @@ def test_members_have_one_form_each():
 def test_a_token_is_no_string():
     assert parse_item("abc") == Item(Token("abc")) != Item("abc")
     assert serialize_item(Item("abc")) == '"abc"'
+    assert serialize_list([InnerList((Item("abc"),))]) == '("abc")'
+    for items in ((), (Item("abc"),)):
+        with pytest.raises(ValueError):
+            serialize_item(InnerList(items))
     assert str(Token("abc")) == str(DisplayString("abc")) == "abc"
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apcore.errors import LimitExceeded
+from apcore.errors import DocumentError, LimitExceeded
 from apcore.jsonld import Limits, Quad, canonicalize, canonicalize_quads, parse_nquads, to_nquads
 from vector_files import VECTORS, needs_vectors
 
@@ -130,3 +130,22 @@ def test_names_and_order_do_not_matter(quads, rng: random.Random):
     assert canonicalize_quads(other).nquads == canonical_form
     assert canonicalize_quads(parse_nquads(canonical_form)).nquads == canonical_form
     assert to_nquads(parse_nquads(canonical_form)) == canonical_form
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"@id": "https://a.example/1", "https://v.example/p": "\ud800"},
+        {"@id": "https://a.example/1", "https://v.example/p": ["ok", {"https://v.example/q": "\udfff x"}]},
+        {"@id": "https://a.example/\udc00", "https://v.example/p": "x"},
+        {"https://v.example/p": {"@value": "x", "@type": "https://v.example/\ud800"}},
+        {"https://v.example/p": "\U0001f600"[:1] + "\ud83d"},
+    ],
+    ids=["text", "inside", "id", "type", "half-of-a-pair"],
+)
+def test_half_a_surrogate_pair_has_no_canonical_form(document):
+    with pytest.raises(DocumentError, match="surrogate"):
+        canonicalize(document)
+    assert canonicalize({"@id": "https://a.example/1", "https://v.example/p": "\U0001f600"}).endswith(
+        ' "\U0001f600" .\n'
+    )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextNeeded, Limits, compact, expand
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextNeeded, Limits, canonicalize, compact, expand, normalize
 from apcore.jsonld.fallback import slow_compact, slow_expand
 
 AS = "https://www.w3.org/ns/activitystreams"
@@ -154,3 +154,29 @@ def test_no_expanded_form_causes_anything_but_our_errors(expanded):
     except ApcoreError:
         return
     assert isinstance(compacted, dict)
+
+
+@pytest.mark.parametrize(
+    ("document", "types"),
+    [
+        ({"@context": {"t": None, "@vocab": "https://v.example/"}, "@type": ["t", "u"]}, ["https://v.example/u"]),
+        ({"@context": {"t": None, "@vocab": "https://v.example/"}, "@type": ["u", "t", "t"]}, ["https://v.example/u"]),
+        ({"@type": ["@unheardOf", "https://v.example/u"]}, ["https://v.example/u"]),
+    ],
+)
+def test_types_that_mean_nothing_are_not_there(document, types):
+    document |= {"@id": "https://a.example/1", "https://v.example/p": 1}
+    [expanded] = expand(document)
+    assert expanded["@type"] == types
+    assert normalize(document, {})["@type"] == types[0]
+
+
+def test_a_type_map_with_a_key_that_means_nothing_has_no_type():
+    context = {"p": {"@id": "https://v.example/p", "@container": "@type"}}
+    [expanded] = expand({"@context": context, "p": {"@unheardOf": {"https://v.example/q": 1}}})
+    assert expanded == {"https://v.example/p": [{"https://v.example/q": [{"@value": 1}]}]}
+
+
+def test_a_reference_that_means_nothing_is_null_as_published():
+    assert expand({"https://v.example/p": {"@id": "@unheardOf"}}) == [{"https://v.example/p": [{"@id": None}]}]
+    assert canonicalize({"https://v.example/p": {"@id": "@unheardOf"}}) == ""

@@ -37,7 +37,9 @@ _DIRECTIVE: Final = re.compile(
     r"""[ \t,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:=("(?:[^"\\]|\\.)*"|[^\s,"]+))?[ \t]*(?=,|$)"""
 )
 _DIRECTIVES_MAX: Final = 32
-_DELTA: Final = re.compile(r'([0-9]{1,10})|"([0-9]{1,10})"')
+_DELTA: Final = re.compile(r'([0-9]++)|"([0-9]++)"')
+_DELTA_S_MAX: Final = float(2**31)
+"""What a number of seconds that is too large counts as (RFC 9111 §1.2.2)."""
 # RFC 9110 §8.8.3. The bound is ours: a validator is stored and sent back, so its length is not the peer's to choose.
 _ETAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]{0,256}"')
 _BETWEEN_ETAGS: Final = re.compile(r"[ \t]*,?[ \t]*")
@@ -68,7 +70,10 @@ def _directives(headers: Headers) -> dict[str, str | None]:
 
 def _delta_s(value: str | None) -> float | None:
     match = _DELTA.fullmatch(value or "")
-    return None if match is None else float(match[1] or match[2])
+    if match is None:
+        return None
+    digits: str = (match[1] or match[2]).lstrip("0") or "0"
+    return _DELTA_S_MAX if len(digits) > 10 else min(float(digits), _DELTA_S_MAX)
 
 
 def _date(text: str | None) -> datetime | None:

@@ -121,9 +121,9 @@ def parse_dictionary(text: str, *, duplicates: Duplicates = "last") -> dict[str,
     return {key: _to_member(member) for key, member in _parse(text, "dictionary", duplicates).items()}
 
 
-def serialize_item(member: Member) -> str:
-    """Write an item or an inner list in its one canonical form. `ValueError` for what has none."""
-    return _serialized(lambda: http_sf.ser(_from_member(member)))
+def serialize_item(item: Item) -> str:
+    """Write an item in its one canonical form. `ValueError` for what has none, an inner list included: that is no item (RFC 9651 §3.3)."""
+    return _serialized(lambda: http_sf.ser(_from_member(item)))
 
 
 def serialize_list(members: Sequence[Member]) -> str:

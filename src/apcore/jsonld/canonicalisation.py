@@ -15,13 +15,14 @@ Therefore the work of the second part is counted, in paths tried and neighbours 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from itertools import permutations
 from typing import Any, Final, Literal
 
 from attrs import frozen
 
-from apcore.errors import LimitExceeded
+from apcore.errors import DocumentError, LimitExceeded
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.nquads import Quad, line
 from apcore.jsonld.parsing import Json
@@ -33,6 +34,7 @@ __all__ = ["CanonicalHash", "CanonicalQuads", "canonicalize", "canonicalize_quad
 CanonicalHash = Literal["sha256", "sha384"]
 Hasher = Callable[[str], str]
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DEPTH_MAX: Final = 100
 """Neighbours of neighbours of ...: the stack of the interpreter, not the algorithm, sets this."""
 
@@ -80,12 +82,22 @@ def canonicalize_quads(
     """Return the canonical form of ``quads``.
 
     Raises:
+        DocumentError: Something in it is half of a surrogate pair, which has no bytes and so no hash.
         LimitExceeded: More than ``limits.blank_nodes_max`` blank nodes, or more than ``limits.canonical_work_max`` steps.
     """
     # A set by way of a dict, so that the work counted for one input is always the same.
-    graph = _Graph(list(dict.fromkeys(quads)), limits, algorithm)
+    distinct = list(dict.fromkeys(quads))
+    for quad in distinct:
+        _refuse_half_pairs(quad)
+    graph = _Graph(distinct, limits, algorithm)
     names = graph.name()
     return CanonicalQuads("".join(sorted([line(_renamed(quad, names)) for quad in graph.quads])), names)
+
+
+def _refuse_half_pairs(quad: Quad) -> None:
+    for term in quad:
+        if not term.isascii() and _SURROGATE.search(term) is not None:
+            raise DocumentError("a statement contains half of a surrogate pair, which has no canonical form")
 
 
 class _Graph:

@@ -31,7 +31,29 @@ def slow_expand(
     options: dict[str, Any] = _options(contexts, base)
     if expand_context is not None:
         options["expandContext"] = copy.deepcopy(expand_context)
-    return cast("list[Any]", _call("expand", document, options))
+    expanded = cast("list[Any]", _call("expand", document, options))
+    _drop_null_types(expanded)
+    return expanded
+
+
+def _drop_null_types(expanded: list[Any]) -> None:
+    """Take out the nulls that PyLD leaves for types that mean nothing, of which no other reader of an expanded document knows.
+
+    (A reference that means nothing stays ``{"@id": null}``: the test suite of JSON-LD has it so.)
+    """
+    stack: list[Any] = [expanded]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += cast("list[Any]", value)
+        elif isinstance(value, dict):
+            node = cast("dict[str, Any]", value)
+            stack += node.values()
+            types = node.get("@type")
+            if isinstance(types, list) and None in types:
+                node["@type"] = [type_ for type_ in cast("list[Any]", types) if type_ is not None]
+                if not node["@type"]:
+                    del node["@type"]
 
 
 def slow_compact(
