@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -81,6 +81,26 @@ def test_blocks_close_exactly_at_their_edges(first, last, below, above):
     assert above is None or PUBLIC_ONLY.address_refusal(above) is None
 
 
+# What an operator reads in the log about an address that was refused.
+NAMES = [
+    ("0.0.0.1", "this network"), ("10.1.2.3", "private"), ("100.64.0.1", "shared address space"), ("127.0.0.1", "loopback"),
+    ("169.254.1.1", "link-local"), ("172.16.0.1", "private"), ("192.0.0.1", "protocol assignments"), ("192.0.2.1", "documentation"),
+    ("192.31.196.1", "AS112"), ("192.52.193.1", "AMT"), ("192.88.99.1", "6to4 relay"), ("192.168.0.1", "private"),
+    ("192.175.48.1", "AS112"), ("198.18.0.1", "benchmarking"), ("198.51.100.1", "documentation"), ("203.0.113.1", "documentation"),
+    ("224.0.0.1", "multicast"), ("239.255.255.255", "multicast"), ("240.0.0.0", "reserved"), ("255.255.255.255", "reserved"),
+    ("::", "outside 2000::/3"), ("::1", "loopback"), ("::2", "outside 2000::/3"), ("4000::", "outside 2000::/3"),
+    ("fbff::", "outside 2000::/3"), ("fc00::", "private"), ("fdff::", "private"), ("fe00::", "outside 2000::/3"),
+    ("fe7f::", "outside 2000::/3"), ("fe80::", "link-local"), ("febf::", "link-local"), ("fec0::", "outside 2000::/3"),
+    ("feff::", "outside 2000::/3"), ("ff00::", "multicast"), ("2001::1", "protocol assignments"), ("2001:db8::1", "documentation"),
+    ("2002::1", "6to4"), ("2620:4f:8000::1", "AS112"), ("3fff::1", "documentation"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("address", "name"), NAMES, ids=[row[0] for row in NAMES])
+def test_a_refusal_names_the_range(address, name):
+    assert PUBLIC_ONLY.address_refusal(address) == f"address {address} is closed ({name})"
+
+
 @pytest.mark.hole(29, 50, 52)
 @pytest.mark.parametrize("spelling", ["::ffff:{}", "64:ff9b::{}"])
 @given(address=st.ip_addresses(v=4))
@@ -108,6 +128,14 @@ def test_relayed_spellings_stay_closed_whatever_they_hold(address: IPv4Address):
 )
 def test_an_opened_relay_network_does_not_open_what_it_leads_to(network, inside):
     assert AddressPolicy(networks=(network,)).address_refusal(inside) == f"address {inside} is closed (loopback)"
+
+
+def test_of_the_addresses_that_only_look_compatible_two_are_themselves():
+    """RFC 4291 §2.5.5.1: :: and ::1 are the unspecified and the loopback address, and hold no IPv4 address."""
+    policy = AddressPolicy(networks=("::/96",))
+    assert policy.address_refusal("::") is None
+    assert policy.address_refusal("::1") is None
+    assert policy.address_refusal("::2") == "address ::2 is closed (this network)"
 
 
 @given(address=st.ip_addresses(v=6))
@@ -225,9 +253,71 @@ def test_hosts_that_may_be_resolved_or_connected_to(host):
     assert PUBLIC_ONLY.host_refusal(host) is None
 
 
+# One name below each suffix that the public DNS does not have, and the refusal that says so: no other rule refuses these.
+SUFFIXES = ["alt", "corp", "home", "home.arpa", "i2p", "internal", "intranet", "lan", "local", "localdomain", "localhost", "onion", "private"]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_names_below_suffixes_that_are_not_public_are_refused(suffix):
+    assert PUBLIC_ONLY.host_refusal(f"www.example.{suffix}") == f"host 'www.example.{suffix}' is not in the public DNS"
+    assert PUBLIC_ONLY.host_refusal(f"www.not{suffix}.example") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("", "host of 0 characters"),
+        ("a" * 50 + ("." + "b" * 50) * 4, "host of 254 characters"),
+        ("example.com.", "ends in a dot"),
+        (".example.com", "is no host name"),
+        ("-a.example", "is no host name"),
+        ("example", "is a single label"),
+        ("1.0x", "an address in an odd spelling"),
+        ("0x7F.1", "is no host name"),
+        ("[10.0.0.1]", "closed (private)"),
+        ("10.0.0.1", "closed (private)"),
+        ("::1", "closed (loopback)"),
+        ("[::1]", "closed (loopback)"),
+        ("[example.com]", "is not an address"),
+        ("exa:mple", "is not an address"),
+    ],
+)
+def test_each_rule_about_hosts_refuses_in_its_own_words(host, words):
+    assert words in (PUBLIC_ONLY.host_refusal(host) or "")
+
+
+@pytest.mark.parametrize(
+    "host", ["a" * 49 + ("." + "b" * 50) * 4, "a" * 63 + ".example", "a.b", "1.example", "x.1a", "x.0xg", "_dmarc.example", "x.y_"]
+)  # fmt: skip
+def test_what_is_just_allowed_in_a_host(host):
+    assert PUBLIC_ONLY.host_refusal(host) is None
+
+
+def test_a_refusal_shows_no_more_than_eighty_characters_of_a_host():
+    assert len(PUBLIC_ONLY.host_refusal("!" * 200) or "") < 110
+    assert len(PUBLIC_ONLY.address_refusal("!" * 200) or "") < 140
+
+
+def test_a_policy_opens_nothing_by_itself():
+    policy = AddressPolicy()
+    assert policy.plain_http is False
+    assert policy.loopback is False
+    assert AddressPolicy(plain_http=True).target_refusal("ftp", "example.com", 80) == "scheme 'ftp' is not open"
+    assert AddressPolicy(ports={1, 65535}).ports == {1, 65535}
+    assert AddressPolicy(networks=(IPv4Network("10.0.0.0/8"),)).address_refusal("10.1.1.1") is None
+
+
+def test_networks_of_both_kinds_stand_side_by_side():
+    policy = AddressPolicy(networks=("10.0.0.0/8", "fd00::/8"))
+    assert policy.address_refusal("10.0.0.1") is None
+    assert policy.address_refusal("fd00::1") is None
+    assert policy.address_refusal("::10.0.0.1") == "address ::10.0.0.1 is closed (outside 2000::/3)"
+
+
 def test_localhost_opens_with_loopback():
     assert LOOPBACK_OPEN.target_refusal("http", "localhost", 8000) is None
     assert LOOPBACK_OPEN.host_refusal("a.localhost") is None
+    assert LOOPBACK_OPEN.host_refusal("a.local") == "host 'a.local' is not in the public DNS"
 
 
 @pytest.mark.parametrize(
@@ -241,6 +331,19 @@ def test_localhost_opens_with_loopback():
 def test_ports(scheme, port, open_):
     policy = AddressPolicy(plain_http=True)
     assert (policy.target_refusal(scheme, "example.com", port) is None) == open_
+
+
+# Those above 1023 that browsers refuse (Fetch, "bad port"), and stores that read lines of text.
+NO_HTTP_THERE = {
+    1719, 1720, 1723, 2049, 3306, 3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080, 11211,
+}  # fmt: skip
+
+
+def test_of_the_high_ports_exactly_those_of_other_services_are_closed():
+    closed = {port for port in range(1024, 65536) if PUBLIC_ONLY.port_refusal("https", port) is not None}
+    assert closed == NO_HTTP_THERE
+    assert [port for port in range(1024) if PUBLIC_ONLY.port_refusal("https", port) is None] == [443]
+    assert [port for port in range(1024) if PUBLIC_ONLY.port_refusal("http", port) is None] == [80]
 
 
 def test_ports_can_be_opened_and_closed():
