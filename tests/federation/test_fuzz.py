@@ -1,0 +1,92 @@
+"""5,000 histories of liars, failures and races. `nox -s fuzz -- federation --inputs N` takes more of them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from apcore.facts import pack
+from apcore.http import Response
+from apcore.ports import Put
+from garbling import judged, read_wire, run
+
+SEED = 5
+INPUTS = 5_000
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    """The command, which is no module of a package."""
+    spec = importlib.util.spec_from_file_location("federation_fuzz", Path(__file__).with_name("fuzz.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_nobody_is_believed_who_lies_and_every_answer_has_its_form(fuzz):
+    counts, findings = run(fuzz.CASES, seed=SEED, inputs=INPUTS)
+    assert not findings, "\n".join(map(str, findings))
+    statuses: Counter[str] = Counter()
+    for name, times in counts.items():
+        for status in name.partition(": ")[2].split():
+            statuses[status] += times
+    # All of them, or it would not have been tried.
+    assert statuses.keys() >= {"202", "400", "401", "403", "413", "415", "503"}
+    assert statuses["202"] > INPUTS / 20
+
+
+def test_the_honest_are_let_in_by_a_world_that_works(fuzz):
+    let_in = 0
+    for data in fuzz.honest_deliveries():
+        world = fuzz.World(Random(1))
+        world.fails = {}
+        world.all_lie = False
+        response = world.deliver(read_wire(data))
+        fuzz.check_answer(response)
+        world.check_store()
+        let_in += response.status == 202
+    assert let_in >= len(fuzz.ACTIVITIES) * 3
+
+
+@pytest.mark.parametrize(
+    ("key", "members", "body"),
+    [
+        ("key", {"key_id": "BOB#main-key", "owner": "BOB"}, b"another key"),
+        ("key", {"key_id": "https://evil.example/k", "owner": "BOB"}, b"BOB_KEY"),
+        ("key", {"key_id": "BOB#main-key", "owner": "https://evil.example/a"}, b"BOB_KEY"),
+        ("doc", {"uri": "BOB"}, b'{"id": "BOB"}'),
+        ("in-todo", {"actor": "BOB"}, b'{"id": "BOB/1", "type": "Create", "actor": "BOB", "object": "x:y"}'),
+    ],
+)
+def test_the_oracle_finds_a_lie(fuzz, key, members, body):
+    world = fuzz.World(Random(1))
+    told = {name: value.replace("BOB", fuzz.BOB) for name, value in members.items()}
+    spki = fuzz.BOB_KEY.public.spki if body == b"BOB_KEY" else body.replace(b"BOB", fuzz.BOB.encode())
+    assert world.store.commit((), (Put((key, "1", "x"), pack(told, spki)),), token=b"t" * 16)
+    with pytest.raises(AssertionError, match=r"a lie is kept|never did that"):
+        world.check_store()
+
+
+def test_a_world_that_asks_without_end_is_found_out(fuzz):
+    def endless():
+        while True:
+            yield from fuzz.Now()
+
+    with pytest.raises(AssertionError, match="unbounded work"):
+        fuzz.World(Random(1)).drive(endless())
+
+
+@pytest.mark.parametrize("response", [Response(500), Response(200), Response(503, {}, b"{}"), Response(404)])
+def test_an_answer_without_its_form_is_found_out(fuzz, response):
+    with pytest.raises((AssertionError, ValueError, KeyError)):
+        fuzz.check_answer(response)
+
+
+def test_a_history_is_the_same_for_its_name(fuzz):
+    assert [judged(fuzz.CASES[0], b"%d" % number) for number in range(20)] == [
+        judged(fuzz.CASES[0], b"%d" % number) for number in range(20)
+    ]

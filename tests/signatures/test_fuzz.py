@@ -1,0 +1,92 @@
+"""45,000 garbled inputs for whatever reads a peer's bytes. `nox -s fuzz -- signatures --inputs N` takes more of them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from apcore.errors import ContractError, RequestError
+from garbling import GARBLERS, Case, allowed, judged, read_wire, run, wire
+
+SEED = 5
+INPUTS = 45_000
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    """The command, which is no module of a package."""
+    spec = importlib.util.spec_from_file_location("signatures_fuzz", Path(__file__).with_name("fuzz.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_whatever_comes_is_answered_in_words_and_truly(fuzz):
+    counts, findings = run(fuzz.CASES, seed=SEED, inputs=INPUTS)
+    assert not findings, "\n".join(map(str, findings))
+    assert counts.total() == INPUTS
+    for case in fuzz.CASES:
+        answers = {name.partition(": ")[2] for name in counts if name.startswith(f"{case.name}: ")}
+        # Both, or it would not have been tried.
+        assert "accepted" in answers, case.name
+        assert case.name in {"caching", "digests", "explained"} or len(answers) > 1, case.name
+
+
+def test_a_seed_is_a_run(fuzz):
+    first, again = (run(fuzz.CASES, seed=SEED, inputs=500)[0] for _ in range(2))
+    assert first == again
+    assert run(fuzz.CASES, seed=SEED + 1, inputs=500)[0] != first
+
+
+def test_every_seed_is_accepted_as_it_is(fuzz):
+    for case in fuzz.CASES:
+        for data in case.seeds:
+            answer, trace = judged(case, data)
+            assert not trace, trace
+            if case.name in {"requests", "proofs", "ld-signatures", "pem", "der", "multikey"}:
+                assert answer == "accepted", (case.name, data)
+
+
+def test_vectors_join_the_seeds_where_there_are_any(fuzz):
+    assert all(len(more.seeds) >= len(case.seeds) for case, more in zip(fuzz.CASES, fuzz.with_vectors(), strict=True))
+
+
+@pytest.mark.parametrize("kind", sorted(GARBLERS))
+def test_garbling_is_the_same_for_a_seed_and_bounded(kind):
+    request = b"POST https://a.example/x\nhost: a.example\n\n" + b'{"type":"Note","to":["x"]}'
+    data = request if kind == "request" else b'{"type":"Note","to":["x",{"a":1}]}'
+    made = [[GARBLERS[kind](Random(seed), data, [data]) for seed in range(200)] for _ in range(2)]
+    assert made[0] == made[1]
+    assert len(set(made[0])) > 100
+    assert max(map(len, made[0])) < 1_000_000
+
+
+def test_what_raises_anything_else_is_a_finding():
+    def bug(data: bytes) -> None:
+        if data == b"1":
+            raise ValueError("a bug")
+        if data == b"2":
+            raise ContractError("ours")
+        if data == b"3":
+            raise RequestError("theirs")
+
+    case = Case("bug", bug, (b"1",))
+    assert [judged(case, data)[0] for data in (b"0", b"1", b"2", b"3")] == [
+        "accepted",
+        "FINDING",
+        "FINDING",
+        "bad-request",
+    ]
+    assert not allowed(ContractError("ours"))
+    assert allowed(RequestError("theirs"))
+    _, findings = run([case], seed=1, inputs=500, findings_max=3)
+    assert len(findings) == 3
+    assert "a bug" in str(findings[0])
+
+
+def test_a_request_is_read_as_it_was_written(fuzz):
+    for request in fuzz.signed_requests():
+        assert read_wire(wire(request)) == request
