@@ -82,9 +82,16 @@ def fuzz(session: nox.Session) -> None:
     """Long searches for what breaks, by room: ``nox -s fuzz -- jsonld``; options after the names go to each."""
     there = {path.parent.name: path for path in sorted((HERE / "tests").glob("*/fuzz.py"))}
     names, options = _named(session, there, "room with a fuzzer")
-    session.install("-e", ".[test]")
+    session.install("-e", ".[test]", *(["atheris>=3"] if "--atheris" in options else []))
     for name in names:
         session.run("python", str(there[name].relative_to(HERE)), *options)
+
+
+@nox.session(python="3.11")
+def mutants(session: nox.Session) -> None:
+    """Change the code that decides about trust, and see whether a test notices: ``nox -s mutants -- signatures/cavage.py``; hours without a part."""
+    session.install("-e", ".[test]", "coverage>=7.6")
+    session.run("python", "tests/mutants/run.py", *session.posargs)
 
 
 @nox.session(python="3.11")
