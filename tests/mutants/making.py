@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 __all__ = ["Mutant", "Place", "code_of", "compiled", "mutants_of"]
 
-ALL_WORDS = ("signatures/explain.py", "signatures/explain_document.py", "signatures/_mistakes.py")
+ALL_WORDS = ("signatures/explain.py", "signatures/explain_documents.py", "signatures/_mistakes.py")
 """Files of which no text is changed: what they make is sentences."""
 
 _SENTENCE = re.compile(r"[A-Za-z]+,? [a-z]+")
