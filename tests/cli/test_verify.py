@@ -113,7 +113,7 @@ REFUSED = {
     "component": (
         lambda _, signed: evolve(signed, headers=signed.headers.without("content-type")),
         "component-missing",
-        "it would hold if the message still had: content-type: application/activity+json",
+        "it would hold if the message still had content-type: application/activity+json",
     ),
     "path": (
         lambda _, signed: evolve(signed, url=signed.url + "/"),

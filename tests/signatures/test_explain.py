@@ -217,11 +217,34 @@ def test_fields_that_were_lost_are_restored(ed_key, post, now):
     ):
         report = explain(evolve(signed, headers=signed.headers.without(*lost)), now=now, key=ed_key.public)
         [step] = [step for step in report.steps if step.name == "signature cavage"]
-        assert f"it would hold if the message still had: {words}" in step.detail
+        assert f"it would hold if the message still had {words}" in step.detail
     report = explain(evolve(signed, headers=signed.headers.without("date")), now=now, key=ed_key.public)
     assert "would hold" not in str(report.steps)
     moved = signed.headers.without("date").with_added("X-Original-Date", signed.headers.get("date"))
-    assert "still had: date: " in str(explain(evolve(signed, headers=moved), now=now, key=ed_key.public).steps)
+    assert "still had date: " in str(explain(evolve(signed, headers=moved), now=now, key=ed_key.public).steps)
+
+
+def test_a_date_that_a_hop_has_added(ed_key, post, now):
+    signed = cavage.sign(post, ed_key, now=now)
+    doubled = evolve(signed, headers=signed.headers.with_added("date", "Sun, 22 Nov 2026 08:00:07 GMT"))
+    report = explain(doubled, now=now, key=ed_key.public)
+    assert (report.verified, report.error.reason) == (None, "signature-malformed")
+    assert (
+        "it would hold if the message had only the Date Sun, 22 Nov 2026 08:00:00 GMT"
+        in told(report)["signature cavage"][1]
+    )
+
+
+def test_a_signature_in_authorization_is_told(ed_key, post, now):
+    signed = cavage.sign(post, ed_key, now=now)
+    value = f"Signature {signed.headers.get('signature')}"
+    moved = evolve(signed, headers=signed.headers.without("signature").with_added("authorization", value))
+    report = explain(moved, now=now, key=ed_key.public)
+    assert (report.error.reason, report.error.explanation.rule) == (
+        "signature-missing",
+        "policy default: authorization",
+    )
+    assert explain(moved, now=now, key=ed_key.public, policy=LENIENT).verified
 
 
 def test_ecdsa_in_the_other_form(p256_key, post, now):

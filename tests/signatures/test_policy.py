@@ -38,6 +38,8 @@ class Sent:
     """The query is not signed."""
     lifetime_s: int | None = None
     """How far ahead its expiry lies, where it names one."""
+    names_actor: bool = False
+    """The key id is the actor's own."""
 
 
 FEDIFY = "Ghost, Hollo, Hackers' Pub and others on Fedify"
@@ -81,6 +83,7 @@ SENT = (
     Sent("Pixelfed", "GET", READ, path_only=True),
     Sent("PeerTube", "POST", PLAIN),
     Sent("PeerTube", "GET", READ),
+    Sent("PeerTube, by the actor's id", "POST", PLAIN, names_actor=True),
     Sent("WordPress plugin", "POST", PLAIN),
     Sent("WordPress plugin", "GET", READ),
     Sent(FEDIFY, "POST", "(request-target) accept content-type date digest host"),
@@ -95,6 +98,7 @@ SENT = (
     Sent("Friendica", "GET", "(request-target) date host", path_only=True),
     Sent(ZOT, "POST", PLAIN),
     Sent(ZOT, "GET", READ),
+    Sent(f"{ZOT}, by the channel's URL", "POST", PLAIN, names_actor=True),
     Sent(OTHERS, "POST", PLAIN),
     Sent(f"{OTHERS}, some of them", "POST", f"{PLAIN} content-type"),
     Sent(OTHERS, "GET", READ),
@@ -144,18 +148,17 @@ def as_sent(sent: Sent) -> Request:
         "@authority": "local.example",
     }
     names, key = sent.covered.split(), sender_key()
+    key_id = OWNER if sent.names_actor else key.key_id
     if sent.scheme == "cavage":
         string = "\n".join(f"{name}: {({**fields, **derived})[name]}" for name in names)
         times = f",created={created},expires={expires}" if "(created)" in names else ""
         added = {
-            "signature": f'keyId="{key.key_id}",algorithm="{sent.algorithm}"{times},headers="{sent.covered}",'
+            "signature": f'keyId="{key_id}",algorithm="{sent.algorithm}"{times},headers="{sent.covered}",'
             f'signature="{b64encode(key.sign(string.encode())).decode()}"'
         }
     else:
         said = f';alg="{sent.algorithm}"' if sent.algorithm else ""
-        given = (
-            f'({" ".join(f"{chr(34)}{name}{chr(34)}" for name in names)});created={created};keyid="{key.key_id}"{said}'
-        )
+        given = f'({" ".join(f"{chr(34)}{name}{chr(34)}" for name in names)});created={created};keyid="{key_id}"{said}'
         lines = [f'"{name}": {({**fields, **derived})[name]}' for name in names]
         string = "\n".join([*lines, f'"@signature-params": {given}'])
         added = {
@@ -220,7 +223,7 @@ def page() -> str:
     for title, table in (("draft-cavage", SENT), ("RFC 9421", SENT_9421)):
         lines = list(rows)
         for sent in table:
-            star = " \\*" if sent.servers in ASSUMED else ""
+            star = " \\*" if sent.servers.partition(", by ")[0] in ASSUMED else ""
             request = f"{sent.method}, path only" if sent.path_only else sent.method
             told = [verdict(sent, policy) for policy in (DEFAULT, STRICT, LENIENT)]
             cells = [f"{sent.servers}{star}", request, sent.algorithm or "none", f"`{sent.covered}`", *told]

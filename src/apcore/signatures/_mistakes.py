@@ -341,22 +341,14 @@ def _other_json(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def restored(request: Request, covered: tuple[str, ...]) -> Iterator[tuple[str, Request]]:
-    """Give the request with the fields that it lacks, as they usually are; nothing if it lacks one that cannot be guessed."""
-    have = field_values(request)
-    try:
-        authority = Target(request.url).authority
-    except SignatureMalformed:
-        return
-    usual = {
-        "host": (authority,),
-        "digest": (make_digest(request.body),),
-        "content-digest": (make_content_digest(request.body),),
-        "content-type": _MEDIA_TYPES,
-        "accept": (*_MEDIA_TYPES, "application/activity+json, application/ld+json", "*/*"),
-        "date": tuple(value for name in ("x-date", "x-original-date") if (value := have.get(name)) is not None),
-    }
+    """Give the request as it may have been before fields were lost or doubled on the way; nothing if that cannot be guessed."""
     names = [each.strip('"') for each in covered]
+    dates = request.headers.get_all("date") if "date" in names else ()
+    for value in dates if len(dates) > 1 else ():
+        yield f"had only the Date {value}", evolve(request, headers=request.headers.with_set("date", value))
+    have = field_values(request)
     lost = [name for name in names if name[:1] not in {"(", "@"} and name not in have]
+    usual = _usual(request, have)
     if not lost or any(not usual.get(name) for name in lost):
         return
     for values in product(*(usual[name] for name in lost)):
@@ -364,4 +356,19 @@ def restored(request: Request, covered: tuple[str, ...]) -> Iterator[tuple[str, 
         for name, value in zip(lost, values, strict=True):
             headers = headers.with_set(name, value)
         words = ", ".join(f"{name}: {value}" for name, value in zip(lost, values, strict=True))
-        yield words, evolve(request, headers=headers)
+        yield f"still had {words}", evolve(request, headers=headers)
+
+
+def _usual(request: Request, have: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    try:
+        authority: tuple[str, ...] = (Target(request.url).authority,)
+    except SignatureMalformed:
+        authority = ()
+    return {
+        "host": authority,
+        "digest": (make_digest(request.body),),
+        "content-digest": (make_content_digest(request.body),),
+        "content-type": _MEDIA_TYPES,
+        "accept": (*_MEDIA_TYPES, "application/activity+json, application/ld+json", "*/*"),
+        "date": tuple(value for name in ("x-date", "x-original-date") if (value := have.get(name)) is not None),
+    }

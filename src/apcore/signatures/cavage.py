@@ -172,8 +172,13 @@ def _signature_field(request: Request, policy: SignaturePolicy) -> str:
     if fields:
         return fields[0]
     authorization = request.headers.get("authorization") or ""
-    if policy.authorization and authorization[:10].lower() == "signature ":
-        return authorization[10:].strip(" \t")
+    if authorization[:10].lower() == "signature ":
+        if policy.authorization:
+            return authorization[10:].strip(" \t")
+        raise SignatureMissing(
+            "the request is signed in Authorization alone, and not in Signature",
+            explanation=Explanation(rule=f"policy {policy.name}: authorization"),
+        )
     raise SignatureMissing("the request is not signed")
 
 

@@ -24,7 +24,7 @@ from apcore.http.messages import Request, redacted_url
 from apcore.signatures import cavage, rfc9421
 from apcore.signatures._mistakes import find_body, find_mistake, restored
 from apcore.signatures._parts import Target
-from apcore.signatures.errors import BadSignature, ComponentMissing, Explained, KeyMismatch, redacted_lines
+from apcore.signatures.errors import BadSignature, Explained, KeyMismatch, redacted_lines
 from apcore.signatures.keys import ALGORITHMS, PublicKey
 from apcore.signatures.policy import DEFAULT, PRESETS, SignaturePolicy
 from apcore.signatures.presented import Presented, Verified, check
@@ -225,17 +225,17 @@ def shown_base(base: bytes) -> list[str]:
 def _unread_step(
     request: Request, refusal: Explained, key: PublicKey | None, now: datetime, policy: SignaturePolicy
 ) -> Step:
-    """Tell why one signature cannot be read, and, where fields were lost, with which it would hold."""
+    """Tell why one signature cannot be read, and, where fields were lost or doubled, with which it would hold."""
     known = refusal.explanation
     name = known.scheme or "signature" if known.label is None else f"{known.scheme} {known.label}"
     lines = [said(refusal), *(visible(line) for line in known.lines() if not line.startswith("rule: "))]
-    if isinstance(refusal, ComponentMissing) and key is not None:
+    if key is not None:
         for words, whole in restored(request, known.covered):
             if any(
                 isinstance(one, Presented) and one.label == known.label and _holds(one, key)
                 for one in _examined(whole, _relaxed(policy), now)
             ):
-                lines.append(f"it would hold if the message still had: {visible(words)}")
+                lines.append(f"it would hold if the message {visible(words)}")
                 break
     return Step(f"signature {name}", False, "\n".join(lines))
 
