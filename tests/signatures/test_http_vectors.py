@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from apcore.errors import ApcoreError
 from apcore.http.messages import Request
-from apcore.signatures import cavage, key_reading
+from apcore.signatures import cavage, explain, key_reading
 from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT
 from apcore.signatures.presented import check
 from apcore.signatures.requests import parse_all
@@ -52,7 +52,16 @@ def outcome(request, key, policy, now, *, base=None, label=None):
     else:
         status = None
     assert status in {None, 400, 401}
+    explained(request, key, policy, now, answer)
     return answer
+
+
+def explained(request, key, policy, now, answer):
+    """An explanation comes to the same verdict, whatever else it finds out."""
+    report = explain(request, now=now, policy=policy, keys={key.key_id: key, key.owner: key})
+    assert (report.verified is not None) == (answer == "ok")
+    assert report.error is None if answer in {"ok", "key-mismatch"} else report.error.reason == answer
+    assert report.lines()
 
 
 def cases(file):

@@ -95,7 +95,8 @@ def explain(
     try:
         examined = _examined(request, _relaxed(policy), now)
     except ApcoreError as exc:
-        return Report((*steps, Step("read", False, said(exc))), None, exc)
+        # The verdict is the policy's own, which may not even look where this was found.
+        return Report((*steps, Step("read", False, said(exc))), None, _verdict(request, policy, now)[1] or exc)
     presented = [one for one in examined if isinstance(one, Presented)]
     key_ids: list[str | None] = []
     for one in examined:
