@@ -682,3 +682,17 @@ def test_whatever_fails_while_it_is_read_is_said_to_be_for_now(path):
         assert isinstance(answer, Response)
         if sabotage.failed is not None:
             assert (answer.status, bool(reason_of(answer))) == (503, True)
+
+
+def test_why_a_signature_was_refused_is_logged_for_whoever_debugs(caplog: pytest.LogCaptureFixture) -> None:
+    ground = Ground()
+    body = json.dumps(like()).encode()
+    plain = Request("POST", INBOX, Headers({"content-type": AP, "cookie": "hunter2"}), body)
+    covered = ("(request-target)", "host", "date", "digest", "cookie")
+    request = cavage.sign(plain, ground.bob.key, now=NOON, covered=covered)
+    with caplog.at_level("DEBUG", logger="apcore.federation.inbox"):
+        response = ground.post(evolve(request, url=f"{INBOX}?a"))
+    assert response.status == 401
+    assert "expected signing string:" in caplog.text
+    assert "cookie: ..." in caplog.text
+    assert "hunter2" not in caplog.text

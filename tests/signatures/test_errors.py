@@ -6,7 +6,7 @@ import pytest
 
 from apcore.errors import RequestError, SignatureError
 from apcore.signatures import errors
-from apcore.signatures.errors import BadSignature, Explained, Explanation, redacted_base
+from apcore.signatures.errors import BadSignature, Explained, Explanation, redacted_base, visible
 
 KINDS = [
     kind
@@ -53,6 +53,12 @@ def test_an_explanation_in_lines():
         "    a: 1",
         "    b: 2",
     )
+
+
+def test_lines_are_escaped():
+    lines = Explanation(rule="§ 1", algorithm="a\x9b2J", signing_string="a: 1\t\nb:  \u2028").lines()
+    assert lines == ("rule: § 1", "algorithm: a\\x9b2J", "expected signing string:", "    a: 1\\t", "    b:  \\u2028")
+    assert visible("b:  ") == "b:\\x20\\x20"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from apcore.federation.site import Site
 from apcore.graph import check_change, kept_owners
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url, problem_for
 from apcore.ports import Check, Key, Message, Put, Write, digest_part
-from apcore.signatures import parse_all
+from apcore.signatures import Explained, parse_all
 from apcore.vocab import Document, same_id
 
 __all__ = [
@@ -103,6 +103,9 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
 def _log(request: Request, error: ApcoreError) -> None:
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     _LOG.info("refused at %s: %s: %s%s", parse_url(request.url).path, error.reason, error, notes)
+    if isinstance(error, Explained) and _LOG.isEnabledFor(logging.DEBUG):
+        # For whoever has to find out why: secrets are out of it, and it is escaped.
+        _LOG.debug("%s", "\n".join(error.explanation.lines()))
 
 
 def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:

@@ -61,6 +61,18 @@ def redacted_lines(text: str) -> str:
     return _SECRET_LINE.sub(r"\1...", text)
 
 
+def visible(text: str, *, ascii_only: bool = False) -> str:
+    """Escape whatever a terminal would act upon or nobody would see: controls, backslashes, blanks at the end."""
+    shown = "".join(
+        each
+        if each != "\\" and each.isprintable() and (each.isascii() or not ascii_only)
+        else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+    bare = shown.rstrip(" ")
+    return bare + "\\x20" * (len(shown) - len(bare))
+
+
 @frozen(kw_only=True)
 class Explanation:
     """What was looked at when a signature was refused. Whatever was not known yet is None or empty."""
@@ -84,7 +96,7 @@ class Explanation:
     """The time that the sender signed, minus ours. A few whole hours are a wrong time zone; minutes, a clock that is not kept."""
 
     def lines(self) -> tuple[str, ...]:
-        """Give what is known as `name: value` lines, the signing string last and indented."""
+        """Give what is known as `name: value` lines, the signing string last and indented; with everything escaped that nobody would see."""
         known = [
             ("rule", self.rule or None),
             ("scheme", self.scheme),
@@ -98,7 +110,7 @@ class Explanation:
         shown = [f"{name}: {value}" for name, value in known if value is not None]
         if self.signing_string is not None:
             shown += ["expected signing string:", *(f"    {line}" for line in self.signing_string.split("\n"))]
-        return tuple(shown)
+        return tuple(map(visible, shown))
 
 
 _NOTHING: Final = Explanation()

@@ -24,13 +24,13 @@ from apcore.http.messages import Request, redacted_url
 from apcore.signatures import cavage, rfc9421
 from apcore.signatures._mistakes import find_body, find_mistake, restored
 from apcore.signatures._parts import Target
-from apcore.signatures.errors import BadSignature, Explained, KeyMismatch, redacted_lines
+from apcore.signatures.errors import BadSignature, Explained, KeyMismatch, redacted_lines, visible
 from apcore.signatures.keys import ALGORITHMS, PublicKey
 from apcore.signatures.policy import DEFAULT, PRESETS, SignaturePolicy
 from apcore.signatures.presented import Presented, Verified, check
 from apcore.signatures.requests import parse_all
 
-__all__ = ["Report", "Step", "explain", "said", "shown_base", "visible"]
+__all__ = ["Report", "Step", "explain", "said", "shown_base"]
 
 _CENTURY_S: Final = 100 * 365 * 86400
 _HOUR_S: Final = 3600
@@ -133,18 +133,6 @@ def said(error: ApcoreError) -> str:
     return visible(f"{error.reason}: {error}" + (f" ({rule})" if rule else ""))
 
 
-def visible(text: str, *, ascii_only: bool = False) -> str:
-    """Escape whatever a terminal would act upon or nobody would see: controls, backslashes, blanks at the end."""
-    shown = "".join(
-        each
-        if each != "\\" and each.isprintable() and (each.isascii() or not ascii_only)
-        else each.encode("unicode_escape").decode("ascii")
-        for each in text
-    )
-    bare = shown.rstrip(" ")
-    return bare + "\\x20" * (len(shown) - len(bare))
-
-
 def _key_for(key: PublicKey | None, keys: Mapping[str, PublicKey], key_id: str | None) -> PublicKey | None:
     return key if key_id is None else keys.get(key_id, key)
 
@@ -229,7 +217,7 @@ def _unread_step(
     """Tell why one signature cannot be read, and, where fields were lost or doubled, with which it would hold."""
     known = refusal.explanation
     name = known.scheme or "signature" if known.label is None else f"{known.scheme} {known.label}"
-    lines = [said(refusal), *(visible(line) for line in known.lines() if not line.startswith("rule: "))]
+    lines = [said(refusal), *(line for line in known.lines() if not line.startswith("rule: "))]
     if key is not None:
         for words, whole in restored(request, known.covered):
             if any(

@@ -18,8 +18,8 @@ from apcore.errors import ApcoreError
 from apcore.jsonld import BUNDLED, ContextNeeded, ContextTable, JsonObject
 from apcore.signatures import ld_signature, proofs
 from apcore.signatures.documents import PresentedDocument, VerifiedDocument, check_document
-from apcore.signatures.errors import BadSignature, Explained, Explanation, SchemeRefused, SignatureMissing
-from apcore.signatures.explain import Report, Step, said, visible
+from apcore.signatures.errors import BadSignature, Explained, Explanation, SchemeRefused, SignatureMissing, visible
+from apcore.signatures.explain import Report, Step, said
 from apcore.signatures.keys import PublicKey
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
 
