@@ -14,11 +14,13 @@ from apcore.effects import Commit, Enqueue, Fetch
 from apcore.errors import ApcoreError
 from apcore.federation.arriving import DONE_KEPT_S, read_arrived
 from apcore.federation.authenticate import Authenticated, authenticate
+from apcore.federation.inbox import receive
+from apcore.graph import Budgets, FetchPolicy, Rate, Stranger
 from apcore.http import Headers, Request, Response
 from apcore.jsonld import parse_document
 from apcore.signatures import STRICT, ld_signature, proofs
 from apcore.testing.peer import Peer
-from inbox_ground import ALICE, BOB, CAROL, INBOX, NOON, OWN, Ground, reason_of
+from inbox_ground import ALICE, BOB, CACHED, CAROL, INBOX, NOON, OWN, Ground, reason_of
 
 AP = "application/activity+json"
 AS2 = "https://www.w3.org/ns/activitystreams"
@@ -543,6 +545,24 @@ def test_an_update_of_somebody_known_is_taken():
     assert ground.heard == [f"{BOB}#u"]
 
 
+# --- what it may cost ---------------------------------------------------------------------------------------------
+
+
+def test_whoever_makes_us_ask_pays_for_it():
+    """Design rule 9: a relay that brings what nothing proves makes us ask a third server, and has a budget for that as for keys."""
+    ground = Ground()
+    few = FetchPolicy(budgets=Budgets(host=Rate(3, 0.001)))
+    outcomes: list[int] = []
+    for number in range(5):
+        site = evolve(ground.node.site(), fetching=few, stranger=Stranger("198.51.100.1"))
+        request = post(ground, like(id=f"{BOB}/likes/{number}"), ground.carol)
+        answer = ground.node.run(receive(site, request, recipient="alice"))
+        outcomes.append(answer.status)
+    assert outcomes == [401, 401, 401, 503, 503]
+    assert reason_of(answer) == "budget-spent"
+    assert fetched(ground) == [CAROL, *(f"{BOB}/likes/{number}" for number in range(3))]
+
+
 # --- what can be had later ------------------------------------------------------------------------------------------
 
 
@@ -556,7 +576,7 @@ def test_nothing_is_decided_while_his_server_is_down(how):
     assert answer.status == 503
     assert reason_of(answer) in {"key-unavailable", "origin-unavailable"}, "what our network answered is our business"
     assert int(answer.headers.get("retry-after") or 0) > 0
-    assert ground.kinds() <= OWN | {"key", "budget"}
+    assert ground.kinds() <= OWN | CACHED
     ground.network.down.clear()
     ground.clock.pass_s(700)
     ground.bob.serve(LIKE, like(published="2026-01-01T11:00:00Z"))

@@ -32,10 +32,10 @@ PATHS = sorted(path for path in (VECTORS / "payloads").rglob("*.json") if path.n
 
 REFUSED = {
     (400, "not-an-activity"): 179,
-    (401, "key-not-owned"): 1,
+    (401, "bad-signature"): 1,
     (403, "forbidden"): 4,
 }
-"""Status and reason of a refusal: how many payloads are refused so. The 401 has a proof, by a key that the stand-in does not list."""
+"""Status and reason of a refusal: how many payloads are refused so. The 401 has a proof, by a key that the stand-in does not have."""
 TAKEN = 115
 """How many payloads are taken, and heard by a listener for every type of activity."""
 ADDRESSES = AddressPolicy(

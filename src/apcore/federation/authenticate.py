@@ -32,7 +32,7 @@ answered. Whatever comes after takes an `Authenticated`, so that what skips this
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
@@ -329,9 +329,12 @@ def _deleted_at_origin(site: Site, arrived: Arrived) -> Op[Authenticated | None]
 
 
 def _asked(site: Site, uri: str, *, fresh: bool) -> Op[Loaded]:
+    """Load something that a stranger makes us load: out of their budget, and not for longer than a key."""
     identity = yield from instance_identity(site)
+    until = (yield from Now()) + timedelta(seconds=site.fetching.key_s_max)
+    policy = evolve(site.asking, until=until)
     try:
-        return (yield from load(uri, policy=site.asking, identity=identity, fresh=fresh))
+        return (yield from load(uri, policy=policy, identity=identity, fresh=fresh))
     except (FetchFailed, PeerFailing) as error:
         # What our network answered is told to nobody (design rule 14).
         if error.retryable:

@@ -357,7 +357,7 @@ class Peer:
 def _with_context(activity: Mapping[str, Any] | View, added: str) -> dict[str, Any]:
     members = to_wire(activity) if isinstance(activity, View) else dict(activity)
     given: object = members.get("@context", _AS2)
-    contexts = cast("list[Any]", given) if isinstance(given, list) else [given]
+    contexts = cast("list[object]", given) if isinstance(given, list) else [given]
     return members | {"@context": contexts if added in contexts else [*contexts, added]}
 
 
