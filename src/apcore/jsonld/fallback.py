@@ -41,19 +41,18 @@ def _drop_null_types(expanded: list[Any]) -> None:
 
     (A reference that means nothing stays ``{"@id": null}``: the test suite of JSON-LD has it so.)
     """
-    stack: list[Any] = [expanded]
+    stack: list[Json] = [expanded]
     while stack:
         value = stack.pop()
         if isinstance(value, list):
-            stack += cast("list[Any]", value)
+            stack += value
         elif isinstance(value, dict):
-            node = cast("dict[str, Any]", value)
-            stack += node.values()
-            types = node.get("@type")
+            stack += value.values()
+            types: Json = value.get("@type")
             if isinstance(types, list) and None in types:
-                node["@type"] = [type_ for type_ in cast("list[Any]", types) if type_ is not None]
-                if not node["@type"]:
-                    del node["@type"]
+                value["@type"] = [type_ for type_ in types if type_ is not None]
+                if not value["@type"]:
+                    del value["@type"]
 
 
 def slow_compact(
