@@ -8,7 +8,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from apcore.adapters import key_files
 from apcore.adapters._loaded_keys import LoadedKeys
 from apcore.adapters.key_files import FileSigner, open_url
 from apcore.adapters.keys import StoreSigner
@@ -17,12 +20,17 @@ from apcore.errors import ConfigurationError, SignerUnavailable, StoreUnavailabl
 from apcore.federation import Federation
 from apcore.http import Headers, Request
 from apcore.node import AsyncNode, Node
-from apcore.ports import Put
+from apcore.ports import MadeKey, Put
 from apcore.signatures import read_private_pem, read_spki
 from apcore.testing.keys import reused_key
 from apcore.testing.signer import check_signer, signer_checks
 from apcore.vocab import Person
 
+P256 = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode("ascii")
+)
 SECRETS = {"2026": b"s" * 32}
 
 
@@ -177,7 +185,7 @@ def test_a_file_that_somebody_else_wrote_is_a_key(directory):
     public.verify(signer.sign("alice-rsa", b"data"), b"data", "rsa-v1_5-sha256")
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o700 | 0o001])
 def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
     signer = FileSigner(directory)
     path = directory / "alice.pem"
@@ -188,6 +196,39 @@ def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
         signer.sign("alice", b"")
     with pytest.raises(ConfigurationError, match=words):
         FileSigner(directory)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "fine"),
+    [
+        (0o600, 1000, True),
+        (0o400, 1000, True),
+        (0o640, 1000, False),
+        (0o640, 0, True),
+        (0o440, 0, True),
+        (0o660, 0, False),
+        (0o644, 0, False),
+    ],
+)
+def test_roots_files_may_be_read_by_their_group(mode, owner, fine):
+    found = os.stat_result((0o100000 | mode, 1, 1, 1, owner, 0, 0, 0, 0, 0))
+    assert (key_files._complaint(Path("k.pem"), found) is None) is fine
+
+
+def test_a_key_that_was_put_there_tells_its_public_half(directory):
+    signer = FileSigner(directory)
+    for name, pem in (
+        ("rsa", reused_key("own").pem()),
+        ("ed", reused_key("own", "ed25519").pem()),
+        ("p256", P256),
+    ):
+        (directory / f"{name}.pem").write_text(pem)
+        (directory / f"{name}.pem").chmod(0o600)
+    assert signer.held("rsa") == MadeKey("rsa", "rsa-2048", reused_key("own").public.spki)
+    assert signer.held("ed") == MadeKey("ed", "ed25519", reused_key("own", "ed25519").public.spki)
+    for name in ("p256", "nothing", "../rsa"):
+        with pytest.raises(SignerUnavailable):
+            signer.held(name)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])

@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from apcore.adapters.keys import StoreSigner
 from apcore.adapters.memory import MemoryStore
@@ -20,6 +22,8 @@ from apcore.federation.keys import OwnKey, own_keys
 from apcore.federation.rotation import retire_due, rotate
 from apcore.http import Headers, Request
 from apcore.node import Node
+from apcore.ports import KeyKind, MadeKey
+from apcore.testing.keys import reused_key
 from apcore.testing.simulation import fault_loop, sabotaged
 from apcore.vocab import Announce, Note, Person
 from inbox_ground import ALICE as LOCAL_ALICE
@@ -28,6 +32,7 @@ from outgoing_ground import ALICE, HERE, Counting, Outgoing
 
 BOB = "https://x.example/users/bob"
 DAY_S = 86400.0
+SHORT = rsa.generate_private_key(65537, 1024).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 class Rotating(Outgoing):
@@ -90,7 +95,7 @@ def test_the_new_keys_sign_at_once_and_the_old_ones_stay_published() -> None:
     assert out.ids() == ("main-key-2", ["ed25519-key-2", "main-key", "ed25519-key"])
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
-    assert out.key_of_posts() == [("Update", "main-key"), ("Create", "main-key-2")]
+    assert sorted(out.key_of_posts()) == [("Create", "main-key-2"), ("Update", "main-key")]
 
 
 def test_followers_are_told_by_an_update_that_is_signed_with_the_old_key() -> None:
@@ -187,6 +192,63 @@ def test_who_is_slower_each_time_gives_up_and_drops_its_keys() -> None:
     with pytest.raises(StoreBusy, match="5 times"):
         out.node.rotate_keys("alice")
     assert out.signer.dropped == out.signer.made[2:]
+    assert out.ids() == ("main-key", ["ed25519-key"])
+
+
+# --- keys that were there before ------------------------------------------------------------------------------------
+
+
+def given(name: str) -> list[MadeKey]:
+    """A pair that somebody made elsewhere."""
+    kinds: tuple[KeyKind, ...] = ("rsa-2048", "ed25519")
+    return [MadeKey(f"{kind} {name}", kind, reused_key(f"{kind} {name}", kind).public.spki) for kind in kinds]
+
+
+def test_an_actor_from_another_server_keeps_its_keys() -> None:
+    out = Rotating()
+    out.follow(BOB)
+    rotation = out.node.rotate_keys("alice", keys=given("9"))
+    assert ([part(key) for key in rotation.signs], rotation.replaced) == (["main-key", "ed25519-key"], ())
+    assert out.document()["publicKey"]["publicKeyPem"] == reused_key("rsa-2048 9", "rsa-2048").public.pem
+    assert (out.signer.made, out.facts("keys-due"), out.waiting()) == ([], [], 0)
+    out.node.publish(Note(content="hi"), by="alice")
+    out.work()
+    assert out.key_of_posts() == [("Create", "main-key")]
+
+
+def test_keys_of_ones_own_replace_others() -> None:
+    out = Rotating()
+    out.published()
+    out.node.rotate_keys("alice", keys=given("9"))
+    assert out.ids() == ("main-key-2", ["ed25519-key-2", "main-key", "ed25519-key"])
+    assert len(out.signer.made) == 2
+
+
+RSA, ED = given("9")
+WRONG: dict[str, list[MadeKey]] = {
+    "one": [RSA],
+    "none": [],
+    "three": [RSA, ED, RSA],
+    "two of a kind": [RSA, RSA],
+    "no public half": [RSA, MadeKey("x", "ed25519", b"nonsense")],
+    "of another type": [RSA, MadeKey("x", "ed25519", RSA.public)],
+    "short": [MadeKey("x", "rsa-2048", SHORT), ED],
+}
+
+
+@pytest.mark.parametrize("keys", WRONG.values(), ids=WRONG)
+def test_keys_that_cannot_be_an_actors_are_refused(keys: list[MadeKey]) -> None:
+    out = Rotating()
+    with pytest.raises(ValueError):
+        out.node.rotate_keys("alice", keys=keys)
+    assert out.facts("keys") == []
+
+
+def test_keys_that_were_replaced_do_not_come_back() -> None:
+    out = Rotating()
+    out.node.rotate_keys("alice", keys=given("9"))
+    with pytest.raises(ValueError, match=r"is a key of .* already"):
+        out.node.rotate_keys("alice", keys=given("9"))
     assert out.ids() == ("main-key", ["ed25519-key"])
 
 

@@ -4,7 +4,7 @@ For who backs up, mounts or guards keys apart from the store. A key is called wh
 it, in the store, is its name and its public half. Files are written once, with mode 0600 and flushed to the disk before anyone signs with them.
 
 A private key that others can read is no longer private, and nothing here signs with it: what is wrong is said in words, with the command that
-mends it.
+mends it. The one exception is a file of root's that its group may read: that is how secrets are mounted for who runs without rights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ __all__ = ["FileSigner", "open_url"]
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _BYTES_MAX: Final = 16 * 1024
 """A PEM of RSA-8192 has 6.4 KB."""
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class FileSigner:
@@ -52,7 +51,7 @@ class FileSigner:
                 f"others may put keys into {self._directory} (mode {stat.S_IMODE(mode):04o}): chmod 700 {self._directory}"
             )
         for path in keys:
-            complaint = _complaint(path, path.stat().st_mode)
+            complaint = _complaint(path, path.stat())
             if complaint is not None:
                 raise ConfigurationError(complaint)
 
@@ -78,6 +77,20 @@ class FileSigner:
         self._loaded.put(name, key)
         return MadeKey(name, kind, key.public.spki)
 
+    def held(self, key_name: str, /) -> MadeKey:
+        """Give a key that somebody else has put here, to sign with from now on: see `Node.rotate_keys`.
+
+        Raises:
+            SignerUnavailable: It is not there, cannot be read, or is of no kind that actors have.
+        """
+        public = self._load(key_name).public
+        kinds: dict[str, KeyKind] = {"rsa": "rsa-2048", "ed25519": "ed25519"}
+        if public.type not in kinds:
+            raise SignerUnavailable(
+                f"{self._path(key_name)} is a key of type {public.type}: actors have RSA and Ed25519"
+            )
+        return MadeKey(key_name, kinds[public.type], public.spki)
+
     def drop_key(self, key_name: str, /) -> None:
         """As `DroppingSigner.drop_key`. What other processes have loaded, they keep until they end."""
         path = self._path(key_name)
@@ -95,13 +108,13 @@ class FileSigner:
         path = self._path(name)
         try:
             with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+                found = os.fstat(file.fileno())
                 text = file.read(_BYTES_MAX)
         except FileNotFoundError:
             raise SignerUnavailable(f"there is no key {name} in {self._directory}") from None
         except OSError as error:
             raise SignerUnavailable(f"{path} could not be read: {error}") from error
-        complaint = _complaint(path, mode)
+        complaint = _complaint(path, found)
         if complaint is not None:
             raise SignerUnavailable(complaint)
         try:
@@ -136,7 +149,9 @@ def open_url(url: str, /) -> FileSigner:
     return FileSigner(unquote(parts.path))
 
 
-def _complaint(path: Path, mode: int) -> str | None:
-    if not mode & _OTHERS:
+def _complaint(path: Path, found: os.stat_result) -> str | None:
+    allowed = stat.S_IRWXU | (stat.S_IRGRP if found.st_uid == 0 else 0)
+    mode = stat.S_IMODE(found.st_mode)
+    if not mode & ~allowed:
         return None
-    return f"{path} is a private key that others can read (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
+    return f"{path} is a private key that others can read (mode {mode:04o}): chmod 600 {path}"

@@ -18,13 +18,14 @@ Facts::
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from apcore.effects import DropKey, Now, Op, RandomBytes, Scan, committed
-from apcore.errors import ContractError, StoreBusy, Unavailable
+from apcore.errors import ContractError, SignatureError, StoreBusy, Unavailable
 from apcore.facts import Newer, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.documents import actor_document
@@ -33,11 +34,15 @@ from apcore.federation.scope import Sending
 from apcore.federation.scoping import scope_for
 from apcore.federation.site import Site
 from apcore.federation.writes import Flushed, flush
-from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
+from apcore.ports import Check, Delete, Entry, Key, KeyKind, MadeKey, Put, digest_part
+from apcore.signatures import read_spki
 from apcore.vocab import PUBLIC, Update, read_document
 
 __all__ = ["Rotation", "retire_due", "rotate"]
 
+_RSA_BITS_MIN: Final = 2048
+"""Shorter ones are refused by most."""
+_TYPES: Final[tuple[tuple[KeyKind, str], ...]] = (("rsa-2048", "rsa"), ("ed25519", "ed25519"))
 _ATTEMPTS_MAX: Final = 5
 _PAGE: Final = 20
 _LOG: Final = logging.getLogger(__name__)
@@ -56,48 +61,59 @@ class Rotation:
     """When those are no longer published."""
 
 
-def rotate(site: Site, identifier: str | None, *, announce: bool = True) -> Op[Rotation]:
+def rotate(
+    site: Site, identifier: str | None, *, announce: bool = True, keys: Sequence[MadeKey] | None = None
+) -> Op[Rotation]:
     """Replace the keys of an actor of ours; of the instance actor, if ``identifier`` is None.
+
+    With ``keys``, an RSA and an Ed25519 key that the signer holds already take their place, and not new ones; if the actor never had any, they
+    are its first.
 
     With ``announce``, followers are sent an Update of the actor that is signed with the old key; the instance actor has none.
 
-    Asks for: the actor's handler, two `MakeKey`, one commit; again, at most five times and without new keys, if somebody else was faster.
+    Asks for: the actor's handler, two `MakeKey` (none with ``keys``), one commit; again, at most five times and without new keys, if somebody else was faster.
 
     Raises:
         ActorUnknown: There is no such actor, or it is gone.
         ContractError: ``generations_max`` generations are published already.
         StoreBusy: Somebody else was faster each time.
+        ValueError: ``keys`` are not one of each kind, or were this actor's before.
     """
     made = None if identifier is None else (yield from require_actor(site, identifier))
     actor = site.instance_uri if identifier is None else site.actor_uri(identifier)
-    _ = yield from own_keys(site, actor)
+    if keys is None:
+        _ = yield from own_keys(site, actor)
     fresh: tuple[OwnKey, ...] = ()
     seed = yield from RandomBytes(16)
     for _ in range(_ATTEMPTS_MAX):
         kept = yield from kept_keys(actor)
         if kept is None:
-            raise ContractError(f"the keys of {actor} were committed and are not there")
+            if keys is None:
+                raise ContractError(f"the keys of {actor} were committed and are not there")
+            kept = KeysKept(actor, (), 0)
         now = yield from Now()
         _check_room(site, kept, now)
-        if not fresh:
+        if keys is not None:
+            fresh = _given(kept, keys, now)
+        elif not fresh:
             fresh = yield from make_generation(actor, kept.generation + 1)
         until = now + timedelta(seconds=site.federation.key_policy.retire_after_s)
         rotated = _rotated(kept, fresh, until)
         old = [key for key in kept.keys if key.until is None]
-        due = Put(_due_key(actor, until), pack({"actor": actor, "names": [key.name for key in old]}))
+        due = [Put(_due_key(actor, until), pack({"actor": actor, "names": [key.name for key in old]}))] if old else []
         flushed = Flushed()
-        if announce and identifier is not None and made is not None:
+        if announce and old and identifier is not None and made is not None:
             document = actor_document(site, identifier, made, rotated.published(now))
             scope = scope_for(site, seed=seed)
             _ = scope.address(_announcement(site, identifier, document, old[0]))
             flushed = yield from flush(site, scope)
         done = yield from committed(
-            (kept.checked, *flushed.checks), (rotated.written(), due, *flushed.writes), messages=flushed.messages
+            (kept.checked, *flushed.checks), (rotated.written(), *due, *flushed.writes), messages=flushed.messages
         )
         if done is not False:
             new = [key.key_id for key in rotated.keys if key.until is None]
             return Rotation(actor, tuple(new), tuple(key.key_id for key in old), until)
-    for key in fresh:
+    for key in () if keys is not None else fresh:
         _ = yield from DropKey(key.name)
     raise StoreBusy(f"the keys of {actor} had changed each of {_ATTEMPTS_MAX} times")
 
@@ -110,6 +126,26 @@ def _check_room(site: Site, kept: KeysKept, now: datetime) -> None:
         raise ContractError(
             f"{len(alive)} generations of keys of {kept.actor} are published, and at most {most} are; the next is retired at {ends:%Y-%m-%d %H:%M} UTC"
         )
+
+
+def _given(kept: KeysKept, keys: Sequence[MadeKey], now: datetime) -> tuple[OwnKey, ...]:
+    """Take keys that were made elsewhere, once it is sure that they are what they are said to be."""
+    by_kind = {key.kind: key for key in keys}
+    if len(keys) != 2 or set(by_kind) != {"rsa-2048", "ed25519"}:
+        raise ValueError(f"an actor has one RSA and one Ed25519 key, not {[key.kind for key in keys]}")
+    fresh: list[OwnKey] = []
+    for kind, type_ in _TYPES:
+        key = by_kind[kind]
+        try:
+            public = read_spki(key.public, key_id=key.name, owner=kept.actor)
+        except SignatureError as error:
+            raise ValueError(f"{key.name!r:.60} has no public half that can be published: {error}") from error
+        if public.type != type_ or (type_ == "rsa" and public.bits < _RSA_BITS_MIN):
+            raise ValueError(f"{key.name!r:.60} is {public.type} of {public.bits} bits, and given as {kind}")
+        if any(public.spki == other.public or key.name == other.name for other in kept.keys):
+            raise ValueError(f"{key.name!r:.60} is a key of {kept.actor} already")
+        fresh.append(OwnKey(key.name, key.kind, kept.actor, public.spki, now))
+    return tuple(fresh)
 
 
 def _rotated(kept: KeysKept, fresh: tuple[OwnKey, ...], until: datetime) -> KeysKept:

@@ -33,6 +33,7 @@ from apcore.ports import (
     AsyncTransport,
     KvStore,
     Leased,
+    MadeKey,
     MessageQueue,
     Signer,
     Transport,
@@ -167,11 +168,19 @@ class AsyncNode(Bound[Data]):
         return await self._act(Publishing(object.document, by, several(to)), origin)
 
     async def rotate_keys(
-        self, identifier: str | None, /, *, announce: bool = True, origin: str | None = None
+        self,
+        identifier: str | None,
+        /,
+        *,
+        announce: bool = True,
+        keys: Sequence[MadeKey] | None = None,
+        origin: str | None = None,
     ) -> Rotation:
         """As `Node.rotate_keys`."""
         async with self.entered() as data:
-            return await self.run(rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce))
+            return await self.run(
+                rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
+            )
 
     async def _act(self, note: Note, origin: str | None) -> str:
         async with self.entered() as data:

@@ -24,7 +24,7 @@ from apcore.federation.worker import LANES, LEASE_S, handle, lease_work, origin_
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
 from apcore.node.binding import WAIT_S, Bound, Data, Factory, NodeOptions, Pace, hand_back, keep_leases, several
 from apcore.node.opening import entry_point, open_signer, open_store, queue_of
-from apcore.ports import Enlistable, KvStore, Leased, MessageQueue, Runtime, Signer, Transport
+from apcore.ports import Enlistable, KvStore, Leased, MadeKey, MessageQueue, Runtime, Signer, Transport
 from apcore.vocab import PUBLIC, Reference, View
 
 __all__ = ["Node"]
@@ -145,18 +145,30 @@ class Node(Bound[Data]):
         """
         return self._act(Publishing(object.document, by, several(to)), origin)
 
-    def rotate_keys(self, identifier: str | None, /, *, announce: bool = True, origin: str | None = None) -> Rotation:
+    def rotate_keys(
+        self,
+        identifier: str | None,
+        /,
+        *,
+        announce: bool = True,
+        keys: Sequence[MadeKey] | None = None,
+        origin: str | None = None,
+    ) -> Rotation:
         """Replace the keys of our actor; of the instance actor, if ``identifier`` is None. What answers signs from now on.
 
         The old keys stay published for `KeyPolicy.retire_after_s`, then a worker puts them away. With ``announce``, followers get an Update that is
-        signed with the old key.
+        signed with the old key. With ``keys``, one RSA and one Ed25519 key that the signer holds already are used, and none are made: keys that
+        came with the actor from another server, say.
 
         Raises:
             ActorUnknown: There is no such actor, or it is gone.
             ContractError: As many generations of its keys are published as `KeyPolicy.generations_max` allows.
+            ValueError: ``keys`` are not one of each kind, or were this actor's before.
         """
         with self.entered() as data:
-            return self.run(rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce))
+            return self.run(
+                rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
+            )
 
     def _act(self, note: Note, origin: str | None) -> str:
         with self.entered() as data:

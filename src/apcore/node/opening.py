@@ -6,6 +6,7 @@ So nothing here imports an adapter, and an application imports only those that i
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any, cast
 
 from apcore.errors import ConfigurationError
@@ -36,6 +37,8 @@ def open_signer(url: str, store: KvStore | AsyncKvStore, /) -> Signer:
     scheme, colon, _ = url.partition(":")
     if not colon:
         raise ConfigurationError(f"a signer is named by a URL such as file:///path/of/keys, not {url!r:.60}")
+    if scheme == "store" and iscoroutinefunction(store.get):
+        raise ConfigurationError("a store of async methods only cannot hold private keys: give a signer of your own")
     opened: Signer = entry_point("apcore.signers", scheme)(store if scheme == "store" else url)
     return opened
 
