@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apcore.effects import Fetch, Now, Sign
 from apcore.errors import ConnectFailed, StoreUnavailable
 from apcore.facts import pack
-from apcore.graph import Dialect, FetchPolicy, Identity, dialect_key, fetch, read_dialect, remembering
+from apcore.graph import Dialect, FetchPolicy, Identity, dialect_key, fetch, knock, read_dialect, remembering
 from apcore.graph.dialects import ASKED_CHARS_MAX, DIALECT_KEPT_S, SECOND_KNOCK
 from apcore.http import Headers, Request, Response
 from apcore.ports import Entry, Put
@@ -30,6 +32,7 @@ STATUSES = (
     200,
     201,
     204,
+    300,
     301,
     304,
     400,
@@ -131,6 +134,7 @@ def test_what_was_learnt_is_used_and_kept_without_another_write() -> None:
 
 
 def test_it_is_forgotten_after_four_weeks() -> None:
+    assert DIALECT_KEPT_S == 28 * 86400
     web = ScriptedWeb({f"{A}/1": only("rfc9421")})
     _ = asked(web)
     web.pass_s(DIALECT_KEPT_S - 1)
@@ -283,10 +287,9 @@ def test_a_long_one_is_met_and_not_remembered() -> None:
     [kept] = web.store.get([dialect_key(A)])
     assert kept is not None
     assert len(kept.value) < ASKED_CHARS_MAX + 200
-    long = Dialect("rfc9421", "s=(" + "x" * ASKED_CHARS_MAX + ")")
-    write = remembering(A, long, None, now=NOON)
-    assert write is not None
-    assert read_dialect(Entry(write.key, write.value, b"v" * 16)) == RFC9421
+    for length, remembered in ((512, True), (513, False)):
+        long = Dialect("rfc9421", "s" * length)
+        assert read_dialect(entry(remembering(A, long, None, now=NOON))) == (long if remembered else RFC9421)
 
 
 # --- what is kept ---------------------------------------------------------------------------------------------------
@@ -299,7 +302,7 @@ def entry(write: Put | None) -> Entry:
 
 @pytest.mark.parametrize("known", [None, CAVAGE, RFC9421, Dialect("rfc9421", ASKING)])
 @pytest.mark.parametrize("accepted", [CAVAGE, RFC9421, Dialect("rfc9421", ASKING)])
-@pytest.mark.parametrize(("days", "renewed"), [(0, False), (13, False), (15, True)])
+@pytest.mark.parametrize(("days", "renewed"), [(0, False), (13, False), (14, True), (15, True)])
 def test_it_is_written_when_it_changes_or_soon_ends(
     known: Dialect | None, accepted: Dialect, days: int, renewed: bool
 ) -> None:
@@ -339,6 +342,32 @@ def test_a_second_knock_that_breaks_off_is_told_as_it_is() -> None:
     with pytest.raises(ConnectFailed):
         _ = asked(web)
     assert memory(web) is None
+
+
+@pytest.mark.parametrize("share", [None, "a question"])
+def test_requests_in_flight_are_joined_only_if_they_say_the_same_in_the_same_dialect(share: str | None) -> None:
+    """Deliveries are never joined: they share nothing."""
+    shares: list[Any] = []
+    for known, challenge in product((CAVAGE, RFC9421), ("", 's=("@method");nonce="1"', 's=("@method");nonce="2"')):
+        op = knock(Request("GET", f"{A}/1"), identity=ME, known=known, share=share)
+        answers: dict[type, Any] = {
+            Now: NOON,
+            Sign: b"signature",
+            Fetch: Response(401, {"Accept-Signature": challenge}),
+        }
+        effect = next(op)
+        with suppress(StopIteration):
+            while True:
+                if isinstance(effect, Fetch):
+                    shares.append(effect.share)
+                effect = op.send(answers[type(effect)])
+    if share is None:
+        assert set(shares) == {None}
+    else:
+        # What is said in a dialect without a nonce is the same at the first knock and at the second.
+        assert None not in shares
+        assert len(set(shares[::2])) == 2
+        assert len(set(shares[1::2])) == 4
 
 
 # --- whatever is answered -------------------------------------------------------------------------------------------
