@@ -21,18 +21,19 @@ from typing import Final
 from attrs import evolve, frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, committed
-from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError, SignatureError, StoreBusy, Unavailable
+from apcore.errors import LimitExceeded, RemoteError, RequestError, SignatureError, StoreBusy, Unavailable
 from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.arriving import Arrived, read_arrived
 from apcore.federation.authenticate import Authenticated, authenticate, keys_named
+from apcore.federation.refusals import log_refusal
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED
 from apcore.federation.site import Site
 from apcore.graph import check_change, kept_owners
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url, problem_for
 from apcore.ports import Check, Key, Message, Put, Write, digest_part
-from apcore.signatures import Explained, parse_all
+from apcore.signatures import parse_all
 from apcore.vocab import Document, same_id
 
 __all__ = [
@@ -90,22 +91,14 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
     try:
         yield from _accept(site, request, recipient)
     except RemoteError as error:
-        _log(request, error)
+        log_refusal(_LOG, parse_url(request.url).path, error)
         return problem_for(error).response()
     except Unavailable as error:
-        _log(request, error)
+        log_refusal(_LOG, parse_url(request.url).path, error)
         problem = problem_for(error)
         asked_s = _RETRY_AFTER_S if problem.retry_after_s is None else problem.retry_after_s
         return evolve(problem, retry_after_s=asked_s).response()
     return Response(202, Headers({"Cache-Control": "no-store"}))
-
-
-def _log(request: Request, error: ApcoreError) -> None:
-    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    _LOG.info("refused at %s: %s: %s%s", parse_url(request.url).path, error.reason, error, notes)
-    if isinstance(error, Explained) and _LOG.isEnabledFor(logging.DEBUG):
-        # For whoever has to find out why: secrets are out of it, and it is escaped.
-        _LOG.debug("%s", "\n".join(error.explanation.lines()))
 
 
 def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:

@@ -27,6 +27,7 @@ from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import own_keys
 from apcore.federation.places import Place, Places, Registered
+from apcore.federation.refusals import log_refusal
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
 from apcore.federation.viewers import Visitor, is_among, is_guarded, let_in, visitor
@@ -116,8 +117,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     except (RemoteError, Unavailable) as error:
         varies = _may_vary(site, place)
         if varies:
-            notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-            _LOG.info("refused at %s: %s: %s%s", url.path, error.reason, error, notes)
+            log_refusal(_LOG, url.path, error)
         told = problem_for(error)
         if told.status == 503 and told.retry_after_s is None:
             told = evolve(told, retry_after_s=_RETRY_AFTER_S)
