@@ -13,7 +13,6 @@ from apcore.collections import members_page
 from apcore.effects import Effect
 from apcore.federation import DomainRules, Federation
 from apcore.federation.serving import Elsewhere
-from apcore.graph import DEFAULT_BUDGETS, Budgets
 from apcore.http import Request, Response
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys
@@ -52,10 +51,8 @@ class Clock(BlockingRuntime):
 
 
 class Ground:
-    def __init__(
-        self, *, rules: DomainRules | None = None, apart: bool = False, budgets: Budgets = DEFAULT_BUDGETS
-    ) -> None:
-        """``apart``: the queue is not the store."""
+    def __init__(self, *, rules: DomainRules | None = None, apart: bool = False, **options: Any) -> None:
+        """``apart``: the queue is not the store. ``options`` are the federation's."""
         self.heard: list[str | None] = []
         self.silenced: list[bool] = []
         self.meanwhile: list[Callable[[], object]] = []
@@ -70,7 +67,7 @@ class Ground:
         self.bob = self.network.peer(BOB)
         self.carol = self.network.peer(CAROL)
         self.node = Node(
-            self._federation(rules, budgets),
+            self._federation(rules, options),
             HERE,
             self.store,
             queue=self.queue,
@@ -80,8 +77,8 @@ class Ground:
             observer=self._observe,
         )
 
-    def _federation(self, rules: DomainRules | None, budgets: Budgets) -> Federation[None]:
-        federation: Federation[None] = Federation(software="test/1.0", budgets=budgets)
+    def _federation(self, rules: DomainRules | None, options: dict[str, Any]) -> Federation[None]:
+        federation: Federation[None] = Federation(software="test/1.0", **options)
         if rules is not None:
             federation.blocks(rules)
 

@@ -182,15 +182,20 @@ def test_what_others_bring_is_asked_for_at_their_cost():
 
 
 def test_asking_is_held_to_the_same():
-    """A GET is answered whatever its signature costs, and fetches nothing over the budget."""
-    ground, stranger = Ground(budgets=SMALL), reused_key("stranger")
-    for number in range(30):
+    """A signed GET, where the answer depends on who asks: whom we know is answered, and nobody else makes us fetch over the budget."""
+    ground, stranger = Ground(budgets=SMALL, authorized_fetch="required"), reused_key("stranger")
+
+    def get(key: PrivateKey) -> Response:
         request = Request("GET", ALICE, Headers({"accept": AP}))
-        signed = cavage.sign(
-            request, stranger.renamed(key_id=f"https://h{number}.example{number}/k", owner=BOB), now=NOON
-        )
-        assert ground.post(evolve(signed, client=CLIENT)).status == 200
-    assert len(fetched(ground)) <= SMALL.client.burst
+        return ground.post(evolve(cavage.sign(request, key, now=NOON), client=CLIENT))
+
+    assert get(ground.bob.key).status == 200
+    ground.network.exchanges.clear()
+    answers = [get(stranger.renamed(key_id=f"https://h{n}.example{n}/k", owner=BOB)) for n in range(30)]
+    assert [answer.status for answer in answers] == [503] * 30
+    assert all(int(answer.headers.get("retry-after") or 0) > 0 for answer in answers)
+    assert len(fetched(ground)) == SMALL.client.burst - 1  # Bob's was the first
+    assert get(ground.bob.key).status == 200
 
 
 @pytest.mark.parametrize("budgets", [None, 5, Rate(1, 1.0), Budgets])

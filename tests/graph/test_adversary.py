@@ -146,8 +146,8 @@ OPERATIONS = {
 }
 EFFECTS_MAX = 4 * 3 * (POLICY.redirects_max + 1) + 12
 """Three effects a hop (clock, signature, exchange), and what reads and keeps."""
-PAYING_MAX = 4 * 8 * 4 * (POLICY.redirects_max + 1)
-"""For a stranger, four effects for each race that is lost (eight at most), a hop."""
+PAYING_MAX = 4 * 100 * 4 * (POLICY.redirects_max + 1)
+"""For a stranger, four effects for each race that is lost (a hundred at most), a hop."""
 
 
 @settings(max_examples=300, deadline=None)

@@ -253,7 +253,7 @@ def answered(op: Any, failing: type[Effect[Any]] | None = None, *, commits: bool
 
 def test_a_lost_race_is_run_again_and_not_for_ever():
     op = spend("a.example", budgets=SMALL, stranger=Stranger())
-    assert kinds(op, ScriptedWeb(), commits=False) == PAID * 8
+    assert kinds(op, ScriptedWeb(), commits=False) == PAID * 100
     with pytest.raises(BudgetSpent) as caught:
         answered(spend("a.example", budgets=SMALL, stranger=Stranger()), commits=False)
     assert caught.value.retry_after_s == 1.0
@@ -265,13 +265,19 @@ def test_without_the_store_nobody_can_tell(failing):
         answered(spend("a.example", budgets=SMALL, stranger=Stranger()), failing)
 
 
-def test_two_processes_draw_from_one_bucket():
-    """Whatever they read before, together they pay no more often than one could."""
+@pytest.mark.parametrize(("many", "paid"), [(5, SMALL.host.burst), (60, SMALL.host.burst)])
+def test_those_who_come_at_once_draw_from_one_bucket_and_none_is_left_out(many, paid):
+    """In lockstep: all read, then all commit, and one of them is first. As many pay as could one after the other, no more and no fewer."""
+    assert at_once(many, SMALL) == paid
+    assert at_once(many, Budgets()) == many
+
+
+def at_once(many: int, budgets: Budgets) -> int:
     web = ScriptedWeb()
-    steps = [Stepper(spend("a.example", budgets=SMALL, stranger=Stranger())) for _ in range(5)]
+    steps = [Stepper(spend("a.example", budgets=budgets, stranger=Stranger())) for _ in range(many)]
     done = 0
     while any(step.wants is not None for step in steps):
-        for step in steps:  # in lockstep: all read, then all commit
+        for step in steps:
             effect = step.wants
             if effect is None:
                 continue
@@ -286,7 +292,7 @@ def test_two_processes_draw_from_one_bucket():
                     case _:
                         step.resume(web.runtime.random_bytes(16))
                 done += step.wants is None
-    assert done == SMALL.host.burst
+    return done
 
 
 def test_every_entry_ends_and_a_full_bucket_is_none():
