@@ -18,8 +18,9 @@ from apcore.federation.inbox import receive
 from apcore.graph import Budgets, FetchPolicy, Rate, Stranger
 from apcore.http import Headers, Request, Response
 from apcore.jsonld import parse_document
-from apcore.signatures import STRICT, ld_signature, proofs
+from apcore.signatures import DEFAULT, STRICT, ld_signature, proofs
 from apcore.testing.peer import Peer
+from apcore.vocab import Follow
 from inbox_ground import ALICE, BOB, CACHED, CAROL, INBOX, NOON, OWN, Ground, reason_of
 
 AP = "application/activity+json"
@@ -210,6 +211,8 @@ def test_what_was_tried_is_told_to_the_operator():
     ids=["no LD signatures", "strict", "no questions"],
 )
 def test_a_policy_may_do_without(came, policy):
+    ground = Ground(signatures=DEFAULT.with_(**policy))
+    assert ground.post(came.make(ground)).status == 401
     ground = Ground()
     assert refusal(ground, came.make(ground), **policy)[0] == 401
     assert "asks_origin" not in policy or LIKE not in fetched(ground)
@@ -333,6 +336,47 @@ def test_an_activity_inside_another_stays_a_claim():
     assert ground.post(post(ground, announce, ground.carol)).status == 202
     ground.work()
     assert ground.heard == [announce["id"]]
+
+
+CONTEXT = "https://remote.example/context"
+
+
+@pytest.mark.parametrize(
+    ("terms", "heard"),
+    [
+        ({"Like": "as:Delete"}, ("Like", CAROL, None)),
+        ({"object": "as:target", "thing": "as:object"}, ("Like", CAROL, None)),
+        ({"thing": {"@id": "as:object", "@type": "@id"}}, ("Like", CAROL, None)),
+        ({"note": "as:summary"}, ("Like", CAROL, "a note")),
+    ],
+    ids=["another type", "another object", "one more object", "more meaning"],
+)
+def test_a_context_that_is_fetched_later_changes_nothing_that_was_held_against_the_rules(terms, heard):
+    """What came was a Like of something of Carol's, which is for everybody; it does not become something that is not."""
+    ground = Ground(unknown_contexts="fetch")
+    ground.bob.serve(CONTEXT, {"@context": terms})
+    seen: list[Any] = []
+    ground.listeners.append(
+        lambda ctx, activity: seen.append((activity.document.types[0], activity.object.uri, activity.summary))
+    )
+    members = like(object=CAROL, thing=BOB, note="a note") | {"@context": [AS2, CONTEXT]}
+    assert ground.post(post(ground, members, ground.bob)).status == 202
+    assert CONTEXT not in fetched(ground), "nothing is fetched for it before it is proved"
+    ground.work()
+    assert CONTEXT in fetched(ground)
+    assert seen == [heard]
+
+
+def test_a_listener_is_told_what_proved_it_and_who_brought_it():
+    ground = Ground()
+    told: list[tuple[str | None, str | None]] = []
+    ground.listeners.append(lambda ctx, _activity: told.append((ctx.means, ctx.relayed_by)))
+    for number, (prove, by) in enumerate([(Peer.prove, None), (Peer.ld_sign, ground.carol), (None, ground.bob)]):
+        members = like(id=f"{BOB}/{number}")
+        request = post(ground, members if prove is None else prove(ground.bob, members), by)
+        assert ground.post(request).status == 202
+    ground.work()
+    assert told == [("proof", None), ("ld-signature", CAROL), ("http-signature", None)]
 
 
 # --- old things are not new -----------------------------------------------------------------------------------------
@@ -507,6 +551,30 @@ def test_somebody_known_whose_key_is_gone_is_believed_if_the_server_says_so(serv
     assert [ground.post(request).status, ground.post(request).status] == [status] * 2
     ground.work()
     assert ground.heard == heard
+
+
+@pytest.mark.parametrize("follows", ["Bob", "Alice"])
+@pytest.mark.parametrize("kind", ["Update", "Delete"])
+def test_who_follows_or_is_followed_is_no_stranger_however_long_nothing_was_heard(follows, kind):
+    ground = Ground()
+    if follows == "Bob":
+        assert ground.post(post(ground, like(type="Follow"), ground.bob)).status == 202
+    else:
+        ground.node.send(Follow(object=BOB), by="alice", to=BOB)
+        ground.work()
+        accept = ground.bob.activity("Accept", object=ground.bob.received[-1].activity)
+        assert ground.post(post(ground, accept, ground.bob)).status == 202
+    ground.work()
+    ground.clock.pass_s(365 * 86_400)
+    ground.heard.clear()
+    if kind == "Delete":
+        request = farewell(ground)
+        ground.bob.serve(BOB, None, status=410)
+    else:
+        request = post(ground, like(type="Update", object=BOB, id=f"{BOB}#Update"), ground.bob)
+    assert ground.post(request).status == 202
+    ground.work()
+    assert ground.heard == [f"{BOB}#{kind.lower() if kind == 'Delete' else kind}"]
 
 
 def test_the_key_of_a_neighbour_who_is_gone_is_no_farewell():

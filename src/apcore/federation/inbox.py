@@ -28,7 +28,7 @@ from apcore.federation.arriving import Arrived, read_arrived
 from apcore.federation.authenticate import Authenticated, authenticate, keys_named
 from apcore.federation.refusals import log_refusal
 from apcore.federation.requesters import check_domain
-from apcore.federation.sideeffects import MANAGED
+from apcore.federation.sideeffects import MANAGED, met_key
 from apcore.federation.site import Site
 from apcore.graph import check_change, kept_owners
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url, problem_for
@@ -136,10 +136,10 @@ def _check_body(request: Request) -> None:
 
 
 def _is_stranger(site: Site, request: Request, arrived: Arrived) -> Op[bool]:
-    """Whether somebody is unknown here, judged by the keys that this would be proved with, and the one that most actors have.
+    """Whether somebody is unknown here: nobody follows them or is followed by them, and none of their keys was looked up lately.
 
-    Keys are remembered as their owner's for longer than they count (`FetchPolicy.key_kept_s`). What is not signed at all is nobody's farewell; what
-    cannot be read is refused elsewhere.
+    The keys are those that this would be proved with, and the one that most actors have; they are remembered as their owner's for longer than they
+    count (`FetchPolicy.key_kept_s`). What is not signed at all is nobody's farewell; what cannot be read is refused elsewhere.
     """
     now = yield from Now()
     named: list[str] = []
@@ -149,7 +149,10 @@ def _is_stranger(site: Site, request: Request, arrived: Arrived) -> Op[bool]:
     if not named:
         return False
     owners = yield from kept_owners([*dict.fromkeys([*named, f"{arrived.actor}#main-key"])])
-    return not any(owner is not None and same_id(owner, arrived.actor) for owner in owners)
+    if any(owner is not None and same_id(owner, arrived.actor) for owner in owners):
+        return False
+    [met] = yield from Get((met_key(arrived.actor),))
+    return met is None
 
 
 def claim_keys(actor: str, ident: str, inbox: str) -> tuple[Key, Key]:

@@ -35,7 +35,7 @@ from apcore.federation.routing import parse_route
 from apcore.graph import DEFAULT_BUDGETS, Budgets
 from apcore.handlers import Colour, colour_of, handler_name
 from apcore.ports import Durability
-from apcore.signatures import Scheme
+from apcore.signatures import DEFAULT, Scheme, SignaturePolicy
 from apcore.vocab import Activity, Document, Follow, View, Vocabulary
 
 __all__ = ["Federation", "Finding"]
@@ -70,7 +70,7 @@ class Federation(Generic[Data]):
     """The rules of a server. Every method may be called until a `Node` is made of it; afterwards it only answers.
 
     Raises:
-        ConfigurationError: ``software`` is not written as ``name/version``, or ``budgets`` are none.
+        ConfigurationError: ``software`` is not written as ``name/version``, or ``signatures`` or ``budgets`` are none.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Federation(Generic[Data]):
         shared_inbox: str = "/inbox",
         instance_actor: str = "/actor",
         signature_scheme: Scheme = "cavage",
+        signatures: SignaturePolicy = DEFAULT,
         vocabulary: Vocabulary | None = None,
         unknown_contexts: Literal["ignore", "fetch"] = "ignore",
         budgets: Budgets = DEFAULT_BUDGETS,
@@ -96,6 +97,9 @@ class Federation(Generic[Data]):
         self.software_name: Final = found[1]
         self.software_version: Final = found[2]
         self.signature_scheme: Final = signature_scheme
+        if not isinstance(signatures, SignaturePolicy):
+            raise ConfigurationError(f"signatures takes a SignaturePolicy, not {signatures!r:.60}")
+        self.signature_policy: Final = signatures
         self.vocabulary: Final = vocabulary
         self.unknown_contexts: Final = unknown_contexts
         if not isinstance(budgets, Budgets):

@@ -3,7 +3,10 @@
 These run in the worker, before the application's listener, and only note writes: they are committed with the fact that the activity is
 processed, or not at all. A follow counts only when it was answered by whom it was asked of; an answer counts only if we asked.
 
-Facts: ``("followed", "1", H(id of the Follow))`` tells whom a Follow was accepted for, so that an Undo that only names it can be understood.
+Facts::
+
+    ("followed", "1", H(id of the Follow))   whom a Follow was accepted for, so that an Undo that only names it can be understood
+    ("met", "1", H(actor))                   somebody who follows, or is followed: no stranger, however long nothing was heard
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from apcore.ports import Delete as DeleteEntry
 from apcore.ports import Key, Put, digest_part
 from apcore.vocab import Accept, Activity, Document, Follow, Reference, Reject, Undo, View
 
-__all__ = ["MANAGED", "take_effect"]
+__all__ = ["MANAGED", "met_key", "take_effect"]
 
 MANAGED: Final[tuple[type[View], ...]] = (Follow, Undo, Accept, Reject)
 """The types of activity that something happens about without a listener."""
@@ -67,6 +70,7 @@ def _followed(site: Site, scope: Scope[Any], document: Document, follower: str) 
         scope.notes.append(Appending(_collection(site, "followers", identifier), follower, kept))
         about = pack({"follower": follower, "identifier": identifier})
         scope.notes.append(Writing(Put(_followed_key(document.id or ""), about)))
+        scope.notes.append(Writing(Put(met_key(follower), pack({"actor": follower}))))
     answer: dict[str, Any] = {"type": "Accept" if verdict is FollowVerdict.ACCEPT else "Reject", "object": request}
     answer["@context"] = document.tree.get("@context", "https://www.w3.org/ns/activitystreams")
     _ = scope.address(Sending(Document(answer, answer), identifier, (follower,)))
@@ -124,6 +128,8 @@ def _answered(site: Site, scope: Scope[Any], answered: Reference, actor: str, *,
     scope.notes.append(Appending(following, actor) if accepted else Removing(following, actor))
     state = {"id": fact.text("id"), "object": actor, "state": "accepted" if accepted else "rejected"}
     scope.notes.append(Writing(Put(key, pack(state))))
+    if accepted:
+        scope.notes.append(Writing(Put(met_key(actor), pack({"actor": actor}))))
 
 
 def _ours(site: Site, reference: Reference | None) -> str | None:
@@ -132,6 +138,11 @@ def _ours(site: Site, reference: Reference | None) -> str | None:
 
 def _collection(site: Site, name: str, identifier: str) -> str:
     return site.federation.places.uri(site.origin, "collection", name, identifier=identifier)
+
+
+def met_key(actor: str) -> Key:
+    """Give the key of the fact that somebody here follows an actor, or is followed by it."""
+    return ("met", "1", digest_part(actor))
 
 
 def _followed_key(follow_id: str) -> Key:

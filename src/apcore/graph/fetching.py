@@ -68,7 +68,7 @@ class FetchPolicy:
     context_ttl_s: float = 7 * _DAY_S
     context_retry_s: float = 3600.0
     key_ttl_s: float = _DAY_S
-    key_kept_s: float = 30 * _DAY_S
+    key_kept_s: float = 7 * _DAY_S
     """How long a key that counts no more is remembered as somebody's, so that the farewell of its owner is understood."""
     key_retry_s: float = 600.0
     """How long a key that could not be had is not asked for again."""

@@ -138,7 +138,13 @@ class Bound(Generic[Data]):
             ValueError: None is named, and there is not exactly one.
         """
         where = self.origins.pick(None) if origin is None else origin
-        return Site(federation=self.federation, origin=where, fetching=self._fetching(where), data=data)
+        return Site(
+            federation=self.federation,
+            origin=where,
+            fetching=self._fetching(where),
+            signatures=self.federation.signature_policy,
+            data=data,
+        )
 
     def _fetching(self, where: Origin | None) -> FetchPolicy:
         return self._policies.get(where) or self._policy_of(where)
