@@ -101,6 +101,31 @@ def test_what_is_delivered_to_a_peer_is_kept_with_who_signed_it():
     assert Exchange("POST", bob.inbox, 202) in bob.transport.exchanges
 
 
+def test_a_node_that_demands_signatures_is_believed_too():
+    bob = Peer(BOB)
+    federation = Federation(authorized_fetch="required")
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+    with Node(federation, HERE, transport=bob.transport, signer=ReusedKeys()) as node:
+        bob.transport.join(node)
+        node.send(Like(object=f"{BOB}/n"), by="alice", to=BOB)
+        node.work(until_idle=True)
+    assert [each.activity["type"] for each in bob.received] == ["Like"]
+
+
+def test_a_key_that_was_replaced_counts_as_long_as_it_is_published():
+    bob = Peer(BOB)
+    with node_on(bob.transport) as node:
+        bob.transport.join(node)
+        assert bob.deliver(node, bob.activity("Follow", object=ALICE)).status == 202
+        node.work(until_idle=True)
+        node.rotate_keys("alice")
+        node.work(until_idle=True)
+    assert [(each.activity["type"], each.key_id) for each in bob.received] == [
+        ("Accept", f"{ALICE}#main-key"),
+        ("Update", f"{ALICE}#main-key"),
+    ]
+
+
 def test_a_peer_answers_as_it_is_told():
     bob = Peer(BOB)
     bob.answers.append(503)

@@ -30,7 +30,19 @@ from apcore.errors import ApcoreError, ConnectFailed, NameUnresolved, RemoteErro
 from apcore.federation.serving import Elsewhere, Served
 from apcore.http import ACTIVITY_JSON, Headers, Origin, Request, Response, Url, parse_url, problem_for
 from apcore.node import AsyncNode, Node
-from apcore.signatures import PrivateKey, Scheme, cavage, check, ld_signature, parse_all, proofs, read_pem, rfc9421
+from apcore.signatures import (
+    PrivateKey,
+    PublicKey,
+    Scheme,
+    cavage,
+    check,
+    ld_signature,
+    parse_all,
+    proofs,
+    read_multikey,
+    read_pem,
+    rfc9421,
+)
 from apcore.testing.keys import reused_key
 from apcore.vocab import View, to_wire
 
@@ -123,11 +135,11 @@ class PeerNetwork:
         """
         refusal: RemoteError = SignatureError("there is no signature that holds")
         for presented in parse_all(request, now=self.clock()):
-            pem, owner = self._published(presented.key_id)
-            if pem is None:
+            key = self._published(presented.key_id)
+            if key is None:
                 return presented.key_id
             try:
-                _ = check(presented, read_pem(pem, key_id=presented.key_id, owner=owner))
+                _ = check(presented, key)
             except RemoteError as error:
                 refusal = error
             else:
@@ -150,19 +162,25 @@ class PeerNetwork:
                 return answer
         return Response(404)
 
-    def _published(self, key_id: str) -> tuple[str | None, str]:
-        """Give the key that is served under its id and its owner; None if the id is of nobody on the network."""
+    def _published(self, key_id: str) -> PublicKey | None:
+        """Give the key that is served under its id; None if the id is of nobody on the network."""
         url = parse_url(key_id).without_fragment()
         if str(url.origin) not in self._peers and not any(node.origins.has(url.origin) for node in self._nodes):
-            return None, ""
-        response = self._answer(Request("GET", str(url), Headers({"Accept": ACTIVITY_JSON})), url)
-        key: object = json.loads(response.body).get("publicKey") if response.status == 200 else None
-        if not isinstance(key, dict):
-            raise SignatureError(f"{url} serves no key")
-        members = cast("dict[str, Any]", key)
-        if members.get("id") != key_id:
-            raise SignatureError(f"{url} serves another key than {key_id}")
-        return str(members["publicKeyPem"]), str(members["owner"])
+            return None
+        request = Request("GET", str(url), Headers({"Accept": ACTIVITY_JSON}))
+        response = self._answer(request, url)
+        readers = [peer for peers in self._peers.values() for peer in peers]
+        if response.status == 401 and readers:
+            # Its server wants to know who asks (authorised fetch); anybody here will do.
+            response = self._answer(readers[0].sign(request), url)
+        document: dict[str, Any] = json.loads(response.body) if response.status == 200 else {}
+        for each in (document.get("publicKey"), *document.get("assertionMethod", ())):
+            members = cast("dict[str, Any]", each) if isinstance(each, dict) else {}
+            if members.get("id") == key_id and "publicKeyPem" in members:
+                return read_pem(members["publicKeyPem"], key_id=key_id, owner=members["owner"])
+            if members.get("id") == key_id and "publicKeyMultibase" in members:
+                return read_multikey(members["publicKeyMultibase"], key_id=key_id, owner=members["controller"])
+        raise SignatureError(f"{url} does not serve the key {key_id}")
 
 
 class Peer:
