@@ -35,8 +35,8 @@ def test_the_help_lists_every_exit_code(capsys):
     [
         (["demmo"], "there is no command 'demmo'; did you mean 'demo'?"),
         (
-            ["frobnicate"],
-            "there is no command 'frobnicate'; there are: check, demo, inbox, keygen, lookup, selfcheck, serve, sign, verify, version, work",
+            ["xyzzy"],
+            "there is no command 'xyzzy'; there are: check, demo, inbox, keygen, lookup, rotate, selfcheck, serve, sign, verify, version, work",
         ),
         (["selfcheck", "--only", "nothing"], "'nothing' is not one of"),
         (["selfcheck", "--only"], "requires an argument"),
