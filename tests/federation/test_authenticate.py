@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from apcore.effects import Commit, Enqueue, Fetch
 from apcore.errors import ApcoreError
 from apcore.federation.arriving import DONE_KEPT_S, read_arrived
-from apcore.federation.authenticate import Authenticated, authenticate
+from apcore.federation.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate
 from apcore.federation.inbox import receive
 from apcore.graph import Budgets, FetchPolicy, Rate, Stranger
 from apcore.http import Headers, Request, Response
@@ -614,6 +614,31 @@ def test_an_update_of_somebody_known_is_taken():
 
 
 # --- what it may cost ---------------------------------------------------------------------------------------------
+
+
+def long(members: dict[str, Any], length: int) -> bytes:
+    """The bytes of an activity, made so long by blanks, which are no part of what is signed."""
+    body = json.dumps(members).encode()
+    return body + b" " * (length - len(body))
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_no_large_graph_is_put_in_order_for_nobody_in_particular(over):
+    ground = Ground()
+    length = GRAPH_BYTES_MAX + over
+    signed = long(ground.bob.ld_sign(like()), length)
+    if over:
+        assert refusal(ground, post(ground, signed)) == (401, "signature-missing")
+    else:
+        assert authenticated(ground, post(ground, signed)).means == "ld-signature"
+    assert authenticated(ground, post(ground, signed, ground.carol)).means == "ld-signature"
+    graph = ground.bob.prove(like())
+    graph["proof"]["cryptosuite"] = "eddsa-rdfc-2022"
+    for members in (graph, graph | {"proof": [graph["proof"]]}):
+        outcome = refusal(ground, post(ground, long(members, length), ground.bob))
+        assert outcome == ((413, "limit") if over else (401, "bad-signature"))
+    # The other suite costs no more than reading.
+    assert authenticated(ground, post(ground, long(ground.bob.prove(like()), length))).means == "proof"
 
 
 def test_whoever_makes_us_ask_pays_for_it():

@@ -38,7 +38,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from attrs import evolve, field, frozen
 
 from apcore.effects import Now, Op
-from apcore.errors import DocumentError, FetchFailed, Refused, RemoteError, SignatureError, Unavailable
+from apcore.errors import DocumentError, FetchFailed, LimitExceeded, Refused, RemoteError, SignatureError, Unavailable
 from apcore.federation.arriving import DONE_KEPT_S, Arrived, bytes_of, read_arrived
 from apcore.federation.keys import instance_identity
 from apcore.federation.requesters import KeyGone, Signed, key_named, signed_by
@@ -59,11 +59,22 @@ from apcore.signatures import (
 )
 from apcore.vocab import Activity, Delete, Document, Tombstone, same_id
 
-__all__ = ["Authenticated", "Means", "NotTheActor", "OriginUnavailable", "authenticate", "keys_named"]
+__all__ = [
+    "GRAPH_BYTES_MAX",
+    "Authenticated",
+    "Means",
+    "NotTheActor",
+    "OriginUnavailable",
+    "authenticate",
+    "keys_named",
+]
 
 Means: TypeAlias = Literal["http-signature", "proof", "ld-signature", "origin"]
 """What proved an activity."""
 
+GRAPH_BYTES_MAX: Final = 128 * 1024
+"""The longest document whose statements are put in order before anybody is proved; 50 ms at the most. An LD signature may be on a longer one
+under somebody's HTTP signature."""
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _LD_TYPE: Final = "RsaSignature2017"
 
@@ -201,6 +212,7 @@ def _too_old(what: str, signed: datetime | None) -> SignatureTooOld:
 
 
 def _by_proof(site: Site, arrived: Arrived, now: datetime) -> Op[Authenticated | None]:
+    _check_graph_size(arrived, "eddsa-rdfc-2022")
     try:
         presented = proofs.parse(arrived.document.tree, now=now, policy=site.signatures)
     except SignatureMissing:
@@ -233,6 +245,17 @@ def _document_checked(site: Site, presented: PresentedDocument, *, for_proofs: b
     return (yield from key_named(site, presented.key_id, checked))
 
 
+def _check_graph_size(arrived: Arrived, scheme: str) -> None:
+    """Refuse to put the statements of a large document in order, which takes far longer than reading it, for nobody in particular."""
+    if len(arrived.body) <= GRAPH_BYTES_MAX:
+        return
+    tree = arrived.document.tree
+    proved: object = tree.get("proof")
+    listed = cast("list[object]", proved) if isinstance(proved, list) else [proved]
+    if scheme == _LD_TYPE or any(_member(each, "cryptosuite") == scheme for each in listed):
+        raise LimitExceeded(f"a document of {len(arrived.body)} bytes signed as a graph, at most {GRAPH_BYTES_MAX}")
+
+
 def _by_document(site: Site, arrived: Arrived, verified: VerifiedDocument, means: Means) -> Authenticated:
     """Take what was signed in the place of what came, if it is still the same activity."""
     proved = read_arrived(site, bytes_of(verified.document))
@@ -262,7 +285,7 @@ def _by_request(proved: Arrived, signed: Signed) -> Authenticated:
 
 
 def _by_ld_signature(
-    site: Site, arrived: Arrived, now: datetime, _failure: RemoteError | Unavailable, _signed: Signed | None
+    site: Site, arrived: Arrived, now: datetime, _failure: RemoteError | Unavailable, signed: Signed | None
 ) -> Op[Authenticated | None]:
     signature = arrived.document.tree.get("signature")
     if not site.signatures.ld_signatures or _member(signature, "type") != _LD_TYPE:
@@ -271,6 +294,8 @@ def _by_ld_signature(
     # Before the statements are put in order, which costs much more.
     if not same_origin(creator, arrived.actor):
         raise NotTheActor(f"the LD signature is by key {creator!r:.200}, of another origin than {arrived.actor}")
+    if signed is None:
+        _check_graph_size(arrived, _LD_TYPE)
     contexts = arrived.document.vocabulary.table(BUNDLED)
     presented = ld_signature.parse(arrived.document.tree, now=now, contexts=contexts, policy=site.signatures)
     if _is_old(presented.created, now, site):
