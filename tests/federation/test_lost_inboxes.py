@@ -11,14 +11,16 @@ import pytest
 from apcore.collections import count, members_page
 from apcore.errors import ConnectFailed, Unavailable
 from apcore.federation.worker import handle, lease_work
+from apcore.graph import Dialect, remembering
 from apcore.http import Response
+from apcore.ports import Delete
 from apcore.testing.simulation import fault_loop, sabotaged
 from apcore.vocab import Note
 from outgoing_ground import FOLLOWERS, Outgoing
 
 X, Y = "https://x.example", "https://y.example"
 DAY_S = 86400.0
-LOST = {"410": 410, "404": 404, "301": 301}
+LOST = {str(status): status for status in (410, 404, 301, 302, 303, 307, 308)}
 
 
 @pytest.fixture
@@ -111,6 +113,20 @@ def test_a_refusal_for_other_reasons_loses_no_inbox(out: Outgoing) -> None:
         out.post.answers[f"{X}/bob/inbox"] = status
         _ = publish(out)
     assert not out.facts("lost-inbox", "1")
+
+
+@pytest.mark.parametrize("second", [404, 410, 301])
+def test_what_the_second_knock_is_told_counts_only_where_the_dialect_is_not_known(out: Outgoing, second: int) -> None:
+    out.follow(f"{X}/bob")
+    out.post.answers[X] = lambda request: Response(second if "signature-input" in request.headers else 403)
+    remembered = remembering(X, Dialect("cavage"), None, now=out.clock.moment)
+    assert remembered is not None
+    assert out.store.commit((), (remembered,), token=b"0" * 16)
+    _ = publish(out)
+    assert not out.facts("lost-inbox", "1")
+    assert out.store.commit((), (Delete(remembered.key),), token=b"1" * 16)
+    _ = publish(out)
+    assert len(out.facts("lost-inbox", "1")) == 1
 
 
 def test_an_inbox_that_is_gone_is_gone_by_every_spelling(out: Outgoing) -> None:
