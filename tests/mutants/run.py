@@ -61,6 +61,7 @@ PRELOADED = (cattrs, hypothesis, ec, ed25519, rsa)
 
 SIGNATURES = ("tests/signatures",)
 TRUST = (
+    "tests/graph/test_trust.py",
     "tests/federation/test_authenticate.py",
     "tests/federation/test_fe34.py",
     "tests/federation/test_requesters.py",
