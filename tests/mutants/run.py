@@ -63,6 +63,7 @@ SIGNATURES = ("tests/signatures",)
 TRUST = (
     "tests/graph/test_trust.py",
     "tests/federation/test_authenticate.py",
+    "tests/federation/test_authenticate_edges.py",
     "tests/federation/test_fe34.py",
     "tests/federation/test_requesters.py",
     "tests/federation/test_replay.py",
