@@ -150,6 +150,47 @@ def test_a_signature_of_another_type_is_not_tried():
     assert [note.partition(":")[0] for note in error.__notes__] == ["not-found"]
 
 
+# --- what the origin says -------------------------------------------------------------------------------------------
+
+NOTE = f"{BOB}/notes/1"
+
+
+def gone(ground: Ground) -> Request:
+    return post(like(id=f"{BOB}/deletes/9", type="Delete", object={"id": NOTE, "type": "Tombstone"}), ground.carol)
+
+
+@pytest.mark.parametrize("how", ["gone", "a tombstone"])
+def test_a_deletion_that_the_origin_confirms_is_that_deletion_and_nothing_else(how):
+    ground = Ground()
+    ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Tombstone"} if how != "gone" else None, status=200 if how != "gone" else 410)  # fmt: skip
+    found = authenticated(ground, gone(ground))
+    assert (found.means, found.relayed_by) == ("origin", CAROL)
+    told = {"@context": AS2, "id": f"{NOTE}#delete", "type": "Delete", "actor": BOB, "object": NOTE}
+    assert json.loads(found.body) == told
+    [asked] = [effect.request for effect in ground.asked if isinstance(effect, Fetch) and effect.request.url == NOTE]
+    assert "signature" in asked.headers
+
+
+@pytest.mark.parametrize("there", ["a note", "another's tombstone", "nothing"])
+def test_a_deletion_that_the_origin_does_not_confirm(there):
+    ground = Ground()
+    other = {"@context": AS2, "id": f"{NOTE}0", "type": "Tombstone"}
+    if there == "a note":
+        ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": BOB})
+    elif there == "another's tombstone":
+        ground.bob.serve(NOTE, other)
+        ground.bob.serve(f"{NOTE}0", other)
+    assert refused(ground, gone(ground)).status_hint == 401
+
+
+def test_an_origin_that_nobody_may_ask_is_no_reason_to_come_again():
+    ground = Ground()
+    inside = like(id="https://10.0.0.1/1", actor="https://10.0.0.1/users/x")
+    error = refused(ground, post(inside, ground.carol))
+    assert (error.status_hint, error.reason) == (401, "not-the-actor")
+    assert [note.partition(":")[0] for note in error.__notes__] == ["forbidden"]
+
+
 # --- nobody is asked for nothing ------------------------------------------------------------------------------------
 
 
