@@ -466,3 +466,22 @@ def test_a_proof_whose_key_cannot_be_had(verify, alice, now):
     by_did = keys["ed25519"].renamed(key_id=f"did:key:{did}#{did}", owner=f"did:key:{did}")
     members = told_as_json(verify, posted(proofs.create(activity(actor), by_did, now=now)))
     assert members["reason"] == "not-the-actor"
+
+
+def test_an_actor_may_be_embedded_or_missing(verify, alice, now):
+    actor, keys = alice
+    embedded = {**activity(actor), "actor": {"id": actor, "type": "Person"}}
+    assert "actor" in names(told_as_json(verify, cavage.sign(posted(embedded), keys["rsa"], now=now)))
+    nobody = {"type": "Note"}
+    members = told_as_json(verify, cavage.sign(posted(nobody), keys["rsa"], now=now))
+    assert (members["ok"], "actor" in names(members)) == (True, False)
+
+
+def test_a_server_that_cannot_be_reached_is_told(verify, post, signers, now):
+    with serving({}) as origin:
+        pass
+    key = signers["rsa"].renamed(key_id=f"{origin}/users/alice#main-key", owner="")
+    code, told = verify(cavage.sign(post, key, now=now), "--fetch", "--allow-loopback")
+    assert code == exits.FAILED
+    assert told.splitlines()[-1].startswith("refused by policy default: key-unavailable")
+    assert f"GET {origin}/users/alice -> " in told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
@@ -338,3 +338,19 @@ def test_base64_of_nothing_is_not_a_mistake(ed_key, post, now):
     unsigned = cavage.prepare(post, key_id=ed_key.key_id, algorithm="ed25519", now=now)
     report = explain(unsigned.attach(b64encode(b"x" * 48)), now=now, key=ed_key.public)
     assert "none of the strings" in report.steps[-1].detail
+
+
+def test_times_beyond_the_calendar_are_told(ed_key, post):
+    last = datetime(9999, 12, 1, tzinfo=UTC)
+    signed = rfc9421.sign(post, ed_key, now=last, expires_s=10**9)
+    field = signed.headers.get("signature-input").replace(f"created={int(last.timestamp())}", "created=253502300801")
+    report = explain(evolve(signed, headers=signed.headers.with_set("signature-input", field)), now=last)
+    assert "signed at 253502300801 s of the epoch" in told(report)["signature rfc9421 sig1"][1]
+    assert "expires +1000000000 s from now" in told(report)["signature rfc9421 sig1"][1]
+
+
+def test_a_url_that_nobody_signs_for(ed_key, post, now):
+    signed = cavage.sign(post, ed_key, now=now)
+    report = explain(evolve(signed, url="inbox"), now=now, key=ed_key.public)
+    assert report.error.reason == "signature-malformed"
+    assert report.lines()

@@ -22,8 +22,9 @@ def text(report):
 
 
 def test_a_proof_that_holds(ed_key, now):
-    document = proofs.create(NOTE, ed_key, now=now)
+    document = proofs.create(NOTE, ed_key, now=now, expires=now)
     report = explain_proofs(document, now=now, keys={ed_key.key_id: ed_key.public})
+    assert f"expires {now.isoformat()}" in text(report)
     assert (report.verified.owner, report.error, report.key_ids) == (ed_key.public.owner, None, (ed_key.key_id,))
     assert "+ check eddsa-jcs-2022: holds" in text(report)
     assert '"content":"hi"' in text(report)
@@ -45,6 +46,11 @@ def test_of_two_proofs_both_are_needed(ed_key, now):
     report = explain_proofs(document, now=now, keys={ed_key.key_id: ed_key.public})
     assert (report.verified, report.error, len(report.key_ids)) == (None, None, 2)
     assert explain_proofs(document, now=now, keys=dict.fromkeys(report.key_ids, ed_key.public)).verified
+
+
+def test_a_key_of_another_kind_is_told(ed_key, rsa_key, now):
+    report = explain_proofs(proofs.create(NOTE, ed_key, now=now), now=now, keys={ed_key.key_id: rsa_key.public})
+    assert (report.error.reason, report.steps[-1].ok) == ("key-mismatch", False)
 
 
 def hashes(options, document):
