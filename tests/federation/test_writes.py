@@ -17,6 +17,7 @@ from apcore.http import Headers, Request, Response
 from apcore.ports import Delete, Put
 from apcore.testing.simulation import fault_loop, sabotaged
 from apcore.vocab import PUBLIC, Follow, Like, Note
+from apcore.vocab import Delete as Deletion
 from outgoing_ground import ALICE, FOLLOWERS, HERE, Outgoing
 
 X = "https://x.example"
@@ -131,6 +132,17 @@ def test_everyone_has_several_names_and_one_on_the_wire(out: Outgoing, public: s
     out.work()
     assert out.post.bodies[0]["to"] == out.post.bodies[0]["object"]["to"] == [PUBLIC]
     assert len(get(out, f"{ALICE}/outbox?page=true")[1]["orderedItems"]) == 1
+
+
+def test_an_outbox_does_not_tell_how_much_is_not_for_everyone(out: Outgoing) -> None:
+    out.node.publish(Note(content="for all"), by="alice")
+    for to in (FOLLOWERS, f"{X}/bob"):
+        hidden = out.node.publish(Note(content="for some"), by="alice", to=to)
+        assert get(out, hidden)[0] == 404
+    assert get(out, f"{ALICE}/outbox")[1]["totalItems"] == 1
+    assert len(get(out, f"{ALICE}/outbox?page=true")[1]["orderedItems"]) == 1
+    out.node.send(Deletion(object=hidden), by="alice", to=f"{X}/bob")
+    assert get(out, f"{ALICE}/outbox")[1]["totalItems"] == 1
 
 
 # --- one commit -----------------------------------------------------------------------------------------------------

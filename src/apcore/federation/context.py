@@ -118,7 +118,7 @@ class _Face(Generic[Data]):
         return self._scope.address(Sending(activity.document, by, _several(to)))
 
     def publish(self, object: View, /, *, by: str, to: str | Sequence[str] = PUBLIC) -> str:  # noqa: A002 - the field's word
-        """Keep an object, announce it in the outbox of our actor ``by``, and deliver it: to followers too if it is for the public.
+        """Keep an object, deliver it; if it is for the public, announce it in the outbox of our actor ``by`` and deliver it to followers too.
 
         Its id, ``attributedTo``, ``published`` and audience are filled in, unless it has them. Answers its id.
         """

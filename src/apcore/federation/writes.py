@@ -200,7 +200,7 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
 
 
 def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flushed: Flushed) -> None:
-    """Mint ids, keep object and Create, append to the outbox, send."""
+    """Mint ids, keep object and Create, append what is for everyone to the outbox, send."""
     places, actor = site.federation.places, site.actor_uri(note.by)
     followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
     outbox = places.uri(site.origin, "collection", "outbox", identifier=note.by)
@@ -229,7 +229,10 @@ def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flu
         if kept is not create_members:
             about["create"] = create_members["id"]
         flushed.writes.append(Put(object_key(str(kept["id"])), pack(about, wire_body(kept))))
-    flushed.take(adding(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
+    order = _order(now, scope)
+    if PUBLIC in to:
+        # The outbox says how many there are, so it has only what everyone may know of.
+        flushed.take(adding(outbox, Member(str(create_members["id"])), order=order))
     create = read_document(create_members, origin=site.origin)
     # Whom the object names in secret gets it too, and is named nowhere.
     _send(site, scope, Sending(create, note.by, (*to, *cc, *said.secret), create_members["id"]), now, flushed)
