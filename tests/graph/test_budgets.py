@@ -459,6 +459,21 @@ def test_a_key_takes_five_seconds_or_is_not_there(takes_s, asked):
     assert web.runtime.now() - before <= timedelta(seconds=5)
 
 
+@pytest.mark.parametrize(("takes_s", "deadlines"), [(1.0, [5.0, 4.0]), (4.5, [5.0, 0.5]), (5.0, [5.0])])
+def test_the_second_knock_has_what_the_first_has_left(takes_s, deadlines):
+    web = ScriptedWeb()
+
+    def send(request: Request, /) -> Response:
+        web.requests.append(request)
+        web.pass_s(takes_s if len(web.requests) == 1 else 0)
+        return Response(401)
+
+    web.send = send
+    with pytest.raises(RemoteError):
+        web.run(remote_key(f"{A}/users/alice#k", policy=FetchPolicy(), identity=ME))
+    assert [request.limits.deadline_s for request in web.requests] == deadlines
+
+
 def test_an_exchange_for_a_stranger_is_short_even_where_nobody_says_until_when():
     web = ScriptedWeb({f"{A}/x": Response(404)})
     web.run(fetch(f"{A}/x", policy=policy(Stranger())))

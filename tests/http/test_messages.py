@@ -181,3 +181,13 @@ def test_values_are_frozen_and_have_defaults():
         request.url = "https://b.example/"
     assert (request.body, request.limits, len(request.headers)) == (b"", Limits(), 0)
     assert DELIVERY_LIMITS.body_excess == "cut"
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "expected"),
+    [(60.0, (30.0, 10.0)), (30.0, (30.0, 10.0)), (20.0, (20.0, 10.0)), (5.0, (5.0, 5.0)), (0.25, (0.25, 0.25))],
+)
+def test_limits_within_a_time(deadline_s, expected):
+    limits = Limits(body_bytes_max=7)
+    within = limits.within(deadline_s)
+    assert (within.deadline_s, within.connect_s, within.body_bytes_max) == (*expected, 7)

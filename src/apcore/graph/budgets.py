@@ -126,7 +126,7 @@ def _check_rate(_instance: Any, attribute: Any, value: Rate) -> None:
 class Budgets:
     """How much is fetched for strangers: keys above all, and whatever else proving them takes. Every field can be named anew.
 
-    One fetch is one exchange, redirects included. A bucket per name: what one client, host or domain has spent, another still has.
+    One fetch is one hop, redirects included: an exchange, or two where a server wants another signature. A bucket per name: what one client, host or domain has spent, another still has.
     """
 
     client: Rate = field(default=Rate(150, 5.0), validator=_check_rate)

@@ -132,8 +132,11 @@ def knock(
     known: Dialect | None,
     share: Hashable = None,
     until: datetime | None = None,
+    ends: datetime | None = None,
 ) -> Op[Knocked]:
     """Send ``request``, signed in the dialect that is ``known``; once more in another one after 400, 401 or 403, if that begins before ``until``.
+
+    ``ends`` is when the second exchange has to be over; the deadline of the first is the request's own.
 
     Asks for: `Now`, `Sign` and `Fetch`; each at most twice.
 
@@ -151,6 +154,11 @@ def knock(
     now = yield from Now()
     if until is not None and now >= until:
         return Knocked(response, (before,))
+    if ends is not None:
+        left_s = (ends - now).total_seconds()
+        if left_s <= 0:
+            return Knocked(response, (before,))
+        request = evolve(request, limits=request.limits.within(left_s))
     challenge = _challenge(request, response, first, identity, now)
     if challenge is None:
         second, nonce = Dialect("cavage" if first.scheme == "rfc9421" else "rfc9421"), None
@@ -162,14 +170,16 @@ def knock(
     return Knocked(response, (before, Knock(second, response.status)))
 
 
-def knock_and_remember(request: Request, *, identity: Identity, share: Hashable = None) -> Op[Response]:
+def knock_and_remember(
+    request: Request, *, identity: Identity, share: Hashable = None, ends: datetime | None = None
+) -> Op[Response]:
     """Send ``request`` as `knock`, with what is remembered of its origin, and remember what a second knock has shown.
 
     Asks for: one `Get`, and as `knock`; one commit if a second knock was let in. A memory that cannot be had is none.
     """
     origin = parse_url(request.url).origin
     kept = yield from _kept(origin)
-    knocked = yield from knock(request, identity=identity, known=read_dialect(kept), share=share)
+    knocked = yield from knock(request, identity=identity, known=read_dialect(kept), share=share, ends=ends)
     last = knocked.knocks[-1]
     # 304 answers a condition: only who was let in is told that.
     if len(knocked.knocks) > 1 and (knocked.accepted is not None or last.status == 304):

@@ -14,7 +14,7 @@ from datetime import datetime
 from math import floor
 from typing import Final, Literal
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from apcore.effects import Fetch, Now, Op
 from apcore.errors import AddressBlocked, FetchTimedOut, LimitExceeded, Refused
@@ -193,19 +193,13 @@ def check_status(found: Fetched, asked: str, *, now: datetime) -> None:
 def _limits_left(url: Url, policy: FetchPolicy) -> Op[Limits]:
     """Give the limits of the next exchange: those of the policy, and not longer than what is left."""
     if policy.until is None:
-        return policy.limits if policy.stranger is None else _cut(policy.limits, policy.key_s_max)
+        return policy.limits if policy.stranger is None else policy.limits.within(policy.key_s_max)
     now = yield from Now()
     # In steps, so that those who ask for the same at about the same time have the same question, and share its answer.
     left_s = floor((policy.until - now).total_seconds() / _STEP_S) * _STEP_S
     if left_s <= 0:
         raise FetchTimedOut(f"{url} was not asked in time: others that had to be asked before took too long")
-    return _cut(policy.limits, left_s)
-
-
-def _cut(limits: Limits, deadline_s: float) -> Limits:
-    if deadline_s >= limits.deadline_s:
-        return limits
-    return evolve(limits, deadline_s=deadline_s, connect_s=min(limits.connect_s, deadline_s))
+    return policy.limits.within(left_s)
 
 
 def _exchange(
@@ -222,4 +216,4 @@ def _exchange(
     question = ("GET", str(url), accept, headers.pairs, identity, limits, policy.addresses)
     if identity is None:
         return (yield from Fetch(request, share=question))
-    return (yield from knock_and_remember(request, identity=identity, share=question))
+    return (yield from knock_and_remember(request, identity=identity, share=question, ends=policy.until))

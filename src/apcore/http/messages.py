@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from typing_extensions import override
 
 from apcore.errors import RequestError
@@ -236,6 +236,12 @@ class Limits:
                 raise ValueError(f"{name} must be between 0 and 2**31, not {getattr(self, name)!r}")
         if self.body_excess not in {"refuse", "cut"}:
             raise ValueError(f"body_excess must be 'refuse' or 'cut', not {self.body_excess!r}")
+
+    def within(self, deadline_s: float) -> Limits:
+        """Give the same limits with a deadline of at most so many seconds."""
+        if deadline_s >= self.deadline_s:
+            return self
+        return evolve(self, deadline_s=deadline_s, connect_s=min(self.connect_s, deadline_s))
 
 
 def _check_method(_instance: object, _attribute: object, value: str) -> None:
