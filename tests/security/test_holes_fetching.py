@@ -107,7 +107,9 @@ def test_a_key_document_is_the_one_that_was_asked_for(served):
             key["id"] = f"{owner}#main-key"
         case "no-id":
             del key["id"]
-    victim = {"id": owner, "type": "Person", "inbox": f"{owner}/i", "outbox": f"{owner}/o", "publicKey": {"id": f"{owner}#main-key", "owner": owner, "publicKeyPem": pem}}  # fmt: skip
+    # With another id, it is refused even if the owner has a key of the id that was asked for.
+    listed = [] if served == "claim" else [key_id]
+    victim = {"id": owner, "type": "Person", "inbox": f"{owner}/i", "outbox": f"{owner}/o", "publicKey": [{"id": f"{owner}#main-key", "owner": owner, "publicKeyPem": pem}, *listed]}  # fmt: skip
     web = ScriptedWeb({key_id: document(key), owner: document(victim)})
     for _ in range(3):
         with pytest.raises(ApcoreError) as caught:
