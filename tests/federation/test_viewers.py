@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from apcore.graph import Budgets, Rate
 from apcore.handlers import operation
 from apcore.http import Headers, Request, Response
 from apcore.node import AsyncNode, Node
-from apcore.signatures import cavage
+from apcore.signatures import DEFAULT, STRICT, SignaturePolicy, answer, cavage, read_challenges
 from apcore.testing.keys import ReusedKeys, reused_key
 from apcore.testing.peer import Peer, PeerNetwork
 from apcore.vocab import Article, Follow, Note, Person, Tombstone
@@ -226,6 +227,35 @@ def test_strangers_who_name_keys_have_a_budget() -> None:
     assert all(answer.headers.get("retry-after") for answer in answers[3:])
     assert ground.fetches() == 3
     assert ground.get(ALICE, ground.network.peer("https://remote.example/users/0", key=reused_key(BOB))).status == 200
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, STRICT], ids=lambda policy: policy.name)
+def test_a_401_tells_which_signature_would_do_if_it_is_to(policy: SignaturePolicy) -> None:
+    assert Guarded("required").get(ALICE).headers.get("accept-signature") is None
+    ground = Guarded("required", accept_signature=True, signatures=policy)
+    refused = ground.get(ALICE)
+    wanted = read_challenges(refused.headers.get("accept-signature") or "")
+    request = Request("GET", ALICE, AP)
+    unsigned = answer(request, wanted, key_id=ground.bob.key_id, now=ground.clock.now())
+    assert unsigned is not None
+    assert ground.send(unsigned.attach(ground.bob.key.sign(unsigned.data))).status == 200
+    assert ground.get(f"{HERE}/users/nobody", ground.bob).headers.get("accept-signature") is None
+
+
+def test_a_401_at_an_inbox_tells_it_too() -> None:
+    ground = Guarded(accept_signature=True)
+    body = json.dumps(ground.bob.activity("Follow", object=ALICE)).encode()
+    refused = ground.send(
+        Request("POST", f"{ALICE}/inbox", Headers({"Content-Type": "application/activity+json"}), body)
+    )
+    [wanted] = read_challenges(refused.headers.get("accept-signature") or "")
+    assert refused.status == 401
+    assert "content-digest" in [item.value for item in wanted.components]
+
+
+def test_a_policy_that_does_not_take_rfc_9421_cannot_ask_for_it() -> None:
+    with pytest.raises(ConfigurationError, match="RFC 9421"):
+        Federation(accept_signature=True, signatures=evolve(DEFAULT, schemes=frozenset({"cavage"})))
 
 
 def test_a_refusal_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:

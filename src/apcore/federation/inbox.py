@@ -26,7 +26,7 @@ from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.arriving import Arrived, read_arrived
 from apcore.federation.authenticate import Authenticated, authenticate, keys_named
-from apcore.federation.refusals import log_refusal
+from apcore.federation.refusals import challenged, log_refusal
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED, met_key
 from apcore.federation.site import Site
@@ -92,7 +92,7 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
         yield from _accept(site, request, recipient)
     except RemoteError as error:
         log_refusal(_LOG, parse_url(request.url).path, error)
-        return problem_for(error).response()
+        return challenged(site, request, problem_for(error).response())
     except Unavailable as error:
         log_refusal(_LOG, parse_url(request.url).path, error)
         problem = problem_for(error)

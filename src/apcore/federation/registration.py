@@ -88,6 +88,7 @@ class Federation(Generic[Data]):
         delivery_retries: RetryPolicy = DELIVERY_RETRIES,
         keys: KeyPolicy = KeyPolicy(),  # noqa: B008 - immutable
         authorized_fetch: AuthorizedFetch = "off",
+        accept_signature: bool = False,
     ) -> None:
         found = _SOFTWARE.fullmatch(software)
         if found is None:
@@ -111,6 +112,11 @@ class Federation(Generic[Data]):
         if authorized_fetch not in get_args(AuthorizedFetch):
             raise ConfigurationError(f"authorized_fetch is off, optional or required, not {authorized_fetch!r:.60}")
         self.authorized_fetch: Final = authorized_fetch
+        if accept_signature and "rfc9421" not in signatures.schemes:
+            raise ConfigurationError(
+                f"accept_signature asks for RFC 9421, and the policy {signatures.name!r} does not take it"
+            )
+        self.accept_signature: Final = accept_signature
         self.places: Final = Places()
         self.places.add(shared_inbox, Target("shared-inbox"), variables=())
         self.places.add(instance_actor, Target("instance"), variables=())

@@ -27,7 +27,7 @@ from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import own_keys
 from apcore.federation.places import Place, Places, Registered
-from apcore.federation.refusals import log_refusal
+from apcore.federation.refusals import challenged, log_refusal
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
 from apcore.federation.viewers import Visitor, is_among, is_guarded, let_in, visitor
@@ -123,7 +123,8 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
             told = evolve(told, retry_after_s=_RETRY_AFTER_S)
         problem = told.response()
         headers = problem.headers.with_set("Vary", _VARY_BY_VIEWER) if varies else problem.headers
-        return Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
+        refusal = Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
+        return challenged(site, request, refusal)
     return _answer(request, seen)
 
 
