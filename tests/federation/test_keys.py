@@ -25,8 +25,8 @@ from apcore.node import Node
 from apcore.ports import KeyKind, MadeKey
 from apcore.signatures import read_multikey, read_pem
 from apcore.testing.keys import reused_key
-from apcore.vocab import Person
-from outgoing_ground import HERE, NOON, Clock, Counting
+from apcore.vocab import Announce, Person
+from outgoing_ground import HERE, NOON, Clock, Counting, Outgoing
 
 AP = Headers({"Accept": "application/activity+json"})
 
@@ -123,6 +123,19 @@ def test_who_failed_on_the_way_is_not_counted_again() -> None:
     assert [ground.ask("alice").status for _ in range(5)] == [503] * 5
     signer.down = False
     assert [ground.ask(name).status for name in ("alice", "bob", "carol")] == [200, 200, 503]
+
+
+def test_deliveries_wait_for_the_next_window_and_charge_nobody() -> None:
+    federation: Federation[None] = Federation(software="test/1.0", keys=KeyPolicy(made_max=1))
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+    out = Outgoing(federation)
+    for name in ("alice", "bob"):
+        out.node.send(Announce(object="https://x.example/1"), by=name, to=f"https://{name}.example/users/carol")
+    out.work()
+    assert len(out.post.posts) == 1
+    assert out.facts("circuit") == out.facts("dead") == []
+    out.pass_s(120, step_s=30)
+    assert sorted(body["actor"] for body in out.post.bodies) == [f"{HERE}/users/alice", f"{HERE}/users/bob"]
 
 
 @pytest.mark.parametrize(
