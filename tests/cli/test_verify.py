@@ -98,6 +98,11 @@ def test_the_policy_decides(verify, post, signers, key_files, now):
     assert verify(old, "--key", key_files["rsa.pub"], "--now", "Sun, 22 Nov 2026 08:00:00 GMT")[0] == exits.DONE
 
 
+def test_a_clock_that_was_given_is_meant(verify, post, signers, now):
+    code, told = verify(cavage.sign(post, signers["rsa"], now=now - timedelta(days=2)))
+    assert (code, "--now" in told) == (exits.FAILED, False)
+
+
 def test_todays_clock_is_told_how_to_turn(post, signers, key_files, monkeypatch, capsys, now):
     then = now - timedelta(days=9000)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw(cavage.sign(post, signers["rsa"], now=then)))))
@@ -406,6 +411,7 @@ def test_a_proof_by_a_key_that_is_not_for_proofs(verify, alice, now):
     actor, keys = alice
     members = told_as_json(verify, posted(proofs.create(activity(actor), keys["listed"], now=now)))
     assert (members["reason"], "assertionMethod" in members["sentence"]) == ("proof-refused", True)
+    assert "aside" not in names(members)
 
 
 def test_a_proof_that_fails_refuses_what_the_request_proves(verify, alice, now):
@@ -485,3 +491,15 @@ def test_a_server_that_cannot_be_reached_is_told(verify, post, signers, now):
     assert code == exits.FAILED
     assert told.splitlines()[-1].startswith("refused by policy default: key-unavailable")
     assert f"GET {origin}/users/alice -> " in told
+
+
+def test_one_of_two_signatures_is_enough(verify, alice, now):
+    actor, keys = alice
+    request = posted(activity(actor))
+    gone = keys["rsa"].renamed(key_id=f"{actor}/gone#main-key", owner=actor)
+    one, two = rfc9421.sign(request, gone, now=now, label="a"), rfc9421.sign(request, keys["rsa"], now=now, label="b")
+    headers = one.headers
+    for name in ("signature-input", "signature"):
+        headers = headers.with_set(name, f"{one.headers.get(name)}, {two.headers.get(name)}")
+    members = told_as_json(verify, evolve(one, headers=headers))
+    assert (members["ok"], members["verified"]["key"]) == (True, keys["rsa"].key_id)

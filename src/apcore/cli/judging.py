@@ -228,7 +228,7 @@ def _answer(
         rule = f" ({error.explanation.rule})" if isinstance(error, Explained) and error.explanation.rule else ""
         sentence = f"refused by policy {policy}: {error.reason}: {error}{rule}"
         return Answer(steps=told, verdict="refused", reason=error.reason, sentence=sentence, error=error, key_ids=named)
-    if verified is None and not (looked.unsigned and proved is not None):
+    if verified is None and proved is None:
         sentence = f"a key is needed, by --key or --fetch: {', '.join(named)}"
         return Answer(steps=told, verdict="key-needed", reason="key-needed", sentence=sentence, key_ids=named)
     how = [f"{each.scheme} with {each.key_id}" for each in (verified, proved) if each is not None]
