@@ -18,7 +18,7 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, committed
 from apcore.errors import LimitExceeded, RemoteError, RequestError, SignatureError, StoreBusy, Unavailable
@@ -26,12 +26,12 @@ from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.arriving import Arrived, read_arrived
 from apcore.federation.authenticate import Authenticated, authenticate, keys_named
-from apcore.federation.refusals import challenged, log_refusal
+from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED, met_key
 from apcore.federation.site import Site
 from apcore.graph import check_change, kept_owners
-from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url, problem_for
+from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
 from apcore.ports import Check, Key, Message, Put, Write, digest_part
 from apcore.signatures import parse_all
 from apcore.vocab import Document, same_id
@@ -54,8 +54,6 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
 _LOG: Final = logging.getLogger(__name__)
 _BOM: Final = b"\xef\xbb\xbf"
-_RETRY_AFTER_S: Final = 60.0
-"""What to ask for where nothing says how long it will take; senders wait a minute or more anyway."""
 
 
 class UnsupportedMediaType(RemoteError):
@@ -90,14 +88,9 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
     """
     try:
         yield from _accept(site, request, recipient)
-    except RemoteError as error:
+    except (RemoteError, Unavailable) as error:
         log_refusal(_LOG, parse_url(request.url).path, error)
-        return challenged(site, request, problem_for(error).response())
-    except Unavailable as error:
-        log_refusal(_LOG, parse_url(request.url).path, error)
-        problem = problem_for(error)
-        asked_s = _RETRY_AFTER_S if problem.retry_after_s is None else problem.retry_after_s
-        return evolve(problem, retry_after_s=asked_s).response()
+        return refusal(site, request, error)
     return Response(202, Headers({"Cache-Control": "no-store"}))
 
 

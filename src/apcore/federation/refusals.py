@@ -1,17 +1,24 @@
-"""What is told of a request that was refused: to the operator the reason, and, for whoever debugs, everything that led to it; to the peer what would do."""
+"""What is told of a request that was refused.
+
+The peer is told a status, the slug of the reason, and what to do about it; the operator the reason in words, and, for whoever debugs, all that led to it.
+"""
 
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from attrs import evolve
 
-from apcore.errors import ApcoreError
+from apcore.errors import ApcoreError, RemoteError, Unavailable
 from apcore.federation.site import Site
-from apcore.http import Request, Response
+from apcore.http import Request, Response, problem_for
 from apcore.signatures import Explained, challenge
 
-__all__ = ["challenged", "log_refusal"]
+__all__ = ["log_refusal", "refusal"]
+
+_RETRY_AFTER_S: Final = 60.0
+"""What to ask for where nothing says how long it will take; senders wait a minute or more anyway."""
 
 
 def log_refusal(log: logging.Logger, path: str, error: ApcoreError) -> None:
@@ -22,9 +29,16 @@ def log_refusal(log: logging.Logger, path: str, error: ApcoreError) -> None:
         log.debug("%s", "\n".join(error.explanation.lines()))
 
 
-def challenged(site: Site, request: Request, refusal: Response) -> Response:
-    """Add to a 401 which signature would do (`Accept-Signature`, RFC 9421 §5.1), if the federation is set to."""
-    if refusal.status != 401 or not site.federation.accept_signature:
-        return refusal
+def refusal(site: Site, request: Request, error: RemoteError | Unavailable) -> Response:
+    """Make the answer: a problem document (RFC 9457).
+
+    With `Retry-After` if it is for now; with what signature would do (`Accept-Signature`, RFC 9421 §5.1) if it is a 401 and the federation is set to.
+    """
+    problem = problem_for(error)
+    if problem.status == 503 and problem.retry_after_s is None:
+        problem = evolve(problem, retry_after_s=_RETRY_AFTER_S)
+    response = problem.response()
+    if response.status != 401 or not site.federation.accept_signature:
+        return response
     wanted = challenge(request.method, policy=site.signatures, has_body=bool(request.body))
-    return evolve(refusal, headers=refusal.headers.with_set("Accept-Signature", wanted))
+    return evolve(response, headers=response.headers.with_set("Accept-Signature", wanted))

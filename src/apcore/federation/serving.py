@@ -27,7 +27,7 @@ from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import own_keys
 from apcore.federation.places import Place, Places, Registered
-from apcore.federation.refusals import challenged, log_refusal
+from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
 from apcore.federation.viewers import Visitor, is_among, is_guarded, let_in, visitor
@@ -43,7 +43,6 @@ from apcore.http import (
     matches_etag,
     negotiate,
     parse_url,
-    problem_for,
     strong_etag,
     wants_activitypub,
 )
@@ -54,8 +53,6 @@ __all__ = ["Elsewhere", "Served", "is_ours", "serve"]
 PAGE_ITEMS: Final = 20
 _AGE_S: Final = 180
 """As Mastodon has it for actors and posts."""
-_RETRY_AFTER_S: Final = 60.0
-"""What to ask for where nothing says how long it will take."""
 _VARY_BY_VIEWER: Final = "Accept, Signature, Signature-Input"
 _QUERY_FIELDS_MAX: Final = 10
 _LOG: Final = logging.getLogger(__name__)
@@ -118,13 +115,9 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
         varies = _may_vary(site, place)
         if varies:
             log_refusal(_LOG, url.path, error)
-        told = problem_for(error)
-        if told.status == 503 and told.retry_after_s is None:
-            told = evolve(told, retry_after_s=_RETRY_AFTER_S)
-        problem = told.response()
+        problem = refusal(site, request, error)
         headers = problem.headers.with_set("Vary", _VARY_BY_VIEWER) if varies else problem.headers
-        refusal = Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
-        return challenged(site, request, refusal)
+        return Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
     return _answer(request, seen)
 
 
