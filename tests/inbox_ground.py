@@ -10,10 +10,10 @@ from typing import Any
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.collections import members_page
-from apcore.effects import Effect
+from apcore.effects import Effect, Fetch
 from apcore.federation import DomainRules, Federation
 from apcore.federation.serving import Elsewhere
-from apcore.http import Request, Response
+from apcore.http import Request, Response, parse_url
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
@@ -101,6 +101,11 @@ class Ground:
 
     def _observe(self, effect: Effect[Any], place: tuple[int, ...], /) -> None:
         self.asked.append(effect)
+        if isinstance(effect, Fetch):
+            # Whatever is tried here: no request leaves without the node's own policy, and out of its bounds none does.
+            url, addresses = parse_url(effect.request.url), effect.request.addresses
+            assert addresses == self.node.addresses
+            assert addresses.target_refusal(url.origin.scheme, url.origin.host, url.origin.port) is None
 
     def post(self, request: Request) -> Response:
         served = self.node.handle(request)

@@ -13,7 +13,7 @@ from apcore.collections import Member, adding
 from apcore.effects import Op, Scan, committed
 from apcore.federation import Federation
 from apcore.federation.worker import LANES
-from apcore.http import Headers, Request, Response, parse_url
+from apcore.http import PUBLIC_ONLY, Headers, Request, Response, parse_url
 from apcore.node import Node
 from apcore.ports import Entry, KeyKind, MadeKey
 from apcore.testing.keys import ReusedKeys
@@ -77,8 +77,13 @@ class Post:
         """More members for the documents of actors; an exception for those who cannot be fetched, or a whole answer."""
         self.posts: list[tuple[datetime, Request]] = []
         self.gets: list[str] = []
+        self.addresses = PUBLIC_ONLY
 
     def send(self, request: Request, /) -> Response:
+        # No request leaves without the node's own policy, and out of its bounds none does.
+        origin = parse_url(request.url).origin
+        assert request.addresses == self.addresses
+        assert request.addresses.target_refusal(origin.scheme, origin.host, origin.port) is None
         if request.method == "GET":
             self.gets.append(request.url)
             return self._actor(request.url)
