@@ -54,6 +54,7 @@ def fetched(ground: Ground) -> list[str]:
     return [exchange.url for exchange in ground.network.exchanges]
 
 
+@pytest.mark.hole(28, 43, 49)
 @pytest.mark.parametrize(
     ("client", "host", "fetches"),
     [
@@ -89,6 +90,7 @@ def test_one_client_does_not_spend_anothers_budget():
     assert post(ground, client=OTHER).status == 202
 
 
+@pytest.mark.hole(31, 56)
 def test_what_a_flood_leaves_behind_ends():
     ground = Ground(budgets=SMALL)
     flooded(ground, client=None, host="h{0}.example{0}", times=100)

@@ -54,6 +54,7 @@ SIGNERS: dict[str, Callable[[Ground, Request], Request]] = {
 }
 
 
+@pytest.mark.hole(40)
 @pytest.mark.parametrize("sign", SIGNERS.values(), ids=SIGNERS)
 def test_what_is_repeated_as_it_was_is_answered_as_it_was(sign):
     """Senders repeat what they have no answer to."""
@@ -84,6 +85,7 @@ ELSE: dict[str, Callable[[Ground], tuple[Request, Request]]] = {
 }
 
 
+@pytest.mark.hole(40)
 @pytest.mark.parametrize("make", ELSE.values(), ids=ELSE)
 def test_what_has_proved_one_thing_proves_no_other(make):
     ground = Ground()

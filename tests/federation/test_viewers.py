@@ -392,6 +392,7 @@ HIDDEN = {
 }
 
 
+@pytest.mark.hole(16)
 @pytest.mark.parametrize(("there", "absent", "who"), HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("mode", ["optional", "required"])
 def test_what_may_not_be_seen_is_answered_as_if_it_were_not_there(
