@@ -11,8 +11,12 @@ from apcore.effects import Scan
 from apcore.errors import ConnectFailed
 from apcore.facts import unpack
 from apcore.federation import RetryPolicy
-from apcore.federation.circuit import HOSTS_MIN, WINDOW_S
+from apcore.federation.circuit import HOSTS_MIN, WINDOW_S, Host, after_attempts
+from apcore.federation.posting import Answer, Posted
+from apcore.federation.retry import DELIVERY_RETRIES
+from apcore.graph import Dialect
 from apcore.http import Response
+from apcore.ports import Put
 from apcore.vocab import Like
 from outgoing_ground import Outgoing, alice_and_bob
 
@@ -187,3 +191,26 @@ def test_that_a_host_answers_is_written_four_times_an_hour_at_most() -> None:
         versions |= {entry.version for entry in out.facts("reach", "1")}
         out.clock.moment += timedelta(seconds=60)
     assert len(versions) == 4
+
+
+def test_what_a_commit_has_changed_is_known_to_the_rest_of_the_step() -> None:
+    """Attempts that follow a record within a step are judged by what was just written."""
+    now = Outgoing().clock.moment
+    host = Host("https://h0.example")
+    failed = Posted(Answer.HOST_FAILING, "no", reached=False)
+    taken = Posted(Answer.DELIVERED, "yes", reached=True, accepted=Dialect("rfc9421"))
+    writes, _ = after_attempts(host, [taken, failed], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5)
+    known = host.after(writes)
+    assert known.state.number("failures") == 1
+    assert known.early_s(now) == 22.5
+    assert known.known == Dialect("rfc9421")
+    assert known.reach is not None
+    again, _ = after_attempts(known, [failed], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5)
+    assert [write.key[0] for write in again] == ["circuit"]  # what is known is not written again
+    assert known.after(again).state.number("failures") == 2
+    mended, wait_s = after_attempts(
+        known.after(again), [taken], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5
+    )
+    assert wait_s == 0
+    assert known.after(mended).circuit is None
+    assert known.after([Put(("else",), b"")]) == known
