@@ -245,7 +245,10 @@ class Bench:
             if number == 0:
                 self._session._setupstate.teardown_exact(item)
             following = chosen[number + 1] if number + 1 < len(chosen) else item
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            try:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            except BaseException:  # what not even a test's runner takes
+                return True
             if self._session.testsfailed:
                 return True
         return False
