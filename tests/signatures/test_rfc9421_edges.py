@@ -60,9 +60,10 @@ def test_a_number_in_the_parameters_stands_as_it_came(now, number):
         assert presented.bases[0].data.endswith(f'"@signature-params": {line}'.encode())
 
 
-@pytest.mark.parametrize("text", ["a", "", "[]^ !", 'with \\" and \\\\'])
-def test_a_string_in_the_parameters_stands_as_it_came(now, text):
-    line = f'("@method");created={CREATED};keyid="{K}";x;nonce="{text}"'
+@pytest.mark.parametrize("more", ["", ";x"])
+@pytest.mark.parametrize("text", ["a", "", "[]^ !", 'with \\" and \\\\', '\\"', "\\\\"])
+def test_a_string_in_the_parameters_stands_as_it_came(now, text, more):
+    line = f'("@method");created={CREATED}{more};keyid="{K}";nonce="{text}"'
     [presented] = rfc9421.parse(request_of(f"sig1={line}"), BARE, now)
     assert presented.bases[0].data.endswith(f'"@signature-params": {line}'.encode())
 
