@@ -13,7 +13,7 @@ from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextNeeded, canonicalize
 from apcore.signatures import is_signed, ld_signature, multibase, parse, proofs, rfc9421
 from apcore.signatures._parts import KEY_ID_CHARS_MAX
 from apcore.signatures.documents import check_document, check_text, read_name, read_time, write_time
-from apcore.signatures.errors import ProofMalformed, ProofRefused, SignatureMissing
+from apcore.signatures.errors import GraphRestructured, ProofMalformed, ProofRefused, SignatureMissing
 from apcore.signatures.graphs import signed_graph
 
 AS = "https://www.w3.org/ns/activitystreams"
@@ -189,6 +189,28 @@ def test_a_graph_costs_no_more_than_is_allowed():
     with pytest.raises(LimitExceeded):
         signed_graph(many, limits=small)
     assert signed_graph(many).nquads.count("\n") > 9
+
+
+PROOF_AS_PLAIN = {"proof": "https://w3id.org/security#proof"}
+
+
+@pytest.mark.parametrize(
+    "proof", ["x", {"id": f"{ALICE}#p", "type": "as:Note"}, [{"id": f"{ALICE}#p", "type": "as:Note"}, 5], [], None]
+)
+@pytest.mark.parametrize("context", [AS, [AS, PROOF_AS_PLAIN], [AS, "https://w3id.org/security/data-integrity/v2"]])
+def test_a_proof_may_be_anything_to_a_graph(proof, context):
+    document = {"@context": context, "id": f"{ALICE}/1", "type": "Note", "content": "hi", "proof": proof}
+    assert signed_graph(document).document["content"] == "hi"
+
+
+@pytest.mark.parametrize("member", ["@graph", "@included", "@reverse"])
+@pytest.mark.parametrize("context", [AS, [AS, PROOF_AS_PLAIN], [AS, "https://w3id.org/security/data-integrity/v2"]])
+@pytest.mark.parametrize("name", ["proof", "https://w3id.org/security#proof"])
+def test_nothing_is_rearranged_inside_a_proof(member, context, name):
+    inside = {"object": {"id": f"{ALICE}/2"}} if member == "@reverse" else [{"id": f"{ALICE}/2", "type": "as:Note"}]
+    document = {"@context": context, "id": f"{ALICE}/1", "type": "Note", name: {"type": "as:Note", member: inside}}
+    with pytest.raises(GraphRestructured):
+        signed_graph(document)
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
