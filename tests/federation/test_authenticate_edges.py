@@ -11,7 +11,7 @@ from attrs import evolve
 from apcore.effects import Fetch
 from apcore.errors import ApcoreError
 from apcore.federation.arriving import DONE_KEPT_S, read_arrived
-from apcore.federation.authenticate import Authenticated, authenticate, keys_named
+from apcore.federation.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate, keys_named
 from apcore.http import Headers, Request
 from apcore.signatures import proofs
 from apcore.testing.peer import Peer
@@ -218,6 +218,23 @@ def test_a_strangers_key_that_is_gone_is_no_reason_to_ask_for_somebody_else():
     ground.carol.serve(CAROL, None, status=410)
     assert refused(ground, request).status_hint == 401
     assert CAROL not in fetched(ground)
+
+
+def test_a_farewell_is_understood_whatever_else_it_carries():
+    """His key is gone with him; that somebody has put an LD signature beside it changes nothing about that."""
+    ground = Ground()
+    farewell = like(id=f"{BOB}#delete", type="Delete", object=BOB)
+    request = post(ground.carol.ld_sign(farewell), ground.bob)
+    ground.bob.serve(BOB, None, status=410)
+    assert authenticated(ground, request).means == "origin"
+
+
+def test_one_graph_among_the_proofs_of_a_large_document_is_too_many():
+    ground = Ground()
+    members = ground.bob.prove(like(summary="x" * GRAPH_BYTES_MAX))
+    both = [members["proof"], members["proof"] | {"cryptosuite": "eddsa-rdfc-2022"}]
+    assert authenticated(ground, post(members)).means == "proof"
+    assert refused(ground, post(members | {"proof": both})).reason == "limit"
 
 
 # --- the policy is the site's ---------------------------------------------------------------------------------------
