@@ -69,6 +69,7 @@ TRUST = (
     "tests/federation/test_replay.py",
     "tests/federation/test_farewell.py",
     "tests/federation/test_moderation.py",
+    "tests/federation/test_budgets.py",
     "tests/federation/test_inbox.py",
 )
 _FIRST = ("cavage", "rfc9421", "_components", "_parts", "policy", "presented", "requests", "documents", "proofs", "ld_signature", "graphs", "keys", "key_reading", "multibase")  # fmt: skip
@@ -92,7 +93,7 @@ MEMORY_BYTES = 4 * 2**30
 BROKEN = 70
 """How a fork ends that could not do its work."""
 
-KILLED, SURVIVED, UNREACHED = "killed", "survived", "unreached"
+KILLED, SURVIVED = "killed", "survived"
 
 
 # --- results --------------------------------------------------------------------------------------------------------
@@ -359,14 +360,12 @@ class Target:
 
     def open(self, *, again: bool) -> list[int]:
         """The numbers of those that are to be tried."""
-        settled = {KILLED} if again else {KILLED, SURVIVED, UNREACHED}
+        settled = {KILLED} if again else {KILLED, SURVIVED}
         return [number for number, key in enumerate(self.keys) if self._results.get(key) not in settled]
 
     def survivors(self) -> list[Mutant]:
         return [
-            mutant
-            for key, mutant in zip(self.keys, self.mutants, strict=True)
-            if self._results.get(key) in {SURVIVED, UNREACHED}
+            mutant for key, mutant in zip(self.keys, self.mutants, strict=True) if self._results.get(key) == SURVIVED
         ]
 
     def try_in_functions(self, bench: Bench, numbers: list[int], functions: Functions) -> dict[int, list[str]]:
@@ -379,25 +378,25 @@ class Target:
             names = bench.tests_of(self.path, range(mutant.lines[0], mutant.lines[1] + 1))
             if mutant.function is None:
                 left[number] = self._tests_at_import(mutant, bench) or everything
-            elif names:
-                self._try_in_function(number, bench, functions, names)
-            else:
+            elif not names:
                 left[number] = everything  # a function that makes constants, when the module is imported
+            elif not self._try_in_function(number, bench, functions, names):
+                left[number] = names
         return left
 
     @property
     def _own_tests(self) -> str:
         return f"test_{self.path.stem.lstrip('_')}"
 
-    def _try_in_function(self, number: int, bench: Bench, functions: Functions, names: list[str]) -> None:
+    def _try_in_function(self, number: int, bench: Bench, functions: Functions, names: list[str]) -> bool:
+        """Try one in a fork; False where the change cannot be made in a function that is there already."""
         mutant = self.mutants[number]
         place = mutant.function
         assert place is not None
         code = code_of(compiled(mutant.tree(), self.path), place)
         there = functions.get((place.qualname, place.line), [])
-        if code is None or not there:
-            self._note(number, UNREACHED)
-            return
+        if code is None or any(function.__code__.co_freevars != code.co_freevars for function in there) or not there:
+            return False
 
         def work() -> int:
             for function in there:
@@ -406,6 +405,7 @@ class Target:
             return int(bench.fails(names))
 
         self._note(number, KILLED if is_failure(forked(work)) else SURVIVED)
+        return True
 
     def _tests_at_import(self, mutant: Mutant, bench: Bench) -> list[str]:
         """Give the tests that run a function in which the changed name occurs; none where it is not known which those are."""
