@@ -9,14 +9,14 @@ import pytest
 
 from apcore.effects import Scan
 from apcore.errors import ConnectFailed
-from apcore.facts import unpack
+from apcore.facts import instant_ms, pack, unpack
 from apcore.federation import RetryPolicy
-from apcore.federation.circuit import HOSTS_MIN, WINDOW_S, Host, after_attempts
+from apcore.federation.circuit import HOSTS_MIN, WINDOW_S, Host, after_attempts, is_our_outage
 from apcore.federation.posting import Answer, Posted
 from apcore.federation.retry import DELIVERY_RETRIES
 from apcore.graph import Dialect
 from apcore.http import Response
-from apcore.ports import Put
+from apcore.ports import Delete, Entry, Put
 from apcore.vocab import Like
 from outgoing_ground import Outgoing, alice_and_bob
 
@@ -214,3 +214,58 @@ def test_what_a_commit_has_changed_is_known_to_the_rest_of_the_step() -> None:
     assert wait_s == 0
     assert known.after(mended).circuit is None
     assert known.after([Put(("else",), b"")]) == known
+
+
+OUTAGES = {
+    "nobody else": ([], False),
+    "too few": ([0, 0, 0], False),
+    "all of five": ([0, 0, 0, 0], True),
+    "three of five": ([0, 0, 1, 1], True),
+    "half of six": ([0, 0, 1, 1, 1], False),
+    "four of six": ([0, 0, 0, 1, 1], True),
+}
+
+
+@pytest.mark.parametrize(("others", "ours"), OUTAGES.values(), ids=OUTAGES)
+@pytest.mark.parametrize("itself", [None, 0, 1])
+def test_more_than_half_of_at_least_five_hosts(others: list[int], ours: bool, itself: int | None) -> None:
+    out = Outgoing()
+    now = out.clock.moment
+
+    def reach(name: str, ok: int, age_s: float) -> Entry:
+        return Entry(("reach", "1", name), pack({"ok": ok, "at": instant_ms(now) - int(age_s * 1000)}), b"v" * 16)
+
+    entries = [reach(host(number), ok, WINDOW_S - 1) for number, ok in enumerate(others)]
+    # By the clock of the store they may still be there.
+    entries += [reach(host(100 + number), ok, WINDOW_S) for number, ok in enumerate([0, 1] * 5)]
+    entries += [] if itself is None else [reach("https://x.example", itself, 0)]
+    op = is_our_outage("https://x.example", now)
+    assert isinstance(next(op), Scan)
+    with pytest.raises(StopIteration) as ended:
+        _ = op.send(entries)
+    assert ended.value.value is ours
+
+
+def test_what_was_not_asked_for_our_own_fault_waits_half_a_minute_and_says_nothing() -> None:
+    now = Outgoing().clock.moment
+    unasked, taken = Posted(Answer.NOT_ASKED, "no"), Posted(Answer.DELIVERED, "yes", reached=True)
+    before = Host(
+        "https://h0.example", circuit=Entry(("circuit", "1", "https://h0.example"), pack({"failures": 3}), b"")
+    )
+    for attempts, deleted, wait in (([unasked], 0, 30.0), ([taken, unasked], 1, 30.0), ([taken], 1, 0.0)):
+        writes, wait_s = after_attempts(before, attempts, policy=DELIVERY_RETRIES, ours=False, now=now, chance=0)
+        assert wait_s == wait
+        assert [type(write) for write in writes if write.key[0] == "circuit"] == [Delete] * deleted
+
+
+@pytest.mark.parametrize(("ours", "failures", "spared"), [(False, 4, 0), (True, 3, 3)])
+def test_failures_are_counted_one_by_one(ours: bool, failures: int, spared: int) -> None:
+    now = Outgoing().clock.moment
+    key = ("circuit", "1", "https://h0.example")
+    before = Host(key[2], circuit=Entry(key, pack({"failures": 3, "spared": 2}), b""))
+    failed = Posted(Answer.HOST_FAILING, "no", reached=False)
+    writes, wait_s = after_attempts(before, [failed], policy=DELIVERY_RETRIES, ours=ours, now=now, chance=1)
+    after = before.after(writes)
+    assert wait_s == 0
+    assert (after.state.number("failures"), after.state.number("spared")) == (failures, spared)
+    assert after.early_s(now) == 30 * 2 ** (failures if not ours else spared) / 2
