@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -105,6 +106,17 @@ def test_who_cannot_be_asked_is_not_dropped(out: Outgoing, status: int, tried: l
     _ = publish(out)
     assert publish(out) == tried
     assert set(followers(out)) == {f"{X}/bob"}
+
+
+@pytest.mark.parametrize(("status", "days"), [(410, 7), (404, 1), (301, 1)])
+def test_a_note_stands_for_a_week_or_a_day(out: Outgoing, status: int, days: int) -> None:
+    out.follow(f"{X}/bob")
+    out.post.answers[f"{X}/bob/inbox"] = status
+    _ = publish(out)
+    out.clock.moment += timedelta(days=days, seconds=-1)
+    assert out.facts("lost-inbox", "1")
+    out.clock.moment += timedelta(seconds=2)
+    assert not out.facts("lost-inbox", "1")
 
 
 def test_a_refusal_for_other_reasons_loses_no_inbox(out: Outgoing) -> None:
