@@ -408,6 +408,30 @@ def test_an_inbox_that_is_where_one_of_its_actors_is_is_not_aimed(out: Outgoing)
     assert [entry.key[2] for entry in out.facts("out", "1")] == [X]
 
 
+@pytest.mark.parametrize("strangers", [1, 19, 20, 40])
+def test_strangers_who_follow_first_do_not_have_an_inbox_wait_that_is_others_own(out: Outgoing, strangers: int) -> None:
+    """Whoever is read first of the followers names the shared inbox of another server, in an earlier step than those who live there."""
+    first = [f"{Y}/{number}" for number in range(strangers)]
+    out.follow(*first, *(f"{X}/{number}" for number in range(30)), shared=lambda _: f"{X}/inbox")
+    for number in range(30):
+        out.node.publish(Note(content=str(number)), by="alice")
+        out.work()
+    assert out.post.urls == [f"{X}/inbox"] * 30, "each at once, and once"
+    assert not out.facts("out", "1")
+
+
+def test_what_was_tried_among_the_aimed_is_not_sent_again_when_somebody_lives_there(out: Outgoing) -> None:
+    out.follow(*(f"{Y}/{number}" for number in range(20)), f"{X}/bob", shared=lambda _: f"{X}/inbox")
+    out.node.publish(Note(content="hi"), by="alice")
+    for lane_first in (1, 2):
+        # The first step of planning, and what it has planned.
+        [leased] = out.node.run(lease_work(lane_first, limit=1))
+        out.node._handle(leased)
+    assert len(out.post.posts) == 1
+    out.work()
+    assert len(out.post.posts) == 1
+
+
 def test_what_is_too_much_to_be_aimed_is_given_up_by_its_age(out: Outgoing) -> None:
     federation = alice_and_bob()
     object.__setattr__(federation, "delivery_retries", RetryPolicy(attempts_max=3, base_s=1, age_s_max=600))

@@ -4,10 +4,14 @@ One sending is planned in steps: up to 20 recipients, or as many members of a co
 repeating a step changes nothing. Many members share an inbox, and it gets one row: within a step by comparing, and over several steps by a
 marker, or the inbox would get the activity again for each step that finds it.
 
+An inbox that only actors of other origins name is aimed at (`apcore.federation.circuit`), and one that an actor of its own origin names is not, whichever of
+them is come upon first: a row that waits with what is aimed is moved.
+
 Sendings about one object are planned one after another (they are one group of the queue), so that a Delete is not planned before its Create.
 Only those whose recipients cannot be found out now leave that line: nobody waits for them.
 
-Facts: ``("planned", "1", name, H(inbox))``, that a sending has a row for an inbox, kept as long as what was sent.
+Facts: ``("planned", "1", name, H(inbox))``, that a sending has a row for an inbox, and whether with what is aimed at it; kept as long
+as what was sent.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ STEPS_MAX: Final = 100_000
 """A collection of the application's own whose pages never end is given up after two million members."""
 _STEP: Final = 20
 _AT_ONCE: Final = 4
+_AIMED: Final = b"aimed"
+"""What a marker holds where the row waits with what is aimed at the inbox's origin."""
 _OURS_S: Final = 300.0
 """How long at least until those are asked again who cannot be reached because our own network is down."""
 _DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -251,20 +257,24 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     writes: list[Write] = []
     messages: list[Message] = []
     there, changes = yield from still_there(site, step.reached.found)
-    inboxes = yield from _not_yet_planned(sending, [each for each in there if _is_for_others(site, each.url)])
+    inboxes, aimed = yield from _not_yet_planned(sending, [each for each in there if _is_for_others(site, each.url)])
     for left in changes:
         checks += left.checks
         writes += left.writes
-    for inbox, backlog in inboxes.items():
+    for inbox, each in inboxes.items():
         about = {
             "inbox": inbox,
             "created": instant_ms(now),
             "origin": str(site.origin),
             "about": fact.optional("about"),
         }
-        row = row_key(backlog, fact.text("order"), sending.name, inbox)
-        writes.append(Put(row, pack(about)))
-    for backlog in dict.fromkeys(inboxes.values()):
+        row = row_key(_backlog(each), fact.text("order"), sending.name, inbox)
+        before = aimed.get(inbox)
+        writes.append(Put(row, pack(about) if before is None else before.value))
+        if before is not None:
+            checks.append(Check(before.key, before.version))
+            writes.append(Delete(before.key))
+    for backlog in dict.fromkeys(map(_backlog, inboxes.values())):
         ident = yield from RandomBytes(16)
         messages.append(deliver_message(backlog, ident, by=site.origin))
     for uri in step.reached.ours:
@@ -275,21 +285,41 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     rest, settlement, later = yield from _rest(site, sending, step)
     writes.append(rest)
     if isinstance(rest, Put):
-        writes += [Put(_marker(sending, inbox), b"", SENT_KEPT_S) for inbox in inboxes]
+        writes += [
+            Put(_marker(sending, inbox), _AIMED if each.is_aimed else b"", SENT_KEPT_S)
+            for inbox, each in inboxes.items()
+        ]
     done = yield from committed(checks, merged(writes), messages=[*messages, *later], settles=(settlement,))
     if done is False:
         _ = yield from Settle((Again(sending.leased, 0.0),))
 
 
-def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[dict[str, str]]:
-    """Give the inboxes that need a row, shared ones once, and the backlog that each belongs in."""
+def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[tuple[dict[str, Found], dict[str, Entry]]]:
+    """Give the inboxes that need a row, shared ones once, each with somebody behind it; and the rows that wait among what is aimed, and are to be moved.
+
+    Asks for: nothing in the first step, then one `Get`, and one more for rows that may have to be moved.
+    """
     # An inbox that is where one of its actors is, is not aimed at anybody.
     ordered = sorted(found, key=lambda each: not each.is_aimed)
-    inboxes = {str(each.url): backlog_of(each.url.origin, aimed=each.is_aimed) for each in ordered}
-    if inboxes and sending.fact.number("steps"):
-        marked = yield from Get([_marker(sending, inbox) for inbox in inboxes])
-        inboxes = {inbox: inboxes[inbox] for inbox, entry in zip(inboxes, marked, strict=True) if entry is None}
-    return inboxes
+    inboxes = {str(each.url): each for each in ordered}
+    if not inboxes or not sending.fact.number("steps"):
+        return inboxes, {}
+    marked = yield from Get([_marker(sending, inbox) for inbox in inboxes])
+    markers = {inbox: entry for inbox, entry in zip(inboxes, marked, strict=True) if entry is not None}
+    # Else whoever is the first to name a stranger's inbox decides that all who live there have to wait.
+    own = [inbox for inbox, marker in markers.items() if marker.value == _AIMED and not inboxes[inbox].is_aimed]
+    rows = (yield from Get([_aimed_row(sending, inboxes[inbox]) for inbox in own])) if own else ()
+    # One that is gone was delivered, or tried at least: that is not repeated.
+    aimed = {inbox: row for inbox, row in zip(own, rows, strict=True) if row is not None}
+    return {inbox: each for inbox, each in inboxes.items() if inbox in aimed or inbox not in markers}, aimed
+
+
+def _backlog(each: Found) -> str:
+    return backlog_of(each.url.origin, aimed=each.is_aimed)
+
+
+def _aimed_row(sending: _Sending, each: Found) -> Key:
+    return row_key(backlog_of(each.url.origin, aimed=True), sending.fact.text("order"), sending.name, str(each.url))
 
 
 def _marker(sending: _Sending, inbox: str) -> Key:
