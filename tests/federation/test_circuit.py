@@ -131,6 +131,16 @@ def test_of_few_hosts_nothing_is_concluded(out: Outgoing) -> None:
     assert set(attempts(out).values()) == {1}
 
 
+@pytest.mark.parametrize("spelled", ["https://h{}.evil.example", "https://evil.example:{}", "https://[2a00::{}]"])
+def test_one_who_owns_many_hosts_does_not_make_it_our_outage(out: Outgoing, spelled: str) -> None:
+    out.post.answers = {spelled.format(number): DOWN for number in range(2000, 2040)} | {host(0): DOWN}
+    send(out, *range(1, 5))
+    out.node.send(Like(object="https://n.example/1"), by="alice", to=[f"{origin}/bob" for origin in out.post.answers])
+    out.work()
+    assert len(attempts(out)) == 41
+    assert set(attempts(out).values()) == {1}
+
+
 def test_the_same_host_counts_once(out: Outgoing) -> None:
     answering(out, DOWN, 0)
     for number in range(20):

@@ -5,7 +5,8 @@ A host that fails opens its circuit: nobody asks it again before a pause that gr
 When most hosts stop answering at once, it is our own network that is down. So it is kept of every host whether it answered last; and while more than half
 of those that were tried within an hour did not, a host that cannot be reached is charged with nothing: its circuit does not count, its deliveries keep
 their attempts, and it is asked again within a quarter of an hour. Age still counts, so that nothing is tried for ever. An answer of any kind, 500
-included, shows that the network is there; such a failure is the host's own.
+included, shows that the network is there; such a failure is the host's own. All hosts of one registrable domain count as one: whoever owns a domain has as
+many hosts and ports as they like, and could have it that the outage is ever ours.
 
 An inbox on another origin than its actor is aimed at that origin by a stranger's word. Such deliveries are a backlog of their own, named ``aimed`` before the
 origin, with a circuit of their own and a pause for every attempt: whoever aims our fan-out at a third server neither floods it nor keeps us from our own
@@ -29,8 +30,8 @@ from apcore.effects import Get, Op, Scan
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.posting import Answer, Posted
 from apcore.federation.retry import RetryPolicy
-from apcore.graph import Dialect, dialect_key, read_dialect, remembering
-from apcore.http import Origin
+from apcore.graph import Dialect, dialect_key, read_dialect, registrable_domain, remembering
+from apcore.http import Origin, parse_origin
 from apcore.ports import Delete, Entry, Key, Put, Write
 
 __all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "backlog_of", "is_our_outage", "read_host"]
@@ -38,7 +39,7 @@ __all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "backlog_of", "is_
 WINDOW_S: Final = 3600.0
 """Hosts that were tried within so long are counted."""
 HOSTS_MIN: Final = 5
-"""Of fewer hosts nothing is concluded: one dead peer of two is no outage of ours."""
+"""Of hosts of fewer domains nothing is concluded: one dead peer of two is no outage of ours."""
 _HOSTS_MAX: Final = 500
 """So many are looked at."""
 _RENEWED_S: Final = WINDOW_S / 4
@@ -120,16 +121,21 @@ def _keys(host: Host) -> tuple[Key, Key, Key]:
 
 
 def is_our_outage(origin: str, now: datetime) -> Op[bool]:
-    """Tell of a host that cannot be reached now, whether that is our own doing: more than half of all hosts cannot be. Asks for: one `Scan`."""
+    """Tell of a host that cannot be reached now, whether that is our own doing: more than half of all domains cannot be. Asks for: one `Scan`."""
     entries = yield from Scan(("reach", "1"), limit=_HOSTS_MAX)
-    states = {entry.key[2]: unpack(entry.value) for entry in entries}
-    recent = [
-        state.number("ok")
-        for host, state in states.items()
-        if host != origin and (now - of_instant_ms(state.number("at"))).total_seconds() < WINDOW_S
-    ]
-    failing = 1 + recent.count(0)
-    return 1 + len(recent) >= HOSTS_MIN and failing * 2 > 1 + len(recent)
+    states = sorted(((unpack(entry.value), entry.key[2]) for entry in entries), key=lambda each: each[0].number("at"))
+    # What was seen last of a domain is what counts.
+    reached = {
+        _domain(host): bool(state.number("ok"))
+        for state, host in states
+        if (now - of_instant_ms(state.number("at"))).total_seconds() < WINDOW_S
+    } | {_domain(origin): False}
+    failing = list(reached.values()).count(False)
+    return len(reached) >= HOSTS_MIN and failing * 2 > len(reached)
+
+
+def _domain(origin: str) -> str:
+    return registrable_domain(parse_origin(origin).host)
 
 
 def after_attempts(
