@@ -204,6 +204,31 @@ def test_what_waits_long_in_a_workers_hands_keeps_its_lease() -> None:
     assert len(out.post.urls) == 10
 
 
+def test_whatever_is_begun_has_a_whole_lease_before_it() -> None:
+    """One step may take 85 s; that it comes second must not let others do the same beside it."""
+    out = Outgoing()
+    taken: list[Leased] = []
+
+    def slow(_: Request) -> Response:
+        out.clock.moment += timedelta(seconds=29 if len(out.post.posts) == 1 else 85)
+        posted = {str(parse_url(url).origin) for url in out.post.urls[:-1]}
+        leased = out.node.run(_leased_for_delivery())
+        taken.extend(each for each in leased if each.message.group not in posted)
+        return Response(202)
+
+    for number in range(2):
+        out.post.answers[f"https://{number}.example"] = slow
+    like(out, *(f"https://{number}.example/bob" for number in range(2)))
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.work()
+    assert not taken
+    assert len(out.post.urls) == 2
+
+
+def _leased_for_delivery() -> Any:
+    return (yield from Lease(("deliver",), limit=10, lease_s=90))
+
+
 def test_a_lease_that_another_worker_took_is_left_to_it() -> None:
     out = Outgoing()
     like(out, f"{X}/bob", "https://y.example/bob")

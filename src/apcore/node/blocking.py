@@ -20,7 +20,7 @@ from apcore.federation.registration import Federation
 from apcore.federation.rotation import Rotation, rotate
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.serving import Elsewhere, Served, serve
-from apcore.federation.worker import LANES, LEASE_S, handle, lease_work, origin_of, put_off, reconcile
+from apcore.federation.worker import LANES, handle, lease_work, origin_of, put_off, reconcile
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
 from apcore.node.binding import WAIT_S, Bound, Data, Factory, NodeOptions, Pace, hand_back, keep_leases, several
 from apcore.node.opening import entry_point, open_signer, open_store, queue_of
@@ -29,6 +29,8 @@ from apcore.vocab import PUBLIC, Reference, View
 
 __all__ = ["Node"]
 
+_WAITED_S: Final = 4.0
+"""Leases that have waited longer are kept before their message is begun: a step of deliveries may take 85 s, and a lease is 90 s."""
 _LOG: Final = logging.getLogger("apcore.node")
 
 T = TypeVar("T")
@@ -206,7 +208,7 @@ class Node(Bound[Data]):
         since, handled = runtime.now(), 0
         while left and not self._stopped:
             now = runtime.now()
-            if (now - since).total_seconds() > LEASE_S / 3:
+            if (now - since).total_seconds() > _WAITED_S:
                 lost = self.run(keep_leases(left))
                 left, since = [each for each in left if each not in lost], now
             if left:
