@@ -12,11 +12,12 @@ import pytest
 
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.memory import MemoryStore
-from apcore.adapters.requests import received_request
+from apcore.adapters.requests import has_length, received_request
 from apcore.adapters.wsgi import wsgi_app
+from apcore.errors import RequestError
 from apcore.federation import Federation
 from apcore.graph import Budgets, Rate
-from apcore.http import Headers, Request
+from apcore.http import Headers, Request, Response
 from apcore.signatures import cavage
 from apcore.testing.keys import ReusedKeys, reused_key
 from apcore.testing.peer import PeerNetwork
@@ -49,6 +50,48 @@ def test_the_client_behind_a_proxy(values, client, trusted):
         trust_proxy=trusted,
     )
     assert made.client == (client if trusted else "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"",
+        b"a.example/users/bob?",
+        b"a.example#",
+        b"a.example?",
+        b"a.example\\b",
+        b"u@a.example",
+        b"a.example b",
+        b"a\xff",
+    ],
+)
+@pytest.mark.parametrize("forwarded", [True, False])
+def test_a_host_that_is_more_than_a_host_is_refused(host, forwarded):
+    """Else who stands before the server has judged another path than the one that is served."""
+    headers = [(b"Host", b"a.example"), (b"X-Forwarded-Host", host)] if forwarded else [(b"Host", host)]
+    with pytest.raises(RequestError, match="Host"):
+        received_request(
+            method="GET", scheme="https", target="/users/alice", headers=headers, body=b"", trust_proxy=forwarded
+        )
+
+
+def test_a_target_with_a_fragment_is_refused():
+    with pytest.raises(RequestError, match="path"):
+        received_request(method="GET", scheme="https", target="/a#b", headers=[(b"Host", b"a.example")], body=b"")
+
+
+@pytest.mark.parametrize("host", [b"a.example", b"a.example:8000", b"[2a00::1]:8000", b"A.example."])
+def test_a_host_may_have_a_port(host):
+    made = received_request(method="GET", scheme="https", target="/b?c", headers=[(b"Host", host)], body=b"")
+    assert made.url == f"https://{host.decode()}/b?c"
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "told"), [("GET", 200, True), ("GET", 404, True), ("HEAD", 200, False), ("GET", 304, False)]
+)
+def test_of_an_answer_without_a_body_no_length_is_told(method, status, told):
+    """A cache would take it for the length of what it has stored."""
+    assert has_length(method, Response(status)) is told
 
 
 def federation() -> Federation[None]:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import evolve
 
-from apcore.adapters.requests import received_request
+from apcore.adapters.requests import has_length, received_request
 from apcore.errors import ApcoreError, RequestError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
@@ -91,7 +91,7 @@ class _Application:
                 trust_proxy=self._trust_proxy,
             )
         except RequestError as error:
-            await _respond(send, problem_for(error).response())
+            await _respond(send, problem_for(error).response(), method=scope["method"])
             return
         if self.node.asked_origin(request) is None:
             # Decided before the body is read: it is the site's, however long it is.
@@ -99,11 +99,11 @@ class _Application:
             return
         body = b"" if request.method in {"GET", "HEAD"} else await _body(receive)
         if body is None:
-            await _respond(send, Problem(status=413, extensions={"reason": "limit"}).response())
+            await _respond(send, Problem(status=413, extensions={"reason": "limit"}).response(), method=scope["method"])
             return
         served = await self.node.handle(evolve(request, body=body), has_pages=self._fallback is not None)
         if isinstance(served, Response):
-            await _respond(send, served)
+            await _respond(send, served, method=scope["method"])
         else:
             await self._elsewhere(scope, _again(body, receive), send, served)
 
@@ -113,7 +113,7 @@ class _Application:
             return
         status = 406 if why is Elsewhere.NOT_ACCEPTABLE else 404
         reason = "not-acceptable" if status == 406 else "not-found"
-        await _respond(send, Problem(status=status, extensions={"reason": reason}).response())
+        await _respond(send, Problem(status=status, extensions={"reason": reason}).response(), method=scope["method"])
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the worker, let the site have its own lifespan, and close the node when both are over."""
@@ -228,8 +228,9 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-async def _respond(send: Send, response: Response) -> None:
+async def _respond(send: Send, response: Response, *, method: str) -> None:
     headers = [(name, value) for name, value in response.headers.to_wire() if name.lower() != b"content-length"]
-    headers.append((b"content-length", str(len(response.body)).encode()))
+    if has_length(method, response):
+        headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

@@ -7,12 +7,17 @@ node's is nobody's. The same goes for the address of the client, by which what s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from apcore.errors import RequestError
-from apcore.http import Request
+from apcore.http import Request, Response
 
-__all__ = ["received_request"]
+__all__ = ["has_length", "received_request"]
+
+# RFC 9110 §7.2: a host and a port. With any of these it would be more: a path that the front of the server has not seen, say.
+_NOT_IN_HOST: Final = re.compile(rb"[^!-~]|[/?#@\\]")
 
 
 def received_request(
@@ -31,7 +36,7 @@ def received_request(
     `X-Forwarded-For`, and without one it is not known.
 
     Raises:
-        RequestError: No single `Host`, or something that is no request.
+        RequestError: No single `Host` that is one, or something that is no request.
     """
     pairs = [(name.lower(), value) for name, value in headers]
     named = [value for name, value in pairs if name == b"host"]
@@ -44,10 +49,20 @@ def received_request(
         client = _forwarded_for([value for name, value in pairs if name == b"x-forwarded-for"])
     if len(named) != 1:
         raise RequestError(f"a request has one Host, not {len(named)}")
-    if not target.startswith("/"):
+    if not named[0] or _NOT_IN_HOST.search(named[0]) is not None:
+        raise RequestError(f"Host {named[0][:60]!r} is not a host and a port")
+    if not target.startswith("/") or "#" in target:
         raise RequestError(f"a request is for a path, not {target[:60]!r}")
     authority = named[0].decode("latin-1")
     return Request.received(method, f"{scheme}://{authority}{target}", pairs, body, client=client)
+
+
+def has_length(method: str, response: Response) -> bool:
+    """Whether the length of the body is one to be told.
+
+    An answer to HEAD and a 304 have no body, and the length that they tell is that of the answer to a GET (RFC 9110 §8.6): caches take 0 for that.
+    """
+    return method != "HEAD" and response.status != 304
 
 
 def _forwarded_for(values: list[bytes]) -> str | None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from apcore.adapters.requests import received_request
+from apcore.adapters.requests import has_length, received_request
 from apcore.errors import ApcoreError, RequestError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
@@ -75,14 +75,14 @@ class _Application:
                 trust_proxy=self._trust_proxy,
             )
         except RequestError as error:
-            return _respond(start_response, problem_for(error).response())
+            return _respond(start_response, problem_for(error).response(), method=environ["REQUEST_METHOD"])
         if self.node.asked_origin(request) is None:
             # Decided before the body is read: it is the site's, however long it is.
             return self._elsewhere(environ, start_response, Elsewhere.NOT_OURS)
         body = b"" if request.method in {"GET", "HEAD"} else _body(environ)
         served = self.node.handle(evolve(request, body=body), has_pages=self._fallback is not None)
         if isinstance(served, Response):
-            return _respond(start_response, served)
+            return _respond(start_response, served, method=environ["REQUEST_METHOD"])
         if body:
             environ["wsgi.input"] = BytesIO(body)
         return self._elsewhere(environ, start_response, served)
@@ -92,7 +92,8 @@ class _Application:
             return self._fallback(environ, start_response)
         status = 406 if why is Elsewhere.NOT_ACCEPTABLE else 404
         reason = "not-acceptable" if status == 406 else "not-found"
-        return _respond(start_response, Problem(status=status, extensions={"reason": reason}).response())
+        answer = Problem(status=status, extensions={"reason": reason}).response()
+        return _respond(start_response, answer, method=environ["REQUEST_METHOD"])
 
     def _ensure_worker(self) -> None:
         if not self._worker or self._started_in == os.getpid():
@@ -153,8 +154,9 @@ def _body(environ: Environ) -> bytes:
     return body
 
 
-def _respond(start_response: StartResponse, response: Response) -> Iterable[bytes]:
+def _respond(start_response: StartResponse, response: Response, *, method: str) -> Iterable[bytes]:
     headers = [(name, value) for name, value in response.headers if name.lower() != "content-length"]
-    headers.append(("content-length", str(len(response.body))))
+    if has_length(method, response):
+        headers.append(("content-length", str(len(response.body))))
     start_response(f"{response.status} {_PHRASES.get(response.status, 'Answer')}", headers)
     return [response.body]
