@@ -66,6 +66,7 @@ TRUST = (
     "tests/federation/test_authenticate_edges.py",
     "tests/federation/test_fe34.py",
     "tests/federation/test_requesters.py",
+    "tests/federation/test_requesters_edges.py",
     "tests/federation/test_replay.py",
     "tests/federation/test_farewell.py",
     "tests/federation/test_moderation.py",
