@@ -1,6 +1,6 @@
 """Mutation testing: make small changes to the code that decides about trust, one at a time, and look whether a test notices.
 
-    python tests/mutants/run.py [PART ...] [--results FILE] [--again] [--list]
+    python tests/mutants/run.py [PART ...] [--results FILE] [--again] [--only functions|imports] [--list]
 
 A part is the path of a module inside the package, or the beginning of one (`signatures/cavage.py`, `signatures`); without one, everything in
 `TARGETS` is tried. Results are kept in a file, a line each, and what is there is not tried again while module and mutant are the same: a run can be
@@ -456,9 +456,16 @@ class Target:
         self._results.add(self.keys[number], result, line=mutant.lines[0], name=mutant.name)
 
 
-def try_together(targets: Sequence[Target], tests: Sequence[str], *, again: bool) -> None:
+def try_together(targets: Sequence[Target], tests: Sequence[str], *, again: bool, only: str | None) -> None:
     """Try what is open of modules that have the same tests. This process stays free of apcore; results are added to the file."""
-    numbers = {target.name: target.open(again=again) for target in targets}
+    numbers = {
+        target.name: [
+            number
+            for number in target.open(again=again)
+            if only is None or (only == "functions") == (target.mutants[number].function is not None)
+        ]
+        for target in targets
+    }
     wanted = [target for target in targets if numbers[target.name]]
     if not wanted:
         return
@@ -513,6 +520,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", help="modules, or beginnings of their paths; default: all")
     parser.add_argument("--results", type=Path, default=ROOT / ".nox" / "mutants.jsonl", help="where results are kept")
     parser.add_argument("--again", action="store_true", help="try again what survived")
+    parser.add_argument(
+        "--only", choices=("functions", "imports"), help="try what changes functions, or what counts at import"
+    )
     parser.add_argument("--list", action="store_true", help="try nothing; show what survived")
     given = parser.parse_args(arguments)
     sys.dont_write_bytecode = True
@@ -522,7 +532,12 @@ def main(arguments: list[str] | None = None) -> int:
     results = Results(given.results)
     if not given.list:
         for tests in dict.fromkeys(TARGETS[name] for name in chosen):
-            try_together([Target(name, results) for name in chosen if TARGETS[name] == tests], tests, again=given.again)
+            try_together(
+                [Target(name, results) for name in chosen if TARGETS[name] == tests],
+                tests,
+                again=given.again,
+                only=given.only,
+            )
     results = Results(given.results)
     listed = listed_survivors()
     totals: Counter[str] = Counter()
