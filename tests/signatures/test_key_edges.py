@@ -187,3 +187,28 @@ def test_other_bases(text, bases, value):
     else:
         with pytest.raises(KeyMalformed):
             multibase.decode(text, bases=bases)
+
+
+@pytest.mark.parametrize(
+    ("data", "split"),
+    [
+        (b"\x00", (0, b"")),
+        (b"\x12\xaa\xbb", (0x12, b"\xaa\xbb")),
+        (b"\x7f\x01", (0x7F, b"\x01")),
+        (b"\x80\x01", (0x80, b"")),
+        (b"\xed\x01\xaa", (0xED, b"\xaa")),
+        (b"\xff\x7f\xaa", (0x3FFF, b"\xaa")),
+        (b"\x80\x7f", (0x3F80, b"")),
+        (b"", None),
+        (b"\x80", None),
+        (b"\x80\x00", None),
+        (b"\x80\x80\x01", None),
+        (b"\xff\xff\x01", None),
+    ],
+)
+def test_numbers_of_one_byte_or_two(data, split):
+    if split is not None:
+        assert multibase.read_varint(data) == split
+    else:
+        with pytest.raises(KeyMalformed):
+            multibase.read_varint(data)
