@@ -161,8 +161,8 @@ def digests(text: str) -> None:
             read(text, body)
         except (RequestError, SignatureError):
             continue
-        # The hash itself has to be in there, whatever else is.
-        assert right.partition("=")[2].strip(":=").rstrip("=") in text or "512" in text.lower()
+        # The hash itself has to be in there, whatever else is; of its last letter two bits mean nothing.
+        assert right.partition("=")[2].strip(":=").rstrip("=")[:-1] in text or "512" in text.lower()
 
 
 def urls(text: str) -> None:
