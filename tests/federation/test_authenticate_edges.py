@@ -12,7 +12,7 @@ from apcore.effects import Fetch
 from apcore.errors import ApcoreError
 from apcore.federation.arriving import DONE_KEPT_S, read_arrived
 from apcore.federation.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate, keys_named
-from apcore.http import Headers, Request
+from apcore.http import Headers, Request, Response
 from apcore.signatures import proofs
 from apcore.testing.peer import Peer
 from inbox_ground import ALICE, BOB, CAROL, INBOX, NOON, Ground
@@ -191,6 +191,28 @@ def test_an_origin_that_nobody_may_ask_is_no_reason_to_come_again():
     assert [note.partition(":")[0] for note in error.__notes__] == ["forbidden"]
 
 
+def test_an_origin_is_asked_for_so_long_and_no_longer():
+    """Its answer leads to another address; by then, the time that a stranger may take of ours is over."""
+    ground = Ground()
+    ground.bob.serve(LIKE, like(id=f"{LIKE}0", published="2026-01-01T11:00:00Z"))
+    ground.bob.serve(f"{LIKE}0", like(id=f"{LIKE}0", published="2026-01-01T11:00:00Z"))
+    request = post(like(), ground.carol)
+    assert refused(ground, request).status_hint == 401
+    assert f"{LIKE}0" in fetched(ground)
+
+    slow = Ground()
+    slow.bob.serve(LIKE, like(id=f"{LIKE}0", published="2026-01-01T11:00:00Z"))
+    send = slow.network.send
+
+    def late(asked: Request) -> Response:
+        slow.clock.pass_s(slow.node.site().fetching.key_s_max if asked.url == LIKE else 0)
+        return send(asked)
+
+    slow.network.send = late
+    assert refused(slow, request).status_hint == 503
+    assert f"{LIKE}0" not in fetched(slow)
+
+
 # --- nobody is asked for nothing ------------------------------------------------------------------------------------
 
 
@@ -235,6 +257,7 @@ def test_one_graph_among_the_proofs_of_a_large_document_is_too_many():
     both = [members["proof"], members["proof"] | {"cryptosuite": "eddsa-rdfc-2022"}]
     assert authenticated(ground, post(members)).means == "proof"
     assert refused(ground, post(members | {"proof": both})).reason == "limit"
+    assert GRAPH_BYTES_MAX == 128 * 1024, "FEDERATION.md says so"
 
 
 # --- the policy is the site's ---------------------------------------------------------------------------------------
