@@ -21,6 +21,7 @@ from apcore.errors import (
 )
 from apcore.federation import DomainRules, RetryPolicy
 from apcore.federation.delivery import Answer, classify, deliver, deliver_message
+from apcore.federation.keys import own_keys
 from apcore.federation.worker import lease_work
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.ports import Put
@@ -480,6 +481,56 @@ def test_our_own_signer_failing_is_charged_to_nobody() -> None:
     signer.sign = sign
     out.pass_s(120)
     assert len(out.post.posts) == 3
+    assert not out.facts("dead", "1")
+
+
+@pytest.mark.parametrize("backlog", [1, 19, 20, 150])
+def test_a_sender_whose_key_is_lost_keeps_nobody_else_from_sending(backlog: int) -> None:
+    out = Outgoing()
+    signer: Any = out.node.ports.signer
+    sign, able = signer.sign, []
+    like(out, f"{Y}/warm")
+    out.node.send(Like(object=f"{Y}/n"), by="bob", to=f"{Y}/warm")
+    out.work()
+    alices = {key.name for key in out.node.run(own_keys(out.node.site(), ALICE))}
+
+    def failing(name: str, data: bytes, /) -> bytes:
+        if name in alices and not able:
+            raise SignerUnavailable("lost")
+        return sign(name, data)
+
+    signer.sign = failing
+    for number in range(backlog):
+        out.clock.moment += timedelta(seconds=1)
+        out.node.send(Like(object=f"{Y}/{number}"), by="alice", to=f"{X}/dora")
+        out.work()
+    out.clock.moment += timedelta(seconds=1)
+    out.node.send(Like(object=f"{Y}/n"), by="bob", to=f"{X}/dora")
+    out.pass_s(60)
+    assert out.post.urls.count(f"{X}/dora/inbox") == 1
+    assert out.post.bodies[-1]["actor"].endswith("/bob")
+    assert not out.facts("dead", "1") + out.facts("circuit", "1")
+    able.append(True)
+    out.pass_s(HOUR_S)
+    assert out.post.urls.count(f"{X}/dora/inbox") == 1 + backlog
+    assert len({body["id"] for body in out.post.bodies}) == len(out.post.bodies)
+    assert out.waiting() == 0
+
+
+def test_what_a_newer_release_has_sent_does_not_have_others_sent_twice(out: Outgoing) -> None:
+    like(out, *(f"{X}/{number}" for number in range(3)))
+    for number in range(3):
+        out.node.send(Like(object=f"{Y}/{number}"), by="bob", to=f"{X}/{number}")
+    while not out.facts("out", "1"):
+        out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    [first, *_] = out.facts("sent", "1")
+    newer = Put(first.key, b'{"v":99}\n')
+    assert out.node.run(committed((), (newer,)))
+    out.pass_s(HOUR_S)
+    sent = [(request.url, request.body) for _, request in out.post.posts]
+    assert len(set(sent)) == len(sent)
+    assert 3 <= len(sent) < 6
+    assert out.facts("out", "1")
     assert not out.facts("dead", "1")
 
 

@@ -8,6 +8,9 @@ Facts::
     ("out", "1", backlog, order, name, H(inbox))                to deliver, in the order it was sent
     ("out-retry", "1", backlog, due, order, name, H(inbox))     to deliver again when due: its own inbox would not take it
 
+A sender whose key does not sign now (the signer does not have it, too many keys were made) keeps nobody else from sending: its rows are passed over, and,
+where there are so many of them that others may be behind, moved away for a while; nothing is charged for that.
+
 Rows for one inbox about one object are in line: what comes later waits where the earlier one waits. Others overtake.
 
 A peer gets every activity at least once, always with the same id and the same bytes; twice only if an answer was lost, or a crash came between it
@@ -29,7 +32,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Scan, Settle, committed, together
-from apcore.errors import RemoteError, StoreUnavailable, Unavailable
+from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.circuit import Host, after_attempts, is_our_outage, read_host
 from apcore.federation.keys import signing_key
@@ -55,6 +58,9 @@ _BATCH_S: Final = 25.0
 """No attempt begins later than this in a step: with the minute that one may take, it ends before its lease."""
 _RECORD_S: Final = 1.0
 """What has come of a step is not kept unwritten for longer, once the round of attempts that is under way has ended."""
+_UNSIGNED_S: Final = 30.0
+_UNSIGNED_S_MAX: Final = 3600.0
+"""How long rows wait, at least and at most, that were moved away because nothing of their sender's can be signed; half of their age in between."""
 _DEAD_KEPT_S: Final = 30 * 86400.0
 _LABEL_BYTES_MAX: Final = 256
 _LOG: Final = logging.getLogger(__name__)
@@ -120,6 +126,10 @@ class _Step:
     results: list[_Result] = field(factory=list[_Result])
     asked: int = 0
     """How many attempts it has made."""
+    is_full: bool = False
+    """Whether it has as many rows as one may: there may be more behind them."""
+    unable: set[str] = field(factory=set[str])
+    """Senders of whom nothing can be signed now; an empty one if not even that can be found out."""
 
 
 def deliver(site: Site, leased: Leased) -> Op[None]:
@@ -176,6 +186,7 @@ def _attempts(step: _Step, rows: Sequence[_Row], held: Sequence[tuple[_Row, str]
     for row in rows:
         lines.setdefault(row.line, []).append(row)
     known = step.host.known
+    step.is_full = len(rows) + len(held) >= _STEP
     clock = recorded = now
     # One first: what it shows about the host, the others need not find out.
     at_once = 1
@@ -186,30 +197,31 @@ def _attempts(step: _Step, rows: Sequence[_Row], held: Sequence[tuple[_Row, str]
                 _ = yield from Settle((Again(step.leased, 0.0),))
                 return
             recorded = clock
-        results = yield from _round(step.site, lines, known, at_once)
+        results = yield from _round(step, lines, known, at_once)
         step.results += results
-        step.asked += len(results)
-        if any(result.posted.answer in {Answer.HOST_FAILING, Answer.NOT_ASKED} for result in results):
+        asked = [result.posted for result in results if result.posted.answer is not Answer.NOT_ASKED]
+        step.asked += len(asked)
+        if any(posted.answer is Answer.HOST_FAILING for posted in asked) or "" in step.unable:
             break
-        known = next((result.posted.accepted for result in results if result.posted.accepted is not None), known)
-        at_once = _AT_ONCE
+        known = next((posted.accepted for posted in asked if posted.accepted is not None), known)
+        at_once = _AT_ONCE if asked else at_once
         clock = yield from Now()
     yield from _record(step, held)
 
 
 def _round(
-    site: Site, lines: dict[tuple[str, str], list[_Row]], known: Dialect | None, at_once: int
+    step: _Step, lines: dict[tuple[str, str], list[_Row]], known: Dialect | None, at_once: int
 ) -> Op[list[_Result]]:
     """Try the heads of a few lines at once, and take out of ``lines`` what is not to be tried again in this step."""
     batch = list(lines)[:at_once]
-    outcomes = yield from together(*[_attempt(site, lines[line][0], known) for line in batch], limit=at_once)
+    outcomes = yield from together(*[_attempt(step, lines[line][0], known) for line in batch], limit=at_once)
     results: list[_Result] = []
     for line, outcome in zip(batch, outcomes, strict=True):
         if isinstance(outcome, Raised):
             raise outcome.error
         row, *behind = lines.pop(line)
         posted = outcome.value
-        if posted.answer in {Answer.INBOX_FAILING, Answer.UNPROVED}:
+        if posted.answer in {Answer.INBOX_FAILING, Answer.UNPROVED, Answer.NOT_ASKED}:
             results.append(_Result(row, posted, behind=tuple(behind)))
         else:
             results.append(_Result(row, posted))
@@ -218,20 +230,32 @@ def _round(
     return results
 
 
-def _attempt(site: Site, row: _Row, known: Dialect | None) -> Op[Posted]:
+def _attempt(step: _Step, row: _Row, known: Dialect | None) -> Op[Posted]:
+    sender = ""
     try:
         [sent] = yield from Get((("sent", "1", row.name),))
         if sent is None:
             return Posted(Answer.REFUSED, "what was sent is not kept any more")
         fact = unpack(sent.value)
+        sender = fact.text("actor")
+        if sender in step.unable:
+            return Posted(Answer.NOT_ASKED, "nothing of this sender can be signed now")
         # A retry is signed with the key of the day: who no longer knows the other one has said so.
         prefer = None if row.fact.number("attempts") else fact.optional("key")
-        key = yield from signing_key(site, fact.text("actor"), prefer=prefer)
+        key = yield from signing_key(step.site, sender, prefer=prefer)
     except Unavailable as error:
+        step.unable.add(sender)
         return Posted(Answer.NOT_ASKED, str(error))
     except RemoteError as error:
         return Posted(Answer.REFUSED, str(error))
-    return (yield from post(site, row.inbox, fact.body, key=key, known=known))
+    except ContractError as error:
+        # Written by a newer release, which sends it. What others of this step have been told is recorded all the same.
+        _LOG.warning("%s is left alone: %s", row.name, error)
+        return Posted(Answer.NOT_ASKED, str(error))
+    posted = yield from post(step.site, row.inbox, fact.body, key=key, known=known)
+    if posted.answer is Answer.NOT_ASKED:
+        step.unable.add(sender)
+    return posted
 
 
 # --- recording ------------------------------------------------------------------------------------------------------
@@ -257,6 +281,8 @@ def _record_some(step: _Step) -> Op[bool]:
 def _record(step: _Step, held: Sequence[tuple[_Row, str]]) -> Op[None]:
     """Commit what has come of a step, move what is ``held`` behind what waits, and settle."""
     writes, _, wait_s = yield from _writes(step, step.results, asked=step.asked)
+    if step.is_full and "" not in step.unable:
+        wait_s = 0.0
     for row, due in held:
         writes += row.moved(due)
     # New rows may have come, and retries may wait: one more look costs two scans, and ends with `Done`.
@@ -279,7 +305,7 @@ def _writes(step: _Step, results: Sequence[_Result], *, asked: int) -> Op[tuple[
     writes = list(on_host)
     lost: dict[Key, Write] = {}
     for result in results:
-        writes += _outcome(step.site, result, now=now, chance=chance, ours=ours)
+        writes += _outcome(step.site, result, now=now, chance=chance, ours=ours, is_full=step.is_full)
         if result.posted.left is not None:
             put = lost_inbox(result.row.inbox, gone=result.posted.left == "gone")
             lost[put.key] = put
@@ -306,14 +332,19 @@ def _repeated(rows: Sequence[_Row], writes: Sequence[Write], *, settles: Sequenc
         return bool((yield from committed(checks, writes, settles=settles)))
 
 
-def _outcome(site: Site, result: _Result, *, now: datetime, chance: float, ours: bool) -> list[Write]:
+def _outcome(
+    site: Site, result: _Result, *, now: datetime, chance: float, ours: bool, is_full: bool = False
+) -> list[Write]:
     """What becomes of one row, and of those behind it."""
     row, posted = result.row, result.posted
     fact, key = row.fact, row.entry.key
     spared = ours and posted.reached is False
     match posted.answer:
-        case Answer.NOT_ASKED:
+        case Answer.NOT_ASKED if not is_full:
             return []
+        case Answer.NOT_ASKED:
+            wait_s = min(max(_UNSIGNED_S, row.age_s(now) / 2), _UNSIGNED_S_MAX)
+            return _moved(result, now, wait_s)
         case Answer.DELIVERED:
             return [Delete(key)]
         case Answer.REFUSED:
@@ -333,8 +364,12 @@ def _outcome(site: Site, result: _Result, *, now: datetime, chance: float, ours:
             changed = pack(dict(fact.members) | {"attempts": attempts, "unproved": unproved or None})
             if posted.answer is Answer.HOST_FAILING:
                 return [Put(key, changed)]
-            due = f"{instant_ms(now) + int(delay_s * 1000):014d}"
-            return [*row.moved(due, changed), *(write for each in result.behind for write in each.moved(due))]
+            return _moved(result, now, delay_s, changed)
+
+
+def _moved(result: _Result, now: datetime, wait_s: float, fact: bytes | None = None) -> list[Write]:
+    due = f"{instant_ms(now) + int(wait_s * 1000):014d}"
+    return [*result.row.moved(due, fact), *(write for each in result.behind for write in each.moved(due))]
 
 
 def _dead(row: _Row, posted: Posted, now: datetime) -> Write:
