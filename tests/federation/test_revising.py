@@ -63,6 +63,31 @@ def test_what_is_sent_is_what_is_kept(node, published) -> None:
     assert update["object"] == {name: value for name, value in served.items() if name != "@context"}
 
 
+def test_what_is_not_for_everyone_any_more_is_served_to_nobody_else(node, published) -> None:
+    note = published["object"]
+    bob = "https://theirs.example/bob"
+    node.send(Update(object=Note(id=note["id"], content="secret", to=[bob])), by="alice", to=bob)
+    assert get(node, note["id"])[0] == 404
+    assert get(node, published["id"])[0] == 404
+    assert outbox(node) == []
+    assert get(node, f"{ALICE}/outbox")[1]["totalItems"] == 0
+    node.send(Update(object=Note(id=note["id"], content="told", to=[PUBLIC])), by="alice", to=PUBLIC)
+    assert get(node, note["id"])[1]["content"] == "told"
+    [create] = outbox(node)
+    assert (create["id"], create["object"]["content"], create["to"]) == (published["id"], "told", [PUBLIC])
+    assert get(node, f"{ALICE}/outbox")[1]["totalItems"] == 1
+
+
+def test_the_create_of_what_has_another_audience_is_for_that_audience(node) -> None:
+    bob, dora = "https://theirs.example/bob", "https://theirs.example/dora"
+    ident = node.publish(Note(content="first"), by="alice", to=bob)
+    node.send(Update(object=Note(id=ident, content="second", to=[dora])), by="alice", to=dora)
+    kept = [json.loads(entry.value.partition(b"\n")[2]) for entry in node.ports.store.scan(("obj", "1"), limit=10)]
+    assert sorted(each["type"] for each in kept) == ["Create", "Note"]
+    assert all(each["to"] == [dora] or each["to"] == dora for each in kept), kept
+    assert outbox(node) == []
+
+
 def test_a_delete_leaves_a_tombstone_and_empties_the_outbox(node, published) -> None:
     note = published["object"]
     node.send(Delete(object=note["id"]), by="alice", to=f"{ALICE}/followers")

@@ -2,7 +2,8 @@
 
 This holds for objects that were published, whose documents are kept here; what a handler of the application makes is the application's to change. An
 Update replaces the object as a whole, at its id and inside its Create in the outbox; who it is by, since when it is there and whom it is for stay as
-they were unless it says so, and what is sent says it too. A Delete leaves a tombstone at the id, and takes the Create out of the outbox.
+they were unless it says so, and what is sent says it too. Where it says that an object is not for everyone any more, it is served to no others, nor
+its Create, which leaves the outbox; and the other way round. A Delete leaves a tombstone at the id, and takes the Create out of the outbox.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from typing import Any, Final, cast
 
 from attrs import evolve, field, frozen
 
-from apcore.collections import Change, removing
+from apcore.collections import Change, Member, putting, removing
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
-from apcore.facts import Fact, pack, unpack
+from apcore.facts import Fact, instant_ms, pack, unpack
 from apcore.federation.scope import Sending
 from apcore.federation.site import Site
 from apcore.ports import Check, Entry, Key, Put, Write, digest_part
 from apcore.ports import Delete as DeleteEntry
-from apcore.vocab import Activity, Delete, Tombstone, Update, read_document, to_wire
+from apcore.vocab import Activity, Delete, Tombstone, Update, audience_of, read_document, to_wire
 
 __all__ = ["Revision", "object_key", "revise", "wire_body"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
+_ADDRESSED: Final = ("to", "cc", "audience")
 _KEPT: Final = ("attributedTo", "published", "to", "cc")
 
 
@@ -60,7 +62,7 @@ def wire_body(members: dict[str, Any]) -> bytes:
 def revise(site: Site, note: Sending, now: datetime) -> Op[Revision]:
     """Give what changes here when ``note`` is sent; for all but an Update or Delete of a published object, nothing.
 
-    Asks for: for an Update or Delete up to three `Get`s.
+    Asks for: for an Update or Delete up to four `Get`s.
 
     Raises:
         ContractError: The object is of another actor than the sender.
@@ -75,7 +77,7 @@ def revise(site: Site, note: Sending, now: datetime) -> Op[Revision]:
         raise ContractError(f"{note.by!r:.60} changes {kept.uri}, which is of {kept.fact.text('owner')}")
     if note.activity.is_a(Delete):
         return Revision(note, (yield from _deleted(site, note, kept, now)))
-    return (yield from _updated(site, note, kept))
+    return (yield from _updated(site, note, kept, now))
 
 
 def _kept(site: Site, uri: str) -> Op[_Kept | None]:
@@ -89,27 +91,45 @@ def _kept(site: Site, uri: str) -> Op[_Kept | None]:
     return None if fact.text("id") != uri or fact.members.get("gone") is True else _Kept(entry, fact, uri)
 
 
-def _updated(site: Site, note: Sending, kept: _Kept) -> Op[Revision]:
+def _updated(site: Site, note: Sending, kept: _Kept, now: datetime) -> Op[Revision]:
     members = to_wire(note.activity)
     object_: Any = members.get("object")
     if not isinstance(object_, dict) or {"id", "type"}.issuperset(cast("dict[str, Any]", object_)):
         return Revision(note)  # it only names the object, and says nothing new of it
     before: dict[str, Any] = json.loads(kept.fact.body)
+    readdressed = not {*_ADDRESSED}.isdisjoint(cast("dict[str, Any]", object_))
     object_ = {name: value for name, value in before.items() if name in _KEPT} | cast("dict[str, Any]", object_)
     members["object"] = object_
     context = members.get("@context", _AS2)
-    writes: list[Write] = [Put(kept.entry.key, pack(kept.fact.members, wire_body({"@context": context, **object_})))]
+    document = {"@context": context, **object_}
+    public = kept.fact.members.get("public")
+    if readdressed:
+        public = audience_of(read_document(document, origin=site.origin)).is_public or None
+    writes: list[Write] = [Put(kept.entry.key, pack(dict(kept.fact.members) | {"public": public}, wire_body(document)))]
     create_uri = kept.fact.optional("create")
     [create] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
     checks = [Check(kept.entry.key, kept.entry.version)]
-    if create is not None:
+    if create is not None and create_uri is not None:
         fact = unpack(create.value)
-        announced = json.loads(fact.body) | {"@context": context, "object": object_}
+        addressed = {name: object_[name] for name in _ADDRESSED if readdressed and name in object_}
+        announced = json.loads(fact.body) | {"@context": context, "object": object_} | addressed
         checks.append(Check(create.key, create.version))
-        writes.append(Put(create.key, pack(fact.members, wire_body(announced))))
+        writes.append(Put(create.key, pack(dict(fact.members) | {"public": public}, wire_body(announced))))
+        moved = (yield from _listed(site, note.by, create_uri, bool(public), now)) if readdressed else None
+        if moved is not None:
+            checks += moved.checks
+            writes += moved.writes
     return Revision(
         evolve(note, activity=read_document(members, origin=site.origin)), Change(tuple(checks), tuple(writes))
     )
+
+
+def _listed(site: Site, by: str, create: str, public: bool, now: datetime) -> Op[Change | None]:
+    """Have the outbox hold a Create if it is for everyone, and else not."""
+    outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=by)
+    if not public:
+        return (yield from removing(outbox, create))
+    return (yield from putting(outbox, Member(create), order=f"{instant_ms(now):014d}{digest_part(create)[:8]}"))
 
 
 def _deleted(site: Site, note: Sending, kept: _Kept, now: datetime) -> Op[Change]:
