@@ -199,8 +199,11 @@ def test_what_was_judged_is_kept_within_a_bound():
 def test_large_contexts_are_not_kept_and_larger_ones_refused():
     FEDIVERSE.seen.clear()
     read_document(activity([AS2, {f"word{number}": f"https://x.example/{number}" for number in range(500)}]))
-    read_document(activity([AS2, {"word": "https://x.example/" + "y" * 10_000}]))
+    read_document(activity([AS2, {f"word{number}": "https://x.example/" + "y" * 400 for number in range(25)}]))
     assert not FEDIVERSE.seen
+    for definition in ({"word": "https://x.example/" + "y" * 500}, {"@vocab": "https://x.example/" + "y" * 500}):
+        with pytest.raises(LimitExceeded, match="at most 512"):
+            read_document(activity([AS2, definition]))
     with pytest.raises(LimitExceeded, match="terms_max"):
         read_document(activity([AS2, {f"word{number}": f"https://x.example/{number}" for number in range(2001)}]))
     with pytest.raises(LimitExceeded, match="contexts_max"):

@@ -83,10 +83,17 @@ def canonicalize_quads(
 
     Raises:
         DocumentError: Something in it is half of a surrogate pair, which has no bytes and so no hash.
-        LimitExceeded: More than ``limits.blank_nodes_max`` blank nodes, or more than ``limits.canonical_work_max`` steps.
+        LimitExceeded: More than ``limits.canonical_chars_max`` characters, ``limits.blank_nodes_max`` blank nodes, or
+            ``limits.canonical_work_max`` steps.
     """
     # A set by way of a dict, so that the work counted for one input is always the same.
     distinct = list(dict.fromkeys(quads))
+    chars = sum(sum(map(len, quad)) for quad in distinct)
+    if chars > limits.canonical_chars_max:
+        # Before any is written: names are shared here, and are not there.
+        raise LimitExceeded(
+            f"statements of {chars} characters; the limit is {limits.canonical_chars_max} (canonical_chars_max)"
+        )
     for quad in distinct:
         _refuse_half_pairs(quad)
     graph = _Graph(distinct, limits, algorithm)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, final
 
+from apcore.errors import LimitExceeded
+from apcore.jsonld.limits import IRI_CHARS_MAX
 from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.tables import Context
 from apcore.jsonld.terms import KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset, is_absolute
@@ -96,7 +98,7 @@ class Definer:
             if language is None and self._language is not None:
                 self._language = None
             elif type(language) is str:
-                self._language = language.lower()
+                self._language = _bounded(language.lower())
             else:
                 raise NotCovered
 
@@ -157,10 +159,10 @@ class Definer:
                 )
                 return expanded, prefix
         if colon > 0:
-            return self._compact_form(term, colon), False
+            return _bounded(self._compact_form(term, colon)), False
         if self._vocab is None:
             raise NotCovered
-        return self._vocab + term, False
+        return _bounded(self._vocab + term), False
 
     def _compact_form(self, term: str, colon: int) -> str:
         name = term[:colon]
@@ -193,7 +195,7 @@ class Definer:
     def _absolute(self, iri: str | None) -> str:
         if iri is None or not is_absolute(iri):
             raise NotCovered
-        return iri
+        return _bounded(iri)
 
     def _type_of(self, definition: JsonObject) -> str | None:
         if "@type" not in definition:
@@ -210,6 +212,13 @@ class Definer:
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _bounded(name: str) -> str:
+    """Refuse what would be written out wherever a short word stands."""
+    if len(name) > IRI_CHARS_MAX:
+        raise LimitExceeded(f"a context makes a word into {len(name)} characters, at most {IRI_CHARS_MAX}")
+    return name
 
 
 def _expand_vocab(value: str, terms: dict[str, Term], vocab: str | None) -> str | None:
@@ -256,7 +265,7 @@ def _language_of(definition: JsonObject) -> str | Unset | None:
         return None
     if type(language) is not str:
         raise NotCovered
-    return language.lower()
+    return _bounded(language.lower())
 
 
 def _protection_of(definition: JsonObject, protect: bool) -> bool:

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
-from apcore.jsonld.limits import Limits
+from apcore.jsonld.limits import IRI_CHARS_MAX, Limits
 from apcore.jsonld.parsing import Json, JsonObject, check_size
 from apcore.jsonld.tables import Context, ContextTable, count_terms
 
@@ -149,6 +149,7 @@ def _check(document: Json, contexts: ContextTable, limits: Limits) -> None:
     if inline > limits.terms_max:
         raise LimitExceeded(f"inline contexts define {inline} terms; the limit is {limits.terms_max} (terms_max)")
     _refuse_repetition(applied + scoped * nodes, limits)
+    _refuse_length(document, limits)
 
 
 def _refuse_repetition(applied: int, limits: Limits) -> None:
@@ -156,6 +157,47 @@ def _refuse_repetition(applied: int, limits: Limits) -> None:
         raise LimitExceeded(
             f"contexts apply more than {limits.slow_terms_max} definitions, on the slow path (slow_terms_max)"
         )
+
+
+def _refuse_length(document: Json, limits: Limits) -> None:
+    """Refuse contexts that could make few words into many characters; see `IRI_CHARS_MAX`.
+
+    A name may be built on another, of any context around it, so that none is longer than all of them together. One that is relative to the
+    vocabulary or the base grows each time that its context is entered.
+    """
+    chars, times = 0, 1
+    parts: list[Json] = list(_contexts_in(document))
+    for part in parts:  # which grows meanwhile
+        if isinstance(part, str):
+            if len(part) > IRI_CHARS_MAX:
+                raise LimitExceeded(f"a context has a word of {len(part)} characters, at most {IRI_CHARS_MAX}")
+            chars += len(part)
+        elif isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            parts += part.values()
+            chars += sum(map(len, part))
+            if any(isinstance(place := part.get(name), str) and ":" not in place for name in ("@vocab", "@base")):
+                times = limits.depth_max
+    if chars and chars * times * _words_in(document) > limits.slow_chars_max:
+        raise LimitExceeded(
+            f"contexts of {chars} characters for so many words, on the slow path; the limit is {limits.slow_chars_max} (slow_chars_max)"
+        )
+
+
+def _words_in(document: Json) -> int:
+    count = 0
+    stack: list[Json] = [document]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            count += len(value)
+            stack += [member for name, member in value.items() if name != "@context"]
+        else:
+            count += isinstance(value, str)
+    return count
 
 
 def _outer_terms(context: Context) -> int:

@@ -15,7 +15,11 @@ from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
-__all__ = ["DEFAULT_LIMITS", "Limits"]
+__all__ = ["DEFAULT_LIMITS", "IRI_CHARS_MAX", "Limits"]
+
+IRI_CHARS_MAX: Final = 512
+"""Of what a context makes words into. The longest in use have about a hundred; each stands wherever the word does, so that one of 60,000 makes a hundred
+kilobytes into a gigabyte."""
 
 _DEPTH_CEILING: Final = 128
 """Our walks take up to two interpreter frames a level and the slow path about six; the interpreter allows a thousand."""
@@ -62,6 +66,10 @@ class Limits:
     contexts for every node."""
     blank_nodes_max: int = field(default=1_000, validator=_positive)
     """Blank nodes of a graph to be canonicalised. A signed activity has fewer than a hundred."""
+    slow_chars_max: int = field(default=50_000_000, validator=_positive)
+    """Words of a document, times the characters of its inline contexts: what they could become on the slow path."""
+    canonical_chars_max: int = field(default=16_777_216, validator=_positive)
+    """Length of the statements of a document: its names stand in each of theirs."""
     canonical_work_max: int = field(default=8_000, validator=_positive)
     """Steps of canonicalisation that grow with symmetry: one for each path that is tried through indistinguishable blank nodes."""
 

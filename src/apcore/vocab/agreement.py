@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from apcore.jsonld.limits import IRI_CHARS_MAX
 from apcore.jsonld.tables import ContextNeeded, ContextTable, count_terms
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary, Words
@@ -144,6 +145,9 @@ class _Judge:
                     self.opaque = True
                 continue
             iri = self.meaning(definition, definitions)
+            if iri is not None and len(iri) > IRI_CHARS_MAX:
+                self.opaque = True  # for the translator to refuse
+                continue
             expected = meanings.get(term)
             if expected is None:
                 fine = iri is None or (iri not in iris and iri[:1] != "@")

@@ -1,0 +1,70 @@
+"""A hundred kilobytes that contexts would make into gigabytes: refused, before they are made."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from apcore.errors import LimitExceeded
+from apcore.jsonld import canonicalize, expand
+from apcore.jsonld.limits import IRI_CHARS_MAX
+
+AS2 = "https://www.w3.org/ns/activitystreams"
+LONG = f"https://x.example/{'y' * 60_000}/"
+CHAIN = {"c0": "https://x.example/"} | {f"c{i}": f"c{i - 1}:{'z' * 400}/" for i in range(1, 150)}
+PLAIN = {f"k{i}": 1 for i in range(5_000)}
+"""Words that mean nothing but in a vocabulary."""
+SLOW = {"@base": "https://x.example/"}
+
+MADE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "vocabulary": ({"@vocab": LONG}, PLAIN),
+    "vocabulary, slow": (SLOW | {"@vocab": LONG}, PLAIN),
+    "prefix": ({"p": LONG}, {f"p:{i}": 1 for i in range(5_000)}),
+    "prefixes on prefixes": (CHAIN, {f"c149:{i}": 1 for i in range(3_000)}),
+    "prefixes on prefixes, slow": (SLOW | CHAIN, {f"c149:{i}": 1 for i in range(3_000)}),
+    "term": ({"t": LONG}, {"tag": [{"t": 1} for _ in range(5_000)]}),
+    "type": ({"t": {"@id": "https://x.example/t", "@type": LONG}}, {"t": ["x"] * 5_000}),
+    "type of node": ({"T": LONG}, {"tag": [{"type": "T"} for _ in range(5_000)]}),
+    "language": ({"@language": "-".join(["aaaaaaaa"] * 6_000)}, {"name": ["x"] * 5_000}),
+    "language of a term": ({"t": {"@id": "as:t", "@language": "-".join(["aaaaaaaa"] * 6_000)}}, {"t": ["x"] * 5_000}),
+    "base": ({"@base": LONG}, {"to": [str(i) for i in range(5_000)]}),
+    "bases on bases": (
+        [{"@base": "https://x.example/"}, *[{"@base": f"{'y' * 400}/"} for _ in range(60)]],
+        {"to": [str(i) for i in range(5_000)]},
+    ),
+    "vocabularies on vocabularies": (
+        [SLOW, {"@vocab": "https://x.example/"}, *[{"@vocab": f"{'y' * 400}/"} for _ in range(60)]],
+        PLAIN,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_context_makes_no_word_into_a_book(name):
+    context, members = MADE[name]
+    context = context if isinstance(context, list) else [context]
+    document = {"@context": [AS2, *context], "id": "https://a.example/1", "type": "Note", **members}
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitExceeded):
+            expand(document)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("slow", [{}, SLOW], ids=["fast", "slow"])
+def test_names_of_the_longest_length_are_read(slow):
+    name = "https://x.example/".ljust(IRI_CHARS_MAX, "y")
+    document = {"@context": [{**slow, "t": name}], "@id": "https://a.example/1", "t": "x"}
+    assert expand(document) == [{"@id": "https://a.example/1", name: [{"@value": "x"}]}]
+    with pytest.raises(LimitExceeded, match="at most 512"):
+        expand({**document, "@context": [{**slow, "t": f"{name}y"}]})
+
+
+def test_a_long_name_is_not_written_once_for_each_of_its_statements():
+    node = {"id": LONG, "to": [f"https://x.example/{i}" for i in range(2_000)]}
+    with pytest.raises(LimitExceeded, match="canonical_chars_max"):
+        canonicalize({"@context": AS2, "id": "https://a.example/1", "type": "Create", "object": node})
