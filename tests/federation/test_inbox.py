@@ -696,3 +696,14 @@ def test_why_a_signature_was_refused_is_logged_for_whoever_debugs(caplog: pytest
     assert "expected signing string:" in caplog.text
     assert "cookie: ..." in caplog.text
     assert "hunter2" not in caplog.text
+
+
+def test_what_strangers_write_is_one_line_of_a_log_and_not_a_book(caplog):
+    caplog.set_level("INFO", logger="apcore")
+    ground = Ground()
+    ident = "https://evil.example/\x1b[2J\n2026-01-01 all is well\u2028" + "x" * 100_000
+    assert ground.bob.deliver(ground.node, ground.bob.activity("Like", id=ident, object=ALICE)).status == 403
+    [message] = [record.getMessage() for record in caplog.records if "refused at" in record.getMessage()]
+    assert message.isprintable()
+    assert "\\n2026-01-01 all is well\\u2028" in message
+    assert len(message) < 2500

@@ -14,6 +14,7 @@ from apcore.http import Headers, Request, Response
 from apcore.signatures import LENIENT, cavage, rfc9421
 from inbox_ground import ALICE, BOB, INBOX, NOON, SHARED, Ground, reason_of
 
+AS2 = "https://www.w3.org/ns/activitystreams"
 LIKE = f"{BOB}/likes/1"
 NONCE = "b3k2pp5k7z-50gnwp"
 
@@ -139,5 +140,63 @@ def test_what_others_carry_uses_up_no_signature():
         made = evolve(request(to=to), body=proved)
         assert post(ground, ground.carol.sign(made)).status == 202
     assert used(ground) == 0
+    ground.work()
+    assert ground.heard == [LIKE]
+
+
+# --- another inbox --------------------------------------------------------------------------------------------------
+
+CARRIED: dict[str, Callable[[Ground, dict[str, Any]], dict[str, Any]]] = {
+    "proof": lambda ground, members: ground.bob.prove(members),
+    "ld-signature": lambda ground, members: ground.bob.ld_sign(members),
+    "origin": lambda ground, members: members,
+}
+
+
+@pytest.mark.parametrize("how", CARRIED)
+def test_what_was_undone_is_not_done_again_at_the_next_inbox(how):
+    """Nothing in a document that proves itself says where it was meant to go; so who brings it does not choose."""
+    ground = Ground()
+    follow = {"@context": AS2, "id": f"{BOB}/follows/1", "type": "Follow", "actor": BOB, "object": ALICE}
+    follow = CARRIED[how](ground, follow | {"published": "2026-01-01T12:00:00Z"})
+    ground.bob.serve(follow["id"], follow)
+    assert ground.bob.deliver(ground.node, follow, to="alice").status == 202
+    ground.work()
+    assert ground.collection("followers") == [BOB]
+    assert ground.bob.deliver(ground.node, ground.bob.activity("Undo", object=follow), to="alice").status == 202
+    ground.work()
+    assert ground.collection("followers") == []
+    heard = list(ground.heard)
+    ground.clock.pass_s(86_400.0)
+    again = Request("POST", SHARED, Headers({"content-type": "application/activity+json"}), json.dumps(follow).encode())
+    assert ground.post(ground.carol.sign(again)).status == 202
+    ground.work()
+    assert ground.heard == heard
+    assert ground.collection("followers") == []
+
+
+@pytest.mark.parametrize("how", CARRIED)
+def test_what_its_actor_delivers_counts_in_each_inbox(how):
+    ground = Ground()
+    like = CARRIED[how](ground, json.loads(body()) | {"@context": AS2})
+    for to in ("alice", None, "alice"):
+        assert ground.bob.deliver(ground.node, like, to=to).status == 202
+    ground.work()
+    assert ground.heard == [LIKE, LIKE]
+    assert used(ground) >= 1
+
+
+def test_whether_its_actor_has_brought_it_may_have_to_wait():
+    """What is known elsewhere, and signed by a key that cannot be had now, may be its actor's own: nobody says that it was taken in."""
+    ground = Ground()
+    like = ground.bob.prove(json.loads(body()) | {"@context": AS2})
+    unsigned = Request("POST", INBOX, Headers({"content-type": "application/activity+json"}), json.dumps(like).encode())
+    assert ground.post(unsigned).status == 202
+    ground.network.down.add("https://remote.example")
+    signed = ground.bob.sign(evolve(unsigned, url=SHARED))
+    assert ground.post(signed).status == 503
+    ground.network.down.clear()
+    ground.clock.pass_s(1000.0)
+    assert ground.post(ground.bob.sign(evolve(unsigned, url=SHARED))).status == 202
     ground.work()
     assert ground.heard == [LIKE, LIKE]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apcore.errors import LimitExceeded
-from apcore.jsonld import canonicalize, expand
+from apcore.jsonld import BUNDLED, canonicalize, expand
 from apcore.jsonld.limits import IRI_CHARS_MAX
 
 AS2 = "https://www.w3.org/ns/activitystreams"
@@ -68,3 +68,9 @@ def test_a_long_name_is_not_written_once_for_each_of_its_statements():
     node = {"id": LONG, "to": [f"https://x.example/{i}" for i in range(2_000)]}
     with pytest.raises(LimitExceeded, match="canonical_chars_max"):
         canonicalize({"@context": AS2, "id": "https://a.example/1", "type": "Create", "object": node})
+
+
+def test_a_context_from_somewhere_that_has_such_a_word_is_not_taken():
+    """So that a document that refers to it is read without, like any whose context cannot be had."""
+    with pytest.raises(LimitExceeded, match="makes a word into"):
+        BUNDLED.with_document("https://b.example/context", {"@context": [{"a": {"@id": LONG}}]})

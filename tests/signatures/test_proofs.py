@@ -305,13 +305,14 @@ def test_the_key(ed_key, rsa_key, now):
 # --- graphs ---------------------------------------------------------------------------------------------------------
 
 
-def rdfc(document, key, *, context=None):
+def rdfc(document, key, *, more=None):
     options = {
         "type": "DataIntegrityProof",
         "cryptosuite": "eddsa-rdfc-2022",
         "verificationMethod": key.key_id,
         "proofPurpose": "assertionMethod",
         "created": "2026-11-22T08:00:00Z",
+        **(more or {}),
     }
     canonical = canonicalize({**options, "@context": document["@context"]}), canonicalize(document)
     data = b"".join(sha256(text.encode()).digest() for text in canonical)
@@ -339,6 +340,58 @@ def test_a_graph_is_not_rearranged(ed_key, now):
     signed = rdfc(NOTE, ed_key)
     with pytest.raises(GraphRestructured):
         believed({"@context": CONTEXT, "@graph": [NOTE], "proof": signed["proof"]}, ed_key.public, now)
+
+
+_SEC = "https://w3id.org/security#"
+_DC_CREATED = {"@id": "http://purl.org/dc/terms/created", "@type": "http://www.w3.org/2001/XMLSchema#dateTime"}
+_OWN_TERMS = {
+    "DataIntegrityProof": f"{_SEC}DataIntegrityProof",
+    "cryptosuite": {"@id": f"{_SEC}cryptosuite", "@type": f"{_SEC}cryptosuiteString"},
+    "verificationMethod": {"@id": f"{_SEC}verificationMethod", "@type": "@id"},
+    "proofPurpose": {"@id": f"{_SEC}proofPurpose", "@type": "@vocab"},
+    "assertionMethod": f"{_SEC}assertionMethod",
+    "authentication": f"{_SEC}authenticationMethod",
+    "created": _DC_CREATED,
+    "expires": {"@id": f"{_SEC}expiration", "@type": "http://www.w3.org/2001/XMLSchema#dateTime"},
+    "domain": f"{_SEC}domain",
+    "challenge": f"{_SEC}challenge",
+}
+"""What the context of proofs says, written out, where a stranger can write something else."""
+RENAMED = {
+    "a new date": ({}, "created", "2026-11-22T09:00:00Z"),
+    "no end": ({"expires": "2026-11-22T08:30:00Z"}, "expires", None),
+    "for everybody": ({"domain": "https://elsewhere.example"}, "domain", None),
+    "to no question": ({"challenge": "1234"}, "challenge", None),
+    "for another purpose": ({"proofPurpose": "authentication"}, "proofPurpose", "assertionMethod"),
+}
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_context_does_not_change_what_a_proof_of_a_graph_says(name, ed_key, now):
+    """The statements that were signed stay; what they are called does not."""
+    more, member, value = RENAMED[name]
+    document = {**NOTE, "@context": ["https://www.w3.org/ns/activitystreams", _OWN_TERMS]}
+    signed = rdfc(document, ed_key, more=more)
+    proof = signed["proof"]
+    terms = dict(_OWN_TERMS) | {"was": _OWN_TERMS[member], member: None}
+    changed = {key: part for key, part in proof.items() if key != member} | {"was": proof[member]}
+    if value is not None:
+        changed[member] = value
+        if member == "proofPurpose":
+            terms[value] = None
+    disguised = {**signed, "@context": ["https://www.w3.org/ns/activitystreams", terms], "proof": changed}
+    with pytest.raises(ProofRefused, match="another meaning"):
+        believed(disguised, ed_key.public, now)
+
+
+def test_a_proof_of_a_graph_has_to_say_what_it_says(ed_key, now):
+    """Without the terms of proofs in its context, nothing of it would be signed, its date neither."""
+    signed = rdfc({**NOTE, "@context": "https://www.w3.org/ns/activitystreams"}, ed_key)
+    with pytest.raises(ProofRefused, match="another meaning"):
+        believed(signed, ed_key.public, now)
+    document = {**NOTE, "@context": ["https://www.w3.org/ns/activitystreams", _OWN_TERMS]}
+    [verified] = believed(rdfc(document, ed_key), ed_key.public, now)
+    assert verified.scheme == "eddsa-rdfc-2022"
 
 
 # --- vectors --------------------------------------------------------------------------------------------------------

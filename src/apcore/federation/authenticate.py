@@ -66,6 +66,7 @@ __all__ = [
     "NotTheActor",
     "OriginUnavailable",
     "authenticate",
+    "delivered_by_its_actor",
     "keys_named",
 ]
 
@@ -105,7 +106,7 @@ class Authenticated:
     signed: datetime | None = None
     """When it was signed, as the signer says and has signed for; None if its origin was asked."""
     signature: Verified | None = field(default=None, repr=False)
-    """The actor's own HTTP signature, if there was to be one: it counts once."""
+    """The actor's own HTTP signature, if that proved it: it counts once."""
 
     @property
     def id(self) -> str:
@@ -170,6 +171,18 @@ def authenticate(site: Site, request: Request, arrived: Arrived) -> Op[Authentic
         if found is not None:
             return evolve(found, relayed_by=relayed_by)
     raise _decisive(failures)
+
+
+def delivered_by_its_actor(site: Site, request: Request, authenticated: Authenticated) -> Op[Authenticated | None]:
+    """Look whether what is proved by itself has come from its actor all the same: then it is meant for where it came. None if others have brought it.
+
+    Asks and raises `Unavailable` as `signed_by`.
+    """
+    try:
+        signed = yield from signed_by(site, request, prefer=authenticated.actor)
+    except RemoteError:
+        return None
+    return _by_request(authenticated.proved, signed) if same_id(signed.owner, authenticated.actor) else None
 
 
 def keys_named(members: Mapping[str, Any]) -> list[str]:

@@ -5,11 +5,13 @@ when the activity is a fact of the store and a reason to look at it is on the qu
 
 Facts::
 
-    ("in", "1", H(actor), H(id), H(inbox))        claimed: pending, then done; done ones outlive every sender's retries
-    ("in-todo", "1", H(actor), H(id), H(inbox))   what was proved of the activity, byte for byte, until it is processed
-    ("used", "1", H(key id), H(signature))        an HTTP signature that has proved something, for as long as it could again
+    ("in", "1", H(actor), H(id), H(origin), H(inbox))        claimed: pending, then done; done ones outlive every sender's retries
+    ("in-todo", "1", H(actor), H(id), H(origin), H(inbox))   what was proved of the activity, byte for byte, until it is processed
+    ("used", "1", H(key id), H(signature))                   an HTTP signature that has proved something, for as long as it could again
 
-The claim is by actor, id and inbox: an activity that is delivered to two inboxes counts in both, and nobody but its actor can use up an id.
+The claim is by actor, id and inbox: an activity that its actor delivers to two inboxes counts in both, and nobody but its actor can use up an id.
+What others bring counts once at an origin of ours, whatever the inbox. No proof in a document says where it was meant to go, so otherwise anybody
+could bring a Follow to the next inbox after it was undone in the first, and it would count again.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from typing import Final
 
 from attrs import frozen
 
-from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, committed
+from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan, committed
 from apcore.errors import LimitExceeded, RemoteError, RequestError, SignatureError, StoreBusy, Unavailable
 from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.arriving import Arrived, read_arrived
-from apcore.federation.authenticate import Authenticated, authenticate, keys_named
+from apcore.federation.authenticate import Authenticated, authenticate, delivered_by_its_actor, keys_named
 from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED, met_key
@@ -106,8 +108,14 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             return  # somebody whom we do not know has changed or is gone: nothing to do, and nothing worth a fetch
     authenticated = yield from authenticate(site, request, arrived)
     check_change(authenticated.activity, authenticated.actor)
-    if _is_heard(site, authenticated.document):
-        yield from claim(site, authenticated, recipient, silenced=severity is not None)
+    if not _is_heard(site, authenticated.document):
+        return
+    if authenticated.signature is None and (yield from _is_known_elsewhere(site, authenticated, recipient)):
+        own = yield from delivered_by_its_actor(site, request, authenticated)
+        if own is None:
+            return  # repeated by others, and taken in already
+        authenticated = own
+    yield from claim(site, authenticated, recipient, silenced=severity is not None)
 
 
 def _is_heard(site: Site, document: Document) -> bool:
@@ -148,9 +156,18 @@ def _is_stranger(site: Site, request: Request, arrived: Arrived) -> Op[bool]:
     return met is None
 
 
-def claim_keys(actor: str, ident: str, inbox: str) -> tuple[Key, Key]:
-    """Give the keys of the claim and of the work for an activity in an inbox."""
-    parts = (digest_part(actor), digest_part(ident), digest_part(inbox))
+def _is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:
+    """Whether an activity was taken in at another inbox of this origin, and not at this one. Two that come at the same moment may both count."""
+    mark, _ = claim_keys(authenticated.actor, authenticated.id, str(site.origin), recipient)
+    [here] = yield from Get((mark,))
+    if here is not None:
+        return False
+    return bool((yield from Scan(mark[:-1], limit=1)))
+
+
+def claim_keys(actor: str, ident: str, origin: str, recipient: str | None) -> tuple[Key, Key]:
+    """Give the keys of the claim and of the work for an activity in an inbox: that of ``recipient``, or the shared one of ``origin``."""
+    parts = (digest_part(actor), digest_part(ident), digest_part(origin), digest_part(recipient or ""))
     return ("in", "1", *parts), ("in-todo", "1", *parts)
 
 
@@ -169,7 +186,7 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
     Raises:
         Replayed: The signature was used up by another activity, or for another inbox.
     """
-    mark, todo = claim_keys(authenticated.actor, authenticated.id, f"{site.origin}/{recipient or ''}")
+    mark, todo = claim_keys(authenticated.actor, authenticated.id, str(site.origin), recipient)
     now = yield from Now()
     name = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
@@ -223,7 +240,7 @@ def deposit(site: Site, sent: Fact, recipient: str, *, name: str) -> Op[Deposit]
     Nothing is left to prove: it was written here. Asks for: one `Get` of two entries.
     """
     identifier = site.identifier_of(recipient) or ""
-    claim, todo = claim_keys(sent.text("actor"), sent.text("id"), f"{site.origin}/{identifier}")
+    claim, todo = claim_keys(sent.text("actor"), sent.text("id"), str(site.origin), identifier)
     [known, body] = yield from Get((claim, ("sent", "1", name)))
     if known is not None or body is None:
         return Deposit()

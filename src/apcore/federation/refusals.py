@@ -21,12 +21,24 @@ _RETRY_AFTER_S: Final = 60.0
 """What to ask for where nothing says how long it will take; senders wait a minute or more anyway."""
 
 
+_TOLD_CHARS_MAX: Final = 2000
+"""Of one refusal in a log. What is wrong may be as long as a body."""
+
+
 def log_refusal(log: logging.Logger, path: str, error: ApcoreError) -> None:
-    """Log a refusal: its reason at INFO; at DEBUG, if a signature was refused, its explanation, which is escaped and holds no secrets."""
+    """Log a refusal: its reason at INFO, on one line; at DEBUG, if a signature was refused, its explanation, which is escaped and holds no secrets."""
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    log.info("refused at %s: %s: %s%s", path, error.reason, error, notes)
+    log.info("refused at %s: %s: %s", _one_line(path), error.reason, _one_line(f"{error}{notes}"))
     if isinstance(error, Explained) and log.isEnabledFor(logging.DEBUG):
         log.debug("%s", "\n".join(error.explanation.lines()))
+
+
+def _one_line(text: str) -> str:
+    """Give the beginning of ``text`` with what would end the line, or act on a terminal, escaped: strangers write into it."""
+    shown = text if len(text) <= _TOLD_CHARS_MAX else f"{text[:_TOLD_CHARS_MAX]}..."
+    if shown.isprintable():
+        return shown
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in shown)
 
 
 def refusal(site: Site, request: Request, error: RemoteError | Unavailable) -> Response:

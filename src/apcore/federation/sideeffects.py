@@ -5,7 +5,7 @@ processed, or not at all. A follow counts only when it was answered by whom it w
 
 Facts::
 
-    ("followed", "1", H(id of the Follow))   whom a Follow was accepted for, so that an Undo that only names it can be understood
+    ("followed", "1", H(actor), H(id))       whom a Follow of this id was accepted for, so that an Undo that only names it can be understood
     ("met", "1", H(actor))                   somebody who follows, or is followed: no stranger, however long nothing was heard
 """
 
@@ -30,6 +30,7 @@ from apcore.vocab import Accept, Activity, Document, Follow, Reference, Reject, 
 
 __all__ = ["MANAGED", "met_key", "take_effect"]
 
+_AS2: Final = "https://www.w3.org/ns/activitystreams"
 MANAGED: Final[tuple[type[View], ...]] = (Follow, Undo, Accept, Reject)
 """The types of activity that something happens about without a listener."""
 
@@ -62,17 +63,21 @@ def _followed(site: Site, scope: Scope[Any], document: Document, follower: str) 
     verdict = yield from _verdict(site, scope, follow)
     if verdict is FollowVerdict.WAIT:
         return
-    # The answer embeds the request as it came, with its own id: some servers recognise it by nothing else.
-    request = {name: value for name, value in document.tree.items() if name != "@context"}
+    # The answer embeds the request with its own id: some servers recognise it by nothing else. It is said in our words, and under our context. Under
+    # the requester's, what we sign could mean anything: that we delete something, say, and his inbox may be somebody else's.
+    request = {"id": document.id, "type": "Follow", "actor": follower, "object": follow.object and follow.object.uri}
     if verdict is FollowVerdict.ACCEPT:
         inboxes = yield from inboxes_of(site, follower)
         kept = json.dumps({"inbox": inboxes.inbox, "shared": inboxes.shared}).encode()
         scope.notes.append(Appending(_collection(site, "followers", identifier), follower, kept))
         about = pack({"follower": follower, "identifier": identifier})
-        scope.notes.append(Writing(Put(_followed_key(document.id or ""), about)))
+        scope.notes.append(Writing(Put(_followed_key(follower, document.id or ""), about)))
         scope.notes.append(Writing(Put(met_key(follower), pack({"actor": follower}))))
-    answer: dict[str, Any] = {"type": "Accept" if verdict is FollowVerdict.ACCEPT else "Reject", "object": request}
-    answer["@context"] = document.tree.get("@context", "https://www.w3.org/ns/activitystreams")
+    answer: dict[str, Any] = {
+        "@context": _AS2,
+        "type": "Accept" if verdict is FollowVerdict.ACCEPT else "Reject",
+        "object": request,
+    }
     _ = scope.address(Sending(Document(answer, answer), identifier, (follower,)))
 
 
@@ -95,7 +100,7 @@ def _undone(site: Site, scope: Scope[Any], undone: Reference, actor: str) -> Op[
         return
     if undone.uri is None:
         return
-    key = _followed_key(undone.uri)
+    key = _followed_key(actor, undone.uri)
     [entry] = yield from Get((key,))
     if entry is None:
         return
@@ -145,5 +150,6 @@ def met_key(actor: str) -> Key:
     return ("met", "1", digest_part(actor))
 
 
-def _followed_key(follow_id: str) -> Key:
-    return ("followed", "1", digest_part(follow_id))
+def _followed_key(follower: str, follow_id: str) -> Key:
+    # Of its actor: neighbours on one origin may call different things by one id, and none takes another's Undo away.
+    return ("followed", "1", digest_part(follower), digest_part(follow_id))

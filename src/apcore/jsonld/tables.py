@@ -28,7 +28,7 @@ from attrs import evolve, field, frozen
 
 from apcore.errors import DocumentError, LimitExceeded
 from apcore.jsonld.contexts import BUNDLED_CONTEXTS, SERVED_BY_EVERY_HOST
-from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
+from apcore.jsonld.limits import DEFAULT_LIMITS, IRI_CHARS_MAX, Limits
 from apcore.jsonld.parsing import Json, JsonObject, check_size
 
 __all__ = ["BUNDLED", "Context", "ContextNeeded", "ContextTable", "count_terms"]
@@ -102,7 +102,7 @@ class ContextTable:
         """Return a table in which ``url`` holds what ``document``, fetched from there, has under ``@context``.
 
         Raises:
-            LimitExceeded: More definitions than ``limits.fetched_terms_max``, or nested too deeply.
+            LimitExceeded: More definitions than ``limits.fetched_terms_max``, one that is too long, or nested too deeply.
         """
         check_size(document, limits)
         context: Context = document.get("@context", {})
@@ -110,6 +110,11 @@ class ContextTable:
         if terms > limits.fetched_terms_max:
             raise LimitExceeded(
                 f"the context {url[:200]!r} defines {terms} terms; the limit is {limits.fetched_terms_max} (fetched_terms_max)"
+            )
+        if (longest := _longest_text(context)) > IRI_CHARS_MAX:
+            # Here, so that the document is read without it; where it is used, that would be refused.
+            raise LimitExceeded(
+                f"the context {url[:200]!r} makes a word into {longest} characters, at most {IRI_CHARS_MAX}"
             )
         return self.with_context(url, context)
 
@@ -135,3 +140,17 @@ def count_terms(context: Context) -> int:
             definitions: list[Json] = list(part.values())
             stack += [term["@context"] for term in definitions if isinstance(term, dict) and "@context" in term]
     return terms
+
+
+def _longest_text(context: Context) -> int:
+    longest = 0
+    stack: list[Json] = [context]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, str):
+            longest = max(longest, len(part))
+        elif isinstance(part, list):
+            stack += part
+        elif isinstance(part, dict):
+            stack += part.values()
+    return longest

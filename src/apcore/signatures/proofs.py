@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from attrs import field, frozen
 
-from apcore.jsonld import BUNDLED, ContextTable, Json, JsonObject, canonicalize, jcs
+from apcore.jsonld import BUNDLED, ContextTable, Json, JsonObject, canonicalize, expand, jcs
 from apcore.signatures import multibase
 from apcore.signatures.documents import (
     PresentedDocument,
@@ -54,6 +54,37 @@ PROOFS_MAX: Final = 8
 
 Suite = Literal["eddsa-jcs-2022", "eddsa-rdfc-2022"]
 _PURPOSE: Final = "assertionMethod"
+_OPTIONS_CONTEXT: Final = "https://w3id.org/security/data-integrity/v2"
+_READ_BY_NAME: Final = frozenset(
+    {
+        "type",
+        "cryptosuite",
+        "verificationMethod",
+        "proofPurpose",
+        "created",
+        "expires",
+        "domain",
+        "challenge",
+        "previousProof",
+    }
+)
+_SECURITY: Final = "https://w3id.org/security#"
+_READ_BY_MEANING: Final = (
+    "@type",
+    "http://purl.org/dc/terms/created",
+    *(
+        f"{_SECURITY}{name}"
+        for name in (
+            "cryptosuite",
+            "verificationMethod",
+            "proofPurpose",
+            "expiration",
+            "domain",
+            "challenge",
+            "previousProof",
+        )
+    ),
+)
 
 
 # --- verifying ------------------------------------------------------------------------------------------------------
@@ -232,8 +263,44 @@ def _read_graph(
     bound = _bound_to_context(document, options)
     check_text({**bound, "proof": options})
     graph = signed_graph(bound, contexts=contexts)
-    configuration = canonicalize({**options, "@context": bound.get("@context")}, contexts=contexts)
+    configured = {**options, "@context": bound.get("@context")}
+    _check_meaning(configured, contexts)
+    configuration = canonicalize(configured, contexts=contexts)
     return graph.document, (configuration.encode(), graph.nquads.encode())
+
+
+def _check_meaning(options: JsonObject, contexts: ContextTable) -> None:
+    """Refuse options that do not mean what they are read as: what is signed are statements, and the document's contexts say which.
+
+    Those are a stranger's to choose. One that gives `created` no meaning, and the signed value another name, would make an old proof new.
+    """
+    named = {name: value for name, value in options.items() if name in _READ_BY_NAME}
+    meant = _said_of(expand({**named, "@context": _OPTIONS_CONTEXT}, contexts=contexts))
+    said = _said_of(expand(options, contexts=contexts))
+    if any(said.get(iri, []) != meant.get(iri, []) for iri in _READ_BY_MEANING):
+        raise ProofRefused(
+            "a proof whose context gives its members another meaning",
+            explanation=Explanation(rule="a signature over a graph covers what its members mean, and not their names"),
+        )
+
+
+def _said_of(expanded: list[Any]) -> dict[str, list[str]]:
+    """Give what an expanded proof says, by what it says it of; datatypes aside, which differ by the version of the context."""
+    if len(expanded) != 1:
+        return {}
+    node = cast("dict[str, Any]", expanded[0])
+    said: dict[str, list[str]] = {}
+    for name, value in node.items():
+        values: list[Any] = value if isinstance(value, list) else [value]
+        said[name] = sorted(map(_said, values))
+    return said
+
+
+def _said(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    leaf = cast("dict[str, Any]", value)
+    return str(leaf.get("@id", leaf.get("@value")))
 
 
 def _hashes(options: bytes, document: bytes) -> bytes:
