@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 
 from apcore.http.fields import parse_item
 from apcore.http.messages import Request
 from apcore.signatures import cavage, rfc9421
 from apcore.signatures._components import Message, counted_names
 from apcore.signatures._parts import KEY_ID_CHARS_MAX, Target, check_key_id, check_own_key_id, field_values
-from apcore.signatures.errors import BadSignature, CoverageTooSmall, KeyMismatch, SignatureMalformed
-from apcore.signatures.policy import DEFAULT, SignaturePolicy
+from apcore.signatures.errors import BadSignature, CoverageTooSmall, KeyMismatch, SignatureMalformed, SignatureTooOld
+from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT, SignaturePolicy
 from apcore.signatures.presented import check
 
 # --- targets and fields ---------------------------------------------------------------------------------------------
@@ -147,3 +147,76 @@ def test_a_check_that_fails_tells_the_label_and_the_first_string(ed_key, rsa_key
     with pytest.raises(BadSignature) as caught:
         check(cavage.parse(of_cavage, DEFAULT, now), rsa_key.public)
     assert caught.value.explanation.signing_string.startswith("(request-target): head /users/bob/outbox?page=2\n")
+
+
+# --- what the presets are -------------------------------------------------------------------------------------------
+
+
+def one(*names):
+    return tuple(frozenset({name}) for name in names)
+
+
+TARGET = (
+    frozenset({"@target-uri"}),
+    frozenset({"@request-target", "@authority"}),
+    frozenset({"@path", "@query", "@authority"}),
+)
+ALL = {"rsa-v1_5-sha256", "rsa-v1_5-sha512", "rsa-pss-sha512", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "ed25519"}
+DEFAULTS = {
+    "name": "default",
+    "schemes": {"cavage", "rfc9421"},
+    "algorithms": ALL,
+    "rsa_bits_min": 2048,
+    "rsa_bits_max": 8192,
+    "cavage_read": (one("(request-target)"), one("host"), one("date", "(created)")),
+    "cavage_write": (one("(request-target)"), one("host"), one("date", "(created)"), one("digest")),
+    "rfc9421_read": (one("@method"), TARGET),
+    "rfc9421_write": (one("@method"), TARGET, one("content-digest")),
+    "clock_skew_s": 3600,
+    "age_s_max": 3600,
+    "lifetime_s_max": 12 * 3600,
+    "query_optional": True,
+    "ld_signatures": True,
+    "asks_origin": True,
+    "authorization": False,
+    "pseudo_headers_any_algorithm": True,
+    "labels_max": 8,
+    "covered_max": 64,
+}
+STRICTER = {
+    "name": "strict",
+    "algorithms": ALL - {"rsa-v1_5-sha512"},
+    "rfc9421_read": (one("@method"), one("@target-uri")),
+    "rfc9421_write": (one("@method"), one("@target-uri"), one("content-digest")),
+    "clock_skew_s": 60,
+    "age_s_max": 300,
+    "lifetime_s_max": 3600,
+    "query_optional": False,
+    "ld_signatures": False,
+    "pseudo_headers_any_algorithm": False,
+}
+MORE_LENIENT = {
+    "name": "lenient",
+    "rsa_bits_min": 1024,
+    "cavage_read": (one("date", "(created)"),),
+    "cavage_write": (one("date", "(created)"), one("digest")),
+    "rfc9421_read": (one("@method"), (*TARGET, frozenset({"@path"}))),
+    "rfc9421_write": (one("content-digest"),),
+    "age_s_max": 12 * 3600,
+    "authorization": True,
+}
+
+
+@pytest.mark.parametrize(("policy", "differs"), [(DEFAULT, {}), (STRICT, STRICTER), (LENIENT, MORE_LENIENT)], ids=["default", "strict", "lenient"])  # fmt: skip
+def test_a_preset_is_what_is_written_here(policy, differs):
+    """Whoever changes one of these changes what is believed everywhere, and says so in the changelog."""
+    assert asdict(policy, recurse=False) == DEFAULTS | differs
+    assert PRESETS[policy.name] is policy
+
+
+def test_an_expiry_counts_as_signed_unless_it_is_said_not_to_be():
+    """RFC 9421 always signs it; draft-cavage where it is covered. One that is not signed prolongs nothing."""
+    times = {"signed": 0, "expires": 10_000, "now_s": 9_000.0}
+    DEFAULT.check_times(**times)
+    with pytest.raises(SignatureTooOld):
+        DEFAULT.check_times(**times, expires_signed=False)
