@@ -111,6 +111,16 @@ def test_exponents(rsa_key, exponent, fit):
             read_spki(spki, **NAMES)
 
 
+@pytest.mark.parametrize("added", [1, 3])
+def test_an_even_modulus_is_no_product_of_two_primes(rsa_key, added):
+    """The library reads it; anybody can factor half of it."""
+    spki, n = rsa_key.public.spki, rsa_key._native.public_key().public_numbers().n
+    even = spki.replace(n.to_bytes(256, "big"), (n + added).to_bytes(256, "big"))
+    assert even != spki
+    with pytest.raises(KeyWeak):
+        read_spki(even, **NAMES)
+
+
 def test_a_key_that_we_make():
     made = generate_key("rsa-2048", **NAMES)
     numbers = made._native.public_key().public_numbers()
