@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from attrs import evolve
 
 from apcore.errors import ApcoreError
-from apcore.federation.arriving import bytes_of, read_arrived
+from apcore.federation.arriving import DONE_KEPT_S, bytes_of, read_arrived
 from apcore.federation.requesters import signed_by
 from apcore.http import Headers, Request
 from apcore.signatures import PrivateKey, rfc9421
@@ -120,3 +121,7 @@ def test_what_is_no_activity(members):
 
 def test_what_is_written_down_is_json_in_its_shortest_form():
     assert bytes_of({"a": "é", "b": [1, {}]}) == '{"a":"é","b":[1,{}]}'.encode()
+
+
+def test_an_id_is_remembered_for_thirty_days():
+    assert timedelta(seconds=DONE_KEPT_S) == timedelta(days=30)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apcore.errors import Refused
-from apcore.graph.trust import check_change, is_believed_inside, is_move_confirmed, owners
+from apcore.graph.trust import OwnerUnclear, check_change, implied_owner, is_believed_inside, is_move_confirmed, owners
 from apcore.vocab import Activity, Move, read_document
 
 A, B = "https://a.example/alice", "https://b.example/bob"
@@ -67,3 +67,18 @@ def test_what_is_put_somewhere_may_be_anybodys(kind):
 
 def test_an_owner_that_is_named_twice_is_one():
     assert owners(document(id=f"{A}/1", type="Note", attributedTo=[A, "HTTPS://A.example/alice"])) == (A,)
+
+
+@pytest.mark.parametrize("name", ["inbox", "outbox", "followers", "following", "liked", "replies", "likes", "shares"])
+def test_a_collection_that_its_holder_names_is_its_holders(name):
+    holder = document(id=A, type="Person", **{name: f"{A}/collection"})
+    assert implied_owner(f"{A}/collection", holder) == A
+    assert implied_owner(f"{A}/another", holder) is None
+
+
+def test_several_owners_are_unclear_unless_one_asks_for_them():
+    both = document(id=f"{A}/1", type="Note", attributedTo=[A, f"{A}2"])
+    assert owners(both, several=True) == (A, f"{A}2")
+    with pytest.raises(OwnerUnclear) as caught:
+        owners(both)
+    assert caught.value.reason == "owner-unclear"
