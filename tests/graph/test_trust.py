@@ -71,7 +71,8 @@ def test_an_owner_that_is_named_twice_is_one():
 
 @pytest.mark.parametrize("name", ["inbox", "outbox", "followers", "following", "liked", "replies", "likes", "shares"])
 def test_a_collection_that_its_holder_names_is_its_holders(name):
-    holder = document(id=A, type="Person", **{name: f"{A}/collection"})
+    actor = {"type": "Person", "inbox": f"{A}/in", "outbox": f"{A}/out"}
+    holder = document(id=A, **{**actor, name: f"{A}/collection"})
     assert implied_owner(f"{A}/collection", holder) == A
     assert implied_owner(f"{A}/another", holder) is None
 

@@ -222,3 +222,10 @@ def test_numbers_of_one_byte_or_two(data, split):
     else:
         with pytest.raises(KeyMalformed):
             multibase.read_varint(data)
+
+
+def test_a_base_that_is_not_named_is_base58():
+    assert multibase.decode("z1") == b"\x00"
+    for text in ("f00", "uAA", "X1"):
+        with pytest.raises(KeyMalformed):
+            multibase.decode(text)
