@@ -546,15 +546,18 @@ def main(arguments: list[str] | None = None) -> int:
         target = Target(name, results)
         survivors = target.survivors()
         new = [mutant for mutant in survivors if (name, mutant.name) not in listed]
-        totals.update(mutants=len(target.mutants), survived=len(survivors), new=len(new))
+        untried = len(target.open(again=False))
+        totals.update(
+            mutants=len(target.mutants), tried=len(target.mutants) - untried, survived=len(survivors), new=len(new)
+        )
         print(
-            f"{name}: {len(target.mutants)} mutants, {len(survivors)} survived, {len(new)} without a reason, {len(target.open(again=False))} not tried"
+            f"{name}: {len(target.mutants)} mutants, {len(survivors)} survived, {len(new)} without a reason, {untried} not tried"
         )
         for mutant in new:
             print(f"  {mutant.lines[0]:4} - {mutant.name}")
-    share = 100 * totals["survived"] / max(totals["mutants"], 1)
+    share = 100 * totals["survived"] / max(totals["tried"], 1)
     print(
-        f"{totals['mutants']} mutants, {totals['survived']} survived ({share:.1f} %), {totals['new']} without a reason"
+        f"{totals['mutants']} mutants, {totals['tried']} tried, {totals['survived']} survived ({share:.1f} %), {totals['new']} without a reason"
     )
     return 1 if totals["new"] else 0
 
