@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from apcore.collections import count, members_page
-from apcore.errors import ConnectFailed, Unavailable
+from apcore.errors import ConnectFailed, FetchTimedOut, Unavailable
 from apcore.federation.worker import handle, lease_work
 from apcore.graph import Dialect, remembering
-from apcore.http import Response
+from apcore.http import Request, Response
 from apcore.ports import Delete
 from apcore.testing.simulation import fault_loop, sabotaged
 from apcore.vocab import Note
@@ -69,6 +69,30 @@ def test_who_has_another_inbox_is_reached_there_and_that_is_kept(out: Outgoing, 
     gets = len(out.post.gets)
     assert publish(out) == [f"{X}/new/inbox"]
     assert len(out.post.gets) == gets
+
+
+@pytest.mark.parametrize("knocks", [1, 2])
+def test_who_lets_nobody_behind_a_lost_inbox_be_asked_about_does_not_hold_up_the_others(
+    out: Outgoing, knocks: int
+) -> None:
+    out.follow(*(f"{X}/{number}" for number in range(20)), f"{Y}/dora", shared=shared)
+    out.post.answers[f"{X}/inbox"] = 404
+    _ = publish(out)
+    send, began = out.post.send, out.clock.moment
+
+    def slow(request: Request) -> Response:
+        if request.method == "GET":
+            out.clock.moment += timedelta(seconds=request.limits.deadline_s)
+            if knocks == 2 and "signature-input" not in request.headers:
+                return Response(401)
+            raise FetchTimedOut("slow")
+        return send(request)
+
+    out.post.send = slow  # type: ignore[method-assign]
+    assert publish(out) == [f"{X}/inbox", f"{Y}/inbox"]
+    # One after another here; a worker asks four at once.
+    assert (out.clock.moment - began).total_seconds() <= 45
+    assert len(followers(out)) == 21
 
 
 def test_a_shared_inbox_that_is_gone_drops_only_who_is_gone(out: Outgoing) -> None:
