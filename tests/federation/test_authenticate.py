@@ -357,7 +357,13 @@ def test_a_context_that_is_fetched_later_changes_nothing_that_was_held_against_t
     ground.bob.serve(CONTEXT, {"@context": terms})
     seen: list[Any] = []
     ground.listeners.append(
-        lambda ctx, activity: seen.append((activity.document.types[0], activity.object.uri, activity.summary))
+        lambda ctx, activity: seen.append(
+            (
+                activity.document.types[0],
+                *[each.uri for each in activity.objects],
+                activity.summary,
+            )
+        )
     )
     members = like(object=CAROL, thing=BOB, note="a note") | {"@context": [AS2, CONTEXT]}
     assert ground.post(post(ground, members, ground.bob)).status == 202

@@ -285,6 +285,21 @@ CHANGES: dict[str, tuple[Activity, type[RemoteError] | None]] = {
             ("to ours", f"{ALICE}/featured", RemoteError),
         )
     },
+    **{
+        f"{name} of several, one of them {whose}": (activity(name, **{member: [f"{BOB}/1", other]}), error)
+        for name, member in (
+            ("Update", "object"),
+            ("Delete", "object"),
+            ("Undo", "object"),
+            ("Add", "target"),
+            ("Remove", "target"),
+        )
+        for whose, other, error in (
+            ("named", f"{BOB}/2", None),
+            ("a neighbour's", {"id": f"{BOB}/2", "type": "Note", "attributedTo": NEIGHBOUR}, RemoteError),
+            ("of another origin", f"{CAROL}/1", RemoteError),
+        )
+    },
     **{f"{name} of anything": (activity(name, object=THEIRS), None) for name in ("Like", "Announce", "Follow")},
 }
 

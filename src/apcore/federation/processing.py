@@ -140,8 +140,8 @@ def _read(site: Site, fact: Fact) -> Op[Document]:
 def _gist(document: Document) -> tuple[object, ...]:
     """What the rules of ownership look at, and who is told."""
     activity = Activity.over(document)
-    named = (activity.actor, activity.object, activity.target)
-    owners = [() if each is None or each.embedded is None else owners_of(each.embedded) for each in named]
+    named = (activity.actors, activity.objects, activity.targets)
+    owners = [() if one.embedded is None else owners_of(one.embedded) for each in named for one in each]
     return (document.id, document.types, named, *owners)
 
 

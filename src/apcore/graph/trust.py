@@ -99,7 +99,7 @@ def check_change(activity: Activity, actor: str) -> None:
 
     Update and Delete are for what the actor owns, Undo for what it has done, Add and Remove for collections of its own: of its own origin, and
     its own where it says whose it is. What is only named says nothing; what is kept of it decides there, and that is the listener's to know.
-    Everything else (Like, Follow, Announce) may point anywhere.
+    Of several, each has to be. Everything else (Like, Follow, Announce) may point anywhere.
 
     Raises:
         NotAnActivity: An Update, a Delete or an Undo of nothing.
@@ -107,13 +107,16 @@ def check_change(activity: Activity, actor: str) -> None:
     """
     document = activity.document
     if document.is_a(Update) or document.is_a(Delete) or document.is_a(Undo):
-        changed = activity.object
+        changed = activity.objects
         # An activity need not have an id to be undone: some have lost track of it, and embed what it was.
-        if changed is None or (changed.uri is None and not document.is_a(Undo)):
+        if not changed or (any(each.uri is None for each in changed) and not document.is_a(Undo)):
             raise NotAnActivity(f"{document.id} changes nothing in particular")
-        _check_owned(changed, actor)
-    elif (document.is_a(Add) or document.is_a(Remove)) and activity.target is not None:
-        _check_owned(activity.target, actor)
+    elif document.is_a(Add) or document.is_a(Remove):
+        changed = activity.targets
+    else:
+        return
+    for each in changed:
+        _check_owned(each, actor)
 
 
 def _check_owned(changed: Reference, actor: str) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
@@ -288,19 +288,17 @@ def _said_of(expanded: list[Any]) -> dict[str, list[str]]:
     """Give what an expanded proof says, by what it says it of; datatypes aside, which differ by the version of the context."""
     if len(expanded) != 1:
         return {}
-    node = cast("dict[str, Any]", expanded[0])
+    node: JsonObject = expanded[0]
     said: dict[str, list[str]] = {}
+    value: Json
     for name, value in node.items():
         values: list[Any] = value if isinstance(value, list) else [value]
         said[name] = sorted(map(_said, values))
     return said
 
 
-def _said(value: Any) -> str:
-    if not isinstance(value, dict):
-        return str(value)
-    leaf = cast("dict[str, Any]", value)
-    return str(leaf.get("@id", leaf.get("@value")))
+def _said(value: Json) -> str:
+    return str(value.get("@id", value.get("@value"))) if isinstance(value, dict) else str(value)
 
 
 def _hashes(options: bytes, document: bytes) -> bytes:
