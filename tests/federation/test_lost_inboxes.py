@@ -91,7 +91,7 @@ def test_who_lets_nobody_behind_a_lost_inbox_be_asked_about_does_not_hold_up_the
     out.post.send = slow  # type: ignore[method-assign]
     assert publish(out) == [f"{X}/inbox", f"{Y}/inbox"]
     # One after another here; a worker asks four at once.
-    assert (out.clock.moment - began).total_seconds() <= 45
+    assert (out.clock.moment - began).total_seconds() <= 20 * 4
     assert len(followers(out)) == 21
 
 

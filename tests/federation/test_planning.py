@@ -1,6 +1,7 @@
 """Planning: everyone who should get it gets it, each inbox once, in steps with a bound, whoever cannot be reached."""
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from apcore.collections import Member, Page, adding
 from apcore.drive import Ports, run
 from apcore.effects import Commit, committed
-from apcore.errors import ConnectFailed, Unavailable
+from apcore.errors import ConnectFailed, FetchTimedOut, Unavailable
 from apcore.federation import DomainRules, Federation
 from apcore.federation.worker import handle, lease_work, reconcile
+from apcore.http import Headers, Request, Response
 from apcore.testing.simulation import fault_loop, sabotaged
 from apcore.vocab import PUBLIC, Like, Note, Person
 from outgoing_ground import ALICE, FOLLOWERS, HERE, Outgoing, alice_and_bob
@@ -25,6 +27,33 @@ def out() -> Outgoing:
 
 def shared_inbox(actor: str) -> str:
     return "/".join(actor.split("/")[:3]) + "/inbox"
+
+
+@pytest.mark.parametrize("led", [0, 1, 5], ids=["at once", "after a redirect", "after five"])
+def test_who_answers_slowly_takes_no_more_than_a_share_of_a_steps_lease(out: Outgoing, led: int) -> None:
+    """Else the lease runs out, and one worker after another takes up the same sending, and is held there."""
+    send, waits = out.post.send, list[float]()
+
+    def slow(request: Request) -> Response:
+        if request.method != "GET":
+            return send(request)
+        hops = int(request.url.partition("?")[2] or 0)
+        waited_s = min(request.limits.deadline_s, 14.0)
+        waits.append(waited_s)
+        out.clock.moment += timedelta(seconds=waited_s)
+        if hops < led:
+            return Response(302, Headers({"Location": f"?{hops + 1}"}))
+        raise FetchTimedOut("slow")
+
+    out.post.send = slow  # type: ignore[method-assign]
+    out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob")
+    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    assert waits
+    assert sum(waits) <= 15
+    assert len(out.facts("send", "1")) == 1
+    out.post.send = send  # type: ignore[method-assign]
+    out.pass_s(300)
+    assert out.post.urls == [f"{X}/bob/inbox"]
 
 
 def test_many_followers_of_one_host_are_one_post(out: Outgoing) -> None:

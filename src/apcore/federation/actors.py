@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from apcore.effects import Call, Op
+from apcore.effects import Call, Now, Op
 from apcore.errors import DocumentError, RemoteError
 from apcore.federation.context import ScopeFaces
 from apcore.federation.keys import instance_identity
@@ -65,14 +66,15 @@ def require_actor(site: Site, identifier: str) -> Op[View]:
     return made
 
 
-def inboxes_of(site: Site, actor: str) -> Op[Inboxes]:
-    """Give where a remote actor is reached, from its own document. Asks as `load`.
+def inboxes_of(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:
+    """Give where a remote actor is reached, from its own document, redirects included, in so much time. Asks as `load`, and `Now`.
 
     Raises:
         DocumentError: It has no inbox, or one that is no address.
     """
     identity = yield from instance_identity(site)
-    loaded = yield from load(actor, policy=site.fetching, identity=identity)
+    until = (yield from Now()) + timedelta(seconds=within_s)
+    loaded = yield from load(actor, policy=evolve(site.fetching, until=until), identity=identity)
     view = Actor.over(loaded.document)
     if view.inbox is None:
         raise DocumentError(f"actor {actor} has no inbox")

@@ -19,13 +19,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
 from attrs import evolve, frozen
 
 from apcore.collections import Change, Member, putting, removing
-from apcore.effects import Get, Now, Op, Outcome, Raised, together
+from apcore.effects import Get, Op, Outcome, Raised, together
 from apcore.facts import pack, unpack
 from apcore.federation.actors import Inboxes, inboxes_of
 from apcore.federation.site import Site
@@ -38,11 +37,8 @@ __all__ = ["Found", "lost_inbox", "still_there"]
 _GONE_KEPT_S: Final = 7 * 86400.0
 _MOVED_KEPT_S: Final = 86400.0
 _AT_ONCE: Final = 4
-_ASKED_S: Final = 40.0
-"""For all that a step asks, which is less than half of its lease."""
-_EACH_S: Final = 4.0
-"""For one exchange: so that those who do not answer leave time for the others."""
-_REDIRECTS_MAX: Final = 1
+_ASKED_S: Final = 4.0
+"""For each who is asked: 20 s for a step of planning."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -66,7 +62,7 @@ class Found:
 def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], list[Change]]]:
     """Give who of ``found`` is reached, and where; and what changes about followers who are not reached where they were.
 
-    Asks for: one `Get`; for followers behind a lost inbox `Now`, their documents, as `load`, and one `Get` each.
+    Asks for: one `Get`; for followers behind a lost inbox their documents, as `inboxes_of`, and one `Get` each.
     """
     addresses = list(dict.fromkeys(str(each.url) for each in found))
     entries = (yield from Get([_key(address) for address in addresses])) if addresses else ()
@@ -77,8 +73,7 @@ def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], lis
     }
     reached = [each for each in found if str(each.url) not in lost or (not each.follows and not lost[str(each.url)])]
     asked = [each for each in found if str(each.url) in lost and each.follows]
-    brief = (yield from _briefly(site)) if asked else site
-    outcomes = yield from together(*[inboxes_of(brief, each.actor) for each in asked], limit=_AT_ONCE)
+    outcomes = yield from together(*[inboxes_of(site, each.actor, within_s=_ASKED_S) for each in asked], limit=_AT_ONCE)
     changes: list[Change] = []
     for each, outcome in zip(asked, outcomes, strict=True):
         new = _reached_at(each, outcome, gone=lost[str(each.url)])
@@ -88,13 +83,6 @@ def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], lis
         if change is not None:
             changes.append(change)
     return reached, changes
-
-
-def _briefly(site: Site) -> Op[Site]:
-    """Give a site that has little time to fetch something. Asks for: `Now`."""
-    until = (yield from Now()) + timedelta(seconds=_ASKED_S)
-    limits = site.fetching.limits.within(_EACH_S)
-    return evolve(site, fetching=evolve(site.fetching, limits=limits, redirects_max=_REDIRECTS_MAX, until=until))
 
 
 def lost_inbox(inbox: str, *, gone: bool) -> Put:

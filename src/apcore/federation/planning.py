@@ -48,6 +48,8 @@ _STEP: Final = 20
 _AT_ONCE: Final = 4
 _AIMED: Final = b"aimed"
 """What a marker holds where the row waits with what is aimed at the inbox's origin."""
+_ASKED_S: Final = 15.0
+"""For each recipient whose inbox is not known: 75 s for a step, which is less than its lease."""
 _OURS_S: Final = 300.0
 """How long at least until those are asked again who cannot be reached because our own network is down."""
 _DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -217,7 +219,7 @@ def _reach(
             _ = yield from require_actor(site, identifier)
         except ActorUnknown:
             del ours[identifier]
-    outcomes = yield from together(*[inboxes_of(site, uri) for uri in unknown], limit=_AT_ONCE)
+    outcomes = yield from together(*[inboxes_of(site, uri, within_s=_ASKED_S) for uri in unknown], limit=_AT_ONCE)
     failed: list[str] = []
     for uri, outcome in zip(unknown, outcomes, strict=True):
         if not isinstance(outcome, Raised):

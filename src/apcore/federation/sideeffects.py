@@ -31,6 +31,8 @@ from apcore.vocab import Accept, Activity, Document, Follow, Reference, Reject, 
 __all__ = ["MANAGED", "met_key", "take_effect"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
+_ASKED_S: Final = 30.0
+"""For the inbox of a follower: a third of the lease of what is processed."""
 MANAGED: Final[tuple[type[View], ...]] = (Follow, Undo, Accept, Reject)
 """The types of activity that something happens about without a listener."""
 
@@ -67,7 +69,7 @@ def _followed(site: Site, scope: Scope[Any], document: Document, follower: str) 
     # the requester's, what we sign could mean anything: that we delete something, say, and his inbox may be somebody else's.
     request = {"id": document.id, "type": "Follow", "actor": follower, "object": follow.object and follow.object.uri}
     if verdict is FollowVerdict.ACCEPT:
-        inboxes = yield from inboxes_of(site, follower)
+        inboxes = yield from inboxes_of(site, follower, within_s=_ASKED_S)
         kept = json.dumps({"inbox": inboxes.inbox, "shared": inboxes.shared}).encode()
         scope.notes.append(Appending(_collection(site, "followers", identifier), follower, kept))
         about = pack({"follower": follower, "identifier": identifier})
