@@ -373,6 +373,14 @@ def test_a_context_that_is_fetched_later_changes_nothing_that_was_held_against_t
     assert seen == [heard]
 
 
+def test_a_context_that_is_fetched_later_and_is_none_keeps_nobody_from_hearing():
+    ground = Ground(unknown_contexts="fetch")
+    ground.bob.serve(CONTEXT, {"@context": {"@vocab": 5}})
+    assert ground.post(post(ground, like() | {"@context": [AS2, CONTEXT]}, ground.bob)).status == 202
+    ground.work()
+    assert ground.heard == [LIKE]
+
+
 def test_a_listener_is_told_what_proved_it_and_who_brought_it():
     ground = Ground()
     told: list[tuple[str | None, str | None]] = []
@@ -425,6 +433,14 @@ def test_what_was_done_is_never_done_again_by_what_it_carries(how):
     assert ground.heard == [LIKE]
 
 
+@pytest.mark.parametrize(("ahead_s", "status"), [(3600, 202), (3601, 401), (86_400 * 365, 401)])
+def test_what_its_origin_dates_ahead_would_be_forgotten_before_it_is_old(ahead_s, status):
+    ground = Ground()
+    published = (NOON + timedelta(seconds=ahead_s)).isoformat()
+    ground.bob.serve(LIKE, like(published=published))
+    assert ground.post(post(ground, like(), ground.carol)).status == status
+
+
 # --- deletions ------------------------------------------------------------------------------------------------------
 
 
@@ -435,6 +451,12 @@ def delete(object_: Any = NOTE, **members: Any) -> dict[str, Any]:
 DELETED = {
     "gone": (None, 410, True),
     "a tombstone": ({"@context": AS2, "id": NOTE, "type": "Tombstone"}, 200, True),
+    "a tombstone of his": ({"@context": AS2, "id": NOTE, "type": "Tombstone", "attributedTo": BOB}, 200, True),
+    "a neighbour's": (
+        {"@context": AS2, "id": NOTE, "type": "Tombstone", "attributedTo": "https://remote.example/users/eve"},
+        200,
+        False,
+    ),
     "not there": (None, 404, False),
     "there": ({"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": BOB}, 200, False),
     "another's tombstone": ({"@context": AS2, "id": f"{NOTE}0", "type": "Tombstone"}, 200, False),

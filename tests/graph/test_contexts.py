@@ -93,6 +93,17 @@ def test_it_is_kept_and_so_is_a_failure() -> None:
         pytest.param(Response(200, {"content-type": "application/json"}, b"[]"), id="no-object"),
         pytest.param(served({f"t{n}": f"https://x.example/{n}" for n in range(20_000)}), id="huge"),
         pytest.param(Response(302, {"location": "http://10.0.0.1/"}), id="redirect-down"),
+        pytest.param(served({"@vocab": 5}), id="no-vocabulary"),
+        pytest.param(served(5), id="no-definitions"),
+        pytest.param(served([[1]]), id="no-list-of-definitions"),
+        pytest.param(served([UNKNOWN]), id="itself"),
+        pytest.param(
+            served(
+                {f"c{n}": f"c{n - 1}:{'z' * 400}/" if n else "https://x.example/" for n in range(9)}
+                | {"content": "c8:x"}
+            ),
+            id="too-long-in-the-end",
+        ),
     ],
 )
 def test_a_context_that_cannot_be_had_degrades_the_document(answer) -> None:

@@ -49,6 +49,7 @@ from apcore.jsonld import BUNDLED
 from apcore.signatures import (
     PresentedDocument,
     ProofRefused,
+    SignatureFromFuture,
     SignatureMissing,
     SignatureTooOld,
     Verified,
@@ -57,7 +58,7 @@ from apcore.signatures import (
     ld_signature,
     proofs,
 )
-from apcore.vocab import Activity, Delete, Document, Tombstone, same_id
+from apcore.vocab import Activity, Delete, Document, Tombstone, owners_of, same_id
 
 __all__ = [
     "GRAPH_BYTES_MAX",
@@ -342,8 +343,12 @@ def _by_origin(
     proved = read_arrived(site, found.body)
     if (proved.id, proved.actor) != (arrived.id, arrived.actor):
         raise NotTheActor(f"the origin of {arrived.id} says that it is {proved.id} of {proved.actor}")
-    if _is_old(proved.activity.published, now, site):
-        raise _too_old("the activity", proved.activity.published)
+    published = proved.activity.published
+    if _is_old(published, now, site):
+        raise _too_old("the activity", published)
+    if published is not None and (published - now).total_seconds() > site.signatures.clock_skew_s:
+        # Its id would be forgotten before it is old.
+        raise SignatureFromFuture(f"the activity was published at {published.isoformat()}, and it is {now.isoformat()}")
     return Authenticated(proved=proved, actor=proved.actor, means="origin")
 
 
@@ -361,6 +366,9 @@ def _deleted_at_origin(site: Site, arrived: Arrived) -> Op[Authenticated | None]
         pass
     else:
         if found.document.id != deleted or not found.document.is_a(Tombstone):
+            return None
+        said = owners_of(found.document)
+        if said and not any(same_id(owner, arrived.actor) for owner in said):
             return None
     members = {"@context": _AS2, "id": f"{deleted}#delete", "type": "Delete", "actor": arrived.actor, "object": deleted}
     return Authenticated(proved=read_arrived(site, bytes_of(members)), actor=arrived.actor, means="origin")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from apcore.effects import Get, Now, Op, committed
-from apcore.errors import ApcoreError, Unavailable
+from apcore.errors import ApcoreError, DocumentError, LimitExceeded, Unavailable
 from apcore.facts import instant_ms, of_instant_ms, pack, unpack
 from apcore.graph.budgets import BudgetSpent
 from apcore.graph.fetching import FetchPolicy, fetch
@@ -38,8 +38,15 @@ def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPol
         BudgetSpent: As `fetch`.
     """
     contexts, tried = BUNDLED, set[str]()
+    document: Document | None = None
     while True:
-        document = read_document(source, origin=origin, vocabulary=policy.vocabulary, contexts=contexts)
+        try:
+            document = read_document(source, origin=origin, vocabulary=policy.vocabulary, contexts=contexts)
+        except (DocumentError, LimitExceeded):
+            if document is None:
+                raise
+            # It could be read before, so it is what was fetched that is wrong: no context, or one that goes too far.
+            return document
         missing = [url for url in document.reading.ignored_contexts if url not in tried]
         if policy.unknown_contexts == "ignore" or not missing:
             return document
