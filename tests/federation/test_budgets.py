@@ -99,6 +99,25 @@ def test_what_a_flood_leaves_behind_ends():
     assert ground.kinds() <= {"keys", "private"}
 
 
+def test_a_flood_does_not_shut_out_whose_key_has_gone_stale():
+    ground = Ground(budgets=SMALL)
+    assert post(ground, client=OTHER).status == 202
+    day_s = 86400
+    ground.clock.pass_s(day_s + 1)
+    flooded(ground, client=None, host="h{0}.example{0}")
+    ground.network.exchanges.clear()
+    assert post(ground, client=OTHER).status == 202, "the key was proved, and nobody could look whether it has changed"
+    forged = post(ground, key=reused_key("forged"), client=OTHER)
+    assert (forged.status, reason_of(forged)) == (503, "budget-spent")
+    assert not fetched(ground)
+    ground.clock.pass_s(60)
+    assert post(ground, client=OTHER).status == 202
+    assert fetched(ground), "when it can be paid for, it is looked at again"
+    ground.clock.pass_s(7 * day_s + 1)
+    flooded(ground, client=None, host="h{0}.example{0}")
+    assert reason_of(post(ground, client=OTHER)) == "budget-spent", "what is a week old counts no more"
+
+
 def test_who_is_known_pays_nothing():
     """The whole of what a POST under a key that is kept asks for: neither more effects than without budgets, nor a look at one."""
     ground = Ground()

@@ -6,7 +6,8 @@ own document, loaded by the owner's id, lists the key.
 
 Good keys and failures are kept, each with a bound in time. A cached key with which a signature fails is fetched anew, but not more often than
 `FetchPolicy.key_refresh_s`, whoever asks: otherwise anyone could make us hammer a third server with bad signatures. If its server cannot be reached
-then, the cached key stays what it was: otherwise anyone could take it from us with one bad signature at the right moment.
+then, the cached key stays what it was: otherwise anyone could take it from us with one bad signature at the right moment. For the same reason a stale
+key still counts, while it is kept, when strangers have spent the budget for asking: otherwise a flood would shut out those whom we know.
 
 A key that was proved is the same for everyone. A failure counts only for the viewer it was met as: who was let in there may be let in still.
 """
@@ -88,7 +89,7 @@ def remote_key(
         RemoteError: There is no such key, or what is there is none; kept for ``policy.key_retry_s``.
         KeyRefused: That was found out a short while ago; or asking is not allowed, or exceeds a limit.
         KeyUnavailable: Its server cannot be reached, or cannot answer now, or not within ``policy.key_s_max``; kept as well.
-        BudgetSpent: The stranger cannot pay; nothing is kept.
+        BudgetSpent: The stranger cannot pay, and no key is kept, be it a stale one; or ``anew`` was asked for. Nothing is kept.
     """
     url = parse_url(key_id).without_fragment()
     cache_key = _cache_key(key_id)
@@ -110,7 +111,11 @@ def remote_key(
     try:
         key, asserts = yield from _find(key_id, str(url), policy=looking, identity=identity)
     except BudgetSpent:
-        raise
+        # Others may have spent it so that those whom we know are shut out; what was proved a while ago counts until it can be looked at again.
+        stale = None if anew else slot.held()
+        if stale is None:
+            raise
+        return KeyFound(stale, cached=True, asserts=slot.asserts)
     except (RemoteError, FetchFailed, PeerFailing) as error:
         unreached = isinstance(error, FetchFailed) and error.retryable
         if not (unreached and is_our_outage is not None and (yield from is_our_outage(str(url.origin), now))):
@@ -264,7 +269,11 @@ class _Slot:
 
     def usable(self, policy: FetchPolicy) -> PublicKey | None:
         """Give the key that is kept, if there is one that still counts."""
-        if self.known is None or "owner" not in self.known.members or self.age_s("fetched") >= policy.key_ttl_s:
+        return None if self.age_s("fetched") >= policy.key_ttl_s else self.held()
+
+    def held(self) -> PublicKey | None:
+        """Give the key that is kept, be it stale; a key that was refused since is kept no more."""
+        if self.known is None or "owner" not in self.known.members:
             return None
         key_id, owner = self.known.text("key_id"), self.known.text("owner")
         key = read_spki(self.known.body, key_id=key_id, owner=owner, source="cache")
