@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import signal
 from collections import Counter
 
 import pytest
@@ -10,6 +11,10 @@ from vector_counts import SUITES
 # How long one example takes depends on who else is using the machine; what a test finds must not.
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+
+# A shell's background jobs ignore interrupts, and so would every process that a test starts in one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VECTOR_FILES = pytest.StashKey[set[str]]()
 

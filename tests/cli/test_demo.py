@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,10 @@ STEPS = [
 ]
 
 
-def demo(*options: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def demo(*options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command; when a test has failed before its end, it is ended."""
+    running = subprocess.Popen(
         [sys.executable, "-m", "apcore.cli", "demo", *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -33,6 +37,11 @@ def demo(*options: str, **environment: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, **environment},
     )
+    with running:
+        try:
+            yield running
+        finally:
+            running.terminate()
 
 
 def listens(url: str) -> bool:
