@@ -272,6 +272,20 @@ def test_what_was_replaced_is_gone_after_a_week() -> None:
     assert out.signer.dropped == old
 
 
+def test_two_rotations_at_one_moment_leave_no_private_half_behind() -> None:
+    out = Rotating()
+    old = {key.name for key in out.published()}
+    for _ in range(2):
+        old |= {key.name for key in out.published()}
+        out.node.rotate_keys("alice", announce=False)
+    assert len(out.facts("keys-due")) == 2
+    out.clock.moment += timedelta(seconds=7 * DAY_S)
+    out.work()
+    assert sorted(out.signer.dropped) == sorted(old)
+    assert len(old) == 4
+    assert out.facts("keys-due") == []
+
+
 def test_an_id_is_never_used_again() -> None:
     out = Rotating()
     seen: list[str] = []

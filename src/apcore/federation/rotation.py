@@ -12,7 +12,7 @@ Retiring goes in three steps, each of which may be repeated: out of the document
 
 Facts::
 
-    ("keys-due", "1", when, H(actor))     these keys are to be retired then
+    ("keys-due", "1", when, H(actor), generation)     the keys before this generation are to be retired then
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def rotate(
         until = now + timedelta(seconds=site.federation.key_policy.retire_after_s)
         rotated = _rotated(kept, fresh, until)
         old = [key for key in kept.keys if key.until is None]
-        due = [Put(_due_key(actor, until), pack({"actor": actor, "names": [key.name for key in old]}))] if old else []
+        due = [Put(_due_key(rotated, until), pack({"actor": actor, "names": [key.name for key in old]}))] if old else []
         flushed = Flushed()
         if announce and old and identifier is not None and made is not None:
             document = actor_document(site, identifier, made, rotated.published(now))
@@ -203,5 +203,6 @@ def _retire(due: Entry) -> Op[bool]:
     return True
 
 
-def _due_key(actor: str, until: datetime) -> Key:
-    return ("keys-due", "1", f"{instant_ms(until):014d}", digest_part(actor))
+def _due_key(rotated: KeysKept, until: datetime) -> Key:
+    # With the generation, so that two rotations within a millisecond have an entry each.
+    return ("keys-due", "1", f"{instant_ms(until):014d}", digest_part(rotated.actor), str(rotated.generation))
