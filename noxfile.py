@@ -22,7 +22,7 @@ OTHERS = ["apsig==0.6.0", "http-message-signatures==3.0.0"]
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests; arguments go to pytest: ``nox -s tests-3.12 -- tests/drive -x``."""
+    """Run all tests on all cores; arguments go to pytest: ``nox -s tests-3.12 -- tests/drive -x``."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", *session.posargs)
 
@@ -112,6 +112,7 @@ def crash(session: nox.Session) -> None:
         "python",
         "-m",
         "pytest",
+        "-n0",  # a worker process shows nothing of what a test prints
         "-s",
         "tests/federation/test_crash.py",
         "tests/adapters/test_sqlite_crash.py",

@@ -2,37 +2,60 @@
 
 import signal
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from vector_counts import SUITES
+from vector_files import VECTORS
 
-# How long one example takes depends on who else is using the machine; what a test finds must not.
-settings.register_profile("default", deadline=None)
+# How long an example takes to make or to try depends on who else is using the machine; what a test finds must not.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
 # A shell's background jobs ignore interrupts, and so would every process that a test starts in one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-VECTOR_FILES = pytest.StashKey[set[str]]()
+WITH_VECTORS = ("vectors", True)
+"""The property of a test with the shared vectors. A report carries it from a worker process to the summary."""
 
 
-def pytest_collection_modifyitems(config, items):
-    """Remember which files test with the shared vectors: those that import from where these are found."""
-    known = {"needs_vectors", "VECTORS", "load_json", "load_tests"}
-    config.stash[VECTOR_FILES] = {
-        item.nodeid.partition("::")[0] for item in items if known & vars(getattr(item, "module", None) or object).keys()
-    }
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Run a selection of files or tests in one process: it is done before workers have started. Directories use all cores."""
+    selection = [Path(argument.partition("::")[0]) for argument in config.args]
+    return 0 if all(path.is_file() for path in selection) else None
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests with the shared vectors: those in files that import from where the vectors are found."""
+    names = {"needs_vectors", "VECTORS", "load_json", "load_tests"}
+    for item in items:
+        if names & vars(getattr(item, "module", None) or object).keys():
+            item.user_properties.append(WITH_VECTORS)
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print how much of the vectors has passed; that nothing falls away is for the tests that pin the counts."""
-    files = config.stash.get(VECTOR_FILES, set())
-    passed = Counter(report.nodeid.partition("::")[0] for report in terminalreporter.getreports("passed"))
+    """Print how much of the vectors has passed, and after failures the seed of the order, which `-q` hides.
+
+    That no vectors fall away is for the tests that pin the counts.
+    """
+    if terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
+        seed = config.getoption("randomly_seed", None)
+        if seed is not None:
+            terminalreporter.write_line(f"order: --randomly-seed={seed}")
+    if not VECTORS.is_dir():
+        terminalreporter.write_line(f"vectors: none at {VECTORS}")
+        return
+    passed = Counter(
+        report.nodeid.partition("::")[0]
+        for report in terminalreporter.getreports("passed")
+        if WITH_VECTORS in map(tuple, report.user_properties)
+    )
     failed = {report.nodeid.partition("::")[0] for report in terminalreporter.getreports("failed")}
-    for name in sorted(files & passed.keys()):
+    for name in sorted(passed):
         terminalreporter.write_line(f"vectors: {passed[name]:5} passed in {name}")
         if name not in failed:
             for suite in (suite for suite in SUITES if suite.test == name):

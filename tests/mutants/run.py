@@ -304,6 +304,8 @@ def _functions(path: Path) -> Functions:
 PYTEST_OPTIONS = (
     # Fuzzing takes long, and finds by chance what a test has to find for certain.
     *("-q", "--tb=no", "--capture=no", "--assert=plain", "--ignore-glob=*/test_fuzz.py"),
+    # One process and one order: which test finds a change is noted by its name.
+    *("-n0", "-p", "no:randomly"),
     *("-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 

@@ -13,6 +13,7 @@ from apcore.ports import Message, Put
 from apcore.testing.bridge import bridged
 from apcore.testing.conformance import ManualClock
 from apcore.testing.store import store_checks
+from started_threads import ends_its_threads
 
 
 class AsyncStore:
@@ -46,9 +47,8 @@ class AsyncStore:
 
 @pytest.fixture(params=["asyncio", "trio"])
 def loop(request):
-    before = threading.active_count()
-    yield request.param
-    assert threading.active_count() == before, "a loop's thread stayed behind"
+    with ends_its_threads("apcore"):
+        yield request.param
 
 
 @pytest.mark.parametrize("check", store_checks(examples=2), ids=str)

@@ -51,6 +51,7 @@ from kernel_operations import (
     reading_coroutine,
     reading_plain,
 )
+from started_threads import ends_its_threads
 from worlds import SteadyBlocking, Web, default_ports
 
 HERE = "https://here.example"
@@ -532,13 +533,12 @@ def test_handlers_vanish_with_their_node():
     def op(fn) -> Op[None]:
         yield from Call(fn, faces=Reads())
 
-    threads = threading.active_count()
-    sim, node = alone(faults=faulty(Get, crashed_before=1.0))
-    processes = [node.spawn(op(plain)), node.spawn(op(coroutine))]
-    sim.run(for_s=600)
-    assert [process.outcome for process in processes] == [None, None]
-    assert sorted(ended) == ["coroutine", "plain"]
-    assert threading.active_count() == threads
+    with ends_its_threads():
+        sim, node = alone(faults=faulty(Get, crashed_before=1.0))
+        processes = [node.spawn(op(plain)), node.spawn(op(coroutine))]
+        sim.run(for_s=600)
+        assert [process.outcome for process in processes] == [None, None]
+        assert sorted(ended) == ["coroutine", "plain"]
 
 
 def test_a_handler_that_cannot_be_stopped_is_reported():
