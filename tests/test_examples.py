@@ -27,13 +27,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from apcore import Federation, Node
 from apcore.adapters.memory import MemoryStore
-from apcore.cli.demo.servers import free_ports
+from apcore.cli.demo.servers import reserved_ports
 from apcore.testing.signer import check_signer
 from apcore.vocab import Person
 
 HERE = Path(__file__).resolve().parents[1]
 TUTORIAL = HERE / "docs" / "tutorial" / "server.md"
 _CAPTION = re.compile(r":caption: (.+)\n\n")
+PATIENCE_S = 60.0
 
 
 # --- examples -------------------------------------------------------------------------------------------------------
@@ -154,9 +155,9 @@ async def ask(app, path: str, query: bytes = b"") -> tuple[int, dict]:
 class Newcomer:
     """Types what the tutorial shows, in three terminals, at ports that are free here."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, ports: list[int]) -> None:
         self.directory = directory
-        self.ports = dict(zip(("8000", "8001"), map(str, free_ports(2)), strict=True))
+        self.ports = dict(zip(("8000", "8001"), map(str, ports), strict=True))
         self.servers: dict[str, subprocess.Popen] = {}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
@@ -203,7 +204,7 @@ class Newcomer:
         return done.stdout
 
     def until(self, holds, what: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while not holds():
             said = "".join(self.said_in(terminal).read_text() for terminal in self.servers)
             assert time.monotonic() < deadline, f"it never came to pass that {what}\n{said}"
@@ -213,12 +214,16 @@ class Newcomer:
         for server in self.servers.values():
             server.terminate()
         for server in self.servers.values():
-            server.wait(20)
+            server.wait(PATIENCE_S)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial shows curl, which is not installed")
 def test_the_tutorial_leads_to_a_running_followed_server(tmp_path):
-    newcomer = Newcomer(tmp_path)
+    with reserved_ports(2) as ports:
+        follow_the_tutorial(Newcomer(tmp_path, ports))
+
+
+def follow_the_tutorial(newcomer: Newcomer) -> None:
     sees = {
         "apcore check": "nothing is wrong",
         "apcore lookup": newcomer.here("@alice@127.0.0.1:8000"),
@@ -228,7 +233,7 @@ def test_the_tutorial_leads_to_a_running_followed_server(tmp_path):
     try:
         for where, text in newcomer.steps():
             if where.endswith(".py"):
-                (tmp_path / where).write_text(text, encoding="utf-8")
+                (newcomer.directory / where).write_text(text, encoding="utf-8")
             elif where != "third terminal":
                 newcomer.open(where, text)
             else:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
@@ -46,9 +47,19 @@ def checkers(cache: Path) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def findings(request: pytest.FixtureRequest) -> dict[str, Findings | None]:
-    """What each checker found, by file and line; both run at once, over both folders. None for one that is not installed."""
+    """Run both checkers over both folders, and return their findings by file and line; None for a checker that is not installed.
+
+    One at a time, whoever else tests in this directory: the checkers share a cache, and it makes the second time short.
+    """
+    cache = request.config.cache.mkdir("typing")
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return run_checkers(cache)
+
+
+def run_checkers(cache: Path) -> dict[str, Findings | None]:
     running: dict[str, subprocess.Popen[str] | None] = {}
-    for name, options in checkers(request.config.cache.mkdir("typing")).items():
+    for name, options in checkers(cache).items():
         path = tool(name)
         command = [path or "", *options, *map(str, [*ACCEPTED, *REFUSED])]
         running[name] = path and subprocess.Popen(

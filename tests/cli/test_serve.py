@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 import pytest
 
 from apcore.cli import exits, main
-from apcore.cli.demo.servers import Server, eventually, free_ports
+from apcore.cli.demo.servers import Server, eventually, reserved_ports
 from apcore.vocab import PUBLIC, Note
 
 FEDERATION = "apcore.cli.demo.federation"
@@ -19,13 +19,21 @@ FEDERATION = "apcore.cli.demo.federation"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server("server", tmp_path_factory.mktemp("served"), free_ports(1)[0])
-    try:
-        server.start(worker=False)
-        server.wait_until_up()
-        yield server
-    finally:
-        server.close()
+    with reserved_ports(1) as [port]:
+        server = Server("server", tmp_path_factory.mktemp("served"), port)
+        try:
+            server.start(worker=False)
+            server.wait_until_up()
+            yield server
+        finally:
+            server.close()
+
+
+@pytest.fixture
+def other_port():
+    """A port for a server that a test starts itself."""
+    with reserved_ports(1) as [port]:
+        yield port
 
 
 def get(server: Server, path: str) -> tuple[int, dict]:
@@ -67,7 +75,7 @@ def test_a_worker_of_its_own_works_until_it_is_told_to_end(server):
             lambda: "the worker has done nothing",
         )
         worker.send_signal(signal.SIGTERM)
-        _, said = worker.communicate(timeout=30)
+        _, said = worker.communicate(timeout=60)
     assert worker.returncode == exits.DONE, said
     assert f"working for {server.origin}" in said
 
@@ -113,15 +121,14 @@ def test_this_machine_is_looked_at_only_when_allowed(server, capsys):
     assert "http" in capsys.readouterr().err
 
 
-def test_an_inbox_follows_and_shows_what_arrives(server, tmp_path):
-    port = free_ports(1)[0]
-    arguments = ["inbox", "--origin", f"http://127.0.0.1:{port}", "--follow", f"@alice@127.0.0.1:{server.port}"]
+def test_an_inbox_follows_and_shows_what_arrives(server, other_port, tmp_path):
+    arguments = ["inbox", "--origin", f"http://127.0.0.1:{other_port}", "--follow", f"@alice@127.0.0.1:{server.port}"]
     with (tmp_path / "said").open("wb") as said:
         inbox = subprocess.Popen(
             [sys.executable, "-m", "apcore.cli", *arguments, "--allow-loopback", "--json"], stdout=said, stderr=said
         )
     try:
-        uri = f"http://127.0.0.1:{port}/users/inbox"
+        uri = f"http://127.0.0.1:{other_port}/users/inbox"
 
         def followed() -> bool | None:
             server.node.work(until_idle=True)
@@ -132,14 +139,15 @@ def test_an_inbox_follows_and_shows_what_arrives(server, tmp_path):
 
         def shown() -> dict | None:
             server.node.work(until_idle=True)
-            lines = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
-            found = [json.loads(line) for line in lines if line.startswith("{")]
-            return next((each for each in found if each["type"] == "Create"), None)
+            whole, _, _unfinished = (tmp_path / "said").read_text(encoding="utf-8").rpartition("\n")
+            lines = whole.splitlines()
+            activities = [json.loads(line) for line in lines if line.startswith("{")]
+            return next((activity for activity in activities if activity["type"] == "Create"), None)
 
         create = eventually(shown, lambda: f"nothing shown: {(tmp_path / 'said').read_text()}")
         assert create["object"]["content"] == "seen"
         inbox.send_signal(signal.SIGINT)
-        assert inbox.wait(20) in {exits.DONE, exits.INTERRUPTED}
+        assert inbox.wait(60) in {exits.DONE, exits.INTERRUPTED}
     finally:
         inbox.kill()
         inbox.wait()

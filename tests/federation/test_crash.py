@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -34,6 +33,7 @@ from typing import Any
 
 import pytest
 
+from apcore.cli.demo.servers import reserved_ports
 from apcore.collections import members_page
 from apcore.http import LOOPBACK_OPEN, Request
 from apcore.node import Node
@@ -174,12 +174,6 @@ def a_round(origin: str, path: Path, ahead_s: float, random: Random, sender: Sen
         raise failed[0]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def finish(origin: str, path: Path, ahead_s: float) -> list[str]:
     """Do what is left, and give what the listener has noted."""
     left = {"in-todo", "send", "out", "out-retry"}
@@ -205,9 +199,9 @@ def test_what_was_acknowledged_happens_once_whoever_dies(tmp_path):
     seed = Random().randrange(10**9)
     sys.stdout.write(f"seed {seed}\n")
     random = Random(seed)
-    origin, path = f"http://127.0.0.1:{free_port()}", tmp_path / "a.db"
-    rounds = max(1, KILLS // 2)
-    with peer_on_loopback() as peer:
+    path, rounds = tmp_path / "a.db", max(1, KILLS // 2)
+    with reserved_ports(1) as [port], peer_on_loopback() as peer:
+        origin = f"http://127.0.0.1:{port}"
         sender = Sender(peer, origin)
         sender.thread.start()
         try:

@@ -218,7 +218,7 @@ class TestCuttingProxy:
             asked(proxy.address, b"b\n")
 
     def test_a_server_that_is_away_closes_the_client(self):
-        with socket.create_server(("127.0.0.1", 0)) as gone:
-            port = gone.getsockname()[1]
-        with CuttingProxy("127.0.0.1", port, lambda: Fate.ANSWERED) as proxy:
-            assert asked(proxy.address, b"a\n") == []
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))  # kept, so that nobody else comes to listen there
+            with CuttingProxy("127.0.0.1", silent.getsockname()[1], lambda: Fate.ANSWERED) as proxy:
+                assert asked(proxy.address, b"a\n") == []

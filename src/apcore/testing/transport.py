@@ -389,9 +389,10 @@ def _names_without_addresses_fail(bench: _Bench) -> None:
 
 def _refused_connections_fail(bench: _Bench) -> None:
     """Nobody listens: `ConnectFailed`; and every address is tried before."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # kept, so that nobody else comes to listen there
         port = unused.getsockname()[1]
-    bench.fails(ConnectFailed, Request("GET", f"http://{bench.host}:{port}/", addresses=LOOPBACK_OPEN))
+        bench.fails(ConnectFailed, Request("GET", f"http://{bench.host}:{port}/", addresses=LOOPBACK_OPEN))
     bench.addresses = _always(("127.0.0.2", "127.0.0.1"))
     assert bench.send(bench.get()).body == b"ok"
 

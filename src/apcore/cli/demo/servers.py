@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final, TypeVar
 from urllib.parse import quote
@@ -23,24 +23,39 @@ from apcore.cli.demo.federation import federation
 from apcore.http import LOOPBACK_OPEN
 from apcore.node import Node
 
-__all__ = ["Server", "eventually", "free_ports"]
+__all__ = ["Server", "eventually", "reserved_ports"]
 
 HOST: Final = "127.0.0.1"
 _FEDERATION: Final = "apcore.cli.demo.federation:federation"
-_START_S: Final = 30.0
+_START_S: Final = 60.0
 _STOP_S: Final = 10.0
-_WITHIN_S: Final = 20.0
+_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.02
 _SHOWN_LINES: Final = 30
 
 T = TypeVar("T")
 
 
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens at now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in sockets]
+@contextmanager
+def reserved_ports(count: int) -> Generator[list[int], None, None]:
+    """Reserve ports that nobody uses, so that no other program on this machine is given one of them meanwhile.
+
+    Connections are refused until a server of yours listens there. It can: a socket that is bound and does not listen stands in its way only if one
+    of the two lacks SO_REUSEADDR. Other systems than Linux do not allow that, so there the ports are merely free.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(_bound_socket()) for _ in range(count)]
+        ports = [int(sock.getsockname()[1]) for sock in sockets]
+        if sys.platform != "linux":
+            stack.close()
+        yield ports
+
+
+def _bound_socket() -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((HOST, 0))
+    return sock
 
 
 def eventually(look: Callable[[], T | None], otherwise: Callable[[], str], *, within_s: float = _WITHIN_S) -> T:

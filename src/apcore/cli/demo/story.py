@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from attrs import field, frozen
 
 from apcore.cli.checking import expect
-from apcore.cli.demo.servers import Server, eventually, free_ports
+from apcore.cli.demo.servers import Server, eventually, reserved_ports
 from apcore.cli.demo.watching import Player, acknowledged, check_once, heard_at, hears, waiting_at
 from apcore.vocab import PUBLIC, Announce, Delete, Follow, Like, Mention, Note, Undo, Update
 
@@ -41,7 +42,8 @@ class Story:
     """Two servers, and what happens between them. Made, it has files in ``directory`` and nothing running yet."""
 
     def __init__(self, directory: Path) -> None:
-        first, second = free_ports(2)
+        self._ports: Final = ExitStack()
+        first, second = self._ports.enter_context(reserved_ports(2))
         self.servers: Final = (Server("a", directory, first), Server("b", directory, second))
         self.alice: Final = Player(self.servers[0], "alice")
         self.bob: Final = Player(self.servers[1], "bob")
@@ -69,9 +71,10 @@ class Story:
         )
 
     def close(self) -> None:
-        """Stop both servers."""
-        for server in self.servers:
-            server.close()
+        """Stop both servers, and let go of their ports."""
+        with self._ports:
+            for server in self.servers:
+                server.close()
 
     # --- meeting ----------------------------------------------------------------------------------------------------
 
