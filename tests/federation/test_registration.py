@@ -1,15 +1,20 @@
 """What may be registered, what is refused in words, and what binding finds."""
 
+from functools import partial, wraps
+from typing import Any
+
 import pytest
 
 from apcore.collections import Page
 from apcore.errors import ConfigurationError
+from apcore.federation.context import AsyncContext, Context
 from apcore.federation.moderation import DomainRules
 from apcore.federation.places import Target
 from apcore.federation.policies import FollowVerdict
 from apcore.federation.registration import Federation
-from apcore.handlers import operation
+from apcore.handlers import handler_name, operation
 from apcore.http import parse_origin
+from apcore.node import Node
 from apcore.vocab import Activity, Announce, Create, Document, Follow, Like, Note, Person, View
 
 OURS = parse_origin("https://ours.example")
@@ -103,6 +108,11 @@ def _generator(ctx, activity):
     yield
 
 
+@operation
+def _operation(ctx, activity):
+    yield
+
+
 class _NotAFunction:
     pass
 
@@ -117,7 +127,7 @@ class _NotAFunction:
         bad(lambda f: f.on(Create)(_NotAFunction), "a handler is a function", "class"),
         bad(lambda f: f.on(Create)(lambda ctx: None), "called with 2 arguments", "too-few-arguments"),
         bad(
-            lambda f: f.on(Create, inline=True)(operation(_generator)),
+            lambda f: f.on(Create, inline=True)(_operation),
             "inline is for plain functions",
             "inline-operation",
         ),
@@ -200,3 +210,113 @@ def test_targets_say_what_they_are() -> None:
     assert place.target == Target("object", "Note", place.target.handler)
     assert place.values == {"id": "7"}
     assert place.identifier is None
+
+
+# --- data that handlers need ----------------------------------------------------------------------------------------
+
+
+class Session:
+    """What an application may want at hand."""
+
+
+def reads(ctx, activity):
+    return ctx.data
+
+
+def reads_inside(ctx, activity):
+    return [ctx.data for _ in range(2)]
+
+
+def reads_in_a_closure(ctx, activity):
+    return lambda: ctx.data
+
+
+async def reads_later(ctx, activity):
+    return ctx.data
+
+
+def is_annotated(ctx: Context[Session], activity: Create) -> None:
+    pass
+
+
+async def is_annotated_later(ctx: AsyncContext[Session], activity: Create) -> None:
+    pass
+
+
+class Listener:
+    def listen(self, ctx, activity):
+        return ctx.data
+
+    def __call__(self, ctx, activity):
+        return ctx.data
+
+
+@wraps(reads)
+def wrapped(*args):
+    return reads(*args)
+
+
+def reads_of_the_activity(ctx, activity):
+    return activity.data
+
+
+def needs_none(ctx: Context[None], activity: Create) -> None:
+    pass
+
+
+def takes_none(ctx: Context[Session | None], activity: Create) -> None:
+    pass
+
+
+def takes_anything(ctx: Context[Any], activity: Create) -> None:
+    pass
+
+
+def is_annotated_for_the_type_checker_alone(ctx: "Context[Unimported]", activity: Create) -> None:  # noqa: F821
+    pass
+
+
+@pytest.mark.parametrize(
+    "listener",
+    [
+        *(reads, reads_inside, reads_in_a_closure, reads_later, is_annotated, is_annotated_later),
+        *(Listener().listen, Listener(), wrapped, partial(reads)),
+    ],
+)
+def test_a_handler_that_needs_data_is_warned_of_where_none_is_given(listener: Any) -> None:
+    federation = with_actor()
+    federation.on(Create)(listener)
+    [finding] = federation.check(has_data=False)
+    assert finding.level == "warning"
+    assert (
+        f"ctx.data is used ({handler_name(listener)}), and no data is given: make the node with data=" in finding.text
+    )
+    assert federation.check(has_data=True) == federation.check() == ()
+
+
+@pytest.mark.parametrize(
+    "listener",
+    [reads_of_the_activity, needs_none, takes_none, takes_anything, is_annotated_for_the_type_checker_alone],
+)
+def test_a_handler_that_needs_no_data_is_not_warned_of(listener: Any) -> None:
+    federation = with_actor()
+    federation.on(Create)(listener)
+    assert federation.check(has_data=False) == ()
+
+
+def test_data_that_a_federation_declares_is_missed_too() -> None:
+    federation: Any = Federation[Session]()
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: None)
+    [finding] = federation.check(has_data=False)
+    assert "the federation declares data (Session), and no data is given" in finding.text
+    assert federation.check(has_data=True) == ()
+
+
+def test_a_node_logs_that_data_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    federation: Any = with_actor()
+    federation.on(Create)(reads)
+    with Node(federation, "https://local.example", data={}) as node:
+        assert not any("ctx.data" in finding.text for finding in node.findings)
+    with Node(federation, "https://local.example") as node:
+        assert any("ctx.data" in finding.text for finding in node.findings)
+    assert sum("ctx.data is used" in record.getMessage() for record in caplog.records) == 1

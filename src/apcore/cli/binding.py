@@ -1,44 +1,50 @@
-"""What ``serve``, ``work``, ``rotate`` and ``check`` take alike: a federation by name, and where it is bound.
+"""The target of ``serve``, ``work``, ``rotate`` and ``check``: a federation to bind by options, a node, or a function that makes one of them.
 
-A federation is named as servers name applications, ``module:attribute``, and looked for from the working directory first. What cannot be found or
-bound is a wrong argument, and said in words.
+A target is named as servers name applications, ``module:name``, and looked for from the working directory first. A target that cannot be found or
+bound is a wrong argument: the message names what stands there.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final, TypeVar
+from types import ModuleType
+from typing import Any, Final, TypeAlias, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from apcore.errors import ApcoreError, ConfigurationError
 from apcore.federation import Federation
 from apcore.http import LOOPBACK_OPEN, PUBLIC_ONLY
-from apcore.node import AsyncNode
+from apcore.node import AsyncNode, Node
 
-__all__ = ["bound_node", "load_federation", "node_options"]
+__all__ = ["Target", "bound_node", "load_target", "node_options", "refuse_options"]
 
-_ATTRIBUTE: Final = "federation"
+Target: TypeAlias = Federation[Any] | Node[Any] | AsyncNode[Any]
+
+_KINDS: Final = (Federation, Node, AsyncNode)
+_DEFAULT_NAMES: Final = ("federation", "node")
+_NODE_HAS: Final = ("origin", "store", "signer", "allow_loopback")
+"""The options that say where a federation is bound; a node has said so itself."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def node_options(command: F) -> F:
-    """Give a command the argument and options that `bound_node` takes."""
+    """Add the argument and options that `bound_node` takes to a command."""
     decorators = (
         click.argument("target", metavar="MODULE[:NAME]"),
         click.option(
             "--origin",
-            required=True,
             envvar="APCORE_ORIGIN",
             metavar="URL",
             help="Where peers reach this server, such as https://social.example. [env: APCORE_ORIGIN]",
         ),
         click.option(
             "--store",
-            required=True,
             envvar="APCORE_STORE",
             metavar="URL",
             help="Where facts are kept, such as sqlite:///social.db. [env: APCORE_STORE]",
@@ -62,47 +68,123 @@ def node_options(command: F) -> F:
     return command
 
 
-def load_federation(target: str) -> Federation[Any]:
-    """Import the federation that ``module:name`` names; without a name, ``federation`` is meant.
+def load_target(target: str, /) -> Target:
+    """Import the federation or node that ``module:name`` names, or call the function that makes it.
+
+    Without a name, ``federation`` is meant, and where there is none, ``node``.
 
     Raises:
-        click.UsageError: There is no such module, or no federation of that name in it.
+        click.UsageError: There is no such module, or something else has that name, or the function cannot make a node.
     """
     module_name, _, name = target.partition(":")
-    name = name or _ATTRIBUTE
+    module = _import(module_name, target)
+    names = (name,) if name else _DEFAULT_NAMES
+    values = {candidate: _attribute(module, candidate) for candidate in names}
+    chosen = next((candidate for candidate in names if values[candidate] is not None), names[0])
+    value = values[chosen]
+    if isinstance(value, _KINDS):
+        return value
+    if value is None or isinstance(value, type) or not callable(value):
+        raise click.UsageError(f"{module_name}:{chosen} is {_kind_of(value)}, not {_wanted(module)}")
+    return _make(f"{module_name}:{chosen}", value, module)
+
+
+def bound_node(
+    target: str,
+    *,
+    origin: str | None,
+    store: str | None,
+    signer: str,
+    allow_loopback: bool,
+    picks_origin: bool = False,
+) -> Node[Any] | AsyncNode[Any]:
+    """Return the node that a command works with: the target itself, or its federation, bound by the options of the command.
+
+    ``picks_origin`` allows the option --origin beside a node: it names one of the node's own.
+
+    Raises:
+        click.UsageError: It cannot be bound so, or options are given to a node, which has its own.
+    """
+    value = load_target(target)
+    if isinstance(value, (Node, AsyncNode)):
+        refuse_options(target, value, *(name for name in _NODE_HAS if not (picks_origin and name == "origin")))
+        return value
+    for option, setting in (("--origin", origin), ("--store", store)):
+        if setting is None:
+            raise click.UsageError(f"{target} is a Federation, which has to be bound: {option} is missing")
+    assert store is not None
+    addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
+    try:
+        return AsyncNode(value, origin, store, signer=signer, addresses=addresses)
+    except ConfigurationError as error:
+        is_http = origin is not None and origin.startswith("http:")
+        hint = "; for development, --allow-loopback does" if is_http and not allow_loopback else ""
+        raise click.UsageError(f"{error}{hint}") from error
+    except ApcoreError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def refuse_options(target: str, node: Node[Any] | AsyncNode[Any], *names: str) -> None:
+    """Refuse options that are typed beside a node; those that stand in the environment may be meant for other commands.
+
+    Raises:
+        click.UsageError: One of the options is typed.
+    """
+    context = click.get_current_context()
+    typed = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if typed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in typed)
+        raise click.UsageError(f"{target} is {_kind_of(node)}, which was made with its own: leave out {options}")
+
+
+def _import(module_name: str, target: str) -> ModuleType:
     if "" not in sys.path and sys.path[0] != ".":
         sys.path.insert(0, "")
     try:
-        module = import_module(module_name)
+        return import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise click.UsageError(f"{module_name} cannot be imported: {error}") from error
         raise click.UsageError(f"there is no module {module_name!r} here or among what is installed") from error
     except (ValueError, TypeError) as error:
         raise click.UsageError(f"{target!r} names no module: write module:name, such as hello:federation") from error
-    found: object = module
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, Federation):
-        here = sorted(each for each, value in vars(module).items() if isinstance(value, Federation))
-        there = f"; there is: {', '.join(f'{module_name}:{each}' for each in here)}" if here else ""
-        what = "nothing" if found is None else f"a {type(found).__name__}"
-        raise click.UsageError(f"{module_name}:{name} is {what}, not a Federation{there}")
-    return found  # pyright: ignore[reportUnknownVariableType]
-
-
-def bound_node(target: str, *, origin: str, store: str, signer: str, allow_loopback: bool) -> AsyncNode[Any]:
-    """Bind a federation by the options of a command.
-
-    Raises:
-        click.UsageError: It cannot be bound so.
-    """
-    federation = load_federation(target)
-    addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
-    try:
-        return AsyncNode(federation, origin, store, signer=signer, addresses=addresses)
     except ConfigurationError as error:
-        hint = "" if allow_loopback or not origin.startswith("http:") else "; for development, --allow-loopback does"
-        raise click.UsageError(f"{error}{hint}") from error
-    except ApcoreError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.UsageError(f"{module_name} cannot be imported: {error}") from error
+
+
+def _attribute(module: ModuleType, name: str) -> object:
+    value: object = module
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value
+
+
+def _make(name: str, factory: Callable[..., Any], module: ModuleType) -> Target:
+    """Call a function that makes a federation or a node."""
+    if inspect.iscoroutinefunction(factory):
+        raise click.UsageError(f"{name} is a coroutine function: a function that makes a node is a plain one")
+    try:
+        _ = inspect.signature(factory).bind()
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(f"{name} is {_kind_of(factory)} that needs arguments, not {_wanted(module)}") from error
+    try:
+        product: object = factory()
+    except ConfigurationError as error:
+        raise click.UsageError(f"{name}() makes no node: {error}") from error
+    if not isinstance(product, _KINDS):
+        raise click.UsageError(f"{name}() returns {_kind_of(product)}, not {_wanted(module)}")
+    return product
+
+
+def _kind_of(value: object) -> str:
+    if value is None:
+        return "nothing"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _wanted(module: ModuleType) -> str:
+    """Describe what a target may be, and name those that the module has."""
+    names = sorted(name for name, value in vars(module).items() if isinstance(value, _KINDS))
+    candidates = f"; there is: {', '.join(f'{module.__name__}:{name}' for name in names)}" if names else ""
+    return f"a Federation, a Node, an AsyncNode or a function without parameters that makes one{candidates}"

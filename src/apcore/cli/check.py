@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from apcore.cli import exits
-from apcore.cli.binding import load_federation
+from apcore.cli.binding import load_target, refuse_options
 from apcore.errors import ConfigurationError
+from apcore.federation import Federation, Finding
 from apcore.node import open_store
 
 __all__ = ["command"]
@@ -24,14 +26,15 @@ __all__ = ["command"]
 def command(*, target: str, blocking: bool, store: str | None, as_json: bool) -> int:
     """Say what is missing, contradictory or risky in the registrations of a federation.
 
-    MODULE:NAME is an importable federation, such as hello:federation. Exit code 1 if there are errors, with which nothing can be served.
+    MODULE:NAME is a federation, a node or a function that makes one, as for `serve`; a node is checked with its origins, store and data. Exit code 1 if
+    there are errors, with which nothing can be served.
     """
-    federation = load_federation(target)
-    try:
-        durability = None if store is None else open_store(store).durability
-    except ConfigurationError as error:
-        raise click.UsageError(str(error)) from error
-    findings = federation.check(blocking=blocking, durability=durability)
+    value = load_target(target)
+    if isinstance(value, Federation):
+        findings = _findings(value, blocking=blocking, store=store)
+    else:
+        refuse_options(target, value, "blocking", "store")
+        findings = value.findings
     wrong = any(finding.level == "error" for finding in findings)
     if as_json:
         told = [{"level": finding.level, "text": finding.text} for finding in findings]
@@ -44,3 +47,12 @@ def command(*, target: str, blocking: bool, store: str | None, as_json: bool) ->
         if not findings:
             console.print(Text("nothing is wrong", style="bold green"))
     return exits.FAILED if wrong else exits.DONE
+
+
+def _findings(federation: Federation[Any], *, blocking: bool, store: str | None) -> tuple[Finding, ...]:
+    """Check a federation as a command would bind it, which gives it no data."""
+    try:
+        durability = None if store is None else open_store(store).durability
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from error
+    return federation.check(blocking=blocking, durability=durability, has_data=False)

@@ -69,7 +69,7 @@ def command(
         raise click.UsageError(str(error)) from error
     server = server_for(asgi_app(node, trust_proxy=trust_proxy), log_level="warning")
     bound_to = parse_origin(origin)
-    with closing(listen_at(host, port_for(bound_to, port))) as listener:
+    with closing(listen_at(host, port_for((bound_to,), port))) as listener:
         click.echo(f"@{name}@{bound_to.authority} listens; Ctrl-C ends it", err=True)
 
         async def serve() -> None:

@@ -12,7 +12,7 @@ from apcore.cli import exits
 from apcore.cli.binding import bound_node, node_options
 from apcore.errors import ApcoreError
 from apcore.federation import Rotation
-from apcore.node import AsyncNode
+from apcore.node import AsyncNode, Node
 
 __all__ = ["command"]
 
@@ -33,8 +33,8 @@ __all__ = ["command"]
 def command(
     *,
     target: str,
-    origin: str,
-    store: str,
+    origin: str | None,
+    store: str | None,
     signer: str,
     allow_loopback: bool,
     identifier: str | None,
@@ -45,13 +45,23 @@ def command(
     """Make new keys for an actor, sign with them from now on, and retire the old ones after a while.
 
     Servers and workers on the same store need no restart; a worker sends the Update, and puts away the old keys when their time has come.
-    MODULE:NAME, --origin and --store are those of the servers. To be repeated only when something has leaked: each time makes new keys.
+    MODULE:NAME, --origin and --store are those of the servers; MODULE:NAME may also be a Node, and --origin one of a node's several. To be repeated only when something has leaked: each time makes new keys.
     """
     if (identifier is None) is not instance:
         raise click.UsageError("say whose keys: --actor IDENTIFIER, or --instance")
-    node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
+    node = bound_node(
+        target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback, picks_origin=True
+    )
     try:
-        rotation = asyncio.run(_rotate(node, identifier, announce=announce))
+        where = str(node.origins.pick(origin))
+    except ValueError as error:
+        raise click.UsageError(f"--origin: {error}") from error
+    try:
+        if isinstance(node, Node):
+            with node:
+                rotation = node.rotate_keys(identifier, announce=announce, origin=where)
+        else:
+            rotation = asyncio.run(_rotate(node, identifier, announce=announce, origin=where))
     except ApcoreError as error:
         raise click.ClickException(str(error)) from error
     told = {
@@ -68,6 +78,6 @@ def command(
     return exits.DONE
 
 
-async def _rotate(node: AsyncNode[Any], identifier: str | None, *, announce: bool) -> Rotation:
+async def _rotate(node: AsyncNode[Any], identifier: str | None, *, announce: bool, origin: str) -> Rotation:
     async with node:
-        return await node.rotate_keys(identifier, announce=announce)
+        return await node.rotate_keys(identifier, announce=announce, origin=origin)

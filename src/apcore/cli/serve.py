@@ -1,4 +1,4 @@
-"""``apcore serve``: a federation as a server of its own, under uvicorn.
+"""``apcore serve``: a federation or a node as a server of its own, under uvicorn.
 
 For an application that has a server already, `apcore.adapters.asgi` and `apcore.adapters.wsgi` put the same federation into it.
 """
@@ -14,7 +14,7 @@ from apcore.adapters.asgi import asgi_app
 from apcore.cli import exits
 from apcore.cli.binding import bound_node, node_options
 from apcore.cli.serving import listen_at, port_for, server_for
-from apcore.http import parse_origin
+from apcore.node import Node
 
 __all__ = ["command"]
 
@@ -33,8 +33,8 @@ _LEVELS = ("debug", "info", "warning", "error")
 def command(
     *,
     target: str,
-    origin: str,
-    store: str,
+    origin: str | None,
+    store: str | None,
     signer: str,
     allow_loopback: bool,
     host: str,
@@ -45,20 +45,28 @@ def command(
 ) -> int:
     """Serve a federation over HTTP, and work through its queue, until interrupted.
 
-    MODULE:NAME is an importable federation, such as hello:federation. TLS is a reverse proxy's business; behind one, use --trust-proxy.
+    MODULE:NAME is importable, such as hello:federation: a federation, which --origin and --store bind, or an AsyncNode, which has its origins, store,
+    data and ports, or a function without parameters that returns one of them. TLS is a reverse proxy's business; behind one, use --trust-proxy.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     %(name)s: %(message)s")
     node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
-    bound_to = parse_origin(origin)
-    if bound_to.scheme == "https" and not trust_proxy:
+    if isinstance(node, Node):
+        raise click.UsageError(
+            f"{target} makes a blocking Node: serve it with apcore.adapters.wsgi under a WSGI server, or make an AsyncNode"
+        )
+    if not node.origins.serves:
+        raise click.UsageError(f"{target} makes an AsyncNode without an origin, at which nobody can reach it")
+    behind_proxy = [str(origin) for origin in node.origins.listed if origin.scheme == "https"]
+    if behind_proxy and not trust_proxy:
         click.echo(
-            f"apcore: what peers ask of {bound_to} comes here through a proxy that speaks TLS; without --trust-proxy it is not recognised.",
+            f"apcore: what peers ask of {', '.join(behind_proxy)} comes here through a proxy that speaks TLS;"
+            " without --trust-proxy it is not recognised.",
             err=True,
         )
     server = server_for(asgi_app(node, worker=not no_worker, trust_proxy=trust_proxy), log_level=log_level)
-    port = port_for(bound_to, port)
+    port = port_for(node.origins.listed, port)
     with closing(listen_at(host, port)) as listener:
-        what = f"{node.federation.software_name}/{node.federation.software_version}"
-        logging.getLogger("apcore").info("%s at %s, listening at %s, port %d", what, bound_to, host, port)
+        name = f"{node.federation.software_name}/{node.federation.software_version}"
+        logging.getLogger("apcore").info("%s at %s, listening at %s, port %d", name, node.origins, host, port)
         server.run(sockets=[listener])
     return exits.DONE if server.started else exits.FAILED

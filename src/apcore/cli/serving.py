@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,11 +19,11 @@ __all__ = ["PORT", "listen_at", "port_for", "server_for"]
 PORT = 8000
 
 
-def port_for(origin: Origin, port: int | None) -> int:
-    """Give the port to listen at: that which was asked for, the origin's own if no proxy can stand before it, or 8000."""
+def port_for(origins: Sequence[Origin], port: int | None) -> int:
+    """Return the port to listen at: the one that was asked for, the first origin's own if no proxy can stand before it, or 8000."""
     if port is not None:
         return port
-    return origin.port if origin.scheme == "http" else PORT
+    return origins[0].port if origins and origins[0].scheme == "http" else PORT
 
 
 def listen_at(host: str, port: int) -> socket.socket:

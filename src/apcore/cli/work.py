@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
+from types import FrameType
 from typing import Any, Final
 
 import click
@@ -12,7 +14,7 @@ import click
 from apcore.cli import exits
 from apcore.cli.binding import bound_node, node_options
 from apcore.errors import ApcoreError
-from apcore.node import AsyncNode
+from apcore.node import AsyncNode, Node
 
 __all__ = ["command"]
 
@@ -25,16 +27,26 @@ _LOG: Final = logging.getLogger(__name__)
 @click.option("--until-idle", is_flag=True, help="End when nothing is due.")
 @click.option("--limit", "limit_s", type=click.FloatRange(min=0, min_open=True), help="End after that many seconds.")
 def command(
-    *, target: str, origin: str, store: str, signer: str, allow_loopback: bool, until_idle: bool, limit_s: float | None
+    *,
+    target: str,
+    origin: str | None,
+    store: str | None,
+    signer: str,
+    allow_loopback: bool,
+    until_idle: bool,
+    limit_s: float | None,
 ) -> int:
     """Process what arrived, and deliver what was sent, until interrupted.
 
-    Any number of workers may share a store. MODULE:NAME, --origin and --store are those of the servers.
+    Any number of workers may share a store. MODULE:NAME, --origin and --store are those of the servers; MODULE:NAME may also be a Node.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(name)s: %(message)s")
     node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
     try:
-        handled = asyncio.run(_work(node, until_idle=until_idle, limit_s=limit_s))
+        if isinstance(node, Node):
+            handled = _work_blocking(node, until_idle=until_idle, limit_s=limit_s)
+        else:
+            handled = asyncio.run(_work(node, until_idle=until_idle, limit_s=limit_s))
     except ApcoreError as error:
         raise click.ClickException(str(error)) from error
     if handled is not None:
@@ -52,7 +64,7 @@ async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None
         working = asyncio.create_task(node.work(until_idle=until_idle, limit_s=limit_s) if ends else _forever(node))
         loop, ourselves = asyncio.get_running_loop(), asyncio.current_task()
         loop.add_signal_handler(signal.SIGTERM, _end, node, working)
-        _LOG.info("working for %s", ", ".join(map(str, node.origins.listed)))
+        _LOG.info("working for %s", node.origins)
         try:
             return await working
         except asyncio.CancelledError:
@@ -61,6 +73,37 @@ async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None
             return None
         finally:
             _ = loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) -> int | None:
+    """As `_work`, for a blocking node: the second SIGTERM interrupts a handler."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        if node.is_stopped:
+            raise _SecondSignal
+        node.stop()
+
+    ends = until_idle or limit_s is not None
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with node:
+            _LOG.info("working for %s", node.origins)
+            while True:
+                try:
+                    return node.work(until_idle=until_idle, limit_s=limit_s)
+                except ApcoreError as error:
+                    if ends:
+                        raise
+                    _LOG.warning("working stopped, and starts again: %s", error)
+                    time.sleep(_AGAIN_S)
+    except _SecondSignal:
+        return None
+    finally:
+        _ = signal.signal(signal.SIGTERM, before)
+
+
+class _SecondSignal(BaseException):
+    """Ends a blocking worker in the middle of a handler."""
 
 
 def _end(node: AsyncNode[Any], working: asyncio.Task[int]) -> None:

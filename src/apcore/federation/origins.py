@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from attrs import field, frozen
+from typing_extensions import override
 
 from apcore.errors import ConfigurationError
 from apcore.http import Origin, parse_origin
@@ -36,6 +37,13 @@ class Origins:
     def only(self) -> Origin | None:
         """The origin, if there is exactly one and no other can be meant."""
         return self.listed[0] if len(self.listed) == 1 and self.allows is None else None
+
+    @override
+    def __str__(self) -> str:
+        """Name the origins for people."""
+        return ", ".join(map(str, self.listed)) or (
+            "no origin" if self.allows is None else "the origins that a function allows"
+        )
 
     def has(self, origin: Origin, /) -> bool:
         """Whether ``origin`` is one of ours."""

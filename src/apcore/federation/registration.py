@@ -20,6 +20,7 @@ from typing_extensions import TypeVar
 from apcore.effects import Op
 from apcore.errors import ConfigurationError
 from apcore.federation.context import AsyncContext, Context, OpContext
+from apcore.federation.data_use import is_data_type, needs_data
 from apcore.federation.decorators import (
     ActorDecorator,
     CollectionDecorator,
@@ -361,12 +362,17 @@ class Federation(Generic[Data]):
     # --- binding ----------------------------------------------------------------------------------------------------
 
     def check(
-        self, *, blocking: bool | None = None, serves: bool = True, durability: Durability | None = None
+        self,
+        *,
+        blocking: bool | None = None,
+        serves: bool = True,
+        durability: Durability | None = None,
+        has_data: bool | None = None,
     ) -> tuple[Finding, ...]:
         """Tell what is missing, contradictory or risky, in words; empty if nothing is.
 
         ``blocking`` says that the node is a blocking one (so coroutine functions cannot run), ``serves`` that it has an origin, ``durability``
-        what its store survives.
+        what its store survives, ``has_data`` whether it is made with ``data=``. None leaves the question open.
         """
         findings: list[Finding] = []
         has_actor = self.places.has("actor")
@@ -401,15 +407,32 @@ class Federation(Generic[Data]):
                     "the store keeps nothing when the process ends: keys, followers and what was acknowledged are lost then",
                 )
             )
+        if has_data is False:
+            findings += self._missing_data()
         return tuple(findings)
 
-    def bind(self, *, blocking: bool, serves: bool, durability: Durability | None = None) -> tuple[Finding, ...]:
+    def _missing_data(self) -> list[Finding]:
+        """Return a warning if handlers need data, or the type of the federation's data was given: ``Federation[Session]()``."""
+        names = [handler_name(handler.fn) for handler in self._handlers() if needs_data(handler.fn)]
+        declared = get_args(getattr(self, "__orig_class__", None))
+        if names:
+            reason = f"ctx.data is used ({', '.join(names)})"
+        elif any(map(is_data_type, declared)):
+            reason = f"the federation declares data ({getattr(declared[0], '__name__', declared[0])})"
+        else:
+            return []
+        advice = "make the node with data=, and name that node to commands (module:node)"
+        return [Finding("warning", f"{reason}, and no data is given: {advice}")]
+
+    def bind(
+        self, *, blocking: bool, serves: bool, durability: Durability | None = None, has_data: bool | None = None
+    ) -> tuple[Finding, ...]:
         """Close the registrations, and answer the warnings of `check`; a `Node` does this.
 
         Raises:
             ConfigurationError: `check` finds errors; the message lists them all.
         """
-        findings = self.check(blocking=blocking, serves=serves, durability=durability)
+        findings = self.check(blocking=blocking, serves=serves, durability=durability, has_data=has_data)
         errors = [finding.text for finding in findings if finding.level == "error"]
         if errors:
             raise ConfigurationError("this federation cannot be bound:\n- " + "\n- ".join(errors))

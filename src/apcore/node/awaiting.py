@@ -88,7 +88,7 @@ class AsyncNode(Bound[Data]):
         observer: Observer | None = None,
     ) -> None:
         self._store = open_store(store) if isinstance(store, str) else store
-        super().__init__(federation, origin, addresses, blocking=False, store=self._store)
+        super().__init__(federation, origin, addresses, blocking=False, store=self._store, has_data=data is not None)
         self._data: Any = data
         self._owns_store = isinstance(store, str)
         self._queue = queue

@@ -18,7 +18,7 @@ from apcore.errors import ConfigurationError, RequestError
 from apcore.federation.keys import instance_identity
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolved_by
-from apcore.federation.registration import Federation
+from apcore.federation.registration import Federation, Finding
 from apcore.federation.site import Site
 from apcore.federation.worker import LEASE_S
 from apcore.graph import FetchPolicy, Identity
@@ -105,11 +105,16 @@ class Bound(Generic[Data]):
         *,
         blocking: bool,
         store: KvStore | AsyncKvStore,
+        has_data: bool,
     ) -> None:
         if not isinstance(federation, Federation):
             raise ConfigurationError(f"a node is made of a Federation, not {federation!r:.60}")
         self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http)
-        for finding in federation.bind(blocking=blocking, serves=self.origins.serves, durability=store.durability):
+        self.findings: Final[tuple[Finding, ...]] = federation.bind(
+            blocking=blocking, serves=self.origins.serves, durability=store.durability, has_data=has_data
+        )
+        """The warnings of `Federation.check` about this node."""
+        for finding in self.findings:
             _LOG.warning("%s", finding.text)
         self.federation: Final = federation
         self.addresses: Final = addresses

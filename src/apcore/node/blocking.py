@@ -78,7 +78,7 @@ class Node(Bound[Data]):
         observer: Observer | None = None,
     ) -> None:
         held = open_store(store) if isinstance(store, str) else store
-        super().__init__(federation, origin, addresses, blocking=True, store=held)
+        super().__init__(federation, origin, addresses, blocking=True, store=held, has_data=data is not None)
         self._data: Any = data
         self._opened = ExitStack()
         if held is not store:
