@@ -20,6 +20,7 @@ FLOORS = [
     {"signatures"},
     {"ports"},
     {"effects", "facts"},
+    {"records"},
     {"drive"},
     {"graph"},
     {"collections", "discovery"},

@@ -59,3 +59,8 @@ def test_what_names_no_key_is_a_broken_contract(text: str) -> None:
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_an_instant_reads_back_to_the_millisecond(when: datetime) -> None:
     assert abs((of_instant_ms(instant_ms(when)) - when).total_seconds()) < 0.001
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_milliseconds_survive_being_read_and_written(value: int) -> None:
+    assert instant_ms(of_instant_ms(value)) == value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 from attrs import field, frozen
@@ -25,6 +25,10 @@ FORMAT: Final = 1
 
 # Made once: `json.dumps` with separators makes an encoder for every call, which costs as much as what we have to write.
 _as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Newer(ContractError):
@@ -123,10 +127,11 @@ def named_key(text: str) -> Key:
 
 
 def instant_ms(when: datetime) -> int:
-    """Write an instant as milliseconds since 1970, UTC."""
-    return int(when.timestamp() * 1000)
+    """Return an instant as whole milliseconds since 1970, UTC, rounded down."""
+    # In whole numbers: a float of seconds loses a millisecond now and then, and a record that is rewritten often would drift.
+    return (when - _EPOCH) // _MILLISECOND
 
 
 def of_instant_ms(value: int) -> datetime:
-    """Read what `instant_ms` wrote."""
-    return datetime.fromtimestamp(value / 1000, UTC)
+    """Return the instant that is ``value`` milliseconds after 1970, UTC."""
+    return _EPOCH + value * _MILLISECOND

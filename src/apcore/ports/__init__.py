@@ -1,5 +1,6 @@
 """What an application supplies, and what it may expect of what others supply: protocols, their bounds, and key encoding."""
 
+from apcore.ports.batch import NO_CHANGE, Batch, merge_writes
 from apcore.ports.keys import KEY_BYTES_MAX, KEY_PARTS_MAX, Key, decode_key, digest_part, encode_key, prefix_bounds
 from apcore.ports.outside import (
     AsyncDroppingSigner,
@@ -68,6 +69,7 @@ __all__ = [
     "KEY_PARTS_MAX",
     "LABEL_BYTES_MAX",
     "LEASE_MAX",
+    "NO_CHANGE",
     "SCAN_LIMIT_MAX",
     "TOKEN_BYTES",
     "VALUE_BYTES_MAX",
@@ -81,6 +83,7 @@ __all__ = [
     "AsyncSigner",
     "AsyncTransport",
     "AtomicStore",
+    "Batch",
     "Check",
     "Delete",
     "Depth",
@@ -115,5 +118,6 @@ __all__ = [
     "decode_key",
     "digest_part",
     "encode_key",
+    "merge_writes",
     "prefix_bounds",
 ]

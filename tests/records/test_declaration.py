@@ -1,0 +1,143 @@
+"""Records are read back as they were written, keep members of newer releases, and refuse values of another type."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pytest
+from attrs import evolve, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.errors import ContractError
+from apcore.facts import Newer, pack
+from apcore.ports import Check, Delete, Entry
+from apcore.records import RECORD_KINDS, RecordKind, StoredRecord, member
+from apcore.records.declaration import describe_kinds
+
+
+class SampleKey(NamedTuple):
+    origin: str
+    name: str
+
+
+@frozen(kw_only=True)
+class Sample(StoredRecord):
+    """A record with one field of each type."""
+
+    activity_id: str = member("id")
+    actor: str | None
+    attempts: int = 0
+    is_gone: bool = member("gone", default=False)
+    due: datetime | None = None
+    recipients: tuple[str, ...] = member("to", default=())
+    document: Any = None
+
+
+@pytest.fixture(scope="module")
+def samples():
+    kind = RecordKind("sample", Sample, SampleKey, lifetime="one test", written_by="tests")
+    yield kind
+    del RECORD_KINDS["sample"]
+
+
+INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
+    lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+)
+SAMPLES = st.builds(
+    Sample,
+    activity_id=st.text(),
+    actor=st.none() | st.text(),
+    attempts=st.integers(-(2**40), 2**40),
+    is_gone=st.booleans(),
+    due=st.none() | INSTANTS,
+    recipients=st.lists(st.text(), max_size=3).map(tuple),
+    document=st.none() | st.dictionaries(st.text(max_size=3), st.integers() | st.text(), max_size=3),
+    body=st.binary(max_size=50),
+)
+
+
+@given(record=SAMPLES)
+def test_a_record_reads_back_as_it_was_written(samples, record):
+    assert samples.decode(samples.encode(record)) == record
+
+
+@given(key=st.builds(SampleKey, st.text(), st.text()), record=SAMPLES)
+def test_an_entry_reads_back_with_key_check_and_deletion(samples, key, record):
+    put = samples.put(key, record, ttl_s=5.0)
+    stored = samples.read(Entry(put.key, put.value, b"version"))
+    assert (stored.key, stored.record) == (key, record)
+    assert stored.check == Check(put.key, b"version")
+    assert stored.deletion == samples.delete(key) == Delete(put.key)
+    assert samples.absent(key) == Check(put.key, None)
+    assert put.ttl_s == 5.0
+
+
+def test_unknown_members_survive_a_rewrite(samples):
+    stored = pack({"id": "x", "novelty": 7})
+    record = evolve(samples.decode(stored), attempts=2)
+    assert json.loads(samples.encode(record)) == {"v": 1, "id": "x", "attempts": 2, "novelty": 7}
+
+
+def test_defaults_stand_in_for_missing_members(samples):
+    assert samples.decode(pack({"id": "x"})) == Sample(activity_id="x", actor=None)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"id": 1},
+        {"id": "x", "attempts": "1"},
+        {"id": "x", "attempts": True},
+        {"id": "x", "gone": "yes"},
+        {"id": "x", "due": "tomorrow"},
+        {"id": "x", "due": 10**30},
+        {"id": "x", "to": "bob"},
+        {"id": "x", "to": [1]},
+        {"id": "x", "actor": 5},
+    ],
+    ids=repr,
+)
+def test_members_of_another_type_are_a_broken_contract(samples, members):
+    with pytest.raises(ContractError, match="'sample' record"):
+        samples.decode(pack(members))
+
+
+def test_a_newer_format_is_refused_as_newer(samples):
+    with pytest.raises(Newer):
+        samples.decode(b'{"v":2,"id":"x"}\n')
+
+
+@pytest.mark.parametrize("key", [("sample", "1", "a"), ("sample", "2", "a", "b"), ("other", "1", "a", "b"), ()])
+def test_a_key_of_another_kind_is_a_broken_contract(samples, key):
+    with pytest.raises(ContractError, match="no key of a 'sample' record"):
+        samples.parts_of(key)
+
+
+def test_prefixes_are_keys_with_fewer_parts(samples):
+    assert samples.at("https://a.example") == ("sample", "1", "https://a.example")
+    assert samples.at() == samples.prefix == ("sample", "1")
+
+
+def test_two_kinds_of_one_name_are_refused(samples):
+    with pytest.raises(ValueError, match="two kinds of record are called 'sample'"):
+        RecordKind("sample", Sample, SampleKey, lifetime="", written_by="")
+
+
+def test_fields_of_other_types_are_refused_at_declaration():
+    @frozen(kw_only=True)
+    class Odd(StoredRecord):
+        """A record with a field that cannot be stored."""
+
+        ratio: float = 0.5
+
+    with pytest.raises(TypeError, match=r"Odd\.ratio"):
+        RecordKind("odd", Odd, SampleKey, lifetime="", written_by="")
+    assert "odd" not in RECORD_KINDS
+
+
+def test_the_reference_table_has_a_row_per_kind(samples):
+    assert '| `("sample", "1", origin, name)` | A record with one field of each type. | one test |' in describe_kinds()
