@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from importlib.util import find_spec
@@ -23,6 +24,14 @@ def test_there_are_pages_of_all_four_kinds():
     assert {"tutorial", "howto", "explanation", "reference"} <= kinds
 
 
+@pytest.fixture
+def same_logging():
+    """A page may show how to configure logging; other tests must not see it."""
+    yield
+    logging.getLogger("apcore").setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("same_logging")
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_python_block_runs(page, tmp_path, monkeypatch):
     needed = _NEEDS.get(str(page.relative_to(HERE)))
@@ -71,3 +80,13 @@ def test_every_changelog_heading_is_one_of_the_form():
     assert re.search(r"^## Unreleased$", text, re.MULTILINE)
     kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_the_logging_page_names_every_logger_that_is_not_a_modules():
+    text = (HERE / "docs" / "reference" / "logging.md").read_text(encoding="utf-8")
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (HERE / "src").rglob("*.py") if "cli" not in path.parts
+    )
+    named = set(re.findall(r'getLogger\("(apcore[.\w]*)"\)', source))
+    assert {"apcore.inbox", "apcore.delivery", "apcore.web", "apcore.node"} <= named
+    assert {name for name in named if f"`{name}`" not in text} == set()

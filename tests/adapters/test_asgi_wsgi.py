@@ -12,8 +12,9 @@ from apcore.adapters.wsgi import wsgi_app
 from apcore.errors import ConfigurationError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
-from apcore.node import Node
+from apcore.node import AsyncNode, Node
 from apcore.vocab import PUBLIC, Note, Person
+from doors import Answer, ask_asgi, ask_wsgi
 
 ORIGIN = "https://ours.example"
 AP = "application/activity+json"
@@ -25,42 +26,15 @@ def federation() -> Federation[None]:
     return made
 
 
-class Answer:
-    def __init__(self, status, headers, body) -> None:
-        self.status = status
-        self.headers = {name.lower(): value for name, value in headers}
-        self.body = body
-
-
 class OverAsgi:
+    ask = staticmethod(ask_asgi)
+
     def __init__(self, *, site=False, **options) -> None:
-        self.app = asgi_app(
-            federation(), ORIGIN, MemoryStore(), worker=False, fallback=_asgi_site if site else None, **options
-        )
+        fallback = _asgi_site if site else None
+        self.app = asgi_app(federation(), ORIGIN, MemoryStore(), worker=False, fallback=fallback, **options)
 
-    def __call__(self, method, target, headers=(), body=b"") -> Answer:
-        path, _, query = target.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "https",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in headers],
-        }
-        sent = []
-
-        async def receive():
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message):
-            sent.append(message)
-
-        asyncio.run(self.app(scope, receive, send))
-        start, *rest = sent
-        decoded = [(name.decode(), value.decode()) for name, value in start["headers"]]
-        return Answer(start["status"], decoded, b"".join(part["body"] for part in rest))
+    def __call__(self, *request) -> Answer:
+        return self.ask(self.app, *request)
 
 
 async def _asgi_site(scope, receive, send) -> None:
@@ -68,29 +42,12 @@ async def _asgi_site(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": (await receive())["body"]})
 
 
-class OverWsgi:
-    def __init__(self, *, site=False, **options) -> None:
-        self.app = wsgi_app(
-            federation(), ORIGIN, MemoryStore(), worker=False, fallback=_wsgi_site if site else None, **options
-        )
+class OverWsgi(OverAsgi):
+    ask = staticmethod(ask_wsgi)
 
-    def __call__(self, method, target, headers=(), body=b"") -> Answer:
-        path, _, query = target.partition("?")
-        environ = {
-            "REQUEST_METHOD": method,
-            "wsgi.url_scheme": "https",
-            "RAW_URI": target,
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "wsgi.input": io.BytesIO(body),
-            "CONTENT_LENGTH": str(len(body)),
-        }
-        for name, value in headers:
-            key = name.upper().replace("-", "_")
-            environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
-        started = []
-        parts = self.app(environ, lambda status, fields: started.append((int(status.split()[0]), fields)))
-        return Answer(*started[0], b"".join(parts))
+    def __init__(self, *, site=False, **options) -> None:
+        fallback = _wsgi_site if site else None
+        self.app = wsgi_app(federation(), ORIGIN, MemoryStore(), worker=False, fallback=fallback, **options)
 
 
 def _wsgi_site(environ, start_response):
@@ -130,7 +87,7 @@ def test_head_and_conditional_requests_send_no_body(over) -> None:
         pytest.param("GET", "/elsewhere", [HOST], 404, "not-found", id="not-ours"),
         pytest.param("GET", "/users/nobody", [HOST], 404, "no-such-actor", id="no-such-actor"),
         pytest.param("GET", ACTOR, [HOST, ("accept", "text/html")], 406, "not-acceptable", id="not-acceptable"),
-        pytest.param("GET", ACTOR, [("host", "evil.example")], 404, "not-found", id="other-host"),
+        pytest.param("GET", ACTOR, [("host", "evil.example")], 421, "misdirected", id="other-host"),
         pytest.param("GET", ACTOR, [("host", "a b")], 400, "bad-request", id="bad-host"),
         pytest.param("GET", ACTOR, [], 400, "bad-request", id="no-host"),
         pytest.param("DELETE", ACTOR, [HOST], 405, "method-not-allowed", id="method"),
@@ -198,8 +155,62 @@ def test_a_body_in_chunks_is_read_where_the_server_says_where_it_ends(terminated
 
 def test_a_proxy_is_believed_only_if_it_is_said_to_be_ours(over) -> None:
     forwarded = [("host", "backend"), ("x-forwarded-host", "ours.example"), ("x-forwarded-proto", "https")]
-    assert over()("GET", ACTOR, forwarded).status == 404
+    assert over()("GET", ACTOR, forwarded).status == 421
     assert over(trust_proxy=True)("GET", ACTOR, forwarded).status == 200
+
+
+@pytest.mark.parametrize(("make", "kind"), [(asgi_app, AsyncNode), (wsgi_app, Node)], ids=["asgi", "wsgi"])
+def test_an_application_without_an_origin_is_refused_in_words(make, kind) -> None:
+    """A node without one can pull, and serves nothing: every request would be answered with a refusal."""
+    for arguments in ((federation(),), (federation(), None), (kind(federation()),)):
+        with pytest.raises(ConfigurationError, match=rf'{make.__name__} needs the origin .* "https://social.example"'):
+            make(*arguments, worker=False)
+    assert make(federation(), lambda origin: True, worker=False).node.origins.serves
+
+
+@pytest.mark.parametrize("make", [asgi_app, wsgi_app], ids=["asgi", "wsgi"])
+@pytest.mark.parametrize("grace_s", [-1, float("inf"), float("nan")])
+def test_a_grace_that_is_no_time_is_refused(make, grace_s) -> None:
+    with pytest.raises(ConfigurationError, match="grace_s"):
+        make(federation(), ORIGIN, grace_s=grace_s)
+
+
+@pytest.mark.parametrize(("length", "body"), [("8", b"half"), ("x", b""), ("-1", b""), ("1" * 21, b"")])
+def test_a_body_that_ends_too_early_is_not_processed(length, body) -> None:
+    app = wsgi_app(federation(), ORIGIN, MemoryStore(), worker=False)
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "wsgi.url_scheme": "https",
+        "PATH_INFO": "/inbox",
+        "wsgi.input": io.BytesIO(body),
+        "HTTP_HOST": "ours.example",
+        "CONTENT_TYPE": AP,
+        "CONTENT_LENGTH": length,
+    }
+    started = []
+    [answer] = app(environ, lambda status, fields: started.append(status))
+    assert (started, json.loads(answer)["reason"]) == (["400 Bad Request"], "bad-request")
+
+
+def test_a_client_that_leaves_in_its_body_is_not_answered() -> None:
+    app, sent = asgi_app(federation(), ORIGIN, MemoryStore(), worker=False), []
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "https",
+        "path": "/inbox",
+        "headers": [(b"host", b"ours.example")],
+    }
+    asyncio.run(app(scope, receive, send))
+    assert sent == []
 
 
 def test_a_bad_origin_is_refused_when_the_application_is_made() -> None:

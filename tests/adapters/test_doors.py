@@ -23,7 +23,7 @@ from apcore.vocab import Activity, Person
 
 ORIGIN = "http://local.example"
 INBOX = f"{ORIGIN}/users/alice/inbox"
-STATUSES = {200, 202, 400, 401, 403, 404, 405, 406, 413, 415, 503}
+STATUSES = {200, 202, 400, 401, 403, 404, 405, 406, 413, 415, 421, 503}
 network = PeerNetwork()
 bob = network.peer("http://remote.example/users/bob")
 heard: list[str] = []

@@ -690,7 +690,7 @@ def test_why_a_signature_was_refused_is_logged_for_whoever_debugs(caplog: pytest
     plain = Request("POST", INBOX, Headers({"content-type": AP, "cookie": "hunter2"}), body)
     covered = ("(request-target)", "host", "date", "digest", "cookie")
     request = cavage.sign(plain, ground.bob.key, now=NOON, covered=covered)
-    with caplog.at_level("DEBUG", logger="apcore.federation.inbox"):
+    with caplog.at_level("DEBUG", logger="apcore.inbox"):
         response = ground.post(evolve(request, url=f"{INBOX}?a"))
     assert response.status == 401
     assert "expected signing string:" in caplog.text

@@ -1,36 +1,40 @@
 """`asgi_app`: a federation as an ASGI application, alone or in front of a site.
 
-What apcore does not serve, or what a browser asks for, goes to ``fallback``. The application starts one worker with its lifespan, and closes the node
-with it; a server that does not do lifespans, or ``worker=False``, leaves the work to a process of its own (`AsyncNode.work`).
+A path that is not ours goes to ``fallback``, and so does a browser that asks for one of our paths. The application
+starts one worker with its lifespan. At the end it lets the worker finish what it has begun, closes the node, and only
+then tells the server that it has shut down: servers end the event loop right after.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
-from attrs import evolve
+from attrs import define, evolve, field
 
-from apcore.adapters.requests import has_length, received_request
-from apcore.errors import ApcoreError, RequestError
+from apcore.adapters.misdirected import MisdirectedRequests
+from apcore.adapters.requests import GRACE_S, check_bound, check_grace, has_length, received_request
+from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.refusals import log_refusal
 from apcore.federation.serving import Elsewhere, Served, is_ours
-from apcore.http import Problem, Response, problem_for
+from apcore.http import Problem, Request, Response, problem_for
 from apcore.node import AsyncNode
 
-__all__ = ["ASGIApp", "asgi_app"]
+__all__ = ["ASGIApp", "AsgiApplication", "asgi_app"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_STOP_S: Final = 8.0
-"""Less than the 10 s or so after which those who stop servers kill them."""
-_LOG: Final = logging.getLogger(__name__)
+_CANCEL_S: Final = 2.0
+"""How long handlers that were cut may take to clean up."""
+_LOG: Final = logging.getLogger("apcore.web")
 
 
 def asgi_app(
@@ -40,8 +44,9 @@ def asgi_app(
     fallback: ASGIApp | None = None,
     worker: bool = True,
     trust_proxy: bool = False,
+    grace_s: float = GRACE_S,
     **options: Any,
-) -> ASGIApp:
+) -> AsgiApplication:
     """Make an ASGI application of a node, or of a federation and what `AsyncNode` takes: an origin, a store, options.
 
     Args:
@@ -50,39 +55,82 @@ def asgi_app(
         fallback: The application for what is not ours.
         worker: Whether to work through the queue in this process.
         trust_proxy: Whether `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For` are written by a proxy of yours.
+        grace_s: How many seconds running handlers and deliveries have to finish when the server shuts down. After that
+            they are cut, and another worker repeats them.
         options: For a federation, further options of `AsyncNode`.
 
     Raises:
-        ConfigurationError: As `AsyncNode`.
+        ConfigurationError: No origin is given, ``grace_s`` is negative, or as `AsyncNode`.
     """
     bound = node if isinstance(node, AsyncNode) else AsyncNode(node, *args, **options)
-    return _Application(bound, fallback, worker=worker, trust_proxy=trust_proxy)
+    check_bound(bound, "asgi_app")
+    check_grace(grace_s)
+    return AsgiApplication(bound, fallback, worker=worker, trust_proxy=trust_proxy, grace_s=grace_s)
 
 
-class _Application:
-    def __init__(self, node: AsyncNode[Any], fallback: ASGIApp | None, *, worker: bool, trust_proxy: bool) -> None:
+class AsgiApplication:
+    """A node as an ASGI application; made by `asgi_app`."""
+
+    def __init__(
+        self, node: AsyncNode[Any], fallback: ASGIApp | None, *, worker: bool, trust_proxy: bool, grace_s: float
+    ) -> None:
         self.node: Final = node
         self._fallback = fallback
-        self._worker = worker
+        self._worker = _Worker(node, grace_s) if worker else None
         self._trust_proxy = trust_proxy
+        self._misdirected = MisdirectedRequests(node, trust_proxy=trust_proxy)
+        self._has_warned = self._is_closed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope, as ASGI 3 has it."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
         elif self._fallback is not None:
             await self._fallback(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncGenerator[None, None]:
+        """Run the worker while the context is open, then close the node.
+
+        This is for an application that is mounted inside another one, and so gets no lifespan of its own. Starlette and
+        FastAPI take this method as their ``lifespan``. In a lifespan of yours, write ``async with app.lifespan():``.
+        """
+        self._start()
+        try:
+            yield
+        finally:
+            await self._close()
+
+    def _start(self) -> None:
+        if self._worker is not None:
+            self._worker.start()
+
+    async def _stop(self) -> None:
+        if self._worker is not None:
+            await self._worker.stop()
+
+    async def _close(self) -> None:
+        """End everything, once: servers cancel a lifespan that waits for anything after its last answer."""
+        if not self._is_closed:
+            await self._stop()
+            await self.node.aclose()
+            self._is_closed = True
+
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target = _target(scope)
+        target, method = _target(scope), scope["method"]
         path, has_pages = target.partition("?")[0], self._fallback is not None
-        if not is_ours(self.node.federation.places, path, scope["method"], has_pages=has_pages):
+        if not is_ours(self.node.federation.places, path, method, has_pages=has_pages):
             await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
             return
         try:
             request = received_request(
-                method=scope["method"],
+                method=method,
                 scheme=scope.get("scheme", "http"),
                 target=target,
                 headers=scope["headers"],
@@ -91,21 +139,39 @@ class _Application:
                 trust_proxy=self._trust_proxy,
             )
         except RequestError as error:
-            await _respond(send, problem_for(error).response(), method=scope["method"])
+            await _refuse(send, error, path=path, method=method)
             return
         if self.node.asked_origin(request) is None:
             # Decided before the body is read: it is the site's, however long it is.
-            await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
+            await self._answer_misdirected(request, scope, receive, send)
             return
-        body = b"" if request.method in {"GET", "HEAD"} else await _body(receive)
-        if body is None:
-            await _respond(send, Problem(status=413, extensions={"reason": "limit"}).response(), method=scope["method"])
-            return
-        served = await self.node.handle(evolve(request, body=body), has_pages=self._fallback is not None)
-        if isinstance(served, Response):
-            await _respond(send, served, method=scope["method"])
+        self._check_worker()
+        if method in {"GET", "HEAD"}:
+            # The body, if there is one, stays unread for the site.
+            served = await self.node.handle(request, has_pages=has_pages)
         else:
-            await self._elsewhere(scope, _again(body, receive), send, served)
+            try:
+                body = await _read_body(receive)
+            except LimitExceeded as error:
+                await _refuse(send, error, path=path, method=method)
+                return
+            if body is None:
+                return  # the client has left in the middle of its request
+            receive = _replay(body, receive)
+            served = await self.node.handle(evolve(request, body=body), has_pages=has_pages)
+        if isinstance(served, Response):
+            await _respond(send, served, method=method)
+        else:
+            await self._elsewhere(scope, receive, send, served)
+
+    async def _answer_misdirected(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._fallback is None:
+            self._misdirected.log(request)
+            await _respond(send, self._misdirected.answer(request), method=request.method)
+            return
+        if not isinstance(self._fallback, AsgiApplication) and self._misdirected.is_from_peer(request):
+            self._misdirected.log(request)
+        await self._fallback(scope, receive, send)
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send, why: Served) -> None:
         if self._fallback is not None:
@@ -115,75 +181,150 @@ class _Application:
         reason = "not-acceptable" if status == 406 else "not-found"
         await _respond(send, Problem(status=status, extensions={"reason": reason}).response(), method=scope["method"])
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start the worker, let the site have its own lifespan, and close the node when both are over."""
-        task = asyncio.create_task(_work(self.node)) if self._worker else None
-        try:
-            began = False if self._fallback is None else await _lifespan_of(self._fallback, scope, receive, send)
-            if began is not None:
-                await _answer_lifespan(receive, send, began=began)
-        finally:
-            if task is not None:
-                await _end(self.node, task)
-            await self.node.aclose()
-
-
-async def _lifespan_of(site: ASGIApp, scope: Scope, receive: Receive, send: Send) -> bool | None:
-    """Let a site have its lifespan. None if it had it; else it has none, and the answer is whether it has taken the start-up all the same.
-
-    A site without one says so by raising, as the specification has it, or says nothing: servers go on in both cases, and so must the worker.
-    """
-    began = answered = False
-
-    async def watched_receive() -> MutableMapping[str, Any]:
-        nonlocal began
-        message = await receive()
-        began = True
-        return message
-
-    async def watched_send(message: MutableMapping[str, Any]) -> None:
-        nonlocal answered
-        answered = True
-        await send(message)
-
-    try:
-        await site(scope, watched_receive, watched_send)
-    except Exception as error:
-        if answered:
-            raise
-        _LOG.info("the site has no lifespan: %s", error)
-    return None if answered else began
-
-
-async def _answer_lifespan(receive: Receive, send: Send, *, began: bool) -> None:
-    if not began:
-        _ = await receive()
-    await send({"type": "lifespan.startup.complete"})
-    _ = await receive()
-    await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _end(node: AsyncNode[Any], working: asyncio.Task[None]) -> None:
-    """Let the worker finish what it has begun; cancel it if that takes too long, and what it had leased waits for its lease to run out."""
-    node.stop()
-    _, late = await asyncio.wait((working,), timeout=_STOP_S)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-
-
-async def _work(node: AsyncNode[Any]) -> None:
-    while True:
-        try:
-            await node.work()
-        except ApcoreError as error:
-            _LOG.warning("the worker stopped, and starts again: %s", error)
-            await asyncio.sleep(1.0)
-        except Exception:
-            _LOG.exception("the worker failed, and starts again")
-            await asyncio.sleep(5.0)
-        else:
+    def _check_worker(self) -> None:
+        """Warn once if requests come before any lifespan has: then there is no worker."""
+        if self._has_warned or self._worker is None or self._worker.has_started:
             return
+        self._has_warned = True
+        _LOG.warning(
+            "the worker of this application has not started, so what arrives is stored and waits: no lifespan has "
+            "reached the application. If it is mounted inside another one, start the worker there: "
+            "Starlette(lifespan=app.lifespan), or `async with app.lifespan():` in a lifespan of yours. "
+            "If the server has no lifespan (daphne), pass worker=False and run `apcore work` beside it."
+        )
+
+    # --- lifespan ---------------------------------------------------------------------------------------------------
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Work between start-up and shutdown.
+
+        The site starts before the worker and ends after it, so that handlers may use what the site opens.
+        """
+        stage = _Stage()
+
+        async def site_receive() -> MutableMapping[str, Any]:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                stage.is_starting = True
+            elif message["type"] == "lifespan.shutdown":
+                stage.is_stopping = True
+                await self._stop()
+            return message
+
+        async def site_send(message: MutableMapping[str, Any]) -> None:
+            stage.answers.append(message["type"])
+            if message["type"] == "lifespan.startup.complete":
+                self._start()
+            elif message["type"].startswith("lifespan.shutdown"):
+                await self._close()
+            await send(message)
+
+        try:
+            if self._fallback is not None:
+                await self._site_lifespan(self._fallback, stage, scope, site_receive, site_send)
+            if stage.is_over:
+                return
+            if not stage.is_starting:
+                _ = await site_receive()
+            if not stage.answers:
+                await site_send({"type": "lifespan.startup.complete"})
+            while not stage.is_stopping:
+                _ = await site_receive()
+            await site_send({"type": "lifespan.shutdown.complete"})
+        finally:
+            await self._close()
+
+    @staticmethod
+    async def _site_lifespan(site: ASGIApp, stage: _Stage, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the site's own lifespan.
+
+        A site that has none says so by raising, or returns without a word. The worker lives all the same.
+        """
+        try:
+            await site(scope, receive, send)
+        except Exception as error:
+            if stage.is_over or stage.is_stopping:
+                raise
+            if stage.answers:
+                _LOG.exception("the lifespan of the site failed after its start-up")
+            else:
+                _LOG.info("the site has no lifespan: %s", error)
+
+
+@define
+class _Stage:
+    """How far a lifespan is."""
+
+    is_starting: bool = False
+    is_stopping: bool = False
+    answers: list[str] = field(factory=list[str])
+    """The types of the messages that the site has answered with."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the site has given the last answer that a server waits for."""
+        return bool(self.answers) and self.answers[-1] != "lifespan.startup.complete"
+
+
+class _Worker:
+    """The worker of an application, from its start-up to its shutdown."""
+
+    def __init__(self, node: AsyncNode[Any], grace_s: float) -> None:
+        self._node = node
+        self._grace_s = grace_s
+        self._task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Event | None = None
+        self.has_started = False
+
+    def start(self) -> None:
+        """Start it; once is enough."""
+        if self._task is None:
+            self.has_started = True
+            self._stopping = asyncio.Event()
+            self._task = asyncio.create_task(self._work(self._stopping), name="apcore-worker")
+            _LOG.info("the worker has started")
+
+    async def stop(self) -> None:
+        """Let it finish what it has begun, and cut what takes longer than the grace. Stopping twice is fine."""
+        self._node.stop()
+        task, self._task = self._task, None
+        if task is None or self._stopping is None:
+            return
+        self._stopping.set()
+        try:
+            _ = await asyncio.wait((task,), timeout=self._grace_s)
+            if not task.done():
+                _LOG.warning(
+                    "the worker has not finished within its %g s of grace, and is cut: what was running is repeated "
+                    "when its lease runs out",
+                    self._grace_s,
+                )
+        finally:  # also where the server does not wait
+            _ = task.cancel()
+        _ = await asyncio.wait((task,), timeout=_CANCEL_S)
+        _LOG.info("the worker has stopped")
+
+    async def _work(self, stopping: asyncio.Event) -> None:
+        while not self._node.is_stopped:
+            try:
+                _ = await self._node.work()
+            except ApcoreError as error:
+                _LOG.warning("the worker stopped, and starts again: %s", error)
+                await _pause(stopping, 1.0)
+            except Exception:
+                _LOG.exception("the worker failed, and starts again")
+                await _pause(stopping, 5.0)
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        _ = await asyncio.wait((waiting,), timeout=seconds)
+    finally:
+        _ = waiting.cancel()
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
 
 
 def _target(scope: Scope) -> str:
@@ -197,35 +338,44 @@ def _target(scope: Scope) -> str:
     return f"{path}?{query.decode('latin-1')}" if query else path
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """Read the body; None if it is longer than any inbox takes."""
+async def _read_body(receive: Receive) -> bytes | None:
+    """Read the whole body; None if the client leaves before it has ended.
+
+    Raises:
+        LimitExceeded: It is longer than any inbox takes.
+    """
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b"".join(parts)
+            return None
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > BODY_BYTES_MAX:
-            return None
+            raise LimitExceeded(f"the body has more than {BODY_BYTES_MAX} bytes")
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Give a body that was read to whoever reads it next, and then whatever comes."""
-    given = False
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Receive a body that was read once more, and then what the server says: that the client has left."""
+    is_replayed = False
 
-    async def receive_again() -> MutableMapping[str, Any]:
-        nonlocal given
-        if given:
+    async def receive_replayed() -> MutableMapping[str, Any]:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        given = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive_again
+    return receive_replayed
+
+
+async def _refuse(send: Send, error: RemoteError, *, path: str, method: str) -> None:
+    log_refusal(_LOG, path, error)
+    await _respond(send, problem_for(error).response(), method=method)
 
 
 async def _respond(send: Send, response: Response, *, method: str) -> None:
@@ -233,4 +383,4 @@ async def _respond(send: Send, response: Response, *, method: str) -> None:
     if has_length(method, response):
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})

@@ -7,14 +7,19 @@ node's is nobody's. The same goes for the address of the client, by which what s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from apcore.errors import RequestError
+from apcore.errors import ConfigurationError, RequestError
 from apcore.http import Request, Response
+from apcore.node import AsyncNode, Node
 
-__all__ = ["has_length", "received_request"]
+__all__ = ["GRACE_S", "check_bound", "check_grace", "has_length", "received_request"]
+
+GRACE_S: Final = 8.0
+"""How long a worker may finish what it has begun: less than the 10 s after which those who stop servers kill them."""
 
 # RFC 9110 §7.2: a host and a port. With any of these it would be more: a path that the front of the server has not seen, say.
 _NOT_IN_HOST: Final = re.compile(rb"[^!-~]|[/?#@\\]")
@@ -73,3 +78,26 @@ def _forwarded_for(values: list[bytes]) -> str | None:
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
+
+
+def check_bound(node: Node[Any] | AsyncNode[Any], maker: str) -> None:
+    """Check that a node has an origin to serve; ``maker`` is the function that needs it.
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    if not node.origins.serves:
+        raise ConfigurationError(
+            f"{maker} needs the origin that it serves: "
+            f'{maker}(federation, "https://social.example", "sqlite:///social.db")'
+        )
+
+
+def check_grace(grace_s: float) -> None:
+    """Check how long a worker may take to finish.
+
+    Raises:
+        ConfigurationError: It is negative or not finite.
+    """
+    if not 0 <= grace_s < math.inf:
+        raise ConfigurationError(f"grace_s is a number of seconds, 0 or more, not {grace_s!r:.40}")

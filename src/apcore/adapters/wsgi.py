@@ -1,38 +1,43 @@
 """`wsgi_app`: a federation as a WSGI application, alone or in front of a site.
 
-What apcore does not serve, or what a browser asks for, goes to ``fallback``. A worker thread starts with the first request, which is after a server
-has forked; with ``worker=False`` the work is left to a process of its own (`Node.work`).
+A path that is not ours goes to ``fallback``, and so does a browser that asks for one of our paths. A worker thread
+starts with the first request, which is after a server has forked, and finishes what it has begun when the process
+exits. With ``worker=False`` the work is left to a process of its own (`Node.work`).
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from attrs import evolve
 
-from apcore.adapters.requests import has_length, received_request
-from apcore.errors import ApcoreError, RequestError
+from apcore.adapters.misdirected import MisdirectedRequests
+from apcore.adapters.requests import GRACE_S, check_bound, check_grace, has_length, received_request
+from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError
 from apcore.federation import Federation
 from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.refusals import log_refusal
 from apcore.federation.serving import Elsewhere, Served, is_ours
-from apcore.http import Problem, Response, problem_for
+from apcore.http import Problem, Request, Response, problem_for
 from apcore.node import Node
 
-__all__ = ["WSGIApp", "wsgi_app"]
+__all__ = ["WSGIApp", "WsgiApplication", "wsgi_app"]
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
 WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-_LOG: Final = logging.getLogger(__name__)
-_PHRASES: Final = {200: "OK", 202: "Accepted", 304: "Not Modified"}
+_DIGITS_MAX: Final = 20
+_LOG: Final = logging.getLogger("apcore.web")
 
 
 def wsgi_app(
@@ -42,31 +47,45 @@ def wsgi_app(
     fallback: WSGIApp | None = None,
     worker: bool = True,
     trust_proxy: bool = False,
+    grace_s: float = GRACE_S,
     **options: Any,
-) -> WSGIApp:
-    """Make a WSGI application of a node, or of a federation and what `Node` takes. Arguments and errors as `asgi_app`."""
+) -> WsgiApplication:
+    """Make a WSGI application of a node, or of a federation and what `Node` takes. Arguments and errors as `asgi_app`.
+
+    ``grace_s`` counts from the exit of the process. A SIGTERM that the server does not handle ends the process without
+    an exit: then another worker repeats the running messages.
+    """
     bound = node if isinstance(node, Node) else Node(node, *args, **options)
-    return _Application(bound, fallback, worker=worker, trust_proxy=trust_proxy)
+    check_bound(bound, "wsgi_app")
+    check_grace(grace_s)
+    return WsgiApplication(bound, fallback, worker=worker, trust_proxy=trust_proxy, grace_s=grace_s)
 
 
-class _Application:
-    def __init__(self, node: Node[Any], fallback: WSGIApp | None, *, worker: bool, trust_proxy: bool) -> None:
+class WsgiApplication:
+    """A node as a WSGI application; made by `wsgi_app`."""
+
+    def __init__(
+        self, node: Node[Any], fallback: WSGIApp | None, *, worker: bool, trust_proxy: bool, grace_s: float
+    ) -> None:
         self.node: Final = node
         self._fallback = fallback
         self._worker = worker
         self._trust_proxy = trust_proxy
+        self._grace_s = grace_s
+        self._misdirected = MisdirectedRequests(node, trust_proxy=trust_proxy)
         self._started_in: int | None = None
         self._lock = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, as PEP 3333 has it."""
         self._ensure_worker()
-        target = _target(environ)
+        target, method = _target(environ), environ["REQUEST_METHOD"]
         path, has_pages = target.partition("?")[0], self._fallback is not None
-        if not is_ours(self.node.federation.places, path, environ["REQUEST_METHOD"], has_pages=has_pages):
+        if not is_ours(self.node.federation.places, path, method, has_pages=has_pages):
             return self._elsewhere(environ, start_response, Elsewhere.NOT_OURS)
         try:
             request = received_request(
-                method=environ["REQUEST_METHOD"],
+                method=method,
                 scheme=environ["wsgi.url_scheme"],
                 target=target,
                 headers=_headers(environ),
@@ -74,18 +93,26 @@ class _Application:
                 client=environ.get("REMOTE_ADDR"),
                 trust_proxy=self._trust_proxy,
             )
-        except RequestError as error:
-            return _respond(start_response, problem_for(error).response(), method=environ["REQUEST_METHOD"])
-        if self.node.asked_origin(request) is None:
-            # Decided before the body is read: it is the site's, however long it is.
-            return self._elsewhere(environ, start_response, Elsewhere.NOT_OURS)
-        body = b"" if request.method in {"GET", "HEAD"} else _body(environ)
-        served = self.node.handle(evolve(request, body=body), has_pages=self._fallback is not None)
+            if self.node.asked_origin(request) is None:
+                # Decided before the body is read: it is the site's, however long it is.
+                return self._answer_misdirected(request, environ, start_response)
+            body = b"" if method in {"GET", "HEAD"} else _read_body(environ)
+        except (RequestError, LimitExceeded) as error:
+            return _refuse(start_response, error, path=path, method=method)
+        served = self.node.handle(evolve(request, body=body), has_pages=has_pages)
         if isinstance(served, Response):
-            return _respond(start_response, served, method=environ["REQUEST_METHOD"])
+            return _respond(start_response, served, method=method)
         if body:
             environ["wsgi.input"] = BytesIO(body)
         return self._elsewhere(environ, start_response, served)
+
+    def _answer_misdirected(self, request: Request, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if self._fallback is None:
+            self._misdirected.log(request)
+            return _respond(start_response, self._misdirected.answer(request), method=request.method)
+        if not isinstance(self._fallback, WsgiApplication) and self._misdirected.is_from_peer(request):
+            self._misdirected.log(request)
+        return self._fallback(environ, start_response)
 
     def _elsewhere(self, environ: Environ, start_response: StartResponse, why: Served) -> Iterable[bytes]:
         if self._fallback is not None:
@@ -101,21 +128,53 @@ class _Application:
         with self._lock:
             if self._started_in != os.getpid():
                 self._started_in = os.getpid()
-                threading.Thread(target=_work, args=(self.node,), name="apcore-worker", daemon=True).start()
+                worker = _Worker(self.node, self._grace_s)
+                with suppress(RuntimeError):  # the process exits already
+                    worker.start()
 
 
-def _work(node: Node[Any]) -> None:
-    while True:
-        try:
-            node.work()
-        except ApcoreError as error:
-            _LOG.warning("the worker stopped, and starts again: %s", error)
-            time.sleep(1.0)
-        except Exception:
-            _LOG.exception("the worker failed, and starts again")
-            time.sleep(5.0)
+class _Worker:
+    """The worker of an application in a thread, until the process exits."""
+
+    def __init__(self, node: Node[Any], grace_s: float) -> None:
+        self._node = node
+        self._grace_s = grace_s
+        self._stopping = threading.Event()
+        # A daemon, since what takes longer than the grace must not keep the process.
+        self._thread = threading.Thread(target=self._work, name="apcore-worker", daemon=True)
+
+    def start(self) -> None:
+        # `atexit` comes too late: thread pools, which the worker may use, take no more jobs by then. `concurrent.futures`
+        # itself uses this function, which calls the last that was registered first.
+        register: Callable[[Callable[[], object]], object] = getattr(threading, "_register_atexit", atexit.register)
+        _ = register(self._stop)
+        self._thread.start()
+        _LOG.info("the worker has started")
+
+    def _stop(self) -> None:
+        self._node.stop()
+        self._stopping.set()
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C: no more grace
+            self._thread.join(self._grace_s)
+        if self._thread.is_alive():
+            _LOG.warning(
+                "the worker has not finished within its %g s of grace, and is cut: what was running is repeated when "
+                "its lease runs out",
+                self._grace_s,
+            )
         else:
-            return
+            _ = atexit.register(self._node.close)  # once the last request has been answered
+
+    def _work(self) -> None:
+        while not self._node.is_stopped:
+            try:
+                _ = self._node.work()
+            except ApcoreError as error:
+                _LOG.warning("the worker stopped, and starts again: %s", error)
+                _ = self._stopping.wait(1.0)
+            except Exception:
+                _LOG.exception("the worker failed, and starts again")
+                _ = self._stopping.wait(5.0)
 
 
 def _target(environ: Environ) -> str:
@@ -142,21 +201,40 @@ def _headers(environ: Environ) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-def _body(environ: Environ) -> bytes:
-    """Read the body, and one byte more than any inbox takes, so that what is too long is seen to be."""
-    try:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-    except ValueError:
+def _read_body(environ: Environ) -> bytes:
+    """Read the whole body.
+
+    Raises:
+        LimitExceeded: It is longer than any inbox takes.
+        RequestError: Its length is no number, or the client has left before its end.
+    """
+    content_length: str = environ.get("CONTENT_LENGTH") or ""
+    if content_length and not (
+        content_length.isascii() and content_length.isdigit() and len(content_length) <= _DIGITS_MAX
+    ):
+        raise RequestError(f"Content-Length {content_length[:_DIGITS_MAX]!r} is not a number of bytes")
+    if not content_length and not environ.get("wsgi.input_terminated"):
         return b""
-    if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
-        length = BODY_BYTES_MAX + 1  # sent in chunks, and the server says where they end
-    body: bytes = environ["wsgi.input"].read(min(max(length, 0), BODY_BYTES_MAX + 1))
+    # Without a length it is sent in chunks, and the server says where they end.
+    length = int(content_length) if content_length else None
+    if length is not None and length > BODY_BYTES_MAX:
+        raise LimitExceeded(f"the body has {length} bytes, at most {BODY_BYTES_MAX}")
+    body: bytes = environ["wsgi.input"].read(BODY_BYTES_MAX + 1 if length is None else length)
+    if len(body) > BODY_BYTES_MAX:
+        raise LimitExceeded(f"the body has more than {BODY_BYTES_MAX} bytes")
+    if length is not None and len(body) < length:
+        raise RequestError(f"the body ends after {len(body)} of {length} bytes")
     return body
+
+
+def _refuse(start_response: StartResponse, error: RemoteError, *, path: str, method: str) -> Iterable[bytes]:
+    log_refusal(_LOG, path, error)
+    return _respond(start_response, problem_for(error).response(), method=method)
 
 
 def _respond(start_response: StartResponse, response: Response, *, method: str) -> Iterable[bytes]:
     headers = [(name, value) for name, value in response.headers if name.lower() != "content-length"]
     if has_length(method, response):
         headers.append(("content-length", str(len(response.body))))
-    start_response(f"{response.status} {_PHRASES.get(response.status, 'Answer')}", headers)
-    return [response.body]
+    start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
+    return [] if method == "HEAD" else [response.body]

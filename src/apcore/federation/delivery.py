@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Scan, Settle, committed, together
 from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
@@ -39,6 +39,7 @@ from apcore.federation.keys import signing_key
 from apcore.federation.lost_inboxes import lost_inbox
 from apcore.federation.moderation import Severity
 from apcore.federation.posting import Answer, Posted, classify, post
+from apcore.federation.refusals import one_line
 from apcore.federation.site import Site
 from apcore.graph import Dialect
 from apcore.http import Origin, parse_origin
@@ -63,7 +64,7 @@ _UNSIGNED_S_MAX: Final = 3600.0
 """How long rows wait, at least and at most, that were moved away because nothing of their sender's can be signed; half of their age in between."""
 _DEAD_KEPT_S: Final = 30 * 86400.0
 _LABEL_BYTES_MAX: Final = 256
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger("apcore.delivery")
 
 
 def deliver_message(peer: str, name: bytes, *, by: Origin | str) -> Message:
@@ -255,7 +256,7 @@ def _attempt(step: _Step, row: _Row, known: Dialect | None) -> Op[Posted]:
     posted = yield from post(step.site, row.inbox, fact.body, key=key, known=known)
     if posted.answer is Answer.NOT_ASKED:
         step.unable.add(sender)
-    return posted
+    return evolve(posted, activity=fact.text("id"))
 
 
 # --- recording ------------------------------------------------------------------------------------------------------
@@ -338,6 +339,7 @@ def _outcome(
     """What becomes of one row, and of those behind it."""
     row, posted = result.row, result.posted
     fact, key = row.fact, row.entry.key
+    activity, inbox, detail = map(one_line, (posted.activity or row.name, row.inbox, posted.detail))
     spared = ours and posted.reached is False
     match posted.answer:
         case Answer.NOT_ASKED if not is_full:
@@ -346,9 +348,10 @@ def _outcome(
             wait_s = min(max(_UNSIGNED_S, row.age_s(now) / 2), _UNSIGNED_S_MAX)
             return _moved(result, now, wait_s)
         case Answer.DELIVERED:
+            _LOG.info("delivered %s to %s", activity, inbox)
             return [Delete(key)]
         case Answer.REFUSED:
-            _LOG.info("%s does not take %s: %s", row.inbox, row.name, posted.detail)
+            _LOG.info("%s does not take %s: %s", inbox, activity, detail)
             return [Delete(key), _dead(row, posted, now)]
         case Answer.HOST_FAILING if spared and not _is_old(site, row, now):
             return []
@@ -359,8 +362,9 @@ def _outcome(
                 attempts, age_s=row.age_s(now), chance=chance, asked_s=posted.asked_s
             )
             if delay_s is None or unproved >= UNPROVED_MAX:
-                _LOG.warning("gave up on delivering %s to %s: %s", row.name, row.inbox, posted.detail)
+                _LOG.warning("gave up on delivering %s to %s: %s", activity, inbox, detail)
                 return [Delete(key), _dead(row, posted, now)]
+            _LOG.info("%s is delivered to %s later: %s", activity, inbox, detail)
             changed = pack(dict(fact.members) | {"attempts": attempts, "unproved": unproved or None})
             if posted.answer is Answer.HOST_FAILING:
                 return [Put(key, changed)]

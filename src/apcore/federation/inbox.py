@@ -28,7 +28,7 @@ from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.arriving import Arrived, read_arrived
 from apcore.federation.authenticate import Authenticated, authenticate, delivered_by_its_actor, keys_named
-from apcore.federation.refusals import log_refusal, refusal
+from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED, met_key
 from apcore.federation.site import Site
@@ -54,7 +54,8 @@ INBOX: Final = "inbox"
 """The lane of the queue for what arrived."""
 BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
-_LOG: Final = logging.getLogger(__name__)
+_TOLD_CHARS_MAX: Final = 300
+_LOG: Final = logging.getLogger("apcore.inbox")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -105,14 +106,17 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     if arrived.is_about_its_actor:
         is_stranger = yield from _is_stranger(site, request, arrived)
         if is_stranger:
+            _log("ignored, from somebody unknown here,", arrived, recipient)
             return  # somebody whom we do not know has changed or is gone: nothing to do, and nothing worth a fetch
     authenticated = yield from authenticate(site, request, arrived)
     check_change(authenticated.activity, authenticated.actor)
     if not _is_heard(site, authenticated.document):
+        _log("ignored, since no listener is for it,", authenticated.proved, recipient)
         return
     if authenticated.signature is None and (yield from _is_known_elsewhere(site, authenticated, recipient)):
         own = yield from delivered_by_its_actor(site, request, authenticated)
         if own is None:
+            _log("received once more", authenticated.proved, recipient)
             return  # repeated by others, and taken in already
         authenticated = own
     yield from claim(site, authenticated, recipient, silenced=severity is not None)
@@ -211,6 +215,14 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
     done = yield from committed(checks, (*writes, Put(todo, pack(about, authenticated.body))), messages=(message,))
     if done is False:
         yield from _repeated(mark, used, message)
+    _log("received once more" if done is False else "received", authenticated.proved, recipient)
+
+
+def _log(outcome: str, arrived: Arrived, recipient: str | None) -> None:
+    """Log what became of an activity, on one line; the peer's words in it are escaped and bounded."""
+    if _LOG.isEnabledFor(logging.INFO):
+        words = (", ".join(arrived.document.types), arrived.id, arrived.actor, recipient or "the shared inbox")
+        _LOG.info("%s %s %s by %s for %s", outcome, *(one_line(word, chars_max=_TOLD_CHARS_MAX) for word in words))
 
 
 def _repeated(mark: Key, used: Key | None, message: Message) -> Op[None]:

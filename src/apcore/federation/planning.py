@@ -54,7 +54,7 @@ _OURS_S: Final = 300.0
 """How long at least until those are asked again who cannot be reached because our own network is down."""
 _DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Members of our own get a copy each, and a commit holds 8 MiB."""
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger("apcore.delivery")
 
 
 @frozen
@@ -294,6 +294,9 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     done = yield from committed(checks, merged(writes), messages=[*messages, *later], settles=(settlement,))
     if done is False:
         _ = yield from Settle((Again(sending.leased, 0.0),))
+        return
+    for uri in step.reached.ours:
+        _LOG.info("delivered %s to %s on this server", fact.text("id"), uri)
 
 
 def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[tuple[dict[str, Found], dict[str, Entry]]]:

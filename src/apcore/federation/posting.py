@@ -77,6 +77,8 @@ class Posted:
     """The dialect that was let in."""
     left: Literal["gone", "moved"] | None = field(default=None, kw_only=True)
     """There is no such inbox: gone for certain, or perhaps at another address by now."""
+    activity: str | None = field(default=None, kw_only=True)
+    """The id of what was sent, if that was read."""
 
 
 def classify(status: int) -> Answer:

@@ -15,7 +15,7 @@ from apcore.federation.site import Site
 from apcore.http import Request, Response, problem_for
 from apcore.signatures import Explained, challenge
 
-__all__ = ["log_refusal", "refusal"]
+__all__ = ["log_refusal", "one_line", "refusal"]
 
 _RETRY_AFTER_S: Final = 60.0
 """What to ask for where nothing says how long it will take; senders wait a minute or more anyway."""
@@ -28,17 +28,20 @@ _TOLD_CHARS_MAX: Final = 2000
 def log_refusal(log: logging.Logger, path: str, error: ApcoreError) -> None:
     """Log a refusal: its reason at INFO, on one line; at DEBUG, if a signature was refused, its explanation, which is escaped and holds no secrets."""
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    log.info("refused at %s: %s: %s", _one_line(path), error.reason, _one_line(f"{error}{notes}"))
+    log.info("refused at %s: %s: %s", one_line(path), error.reason, one_line(f"{error}{notes}"))
     if isinstance(error, Explained) and log.isEnabledFor(logging.DEBUG):
         log.debug("%s", "\n".join(error.explanation.lines()))
 
 
-def _one_line(text: str) -> str:
-    """Give the beginning of ``text`` with what would end the line, or act on a terminal, escaped: strangers write into it."""
-    shown = text if len(text) <= _TOLD_CHARS_MAX else f"{text[:_TOLD_CHARS_MAX]}..."
+def one_line(text: str, *, chars_max: int = _TOLD_CHARS_MAX) -> str:
+    """Return the beginning of ``text`` as one line for a log.
+
+    Characters that would end the line, or act on a terminal, are escaped: strangers write into it.
+    """
+    shown = text if len(text) <= chars_max else f"{text[:chars_max]}..."
     if shown.isprintable():
         return shown
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in shown)
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in shown)
 
 
 def refusal(site: Site, request: Request, error: RemoteError | Unavailable) -> Response:

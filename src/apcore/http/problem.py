@@ -32,6 +32,7 @@ _TITLES: Final = {
     410: "Gone",
     413: "Too large",
     415: "Unsupported media type",
+    421: "Misdirected request",
     422: "Cannot be processed",
     429: "Too many requests",
     500: "Internal error",
