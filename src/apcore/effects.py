@@ -13,7 +13,8 @@ Each effect is generic in its answer, and iterating it yields the effect itself 
 Always write ``yield from``. An effect that is made and not yielded asks for nothing (pyright's ``reportUnusedCallResult`` finds it).
 
 Who answers is a driver's business: `run`, `run_async`, the simulator, or anyone with a loop over `Stepper`. A driver answers with the value, or
-throws an `Unavailable` in at the ``yield``; an operation may catch that. Effects are coarse, and never stand in an inner loop.
+throws an `Unavailable` in at the ``yield``, or, for a
+`Fetch` that may not leave, a `RemoteError`; an operation may catch those. Effects are coarse, and never stand in an inner loop.
 """
 
 from __future__ import annotations

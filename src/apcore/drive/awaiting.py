@@ -11,7 +11,7 @@ from apcore.drive.bundle import AsyncPorts, needed
 from apcore.drive.commits import commit_calls
 from apcore.drive.inlining import inline_ports
 from apcore.drive.observing import Place
-from apcore.drive.outcomes import HandlerRaised, not_awaited, unwrapped
+from apcore.drive.outcomes import HandlerRaised, check_outbound, not_awaited, unwrapped
 from apcore.drive.stepper import Stepper
 from apcore.effects import (
     All,
@@ -96,6 +96,8 @@ async def _ask_observed(effect: Effect[Any], ports: AsyncPorts, place: Place) ->
 
 
 async def _fetch(effect: Fetch, ports: AsyncPorts, _place: Place) -> Response:
+    # Nothing else hands a request to the transport, so nothing leaves that the guard has not let go.
+    check_outbound(effect.request, ports.outbound)
     send = partial(needed(ports.transport, "transport").send, effect.request)
     return await (send() if effect.share is None else ports.runtime.share(effect.share, send))
 

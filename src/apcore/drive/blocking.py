@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from apcore.drive.bundle import Ports, needed
 from apcore.drive.commits import commit_calls
 from apcore.drive.observing import Place
-from apcore.drive.outcomes import HandlerRaised, not_awaited, unwrapped
+from apcore.drive.outcomes import HandlerRaised, check_outbound, not_awaited, unwrapped
 from apcore.drive.stepper import Stepper
 from apcore.effects import (
     All,
@@ -47,7 +47,7 @@ T = TypeVar("T")
 def run(op: Op[T], ports: Ports, /) -> T:
     """Drive ``op`` to its end and return its result.
 
-    An `Unavailable` of a port is thrown in where the operation asked. Anything else that a port raises is a bug: the operation is closed, and the
+    An `Unavailable` of a port is thrown in where the operation asked, and so is a refusal of ``ports.outbound``. Anything else that a port raises is a bug: the operation is closed, and the
     error reaches the caller. So does `ContractError` for a port that is not there, or a coroutine function to `Call`.
 
     Raises:
@@ -103,6 +103,8 @@ def _ask_observed(effect: Effect[Any], ports: Ports, place: Place) -> object:
 
 
 def _fetch(effect: Fetch, ports: Ports, _place: Place) -> Response:
+    # Nothing else hands a request to the transport, so nothing leaves that the guard has not let go.
+    check_outbound(effect.request, ports.outbound)
     send = partial(needed(ports.transport, "transport").send, effect.request)
     return send() if effect.share is None else ports.runtime.share(effect.share, send)
 

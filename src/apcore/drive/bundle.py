@@ -11,6 +11,7 @@ from attrs import frozen
 
 from apcore.drive.commits import is_both
 from apcore.drive.observing import Observer
+from apcore.drive.outcomes import OutboundGuard
 from apcore.drive.twins import async_queue, async_signer, async_store, async_transport
 from apcore.effects import OVERLAP_MAX
 from apcore.errors import ContractError
@@ -44,6 +45,8 @@ class Ports:
     transport: Transport | None = None
     signer: Signer | None = None
     observer: Observer | None = None
+    outbound: OutboundGuard | None = None
+    """Asked about every request before the transport gets it. None lets all go."""
     overlap_max: int = OVERLAP_MAX
     """However much an operation would let overlap, at most this many of its members do."""
 
@@ -58,6 +61,7 @@ class AsyncPorts:
     transport: AsyncTransport | None = None
     signer: AsyncSigner | None = None
     observer: Observer | None = None
+    outbound: OutboundGuard | None = None
     overlap_max: int = OVERLAP_MAX
 
 
@@ -69,6 +73,7 @@ def async_ports(
     transport: Transport | AsyncTransport | None = None,
     signer: Signer | AsyncSigner | None = None,
     observer: Observer | None = None,
+    outbound: OutboundGuard | None = None,
     overlap_max: int = OVERLAP_MAX,
 ) -> AsyncPorts:
     """Bundle ports for `run_async`, blocking ones too.
@@ -89,6 +94,7 @@ def async_ports(
         transport=None if transport is None else async_transport(transport, runtime),
         signer=None if signer is None else async_signer(signer, runtime),
         observer=observer,
+        outbound=outbound,
         overlap_max=overlap_max,
     )
 

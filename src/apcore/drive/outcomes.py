@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import isawaitable, iscoroutine
-from typing import Any
+from typing import Any, Protocol
 
 from apcore.effects import Outcome, Raised
 from apcore.errors import ContractError, RemoteError, Unavailable
 from apcore.handlers import handler_name
+from apcore.http import Request
 
-__all__ = ["HandlerRaised", "not_awaited", "unwrapped"]
+__all__ = ["HandlerRaised", "OutboundGuard", "check_outbound", "not_awaited", "unwrapped"]
 
 
 class HandlerRaised(Exception):
@@ -19,6 +20,29 @@ class HandlerRaised(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class OutboundRefused(HandlerRaised):
+    """Carries the refusal of an `OutboundGuard` to the ``yield`` that asked for the request."""
+
+
+class OutboundGuard(Protocol):
+    """Judges each request before it leaves. It is asked about every hop, and must neither wait nor raise."""
+
+    def __call__(self, request: Request, /) -> RemoteError | None:
+        """Return the error that refuses ``request``, or None to let it go."""
+        ...
+
+
+def check_outbound(request: Request, guard: OutboundGuard | None) -> None:
+    """Ask ``guard`` about a request.
+
+    Raises:
+        OutboundRefused: The guard refuses it.
+    """
+    refusal = None if guard is None else guard(request)
+    if refusal is not None:
+        raise OutboundRefused(refusal)
 
 
 def not_awaited(answer: object, fn: Callable[..., object]) -> object:

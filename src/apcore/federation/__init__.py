@@ -1,7 +1,7 @@
 """The server's behaviour: what is registered, where it is served, whom to talk to."""
 
 from apcore.federation.context import AsyncContext, Context, OpContext
-from apcore.federation.moderation import DomainRules, Severity
+from apcore.federation.moderation import DomainRules, DomainSuspended, Severity
 from apcore.federation.places import Place, Target
 from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
@@ -16,6 +16,7 @@ __all__ = [
     "AsyncPointer",
     "Context",
     "DomainRules",
+    "DomainSuspended",
     "Drop",
     "Failure",
     "Federation",

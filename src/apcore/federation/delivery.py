@@ -37,7 +37,6 @@ from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.circuit import Host, after_attempts, is_our_outage, read_host
 from apcore.federation.keys import signing_key
 from apcore.federation.lost_inboxes import lost_inbox
-from apcore.federation.moderation import Severity
 from apcore.federation.posting import Answer, Posted, classify, post
 from apcore.federation.refusals import one_line
 from apcore.federation.site import Site
@@ -152,8 +151,8 @@ def deliver(site: Site, leased: Leased) -> Op[None]:
     elif not rows:
         due_s = min((_due_s(due, now) for due in waiting.values()), default=None)
         _ = yield from Settle((Done(leased) if due_s is None else Again(leased, due_s),))
-    elif site.federation.domain_rules.verdict(parse_origin(host.origin).host) is Severity.SUSPEND:
-        yield from _give_up(step, rows, "suspended", then_s=0.0)
+    elif (refusal := site.federation.domain_rules.refusal(parse_origin(host.origin).host)) is not None:
+        yield from _give_up(step, rows, str(refusal), then_s=0.0)
     else:
         held = [(row, waiting[row.line]) for row in rows if row.line in waiting]
         yield from _attempts(step, [row for row in rows if row.line not in waiting], held, now)

@@ -1,4 +1,7 @@
-"""Whom we talk to: rules by domain, asked before any fetch, when an activity arrives, and at delivery.
+"""Rules by domain: asked about every request before it leaves, and about whoever sends an activity or asks for a document.
+
+A node gives the rules to its driver (`apcore.drive.Ports.outbound`), which asks them before a request reaches the transport. So no operation can pass
+them by: not a look-up, a redirect, a key, a context or a delivery.
 
 A rule for ``example.com`` holds for it and for everything under it (``a.example.com``), label by label: ``badexample.com`` is another domain. The
 longest rule that fits decides. With an allow list, what no rule allows is suspended.
@@ -8,13 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from typing import Final
 
 from attrs import field, frozen
 
-from apcore.errors import ConfigurationError
+from apcore.errors import ConfigurationError, Refused
 from apcore.http import parse_origin
 
-__all__ = ["DomainRules", "Severity"]
+__all__ = ["DomainRules", "DomainSuspended", "Severity"]
+
+
+class DomainSuspended(Refused):
+    """A rule forbids all traffic with a domain; nothing was sent there."""
+
+    def __init__(self, message: str, *, host: str = "", rule: str | None = None) -> None:
+        super().__init__(message)
+        self.host: Final = host
+        """The host that is suspended."""
+        self.rule: Final = rule
+        """The domain that the rule is for. None if the allow list has no rule for the host."""
 
 
 class Severity(Enum):
@@ -64,11 +79,29 @@ class DomainRules:
         """Talk to ``domains`` and everything under them, and to nobody else."""
         return cls(dict.fromkeys(domains, Severity.ALLOW), allow_list=True)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held back from anyone."""
+        return not self.rules and not self.allow_list
+
     def verdict(self, host: str) -> Severity | None:
         """Give the severity for ``host`` (in lower case, A-labels), None if nothing holds it back."""
+        rule = self._rule_for(host)
+        if rule is None:
+            return Severity.SUSPEND if self.allow_list else None
+        severity = self.rules[rule]
+        return None if severity is Severity.ALLOW else severity
+
+    def refusal(self, host: str) -> DomainSuspended | None:
+        """Return the error that names ``host`` and the rule by which it is suspended; None if it is not suspended."""
+        if self.verdict(host) is not Severity.SUSPEND:
+            return None
+        rule = self._rule_for(host)
+        reason = "no rule of the allow list is for it" if rule is None else f"by the rule for {rule}"
+        return DomainSuspended(f"{host} is suspended: {reason}", host=host, rule=rule)
+
+    def _rule_for(self, host: str) -> str | None:
+        """Return the domain of the longest rule that fits."""
         labels = host.rstrip(".").split(".")
-        for start in range(len(labels)):
-            severity = self.rules.get(".".join(labels[start:]))
-            if severity is not None:
-                return None if severity is Severity.ALLOW else severity
-        return Severity.SUSPEND if self.allow_list else None
+        domains = (".".join(labels[start:]) for start in range(len(labels)))
+        return next((domain for domain in domains if domain in self.rules), None)

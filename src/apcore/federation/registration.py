@@ -343,7 +343,7 @@ class Federation(Generic[Data]):
         return policy
 
     def blocks(self, rules: DomainRules, /) -> None:
-        """Set the rules by domain, asked before any fetch, when something arrives, and at delivery."""
+        """Set the rules by domain. They are asked about every request that leaves, and about whoever sends something or asks for it."""
         self._check_open("blocks")
         if not isinstance(rules, DomainRules):
             raise ConfigurationError(f"blocks takes DomainRules, not {rules!r:.60}")

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from attrs import field, frozen
 
 from apcore.effects import Now, Op
-from apcore.errors import Refused, RemoteError, SignatureError, Unavailable
+from apcore.errors import RemoteError, SignatureError, Unavailable
 from apcore.federation.circuit import is_our_outage
 from apcore.federation.keys import instance_identity
 from apcore.federation.moderation import Severity
@@ -48,17 +48,19 @@ class Signed:
 
 
 def check_domain(site: Site, uri: str) -> Severity | None:
-    """Hold the domain rules; answers `Severity.SILENCE` or None.
+    """Hold the domain rules; answers `Severity.SILENCE` or None. Our own origin is never held back.
 
     Raises:
-        Refused: The host of ``uri`` is suspended.
+        DomainSuspended: The host of ``uri`` is suspended.
         RequestError: ``uri`` is no address.
     """
-    host = parse_url(uri).origin.host
-    verdict = site.federation.domain_rules.verdict(host)
-    if verdict is Severity.SUSPEND:
-        raise Refused(f"{host} is suspended")
-    return verdict
+    origin, rules = parse_url(uri).origin, site.federation.domain_rules
+    if origin == site.origin:
+        return None
+    refusal = rules.refusal(origin.host)
+    if refusal is not None:
+        raise refusal
+    return rules.verdict(origin.host)
 
 
 def signed_by(site: Site, request: Request, *, prefer: str | None = None) -> Op[Signed]:
@@ -72,7 +74,7 @@ def signed_by(site: Site, request: Request, *, prefer: str | None = None) -> Op[
     Raises:
         SignatureError, RequestError: Nothing usable was presented, or nothing of it holds.
         KeyRefused, KeyNotOwned: There is no such key, or it is not believed.
-        Refused: The key's host is suspended; nothing was fetched.
+        DomainSuspended: The key's host is suspended; nothing was fetched.
         Unavailable: A key cannot be had now, and what holds is not by whom one expects: nothing can be said.
     """
     now = yield from Now()

@@ -113,6 +113,7 @@ class AsyncNode(Bound[Data]):
                 transport=transport() if self._transport is None else self._transport,
                 signer=self._signer or _store_signer(self._store),
                 observer=self._observer,
+                outbound=self.outbound_refusal,
             )
         return self._ports
 

@@ -14,7 +14,7 @@ from typing_extensions import TypeVar as DefaultTypeVar
 
 from apcore.drive import Observer
 from apcore.effects import Extend, Op, Settle
-from apcore.errors import ConfigurationError, RequestError
+from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.keys import instance_identity
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolved_by
@@ -169,6 +169,21 @@ class Bound(Generic[Data]):
         where = self.origins.listed[0] if self.origins.listed else None
         asks = _nobody if where is None else partial(instance_identity, self.site(where))
         return resolved_by(reference, policy=self._fetching(where), asks=asks, fresh=fresh)
+
+    def outbound_refusal(self, request: Request, /) -> RemoteError | None:
+        """Return why the federation's domain rules forbid ``request``, or None if they let it go.
+
+        Both nodes give this to their driver as `Ports.outbound`, so it judges every request of every operation that they run, redirects hop by hop.
+        Requests to origins of our own are let go, whatever the rules.
+        """
+        rules = self.federation.domain_rules
+        if rules.is_empty:
+            return None
+        try:
+            origin = parse_url(request.url).origin
+        except RequestError as error:
+            return error
+        return None if self.origins.has(origin) else rules.refusal(origin.host)
 
     def asked_origin(self, request: Request) -> Origin | None:
         """Give the origin that a request is to, if it is one of ours."""

@@ -93,6 +93,7 @@ class Node(Bound[Data]):
             transport=transport,
             signer=open_signer(signer or "store:", held) if signer is None or isinstance(signer, str) else signer,
             observer=observer,
+            outbound=self.outbound_refusal,
         )
 
     def run(self, op: Op[T], /) -> T:

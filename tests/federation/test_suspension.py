@@ -1,0 +1,507 @@
+"""A suspended domain is never contacted, whatever leads to it."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from apcore.adapters.memory import MemoryStore
+from apcore.collections import Member, adding, traverse
+from apcore.discovery import confirm, lookup, lookup_nodeinfo, webfinger
+from apcore.effects import Fetch, Op, committed
+from apcore.federation import AsyncContext, Context, DomainRules, DomainSuspended, Federation, OpContext, Severity
+from apcore.graph import (
+    FetchPolicy,
+    alternate_of,
+    check_quote,
+    fetch,
+    load,
+    load_unbelieved,
+    remote_key,
+    resolve,
+)
+from apcore.handlers import operation
+from apcore.http import ACTIVITY_JSON, Headers, Request, Response, parse_url
+from apcore.node import AsyncNode, Node
+from apcore.testing.keys import ReusedKeys
+from apcore.testing.peer import PeerNetwork
+from apcore.vocab import PUBLIC, Actor, Announce, Like, Note, Person, View, read_document
+from source_tree import MODULES
+
+HERE, GOOD, BAD = "https://here.example", "https://good.test", "https://bad.test"
+ALICE, CAROL, BOB = f"{HERE}/users/alice", f"{GOOD}/users/carol", f"{BAD}/users/bob"
+AS2 = "https://www.w3.org/ns/activitystreams"
+THING = f"{BAD}/notes/1"
+
+RULES = {
+    "the domain": DomainRules.suspending(["bad.test"]),
+    "a longer rule allows others": DomainRules({"test": Severity.SUSPEND, "good.test": Severity.ALLOW}),
+    "an allow list": DomainRules.allowing(["good.test"]),
+}
+
+
+def note(uri: str = THING, **members: Any) -> dict[str, Any]:
+    return {"@context": AS2, "id": uri, "type": "Note", "content": "hello", **members}
+
+
+class Net(PeerNetwork):
+    """A network on which a test can serve whole answers, and where both domains answer everything they are asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pages: dict[str, Response] = {}
+
+    def send(self, request: Request, /) -> Response:
+        page = self.pages.get(request.url)
+        answer = super().send(request)
+        return answer if page is None else page
+
+    def serve(self, url: str, body: str, media_type: str = ACTIVITY_JSON, *, status: int = 200) -> None:
+        self.pages[url] = Response(status, {"Content-Type": media_type}, body.encode())
+
+    def redirect(self, url: str, to: str, *, status: int = 302) -> None:
+        self.pages[url] = Response(status, {"Location": to})
+
+    @property
+    def contacted(self) -> set[str]:
+        return {parse_url(exchange.url).origin.host for exchange in self.exchanges}
+
+
+class Ground:
+    """A node with rules, a peer on a domain that is not suspended, and one on a domain that is."""
+
+    def __init__(self, rules: DomainRules) -> None:
+        self.net = Net()
+        self.carol = self.net.peer(CAROL)
+        self.bob = self.net.peer(BOB)
+        self.bob.serve(THING, note(attributedTo=BOB))
+        self.outcomes: list[object] = []
+        self.listeners: dict[type[View], Callable[..., Any]] = {}
+        self.rules = rules
+        self.made: Node[None] | None = None
+
+    def federation(self) -> Federation[None]:
+        federation: Federation[None] = Federation(
+            software="test/1.0", unknown_contexts="fetch", authorized_fetch="required"
+        )
+        federation.blocks(self.rules)
+
+        @federation.actor("/users/{identifier}")
+        def actor(ctx: Any, identifier: str) -> Person | None:
+            return Person(preferred_username=identifier) if identifier == "alice" else None
+
+        for kind, listener in self.listeners.items():
+            federation.on(kind)(listener)  # type: ignore[arg-type]
+        return federation
+
+    @property
+    def node(self) -> Node[None]:
+        if self.made is None:
+            self.made = Node(self.federation(), HERE, MemoryStore(), transport=self.net, signer=ReusedKeys())
+        return self.made
+
+    def run(self, op: Op[Any]) -> None:
+        """Run an operation, and keep how it ended."""
+        try:
+            self.outcomes.append(self.node.run(op))
+        except Exception as error:  # the test looks at it
+            self.outcomes.append(error)
+
+    def work(self) -> None:
+        for _ in range(3):
+            self.node.work(until_idle=True)
+
+    def announce(self) -> None:
+        """Let the good peer announce what is on the suspended domain, and process it."""
+        assert self.carol.deliver(self.node, self.carol.activity("Announce", object=THING)).status == 202
+        self.work()
+
+
+POLICY = FetchPolicy(unknown_contexts="fetch")
+"""The application's own: it knows no rules."""
+
+
+# --- what an application asks for -----------------------------------------------------------------------------------
+
+
+def resolve_in_a_plain_listener(ground: Ground) -> None:
+    def announced(ctx: Context[None], announce: Announce) -> None:
+        assert announce.object is not None
+        ctx.resolve(announce.object)
+
+    ground.listeners = {Announce: announced}
+    ground.announce()
+
+
+def resolve_fresh_in_a_plain_listener(ground: Ground) -> None:
+    def announced(ctx: Context[None], announce: Announce) -> None:
+        ctx.reference(THING).resolve(fresh=True)
+
+    ground.listeners = {Announce: announced}
+    ground.announce()
+
+
+def resolve_in_an_operation(ground: Ground) -> None:
+    @operation
+    def announced(ctx: OpContext[None], announce: Announce) -> Op[None]:
+        yield from ctx.resolve(THING)
+
+    ground.listeners = {Announce: announced}
+    ground.announce()
+
+
+def resolve_in_a_coroutine(ground: Ground) -> None:
+    async def announced(ctx: AsyncContext[None], announce: Announce) -> None:
+        await ctx.resolve(THING)
+
+    ground.listeners = {Announce: announced}
+
+    async def main() -> None:
+        node = AsyncNode(ground.federation(), HERE, MemoryStore(), transport=ground.net, signer=ReusedKeys())
+        activity = ground.carol.activity("Announce", object=THING)
+        assert (await ground.carol.deliver_async(node, activity)).status == 202
+        await node.work(until_idle=True)
+        await node.aclose()
+
+    asyncio.run(main())
+
+
+def operation_of_an_async_node(ground: Ground) -> None:
+    async def main() -> None:
+        node = AsyncNode(ground.federation(), HERE, MemoryStore(), transport=ground.net, signer=ReusedKeys())
+        try:
+            ground.outcomes.append(await node.run(load(THING, policy=POLICY)))
+        except DomainSuspended as error:
+            ground.outcomes.append(error)
+        await node.aclose()
+
+    asyncio.run(main())
+
+
+def reference_of_the_node(ground: Ground) -> None:
+    with suppress(DomainSuspended):
+        ground.node.reference(THING).resolve()
+
+
+def ask(share: str | None = None) -> Op[Response]:
+    return (yield from Fetch(Request("GET", THING), share=share))
+
+
+def operation_of(name: str, make: Callable[[], Op[Any]]) -> Callable[[Ground], None]:
+    def way(ground: Ground) -> None:
+        ground.run(make())
+
+    way.__name__ = name
+    return way
+
+
+ASKED = [
+    operation_of("bare_request", ask),
+    operation_of("request_that_others_may_share", lambda: ask(THING)),
+    operation_of("fetch", lambda: fetch(THING, policy=POLICY)),
+    operation_of("load", lambda: load(THING, policy=POLICY)),
+    operation_of("load_fresh", lambda: load(THING, policy=POLICY, fresh=True)),
+    operation_of("load_unbelieved", lambda: load_unbelieved(THING, policy=POLICY)),
+    operation_of("resolve", lambda: resolve(THING, policy=POLICY)),
+    operation_of("remote_key", lambda: remote_key(f"{BOB}#main-key", policy=POLICY)),
+    operation_of("alternate_of", lambda: alternate_of(THING, policy=POLICY)),
+    operation_of("lookup_a_handle", lambda: lookup("@bob@bad.test", policy=POLICY)),
+    operation_of("lookup_a_group", lambda: lookup("!bob@bad.test", policy=POLICY)),
+    operation_of("lookup_an_address", lambda: lookup(BOB, policy=POLICY)),
+    operation_of("webfinger", lambda: webfinger("acct:bob@bad.test", policy=POLICY)),
+    operation_of("webfinger_of_a_page", lambda: webfinger(BOB, policy=POLICY)),
+    operation_of("lookup_nodeinfo", lambda: lookup_nodeinfo(BAD, policy=POLICY)),
+    operation_of("traverse", lambda: traverse(f"{BOB}/outbox", policy=POLICY)),
+    operation_of("another_port", lambda: load(f"{BAD}:8443/notes/1", policy=POLICY)),
+    operation_of("a_subdomain", lambda: load("https://a.b.bad.test/notes/1", policy=POLICY)),
+    operation_of("another_spelling", lambda: load("https://BAD.test/notes/1", policy=POLICY)),
+]
+
+
+def quote(ground: Ground) -> None:
+    post = read_document(note(f"{GOOD}/notes/2", attributedTo=CAROL, quoteUrl=THING), origin=parse_url(CAROL).origin)
+    ground.run(check_quote(post, policy=POLICY))
+
+
+def handle_of_an_actor(ground: Ground) -> None:
+    actor = read_document(
+        {"@context": AS2, "id": CAROL, "type": "Person", "preferredUsername": "carol", "webfinger": "carol@bad.test"},
+        origin=parse_url(CAROL).origin,
+    )
+    ground.run(confirm(actor.view(Actor), policy=POLICY))
+
+
+# --- where others lead us -------------------------------------------------------------------------------------------
+
+
+def led_by(name: str, serve: Callable[[Net], None], make: Callable[[], Op[Any]]) -> Callable[[Ground], None]:
+    def way(ground: Ground) -> None:
+        serve(ground.net)
+        ground.run(make())
+
+    way.__name__ = name
+    return way
+
+
+def jrd(**links: str) -> str:
+    return json.dumps(
+        {"subject": "acct:carol@good.test", "links": [{"rel": "self", "type": ACTIVITY_JSON, "href": href} for href in links.values()]}
+    )  # fmt: skip
+
+
+WEBFINGER = f"{GOOD}/.well-known/webfinger?resource=acct%3Acarol%40good.test"
+LED = [
+    led_by("redirect", lambda net: net.redirect(f"{GOOD}/1", THING), lambda: load(f"{GOOD}/1", policy=POLICY)),
+    led_by(
+        "second_redirect",
+        lambda net: (net.redirect(f"{GOOD}/1", f"{GOOD}/2"), net.redirect(f"{GOOD}/2", THING, status=307))[0],
+        lambda: load(f"{GOOD}/1", policy=POLICY),
+    ),
+    led_by("redirected_key", lambda net: net.redirect(CAROL, BOB), lambda: remote_key(f"{CAROL}#k", policy=POLICY)),
+    led_by(
+        "redirected_nodeinfo",
+        lambda net: net.redirect(f"{GOOD}/.well-known/nodeinfo", f"{BAD}/.well-known/nodeinfo"),
+        lambda: lookup_nodeinfo(GOOD, policy=POLICY),
+    ),
+    led_by(
+        "key_of_another_owner",
+        lambda net: net.serve(f"{GOOD}/key", json.dumps({"@context": "https://w3id.org/security/v1", "id": f"{GOOD}/key", "owner": BOB, "publicKeyPem": "x"})),
+        lambda: remote_key(f"{GOOD}/key", policy=POLICY),
+    ),
+    led_by(
+        "linked_actor",
+        lambda net: net.serve(WEBFINGER, jrd(href=BOB), "application/jrd+json"),
+        lambda: lookup("@carol@good.test", policy=POLICY),
+    ),
+    led_by(
+        "account_handed_on",
+        lambda net: net.serve(WEBFINGER, json.dumps({"subject": "acct:bob@bad.test", "links": []}), "application/jrd+json"),
+        lambda: lookup("@carol@good.test", policy=POLICY),
+    ),
+    led_by(
+        "redirected_webfinger",
+        lambda net: net.redirect(WEBFINGER, f"{BAD}/.well-known/webfinger?resource=acct%3Acarol%40good.test"),
+        lambda: webfinger("acct:carol@good.test", policy=POLICY),
+    ),
+    led_by(
+        "alternate_of_a_page",
+        lambda net: net.serve(f"{GOOD}/@carol", f'<link rel="alternate" type="{ACTIVITY_JSON}" href="{THING}">', "text/html"),
+        lambda: lookup(f"{GOOD}/@carol", policy=POLICY),
+    ),
+    led_by(
+        "context",
+        lambda net: net.serve(f"{GOOD}/1", json.dumps(note(f"{GOOD}/1") | {"@context": [AS2, f"{BAD}/context"]})),
+        lambda: load(f"{GOOD}/1", policy=POLICY),
+    ),
+]  # fmt: skip
+page_of_a_collection = led_by(
+    "page_of_a_collection",
+    lambda net: net.serve(
+        f"{GOOD}/c", json.dumps({"@context": AS2, "id": f"{GOOD}/c", "type": "Collection", "first": f"{BAD}/c"})
+    ),
+    lambda: traverse(f"{GOOD}/c", policy=POLICY),
+)
+
+
+def key_behind_a_request(ground: Ground) -> None:
+    ground.carol.deliver(ground.node, ground.bob.activity("Like", object=ALICE))
+
+
+def signature_by_the_suspended_domain(ground: Ground) -> None:
+    ground.bob.deliver(ground.node, ground.carol.activity("Like", object=ALICE))
+
+
+def proof_by_the_suspended_domain(ground: Ground) -> None:
+    ground.carol.deliver(ground.node, ground.bob.prove(ground.bob.activity("Like", object=ALICE)))
+
+
+def key_document_behind_a_redirect(ground: Ground) -> None:
+    ground.net.redirect(CAROL, BOB)
+    ground.carol.deliver(ground.node, ground.carol.activity("Follow", object=ALICE))
+
+
+def context_of_an_activity(ground: Ground) -> None:
+    activity = ground.carol.activity("Like", object=ALICE) | {"@context": [AS2, f"{BAD}/context"]}
+    ground.listeners = {Like: lambda ctx, like: ground.outcomes.append(like)}
+    assert ground.carol.deliver(ground.node, activity).status == 202
+    ground.work()
+
+
+def request_for_a_page(ground: Ground) -> None:
+    ground.node.handle(ground.bob.sign(Request("GET", ALICE, Headers({"Accept": ACTIVITY_JSON}))))
+
+
+# --- deliveries -----------------------------------------------------------------------------------------------------
+
+
+def deliver_to_an_actor(ground: Ground) -> None:
+    ground.node.send(Like(object=THING), by="alice", to=BOB)
+    ground.work()
+
+
+def deliver_to_who_is_named(ground: Ground) -> None:
+    ground.node.publish(Note(content="hi"), by="alice", to=[PUBLIC, BOB])
+    ground.work()
+
+
+def with_inbox_there(ground: Ground, **members: Any) -> None:
+    ground.carol.serve(CAROL, ground.carol.document | members)
+
+
+def deliver_to_an_inbox_there(ground: Ground) -> None:
+    with_inbox_there(ground, inbox=f"{BAD}/inbox", endpoints=None)
+    ground.node.send(Like(object=THING), by="alice", to=CAROL)
+    ground.work()
+
+
+def deliver_to_a_shared_inbox_there(ground: Ground) -> None:
+    with_inbox_there(ground, endpoints={"sharedInbox": f"{BAD}/inbox"})
+    ground.node.send(Like(object=THING, to=[CAROL]), by="alice", to=CAROL)
+    ground.work()
+
+
+def follower_with_an_inbox_there(ground: Ground) -> None:
+    follow(ground, CAROL, inbox=f"{BAD}/inbox")
+
+
+def follower_from_there(ground: Ground) -> None:
+    follow(ground, BOB, inbox=f"{BOB}/inbox")
+
+
+def follower_whose_inbox_is_not_kept(ground: Ground) -> None:
+    follow(ground, BOB)
+
+
+def follow(ground: Ground, actor: str, **kept: str) -> None:
+    change = adding(f"{ALICE}/followers", Member(actor, json.dumps(kept).encode() if kept else b""), order="1")
+    assert ground.node.run(committed(change.checks, change.writes))
+    ground.node.publish(Note(content="hi"), by="alice")
+    ground.work()
+
+
+def answer_to_a_follow(ground: Ground) -> None:
+    with_inbox_there(ground, inbox=f"{BAD}/inbox", endpoints=None)
+    assert ground.carol.deliver(ground.node, ground.carol.activity("Follow", object=ALICE)).status == 202
+    ground.work()
+
+
+def redirected_delivery(ground: Ground) -> None:
+    ground.net.redirect(ground.carol.inbox, f"{BAD}/inbox", status=308)
+    ground.node.send(Like(object=THING), by="alice", to=CAROL)
+    ground.work()
+
+
+WAYS = [
+    resolve_in_a_plain_listener, resolve_fresh_in_a_plain_listener, resolve_in_an_operation, resolve_in_a_coroutine,
+    operation_of_an_async_node, reference_of_the_node, *ASKED, quote, handle_of_an_actor, *LED,
+    key_behind_a_request, signature_by_the_suspended_domain, proof_by_the_suspended_domain, key_document_behind_a_redirect,
+    context_of_an_activity, request_for_a_page,
+    deliver_to_an_actor, deliver_to_who_is_named, deliver_to_an_inbox_there, deliver_to_a_shared_inbox_there,
+    follower_with_an_inbox_there, follower_from_there, follower_whose_inbox_is_not_kept, answer_to_a_follow,
+]  # fmt: skip
+ELSEWHERE_REFUSED = [page_of_a_collection, redirected_delivery]
+"""Ways that lead nowhere even without rules, since nothing may lead from one origin to another there."""
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("way", [*WAYS, *ELSEWHERE_REFUSED], ids=lambda way: way.__name__)
+def test_suspended_domain_is_never_contacted(way: Callable[[Ground], None], rules: DomainRules) -> None:
+    ground = Ground(rules)
+    way(ground)
+    assert ground.net.contacted <= {"good.test"}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_each_way_leads_there_without_rules(way: Callable[[Ground], None]) -> None:
+    ground = Ground(DomainRules())
+    way(ground)
+    assert any(host.lower().endswith("bad.test") for host in ground.net.contacted)
+
+
+# --- the refusal ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ASKED, ids=lambda way: way.__name__)
+def test_refusal_names_the_host_and_the_rule(way: Callable[[Ground], None]) -> None:
+    ground = Ground(DomainRules.suspending(["bad.test"]))
+    way(ground)
+    [error] = ground.outcomes
+    assert isinstance(error, DomainSuspended)
+    assert error.host.endswith("bad.test")
+    assert error.rule == "bad.test"
+    assert str(error) == f"{error.host} is suspended: by the rule for bad.test"
+    assert (error.status_hint, error.retryable) == (403, False)
+
+
+def test_refusal_by_an_allow_list_says_so() -> None:
+    error = DomainRules.allowing(["good.test"]).refusal("bad.test")
+    assert error is not None
+    assert error.rule is None
+    assert str(error) == "bad.test is suspended: no rule of the allow list is for it"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.host, str(copy)) == (DomainSuspended, "bad.test", str(error))
+
+
+def test_listener_meets_the_refusal_as_an_exception() -> None:
+    ground = Ground(DomainRules.suspending(["bad.test"]))
+
+    def announced(ctx: Context[None], announce: Announce) -> None:
+        try:
+            ctx.resolve(THING)
+        except DomainSuspended as error:
+            ground.outcomes.append(error.host)
+
+    ground.listeners = {Announce: announced}
+    ground.announce()
+    assert ground.outcomes == ["bad.test"]
+
+
+def test_our_own_origin_is_not_suspended_by_an_allow_list() -> None:
+    ground = Ground(DomainRules.allowing(["good.test"]))
+    ground.net.join(ground.node)
+    assert ground.node.reference(ALICE).resolve().id == ALICE
+
+
+# --- one place ------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_drivers_hand_requests_to_a_transport() -> None:
+    """And each does so in one function, which asks the guard first."""
+    users = {
+        f"{module.name}.{function.name}"
+        for module in MODULES.values()
+        if module.room not in {"testing", "adapters"}
+        for function in ast.walk(module.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(isinstance(node, ast.Attribute) and node.attr == "send" and "transport" in ast.unparse(node) for node in ast.walk(function))
+    }  # fmt: skip
+    assert users == {
+        "apcore.drive.blocking._fetch", "apcore.drive.awaiting._fetch",
+        # It makes a blocking transport awaitable, and looks whether `send` is a coroutine function.
+        "apcore.drive.twins.async_transport",
+    }  # fmt: skip
+    for name in ("blocking", "awaiting"):
+        [function] = [
+            node
+            for node in ast.walk(MODULES[f"apcore.drive.{name}"].tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "_fetch"
+        ]
+        assert ast.unparse(function.body[0]) == "check_outbound(effect.request, ports.outbound)"
+
+
+def test_both_nodes_give_their_driver_the_rules() -> None:
+    node = Node(Federation(), HERE, MemoryStore(), transport=PeerNetwork(), signer=ReusedKeys())
+    assert node.ports.outbound == node.outbound_refusal
+
+    async def main() -> bool:
+        async_node = AsyncNode(Federation(), HERE, MemoryStore(), transport=PeerNetwork(), signer=ReusedKeys())
+        return async_node.ports.outbound == async_node.outbound_refusal
+
+    assert asyncio.run(main())
