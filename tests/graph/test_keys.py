@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from attrs import evolve
@@ -35,6 +36,7 @@ from apcore.graph import (
     Rejected,
     WrongId,
     WrongMediaType,
+    end_refresh_pause,
     kept_owners,
     remote_key,
 )
@@ -473,18 +475,116 @@ def test_how_long_is_for_who_asks_to_say():
     assert not found(web, policy=evolve(POLICY, key_ttl_s=10)).cached
 
 
-def test_a_key_is_fetched_anew_but_not_too_often():
+@pytest.mark.parametrize("age_s", [0, 1, POLICY.key_refresh_s - 1, POLICY.key_refresh_s])
+def test_key_that_changed_is_refreshed_at_once_however_young_it_is(age_s):
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
     _ = found(web)
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
+    web.pass_s(age_s)
+    fresh = found(web, anew=True)
+    assert (fresh.key.spki, fresh.cached, fresh.replaced) == (SECOND.spki, False, True)
+
+
+def test_key_that_changes_twice_within_the_pause_is_refreshed_twice():
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    _ = found(web)
+    for key in (SECOND, FIRST, SECOND):
+        web.pages[ALICE] = page(publicKey=pem(key=key))
+        assert found(web, anew=True).key.spki == key.spki
+
+
+def test_refresh_that_brings_the_same_key_is_followed_by_a_pause():
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    _ = found(web)
+    assert not found(web, anew=True).cached
     web.asked()
-    web.pass_s(POLICY.key_refresh_s - 1)
     for _round in range(100):
+        web.pass_s((POLICY.key_refresh_s - 1) / 100)
         assert found(web, anew=True) == KeyFound(found(web).key, cached=True)
     assert web.asked() == []
+    web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(1)
-    assert (found(web, anew=True).key.spki, found(web, anew=True).cached) == (SECOND.spki, True)
-    assert web.asked() == [ALICE]
+    assert (found(web, anew=True).key.spki, found(web, anew=True).cached) == (SECOND.spki, False)
+    assert web.asked() == [ALICE, ALICE]
+
+
+def test_pause_outlives_the_key_that_it_is_about():
+    """A key that is fetched again because it has grown old is refreshed no sooner for that."""
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    policy = evolve(POLICY, key_refresh_s=2 * POLICY.key_ttl_s)
+    for anew in (False, True):
+        _ = found(web, policy=policy, anew=anew)
+    web.pass_s(POLICY.key_ttl_s)
+    assert not found(web, policy=policy).cached
+    assert found(web, policy=policy, anew=True).cached
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flood_of_bad_signatures_costs_one_fetch_a_pause_and_one_a_change(seed):
+    chance, web = Random(seed), ScriptedWeb({ALICE: page(publicKey=pem())})
+    _ = found(web)
+    _ = web.asked()
+    changes = 0
+    for _step in range(300):
+        web.pass_s(chance.uniform(0, 20))
+        if chance.random() < 0.02:
+            changes += 1
+            web.pages[ALICE] = page(publicKey=pem(key=(FIRST, SECOND)[changes % 2]))
+        _ = found(web, anew=True)
+    pauses = (web.runtime.moment - NOON).total_seconds() / POLICY.key_refresh_s
+    assert len(web.asked()) <= pauses + changes + 1
+
+
+# --- when the owner says that it has changed ------------------------------------------------------------------------
+
+
+def end_pause(web: ScriptedWeb, *, owner: str = ALICE, said: datetime | None = None) -> None:
+    moment = web.runtime.moment if said is None else said
+    web.run(end_refresh_pause([MAIN, f"{ALICE}#unknown"], owner=owner, said=moment, policy=POLICY))
+
+
+def refreshed_in_vain() -> ScriptedWeb:
+    web = ScriptedWeb({ALICE: page(publicKey=pem())})
+    for anew in (False, True):
+        assert not found(web, anew=anew).cached
+    web.pages[ALICE] = page(publicKey=pem(key=SECOND))
+    web.pass_s(10)
+    return web
+
+
+def test_word_of_the_owner_ends_the_pause_once():
+    web = refreshed_in_vain()
+    assert found(web, anew=True).cached
+    said = web.runtime.moment
+    end_pause(web)
+    assert found(web).key.spki == FIRST.spki
+    assert found(web, anew=True).key.spki == SECOND.spki
+    web.pass_s(10)
+    assert not found(web, anew=True).cached
+    end_pause(web, said=said)  # repeated
+    assert found(web, anew=True).cached
+
+
+def test_word_of_somebody_else_ends_no_pause():
+    web = refreshed_in_vain()
+    end_pause(web, owner=MALLORY)
+    assert found(web, anew=True).cached
+
+
+def test_word_about_keys_that_are_not_kept_writes_nothing():
+    web = ScriptedWeb()
+    end_pause(web)
+    assert web.store.scan((), limit=10) == []
+
+
+def test_store_that_fails_keeps_the_pause():
+    web = refreshed_in_vain()
+    whole = web.store
+    for method in ("get", "commit"):
+        web.store = Failing(web, method)
+        end_pause(web)
+        web.store = whole
+    assert found(web, anew=True).cached
 
 
 @pytest.mark.parametrize(("key", "replaced"), [(SECOND, True), (FIRST, False)], ids=["another", "the-same"])

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from datetime import timedelta
 from typing import Final
 
 from attrs import frozen
@@ -32,11 +33,11 @@ from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED, met_key
 from apcore.federation.site import Site
-from apcore.graph import check_change, kept_owners
+from apcore.graph import check_change, end_refresh_pause, kept_owners
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
 from apcore.ports import Check, Key, Message, Put, Write, digest_part
 from apcore.signatures import parse_all
-from apcore.vocab import Document, same_id
+from apcore.vocab import Actor, Document, same_id
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -55,6 +56,8 @@ INBOX: Final = "inbox"
 BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
 _TOLD_CHARS_MAX: Final = 300
+_CLOCK_BEHIND_S: Final = 60.0
+"""How far behind ours a peer's clock may be, for an Update of its keys to count as said after we last refreshed them."""
 _LOG: Final = logging.getLogger("apcore.inbox")
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -110,6 +113,8 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             return  # somebody whom we do not know has changed or is gone: nothing to do, and nothing worth a fetch
     authenticated = yield from authenticate(site, request, arrived)
     check_change(authenticated.activity, authenticated.actor)
+    if arrived.is_about_its_actor:
+        yield from _note_changed_keys(site, authenticated)
     if not _is_heard(site, authenticated.document):
         _log("ignored, since no listener is for it,", authenticated.proved, recipient)
         return
@@ -120,6 +125,22 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             return  # repeated by others, and taken in already
         authenticated = own
     yield from claim(site, authenticated, recipient, silenced=severity is not None)
+
+
+def _note_changed_keys(site: Site, authenticated: Authenticated) -> Op[None]:
+    """Let the keys that an Update of its own actor names be fetched anew when a signature fails with them; see `end_refresh_pause`."""
+    named = [f"{authenticated.actor}#main-key", authenticated.key_id]
+    person = authenticated.activity.object
+    if person is not None and person.embedded is not None:
+        view = Actor.over(person.embedded)
+        named += [key.uri for key in (*view.public_keys, *view.assertion_method)[: site.fetching.keys_max]]
+    said = authenticated.signed or (yield from Now())
+    yield from end_refresh_pause(
+        list(dict.fromkeys(key_id for key_id in named if key_id)),
+        owner=authenticated.actor,
+        said=said + timedelta(seconds=_CLOCK_BEHIND_S),
+        policy=site.fetching,
+    )
 
 
 def _is_heard(site: Site, document: Document) -> bool:

@@ -15,7 +15,7 @@ from apcore.graph.errors import (
     WrongMediaType,
 )
 from apcore.graph.fetching import Fetched, FetchPolicy, check_status, check_target, fetch
-from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, kept_owners, remote_key
+from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, end_refresh_pause, kept_owners, remote_key
 from apcore.graph.loading import Loaded, load, load_unbelieved
 from apcore.graph.quotes import QuoteNotAllowed, check_quote
 from apcore.graph.resolving import believed_claim, resolve
@@ -65,6 +65,7 @@ __all__ = [
     "check_status",
     "check_target",
     "dialect_key",
+    "end_refresh_pause",
     "fetch",
     "implied_owner",
     "is_believed_inside",

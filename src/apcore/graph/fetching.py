@@ -73,7 +73,8 @@ class FetchPolicy:
     key_retry_s: float = 600.0
     """How long a key that could not be had is not asked for again."""
     key_refresh_s: float = 300.0
-    """How often at most a cached key is fetched anew because a signature failed with it."""
+    """How long a cached key is not fetched anew for signatures that fail with it, after that was done and brought the same key. Before that, the first
+    signature that fails always has the key fetched anew, however young it is."""
     key_s_max: float = 5.0
     """How long looking up a key may take, its owner and all redirects included: somebody waits for our answer meanwhile. So long may any one
     exchange take that a stranger makes us do."""

@@ -4,8 +4,10 @@ A ``keyId`` is an address in one of many shapes: a fragment of the actor (most s
 the actor itself (PeerTube). What is found there is a claim. It becomes a key when both directions hold: the key names its owner, and the owner's
 own document, loaded by the owner's id, lists the key.
 
-Good keys and failures are kept, each with a bound in time. A cached key with which a signature fails is fetched anew, but not more often than
-`FetchPolicy.key_refresh_s`, whoever asks: otherwise anyone could make us hammer a third server with bad signatures. If its server cannot be reached
+Good keys and failures are kept, each with a bound in time. A cached key with which a signature fails is refreshed: fetched anew at once, since peers change keys
+under the same id. A refresh that brings the same key again is followed by a pause of `FetchPolicy.key_refresh_s`, whoever asks: otherwise anyone could make
+us hammer a third server with bad signatures. Nothing else begins a pause, and an Update that the key's owner is proved to have sent ends it
+(`end_refresh_pause`). If the key's server cannot be reached
 then, the cached key stays what it was: otherwise anyone could take it from us with one bad signature at the right moment. For the same reason a stale
 key still counts, while it is kept, when strangers have spent the budget for asking: otherwise a flood would shut out those whom we know.
 
@@ -33,9 +35,9 @@ from apcore.graph.loading import load, load_unbelieved
 from apcore.http import Url, parse_url
 from apcore.ports import Check, Entry, Key, Put, digest_part
 from apcore.signatures import PublicKey, read_multikey, read_pem, read_spki
-from apcore.vocab import Actor, CryptographicKey, Document, Multikey, Reference
+from apcore.vocab import Actor, CryptographicKey, Document, Multikey, Reference, same_id
 
-__all__ = ["KeyFound", "KeyRefused", "KeyUnavailable", "kept_owners", "remote_key"]
+__all__ = ["KeyFound", "KeyRefused", "KeyUnavailable", "end_refresh_pause", "kept_owners", "remote_key"]
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def remote_key(
     """Give the key with id ``key_id``, its ownership proved in both directions.
 
     Asks for: one `Get` and `Now`; on a miss the ``identity`` if that is an operation, one document as `fetch`, one as `load`, and one commit.
-    ``anew`` passes over a cached key, unless it was fetched within ``policy.key_refresh_s``: then the cached one is given again. ``stranger`` pays for
+    ``anew`` refreshes a cached key. Within ``policy.key_refresh_s`` after a refresh that brought the same key, the cached one is given again. ``stranger`` pays for
     what is fetched; see `apcore.graph.budgets`. ``is_our_outage`` is asked about an origin that cannot be reached, whether that is for us to mend;
     then nothing is kept.
 
@@ -97,7 +99,7 @@ def remote_key(
     now = yield from Now()
     slot = _Slot(cache_key, kept, _known(kept, key_id), "", now)
     usable = slot.usable(policy)
-    if usable is not None and (not anew or slot.age_s("fetched") < policy.key_refresh_s):
+    if usable is not None and (not anew or slot.age_s("refreshed") < policy.key_refresh_s):
         return KeyFound(usable, cached=True, asserts=slot.asserts)
     if callable(identity):
         identity = yield from identity()
@@ -126,8 +128,11 @@ def remote_key(
     except Unavailable as error:
         # Ours to mend, a store or a signer: it says nothing about the key, so nothing is kept.
         raise _not_had(key_id, error) from error
-    yield from _keep(slot, _packed(key, asserts, now), policy.key_kept_s)
     replaced = usable is not None and usable.spki != key.spki
+    # Only the key's own server can make it another one, so finding another begins no pause.
+    in_vain = anew and usable is not None and not replaced
+    refreshed = instant_ms(now) if in_vain else None if replaced else slot.optional_number("refreshed")
+    yield from _keep(slot, _packed(key, asserts, now, refreshed), policy.key_kept_s)
     if replaced:
         _LOG.info("key %s of %s is another than before, and nobody has told us", key_id, key.owner)
     return KeyFound(key, cached=False, asserts=asserts, replaced=replaced)
@@ -157,6 +162,30 @@ def kept_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
     entries = yield from Get([_cache_key(key_id) for key_id in key_ids])
     facts = [_known(entry, key_id) for entry, key_id in zip(entries, key_ids, strict=True)]
     return tuple(None if fact is None else _owner_of(fact) for fact in facts)
+
+
+def end_refresh_pause(key_ids: Sequence[str], *, owner: str, said: datetime, policy: FetchPolicy) -> Op[None]:
+    """Let the next signature that fails with one of these keys refresh it again, because ``owner`` may have changed it.
+
+    Only keys that are kept as keys of ``owner`` count, and only where the pause began before ``said``: the same word repeated later ends no pause.
+    Asks for: one `Get`, and one commit for each key whose pause ends. If the store does not answer, the pause simply stays.
+    """
+    try:
+        entries = yield from Get([_cache_key(key_id) for key_id in key_ids])
+        for entry, key_id in zip(entries, key_ids, strict=True):
+            fact = _known(entry, key_id)
+            if entry is None or fact is None or not same_id(fact.optional("owner") or "", owner):
+                continue
+            if not 0 < fact.number("refreshed") < instant_ms(said):
+                continue
+            members = {name: value for name, value in fact.members.items() if name != "refreshed"}
+            age_s = (said - of_instant_ms(fact.number("fetched"))).total_seconds()
+            ttl_s = max(policy.key_kept_s - age_s, 1.0)
+            _ = yield from committed(
+                (Check(entry.key, entry.version),), (Put(entry.key, pack(members, fact.body), ttl_s),)
+            )
+    except Unavailable:
+        return
 
 
 def _find(key_id: str, address: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[tuple[PublicKey, bool]]:
@@ -263,6 +292,10 @@ class _Slot:
             return inf
         return (self.now - of_instant_ms(self.known.number(name))).total_seconds()
 
+    def optional_number(self, name: str) -> int | None:
+        """Give the number of that name, if it is there."""
+        return None if self.known is None or name not in self.known.members else self.known.number(name)
+
     @property
     def asserts(self) -> bool:
         return self.known is not None and self.known.members.get("asserts") is True
@@ -298,12 +331,13 @@ def _owner_of(known: Fact) -> str | None:
     return known.optional("owner") or known.optional("was")
 
 
-def _packed(key: PublicKey, asserts: bool, now: datetime) -> bytes:
+def _packed(key: PublicKey, asserts: bool, now: datetime, refreshed: int | None) -> bytes:
     about = {
         "key_id": key.key_id,
         "owner": key.owner,
         "asserts": asserts or None,
         "fetched": instant_ms(now),
+        "refreshed": refreshed,
         "expires": None if key.expires is None else instant_ms(key.expires),
     }
     return pack(about, key.spki)
