@@ -98,11 +98,30 @@ def test_what_never_arrives_is_given_up_in_the_end_and_kept_for_people_to_see(ou
     like(out, f"{X}/bob")
     out.work()
     out.pass_s(5 * DAY_S, step_s=600)
-    assert 10 <= len(out.post.posts) <= 16
-    assert DAY_S < out.post.times_s[-1] <= 3 * DAY_S + 12 * HOUR_S
+    assert 17 <= len(out.post.posts) <= 23
+    # A worker looks every ten minutes here.
+    assert 3 * DAY_S <= out.post.times_s[-1] <= 3 * DAY_S + 12 * HOUR_S + 600
     [dead] = out.facts("dead", "1", "out")
     assert b"x.example/bob/inbox" in dead.value
     assert not out.facts("out", "1") + out.facts("out-retry", "1")
+    assert out.waiting() == 0
+
+
+@pytest.mark.parametrize("answer", [ConnectFailed("no"), 503, 408], ids=["no connection", "503", "408"])
+def test_host_that_comes_back_within_three_days_gets_everything(out: Outgoing, answer: Any) -> None:
+    """Also where new activities keep waking its backlog, which finds old ones that it may not try now."""
+    out.post.answers[X] = answer
+    for number in range(71):
+        like(out, f"{X}/bob", of=f"{X}/notes/{number}")
+        out.pass_s(HOUR_S, step_s=1200)
+    out.pass_s(HOUR_S - 1, step_s=1200)
+    assert not out.facts("dead", "1")
+    out.post.posts.clear()
+    out.post.answers.clear()
+    like(out, f"{X}/bob")
+    out.pass_s(12.5 * HOUR_S, step_s=600)
+    assert len({request.body for _, request in out.post.posts}) == 72
+    assert not out.facts("dead", "1")
     assert out.waiting() == 0
 
 

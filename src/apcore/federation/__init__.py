@@ -6,7 +6,7 @@ from apcore.federation.places import Place, Target
 from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
 from apcore.federation.registration import Federation, Finding
-from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
+from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
 from apcore.federation.rotation import Rotation
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Place",
     "Pointer",
     "RetryPolicy",
+    "RetryRules",
     "Rotation",
     "Severity",
     "Target",

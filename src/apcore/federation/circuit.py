@@ -29,7 +29,7 @@ from attrs import evolve, field, frozen
 from apcore.effects import Get, Op, Scan
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.posting import Answer, Posted
-from apcore.federation.retry import RetryPolicy
+from apcore.federation.retry import RetryRules, host_pause_s
 from apcore.graph import Dialect, dialect_key, read_dialect, registrable_domain, remembering
 from apcore.http import Origin, parse_origin
 from apcore.ports import Delete, Entry, Key, Put, Write
@@ -85,6 +85,12 @@ class Host:
     def pause_s(self, asked: int) -> float:
         """Give how long to leave the host alone after so many attempts, even if they went well."""
         return _AIMED_PAUSE_S * asked if self.is_aimed else 0.0
+
+    @property
+    def failed(self) -> datetime | None:
+        """When it failed last; None if it was answered since, or that is not known."""
+        state = self.state
+        return of_instant_ms(state.number("failed")) if "failed" in state.members else None
 
     def early_s(self, now: datetime) -> float | None:
         """Give the seconds until the host may be asked again; None if it may be now."""
@@ -142,7 +148,7 @@ def after_attempts(
     host: Host,
     attempts: Sequence[Posted],
     *,
-    policy: RetryPolicy,
+    policy: RetryRules,
     ours: bool,
     now: datetime,
     chance: float,
@@ -165,16 +171,16 @@ def after_attempts(
     charged = not ours or failing.reached is True
     failures = host.state.number("failures") + (1 if charged else 0)
     spared = 0 if charged else host.state.number("spared") + 1
-    # The circuit never gives up: deliveries do, by their age.
-    attempt = min(failures if charged else min(spared, _OURS_STEPS), policy.attempts_max - 1)
-    wait_s = policy.delay_s(attempt, age_s=0, chance=chance, asked_s=failing.asked_s) or 0.0
-    state: dict[str, int | str] = {"failures": failures, "spared": spared, "detail": failing.detail[:200]}
+    attempt = failures if charged else min(spared, _OURS_STEPS)
+    wait_s = host_pause_s(policy, attempt, chance=chance, asked_s=failing.asked_s)
+    detail = failing.detail[:200]
+    state = {"failures": failures, "spared": spared, "failed": instant_ms(now), "detail": detail}
     writes.append(_open(host, state, max(wait_s, pause_s), now))
     # At once for the backlog: what has grown too old is given up a step at a time, and then it waits.
     return writes, 0.0
 
 
-def _open(host: Host, state: Mapping[str, int | str], wait_s: float, now: datetime) -> Put:
+def _open(host: Host, state: Mapping[str, object], wait_s: float, now: datetime) -> Put:
     return Put(_keys(host)[0], pack({**state, "due": instant_ms(now) + int(wait_s * 1000)}), _CIRCUIT_KEPT_S)
 
 

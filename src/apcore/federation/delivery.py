@@ -144,9 +144,9 @@ def deliver(site: Site, leased: Leased) -> Op[None]:
     step = _Step(site, leased, host)
     rows, waiting = yield from _rows(peer, now)
     early_s = host.early_s(now)
-    old = [row for row in rows if _is_old(site, row, now)]
+    # Not tried themselves, but their host was when they were old: a dead host, or too much that is aimed at one, must not keep a backlog for ever.
+    old = [row for row in rows if _is_old(site, row, now if host.is_aimed else host.failed)]
     if early_s is not None or (host.is_aimed and old):
-        # Not tried, but as old as they are: a dead host, or too much that is aimed at one, must not keep a backlog for ever.
         yield from _give_up(step, old, "too old before it could be tried again", then_s=0.0 if old else early_s or 0.0)
     elif not rows:
         due_s = min((_due_s(due, now) for due in waiting.values()), default=None)
@@ -158,8 +158,9 @@ def deliver(site: Site, leased: Leased) -> Op[None]:
         yield from _attempts(step, [row for row in rows if row.line not in waiting], held, now)
 
 
-def _is_old(site: Site, row: _Row, now: datetime) -> bool:
-    return row.age_s(now) >= site.federation.delivery_retries.age_s_max
+def _is_old(site: Site, row: _Row, moment: datetime | None) -> bool:
+    """Whether nothing more was owed to a row at that moment."""
+    return moment is not None and row.age_s(moment) >= site.federation.delivery_retries.age_s_max
 
 
 def _rows(peer: str, now: datetime) -> Op[tuple[list[_Row], dict[tuple[str, str], str]]]:

@@ -31,7 +31,7 @@ from apcore.federation.decorators import (
 from apcore.federation.moderation import DomainRules
 from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Places, Registered, Target
 from apcore.federation.policies import AuthorizedFetch, FollowVerdict, KeyPolicy
-from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy
+from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
 from apcore.federation.routing import parse_route
 from apcore.graph import DEFAULT_BUDGETS, Budgets
 from apcore.handlers import Colour, colour_of, handler_name
@@ -71,7 +71,8 @@ class Federation(Generic[Data]):
     """The rules of a server. Every method may be called until a `Node` is made of it; afterwards it only answers.
 
     Raises:
-        ConfigurationError: ``software`` is not written as ``name/version``, or ``signatures`` or ``budgets`` are none.
+        ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` or ``budgets`` are none, or ``listener_retries`` or
+            ``delivery_retries`` lack a member or cannot be called (`check_retries`).
     """
 
     def __init__(
@@ -85,8 +86,8 @@ class Federation(Generic[Data]):
         vocabulary: Vocabulary | None = None,
         unknown_contexts: Literal["ignore", "fetch"] = "ignore",
         budgets: Budgets = DEFAULT_BUDGETS,
-        listener_retries: RetryPolicy = LISTENER_RETRIES,
-        delivery_retries: RetryPolicy = DELIVERY_RETRIES,
+        listener_retries: RetryRules = LISTENER_RETRIES,
+        delivery_retries: RetryRules = DELIVERY_RETRIES,
         keys: KeyPolicy = KeyPolicy(),  # noqa: B008 - immutable
         authorized_fetch: AuthorizedFetch = "off",
         accept_signature: bool = False,
@@ -107,6 +108,8 @@ class Federation(Generic[Data]):
         if not isinstance(budgets, Budgets):
             raise ConfigurationError(f"budgets takes Budgets, not {budgets!r:.60}")
         self.budgets: Final = budgets
+        check_retries(listener_retries, name="listener_retries")
+        check_retries(delivery_retries, name="delivery_retries")
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.key_policy: Final = keys
