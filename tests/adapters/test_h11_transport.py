@@ -19,7 +19,7 @@ from apcore.adapters.h11 import AsyncH11Transport, H11Transport, PoolBounds, sys
 from apcore.adapters.h11.conversation import Connect, Read, Resolve, Write, converse
 from apcore.adapters.h11.party import Shared
 from apcore.adapters.h11.pool import Connection, IdlePool, PoolKey
-from apcore.adapters.h11.resolving import ResolverThreads
+from apcore.adapters.h11.resolving import HOSTS_BYTES_MAX, ResolverThreads, SystemResolver
 from apcore.errors import AddressBlocked, ConnectFailed, FetchTimedOut, ProtocolFailed, TlsFailed
 from apcore.http import DELIVERY_LIMITS, LOOPBACK_OPEN, PUBLIC_ONLY, AddressPolicy, Limits, Origin, Request
 from apcore.testing.loopback import ScriptedServer, answering
@@ -474,6 +474,119 @@ def test_names_are_asked_for_absolutely_and_scopes_survive(monkeypatch):
     assert system_resolver("peer.example") == ("192.0.2.1", "fe80::1%3", "fe80::2%3", "2a00::1")
     system_resolver("backend")
     assert asked == ["peer.example.", "backend"]
+
+
+class GlibcNames:
+    """`getaddrinfo` as glibc answers.
+
+    A name with a final dot goes to the name servers alone, any other to the hosts file and through the search list.
+    """
+
+    def __init__(self, hosts, zone, *, search=(), ndots=1):
+        self.hosts, self.zone, self.search, self.ndots = hosts, zone, search, ndots
+        self.queries = []
+
+    def getaddrinfo(self, name, port, **_):
+        for candidate in self._candidates(name):
+            if candidate in self.hosts and not name.endswith("."):
+                return self._answer(self.hosts[candidate])
+            self.queries.append(candidate)
+            if candidate in self.zone:
+                return self._answer(self.zone[candidate])
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    def _candidates(self, name):
+        if name.endswith("."):
+            return [name[:-1]]
+        searched = [f"{name}.{domain}" for domain in self.search]
+        return [name, *searched] if name.count(".") >= self.ndots else [*searched, name]
+
+    def _answer(self, address):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))]
+
+
+ZONE = {
+    "public.example": "198.51.100.1",
+    "public.example.cluster.local": "10.0.0.66",
+    "only.example.cluster.local": "10.0.0.67",
+}
+SEARCHING = {"ndots 1": 1, "ndots 5, as in Kubernetes": 5}
+
+
+@pytest.mark.parametrize("ndots", SEARCHING.values(), ids=SEARCHING)
+def test_the_search_list_never_answers_for_a_qualified_name(tmp_path, ndots):
+    system = GlibcNames({}, ZONE, search=["cluster.local"], ndots=ndots)
+    resolve = SystemResolver(hosts_file=tmp_path / "hosts", getaddrinfo=system.getaddrinfo)
+    assert resolve("public.example") == ("198.51.100.1",)
+    with pytest.raises(socket.gaierror):
+        resolve("only.example")
+    assert system.queries == ["public.example", "only.example"]
+
+
+def test_names_in_the_hosts_file_are_found_without_asking(tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text(
+        "# written by Docker\n"
+        "127.0.0.1 localhost\n"
+        "172.17.0.1\tpeer.example  Other.Example. # extra_hosts\n"
+        "nonsense public.example\n"
+        "fe80::1%eth0 peer.example\n"
+        "2a00::1 peer.example peer.example\n"
+        "198.51.100.9\n"
+    )
+    system = GlibcNames({}, ZONE)
+    resolve = SystemResolver(hosts_file=hosts, getaddrinfo=system.getaddrinfo)
+    assert resolve("peer.example") == ("172.17.0.1", "fe80::1%eth0", "2a00::1")
+    assert resolve("other.example") == resolve("OTHER.example") == ("172.17.0.1",)
+    assert system.queries == []
+    assert resolve("public.example") == ("198.51.100.1",)
+
+
+def test_a_changed_hosts_file_is_read_again(tmp_path):
+    hosts = tmp_path / "hosts"
+    resolve = SystemResolver(hosts_file=hosts, getaddrinfo=GlibcNames({}, ZONE).getaddrinfo)
+    assert resolve("public.example") == ("198.51.100.1",)  # there is no file yet
+    for address in ("10.0.0.1", "10.0.0.22"):
+        hosts.write_text(f"{address} public.example\n")
+        assert resolve("public.example") == (address,)
+    hosts.unlink()
+    assert resolve("public.example") == ("198.51.100.1",)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00 x\n", b"\x00" * 100, None], ids=["no text", "zeroes", "a directory"]
+)
+def test_a_hosts_file_that_cannot_be_read_names_nothing(tmp_path, content):
+    hosts = tmp_path / "hosts"
+    if content is None:
+        hosts.mkdir()
+    else:
+        hosts.write_bytes(content)
+    resolve = SystemResolver(hosts_file=hosts, getaddrinfo=GlibcNames({}, ZONE).getaddrinfo)
+    assert resolve("public.example") == ("198.51.100.1",)
+
+
+def test_only_the_beginning_of_a_long_hosts_file_is_read(tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_bytes(b"10.0.0.1 near.example\n" + b"#" * HOSTS_BYTES_MAX + b"\n10.0.0.2 public.example\n")
+    resolve = SystemResolver(hosts_file=hosts, getaddrinfo=GlibcNames({}, ZONE).getaddrinfo)
+    assert (resolve("near.example"), resolve("public.example")) == (("10.0.0.1",), ("198.51.100.1",))
+
+
+def test_a_name_without_a_dot_is_found_as_other_programs_find_it(tmp_path):
+    system = GlibcNames({"backend": "10.0.0.5"}, ZONE)
+    resolve = SystemResolver(hosts_file=tmp_path / "hosts", getaddrinfo=system.getaddrinfo)
+    assert resolve("backend") == ("10.0.0.5",)
+
+
+def test_an_address_in_the_hosts_file_is_held_against_the_policy(make, tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 peer.example\n")
+    with ScriptedServer(answering(OK)) as server, opened(make, resolver=SystemResolver(hosts_file=hosts)) as transport:
+        closed = AddressPolicy(plain_http=True, ports={server.port})
+        with pytest.raises(AddressBlocked, match="loopback"):
+            transport.send(evolve(get(server), addresses=closed))
+        assert transport.send(get(server)).status == 200
 
 
 def test_resolver_threads_start_again_after_closing():

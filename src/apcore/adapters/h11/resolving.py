@@ -8,34 +8,108 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
 
-__all__ = ["Resolver", "ResolverThreads", "system_resolver"]
+__all__ = ["HOSTS_BYTES_MAX", "HostsFile", "Resolver", "ResolverThreads", "SystemResolver", "system_resolver"]
 
 Resolver = Callable[[str], Sequence[str]]
 """From a host name (an A-label) to its addresses as text, all of them. Blocks; raises `OSError` if there are none."""
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
+HOSTS_BYTES_MAX: Final = 16 * 1024 * 1024
+"""How much of a hosts file is read. Lists against advertising have up to about 5 MiB."""
+_ETC: Final = Path(os.environ.get("SYSTEMROOT", "C:\\Windows"), "System32", "drivers", "etc")
+HOSTS_FILE: Final = _ETC / "hosts" if sys.platform == "win32" else Path("/etc/hosts")
+"""Where this machine keeps the names that it knows by itself."""
+
+
+class HostsFile:
+    """The addresses in a hosts file (hosts(5)), read again whenever the file has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path: Final = path
+        self._state: tuple[tuple[int, int, int] | None, dict[str, tuple[str, ...]]] = (None, {})
+
+    def addresses(self, host: str) -> tuple[str, ...]:
+        """Return the addresses of ``host``, in the order of the file. An unreadable file has none."""
+        try:
+            status = self._path.stat()
+            version = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if version != self._state[0]:
+                with self._path.open("rb") as file:
+                    # One assignment, so that threads that read at the same moment see the one table or the other.
+                    self._state = (version, _hosts_of(file.read(HOSTS_BYTES_MAX).decode("utf-8", "replace")))
+        except OSError:
+            return ()
+        return self._state[1].get(host.lower(), ())
+
+
+def _hosts_of(text: str) -> dict[str, tuple[str, ...]]:
+    hosts: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        address, *names = line.partition("#")[0].split() or ("",)
+        try:
+            _ = ip_address(address)
+        except ValueError:
+            continue
+        for name in dict.fromkeys(name.lower().rstrip(".") for name in names):
+            hosts[name] = (*hosts.get(name, ()), address)
+    return hosts
+
+
+class SystemResolver:
+    """Resolve names as this machine does, but never through its search list.
+
+    A search list (``search`` in resolv.conf, ``ndots:5`` in Kubernetes) lets the machine try ``name.internal.example``
+    for ``name``. So a public name could be answered by an internal host. A dot at the end of the name rules that out,
+    but such a name is not found in the hosts file either, which Docker (``extra_hosts``) and Kubernetes
+    (``hostAliases``) write. Therefore the hosts file is read here, by exact name, and the name servers are asked with
+    the dot.
+
+    A name without any dot is only asked for because the operator allows it (`AddressPolicy`). It goes to the system as
+    it is, search list included.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts_file: Path = HOSTS_FILE,
+        getaddrinfo: Callable[..., Sequence[tuple[Any, ...]]] | None = None,
+    ) -> None:
+        self._hosts: Final = HostsFile(hosts_file)
+        self._getaddrinfo: Final = getaddrinfo
+
+    def __call__(self, host: str) -> Sequence[str]:
+        """Return the addresses of ``host``. Raises `OSError` if it has none."""
+        if host == "localhost" or host.endswith(".localhost"):
+            return _LOOPBACK  # RFC 6761 §6.3: without asking anyone
+        is_qualified = "." in host
+        listed = self._hosts.addresses(host) if is_qualified else ()
+        if listed:
+            return listed
+        ask = self._getaddrinfo or socket.getaddrinfo
+        addresses: dict[str, None] = {}
+        for *_, address in ask(f"{host}." if is_qualified else host, None, type=socket.SOCK_STREAM):
+            match address:
+                case (str(text), int(), int(), int(scope)) if scope and "%" not in text:
+                    addresses[f"{text}%{scope}"] = None  # a scope refuses an address, so it must not get lost here
+                case _:
+                    addresses[str(address[0])] = None
+        return tuple(addresses)
+
+
+_SYSTEM: Final = SystemResolver()
 
 
 def system_resolver(host: str) -> Sequence[str]:
-    """Ask the operating system."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return _LOOPBACK  # RFC 6761 §6.3: without asking anyone
-    # The dot makes the name absolute: without it the search list of this machine could turn a public name into an internal one. A name without
-    # dots is only here because the operator vouches for it, and then it is found as the operator's other programs find it.
-    name = f"{host}." if "." in host else host
-    found: dict[str, None] = {}
-    for *_, address in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM):
-        match address:
-            case (str(text), int(), int(), int(scope)) if scope and "%" not in text:
-                found[f"{text}%{scope}"] = None  # a scope refuses an address, so it must not get lost here
-            case _:
-                found[str(address[0])] = None
-    return tuple(found)
+    """Ask the operating system: its hosts file first, then its name servers. Its search list is never used."""
+    return _SYSTEM(host)
 
 
 class ResolverThreads:
