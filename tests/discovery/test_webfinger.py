@@ -61,10 +61,13 @@ def names(actor: str, *, kind: str = ACTIVITY_JSON, **properties: str) -> Link:
     return Link("self", type=kind, href=actor, properties=properties)
 
 
-def told(subject: str | None, *links: Link | str, aliases=(), content_type: str = "application/jrd+json") -> Response:
+def told(
+    subject: str | None, *links: Link | str, aliases=(), content_type: str | None = "application/jrd+json"
+) -> Response:
     """A descriptor, as an answer."""
     all_links = [names(link) if isinstance(link, str) else link for link in links]
-    return Response(200, {"Content-Type": content_type}, jrd(subject, aliases, all_links))
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    return Response(200, headers, jrd(subject, aliases, all_links))
 
 
 def actor(ident: str = ALICE, name: str | None = "alice", kind: str = "Person", **more: Any) -> Response:
@@ -454,8 +457,10 @@ def asked(web: ScriptedWeb, resource: str = "acct:alice@a.example", **more) -> D
         (Response(410), Gone),
         (Response(429), PeerFailing),
         (Response(200, {"Content-Type": "text/html"}, b"{}"), WrongMediaType),
-        (Response(200, {"Content-Type": "text/plain"}, b"{}"), WrongMediaType),
-        (Response(200, {}, b"{}"), WrongMediaType),
+        (Response(200, {"Content-Type": "image/png"}, b"{}"), WrongMediaType),
+        (Response(200, {"Content-Type": "text/html, application/json"}, b"{}"), WrongMediaType),
+        (Response(200, {"Content-Type": "text/plain"}, b"no such account"), DocumentError),
+        (Response(200, {}, b"<html>"), DocumentError),
         (Response(200, {"Content-Type": "application/json"}, b"[]"), DocumentError),
         (Response(200, {"Content-Type": "application/json"}, b" " * 300_000), LimitExceeded),
         (Response(200, {"Content-Type": XRD_XML}, b"<!DOCTYPE x><x/>"), DocumentError),
@@ -463,7 +468,22 @@ def asked(web: ScriptedWeb, resource: str = "acct:alice@a.example", **more) -> D
         (redirect(WHO.replace("https", "http")), Refused),
         (AddressBlocked("10.0.0.1"), AddressBlocked),
     ],
-    ids=["400", "410", "429", "html", "text", "no-type", "array", "long", "dtd", "circle", "downgrade", "blocked"],
+    ids=[
+        "400",
+        "410",
+        "429",
+        "html",
+        "png",
+        "unreadable",
+        "text",
+        "no-type",
+        "array",
+        "long",
+        "dtd",
+        "circle",
+        "downgrade",
+        "blocked",
+    ],
 )
 def test_answers_that_are_none(answer, error):
     with pytest.raises(error):
@@ -472,7 +492,16 @@ def test_answers_that_are_none(answer, error):
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "application/jrd+json; charset=utf-8", "application/activity+json", "Application/JSON"],
+    [
+        "application/json",
+        "application/jrd+json; charset=utf-8",
+        "application/activity+json",
+        "Application/JSON",
+        "application/octet-stream",
+        "text/plain; charset=utf-8",
+        "text/json",
+        None,
+    ],
 )
 def test_json_of_any_name_is_read(content_type):
     assert (

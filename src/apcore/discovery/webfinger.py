@@ -5,6 +5,10 @@ it likes. So a handle is believed after a round trip. The handle's host, asked a
 about the name that the actor gives itself, names the handle. A host may hand a name on to another one (a short domain for people, a long one
 for the machine): the host that is handed to is then asked itself, once, and has to stand by it.
 
+Because an answer is believed only after that round trip, its media type matters little: static hosts serve these files
+as ``application/octet-stream``, as ``text/plain`` or as nothing at all, and all of these are tried as JSON. A page
+(``text/html``) is refused.
+
 WebFinger is asked over https. Only where the address policy opens plain http (development, closed networks) is that tried second.
 """
 
@@ -42,6 +46,8 @@ __all__ = ["Confirmed", "Found", "actor_links", "confirm", "lookup", "webfinger"
 _ACCEPT: Final = f"{JRD_JSON}, application/json"
 _ACCEPT_HOST_META: Final = f"{XRD_XML}, {JRD_JSON}, application/xml;q=0.9"
 _XML: Final = frozenset({XRD_XML, "application/xml", "text/xml"})
+_JSON: Final = frozenset({"application/json", "text/json", "application/octet-stream", "text/plain", ""})
+"""Types that are tried as JSON, beside ``+json``. Static hosts give one of the last three to a file without suffix."""
 _LINKS_MAX: Final = 10
 """Actors of one descriptor that are considered. Lemmy names two, a person and a community."""
 _AS_TYPE: Final = "https://www.w3.org/ns/activitystreams#type"
@@ -288,17 +294,22 @@ def _descriptor_at(address: str, *, policy: FetchPolicy) -> Op[Descriptor]:
 
 
 def _read(found: Fetched) -> Descriptor:
-    """Read an answer by its media type: JSON of any name, or an XRD. A page or an upload is neither."""
+    """Read an answer as JSON or as an XRD, whichever its media type allows.
+
+    Raises:
+        WrongMediaType: It is said to be something else, such as a page or an image.
+        DocumentError: It is no descriptor.
+    """
     shown = found.response.headers.get("content-type") or ""
     try:
-        essence = parse_media_type(shown).essence
-    except RequestError:
-        essence = ""
+        essence = parse_media_type(shown).essence if shown else ""
+    except RequestError as error:
+        raise WrongMediaType(f"{found.url} answers with a media type that cannot be read: {error}") from error
     if essence in _XML:
         return read_xrd(found.response.body)
-    if essence == "application/json" or essence.endswith("+json"):
+    if essence in _JSON or essence.endswith("+json"):
         return read_jrd(found.response.body)
-    raise WrongMediaType(f"{found.url} answers with {shown[:100] or 'no media type'}, which is no descriptor")
+    raise WrongMediaType(f"{found.url} answers with {shown:.100}, which is no descriptor")
 
 
 def _bounded(policy: FetchPolicy) -> FetchPolicy:
