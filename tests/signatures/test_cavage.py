@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apcore.errors import ApcoreError
+from apcore.http.digest import make_content_digest
 from apcore.http.messages import Request
 from apcore.signatures import cavage
 from apcore.signatures.errors import (
@@ -431,6 +432,43 @@ def test_a_digest(rsa_key, dated, now, digest, error):
     changed = with_field(dated, "digest", digest)
     with pytest.raises(error):
         verify(resigned(rsa_key, changed, DIALECTS["no algorithm"], now), rsa_key, now)
+
+
+CONTENT_DIGESTS = {
+    "of another body": ("sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", DigestMismatch),
+    "of no algorithm that is known": ("md5=:1B2M2Y8AsgTpgAmY7PhCfg==:", DigestMismatch),
+    "that is none": ("nonsense", DigestMismatch),
+    "of another form": ("sha-256=47DEQpj8", DigestMalformed),
+}
+CONTENT_DIGEST_ALONE = f'keyId="{K}",headers="(request-target) host date content-digest",signature="{{signature}}"'
+BOTH_DIGESTS = f'keyId="{K}",headers="{NAMES} content-digest",signature="{{signature}}"'
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT], ids=lambda policy: policy.name)
+@pytest.mark.parametrize("field", [CONTENT_DIGEST_ALONE, BOTH_DIGESTS], ids=["alone", "both"])
+def test_a_covered_content_digest_covers_the_body(rsa_key, dated, now, field, policy):
+    sent = with_field(dated, "content-digest", make_content_digest(dated.body))
+    if field == CONTENT_DIGEST_ALONE:
+        sent = evolve(sent, headers=sent.headers.without("digest"))
+    signed = resigned(rsa_key, sent, field, now)
+    assert "content-digest" in verify(signed, rsa_key, now, policy).covered
+    with pytest.raises(DigestMismatch):
+        verify(evolve(signed, body=signed.body + b" "), rsa_key, now, policy)
+
+
+@pytest.mark.parametrize("field", [CONTENT_DIGEST_ALONE, BOTH_DIGESTS], ids=["alone", "both"])
+@pytest.mark.parametrize(("digest", "error"), CONTENT_DIGESTS.values(), ids=CONTENT_DIGESTS)
+def test_a_covered_content_digest_that_is_not_the_bodys_is_refused(rsa_key, dated, now, digest, error, field):
+    signed = resigned(rsa_key, with_field(dated, "content-digest", digest), field, now)
+    with pytest.raises(error):
+        verify(signed, rsa_key, now)
+
+
+def test_a_content_digest_that_is_not_covered_covers_nothing(rsa_key, dated, now):
+    sent = with_field(dated, "content-digest", make_content_digest(dated.body))
+    signed = resigned(rsa_key, sent, DIALECTS["no algorithm"].replace(" digest", ""), now)
+    with pytest.raises(CoverageTooSmall, match="does not cover digest or content-digest"):
+        verify(signed, rsa_key, now)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ One field, `Signature: keyId="...",algorithm="...",headers="...",signature="..."
 - `created` and `expires`, bare or quoted, integers only.
 - `(request-target)` with the query, and on reading requests also without it, where the policy allows.
 - `Host` with and without its port.
+- `content-digest` (RFC 9530) in the place of `digest`.
 
 What is ambiguous is refused: a parameter or a name twice, two `Signature` fields, a name that the message does not have. An absent `headers`
 means `(created)` or `date` (draft §2.1.6), which no policy takes for a delivery.
@@ -28,7 +29,14 @@ from apcore.errors import RequestError
 from apcore.http.dates import format_http_date, parse_http_date
 from apcore.http.digest import make_digest
 from apcore.http.messages import Request
-from apcore.signatures._parts import Target, check_digest_field, check_key_id, check_own_key_id, field_values
+from apcore.signatures._parts import (
+    Target,
+    check_content_digest_field,
+    check_digest_field,
+    check_key_id,
+    check_own_key_id,
+    field_values,
+)
 from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
@@ -115,7 +123,10 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> Presented
 
 
 def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True) -> Presented:
-    """As `parse`. Without ``compare``, the values of `Host` and `Digest` are taken as they stand: for explanations, which compare by themselves."""
+    """Read and hold a signature as `parse` does.
+
+    Without ``compare``, the values of `Host` and the digests are taken as they stand: explanations compare them.
+    """
     try:
         parameters = read_parameters(_signature_field(request, policy))
     except SignatureMalformed as exc:
@@ -247,6 +258,8 @@ def _hold(
         target.check_host(values["host"])
     if compare and "digest" in covered and "digest" in values:
         check_digest_field(values["digest"], request.body)
+    if compare and "content-digest" in covered and "content-digest" in values:
+        check_content_digest_field(values["content-digest"], request.body)
     return Presented(
         scheme="cavage",
         key_id=parameters.key_id,

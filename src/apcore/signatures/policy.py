@@ -47,7 +47,9 @@ def _one(*names: str) -> tuple[frozenset[str], ...]:
 
 
 _CAVAGE_READ: Final[Coverage] = (_one("(request-target)"), _one("host"), _one("date", "(created)"))
-_CAVAGE_WRITE: Final[Coverage] = (*_CAVAGE_READ, _one("digest"))
+# RFC 9530 has replaced `Digest`; both are checked against the body wherever they are covered.
+_BODY: Final = _one("digest", "content-digest")
+_CAVAGE_WRITE: Final[Coverage] = (*_CAVAGE_READ, _BODY)
 # The three ways to name the target completely. "@query" counts as covered where the URL has none.
 _TARGET: Final = (
     frozenset({"@target-uri"}),
@@ -227,7 +229,7 @@ LENIENT: Final = SignaturePolicy(
     name="lenient",
     rsa_bits_min=RSA_BITS_MIN,
     cavage_read=(_one("date", "(created)"),),
-    cavage_write=(_one("date", "(created)"), _one("digest")),
+    cavage_write=(_one("date", "(created)"), _BODY),
     rfc9421_read=(_one("@method"), (*_TARGET, frozenset({"@path"}))),
     rfc9421_write=(_one("content-digest"),),
     clock_skew_s=3600,
