@@ -513,3 +513,29 @@ def test_documents_compare_by_what_they_hold():
     )
     assert read_document({"type": ["", 3, "Note"]}).types == ("Note",)
     assert read_document({"type": {}}).types == ()
+
+
+# --- texts and their language maps ----------------------------------------------------------------------------------
+
+MAPPED_TEXTS = {
+    "missing": ({}, {"de": "hallo"}, "hallo"),
+    "null": ({"TEXT": None}, {"de": "hallo"}, "hallo"),
+    "empty": ({"TEXT": ""}, {"de": "hallo"}, "hallo"),
+    "blank": ({"TEXT": " \n\t\u00a0"}, {"de": "hallo"}, "hallo"),
+    "no text": ({"TEXT": 5}, {"de": "hallo"}, "hallo"),
+    "an empty array": ({"TEXT": []}, {"de": "hallo"}, "hallo"),
+    "blank, and its map too": ({"TEXT": ""}, {"de": " "}, ""),
+    "blank, and its map is empty": ({"TEXT": ""}, {}, ""),
+    "blank, and its map is none": ({"TEXT": ""}, "hallo", "hallo"),
+    "blank, and the undetermined text of its map too": ({"TEXT": ""}, {"und": "", "de": "hallo"}, "hallo"),
+    "filled": ({"TEXT": "hello"}, {"de": "hallo"}, "hello"),
+    "a map under the plain name": ({"TEXT": {"und": "", "de": "hallo"}}, {"fr": "salut"}, "hallo"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("term", ["content", "name", "summary"])
+@pytest.mark.parametrize(("members", "texts", "expected"), MAPPED_TEXTS.values(), ids=MAPPED_TEXTS)
+def test_a_text_that_says_nothing_yields_to_its_language_map(members, texts, expected, term):
+    plain = {term if name == "TEXT" else name: value for name, value in members.items()}
+    note = read_document({"type": "Note", **plain, f"{term}Map": texts}).view(Note)
+    assert getattr(note, term) == expected

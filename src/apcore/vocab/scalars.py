@@ -20,7 +20,7 @@ __all__ = ["Boolean", "Duration", "Integer", "LanguageMap", "Moment", "Number", 
 
 
 class Text(Property[str | None, str | None]):
-    """A string. If there is only a language map, its undetermined text, or else its first."""
+    """A string. One that is missing or blank is read from its language map, as `values.text` does."""
 
     __slots__ = ("map_term",)
 
@@ -39,7 +39,11 @@ class Text(Property[str | None, str | None]):
 
     @override
     def decode(self, value: Any, document: Document) -> str | None:
-        return values.text(value)
+        text = values.text(value)
+        if text is not None and text.strip():
+            return text
+        mapped = self.otherwise(document)
+        return mapped if mapped is not None and mapped.strip() else text
 
     @override
     def otherwise(self, document: Document) -> str | None:

@@ -67,15 +67,16 @@ def literal(value: Any) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """Read a string, or one of several tagged with a language: the untagged, the undetermined, or else the first."""
+    """Read a string, or one of several tagged with a language.
+
+    Of several, the first that is not blank counts, and those without a language or of an undetermined one come first.
+    """
     if type(value) is str:
         return value
     if is_array(value) or is_object(value):
         texts = language_map(value)
-        for tag in _UNDETERMINED:
-            if tag in texts:
-                return texts[tag]
-        return next(iter(texts.values()), None)
+        preferred = [texts[tag] for tag in _UNDETERMINED if tag in texts] + list(texts.values())
+        return next((text for text in preferred if text.strip()), next(iter(preferred), None))
     return None
 
 
