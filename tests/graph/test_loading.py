@@ -191,6 +191,68 @@ def test_what_is_no_document(body, error):
         _ = loaded(web)
 
 
+AS2 = "https://www.w3.org/ns/activitystreams"
+SAYS_ACTIVITYPUB = {
+    "the usual context": {"@context": AS2, "type": "Note"},
+    "another spelling among others": {
+        "@context": ["https://w3id.org/security/v1", "http://www.w3.org/ns/activitystreams#"]
+    },
+    "a type that is not known": {"@context": AS2, "type": "Whatever"},
+    "a known type by its IRI": {"@context": {"@version": 1.1}, "type": f"{AS2}#Note"},
+    "a known type by a vocabulary": {"@context": {"@vocab": f"{AS2}#", "id": "@id", "type": "@type"}, "type": "Note"},
+}
+SAYS_NOTHING_OF_IT = {
+    "no context": {"type": "Note"},
+    "another vocabulary": {"@context": "https://schema.org", "type": "Recipe"},
+    "a word of ours that means something else": {
+        "@context": {"id": "@id", "type": "@type", "Note": "https://x.example/Note"},
+        "type": "Note",
+    },
+    "nothing": {"@context": {}},
+}
+
+
+@pytest.mark.parametrize("media_type", ["application/ld+json", "application/ld+json; charset=utf-8"])
+@pytest.mark.parametrize("members", SAYS_ACTIVITYPUB.values(), ids=SAYS_ACTIVITYPUB)
+def test_json_ld_without_profile_is_read_if_it_says_activitypub(members, media_type):
+    answer = Response(200, {"Content-Type": media_type}, json.dumps({"id": NOTE, **members}).encode())
+    assert loaded(ScriptedWeb({NOTE: answer})).document.id == NOTE
+
+
+@pytest.mark.parametrize("members", SAYS_NOTHING_OF_IT.values(), ids=SAYS_NOTHING_OF_IT)
+def test_json_ld_without_profile_is_refused_if_it_does_not_say_activitypub(members):
+    body = json.dumps({"id": NOTE, **members}).encode()
+    for load_it in (load, load_unbelieved):
+        web = ScriptedWeb({NOTE: Response(200, {"Content-Type": "application/ld+json"}, body)})
+        with pytest.raises(WrongMediaType, match="says ActivityPub"):
+            _ = web.run(load_it(NOTE, policy=POLICY))
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "text/html",
+        "text/plain",
+        "application/json",
+        "image/png",
+        'application/ld+json; profile="https://x.example/"',
+        "application/ld+json, application/activity+json",
+        None,
+    ],
+)
+def test_other_media_types_are_refused_whatever_the_document_says(media_type):
+    body = json.dumps({"id": NOTE, "@context": AS2, "type": "Note"}).encode()
+    web = ScriptedWeb({NOTE: Response(200, {"Content-Type": media_type} if media_type else {}, body)})
+    with pytest.raises(WrongMediaType):
+        _ = loaded(web)
+
+
+def test_json_ld_without_profile_of_another_origin_is_refused():
+    body = json.dumps({"id": f"{B}/1", "@context": AS2, "type": "Note"}).encode()
+    with pytest.raises(WrongId):
+        _ = loaded(ScriptedWeb({NOTE: Response(200, {"Content-Type": "application/ld+json"}, body)}))
+
+
 # --- what else may be answered --------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from apcore.http import (
     LD_JSON,
     MediaType,
     is_activitypub,
+    is_unprofiled_json_ld,
     negotiate,
     parse_media_type,
     quality,
@@ -59,6 +60,30 @@ def test_what_is_activitypub(content_type, accepted):
     assert is_activitypub(content_type) == accepted
 
 
+@pytest.mark.parametrize(
+    ("content_type", "answer"),
+    [
+        ("application/ld+json", True),
+        ("Application/LD+JSON; charset=utf-8", True),
+        (f'application/ld+json; profile="{AS2}"', False),
+        ('application/ld+json; profile="http://www.w3.org/ns/json-ld#expanded"', False),
+        ('application/ld+json; profile=""', False),
+        ("application/ld+json; profile", False),
+        ("application/activity+json", False),
+        ("application/json", False),
+        ("text/html", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_json_ld_without_a_profile_is_told_apart(content_type, answer):
+    assert is_unprofiled_json_ld(content_type) is answer
+
+
+def test_a_fetch_accepts_what_mastodon_accepts():
+    assert ACCEPT_ACTIVITYPUB == "application/activity+json, application/ld+json"
+
+
 def test_parts():
     parsed = parse_media_type('Text/HTML; Charset="a\\"b"; x=y')
     assert parsed == MediaType("text", "html", (("charset", 'a"b'), ("x", "y")))
@@ -100,7 +125,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         ("*/*", HTML),
         (BROWSER, HTML),
         (ACTIVITY_JSON, ACTIVITY_JSON),
-        (ACCEPT_ACTIVITYPUB, LD_JSON),
+        (ACCEPT_ACTIVITYPUB, ACTIVITY_JSON),
         (f"{ACTIVITY_JSON}, {HTML};q=0.1", ACTIVITY_JSON),
         (f"{ACTIVITY_JSON};q=0.1, {HTML}", HTML),
         ("application/*", ACTIVITY_JSON),
@@ -145,6 +170,7 @@ def test_quality_is_that_of_the_most_specific_range():
 def test_any_text_gives_an_answer(text):
     assert quality(text, HTML) in {value / 1000 for value in range(1001)}
     assert is_activitypub(text) is False
+    assert is_unprofiled_json_ld(text) is False
     assert wants_activitypub(text) is False
 
 

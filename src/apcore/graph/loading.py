@@ -1,8 +1,9 @@
 """Documents from their authoritative source, kept in the store, asked about again when stale.
 
-A document is believed about its ``id`` only if it came from there: same address in the end, with an ActivityPub media type. If it names another
-id of the same origin, that id is asked once; anything else is refused. Kept entries carry the signer they were fetched as, and are never
-served for another: what was shown to one viewer is not believed for the next.
+A document is believed about its ``id`` only if it came from there: same address in the end, with an ActivityPub media
+type, or with JSON-LD's own if the document itself says that it is ActivityPub. If it names another id of the same
+origin, that id is asked once; anything else is refused. Kept entries carry the signer they were fetched as, and are
+never served for another: what was shown to one viewer is not believed for the next.
 
 What a stranger made us load is kept small and for a short time (`FetchPolicy.kept_s`), or they could fill the store with what they please.
 
@@ -30,6 +31,7 @@ from apcore.http import (
     fresh_until,
     is_activitypub,
     is_storable,
+    is_unprofiled_json_ld,
     parse_url,
     validators_of,
 )
@@ -144,13 +146,17 @@ def _address(document: Document, url: Url) -> str:
 def _check_answer(found: Fetched, asked: str, now: datetime) -> None:
     """Turn an answer that is no document into the error that says what it is."""
     check_status(found, asked, now=now)
-    if not is_activitypub(found.response.headers.get("content-type")):
-        shown = found.response.headers.get("content-type") or "no media type"
-        raise WrongMediaType(f"{found.url} answers with {shown[:100]}, which is not ActivityPub")
+    media_type = found.response.headers.get("content-type")
+    if not is_activitypub(media_type) and not is_unprofiled_json_ld(media_type):
+        raise WrongMediaType(f"{found.url} answers with {media_type or 'no media type':.100}, which is not ActivityPub")
 
 
 def _document_of(found: Fetched, policy: FetchPolicy) -> Op[Document]:
-    return (yield from read_with_contexts(found.response.body, origin=found.url.origin, policy=policy))
+    document = yield from read_with_contexts(found.response.body, origin=found.url.origin, policy=policy)
+    media_type = found.response.headers.get("content-type")
+    if not is_activitypub(media_type) and not document.says_activitypub:
+        raise WrongMediaType(f"{found.url} answers with {media_type!r:.100}, and nothing in it says ActivityPub")
+    return document
 
 
 def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: FetchPolicy) -> Op[None]:

@@ -1,8 +1,13 @@
 """Media types: reading them, which of them are ActivityPub, and choosing one that a client accepts.
 
-Two types carry ActivityPub (ActivityPub §3.2): ``application/activity+json`` with whatever parameters, and ``application/ld+json`` only
-with the ActivityStreams profile. Nothing else is believed, least of all ``application/json`` and ``text/plain``: uploads are served under
-the origin of an actor with types like these, and a server that accepted them would believe every user who can upload a file.
+Two types carry ActivityPub (ActivityPub §3.2): ``application/activity+json`` with whatever parameters, and
+``application/ld+json`` with the ActivityStreams profile. Nothing else is believed, least of all ``application/json``
+and ``text/plain``: uploads are served under the origin of an actor with types like these, and a server that accepted
+them would believe every user who can upload a file.
+
+``application/ld+json`` without any profile may be ActivityPub or anything else. Frameworks that negotiate for an
+application answer with it (Django REST framework does). So readers take it only if the document itself says that it is
+ActivityPub.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ __all__ = [
     "LD_JSON",
     "MediaType",
     "is_activitypub",
+    "is_unprofiled_json_ld",
     "negotiate",
     "parse_media_type",
     "quality",
@@ -33,9 +39,14 @@ AS2_PROFILE: Final = "https://www.w3.org/ns/activitystreams"
 ACTIVITY_JSON: Final = "application/activity+json"
 """What to send and to serve: every server takes it."""
 LD_JSON: Final = f'application/ld+json; profile="{AS2_PROFILE}"'
-ACCEPT_ACTIVITYPUB: Final = f"{LD_JSON}, {ACTIVITY_JSON};q=0.9"
-"""The `Accept` of a fetch. Without text/html, so that nobody sends a page."""
+ACCEPT_ACTIVITYPUB: Final = f"{ACTIVITY_JSON}, application/ld+json"
+"""The `Accept` of a fetch, as Mastodon sends it.
 
+It has no text/html, so that no server answers with a page. It has no profile, since frameworks that compare parameters
+(Django REST framework) would match it with none of the types that they offer.
+"""
+
+_LD_JSON_ESSENCE: Final = "application/ld+json"
 _TYPE: Final = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)/([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*")
 # RFC 9110 §5.6.6, except that a value without quotation marks may hold what a token may not: profiles are often sent bare.
 _PARAMETER: Final = re.compile(r';[ \t]*(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+))[ \t]*)?')
@@ -112,7 +123,18 @@ def is_activitypub(content_type: str | None) -> bool:
         return False
     if media_type.essence == ACTIVITY_JSON:
         return True
-    return media_type.essence == "application/ld+json" and AS2_PROFILE in (media_type.get("profile") or "").split(" ")
+    return media_type.essence == _LD_JSON_ESSENCE and AS2_PROFILE in (media_type.get("profile") or "").split(" ")
+
+
+def is_unprofiled_json_ld(content_type: str | None) -> bool:
+    """Return whether this is ``application/ld+json`` without a profile: ActivityPub only if the document says so."""
+    if not content_type:
+        return False
+    try:
+        media_type = parse_media_type(content_type)
+    except RequestError:
+        return False
+    return media_type.essence == _LD_JSON_ESSENCE and media_type.get("profile") is None
 
 
 @frozen

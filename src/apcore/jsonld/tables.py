@@ -31,7 +31,7 @@ from apcore.jsonld.contexts import BUNDLED_CONTEXTS, SERVED_BY_EVERY_HOST
 from apcore.jsonld.limits import DEFAULT_LIMITS, IRI_CHARS_MAX, Limits
 from apcore.jsonld.parsing import Json, JsonObject, check_size
 
-__all__ = ["BUNDLED", "Context", "ContextNeeded", "ContextTable", "count_terms"]
+__all__ = ["BUNDLED", "Context", "ContextNeeded", "ContextTable", "count_terms", "names_context"]
 
 Context: TypeAlias = str | JsonObject | list[Any] | None
 """What may stand under ``@context``: an address, definitions, several of both, or nothing."""
@@ -55,6 +55,13 @@ def _canonical(url: str) -> str:
     """Reduce the spellings of one address to one: no scheme, no fragment, no slash and no ``.jsonld`` at the end."""
     address = _SCHEME.sub("//", url, count=1) if url[:4].lower() == "http" else url
     return address.partition("#")[0].rstrip("/").removesuffix(".jsonld")
+
+
+def names_context(context: Context, url: str) -> bool:
+    """Return whether ``context`` is the address ``url`` in any of its spellings, or an array with it."""
+    parts: list[Any] = context if isinstance(context, list) else [context]
+    canonical = _canonical(url)
+    return any(isinstance(part, str) and _canonical(part) == canonical for part in parts)
 
 
 Entry: TypeAlias = Context | Callable[[], Context]

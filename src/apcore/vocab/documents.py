@@ -19,7 +19,9 @@ from typing_extensions import override
 
 from apcore.errors import DocumentError
 from apcore.http.urls import Origin
+from apcore.jsonld.tables import names_context
 from apcore.vocab import values
+from apcore.vocab.namespaces import AS
 
 if TYPE_CHECKING:
     from apcore.vocab.views import View
@@ -85,6 +87,13 @@ class Document:
             return ()
         # A translator writes undefined types with "_:" in front.
         return tuple(item.removeprefix("_:") for item in value if type(item) is str and item)
+
+    @property
+    def says_activitypub(self) -> bool:
+        """Whether its ``@context`` names ActivityStreams, or gives it a type that the vocabulary knows."""
+        if "@context" not in self.tree:
+            return False
+        return names_context(self.tree["@context"], AS.context or "") or bool(self.classes())
 
     @property
     def origin(self) -> Origin | None:
