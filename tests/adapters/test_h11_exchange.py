@@ -220,7 +220,7 @@ def test_a_coded_body_that_breaks_off_is_broken(coding, body, cut):
         ("gzip, gzip", b"x"),
         ("gzip", b"x" * 30),
         ("deflate", b"\x78\x9cxyz"),
-        ("gzip", gzip.compress(b"a") + b"tail"),
+        ("gzip", gzip.compress(b"a", mtime=0) + b"tail"),
     ],
 )
 def test_what_cannot_be_undone_is_broken(coding, body):
