@@ -116,7 +116,9 @@ def test_rule_4_an_uploaded_file_is_no_document():
     for content_type, believed in (
         ("application/activity+json", True),
         ('application/ld+json; profile="https://www.w3.org/ns/activitystreams"', True),
-        ("application/ld+json", False),
+        # Without a profile it counts only because the document names ActivityStreams itself.
+        ("application/ld+json", True),
+        ('application/ld+json; profile="https://remote.example/other"', False),
         ("application/json", False),
         ("text/html", False),
     ):

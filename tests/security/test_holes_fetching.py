@@ -78,7 +78,7 @@ def test_the_address_in_the_end_decides_and_the_address_for_people_does_not():
 
 
 CONTENT_TYPES = [
-    *("text/plain", "text/html", "image/png", "application/json", "application/ld+json", "application/octet-stream", "", "x", "*/*"),
+    *("text/plain", "text/html", "image/png", "application/json", "application/octet-stream", "", "x", "*/*"),
     *('application/ld+json; profile="https://example.com/"', "application/activity+json, text/plain", "application/activity+jsonx"),
     *("multipart/form-data; boundary=application/activity+json", "text/plain; x=application/activity+json", "application/xml"),
 ]  # fmt: skip
@@ -92,6 +92,13 @@ def test_what_users_can_upload_is_not_believed(content_type):
         _ = resolved(web)
     web.pages[NOTE] = document(note())
     assert resolved(web).id == NOTE
+
+
+@pytest.mark.hole(11, 38)
+def test_json_ld_that_users_can_upload_is_not_believed_unless_it_says_activitypub():
+    upload = {"id": NOTE, "type": "Note", "content": "uploaded"}
+    with pytest.raises(WrongMediaType):
+        _ = resolved(ScriptedWeb({NOTE: document(upload, content_type="application/ld+json")}))
 
 
 @pytest.mark.hole(33, 57, 58)

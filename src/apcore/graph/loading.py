@@ -53,7 +53,9 @@ class Loaded:
     """The document as it came."""
 
 
-def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fresh: bool = False) -> Op[Loaded]:
+def load(
+    uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fresh: bool = False, unnamed: bool = False
+) -> Op[Loaded]:
     """Give the document whose id is ``uri``, from the store while it is fresh, else from its origin.
 
     The document's own id may be another one, if ``uri`` led to it: an alias, a redirect. Compare it where that matters.
@@ -61,6 +63,7 @@ def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fre
     Asks for: one `Get` and `Now`; if there is nothing fresh, up to three fetches (each as `fetch`), one more `Get` if the id is another one,
     and one commit.
     ``fresh`` asks the origin whatever is kept; a kept document still saves the body if it has not changed.
+    ``unnamed`` takes a document without an id as well, if it came from the origin of ``uri``. It is not kept.
 
     Raises:
         NotFound, Gone, Forbidden, Rejected, PeerFailing: What the origin answered instead.
@@ -83,11 +86,13 @@ def load(uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fre
         # We were led elsewhere than last time, and who never gave us the document cannot say that it has not changed.
         found = yield from fetch(slot.uri, policy=policy, identity=identity)
     try:
-        document, found = yield from _believed(slot.uri, found, now, policy=policy, identity=identity)
+        document, found = yield from _believed(slot.uri, found, now, policy=policy, identity=identity, unnamed=unnamed)
     except Gone:
         yield from _forget(slot)
         raise
-    ident = str(parse_url(document.id or ""))
+    if document.id is None:
+        return Loaded(document, found.url, now, found.response.body)
+    ident = str(parse_url(document.id))
     if ident != slot.uri:
         # Kept under its own id; whoever asks by another address asks the origin again.
         slot = yield from _slot(ident, identity)
@@ -108,11 +113,13 @@ def load_unbelieved(url: str, *, policy: FetchPolicy, identity: Identity | None 
 
 
 def _believed(
-    wanted: str, found: Fetched, now: datetime, *, policy: FetchPolicy, identity: Identity | None
+    wanted: str, found: Fetched, now: datetime, *, policy: FetchPolicy, identity: Identity | None, unnamed: bool
 ) -> Op[tuple[Document, Fetched]]:
     """Give the document of an answer if it is one, and is where its id says, fetching it once more from there if need be."""
     _check_answer(found, wanted, now)
     document = yield from _document_of(found, policy)
+    if unnamed and document.id is None and found.url.origin == parse_url(wanted).origin:
+        return document, found
     ident = _address(document, found.url)
     if ident == wanted:
         # Redirected away and back in name: the final address has to share the origin that the id speaks for.

@@ -49,13 +49,18 @@ def is_array(value: Any) -> TypeIs[list[Any]]:
 
 
 def many(value: Any) -> list[Any]:
-    """One or many: give a list in any case."""
+    """Return a list, whether one value is there or many.
+
+    An object with numbers for names is a list too: PHP writes an array so from which something was taken out.
+    """
     if is_array(value):
         return value
-    if is_object(value) and len(value) == 1:
-        inner = value.get("@list", value.get("@set"))
+    if is_object(value):
+        inner = value.get("@list", value.get("@set")) if len(value) == 1 else None
         if inner is not None:
             return many(inner)
+        if value and all(name.isascii() and name.isdigit() and len(name) <= _INTEGER_DIGITS_MAX for name in value):
+            return [value[name] for name in sorted(value, key=int)]
     return [value]
 
 
