@@ -227,8 +227,8 @@ def follow_the_tutorial(newcomer: Newcomer) -> None:
     sees = {
         "apcore check": "nothing is wrong",
         "apcore lookup": newcomer.here("@alice@127.0.0.1:8000"),
-        "followers?page": newcomer.here('"orderedItems":["http://127.0.0.1:8001/users/alice"]'),
-        "outbox?page": "The bread is ready.",
+        "followers/page": newcomer.here('"orderedItems":["http://127.0.0.1:8001/users/alice"]'),
+        "outbox/page": "The bread is ready.",
     }
     try:
         for where, text in newcomer.steps():

@@ -98,7 +98,7 @@ def test_an_actor_is_told_in_lines(server, capsys):
 
 def test_a_post_is_told_in_lines_that_a_terminal_does_not_act_upon(server, capsys):
     server.node.publish(Note(content="red \x1b[31m[bold]alert[/bold]"), by="bob", to=PUBLIC)
-    _, page = get(server, "/users/bob/outbox?page=true")
+    _, page = get(server, "/users/bob/outbox/page/first")
     assert main(["lookup", page["orderedItems"][0]["object"]["id"], "--allow-loopback"]) == exits.DONE
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert said["by"] == f"{server.origin}/users/bob"
@@ -132,7 +132,7 @@ def test_an_inbox_follows_and_shows_what_arrives(server, other_port, tmp_path):
 
         def followed() -> bool | None:
             server.node.work(until_idle=True)
-            return uri in get(server, "/users/alice/followers?page=true")[1]["orderedItems"] or None
+            return uri in get(server, "/users/alice/followers/page/first")[1]["orderedItems"] or None
 
         eventually(followed, lambda: f"no follower: {(tmp_path / 'said').read_text()}")
         server.node.publish(Note(content="seen"), by="alice", to=PUBLIC)

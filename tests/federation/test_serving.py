@@ -76,10 +76,12 @@ STATUSES = {
     "an object by another spelling": (f"{HERE}/notes/%31", 200),
     "an object that is gone": (f"{HERE}/notes/0", 410),
     "a collection": (f"{ALICE}/followers", 200),
-    "a page": (f"{ALICE}/followers?page=true", 200),
+    "a page": (f"{ALICE}/followers/page/first", 200),
+    "a page by its address of before": (f"{ALICE}/followers?page=true", 200),
     "no collection": (f"{HERE}/users/%C3%A9/featured", 404),
-    "no page": (f"{HERE}/users/%C3%A9/featured?page=true", 404),
-    "a cursor that the handler cannot read": (f"{ALICE}/featured?page=true&cursor=nonsense", 400),
+    "no page": (f"{HERE}/users/%C3%A9/featured/page/first", 404),
+    "a cursor that the handler cannot read": (f"{ALICE}/featured/page/nonsense", 400),
+    "a page of nobody's": (f"{HERE}/users/nobody/followers/page/first", 404),
     "too many fields": (f"{ALICE}/featured?" + "&".join(f"f{n}=1" for n in range(12)), 400),
     "too many fields for WebFinger": (f"{HERE}/.well-known/webfinger?" + "&".join(f"f{n}=1" for n in range(12)), 400),
     "no managed object": (f"{ALICE}/objects/nothing", 404),
@@ -99,7 +101,9 @@ def test_every_thing_has_its_status_and_head_says_the_same_without_a_body(
     assert answer.headers.get("etag") == ask(out, url).headers.get("etag")
 
 
-@pytest.mark.parametrize("path", ["/users/%61lice", "/notes/%31", "/users/%61lice/featured", "/users/%61lice/outbox"])
+@pytest.mark.parametrize(
+    "path", ["/users/%61lice", "/notes/%31", "/users/%61lice/featured", "/users/%61lice/outbox/page/first"]
+)
 def test_an_id_is_the_same_by_every_spelling(out: Outgoing, path: str) -> None:
     plain = path.replace("%61", "a").replace("%31", "1")
     assert read(out, HERE + path)["id"] == HERE + plain

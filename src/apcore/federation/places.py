@@ -1,7 +1,9 @@
 """What is where under an origin: the routes of a federation, read in both directions.
 
 An actor's route gives the identifier; everything an actor has (inbox, outbox, followers, following, and collections that the application
-registers) stands at routes of its own with the same one variable. The table is built while handlers are registered, and only read afterwards.
+registers) stands at routes of its own with the same one variable. The pages of a collection stand below it, at
+``…/page/{page}``, unless its route takes the rest of the path. The table is built while handlers are registered, and
+only read afterwards.
 """
 
 from __future__ import annotations
@@ -9,14 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from apcore.errors import ConfigurationError, RequestError
 from apcore.federation.routing import Route, Router, parse_route
 from apcore.handlers import Colour
 from apcore.http import Origin, parse_url
 
-__all__ = ["ACTOR_COLLECTIONS", "IDENTIFIER", "MANAGED_NAME", "Kind", "Place", "Places", "Registered", "Target"]
+__all__ = [
+    "ACTOR_COLLECTIONS",
+    "IDENTIFIER",
+    "MANAGED_NAME",
+    "PAGE_NAME",
+    "Kind",
+    "Place",
+    "Places",
+    "Registered",
+    "Target",
+]
 
 Kind: TypeAlias = Literal[
     "actor",
@@ -24,6 +36,7 @@ Kind: TypeAlias = Literal[
     "inbox",
     "shared-inbox",
     "collection",
+    "page",
     "object",
     "managed",
     "webfinger",
@@ -34,6 +47,7 @@ Kind: TypeAlias = Literal[
 
 IDENTIFIER: Final = "identifier"
 MANAGED_NAME: Final = "name"
+PAGE_NAME: Final = "page"
 ACTOR_COLLECTIONS: Final = ("outbox", "followers", "following")
 """The collections that every actor has without a word from the application."""
 
@@ -53,7 +67,8 @@ class Target:
 
     kind: Kind
     name: str = ""
-    """The collection's name, the object's type, the managed objects' kind, the document's version."""
+    """The name of the collection or of the pages' collection, the object's type, the managed objects' kind, or the
+    document's version."""
     handler: Registered | None = None
     authorize: Registered | None = None
     """Who may see it, if the application has said."""
@@ -92,11 +107,16 @@ class Places:
         route = parse_route(template, variables=variables)
         self._router.add(route, target)
         self._routes[place] = route
+        if target.kind == "collection" and "{+" not in template:
+            page_variables = None if variables is None else (*variables, PAGE_NAME)
+            self.add(f"{template}/page/{{{PAGE_NAME}}}", evolve(target, kind="page"), variables=page_variables)
 
     def replace(self, target: Target) -> None:
         """Give a route that is there another handler."""
         route = self._routes[target.kind, target.name]
         self._router.replace(route, target)
+        if target.kind == "collection" and self.has("page", target.name):
+            self.replace(evolve(target, kind="page"))
 
     def targets(self) -> list[Target]:
         """Give every target in the table."""

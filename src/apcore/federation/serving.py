@@ -26,7 +26,8 @@ from apcore.federation.documents import AS2, actor_document, instance_document, 
 from apcore.federation.finding import find
 from apcore.federation.inbox import receive
 from apcore.federation.keys import own_keys
-from apcore.federation.places import Place, Places, Registered
+from apcore.federation.pages import cursor_of, page_name
+from apcore.federation.places import IDENTIFIER, PAGE_NAME, Place, Places, Registered
 from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.revising import object_key
 from apcore.federation.site import Site
@@ -157,7 +158,7 @@ def _document(site: Site, place: Place, url: Url) -> Op[_Found]:
             return _Found((yield from _instance(site)))
         case "object":
             return (yield from _dispatched(site, place))
-        case "collection":
+        case "collection" | "page":
             return _Found((yield from _collection(site, place, url)))
         case other:
             raise ContractError(f"nothing serves {other}")
@@ -221,28 +222,49 @@ def _kept(fact: Fact) -> _Found:
 def _collection(site: Site, place: Place, url: Url) -> Op[dict[str, Any]]:
     identifier = place.identifier or ""
     _ = yield from require_actor(site, identifier)
-    uri = _canonical(site, place)
-    asked = _asked(url)
-    if "page" not in asked:
+    uri = site.federation.places.uri(site.origin, "collection", place.target.name, **{IDENTIFIER: identifier})
+    page_uri, cursor = _page_asked(site, place, url, uri)
+    if page_uri is None:
         total = yield from _total(site, place, uri)
         root: dict[str, Any] = {"@context": AS2, "id": uri, "type": "OrderedCollection"}
         if total is not None:
             root["totalItems"] = total
-        return root | {"first": f"{uri}?page=true"}
-    cursor = asked.get("cursor", [None])[0]
+        return root | {"first": _page_uri(site, place, uri, None)}
     page = yield from _page(site, place, uri, identifier, cursor)
     items = [_wire(item) for item in page.items]
     context = _common_context(items)
     members = {
         "@context": context,
-        "id": f"{uri}?{url.query}",
+        "id": page_uri,
         "type": "OrderedCollectionPage",
         "partOf": uri,
         "orderedItems": [_within(context, item) for item in items],
     }
     if page.next is not None:
-        members["next"] = f"{uri}?{urlencode({'page': 'true', 'cursor': page.next})}"
+        members["next"] = _page_uri(site, place, uri, page.next)
     return members
+
+
+def _page_asked(site: Site, place: Place, url: Url, collection: str) -> tuple[str | None, str | None]:
+    """Return the id of the page that is asked for and its cursor; no id if the collection itself is asked for."""
+    if place.target.kind == "page":
+        cursor = cursor_of(place.values[PAGE_NAME])
+        return _page_uri(site, place, collection, cursor), cursor
+    # Until 0.1, pages had addresses with a query, and peers have kept some of them.
+    asked = _asked(url)
+    if "page" not in asked:
+        return None, None
+    return f"{collection}?{url.query}", asked.get("cursor", [None])[0]
+
+
+def _page_uri(site: Site, place: Place, collection: str, cursor: str | None) -> str:
+    places, name = site.federation.places, place.target.name
+    if places.has("page", name):
+        values = {IDENTIFIER: place.identifier or "", PAGE_NAME: page_name(cursor)}
+        return places.uri(site.origin, "page", name, **values)
+    # The route of the collection takes the rest of the path, so its pages have to be told apart by a query.
+    query = {"page": "true"} if cursor is None else {"page": "true", "cursor": cursor}
+    return f"{collection}?{urlencode(query)}"
 
 
 def _asked(url: Url) -> dict[str, list[str]]:

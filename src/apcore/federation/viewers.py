@@ -36,7 +36,7 @@ from apcore.vocab import audience_of, read_document
 
 __all__ = ["Visitor", "is_among", "is_guarded", "let_in", "predicates", "visitor"]
 
-_OF_THE_ACTOR: Final = frozenset({"actor", "collection", "managed"})
+_OF_THE_ACTOR: Final = frozenset({"actor", "collection", "page", "managed"})
 
 
 @frozen
