@@ -10,13 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, normalize
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, normalize
+from apcore.jsonld.compiling import compiler_of
+from apcore.jsonld.contexts import BUNDLED_CONTEXTS
+from apcore.jsonld.expansion import Expander
+from apcore.jsonld.terms import NotCovered
+from apcore.signatures.graphs import signed_graph
 from apcore.vocab import (
     AS,
     FEDIVERSE,
     Activity,
     Actor,
     Create,
+    Image,
     Like,
     Note,
     Object,
@@ -316,3 +322,123 @@ def test_a_document_serialises_as_it_came():
     raw = '{"@context":"https://www.w3.org/ns/activitystreams","z":1,"type":"Person","a":null,"id":"https://a.example/alice","frob":[[],{}]}'
     person = read_document(raw.encode()).view(Person)
     assert json.dumps(person.to_json(), separators=(",", ":")) == raw
+
+
+# --- contexts by address after ActivityStreams ----------------------------------------------------------------------
+
+SCHEMA_ORG, IDENTITY = "https://schema.org", "https://w3id.org/identity/v1"
+ALIAS = {"alias": "https://www.w3.org/ns/activitystreams#summary"}
+UNCOVERED = {"@version": 1.1, "reversed": {"@reverse": "https://x.example/ns#reversed"}}
+WAYS = {
+    "as it stands": [],
+    "translated": [ALIAS],
+    "translated by the fallback": [ALIAS, UNCOVERED],
+}
+BY_ADDRESS = {
+    "schema.org": [SCHEMA_ORG],
+    "schema.org in another spelling": ["http://schema.org/"],
+    "identity/v1": [IDENTITY],
+    "among others": ["https://w3id.org/security/v1", SCHEMA_ORG, "https://w3id.org/security/data-integrity/v2"],
+    "with protected words": ["https://www.w3.org/ns/cid/v1", SCHEMA_ORG, IDENTITY],
+}
+
+
+@pytest.mark.parametrize("inline", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("addresses", BY_ADDRESS.values(), ids=BY_ADDRESS)
+@pytest.mark.parametrize("first", [AS2, "http://www.w3.org/ns/activitystreams#"], ids=["as usual", "another spelling"])
+def test_a_context_by_address_takes_no_word_of_activitystreams(first, addresses, inline):
+    tree = {
+        "@context": [first, *addresses, *inline],
+        "id": ALICE,
+        "type": "Person",
+        "name": "Alice",
+        "url": "https://remote.example/@alice",
+        "image": {"type": "Image", "url": "https://remote.example/a.png"},
+        "preferredUsername": "alice",
+        "inbox": f"{ALICE}/inbox",
+    }
+    if inline:
+        tree["alias"] = "a summary"
+    document = read_document(tree)
+    person = document.view(Person)
+    assert (document.id, document.types, document.tree is tree) == (ALICE, ("Person",), True)
+    assert (person.name, person.url, person.preferred_username) == ("Alice", "https://remote.example/@alice", "alice")
+    assert isinstance(person.image, Image)
+    assert person.summary == ("a summary" if inline else None)
+    assert document.reading.translated is bool(inline)
+    if UNCOVERED in inline:
+        with pytest.raises(NotCovered):
+            Expander(compiler_of(BUNDLED), DEFAULT_LIMITS, None).expand(tree, None)
+
+
+@pytest.mark.parametrize("url", sorted(BUNDLED_CONTEXTS))
+def test_no_bundled_context_changes_what_an_activity_says(url):
+    """Whichever context follows ActivityStreams, by itself and where the document has to be translated."""
+    members = {"id": f"{ALICE}/1", "type": "Create", "actor": ALICE, "to": [ALICE], "published": "2026-01-01T00:00:00Z"}
+    note = {"type": "Note", "name": "n", "content": "c", "url": "https://remote.example/1", "attributedTo": ALICE}
+    for inline in WAYS.values():
+        tree = {"@context": [AS2, url, *inline], **members, "object": {**note, **({"alias": "s"} if inline else {})}}
+        create = read_document(tree).view(Create)
+        embedded = create.object.claimed(Note)
+        assert (create.actor.uri, [reference.uri for reference in create.to]) == (ALICE, [ALICE])
+        assert (embedded.name, embedded.content, embedded.url) == ("n", "c", "https://remote.example/1")
+        assert (create.published is not None, embedded.attributed_to.uri) == (True, ALICE)
+
+
+def test_a_context_by_address_still_gives_its_other_words():
+    tree = {"@context": [AS2, SCHEMA_ORG, ALIAS], "type": "Person", "value": "v", "gender": "g", "alias": "s"}
+    document = read_document(tree)
+    assert document.words["http://schema.org/value"] == "v"
+    assert document.words["http://schema.org/gender"] == "g"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        SCHEMA_ORG,
+        [SCHEMA_ORG],
+        [{"name": "http://schema.org/name", "Person": "http://schema.org/Person", "id": "@id", "type": "@type"}],
+        [AS2, SCHEMA_ORG, {"name": "http://schema.org/name", "Person": "http://schema.org/Person"}],
+        [AS2, {"name": "http://schema.org/name", "Person": "http://schema.org/Person"}],
+    ],
+    ids=["alone", "alone in an array", "inline", "inline after both", "inline after ActivityStreams"],
+)
+def test_what_an_author_says_otherwise_counts(context):
+    document = read_document({"@context": context, "id": ALICE, "type": "Person", "name": "Alice"})
+    assert document.types == ("http://schema.org/Person",)
+    assert document.words.get("name") is None
+
+
+def test_activitystreams_named_last_has_the_last_word():
+    document = read_document({"@context": [SCHEMA_ORG, AS2], "id": ALICE, "type": "Person", "name": "Alice"})
+    assert document.view(Person).name == "Alice"
+
+
+def test_a_context_that_was_fetched_or_registered_counts_as_it_is():
+    url = "https://app.example/context"
+    moved = {"actor": "https://evil.example/ns#actor", "thief": "https://www.w3.org/ns/activitystreams#actor"}
+    for contexts in (BUNDLED.with_context(url, moved), BUNDLED.with_context(SCHEMA_ORG, moved)):
+        address = url if url in contexts else SCHEMA_ORG
+        tree = {"@context": [AS2, address], "id": f"{ALICE}/1", "type": "Create", "actor": ALICE, "thief": MALLORY}
+        assert read_document(tree, contexts=contexts).view(Create).actor.uri == MALLORY
+
+
+@given(st.permutations([AS2, SCHEMA_ORG, IDENTITY, "https://w3id.org/security/v1"]))
+@settings(deadline=None)
+def test_both_ways_of_reading_agree_in_every_order(addresses):
+    members = {"id": ALICE, "type": "Person", "name": "Alice", "url": "https://remote.example/@alice"}
+    plain = read_document({"@context": addresses, **members})
+    translated = read_document({"@context": [*addresses, ALIAS], **members, "alias": "s"})
+    assert translated.reading.translated
+    assert plain.types == translated.types == ("Person",)
+    for document in (plain, translated):
+        assert (document.view(Person).name, document.view(Person).url) == ("Alice", members["url"])
+
+
+def test_what_is_signed_as_a_graph_is_read_as_the_graph_says():
+    """The statements that are hashed are of schema.org, so no word of ActivityStreams may be used for them."""
+    tree = activity([AS2, SCHEMA_ORG], object={"type": "Note", "name": "Not signed as a name"})
+    assert read_document(tree).view(Create).actor.uri == ALICE
+    signed = read_document(signed_graph(tree).document)
+    assert signed.view(Create).actor is None
+    assert "Not signed as a name" not in str([signed.words.get(word) for word in ("actor", "object", "name")])

@@ -6,6 +6,15 @@ if it is to be read as it stands. Mostly it is empty. Definitions of words that 
 our meanings does, since a plain reader would not see it.
 
 The judgement errs on one side only: what is not certainly in agreement is translated, which is always right and a little slower.
+
+One thing is read otherwise than JSON-LD says. The contexts of schema.org and identity/v1, which apcore ships, give ``name``,
+``url`` or ``Person`` a meaning of their own. Peers that name one of them after ActivityStreams want its other words:
+they, and the servers that read them as plain JSON, go on meaning the words of ActivityStreams. So a shipped context that
+comes after ActivityStreams in one array redefines no word of it. Inline definitions, and contexts that were fetched or
+that an application registers, count as they are. `restored` says the same to the translator.
+
+Signatures over statements are another matter: `apcore.signatures.graphs` reads a document as JSON-LD says, and hands on
+what that gives, so that nothing is used that was not signed.
 """
 
 from __future__ import annotations
@@ -16,11 +25,12 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from apcore.jsonld.limits import IRI_CHARS_MAX
-from apcore.jsonld.tables import ContextNeeded, ContextTable, count_terms
+from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable, count_terms, names_context
+from apcore.vocab.namespaces import AS
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary, Words
 
-__all__ = ["Agreement", "judge"]
+__all__ = ["Agreement", "judge", "restored"]
 
 _PLAIN_CONTAINERS: Final[tuple[Any, ...]] = (None, "@list", "@set", "@graph", ["@list"], ["@set"], ["@graph"], [])
 _LANGUAGE: Final[tuple[Any, ...]] = ("@language", ["@language"], ["@language", "@set"])
@@ -32,6 +42,7 @@ _HARMLESS: Final = frozenset(
 _SILENT: Final = frozenset({"@version", "@language", "@direction", "@protected", "@propagate"})
 _STRANGE_TYPES: Final = ("@json", "@none", "@vocab")
 _BEFORE_NAMES: Final = frozenset(":/?#[]@")
+_ACTIVITYSTREAMS: Final = AS.context or ""
 _NESTING_MAX: Final = 8
 _SEEN_MAX: Final = 256
 # Mastodon's longest has two thousand characters. What a stranger makes larger is judged again each time, within the limit on terms.
@@ -51,6 +62,8 @@ class Agreement:
     """Addresses that the table does not have."""
     terms: int = 0
     """How many definitions it has itself, not counting those behind addresses."""
+    overridden: bool = False
+    """Whether a shipped context would redefine words of ActivityStreams; see `restored`."""
 
 
 def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agreement:
@@ -68,6 +81,7 @@ def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agree
         judge_.prefixes,
         tuple(dict.fromkeys(judge_.ignored)),
         count_terms(context),
+        judge_.overridden,
     )
     if _characters(context) <= _SEEN_CHARACTERS_MAX:
         if len(vocabulary.seen) >= _SEEN_MAX:
@@ -76,7 +90,42 @@ def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agree
     return verdict
 
 
+def restored(value: Any, contexts: ContextTable) -> Any:
+    """Return a document in which ActivityStreams comes once more after each shipped context that follows it."""
+    if is_object(value):
+        return {
+            name: _restored_context(inner, contexts) if name == "@context" else restored(inner, contexts)
+            for name, inner in value.items()
+        }
+    return [restored(item, contexts) for item in value] if is_array(value) else value
+
+
 # --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _restored_context(context: Any, contexts: ContextTable) -> Any:
+    if not is_array(context):
+        return context
+    parts: list[Any] = []
+    follows = False
+    for part in context:
+        parts.append(part)
+        if isinstance(part, str):
+            if follows and _is_shipped(part, contexts):
+                parts.append(_ACTIVITYSTREAMS)
+            follows = follows or _is_activitystreams(part)
+    return parts
+
+
+def _is_activitystreams(address: str) -> bool:
+    return names_context(address, _ACTIVITYSTREAMS)
+
+
+def _is_shipped(address: str, contexts: ContextTable) -> bool:
+    """Whether an address stands for another context than ActivityStreams, and for the very one that apcore ships."""
+    if _is_activitystreams(address) or address not in BUNDLED or address not in contexts:
+        return False
+    return contexts.get(address) is BUNDLED.get(address)
 
 
 def _characters(context: Any) -> int:
@@ -114,14 +163,22 @@ class _Judge:
         self.terms: dict[str, str] = {}
         self.prefixes: dict[str, str] = {}
         self.ignored: list[str] = []
+        self.overridden = False
+        self.kept: frozenset[str] = frozenset()
+        """The words of ActivityStreams, while a context is read that must not redefine them."""
 
     def read(self, context: Any, depth: int) -> None:
         if depth > _NESTING_MAX:
             self.opaque = True
         elif is_array(context):
+            words: frozenset[str] = frozenset()
             for part in context:
                 self.opaque = self.opaque or is_array(part)  # which is no JSON-LD
+                self.kept = words if isinstance(part, str) and _is_shipped(part, self.contexts) else frozenset()
                 self.read(part, depth + 1)
+                self.kept = frozenset()
+                if isinstance(part, str) and _is_activitystreams(part):
+                    words = self.words_of_activitystreams()
         elif isinstance(context, str):
             try:
                 found = self.contexts.get(context)
@@ -136,9 +193,19 @@ class _Judge:
                 True  # null takes all definitions away; anything else is a mistake, for the translator to name
             )
 
+    def words_of_activitystreams(self) -> frozenset[str]:
+        try:
+            context = self.contexts.get(_ACTIVITYSTREAMS)
+        except ContextNeeded:
+            return frozenset()
+        return frozenset(context) if is_object(context) else frozenset()
+
     def define(self, definitions: dict[str, Any], depth: int) -> None:
         meanings, iris, misused = self.words.meanings, self.words.iris, self.misused
         for term, definition in definitions.items():
+            if term in self.kept and self.redefines(term, definition, definitions):
+                self.overridden = True
+                continue
             if term[:1] == "@":
                 # AS2 itself has the vocabulary "_:", which leaves undefined words without a meaning: ours to give.
                 if term not in _SILENT and not (term == "@vocab" and definition == "_:"):
@@ -160,6 +227,12 @@ class _Judge:
             self.remember(term, iri, definition)
             if is_object(definition) and "@context" in definition:
                 self.scoped(definition["@context"], depth + 1)
+
+    def redefines(self, term: str, definition: Any, definitions: dict[str, Any]) -> bool:
+        """Whether a word of ActivityStreams would mean something else under a definition."""
+        if term == "@vocab":
+            return bool(definition != "_:")
+        return self.meaning(definition, definitions) != self.terms.get(term) or not self.harmless(term, definition)
 
     def remember(self, term: str, iri: str | None, definition: Any) -> None:
         """Note what the next definitions can build on."""

@@ -9,6 +9,9 @@ The others are translated, through expansion and compaction onto the words of th
 - a word with a prefix, a full IRI or a JSON-LD keyword (``as:actor``, ``@id``) where it matters;
 - a context that changes everything (``@vocab``, ``@base``, null).
 
+A context that apcore ships and that comes after ActivityStreams does not redefine its words
+(`apcore.vocab.agreement`), in both ways of reading.
+
 A context that nobody here knows defines nothing, and is reported; a document without context is read as if it had ours. Words that a
 document uses without defining them (many do: ``Hashtag``, ``sensitive``) mean what they mean in ours, in both ways of reading.
 """
@@ -26,7 +29,7 @@ from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import parse_document
 from apcore.jsonld.processing import normalize
 from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable
-from apcore.vocab.agreement import Agreement, judge
+from apcore.vocab.agreement import Agreement, judge, restored
 from apcore.vocab.documents import Document, Reading
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary
@@ -92,6 +95,8 @@ class _Verdict:
     """Addresses of contexts that are not known."""
     without: frozenset[str] | None = None
     """If it cannot be translated: the members that have to be left out so that the others can be read as they stand."""
+    overridden: bool = False
+    """Whether it names shipped contexts after ActivityStreams that would redefine its words."""
 
 
 _PLAIN: Final = _Verdict(plain=True)
@@ -104,14 +109,14 @@ def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable,
     if agreed.opaque or any(
         name in misused or (":" in name and _hides_type(name, prefixes, vocabulary)) for name in types
     ):
-        return _Verdict(plain=False)
+        return _Verdict(plain=False, overridden=agreed.overridden)
     used = set[str]()
     if misused:
         used = {name for node in nodes for name in misused.intersection(node)}
     iris = vocabulary.words.iris
     odd = {name for name in names if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)}
     if used or odd:
-        return _Verdict(False, ignored, frozenset(used | odd))
+        return _Verdict(False, ignored, frozenset(used | odd), agreed.overridden)
     return _Verdict(True, ignored) if ignored else _PLAIN
 
 
@@ -133,6 +138,7 @@ def _joint(agreements: list[Agreement], limits: Limits) -> Agreement:
         frozenset[str]().union(*(agreement.misused for agreement in different)),
         prefixes,
         tuple(dict.fromkeys(url for agreement in different for url in agreement.ignored)),
+        overridden=any(agreement.overridden for agreement in different),
     )
 
 
@@ -198,9 +204,10 @@ def _translate(
     """Say ``tree`` in the words of the vocabulary; if it is no JSON-LD, and only then, leave out what is not ours to guess."""
     context = vocabulary.words.context
     ignored: list[str] = []
+    document = restored(tree, contexts) if verdict.overridden else tree
     while True:
         try:
-            words = normalize(tree, context, contexts=contexts, limits=limits, expand_context=context)
+            words = normalize(document, context, contexts=contexts, limits=limits, expand_context=context)
         except ContextNeeded as needed:
             if needed.url in ignored or len(ignored) >= limits.contexts_max:
                 raise
