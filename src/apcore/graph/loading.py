@@ -7,17 +7,26 @@ never served for another: what was shown to one viewer is not believed for the n
 
 What a stranger made us load is kept small and for a short time (`FetchPolicy.kept_s`), or they could fill the store with what they please.
 
+A document that its owner has changed is asked for anew: `changed_document` marks its address, and a copy that was
+fetched before counts for nothing. The mark covers every signer's copy, and a fetch that is under way at that moment.
+
+Facts::
+
+    ("doc", "1", H(key id), H(uri))      a document as it was shown to a signer; an empty second part for no signer
+    ("doc-changed", "1", H(uri))         when the document's owner said that it has changed or is gone
+
 A cache that cannot be written is no reason to fail: the document was had all the same.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from attrs import field, frozen
 
 from apcore.effects import Get, Now, Op, committed
-from apcore.errors import DocumentError, RequestError, Unavailable
+from apcore.errors import DocumentError, RemoteError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.graph.contexts import read_with_contexts
 from apcore.graph.dialects import Identity
@@ -36,9 +45,12 @@ from apcore.http import (
     validators_of,
 )
 from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
-from apcore.vocab import Document
+from apcore.vocab import Document, owners_of, read_document
 
-__all__ = ["Loaded", "load", "load_unbelieved"]
+__all__ = ["Loaded", "cached_owners", "changed_document", "load", "load_unbelieved"]
+
+_CHANGE_KEPT_S: Final = 31 * 86400.0
+"""How long a change is remembered: a copy is fresh for a day at most, and is kept for 30 more (see `FetchPolicy`)."""
 
 
 @frozen
@@ -98,6 +110,44 @@ def load(
         slot = yield from _slot(ident, identity)
     yield from _keep(slot, found, found.response.body, now, policy)
     return Loaded(document, found.url, now, found.response.body)
+
+
+def changed_document(uri: str, now: datetime) -> Put:
+    """Return the write that makes every cached copy of a document count for nothing from ``now`` on.
+
+    Join it to the commit that proves the change, and only where the document's own owner has said so (see
+    `cached_owners`).
+
+    Raises:
+        RequestError: ``uri`` is no http or https URL.
+    """
+    address = str(parse_url(uri))
+    return Put(_change_key(address), pack({"uri": address, "at": instant_ms(now)}), _CHANGE_KEPT_S)
+
+
+def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str, ...] | None]:
+    """Return the owners that the cached copies of a document name: the copy shown to ``identity`` and the one to nobody.
+
+    None if there is no copy; empty if the copies name no owner. Asks for: one `Get`.
+
+    Raises:
+        RequestError: ``uri`` is no http or https URL.
+    """
+    url = parse_url(uri)
+    keys = dict.fromkeys(_document_key(str(url), viewer) for viewer in (None, identity))
+    owners: dict[str, None] = {}
+    has_copy = False
+    for entry in (yield from Get(tuple(keys))):
+        fact = None if entry is None else unpack(entry.value)
+        if fact is None or fact.text("uri") != str(url):
+            continue
+        has_copy = True
+        try:
+            document = read_document(fact.body, origin=url.origin)
+        except RemoteError:
+            continue
+        owners |= dict.fromkeys(owners_of(document))
+    return tuple(owners) if has_copy else None
 
 
 def load_unbelieved(url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[Loaded]:
@@ -229,12 +279,30 @@ class _Slot:
 
 
 def _slot(uri: str, identity: Identity | None) -> Op[_Slot]:
-    viewer = "" if identity is None else digest_part(identity.key_id)
-    key: Key = ("doc", "1", viewer, digest_part(uri))
-    [kept] = yield from Get((key,))
+    key = _document_key(uri, identity)
+    kept, change = yield from Get((key, _change_key(uri)))
     fact = None if kept is None else unpack(kept.value)
     # The full address is compared: the key is only its digest.
-    return _Slot(uri, key, kept, fact if fact is not None and fact.text("uri") == uri else None)
+    if fact is not None and (fact.text("uri") != uri or _is_outdated(fact, change)):
+        fact = None
+    return _Slot(uri, key, kept, fact)
+
+
+def _document_key(uri: str, identity: Identity | None) -> Key:
+    viewer = "" if identity is None else digest_part(identity.key_id)
+    return ("doc", "1", viewer, digest_part(uri))
+
+
+def _change_key(uri: str) -> Key:
+    return ("doc-changed", "1", digest_part(uri))
+
+
+def _is_outdated(fact: Fact, change: Entry | None) -> bool:
+    """Whether a copy was fetched before its owner changed the document."""
+    if change is None:
+        return False
+    about = unpack(change.value)
+    return about.text("uri") == fact.text("uri") and fact.number("fetched") <= about.number("at")
 
 
 def _loaded_from(known: Fact, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[Loaded]:
