@@ -216,9 +216,9 @@ def test_an_inbox_that_fails_holds_back_what_is_about_the_same_object_and_nothin
 def test_what_is_about_one_object_arrives_in_its_order_also_after_a_failure(out: Outgoing) -> None:
     out.follow(f"{X}/bob")
     out.post.answers[X] = 408
-    out.node.publish(Note(id=f"{HERE}/n/1", content="oops"), by="alice")
+    ident = out.node.publish(Note(content="oops"), by="alice")
     out.clock.moment += timedelta(seconds=1)
-    out.node.send(Delete(object=Tombstone(id=f"{HERE}/n/1")), by="alice", to=f"{ALICE}/followers")
+    out.node.send(Delete(object=Tombstone(id=ident)), by="alice", to=f"{ALICE}/followers")
     out.work()
     assert [body["type"] for body in out.post.bodies] == ["Create"]
     del out.post.answers[X]
@@ -636,7 +636,7 @@ def test_nothing_secret_is_on_the_wire(out: Outgoing) -> None:
     out.node.publish(note, by="alice", to=PUBLIC)
     out.node.send(Like(object=f"{X}/n", bcc=[secret]), by="alice", to=f"{X}/bob")
     out.work()
-    assert sorted(out.post.urls) == [f"{X}/bob/inbox", f"{Y}/carol/inbox", f"{Y}/dora/inbox"]
+    assert sorted(out.post.urls) == [f"{X}/bob/inbox", *[f"{Y}/carol/inbox"] * 2, f"{Y}/dora/inbox"]
     assert not [request for _, request in out.post.posts if b"carol" in request.body or b"dora" in request.body]
     accept = Headers({"Accept": "application/activity+json"})
     page = out.node.handle(Request("GET", f"{ALICE}/outbox?page=true", accept))

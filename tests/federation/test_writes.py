@@ -110,18 +110,31 @@ def test_what_is_not_for_everyone_is_served_to_nobody(out: Outgoing) -> None:
             assert "psst" not in json.dumps(problem)
 
 
-AUDIENCES: dict[str, Any] = {
-    "to": {"to": [f"{X}/bob"]},
-    "cc": {"cc": [f"{X}/bob"]},
-    "bto": {"bto": [f"{X}/bob"]},
-    "bcc public": {"bcc": [PUBLIC]},
+PRIVATE: dict[str, Any] = {"to": [f"{X}/bob"], "cc": [f"{X}/bob"], "audience": [f"{X}/bob"], "bto": [f"{X}/bob"]}
+
+
+@pytest.mark.parametrize("member", PRIVATE)
+def test_an_object_with_its_own_audience_is_for_that_audience(out: Outgoing, member: str) -> None:
+    out.follow(f"{X}/dora")
+    ident = out.node.publish(Note(content="psst", **{member: PRIVATE[member]}), by="alice")
+    out.work()
+    assert out.post.urls == [f"{X}/bob/inbox"]
+    assert get(out, ident)[0] == 404
+    assert get(out, f"{ALICE}/outbox")[1]["totalItems"] == 0
+
+
+CONTRADICTIONS: dict[str, Any] = {
+    "to": ({"to": [f"{X}/bob"]}, PUBLIC),
+    "cc": ({"cc": [f"{X}/bob"]}, ["as:Public"]),
+    "bto": ({"bto": [f"{X}/bob"]}, PUBLIC),
+    "public in secret": ({"bcc": [PUBLIC]}, None),
 }
 
 
-@pytest.mark.parametrize("audience", AUDIENCES.values(), ids=AUDIENCES)
-def test_a_private_object_is_not_published_for_everyone_by_default(out: Outgoing, audience: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("audience", "to"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_private_object_is_never_published_for_everyone(out: Outgoing, audience: dict[str, Any], to: Any) -> None:
     with pytest.raises(ContractError, match="addressed to"):
-        out.node.publish(Note(content="psst", **audience), by="alice")
+        out.node.publish(Note(content="psst", **audience), by="alice", to=to)
     assert not out.facts("obj", "1") + out.facts("sent", "1")
 
 
@@ -200,12 +213,14 @@ def test_more_than_a_commit_holds_is_refused_in_words(out: Outgoing, notes: list
 
 def test_who_sends_or_publishes_learns_the_id(out: Outgoing) -> None:
     out.follow(f"{X}/bob")
-    assert out.node.publish(Note(id=f"{HERE}/notes/1", content="hi"), by="alice") == f"{HERE}/notes/1"
+    place = f"{ALICE}/objects/first"
+    assert out.node.publish(Note(id=place, content="hi"), by="alice") == place
+    assert get(out, place)[1]["content"] == "hi"
     minted = out.node.send(Like(object=X), by="alice", to=f"{X}/bob")
-    given = out.node.send(Like(id=f"{HERE}/likes/1", object=X), by="alice", to=f"{X}/bob")
+    given = out.node.send(Like(id=f"{ALICE}#likes/1", object=X), by="alice", to=f"{X}/bob")
     out.work()
     assert {minted, given} == {body["id"] for body in out.post.bodies if body["type"] == "Like"}
-    assert given == f"{HERE}/likes/1"
+    assert given == f"{ALICE}#likes/1"
 
 
 def test_what_has_no_author_or_no_address_is_refused_at_once(out: Outgoing) -> None:

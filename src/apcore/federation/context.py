@@ -14,10 +14,11 @@ from typing_extensions import TypeVar
 from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ContractError
+from apcore.federation.follow_relations import settle_relations
 from apcore.federation.places import IDENTIFIER, Kind, Place
 from apcore.federation.pointers import AsyncPointer, Pointer, resolved_by
-from apcore.federation.scope import Appending, Publishing, Removing, Scope, Sending
-from apcore.vocab import PUBLIC, Document, Reference, View
+from apcore.federation.scope import Appending, Publishing, Removing, Scope, Sending, membership
+from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "ScopeFaces"]
 
@@ -110,19 +111,43 @@ class _Face(Generic[Data]):
     def send(self, activity: View, /, *, by: str, to: str | Sequence[str]) -> str:
         """Deliver an activity to actors (by id), or to a collection of ours (by address), in the name of our actor ``by``.
 
-        Its actor, and its id if it has none, are filled in. An Update or Delete of what was published changes it here too: an Update as a whole,
-        so give it all that is to stay. Nothing is fetched here: who is reached where is the worker's to find out.
+        Its actor, and its id if it has none, are filled in. Everyone whom it names itself is delivered to as well. An
+        Update or Delete of what was published changes it here too: an Update as a whole, so give it all that is to
+        stay. A Follow, the answer to one, a Block, and the Undo of each change ``followers`` and ``following``. Nothing
+        is fetched here: who is reached where is the worker's to find out.
 
         Answers the activity's id.
+
+        Raises:
+            ValueError: It is no activity, lacks its object, or has an id at which nothing of ``by`` is served; or a
+                recipient is no address.
         """
         return self._scope.address(Sending(activity.document, by, _several(to)))
 
-    def publish(self, object: View, /, *, by: str, to: str | Sequence[str] = PUBLIC) -> str:  # noqa: A002 - the field's word
-        """Keep an object, deliver it; if it is for the public, announce it in the outbox of our actor ``by`` and deliver it to followers too.
+    def publish(
+        self,
+        object: View,  # noqa: A002 - the field's word
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] | None = None,
+    ) -> str:
+        """Keep an object, and deliver it with a Create to everyone whom it is addressed to.
 
-        Its id, ``attributedTo``, ``published`` and audience are filled in, unless it has them. Answers its id.
+        Its id, ``attributedTo`` and ``published`` are filled in, unless it has them. Its own ``to``, ``cc``,
+        ``audience``, ``bto`` and ``bcc`` say whom it is for; ``to`` adds to them. An object that names nobody,
+        published without ``to``, is public. With `PUBLIC` in ``to`` it goes to followers too, and its Create into the
+        outbox of our actor ``by``; with `PUBLIC` in ``cc`` it is served and not listed.
+
+        Answers its id.
+
+        Raises:
+            ValueError: It is no object, or has an id at which nothing of ``by`` would be served; or a recipient is no
+                address.
+            ContractError: ``to`` names everyone, and the object does not; in a handler, raised when the handler has
+                returned.
         """
-        return self._scope.address(Publishing(object.document, by, _several(to)))
+        return self._scope.address(Publishing(object.document, by, None if to is None else _several(to)))
 
     def append(self, collection: str, item: str, /) -> None:
         """Put an item (an id) into a managed collection; being in it already is fine."""
@@ -219,7 +244,8 @@ class ScopeFaces(Generic[Data]):
 
 
 def _contains(scope: Scope[Any], collection: str, item: str) -> Op[bool]:
-    noted = scope.membership(collection, item)
+    settled = yield from settle_relations(scope.places, scope.origin, scope.notes)
+    noted = membership(settled.notes, collection, item)
     if noted is not None:
         return noted
     [found] = yield from contains(collection, (item,))

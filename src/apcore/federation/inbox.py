@@ -29,15 +29,18 @@ from apcore.facts import Fact, instant_ms, key_name, pack, unpack
 from apcore.federation.actors import require_actor
 from apcore.federation.arriving import Arrived, read_arrived
 from apcore.federation.authenticate import Authenticated, authenticate, delivered_by_its_actor, keys_named
+from apcore.federation.follow_relations import inbound_updates, met_key, read_relation
+from apcore.federation.keys import existing_identity
 from apcore.federation.refusals import log_refusal, one_line, refusal
+from apcore.federation.relations import RelationEvent, RelationState
 from apcore.federation.requesters import check_domain
-from apcore.federation.sideeffects import MANAGED, met_key
+from apcore.federation.sideeffects import MANAGED
 from apcore.federation.site import Site
-from apcore.graph import check_change, end_refresh_pause, kept_owners
+from apcore.graph import cached_owners, check_change, end_refresh_pause, kept_owners
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
-from apcore.ports import Check, Key, Message, Put, Write, digest_part
+from apcore.ports import Check, Entry, Key, Message, Put, Write, digest_part
 from apcore.signatures import parse_all
-from apcore.vocab import Actor, Document, same_id
+from apcore.vocab import Actor, Document, Follow, Undo, same_id
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -162,7 +165,9 @@ def _check_body(request: Request) -> None:
 
 
 def _is_stranger(site: Site, request: Request, arrived: Arrived) -> Op[bool]:
-    """Whether somebody is unknown here: nobody follows them or is followed by them, and none of their keys was looked up lately.
+    """Tell whether the actor of an activity is unknown here.
+
+    It neither follows nor is followed here, none of its keys was looked up lately, and no copy of its document is kept.
 
     The keys are those that this would be proved with, and the one that most actors have; they are remembered as their owner's for longer than they
     count (`FetchPolicy.key_kept_s`). What is not signed at all is nobody's farewell; what cannot be read is refused elsewhere.
@@ -178,7 +183,10 @@ def _is_stranger(site: Site, request: Request, arrived: Arrived) -> Op[bool]:
     if any(owner is not None and same_id(owner, arrived.actor) for owner in owners):
         return False
     [met] = yield from Get((met_key(arrived.actor),))
-    return met is None
+    if met is not None:
+        return False
+    identity = yield from existing_identity(site)
+    return (yield from cached_owners(arrived.actor, identity=identity)) is None
 
 
 def _is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:
@@ -205,8 +213,12 @@ def inbox_message(todo: Key, name: bytes) -> Message:
 def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[None]:
     """Make what was proved a fact, once, with a message that has it processed.
 
-    An HTTP signature is used up in the same commit. Asks for: `Now`, two `RandomBytes`, one commit; if that finds something, one `Get` and perhaps
-    one `Enqueue`.
+    An HTTP signature is used up in the same commit. Some servers reuse the id of a Follow, or of its Undo, when
+    somebody follows again: such an activity counts as new if its actor has signed the request anew and the relation
+    says that the thing was undone meanwhile.
+
+    Asks for: `Now`, two `RandomBytes`, one commit; if that finds something, one `Get` and perhaps one `Enqueue`, or,
+    for a Follow or an Undo, up to four `Get`s and another commit.
 
     Raises:
         Replayed: The signature was used up by another activity, or for another inbox.
@@ -233,10 +245,14 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
     if used is not None:
         checks.append(Check(used, None))
         writes.append(Put(used, pack({"by": key_name(mark)}), float(site.signatures.replay_window_s)))
-    done = yield from committed(checks, (*writes, Put(todo, pack(about, authenticated.body))), messages=(message,))
-    if done is False:
-        yield from _repeated(mark, used, message)
-    _log("received once more" if done is False else "received", authenticated.proved, recipient)
+    writes.append(Put(todo, pack(about, authenticated.body)))
+    is_new = (yield from committed(checks, writes, messages=(message,))) is not False
+    if not is_new:
+        processed = yield from _repeated(mark, used, message)
+        if processed is not None and (yield from _is_reused(site, authenticated, recipient)):
+            # If somebody else is faster, the activity is taken in by them.
+            _ = yield from committed((Check(mark, processed.version), *checks[1:]), writes, messages=(message,))
+    _log("received" if is_new else "received once more", authenticated.proved, recipient)
 
 
 def _log(outcome: str, arrived: Arrived, recipient: str | None) -> None:
@@ -246,8 +262,36 @@ def _log(outcome: str, arrived: Arrived, recipient: str | None) -> None:
         _LOG.info("%s %s %s by %s for %s", outcome, *(one_line(word, chars_max=_TOLD_CHARS_MAX) for word in words))
 
 
-def _repeated(mark: Key, used: Key | None, message: Message) -> Op[None]:
-    """Take in again what was taken in before: senders repeat what they have no answer to."""
+def _is_reused(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:
+    """Whether a Follow or an Undo has the id of an earlier one, and what that one did is undone by now.
+
+    A late repetition of an Undo is told from a new one by the id of the Follow: one of the present relation has to be
+    named.
+    """
+    activity = authenticated.activity
+    is_follow = authenticated.document.is_a(Follow)
+    if not is_follow and not authenticated.document.is_a(Undo):
+        return False
+    places = site.federation.places
+    us = None if recipient is None else site.actor_uri(recipient)
+    updates = yield from inbound_updates(places, site.origin, activity, actor=authenticated.actor, recipient=us)
+    for update in updates:
+        relation = yield from read_relation(places, update.direction, update.us, update.them)
+        if relation is None:
+            continue
+        undone = None if activity.object is None else activity.object.uri
+        if is_follow and relation.state is RelationState.NONE:
+            return True
+        if update.event is RelationEvent.UNDO_FOLLOW and undone in relation.follow_ids:
+            return True
+    return False
+
+
+def _repeated(mark: Key, used: Key | None, message: Message) -> Op[Entry | None]:
+    """Take in again what was taken in before: senders repeat what they have no answer to.
+
+    Returns the claim if it is processed and the actor's signature is a new one.
+    """
     [kept, use] = yield from Get((mark, mark if used is None else used))
     if used is not None and use is not None and unpack(use.value).text("by") != key_name(mark):
         raise Replayed("the signature has proved another delivery before")
@@ -256,6 +300,8 @@ def _repeated(mark: Key, used: Key | None, message: Message) -> Op[None]:
     if unpack(kept.value).text("state") == "pending":
         # The first time may have ended between the fact and the queue.
         yield from Enqueue((message,))
+        return None
+    return kept if used is not None and use is None else None
 
 
 def _use_key(authenticated: Authenticated) -> Key | None:

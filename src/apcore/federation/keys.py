@@ -42,6 +42,7 @@ __all__ = [
     "KeysCapped",
     "KeysKept",
     "OwnKey",
+    "existing_identity",
     "instance_identity",
     "kept_keys",
     "key_members",
@@ -185,6 +186,18 @@ def instance_identity(site: Site) -> Op[Identity]:
     """Give who asks on behalf of a site. Asks as `own_keys`."""
     key = yield from signing_key(site, site.instance_uri)
     return key.identity(site)
+
+
+def existing_identity(site: Site) -> Op[Identity | None]:
+    """Return the identity that documents are fetched as; None if it never had keys, so that nothing was fetched as it.
+
+    Asks for: one `Get`, and `Now` if there are keys. No keys are made.
+    """
+    existing = yield from kept_keys(site.instance_uri)
+    if existing is None:
+        return None
+    published = existing.published((yield from Now()))
+    return next((key.identity(site) for key in published if key.kind == "rsa-2048"), None)
 
 
 def make_generation(actor_uri: str, generation: int) -> Op[tuple[OwnKey, ...]]:

@@ -27,6 +27,7 @@ from apcore.collections import Change, Member, putting, removing
 from apcore.effects import Get, Op, Outcome, Raised, together
 from apcore.facts import pack, unpack
 from apcore.federation.actors import Inboxes, inboxes_of
+from apcore.federation.follow_relations import gone_key
 from apcore.federation.site import Site
 from apcore.graph import Gone
 from apcore.http import Url, parse_url, same_origin
@@ -62,19 +63,19 @@ class Found:
 def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], list[Change]]]:
     """Give who of ``found`` is reached, and where; and what changes about followers who are not reached where they were.
 
-    Asks for: one `Get`; for followers behind a lost inbox their documents, as `inboxes_of`, and one `Get` each.
+    Asks for: two `Get`s; for followers behind a lost inbox their documents, as `inboxes_of`, and one `Get` each.
     """
-    addresses = list(dict.fromkeys(str(each.url) for each in found))
+    present, changes = yield from _not_deleted(found)
+    addresses = list(dict.fromkeys(str(each.url) for each in present))
     entries = (yield from Get([_key(address) for address in addresses])) if addresses else ()
     lost = {
         address: bool(unpack(entry.value).number("gone"))
         for address, entry in zip(addresses, entries, strict=True)
         if entry is not None
     }
-    reached = [each for each in found if str(each.url) not in lost or (not each.follows and not lost[str(each.url)])]
-    asked = [each for each in found if str(each.url) in lost and each.follows]
+    reached = [each for each in present if str(each.url) not in lost or (not each.follows and not lost[str(each.url)])]
+    asked = [each for each in present if str(each.url) in lost and each.follows]
     outcomes = yield from together(*[inboxes_of(site, each.actor, within_s=_ASKED_S) for each in asked], limit=_AT_ONCE)
-    changes: list[Change] = []
     for each, outcome in zip(asked, outcomes, strict=True):
         new = _reached_at(each, outcome, gone=lost[str(each.url)])
         if new is not None:
@@ -83,6 +84,24 @@ def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], lis
         if change is not None:
             changes.append(change)
     return reached, changes
+
+
+def _not_deleted(found: Sequence[Found]) -> Op[tuple[list[Found], list[Change]]]:
+    """Return the recipients without followers that have deleted themselves, and the changes that take those out."""
+    followers = [recipient for recipient in found if recipient.follows is not None]
+    entries = (yield from Get([gone_key(follower.actor) for follower in followers])) if followers else ()
+    deleted = {
+        follower.actor: follower.follows
+        for follower, entry in zip(followers, entries, strict=True)
+        if entry is not None
+    }
+    changes: list[Change] = []
+    for actor, collection in deleted.items():
+        _LOG.info("%s is deleted, and follows %s no more", actor, collection)
+        change = None if collection is None else (yield from removing(collection, actor))
+        if change is not None:
+            changes.append(change)
+    return [recipient for recipient in found if recipient.follows is None or recipient.actor not in deleted], changes
 
 
 def lost_inbox(inbox: str, *, gone: bool) -> Put:

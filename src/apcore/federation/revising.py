@@ -22,7 +22,7 @@ from apcore.federation.scope import Sending
 from apcore.federation.site import Site
 from apcore.ports import Check, Entry, Key, Put, Write, digest_part
 from apcore.ports import Delete as DeleteEntry
-from apcore.vocab import Activity, Delete, Tombstone, Update, audience_of, read_document, to_wire
+from apcore.vocab import Activity, Audience, Delete, Tombstone, Update, Visibility, audience_of, read_document, to_wire
 
 __all__ = ["Revision", "object_key", "revise", "wire_body"]
 
@@ -102,9 +102,8 @@ def _updated(site: Site, note: Sending, kept: _Kept, now: datetime) -> Op[Revisi
     members["object"] = object_
     context = members.get("@context", _AS2)
     document = {"@context": context, **object_}
-    public = kept.fact.members.get("public")
-    if readdressed:
-        public = audience_of(read_document(document, origin=site.origin)).is_public or None
+    audience = audience_of(read_document(document, origin=site.origin))
+    public = (audience.is_public or None) if readdressed else kept.fact.members.get("public")
     writes: list[Write] = [Put(kept.entry.key, pack(dict(kept.fact.members) | {"public": public}, wire_body(document)))]
     create_uri = kept.fact.optional("create")
     [create] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
@@ -115,7 +114,7 @@ def _updated(site: Site, note: Sending, kept: _Kept, now: datetime) -> Op[Revisi
         announced = json.loads(fact.body) | {"@context": context, "object": object_} | addressed
         checks.append(Check(create.key, create.version))
         writes.append(Put(create.key, pack(dict(fact.members) | {"public": public}, wire_body(announced))))
-        moved = (yield from _listed(site, note.by, create_uri, bool(public), now)) if readdressed else None
+        moved = (yield from _listed(site, note.by, create_uri, audience, now)) if readdressed else None
         if moved is not None:
             checks += moved.checks
             writes += moved.writes
@@ -124,10 +123,10 @@ def _updated(site: Site, note: Sending, kept: _Kept, now: datetime) -> Op[Revisi
     )
 
 
-def _listed(site: Site, by: str, create: str, public: bool, now: datetime) -> Op[Change | None]:
-    """Have the outbox hold a Create if it is for everyone, and else not."""
+def _listed(site: Site, by: str, create: str, audience: Audience, now: datetime) -> Op[Change | None]:
+    """Have the outbox hold a Create if it is public, and not if it is unlisted or for some."""
     outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=by)
-    if not public:
+    if audience.visibility is not Visibility.PUBLIC:
         return (yield from removing(outbox, create))
     return (yield from putting(outbox, Member(create), order=f"{instant_ms(now):014d}{digest_part(create)[:8]}"))
 

@@ -7,7 +7,7 @@ fact that the handler is done, or throws them away. So a handler that fails half
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Generic, TypeAlias
 
@@ -15,14 +15,16 @@ from attrs import define, evolve, field, frozen
 from typing_extensions import TypeVar
 
 from apcore.effects import Op
-from apcore.errors import ContractError, RequestError
+from apcore.errors import ContractError
+from apcore.federation.outgoing import check_activity, check_object, check_recipients
 from apcore.federation.places import MANAGED_NAME, Places
+from apcore.federation.relations import Direction, RelationEvent
 from apcore.graph import FetchPolicy, Identity
-from apcore.http import Origin, parse_url
+from apcore.http import Origin
 from apcore.ports import Write
-from apcore.vocab import PUBLIC_FORMS, Document
+from apcore.vocab import Document, audience_of
 
-__all__ = ["Appending", "Note", "Publishing", "Removing", "Scope", "Sending", "Writing"]
+__all__ = ["Appending", "Note", "Publishing", "RelationUpdate", "Removing", "Scope", "Sending", "Writing", "membership"]
 
 Data = TypeVar("Data", default=None)
 
@@ -68,7 +70,8 @@ class Publishing:
 
     object: Document
     by: str
-    to: tuple[str, ...]
+    to: tuple[str, ...] | None = None
+    """None for the audience that the object names itself."""
     id: str = ""
     """Given when it is noted, see `Scope.address`."""
 
@@ -80,7 +83,23 @@ class Writing:
     write: Write
 
 
-Note: TypeAlias = Appending | Removing | Sending | Publishing | Writing
+@frozen
+class RelationUpdate:
+    """Wanted: an event applied to the relation of our actor ``us`` and another. Only side effects note these."""
+
+    direction: Direction
+    us: str
+    them: str
+    event: RelationEvent
+    follow_id: str | None = None
+    """The id of a Follow that asks."""
+    answer_id: str | None = None
+    """The id of the activity of the followed actor."""
+    item: bytes = field(default=b"", repr=False)
+    """What is to be kept beside the member; empty leaves it as it is."""
+
+
+Note: TypeAlias = Appending | Removing | Sending | Publishing | Writing | RelationUpdate
 
 
 @define(kw_only=True)
@@ -114,20 +133,18 @@ class Scope(Generic[Data]):
 
         Raises:
             ContractError: There is no origin to mint an id for.
-            ValueError: A recipient is no address.
+            ValueError: A recipient is no address, or the document cannot go out; see `apcore.federation.outgoing`.
         """
-        for uri in note.to:
-            if uri not in PUBLIC_FORMS:
-                try:
-                    _ = parse_url(uri)
-                except RequestError as error:
-                    raise ValueError(
-                        f"to={uri!r:.200} is not the address of an actor or a collection: {error}"
-                    ) from error
+        document = note.activity if isinstance(note, Sending) else note.object
+        named = audience_of(document).everyone
+        check_recipients((*(note.to or ()), *named))
         if isinstance(note, Sending):
-            addressed: Sending | Publishing = evolve(note, id=note.activity.id or self._mint_activity_id(note))
+            check_activity(document, by=note.by, places=self.places, origin=self._here())
+            to = tuple(dict.fromkeys((*note.to, *named)))
+            addressed: Sending | Publishing = evolve(note, to=to, id=document.id or self._mint_activity_id(note))
         else:
-            addressed = evolve(note, id=note.object.id or self.mint_managed("objects", note.by))
+            check_object(document, by=note.by, places=self.places, origin=self._here())
+            addressed = evolve(note, id=document.id or self.mint_managed("objects", note.by))
         self.notes.append(addressed)
         return addressed.id
 
@@ -144,15 +161,16 @@ class Scope(Generic[Data]):
             raise ContractError("this node has no origin, so nothing of it has an address")
         return self.origin
 
-    def membership(self, collection: str, item: str) -> bool | None:
-        """What the notes say about an item in a collection; None if they say nothing."""
-        for note in reversed(self.notes):
-            if isinstance(note, Appending | Removing) and (note.collection, note.item) == (collection, item):
-                return isinstance(note, Appending)
-        return None
-
     def mint(self) -> str:
         """Give the next new name: 22 characters that nobody can guess from others."""
         self.minted += 1
         digest = sha256(self.seed + self.minted.to_bytes(4, "big")).digest()
         return urlsafe_b64encode(digest[:16]).decode("ascii").rstrip("=")
+
+
+def membership(notes: Sequence[Note], collection: str, item: str) -> bool | None:
+    """Return whether ``notes`` leave an item in a collection; None if they say nothing about it."""
+    for note in reversed(notes):
+        if isinstance(note, Appending | Removing) and (note.collection, note.item) == (collection, item):
+            return isinstance(note, Appending)
+    return None

@@ -1,157 +1,249 @@
-"""What apcore does by itself about what arrives: following, in both directions, and its undoing.
+"""Side effects: the changes that apcore makes by itself because of an activity that arrived.
 
-These run in the worker, before the application's listener, and only note writes: they are committed with the fact that the activity is
-processed, or not at all. A follow counts only when it was answered by whom it was asked of; an answer counts only if we asked.
+`SIDE_EFFECTS` is the table, a row for each type of activity. A side effect runs in the worker, before the application's
+listener. It notes writes that are committed together with the fact that the activity is processed. Only the deletion of
+an actor commits earlier, step by step, since there may be thousands of relations to end.
 
-Facts::
-
-    ("followed", "1", H(actor), H(id))       whom a Follow of this id was accepted for, so that an Undo that only names it can be understood
-    ("met", "1", H(actor))                   somebody who follows, or is followed: no stranger, however long nothing was heard
+An activity that we send changes the same relations, by the same table (`apcore.federation.follow_relations`).
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
-from apcore.effects import Call, Get, Op
-from apcore.errors import RemoteError
-from apcore.facts import pack, unpack
+from attrs import evolve, frozen
+
+from apcore.effects import Call, Now, Op, committed
+from apcore.errors import RemoteError, RequestError, StoreBusy
 from apcore.federation.actors import inboxes_of, require_actor
 from apcore.federation.context import ScopeFaces
+from apcore.federation.follow_relations import (
+    gone_fact,
+    gone_key,
+    inbound_updates,
+    read_relation,
+    relations_of,
+)
+from apcore.federation.keys import existing_identity
 from apcore.federation.places import Registered
 from apcore.federation.policies import FollowVerdict
-from apcore.federation.scope import Appending, Removing, Scope, Sending, Writing
+from apcore.federation.relations import Direction, RelationAction, RelationEvent, transition
+from apcore.federation.scope import RelationUpdate, Scope, Sending, Writing
+from apcore.federation.scoping import scope_for
 from apcore.federation.site import Site
-from apcore.federation.writes import follow_key
+from apcore.federation.writes import flush
+from apcore.graph import cached_owners, changed_document
 from apcore.ports import Delete as DeleteEntry
-from apcore.ports import Key, Put, digest_part
-from apcore.vocab import Accept, Activity, Document, Follow, Reference, Reject, Undo, View
+from apcore.ports import Key
+from apcore.vocab import (
+    Accept,
+    Activity,
+    Block,
+    Delete,
+    Document,
+    Follow,
+    Reject,
+    TentativeAccept,
+    TentativeReject,
+    Undo,
+    Update,
+    same_id,
+)
 
-__all__ = ["MANAGED", "met_key", "take_effect"]
+__all__ = ["MANAGED", "SIDE_EFFECTS", "SideEffect", "take_effect"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
-_ASKED_S: Final = 30.0
+_LOOK_UP_S: Final = 30.0
 """For the inbox of a follower: a third of the lease of what is processed."""
-MANAGED: Final[tuple[type[View], ...]] = (Follow, Undo, Accept, Reject)
-"""The types of activity that something happens about without a listener."""
+_RELATIONS_A_COMMIT: Final = 10
+"""Ending one takes up to seven entries of the hundred that a commit holds."""
+_COMMITS_MAX: Final = 200
+"""Relations beyond 2,000 are not ended one by one. The actor is remembered as gone, and nothing is delivered to it."""
+_CHANGED_MAX: Final = 20
+"""The objects of one Update or Delete whose cached copies are looked at."""
+_LOG: Final = logging.getLogger(__name__)
+
+
+@frozen
+class _Received:
+    """An activity with a proved actor, and the place in which it is processed."""
+
+    site: Site
+    scope: Scope[Any]
+    activity: Activity
+    actor: str
+
+    @property
+    def document(self) -> Document:
+        return self.activity.document
+
+
+SideEffect: TypeAlias = Callable[[_Received], Op[None]]
 
 
 def take_effect(site: Site, scope: Scope[Any], activity: Activity) -> Op[None]:
-    """Note what follows from an activity whose actor is proved.
+    """Note the changes that follow from an activity with a proved actor.
 
-    Asks for: for a Follow the actor's handler, the policy, and the follower's document (see `load`); for the others one `Get`.
+    Asks for: for a Follow the policy, the actor's handler and the follower's document (see `load`); for a Delete of its
+    own actor one commit for each ten relations with it; for the others up to three `Get`s.
     """
-    document, actor = activity.document, activity.actor
+    actor = activity.actor
     if actor is None or actor.uri is None or activity.object is None:
         return
-    if document.is_a(Follow):
-        yield from _followed(site, scope, document, actor.uri)
-    elif document.is_a(Undo):
-        yield from _undone(site, scope, activity.object, actor.uri)
-    elif document.is_a(Accept) or document.is_a(Reject):
-        yield from _answered(site, scope, activity.object, actor.uri, accepted=document.is_a(Accept))
+    side_effect = _side_effect_of(activity.document)
+    if side_effect is not None:
+        yield from side_effect(_Received(site, scope, activity, actor.uri))
 
 
-def _followed(site: Site, scope: Scope[Any], document: Document, follower: str) -> Op[None]:
-    follow = document.view(Follow)
-    identifier = _ours(site, follow.object)
-    if identifier is None:
-        return
-    try:
-        _ = yield from require_actor(site, identifier)
-    except RemoteError:
-        return
-    verdict = yield from _verdict(site, scope, follow)
-    if verdict is FollowVerdict.WAIT:
-        return
-    # The answer embeds the request with its own id: some servers recognise it by nothing else. It is said in our words, and under our context. Under
-    # the requester's, what we sign could mean anything: that we delete something, say, and his inbox may be somebody else's.
-    request = {"id": document.id, "type": "Follow", "actor": follower, "object": follow.object and follow.object.uri}
-    if verdict is FollowVerdict.ACCEPT:
-        inboxes = yield from inboxes_of(site, follower, within_s=_ASKED_S)
-        kept = json.dumps({"inbox": inboxes.inbox, "shared": inboxes.shared}).encode()
-        scope.notes.append(Appending(_collection(site, "followers", identifier), follower, kept))
-        about = pack({"follower": follower, "identifier": identifier})
-        scope.notes.append(Writing(Put(_followed_key(follower, document.id or ""), about)))
-        scope.notes.append(Writing(Put(met_key(follower), pack({"actor": follower}))))
-    answer: dict[str, Any] = {
-        "@context": _AS2,
-        "type": "Accept" if verdict is FollowVerdict.ACCEPT else "Reject",
-        "object": request,
-    }
-    _ = scope.address(Sending(Document(answer, answer), identifier, (follower,)))
+def _side_effect_of(document: Document) -> SideEffect | None:
+    return next((effect for kind, effect in SIDE_EFFECTS if document.is_a(kind)), None)
 
 
-def _verdict(site: Site, scope: Scope[Any], follow: Follow) -> Op[FollowVerdict]:
+# --- relations ------------------------------------------------------------------------------------------------------
+
+
+def _change_relations(received: _Received) -> Op[None]:
+    """Apply an Accept, a Reject, a Block or an Undo to the relations between its actor and ours."""
+    updates = yield from _updates_of(received)
+    received.scope.notes.extend(updates)
+
+
+def _updates_of(received: _Received) -> Op[list[RelationUpdate]]:
+    site, recipient = received.site, received.scope.recipient
+    return (
+        yield from inbound_updates(
+            site.federation.places,
+            site.origin,
+            received.activity,
+            actor=received.actor,
+            recipient=None if recipient is None else site.actor_uri(recipient),
+        )
+    )
+
+
+def _answer_follow(received: _Received) -> Op[None]:
+    """Remember a request to follow one of our actors, and answer it as the policy says."""
+    site, scope, follower = received.site, received.scope, received.actor
+    follow = received.document.view(Follow)
+    for update in (yield from _updates_of(received)):
+        identifier = site.identifier_of(update.us)
+        if identifier is None:
+            continue
+        try:
+            _ = yield from require_actor(site, identifier)
+        except RemoteError:
+            continue
+        verdict = yield from _verdict(site, scope, follow, update)
+        if verdict is FollowVerdict.REJECT:
+            scope.notes.append(update)
+        else:
+            inboxes = yield from inboxes_of(site, follower, within_s=_LOOK_UP_S)
+            item = json.dumps({"inbox": inboxes.inbox, "shared": inboxes.shared}).encode()
+            scope.notes += [evolve(update, item=item), Writing(DeleteEntry(gone_key(follower)))]
+        if verdict is not FollowVerdict.WAIT:
+            _ = scope.address(Sending(_answer(received, follow, verdict), identifier, (follower,)))
+
+
+def _verdict(site: Site, scope: Scope[Any], follow: Follow, update: RelationUpdate) -> Op[FollowVerdict]:
+    relation = yield from read_relation(site.federation.places, update.direction, update.us, update.them)
+    actions = () if relation is None else transition(relation.state, RelationEvent.FOLLOW).actions
+    if RelationAction.REFUSE in actions:
+        return FollowVerdict.REJECT
     policy = site.federation.follow_verdict
-    if not isinstance(policy, Registered):
-        return policy
-    verdict = yield from Call(policy.fn, follow, faces=ScopeFaces(scope), inline=policy.inline)
-    return FollowVerdict(verdict)
+    verdict = policy
+    if isinstance(policy, Registered):
+        answer = yield from Call(policy.fn, follow, faces=ScopeFaces(scope), inline=policy.inline)
+        verdict = FollowVerdict(answer)
+    assert isinstance(verdict, FollowVerdict)
+    is_follower = RelationAction.CONFIRM in actions
+    return FollowVerdict.ACCEPT if is_follower and verdict is FollowVerdict.WAIT else verdict
 
 
-def _undone(site: Site, scope: Scope[Any], undone: Reference, actor: str) -> Op[None]:
-    """Take back a Follow: embedded, or named by its id, or, where several have lost track of ids, by the pair it was between."""
-    embedded = undone.claimed(Follow)
-    if embedded is not None and embedded.object is not None:
-        identifier = _ours(site, embedded.object)
-        said_by = embedded.actor
-        if identifier is not None and (said_by is None or said_by.uri == actor):
-            scope.notes.append(Removing(_collection(site, "followers", identifier), actor))
+def _answer(received: _Received, follow: Follow, verdict: FollowVerdict) -> Document:
+    # The answer embeds the request with its own id: some servers recognise it by nothing else. It is written in our
+    # words and under our context. Under the requester's context, a text that we sign could mean anything, a Delete for
+    # instance.
+    request = {
+        "id": received.document.id,
+        "type": "Follow",
+        "actor": received.actor,
+        "object": follow.object and follow.object.uri,
+    }
+    kind = "Accept" if verdict is FollowVerdict.ACCEPT else "Reject"
+    answer: dict[str, Any] = {"@context": _AS2, "type": kind, "object": request}
+    return Document(answer, answer)
+
+
+# --- what is changed or gone ----------------------------------------------------------------------------------------
+
+
+def _drop_copies(received: _Received) -> Op[None]:
+    """Make the cached copies of an updated object count for nothing."""
+    site, actor = received.site, received.actor
+    now = yield from Now()
+    identity = yield from existing_identity(site)
+    uris = dict.fromkeys(one.uri for one in received.activity.objects if one.uri is not None)
+    for uri in tuple(uris)[:_CHANGED_MAX]:
+        try:
+            owners = yield from cached_owners(uri, identity=identity)
+            # The owner that the activity names was checked before. A copy from its own origin is the better witness.
+            if owners and not any(same_id(owner, actor) for owner in owners):
+                _LOG.info("%s changes %.200s, which is of %.200s: its copy stays", actor, uri, owners[0])
+                continue
+            received.scope.notes.append(Writing(changed_document(uri, now)))
+        except RequestError:
+            continue  # an id that is no address was never fetched
+
+
+def _forget_deleted(received: _Received) -> Op[None]:
+    """Drop the copies of a deleted object. End all relations with an actor that deletes itself."""
+    yield from _drop_copies(received)
+    if not any(one.uri is not None and same_id(one.uri, received.actor) for one in received.activity.objects):
         return
-    if undone.uri is None:
-        return
-    key = _followed_key(actor, undone.uri)
-    [entry] = yield from Get((key,))
-    if entry is None:
-        return
-    fact = unpack(entry.value)
-    if fact.text("follower") == actor:
-        scope.notes.append(Removing(_collection(site, "followers", fact.text("identifier")), actor))
-        scope.notes.append(Writing(DeleteEntry(key)))
+    received.scope.notes.append(Writing(gone_fact(received.actor)))
+    after: Key | None = None
+    for _ in range(_COMMITS_MAX):
+        updates, after = yield from relations_of(received.actor, after=after, limit=_RELATIONS_A_COMMIT)
+        yield from _end_relations(received.site, updates)
+        if after is None:
+            break
+    # A relation that an earlier release wrote is found by the inbox alone.
+    recipient = received.scope.recipient
+    if recipient is not None:
+        us = received.site.actor_uri(recipient)
+        received.scope.notes += [
+            RelationUpdate(direction, us, received.actor, RelationEvent.END) for direction in Direction
+        ]
 
 
-def _answered(site: Site, scope: Scope[Any], answered: Reference, actor: str, *, accepted: bool) -> Op[None]:
-    """Take in the answer to a Follow of ours; it counts only from whom was asked.
-
-    It is recognised by the pair, since some servers give the embedded request an id of their own.
-    """
-    embedded = answered.claimed(Follow)
-    follower = None if embedded is None or embedded.actor is None else embedded.actor.uri
-    if follower is None and answered.uri is not None:
-        follower = answered.uri.partition("#")[0]
-    identifier = None if follower is None else site.identifier_of(follower)
-    if identifier is None or follower is None:
-        return
-    key = follow_key(follower, actor)
-    [entry] = yield from Get((key,))
-    if entry is None:
-        return
-    fact = unpack(entry.value)
-    if fact.text("object") != actor or (embedded is None and answered.uri != fact.text("id")):
-        return
-    following = _collection(site, "following", identifier)
-    scope.notes.append(Appending(following, actor) if accepted else Removing(following, actor))
-    state = {"id": fact.text("id"), "object": actor, "state": "accepted" if accepted else "rejected"}
-    scope.notes.append(Writing(Put(key, pack(state))))
-    if accepted:
-        scope.notes.append(Writing(Put(met_key(actor), pack({"actor": actor}))))
+def _end_relations(site: Site, updates: list[RelationUpdate]) -> Op[None]:
+    """Commit the end of a few relations. Where one has changed meanwhile, the attempt is repeated."""
+    for _ in range(5):
+        scope = scope_for(site)
+        scope.notes.extend(updates)
+        flushed = yield from flush(site, scope)
+        if not flushed.writes:
+            return
+        if (yield from committed(flushed.checks, flushed.writes)) is not False:
+            return
+    raise StoreBusy("the relations that were to end had changed each of 5 times")
 
 
-def _ours(site: Site, reference: Reference | None) -> str | None:
-    return None if reference is None or reference.uri is None else site.identifier_of(reference.uri)
+SIDE_EFFECTS: Final[tuple[tuple[type[Activity], SideEffect | None], ...]] = (
+    (TentativeAccept, None),
+    (TentativeReject, None),
+    (Follow, _answer_follow),
+    (Accept, _change_relations),
+    (Reject, _change_relations),
+    (Block, _change_relations),
+    (Undo, _change_relations),
+    (Update, _drop_copies),
+    (Delete, _forget_deleted),
+)
+"""The side effect of each type of activity. The first row that fits counts; None says that nothing follows from it."""
 
-
-def _collection(site: Site, name: str, identifier: str) -> str:
-    return site.federation.places.uri(site.origin, "collection", name, identifier=identifier)
-
-
-def met_key(actor: str) -> Key:
-    """Give the key of the fact that somebody here follows an actor, or is followed by it."""
-    return ("met", "1", digest_part(actor))
-
-
-def _followed_key(follower: str, follow_id: str) -> Key:
-    # Of its actor: neighbours on one origin may call different things by one id, and none takes another's Undo away.
-    return ("followed", "1", digest_part(follower), digest_part(follow_id))
+MANAGED: Final[tuple[type[Activity], ...]] = tuple(kind for kind, effect in SIDE_EFFECTS if effect is not None)
+"""The types of activity that something follows from without a listener."""

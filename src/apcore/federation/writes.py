@@ -8,7 +8,6 @@ Facts::
     ("obj", "1", H(id))          an object of ours, served at its id
     ("sent", "1", name)          what was sent, byte for byte as it will go out, as long as deliveries may be under way
     ("send", "1", name)          to whom, as far as that is not yet planned; its presence is the work that is left
-    ("follow", "1", H(us), H(them))   our own request to follow, until and after it is answered
 """
 
 from __future__ import annotations
@@ -20,11 +19,13 @@ from typing import Any, Final
 from attrs import define, field
 
 from apcore.collections import Change, Member, adding, putting, removing
-from apcore.effects import Now, Op
+from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
-from apcore.facts import instant_ms, key_name, pack
+from apcore.facts import instant_ms, key_name, pack, unpack
+from apcore.federation.addressing import addressing_of
+from apcore.federation.follow_relations import settle_relations
 from apcore.federation.revising import object_key, revise, wire_body
-from apcore.federation.scope import Appending, Note, Publishing, Removing, Scope, Sending, Writing
+from apcore.federation.scope import Appending, Note, Publishing, RelationUpdate, Removing, Scope, Sending, Writing
 from apcore.federation.site import Site
 from apcore.ports import (
     COMMIT_BYTES_MAX,
@@ -38,7 +39,7 @@ from apcore.ports import (
     Write,
     digest_part,
 )
-from apcore.vocab import PUBLIC, PUBLIC_FORMS, Activity, Create, Follow, audience_of, read_document, to_wire
+from apcore.vocab import PUBLIC_FORMS, Activity, Create, Visibility, audience_of, read_document, to_wire
 
 __all__ = [
     "ACTIVITY_BYTES_MAX",
@@ -46,7 +47,6 @@ __all__ = [
     "SENT_KEPT_S",
     "Flushed",
     "flush",
-    "follow_key",
     "merged",
     "send_message",
 ]
@@ -76,14 +76,16 @@ class Flushed:
 def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
     """Turn the notes of ``scope`` into part of a commit, in their order.
 
-    Asks for: `Now`, one `Get` for each item that is put in or taken out, and what `revise` asks for.
+    Asks for: `Now`, one `Get` for each item that is put in or taken out and for each id that the application has
+    chosen, and what `settle_relations` and `revise` ask for.
 
     Raises:
         ContractError: More than one commit can hold, or a note that contradicts itself (an activity with another actor than its sender).
     """
     now = yield from Now()
-    flushed = Flushed()
-    for note in _last_words(scope.notes):
+    settled = yield from settle_relations(site.federation.places, site.origin, scope.notes)
+    flushed = Flushed(checks=list(settled.checks))
+    for note in _last_words(settled.notes):
         match note:
             case Appending():
                 # Minted in any case: a handler that runs again mints the same names again, whatever others did meanwhile.
@@ -96,13 +98,17 @@ def flush(site: Site, scope: Scope[Any]) -> Op[Flushed]:
                 if change is not None:
                     flushed.take(change)
             case Sending():
+                yield from _check_kept(site, note)
                 revision = yield from revise(site, note, now)
                 flushed.take(revision.change)
                 _send(site, scope, revision.note, now, flushed)
             case Publishing():
+                yield from _check_new(note)
                 _publish(site, scope, note, now, flushed)
             case Writing():
                 flushed.writes.append(note.write)
+            case RelationUpdate():
+                raise ContractError(f"a relation update was not settled: {note}")
     flushed.checks = list(dict.fromkeys(flushed.checks))
     flushed.writes = merged(flushed.writes)
     _check_size(flushed.writes)
@@ -132,11 +138,6 @@ def _check_size(writes: Sequence[Write]) -> None:
             f"a handler wants {sum(sizes)} bytes written at once, at most {max(sizes)} in one entry; "
             f"a commit holds {COMMIT_BYTES_MAX - VALUE_BYTES_MAX}, and an entry {VALUE_BYTES_MAX}"
         )
-
-
-def follow_key(follower: str, followed: str) -> Key:
-    """Where our own request to follow is kept."""
-    return ("follow", "1", digest_part(follower), digest_part(followed))
 
 
 def send_message(name: str, scope_name: bytes, *, about: str | None) -> Message:
@@ -192,47 +193,58 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
         left = {"to": recipients, "direct": direct or None, "about": line, "order": order}
         flushed.writes.append(Put(("send", "1", name), pack(about | left)))
         flushed.messages.append(send_message(name, wake.encode()[:16], about=line))
-    if activity.is_a(Follow):
-        followed = activity.view(Follow).object
-        if followed is not None and followed.uri is not None:
-            asked = pack({"id": members["id"], "state": "asked", "object": followed.uri})
-            flushed.writes.append(Put(follow_key(actor, followed.uri), asked))
+
+
+def _check_new(note: Publishing) -> Op[None]:
+    """Refuse an id that the application has chosen for a second object."""
+    if note.object.id is None:
+        return
+    [entry] = yield from Get((object_key(note.id),))
+    if entry is not None:
+        raise ContractError(f"{note.id} is published already: send an Update to change it")
+
+
+def _check_kept(site: Site, note: Sending) -> Op[None]:
+    """Refuse an id among managed activities under which none of this actor is kept: nothing would be served."""
+    place = site.federation.places.read(site.origin, note.activity.id or "")
+    if place is None or place.target.kind != "managed":
+        return
+    [entry] = yield from Get((object_key(note.id),))
+    if entry is None or unpack(entry.value).optional("owner") != site.actor_uri(note.by):
+        raise ContractError(f"nothing of {note.by!r:.60} is kept at {note.id}: leave the id out, and one is made")
 
 
 def _publish(site: Site, scope: Scope[Any], note: Publishing, now: datetime, flushed: Flushed) -> None:
-    """Mint ids, keep object and Create, append what is for everyone to the outbox, send."""
+    """Mint ids, keep object and Create, append what is public to the outbox, send."""
     places, actor = site.federation.places, site.actor_uri(note.by)
     followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
     outbox = places.uri(site.origin, "collection", "outbox", identifier=note.by)
-    to = list(dict.fromkeys(PUBLIC if uri in PUBLIC_FORMS else uri for uri in note.to))
-    said = audience_of(note.object)
-    if PUBLIC in to and not said.is_public and (said.everyone or PUBLIC in (*said.bto, *said.bcc)):
-        raise ContractError(
-            f"the object is addressed to {', '.join(said.everyone)[:200]}, and is to be published for everyone: say to whom by publish(to=...)"
-        )
-    cc = [followers] if PUBLIC in to and followers not in to else []
+    addressing = addressing_of(audience_of(note.object), note.to, followers=followers)
     published = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    addressed = {"published": published, "to": to, "cc": cc}
     object_members = to_wire(note.object)
     context = object_members.pop("@context", None)
-    object_members = {"id": note.id, "attributedTo": actor, **addressed} | object_members
+    author = object_members.get("attributedTo", actor)
+    if author not in (actor, [actor]):
+        raise ContractError(f"an object published by {note.by!r:.60} is attributed to {author!r:.200}, not {actor}")
+    addressed = addressing.members
+    object_members = {"id": note.id, "attributedTo": actor, "published": published} | object_members | addressed
     create_members: dict[str, Any] = {
         "@context": context,
         "id": scope.mint_managed("activities", note.by),
         "type": Create.type_name,
         "actor": actor,
+        "published": published,
         **addressed,
         "object": object_members,
     }
-    for kept in ({"@context": context, **object_members}, create_members):
-        about = {"id": kept["id"], "owner": actor, "public": PUBLIC in to or None}
-        if kept is not create_members:
+    is_public = addressing.audience.is_public or None
+    for members in ({"@context": context, **object_members}, create_members):
+        about = {"id": members["id"], "owner": actor, "public": is_public}
+        if members is not create_members:
             about["create"] = create_members["id"]
-        flushed.writes.append(Put(object_key(str(kept["id"])), pack(about, wire_body(kept))))
-    order = _order(now, scope)
-    if PUBLIC in to:
+        flushed.writes.append(Put(object_key(str(members["id"])), pack(about, wire_body(members))))
+    if addressing.audience.visibility is Visibility.PUBLIC:
         # The outbox says how many there are, so it has only what everyone may know of.
-        flushed.take(adding(outbox, Member(str(create_members["id"])), order=order))
+        flushed.take(adding(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
     create = read_document(create_members, origin=site.origin)
-    # Whom the object names in secret gets it too, and is named nowhere.
-    _send(site, scope, Sending(create, note.by, (*to, *cc, *said.secret), create_members["id"]), now, flushed)
+    _send(site, scope, Sending(create, note.by, addressing.recipients, create_members["id"]), now, flushed)

@@ -38,7 +38,7 @@ from apcore.ports import (
     Signer,
     Transport,
 )
-from apcore.vocab import PUBLIC, Reference, View
+from apcore.vocab import Reference, View
 
 __all__ = ["AsyncNode"]
 
@@ -162,11 +162,11 @@ class AsyncNode(Bound[Data]):
         /,
         *,
         by: str,
-        to: str | Sequence[str] = PUBLIC,
+        to: str | Sequence[str] | None = None,
         origin: str | None = None,
     ) -> str:
         """As `Node.publish`."""
-        return await self._act(Publishing(object.document, by, several(to)), origin)
+        return await self._act(Publishing(object.document, by, None if to is None else several(to)), origin)
 
     async def rotate_keys(
         self,

@@ -25,7 +25,7 @@ from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
 from apcore.node.binding import WAIT_S, Bound, Data, Factory, NodeOptions, Pace, hand_back, keep_leases, several
 from apcore.node.opening import entry_point, open_signer, open_store, queue_of
 from apcore.ports import Enlistable, KvStore, Leased, MadeKey, MessageQueue, Runtime, Signer, Transport
-from apcore.vocab import PUBLIC, Reference, View
+from apcore.vocab import Reference, View
 
 __all__ = ["Node"]
 
@@ -139,14 +139,14 @@ class Node(Bound[Data]):
         /,
         *,
         by: str,
-        to: str | Sequence[str] = PUBLIC,
+        to: str | Sequence[str] | None = None,
         origin: str | None = None,
     ) -> str:
         """Keep an object, announce it in the outbox, deliver it; see `Context.publish`. One commit holds all of it.
 
         Answers the id under which the object is served from now on.
         """
-        return self._act(Publishing(object.document, by, several(to)), origin)
+        return self._act(Publishing(object.document, by, None if to is None else several(to)), origin)
 
     def rotate_keys(
         self,

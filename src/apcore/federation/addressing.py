@@ -1,0 +1,64 @@
+"""Addressing: the audience of a publication, and its recipients.
+
+An object and its Create carry the same audience (ActivityPub 6.2), and everyone in it is delivered to (7.1.1). Actors
+in ``bto`` and ``bcc`` get the activity at their own inbox and are named nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from apcore.errors import ContractError
+from apcore.vocab import PUBLIC, PUBLIC_FORMS, Audience
+
+__all__ = ["Addressing", "addressing_of"]
+
+
+@frozen
+class Addressing:
+    """The audience of a publication, as it stands in the object and in its Create."""
+
+    audience: Audience
+
+    @property
+    def members(self) -> dict[str, list[str]]:
+        """The members that say it: ``to`` and ``cc``, and ``audience`` if there is one."""
+        members = {"to": list(self.audience.to), "cc": list(self.audience.cc)}
+        return members | ({"audience": list(self.audience.audience)} if self.audience.audience else {})
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Everyone to deliver to, once."""
+        return self.audience.everyone
+
+
+def addressing_of(audience: Audience, to: Sequence[str] | None, *, followers: str) -> Addressing:
+    """Return the addressing of an object with its own ``audience`` that is published ``to`` some addresses.
+
+    Without ``to``, the object's own audience counts, and an object without one is public. With ``to``, these addresses
+    are added. An object with `PUBLIC` in ``to`` goes to ``followers`` too.
+
+    Raises:
+        ContractError: ``to`` adds `PUBLIC` to an object that has an audience and is not public; or `PUBLIC` is in
+            ``bto`` or ``bcc``, where it makes nothing public.
+    """
+    if PUBLIC in (*audience.bto, *audience.bcc):
+        raise ContractError("the object is addressed to everyone in secret (bto or bcc): write PUBLIC into to or cc")
+    is_addressed = bool(audience.everyone) or audience.is_public
+    if to is None:
+        addresses: list[str] = [] if is_addressed else [PUBLIC]
+    else:
+        addresses = [PUBLIC if address in PUBLIC_FORMS else address for address in to]
+    if PUBLIC in addresses and is_addressed and not audience.is_public:
+        raise ContractError(
+            f"the object is addressed to {', '.join(audience.everyone)[:200]}, and is to be published for everyone: "
+            "leave out to=, or name PUBLIC in the object"
+        )
+    named = {*audience.to, *audience.cc, *audience.audience, *audience.bto, *audience.bcc}
+    added = tuple(address for address in dict.fromkeys(addresses) if address not in named)
+    audience = evolve(audience, to=(*audience.to, *added))
+    if PUBLIC in audience.to and followers not in {*audience.to, *audience.cc, *audience.audience}:
+        audience = evolve(audience, cc=(*audience.cc, followers))
+    return Addressing(audience)

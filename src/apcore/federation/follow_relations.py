@@ -1,0 +1,611 @@
+"""The follow relations of our actors: how they are stored, and how activities change them.
+
+An activity tells about a relation whether we send it or receive it. `RELATION_EVENTS` and `UNDO_EVENTS` name the role
+of its actor and the event. `settle_relations` finds the relation, applies the table of `apcore.federation.relations`,
+and turns the result into notes. These join the commit in which the activity is sent or processed.
+
+``followers`` and ``following`` stay the truth about members, so that an application may add and remove members itself.
+A member is accepted whatever its record says, and a record that says accepted counts for nothing without its member.
+
+Facts::
+
+    ("relation", "1", H(them), H(us), direction)   an actor of ours and another one; "inbound" or "outbound"
+    ("follow", "1", H(us), H(them))                our Follow, as earlier releases wrote it; replaced when it changes
+    ("followed", "1", H(actor), H(id))             the actor of ours that a received Follow names, to be found by its id
+    ("met", "1", H(actor))                         an actor that follows or is followed here, and so is no stranger
+    ("gone", "1", H(actor))                        an actor that has deleted itself, for followers that no record names
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import define, evolve, field, frozen
+
+from apcore.collections import contains
+from apcore.effects import Get, Op, Scan
+from apcore.errors import ContractError
+from apcore.facts import pack, unpack
+from apcore.federation.places import Places
+from apcore.federation.relations import Direction, RelationAction, RelationEvent, RelationState, transition
+from apcore.federation.scope import Appending, Note, RelationUpdate, Removing, Sending, Writing
+from apcore.http import Origin, parse_url
+from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
+from apcore.vocab import (
+    Accept,
+    Activity,
+    Block,
+    Document,
+    Follow,
+    Reference,
+    Reject,
+    TentativeAccept,
+    TentativeReject,
+    Undo,
+)
+
+__all__ = [
+    "FOLLOW_IDS_MAX",
+    "RELATION_EVENTS",
+    "UNDO_EVENTS",
+    "Relation",
+    "Role",
+    "SettledNotes",
+    "followed_key",
+    "gone_fact",
+    "gone_key",
+    "inbound_updates",
+    "met_key",
+    "read_relation",
+    "relation_key",
+    "relations_of",
+    "requests_collection",
+    "settle_relations",
+]
+
+FOLLOW_IDS_MAX: Final = 8
+"""The Follow ids that a relation remembers. Some servers send a new id each time; answers may name any of them."""
+_CANDIDATES_MAX: Final = 20
+"""The recipients that are searched for the relation of an activity that is only named by its id."""
+_GONE_KEPT_S: Final = 365 * 86400.0
+_REFUSED_KEPT_S: Final = 30 * 86400.0
+"""How long a rejected request of another actor is remembered: strangers choose how many there are."""
+_LEGACY_STATES: Final = {"asked": "pending"}
+
+
+class Role(Enum):
+    """The part that the actor of an activity has in a relation."""
+
+    FOLLOWER = "follower"
+    FOLLOWED = "followed"
+
+
+RELATION_EVENTS: Final[Mapping[type[Activity], tuple[tuple[Role, RelationEvent], ...]]] = MappingProxyType(
+    {
+        Follow: ((Role.FOLLOWER, RelationEvent.FOLLOW),),
+        Accept: ((Role.FOLLOWED, RelationEvent.ACCEPT),),
+        Reject: ((Role.FOLLOWED, RelationEvent.REJECT),),
+        Block: ((Role.FOLLOWED, RelationEvent.BLOCK), (Role.FOLLOWER, RelationEvent.END)),
+    }
+)
+"""The events of each activity, by the role of its actor in the relation."""
+
+UNDO_EVENTS: Final[Mapping[type[Activity], tuple[tuple[Role, RelationEvent], ...]]] = MappingProxyType(
+    {
+        Follow: ((Role.FOLLOWER, RelationEvent.UNDO_FOLLOW),),
+        Accept: ((Role.FOLLOWED, RelationEvent.UNDO_ACCEPT),),
+        Reject: ((Role.FOLLOWED, RelationEvent.UNDO_REJECT),),
+        Block: ((Role.FOLLOWED, RelationEvent.UNDO_BLOCK),),
+    }
+)
+"""The events of the Undo of each activity."""
+
+_UNDO_OF_ANSWER: Final[Mapping[RelationState, RelationEvent]] = MappingProxyType(
+    {
+        RelationState.ACCEPTED: RelationEvent.UNDO_ACCEPT,
+        RelationState.REJECTED: RelationEvent.UNDO_REJECT,
+        RelationState.BLOCKED: RelationEvent.UNDO_BLOCK,
+    }
+)
+
+_ANSWERS: Final[Mapping[RelationEvent, RelationState]] = MappingProxyType(
+    {
+        RelationEvent.ACCEPT: RelationState.ACCEPTED,
+        RelationEvent.REJECT: RelationState.REJECTED,
+        RelationEvent.BLOCK: RelationState.BLOCKED,
+    }
+)
+"""The state that an activity of the followed actor brings. An Undo that only names its id takes the state back."""
+_INDEXED: Final = frozenset({RelationState.PENDING, RelationState.ACCEPTED})
+
+
+@frozen
+class Relation:
+    """The relation of an actor of ours and another one, as it is stored."""
+
+    direction: Direction
+    us: str
+    them: str
+    members: str
+    """The collection of ours that holds the other actor while the relation is accepted."""
+    state: RelationState = RelationState.NONE
+    follow_ids: tuple[str, ...] = ()
+    answer_id: str | None = None
+    """The id of the activity that brought the relation into its state, where the followed actor sent it."""
+    item: bytes = field(default=b"", repr=False)
+    """The bytes that are kept beside the member."""
+    entry: Entry | None = field(default=None, repr=False)
+    legacy: bool = False
+    """Whether it was read from the fact of an earlier release."""
+
+
+@frozen
+class SettledNotes:
+    """Notes in which every relation update has become plain writes, and the checks of those writes."""
+
+    notes: list[Note]
+    checks: list[Check]
+
+
+# --- where relations are stored -------------------------------------------------------------------------------------
+
+
+def relation_key(direction: Direction, us: str, them: str) -> Key:
+    """Return the key of a relation. All relations with one other actor stand under one prefix."""
+    return ("relation", "1", digest_part(them), digest_part(us), direction.value)
+
+
+def followed_key(follower: str, follow_id: str) -> Key:
+    """Return the key under which a received Follow is found by its id.
+
+    The follower is part of it: neighbours on one origin may use one id for different things, and none undoes the Follow
+    of another.
+    """
+    return ("followed", "1", digest_part(follower), digest_part(follow_id))
+
+
+def met_key(actor: str) -> Key:
+    """Return the key of the fact that an actor follows, or is followed, here."""
+    return ("met", "1", digest_part(actor))
+
+
+def gone_key(actor: str) -> Key:
+    """Return the key of the fact that an actor has deleted itself."""
+    return ("gone", "1", digest_part(actor))
+
+
+def gone_fact(actor: str) -> Put:
+    """Return the write that remembers that an actor has deleted itself."""
+    return Put(gone_key(actor), pack({"actor": actor}), _GONE_KEPT_S)
+
+
+def requests_collection(us: str) -> str:
+    """Return the name of the managed collection of actors that wait for ``us`` to answer. It is not served."""
+    return f"{us}#follow-requests"
+
+
+def members_collection(places: Places, direction: Direction, us: str) -> str | None:
+    """Return the address of the collection that a relation of ``us`` keeps; None if ``us`` is no actor of ours."""
+    origin = parse_url(us).origin
+    place = places.read(origin, us)
+    if place is None or place.target.kind != "actor" or place.identifier is None:
+        return None
+    name = "followers" if direction is Direction.INBOUND else "following"
+    return places.uri(origin, "collection", name, identifier=place.identifier)
+
+
+def read_relation(places: Places, direction: Direction, us: str, them: str) -> Op[Relation | None]:
+    """Read the relation of our actor ``us`` and ``them``; None if ``us`` is no actor of ours.
+
+    Asks for: one `Get` of up to two entries, and one for the membership.
+    """
+    members = members_collection(places, direction, us)
+    if members is None:
+        return None
+    entry, legacy = yield from Get((relation_key(direction, us, them), _legacy_key(us, them)))
+    relation = _relation_from(Relation(direction, us, them, members), entry, legacy)
+    [is_member] = yield from contains(relation.members, (them,))
+    return evolve(relation, state=_true_state(relation.state, is_member))
+
+
+def relations_of(them: str, *, after: Key | None, limit: int) -> Op[tuple[list[RelationUpdate], Key | None]]:
+    """Return the updates that end up to ``limit`` relations with ``them``, at every origin of ours.
+
+    The key is where to go on; None at the end. Asks for: one `Scan`.
+    """
+    entries = yield from Scan(("relation", "1", digest_part(them)), after=after, limit=limit)
+    updates: list[RelationUpdate] = []
+    for entry in entries:
+        fact = unpack(entry.value)
+        if fact.text("them") == them:
+            updates.append(RelationUpdate(Direction(fact.text("direction")), fact.text("us"), them, RelationEvent.END))
+    return updates, entries[-1].key if len(entries) == limit else None
+
+
+def _legacy_key(us: str, them: str) -> Key:
+    return ("follow", "1", digest_part(us), digest_part(them))
+
+
+def _relation_from(blank: Relation, entry: Entry | None, legacy: Entry | None) -> Relation:
+    if entry is not None:
+        fact = unpack(entry.value)
+        if (fact.text("us"), fact.text("them")) != (blank.us, blank.them):
+            return blank
+        return evolve(
+            blank,
+            members=fact.text("members"),
+            state=RelationState(fact.text("state")),
+            follow_ids=tuple(fact.members.get("follow_ids", ())),
+            answer_id=fact.optional("answer_id"),
+            item=fact.body,
+            entry=entry,
+        )
+    if legacy is None or blank.direction is Direction.INBOUND:
+        return blank
+    fact = unpack(legacy.value)
+    if fact.text("object") != blank.them:
+        return blank
+    state = fact.text("state")
+    return evolve(
+        blank,
+        state=RelationState(_LEGACY_STATES.get(state, state)),
+        follow_ids=(fact.text("id"),),
+        legacy=True,
+    )
+
+
+def _true_state(state: RelationState, is_member: bool) -> RelationState:
+    if state is RelationState.BLOCKED:
+        return state
+    if is_member:
+        return RelationState.ACCEPTED
+    return RelationState.NONE if state is RelationState.ACCEPTED else state
+
+
+# --- what activities say --------------------------------------------------------------------------------------------
+
+
+def inbound_updates(
+    places: Places, origin: Origin, activity: Activity, *, actor: str, recipient: str | None
+) -> Op[list[RelationUpdate]]:
+    """Return the updates that a received activity of ``actor`` makes to its relations with our actors at ``origin``.
+
+    ``recipient`` is the id of the actor of ours that it was delivered to. Asks for: one `Get`, or two, if it only names
+    an id.
+    """
+    statement = _read_statement(activity)
+    if statement is None:
+        return []
+    if statement.other is not None:
+        us = statement.other if _is_ours(places, origin, statement.other) else None
+        said_by = statement.follow_actor
+        if us is None or (said_by is not None and statement.is_about_own_follow and said_by != actor):
+            return []
+        return [
+            _received(role, event, us, actor, follow_id=statement.follow_id, activity_id=activity.document.id)
+            for role, event in statement.events
+        ]
+    if statement.named_id is None:
+        return []
+    candidates = yield from _named_actors(places, origin, statement.named_id, actor, recipient)
+    return (yield from _named_updates(statement, [(us, actor) for us in candidates], activity, sent=False))
+
+
+def _sent_updates(places: Places, origin: Origin, note: Sending) -> Op[list[RelationUpdate]]:
+    """Return the updates that an activity of ours makes to the relations of its actor.
+
+    Raises:
+        ContractError: It answers a Follow of another of our actors.
+    """
+    activity = Activity.over(note.activity)
+    us = places.uri(origin, "actor", identifier=note.by)
+    statement = _read_statement(activity)
+    if statement is None:
+        return []
+    if statement.other is not None:
+        followed = None if statement.is_about_own_follow else statement.follow_object
+        if followed is not None and followed != us and _is_ours(places, origin, followed):
+            raise ContractError(f"{us} answers a Follow of {followed}: let the actor that was asked send the answer")
+        return [
+            _sent(role, event, us, statement.other, note.id)
+            for role, event in statement.events
+            if statement.other != us
+        ]
+    candidates = [(us, them) for them in note.to[:_CANDIDATES_MAX] if them != us]
+    return (yield from _named_updates(statement, candidates, activity, sent=True, activity_id=note.id))
+
+
+@frozen
+class _Statement:
+    """An activity about a relation, read before it is known which of the two actors is ours."""
+
+    events: tuple[tuple[Role, RelationEvent], ...]
+    is_undo: bool
+    other: str | None = None
+    """The other actor; None if the activity only names the id of another activity."""
+    named_id: str | None = None
+    follow_id: str | None = None
+    follow_actor: str | None = None
+    follow_object: str | None = None
+    is_about_own_follow: bool = False
+    """Whether the other actor is the object of a Follow or Block, and not the actor of a Follow that is answered."""
+
+
+def _read_statement(activity: Activity) -> _Statement | None:
+    document, is_undo = activity.document, False
+    subject: Reference | None = activity.object
+    table = RELATION_EVENTS
+    if document.is_a(Undo):
+        if subject is None:
+            return None
+        if subject.embedded is None or not subject.embedded.types:
+            return _Statement((), True, named_id=subject.uri)
+        document, is_undo, table = subject.embedded, True, UNDO_EVENTS
+        undone_id = subject.uri
+        subject = Activity.over(document).object
+    else:
+        undone_id = None
+    kind = _kind_of(document, table)
+    if kind is None:
+        return None
+    statement = _Statement(table[kind], is_undo, named_id=undone_id)
+    if issubclass(kind, Follow | Block):
+        own = Activity.over(document)
+        return evolve(
+            statement,
+            other=None if subject is None else subject.uri,
+            follow_id=document.id,
+            follow_actor=None if own.actor is None else own.actor.uri,
+            is_about_own_follow=True,
+        )
+    if subject is None:
+        return statement if is_undo else None
+    follow = subject.claimed(Follow)
+    if follow is None and subject.embedded is not None and subject.embedded.types:
+        return None  # an answer to something else: an Offer, an Invite, a Join
+    if follow is not None and follow.actor is not None and follow.actor.uri is not None:
+        return evolve(
+            statement,
+            other=follow.actor.uri,
+            follow_id=subject.uri,
+            follow_object=None if follow.object is None else follow.object.uri,
+        )
+    return statement if is_undo else evolve(statement, named_id=subject.uri)
+
+
+def _kind_of(document: Document, table: Iterable[type[Activity]]) -> type[Activity] | None:
+    # A tentative answer leaves the request where it is.
+    if document.is_a(TentativeAccept) or document.is_a(TentativeReject):
+        return None
+    return next((kind for kind in table if document.is_a(kind)), None)
+
+
+def _received(
+    role: Role, event: RelationEvent, us: str, them: str, *, follow_id: str | None, activity_id: str | None
+) -> RelationUpdate:
+    if role is Role.FOLLOWER:
+        follow_id = follow_id if event is RelationEvent.FOLLOW else None
+        return RelationUpdate(Direction.INBOUND, us, them, event, follow_id=follow_id)
+    # Their Block refuses our Follow. We could not know that it is over, so it is no state of ours.
+    event = RelationEvent.REJECT if event is RelationEvent.BLOCK else event
+    return RelationUpdate(Direction.OUTBOUND, us, them, event, answer_id=activity_id)
+
+
+def _sent(role: Role, event: RelationEvent, us: str, them: str, activity_id: str) -> RelationUpdate:
+    if role is Role.FOLLOWER:
+        return RelationUpdate(
+            Direction.OUTBOUND, us, them, event, follow_id=activity_id if event is RelationEvent.FOLLOW else None
+        )
+    return RelationUpdate(Direction.INBOUND, us, them, event, answer_id=activity_id)
+
+
+def _named_actors(places: Places, origin: Origin, named_id: str, actor: str, recipient: str | None) -> Op[list[str]]:
+    """Return the actors of ours that an activity may mean which only names an id. Asks for: one `Get`."""
+    candidates: dict[str, None] = {}
+    [entry] = yield from Get((followed_key(actor, named_id),))
+    fact = None if entry is None else unpack(entry.value)
+    if fact is not None and fact.text("follower") == actor:
+        candidates[fact.optional("us") or places.uri(origin, "actor", identifier=fact.text("identifier"))] = None
+    # Our own ids are fragments of the actor's, unless the application has chosen others.
+    for uri in (named_id.partition("#")[0], recipient):
+        if uri is not None and _is_ours(places, origin, uri):
+            candidates[uri] = None
+    return list(candidates)
+
+
+def _named_updates(
+    statement: _Statement,
+    candidates: Sequence[tuple[str, str]],
+    activity: Activity,
+    *,
+    sent: bool,
+    activity_id: str | None = None,
+) -> Op[list[RelationUpdate]]:
+    """Return the updates of those relations in which the named id occurs; ``candidates`` are pairs (us, them).
+
+    Asks for: one `Get`.
+    """
+    named_id = statement.named_id
+    if named_id is None or not candidates:
+        return []
+    own = Direction.OUTBOUND if sent else Direction.INBOUND
+    """The direction in which the actor of the activity is the follower."""
+    answered = Direction.INBOUND if sent else Direction.OUTBOUND
+    answer_id = activity_id if sent else activity.document.id
+    keys: list[Key] = []
+    for us, them in candidates:
+        keys += [relation_key(direction, us, them) for direction in Direction] + [_legacy_key(us, them)]
+    entries = yield from Get(keys)
+    relations = [
+        _relation_from(Relation(direction, us, them, ""), entries[3 * number + offset], entries[3 * number + 2])
+        for number, (us, them) in enumerate(candidates)
+        for offset, direction in enumerate(Direction)
+    ]
+    updates: list[RelationUpdate] = []
+    for relation in relations:
+        is_follow = named_id in relation.follow_ids
+        if not statement.is_undo and is_follow and relation.direction is answered:
+            updates += [
+                RelationUpdate(relation.direction, relation.us, relation.them, event, answer_id=answer_id)
+                for _, event in statement.events
+            ]
+        elif statement.is_undo and is_follow and relation.direction is own:
+            updates.append(RelationUpdate(own, relation.us, relation.them, RelationEvent.UNDO_FOLLOW))
+        elif statement.is_undo and relation.answer_id == named_id and relation.direction is answered:
+            event = _UNDO_OF_ANSWER.get(relation.state)
+            if event is not None:
+                updates.append(RelationUpdate(answered, relation.us, relation.them, event))
+    return updates
+
+
+def _is_ours(places: Places, origin: Origin, uri: str) -> bool:
+    place = places.read(origin, uri)
+    return place is not None and place.target.kind == "actor"
+
+
+# --- what changes ---------------------------------------------------------------------------------------------------
+
+
+@define
+class _Settling:
+    """Notes that are being settled, with the changes of earlier ones at hand for later ones."""
+
+    places: Places
+    notes: list[Note] = field(factory=list[Note])
+    checks: dict[Key, Check] = field(factory=dict[Key, Check])
+    relations: dict[Key, Relation] = field(factory=dict[Key, Relation])
+    memberships: dict[tuple[str, str], bool] = field(factory=dict[tuple[str, str], bool])
+
+    def add(self, note: Note) -> None:
+        if isinstance(note, Appending | Removing):
+            self.memberships[note.collection, note.item] = isinstance(note, Appending)
+        self.notes.append(note)
+
+    def read(self, update: RelationUpdate) -> Op[Relation | None]:
+        key = relation_key(update.direction, update.us, update.them)
+        relation = self.relations.get(key)
+        if relation is None:
+            relation = yield from read_relation(self.places, update.direction, update.us, update.them)
+        if relation is None:
+            return None
+        is_member = self.memberships.get((relation.members, relation.them), relation.state is RelationState.ACCEPTED)
+        return evolve(relation, state=_true_state(relation.state, is_member))
+
+    def apply(self, update: RelationUpdate) -> Op[None]:
+        relation = yield from self.read(update)
+        if relation is None:
+            return
+        change = transition(relation.state, update.event)
+        new = evolve(
+            relation,
+            state=change.state,
+            item=update.item or relation.item,
+            follow_ids=_follow_ids(relation, update),
+            answer_id=_answer_id(relation, update, change.state),
+        )
+        requests = requests_collection(relation.us)
+        for action in change.actions:
+            match action:
+                case RelationAction.ADD_MEMBER:
+                    self.add(Appending(relation.members, relation.them, new.item))
+                    self.add(Writing(Put(met_key(relation.them), pack({"actor": relation.them}))))
+                case RelationAction.REMOVE_MEMBER:
+                    self.add(Removing(relation.members, relation.them))
+                case RelationAction.ADD_REQUEST if relation.direction is Direction.INBOUND:
+                    self.add(Appending(requests, relation.them, new.item))
+                case RelationAction.REMOVE_REQUEST if relation.direction is Direction.INBOUND:
+                    self.add(Removing(requests, relation.them))
+                case _:
+                    pass  # an answer, which the side effects of a received Follow send
+        if update.event is RelationEvent.FOLLOW and change.state is RelationState.ACCEPTED and update.item:
+            self.add(Appending(relation.members, relation.them, update.item))  # its inboxes may have changed
+        self._write(relation, new)
+
+    def _write(self, before: Relation, new: Relation) -> None:
+        key = relation_key(new.direction, new.us, new.them)
+        self.relations[key] = new
+        if new.direction is Direction.INBOUND:
+            self._write_index(before, new)
+        if new.legacy:
+            self.add(Writing(Delete(_legacy_key(new.us, new.them))))
+        is_blank = new.state is RelationState.NONE
+        if is_blank and new.entry is None and key not in self.checks:
+            return
+        version = None if new.entry is None else new.entry.version
+        self.checks[key] = Check(key, version)
+        kept_s = _REFUSED_KEPT_S if _is_stranger(new) else None
+        self.add(Writing(Delete(key) if is_blank else Put(key, _packed(new), kept_s)))
+
+    def _write_index(self, before: Relation, new: Relation) -> None:
+        """Let the ids of Follows that stand be found, and no others."""
+        old_ids = before.follow_ids if before.state in _INDEXED else ()
+        new_ids = new.follow_ids if new.state in _INDEXED else ()
+        about = {"follower": new.them, "us": new.us, "identifier": self._identifier(new.us)}
+        for follow_id in new_ids:
+            if follow_id not in old_ids:
+                self.add(Writing(Put(followed_key(new.them, follow_id), pack(about))))
+        for follow_id in old_ids:
+            if follow_id not in new_ids:
+                self.add(Writing(Delete(followed_key(new.them, follow_id))))
+
+    def _identifier(self, us: str) -> str | None:
+        place = self.places.read(parse_url(us).origin, us)
+        return None if place is None else place.identifier
+
+
+def _is_stranger(relation: Relation) -> bool:
+    return relation.direction is Direction.INBOUND and relation.state is RelationState.REJECTED
+
+
+def settle_relations(places: Places, origin: Origin | None, notes: Sequence[Note]) -> Op[SettledNotes]:
+    """Turn the relation updates in ``notes``, and the activities that they send, into plain writes.
+
+    The notes stay in their order, and later ones see the changes of earlier ones. Other notes cost nothing.
+
+    Asks for: two `Get`s for each relation that is named, and one more for an activity that only names an id.
+
+    Raises:
+        ContractError: An answer to a Follow of another of our actors.
+    """
+    settling = _Settling(places)
+    for note in notes:
+        match note:
+            case RelationUpdate():
+                yield from settling.apply(note)
+            case Sending() if origin is not None:
+                for update in (yield from _sent_updates(places, origin, note)):
+                    yield from settling.apply(update)
+                settling.add(note)
+            case _:
+                settling.add(note)
+    return SettledNotes(settling.notes, list(settling.checks.values()))
+
+
+def _answer_id(relation: Relation, update: RelationUpdate, state: RelationState) -> str | None:
+    if update.answer_id is not None and _ANSWERS.get(update.event) is state:
+        return update.answer_id
+    return relation.answer_id if state is relation.state else None
+
+
+def _follow_ids(relation: Relation, update: RelationUpdate) -> tuple[str, ...]:
+    if update.follow_id is None:
+        return relation.follow_ids
+    earlier = () if relation.state is RelationState.NONE else relation.follow_ids
+    others = [follow_id for follow_id in earlier if follow_id != update.follow_id]
+    return (*others, update.follow_id)[-FOLLOW_IDS_MAX:]
+
+
+def _packed(relation: Relation) -> bytes:
+    members: dict[str, Any] = {
+        "direction": relation.direction.value,
+        "us": relation.us,
+        "them": relation.them,
+        "members": relation.members,
+        "state": relation.state.value,
+        "follow_ids": list(relation.follow_ids) or None,
+        "answer_id": relation.answer_id,
+    }
+    return pack(members, relation.item)

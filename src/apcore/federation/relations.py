@@ -1,0 +1,179 @@
+"""The follow relation of one follower and one followed actor: its states, its events, and the table of transitions.
+
+Both sides run this one table. A server keeps a relation for each pair in which one actor is its own. It feeds the
+relation with the activities that it sends and with those that it receives. The table knows no store and no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+
+__all__ = ["TRANSITIONS", "Direction", "RelationAction", "RelationEvent", "RelationState", "Transition", "transition"]
+
+
+class Direction(Enum):
+    """The side of a relation on which our actor stands."""
+
+    INBOUND = "inbound"
+    """The other actor follows ours."""
+    OUTBOUND = "outbound"
+    """Our actor follows the other one."""
+
+
+class RelationState(Enum):
+    """How one actor stands to another that it may follow."""
+
+    NONE = "none"
+    """There is no request and no relation."""
+    PENDING = "pending"
+    """The follower has asked, and the followed actor has not answered."""
+    ACCEPTED = "accepted"
+    """The follower follows."""
+    REJECTED = "rejected"
+    """The followed actor has turned the request down, or has removed the follower."""
+    BLOCKED = "blocked"
+    """The followed actor blocks the follower. Only the server of the followed actor uses this state."""
+
+
+class RelationEvent(Enum):
+    """Something that changes a relation, named after the activity that says it."""
+
+    FOLLOW = "follow"
+    UNDO_FOLLOW = "undo-follow"
+    ACCEPT = "accept"
+    REJECT = "reject"
+    UNDO_ACCEPT = "undo-accept"
+    UNDO_REJECT = "undo-reject"
+    BLOCK = "block"
+    """The followed actor, which is ours, blocks the follower."""
+    UNDO_BLOCK = "undo-block"
+    END = "end"
+    """The follower blocks the followed actor, or one of the two is deleted."""
+
+
+class RelationAction(Enum):
+    """Something to do because of a transition. Each is idempotent."""
+
+    ADD_MEMBER = auto()
+    """Put the other actor into ``followers`` or ``following``."""
+    REMOVE_MEMBER = auto()
+    """Take the other actor out of ``followers`` or ``following``."""
+    ADD_REQUEST = auto()
+    """List the request among those that wait for an answer."""
+    REMOVE_REQUEST = auto()
+    """Take the request out of that list."""
+    CONFIRM = auto()
+    """Answer a repeated Follow with Accept: the follower has lost track, and is a follower all the same."""
+    REFUSE = auto()
+    """Answer a Follow with Reject, without asking the policy."""
+
+
+@frozen
+class Transition:
+    """The next state of a relation, and the actions that belong to the change."""
+
+    state: RelationState
+    actions: tuple[RelationAction, ...] = ()
+
+
+_NONE, _PENDING, _ACCEPTED, _REJECTED, _BLOCKED = RelationState
+_ADD = (RelationAction.ADD_MEMBER, RelationAction.REMOVE_REQUEST)
+_END = (RelationAction.REMOVE_MEMBER, RelationAction.REMOVE_REQUEST)
+_ASK = (RelationAction.ADD_REQUEST,)
+_SUSPEND = (RelationAction.REMOVE_MEMBER, RelationAction.ADD_REQUEST)
+
+
+def _row(
+    event: RelationEvent,
+    *,
+    none: Transition,
+    pending: Transition,
+    accepted: Transition,
+    rejected: Transition,
+    blocked: Transition = Transition(_BLOCKED),
+) -> dict[tuple[RelationState, RelationEvent], Transition]:
+    row = {_NONE: none, _PENDING: pending, _ACCEPTED: accepted, _REJECTED: rejected, _BLOCKED: blocked}
+    return {(state, event): change for state, change in row.items()}
+
+
+TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = MappingProxyType(
+    _row(
+        RelationEvent.FOLLOW,
+        none=Transition(_PENDING, _ASK),
+        pending=Transition(_PENDING, _ASK),
+        accepted=Transition(_ACCEPTED, (RelationAction.CONFIRM,)),
+        rejected=Transition(_PENDING, _ASK),
+        blocked=Transition(_BLOCKED, (RelationAction.REFUSE,)),
+    )
+    | _row(
+        RelationEvent.UNDO_FOLLOW,
+        none=Transition(_NONE, _END),
+        pending=Transition(_NONE, _END),
+        accepted=Transition(_NONE, _END),
+        rejected=Transition(_NONE, _END),
+    )
+    # An Accept of nothing changes nothing: the request was taken back meanwhile, or there never was one.
+    | _row(
+        RelationEvent.ACCEPT,
+        none=Transition(_NONE),
+        pending=Transition(_ACCEPTED, _ADD),
+        accepted=Transition(_ACCEPTED, _ADD),
+        rejected=Transition(_ACCEPTED, _ADD),
+    )
+    | _row(
+        RelationEvent.REJECT,
+        none=Transition(_NONE, _END),
+        pending=Transition(_REJECTED, _END),
+        accepted=Transition(_REJECTED, _END),
+        rejected=Transition(_REJECTED, _END),
+    )
+    # The request stands again as if it were not answered, which is how Mastodon reads an Undo of an Accept.
+    | _row(
+        RelationEvent.UNDO_ACCEPT,
+        none=Transition(_NONE, _END),
+        pending=Transition(_PENDING),
+        accepted=Transition(_PENDING, _SUSPEND),
+        rejected=Transition(_REJECTED),
+    )
+    | _row(
+        RelationEvent.UNDO_REJECT,
+        none=Transition(_NONE),
+        pending=Transition(_PENDING),
+        accepted=Transition(_ACCEPTED),
+        rejected=Transition(_PENDING, _ASK),
+    )
+    | _row(
+        RelationEvent.BLOCK,
+        none=Transition(_BLOCKED, _END),
+        pending=Transition(_BLOCKED, _END),
+        accepted=Transition(_BLOCKED, _END),
+        rejected=Transition(_BLOCKED, _END),
+        blocked=Transition(_BLOCKED, _END),
+    )
+    | _row(
+        RelationEvent.UNDO_BLOCK,
+        none=Transition(_NONE),
+        pending=Transition(_PENDING),
+        accepted=Transition(_ACCEPTED),
+        rejected=Transition(_REJECTED),
+        blocked=Transition(_NONE),
+    )
+    | _row(
+        RelationEvent.END,
+        none=Transition(_NONE, _END),
+        pending=Transition(_NONE, _END),
+        accepted=Transition(_NONE, _END),
+        rejected=Transition(_NONE, _END),
+    )
+)
+"""Every pair of a state and an event."""
+
+
+def transition(state: RelationState, event: RelationEvent) -> Transition:
+    """Return the transition of a relation in ``state`` on ``event``."""
+    return TRANSITIONS[state, event]
