@@ -428,6 +428,18 @@ def test_only_the_actor_that_was_asked_answers():
     assert ground.members("following") == [MILA]
 
 
+def test_a_late_answer_to_a_follow_that_was_undone_says_nothing_about_the_next_one():
+    ground = Ground()
+    first = ground.ask()
+    ground.send(Undo(object=Follow(id=first["id"], actor=ANNA, object=MILA)))
+    second = ground.ask()
+    ground.hear(ground.mila.activity("Accept", object=first))
+    assert ground.members("following") == []
+    ground.hear(ground.mila.activity("Accept", object=second | {"id": f"{MILA}/a-name-of-its-own"}))
+    ground.hear(ground.mila.activity("Reject", object=first))
+    assert ground.members("following") == [MILA]
+
+
 def test_an_accept_of_nothing_adds_nobody():
     ground = Ground()
     made_up = {"id": f"{ANNA}#follow/made-up", "type": "Follow", "actor": ANNA, "object": MILA}

@@ -32,7 +32,7 @@ from apcore.facts import pack, unpack
 from apcore.federation.places import Places
 from apcore.federation.relations import Direction, RelationAction, RelationEvent, RelationState, transition
 from apcore.federation.scope import Appending, Note, RelationUpdate, Removing, Sending, Writing
-from apcore.http import Origin, parse_url
+from apcore.http import Origin, parse_url, same_origin
 from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
 from apcore.vocab import (
     Accept,
@@ -357,7 +357,7 @@ def _read_statement(activity: Activity) -> _Statement | None:
         return evolve(
             statement,
             other=None if subject is None else subject.uri,
-            follow_id=document.id,
+            follow_id=document.id if kind is Follow else None,
             follow_actor=None if own.actor is None else own.actor.uri,
             is_about_own_follow=True,
         )
@@ -389,9 +389,9 @@ def _received(
     if role is Role.FOLLOWER:
         follow_id = follow_id if event is RelationEvent.FOLLOW else None
         return RelationUpdate(Direction.INBOUND, us, them, event, follow_id=follow_id)
-    # Their Block refuses our Follow. We could not know that it is over, so it is no state of ours.
-    event = RelationEvent.REJECT if event is RelationEvent.BLOCK else event
-    return RelationUpdate(Direction.OUTBOUND, us, them, event, answer_id=activity_id)
+    # Their Block ends our Follow. We may not learn when the Block is over, so it is no state of ours.
+    event = RelationEvent.END if event is RelationEvent.BLOCK else event
+    return RelationUpdate(Direction.OUTBOUND, us, them, event, follow_id=follow_id, answer_id=activity_id)
 
 
 def _sent(role: Role, event: RelationEvent, us: str, them: str, activity_id: str) -> RelationUpdate:
@@ -498,6 +498,8 @@ class _Settling:
         relation = yield from self.read(update)
         if relation is None:
             return
+        if _is_late(relation, update):
+            return
         change = transition(relation.state, update.event)
         new = evolve(
             relation,
@@ -590,8 +592,19 @@ def _answer_id(relation: Relation, update: RelationUpdate, state: RelationState)
     return relation.answer_id if state is relation.state else None
 
 
+def _is_late(relation: Relation, update: RelationUpdate) -> bool:
+    """Tell whether an answer names a Follow of ours that was undone before we asked again.
+
+    An id of another origin tells nothing: some servers give the embedded Follow an id of their own.
+    """
+    if relation.direction is Direction.INBOUND or update.event is RelationEvent.FOLLOW or not relation.follow_ids:
+        return False
+    named_id = update.follow_id
+    return named_id is not None and same_origin(named_id, relation.us) and named_id not in relation.follow_ids
+
+
 def _follow_ids(relation: Relation, update: RelationUpdate) -> tuple[str, ...]:
-    if update.follow_id is None:
+    if update.follow_id is None or update.event is not RelationEvent.FOLLOW:
         return relation.follow_ids
     earlier = () if relation.state is RelationState.NONE else relation.follow_ids
     others = [follow_id for follow_id in earlier if follow_id != update.follow_id]

@@ -92,7 +92,7 @@ class RelationUpdate:
     them: str
     event: RelationEvent
     follow_id: str | None = None
-    """The id of a Follow that asks."""
+    """The id of the Follow that asks, or of the one that is answered."""
     answer_id: str | None = None
     """The id of the activity of the followed actor."""
     item: bytes = field(default=b"", repr=False)
