@@ -192,6 +192,28 @@ def test_a_body_that_ends_too_early_is_not_processed(length, body) -> None:
     assert (started, json.loads(answer)["reason"]) == (["400 Bad Request"], "bad-request")
 
 
+def test_a_body_that_a_server_cannot_read_is_a_bad_request() -> None:
+    """Servers raise OSError for chunks that are none, and for a connection that broke."""
+
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            raise OSError("Invalid chunk header")
+
+    app = wsgi_app(federation(), ORIGIN, MemoryStore(), worker=False)
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "wsgi.url_scheme": "https",
+        "PATH_INFO": "/inbox",
+        "wsgi.input": Broken(),
+        "wsgi.input_terminated": True,
+        "HTTP_HOST": "ours.example",
+        "CONTENT_TYPE": AP,
+    }
+    started = []
+    app(environ, lambda status, fields: started.append(status))
+    assert started == ["400 Bad Request"]
+
+
 def test_a_client_that_leaves_in_its_body_is_not_answered() -> None:
     app, sent = asgi_app(federation(), ORIGIN, MemoryStore(), worker=False), []
     messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])

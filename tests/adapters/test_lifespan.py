@@ -49,7 +49,7 @@ class World:
         async def receive():
             step = next(steps)
             if step == "shutdown":
-                await asyncio.wait_for(self.is_listening.wait(), 30)
+                await asyncio.wait_for(self.is_listening.wait(), 150)
             self.events.append(step)
             return {"type": f"lifespan.{step}"}
 
@@ -217,7 +217,7 @@ def test_a_mounted_application_works_within_the_lifespan_of_the_outer_one(warnin
     async def scenario() -> None:
         await world.send_note()
         async with outer(None):
-            await asyncio.wait_for(world.is_listening.wait(), 30)
+            await asyncio.wait_for(world.is_listening.wait(), 150)
             # Requests come in tasks of the same loop; this one only asks whether there is a worker.
             world.app._check_worker()
         world.events.append("closed" if world.app._is_closed else "open")

@@ -49,6 +49,45 @@ def node_on(network: PeerNetwork, origin: str = HERE, heard: list[str] | None = 
     )
 
 
+QUERIES = [
+    "https://remote.example/?author=1",
+    "https://remote.example/?author=2",
+    "https://remote.example/blog/?p=7&author=3",
+    "https://remote.example/index.php?route=/users/4",
+]
+
+
+def test_actors_whose_ids_have_queries_stand_beside_each_other(peer_network):
+    """WordPress names its actors so. Each serves its own document, signs with its own key, and gets what is for it."""
+    heard: list[str] = []
+    peers = [peer_network.peer(actor) for actor in QUERIES]
+    with node_on(peer_network, heard=heard) as node:
+        peer_network.join(node)
+        for peer in peers:
+            activity = peer.activity("Create", object={"type": "Note", "content": "hi"})
+            assert peer.deliver(node, activity, to="alice").status == 202
+            assert peer.deliver(node, peer.activity("Follow", object=ALICE), to="alice").status == 202
+            assert node.reference(peer.actor).resolve().view(Person).preferred_username == peer.actor[-1]
+        node.work(until_idle=True)
+    assert sorted(ident.partition("#")[0] for ident in heard) == sorted(QUERIES)
+    for peer in peers:
+        [accept] = peer.received
+        assert (accept.inbox, accept.activity["type"]) == (peer.inbox, "Accept")
+        assert accept.activity["object"]["actor"] == peer.actor
+    assert len({peer.inbox for peer in peers}) == len(peers)
+
+
+def test_documents_whose_ids_have_queries_are_served_at_them_alone(peer_network):
+    peer = peer_network.peer(QUERIES[0])
+    for number in (1, 2):
+        uri = f"https://remote.example/?p={number}"
+        peer.serve(uri, {"@context": "https://www.w3.org/ns/activitystreams", "id": uri, "type": "Note"})
+    for path, status in [("/?p=1", 200), ("/?p=2", 200), ("/?p=3", 404), ("/", 404), ("/?author=9", 404)]:
+        answer = peer_network.send(Request("GET", f"https://remote.example{path}"))
+        assert answer.status == status
+        assert status == 404 or json.loads(answer.body)["id"] == f"https://remote.example{path}"
+
+
 @pytest.mark.parametrize("scheme", ["cavage", "rfc9421"])
 @pytest.mark.parametrize("to", [None, "alice", f"{ALICE}/inbox"], ids=["shared", "identifier", "address"])
 def test_what_a_peer_delivers_is_believed(peer_network, scheme, to):

@@ -219,7 +219,10 @@ def _read_body(environ: Environ) -> bytes:
     length = int(content_length) if content_length else None
     if length is not None and length > BODY_BYTES_MAX:
         raise LimitExceeded(f"the body has {length} bytes, at most {BODY_BYTES_MAX}")
-    body: bytes = environ["wsgi.input"].read(BODY_BYTES_MAX + 1 if length is None else length)
+    try:
+        body: bytes = environ["wsgi.input"].read(BODY_BYTES_MAX + 1 if length is None else length)
+    except OSError as error:
+        raise RequestError(f"the body cannot be read to its end: {error}") from error
     if len(body) > BODY_BYTES_MAX:
         raise LimitExceeded(f"the body has more than {BODY_BYTES_MAX} bytes")
     if length is not None and len(body) < length:

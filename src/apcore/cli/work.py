@@ -19,6 +19,7 @@ from apcore.node import AsyncNode, Node
 __all__ = ["command"]
 
 _AGAIN_S: Final = 1.0
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -55,28 +56,31 @@ def command(
 
 
 async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None) -> int | None:
-    """Work until the end that was asked for, or until SIGTERM: the first lets it finish what it has begun, the second does not.
+    """Work until the end that was asked for, or until SIGTERM or Ctrl-C.
 
-    Answers how many messages were handled, None after the second.
+    The first signal lets it finish what it has begun, the second does not. Answers how many messages were handled, None
+    after the second.
     """
     ends = until_idle or limit_s is not None
     async with node:
         working = asyncio.create_task(node.work(until_idle=until_idle, limit_s=limit_s) if ends else _forever(node))
         loop, ourselves = asyncio.get_running_loop(), asyncio.current_task()
-        loop.add_signal_handler(signal.SIGTERM, _end, node, working)
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, _end, node, working)
         _LOG.info("working for %s", node.origins)
         try:
             return await working
         except asyncio.CancelledError:
-            if ourselves is not None and ourselves.cancelling():  # Ctrl-C, not a second SIGTERM
+            if ourselves is not None and ourselves.cancelling():  # not by a second signal
                 raise
             return None
         finally:
-            _ = loop.remove_signal_handler(signal.SIGTERM)
+            for number in _STOP_SIGNALS:
+                _ = loop.remove_signal_handler(number)
 
 
 def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) -> int | None:
-    """As `_work`, for a blocking node: the second SIGTERM interrupts a handler."""
+    """As `_work`, for a blocking node: the second signal interrupts a handler."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         if node.is_stopped:
@@ -84,7 +88,7 @@ def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) 
         node.stop()
 
     ends = until_idle or limit_s is not None
-    before = signal.signal(signal.SIGTERM, end)
+    before = [(number, signal.signal(number, end)) for number in _STOP_SIGNALS]
     try:
         with node:
             _LOG.info("working for %s", node.origins)
@@ -99,7 +103,8 @@ def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) 
     except _SecondSignal:
         return None
     finally:
-        _ = signal.signal(signal.SIGTERM, before)
+        for number, handler in before:
+            _ = signal.signal(number, handler)
 
 
 class _SecondSignal(BaseException):

@@ -18,11 +18,12 @@ signature holds under the key that is served there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final, Literal, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from attrs import field, frozen
 
@@ -187,7 +188,8 @@ class Peer:
     """Somebody else's actor.
 
     Args:
-        actor: Its id, an absolute URL; inbox, outbox and key stand under it, the shared inbox at ``/inbox`` of its origin.
+        actor: Its id, an absolute URL. Inbox and outbox stand under its path; those of
+            ``https://remote.example/?author=1`` under ``/author=1``. The shared inbox is at ``/inbox`` of its origin.
         network: Where it stands; by default on one of its own.
         type: The actor's type.
         scheme: How it signs.
@@ -212,7 +214,8 @@ class Peer:
         url = parse_url(actor)
         self.actor: Final = actor
         self.origin: Final[Origin] = url.origin
-        self.inbox: Final = f"{actor.rstrip('/')}/inbox"
+        self._place: Final = _place(url)
+        self.inbox: Final = f"{self._place}/inbox"
         self.shared_inbox: Final = f"{url.origin}/inbox"
         self.key_id: Final = f"{actor}#main-key"
         self.proof_key_id: Final = f"{actor}#ed25519-key"
@@ -245,7 +248,7 @@ class Peer:
     @property
     def document(self) -> dict[str, Any]:
         """Its actor, as it is served."""
-        name = parse_url(self.actor).path.rstrip("/").rpartition("/")[2].lstrip("@") or self.origin.host
+        name = _last_word(parse_url(self.actor)) or self.origin.host
         key = {"id": self.key_id, "owner": self.actor, "publicKeyPem": self.key.public.pem}
         multikey = {
             "id": self.proof_key_id,
@@ -259,7 +262,7 @@ class Peer:
             "type": self._type,
             "preferredUsername": name,
             "inbox": self.inbox,
-            "outbox": f"{self.actor.rstrip('/')}/outbox",
+            "outbox": f"{self._place}/outbox",
             "endpoints": {"sharedInbox": self.shared_inbox},
             "publicKey": key,
             "assertionMethod": [multikey],
@@ -340,10 +343,12 @@ class Peer:
             return self._receive(request, bare)
         if url.path == "/.well-known/webfinger":
             return self._webfinger(url)
-        if bare in self._served:
-            status, document = self._served[bare]
+        # An address with a query is one of its own; else a query asks for a part of what is there.
+        uri = request.url if request.url in {self.actor, *self._served} else bare
+        if uri in self._served:
+            status, document = self._served[uri]
             return _json(document, status) if document is not None else Response(status)
-        if bare == self.actor:
+        if uri == self.actor:
             return _json(self.document)
         if bare == self.document.get("outbox"):
             items = [dict(item) for item in self.outbox]
@@ -370,6 +375,19 @@ class Peer:
             return None
         link = {"rel": "self", "type": ACTIVITY_JSON, "href": self.actor}
         return _json({"subject": account, "links": [link]}, content_type="application/jrd+json")
+
+
+def _place(actor: Url) -> str:
+    """Return the address that an actor's inbox and outbox stand under. A query becomes a part of its path."""
+    path = "/".join(part for part in (actor.path.rstrip("/"), quote(actor.query or "", safe="=&")) if part)
+    return f"{actor.origin}{'' if path.startswith('/') or not path else '/'}{path}"
+
+
+def _last_word(actor: Url) -> str:
+    """Return the last value of the query, or the last part of the path: the name in an actor's id."""
+    if actor.query:
+        return re.split("[=&/]", actor.query)[-1]
+    return actor.path.rstrip("/").rpartition("/")[2].lstrip("@")
 
 
 def _with_context(activity: Mapping[str, Any] | View, added: str) -> dict[str, Any]:

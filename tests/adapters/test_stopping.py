@@ -1,0 +1,211 @@
+"""SIGTERM and Ctrl-C on real servers under load: what was begun is finished, and the server exits quietly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException, IncompleteRead
+from pathlib import Path
+
+import pytest
+
+from apcore.cli.demo.servers import reserved_ports
+from apcore.http import LOOPBACK_OPEN
+from apcore.node import AsyncNode
+from apcore.vocab import Like, Note
+from stopping_app import federation
+
+HERE = Path(__file__).resolve().parents[1]
+STOPS = int(os.environ.get("APCORE_STOPS", "1"))
+"""How often each server is stopped by each signal."""
+ACTIVITIES = 40
+PATIENCE_S = 150
+"""How long a machine that is busy otherwise may take for anything."""
+# Ctrl-C goes to those that have the terminal: this one takes it, and becomes the server.
+ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+COMMANDS = {
+    "uvicorn": ["-m", "uvicorn", "stopping_app:app", "--port", "{port}"],
+    "hypercorn": ["-m", "hypercorn", "stopping_app:app", "--bind", "127.0.0.1:{port}"],
+    "apcore-serve": [
+        *("-m", "apcore.cli", "serve", "stopping_app:federation", "--origin", "{origin}"),
+        *("--store", "{store}", "--allow-loopback"),
+    ],
+    "apcore-work": [
+        *("-m", "apcore.cli", "work", "stopping_app:federation", "--origin", "{origin}"),
+        *("--store", "{store}", "--allow-loopback"),
+    ],
+    "wsgiref": [str(HERE / "stopping_app.py")],
+}
+LOUD = ["Traceback", "CancelledError", "never retrieved", "was destroyed", "ERROR", "unsupported"]
+
+
+class Server:
+    """A server in a process with a terminal of its own, and activities that wait for its worker."""
+
+    def __init__(self, server: str, place: Path, **environment: str) -> None:
+        place.mkdir()
+        self._reserved = reserved_ports(1)
+        [self.port] = self._reserved.__enter__()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.store = f"sqlite:///{place}/facts.db"
+        self.trace = place / "trace"
+        asyncio.run(self._fill())
+        values = {"port": str(self.port), "origin": self.origin, "store": self.store}
+        arguments = [part.format(**values) for part in COMMANDS[server]]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+            "STOP_ORIGIN": self.origin,
+            "STOP_STORE": self.store,
+            "STOP_TRACE": str(self.trace),
+            **environment,
+        }
+        self.terminal, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ON_TERMINAL, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self.output = b""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    async def _fill(self) -> None:
+        async with AsyncNode(federation, self.origin, self.store, addresses=LOOPBACK_OPEN) as node:
+            for number in range(ACTIVITIES // 2):
+                await node.publish(Note(content=str(number)), by="ida", to=f"{self.origin}/users/ben")
+                await node.send(Like(object=f"{self.origin}/x"), by="ida", to=f"{self.origin}/users/ben")
+
+    def _read(self) -> None:
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(self.terminal, 65536):
+                self.output += part
+
+    def begun(self) -> list[str]:
+        return self._traced("begin")
+
+    def ended(self) -> list[str]:
+        return self._traced("end")
+
+    def _traced(self, word: str) -> list[str]:
+        lines = self.trace.read_text().splitlines() if self.trace.exists() else []
+        return sorted(line.split()[1] for line in lines if line.split()[0] == word)
+
+    def get(self) -> int | None:
+        """Ask for an actor; None if nobody listens."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            try:
+                connection.request("GET", "/users/ida", headers={"Accept": "application/activity+json"})
+                answer = connection.getresponse()
+                answer.read()
+            except IncompleteRead:
+                raise
+            except (OSError, HTTPException):
+                return None
+            return answer.status
+
+    def wait_until_busy(self) -> None:
+        """Wait until several listeners have begun; one request makes a WSGI worker start."""
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self.begun()) < 3:
+            assert time.monotonic() < deadline, self.output.decode()
+            assert self.process.poll() is None, self.output.decode()
+            self.get()
+            time.sleep(0.02)
+
+    def stop(self, how: str) -> None:
+        if how == "ctrl-c":
+            os.write(self.terminal, b"\x03")
+        else:
+            self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        """Wait for the end."""
+        try:
+            self.process.wait(PATIENCE_S)
+            self._reader.join(PATIENCE_S)
+        finally:
+            self.process.kill()
+            os.close(self.terminal)
+            self._reserved.__exit__(None, None, None)
+
+    async def leased(self) -> int:
+        async with AsyncNode(federation, self.origin, self.store, addresses=LOOPBACK_OPEN) as node:
+            return (await node.ports.queue.depth(["inbox", "fanout", "deliver"])).leased
+
+
+class Load(threading.Thread):
+    """Asks a server again and again until it is gone."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self.server = server
+        self.statuses: set[int | None] = set()
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            while self.server.process.poll() is None:
+                self.statuses.add(self.server.get())
+        except Exception as error:
+            self.failure = error
+
+
+SIGNALS = ("sigterm", "ctrl-c")
+
+
+@pytest.mark.parametrize(
+    ("server", "how"),
+    [
+        *((server, how) for server in ("uvicorn", "hypercorn", "apcore-work", "wsgiref") for how in SIGNALS),
+        ("apcore-serve", "ctrl-c"),
+    ],
+)
+def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun_and_says_nothing(server, how, tmp_path):
+    for number in range(STOPS):
+        running = Server(server, tmp_path / str(number))
+        running.wait_until_busy()
+        loads = [Load(running) for _ in range(2)]
+        for load in loads:
+            load.start()
+        running.stop(how)
+        for load in loads:
+            load.join()
+        running.wait()
+        said = running.output.decode()
+        assert [word for word in LOUD if word in said] == [], said
+        assert running.process.returncode in {0, 130, -signal.SIGTERM, -signal.SIGINT}, said
+        assert running.begun() == running.ended(), said
+        for load in loads:
+            assert load.failure is None
+            assert load.statuses <= {200, None}
+        assert asyncio.run(running.leased()) == 0
+
+
+@pytest.mark.parametrize(("server", "how"), [("uvicorn", "sigterm"), ("hypercorn", "ctrl-c")])
+def test_listeners_that_never_end_keep_a_server_no_longer_than_the_grace(server, how, tmp_path):
+    """Their messages are repeated later."""
+    running = Server(server, tmp_path / "x", STOP_LISTEN_S="3600", STOP_GRACE_S="0.5")
+    running.wait_until_busy()
+    running.stop(how)
+    running.wait()
+    said = running.output.decode()
+    assert "has not finished within its 0.5 s of grace" in said
+    assert [word for word in LOUD if word in said] == [], said
+    assert running.ended() == []
+    assert asyncio.run(running.leased()) > 0
