@@ -16,7 +16,9 @@ nox.options.default_venv_backend = "virtualenv"
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 HERE = Path(__file__).parent
-# Whose signatures ours are measured against and checked with. Fedify's version stands in interop/package.json.
+# The Python server that apcore is tried against. Fedify's version stands in interop/package.json.
+DAT = ["django-activitypub-toolkit==0.2.0", "django>=5.2,<6"]
+# Whose signatures ours are measured against and checked with.
 OTHERS = ["apsig==0.6.0", "http-message-signatures==3.0.0"]
 
 
@@ -130,8 +132,9 @@ def histories(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def interop(session: nox.Session) -> None:
-    """Servers of others, in both directions: installs Node and Fedify by npm, and tries apcore against them."""
+    """Try apcore against Django ActivityPub Toolkit (from PyPI, in an environment of its own) and Fedify (by npm), both ways."""
     session.install("-e", ".[cli,test]")
+    session.run("python", "interop/try_dat.py", str(_dat(session)), "--markdown")
     modules = _fedify(session)
     if modules is None:
         session.error("interop needs npm, which fetches Node and Fedify")
@@ -145,6 +148,15 @@ def crosscheck(session: nox.Session) -> None:
     modules = _fedify(session)
     options = ["--node-modules", str(modules)] if modules else []
     session.run("python", "-m", "interop.crosscheck", *options, *session.posargs)
+
+
+def _dat(session: nox.Session) -> Path:
+    """Install Django ActivityPub Toolkit into an environment without apcore, and return its interpreter."""
+    environment = Path(session.create_tmp()) / "dat"
+    python = environment / "bin" / "python"
+    session.run("python", "-m", "venv", "--clear", str(environment))
+    session.run(str(python), "-m", "pip", "install", "--quiet", *DAT, external=True)
+    return python
 
 
 def _fedify(session: nox.Session) -> Path | None:

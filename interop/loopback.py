@@ -1,0 +1,171 @@
+"""What every trial against a server of others needs: an apcore server on loopback with TLS, and patience."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trustme
+import uvicorn
+from attrs import frozen
+
+from apcore import AsyncNode, Federation
+from apcore.adapters.asgi import asgi_app
+from apcore.adapters.h11 import AsyncH11Transport
+from apcore.collections import contains
+from apcore.http import AddressPolicy, Headers, Limits, Request
+from apcore.vocab import Activity, Person
+
+__all__ = ["Commands", "LoopbackServer", "TlsFiles", "free_port", "running", "spawned", "until"]
+
+PATIENCE_S = 20.0
+COMMAND_S = 60.0
+"""A command may have the other server fetch and store several documents, on a machine that is busy."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@frozen
+class TlsFiles:
+    """A certificate for localhost, and the authority that has signed it."""
+
+    key: Path
+    chain: Path
+    authority: Path
+
+    @classmethod
+    def issue(cls, directory: Path) -> TlsFiles:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("localhost", "127.0.0.1")
+        files = cls(*(directory / name for name in ("key.pem", "chain.pem", "ca.pem")))
+        certificate.private_key_pem.write_to_path(str(files.key))
+        certificate.cert_chain_pems[0].write_to_path(str(files.chain))
+        authority.cert_pem.write_to_path(str(files.authority))
+        return files
+
+    def transport(self) -> AsyncH11Transport:
+        return AsyncH11Transport(tls=ssl.create_default_context(cafile=str(self.authority)))
+
+
+class LoopbackServer:
+    """An apcore server with the actor alice, which remembers what it heard."""
+
+    def __init__(
+        self,
+        origin: str,
+        store: Path,
+        scheme: Any,
+        transport: AsyncH11Transport,
+        listens_to: Sequence[type[Activity]],
+    ) -> None:
+        self.heard: list[tuple[str, str]] = []
+        self.alice = f"{origin}/users/alice"
+        federation: Federation[None] = Federation(software="apcore-interop/1.0", signature_scheme=scheme)
+
+        @federation.actor("/users/{identifier}")
+        def actor(ctx, identifier):
+            return Person(preferred_username="alice", name="Alice") if identifier == "alice" else None
+
+        for kind in listens_to:
+            federation.on(kind)(lambda ctx, activity, name=kind.__name__: self.heard.append((name, activity.actor.uri)))
+        addresses = AddressPolicy(loopback=True)
+        self.node = AsyncNode(federation, origin, f"sqlite:///{store}", transport=transport, addresses=addresses)
+        self.site = self.node.site()
+
+    async def has(self, collection: str, uri: str) -> bool:
+        """Ask the store, not the cache of what was served."""
+        [member] = await self.node.run(contains(f"{self.alice}/{collection}", (uri,)))
+        return bool(member)
+
+
+class Commands:
+    """The commands that the other server takes as POSTs to /control/NAME."""
+
+    def __init__(self, origin: str, transport: AsyncH11Transport) -> None:
+        self.origin = origin
+        self._transport = transport
+
+    async def tell(self, command: str, **body: str) -> dict[str, Any]:
+        answer = await self._transport.send(
+            Request(
+                "POST",
+                f"{self.origin}/control/{command}",
+                Headers({"Content-Type": "application/json"}),
+                json.dumps(body).encode(),
+                limits=Limits(deadline_s=COMMAND_S),
+                addresses=AddressPolicy(loopback=True),
+            )
+        )
+        told: dict[str, Any] = json.loads(answer.body)
+        if answer.status != 200:
+            raise AssertionError(f"{command}: {told.get('error', told)}")
+        return told
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str, *, patience_s: float = PATIENCE_S) -> None:
+    """Wait until something holds, and fail if it does not in time."""
+    began, pause_s = time.monotonic(), 0.1
+    while not await holds():
+        if time.monotonic() - began > patience_s:
+            raise AssertionError(f"not within {patience_s:g} s: {what}")
+        await asyncio.sleep(pause_s)
+        # To ask costs the other server what it needs to become ready.
+        pause_s = min(1.0, 1.5 * pause_s)
+
+
+@asynccontextmanager
+async def running(server: LoopbackServer, files: TlsFiles, port: int) -> AsyncGenerator[None]:
+    """Serve ``server`` under uvicorn meanwhile."""
+    config = uvicorn.Config(
+        asgi_app(server.node),
+        host="127.0.0.1",
+        port=port,
+        ssl_keyfile=str(files.key),
+        ssl_certfile=str(files.chain),
+        log_level="warning",
+    )
+    process = uvicorn.Server(config)
+    serving = asyncio.create_task(process.serve())
+    try:
+        await until(lambda: asyncio.sleep(0, process.started), "our server starts")
+        yield
+    finally:
+        process.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def spawned(*command: str, env: dict[str, str], patience_s: float = PATIENCE_S) -> AsyncGenerator[list[bytes]]:
+    """Run another server meanwhile, from when it has printed ``listening``; gives what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    stream, printed = process.stdout, list[bytes]()
+
+    async def keep() -> None:
+        while line := await stream.readline():
+            printed.append(line)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        await until(lambda: asyncio.sleep(0, b"listening\n" in printed), "it listens", patience_s=patience_s)
+        yield printed
+    except BaseException:
+        print("what the other server printed:", b"".join(printed[-60:]).decode("utf-8", "replace"), sep="\n")
+        raise
+    finally:
+        process.kill()
+        await process.wait()
+        await keeping
