@@ -81,7 +81,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def fuzz(session: nox.Session) -> None:
-    """Long searches for what breaks, by room: ``nox -s fuzz -- jsonld``; options after the names go to each."""
+    """Long searches for what breaks, by room: ``nox -s fuzz -- jsonld``, ``-- jsonld --work``; options after the names go to each."""
     there = {path.parent.name: path for path in sorted((HERE / "tests").glob("*/fuzz.py"))}
     names, options = _named(session, there, "room with a fuzzer")
     session.install("-e", ".[test]", *(["atheris>=3"] if "--atheris" in options else []))

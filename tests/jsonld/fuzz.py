@@ -1,4 +1,4 @@
-"""Differential fuzzing: the tables against PyLD, on mutations of real documents.
+"""Fuzzing: the tables against PyLD, on mutations of real documents; and the work budget, on documents made to be slow.
 
     python tests/jsonld/fuzz.py [--documents 200000] [--seed 1] [--keep-going] [--classify]
 
@@ -7,6 +7,11 @@ to six times, expanded by the tables and by PyLD, and what comes out is compacte
 tables leave to PyLD proves nothing and is counted apart. One seed is one run: document number n of seed s is the same everywhere.
 
 A difference is printed with the document, and the exit status is 1.
+
+    python tests/jsonld/fuzz.py --work [--documents 1000000] [--seed 1]
+
+With ``--work`` the documents are those of `context_grammar`. Each is read as an inbox does before anything is proved. What takes more CPU time than
+`cpu_budget` allows, or ends in anything but a typed error, is printed, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 import warnings
 from collections import Counter
 from copy import deepcopy
@@ -26,8 +32,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pyld import ContextResolver, jsonld
 
+import context_grammar
+import cpu_budget
 from apcore.errors import ApcoreError, LimitExceeded
-from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextNeeded
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextNeeded, WorkBudget
 from apcore.jsonld.compaction import Compactor
 from apcore.jsonld.compiling import compiler_of
 from apcore.jsonld.expansion import Expander
@@ -316,12 +324,16 @@ def load(url: str, _options: object) -> dict[str, Any]:
     }
 
 
+def budget() -> WorkBudget:
+    return WorkBudget(DEFAULT_LIMITS, DEFAULT_LIMITS.bytes_max)
+
+
 def fast_expand(made: Any) -> Any:
-    return _attempt(lambda: Expander(compiler_of(TABLE), DEFAULT_LIMITS, None).expand(made, None))
+    return _attempt(lambda: Expander(compiler_of(TABLE), DEFAULT_LIMITS, None, budget()).expand(made, None))
 
 
 def fast_compact(expanded: Any, context: Any) -> Any:
-    return _attempt(lambda: Compactor(compiler_of(TABLE), DEFAULT_LIMITS).compact(expanded, context))
+    return _attempt(lambda: Compactor(compiler_of(TABLE), DEFAULT_LIMITS, budget()).compact(expanded, context))
 
 
 def _attempt(function: Any) -> Any:
@@ -409,8 +421,38 @@ def _shown(answer: Any) -> str:
     return repr(answer)[:2000] if isinstance(answer, Exception) else json.dumps(answer)
 
 
+def check_work(seed: int, first: int, documents: int) -> int:
+    """Read documents of the grammar of contexts; return how many were over budget or raised something untyped."""
+    for address in context_grammar.REGISTERED:  # what a process does once
+        cpu_budget.read(json.dumps({"@context": [address], "@graph": [], "type": "x"}).encode())
+    endings: Counter[str] = Counter()
+    closest, faults = 0.0, 0
+    for number in range(first, first + documents):
+        body = context_grammar.document(seed, number)
+        started = time.thread_time()
+        try:
+            endings[cpu_budget.read(body)] += 1
+            spent_ms = (time.thread_time() - started) * 1000
+            factor = cpu_budget.excess(body, cpu_budget.read, spent_ms)
+        except Exception as error:
+            print(f"document {number} of seed {seed}: {error!r:.300}", flush=True)
+            faults += 1
+            continue
+        closest = max(closest, factor)
+        if factor > 1:
+            print(f"document {number} of seed {seed}: {len(body)} bytes, {factor:.2f} times its bound", flush=True)
+            faults += 1
+        if (number - first) % 10_000 == 9_999:
+            print(f"{number - first + 1} documents, {faults} faults, at most {closest:.2f} of a bound", flush=True)
+    print(f"{documents} documents, {faults} faults, at most {closest:.2f} of a bound")
+    for ending, times in endings.most_common():
+        print(f"{times:8} {ending}")
+    return faults
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the tables with PyLD on mutated documents.")
+    parser.add_argument("--work", action="store_true", help="hold the work budget, on documents made to be slow")
     parser.add_argument("--documents", type=int, default=200_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
@@ -419,6 +461,8 @@ def main() -> int:
         "--classify", action="store_true", help="say what PyLD makes of the documents that are left to it"
     )
     arguments = parser.parse_args()
+    if arguments.work:
+        return 1 if check_work(arguments.seed, arguments.first, arguments.documents) else 0
     run = Run(arguments.seed, classify=arguments.classify)
     for number in range(arguments.first, arguments.first + arguments.documents):
         run.check(number)

@@ -3,7 +3,7 @@
 import pytest
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, Limits, compact
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, Limits, WorkBudget, compact
 from apcore.jsonld.compaction import Compactor
 from apcore.jsonld.compiling import compiler_of
 from apcore.jsonld.terms import NotCovered
@@ -13,7 +13,7 @@ XSD = "http://www.w3.org/2001/XMLSchema#"
 
 
 def by_table(expanded, context):
-    return Compactor(compiler_of(BUNDLED), DEFAULT_LIMITS).compact(expanded, context)
+    return Compactor(compiler_of(BUNDLED), DEFAULT_LIMITS, WorkBudget(DEFAULT_LIMITS, 0)).compact(expanded, context)
 
 
 def said(context, **members):

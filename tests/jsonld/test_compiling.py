@@ -2,17 +2,18 @@
 
 import pytest
 
-from apcore.jsonld import BUNDLED, ContextTable, expand
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextTable, WorkBudget, expand
 from apcore.jsonld.compiling import Compiler, compiler_of, content_key
 from apcore.jsonld.memory import Memory
 from apcore.jsonld.terms import INITIAL, NotCovered
 
 AS = "https://www.w3.org/ns/activitystreams"
 USUAL = [AS, "https://w3id.org/security/v1", {"toot": "http://joinmastodon.org/ns#", "Emoji": "toot:Emoji"}]
+BUDGET = WorkBudget(DEFAULT_LIMITS, 0)
 
 
 def local(compiler, context):
-    return compiler.local(INITIAL, context, content_key(context)).active
+    return compiler.local(INITIAL, context, content_key(context), WorkBudget(DEFAULT_LIMITS, 0))
 
 
 def test_equal_contexts_are_one():
@@ -87,9 +88,9 @@ def test_nesting_a_scoped_context_in_itself_adds_nothing():
     compiler = compiler_of(BUNDLED)
     active = local(compiler, ["https://www.w3.org/ns/did/v1"])
     service = active.terms["service"].scoped
-    inner = compiler.scoped(active, service, of_type=False)
+    inner = compiler.scoped(active, service, BUDGET, of_type=False)
     assert inner is not active
-    assert compiler.scoped(inner, service, of_type=False) is inner
+    assert compiler.scoped(inner, service, BUDGET, of_type=False) is inner
 
 
 def test_a_document_with_a_key_called_like_a_language_spoils_nothing():

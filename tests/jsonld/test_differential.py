@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from apcore.errors import ApcoreError
-from apcore.jsonld import DEFAULT_LIMITS, parse_json
+from apcore.jsonld import DEFAULT_LIMITS, WorkBudget, parse_json
 from apcore.jsonld.compaction import Compactor
 from apcore.jsonld.compiling import compiler_of
 from apcore.jsonld.expansion import Expander
@@ -23,9 +23,13 @@ PAYLOADS = sorted(VECTORS.glob("payloads/*/*.json"))
 LIMITS = {"contexts": fuzz.TABLE, "limits": DEFAULT_LIMITS, "base": None}
 
 
+def budget():
+    return WorkBudget(DEFAULT_LIMITS, DEFAULT_LIMITS.bytes_max)
+
+
 def slow(document):
     try:
-        return slow_expand(document, expand_context=None, **LIMITS)
+        return slow_expand(document, expand_context=None, work=budget(), **LIMITS)
     except ApcoreError as error:
         return error
 
@@ -45,7 +49,9 @@ def test_payloads(path):
     for target in fuzz.TARGETS[1:3]:
         compacted = fuzz.fast_compact(expected, target)
         if not isinstance(compacted, NotCovered):
-            assert fuzz.exact(compacted) == fuzz.exact(slow_compact(expected, target, compact_arrays=True, **LIMITS))
+            assert fuzz.exact(compacted) == fuzz.exact(
+                slow_compact(expected, target, compact_arrays=True, work=budget(), **LIMITS)
+            )
 
 
 @needs_vectors
@@ -71,18 +77,22 @@ def test_the_suite_of_the_w3c_where_the_tables_take_it():
         document = read(test.input)
         for base in (None, test.base):
             try:
-                expanded = Expander(compiler_of(suite_contexts()), DEFAULT_LIMITS, base).expand(document, None)
+                expanded = Expander(compiler_of(suite_contexts()), DEFAULT_LIMITS, base, budget()).expand(
+                    document, None
+                )
             except (NotCovered, ApcoreError):
                 continue
-            assert fuzz.exact(expanded) == fuzz.exact(slow_expand(document, base=base, expand_context=None, **settings))
+            assert fuzz.exact(expanded) == fuzz.exact(
+                slow_expand(document, base=base, expand_context=None, work=budget(), **settings)
+            )
             taken["expand"] += base is None
         context = read(test.context)["@context"] if test.context and isinstance(read(test.context), dict) else {}
         try:
-            expanded = slow_expand(document, base=None, expand_context=None, **settings)
-            compacted = Compactor(compiler_of(suite_contexts()), DEFAULT_LIMITS).compact(expanded, context)
+            expanded = slow_expand(document, base=None, expand_context=None, work=budget(), **settings)
+            compacted = Compactor(compiler_of(suite_contexts()), DEFAULT_LIMITS, budget()).compact(expanded, context)
         except (NotCovered, ApcoreError):
             continue
-        expected = slow_compact(expanded, context, base=None, compact_arrays=True, **settings)
+        expected = slow_compact(expanded, context, base=None, compact_arrays=True, work=budget(), **settings)
         assert fuzz.exact(compacted) == fuzz.exact(expected)
         taken["compact"] += 1
     # Fewer would mean that the tables lost something that they could do.

@@ -3,7 +3,7 @@
 import pytest
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, Limits, expand
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, Limits, WorkBudget, expand
 from apcore.jsonld.compiling import compiler_of
 from apcore.jsonld.expansion import Expander
 from apcore.jsonld.terms import NotCovered
@@ -13,7 +13,8 @@ SEC = "https://w3id.org/security#"
 
 
 def by_table(document, *, base=None):
-    return Expander(compiler_of(BUNDLED), DEFAULT_LIMITS, base).expand(document, None)
+    work = WorkBudget.for_document(document, DEFAULT_LIMITS)
+    return Expander(compiler_of(BUNDLED), DEFAULT_LIMITS, base, work).expand(document, None)
 
 
 def members(**document):
@@ -153,7 +154,7 @@ def nested_arrays(levels):
         pytest.param({"@context": AS, "tag": [1] * 11}, Limits(array_max=10), "array_max", id="array"),
         pytest.param({"@graph": [{}] * 5_001}, Limits(), "slow_nodes_max", id="nodes on the slow path"),
         pytest.param(
-            {"tag": [{"@context": {f"t{n}": "a:b"}} for n in range(65)], "@context": AS},
+            {"tag": [{"@context": {f"t{n}": "a:b"}} for n in range(257)], "@context": AS},
             Limits(),
             "contexts_max",
             id="contexts",
@@ -171,7 +172,7 @@ def nested_arrays(levels):
                 "@graph": [{"@type": "T"}] * 400,
             },
             Limits(),
-            "slow_terms_max",
+            "work_base",
             id="scoped terms, again and again",
         ),
     ],

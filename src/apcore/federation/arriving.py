@@ -11,6 +11,7 @@ from apcore.errors import DocumentError, Refused, RequestError
 from apcore.federation.site import Site
 from apcore.graph import NotAnActivity
 from apcore.http import parse_url, same_origin
+from apcore.jsonld import DEFAULT_LIMITS, WorkBudget
 from apcore.vocab import Activity, Delete, Document, Kind, Update, kind_of, read_document, same_id
 
 __all__ = ["DONE_KEPT_S", "Arrived", "bytes_of", "read_arrived"]
@@ -28,6 +29,8 @@ class Arrived:
     activity: Activity
     id: str
     actor: str
+    work: WorkBudget = field(repr=False, eq=False)
+    """What is left of the budget of the document: its proofs are read with that."""
 
     @property
     def object_uri(self) -> str | None:
@@ -50,8 +53,9 @@ def read_arrived(site: Site, body: bytes) -> Arrived:
         NotAnActivity: It is none, or has not one actor and an id.
         Refused: Its id is of another origin than its actor: nobody may use up the ids of another server.
     """
+    work = WorkBudget(DEFAULT_LIMITS, len(body))
     try:
-        document = read_document(body, vocabulary=site.federation.vocabulary)
+        document = read_document(body, vocabulary=site.federation.vocabulary, work=work)
     except DocumentError as error:
         raise RequestError(f"the body cannot be read: {error}") from error
     if not document.is_a(Activity) and not _looks_like_one(document):
@@ -66,7 +70,7 @@ def read_arrived(site: Site, body: bytes) -> Arrived:
     _ = parse_url(actor.uri)
     if not same_origin(ident, actor.uri):
         raise Refused(f"activity {ident} is not of the origin of its actor {actor.uri}")
-    return Arrived(body, document, activity, ident, actor.uri)
+    return Arrived(body, document, activity, ident, actor.uri, work)
 
 
 def bytes_of(members: dict[str, Any]) -> bytes:

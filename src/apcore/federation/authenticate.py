@@ -228,7 +228,7 @@ def _too_old(what: str, signed: datetime | None) -> SignatureTooOld:
 def _by_proof(site: Site, arrived: Arrived, now: datetime) -> Op[Authenticated | None]:
     _check_graph_size(arrived, "eddsa-rdfc-2022")
     try:
-        presented = proofs.parse(arrived.document.tree, now=now, policy=site.signatures)
+        presented = proofs.parse(arrived.document.tree, now=now, policy=site.signatures, work=arrived.work)
     except SignatureMissing:
         return None
     except DocumentError as error:
@@ -311,7 +311,9 @@ def _by_ld_signature(
     if signed is None:
         _check_graph_size(arrived, _LD_TYPE)
     contexts = arrived.document.vocabulary.table(BUNDLED)
-    presented = ld_signature.parse(arrived.document.tree, now=now, contexts=contexts, policy=site.signatures)
+    presented = ld_signature.parse(
+        arrived.document.tree, now=now, contexts=contexts, policy=site.signatures, work=arrived.work
+    )
     if _is_old(presented.created, now, site):
         raise _too_old("its LD signature", presented.created)
     verified = yield from _document_checked(site, presented, for_proofs=False)

@@ -19,7 +19,7 @@ from apcore.facts import instant_ms, of_instant_ms, pack, unpack
 from apcore.graph.budgets import BudgetSpent
 from apcore.graph.fetching import FetchPolicy, fetch
 from apcore.http import Origin, parse_media_type
-from apcore.jsonld import BUNDLED, ContextTable, parse_document
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextTable, WorkBudget, parse_document
 from apcore.ports import Check, Key, Put, digest_part
 from apcore.vocab import Document, read_document
 
@@ -38,10 +38,12 @@ def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPol
         BudgetSpent: As `fetch`.
     """
     contexts, tried = BUNDLED, set[str]()
+    # One for all readings: what a document costs does not grow with the contexts that it names.
+    work = WorkBudget(DEFAULT_LIMITS, len(source))
     document: Document | None = None
     while True:
         try:
-            document = read_document(source, origin=origin, vocabulary=policy.vocabulary, contexts=contexts)
+            document = read_document(source, origin=origin, vocabulary=policy.vocabulary, contexts=contexts, work=work)
         except (DocumentError, LimitExceeded):
             if document is None:
                 raise

@@ -8,6 +8,7 @@ from apcore.jsonld.parsing import Json, JsonObject, parse_document, parse_json
 from apcore.jsonld.processing import compact, expand, normalize, unknown_terms
 from apcore.jsonld.rdf import RdfDirection, quads_of, to_rdf
 from apcore.jsonld.tables import BUNDLED, Context, ContextNeeded, ContextTable
+from apcore.jsonld.work import WorkBudget
 
 __all__ = [
     "BUNDLED",
@@ -22,6 +23,7 @@ __all__ = [
     "Limits",
     "Quad",
     "RdfDirection",
+    "WorkBudget",
     "canonicalize",
     "canonicalize_quads",
     "compact",

@@ -9,7 +9,7 @@ surroundings alone:
    of paths is factorial in how alike they are, and a sender who wants it so needs a kilobyte for hours of work.
 
 Therefore the work of the second part is counted, in paths tried and neighbours met, and a graph that asks for more than
-`Limits.canonical_work_max` is refused. Activities with proofs need none of it or nearly none.
+`Limits.canonical_work_max` is refused. Activities with proofs need none of it or nearly none. Both parts spend from the document's `WorkBudget`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from apcore.jsonld.nquads import Quad, line
 from apcore.jsonld.parsing import Json
 from apcore.jsonld.rdf import to_rdf
 from apcore.jsonld.tables import BUNDLED, Context, ContextTable
+from apcore.jsonld.work import WorkBudget
 
 __all__ = ["CanonicalHash", "CanonicalQuads", "canonicalize", "canonicalize_quads"]
 
@@ -35,6 +36,9 @@ CanonicalHash = Literal["sha256", "sha384"]
 Hasher = Callable[[str], str]
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_STEPS_OF_A_QUAD: Final = 8
+_CHARS_IN_A_STEP: Final = 100
+_STEPS_OF_A_PATH: Final = 5
 _DEPTH_MAX: Final = 100
 """Neighbours of neighbours of ...: the stack of the interpreter, not the algorithm, sets this."""
 
@@ -57,6 +61,7 @@ def canonicalize(
     base: str | None = None,
     expand_context: Context = None,
     algorithm: CanonicalHash = "sha256",
+    work: WorkBudget | None = None,
 ) -> str:
     """Return the canonical N-Quads of what ``document`` says.
 
@@ -67,19 +72,28 @@ def canonicalize(
         base: What relative references in it are relative to.
         expand_context: Applied before its own context.
         algorithm: The hash that orders blank nodes. Everything in the network uses SHA-256.
+        work: As for `expand`.
 
     Raises:
         ContextNeeded, DocumentError: As for `expand`.
         LimitExceeded: Also for a graph of too many blank nodes, or of too many that look alike.
     """
-    quads = to_rdf(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
-    return canonicalize_quads(quads, limits=limits, algorithm=algorithm).nquads
+    if work is None:
+        work = WorkBudget.for_document(document, limits)
+    quads = to_rdf(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context, work=work)
+    return canonicalize_quads(quads, limits=limits, algorithm=algorithm, work=work).nquads
 
 
 def canonicalize_quads(
-    quads: Iterable[Quad], *, limits: Limits = DEFAULT_LIMITS, algorithm: CanonicalHash = "sha256"
+    quads: Iterable[Quad],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    algorithm: CanonicalHash = "sha256",
+    work: WorkBudget | None = None,
 ) -> CanonicalQuads:
     """Return the canonical form of ``quads``.
+
+    ``work`` is the budget of the document that they come from; by default only ``limits`` bound them.
 
     Raises:
         DocumentError: Something in it is half of a surrogate pair, which has no bytes and so no hash.
@@ -94,9 +108,11 @@ def canonicalize_quads(
         raise LimitExceeded(
             f"statements of {chars} characters; the limit is {limits.canonical_chars_max} (canonical_chars_max)"
         )
+    if work is not None:
+        work.spend(_STEPS_OF_A_QUAD * len(distinct) + chars // _CHARS_IN_A_STEP)
     for quad in distinct:
         _refuse_half_pairs(quad)
-    graph = _Graph(distinct, limits, algorithm)
+    graph = _Graph(distinct, limits, algorithm, work)
     names = graph.name()
     return CanonicalQuads("".join(sorted([line(_renamed(quad, names)) for quad in graph.quads])), names)
 
@@ -108,8 +124,9 @@ def _refuse_half_pairs(quad: Quad) -> None:
 
 
 class _Graph:
-    def __init__(self, quads: list[Quad], limits: Limits, algorithm: CanonicalHash) -> None:
+    def __init__(self, quads: list[Quad], limits: Limits, algorithm: CanonicalHash, work: WorkBudget | None) -> None:
         self.quads = quads
+        self._budget = work
         self._hash = _hasher(algorithm)
         self._work_left = self._work_max = limits.canonical_work_max
         self._names: dict[str, str] = {}
@@ -211,6 +228,8 @@ class _Graph:
 
     def _work(self, steps: int) -> None:
         self._work_left -= steps
+        if self._budget is not None:
+            self._budget.spend(_STEPS_OF_A_PATH * steps)
         if self._work_left < 0:
             raise LimitExceeded(
                 f"a graph of blank nodes that look alike: more than {self._work_max} steps (canonical_work_max)"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any, Final, final
 
 from apcore.errors import LimitExceeded
-from apcore.jsonld.compiling import Compiler, content_key
+from apcore.jsonld.compiling import Compiler
 from apcore.jsonld.inverse import Entry, Inverse, inverse_of
 from apcore.jsonld.limits import Limits
 from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.tables import Context
-from apcore.jsonld.terms import INITIAL, UNSET, ActiveContext, NotCovered, Term, Unset
+from apcore.jsonld.terms import UNSET, ActiveContext, NotCovered, Term, Unset
+from apcore.jsonld.work import WorkBudget
 
 __all__ = ["Compactor"]
 
@@ -25,14 +26,16 @@ _LITERALS: Final = ({"@value"}, {"@value", "@type"}, {"@value", "@language"})
 
 @final
 class Compactor:
-    """One document's compaction: counts what it costs on the way."""
+    """One document's compaction: spends its `WorkBudget` on the way."""
 
-    __slots__ = ("_compiler", "_limits", "_nodes")
+    __slots__ = ("_compiler", "_entered", "_limits", "_nodes", "_work")
 
-    def __init__(self, compiler: Compiler, limits: Limits) -> None:
+    def __init__(self, compiler: Compiler, limits: Limits, work: WorkBudget) -> None:
         self._compiler = compiler
         self._limits = limits
         self._nodes = 0
+        self._work = work
+        self._entered: dict[tuple[int, int], ActiveContext] = {}
 
     def compact(self, expanded: list[Any], context: Context) -> JsonObject:
         """Compact a whole document.
@@ -43,7 +46,7 @@ class Compactor:
         """
         if type(expanded) is not list or len(expanded) > 1 or context is None:
             raise NotCovered
-        active = self._compiler.local(INITIAL, context, content_key(context)).active
+        active = self._compiler.own(context)
         members: JsonObject = {}
         if expanded:
             node: Json = expanded[0]
@@ -65,6 +68,7 @@ class Compactor:
     def _node(self, node: JsonObject, active: ActiveContext, name: str | None, depth: int) -> JsonObject:
         """Say a node, which is a value of the term ``name``."""
         self._count(depth)
+        self._work.spend(2 * len(node) + 2)
         outer = active
         if active.has_scoped or active.previous is not None:
             outer, active = self._enter(node, active, name)
@@ -95,6 +99,7 @@ class Compactor:
         entry = words.entries.get(iri)
         own: set[str] = set()
         """The names that the values went under: usually one."""
+        self._work.spend(2 * len(values))
         for value in values:
             name: str | None = None
             content: Json = None
@@ -161,6 +166,7 @@ class Compactor:
             raise LimitExceeded(
                 f"an array of {len(members)} members; the limit is {self._limits.array_max} (array_max)"
             )
+        self._work.spend(2 * len(members))
         said: list[Any] = []
         member: Json
         for member in members:
@@ -177,7 +183,7 @@ class Compactor:
             return self._node(value, words.active, name, depth - 1)
         term = words.terms.get(name)
         if term is not None and term.scoped is not UNSET:
-            words = inverse_of(self._compiler.scoped(words.active, term.scoped, of_type=False))
+            words = inverse_of(self._scoped(words.active, term, of_type=False))
             if words.terms.get(name) is not term:
                 raise NotCovered
         return self._leaf(value, term, words)
@@ -245,14 +251,24 @@ class Compactor:
         for type_ in sorted(types):
             term = outer.terms.get(words.word(type_))
             if term is not None and term.scoped is not UNSET:
-                active = self._compiler.scoped(active, term.scoped, of_type=True)
+                active = self._scoped(active, term, of_type=True)
         return outer, active
 
     def _enter_property(self, defining: ActiveContext, active: ActiveContext, name: str | None) -> ActiveContext:
         term = None if name is None else defining.terms.get(name)
         if term is None or term.scoped is UNSET:
             return active
-        return self._compiler.scoped(active, term.scoped, of_type=False)
+        return self._scoped(active, term, of_type=False)
+
+    def _scoped(self, active: ActiveContext, term: Term, *, of_type: bool) -> ActiveContext:
+        """Enter the context of a property or of a type."""
+        place = (active.serial, 2 * id(term) + of_type)
+        known = self._entered.get(place)
+        if known is None:
+            known = self._compiler.scoped(active, term.scoped, self._work, of_type=of_type)
+            self._work.spend(2 * len(known.terms))  # its inverse has to be made, too
+            self._entered[place] = known
+        return known
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------

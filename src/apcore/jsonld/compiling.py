@@ -8,47 +8,60 @@ context never seen before costs its own terms and not those of the contexts that
 
 from __future__ import annotations
 
-import marshal
 import re
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, cast, final
+from collections.abc import Hashable, Iterator
+from typing import Any, Final, NamedTuple, TypeVar, cast, final
 
-from apcore.jsonld.definitions import Definer
+from apcore.jsonld.definitions import Definer, Standalone, stand_alone
 from apcore.jsonld.memory import Memory
 from apcore.jsonld.parsing import JsonObject
-from apcore.jsonld.tables import Context, ContextTable, count_terms
+from apcore.jsonld.tables import BUNDLED, Context, ContextTable, count_terms
 from apcore.jsonld.terms import INITIAL, ActiveContext, NotCovered
+from apcore.jsonld.work import WorkBudget
+from apcore.jsonld.work import content_key as _content_key
 
-__all__ = ["Applied", "Compiler", "compiler_of", "content_key"]
+__all__ = ["Applied", "Compiler", "compiler_of", "content_key", "names_nothing"]
 
 _KEY_MAX: Final = 16_384
 """Bytes of a context that is worth remembering; they are the key."""
 _TERMS_MAX: Final = 300
 """Terms of an inline context that is worth remembering."""
-_COPIES_OF_A_TERM: Final = 16
-"""Copying a term costs about a sixteenth of defining it."""
+_REMEMBERED_TERMS_MAX: Final = 1_000
+"""Terms of a whole that is worth remembering. Only schema.org has more, and it is laid over another context quickly."""
+_TERMS_IN_A_STEP: Final = 20
+"""Terms that are compared, or looked through, in a microsecond."""
 _ADDRESSES_MAX: Final = 10
 """Addresses that one context may lead to on the fast path; the slow path refuses a few more than that."""
+_OWN_MAX: Final = 16
+"""Contexts of ours that are kept: one for each vocabulary, and a few to write in."""
 _FLAT_MAX: Final = 256
 """Addresses whose parts are kept; there are hardly as many."""
 _ADDRESS: Final = re.compile(r"https?://\S+")
 
 
 class Applied(NamedTuple):
-    """What holds after a context, and what it took to find out (the first time)."""
+    """What holds after a context, and the steps that it took to find out (the first time)."""
 
     active: ActiveContext
     inline: int
     """Terms that stand in the context itself."""
-    applied: int
-    """Definitions applied, as `Limits.applied_terms_max` counts them."""
+    steps: int
+
+
+class Laid(NamedTuple):
+    """What holds after definitions were laid over a context, and the steps that it took (the first time)."""
+
+    definitions: JsonObject | None
+    """Kept alive: while this lives, no other object has their id."""
+    active: ActiveContext
+    steps: int
 
 
 @final
 class Compiler:
     """Answers what holds after a context, for one `ContextTable`."""
 
-    __slots__ = ("_flat", "_locals", "_registered_steps", "_steps", "_table")
+    __slots__ = ("_flat", "_locals", "_own", "_own_everywhere", "_registered_steps", "_steps", "_table")
 
     def __init__(self, table: ContextTable) -> None:
         self._table = table
@@ -56,88 +69,125 @@ class Compiler:
         self._flat: dict[str, tuple[tuple[_Part, ...], int]] = {}
         # These two do not depend on the table, and tables that were made from one another share them. They are apart, so that
         # no inline context, however often it is repeated, pushes out what comes from registered ones.
-        self._steps: Memory[tuple[Any, ActiveContext]] = _shared(table, "steps")
-        self._registered_steps: Memory[tuple[Any, ActiveContext]] = _shared(table, "registered steps")
+        self._steps: Memory[Laid] = _shared(table, "steps")
+        # What we read and write with ourselves. What names no address means the same under every table.
+        self._own: Memory[Applied] = Memory(_OWN_MAX)
+        self._own_everywhere: Memory[Applied] = _shared(table, "own contexts")
+        self._registered_steps: Memory[Laid] = _shared(table, "registered steps")
 
-    def local(self, active: ActiveContext, context: Context, key: bytes) -> Applied:
-        """Lay a document's ``context``, whose `content_key` is ``key``, over ``active``."""
+    def own(self, context: Context) -> ActiveContext:
+        """Return what holds after a ``context`` of the caller's, over none. It is compiled once, and at no document's cost."""
+        key = content_key(context)
+        memory = self._own_everywhere if names_nothing(context) else self._own
+        known = memory.get(key)
+        if known is None:
+            known = self._apply(INITIAL, context, WorkBudget.unbounded())
+            memory.put(key, known)
+        return known.active
+
+    def local(self, active: ActiveContext, context: Context, key: bytes, work: WorkBudget) -> ActiveContext:
+        """Lay a document's ``context``, whose `content_key` is ``key``, over ``active``, and spend what that costs from ``work``."""
         place = (active.serial, key)
         known = self._locals.get(place)
         if known is None:
-            known = self._apply(active, context)
+            known = self._apply(active, context, work)
             if len(key) <= _KEY_MAX and known.inline <= _TERMS_MAX:
-                self._locals.put(place, known)
-        return known
+                _remember(self._locals, place, known)
+        else:
+            work.spend(known.steps)
+        return known.active
 
-    def scoped(self, active: ActiveContext, context: Context, *, of_type: bool) -> ActiveContext:
+    def scoped(self, active: ActiveContext, context: Context, work: WorkBudget, *, of_type: bool) -> ActiveContext:
         """Lay over ``active`` the context of a term: of a property, or of a type, whose context ends with the node."""
-        key = (active.serial, content_key(context), of_type)
+        key = content_key(context)
+        work.spend(2 + len(key) // 256)
         memory = self._registered_steps if active.pinned else self._steps
-        known = memory.get(key)
+        place = (active.serial, key, of_type)
+        known = memory.get(place)
         if known is None:
+            left = work.left
+            work.spend(len(active.terms) // _TERMS_IN_A_STEP * 2)
             start = _copy(active, previous=active) if of_type and active.previous is None else active
-            made = self._apply_scoped(start, context, override=not of_type)
-            known = (None, active if _equal(made, active) else made)
-            memory.put(key, known)
-        return known[1]
+            made = self._apply_scoped(start, context, work, override=not of_type)
+            known = Laid(None, active if _equal(made, active) else made, left - work.left)
+            _remember(memory, place, known)
+        else:
+            work.spend(known.steps)
+        return known.active
 
-    def _apply(self, active: ActiveContext, context: Context) -> Applied:
-        before, applied = active, 0
+    def _apply(self, active: ActiveContext, context: Context, work: WorkBudget) -> Applied:
+        before, left = active, work.left
         for part in self._parts(context, [], registered=False):
+            work.spend(1)
             if part.definitions is None:
+                work.spend(len(active.terms) // _TERMS_IN_A_STEP)
                 if any(term.protected for term in active.terms.values()):
                     raise NotCovered
                 active = INITIAL
-                continue
-            applied += len(part.definitions) + len(active.terms) // _COPIES_OF_A_TERM
-            if part.registered:
-                # The definitions themselves are remembered with the result: while it lives, no other object has their id.
+            elif part.registered:
                 key = (active.serial, id(part.definitions))
                 memory = self._registered_steps if active.pinned else self._steps
                 step = memory.get(key)
                 if step is None:
-                    step = (part.definitions, self._lay(active, part, override=False))
-                    memory.put(key, step)
-                active = step[1]
+                    left_before = work.left
+                    laid = self._lay(active, part, work, override=False)
+                    step = Laid(part.definitions, laid, left_before - work.left)
+                    _remember(memory, key, step)
+                else:
+                    work.spend(step.steps)
+                active = step.active
             else:
-                active = self._lay(active, part, override=False)
-        return Applied(before if _equal(active, before) else active, count_terms(context), applied)
+                active = self._lay(active, part, work, override=False)
+        work.spend(len(active.terms) // _TERMS_IN_A_STEP)
+        return Applied(before if _equal(active, before) else active, count_terms(context), left - work.left)
 
-    def _apply_scoped(self, active: ActiveContext, context: Context, *, override: bool) -> ActiveContext:
+    def _apply_scoped(
+        self, active: ActiveContext, context: Context, work: WorkBudget, *, override: bool
+    ) -> ActiveContext:
         for part in self._parts(context, [], registered=active.pinned):
             if part.definitions is None:
                 raise NotCovered
-            active = self._lay(active, part, override=override)
+            active = self._lay(active, part, work, override=override)
         return active
 
-    def _lay(self, active: ActiveContext, part: _Part, *, override: bool) -> ActiveContext:
+    def _lay(self, active: ActiveContext, part: _Part, work: WorkBudget, *, override: bool) -> ActiveContext:
         assert part.definitions is not None
         pinned = active.pinned and part.registered
-        check = self._check_scoped
-        return Definer(active, part.definitions, override=override, pinned=pinned, check=check).define()
+        if part.bundled:
+            standalone = _standalone_of(part.definitions)
+            laid = None if standalone is None else standalone.lay(active, pinned=pinned, work=work)
+            if laid is not None:
+                return laid
 
-    def _check_scoped(self, active: ActiveContext, context: Context) -> None:
+        def check(inner: ActiveContext, context: Context) -> None:
+            self._check_scoped(inner, context, work)
+
+        return Definer(active, part.definitions, override=override, pinned=pinned, check=check, work=work).define()
+
+    def _check_scoped(self, active: ActiveContext, context: Context, work: WorkBudget) -> None:
         """Compile a scoped context only to see that it can be, as definitions are checked where they stand."""
         if type(context) is not dict and type(context) is not list:
             raise NotCovered
-        self._apply_scoped(active, context, override=True)
+        self._apply_scoped(active, context, work, override=True)
 
     # --- taking apart -----------------------------------------------------------------------------------------------
 
-    def _parts(self, context: Context, addresses: list[str], *, registered: bool) -> Iterator[_Part]:
+    def _parts(
+        self, context: Context, addresses: list[str], *, registered: bool, bundled: bool = False
+    ) -> Iterator[_Part]:
         if type(context) is list:
             if not context:
                 raise NotCovered
             for member in context:
                 if type(member) is list:
                     raise NotCovered
-                yield from self._parts(member, addresses, registered=registered)
+                yield from self._parts(member, addresses, registered=registered, bundled=bundled)
         elif type(context) is str:
             yield from self._registered(context, addresses)
         elif context is None:
-            yield _Part(None, registered=registered)
+            yield _Part(None, registered=registered, bundled=False)
         elif type(context) is dict:
-            yield _Part(context, registered=registered)
+            yield _Part(context, registered=registered, bundled=bundled)
         else:
             raise NotCovered
 
@@ -147,7 +197,9 @@ class Compiler:
             if url in addresses or len(addresses) > _ADDRESSES_MAX or _ADDRESS.fullmatch(url) is None or "/." in url:
                 raise NotCovered
             below = [*addresses, url]
-            parts = tuple(self._parts(self._table.get(url), below, registered=True))
+            context = self._table.get(url)
+            bundled = url in BUNDLED and BUNDLED.get(url) is context
+            parts = tuple(self._parts(context, below, registered=True, bundled=bundled))
             if len(self._flat) >= _FLAT_MAX:
                 self._flat.clear()
             known = self._flat[url] = (parts, len(below) - len(addresses))
@@ -170,14 +222,19 @@ def _shared(table: ContextTable, name: str) -> Memory[Any]:
     return cast("Memory[Any]", table.shared.setdefault(name, Memory[Any]()))
 
 
-def content_key(context: Context) -> bytes:
-    """Serialise ``context``: equal keys mean equal contexts, and 1, 1.0 and true are not equal.
+def names_nothing(context: Context) -> bool:
+    """Say whether ``context`` is a plain object of definitions that refers to no other context."""
+    if not isinstance(context, dict) or "@import" in context:
+        return False
+    definitions: list[Any] = list(context.values())
+    return not any(isinstance(definition, dict) and "@context" in definition for definition in definitions)
 
-    `marshal` is the fastest writer there is; in version 2 its output depends on the value alone. It is never read back.
-    """
+
+def content_key(context: Context) -> bytes:
+    """Serialise ``context``, as `apcore.jsonld.work.content_key` does; what cannot be is not covered."""
     try:
-        return marshal.dumps(context, 2)
-    except ValueError:  # nested too deeply for it, or not JSON
+        return _content_key(context)
+    except ValueError:
         raise NotCovered from None
 
 
@@ -188,11 +245,44 @@ def content_key(context: Context) -> bytes:
 class _Part:
     """Definitions, or None for the null that takes all definitions back."""
 
-    __slots__ = ("definitions", "registered")
+    __slots__ = ("bundled", "definitions", "registered")
 
-    def __init__(self, definitions: JsonObject | None, *, registered: bool) -> None:
+    def __init__(self, definitions: JsonObject | None, *, registered: bool, bundled: bool) -> None:
         self.definitions: Final = definitions
         self.registered: Final = registered
+        self.bundled: Final = bundled
+        """Part of apcore: there as long as the process."""
+
+
+_bundled: Final[dict[int, Standalone | None]] = {}
+"""What the bundled contexts are by themselves, by the id of their definitions. There are some forty."""
+
+
+def _standalone_of(definitions: JsonObject) -> Standalone | None:
+    """Return bundled ``definitions`` by themselves, None if they do not stand alone. Each is compiled once in a process, at nobody's cost."""
+    if id(definitions) not in _bundled:
+        unbounded = WorkBudget.unbounded()
+        try:
+            own = Definer(
+                INITIAL, definitions, override=False, pinned=True, check=_refuse_scoped, work=unbounded
+            ).define()
+        except NotCovered:
+            _bundled[id(definitions)] = None
+        else:
+            _bundled[id(definitions)] = stand_alone(definitions, own)
+    return _bundled[id(definitions)]
+
+
+def _refuse_scoped(_active: ActiveContext, _context: Context) -> None:
+    raise NotCovered
+
+
+_Known = TypeVar("_Known", Applied, Laid)
+
+
+def _remember(memory: Memory[_Known], place: Hashable, known: _Known) -> None:
+    if len(known.active.terms) <= _REMEMBERED_TERMS_MAX:
+        memory.put(place, known)
 
 
 def _copy(active: ActiveContext, *, previous: ActiveContext) -> ActiveContext:

@@ -15,12 +15,16 @@ from apcore.jsonld.limits import IRI_CHARS_MAX
 from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.tables import Context
 from apcore.jsonld.terms import KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset, is_absolute
+from apcore.jsonld.work import WorkBudget
 
-__all__ = ["Definer"]
+__all__ = ["Definer", "Standalone", "stand_alone"]
 
 _LIKE_AN_IRI: Final = re.compile(r".*((:[^:])|/)")
 _ENDS_LIKE_A_NAMESPACE: Final = re.compile(r".*[:/\?#\[\]@]$")
 _HAS_COLON_OR_SLASH: Final = re.compile(r".*(:|/)")
+_STEPS_OF_A_DEFINITION: Final = 5
+_COPIES_IN_A_STEP: Final = 10
+"""Terms that are copied and looked through in a microsecond, when a context is laid over another."""
 _TERM_KEYS: Final = frozenset(("@id", "@type", "@container", "@language", "@context", "@prefix", "@protected"))
 _CONTEXT_KEYS: Final = frozenset(("@vocab", "@language", "@version", "@protected"))
 _CONTAINERS: Final = frozenset(
@@ -49,9 +53,13 @@ class Definer:
         override: bool,
         pinned: bool,
         check: Callable[[ActiveContext, Context], None],
+        work: WorkBudget,
     ) -> None:
         """``override``: protected terms may be redefined; ``check`` looks at scoped contexts, which are compiled when they are used."""
         self._check = check
+        self._work = work
+        self._chain = 0
+        work.spend(_STEPS_OF_A_DEFINITION * len(definitions) + len(active.terms) // _COPIES_IN_A_STEP + 2)
         self._definitions = definitions
         self._override = override
         self._pinned = pinned
@@ -72,6 +80,7 @@ class Definer:
                 continue
             self._define(term, override=self._override)
             if type(definition) is dict and "@context" in definition:
+                self._work.spend(len(self._terms) // _COPIES_IN_A_STEP + 2)
                 self._check(self._result(), definition["@context"])
         return self._result()
 
@@ -108,6 +117,11 @@ class Definer:
                 return
             raise NotCovered  # a cycle
         self._defined[term] = False
+        self._chain += 1
+        if self._chain > self._work.limits.chain_max:
+            raise LimitExceeded(
+                f"a context defines {term[:80]!r} by a chain of more than {self._work.limits.chain_max} terms (chain_max)"
+            )
         if term[:1] in ("", "@") or term == "_uuid":
             raise NotCovered
         before = self._terms.pop(term, None)
@@ -134,6 +148,7 @@ class Definer:
             raise NotCovered  # redefines what is protected
         self._terms[term] = made
         self._defined[term] = True
+        self._chain -= 1
 
     def _iri_of(self, term: str, definition: JsonObject, *, simple: bool) -> tuple[str | None, bool]:
         """Answer what ``term`` means, and whether it is a prefix."""
@@ -209,6 +224,55 @@ class Definer:
         if expanded.startswith("_:"):
             raise NotCovered
         return expanded
+
+
+@final
+class Standalone:
+    """Definitions that mean the same over any context, unless that defines a name which they leave open."""
+
+    __slots__ = ("_definitions", "_open_names", "_own")
+
+    def __init__(self, definitions: JsonObject, own: ActiveContext, open_names: frozenset[str]) -> None:
+        self._definitions: Final = definitions
+        self._own: Final = own
+        self._open_names: Final = open_names
+
+    def lay(self, active: ActiveContext, *, pinned: bool, work: WorkBudget) -> ActiveContext | None:
+        """Lay the definitions over ``active``, which takes a copy; None if they have to be looked at one by one."""
+        work.spend((len(active.terms) + len(self._own.terms)) // _COPIES_IN_A_STEP + 2)
+        if not self._open_names.isdisjoint(active.terms) or any(term.protected for term in active.terms.values()):
+            return None
+        definitions, own = self._definitions, self._own
+        return ActiveContext(
+            {**active.terms, **own.terms},
+            vocab=own.vocab if "@vocab" in definitions else active.vocab,
+            language=own.language if "@language" in definitions else active.language,
+            previous=active.previous,
+            pinned=pinned,
+        )
+
+
+def stand_alone(definitions: JsonObject, own: ActiveContext) -> Standalone | None:
+    """Look whether ``definitions`` are `Standalone`; ``own`` is what they are over no context at all.
+
+    A name is open if it could be looked up in the context around: it is used, and not defined here. Names in ``@vocab`` are looked up before anything is
+    defined here. What has scoped contexts does not stand alone: those are checked against all that holds.
+    """
+    used: set[str] = set()
+    definition: Json
+    for name, definition in definitions.items():
+        used.add(name.partition(":")[0])
+        members: JsonObject = definition if isinstance(definition, dict) else {"@id": definition}
+        if "@context" in members:
+            return None
+        for value in members.values():
+            if isinstance(value, str):
+                used.update((value, value.partition(":")[0]))
+    open_names = used - definitions.keys()
+    vocab: Json = definitions.get("@vocab")
+    if type(vocab) is str:
+        open_names.update((vocab, vocab.partition(":")[0]))
+    return Standalone(definitions, own, frozenset(open_names))
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------

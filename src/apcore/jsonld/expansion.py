@@ -8,13 +8,13 @@ is wrong.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterable
 from typing import Any, Final, final
 
 from apcore.errors import LimitExceeded
 from apcore.jsonld.compiling import Compiler, content_key
 from apcore.jsonld.limits import Limits
-from apcore.jsonld.parsing import Json, JsonObject
+from apcore.jsonld.parsing import Json, JsonObject, copy_json
 from apcore.jsonld.tables import Context
 from apcore.jsonld.terms import (
     INITIAL,
@@ -27,6 +27,7 @@ from apcore.jsonld.terms import (
     expand_word,
     is_absolute,
 )
+from apcore.jsonld.work import WorkBudget
 
 __all__ = ["Expander"]
 
@@ -48,31 +49,27 @@ _NAMING: Final = {"@id": Kind.ID, "@type": Kind.TYPE}
 
 @final
 class Expander:
-    """One document's expansion: counts what it costs on the way."""
+    """One document's expansion: spends its `WorkBudget` on the way."""
 
     __slots__ = (
-        "_applied",
         "_array_max",
         "_base",
         "_compiler",
-        "_contexts",
         "_entered",
         "_limits",
         "_nodes",
         "_nodes_max",
-        "_terms",
+        "_work",
     )
 
-    def __init__(self, compiler: Compiler, limits: Limits, base: str | None) -> None:
+    def __init__(self, compiler: Compiler, limits: Limits, base: str | None, work: WorkBudget) -> None:
         self._compiler = compiler
         self._limits = limits
+        self._work = work
         self._base = base
         self._array_max = limits.array_max
         self._nodes = 0
         self._nodes_max = limits.nodes_max
-        self._terms = 0
-        self._applied = 0
-        self._contexts: set[bytes] = set()
         self._entered: dict[tuple[int, bytes | int], ActiveContext] = {}
 
     def expand(self, document: Json, expand_context: Context) -> list[Any]:
@@ -84,7 +81,8 @@ class Expander:
         """
         if type(document) is not dict:
             raise NotCovered
-        active = INITIAL if expand_context is None else self._local(INITIAL, expand_context)
+        # It is the caller's, so that it counts neither as a context of the document nor by its terms.
+        active = INITIAL if expand_context is None else self._compiler.own(expand_context)
         expanded = self._object(document, active, None, self._limits.depth_max)
         # A document that says nothing, or only its own name, says nothing.
         if not expanded or (len(expanded) == 1 and "@id" in expanded):
@@ -100,7 +98,8 @@ class Expander:
     ) -> JsonObject:
         """Expand one object, which is a value of the key ``name``."""
         self._nodes += 1
-        if depth <= 0 or self._nodes > self._nodes_max:
+        self._work.left -= len(element) + 2
+        if depth <= 0 or self._nodes > self._nodes_max or self._work.left < 0:
             self._refuse(depth)
         if active.has_scoped or active.previous is not None:
             active = self._enter(element, active, name)
@@ -154,6 +153,8 @@ class Expander:
         return expanded
 
     def _refuse(self, depth: int) -> None:
+        if self._work.left < 0:
+            self._work.refuse()
         if depth <= 0:
             raise LimitExceeded(f"a document nested deeper than {self._limits.depth_max} levels (depth_max)")
         raise LimitExceeded(f"a document of more than {self._nodes_max} objects and arrays (nodes_max)")
@@ -248,7 +249,8 @@ class Expander:
     def _list(self, members: list[Json], active: ActiveContext, key: str, term: Term | None, depth: int) -> list[Any]:
         """Expand several values of ``key``; a list in a list is one list."""
         self._nodes += 1
-        if depth <= 0 or self._nodes > self._nodes_max:
+        self._work.left -= len(members) // 2 + 2
+        if depth <= 0 or self._nodes > self._nodes_max or self._work.left < 0:
             self._refuse(depth)
         if len(members) > self._array_max:
             raise LimitExceeded(f"an array of {len(members)} members; the limit is {self._array_max} (array_max)")
@@ -284,11 +286,14 @@ class Expander:
     def _language_map(self, value: JsonObject, active: ActiveContext) -> list[Any]:
         expanded: list[Any] = []
         terms = active.terms
+        self._work.spend(len(value) + 1)
         for language in sorted(value):
             texts: Json = value[language]
             term = terms.get(language)
             plain = language == "@none" or (term is not None and term.iri == "@none")
             text: Json
+            if type(texts) is list:
+                self._work.spend(len(texts) // 2)
             for text in texts if type(texts) is list else [texts]:
                 if type(text) is str:
                     expanded.append({"@value": text} if plain else {"@value": text, "@language": language.lower()})
@@ -309,7 +314,7 @@ class Expander:
         if term.type == "@json":
             if term.container not in ((), ("@set",)):
                 raise NotCovered
-            return iri, [{"@type": "@json", "@value": copy.deepcopy(value)}]
+            return iri, [{"@type": "@json", "@value": copy_json(value)}]
         if "@language" in term.container:
             if type(value) is dict:
                 return iri, self._language_map(value, active)
@@ -373,36 +378,19 @@ class Expander:
         """Enter a context that stands in the document."""
         key = content_key(context)
         known = self._entered.get((active.serial, key))
-        if known is not None:
-            return known
-        inner, inline, applied = self._compiler.local(active, context, key)
-        self._entered[active.serial, key] = inner
-        limits = self._limits
-        if key not in self._contexts:
-            self._contexts.add(key)
-            self._terms += inline
-            if len(self._contexts) > limits.contexts_max:
-                raise LimitExceeded(f"a document of more than {limits.contexts_max} contexts (contexts_max)")
-            if self._terms > limits.terms_max:
-                raise LimitExceeded(f"inline contexts define more than {limits.terms_max} terms (terms_max)")
-        self._charge(applied)
-        return inner
+        if known is None:
+            self._work.count_context(context, key)
+            known = self._entered[active.serial, key] = self._compiler.local(active, context, key, self._work)
+        return known
 
     def _scoped(self, active: ActiveContext, term: Term, *, of_type: bool) -> ActiveContext:
         """Enter the context of a property or of a type."""
         place = (active.serial, 2 * id(term) + of_type)
         known = self._entered.get(place)
         if known is None:
-            known = self._entered[place] = self._compiler.scoped(active, term.scoped, of_type=of_type)
-            self._charge(len(term.scoped) + len(known.terms) // 16)
+            known = self._compiler.scoped(active, term.scoped, self._work, of_type=of_type)
+            self._entered[place] = known
         return known
-
-    def _charge(self, applied: int) -> None:
-        self._applied += applied
-        if self._applied > self._limits.applied_terms_max:
-            raise LimitExceeded(
-                f"contexts apply more than {self._limits.applied_terms_max} definitions (applied_terms_max)"
-            )
 
     def _enter(self, element: JsonObject, active: ActiveContext, name: str | None) -> ActiveContext:
         """Leave the context of the type above, and enter that of the property ``name``."""
@@ -455,29 +443,33 @@ def _merge(
     expanded: JsonObject, twice: list[tuple[str, str, list[Any]]], element: JsonObject, active: ActiveContext
 ) -> None:
     """Join the values of keys that mean the same, in the order of the keys."""
-    if len(twice) == 1:
-        [(iri, key, values)] = twice  # text, and the same text by language: in every other document
-        before = _first_key(iri, element, active)
-        expanded[iri] = expanded[iri] + values if before < key else values + expanded[iri]
-        return
-    for iri in {iri for iri, _, _ in twice}:
-        parts = [(key, values) for other, key, values in twice if other == iri]
-        parts.append((_first_key(iri, element, active), expanded[iri]))
-        parts.sort(key=_key_of)
-        expanded[iri] = [value for _, values in parts for value in values]
+    parts: dict[str, list[tuple[str, list[Any]]]] = {}
+    for iri, key, values in twice:
+        parts.setdefault(iri, []).append((key, values))
+    first_keys = _first_keys(parts, element, active)
+    for iri, repeated in parts.items():
+        merged = sorted([(first_keys[iri], expanded[iri]), *repeated], key=_key_of)
+        expanded[iri] = [value for _, values in merged for value in values]
 
 
-def _first_key(iri: str, element: JsonObject, active: ActiveContext) -> str:
-    """Return the first key of ``element`` that means ``iri`` and says something."""
+def _first_keys(iris: Iterable[str], element: JsonObject, active: ActiveContext) -> dict[str, str]:
+    """Return for each of ``iris`` the first key of ``element`` that means it and says something."""
     terms = active.terms
+    missing = set(iris)
+    first_keys: dict[str, str] = {}
     for key, value in element.items():
+        if not missing:
+            break
+        if value is None or key == "@context":
+            continue
         term = terms.get(key)
-        if term is None:
-            if value is not None and key != "@context" and expand_word(active, key) == iri:
-                return key
-        elif term.iri == iri and value is not None:
-            return key
-    raise NotCovered
+        iri = expand_word(active, key) if term is None else term.iri
+        if iri in missing:
+            missing.remove(iri)
+            first_keys[iri] = key
+    if missing:
+        raise NotCovered
+    return first_keys
 
 
 def _key_of(part: tuple[str, list[Any]]) -> str:

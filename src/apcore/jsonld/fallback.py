@@ -1,37 +1,45 @@
 """The slow path: PyLD, for whatever the tables do not cover exactly.
 
-This is the only file that imports PyLD, and it does so on first use: most processes never need it. What PyLD is given was measured first,
-so that a document made to be slow is refused instead. What PyLD raises, whatever it raises, becomes an error of ours; what it would fetch
-comes from the `ContextTable`.
+This is the only file that imports PyLD, and it does so on first use: most processes never need it. Each of its steps that takes time is metered:
+it spends from the document's `WorkBudget` before it is done, so that a document made to be slow is refused instead. What PyLD raises, whatever it
+raises, becomes an error of ours; what it would fetch comes from the `ContextTable`.
 
 Each call has a resolver of its own: nothing that one document leaves behind in a cache is seen by the next.
 """
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
+from apcore.jsonld.compiling import names_nothing
 from apcore.jsonld.limits import IRI_CHARS_MAX, Limits
-from apcore.jsonld.parsing import Json, JsonObject, check_size
+from apcore.jsonld.memory import Memory
+from apcore.jsonld.parsing import Json, check_size, copy_json
 from apcore.jsonld.tables import Context, ContextTable, count_terms
+from apcore.jsonld.work import WorkBudget, content_key
 
 __all__ = ["slow_compact", "slow_expand"]
 
 
 def slow_expand(
-    document: Json, *, contexts: ContextTable, limits: Limits, base: str | None, expand_context: Context
+    document: Json,
+    *,
+    contexts: ContextTable,
+    limits: Limits,
+    base: str | None,
+    expand_context: Context,
+    work: WorkBudget,
 ) -> list[Any]:
     """Expand ``document`` with PyLD."""
-    _check(document, contexts, limits)
-    options: dict[str, Any] = _options(contexts, base)
+    _check(document, limits, work)
+    options: dict[str, Any] = _options(contexts, base, work)
     if expand_context is not None:
-        options["expandContext"] = copy.deepcopy(expand_context)
-    expanded = cast("list[Any]", _call("expand", document, options))
+        options["expandContext"] = expand_context
+    expanded = cast("list[Any]", _call(contexts, work, "expand", document, options))
     _drop_null_types(expanded)
     return expanded
 
@@ -63,19 +71,17 @@ def slow_compact(
     limits: Limits,
     base: str | None,
     compact_arrays: bool,
+    work: WorkBudget,
 ) -> dict[str, Any]:
     """Compact ``expanded``, which is in expanded form, with PyLD."""
-    _check(expanded, contexts, limits)
-    options: dict[str, Any] = _options(contexts, base)
+    _check(expanded, limits, work)
+    options: dict[str, Any] = _options(contexts, base, work)
     options |= {"skipExpansion": True, "compactArrays": compact_arrays}
-    compacted: Json = _call("compact", copy.deepcopy(expanded), copy.deepcopy(context), options)
+    compacted: Json = _call(contexts, work, "compact", copy_json(expanded), copy_json(context), options)
     if not isinstance(compacted, dict):
         raise DocumentError("not in expanded form")
     return compacted
 
-
-_ADDRESSES_MAX: Final = 10
-"""How far contexts that refer to contexts are followed to be counted; PyLD stops there as well."""
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
 
@@ -85,30 +91,178 @@ def _pyld() -> Any:
     return import_module("pyld")
 
 
-def _options(contexts: ContextTable, base: str | None) -> dict[str, Any]:
+def _options(contexts: ContextTable, base: str | None, work: WorkBudget) -> dict[str, Any]:
     def load(url: str, _options: object) -> dict[str, Any]:
-        context = copy.deepcopy(contexts.get(url))
+        context = contexts.get(url)
+        terms = count_terms(context)
+        work.spend(terms)
+        if work.left < _STEPS_OF_A_DEFINITION * terms:
+            work.refuse()  # before most of them are defined in vain
         return {
             "contentType": "application/ld+json",
             "contextUrl": None,
             "documentUrl": url,
-            "document": {"@context": context},
+            "document": {"@context": copy_json(context)},
         }
 
+    resolver = _pyld().ContextResolver({}, load)
     # `base` None, and not absent: PyLD's own default would make relative references absolute at example.org.
-    return {"base": base, "documentLoader": load, "contextResolver": _pyld().ContextResolver({}, load)}
+    return {"base": base, "documentLoader": load, "contextResolver": resolver}
 
 
-def _call(function: str, *arguments: Any) -> Any:
+def _call(contexts: ContextTable, work: WorkBudget, function: str, *arguments: Any) -> Any:
+    processor = _pyld().jsonld.JsonLdProcessor()
+    _keep_own_contexts(processor, contexts)
+    _Meter(work).attach(processor, arguments[-1]["contextResolver"])
     try:
         with warnings.catch_warnings():
             # It warns about terms like "@foo", to whoever runs the process; they are a peer's.
             warnings.simplefilter("ignore", SyntaxWarning)
-            return getattr(_pyld().jsonld.JsonLdProcessor(), function)(*arguments)
+            return getattr(processor, function)(*arguments)
     except RecursionError:
         raise LimitExceeded("a document nested too deeply to be processed") from None
     except Exception as error:
         _translate(error)
+
+
+def _keep_own_contexts(processor: Any, contexts: ContextTable) -> None:
+    """Let ``processor`` take a context of ours that it has processed before, for another document, instead of doing it again.
+
+    It asks for two by this method: the one to expand with, and the one to compact to. Contexts of documents come another way. What names no address means
+    the same for every document.
+    """
+    process = processor.process_context
+
+    def process_context(active: Any, context: Context, options: dict[str, Any]) -> Any:
+        if options["base"] is not None or not names_nothing(context):
+            return process(active, copy_json(context), options)
+        memory = cast("Memory[Any]", contexts.shared.setdefault("own contexts, slow path", Memory[Any](_OWN_MAX)))
+        key = content_key(context)
+        known = memory.get(key)
+        if known is None:
+            unmetered = _pyld().jsonld.JsonLdProcessor()
+            resolver = _pyld().ContextResolver({}, options["documentLoader"])
+            known = unmetered.process_context(active, copy_json(context), {**options, "contextResolver": resolver})
+            memory.put(key, known)
+        return known
+
+    processor.process_context = process_context
+
+
+_OWN_MAX: Final = 16
+_STEPS_OF_A_DEFINITION: Final = 8
+_MAPPINGS_IN_A_STEP: Final = 8
+"""Definitions that PyLD copies, freezes or looks through in a microsecond."""
+_CHARS_IN_A_STEP: Final = 6
+"""Characters of addresses that it resolves in a microsecond, one by one."""
+
+
+class _Meter:
+    """Spends from a budget whatever a processor does, before it is done.
+
+    PyLD has no place for that, so the methods of one processor are wrapped. The prices are measured, in microseconds; what is not wrapped takes time in
+    proportion to what is.
+    """
+
+    def __init__(self, work: WorkBudget) -> None:
+        self._work = work
+        self._chain = 0
+        self._inverted: set[str] = set()
+        self._largest = 0
+        """The most definitions that a context has had so far."""
+
+    def attach(self, processor: Any, resolver: Any) -> None:
+        """Wrap the methods of ``processor``, and of the ``resolver`` of its contexts."""
+        spend = self._work.spend
+        self._wrap(processor, "_expand_iri", self._before_expand_iri)
+        self._wrap(processor, "_clone_active_context", self._before_clone)
+        self._wrap(processor, "_compact_iri", self._before_search)
+        self._wrap(processor, "_get_inverse_context", self._before_inversion)
+        self._wrap(processor, "_process_context", lambda *_, **__: spend(8))
+        self._wrap(processor, "_expand_object", lambda *_, **__: spend(8))
+        self._wrap(processor, "_expand_value", lambda *_, **__: spend(4))
+        self._wrap(processor, "_compact_value", lambda *_, **__: spend(5))
+        self._wrap(resolver, "resolve", self._before_resolve)
+        self._wrap_by_result(resolver, "resolve", 1)
+        for name, price in (("_expand", 5), ("_expand_language_map", 2), ("_expand_index_map", 4), ("_compact", 8)):
+            self._wrap_by_result(processor, name, price)
+        self._wrap_definition(processor)
+
+    def _wrap(self, holder: Any, name: str, before: Callable[..., None]) -> None:
+        method = getattr(holder, name)
+
+        def metered(*args: Any, **kwargs: Any) -> Any:
+            before(*args, **kwargs)
+            return method(*args, **kwargs)
+
+        setattr(holder, name, metered)
+
+    def _wrap_by_result(self, holder: Any, name: str, price: int) -> None:
+        """Wrap a method whose result, if it is a list, is gone through again by whoever called."""
+        method, spend = getattr(holder, name), self._work.spend
+
+        def metered(*args: Any, **kwargs: Any) -> Any:
+            spend(price)
+            result: Json = method(*args, **kwargs)
+            if isinstance(result, list):
+                spend(len(result))
+            return result
+
+        setattr(holder, name, metered)
+
+    def _wrap_definition(self, processor: Any) -> None:
+        """Wrap the method that defines a term, and calls itself for the terms that it is defined by."""
+        name = "_create_term_definition"
+        method, work = getattr(processor, name), self._work
+
+        def metered(active: Any, local: Any, term: str, defined: Any, *args: Any, **kwargs: Any) -> None:
+            work.spend(_STEPS_OF_A_DEFINITION + len(defined) // 100)
+            self._chain += 1
+            if self._chain > work.limits.chain_max:
+                raise LimitExceeded(
+                    f"a context defines {term[:80]!r} by a chain of more than {work.limits.chain_max} terms (chain_max)"
+                )
+            method(active, local, term, defined, *args, **kwargs)
+            self._chain -= 1
+
+        setattr(processor, name, metered)
+
+    # --- prices -----------------------------------------------------------------------------------------------------
+
+    def _before_expand_iri(self, active: Any, value: Any, base: str | None = None, *_: Any, **__: Any) -> None:
+        steps = 2
+        if base is not None and isinstance(value, str):
+            steps += (len(value) + len(base) + len(active.get("@base") or "")) // _CHARS_IN_A_STEP
+        self._work.spend(steps)
+
+    def _before_clone(self, active: Any) -> None:
+        mappings = len(active["mappings"])
+        self._largest = max(self._largest, mappings)
+        self._work.spend(8 + mappings // _MAPPINGS_IN_A_STEP)
+
+    def _before_search(self, active: Any, *_: Any, **__: Any) -> None:
+        self._work.spend(5 + len(active["mappings"]) // 4)
+
+    def _before_inversion(self, active: Any) -> None:
+        if active["_uuid"] not in self._inverted:
+            self._inverted.add(active["_uuid"])
+            self._work.spend(len(active["mappings"]))
+
+    def _before_resolve(self, _active: Any, context: Any, base: Any, *_: Any, **__: Any) -> None:
+        """Spend for a context that is about to be looked up: one inline is serialised each time, and null looks for protected terms."""
+        steps = 4
+        parts: list[Any] = [context]
+        for part in parts:  # which grows meanwhile
+            if isinstance(part, list):
+                parts += part
+            elif isinstance(part, str):
+                steps += 3 + (len(part) + len(base or "")) // _CHARS_IN_A_STEP
+            elif part is None or part is False:
+                steps += 2 + self._largest // _MAPPINGS_IN_A_STEP
+            elif hasattr(part, "values"):
+                steps += 2 + 2 * len(part)
+                parts += [inner for inner in part.values() if isinstance(inner, (dict, list))]
+        self._work.spend(steps)
 
 
 def _translate(error: Exception) -> NoReturn:
@@ -130,33 +284,22 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _check(document: Json, contexts: ContextTable, limits: Limits) -> None:
-    """Refuse what would take too long: many nodes, or contexts that are applied again and again."""
+def _check(document: Json, limits: Limits, work: WorkBudget) -> None:
+    """Refuse what is too large for the slow path, before it begins."""
     nodes = check_size(document, limits)
     if nodes > limits.slow_nodes_max:
         raise LimitExceeded(
             f"a document of {nodes} nodes that only the slow path can read; the limit is {limits.slow_nodes_max} (slow_nodes_max)"
         )
-    inline = scoped = applied = 0
     for context in _contexts_in(document):
-        for part in _parts(context, contexts, addresses_left=_ADDRESSES_MAX):
-            # One more than its terms, so that contexts made of many empty parts count too.
-            applied += len(part) + 1
-            _refuse_repetition(applied, limits)
-        terms = count_terms(context)
-        inline += terms
-        scoped += terms - _outer_terms(context)
-    if inline > limits.terms_max:
-        raise LimitExceeded(f"inline contexts define {inline} terms; the limit is {limits.terms_max} (terms_max)")
-    _refuse_repetition(applied + scoped * nodes, limits)
+        try:
+            key = content_key(context)
+        except ValueError:
+            raise DocumentError("not linked data: a context that is no JSON") from None
+        work.count_context(context, key)
     _refuse_length(document, limits)
-
-
-def _refuse_repetition(applied: int, limits: Limits) -> None:
-    if applied > limits.slow_terms_max:
-        raise LimitExceeded(
-            f"contexts apply more than {limits.slow_terms_max} definitions, on the slow path (slow_terms_max)"
-        )
+    # Each is copied, whatever becomes of it.
+    work.spend(4 * nodes + _members_in(document))
 
 
 def _refuse_length(document: Json, limits: Limits) -> None:
@@ -185,6 +328,19 @@ def _refuse_length(document: Json, limits: Limits) -> None:
         )
 
 
+def _members_in(document: Json) -> int:
+    """Count the members of all objects and arrays."""
+    count = 0
+    stack: list[Json] = [document]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (dict, list)):
+            members = value.values() if isinstance(value, dict) else value
+            count += len(members)
+            stack += [member for member in members if isinstance(member, (dict, list))]
+    return count
+
+
 def _words_in(document: Json) -> int:
     count = 0
     stack: list[Json] = [document]
@@ -200,11 +356,6 @@ def _words_in(document: Json) -> int:
     return count
 
 
-def _outer_terms(context: Context) -> int:
-    parts: list[Context] = context if isinstance(context, list) else [context]
-    return sum(len(part) for part in parts if isinstance(part, dict))
-
-
 def _contexts_in(document: Json) -> Iterator[Context]:
     stack: list[Json] = [document]
     while stack:
@@ -215,15 +366,3 @@ def _contexts_in(document: Json) -> Iterator[Context]:
             if "@context" in value:
                 yield value["@context"]
             stack += [member for name, member in value.items() if name != "@context"]
-
-
-def _parts(context: Context, contexts: ContextTable, *, addresses_left: int) -> Iterator[JsonObject]:
-    """Answer the definitions in ``context``, and in what it refers to."""
-    if isinstance(context, dict):
-        yield context
-    elif isinstance(context, list):
-        for part in context:
-            yield from _parts(part, contexts, addresses_left=addresses_left)
-    elif isinstance(context, str) and addresses_left > 0 and context in contexts:
-        yield {}
-        yield from _parts(contexts.get(context), contexts, addresses_left=addresses_left - 1)

@@ -17,15 +17,17 @@ from typing import Any, Final
 from apcore.errors import DocumentError, LimitExceeded
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import Json
+from apcore.jsonld.work import WorkBudget
 
 __all__ = ["es6_number", "jcs"]
 
 _LAST_BMP_BEFORE_SURROGATES: Final = "\ud7ff"
+_PARTS_IN_A_STEP: Final = 4
 _DOUBLE_DIGITS_EXACT: Final = 2**53
 
 
-def jcs(value: Json, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Serialise ``value`` canonically.
+def jcs(value: Json, *, limits: Limits = DEFAULT_LIMITS, work: WorkBudget | None = None) -> bytes:
+    """Serialise ``value`` canonically, and spend what that costs from ``work``, if it is part of a document that has a budget.
 
     Raises:
         DocumentError: A number that is no double, or a string with a lone surrogate.
@@ -33,6 +35,9 @@ def jcs(value: Json, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """
     parts: list[str] = []
     _write(value, parts.append, limits.depth_max)
+    if work is not None:
+        # Afterwards, since it takes time in proportion to the document, and no more.
+        work.spend(len(parts) // _PARTS_IN_A_STEP)
     try:
         return "".join(parts).encode("utf-8")
     except UnicodeEncodeError:

@@ -4,7 +4,7 @@ Everything in this room that loops or recurses over what a peer sent does so wit
 
 - *Size*: bytes, depth, nodes, members of one array. What real servers send stays far below; a document that exceeds one is refused whole.
 - *Work*: context definitions, the slow path, canonicalisation. These grow faster than the document if a sender wants them to, so that they
-  are counted in steps of the algorithm and not in bytes.
+  are counted in steps of the algorithm and not in bytes. `apcore.jsonld.work.WorkBudget` counts them, for all passes over one document together.
 
 The defaults are those of a server that federates with the world. A benchmark, an importer of trusted archives or a test makes its own.
 """
@@ -22,7 +22,10 @@ IRI_CHARS_MAX: Final = 512
 kilobytes into a gigabyte."""
 
 _DEPTH_CEILING: Final = 128
-"""Our walks take up to two interpreter frames a level and the slow path about six; the interpreter allows a thousand."""
+"""Our walks take up to two interpreter frames a level and the slow path about eight; the interpreter allows a thousand."""
+
+_CHAIN_CEILING: Final = 64
+"""A definition that waits for another takes four frames on the slow path."""
 
 
 def _positive(_limits: Limits, attribute: Attribute[Any], value: int) -> None:
@@ -34,6 +37,12 @@ def _depth(limits: Limits, attribute: Attribute[Any], value: int) -> None:
     _positive(limits, attribute, value)
     if value > _DEPTH_CEILING:
         raise ValueError(f"Limits.{attribute.name} is {value}: the interpreter's stack allows {_DEPTH_CEILING}")
+
+
+def _chain(limits: Limits, attribute: Attribute[Any], value: int) -> None:
+    _positive(limits, attribute, value)
+    if value > _CHAIN_CEILING:
+        raise ValueError(f"Limits.{attribute.name} is {value}: the interpreter's stack allows {_CHAIN_CEILING}")
 
 
 @frozen(kw_only=True)
@@ -50,20 +59,23 @@ class Limits:
     """Members of one array, or of one object."""
     integer_digits_max: int = field(default=300, validator=_positive)
     """Digits of one integer. Up to here integers are exact; a double would end at 308."""
-    contexts_max: int = field(default=64, validator=_positive)
-    """Different contexts inside one document, references and inline objects counted alike."""
+    work_base: int = field(default=18_000, validator=_positive)
+    """Steps of work that a document of up to 10 KB may take. A step is about a microsecond; most documents take a few hundred."""
+    work_per_kb: int = field(default=1_500, validator=_positive)
+    """Steps for each KB beyond the first ten."""
+    work_max: int = field(default=360_000, validator=_positive)
+    """Steps for a document of any size."""
+    contexts_max: int = field(default=256, validator=_positive)
+    """Contexts that one document names: addresses, objects and nulls are counted alike, also inside lists and in the contexts of terms.
+    Equal values of ``@context`` count once."""
     terms_max: int = field(default=2_000, validator=_positive)
     """Terms that the inline contexts of one document may define, all together."""
-    applied_terms_max: int = field(default=20_000, validator=_positive)
-    """Definitions that are applied for one document, those of registered contexts included: each context counts once for each
-    context that it is laid over. Copying the terms that stay counts for a sixteenth."""
+    chain_max: int = field(default=32, validator=_chain)
+    """Definitions of one context that wait for one another: ``a`` is defined by ``b``, which is defined by ``c``, and so on."""
     fetched_terms_max: int = field(default=5_000, validator=_positive)
     """Terms that a context fetched from somewhere may define. schema.org, the largest that we know, has three thousand."""
     slow_nodes_max: int = field(default=5_000, validator=_positive)
     """Nodes of a document that only the slow path can read."""
-    slow_terms_max: int = field(default=50_000, validator=_positive)
-    """Definitions that the slow path may have to apply: every context at each place where it stands, and the inline scoped
-    contexts for every node."""
     blank_nodes_max: int = field(default=1_000, validator=_positive)
     """Blank nodes of a graph to be canonicalised. A signed activity has fewer than a hundred."""
     slow_chars_max: int = field(default=50_000_000, validator=_positive)

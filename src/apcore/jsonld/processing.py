@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apcore.errors import LimitExceeded
 from apcore.jsonld.compaction import Compactor
 from apcore.jsonld.compiling import compiler_of
 from apcore.jsonld.expansion import Expander
@@ -17,6 +18,7 @@ from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.tables import BUNDLED, Context, ContextTable
 from apcore.jsonld.terms import NotCovered
+from apcore.jsonld.work import WorkBudget
 
 __all__ = ["compact", "expand", "normalize", "unknown_terms"]
 
@@ -28,6 +30,7 @@ def expand(
     limits: Limits = DEFAULT_LIMITS,
     base: str | None = None,
     expand_context: Context = None,
+    work: WorkBudget | None = None,
 ) -> list[Any]:
     """Replace the words of ``document`` by the IRIs that they stand for.
 
@@ -39,6 +42,7 @@ def expand(
             are no one's identity.
         expand_context: Applied before the document's own context, or instead if it has none: many servers leave it out
             of collection pages and the like.
+        work: The budget of the document, if other passes over it spend from the same; by default it is made for this one.
 
     Raises:
         ContextNeeded: It refers to a context that is not in ``contexts``.
@@ -46,10 +50,16 @@ def expand(
         LimitExceeded: It asks for more than ``limits`` allows.
     """
     base = base or None
+    if work is None:
+        work = WorkBudget.for_document(document, limits)
     try:
-        return Expander(compiler_of(contexts), limits, base).expand(document, expand_context)
+        return Expander(compiler_of(contexts), limits, base, work).expand(document, expand_context)
     except NotCovered:
-        return slow_expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
+        return slow_expand(
+            document, contexts=contexts, limits=limits, base=base, expand_context=expand_context, work=work
+        )
+    except RecursionError:
+        raise _nested_too_deeply() from None
 
 
 def compact(
@@ -60,6 +70,7 @@ def compact(
     limits: Limits = DEFAULT_LIMITS,
     base: str | None = None,
     compact_arrays: bool = True,
+    work: WorkBudget | None = None,
 ) -> JsonObject:
     """Say ``expanded`` in the words of ``context``.
 
@@ -70,6 +81,7 @@ def compact(
         limits: What it may cost.
         base: Absolute IRIs below it become relative. Nobody in the network wants that.
         compact_arrays: Write arrays of one member as that member, as everyone does.
+        work: As for `expand`.
 
     Raises:
         ContextNeeded: ``context`` refers to a context that is not in ``contexts``.
@@ -77,12 +89,18 @@ def compact(
         LimitExceeded: It asks for more than ``limits`` allows.
     """
     base = base or None
+    if work is None:
+        work = WorkBudget.for_document(expanded, limits)
     if compact_arrays and base is None:
         try:
-            return Compactor(compiler_of(contexts), limits).compact(expanded, context)
+            return Compactor(compiler_of(contexts), limits, work).compact(expanded, context)
         except NotCovered:
             pass
-    return slow_compact(expanded, context, contexts=contexts, limits=limits, base=base, compact_arrays=compact_arrays)
+        except RecursionError:
+            raise _nested_too_deeply() from None
+    return slow_compact(
+        expanded, context, contexts=contexts, limits=limits, base=base, compact_arrays=compact_arrays, work=work
+    )
 
 
 def normalize(
@@ -93,13 +111,16 @@ def normalize(
     limits: Limits = DEFAULT_LIMITS,
     base: str | None = None,
     expand_context: Context = None,
+    work: WorkBudget | None = None,
 ) -> JsonObject:
     """Say ``document`` in the words of ``context``, whatever words its author chose.
 
     The arguments are those of `expand` and `compact`; ``base`` resolves what is relative in ``document``.
     """
-    expanded = expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
-    return compact(expanded, context, contexts=contexts, limits=limits)
+    if work is None:
+        work = WorkBudget.for_document(document, limits)
+    expanded = expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context, work=work)
+    return compact(expanded, context, contexts=contexts, limits=limits, work=work)
 
 
 def unknown_terms(expanded: list[Any]) -> frozenset[str]:
@@ -121,3 +142,11 @@ def unknown_terms(expanded: list[Any]) -> frozenset[str]:
                 words.update(type_[2:] for type_ in types if isinstance(type_, str) and type_[:2] == "_:")
             stack += value.values()
     return frozenset(words)
+
+
+# --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _nested_too_deeply() -> LimitExceeded:
+    """Make the error for what the limits allow and the stack does not: the caller is already deep in it."""
+    return LimitExceeded("a document nested too deeply to be processed")

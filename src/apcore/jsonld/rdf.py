@@ -18,6 +18,7 @@ from apcore.jsonld.nquads import XSD_STRING, Quad, literal
 from apcore.jsonld.parsing import Json, JsonObject
 from apcore.jsonld.processing import expand
 from apcore.jsonld.tables import BUNDLED, Context, ContextTable
+from apcore.jsonld.work import WorkBudget
 
 __all__ = ["RdfDirection", "quads_of", "to_rdf"]
 
@@ -46,6 +47,7 @@ def to_rdf(
     expand_context: Context = None,
     rdf_direction: RdfDirection | None = None,
     generalized: bool = False,
+    work: WorkBudget | None = None,
 ) -> list[Quad]:
     """Return what ``document`` says, as RDF: each statement once, in no particular order.
 
@@ -57,11 +59,12 @@ def to_rdf(
         expand_context: Applied before its own context.
         rdf_direction: What becomes of the base direction of strings; by default it is left out.
         generalized: Keep blank nodes as predicates, which RDF does not know.
+        work: As for `expand`.
 
     Raises:
         ContextNeeded, DocumentError, LimitExceeded: As for `expand`.
     """
-    expanded = expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context)
+    expanded = expand(document, contexts=contexts, limits=limits, base=base, expand_context=expand_context, work=work)
     return quads_of(expanded, rdf_direction=rdf_direction, generalized=generalized)
 
 

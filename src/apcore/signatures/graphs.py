@@ -30,6 +30,7 @@ from apcore.jsonld import (
     Json,
     JsonObject,
     Limits,
+    WorkBudget,
     canonicalize_quads,
     compact,
     expand,
@@ -92,25 +93,31 @@ def signed_graph(
     contexts: ContextTable = BUNDLED,
     context: Context = OUR_CONTEXT,
     limits: Limits = DEFAULT_LIMITS,
+    work: WorkBudget | None = None,
 ) -> SignedGraph:
     """Give the statements of ``document`` and the document, in the words of ``context``, that is made of them alone.
+
+    ``work`` is the budget of the document, if more is spent from it; by default it is made for this.
 
     Raises:
         GraphRestructured: It can be read as another tree with the same statements.
         DocumentError, ContextNeeded, LimitExceeded: As `apcore.jsonld.expand` and `canonicalize`.
     """
+    if work is None:
+        work = WorkBudget.for_document(document, limits)
     _refuse_keywords(document)
-    expanded = expand(document, contexts=contexts, limits=limits)
+    expanded = expand(document, contexts=contexts, limits=limits, work=work)
     _refuse_keywords(expanded)
     if len(expanded) != 1 or "@value" in expanded[0] or "@list" in expanded[0]:
         raise _restructured(f"the document has {len(expanded)} top nodes")
     _refuse_two_descriptions(expanded[0])
-    stated = _stated_node(expanded[0])
+    stated = _stated_node(expanded[0], work)
     if stated is None:
         raise _restructured("the document is about a relative reference, so nothing of it is signed")
-    said = compact([stated], context, contexts=contexts, limits=limits)
+    said = compact([stated], context, contexts=contexts, limits=limits, work=work)
     _refuse_keywords({name: value for name, value in said.items() if name != "@context"})
-    return SignedGraph(nquads=canonicalize_quads(quads_of(expanded), limits=limits).nquads, document=said)
+    nquads = canonicalize_quads(quads_of(expanded), limits=limits, work=work).nquads
+    return SignedGraph(nquads=nquads, document=said)
 
 
 def _refuse_keywords(part: Json) -> None:
@@ -167,8 +174,13 @@ def _refuse_two_descriptions(root: JsonObject) -> None:
             stack += [value for name, value in one.items() if name != _PROOF]
 
 
-def _stated_node(node: JsonObject) -> JsonObject | None:
+_STEPS_OF_A_LEAF: Final = 10
+"""Whether a leaf is a statement is asked of the function that makes statements."""
+
+
+def _stated_node(node: JsonObject, work: WorkBudget) -> JsonObject | None:
     """Give ``node`` without what is no statement; None if nothing can be stated of it, or by it."""
+    work.spend(_STEPS_OF_A_LEAF * (len(node) + 1))
     kept: JsonObject = {}
     if "@id" in node:
         if not isinstance(node["@id"], str) or not _is_stated({"@id": node["@id"]}):
@@ -176,25 +188,28 @@ def _stated_node(node: JsonObject) -> JsonObject | None:
         kept["@id"] = node["@id"]
     for name, values in node.items():
         if name == "@type":
+            work.spend(_STEPS_OF_A_LEAF * len(values))
             types = [one for one in values if isinstance(one, str) and one[:2] != "_:" and _is_stated({"@id": one})]
             if types:
                 kept["@type"] = types
         elif name != _PROOF and not name.startswith(("@", "_:")) and quads_of([{name: [{"@id": _ANYTHING}]}]):
-            stated = [one for one in map(_stated, values) if one is not None]
+            work.spend(_STEPS_OF_A_LEAF * len(values))
+            stated = [statement for value in values if (statement := _stated(value, work)) is not None]
             if stated:
                 kept[name] = stated
     return kept
 
 
-def _stated(value: JsonObject) -> JsonObject | None:
+def _stated(value: JsonObject, work: WorkBudget) -> JsonObject | None:
     if "@list" in value:
-        members = [_stated(member) for member in value["@list"]]
+        work.spend(_STEPS_OF_A_LEAF * len(value["@list"]))
+        members = [_stated(member, work) for member in value["@list"]]
         # Leaving out a member would move the others.
         return None if None in members else {"@list": members}
     if "@value" in value:
         kept = {name: part for name, part in value.items() if name in {"@value", "@type", "@language"}}
         return kept if _is_stated(kept) else None
-    return _stated_node(value)
+    return _stated_node(value, work)
 
 
 def _is_stated(leaf: JsonObject) -> bool:

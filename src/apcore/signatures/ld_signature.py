@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from apcore.jsonld import BUNDLED, ContextTable, Json, JsonObject, canonicalize
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextTable, Json, JsonObject, WorkBudget, canonicalize
 from apcore.signatures.documents import (
     PresentedDocument,
     check_meant_for,
@@ -48,6 +48,7 @@ def parse(
     now: datetime,
     contexts: ContextTable = BUNDLED,
     policy: SignaturePolicy = DEFAULT,
+    work: WorkBudget | None = None,
 ) -> PresentedDocument:
     """Read the LD signature of ``document``.
 
@@ -57,6 +58,7 @@ def parse(
         contexts: What its contexts stand for. One that is not in the table raises `ContextNeeded`; a table that ignores it (`ignoring`)
             leaves what it would define out of the statements, so that the signature fails if they were signed.
         policy: Clock skew and key sizes.
+        work: The budget of the document, if it was read before and more is left of it; by default it is made for this.
 
     Returns:
         The signature, and under `document` what it signs, in our own words (`apcore.signatures.graphs`).
@@ -70,15 +72,23 @@ def parse(
     signature: Json = document.get("signature")
     if not isinstance(signature, dict) or signature.get("type") != _TYPE:
         raise SignatureMissing("the document has no RsaSignature2017")
+    if work is None:
+        work = WorkBudget.for_document(document, DEFAULT_LIMITS)
     try:
-        return _read(document, signature, now=now, contexts=contexts, policy=policy)
+        return _read(document, signature, now=now, contexts=contexts, policy=policy, work=work)
     except Explained as exc:
         exc.explained(rule="Linked Data Signatures 1.0", **known_of(_TYPE, signature, "creator", now))
         raise
 
 
 def _read(
-    document: JsonObject, signature: JsonObject, *, now: datetime, contexts: ContextTable, policy: SignaturePolicy
+    document: JsonObject,
+    signature: JsonObject,
+    *,
+    now: datetime,
+    contexts: ContextTable,
+    policy: SignaturePolicy,
+    work: WorkBudget,
 ) -> PresentedDocument:
     check_text(document)
     key_id = read_name(signature, "creator")
@@ -88,8 +98,8 @@ def _read(
     check_moments(created, expires, now=now, policy=policy)
     check_meant_for(signature, "domain", None)
     value = _value_of(signature)
-    graph = signed_graph(_without_signature(document), contexts=contexts)
-    options = _options_text(signature, contexts)
+    graph = signed_graph(_without_signature(document), contexts=contexts, work=work)
+    options = _options_text(signature, contexts, work)
     return PresentedDocument(
         scheme=_TYPE,
         key_id=key_id,
@@ -119,9 +129,9 @@ def _without_signature(document: JsonObject) -> JsonObject:
     return {name: value for name, value in document.items() if name != "signature"}
 
 
-def _options_text(signature: JsonObject, contexts: ContextTable) -> str:
+def _options_text(signature: JsonObject, contexts: ContextTable, work: WorkBudget) -> str:
     options = {name: value for name, value in signature.items() if name not in _NOT_SIGNED}
-    return canonicalize({**options, "@context": _OPTIONS_CONTEXT}, contexts=contexts)
+    return canonicalize({**options, "@context": _OPTIONS_CONTEXT}, contexts=contexts, work=work)
 
 
 def _hashes(options: str, document: str) -> bytes:
@@ -156,9 +166,10 @@ def prepare(document: JsonObject, *, key_id: str, now: datetime, contexts: Conte
     if "signature" in document:
         raise ValueError("the document has a signature already")
     options: JsonObject = {"creator": key_id, "created": write_time(now)}
-    graph = signed_graph(document, contexts=contexts)
+    work = WorkBudget.for_document(document, DEFAULT_LIMITS)
+    graph = signed_graph(document, contexts=contexts, work=work)
     return UnsignedDocument(
-        document=document, options=options, data=_hashes(_options_text(options, contexts), graph.nquads)
+        document=document, options=options, data=_hashes(_options_text(options, contexts, work), graph.nquads)
     )
 
 

@@ -23,7 +23,17 @@ from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
-from apcore.jsonld import BUNDLED, ContextTable, Json, JsonObject, canonicalize, expand, jcs
+from apcore.jsonld import (
+    BUNDLED,
+    DEFAULT_LIMITS,
+    ContextTable,
+    Json,
+    JsonObject,
+    WorkBudget,
+    canonicalize,
+    expand,
+    jcs,
+)
 from apcore.signatures import multibase
 from apcore.signatures.documents import (
     PresentedDocument,
@@ -98,6 +108,7 @@ def parse(
     challenge: str | None = None,
     contexts: ContextTable = BUNDLED,
     policy: SignaturePolicy = DEFAULT,
+    work: WorkBudget | None = None,
 ) -> tuple[PresentedDocument, ...]:
     """Read the proofs of ``document``.
 
@@ -108,6 +119,7 @@ def parse(
         challenge: What `challenge` has to be, likewise.
         contexts: For `eddsa-rdfc-2022` alone.
         policy: Clock skew and key sizes.
+        work: The budget of the document, if it was read before and more is left of it; by default it is made for this.
 
     Returns:
         Every proof of a suite that is known here, at least one. Each has to be checked, and one that does not hold is a reason not to
@@ -122,8 +134,10 @@ def parse(
     known = [proof for proof in proofs if _suite_of(proof) is not None]
     if not known:
         raise SignatureMissing("the document has no proof of a suite that is known here")
+    if work is None:
+        work = WorkBudget.for_document(document, DEFAULT_LIMITS)
     return tuple(
-        _read(document, proof, now=now, domain=domain, challenge=challenge, contexts=contexts, policy=policy)
+        _read(document, proof, now=now, domain=domain, challenge=challenge, contexts=contexts, policy=policy, work=work)
         for proof in known
     )
 
@@ -160,12 +174,21 @@ def _read(
     challenge: str | None,
     contexts: ContextTable,
     policy: SignaturePolicy,
+    work: WorkBudget,
 ) -> PresentedDocument:
     suite = _suite_of(proof)
     assert suite is not None
     try:
         return _read_suite(
-            suite, document, proof, now=now, domain=domain, challenge=challenge, contexts=contexts, policy=policy
+            suite,
+            document,
+            proof,
+            now=now,
+            domain=domain,
+            challenge=challenge,
+            contexts=contexts,
+            policy=policy,
+            work=work,
         )
     except Explained as exc:
         exc.explained(rule="FEP-8b32", **known_of(suite, proof, "verificationMethod", now))
@@ -182,6 +205,7 @@ def _read_suite(
     challenge: str | None,
     contexts: ContextTable,
     policy: SignaturePolicy,
+    work: WorkBudget,
 ) -> PresentedDocument:
     key_id = read_name(proof, "verificationMethod")
     if proof.get("proofPurpose") != _PURPOSE:
@@ -201,10 +225,10 @@ def _read_suite(
     options = {name: value for name, value in proof.items() if name != "proofValue"}
     signature = _value_of(proof)
     if suite == "eddsa-jcs-2022":
-        signed = _bound_to_context(_unsecured(document), options)
-        texts = jcs(options), jcs(signed)
+        signed = _bound_to_context(_unsecured(document), options, work)
+        texts = jcs(options, work=work), jcs(signed, work=work)
     else:
-        signed, texts = _read_graph(_unsecured(document), options, contexts)
+        signed, texts = _read_graph(_unsecured(document), options, contexts, work)
     return PresentedDocument(
         scheme=suite,
         key_id=key_id,
@@ -239,13 +263,13 @@ def _unsecured(document: JsonObject) -> JsonObject:
     return signed
 
 
-def _bound_to_context(document: JsonObject, options: JsonObject) -> JsonObject:
+def _bound_to_context(document: JsonObject, options: JsonObject, work: WorkBudget) -> JsonObject:
     """Put the proof's context in the place of the document's, of which it has to be the beginning (VC DI EdDSA §3.3.2)."""
     if "@context" not in options:
         return document
     bound, given = _as_array(options["@context"]), _as_array(document.get("@context"))
     # By canonical form: to Python, 1 and true are equal.
-    if jcs(given[: len(bound)]) != jcs(bound):
+    if jcs(given[: len(bound)], work=work) != jcs(bound, work=work):
         raise ProofRefused(
             "the document's @context does not begin with that of its proof",
             explanation=Explanation(rule="VC Data Integrity EdDSA §3.3.2: context injection"),
@@ -258,25 +282,25 @@ def _as_array(context: Json) -> list[Any]:
 
 
 def _read_graph(
-    document: JsonObject, options: JsonObject, contexts: ContextTable
+    document: JsonObject, options: JsonObject, contexts: ContextTable, work: WorkBudget
 ) -> tuple[JsonObject, tuple[bytes, bytes]]:
-    bound = _bound_to_context(document, options)
+    bound = _bound_to_context(document, options, work)
     check_text({**bound, "proof": options})
-    graph = signed_graph(bound, contexts=contexts)
+    graph = signed_graph(bound, contexts=contexts, work=work)
     configured = {**options, "@context": bound.get("@context")}
-    _check_meaning(configured, contexts)
-    configuration = canonicalize(configured, contexts=contexts)
+    _check_meaning(configured, contexts, work)
+    configuration = canonicalize(configured, contexts=contexts, work=work)
     return graph.document, (configuration.encode(), graph.nquads.encode())
 
 
-def _check_meaning(options: JsonObject, contexts: ContextTable) -> None:
+def _check_meaning(options: JsonObject, contexts: ContextTable, work: WorkBudget) -> None:
     """Refuse options that do not mean what they are read as: what is signed are statements, and the document's contexts say which.
 
     Those are a stranger's to choose. One that gives `created` no meaning, and the signed value another name, would make an old proof new.
     """
     named = {name: value for name, value in options.items() if name in _READ_BY_NAME}
-    meant = _said_of(expand({**named, "@context": _OPTIONS_CONTEXT}, contexts=contexts))
-    said = _said_of(expand(options, contexts=contexts))
+    meant = _said_of(expand({**named, "@context": _OPTIONS_CONTEXT}, contexts=contexts, work=work))
+    said = _said_of(expand(options, contexts=contexts, work=work))
     if any(said.get(iri, []) != meant.get(iri, []) for iri in _READ_BY_MEANING):
         raise ProofRefused(
             "a proof whose context gives its members another meaning",

@@ -25,7 +25,8 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from apcore.jsonld.limits import IRI_CHARS_MAX
-from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable, count_terms, names_context
+from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable, names_context
+from apcore.jsonld.work import WorkBudget
 from apcore.vocab.namespaces import AS
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary, Words
@@ -45,8 +46,13 @@ _BEFORE_NAMES: Final = frozenset(":/?#[]@")
 _ACTIVITYSTREAMS: Final = AS.context or ""
 _NESTING_MAX: Final = 8
 _SEEN_MAX: Final = 256
-# Mastodon's longest has two thousand characters. What a stranger makes larger is judged again each time, within the limit on terms.
-_SEEN_CHARACTERS_MAX: Final = 8192
+# Mastodon's longest has two thousand characters. What a stranger makes larger is judged again for each document, within its budget.
+_SEEN_BYTES_MAX: Final = 8192
+_STEPS_OF_A_DEFINITION: Final = 2
+_STEPS_OF_AN_ADDRESS: Final = 15
+"""Looking it up in the tables, also to see whether it is one of ours."""
+_COPIES_IN_A_STEP: Final = 20
+"""Words that are copied in a microsecond, around a context that holds in some places only."""
 
 
 @frozen
@@ -60,33 +66,40 @@ class Agreement:
     prefixes: Mapping[str, str] = field(factory=dict[str, str])
     ignored: tuple[str, ...] = ()
     """Addresses that the table does not have."""
-    terms: int = 0
-    """How many definitions it has itself, not counting those behind addresses."""
     overridden: bool = False
     """Whether a shipped context would redefine words of ActivityStreams; see `restored`."""
+    steps: int = 0
+    """The work that it took to find out (the first time)."""
 
 
-def judge(context: Any, vocabulary: Vocabulary, contexts: ContextTable) -> Agreement:
-    """Judge what stands under ``@context``. Equal contexts are judged once, within a bound."""
-    key = _fingerprint(context)
+def judge(context: Any, key: bytes, vocabulary: Vocabulary, contexts: ContextTable, work: WorkBudget) -> Agreement:
+    """Judge what stands under ``@context``, and spend what that costs from ``work``.
+
+    ``key`` is the context's `content_key`. Equal contexts are judged once, within a bound.
+
+    Raises:
+        LimitExceeded: Judging it takes more work than is left.
+    """
     known = vocabulary.seen.get(key)
-    if known is not None and known[0] is contexts and known[1] == context:
-        verdict: Agreement = known[2]
+    if known is not None and known[0] is contexts:
+        verdict: Agreement = known[1]
+        work.spend(verdict.steps)
         return verdict
-    judge_ = _Judge(vocabulary.words, contexts)
+    left = work.left
+    judge_ = _Judge(vocabulary.words, contexts, work)
     judge_.read(context, 0)
     verdict = Agreement(
         judge_.opaque,
         frozenset(judge_.misused),
         judge_.prefixes,
         tuple(dict.fromkeys(judge_.ignored)),
-        count_terms(context),
         judge_.overridden,
+        left - work.left,
     )
-    if _characters(context) <= _SEEN_CHARACTERS_MAX:
+    if len(key) <= _SEEN_BYTES_MAX:
         if len(vocabulary.seen) >= _SEEN_MAX:
             vocabulary.seen.clear()
-        vocabulary.seen[key] = (contexts, context, verdict)
+        vocabulary.seen[key] = (contexts, verdict)
     return verdict
 
 
@@ -128,36 +141,13 @@ def _is_shipped(address: str, contexts: ContextTable) -> bool:
     return contexts.get(address) is BUNDLED.get(address)
 
 
-def _characters(context: Any) -> int:
-    """About how much memory it takes to remember ``context``."""
-    total = 0
-    parts: list[Any] = [context]
-    for part in parts:  # which grows meanwhile
-        if is_object(part):
-            total += sum(map(len, part))
-            parts.extend(part.values())
-        elif is_array(part):
-            parts.extend(part)
-        else:
-            total += len(part) if isinstance(part, str) else 8
-    return total
-
-
-def _fingerprint(context: Any) -> Any:
-    """Something cheap that equal contexts share and different ones mostly do not."""
-    if is_array(context):
-        return tuple(_fingerprint(part) for part in context[:8])
-    if is_object(context):
-        return (len(context), next(iter(context), None))
-    return context if isinstance(context, str) else None
-
-
 class _Judge:
     """Goes through contexts in their order; the later ones have the last word, as in JSON-LD."""
 
-    def __init__(self, words: Words, contexts: ContextTable) -> None:
+    def __init__(self, words: Words, contexts: ContextTable, work: WorkBudget) -> None:
         self.words: Final = words
         self.contexts: Final = contexts
+        self.work: Final = work
         self.opaque = False
         self.misused: set[str] = set()
         self.terms: dict[str, str] = {}
@@ -180,6 +170,7 @@ class _Judge:
                 if isinstance(part, str) and _is_activitystreams(part):
                     words = self.words_of_activitystreams()
         elif isinstance(context, str):
+            self.work.spend(_STEPS_OF_AN_ADDRESS)
             try:
                 found = self.contexts.get(context)
             except ContextNeeded:
@@ -201,6 +192,7 @@ class _Judge:
         return frozenset(context) if is_object(context) else frozenset()
 
     def define(self, definitions: dict[str, Any], depth: int) -> None:
+        self.work.spend(_STEPS_OF_A_DEFINITION * len(definitions) + 1)
         meanings, iris, misused = self.words.meanings, self.words.iris, self.misused
         for term, definition in definitions.items():
             if term in self.kept and self.redefines(term, definition, definitions):
@@ -245,6 +237,7 @@ class _Judge:
 
     def scoped(self, context: Any, depth: int) -> None:
         """Judge a context that holds in some places only: it can take trust away, and not give it back."""
+        self.work.spend((len(self.misused) + 2 * len(self.terms)) // _COPIES_IN_A_STEP + 1)
         outer, terms, prefixes = set(self.misused), dict(self.terms), dict(self.prefixes)
         self.read(context, depth)
         self.misused |= outer
@@ -261,11 +254,14 @@ class _Judge:
         prefix, colon, rest = definition.partition(":")
         if not colon:  # a word that stands for another
             if definition in definitions:
+                self.work.spend(1)
                 return self.meaning(definitions[definition], definitions, depth + 1)
             return self.terms.get(definition)
         if rest[:2] == "//":
             return definition
         if prefix in definitions:
+            if depth:
+                self.work.spend(1)
             base = self.meaning(definitions[prefix], definitions, depth + 1)
             usable = base is not None and _is_prefix(definitions[prefix], base)
             return f"{base}{rest}" if usable else definition

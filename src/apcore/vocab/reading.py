@@ -23,12 +23,13 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from apcore.errors import DocumentError, LimitExceeded
+from apcore.errors import DocumentError
 from apcore.http.urls import Origin
 from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
 from apcore.jsonld.parsing import parse_document
 from apcore.jsonld.processing import normalize
 from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable
+from apcore.jsonld.work import WorkBudget, content_key
 from apcore.vocab.agreement import Agreement, judge, restored
 from apcore.vocab.documents import Document, Reading
 from apcore.vocab.values import is_array, is_object
@@ -47,6 +48,7 @@ def read_document(
     vocabulary: Vocabulary | None = None,
     contexts: ContextTable = BUNDLED,
     limits: Limits = DEFAULT_LIMITS,
+    work: WorkBudget | None = None,
 ) -> Document:
     """Read a document.
 
@@ -57,6 +59,7 @@ def read_document(
         contexts: What addresses of contexts stand for. An address that is not there is ignored, and reported in
             `Reading.ignored_contexts`; who would rather fetch it, does so and reads again.
         limits: What reading may cost.
+        work: The budget of the document, if more is to be spent from it; by default it is made for this reading.
 
     Raises:
         DocumentError: Not a JSON object, or not JSON-LD.
@@ -67,11 +70,13 @@ def read_document(
         from apcore.vocab.builtin import FEDIVERSE  # which not everyone needs
 
         vocabulary = FEDIVERSE
+    if work is None:
+        work = WorkBudget(limits, len(source)) if isinstance(source, bytes) else WorkBudget.for_document(tree, limits)
     contexts = vocabulary.table(contexts)
-    verdict = _judge(tree, vocabulary, contexts, limits)
+    verdict = _judge(tree, vocabulary, contexts, work)
     words, ignored, translated = tree, verdict.ignored, not verdict.plain
     if translated:
-        words, ignored = _translate(tree, vocabulary, contexts, limits, verdict)
+        words, ignored = _translate(tree, vocabulary, contexts, verdict, work)
     reading = Reading(
         origin=origin,
         context=None if translated else tree.get("@context"),
@@ -102,14 +107,23 @@ class _Verdict:
 _PLAIN: Final = _Verdict(plain=True)
 
 
-def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable, limits: Limits) -> _Verdict:
-    nodes, found, names, types = _survey(tree, vocabulary.words.meanings)
-    agreed = _joint([judge(context, vocabulary, contexts) for context in found], limits)
+def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable, work: WorkBudget) -> _Verdict:
+    nodes, named_contexts, names, types = _survey(tree, vocabulary.words.meanings)
+    work.spend(len(nodes) + len(names))
+    distinct: dict[bytes, Any] = {}
+    for context in named_contexts:
+        try:
+            distinct.setdefault(content_key(context), context)
+        except ValueError:
+            raise DocumentError("a context that is no JSON") from None
+    for key, context in distinct.items():  # all of them, before the first is judged
+        work.count_context(context, key)
+    agreed = _joint([judge(context, key, vocabulary, contexts, work) for key, context in distinct.items()])
     misused, prefixes, ignored = agreed.misused, agreed.prefixes, agreed.ignored
     if agreed.opaque or any(
         name in misused or (":" in name and _hides_type(name, prefixes, vocabulary)) for name in types
     ):
-        return _Verdict(plain=False, overridden=agreed.overridden)
+        return _Verdict(False, ignored, overridden=agreed.overridden)
     used = set[str]()
     if misused:
         used = {name for node in nodes for name in misused.intersection(node)}
@@ -120,14 +134,9 @@ def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable,
     return _Verdict(True, ignored) if ignored else _PLAIN
 
 
-def _joint(agreements: list[Agreement], limits: Limits) -> Agreement:
+def _joint(agreements: list[Agreement]) -> Agreement:
     """What an embedded context says is held against the whole document: that errs on the side of translation."""
     different = list({id(agreement): agreement for agreement in agreements}.values())
-    terms = sum(agreement.terms for agreement in different)
-    if terms > limits.terms_max:
-        raise LimitExceeded(f"inline contexts define {terms} terms; the limit is {limits.terms_max} (terms_max)")
-    if len(different) > limits.contexts_max:
-        raise LimitExceeded(f"{len(different)} contexts; the limit is {limits.contexts_max} (contexts_max)")
     if len(different) == 1:  # nearly always, and then nothing is copied
         return different[0]
     prefixes: dict[str, str] = {}
@@ -199,17 +208,26 @@ def _expand(name: str, prefixes: Mapping[str, str]) -> str:
 
 
 def _translate(
-    tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable, limits: Limits, verdict: _Verdict
+    tree: dict[str, Any],
+    vocabulary: Vocabulary,
+    contexts: ContextTable,
+    verdict: _Verdict,
+    work: WorkBudget,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Say ``tree`` in the words of the vocabulary; if it is no JSON-LD, and only then, leave out what is not ours to guess."""
     context = vocabulary.words.context
-    ignored: list[str] = []
+    # Those that are named at the place of a context are known to be missing; others come to light on the way.
+    ignored = list(verdict.ignored)
+    if ignored:
+        contexts = contexts.ignoring(*ignored)
     document = restored(tree, contexts) if verdict.overridden else tree
     while True:
         try:
-            words = normalize(document, context, contexts=contexts, limits=limits, expand_context=context)
+            words = normalize(
+                document, context, contexts=contexts, limits=work.limits, expand_context=context, work=work
+            )
         except ContextNeeded as needed:
-            if needed.url in ignored or len(ignored) >= limits.contexts_max:
+            if needed.url in ignored or len(ignored) >= work.limits.contexts_max:
                 raise
             ignored.append(needed.url)
             contexts = contexts.ignoring(needed.url)
