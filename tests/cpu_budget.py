@@ -1,4 +1,4 @@
-"""How much CPU time a document of a stranger takes, in multiples of a fixed computation, and how much it may take.
+"""Measure the CPU time that a document of a stranger takes, in multiples of a fixed computation, and bound it.
 
 Times of this thread alone count, so that a busy machine disturbs little; what it does disturb (caches, clocks) the reference computation suffers as well.
 """
@@ -22,10 +22,10 @@ TRIES = 5
 
 def reference() -> dict[str, object]:
     """Compute something that resembles reading: strings, tuples, a dictionary."""
-    made: dict[str, object] = {}
+    entries: dict[str, object] = {}
     for i in range(20_000):
-        made[f"k{i % 997}"] = (i, str(i))
-    return made
+        entries[f"k{i % 997}"] = (i, str(i))
+    return entries
 
 
 def bound_ms(size: int) -> float:
@@ -41,7 +41,7 @@ def cpu_ms(function: Callable[[], object]) -> float:
 
 
 def read(body: bytes) -> str:
-    """Do what an inbox does with a body before anything is proved; answer how it ended.
+    """Read a body as an inbox does before anything is proved; return how that ended.
 
     Anything but a typed error is a bug and is raised.
     """
@@ -62,7 +62,7 @@ def read(body: bytes) -> str:
 def excess(body: bytes, handle: Callable[[bytes], object], spent_ms: float) -> float:
     """Return by which factor a body is over its bound, 1 or less if it is not; ``spent_ms`` is what it took once.
 
-    What seems to be over is measured again, and the reference with it: the least of each counts.
+    A body that seems to be over is measured again, and the reference with it: the least of each counts.
     """
     bound = bound_ms(len(body))
     if spent_ms <= bound:

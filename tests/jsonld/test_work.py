@@ -128,7 +128,7 @@ def test_a_document_costs_the_same_each_time(document):
     def cost() -> int:
         budget = WorkBudget(DEFAULT_LIMITS, 0)
         read_document(document, work=budget)
-        return budget.steps_max - budget.left
+        return budget.steps_max - budget.steps_left
 
     first = cost()
     assert cost() == cost() == first
@@ -139,7 +139,7 @@ def test_a_document_costs_the_same_each_time(document):
 def test_all_passes_over_a_document_spend_from_one_budget():
     document = {**ACTIVITY, "@context": AS, "to": ["https://b.example/"] * 50}
     budget = WorkBudget(DEFAULT_LIMITS, 0)
-    left = [budget.left]
+    rests = [budget.steps_left]
     for step in (
         lambda: read_document(document, work=budget),
         lambda: expand(document, work=budget),
@@ -148,8 +148,8 @@ def test_all_passes_over_a_document_spend_from_one_budget():
         lambda: expand({**document, "@included": []}, work=budget),
     ):
         step()
-        left.append(budget.left)
-    assert left == sorted(set(left), reverse=True)
+        rests.append(budget.steps_left)
+    assert rests == sorted(set(rests), reverse=True)
 
 
 @pytest.mark.parametrize("more", [{}, {"@base": "https://x.example/"}], ids=["fast", "slow"])

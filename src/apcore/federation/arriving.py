@@ -30,7 +30,7 @@ class Arrived:
     id: str
     actor: str
     work: WorkBudget = field(repr=False, eq=False)
-    """What is left of the budget of the document: its proofs are read with that."""
+    """The rest of the budget of the document: its proofs are read with that."""
 
     @property
     def object_uri(self) -> str | None:

@@ -40,7 +40,7 @@ _ADDRESS: Final = re.compile(r"https?://\S+")
 
 
 class Applied(NamedTuple):
-    """What holds after a context, and the steps that it took to find out (the first time)."""
+    """The context that holds after another was applied, and the steps that compiling it took (the first time)."""
 
     active: ActiveContext
     inline: int
@@ -49,7 +49,7 @@ class Applied(NamedTuple):
 
 
 class Laid(NamedTuple):
-    """What holds after definitions were laid over a context, and the steps that it took (the first time)."""
+    """The context that holds after definitions were laid over another, and the steps that it took (the first time)."""
 
     definitions: JsonObject | None
     """Kept alive: while this lives, no other object has their id."""
@@ -70,20 +70,20 @@ class Compiler:
         # These two do not depend on the table, and tables that were made from one another share them. They are apart, so that
         # no inline context, however often it is repeated, pushes out what comes from registered ones.
         self._steps: Memory[Laid] = _shared(table, "steps")
-        # What we read and write with ourselves. What names no address means the same under every table.
+        # Contexts that we read and write with ourselves. One without addresses means the same under every table.
         self._own: Memory[Applied] = Memory(_OWN_MAX)
         self._own_everywhere: Memory[Applied] = _shared(table, "own contexts")
         self._registered_steps: Memory[Laid] = _shared(table, "registered steps")
 
     def own(self, context: Context) -> ActiveContext:
-        """Return what holds after a ``context`` of the caller's, over none. It is compiled once, and at no document's cost."""
+        """Compile a ``context`` of the caller's, over none. That is done once, and at no document's cost."""
         key = content_key(context)
         memory = self._own_everywhere if names_nothing(context) else self._own
-        known = memory.get(key)
-        if known is None:
-            known = self._apply(INITIAL, context, WorkBudget.unbounded())
-            memory.put(key, known)
-        return known.active
+        applied = memory.get(key)
+        if applied is None:
+            applied = self._apply(INITIAL, context, WorkBudget.unbounded())
+            memory.put(key, applied)
+        return applied.active
 
     def local(self, active: ActiveContext, context: Context, key: bytes, work: WorkBudget) -> ActiveContext:
         """Lay a document's ``context``, whose `content_key` is ``key``, over ``active``, and spend what that costs from ``work``."""
@@ -105,18 +105,18 @@ class Compiler:
         place = (active.serial, key, of_type)
         known = memory.get(place)
         if known is None:
-            left = work.left
+            steps_before = work.steps_left
             work.spend(len(active.terms) // _TERMS_IN_A_STEP * 2)
             start = _copy(active, previous=active) if of_type and active.previous is None else active
             made = self._apply_scoped(start, context, work, override=not of_type)
-            known = Laid(None, active if _equal(made, active) else made, left - work.left)
+            known = Laid(None, active if _equal(made, active) else made, steps_before - work.steps_left)
             _remember(memory, place, known)
         else:
             work.spend(known.steps)
         return known.active
 
     def _apply(self, active: ActiveContext, context: Context, work: WorkBudget) -> Applied:
-        before, left = active, work.left
+        before, steps_before = active, work.steps_left
         for part in self._parts(context, [], registered=False):
             work.spend(1)
             if part.definitions is None:
@@ -129,9 +129,9 @@ class Compiler:
                 memory = self._registered_steps if active.pinned else self._steps
                 step = memory.get(key)
                 if step is None:
-                    left_before = work.left
+                    part_before = work.steps_left
                     laid = self._lay(active, part, work, override=False)
-                    step = Laid(part.definitions, laid, left_before - work.left)
+                    step = Laid(part.definitions, laid, part_before - work.steps_left)
                     _remember(memory, key, step)
                 else:
                     work.spend(step.steps)
@@ -139,7 +139,9 @@ class Compiler:
             else:
                 active = self._lay(active, part, work, override=False)
         work.spend(len(active.terms) // _TERMS_IN_A_STEP)
-        return Applied(before if _equal(active, before) else active, count_terms(context), left - work.left)
+        return Applied(
+            before if _equal(active, before) else active, count_terms(context), steps_before - work.steps_left
+        )
 
     def _apply_scoped(
         self, active: ActiveContext, context: Context, work: WorkBudget, *, override: bool
@@ -255,11 +257,11 @@ class _Part:
 
 
 _bundled: Final[dict[int, Standalone | None]] = {}
-"""What the bundled contexts are by themselves, by the id of their definitions. There are some forty."""
+"""The bundled contexts by themselves, by the id of their definitions. There are about forty."""
 
 
 def _standalone_of(definitions: JsonObject) -> Standalone | None:
-    """Return bundled ``definitions`` by themselves, None if they do not stand alone. Each is compiled once in a process, at nobody's cost."""
+    """Return bundled ``definitions`` by themselves, None if they do not stand alone. Each is compiled once in a process, at no document's cost."""
     if id(definitions) not in _bundled:
         unbounded = WorkBudget.unbounded()
         try:
@@ -277,12 +279,12 @@ def _refuse_scoped(_active: ActiveContext, _context: Context) -> None:
     raise NotCovered
 
 
-_Known = TypeVar("_Known", Applied, Laid)
+_Result = TypeVar("_Result", Applied, Laid)
 
 
-def _remember(memory: Memory[_Known], place: Hashable, known: _Known) -> None:
-    if len(known.active.terms) <= _REMEMBERED_TERMS_MAX:
-        memory.put(place, known)
+def _remember(memory: Memory[_Result], place: Hashable, result: _Result) -> None:
+    if len(result.active.terms) <= _REMEMBERED_TERMS_MAX:
+        memory.put(place, result)
 
 
 def _copy(active: ActiveContext, *, previous: ActiveContext) -> ActiveContext:

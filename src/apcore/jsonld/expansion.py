@@ -98,8 +98,8 @@ class Expander:
     ) -> JsonObject:
         """Expand one object, which is a value of the key ``name``."""
         self._nodes += 1
-        self._work.left -= len(element) + 2
-        if depth <= 0 or self._nodes > self._nodes_max or self._work.left < 0:
+        self._work.steps_left -= len(element) + 2
+        if depth <= 0 or self._nodes > self._nodes_max or self._work.steps_left < 0:
             self._refuse(depth)
         if active.has_scoped or active.previous is not None:
             active = self._enter(element, active, name)
@@ -153,7 +153,7 @@ class Expander:
         return expanded
 
     def _refuse(self, depth: int) -> None:
-        if self._work.left < 0:
+        if self._work.steps_left < 0:
             self._work.refuse()
         if depth <= 0:
             raise LimitExceeded(f"a document nested deeper than {self._limits.depth_max} levels (depth_max)")
@@ -249,8 +249,8 @@ class Expander:
     def _list(self, members: list[Json], active: ActiveContext, key: str, term: Term | None, depth: int) -> list[Any]:
         """Expand several values of ``key``; a list in a list is one list."""
         self._nodes += 1
-        self._work.left -= len(members) // 2 + 2
-        if depth <= 0 or self._nodes > self._nodes_max or self._work.left < 0:
+        self._work.steps_left -= len(members) // 2 + 2
+        if depth <= 0 or self._nodes > self._nodes_max or self._work.steps_left < 0:
             self._refuse(depth)
         if len(members) > self._array_max:
             raise LimitExceeded(f"an array of {len(members)} members; the limit is {self._array_max} (array_max)")

@@ -96,7 +96,7 @@ def _options(contexts: ContextTable, base: str | None, work: WorkBudget) -> dict
         context = contexts.get(url)
         terms = count_terms(context)
         work.spend(terms)
-        if work.left < _STEPS_OF_A_DEFINITION * terms:
+        if work.steps_left < _STEPS_OF_A_DEFINITION * terms:
             work.refuse()  # before most of them are defined in vain
         return {
             "contentType": "application/ld+json",
@@ -128,8 +128,8 @@ def _call(contexts: ContextTable, work: WorkBudget, function: str, *arguments: A
 def _keep_own_contexts(processor: Any, contexts: ContextTable) -> None:
     """Let ``processor`` take a context of ours that it has processed before, for another document, instead of doing it again.
 
-    It asks for two by this method: the one to expand with, and the one to compact to. Contexts of documents come another way. What names no address means
-    the same for every document.
+    It calls this method for two of them: the one to expand with, and the one to compact to. Contexts of documents are processed by another method. A context
+    without addresses means the same for every document.
     """
     process = processor.process_context
 
@@ -138,13 +138,13 @@ def _keep_own_contexts(processor: Any, contexts: ContextTable) -> None:
             return process(active, copy_json(context), options)
         memory = cast("Memory[Any]", contexts.shared.setdefault("own contexts, slow path", Memory[Any](_OWN_MAX)))
         key = content_key(context)
-        known = memory.get(key)
-        if known is None:
+        processed = memory.get(key)
+        if processed is None:
             unmetered = _pyld().jsonld.JsonLdProcessor()
             resolver = _pyld().ContextResolver({}, options["documentLoader"])
-            known = unmetered.process_context(active, copy_json(context), {**options, "contextResolver": resolver})
-            memory.put(key, known)
-        return known
+            processed = unmetered.process_context(active, copy_json(context), {**options, "contextResolver": resolver})
+            memory.put(key, processed)
+        return processed
 
     processor.process_context = process_context
 
@@ -158,10 +158,10 @@ _CHARS_IN_A_STEP: Final = 6
 
 
 class _Meter:
-    """Spends from a budget whatever a processor does, before it is done.
+    """Spends from a budget for each step of a processor, before it is done.
 
-    PyLD has no place for that, so the methods of one processor are wrapped. The prices are measured, in microseconds; what is not wrapped takes time in
-    proportion to what is.
+    PyLD has no hook for that, so the methods of one processor are wrapped. The prices are measured, in microseconds. Methods that are not wrapped take time
+    in proportion to those that are.
     """
 
     def __init__(self, work: WorkBudget) -> None:
@@ -198,7 +198,7 @@ class _Meter:
         setattr(holder, name, metered)
 
     def _wrap_by_result(self, holder: Any, name: str, price: int) -> None:
-        """Wrap a method whose result, if it is a list, is gone through again by whoever called."""
+        """Wrap a method that returns a list, which its caller goes through again."""
         method, spend = getattr(holder, name), self._work.spend
 
         def metered(*args: Any, **kwargs: Any) -> Any:

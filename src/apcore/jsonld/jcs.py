@@ -27,7 +27,7 @@ _DOUBLE_DIGITS_EXACT: Final = 2**53
 
 
 def jcs(value: Json, *, limits: Limits = DEFAULT_LIMITS, work: WorkBudget | None = None) -> bytes:
-    """Serialise ``value`` canonically, and spend what that costs from ``work``, if it is part of a document that has a budget.
+    """Serialise ``value`` canonically, and spend the steps that it takes from ``work``, the budget of its document.
 
     Raises:
         DocumentError: A number that is no double, or a string with a lone surrogate.

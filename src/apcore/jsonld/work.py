@@ -1,11 +1,11 @@
-"""`WorkBudget`: how much computing one document may still cause.
+"""Bound the computing that one document may cause: `WorkBudget`.
 
 A context of one kilobyte can ask for minutes of work: by naming large registered contexts again and again, by scoped contexts that are entered at
 every node, by definitions that depend on one another. So work is counted where it is done. Every pass over a document (judging its contexts, expanding,
 compacting, the slow path, canonicalising) spends from the same budget, and the first step beyond it raises `LimitExceeded`.
 
-A step is about a microsecond on a machine of 2024. The price of a thing does not depend on what was cached: a document that is refused once
-is refused always, in every process.
+A step is about a microsecond on a machine of 2024. A price does not depend on caches: a document that is refused once is refused always, in every
+process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BASE_BYTES: Final = 10_240
 class WorkBudget:
     """The steps of work that one document may take, and those that are left."""
 
-    __slots__ = ("_contexts", "_counted", "_terms", "left", "limits", "size", "steps_max")
+    __slots__ = ("_contexts", "_counted", "_terms", "limits", "size", "steps_left", "steps_max")
 
     def __init__(self, limits: Limits, size: int) -> None:
         """Make the budget of a document of ``size`` bytes."""
@@ -38,7 +38,7 @@ class WorkBudget:
         self.limits: Final = limits
         self.size: Final = size
         self.steps_max: Final = min(limits.work_max, limits.work_base + limits.work_per_kb * beyond // 1024)
-        self.left = self.steps_max
+        self.steps_left = self.steps_max
         """Steps that are left. Negative: one too many was taken, and `refuse` is due."""
         self._counted: set[bytes] = set()
         self._contexts = 0
@@ -49,12 +49,12 @@ class WorkBudget:
         """Make the budget of ``document``, whose bytes are not at hand: its size is estimated."""
         try:
             return cls(limits, len(marshal.dumps(document, 2)))
-        except ValueError:  # not JSON, or nested too deeply; what reads it will say so
+        except ValueError:  # not JSON, or nested too deeply: reading it will say so
             return cls(limits, 0)
 
     @classmethod
     def unbounded(cls) -> WorkBudget:
-        """Make a budget for what is ours, and done once."""
+        """Make a budget without an end, for contexts of our own that are compiled once."""
         return cls(Limits(work_base=sys.maxsize, work_max=sys.maxsize), 0)
 
     def spend(self, steps: int) -> None:
@@ -63,8 +63,8 @@ class WorkBudget:
         Raises:
             LimitExceeded: There are not as many left.
         """
-        self.left -= steps
-        if self.left < 0:
+        self.steps_left -= steps
+        if self.steps_left < 0:
             self.refuse()
 
     def refuse(self) -> None:
@@ -76,7 +76,7 @@ class WorkBudget:
         )
 
     def count_context(self, context: Any, key: bytes) -> None:
-        """Count what ``context``, whose `content_key` is ``key``, names and defines, before it is processed. An equal one counts once.
+        """Count the contexts and terms in ``context``, whose `content_key` is ``key``, before it is processed. An equal one counts once.
 
         Raises:
             LimitExceeded: The document has more than ``limits.contexts_max`` contexts, or than ``limits.terms_max`` terms.

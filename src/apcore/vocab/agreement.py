@@ -73,19 +73,19 @@ class Agreement:
 
 
 def judge(context: Any, key: bytes, vocabulary: Vocabulary, contexts: ContextTable, work: WorkBudget) -> Agreement:
-    """Judge what stands under ``@context``, and spend what that costs from ``work``.
+    """Judge the value of an ``@context``, and spend the steps that it takes from ``work``.
 
     ``key`` is the context's `content_key`. Equal contexts are judged once, within a bound.
 
     Raises:
         LimitExceeded: Judging it takes more work than is left.
     """
-    known = vocabulary.seen.get(key)
-    if known is not None and known[0] is contexts:
-        verdict: Agreement = known[1]
+    entry = vocabulary.seen.get(key)
+    if entry is not None and entry[0] is contexts:
+        verdict: Agreement = entry[1]
         work.spend(verdict.steps)
         return verdict
-    left = work.left
+    steps_before = work.steps_left
     judge_ = _Judge(vocabulary.words, contexts, work)
     judge_.read(context, 0)
     verdict = Agreement(
@@ -94,7 +94,7 @@ def judge(context: Any, key: bytes, vocabulary: Vocabulary, contexts: ContextTab
         judge_.prefixes,
         tuple(dict.fromkeys(judge_.ignored)),
         judge_.overridden,
-        left - work.left,
+        steps_before - work.steps_left,
     )
     if len(key) <= _SEEN_BYTES_MAX:
         if len(vocabulary.seen) >= _SEEN_MAX:
