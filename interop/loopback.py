@@ -26,6 +26,7 @@ from apcore.vocab import Activity, Person
 __all__ = ["Commands", "LoopbackServer", "TlsFiles", "free_port", "running", "spawned", "until"]
 
 PATIENCE_S = 20.0
+START_S = 240.0
 COMMAND_S = 60.0
 """A command may have the other server fetch and store several documents, on a machine that is busy."""
 
@@ -146,7 +147,7 @@ async def running(server: LoopbackServer, files: TlsFiles, port: int) -> AsyncGe
 
 
 @asynccontextmanager
-async def spawned(*command: str, env: dict[str, str], patience_s: float = PATIENCE_S) -> AsyncGenerator[list[bytes]]:
+async def spawned(*command: str, env: dict[str, str]) -> AsyncGenerator[list[bytes]]:
     """Run another server meanwhile, from when it has printed ``listening``; gives what it prints."""
     process = await asyncio.create_subprocess_exec(
         *command, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -160,7 +161,7 @@ async def spawned(*command: str, env: dict[str, str], patience_s: float = PATIEN
 
     keeping = asyncio.create_task(keep())
     try:
-        await until(lambda: asyncio.sleep(0, b"listening\n" in printed), "it listens", patience_s=patience_s)
+        await until(lambda: asyncio.sleep(0, b"listening\n" in printed), "it listens", patience_s=START_S)
         yield printed
     except BaseException:
         print("what the other server printed:", b"".join(printed[-60:]).decode("utf-8", "replace"), sep="\n")
