@@ -179,7 +179,11 @@ def _link(document: Document, name: _Link) -> Reference | None:
 def _entrance(root: Document, home: frozenset[str]) -> _Entrance:
     is_page = root.is_a(CollectionPage)
     names = _FROM_A_PAGE if is_page else _FROM_A_COLLECTION
-    links = [(name, reference) for name in names if (reference := _link(root, name)) is not None]
+    links: list[tuple[_Link, Reference]] = []
+    for name in names:
+        reference = _link(root, name)
+        if reference is not None:
+            links.append((name, reference))
     # A page that is served as the collection often names itself as the first or the last one.
     elsewhere = [pair for pair in links if pair[1].embedded is not None or pair[1].uri not in home]
     if not elsewhere and CollectionPage.over(root).items:
