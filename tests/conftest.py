@@ -30,7 +30,11 @@ def pytest_xdist_auto_num_workers(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests with the shared vectors: those in files that import from where the vectors are found."""
+    """Begin with the long tests, so that no worker is left with one at the end, and mark the tests with the shared vectors.
+
+    A test is one with the vectors if its file imports from where they are found.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     names = {"needs_vectors", "VECTORS", "load_json", "load_tests"}
     for item in items:
         if names & vars(getattr(item, "module", None) or object).keys():

@@ -217,6 +217,7 @@ class Newcomer:
             server.wait(PATIENCE_S)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial shows curl, which is not installed")
 def test_the_tutorial_leads_to_a_running_followed_server(tmp_path):
     with reserved_ports(2) as ports:

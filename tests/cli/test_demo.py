@@ -53,6 +53,7 @@ def listens(url: str) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_two_servers_federate_and_one_survives_a_kill(tmp_path):
     with demo("--json", "--keep", TMPDIR=str(tmp_path)) as running:
         assert running.stdout is not None

@@ -27,6 +27,7 @@ def fuzz():
     return module
 
 
+@pytest.mark.long
 def test_nobody_is_believed_who_lies_and_every_answer_has_its_form(fuzz):
     counts, findings = run(fuzz.CASES, seed=SEED, inputs=INPUTS)
     assert not findings, "\n".join(map(str, findings))

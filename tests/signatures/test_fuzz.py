@@ -24,6 +24,7 @@ def fuzz():
     return module
 
 
+@pytest.mark.long
 def test_whatever_comes_is_answered_in_words_and_truly(fuzz):
     counts, findings = run(fuzz.CASES, seed=SEED, inputs=INPUTS)
     assert not findings, "\n".join(map(str, findings))
