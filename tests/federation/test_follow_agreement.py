@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from apcore.adapters.memory import MemoryStore
+from apcore.errors import ContractError
 from apcore.federation import Federation, FollowVerdict
+from apcore.federation.follow_relations import read_relation
+from apcore.federation.relations import RelationState
+from apcore.federation.scope import Direction
 from apcore.http import Request, Response
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys
@@ -42,6 +47,12 @@ class Server:
         self.node: Node[None] = Node(federation, origin, MemoryStore(), transport=network, signer=ReusedKeys())
         network.join(self.node)
 
+    def is_asked_by(self, follower: str) -> bool:
+        """Return whether a Follow of the other actor stands, answered or not."""
+        relation = self.node.run(read_relation(self.node.federation.places, Direction.INBOUND, self.actor, follower))
+        assert relation is not None
+        return relation.state not in {RelationState.NONE, RelationState.BLOCKED}
+
     def members(self, name: str) -> list[str]:
         answer = self.node.handle(Request("GET", f"{self.actor}/{name}?page=true"))
         assert isinstance(answer, Response)
@@ -67,12 +78,16 @@ STEPS = st.tuples(st.booleans(), st.sampled_from(list(activities(ANNA, MILA))))
 
 
 @settings(max_examples=25, deadline=None)
+@example([(False, "block"), (True, "follow"), (False, "accept")])
+@example([(False, "block"), (True, "follow"), (False, "undo block"), (False, "accept")])
 @given(st.lists(STEPS, min_size=1, max_size=12))
 def test_two_servers_agree_after_any_sequence(steps: list[tuple[bool, str]]) -> None:
     network = PeerNetwork()
     anna, mila = Server(HOME, "anna", network), Server(AWAY, "mila", network)
     for is_anna, name in steps:
         one, other = (anna, mila) if is_anna else (mila, anna)
+        if name == "accept" and not one.is_asked_by(other.actor):
+            continue  # the other server would believe an Accept that answers nothing
         one.node.send(activities(one.actor, other.actor)[name], by=one.name, to=other.actor)
         quiesce(anna, mila)
     for one, other in ((anna, mila), (mila, anna)):
@@ -86,3 +101,15 @@ def test_two_servers_agree_after_any_sequence(steps: list[tuple[bool, str]]) -> 
 def quiesce(*servers: Server) -> None:
     while sum(server.node.work(until_idle=True) for server in servers):
         pass
+
+
+def test_a_blocked_actor_is_not_accepted():
+    network = PeerNetwork()
+    anna, mila = Server(HOME, "anna", network), Server(AWAY, "mila", network)
+    mila.node.send(Block(object=ANNA), by="mila", to=ANNA)
+    anna.node.send(Follow(object=MILA), by="anna", to=MILA)
+    quiesce(anna, mila)
+    with pytest.raises(ContractError, match=f"{MILA} blocks {ANNA}: send an Undo of the Block"):
+        mila.node.send(Accept(object=Follow(actor=ANNA, object=MILA)), by="mila", to=ANNA)
+    quiesce(anna, mila)
+    assert anna.members("following") == mila.members("followers") == []

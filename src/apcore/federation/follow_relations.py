@@ -570,7 +570,7 @@ def settle_relations(places: Places, origin: Origin | None, notes: Sequence[Note
     Asks for: two `Get`s for each relation that is named, and one more for an activity that only names an id.
 
     Raises:
-        ContractError: An answer to a Follow of another of our actors.
+        ContractError: An answer to a Follow of another of our actors, or an Accept of a Follow of a blocked one.
     """
     settling = _Settling(places)
     for note in notes:
@@ -580,10 +580,20 @@ def settle_relations(places: Places, origin: Origin | None, notes: Sequence[Note
             case Sending() if origin is not None:
                 for update in (yield from _sent_updates(places, origin, note)):
                     yield from settling.apply(update)
+                    yield from _check_accepted(settling, update)
                 settling.add(note)
             case _:
                 settling.add(note)
     return SettledNotes(settling.notes, list(settling.checks.values()))
+
+
+def _check_accepted(settling: _Settling, update: RelationUpdate) -> Op[None]:
+    """Refuse to send an Accept to a blocked actor: its server would believe the Accept, and ours would not."""
+    if update.event is not RelationEvent.ACCEPT:
+        return
+    relation = yield from settling.read(update)
+    if relation is not None and relation.state is RelationState.BLOCKED:
+        raise ContractError(f"{update.us} blocks {update.them}: send an Undo of the Block before an Accept")
 
 
 def _answer_id(relation: Relation, update: RelationUpdate, state: RelationState) -> str | None:
