@@ -192,6 +192,9 @@ class FetchFailed(Unavailable):
     The message is for our logs: what our network answered is never told to a peer (design rule 14).
     """
 
+    origin: str | None = None
+    """Whose exchange broke off, if several were made one after another: that of the last redirect, say."""
+
 
 class NameUnresolved(FetchFailed):
     """The host name has no address, or the resolver did not answer."""

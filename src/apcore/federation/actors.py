@@ -15,11 +15,20 @@ from apcore.federation.keys import instance_identity
 from apcore.federation.places import Place, Registered
 from apcore.federation.scoping import scope_for
 from apcore.federation.site import Site
-from apcore.graph import load
+from apcore.graph import Identity, Loaded, load
 from apcore.http import parse_url
-from apcore.vocab import Actor, Tombstone, View
+from apcore.vocab import Actor, Document, Tombstone, View
 
-__all__ = ["ActorUnknown", "Inboxes", "actor_view", "inboxes_of", "made_by", "require_actor"]
+__all__ = [
+    "ActorUnknown",
+    "Inboxes",
+    "actor_view",
+    "inboxes_in",
+    "inboxes_of",
+    "load_actor",
+    "made_by",
+    "require_actor",
+]
 
 
 class ActorUnknown(RemoteError):
@@ -73,11 +82,26 @@ def inboxes_of(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:
         DocumentError: It has no inbox, or one that is no address.
     """
     identity = yield from instance_identity(site)
+    loaded = yield from load_actor(site, actor, identity=identity, within_s=within_s)
+    return inboxes_in(loaded.document)
+
+
+def load_actor(site: Site, actor: str, *, identity: Identity | None, within_s: float) -> Op[Loaded]:
+    """Load a remote actor's document in so much time, redirects included. Asks and raises as `load`, and asks for `Now`."""
     until = (yield from Now()) + timedelta(seconds=within_s)
-    loaded = yield from load(actor, policy=evolve(site.fetching, until=until), identity=identity)
-    view = Actor.over(loaded.document)
+    return (yield from load(actor, policy=evolve(site.fetching, until=until), identity=identity))
+
+
+def inboxes_in(actor: Document) -> Inboxes:
+    """Return the inboxes that an actor's document names.
+
+    Raises:
+        DocumentError: It names none.
+        RequestError: One of them is no address.
+    """
+    view = Actor.over(actor)
     if view.inbox is None:
-        raise DocumentError(f"actor {actor} has no inbox")
+        raise DocumentError(f"actor {actor.id} has no inbox")
     shared = view.shared_inbox
     _ = parse_url(view.inbox)
     if shared is not None:

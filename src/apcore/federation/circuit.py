@@ -34,7 +34,7 @@ from apcore.graph import Dialect, dialect_key, read_dialect, registrable_domain,
 from apcore.http import Origin, parse_origin
 from apcore.ports import Delete, Entry, Key, Put, Write
 
-__all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "backlog_of", "is_our_outage", "read_host"]
+__all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "backlog_of", "circuit_key", "is_our_outage", "read_host"]
 
 WINDOW_S: Final = 3600.0
 """Hosts that were tried within so long are counted."""
@@ -110,6 +110,11 @@ class Host:
         )
 
 
+def circuit_key(backlog: str) -> Key:
+    """Return the key of the circuit of a backlog."""
+    return ("circuit", "1", backlog)
+
+
 def backlog_of(origin: Origin, *, aimed: bool) -> str:
     """Give the name under which deliveries to an origin wait; those that are ``aimed`` at it wait apart."""
     return f"{_AIMED}{origin}" if aimed else str(origin)
@@ -123,7 +128,7 @@ def read_host(backlog: str) -> Op[Host]:
 
 
 def _keys(host: Host) -> tuple[Key, Key, Key]:
-    return ("circuit", "1", host.backlog), ("reach", "1", host.origin), dialect_key(host.origin)
+    return circuit_key(host.backlog), ("reach", "1", host.origin), dialect_key(host.origin)
 
 
 def is_our_outage(origin: str, now: datetime) -> Op[bool]:

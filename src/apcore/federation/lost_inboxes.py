@@ -26,8 +26,9 @@ from attrs import evolve, frozen
 from apcore.collections import Change, Member, putting, removing
 from apcore.effects import Get, Op, Outcome, Raised, together
 from apcore.facts import pack, unpack
-from apcore.federation.actors import Inboxes, inboxes_of
+from apcore.federation.actors import Inboxes
 from apcore.federation.follow_relations import gone_key
+from apcore.federation.lookups import look_up_inboxes
 from apcore.federation.site import Site
 from apcore.graph import Gone
 from apcore.http import Url, parse_url, same_origin
@@ -63,7 +64,7 @@ class Found:
 def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], list[Change]]]:
     """Give who of ``found`` is reached, and where; and what changes about followers who are not reached where they were.
 
-    Asks for: two `Get`s; for followers behind a lost inbox their documents, as `inboxes_of`, and one `Get` each.
+    Asks for: two `Get`s; for followers behind a lost inbox their documents, as `look_up_inboxes`, and one `Get` each.
     """
     present, changes = yield from _not_deleted(found)
     addresses = list(dict.fromkeys(str(each.url) for each in present))
@@ -75,7 +76,8 @@ def still_there(site: Site, found: Sequence[Found]) -> Op[tuple[list[Found], lis
     }
     reached = [each for each in present if str(each.url) not in lost or (not each.follows and not lost[str(each.url)])]
     asked = [each for each in present if str(each.url) in lost and each.follows]
-    outcomes = yield from together(*[inboxes_of(site, each.actor, within_s=_ASKED_S) for each in asked], limit=_AT_ONCE)
+    lookups = [look_up_inboxes(site, each.actor, within_s=_ASKED_S) for each in asked]
+    outcomes = yield from together(*lookups, limit=_AT_ONCE)
     for each, outcome in zip(asked, outcomes, strict=True):
         new = _reached_at(each, outcome, gone=lost[str(each.url)])
         if new is not None:

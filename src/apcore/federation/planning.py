@@ -8,7 +8,8 @@ An inbox that only actors of other origins name is aimed at (`apcore.federation.
 them is come upon first: a row that waits with what is aimed is moved.
 
 Sendings about one object are planned one after another (they are one group of the queue), so that a Delete is not planned before its Create.
-Only those whose recipients cannot be found out now leave that line: nobody waits for them.
+Only those whose recipients cannot be found out now leave that line: nobody waits for them. They are looked up again when the pauses end that their failed
+look-ups began (`apcore.federation.lookups`), for as long as a delivery would be tried.
 
 Facts: ``("planned", "1", name, H(inbox))``, that a sending has a row for an inbox, and whether with what is aimed at it; kept as long
 as what was sent.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Container, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from attrs import evolve, field, frozen
@@ -27,10 +29,11 @@ from apcore.collections import Page, members_page
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, committed, together
 from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.facts import Fact, instant_ms, named_key, of_instant_ms, pack, unpack
-from apcore.federation.actors import ActorUnknown, Inboxes, inboxes_of, made_by, require_actor
-from apcore.federation.circuit import backlog_of, is_our_outage
+from apcore.federation.actors import ActorUnknown, Inboxes, made_by, require_actor
+from apcore.federation.circuit import backlog_of
 from apcore.federation.delivery import deliver_message, row_key
 from apcore.federation.inbox import deposit
+from apcore.federation.lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.lost_inboxes import Found, still_there
 from apcore.federation.moderation import Severity
 from apcore.federation.places import Place
@@ -50,11 +53,19 @@ _AIMED: Final = b"aimed"
 """What a marker holds where the row waits with what is aimed at the inbox's origin."""
 _ASKED_S: Final = 15.0
 """For each recipient whose inbox is not known: 75 s for a step, which is less than its lease."""
-_OURS_S: Final = 300.0
-"""How long at least until those are asked again who cannot be reached because our own network is down."""
 _DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Members of our own get a copy each, and a commit holds 8 MiB."""
 _LOG: Final = logging.getLogger("apcore.delivery")
+
+
+@frozen
+class _Missed:
+    """A recipient whose inbox could not be found out now."""
+
+    uri: str
+    attempts: int
+    """How many times this sending has asked for it."""
+    wait_s: float
 
 
 @frozen
@@ -64,7 +75,7 @@ class _Reached:
     found: Sequence[Found] = ()
     ours: Sequence[str] = ()
     """Recipients of our own origin: their inbox is one commit away."""
-    failed: Sequence[str] = ()
+    missed: Sequence[_Missed] = ()
     """Whose inbox could not be found out now."""
 
 
@@ -98,6 +109,15 @@ class _Sending:
     def to(self) -> list[str]:
         to: list[str] = list(self.fact.members["to"])
         return to
+
+    @property
+    def created(self) -> datetime:
+        return of_instant_ms(self.fact.number("created"))
+
+    def attempts(self, uri: str) -> int:
+        """How many times it has looked up a recipient in vain."""
+        attempts: int = self.fact.members.get("lookups", {}).get(uri, 0)
+        return attempts
 
     @property
     def direct(self) -> frozenset[str]:
@@ -219,13 +239,15 @@ def _reach(
             _ = yield from require_actor(site, identifier)
         except ActorUnknown:
             del ours[identifier]
-    outcomes = yield from together(*[inboxes_of(site, uri, within_s=_ASKED_S) for uri in unknown], limit=_AT_ONCE)
-    failed: list[str] = []
+    lookups = [look_up_inboxes(site, uri, within_s=_ASKED_S) for uri in unknown]
+    outcomes = yield from together(*lookups, limit=_AT_ONCE)
+    missed: list[_Missed] = []
     for uri, outcome in zip(unknown, outcomes, strict=True):
         if not isinstance(outcome, Raised):
             inboxes.append((uri, Inboxes(outcome.value.inbox) if uri in direct else outcome.value))
         elif isinstance(outcome.error, Unavailable) and outcome.error.retryable:
-            failed.append(uri)
+            later = _asked_later(site, sending, uri, outcome.error, now=(yield from Now()))
+            missed += [] if later is None else [later]
         else:
             _LOG.info("no delivery to %s: %s", uri, outcome.error)
     urls = [_read(each.shared or each.inbox) for _, each in inboxes]
@@ -234,7 +256,22 @@ def _reach(
         for (uri, each), url in zip(inboxes, urls, strict=True)
         if url is not None and _is_for_others(site, url)
     ]
-    return _Reached(found, list(ours.values()), failed)
+    return _Reached(found, list(ours.values()), missed)
+
+
+def _asked_later(site: Site, sending: _Sending, uri: str, error: Unavailable, *, now: datetime) -> _Missed | None:
+    """Return when to look up a recipient again; None to give up on it.
+
+    A recipient is given up only if it, or its host, was asked in vain when the sending was too old already, by whichever sending.
+    """
+    tried, is_charged = (error.tried, error.is_charged) if isinstance(error, InboxUnknown) else (now, True)
+    attempts = sending.attempts(uri) + (1 if is_charged else 0)
+    age_s = 0.0 if tried is None else (tried - sending.created).total_seconds()
+    wait_s = site.federation.delivery_retries.delay_s(max(attempts, 1), age_s=max(age_s, 0.0), chance=1.0)
+    if wait_s is None:
+        _LOG.warning("gave up on finding the inbox of %s: %s", uri, error)
+        return None
+    return _Missed(uri, attempts, wait_s if error.retry_after_s is None else error.retry_after_s)
 
 
 def _is_for_others(site: Site, url: Url) -> bool:
@@ -284,7 +321,7 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
         checks += change.checks
         writes += change.writes
         messages += change.messages
-    rest, settlement, later = yield from _rest(site, sending, step)
+    rest, settlement, later = yield from _rest(sending, step)
     writes.append(rest)
     if isinstance(rest, Put):
         writes += [
@@ -331,32 +368,36 @@ def _marker(sending: _Sending, inbox: str) -> Key:
     return ("planned", "1", sending.name, digest_part(inbox))
 
 
-def _rest(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
+def _rest(sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
     """Give what becomes of the fact: moved on, waiting for those who could not be reached, or gone."""
-    now, chance = (yield from Now()), (yield from RandomBytes(2))
+    now = yield from Now()
     fact, key, leased = sending.fact, sending.entry.key, sending.leased
-    failed = [*fact.members.get("failed", ()), *step.reached.failed]
-    steps = fact.number("steps") + 1
-    members = dict(fact.members) | {"steps": steps, "cursor": step.cursor, "skip": step.skip or None}
+    missed = step.reached.missed
+    failed = [*fact.members.get("failed", ()), *(each.uri for each in missed)]
+    # Those of earlier steps who are looked at only now have their earlier count.
+    lookups = {**fact.members.get("lookups", {}), **{each.uri: each.attempts for each in missed}}
+    dues = [instant_ms(now) + int(each.wait_s * 1000) for each in missed]
+    due = min([*dues, *fact.members.get("failed_due", ())], default=instant_ms(now))
+    members = dict(fact.members) | {
+        "steps": fact.number("steps") + 1,
+        "cursor": step.cursor,
+        "skip": step.skip or None,
+        "lookups": lookups or None,
+    }
     if step.left:
-        moved = members | {"to": step.left, "failed": failed or None}
+        moved = members | {"to": step.left, "failed": failed or None, "failed_due": [due] if failed else None}
         return Put(key, pack(moved)), Again(leased, 0.0), []
     if not failed:
         return Delete(key), Done(leased), []
-    # Where our own network is down, nothing is charged; but an attempt there was, and it has left its line.
-    ours = yield from is_our_outage(str(parse_url(failed[0]).origin), now)
-    attempts = max(1, fact.number("attempts") + (0 if ours else 1))
-    age_s = (now - of_instant_ms(fact.number("created"))).total_seconds()
-    part = int.from_bytes(chance, "big") / 65535
-    delay_s = site.federation.delivery_retries.delay_s(attempts, age_s=age_s, chance=part)
-    if delay_s is None:
-        _LOG.warning("gave up on finding the inboxes of %s", failed)
-        return Delete(key), Done(leased), []
-    if ours:
-        delay_s = max(delay_s, _OURS_S)
-    due = instant_ms(now) + int(delay_s * 1000)
-    waiting = members | {"to": failed, "failed": None, "attempts": attempts, "due": due}
+    waiting = members | {
+        "to": failed,
+        "failed": None,
+        "failed_due": None,
+        "lookups": {uri: lookups[uri] for uri in failed if lookups.get(uri)} or None,
+        "due": due,
+    }
     # Out of its group: what comes later about the same object is not kept from all others by one who does not answer.
     name = yield from RandomBytes(16)
+    delay_s = max(0.0, (due - instant_ms(now)) / 1000)
     wake = evolve(send_message(sending.name, name, about=None), delay_s=delay_s)
     return Put(key, pack(waiting)), Done(leased), [wake]

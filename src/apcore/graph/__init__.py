@@ -16,7 +16,7 @@ from apcore.graph.errors import (
 )
 from apcore.graph.fetching import Fetched, FetchPolicy, check_status, check_target, fetch
 from apcore.graph.keys import KeyFound, KeyRefused, KeyUnavailable, end_refresh_pause, kept_owners, remote_key
-from apcore.graph.loading import Loaded, cached_owners, changed_document, load, load_unbelieved
+from apcore.graph.loading import Loaded, cached_owners, changed_document, load, load_kept, load_unbelieved
 from apcore.graph.quotes import QuoteNotAllowed, check_quote
 from apcore.graph.resolving import believed_claim, resolve
 from apcore.graph.trust import (
@@ -75,6 +75,7 @@ __all__ = [
     "kept_owners",
     "knock",
     "load",
+    "load_kept",
     "load_unbelieved",
     "may_change_owner",
     "owners",

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 
 from apcore.effects import Fetch, Now, Op
-from apcore.errors import AddressBlocked, FetchTimedOut, LimitExceeded, Refused
+from apcore.errors import AddressBlocked, FetchFailed, FetchTimedOut, LimitExceeded, Refused
 from apcore.graph.budgets import DEFAULT_BUDGETS, Budgets, Stranger, spend
 from apcore.graph.dialects import Identity, knock_and_remember
 from apcore.graph.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
@@ -135,9 +135,13 @@ def fetch(
         if policy.stranger is not None:
             yield from spend(current.origin.host, budgets=policy.budgets, stranger=policy.stranger)
         limits = yield from _limits_left(current, policy)
-        response = yield from _exchange(
-            current, limits, policy=policy, identity=identity, accept=accept, headers=headers
-        )
+        try:
+            response = yield from _exchange(
+                current, limits, policy=policy, identity=identity, accept=accept, headers=headers
+            )
+        except FetchFailed as error:
+            error.origin = str(current.origin)
+            raise
         location = response.headers.get("location")
         if response.status not in _REDIRECTS or location is None:
             return Fetched(response, current)

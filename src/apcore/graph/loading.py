@@ -23,7 +23,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from apcore.effects import Get, Now, Op, committed
 from apcore.errors import DocumentError, RemoteError, RequestError, Unavailable
@@ -47,7 +47,7 @@ from apcore.http import (
 from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
 from apcore.vocab import Document, owners_of, read_document
 
-__all__ = ["Loaded", "cached_owners", "changed_document", "load", "load_unbelieved"]
+__all__ = ["Loaded", "cached_owners", "changed_document", "load", "load_kept", "load_unbelieved"]
 
 _CHANGE_KEPT_S: Final = 31 * 86400.0
 """How long a change is remembered: a copy is fresh for a day at most, and is kept for 30 more (see `FetchPolicy`)."""
@@ -63,6 +63,8 @@ class Loaded:
     """When its source last said it, or that it had not changed."""
     body: bytes = field(default=b"", repr=False)
     """The document as it came."""
+    kept: bool = False
+    """Whether the store keeps it, so that asking for it again soon costs no request."""
 
 
 def load(
@@ -93,8 +95,8 @@ def load(
     found = yield from fetch(slot.uri, policy=policy, identity=identity, headers=headers)
     if found.response.status == 304 and known is not None:
         if str(found.url) == known.text("url"):
-            yield from _keep(slot, found, known.body, now, policy)
-            return (yield from _loaded_from(known, policy, fetched=now))
+            kept = yield from _keep(slot, found, known.body, now, policy)
+            return evolve((yield from _loaded_from(known, policy, fetched=now)), kept=kept)
         # We were led elsewhere than last time, and who never gave us the document cannot say that it has not changed.
         found = yield from fetch(slot.uri, policy=policy, identity=identity)
     try:
@@ -108,8 +110,18 @@ def load(
     if ident != slot.uri:
         # Kept under its own id; whoever asks by another address asks the origin again.
         slot = yield from _slot(ident, identity)
-    yield from _keep(slot, found, found.response.body, now, policy)
-    return Loaded(document, found.url, now, found.response.body)
+    kept = yield from _keep(slot, found, found.response.body, now, policy)
+    return Loaded(document, found.url, now, found.response.body, kept)
+
+
+def load_kept(uri: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[Loaded | None]:
+    """Give the document whose id is ``uri`` if the store keeps it fresh; None where `load` would ask its origin. Asks for: one `Get` and `Now`."""
+    slot = yield from _slot(str(parse_url(uri)), identity)
+    now = yield from Now()
+    known = slot.known
+    if known is None or now >= of_instant_ms(known.number("fresh_until")):
+        return None
+    return (yield from _loaded_from(known, policy))
 
 
 def changed_document(uri: str, now: datetime) -> Put:
@@ -216,12 +228,13 @@ def _document_of(found: Fetched, policy: FetchPolicy) -> Op[Document]:
     return document
 
 
-def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: FetchPolicy) -> Op[None]:
+def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: FetchPolicy) -> Op[bool]:
+    """Keep a document, or forget it if it must not be kept; answers whether it is kept."""
     response = found.response
     if not is_storable(response):
         # What is kept is older than what was just said.
         yield from _forget(slot)
-        return
+        return False
     validators = validators_of(response.headers)
     if not validators and response.status == 304 and slot.known is not None:
         validators = Validators(slot.known.optional("etag"), slot.known.optional("last_modified"))
@@ -238,7 +251,7 @@ def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: Fetch
     ttl_s = wanted_s if ours else policy.kept_s(wanted_s, len(body))
     if ttl_s is None:
         yield from _forget(slot)
-        return
+        return False
     value = pack(
         {
             "uri": slot.uri,
@@ -251,21 +264,22 @@ def _keep(slot: _Slot, found: Fetched, body: bytes, now: datetime, policy: Fetch
         },
         body,
     )
-    yield from _write(slot, Put(slot.key, value, ttl_s))
+    return (yield from _write(slot, Put(slot.key, value, ttl_s)))
 
 
 def _forget(slot: _Slot) -> Op[None]:
     if slot.kept is not None:
-        yield from _write(slot, Delete(slot.key))
+        _ = yield from _write(slot, Delete(slot.key))
 
 
-def _write(slot: _Slot, write: Put | Delete) -> Op[None]:
+def _write(slot: _Slot, write: Put | Delete) -> Op[bool]:
     version = None if slot.kept is None else slot.kept.version
     try:
         # A lost race means that somebody else has kept it as well.
         _ = yield from committed((Check(slot.key, version),), (write,))
     except Unavailable:
-        return
+        return False
+    return True
 
 
 @frozen
@@ -311,4 +325,5 @@ def _loaded_from(known: Fact, policy: FetchPolicy, *, fetched: datetime | None =
         document = yield from read_with_contexts(known.body, origin=url.origin, policy=policy)
     except DocumentError as error:
         raise DocumentError(f"what is kept of {known.text('uri')} cannot be read any more: {error}") from error
-    return Loaded(document, url, of_instant_ms(known.number("fetched")) if fetched is None else fetched, known.body)
+    moment = of_instant_ms(known.number("fetched")) if fetched is None else fetched
+    return Loaded(document, url, moment, known.body, kept=True)
