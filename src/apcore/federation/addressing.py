@@ -59,6 +59,7 @@ def addressing_of(audience: Audience, to: Sequence[str] | None, *, followers: st
     named = {*audience.to, *audience.cc, *audience.audience, *audience.bto, *audience.bcc}
     added = tuple(address for address in dict.fromkeys(addresses) if address not in named)
     audience = evolve(audience, to=(*audience.to, *added))
-    if PUBLIC in audience.to and followers not in {*audience.to, *audience.cc, *audience.audience}:
+    # Followers named in secret get it already, and must not be named in public.
+    if PUBLIC in audience.to and followers not in named | set(added):
         audience = evolve(audience, cc=(*audience.cc, followers))
     return Addressing(audience)
