@@ -75,6 +75,7 @@ class Ground:
             signer=ReusedKeys(),
             runtime=self.clock,
             observer=self._observe,
+            slots=0,
         )
 
     def _federation(self, rules: DomainRules | None, options: dict[str, Any]) -> Federation[None]:

@@ -142,7 +142,7 @@ class Outgoing:
         self.store = MemoryStore(clock=self.clock.seconds)
         self.queue = MemoryStore(clock=self.clock.seconds) if own_queue else self.store
         self.federation = federation or alice_and_bob()
-        self.options = {"origin": HERE} | options
+        self.options = {"origin": HERE, "slots": 0} | options
         self.node = self.made()
 
     def made(self) -> Node[None]:

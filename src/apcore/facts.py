@@ -18,10 +18,25 @@ from attrs import field, frozen
 from apcore.errors import ContractError
 from apcore.ports import Key
 
-__all__ = ["FORMAT", "Fact", "Newer", "instant_ms", "key_name", "named_key", "of_instant_ms", "pack", "unpack"]
+__all__ = [
+    "CLOCK_SKEW_MS",
+    "FORMAT",
+    "Fact",
+    "Newer",
+    "due_in",
+    "instant_ms",
+    "key_name",
+    "named_key",
+    "of_instant_ms",
+    "pack",
+    "unpack",
+]
 
 FORMAT: Final = 1
 """The version that this release writes, and the newest that it reads."""
+
+CLOCK_SKEW_MS: Final = 60_000
+"""Clocks of machines that share a store may differ by this much; a clock that is further behind was set back."""
 
 # Made once: `json.dumps` with separators makes an encoder for every call, which costs as much as what we have to write.
 _as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -66,14 +81,21 @@ class Fact:
         """Give the seconds until the fact is due (its member ``due``), None if it is.
 
         Whoever is woken early, by a queue that was rebuilt for instance, goes back to waiting: when to act is a fact, and the queue only
-        a reason to look.
+        a reason to look. A fact that was put off at a time that is still to come is due: the clock was set back since.
         """
+        if self.number("put_off") - instant_ms(now) > CLOCK_SKEW_MS:
+            return None
         left_s = (self.number("due") - instant_ms(now)) / 1000
         return left_s if left_s > 0 else None
 
     def optional(self, name: str) -> str | None:
         """Give a member that is a string or not there."""
         return None if self.members.get(name) is None else self.text(name)
+
+
+def due_in(delay_s: float, now: datetime) -> dict[str, int]:
+    """Return the members of a fact that is due ``delay_s`` after ``now``; `Fact.early_s` reads them."""
+    return {"due": instant_ms(now) + int(delay_s * 1000), "put_off": instant_ms(now)}
 
 
 def pack(members: Mapping[str, Any], body: bytes = b"") -> bytes:

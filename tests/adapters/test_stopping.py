@@ -19,6 +19,7 @@ import pytest
 from apcore.cli.demo.servers import reserved_ports
 from apcore.http import LOOPBACK_OPEN
 from apcore.node import AsyncNode
+from apcore.ports import Depth
 from apcore.vocab import Like, Note
 from stopping_app import federation
 
@@ -144,9 +145,9 @@ class Server:
             os.close(self.terminal)
             self._reserved.__exit__(None, None, None)
 
-    async def leased(self) -> int:
+    async def depth(self) -> Depth:
         async with AsyncNode(federation, self.origin, self.store, addresses=LOOPBACK_OPEN) as node:
-            return (await node.ports.queue.depth(["inbox", "fanout", "deliver"])).leased
+            return await node.ports.queue.depth(node.all_lanes)
 
 
 class Load(threading.Thread):
@@ -194,7 +195,7 @@ def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun_and_says
         for load in loads:
             assert load.failure is None
             assert load.statuses <= {200, None}
-        assert asyncio.run(running.leased()) == 0
+        assert asyncio.run(running.depth()).leased == 0
 
 
 @pytest.mark.parametrize(("server", "how"), [("uvicorn", "sigterm"), ("hypercorn", "ctrl-c")])
@@ -208,4 +209,5 @@ def test_listeners_that_never_end_keep_a_server_no_longer_than_the_grace(server,
     assert "has not finished within its 0.5 s of grace" in said
     assert [word for word in LOUD if word in said] == [], said
     assert running.ended() == []
-    assert asyncio.run(running.leased()) > 0
+    depth = asyncio.run(running.depth())
+    assert depth.ready + depth.leased > 0

@@ -65,7 +65,7 @@ def test_a_worker_of_its_own_works_until_it_is_told_to_end(server):
     server.node.work(until_idle=True)  # what other tests have sent
     heard_before = get(server, "/users/bob/heard")[1]["totalItems"]
     server.node.publish(Note(content="hi"), by="alice", to=(PUBLIC, f"{server.origin}/users/bob"))
-    assert queue.depth(["fanout"]).ready == 1
+    assert queue.depth(server.node.lanes["fanout"]).ready == 1
     options = ["--origin", server.origin, "--store", server.store, "--allow-loopback"]
     with subprocess.Popen(
         [sys.executable, "-m", "apcore.cli", "work", FEDERATION, *options], stderr=subprocess.PIPE, text=True

@@ -98,12 +98,12 @@ def bundle(runtime: AsyncioRuntime, store: Any, queue: Any) -> AsyncPorts:
 def test_ports_that_may_wait_are_called_in_threads():
     store = Waiting()
     answers, lanes = with_runtime(lambda runtime: uses(bundle(runtime, store, store)))
-    assert (answers, set(lanes), len(lanes)) == (EXPECTED, {"port"}, 14)
+    assert (answers, set(lanes), len(lanes)) == (EXPECTED, {"port", "wire"}, 14)
 
 
 def test_a_queue_apart_is_called_in_threads():
     answers, lanes = with_runtime(lambda runtime: uses(bundle(runtime, MemoryStore(), Waiting())))
-    assert (answers, set(lanes), len(lanes)) == (EXPECTED, {"port"}, 10)
+    assert (answers, set(lanes), len(lanes)) == (EXPECTED, {"port", "wire"}, 10)
 
 
 def test_ports_that_never_wait_are_called_inline():

@@ -50,7 +50,7 @@ def state(out: Outgoing, number: int) -> dict[str, Any]:
 
 def attempts(out: Outgoing) -> dict[str, int]:
     """What the deliveries that wait are charged with."""
-    return {entry.key[2]: unpack(entry.value).number("attempts") for entry in out.facts("out", "1")}
+    return {entry.key[2].partition(" ")[0]: unpack(entry.value).number("attempts") for entry in out.facts("out", "1")}
 
 
 @pytest.fixture

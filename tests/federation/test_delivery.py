@@ -22,6 +22,7 @@ from apcore.errors import (
 from apcore.federation import DomainRules, RetryPolicy
 from apcore.federation.delivery import Answer, classify, deliver, deliver_message
 from apcore.federation.keys import own_keys
+from apcore.federation.wakes import DELIVER, kind_of_lane
 from apcore.federation.worker import lease_work
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.ports import Put
@@ -242,9 +243,9 @@ def test_a_slow_host_is_left_before_the_lease_ends(out: Outgoing) -> None:
     for number in range(10):
         like(out, f"{X}/bob", of=f"{X}/notes/{number}")
     while leased := out.node.run(lease_work(1, limit=1)):
-        if leased[0].message.lane == "deliver":
+        if kind_of_lane(leased[0].message.lane) == DELIVER:
             break
-        out.node._handle(leased[0])
+        out.node.handle_leased(leased[0])
     out.post.answers[X] = slow
     started = out.clock.moment
     out.node.run(deliver(out.node.site(), leased[0]))
@@ -424,8 +425,8 @@ def test_an_inbox_that_is_where_one_of_its_actors_is_is_not_aimed(out: Outgoing)
     out.node.publish(Note(content="hi"), by="alice")
     assert not out.facts("out", "1")
     leased = out.node.run(lease_work(1, limit=1))
-    out.node._handle(leased[0])
-    assert [entry.key[2] for entry in out.facts("out", "1")] == [X]
+    out.node.handle_leased(leased[0])
+    assert [entry.key[2] for entry in out.facts("out", "1")] == [f"{X} {HERE}"]
 
 
 @pytest.mark.parametrize("strangers", [1, 19, 20, 40])
@@ -446,7 +447,7 @@ def test_what_was_tried_among_the_aimed_is_not_sent_again_when_somebody_lives_th
     for lane_first in (1, 2):
         # The first step of planning, and what it has planned.
         [leased] = out.node.run(lease_work(lane_first, limit=1))
-        out.node._handle(leased)
+        out.node.handle_leased(leased)
     assert len(out.post.posts) == 1
     out.work()
     assert len(out.post.posts) == 1
@@ -488,11 +489,11 @@ def test_our_own_signer_failing_is_charged_to_nobody() -> None:
 
     like(out, *(f"{X}/{number}" for number in range(3)))
     while leased := out.node.run(lease_work(1, limit=1)):
-        if leased[0].message.lane == "deliver":
+        if kind_of_lane(leased[0].message.lane) == DELIVER:
             break
-        out.node._handle(leased[0])
+        out.node.handle_leased(leased[0])
     signer.sign = failing
-    out.node._handle(leased[0])
+    out.node.handle_leased(leased[0])
     out.pass_s(HOUR_S)
     assert calls
     assert not out.post.posts
@@ -541,7 +542,7 @@ def test_what_a_newer_release_has_sent_does_not_have_others_sent_twice(out: Outg
     for number in range(3):
         out.node.send(Like(object=f"{Y}/{number}"), by="bob", to=f"{X}/{number}")
     while not out.facts("out", "1"):
-        out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+        out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     [first, *_] = out.facts("sent", "1")
     newer = Put(first.key, b'{"v":99}\n')
     assert out.node.run(committed((), (newer,)))
@@ -557,7 +558,7 @@ def test_what_is_suspended_after_planning_is_not_delivered_to() -> None:
     out = Outgoing()
     like(out, f"{X}/bob")
     leased = out.node.run(lease_work(1, limit=1))
-    out.node._handle(leased[0])
+    out.node.handle_leased(leased[0])
     federation = alice_and_bob()
     federation.blocks(DomainRules.suspending(["x.example"]))
     out.federation = federation
@@ -580,13 +581,13 @@ def test_a_host_with_the_longest_name_is_a_host_like_others(out: Outgoing) -> No
 
 def test_a_worker_that_comes_late_changes_nothing(out: Outgoing) -> None:
     like(out, f"{X}/bob")
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     [late] = out.node.run(lease_work(2, limit=1))
     out.clock.moment += timedelta(seconds=91)
     out.work()
     assert len(out.post.posts) == 1
     before = [*out.facts("out", "1"), *out.facts("circuit", "1")]
-    out.node._handle(late)
+    out.node.handle_leased(late)
     assert [*out.facts("out", "1"), *out.facts("circuit", "1")] == before
     assert len(out.post.posts) == 1
 

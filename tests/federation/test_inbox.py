@@ -18,6 +18,8 @@ from apcore.errors import RequestError, Unavailable
 from apcore.federation import DomainRules, Severity
 from apcore.federation.inbox import BODY_BYTES_MAX
 from apcore.federation.serving import serve
+from apcore.federation.wakes import FANOUT, lanes_for
+from apcore.federation.wakes import INBOX as ARRIVED
 from apcore.federation.worker import handle, lease_work, reconcile
 from apcore.http import Headers, Request, Response
 from apcore.ports import Done
@@ -399,10 +401,10 @@ def test_what_is_done_is_not_enqueued_again_and_what_is_pending_is():
     ground = Ground(apart=True)
 
     def ready() -> int:
-        return ground.queue.depth(["inbox"]).ready
+        return ground.queue.depth(lanes_for(ARRIVED)).ready
 
     assert ground.post(signed(ground, like())).status == 202
-    lost = ground.queue.lease(["inbox"], limit=1, lease_s=60)
+    lost = ground.queue.lease(lanes_for(ARRIVED), limit=1, lease_s=60)
     ground.queue.settle([Done(each) for each in lost])
     assert ready() == 0
     assert ground.post(signed(ground, like())).status == 202
@@ -416,7 +418,7 @@ def test_what_is_done_is_not_enqueued_again_and_what_is_pending_is():
 def test_a_queue_that_is_lost_costs_time_only():
     ground = Ground(apart=True)
     assert ground.post(signed(ground, like())).status == 202
-    ground.queue.settle([Done(each) for each in ground.queue.lease(["inbox"], limit=1, lease_s=60)])
+    ground.queue.settle([Done(each) for each in ground.queue.lease(lanes_for(ARRIVED), limit=1, lease_s=60)])
     assert ground.node.run(reconcile()) == 1
     ground.work()
     assert ground.noted() == [like()["id"]]
@@ -649,7 +651,7 @@ def test_no_activity_whatever_is_in_it_does_harm(members):
     if answer.status != 202:
         assert reason_of(answer)
     ground.work()
-    depth = ground.queue.depth(["inbox", "fanout"])
+    depth = ground.queue.depth([*lanes_for(ARRIVED), *lanes_for(FANOUT)])
     assert (depth.ready, depth.delayed, depth.leased) == (0, 0, 0), "something of it fails, and is tried again"
 
 

@@ -17,6 +17,7 @@ from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.errors import RequestError
 from apcore.federation import Federation
+from apcore.federation.wakes import INBOX, lanes_for
 from apcore.http import AddressPolicy, parse_url
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys, reused_key
@@ -89,7 +90,7 @@ def arrive(body: bytes) -> tuple[int, str | None, list[str]]:
     )
     answer = network.peer(signer, key=KEY).deliver(node, body)
     node.work(until_idle=True)
-    waiting = node.ports.queue.depth(["inbox"])
+    waiting = node.ports.queue.depth(lanes_for(INBOX))
     assert (waiting.ready, waiting.delayed, waiting.leased) == (0, 0, 0), (
         "something of it failed, and is to be tried again"
     )

@@ -47,7 +47,7 @@ def test_who_answers_slowly_takes_no_more_than_a_share_of_a_steps_lease(out: Out
 
     out.post.send = slow  # type: ignore[method-assign]
     out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob")
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     assert waits
     assert sum(waits) <= 15
     assert len(out.facts("send", "1")) == 1
@@ -294,7 +294,7 @@ def test_a_queue_that_was_lost_costs_time_and_nothing_else() -> None:
         out.lose_queue()
         assert out.node.run(reconcile()) >= 1
         for leased in out.node.run(lease_work(turn, limit=3)):
-            out.node._handle(leased)
+            out.node.handle_leased(leased)
     out.lose_queue()
     out.work()
     assert sorted(out.post.urls) == sorted(

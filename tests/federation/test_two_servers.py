@@ -9,6 +9,7 @@ from apcore.federation.policies import Drop, FollowVerdict, Later
 from apcore.federation.registration import Federation
 from apcore.federation.retry import RetryPolicy
 from apcore.federation.serving import Elsewhere
+from apcore.federation.wakes import DELIVER, FANOUT, INBOX, lanes_for
 from apcore.http import Headers, Request, Response
 from apcore.node import Node
 from apcore.vocab import PUBLIC, Accept, Create, Follow, Like, Note, Person, Undo
@@ -135,7 +136,7 @@ def test_a_delivery_waits_for_a_host_that_is_down(pair, wire: Wire) -> None:
     wire.down.add(B)
     settle(a)
     assert b.heard == []
-    depth = a.node.ports.queue.depth(["fanout", "deliver"])
+    depth = a.node.ports.queue.depth([*lanes_for(FANOUT), *lanes_for(DELIVER)])
     assert depth.delayed == 1
 
 
@@ -146,7 +147,7 @@ def test_a_listener_that_fails_writes_nothing_and_is_run_again(pair) -> None:
     settle(a, b)
     assert b.members("followers") == []
     assert b.heard == []
-    assert b.node.ports.queue.depth(["inbox"]).delayed == 1
+    assert b.node.ports.queue.depth(lanes_for(INBOX)).delayed == 1
 
 
 @pytest.mark.parametrize(("raised", "waiting"), [(Drop("spam"), 0), (Later(60), 1)], ids=["drop", "later"])
@@ -156,7 +157,7 @@ def test_a_listener_steers_by_what_it_raises(pair, raised: Exception, waiting: i
     a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
     settle(a, b)
     assert b.members("followers") == []
-    assert b.node.ports.queue.depth(["inbox"]).delayed == waiting
+    assert b.node.ports.queue.depth(lanes_for(INBOX)).delayed == waiting
 
 
 @pytest.mark.hole(36)

@@ -11,6 +11,7 @@ from apcore.adapters.memory import MemoryStore
 from apcore.drive import run
 from apcore.effects import Enqueue, Extend, Lease, committed
 from apcore.errors import ConnectFailed, StoreUnavailable
+from apcore.federation.wakes import DELIVER, KINDS, kind_of_lane, lane_of, lanes_for
 from apcore.federation.worker import LANES, lease_work, origin_of, reconcile
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.node import AsyncNode
@@ -106,7 +107,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("lane", [lane for kind in KINDS for lane in (kind, lane_of(kind, HERE))])
 def test_a_message_that_says_nothing_is_dropped(lane: str, body: bytes) -> None:
     out = Outgoing()
     out.store.enqueue([Message(b"0" * 16, lane, body)])
@@ -189,16 +190,18 @@ def test_what_waits_long_in_a_workers_hands_keeps_its_lease() -> None:
         out.clock.moment += timedelta(seconds=29)
         # Those that were handled may be looked at again, by anybody.
         posted = {str(parse_url(url).origin) for url in out.post.urls}
-        taken.extend(each for each in run(_lease(), out.node.ports) if each.message.group not in posted)
+        taken.extend(
+            each for each in run(_lease(), out.node.ports) if (each.message.group or "").partition(" ")[0] not in posted
+        )
         return Response(202)
 
     def _lease() -> Any:
-        return (yield from Lease(("deliver",), limit=10, lease_s=90))
+        return (yield from Lease(lanes_for(DELIVER), limit=10, lease_s=90))
 
     for number in range(10):
         out.post.answers[f"https://{number}.example"] = slow
     like(out, *(f"https://{number}.example/bob" for number in range(10)))
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     out.work()
     assert not taken
     assert len(out.post.urls) == 10
@@ -213,26 +216,26 @@ def test_whatever_is_begun_has_a_whole_lease_before_it() -> None:
         out.clock.moment += timedelta(seconds=29 if len(out.post.posts) == 1 else 85)
         posted = {str(parse_url(url).origin) for url in out.post.urls[:-1]}
         leased = out.node.run(_leased_for_delivery())
-        taken.extend(each for each in leased if each.message.group not in posted)
+        taken.extend(each for each in leased if (each.message.group or "").partition(" ")[0] not in posted)
         return Response(202)
 
     for number in range(2):
         out.post.answers[f"https://{number}.example"] = slow
     like(out, *(f"https://{number}.example/bob" for number in range(2)))
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     out.work()
     assert not taken
     assert len(out.post.urls) == 2
 
 
 def _leased_for_delivery() -> Any:
-    return (yield from Lease(("deliver",), limit=10, lease_s=90))
+    return (yield from Lease(lanes_for(DELIVER), limit=10, lease_s=90))
 
 
 def test_a_lease_that_another_worker_took_is_left_to_it() -> None:
     out = Outgoing()
     like(out, f"{X}/bob", "https://y.example/bob")
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     mine = out.node.run(lease_work(2))
     assert len(mine) == 2
     out.clock.moment += timedelta(seconds=91)
@@ -274,12 +277,12 @@ def test_one_node_works_for_several_origins(origin: Any) -> None:
 def test_deliveries_name_the_origin_that_makes_them_also_after_the_queue_was_lost() -> None:
     out = Outgoing(origin=lambda _: True, own_queue=True)
     out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob", origin=OTHER)
-    out.node._handle(out.node.run(lease_work(1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1))[0])
     out.lose_queue()
     assert out.node.run(reconcile()) == 1
     [leased] = out.node.run(lease_work(2))
     assert str(out.node.run(origin_of(leased))) == OTHER
-    assert leased.message.lane == "deliver"
+    assert kind_of_lane(leased.message.lane) == DELIVER
 
 
 def test_the_asynchronous_node_does_the_same() -> None:
@@ -311,7 +314,7 @@ def test_a_worker_that_is_stopped_hands_back_what_it_has_not_begun() -> None:
     for number in range(10):
         out.post.answers[f"https://{number}.example"] = stopping
     like(out, *(f"https://{number}.example/bob" for number in range(10)))
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     assert out.node.work() == 1, "without an end of its own, it ended"
     assert len(out.post.urls) == 1, "and finished what it had begun"
     assert out.queue.depth(LANES).leased == 0, "nobody has to wait for the leases of the others to run out"
@@ -328,7 +331,7 @@ def test_an_asynchronous_worker_that_is_stopped_finishes_what_it_has_begun(start
     out = Outgoing()
     out.clock.moment = datetime.now(UTC)
     like(out, *(f"https://{number}.example/bob" for number in range(10)))
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
 
     async def main() -> int:
         node = AsyncNode(out.federation, HERE, out.store, transport=out.post, signer=ReusedKeys())
@@ -352,7 +355,7 @@ def test_a_slow_peer_does_not_hold_up_those_who_were_leased_after_it() -> None:
     out.clock.moment = datetime.now(UTC)
     others = [f"https://{number:02d}.example" for number in range(15)]
     like(out, f"{X}/slow", *(f"{origin}/bob" for origin in others))
-    out.node._handle(out.node.run(lease_work(1, limit=1))[0])
+    out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     reached = asyncio.Event()
 
     class Slow:

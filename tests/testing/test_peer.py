@@ -171,7 +171,7 @@ def test_a_peer_answers_as_it_is_told():
     with node_on(bob.transport) as node:
         node.send(Like(object=f"{BOB}/n"), by="alice", to=BOB)
         node.work(until_idle=True)
-        assert node.ports.queue.depth(["deliver"]).delayed == 1
+        assert node.ports.queue.depth(node.lanes["deliver"]).delayed == 1
     assert [exchange.status for exchange in bob.transport.exchanges] == [200, 503]
 
 

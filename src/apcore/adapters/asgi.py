@@ -295,8 +295,8 @@ class _Worker:
             _ = await asyncio.wait((task,), timeout=self._grace_s)
             if not task.done():
                 _LOG.warning(
-                    "the worker has not finished within its %g s of grace, and is cut: what was running is repeated "
-                    "when its lease runs out",
+                    "the worker has not finished within its %g s of grace, and is cut: what was running is handed back "
+                    "and repeated",
                     self._grace_s,
                 )
         finally:  # also where the server does not wait

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
+from apcore.adapters.threads import HandlerThreads
 from apcore.effects import Outcome, Raised, Returned
 from apcore.errors import ContractError
 
@@ -18,7 +22,12 @@ __all__ = ["AsyncioRuntime"]
 T = TypeVar("T")
 
 PORT_THREADS_MAX: Final = 32
-HANDLER_THREADS_MAX: Final = 40
+HANDLER_THREADS_MAX: Final = 256
+"""More than a worker's slots, slow ones included, so that requests find a thread beside them."""
+
+
+WIRE_THREADS_MAX: Final = 256
+"""For a blocking transport under an event loop: as many exchanges at once."""
 
 
 class _Flight:
@@ -72,16 +81,45 @@ class AsyncioRuntime:
     ) -> None:
         self._port_threads_max = port_threads_max
         self._handler_threads_max = handler_threads_max
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools: dict[str, ThreadPoolExecutor | HandlerThreads] = {}
         self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], _Flight] = {}
 
     def now(self) -> datetime:
         """The system's time, in UTC."""
         return datetime.now(UTC)
 
+    def monotonic_s(self) -> float:
+        """The system's monotonic clock."""
+        return time.monotonic()
+
     def random_bytes(self, count: int, /) -> bytes:
         """From the operating system."""
         return os.urandom(count)
+
+    def signal(self) -> _Signal:
+        """An `asyncio.Event` that is unset by waiting."""
+        return _Signal()
+
+    @asynccontextmanager
+    async def nursery(self) -> AsyncGenerator[_Nursery, None]:
+        """A task group."""
+        async with asyncio.TaskGroup() as group:
+            yield _Nursery(group)
+
+    async def finish(self, job: Callable[[], Awaitable[None]], /, *, within_s: float) -> None:
+        """Run ``job`` as a task of its own, which is cancelled when its time is up."""
+        task = asyncio.ensure_future(_awaited(job))
+        cancelled: asyncio.CancelledError | None = None
+        ends_s = time.monotonic() + within_s
+        while not task.done() and (left_s := ends_s - time.monotonic()) > 0:
+            try:
+                _ = await asyncio.wait((task,), timeout=left_s)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if not task.cancel():
+            task.result()
+        if cancelled is not None:
+            raise cancelled
 
     async def overlap(self, jobs: Sequence[Callable[[], Awaitable[T]]], /, *, limit: int) -> Sequence[T]:
         """Run the jobs as tasks, up to ``limit`` at a time."""
@@ -120,7 +158,7 @@ class AsyncioRuntime:
             del self._flights[place]
             mine.landed.set()
 
-    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:
+    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:
         """Run ``job`` in a thread of its lane, with this task's context variables.
 
         Cancellation waits for a port's call that has begun: it cannot be stopped, and whoever cancelled may close the port next. It does not wait
@@ -131,13 +169,16 @@ class AsyncioRuntime:
         bridge = _Bridge(loop, 0 if outer is None else outer.depth + 1)
         context = copy_context()
         context.run(_BRIDGE.set, bridge)
-        begun = self._pool(lane, bridge.depth).submit(context.run, job)
+        pool = self._pool(lane, bridge.depth)
+        begun = pool.submit(partial(context.run, job))
         working = asyncio.wrap_future(begun, loop=loop)
         try:
-            return await (asyncio.shield(working) if lane == "port" else working)
+            return await (asyncio.shield(working) if lane != "handler" else working)
         except asyncio.CancelledError:
             bridge.cancel()
-            if lane == "port" and not begun.cancel():
+            if isinstance(pool, HandlerThreads):
+                pool.forsake(begun)
+            if lane != "handler" and not begun.cancel():
                 _ = await asyncio.wait([working])
                 if not working.cancelled():
                     _ = working.exception()  # looked at, so that nobody complains that nobody did
@@ -175,13 +216,53 @@ class AsyncioRuntime:
     def close(self) -> None:
         """End the threads that are idle; those at work end with their job."""
         for pool in self._pools.values():
-            pool.shutdown(wait=False)
+            if isinstance(pool, HandlerThreads):
+                pool.close()
+            else:
+                pool.shutdown(wait=False)
         self._pools.clear()
 
-    def _pool(self, lane: Literal["port", "handler"], depth: int) -> ThreadPoolExecutor:
-        name = "apcore-port" if lane == "port" else f"apcore-handler-{depth}"
+    def _pool(self, lane: Literal["port", "wire", "handler"], depth: int) -> ThreadPoolExecutor | HandlerThreads:
+        name = f"apcore-{lane}" if lane != "handler" else f"apcore-handler-{depth}"
         pool = self._pools.get(name)
         if pool is None:
-            workers = self._port_threads_max if lane == "port" else self._handler_threads_max
-            pool = self._pools[name] = ThreadPoolExecutor(workers, thread_name_prefix=name)
+            pool = self._pools[name] = (
+                ThreadPoolExecutor(
+                    self._port_threads_max if lane == "port" else WIRE_THREADS_MAX, thread_name_prefix=name
+                )
+                if lane != "handler"
+                else HandlerThreads(self._handler_threads_max, name=name)
+            )
         return pool
+
+
+class _Signal:
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, *, timeout_s: float) -> None:
+        if timeout_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    _ = await self._event.wait()
+        self._event.clear()
+
+
+class _Nursery:
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+
+    def start(self, job: Callable[[], Awaitable[None]], /) -> Callable[[], None]:
+        task = self._group.create_task(_awaited(job))
+
+        def cancel() -> None:
+            _ = task.cancel()
+
+        return cancel
+
+
+async def _awaited(job: Callable[[], Awaitable[None]]) -> None:
+    await job()

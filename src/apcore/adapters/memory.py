@@ -77,7 +77,7 @@ class MemoryStore:
     never_waits: bool = True
     """All methods but `wait` may be called on an event loop."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Make an empty store whose times to live, delays and leases run by ``clock``, in seconds."""
         self._clock = clock
         self._changed = Condition()  # its lock guards everything below

@@ -1,20 +1,27 @@
-"""`BlockingRuntime`: the runtime of programs that wait by waiting."""
+"""`BlockingRuntime`: the runtime of blocking programs. `HandlerThreads`: threads for jobs that may never end."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
-from threading import Event, Lock
-from typing import Any, TypeVar
+from functools import partial
+from threading import Condition, Event, Lock, Thread, current_thread
+from typing import Any, Final, TypeVar
 
 from apcore.effects import Outcome, Raised, Returned
 
-__all__ = ["BlockingRuntime"]
+__all__ = ["BlockingRuntime", "HandlerThreads"]
 
 T = TypeVar("T")
+
+_IDLE_S: Final = 10.0
+"""How long a thread waits for its next job before it ends."""
+_CLOSE_S: Final = 1.0
 
 
 class _Flight:
@@ -38,9 +45,21 @@ class BlockingRuntime:
         """The system's time, in UTC."""
         return datetime.now(UTC)
 
+    def monotonic_s(self) -> float:
+        """The system's monotonic clock."""
+        return time.monotonic()
+
     def random_bytes(self, count: int, /) -> bytes:
         """From the operating system."""
         return os.urandom(count)
+
+    def signal(self) -> _Signal:
+        """A condition with a flag."""
+        return _Signal()
+
+    def crew(self, threads_max: int, /) -> _Crew:
+        """Daemon threads, up to ``threads_max`` and as many forsaken ones."""
+        return _Crew(threads_max)
 
     def overlap(self, jobs: Sequence[Callable[[], T]], /, *, limit: int) -> Sequence[T]:
         """Run the jobs in up to ``limit`` threads; in this one if that is enough. Context variables are carried over."""
@@ -79,3 +98,125 @@ class BlockingRuntime:
             with self._lock:
                 del self._flights[key]
             flight.landed.set()
+
+
+class HandlerThreads:
+    """Up to ``threads_max`` threads for an application's functions, and a queue for what comes beyond.
+
+    A job that never returns cannot be ended. Whoever gives it up calls `forsake`, and its thread takes no place from
+    others, up to ``threads_max`` such threads. All are daemons, so that none of them keeps the process from ending.
+    """
+
+    def __init__(self, threads_max: int, *, name: str) -> None:
+        self._threads_max = threads_max
+        self._name = name
+        self._changed = Condition()
+        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._running: set[Future[Any]] = set()
+        self._forsaken: set[Future[Any]] = set()
+        self._started = 0
+        self._closed = False
+        self._alive: set[Thread] = set()
+
+    def submit(self, job: Callable[[], T], /) -> Future[T]:
+        """Run ``job`` in a thread, as soon as there is one."""
+        future: Future[T] = Future()
+        with self._changed:
+            self._jobs.append((future, job))
+            self._ensure_thread()
+        return future
+
+    def forsake(self, future: Future[Any], /) -> None:
+        """Take no answer any more: a job that has not begun never will, and one that runs gives its place to others."""
+        if future.cancel():
+            return
+        with self._changed:
+            if future in self._running and len(self._forsaken) < self._threads_max:
+                self._forsaken.add(future)
+                self._threads -= 1
+                self._ensure_thread()
+
+    def close(self) -> None:
+        """End the threads that are idle, and wait for that; those at work end with their job."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            alive = list(self._alive) if not self._running and not self._jobs else []
+        for thread in alive:
+            thread.join(_CLOSE_S)
+
+    def _ensure_thread(self) -> None:
+        if self._idle >= len(self._jobs):
+            self._changed.notify()
+        elif self._threads < self._threads_max:
+            self._threads += 1
+            thread = Thread(target=self._work, name=f"{self._name}_{self._started}", daemon=True)
+            self._started += 1
+            self._alive.add(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._work_on()
+        finally:
+            with self._changed:
+                self._alive.discard(current_thread())
+
+    def _work_on(self) -> None:
+        while True:
+            with self._changed:
+                if not self._jobs and not self._closed:
+                    self._idle += 1
+                    _ = self._changed.wait(_IDLE_S)
+                    self._idle -= 1
+                if not self._jobs:
+                    self._threads -= 1
+                    return
+                future, job = self._jobs.popleft()
+                if not future.set_running_or_notify_cancel():
+                    continue
+                self._running.add(future)
+            try:
+                answer = job()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(answer)
+                del answer
+            with self._changed:
+                self._running.discard(future)
+                if future in self._forsaken:
+                    self._forsaken.discard(future)
+                    return
+            del future, job
+
+
+class _Signal:
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._is_set = False
+
+    def set(self) -> None:
+        with self._changed:
+            self._is_set = True
+            self._changed.notify_all()
+
+    def wait(self, *, timeout_s: float) -> None:
+        with self._changed:
+            if not self._is_set:
+                _ = self._changed.wait(max(0.0, timeout_s))
+            self._is_set = False
+
+
+class _Crew:
+    def __init__(self, threads_max: int) -> None:
+        self._threads = HandlerThreads(threads_max, name="apcore-worker")
+
+    def start(self, job: Callable[[], None], /) -> Callable[[], None]:
+        future = self._threads.submit(partial(copy_context().run, job))
+        return partial(self._threads.forsake, future)
+
+    def close(self) -> None:
+        self._threads.close()

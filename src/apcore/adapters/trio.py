@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
@@ -13,12 +15,17 @@ import trio
 from apcore.effects import Outcome, Raised, Returned
 from apcore.errors import ContractError
 
-__all__ = ["TrioRuntime"]
+__all__ = ["HandlerForsaken", "TrioRuntime"]
 
 T = TypeVar("T")
 
 PORT_THREADS_MAX: Final = 32
-HANDLER_THREADS_MAX: Final = 40
+HANDLER_THREADS_MAX: Final = 256
+"""As under asyncio."""
+
+
+WIRE_THREADS_MAX: Final = 256
+"""As under asyncio."""
 
 
 class _Flight:
@@ -29,7 +36,38 @@ class _Flight:
         self.outcome: Outcome[Any] | None = None
 
 
-_DEPTH: Final[ContextVar[int]] = ContextVar("apcore_trio_depth", default=-1)
+class HandlerForsaken(BaseException):
+    """Raised in a handler's thread by its context: the task that waited for the handler was cancelled."""
+
+
+class _Bridge:
+    """The way back from a handler's thread to the loop it works for, until the task that waits for it is cancelled."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.token = trio.lowlevel.current_trio_token()
+        self.scope: trio.CancelScope | None = None
+        self.is_cancelled = False
+        self._lends = False
+
+    def lend(self, limiter: trio.CapacityLimiter) -> None:
+        """Let others have the place of a thread that may never end."""
+        self._lends = True
+        limiter.total_tokens += 1
+
+    def give_back(self, limiter: trio.CapacityLimiter) -> None:
+        """Take back the place, since the thread has ended."""
+        if self._lends:
+            self._lends = False
+            limiter.total_tokens -= 1
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+_BRIDGE: Final[ContextVar[_Bridge | None]] = ContextVar("apcore_trio_bridge", default=None)
 
 
 class TrioRuntime:
@@ -39,6 +77,7 @@ class TrioRuntime:
         self, *, port_threads_max: int = PORT_THREADS_MAX, handler_threads_max: int = HANDLER_THREADS_MAX
     ) -> None:
         self._port_limiter = trio.CapacityLimiter(port_threads_max)
+        self._wire_limiter = trio.CapacityLimiter(WIRE_THREADS_MAX)
         self._handler_threads_max = handler_threads_max
         self._handler_limiters: list[trio.CapacityLimiter] = []
         self._flights: dict[tuple[trio.lowlevel.TrioToken, Hashable], _Flight] = {}
@@ -47,9 +86,28 @@ class TrioRuntime:
         """The system's time, in UTC."""
         return datetime.now(UTC)
 
+    def monotonic_s(self) -> float:
+        """The system's monotonic clock."""
+        return time.monotonic()
+
     def random_bytes(self, count: int, /) -> bytes:
         """From the operating system."""
         return os.urandom(count)
+
+    def signal(self) -> _Signal:
+        """A `trio.Event` that is replaced once it was waited for."""
+        return _Signal()
+
+    @asynccontextmanager
+    async def nursery(self) -> AsyncGenerator[_Nursery, None]:
+        """A trio nursery, with a cancel scope for each task."""
+        async with trio.open_nursery() as nursery:
+            yield _Nursery(nursery)
+
+    async def finish(self, job: Callable[[], Awaitable[None]], /, *, within_s: float) -> None:
+        """Run ``job`` in a shielded scope with a deadline."""
+        with trio.move_on_after(within_s, shield=True):
+            await job()
 
     async def overlap(self, jobs: Sequence[Callable[[], Awaitable[T]]], /, *, limit: int) -> Sequence[T]:
         """Run the jobs as tasks, up to ``limit`` at a time."""
@@ -90,37 +148,99 @@ class TrioRuntime:
             del self._flights[place]
             mine.landed.set()
 
-    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:
-        """Run ``job`` in a thread of its lane, with this task's context variables; cancellation waits for it to end."""
-        if lane == "port":
-            return await trio.to_thread.run_sync(job, limiter=self._port_limiter)
-        depth = _DEPTH.get() + 1
-        while len(self._handler_limiters) <= depth:
+    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:
+        """Run ``job`` in a thread of its lane, with this task's context variables.
+
+        Cancellation waits for a port's call to end. It does not wait for a handler: whatever that asks of the loop from
+        then on is refused.
+        """
+        if lane != "handler":
+            limiter = self._port_limiter if lane == "port" else self._wire_limiter
+            return await trio.to_thread.run_sync(job, limiter=limiter)
+        outer = _BRIDGE.get()
+        bridge = _Bridge(0 if outer is None else outer.depth + 1)
+        while len(self._handler_limiters) <= bridge.depth:
             self._handler_limiters.append(trio.CapacityLimiter(self._handler_threads_max))
+        limiter = self._handler_limiters[bridge.depth]
+        ended = False
 
-        def deeper() -> T:
-            _DEPTH.set(depth)
-            return job()
+        def bridged() -> T:
+            nonlocal ended
+            _ = _BRIDGE.set(bridge)
+            try:
+                return job()
+            finally:
+                ended = True
+                if bridge.is_cancelled:
+                    with suppress(trio.RunFinishedError):
+                        bridge.token.run_sync_soon(bridge.give_back, limiter)
 
-        return await trio.to_thread.run_sync(deeper, limiter=self._handler_limiters[depth])
+        try:
+            return await trio.to_thread.run_sync(bridged, limiter=limiter, abandon_on_cancel=True)
+        except trio.Cancelled:
+            bridge.cancel()
+            if not ended and limiter.total_tokens < 2 * self._handler_threads_max:
+                bridge.lend(limiter)
+            raise
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:
         """Run ``job`` on the loop that this thread works for.
 
         Raises:
-            trio.Cancelled: The task that waits for this thread was cancelled.
+            HandlerForsaken: The task that waits for this thread was cancelled.
             ContractError: Not called in a thread of `thread`.
         """
-        begun = False
+        bridge = _BRIDGE.get()
+        if bridge is None or trio.lowlevel.in_trio_run():  # where it would wait for itself
+            raise ContractError("a blocking context is used outside the worker thread that it was made for")
 
-        async def begin() -> T:
-            nonlocal begun
-            begun = True
-            return await job()
+        async def awaited() -> Outcome[T] | None:
+            if bridge.is_cancelled:
+                return None
+            with trio.CancelScope() as scope:
+                bridge.scope = scope
+                try:
+                    return Returned(await job())
+                except Exception as error:
+                    return Raised(error)
+                finally:
+                    bridge.scope = None
+            return None
 
         try:
-            return trio.from_thread.run(begin)
-        except RuntimeError as error:
-            if begun:
-                raise
-            raise ContractError("a blocking context is used outside the worker thread that it was made for") from error
+            outcome = trio.from_thread.run(awaited, trio_token=bridge.token)
+        except trio.RunFinishedError:
+            outcome = None
+        if outcome is None:
+            raise HandlerForsaken
+        if isinstance(outcome, Raised):
+            raise outcome.error
+        return outcome.value
+
+
+class _Signal:
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, *, timeout_s: float) -> None:
+        with trio.move_on_after(max(0.0, timeout_s)):
+            await self._event.wait()
+        self._event = trio.Event()
+
+
+class _Nursery:
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def start(self, job: Callable[[], Awaitable[None]], /) -> Callable[[], None]:
+        scope = trio.CancelScope()
+
+        async def scoped() -> None:
+            with scope:
+                await job()
+
+        self._nursery.start_soon(scoped)
+        return scope.cancel

@@ -7,6 +7,7 @@ there. So it is refused before it is asked.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -14,7 +15,7 @@ from attrs import evolve
 
 from apcore.drive.bundle import AsyncPorts
 from apcore.errors import ContractError
-from apcore.ports import AsyncRuntime
+from apcore.ports import AsyncNursery, AsyncRuntime, AsyncSignal
 
 __all__ = ["inline_ports"]
 
@@ -68,8 +69,20 @@ class _OnTheLoop:
     def now(self) -> datetime:
         return self._runtime.now()
 
+    def monotonic_s(self) -> float:
+        return self._runtime.monotonic_s()
+
     def random_bytes(self, count: int, /) -> bytes:
         return self._runtime.random_bytes(count)
+
+    def signal(self) -> AsyncSignal:
+        self._refusing.refuse()
+
+    def nursery(self) -> AbstractAsyncContextManager[AsyncNursery]:
+        self._refusing.refuse()
+
+    async def finish(self, job: Callable[[], Awaitable[None]], /, *, within_s: float) -> None:  # noqa: ARG002
+        self._refusing.refuse()
 
     async def overlap(self, jobs: Sequence[Callable[[], Awaitable[T]]], /, *, limit: int) -> Sequence[T]:  # noqa: ARG002
         return [await job() for job in jobs]
@@ -77,7 +90,7 @@ class _OnTheLoop:
     async def share(self, key: Hashable, job: Callable[[], Awaitable[T]], /) -> T:  # noqa: ARG002
         return await job()
 
-    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:  # noqa: ARG002
+    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:  # noqa: ARG002
         self._refusing.refuse()
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:  # noqa: ARG002

@@ -127,7 +127,10 @@ class _ThreadedTransport(_Threaded):
         return cast("Literal['enforced', 'delegated']", self._port.checks_addresses)
 
     async def send(self, request: Request, /) -> Response:
-        return await self._call(partial(self._port.send, request))
+        if self._inline:
+            return await self._call(partial(self._port.send, request))
+        # Peers may let it wait for half a minute, each in a thread: never in those that the store needs.
+        return await self._runtime.thread(partial(self._port.send, request), lane="wire")
 
 
 class _ThreadedSigner(_Threaded):

@@ -14,7 +14,7 @@ deliveries to it.
 
 Facts::
 
-    ("circuit", "1", backlog)   the host does not answer: how often, since when
+    ("circuit", "1", origin)    the host does not answer: how often, since when; apart for what is aimed at it
     ("reach", "1", origin)      whether it answered when it was asked last; for an hour
 """
 
@@ -27,7 +27,7 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from apcore.effects import Get, Op, Scan
-from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.facts import Fact, due_in, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.posting import Answer, Posted
 from apcore.federation.retry import RetryRules, host_pause_s
 from apcore.graph import Dialect, dialect_key, read_dialect, registrable_domain, remembering
@@ -57,7 +57,7 @@ class Host:
     """What is known of a peer's origin at the start of a step; read with one `Get`."""
 
     backlog: str
-    """Its origin, with what is before it in the name of a backlog."""
+    """As `backlog_of` names it."""
     circuit: Entry | None = field(default=None, kw_only=True)
     reach: Entry | None = field(default=None, kw_only=True)
     dialect: Entry | None = field(default=None, kw_only=True)
@@ -65,7 +65,13 @@ class Host:
     @property
     def origin(self) -> str:
         """Who is asked."""
-        return self.backlog.removeprefix(_AIMED)
+        # Releases before 0.1 had one backlog for all origins of ours, without a name behind it.
+        return self.backlog.removeprefix(_AIMED).partition(" ")[0]
+
+    @property
+    def circuit_name(self) -> str:
+        """The name of its circuit, one for all origins of ours."""
+        return f"{_AIMED}{self.origin}" if self.is_aimed else self.origin
 
     @property
     def is_aimed(self) -> bool:
@@ -110,14 +116,18 @@ class Host:
         )
 
 
+def backlog_of(origin: Origin, *, by: Origin, aimed: bool) -> str:
+    """Return the name under which deliveries to a peer's origin wait; those that are ``aimed`` at it wait apart.
+
+    Each origin of ours has backlogs of its own, so federations that share a store deliver only what they sent. The
+    circuit and what else is known of the host is shared by all of them.
+    """
+    return f"{_AIMED if aimed else ''}{origin} {by}"
+
+
 def circuit_key(backlog: str) -> Key:
-    """Return the key of the circuit of a backlog."""
-    return ("circuit", "1", backlog)
-
-
-def backlog_of(origin: Origin, *, aimed: bool) -> str:
-    """Give the name under which deliveries to an origin wait; those that are ``aimed`` at it wait apart."""
-    return f"{_AIMED}{origin}" if aimed else str(origin)
+    """Return the key of the circuit that a backlog waits for."""
+    return ("circuit", "1", Host(backlog).circuit_name)
 
 
 def read_host(backlog: str) -> Op[Host]:
@@ -128,7 +138,7 @@ def read_host(backlog: str) -> Op[Host]:
 
 
 def _keys(host: Host) -> tuple[Key, Key, Key]:
-    return circuit_key(host.backlog), ("reach", "1", host.origin), dialect_key(host.origin)
+    return ("circuit", "1", host.circuit_name), ("reach", "1", host.origin), dialect_key(host.origin)
 
 
 def is_our_outage(origin: str, now: datetime) -> Op[bool]:
@@ -186,7 +196,7 @@ def after_attempts(
 
 
 def _open(host: Host, state: Mapping[str, object], wait_s: float, now: datetime) -> Put:
-    return Put(_keys(host)[0], pack({**state, "due": instant_ms(now) + int(wait_s * 1000)}), _CIRCUIT_KEPT_S)
+    return Put(_keys(host)[0], pack({**state, **due_in(wait_s, now)}), _CIRCUIT_KEPT_S)
 
 
 def _reach(host: Host, attempts: Sequence[Posted], now: datetime) -> list[Write]:

@@ -25,29 +25,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from attrs import define, evolve, field, frozen
 
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Scan, Settle, committed, together
 from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
-from apcore.facts import Fact, instant_ms, of_instant_ms, pack, unpack
+from apcore.facts import CLOCK_SKEW_MS, Fact, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.circuit import Host, after_attempts, is_our_outage, read_host
 from apcore.federation.keys import signing_key
 from apcore.federation.lost_inboxes import lost_inbox
 from apcore.federation.posting import Answer, Posted, classify, post
 from apcore.federation.refusals import one_line
 from apcore.federation.site import Site
+from apcore.federation.wakes import DELIVER, lane_of, read_wake
 from apcore.graph import Dialect
 from apcore.http import Origin, parse_origin
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
 
 __all__ = ["DELIVER", "UNPROVED_MAX", "Answer", "classify", "deliver", "deliver_message", "row_key"]
 
-DELIVER: Final = "deliver"
-"""The lane of the queue for deliveries."""
 UNPROVED_MAX: Final = 8
 """So many attempts may end with 401: about an hour of them, for whoever could not fetch our key just then."""
 _STEP: Final = 20
@@ -70,7 +70,9 @@ def deliver_message(peer: str, name: bytes, *, by: Origin | str) -> Message:
     """Make the wake-up for the deliveries of a backlog (`backlog_of`), made ``by`` an origin of ours."""
     # The longest host names are longer than a label of the queue.
     label = peer if len(peer) <= _LABEL_BYTES_MAX else digest_part(peer)
-    return Message(name, DELIVER, json.dumps({"to": peer, "by": str(by)}).encode(), dedup=label, group=label)
+    return Message(
+        name, lane_of(DELIVER, by), json.dumps({"to": peer, "by": str(by)}).encode(), dedup=label, group=label
+    )
 
 
 def row_key(peer: str, order: str, name: str, inbox: str) -> Key:
@@ -102,10 +104,16 @@ class _Row:
         """How long ago it was planned."""
         return (now - of_instant_ms(self.fact.number("created"))).total_seconds()
 
-    def moved(self, due: str, fact: bytes | None = None) -> list[Write]:
-        """Let it wait until ``due``."""
+    def is_due(self, now: datetime) -> bool:
+        """Whether its time has come, or it was moved at a time that is still to come: the clock was set back."""
+        at = instant_ms(now)
+        return int(self.entry.key[3]) <= at or self.fact.number("put_off") - at > CLOCK_SKEW_MS
+
+    def moved(self, due: str, now: datetime, changes: Mapping[str, int | None] = MappingProxyType({})) -> list[Write]:
+        """Let it wait until ``due``, with changed members of its fact."""
         key: Key = ("out-retry", "1", self.entry.key[2], due, *self.entry.key[-3:])
-        return [Delete(self.entry.key), Put(key, self.entry.value if fact is None else fact)]
+        fact = pack({**self.fact.members, **changes, "put_off": instant_ms(now)})
+        return [Delete(self.entry.key), Put(key, fact)]
 
 
 @frozen
@@ -138,7 +146,7 @@ def deliver(site: Site, leased: Leased) -> Op[None]:
     Asks for: two `Scan`s and one `Get`; per delivery two `Get`s, and as `post`, four at a time; one `Scan` if the host cannot be reached; one commit
     for every second that it takes.
     """
-    peer: str = json.loads(leased.message.body)["to"]
+    peer = read_wake(leased.message).peer or ""
     now = yield from Now()
     host = yield from read_host(peer)
     step = _Step(site, leased, host)
@@ -165,12 +173,12 @@ def _is_old(site: Site, row: _Row, moment: datetime | None) -> bool:
 
 def _rows(peer: str, now: datetime) -> Op[tuple[list[_Row], dict[tuple[str, str], str]]]:
     """Give up to 20 rows that are due, and when those are due that are not, by what they are in line with."""
-    until = f"{instant_ms(now):014d}"
     again = yield from Scan(("out-retry", "1", peer), limit=_WAITING)
     first = yield from Scan(("out", "1", peer), limit=_STEP)
-    due = [entry for entry in again if entry.key[3] <= until]
-    waiting = [_Row(entry, unpack(entry.value)) for entry in again if entry.key[3] > until]
-    rows = [_Row(entry, unpack(entry.value)) for entry in [*due, *first][:_STEP]]
+    moved = [_Row(entry, unpack(entry.value)) for entry in again]
+    due = [row for row in moved if row.is_due(now)]
+    waiting = [row for row in moved if not row.is_due(now)]
+    rows = [*due, *(_Row(entry, unpack(entry.value)) for entry in first)][:_STEP]
     return rows, {row.line: row.entry.key[3] for row in waiting}
 
 
@@ -207,7 +215,7 @@ def _attempts(step: _Step, rows: Sequence[_Row], held: Sequence[tuple[_Row, str]
         known = next((posted.accepted for posted in asked if posted.accepted is not None), known)
         at_once = _AT_ONCE if asked else at_once
         clock = yield from Now()
-    yield from _record(step, held)
+    yield from _record(step, held, now)
 
 
 def _round(
@@ -279,13 +287,13 @@ def _record_some(step: _Step) -> Op[bool]:
     return done
 
 
-def _record(step: _Step, held: Sequence[tuple[_Row, str]]) -> Op[None]:
+def _record(step: _Step, held: Sequence[tuple[_Row, str]], now: datetime) -> Op[None]:
     """Commit what has come of a step, move what is ``held`` behind what waits, and settle."""
     writes, _, wait_s = yield from _writes(step, step.results, asked=step.asked)
     if step.is_full and "" not in step.unable:
         wait_s = 0.0
     for row, due in held:
-        writes += row.moved(due)
+        writes += row.moved(due, now)
     # New rows may have come, and retries may wait: one more look costs two scans, and ends with `Done`.
     yield from _commit([*_touched(step.results), *(row for row, _ in held)], writes, Again(step.leased, wait_s))
 
@@ -365,15 +373,18 @@ def _outcome(
                 _LOG.warning("gave up on delivering %s to %s: %s", activity, inbox, detail)
                 return [Delete(key), _dead(row, posted, now)]
             _LOG.info("%s is delivered to %s later: %s", activity, inbox, detail)
-            changed = pack(dict(fact.members) | {"attempts": attempts, "unproved": unproved or None})
+            changes = {"attempts": attempts, "unproved": unproved or None}
             if posted.answer is Answer.HOST_FAILING:
-                return [Put(key, changed)]
-            return _moved(result, now, delay_s, changed)
+                return [Put(key, pack({**fact.members, **changes}))]
+            return _moved(result, now, delay_s, changes)
 
 
-def _moved(result: _Result, now: datetime, wait_s: float, fact: bytes | None = None) -> list[Write]:
+def _moved(
+    result: _Result, now: datetime, wait_s: float, changes: Mapping[str, int | None] = MappingProxyType({})
+) -> list[Write]:
     due = f"{instant_ms(now) + int(wait_s * 1000):014d}"
-    return [*result.row.moved(due, fact), *(write for each in result.behind for write in each.moved(due))]
+    behind = [write for row in result.behind for write in row.moved(due, now)]
+    return [*result.row.moved(due, now, changes), *behind]
 
 
 def _dead(row: _Row, posted: Posted, now: datetime) -> Write:

@@ -36,8 +36,9 @@ from apcore.federation.relations import RelationEvent, RelationState
 from apcore.federation.requesters import check_domain
 from apcore.federation.sideeffects import MANAGED
 from apcore.federation.site import Site
+from apcore.federation.wakes import INBOX, make_wake
 from apcore.graph import cached_owners, check_change, end_refresh_pause, kept_owners
-from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
+from apcore.http import Headers, Origin, Request, Response, is_activitypub, parse_media_type, parse_url
 from apcore.ports import Check, Entry, Key, Message, Put, Write, digest_part
 from apcore.signatures import parse_all
 from apcore.vocab import Actor, Document, Follow, Undo, same_id
@@ -54,8 +55,6 @@ __all__ = [
     "receive",
 ]
 
-INBOX: Final = "inbox"
-"""The lane of the queue for what arrived."""
 BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
 _TOLD_CHARS_MAX: Final = 300
@@ -204,10 +203,12 @@ def claim_keys(actor: str, ident: str, origin: str, recipient: str | None) -> tu
     return ("in", "1", *parts), ("in-todo", "1", *parts)
 
 
-def inbox_message(todo: Key, name: bytes) -> Message:
-    """Make the wake-up for processing an activity."""
-    key = key_name(todo)
-    return Message(name, INBOX, key.encode(), dedup=key)
+def inbox_message(todo: Key, ident: bytes, *, by: Origin | str, actor: str) -> Message:
+    """Make the wake-up for processing an activity of ``actor`` at ``by``, an origin of ours.
+
+    Its fact is its group, so the activity is processed by one worker at a time, however often it is enqueued.
+    """
+    return make_wake(INBOX, todo, ident, by=by, peer=str(parse_url(actor).origin), group=key_name(todo))
 
 
 def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[None]:
@@ -239,7 +240,7 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
         "received": instant_ms(now),
         "seed": seed.hex(),
     }
-    message = inbox_message(todo, name)
+    message = inbox_message(todo, name, by=site.origin, actor=authenticated.actor)
     used = _use_key(authenticated)
     checks, writes = [Check(mark, None)], [Put(mark, pack({"state": "pending", "id": authenticated.id}))]
     if used is not None:
@@ -339,5 +340,5 @@ def deposit(site: Site, sent: Fact, recipient: str, *, name: str) -> Op[Deposit]
             Put(claim, pack({"state": "pending", "id": sent.text("id")})),
             Put(todo, pack(about, unpack(body.value).body)),
         ),
-        (inbox_message(todo, wake),),
+        (inbox_message(todo, wake, by=site.origin, actor=sent.text("actor")),),
     )

@@ -28,7 +28,7 @@ from attrs import evolve, field, frozen
 from apcore.collections import Page, members_page
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, committed, together
 from apcore.errors import ContractError, RequestError, Unavailable
-from apcore.facts import Fact, instant_ms, named_key, of_instant_ms, pack, unpack
+from apcore.facts import Fact, due_in, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.actors import ActorUnknown, Inboxes, made_by, require_actor
 from apcore.federation.circuit import backlog_of
 from apcore.federation.delivery import deliver_message, row_key
@@ -38,6 +38,7 @@ from apcore.federation.lost_inboxes import Found, still_there
 from apcore.federation.moderation import Severity
 from apcore.federation.places import Place
 from apcore.federation.site import Site
+from apcore.federation.wakes import read_wake
 from apcore.federation.writes import SENT_KEPT_S, merged, send_message
 from apcore.http import Url, parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Message, Put, Settlement, Write, digest_part
@@ -131,7 +132,7 @@ def plan(site: Site, leased: Leased) -> Op[None]:
     Asks for: one `Get`; one `Scan` for a managed collection, or the handler of another one; the recipients' documents (see `load`) where their
     inboxes are not kept; the handlers of our own actors; one commit.
     """
-    key = named_key(leased.message.body.decode())
+    key = read_wake(leased.message).key
     [entry, sent] = yield from Get((key, ("sent", *key[1:])))
     if entry is None:
         _ = yield from Settle((Done(leased),))
@@ -296,7 +297,9 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     writes: list[Write] = []
     messages: list[Message] = []
     there, changes = yield from still_there(site, step.reached.found)
-    inboxes, aimed = yield from _not_yet_planned(sending, [each for each in there if _is_for_others(site, each.url)])
+    inboxes, aimed = yield from _not_yet_planned(
+        site, sending, [each for each in there if _is_for_others(site, each.url)]
+    )
     for left in changes:
         checks += left.checks
         writes += left.writes
@@ -307,13 +310,13 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
             "origin": str(site.origin),
             "about": fact.optional("about"),
         }
-        row = row_key(_backlog(each), fact.text("order"), sending.name, inbox)
+        row = row_key(_backlog(site, each), fact.text("order"), sending.name, inbox)
         before = aimed.get(inbox)
         writes.append(Put(row, pack(about) if before is None else before.value))
         if before is not None:
             checks.append(Check(before.key, before.version))
             writes.append(Delete(before.key))
-    for backlog in dict.fromkeys(map(_backlog, inboxes.values())):
+    for backlog in dict.fromkeys(_backlog(site, each) for each in inboxes.values()):
         ident = yield from RandomBytes(16)
         messages.append(deliver_message(backlog, ident, by=site.origin))
     for uri in step.reached.ours:
@@ -321,7 +324,7 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
         checks += change.checks
         writes += change.writes
         messages += change.messages
-    rest, settlement, later = yield from _rest(sending, step)
+    rest, settlement, later = yield from _rest(site, sending, step)
     writes.append(rest)
     if isinstance(rest, Put):
         writes += [
@@ -336,7 +339,9 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
         _LOG.info("delivered %s to %s on this server", fact.text("id"), uri)
 
 
-def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[tuple[dict[str, Found], dict[str, Entry]]]:
+def _not_yet_planned(
+    site: Site, sending: _Sending, found: Sequence[Found]
+) -> Op[tuple[dict[str, Found], dict[str, Entry]]]:
     """Give the inboxes that need a row, shared ones once, each with somebody behind it; and the rows that wait among what is aimed, and are to be moved.
 
     Asks for: nothing in the first step, then one `Get`, and one more for rows that may have to be moved.
@@ -350,25 +355,26 @@ def _not_yet_planned(sending: _Sending, found: Sequence[Found]) -> Op[tuple[dict
     markers = {inbox: entry for inbox, entry in zip(inboxes, marked, strict=True) if entry is not None}
     # Else whoever is the first to name a stranger's inbox decides that all who live there have to wait.
     own = [inbox for inbox, marker in markers.items() if marker.value == _AIMED and not inboxes[inbox].is_aimed]
-    rows = (yield from Get([_aimed_row(sending, inboxes[inbox]) for inbox in own])) if own else ()
+    rows = (yield from Get([_aimed_row(site, sending, inboxes[inbox]) for inbox in own])) if own else ()
     # One that is gone was delivered, or tried at least: that is not repeated.
     aimed = {inbox: row for inbox, row in zip(own, rows, strict=True) if row is not None}
     return {inbox: each for inbox, each in inboxes.items() if inbox in aimed or inbox not in markers}, aimed
 
 
-def _backlog(each: Found) -> str:
-    return backlog_of(each.url.origin, aimed=each.is_aimed)
+def _backlog(site: Site, each: Found) -> str:
+    return backlog_of(each.url.origin, by=site.origin, aimed=each.is_aimed)
 
 
-def _aimed_row(sending: _Sending, each: Found) -> Key:
-    return row_key(backlog_of(each.url.origin, aimed=True), sending.fact.text("order"), sending.name, str(each.url))
+def _aimed_row(site: Site, sending: _Sending, each: Found) -> Key:
+    backlog = backlog_of(each.url.origin, by=site.origin, aimed=True)
+    return row_key(backlog, sending.fact.text("order"), sending.name, str(each.url))
 
 
 def _marker(sending: _Sending, inbox: str) -> Key:
     return ("planned", "1", sending.name, digest_part(inbox))
 
 
-def _rest(sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
+def _rest(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
     """Give what becomes of the fact: moved on, waiting for those who could not be reached, or gone."""
     now = yield from Now()
     fact, key, leased = sending.fact, sending.entry.key, sending.leased
@@ -389,15 +395,15 @@ def _rest(sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Me
         return Put(key, pack(moved)), Again(leased, 0.0), []
     if not failed:
         return Delete(key), Done(leased), []
+    delay_s = max(0.0, (due - instant_ms(now)) / 1000)
     waiting = members | {
         "to": failed,
         "failed": None,
         "failed_due": None,
         "lookups": {uri: lookups[uri] for uri in failed if lookups.get(uri)} or None,
-        "due": due,
     }
+    waiting |= due_in(delay_s, now)
     # Out of its group: what comes later about the same object is not kept from all others by one who does not answer.
     name = yield from RandomBytes(16)
-    delay_s = max(0.0, (due - instant_ms(now)) / 1000)
-    wake = evolve(send_message(sending.name, name, about=None), delay_s=delay_s)
+    wake = evolve(send_message(sending.name, name, by=site.origin, about=None), delay_s=delay_s)
     return Put(key, pack(waiting)), Done(leased), [wake]

@@ -4,6 +4,11 @@ An attempt reads the fact at a version and ends in one commit that checks this v
 the message settled. A worker that comes too late commits nothing, so whatever happens through a context happens once. What a listener does
 elsewhere may happen again; `Context.activity_id` is a name to make it happen once.
 
+Every start of an attempt is counted durably before the listener runs. The first is counted by the queue, which raises
+the message's ``attempt`` before it hands the message out. If the message was handed out before, or an attempt was
+recorded, the start is written into the fact first. So an attempt number of 1 is certain: the listener has not been
+started for this activity before, as long as the queue itself is not lost.
+
 Dead letters are facts: ``("dead", "1", …)`` with the reason, kept for people to look at.
 """
 
@@ -13,11 +18,11 @@ import logging
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from apcore.effects import Call, Get, Now, Op, RandomBytes, Settle, committed
 from apcore.errors import ContractError, Unavailable
-from apcore.facts import Fact, Newer, instant_ms, named_key, of_instant_ms, pack, unpack
+from apcore.facts import Fact, Newer, due_in, instant_ms, of_instant_ms, pack, unpack
 from apcore.federation.arriving import DONE_KEPT_S
 from apcore.federation.context import ScopeFaces
 from apcore.federation.policies import Drop, Failure, Later
@@ -25,13 +30,14 @@ from apcore.federation.scope import Scope
 from apcore.federation.scoping import scope_for
 from apcore.federation.sideeffects import take_effect
 from apcore.federation.site import Site
+from apcore.federation.wakes import read_wake
 from apcore.federation.writes import Flushed, flush
 from apcore.graph import read_with_contexts
 from apcore.http import parse_url
 from apcore.ports import Again, Check, Delete, Done, Entry, Key, Leased, Put, Settlement, Write
 from apcore.vocab import Activity, Document, owners_of, read_document
 
-__all__ = ["DEAD_KEPT_S", "process"]
+__all__ = ["DEAD_KEPT_S", "fail_attempt", "process"]
 
 DEAD_KEPT_S: Final = 30 * 86400.0
 _NEWER_S: Final = 60.0
@@ -47,6 +53,8 @@ class _Work:
     entry: Entry
     claimed: Entry
     fact: Fact
+    attempt: int
+    """The number of this attempt, 1 for the first."""
 
     @property
     def claim(self) -> Key:
@@ -57,45 +65,21 @@ class _Work:
         """The fence: the commit that ends an attempt also Puts the claim, by which it is recognised if its answer is lost."""
         return (Check(self.entry.key, self.entry.version), Check(self.claim, self.claimed.version))
 
-    @property
-    def attempt(self) -> int:
-        return self.fact.number("attempts") + 1
-
 
 def process(site: Site, leased: Leased) -> Op[None]:
     """Process the activity that a message of the lane `INBOX` names.
 
-    Asks for: one `Get`; what side effects and the listener ask for; one commit. Never raises for what a handler raises: it is retried by the
-    federation's ``listener_retries``, and in the end a dead letter.
+    Asks for: one `Get`; before any attempt but the first, one commit that counts it; what side effects and the listener
+    ask for; one commit. Never raises for what a handler raises: it is retried by the federation's ``listener_retries``,
+    and in the end a dead letter.
     """
-    todo = named_key(leased.message.body.decode())
-    [entry, claimed] = yield from Get((todo, ("in", *todo[1:])))
-    if entry is None or claimed is None:
-        _ = yield from Settle((Done(leased),))
+    work = yield from _open(site, leased)
+    if work is None:
         return
-    try:
-        fact = unpack(entry.value)
-    except Newer:
-        _ = yield from Settle((Again(leased, _NEWER_S),))
-        return
-    early_s = fact.early_s((yield from Now()))
-    if early_s is not None:
-        _ = yield from Settle((Again(leased, early_s),))
-        return
-    work = _Work(leased, entry, claimed, fact)
+    fact = work.fact
     document = yield from _read(site, fact)
     activity = document.view(Activity)
-    scope = scope_for(
-        site,
-        activity_id=fact.text("id"),
-        attempt=work.attempt,
-        recipient=fact.optional("recipient"),
-        actor=fact.text("actor"),
-        means=fact.optional("means"),
-        relayed_by=fact.optional("relayed_by"),
-        silenced=fact.members.get("silenced") is True,
-        seed=bytes.fromhex(fact.text("seed")),
-    )
+    scope = _scope_of(site, work)
     try:
         yield from take_effect(site, scope, activity)
         found = site.federation.listener_for(document)
@@ -121,6 +105,83 @@ def process(site: Site, leased: Leased) -> Op[None]:
             yield from _report(site, scope, Failure(activity, error, work.attempt, final))
         else:
             yield from _finish(work, flushed)
+
+
+def fail_attempt(site: Site, leased: Leased, error: Exception) -> Op[None]:
+    """Record that an attempt has failed by ``error`` while its handler still runs, and tell the error hook.
+
+    The handler's own commit, should it come after all, is refused: the fact has another version by then. Asks for: as
+    `process`, without a listener.
+    """
+    entry, claimed = yield from _get(leased)
+    if entry is None or claimed is None:
+        _ = yield from Settle((Done(leased),))
+        return
+    fact = unpack(entry.value)
+    # The first attempt is counted by the queue alone, see above.
+    work = _Work(leased, entry, claimed, fact, max(1, fact.number("attempts")))
+    _LOG.error("processing %s failed, attempt %d: %s", fact.text("id"), work.attempt, error)
+    final = yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=None)
+    document = yield from _read(site, fact)
+    yield from _report(site, _scope_of(site, work), Failure(document.view(Activity), error, work.attempt, final))
+
+
+def _get(leased: Leased) -> Op[tuple[Entry | None, Entry | None]]:
+    """Read the fact that a message names, and its claim."""
+    todo = read_wake(leased.message).key
+    [entry, claimed] = yield from Get((todo, ("in", *todo[1:])))
+    return entry, claimed
+
+
+def _open(site: Site, leased: Leased) -> Op[_Work | None]:
+    """Read a message's fact and count the attempt; None, with the message settled, if there is nothing to do."""
+    entry, claimed = yield from _get(leased)
+    if entry is None or claimed is None:
+        _ = yield from Settle((Done(leased),))
+        return None
+    try:
+        fact = unpack(entry.value)
+    except Newer:
+        _ = yield from Settle((Again(leased, _NEWER_S),))
+        return None
+    early_s = fact.early_s((yield from Now()))
+    if early_s is not None:
+        _ = yield from Settle((Again(leased, early_s),))
+        return None
+    starts = fact.number("attempts") or leased.attempt > 1
+    work = _Work(leased, entry, claimed, fact, int(starts) + 1)
+    return (yield from _count_start(site, work)) if starts else work
+
+
+def _count_start(site: Site, work: _Work) -> Op[_Work | None]:
+    """Write into the fact that an attempt starts; None if another worker was faster, or the attempts are used up."""
+    attempts_max = site.federation.listener_retries.attempts_max
+    if attempts_max is not None and work.fact.number("attempts") >= attempts_max:
+        last = evolve(work, attempt=work.fact.number("attempts"))
+        _ = yield from _again(site, last, "the worker ended during the last attempt", asked_s=None)
+        return None
+    fact = Fact(dict(work.fact.members) | {"attempts": work.attempt}, work.fact.body)
+    value = pack(fact.members, fact.body)
+    version = yield from committed(work.checks, (Put(work.entry.key, value),))
+    if version is False:
+        _ = yield from Settle((Again(work.leased, _CONFLICT_S),))
+        return None
+    return evolve(work, entry=Entry(work.entry.key, value, version), fact=fact)
+
+
+def _scope_of(site: Site, work: _Work) -> Scope[Any]:
+    fact = work.fact
+    return scope_for(
+        site,
+        activity_id=fact.text("id"),
+        attempt=work.attempt,
+        recipient=fact.optional("recipient"),
+        actor=fact.text("actor"),
+        means=fact.optional("means"),
+        relayed_by=fact.optional("relayed_by"),
+        silenced=fact.members.get("silenced") is True,
+        seed=bytes.fromhex(fact.text("seed")),
+    )
 
 
 def _read(site: Site, fact: Fact) -> Op[Document]:
@@ -192,7 +253,7 @@ def _again(site: Site, work: _Work, reason: str, *, asked_s: float | None) -> Op
         settlement = Done(work.leased)
         _LOG.error("gave up on %s after %d attempts: %s", work.fact.text("id"), work.attempt, reason)
     else:
-        about = dict(work.fact.members) | {"attempts": work.attempt, "due": instant_ms(now) + int(delay_s * 1000)}
+        about = dict(work.fact.members) | {"attempts": work.attempt} | due_in(delay_s, now)
         writes = (Put(work.entry.key, pack(about, work.fact.body)), Put(work.claim, work.claimed.value))
         settlement = Again(work.leased, delay_s)
     _ = yield from committed(work.checks, writes, settles=(settlement,))

@@ -18,7 +18,7 @@ Facts::
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from apcore.federation.scope import Sending
 from apcore.federation.scoping import scope_for
 from apcore.federation.site import Site
 from apcore.federation.writes import Flushed, flush
+from apcore.http import Origin, parse_url
 from apcore.ports import Check, Delete, Entry, Key, KeyKind, MadeKey, Put, digest_part
 from apcore.signatures import read_spki
 from apcore.vocab import PUBLIC, Update, read_document
@@ -170,22 +171,28 @@ def _announcement(site: Site, identifier: str, document: dict[str, Any], key: Ow
 # --- retiring -------------------------------------------------------------------------------------------------------
 
 
-def retire_due() -> Op[int]:
+def retire_due(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
     """Retire the keys whose time has come, at most twenty rotations' of them; answers how many of those it was.
 
-    Asks for: `Now`, one `Scan`; for each rotation a `Get`, two commits, and `DropKey` for each key. What cannot be done now is left for the next
-    time.
+    Only keys of actors at the origins that ``ours`` admits: other nodes on the same store may keep theirs in another
+    signer. Asks for: `Now`, one `Scan` for every twenty that are due; for each rotation a `Get`, two commits, and
+    `DropKey` for each key. What cannot be done now is left for the next time.
     """
     now = yield from Now()
-    entries = yield from Scan(("keys-due", "1"), limit=_PAGE)
-    count = 0
-    for entry in entries:
-        if of_instant_ms(int(entry.key[2])) > now:
+    count, after = 0, None
+    while count < _PAGE:
+        entries = yield from Scan(("keys-due", "1"), after=after, limit=_PAGE)
+        for entry in entries:
+            if of_instant_ms(int(entry.key[2])) > now:
+                return count
+            try:
+                if ours is None or ours(parse_url(unpack(entry.value).text("actor")).origin):
+                    count += yield from _retire(entry)
+            except (Unavailable, Newer) as error:
+                _LOG.warning("keys are not retired yet: %s", error)
+        if len(entries) < _PAGE:
             break
-        try:
-            count += yield from _retire(entry)
-        except (Unavailable, Newer) as error:
-            _LOG.warning("keys are not retired yet: %s", error)
+        after = entries[-1].key
     return count
 
 

@@ -27,6 +27,8 @@ from apcore.federation.follow_relations import settle_relations
 from apcore.federation.revising import object_key, revise, wire_body
 from apcore.federation.scope import Appending, Note, Publishing, RelationUpdate, Removing, Scope, Sending, Writing
 from apcore.federation.site import Site
+from apcore.federation.wakes import FANOUT, make_wake
+from apcore.http import Origin
 from apcore.ports import (
     COMMIT_BYTES_MAX,
     COMMIT_KEYS_MAX,
@@ -51,8 +53,6 @@ __all__ = [
     "send_message",
 ]
 
-FANOUT: Final = "fanout"
-"""The lane of the queue for planning who gets what was sent."""
 ACTIVITY_BYTES_MAX: Final = 1024 * 1024
 """What an inbox takes, ours and others'."""
 SENT_KEPT_S: Final = 10 * 86400.0
@@ -140,10 +140,10 @@ def _check_size(writes: Sequence[Write]) -> None:
         )
 
 
-def send_message(name: str, scope_name: bytes, *, about: str | None) -> Message:
-    """Make the wake-up for planning a sending; those ``about`` one object are planned in their order."""
-    key = key_name(("send", "1", name))
-    return Message(scope_name, FANOUT, key.encode(), dedup=key, group=about)
+def send_message(name: str, ident: bytes, *, by: Origin | str, about: str | None) -> Message:
+    """Make the wake-up for planning a sending ``by`` an origin of ours, in line with those ``about`` one object."""
+    key = ("send", "1", name)
+    return make_wake(FANOUT, key, ident, by=by, group=about or key_name(key))
 
 
 def _last_words(notes: Sequence[Note]) -> list[Note]:
@@ -192,7 +192,7 @@ def _send(site: Site, scope: Scope[Any], note: Sending, now: datetime, flushed: 
         order = f"{instant_ms(now):014d}{len(flushed.messages):03d}"
         left = {"to": recipients, "direct": direct or None, "about": line, "order": order}
         flushed.writes.append(Put(("send", "1", name), pack(about | left)))
-        flushed.messages.append(send_message(name, wake.encode()[:16], about=line))
+        flushed.messages.append(send_message(name, wake.encode()[:16], by=site.origin, about=line))
 
 
 def _check_new(note: Publishing) -> Op[None]:

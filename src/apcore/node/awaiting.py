@@ -7,11 +7,10 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
-from apcore.drive import AsyncPorts, Observer, async_ports, needed, run_async
+from apcore.drive import AsyncPorts, Observer, async_ports, run_async
 from apcore.effects import Op
 from apcore.errors import Unavailable
 from apcore.federation.acting import act
@@ -21,9 +20,11 @@ from apcore.federation.registration import Federation
 from apcore.federation.rotation import Rotation, rotate
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.serving import Elsewhere, Served, serve
-from apcore.federation.worker import LANES, handle, lease_work, origin_of, put_off, reconcile
+from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
+from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
-from apcore.node.binding import WAIT_S, AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, Pace, several
+from apcore.node.async_worker import AsyncWorker
+from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, several
 from apcore.node.opening import entry_point, open_signer, open_store, queue_of
 from apcore.ports import (
     AsyncKvStore,
@@ -42,8 +43,6 @@ from apcore.vocab import Reference, View
 
 __all__ = ["AsyncNode"]
 
-_BESIDE: Final = 3
-"""As many slow batches at a time hold nobody else up. More would cost an idle worker, since each of them asks the queue."""
 _LOG: Final = logging.getLogger("apcore.node")
 
 T = TypeVar("T")
@@ -86,9 +85,15 @@ class AsyncNode(Bound[Data]):
         runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
         observer: Observer | None = None,
+        slots: int = SLOTS,
+        handler_limit_s: float = HANDLER_LIMIT_S,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._store = open_store(store) if isinstance(store, str) else store
-        super().__init__(federation, origin, addresses, blocking=False, store=self._store, has_data=data is not None)
+        worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
+        super().__init__(
+            federation, origin, addresses, blocking=False, store=self._store, has_data=data is not None, worker=worker
+        )
         self._data: Any = data
         self._owns_store = isinstance(store, str)
         self._queue = queue
@@ -143,9 +148,9 @@ class AsyncNode(Bound[Data]):
         async with self.entered() as data:
             served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
         queue = self.ports.queue
-        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.now()):
+        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.monotonic_s()):
             with suppress(Unavailable):
-                self._watch.judge(await queue.depth(LANES))
+                self._watch.judge(await queue.depth(self.all_lanes))
         return served
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
@@ -188,48 +193,42 @@ class AsyncNode(Bound[Data]):
             [ident] = await self.run(act(self.site(self.origins.pick(origin), data), note))
         return ident
 
-    async def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
-        """As `Node.work`; what was leased together is handled side by side, and more is leased while a slow peer holds that up."""
-        runtime = self.ports.runtime
-        pace = Pace(runtime.now(), limit_s)
-        handled = await runtime.overlap(
-            [partial(self._work_beside, turn, pace, until_idle=until_idle) for turn in range(_BESIDE)], limit=_BESIDE
-        )
-        if pace.failure is not None:
-            raise pace.failure
-        return sum(handled)
+    async def work(
+        self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None
+    ) -> int:
+        """As `Node.work`, with a task for each message that is begun.
 
-    async def _work_beside(self, turn: int, pace: Pace, *, until_idle: bool) -> int:
-        """One of those who work side by side. If one fails, all end when they are done with what they have."""
-        runtime, queue = self.ports.runtime, needed(self.ports.queue, "queue")
-        handled = 0
-        try:
-            while not (self._stopped or pace.is_over(runtime.now())):
-                if pace.is_due(runtime.now()):
-                    _ = await self.run(reconcile())
-                leased = await self.run(lease_work(turn))
-                turn += 1
-                _ = await runtime.overlap([partial(self._handle, each) for each in leased], limit=len(leased) or 1)
-                handled += len(leased)
-                if not leased and until_idle:
-                    break
-                if not leased:
-                    await queue.wait(LANES, timeout_s=WAIT_S)
-        except Exception as error:
-            pace.failure = error
-        return handled
+        When it is cancelled, what is under way is cancelled too, and handed back to the queue.
+        """
+        self._check_works()
+        return await AsyncWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
 
-    async def _handle(self, leased: Leased) -> None:
+    async def handle_leased(self, leased: Leased, /) -> None:
+        """As `Node.handle_leased`."""
         try:
-            origin = await self.run(origin_of(leased))
+            origin = await self.run(origin_of(leased, self.origins.has))
             if origin is not None:
                 async with self.entered() as data:
                     await self.run(handle(self.site(origin, data), leased))
         except Unavailable as error:
-            # The lease runs out, and then somebody handles it.
+            # The lease runs out, and then another worker handles it.
             _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
         except Exception:
             _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            with suppress(Unavailable):
+                await self.run(put_off(leased))
+
+    async def fail_leased(self, leased: Leased, /) -> None:
+        """As `Node.fail_leased`."""
+        try:
+            origin = await self.run(origin_of(leased, self.origins.has))
+            if origin is not None:
+                async with self.entered() as data:
+                    await self.run(fail_overdue(self.site(origin, data), leased, self.worker_policy.handler_limit_s))
+        except Exception:
+            _LOG.exception(
+                "a message of the lane %r, attempt %d, has taken too long", leased.message.lane, leased.attempt
+            )
             with suppress(Unavailable):
                 await self.run(put_off(leased))
 

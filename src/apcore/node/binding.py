@@ -6,25 +6,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from apcore.drive import Observer
-from apcore.effects import Extend, Op, Settle
+from apcore.effects import Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.keys import instance_identity
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolved_by
 from apcore.federation.registration import Federation, Finding
 from apcore.federation.site import Site
-from apcore.federation.worker import LEASE_S
+from apcore.federation.slots import WorkerPolicy
+from apcore.federation.wakes import KINDS, lanes_for
 from apcore.graph import FetchPolicy, Identity
 from apcore.http import AddressPolicy, Origin, Request, parse_url
 from apcore.ports import (
-    Again,
     AsyncKvStore,
     AsyncMessageQueue,
     AsyncRuntime,
@@ -32,7 +32,6 @@ from apcore.ports import (
     AsyncTransport,
     Depth,
     KvStore,
-    Leased,
     MessageQueue,
     Runtime,
     Signer,
@@ -49,8 +48,6 @@ __all__ = [
     "Factory",
     "NodeOptions",
     "Pace",
-    "hand_back",
-    "keep_leases",
     "several",
 ]
 
@@ -80,6 +77,16 @@ class NodeOptions(TypedDict, total=False):
     addresses: AddressPolicy
     """Where requests may go; without it, the public Internet over HTTPS."""
     observer: Observer
+    slots: int
+    """How many messages of each kind `Node.work` handles side by side, in threads; 48 without it.
+
+    Messages that take longer than a second are not counted. With 0 it handles one after another, in the thread that
+    called it, and nothing limits a handler's time.
+    """
+    handler_limit_s: float
+    """After so many seconds, the attempt at a message has failed; 300 without it."""
+    lease_s: float
+    """How long a message stays with a worker that is not heard of any more; 90 s without it."""
 
 
 class AsyncNodeOptions(TypedDict, total=False):
@@ -92,6 +99,15 @@ class AsyncNodeOptions(TypedDict, total=False):
     """Without it, asked of the event loop that runs when the node is first used."""
     addresses: AddressPolicy
     observer: Observer
+    slots: int
+    """How many messages of each kind `AsyncNode.work` handles side by side; 48 without it.
+
+    Messages that take longer than a second are not counted.
+    """
+    handler_limit_s: float
+    """As for `Node`."""
+    lease_s: float
+    """As for `Node`."""
 
 
 class Bound(Generic[Data]):
@@ -106,6 +122,7 @@ class Bound(Generic[Data]):
         blocking: bool,
         store: KvStore | AsyncKvStore,
         has_data: bool,
+        worker: WorkerPolicy,
     ) -> None:
         if not isinstance(federation, Federation):
             raise ConfigurationError(f"a node is made of a Federation, not {federation!r:.60}")
@@ -118,18 +135,33 @@ class Bound(Generic[Data]):
             _LOG.warning("%s", finding.text)
         self.federation: Final = federation
         self.addresses: Final = addresses
+        if not blocking and worker.slots == 0:
+            raise ConfigurationError("an AsyncNode handles its messages side by side: slots is at least 1")
+        self.worker_policy: Final = worker
+        # A function that decides about origins cannot name them, so such a node looks into all lanes.
+        listed = None if self.origins.allows is not None or not self.origins.listed else self.origins.listed
+        self.lanes: Final[dict[str, tuple[str, ...]]] = {kind: lanes_for(kind, listed) for kind in KINDS}
         self._watch: Final = _Watch()
         self._stopped = False
         # Made once for the origins that are listed: every request needs one.
         self._policies: Final = {where: self._policy_of(where) for where in (None, *self.origins.listed)}
 
     def stop(self) -> None:
-        """Let `work` end, here and in other threads: what it has begun is finished, what it had leased beyond that is handed back at once.
+        """Let `work` end, here and in other threads: it leases nothing more, and finishes what it has begun.
 
-        For good: a node that was stopped works no more. What is not in order (a process killed, a task cancelled) loses nothing either, but others
-        wait for its leases to run out, up to 90 s.
+        For good: a node that was stopped works no more. A process that is killed loses nothing either, but others wait
+        for its leases to run out, up to 90 s.
         """
         self._stopped = True
+
+    @property
+    def all_lanes(self) -> tuple[str, ...]:
+        """The lanes that this node's messages wait in."""
+        return tuple(lane for lanes in self.lanes.values() for lane in lanes)
+
+    def _check_works(self) -> None:
+        if not self.origins.serves:
+            raise ConfigurationError("this node has no origin, so there is nothing for it to work on")
 
     @property
     def is_stopped(self) -> bool:
@@ -203,12 +235,12 @@ class _Watch:
     """Notices that nobody works: what arrives is queued, and what is queued stays. Looks at most once a minute, since counting costs."""
 
     def __init__(self) -> None:
-        self._looked: datetime | None = None
+        self._looked_s = -inf
 
-    def is_due(self, now: datetime) -> bool:
-        if self._looked is not None and (now - self._looked).total_seconds() < WATCH_S:
+    def is_due(self, now_s: float) -> bool:
+        if now_s - self._looked_s < WATCH_S:
             return False
-        self._looked = now
+        self._looked_s = now_s
         return True
 
     def judge(self, depth: Depth) -> None:
@@ -222,37 +254,25 @@ class _Watch:
 
 
 class Pace:
-    """When a worker's time is up, and when to put back on the queue what fell off it: at the start, and every minute."""
+    """When a worker's time is up, and when to put back on the queue what fell off it: at the start, and every minute.
 
-    def __init__(self, started: datetime, limit_s: float | None) -> None:
-        self._started = started
-        self._limit_s = limit_s
-        self._reconciled: datetime | None = None
-        self.failure: Exception | None = None
-        """What went wrong for one of those who share this pace."""
+    Times are seconds on a clock that never goes back.
+    """
 
-    def is_over(self, now: datetime) -> bool:
-        """Whether the time is up, or one of those who work by it has failed."""
-        if self.failure is not None:
-            return True
-        return self._limit_s is not None and (now - self._started).total_seconds() >= self._limit_s
+    def __init__(self, started_s: float, limit_s: float | None) -> None:
+        self._ends_s = inf if limit_s is None else started_s + limit_s
+        self._reconcile_s = started_s
 
-    def is_due(self, now: datetime) -> bool:
+    def is_over(self, now_s: float) -> bool:
+        """Whether the time is up."""
+        return now_s >= self._ends_s
+
+    def is_due(self, now_s: float) -> bool:
         """Whether to look now for what fell off the queue; then not again for a minute."""
-        if self._reconciled is not None and (now - self._reconciled).total_seconds() < RECONCILE_S:
+        if now_s < self._reconcile_s:
             return False
-        self._reconciled = now
+        self._reconcile_s = now_s + RECONCILE_S
         return True
-
-
-def keep_leases(leased: Sequence[Leased]) -> Op[Sequence[Leased]]:
-    """Let leases end later; answers those that were lost."""
-    return (yield from Extend(leased, lease_s=LEASE_S))
-
-
-def hand_back(leased: Sequence[Leased]) -> Op[Sequence[Leased]]:
-    """Let somebody else have them at once."""
-    return (yield from Settle([Again(each, 0.0) for each in leased]))
 
 
 def several(to: str | Sequence[str]) -> tuple[str, ...]:

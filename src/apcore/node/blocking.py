@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 
-from apcore.drive import Observer, Ports, needed, run
+from apcore.drive import Observer, Ports, run
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, Unavailable
 from apcore.federation.acting import act
@@ -20,17 +20,17 @@ from apcore.federation.registration import Federation
 from apcore.federation.rotation import Rotation, rotate
 from apcore.federation.scope import Note, Publishing, Sending
 from apcore.federation.serving import Elsewhere, Served, serve
-from apcore.federation.worker import LANES, handle, lease_work, origin_of, put_off, reconcile
+from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
+from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
-from apcore.node.binding import WAIT_S, Bound, Data, Factory, NodeOptions, Pace, hand_back, keep_leases, several
+from apcore.node.binding import Bound, Data, Factory, NodeOptions, several
 from apcore.node.opening import entry_point, open_signer, open_store, queue_of
+from apcore.node.thread_worker import SequentialWorker, ThreadWorker
 from apcore.ports import Enlistable, KvStore, Leased, MadeKey, MessageQueue, Runtime, Signer, Transport
 from apcore.vocab import Reference, View
 
 __all__ = ["Node"]
 
-_WAITED_S: Final = 4.0
-"""Leases that have waited longer are kept before their message is begun: a step of deliveries may take 85 s, and a lease is 90 s."""
 _LOG: Final = logging.getLogger("apcore.node")
 
 T = TypeVar("T")
@@ -76,9 +76,15 @@ class Node(Bound[Data]):
         runtime: Runtime | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
         observer: Observer | None = None,
+        slots: int = SLOTS,
+        handler_limit_s: float = HANDLER_LIMIT_S,
+        lease_s: float = LEASE_S,
     ) -> None:
         held = open_store(store) if isinstance(store, str) else store
-        super().__init__(federation, origin, addresses, blocking=True, store=held, has_data=data is not None)
+        worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
+        super().__init__(
+            federation, origin, addresses, blocking=True, store=held, has_data=data is not None, worker=worker
+        )
         self._data: Any = data
         self._opened = ExitStack()
         if held is not store:
@@ -120,9 +126,9 @@ class Node(Bound[Data]):
         with self.entered() as data:
             served = self.run(serve(self.site(origin, data), request, has_pages=has_pages))
         queue = self.ports.queue
-        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.now()):
+        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.monotonic_s()):
             with suppress(Unavailable):
-                self._watch.judge(queue.depth(LANES))
+                self._watch.judge(queue.depth(self.all_lanes))
         return served
 
     def reference(self, reference: Reference | str, /) -> Pointer:
@@ -178,60 +184,55 @@ class Node(Bound[Data]):
             [ident] = self.run(act(self.site(self.origins.pick(origin), data), note))
         return ident
 
-    def work(self, *, until_idle: bool = False, limit_s: float | None = None) -> int:
-        """Work through the queue: process what arrived, plan and make deliveries. Answers how many messages were handled.
+    def work(self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None) -> int:
+        """Work through the queue: process what arrived, plan and make deliveries. Answers how many messages were begun.
 
-        ``until_idle`` returns when nothing is due; ``limit_s`` returns after that many seconds. Without either it works until
-        it is stopped (`stop`) or interrupted.
+        Messages are handled side by side in threads (see `NodeOptions.slots`). A message that takes longer than
+        ``handler_limit_s`` has failed, and is tried again later. Python cannot end its thread; what the handler writes
+        through its context after that is refused.
+
+        Args:
+            until_idle: Return when nothing is due or under way.
+            limit_s: Lease nothing more after that many seconds. Without either, it works until `stop` or an interrupt.
+            grace_s: How long what is under way may go on after that; then it is handed back to the queue. Without it,
+                until it ends.
+
+        Raises:
+            ConfigurationError: The node has no origin.
+            Unavailable: The queue failed while nothing was under way.
         """
-        runtime, queue = self.ports.runtime, needed(self.ports.queue, "queue")
-        pace = Pace(runtime.now(), limit_s)
-        handled = turn = 0
-        while not (self._stopped or pace.is_over(runtime.now())):
-            if pace.is_due(runtime.now()):
-                _ = self.run(reconcile())
-            leased = self.run(lease_work(turn))
-            turn += 1
-            handled += self._handle_all(leased)
-            if not leased and until_idle:
-                break
-            if not leased:
-                queue.wait(LANES, timeout_s=WAIT_S)
-        return handled
+        self._check_works()
+        if self.worker_policy.slots == 0:
+            return SequentialWorker(self, until_idle=until_idle, limit_s=limit_s).work()
+        return ThreadWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
 
-    def _handle_all(self, leased: Sequence[Leased]) -> int:
-        """Handle one after another; those that have waited long keep their leases, or are left to whoever has them by now.
-
-        Answers how many it handled.
-        """
-        runtime = self.ports.runtime
-        left: list[Leased] = list(leased)
-        since, handled = runtime.now(), 0
-        while left and not self._stopped:
-            now = runtime.now()
-            if (now - since).total_seconds() > _WAITED_S:
-                lost = self.run(keep_leases(left))
-                left, since = [each for each in left if each not in lost], now
-            if left:
-                self._handle(left.pop(0))
-                handled += 1
-        if left:
-            with suppress(Unavailable):
-                _ = self.run(hand_back(left))
-        return handled
-
-    def _handle(self, leased: Leased) -> None:
+    def handle_leased(self, leased: Leased, /) -> None:
+        """Handle one message that was leased; errors are logged, and the message is tried again later."""
         try:
-            origin = self.run(origin_of(leased))
+            origin = self.run(origin_of(leased, self.origins.has))
             if origin is not None:
                 with self.entered() as data:
                     self.run(handle(self.site(origin, data), leased))
         except Unavailable as error:
-            # The lease runs out, and then somebody handles it.
+            # The lease runs out, and then another worker handles it.
             _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
         except Exception:
-            # One that nobody can handle must not keep the worker from all others.
+            # A message that cannot be handled must not keep the worker from all others.
             _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            with suppress(Unavailable):
+                self.run(put_off(leased))
+
+    def fail_leased(self, leased: Leased, /) -> None:
+        """Record that the handling of one message has taken longer than ``handler_limit_s``."""
+        try:
+            origin = self.run(origin_of(leased, self.origins.has))
+            if origin is not None:
+                with self.entered() as data:
+                    self.run(fail_overdue(self.site(origin, data), leased, self.worker_policy.handler_limit_s))
+        except Exception:
+            _LOG.exception(
+                "a message of the lane %r, attempt %d, has taken too long", leased.message.lane, leased.attempt
+            )
             with suppress(Unavailable):
                 self.run(put_off(leased))
 

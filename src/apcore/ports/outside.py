@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
@@ -11,12 +12,16 @@ from attrs import field, frozen
 from apcore.http import Request, Response
 
 __all__ = [
+    "AsyncNursery",
     "AsyncRuntime",
+    "AsyncSignal",
     "AsyncSigner",
     "AsyncTransport",
+    "Crew",
     "KeyKind",
     "MadeKey",
     "Runtime",
+    "Signal",
     "Signer",
     "Transport",
 ]
@@ -116,6 +121,34 @@ class AsyncDroppingSigner(AsyncSigner, Protocol):
         ...
 
 
+class Signal(Protocol):
+    """A wake-up between threads."""
+
+    def set(self) -> None:
+        """Wake the thread that waits, or the next one that does."""
+        ...
+
+    def wait(self, *, timeout_s: float) -> None:
+        """Return when the signal is set, or after ``timeout_s``; afterwards it is not set."""
+        ...
+
+
+class Crew(Protocol):
+    """Threads for jobs that may never return. None of them keeps the process from ending."""
+
+    def start(self, job: Callable[[], None], /) -> Callable[[], None]:
+        """Begin ``job`` in a thread, with the caller's context variables.
+
+        Answers a function that forsakes the job: it cannot be ended, but its thread takes no place from others, up to a
+        bound.
+        """
+        ...
+
+    def close(self) -> None:
+        """End idle threads. Those at work end with their job."""
+        ...
+
+
 class Runtime(Protocol):
     """Clock, randomness and overlap for blocking programs."""
 
@@ -123,8 +156,20 @@ class Runtime(Protocol):
         """The time, in UTC, timezone-aware."""
         ...
 
+    def monotonic_s(self) -> float:
+        """Seconds on a clock that never goes back, for pacing and time limits."""
+        ...
+
     def random_bytes(self, count: int, /) -> bytes:
         """``count`` bytes that nobody can guess."""
+        ...
+
+    def signal(self) -> Signal:
+        """Make a signal."""
+        ...
+
+    def crew(self, threads_max: int, /) -> Crew:
+        """Make a crew of up to so many threads, which start when they are needed."""
         ...
 
     def overlap(self, jobs: Sequence[Callable[[], T]], /, *, limit: int) -> Sequence[T]:
@@ -136,6 +181,26 @@ class Runtime(Protocol):
         ...
 
 
+class AsyncSignal(Protocol):
+    """A wake-up between tasks of one event loop."""
+
+    def set(self) -> None:
+        """Wake the task that waits, or the next one that does. Called on the event loop."""
+        ...
+
+    async def wait(self, *, timeout_s: float) -> None:
+        """Return when the signal is set, or after ``timeout_s``; afterwards it is not set."""
+        ...
+
+
+class AsyncNursery(Protocol):
+    """Tasks that live as long as a block of code."""
+
+    def start(self, job: Callable[[], Awaitable[None]], /) -> Callable[[], None]:
+        """Begin ``job`` beside the others; answers a function that cancels it."""
+        ...
+
+
 class AsyncRuntime(Protocol):
     """Clock, randomness, overlap and threads for one event loop library."""
 
@@ -143,8 +208,24 @@ class AsyncRuntime(Protocol):
         """As `Runtime.now`; never waits."""
         ...
 
+    def monotonic_s(self) -> float:
+        """As `Runtime.monotonic_s`; never waits."""
+        ...
+
     def random_bytes(self, count: int, /) -> bytes:
         """As `Runtime.random_bytes`; never waits."""
+        ...
+
+    def signal(self) -> AsyncSignal:
+        """Make a signal for tasks of the event loop that runs."""
+        ...
+
+    def nursery(self) -> AbstractAsyncContextManager[AsyncNursery]:
+        """Open a nursery. Its block ends when all its tasks have; an error or a cancellation cancels them first."""
+        ...
+
+    async def finish(self, job: Callable[[], Awaitable[None]], /, *, within_s: float) -> None:
+        """Run ``job`` although the calling task is cancelled, but no longer than ``within_s``."""
         ...
 
     async def overlap(self, jobs: Sequence[Callable[[], Awaitable[T]]], /, *, limit: int) -> Sequence[T]:
@@ -155,8 +236,14 @@ class AsyncRuntime(Protocol):
         """As `Runtime.share`. One waiter's cancellation does not end the job for the others."""
         ...
 
-    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "handler"]) -> T:
-        """Run ``job`` in a worker thread; handlers and ports have threads of their own, so that neither starves the other."""
+    async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:
+        """Run ``job`` in a worker thread.
+
+        Handlers, the transport ("wire") and the other ports have threads of their own, so that none starves the rest.
+
+        A cancelled call of a handler does not wait for its thread, which cannot be ended. Up to a bound, such threads
+        take none from others.
+        """
         ...
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:

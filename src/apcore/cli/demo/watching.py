@@ -102,9 +102,9 @@ def check_once(heard: list[Heard], ids: Several[str]) -> None:
         raise StepFailed(f"{len(missing)} of {len(ids)} activities were lost, {len(doubled)} had effects twice")
 
 
-def waiting_at(server: Server, lane: str = INBOX) -> int:
-    """Tell how many messages wait in a lane, or are being worked on."""
-    depth = needed(server.node.ports.queue, "queue").depth([lane])
+def waiting_at(server: Server, kind: str = INBOX) -> int:
+    """Count the messages of a kind that wait, or are being worked on."""
+    depth = needed(server.node.ports.queue, "queue").depth(server.node.lanes[kind])
     return depth.ready + depth.delayed + depth.leased
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from attrs import define
 
@@ -106,6 +106,10 @@ class SimulatedNode:
         """The time as this node sees it."""
         return EPOCH + timedelta(seconds=self._world.engine.now_s) + self._skew
 
+    def seconds(self) -> float:
+        """The seconds that have passed in the simulation."""
+        return self._time()
+
     def start(self) -> None:
         """Boot; nothing if it is up."""
         if self._life is None:
@@ -186,8 +190,18 @@ class _Instant:
     """The runtime of `SimulatedNode.look`: nothing overlaps and nothing takes time."""
 
     def __init__(self, node: SimulatedNode) -> None:
+        self._node = node
         self.now = node.now
         self.random_bytes = node.random_bytes
+
+    def monotonic_s(self) -> float:
+        return self._node.seconds()
+
+    def signal(self) -> NoReturn:
+        raise ContractError("nothing waits in a look")
+
+    def crew(self, threads_max: int, /) -> NoReturn:
+        raise ContractError(f"nothing runs beside a look, not to speak of {threads_max} threads")
 
     def overlap(self, jobs: Any, /, *, limit: int) -> Any:  # noqa: ARG002  # one at a time is within any limit
         return [job() for job in jobs]

@@ -1,0 +1,299 @@
+# pyright: reportUnusedCallResult=true
+"""One run of `AsyncNode.work`: leases messages as slots become free, and handles each in a task of its own.
+
+A dispatcher leases. A keeper extends the leases of what is under way, and ends what takes longer than a handler may. A
+watcher waits for messages while the dispatcher has nothing to lease, and `reconcile` has a task of its own: neither
+holds up a message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from math import inf
+from typing import Final, Protocol, TypeVar
+
+from apcore.drive import AsyncPorts, needed
+from apcore.effects import Op
+from apcore.errors import Unavailable
+from apcore.federation.origins import Origins
+from apcore.federation.slots import Job, Slots, WorkerPolicy
+from apcore.federation.wakes import KINDS
+from apcore.federation.worker import extend_leases, hand_back, lease_lanes, put_back, reconcile
+from apcore.node.binding import WAIT_S, Pace
+from apcore.ports import AsyncNursery, Leased
+
+__all__ = ["AsyncWorker", "HandlingNode"]
+
+T = TypeVar("T")
+
+_BATCH: Final = 20
+"""So many messages are leased at a time, so that other workers on the same queue get some too."""
+_CALM_S: Final = 1.0
+"""How long nothing is leased after the queue has failed while messages are under way."""
+_TICK_S: Final = 1.0
+_HAND_BACK_S: Final = 5.0
+_LOG: Final = logging.getLogger("apcore.node")
+
+
+class HandlingNode(Protocol):
+    """The node as its worker sees it."""
+
+    @property
+    def ports(self) -> AsyncPorts:
+        """The ports."""
+        ...
+
+    @property
+    def origins(self) -> Origins:
+        """The origins that it works for."""
+        ...
+
+    @property
+    def lanes(self) -> Mapping[str, tuple[str, ...]]:
+        """The lanes that it leases from, by kind."""
+        ...
+
+    @property
+    def worker_policy(self) -> WorkerPolicy:
+        """Its slots and limits."""
+        ...
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more is to be leased."""
+        ...
+
+    async def run(self, op: Op[T], /) -> T:
+        """Drive an operation."""
+        ...
+
+    async def handle_leased(self, leased: Leased, /) -> None:
+        """Handle one message."""
+        ...
+
+    async def fail_leased(self, leased: Leased, /) -> None:
+        """Record that the handling of one message took too long."""
+        ...
+
+
+class AsyncWorker:
+    """One run of a worker on an event loop."""
+
+    def __init__(self, node: HandlingNode, *, until_idle: bool, limit_s: float | None, grace_s: float | None) -> None:
+        self._node = node
+        self._runtime = node.ports.runtime
+        self._queue = needed(node.ports.queue, "queue")
+        self._until_idle = until_idle
+        self._grace_s = grace_s
+        self._policy = node.worker_policy
+        self._pace = Pace(self._now_s(), limit_s)
+        self._slots = Slots(self._policy)
+        self._signal = self._runtime.signal()
+        self._cancels: dict[Job, Callable[[], None]] = {}
+        self._failing: dict[Job, tuple[Callable[[], None], float]] = {}
+        """Overdue messages whose failure is being recorded: how to give that up, and when."""
+        self._beside: list[Callable[[], None]] = []
+        self._dry: set[str] = set()
+        """Kinds of which the last lease found fewer than it might have."""
+        self._turn = 0
+        self._is_watching = self._is_reconciling = False
+        self._calm_until_s = -inf
+        self._failure: Exception | None = None
+        self._cut: list[Leased] = []
+        """What was under way when it was cancelled: its leases are handed back."""
+        self._handled = 0
+
+    async def work(self) -> int:
+        """Work until the end that was asked for; answers how many messages were begun."""
+        try:
+            async with self._runtime.nursery() as nursery:
+                try:
+                    self._beside.append(nursery.start(self._keep))
+                    await self._dispatch(nursery)
+                    await self._drain()
+                finally:
+                    for cancel in self._beside:
+                        cancel()
+        finally:
+            if self._cut:
+                await self._runtime.finish(self._hand_back, within_s=_HAND_BACK_S)
+        if self._failure is not None:
+            raise self._failure
+        return self._handled
+
+    def _now_s(self) -> float:
+        return self._runtime.monotonic_s()
+
+    # --- leasing ----------------------------------------------------------------------------------------------------
+
+    async def _dispatch(self, nursery: AsyncNursery) -> None:
+        while self._failure is None and not (self._node.is_stopped or self._pace.is_over(self._now_s())):
+            if not self._is_reconciling and self._pace.is_due(self._now_s()):
+                self._is_reconciling = True
+                self._start_beside(nursery, self._reconcile)
+            was_idle = self._slots.is_empty and not self._is_reconciling
+            try:
+                leased = await self._lease(nursery)
+            except Exception as error:
+                self._take_failure(error)
+                continue
+            if leased:
+                continue
+            if was_idle and self._until_idle and not self._is_calm():
+                return
+            await self._pause(nursery)
+
+    async def _lease(self, nursery: AsyncNursery) -> int:
+        """Lease for each kind that has free slots and may have more messages; answers how many there were."""
+        if self._is_calm():
+            return 0
+        count = 0
+        self._turn += 1
+        for number in range(len(KINDS)):
+            kind = KINDS[(self._turn + number) % len(KINDS)]
+            limit = min(self._slots.free(kind, self._now_s()), _BATCH)
+            if not limit or (kind in self._dry and not self._slots.is_empty):
+                continue
+            leases = await self._node.run(
+                lease_lanes(self._node.lanes[kind], limit=limit, lease_s=self._policy.lease_s)
+            )
+            if len(leases) < limit:
+                self._dry.add(kind)
+            else:
+                self._dry.discard(kind)
+            count += len(leases)
+            for leased in leases:
+                await self._begin(nursery, leased)
+        return count
+
+    async def _begin(self, nursery: AsyncNursery, leased: Leased) -> None:
+        job = self._slots.begin(leased, self._now_s())
+        if isinstance(job, Job):
+            self._handled += 1
+            self._cancels[job] = nursery.start(partial(self._handle, job))
+        else:
+            await self._node.run(put_back(leased, job))
+
+    async def _pause(self, nursery: AsyncNursery) -> None:
+        """Wait until a slot is free, a message may be due, or a moment has passed."""
+        now_s = self._now_s()
+        dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
+        if dry and not self._is_watching:
+            self._is_watching = True
+            self._start_beside(nursery, partial(self._watch, dry))
+        pause_s = WAIT_S if len(dry) == len(KINDS) else min(WAIT_S, self._slots.change_s(now_s) + 0.001)
+        await self._signal.wait(timeout_s=pause_s)
+
+    async def _watch(self, kinds: Sequence[str]) -> None:
+        """Wait for messages of some kinds, and let the dispatcher look."""
+        try:
+            lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
+            await self._queue.wait(lanes, timeout_s=WAIT_S)
+        except Exception as error:
+            self._take_failure(error)
+        finally:
+            self._is_watching = False
+            self._dry.difference_update(kinds)
+            self._signal.set()
+
+    async def _reconcile(self) -> None:
+        try:
+            await self._node.run(reconcile(self._node.origins.has))
+        except Exception as error:
+            self._take_failure(error)
+        finally:
+            self._is_reconciling = False
+            self._dry.clear()
+            self._signal.set()
+
+    def _start_beside(self, nursery: AsyncNursery, job: Callable[[], Awaitable[None]]) -> None:
+        """Begin what ends with the worker; only the keeper, one watcher and one `reconcile` do, so there are few."""
+        self._beside = [*self._beside[:1], *self._beside[-3:], nursery.start(job)]
+
+    def _take_failure(self, error: Exception) -> None:
+        """End the run by an error, unless messages are under way and the error is a passing one."""
+        if isinstance(error, Unavailable) and not self._slots.is_empty:
+            _LOG.warning("the queue is looked at again in a moment: %s", error)
+            self._calm_until_s = self._now_s() + _CALM_S
+        elif self._failure is None:
+            self._failure = error
+
+    def _is_calm(self) -> bool:
+        return self._now_s() < self._calm_until_s
+
+    # --- what is under way ------------------------------------------------------------------------------------------
+
+    async def _handle(self, job: Job) -> None:
+        try:
+            await self._node.handle_leased(job.leased)
+        except BaseException:
+            if not (job.is_overdue or job.is_lost):
+                self._cut.append(job.leased)
+            raise
+        finally:
+            self._slots.end(job, self._now_s())
+            _ = self._cancels.pop(job, None)
+            self._signal.set()
+
+    async def _keep(self) -> None:
+        """Extend the leases of what is under way each third of their length, and end what takes too long."""
+        policy, signal = self._policy, self._runtime.signal()
+        third_s = policy.lease_s / 3
+        extended_s = self._now_s()
+        async with self._runtime.nursery() as nursery:
+            while True:
+                await signal.wait(timeout_s=min(third_s, policy.handler_limit_s / 4, _TICK_S))
+                now_s = self._now_s()
+                for job in self._slots.overdue(now_s):
+                    _ = self._slots.forsake(job, now_s)
+                    self._failing[job] = (nursery.start(partial(self._fail, job)), now_s + policy.handler_limit_s)
+                for give_up, ends_s in list(self._failing.values()):
+                    if now_s >= ends_s:  # the error hook hangs too
+                        give_up()
+                if now_s - extended_s >= third_s:
+                    with suppress(Unavailable):
+                        await self._extend()
+                        extended_s = now_s
+
+    async def _extend(self) -> None:
+        under_way = {job.leased.token: job for job in self._slots.jobs if not job.is_overdue}
+        for leased in await self._node.run(
+            extend_leases([job.leased for job in under_way.values()], lease_s=self._policy.lease_s)
+        ):
+            job = under_way[leased.token]
+            cancel = self._cancels.get(job)
+            if cancel is not None:
+                _LOG.warning(
+                    "another worker has a message of the lane %r by now: it is left to it", leased.message.lane
+                )
+                job.is_lost = True
+                cancel()
+
+    async def _fail(self, job: Job) -> None:
+        """Record a failed attempt, then cancel its handler: in this order, so that the failure is what counts."""
+        try:
+            await self._node.fail_leased(job.leased)
+        finally:
+            _ = self._failing.pop(job, None)
+            cancel = self._cancels.get(job)
+            if cancel is not None:
+                cancel()
+            self._dry.clear()
+            self._signal.set()
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Let what is under way end, within the grace; then cancel it."""
+        ends_s = inf if self._grace_s is None else self._now_s() + self._grace_s
+        while not self._slots.is_empty and self._now_s() < ends_s:
+            await self._signal.wait(timeout_s=min(WAIT_S, ends_s - self._now_s()))
+        for cancel in list(self._cancels.values()):
+            cancel()
+
+    async def _hand_back(self) -> None:
+        with suppress(Unavailable):
+            await self._node.run(hand_back(self._cut))
