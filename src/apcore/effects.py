@@ -1,20 +1,23 @@
 # pyright: reportUnusedCallResult=true
-"""What an operation may ask for: a closed list.
+"""Define the effects: the closed list of requests that an operation can make to its driver.
 
-An operation is a generator function that returns ``Op[T]``. Where it needs something from outside, it yields an effect and is sent the answer::
+An operation is a generator function that returns ``Op[T]``. To reach the outside world, it yields an effect and is sent
+the answer::
 
-    def who(ctx_key: Key) -> Op[bytes | None]:
-        [entry] = yield from Get((ctx_key,))
+    def read_value(key: Key) -> Op[bytes | None]:
+        [entry] = yield from Get((key,))
         return entry.value if entry else None
 
-Each effect is generic in its answer, and iterating it yields the effect itself and returns the answer; so ``yield from Fetch(request)`` is typed
-`Response` under mypy and pyright strict. That one ``__iter__`` is the only step that no type checker sees.
+Each effect is generic in its answer. Iterating an effect yields the effect itself and returns the answer, so mypy and
+pyright (strict) give ``yield from Fetch(request)`` the type `Response`. That one ``__iter__`` is the only step that
+type checkers cannot check.
 
-Always write ``yield from``. An effect that is made and not yielded asks for nothing (pyright's ``reportUnusedCallResult`` finds it).
+Always write ``yield from``. An effect that is created but not yielded does nothing (pyright's
+``reportUnusedCallResult`` reports it).
 
-Who answers is a driver's business: `run`, `run_async`, the simulator, or anyone with a loop over `Stepper`. A driver answers with the value, or
-throws an `Unavailable` in at the ``yield``, or, for a
-`Fetch` that may not leave, a `RemoteError`; an operation may catch those. Effects are coarse, and never stand in an inner loop.
+A driver answers the effects: `run`, `run_async`, the simulator, or your own loop over `Stepper`. It sends the value, or
+throws an `Unavailable` in at the ``yield``. For a `Fetch` that must not leave, it throws a `RemoteError`. The operation
+may catch these. Effects are coarse: do not yield one in an inner loop.
 """
 
 from __future__ import annotations
@@ -77,18 +80,21 @@ T4 = TypeVar("T4")
 
 
 class Effect(Generic[T_co]):
-    """A question of an operation, whose answer is a ``T_co``. Closed: applications and adapters define no effects."""
+    """A request of an operation to its driver, answered with a ``T_co``.
+
+    Closed: applications and adapters define no effects.
+    """
 
     __slots__ = ()
 
     def __iter__(self) -> Generator[Effect[Any], Any, T_co]:
-        """Ask, and return the answer."""
-        answer: T_co = yield self  # the unchecked step
+        """Yield the effect, and return the answer."""
+        answer: T_co = yield self  # No type checker can check this step.
         return answer
 
 
 Op: TypeAlias = Generator[Effect[Any], Any, T]
-"""An operation under way, which returns a ``T``."""
+"""A running operation, which returns a ``T``."""
 
 
 @frozen
@@ -106,7 +112,7 @@ class Raised:
 
 
 Outcome: TypeAlias = Returned[T] | Raised
-"""How a member of `All`, or an effect, ended."""
+"""The end of a member of `All`, or of an effect: a value or an error."""
 
 
 # --- the network ----------------------------------------------------------------------------------------------------
@@ -114,10 +120,10 @@ Outcome: TypeAlias = Returned[T] | Raised
 
 @frozen
 class Fetch(Effect[Response]):
-    """One HTTP exchange: no redirects, no retries.
+    """Make one HTTP exchange: no redirects, no retries.
 
-    ``share`` lets the driver join equal fetches that are in flight: the same answer serves all. Name in it everything that the answer depends
-    on, the signer included; None never joins.
+    ``share`` lets the driver join equal fetches that are in flight, so that one response answers all of them. Include
+    in it everything that the response depends on, also the signer. None never joins.
     """
 
     request: Request
@@ -129,14 +135,20 @@ class Fetch(Effect[Response]):
 
 @frozen
 class Get(Effect[Sequence[Entry | None]]):
-    """Read up to 100 keys, answered in the order asked. Not a snapshot: only the checks of a `Commit` join reads."""
+    """Read up to 100 keys, and answer in their order.
+
+    The reads are not a snapshot: only the checks of a `Commit` tie them together.
+    """
 
     keys: Sequence[Key]
 
 
 @frozen
 class Scan(Effect[Sequence[Entry]]):
-    """Read up to ``limit`` (at most 1,000) strict extensions of ``prefix``; ``after`` is exclusive. Fewer than ``limit`` means the end."""
+    """Read up to ``limit`` (at most 1,000) strict extensions of ``prefix``.
+
+    ``after`` is exclusive. Fewer than ``limit`` entries means the end.
+    """
 
     prefix: Key
     after: Key | None = field(default=None, kw_only=True)
@@ -146,12 +158,14 @@ class Scan(Effect[Sequence[Entry]]):
 
 @frozen
 class Commit(Effect[bool]):
-    """Apply all writes if all checks hold, else nothing; `committed` is the shorter way to ask.
+    """Apply all writes if all checks hold, else none. `committed` is the shorter way to write this.
 
-    ``messages`` and ``settles`` go into the same transaction where the store is also the queue. Elsewhere they follow a commit that answered
-    True, in that order: store, then queue. An operation whose enqueue fails is told so by `QueueUnavailable`, with the facts already committed.
+    If the store is also the queue, ``messages`` and ``settles`` join the same transaction. Otherwise they follow a
+    commit that answered True, in the order store, then queue. If the queue then fails, the operation gets
+    `QueueUnavailable` although the facts are committed.
 
-    A *guarded* commit (one that checks a key which it Puts) whose answer was lost is repeated once by the driver, with the same token.
+    A *guarded* commit checks a key that it also Puts. If its answer is lost, the driver repeats it once, with the same
+    token.
     """
 
     checks: Sequence[Check]
@@ -163,7 +177,7 @@ class Commit(Effect[bool]):
 
     @property
     def guard(self) -> Key | None:
-        """A key that is both checked and Put, by which a commit with a lost answer can be recognised."""
+        """Return a key that is both checked and Put. It shows whether a commit with a lost answer was applied."""
         checked = {check.key for check in self.checks}
         return next((write.key for write in self.writes if isinstance(write, Put) and write.key in checked), None)
 
@@ -173,14 +187,14 @@ class Commit(Effect[bool]):
 
 @frozen
 class Enqueue(Effect[None]):
-    """Put up to 100 messages on the queue, all or none."""
+    """Enqueue up to 100 messages, all or none."""
 
     messages: Sequence[Message]
 
 
 @frozen
 class Lease(Effect[Sequence[Leased]]):
-    """Take up to ``limit`` due messages from ``lanes``, in the order of the lanes, at most one a group."""
+    """Lease up to ``limit`` due messages from ``lanes``, in the order of the lanes, at most one per group."""
 
     lanes: Sequence[str]
     limit: int = field(kw_only=True)
@@ -189,7 +203,7 @@ class Lease(Effect[Sequence[Leased]]):
 
 @frozen
 class Extend(Effect[Sequence[Leased]]):
-    """Let leases end ``lease_s`` from now; answers those that were lost."""
+    """Let the leases end ``lease_s`` from now. The answer holds the leases that were already lost."""
 
     leases: Sequence[Leased]
     lease_s: float = field(kw_only=True)
@@ -197,7 +211,7 @@ class Extend(Effect[Sequence[Leased]]):
 
 @frozen
 class Settle(Effect[Sequence[Leased]]):
-    """End leases, `Done` or `Again`; answers those that were lost."""
+    """End leases with `Done` or `Again`. The answer holds the leases that were already lost."""
 
     settlements: Sequence[Done | Again]
 
@@ -215,9 +229,9 @@ class Sign(Effect[bytes]):
 
 @frozen
 class MakeKey(Effect[MadeKey]):
-    """Make a key pair; its private half never leaves the signer.
+    """Make a key pair. Its private half never leaves the signer.
 
-    ``share`` lets the driver join equal questions in flight, as with `Fetch`: whoever asks meanwhile is answered with the same pair.
+    ``share`` lets the driver join equal effects in flight, as for `Fetch`: all of them are answered with the same pair.
     """
 
     kind: KeyKind
@@ -226,19 +240,22 @@ class MakeKey(Effect[MadeKey]):
 
 @frozen
 class DropKey(Effect[bool]):
-    """Forget the private key that the signer knows as ``key_name``; False if the signer cannot forget. One that is not there is fine."""
+    """Delete the private key that the signer knows as ``key_name``.
+
+    The answer is False if the signer cannot delete keys. A missing key is not an error.
+    """
 
     key_name: str
 
 
 @frozen
 class Now(Effect[datetime]):
-    """The time, in UTC, timezone-aware. Ask once per decision and keep the answer."""
+    """Read the time: UTC, timezone-aware. Read it once per decision, and pass the value on."""
 
 
 @frozen
 class RandomBytes(Effect[bytes]):
-    """``count`` bytes that nobody can guess."""
+    """Draw ``count`` unpredictable bytes."""
 
     count: int
 
@@ -247,30 +264,31 @@ class RandomBytes(Effect[bytes]):
 
 
 class Faces(Protocol):
-    """A context that can show itself in each handler colour."""
+    """A context that has one variant for each handler colour."""
 
     def blocking(self, run: Callable[[Op[Any]], Any], /) -> object:
-        """The face for plain functions, whose methods wait; ``run`` drives an operation to its end."""
+        """Return the variant for plain functions, with blocking methods. ``run`` drives an operation to its end."""
         ...
 
     def awaiting(self, run: Callable[[Op[Any]], Coroutine[Any, Any, Any]], /) -> object:
-        """The face for coroutine functions; ``run`` drives an operation as a coroutine."""
+        """Return the variant for coroutine functions. ``run`` drives an operation as a coroutine."""
         ...
 
     def operation(self) -> object:
-        """The face for operations, whose methods are operations."""
+        """Return the variant for operations; its methods are operations too."""
         ...
 
 
 @frozen(init=False)
 class Call(Effect[T_co]):
-    """Run an application's function; its colour decides how.
+    """Call an application's function, in the way that its colour requires.
 
-    With ``faces``, the function's first argument is the face of that context for its colour. What the function raises is thrown in at the
-    ``yield`` as it is. A plain function runs in a worker thread under an event loop, unless ``inline`` promises that it never waits.
+    With ``faces``, the first argument of the function is the variant of that context for its colour. An exception of
+    the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in a worker thread,
+    unless ``inline`` promises that it never waits.
 
     Raises:
-        ConfigurationError: When made, if ``fn`` has none of the three colours.
+        ConfigurationError: On construction, if ``fn`` has none of the three colours.
     """
 
     fn: Callable[..., Any]
@@ -292,7 +310,9 @@ class Call(Effect[T_co]):
     def __init__(
         self, fn: Callable[..., Any], /, *args: object, faces: Faces | None = None, inline: bool = False
     ) -> None:
-        self.__attrs_init__(fn, args, faces, inline, colour_of(fn))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+            fn, args, faces, inline, colour_of(fn)
+        )
 
 
 # --- several at once ------------------------------------------------------------------------------------------------
@@ -300,19 +320,20 @@ class Call(Effect[T_co]):
 
 @frozen
 class All(Effect[tuple[Outcome[Any], ...]]):
-    """Run independent operations; the driver decides how much overlaps. `together` is the typed way to ask.
+    """Run independent operations; the driver decides how many overlap. `together` is the typed way to write this.
 
-    One outcome per member, in order. A member's `RemoteError` or `Unavailable` is its outcome and never cancels its siblings; anything else that
-    a member raises is a bug (a `LocalError` too), which reaches the caller after the others have ended.
+    The answer holds one outcome per member, in order. A `RemoteError` or `Unavailable` of a member is its outcome, and
+    never cancels the other members. Any other exception, a `LocalError` too, is a bug: it reaches the caller after the
+    other members have ended.
     """
 
     members: tuple[Op[Any], ...]
     limit: int = field(kw_only=True)
-    """At most so many under way at once."""
+    """The most members that run at once."""
 
 
 OVERLAP_MAX: Final = 8
-"""How much `together` lets overlap unless told otherwise."""
+"""The default limit of `together`."""
 
 
 @overload
@@ -330,9 +351,9 @@ def together(
 @overload
 def together(*members: Op[T], limit: int = OVERLAP_MAX) -> Op[tuple[Outcome[T], ...]]: ...
 def together(*members: Op[Any], limit: int = OVERLAP_MAX) -> Op[Any]:
-    """Run independent operations and answer one outcome each, in order.
+    """Run independent operations, and return one outcome each, in order.
 
-    At most ``limit`` are under way at once; a driver may overlap less. Their errors are outcomes, and no member cancels another.
+    At most ``limit`` run at once; a driver may run fewer. Errors are outcomes, and no member cancels another.
 
     Raises:
         ValueError: A limit below 1.
@@ -353,10 +374,12 @@ def committed(
     messages: Sequence[Message] = (),
     settles: Sequence[Settlement] = (),
 ) -> Op[bytes | Literal[False]]:
-    """Commit under a fresh token; answers the version that every written entry now has, or False if a check did not hold.
+    """Commit under a new token.
 
-    Asks for: `RandomBytes` (16), `Commit`.
+    Return the token, which is the version of every written entry, or False if a check did not hold.
+
+    Effects: `RandomBytes` (16), `Commit`.
     """
     token = yield from RandomBytes(16)
-    done = yield from Commit(checks, writes, token=token, messages=messages, settles=settles)
-    return token if done else False
+    is_committed = yield from Commit(checks, writes, token=token, messages=messages, settles=settles)
+    return token if is_committed else False

@@ -1,16 +1,14 @@
-"""Every way a thing can go wrong, and whose doing it is.
+"""Define every error that apcore raises, in three branches by blame.
 
-Three branches, by blame:
+- `LocalError`: *ours*. The calling code broke the contract. This is a bug, never the fault of a peer.
+- `RemoteError`: *theirs*. A peer sent something that apcore refuses. Trying again changes nothing.
+- `Unavailable`: *not now*. The same operation may succeed later.
 
-- `LocalError`: *ours*. The caller broke the contract; a bug, never a peer's doing.
-- `RemoteError`: *theirs*. A peer sent something that we refuse; asking again changes nothing.
-- `Unavailable`: *not now*. Nobody's mistake; the same thing may work later.
+Each class also carries the HTTP status to answer with (`status_hint`), whether trying again makes sense (`retryable`),
+and a stable slug for logs and metrics (`reason`). The message names the value, the limit and the source. The three
+branches are abstract: only their subclasses are raised, so that a log line always names a precise reason.
 
-The blame is in the type, and so are the answer to give over HTTP (`status_hint`), whether trying again makes sense (`retryable`) and a stable
-slug for logs and metrics (`reason`). The message names the value, the limit and the source. The three branches are abstract: only their kinds
-are raised, so that a log line always says which.
-
-Arguments that could never be right (a key of seventeen parts, a negative limit) are `ValueError`, raised before anything happens.
+Arguments that can never be right (a key of seventeen parts, a negative limit) raise `ValueError`, before any I/O.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ __all__ = [
 
 
 class Blame(Enum):
-    """Whose doing an error is."""
+    """The side that is to blame for an error."""
 
     OURS = "ours"
     THEIRS = "theirs"
@@ -56,20 +54,20 @@ class Blame(Enum):
 
 
 class ApcoreError(Exception):
-    """The root of every error that apcore raises on purpose."""
+    """The base class of every error that apcore raises on purpose."""
 
     blame: ClassVar[Blame]
-    """Whose doing it is."""
+    """The side that is to blame."""
     retryable: ClassVar[bool] = False
     """Whether the same attempt may succeed later."""
     status_hint: ClassVar[int] = 500
-    """The HTTP status that tells a peer about it."""
+    """The HTTP status to answer a peer with."""
     reason: ClassVar[str] = ""
-    """A stable kebab-case slug, for logs, metrics and problem documents. Empty on the abstract branches."""
+    """A stable kebab-case slug for logs, metrics and problem documents. Empty on the abstract branches."""
 
     def __init__(self, message: str) -> None:
         if not self.reason:
-            raise TypeError(f"{type(self).__name__} is abstract: raise one of its kinds")
+            raise TypeError(f"{type(self).__name__} is abstract: raise one of its subclasses")
         super().__init__(message)
 
 
@@ -83,13 +81,13 @@ class LocalError(ApcoreError):
 
 
 class ContractError(LocalError):
-    """A function was used in a way that its documentation excludes."""
+    """A function was called in a way that its documentation excludes."""
 
     reason = "contract"
 
 
 class ConfigurationError(LocalError):
-    """What was registered or configured is missing something or contradicts itself; raised at start-up, in words."""
+    """A registration or a setting is missing or contradicts another. Raised at start-up."""
 
     reason = "configuration"
 
@@ -98,41 +96,41 @@ class ConfigurationError(LocalError):
 
 
 class RemoteError(ApcoreError):
-    """A peer sent something that we refuse."""
+    """A peer sent something that apcore refuses."""
 
     blame = Blame.THEIRS
     status_hint = 400
 
 
 class RequestError(RemoteError):
-    """A request, or a part of it, that cannot be read."""
+    """A request, or a part of it, cannot be read."""
 
     reason = "bad-request"
 
 
 class SignatureError(RemoteError):
-    """Nothing was proved about who sent this."""
+    """The signature does not prove the sender."""
 
     status_hint = 401
     reason = "signature"
 
 
 class DocumentError(RemoteError):
-    """A document that is not what it has to be: not JSON, not linked data, another id, another type."""
+    """A document is not JSON or not linked data, or has an unexpected id or type."""
 
     status_hint = 422
     reason = "document"
 
 
 class Refused(RemoteError):
-    """Understood, and not allowed: blocked, not the owner, an address that we do not talk to."""
+    """The request is understood and not allowed: a blocked sender, not the owner, a forbidden address."""
 
     status_hint = 403
     reason = "forbidden"
 
 
 class LimitExceeded(RemoteError):
-    """More bytes, hops, pages, depth or work than the policy allows."""
+    """The peer exceeded a limit on bytes, hops, pages, depth or work."""
 
     status_hint = 413
     reason = "limit"
@@ -142,7 +140,7 @@ class LimitExceeded(RemoteError):
 
 
 class Unavailable(ApcoreError):
-    """Something that we depend on cannot do its part at this moment. Ports raise this and its kinds, and nothing else."""
+    """A service that apcore depends on does not work at present. Ports raise only this error and its subclasses."""
 
     blame = Blame.NOT_NOW
     retryable = True
@@ -151,15 +149,15 @@ class Unavailable(ApcoreError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s: Final = retry_after_s
-        """When trying again makes sense, in seconds, if that is known."""
+        """Seconds to wait before trying again, if known."""
 
 
 Outcome = Literal["nothing", "unknown"]
-"""What became of a change whose answer did not arrive: certainly `nothing`, or `unknown`."""
+"""The effect of a change that was not answered: `nothing` for certain, or `unknown`."""
 
 
 class StoreUnavailable(Unavailable):
-    """The store did not answer; `outcome` says whether the commit may have happened."""
+    """The store did not answer. `outcome` says whether the commit may have happened."""
 
     reason = "store-unavailable"
 
@@ -169,27 +167,27 @@ class StoreUnavailable(Unavailable):
 
 
 class StoreBusy(StoreUnavailable):
-    """Contention outlasted the deadline. Nothing was written."""
+    """Other commits held the store until the deadline passed. No write was applied."""
 
     reason = "store-busy"
 
 
 class QueueUnavailable(Unavailable):
-    """The queue did not answer; an enqueue may have happened (messages are wake-ups, so a second one does no harm)."""
+    """The queue did not answer. The messages may have been enqueued; enqueueing them again is harmless."""
 
     reason = "queue-unavailable"
 
 
 class SignerUnavailable(Unavailable):
-    """The holder of the private keys did not answer, or does not know the key."""
+    """The signer did not answer, or does not know the key."""
 
     reason = "signer-unavailable"
 
 
 class FetchFailed(Unavailable):
-    """An HTTP exchange that did not complete. Its kinds say where it broke off.
+    """An HTTP exchange did not complete. The subclass says where it failed.
 
-    The message is for our logs: what our network answered is never told to a peer (design rule 14).
+    The message is for local logs only: do not tell a peer how the local network answered.
     """
 
     origin: str | None = None
@@ -203,7 +201,7 @@ class NameUnresolved(FetchFailed):
 
 
 class ConnectFailed(FetchFailed):
-    """No connection could be made, or it was closed before the answer began."""
+    """The connection could not be made, or was closed before the response began."""
 
     reason = "refused"
 
@@ -215,20 +213,20 @@ class TlsFailed(FetchFailed):
 
 
 class FetchTimedOut(FetchFailed):
-    """The exchange, DNS included, took longer than its total deadline."""
+    """The exchange, DNS included, took longer than its deadline."""
 
     reason = "timeout"
 
 
 class AddressBlocked(FetchFailed):
-    """The address policy forbids where this request would have gone. Trying again changes nothing."""
+    """The address policy forbids the destination of the request. Trying again changes nothing."""
 
     reason = "blocked"
     retryable = False
 
 
 class ResponseTooBig(FetchFailed):
-    """The answer went over one of the request's limits. Trying again changes nothing."""
+    """The response exceeded a limit of the request. Trying again changes nothing."""
 
     reason = "too-big"
     retryable = False

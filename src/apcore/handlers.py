@@ -1,8 +1,9 @@
-"""The colours of an application's functions: plain, coroutine, operation.
+"""Classify an application's functions by colour: plain, coroutine or operation.
 
-A handler's colour is fixed when it is registered, and decides which face of the context it gets and how a driver runs it. A plain function may
-wait, so it runs in a worker thread under an event loop; a coroutine function is awaited; an operation yields effects and runs under every driver.
-A generator function is an operation only where it says so with `operation`: one that was meant to be something else is refused rather than driven.
+The colour of a handler is fixed when it is registered. It decides which variant of the context the handler gets, and
+how a driver runs it. A plain function may wait, so it runs in a worker thread under an event loop. A coroutine function
+is awaited. An operation yields effects, and runs under every driver. A generator function counts as an operation only
+if it is marked with `operation`; an unmarked one is refused, because it was probably meant to be something else.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MARK = "__apcore_operation__"
 
 
 class Colour(Enum):
-    """What a handler is, and so which drivers can run it."""
+    """The kind of a handler, which decides how drivers run it."""
 
     PLAIN = "plain function"
     COROUTINE = "coroutine function"
@@ -31,7 +32,7 @@ class Colour(Enum):
 
 
 def operation(fn: F, /) -> F:
-    """Mark a generator function as an operation: its yields are effects.
+    """Mark a generator function as an operation: it yields effects.
 
     Raises:
         ConfigurationError: ``fn`` is not a generator function.
@@ -45,10 +46,11 @@ def operation(fn: F, /) -> F:
 
 
 def colour_of(fn: Callable[..., object], /) -> Colour:
-    """Tell the colour of ``fn``; partials, methods and objects with ``__call__`` are looked through.
+    """Return the colour of ``fn``, also for partials, methods and objects with ``__call__``.
 
     Raises:
-        ConfigurationError: Not callable, a class, an async generator function, or a generator function without `operation`.
+        ConfigurationError: ``fn`` is not callable, a class, an async generator function, or an unmarked generator
+            function.
     """
     if not callable(fn) or isinstance(fn, type):
         raise ConfigurationError(f"a handler is a function, not {fn!r:.80}")
@@ -69,7 +71,7 @@ def colour_of(fn: Callable[..., object], /) -> Colour:
 
 
 def handler_name(fn: object, /) -> str:
-    """Name a handler for people: module and qualified name where it has them."""
+    """Return a readable name of a handler: module and qualified name if it has them."""
     while isinstance(fn, partial):
         fn = fn.func
     name = getattr(fn, "__qualname__", None)

@@ -106,7 +106,7 @@ def test_a_check_that_does_not_hold_writes_nothing_and_leaves_the_transaction_us
     assert tx.settle([Done(leased)]) == []
     assert not tx.commit([], [Put(B, b"2")], token=OTHER, settles=[Done(leased)])
     assert tx.commit([], [Put(N, b"no number")], token=OTHER)
-    with pytest.raises(ContractError, match="no 64-bit counter"):
+    with pytest.raises(ContractError, match="not a counter, or beyond 64 bits"):
         tx.commit([], [Put(B, b"2"), Add(N, 1)], token=OTHER)
     site.commit()
     assert articles(store) == [("kept",)]
@@ -133,7 +133,7 @@ def test_a_full_disk_is_unavailable(store, site):
     site.execute("INSERT INTO article VALUES ('kept')")
     [(pages,)] = [tuple(row) for row in site.execute("PRAGMA page_count")]
     site.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreUnavailable, match="no space is left"):
+    with pytest.raises(StoreUnavailable, match="no disk space is left"):
         tx.commit([], [Put(B, bytes(100_000))], token=OTHER)
     site.execute("PRAGMA max_page_count = 1000000")
     if site.in_transaction:  # whether SQLite gives up all of it is SQLite's choice
@@ -258,7 +258,7 @@ def test_not_before_the_store_was_used_once(tmp_path):
 
 
 def test_not_to_wait_in(store, site):
-    with pytest.raises(ContractError, match="hold it open"):
+    with pytest.raises(ContractError, match="not visible in it"):
         store.enlist(site).wait(["lane"], timeout_s=5)
 
 

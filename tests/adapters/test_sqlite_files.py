@@ -211,7 +211,7 @@ def stripped(path):
         (folder, "cannot be opened"),
         (text, "not an SQLite database"),
         (damaged, "damaged"),
-        (stripped, "not as apcore left it"),
+        (stripped, "tables of apcore are missing"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_unavailable_in_words(spoil, words, tmp_path):

@@ -249,7 +249,7 @@ def test_what_befalls_the_transaction_befalls_all_in_it(store):
         errors = [future.exception(10) for future in futures]
     assert [type(error) for error in errors] == [StoreUnavailable, StoreUnavailable, QueueUnavailable, StoreUnavailable]
     for error in errors:
-        assert "no space is left" in str(error)
+        assert "no disk space is left" in str(error)
     assert (errors[0].outcome, errors[1].outcome) == ("nothing", "nothing")
     assert store.scan((), limit=9) == before
     assert put(store, B)()  # on a connection without that limit

@@ -166,7 +166,7 @@ def test_a_port_that_breaks_its_promise_not_to_wait_is_named_so(world):
 
     told = verdict(world, of(lambda run: run(read()), faces=Face(), inline=True), store=Lying(), queue=None)
     assert told.raised is ContractError
-    assert "declares never_waits has waited" in told.words
+    assert "declares never_waits did wait" in told.words
 
 
 @in_each_world

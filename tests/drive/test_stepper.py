@@ -71,7 +71,7 @@ def test_an_error_that_nobody_catches_comes_out_twice():
 
 
 def test_an_operation_under_way_has_no_result():
-    with pytest.raises(ContractError, match="wants Now"):
+    with pytest.raises(ContractError, match="waits for Now"):
         _ = Stepper(two_questions()).result
 
 

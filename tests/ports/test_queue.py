@@ -53,8 +53,10 @@ def test_messages_within_their_bounds(messages):
         pytest.param(
             [Message(ID, "a", b"", dedup=LONG + "x")], "a dedup has at most 256 bytes, not 257", id="dedup-257"
         ),
-        pytest.param([Message(ID, "\ud800", b"")], "a lane has no lone surrogates", id="lane-surrogate"),
-        pytest.param([Message(ID, "a", b"", dedup="\udfff")], "a dedup has no lone surrogates", id="dedup-surrogate"),
+        pytest.param([Message(ID, "\ud800", b"")], "a lane must not contain lone surrogates", id="lane-surrogate"),
+        pytest.param(
+            [Message(ID, "a", b"", dedup="\udfff")], "a dedup must not contain lone surrogates", id="dedup-surrogate"
+        ),
         pytest.param([Message(ID, None, b"")], "a lane is a string, not None", id="lane-none"),
         *[
             pytest.param(
@@ -132,7 +134,7 @@ def test_settle_delays(delay):
 
 
 def test_a_lease_is_settled_once_in_one_call():
-    with pytest.raises(ValueError, match="here one stands twice"):
+    with pytest.raises(ValueError, match="one lease is given twice"):
         checked_settle([Done(leased(1)), Again(leased(1), 1)])
 
 

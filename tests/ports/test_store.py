@@ -123,9 +123,9 @@ def test_a_commit_within_its_bounds(checks, writes):
         pytest.param((), (), None, "a token is 16 bytes", id="token-none"),
         pytest.param((Check(("a",), b""),), (), T, "a version is 16 bytes", id="version-empty"),
         pytest.param((Check(("a",), "t" * 16),), (), T, "a version is 16 bytes", id="version-text"),
-        pytest.param((Check(("a",), None), Check(("a",), T)), (), T, "twice among the checks", id="check-twice"),
-        pytest.param((), (Put(("a",), b""), Delete(("a",))), T, "twice among the writes", id="write-twice"),
-        pytest.param((), (Add(("a",), 1), Add(("a",), 1)), T, "twice among the writes", id="add-twice"),
+        pytest.param((Check(("a",), None), Check(("a",), T)), (), T, "twice in the checks", id="check-twice"),
+        pytest.param((), (Put(("a",), b""), Delete(("a",))), T, "twice in the writes", id="write-twice"),
+        pytest.param((), (Add(("a",), 1), Add(("a",), 1)), T, "twice in the writes", id="add-twice"),
         pytest.param((Check((), None),), (), T, "a key is a tuple", id="check-key"),
         pytest.param((), (Delete(("\udc00",)),), T, "lone surrogates", id="write-key"),
         pytest.param((), [Delete(key) for key in keys(101)], T, "at most 100 distinct keys, not 101", id="101-writes"),
@@ -139,7 +139,7 @@ def test_a_commit_within_its_bounds(checks, writes):
         pytest.param(
             (), (Put(("a",), BIG + b"x"),), T, f"at most {VALUE_BYTES_MAX} bytes, not {VALUE_BYTES_MAX + 1}", id="value"
         ),
-        pytest.param((), (Put(("a",), "text"),), T, "not a str as for", id="value-text"),
+        pytest.param((), (Put(("a",), "text"),), T, "bytes, not a str", id="value-text"),
         pytest.param(
             (),
             [Put((str(n),), BIG) for n in range(4)],
@@ -147,11 +147,11 @@ def test_a_commit_within_its_bounds(checks, writes):
             f"at most {COMMIT_BYTES_MAX} bytes, not {COMMIT_BYTES_MAX + 8}",
             id="commit",
         ),
-        pytest.param((), (Add(("a",), 2**63),), T, "a delta is a signed 64-bit number", id="delta-high"),
-        pytest.param((), (Add(("a",), -(2**63) - 1),), T, "a delta is a signed 64-bit number", id="delta-low"),
-        pytest.param((), (Add(("a",), 1.5),), T, "a delta is a signed 64-bit number", id="delta-float"),
+        pytest.param((), (Add(("a",), 2**63),), T, "must be a signed 64-bit number", id="delta-high"),
+        pytest.param((), (Add(("a",), -(2**63) - 1),), T, "must be a signed 64-bit number", id="delta-low"),
+        pytest.param((), (Add(("a",), 1.5),), T, "must be a signed 64-bit number", id="delta-float"),
         *[
-            pytest.param((), (Put(("a",), b"", ttl_s=ttl),), T, "a time to live is a positive number", id=f"ttl-{ttl}")
+            pytest.param((), (Put(("a",), b"", ttl_s=ttl),), T, "must be a positive number", id=f"ttl-{ttl}")
             for ttl in (0, -1, float("nan"), float("inf"))
         ],
     ],

@@ -1,4 +1,4 @@
-"""Running operations: the public machine `Stepper`, and the two drivers over it."""
+"""Run operations: with the two drivers `run` and `run_async`, or with your own loop over `Stepper`."""
 
 from apcore.drive.awaiting import run_async
 from apcore.drive.blocking import run

@@ -1,4 +1,4 @@
-"""`run_async`: drive an operation on an event loop, whichever it is. The runtime port knows; this file does not."""
+"""Drive an operation on an event loop with `run_async`. Only the runtime port knows which event loop library it is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 async def run_async(op: Op[T], ports: AsyncPorts, /) -> T:
-    """Drive ``op`` to its end and return its result; as `run`, and cancellation closes the operation."""
+    """Drive ``op`` to its end and return its result, as `run` does. Cancellation closes the operation."""
     return await _drive(op, ports, ())
 
 
@@ -199,7 +199,7 @@ async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: Place) -> obj
         return _at_once(nested) if effect.inline else ports.runtime.from_thread(nested)
 
     def job() -> Outcome[Any]:
-        # A thread's future cannot carry every exception (StopIteration), so it carries an outcome.
+        # The future of a thread cannot carry every exception (StopIteration), so it carries an outcome.
         try:
             return Returned(not_awaited(effect.fn(*face, *effect.args), effect.fn))
         except Exception as error:
@@ -213,7 +213,7 @@ async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: Place) -> obj
 
 
 def _at_once(nested: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine whose ports never wait, from beginning to end."""
+    """Run a coroutine from start to end; none of its ports ever waits."""
     coroutine = nested()
     try:
         coroutine.send(None)
@@ -221,7 +221,7 @@ def _at_once(nested: Callable[[], Coroutine[Any, Any, T]]) -> T:
         answer: T = stop.value
         return answer
     coroutine.close()
-    raise ContractError("a port that declares never_waits has waited")
+    raise ContractError("a port that declares never_waits did wait")
 
 
 _CALLS: Final = {
@@ -239,7 +239,7 @@ async def _all(effect: All, ports: AsyncPorts, place: Place) -> tuple[Outcome[An
 async def _member(op: Op[Any], ports: AsyncPorts, place: Place) -> Outcome[Any]:
     try:
         return Returned(await _drive(op, ports, place))
-    except Exception as error:  # judged by `unwrapped`, once every member has ended
+    except Exception as error:  # `unwrapped` decides, once every member has ended
         return Raised(error)
 
 

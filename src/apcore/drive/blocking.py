@@ -1,4 +1,4 @@
-"""`run`: drive an operation with blocking ports."""
+"""Drive an operation with blocking ports: `run`."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ T = TypeVar("T")
 def run(op: Op[T], ports: Ports, /) -> T:
     """Drive ``op`` to its end and return its result.
 
-    An `Unavailable` of a port is thrown in where the operation asked, and so is a refusal of ``ports.outbound``. Anything else that a port raises is a bug: the operation is closed, and the
-    error reaches the caller. So does `ContractError` for a port that is not there, or a coroutine function to `Call`.
+    An `Unavailable` of a port is thrown into the operation at its ``yield``, and so is a refusal of ``ports.outbound``.
+    Any other exception of a port is a bug: the operation is closed, and the exception reaches the caller. The caller
+    also gets `ContractError` if a port is missing, or if a `Call` names a coroutine function.
 
     Raises:
-        Exception: What the operation raises.
+        Exception: Any exception of the operation.
     """
     return _drive(op, ports, ())
 
@@ -70,7 +71,8 @@ def _drive(op: Op[T], ports: Ports, place: Place) -> T:
                 failure = raised.error
             except Unavailable as error:
                 failure = error
-            # Outside the handlers above, so that what the operation raises next is not chained to an error it has dealt with.
+            # Outside the handlers above, so that the next exception of the operation is not chained to one that it has
+            # dealt with.
             if failure is None:
                 step.resume(answer)
             else:
@@ -200,7 +202,7 @@ def _all(effect: All, ports: Ports, place: Place) -> tuple[Outcome[Any], ...]:
 def _member(op: Op[Any], ports: Ports, place: Place) -> Outcome[Any]:
     try:
         return Returned(_drive(op, ports, place))
-    except Exception as error:  # judged by `unwrapped`, once every member has ended
+    except Exception as error:  # `unwrapped` decides, once every member has ended
         return Raised(error)
 
 

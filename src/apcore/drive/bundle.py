@@ -1,6 +1,6 @@
-"""`Ports` and `AsyncPorts`: everything a driver needs from outside, in one value.
+"""Bundle everything that a driver needs: `Ports` and `AsyncPorts`.
 
-Only the runtime is always needed. An operation that asks for a port which is not there gets a `ContractError` that names it.
+Only the runtime is always needed. An operation that needs a missing port gets a `ContractError` that names the port.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ P = TypeVar("P")
 
 @frozen(kw_only=True)
 class Ports:
-    """What `run` drives operations with. Where ``queue`` is the very same object as ``store``, it has to be an `AtomicStore`."""
+    """The ports that `run` drives operations with.
+
+    If ``queue`` is the same object as ``store``, it must be an `AtomicStore`.
+    """
 
     runtime: Runtime
     store: KvStore | AtomicStore | None = None
@@ -48,12 +51,15 @@ class Ports:
     outbound: OutboundGuard | None = None
     """Asked about every request before the transport gets it. None lets all go."""
     overlap_max: int = OVERLAP_MAX
-    """However much an operation would let overlap, at most this many of its members do."""
+    """The most members of an `All` that overlap, even if an operation sets a higher limit."""
 
 
 @frozen(kw_only=True)
 class AsyncPorts:
-    """What `run_async` drives operations with; `async_ports` makes one that takes blocking ports too."""
+    """The ports that `run_async` drives operations with.
+
+    Make one with `async_ports`, which also takes blocking ports.
+    """
 
     runtime: AsyncRuntime
     store: AsyncKvStore | AsyncAtomicStore | None = None
@@ -78,8 +84,9 @@ def async_ports(
 ) -> AsyncPorts:
     """Bundle ports for `run_async`, blocking ones too.
 
-    A blocking port is called in a worker thread, unless it declares ``never_waits = True`` (memory does), or brings its own twin by a method
-    ``asynchronous(runtime)`` (SQLite does). A store that is also the queue stays one object.
+    A blocking port is called in a worker thread. There are two exceptions: a port that declares ``never_waits = True``
+    (the memory store does), and a port that has its own asynchronous twin, made by a method ``asynchronous(runtime)``
+    (SQLite does). A store that is also the queue stays one object.
     """
     twin = None if store is None else async_store(store, runtime)
     both: AsyncMessageQueue | None
@@ -100,7 +107,7 @@ def async_ports(
 
 
 def needed(port: P | None, name: str) -> P:
-    """Give the port, or say in words that there is none."""
+    """Return the port, or raise `ContractError` if it is missing."""
     if port is None:
         raise ContractError(f"this operation needs a {name}, and none was given")
     return port

@@ -1,6 +1,7 @@
-"""How a `Commit` becomes calls of the ports: atomically or store first, and what to do when an answer is lost.
+"""Turn a `Commit` into calls of the ports: in one transaction or store first, with a retry when an answer is lost.
 
-One generator for every driver: it yields calls (functions without arguments, whose answers may have to be awaited) and is sent their answers.
+One generator serves every driver. It yields calls (functions without arguments, with results that may have to be
+awaited) and is sent their results.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ __all__ = ["commit_calls", "is_both"]
 def commit_calls(
     effect: Commit, store: KvStore | AsyncKvStore, queue: MessageQueue | AsyncMessageQueue | None
 ) -> Generator[Callable[[], Any], Any, bool]:
-    """Carry out ``effect``; where ``queue is store``, messages and settlements go into the same transaction.
+    """Carry out ``effect``. If ``queue is store``, messages and settlements go into the same transaction.
 
     Raises:
-        StoreUnavailable: With outcome ``unknown`` if nobody can tell whether the commit happened.
-        QueueUnavailable: The commit happened; what follows it on the queue may not have.
+        StoreUnavailable: With outcome ``unknown`` if it cannot be determined whether the commit happened.
+        QueueUnavailable: The commit happened. The messages or settlements that follow it may be lost.
     """
     if not (effect.messages or effect.settles):
         return (
@@ -32,7 +33,7 @@ def commit_calls(
             )
         )
     if queue is None:
-        raise ContractError("a commit carries messages or settlements, and there is no queue")
+        raise ContractError("the commit has messages or settlements, but there is no queue")
     if is_both(store, queue):
         commit = partial(
             store.commit,
@@ -43,42 +44,45 @@ def commit_calls(
             settles=effect.settles,
         )
         return (yield from _once_more(effect, commit, store))
-    done = yield from _once_more(effect, partial(store.commit, effect.checks, effect.writes, token=effect.token), store)
-    if done and effect.messages:
+    is_committed = yield from _once_more(
+        effect, partial(store.commit, effect.checks, effect.writes, token=effect.token), store
+    )
+    if is_committed and effect.messages:
         yield partial(queue.enqueue, effect.messages)
-    if done and effect.settles:
-        # A lease lost by now is no news: the fact has moved on, and the message will find it so.
+    if is_committed and effect.settles:
+        # A lease that is lost by now is harmless: the facts are committed, and the message's next worker will see that.
         yield partial(queue.settle, effect.settles)
-    return done
+    return is_committed
 
 
 def is_both(store: object, queue: object) -> TypeGuard[AtomicStore | AsyncAtomicStore]:
-    """Whether the store is also the queue: that is, one object is given as both."""
+    """Return whether the store is also the queue: one object given as both."""
     return store is not None and store is queue
 
 
 def _once_more(
     effect: Commit, commit: Callable[[], Any], store: KvStore | AsyncKvStore
 ) -> Generator[Callable[[], Any], Any, bool]:
-    """Commit; if the answer is lost and the commit is guarded, commit again under the same token.
+    """Commit. If the answer is lost and the commit is guarded, commit again under the same token.
 
-    A False from the second attempt means "done" if the guard now carries our token. If it does not, the first attempt may have been applied and
-    overwritten since, or may still land: that is told as ``unknown``, never as False.
+    If the second attempt returns False, and the guard now carries our token, then the first attempt was applied.
+    Otherwise the first attempt may have been applied and overwritten since, or may still be applied: the outcome is
+    ``unknown``, never False.
     """
     try:
-        done: bool = yield commit
-    except StoreUnavailable as lost:
+        is_committed: bool = yield commit
+    except StoreUnavailable as first_error:
         guard = effect.guard
-        if lost.outcome != "unknown" or guard is None:
+        if first_error.outcome != "unknown" or guard is None:
             raise
         try:
             if (yield commit):
                 return True
             [entry] = yield partial(store.get, (guard,))
-        except StoreUnavailable as again:
-            # Its outcome speaks of the second attempt alone; about the first, nothing has become known.
-            raise lost from again
+        except StoreUnavailable as second_error:
+            # The outcome of this error is about the second attempt only; the first one is still unknown.
+            raise first_error from second_error
         if entry is None or entry.version != effect.token:
             raise
         return True
-    return done
+    return is_committed

@@ -1,4 +1,4 @@
-"""The one hook around question and answer, from which spans, metrics and recorded sessions are made."""
+"""Define the observer hook, which spans, metrics and recorded sessions are made from."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from apcore.effects import Effect, Outcome
 __all__ = ["Answered", "Observer", "Place"]
 
 Place: TypeAlias = tuple[int, ...]
-"""Where in a run an effect was asked for: its number in the operation, after the places of the `All` member or `Call` it stands in.
+"""The position of an effect in a run: its number in the operation, after the positions of the enclosing `All` members
+and `Call`s.
 
-Sorted by place, the effects of a run are the same under every driver, whatever overlapped.
+Sorted by position, the effects of a run are the same under every driver, however they overlapped.
 """
 
 Answered: TypeAlias = Callable[[Outcome[Any]], None]
-"""What an observer gives, to be told how a question ended."""
+"""The callback that an observer returns to receive the outcome of an effect."""
 
 
 class Observer(Protocol):
-    """Told of every effect, in the thread or task that asks. It must not raise, and must not log bodies or secrets."""
+    """A function that is called for every effect, in the thread or task that runs it.
+
+    It must not raise, and must not log bodies or secrets.
+    """
 
     def __call__(self, effect: Effect[Any], place: Place, /) -> Answered | None:
-        """Take note of a question; what is returned is called with the outcome (not when the run is cancelled)."""
+        """Observe an effect. A returned callback is called with the outcome, unless the run is cancelled."""
         ...

@@ -1,4 +1,4 @@
-"""What drivers share in dealing with the application's functions and with members of `All`."""
+"""Handle the results of the application's functions and of members of `All`, for both drivers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["HandlerRaised", "OutboundGuard", "check_outbound", "not_awaited", "u
 
 
 class HandlerRaised(Exception):
-    """Carries what an application's function raised to the ``yield`` that called it; never leaves a driver."""
+    """The exception of an application's function, on its way to the ``yield`` that called it.
+
+    It never leaves a driver.
+    """
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -46,10 +49,10 @@ def check_outbound(request: Request, guard: OutboundGuard | None) -> None:
 
 
 def not_awaited(answer: object, fn: Callable[..., object]) -> object:
-    """Give the answer of a plain function, which must not be something to await.
+    """Return the answer of a plain function, which must not be awaitable.
 
     Raises:
-        ContractError: It is: a coroutine function in disguise (a lambda around one, say).
+        ContractError: ``answer`` is awaitable: ``fn`` is a hidden coroutine function (a lambda around one, say).
     """
     if isawaitable(answer):
         if iscoroutine(answer):
@@ -61,9 +64,9 @@ def not_awaited(answer: object, fn: Callable[..., object]) -> object:
 
 
 def unwrapped(outcomes: Sequence[Outcome[Any]]) -> tuple[Outcome[Any], ...]:
-    """Give the outcomes of the members of an `All`, unless one of them is a bug: that is raised, now that all have ended.
+    """Return the outcomes of the members of an `All`, or raise the first one that is a bug, now that all have ended.
 
-    A `LocalError` is one: were it an outcome, a missing port would look like a member that had bad luck.
+    A `LocalError` is such a bug. As an outcome, a missing port would look like a member that failed by chance.
     """
     for outcome in outcomes:
         if isinstance(outcome, Raised) and not isinstance(outcome.error, (RemoteError, Unavailable)):

@@ -1,4 +1,4 @@
-"""`Stepper`: one operation under way, as a machine that anyone can drive.
+"""Drive one operation step by step.
 
 ::
 
@@ -7,8 +7,8 @@
         step.resume(answer)  # or step.fail(error)
     step.result
 
-`run`, `run_async` and the simulator are such loops. An error that the operation raises comes out of the call that drove it there (the
-constructor, for its first steps), and again from `result`.
+`run`, `run_async` and the simulator are such loops. An exception of the operation is raised by the call that resumed it
+(for its first steps, the constructor), and again by `result`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ T = TypeVar("T")
 
 
 class Stepper(Generic[T]):
-    """One operation under way. Not for several threads at once."""
+    """One running operation. Do not use it from several threads at once."""
 
     __slots__ = ("_op", "_outcome", "wants")
 
     wants: Effect[Any] | None
-    """What the operation asks for now; None when it has ended."""
+    """The effect that the operation waits for; None once it has ended."""
 
     def __init__(self, op: Op[T], /) -> None:
         """Start ``op``.
 
         Raises:
-            ContractError: Not a generator, or one that somebody has started or ended before.
-            Exception: Whatever the operation raises before its first question.
+            ContractError: ``op`` is not a generator, or was started before.
+            Exception: Any exception of the operation before its first effect.
         """
         if not isinstance(op, GeneratorType):
             raise ContractError(f"an operation is a generator, not {op!r:.80}")
@@ -49,25 +49,25 @@ class Stepper(Generic[T]):
         self._advance(None, None)
 
     def resume(self, answer: object, /) -> None:
-        """Give the answer to `wants`, and go on to the next question or to the end.
+        """Answer the effect in `wants`, and run to the next effect or to the end.
 
         Raises:
             ContractError: The operation has ended.
-            Exception: Whatever the operation raises.
+            Exception: Any exception of the operation.
         """
         self._check_open()
         self._advance(answer, None)
 
     def fail(self, error: Exception, /) -> None:
-        """Throw ``error`` in where the operation asked; else as `resume`."""
+        """Throw ``error`` into the operation at its ``yield``; otherwise like `resume`."""
         self._check_open()
         self._advance(None, error)
 
     def close(self) -> None:
-        """Give up: the operation's ``finally`` blocks run, and ask for nothing. Closing what has ended does nothing.
+        """Close the operation: its ``finally`` blocks run, and must not yield. Closing an ended operation does nothing.
 
         Raises:
-            ContractError: A ``finally`` block asked for something.
+            ContractError: A ``finally`` block yielded an effect.
         """
         if self.wants is None:
             return
@@ -78,50 +78,51 @@ class Stepper(Generic[T]):
         except RuntimeError as error:
             if "ignored GeneratorExit" not in str(error):
                 raise
-            raise ContractError("an operation asked for something while it was being closed") from error
+            raise ContractError("the operation yielded an effect while it was being closed") from error
 
     @property
     def ended(self) -> bool:
-        """Whether there is a `result`."""
+        """Return whether the operation has ended and has a `result`."""
         return self._outcome is not None
 
     @property
     def result(self) -> T:
-        """What the operation returned.
+        """Return the result of the operation.
 
         Raises:
-            ContractError: It is still under way.
-            Exception: What the operation raised, if it raised.
+            ContractError: The operation is still running.
+            Exception: The exception of the operation, if it raised one.
         """
         if self._outcome is None:
-            raise ContractError(f"the operation has not ended: it wants {type(self.wants).__name__}")
+            raise ContractError(f"the operation has not ended: it waits for {type(self.wants).__name__}")
         if isinstance(self._outcome, Raised):
             raise self._outcome.error
         return self._outcome.value
 
     def _check_open(self) -> None:
         if self._outcome is not None:
-            raise ContractError("the operation has ended: there is nothing to answer")
+            raise ContractError("the operation has ended: it waits for no answer")
 
     def _advance(self, answer: object, error: Exception | None) -> None:
         self.wants = None
         try:
-            wanted = self._op.send(answer) if error is None else self._op.throw(error)
-            if not _is_effect(wanted):
+            effect = self._op.send(answer) if error is None else self._op.throw(error)
+            if not _is_effect(effect):
                 self._op.close()
-                raise ContractError(f"an operation yields effects (`yield from Effect(...)`), not {wanted!r:.80}")  # noqa: TRY301
+                message = f"an operation yields effects (`yield from Get(...)`), not {effect!r:.80}"
+                raise ContractError(message)  # noqa: TRY301
         except StopIteration as stop:
             self._outcome = Returned(stop.value)
         except Exception as raised:
             self._outcome = Raised(raised)
             raise
         except BaseException as raised:
-            # Not an outcome (an interrupt, a cancellation), but an end.
+            # An interrupt or a cancellation is not an outcome, but it does end the operation.
             self._outcome = Raised(ContractError(f"the operation was ended by {type(raised).__name__}"))
             raise
         else:
-            self.wants = wanted
+            self.wants = effect
 
 
-def _is_effect(wanted: object) -> bool:
-    return isinstance(wanted, Effect)
+def _is_effect(effect: object) -> bool:
+    return isinstance(effect, Effect)

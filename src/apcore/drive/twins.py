@@ -1,4 +1,7 @@
-"""Blocking ports on an event loop: each call in a worker thread, or inline where a port promises that it never waits."""
+"""Adapt blocking ports to an event loop.
+
+Each call runs in a worker thread, or inline if the port promises never to wait.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ __all__ = ["async_queue", "async_signer", "async_store", "async_transport"]
 T = TypeVar("T")
 
 _WAIT_SLICE_S = 0.5
-"""A blocking ``wait`` is taken in slices, so that a cancelled worker leaves its thread soon."""
+"""The longest uninterrupted part of a blocking ``wait``, so that a cancelled worker frees its thread soon."""
 
 
 class _Port(Protocol):
@@ -45,7 +48,7 @@ class _Port(Protocol):
 
 
 class _Threaded:
-    """A blocking port behind ``await``."""
+    """A blocking port with coroutine methods."""
 
     __slots__ = ("_inline", "_port", "_runtime")
 
@@ -56,7 +59,7 @@ class _Threaded:
 
     @property
     def never_waits(self) -> bool:
-        """Whether the port promises that none of its calls but `wait` ever waits."""
+        """Return whether the port promises that none of its methods except `wait` ever waits."""
         return self._inline
 
     async def _call(self, job: Callable[[], T]) -> T:
@@ -83,7 +86,8 @@ class _ThreadedQueue(_Threaded):
         return await self._call(partial(self._port.depth, lanes))
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        # Returning early is allowed, so one slice is enough; and it waits in a thread whatever the port promises of its other methods.
+        # Returning early is allowed, so one slice is enough. `wait` needs a thread, regardless of what the port
+        # promises of its other methods.
         slice_s = min(timeout_s, _WAIT_SLICE_S)
         await self._runtime.thread(partial(self._port.wait, lanes, timeout_s=slice_s), lane="port")
 
@@ -147,7 +151,7 @@ class _ThreadedDroppingSigner(_ThreadedSigner):
 
 
 def async_store(store: KvStore | AsyncKvStore, runtime: AsyncRuntime) -> AsyncKvStore:
-    """Give ``store``, its own twin, or itself in threads; with the queue's methods if it has them."""
+    """Return ``store``, its own twin, or ``store`` in threads, with the queue's methods if it has them."""
     if inspect.iscoroutinefunction(store.get):
         return cast("AsyncKvStore", store)
     own: Callable[[AsyncRuntime], AsyncKvStore] | None = getattr(store, "asynchronous", None)
@@ -158,7 +162,7 @@ def async_store(store: KvStore | AsyncKvStore, runtime: AsyncRuntime) -> AsyncKv
 
 
 def async_queue(queue: MessageQueue | AsyncMessageQueue, runtime: AsyncRuntime) -> AsyncMessageQueue:
-    """Give ``queue``, its own twin, or itself in threads."""
+    """Return ``queue``, its own twin, or ``queue`` in threads."""
     if inspect.iscoroutinefunction(queue.enqueue):
         return cast("AsyncMessageQueue", queue)
     own: Callable[[AsyncRuntime], AsyncMessageQueue] | None = getattr(queue, "asynchronous", None)
@@ -166,14 +170,14 @@ def async_queue(queue: MessageQueue | AsyncMessageQueue, runtime: AsyncRuntime) 
 
 
 def async_transport(transport: Transport | AsyncTransport, runtime: AsyncRuntime) -> AsyncTransport:
-    """Give ``transport``, or itself in threads."""
+    """Return ``transport``, or ``transport`` in threads."""
     if inspect.iscoroutinefunction(transport.send):
         return cast("AsyncTransport", transport)
     return _ThreadedTransport(cast("Transport", transport), runtime)
 
 
 def async_signer(signer: Signer | AsyncSigner, runtime: AsyncRuntime) -> AsyncSigner:
-    """Give ``signer``, or itself in threads."""
+    """Return ``signer``, or ``signer`` in threads."""
     if inspect.iscoroutinefunction(signer.sign):
         return cast("AsyncSigner", signer)
     return (_ThreadedDroppingSigner if hasattr(signer, "drop_key") else _ThreadedSigner)(cast("_Port", signer), runtime)

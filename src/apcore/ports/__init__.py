@@ -1,4 +1,7 @@
-"""What an application supplies, and what it may expect of what others supply: protocols, their bounds, and key encoding."""
+"""Define the protocols that an application implements: store, queue, transport, signer, runtime.
+
+Their bounds and the encoding of store keys are here too.
+"""
 
 from apcore.ports.batch import NO_CHANGE, Batch, merge_writes
 from apcore.ports.keys import KEY_BYTES_MAX, KEY_PARTS_MAX, Key, decode_key, digest_part, encode_key, prefix_bounds

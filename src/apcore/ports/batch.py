@@ -30,7 +30,8 @@ def _as_messages(messages: Iterable[Message]) -> tuple[Message, ...]:
 class Batch:
     """The conditions, writes and messages of one part of a commit.
 
-    ``one + two`` joins two parts. A part may repeat a check or write a key twice; `merged` removes the repetitions, which a store refuses.
+    ``one + two`` joins two parts. A part may repeat a check or write a key twice; `merged` removes the repetitions,
+    which a store refuses.
     """
 
     checks: tuple[Check, ...] = field(default=(), converter=_as_checks)
@@ -54,7 +55,10 @@ NO_CHANGE: Final = Batch()
 
 
 def merge_writes(writes: Iterable[Write]) -> list[Write]:
-    """Return one write per key, in the order of first mention: increments add up, and of other writes the last one counts."""
+    """Return one write per key, in the order of first mention.
+
+    Increments add up; of other writes, the last one counts.
+    """
     writes_by_key: dict[Key, Write] = {}
     for write in writes:
         earlier = writes_by_key.get(write.key)

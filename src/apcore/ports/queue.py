@@ -1,15 +1,18 @@
-"""`MessageQueue`: reasons to look, at least once, with fenced leases.
+"""Define `MessageQueue`: messages delivered at least once, with fenced leases.
 
-The store holds facts; a message only names one. Losing the whole queue costs time, not data. The contract, point by point, is what
-`apcore.testing.queue` checks. In short:
+The store holds the facts; a message only names one. Losing the whole queue costs time, not data. `apcore.testing.queue`
+tests the contract point by point. In short:
 
-- **dedup**: while a message with the same (lane, dedup) *waits*, another adds nothing, and the earlier of the two due times holds. A leased one
-  does not block: the newcomer waits, so no wake-up is lost. When a leased message comes back while a newcomer waits, the two become one again,
-  with the place and the attempts of the one that came back and the earlier due time.
-- **group**: at most one lease at a time per (lane, group), in order of enqueue; a delayed head holds its group back.
-- **lease** adds one to ``attempt`` durably *before* the message is handed out, so a message that kills its worker is counted.
-- **fencing**: `settle` and `extend` act only on the current token of a message. A lease that ran out but was not handed out again is current.
-- There is no dead state: a dead letter is a fact in the store, then `Done`.
+- **dedup**: while a message with the same (lane, dedup) *waits*, enqueueing another adds nothing, and the earlier of
+  the two due times holds. A leased message does not block a new one: the new one waits, so no message is lost. When a
+  leased message returns while a new one waits, the two are merged. The merged message has the position and the attempts
+  of the returned one, and the earlier due time.
+- **group**: at most one lease at a time per (lane, group), in order of enqueue. A delayed head delays its group.
+- **lease** adds one to ``attempt`` durably *before* the message is handed out, so a message that kills its worker is
+  counted.
+- **fencing**: `settle` and `extend` act only on the current token of a message. The token of an expired lease stays
+  current until the message is leased again.
+- There is no dead-letter state. A worker that gives up records that in the store, and settles the message as `Done`.
 
 All times are durations on the queue's one clock, in seconds.
 """
@@ -55,12 +58,12 @@ LEASE_MAX: Final = 100
 
 @frozen
 class Message:
-    """A reason to look: at most 4 KiB that name facts in the store."""
+    """A message: at most 4 KiB that name facts in the store."""
 
     id: bytes = field(repr=bytes.hex)
     """16 bytes."""
     lane: str
-    """The kind of work; workers lease by lane. At most 256 bytes of UTF-8, as `group` and `dedup`."""
+    """The kind of work; workers lease by lane. At most 256 bytes of UTF-8, as for `group` and `dedup`."""
     body: bytes = field(repr=False)
     delay_s: float = field(default=0.0, kw_only=True)
     group: str | None = field(default=None, kw_only=True)
@@ -69,111 +72,117 @@ class Message:
 
 @frozen
 class Leased:
-    """A message in a worker's hands, until the lease ends."""
+    """A message leased to a worker until the lease ends."""
 
     message: Message
     token: bytes = field(repr=False)
-    """16 bytes, fresh for each lease: the fence."""
+    """The fence: 16 bytes, new for each lease."""
     attempt: int
-    """1 for the first time it was handed out."""
+    """How often the message has been leased, this time included."""
 
 
 @frozen
 class Done:
-    """The message has served: remove it."""
+    """The work is done: remove the message."""
 
     leased: Leased
 
 
 @frozen
 class Again:
-    """Hand the message out again after ``delay_s``; it keeps its place in its group."""
+    """Deliver the message again after ``delay_s``; it keeps its position in its group."""
 
     leased: Leased
     delay_s: float
 
 
 Settlement: TypeAlias = Done | Again
-"""How a worker ends a lease."""
+"""The way a worker ends a lease."""
 
 
 @frozen
 class Depth:
-    """How much waits in some lanes."""
+    """The number of messages that wait in some lanes."""
 
     ready: int
     delayed: int
     leased: int
     oldest_ready_s: float | None
-    """Since when the longest waiting ready message is due; None when nothing is ready."""
+    """Seconds since the longest waiting ready message became due; None if no message is ready."""
 
 
 class MessageQueue(Protocol):
-    """Wake-ups, at least once, with fenced leases. Every method raises `QueueUnavailable`, and `ValueError` for wrong arguments."""
+    """Messages delivered at least once, with fenced leases.
+
+    Every method raises `QueueUnavailable`, and `ValueError` for wrong arguments.
+    """
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
-        """Take all of at most 100 messages or none; durable on return as the store is."""
+        """Enqueue all of at most 100 messages, or none. On return they are as durable as a commit."""
         ...
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
-        """Take up to ``limit`` (1 to 100) due messages, lanes in the order given, at most one a group."""
+        """Lease up to ``limit`` (1 to 100) due messages, lanes in the order given, at most one per group."""
         ...
 
     def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
-        """Let leases end ``lease_s`` from now; answers those that were lost."""
+        """Let the leases end ``lease_s`` from now, and return the leases that were already lost."""
         ...
 
     def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
-        """End leases; answers those that were lost, whose settlement did nothing."""
+        """End leases, and return the leases that were already lost. Their settlements have no effect."""
         ...
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
-        """Count what waits in ``lanes`` together."""
+        """Count the messages that wait in ``lanes`` together."""
         ...
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """Return when something in ``lanes`` may be due, or after ``timeout_s``. A hint: it may return early."""
+        """Return when a message in ``lanes`` may be due, or after ``timeout_s``.
+
+        This is a hint: it may return early.
+        """
         ...
 
     def close(self) -> None:
-        """As `KvStore.close`."""
+        """See `KvStore.close`."""
         ...
 
 
 class AsyncMessageQueue(Protocol):
-    """`MessageQueue` for event loops: the same contract, awaited."""
+    """`MessageQueue` for event loops: the same contract, with coroutine methods."""
 
     async def enqueue(self, messages: Sequence[Message], /) -> None:
-        """As `MessageQueue.enqueue`."""
+        """See `MessageQueue.enqueue`."""
         ...
 
     async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.lease`."""
+        """See `MessageQueue.lease`."""
         ...
 
     async def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.extend`."""
+        """See `MessageQueue.extend`."""
         ...
 
     async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
-        """As `MessageQueue.settle`."""
+        """See `MessageQueue.settle`."""
         ...
 
     async def depth(self, lanes: Sequence[str], /) -> Depth:
-        """As `MessageQueue.depth`."""
+        """See `MessageQueue.depth`."""
         ...
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """As `MessageQueue.wait`."""
+        """See `MessageQueue.wait`."""
         ...
 
     async def aclose(self) -> None:
-        """As `MessageQueue.close`."""
+        """See `MessageQueue.close`."""
         ...
 
 
 class AtomicStore(KvStore, MessageQueue, Protocol):
-    """A store that is also the queue, in one database: a commit takes messages and settlements along."""
+    """A store that is also the queue, in one database: one commit also enqueues and settles messages."""
 
     def commit(
         self,
@@ -185,19 +194,19 @@ class AtomicStore(KvStore, MessageQueue, Protocol):
         messages: Sequence[Message] = (),
         settles: Sequence[Settlement] = (),
     ) -> bool:
-        """As `KvStore.commit`, with ``messages`` enqueued and ``settles`` settled in the same transaction.
+        """Commit as `KvStore.commit` does, and enqueue ``messages`` and settle ``settles`` in the same transaction.
 
-        A lost lease among ``settles`` makes it False, with nothing written.
+        If a lease among ``settles`` is lost, return False and write nothing.
         """
         ...
 
     def close(self) -> None:
-        """As `KvStore.close`."""
+        """See `KvStore.close`."""
         ...
 
 
 class AsyncAtomicStore(AsyncKvStore, AsyncMessageQueue, Protocol):
-    """`AtomicStore` for event loops: the same contract, awaited."""
+    """`AtomicStore` for event loops: the same contract, with coroutine methods."""
 
     async def commit(
         self,
@@ -209,34 +218,35 @@ class AsyncAtomicStore(AsyncKvStore, AsyncMessageQueue, Protocol):
         messages: Sequence[Message] = (),
         settles: Sequence[Settlement] = (),
     ) -> bool:
-        """As `AtomicStore.commit`."""
+        """See `AtomicStore.commit`."""
         ...
 
     async def aclose(self) -> None:
-        """As `KvStore.close`."""
+        """See `KvStore.close`."""
         ...
 
 
 class Enlistable(Protocol):
-    """A store that can write inside a transaction of the application's own."""
+    """A store that can write inside a transaction of the application."""
 
     def enlist(self, connection: object, /) -> AtomicStore:
-        """Bind to the application's open transaction on ``connection``.
+        """Bind the store to the application's open transaction on ``connection``.
 
-        The result neither commits nor rolls back, and wakes nobody. True from its ``commit`` means: when that transaction commits.
+        The returned store neither commits nor rolls back, and wakes no waiting worker. True from its ``commit`` means:
+        written once that transaction commits.
 
         Raises:
-            ContractError: Not a connection of this technology, not to this database, or no suitable transaction is open on it.
+            ContractError: ``connection`` is of another technology or database, or has no suitable open transaction.
         """
         ...
 
 
 def checked_enqueue(messages: Sequence[Message], /) -> None:
-    """Hold the bounds of ``enqueue``.
+    """Check the arguments of ``enqueue``.
 
     Raises:
-        ValueError: Over 100 messages, an id that is not 16 bytes, a body over 4 KiB, a label over 256 bytes or with a lone surrogate, a delay
-            that is not a number >= 0.
+        ValueError: Over 100 messages, an id that is not 16 bytes, a body over 4 KiB, a label over 256 bytes or with a
+            lone surrogate, or a delay that is not a number >= 0.
     """
     if len(messages) > ENQUEUE_MAX:
         raise ValueError(f"enqueue takes at most {ENQUEUE_MAX} messages, not {len(messages)}")
@@ -254,10 +264,11 @@ def checked_enqueue(messages: Sequence[Message], /) -> None:
 
 
 def checked_lease(lanes: Sequence[str], limit: int, lease_s: float) -> None:
-    """Hold the bounds of ``lease``.
+    """Check the arguments of ``lease``.
 
     Raises:
-        ValueError: No lane or a bad one, a limit outside 1 to 100, a lease that is not a positive number of seconds.
+        ValueError: No lane or an invalid one, a limit outside 1 to 100, or a lease that is not a positive number of
+            seconds.
     """
     checked_lanes(lanes)
     if not 1 <= limit <= LEASE_MAX:
@@ -266,10 +277,10 @@ def checked_lease(lanes: Sequence[str], limit: int, lease_s: float) -> None:
 
 
 def checked_lanes(lanes: Sequence[str], /) -> None:
-    """Hold the bounds of a list of lanes.
+    """Check a list of lanes.
 
     Raises:
-        ValueError: A string in place of a list, none, over 100, or a label over 256 bytes.
+        ValueError: A string instead of a list, no lane, over 100 lanes, or a label over 256 bytes.
     """
     if isinstance(lanes, str) or not 1 <= len(lanes) <= LEASE_MAX:
         raise ValueError(f"lanes are a sequence of 1 to {LEASE_MAX} names, not {lanes!r:.60}")
@@ -278,7 +289,7 @@ def checked_lanes(lanes: Sequence[str], /) -> None:
 
 
 def checked_extend(leases: Sequence[Leased], lease_s: float) -> None:
-    """Hold the bounds of ``extend``.
+    """Check the arguments of ``extend``.
 
     Raises:
         ValueError: Over 100 leases, or a lease that is not a positive number of seconds.
@@ -289,15 +300,15 @@ def checked_extend(leases: Sequence[Leased], lease_s: float) -> None:
 
 
 def checked_settle(settlements: Sequence[Settlement], /) -> None:
-    """Hold the bounds of ``settle``.
+    """Check the arguments of ``settle``.
 
     Raises:
-        ValueError: Over 100, a delay that is not a number >= 0, or one lease twice.
+        ValueError: Over 100 settlements, a delay that is not a number >= 0, or the same lease twice.
     """
     if len(settlements) > LEASE_MAX:
         raise ValueError(f"settle takes at most {LEASE_MAX} settlements, not {len(settlements)}")
     if len({settlement.leased.token for settlement in settlements}) < len(settlements):
-        raise ValueError("a lease is settled once in one call; here one stands twice")
+        raise ValueError("settle takes each lease at most once in a call; one lease is given twice")
     for settlement in settlements:
         if isinstance(settlement, Again):
             _check_seconds("delay_s", settlement.delay_s, least=0.0)
@@ -313,7 +324,7 @@ def _check_label(name: str, label: str) -> None:
     except AttributeError:
         raise ValueError(f"a {name} is a string, not {label!r:.60}") from None
     except UnicodeEncodeError:
-        raise ValueError(f"a {name} has no lone surrogates; this one has: {label!r:.60}") from None
+        raise ValueError(f"a {name} must not contain lone surrogates: {label!r:.60}") from None
     if size > LABEL_BYTES_MAX:
         raise ValueError(f"a {name} has at most {LABEL_BYTES_MAX} bytes, not {size}: {label!r:.60}")
 

@@ -1,16 +1,19 @@
-"""`KvStore`: an ordered map with conditional batches, where facts live.
+"""Define `KvStore`: an ordered map with conditional batches, which holds all facts.
 
-The contract, point by point, is what `apcore.testing.store` checks. In short:
+`apcore.testing.store` tests the contract point by point. In short:
 
-- ``get`` is not a snapshot of several keys; only the checks of a commit join reads together.
-- ``commit`` applies all its writes or none, at one point in one serial order of all commits. False says exactly: a check did not hold and
-  nothing was written. Contention is never False; an adapter retries it, and then raises `StoreBusy`.
-- Every entry written by a commit has the commit's token as its version. Tokens are unique, so no version ever returns, and a commit whose
-  answer was lost can be recognised.
-- Expired entries are absent to everything. No correctness rests on that: expiry frees space, it does not decide.
-- A commit that answered True survives the SIGKILL of every process; ``durability`` says what else it survives.
+- ``get`` is not a snapshot of several keys; only the checks of a commit tie reads together.
+- ``commit`` applies all its writes or none, at one point in one serial order of all commits. False means exactly: a
+  check did not hold, and no write was applied. Contention is never False; an adapter retries it, and then raises
+  `StoreBusy`.
+- Every entry written by a commit has the commit's token as its version. Tokens are unique, so a version never recurs,
+  and a commit can be recognised after its answer was lost.
+- Expired entries are absent for every operation. Correctness does not depend on expiry: it only frees space.
+- A commit that returned True survives the SIGKILL of every process; ``durability`` says which failures beyond that it
+  survives.
 
-Wrong arguments are `ValueError` before any I/O; the ``checked_*`` functions here do that for every adapter, and encode the keys on the way.
+Wrong arguments are `ValueError` before any I/O. The ``checked_*`` functions here check them for every adapter, and
+encode the keys.
 """
 
 from __future__ import annotations
@@ -57,17 +60,17 @@ _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 
 Durability = Literal["power", "process", "none"]
-"""What a commit that answered True survives: power loss; the death of every process; nothing."""
+"""The failures that a commit survives: power loss; the death of every process; none."""
 
 
 @frozen
 class Entry:
-    """One entry, as it was at some moment during the call that read it."""
+    """One entry, as it was at some time during the call that read it."""
 
     key: Key
     value: bytes = field(repr=False)
     version: bytes
-    """The token of the commit that wrote it."""
+    """The token of the commit that wrote the entry."""
 
 
 @frozen
@@ -80,7 +83,7 @@ class Check:
 
 @frozen
 class Put:
-    """Replace the value and the time to live of ``key``; without ``ttl_s`` the entry stays until it is deleted."""
+    """Set the value and the time to live of ``key``. Without ``ttl_s`` the entry stays until it is deleted."""
 
     key: Key
     value: bytes = field(repr=False)
@@ -89,16 +92,18 @@ class Put:
 
 @frozen
 class Delete:
-    """Remove ``key``; absent is fine."""
+    """Remove ``key``. A missing key is not an error."""
 
     key: Key
 
 
 @frozen
 class Add:
-    """Add ``delta`` to a counter: a signed 64-bit decimal in ASCII; absent counts as 0, and a counter does not expire.
+    """Add ``delta`` to a counter: a signed 64-bit decimal in ASCII.
 
-    Adds never conflict with each other, so a hot counter costs nothing; that is why counters are not compare-and-set.
+    An absent counter counts as 0, and counters do not expire.
+
+    Adds never conflict with each other, so a hot counter is cheap. That is why counters are not compare-and-set.
     """
 
     key: Key
@@ -110,19 +115,19 @@ Write: TypeAlias = Put | Delete | Add
 
 
 class KvStore(Protocol):
-    """An ordered map with conditional batches. Safe from several threads; opens lazily; reopens after fork.
+    """An ordered map with conditional batches. Safe to use from several threads; opens lazily; reopens after a fork.
 
-    Every method raises `StoreUnavailable` or its kind `StoreBusy`, and nothing else but `ValueError` for wrong arguments and `ContractError` for
-    an `Add` to what is no counter.
+    Every method raises only `StoreUnavailable` or its subclass `StoreBusy`, `ValueError` for wrong arguments, and
+    `ContractError` for an `Add` to a value that is not a counter.
     """
 
     @property
     def durability(self) -> Durability:
-        """What a True commit survives."""
+        """Return the failures that a commit which returned True survives."""
         ...
 
     def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
-        """Read up to 100 keys; one answer per key, in the order asked."""
+        """Read up to 100 keys, and return one entry or None per key, in the order of ``keys``."""
         ...
 
     def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
@@ -133,44 +138,44 @@ class KvStore(Protocol):
         ...
 
     def commit(self, checks: Sequence[Check], writes: Sequence[Write], /, *, token: bytes) -> bool:
-        """Apply all of ``writes`` if all of ``checks`` hold, else nothing; at most 100 distinct keys and 8 MiB."""
+        """Apply all of ``writes`` if all of ``checks`` hold, else none; at most 100 distinct keys and 8 MiB."""
         ...
 
     def close(self) -> None:
-        """Release what is open. Closing twice is fine; a later call opens again."""
+        """Close files and connections. Closing twice is allowed; a later call reopens."""
         ...
 
 
 class AsyncKvStore(Protocol):
-    """`KvStore` for event loops: the same contract, awaited. Its methods are ``async def``."""
+    """`KvStore` for event loops: the same contract, with coroutine methods."""
 
     @property
     def durability(self) -> Durability:
-        """What a True commit survives."""
+        """Return the failures that a commit which returned True survives."""
         ...
 
     async def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
-        """As `KvStore.get`."""
+        """See `KvStore.get`."""
         ...
 
     async def scan(
         self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False
     ) -> Sequence[Entry]:
-        """As `KvStore.scan`."""
+        """See `KvStore.scan`."""
         ...
 
     async def commit(self, checks: Sequence[Check], writes: Sequence[Write], /, *, token: bytes) -> bool:
-        """As `KvStore.commit`."""
+        """See `KvStore.commit`."""
         ...
 
     async def aclose(self) -> None:
-        """As `KvStore.close`."""
+        """See `KvStore.close`."""
         ...
 
 
 @frozen
 class EncodedCommit:
-    """A commit whose arguments are known to be right, with its keys encoded."""
+    """A commit with checked arguments and encoded keys."""
 
     checks: Sequence[tuple[bytes, bytes | None]]
     writes: Sequence[tuple[bytes, Write]]
@@ -181,7 +186,7 @@ def checked_get(keys: Sequence[Key], /) -> list[bytes]:
     """Encode the keys of a ``get``.
 
     Raises:
-        ValueError: More than 100 keys, or one that is no key.
+        ValueError: More than 100 keys, or an invalid key.
     """
     if len(keys) > GET_KEYS_MAX:
         raise ValueError(f"get takes at most {GET_KEYS_MAX} keys, not {len(keys)}")
@@ -189,10 +194,10 @@ def checked_get(keys: Sequence[Key], /) -> list[bytes]:
 
 
 def checked_scan(prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> tuple[bytes, bytes]:
-    """Give the exclusive byte bounds of a ``scan``, with ``after`` taken in.
+    """Return the exclusive byte bounds of a ``scan`` that continues after ``after``.
 
     Raises:
-        ValueError: A limit outside 1 to 1,000, or a prefix or ``after`` that is no key.
+        ValueError: A limit outside 1 to 1,000, or an invalid prefix or ``after``.
     """
     if not 1 <= limit <= SCAN_LIMIT_MAX:
         raise ValueError(f"scan takes a limit of 1 to {SCAN_LIMIT_MAX}, not {limit}")
@@ -207,18 +212,18 @@ def checked_scan(prefix: Key, after: Key | None, limit: int, *, reverse: bool) -
 
 
 def checked_commit(checks: Sequence[Check], writes: Sequence[Write], token: bytes) -> EncodedCommit:
-    """Encode the keys of a ``commit`` and hold its bounds.
+    """Encode the keys of a ``commit`` and check its arguments.
 
     Raises:
-        ValueError: A token that is not 16 bytes, a key twice, over 100 keys or 8 MiB, a value over 2 MiB, a delta outside 64 bits, a time to
-            live that is not a positive number.
+        ValueError: A token that is not 16 bytes, a key given twice, over 100 keys or 8 MiB, a value over 2 MiB, a delta
+            outside 64 bits, or a time to live that is not a positive number.
     """
     _check_token(token, "a token")
     seen_checks: dict[bytes, bytes | None] = {}
     for check in checks:
         encoded = encode_key(check.key)
         if encoded in seen_checks:
-            raise ValueError(f"key {check.key!r} stands twice among the checks")
+            raise ValueError(f"key {check.key!r} is given twice in the checks")
         if check.version is not None:
             _check_token(check.version, "a version")
         seen_checks[encoded] = check.version
@@ -227,7 +232,7 @@ def checked_commit(checks: Sequence[Check], writes: Sequence[Write], token: byte
     for write in writes:
         encoded = encode_key(write.key)
         if encoded in seen_writes:
-            raise ValueError(f"key {write.key!r} stands twice among the writes")
+            raise ValueError(f"key {write.key!r} is given twice in the writes")
         seen_writes[encoded] = write
         size += len(encoded) + _check_write(write)
     if (count := len(seen_checks.keys() | seen_writes.keys())) > COMMIT_KEYS_MAX:
@@ -238,9 +243,9 @@ def checked_commit(checks: Sequence[Check], writes: Sequence[Write], token: byte
 
 
 def added(value: bytes | None, delta: int, /) -> bytes | None:
-    """Give the counter ``value`` (None for absent) with ``delta`` added, or None if there is no such counter value.
+    """Return the counter ``value`` (None for absent) plus ``delta``.
 
-    That is: ``value`` is not a signed decimal, or the sum leaves 64 bits.
+    Return None if ``value`` is not a signed decimal, or if the sum exceeds 64 bits.
     """
     total = delta
     if value is not None:
@@ -252,17 +257,19 @@ def added(value: bytes | None, delta: int, /) -> bytes | None:
 
 
 def _check_write(write: Write) -> int:
-    """Refuse a write out of bounds; give the bytes it counts for."""
+    """Check one write, and return the number of bytes that it adds to the commit."""
     if isinstance(write, Put):
         if not isinstance(write.value, bytes) or len(write.value) > VALUE_BYTES_MAX:
             size = len(write.value) if isinstance(write.value, bytes) else f"a {type(write.value).__name__}"
-            raise ValueError(f"a value is at most {VALUE_BYTES_MAX} bytes, not {size} as for {write.key!r}")
+            raise ValueError(f"the value of {write.key!r} must have at most {VALUE_BYTES_MAX} bytes, not {size}")
         if write.ttl_s is not None and not (isfinite(write.ttl_s) and write.ttl_s > 0):
-            raise ValueError(f"a time to live is a positive number of seconds, not {write.ttl_s} as for {write.key!r}")
+            raise ValueError(
+                f"the time to live of {write.key!r} must be a positive number of seconds, not {write.ttl_s}"
+            )
         return len(write.value)
     if isinstance(write, Add):
         if not isinstance(write.delta, int) or not _INT64_MIN <= write.delta <= _INT64_MAX:
-            raise ValueError(f"a delta is a signed 64-bit number, not {write.delta} as for {write.key!r}")
+            raise ValueError(f"the delta of {write.key!r} must be a signed 64-bit number, not {write.delta}")
         return 20
     return 0
 

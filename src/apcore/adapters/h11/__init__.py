@@ -1,7 +1,7 @@
-"""`Transport` over h11, blocking and on asyncio: two loops over one conversation.
+"""Send HTTP requests with h11: `Transport`, blocking and on asyncio, as two loops over one conversation.
 
-Without a proxy option: a proxy would have to be given checked addresses and hold the policy, which a `CONNECT` by address does; until that is
-written, an operator with a proxy brings their own `Transport` and says `checks_addresses = "delegated"`.
+There is no proxy option: with a proxy, the checked address must be used in the `CONNECT` request, which is not
+implemented. If you use a proxy, write your own `Transport` and return "delegated" from `checks_addresses`.
 """
 
 from apcore.adapters.h11.asynchronous import AsyncH11Transport

@@ -1,4 +1,4 @@
-"""`AsyncH11Transport`: `conversation.converse`, with every wait the event loop's, until the step's deadline."""
+"""Run `conversation.converse` on asyncio: `AsyncH11Transport`. The event loop waits until the deadline of each step."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class AsyncH11Transport:
-    """HTTP/1.1 on asyncio. Arguments and promises are those of `H11Transport`.
+    """HTTP/1.1 on asyncio. It takes the same arguments as `H11Transport`, and gives the same guarantees.
 
-    Its sockets belong to no loop, so one object may serve several, one after another or in several threads.
+    Its sockets belong to no loop, so one object may serve several loops, one after another or in several threads.
     """
 
     def __init__(
@@ -39,11 +39,13 @@ class AsyncH11Transport:
 
     @property
     def checks_addresses(self) -> Literal["enforced"]:
-        """The address policy is held here, at connect time."""
+        """Return ``enforced``: this transport checks addresses at connect time."""
         return "enforced"
 
     async def send(self, request: Request, /) -> Response:
-        """Do one exchange. `FetchFailed`'s kinds, or `ValueError` for a request that cannot be sent, before anything is.
+        """Make one exchange.
+
+        Raises the subclasses of `FetchFailed`, or `ValueError` before sending if the request cannot be sent.
 
         Cancellation closes the connection.
         """
@@ -52,7 +54,7 @@ class AsyncH11Transport:
             step = next(steps)
             while True:
                 try:
-                    async with asyncio.timeout(_left(step.deadline)):
+                    async with asyncio.timeout(_seconds_until(step.deadline)):
                         answer = await self._perform(step)
                 except (OSError, UnicodeError) as exc:
                     step = steps.throw(exc)
@@ -65,7 +67,7 @@ class AsyncH11Transport:
             steps.close()
 
     async def aclose(self) -> None:
-        """Close idle connections and let resolver threads end. Exchanges under way are not disturbed; a later one opens again."""
+        """Close idle connections and end the resolver threads. Running exchanges go on; a later one reopens."""
         self._shared.close()
 
     async def _perform(self, step: Step) -> Any:
@@ -80,16 +82,23 @@ class AsyncH11Transport:
                 return await asyncio.wrap_future(self._shared.resolver.submit(step.host))
 
 
-def _left(deadline: float) -> float:
-    """Give the seconds until then; `TimeoutError` if there are none, so that a peer which is always ready is cut as well."""
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _seconds_until(deadline: float) -> float:
+    """Return the seconds until ``deadline``.
+
+    Raises:
+        TimeoutError: None are left. This check also stops a peer that always has more data ready.
+    """
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
         raise TimeoutError("deadline")
-    return left
+    return remaining_s
 
 
 async def _connect(step: Connect) -> socket.socket:
-    """Start an attempt every so often, or as soon as all earlier ones have failed; the first that succeeds wins (RFC 8305 §5)."""
+    """Start connection attempts one after another, and return the first that succeeds (RFC 8305 §5).
+
+    The next attempt starts after a fixed delay, or as soon as all earlier ones have failed.
+    """
     waiting = deque(step.addresses)
     attempts: set[asyncio.Task[socket.socket]] = set()
     last: BaseException = ConnectionRefusedError("no address to try")
@@ -98,10 +107,10 @@ async def _connect(step: Connect) -> socket.socket:
         while waiting or attempts:
             if waiting:
                 attempts.add(asyncio.create_task(_attempt(waiting.popleft(), step.port)))
-            done, _ = await asyncio.wait(
+            finished, _ = await asyncio.wait(
                 attempts, timeout=ATTEMPT_DELAY_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
-            for attempt in done:
+            for attempt in finished:
                 if (error := attempt.exception()) is None:
                     winner = attempt.result()
                     return winner

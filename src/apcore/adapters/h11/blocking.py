@@ -1,4 +1,4 @@
-"""`H11Transport`: `conversation.converse`, with every wait a `poll` until the step's deadline."""
+"""Run `conversation.converse` with blocking calls: `H11Transport`. It polls until the deadline of each step."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAL
 
 
 class H11Transport:
-    """HTTP/1.1 over blocking calls, for threads. Safe from several of them at once; opens on first use, and anew after fork and `close`.
+    """HTTP/1.1 over blocking calls.
+
+    Safe to use from several threads; opens on first use, and again after a fork or `close`.
 
     Args:
-        resolver: From a name to all its addresses; the system's by default. Tests inject their own.
-        tls: The context for https; the system's roots and TLS 1.2 or later by default.
-        pool: How many idle connections are kept, and how long.
+        resolver: Maps a name to all its addresses; the system's resolver by default.
+        tls: The context for https; by default the system's roots, and TLS 1.2 or later.
+        pool: The number of idle connections to keep, and how long to keep them.
         resolver_threads_max: How many names are resolved at once.
-        user_agent: For requests that have no `User-Agent`.
+        user_agent: The `User-Agent` of requests that have none.
     """
 
     def __init__(
@@ -47,11 +49,14 @@ class H11Transport:
 
     @property
     def checks_addresses(self) -> Literal["enforced"]:
-        """The address policy is held here, at connect time."""
+        """Return ``enforced``: this transport checks addresses at connect time."""
         return "enforced"
 
     def send(self, request: Request, /) -> Response:
-        """Do one exchange. `FetchFailed`'s kinds, or `ValueError` for a request that cannot be sent, before anything is."""
+        """Make one exchange.
+
+        Raises the subclasses of `FetchFailed`, or `ValueError` before sending if the request cannot be sent.
+        """
         steps = converse(request, self._shared.party())
         try:
             step = next(steps)
@@ -69,7 +74,7 @@ class H11Transport:
             steps.close()
 
     def close(self) -> None:
-        """Close idle connections and let resolver threads end. Exchanges under way are not disturbed; a later one opens again."""
+        """Close idle connections and end the resolver threads. Running exchanges go on; a later one reopens."""
         self._shared.close()
 
     def _perform(self, step: Step) -> Any:
@@ -86,30 +91,34 @@ class H11Transport:
     def _resolve(self, step: Resolve) -> Any:
         future = self._shared.resolver.submit(step.host)
         try:
-            return future.result(_left(step.deadline))
+            return future.result(_seconds_until(step.deadline))
         finally:
             future.cancel()
 
 
-def _left(deadline: float) -> float:
-    """Give the seconds until then; `TimeoutError` if there are none, so that a peer which is always ready is cut as well."""
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _seconds_until(deadline: float) -> float:
+    """Return the seconds until ``deadline``.
+
+    Raises:
+        TimeoutError: None are left. This check also stops a peer that always has more data ready.
+    """
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
         raise TimeoutError("deadline")
-    return left
+    return remaining_s
 
 
 def _wait(sock: socket.socket, events: int, deadline: float) -> None:
     poll = select.poll()
     poll.register(sock, events)
     # Milliseconds, rounded up: rounding down would spin through the last one.
-    if not poll.poll(int(_left(deadline) * 1000) + 1):
+    if not poll.poll(int(_seconds_until(deadline) * 1000) + 1):
         raise TimeoutError("deadline")
 
 
 def _read(step: Read) -> bytes:
     while True:
-        _left(step.deadline)
+        _seconds_until(step.deadline)
         try:
             return step.sock.recv(_READ_BYTES)
         except BlockingIOError:
@@ -119,7 +128,7 @@ def _read(step: Read) -> bytes:
 def _write(step: Write) -> None:
     rest = memoryview(step.data)
     while rest:
-        _left(step.deadline)
+        _seconds_until(step.deadline)
         try:
             rest = rest[step.sock.send(rest) :]
         except BlockingIOError:
@@ -127,7 +136,10 @@ def _write(step: Write) -> None:
 
 
 def _connect(step: Connect) -> socket.socket:
-    """Start an attempt every so often, or as soon as all earlier ones have failed; the first that succeeds wins (RFC 8305 §5)."""
+    """Start connection attempts one after another, and return the first that succeeds (RFC 8305 §5).
+
+    The next attempt starts after a fixed delay, or as soon as all earlier ones have failed.
+    """
     waiting = deque(step.addresses)
     last: OSError = ConnectionRefusedError("no address to try")
     with selectors.DefaultSelector() as attempts:
@@ -139,8 +151,8 @@ def _connect(step: Connect) -> socket.socket:
                     except OSError as exc:
                         last = exc
                         continue
-                left = _left(step.deadline)
-                for key, _ in attempts.select(min(left, ATTEMPT_DELAY_S) if waiting else left):
+                remaining_s = _seconds_until(step.deadline)
+                for key, _ in attempts.select(min(remaining_s, ATTEMPT_DELAY_S) if waiting else remaining_s):
                     sock = _socket_of(key)
                     attempts.unregister(sock)
                     if not (code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
@@ -168,7 +180,7 @@ def _start(address: str, port: int) -> socket.socket:
 
 
 def open_socket(address: str) -> socket.socket:
-    """Make a non-blocking socket of the address's family, which sends small writes at once."""
+    """Make a non-blocking socket of the address's family, without delay for small writes (TCP_NODELAY)."""
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

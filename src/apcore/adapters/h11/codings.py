@@ -1,7 +1,7 @@
-"""Undoing content codings within a bound.
+"""Decode content codings within a bound.
 
-A few kilobytes of gzip can unpack to gigabytes, so the bound is on what comes out, and it holds while it comes out. We ask for gzip and
-deflate and undo nothing else: an answer in another coding is one that we said we cannot read.
+A few kilobytes of gzip can decode to gigabytes, so the bound is on the output, and is checked during decoding. Requests
+ask for gzip and deflate only, and a response in another coding is refused.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Final, Literal
 __all__ = ["ACCEPTED", "Ending", "decode_body"]
 
 ACCEPTED: Final = "gzip, deflate"
-"""The `Accept-Encoding` of requests that name none."""
+"""The `Accept-Encoding` of requests that set none."""
 
 Ending = Literal["whole", "excess", "broken"]
-"""How a decoded body ended: at its end, at the bound, or where it could not be read further."""
+"""How decoding ended: at the end of the body, at the bound, or at invalid data."""
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
-# RFC 1952 §2.2 allows several members in a row; nobody sends more than a few, and each costs a fresh decoder.
+# RFC 1952 §2.2 allows several members in a row. Real senders use few, and each costs a new decoder.
 _MEMBERS_MAX: Final = 16
 
 
 def decode_body(coding: str, body: bytes, bytes_max: int) -> tuple[bytes, Ending]:
-    """Undo one content coding; at most ``bytes_max`` bytes come out."""
+    """Decode one content coding, to at most ``bytes_max`` bytes."""
     match coding.strip().lower():
         case "gzip" | "x-gzip":
             return _inflate(body, _GZIP, bytes_max)
@@ -36,7 +36,7 @@ def decode_body(coding: str, body: bytes, bytes_max: int) -> tuple[bytes, Ending
 
 
 def _deflate_window(body: bytes) -> int:
-    # RFC 9110 §8.4.1.2: "deflate" is the zlib format, and some senders leave out its header.
+    # RFC 9110 §8.4.1.2: "deflate" is the zlib format, but some senders omit its header.
     has_header = len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] * 256 + body[1]) % 31 == 0
     return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
 
@@ -47,7 +47,7 @@ def _inflate(body: bytes, window: int, bytes_max: int) -> tuple[bytes, Ending]:
         decoder = zlib.decompressobj(window)
         while not decoder.eof:
             try:
-                # One byte more than fits tells excess from a body that ends exactly at the bound.
+                # One byte more than the bound shows whether a body ends exactly at the bound or exceeds it.
                 piece = decoder.decompress(body, bytes_max + 1 - len(out))
             except zlib.error:
                 return bytes(out), "broken"

@@ -1,17 +1,20 @@
-"""The whole of one exchange, from name to answer, as a generator that never waits.
+"""Carry out one whole exchange, from name resolution to response, in a generator that never waits.
 
-`converse` decides; it yields the four things that take time (`Resolve`, `Connect`, `Write`, `Read`) and is sent their results, or
-has their failure thrown in. Each step carries the moment by which it must be over, so the total deadline is kept by whoever waits. The two
-transports are loops over these steps; TLS is bytes in and out here as well, so that the loops know nothing of it.
+`converse` makes all decisions. It yields the four steps that take time (`Resolve`, `Connect`, `Write`, `Read`), and is
+sent their results or has their failures thrown in. Each step carries its deadline, so the transport that waits also
+keeps the total deadline. The two transports are loops over these steps. TLS is handled here as bytes in and out, so the
+loops do not know about it.
 
-The order is the promise of the address policy:
+The address policy holds because of this order:
 
-1. the URL alone: scheme, port, spelling of the host;
-2. *all* addresses that the name has, before the first SYN: one forbidden address refuses the exchange, since a name that has both was made to;
-3. the address at the other end of the socket, again, before the first byte, TLS included.
+1. Check the URL alone: scheme, port, spelling of the host.
+2. Check *all* addresses of the name before the first SYN. One forbidden address refuses the exchange, since a name with
+  both kinds is an attack.
+3. Check the address at the other end of the socket before the first byte, TLS included.
 
-A pooled connection may have been closed by the peer in the meantime. If so before any byte of an answer, and if the method is idempotent, the
-exchange is done once more on a new connection; a POST is not, because the peer may have done what it says.
+The peer may have closed a pooled connection meanwhile. If it did so before any byte of a response, and if the method is
+idempotent, the exchange is repeated once on a new connection. A POST is not repeated, because the peer may have acted
+on it.
 """
 
 from __future__ import annotations
@@ -40,13 +43,13 @@ from apcore.http import Request, Response, Url, parse_ip, parse_url
 __all__ = ["ATTEMPT_DELAY_S", "Connect", "Party", "Read", "Resolve", "Step", "Write", "converse"]
 
 ATTEMPT_DELAY_S: Final = 0.25
-"""Between two attempts to connect, unless the earlier one has failed already (RFC 8305 §5)."""
+"""The delay between two attempts to connect, unless the earlier one fails sooner (RFC 8305 §5)."""
 _TARGETS_MAX: Final = 8
 
 
 @frozen
 class Resolve:
-    """Ask for all addresses of a name. Answer: their texts."""
+    """Resolve a name to all its addresses. Answer: their texts."""
 
     host: str
     deadline: float
@@ -54,7 +57,7 @@ class Resolve:
 
 @frozen
 class Connect:
-    """Connect to the first of these that answers. Answer: a non-blocking socket."""
+    """Connect to the first of these addresses that responds. Answer: a non-blocking socket."""
 
     addresses: tuple[str, ...]
     port: int
@@ -63,7 +66,7 @@ class Connect:
 
 @frozen
 class Write:
-    """Write all of it. Answer: None."""
+    """Write all of the data. Answer: None."""
 
     sock: socket.socket
     data: bytes
@@ -72,19 +75,19 @@ class Write:
 
 @frozen
 class Read:
-    """Read something. Answer: bytes, none at the end."""
+    """Read some data. Answer: bytes, empty at the end."""
 
     sock: socket.socket
     deadline: float
 
 
 Step = Resolve | Connect | Write | Read
-"""What takes time. Each answers, or fails with `TimeoutError` at its deadline or another `OSError`."""
+"""A step that takes time. It is answered, or fails with `TimeoutError` at its deadline or with another `OSError`."""
 
 
 @frozen
 class Party:
-    """What a transport brings to each of its exchanges."""
+    """The parts of a transport that each of its exchanges uses."""
 
     pool: IdlePool
     clock: Callable[[], float]
@@ -93,15 +96,15 @@ class Party:
 
 
 class _WentAwayError(Exception):
-    """The peer had closed a pooled connection before it answered anything."""
+    """The peer had closed a pooled connection before it sent any byte of a response."""
 
 
 def converse(request: Request, party: Party) -> Generator[Step, Any, Response]:
-    """Do one exchange.
+    """Make one exchange.
 
     Raises:
-        FetchFailed: One of its kinds, with host and limit in the message.
-        ValueError: The request itself cannot be sent; nothing was.
+        FetchFailed: One of its subclasses, with host and limit in the message.
+        ValueError: The request cannot be sent, and nothing was sent.
     """
     url = _checked_url(request)
     exchange = Exchange(request, url, user_agent=party.user_agent)
@@ -118,7 +121,7 @@ def converse(request: Request, party: Party) -> Generator[Step, Any, Response]:
                 connection.close()
                 connection = None
                 if not is_idempotent(request.method):
-                    raise ConnectFailed(f"{where}: closed a kept connection without an answer") from None
+                    raise ConnectFailed(f"{where}: closed a pooled connection without a response") from None
                 exchange = Exchange(request, url, user_agent=party.user_agent)
         if connection is None:
             connection = yield from _open(url, request, party, min(deadline, party.clock() + limits.connect_s))
@@ -128,7 +131,7 @@ def converse(request: Request, party: Party) -> Generator[Step, Any, Response]:
             party.pool.put(key, connection, party.clock())
             connection = None
     except TimeoutError as exc:
-        raise FetchTimedOut(f"{where}: no complete answer within {limits.deadline_s} s (deadline_s)") from exc
+        raise FetchTimedOut(f"{where}: no complete response within {limits.deadline_s} s (deadline_s)") from exc
     else:
         return response
     finally:
@@ -204,21 +207,22 @@ def _check_address(address: str, request: Request, host: str, where: str) -> Non
 def _check_peer(sock: socket.socket, targets: tuple[str, ...], request: Request, host: str, where: str) -> None:
     try:
         name = cast("object", sock.getpeername())
-    except OSError as exc:  # it closed again at once
+    except OSError as exc:  # the peer closed at once
         raise ConnectFailed(f"{where}: {exc}") from exc
     match name:
-        # An IPv6 name has two more parts, of which the scope has to be none. A Unix socket's name is text.
+        # The address of an IPv6 socket has two more parts; its scope must be zero. The address of a Unix socket is
+        # text.
         case (str(peer), int()) | (str(peer), int(), int(), 0):
             pass
         case _:
-            raise AddressBlocked(f"{where}: connected to {name!r}, which is no address that was checked")
+            raise AddressBlocked(f"{where}: connected to {name!r}, which is not a checked address")
     if parse_ip(peer) not in {parse_ip(target) for target in targets}:
-        raise AddressBlocked(f"{where}: connected to {peer}, which is no address that was checked")
+        raise AddressBlocked(f"{where}: connected to {peer}, which is not a checked address")
     _check_address(peer, request, host, where)
 
 
 def _interleaved(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Alternate between the families, the resolver's first one first (RFC 8305 §4); a bounded number of them."""
+    """Alternate between the address families, starting with the resolver's first one (RFC 8305 §4), up to a bound."""
     first = ":" in addresses[0]
     same = [address for address in addresses if (":" in address) == first]
     other = [address for address in addresses if (":" in address) != first]
@@ -259,7 +263,7 @@ def _exchange(connection: Connection, exchange: Exchange, deadline: float, where
         while not exchange.done:
             data = yield from _read(connection, deadline)
             if not data and not exchange.answered:
-                raise ConnectionResetError("closed without an answer")
+                raise ConnectionResetError("closed without a response")
             exchange.receive(data)
     except TimeoutError:
         if not exchange.break_off():
@@ -268,7 +272,7 @@ def _exchange(connection: Connection, exchange: Exchange, deadline: float, where
         if exchange.break_off():
             return
         if exchange.answered:
-            raise ProtocolFailed(f"{where}: broke off in the middle of its answer: {exc}") from exc
+            raise ProtocolFailed(f"{where}: broke off in the middle of its response: {exc}") from exc
         if connection.reused:
             raise _WentAwayError from exc
         raise ConnectFailed(f"{where}: {exc}") from exc
@@ -280,12 +284,13 @@ def _send(connection: Connection, data: bytes, deadline: float) -> Generator[Ste
     except TimeoutError:
         raise
     except OSError:
-        # A server that has read enough to say no (413, 401) answers and closes. The answer may be there, so look before giving up.
+        # A server that has read enough to refuse (413, 401) responds and closes. Its response may be there, so read
+        # before giving up.
         return
 
 
 def _read(connection: Connection, deadline: float) -> Generator[Step, Any, bytes]:
-    """Read something of the answer; none at its end."""
+    """Read some of the response; empty at its end."""
     tls = connection.tls
     if tls is None:
         data: bytes = yield Read(connection.sock, deadline)
@@ -294,7 +299,7 @@ def _read(connection: Connection, deadline: float) -> Generator[Step, Any, bytes
         received: bytes = yield Read(connection.sock, deadline)
         tls.feed(received)
         plain = tls.read()
-        yield from _flush(connection, tls, deadline)  # the answer to a key update
+        yield from _flush(connection, tls, deadline)  # such as the reply to a TLS key update
         if plain:
             return plain
     return b""

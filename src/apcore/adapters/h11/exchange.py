@@ -1,12 +1,13 @@
-"""One request and its answer over h11: bytes in, bytes out, every limit held, no socket in sight.
+"""Encode one request and decode its response with h11: bytes in, bytes out, all limits checked, no socket.
 
-`Exchange` is told what came (`receive`) and says when it is `done`. h11 reads the syntax; what is ours is the counting, because a peer
-chooses how much it sends: bytes and fields of header sections (1xx answers included), 1xx answers, body bytes, trailers, and everything that
-arrived, so that a body of one-byte chunks with long extensions is no way round the others.
+The transport passes received bytes to `receive` until the exchange is `done`. h11 parses the syntax. This module
+counts, because a peer chooses how much it sends: bytes and fields of header sections (1xx responses included), 1xx
+responses, body bytes, trailers, and all received bytes. The last count stops a body of one-byte chunks with long
+extensions, which would evade the other limits.
 
-With `body_excess` "cut" the status is what was asked for. Once it is there, whatever goes wrong with the body (a limit, a coding that cannot be
-undone, a connection that breaks off, the deadline) ends the body and not the exchange: the peer has answered, and asking again would be
-delivering twice.
+With `body_excess` "cut" the caller wants the status. Once the status has arrived, a problem with the body (a limit, a
+coding that cannot be decoded, a broken connection, the deadline) ends the body and not the exchange. The peer has
+responded, and asking again would deliver twice.
 """
 
 from __future__ import annotations
@@ -21,45 +22,47 @@ from apcore.http import Headers, Request, Response, Url
 
 __all__ = ["Exchange", "is_idempotent"]
 
-# What decides where a message ends and what becomes of the connection is the transport's; two opinions about it are request smuggling.
+# The transport alone decides where a message ends and whether the connection persists. Two opinions about that are
+# request smuggling.
 _OURS: Final = frozenset(
     {"connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 # RFC 9110 §9.2.2
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-# RFC 9110 §8.6: these say how long their content is even if there is none.
+# RFC 9110 §8.6: these send their content length even if the content is empty.
 _HAVE_CONTENT: Final = frozenset({"POST", "PUT", "PATCH"})
-# Chunk framing may double a body; beyond that a peer is playing.
+# Chunk framing may double a body. More than that is abuse.
 _FRAMING_SLACK: Final = 64 * 1024
 
 
 def is_idempotent(method: str) -> bool:
-    """Whether sending it twice is like sending it once."""
+    """Return whether sending a request twice has the same effect as sending it once."""
     return method in _IDEMPOTENT
 
 
 class Exchange:
-    """One request to one server, until its answer is complete."""
+    """One request to one server, until its response is complete."""
 
     __slots__ = (
-        "_body", "_broken", "_h11", "_head_bytes", "_informational", "_limits", "_received", "_response", "_where", "answered", "done", "outgoing",
+        "_body", "_broken", "_h11", "_head_bytes", "_informational", "_limits", "_received", "_response", "_where",
+        "answered", "done", "outgoing",
     )  # fmt: skip
 
     def __init__(self, request: Request, url: Url, *, user_agent: str) -> None:
-        """Write the request. `ValueError` for a request that has no place on a connection of ours (see `_wire_headers`)."""
+        """Encode the request. `ValueError` if its method or headers belong to the transport (see `_wire_headers`)."""
         limits = request.limits
         self._limits = limits
         self._where = url.origin.authority
-        # h11 counts the empty line at the end as well.
+        # h11 counts the empty line at the end too.
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.header_bytes_max + 2)
         self._received = self._head_bytes = self._informational = 0
         self._response: h11.Response | None = None
         self._body = bytearray()
         self._broken: Literal["", "excess", "broken"] = ""
         self.answered = False
-        """Whether any byte of an answer came."""
+        """Whether any byte of a response has arrived."""
         self.done = False
-        """Whether the answer is complete, or cut."""
+        """Whether the response is complete, or cut."""
         self.outgoing = self._write(request, url, user_agent)
         """The whole request as bytes."""
 
@@ -68,7 +71,7 @@ class Exchange:
         try:
             head = h11.Request(method=request.method, target=url.target, headers=fields)
         except h11.LocalProtocolError:
-            # `Headers` refuses all of this where it is made, so somebody went around it. h11's words would repeat the value.
+            # `Headers` refuses such values, so the caller bypassed it. The message of h11 would repeat the value.
             raise ValueError("the request has a field that cannot be written as one line") from None
         events: list[h11.Event] = [head, h11.EndOfMessage()]
         if request.body:
@@ -77,7 +80,7 @@ class Exchange:
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange may follow on the same connection."""
+        """Return whether another exchange may follow on the same connection."""
         return (
             self._h11.our_state is h11.DONE
             and self._h11.their_state is h11.DONE
@@ -86,10 +89,10 @@ class Exchange:
         )
 
     def receive(self, data: bytes) -> None:
-        """Take what came; no bytes mean that the peer closed.
+        """Process received bytes. Empty ``data`` means that the peer closed.
 
         Raises:
-            ProtocolFailed, ResponseTooBig: And then nothing more may come.
+            ProtocolFailed, ResponseTooBig: After either, do not call this again.
         """
         self.answered = self.answered or bool(data)
         self._received += len(data)
@@ -109,7 +112,7 @@ class Exchange:
             self._fail(exc)
 
     def break_off(self) -> bool:
-        """End the body here if the answer may be cut and has a status; say whether it did."""
+        """End the body here if it may be cut and the status is known. Return whether it was cut."""
         if self._response is None or self._limits.body_excess != "cut":
             return False
         self._broken = self._broken or "broken"
@@ -117,14 +120,14 @@ class Exchange:
         return True
 
     def response(self) -> Response:
-        """Give the answer, with its content coding undone. Only once `done`."""
+        """Return the response with its content coding decoded. Call this only once `done`."""
         assert self._response is not None
         try:
             headers = Headers.from_wire(self._response.headers)
         except RequestError as exc:
             raise ProtocolFailed(f"{self._where}: {exc}") from exc
         if not 200 <= self._response.status_code <= 599:
-            raise ProtocolFailed(f"{self._where}: status {self._response.status_code} means nothing (RFC 9110 §15)")
+            raise ProtocolFailed(f"{self._where}: status {self._response.status_code} is not defined (RFC 9110 §15)")
         body = bytes(self._body)
         coding = headers.get("content-encoding")
         if coding and body:
@@ -140,9 +143,10 @@ class Exchange:
             return decoded
         if ending == "excess":
             raise ResponseTooBig(
-                f"{self._where}: body of {len(body)} bytes unpacks to more than {self._limits.decoded_bytes_max} (decoded_bytes_max)"
+                f"{self._where}: body of {len(body)} bytes decodes to more than "
+                f"{self._limits.decoded_bytes_max} (decoded_bytes_max)"
             )
-        raise ProtocolFailed(f"{self._where}: content coding {coding[:40]!r} cannot be undone")
+        raise ProtocolFailed(f"{self._where}: content coding {coding[:40]!r} cannot be decoded")
 
     def _handle(self, event: object) -> None:
         match event:
@@ -150,7 +154,7 @@ class Exchange:
                 self._informational += 1
                 if self._informational > self._limits.informational_max:
                     raise ResponseTooBig(
-                        f"{self._where}: more than {self._limits.informational_max} 1xx answers (informational_max)"
+                        f"{self._where}: more than {self._limits.informational_max} 1xx responses (informational_max)"
                     )
                 self._count_head(event)
             case h11.Response():
@@ -159,11 +163,11 @@ class Exchange:
             case h11.Data():
                 self._take_body(event.data)
             case h11.EndOfMessage():
-                # Trailers end here: nothing of ours means anything by them, and merged into the headers they would forge those.
+                # Trailers are dropped: apcore uses none, and merged into the headers they could forge header fields.
                 self._count_section("trailer_bytes_max", 0, list(event.headers))
                 self.done = True
             case _:
-                raise ProtocolFailed(f"{self._where}: closed or changed the protocol before the answer was complete")
+                raise ProtocolFailed(f"{self._where}: closed or changed the protocol before the response was complete")
 
     def _take_body(self, data: bytes | bytearray) -> None:
         room = self._limits.body_bytes_max - len(self._body)
@@ -177,7 +181,7 @@ class Exchange:
     def _count_head(self, event: h11.Response | h11.InformationalResponse) -> None:
         if not event.http_version.startswith(b"1."):
             raise ProtocolFailed(f"{self._where}: speaks HTTP/{event.http_version.decode()}, not HTTP/1.1")
-        # "HTTP/1.1 200 " and its line end, beside the reason.
+        # The status line also has "HTTP/1.1 200 " and a line end beside the reason.
         self._head_bytes = self._count_section(
             "header_bytes_max", self._head_bytes + 15 + len(event.reason), list(event.headers)
         )
@@ -201,7 +205,7 @@ class Exchange:
         limits = self._limits
         wire_max = limits.header_bytes_max + limits.trailer_bytes_max + 2 * limits.body_bytes_max + _FRAMING_SLACK
         if self._received > wire_max:
-            raise ResponseTooBig(f"{self._where}: answer of more than {wire_max} bytes, framing included")
+            raise ResponseTooBig(f"{self._where}: response of more than {wire_max} bytes, framing included")
 
     def _fail(self, error: FetchFailed) -> None:
         if not self.break_off():
@@ -209,24 +213,24 @@ class Exchange:
 
 
 def _wire_headers(request: Request, url: Url, user_agent: str) -> list[tuple[bytes, bytes]]:
-    """Complete the fields for the wire: `Host` first, then what was given, then what is missing.
+    """Complete the fields for the wire: `Host` first, then the request's fields, then missing ones.
 
-    Signatures cover what was given, so it is sent as it is or not at all.
+    Signatures cover the request's fields, so they are sent unchanged or not at all.
     """
-    given = request.headers
+    headers = request.headers
     if request.method == "CONNECT":
-        raise ValueError("method CONNECT opens a tunnel, which is no exchange")
-    names = {name for name, _ in given.pairs}
-    if ours := _OURS & names:
-        raise ValueError(f"header {min(ours)!r} belongs to the transport and cannot be set on a request")
+        raise ValueError("method CONNECT opens a tunnel, which this transport does not support")
+    names = {name for name, _ in headers.pairs}
+    if transport_fields := _OURS & names:
+        raise ValueError(f"header {min(transport_fields)!r} belongs to the transport and cannot be set on a request")
     length = str(len(request.body))
-    if given.get("content-length") not in {None, length}:
-        raise ValueError(f"header 'content-length' is {given.get('content-length')!r} for a body of {length} bytes")
-    host = given.get("host")
-    # Some servers sign the bare host on a port that is not the default one.
+    if headers.get("content-length") not in {None, length}:
+        raise ValueError(f"header 'content-length' is {headers.get('content-length')!r} for a body of {length} bytes")
+    host = headers.get("host")
+    # Some servers sign the bare host on a non-default port.
     if host not in {None, url.origin.authority, url.origin.host}:
         raise ValueError(f"header 'host' is {host!r} in a request to {url.origin.authority!r}")
-    pairs = [("host", host or url.origin.authority), *(pair for pair in given.pairs if pair[0] != "host")]
+    pairs = [("host", host or url.origin.authority), *(pair for pair in headers.pairs if pair[0] != "host")]
     if "user-agent" not in names:
         pairs.append(("user-agent", user_agent))
     if "accept-encoding" not in names:

@@ -1,4 +1,4 @@
-"""What a transport keeps between exchanges, the same for both: idle connections, resolver threads, the TLS context."""
+"""Keep the state that a transport has between exchanges: idle connections, resolver threads, the TLS context."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ __all__ = ["PoolBounds", "Shared"]
 
 @frozen(kw_only=True)
 class PoolBounds:
-    """How many idle connections are kept, and how long. `ValueError` for a bound below 0."""
+    """The number of idle connections to keep, and how long to keep them. `ValueError` for a bound below 0."""
 
     idle_max: int = 128
     idle_per_origin_max: int = 4
     idle_s: float = 4.0
-    """Below the five seconds after which common servers close idle connections, so that few POSTs meet one that is being closed."""
+    """Common servers close idle connections after five seconds. A shorter time means that few POSTs meet a connection
+    that is being closed.
+    """
 
     def __attrs_post_init__(self) -> None:
         for name in ("idle_max", "idle_per_origin_max", "idle_s"):
@@ -33,7 +35,7 @@ class PoolBounds:
 
 
 class Shared:
-    """The lasting part of a transport. Safe from several threads; starts anew in a child after fork."""
+    """The lasting state of a transport. Safe to use from several threads; starts anew in a child after a fork."""
 
     def __init__(
         self,
@@ -54,9 +56,10 @@ class Shared:
         self.resolver: Final = ResolverThreads(resolver, threads_max=resolver_threads_max)
 
     def party(self) -> Party:
-        """Give what one exchange needs."""
+        """Return the parts that one exchange needs."""
         if self._pid != os.getpid():
-            # Both processes hold these sockets now, and two voices on one connection make nonsense. Closing ours ends nothing for the parent.
+            # Both processes hold these sockets now, and must not both write to them. Closing them here does not close
+            # them for the parent.
             self._lock = threading.Lock()
             self._pid = os.getpid()
             inherited, self._pool = self._pool, self._new_pool()
@@ -64,7 +67,7 @@ class Shared:
         return Party(self._pool, time.monotonic, self._context, self._user_agent)
 
     def close(self) -> None:
-        """Close what is idle. What is in use comes back to a pool that nobody asks, and is closed there."""
+        """Close the idle connections. Those in use return to a closed pool, which closes them."""
         inherited, self._pool = self._pool, self._new_pool()
         inherited.shut()
         self.resolver.close()
@@ -76,7 +79,7 @@ class Shared:
     def _context(self) -> ssl.SSLContext:
         with self._lock:
             if self._tls is None:
-                # Reading the system's roots takes tens of milliseconds, so it waits for the first https exchange.
+                # Reading the system's roots takes tens of milliseconds, so it happens at the first https exchange.
                 self._tls = ssl.create_default_context()
                 self._tls.set_alpn_protocols(["http/1.1"])
             return self._tls

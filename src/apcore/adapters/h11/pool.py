@@ -1,9 +1,11 @@
-"""Idle connections, and what a connection is.
+"""Define connections, and pool the idle ones.
 
-A `Connection` is a non-blocking socket whose peer was checked, with or without TLS on it; nothing here waits, so both transports share it. The
-pool keeps few of them, for a short time: a federated server talks to thousands of hosts, mostly once.
+A `Connection` is a non-blocking socket with a checked peer address, with or without TLS. Nothing here waits, so both
+transports share this module. The pool keeps few connections for a short time: a federated server talks to thousands of
+hosts, mostly once.
 
-The key holds the address policy. A connection that one request was allowed to make is not handed to another request with a stricter policy.
+The pool key includes the address policy. A connection that one request was allowed to make is not reused for a request
+with a stricter policy.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ __all__ = ["Connection", "IdlePool", "PoolKey", "TlsLayer"]
 
 @frozen
 class PoolKey:
-    """What two requests must share to share a connection."""
+    """The properties that two requests must share to share a connection."""
 
     origin: Origin
     addresses: AddressPolicy
@@ -41,21 +43,21 @@ class TlsLayer:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self.clean_end = False
-        """Whether the peer said that no more comes."""
+        """Whether the peer has announced the end of its data (close_notify)."""
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the wire; none mean that the peer closed."""
+        """Process bytes from the wire. Empty ``data`` means that the peer closed."""
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
 
     def drain(self) -> bytes:
-        """Give the bytes that have to go to the wire."""
+        """Return the bytes to send."""
         return self._outgoing.read()
 
     def shake_hands(self) -> bool:
-        """Go on with the handshake; say whether it is over. Raises `ssl.SSLError`."""
+        """Continue the handshake, and return whether it is complete. Raises `ssl.SSLError`."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -63,12 +65,12 @@ class TlsLayer:
         return True
 
     def write(self, data: bytes) -> bytes:
-        """Encrypt; give the bytes that have to go to the wire."""
+        """Encrypt ``data``, and return the bytes to send."""
         self._tls.write(data)
         return self.drain()
 
     def read(self) -> bytes:
-        """Decrypt all that came. Raises `ssl.SSLError`, also if the connection ended without saying so."""
+        """Decrypt all received bytes. Raises `ssl.SSLError`, also if the connection ended without close_notify."""
         plain = bytearray()
         try:
             while piece := self._tls.read(65536):
@@ -82,7 +84,7 @@ class TlsLayer:
 
 
 class Connection:
-    """A socket to a peer whose address was checked."""
+    """A socket to a peer with a checked address."""
 
     __slots__ = ("reused", "sock", "tls")
 
@@ -90,14 +92,14 @@ class Connection:
         self.sock: Final = sock
         self.tls: TlsLayer | None = None
         self.reused = False
-        """Whether an exchange went over it before: the peer may have closed it since."""
+        """Whether an earlier exchange used the connection. If so, the peer may have closed it since."""
 
     def close(self) -> None:
-        """Close at once, without ceremony: whoever cares whether all arrived has counted it."""
+        """Close at once, without a TLS shutdown: callers count the bytes that they need."""
         self.sock.close()
 
     def is_stale(self) -> bool:
-        """Whether an idle connection has something to read: its end, or bytes that belong to no answer."""
+        """Return whether an idle connection has data to read: its end, or bytes that belong to no response."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return bool(poll.poll(0))
@@ -108,7 +110,7 @@ class Connection:
 
 
 class IdlePool:
-    """Idle connections by key, newest first out. Safe from several threads."""
+    """Idle connections by key; the newest is reused first. Safe to use from several threads."""
 
     def __init__(self, *, idle_max: int, idle_per_origin_max: int, idle_s: float) -> None:
         self._idle_max = idle_max
@@ -119,18 +121,18 @@ class IdlePool:
         self._idle: deque[tuple[PoolKey, Connection, float]] = deque()  # oldest first
 
     def take(self, key: PoolKey, now: float) -> Connection | None:
-        """Give a connection that is probably alive; close those that are not."""
+        """Return a connection that is probably alive, and close the dead ones."""
         while True:
             with self._lock:
                 expired = self._expired(now)
-                found = self._newest(key)
+                connection = self._newest(key)
             _close_all(expired)
-            if found is None or not found.is_stale():
-                return found
-            found.close()
+            if connection is None or not connection.is_stale():
+                return connection
+            connection.close()
 
     def put(self, key: PoolKey, connection: Connection, now: float) -> None:
-        """Keep a connection for the next exchange, or close it, or an older one, if there are enough."""
+        """Keep a connection for the next exchange. If the pool is full, close this or an older one."""
         connection.reused = True
         with self._lock:
             closing = self._expired(now)
@@ -142,7 +144,7 @@ class IdlePool:
         _close_all(closing)
 
     def shut(self) -> None:
-        """Close all of them, and whatever is put here later."""
+        """Close all connections, also those returned later."""
         with self._lock:
             self._is_open = False
             closing = [connection for _, connection, _ in self._idle]
@@ -150,7 +152,10 @@ class IdlePool:
         _close_all(closing)
 
     def abandon(self) -> None:
-        """Close all of them in a child after fork, where the lock may be held by a thread that does not exist."""
+        """Close all connections in a child after a fork.
+
+        The lock may be held by a thread that does not exist in the child.
+        """
         self._lock = threading.Lock()
         self.shut()
 

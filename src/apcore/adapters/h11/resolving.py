@@ -1,7 +1,7 @@
-"""Name resolution: once, absolutely, and in threads of its own.
+"""Resolve names in dedicated threads, as absolute names.
 
-`getaddrinfo` blocks for as long as it likes and cannot be interrupted. So it runs in a few threads that do nothing else, and whoever waits gives
-up at the deadline of the exchange; a name server that hangs costs these threads and nobody else's.
+`getaddrinfo` blocks for an unbounded time and cannot be interrupted. So it runs in a few dedicated threads, and the
+waiting exchange gives up at its deadline. A name server that hangs blocks only these threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 __all__ = ["HOSTS_BYTES_MAX", "HostsFile", "Resolver", "ResolverThreads", "SystemResolver", "system_resolver"]
 
 Resolver = Callable[[str], Sequence[str]]
-"""From a host name (an A-label) to its addresses as text, all of them. Blocks; raises `OSError` if there are none."""
+"""A function from a host name (an A-label) to all its addresses as text. Blocks; raises `OSError` if there are none."""
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 HOSTS_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -113,7 +113,7 @@ def system_resolver(host: str) -> Sequence[str]:
 
 
 class ResolverThreads:
-    """A bounded pool of threads for one resolver; starts with the first name, and anew after fork."""
+    """A bounded pool of threads for one resolver. Starts with the first name, and again after a fork."""
 
     def __init__(self, resolver: Resolver, *, threads_max: int) -> None:
         self._resolver = resolver
@@ -123,9 +123,9 @@ class ResolverThreads:
         self._pid = os.getpid()
 
     def submit(self, host: str) -> Future[Sequence[str]]:
-        """Begin to resolve. Cancelling the future withdraws a name that no thread has taken up."""
+        """Start to resolve ``host``. Cancelling the future withdraws a name that no thread has started on."""
         if self._pid != os.getpid():
-            # In a child after fork the threads are gone, and one of them may have held the lock.
+            # In a child after a fork the threads are gone, and one of them may have held the lock.
             self._lock, self._executor, self._pid = threading.Lock(), None, os.getpid()
         with self._lock:
             if self._executor is None:
@@ -133,7 +133,7 @@ class ResolverThreads:
             return self._executor.submit(self._resolver, host)
 
     def close(self) -> None:
-        """Let the threads end; they are not waited for."""
+        """Let the threads end, without waiting for them."""
         if self._pid != os.getpid():
             return
         with self._lock:

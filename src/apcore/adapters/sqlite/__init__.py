@@ -1,4 +1,8 @@
-"""Store and queue in one SQLite file, by the standard library alone: `SqliteStore`, its face for event loops, and ``sqlite:///`` URLs."""
+"""Keep store and queue in one SQLite file, with the standard library alone.
+
+`SqliteStore` is the blocking store, `AsyncSqliteStore` its twin for event loops, and `open_url` opens ``sqlite:///``
+URLs.
+"""
 
 from apcore.adapters.sqlite.asynchronous import AsyncSqliteStore
 from apcore.adapters.sqlite.files import Synchronous

@@ -1,8 +1,9 @@
-"""`AsyncSqliteStore`: the store for event loops.
+"""Use the SQLite store on an event loop: `AsyncSqliteStore`.
 
-Reading takes tens of microseconds and never waits for a writer, so it happens on the loop, where a thread would cost more than the read; only what would
-wait (a connection to open, a database being recovered) moves to one. Writing waits for the disk and for other writers, so it always does; writes
-that overlap share transactions there as those of any threads do.
+A read takes tens of microseconds and never waits for a writer, so it runs on the loop, where a thread would cost more
+than the read. A read that would have to wait (for a connection to open, or a database in recovery) moves to a thread. A
+write waits for the disk and for other writers, so it always runs in a thread. Overlapping writes share transactions, as
+those of any threads do.
 """
 
 from __future__ import annotations
@@ -37,30 +38,30 @@ __all__ = ["AsyncSqliteStore"]
 T = TypeVar("T")
 
 _SLICE_S: Final = 0.1
-"""How long a thread may go on waiting for messages after nobody cares any more."""
+"""The longest time that a thread goes on waiting for messages after its caller has been cancelled."""
 
 
 class AsyncSqliteStore:
-    """An `AsyncAtomicStore` over a `SqliteStore`, which stays usable beside it."""
+    """An `AsyncAtomicStore` over a `SqliteStore`. You can go on using the `SqliteStore` directly."""
 
     def __init__(self, store: SqliteStore, runtime: AsyncRuntime) -> None:
-        """Bind to ``runtime``'s event loop and threads."""
+        """Bind to the event loop and the threads of ``runtime``."""
         self._store = store
         self._runtime = runtime
 
     @property
     def durability(self) -> Durability:
-        """As `SqliteStore.durability`."""
+        """See `SqliteStore.durability`."""
         return self._store.durability
 
     async def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
-        """As `KvStore.get`."""
+        """See `KvStore.get`."""
         return await self._read(get_work(keys))
 
     async def scan(
         self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False
     ) -> Sequence[Entry]:
-        """As `KvStore.scan`."""
+        """See `KvStore.scan`."""
         return await self._read(scan_work(prefix, after, limit, reverse=reverse))
 
     async def commit(
@@ -73,33 +74,33 @@ class AsyncSqliteStore:
         messages: Sequence[Message] = (),
         settles: Sequence[Settlement] = (),
     ) -> bool:
-        """As `AtomicStore.commit`. Cancelled, it may still happen."""
+        """See `AtomicStore.commit`. A cancelled commit may still happen."""
         return await self._runtime.thread(
             lambda: self._store.commit(checks, writes, token=token, messages=messages, settles=settles), lane="port"
         )
 
     async def enqueue(self, messages: Sequence[Message], /) -> None:
-        """As `MessageQueue.enqueue`."""
+        """See `MessageQueue.enqueue`."""
         await self._runtime.thread(lambda: self._store.enqueue(messages), lane="port")
 
     async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.lease`."""
+        """See `MessageQueue.lease`."""
         return await self._runtime.thread(lambda: self._store.lease(lanes, limit=limit, lease_s=lease_s), lane="port")
 
     async def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.extend`."""
+        """See `MessageQueue.extend`."""
         return await self._runtime.thread(lambda: self._store.extend(leases, lease_s=lease_s), lane="port")
 
     async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
-        """As `MessageQueue.settle`."""
+        """See `MessageQueue.settle`."""
         return await self._runtime.thread(lambda: self._store.settle(settlements), lane="port")
 
     async def depth(self, lanes: Sequence[str], /) -> Depth:
-        """As `MessageQueue.depth`."""
+        """See `MessageQueue.depth`."""
         return await self._runtime.thread(lambda: self._store.depth(lanes), lane="port")
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """As `MessageQueue.wait`."""
+        """See `MessageQueue.wait`."""
         checked_lanes(lanes)
         deadline = time.monotonic() + timeout_s
         while (left_s := deadline - time.monotonic()) > 0:
@@ -108,7 +109,7 @@ class AsyncSqliteStore:
                 return
 
     async def aclose(self) -> None:
-        """As `KvStore.close`; the blocking face is closed with it."""
+        """See `KvStore.close`. Closes the blocking store too."""
         await self._runtime.thread(self._store.close, lane="port")
 
     async def _read(self, work: Work[T]) -> T:

@@ -1,7 +1,7 @@
-"""Writing inside a transaction of the application's own.
+"""Write inside a transaction of the application.
 
-It neither commits nor rolls back. Each call stands in a savepoint, so one that fails leaves the application's work as it was; whoever waits for
-messages sees them when the application has committed.
+The store neither commits nor rolls back. Each call runs in a savepoint, so a call that fails leaves the application's
+work unchanged. Workers see new messages once the application has committed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 class EnlistedStore(Port):
-    """An `AtomicStore` within one open transaction; of no use after it."""
+    """An `AtomicStore` within one open transaction. It cannot be used after that transaction."""
 
     def __init__(self, connection: object, file: File, clock: Callable[[], float], durability: Durability) -> None:
-        """As `SqliteStore.enlist`."""
+        """See `SqliteStore.enlist`."""
         if not isinstance(connection, sqlite3.Connection):
             raise ContractError(f"an SQLite store enlists in a sqlite3.Connection, not in {type(connection).__name__}")
         self._connection = connection
@@ -39,38 +39,45 @@ class EnlistedStore(Port):
         self._clock = clock
         self._durability: Durability = durability
         self._cursor: sqlite3.Cursor | None = None
-        # A connection may be shared by threads, if its owner says so; a cursor must not be.
+        # A connection may be shared by threads if its owner allows it; a cursor must not be.
         self._lock = Lock()
         self._run(lambda cursor, _: self._check_database(cursor))
 
     @property
     def durability(self) -> Durability:
-        """What the application's commit survives, if its connection is as careful as the store's own."""
+        """Return the failures that the application's commit survives.
+
+        This holds if its connection uses the same settings as the store.
+        """
         return self._durability
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """Refuse: while a transaction is open, nothing that others do can be seen in it.
+        """Refuse to wait: changes of other connections are not visible while a transaction is open.
 
         Raises:
             ContractError: Always.
         """
         checked_lanes(lanes)
-        raise ContractError(f"wait({timeout_s:g} s) inside the application's transaction would only hold it open")
+        raise ContractError(
+            f"wait({timeout_s:g} s) is not possible inside the application's transaction: changes "
+            "of other connections are not visible in it"
+        )
 
     def close(self) -> None:
-        """Do nothing: the connection is the application's."""
+        """Do nothing: the connection belongs to the application."""
 
     def read(self, work: Work[T]) -> T:
-        """As `Port.read`: the transaction's own writes are seen."""
+        """See `Port.read`. Reads see the transaction's own writes."""
         return self._run(work)
 
-    def _write(self, work: Work[T], *, wakes: bool = False) -> T:  # noqa: ARG002  # the commit is not ours, so neither is the news
+    # The application commits, so this cannot wake waiting workers.
+    def _write(self, work: Work[T], *, wakes: bool = False) -> T:  # noqa: ARG002
         def in_savepoint(cursor: sqlite3.Cursor, now: float) -> T:
             _ = cursor.execute("SAVEPOINT apcore")
             try:
                 answer = work(cursor, now)
             except BaseException:
-                with suppress(sqlite3.Error):  # on some failures the engine has already rolled everything back
+                with suppress(sqlite3.Error):  # some failures make SQLite roll back the whole transaction
                     _ = cursor.execute("ROLLBACK TO apcore")
                     _ = cursor.execute("RELEASE apcore")
                 raise
@@ -83,30 +90,31 @@ class EnlistedStore(Port):
         try:
             if not self._connection.in_transaction:
                 raise ContractError(
-                    "no transaction is open on this connection: begin one, by BEGIN IMMEDIATE, and enlist then"
+                    "no transaction is open on this connection: begin one with BEGIN IMMEDIATE, then enlist"
                 )
             with self._lock:
                 if self._cursor is None:
                     self._cursor = self._connection.cursor(sqlite3.Cursor)
-                    self._cursor.row_factory = None  # the application's would shape our rows
+                    self._cursor.row_factory = None  # the application's factory would change our rows
                 return work(self._cursor, self._clock())
         except sqlite3.ProgrammingError as error:
             raise ContractError(f"the enlisted connection cannot be used here: {error}") from error
         except sqlite3.Error as error:
             unavailable = failure(error, self._file.source)
             if isinstance(unavailable, StoreBusy):
-                raise StoreBusy(f"{unavailable}; begin the application's transaction by BEGIN IMMEDIATE") from error
+                raise StoreBusy(f"{unavailable}; begin the application's transaction with BEGIN IMMEDIATE") from error
             if unavailable is not None:
                 raise unavailable from error
             raise
 
     def _check_database(self, cursor: sqlite3.Cursor) -> None:
-        # Number 0 is "main"; the name of its file comes as text or bytes, as the application's connection likes it.
+        # Number 0 is "main". The name of its file is text or bytes, depending on the connection's text_factory.
         [name] = [row[2] for row in cursor.execute("PRAGMA database_list").fetchall() if row[0] == 0]
-        theirs = Path(os.fsdecode(name) or ":memory:")
-        if not (theirs.exists() and self._file.path.exists() and theirs.samefile(self._file.path)):
-            raise ContractError(f"the connection is to {theirs}, and the store is in {self._file.path}")
-        if (found := format_of(self._connection)) < FORMAT:
+        database_path = Path(os.fsdecode(name) or ":memory:")
+        if not (database_path.exists() and self._file.path.exists() and database_path.samefile(self._file.path)):
+            raise ContractError(f"the connection is to {database_path}, but the store is in {self._file.path}")
+        if (file_format := format_of(self._connection)) < FORMAT:
             raise StoreUnavailable(
-                f"{self._file.source} is in format {found} of {FORMAT}: use the store once, outside of a transaction, before enlisting"
+                f"{self._file.source} is in format {file_format} of {FORMAT}: use the store once, outside of a "
+                "transaction, before enlisting"
             )

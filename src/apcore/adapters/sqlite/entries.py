@@ -1,7 +1,8 @@
-"""The map in SQL: what get, scan and commit are as statements.
+"""Run the statements behind get, scan and commit.
 
-Functions take a cursor and the store's time, and leave beginning and ending the transaction to their caller. A commit is first judged (reads only) and
-then written, so that one which comes to nothing has changed nothing, and needs no savepoint of its own within a group.
+Functions take a cursor and the store's time; their caller begins and ends the transaction. A commit first reads (checks
+and counters), and then writes. So a commit that is refused has changed nothing, and needs no savepoint of its own
+within a group.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ __all__ = ["checks_hold", "get", "reclaim", "scan", "totals", "write"]
 _VALUE: Final = "coalesce(value, (SELECT b.value FROM apcore_value AS b WHERE b.id = value_id))"
 _LIVE: Final = "(expires IS NULL OR expires > ?)"
 _GET_ONE: Final = f"SELECT {_VALUE}, version FROM apcore_entry WHERE k = ? AND {_LIVE}"  # noqa: S608
-_SCAN: Final = f"SELECT k, {_VALUE}, version FROM apcore_entry WHERE k > ? AND k < ? AND {_LIVE} ORDER BY k LIMIT ?"  # noqa: S608
+_SCAN: Final = f"""SELECT k, {_VALUE}, version FROM apcore_entry
+    WHERE k > ? AND k < ? AND {_LIVE} ORDER BY k LIMIT ?"""  # noqa: S608
 _SCAN_REVERSE: Final = _SCAN.replace("ORDER BY k", "ORDER BY k DESC")
 _VERSION: Final = f"SELECT version FROM apcore_entry WHERE k = ? AND {_LIVE}"  # noqa: S608
 _PUT: Final = """INSERT INTO apcore_entry (k, version, expires, value, value_id) VALUES (?, ?, ?, ?, ?)
@@ -41,9 +43,9 @@ def get(cursor: sqlite3.Cursor, keys: Sequence[Key], encoded: Sequence[bytes], n
         return [Entry(keys[0], *rows[0]) if rows else None]
     marks = ", ".join("?" * len(encoded))
     query = f"SELECT k, {_VALUE}, version FROM apcore_entry WHERE k IN ({marks}) AND {_LIVE}"  # noqa: S608
-    found = {row[0]: row for row in cursor.execute(query, (*encoded, now)).fetchall()}
+    rows_by_key = {row[0]: row for row in cursor.execute(query, (*encoded, now)).fetchall()}
     return [
-        None if (row := found.get(name)) is None else Entry(key, row[1], row[2])
+        None if (row := rows_by_key.get(name)) is None else Entry(key, row[1], row[2])
         for key, name in zip(keys, encoded, strict=True)
     ]
 
@@ -55,7 +57,7 @@ def scan(cursor: sqlite3.Cursor, low: bytes, high: bytes, *, limit: int, reverse
 
 
 def checks_hold(cursor: sqlite3.Cursor, checks: Iterable[tuple[bytes, bytes | None]], now: float) -> bool:
-    """Whether each key has the version that it should have."""
+    """Return whether each key has the version that its check demands."""
     for key, version in checks:
         row = cursor.execute(_VERSION, (key, now)).fetchone()
         if (None if row is None else row[0]) != version:
@@ -64,10 +66,10 @@ def checks_hold(cursor: sqlite3.Cursor, checks: Iterable[tuple[bytes, bytes | No
 
 
 def totals(cursor: sqlite3.Cursor, commit: EncodedCommit, now: float) -> dict[bytes, bytes]:
-    """Give the new value of each counter that ``commit`` adds to.
+    """Return the new value of each counter that ``commit`` adds to.
 
     Raises:
-        ContractError: What stands at a key is no counter, or would leave 64 bits.
+        ContractError: The value at a key is not a counter, or would exceed 64 bits.
     """
     counted: dict[bytes, bytes] = {}
     for key, write in commit.writes:
@@ -75,13 +77,15 @@ def totals(cursor: sqlite3.Cursor, commit: EncodedCommit, now: float) -> dict[by
             rows = cursor.execute(_GET_ONE, (key, now)).fetchall()
             old = rows[0][0] if rows else None
             if (new := added(old, write.delta)) is None:
-                raise ContractError(f"cannot add {write.delta} to {old!r:.60} at {write.key!r}: no 64-bit counter")
+                raise ContractError(
+                    f"cannot add {write.delta} to {old!r:.60} at {write.key!r}: not a counter, or beyond 64 bits"
+                )
             counted[key] = new
     return counted
 
 
 def write(cursor: sqlite3.Cursor, commit: EncodedCommit, counted: dict[bytes, bytes], now: float) -> None:
-    """Do the writes of ``commit``."""
+    """Write the entries of ``commit``."""
     rows: list[_Row] = []
     removed: list[tuple[bytes]] = []
     for key, change in commit.writes:
@@ -103,7 +107,7 @@ def write(cursor: sqlite3.Cursor, commit: EncodedCommit, counted: dict[bytes, by
 
 
 def _put_apart(cursor: sqlite3.Cursor, key: bytes, value: bytes) -> int | None:
-    """Store a big value, and give its number. In place of the old one, if there is one: that is three times as fast."""
+    """Store a big value and return its number. Overwriting the old value, if there is one, is three times as fast."""
     for (value_id,) in cursor.execute(_VALUE_ID, (key,)).fetchall():
         cursor.execute(_SET_VALUE, (value, value_id))
         return int(value_id)
@@ -111,10 +115,10 @@ def _put_apart(cursor: sqlite3.Cursor, key: bytes, value: bytes) -> int | None:
 
 
 def reclaim(cursor: sqlite3.Cursor, now: float, limit: int) -> int:
-    """Remove up to ``limit`` expired entries; answers how many there were."""
+    """Remove up to ``limit`` expired entries, and return how many there were."""
     return cursor.execute(_RECLAIM, (now, limit)).rowcount
 
 
 def _key(encoded: bytes) -> Key:
-    # Without FF there is no NUL inside a part, and reading back is one split.
+    # Without FF there is no NUL inside a part, so one split decodes the key.
     return decode_key(encoded) if b"\xff" in encoded else tuple(encoded[:-1].decode().split("\x00"))

@@ -1,6 +1,7 @@
-"""What SQLite's result codes mean for a caller: the one table that turns them into errors of ours.
+"""Map SQLite's result codes to apcore's errors.
 
-Codes that stand for a bug (a wrong statement, a wrong type) are not in the table; such exceptions propagate as they are.
+Codes that indicate a bug (an invalid statement, a wrong type) are not in the table. Such exceptions propagate
+unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["failure", "is_busy", "is_full"]
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 
 _WORDS: Final = {
-    sqlite3.SQLITE_FULL: "no space is left for the database",
+    sqlite3.SQLITE_FULL: "no disk space is left for the database",
     sqlite3.SQLITE_READONLY: "the database is read-only for this process",
     sqlite3.SQLITE_PERM: "this process may not open the database",
     sqlite3.SQLITE_AUTH: "this process may not use the database",
@@ -26,16 +27,16 @@ _WORDS: Final = {
     sqlite3.SQLITE_IOERR: "the file system failed",
     sqlite3.SQLITE_NOLFS: "the file system cannot hold a file of this size",
     sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
-    # "no such table": the file was replaced, or somebody dropped our tables.
-    sqlite3.SQLITE_ERROR: "the database is not as apcore left it",
-    sqlite3.SQLITE_SCHEMA: "the database is not as apcore left it",
+    # "no such table": the file was replaced, or our tables were dropped.
+    sqlite3.SQLITE_ERROR: "the tables of apcore are missing or were changed",
+    sqlite3.SQLITE_SCHEMA: "the tables of apcore are missing or were changed",
 }
 
 
 def failure(
     error: Exception, source: str, *, outcome: Outcome = "nothing", waited_s: float | None = None
 ) -> StoreUnavailable | None:
-    """Say what ``error`` means, or None if it stands for a bug. ``source`` names the file."""
+    """Return the error that ``error`` stands for, or None if it is a bug. ``source`` names the file."""
     if not isinstance(error, sqlite3.Error):
         return None
     code = _code(error)
@@ -47,15 +48,19 @@ def failure(
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether another connection is in the way, so that trying again soon makes sense."""
+    """Return whether another connection holds a lock, so that trying again soon makes sense."""
     return _code(error) in _BUSY
 
 
 def is_full(error: Exception) -> bool:
-    """Whether there was no space; a COMMIT that fails so has left nothing, since its last page was never written."""
+    """Return whether the disk was full.
+
+    A COMMIT that fails in this way has written nothing: its last page never reached the log.
+    """
     return _code(error) == sqlite3.SQLITE_FULL
 
 
 def _code(error: Exception) -> int:
-    # The module's own complaints (a closed connection, a wrong thread) carry no code; the low byte is the primary one.
+    # Errors of the sqlite3 module itself (a closed connection, a wrong thread) have no code. The low byte is the
+    # primary code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -1,9 +1,10 @@
-"""The database file: how it comes to be, and how a connection to it is opened.
+"""Create the database file, and open connections to it.
 
-A new file has mode 0600, whatever the umask, because private keys may stand in it; SQLite gives its -wal and -shm the mode of the file. A file that
-exists keeps its mode: it may be the application's.
+A new file has mode 0600, regardless of the umask, because it may hold private keys. SQLite gives its -wal and -shm
+files the mode of the database. An existing file keeps its mode: it may belong to the application.
 
-Every connection has a timeout of 0. Who waits for a lock, and until when, is decided above: an event loop never waits, a group of commits waits as one.
+Every connection has a timeout of 0, because the callers do the waiting: an event loop never waits, and a group of
+commits waits once for all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 
 @frozen
 class File:
-    """One database file, by its absolute path."""
+    """One database file, with its absolute path."""
 
     path: Path
     synchronous: Synchronous = "full"
@@ -45,14 +46,15 @@ class File:
 
     @property
     def source(self) -> str:
-        """How errors name it."""
+        """Return the name of the file for error messages."""
         return f"sqlite file {self.path}"
 
     def open(self, *, writable: bool) -> sqlite3.Connection:
-        """Open a connection; the file, its journal mode and its tables are made on the way where they are missing.
+        """Open a connection. Create the file, its journal mode and its tables if they are missing.
 
         Raises:
-            StoreUnavailable: It cannot be had, or is no database of ours; `StoreBusy` when others held it past the timeout.
+            StoreUnavailable: The file cannot be opened, or is not a database of apcore. `StoreBusy` if other
+                connections held it past the timeout.
         """
         self._create()
         connection: sqlite3.Connection | None = None
@@ -74,10 +76,10 @@ class File:
         return connection
 
     def _create(self) -> None:
-        """Make an empty file of mode 0600 if there is none.
+        """Create an empty file of mode 0600 if there is none.
 
-        It is made under another name and then linked: no descriptor of the file may be open that is closed again, because closing one
-        drops every lock that this process holds on it (that is how POSIX locks are).
+        The file is created under another name and then linked. No descriptor of the database may be opened and closed
+        here, because under POSIX, closing one drops every lock that this process holds on the file.
         """
         if self.path.exists():
             return
@@ -86,7 +88,7 @@ class File:
             try:
                 os.fchmod(descriptor, 0o600)
                 os.close(descriptor)
-                with suppress(FileExistsError):  # somebody else was faster
+                with suppress(FileExistsError):  # another process created it first
                     os.link(other_name, self.path)
             finally:
                 Path(other_name).unlink()
@@ -97,7 +99,7 @@ class File:
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             [(mode,)] = connection.execute("PRAGMA journal_mode = WAL").fetchall()
             if mode != "wal":
-                raise StoreUnavailable(f"write-ahead logging is not possible here, journal mode stays {mode!r}")
+                raise StoreUnavailable(f"write-ahead logging is not possible here; the journal mode stays {mode!r}")
         for pragma in (
             f"synchronous = {self.synchronous}",
             "fullfsync = ON",  # macOS: without it, fsync does not reach the disk
@@ -119,9 +121,10 @@ class File:
 
 
 def patiently(job: Callable[[], T], wait_s: float) -> T:
-    """Run ``job``, again and again while another connection is in its way, for up to ``wait_s``.
+    """Run ``job``, and repeat it for up to ``wait_s`` while another connection holds a lock that it needs.
 
-    Pauses are short and random, so that several processes take turns. SQLite's own handler goes up to 100 ms and lets newcomers pass.
+    Pauses are short and random, so that several processes take turns. SQLite's own handler pauses up to 100 ms, and
+    lets newcomers go first.
     """
     try:
         return job()
@@ -131,7 +134,7 @@ def patiently(job: Callable[[], T], wait_s: float) -> T:
     deadline = monotonic() + wait_s
     pause_s = _PAUSE_S_MIN
     while True:
-        sleep(uniform(_PAUSE_S_MIN, pause_s))  # noqa: S311  # no secret
+        sleep(uniform(_PAUSE_S_MIN, pause_s))  # noqa: S311  # not a secret
         pause_s = min(2 * pause_s, _PAUSE_S_MAX)
         try:
             return job()

@@ -1,11 +1,13 @@
-"""Stores and ``fork``: before one, every connection of ours is closed; after it, parent and child open their own.
+"""Close the stores before a ``fork``, so that parent and child each open their own connections afterwards.
 
-A child that leaves inherited connections alone and opens new ones is *not* safe. SQLite keeps one record of its locks for each file and process; the
-child inherits that record, but not the locks, so its new connections hold none that the kernel knows of. When the parent then closes its last
-connection, it takes itself for the last of all and deletes the log into which the child still writes: commits that answered True are gone. (The
-test in ``test_sqlite_forks`` shows it.) Closing before the fork leaves nothing to inherit.
+Merely ignoring inherited connections in the child is *not* safe. SQLite keeps one record of its locks per file and
+process. The child inherits that record, but not the locks, so the kernel knows of no lock for its new connections. When
+the parent closes its last connection, it believes that no other is open, and deletes the log into which the child still
+writes. Commits that returned True are then lost (the test in ``test_sqlite_forks`` shows this). Closing before the fork
+leaves nothing to inherit.
 
-Python calls these hooks around ``os.fork`` and `multiprocessing`. A fork in C that does not call them is noticed by the process id, and refused.
+Python calls these hooks around ``os.fork`` and `multiprocessing`. A fork in C that does not call them is detected by
+the process id, and refused.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ __all__ = ["Forking", "watch"]
 
 
 class Forking(Protocol):
-    """Something that must not be open across a fork."""
+    """An object that must not be open across a fork."""
 
     def before_fork(self) -> None:
-        """Close, and let nobody open until `after_fork`."""
+        """Close, and refuse to open until `after_fork`."""
         ...
 
     def after_fork(self, *, in_child: bool) -> None:
@@ -31,7 +33,7 @@ class Forking(Protocol):
 
 
 class _Watched:
-    """All that is open in this process."""
+    """The open stores of this process."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -42,8 +44,8 @@ class _Watched:
     def before(self) -> None:
         _ = self.lock.acquire()
         self.held = list(self.things)
-        for thing in self.held:
-            thing.before_fork()
+        for store in self.held:
+            store.before_fork()
 
     def after_in_parent(self) -> None:
         self._after(in_child=False)
@@ -55,15 +57,15 @@ class _Watched:
 
     def _after(self, *, in_child: bool) -> None:
         held, self.held = self.held, []
-        for thing in held:
-            thing.after_fork(in_child=in_child)
+        for store in held:
+            store.after_fork(in_child=in_child)
 
 
 _watched = _Watched()
 
 
-def watch(thing: Forking) -> None:
-    """Have ``thing`` told of forks for as long as it lives."""
+def watch(store: Forking) -> None:
+    """Call the hooks of ``store`` around forks, for as long as it lives."""
     with _watched.lock:
         if not _watched.is_registered:
             _watched.is_registered = True
@@ -72,4 +74,4 @@ def watch(thing: Forking) -> None:
                 after_in_parent=_watched.after_in_parent,
                 after_in_child=_watched.after_in_child,
             )
-        _watched.things.add(thing)
+        _watched.things.add(store)

@@ -1,13 +1,15 @@
-"""Group commit: threads that write at the same time share one transaction, and so one wait for the disk.
+"""Group commits: threads that write at the same time share one transaction, and so wait for the disk once.
 
-The first thread that comes finds nobody leading, leads, and works at once: alone, it hands nothing to another thread. Who comes while it works
-queues up and sleeps. A leader begins an immediate transaction, runs the works of all who wait by then (its own first), commits once, and answers them;
-then it hands the lead to the first who came too late.
+The first thread becomes the leader and starts at once, so a single thread hands nothing over. Threads that arrive
+meanwhile queue up and sleep. A leader begins an immediate transaction and runs all queued works (its own first). It
+commits once, wakes their threads with the results, and hands the lead to the first thread that arrived too late.
 
-What one work comes to never touches another's: a work that ends in a refusal has changed nothing, and one that fails half-way (a bug) makes the leader
-roll back and begin again without it. Only what befalls the transaction itself (no space, a damaged file) befalls all who were in it.
+The works of a group do not affect each other. A work that is refused has changed nothing. If a work fails half-way (a
+bug), the leader rolls back and begins again without it. Only a failure of the transaction itself (a full disk, a
+damaged file) fails every work in it.
 
-Nobody is answered before the COMMIT, not even who only read: what was read may be what another in the group wrote.
+No thread gets its result before the COMMIT, not even one that only read: it may have read the writes of another work in
+the group.
 """
 
 from __future__ import annotations
@@ -32,21 +34,21 @@ __all__ = ["GroupCommit", "Work"]
 T = TypeVar("T")
 
 Work: TypeAlias = Callable[[sqlite3.Cursor, float], T]
-"""What is done on a cursor, given the store's time. It may be run again from the start if the transaction could not commit."""
+"""A function of a cursor and the store's time. It may run again from the start if the transaction could not commit."""
 
 _GROUP_MAX: Final = 64
 
 
 @define(eq=False)
 class _Request(Generic[T]):
-    """One thread's work, and what became of it."""
+    """The work of one thread, and its result."""
 
     work: Work[T] | None
-    """None asks for the connection to be closed."""
+    """The work; None closes the connection."""
     wakes: bool
     deadline: float
     turn: Lock | None = None
-    """Held while its thread is to sleep; None while there was no need."""
+    """A lock that the leader holds while the thread of this request must sleep; None if it never had to."""
     leads: bool = False
     result: T | None = None
     error: BaseException | None = None
@@ -71,41 +73,41 @@ class _Halfway(Exception):  # never leaves this module
 
 
 class GroupCommit:
-    """The one connection of a process that writes, and who uses it when."""
+    """The writing connection of a process, and the queue of threads that use it."""
 
     def __init__(
         self, file: File, *, clock: Callable[[], float], housekeeping: Work[None], changed: Callable[[], None]
     ) -> None:
-        """Open nothing yet.
+        """Prepare, without opening a connection.
 
         Args:
             file: The database.
-            clock: The store's time; read once a transaction.
-            housekeeping: Run last in each transaction that wrote.
+            clock: The store's time, read once per transaction.
+            housekeeping: Called last in each transaction that wrote.
             changed: Called after a transaction with a work that ``wakes``.
         """
         self._file = file
         self._clock = clock
         self._housekeeping = housekeeping
         self._changed = changed
-        self._gate = Lock()  # guards the next three, and every request's `leads`
+        self._gate = Lock()  # guards the next three, and `leads` of every request
         self._led = False
         self._closed = False
         self._waiting: deque[_Request[Any]] = deque()
-        # The rest belongs to whoever leads.
+        # The fields below belong to the leader.
         self._cursor: sqlite3.Cursor | None = None
         self._committing = False
         self._crowded = False
-        """Whether the last group was of several, or left somebody waiting."""
+        """Whether the last group had several members, or left threads waiting."""
 
     def submit(self, work: Work[T], *, wakes: bool) -> T:
-        """Run ``work`` in a transaction, and answer what it answered once that is committed.
+        """Run ``work`` in a transaction, and return its result once the transaction is committed.
 
         Raises:
-            Closed: Nothing was done; there is a newer one of these.
-            StoreBusy: Nobody got to it within the timeout.
+            Closed: The connection was closed before ``work`` ran; a newer `GroupCommit` exists.
+            StoreBusy: ``work`` did not run within the timeout.
             StoreUnavailable: The transaction failed.
-            Exception: What ``work`` itself raised; then it changed nothing.
+            Exception: An exception of ``work`` itself, which then changed nothing.
         """
         request = _Request(work, wakes, monotonic() + self._file.busy_timeout_s)
         if self._get_the_lead(request):
@@ -113,7 +115,7 @@ class GroupCommit:
         return request.answer()
 
     def close(self, wait_s: float) -> bool:
-        """Close the connection as soon as nobody uses it; answers whether that came to be within ``wait_s``."""
+        """Close the connection once it is free, and return whether that happened within ``wait_s``."""
         request = _Request[None](None, wakes=False, deadline=monotonic() + wait_s)
         if self._get_the_lead(request):
             self._lead(request)
@@ -121,13 +123,13 @@ class GroupCommit:
             self._closed = True
             if not self._led:
                 self._forget_connection()
-        # If somebody still works on it, he closes when he is done.
+        # If another thread still uses the connection, that thread closes it at its end.
         return not isinstance(request.error, StoreBusy)
 
-    # --- who leads --------------------------------------------------------------------------------------------------
+    # --- the lead ----------------------------------------------------------------------------------------------------
 
     def _get_the_lead(self, request: _Request[Any]) -> bool:
-        """Wait until ``request`` is to be led by this thread (True) or has been answered (False)."""
+        """Wait until this thread leads ``request`` (return True) or ``request`` has a result (return False)."""
         with self._gate:
             if not self._led:
                 self._led = True
@@ -139,10 +141,10 @@ class GroupCommit:
             if not turn.acquire(timeout=max(0.0, request.deadline - monotonic())):
                 if self._withdraw(request):
                     request.error = self._busy()
-                else:  # it is being run, or was handed the lead this moment
+                else:  # it is running, or has just been handed the lead
                     _ = turn.acquire()
         except BaseException:
-            # An interrupt (Ctrl-C) in this thread: the others must not wait for it to lead.
+            # An interrupt (Ctrl-C) in this thread. The other threads must not wait for it to lead.
             if not self._withdraw(request) and request.leads:
                 self._hand_on()
             raise
@@ -157,7 +159,7 @@ class GroupCommit:
             return True
 
     def _let_in(self, group: list[_Request[Any]]) -> bool:
-        """Let those who wait into ``group``; answers whether there was anyone."""
+        """Move waiting requests into ``group``, and return whether there were any."""
         with self._gate:
             size = len(group)
             while self._waiting and len(group) < _GROUP_MAX and self._waiting[0].work is not None:
@@ -165,9 +167,9 @@ class GroupCommit:
             return len(group) > size
 
     def _let_in_late(self, group: list[_Request[Any]]) -> bool:
-        """Give the threads of the last group, just answered, one moment to come back with their next work.
+        """Give the threads of the last group, which have just been answered, a moment to submit their next work.
 
-        It is well spent only where a commit waits for the disk: then two threads that go on and on share each wait instead of taking turns.
+        This pays only where a commit waits for the disk: then two busy threads share each wait instead of taking turns.
         """
         if not (self._crowded and self._file.synchronous == "full"):
             return False
@@ -192,7 +194,7 @@ class GroupCommit:
             heir.leads = True
         heir.let_go()
 
-    # --- what a leader does -----------------------------------------------------------------------------------------
+    # --- the leader's work ------------------------------------------------------------------------------------------
 
     def _lead(self, first: _Request[Any]) -> None:
         group = [first]
@@ -204,9 +206,10 @@ class GroupCommit:
                 self._forget_connection()
             else:
                 while not self._attempt(group):
-                    pass  # each time round, one work that was at fault has left
+                    pass  # each round removes one work that failed
         except BaseException:
-            # An interrupt in this thread. What was not committed has not happened, and the others are still to be served.
+            # An interrupt in this thread. Uncommitted work has not happened, and the other requests must still be
+            # served.
             if not self._has_committed():
                 self._roll_back()
                 self._put_back(group)
@@ -218,7 +221,10 @@ class GroupCommit:
             self._hand_on()
 
     def _attempt(self, group: list[_Request[Any]]) -> bool:
-        """Try to commit ``group`` and whom it lets in. False: nothing has happened yet, and the first is to be tried again."""
+        """Try to commit ``group``, and requests that join it.
+
+        Return False if nothing has happened yet and the leader must try again.
+        """
         self._committing = False
         try:
             cursor = self._begin(group[0].deadline)
@@ -234,7 +240,7 @@ class GroupCommit:
                 fault.request.let_go()
                 return False
             self._put_back(group)
-        except Exception as error:  # every one is raised again, where it belongs
+        except Exception as error:  # each one is raised again in its own thread
             self._fail(group, error)
         else:
             if any(request.wakes for request in group):
@@ -256,9 +262,9 @@ class GroupCommit:
         while position < len(group) or self._let_in(group) or self._let_in_late(group):
             request = group[position]
             position += 1
-            if request.work is None:  # closing: `_let_in` keeps them out
+            if request.work is None:  # closing: `_let_in` keeps further requests out
                 continue
-            request.error = None  # an earlier attempt's
+            request.error = None  # left by an earlier attempt
             try:
                 request.result = request.work(cursor, now)
             except Exception as error:
@@ -272,18 +278,19 @@ class GroupCommit:
             self._housekeeping(cursor, now)
 
     def _fail(self, group: list[_Request[Any]], error: Exception) -> None:
-        """Answer what befell the transaction to all who were in it."""
+        """Give the failure of the transaction to every request in it."""
         # When a COMMIT fails, its pages may still have reached the log, where a recovery would find them.
         outcome: Outcome = "unknown" if self._committing and not is_full(error) else "nothing"
         self._committing = False
         if isinstance(error, StoreUnavailable) or failure(error, "") is None:
-            # The file could not be opened, or this is a bug: news for the one who tried, and the next leader sees for himself.
+            # The file could not be opened, or this is a bug. Only the thread that tried gets the error; the next leader
+            # tries again.
             group[0].error = error
             self._put_back(group)
             self._roll_back()
             return
         for request in group:
-            # An instance each: they are raised in different threads.
+            # Each request gets its own instance, because they are raised in different threads.
             request.error = failure(error, self._file.source, outcome=outcome, waited_s=self._file.busy_timeout_s)
             if request.error is not None:
                 request.error.__cause__ = error

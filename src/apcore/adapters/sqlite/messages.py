@@ -1,8 +1,9 @@
-"""The queue in SQL.
+"""Run the statements behind the queue.
 
-As in `entries`, functions take a cursor and the queue's time, and leave the transaction to their caller.
+As in `entries`, functions take a cursor and the queue's time, and their caller begins and ends the transaction.
 
-A lease's token begins with the row's number, so settling needs no index; the rest is random, and the whole is compared.
+A lease's token begins with the row's number, so settling needs no index. The rest of the token is random, and the whole
+of it is compared.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["any_due", "are_current", "depth", "enqueue", "extend", "lease", "nex
 _SEQ_BYTES: Final = 6
 _RANDOM_BYTES: Final = 10
 
-# Plain placeholders only: Python 3.12.0 warns of numbered ones.
+# Plain placeholders only: Python 3.12.0 warns about numbered ones.
 _ENQUEUE: Final = """INSERT INTO apcore_message (id, lane, grp, dedup, delay_s, due, body, leased, attempt, head)
     VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0,
         ? IS NULL OR NOT EXISTS (SELECT 1 FROM apcore_message WHERE lane = ? AND grp = ?))
@@ -44,7 +45,7 @@ _COME_BACK: Final = "UPDATE apcore_message SET due = ?, token = NULL, leased = 0
 
 
 def enqueue(cursor: sqlite3.Cursor, messages: Sequence[Message], now: float) -> None:
-    """Add messages, each behind its group; one whose like waits already only moves that one's due time forward."""
+    """Add messages, each behind its group. If an equal message already waits, the earlier due time holds."""
     rows: list[tuple[bytes | float | None, ...]] = []
     for message in messages:
         lane, group, dedup = message.lane.encode(), _label(message.group), _label(message.dedup)
@@ -54,18 +55,18 @@ def enqueue(cursor: sqlite3.Cursor, messages: Sequence[Message], now: float) -> 
 
 
 def any_due(cursor: sqlite3.Cursor, lanes: Sequence[str], now: float) -> bool:
-    """Whether a lease would find anything."""
+    """Return whether a message is due in ``lanes``."""
     return any(cursor.execute(_ANY_DUE, (lane.encode(), now)).fetchall() for lane in lanes)
 
 
 def next_due(cursor: sqlite3.Cursor, lanes: Sequence[str]) -> float | None:
-    """When the first message of ``lanes`` is due or its lease ends; None when there is none."""
-    found = [row for lane in lanes for row in cursor.execute(_NEXT_DUE, (lane.encode(),)).fetchall()]
-    return min((due for (due,) in found), default=None)
+    """Return when the first message of ``lanes`` is due or its lease ends; None if there is none."""
+    rows = [row for lane in lanes for row in cursor.execute(_NEXT_DUE, (lane.encode(),)).fetchall()]
+    return min((due for (due,) in rows), default=None)
 
 
 def lease(cursor: sqlite3.Cursor, lanes: Sequence[str], *, limit: int, lease_s: float, now: float) -> list[Leased]:
-    """Hand out up to ``limit`` due heads, lane after lane, and count the attempts."""
+    """Lease up to ``limit`` due heads, lane after lane, and count the attempts."""
     leases: list[Leased] = []
     changes: list[tuple[float, bytes, int]] = []
     for lane in dict.fromkeys(lanes):
@@ -82,7 +83,7 @@ def lease(cursor: sqlite3.Cursor, lanes: Sequence[str], *, limit: int, lease_s: 
 
 
 def extend(cursor: sqlite3.Cursor, leases: Sequence[Leased], *, lease_s: float, now: float) -> list[Leased]:
-    """Move the end of current leases; answers those that were lost."""
+    """Move the end of current leases, and return the leases that were lost."""
     return [
         leased
         for leased in leases
@@ -91,12 +92,12 @@ def extend(cursor: sqlite3.Cursor, leases: Sequence[Leased], *, lease_s: float, 
 
 
 def are_current(cursor: sqlite3.Cursor, settlements: Sequence[Settlement]) -> bool:
-    """Whether no lease among ``settlements`` has been lost."""
+    """Return whether no lease among ``settlements`` is lost."""
     return all(_is_current(cursor, settlement.leased) for settlement in settlements)
 
 
 def settle(cursor: sqlite3.Cursor, settlements: Sequence[Settlement], now: float) -> list[Leased]:
-    """End current leases; answers those that were lost."""
+    """End current leases, and return the leases that were lost."""
     return [
         settlement.leased
         for settlement in settlements
@@ -109,7 +110,7 @@ def settle(cursor: sqlite3.Cursor, settlements: Sequence[Settlement], now: float
 
 
 def depth(cursor: sqlite3.Cursor, lanes: Sequence[str], now: float) -> Depth:
-    """Count messages by state. A lease that ran out is ready: it is there to be handed out."""
+    """Count messages by state. A message with an expired lease counts as ready."""
     ready = delayed = leased = 0
     oldest = now
     for lane in dict.fromkeys(lanes):
@@ -129,7 +130,7 @@ def _is_current(cursor: sqlite3.Cursor, leased: Leased) -> bool:
 
 
 def _finish(cursor: sqlite3.Cursor, leased: Leased) -> bool:
-    """Remove a leased message; False if its lease was lost."""
+    """Remove a leased message. Return False if its lease was lost."""
     message = leased.message
     if cursor.execute(_DONE, (_seq(leased.token), leased.token)).rowcount == 0:
         return False
@@ -139,9 +140,9 @@ def _finish(cursor: sqlite3.Cursor, leased: Leased) -> bool:
 
 
 def _come_back(cursor: sqlite3.Cursor, leased: Leased, due: float) -> bool:
-    """Let a leased message wait again, in its place; False if its lease was lost.
+    """Let a leased message wait again in its position. Return False if its lease was lost.
 
-    A newcomer that waits for the same becomes one with it.
+    An equal message that waits already is merged with it.
     """
     message = leased.message
     if message.dedup is not None:

@@ -1,6 +1,6 @@
-"""The methods of `AtomicStore`, over the two things that a store and an enlisted transaction do differently: reading and writing.
+"""Implement the methods of `AtomicStore` over `read` and `_write`.
 
-Arguments are checked here, before any I/O.
+A store and an enlisted transaction differ only in these two. Arguments are checked here, before any I/O.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ T = TypeVar("T")
 
 
 class Port(ABC):
-    """`AtomicStore` but for `wait` and `close`."""
+    """`AtomicStore` without `wait` and `close`."""
 
     _found_last_time = False
-    """Whether the last lease found anything: then the next one need not look first."""
+    """Whether the last lease returned a message. Then the next one skips the check for due messages."""
 
     @property
     @abstractmethod
     def durability(self) -> Durability:
-        """What a True commit survives."""
+        """Return the failures that a commit which returned True survives."""
 
     @abstractmethod
     def read(self, work: Work[T]) -> T:
@@ -57,16 +57,16 @@ class Port(ABC):
 
     @abstractmethod
     def _write(self, work: Work[T], *, wakes: bool = False) -> T:
-        """Run ``work`` in a transaction; ``wakes`` when it may make a message due."""
+        """Run ``work`` in a transaction; ``wakes`` says that it may make a message due."""
 
     # --- the store --------------------------------------------------------------------------------------------------
 
     def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
-        """As `KvStore.get`."""
+        """See `KvStore.get`."""
         return self.read(get_work(keys))
 
     def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
-        """As `KvStore.scan`."""
+        """See `KvStore.scan`."""
         return self.read(scan_work(prefix, after, limit, reverse=reverse))
 
     def commit(
@@ -79,7 +79,7 @@ class Port(ABC):
         messages: Sequence[Message] = (),
         settles: Sequence[Settlement] = (),
     ) -> bool:
-        """As `AtomicStore.commit`."""
+        """See `AtomicStore.commit`."""
         commit = checked_commit(checks, writes, token)
         checked_enqueue(messages)
         checked_settle(settles)
@@ -90,12 +90,12 @@ class Port(ABC):
     # --- the queue --------------------------------------------------------------------------------------------------
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
-        """As `MessageQueue.enqueue`."""
+        """See `MessageQueue.enqueue`."""
         checked_enqueue(messages)
         self._queue_write(lambda cursor, now: queue.enqueue(cursor, messages, now), wakes=True)
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.lease`. Finding nothing again and again takes no lock, so that idle workers are in nobody's way."""
+        """See `MessageQueue.lease`. A poll of an empty queue takes no lock, so idle workers do not hinder writers."""
         checked_lease(lanes, limit, lease_s)
         if not (self._found_last_time or self._queue_read(lambda cursor, now: queue.any_due(cursor, lanes, now))):
             return []
@@ -106,19 +106,19 @@ class Port(ABC):
         return leases
 
     def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.extend`."""
+        """See `MessageQueue.extend`."""
         checked_extend(leases, lease_s)
         return self._queue_write(
             lambda cursor, now: queue.extend(cursor, leases, lease_s=lease_s, now=now), wakes=False
         )
 
     def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
-        """As `MessageQueue.settle`."""
+        """See `MessageQueue.settle`."""
         checked_settle(settlements)
         return self._queue_write(lambda cursor, now: queue.settle(cursor, settlements, now), wakes=True)
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
-        """As `MessageQueue.depth`. It counts, so it costs what waits; meant for a look a minute."""
+        """See `MessageQueue.depth`. Its cost grows with the number of waiting messages; call it about once a minute."""
         checked_lanes(lanes)
         return self._queue_read(lambda cursor, now: queue.depth(cursor, lanes, now))
 
@@ -136,13 +136,13 @@ class Port(ABC):
 
 
 def get_work(keys: Sequence[Key]) -> Work[list[Entry | None]]:
-    """Give what a ``get`` does on a cursor, its arguments checked."""
+    """Check the arguments of ``get``, and return its work."""
     encoded = checked_get(keys)
     return lambda cursor, now: entries.get(cursor, keys, encoded, now) if encoded else []
 
 
 def scan_work(prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> Work[list[Entry]]:
-    """Give what a ``scan`` does on a cursor, its arguments checked."""
+    """Check the arguments of ``scan``, and return its work."""
     low, high = checked_scan(prefix, after, limit, reverse=reverse)
     return lambda cursor, now: entries.scan(cursor, low, high, limit=limit, reverse=reverse, now=now)
 
@@ -154,7 +154,7 @@ def _commit(
     settles: Sequence[Settlement],
     now: float,
 ) -> bool:
-    """Judge first, by reading alone; then write."""
+    """Check first, with reads only; then write."""
     if not (entries.checks_hold(cursor, commit.checks, now) and queue.are_current(cursor, settles)):
         return False
     counted = entries.totals(cursor, commit, now)

@@ -1,6 +1,7 @@
-"""Connections that read: as many as read at one time, kept for the next who reads.
+"""Pool the connections that read: as many as read at one time, reused by later reads.
 
-A pool and not a connection a thread, so that a thread that ends leaves nothing behind, and `close` can close them all.
+A pool, and not a connection per thread, so that a thread that ends leaves nothing open, and `close` can close all of
+them.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ _IDLE_MAX: Final = 16
 
 
 class Closed(Exception):  # never leaves the package
-    """What was asked has been closed meanwhile; its owner opens another."""
+    """The connection group was closed meanwhile; its owner opens another."""
 
 
 class WouldWait(Exception):  # never leaves the package
-    """Reading would open a connection, or wait for one."""
+    """The read would open a connection, or wait for one."""
 
 
 class Readers:
-    """A pool of read-only connections, handed out as their cursors."""
+    """A pool of read-only connections, lent as cursors."""
 
     def __init__(self, file: File) -> None:
         self._file = file
@@ -46,7 +47,7 @@ class Readers:
             return self._idle.pop()
 
     def take(self) -> sqlite3.Cursor:
-        """Take a cursor; bring it back by `give_back` or `discard`."""
+        """Take a cursor. Return it with `give_back` or `discard`."""
         if (cursor := self.take_idle()) is not None:
             return cursor
         with self._lock:
@@ -58,7 +59,7 @@ class Readers:
             raise
 
     def give_back(self, cursor: sqlite3.Cursor) -> None:
-        """Bring a cursor back of which all rows have been fetched, so that no transaction is open on it."""
+        """Return a cursor whose rows have all been fetched, so that no transaction is open on it."""
         with self._lock:
             if not self._closed and len(self._idle) < _IDLE_MAX:
                 self._in_use -= 1
@@ -67,14 +68,14 @@ class Readers:
         self.discard(cursor)
 
     def discard(self, cursor: sqlite3.Cursor) -> None:
-        """Bring a cursor back that nobody should use again."""
+        """Return a cursor that must not be used again."""
         try:
             cursor.connection.close()
         finally:
             self._count_back()
 
     def close(self, wait_s: float) -> bool:
-        """Close the idle ones and wait for those in use to come back; answers whether all did."""
+        """Close the idle cursors, wait for the others, and return whether all of them came back."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

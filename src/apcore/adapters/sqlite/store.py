@@ -1,12 +1,15 @@
-"""`SqliteStore`: store and queue in one file, for any number of threads and processes at once.
+"""Keep store and queue in one file, for any number of threads and processes at once: `SqliteStore`.
 
-- Reads run on pooled connections and never wait for a writer (write-ahead log). Each ends its transaction before it returns.
-- Writes of all threads go through one connection a process and share transactions (`groupcommit`). Processes take turns at the database's lock, for
-  up to ``busy_timeout_s``; then `StoreBusy`, and nothing was written.
-- ``synchronous="full"``, the default: an answer has reached the disk, and survives power loss. ``"normal"``: it survives the death of every
-  process, and the file stays sound; the last moments before a power loss may be missing.
-- Expired entries are absent at once; commits remove a bounded number of them on the way.
-- `wait` sleeps on a condition that this process's commits notify, and looks every 20 ms for what other processes did.
+- Reads run on pooled connections and never wait for a writer (write-ahead log). Each read ends its transaction before
+  it returns.
+- Writes of all threads go through one connection per process, and share transactions (`groupcommit`). Processes take
+  turns at the database's lock for up to ``busy_timeout_s``. After that, `StoreBusy` says that no write was applied.
+- With ``synchronous="full"``, the default, a commit that returned has reached the disk, and survives power loss. With
+  ``"normal"`` it survives the death of every process, and the file stays sound, but a power loss may undo the last
+  commits.
+- Expired entries are absent at once. Each commit deletes a bounded number of them.
+- `wait` sleeps on a condition that commits of this process notify, and polls every 20 ms for the commits of other
+  processes.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ _RECLAIM_EVERY_S: Final = 1.0
 
 
 class _Opened:
-    """What one process has open, between two closings."""
+    """The open connections of one process, between opening and closing."""
 
     def __init__(self, file: File, clock: Callable[[], float], changed: Callable[[], None]) -> None:
         self.pid = os.getpid()
@@ -53,18 +56,21 @@ class _Opened:
         self._reclaim_again = float("-inf")
 
     def close(self, wait_s: float) -> bool:
-        written = self.writer.close(wait_s)
-        return self.readers.close(wait_s) and written
+        writer_closed = self.writer.close(wait_s)
+        return self.readers.close(wait_s) and writer_closed
 
     def _reclaim(self, cursor: sqlite3.Cursor, now: float) -> None:
-        """Remove some expired entries; when the last look found few, not before a second has passed."""
+        """Remove some expired entries. If the last attempt found few, wait a second before the next one."""
         if now >= self._reclaim_again or now < self._reclaim_again - _RECLAIM_EVERY_S:
             many = entries.reclaim(cursor, now, _RECLAIM_MAX) == _RECLAIM_MAX
             self._reclaim_again = now if many else now + _RECLAIM_EVERY_S
 
 
 class SqliteStore(Port):
-    """An `AtomicStore` in a file. Opens at the first use; safe from several threads, processes, and across ``os.fork``."""
+    """An `AtomicStore` in a file. Opens on first use.
+
+    Safe to use from several threads and processes, and across ``os.fork``.
+    """
 
     def __init__(
         self,
@@ -74,29 +80,29 @@ class SqliteStore(Port):
         busy_timeout_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Bind to the file at ``path``, relative to the current directory of this moment.
+        """Bind to the file at ``path``, relative to the current directory at this moment.
 
         Args:
-            path: A file in a directory that exists. A missing file is made, with mode 0600.
-            synchronous: "full" or "normal", as above.
+            path: A file in an existing directory. A missing file is created with mode 0600.
+            synchronous: "full" or "normal", as explained above.
             busy_timeout_s: How long a call waits for other writers.
-            clock: Times to live, delays and leases run by it. Processes on one file need the same clock.
+            clock: Drives times to live, delays and leases. Processes that share a file need the same clock.
         """
         if synchronous not in ("full", "normal"):
-            raise ValueError(f"synchronous is 'full' or 'normal', not {synchronous!r}")
+            raise ValueError(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
         if not 0 <= busy_timeout_s <= 3600:
-            raise ValueError(f"busy_timeout_s is a number of seconds from 0 to 3600, not {busy_timeout_s}")
+            raise ValueError(f"busy_timeout_s must be a number of seconds from 0 to 3600, not {busy_timeout_s}")
         self._file = File(Path(path).absolute(), synchronous, busy_timeout_s=busy_timeout_s)
         self._clock = clock
         self._opening = Lock()
         self._opened: _Opened | None = None
         self._closings = 0
-        """How often it was closed: who only waits must not open it again for that."""
+        """The number of closings. A `wait` that sees it grow ends, and does not open the file again."""
         self._changed = Condition()
         self._waiters = 0
         self._holds_opening = False
         self._left_open: _Opened | None = None
-        """What a fork would have inherited open."""
+        """The connections that a fork would have inherited open."""
         watch(self)
 
     def __repr__(self) -> str:
@@ -104,20 +110,20 @@ class SqliteStore(Port):
 
     @property
     def path(self) -> Path:
-        """Where the file is, absolutely."""
+        """Return the absolute path of the file."""
         return self._file.path
 
     @property
     def durability(self) -> Durability:
-        """What a True commit survives."""
+        """Return the failures that a commit which returned True survives."""
         return "power" if self._file.synchronous == "full" else "process"
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """As `MessageQueue.wait`. Blocks the calling thread."""
+        """See `MessageQueue.wait`. Blocks the calling thread."""
         _ = self.wait_for(lanes, timeout_s=timeout_s)
 
     def wait_for(self, lanes: Sequence[str], *, timeout_s: float) -> bool:
-        """Wait, and answer whether something is due: for the asynchronous face, which waits in slices."""
+        """Wait, and return whether a message is due. The asynchronous store calls this in slices."""
         checked_lanes(lanes)
         deadline, closings = time.monotonic() + timeout_s, self._closings
         while self._closings == closings:
@@ -137,17 +143,20 @@ class SqliteStore(Port):
         return False
 
     def enlist(self, connection: object, /) -> AtomicStore:
-        """Bind to the application's open transaction on ``connection``, a `sqlite3.Connection` to this same file.
+        """Bind to the application's open transaction on ``connection``, a `sqlite3.Connection` to the same file.
 
-        Begin it by ``BEGIN IMMEDIATE``: a deferred transaction that has read cannot always go on to write, and then every write is `StoreBusy`.
-        Use it in the connection's own thread. The store must have been used once before, so that its tables are there.
+        Begin the transaction with ``BEGIN IMMEDIATE``. A deferred transaction that has read cannot always go on to
+        write, and then every write raises `StoreBusy`. Use the returned store in the connection's own thread. Use this
+        store at least once before, so that its tables exist.
         """
         return EnlistedStore(connection, self._file, self._clock, self.durability)
 
     def close(self) -> None:
-        """As `KvStore.close`. Waits for calls under way in other threads, up to 30 s; one that takes longer closes at its end.
+        """See `KvStore.close`.
 
-        A `wait` ends. Any other call that comes too late, and whoever calls afterwards, opens the file again.
+        Waits up to 30 s for running calls in other threads; a longer call closes its connection at its end.
+
+        A running `wait` ends. Any other call that comes too late opens the file again, as does any later call.
         """
         with self._opening:
             self._closings += 1
@@ -157,16 +166,16 @@ class SqliteStore(Port):
                     self._left_open = None
 
     def asynchronous(self, runtime: AsyncRuntime, /) -> AsyncSqliteStore:
-        """Give this store's face for event loops; it shares everything with this one."""
+        """Return the twin of this store for event loops. The two share everything."""
         return AsyncSqliteStore(self, runtime)
 
-    # --- how works are run --------------------------------------------------------------------------------------------
+    # --- reading and writing ------------------------------------------------------------------------------------------
 
     def read_at_once(self, work: Work[T]) -> T:
         """Run ``work``, which only reads, if that needs no waiting.
 
         Raises:
-            WouldWait: It does.
+            WouldWait: It would have to wait.
         """
         opened = self._opened
         if opened is None or opened.pid != os.getpid():
@@ -183,7 +192,7 @@ class SqliteStore(Port):
             raise WouldWait from None
 
     def read(self, work: Work[T]) -> T:
-        """As `Port.read`."""
+        """See `Port.read`."""
         while True:
             readers = self._open().readers
             try:
@@ -199,7 +208,7 @@ class SqliteStore(Port):
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                # Rare: another process recovers the log, or the last one to close is tidying up.
+                # Rare: another process is recovering the log, or the last connection to close is checkpointing.
                 answer = patiently(lambda: work(cursor, self._clock()), busy_timeout_s)
         except Exception as error:
             readers.discard(cursor)
@@ -229,8 +238,8 @@ class SqliteStore(Port):
                 self._opened = _Opened(self._file, self._clock, self._notify)
             elif self._opened.pid != os.getpid():
                 raise StoreUnavailable(
-                    f"{self._file.source} was open when this process was forked, by something that does not run Python's "
-                    "fork hooks or in the midst of a long call, and is not safe to use here: open the store after the fork"
+                    f"{self._file.source} was open when this process was forked, by code that does not run Python's "
+                    "fork hooks or during a long call, and is not safe to use here: open the store after the fork"
                 )
             return self._opened
 
@@ -242,17 +251,17 @@ class SqliteStore(Port):
     # --- forks --------------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """As `forks.Forking`; for the hook alone."""
+        """Implement `forks.Forking`. Called only by the fork hook."""
         self._holds_opening = self._opening.acquire(timeout=_FORK_S_MAX)
         opened, self._opened = self._opened, None
         if opened is not None and not opened.close(_FORK_S_MAX):
             self._left_open = opened
 
     def after_fork(self, *, in_child: bool) -> None:
-        """As `forks.Forking`; for the hook alone."""
+        """Implement `forks.Forking`. Called only by the fork hook."""
         left_open, self._left_open = self._left_open, None
         if in_child:
-            # What could not be closed in time carries the parent's process id, and is refused.
+            # Connections that could not be closed in time carry the parent's process id, and are refused.
             self._opened = left_open
             self._opening = Lock()
             self._changed = Condition()

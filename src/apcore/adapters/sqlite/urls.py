@@ -1,7 +1,8 @@
-"""Store URLs: ``sqlite:///relative.db`` and ``sqlite:////absolute/path.db``.
+"""Parse store URLs: ``sqlite:///relative.db`` and ``sqlite:////absolute/path.db``.
 
-Options: ``?synchronous=full`` (the default: answers survive power loss) or ``normal`` (they survive the death of every process, and commits are
-about twice as fast); ``?busy_timeout_s=5``, how long a call waits for other writers. Characters that mean something in a URL are percent-encoded.
+Options: ``?synchronous=full`` (the default: commits survive power loss) or ``normal`` (commits survive the death of
+every process, and are about twice as fast); ``?busy_timeout_s=5``, the seconds that a call waits for other writers.
+Percent-encode characters with a meaning in URLs.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ __all__ = ["open_url"]
 
 
 def open_url(url: str, /) -> SqliteStore:
-    """Make the store that ``url`` names. The file is opened, and made if it is missing, at the first use.
+    """Make the store that ``url`` names. The file is opened, or created, on first use.
 
     Raises:
-        ConfigurationError: Not such a URL, or an option that there is not.
+        ConfigurationError: The URL is malformed, or has an unknown option.
     """
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or parts.fragment or len(parts.path) < 2:
@@ -42,7 +43,7 @@ def open_url(url: str, /) -> SqliteStore:
                     busy_timeout_s = float(value)
                 case _:
                     raise ConfigurationError(
-                        f"{url!r:.200} has an unknown option {name!r}; there are synchronous and busy_timeout_s"
+                        f"{url!r:.200} has an unknown option {name!r}; the options are synchronous and busy_timeout_s"
                     )
         return SqliteStore(path, synchronous=cast("Synchronous", synchronous), busy_timeout_s=busy_timeout_s)
     except ValueError as error:
