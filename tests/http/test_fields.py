@@ -138,7 +138,7 @@ def test_length_is_bounded():
 
 @pytest.mark.parametrize("text", ["é", "Ā", "@99999999999999", "@-99999999999999", "1e5", ":a"], ids=ascii)
 def test_what_cannot_be_read_is_theirs(text):
-    with pytest.raises(RequestError, match="is no item"):
+    with pytest.raises(RequestError, match="is not a valid item"):
         parse_item(text)
 
 

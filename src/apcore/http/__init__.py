@@ -1,4 +1,7 @@
-"""What HTTP says, without sending it: messages, addresses, urls, media types, digests, dates, structured fields, caching, problems."""
+"""Represent HTTP as values, without sending anything.
+
+Messages, addresses, URLs, media types, digests, dates, structured fields, caching and problem documents.
+"""
 
 from apcore.http.addresses import (
     LOOPBACK_OPEN,

@@ -1,17 +1,20 @@
-"""Where a request may go: the address policy, and what it says of names, ports and addresses.
+"""Decide where a request may go: the address policy for names, ports and addresses.
 
-Theory of operation. A federated server fetches whatever strangers name, so "the public Internet" has to be decided by us, twice: before the
-name is resolved (`AddressPolicy.target_refusal`: scheme, spelling of the host, port) and for every address that came out of resolution
-(`AddressPolicy.address_refusal`), which the transport asks again about the peer it is connected to. Everything here is a pure function of
-text; a refusal is a sentence for the log, and None means "go".
+A federated server fetches URLs that strangers choose, so apcore must decide itself which addresses belong to the public
+Internet. It does so twice: before the name is resolved (`AddressPolicy.target_refusal`: scheme, spelling of the host,
+port), and for every resolved address (`AddressPolicy.address_refusal`). The transport calls the latter again for the
+peer that it is connected to. Everything here is a pure function of text. A refusal is a sentence for the log, and None
+means allowed.
 
-The tables are our own. The standard library's `is_global` and `is_private` changed their answers between patch releases, so only its parser
-is used, which is strict (four decimal parts without leading zeros for IPv4). For IPv6 the table says what is *open*: 2000::/3 less a few
-blocks; whatever is assigned elsewhere later stays closed until someone decides.
+The tables are apcore's own. The standard library's `is_global` and `is_private` changed their answers between patch
+releases, so only its parser is used, which is strict (four decimal parts without leading zeros for IPv4). For IPv6 the
+table lists the *open* range: 2000::/3 without a few blocks. A range that is assigned elsewhere later stays closed until
+the table is changed.
 
-An address can hold another one. Mapped (::ffff:0:0/96) and NAT64 (64:ff9b::/96) addresses are only a way of writing an IPv4 address, and
-are judged as that one: on a network with NAT64 every IPv4 host has such an address. 6to4, Teredo, IPv4-compatible and IPv4-translated
-addresses lead through relays that nobody needs any more; they are closed, and if an operator opens such a network, what they hold is judged as well.
+An address can contain another one. Mapped (::ffff:0:0/96) and NAT64 (64:ff9b::/96) addresses are only another spelling
+of an IPv4 address, and are checked as that address: on a network with NAT64 every IPv4 host has one. 6to4, Teredo,
+IPv4-compatible and IPv4-translated addresses lead through obsolete relays, and are closed. If an operator opens such a
+network, the addresses inside are checked too.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ _OPEN_V6: Final = IPv6Network("2000::/3")
 _CLOSED_V6: Final = tuple(
     (IPv6Network(network), what)
     for network, what in (
-        # The first four lie outside 2000::/3 and are closed anyway; naming them makes the better log line.
+        # The first four are outside 2000::/3 and thus closed anyway; an entry here makes a better log line.
         ("::1/128", "loopback"),
         ("fc00::/7", "private"),
         ("fe80::/10", "link-local"),
@@ -67,8 +70,9 @@ _CLOSED_V6: Final = tuple(
         ("3fff::/20", "documentation"),
     )
 )
-# What a virtual machine's host tells its guest, credentials included. One of them is a public address, and an operator who opens the
-# network around another one hardly means it: they open only when named alone.
+# The addresses at which the host of a virtual machine serves credentials to its guest. One of them is public, and an
+# operator who opens the network around another one hardly intends to open it. So each is open only if it is listed
+# alone.
 _METADATA: Final = frozenset(
     {
         IPv4Address("100.100.100.200"),
@@ -84,27 +88,31 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 _TRANSLATED: Final = IPv6Network("::ffff:0:0:0/96")  # RFC 2765 §2.1
 _COMPATIBLE: Final = IPv6Network("::/96")  # RFC 4291 §2.5.5.1
 
-# Names that the public DNS does not have: RFC 6761, 6762, 7686, 8375, 9476, ICANN's .internal, and what routers invent.
+# Names that are not in the public DNS: RFC 6761, 6762, 7686, 8375, 9476, ICANN's .internal, and the inventions of
+# routers.
 _CLOSED_SUFFIXES: Final = frozenset(
     {
-        "alt", "corp", "home", "home.arpa", "i2p", "internal", "intranet", "lan", "local", "localdomain", "localhost", "onion", "private",
+        "alt", "corp", "home", "home.arpa", "i2p", "internal", "intranet", "lan", "local", "localdomain",
+        "localhost", "onion", "private",
     }
 )  # fmt: skip
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
-# Services above 1023 that a request could be made to speak to: those that browsers refuse, and stores that read text lines.
+# Services above port 1023 that a request could be made to talk to: those that browsers refuse, and stores that read
+# text lines.
 _NO_HTTP_THERE: Final = frozenset(
     {
-        1719, 1720, 1723, 2049, 3306, 3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697,
+        1719, 1720, 1723, 2049, 3306, 3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6566, 6665, 6666, 6667, 6668,
+        6669, 6679, 6697,
         10080, 11211,
     }
 )  # fmt: skip
 
 
 def parse_ip(text: str) -> IpAddress | None:
-    """Read an address in its strict spelling, without brackets. A zone id makes it unreadable: None."""
+    """Parse an address in its strict spelling, without brackets. Return None if it is invalid or has a zone id."""
     if "%" in text:
         return None
     try:
@@ -113,21 +121,21 @@ def parse_ip(text: str) -> IpAddress | None:
         return None
 
 
-def _networks(given: Iterable[str | IpNetwork]) -> tuple[IpNetwork, ...]:
-    """Read CIDR notation; `ValueError` if host bits are set, since that is a typing error as often as not."""
-    return tuple(ip_network(network) if isinstance(network, str) else network for network in given)
+def _networks(networks: Iterable[str | IpNetwork]) -> tuple[IpNetwork, ...]:
+    """Parse CIDR notation. `ValueError` if host bits are set, since that is usually a typing error."""
+    return tuple(ip_network(network) if isinstance(network, str) else network for network in networks)
 
 
-def _hosts(given: Iterable[str]) -> frozenset[str]:
-    names = frozenset(name.lower() for name in given)
+def _hosts(hosts: Iterable[str]) -> frozenset[str]:
+    names = frozenset(name.lower() for name in hosts)
     for name in names:
         if not name.isascii() or not name or name.startswith(("[", "*")) or parse_ip(name) is not None:
             raise ValueError(f"hosts takes exact names as A-labels, not {name!r}; addresses go into networks")
     return names
 
 
-def _ports(given: Iterable[int]) -> frozenset[int]:
-    ports = frozenset(given)
+def _ports(numbers: Iterable[int]) -> frozenset[int]:
+    ports = frozenset(numbers)
     for port in ports:
         if not 1 <= port <= 65535:
             raise ValueError(f"ports are between 1 and 65535, not {port!r}")
@@ -136,10 +144,13 @@ def _ports(given: Iterable[int]) -> frozenset[int]:
 
 @frozen(kw_only=True)
 class AddressPolicy:
-    """Where requests may go. The default is the public Internet over HTTPS; everything else is opened by name.
+    """The allowed destinations of requests.
 
-    The value travels with each `Request` and is part of the key under which a transport pools connections: what one policy allowed is never
-    reused under another. Wrong networks, hosts and ports are `ValueError`.
+    The default is the public Internet over HTTPS; everything else is opened by name.
+
+    The value travels with each `Request`, and is part of the key under which a transport pools connections: a
+    connection that one policy allowed is never reused under another. Invalid networks, hosts and ports are
+    `ValueError`.
     """
 
     plain_http: bool = False
@@ -147,28 +158,30 @@ class AddressPolicy:
     loopback: bool = False
     """Whether 127.0.0.0/8, ::1, `localhost` and names below it are open, for development and tests."""
     networks: tuple[IpNetwork, ...] = field(default=(), converter=_networks)
-    """Networks that are open although they are not public; strings in CIDR notation are read. Metadata services open only as a network of one address."""
+    """Networks that are open although they are not public. Strings in CIDR notation are parsed. A metadata service is
+    opened only by a network of one address.
+    """
     hosts: frozenset[str] = field(default=frozenset(), converter=_hosts)
-    """Exact names that the operator vouches for: neither their form nor the addresses they resolve to are judged."""
+    """Exact names that the operator trusts: neither their form nor their addresses are checked."""
     high_ports: bool = True
-    """Whether ports from 1024 up are open, save those of well-known services that speak no HTTP."""
+    """Whether ports from 1024 up are open, except those of well-known services that do not speak HTTP."""
     ports: frozenset[int] = field(default=frozenset(), converter=_ports)
     """Further ports that are open, whatever their number."""
 
     def target_refusal(self, scheme: str, host: str, port: int) -> str | None:
-        """Say why nothing may be sent there, from what a URL says alone; None if it may.
+        """Return the reason not to send there, judged by the URL alone; None if it is allowed.
 
         Args:
             scheme: In lower case.
             host: In lower case, an A-label name or an address; IPv6 with or without brackets.
-            port: The effective one.
+            port: The effective port.
         """
         if scheme != "https" and not (scheme == "http" and self.plain_http):
             return f"scheme {scheme!r} is not open"
         return self.port_refusal(scheme, port) or self.host_refusal(host)
 
     def port_refusal(self, scheme: str, port: int) -> str | None:
-        """Say why the port is closed; None if it is open."""
+        """Return the reason why the port is closed; None if it is open."""
         if port == _DEFAULT_PORTS.get(scheme) or port in self.ports:
             return None
         if self.high_ports and 1024 <= port <= 65535 and port not in _NO_HTTP_THERE:
@@ -176,7 +189,7 @@ class AddressPolicy:
         return f"port {port} is not open for {scheme}"
 
     def host_refusal(self, host: str) -> str | None:
-        """Say why the host, a name or an address, is not one to resolve or to connect to; None if it is."""
+        """Return the reason not to resolve or connect to the host, a name or an address; None if it is allowed."""
         if host in self.hosts:
             return None
         if host.startswith("[") or ":" in host:
@@ -186,15 +199,15 @@ class AddressPolicy:
         return _name_refusal(host, loopback=self.loopback)
 
     def address_refusal(self, address: str, *, host: str = "") -> str | None:
-        """Say why no connection may be made to this address; None if it may.
+        """Return the reason not to connect to this address; None if it is allowed.
 
         Args:
-            address: As the resolver or the socket gave it.
-            host: The name that was resolved; one that the operator vouches for opens whatever it resolves to.
+            address: As the resolver or the socket returned it.
+            host: The name that was resolved. A name that the operator trusts opens all its addresses.
         """
         parsed = parse_ip(address)
         if parsed is None:
-            # A zone id included: it names an interface of this machine, so it came from no public resolver.
+            # This includes a zone id: it names an interface of this machine, so it cannot come from a public resolver.
             return f"{address[:80]!r} is not an address, or has a zone id"
         if host and host in self.hosts:
             return None
@@ -204,7 +217,7 @@ class AddressPolicy:
         return None
 
     def _closed(self, address: IpAddress) -> str | None:
-        """Name the closed range that holds the address; None if it is open, or was opened."""
+        """Return the name of the closed range that contains the address; None if it is open, or was opened."""
         opened = [network for network in self.networks if network.version == address.version and address in network]
         if address in _METADATA:
             alone = any(network.prefixlen == network.max_prefixlen for network in opened)
@@ -222,7 +235,10 @@ def _is_loopback(address: IpAddress) -> bool:
 
 
 def _held_addresses(address: IpAddress) -> Iterator[IpAddress]:
-    """Give every address that has to be open for this one to be: itself, unless it only spells an IPv4 address, and those inside it."""
+    """Yield every address that must be open for this one to be open.
+
+    These are the address itself, unless it only spells an IPv4 address, and the addresses inside it.
+    """
     if isinstance(address, IPv4Address):
         yield address
         return
@@ -236,34 +252,37 @@ def _held_addresses(address: IpAddress) -> Iterator[IpAddress]:
     elif packed[:4] == b"\x20\x01\x00\x00":  # Teredo: RFC 4380 §4; the server, and the client with its bits inverted
         yield IPv4Address(packed[4:8])
         yield IPv4Address(bytes(octet ^ 0xFF for octet in packed[12:]))
-    elif address in _TRANSLATED or (address in _COMPATIBLE and int(address) > 1):  # :: and ::1 are themselves
+    elif address in _TRANSLATED or (address in _COMPATIBLE and int(address) > 1):  # :: and ::1 contain no other address
         yield IPv4Address(packed[12:])
 
 
 def _name_refusal(host: str, *, loopback: bool) -> str | None:
-    shown = repr(host[:80])
+    quoted_host = repr(host[:80])
     if not host or len(host) > 253:
         return f"host of {len(host)} characters is not between 1 and 253"
     if host.endswith("."):
-        # Absolute names are another spelling of the same host, and with it of its origin, its certificate and our block list.
-        return f"host {shown} ends in a dot"
+        # An absolute name is another spelling of the same host, with another origin, certificate and block list entry.
+        return f"host {quoted_host} ends in a dot"
     labels = host.split(".")
     if any(_LABEL.fullmatch(label) is None for label in labels):
-        return f"host {shown} is no host name"
+        return f"host {quoted_host} is not a host name"
     if _NUMBER.fullmatch(labels[-1]) is not None:
-        # What ends in a number is an address to `inet_aton`, which reads decimal, octal, hexadecimal and short forms.
-        return f"host {shown} is an address in an odd spelling"
+        # `inet_aton` takes every name that ends in a number for an address: decimal, octal, hexadecimal and short
+        # forms.
+        return f"host {quoted_host} is an address in an odd spelling"
     if labels[-1] == "localhost" and loopback:
         return None
     if labels[-1] in _CLOSED_SUFFIXES or ".".join(labels[-2:]) in _CLOSED_SUFFIXES:
-        return f"host {shown} is not in the public DNS"
+        return f"host {quoted_host} is not in the public DNS"
     if len(labels) == 1:
-        return f"host {shown} is a single label"
+        return f"host {quoted_host} is a single label"
     return None
 
 
 PUBLIC_ONLY: Final = AddressPolicy()
-"""The public Internet over HTTPS: the policy of every request that names no other."""
+"""The public Internet over HTTPS: the policy of every request that sets no other."""
 
 LOOPBACK_OPEN: Final = AddressPolicy(plain_http=True, loopback=True)
-"""The public Internet and this machine, with plain HTTP: for development and tests, never for a node that strangers can reach."""
+"""The public Internet and this machine, with plain HTTP: for development and tests, never for a node that strangers can
+reach.
+"""

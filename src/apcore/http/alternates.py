@@ -1,13 +1,13 @@
-"""Where a page says that it is there as ActivityPub: ``<link rel="alternate">`` in its head, or a `Link` field (RFC 8288).
+"""Find the ActivityPub address of an HTML page: ``<link rel="alternate">`` or a `Link` field (RFC 8288).
 
-Theory of operation. Pages are the largest and wildest thing that is read, and whoever sends one decides every byte of it. So the expressions here are
-possessive: what was taken is never given back and tried again. One of them passes over everything that is no link, in one sweep; what is not closed
-(a comment, a tag, a quotation mark) ends the search, as it would end the page. Links and their attributes are counted. The work is a small multiple
-of the length, whatever stands there.
+Pages are the largest and least regular input, and their sender controls every byte. The expressions here are therefore
+possessive: matched text is never given back and tried again. One expression skips everything that is not a link, in one
+sweep. An unclosed comment, tag or quotation mark ends the search, as it would end the page. Links and attributes are
+counted. So the work is a small multiple of the length, for any content.
 
-Only the head is searched. What follows ``<body>`` is where a site shows what its users have written.
+Only the head is searched, because ``<body>`` is where a site shows the texts of its users.
 
-What is found is an address and nothing more: to be fetched as any other, with every check, and believed only about itself.
+A result is an address and nothing more. It is fetched with all the usual checks, and believed only about itself.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from apcore.http.urls import URL_LENGTH_MAX, Url, join_url
 __all__ = ["ALTERNATES_MAX", "HTML_BYTES_MAX", "find_alternates"]
 
 HTML_BYTES_MAX: Final = 1024 * 1024
-"""Bytes of a page that are searched. Heads in use end within the first 64 KiB."""
+"""The bytes of a page that are searched. Heads in use end within the first 64 KiB."""
 ALTERNATES_MAX: Final = 10
-"""How many are given: pages in several languages have several, and only some are ActivityPub."""
+"""The most addresses returned: pages in several languages have several, and only some are ActivityPub."""
 _LINKS_MAX: Final = 1000
 _ATTRIBUTES_MAX: Final = 50
 _FIELD_LENGTH_MAX: Final = 8192
 
-# Elements whose content is text or of another document: no link in there is one of the page's.
+# Elements that contain text or another document. A link inside them is not a link of the page.
 _OPAQUE: Final = (
     b"iframe",
     b"noembed",
@@ -48,21 +48,21 @@ _OPAQUE: Final = (
     b"xmp",
 )
 _SEPARATED: Final = rb"(?=[\s/>])"
-# HTML §13.2.5, as browsers read it: quotation marks count at the beginning of a value only.
+# HTML §13.2.5, as browsers read it: quotation marks count only at the beginning of a value.
 _ATTRIBUTE: Final = rb"""[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)|(?!\s*+=))"""
 _REST: Final = rb"(?:[\s/]++|" + _ATTRIBUTE + rb")*+>"
 _ELEMENT: Final = re.compile(rb"<(link|base)" + _SEPARATED + rb"(" + _REST + rb")", re.IGNORECASE)
 _NAME_AND_VALUE: Final = re.compile(
     rb"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)))?"""
 )
-# RFC 8288 §3, one member after the other.
+# RFC 8288 §3, one member after another.
 _TARGET: Final = re.compile(r"[\s,]*+<([^<>]*+)>")
 _PARAMETER: Final = re.compile(r"""\s*+;\s*+([!#$%&'*+.^_`|~0-9A-Za-z-]++)\s*+(?:=\s*+(?:"([^"]*+)"|([^\s;,"]++)))?""")
 
 
 @cache
 def _passed_over() -> re.Pattern[bytes]:
-    """Give the expression for everything that is no link; made when the first page is read, since it is large."""
+    """Return the expression for everything that is not a link. It is large, so it is compiled for the first page."""
     opaque = [rb"<" + name + _SEPARATED + _REST + rb"(?>.*?</" + name + _SEPARATED + rb")[^>]*+>" for name in _OPAQUE]
     alternatives = [
         rb"[^<]++",
@@ -76,27 +76,27 @@ def _passed_over() -> re.Pattern[bytes]:
 
 
 def find_alternates(response: Response, url: Url) -> tuple[str, ...]:
-    """Give the addresses at which ``response``, a page that was had from ``url``, is there as ActivityPub; at most `ALTERNATES_MAX`.
+    """Return the ActivityPub addresses of ``response``, a page fetched from ``url``; at most `ALTERNATES_MAX`.
 
-    Those of the `Link` field come first. What is no address, or cannot be read, is left out.
+    Addresses in the `Link` field come first. Invalid ones are skipped.
     """
-    found: dict[str, None] = {}
+    addresses: dict[str, None] = {}
     for base, reference, rel, media_type in _links(response, url):
         if "alternate" not in rel.lower().split() or not is_activitypub(media_type) or not reference.strip():
             continue
         try:
-            found[str(join_url(base, reference.strip()))] = None
+            addresses[str(join_url(base, reference.strip()))] = None
         except RequestError:
             continue
-        if len(found) == ALTERNATES_MAX:
+        if len(addresses) == ALTERNATES_MAX:
             break
-    return tuple(found)
+    return tuple(addresses)
 
 
 def _links(response: Response, url: Url) -> Iterator[tuple[Url, str, str, str]]:
-    """Give base, reference, relation and type of each link."""
+    """Yield base, reference, relation and type of each link."""
     for reference, parameters in _in_field(response.headers.get("link") or ""):
-        if "anchor" not in parameters:  # with one, it is something else that has this alternate
+        if "anchor" not in parameters:  # with an anchor, the alternate belongs to another resource
             yield url, reference, parameters.get("rel", ""), parameters.get("type", "")
     if _is_html(response.headers.get("content-type") or ""):
         base = None
@@ -120,7 +120,7 @@ def _base(url: Url, href: str) -> Url:
 
 
 def _in_field(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Read a `Link` field as far as it can be read; the first of two parameters of one name counts (RFC 8288 §3.3)."""
+    """Parse a `Link` field up to the first error. The first of two parameters with one name counts (RFC 8288 §3.3)."""
     at = 0
     while len(text) <= _FIELD_LENGTH_MAX and (target := _TARGET.match(text, at)) is not None:
         at = target.end()
@@ -132,7 +132,7 @@ def _in_field(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _in_head(page: bytes) -> Iterator[tuple[bytes, dict[bytes, str]]]:
-    """Give the ``link`` and ``base`` elements of a page, with their attributes, up to its body or to where it breaks off."""
+    """Yield the ``link`` and ``base`` elements of a page with their attributes, up to its body or its end."""
     at = 0
     while (passed := _passed_over().match(page, at)) is not None:
         element = _ELEMENT.match(page, passed.end())
@@ -143,10 +143,10 @@ def _in_head(page: bytes) -> Iterator[tuple[bytes, dict[bytes, str]]]:
 
 
 def _attributes(text: bytes) -> dict[bytes, str]:
-    """Read the attributes of a tag; of two with one name the first counts."""
+    """Parse the attributes of a tag. The first of two with one name counts."""
     attributes: dict[bytes, str] = {}
-    for found in islice(_NAME_AND_VALUE.finditer(text), _ATTRIBUTES_MAX):
-        value = next((part for part in found.group(2, 3, 4) if part is not None), b"")
-        if len(value) <= 6 * URL_LENGTH_MAX:  # each character may be written as a reference
-            _ = attributes.setdefault(found[1].lower(), unescape(value.decode("utf-8", "replace")))
+    for match in islice(_NAME_AND_VALUE.finditer(text), _ATTRIBUTES_MAX):
+        value = next((part for part in match.group(2, 3, 4) if part is not None), b"")
+        if len(value) <= 6 * URL_LENGTH_MAX:  # each character may be written as a character reference
+            _ = attributes.setdefault(match[1].lower(), unescape(value.decode("utf-8", "replace")))
     return attributes

@@ -1,10 +1,12 @@
-"""How long an answer counts, and how to ask whether it changed (RFC 9111, RFC 9110 §13).
+"""Compute how long a response is fresh, and how to ask whether it changed (RFC 9111, RFC 9110 §13).
 
-Theory of operation. apcore is a private cache of documents, one per signer: the rules for shared caches (`s-maxage`, `private`, `Vary` over
-what we never vary) mean nothing to it. A peer's `Cache-Control` is a wish inside bounds that are ours: whatever it says, a document is fresh
-for at least ``min_s`` and at most ``max_s``, so that nobody makes us ask at every look, nor believe a thing for years.
+apcore is a private cache of documents, one per signer. The rules for shared caches (`s-maxage`, `private`, and `Vary`
+over headers that apcore never varies) do not apply to it. A peer's `Cache-Control` is a wish within apcore's own
+bounds. A document is fresh for at least ``min_s`` and at most ``max_s``, so that a peer can force neither a request for
+every use nor a cache entry that lasts for years.
 
-Directives that cannot be read are treated as absent, except that a lifetime given twice or badly means stale (RFC 9111 §4.2.1).
+Unreadable directives are treated as absent. The exception is a lifetime that is repeated or invalid, which means stale
+(RFC 9111 §4.2.1).
 """
 
 from __future__ import annotations
@@ -39,11 +41,11 @@ _DIRECTIVE: Final = re.compile(
 _DIRECTIVES_MAX: Final = 32
 _DELTA: Final = re.compile(r'([0-9]++)|"([0-9]++)"')
 _DELTA_S_MAX: Final = float(2**31)
-"""What a number of seconds that is too large counts as (RFC 9111 §1.2.2)."""
-# RFC 9110 §8.8.3. The bound is ours: a validator is stored and sent back, so its length is not the peer's to choose.
+"""The value of a number of seconds that is too large (RFC 9111 §1.2.2)."""
+# RFC 9110 §8.8.3. The length is bounded because apcore stores a validator and sends it back.
 _ETAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]{0,256}"')
 _BETWEEN_ETAGS: Final = re.compile(r"[ \t]*,?[ \t]*")
-# RFC 9111 §3.2: what belongs to one message, not to the document.
+# RFC 9111 §3.2: fields of one message, not of the document.
 _NOT_REFRESHED: Final = frozenset(
     {
         "connection",
@@ -58,14 +60,15 @@ _NOT_REFRESHED: Final = frozenset(
 
 
 def _directives(headers: Headers) -> dict[str, str | None]:
-    """Read `Cache-Control`. A directive that comes twice with two values has the value "", which is no number."""
-    found: dict[str, str | None] = {}
-    # A quoted value with a comma in it falls apart here. Nothing that is read below has one, and no part of one reads as a number.
+    """Parse `Cache-Control`. A directive with two different values gets the value "", which is not a number."""
+    directives: dict[str, str | None] = {}
+    # A quoted value with a comma is split here. None of the directives used below has one, and no part of one parses as
+    # a number.
     for member in (headers.get("cache-control") or "").split(",", _DIRECTIVES_MAX)[:_DIRECTIVES_MAX]:
         name, equals, text = member.strip(" \t").partition("=")
         value = text if equals else None
-        found[name.lower()] = value if found.get(name.lower(), value) == value else ""
-    return found
+        directives[name.lower()] = value if directives.get(name.lower(), value) == value else ""
+    return directives
 
 
 def _delta_s(value: str | None) -> float | None:
@@ -84,21 +87,21 @@ def _date(text: str | None) -> datetime | None:
 
 
 def is_storable(response: Response) -> bool:
-    """Whether the answer may be kept at all: it is whole, and the peer did not say `no-store` (RFC 9111 §3)."""
+    """Return whether the response may be stored: it is complete, and the peer did not send `no-store` (RFC 9111 §3)."""
     return not response.truncated and "no-store" not in _directives(response.headers)
 
 
 def fresh_until(
     headers: Headers, *, received: datetime, default_s: float, min_s: float = 0.0, max_s: float
 ) -> datetime:
-    """Say until when the answer counts without asking again.
+    """Return the time until which the response may be used without asking again.
 
     Args:
-        headers: Of the answer.
-        received: When it came, by our clock. The peer's clock is used only against itself.
+        headers: Of the response.
+        received: The time of its arrival, by our clock. The peer's clock is only compared with itself.
         default_s: Its lifetime if the peer names none.
-        min_s: Lower bound of the lifetime that is left.
-        max_s: Upper bound; it wins over the lower one.
+        min_s: Lower bound of the remaining lifetime.
+        max_s: Upper bound; it takes precedence over the lower one.
     """
     lifetime_s = _lifetime_s(headers, default_s)
     left_s = lifetime_s - _age_s(headers)
@@ -113,7 +116,7 @@ def _lifetime_s(headers: Headers, default_s: float) -> float:
         return _delta_s(directives["max-age"]) or 0.0
     if "expires" in headers:
         expires, sent = _date(headers.get("expires")), _date(headers.get("date"))
-        # RFC 9111 §5.3: an `Expires` that is no date (0 is common) lies in the past. Without a `Date` there is nothing to subtract it from.
+        # RFC 9111 §5.3: an invalid `Expires` (0 is common) is in the past. Without a `Date` it cannot be compared.
         return 0.0 if expires is None or sent is None else max((expires - sent) / timedelta(seconds=1), 0.0)
     return default_s
 
@@ -124,19 +127,19 @@ def _age_s(headers: Headers) -> float:
 
 @frozen
 class Validators:
-    """What a server gave us to ask with whether a document changed. Falsy if it gave nothing."""
+    """The validators of a document: they let a later request ask whether it changed. Falsy if there are none."""
 
     etag: str | None = None
     """With its quotation marks, and W/ if it is weak."""
     last_modified: str | None = None
-    """As received; it is only ever sent back."""
+    """As received; it is only sent back."""
 
     def __bool__(self) -> bool:
         return self.etag is not None or self.last_modified is not None
 
 
 def validators_of(headers: Headers) -> Validators:
-    """Take the validators out of an answer, as far as they can be read."""
+    """Return the valid validators of a response."""
     etag, modified = headers.get("etag"), headers.get("last-modified")
     return Validators(
         etag if etag is not None and _ETAG.fullmatch(etag) else None,
@@ -145,7 +148,7 @@ def validators_of(headers: Headers) -> Validators:
 
 
 def conditional_headers(headers: Headers, validators: Validators) -> Headers:
-    """Add what makes a GET conditional: the ETag, or else the date (RFC 9110 §13.1)."""
+    """Add the header that makes a GET conditional: the ETag, or else the date (RFC 9110 §13.1)."""
     if validators.etag is not None:
         return headers.with_set("if-none-match", validators.etag)
     if validators.last_modified is not None:
@@ -154,25 +157,31 @@ def conditional_headers(headers: Headers, validators: Validators) -> Headers:
 
 
 def refreshed_headers(stored: Headers, not_modified: Headers) -> Headers:
-    """Put the fields of a 304 in place of the stored ones, except those that describe the stored body (RFC 9111 §3.2)."""
+    """Replace the stored fields by those of a 304, except fields that describe the stored body (RFC 9111 §3.2)."""
     newer = tuple(pair for pair in not_modified.pairs if pair[0] not in _NOT_REFRESHED)
     return Headers(stored.without(*(name for name, _ in newer)).pairs + newer)
 
 
 def strong_etag(body: bytes) -> str:
-    """Make the entity tag of a document that we serve, from its bytes. 128 bits: nobody gains by a collision with their own document."""
+    """Return the entity tag of a served document, computed from its bytes.
+
+    It has 128 bits, so collisions do not matter.
+    """
     return f'"{urlsafe_b64encode(hashlib.sha256(body).digest()[:16]).decode("ascii").rstrip("=")}"'
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:
-    """Whether an `If-None-Match` names this tag, weakly compared (RFC 9110 §13.1.2), so that 304 is the answer."""
+    """Return whether an `If-None-Match` contains this tag, so that the answer is 304.
+
+    Tags are compared weakly (RFC 9110 §13.1.2).
+    """
     if if_none_match is None:
         return False
     if if_none_match == "*":
         return True
-    position, wanted = 0, etag.removeprefix("W/")
+    position, opaque_tag = 0, etag.removeprefix("W/")
     while (match := _ETAG.match(if_none_match, position)) is not None:
-        if match[0].removeprefix("W/") == wanted:
+        if match[0].removeprefix("W/") == opaque_tag:
             return True
         separator = _BETWEEN_ETAGS.match(if_none_match, match.end())
         position = match.end() if separator is None else separator.end()

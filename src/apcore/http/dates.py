@@ -1,7 +1,8 @@
-"""Points in time as HTTP writes them.
+"""Parse and format times as HTTP writes them.
 
-Only IMF-fixdate is read (RFC 9110 §5.6.7): the two obsolete forms have a two-digit year or no zone, and no federated server sends them. The
-name of the day is checked for being one, not for being the right one, because nothing is decided by it.
+Only IMF-fixdate is accepted (RFC 9110 §5.6.7). The two obsolete forms have a two-digit year or no zone, and federated
+servers do not send them. The name of the day must be a valid name, but need not be the right one, because nothing
+depends on it.
 """
 
 from __future__ import annotations
@@ -17,20 +18,22 @@ __all__ = ["format_http_date", "parse_http_date", "parse_retry_after"]
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _IMF_FIXDATE: Final = re.compile(
-    rf"(?:{'|'.join(_DAYS)}), ([0-9]{{2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}}) ([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) GMT"
+    rf"(?:{'|'.join(_DAYS)}), ([0-9]{{2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}}) "
+    rf"([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) GMT"
 )
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 def parse_http_date(text: str) -> datetime:
-    """Read a date such as ``Tue, 20 Apr 2021 02:07:55 GMT``, in UTC.
+    """Parse a date such as ``Tue, 20 Apr 2021 02:07:55 GMT``, in UTC.
 
     Raises:
-        RequestError: It is in another form, or there is no such day or time. A leap second has no `datetime`, and counts as that.
+        RequestError: The date has another form, or does not exist. A leap second has no `datetime`, so it counts as
+            that.
     """
     match = _IMF_FIXDATE.fullmatch(text)
     if match is None:
-        raise RequestError(f"date {text[:80]!r} is not in the form of IMF-fixdate")
+        raise RequestError(f"date {text[:80]!r} is not an IMF-fixdate")
     day, month, year, hour, minute, second = match.groups()
     try:
         return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
@@ -39,7 +42,7 @@ def parse_http_date(text: str) -> datetime:
 
 
 def format_http_date(moment: datetime) -> str:
-    """Write a date, to the second, in no locale. `ValueError` for a naive one."""
+    """Format a time to the second, independent of the locale. `ValueError` for a naive one."""
     if moment.tzinfo is None:
         raise ValueError(f"date {moment!r} has no time zone")
     moment = moment.astimezone(UTC)
@@ -50,7 +53,10 @@ def format_http_date(moment: datetime) -> str:
 
 
 def parse_retry_after(text: str | None, *, now: datetime, max_s: float) -> float | None:
-    """Read `Retry-After`, in seconds from ``now``, at least 0 and at most ``max_s``; None if absent or unreadable (RFC 9110 §10.2.3)."""
+    """Parse `Retry-After` as seconds from ``now``, from 0 to ``max_s``.
+
+    Return None if it is absent or invalid (RFC 9110 §10.2.3).
+    """
     if text is None:
         return None
     if _SECONDS.fullmatch(text) is not None:

@@ -1,10 +1,10 @@
-"""Digests of bodies: `Digest` (RFC 3230), which signatures after draft-cavage cover, and `Content-Digest` (RFC 9530), which RFC 9421's do.
+"""Make and check digests of bodies: `Digest` (RFC 3230) for draft-cavage, `Content-Digest` (RFC 9530) for RFC 9421.
 
-A signature covers the field, and the field covers the body: so both checks are over the raw bytes as received, before any parsing, and a
-field that does not name a digest we trust proves nothing. SHA-256 and SHA-512 are trusted; of the algorithms that a field lists, *every*
-trusted one has to match, since a sender that gives two different answers was tampered with on the way. Others (`md5`, `unixsum`) are ignored.
+A signature covers the field, and the field covers the body. So both checks use the raw bytes as received, before any
+parsing, and a field without a trusted digest proves nothing. SHA-256 and SHA-512 are trusted. *Every* trusted digest in
+a field must match: two contradictory digests show tampering. Other algorithms (`md5`, `unixsum`) are ignored.
 
-Ignoring the result would be unsafe, so there is none: the checks return or raise.
+The checks return nothing, or raise, because a caller could forget to look at a result.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ _TRUSTED: Final = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 
 
 def make_digest(body: bytes) -> str:
-    """Give the value of `Digest`. The label is in capitals: some receivers compare the whole value as a string."""
+    """Return the value of `Digest`.
+
+    The label is in capitals, because some receivers compare the whole value as a string.
+    """
     return f"SHA-256={b64encode(hashlib.sha256(body).digest()).decode('ascii')}"
 
 
 def make_content_digest(body: bytes) -> str:
-    """Give the value of `Content-Digest`."""
+    """Return the value of `Content-Digest`."""
     return f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode('ascii')}:"
 
 
@@ -37,8 +40,8 @@ def check_digest(value: str, body: bytes) -> None:
     """Check a `Digest` field against the raw body.
 
     Raises:
-        RequestError: The field cannot be read.
-        SignatureError: A digest in it is another one, or none is SHA-256 or SHA-512.
+        RequestError: The field is malformed.
+        SignatureError: A digest in it does not match, or none is SHA-256 or SHA-512.
     """
     trusted = 0
     for member in value.split(","):
@@ -56,8 +59,8 @@ def check_content_digest(value: str, body: bytes) -> None:
     """Check a `Content-Digest` field against the raw body.
 
     Raises:
-        RequestError: The field cannot be read.
-        SignatureError: A digest in it is another one, or none is SHA-256 or SHA-512.
+        RequestError: The field is malformed.
+        SignatureError: A digest in it does not match, or none is SHA-256 or SHA-512.
     """
     trusted = 0
     for algorithm, member in parse_dictionary(value, duplicates="refuse").items():
@@ -79,11 +82,11 @@ def _decoded(algorithm: str, text: str) -> bytes:
 
 def _compare(name: str, algorithm: str, claimed: bytes, body: bytes) -> None:
     actual = _TRUSTED[algorithm](body).digest()
-    # Both sides are known to the sender: there is no secret to keep from a clock.
+    # The sender knows both values, so a comparison in constant time is not needed.
     if claimed != actual:
-        raise SignatureError(f"{name} claims another {algorithm} than the body of {len(body)} bytes has")
+        raise SignatureError(f"{name} does not match the {algorithm} of the body of {len(body)} bytes")
 
 
 def _demand_one(name: str, trusted: int) -> None:
     if not trusted:
-        raise SignatureError(f"{name} names neither sha-256 nor sha-512")
+        raise SignatureError(f"{name} has neither sha-256 nor sha-512")

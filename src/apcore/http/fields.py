@@ -1,10 +1,11 @@
-"""Structured fields (RFC 9651): text in, values out, and back.
+"""Parse and serialize structured fields (RFC 9651).
 
-The parsing is `http-sf`'s. This module gives it types of our own, so that nothing above depends on it, and its errors our blame: what a peer
-wrote and cannot be read is `RequestError`, what we cannot write is `ValueError`.
+`http-sf` does the parsing. This module has its own types, so that no other module depends on that library, and raises
+apcore's errors: `RequestError` if a peer's text cannot be parsed, `ValueError` if a value cannot be serialized.
 
-An item is always an `Item` and an inner list an `InnerList`, with or without parameters, so that no reader has to ask which of two forms it got.
-Text between quotation marks is `str`; the two other kinds of text have types of their own, since a `Token` written as a string is another value.
+An item is always an `Item` and an inner list an `InnerList`, with or without parameters, so callers handle one form
+only. Text between quotation marks is `str`. The two other kinds of text have their own types, since a `Token` written
+as a string would be another value.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 FIELD_LENGTH_MAX: Final = 64 * 1024
-"""Characters of one combined field that are parsed; as much as a whole header section may have by default."""
+"""The most characters of one combined field; the default limit of a whole header section."""
 
 
 @frozen
@@ -73,7 +74,7 @@ def _no_parameters() -> dict[str, BareItem]:
 
 @frozen
 class Item:
-    """A value and its parameters, which keep their order."""
+    """A value and its parameters, in order."""
 
     value: BareItem
     parameters: Mapping[str, BareItem] = field(factory=_no_parameters)
@@ -81,63 +82,68 @@ class Item:
 
 @frozen
 class InnerList:
-    """Items in parentheses, and the parameters of the whole."""
+    """Items in parentheses, and the parameters of the whole list."""
 
     items: tuple[Item, ...] = field(converter=tuple[Item, ...])
     parameters: Mapping[str, BareItem] = field(factory=_no_parameters)
 
 
 Member = Item | InnerList
-"""What a list or a dictionary has as members."""
+"""A member of a list or a dictionary."""
 
 Duplicates = Literal["last", "refuse"]
-"""What a repeated key means: the last one counts, as RFC 9651 has it; or an error, where a decision about trust hangs on it."""
+"""How to treat a repeated key: use the last one, as RFC 9651 says; or refuse it, where a trust decision depends on
+it.
+"""
 
 
 def parse_item(text: str, *, duplicates: Duplicates = "last") -> Item:
-    """Read a field that is one item.
+    """Parse a field that is one item.
 
     Raises:
-        RequestError: It is not.
+        RequestError: The field is not an item.
     """
     return _to_item(_parse(text, "item", duplicates))
 
 
 def parse_list(text: str, *, duplicates: Duplicates = "last") -> tuple[Member, ...]:
-    """Read a field that is a list; an empty field is an empty list.
+    """Parse a field that is a list; an empty field is an empty list.
 
     Raises:
-        RequestError: It is not a list.
+        RequestError: The field is not a list.
     """
     return tuple(_to_member(member) for member in _parse(text, "list", duplicates))
 
 
 def parse_dictionary(text: str, *, duplicates: Duplicates = "last") -> dict[str, Member]:
-    """Read a field that is a dictionary, in its order; an empty field is an empty one.
+    """Parse a field that is a dictionary, in order; an empty field is an empty dictionary.
 
     Raises:
-        RequestError: It is not a dictionary.
+        RequestError: The field is not a dictionary.
     """
     return {key: _to_member(member) for key, member in _parse(text, "dictionary", duplicates).items()}
 
 
 def serialize_item(item: Item) -> str:
-    """Write an item in its one canonical form. `ValueError` for what has none, an inner list included: that is no item (RFC 9651 §3.3)."""
+    """Serialize an item in its canonical form.
+
+    `ValueError` if the value has none. An inner list is not an item (RFC 9651 §3.3).
+    """
     return _serialized(lambda: http_sf.ser(_from_member(item)))
 
 
 def serialize_list(members: Sequence[Member]) -> str:
-    """Write a list. `ValueError` for an empty one, which is told by leaving out the field."""
+    """Serialize a list. `ValueError` for an empty one: leave out the field instead."""
     return _serialized(lambda: http_sf.ser([_from_member(member) for member in members]))
 
 
 def serialize_dictionary(members: Mapping[str, Member]) -> str:
-    """Write a dictionary. `ValueError` for an empty one, which is told by leaving out the field."""
+    """Serialize a dictionary. `ValueError` for an empty one: leave out the field instead."""
     return _serialized(lambda: http_sf.ser({key: _from_member(member) for key, member in members.items()}))
 
 
 def serialize_parameters(parameters: Mapping[str, BareItem]) -> str:
-    """Write parameters alone, each with the semicolon before it; nothing for none."""
+    """Serialize parameters alone, each with a semicolon before it."""
     return _serialized(lambda: ser_params(_from_parameters(parameters)))
 
 
@@ -149,7 +155,7 @@ def _parse(text: str, kind: Literal["item", "list", "dictionary"], duplicates: D
             text.encode("latin-1"), tltype=kind, on_duplicate_key=_refuse_duplicate if duplicates == "refuse" else None
         )
     except (ValueError, OverflowError) as exc:  # http_sf.StructuredFieldError and UnicodeEncodeError are ValueErrors
-        raise RequestError(f"structured field is no {kind}: {exc}") from exc
+        raise RequestError(f"structured field is not a valid {kind}: {exc}") from exc
 
 
 def _refuse_duplicate(key: str, where: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Media types: reading them, which of them are ActivityPub, and choosing one that a client accepts.
+"""Parse media types, recognise ActivityPub, and choose the type that a client accepts.
 
 Two types carry ActivityPub (ActivityPub §3.2): ``application/activity+json`` with whatever parameters, and
 ``application/ld+json`` with the ActivityStreams profile. Nothing else is believed, least of all ``application/json``
@@ -37,7 +37,7 @@ __all__ = [
 
 AS2_PROFILE: Final = "https://www.w3.org/ns/activitystreams"
 ACTIVITY_JSON: Final = "application/activity+json"
-"""What to send and to serve: every server takes it."""
+"""The type to send and to serve: every server accepts it."""
 LD_JSON: Final = f'application/ld+json; profile="{AS2_PROFILE}"'
 ACCEPT_ACTIVITYPUB: Final = f"{ACTIVITY_JSON}, application/ld+json"
 """The `Accept` of a fetch, as Mastodon sends it.
@@ -48,7 +48,7 @@ It has no text/html, so that no server answers with a page. It has no profile, s
 
 _LD_JSON_ESSENCE: Final = "application/ld+json"
 _TYPE: Final = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)/([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*")
-# RFC 9110 §5.6.6, except that a value without quotation marks may hold what a token may not: profiles are often sent bare.
+# RFC 9110 §5.6.6, except that an unquoted value may have characters that a token may not: profiles are often unquoted.
 _PARAMETER: Final = re.compile(r';[ \t]*(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+))[ \t]*)?')
 _ESCAPED: Final = re.compile(r"\\(.)")
 _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
@@ -57,7 +57,7 @@ _ACCEPT_LENGTH_MAX: Final = 4096
 
 @frozen
 class MediaType:
-    """A media type, or a range of them such as ``text/*``; type, subtype and parameter names in lower case."""
+    """A media type, or a range of them such as ``text/*``. Type, subtype and parameter names are in lower case."""
 
     type: str
     subtype: str
@@ -65,11 +65,11 @@ class MediaType:
 
     @property
     def essence(self) -> str:
-        """Type and subtype, without parameters."""
+        """Return type and subtype, without parameters."""
         return f"{self.type}/{self.subtype}"
 
     def get(self, name: str) -> str | None:
-        """Give the parameter's value."""
+        """Return the value of a parameter."""
         return dict(self.parameters).get(name)
 
     @override
@@ -83,10 +83,10 @@ def _quoted(value: str) -> str:
 
 
 def parse_media_type(text: str) -> MediaType:
-    """Read a `Content-Type`, or a member of `Accept`.
+    """Parse a `Content-Type`, or a member of `Accept`.
 
     Raises:
-        RequestError: It is not one, or it has a parameter twice: two readers would take two different ones.
+        RequestError: It is malformed, or repeats a parameter: two parsers would use two different values.
     """
     media_type, end = _read_media_type(text, 0)
     if end != len(text):
@@ -95,7 +95,10 @@ def parse_media_type(text: str) -> MediaType:
 
 
 def _read_media_type(text: str, start: int) -> tuple[MediaType, int]:
-    """Read one from a position on; give where it ends, which is a comma, rubbish or the end."""
+    """Parse one media type from a position on.
+
+    Also return its end, which is at a comma, at invalid text or at the end.
+    """
     match = _TYPE.match(text, start)
     if match is None:
         raise RequestError(f"media type {text[start : start + 80]!r} has no type and subtype")
@@ -114,7 +117,10 @@ def _read_media_type(text: str, start: int) -> tuple[MediaType, int]:
 
 
 def is_activitypub(content_type: str | None) -> bool:
-    """Whether a document of this type may be believed as ActivityPub; False for what is absent or unreadable."""
+    """Return whether a document of this type may be believed as ActivityPub.
+
+    False if the type is absent or malformed.
+    """
     if not content_type:
         return False
     try:
@@ -145,7 +151,10 @@ class _Range:
     weight: float
 
     def specificity(self, offered: MediaType) -> int:
-        """How closely it names the offered type: 0 not at all, 1 as anything, 2 by its type, 3 by its subtype, more by parameters."""
+        """Return how closely the range matches the offered type.
+
+        0 for no match, 1 for any type, 2 for the type, 3 for the subtype, more for parameters.
+        """
         mine = self.media_type
         if mine.essence == "*/*":
             return 1
@@ -153,13 +162,13 @@ class _Range:
             return 0
         if mine.subtype == "*":
             return 2
-        # A charset tells nothing about JSON, and clients add it out of habit.
-        wanted = [pair for pair in mine.parameters if pair[0] != "charset"]
-        return 3 + len(wanted) if all(pair in offered.parameters for pair in wanted) else 0
+        # A charset says nothing about JSON, and clients add it out of habit.
+        required = [pair for pair in mine.parameters if pair[0] != "charset"]
+        return 3 + len(required) if all(pair in offered.parameters for pair in required) else 0
 
 
 def _parse_accept(accept: str) -> list[_Range]:
-    """Read what can be read: a member that cannot ends the list, as everything after it is in doubt."""
+    """Parse up to the first malformed member: everything after it is doubtful."""
     ranges: list[_Range] = []
     text = accept[:_ACCEPT_LENGTH_MAX]
     position = 0
@@ -180,29 +189,36 @@ def _parse_accept(accept: str) -> list[_Range]:
 
 
 def _best(ranges: list[_Range], offered: MediaType) -> tuple[int, float]:
-    """Give specificity and weight of the range that speaks for this type: the most specific one (RFC 9110 §12.5.1)."""
-    return max(((fit, each.weight) for each in ranges if (fit := each.specificity(offered))), default=(0, 0.0))
+    """Return specificity and weight of the most specific range for this type (RFC 9110 §12.5.1)."""
+    return max(
+        ((fit, media_range.weight) for media_range in ranges if (fit := media_range.specificity(offered))),
+        default=(0, 0.0),
+    )
 
 
 def quality(accept: str | None, offered: str) -> float:
-    """Give the weight, 0 to 1, that a client puts on a type. Without `Accept`, or with one that cannot be read, everything has 1."""
+    """Return the weight, 0 to 1, that a client gives to a type. It is 1 if `Accept` is absent or malformed."""
     ranges = _parse_accept(accept or "")
     return _best(ranges, parse_media_type(offered))[1] if ranges else 1.0
 
 
 def negotiate(accept: str | None, offered: Sequence[str]) -> str | None:
-    """Choose the type with the highest weight, the earlier of two equals; None if the client excludes all of them (406)."""
-    weighted = [(quality(accept, each), each) for each in offered]
+    """Choose the type with the highest weight, the earlier of two equals.
+
+    Return None if the client excludes all of them (answer 406).
+    """
+    weighted = [(quality(accept, media_type), media_type) for media_type in offered]
     best = max((weight for weight, _ in weighted), default=0.0)
-    return next((each for weight, each in weighted if weight == best), None) if best > 0 else None
+    return next((media_type for weight, media_type in weighted if weight == best), None) if best > 0 else None
 
 
 def wants_activitypub(accept: str | None) -> bool:
-    """Whether a client that could also have a page asks for ActivityPub: names one of the types, with no less weight than text/html.
+    """Return whether a client prefers ActivityPub to a page.
 
-    ``*/*`` is what browsers and link previews send as well, so it does not count. For a node that has no pages, use `negotiate`.
+    It does if it names one of the types, with no less weight than text/html. ``*/*`` does not count, because browsers
+    and link previews send it too. If your node has no pages, use `negotiate`.
     """
     ranges = _parse_accept(accept or "")
     html = _best(ranges, MediaType("text", "html"))[1]
-    named = (_best(ranges, parse_media_type(each)) for each in (ACTIVITY_JSON, LD_JSON))
+    named = (_best(ranges, parse_media_type(media_type)) for media_type in (ACTIVITY_JSON, LD_JSON))
     return any(fit >= 3 and weight > 0 and weight >= html for fit, weight in named)

@@ -1,7 +1,8 @@
-"""Problem documents (RFC 9457): what a peer is told when something is wrong.
+"""Build problem documents (RFC 9457), which tell a peer about an error.
 
-A peer learns the status, a stable slug and, where the caller writes one, a sentence. The message of an error is for our logs: it may say what
-our network answered or which address a name has, and that is never told (design rule 14). So `problem_for` takes the class's words only.
+A peer sees the status, a stable slug and, if the caller writes one, a sentence. The message of an error is for local
+logs: it may say how the local network answered or which address a name has, and a peer must not learn that. So
+`problem_for` uses only the attributes of the error's class.
 """
 
 from __future__ import annotations
@@ -46,25 +47,25 @@ def _no_extensions() -> dict[str, str]:
 
 @frozen(kw_only=True)
 class Problem:
-    """One problem, as told to a peer."""
+    """One problem, as shown to a peer."""
 
     status: int
     title: str = ""
     """The same for every problem of the type; by default that of the status."""
     detail: str = ""
-    """What is wrong this time, in words that the peer may read."""
+    """The explanation of this occurrence, in words that the peer may read."""
     type: str = "about:blank"
     extensions: Mapping[str, str] = field(factory=_no_extensions)
-    """Further members; `ValueError` for a name that RFC 9457 has taken."""
+    """Further members; `ValueError` for a name that RFC 9457 reserves."""
     retry_after_s: float | None = None
     """Becomes `Retry-After`, rounded up to whole seconds."""
 
     def __attrs_post_init__(self) -> None:
-        if taken := _RESERVED & self.extensions.keys():
-            raise ValueError(f"problem extensions have reserved names: {sorted(taken)}")
+        if reserved := _RESERVED & self.extensions.keys():
+            raise ValueError(f"problem extensions have reserved names: {sorted(reserved)}")
 
     def response(self) -> Response:
-        """Make the answer. Errors are never to be cached: the next attempt may be right."""
+        """Return the response. Errors must not be cached: the next attempt may succeed."""
         members: dict[str, object] = {
             "type": self.type,
             "title": self.title or _TITLES.get(self.status, "Error"),
@@ -80,7 +81,7 @@ class Problem:
 
 
 def problem_for(error: ApcoreError, *, detail: str = "") -> Problem:
-    """Tell a peer about an error: its status and its slug, and nothing of its message."""
+    """Return the problem for an error: its status and its slug, and nothing of its message."""
     retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
     return Problem(
         status=error.status_hint, detail=detail, extensions={"reason": error.reason}, retry_after_s=retry_after_s
