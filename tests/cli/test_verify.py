@@ -160,7 +160,7 @@ def test_the_host_that_it_came_to_can_be_another(verify, post, signers, key_file
     signed = cavage.sign(post, signers["rsa"], now=now)
     code, told = verify(signed, "--key", key_files["rsa.pub"], "--origin", "https://inside.example:8443")
     assert code == exits.FAILED
-    assert "wrong-host: signed for host 'local.example', and came to 'inside.example:8443'" in told
+    assert "wrong-host: signed for host 'local.example', but sent to 'inside.example:8443'" in told
 
 
 def test_an_answer_as_json(verify, post, signers, key_files, now):

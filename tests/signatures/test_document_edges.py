@@ -83,7 +83,7 @@ def test_documents_that_nobody_could_have_sent():
     for _ in range(100_000):
         deep = [deep]
     for document in ({"a": deep}, {"a": {1, 2}}, {"a": "\ud800"}, {("a",): 1}):
-        with pytest.raises(ProofMalformed, match="could have been sent"):
+        with pytest.raises(ProofMalformed, match="cannot be written as JSON"):
             check_text(document)
     check_text({"a": ["\U0001f600"]})
 

@@ -95,7 +95,7 @@ MISTAKES = {
     "method in lower case": (rfc9421, lambda base: base.replace(b"POST", b"post"), "method is in lower case"),
     "scheme": (rfc9421, lambda base: base.replace(b"https://local", b"http://local"), "scheme of the target is http"),
     "target without query": (rfc9421, lambda base: base.replace(b"?a=1", b""), "no query"),
-    "nothing that is known": (rfc9421, lambda base: base + b"x", "none of the strings"),
+    "nothing that is known": (rfc9421, lambda base: base + b"x", "none of the common mistakes"),
 }
 
 
@@ -193,7 +193,7 @@ BODIES = {
     "ASCII only": (b'{"b": "\\u00e9"}', '{"b": "é"}'.encode()),
     "its members sorted": (b'{"a":2,"b":1}', b'{"b": 1, "a": 2}'),
     "slashes escaped": (b'{"a":"b\\/c"}', b'{"a":"b/c"}'),
-    "none of the bodies": (b"x", b"y"),
+    "none of the common mistakes": (b"x", b"y"),
 }
 
 
@@ -337,7 +337,7 @@ def test_garbage_is_explained(ed_key, now, fields):
 def test_base64_of_nothing_is_not_a_mistake(ed_key, post, now):
     unsigned = cavage.prepare(post, key_id=ed_key.key_id, algorithm="ed25519", now=now)
     report = explain(unsigned.attach(b64encode(b"x" * 48)), now=now, key=ed_key.public)
-    assert "none of the strings" in report.steps[-1].detail
+    assert "none of the common mistakes" in report.steps[-1].detail
 
 
 def test_times_beyond_the_calendar_are_told(ed_key, post):

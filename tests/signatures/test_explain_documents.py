@@ -63,7 +63,7 @@ MISTAKES = {
     "hashed once more": lambda options, document: sha256(hashes(options, document)).digest(),
     "the document's hash alone": lambda _, document: sha256(document).digest(),
     "instead of its hashes, without a line": lambda options, document: options + document,
-    "none of the values": lambda options, document: options + document + b"x",
+    "none of the common mistakes": lambda options, document: options + document + b"x",
 }
 
 
@@ -81,7 +81,7 @@ def test_a_context_that_is_not_at_hand_is_named(rsa_key, now):
     document["@context"] = [AS2, "https://remote.example/ctx\x1b[2J"]
     report = explain_ld_signature(document, now=now, keys={rsa_key.key_id: rsa_key.public})
     assert report.verified
-    assert "https://remote.example/ctx\\x1b[2J is not at hand" in text(report)
+    assert "https://remote.example/ctx\\x1b[2J is not available" in text(report)
     document["@context"] = [f"https://remote.example/{number}" for number in range(20)]
     assert explain_ld_signature(document, now=now).error.reason == "context-needed"
 

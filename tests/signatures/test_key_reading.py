@@ -338,9 +338,9 @@ def test_unfit_private_keys_are_told(rsa_key):
 
     for native in (X25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256K1())):
         der = native.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        with pytest.raises(ValueError, match=r"signs with|verifies with"):
+        with pytest.raises(ValueError, match=r"not supported"):
             key_reading.read_private_der(der, **NAMES)
-    with pytest.raises(ValueError, match="said to be for ed25519"):
+    with pytest.raises(ValueError, match="declared for ed25519"):
         key_reading.read_private_der(rsa_key.der(), **NAMES, algorithm="ed25519", trusted=True)
 
 

@@ -1,4 +1,4 @@
-"""Sign and check, never fetch: keys, requests, documents, and what is accepted as proof."""
+"""Sign and verify requests and documents, and parse keys, without any network access."""
 
 from apcore.signatures import cavage, ld_signature, proofs, rfc9421
 from apcore.signatures.accept_signature import Challenge, answer, challenge, read_challenges

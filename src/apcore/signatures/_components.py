@@ -1,7 +1,8 @@
-"""The components of RFC 9421 §2 that a request has: derived ones, and fields with their parameters.
+"""Compute the components of a request (RFC 9421 §2): derived components, and fields with their parameters.
 
-A component is named by a string and parameters; `Message` gives its value, or refuses. What the RFC forbids in a request (`@status`, `req`,
-`tr`) and what nobody has registered is refused by name: a component that one side skips is a component that nobody signed.
+A component has a name and parameters, and `Message` returns its value or refuses. Components that the RFC forbids in a
+request (`@status`, `req`, `tr`) and unregistered ones are refused by name: a component that one side skips would not be
+signed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = ["Message", "counted_names", "identifier"]
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _QUERY_FIELDS_MAX: Final = 1000
 
-# The fields that are structured, as far as somebody may want to cover them strictly (RFC 9421 §2.1.1).
+# The structured fields that a signature may cover strictly (RFC 9421 §2.1.1).
 _STRUCTURED: Final[Mapping[str, Callable[[str], str]]] = {
     **dict.fromkeys(
         (
@@ -55,15 +56,16 @@ _STRUCTURED: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def identifier(component: Item) -> str:
-    """Write a component's name and parameters as they stand in the signature base."""
-    # Nearly always without parameters, and a name that was checked needs no escaping.
+    """Return a component's name and parameters as they appear in the signature base."""
+    # Nearly all components have no parameters, and a checked name needs no escaping.
     return serialize_item(component) if component.parameters else f'"{component.value!s}"'
 
 
 def counted_names(components: tuple[Item, ...]) -> list[str]:
-    """Give the names that a policy's coverage may count.
+    """Return the names that count for a policy's coverage.
 
-    A field counts if its whole value is bound; `Content-Digest` also if only a digest that we trust is, since that alone binds the body.
+    A field counts if its whole value is bound. `Content-Digest` also counts if only a trusted digest in it is bound,
+    since that binds the body.
     """
     counted: list[str] = []
     for component in components:
@@ -78,7 +80,7 @@ def counted_names(components: tuple[Item, ...]) -> list[str]:
 
 
 class Message:
-    """A request, as a source of component values."""
+    """A request as a source of component values."""
 
     __slots__ = ("request", "target", "values")
 
@@ -88,15 +90,15 @@ class Message:
         self.values = field_values(request)
 
     def line(self, component: Item) -> str:
-        """Give the line of the signature base for ``component``.
+        """Return the line of the signature base for ``component``.
 
         Raises:
-            SignatureMalformed: No such component exists, or not with such parameters.
+            SignatureMalformed: The component does not exist, or not with these parameters.
             ComponentMissing: The request does not have it.
         """
         name, parameters = component.value, component.parameters
         if not isinstance(name, str):
-            raise SignatureMalformed(f"covered component {name!r} is no string")
+            raise SignatureMalformed(f"covered component {name!r} is not a string")
         value = self._derived(name, parameters) if name.startswith("@") else self._field(name, parameters)
         return f"{identifier(component)}: {value}"
 
@@ -105,12 +107,12 @@ class Message:
         if name == "@query-param":
             return self._query_parameter(parameters)
         if parameters:
-            raise SignatureMalformed(f"component {name} with parameters that it does not have in a request")
+            raise SignatureMalformed(f"component {name} must not have these parameters in a request")
         match name:
             case "@method":
                 return self.request.method
             case "@target-uri":
-                # RFC 9421 §2.2.2. An empty path is a slash on the wire.
+                # RFC 9421 §2.2.2. An empty path is sent as a slash.
                 return f"{target.prefix}{target.path}{target.query}"
             case "@authority":
                 return target.authority
@@ -121,7 +123,7 @@ class Message:
             case "@path":
                 return target.path
             case "@query":
-                # §2.2.7: a request without query has a question mark all the same.
+                # RFC 9421 §2.2.7: a request without a query still has a question mark here.
                 return target.query or "?"
             case "@status":
                 raise ComponentMissing("the signature covers @status, which a request does not have")
@@ -129,24 +131,26 @@ class Message:
                 raise SignatureMalformed(f"component {name[:40]!r} does not exist")
 
     def _query_parameter(self, parameters: Mapping[str, BareItem]) -> str:
-        wanted = parameters.get("name")
-        if set(parameters) != {"name"} or not isinstance(wanted, str):
-            raise SignatureMalformed("component @query-param takes the parameter name, and no other")
+        parameter_name = parameters.get("name")
+        if set(parameters) != {"name"} or not isinstance(parameter_name, str):
+            raise SignatureMalformed("component @query-param takes exactly one parameter, name")
         try:
             pairs = parse_qsl(
                 self.target.query[1:], keep_blank_values=True, errors="replace", max_num_fields=_QUERY_FIELDS_MAX
             )
         except ValueError as exc:
             raise ComponentMissing(f"a query of more than {_QUERY_FIELDS_MAX} parameters") from exc
-        found = [_form_encoded(value) for name, value in pairs if _form_encoded(name) == wanted]
-        if len(found) != 1:
-            # RFC 9421 §2.2.8: one that occurs more than once cannot be covered by itself.
-            raise ComponentMissing(f"the query has {len(found)} parameters {wanted[:40]!r}, expected one")
-        return found[0]
+        values = [_form_encoded(value) for name, value in pairs if _form_encoded(name) == parameter_name]
+        if len(values) != 1:
+            # RFC 9421 §2.2.8: a parameter that occurs more than once cannot be covered.
+            raise ComponentMissing(
+                f"the query has {len(values)} parameters {parameter_name[:40]!r}, expected exactly one"
+            )
+        return values[0]
 
     def _field(self, name: str, parameters: Mapping[str, BareItem]) -> str:
         if _FIELD_NAME.fullmatch(name) is None:
-            raise SignatureMalformed(f"covered component {name[:40]!r} is no field name in lower case")
+            raise SignatureMalformed(f"covered component {name[:40]!r} is not a field name in lower case")
         if name not in self.values:
             raise ComponentMissing(f"the signature covers {name}, which the message does not have")
         if not parameters:
@@ -154,26 +158,26 @@ class Message:
         if "tr" in parameters or "req" in parameters:
             raise ComponentMissing(f"the signature covers {name} of a trailer or another message")
         if not set(parameters) <= {"sf", "key", "bs"} or ("bs" in parameters and len(parameters) > 1):
-            raise SignatureMalformed(f"component {name} with parameters that do not exist or exclude each other")
+            raise SignatureMalformed(f"component {name} has unknown or contradictory parameters")
         if any(parameters.get(flag, True) is not True for flag in ("sf", "bs")):
             raise SignatureMalformed(f"component {name} has a flag with a value")
         return self._transformed(name, parameters)
 
     def _transformed(self, name: str, parameters: Mapping[str, BareItem]) -> str:
         if "bs" in parameters:
-            # RFC 9421 §2.1.3: each line by itself, so that joining cannot be played with.
+            # RFC 9421 §2.1.3: each line is encoded alone, so that joined lines cannot be ambiguous.
             lines = self.request.headers.get_all(name) or (self.values[name],)
             return ", ".join(f":{b64encode(line.encode('latin-1')).decode('ascii')}:" for line in lines)
         try:
             if "key" in parameters:
-                # A list of one is its member, whatever kind that is.
+                # A list with one entry is serialized as that entry, item or inner list.
                 return serialize_list((self._member(name, parameters["key"]),))
             if name in _STRUCTURED:
                 return _STRUCTURED[name](self.values[name])
         except (RequestError, ValueError) as exc:
-            raise SignatureMalformed(f"field {name} is covered as a structured field, and is none: {exc}") from exc
-        # RFC 9421 §2.1.1: whoever does not know the type of a field must not guess it.
-        raise ComponentMissing(f"field {name} is covered as a structured field of a type that is not known here")
+            raise SignatureMalformed(f"field {name} is covered as a structured field, but is not one: {exc}") from exc
+        # RFC 9421 §2.1.1: a verifier must not guess the type of a field that it does not know.
+        raise ComponentMissing(f"field {name} is covered as a structured field of an unknown type")
 
     def _member(self, name: str, key: BareItem) -> Member:
         members = parse_dictionary(self.values[name], duplicates="refuse")
@@ -183,5 +187,5 @@ class Message:
 
 
 def _form_encoded(text: str) -> str:
-    # The application/x-www-form-urlencoded percent-encode set of the URL standard; a blank is %20 here, not a plus.
+    # The application/x-www-form-urlencoded percent-encode set of the URL standard; a space is %20 here, not a plus.
     return quote(text, safe="*").replace("~", "%7E")

@@ -1,9 +1,9 @@
-"""The mistakes that implementations really make, tried one after another, and two at a time, until a signature holds.
+"""Try the mistakes that implementations really make, alone and in pairs, until a signature holds.
 
-Each is a sentence and a change: of the signing string, of the body under a digest, or of the fields that a message has lost. Whatever holds under a
-change is a diagnosis for a developer, and never a reason to accept anything.
+Each mistake is a sentence and a change: of the signing string, of the body under a digest, or of the fields that a
+message lost. A match is a diagnosis for a developer, and never a reason to accept a signature.
 
-What may be tried is bounded by `TRIES_MAX` verifications for a signature, so that an explanation of the worst message takes a second.
+At most `TRIES_MAX` verifications are made per signature, so that explaining the worst message takes a second.
 """
 
 from __future__ import annotations
@@ -45,31 +45,31 @@ _MEDIA_TYPES: Final = (
 
 
 def find_mistake(request: Request, presented: Presented, key: PublicKey) -> str | None:
-    """Say under which mistake the signature would hold, None if it is none that is known."""
+    """Return the mistake under which the signature would hold; None if no known mistake explains it."""
     algorithms = _algorithms(presented, key)
     own, base = algorithms[0], presented.bases[0].data
-    seen = {base}
+    tried = {base}
     for words, data in _changed(request, presented):
-        if data in seen:
+        if data in tried:
             continue
-        if len(seen) > TRIES_MAX:
+        if len(tried) > TRIES_MAX:
             return None
-        seen.add(data)
+        tried.add(data)
         if _holds(presented, key, data, own):
-            return f"it would hold if {words}: the sender builds the string so"
+            return f"it would hold if {words}: the sender builds the string that way"
     for other in algorithms[1:] if presented.algorithm in algorithms else algorithms:
         if _holds(presented, key, base, other):
-            return f"it holds by {other}, and {presented.algorithm or 'no algorithm'} is what the sender names"
+            return f"it holds by {other}, but the sender names {presented.algorithm or 'no algorithm'}"
     if _holds(presented, key, base, own, dss_der=presented.scheme != "cavage"):
-        return "it holds if it is read in the other form of ECDSA: DER is for draft-cavage, r and s side by side for RFC 9421"
+        return "it holds in the other form of ECDSA: DER is for draft-cavage, r and s side by side for RFC 9421"
     return None
 
 
 def _algorithms(presented: Presented, key: PublicKey) -> list[Algorithm]:
-    """Give what the key can be used by, the one that is named first."""
+    """Return the algorithms that the key can be used with, the named one first."""
     own = key.choose_algorithm()
     first = presented.algorithm if presented.algorithm is not None and _fits(key, presented.algorithm) else own
-    others: list[Algorithm] = [each for each in ALGORITHMS if each != first and _fits(key, each)]
+    others: list[Algorithm] = [algorithm for algorithm in ALGORITHMS if algorithm != first and _fits(key, algorithm)]
     return [first, *sorted(others)]
 
 
@@ -92,7 +92,7 @@ def _holds(
 
 
 def _changed(request: Request, presented: Presented) -> Iterator[tuple[str, bytes]]:
-    """Give the strings that may have been signed instead: with one mistake, in another order, with two."""
+    """Yield the strings that may have been signed instead: with one mistake, in another order, with two mistakes."""
     base = presented.bases[0].data
     effective = _one_by_one(request, presented)
     for words, change in effective:
@@ -108,7 +108,7 @@ def _changed(request: Request, presented: Presented) -> Iterator[tuple[str, byte
 
 
 def _one_by_one(request: Request, presented: Presented) -> list[_Tried]:
-    """Give the mistakes that make a difference to this string."""
+    """Return the mistakes that make a difference to this string."""
     base = presented.bases[0].data
     tried = [*_of_lines(request, presented), *_OF_THE_STRING]
     return [(words, change) for words, change in tried if change(base) != base]
@@ -128,7 +128,7 @@ _OF_THE_STRING: Final[tuple[_Tried, ...]] = (
     ("lines are joined by blanks", lambda base: base.replace(b"\n", b" ")),
     ("lines are joined without a blank after the colon", lambda base: re.sub(rb"(?m)^([^:\n]*): ", rb"\1:", base)),
     ("names keep their capitals", _capitals),
-    ("names stand without quotation marks", lambda base: re.sub(rb'(?m)^"([^"\n]+)"(?=: )', rb"\1", base)),
+    ("names have no quotation marks", lambda base: re.sub(rb'(?m)^"([^"\n]+)"(?=: )', rb"\1", base)),
     ("the string is hashed before it is signed, which hashes it twice", lambda base: sha256(base).digest()),
     ("the hexadecimal hash of the string is signed", lambda base: sha256(base).hexdigest().encode()),
 )
@@ -138,15 +138,15 @@ _OF_THE_STRING: Final[tuple[_Tried, ...]] = (
 
 
 _METHOD: Final = rb"(?m)^(\(request-target\): )\S+"
-# Components, and the parameters behind them.
+# The components, and the parameters after them.
 _PARAMETERS: Final = rb'(?m)^("@signature-params": \([^)\n]*\))(.*)$'
 
 
 def _line(name: str, value: str) -> _Change:
-    """Give the change that sets the value of one line."""
+    """Return the change that sets the value of one line."""
     pattern = re.compile(rb'(?m)^("?' + re.escape(name.encode("latin-1")) + rb'"?): .*$')
-    written = value.encode("latin-1", "replace")
-    return lambda base: pattern.sub(lambda line: line[1] + b": " + written, base)
+    encoded_value = value.encode("latin-1", "replace")
+    return lambda base: pattern.sub(lambda line: line[1] + b": " + encoded_value, base)
 
 
 def _replaced(pattern: bytes, replacement: bytes) -> _Change:
@@ -195,10 +195,10 @@ def _of_the_target(request: Request, target: Target) -> Iterator[_Tried]:
         "the target is /": "/",
         "the target is /inbox": "/inbox",
     }
-    # Target and method are changed each for itself, so that both can be wrong.
+    # Target and method are changed independently, so that both can be wrong.
     for words, other in other_paths.items():
-        written = other.encode("latin-1", "replace").replace(b"\\", b"\\\\")
-        yield words, _replaced(rb"(?m)^(\(request-target\): \S+ ).*$", rb"\g<1>" + written)
+        encoded_target = other.encode("latin-1", "replace").replace(b"\\", b"\\\\")
+        yield words, _replaced(rb"(?m)^(\(request-target\): \S+ ).*$", rb"\g<1>" + encoded_target)
     yield "the method keeps its capitals", _replaced(_METHOD, rb"\g<1>" + request.method.encode())
     for other_method in ("get", "post", "put", "delete", "head"):
         if other_method != method:
@@ -223,7 +223,7 @@ def _of_the_components(target: Target) -> Iterator[_Tried]:
     yield "@query is empty", _line("@query", "")
     yield "@path has the query", _line("@path", f"{path}{query}")
     yield "@request-target has the method", _line("@request-target", f"{path}{query}")
-    yield "the names of the components stand without the last line, @signature-params", lambda base: base.rpartition(b"\n")[0]  # fmt: skip
+    yield "the last line, @signature-params, is missing", lambda base: base.rpartition(b"\n")[0]
     yield "the last line has no parameters", _replaced(_PARAMETERS, rb"\1")
     for name in (b"alg", b"expires", b"nonce", b"tag"):
         one = rb'(?m)^("@signature-params": .*?);' + name + rb'=(?:"[^"\n]*"|[^;\n]*)'
@@ -233,7 +233,7 @@ def _of_the_components(target: Target) -> Iterator[_Tried]:
 
 def _sorted_parameters(base: bytes) -> bytes:
     def in_order(line: re.Match[bytes]) -> bytes:
-        return line[1] + b"".join(b";" + each for each in sorted(line[2].split(b";")[1:]))
+        return line[1] + b"".join(b";" + parameter for parameter in sorted(line[2].split(b";")[1:]))
 
     return re.sub(_PARAMETERS, in_order, base)
 
@@ -243,14 +243,14 @@ def _of_the_host(request: Request, target: Target) -> Iterator[_Tried]:
     hosts = {
         f"the host has the port :{port}": f"{target.bare_host}:{port}",
         "the host has no port": target.bare_host,
-        "the host is what the request came to": target.authority,
+        "the host is the one that the request was sent to": target.authority,
         "the host begins with www.": f"www.{target.authority}",
         "the host has no www.": target.authority.removeprefix("www."),
     }
     for field in ("x-forwarded-host", "x-original-host"):
-        given = request.headers.get(field)
-        if given is not None:
-            hosts[f"the host is that of {field}"] = given
+        field_value = request.headers.get(field)
+        if field_value is not None:
+            hosts[f"the host is that of {field}"] = field_value
     for words, host in hosts.items():
         yield words, _line("host", host)
         yield words.replace("the host", "@authority", 1), _line("@authority", host)
@@ -271,14 +271,14 @@ def _of_the_fields(request: Request, covered: list[str]) -> Iterator[_Tried]:
         if (moved := request.headers.get(other)) is not None:
             yield f"Date had the value of {other}", _line("date", moved)
     digest, content = make_digest(request.body), make_content_digest(request.body)
-    yield "Digest were that of the body that came", _line("digest", digest)
+    yield "Digest were that of the received body", _line("digest", digest)
     yield "Digest were written sha-256=", _line("digest", digest.replace("SHA-256", "sha-256"))
     yield "Digest were that of no body", _line("digest", make_digest(b""))
-    yield "Content-Digest were that of the body that came", _line("content-digest", content)
-    yield "Content-Length were that of the body that came", _line("content-length", str(len(request.body)))
+    yield "Content-Digest were that of the received body", _line("content-digest", content)
+    yield "Content-Length were that of the received body", _line("content-length", str(len(request.body)))
     yield "Content-Length were 0", _line("content-length", "0")
-    given = request.headers.get("content-type") or ""
-    for media in dict.fromkeys((given.partition(";")[0], *_MEDIA_TYPES)):
+    content_type = request.headers.get("content-type") or ""
+    for media in dict.fromkeys((content_type.partition(";")[0], *_MEDIA_TYPES)):
         yield f"Content-Type were {media}", _line("content-type", media)
 
 
@@ -286,7 +286,7 @@ def _of_the_fields(request: Request, covered: list[str]) -> Iterator[_Tried]:
 
 
 def find_body(body: bytes, fits: Callable[[bytes], bool]) -> str | None:
-    """Say with which change the body would fit its digest, None if it is none that is known."""
+    """Return the change under which the body would match its digest; None if no known change explains it."""
     for words, other in _other_bodies(body):
         if other != body and fits(other):
             return f"it would fit if {words}"
@@ -325,14 +325,14 @@ def _other_json(text: str) -> Iterator[tuple[str, bytes]]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return
-    said = "the body were parsed and written again: JSON "
+    prefix = "the body were parsed and written again: JSON "
     spaced = {"without white space": (",", ":"), "with blanks after commas and colons": (", ", ": ")}
     for (how, separators), escaped, ordered in product(spaced.items(), (False, True), (False, True)):
-        words = f"{said}{how}{', ASCII only' if escaped else ''}{', its members sorted' if ordered else ''}"
+        words = f"{prefix}{how}{', ASCII only' if escaped else ''}{', its members sorted' if ordered else ''}"
         try:
-            written = json.dumps(value, separators=separators, ensure_ascii=escaped, sort_keys=ordered)
-            yield words, written.encode("utf-8")
-            yield f"{words}, slashes escaped", written.replace("/", "\\/").encode("utf-8")
+            encoded_json = json.dumps(value, separators=separators, ensure_ascii=escaped, sort_keys=ordered)
+            yield words, encoded_json.encode("utf-8")
+            yield f"{words}, slashes escaped", encoded_json.replace("/", "\\/").encode("utf-8")
         except (ValueError, RecursionError):
             return
 
@@ -341,21 +341,24 @@ def _other_json(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def restored(request: Request, covered: tuple[str, ...]) -> Iterator[tuple[str, Request]]:
-    """Give the request as it may have been before fields were lost or doubled on the way; nothing if that cannot be guessed."""
-    names = [each.strip('"') for each in covered]
+    """Yield the request as it may have been before fields were lost or doubled in transit.
+
+    Yields nothing if that cannot be guessed.
+    """
+    names = [component.strip('"') for component in covered]
     dates = request.headers.get_all("date") if "date" in names else ()
     for value in dates if len(dates) > 1 else ():
         yield f"had only the Date {value}", evolve(request, headers=request.headers.with_set("date", value))
     have = field_values(request)
-    lost = [name for name in names if name[:1] not in {"(", "@"} and name not in have]
+    lost_fields = [name for name in names if name[:1] not in {"(", "@"} and name not in have]
     usual = _usual(request, have)
-    if not lost or any(not usual.get(name) for name in lost):
+    if not lost_fields or any(not usual.get(name) for name in lost_fields):
         return
-    for values in product(*(usual[name] for name in lost)):
+    for values in product(*(usual[name] for name in lost_fields)):
         headers = request.headers
-        for name, value in zip(lost, values, strict=True):
+        for name, value in zip(lost_fields, values, strict=True):
             headers = headers.with_set(name, value)
-        words = ", ".join(f"{name}: {value}" for name, value in zip(lost, values, strict=True))
+        words = ", ".join(f"{name}: {value}" for name, value in zip(lost_fields, values, strict=True))
         yield f"still had {words}", evolve(request, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""What both signature schemes take from a request: target, authority, field values, the digest of the body."""
+"""Extract the parts of a request that both signature schemes use: target, authority, field values, body digest."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KEY_ID_CHARS_MAX: Final = 2048
 
 
 class Target:
-    """A request's URL, taken apart as it was written: what is signed is never normalised, except where the scheme says so."""
+    """A request's URL, split as it was written. Signed text is never normalised, except where the scheme says so."""
 
     __slots__ = ("authority", "path", "prefix", "query", "scheme")
 
     def __init__(self, url: str) -> None:
         match = _URL.fullmatch(url)
         if match is None:
-            raise SignatureMalformed("a signature is over an absolute url without fragment, and this request has none")
+            raise SignatureMalformed("only a request with an absolute url without fragment can be signed")
         scheme, authority, path, query = match.groups()
         self.scheme: str = scheme.lower()
         self.authority: str = authority.lower().removesuffix(_DEFAULT_PORTS.get(self.scheme, "\n"))
@@ -34,31 +34,31 @@ class Target:
         """Scheme and authority as written."""
         self.path: str = path or "/"
         self.query: str = query or ""
-        """With its question mark; empty where there is none."""
+        """With its question mark; empty if there is none."""
 
     def check_host(self, value: str) -> None:
-        """Hold a signed `Host` against the authority that the request came to.
+        """Compare a signed `Host` with the authority that the request was sent to.
 
-        Some senders sign `host:port`, others the bare host; both name us. Raises `WrongHost` for anything else.
+        Some senders sign `host:port`, others the bare host; both are accepted. Raises `WrongHost` for anything else.
         """
         host = value.lower()
         if host == self.authority or host.removesuffix(_DEFAULT_PORTS.get(self.scheme, "\n")) == self.authority:
             return
         if host == self.bare_host:
             return
-        raise WrongHost(f"signed for host {value[:200]!r}, and came to {self.authority!r}")
+        raise WrongHost(f"signed for host {value[:200]!r}, but sent to {self.authority!r}")
 
     @property
     def bare_host(self) -> str:
-        """The authority without its port."""
+        """Return the authority without its port."""
         head, colon, port = self.authority.rpartition(":")
         return head if colon and port.isdigit() else self.authority
 
 
 def field_values(request: Request) -> dict[str, str]:
-    """Give every field's combined value: repeated fields joined by a comma and a space, in wire order (RFC 9110 §5.2).
+    """Return the combined value of every field: repeated fields are joined by a comma and a space, in wire order.
 
-    A `Content-Length` that a hop dropped (HTTP/2, chunking) is what the body has.
+    See RFC 9110 §5.2. If a hop dropped `Content-Length` (HTTP/2, chunking), it is the length of the body.
     """
     pairs = request.headers.pairs
     values = dict(pairs)
@@ -72,14 +72,14 @@ def field_values(request: Request) -> dict[str, str]:
 
 
 def check_digest_field(value: str, body: bytes) -> None:
-    """Hold a covered `Digest` against the body. Raises `DigestMalformed`, `DigestMismatch`."""
-    # What nearly everyone sends is what we would send, and needs no parsing.
+    """Compare a covered `Digest` with the body. Raises `DigestMalformed`, `DigestMismatch`."""
+    # Most senders write the same value as apcore, which then needs no parsing.
     if value != make_digest(body):
         _compare(check_digest, value, body)
 
 
 def check_content_digest_field(value: str, body: bytes) -> None:
-    """Hold a covered `Content-Digest` against the body. Raises `DigestMalformed`, `DigestMismatch`."""
+    """Compare a covered `Content-Digest` with the body. Raises `DigestMalformed`, `DigestMismatch`."""
     if value != make_content_digest(body):
         _compare(check_content_digest, value, body)
 
@@ -94,7 +94,7 @@ def _compare(check: Callable[[str, bytes], None], value: str, body: bytes) -> No
 
 
 def check_key_id(key_id: str) -> str:
-    """Refuse what cannot be a key id, before it reaches a log or a store."""
+    """Check the form of a key id before it reaches a log or a store."""
     if not key_id or len(key_id) > KEY_ID_CHARS_MAX or not key_id.isascii() or not key_id.isprintable():
         raise SignatureMalformed(
             f"a key id of {len(key_id)} characters: expected 1 to {KEY_ID_CHARS_MAX}, printable ASCII"
@@ -103,7 +103,7 @@ def check_key_id(key_id: str) -> str:
 
 
 def check_own_key_id(key_id: str) -> None:
-    """Refuse a key id of ours that peers would refuse, or that would end its quotation marks early. `ValueError`."""
+    """Check a key id of ours: peers must accept it, and it must fit between quotation marks. Raises `ValueError`."""
     if not 0 < len(key_id) <= KEY_ID_CHARS_MAX or not key_id.isascii() or not key_id.isprintable():
         raise ValueError(f"key id {key_id[:200]!r} cannot stand in a header")
     if '"' in key_id or "\\" in key_id:

@@ -1,11 +1,13 @@
-"""`Accept-Signature` (RFC 9421 §5): asking for a signature, and being asked.
+"""Ask for signatures, and answer such requests: `Accept-Signature` (RFC 9421 §5).
 
-A verifier that refuses a request may say what it would accept: per label a list of components, with `created`, `nonce`, `tag` and their kind.
-`challenge` writes that for an answer of 401, from the policy that refused.
+A verifier that refuses a request may say which signature it would accept: per label a list of components, with
+`created`, `nonce`, `tag` and other parameters. `challenge` writes that for a 401 response, from the policy that
+refused.
 
-The other way round, the asking is a stranger's, and signing whatever a stranger lists is how signatures are obtained for other purposes. So
-`answer` adds to what is asked whatever our own signatures always cover, and passes over a challenge that names another key or another
-algorithm than ours, or components that the request does not have. How often a request is tried again is for the caller to bound.
+In the other direction, a stranger chooses the components, and signing any list could produce a signature that serves
+another purpose. So `answer` adds the components that apcore's own signatures always cover. It skips challenges that
+name another key or algorithm, or components that the request does not have. Your code bounds how often a request is
+tried again.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from apcore.signatures.presented import Unsigned
 __all__ = ["CHALLENGES_MAX", "Challenge", "answer", "challenge", "read_challenges"]
 
 CHALLENGES_MAX: Final = 8
-"""Challenges in one answer that are read; more are a peer's mistake or a peer's game."""
+"""The most challenges in one response. More are a mistake or an attack."""
 _COMPONENTS_MAX: Final = 32
 _TEXT_MAX: Final = 256
 _LIFETIME_S: Final = 300
@@ -41,7 +43,7 @@ class Challenge:
     label: str
     components: tuple[Item, ...] = field(converter=tuple[Item, ...])
     expires: bool = False
-    """It is to carry an expiry."""
+    """Whether the signature must have an expiry."""
     nonce: str | None = None
     algorithm: str | None = None
     key_id: str | None = None
@@ -57,21 +59,23 @@ def challenge(
     nonce: str | None = None,
     tag: str | None = None,
 ) -> str:
-    """Write the `Accept-Signature` for a request that was refused: the least that ``policy`` accepts, by the first way to cover each part.
+    """Return the `Accept-Signature` value for a refused request: the least coverage that ``policy`` accepts.
+
+    Where the policy has alternatives, the first one is asked for.
 
     Args:
-        method: Of the request.
-        policy: That refused it.
-        has_body: Whether it has one.
-        label: The name that the signature is to have.
-        nonce: To be repeated in the signature, by whoever wants to keep a list of nonces.
-        tag: To be repeated in the signature.
+        method: The method of the request.
+        policy: The policy that refused it.
+        has_body: Whether the request has a body.
+        label: The label for the signature.
+        nonce: A value to repeat in the signature, if you keep a list of nonces.
+        tag: A value to repeat in the signature.
 
     Raises:
-        ValueError: A policy that does not accept RFC 9421, or text that cannot stand in a structured field.
+        ValueError: The policy does not accept RFC 9421, or a text does not fit in a structured field.
     """
     if "rfc9421" not in policy.schemes:
-        raise ValueError(f"policy {policy.name} does not accept RFC 9421, so nothing can be asked for")
+        raise ValueError(f"policy {policy.name} does not accept RFC 9421, so it cannot ask for a signature")
     groups = policy.coverage("rfc9421", method, has_body=has_body)
     names = dict.fromkeys(name for group in groups for name in sorted(group[0]))
     parameters: dict[str, BareItem] = {"created": True}
@@ -80,10 +84,10 @@ def challenge(
 
 
 def read_challenges(text: str) -> tuple[Challenge, ...]:
-    """Read an `Accept-Signature` field; those that are for responses or that cannot be meant are left out.
+    """Parse an `Accept-Signature` field, without the members that are for responses or are invalid.
 
     Raises:
-        SignatureMalformed: It is no dictionary, or asks for more than `CHALLENGES_MAX` signatures.
+        SignatureMalformed: It is not a dictionary, or asks for more than `CHALLENGES_MAX` signatures.
     """
     try:
         members = parse_dictionary(text, duplicates="refuse")
@@ -92,7 +96,7 @@ def read_challenges(text: str) -> tuple[Challenge, ...]:
     if len(members) > CHALLENGES_MAX:
         raise SignatureMalformed(f"Accept-Signature asks for {len(members)} signatures, at most {CHALLENGES_MAX}")
     read = [_challenge(label, member) for label, member in members.items() if isinstance(member, InnerList)]
-    return tuple(asked for asked in read if asked is not None)
+    return tuple(challenge for challenge in read if challenge is not None)
 
 
 def answer(
@@ -103,17 +107,17 @@ def answer(
     algorithm: Algorithm = "rsa-v1_5-sha256",
     now: datetime,
 ) -> Unsigned | None:
-    """Get ``request`` ready for the first challenge that we can and may meet; None if there is none.
+    """Prepare ``request`` for the first challenge that can and may be answered; None if there is none.
 
-    The signature covers what is asked and what `rfc9421.prepare` covers by default, whatever was asked.
+    The signature covers the components of the challenge and those that `rfc9421.prepare` covers by default.
     """
-    for asked in challenges:
-        if asked.algorithm not in {None, algorithm} or asked.key_id not in {None, key_id}:
+    for challenge in challenges:
+        if challenge.algorithm not in {None, algorithm} or challenge.key_id not in {None, key_id}:
             continue
         writing = bool(request.body) or request.method not in {"GET", "HEAD"}
         usual = rfc9421.POST_COVERED if writing else rfc9421.GET_COVERED
-        have = {item.value for item in asked.components if not item.parameters}
-        covered = (*asked.components, *(Item(name) for name in usual if name not in have))
+        have = {item.value for item in challenge.components if not item.parameters}
+        covered = (*challenge.components, *(Item(name) for name in usual if name not in have))
         try:
             return rfc9421.prepare(
                 request,
@@ -121,10 +125,10 @@ def answer(
                 algorithm=algorithm,
                 now=now,
                 covered=covered,
-                label=asked.label,
-                expires_s=_LIFETIME_S if asked.expires else None,
-                nonce=asked.nonce,
-                tag=asked.tag,
+                label=challenge.label,
+                expires_s=_LIFETIME_S if challenge.expires else None,
+                nonce=challenge.nonce,
+                tag=challenge.tag,
             )
         except ValueError:  # a component that this request does not have
             continue

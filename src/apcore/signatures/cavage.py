@@ -1,17 +1,18 @@
-"""draft-cavage-http-signatures-12, as the fediverse speaks it.
+"""Sign and verify draft-cavage-http-signatures-12, in the dialects of the fediverse.
 
-One field, `Signature: keyId="...",algorithm="...",headers="...",signature="..."`, and one signing string: a line `name: value` for each name in
-`headers`, in that order. The draft expired with its dialects unsettled; these are read:
+There is one field, `Signature: keyId="...",algorithm="...",headers="...",signature="..."`, and one signing string: a
+line `name: value` for each name in `headers`, in that order. The draft expired with its dialects unsettled. These are
+accepted:
 
-- `hs2019`, no `algorithm` at all, or one that fits the key: the key decides what is checked. `hs2019` with an RSA key means PKCS #1 v1.5 with
-  SHA-256, whatever the draft's registry says.
+- `hs2019`, no `algorithm`, or one that fits the key: the key decides the algorithm. `hs2019` with an RSA key means PKCS
+  #1 v1.5 with SHA-256, contrary to the draft's registry.
 - `created` and `expires`, bare or quoted, integers only.
-- `(request-target)` with the query, and on reading requests also without it, where the policy allows.
+- `(request-target)` with the query, and on reading requests also without it, if the policy allows that.
 - `Host` with and without its port.
 - `content-digest` (RFC 9530) in the place of `digest`.
 
-What is ambiguous is refused: a parameter or a name twice, two `Signature` fields, a name that the message does not have. An absent `headers`
-means `(created)` or `date` (draft §2.1.6), which no policy takes for a delivery.
+Ambiguous input is refused: a repeated parameter or name, two `Signature` fields, a name that the message does not have.
+An absent `headers` means `(created)` or `date` (draft §2.1.6), which no policy accepts for a delivery.
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ from apcore.signatures.presented import Base, Presented, Unsigned
 __all__ = ["GET_COVERED", "POST_COVERED", "Parameters", "parse", "prepare", "read_parameters", "sign", "signing_string"]
 
 FIELD_CHARS_MAX: Final = 8192
-"""Longer `Signature` fields are refused unread; an RSA-8192 signature has 1,368 characters."""
+"""Longer `Signature` fields are refused unparsed; an RSA-8192 signature has 1,368 characters."""
 
 GET_COVERED: Final = ("(request-target)", "host", "date")
 POST_COVERED: Final = ("(request-target)", "host", "date", "digest", "content-type")
-"""What we cover: every server that is known to be running accepts it."""
+"""The default coverage: every server that is known to be running accepts it."""
 
-# What nearly every sender writes, whole; the parameters one by one, for whoever writes them otherwise.
+# The form that nearly every sender writes, as a whole; then single parameters, for other forms.
 _USUAL: Final = re.compile(
     r'keyId="([^"\\]*)",algorithm="([^"\\]*)",headers="([^"\\]*)",signature="([^"\\]*)"',
 )
@@ -69,7 +70,7 @@ _PARAMETER: Final = re.compile(r'([A-Za-z]+)[ \t]*=[ \t]*(?:"([^"\\]*)"|([0-9]{1
 _SECONDS: Final = re.compile(r"[0-9]{1,15}")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+|\((?:request-target|created|expires)\)")
 
-# The label of the wire, in lower case, to what it means. None: the key decides.
+# From the label on the wire, in lower case, to the algorithm. None: the key decides.
 _ALGORITHMS: Final[dict[str, Algorithm | None]] = {
     "hs2019": None,
     "rsa-sha256": "rsa-v1_5-sha256",
@@ -89,16 +90,16 @@ _PSEUDO: Final = frozenset({"(created)", "(expires)"})
 
 @frozen(kw_only=True)
 class Parameters:
-    """The parameters of one `Signature` field, read and not judged."""
+    """The parsed parameters of one `Signature` field, not yet checked."""
 
     key_id: str
     signature: bytes
     algorithm: str | None
-    """In lower case, as the wire has it."""
+    """The label on the wire, in lower case."""
     covered: tuple[str, ...]
-    """In lower case; the draft's default where the field has none."""
+    """In lower case; the draft's default if the field has none."""
     created: str | None
-    """Digits, as they are in the signing string."""
+    """Digits, as in the signing string."""
     expires: str | None
 
 
@@ -106,18 +107,18 @@ class Parameters:
 
 
 def parse(request: Request, policy: SignaturePolicy, now: datetime) -> Presented:
-    """Read the signature of ``request`` and hold it against everything but the key.
+    """Parse the signature of ``request`` and check everything that needs no key.
 
     Args:
         request: As received: `url` as the sender saw it, `body` the raw bytes.
-        policy: What is accepted.
-        now: Our clock, with a time zone.
+        policy: The rules for acceptance.
+        now: The current time, with a time zone.
 
     Raises:
-        SignatureMissing: There is none.
-        SignatureMalformed, DigestMalformed: It, or the digest, cannot be read.
-        SchemeRefused, AlgorithmRefused, CoverageTooSmall, ComponentMissing: What it is, is not accepted.
-        SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: What it says is not so.
+        SignatureMissing: There is no signature.
+        SignatureMalformed, DigestMalformed: The signature, or the digest, is malformed.
+        SchemeRefused, AlgorithmRefused, CoverageTooSmall, ComponentMissing: The policy refuses this kind of signature.
+        SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: A signed value is wrong.
     """
     return present(request, policy, now)
 
@@ -140,15 +141,15 @@ def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare
             )
         return _hold(request, parameters, policy, now, compare=compare)
     except Explained as exc:
-        exc.explained(**_known(request, parameters, now))
+        exc.explained(**_explanation_facts(request, parameters, now))
         raise
 
 
 def read_parameters(text: str) -> Parameters:
-    """Read the value of a `Signature` field.
+    """Parse the value of a `Signature` field.
 
     Raises:
-        SignatureMalformed: It cannot be read without guessing.
+        SignatureMalformed: It cannot be parsed without guessing.
     """
     if len(text) > FIELD_CHARS_MAX:
         raise SignatureMalformed(f"Signature field of {len(text)} characters, at most {FIELD_CHARS_MAX}")
@@ -157,7 +158,7 @@ def read_parameters(text: str) -> Parameters:
 
 
 def _one_by_one(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     position = 0
     end = len(text)
     separator = ","
@@ -167,19 +168,19 @@ def _one_by_one(text: str) -> dict[str, str]:
             raise SignatureMalformed(f"Signature field cannot be read at character {position}")
         name, quoted, bare, separator = match.groups()
         key = name.lower()
-        if key in found:
+        if key in parameters:
             raise SignatureMalformed(f"Signature field has the parameter {name[:40]!r} twice")
-        found[key] = bare if quoted is None else quoted
+        parameters[key] = bare if quoted is None else quoted
         position = match.end()
     if separator:
         raise SignatureMalformed("Signature field is empty or ends with a comma")
-    return found
+    return parameters
 
 
 def _signature_field(request: Request, policy: SignaturePolicy) -> str:
     fields = request.headers.get_all("signature")
     if len(fields) > 1:
-        raise SignatureMalformed(f"{len(fields)} Signature fields: which one counts is anybody's guess")
+        raise SignatureMalformed(f"{len(fields)} Signature fields: expected one")
     if fields:
         return fields[0]
     authorization = request.headers.get("authorization") or ""
@@ -187,15 +188,15 @@ def _signature_field(request: Request, policy: SignaturePolicy) -> str:
         if policy.authorization:
             return authorization[10:].strip(" \t")
         raise SignatureMissing(
-            "the request is signed in Authorization alone, and not in Signature",
+            "the request is signed in Authorization, not in Signature",
             explanation=Explanation(rule=f"policy {policy.name}: authorization"),
         )
     raise SignatureMissing("the request is not signed")
 
 
-def _to_parameters(found: dict[str, str]) -> Parameters:
+def _to_parameters(raw_parameters: dict[str, str]) -> Parameters:
     try:
-        key_id, encoded = found["keyid"], found["signature"]
+        key_id, encoded = raw_parameters["keyid"], raw_parameters["signature"]
     except KeyError as exc:
         raise SignatureMalformed(f"Signature field without {exc.args[0]}") from None
     if " " in encoded or "\t" in encoded:
@@ -208,33 +209,33 @@ def _to_parameters(found: dict[str, str]) -> Parameters:
     if not signature:
         raise SignatureMalformed("the signature is empty")
     for name in ("created", "expires"):
-        if name in found and _SECONDS.fullmatch(found[name]) is None:
-            raise SignatureMalformed(f"{name} is not a whole number of seconds: {found[name][:40]!r}")
-    algorithm = found["algorithm"].lower() if "algorithm" in found else None
+        if name in raw_parameters and _SECONDS.fullmatch(raw_parameters[name]) is None:
+            raise SignatureMalformed(f"{name} is not a whole number of seconds: {raw_parameters[name][:40]!r}")
+    algorithm = raw_parameters["algorithm"].lower() if "algorithm" in raw_parameters else None
     return Parameters(
         key_id=check_key_id(key_id),
         signature=signature,
         algorithm=algorithm,
-        covered=_covered(found.get("headers"), algorithm),
-        created=found.get("created"),
-        expires=found.get("expires"),
+        covered=_covered(raw_parameters.get("headers"), algorithm),
+        created=raw_parameters.get("created"),
+        expires=raw_parameters.get("expires"),
     )
 
 
 def _covered(text: str | None, algorithm: str | None) -> tuple[str, ...]:
     if text is None:
-        # Draft §2.1.6, and what drafts before `(created)` had.
+        # Draft §2.1.6, and the default of drafts before `(created)`.
         return ("(created)",) if algorithm in {None, "hs2019"} else ("date",)
     return _names(text)
 
 
-# The servers of the world send a dozen different lists. What cannot be read is not kept, and the bound keeps the rest small.
+# The servers of the world send a dozen different lists. Refused lists are not cached, and the cache is bounded.
 @lru_cache(maxsize=128)
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.lower().split(" "))
     for name in names:
         if _NAME.fullmatch(name) is None:
-            raise SignatureMalformed(f"{name[:40]!r} in headers is no field name")
+            raise SignatureMalformed(f"{name[:40]!r} in headers is not a field name")
     if len(set(names)) != len(names):
         raise SignatureMalformed("headers lists a name twice")
     return names
@@ -284,18 +285,18 @@ def _algorithm(parameters: Parameters, policy: SignaturePolicy) -> Algorithm | N
             explanation=Explanation(rule="algorithms by the key, not by the label"),
         )
     if named != "hs2019" and not policy.pseudo_headers_any_algorithm and _PSEUDO.intersection(parameters.covered):
-        # Draft §2.3: not where the algorithm starts with rsa, hmac or ecdsa.
+        # Draft §2.3: not with an algorithm that starts with rsa, hmac or ecdsa.
         raise AlgorithmRefused(
-            f"(created) and (expires) are not for the algorithm {named}",
+            f"(created) and (expires) cannot be used with the algorithm {named}",
             explanation=Explanation(rule=f"policy {policy.name}: pseudo_headers_any_algorithm"),
         )
     return _ALGORITHMS[named]
 
 
 def _signed(parameters: Parameters, values: dict[str, str]) -> int | None:
-    """Find when it was signed, from what is covered. Where both are, `(created)` counts: it was written by whoever signed.
+    """Return the covered time of signing. `(created)` takes precedence over `Date`: the signer wrote it.
 
-    None only under a policy of the caller's own that asks for neither.
+    None only under a custom policy that requires neither.
     """
     if "(created)" in parameters.covered and parameters.created is not None:
         return int(parameters.created)
@@ -318,7 +319,7 @@ def _bases(
     if "(request-target)" not in parameters.covered:
         return (Base(bases[0].data, query_covered=not target.query),)
     if "host" in parameters.covered and target.authority != target.bare_host:
-        # On another port than the default: Mastodon, Takahe and Pixelfed sign the bare host, Pleroma and Misskey host:port.
+        # On a non-default port, Mastodon, Takahe and Pixelfed sign the bare host, Pleroma and Misskey host:port.
         other = target.authority if values["host"].lower() == target.bare_host else target.bare_host
         bases.append(Base(signing_string(method, whole, {**values, "host": other}, parameters), query_covered=True))
     if target.query and policy.query_optional and method in {"GET", "HEAD"}:
@@ -327,10 +328,11 @@ def _bases(
 
 
 def signing_string(method: str, target: str, values: dict[str, str], parameters: Parameters) -> bytes:
-    """Build the string that is signed (draft §2.3): lines joined by one LF, with none at the end.
+    """Build the signing string (draft §2.3): lines joined by one LF, with none at the end.
 
     Raises:
-        ComponentMissing: A listed name is not in ``values``, or its parameter is missing. An empty line would be forgeable.
+        ComponentMissing: A listed name is not in ``values``, or its parameter is missing. An empty line would be
+            forgeable.
     """
     lines: list[str] = []
     for name in parameters.covered:
@@ -348,9 +350,9 @@ def signing_string(method: str, target: str, values: dict[str, str], parameters:
     return "\n".join(lines).encode("latin-1")
 
 
-def _known(request: Request, parameters: Parameters, now: datetime) -> dict[str, object]:
-    """Give what an explanation can tell of a signature that was read and refused."""
-    known: dict[str, object] = {
+def _explanation_facts(request: Request, parameters: Parameters, now: datetime) -> dict[str, object]:
+    """Return the facts of a refused signature for its explanation."""
+    facts: dict[str, object] = {
         "rule": "draft-cavage-12 §2.3",
         "scheme": "cavage",
         "key_id": parameters.key_id,
@@ -359,13 +361,13 @@ def _known(request: Request, parameters: Parameters, now: datetime) -> dict[str,
     }
     try:
         values, target = field_values(request), Target(request.url)
-        known["signing_string"] = redacted_base(
+        facts["signing_string"] = redacted_base(
             signing_string(request.method, target.path + target.query, values, parameters)
         )
         signed = _signed(parameters, values)
-    except Explained:  # it covers what the message does not have, or a date that is none
-        return known
-    return known if signed is None else {**known, "clock_offset_s": signed - int(now.timestamp())}
+    except Explained:  # it covers a field that the message does not have, or an invalid date
+        return facts
+    return facts if signed is None else {**facts, "clock_offset_s": signed - int(now.timestamp())}
 
 
 # --- signing --------------------------------------------------------------------------------------------------------
@@ -380,19 +382,19 @@ def prepare(
     covered: tuple[str, ...] | None = None,
     expires_s: int | None = None,
 ) -> Unsigned:
-    """Get ``request`` ready for its signature: a fresh `Date`, a `Host` and, with a body or a method that may have one, a `Digest`.
+    """Prepare ``request`` for its signature: a new `Date`, a `Host` and, if it may have a body, a `Digest`.
 
     Args:
-        request: What is to be sent.
-        key_id: Where peers find the public half.
-        algorithm: What the signer will sign with; `rsa-sha256` is understood by everyone.
-        now: Goes into `Date`. Sign anew for every attempt and every redirect.
-        covered: Names in signing order; by default `POST_COVERED` or `GET_COVERED`, of which those are left out that the request lacks.
-            With `(created)` or `(expires)`, the algorithm is announced as hs2019.
-        expires_s: The lifetime that `(expires)` tells.
+        request: The request to send.
+        key_id: The address of the public key.
+        algorithm: The algorithm that the signer will use; every server accepts `rsa-sha256`.
+        now: The value of `Date`. Sign again for every attempt and every redirect.
+        covered: Names in signing order. By default `POST_COVERED` or `GET_COVERED`, without names that the request
+            lacks. With `(created)` or `(expires)`, the algorithm is announced as hs2019.
+        expires_s: The lifetime for `(expires)`.
 
     Raises:
-        ValueError: An algorithm without a name in the draft, a covered name that the request does not have.
+        ValueError: The draft has no name for the algorithm, or the request lacks a covered name.
     """
     if algorithm not in _LABELS:
         raise ValueError(f"draft-cavage has no name for {algorithm}")
@@ -432,10 +434,12 @@ def sign(
     covered: tuple[str, ...] | None = None,
     expires_s: int | None = None,
 ) -> Request:
-    """Sign ``request`` with a key at hand; arguments and errors as `prepare`."""
-    chosen = key.choose_algorithm(algorithm)
-    unsigned = prepare(request, key_id=key.key_id, algorithm=chosen, now=now, covered=covered, expires_s=expires_s)
-    return unsigned.attach(key.sign(unsigned.data, chosen, dss_der=True))
+    """Sign ``request`` with a local key. Arguments and errors are those of `prepare`."""
+    key_algorithm = key.choose_algorithm(algorithm)
+    unsigned = prepare(
+        request, key_id=key.key_id, algorithm=key_algorithm, now=now, covered=covered, expires_s=expires_s
+    )
+    return unsigned.attach(key.sign(unsigned.data, key_algorithm, dss_der=True))
 
 
 def _field_prefix(parameters: Parameters) -> str:

@@ -1,12 +1,13 @@
-"""Why a signature was refused: one kind a reason, each with what a developer needs to see.
+"""Define the errors of signatures: one class per reason, each with an explanation for developers.
 
-Two branches of the error tree, by what a peer can do about it. What cannot be *read* (a header, a digest field, a proof's members) is a
-`RequestError`: 400, and the message says where reading stopped. What was read and does not *hold* is a `SignatureError`: 401, nothing was
-proved. All of them carry an `Explanation`, so that nobody has to guess which of two signing strings differs: the string that we expected, what
-it covers, the key it was checked with, the distance between the two clocks and the rule that decided.
+There are two branches, by HTTP status. A *malformed* header, digest field or proof is a `RequestError`: 400, and the
+message says where parsing stopped. A well-formed signature that does not *hold* is a `SignatureError`: 401, because it
+proves nothing. All of them carry an `Explanation`: the expected signing string, the covered components, the key, the
+distance between the two clocks, and the rule that decided. With it, a developer can compare the two signing strings.
 
-An explanation never holds a secret: the values of `Authorization`, `Cookie` and their kind are taken out of the signing string before it is
-kept. It is for the operator's log and for the sender's developer; what our network answered is not in it.
+An explanation never holds a secret: the values of `Authorization`, `Cookie` and similar fields are removed from the
+signing string. It is for the operator's log and for the sender's developer. It does not say how the local network
+answered.
 """
 
 from __future__ import annotations
@@ -52,30 +53,30 @@ _SECRET_LINE: Final = re.compile(
 
 
 def redacted_base(base: bytes) -> str:
-    """Show a signing string with the values of secret fields taken out."""
+    """Return a signing string as text, without the values of secret fields."""
     return redacted_lines(base.decode("utf-8", "replace"))
 
 
 def redacted_lines(text: str) -> str:
-    """Take the values of secret fields out of the lines of a signing string."""
+    """Remove the values of secret fields from the lines of a signing string."""
     return _SECRET_LINE.sub(r"\1...", text)
 
 
 def visible(text: str, *, ascii_only: bool = False) -> str:
-    """Escape whatever a terminal would act upon or nobody would see: controls, backslashes, blanks at the end."""
-    shown = "".join(
-        each
-        if each != "\\" and each.isprintable() and (each.isascii() or not ascii_only)
-        else each.encode("unicode_escape").decode("ascii")
-        for each in text
+    """Escape invisible characters and those that a terminal would act on: controls, backslashes, blanks at the end."""
+    escaped = "".join(
+        character
+        if character != "\\" and character.isprintable() and (character.isascii() or not ascii_only)
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
     )
-    bare = shown.rstrip(" ")
-    return bare + "\\x20" * (len(shown) - len(bare))
+    bare = escaped.rstrip(" ")
+    return bare + "\\x20" * (len(escaped) - len(bare))
 
 
 @frozen(kw_only=True)
 class Explanation:
-    """What was looked at when a signature was refused. Whatever was not known yet is None or empty."""
+    """The facts about a refused signature. Unknown ones are None or empty."""
 
     rule: str = ""
     """The rule that decided, with its source."""
@@ -89,15 +90,20 @@ class Explanation:
     covered: tuple[str, ...] = ()
     """The components that the signature covers, in order."""
     signing_string: str | None = None
-    """The string that the signature was expected to be over; secrets are taken out."""
+    """The expected signing string, without secrets."""
     key: str | None = None
-    """The key it was checked with: type, size, fingerprint, owner."""
+    """The key that the signature was checked with: type, size, fingerprint, owner."""
     clock_offset_s: int | None = None
-    """The time that the sender signed, minus ours. A few whole hours are a wrong time zone; minutes, a clock that is not kept."""
+    """The time of signing, minus the current time. Whole hours indicate a wrong time zone; minutes, an inaccurate
+    clock.
+    """
 
     def lines(self) -> tuple[str, ...]:
-        """Give what is known as `name: value` lines, the signing string last and indented; with everything escaped that nobody would see."""
-        known = [
+        """Return the known facts as `name: value` lines, with invisible characters escaped.
+
+        The signing string comes last, indented.
+        """
+        facts = [
             ("rule", self.rule or None),
             ("scheme", self.scheme),
             ("label", self.label),
@@ -107,37 +113,39 @@ class Explanation:
             ("key", self.key),
             ("clock offset", None if self.clock_offset_s is None else f"{self.clock_offset_s:+d} s"),
         ]
-        shown = [f"{name}: {value}" for name, value in known if value is not None]
+        text_lines = [f"{name}: {value}" for name, value in facts if value is not None]
         if self.signing_string is not None:
-            shown += ["expected signing string:", *(f"    {line}" for line in self.signing_string.split("\n"))]
-        return tuple(map(visible, shown))
+            text_lines += ["expected signing string:", *(f"    {line}" for line in self.signing_string.split("\n"))]
+        return tuple(map(visible, text_lines))
 
 
 _NOTHING: Final = Explanation()
 
 
-# As many as there are kinds. An unsigned document is nothing unusual, so its error should cost little.
+# One per class. Unsigned documents are common, so their error should be cheap.
 @lru_cache(maxsize=64)
 def _of_rule(rule: str) -> Explanation:
     return Explanation(rule=rule)
 
 
 class Explained(ApcoreError):
-    """An error that says what it looked at. Only its kinds are raised."""
+    """An error with an explanation. Only its subclasses are raised."""
 
     rule: ClassVar[str] = ""
-    """What decides where the place that raises names no rule of its own. Empty on kinds whose rule is always a scheme's or a policy's."""
+    """The rule that decides, unless the error names another. Empty on classes with a rule that always depends on a
+    scheme or a policy.
+    """
 
     def __init__(self, message: str, *, explanation: Explanation = _NOTHING) -> None:
         super().__init__(message)
         if self.rule and not explanation.rule:
             explanation = _of_rule(self.rule) if explanation is _NOTHING else evolve(explanation, rule=self.rule)
         self.explanation = explanation
-        """What was looked at."""
+        """The facts about the refused signature."""
 
-    def explained(self, **known: object) -> Explained:
-        """Fill in what the place that raised did not know; what it did know stays. Returns itself, to be raised."""
-        missing = {name: value for name, value in known.items() if getattr(self.explanation, name) in {None, "", ()}}
+    def explained(self, **facts: object) -> Explained:
+        """Fill in facts that the error lacks, without changing the others. Return the error, to be raised."""
+        missing = {name: value for name, value in facts.items() if getattr(self.explanation, name) in {None, "", ()}}
         self.explanation = evolve(self.explanation, **missing)  # type: ignore[arg-type]
         return self
 
@@ -146,20 +154,20 @@ class Explained(ApcoreError):
 
 
 class SignatureMalformed(Explained, RequestError):
-    """A signature of a request that cannot be read: not the syntax of its scheme, a part twice, a part missing."""
+    """A signature of a request is malformed: invalid syntax, a repeated part, or a missing part."""
 
     reason = "signature-malformed"
 
 
 class DigestMalformed(Explained, RequestError):
-    """A `Digest` or `Content-Digest` that cannot be read."""
+    """A `Digest` or `Content-Digest` is malformed."""
 
     reason = "digest-malformed"
-    rule = "a digest of the body that can be read: RFC 3230, RFC 9530"
+    rule = "a digest must follow RFC 3230 or RFC 9530"
 
 
 class ProofMalformed(Explained, RequestError):
-    """A proof or a linked data signature inside a document that cannot be read."""
+    """A proof or a linked data signature inside a document is malformed."""
 
     reason = "proof-malformed"
     rule = "FEP-8b32, or Linked Data Signatures 1.0"
@@ -169,10 +177,10 @@ class ProofMalformed(Explained, RequestError):
 
 
 class SignatureMissing(Explained, SignatureError):
-    """Nothing was presented that could prove anything."""
+    """The request or document has no signature."""
 
     reason = "signature-missing"
-    rule = "what is to be believed has to be signed"
+    rule = "this request or document must be signed"
 
 
 class SchemeRefused(Explained, SignatureError):
@@ -188,68 +196,68 @@ class AlgorithmRefused(Explained, SignatureError):
 
 
 class CoverageTooSmall(Explained, SignatureError):
-    """The signature may be right, but leaves open what it has to bind: the target, the host, the body, the time."""
+    """The signature does not bind everything that it must: the target, the host, the body, the time."""
 
     reason = "coverage-too-small"
 
 
 class ComponentMissing(Explained, SignatureError):
-    """The signature covers something that the message does not have."""
+    """The signature covers a component that the message does not have."""
 
     reason = "component-missing"
 
 
 class SignatureTooOld(Explained, SignatureError):
-    """Signed longer ago than the policy's maximum age."""
+    """The signature is older than the policy's maximum age."""
 
     reason = "signature-too-old"
 
 
 class SignatureExpired(Explained, SignatureError):
-    """Its own expiry has passed."""
+    """The expiry of the signature has passed."""
 
     reason = "signature-expired"
 
 
 class SignatureFromFuture(Explained, SignatureError):
-    """Signed at a time that our clock has not reached, beyond the tolerated skew."""
+    """The signature was made in the future, beyond the accepted clock skew."""
 
     reason = "signature-from-future"
 
 
 class DigestMismatch(Explained, SignatureError):
-    """The body is not the one that was signed."""
+    """The body is not the signed body."""
 
     reason = "digest-mismatch"
-    rule = "the digest has to be that of the body"
+    rule = "the digest must match the body"
 
 
 class WrongHost(Explained, SignatureError):
-    """Signed for another host than the one this request came to: somebody else's mail."""
+    """The request was signed for another host than the one that it was sent to."""
 
     reason = "wrong-host"
-    rule = "a signed Host has to be the host that the request came to"
+    rule = "a signed Host must be the host that the request was sent to"
 
 
 class KeyMismatch(Explained, SignatureError):
-    """The key is not the one that was named, or not of the kind that the algorithm asks for."""
+    """The key is not the named one, or not of the type that the algorithm needs."""
 
     reason = "key-mismatch"
-    rule = "the key has to be the one that is named, and the algorithm one that it is for"
+    rule = "the key must be the named one, and fit the algorithm"
 
 
 class KeyMalformed(Explained, SignatureError):
-    """A public key that cannot be read."""
+    """A public key is malformed."""
 
     reason = "key-malformed"
-    rule = "a key is SubjectPublicKeyInfo, PKCS #1 or a Multikey (FEP-521a)"
+    rule = "a key must be SubjectPublicKeyInfo, PKCS #1 or a Multikey (FEP-521a)"
 
 
 class KeyWeak(Explained, SignatureError):
-    """A key that proves too little (too short, a point of small order), or costs too much (too long)."""
+    """A key proves too little (too short, a point of small order), or costs too much (too long)."""
 
     reason = "key-weak"
-    rule = "RSA of 1024 to 8192 bits, and no point of small order"
+    rule = "RSA keys need 1024 to 8192 bits, and points must not have small order"
 
 
 class KeyExpired(Explained, SignatureError):
@@ -259,21 +267,21 @@ class KeyExpired(Explained, SignatureError):
 
 
 class BadSignature(Explained, SignatureError):
-    """Checked, and wrong: another key, another message, or a signing string that the two sides build differently."""
+    """The signature does not verify: another key, another message, or two different signing strings."""
 
     reason = "bad-signature"
-    rule = "a signature has to hold under the key that it names"
+    rule = "a signature must verify with the key that it names"
 
 
 class ProofRefused(Explained, SignatureError):
-    """A proof made for another purpose, domain or challenge than this, or under another context."""
+    """A proof was made for another purpose, domain, challenge or context."""
 
     reason = "proof-refused"
     rule = "VC Data Integrity §4.4: made for this purpose, domain and challenge"
 
 
 class GraphRestructured(Explained, SignatureError):
-    """A document signed as a graph whose tree can be read in more than one way."""
+    """A document signed as a graph can be read as more than one tree."""
 
     reason = "graph-restructured"
-    rule = "a signed graph has to be readable as one tree, and no other"
+    rule = "a signed graph must be readable as exactly one tree"

@@ -1,12 +1,13 @@
-"""Why a signed request is accepted or refused, step by step, for the person who has to make two implementations agree.
+"""Explain step by step why a signed request is accepted or refused, to help two implementations agree.
 
-`parse` and `check` stop at the first thing that is wrong, as they must. Here everything that can be found out is: what the signature says, what
-each preset thinks of it, and, with the key, whether it holds. Where it does not, the mistakes that implementations really make are tried
-one after another; if the signature holds over one of those strings, the report names the mistake. Such a finding is a diagnosis and never an
-acceptance.
+`parse` and `check` stop at the first fault. A report contains everything else that can be found out: the content of the
+signature, the verdict of each preset, and, with the key, whether the signature holds. If it does not hold, the mistakes
+that implementations really make are tried one after another. If the signature holds over one of those strings, the
+report names the mistake. This is a diagnosis and never an acceptance.
 
-Nothing in a report is secret: signing strings come with the values of secret fields taken out, and no other field's value is shown. Nor can it
-move a cursor: what is not printable ASCII is escaped, a blank at the end of a line as well.
+A report contains no secrets: signing strings come without the values of secret fields, and no other field's value is
+shown. It cannot move a terminal's cursor either: non-printable and non-ASCII characters are escaped, and so is a blank
+at the end of a line.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from apcore.signatures.policy import DEFAULT, PRESETS, SignaturePolicy
 from apcore.signatures.presented import Presented, Verified, check
 from apcore.signatures.requests import parse_all
 
-__all__ = ["Report", "Step", "explain", "said", "shown_base"]
+__all__ = ["Report", "Step", "describe_error", "explain", "shown_base"]
 
 _CENTURY_S: Final = 100 * 365 * 86400
 _HOUR_S: Final = 3600
@@ -41,35 +42,35 @@ V = TypeVar("V")
 
 @frozen
 class Step:
-    """One thing that was looked at."""
+    """One step of a report."""
 
     name: str
     ok: bool | None
-    """Whether it speaks for the request; None where it is only a fact."""
+    """Whether the step speaks for the request; None if it is only a fact."""
     detail: str
     """May have several lines."""
 
 
 @frozen
 class Report(Generic[V]):
-    """Everything that was found out about one request or document."""
+    """The full report about one request or document."""
 
     steps: tuple[Step, ...]
     verified: V | None
-    """What was proved under the policy asked for; None if nothing was, or if no key was given."""
+    """The verified signature under the chosen policy; None if none holds, or if no key is available."""
     error: ApcoreError | None
     """The first refusal under that policy."""
     key_ids: tuple[str, ...] = ()
-    """The keys that would be needed, as the sender names them."""
+    """The keys that are needed, as the sender names them."""
 
     def lines(self) -> tuple[str, ...]:
-        """Give the report as text, one mark a step: `+` for, `-` against, blank for a fact."""
-        shown: list[str] = []
+        """Return the report as text, with one mark per step: `+` for, `-` against, blank for a fact."""
+        text_lines: list[str] = []
         for step in self.steps:
             first, *rest = step.detail.split("\n")
             mark = " " if step.ok is None else "+" if step.ok else "-"
-            shown += [f"{mark} {step.name}: {first}", *(f"      {line}" for line in rest)]
-        return tuple(shown)
+            text_lines += [f"{mark} {step.name}: {first}", *(f"      {line}" for line in rest)]
+        return tuple(text_lines)
 
 
 def explain(
@@ -80,14 +81,14 @@ def explain(
     key: PublicKey | None = None,
     keys: Mapping[str, PublicKey] | None = None,
 ) -> Report[Verified]:
-    """Look at the signatures of ``request`` from every side. Never raises for what a peer sent.
+    """Examine the signatures of ``request`` in detail. Never raises for the content of a request.
 
     Args:
         request: As received.
-        now: The clock to hold it against: for a captured request, that of its capture.
-        policy: Whose verdict counts.
-        key: The key it names, if it is at hand. Its id is not compared, so that any key can be tried.
-        keys: Where several may be needed: by the id that a signature names. ``key`` is for those that are not among them.
+        now: The time to compare with: for a captured request, the time of its capture.
+        policy: The policy that decides.
+        key: The key that the signature names, if you have it. Its id is not compared, so you can try any key.
+        keys: Several keys by their ids. ``key`` is used for ids that are not among them.
     """
     body = f"body of {len(request.body)} bytes with {make_digest(request.body)}"
     steps = [Step("request", None, f"{request.method} {redacted_url(request.url)[:_SHOWN_CHARS_MAX]}, {body}")]
@@ -95,8 +96,10 @@ def explain(
     try:
         examined = _examined(request, _relaxed(policy), now)
     except ApcoreError as exc:
-        # The verdict is the policy's own, which may not even look where this was found.
-        return Report((*steps, Step("read", False, said(exc))), None, _verdict(request, policy, now)[1] or exc)
+        # The policy's own verdict is returned; it may not even look at this part.
+        return Report(
+            (*steps, Step("read", False, describe_error(exc))), None, _verdict(request, policy, now)[1] or exc
+        )
     presented = [one for one in examined if isinstance(one, Presented)]
     key_ids: list[str | None] = []
     for one in examined:
@@ -109,26 +112,26 @@ def explain(
     steps += _field_steps(request, presented)
     accepted, error = _verdict(request, policy, now)
     steps += [_preset_step(request, preset, now) for preset in {policy.name: policy, **PRESETS}.values()]
-    told: set[str] = set()
+    described_keys: set[str] = set()
     verified: Verified | None = None
     for one in presented:
-        found = find_key(one.key_id)
-        if found is None:
+        signing_key = find_key(one.key_id)
+        if signing_key is None:
             continue
-        if found.described not in told:
-            told.add(found.described)
-            steps.append(Step("key", None, found.described))
-        step, refusal = _checked(request, one, found)
+        if signing_key.described not in described_keys:
+            described_keys.add(signing_key.described)
+            steps.append(Step("key", None, signing_key.described))
+        step, refusal = _checked(request, one, signing_key)
         steps.append(step)
         if refusal is None and verified is None:
-            verified, refusal = _under_policy(accepted, one, found)
+            verified, refusal = _under_policy(accepted, one, signing_key)
         error = error or refusal
     named = tuple(dict.fromkeys(name for name in key_ids if name))
     return Report(tuple(steps), verified, None if verified is not None else error, named)
 
 
-def said(error: ApcoreError) -> str:
-    """Give an error as a report has it: its reason, its words, and the rule that decided."""
+def describe_error(error: ApcoreError) -> str:
+    """Return an error as text for a report: its reason, its message, and the rule that decided."""
     rule = error.explanation.rule if isinstance(error, Explained) else ""
     return visible(f"{error.reason}: {error}" + (f" ({rule})" if rule else ""))
 
@@ -137,11 +140,11 @@ def _key_for(key: PublicKey | None, keys: Mapping[str, PublicKey], key_id: str |
     return key if key_id is None else keys.get(key_id, key)
 
 
-# --- what was presented ---------------------------------------------------------------------------------------------
+# --- the signatures ---------------------------------------------------------------------------------------------
 
 
 def _relaxed(policy: SignaturePolicy) -> SignaturePolicy:
-    """Give a policy that refuses only what cannot be read."""
+    """Return a policy that refuses only malformed signatures."""
     return policy.with_(
         name="relaxed",
         schemes=frozenset({"cavage", "rfc9421"}),
@@ -161,7 +164,7 @@ def _relaxed(policy: SignaturePolicy) -> SignaturePolicy:
 
 
 def _examined(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Presented | Explained, ...]:
-    """Give every signature, or why it cannot be read; raises if none can be told from another."""
+    """Return every signature, or its parse error. Raise if the signatures cannot be told apart."""
     if "signature-input" in request.headers:
         return rfc9421.examine(request, policy, now, compare=False)
     try:
@@ -194,12 +197,12 @@ def _described(presented: Presented) -> str:
 def _moment(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat()
-    except (ValueError, OverflowError, OSError):  # beyond the years that there are names for
+    except (ValueError, OverflowError, OSError):  # beyond the years that `datetime` supports
         return f"{seconds} s of the epoch"
 
 
 def _zone_hint(offset_s: int) -> str:
-    """Whole hours, give or take a minute, are a wrong time zone and not a slow network."""
+    """Return a hint for whole hours, give or take a minute: a wrong time zone, not a slow network."""
     hours = round(offset_s / _HOUR_S)
     if not 1 <= abs(hours) <= 14 or abs(offset_s - hours * _HOUR_S) > 60:
         return ""
@@ -207,21 +210,29 @@ def _zone_hint(offset_s: int) -> str:
 
 
 def shown_base(base: bytes) -> list[str]:
-    """Give the lines of a signing string byte for byte: what nobody would see is escaped, and the values of secret fields are taken out."""
+    """Return the lines of a signing string, without the values of secret fields.
+
+    Invisible characters are escaped.
+    """
     return [visible(line, ascii_only=True) for line in redacted_lines(base.decode("latin-1")).split("\n")]
 
 
 def _unread_step(
     request: Request, refusal: Explained, key: PublicKey | None, now: datetime, policy: SignaturePolicy
 ) -> Step:
-    """Tell why one signature cannot be read, and, where fields were lost or doubled, with which it would hold."""
-    known = refusal.explanation
-    name = known.scheme or "signature" if known.label is None else f"{known.scheme} {known.label}"
-    lines = [said(refusal), *(line for line in known.lines() if not line.startswith("rule: "))]
+    """Return the step for a signature that cannot be parsed.
+
+    If fields were lost or doubled, it names those with which the signature would hold.
+    """
+    explanation = refusal.explanation
+    name = (
+        explanation.scheme or "signature" if explanation.label is None else f"{explanation.scheme} {explanation.label}"
+    )
+    lines = [describe_error(refusal), *(line for line in explanation.lines() if not line.startswith("rule: "))]
     if key is not None:
-        for words, whole in restored(request, known.covered):
+        for words, whole in restored(request, explanation.covered):
             if any(
-                isinstance(one, Presented) and one.label == known.label and _holds(one, key)
+                isinstance(one, Presented) and one.label == explanation.label and _holds(one, key)
                 for one in _examined(whole, _relaxed(policy), now)
             ):
                 lines.append(f"it would hold if the message {visible(words)}")
@@ -229,7 +240,8 @@ def _unread_step(
     return Step(f"signature {name}", False, "\n".join(lines))
 
 
-# --- what is covered, and what came ---------------------------------------------------------------------------------
+# --- covered fields and received fields
+# ---------------------------------------------------------------------------------
 
 
 def _field_steps(request: Request, presented: list[Presented]) -> Iterator[Step]:
@@ -246,7 +258,7 @@ def _field_steps(request: Request, presented: list[Presented]) -> Iterator[Step]
         try:
             Target(request.url).check_host(host)
         except ApcoreError as exc:
-            yield Step("host", False, said(exc))
+            yield Step("host", False, describe_error(exc))
 
 
 def _digest_step(
@@ -275,12 +287,10 @@ def _digest_step(
         f"expected {make(body)}",
     ]
     changed = find_body(body, fits)
-    return Step(
-        name, False, "\n".join([*lines, changed or "it fits none of the bodies that are commonly sent by mistake"])
-    )
+    return Step(name, False, "\n".join([*lines, changed or "it matches none of the common mistakes"]))
 
 
-# --- what the policies say, and the key -----------------------------------------------------------------------------
+# --- the policies and the key -----------------------------------------------------------------------------
 
 
 def _verdict(
@@ -295,8 +305,8 @@ def _verdict(
 def _preset_step(request: Request, policy: SignaturePolicy, now: datetime) -> Step:
     accepted, error = _verdict(request, policy, now)
     if error is not None:
-        return Step(f"policy {policy.name}", False, said(error))
-    return Step(f"policy {policy.name}", True, f"accepts what {', '.join(_name(one) for one in accepted)} covers")
+        return Step(f"policy {policy.name}", False, describe_error(error))
+    return Step(f"policy {policy.name}", True, f"accepts the coverage of {', '.join(_name(one) for one in accepted)}")
 
 
 def _checked(request: Request, presented: Presented, key: PublicKey) -> tuple[Step, ApcoreError | None]:
@@ -305,10 +315,10 @@ def _checked(request: Request, presented: Presented, key: PublicKey) -> tuple[St
         verified = check(presented, key.renamed(key_id=presented.key_id))
     except (BadSignature, KeyMismatch) as exc:
         mistake = find_mistake(request, presented, key)
-        nothing = "it holds over none of the strings that are commonly signed by mistake: is it another key?"
-        return Step(name, False, f"{said(exc)}\n{visible(mistake or nothing)}"), exc
+        nothing = "it holds under none of the common mistakes: is it another key?"
+        return Step(name, False, f"{describe_error(exc)}\n{visible(mistake or nothing)}"), exc
     except ApcoreError as exc:
-        return Step(name, False, said(exc)), exc
+        return Step(name, False, describe_error(exc)), exc
     query = "" if verified.query_covered else ", without the query"
     return Step(name, True, f"holds by {verified.algorithm}{query}"), None
 

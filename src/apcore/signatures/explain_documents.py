@@ -1,10 +1,10 @@
-"""Why a document with proofs or an LD signature is believed or not: `explain`, for what is signed inside of a body.
+"""Explain why a document with proofs or an LD signature is believed or not: `explain` for signed documents.
 
-The two are apart because they count differently: a proof that fails is a reason not to believe the document, whatever else proves it; an LD signature
-that fails is only no reason to believe it.
+The two functions differ in one way. A proof that fails is a reason not to believe the document, even if another proof
+holds. An LD signature that fails is only no reason to believe it.
 
-A context that is not at hand is ignored and named, as it is on reading: what it would define is then not among what is signed, and the signature
-fails if it was.
+An unavailable context is ignored and named, as when reading documents. Its terms then do not count as signed, and the
+signature fails if they were.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from apcore.jsonld import BUNDLED, ContextNeeded, ContextTable, JsonObject
 from apcore.signatures import ld_signature, proofs
 from apcore.signatures.documents import PresentedDocument, VerifiedDocument, check_document
 from apcore.signatures.errors import BadSignature, Explained, Explanation, SchemeRefused, SignatureMissing, visible
-from apcore.signatures.explain import Report, Step, said
+from apcore.signatures.explain import Report, Step, describe_error
 from apcore.signatures.keys import PublicKey
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
 
@@ -40,9 +40,9 @@ def explain_proofs(
     keys: Mapping[str, PublicKey] | None = None,
     contexts: ContextTable = BUNDLED,
 ) -> Report[VerifiedDocument]:
-    """Look at the integrity proofs of ``document``. Never raises for what a peer sent; without steps if there are none.
+    """Examine the integrity proofs of ``document``. Never raises for its content; no steps if there are none.
 
-    Arguments as `explain`. Each has to hold, so nothing is verified as long as the key of one is missing.
+    Arguments are those of `explain`. Every proof must hold, so the result is unverified if one key is missing.
     """
     return _explained(
         "proof",
@@ -60,7 +60,10 @@ def explain_ld_signature(
     keys: Mapping[str, PublicKey] | None = None,
     contexts: ContextTable = BUNDLED,
 ) -> Report[VerifiedDocument]:
-    """Look at the LD signature of ``document``. Never raises for what a peer sent; without steps if there is none. Arguments as `explain`."""
+    """Examine the LD signature of ``document``. Never raises for its content; no steps if there is none.
+
+    Arguments are those of `explain`.
+    """
     return _explained(
         "RsaSignature2017",
         lambda table: (_parse_ld(document, now, policy, table),),
@@ -96,9 +99,11 @@ def _explained(
         return Report((), None, None)
     except ApcoreError as exc:
         named = exc.explanation.key_id if isinstance(exc, Explained) else None
-        return Report((Step(kind, False, said(exc)),), None, exc, () if named is None else (named,))
-    steps = [Step("context", None, f"{visible(url)} is not at hand: its terms count as not signed") for url in ignored]
-    held: list[VerifiedDocument] = []
+        return Report((Step(kind, False, describe_error(exc)),), None, exc, () if named is None else (named,))
+    steps = [
+        Step("context", None, f"{visible(url)} is not available: its terms count as not signed") for url in ignored
+    ]
+    verified_documents: list[VerifiedDocument] = []
     error: ApcoreError | None = None
     for one in presented:
         steps.append(Step(one.scheme, None, _described(one)))
@@ -107,15 +112,15 @@ def _explained(
         step, outcome = _checked(one, keys[one.key_id])
         steps += [Step("key", None, keys[one.key_id].described), step]
         if isinstance(outcome, VerifiedDocument):
-            held.append(outcome)
+            verified_documents.append(outcome)
         else:
             error = error or outcome
-    verified = held[0] if len(held) == len(presented) else None
+    verified = verified_documents[0] if len(verified_documents) == len(presented) else None
     return Report(tuple(steps), verified, error, tuple(dict.fromkeys(one.key_id for one in presented)))
 
 
 def _with_contexts(read: Callable[[ContextTable], T], contexts: ContextTable) -> tuple[list[str], T]:
-    """Read with what contexts there are; answers which were ignored, too."""
+    """Read with the available contexts. Also return the urls of the contexts that were ignored."""
     ignored: list[str] = []
     while True:
         try:
@@ -143,8 +148,12 @@ def _described(presented: PresentedDocument) -> str:
 
 
 def _cut(line: str) -> str:
-    shown = visible(line)
-    return shown if len(shown) <= _LINE_CHARS_MAX else f"{shown[:_LINE_CHARS_MAX]}... ({len(line)} characters)"
+    visible_line = visible(line)
+    return (
+        visible_line
+        if len(visible_line) <= _LINE_CHARS_MAX
+        else f"{visible_line[:_LINE_CHARS_MAX]}... ({len(line)} characters)"
+    )
 
 
 def _checked(presented: PresentedDocument, key: PublicKey) -> tuple[Step, VerifiedDocument | ApcoreError]:
@@ -152,10 +161,10 @@ def _checked(presented: PresentedDocument, key: PublicKey) -> tuple[Step, Verifi
     try:
         verified = check_document(presented, key.renamed(key_id=presented.key_id))
     except BadSignature as exc:
-        mistake = _mistake(presented, key) or "it holds over none of the values that are commonly signed by mistake"
-        return Step(name, False, f"{said(exc)}\n{mistake}"), exc
+        mistake = _mistake(presented, key) or "it holds under none of the common mistakes"
+        return Step(name, False, f"{describe_error(exc)}\n{mistake}"), exc
     except ApcoreError as exc:
-        return Step(name, False, said(exc)), exc
+        return Step(name, False, describe_error(exc)), exc
     return Step(name, True, "holds"), verified
 
 
@@ -177,5 +186,5 @@ def _mistake(presented: PresentedDocument, key: PublicKey) -> str | None:
             key.verify(presented.signature, other, algorithm)
         except BadSignature:
             continue
-        return f"it would hold if {words}: the sender builds it so"
+        return f"it would hold if {words}: the sender does that"
     return None

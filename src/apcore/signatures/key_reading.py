@@ -1,11 +1,11 @@
-"""Keys in the shapes that documents and files carry them in.
+"""Parse keys in all the forms that documents and files contain.
 
-Public: a PEM in `publicKeyPem` (SubjectPublicKeyInfo or PKCS #1, however its lines were broken), a Multikey (FEP-521a), a did:key, DER. Private,
-which are ours: PKCS #8, PKCS #1, SEC 1, a secret Multikey.
+Public keys: a PEM in `publicKeyPem` (SubjectPublicKeyInfo or PKCS #1, with any line breaks), a Multikey (FEP-521a), a
+did:key, DER. Private keys, which are ours: PKCS #8, PKCS #1, SEC 1, a secret Multikey.
 
-What makes a key unfit is decided here, once: an RSA modulus outside `RSA_BITS_MIN` and `RSA_BITS_MAX` (a longer one costs the verifier, not
-the forger), an exponent that is even or absurd, a point of small order, under which one signature fits every message. The policy may ask for
-more bits than `RSA_BITS_MIN`; it cannot ask for fewer.
+Unfit keys are refused here: an RSA modulus outside `RSA_BITS_MIN` and `RSA_BITS_MAX` (a longer one costs the verifier,
+not the forger), an exponent that is even or absurd, and a point of small order, under which one signature fits every
+message. The policy may require more bits than `RSA_BITS_MIN`, never fewer.
 """
 
 from __future__ import annotations
@@ -46,18 +46,23 @@ __all__ = [
 ]
 
 RSA_BITS_MIN: Final = 1024
-"""The shortest modulus that is read at all. The default policy asks for 2,048; keys of the first years of the fediverse had 1,024."""
+"""The shortest accepted modulus. The default policy requires 2,048 bits; the first fediverse servers made keys of
+1,024.
+"""
 RSA_BITS_MAX: Final = 8192
-"""The longest. Verification with 8,192 bits costs 0.3 ms; the largest in use, Hubzilla's, has 4,096."""
+"""The longest accepted modulus. Verification with 8,192 bits takes 0.3 ms; the longest in use, Hubzilla's, has
+4,096.
+"""
 PEM_CHARS_MAX: Final = 8192
-"""Longer texts are refused unread. An RSA-8192 public key has about 1,500 characters."""
+"""Longer texts are refused unparsed. An RSA-8192 public key has about 1,500 characters."""
 
-# Verification costs grow with the exponent; every generator in use takes 65537, and old ones 3 or 17.
+# The cost of verification grows with the exponent. Every generator in use takes 65537, and old ones 3 or 17.
 _EXPONENT_BITS_MAX: Final = 33
 
 # --- reading public keys --------------------------------------------------------------------------------------------
 
-# One block, any label, any white space: JSON-LD normalisers replace line breaks by blanks, and Windows servers send CRLF.
+# One block, any label, any white space: JSON-LD normalisers replace line breaks by blanks, and Windows servers send
+# CRLF.
 _PEM: Final = re.compile(
     r"\s*-----BEGIN (?P<label>[A-Z ]{1,40})-----(?P<body>[A-Za-z0-9+/=\s]*)-----END (?P=label)-----\s*", re.ASCII
 )
@@ -73,11 +78,13 @@ def read_pem(
     expires: datetime | None = None,
     source: str = "",
 ) -> PublicKey:
-    """Read a `publicKeyPem`: SubjectPublicKeyInfo or PKCS #1, of RSA, P-256, P-384 or Ed25519, with or without its line breaks.
+    """Parse a `publicKeyPem`: SubjectPublicKeyInfo or PKCS #1, of RSA, P-256, P-384 or Ed25519.
+
+    Line breaks may be missing.
 
     Raises:
-        KeyMalformed: It cannot be read, or is over `PEM_CHARS_MAX`.
-        KeyWeak: It can, and is unfit.
+        KeyMalformed: It is malformed, or longer than `PEM_CHARS_MAX`.
+        KeyWeak: It is well-formed, but unfit.
     """
     try:
         der = _pem_to_der(text, {"PUBLIC KEY", "RSA PUBLIC KEY"}, key_id)
@@ -95,7 +102,7 @@ def read_spki(
     expires: datetime | None = None,
     source: str = "",
 ) -> PublicKey:
-    """Read DER, SubjectPublicKeyInfo (PKCS #1 for RSA is understood as well); errors as `read_pem`."""
+    """Parse DER: SubjectPublicKeyInfo, or PKCS #1 for RSA. Errors as for `read_pem`."""
     try:
         judged = _judged_spki(der, key_id)
         return _named(judged, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
@@ -112,7 +119,7 @@ def read_multikey(
     expires: datetime | None = None,
     source: str = "",
 ) -> PublicKey:
-    """Read a `publicKeyMultibase` (FEP-521a): base58-btc of a multicodec and the key; errors as `read_pem`."""
+    """Parse a `publicKeyMultibase` (FEP-521a): base58-btc of a multicodec and the key. Errors as for `read_pem`."""
     try:
         native = _native_of_multikey(text, key_id)
         return _named(
@@ -123,15 +130,15 @@ def read_multikey(
 
 
 def read_did_key(did_url: str, *, source: str = "") -> PublicKey:
-    """Read the key that a `did:key` is, with or without its fragment. It needs no fetch, and its owner is the DID itself.
+    """Parse the key in a `did:key`, with or without its fragment. No fetch is needed, and the owner is the DID itself.
 
     Raises:
-        KeyMalformed: No did:key, or its fragment names another key.
+        KeyMalformed: It is not a did:key, or its fragment names another key.
     """
     did, number, fragment = did_url.partition("#")
     method, _, text = did.partition(":")[2].partition(":")
     if not did.startswith("did:") or method != "key" or (number and fragment != text):
-        raise KeyMalformed(f"{did_url[:200]!r} is no did:key with its own fragment")
+        raise KeyMalformed(f"{did_url[:200]!r} is not a did:key with its own fragment")
     return read_multikey(text, key_id=did_url, owner=did, source=source)
 
 
@@ -146,16 +153,16 @@ def _pem_to_der(text: str, labels: set[str], key_id: str) -> bytes:
     try:
         return b64decode(_WHITE.sub("", block["body"]), validate=True)
     except (Base64Error, ValueError) as exc:
-        raise KeyMalformed(f"key {key_id}: PEM without base64 in it ({exc})") from exc
+        raise KeyMalformed(f"key {key_id}: PEM without valid base64 ({exc})") from exc
 
 
 def _native_of_spki(der: bytes, key_id: str) -> NativeKey:
     try:
         native = load_der_public_key(der)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise KeyMalformed(f"key {key_id}: {len(der)} bytes are no public key ({exc})") from exc
+        raise KeyMalformed(f"key {key_id}: {len(der)} bytes are not a public key ({exc})") from exc
     if not isinstance(native, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | Ed25519PublicKey):
-        raise KeyMalformed(f"key {key_id} is a {type(native).__name__}, which nothing here verifies with")
+        raise KeyMalformed(f"key {key_id} is a {type(native).__name__}, which is not supported")
     return native
 
 
@@ -164,9 +171,9 @@ def _native_of_multikey(text: str, key_id: str) -> NativeKey:
     try:
         native = _native_of_multicodec(codec, raw)
     except (ValueError, UnsupportedAlgorithm) as exc:
-        raise KeyMalformed(f"key {key_id}: {len(raw)} bytes are no key of multicodec 0x{codec:x} ({exc})") from exc
+        raise KeyMalformed(f"key {key_id}: {len(raw)} bytes are not a key of multicodec 0x{codec:x} ({exc})") from exc
     if native is None:
-        raise KeyMalformed(f"key {key_id} has multicodec 0x{codec:x}, which is none of the keys used here")
+        raise KeyMalformed(f"key {key_id} has multicodec 0x{codec:x}, which is not a supported key")
     return native
 
 
@@ -175,7 +182,7 @@ def _native_of_multicodec(codec: int, raw: bytes) -> NativeKey | None:
         return Ed25519PublicKey.from_public_bytes(raw)
     if codec == 0x1205:
         loaded = load_der_public_key(raw)
-        # PKCS #1 is what the codec means; the other form would be a second spelling of one key.
+        # The codec means PKCS #1; the other form would be a second spelling of one key.
         if isinstance(loaded, rsa.RSAPublicKey) and loaded.public_bytes(Encoding.DER, PublicFormat.PKCS1) == raw:
             return loaded
         raise ValueError("not PKCS #1")
@@ -185,7 +192,7 @@ def _native_of_multicodec(codec: int, raw: bytes) -> NativeKey | None:
 
 
 class _Judged(NamedTuple):
-    """A key that passed, before it has an owner."""
+    """A checked key that has no owner yet."""
 
     native: NativeKey
     type: KeyType
@@ -198,8 +205,8 @@ def _judged(native: NativeKey, key_id: str) -> _Judged:
     return _Judged(native, kind, bits, native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-# A cached key comes out of a store as these bytes with every signature that it made. What is refused is not kept, and the keys that are kept
-# have at most 1.1 KB each.
+# A cached key comes from the store as these bytes with every signature that it made. Refused keys are not cached, and a
+# cached key has at most 1.1 KB.
 @lru_cache(maxsize=256)
 def _judged_spki(der: bytes, key_id: str) -> _Judged:
     return _judged(_native_of_spki(der, key_id), key_id)
@@ -215,7 +222,7 @@ def _named(
     source: str = "",
 ) -> PublicKey:
     if algorithm is not None and algorithm not in algorithms_of(judged.type):
-        raise KeyMismatch(f"key {key_id} is {judged.type}, and said to be for {algorithm}")
+        raise KeyMismatch(f"key {key_id} is {judged.type}, but is declared for {algorithm}")
     return PublicKey(
         key_id=key_id,
         owner=owner,
@@ -240,19 +247,20 @@ def _kind_of(native: NativeKey, key_id: str) -> tuple[KeyType, int]:
         return "p256", 256
     if isinstance(native.curve, ec.SECP384R1):
         return "p384", 384
-    raise KeyMalformed(f"key {key_id} is on the curve {native.curve.name}, which nothing here verifies with")
+    raise KeyMalformed(f"key {key_id} is on the curve {native.curve.name}, which is not supported")
 
 
 def _judge_rsa(native: rsa.RSAPublicKey, key_id: str) -> None:
     if not RSA_BITS_MIN <= native.key_size <= RSA_BITS_MAX:
-        raise KeyWeak(f"key {key_id} has {native.key_size} bits, allowed are {RSA_BITS_MIN} to {RSA_BITS_MAX}")
+        raise KeyWeak(f"key {key_id} has {native.key_size} bits, expected {RSA_BITS_MIN} to {RSA_BITS_MAX}")
     numbers = native.public_numbers()
     if numbers.n % 2 == 0 or numbers.e % 2 == 0 or not 3 <= numbers.e < 1 << _EXPONENT_BITS_MAX:
         raise KeyWeak(f"key {key_id} has an even modulus, or an exponent of {numbers.e.bit_length()} bits")
 
 
 _P25519: Final = 2**255 - 19
-# The y coordinates of the eight points of small order: under such a key, one signature fits every message (RFC 8032 leaves it to the verifier).
+# The y coordinates of the eight points of small order. Under such a key, one signature fits every message (RFC 8032
+# leaves the check to the verifier).
 _SMALL_ORDER: Final = frozenset(
     {
         0,
@@ -270,7 +278,7 @@ def _judge_point(raw: bytes, key_id: str) -> None:
         raise KeyWeak(f"key {key_id} is a point of small order, or not written canonically")
 
 
-# --- private keys: ours, so what is wrong with them is a ValueError --------------------------------------------------
+# --- private keys: ours, so a fault in one is a ValueError --------------------------------------------------
 
 _PRIVATE_LABELS: Final = {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"}
 
@@ -278,17 +286,17 @@ _PRIVATE_LABELS: Final = {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"}
 def read_private_pem(
     text: str, *, key_id: str, owner: str, algorithm: Algorithm | None = None, trusted: bool = False
 ) -> PrivateKey:
-    """Read a private key of ours: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    """Parse a private key of ours: PKCS #8, PKCS #1 or SEC 1, not encrypted.
 
     Args:
         text: The PEM.
-        key_id: The id under which peers find the public half.
-        owner: The actor it signs for.
-        algorithm: What the key is for, if only for one.
-        trusted: Leave out the check of an RSA key's primes, which takes 40 ms. For keys that we wrote ourselves.
+        key_id: The id of the public key.
+        owner: The actor that the key signs for.
+        algorithm: The only algorithm of the key, if it is restricted.
+        trusted: Skip the check of an RSA key's primes, which takes 40 ms. For keys that apcore itself wrote.
 
     Raises:
-        ValueError: It cannot be read, or is unfit.
+        ValueError: It is malformed or unfit.
     """
     try:
         der = _pem_to_der(text, _PRIVATE_LABELS, key_id)
@@ -300,32 +308,32 @@ def read_private_pem(
 def read_private_der(
     der: bytes, *, key_id: str, owner: str, algorithm: Algorithm | None = None, trusted: bool = False
 ) -> PrivateKey:
-    """Read a private key of ours from DER; arguments and errors as `read_private_pem`."""
+    """Parse a private key of ours from DER. Arguments and errors are those of `read_private_pem`."""
     try:
         native = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=trusted)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-        raise ValueError(f"key {key_id}: {len(der)} bytes are no private key ({type(exc).__name__})") from exc
+        raise ValueError(f"key {key_id}: {len(der)} bytes are not a private key ({type(exc).__name__})") from exc
     if not isinstance(native, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey):
-        raise ValueError(f"key {key_id} is a {type(native).__name__}, which nothing here signs with")  # noqa: TRY004
+        raise ValueError(f"key {key_id} is a {type(native).__name__}, which is not supported")  # noqa: TRY004
     return _private(native, key_id, owner, algorithm)
 
 
 def read_private_multikey(text: str, *, key_id: str, owner: str) -> PrivateKey:
-    """Read a `secretKeyMultibase` of Ed25519. `ValueError` for anything else."""
+    """Parse a `secretKeyMultibase` of Ed25519. `ValueError` for anything else."""
     try:
         codec, raw = multibase.read_varint(multibase.decode(text))
     except KeyMalformed as exc:
-        raise ValueError(f"key {key_id} is no secretKeyMultibase") from exc
+        raise ValueError(f"key {key_id} is not a secretKeyMultibase") from exc
     if codec != 0x1300 or len(raw) != 32:
         raise ValueError(f"key {key_id} has multicodec 0x{codec:x} and {len(raw)} bytes, expected Ed25519 (0x1300, 32)")
     return _private(Ed25519PrivateKey.from_private_bytes(raw), key_id, owner, None)
 
 
 def generate_key(kind: Literal["rsa-2048", "ed25519"], *, key_id: str, owner: str) -> PrivateKey:
-    """Make a key pair. Takes the operating system's randomness and, for RSA, 20 to 500 ms: for a `Signer`, never for an operation.
+    """Make a key pair. Reads randomness and takes 20 to 500 ms for RSA: call it in a `Signer`, never in an operation.
 
     Raises:
-        ValueError: Another kind.
+        ValueError: An unknown ``kind``.
     """
     if kind == "ed25519":
         return _private(Ed25519PrivateKey.generate(), key_id, owner, None)

@@ -1,12 +1,13 @@
-"""Public and private keys as values: parsed once, then only used.
+"""Represent public and private keys as values: parsed once, then reused.
 
-A key is an object that holds the parsed key of the cryptography library, its id, and the actor who is said to own it. Reading a public key
-costs 5 to 40 us and a private one 40 ms (`apcore.signatures.key_reading`), so nothing re-reads per request: whoever caches keys caches these.
+A key object holds the parsed key of the cryptography library, its id, and its claimed owner. Parsing a public key takes
+5 to 40 us and a private one 40 ms (`apcore.signatures.key_reading`), so cache these objects, and do not parse keys per
+request.
 
-A key knows which algorithms it is for. A label never chooses: what a sender names has to fit the key, and where nothing is named the key
-decides, so that no key is ever used for what it was not made for.
+A key knows its algorithms, and a label alone never selects one. An algorithm that the sender names must fit the key,
+and without a name the key decides. So no key is used for a purpose that it was not made for.
 
-The owner in a key is a claim. That the actor of that id lists this key is for the caller to establish before it believes anything.
+The owner in a key is a claim. Before you believe it, establish that the actor with that id lists the key.
 """
 
 from __future__ import annotations
@@ -47,14 +48,16 @@ Algorithm: TypeAlias = Literal[
     "ecdsa-p384-sha384",
     "ed25519",
 ]
-"""Signature algorithms by their RFC 9421 names; `rsa-v1_5-sha512` is not registered there, and some servers send it under draft-cavage."""
+"""Signature algorithms by their RFC 9421 names. `rsa-v1_5-sha512` is not registered there, but some servers send it
+under draft-cavage.
+"""
 
 KeyType: TypeAlias = Literal["rsa", "p256", "p384", "ed25519"]
 
 ALGORITHMS: Final[frozenset[Algorithm]] = frozenset(get_args(Algorithm))
 
 _ALGORITHMS_OF: Final[dict[KeyType, tuple[Algorithm, ...]]] = {
-    # The first is what an unnamed algorithm means.
+    # The first is used if no algorithm is named.
     "rsa": ("rsa-v1_5-sha256", "rsa-v1_5-sha512", "rsa-pss-sha512"),
     "p256": ("ecdsa-p256-sha256",),
     "p384": ("ecdsa-p384-sha384",),
@@ -66,7 +69,7 @@ NativePrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | E
 
 
 def algorithms_of(kind: KeyType) -> tuple[Algorithm, ...]:
-    """Give the algorithms that a type of key is for; the first is what an unnamed algorithm means."""
+    """Return the algorithms of a type of key; the first is used if no algorithm is named."""
     return _ALGORITHMS_OF[kind]
 
 
@@ -86,38 +89,41 @@ _ECDSA: Final = {"ecdsa-p256-sha256": (_SHA256, 32), "ecdsa-p384-sha384": (_SHA3
 
 @frozen(kw_only=True)
 class PublicKey:
-    """A public key with its id and the owner it claims. Made by the `read_` functions; equal if it is the same key under the same names."""
+    """A public key with its id and its claimed owner. Made by the `read_` functions.
+
+    Two keys are equal if they are the same key under the same names.
+    """
 
     key_id: str
     owner: str
-    """The id of the actor who is said to control it. Believed only when that actor lists the key."""
+    """The id of the claimed owner. Believe it only if that actor lists the key."""
     type: KeyType
     bits: int
     spki: bytes = field(repr=False)
-    """DER, SubjectPublicKeyInfo: one spelling for every shape it came in; what a cache stores."""
+    """DER, SubjectPublicKeyInfo: one spelling for every original form. Caches store this."""
     algorithm: Algorithm | None = None
-    """The only algorithm the key is for, where something outside says so; None leaves it to the key's type."""
+    """The only algorithm of the key, if its document restricts it; None leaves the choice to the key's type."""
     expires: datetime | None = None
-    """From then on it proves nothing (Multikey `expires` and `revoked`, whichever is earlier)."""
+    """The end of the key's validity (Multikey `expires` and `revoked`, whichever is earlier)."""
     source: str = ""
-    """Where the key came from, for explanations: an URL, "cache", "--key"."""
+    """The origin of the key, for explanations: a URL, "cache", "--key"."""
     _native: NativeKey = field(repr=False, eq=False, alias="native")
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of the DER, in hexadecimal."""
+        """Return the SHA-256 of the DER, in hexadecimal."""
         return sha256(self.spki).hexdigest()
 
     @property
     def pem(self) -> str:
-        """The key as `publicKeyPem` carries it: `BEGIN PUBLIC KEY`, lines of 64, a final newline."""
+        """Return the key in the form of `publicKeyPem`: `BEGIN PUBLIC KEY`, lines of 64, a final newline."""
         text = b64encode(self.spki).decode("ascii")
         lines = "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
         return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
 
     @property
     def multibase(self) -> str:
-        """The key as `publicKeyMultibase` carries it (FEP-521a)."""
+        """Return the key in the form of `publicKeyMultibase` (FEP-521a)."""
         native = self._native
         if isinstance(native, Ed25519PublicKey):
             return multibase.encode(b"\xed\x01" + native.public_bytes_raw())
@@ -128,36 +134,36 @@ class PublicKey:
 
     @property
     def described(self) -> str:
-        """What an explanation says of it."""
+        """Return a description of the key for explanations."""
         came = f" from {self.source}" if self.source else ""
         owner = self.owner or "not known"
         return f"{self.type} {self.bits} bits sha256:{self.fingerprint[:16]} owner {owner}{came}"
 
     def choose_algorithm(self, named: Algorithm | None = None) -> Algorithm:
-        """Give the algorithm to check with: the named one if it fits the key, the key's own if none is named.
+        """Return the algorithm to check with: the named one if it fits the key, or the key's own.
 
         Raises:
-            KeyMismatch: The named one is for another type of key, or not the one that this key is for.
+            KeyMismatch: The named one is for another type of key, or the key is restricted to another one.
         """
         own = _ALGORITHMS_OF[self.type]
         if named is None:
             return self.algorithm or own[0]
         if named not in own or (self.algorithm is not None and named != self.algorithm):
-            wanted = self.algorithm or " or ".join(own)
-            raise KeyMismatch(f"algorithm {named} named for key {self.key_id}, which is {self.type} and for {wanted}")
+            expected = self.algorithm or " or ".join(own)
+            raise KeyMismatch(f"algorithm {named} named for key {self.key_id}, which is {self.type} and for {expected}")
         return named
 
     def verify(self, signature: bytes, data: bytes, algorithm: Algorithm, *, dss_der: bool = False) -> None:
         """Check ``signature`` over ``data``.
 
         Args:
-            signature: As sent; ECDSA as RFC 9421 has it, r and s side by side.
+            signature: As sent. ECDSA as in RFC 9421: r and s side by side.
             data: The signing string.
             algorithm: From `choose_algorithm`.
-            dss_der: ECDSA signatures are DER instead, as draft-cavage has them.
+            dss_der: ECDSA signatures are DER instead, as in draft-cavage.
 
         Raises:
-            BadSignature: It does not hold.
+            BadSignature: The signature does not hold.
         """
         native = self._native
         try:
@@ -175,7 +181,7 @@ class PublicKey:
             ) from exc
 
     def renamed(self, *, key_id: str | None = None, owner: str | None = None, source: str | None = None) -> PublicKey:
-        """Give the same key under other names, without parsing it again."""
+        """Return the same key under other names, without parsing it again."""
         return evolve(
             self,
             key_id=self.key_id if key_id is None else key_id,
@@ -186,49 +192,52 @@ class PublicKey:
 
 @frozen(kw_only=True, repr=False, eq=False)
 class PrivateKey:
-    """A private key and its public half. Its `repr` says nothing of the secret."""
+    """A private key and its public half. Its `repr` does not show the secret."""
 
     public: PublicKey
     _native: NativePrivateKey = field(alias="native")
 
     @property
     def key_id(self) -> str:
-        """The id under which peers find the public half."""
+        """Return the id of the public key."""
         return self.public.key_id
 
     def choose_algorithm(self, named: Algorithm | None = None) -> Algorithm:
-        """As `PublicKey.choose_algorithm`; `ValueError` for one that does not fit, since it was we who chose it."""
+        """See `PublicKey.choose_algorithm`.
+
+        `ValueError` for an algorithm that does not fit, since our own code chose it.
+        """
         try:
             return self.public.choose_algorithm(named)
         except KeyMismatch as exc:
             raise ValueError(str(exc)) from exc
 
     def sign(self, data: bytes, algorithm: Algorithm | None = None, *, dss_der: bool = False) -> bytes:
-        """Sign ``data``; by default as the `Signer` port has it: PKCS #1 v1.5 with SHA-256, or plain Ed25519.
+        """Sign ``data``; by default as the `Signer` port does: PKCS #1 v1.5 with SHA-256, or plain Ed25519.
 
         Raises:
             ValueError: The algorithm is for another type of key.
         """
-        chosen = self.choose_algorithm(algorithm)
+        key_algorithm = self.choose_algorithm(algorithm)
         native = self._native
         if isinstance(native, rsa.RSAPrivateKey):
-            return native.sign(data, *_RSA[chosen])
+            return native.sign(data, *_RSA[key_algorithm])
         if isinstance(native, Ed25519PrivateKey):
             return native.sign(data)
-        hashed, size = _ECDSA[chosen]
+        hashed, size = _ECDSA[key_algorithm]
         der = native.sign(data, ec.ECDSA(hashed))
         return der if dss_der else _der_to_joined(der, size)
 
     def der(self) -> bytes:
-        """Give the secret: DER, PKCS #8, not encrypted. For whoever seals it."""
+        """Return the secret as DER, PKCS #8, not encrypted. Seal it before you store it."""
         return self._native.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
     def pem(self) -> str:
-        """Give the secret: PEM, PKCS #8, not encrypted. For whoever writes it to a file of mode 0600."""
+        """Return the secret as PEM, PKCS #8, not encrypted. Write it only to a file of mode 0600."""
         return self._native.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
 
     def renamed(self, *, key_id: str, owner: str) -> PrivateKey:
-        """Give the same key under other names."""
+        """Return the same key under other names."""
         return PrivateKey(public=self.public.renamed(key_id=key_id, owner=owner), native=self._native)
 
     @override

@@ -1,11 +1,13 @@
-"""Linked Data Signatures as Mastodon and its relays use them: `RsaSignature2017`.
+"""Make and verify Linked Data Signatures as Mastodon uses them: `RsaSignature2017`.
 
-The member `signature` stands beside what it signs. What is signed is two hashes, as hexadecimal text, one behind the other: that of the
-signature's own members (under the context `identity/v1`, without `type`, `id` and `signatureValue`), and that of the document without it; each
-is SHA-256 of canonical N-Quads. RSA, PKCS #1 v1.5, SHA-256.
+The member `signature` is inside the document that it signs. The signed text is two hashes in hexadecimal, one after the
+other: that of the signature's own members (under the context `identity/v1`, without `type`, `id` and `signatureValue`),
+and that of the document without the signature. Each is the SHA-256 of canonical N-Quads. The algorithm is RSA, PKCS #1
+v1.5, SHA-256.
 
-It is old, it binds no audience, and it signs statements instead of a document. `apcore.signatures.graphs` says what follows from that and does
-it. Verify these where an activity was relayed and nothing better is at hand; make them only on request.
+The scheme is old, binds no audience, and signs statements instead of a document. `apcore.signatures.graphs` explains
+and handles the consequences. Verify such a signature if an activity was relayed and has no better one; make them only
+on request.
 """
 
 from __future__ import annotations
@@ -50,24 +52,24 @@ def parse(
     policy: SignaturePolicy = DEFAULT,
     work: WorkBudget | None = None,
 ) -> PresentedDocument:
-    """Read the LD signature of ``document``.
+    """Parse the LD signature of ``document``.
 
     Args:
         document: As parsed; not changed.
-        now: Our clock.
-        contexts: What its contexts stand for. One that is not in the table raises `ContextNeeded`; a table that ignores it (`ignoring`)
-            leaves what it would define out of the statements, so that the signature fails if they were signed.
+        now: The current time.
+        contexts: The definitions of its contexts. A missing one raises `ContextNeeded`. A table that ignores it
+            (`ignoring`) leaves its terms out of the statements, so that the signature fails if they were signed.
         policy: Clock skew and key sizes.
         work: The budget of the document, if it was read before and more is left of it; by default it is made for this.
 
     Returns:
-        The signature, and under `document` what it signs, in our own words (`apcore.signatures.graphs`).
+        The signature, and in `document` the signed part, in our own context (`apcore.signatures.graphs`).
 
     Raises:
         SignatureMissing: There is none of this type.
-        ProofMalformed, ProofRefused, SignatureFromFuture, SignatureExpired: It is not what it has to be.
+        ProofMalformed, ProofRefused, SignatureFromFuture, SignatureExpired: The signature is malformed or refused.
         GraphRestructured: The document can be read in more than one way.
-        DocumentError, LimitExceeded: It is not JSON-LD, or costs too much.
+        DocumentError, LimitExceeded: The document is not JSON-LD, or too expensive.
     """
     signature: Json = document.get("signature")
     if not isinstance(signature, dict) or signature.get("type") != _TYPE:
@@ -94,7 +96,7 @@ def _read(
     key_id = read_name(signature, "creator")
     created, expires = read_time(signature, "created"), read_time(signature, "expires")
     if created is None:
-        raise ProofMalformed("a signature that does not say when it was created")
+        raise ProofMalformed("the signature has no created time")
     check_moments(created, expires, now=now, policy=policy)
     check_meant_for(signature, "domain", None)
     value = _value_of(signature)
@@ -121,7 +123,7 @@ def _value_of(signature: JsonObject) -> bytes:
     except (Base64Error, ValueError) as exc:
         raise ProofMalformed(f"signatureValue is not padded base64: {exc}") from exc
     if not value:
-        raise ProofMalformed("a signature without signatureValue")
+        raise ProofMalformed("the signature has no signatureValue")
     return value
 
 
@@ -148,20 +150,20 @@ class UnsignedDocument:
     document: JsonObject = field(repr=False)
     options: JsonObject = field(repr=False)
     data: bytes = field(repr=False)
-    """What is to be signed with RSA, PKCS #1 v1.5 and SHA-256."""
+    """The bytes to sign with RSA, PKCS #1 v1.5 and SHA-256."""
 
     def attach(self, signature: bytes) -> JsonObject:
-        """Give the signed document."""
+        """Return the signed document."""
         value = b64encode(signature).decode("ascii")
         return {**self.document, "signature": {"type": _TYPE, **self.options, "signatureValue": value}}
 
 
 def prepare(document: JsonObject, *, key_id: str, now: datetime, contexts: ContextTable = BUNDLED) -> UnsignedDocument:
-    """Get ``document`` ready for its LD signature. The proof, if it is to have one, is made before.
+    """Prepare ``document`` for its LD signature. If it gets a proof too, make the proof first.
 
     Raises:
         ValueError: It has a signature already.
-        GraphRestructured, DocumentError, LimitExceeded: We would not verify it ourselves.
+        GraphRestructured, DocumentError, LimitExceeded: apcore would not verify the result itself.
     """
     if "signature" in document:
         raise ValueError("the document has a signature already")
@@ -174,7 +176,7 @@ def prepare(document: JsonObject, *, key_id: str, now: datetime, contexts: Conte
 
 
 def create(document: JsonObject, key: PrivateKey, *, now: datetime, contexts: ContextTable = BUNDLED) -> JsonObject:
-    """Sign ``document`` with a key at hand; errors as `prepare`, and `ValueError` for another type of key."""
-    chosen = key.choose_algorithm("rsa-v1_5-sha256")
+    """Sign ``document`` with a local key. Errors as for `prepare`, and `ValueError` for another type of key."""
+    key_algorithm = key.choose_algorithm("rsa-v1_5-sha256")
     unsigned = prepare(document, key_id=key.key_id, now=now, contexts=contexts)
-    return unsigned.attach(key.sign(unsigned.data, chosen))
+    return unsigned.attach(key.sign(unsigned.data, key_algorithm))

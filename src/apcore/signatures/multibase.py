@@ -1,7 +1,8 @@
-"""Multibase and multicodec: how keys, proofs and digests are written in documents.
+"""Encode and decode multibase and multicodec, the form of keys, proofs and digests in documents.
 
-One letter names the base, the rest is the value. The fediverse writes keys and proofs in base58-btc (`z`); base64url (`u`) is the other base
-that the W3C controller documents name, and hexadecimal (`f`) is what people debug with. Every other base is refused rather than guessed.
+One letter names the base, the rest is the value. The fediverse writes keys and proofs in base58-btc (`z`). The W3C
+controller documents also allow base64url (`u`), and hexadecimal (`f`) is useful for debugging. Every other base is
+refused.
 
 Base58 is arithmetic on one big number, quadratic in its length, so `decode` bounds the length first.
 """
@@ -18,11 +19,11 @@ from apcore.signatures.errors import KeyMalformed
 __all__ = ["MULTIBASE_CHARS_MAX", "base58_decode", "base58_encode", "decode", "encode", "read_varint"]
 
 MULTIBASE_CHARS_MAX: Final = 2048
-"""Longer values are refused unread. An RSA-8192 key has about 1,430 characters in base58."""
+"""Longer values are refused undecoded. An RSA-8192 key has about 1,430 characters in base58."""
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
-# Ten characters are the most whose value fits a machine word; the big number is touched once a chunk.
+# Ten characters fit in a machine word, so the big number is updated once per chunk.
 _CHUNK: Final = 10
 _CHUNK_BASE: Final = 58**_CHUNK
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
@@ -30,14 +31,14 @@ _BASE16: Final = re.compile(r"(?:[0-9a-fA-F]{2})*")
 
 
 def decode(text: str, *, bases: str = "z") -> bytes:
-    """Read a multibase value.
+    """Decode a multibase value.
 
     Args:
         text: The value with its base letter.
-        bases: The letters accepted here. FEP-521a and eddsa-jcs-2022 accept only `z`.
+        bases: The accepted letters. FEP-521a and eddsa-jcs-2022 accept only `z`.
 
     Raises:
-        KeyMalformed: Another base, a character that is not in it, more than `MULTIBASE_CHARS_MAX`.
+        KeyMalformed: Another base, an invalid character, or more than `MULTIBASE_CHARS_MAX` characters.
     """
     if len(text) > MULTIBASE_CHARS_MAX:
         raise KeyMalformed(f"multibase value of {len(text)} characters, at most {MULTIBASE_CHARS_MAX}")
@@ -57,15 +58,15 @@ def decode(text: str, *, bases: str = "z") -> bytes:
 
 
 def encode(data: bytes) -> str:
-    """Write ``data`` in base58-btc with its letter."""
+    """Encode ``data`` in base58-btc, with its letter."""
     return "z" + base58_encode(data)
 
 
 def base58_decode(text: str) -> bytes:
-    """Read base58-btc without its letter.
+    """Decode base58-btc without its letter.
 
     Raises:
-        KeyMalformed: A character outside the alphabet, or more than `MULTIBASE_CHARS_MAX`.
+        KeyMalformed: A character outside the alphabet, or more than `MULTIBASE_CHARS_MAX` characters.
     """
     if len(text) > MULTIBASE_CHARS_MAX:
         raise KeyMalformed(f"base58 value of {len(text)} characters, at most {MULTIBASE_CHARS_MAX}")
@@ -79,15 +80,15 @@ def base58_decode(text: str) -> bytes:
             number = number * _CHUNK_BASE + part
     except KeyError as exc:
         raise KeyMalformed(f"{exc.args[0]!r} is not a character of base58") from None
-    # Every leading "1" is a leading zero byte, which the number cannot hold.
+    # Every leading "1" is a leading zero byte, which a number cannot hold.
     zeros = len(text) - len(text.lstrip("1"))
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def base58_encode(data: bytes) -> str:
-    """Write base58-btc without a letter. Raises `ValueError` beyond what `decode` would read back."""
+    """Encode base58-btc without a letter. `ValueError` for more bytes than `decode` accepts."""
     if len(data) * 138 // 100 + 1 > MULTIBASE_CHARS_MAX:
-        raise ValueError(f"{len(data)} bytes are more than {MULTIBASE_CHARS_MAX} characters of base58")
+        raise ValueError(f"{len(data)} bytes need more than {MULTIBASE_CHARS_MAX} characters of base58")
     number = int.from_bytes(data, "big")
     digits: list[str] = []
     while number:
@@ -101,7 +102,7 @@ def read_varint(data: bytes) -> tuple[int, bytes]:
     """Split off an unsigned varint of at most two bytes: every multicodec of a key has one or two.
 
     Raises:
-        KeyMalformed: It is longer, not minimal, or cut off.
+        KeyMalformed: It is longer, not minimal, or incomplete.
     """
     if data and data[0] < 0x80:
         return data[0], data[1:]

@@ -1,15 +1,17 @@
-"""What a signature has to be, as a value: schemes, algorithms, coverage, clocks, key sizes.
+"""Define the requirements for signatures as a value: schemes, algorithms, coverage, clocks, key sizes.
 
-Signatures in the fediverse differ in what they cover, and specifications demand little: under both schemes a signature over `Date` alone is
-well-formed, and worthless. So a policy says what must be bound. `Coverage` is a conjunction of choices: each group has to be met by one of its
-alternatives, and an alternative is a set of components that must all be covered.
+Signatures in the fediverse cover different components, and the specifications require little: under both schemes a
+signature over `Date` alone is well-formed, and worthless. So a policy lists the required components. `Coverage` is a
+conjunction of choices: every group needs one of its alternatives, and an alternative is a set of components that must
+all be covered.
 
-Three presets. `DEFAULT` accepts whatever a current server sends and nothing that leaves target, host, body or time open. `STRICT` is for
-those who would rather lose an odd peer: a short window, no signature over a path without its query. `LENIENT` is for old software and for
-looking at captured requests: short RSA keys, `Authorization: Signature`, and as little coverage as Mastodon takes.
+There are three presets. `DEFAULT` accepts the signatures of all current servers, and requires that target, host, body
+and time are covered. `STRICT` refuses more, at the price of some peers: it has a short window, and requires the query.
+`LENIENT` is for old software and for the analysis of captured requests: short RSA keys, `Authorization: Signature`, and
+as little coverage as Mastodon accepts.
 
-Clock skew is apart from age. Skew is how far two clocks may disagree, in either direction; age is how long a signature may be under way. A
-signature that names its own expiry may live longer than `age_s_max`, up to `lifetime_s_max`.
+Clock skew and age are separate. Skew is how far two clocks may differ, in either direction; age is how long a signature
+may be in transit. A signature that names its own expiry may live longer than `age_s_max`, up to `lifetime_s_max`.
 """
 
 from __future__ import annotations
@@ -38,11 +40,11 @@ __all__ = ["DEFAULT", "LENIENT", "PRESETS", "STRICT", "Coverage", "Scheme", "Sig
 Scheme: TypeAlias = Literal["cavage", "rfc9421"]
 
 Coverage: TypeAlias = tuple[tuple[frozenset[str], ...], ...]
-"""Groups of alternatives of components: every group needs one alternative of which all components are covered."""
+"""Groups of alternatives of components: every group needs one alternative with all components covered."""
 
 
 def _one(*names: str) -> tuple[frozenset[str], ...]:
-    """Every component alone meets the group."""
+    """Return a group that any one of these components satisfies."""
     return tuple(frozenset({name}) for name in names)
 
 
@@ -72,7 +74,10 @@ def _not_negative(_instance: object, attribute: Attribute[int], value: int) -> N
 
 @frozen(kw_only=True)
 class SignaturePolicy:
-    """What is accepted as proof. Start from a preset and `with_` what differs. `ValueError` for what could never be right."""
+    """The rules for accepting a signature. Start from a preset and change fields `with_`.
+
+    `ValueError` for values that can never be right.
+    """
 
     name: str = "default"
     """For explanations and logs."""
@@ -81,31 +86,41 @@ class SignaturePolicy:
     rsa_bits_min: int = 2048
     rsa_bits_max: int = RSA_BITS_MAX
     cavage_read: Coverage = _CAVAGE_READ
-    """What draft-cavage has to cover on GET and HEAD."""
+    """The required coverage of draft-cavage on GET and HEAD."""
     cavage_write: Coverage = _CAVAGE_WRITE
-    """What draft-cavage has to cover on every other method, and wherever there is a body."""
+    """The required coverage of draft-cavage on every other method, and on requests with a body."""
     rfc9421_read: Coverage = _RFC9421_READ
     rfc9421_write: Coverage = _RFC9421_WRITE
     clock_skew_s: int = field(default=3600, validator=_not_negative)
-    """How far a peer's clock may be ahead of ours, and how long after its expiry a signature still counts. Fedify and Mastodon take 1 h."""
+    """How far a peer's clock may be ahead, and how long a signature still counts after its expiry. Fedify and Mastodon
+    accept 1 h.
+    """
     age_s_max: int = field(default=3600, validator=_positive)
-    """The age of a signature that names no expiry. In use are 60 s (Takahe) to a day (Pixelfed); 1 h is Fedify's."""
+    """The maximum age of a signature without expiry. Servers use from 60 s (Takahe) to a day (Pixelfed); 1 h is
+    Fedify's value.
+    """
     lifetime_s_max: int = field(default=12 * 3600, validator=_positive)
-    """The age of one that does: its expiry counts, but never beyond this. 12 h is Mastodon's."""
+    """The maximum age of a signature with an expiry. 12 h is Mastodon's value."""
     query_optional: bool = True
-    """On GET and HEAD, try `(request-target)` without the query as well. Misskey, Pixelfed, Takahe and Pleroma sign it so."""
+    """On GET and HEAD, also try `(request-target)` without the query. Misskey, Pixelfed, Takahe and Pleroma sign it
+    like that.
+    """
     ld_signatures: bool = True
-    """Accept `RsaSignature2017` on what others than its actor deliver: relays of Mastodon's kind, and forwarded replies."""
+    """Accept `RsaSignature2017` on activities that others deliver for the actor: Mastodon's relays, and forwarded
+    replies.
+    """
     asks_origin: bool = True
-    """Ask an actor's own server about what others deliver in its name, if nothing in it proves it."""
+    """Ask an actor's own server about an activity that another server delivers without proof."""
     authorization: bool = False
-    """Accept draft-cavage in `Authorization: Signature`, which the draft has and nobody sends."""
+    """Accept draft-cavage in `Authorization: Signature`, which the draft allows and servers do not send."""
     pseudo_headers_any_algorithm: bool = True
-    """Accept `(created)` and `(expires)` beside an algorithm other than hs2019, which the draft forbids. Lemmy's compatible mode sends it."""
+    """Accept `(created)` and `(expires)` with an algorithm other than hs2019. The draft forbids it; Lemmy's compatible
+    mode sends it.
+    """
     labels_max: int = field(default=8, validator=_positive)
-    """RFC 9421 signatures on one message; more are refused, since each costs a verification."""
+    """The most RFC 9421 signatures on one message. Each costs a verification."""
     covered_max: int = field(default=64, validator=_positive)
-    """Components that one signature may cover. The longest list in use has eleven."""
+    """The most components that one signature may cover. The longest list in use has eleven."""
 
     def __attrs_post_init__(self) -> None:
         if not self.schemes or not self.algorithms:
@@ -117,26 +132,26 @@ class SignaturePolicy:
             )
 
     def with_(self, **changes: object) -> SignaturePolicy:
-        """Give a policy that differs in ``changes``."""
+        """Return a policy with ``changes``."""
         return evolve(self, **changes)  # type: ignore[arg-type]
 
     @property
     def replay_window_s(self) -> int:
-        """How long a signature may be accepted at most, so how long a replay cache has to remember it."""
+        """Return the longest time that a signature may be accepted. A replay cache must remember it that long."""
         return max(self.age_s_max, self.lifetime_s_max) + 2 * self.clock_skew_s
 
     def coverage(self, scheme: Scheme, method: str, *, has_body: bool) -> Coverage:
-        """Give what a signature on such a message has to cover."""
+        """Return the required coverage of a signature on such a message."""
         reading = method in {"GET", "HEAD"} and not has_body
         if scheme == "cavage":
             return self.cavage_read if reading else self.cavage_write
         return self.rfc9421_read if reading else self.rfc9421_write
 
     def check_coverage(self, coverage: Coverage, covered: Iterable[str]) -> None:
-        """Hold ``covered`` against ``coverage``.
+        """Check ``covered`` against ``coverage``.
 
         Raises:
-            CoverageTooSmall: A group is not met; the message names its alternatives.
+            CoverageTooSmall: A group is not satisfied; the message names its alternatives.
         """
         have = frozenset(covered)
         for group in coverage:
@@ -144,21 +159,21 @@ class SignaturePolicy:
                 if alternative <= have:
                     break
             else:
-                wanted = " or ".join(" with ".join(sorted(alternative)) for alternative in group)
+                alternatives = " or ".join(" with ".join(sorted(alternative)) for alternative in group)
                 raise CoverageTooSmall(
-                    f"the signature does not cover {wanted}",
+                    f"the signature does not cover {alternatives}",
                     explanation=Explanation(rule=f"policy {self.name}: minimum coverage"),
                 )
 
     def check_times(self, *, signed: int, expires: int | None, now_s: float, expires_signed: bool = True) -> None:
-        """Hold the times of a signature against the clock.
+        """Check the times of a signature against the clock.
 
         Args:
-            signed: When it was made, in seconds of the epoch: covered, so true if the signature holds.
-            expires: When it says it ends.
-            now_s: Our clock.
-            expires_signed: Whether ``expires`` is covered. One that is not may have been added by anybody: it can end the signature, and never
-                prolongs it.
+            signed: The time of signing, in seconds of the epoch. It is covered, so it is true if the signature holds.
+            expires: The expiry of the signature.
+            now_s: The current time.
+            expires_signed: Whether ``expires`` is covered. A value that is not covered may be forged: it can end the
+                signature, but never prolongs it.
 
         Raises:
             SignatureFromFuture, SignatureExpired, SignatureTooOld: By `clock_skew_s`, `age_s_max` and `lifetime_s_max`.
@@ -166,12 +181,12 @@ class SignaturePolicy:
         offset = signed - now_s
         if offset > self.clock_skew_s:
             raise SignatureFromFuture(
-                f"signed {offset:.0f} s after our clock, tolerated are {self.clock_skew_s} s",
+                f"signed {offset:.0f} s ahead of our clock, at most {self.clock_skew_s} s are accepted",
                 explanation=Explanation(rule=f"policy {self.name}: clock_skew_s", clock_offset_s=int(offset)),
             )
         if expires is not None and now_s > expires + self.clock_skew_s:
             raise SignatureExpired(
-                f"expired {now_s - expires:.0f} s ago, tolerated are {self.clock_skew_s} s",
+                f"expired {now_s - expires:.0f} s ago, at most {self.clock_skew_s} s are accepted",
                 explanation=Explanation(rule=f"policy {self.name}: expires", clock_offset_s=int(offset)),
             )
         lasting = expires is not None and expires_signed
@@ -186,14 +201,15 @@ class SignaturePolicy:
             )
 
     def check_key(self, key: PublicKey, algorithm: Algorithm, now: datetime) -> None:
-        """Hold a key and the algorithm that it would be used with against the policy.
+        """Check a key, and the algorithm that it is used with, against the policy.
 
         Raises:
-            KeyWeak, KeyExpired, AlgorithmRefused: It is too short or too long, past its end, or not to be used so.
+            KeyWeak, KeyExpired, AlgorithmRefused: It is too short or too long, has expired, or must not be used like
+                this.
         """
         if key.type == "rsa" and not self.rsa_bits_min <= key.bits <= self.rsa_bits_max:
             raise KeyWeak(
-                f"key {key.key_id} has {key.bits} bits, accepted are {self.rsa_bits_min} to {self.rsa_bits_max}",
+                f"key {key.key_id} has {key.bits} bits, expected {self.rsa_bits_min} to {self.rsa_bits_max}",
                 explanation=Explanation(rule=f"policy {self.name}: rsa_bits_min, rsa_bits_max", key=key.described),
             )
         if algorithm not in self.algorithms:
@@ -203,13 +219,13 @@ class SignaturePolicy:
             )
         if key.expires is not None and key.expires <= now:
             raise KeyExpired(
-                f"key {key.key_id} ended at {key.expires.isoformat()}",
+                f"key {key.key_id} expired at {key.expires.isoformat()}",
                 explanation=Explanation(rule="Multikey expires and revoked", key=key.described),
             )
 
 
 DEFAULT: Final = SignaturePolicy()
-"""What every current server sends is accepted; target, host, body and time have to be covered."""
+"""Accepts the signatures of every current server; target, host, body and time must be covered."""
 
 STRICT: Final = SignaturePolicy(
     name="strict",
@@ -223,7 +239,9 @@ STRICT: Final = SignaturePolicy(
     ld_signatures=False,
     pseudo_headers_any_algorithm=False,
 )
-"""Five minutes, the whole target, the letter of the drafts, and no signatures over graphs."""
+"""Allows five minutes, requires the whole target, follows the drafts to the letter, and refuses signatures over
+graphs.
+"""
 
 LENIENT: Final = SignaturePolicy(
     name="lenient",
@@ -236,6 +254,8 @@ LENIENT: Final = SignaturePolicy(
     age_s_max=12 * 3600,
     authorization=True,
 )
-"""As little as Mastodon has ever accepted, for old peers and for reading captured requests. Not for an inbox on the open network."""
+"""Requires as little as Mastodon has ever accepted, for old peers and for captured requests. Do not use it for an inbox
+on the open network.
+"""
 
 PRESETS: Final = {preset.name: preset for preset in (DEFAULT, STRICT, LENIENT)}

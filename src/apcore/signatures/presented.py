@@ -1,17 +1,17 @@
-"""The two steps of verification, and the values between them.
+"""Verify a signature in two steps, with the fetch of the key between them.
 
-A key is needed to check a signature, and the signature says which. So whoever verifies does it in two steps, with the fetching of the key, which
-is none of our business here, in between::
+The signature names its key, so it must be parsed before the key can be fetched. The fetch is the caller's task::
 
     presented = parse(request, policy, now)     # everything that can be decided without the key, cheapest first
     key = ...                                   # from a cache, or from the network, for presented.key_id
     verified = check(presented, key)            # the cryptography
 
-`parse` has already held the signature against the policy: coverage, clock, host, and the digest of the body. What it refuses costs no fetch.
-`check` does what is left, and raises rather than returns False, since ignoring the answer would be unsafe.
+`parse` has already checked the signature against the policy: coverage, clock, host, and the digest of the body. A
+refused signature costs no fetch. `check` does the rest, and raises rather than returns False, since a caller could
+forget to look at the result.
 
-`Unsigned` is the same seam on the other side: the request that will be sent, the bytes to sign, and a place for the signature, so that the
-private key may be in another process or another machine.
+`Unsigned` is the counterpart for signing: the request to send, the bytes to sign, and a place for the signature. So the
+private key may be in another process or on another machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Base", "Presented", "Unsigned", "Verified", "check"]
 
 @frozen
 class Base:
-    """One signing string that a signature may be over."""
+    """One possible signing string of a signature."""
 
     data: bytes = field(repr=False)
     query_covered: bool = True
@@ -41,18 +41,18 @@ class Base:
 
 @frozen(kw_only=True)
 class Presented:
-    """A signature that was read and meets the policy, and has yet to be checked with the key it names."""
+    """A parsed signature that meets the policy, to be checked with the key that it names."""
 
     scheme: Scheme
     key_id: str
-    """Where the key is, as the sender wrote it."""
+    """The id of the key, as the sender wrote it."""
     algorithm: Algorithm | None
-    """What the sender names; None leaves it to the key."""
+    """The algorithm that the sender names; None leaves it to the key."""
     label: str | None = None
     """Its RFC 9421 label."""
     covered: tuple[str, ...]
     signed: int | None
-    """When it was made, in seconds of the epoch; None only where the policy's coverage does not ask for it."""
+    """The time of signing, in seconds of the epoch; None only if the policy's coverage does not require it."""
     expires: int | None = None
     nonce: str | None = None
     tag: str | None = None
@@ -64,7 +64,7 @@ class Presented:
 
     @property
     def explanation(self) -> Explanation:
-        """What is known of it."""
+        """Return the known facts about the signature."""
         return Explanation(
             scheme=self.scheme,
             label=self.label,
@@ -78,7 +78,7 @@ class Presented:
 
 @frozen(kw_only=True)
 class Verified:
-    """A signature that holds. It authenticates the owner of this key, once the key's ownership is established, and nobody else."""
+    """A valid signature. It authenticates the owner of this key, once the key's ownership is established."""
 
     scheme: Scheme
     key_id: str
@@ -88,7 +88,7 @@ class Verified:
     label: str | None
     covered: tuple[str, ...]
     query_covered: bool
-    """False if the peer signed the path alone: then whoever was in between may have changed the query."""
+    """False if the peer signed the path alone. Then the query may have been changed in transit."""
     signed: int | None
     expires: int | None
     nonce: str | None
@@ -97,37 +97,37 @@ class Verified:
 
     @property
     def replay_id(self) -> str:
-        """Names this very signature, for a replay cache; keep it for the policy's `replay_window_s`."""
+        """Return an id of exactly this signature for a replay cache. Keep it for the policy's `replay_window_s`."""
         return sha256(self.signature).hexdigest()
 
 
 def check(presented: Presented, key: PublicKey) -> Verified:
     """Check a presented signature with the key that it names.
 
-    The key's id, or its owner's id, has to be ``presented.key_id``: some servers name the actor instead of the key. A key that was found by
-    another spelling (`acct:`) is passed as ``key.renamed(key_id=presented.key_id)``.
+    The key's id, or its owner's id, must be ``presented.key_id``: some servers name the actor instead of the key. If
+    you found the key by another spelling (`acct:`), pass ``key.renamed(key_id=presented.key_id)``.
 
     Raises:
-        KeyMismatch: Another key, or another type of key than the algorithm named.
+        KeyMismatch: The key has another id, or a type that does not fit the named algorithm.
         KeyWeak, KeyExpired, AlgorithmRefused: The policy refuses the key.
-        BadSignature: It does not hold.
+        BadSignature: The signature does not hold.
     """
     try:
         if presented.key_id not in {key.key_id, key.owner}:
-            raise KeyMismatch(f"the signature names key {presented.key_id}, and was to be checked with {key.key_id}")
+            raise KeyMismatch(f"the signature names key {presented.key_id}, not {key.key_id}")
         algorithm = key.choose_algorithm(presented.algorithm)
         presented.policy.check_key(key, algorithm, presented.now)
         base = _base_that_holds(presented, key, algorithm)
     except Explained as exc:
-        known = presented.explanation
+        explanation = presented.explanation
         exc.explained(
-            scheme=known.scheme,
-            label=known.label,
-            key_id=known.key_id,
-            algorithm=known.algorithm,
-            covered=known.covered,
-            signing_string=known.signing_string,
-            clock_offset_s=known.clock_offset_s,
+            scheme=explanation.scheme,
+            label=explanation.label,
+            key_id=explanation.key_id,
+            algorithm=explanation.algorithm,
+            covered=explanation.covered,
+            signing_string=explanation.signing_string,
+            clock_offset_s=explanation.clock_offset_s,
             key=key.described,
         )
         raise
@@ -162,17 +162,17 @@ def _base_that_holds(presented: Presented, key: PublicKey, algorithm: Algorithm)
 
 @frozen(kw_only=True)
 class Unsigned:
-    """A request on its way out, complete but for its signature."""
+    """An outgoing request, complete except for its signature."""
 
     request: Request
     """With every field that the signature covers."""
     data: bytes = field(repr=False)
-    """What is to be signed."""
+    """The bytes to sign."""
     prefix: str = field(repr=False)
     suffix: str = field(repr=False)
-    """What stands around the base64 of the signature in its field."""
+    """The text around the base64 of the signature in its field."""
 
     def attach(self, signature: bytes) -> Request:
-        """Give the request that can be sent."""
+        """Return the signed request."""
         value = f"{self.prefix}{b64encode(signature).decode('ascii')}{self.suffix}"
         return evolve(self.request, headers=self.request.headers.with_set("signature", value))

@@ -1,7 +1,8 @@
-"""Which scheme a request is signed by, and the verification that follows.
+"""Choose the scheme of a signed request, and parse its signatures.
 
-`Signature-Input` decides: where it is, the request is signed by RFC 9421 and by nothing else, even if that fails; the syntax of `Signature`
-differs, and reading one scheme's field by the other's rules is how signatures are smuggled. Everything else is draft-cavage, or not signed.
+`Signature-Input` decides: a request that has it is signed with RFC 9421 only, even if that fails. The two schemes use
+different syntax for `Signature`, and parsing one scheme's field by the other's rules would allow smuggled signatures.
+Every other request uses draft-cavage, or is not signed.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ __all__ = ["is_signed", "parse", "parse_all"]
 
 
 def is_signed(request: Request) -> bool:
-    """Whether the request says that it is signed. Says nothing about whether it holds."""
+    """Return whether the request claims to be signed. This does not tell whether the signature holds."""
     return "signature-input" in request.headers or "signature" in request.headers
 
 
 def parse_all(request: Request, policy: SignaturePolicy = DEFAULT, *, now: datetime) -> tuple[Presented, ...]:
-    """Give every signature of ``request`` that the policy accepts; at least one. Errors as `cavage.parse` and `rfc9421.parse`."""
+    """Return every signature of ``request`` that the policy accepts, at least one.
+
+    Errors are those of `cavage.parse` and `rfc9421.parse`.
+    """
     if "signature-input" in request.headers:
         return rfc9421.parse(request, policy, now)
     return (cavage.parse(request, policy, now),)
 
 
 def parse(request: Request, policy: SignaturePolicy = DEFAULT, *, now: datetime) -> Presented:
-    """Give the first signature of ``request`` that the policy accepts; errors as `parse_all`."""
+    """Return the first signature of ``request`` that the policy accepts. Errors are those of `parse_all`."""
     return parse_all(request, policy, now=now)[0]

@@ -1,14 +1,16 @@
-"""HTTP Message Signatures (RFC 9421) on requests.
+"""Sign and verify requests with HTTP Message Signatures (RFC 9421).
 
-Two dictionaries: `Signature-Input` says per label what is covered and how, `Signature` holds the value of the same label. The signature base
-has a line per covered component, in order, and ends with the parameters themselves, so that nothing about a signature can be changed. Parsing
-is strict, so the canonical form of what was read is what the sender signed.
+There are two dictionaries: `Signature-Input` lists per label the covered components and the parameters, and `Signature`
+holds the value of the same label. The signature base has one line per covered component, in order, and ends with the
+parameters themselves, so that no part of a signature can be changed. Parsing is strict, so the canonical form of the
+parsed input is the form that the sender signed.
 
-A message may carry several signatures (a proxy adds its own). Each is held against the policy by itself; those that pass are handed on, in
-order, and each authenticates its own `keyid` alone. One that nobody can use does not spoil the others.
+A message may have several signatures (a proxy adds its own). Each is checked against the policy on its own. The
+accepted ones are returned in order, and each authenticates its own `keyid` only. An unusable signature does not affect
+the others.
 
-The RFC demands no coverage at all. The policy does: method, target and, wherever there may be a body, `content-digest`, which is then compared
-with the body; and the parameters `created` and `keyid`.
+The RFC requires no coverage at all. The policy does: method, target and, if there may be a body, `content-digest`,
+which is compared with the body; and the parameters `created` and `keyid`.
 """
 
 from __future__ import annotations
@@ -49,9 +51,11 @@ __all__ = ["GET_COVERED", "POST_COVERED", "parse", "prepare", "sign", "signature
 
 GET_COVERED: Final = ("@method", "@target-uri", "@authority")
 POST_COVERED: Final = (*GET_COVERED, "content-digest")
-"""What we cover: what Mastodon asks for, and the authority, which is free. Nothing that a hop may change."""
+"""The default coverage: Mastodon's requirements, and the authority, which costs nothing. It has nothing that a hop may
+change.
+"""
 
-# Registered, and used by nobody here or not yet (§6.2.2): their names are no news to a verifier.
+# Registered, but not used here yet (§6.2.2). A verifier need not know their names.
 _UNREGISTERED: Final = frozenset({"rsa-v1_5-sha512"})
 
 # RFC 9651 §3.1.2.
@@ -64,22 +68,22 @@ T = TypeVar("T", str, int)
 
 
 def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Presented, ...]:
-    """Read the signatures of ``request`` and hold each against everything but its key.
+    """Parse the signatures of ``request`` and check everything of each that needs no key.
 
     Args:
         request: As received: `url` as the sender saw it, `body` the raw bytes.
-        policy: What is accepted.
-        now: Our clock, with a time zone.
+        policy: The rules for acceptance.
+        now: The current time, with a time zone.
 
     Returns:
         The signatures that the policy accepts, in the order of `Signature-Input`; at least one.
 
     Raises:
-        SignatureMissing: There is none.
-        SignatureMalformed, DigestMalformed: The fields, or the digest, cannot be read.
-        SchemeRefused, AlgorithmRefused, CoverageTooSmall, ComponentMissing: What it is, is not accepted.
-        SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: What it says is not so.
-            With several signatures, the error is that of the first.
+        SignatureMissing: There is no signature.
+        SignatureMalformed, DigestMalformed: The fields, or the digest, are malformed.
+        SchemeRefused, AlgorithmRefused, CoverageTooSmall, ComponentMissing: The policy refuses this kind of signature.
+        SignatureFromFuture, SignatureExpired, SignatureTooOld, WrongHost, DigestMismatch: A signed value is wrong. With
+            several signatures, the error is that of the first.
     """
     examined = examine(request, policy, now)
     accepted = tuple(one for one in examined if isinstance(one, Presented))
@@ -91,9 +95,9 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Pre
 def examine(
     request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True
 ) -> tuple[Presented | Explained, ...]:
-    """As `parse`, with what was refused in its place among what was accepted.
+    """Parse like `parse`, and return refusals too, in the order of the signatures.
 
-    Without ``compare``, the values of `Host` and of digests are taken as they stand: for explanations, which compare by themselves.
+    Without ``compare``, `Host` and digests are not compared with the request: explanations compare them separately.
     """
     try:
         inputs, signatures = _read_fields(request)
@@ -103,13 +107,15 @@ def examine(
         exc.explained(scheme="rfc9421", rule="RFC 9421 §4")
         raise
     examined: list[Presented | Explained] = []
-    for label, given in inputs.items():
+    for label, signature_input in inputs.items():
         try:
             _check_scheme(policy)
-            one = _hold(message, label, given, signatures.get(label), policy=policy, now=now, compare=compare)
+            one = _hold(message, label, signature_input, signatures.get(label), policy=policy, now=now, compare=compare)
             examined.append(one)
         except Explained as exc:
-            exc.explained(scheme="rfc9421", label=label, rule="RFC 9421 §2", **_known(message, given, now))
+            exc.explained(
+                scheme="rfc9421", label=label, rule="RFC 9421 §2", **_explanation_facts(message, signature_input, now)
+            )
             examined.append(exc)
     return tuple(examined)
 
@@ -129,14 +135,15 @@ def _base(message: Message, components: tuple[Item, ...], parameters_line: str) 
     try:
         return "\n".join(lines).encode("ascii")
     except UnicodeEncodeError:
-        # §2.5: the signature base is ASCII. Bytes beyond it can be covered in base64, by the flag `bs`.
+        # §2.5: the signature base is ASCII. Other bytes can be covered in base64, with the flag `bs`.
         raise SignatureMalformed("the signature covers a value that is not ASCII, without the flag bs") from None
 
 
 # --- reading the two fields -----------------------------------------------------------------------------------------
 
-# One signature in canonical form, components without parameters: what everyone sends. Text that matches is its own canonical serialisation, so
-# that the last line of the signature base can be taken from it as it is. Whatever does not match is read by the general parser.
+# One signature in canonical form, components without parameters: the common case. Matching text is its own canonical
+# serialisation, so the last line of the signature base can be taken from it unchanged. Other text goes to the general
+# parser.
 _PLAIN_INPUT: Final = re.compile(
     r"([a-z*][a-z0-9_.*-]*)="
     r"(\(((?:\"@?[a-z0-9-]+\"(?: \"@?[a-z0-9-]+\")*)?)\)"
@@ -154,16 +161,19 @@ class _Input:
     components: tuple[Item, ...]
     parameters: Mapping[str, BareItem]
     line: str
-    """Canonical, as it ends the signature base."""
+    """In canonical form, as at the end of the signature base."""
 
 
 def _read_fields(request: Request) -> tuple[dict[str, _Input | None], dict[str, bytes]]:
-    """Give the inputs, None for those that are no inner lists, and the signatures that are byte sequences, by label."""
+    """Return the inputs and the signatures, by label.
+
+    An input is None if it is not an inner list. Signatures that are not byte sequences are left out.
+    """
     input_field, signature_field = request.headers.get("signature-input"), request.headers.get("signature")
     if input_field is None:
         raise SignatureMissing("the request has no Signature-Input")
     if signature_field is None:
-        raise SignatureMalformed("the request has Signature-Input and no Signature")
+        raise SignatureMalformed("the request has Signature-Input but no Signature")
     try:
         inputs = _plain_input(input_field) or _read_inputs(input_field)
         signatures = _plain_signature(signature_field) or _read_signatures(signature_field)
@@ -199,12 +209,12 @@ def _plain_input(text: str) -> dict[str, _Input | None] | None:
     parameters: dict[str, BareItem] = {}
     for name, quoted, digits in _PLAIN_PARAMETER.findall(tail):
         if name in parameters:
-            return None  # the general parser says what is wrong
+            return None  # the general parser reports the error
         parameters[name] = int(digits) if digits else quoted
     return {label: _Input(_plain_components(names), parameters, line)}
 
 
-# A handful of lists is in use; the bound keeps a peer who varies his from filling anything.
+# A handful of lists is in use; the bound protects against peers that vary theirs.
 @lru_cache(maxsize=128)
 def _plain_components(names: str) -> tuple[Item, ...]:
     return tuple(Item(name[1:-1]) for name in names.split(" ")) if names else ()
@@ -226,18 +236,18 @@ def _plain_signature(text: str) -> dict[str, bytes] | None:
 def _hold(
     message: Message,
     label: str,
-    given: _Input | None,
+    signature_input: _Input | None,
     signature: bytes | None,
     *,
     policy: SignaturePolicy,
     now: datetime,
     compare: bool,
 ) -> Presented:
-    if given is None:
-        raise SignatureMalformed(f"Signature-Input {label[:40]} is no inner list")
+    if signature_input is None:
+        raise SignatureMalformed(f"Signature-Input {label[:40]} is not an inner list")
     if not signature:
         raise SignatureMalformed(f"Signature has no byte sequence for the label {label[:40]}")
-    components, parameters = given.components, given.parameters
+    components, parameters = signature_input.components, signature_input.parameters
     _check_unique(components, policy)
     key_id = _parameter(parameters, "keyid", str)
     signed = _parameter(parameters, "created", int)
@@ -251,7 +261,7 @@ def _hold(
     expires = _parameter(parameters, "expires", int)
     _check_coverage(message, components, policy)
     policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
-    base = _base(message, components, given.line)
+    base = _base(message, components, signature_input.line)
     if compare:
         _check_what_is_covered(message, components)
     return Presented(
@@ -274,7 +284,7 @@ def _hold(
 def _check_count(inputs: Mapping[str, _Input | None], policy: SignaturePolicy) -> None:
     if len(inputs) > policy.labels_max:
         raise SignatureMalformed(
-            f"{len(inputs)} signatures, at most {policy.labels_max}",
+            f"{len(inputs)} signatures, at most {policy.labels_max} are accepted",
             explanation=Explanation(rule=f"policy {policy.name}: labels_max"),
         )
 
@@ -289,9 +299,9 @@ def _check_scheme(policy: SignaturePolicy) -> None:
 def _check_unique(components: tuple[Item, ...], policy: SignaturePolicy) -> None:
     if len(components) > policy.covered_max:
         raise SignatureMalformed(f"{len(components)} covered components, at most {policy.covered_max}")
-    # §2: by name and parameters, whatever the order of those.
-    seen = {(component.value, frozenset(component.parameters.items())) for component in components}
-    if len(seen) != len(components):
+    # §2: compared by name and parameters, regardless of their order.
+    unique_components = {(component.value, frozenset(component.parameters.items())) for component in components}
+    if len(unique_components) != len(components):
         raise SignatureMalformed("a covered component is repeated")
 
 
@@ -299,9 +309,9 @@ def _parameter(parameters: Mapping[str, BareItem], name: str, kind: type[T]) -> 
     value = parameters.get(name)
     if value is None:
         return None
-    # A boolean is an int to Python.
+    # A boolean is an int in Python.
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise SignatureMalformed(f"signature parameter {name} is no {'integer' if kind is int else 'string'}")
+        raise SignatureMalformed(f"signature parameter {name} is not {'an integer' if kind is int else 'a string'}")
     return value
 
 
@@ -356,19 +366,21 @@ def _parameters_text(parameters: Mapping[str, BareItem]) -> str:
     return text
 
 
-def _known(message: Message, given: _Input | None, now: datetime) -> dict[str, object]:
-    """Give what an explanation can tell of a signature that was read and refused."""
-    if given is None:
+def _explanation_facts(message: Message, signature_input: _Input | None, now: datetime) -> dict[str, object]:
+    """Return the facts of a refused signature for its explanation."""
+    if signature_input is None:
         return {}
-    named = {"key_id": given.parameters.get("keyid"), "algorithm": given.parameters.get("alg")}
-    known: dict[str, object] = {name: value for name, value in named.items() if isinstance(value, str)}
-    known["covered"] = tuple(identifier(item) if item.parameters else str(item.value) for item in given.components)
-    created = given.parameters.get("created")
+    named = {"key_id": signature_input.parameters.get("keyid"), "algorithm": signature_input.parameters.get("alg")}
+    facts: dict[str, object] = {name: value for name, value in named.items() if isinstance(value, str)}
+    facts["covered"] = tuple(
+        identifier(item) if item.parameters else str(item.value) for item in signature_input.components
+    )
+    created = signature_input.parameters.get("created")
     if isinstance(created, int) and not isinstance(created, bool):
-        known["clock_offset_s"] = created - int(now.timestamp())
-    with suppress(Explained):  # it may cover what the message does not have
-        known["signing_string"] = redacted_base(_base(message, given.components, given.line))
-    return known
+        facts["clock_offset_s"] = created - int(now.timestamp())
+    with suppress(Explained):  # it may cover a component that the message does not have
+        facts["signing_string"] = redacted_base(_base(message, signature_input.components, signature_input.line))
+    return facts
 
 
 # --- signing --------------------------------------------------------------------------------------------------------
@@ -386,35 +398,36 @@ def prepare(
     nonce: str | None = None,
     tag: str | None = None,
 ) -> Unsigned:
-    """Get ``request`` ready for its signature, with a `Content-Digest` where there is a body or a method that may have one.
+    """Prepare ``request`` for its signature, with a `Content-Digest` if it may have a body.
 
     Args:
-        request: What is to be sent. Earlier signatures on it are dropped.
-        key_id: Where peers find the public half.
-        algorithm: What the signer will sign with; it is announced in `alg`.
-        now: Goes into `created`. Sign anew for every attempt and every redirect.
+        request: The request to send. Earlier signatures on it are dropped.
+        key_id: The address of the public key.
+        algorithm: The algorithm that the signer will use; it is announced in `alg`.
+        now: The value of `created`. Sign again for every attempt and every redirect.
         covered: Components in signing order; by default `POST_COVERED` or `GET_COVERED`.
         label: The name of the signature in both fields.
-        expires_s: How long it is to count.
-        nonce: Against replay, where the peer asks for one.
-        tag: The application, where the peer asks for one.
+        expires_s: The lifetime of the signature.
+        nonce: Against replay, if the peer asks for one.
+        tag: The application, if the peer asks for one.
 
     Raises:
-        ValueError: An unregistered algorithm, text that cannot stand in a structured field, a component that the request does not have.
+        ValueError: An unregistered algorithm, a text that does not fit in a structured field, or a component that the
+            request does not have.
     """
     if algorithm in _UNREGISTERED:
         raise ValueError(f"RFC 9421 has no name for {algorithm}")
     if _LABEL.fullmatch(label) is None:
-        raise ValueError(f"label {label[:40]!r} is no key of a structured field")
+        raise ValueError(f"label {label[:40]!r} is not a key of a structured field")
     check_own_key_id(key_id)
     headers = request.headers.without("signature", "signature-input")
     writing = bool(request.body) or request.method not in {"GET", "HEAD"}
     if writing:
         headers = headers.with_set("content-digest", make_content_digest(request.body))
-    chosen = covered if covered is not None else POST_COVERED if writing else GET_COVERED
-    components = tuple(Item(name) if isinstance(name, str) else name for name in chosen)
+    names = covered if covered is not None else POST_COVERED if writing else GET_COVERED
+    components = tuple(Item(name) if isinstance(name, str) else name for name in names)
     created = int(now.timestamp())
-    # In this order: there are verifiers that build the last line themselves instead of taking what was sent.
+    # In this order: some verifiers build the last line themselves, and ignore the received one.
     parameters: dict[str, BareItem] = {"created": created, "alg": algorithm, "keyid": key_id}
     if expires_s is not None:
         parameters["expires"] = created + expires_s
@@ -445,12 +458,12 @@ def sign(
     nonce: str | None = None,
     tag: str | None = None,
 ) -> Request:
-    """Sign ``request`` with a key at hand; arguments and errors as `prepare`."""
-    chosen = key.choose_algorithm(algorithm)
+    """Sign ``request`` with a local key. Arguments and errors are those of `prepare`."""
+    key_algorithm = key.choose_algorithm(algorithm)
     unsigned = prepare(
         request,
         key_id=key.key_id,
-        algorithm=chosen,
+        algorithm=key_algorithm,
         now=now,
         covered=covered,
         label=label,
@@ -458,4 +471,4 @@ def sign(
         nonce=nonce,
         tag=tag,
     )
-    return unsigned.attach(key.sign(unsigned.data, chosen))
+    return unsigned.attach(key.sign(unsigned.data, key_algorithm))

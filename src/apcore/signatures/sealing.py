@@ -1,7 +1,7 @@
-"""Private keys at rest: sealed with a secret, bound to the name they are kept under.
+"""Encrypt private keys at rest, bound to the name that they are stored under.
 
-AES-256-GCM with the name as associated data: an entry that was copied to another name does not open. What is sealed says which secret sealed it,
-so secrets can be replaced one after another: the first one seals, all of them open.
+AES-256-GCM, with the name as associated data: an entry that is copied to another name cannot be opened. Sealed data
+names its secret, so that secrets can be replaced one after another: the first one seals, and all of them open.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _SECRET_BYTES_MIN: Final = 32
 
 
 class Sealing:
-    """Secrets by their ids, the one in use first.
+    """Secrets by their ids; the current one comes first.
 
     Raises:
-        ConfigurationError: No secret, or one of less than 32 bytes.
+        ConfigurationError: There is no secret, or one has less than 32 bytes.
     """
 
     def __init__(self, secrets: Mapping[str, bytes]) -> None:
@@ -43,16 +43,16 @@ class Sealing:
         """The id of the secret that seals."""
 
     def seal(self, data: bytes, *, name: str, nonce: bytes) -> bytes:
-        """Seal ``data`` under `current` and bind it to ``name``. A nonce of 12 random bytes must never be used twice."""
+        """Seal ``data`` under `current` and bind it to ``name``. Never use a nonce of 12 random bytes twice."""
         if len(nonce) != SEALING_NONCE_BYTES:
             raise ValueError(f"a nonce has {SEALING_NONCE_BYTES} bytes, not {len(nonce)}")
         return nonce + self._ciphers[self.current].encrypt(nonce, data, name.encode())
 
     def open(self, sealed: bytes, *, name: str, secret: str) -> bytes:
-        """Give what was sealed under ``name`` with the secret of this id.
+        """Return the data that was sealed under ``name`` with the secret of this id.
 
         Raises:
-            ConfigurationError: No such secret is configured, or it is another one than at the time, or the entry was changed.
+            ConfigurationError: The secret is not configured or has changed, or the entry was changed.
         """
         cipher = self._ciphers.get(secret)
         if cipher is None:
