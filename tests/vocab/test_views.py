@@ -239,7 +239,7 @@ def test_a_class_without_type_has_its_parents():
 
 
 def test_a_type_needs_a_namespace():
-    with pytest.raises(ValueError, match="which namespace"):
+    with pytest.raises(ValueError, match="name the namespace"):
 
         class Homeless(View, type="Homeless"):
             pass

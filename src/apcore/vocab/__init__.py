@@ -1,4 +1,4 @@
-"""Typed views over documents: ActivityStreams, the extensions in use, and how to add your own."""
+"""View documents through typed classes: ActivityStreams, the extensions in use, and your own vocabulary."""
 
 from apcore.vocab.activities import (
     Accept,

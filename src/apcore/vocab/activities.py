@@ -1,4 +1,4 @@
-"""Activities: what someone did, or asks for."""
+"""Define the activities: descriptions of an action, or requests for one."""
 
 from __future__ import annotations
 
@@ -40,10 +40,13 @@ __all__ = [
 
 
 class Activity(Object, ns=AS, type="Activity"):
-    """The root of all activities. Types that nobody here knows are covered if they declare a known one beside their own."""
+    """The base class of all activities.
+
+    It also covers an activity of an unknown type if that activity declares a known type too.
+    """
 
     actor: SoleRef = SoleRef()
-    """Who acts. None if several do: which of them would have to prove it?"""
+    """The actor of the activity. None if there are several, because the owner would be ambiguous."""
     actors: Refs = Refs("actor")
     object: Ref = Ref()
     objects: Refs = Refs("object")
@@ -63,15 +66,15 @@ class Ignore(Activity, ns=AS, type="Ignore"):
 
 
 class Accept(Activity, ns=AS, type="Accept"):
-    """The object is accepted: a `Follow`, an invitation, an offer."""
+    """The actor accepts the object: a `Follow`, an invitation, an offer."""
 
 
 class Add(Activity, ns=AS, type="Add"):
-    """The object goes into the collection that is the target."""
+    """The actor adds the object to the target collection."""
 
 
 class Announce(Activity, ns=AS, type="Announce"):
-    """The object is called to attention: a boost, a share; from a group, what happened in it."""
+    """The actor calls attention to the object: a boost, a share. A group announces the activities inside it."""
 
 
 class Arrive(IntransitiveActivity, ns=AS, type="Arrive"):
@@ -83,7 +86,7 @@ class Create(Activity, ns=AS, type="Create"):
 
 
 class Delete(Activity, ns=AS, type="Delete"):
-    """The object is gone."""
+    """The actor deleted the object."""
 
 
 class Dislike(Activity, ns=AS, type="Dislike"):
@@ -91,11 +94,11 @@ class Dislike(Activity, ns=AS, type="Dislike"):
 
 
 class Flag(Activity, ns=AS, type="Flag"):
-    """The objects are reported to those who run their server."""
+    """The actor reports the objects to the people who run their server."""
 
 
 class Follow(Activity, ns=AS, type="Follow"):
-    """The actor wants to receive what the object does."""
+    """The actor wants to receive the activities of the object."""
 
 
 class Join(Activity, ns=AS, type="Join"):
@@ -107,7 +110,7 @@ class Leave(Activity, ns=AS, type="Leave"):
 
 
 class Like(Activity, ns=AS, type="Like"):
-    """The actor likes the object; with `content`, in some servers, a reaction."""
+    """The actor likes the object. On some servers, `content` makes it a reaction."""
 
 
 class Listen(Activity, ns=AS, type="Listen"):
@@ -115,7 +118,7 @@ class Listen(Activity, ns=AS, type="Listen"):
 
 
 class Move(Activity, ns=AS, type="Move"):
-    """The object moved from origin to target: in practice, an account."""
+    """The object moved from origin to target. In practice, the object is an account."""
 
 
 class Offer(Activity, ns=AS, type="Offer"):
@@ -127,11 +130,11 @@ class Read(Activity, ns=AS, type="Read"):
 
 
 class Reject(Activity, ns=AS, type="Reject"):
-    """The object is turned down; sent later, it takes an `Accept` back."""
+    """The actor rejects the object. After an `Accept`, it withdraws the acceptance."""
 
 
 class Remove(Activity, ns=AS, type="Remove"):
-    """The object is taken out of the collection that is the target."""
+    """The actor removes the object from the target collection."""
 
 
 class Travel(IntransitiveActivity, ns=AS, type="Travel"):
@@ -139,15 +142,15 @@ class Travel(IntransitiveActivity, ns=AS, type="Travel"):
 
 
 class Undo(Activity, ns=AS, type="Undo"):
-    """The object, an activity of the same actor, is to have no effect any more."""
+    """The actor undoes the object, which is an earlier activity of the same actor."""
 
 
 class Update(Activity, ns=AS, type="Update"):
-    """The object changed, and is given as it is now."""
+    """The actor changed the object, which is in its new state."""
 
 
 class Block(Ignore, ns=AS, type="Block"):
-    """The actor wants to have nothing to do with the object."""
+    """The actor wants no contact with the object."""
 
 
 class Invite(Offer, ns=AS, type="Invite"):
@@ -155,12 +158,12 @@ class Invite(Offer, ns=AS, type="Invite"):
 
 
 class TentativeAccept(Accept, ns=AS, type="TentativeAccept"):
-    """The object is accepted, perhaps."""
+    """The actor accepts the object tentatively."""
 
 
 class TentativeReject(Reject, ns=AS, type="TentativeReject"):
-    """The object is turned down, perhaps."""
+    """The actor rejects the object tentatively."""
 
 
 class ViewActivity(Activity, ns=AS, type="View"):
-    """The actor viewed the object. Called View on the wire."""
+    """The actor viewed the object. Its type on the wire is View."""

@@ -1,4 +1,4 @@
-"""Actors: who acts, and where to reach them."""
+"""Define the actors, with their addresses and keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Actor", "Application", "Endpoints", "Group", "Organization", "Person
 
 
 class Endpoints(View, ns=AS):
-    """Addresses that an actor shares with others of its server."""
+    """Addresses that an actor shares with other actors of its server."""
 
     shared_inbox: Uri = Uri()
     proxy_url: Uri = Uri()
@@ -27,7 +27,10 @@ class Endpoints(View, ns=AS):
 
 
 class Actor(Object, ns=AS):
-    """Whoever can act. Not a type of its own: it covers the five types of actors, and whatever has an inbox and an outbox (FEP-2277)."""
+    """Any actor. This is not a type of its own.
+
+    It covers the five types of actors, and every document with an inbox and an outbox (FEP-2277).
+    """
 
     preferred_username: Text = Text(languages="preferredUsernameMap")
     preferred_username_map: LanguageMap = LanguageMap(iri=f"{AS.iri}preferredUsername")
@@ -43,7 +46,7 @@ class Actor(Object, ns=AS):
     public_key: Ref = Ref(ns=SEC)
     public_keys: Refs = Refs("publicKey", ns=SEC)
     assertion_method: Refs = Refs(ns=CID, array=True)
-    """Keys for proofs; `Reference.claimed` gives the `Multikey`."""
+    """Keys for proofs; `Reference.claimed` returns the `Multikey`."""
 
     also_known_as: Uris = Uris(array=True)
     moved_to: Uri = Uri(also=(f"{FEP_7628.iri}movedTo",))
@@ -62,18 +65,18 @@ class Actor(Object, ns=AS):
     def covers(cls, document: Document) -> bool:
         if cls.type_owner is not Object:
             return super().covers(document)
-        known = document.classes()
-        if known:
-            return any(issubclass(found, Actor) for found in known)
+        classes = document.classes()
+        if classes:
+            return any(issubclass(view_class, Actor) for view_class in classes)
         return "inbox" in document.words and "outbox" in document.words
 
     @property
     def shared_inbox(self) -> str | None:
-        """The inbox for everyone on its server, from `endpoints` or, as some old servers have it, from the actor itself."""
+        """Return the server's shared inbox, from `endpoints` or, for some old servers, from the actor itself."""
         endpoints = self.endpoints
         stray = self.document.words.get("sharedInbox")
-        found = endpoints.shared_inbox if endpoints is not None else None
-        return found or (stray if type(stray) is str and stray else None)
+        shared_inbox = endpoints.shared_inbox if endpoints is not None else None
+        return shared_inbox or (stray if type(stray) is str and stray else None)
 
 
 class Application(Actor, ns=AS, type="Application"):

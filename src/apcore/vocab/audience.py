@@ -1,8 +1,9 @@
-"""To whom something is addressed: ``to``, ``cc``, ``audience``, and in secret ``bto`` and ``bcc``.
+"""Read the addressees of a document: ``to``, ``cc``, ``audience``, and the secret ``bto`` and ``bcc``.
 
-Peers address in every shape: a string for an array, `PUBLIC` in four spellings, nulls and numbers between, embedded actors for their ids,
-the audience only on the activity, only on the object, or differently on both. `audience_of` reads one document; `joint_audience` an activity
-together with the object inside it, for those who ask "may this be shown to everyone?".
+Peers write addressees in many forms: a string for an array, `PUBLIC` in four spellings, nulls and numbers among them,
+embedded actors for their ids, the audience only on the activity, only on the object, or different on both.
+`audience_of` reads one document. `joint_audience` reads an activity together with its object, which answers the
+question "may this be shown to everyone?".
 """
 
 from __future__ import annotations
@@ -20,21 +21,24 @@ __all__ = ["Audience", "Visibility", "audience_of", "joint_audience"]
 
 
 class Visibility(Enum):
-    """How widely a post is meant, as Mastodon made it common. Whose followers are meant needs the author's document to tell."""
+    """How widely a post is visible, in Mastodon's terms.
+
+    The author's document is needed to recognise the followers collection.
+    """
 
     PUBLIC = "public"
-    """`PUBLIC` stands in ``to``."""
+    """`PUBLIC` is in ``to``."""
     UNLISTED = "unlisted"
-    """`PUBLIC` stands in ``cc`` (or ``audience``): for everyone, and not to be advertised."""
+    """`PUBLIC` is in ``cc`` (or ``audience``): visible to everyone, but not promoted."""
     LIMITED = "limited"
-    """Only for those named: followers, or some people."""
+    """Only for the named addressees: followers, or some people."""
     NONE = "none"
-    """Nobody is named."""
+    """There are no addressees."""
 
 
 @frozen
 class Audience:
-    """Addresses, each once, in their order; `PUBLIC` in its one form."""
+    """Addresses without duplicates, in order; `PUBLIC` in its canonical form."""
 
     to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
@@ -44,24 +48,24 @@ class Audience:
 
     @property
     def everyone(self) -> tuple[str, ...]:
-        """All who are addressed, openly and in secret, without `PUBLIC`, which is nobody to deliver to."""
+        """Return all addressees, open and secret, without `PUBLIC`, which has no inbox."""
         named = (*self.to, *self.cc, *self.audience, *self.bto, *self.bcc)
         return tuple(dict.fromkeys(address for address in named if address != PUBLIC))
 
     @property
     def secret(self) -> tuple[str, ...]:
-        """Those that only ``bto`` and ``bcc`` name: what reaches them must not go through a shared inbox."""
+        """Return the addressees that only ``bto`` and ``bcc`` name. Never deliver to them through a shared inbox."""
         open_ = {*self.to, *self.cc, *self.audience}
         return tuple(dict.fromkeys(address for address in (*self.bto, *self.bcc) if address not in open_ | {PUBLIC}))
 
     @property
     def is_public(self) -> bool:
-        """Whether it is for everyone, listed or not. `PUBLIC` in secret (``bto``) makes nothing public."""
+        """Return whether it is for everyone, listed or not. A secret `PUBLIC` (``bto``) makes nothing public."""
         return PUBLIC in self.to or PUBLIC in self.cc or PUBLIC in self.audience
 
     @property
     def visibility(self) -> Visibility:
-        """How widely it is meant."""
+        """Return how widely the document is visible."""
         if PUBLIC in self.to:
             return Visibility.PUBLIC
         if self.is_public:
@@ -70,15 +74,15 @@ class Audience:
 
 
 def audience_of(document: Document) -> Audience:
-    """Read to whom ``document`` is addressed."""
+    """Return the addressees of ``document``."""
     return Audience(*(_addresses(document, name) for name in ("to", "cc", "audience", "bto", "bcc")))
 
 
 def joint_audience(document: Document) -> Audience:
-    """Read to whom ``document`` and the objects embedded in it are addressed, together.
+    """Return the addressees of ``document`` and of the objects embedded in it, together.
 
-    ActivityPub §6.2 wants both to agree; servers that address one alone mean both. The embedded object's is as much a claim as the
-    rest of it.
+    ActivityPub §6.2 wants both to agree; a server that addresses only one of them means both. The addressees of an
+    embedded object are a claim, like the rest of it.
     """
     joint = audience_of(document)
     for item in values.many(document.words.get("object")):
@@ -98,13 +102,13 @@ def joint_audience(document: Document) -> Audience:
 
 
 def _addresses(document: Document, name: str) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+    uris: dict[str, None] = {}
     value: Any = document.words.get(name)
     for item in values.many(value):
         reference = values.reference(item, document)
         if reference is not None and reference.uri is not None:
-            found[reference.uri] = None
-    return tuple(found)
+            uris[reference.uri] = None
+    return tuple(uris)
 
 
 def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`FEDIVERSE`: the vocabulary that is in use."""
+"""Build `FEDIVERSE`, the vocabulary that servers use."""
 
 from __future__ import annotations
 

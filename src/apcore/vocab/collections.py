@@ -1,4 +1,4 @@
-"""Collections and their pages, as documents. Reading one from page to page is the business of the room `apcore.collections`."""
+"""Define collections and their pages, as documents. `apcore.collections` reads a collection page by page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Collection", "CollectionPage", "OrderedCollection", "OrderedCollecti
 
 
 class Collection(Object, ns=AS, type="Collection"):
-    """Objects or links, with or without an order."""
+    """Objects or links, in any order."""
 
     total_items: Integer = Integer()
-    """What it claims to have: a number to show, never one to allocate by."""
+    """The claimed number of members. Show it, but never allocate memory by it."""
     items: Refs = Refs(array=True, also=("orderedItems",))
     current: Ref = Ref()
     first: Ref = Ref()
@@ -22,7 +22,7 @@ class Collection(Object, ns=AS, type="Collection"):
 
 
 class OrderedCollection(Collection, ns=AS, type="OrderedCollection"):
-    """A collection whose order means something."""
+    """A collection with a meaningful order."""
 
     items: Refs = Refs("orderedItems", iri=f"{AS.iri}items", array=True, also=("items",))
 

@@ -1,12 +1,12 @@
-"""`Document`: what was received or made, whole; and whether it is of a type.
+"""Hold a whole document, received or made, and tell whether it has a type: `Document`.
 
-A document keeps two trees. `tree` is what came over the wire, untouched, since proofs and forwarding need exactly that, and so that unknown
-members and their order survive. `words` says the same in our own terms: "object" is the ActivityStreams object, whatever its author called
-it. Of nearly all documents the two are one and the same tree, because nearly everybody writes the common terms with the common contexts;
-`apcore.vocab.reading` decides that, and translates the others. Views read `words` and nothing else, so that no two readers of a
-document see different things in it.
+A document has two trees. `tree` is the received JSON, unchanged, since proofs and forwarding need exactly that, and so
+that unknown members and their order survive. `words` is the same content in the terms of the vocabulary: "object" is
+the ActivityStreams object, under any name that its author used. For nearly all documents the two are the same tree,
+because nearly all servers use the common terms with the common contexts. `apcore.vocab.reading` decides that, and
+translates the others. Views read only `words`, so that no two readers of a document see different content.
 
-An embedded object is a document too. It shares what is known about the reading with the outer one.
+An embedded object is a document too. It shares the `Reading` of the outer one.
 """
 
 from __future__ import annotations
@@ -33,27 +33,29 @@ V = TypeVar("V", bound="View")
 
 
 class WrongType(DocumentError):
-    """A document was viewed as something that it does not declare itself to be."""
+    """A document does not declare the type that it was viewed as."""
 
     reason = "wrong-type"
 
 
 @frozen(kw_only=True, eq=False)
 class Reading:
-    """What holds for a document and everything embedded in it."""
+    """The facts about reading that a document shares with everything embedded in it."""
 
     origin: Origin | None = None
-    """Where it was obtained; None for what was made here, and for what has to be proved by other means."""
+    """The origin that the document came from; None for our own documents, and for those that must be proved by other
+    means.
+    """
     context: Any = None
-    """The ``@context`` under which `Document.tree` is written; None where that is ours to choose."""
+    """The ``@context`` of `Document.tree`; None if apcore chooses it."""
     ignored_contexts: tuple[str, ...] = ()
-    """Addresses of contexts that nobody here knows: their words were not understood."""
+    """The addresses of unknown contexts: their terms were not understood."""
     translated: bool = False
-    """Whether the words are not the tree's own but a translation."""
+    """Whether `Document.words` is a translation of the tree."""
     vocabulary: Vocabulary | None = None
-    """What it was read with; None for the built-in one."""
+    """The vocabulary that it was read with; None for the built-in one."""
     made_of: frozenset[type[View]] = frozenset()
-    """For what was made here: the view classes that made it, embedded ones included."""
+    """For our own documents: the view classes that made it, embedded ones included."""
 
 
 _MADE_HERE: Final = Reading()
@@ -61,31 +63,31 @@ _MADE_HERE: Final = Reading()
 
 @frozen(eq=False)
 class Document:
-    """A JSON object with a meaning. Made by `read_document`, or by constructing a view. Never changes."""
+    """A JSON object with a meaning. Made by `read_document`, or by constructing a view. It never changes."""
 
     tree: dict[str, Any] = field(repr=False)
-    """As received, byte for byte what JSON can tell. Whoever gets it must not change it."""
+    """As received, with everything that JSON preserves. Do not change it."""
     words: dict[str, Any] = field(repr=False)
-    """In our terms; mostly the very same object as `tree`. Whoever gets it must not change it."""
+    """In the terms of the vocabulary; mostly the same object as `tree`. Do not change it."""
     reading: Reading = field(default=_MADE_HERE, repr=False)
     outer: bool = True
-    """Whether it is the whole of what was read or made, and not embedded in it."""
+    """Whether it is the whole document, and not embedded in another."""
 
     @property
     def id(self) -> str | None:
-        """Its id; None if it has none. An empty one is none."""
+        """Return its id; None if it has none or an empty one."""
         value = self.words.get("id")
         return value if type(value) is str and value else None
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The types that it declares, in our terms: short names for those we know, IRIs or what the author wrote for others."""
+        """Return the declared types: short names for known types, IRIs or the author's text for others."""
         value = self.words.get("type")
         if type(value) is str:
             return (value.removeprefix("_:"),) if value else ()
         if not values.is_array(value):
             return ()
-        # A translator writes undefined types with "_:" in front.
+        # A translator writes "_:" before undefined types.
         return tuple(item.removeprefix("_:") for item in value if type(item) is str and item)
 
     @property
@@ -97,65 +99,68 @@ class Document:
 
     @property
     def origin(self) -> Origin | None:
-        """Where it was obtained."""
+        """Return the origin that it came from."""
         return self.reading.origin
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """What it was read with."""
+        """Return the vocabulary that it was read with."""
         if self.reading.vocabulary is not None:
             return self.reading.vocabulary
-        from apcore.vocab.builtin import FEDIVERSE  # which is made of classes that need this module
+        from apcore.vocab.builtin import FEDIVERSE  # FEDIVERSE is made of classes that need this module
 
         return FEDIVERSE
 
     def is_a(self, view: type[View]) -> bool:
-        """Whether it declares the type of ``view`` or a subtype of it, or ``view`` is a facet."""
+        """Return whether it declares the type of ``view`` or a subtype, or ``view`` is a facet."""
         return view.covers(self)
 
     def view(self, view: type[V]) -> V:
-        """Look at it as ``view``.
+        """Return the document as ``view``.
 
         Raises:
-            WrongType: It is neither of that type nor of a subtype.
+            WrongType: It has neither that type nor a subtype.
         """
         if not view.covers(self):
             raise WrongType(f"document {self.id or 'without id'} is {self.types or 'of no type'}, not {view.type_name}")
         return view.over(self)
 
     def classes(self) -> tuple[type[View], ...]:
-        """Give the view classes of the declared types, in their order, as far as they are known."""
-        known: list[type[View]] = []
+        """Return the known view classes of the declared types, in order."""
+        view_classes: list[type[View]] = []
         for name in self.types:
-            found = self.vocabulary.class_of(name)
-            if found is None:
-                found = next(
+            view_class = self.vocabulary.class_of(name)
+            if view_class is None:
+                view_class = next(
                     (cls for cls in self.reading.made_of if cls.type_owner is cls and name in cls.type_names), None
                 )
-            if found is not None:
-                known.append(found)
-        return tuple(known)
+            if view_class is not None:
+                view_classes.append(view_class)
+        return tuple(view_classes)
 
     def as_declared(self, view: type[V]) -> V:
-        """Look at it as the most specific kind of ``view`` that it declares, and as ``view`` itself if it declares none."""
+        """Return the most specific subclass of ``view`` that it declares, or ``view`` itself if it declares none."""
         best = view
-        for known in self.classes():
-            if issubclass(known, best):
-                best = known
+        for view_class in self.classes():
+            if issubclass(view_class, best):
+                best = view_class
         return best.over(self)
 
     def embedded(self, tree: dict[str, Any]) -> Document:
-        """Make a document of an object inside `words`."""
+        """Return the document of an object inside `words`."""
         return Document(tree, tree, self.reading, outer=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Give a copy that stands alone: what was received as it was received; what was made or taken out, with its context."""
-        made = bool(self.reading.made_of)
-        if "@context" in self.tree or (self.outer and not made):
+        """Return a self-contained copy as JSON.
+
+        A received document is copied as received. A document of our own, or one taken out of another, gets its context.
+        """
+        is_own = bool(self.reading.made_of)
+        if "@context" in self.tree or (self.outer and not is_own):
             return deepcopy(self.tree)
         context = self.reading.context
-        if context is None and (made or self.reading.translated):
-            from apcore.vocab.writing import minimal_context  # which needs this module
+        if context is None and (is_own or self.reading.translated):
+            from apcore.vocab.writing import minimal_context  # this module needs `documents`
 
             context = minimal_context(self)
         return deepcopy(self.tree if context is None else {"@context": context, **self.tree})

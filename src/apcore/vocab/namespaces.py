@@ -1,10 +1,10 @@
-"""Namespaces: where words come from, and how they are said on the wire.
+"""Define namespaces: the origin of terms, and their form on the wire.
 
-A word means what its IRI means; the IRI is a namespace and a local name. A `Namespace` also knows what a writer needs: the address of the
-context that defines its words, if there is one that peers accept, or else the prefix under which they are defined inline.
+A term means its IRI, which is a namespace and a local name. A `Namespace` also holds the data for writing: the address
+of the context that defines its terms, if peers accept one, or else the prefix under which they are defined inline.
 
-Namespaces drift: one project's words are found under ``http`` and ``https``, with a slash or a number sign. `also` lists the other
-spellings; reading accepts all of them, writing uses the first.
+Namespaces drift: the terms of one project occur under ``http`` and ``https``, with a slash or a number sign. `also`
+lists the other spellings. Reading accepts all of them; writing uses the first.
 """
 
 from __future__ import annotations
@@ -48,26 +48,28 @@ __all__ = [
 
 @frozen(hash=True)
 class Namespace:
-    """The beginning of the IRIs of a vocabulary."""
+    """The common beginning of the IRIs of a vocabulary."""
 
     iri: str
-    """Ends so that a name can follow: in ``#`` or ``/``."""
+    """Ends in a delimiter, ``#`` or ``/``, so that a name can follow."""
     prefix: str = ""
-    """Under which its words are defined inline. Empty: they are defined one by one, by their IRIs."""
+    """The prefix for inline definitions. If it is empty, each term is defined by its IRI."""
     context: str | None = None
-    """The address of the context that defines them for everyone; None where there is none, or none that peers load."""
+    """The address of the context that defines its terms; None if there is none, or none that peers load."""
     also: tuple[str, ...] = field(default=(), kw_only=True)
-    """Other spellings of `iri` that are out there."""
+    """Other spellings of `iri` in use."""
 
     def iris(self, name: str) -> tuple[str, ...]:
-        """Give every spelling of the IRI of ``name``, ours first."""
+        """Return every spelling of the IRI of ``name``; the first one is for writing."""
         return (self.iri + name, *(spelling + name for spelling in self.also))
 
 
 PUBLIC: Final = "https://www.w3.org/ns/activitystreams#Public"
-"""Everyone: what `to` and `cc` name when a post is public or unlisted. Not an address; nothing is delivered to it."""
+"""Everyone: the value of `to` and `cc` in public or unlisted posts. It is not an address, and nothing is delivered to
+it.
+"""
 PUBLIC_FORMS: Final = frozenset({PUBLIC, "http://www.w3.org/ns/activitystreams#Public", "as:Public", "Public"})
-"""The ways in which `PUBLIC` is written. Compactors produce the short ones; old Mastodon and Pleroma understand the first alone."""
+"""The spellings of `PUBLIC`. Compactors produce the short ones; old Mastodon and Pleroma accept only the first."""
 
 AS: Final = Namespace(
     "https://www.w3.org/ns/activitystreams#",
@@ -77,7 +79,7 @@ AS: Final = Namespace(
 )
 LDP: Final = Namespace("http://www.w3.org/ns/ldp#", "ldp", AS.context)
 SEC: Final = Namespace("https://w3id.org/security#", "sec", "https://w3id.org/security/v1")
-# The same IRIs; Mastodon wants this context where a Multikey stands alone.
+# The same IRIs; Mastodon expects this context if a Multikey is a document of its own.
 CID: Final = Namespace("https://w3id.org/security#", "sec", "https://www.w3.org/ns/cid/v1")
 DATA_INTEGRITY: Final = Namespace("https://w3id.org/security#", "sec", "https://w3id.org/security/data-integrity/v1")
 

@@ -1,8 +1,8 @@
-"""ActivityStreams objects and links: what activities are about.
+"""Define ActivityStreams objects and links, which activities act on.
 
-The properties are those of the AS2 vocabulary under their own names (in snake_case), and the ones that nearly every server adds to them. A
-property that may have several values, and mostly has one, comes twice: `url` is the first, `urls` are all. `url` is for people to follow, so it is http
-or https or not there; `urls` and `Link.href` are as they came.
+The properties are those of the AS2 vocabulary under their own names (in snake_case), and those that nearly every server
+adds. A property that may have several values, and usually has one, exists twice: `url` is the first value, `urls` are
+all of them. `url` is for people to follow, so it is an http or https URL or None. `urls` and `Link.href` are unchanged.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ __all__ = [
 
 
 class Thing(View, ns=AS):
-    """A facet of everything in ActivityStreams: what objects and links have in common."""
+    """A facet of everything in ActivityStreams: the common part of objects and links."""
 
     name: Text = Text(languages="nameMap")
     name_map: LanguageMap = LanguageMap(iri=f"{AS.iri}name")
-    media_type: Text = Text(also=("mimeType",))  # PeerTube's word, before version 1.3
+    media_type: Text = Text(also=("mimeType",))  # PeerTube's name for it before version 1.3
     attributed_to: Ref = Ref()
-    """The first of them; who decides by it looks at all (`attributions`)."""
+    """The first of them. Trust decisions use all of them (`attributions`)."""
     attributions: Refs = Refs("attributedTo")
     preview: Ref = Ref()
 
 
 class Link(Thing, ns=AS, type="Link"):
-    """A qualified reference to something else."""
+    """A qualified reference to another document."""
 
     href: Uri = Uri()
     hreflang: Text = Text()
@@ -69,15 +69,15 @@ class Link(Thing, ns=AS, type="Link"):
 
 
 class Mention(Link, ns=AS, type="Mention"):
-    """A link to an actor that a text names."""
+    """A link to an actor that is mentioned in a text."""
 
 
 class Hashtag(Link, ns=AS, type="Hashtag"):
-    """A link to the posts under a tag; `name` has the number sign, mostly."""
+    """A link to the posts with a tag; its `name` usually has the number sign."""
 
 
 class Source(View, ns=AS):
-    """The text from which `Object.content` was made."""
+    """The source text of `Object.content`."""
 
     content: Text = Text()
     media_type: Text = Text()
@@ -89,13 +89,13 @@ class Source(View, ns=AS):
 
 
 class Object(Thing, ns=AS, type="Object"):
-    """The root of all types but links: it covers every document that does not declare itself a link."""
+    """The base class of all types except links. It covers every document that does not declare itself a link."""
 
     content: Text = Text(languages="contentMap")
-    """HTML by default, and never sanitised here."""
+    """HTML by default. It is never sanitised here."""
     content_map: LanguageMap = LanguageMap(iri=f"{AS.iri}content")
     summary: Text = Text(languages="summaryMap")
-    """In posts of microblogs: the content warning."""
+    """In microblog posts: the content warning."""
     summary_map: LanguageMap = LanguageMap(iri=f"{AS.iri}summary")
     source: One[Source] = One(Source)
     sensitive: Boolean = Boolean()
@@ -125,7 +125,7 @@ class Object(Thing, ns=AS, type="Object"):
     quote_url: Uri = Uri()
 
     generator: Ref = Ref()
-    location: Ref = Ref(also=SCHEMA.iris("location"))  # Mobilizon takes schema.org's
+    location: Ref = Ref(also=SCHEMA.iris("location"))  # Mobilizon uses schema.org's location
 
     icon: One[Image] = One("Image")
     icons: Many[Image] = Many("Image", "icon", array=False)
@@ -139,8 +139,10 @@ class Object(Thing, ns=AS, type="Object"):
     def covers(cls, document: Document) -> bool:
         if cls.type_owner is not Object:
             return super().covers(document)
-        known = document.classes()
-        return not any(issubclass(found, Link) for found in known) or any(issubclass(found, Object) for found in known)
+        classes = document.classes()
+        return not any(issubclass(view_class, Link) for view_class in classes) or any(
+            issubclass(view_class, Object) for view_class in classes
+        )
 
 
 class Article(Object, ns=AS, type="Article"):
@@ -148,7 +150,7 @@ class Article(Object, ns=AS, type="Article"):
 
 
 class Event(Object, ns=AS, type="Event"):
-    """Something that takes place."""
+    """An event with a time and usually a place."""
 
 
 class Note(Object, ns=AS, type="Note"):
@@ -156,13 +158,13 @@ class Note(Object, ns=AS, type="Note"):
 
 
 class Profile(Object, ns=AS, type="Profile"):
-    """A page about something, mostly about an actor."""
+    """A page that describes an object, usually an actor."""
 
     describes: Ref = Ref()
 
 
 class Relationship(Object, ns=AS, type="Relationship"):
-    """How two individuals stand to each other."""
+    """A relationship between two individuals."""
 
     subject: Ref = Ref()
     object: Ref = Ref()
@@ -181,15 +183,15 @@ class Place(Object, ns=AS, type="Place", also=SCHEMA.iris("Place")):
 
 
 class Tombstone(Object, ns=AS, type="Tombstone"):
-    """What stands where something was deleted."""
+    """A placeholder for a deleted object."""
 
     former_type: Uris = Uris()
-    """The type's name or IRI, as written."""
+    """The name or IRI of the type, as written."""
     deleted: Moment = Moment()
 
 
 class MediaDocument(Object, ns=AS, type="Document"):
-    """A file of any kind; in ActivityStreams it is called Document, which here is the name of what a view looks at."""
+    """A file of any kind. ActivityStreams calls it Document, a name that is used for `apcore.vocab.Document` here."""
 
     width: Integer = Integer()
     height: Integer = Integer()
@@ -202,7 +204,7 @@ class Audio(MediaDocument, ns=AS, type="Audio"):
 class Image(MediaDocument, ns=AS, type="Image"):
     """A picture."""
 
-    url: WebUri = WebUri(also=("href",))  # some send a link in its place
+    url: WebUri = WebUri(also=("href",))  # some servers send a link instead
 
     @classmethod
     @override
@@ -211,15 +213,15 @@ class Image(MediaDocument, ns=AS, type="Image"):
 
 
 class Video(MediaDocument, ns=AS, type="Video"):
-    """A film."""
+    """A video."""
 
 
 class Page(MediaDocument, ns=AS, type="Page"):
-    """A web page; in forums, a thread's first post."""
+    """A web page; in forums, the first post of a thread."""
 
 
 class Question(Object, ns=AS, type="Question"):
-    """A poll. AS2 calls it an activity; nobody treats it as one, and neither do we."""
+    """A poll. AS2 calls it an activity, but no server treats it as one, and apcore does not either."""
 
     one_of: Many[Object] = Many(Object)
     any_of: Many[Object] = Many(Object)
@@ -229,6 +231,6 @@ class Question(Object, ns=AS, type="Question"):
 
     @property
     def is_closed(self) -> bool:
-        """Whether it says that it is closed, with or without saying since when; `end_time` is another matter."""
+        """Return whether it claims to be closed, with or without a time. `end_time` is separate."""
         closed = self.document.words.get("closed")
         return closed is True or parse_moment(closed) is not None

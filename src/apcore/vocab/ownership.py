@@ -1,8 +1,8 @@
-"""What a document is by what it has, and whose it says that it is.
+"""Tell the kind of a document by its members, and its claimed owner.
 
-Types are many and new ones come; what decides about trust is told by the members that a document has (FEP-2277), in a fixed order, and its
-owner by one of them (FEP-fe34). All of this is what the document *says*: an owner is believed when the document came from the owner's
-origin, or carries the owner's proof.
+New types appear all the time, so trust decisions do not use the type. They use the members of a document (FEP-2277), in
+a fixed order, and one of these names the owner (FEP-fe34). All of this is a *claim* of the document. Believe the owner
+if the document came from the owner's origin, or has the owner's proof.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Kind", "is_owned_by", "kind_of", "owners_of", "same_id"]
 
 
 class Kind(Enum):
-    """What a document is, as far as ownership goes."""
+    """The kind of a document, for ownership."""
 
     ACTOR = "actor"
     VERIFICATION_METHOD = "verification-method"
@@ -38,13 +38,13 @@ _OWNER: Final = {
     Kind.COLLECTION: "attributedTo",
     Kind.OBJECT: "attributedTo",
 }
-"""Which member says whose it is; a link is nobody's."""
+"""The member that names the owner; a link has no owner."""
 _AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _COLLECTION: Final = ("items", "orderedItems", "totalItems", "partOf", "first", "last", "next", "prev", "current")
 
 
 def kind_of(document: Document) -> Kind:
-    """Tell what ``document`` is by what it has (FEP-2277; the order matters)."""
+    """Return the kind of ``document``, judged by its members (FEP-2277; the order matters)."""
     words = document.words
     if "inbox" in words and "outbox" in words:
         return Kind.ACTOR
@@ -60,18 +60,18 @@ def kind_of(document: Document) -> Kind:
 
 
 def owners_of(document: Document) -> tuple[str, ...]:
-    """Give the addresses of those whose ``document`` says that it is, each once."""
+    """Return the addresses of the claimed owners of ``document``, without duplicates."""
     member = _OWNER.get(kind_of(document))
     if member is None:
         return ()
-    found = (values.reference(item, document) for item in values.many(document.words.get(member)))
-    return tuple(dict.fromkeys(owner.uri for owner in found if owner is not None and owner.uri is not None))
+    references = (values.reference(item, document) for item in values.many(document.words.get(member)))
+    return tuple(dict.fromkeys(owner.uri for owner in references if owner is not None and owner.uri is not None))
 
 
 def is_owned_by(document: Document, actor: str) -> bool:
-    """Whether ``document`` says that it is ``actor``'s and nobody else's, and its id, if it has one, is of the actor's origin.
+    """Return whether ``actor`` is the only claimed owner of ``document``.
 
-    Addresses are compared as `same_id` does.
+    If the document has an id, it must also have the actor's origin. Addresses are compared as by `same_id`.
     """
     owners = owners_of(document)
     if len(owners) != 1 or not same_id(owners[0], actor):
@@ -80,10 +80,10 @@ def is_owned_by(document: Document, actor: str) -> bool:
 
 
 def same_id(one: str, other: str) -> bool:
-    """Whether two ids are the same: as they are written, except for the case of scheme and host (FEP-fe34)."""
+    """Return whether two ids are the same: equal, except for the case of scheme and host (FEP-fe34)."""
     return one == other or _comparable(one) == _comparable(other)
 
 
 def _comparable(address: str) -> str:
-    found = _AUTHORITY.match(address)
-    return address if found is None else found[0].lower() + address[found.end() :]
+    authority = _AUTHORITY.match(address)
+    return address if authority is None else authority[0].lower() + address[authority.end() :]

@@ -1,12 +1,13 @@
-"""Properties: how one word of a document is read and written.
+"""Read and write single properties of a document.
 
-Each is a descriptor that decodes on read, by the rules of `apcore.vocab.values`: what is not of the expected shape is absent, because one
-bad member must not cost a peer's whole document. Writing is strict: a value of ours that has no wire form is a ValueError.
+Each property is a descriptor that decodes on access, by the rules of `apcore.vocab.values`. A value of an unexpected
+form is treated as absent, because one invalid member must not cost a peer's whole document. Writing is strict: a value
+of ours without a wire form is a ValueError.
 
-This module has what they share; the kinds are in `apcore.vocab.scalars` and `apcore.vocab.relations`:
+This module has the common part; the concrete classes are in `apcore.vocab.scalars` and `apcore.vocab.relations`:
 
 =============  ==========================  ==============================================================
-class          reads as                    may be given as
+class          reads as                    accepts
 =============  ==========================  ==============================================================
 `Text`         ``str | None``              a string
 `Texts`        ``tuple[str, ...]``         strings
@@ -23,13 +24,12 @@ class          reads as                    may be given as
 `Raw`          the JSON itself             JSON
 =============  ==========================  ==============================================================
 
-Each takes the term that is on the wire (by default the attribute's name in camelCase), ``iri`` if that is not namespace and term, and
-``also``: other names that mean the same.
+Each class takes the term on the wire (by default the attribute's name in camelCase), ``ns`` if the term is from another
+namespace than the class, ``iri`` if the IRI is not namespace and term, and ``also``: other names, or IRIs, with the
+same meaning.
 
-Each takes the term that is on the wire (by default the attribute's name in camelCase), ``ns`` if the word is from another namespace than the
-class, ``iri`` if that is not namespace and term, and ``also``: other names, or IRIs, that mean the same.
-
-Type checkers take the constructor's types from ``__set__``; its ``Never`` makes them report assignment, since views do not change.
+Type checkers take the constructor's types from ``__set__``; its ``Never`` makes them report assignment, since views do
+not change.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ Got = TypeVar("Got")
 Given = TypeVar("Given")
 
 Made = set[type["View"]]
-"""The view classes that take part in making a document; what they are is noted for whoever writes its context."""
+"""The view classes that took part in making a document. They determine its context."""
 
 
 def camel_case(attribute: str) -> str:
-    """Give the term for an attribute: ``also_known_as`` is ``alsoKnownAs``."""
+    """Return the term for an attribute: ``also_known_as`` is ``alsoKnownAs``."""
     first, *rest = attribute.strip("_").split("_")
     return first + "".join(part.capitalize() for part in rest)
 
 
 class Property(Generic[Got, Given]):
-    """One word: its term, its IRI, other names for it, and how values are decoded and encoded."""
+    """One property: its term, its IRI, other names for it, and the decoding and encoding of its values."""
 
     __slots__ = ("also", "array", "iri", "iris", "names", "namespace", "term")
 
@@ -86,16 +86,16 @@ class Property(Generic[Got, Given]):
         self.also: tuple[str, ...] = also
         self.names: tuple[str, ...] = ()
         self.array: bool = array
-        """Whether one value is still written as an array, for the peers that expect one."""
+        """Whether a single value is still written as an array, for the peers that expect one."""
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         if not self.term:
             self.term = camel_case(name)
 
     def bind(self, owner: str, namespace: Namespace | None) -> None:
-        """Settle the IRI when the class is made; a property belongs to the class that defines it."""
+        """Set the IRI when the class is made. A property belongs to the class that defines it."""
         if self.names:
-            return  # it was lent to a second class; what it means is settled
+            return  # a second class uses the property, which already has its meaning
         self.namespace = self.namespace or namespace
         if self.iri:
             spoken = self.namespace is not None and self.iri.startswith(self.namespace.iri)
@@ -128,21 +128,21 @@ class Property(Generic[Got, Given]):
         raise AttributeError("views do not change")
 
     def decode(self, value: Any, document: Document) -> Any:
-        """Read ``value``, which is not null, out of ``document``."""
+        """Decode ``value``, which is not null, from ``document``."""
         raise NotImplementedError
 
-    def otherwise(self, document: Document) -> Any:  # noqa: ARG002 - for those that override
-        """Give what is read if the word is not there."""
+    def otherwise(self, document: Document) -> Any:  # noqa: ARG002 - used by overrides
+        """Return the value to use if the term is absent."""
         return self.absent
 
-    def encode(self, value: Any, made: Made) -> Any:
-        """Write ``value``, which is not None; view classes that are embedded are added to ``made``."""
+    def encode(self, value: Any, view_classes: Made) -> Any:
+        """Encode ``value``, which is not None, and add embedded view classes to ``made``."""
         raise NotImplementedError
 
-    def put(self, tree: dict[str, Any], value: Any, made: Made) -> None:
-        """Set the word in ``tree``, or take it away for None."""
+    def put(self, tree: dict[str, Any], value: Any, view_classes: Made) -> None:
+        """Set the term in ``tree``, or remove it for None."""
         present = [name for name in self.names if name in tree]
-        encoded = None if value is None else self.encode(value, made)
+        encoded = None if value is None else self.encode(value, view_classes)
         if encoded is None or (encoded == [] and not self.array):
             for name in present:
                 del tree[name]
@@ -152,19 +152,19 @@ class Property(Generic[Got, Given]):
             del tree[name]
 
     def definition(self) -> dict[str, str]:
-        """Give what a context says about the word."""
-        found = {"@id": self.iri, "@type": self.coercion, "@container": self.container}
-        return {keyword: value for keyword, value in found.items() if value is not None}
+        """Return the definition of the term for a context."""
+        entries = {"@id": self.iri, "@type": self.coercion, "@container": self.container}
+        return {keyword: value for keyword, value in entries.items() if value is not None}
 
     def listed(self, encoded: list[Any]) -> Any:
-        """Write several values: one alone stands for itself unless peers expect an array."""
+        """Return the encoded form of several values. A single one is not in an array, unless peers expect an array."""
         return encoded[0] if len(encoded) == 1 and not self.array else encoded
 
     def refused(self, value: object, expected: str) -> ValueError:
-        """Make the error for a value that has no wire form."""
+        """Return the error for a value that has no wire form."""
         return ValueError(f"{self.term}={value!r:.200}: expected {expected}")
 
 
 def is_property(value: object) -> TypeIs[Property[Any, Any]]:
-    """Whether ``value`` is a property."""
+    """Return whether ``value`` is a property."""
     return isinstance(value, Property)

@@ -1,8 +1,8 @@
-"""`Reference`: a value that points, and what the document that holds it says about the thing pointed at.
+"""Represent references: an address, and the claims of the referring document about it.
 
-A property such as ``object`` or ``attributedTo`` holds an address, or a thing embedded whole, or a `Link`. All of them are read as a
-`Reference`. What is embedded is a *claim* by whoever wrote the outer document: believing it needs a reason (same origin and same owner, a
-proof, or asking the authoritative source), and finding one is not this room's business.
+A property such as ``object`` or ``attributedTo`` holds an address, a whole embedded document, or a `Link`. All of them
+are read as a `Reference`. Embedded content is a *claim* of the author of the outer document. To believe it you need a
+reason: the same origin and owner, a proof, or a check with the authoritative source. Other code provides that.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ V = TypeVar("V", bound="View")
 
 @frozen
 class Reference:
-    """An address, and perhaps the thing as the referring document describes it."""
+    """An address, and perhaps the document there, as the referring document describes it."""
 
     uri: str | None
-    """Where it points, as written, except that the forms of `PUBLIC` are made one. None for an embedded thing without an id."""
+    """The address, as written, but `PUBLIC` is in its canonical form. None for an embedded object without an id."""
     embedded: Document | None = field(default=None, eq=False, repr=False)
-    """The thing as embedded: a claim. Not part of what makes two references equal."""
+    """The embedded document: a claim. It does not count for equality."""
 
     def claimed(self, view: type[V]) -> V | None:
-        """Give the embedded claim as ``view``; None if nothing is embedded, or something of another type."""
+        """Return the embedded claim as ``view``; None if there is none, or if it has another type."""
         if self.embedded is None or not self.embedded.is_a(view):
             return None
         return self.embedded.view(view)

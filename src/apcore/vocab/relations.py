@@ -1,4 +1,4 @@
-"""Properties that point: addresses, references, and things that are embedded."""
+"""Define properties that refer to other documents: addresses, references, and embedded views."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["Many", "One", "Ref", "RefLike", "Refs", "SoleRef", "Uri", "Uris", "W
 V = TypeVar("V", bound="View")
 
 RefLike = TypeAliasType("RefLike", "str | Reference | View | Document")
-"""What may be given where a reference goes. A view or a document is embedded; to refer to one, give its id."""
+"""The values accepted for a reference. A view or a document is embedded; to refer to one, pass its id."""
 
 
 class Uri(Property[str | None, str | None]):
-    """An address: of several the first, of a thing its id, of a link where it leads."""
+    """An address: the first of several, the id of an object, the target of a link."""
 
     __slots__ = ()
     coercion = "@id"
@@ -41,14 +41,14 @@ class Uri(Property[str | None, str | None]):
         return None
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         if not isinstance(value, str) or not value:
             raise self.refused(value, "an address as a string")
         return [value] if self.array else value
 
 
 class WebUri(Uri):
-    """An address for people to be sent to: of several the first that is http or https, whatever else stands there (``javascript:``, ``data:``)."""
+    """An address for people: the first that is http or https. Others are skipped (``javascript:``, ``data:``)."""
 
     __slots__ = ()
 
@@ -62,7 +62,7 @@ class WebUri(Uri):
 
 
 class Uris(Property[tuple[str, ...], Iterable[str] | None]):
-    """Addresses, of things and links as in `Uri`."""
+    """Addresses of objects and links, as in `Uri`."""
 
     __slots__ = ()
     coercion = "@id"
@@ -73,7 +73,7 @@ class Uris(Property[tuple[str, ...], Iterable[str] | None]):
         return tuple(uri for item in values.many(value) if (uri := values.uri(item)) is not None)
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         items = [value] if isinstance(value, str) else list(value)
         if not all(isinstance(item, str) and item for item in items):
             raise self.refused(value, "addresses as strings")
@@ -81,7 +81,7 @@ class Uris(Property[tuple[str, ...], Iterable[str] | None]):
 
 
 class Ref(Property[Reference | None, RefLike | None]):
-    """A reference: of several, the first."""
+    """A reference: the first of several."""
 
     __slots__ = ()
     coercion = "@id"
@@ -89,30 +89,33 @@ class Ref(Property[Reference | None, RefLike | None]):
     @override
     def decode(self, value: Any, document: Document) -> Reference | None:
         for item in values.many(value):
-            found = values.reference(item, document)
-            if found is not None:
-                return found
+            reference = values.reference(item, document)
+            if reference is not None:
+                return reference
         return None
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
-        encoded = _encode_reference(self, value, made)
+    def encode(self, value: Any, view_classes: Made) -> Any:
+        encoded = _encode_reference(self, value, view_classes)
         return [encoded] if self.array else encoded
 
 
 class SoleRef(Ref):
-    """A reference that has to be the only one: of several different ones, none (FEP-fe34 on actors and owners)."""
+    """A reference that must be the only one (FEP-fe34 on actors and owners).
+
+    Several different references read as None.
+    """
 
     __slots__ = ()
 
     @override
     def decode(self, value: Any, document: Document) -> Reference | None:
-        found = [ref for item in values.many(value) if (ref := values.reference(item, document)) is not None]
-        return found[0] if found and all(ref.uri == found[0].uri for ref in found) else None
+        references = [ref for item in values.many(value) if (ref := values.reference(item, document)) is not None]
+        return references[0] if references and all(ref.uri == references[0].uri for ref in references) else None
 
 
 class Refs(Property[tuple[Reference, ...], RefLike | Iterable[RefLike] | None]):
-    """References, in their order."""
+    """References, in order."""
 
     __slots__ = ()
     coercion = "@id"
@@ -123,13 +126,16 @@ class Refs(Property[tuple[Reference, ...], RefLike | Iterable[RefLike] | None]):
         return tuple(ref for item in values.many(value) if (ref := values.reference(item, document)) is not None)
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         items = _several(value)
-        return self.listed([_encode_reference(self, item, made) for item in items])
+        return self.listed([_encode_reference(self, item, view_classes) for item in items])
 
 
 class _Embedding(Property[Got, Given]):
-    """What embeds views of one class. The class may be named by a string, if it is defined later in the same module."""
+    """A property that embeds views of one class.
+
+    The class may be named by a string, if it is defined later in the same module.
+    """
 
     __slots__ = ("_module", "_view")
     coercion = "@id"
@@ -155,7 +161,7 @@ class _Embedding(Property[Got, Given]):
 
     @property
     def view(self) -> type[View]:
-        """The class."""
+        """Return the class of the views."""
         if isinstance(self._view, str):
             self._view = getattr(sys.modules[self._module], self._view)
         assert not isinstance(self._view, str)
@@ -163,7 +169,7 @@ class _Embedding(Property[Got, Given]):
 
 
 class One(_Embedding[V | None, V | None], Generic[V]):
-    """A thing that is embedded, as a view: of several the first, of a bare address a thing with nothing else."""
+    """An embedded view: the first of several. A bare address becomes a view with nothing else."""
 
     __slots__ = ()
 
@@ -183,19 +189,19 @@ class One(_Embedding[V | None, V | None], Generic[V]):
     @override
     def decode(self, value: Any, document: Document) -> View | None:
         for item in values.many(value):
-            found = _decode_view(item, document, self.view)
-            if found is not None:
-                return found
+            view = _decode_view(item, document, self.view)
+            if view is not None:
+                return view
         return None
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
-        encoded = _encode_view(self, value, self.view, made)
+    def encode(self, value: Any, view_classes: Made) -> Any:
+        encoded = _encode_view(self, value, self.view, view_classes)
         return [encoded] if self.array else encoded
 
 
 class Many(_Embedding[tuple[V, ...], Iterable[V] | V | None], Generic[V]):
-    """Things that are embedded, as views, in their order."""
+    """Embedded views, in order."""
 
     __slots__ = ()
     absent = ()
@@ -215,13 +221,13 @@ class Many(_Embedding[tuple[V, ...], Iterable[V] | V | None], Generic[V]):
 
     @override
     def decode(self, value: Any, document: Document) -> tuple[View, ...]:
-        found = (_decode_view(item, document, self.view) for item in values.many(value))
-        return tuple(view for view in found if view is not None)
+        views = (_decode_view(item, document, self.view) for item in values.many(value))
+        return tuple(view for view in views if view is not None)
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         items = _several(value)
-        return self.listed([_encode_view(self, item, self.view, made) for item in items])
+        return self.listed([_encode_view(self, item, self.view, view_classes) for item in items])
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
@@ -237,7 +243,7 @@ def _decode_view(item: Any, document: Document, view: type[V]) -> V | None:
     return document.embedded(item).as_declared(view) if values.is_object(item) else None
 
 
-def _encode_reference(member: Property[Any, Any], value: Any, made: Made) -> Any:
+def _encode_reference(member: Property[Any, Any], value: Any, view_classes: Made) -> Any:
     if isinstance(value, str) and value:
         return PUBLIC if value in PUBLIC_FORMS else value
     if isinstance(value, Reference):
@@ -247,22 +253,22 @@ def _encode_reference(member: Property[Any, Any], value: Any, made: Made) -> Any
     document = value if isinstance(value, Document) else getattr(value, "document", None)
     if not isinstance(document, Document):
         raise member.refused(value, "an address, a Reference, a view or a Document")
-    return _embedded_tree(document, made)
+    return _embedded_tree(document, view_classes)
 
 
-def _encode_view(member: Property[Any, Any], value: Any, view: type[Any], made: Made) -> Any:
+def _encode_view(member: Property[Any, Any], value: Any, view: type[Any], view_classes: Made) -> Any:
     document = getattr(value, "document", None)
     if not isinstance(document, Document) or not document.is_a(view):
         raise member.refused(value, f"a {view.__name__}")
-    return _embedded_tree(document, made)
+    return _embedded_tree(document, view_classes)
 
 
-def _embedded_tree(document: Document, made: Made) -> Any:
-    """Copy a document into another one. What was received keeps its own context, since that is what it was written in."""
-    made |= document.reading.made_of
+def _embedded_tree(document: Document, view_classes: Made) -> Any:
+    """Copy a document into another one. A received document keeps its context, since it was written under it."""
+    view_classes |= document.reading.made_of
     if document.reading.made_of or document.reading.translated:
         return {name: deepcopy(value) for name, value in document.words.items() if name != "@context"}
     tree = document.to_json()
     if tree.get("@context") in (AS.context, [AS.context]):
-        del tree["@context"]  # the outer document's begins with it
+        del tree["@context"]  # it is the beginning of the outer document's context
     return tree

@@ -1,4 +1,4 @@
-"""Properties that hold values: texts, numbers, truth, times, and JSON as it is."""
+"""Define properties that hold plain values: texts, numbers, booleans, times, and raw JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Text(Property[str | None, str | None]):
         also: tuple[str, ...] = (),
         languages: str = "",
     ) -> None:
-        """``languages`` is the term under which the same word has a language map."""
+        """Create the property. ``languages`` is the term for its language map."""
         super().__init__(term, ns=ns, iri=iri, also=also)
         self.map_term: Final = languages
 
@@ -51,7 +51,7 @@ class Text(Property[str | None, str | None]):
         return None if mapped is None else values.text(mapped)
 
     @override
-    def encode(self, value: Any, made: Made) -> str:
+    def encode(self, value: Any, view_classes: Made) -> str:
         if not isinstance(value, str):
             raise self.refused(value, "a string")
         return value
@@ -68,7 +68,7 @@ class Texts(Property[tuple[str, ...], Iterable[str] | None]):
         return tuple(text for item in values.many(value) if (text := values.text(item)) is not None)
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         items = [value] if isinstance(value, str) else list(value)
         if not all(isinstance(item, str) for item in items):
             raise self.refused(value, "strings")
@@ -91,7 +91,7 @@ class LanguageMap(Property[Mapping[str, str], Mapping[str, str] | None]):
         return {}
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         texts: dict[Any, Any] = dict(value)
         if not all(isinstance(part, str) for pair in texts.items() for part in pair):
             raise self.refused(value, "a mapping from language tag to text")
@@ -99,7 +99,7 @@ class LanguageMap(Property[Mapping[str, str], Mapping[str, str] | None]):
 
 
 class Boolean(Property[bool | None, bool | None]):
-    """True or false."""
+    """A boolean."""
 
     __slots__ = ()
 
@@ -108,14 +108,14 @@ class Boolean(Property[bool | None, bool | None]):
         return values.boolean(value)
 
     @override
-    def encode(self, value: Any, made: Made) -> bool:
+    def encode(self, value: Any, view_classes: Made) -> bool:
         if not isinstance(value, bool):
             raise self.refused(value, "True or False")
         return value
 
 
 class Integer(Property[int | None, int | None]):
-    """A whole number; one in a string, or with a fraction of zero, is read too."""
+    """A whole number. A number in a string, or with a fraction of zero, is accepted too."""
 
     __slots__ = ()
 
@@ -124,7 +124,7 @@ class Integer(Property[int | None, int | None]):
         return values.integer(value)
 
     @override
-    def encode(self, value: Any, made: Made) -> int:
+    def encode(self, value: Any, view_classes: Made) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.refused(value, "an int")
         return value
@@ -140,14 +140,14 @@ class Number(Property[float | None, float | None]):
         return values.number(value)
 
     @override
-    def encode(self, value: Any, made: Made) -> float:
+    def encode(self, value: Any, view_classes: Made) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not isfinite(value):
             raise self.refused(value, "a finite number")
         return value
 
 
 class Numbers(Property[tuple[float, ...], Iterable[float] | None]):
-    """Finite numbers, in their order."""
+    """Finite numbers, in order."""
 
     __slots__ = ()
     container = "@list"
@@ -155,10 +155,10 @@ class Numbers(Property[tuple[float, ...], Iterable[float] | None]):
 
     @override
     def decode(self, value: Any, document: Document) -> tuple[float, ...]:
-        return tuple(found for item in values.many(value) if (found := values.number(item)) is not None)
+        return tuple(decoded for item in values.many(value) if (decoded := values.number(item)) is not None)
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         items: list[Any] = list(value)
         if not all(isinstance(item, (int, float)) and isfinite(item) for item in items):
             raise self.refused(value, "finite numbers")
@@ -166,7 +166,7 @@ class Numbers(Property[tuple[float, ...], Iterable[float] | None]):
 
 
 class Moment(Property[datetime | None, datetime | None]):
-    """A moment in UTC."""
+    """A time in UTC."""
 
     __slots__ = ()
     coercion = "http://www.w3.org/2001/XMLSchema#dateTime"
@@ -176,7 +176,7 @@ class Moment(Property[datetime | None, datetime | None]):
         return parse_moment(values.literal(value))
 
     @override
-    def encode(self, value: Any, made: Made) -> str:
+    def encode(self, value: Any, view_classes: Made) -> str:
         if not isinstance(value, datetime):
             raise self.refused(value, "a datetime with a zone")
         return format_moment(value)
@@ -193,14 +193,14 @@ class Duration(Property[timedelta | None, timedelta | None]):
         return parse_duration(values.literal(value))
 
     @override
-    def encode(self, value: Any, made: Made) -> str:
+    def encode(self, value: Any, view_classes: Made) -> str:
         if not isinstance(value, timedelta):
             raise self.refused(value, "a timedelta")
         return format_duration(value)
 
 
 class Raw(Property[Any, Any]):
-    """The JSON itself; whoever reads it must not change it."""
+    """Raw JSON. Do not change it."""
 
     __slots__ = ()
 
@@ -209,5 +209,5 @@ class Raw(Property[Any, Any]):
         return value
 
     @override
-    def encode(self, value: Any, made: Made) -> Any:
+    def encode(self, value: Any, view_classes: Made) -> Any:
         return deepcopy(value)

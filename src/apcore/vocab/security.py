@@ -1,4 +1,4 @@
-"""Keys and signatures, as documents. Deciding whether they are right is the business of the room `apcore.signatures`."""
+"""Define keys and signatures, as documents. `apcore.signatures` verifies them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _DC_CREATED = "http://purl.org/dc/terms/created"
 
 
 class CryptographicKey(View, ns=SEC):
-    """A public key in PEM, as under ``publicKey``. A facet: most servers write no type, some ``Key``, some ``CryptographicKey``."""
+    """A public key in PEM, as in ``publicKey``.
+
+    A facet: most servers write no type, some ``Key`` or ``CryptographicKey``.
+    """
 
     owner: Ref = Ref()
     controller: Ref = Ref(ns=CID)
@@ -21,7 +24,7 @@ class CryptographicKey(View, ns=SEC):
 
 
 class Multikey(View, ns=CID, type="Multikey"):
-    """A public key in multibase, as under ``assertionMethod`` (FEP-521a)."""
+    """A public key in multibase, as in ``assertionMethod`` (FEP-521a)."""
 
     controller: Ref = Ref()
     public_key_multibase: Text = Text()
@@ -30,7 +33,7 @@ class Multikey(View, ns=CID, type="Multikey"):
 
 
 class DataIntegrityProof(View, ns=DATA_INTEGRITY, type="DataIntegrityProof"):
-    """A proof inside the document that it proves (FEP-8b32)."""
+    """A proof inside its document (FEP-8b32)."""
 
     cryptosuite: Text = Text()
     verification_method: Ref = Ref()

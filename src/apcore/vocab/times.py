@@ -1,8 +1,9 @@
-"""Moments and durations, read as they are written out there and written as the specifications say.
+"""Parse times and durations leniently, and format them as the specifications say.
 
-Reading never fails: what is no moment is None, because a wrong ``published`` must not cost the post that carries it. Seen and read: no zone
-(taken as UTC), a space for the ``T``, fractions of up to nine digits (cut to microseconds), bare dates (midnight, UTC), leap seconds (the
-second before), seconds or milliseconds since 1970. Written: RFC 3339 in UTC with ``Z``, which every server parses.
+Parsing never fails: an invalid time is None, because a wrong ``published`` must not cost its post. These forms occur
+and are accepted: no zone (taken as UTC), a space for the ``T``, fractions of up to nine digits (cut to microseconds),
+bare dates (midnight, UTC), leap seconds (the second before), seconds or milliseconds since 1970. Times are written in
+RFC 3339, in UTC with ``Z``, which every server parses.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _YEAR_DAYS: Final = 365
 _MONTH_DAYS: Final = 30
 # 9999-12-31, the last day that datetime has.
 _EPOCH_S_MAX: Final = 253_402_214_400
-# From here on a number of "seconds" is certainly milliseconds: as seconds it would be after the year 5138.
+# A larger number of "seconds" is certainly milliseconds: as seconds it would be after the year 5138.
 _EPOCH_MILLISECONDS: Final = 100_000_000_000
 
 
 def parse_moment(value: Any) -> datetime | None:
-    """Read a moment, leniently; the result has a zone. None for whatever is none."""
+    """Parse a time leniently; the result has a zone. None if the value is not a time."""
     if type(value) is str:
         return _parse_text(value.strip())
     if type(value) is int or type(value) is float:
@@ -40,18 +41,18 @@ def parse_moment(value: Any) -> datetime | None:
 
 
 def format_moment(moment: datetime) -> str:
-    """Write a moment as RFC 3339 in UTC, with a fraction only if there is one.
+    """Format a time as RFC 3339 in UTC, with a fraction only if there is one.
 
     Raises:
         ValueError: It has no zone.
     """
     if moment.tzinfo is None:
-        raise ValueError(f"datetime {moment.isoformat()} has no zone: say datetime(..., tzinfo=UTC)")
+        raise ValueError(f"datetime {moment.isoformat()} has no zone: write datetime(..., tzinfo=UTC)")
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_duration(value: Any) -> timedelta | None:
-    """Read an ``xsd:duration``, or a number of seconds. Years count 365 days and months 30. None for whatever is none."""
+    """Parse an ``xsd:duration``, or a number of seconds. A year counts 365 days and a month 30. None if invalid."""
     if type(value) is int or type(value) is float:
         return _seconds(value)
     match = _DURATION.fullmatch(value.strip()) if type(value) is str else None
@@ -64,16 +65,16 @@ def parse_duration(value: Any) -> timedelta | None:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Write a duration in hours, minutes and seconds, as media players do: ``PT1H2M3S``."""
+    """Format a duration in hours, minutes and seconds, as media players do: ``PT1H2M3S``."""
     microseconds = abs(duration) // timedelta(microseconds=1)
     seconds, fraction = divmod(microseconds, 1_000_000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    written = f"{hours}H" if hours else ""
-    written += f"{minutes}M" if minutes else ""
-    if seconds or fraction or not written:
-        written += str(seconds) + (f".{fraction:06}".rstrip("0") if fraction else "") + "S"
-    return f"{'-' if duration < timedelta(0) else ''}PT{written}"
+    text = f"{hours}H" if hours else ""
+    text += f"{minutes}M" if minutes else ""
+    if seconds or fraction or not text:
+        text += str(seconds) + (f".{fraction:06}".rstrip("0") if fraction else "") + "S"
+    return f"{'-' if duration < timedelta(0) else ''}PT{text}"
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ def _parse_text(text: str) -> datetime | None:
             return None
         zone = timezone(-offset if sign == "-" else offset)
     try:
-        # A leap second has no place in datetime; the second before it is the closest that has.
+        # datetime has no leap seconds; the second before is the closest.
         moment = datetime(
             int(year),
             int(month),

@@ -1,9 +1,10 @@
-"""How single values are read: tolerantly, and always in the same way.
+"""Decode single values, tolerantly and always in the same way.
 
-Everything that one server writes as a string another writes as an array of one, as an object, or as null. The functions here take any JSON
-and give the value that was meant, or None. They never raise: a member that makes no sense is a member that is not there.
+One server writes a string where another writes an array of one, an object, or null. The functions here take any JSON
+and return the intended value, or None. They never raise: a member that makes no sense counts as absent.
 
-Expanded values (``{"@value": ...}``, ``{"@list": [...]}``) occur where a translated document has no coercion, so they are read too.
+Expanded values (``{"@value": ...}``, ``{"@list": [...]}``) occur where a translated document has no coercion, so they
+are decoded too.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ __all__ = [
 ]
 
 _UNDETERMINED: Final = ("und", "@none", "")
-# 2^63: no count, size or number of pixels is longer, and the digits of a hostile one would cost time to convert.
+# 2^63: no real count, size or number of pixels is longer, and long digits would be slow to convert.
 _INTEGER_DIGITS_MAX: Final = 19
 
 
 def is_object(value: Any) -> TypeIs[dict[str, Any]]:
-    """Whether ``value`` is a JSON object."""
+    """Return whether ``value`` is a JSON object."""
     return type(value) is dict
 
 
 def is_array(value: Any) -> TypeIs[list[Any]]:
-    """Whether ``value`` is a JSON array."""
+    """Return whether ``value`` is a JSON array."""
     return type(value) is list
 
 
@@ -65,7 +66,7 @@ def many(value: Any) -> list[Any]:
 
 
 def literal(value: Any) -> Any:
-    """Give what stands in a value object, or alone in an array."""
+    """Return the content of a value object, or of an array with one."""
     if is_array(value):
         value = next((item for item in value if item is not None), None)
     return value["@value"] if is_object(value) and "@value" in value else value
@@ -86,25 +87,25 @@ def text(value: Any) -> str | None:
 
 
 def language_map(value: Any) -> dict[str, str]:
-    """Read texts by language tag, from a map or from tagged values. Of several in one language, the first."""
+    """Decode texts by language tag, from a map or from tagged values. The first text in a language counts."""
     texts: dict[str, str] = {}
     for item in many(value):
         if type(item) is str:
             texts.setdefault("und", item)
         elif is_object(item) and "@value" in item:
-            tag, written = item.get("@language", "und"), item["@value"]
-            if type(tag) is str and type(written) is str:
-                texts.setdefault(tag, written)
+            tag, tagged_text = item.get("@language", "und"), item["@value"]
+            if type(tag) is str and type(tagged_text) is str:
+                texts.setdefault(tag, tagged_text)
         elif is_object(item):
-            for tag, written in item.items():
-                one = next((part for part in many(written) if type(part) is str), None)
+            for tag, tagged_text in item.items():
+                one = next((part for part in many(tagged_text) if type(part) is str), None)
                 if one is not None:
                     texts.setdefault(tag, one)
     return texts
 
 
 def boolean(value: Any) -> bool | None:
-    """Read true or false, also in words."""
+    """Decode a boolean, also as a word."""
     value = literal(value)
     if type(value) is bool:
         return value
@@ -112,7 +113,7 @@ def boolean(value: Any) -> bool | None:
 
 
 def integer(value: Any) -> int | None:
-    """Read a whole number, also from a string or a float that is whole."""
+    """Decode a whole number, also from a string or a float that is whole."""
     value = literal(value)
     if type(value) is int:
         return value
@@ -124,7 +125,7 @@ def integer(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """Read a finite number, also from a string."""
+    """Decode a finite number, also from a string."""
     value = literal(value)
     if type(value) is str and value.isascii() and len(value) <= 2 * _INTEGER_DIGITS_MAX:
         try:
@@ -137,16 +138,16 @@ def number(value: Any) -> float | None:
 
 
 def uri(value: Any) -> str | None:
-    """Read an address: a string, a thing's id, or where a link leads. An empty one is none."""
+    """Decode an address: a string, the id of an object, or the target of a link. An empty one is None."""
     if is_object(value):
         value = value.get("id") or value.get("@id") or value.get("href") or value.get("url") or value.get("@value")
         if is_array(value) or is_object(value):
-            value = next((found for item in many(value) if (found := uri(item)) is not None), None)
+            value = next((address for item in many(value) if (address := uri(item)) is not None), None)
     return value if type(value) is str and value else None
 
 
 def reference(value: Any, document: Document) -> Reference | None:
-    """Read a reference out of ``document``: an address, an embedded thing, or a link, which refers to where it leads."""
+    """Decode a reference in ``document``: an address, an embedded object, or a link, which refers to its target."""
     if type(value) is str:
         return Reference(PUBLIC if value in PUBLIC_FORMS else value) if value else None
     if not is_object(value):
@@ -160,5 +161,5 @@ def reference(value: Any, document: Document) -> Reference | None:
         return Reference(None, document.embedded(value)) if value else None
     if address in PUBLIC_FORMS:
         address = PUBLIC
-    # {"id": ...} alone says nothing about the thing: it is an address in another spelling.
+    # {"id": ...} alone says nothing about the object: it is another spelling of its address.
     return Reference(address, document.embedded(value) if len(value) > 1 else None)

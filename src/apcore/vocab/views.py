@@ -1,19 +1,21 @@
-"""Views: a document seen as a `Note`, a `Person`, or as what your application calls it.
+"""View a document as a `Note`, a `Person`, or a class of your application.
 
-A view is one slot, the document. Its properties are descriptors that read the document when they are asked, so that a class costs nothing
-to define, and reading two properties of a post does not decode forty. Views never change; `evolve` makes a changed copy.
+A view has one slot, the document. Its properties are descriptors that decode the document on access. So a class costs
+nothing to define, and reading two properties of a post does not decode forty. Views never change; `evolve` makes a
+changed copy.
 
-A class says where its words come from and, unless it is a *facet*, which type it is::
+A class names the namespace of its terms and, unless it is a *facet*, its type::
 
     class Recipe(Article, ns="https://recipes.example/ns#", type="Recipe"):
         servings: Integer = Integer()
         cook_time: Duration = Duration()            # "cookTime" on the wire
 
-- With ``type``, `Document.view` demands that the document has that type, or a subtype that the vocabulary knows.
-- Without, a class inherits its parent's type: more properties for the same things.
-- A class none of whose parents has a type is a facet: it views everything. That is how an extension adds words to types that exist.
+- With ``type``, `Document.view` requires that the document has that type, or a subtype that the vocabulary knows.
+- Without ``type``, a class inherits its parent's type: more properties for the same documents.
+- A class without a type in any parent is a facet: it views every document. An extension uses it to add terms to
+  existing types.
 
-Type checkers see a dataclass: `Recipe(servings=4)` is checked, and reading gives the decoded type.
+Type checkers see a dataclass: `Recipe(servings=4)` is checked, and reading returns the decoded type.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ V = TypeVar("V", bound="View")
 
 @dataclass_transform(kw_only_default=True)
 class ViewType(type):
-    """Makes view classes without a dictionary per instance: whatever is not on the wire has no place in a view."""
+    """The metaclass of views. Instances have no dictionary, so a view holds nothing that is not on the wire."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ViewType:
         """Make the class; ``options`` are those of `View.__init_subclass__`."""
@@ -47,59 +49,59 @@ class ViewType(type):
 
 
 class View(metaclass=ViewType):
-    """The root of all views, and the facet that has no property but those that every document has."""
+    """The base class of all views, and the facet with only those properties that every document has."""
 
     if not TYPE_CHECKING:
         __slots__ = ("document",)
-    else:  # annotated as what it is, it would be an argument of every constructor
+    else:  # with an annotation, it would be an argument of every constructor
 
         @property
         def document(self) -> Document:
-            """What is looked at."""
+            """Return the document of the view."""
             raise NotImplementedError
 
     namespace: ClassVar[Namespace | None] = None
-    """Where the words that the class adds come from."""
+    """The namespace of the terms that the class adds."""
     type_iri: ClassVar[str | None] = None
     """The IRI of its type; None for a facet."""
     type_name: ClassVar[str | None] = None
-    """Its type as written on the wire; None for a facet."""
+    """Its type on the wire; None for a facet."""
     type_names: ClassVar[frozenset[str]] = frozenset()
-    """Every spelling of its type that is read as such."""
+    """Every accepted spelling of its type."""
     type_owner: ClassVar[type[View] | None] = None
-    """The class that declared the type: this one, or the parent it was inherited from."""
+    """The class that declared the type: this one, or the parent that it is inherited from."""
 
     id: Uri = Uri(iri="@id")
 
     def __init__(self, **members: Any) -> None:
-        """Make a document of ``members``; what is None is left out.
+        """Make a document of ``members``; None values are left out.
 
         Raises:
             TypeError: There is no such property.
-            ValueError: The value cannot be written as what the property holds.
+            ValueError: The property cannot hold the value.
         """
-        made: set[type[View]] = {type(self)}
+        view_classes: set[type[View]] = {type(self)}
         tree: dict[str, Any] = {}
         if type(self).type_name is not None:
             tree["type"] = type(self).type_name
-        _write(type(self), tree, members, made)
+        _write(type(self), tree, members, view_classes)
         if "id" in tree:  # first, where people look for it
             tree = {"id": tree.pop("id"), **tree}
-        object.__setattr__(self, "document", Document(tree, tree, Reading(made_of=frozenset(made))))
+        object.__setattr__(self, "document", Document(tree, tree, Reading(made_of=frozenset(view_classes))))
 
     def __init_subclass__(
         cls,
         *,
         ns: Namespace | str | None = None,
-        type: str | None = None,  # noqa: A002 - what it is called on the wire
+        type: str | None = None,  # noqa: A002 - its name on the wire
         also: tuple[str, ...] = (),
     ) -> None:
         """Make a view class.
 
         Args:
-            ns: Where the words that it adds come from.
-            type: The name of its type in ``ns``; without one it has its parent's, or is a facet.
-            also: Other IRIs of the same type that are out there.
+            ns: The namespace of the terms that it adds.
+            type: The name of its type in ``ns``. Without one it has its parent's type, or is a facet.
+            also: Other IRIs of the same type in use.
         """
         super().__init_subclass__()
         if ns is not None:
@@ -109,70 +111,70 @@ class View(metaclass=ViewType):
                 attribute.bind(cls.__name__, cls.namespace)
         if type is not None:
             if ns is None:
-                raise ValueError(f"view {cls.__name__} has type={type!r} and no ns: which namespace is that in?")
+                raise ValueError(f"view {cls.__name__} has type={type!r} but no ns: name the namespace of the type")
             _declare_type(cls, type, also)
 
     @classmethod
     def covers(cls, document: Document) -> bool:
-        """Whether `Document.view` would give this view of ``document``."""
+        """Return whether `Document.view` would return this view of ``document``."""
         owner = cls.type_owner
         if owner is None:
             return True
         for name in document.types:
             if name in cls.type_names:
                 return True
-        # Every activity is asked this seven times, and a generator would be half of what it costs.
-        for known in document.classes():  # noqa: SIM110
-            if issubclass(known, owner):
+        # Every activity is tested seven times, and a generator would be half of the cost.
+        for view_class in document.classes():  # noqa: SIM110
+            if issubclass(view_class, owner):
                 return True
         return False
 
     @classmethod
     def over(cls, document: Document) -> Self:
-        """Look at ``document`` without asking for its type; `Document.view` asks."""
+        """View ``document`` without testing its type; `Document.view` tests it."""
         view = object.__new__(cls)
         object.__setattr__(view, "document", document)
         return view
 
     @classmethod
     def from_string(cls, text: str) -> dict[str, Any]:
-        """Give the object that was meant where one of this kind is expected and a string stands: a thing with that id."""
+        """Return the object that a bare string stands for: by default an object with that id."""
         return {"id": text}
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The types that the document declares."""
+        """Return the declared types of the document."""
         return self.document.types
 
     def view(self, view: type[V]) -> V:
-        """Look at the same document in another way.
+        """Return another view of the same document.
 
         Raises:
-            WrongType: It is neither of that type nor of a subtype.
+            WrongType: It has neither that type nor a subtype.
         """
         return self.document.view(view)
 
     def to_json(self) -> dict[str, Any]:
-        """Give a copy as JSON that stands alone; see `Document.to_json`. For what leaves the machine use `to_wire`."""
+        """Return a self-contained copy as JSON; see `Document.to_json`. To send or serve a document, use `to_wire`."""
         return self.document.to_json()
 
     def evolve(self, **members: Any) -> Self:
-        """Make a copy in which ``members`` are replaced, or taken away by None; everything else stays as and where it is.
+        """Make a copy with ``members`` replaced, or removed by None. All other members keep their values and positions.
 
-        A document that had to be translated is copied in our terms.
+        A translated document is copied in the terms of the vocabulary.
 
         Raises:
             TypeError: There is no such property.
-            ValueError: The value cannot be written as what the property holds.
+            ValueError: The property cannot hold the value.
         """
         old = self.document
-        made: set[type[View]] = {type(self), *old.reading.made_of}
+        view_classes: set[type[View]] = {type(self), *old.reading.made_of}
         tree = deepcopy(old.words)
-        _write(type(self), tree, members, made)
+        _write(type(self), tree, members, view_classes)
         reading = Reading(
             context=None if old.reading.translated else old.reading.context,
             vocabulary=old.reading.vocabulary,
-            made_of=frozenset(made),
+            made_of=frozenset(view_classes),
         )
         return self.over(Document(tree, tree, reading))
 
@@ -180,16 +182,16 @@ class View(metaclass=ViewType):
 
     @classmethod
     def lineage(cls) -> tuple[type[View], ...]:
-        """Give the class and the views it is made of, the most specific first."""
+        """Return the class and its parent views, the most specific first."""
         return tuple(base for base in cls.__mro__ if issubclass(base, View))
 
     @classmethod
     def properties(cls) -> Iterator[tuple[str, Property[Any, Any]]]:
-        """Go through the properties of the class, with their names in Python; inherited ones come first."""
-        seen: dict[str, Property[Any, Any]] = {}
+        """Yield the properties of the class with their names in Python; inherited ones come first."""
+        properties: dict[str, Property[Any, Any]] = {}
         for base in reversed(cls.__mro__):
-            seen |= {name: value for name, value in vars(base).items() if is_property(value)}
-        yield from seen.items()
+            properties |= {name: value for name, value in vars(base).items() if is_property(value)}
+        yield from properties.items()
 
     @override
     def __setattr__(self, name: str, value: object) -> None:
@@ -215,7 +217,7 @@ class View(metaclass=ViewType):
         return f"<{type(self).__name__}{types} {self.document.id or 'without id'}>"
 
 
-View.id.bind("View", None)  # a class is not told of its own making
+View.id.bind("View", None)  # __set_name__ runs before __init_subclass__, so `View` itself is bound here
 
 
 def _declare_type(cls: type[View], name: str, also: tuple[str, ...]) -> None:
@@ -229,8 +231,8 @@ def _declare_type(cls: type[View], name: str, also: tuple[str, ...]) -> None:
     cls.type_owner = cls
 
 
-def _write(cls: type[View], tree: dict[str, Any], members: dict[str, Any], made: set[type[View]]) -> None:
-    """Put ``members`` into ``tree``, each in the place of what meant the same before."""
+def _write(cls: type[View], tree: dict[str, Any], members: dict[str, Any], view_classes: set[type[View]]) -> None:
+    """Set ``members`` in ``tree``, each in place of terms with the same meaning."""
     terms: dict[str, str] = {}
     for attribute, value in members.items():
         member = getattr(cls, attribute, None)
@@ -240,4 +242,4 @@ def _write(cls: type[View], tree: dict[str, Any], members: dict[str, Any], made:
         if value is not None and terms.setdefault(member.term, attribute) != attribute:
             raise ValueError(f"{cls.__name__}: {attribute} and {terms[member.term]} are both {member.term!r}; give one")
         if value is not None or member.term not in terms:
-            member.put(tree, value, made)
+            member.put(tree, value, view_classes)

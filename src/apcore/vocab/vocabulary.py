@@ -1,12 +1,13 @@
-"""`Vocabulary`: the view classes that a reader knows, and the words that follow from them.
+"""Collect the view classes that a reader knows, and derive the terms from them: `Vocabulary`.
 
-There is no registry: a vocabulary is a value, given to whoever reads. The built-in one is `FEDIVERSE`; an application adds its own classes
-and gets another one::
+There is no registry: a vocabulary is a value that is passed to the reader. The built-in one is `FEDIVERSE`. An
+application adds its own classes and gets another one::
 
     vocabulary = FEDIVERSE.with_views(Recipe, Step)
 
-From the classes follow a table of words (term -> what it may mean), the types by each of their spellings, and the context into which
-documents are translated that use other words. These are built on first use: most of a start-up needs none of them.
+Three tables follow from the classes: the terms with their possible meanings, the types by each of their spellings, and
+the context that documents with other terms are translated into. They are built on first use, because most programs need
+none of them at start-up.
 """
 
 from __future__ import annotations
@@ -31,61 +32,61 @@ _KEYWORDS: Final = {"id": "@id", "type": "@type"}
 
 @frozen
 class Words:
-    """What follows from the view classes of a vocabulary."""
+    """The tables that follow from the view classes of a vocabulary."""
 
     types: Mapping[str, type[View]]
-    """Each spelling of each type -> the class that declares it."""
+    """From each spelling of each type to the class that declares it."""
     meanings: Mapping[str, frozenset[str]]
-    """Each word, of a property or a type -> the IRIs that it may stand for."""
+    """From each term, of a property or a type, to the IRIs that it may stand for."""
     iris: frozenset[str]
-    """All IRIs that some word stands for."""
+    """All IRIs that have a term."""
     languages: frozenset[str]
-    """The words of which a context may say that they hold a language map."""
+    """The terms that may hold a language map in a context."""
     context: dict[str, Any]
-    """The words as a JSON-LD context: documents with other words are translated into these."""
+    """The terms as a JSON-LD context: documents with other terms are translated into these."""
     namespaces: Mapping[str, Namespace]
-    """Each word -> where it comes from, for whoever writes it."""
+    """From each term to its namespace, for writing."""
 
 
 @frozen(eq=False)
 class Vocabulary:
-    """View classes, and what they know. Make one from another by `with_views`."""
+    """View classes and the terms that follow from them. Derive one from another with `with_views`."""
 
     views: tuple[type[View], ...]
     contexts: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, repr=False)
-    """What the application's own contexts hold, by their addresses; see `with_views`."""
+    """The application's own contexts, by their addresses; see `with_views`."""
     seen: dict[Any, Any] = field(factory=dict[Any, Any], init=False, repr=False)
-    """Contexts of documents that were judged lately; `apcore.vocab.reading` keeps it, within bounds."""
+    """Recently checked contexts of documents. `apcore.vocab.reading` keeps this within bounds."""
     _words: list[Words] = field(factory=list[Words], init=False, repr=False)
 
     @property
     def words(self) -> Words:
-        """The words that follow from the classes."""
+        """Return the terms that follow from the classes."""
         if not self._words:
             self._words.append(words_of(self.views))
         return self._words[0]
 
     def class_of(self, type_name: str) -> type[View] | None:
-        """Give the view class for a declared type in any of its spellings; None if it is not known here."""
+        """Return the view class for a declared type in any of its spellings; None if it is unknown."""
         return self.words.types.get(type_name)
 
     def with_views(self, *views: type[View], contexts: Mapping[str, Context] | None = None) -> Vocabulary:
-        """Make a vocabulary that knows ``views``, too.
+        """Return a vocabulary that also knows ``views``.
 
         Args:
-            views: The classes. If two declare one type, the later is the one that `Document.as_declared` gives.
-            contexts: What documents of the application refer to by address, as it stands under ``@context`` there; so that
-                reading them asks nobody.
+            views: The classes. If two declare one type, `Document.as_declared` returns the later one.
+            contexts: The contexts that documents of the application refer to by address, in the form of an
+                ``@context``. Reading these documents then needs no fetch.
 
         Raises:
-            ValueError: A word would mean two things. Give one of the two another term, or one IRI.
+            ValueError: A term would have two meanings. Give one of the two another term, or both one IRI.
         """
-        made = Vocabulary((*self.views, *views), contexts={**self.contexts, **(contexts or {})})
-        _ = made.words  # where two words clash is better said here than when the first document arrives
-        return made
+        vocabulary = Vocabulary((*self.views, *views), contexts={**self.contexts, **(contexts or {})})
+        _ = vocabulary.words  # report a clash of terms now, not when the first document arrives
+        return vocabulary
 
     def table(self, contexts: ContextTable) -> ContextTable:
-        """Give ``contexts`` together with those of the vocabulary."""
+        """Return ``contexts`` together with those of the vocabulary."""
         for url, context in self.contexts.items():
             if url not in contexts:
                 contexts = contexts.with_context(url, context)
@@ -93,10 +94,10 @@ class Vocabulary:
 
 
 def words_of(views: tuple[type[View], ...]) -> Words:
-    """Work out the words of ``views``; those that they inherit are their parents'.
+    """Return the tables of ``views``; inherited terms belong to their parents.
 
     Raises:
-        ValueError: A word would mean two things.
+        ValueError: A term would have two meanings.
     """
     types: dict[str, type[View]] = {}
     meanings: dict[str, set[str]] = {word: {keyword} for word, keyword in _KEYWORDS.items()}
@@ -134,7 +135,7 @@ def words_of(views: tuple[type[View], ...]) -> Words:
 
 
 def _claim(owners: dict[str, tuple[str, str]], word: str, iri: str, owner: str) -> None:
-    """Note who says what ``word`` means; refuse a second meaning."""
+    """Record the meaning of ``word`` and its owner; refuse a second meaning."""
     other, meant = owners.setdefault(word, (owner, iri))
     if meant != iri:
         raise ValueError(

@@ -1,21 +1,23 @@
-"""What leaves the machine: JSON as the servers out there read it.
+"""Write JSON as other servers read it.
 
-Most servers read plain JSON by its words and never look at the context; some process JSON-LD. What satisfies both is written here, and each
-of these is there because someone fails without it:
+Most servers read plain JSON by its terms and never look at the context; some process JSON-LD. The output satisfies
+both, and each of these rules exists because some server fails without it:
 
-=====================================  ===========================================================================================
-``@context`` says what is used         and no more: the ActivityStreams address alone if that covers it, then addresses, then inline terms
-`PUBLIC` in full                       old Mastodon and Pleroma do not know ``as:Public``, Lemmy neither
-arrays, also of one                    ``to``, ``cc``, ``tag``, ``attachment``, items and others: Mastodon, Pixelfed, BookWyrm iterate
-``id``, ``type`` and short names       never ``@id``, ``@type``, ``as:Note`` or full IRIs for terms that everyone knows
-no null, and no empty strings for ids  Pleroma and Lemmy take null for a wrong type
-moments in UTC with ``Z``              several parse nothing else
-``bto`` and ``bcc`` never              at any depth (ActivityPub §6)
-no type on endpoints, keys, sources    Mastodon-shaped: their place says what they are
-=====================================  ===========================================================================================
+====================================  ===============================================================================
+``@context`` lists the used terms     and no more: the ActivityStreams address alone if that suffices, then addresses,
+                                      then inline terms
+`PUBLIC` in full                      old Mastodon and Pleroma do not know ``as:Public``, Lemmy neither
+arrays, also of one                   ``to``, ``cc``, ``tag``, ``attachment``, items and others: Mastodon, Pixelfed,
+                                      BookWyrm iterate
+``id``, ``type`` and short names      never ``@id``, ``@type``, ``as:Note`` or full IRIs for well-known terms
+no null, no empty strings for ids     Pleroma and Lemmy take null for a wrong type
+times in UTC with ``Z``               several servers parse nothing else
+no ``bto`` and ``bcc``                at any depth (ActivityPub §6)
+no type on endpoints, keys, sources   as in Mastodon: their position tells their type
+====================================  ===============================================================================
 
-A document that was received is another matter: it is written as it came, since its author may have signed it; only ``bto`` and ``bcc``
-are left out. Who forwards something signed sends the bytes that came.
+A received document is written as it came, since its author may have signed it; only ``bto`` and ``bcc`` are removed. To
+forward a signed document, send the received bytes instead.
 """
 
 from __future__ import annotations
@@ -41,12 +43,13 @@ _AUDIENCE: Final = frozenset({"to", "cc", "audience"})
 
 
 def to_wire(source: View | Document, *, embed_actors: bool = True) -> dict[str, Any]:
-    """Give the JSON to send or to serve.
+    """Return the JSON to send or to serve.
 
     Args:
-        source: What was made here, or received.
-        embed_actors: False replaces actors that are embedded where only *who* is said (``actor``, ``attributedTo``, audiences) by
-            their ids, as Mastodon has them. Where an actor is what it is about, as in ``Update``, it stays.
+        source: A document of our own, or a received one.
+        embed_actors: False replaces embedded actors by their ids where the document only refers to them (``actor``,
+            ``attributedTo``, audiences), as Mastodon does. An actor that the document describes, as in ``Update``,
+            stays.
     """
     document = source if isinstance(source, Document) else source.document
     if not document.reading.made_of:
@@ -63,15 +66,15 @@ def without_secrets(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def minimal_context(document: Document) -> Any:
-    """Give the ``@context`` that the words of ``document`` need: one address, or a list of addresses and inline terms."""
+    """Return the ``@context`` for the terms of ``document``: one address, or a list of addresses and inline terms."""
     addresses: list[str] = [AS.context or ""]
     inline: dict[str, Any] = {}
-    known = document.vocabulary.words
-    made = _words_of(document.reading.made_of)
-    for word in _used(document.words, known, made):
+    known_words = document.vocabulary.words
+    own_words = _words_of(document.reading.made_of)
+    for word in _used(document.words, known_words, own_words):
         if word in ACTIVITYSTREAMS:
             continue
-        words = made if word in made.namespaces else known
+        words = own_words if word in own_words.namespaces else known_words
         namespace, definition = words.namespaces[word], words.context.get(word)
         if namespace.context is not None and _defines(namespace.context, word):
             if namespace.context not in addresses:
@@ -93,7 +96,7 @@ def _without_secrets(value: Any) -> Any:
 
 
 def _finished(tree: dict[str, Any], embed_actors: bool) -> dict[str, Any]:
-    """Bring what `View` leaves open into the shape that peers expect."""
+    """Convert the parts that `View` leaves open into the form that peers expect."""
     finished: dict[str, Any] = {}
     for name, value in tree.items():
         if name == "@context" or value is None:
@@ -101,9 +104,9 @@ def _finished(tree: dict[str, Any], embed_actors: bool) -> dict[str, Any]:
                 finished[name] = value
             continue
         if name in _WHO and not embed_actors:
-            value = [_id_of(item) for item in value] if is_array(value) else _id_of(value)  # noqa: PLW2901 - the same, shorter
+            value = [_id_of(item) for item in value] if is_array(value) else _id_of(value)  # noqa: PLW2901
         if name in _AUDIENCE:
-            value = [_in_full(item) for item in value] if is_array(value) else _in_full(value)  # noqa: PLW2901 - the same, longer
+            value = [_in_full(item) for item in value] if is_array(value) else _in_full(value)  # noqa: PLW2901
         if is_object(value):
             finished[name] = _finished(value, embed_actors)
         elif is_array(value):
@@ -124,35 +127,39 @@ def _in_full(value: Any) -> Any:
     return PUBLIC if isinstance(value, str) and value in PUBLIC_FORMS else value
 
 
-@lru_cache(maxsize=256)  # by the classes of an application's program, not by anything that a peer sends
+@lru_cache(maxsize=256)  # keyed by classes of the application, not by anything that a peer sends
 def _words_of(views: frozenset[type[View]]) -> Words:
-    # Words of bases belong to the class that was used; sorted, so that one set of classes gives one context.
+    # Terms of base classes belong to the class that uses them. They are sorted, so that a set of classes always gives
+    # the same context.
     lineage = {base for view in views for base in view.lineage()}
     return words_of(tuple(sorted(lineage, key=lambda view: (len(view.__mro__), view.__module__, view.__qualname__))))
 
 
-def _used(tree: dict[str, Any], known: Words, made: Words) -> list[str]:
-    """Give the words of ``tree`` that a context has to define, in the order of their appearance."""
+def _used(tree: dict[str, Any], known_words: Words, own_words: Words) -> list[str]:
+    """Return the terms of ``tree`` that a context must define, in order of appearance."""
     used: dict[str, None] = {}
     nodes: list[Any] = [tree]
-    for node in nodes:  # which grows meanwhile
+    for node in nodes:  # grows during the loop
         if is_array(node):
             nodes.extend(node)
         elif is_object(node) and ("@context" not in node or node is tree):
             declared = node.get("type")
             for name in (*node, *(declared if is_array(declared) else [declared])):
-                if isinstance(name, str) and (name in made.namespaces or name in known.namespaces):
+                if isinstance(name, str) and (name in own_words.namespaces or name in known_words.namespaces):
                     used[name] = None
             nodes.extend(node.values())
     return list(used)
 
 
 def _defines(address: str, word: str) -> bool:
-    """Whether the context at ``address`` defines ``word``. One that is not bundled is the application's own, and it should know."""
+    """Return whether the context at ``address`` defines ``word``.
+
+    A context that is not bundled belongs to the application, and is assumed to define it.
+    """
     if address not in BUNDLED:
         return True
     parts: list[Any] = [BUNDLED.get(address)]
-    for part in parts:  # which grows meanwhile
+    for part in parts:  # grows during the loop
         if is_array(part):
             parts.extend(part)
         elif isinstance(part, str) and part in BUNDLED:

@@ -1,1 +1,1 @@
-"""What servers add to ActivityStreams, by the software or the proposal it comes from. All of it is in `apcore.vocab`, too."""
+"""Define the extensions of ActivityStreams, by software or proposal. `apcore.vocab` exports all of them."""

@@ -1,7 +1,7 @@
-"""Who may reply, like, share and quote: interaction policies, requests and stamps (GoToSocial, Mastodon, FEP-044f); and quotes, old and new.
+"""Define interaction policies, requests and stamps (GoToSocial, Mastodon, FEP-044f), and old and new quotes.
 
-A stamp (`QuoteAuthorization` and its relatives) proves something only if it was fetched from the origin of the author who gave it and names
-this very pair of posts; checking that is not this room's business.
+A stamp (`QuoteAuthorization` and its relatives) proves something only if it was fetched from the origin of its author
+and names exactly this pair of posts. Other code checks that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _QUOTE_RELS = frozenset(
 
 
 class InteractionRule(View, ns=GOTOSOCIAL):
-    """For whom something is allowed: at once, or after being asked. Addresses of actors and collections, or `PUBLIC`."""
+    """The actors that may do something at once, or after approval: addresses of actors and collections, or `PUBLIC`."""
 
     automatic_approval: Uris = Uris(array=True)
     manual_approval: Uris = Uris(array=True)
@@ -49,7 +49,7 @@ class InteractionRule(View, ns=GOTOSOCIAL):
 
 
 class InteractionPolicy(View, ns=GOTOSOCIAL):
-    """What the author of a post allows."""
+    """The interactions that the author of a post allows."""
 
     can_like: One[InteractionRule] = One(InteractionRule)
     can_reply: One[InteractionRule] = One(InteractionRule)
@@ -58,7 +58,7 @@ class InteractionPolicy(View, ns=GOTOSOCIAL):
 
 
 class Approved(View, ns=GOTOSOCIAL):
-    """A facet of posts and of activities that needed approval."""
+    """A facet of posts and activities that needed approval."""
 
     interaction_policy: One[InteractionPolicy] = One(InteractionPolicy)
     approved_by: Uri = Uri()
@@ -70,7 +70,7 @@ class Approved(View, ns=GOTOSOCIAL):
 
 
 class Authorization(Object, ns=GOTOSOCIAL):
-    """What the stamps have in common: no type of its own."""
+    """The common part of all stamps. This is not a type of its own."""
 
     interacting_object: Ref = Ref()
     interaction_target: Ref = Ref()
@@ -79,46 +79,49 @@ class Authorization(Object, ns=GOTOSOCIAL):
 class LikeAuthorization(
     Authorization, ns=GOTOSOCIAL, type="LikeAuthorization", also=(f"{GOTOSOCIAL.iri}LikeApproval",)
 ):
-    """A like is welcome."""
+    """The author approves a like."""
 
 
 class ReplyAuthorization(Authorization, ns=GOTOSOCIAL, type="ReplyAuthorization"):
-    """A reply is welcome."""
+    """The author approves a reply."""
 
 
 class AnnounceAuthorization(Authorization, ns=GOTOSOCIAL, type="AnnounceAuthorization"):
-    """A boost is welcome."""
+    """The author approves a boost."""
 
 
 class QuoteAuthorization(Authorization, ns=FEP_044F, type="QuoteAuthorization"):
-    """A quote is welcome."""
+    """The author approves a quote."""
 
 
 class LikeRequest(Activity, ns=GOTOSOCIAL, type="LikeRequest"):
-    """May I like this? The like is the `instrument`."""
+    """The actor asks to like the object. The like is the `instrument`."""
 
 
 class ReplyRequest(Activity, ns=GOTOSOCIAL, type="ReplyRequest"):
-    """May I reply to this? The reply is the `instrument`."""
+    """The actor asks to reply to the object. The reply is the `instrument`."""
 
 
 class AnnounceRequest(Activity, ns=GOTOSOCIAL, type="AnnounceRequest"):
-    """May I boost this? The boost is the `instrument`."""
+    """The actor asks to boost the object. The boost is the `instrument`."""
 
 
 class QuoteRequest(Activity, ns=FEP_044F, type="QuoteRequest"):
-    """May I quote this? The quoting post is the `instrument`."""
+    """The actor asks to quote the object. The quoting post is the `instrument`."""
 
 
 class Quoting(View, ns=FEP_044F):
-    """A facet of posts that quote another. `quoted` reads all forms."""
+    """A facet of posts that quote another post. `quoted` reads all forms."""
 
     quote_authorization: Ref = Ref()
     quote_uri: Uri = Uri(ns=FEDIBIRD)
 
 
 def quoted(document: Document) -> Reference | None:
-    """Find what a post quotes: FEP-044f first, then ``quoteUrl``, ``quoteUri``, Misskey's, and a link among the tags (FEP-e232)."""
+    """Return the post that a document quotes.
+
+    The order is: FEP-044f, ``quoteUrl``, ``quoteUri``, Misskey's property, and a link among the tags (FEP-e232).
+    """
     post = Object.over(document)
     if post.quote is not None:
         return post.quote

@@ -1,6 +1,7 @@
-"""BookWyrm: books, reviews, quotations and comments on books.
+"""Define BookWyrm's types: books, reviews, quotations and comments on books.
 
-BookWyrm gives its words no IRIs; it writes and reads the plain names. The namespace here only keeps them apart from others.
+BookWyrm gives its terms no IRIs; it writes and reads plain names. The namespace here only separates them from other
+terms.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ __all__ = ["Author", "Book", "BookComment", "Edition", "Quotation", "Review", "W
 
 
 class Author(Object, ns=BOOKWYRM, type="Author"):
-    """Who wrote a book."""
+    """The author of a book."""
 
     bio: Text = Text()
     aliases: Texts = Texts()
@@ -22,7 +23,7 @@ class Author(Object, ns=BOOKWYRM, type="Author"):
 
 
 class Book(MediaDocument, ns=BOOKWYRM):
-    """What works and editions have in common; not a type of its own, so it views every media document."""
+    """The common part of works and editions. It has no type of its own, so it views every media document."""
 
     title: Text = Text()
     subtitle: Text = Text()
@@ -37,7 +38,7 @@ class Book(MediaDocument, ns=BOOKWYRM):
 
 
 class Work(Book, ns=BOOKWYRM, type="Work"):
-    """A book as such, whatever its editions."""
+    """A book as a work, independent of its editions."""
 
     editions: Uris = Uris()
     lccn: Text = Text()
@@ -68,7 +69,7 @@ class Quotation(Note, ns=BOOKWYRM, type="Quotation"):
     """A passage of a book, with a comment in `content`."""
 
     in_reply_to_book: Uri = Uri()
-    passage: Text = Text("quote", iri=f"{FEP_044F.iri}quote")  # the name that quoting posts took later
+    passage: Text = Text("quote", iri=f"{FEP_044F.iri}quote")  # quoting posts use the same name, introduced later
 
 
 class Review(Article, ns=BOOKWYRM, type="Review"):

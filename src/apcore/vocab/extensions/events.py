@@ -1,4 +1,4 @@
-"""Mobilizon, Gancio and other calendars: facets of events and of the places where they happen."""
+"""Define facets of events and their places, for Mobilizon, Gancio and other calendars."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["EventDetails", "PlaceDetails", "PostalAddress"]
 
 
 class PostalAddress(View, ns=SCHEMA, type="PostalAddress"):
-    """Where to send a letter."""
+    """A postal address."""
 
     address_country: Text = Text()
     address_locality: Text = Text()

@@ -1,4 +1,4 @@
-"""Lemmy, PieFed, Mbin: forums, as facets of groups, pages and notes."""
+"""Define the forums of Lemmy, PieFed and Mbin, as facets of groups, pages and notes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["ForumActivity", "ForumGroup", "ForumPost", "SpokenLanguage"]
 class SpokenLanguage(View, ns=SCHEMA):
     """A language, by its tag and its name."""
 
-    identifier: Text = Text(also=("uuid",))  # PeerTube's word for the same, in videos
+    identifier: Text = Text(also=("uuid",))  # PeerTube's name for it, in videos
 
     @classmethod
     def from_string(cls, text: str) -> dict[str, str]:
-        """A bare tag, as some write it."""
+        """Return the object for a bare tag, which some servers write."""
         return {"identifier": text}
 
 
@@ -33,7 +33,7 @@ class ForumPost(View, ns=LEMMY):
 
 
 class ForumGroup(View, ns=LEMMY):
-    """A facet of groups. Who moderates is in `moderators`, or in the collection that `Thing.attributed_to` names."""
+    """A facet of groups. The moderators are in `moderators`, or in the collection that `Thing.attributed_to` names."""
 
     moderators: Ref = Ref()
     posting_restricted_to_mods: Boolean = Boolean()

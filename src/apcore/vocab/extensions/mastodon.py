@@ -1,6 +1,6 @@
-"""Mastodon's additions, which most of the network has taken over: custom emoji, profile fields, focal points, blurhashes.
+"""Define Mastodon's additions, which most servers use: custom emoji, profile fields, focal points, blurhashes.
 
-What they add to posts and actors stands in `Object` and `Actor`.
+Their properties of posts and actors are in `Object` and `Actor`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ __all__ = ["Emoji", "MediaDetails", "PropertyValue"]
 
 
 class Emoji(Object, ns=TOOT, type="Emoji"):
-    """A picture for a ``:shortcode:``, which is its `name` (FEP-9098); in `tag`."""
+    """A picture for a ``:shortcode:``, which is its `name` (FEP-9098). It is in `tag`."""
 
 
 class PropertyValue(Object, ns=SCHEMA, type="PropertyValue", also=("schema:PropertyValue", "sc:PropertyValue")):
-    """A line of a profile, `name` and value; in `attachment`."""
+    """A line of a profile: `name` and value. It is in `attachment`."""
 
     value: Text = Text()
-    """HTML, mostly a link."""
+    """HTML, usually a link."""
 
 
 class MediaDetails(View, ns=TOOT):

@@ -1,4 +1,4 @@
-"""Misskey and its relatives (Sharkey, Firefish, Iceshrimp): facets of their notes and actors."""
+"""Define the facets of notes and actors of Misskey and its relatives (Sharkey, Firefish, Iceshrimp)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["MisskeyActor", "MisskeyNote"]
 
 
 class MisskeyNote(View, ns=MISSKEY):
-    """A facet of notes, and of likes, which are reactions there."""
+    """A facet of notes, and of likes, which Misskey uses as reactions."""
 
     misskey_content: Text = Text("_misskey_content")
-    """The text in MFM, which `Object.content` is made from; newer versions put it into `source`."""
+    """The text in MFM, the source of `Object.content`. Newer versions put it into `source`."""
     misskey_quote: Uri = Uri("_misskey_quote")
     misskey_reaction: Text = Text("_misskey_reaction")
     misskey_votes: Integer = Integer("_misskey_votes")

@@ -1,4 +1,4 @@
-"""Funkwhale: music, as tracks, albums, artists and libraries."""
+"""Define Funkwhale's music: tracks, albums, artists and libraries."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Album", "Artist", "AudioDetails", "Library", "Track"]
 
 
 class Artist(Object, ns=FUNKWHALE, type="Artist"):
-    """Who made the music."""
+    """The artist of a piece of music."""
 
     musicbrainz_id: Text = Text()
 
 
 class Album(Object, ns=FUNKWHALE, type="Album"):
-    """Tracks that came out together."""
+    """Tracks that were published together."""
 
     musicbrainz_id: Text = Text()
     released: Moment = Moment()
@@ -39,7 +39,7 @@ class Track(Object, ns=FUNKWHALE, type="Track"):
 
 
 class Library(Collection, ns=FUNKWHALE, type="Library"):
-    """A collection of uploads, to be followed like an actor."""
+    """A collection of uploads that can be followed like an actor."""
 
 
 class AudioDetails(View, ns=FUNKWHALE):

@@ -1,4 +1,4 @@
-"""Pleroma, Akkoma and the LitePub words that others took over: reactions, chats, capabilities."""
+"""Define the types of Pleroma and Akkoma, and LitePub terms that others adopted: reactions, chats, capabilities."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class EmojiReact(Activity, ns=LITEPUB, type="EmojiReact"):
 
 
 class ChatMessage(Object, ns=LITEPUB, type="ChatMessage"):
-    """A message in a chat of two."""
+    """A message in a chat between two actors."""
 
 
 class Capabilities(View, ns=LITEPUB):
-    """What may be done to something: LitePub says it of actors, Pixelfed (in addresses) of posts."""
+    """The permitted actions on a document. LitePub uses it on actors, Pixelfed (with addresses) on posts."""
 
     accepts_chat_messages: Boolean = Boolean()
     announce: Uris = Uris(iri=f"{_PIXELFED}canAnnounce")

@@ -1,4 +1,4 @@
-"""Conversations and collections that say what they belong to: context ownership and inverse properties (FEP-7888, FEP-5711)."""
+"""Define conversations and collections that name their owner (FEP-7888, FEP-5711)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["CollectionOwner", "Conversation", "Software"]
 
 
 class CollectionOwner(View, ns=FEP_5711):
-    """A facet of collections: whose they are. Believed only if the owner's document names the collection in return."""
+    """A facet of collections that names their owner.
+
+    Believe it only if the owner's document names the collection in return.
+    """
 
     followers_of: Ref = Ref()
     following_of: Ref = Ref()
@@ -24,20 +27,20 @@ class CollectionOwner(View, ns=FEP_5711):
 
 
 class Conversation(View, ns=AS):
-    """A facet of posts in a conversation that can be walked through (FEP-171b)."""
+    """A facet of posts in a conversation that can be traversed (FEP-171b)."""
 
     context_history: Ref = Ref(iri="https://w3id.org/fep/171b/contextHistory")
     target: Ref = Ref()
 
 
 class Capability(View, ns=AS):
-    """One thing that software can do (FEP-844e)."""
+    """One capability of a program (FEP-844e)."""
 
     href: Uri = Uri()
     name: Text = Text()
 
 
 class Software(View, ns=AS):
-    """A facet of the actor of an application, as in ``generator``: what it implements."""
+    """A facet of the actor of an application, as in ``generator``, with the features that it implements."""
 
     implements: Many[Capability] = Many(Capability, iri="https://w3id.org/fep/844e/implements")

@@ -1,4 +1,4 @@
-"""PeerTube: videos and their playlists."""
+"""Define PeerTube's videos and their playlists."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Infohash", "MediaLink", "Playlist", "PlaylistElement", "VideoDetails
 
 
 class Infohash(Object, ns=PEERTUBE, type="Infohash"):
-    """Where a stream's parts come from; in the `tag` of a link."""
+    """The source of a stream's parts, in the `tag` of a link."""
 
 
 class MediaLink(View, ns=PEERTUBE):
-    """A facet of the links in `Object.urls`, one for each file."""
+    """A facet of the links in `Object.urls`, one per file."""
 
     size: Integer = Integer(also=(f"{FUNKWHALE.iri}size",))
     """In bytes."""
@@ -26,7 +26,7 @@ class MediaLink(View, ns=PEERTUBE):
 
 
 class VideoDetails(View, ns=PEERTUBE):
-    """A facet of videos. Numbers and names of category, licence and language are those of the server that sent it."""
+    """A facet of videos. Numbers and names of category, licence and language are those of the sending server."""
 
     identifier: Text = Text(ns=SCHEMA, also=("uuid",))
     category: Raw = Raw(ns=SCHEMA)
@@ -50,7 +50,7 @@ class Playlist(OrderedCollection, ns=PEERTUBE, type="Playlist"):
 
 
 class PlaylistElement(Object, ns=PEERTUBE, type="PlaylistElement"):
-    """A place in a playlist; its `url` is the video's."""
+    """A position in a playlist; its `url` is that of the video."""
 
     position: Integer = Integer(also=(f"{FUNKWHALE.iri}position",))
     start_timestamp: Integer = Integer()
