@@ -47,7 +47,7 @@ def test_opens_on_a_clock_of_its_own_and_closes_whatever_happens():
 
 def test_refusing_wants_the_error_and_no_other():
     refusing(ValueError, "what", lambda: int("x"))
-    with pytest.raises(AssertionError, match="what: ValueError was due, and the answer was 1"):
+    with pytest.raises(AssertionError, match="what: ValueError was expected, but the answer was 1"):
         refusing(ValueError, "what", lambda: 1)
     with pytest.raises(KeyError):
         refusing(ValueError, "what", lambda: {}["x"])

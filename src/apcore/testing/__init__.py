@@ -1,1 +1,4 @@
-"""Shipped for everyone who writes an adapter or tests an application: conformance suites, faults, histories. Needs the ``test`` extra."""
+"""Test your adapters and applications: conformance suites, faults, histories, simulated peers.
+
+Needs the ``test`` extra.
+"""

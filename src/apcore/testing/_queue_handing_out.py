@@ -1,4 +1,4 @@
-"""What a queue hands out: lanes, limits, bounds, dedup, groups; and what threads see of it."""
+"""Check how a queue leases messages: lanes, limits, bounds, dedup, groups and threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from apcore.ports import (
     Message,
     MessageQueue,
 )
-from apcore.testing._shorthand import PATIENCE_S, counts, id_of, made, taken
+from apcore.testing._shorthand import PATIENCE_S, counts, id_of, lease_ids, make_message
 from apcore.testing.conformance import ManualClock, opened, refusing
 
 MakeQueue: TypeAlias = Callable[[ManualClock], MessageQueue]
@@ -30,7 +30,10 @@ __all__ = ["HANDING_OUT"]
 
 
 def what_goes_in_comes_out(make: MakeQueue) -> None:
-    """A message comes out as it went in: id, lane, body, group and dedup, any bytes and any labels; then `Done` removes it."""
+    """A message comes out as it went in: id, lane, body, group and dedup, any bytes and any labels.
+
+    `Done` removes it.
+    """
     label = "\x00é\U0010ffff" + "x" * (LABEL_BYTES_MAX - 7)
     messages = [
         Message(bytes(16), "lane", b""),
@@ -53,7 +56,7 @@ def what_goes_in_comes_out(make: MakeQueue) -> None:
 
 
 def nothing_to_do_is_fine(make: MakeQueue) -> None:
-    """An unknown lane is empty, and empty calls are fine."""
+    """An unknown lane is empty, and empty calls are allowed."""
     with opened(make) as (queue, _):
         queue.enqueue([])
         assert list(queue.lease(["unknown"], limit=1, lease_s=1)) == []
@@ -63,31 +66,31 @@ def nothing_to_do_is_fine(make: MakeQueue) -> None:
 
 
 def limit_holds(make: MakeQueue) -> None:
-    """``lease`` hands out what there is, up to its limit, each message to one lease; 100 at once go in and come out."""
+    """``lease`` returns all due messages up to its limit, each in one lease. Batches of 100 are possible."""
     with opened(make) as (queue, _):
-        messages = [made(number) for number in range(ENQUEUE_MAX)]
+        messages = [make_message(number) for number in range(ENQUEUE_MAX)]
         queue.enqueue(messages)
-        seen = [*taken(queue, "lane", limit=1), *taken(queue, "lane", limit=7)]
-        assert len(seen) == 8
-        seen += taken(queue, "lane", limit=LEASE_MAX)
-        assert sorted(seen) == [message.id for message in messages]
-        assert taken(queue, "lane") == []
+        ids = [*lease_ids(queue, "lane", limit=1), *lease_ids(queue, "lane", limit=7)]
+        assert len(ids) == 8
+        ids += lease_ids(queue, "lane", limit=LEASE_MAX)
+        assert sorted(ids) == [message.id for message in messages]
+        assert lease_ids(queue, "lane") == []
 
 
 def lanes_in_the_order_given(make: MakeQueue) -> None:
-    """Lanes are served in the order given, and no lane but those."""
+    """Lanes are served in the given order, and no other lane is."""
     with opened(make) as (queue, _):
-        queue.enqueue([made(lane * 10 + number, f"lane {lane}") for lane in range(3) for number in range(2)])
+        queue.enqueue([make_message(lane * 10 + number, f"lane {lane}") for lane in range(3) for number in range(2)])
         assert _lanes_of(queue.lease(["lane 2", "lane 0"], limit=3, lease_s=61)) == ["lane 0", "lane 2", "lane 2"]
         assert _lanes_of(queue.lease(["lane 1", "lane 2", "lane 1"], limit=100, lease_s=61)) == ["lane 1", "lane 1"]
         assert _lanes_of(queue.lease(["lane 2", "lane 0"], limit=100, lease_s=61)) == ["lane 0"]
 
 
 def the_same_id_twice_does_no_harm(make: MakeQueue) -> None:
-    """Enqueueing a message again, as after a lost answer, hands it out once or twice, and breaks nothing."""
+    """A message that is enqueued again, as after a lost answer, is leased once or twice, and does no harm."""
     with opened(make) as (queue, _):
-        queue.enqueue([made(1)])
-        queue.enqueue([made(1), made(2)])
+        queue.enqueue([make_message(1)])
+        queue.enqueue([make_message(1), make_message(2)])
         leases = queue.lease(["lane"], limit=100, lease_s=61)
         assert {leased.message.id for leased in leases} == {id_of(1), id_of(2)}
         assert list(queue.settle([Done(leased) for leased in leases])) == []
@@ -95,9 +98,9 @@ def the_same_id_twice_does_no_harm(make: MakeQueue) -> None:
 
 
 def wrong_arguments_are_refused(make: MakeQueue) -> None:
-    """Arguments out of bounds are `ValueError`; of a batch with one wrong message, none is taken."""
+    """Arguments out of bounds are `ValueError`. A batch with one wrong message is refused as a whole."""
     with opened(make) as (queue, _):
-        queue.enqueue([made(1, "kept")])
+        queue.enqueue([make_message(1, "kept")])
         [leased] = queue.lease(["kept"], limit=1, lease_s=61)
         for what, call in (*_wrong_messages(queue), *_wrong_calls(queue, leased)):
             refusing(ValueError, what, call)
@@ -107,7 +110,7 @@ def wrong_arguments_are_refused(make: MakeQueue) -> None:
 
 def _wrong_messages(queue: MessageQueue) -> list[tuple[str, Callable[[], object]]]:
     def enqueue(message: Message) -> Callable[[], object]:
-        return lambda: queue.enqueue([made(2), message])
+        return lambda: queue.enqueue([make_message(2), message])
 
     long = "é" * (LABEL_BYTES_MAX // 2) + "x"
     return [
@@ -122,7 +125,7 @@ def _wrong_messages(queue: MessageQueue) -> list[tuple[str, Callable[[], object]
         ("a negative delay", enqueue(Message(id_of(3), "lane", b"", delay_s=-1))),
         ("a delay that is no number", enqueue(Message(id_of(3), "lane", b"", delay_s=float("nan")))),
         ("an endless delay", enqueue(Message(id_of(3), "lane", b"", delay_s=float("inf")))),
-        ("101 messages", lambda: queue.enqueue([made(number) for number in range(ENQUEUE_MAX + 1)])),
+        ("101 messages", lambda: queue.enqueue([make_message(number) for number in range(ENQUEUE_MAX + 1)])),
     ]
 
 
@@ -148,57 +151,72 @@ def _wrong_calls(queue: MessageQueue, leased: Leased) -> list[tuple[str, Callabl
 
 
 def settled_is_settled(make: MakeQueue) -> None:
-    """A lease is settled once: later settlements and extensions of it are lost, and do nothing."""
+    """A lease is settled once. Later settlements and extensions of it are lost, and have no effect."""
     with opened(make) as (queue, _):
-        queue.enqueue([made(1), made(2)])
+        queue.enqueue([make_message(1), make_message(2)])
         first, second = queue.lease(["lane"], limit=2, lease_s=61)
         assert list(queue.settle([Done(first), Again(second, 0)])) == []
         for settlement in (Done(first), Again(first, 0), Done(second), Again(second, 101)):
             assert list(queue.settle([settlement])) == [settlement.leased]
         assert list(queue.extend([first, second], lease_s=61)) == [first, second]
-        [again] = queue.lease(["lane"], limit=2, lease_s=61)
-        assert (again.message.id, again.attempt) == (second.message.id, 2)
-        assert again.token != second.token
-        assert list(queue.settle([Done(second), Done(again)])) == [second], "one lost, the other settled"
+        [second_lease] = queue.lease(["lane"], limit=2, lease_s=61)
+        assert (second_lease.message.id, second_lease.attempt) == (second.message.id, 2)
+        assert second_lease.token != second.token
+        assert list(queue.settle([Done(second), Done(second_lease)])) == [second], "one lost, the other settled"
         assert counts(queue, "lane") == (0, 0, 0)
 
 
 def waiting_absorbs_its_like(make: MakeQueue) -> None:
-    """While a message waits, another with its (lane, dedup) adds nothing, in the same call too; another lane is another matter."""
+    """While a message waits, another with its (lane, dedup) adds nothing, also in the same call.
+
+    Lanes are independent.
+    """
     with opened(make) as (queue, _):
-        queue.enqueue([made(1, dedup="d"), made(2, dedup="d"), made(3, dedup="other"), made(4)])
-        queue.enqueue([made(5, dedup="d", delay_s=101), made(6, "lane 2", dedup="d"), made(7), made(8, dedup="")])
-        queue.enqueue([made(9, dedup="")])
-        assert taken(queue, "lane") == [id_of(1), id_of(3), id_of(4), id_of(7), id_of(8)]
-        assert taken(queue, "lane 2") == [id_of(6)]
+        queue.enqueue(
+            [make_message(1, dedup="d"), make_message(2, dedup="d"), make_message(3, dedup="other"), make_message(4)]
+        )
+        queue.enqueue(
+            [
+                make_message(5, dedup="d", delay_s=101),
+                make_message(6, "lane 2", dedup="d"),
+                make_message(7),
+                make_message(8, dedup=""),
+            ]
+        )
+        queue.enqueue([make_message(9, dedup="")])
+        assert lease_ids(queue, "lane") == [id_of(1), id_of(3), id_of(4), id_of(7), id_of(8)]
+        assert lease_ids(queue, "lane 2") == [id_of(6)]
 
 
 def leased_does_not_absorb(make: MakeQueue) -> None:
-    """A leased message does not block its like: the newcomer waits. Nothing is remembered after `Done`."""
+    """A leased message does not block an equal one: the new one waits. After `Done`, dedup is forgotten."""
     with opened(make) as (queue, _):
-        queue.enqueue([made(1, dedup="d")])
+        queue.enqueue([make_message(1, dedup="d")])
         [first] = queue.lease(["lane"], limit=9, lease_s=61)
-        queue.enqueue([made(2, dedup="d"), made(3, dedup="d")])
+        queue.enqueue([make_message(2, dedup="d"), make_message(3, dedup="d")])
         [second] = queue.lease(["lane"], limit=9, lease_s=61)
         assert second.message.id == id_of(2)
         assert list(queue.settle([Done(first), Done(second)])) == []
-        queue.enqueue([made(4, dedup="d")])
-        assert taken(queue, "lane") == [id_of(4)]
+        queue.enqueue([make_message(4, dedup="d")])
+        assert lease_ids(queue, "lane") == [id_of(4)]
 
 
 def two_become_one_again(make: MakeQueue) -> None:
-    """A leased message that comes back while its like waits takes the newcomer in: its own id and attempts, the earlier due time."""
+    """A leased message that returns while an equal one waits is merged with it.
+
+    The result has the id and attempts of the returned one, and the earlier due time.
+    """
     with opened(make) as (queue, _):
-        queue.enqueue([made(1, dedup="d")])
+        queue.enqueue([make_message(1, dedup="d")])
         [first] = queue.lease(["lane"], limit=9, lease_s=61)
-        queue.enqueue([made(2, dedup="d")])
+        queue.enqueue([make_message(2, dedup="d")])
         assert list(queue.settle([Again(first, 1001)])) == []
         assert counts(queue, "lane") == (1, 0, 0)
-        [again] = queue.lease(["lane"], limit=9, lease_s=61)
-        assert (again.message.id, again.attempt) == (id_of(1), 2)
-        queue.enqueue([made(3, dedup="d", delay_s=1001)])
-        assert list(queue.settle([Again(again, 0)])) == []
-        queue.enqueue([made(4, dedup="d")])
+        [second_lease] = queue.lease(["lane"], limit=9, lease_s=61)
+        assert (second_lease.message.id, second_lease.attempt) == (id_of(1), 2)
+        queue.enqueue([make_message(3, dedup="d", delay_s=1001)])
+        assert list(queue.settle([Again(second_lease, 0)])) == []
+        queue.enqueue([make_message(4, dedup="d")])
         [last] = queue.lease(["lane"], limit=9, lease_s=61)
         assert (last.message.id, last.attempt) == (id_of(1), 3)
         assert list(queue.settle([Done(last)])) == []
@@ -206,26 +224,36 @@ def two_become_one_again(make: MakeQueue) -> None:
 
 
 def groups_go_one_by_one(make: MakeQueue) -> None:
-    """A group has at most one lease at a time, in order of enqueue; groups of other names or lanes and the groupless do not wait for it."""
+    """A group has at most one lease at a time, in order of enqueue.
+
+    Other groups, other lanes and messages without a group do not wait for it.
+    """
     with opened(make) as (queue, _):
-        queue.enqueue([made(number, group="g") for number in (5, 3, 4)])
-        queue.enqueue([made(1, group="h"), made(2, group=""), made(6, "lane 2", group="g"), made(7)])
+        queue.enqueue([make_message(number, group="g") for number in (5, 3, 4)])
+        queue.enqueue(
+            [
+                make_message(1, group="h"),
+                make_message(2, group=""),
+                make_message(6, "lane 2", group="g"),
+                make_message(7),
+            ]
+        )
         leases = queue.lease(["lane", "lane 2"], limit=100, lease_s=61)
         assert sorted(leased.message.id for leased in leases) == [id_of(number) for number in (1, 2, 5, 6, 7)]
-        for head, following in ((5, 3), (3, 4)):
+        for head, next_id in ((5, 3), (3, 4)):
             assert list(queue.lease(["lane"], limit=100, lease_s=61)) == [], "a group has two leases"
-            [held] = [leased for leased in leases if leased.message.id == id_of(head)]
-            assert list(queue.settle([Done(held)])) == []
+            [head_lease] = [leased for leased in leases if leased.message.id == id_of(head)]
+            assert list(queue.settle([Done(head_lease)])) == []
             leases = queue.lease(["lane"], limit=100, lease_s=61)
-            assert [leased.message.id for leased in leases] == [id_of(following)]
+            assert [leased.message.id for leased in leases] == [id_of(next_id)]
 
 
 def a_head_keeps_its_place(make: MakeQueue) -> None:
-    """A head that comes back is still the head, and while it is delayed its group waits; merged with its like, too."""
+    """A returned head is still the head, and its group waits while it is delayed, also after a merge."""
     with opened(make) as (queue, _):
-        queue.enqueue([made(1, group="g", dedup="d"), made(2, group="g")])
+        queue.enqueue([make_message(1, group="g", dedup="d"), make_message(2, group="g")])
         [head] = queue.lease(["lane"], limit=9, lease_s=61)
-        queue.enqueue([made(3, group="g", dedup="d")])
+        queue.enqueue([make_message(3, group="g", dedup="d")])
         assert list(queue.settle([Again(head, 0)])) == []
         [head] = queue.lease(["lane"], limit=9, lease_s=61)
         assert (head.message.id, head.attempt) == (id_of(1), 2)
@@ -233,18 +261,18 @@ def a_head_keeps_its_place(make: MakeQueue) -> None:
         [behind] = queue.lease(["lane"], limit=9, lease_s=61)
         assert behind.message.id == id_of(2)
         assert list(queue.settle([Again(behind, 1001)])) == []
-        queue.enqueue([made(4, group="g")])
-        assert taken(queue, "lane") == [], "a delayed head holds its group back"
+        queue.enqueue([make_message(4, group="g")])
+        assert lease_ids(queue, "lane") == [], "a delayed head holds its group back"
 
 
 def waiting_ends(make: MakeQueue) -> None:
-    """``wait`` returns at once if something is due, after its timeout if nothing is, and when something is enqueued."""
+    """``wait`` returns at once if a message is due, after its timeout if none is, and when one is enqueued."""
     with opened(make) as (queue, _):
         queue.wait(["lane"], timeout_s=0)
         queue.wait(["lane"], timeout_s=0.01)
         waiter = Thread(target=lambda: queue.wait(["other", "lane"], timeout_s=PATIENCE_S), daemon=True)
         waiter.start()
-        queue.enqueue([made(1)])
+        queue.enqueue([make_message(1)])
         began = monotonic()
         queue.wait(["other", "lane"], timeout_s=PATIENCE_S)
         assert monotonic() - began < PATIENCE_S / 2, "something is due, and wait waits"
@@ -253,41 +281,44 @@ def waiting_ends(make: MakeQueue) -> None:
 
 
 def threads_share_the_work(make: MakeQueue) -> None:
-    """From several threads at once, each message is leased once, and no group twice at a time."""
+    """With several threads at once, each message is leased once, and no group twice at a time."""
     workers, count = 4, 60
 
     def work(worker: int) -> list[bytes]:
         queue.enqueue(
-            [made(worker * 1000 + number, group=f"g{number % 7}" if number % 2 else None) for number in range(count)]
+            [
+                make_message(worker * 1000 + number, group=f"g{number % 7}" if number % 2 else None)
+                for number in range(count)
+            ]
         )
-        done: list[bytes] = []
+        ended: list[bytes] = []
         while leases := queue.lease(["lane"], limit=5, lease_s=1001):
             groups = [leased.message.group for leased in leases if leased.message.group is not None]
             assert len(set(groups)) == len(groups), "one call took two of a group"
             assert {leased.attempt for leased in leases} == {1}, "a live lease was handed out again"
             assert list(queue.settle([Done(leased) for leased in leases])) == []
-            done += [leased.message.id for leased in leases]
-        return done
+            ended += [leased.message.id for leased in leases]
+        return ended
 
     with opened(make) as (queue, _):
         with ThreadPoolExecutor(workers) as pool:
-            done = [each for part in pool.map(work, range(workers)) for each in part]
-        done += work(workers)  # a group held by another thread looked empty: what is left
-        assert len(done) == len(set(done)), "a message was done twice"
-        assert len(done) == (workers + 1) * count, "a message was lost"
+            ended = [id_ for part in pool.map(work, range(workers)) for id_ in part]
+        ended += work(workers)  # a group held by another thread looked empty: its messages remain
+        assert len(ended) == len(set(ended)), "a message was done twice"
+        assert len(ended) == (workers + 1) * count, "a message was lost"
 
 
 def closing_is_not_the_end(make: MakeQueue) -> None:
-    """Closing twice is fine; a later call opens again."""
+    """Closing twice is allowed; a later call reopens."""
     with opened(make) as (queue, _):
         queue.close()
         queue.close()
-        queue.enqueue([made(1)])
-        assert taken(queue, "lane") == [id_of(1)]
+        queue.enqueue([make_message(1)])
+        assert lease_ids(queue, "lane") == [id_of(1)]
 
 
 def _shown(message: Message) -> tuple[bytes, str, bytes, str, str]:
-    """All of a message but its delay, which is spent."""
+    """Return all of a message except its delay, which has passed."""
     return message.id, message.lane, message.body, repr(message.group), repr(message.dedup)
 
 

@@ -1,4 +1,4 @@
-"""What a store decides: versions, checks, counters, bounds."""
+"""Check how a store commits: versions, checks, counters, bounds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ __all__ = ["COMMITTING"]
 
 
 def version_is_the_token(make: MakeStore) -> None:
-    """Every entry that a commit wrote has its token as version, in ``get`` and in ``scan``; a Put or an Add replaces it."""
+    """Every entry that a commit wrote has its token as version, in ``get`` and in ``scan``.
+
+    A Put or an Add replaces it.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
         first, second = tokens(), tokens()
@@ -46,7 +49,10 @@ def version_is_the_token(make: MakeStore) -> None:
 
 
 def checks_decide(make: MakeStore) -> None:
-    """A check holds if the version is current, or if the key is absent; it counts equally for keys that are not written."""
+    """A check holds if the version is current, or the key absent as expected.
+
+    It counts also for a key that is not written.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
         old, new, never = tokens(), tokens(), tokens()
@@ -71,7 +77,7 @@ def checks_decide(make: MakeStore) -> None:
 
 
 def false_writes_nothing(make: MakeStore) -> None:
-    """A commit that answers False has changed nothing, whatever it would have written."""
+    """A commit that returns False has changed nothing."""
     with opened(make) as (store, _):
         tokens = Tokens()
         assert store.commit([], [Put(("a",), b"1"), Put(("b",), b"2"), Add(("n",), 7)], token=tokens())
@@ -88,7 +94,7 @@ def false_writes_nothing(make: MakeStore) -> None:
 
 
 def versions_never_return(make: MakeStore) -> None:
-    """A version is gone for good when its entry is replaced or deleted, also if the same value comes back."""
+    """A version never recurs after its entry is replaced or deleted, even if the value does."""
     with opened(make) as (store, _):
         tokens = Tokens()
         first = tokens()
@@ -100,7 +106,7 @@ def versions_never_return(make: MakeStore) -> None:
 
 
 def delete_of_nothing_is_fine(make: MakeStore) -> None:
-    """Deleting what is absent is fine, and leaves it absent."""
+    """Deleting an absent key is allowed, and leaves it absent."""
     with opened(make) as (store, _):
         tokens = Tokens()
         assert store.commit([], [Delete(("gone",)), Put(("a",), b"")], token=tokens())
@@ -109,7 +115,7 @@ def delete_of_nothing_is_fine(make: MakeStore) -> None:
 
 
 def nothing_to_write_is_fine(make: MakeStore) -> None:
-    """A commit may check without writing, write without checking, and do neither."""
+    """A commit may check without writing, write without checking, or do neither."""
     with opened(make) as (store, _):
         tokens = Tokens()
         assert store.commit([], [], token=tokens()) is True
@@ -118,7 +124,10 @@ def nothing_to_write_is_fine(make: MakeStore) -> None:
 
 
 def adds_add(make: MakeStore) -> None:
-    """``Add`` counts in signed 64-bit decimals; absent counts as 0; a Put decimal is a counter, a deleted one starts anew."""
+    """``Add`` counts in signed 64-bit decimals, from 0 for an absent key.
+
+    A decimal that was Put is a counter, and a deleted counter starts anew.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
         low, high = -(2**63), 2**63 - 1
@@ -140,7 +149,7 @@ def adds_add(make: MakeStore) -> None:
 
 
 def impossible_adds_are_refused(make: MakeStore) -> None:
-    """``Add`` to what is no counter, or beyond 64 bits, is a `ContractError`, and nothing of the commit is written."""
+    """``Add`` to a value that is not a counter, or beyond 64 bits, is a `ContractError`, and no write is applied."""
     with opened(make) as (store, _):
         tokens = Tokens()
         high = 2**63 - 1
@@ -158,12 +167,16 @@ def impossible_adds_are_refused(make: MakeStore) -> None:
             assert store.commit([], [Put(("n",), value)], token=tokens())
             before = list(store.scan((), limit=10))
             writes: list[Write] = [Put(("a",), b"1"), Add(("m",), 1), Add(("n",), delta), Delete(("n2",))]
-            refusing(ContractError, f"{value!r} + {delta}", lambda: store.commit([], writes, token=tokens()))  # noqa: B023
+            refusing(
+                ContractError,
+                f"{value!r} + {delta}",
+                lambda: store.commit([], writes, token=tokens()),  # noqa: B023
+            )
             assert list(store.scan((), limit=10)) == before, f"{value!r} + {delta}: something was written"
 
 
 def wrong_arguments_are_refused(make: MakeStore) -> None:
-    """Arguments out of bounds are `ValueError`, and nothing is written."""
+    """Arguments out of bounds are `ValueError`, and no write is applied."""
     with opened(make) as (store, _):
         tokens = Tokens()
         put(store, tokens, {("a",): b"1"})
@@ -222,7 +235,7 @@ def _wrong_commits(store: KvStore, fine: Put, tokens: Tokens) -> list[tuple[str,
 
 
 def bounds_are_reached(make: MakeStore) -> None:
-    """The bounds themselves are allowed: 100 keys, 2 MiB a value, 8 MiB a commit, 1,000 entries a scan."""
+    """The bounds themselves are allowed: 100 keys, 2 MiB per value, 8 MiB per commit, 1,000 entries per scan."""
     with opened(make) as (store, _):
         tokens = Tokens()
         keys: list[Key] = [("k", f"{number:03}") for number in range(COMMIT_KEYS_MAX)]
@@ -239,7 +252,10 @@ def bounds_are_reached(make: MakeStore) -> None:
 
 
 def guarded_commits_may_be_repeated(make: MakeStore) -> None:
-    """A guarded commit, repeated under its token, is applied once: True, or False with its key's version equal to the token."""
+    """A guarded commit that is repeated with its token is applied once.
+
+    The repetition returns True, or False with the token as the version of its guard.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
         version: bytes | None = None
@@ -257,7 +273,10 @@ def guarded_commits_may_be_repeated(make: MakeStore) -> None:
 
 
 def lost_answers_are_recovered(make: MakeStore) -> None:
-    """Whatever happened to an answer, repeating a guarded commit once tells the truth, and it was applied once, even if the lost one lands late."""
+    """After any lost answer, one repetition of a guarded commit reports the truth, and it was applied once.
+
+    This holds even if the lost attempt is applied late.
+    """
     for fate in Fate:
         with opened(make) as (store, _):
             tokens, losing = Tokens(), LosingStore(store, _every_other(fate))
@@ -268,7 +287,7 @@ def lost_answers_are_recovered(make: MakeStore) -> None:
                 writes: list[Write] = [Put(("a",), b"v"), Add(("n",), 1)]
                 assert _committed(losing, checks, writes, token), f"{fate.name}: recognised as not done"
                 version = token
-            losing.close()  # what is still to land, lands
+            losing.close()  # carries out the delayed call
             assert value_of(store, ("n",)) == b"6", f"{fate.name}: a commit was applied twice, or not at all"
 
 
@@ -280,8 +299,8 @@ def _every_other(fate: Fate) -> Callable[[str], Fate]:
 def _committed(store: KvStore, checks: Sequence[Check], writes: Sequence[Write], token: bytes) -> bool:
     try:
         return store.commit(checks, writes, token=token)
-    except StoreUnavailable as lost:
-        if lost.outcome == "nothing":
+    except StoreUnavailable as first_error:
+        if first_error.outcome == "nothing":
             raise
     if store.commit(checks, writes, token=token):
         return True

@@ -1,4 +1,4 @@
-"""What a store is besides a map: closed and opened, shared by threads, forgetful in time."""
+"""Check the life of a store: closing, threads, expiry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["FORGETTING", "LIVING"]
 
 
 def closing_is_not_the_end(make: MakeStore) -> None:
-    """Closing twice is fine, a later call opens again; what was committed is there unless durability is ``none``."""
+    """Closing twice is allowed, and a later call reopens. Commits persist unless durability is ``none``."""
     with opened(make) as (store, _):
         tokens = Tokens()
         put(store, tokens, {("a",): b"1"})
@@ -38,7 +38,7 @@ def closing_is_not_the_end(make: MakeStore) -> None:
 
 
 def threads_may_share_it(make: MakeStore) -> None:
-    """From several threads at once, no Add is lost, each claim has one winner, and a swap never loses another's."""
+    """With several threads at once, no Add is lost, each claim has one winner, and no swap is lost."""
     workers, rounds = 4, 15
 
     def work(worker: int) -> int:
@@ -49,7 +49,7 @@ def threads_may_share_it(make: MakeStore) -> None:
                 [Check(("claim", str(step)), None)], [Put(("claim", str(step)), b"%d" % worker)], token=token
             )
             assert store.commit([], [Add(("adds",), 1)], token=b"a" + token[1:])
-            tries = range(1_000)  # someone wins each time, so nobody needs more than there are swaps
+            tries = range(1_000)  # one thread succeeds each time, so no thread needs more attempts than there are swaps
             assert any(_swap(store, ("swaps",), token=b"s" + token[1:]) for _try in tries), "no swap ever succeeds"
         return won
 
@@ -66,7 +66,7 @@ def _swap(store: KvStore, key: Key, *, token: bytes) -> bool:
 
 
 def expired_is_absent(make: MakeStore) -> None:
-    """An expired entry is absent to get, scan, checks and Add, and its version does not return."""
+    """An expired entry is absent for get, scan, checks and Add, and its version does not recur."""
     with opened(make) as (store, clock):
         tokens = Tokens()
         token = tokens()
@@ -94,7 +94,7 @@ def expired_is_absent(make: MakeStore) -> None:
 
 
 def put_replaces_the_time_to_live(make: MakeStore) -> None:
-    """Put sets the time to live anew or takes it away, and a counter does not expire."""
+    """Put replaces or removes the time to live, and a counter does not expire."""
     with opened(make) as (store, clock):
         tokens = Tokens()
         for name in ("freed", "longer", "shorter", "counted"):
@@ -116,7 +116,7 @@ def put_replaces_the_time_to_live(make: MakeStore) -> None:
 
 
 def expired_entries_hide_nothing(make: MakeStore) -> None:
-    """A scan across many expired entries still finds what lies behind them, and a full page is full."""
+    """A scan across many expired entries finds those behind them, and returns full pages."""
     with opened(make) as (store, clock):
         tokens = Tokens()
         for batch in range(3):
@@ -128,7 +128,7 @@ def expired_entries_hide_nothing(make: MakeStore) -> None:
         assert keys_under(store, ("p",)) == [("p", ""), ("p", "9a"), ("p", "9b")]
         assert [entry.key[1] for entry in store.scan(("p",), limit=2)] == ["", "9a"]
         assert [entry.key[1] for entry in store.scan(("p",), limit=3, reverse=True)] == ["9b", "9a", ""]
-        for _step in range(40):  # room for reclaiming; nothing alive may go with it
+        for _step in range(40):  # gives the store time to reclaim, which must not affect live entries
             put(store, tokens, {("p", "9b"): b"still"})
         assert keys_under(store, ("p",)) == [("p", ""), ("p", "9a"), ("p", "9b")]
 

@@ -1,4 +1,4 @@
-"""What a store answers: order, prefixes, pages."""
+"""Check how a store reads: order, prefixes, pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["READING"]
 
 
 def answers_as_asked(make: MakeStore) -> None:
-    """``get`` gives one answer per key, in the order asked, also for a key asked twice."""
+    """``get`` returns one result per key, in order, also for a repeated key."""
     with opened(make) as (store, _):
         tokens = Tokens()
         put(store, tokens, {("a",): b"1", ("b",): b"2"})
@@ -31,7 +31,10 @@ def answers_as_asked(make: MakeStore) -> None:
 
 
 def any_bytes_and_any_key(make: MakeStore) -> None:
-    """Values are any bytes, keys any strings: NUL, empty, all planes, 16 parts, 1,024 bytes; none is taken for another."""
+    """Values are any bytes and keys any strings: NUL, empty, all planes, 16 parts, 1,024 bytes.
+
+    None is mistaken for another.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
         values = {key: bytes([number]) * number for number, key in enumerate(AWKWARD_KEYS)}
@@ -56,7 +59,10 @@ def order_is_by_code_point(make: MakeStore) -> None:
 
 
 def scan_takes_strict_extensions(make: MakeStore) -> None:
-    """``scan`` takes what lies under the prefix: not the prefix itself, not what merely starts with the same characters."""
+    """``scan`` returns the entries under the prefix, and not the prefix itself.
+
+    A key that merely starts with the characters of the prefix is not under it.
+    """
     with opened(make) as (store, _):
         beside: list[Key] = [
             ("p",),
@@ -90,8 +96,8 @@ def after_is_exclusive(make: MakeStore) -> None:
         put(store, Tokens(), dict.fromkeys(keys, b""))
 
         def parts(after: Key, *, reverse: bool = False) -> str:
-            found = store.scan(("p",), after=after, limit=10, reverse=reverse)
-            return "".join(entry.key[1] for entry in found)
+            page = store.scan(("p",), after=after, limit=10, reverse=reverse)
+            return "".join(entry.key[1] for entry in page)
 
         assert parts(("p", "b")) == "df"
         assert parts(("p", "c")) == "df"
@@ -107,37 +113,37 @@ def after_is_exclusive(make: MakeStore) -> None:
 
 
 def fewer_than_limit_is_the_end(make: MakeStore) -> None:
-    """``scan`` gives ``limit`` entries while there are as many; fewer means the end."""
+    """``scan`` returns ``limit`` entries while there are as many; fewer means the end."""
     with opened(make) as (store, _):
         put(store, Tokens(), {("p", f"{number:02}"): b"" for number in range(7)})
         for limit in (1, 3, 7, 8, SCAN_LIMIT_MAX):
             for reverse in (False, True):
-                seen: list[Key] = []
-                for _page in range(9):  # a wrong store may have no end
-                    page = store.scan(("p",), after=seen[-1] if seen else None, limit=limit, reverse=reverse)
-                    seen += [entry.key for entry in page]
+                keys: list[Key] = []
+                for _page in range(9):  # a faulty store may have no end
+                    page = store.scan(("p",), after=keys[-1] if keys else None, limit=limit, reverse=reverse)
+                    keys += [entry.key for entry in page]
                     if len(page) < limit:
                         break
                     assert len(page) == limit, f"{len(page)} entries for a limit of {limit}"
-                assert [key[1] for key in seen] == sorted((f"{number:02}" for number in range(7)), reverse=reverse)
+                assert [key[1] for key in keys] == sorted((f"{number:02}" for number in range(7)), reverse=reverse)
 
 
 def paging_while_others_write(make: MakeStore) -> None:
-    """Over several scans, a key that stays comes exactly once, and no key twice, whatever is written in between."""
+    """Over several scans, a key that stays occurs exactly once, and no key twice, regardless of other writes."""
     with opened(make) as (store, _):
         tokens = Tokens()
         staying: list[Key] = [("p", f"{number:02}") for number in range(0, 40, 2)]
         put(store, tokens, dict.fromkeys(staying, b""))
-        seen: list[Key] = []
+        keys: list[Key] = []
         for step in range(40):
-            page = store.scan(("p",), after=seen[-1] if seen else None, limit=3)
-            seen += [entry.key for entry in page]
+            page = store.scan(("p",), after=keys[-1] if keys else None, limit=3)
+            keys += [entry.key for entry in page]
             changed = step if step % 2 == 0 else 40 - step
             put(store, tokens, {("p", f"{changed:02}"): b"written in between"})
             if len(page) < 3:
                 break
-        assert len(set(seen)) == len(seen), "a key came twice"
-        assert set(staying) <= set(seen), "a key that stayed did not come"
+        assert len(set(keys)) == len(keys), "a key came twice"
+        assert set(staying) <= set(keys), "a key that stayed did not come"
 
 
 READING: Final = (

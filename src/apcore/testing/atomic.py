@@ -1,6 +1,6 @@
-"""The conformance suite for `AtomicStore`: a store that is also the queue, where a commit takes messages and settlements along.
+"""Test an `AtomicStore`: a store that is also the queue, where a commit includes messages and settlements.
 
-`atomic_checks` gives what concerns the two together, `check_atomic` runs that and the suites of both halves.
+`atomic_checks` returns the checks of the combination. `check_atomic` runs them and the suites of both halves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from apcore.errors import ContractError
 from apcore.ports import Add, Again, AtomicStore, Check, Done, Leased, Message, Put, Settlement, Write
-from apcore.testing._shorthand import PATIENCE_S, counts, id_of, made
+from apcore.testing._shorthand import PATIENCE_S, counts, id_of, make_message
 from apcore.testing.conformance import Conformance, ManualClock, Tokens, conformance, machine_settings, opened, refusing
 from apcore.testing.queue import check_queue
 from apcore.testing.queue_model import QueueMachine, messages, settlements
@@ -25,14 +25,14 @@ __all__ = ["atomic_checks", "check_atomic"]
 MakeAtomic: TypeAlias = Callable[[ManualClock], AtomicStore]
 
 EXAMPLES: Final = 30
-"""Histories that the state machine plays by default."""
+"""The number of histories that the state machine plays by default."""
 
 
 def atomic_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tuple[Conformance[AtomicStore], ...]:
-    """Give the suite; the arguments are those of `store_checks`."""
+    """Return the suite. The arguments are those of `store_checks`."""
 
     def agrees_with_the_model(make: MakeAtomic) -> None:
-        """Whatever is committed in whatever order, entries, messages and leases move together or not at all."""
+        """In any sequence of commits, entries, messages and leases change together or not at all."""
         _play_atomic(make, moves_clock=moves_clock, examples=examples)
 
     runs = (*_PLAIN, *(_TIMED if moves_clock else ()), agrees_with_the_model)
@@ -40,7 +40,7 @@ def atomic_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tupl
 
 
 def check_atomic(make: MakeAtomic, /, *, moves_clock: bool = True, examples: int = EXAMPLES) -> None:
-    """Run the three suites: of the store, of the queue, and of the two together."""
+    """Run the three suites: of the store, of the queue, and of the combination."""
     check_store(make, moves_clock=moves_clock, examples=examples)
     check_queue(make, moves_clock=moves_clock, examples=examples)
     for check in atomic_checks(moves_clock=moves_clock, examples=examples):
@@ -48,17 +48,20 @@ def check_atomic(make: MakeAtomic, /, *, moves_clock: bool = True, examples: int
 
 
 def _one_transaction(make: MakeAtomic) -> None:
-    """Entries, messages and settlements of a True commit happen together; of a False one, none does."""
+    """Entries, messages and settlements of a commit take effect together.
+
+    If it returns False, none of them does.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([made(1), made(2)])
+        store.enqueue([make_message(1), make_message(2)])
         first, second = store.lease(["lane"], limit=2, lease_s=61)
         for holds in (False, True):
             answer = store.commit(
                 [Check(("a",), None if holds else tokens())],
                 [Put(("a",), b"1"), Add(("n",), 1)],
                 token=tokens(),
-                messages=[made(3), made(4, delay_s=1001)],
+                messages=[make_message(3), make_message(4, delay_s=1001)],
                 settles=[Done(first), Again(second, 1001)],
             )
             assert answer is holds
@@ -69,73 +72,87 @@ def _one_transaction(make: MakeAtomic) -> None:
 
 
 def _messages_or_settlements_alone(make: MakeAtomic) -> None:
-    """A commit may carry messages or settlements and nothing else."""
+    """A commit may consist of messages or settlements only."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        assert store.commit([], [], token=tokens(), messages=[made(1)])
+        assert store.commit([], [], token=tokens(), messages=[make_message(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
         assert store.commit([], [], token=tokens(), settles=[Done(leased)])
         assert counts(store, "lane") == (0, 0, 0)
 
 
 def _a_lost_lease_stops_all(make: MakeAtomic) -> None:
-    """One lost lease among the settlements makes the commit False: nothing written, nothing enqueued, no other lease settled."""
+    """One lost lease among the settlements makes the commit False.
+
+    Nothing is written or enqueued, and no other lease is settled.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([made(1), made(2)])
-        lost, held = store.lease(["lane"], limit=2, lease_s=61)
-        assert list(store.settle([Done(lost)])) == []
-        never = Leased(lost.message, b"x" * 16, 1)
-        for gone in (lost, never):
-            orders: list[list[Settlement]] = [[Done(held), Done(gone)], [Again(gone, 0), Done(held)]]
+        store.enqueue([make_message(1), make_message(2)])
+        settled_lease, current_lease = store.lease(["lane"], limit=2, lease_s=61)
+        assert list(store.settle([Done(settled_lease)])) == []
+        never = Leased(settled_lease.message, b"x" * 16, 1)
+        for gone in (settled_lease, never):
+            orders: list[list[Settlement]] = [[Done(current_lease), Done(gone)], [Again(gone, 0), Done(current_lease)]]
             for settles in orders:
                 assert (
-                    store.commit([], [Put(("a",), b"1")], token=tokens(), messages=[made(3)], settles=settles) is False
+                    store.commit([], [Put(("a",), b"1")], token=tokens(), messages=[make_message(3)], settles=settles)
+                    is False
                 )
                 assert list(store.scan((), limit=10)) == []
                 assert counts(store, "lane") == (0, 0, 1)
-        assert list(store.settle([Done(held)])) == [], "the other lease was settled after all"
+        assert list(store.settle([Done(current_lease)])) == [], "the other lease was settled after all"
 
 
 def _refused_is_untouched(make: MakeAtomic) -> None:
-    """What is refused, for whichever part of it, changes no part."""
+    """A refused commit changes nothing, whichever part caused the refusal."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([made(1)])
+        store.enqueue([make_message(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
-        fine, done = Put(("a",), b"1"), Done(leased)
+        fine, settlement = Put(("a",), b"1"), Done(leased)
         assert store.commit([], [Put(("text",), b"x")], token=tokens())
         bad = Message(b"short", "lane", b"")
         for what, kind, call in (
             (
                 "no counter",
                 ContractError,
-                lambda: store.commit([], [fine, Add(("text",), 1)], token=tokens(), messages=[made(3)], settles=[done]),
+                lambda: store.commit(
+                    [], [fine, Add(("text",), 1)], token=tokens(), messages=[make_message(3)], settles=[settlement]
+                ),
             ),
             (
                 "a short id",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[made(3), bad], settles=[done]),
+                lambda: store.commit([], [fine], token=tokens(), messages=[make_message(3), bad], settles=[settlement]),
             ),
             (
                 "a negative delay",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[made(3)], settles=[Again(leased, -1)]),
+                lambda: store.commit(
+                    [], [fine], token=tokens(), messages=[make_message(3)], settles=[Again(leased, -1)]
+                ),
             ),
             (
                 "a lease twice",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[made(3)], settles=[done, done]),
+                lambda: store.commit(
+                    [], [fine], token=tokens(), messages=[make_message(3)], settles=[settlement, settlement]
+                ),
             ),
             (
                 "a key twice",
                 ValueError,
-                lambda: store.commit([], [fine, fine], token=tokens(), messages=[made(3)], settles=[done]),
+                lambda: store.commit(
+                    [], [fine, fine], token=tokens(), messages=[make_message(3)], settles=[settlement]
+                ),
             ),
             (
                 "101 messages",
                 ValueError,
-                lambda: store.commit([], [fine], token=tokens(), messages=[made(3)] * 101, settles=[done]),
+                lambda: store.commit(
+                    [], [fine], token=tokens(), messages=[make_message(3)] * 101, settles=[settlement]
+                ),
             ),
         ):
             refusing(kind, what, call)
@@ -144,33 +161,38 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
 
 
 def _dedup_and_groups_hold_here_too(make: MakeAtomic) -> None:
-    """Messages of a commit meet what waits as those of ``enqueue`` do, and settlements meet them as those of ``settle``."""
+    """Dedup and groups apply to the messages and settlements of a commit as to those of ``enqueue`` and ``settle``."""
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([made(1, dedup="d", group="g"), made(2, group="g")])
-        assert store.commit([], [], token=tokens(), messages=[made(3, dedup="d", group="g"), made(4, group="g")])
+        store.enqueue([make_message(1, dedup="d", group="g"), make_message(2, group="g")])
+        assert store.commit(
+            [], [], token=tokens(), messages=[make_message(3, dedup="d", group="g"), make_message(4, group="g")]
+        )
         [head] = store.lease(["lane"], limit=9, lease_s=61)
         assert head.message.id == id_of(1)
         assert store.commit(
-            [], [], token=tokens(), messages=[made(5, dedup="d", group="g")], settles=[Again(head, 1001)]
+            [], [], token=tokens(), messages=[make_message(5, dedup="d", group="g")], settles=[Again(head, 1001)]
         )
         [head] = store.lease(["lane"], limit=9, lease_s=61)
         assert (head.message.id, head.attempt) == (id_of(1), 2), "the two did not become one, due at once"
-        assert store.commit([], [], token=tokens(), messages=[made(6, dedup="d")], settles=[Done(head)])
+        assert store.commit([], [], token=tokens(), messages=[make_message(6, dedup="d")], settles=[Done(head)])
         leases = store.lease(["lane"], limit=9, lease_s=61)
         assert sorted(leased.message.id for leased in leases) == [id_of(2), id_of(6)], "Done took the newcomer along"
 
 
 def _a_repeat_settles_once(make: MakeAtomic) -> None:
-    """A guarded commit with messages and settlements, repeated under its token, is False, recognisable, and changes nothing."""
+    """A guarded commit with messages and settlements that is repeated with its token is recognisably False.
+
+    The repetition changes nothing.
+    """
     with opened(make) as (store, _):
         tokens = Tokens()
-        store.enqueue([made(1)])
+        store.enqueue([make_message(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
         token = tokens()
         checks, writes = [Check(("a",), None)], [Put(("a",), b"1")]
         for first in (True, False):
-            answer = store.commit(checks, writes, token=token, messages=[made(2)], settles=[Done(leased)])
+            answer = store.commit(checks, writes, token=token, messages=[make_message(2)], settles=[Done(leased)])
             assert answer is first
         [entry] = store.get([("a",)])
         assert entry is not None
@@ -179,28 +201,28 @@ def _a_repeat_settles_once(make: MakeAtomic) -> None:
 
 
 def _an_enqueueing_commit_wakes(make: MakeAtomic) -> None:
-    """What a commit enqueues wakes whoever waits, and is ready at once."""
+    """A message of a commit wakes waiting workers, and is ready at once."""
     with opened(make) as (store, _):
         waiter = Thread(target=lambda: store.wait(["lane"], timeout_s=PATIENCE_S), daemon=True)
         waiter.start()
-        assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[made(1)])
+        assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[make_message(1)])
         waiter.join(PATIENCE_S / 2)
         assert not waiter.is_alive(), "a commit with a message woke nobody"
         assert len(store.lease(["lane"], limit=9, lease_s=61)) == 1
 
 
 def _run_out_leases_settle_until_taken(make: MakeAtomic) -> None:
-    """A commit may settle a lease that ran out, until it is handed out again; then it is fenced off."""
+    """A commit may settle an expired lease until the message is leased again; then the lease is lost."""
     with opened(make) as (store, clock):
         tokens = Tokens()
-        store.enqueue([made(1), made(2)])
+        store.enqueue([make_message(1), make_message(2)])
         first, second = sorted(store.lease(["lane"], limit=9, lease_s=11), key=lambda leased: leased.message.id)
         clock.advance(12)
         assert store.commit([], [Put(("first",), b"")], token=tokens(), settles=[Done(first)])
-        [again] = store.lease(["lane"], limit=9, lease_s=11)
-        assert again.message.id == second.message.id
+        [second_lease] = store.lease(["lane"], limit=9, lease_s=11)
+        assert second_lease.message.id == second.message.id
         assert store.commit([], [Put(("late",), b"")], token=tokens(), settles=[Done(second)]) is False
-        assert store.commit([], [Put(("in time",), b"")], token=tokens(), settles=[Done(again)])
+        assert store.commit([], [Put(("in time",), b"")], token=tokens(), settles=[Done(second_lease)])
         assert [entry.key[0] for entry in store.scan((), limit=9)] == ["first", "in time"]
 
 
@@ -216,7 +238,7 @@ def _play_atomic(make: MakeAtomic, *, moves_clock: bool, examples: int) -> None:
 
 
 class _AtomicMachine(QueueMachine):
-    """The queue's machine, with commits that carry messages and settlements along, and a counter that tells how many were True."""
+    """The queue's machine, with commits that include messages and settlements, and a counter of True commits."""
 
     def __init__(self, make: MakeAtomic, *, moves_clock: bool) -> None:
         opened_stores: list[AtomicStore] = []

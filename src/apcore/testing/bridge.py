@@ -1,10 +1,11 @@
-"""The bridge to event loops: an async store, called as a blocking one.
+"""Call an async store as a blocking one, so that one suite serves both kinds of adapter, on asyncio and on trio.
 
-So one suite serves both kinds of adapter, on asyncio and on trio::
+::
 
     check(bridged(lambda clock: MyAsyncStore(..., clock=clock), "trio"))
 
-A blocking store crosses the bridge as the async driver uses it: by its own async twin, in threads, or inline if it never waits.
+A blocking store is used as the async driver uses it: through its own async twin, in threads, or inline if it never
+waits.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ EventLoop = Literal["asyncio", "trio"]
 def bridged(
     make: Callable[[ManualClock], KvStore | AsyncKvStore], loop: EventLoop, /
 ) -> Callable[[ManualClock], AtomicStore]:
-    """Make a factory of blocking stores out of one of stores for event loops.
+    """Return a factory of blocking stores, made of a factory of async stores.
 
-    Behind each store an event loop runs in a thread of its own, from the first call until ``close``; a later call starts another one. What the
-    store cannot do (a mere `AsyncKvStore` has no queue) its bridge cannot do either.
+    Each store has an event loop in its own thread, from the first call until ``close``; a later call starts another
+    one. The result supports only the methods of the async store (a mere `AsyncKvStore` has no queue).
     """
     return partial(_Bridged, make, loop)
 
@@ -84,7 +85,7 @@ class _Bridged:
         messages: Sequence[Message] = (),
         settles: Sequence[Settlement] = (),
     ) -> bool:
-        # A store that is no queue knows neither.
+        # A store that is not a queue has neither parameter.
         more = {"messages": messages, "settles": settles} if messages or settles else {}
         answer: bool = self._ask(lambda store: store.commit(checks, writes, token=token, **more))
         return answer

@@ -1,18 +1,20 @@
-"""What the conformance suites share: named checks, and a clock that tests move.
+"""Provide the common parts of the conformance suites: named checks, and a clock that tests move.
 
-A suite is a tuple of `Conformance` checks, one for each thing that a contract says. Each is called with a *factory*: a function of a clock that opens
-a new and empty adapter which runs by that clock. So any test runner will do; with pytest::
+A suite is a tuple of `Conformance` checks, one per rule of a contract. Each is called with a *factory*: a function of a
+clock that opens a new and empty adapter that uses this clock. So any test runner can be used; with pytest::
 
     @pytest.mark.parametrize("check", store_checks(), ids=str)
     def test_my_store_keeps_the_contract(check, tmp_path):
         check(lambda clock: MyStore(fresh_file_in(tmp_path), clock=clock))
 
-Each check closes what it opened. One that fails raises `AssertionError` in words, or lets the adapter's own error through.
+Each check closes everything that it opened. A check that fails raises `AssertionError` with an explanation, or passes
+on the adapter's own error.
 
-An adapter whose clock cannot be moved (a server's) leaves out what would need that: ``store_checks(moves_clock=False)``. An adapter for event loops
-takes the same suites through `apcore.testing.bridge`.
+If the clock of your adapter cannot be moved (that of a server), leave out the checks that need it:
+``store_checks(moves_clock=False)``. An adapter for event loops is tested by the same suites through
+`apcore.testing.bridge`.
 
-Times in the suites keep away from edges: what ends, ends at an odd second, and clocks are moved to even ones. So an adapter may round.
+Times in the suites avoid edges: ends are at odd seconds, and clocks are moved to even ones. So an adapter may round.
 """
 
 from __future__ import annotations
@@ -30,18 +32,18 @@ __all__ = ["Conformance", "ManualClock", "Tokens", "conformance", "machine_setti
 
 
 class ManualClock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self, start: float = 1_750_000_000.0) -> None:
         """Start at a whole and even number of seconds."""
         self._now = start
 
     def __call__(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward."""
         self._now += seconds
 
 
@@ -52,7 +54,7 @@ class Tokens:
         self._numbers = count()
 
     def __call__(self) -> bytes:
-        """Give the next 16 bytes."""
+        """Return the next 16 bytes."""
         return sha256(b"token %d" % next(self._numbers)).digest()[:16]
 
 
@@ -66,7 +68,7 @@ C = TypeVar("C", bound=_Closable)
 
 @frozen
 class Conformance(Generic[P]):
-    """One thing that a contract says, and how to check it."""
+    """One rule of a contract, and its check."""
 
     name: str
     says: str
@@ -81,13 +83,13 @@ class Conformance(Generic[P]):
 
 
 def conformance(run: Callable[[Callable[[ManualClock], P]], None], /) -> Conformance[P]:
-    """Make a check of a documented function."""
-    return Conformance(run.__name__.strip("_"), run.__doc__ or "", run)
+    """Make a check from a documented function."""
+    return Conformance(run.__name__.strip("_"), " ".join((run.__doc__ or "").split()), run)
 
 
 @contextmanager
 def opened(make: Callable[[ManualClock], C]) -> Generator[tuple[C, ManualClock], None, None]:
-    """Open an adapter on a clock of its own, and close it in the end."""
+    """Open an adapter on its own clock, and close it at the end."""
     clock = ManualClock()
     adapter = make(clock)
     try:
@@ -102,11 +104,11 @@ def refusing(kind: type[Exception], what: str, call: Callable[[], object]) -> No
         answer = call()
     except kind:
         return
-    raise AssertionError(f"{what}: {kind.__name__} was due, and the answer was {answer!r:.80}")
+    raise AssertionError(f"{what}: {kind.__name__} was expected, but the answer was {answer!r:.80}")
 
 
 def machine_settings(examples: int) -> settings:
-    """Give the settings of a state machine; slow adapters are welcome."""
+    """Return the settings of a state machine, which allow slow adapters."""
     return settings(
         max_examples=examples,
         stateful_step_count=40,

@@ -1,9 +1,10 @@
-"""Faults, for testing what must survive them: a store that loses answers, and a proxy that cuts connections.
+"""Inject faults: a store that loses answers, and a proxy that cuts connections.
 
-Both ask a function for the `Fate` of each call, so a test decides: from a list, by a hypothesis strategy, by a seeded draw.
+Both call a function for the `Fate` of each call, so the test decides: from a list, by a hypothesis strategy, by a
+seeded choice.
 
-- `LosingStore` stands in front of any blocking store, in this process.
-- `CuttingProxy` stands between a client and a server on TCP, for stores that live on a network.
+- `LosingStore` wraps any blocking store in this process.
+- `CuttingProxy` stands between a client and a server on TCP, for stores on a network.
 """
 
 from __future__ import annotations
@@ -36,44 +37,44 @@ T = TypeVar("T")
 
 
 class Fate(Enum):
-    """What becomes of one call."""
+    """The fate of one call."""
 
     ANSWERED = auto()
-    """Nothing special."""
+    """The call succeeds."""
     LOST_BEFORE = auto()
-    """The call did not arrive, and so there is no answer."""
+    """The call does not arrive, so it has no answer."""
     LOST_AFTER = auto()
-    """The call was carried out, and its answer was lost."""
+    """The call is carried out, and its answer is lost."""
     DELAYED = auto()
-    """There is no answer, and the call is carried out later: after the next call of the same name."""
+    """The call has no answer, and is carried out later: after the next call of the same name."""
 
 
 class LosingStore:
-    """A store whose answers may be lost: `StoreUnavailable` with outcome ``unknown``, or `QueueUnavailable`.
+    """A store that may lose answers: it raises `StoreUnavailable` with outcome ``unknown``, or `QueueUnavailable`.
 
-    Reading is never in doubt: ``get``, ``scan`` and ``depth`` always answer, so that a test can look. A delayed ``lease`` is one that was lost after it
-    was carried out: its messages come back when it runs out.
+    Reads are never lost: ``get``, ``scan`` and ``depth`` always answer, so that a test can look at the state. A delayed
+    ``lease`` is one that was lost after it was carried out: its messages return when the lease expires.
     """
 
     def __init__(self, store: KvStore, fate: Callable[[str], Fate]) -> None:
-        """Stand in front of ``store``; ``fate`` is asked with the method's name before each call that changes something."""
+        """Wrap ``store``. ``fate`` is called with the method's name before each call that changes the store."""
         self._store: Any = store
         self._fate = fate
         self._late: dict[str, Callable[[], object]] = {}
 
     @property
     def durability(self) -> Durability:
-        """The store's own."""
+        """Return the durability of the wrapped store."""
         answer: Durability = self._store.durability
         return answer
 
     def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
-        """As `KvStore.get`."""
+        """See `KvStore.get`."""
         answer: Sequence[Entry | None] = self._store.get(keys)
         return answer
 
     def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
-        """As `KvStore.scan`."""
+        """See `KvStore.scan`."""
         answer: Sequence[Entry] = self._store.scan(prefix, after=after, limit=limit, reverse=reverse)
         return answer
 
@@ -87,38 +88,38 @@ class LosingStore:
         messages: Sequence[Message] = (),
         settles: Sequence[Settlement] = (),
     ) -> bool:
-        """As `AtomicStore.commit`."""
+        """See `AtomicStore.commit`."""
         more = {"messages": messages, "settles": settles} if messages or settles else {}
         answer: bool = self._undergo("commit", lambda: self._store.commit(checks, writes, token=token, **more))
         return answer
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
-        """As `MessageQueue.enqueue`."""
+        """See `MessageQueue.enqueue`."""
         self._undergo("enqueue", lambda: self._store.enqueue(messages))
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.lease`."""
+        """See `MessageQueue.lease`."""
         return self._undergo("lease", lambda: self._store.lease(lanes, limit=limit, lease_s=lease_s))
 
     def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
-        """As `MessageQueue.extend`."""
+        """See `MessageQueue.extend`."""
         return self._undergo("extend", lambda: self._store.extend(leases, lease_s=lease_s))
 
     def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
-        """As `MessageQueue.settle`."""
+        """See `MessageQueue.settle`."""
         return self._undergo("settle", lambda: self._store.settle(settlements))
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
-        """As `MessageQueue.depth`."""
+        """See `MessageQueue.depth`."""
         answer: Depth = self._store.depth(lanes)
         return answer
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """As `MessageQueue.wait`."""
+        """See `MessageQueue.wait`."""
         self._store.wait(lanes, timeout_s=timeout_s)
 
     def close(self) -> None:
-        """Carry out what is delayed, and close the store."""
+        """Carry out delayed calls, and close the store."""
         for name in list(self._late):
             self._land(name)
         self._store.close()
@@ -152,13 +153,15 @@ _CHUNK: Final = 65536
 class CuttingProxy:
     """A TCP proxy on the loopback interface that cuts connections when their fate says so.
 
-    ``fate`` is asked each time a client begins to send after the server last spoke: that is, once for each request of a protocol that takes turns.
+    ``fate`` is called when a client begins to send after the server last sent: once per request, in a protocol that
+    takes turns.
 
-    - `Fate.LOST_BEFORE`: the request does not go on, and both connections are closed.
-    - `Fate.LOST_AFTER`: the request goes on whole; when the answer begins, it is thrown away and the client's connection is closed. The server
-      is heard to its end, so it notices nothing before it is done.
+    - `Fate.LOST_BEFORE`: the request is not forwarded, and both connections are closed.
+    - `Fate.LOST_AFTER`: the whole request is forwarded. When the response begins, it is dropped and the client's
+      connection is closed. The proxy reads the response to its end, so the server notices nothing before it is done.
 
-    A request cannot be delayed here: `Fate.DELAYED` does what `Fate.LOST_AFTER` does. Use as a context manager, or close it.
+    A request cannot be delayed here: `Fate.DELAYED` does the same as `Fate.LOST_AFTER`. Use it as a context manager, or
+    close it.
     """
 
     def __init__(self, host: str, port: int, fate: Callable[[], Fate]) -> None:
@@ -170,7 +173,7 @@ class CuttingProxy:
         self._links: list[_Link] = []
         self._closing = False
         self.address: Final[tuple[str, int]] = self._listener.getsockname()
-        """Where clients connect."""
+        """The address for clients."""
         self._thread = Thread(target=self._accept, name="apcore-testing-proxy", daemon=True)
         self._thread.start()
 
@@ -183,11 +186,11 @@ class CuttingProxy:
         self.close()
 
     def close(self) -> None:
-        """Close every connection and stop listening. Closing twice is fine."""
+        """Close every connection and stop listening. Closing twice is allowed."""
         if self._closing:
             return
         self._closing = True
-        with suppress(OSError):  # one last client lets the listener see it
+        with suppress(OSError):  # a last connection lets the listener notice
             socket.create_connection(self.address, timeout=1).close()
         self._thread.join()
         self._listener.close()
@@ -210,7 +213,7 @@ class CuttingProxy:
             self._links.append(_Link(client, server, self._ask))
 
     def _ask(self) -> Fate:
-        with self._lock:  # so that a fate drawn from a list needs no lock of its own
+        with self._lock:  # so that a list of fates needs no lock
             return self._fate()
 
 
@@ -219,7 +222,7 @@ class _Link:
 
     def __init__(self, client: socket.socket, server: socket.socket, fate: Callable[[], Fate]) -> None:
         self._client, self._server, self._ask = client, server, fate
-        self._fate: Fate | None = None  # of the request under way; None while it is the client's turn
+        self._fate: Fate | None = None  # of the current request; None while it is the client's turn
         self._threads = [Thread(target=run, daemon=True) for run in (self._forward, self._answer)]
         for thread in self._threads:
             thread.start()
@@ -234,7 +237,7 @@ class _Link:
             thread.join()
 
     def _forward(self) -> None:
-        """From client to server, to the client's end; the server is then told that no more comes."""
+        """Forward bytes from client to server until the client ends, then tell the server."""
         with self._client, suppress(OSError):
             while data := self._client.recv(_CHUNK):
                 if self._fate is None:
@@ -247,7 +250,7 @@ class _Link:
             self._server.shutdown(socket.SHUT_WR)
 
     def _answer(self) -> None:
-        """From server to client, to the server's end; what belongs to no one any more is thrown away."""
+        """Forward bytes from server to client until the server ends; drop bytes that the client must not get."""
         with self._server, suppress(OSError):
             while data := self._server.recv(_CHUNK):
                 if self._fate in (Fate.LOST_AFTER, Fate.DELAYED):
@@ -260,6 +263,6 @@ class _Link:
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """Wake whoever waits on it; the thread that reads it closes it."""
+    """Wake all threads that wait on the socket; its reading thread closes it."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

@@ -1,12 +1,12 @@
-"""Concurrent histories: several processes work on one store at once, and afterwards all that they saw has to be true together.
+"""Run several processes on one store at once, and check that all their observations are consistent.
 
 From a shell, over any store that several processes can open::
 
     python -m apcore.testing.histories --store sqlite:///histories.db --processes 8 --seconds 60
 
-Use a store that may be thrown away: what a run wrote stays in it, under a name of the run's own. The exit status is 1 if anything was wrong.
-What the workers do stands in `apcore.testing.playing`, what is checked in `apcore.testing.judging`. In a test, `run_threads` does the same with
-threads that share a store.
+Use a store that may be thrown away: the data of a run stays in it, under a name of its own. The exit status is 1 if a
+check failed. The workers are in `apcore.testing.playing`, the checks in `apcore.testing.judging`. In a test,
+`run_threads` does the same with threads that share a store.
 """
 
 from __future__ import annotations
@@ -44,36 +44,37 @@ _END_S: Final = 60.0
 
 @frozen
 class Report:
-    """What became of a run."""
+    """The result of a run."""
 
     swaps: int
-    """Compare-and-set commits that were told True."""
+    """Compare-and-set commits that returned True."""
     refused: int
-    """Those that were told False."""
+    """Compare-and-set commits that returned False."""
     adds: int
     claims: int
     """Claims that were won."""
     messages: int
-    """Messages that were handed out and ended."""
+    """Messages that were leased and ended."""
     unknown: int
-    """Commits of which nobody can tell whether they happened."""
+    """Commits with an unknown outcome."""
     wrong: Sequence[str] = field(repr=False)
-    """What cannot be true, in words; empty if all is well."""
+    """The contradictions, in words; empty if there are none."""
 
     def __str__(self) -> str:
         return (
-            f"{self.swaps} swaps, {self.refused} refused, {self.adds} adds, {self.claims} claims, {self.messages} messages, "
+            f"{self.swaps} swaps, {self.refused} refused, {self.adds} adds, {self.claims} claims, "
+            f"{self.messages} messages, "
             f"{self.unknown} unknown: {len(self.wrong)} violations"
         )
 
 
 def run_threads(store: KvStore, /, *, threads: int, steps: int, seed: int = 0) -> Report:
-    """Let ``threads`` workers take ``steps`` steps each on one store object."""
+    """Run ``threads`` workers with ``steps`` steps each on one store object."""
     run = f"run {os.urandom(8).hex()}"
 
     def work(worker: int) -> Notes:
-        taken = count()
-        return play(store, run=run, worker=worker, seed=seed, goes_on=lambda: next(taken) < steps)
+        step_numbers = count()
+        return play(store, run=run, worker=worker, seed=seed, goes_on=lambda: next(step_numbers) < steps)
 
     with ThreadPoolExecutor(threads) as pool:
         notes = list(pool.map(work, range(threads)))
@@ -83,18 +84,18 @@ def run_threads(store: KvStore, /, *, threads: int, steps: int, seed: int = 0) -
 def run_processes(
     url: str, /, *, processes: int, seconds: float, seed: int = 0, progress: Callable[[float, int], None] | None = None
 ) -> Report:
-    """Let ``processes`` workers work for ``seconds`` on the store at ``url``, each with a store object of its own.
+    """Run ``processes`` workers for ``seconds`` on the store at ``url``, each with its own store object.
 
     Args:
-        url: What `apcore.node.open_store` opens.
-        processes: How many workers.
+        url: A URL for `apcore.node.open_store`.
+        processes: The number of workers.
         seconds: How long they work, once all are ready.
-        seed: Decides what is done, not when.
-        progress: Told about once a second how much time has passed and how many steps were taken.
+        seed: Decides which steps are made, not when.
+        progress: Called about once a second with the elapsed time and the number of steps.
 
     Raises:
         ConfigurationError: A store in memory, which processes cannot share.
-        ChildProcessError: A worker died; its own words are on stderr.
+        ChildProcessError: A worker died; its own message is on stderr.
     """
     store = open_store(url)
     try:
@@ -110,15 +111,15 @@ def run_processes(
 
 def _report(store: KvStore, run: str, notes: list[Notes]) -> Report:
     notes = [*notes, drained(store, run=run)]
-    swaps = [swap.answer for each in notes for swap in each.swaps]
-    adds = [add.answer for each in notes for add in each.adds]
-    claims = [claim.answer for each in notes for claim in each.claims]
+    swaps = [swap.answer for worker_notes in notes for swap in worker_notes.swaps]
+    adds = [add.answer for worker_notes in notes for add in worker_notes.adds]
+    claims = [claim.answer for worker_notes in notes for claim in worker_notes.claims]
     return Report(
         swaps=swaps.count(True),
         refused=swaps.count(False),
         adds=adds.count(True),
         claims=claims.count(True),
-        messages=sum(len(each.ended) for each in notes),
+        messages=sum(len(worker_notes.ended) for worker_notes in notes),
         unknown=[*swaps, *adds, *claims].count(None),
         wrong=judged(notes, standing(store, run=run)),
     )
@@ -129,7 +130,7 @@ def _report(store: KvStore, run: str, notes: list[Notes]) -> Report:
 
 @frozen
 class _Plan:
-    """What each worker has to know."""
+    """The data that every worker needs."""
 
     url: str
     run: str
@@ -142,7 +143,7 @@ class _Plan:
 
 
 def _played(plan: _Plan, processes: int, progress: Callable[[float, int], None] | None) -> list[Notes]:
-    context = multiprocessing.get_context("spawn")  # a fresh interpreter each: nothing is shared but the store
+    context = multiprocessing.get_context("spawn")  # a new interpreter each: they share only the store
     barrier = context.Barrier(processes + 1)
     steps: Any = context.Array("Q", processes, lock=False)
     workers = [
@@ -167,7 +168,7 @@ def _played(plan: _Plan, processes: int, progress: Callable[[float, int], None] 
     for worker, process in enumerate(workers):
         if process.exitcode != 0:
             raise ChildProcessError(
-                f"worker {worker} ended with {process.exitcode}: without its notes nothing can be told"
+                f"worker {worker} ended with {process.exitcode}: its notes are missing, so the run cannot be checked"
             )
     return [pickle.loads(plan.notes_of(worker).read_bytes()) for worker in range(processes)]  # noqa: S301  (our own)
 
@@ -175,9 +176,9 @@ def _played(plan: _Plan, processes: int, progress: Callable[[float, int], None] 
 def _work(plan: _Plan, worker: int, barrier: Any, steps: Any) -> None:
     try:
         store = open_store(plan.url)
-        _ = store.get([(plan.run,)])  # stores open at their first use
+        _ = store.get([(plan.run,)])  # stores open on first use
     except BaseException:
-        barrier.abort()  # or all the others would wait for this one
+        barrier.abort()  # otherwise all other workers would wait for this one
         raise
     try:
         barrier.wait(_START_S)
@@ -197,23 +198,23 @@ def _work(plan: _Plan, worker: int, barrier: Any, steps: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, /) -> int:
-    """Run the command; the answer is its exit status."""
+    """Run the command, and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m apcore.testing.histories",
-        description="Let several processes work on one store, and check that all they saw can be true together.",
+        description="Run several processes on one store, and check that all their observations are consistent.",
     )
     _ = parser.add_argument("--store", required=True, metavar="URL", help="a store that may be thrown away")
     _ = parser.add_argument("--processes", type=int, default=8, metavar="N")
     _ = parser.add_argument("--seconds", type=float, default=60.0, metavar="S")
     _ = parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     report = run_processes(
-        asked.store, processes=asked.processes, seconds=asked.seconds, seed=asked.seed, progress=_show_progress
+        options.store, processes=options.processes, seconds=options.seconds, seed=options.seed, progress=_show_progress
     )
     sys.stderr.write("\n")
     for wrong in report.wrong[:50]:
         sys.stdout.write(f"{wrong}\n")
-    sys.stdout.write(f"{asked.processes} processes, {asked.seconds:g} s, seed {asked.seed}: {report}\n")
+    sys.stdout.write(f"{options.processes} processes, {options.seconds:g} s, seed {options.seed}: {report}\n")
     return 1 if report.wrong else 0
 
 

@@ -1,17 +1,20 @@
-"""Judging a history: what several workers saw of one store and queue, and whether all of it can be true.
+"""Check a history: the observations that several workers made of one store and queue.
 
-Each worker notes what it asked and was told, with the moments before and after on a clock that all share. `judged` then holds the notes, and what
-stands in the store in the end, against the contracts:
+Each worker notes its requests and their results, with the times before and after on a clock that all of them share.
+`judged` then checks the notes, and the final content of the store, against the contracts:
 
-- **Chains.** Every commit that moved a key from one version to another is an edge. No version is left twice, none is left that was never reached, and all
-  edges lead, one after another, from absence to what stands there now. So no update was lost, and no version returned.
-- **Reads.** A version is not seen before the commit that wrote it began, nor after the one that replaced it had answered.
-- **Refusals.** A check did not fail while its version stood there the whole time.
-- **Counters.** Every ``Add`` that was acknowledged is in the counter, once.
-- **Claims.** Each has one winner, whose name stands there.
-- **Messages.** Each was handed out once and ended once; a group had one lease at a time, in order of enqueue.
+- **Chains.** Every commit that moved a key from one version to another is an edge. No version is left twice, no version
+  is left that was never reached, and all edges form one path from absence to the final version. So no update was lost,
+  and no version recurred.
+- **Reads.** No read returned a version before the commit that wrote it began, or after the answer of the commit that
+  replaced it.
+- **Refusals.** No check failed while its version was current the whole time.
+- **Counters.** Every acknowledged ``Add`` is in the counter, once.
+- **Claims.** Each has one winner, and holds the winner's name.
+- **Messages.** Each was leased once and ended once. A group had one lease at a time, in order of enqueue.
 
-Commits whose outcome stayed unknown may have happened or not; they excuse what they could explain, and nothing else.
+Commits with an unknown outcome may have happened or not. They excuse the contradictions that they could explain, and no
+others.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ __all__ = ["Added", "Claimed", "Ended", "Enqueued", "Notes", "Read", "Standing",
 
 @frozen
 class Swapped:
-    """A commit that checks ``key`` for a version and moves it to another; None is absence."""
+    """A commit that checks ``key`` for one version and moves it to another; None is absence."""
 
     key: Key
     before: bytes | None
@@ -42,7 +45,7 @@ class Swapped:
 
 @frozen
 class Read:
-    """``key`` was seen at ``version``."""
+    """A read of ``key`` that returned ``version``."""
 
     key: Key
     version: bytes | None
@@ -52,7 +55,7 @@ class Read:
 
 @frozen
 class Added:
-    """``delta`` was added to the counter ``key``."""
+    """An addition of ``delta`` to the counter ``key``."""
 
     key: Key
     delta: int
@@ -61,7 +64,7 @@ class Added:
 
 @frozen
 class Claimed:
-    """A worker claimed ``key``, and was told whether it won."""
+    """A worker's claim of ``key``, and whether it won."""
 
     key: Key
     name: bytes
@@ -70,7 +73,7 @@ class Claimed:
 
 @frozen
 class Enqueued:
-    """A message was enqueued between two moments."""
+    """A message that was enqueued between two times."""
 
     id: bytes
     group: str | None
@@ -82,7 +85,7 @@ class Enqueued:
 
 @frozen
 class Ended:
-    """A message was in a worker's hands from the one moment to the other, and then ended."""
+    """A message that a worker held between two times, and then ended."""
 
     id: bytes
     group: str | None
@@ -90,12 +93,12 @@ class Ended:
     leased: float
     settled: float
     answer: bool | None
-    """Whether the lease was still current, as it had to be; None if the outcome is unknown."""
+    """Whether the lease was still current, as it should be; None if the outcome is unknown."""
 
 
 @frozen
 class Notes:
-    """What one worker saw."""
+    """The observations of one worker."""
 
     swaps: list[Swapped] = field(factory=list[Swapped])
     reads: list[Read] = field(factory=list[Read])
@@ -104,31 +107,31 @@ class Notes:
     enqueued: list[Enqueued] = field(factory=list[Enqueued])
     ended: list[Ended] = field(factory=list[Ended])
     wrong: list[str] = field(factory=list[str])
-    """What could not be true by itself."""
+    """Observations that are wrong on their own."""
 
 
 @frozen
 class Standing:
-    """What stands in the store in the end."""
+    """The final content of the store."""
 
     versions: Mapping[Key, bytes]
     counters: Mapping[Key, int]
     claims: Mapping[Key, bytes]
     waiting: int = 0
-    """Messages left in the queue."""
+    """Messages that are still in the queue."""
 
 
 def judged(notes: Sequence[Notes], final: Standing) -> list[str]:
-    """Tell everything that cannot be true, in words."""
-    swaps = [swap for each in notes for swap in each.swaps]
-    reads = [read for each in notes for read in each.reads]
-    enqueued = [message for each in notes for message in each.enqueued]
-    ended = [message for each in notes for message in each.ended]
+    """Return every contradiction, in words."""
+    swaps = [swap for worker_notes in notes for swap in worker_notes.swaps]
+    reads = [read for worker_notes in notes for read in worker_notes.reads]
+    enqueued = [message for worker_notes in notes for message in worker_notes.enqueued]
+    ended = [message for worker_notes in notes for message in worker_notes.ended]
     return [
-        *(wrong for each in notes for wrong in each.wrong),
+        *(wrong for worker_notes in notes for wrong in worker_notes.wrong),
         *_wrong_chains(swaps, reads, final.versions),
-        *_wrong_counters([add for each in notes for add in each.adds], final.counters),
-        *_wrong_claims([claim for each in notes for claim in each.claims], final.claims),
+        *_wrong_counters([add for worker_notes in notes for add in worker_notes.adds], final.counters),
+        *_wrong_claims([claim for worker_notes in notes for claim in worker_notes.claims], final.claims),
         *_wrong_messages(enqueued, ended, final.waiting),
         *_wrong_groups(enqueued, ended),
     ]
@@ -143,26 +146,31 @@ def _wrong_chains(swaps: list[Swapped], reads: list[Read], final: Mapping[Key, b
         by_key[swap.key][0].append(swap)
     for read in reads:
         by_key[read.key][1].append(read)
-    for key, (swapped, seen) in by_key.items():
-        happened, unknown = _happened(swapped, seen, final.get(key))
+    for key, (swapped, reads_of_key) in by_key.items():
+        happened, unknown = _happened(swapped, reads_of_key, final.get(key))
         for wrong in (
             *_wrong_links(happened, final.get(key), unknown=unknown),
-            *_wrong_moments(happened, [swap for swap in swapped if swap.answer is False], seen, unknown=unknown),
+            *_wrong_moments(
+                happened, [swap for swap in swapped if swap.answer is False], reads_of_key, unknown=unknown
+            ),
         ):
             yield f"{key}: {wrong}"
 
 
 def _happened(swaps: list[Swapped], reads: list[Read], last: bytes | None) -> tuple[list[Swapped], int]:
-    """Give the swaps that certainly happened, and how many may have. An unknown one whose version was ever seen did."""
-    seen = {last, *(read.version for read in reads), *(swap.before for swap in swaps)} - {None}
-    happened = [swap for swap in swaps if swap.answer or (swap.answer is None and swap.after in seen)]
+    """Return the swaps that certainly happened, and the number that may have.
+
+    A swap with an unknown outcome happened if its version was ever seen.
+    """
+    seen_versions = {last, *(read.version for read in reads), *(swap.before for swap in swaps)} - {None}
+    happened = [swap for swap in swaps if swap.answer or (swap.answer is None and swap.after in seen_versions)]
     return happened, sum(swap.answer is None for swap in swaps) - sum(swap.answer is None for swap in happened)
 
 
 def _wrong_links(happened: list[Swapped], last: bytes | None, *, unknown: int) -> Iterable[str]:
     reached = Counter(swap.after for swap in happened)
-    left = Counter(swap.before for swap in happened)
-    for version, times in left.items():
+    departures = Counter(swap.before for swap in happened)
+    for version, times in departures.items():
         if version is not None and times > 1:
             yield f"{times} commits replaced version {version.hex()}: an update was lost"
         if version is not None and not reached[version]:
@@ -170,14 +178,17 @@ def _wrong_links(happened: list[Swapped], last: bytes | None, *, unknown: int) -
     for version, times in reached.items():
         if version is not None and times > 1:
             yield f"version {version.hex()} was written {times} times"
-        if version is not None and not left[version] and version != last and not unknown:
+        if version is not None and not departures[version] and version != last and not unknown:
             yield f"version {version.hex()} was committed and is gone: a write was lost"
     if last is not None and not reached[last]:
         yield f"version {last.hex()} stands there, and no commit wrote it"
-    if last is not None and left[last]:
+    if last is not None and departures[last]:
         yield f"version {last.hex()} stands there, and was replaced"
-    if not unknown and left[None] - reached[None] != (last is not None):
-        yield f"made {left[None]} times, deleted {reached[None]} times, and {'there' if last else 'gone'} in the end"
+    if not unknown and departures[None] - reached[None] != (last is not None):
+        yield (
+            f"made {departures[None]} times, deleted {reached[None]} times, and {'there' if last else 'gone'} "
+            "in the end"
+        )
 
 
 def _wrong_moments(
@@ -185,9 +196,9 @@ def _wrong_moments(
 ) -> Iterable[str]:
     wrote = {swap.after: swap for swap in happened if swap.after is not None}
     replaced = {swap.before: swap for swap in happened if swap.before is not None}
-    # A swap that happened has seen its version, as a read has.
-    seen = [*reads, *(Read(swap.key, swap.before, swap.began, swap.ended) for swap in happened)]
-    for read in seen:
+    # A swap that happened has seen its version, like a read.
+    observations = [*reads, *(Read(swap.key, swap.before, swap.began, swap.ended) for swap in happened)]
+    for read in observations:
         if read.version is None:
             continue
         if read.version not in wrote:
@@ -239,20 +250,22 @@ def _wrong_claims(claims: list[Claimed], final: Mapping[Key, bytes]) -> Iterable
 
 
 def _wrong_messages(enqueued: list[Enqueued], ended: list[Ended], waiting: int) -> Iterable[str]:
-    known = {message.id for message in enqueued}
+    enqueued_ids = {message.id for message in enqueued}
     times = Counter(message.id for message in ended if message.answer is not False)
     for message in ended:
-        if message.id not in known:
+        if message.id not in enqueued_ids:
             yield f"message {message.id.hex()} was handed out, and nobody enqueued it"
         if message.answer is False:
             yield f"message {message.id.hex()} was lost from its lease while that lasted"
         if message.attempt != 1:
-            yield f"message {message.id.hex()} was handed out for attempt {message.attempt} while its first lease lasted"
+            yield (
+                f"message {message.id.hex()} was handed out for attempt {message.attempt} while its first lease lasted"
+            )
     yield from (f"message {id_.hex()} ended {count} times" for id_, count in times.items() if count > 1)
     sure = sum(message.sure for message in enqueued)
     in_doubt = sum(message.answer is None for message in ended)
-    if not sure - len(times) <= waiting <= len(known) - len(times) + in_doubt:
-        yield f"{len(known)} messages were enqueued, {len(times)} ended, and {waiting} wait"
+    if not sure - len(times) <= waiting <= len(enqueued_ids) - len(times) + in_doubt:
+        yield f"{len(enqueued_ids)} messages were enqueued, {len(times)} ended, and {waiting} wait"
 
 
 def _wrong_groups(enqueued: list[Enqueued], ended: list[Ended]) -> Iterable[str]:

@@ -1,7 +1,7 @@
-"""Keys for tests, made once a process: an RSA key costs up to half a second, and no test needs one that nobody has seen.
+"""Provide keys for tests that are made once per process, because an RSA key takes up to half a second.
 
-`ReusedKeys` is the `Signer` for nodes under test. The keys that it names are the same in every store, so a node that is made anew with an old store
-still finds them.
+`ReusedKeys` is a `Signer` for nodes under test. Its key names are the same in every store, so a new node on an old
+store still finds its keys.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ __all__ = ["ReusedKeys", "reused_key"]
 
 @cache
 def reused_key(name: str, kind: KeyKind = "rsa-2048") -> PrivateKey:
-    """Give the key of this name and kind, the same one as long as the process lives; `PrivateKey.renamed` gives it an id and an owner.
+    """Return the key of this name and kind, the same one for the life of the process.
+
+    `PrivateKey.renamed` gives it an id and an owner.
 
     Raises:
-        ValueError: Another kind.
+        ValueError: An unknown ``kind``.
     """
     return generate_key(kind, key_id=name, owner=name)
 
 
 class ReusedKeys:
-    """A `Signer` without a secret: the keys that it makes first are those that every other one makes first."""
+    """A `Signer` without a secret: every instance makes the same keys, in the same order."""
 
     never_waits: Final = True
 
@@ -36,14 +38,14 @@ class ReusedKeys:
         self._count = count(1)
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
-        """As `Signer.sign`."""
+        """See `Signer.sign`."""
         kind, _, number = key_name.partition(" ")
-        for known in ("rsa-2048", "ed25519"):
-            if kind == known and number.isdigit():
-                return reused_key(key_name, known).sign(data)
+        for key_kind in ("rsa-2048", "ed25519"):
+            if kind == key_kind and number.isdigit():
+                return reused_key(key_name, key_kind).sign(data)
         raise SignerUnavailable(f"there is no key {key_name!r} for tests")
 
     def make_key(self, kind: KeyKind, /) -> MadeKey:
-        """As `Signer.make_key`."""
+        """See `Signer.make_key`."""
         name = f"{kind} {next(self._count)}"
         return MadeKey(name, kind, reused_key(name, kind).public.spki)

@@ -1,7 +1,8 @@
-"""A server on this machine that does what a script says, byte for byte: for clients that have to survive any peer.
+"""Run a server on this machine that follows a script byte for byte, to test clients against any peer.
 
-A script is a function of one connection (`Peer`), run in a thread of its own. It reads requests and sends bytes, HTTP or not. What the client
-does meanwhile, closing in the middle included, ends the script quietly; anything else that goes wrong in it is raised when the server is closed.
+A script is a function of one connection (`Peer`), run in its own thread. It reads requests and sends bytes, HTTP or
+not. A client that closes, even in the middle, ends the script quietly. Any other exception of the script is raised when
+the server is closed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from attrs import frozen
 __all__ = ["Peer", "ReceivedRequest", "Script", "ScriptedServer", "answering"]
 
 _PATIENCE_S: Final = 10.0
-"""How long a script waits for a client, or pesters it; only a test that has failed already takes so long."""
+"""How long a script waits for a client, or sends to it. Only a failing test takes that long."""
 
 
 @frozen
@@ -31,17 +32,17 @@ class ReceivedRequest:
     body: bytes
 
     def get_all(self, name: bytes) -> tuple[bytes, ...]:
-        """Give the values of every field of that name."""
+        """Return the values of every field of that name."""
         return tuple(value for field, value in self.fields if field.lower() == name.lower())
 
 
 class Peer:
     """One connection, from the server's side."""
 
-    def __init__(self, sock: socket.socket, stopping: threading.Event, seen: list[ReceivedRequest]) -> None:
+    def __init__(self, sock: socket.socket, stopping: threading.Event, requests: list[ReceivedRequest]) -> None:
         self._sock = sock
         self._stopping = stopping
-        self._seen = seen
+        self._seen = requests
         self._buffer = b""
 
     def read_request(self) -> ReceivedRequest:
@@ -50,7 +51,7 @@ class Peer:
             self._fill()
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         line, *rest = head.split(b"\r\n")
-        fields = tuple((name, value.strip()) for name, _, value in (each.partition(b":") for each in rest))
+        fields = tuple((name, value.strip()) for name, _, value in (field_line.partition(b":") for field_line in rest))
         request = ReceivedRequest(line, fields, b"")
         length = int((request.get_all(b"content-length") or (b"0",))[0])
         while len(self._buffer) < length:
@@ -61,23 +62,29 @@ class Peer:
         return request
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of ``data``."""
         self._sock.sendall(data)
 
     def drip(self, data: bytes, *, every_s: float = 0.01) -> None:
-        """Send the same bytes again and again, with a pause between, until the client or the server ends it, or patience does."""
+        """Send the same bytes repeatedly, with a pause between.
+
+        Ends when the client or the server stops, or time runs out.
+        """
         ends = monotonic() + _PATIENCE_S
         while not self._stopping.wait(every_s) and monotonic() < ends:
             self.send(data)
 
     def flood(self, data: bytes) -> None:
-        """Send the same bytes again and again, as fast as they are taken, until the client or the server ends it, or patience does."""
+        """Send the same bytes repeatedly, as fast as possible.
+
+        Ends when the client or the server stops, or time runs out.
+        """
         ends = monotonic() + _PATIENCE_S
         while not self._stopping.is_set() and monotonic() < ends:
             self.send(data)
 
     def hold(self) -> None:
-        """Keep the connection open, without a word, until the client closes it."""
+        """Keep the connection open without sending until the client closes it."""
         with suppress(ConnectionError):
             while True:
                 self._fill()
@@ -100,7 +107,7 @@ class Peer:
 
 
 Script = Callable[[Peer], None]
-"""What a server does with one connection."""
+"""The behaviour of a server on one connection."""
 
 
 def answering(*answers: bytes) -> Script:
@@ -115,7 +122,7 @@ def answering(*answers: bytes) -> Script:
 
 
 class ScriptedServer:
-    """Listens on 127.0.0.1, and runs its script for every connection. A context manager."""
+    """A server on 127.0.0.1 that runs its script for every connection. A context manager."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -123,7 +130,7 @@ class ScriptedServer:
         self.seen: Final[list[ReceivedRequest]] = []
         """Every complete request, in order of arrival."""
         self.connections = 0
-        """How many were accepted."""
+        """The number of accepted connections."""
         self._stopping = threading.Event()
         self._peers: list[Peer] = []
         self._failures: list[BaseException] = []
@@ -133,11 +140,11 @@ class ScriptedServer:
         self._threads[0].start()
 
     def close(self) -> None:
-        """End all scripts and wait for them; raises what went wrong in one."""
+        """End all scripts and wait for them. Raises the first exception of a script."""
         self._stopping.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        # Not every system wakes an accept whose socket is shut down; a connection wakes it everywhere.
+        # Not every system wakes an accept when its socket is shut down; a connection wakes it everywhere.
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             pass
         for peer in list(self._peers):
@@ -176,7 +183,7 @@ class ScriptedServer:
         try:
             self.script(peer)
         except OSError:
-            pass  # the client went away, or was not heard of for long: what that means is for the test to say
+            pass  # the client closed, or was silent for too long; the test decides whether that is a failure
         except BaseException as exc:
             self._failures.append(exc)
         finally:

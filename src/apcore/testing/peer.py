@@ -1,4 +1,4 @@
-"""`Peer`: somebody else's actor to test a server against, without a socket.
+"""Simulate an actor on another server, to test your server without sockets: `Peer`.
 
 ::
 
@@ -9,10 +9,11 @@
     node.work(until_idle=True)
     assert bob.received[0].activity["type"] == "Accept"
 
-A peer has a key, signs what it delivers, serves its actor and whatever it is told to serve, and keeps what was delivered to it. Peers stand on a
-`PeerNetwork`, which is the `Transport` of the nodes under test; who is not on it has no address. What a node sends is held to what a careful server
-demands: the signature covers what it must, the digest is right, and if the sender's own server is on the network (`PeerNetwork.join`), the
-signature holds under the key that is served there.
+A peer has a key and signs its deliveries. It serves its actor and other documents of your choice, and stores the
+activities that it receives. Peers are on a `PeerNetwork`, which is the `Transport` of the nodes under test; a server
+that is not on it has no address. Requests of a node are checked as a careful server would: the signature covers the
+required components, and the digest is right. If the sender's own server is on the network (`PeerNetwork.join`), the
+signature must also hold under the key that it serves.
 """
 
 from __future__ import annotations
@@ -68,13 +69,13 @@ class Delivered:
     activity: dict[str, Any]
     """As JSON."""
     key_id: str
-    """Whose signature it had; proved only if the sender's server is on the network."""
+    """The key of its signature. It is proved only if the sender's server is on the network."""
     request: Request = field(repr=False)
 
 
 @frozen
 class Exchange:
-    """One request over the network, and how it ended: a status, or None if nobody answered."""
+    """One request over the network, and its end: a status, or None if no server answered."""
 
     method: str
     url: str
@@ -82,18 +83,18 @@ class Exchange:
 
 
 class PeerNetwork:
-    """Who is there for a node under test: peers, and other nodes. A `Transport` that never waits."""
+    """The servers that a node under test can reach: peers, and other nodes. A `Transport` that never waits."""
 
     checks_addresses: Literal["enforced"] = "enforced"
     never_waits: Final = True
 
     def __init__(self, *, clock: Callable[[], datetime] = _system_now) -> None:
-        """``clock`` is what peers sign by and judge signatures by; in UTC."""
+        """Make an empty network. ``clock`` (in UTC) is the time for making and checking signatures."""
         self.clock: Final = clock
         self.exchanges: Final[list[Exchange]] = []
-        """Every request that was made over this network, in order."""
+        """Every request over this network, in order."""
         self.down: Final[set[str]] = set()
-        """Origins that do not answer, written as in ``https://remote.example``."""
+        """Origins that do not answer, written like ``https://remote.example``."""
         self._peers: Final[dict[str, list[Peer]]] = {}
         self._nodes: Final[list[Node[Any]]] = []
 
@@ -102,19 +103,19 @@ class PeerNetwork:
         return Peer(actor, network=self, **options)
 
     def add(self, peer: Peer) -> None:
-        """Take in a peer; `Peer` does this."""
+        """Add a peer; `Peer` does this itself."""
         self._peers.setdefault(str(peer.origin), []).append(peer)
 
     def join(self, node: Node[Any], /) -> None:
-        """Let a node be reached at its origins. Nodes that talk to each other share one network as their transport."""
+        """Make a node reachable at its origins. Nodes that talk to each other share one network as their transport."""
         self._nodes.append(node)
 
     def send(self, request: Request, /) -> Response:
-        """As `Transport.send`.
+        """See `Transport.send`.
 
         Raises:
-            NameUnresolved: Nobody is at that origin.
-            ConnectFailed: It is down.
+            NameUnresolved: There is no server at that origin.
+            ConnectFailed: The server is down.
         """
         url = parse_url(request.url)
         try:
@@ -126,15 +127,16 @@ class PeerNetwork:
         return response
 
     def close(self) -> None:
-        """As `Transport.close`: nothing is open."""
+        """See `Transport.close`: there is nothing to close."""
 
     def signer_of(self, request: Request) -> str:
-        """Give the id of the key that a request is signed with.
+        """Return the id of the key that a request is signed with.
 
         Raises:
-            RemoteError: It is not signed as a server demands; or its key is on the network, and it does not hold.
+            RemoteError: It is not signed as a server requires, or its key is on the network and the signature does not
+                hold.
         """
-        refusal: RemoteError = SignatureError("there is no signature that holds")
+        refusal: RemoteError = SignatureError("no signature holds")
         for presented in parse_all(request, now=self.clock()):
             key = self._published(presented.key_id)
             if key is None:
@@ -156,7 +158,7 @@ class PeerNetwork:
                 served = node.handle(request)
                 return Response(404) if isinstance(served, Elsewhere) else served
         if origin not in self._peers:
-            raise NameUnresolved(f"nobody is at {origin}")
+            raise NameUnresolved(f"there is no server at {origin}")
         for peer in self._peers[origin]:
             answer = peer.answer(request)
             if answer is not None:
@@ -164,7 +166,7 @@ class PeerNetwork:
         return Response(404)
 
     def _published(self, key_id: str) -> PublicKey | None:
-        """Give the key that is served under its id; None if the id is of nobody on the network."""
+        """Return the key that is served under its id; None if its server is not on the network."""
         url = parse_url(key_id).without_fragment()
         if str(url.origin) not in self._peers and not any(node.origins.has(url.origin) for node in self._nodes):
             return None
@@ -172,11 +174,11 @@ class PeerNetwork:
         response = self._answer(request, url)
         readers = [peer for peers in self._peers.values() for peer in peers]
         if response.status == 401 and readers:
-            # Its server wants to know who asks (authorised fetch); anybody here will do.
+            # The server requires signed requests (authorised fetch); any peer here can sign.
             response = self._answer(readers[0].sign(request), url)
         document: dict[str, Any] = json.loads(response.body) if response.status == 200 else {}
-        for each in (document.get("publicKey"), *document.get("assertionMethod", ())):
-            members = cast("dict[str, Any]", each) if isinstance(each, dict) else {}
+        for entry in (document.get("publicKey"), *document.get("assertionMethod", ())):
+            members = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
             if members.get("id") == key_id and "publicKeyPem" in members:
                 return read_pem(members["publicKeyPem"], key_id=key_id, owner=members["owner"])
             if members.get("id") == key_id and "publicKeyMultibase" in members:
@@ -185,19 +187,19 @@ class PeerNetwork:
 
 
 class Peer:
-    """Somebody else's actor.
+    """An actor on another server.
 
     Args:
         actor: Its id, an absolute URL. Inbox and outbox stand under its path; those of
             ``https://remote.example/?author=1`` under ``/author=1``. The shared inbox is at ``/inbox`` of its origin.
         network: Where it stands; by default on one of its own.
         type: The actor's type.
-        scheme: How it signs.
-        key: Its key; by default one that is made once a process for this id.
+        scheme: The scheme of its signatures.
+        key: Its key; by default one that is made once per process for this id.
         members: Further members of its actor, or other values for those that it has; None leaves one out.
 
     Raises:
-        RequestError: ``actor`` is no http or https URL.
+        RequestError: ``actor`` is not an http or https URL.
     """
 
     def __init__(
@@ -221,11 +223,11 @@ class Peer:
         self.proof_key_id: Final = f"{actor}#ed25519-key"
         self.scheme: Scheme = scheme
         self.received: Final[list[Delivered]] = []
-        """What was delivered to it, in order, repetitions included."""
+        """The activities that were delivered to it, in order, repetitions included."""
         self.outbox: Final[list[Mapping[str, Any]]] = []
-        """What its outbox serves, the newest first."""
+        """The content of its outbox, newest first."""
         self.answers: Final[list[int]] = []
-        """The statuses of its next answers to deliveries; 202 when there are none left."""
+        """The statuses of its next responses to deliveries; 202 after the last."""
         self.transport: Final = PeerNetwork() if network is None else network
         self._type = type
         self._members = dict(members or {})
@@ -236,13 +238,13 @@ class Peer:
 
     @property
     def key(self) -> PrivateKey:
-        """Its private key, under its id and with it as the owner."""
-        made = reused_key(self.actor) if self._key is None else self._key
-        return made.renamed(key_id=self.key_id, owner=self.actor)
+        """Return its private key, with its id and owner."""
+        private_key = reused_key(self.actor) if self._key is None else self._key
+        return private_key.renamed(key_id=self.key_id, owner=self.actor)
 
     @property
     def proof_key(self) -> PrivateKey:
-        """The private key that it proves documents with: Ed25519, in its actor's ``assertionMethod``."""
+        """Return the private key for its proofs: Ed25519, listed in its actor's ``assertionMethod``."""
         return reused_key(self.actor, "ed25519").renamed(key_id=self.proof_key_id, owner=self.actor)
 
     @property
@@ -269,20 +271,20 @@ class Peer:
         } | self._members
         return {name: value for name, value in members.items() if value is not None}
 
-    # --- what it says -----------------------------------------------------------------------------------------------
+    # --- sending ------------------------------------------------------------------------------------------------
 
     def activity(self, type: str, /, **members: Any) -> dict[str, Any]:  # noqa: A002 - the field's word
-        """Make an activity of its own, with a new id; ``members`` add to it, and replace what it would have."""
-        made = {
+        """Make an activity of this actor with a new id. ``members`` add to it and override defaults."""
+        activity = {
             "@context": _AS2,
             "id": f"{self.actor}#activities/{next(self._count)}",
             "type": type,
             "actor": self.actor,
         }
-        return made | members
+        return activity | members
 
     def request(self, activity: Mapping[str, Any] | View | bytes, /, to: str) -> Request:
-        """Give the signed POST of an activity to an inbox, for whoever wants to change it, or hands it on by other means."""
+        """Return the signed POST of an activity to an inbox, so that you can change it or deliver it by other means."""
         if isinstance(activity, bytes):
             body = activity
         else:
@@ -292,12 +294,12 @@ class Peer:
         return self.sign(request)
 
     def sign(self, request: Request, /) -> Request:
-        """Sign a request with its key, by its scheme and its clock."""
+        """Sign a request with its key, scheme and clock."""
         scheme = rfc9421.sign if self.scheme == "rfc9421" else cavage.sign
         return scheme(request, self.key, now=self.transport.clock())
 
     def prove(self, activity: Mapping[str, Any] | View, /) -> dict[str, Any]:
-        """Give an activity, or any document, with its integrity proof (FEP-8b32): then anybody may deliver it.
+        """Return an activity, or any document, with its integrity proof (FEP-8b32). Then any server may deliver it.
 
         ::
 
@@ -307,36 +309,42 @@ class Peer:
         return proofs.create(members, self.proof_key, now=self.transport.clock())
 
     def ld_sign(self, activity: Mapping[str, Any] | View, /) -> dict[str, Any]:
-        """Give an activity with its LD signature (`RsaSignature2017`), as Mastodon's relays carry it. Its contexts have to be bundled ones."""
+        """Return an activity with its LD signature (`RsaSignature2017`), as Mastodon's relays send it.
+
+        Its contexts must be bundled ones.
+        """
         return ld_signature.create(_with_context(activity, _SECURITY), self.key, now=self.transport.clock())
 
     def deliver(
         self, node: Node[Any], activity: Mapping[str, Any] | View | bytes, /, *, to: str | None = None
     ) -> Response:
-        """Deliver an activity, and give the answer. What follows from it happens when the node works.
+        """Deliver an activity, and return the response. Its effects happen when the node works.
 
-        ``to`` is the identifier of an actor of the node's, an inbox's address, or by default the shared inbox.
+        ``to`` is the identifier of an actor of the node, or the address of an inbox; by default the shared inbox.
 
         Raises:
-            ValueError: No inbox of the node's is at ``to``.
+            ValueError: The node has no inbox at ``to``.
         """
         return _answered(node.handle(self.request(activity, _inbox_of(node, to))), to)
 
     async def deliver_async(
         self, node: AsyncNode[Any], activity: Mapping[str, Any] | View | bytes, /, *, to: str | None = None
     ) -> Response:
-        """As `deliver`, to an `AsyncNode`."""
+        """Deliver like `deliver`, to an `AsyncNode`."""
         return _answered(await node.handle(self.request(activity, _inbox_of(node, to))), to)
 
-    # --- what it serves ---------------------------------------------------------------------------------------------
+    # --- serving ----------------------------------------------------------------------------------------------
 
     def serve(self, uri: str, document: Mapping[str, Any] | View | None, /, *, status: int = 200) -> None:
-        """Serve a document at ``uri``, which is of its origin; it may be its own actor's address, or a status without a document."""
+        """Serve a document at ``uri``, a URL of its origin.
+
+        It may be its own actor's address, or a status without a document.
+        """
         members = to_wire(document) if isinstance(document, View) else document
         self._served[uri] = (status, members)
 
     def answer(self, request: Request, /) -> Response | None:
-        """Answer a request to its origin; None if nothing of its own is there."""
+        """Respond to a request to its origin; None if it has nothing at that URL."""
         url = parse_url(request.url)
         bare = request.url.partition("?")[0]
         if bare in {self.inbox, self.shared_inbox}:
@@ -370,8 +378,8 @@ class Peer:
 
     def _webfinger(self, url: Url) -> Response | None:
         account = f"acct:{self.document.get('preferredUsername')}@{self.origin.host}"
-        asked = parse_qs(url.query or "").get("resource", [""])[0]
-        if asked not in {account, self.actor}:
+        resource = parse_qs(url.query or "").get("resource", [""])[0]
+        if resource not in {account, self.actor}:
             return None
         link = {"rel": "self", "type": ACTIVITY_JSON, "href": self.actor}
         return _json({"subject": account, "links": [link]}, content_type="application/jrd+json")
@@ -392,8 +400,8 @@ def _last_word(actor: Url) -> str:
 
 def _with_context(activity: Mapping[str, Any] | View, added: str) -> dict[str, Any]:
     members = to_wire(activity) if isinstance(activity, View) else dict(activity)
-    given: object = members.get("@context", _AS2)
-    contexts = cast("list[object]", given) if isinstance(given, list) else [given]
+    context: object = members.get("@context", _AS2)
+    contexts = cast("list[object]", context) if isinstance(context, list) else [context]
     return members | {"@context": contexts if added in contexts else [*contexts, added]}
 
 
@@ -407,7 +415,7 @@ def _inbox_of(node: Node[Any] | AsyncNode[Any], to: str | None) -> str:
 def _answered(served: Served, to: str | None) -> Response:
     if isinstance(served, Response):
         return served
-    raise ValueError(f"no inbox of the node is at {to!r}: {served.value}")
+    raise ValueError(f"the node has no inbox at {to!r}: {served.value}")
 
 
 def _json(members: Mapping[str, Any], status: int = 200, *, content_type: str = ACTIVITY_JSON) -> Response:

@@ -1,7 +1,8 @@
-"""One worker of a concurrent history: what it does to the store, and what it notes.
+"""Run one worker of a concurrent history: make changes to the store, and note the results.
 
-The work is made for collisions: a few keys for many swaps, deletions and re-creations; claims that all race for; counters that all add to; and, if
-the store is a queue too, messages in few groups, half of them ended by a commit. Commits whose answer was lost are repeated as the drivers do.
+The work provokes collisions. A few keys get many swaps, deletions and re-creations; all workers race for the same
+claims and add to the same counters. If the store is a queue too, messages are in few groups, and half of them are ended
+by a commit. Commits with a lost answer are repeated as the drivers do.
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ _CHAINS: Final = 6
 _COUNTERS: Final = 2
 _GROUPS: Final = (None, None, "a", "b", "c")
 _LEASE_S: Final = 3600.0
-"""Longer than any run, so that no lease runs out and every message is handed out once."""
+"""Longer than any run, so that no lease expires and every message is leased once."""
 
 
 def play(store: KvStore, *, run: str, worker: int, seed: int, goes_on: Callable[[], bool]) -> Notes:
-    """Work on ``store`` while ``goes_on``, and note what was seen.
+    """Work on ``store`` while ``goes_on`` returns True, and note the observations.
 
     Args:
         store: Shared with other workers.
         run: The name under which all workers of the run write.
-        worker: This one's number.
-        seed: Decides what is done, not when.
-        goes_on: Asked before each step.
+        worker: The number of this worker.
+        seed: Decides which steps are made, not when.
+        goes_on: Called before each step.
     """
     player = _Player(store, run, worker, seed)
     while goes_on():
@@ -56,10 +57,10 @@ def play(store: KvStore, *, run: str, worker: int, seed: int, goes_on: Callable[
 
 
 def drained(store: KvStore, *, run: str) -> Notes:
-    """Do the work that ``run`` left in the queue, once all its workers have ended."""
+    """Process the messages that ``run`` left in the queue, once all its workers have ended."""
     player = _Player(store, run, -1, 0)
     if is_queue(store):
-        # Each round ends a message at least; more rounds than messages would be the work of a wrong queue.
+        # Each round ends at least one message. More rounds than messages would be a fault of the queue.
         for _round in range(store.depth([run]).ready + 1):
             if not player.work():
                 break
@@ -67,7 +68,7 @@ def drained(store: KvStore, *, run: str) -> Notes:
 
 
 def standing(store: KvStore, *, run: str) -> Standing:
-    """Read what stands there in the end."""
+    """Return the final content of the store."""
     counters = [*_all(store, (run, "sums")), *_all(store, (run, "swaps")), *_all(store, (run, "handled"))]
     waiting = 0
     if is_queue(store):
@@ -82,7 +83,7 @@ def standing(store: KvStore, *, run: str) -> Standing:
 
 
 def is_queue(store: KvStore) -> TypeGuard[AtomicStore]:
-    """Tell whether ``store`` is a queue too."""
+    """Return whether ``store`` is a queue too."""
     return hasattr(store, "enqueue")
 
 
@@ -102,39 +103,39 @@ class _Player:
         try:
             _ = self.random.choice(self.steps)()
         except StoreUnavailable as error:
-            # "Nothing was written" is an honest answer to contention. Whatever may have happened is noted below.
+            # "Nothing was written" is a valid answer under contention. Changes that may have happened are noted below.
             if error.outcome != "nothing":
                 raise
 
     def swap(self) -> None:
-        """Move a chain from the version that stands there to a new one, or delete it; and count that, in one commit."""
+        """Move a chain from its current version to a new one, or delete it; and count that, in one commit."""
         chain = str(self.random.randrange(_CHAINS))
         key, counter = (self.run, "chain", chain), (self.run, "swaps", chain)
         began = time.monotonic()
-        [seen] = self.store.get([key])
-        self.notes.reads.append(Read(key, seen.version if seen else None, began, time.monotonic()))
-        if seen is not None and not seen.value.startswith(seen.version):
+        [entry] = self.store.get([key])
+        self.notes.reads.append(Read(key, entry.version if entry else None, began, time.monotonic()))
+        if entry is not None and not entry.value.startswith(entry.version):
             self.notes.wrong.append(f"{key} has the value of another version")
         token = os.urandom(16)
-        deletes = seen is not None and self.random.random() < 0.2
+        deletes = entry is not None and self.random.random() < 0.2
         write: Write = Delete(key) if deletes else Put(key, token + self.name)
-        checks = [Check(key, seen.version if seen else None)]
+        checks = [Check(key, entry.version if entry else None)]
         began = time.monotonic()
         answer = self._commit(checks, [write, Add(counter, 1)], token, guard=None if deletes else key)
         ended = time.monotonic()
         self.notes.swaps.append(
-            Swapped(key, seen.version if seen else None, None if deletes else token, began, ended, answer)
+            Swapped(key, entry.version if entry else None, None if deletes else token, began, ended, answer)
         )
         self.notes.adds.append(Added(counter, 1, answer))
 
     def add(self) -> None:
-        """Add to a counter that everyone adds to, without a check."""
+        """Add to a counter that every worker adds to, without a check."""
         key = (self.run, "sums", str(self.random.randrange(_COUNTERS)))
         delta = self.random.randrange(-5, 10)
         self.notes.adds.append(Added(key, delta, self._commit([], [Add(key, delta)], os.urandom(16), guard=None)))
 
     def claim(self) -> None:
-        """Claim the first key that nobody seems to hold."""
+        """Claim the first key that is not claimed yet."""
         prefix = (self.run, "claim")
         last = self.store.scan(prefix, limit=1, reverse=True)
         key = (*prefix, f"{int(last[0].key[-1]) + 1 if last else 0:012}")
@@ -142,7 +143,7 @@ class _Player:
         self.notes.claims.append(Claimed(key, self.name, answer))
 
     def page(self) -> None:
-        """Read the chains by a scan."""
+        """Read the chains with a scan."""
         began = time.monotonic()
         entries = self.store.scan((self.run, "chain"), limit=_CHAINS, reverse=self.random.random() < 0.5)
         ended = time.monotonic()
@@ -164,11 +165,11 @@ class _Player:
         except QueueUnavailable:
             sure = False
         ended = time.monotonic()
-        # A batch has one moment; its messages stand in the order given.
+        # A batch is enqueued at one time; its messages are in the given order.
         self.notes.enqueued.extend(Enqueued(message.id, message.group, began, ended, sure) for message in messages)
 
     def work(self) -> bool:
-        """Lease, and end each message: by a commit or by ``settle``. Tells whether there was any."""
+        """Lease, and end each message with a commit or with ``settle``. Return whether there was any."""
         try:
             leases = self.queue.lease([self.run], limit=self.random.randint(1, 5), lease_s=_LEASE_S)
         except QueueUnavailable:
@@ -205,7 +206,10 @@ class _Player:
         guard: Key | None,
         settles: Sequence[Settlement] = (),
     ) -> bool | None:
-        """Commit; when the answer is lost, once more if there is a guard. None if nobody can tell."""
+        """Commit, and if the answer is lost and there is a guard, commit once more.
+
+        Return None if the outcome is unknown.
+        """
 
         def commit() -> bool:
             if settles:
@@ -229,7 +233,7 @@ class _Player:
 
 
 def _all(store: KvStore, prefix: Key) -> list[Entry]:
-    found: list[Entry] = []
-    while page := store.scan(prefix, after=found[-1].key if found else None, limit=1000):
-        found += page
-    return found
+    entries: list[Entry] = []
+    while page := store.scan(prefix, after=entries[-1].key if entries else None, limit=1000):
+        entries += page
+    return entries

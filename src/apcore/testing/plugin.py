@@ -1,6 +1,6 @@
-"""The pytest plugin, which comes with apcore: the fixture ``peer_network``.
+"""Provide the pytest fixture ``peer_network``.
 
-It is loaded into every run of pytest where apcore is installed, so it imports nothing until the fixture is used.
+pytest loads this plugin wherever apcore is installed, so it imports nothing until the fixture is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ __all__ = ["peer_network"]
 
 @pytest.fixture
 def peer_network() -> PeerNetwork:
-    """A network of peers, empty at first: `PeerNetwork.peer` makes one, and the network is the transport of the nodes under test."""
+    """Return an empty network of peers.
+
+    `PeerNetwork.peer` adds one; pass the network to your nodes as their transport.
+    """
     from apcore.testing.peer import PeerNetwork
 
     return PeerNetwork()

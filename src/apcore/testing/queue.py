@@ -1,13 +1,15 @@
-"""The conformance suite for `MessageQueue`: what `apcore.ports.queue` says, point by point, for anyone's adapter.
+"""Test a `MessageQueue` against the contract in `apcore.ports.queue`, point by point.
 
-`queue_checks` gives the suite, `check_queue` runs all of it. How to run it, for event loops too, stands in `apcore.testing.conformance`. For a
-queue that is also the store see `apcore.testing.atomic`.
+`queue_checks` returns the suite, `check_queue` runs all of it. `apcore.testing.conformance` explains how to run it,
+also for event loops. For a queue that is also the store, see `apcore.testing.atomic`.
 
-Where the contract leaves room, the suite takes this reading:
+Where the contract is open, the suite assumes this:
 
-- what ran out counts as ready in ``depth``; what a group holds back counts as ready or delayed by its own due time;
-- a lease that ran out is not *waiting*, so it does not stand in a newcomer's way, and it is not merged with one either when it is handed out again;
-- ``lease`` hands out as many as there are, up to its limit.
+- A message with an expired lease counts as ready in ``depth``. A message behind its group's head counts as ready or
+  delayed by its own due time.
+- A message with an expired lease is not *waiting*, so it does not block a new one, and it is not merged with one when
+  it is leased again.
+- ``lease`` returns as many messages as there are, up to its limit.
 """
 
 from __future__ import annotations
@@ -26,19 +28,19 @@ __all__ = ["check_queue", "queue_checks"]
 MakeQueue: TypeAlias = Callable[[ManualClock], MessageQueue]
 
 EXAMPLES: Final = 30
-"""Histories that the state machine plays by default."""
+"""The number of histories that the state machine plays by default."""
 
 
 def queue_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tuple[Conformance[MessageQueue], ...]:
-    """Give the suite.
+    """Return the suite.
 
     Args:
-        moves_clock: Whether the adapter runs by the clock that the factory is given; False leaves out what would need that.
+        moves_clock: Whether the adapter uses the clock of the factory. False leaves out the checks that need it.
         examples: How many random histories to play.
     """
 
     def agrees_with_the_model(make: MakeQueue) -> None:
-        """Whatever is asked in whatever order, the answers are those of a plain list of messages."""
+        """In any sequence of calls, the results are those of a plain list of messages."""
         play_queue(make, moves_clock=moves_clock, examples=examples)
 
     runs = (*HANDING_OUT, *(TIMING if moves_clock else ()), agrees_with_the_model)

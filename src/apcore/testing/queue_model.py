@@ -1,7 +1,7 @@
-"""Random histories of a `MessageQueue`, beside a model that is a plain list of messages.
+"""Play random histories of a `MessageQueue` beside a model, which is a plain list of messages.
 
-The contract leaves open which of several due messages goes first. So the machine does not predict a lease: it checks that each message handed out
-could be, that lanes and limit were kept, and goes on from what was handed out.
+The contract does not fix which of several due messages is leased first. So the machine does not predict a lease. It
+checks that each leased message was available and that lanes and limit were respected, and continues from there.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _lane_lists = st.sampled_from((("a",), ("b",), ("a", "b"), ("b", "a"), ("b", "a"
 _labels = st.sampled_from((None, None, "x", "y", ""))
 
 messages: Final = st.lists(st.tuples(st.sampled_from(_LANES), _labels, _labels, _delays), max_size=4)
-"""(lane, group, dedup, delay) of messages to come."""
+"""(lane, group, dedup, delay) of messages to enqueue."""
 
 settlements: Final = st.lists(st.tuples(st.integers(0, 11), st.one_of(st.none(), _delays)), max_size=4)
-"""(which lease, counted from the latest; None for done or the delay of an Again) of settlements to come."""
+"""(lease, counted from the latest; None for Done, or the delay of an Again) of settlements to make."""
 
 
 @define(eq=False)
 class _Known:
-    """What the model knows of a message."""
+    """The model's record of a message."""
 
     message: Message
     when: float
@@ -42,7 +42,7 @@ class _Known:
 
 
 def play_queue(make: Callable[[ManualClock], MessageQueue], /, *, moves_clock: bool, examples: int) -> None:
-    """Play ``examples`` random histories; a failing one is shrunk and told step by step."""
+    """Play ``examples`` random histories. A failing one is shrunk and printed step by step."""
 
     class Machine(QueueMachine):
         def __init__(self) -> None:
@@ -59,12 +59,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.moves_clock = moves_clock
         self.stretch = 1 if moves_clock else 10_000
-        """Where time passes by itself, nothing may end while a history is played."""
+        """Where time passes by itself, nothing may expire while a history is played."""
         self.queue = make(self.clock)
         self.numbers = count(1)
         self.model: list[_Known] = []
         self.leases: list[Leased] = []
-        """All that were ever handed out, lost ones included."""
+        """All leases that were ever returned, lost ones included."""
 
     def teardown(self) -> None:
         """Compare the counts once more, and close."""
@@ -82,63 +82,65 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(lanes=_lane_lists, limit=st.sampled_from((1, 2, 3, 100)), lease_s=st.sampled_from((1, 3, 11, 101)))
     def lease(self, lanes: tuple[str, ...], limit: int, lease_s: float) -> None:
-        """Lease, and follow what was handed out."""
+        """Lease, and update the model from the result."""
         lease_s *= self.stretch
-        can_be = [known for known in self.model if known.message.lane in lanes and self._is_available(known)]
+        can_be = [record for record in self.model if record.message.lane in lanes and self._is_available(record)]
         leases = self.queue.lease(lanes, limit=limit, lease_s=lease_s)
         assert len(leases) == min(limit, len(can_be)), f"{len(leases)} of {len(can_be)} were handed out, limit {limit}"
-        wanted = [sum(known.message.lane == lane for known in can_be) for lane in dict.fromkeys(lanes)]
-        for lane, there_are in zip(dict.fromkeys(lanes), wanted, strict=True):
+        available_by_lane = [sum(record.message.lane == lane for record in can_be) for lane in dict.fromkeys(lanes)]
+        for lane, available in zip(dict.fromkeys(lanes), available_by_lane, strict=True):
             got = sum(leased.message.lane == lane for leased in leases)
-            assert got == min(limit, there_are), f"{got} of {there_are} came from lane {lane!r}, limit {limit}"
+            assert got == min(limit, available), f"{got} of {available} came from lane {lane!r}, limit {limit}"
             limit -= got
-        by_id = {known.message.id: known for known in can_be}
+        by_id = {record.message.id: record for record in can_be}
         for leased in leases:
-            known = by_id.pop(leased.message.id, None)
-            assert known is not None, f"{leased} was not to be handed out"
+            record = by_id.pop(leased.message.id, None)
+            assert record is not None, f"{leased} was not to be handed out"
             assert (leased.message.body, leased.message.group, leased.message.dedup) == (
-                known.message.body,
-                known.message.group,
-                known.message.dedup,
+                record.message.body,
+                record.message.group,
+                record.message.dedup,
             )
-            assert leased.attempt == known.attempt + 1
+            assert leased.attempt == record.attempt + 1
             assert all(leased.token != other.token for other in self.leases), "a lease token came twice"
             self.leases.append(leased)
-            known.attempt, known.token, known.when = leased.attempt, leased.token, self.clock() + lease_s
+            record.attempt, record.token, record.when = leased.attempt, leased.token, self.clock() + lease_s
 
     @rule(which=st.lists(st.integers(0, 11), max_size=3), lease_s=st.sampled_from((1, 3, 11, 101)))
     def extend(self, which: list[int], lease_s: float) -> None:
         """Extend some leases, lost ones too."""
         lease_s *= self.stretch
         leases = self.chosen(which)
-        lost = self.queue.extend(leases, lease_s=lease_s)
+        lost_leases = self.queue.extend(leases, lease_s=lease_s)
         expected = [leased for leased in leases if self.held(leased) is None]
-        assert _tokens(lost) == _tokens(expected)
+        assert _tokens(lost_leases) == _tokens(expected)
         for leased in leases:
-            known = self.held(leased)
-            if known is not None:
-                known.when = self.clock() + lease_s
+            record = self.held(leased)
+            if record is not None:
+                record.when = self.clock() + lease_s
 
     @rule(todo=settlements)
     def settle(self, todo: list[tuple[int, float | None]]) -> None:
         """Settle some leases, lost ones too."""
         batch = self.settled(todo)
-        lost = self.queue.settle(batch)
-        assert _tokens(lost) == _tokens([each.leased for each in batch if self.held(each.leased) is None])
+        lost_leases = self.queue.settle(batch)
+        assert _tokens(lost_leases) == _tokens(
+            [settlement.leased for settlement in batch if self.held(settlement.leased) is None]
+        )
         self.end(batch)
 
     @rule(lanes=_lane_lists)
     def depth(self, lanes: tuple[str, ...]) -> None:
-        """Count."""
+        """Count the messages."""
         now = self.clock()
-        there = [known for known in self.model if known.message.lane in lanes]
-        ready = [known for known in there if known.when <= now]
-        delayed = [known for known in there if known.when > now and known.token is None]
+        records = [record for record in self.model if record.message.lane in lanes]
+        ready = [record for record in records if record.when <= now]
+        delayed = [record for record in records if record.when > now and record.token is None]
         depth = self.queue.depth(lanes)
-        leased = len(there) - len(ready) - len(delayed)
+        leased = len(records) - len(ready) - len(delayed)
         assert (depth.ready, depth.delayed, depth.leased) == (len(ready), len(delayed), leased)
         if ready:
-            since = now - min(known.when for known in ready)
+            since = now - min(record.when for record in ready)
             assert depth.oldest_ready_s is not None
             assert abs(depth.oldest_ready_s - since) <= 1
         else:
@@ -147,13 +149,13 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.moves_clock)
     @rule(seconds=st.sampled_from((2, 4, 10, 100)))
     def time_passes(self, seconds: int) -> None:
-        """Let delays and leases run out."""
+        """Let delays and leases expire."""
         self.clock.advance(seconds)
 
     # --- the model ---
 
     def made(self, todo: list[tuple[str, str | None, str | None, float]]) -> list[Message]:
-        """Make messages with ids of their own."""
+        """Make messages with new ids."""
         return [
             Message(
                 next(self.numbers).to_bytes(16, "big"),
@@ -167,7 +169,7 @@ class QueueMachine(RuleBasedStateMachine):
         ]
 
     def chosen(self, which: list[int]) -> list[Leased]:
-        """Pick leases, counted from the latest, each once."""
+        """Choose leases, counted from the latest, each once."""
         return [self.leases[-1 - number] for number in self._numbers(which)]
 
     def settled(self, todo: list[tuple[int, float | None]]) -> list[Settlement]:
@@ -178,12 +180,12 @@ class QueueMachine(RuleBasedStateMachine):
         return batch
 
     def _numbers(self, which: list[int]) -> list[int]:
-        there = len(self.leases)
-        return list(dict.fromkeys(number % there for number in which)) if there else []
+        lease_count = len(self.leases)
+        return list(dict.fromkeys(number % lease_count for number in which)) if lease_count else []
 
     def held(self, leased: Leased) -> _Known | None:
-        """Find the message whose current lease this is."""
-        return next((known for known in self.model if known.token == leased.token), None)
+        """Return the record of a message with this current lease."""
+        return next((record for record in self.model if record.token == leased.token), None)
 
     def take_in(self, batch: list[Message]) -> None:
         """Enqueue in the model."""
@@ -198,32 +200,40 @@ class QueueMachine(RuleBasedStateMachine):
     def end(self, batch: list[Settlement]) -> None:
         """Settle in the model."""
         for settlement in batch:
-            known = self.held(settlement.leased)
-            if known is None:
+            record = self.held(settlement.leased)
+            if record is None:
                 continue
             if isinstance(settlement, Done):
-                self.model.remove(known)
+                self.model.remove(record)
                 continue
-            newcomer = self._waiting(known.message)
-            known.token, known.when = None, self.clock() + settlement.delay_s
+            newcomer = self._waiting(record.message)
+            record.token, record.when = None, self.clock() + settlement.delay_s
             if newcomer is not None:
-                known.when = min(known.when, newcomer.when)
+                record.when = min(record.when, newcomer.when)
                 self.model.remove(newcomer)
 
     def _waiting(self, message: Message) -> _Known | None:
-        """Find the message that waits with this one's lane and dedup."""
+        """Return the record of the message that waits with the lane and dedup of ``message``."""
         if message.dedup is None:
             return None
         like = (message.lane, message.dedup)
         return next(
-            (each for each in self.model if each.token is None and (each.message.lane, each.message.dedup) == like),
+            (
+                record
+                for record in self.model
+                if record.token is None and (record.message.lane, record.message.dedup) == like
+            ),
             None,
         )
 
-    def _is_available(self, known: _Known) -> bool:
-        group = (known.message.lane, known.message.group)
-        ahead = next(each for each in self.model if (each.message.lane, each.message.group) == group)
-        return known.when <= self.clock() and (known.message.group is None or ahead is known)
+    def _is_available(self, record: _Known) -> bool:
+        group = (record.message.lane, record.message.group)
+        ahead = next(
+            record_ahead
+            for record_ahead in self.model
+            if (record_ahead.message.lane, record_ahead.message.group) == group
+        )
+        return record.when <= self.clock() and (record.message.group is None or ahead is record)
 
 
 def _tokens(leases: Sequence[Leased]) -> list[bytes]:

@@ -1,9 +1,9 @@
-"""The conformance suite for `Signer`: what `apcore.ports` says of it, point by point, for a file, a KMS, an HSM.
+"""Test a `Signer` against its contract in `apcore.ports`, point by point: for a file, a KMS, an HSM.
 
-`signer_checks` gives the suite, `check_signer` runs all of it. How to run it stands in `apcore.testing.conformance`; the clock that the factory is
-given means nothing to a signer. A signer for event loops is checked through a blocking face of its own.
+`signer_checks` returns the suite, `check_signer` runs all of it. `apcore.testing.conformance` explains how to run it; a
+signer does not use the clock of the factory. To test a signer for event loops, wrap it in a blocking one.
 
-A few keys are made on the way, two of them RSA.
+The checks make a few keys, two of them RSA.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _DATA: Final = (b"", b"data", b"(request-target): get /\n" * 100)
 
 
 def signer_checks(*, reopen: Callable[[Signer], Signer] | None = None) -> tuple[Conformance[Signer], ...]:
-    """Give the suite; ``reopen`` opens what a signer keeps its keys in a second time, as a new process would."""
+    """Return the suite. ``reopen`` opens the signer's storage a second time, as a new process would."""
 
     def keys_outlive_the_process(make: MakeSigner) -> None:
-        """A key that was answered is kept: who opens the signer anew signs with it."""
+        """A key that was returned is durable: the reopened signer signs with it."""
         assert reopen is not None
         signer = make(ManualClock())
-        made = signer.make_key("ed25519")
-        _holds(_public(made), reopen(signer).sign(made.name, b"data"), b"data")
+        made_key = signer.make_key("ed25519")
+        _holds(_public(made_key), reopen(signer).sign(made_key.name, b"data"), b"data")
 
     runs = [_keys_are_of_their_kind, _keys_differ, _unknown_keys_are_refused, _threads_may_share_it, _forgets]
     return tuple(conformance(run) for run in [*runs, *([] if reopen is None else [keys_outlive_the_process])])
@@ -47,45 +47,48 @@ def check_signer(make: MakeSigner, /, *, reopen: Callable[[Signer], Signer] | No
 
 
 def _keys_are_of_their_kind(make: MakeSigner) -> None:
-    """A new key is of the kind asked for, named, and signs as its kind does; its public half is SubjectPublicKeyInfo."""
+    """A new key has the requested kind and a name, and signs as its kind does.
+
+    Its public half is SubjectPublicKeyInfo.
+    """
     signer = make(ManualClock())
     for kind, key_type, bits in _KINDS:
-        made = signer.make_key(kind)
-        public = _public(made)
-        assert made.kind == kind, f"asked for {kind}, answered {made.kind}"
-        assert made.name, "a key needs a name to be asked for by"
+        made_key = signer.make_key(kind)
+        public = _public(made_key)
+        assert made_key.kind == kind, f"asked for {kind}, answered {made_key.kind}"
+        assert made_key.name, "a key needs a name to be asked for by"
         assert (public.type, public.bits) == (key_type, bits), f"{kind}: the public half is {public.described}"
-        assert public.spki == made.public, f"{kind}: the public half is not SubjectPublicKeyInfo in DER"
+        assert public.spki == made_key.public, f"{kind}: the public half is not SubjectPublicKeyInfo in DER"
         for data in _DATA:
-            _holds(public, signer.sign(made.name, data), data)
+            _holds(public, signer.sign(made_key.name, data), data)
 
 
 def _keys_differ(make: MakeSigner) -> None:
-    """No two keys have the same name or are the same key, and each signs for itself."""
+    """No two keys have the same name or are the same key, and each makes its own signatures."""
     signer = make(ManualClock())
-    made = [signer.make_key("ed25519") for _ in range(5)]
-    assert len({each.name for each in made}) == len(made), "two keys have one name"
-    assert len({each.public for each in made}) == len(made), "two keys are the same"
-    for each in made:
-        _holds(_public(each), signer.sign(each.name, b"data"), b"data")
+    made_keys = [signer.make_key("ed25519") for _ in range(5)]
+    assert len({made_key.name for made_key in made_keys}) == len(made_keys), "two keys have one name"
+    assert len({made_key.public for made_key in made_keys}) == len(made_keys), "two keys are the same"
+    for made_key in made_keys:
+        _holds(_public(made_key), signer.sign(made_key.name, b"data"), b"data")
 
 
 def _unknown_keys_are_refused(make: MakeSigner) -> None:
-    """Signing with a key that is not there is `SignerUnavailable`, whatever its name looks like."""
+    """Signing with an unknown key name of any form is `SignerUnavailable`."""
     signer = make(ManualClock())
     for name in ("0" * 32, "", "../../etc/passwd", "a/b", ".", "\x00", "é" * 300):
         refusing(SignerUnavailable, f"signing with {name!r:.40}", partial(signer.sign, name, b""))
 
 
 def _threads_may_share_it(make: MakeSigner) -> None:
-    """From several threads at once, keys are made and used, and none gets another's signature."""
+    """With several threads at once, keys are made and used, and no thread gets another's signature."""
     signer = make(ManualClock())
 
     def work(number: int) -> None:
-        made = signer.make_key("ed25519")
+        made_key = signer.make_key("ed25519")
         for turn in range(10):
             data = f"{number} {turn}".encode()
-            _holds(_public(made), signer.sign(made.name, data), data)
+            _holds(_public(made_key), signer.sign(made_key.name, data), data)
 
     with ThreadPoolExecutor(4) as pool:
         for _ in pool.map(work, range(4)):
@@ -93,19 +96,22 @@ def _threads_may_share_it(make: MakeSigner) -> None:
 
 
 def _forgets(make: MakeSigner) -> None:
-    """A signer that can forget (`DroppingSigner`) signs no more with what it forgot, forgets twice, and forgets nothing else."""
+    """A signer that can delete keys (`DroppingSigner`) no longer signs with a deleted one.
+
+    Deleting it again is allowed, and other keys stay.
+    """
     signer = make(ManualClock())
     if not hasattr(signer, "drop_key"):
         return
-    gone, kept = signer.make_key("ed25519"), signer.make_key("ed25519")
+    gone, remaining_key = signer.make_key("ed25519"), signer.make_key("ed25519")
     for _ in range(2):
         cast("DroppingSigner", signer).drop_key(gone.name)
         refusing(SignerUnavailable, "signing with a key that was dropped", partial(signer.sign, gone.name, b""))
-    _holds(_public(kept), signer.sign(kept.name, b"data"), b"data")
+    _holds(_public(remaining_key), signer.sign(remaining_key.name, b"data"), b"data")
 
 
-def _public(made: MadeKey) -> PublicKey:
-    return read_spki(made.public, key_id=made.name, owner=made.name)
+def _public(made_key: MadeKey) -> PublicKey:
+    return read_spki(made_key.public, key_id=made_key.name, owner=made_key.name)
 
 
 def _holds(public: PublicKey, signature: bytes, data: bytes) -> None:

@@ -1,8 +1,10 @@
-"""The conformance suite for `KvStore`: what `apcore.ports.store` says, point by point, for anyone's adapter.
+"""Test a `KvStore` against the contract in `apcore.ports.store`, point by point.
 
-`store_checks` gives the suite, `check_store` runs all of it. How to run it, for event loops too, stands in `apcore.testing.conformance`.
+`store_checks` returns the suite, `check_store` runs all of it. `apcore.testing.conformance` explains how to run it,
+also for event loops.
 
-The last check plays random batches against a model that is a plain dict; the others each hold one sentence, and say it when they fail.
+The last check plays random batches against a model, which is a plain dict. Every other check tests one sentence, and
+prints it when it fails.
 """
 
 from __future__ import annotations
@@ -22,19 +24,19 @@ __all__ = ["check_store", "store_checks"]
 MakeStore: TypeAlias = Callable[[ManualClock], KvStore]
 
 EXAMPLES: Final = 30
-"""Histories that the state machine plays by default."""
+"""The number of histories that the state machine plays by default."""
 
 
 def store_checks(*, moves_clock: bool = True, examples: int = EXAMPLES) -> tuple[Conformance[KvStore], ...]:
-    """Give the suite.
+    """Return the suite.
 
     Args:
-        moves_clock: Whether the adapter runs by the clock that the factory is given; False leaves out what would need that.
+        moves_clock: Whether the adapter uses the clock of the factory. False leaves out the checks that need it.
         examples: How many random histories to play.
     """
 
     def agrees_with_the_model(make: MakeStore) -> None:
-        """Whatever is asked in whatever order, the answers are those of a plain dict."""
+        """In any sequence of calls, the results are those of a plain dict."""
         play_store(make, moves_clock=moves_clock, examples=examples)
 
     runs = (*READING, *COMMITTING, *LIVING, *(FORGETTING if moves_clock else ()), agrees_with_the_model)

@@ -1,4 +1,4 @@
-"""Random histories of a `KvStore`, beside a model that is a plain dict."""
+"""Play random histories of a `KvStore` beside a model, which is a plain dict."""
 
 from __future__ import annotations
 
@@ -47,14 +47,16 @@ AWKWARD_KEYS: Final[tuple[Key, ...]] = (
     ("x" * 1021, ""),
     ("p",) * 16,
 )
-"""Keys that an encoding may confuse or misplace, beside those that they may be confused with; three are of the greatest length."""
+"""Keys that an encoding may confuse or misplace, beside those that they may be confused with. Three have the maximum
+length.
+"""
 
 _HowChecked = Literal["as it is", "absent", "as it was", "as it never was"]
 
 
 @frozen
 class _Known:
-    """What the model knows of a key."""
+    """The model's record of a key."""
 
     value: bytes
     version: bytes
@@ -62,7 +64,7 @@ class _Known:
 
 
 def play_store(make: Callable[[ManualClock], KvStore], /, *, moves_clock: bool, examples: int) -> None:
-    """Play ``examples`` random histories; a failing one is shrunk and told step by step."""
+    """Play ``examples`` random histories. A failing one is shrunk and printed step by step."""
 
     class Machine(_StoreMachine):
         def __init__(self) -> None:
@@ -71,7 +73,7 @@ def play_store(make: Callable[[ManualClock], KvStore], /, *, moves_clock: bool, 
     run_state_machine_as_test(Machine, settings=machine_settings(examples))
 
 
-# A history has few keys, so that what it does meets; and neighbours, so that one may be taken for another.
+# A history has few keys, so that its commits collide; some are neighbours, so that they may be confused.
 _pool = st.shared(
     st.tuples(st.integers(0, len(AWKWARD_KEYS) - 1), st.integers(2, 5)).map(
         lambda drawn: (AWKWARD_KEYS * 2)[drawn[0] : sum(drawn)]
@@ -112,12 +114,12 @@ class _StoreMachine(RuleBasedStateMachine):
             self.store.close()
 
     @rule(
-        checked=st.lists(st.tuples(_keys, _how_checked), max_size=3, unique_by=lambda each: each[0]),
+        checked=st.lists(st.tuples(_keys, _how_checked), max_size=3, unique_by=lambda check: check[0]),
         writes=st.lists(_writes, max_size=5, unique_by=lambda write: write.key),
         again=st.booleans(),
     )
     def commit(self, checked: list[tuple[Key, _HowChecked]], writes: list[Write], *, again: bool) -> None:
-        """Commit, and if the commit is guarded perhaps once more under its token, as after a lost answer."""
+        """Commit. If the commit is guarded, perhaps repeat it with its token, as after a lost answer."""
         checks = [Check(key, self._version(key, how)) for key, how in checked]
         token = self.tokens()
         expected = self._apply(checks, writes, token)
@@ -126,7 +128,7 @@ class _StoreMachine(RuleBasedStateMachine):
             answer = self.store.commit(checks, writes, token=token)
         except ContractError as error:
             answer = type(error)
-        assert answer == expected, f"commit answered {answer}, and {expected} was due"
+        assert answer == expected, f"commit returned {answer}, expected {expected}"
         if again and answer is True and {check.key for check in checks} & {w.key for w in writes if isinstance(w, Put)}:
             assert self.store.commit(checks, writes, token=token) is False
         touched = [*{check.key for check in checks} | {write.key for write in writes}]
@@ -146,14 +148,14 @@ class _StoreMachine(RuleBasedStateMachine):
     def scan(self, prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> None:
         """Read one page."""
 
-        def wanted(key: Key) -> bool:
+        def is_expected(key: Key) -> bool:
             if len(key) <= len(prefix) or key[: len(prefix)] != prefix:
                 return False
             return after is None or (key < after if reverse else key > after)
 
-        expected = self._expected(wanted)
-        found: Sequence[Entry] = self.store.scan(prefix, after=after, limit=limit, reverse=reverse)
-        assert list(found) == (expected[::-1] if reverse else expected)[:limit]
+        expected = self._expected(is_expected)
+        entries: Sequence[Entry] = self.store.scan(prefix, after=after, limit=limit, reverse=reverse)
+        assert list(entries) == (expected[::-1] if reverse else expected)[:limit]
 
     @precondition(lambda self: self.moves_clock)
     @rule(seconds=st.sampled_from((2, 4, 10, 100)))
@@ -163,28 +165,28 @@ class _StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def closes(self) -> None:
-        """Close; the next call opens again."""
+        """Close; the next call reopens."""
         if self.store.durability != "none":
             self.store.close()
 
     # --- the model ---
 
     def _known(self, key: Key) -> _Known | None:
-        known = self.model.get(key)
-        return None if known is None or (known.expires is not None and known.expires <= self.clock()) else known
+        record = self.model.get(key)
+        return None if record is None or (record.expires is not None and record.expires <= self.clock()) else record
 
     def _entry(self, key: Key) -> Entry | None:
-        known = self._known(key)
-        return Entry(key, known.value, known.version) if known else None
+        record = self._known(key)
+        return Entry(key, record.value, record.version) if record else None
 
-    def _expected(self, wanted: Callable[[Key], bool]) -> list[Entry]:
-        return [entry for key in sorted(self.model) if wanted(key) and (entry := self._entry(key))]
+    def _expected(self, is_expected: Callable[[Key], bool]) -> list[Entry]:
+        return [entry for key in sorted(self.model) if is_expected(key) and (entry := self._entry(key))]
 
     def _version(self, key: Key, how: _HowChecked) -> bytes | None:
-        known = self._known(key)
+        record = self._known(key)
         match how:
             case "as it is":
-                return known.version if known else None
+                return record.version if record else None
             case "absent":
                 return None
             case "as it was":
@@ -194,25 +196,25 @@ class _StoreMachine(RuleBasedStateMachine):
 
     def _apply(self, checks: list[Check], writes: list[Write], token: bytes) -> bool | type[Exception]:
         for check in checks:
-            known = self._known(check.key)
-            if (known.version if known else None) != check.version:
+            record = self._known(check.key)
+            if (record.version if record else None) != check.version:
                 return False
         after: dict[Key, Any] = dict(self.model)
         for write in writes:
-            known = self._known(write.key)
+            record = self._known(write.key)
             match write:
                 case Put(key, value, ttl_s):
                     after[key] = _Known(value, token, None if ttl_s is None else self.clock() + ttl_s)
                 case Delete(key):
                     _ = after.pop(key, None)
                 case Add(key, delta):
-                    total = _counted(known.value if known else b"0")
+                    total = _counted(record.value if record else b"0")
                     if total is None or not -(2**63) <= total + delta < 2**63:
                         return ContractError
                     after[key] = _Known(b"%d" % (total + delta), token, None)
         for write in writes:
-            if (known := self._known(write.key)) is not None:
-                self.past.append(known.version)
+            if (record := self._known(write.key)) is not None:
+                self.past.append(record.version)
         self.model = after
         return True
 

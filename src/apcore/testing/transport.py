@@ -1,13 +1,14 @@
-"""The conformance suite for transports, blocking and on asyncio: what `apcore.ports.Transport` promises, against a server that does its worst.
+"""Test transports, blocking and on asyncio, against the contract of `apcore.ports.Transport`.
 
-A check is called with a function that makes a transport around a resolver (from a host name to its addresses), so that names can lie::
+The server does its worst. A check is called with a function that makes a transport around a resolver (from a host name
+to its addresses), so that names can lie::
 
     @pytest.mark.parametrize("check", transport_checks(), ids=str)
     def test_my_transport_keeps_the_contract(check):
         check(lambda resolver: MyTransport(resolver=resolver))
 
-Everything happens on 127.0.0.1. Nothing sleeps: what has to time out does so at a deadline of a fraction of a second. A check that fails raises
-`AssertionError` in words, or lets the transport's own error through.
+Everything happens on 127.0.0.1. Nothing sleeps: timeouts are tested with deadlines of a fraction of a second. A check
+that fails raises `AssertionError` with an explanation, or passes on the transport's own error.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ T = TypeVar("T")
 
 Resolver = Callable[[str], Sequence[str]]
 TransportFactory = Callable[[Resolver], Transport | AsyncTransport]
-"""Makes a transport that asks this function for the addresses of names, and nobody else."""
+"""A function that makes a transport which resolves names only with the given function."""
 
 _HERE: Final = ("127.0.0.1",)
 _SHORT: Final = Limits(deadline_s=0.25)
@@ -54,7 +55,7 @@ _HEAD: Final = b"HTTP/1.1 200 OK\r\n"
 
 @frozen
 class TransportCheck:
-    """One thing that the contract says, and how to check it."""
+    """One rule of the contract, and its check."""
 
     name: str
     says: str
@@ -89,7 +90,10 @@ class _Bench:
         return f"peer{self._hosts}.example"
 
     def serve(self, script: Script) -> None:
-        """Serve by another script from now on, under another name: no connection kept from before can serve by the old one."""
+        """Serve by another script from now on, under another name.
+
+        So no pooled connection leads to the old script.
+        """
         self._hosts += 1
         self.server.script = script
 
@@ -107,7 +111,7 @@ class _Bench:
         return sent if isinstance(sent, Response) else self._runner.run(_awaited(sent))
 
     def send_all(self, requests: Sequence[Request]) -> list[Response]:
-        """Send them at once."""
+        """Send the requests at once."""
         if isinstance(self._transport, _Blocking):
             with ThreadPoolExecutor(len(requests)) as threads:
                 return list(threads.map(self.send, requests))
@@ -119,15 +123,15 @@ class _Bench:
         return self._runner.run(gather())
 
     def fails(self, kind: type[Exception], request: Request | None = None) -> None:
-        """Demand that the exchange fails in this way, in words that name the host."""
+        """Check that the exchange fails with ``kind``, and that the message names the host."""
         try:
             response = self.send(request or self.get())
         except kind as exc:
             words = str(exc)
         else:
-            raise AssertionError(f"{kind.__name__} was due, and the answer was {response!r:.200}")
+            raise AssertionError(f"{kind.__name__} was expected, but the answer was {response!r:.200}")
         if request is None and issubclass(kind, FetchFailed):
-            assert self.host in words, f"names no host: {words}"
+            assert self.host in words, f"the message names no host: {words}"
 
     def close(self) -> None:
         if isinstance(self._transport, _Blocking):
@@ -142,7 +146,7 @@ class _Bench:
 
 @runtime_checkable
 class _Blocking(Protocol):
-    """What tells the two kinds of transport apart."""
+    """The difference between the two kinds of transport."""
 
     def send(self, request: Request, /) -> Response: ...
     def close(self) -> None: ...
@@ -171,11 +175,11 @@ def _check(run: Callable[[_Bench], None]) -> TransportCheck:
         with _bench(make) as bench:
             run(bench)
 
-    return TransportCheck(run.__name__.strip("_"), run.__doc__ or "", on_a_bench)
+    return TransportCheck(run.__name__.strip("_"), " ".join((run.__doc__ or "").split()), on_a_bench)
 
 
 def _ok(body: bytes, *fields: str) -> bytes:
-    head = "".join(f"{each}\r\n" for each in (*fields, f"Content-Length: {len(body)}"))
+    head = "".join(f"{field_line}\r\n" for field_line in (*fields, f"Content-Length: {len(body)}"))
     return _HEAD + head.encode() + b"\r\n" + body
 
 
@@ -192,13 +196,13 @@ def _after_request(act: Callable[[Peer], None]) -> Script:
     return script
 
 
-# --- what arrives ---------------------------------------------------------------------------------------------------
+# --- content ----------------------------------------------------------------------------------------------------
 
 
 def _request_arrives_as_given(bench: _Bench) -> None:
-    """Method, target, fields in their order, and body arrive as given; what is missing for HTTP is added, once."""
+    """Method, target, fields in their order, and body arrive unchanged; fields that HTTP requires are added, once."""
     body = bytes(range(256)) * 300
-    given = Headers(
+    headers = Headers(
         [
             ("Date", "x"),
             ("Signature", 'keyId="a"'),
@@ -208,13 +212,15 @@ def _request_arrives_as_given(bench: _Bench) -> None:
         ]
     )
     bench.serve(answering(_OK, _OK))
-    assert bench.send(bench.post(body, given)).body == b"ok"
+    assert bench.send(bench.post(body, headers)).body == b"ok"
     assert bench.send(bench.get("/%7Ea/../b?c=%20d&&")).status == 200
     posted, got = bench.server.seen
     assert posted.line == b"POST /inbox HTTP/1.1", posted.line
-    assert posted.body == body, "the body arrived as another one"
+    assert posted.body == body, "the body changed on the way"
     sent = [(name.lower(), value) for name, value in posted.fields]
-    assert [pair for pair in sent if pair in given.to_wire()] == given.to_wire(), f"fields changed on the way: {sent}"
+    assert [pair for pair in sent if pair in headers.to_wire()] == headers.to_wire(), (
+        f"fields changed on the way: {sent}"
+    )
     for name, value in (
         (b"host", f"{bench.host}:{bench.server.port}".encode()),
         (b"content-length", b"%d" % len(body)),
@@ -234,7 +240,7 @@ def _answer_arrives_as_given(bench: _Bench) -> None:
 
 
 def _bodies_end_where_http_says(bench: _Bench) -> None:
-    """By chunks, by length, by the end of the connection; and not at all for HEAD, 204 and 304."""
+    """Bodies end by chunks, by length, or with the connection; there is no body for HEAD, 204 and 304."""
     by_close = _HEAD + b"Connection: close\r\n\r\nuntil the end"
     for answer, body in ((_chunked(b"one", b"two"), b"onetwo"), (_ok(b""), b""), (by_close, b"until the end")):
         bench.serve(answering(answer))
@@ -247,7 +253,7 @@ def _bodies_end_where_http_says(bench: _Bench) -> None:
 
 
 def _codings_are_undone(bench: _Bench) -> None:
-    """Content codings that were asked for are undone; one that was not fails."""
+    """Content codings that were asked for are decoded; others fail."""
     text = b"hello " * 100
     bench.serve(answering(_ok(gzip.compress(text), "Content-Encoding: gzip")))
     response = bench.send(evolve(bench.get(), headers=Headers({"Accept-Encoding": "gzip"})))
@@ -257,7 +263,7 @@ def _codings_are_undone(bench: _Bench) -> None:
 
 
 def _trailers_are_dropped(bench: _Bench) -> None:
-    """Trailers do not become headers, where they would forge them; and too much of them fails."""
+    """Trailers do not become headers, which they could forge. Trailers over the limit fail."""
     bench.serve(answering(_chunked(b"x", trailers=b"Content-Type: application/activity+json\r\nX: 1\r\n")))
     response = bench.send(bench.get())
     assert (response.body, "x" in response.headers, "content-type" in response.headers) == (b"x", False, False), (
@@ -267,11 +273,11 @@ def _trailers_are_dropped(bench: _Bench) -> None:
     bench.fails(ResponseTooBig)
 
 
-# --- what it does not do --------------------------------------------------------------------------------------------
+# --- excluded features ---------------------------------------------------------------------------------------------
 
 
 def _redirects_are_handed_back(bench: _Bench) -> None:
-    """A redirect is an answer like any other, whatever it points to."""
+    """A redirect is returned like any other response."""
     for status in (301, 302, 303, 307, 308):
         answer = _ok(b"", f"Location: http://{bench.host}:{bench.server.port}/elsewhere").replace(
             b"200", b"%d" % status
@@ -284,7 +290,7 @@ def _redirects_are_handed_back(bench: _Bench) -> None:
 
 
 def _nothing_is_remembered(bench: _Bench) -> None:
-    """No cookie comes back, and an answer that says it may be kept is asked for again."""
+    """No cookie is sent back, and a cacheable response is requested again."""
     answer = _ok(b"ok", "Set-Cookie: a=b", "Cache-Control: max-age=3600", "ETag: x")
     bench.serve(answering(answer, answer))
     for _ in range(2):
@@ -296,7 +302,7 @@ def _nothing_is_remembered(bench: _Bench) -> None:
 
 
 def _environment_proxies_are_ignored(bench: _Bench) -> None:
-    """``HTTP_PROXY`` and its like would carry requests around the address check."""
+    """``HTTP_PROXY`` and similar variables would carry requests around the address check."""
     names = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "http://127.0.0.1:9"))
@@ -311,7 +317,7 @@ def _environment_proxies_are_ignored(bench: _Bench) -> None:
 
 
 def _statuses_never_become_retries(bench: _Bench) -> None:
-    """503, 429 and 408 are answers; asking again is for whoever asked."""
+    """503, 429 and 408 are responses; the caller decides whether to retry."""
     for status in (408, 429, 503):
         bench.serve(answering(*[_ok(b"", "Retry-After: 0").replace(b"200", b"%d" % status)] * 2))
         assert bench.send(bench.get()).status == status
@@ -322,10 +328,11 @@ def _statuses_never_become_retries(bench: _Bench) -> None:
 
 
 def _forbidden_addresses_are_refused(bench: _Bench) -> None:
-    """The default policy connects to no loopback, private, link-local or otherwise special address, however it is spelled."""
+    """The default policy forbids loopback, private, link-local and other special addresses, in every spelling."""
     policy = AddressPolicy(plain_http=True)
     spellings = (
-        "127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "::7f00:1", "2002:7f00:1::", "0.0.0.0", "10.0.0.1", "169.254.169.254",  # noqa: S104 - to be refused
+        "127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "::7f00:1", "2002:7f00:1::", "0.0.0.0",  # noqa: S104
+        "10.0.0.1", "169.254.169.254",
         "168.63.129.16", "fe80::1", "fd00:ec2::254",
     )  # fmt: skip
     for spelling in spellings:
@@ -335,7 +342,7 @@ def _forbidden_addresses_are_refused(bench: _Bench) -> None:
 
 
 def _one_forbidden_address_refuses_the_name(bench: _Bench) -> None:
-    """A name with an open and a closed address was made to have both: nothing is connected to."""
+    """A name with an open and a closed address is an attack: there is no connection."""
     for addresses in (
         ("127.0.0.1", "10.0.0.1"),
         ("10.0.0.1", "127.0.0.1"),
@@ -348,7 +355,7 @@ def _one_forbidden_address_refuses_the_name(bench: _Bench) -> None:
 
 
 def _rebinding_finds_no_second_question(bench: _Bench) -> None:
-    """A name is resolved once for a connection; what was checked is what is connected to."""
+    """A name is resolved once per connection, and the checked address is the one that is connected to."""
     bench.addresses = lambda _: _HERE if len(bench.asked) == 1 else ("10.0.0.1",)
     assert bench.send(bench.get()).body == b"ok"
     assert bench.asked == [bench.host], f"the resolver was asked {len(bench.asked)} times"
@@ -357,11 +364,14 @@ def _rebinding_finds_no_second_question(bench: _Bench) -> None:
 
 
 def _urls_are_judged_before_names_are_resolved(bench: _Bench) -> None:
-    """Schemes, ports and spellings that the policy refuses do not even reach the resolver."""
+    """Schemes, ports and spellings that the policy refuses never reach the resolver."""
     urls = (
-        "https://peer.example:22/", "http://peer.example/", "ftp://peer.example/", "file:///etc/passwd", "https://2130706433/", "https://0177.0.0.1/",
-        "https://127.1/", "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:7f00:1]/", "https://localhost/", "https://localhost./",
-        "https://x.internal/", "https://intranet/", "https://u:p@peer.example/", "https://peer.example./", "peer.example", "//peer.example/",
+        "https://peer.example:22/", "http://peer.example/", "ftp://peer.example/", "file:///etc/passwd",
+        "https://2130706433/", "https://0177.0.0.1/",
+        "https://127.1/", "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:7f00:1]/",
+        "https://localhost/", "https://localhost./",
+        "https://x.internal/", "https://intranet/", "https://u:p@peer.example/", "https://peer.example./",
+        "peer.example", "//peer.example/",
     )  # fmt: skip
     for url in urls:
         bench.fails(AddressBlocked, Request("GET", url))
@@ -369,7 +379,7 @@ def _urls_are_judged_before_names_are_resolved(bench: _Bench) -> None:
 
 
 def _connections_belong_to_their_policy(bench: _Bench) -> None:
-    """What one policy allowed is not lent to another."""
+    """A connection that one policy allowed is not reused under another."""
     bench.serve(answering(_OK, _OK))
     assert bench.send(bench.get()).status == 200
     bench.fails(AddressBlocked, bench.get(addresses=AddressPolicy(plain_http=True)))
@@ -377,7 +387,7 @@ def _connections_belong_to_their_policy(bench: _Bench) -> None:
 
 
 def _names_without_addresses_fail(bench: _Bench) -> None:
-    """A resolver that knows nothing, or fails, is `NameUnresolved`."""
+    """A resolver that finds nothing, or fails, is `NameUnresolved`."""
 
     def unknown(_: str) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
@@ -388,9 +398,9 @@ def _names_without_addresses_fail(bench: _Bench) -> None:
 
 
 def _refused_connections_fail(bench: _Bench) -> None:
-    """Nobody listens: `ConnectFailed`; and every address is tried before."""
+    """A refused connection is `ConnectFailed`, after every address was tried."""
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # kept, so that nobody else comes to listen there
+        unused.bind(("127.0.0.1", 0))  # bound until the end, so that no other process listens there
         port = unused.getsockname()[1]
         bench.fails(ConnectFailed, Request("GET", f"http://{bench.host}:{port}/", addresses=LOOPBACK_OPEN))
     bench.addresses = _always(("127.0.0.2", "127.0.0.1"))
@@ -401,13 +411,13 @@ def _refused_connections_fail(bench: _Bench) -> None:
 
 
 def _a_dripping_head_is_cut(bench: _Bench) -> None:
-    """The deadline is for all of it: bytes that keep coming do not move it."""
+    """The deadline covers the whole exchange: a slow stream of bytes does not extend it."""
     bench.serve(_after_request(lambda peer: peer.drip(b"H")))
     bench.fails(FetchTimedOut, bench.get(limits=_SHORT))
 
 
 def _a_dripping_body_is_cut(bench: _Bench) -> None:
-    """The same for the body."""
+    """The deadline also ends a slow body."""
 
     def drip(peer: Peer) -> None:
         peer.send(_HEAD + b"Content-Length: 100000\r\n\r\n")
@@ -418,7 +428,7 @@ def _a_dripping_body_is_cut(bench: _Bench) -> None:
 
 
 def _a_silent_peer_is_cut(bench: _Bench) -> None:
-    """The same for a peer that says nothing, TLS or not, and for one that does not read."""
+    """The deadline also ends an exchange with a silent peer, with or without TLS, and with one that does not read."""
     bench.serve(lambda peer: peer.hold())
     bench.fails(FetchTimedOut, bench.get(limits=_SHORT))
     tls = evolve(bench.get(limits=_SHORT), url=f"https://{bench.host}:{bench.server.port}/")
@@ -432,7 +442,7 @@ def _a_silent_peer_is_cut(bench: _Bench) -> None:
 
 
 def _a_silent_resolver_is_cut(bench: _Bench) -> None:
-    """The same for name resolution."""
+    """The deadline also ends name resolution."""
     answered = threading.Event()
 
     def silent(_: str) -> Sequence[str]:
@@ -450,7 +460,7 @@ def _a_silent_resolver_is_cut(bench: _Bench) -> None:
 
 
 def _bodies_are_bounded(bench: _Bench) -> None:
-    """A body of exactly the limit passes, and one byte more fails, however its end is told."""
+    """A body of exactly the limit passes, and one more byte fails, in every framing."""
     limits = Limits(body_bytes_max=1000, decoded_bytes_max=1000)
     for size, fits in ((1000, True), (1001, False)):
         body = b"x" * size
@@ -463,7 +473,7 @@ def _bodies_are_bounded(bench: _Bench) -> None:
 
 
 def _endless_bodies_are_bounded(bench: _Bench) -> None:
-    """A body without end, and chunks that are all framing, end at the limits and not at the deadline."""
+    """An endless body, or one that is mostly chunk framing, ends at the limits and not at the deadline."""
     limits = Limits(body_bytes_max=10_000, decoded_bytes_max=10_000)
     for head, more in (
         (b"Connection: close\r\n\r\n", b"x" * 65536),
@@ -479,20 +489,20 @@ def _endless_bodies_are_bounded(bench: _Bench) -> None:
 
 
 def _bombs_do_not_go_off(bench: _Bench) -> None:
-    """What unpacks to more than the limit is not unpacked further."""
+    """Decoding stops at the limit."""
     bomb = gzip.compress(bytes(20_000_000))
     bench.serve(answering(_ok(bomb, "Content-Encoding: gzip")))
-    asked = Headers({"Accept-Encoding": "gzip"})
-    bench.fails(ResponseTooBig, evolve(bench.get(), headers=asked))
+    accepting = Headers({"Accept-Encoding": "gzip"})
+    bench.fails(ResponseTooBig, evolve(bench.get(), headers=accepting))
     bench.serve(answering(_ok(bomb, "Content-Encoding: gzip")))
     cut = Limits(decoded_bytes_max=5000, body_excess="cut")
-    response = bench.send(evolve(bench.get(limits=cut), headers=asked))
-    assert response.truncated, "a cut answer does not say so"
+    response = bench.send(evolve(bench.get(limits=cut), headers=accepting))
+    assert response.truncated, "a cut response is not marked as truncated"
     assert len(response.body) <= 5000, f"{len(response.body)} bytes"
 
 
 def _heads_are_bounded(bench: _Bench) -> None:
-    """Bytes of the header section and number of its fields, however they are spread; also without an end."""
+    """The bytes and the number of fields of a header section are bounded, also without an end."""
     limits = Limits(header_bytes_max=4096, header_count_max=20)
     long, many, line = b"X: " + b"y" * 4096 + b"\r\n", b"X: y\r\n" * 21, b"HTTP/1.1 200 " + b"y" * 4096 + b"\r\n"
     for answer in (
@@ -514,7 +524,7 @@ def _heads_are_bounded(bench: _Bench) -> None:
 
 
 def _informational_answers_are_bounded(bench: _Bench) -> None:
-    """A few 1xx answers are read over; no end of them is an excess."""
+    """A few 1xx responses are skipped; too many fail."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     bench.serve(answering(hints * 3 + _OK))
     response = bench.send(bench.get())
@@ -524,7 +534,7 @@ def _informational_answers_are_bounded(bench: _Bench) -> None:
 
 
 def _deliveries_are_cut(bench: _Bench) -> None:
-    """With ``body_excess`` "cut" the status counts: the body ends at its limit, or where it breaks off, and says so."""
+    """With ``body_excess`` "cut" the body ends at its limit or at an error, and the response says so."""
 
     def endless(peer: Peer) -> None:
         peer.send(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\n\r\n")
@@ -549,12 +559,15 @@ def _deliveries_are_cut(bench: _Bench) -> None:
 
 
 def _nonsense_is_a_protocol_failure(bench: _Bench) -> None:
-    """What is no HTTP, and what could be read in two ways."""
+    """Invalid or ambiguous HTTP is `ProtocolFailed`."""
     answers = (
-        b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\0\xff" * 100, b"HTTP/1.1 abc OK\r\n\r\n", b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/9.9 200 OK\r\n\r\n", _HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", _HEAD + b"Content-Length: -1\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\0\xff" * 100, b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n", _HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        _HEAD + b"Content-Length: -1\r\n\r\n",
         _HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
-        _HEAD + b"Transfer-Encoding: gzip\r\n\r\n", _HEAD + b"a b: c\r\n\r\n", _HEAD + b"X: a\0b\r\nContent-Length: 0\r\n\r\n",
+        _HEAD + b"Transfer-Encoding: gzip\r\n\r\n", _HEAD + b"a b: c\r\n\r\n",
+        _HEAD + b"X: a\0b\r\nContent-Length: 0\r\n\r\n",
         _HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
     )  # fmt: skip
     for answer in answers:
@@ -563,7 +576,7 @@ def _nonsense_is_a_protocol_failure(bench: _Bench) -> None:
 
 
 def _answers_that_break_off_fail(bench: _Bench) -> None:
-    """Half an answer is none: `ConnectFailed` before its first byte, `ProtocolFailed` after it."""
+    """Half a response is none: `ConnectFailed` before its first byte, `ProtocolFailed` after it."""
     bench.serve(answering(b""))
     bench.fails(ConnectFailed)
     halves = (
@@ -579,7 +592,7 @@ def _answers_that_break_off_fail(bench: _Bench) -> None:
 
 
 def _nothing_is_injected(bench: _Bench) -> None:
-    """Fields that frame messages are the transport's, and no line break is written, wherever it comes from."""
+    """Fields that frame messages belong to the transport, and no line break is written."""
     wrong = (
         {"Transfer-Encoding": "chunked"},
         {"Content-Length": "1"},
@@ -589,7 +602,7 @@ def _nothing_is_injected(bench: _Bench) -> None:
     )
     for headers in wrong:
         bench.fails(ValueError, bench.post(b"{}", headers))
-    # Values are checked where they are made. Whoever bypasses that must not get through either.
+    # Values are checked on construction. The transport must also stop a value that bypassed that check.
     smuggled = Headers({"x": "1"})
     object.__setattr__(smuggled, "pairs", (("x", "1\r\nEvil: 1"),))
     bench.fails(ValueError, evolve(bench.get(), headers=smuggled))
@@ -600,7 +613,7 @@ def _nothing_is_injected(bench: _Bench) -> None:
 
 
 def _leftovers_answer_nothing(bench: _Bench) -> None:
-    """Bytes after an answer belong to nobody: they are not the next answer."""
+    """Bytes after a response do not become the next response."""
     bench.serve(
         lambda peer: (
             answering(_OK + _ok(b"evil"), _ok(b"evil"))(peer) if bench.server.connections == 1 else answering(_OK)(peer)
@@ -611,18 +624,18 @@ def _leftovers_answer_nothing(bench: _Bench) -> None:
 
 
 def _a_post_is_never_sent_twice(bench: _Bench) -> None:
-    """A kept connection that ends without an answer: a GET may be asked again once, a POST may have been done."""
+    """On a pooled connection that ends without a response, a GET may be repeated once, a POST must not be."""
 
     def forgetful(peer: Peer) -> None:
         first = bench.server.connections == before + 1
         _ = peer.read_request()
         peer.send(_OK)
-        if first:  # takes one more request and forgets it
+        if first:  # reads one more request and drops it
             _ = peer.read_request()
 
     for request, requests in ((bench.post(b"{}"), 2), (bench.get(), 3)):
         bench.serve(forgetful)
-        before, seen = bench.server.connections, len(bench.server.seen)
+        before, seen_count = bench.server.connections, len(bench.server.seen)
         here = evolve(request, url=bench.get().url)
         assert bench.send(bench.get()).body == b"ok"
         try:
@@ -630,13 +643,13 @@ def _a_post_is_never_sent_twice(bench: _Bench) -> None:
         except ConnectFailed:
             pass
         else:
-            # A transport that keeps no connections has no such question to answer.
+            # A transport without a pool has no such case.
             assert request.method == "GET" or bench.server.connections == before + 2, "a POST was sent again"
-        assert len(bench.server.seen) - seen <= requests, "a request was sent too often"
+        assert len(bench.server.seen) - seen_count <= requests, "a request was sent too often"
 
 
 def _several_at_once_keep_apart(bench: _Bench) -> None:
-    """Exchanges at the same time, each with its own answer."""
+    """Concurrent exchanges get their own responses."""
 
     def echo(peer: Peer) -> None:
         for _ in range(100):
@@ -650,7 +663,7 @@ def _several_at_once_keep_apart(bench: _Bench) -> None:
 
 
 def _closing_is_no_end(bench: _Bench) -> None:
-    """Closing twice is fine, and a later exchange opens again."""
+    """Closing twice is allowed, and a later exchange reopens."""
     bench.close()
     bench.close()
     assert bench.send(bench.get()).body == b"ok"
@@ -659,21 +672,26 @@ def _closing_is_no_end(bench: _Bench) -> None:
 
 
 def _ignore(_: object) -> None:
-    """Say that an answer does not matter."""
+    """Ignore a result."""
 
 
 _CHECKS: Final = (
-    _request_arrives_as_given, _answer_arrives_as_given, _bodies_end_where_http_says, _codings_are_undone, _trailers_are_dropped,
-    _redirects_are_handed_back, _nothing_is_remembered, _environment_proxies_are_ignored, _statuses_never_become_retries,
+    _request_arrives_as_given, _answer_arrives_as_given, _bodies_end_where_http_says, _codings_are_undone,
+    _trailers_are_dropped,
+    _redirects_are_handed_back, _nothing_is_remembered, _environment_proxies_are_ignored,
+    _statuses_never_become_retries,
     _forbidden_addresses_are_refused, _one_forbidden_address_refuses_the_name, _rebinding_finds_no_second_question,
-    _urls_are_judged_before_names_are_resolved, _connections_belong_to_their_policy, _names_without_addresses_fail, _refused_connections_fail,
+    _urls_are_judged_before_names_are_resolved, _connections_belong_to_their_policy,
+    _names_without_addresses_fail, _refused_connections_fail,
     _a_dripping_head_is_cut, _a_dripping_body_is_cut, _a_silent_peer_is_cut, _a_silent_resolver_is_cut,
-    _bodies_are_bounded, _endless_bodies_are_bounded, _bombs_do_not_go_off, _heads_are_bounded, _informational_answers_are_bounded,
-    _deliveries_are_cut, _nonsense_is_a_protocol_failure, _answers_that_break_off_fail, _nothing_is_injected, _leftovers_answer_nothing,
+    _bodies_are_bounded, _endless_bodies_are_bounded, _bombs_do_not_go_off, _heads_are_bounded,
+    _informational_answers_are_bounded,
+    _deliveries_are_cut, _nonsense_is_a_protocol_failure, _answers_that_break_off_fail,
+    _nothing_is_injected, _leftovers_answer_nothing,
     _a_post_is_never_sent_twice, _several_at_once_keep_apart, _closing_is_no_end,
 )  # fmt: skip
 
 
 def transport_checks() -> tuple[TransportCheck, ...]:
-    """Give the checks, one for each thing that the contract says."""
+    """Return the checks, one per rule of the contract."""
     return tuple(_check(run) for run in _CHECKS)

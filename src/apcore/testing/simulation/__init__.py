@@ -1,4 +1,7 @@
-"""Many nodes, virtual time, seeded faults: one seed, one history. And failing an operation at each of its questions in turn."""
+"""Simulate many nodes in virtual time with seeded faults: one seed, one history.
+
+`sabotaged` and `fault_loop` make an operation fail at each of its effects in turn.
+"""
 
 from apcore.testing.simulation.engine import SimulationFailed
 from apcore.testing.simulation.faults import Fate, Faults, Odds, swarm

@@ -1,4 +1,4 @@
-"""``python -m apcore.testing.simulation --seed 7 --count 1000``: play the exchange, and print the seed that breaks its law."""
+"""Play the exchange, and print the seed that breaks its law: ``python -m apcore.testing.simulation --seed 7``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None, *, play: Callable[..., Simulation] = exchange) -> int:
-    """Play, and answer what the shell should see."""
+    """Play, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m apcore.testing.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="the first seed (default: 0)")
     parser.add_argument(
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, *, play: Callable[..., Simulati
         try:
             sim = play(seed, nodes=options.nodes, for_s=options.for_s)
         except SimulationFailed as failure:
-            print(failure, file=sys.stderr)  # noqa: T201  # a program's output
+            print(failure, file=sys.stderr)  # noqa: T201  # the output of a program
             return 1
         steps += sim.engine.steps
         crashes += sim.crashes

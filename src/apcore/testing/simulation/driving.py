@@ -1,10 +1,11 @@
-"""The fourth driver: operations as processes in virtual time.
+"""Drive operations as processes in virtual time: the fourth driver.
 
-A `Run` is an operation under way; it is the same loop over `Stepper` as in the other drivers, cut where they wait. Answers come back through the engine,
-later, in an order that chance decides; so all the runs of all nodes interleave at every question. What the drivers say holds here too: an
-`Unavailable` is thrown in at the ``yield``, as is whatever a handler raises; anything else that a port raises is a bug and ends the run.
+A `Run` is a running operation. It is the same loop over `Stepper` as in the other drivers, cut where they wait. Answers
+return through the engine, later, in random order, so the runs of all nodes interleave at every effect. The rules of the
+drivers hold here too: an `Unavailable` is thrown in at the ``yield``, as is any exception of a handler; any other
+exception of a port is a bug and ends the run.
 
-Commits go through `commit_calls`, so that lost answers are dealt with as everywhere.
+Commits go through `commit_calls`, so that lost answers are handled as everywhere.
 """
 
 from __future__ import annotations
@@ -46,42 +47,42 @@ from apcore.testing.simulation.handlers import Asks, Handler, handler_of
 __all__ = ["Life", "Run", "Then"]
 
 Then: TypeAlias = Callable[[Outcome[Any]], None]
-"""What to do with an outcome, when it comes."""
+"""The callback for an outcome."""
 
 
 class Life(Protocol):
-    """A node between its start and its crash: what runs on it, and what it can ask."""
+    """A node between its start and its crash: its runs and its ports."""
 
     @property
     def alive(self) -> bool:
-        """Whether the crash is still to come. After it, no answer arrives."""
+        """Return whether the node has not crashed. After a crash, no answer arrives."""
         ...
 
     @property
     def store(self) -> KvStore | AtomicStore:
-        """The node's store."""
+        """Return the node's store."""
         ...
 
     @property
     def queue(self) -> MessageQueue:
-        """The node's queue, which may be its store."""
+        """Return the node's queue, which may be its store."""
         ...
 
     @property
     def signer(self) -> Signer:
-        """The holder of the node's keys."""
+        """Return the node's signer."""
         ...
 
     def open(self, run: Run | Handler, /) -> int:
-        """Take note of what vanishes with this life."""
+        """Register a run or a handler that a crash ends, and return its number."""
         ...
 
     def closed(self, number: int, /) -> None:
-        """It has ended by itself."""
+        """Remove one that has ended by itself."""
         ...
 
     def call(self, kind: type[Effect[Any]], method: str, job: Callable[[], object], then: Then, /) -> None:
-        """Call a port: ``job`` happens after a while, or does not, and ``then`` is told after a while more."""
+        """Call a port. ``job`` runs after a delay, or never, and ``then`` is called after a further delay."""
         ...
 
     def fetch(self, effect: Fetch, then: Then, /) -> None:
@@ -89,24 +90,24 @@ class Life(Protocol):
         ...
 
     def sense(self, effect: Now | RandomBytes, then: Then, /) -> None:
-        """Ask the node's own clock or randomness."""
+        """Read the node's own clock or randomness."""
         ...
 
     def soon(self, action: Callable[[], None], /) -> None:
-        """Do ``action`` next, from a short stack; not if the node crashes first."""
+        """Run ``action`` next, from a short stack, unless the node crashes first."""
         ...
 
     def note(self, line: str, /) -> None:
-        """Enter ``line`` into the history."""
+        """Add ``line`` to the history."""
         ...
 
     def broke(self, error: BaseException, /) -> None:
-        """Something that is a bug came out of ``error``'s place: the simulation ends."""
+        """Report ``error`` as a bug, which ends the simulation."""
         ...
 
 
 class Run:
-    """One operation under way on a life; ``then`` is told its outcome, unless the node crashes first."""
+    """One running operation of a node. ``then`` is called with its outcome, unless the node crashes first."""
 
     __slots__ = ("_life", "_name", "_number", "_opened", "_place", "_step", "_then")
 
@@ -126,8 +127,8 @@ class Run:
             self._go_on(self._step)
 
     def vanish(self) -> None:
-        """Go no further: the node has crashed."""
-        # In truth nothing would run at all. Closing now keeps the interpreter from doing it at some other time.
+        """End the run: the node has crashed."""
+        # In reality nothing would run at all. Closing now keeps the interpreter from doing it at another time.
         if self._step is not None:
             self._step.close()
 
@@ -146,7 +147,7 @@ class Run:
         self._life.soon(partial(self._then, outcome))
 
     def answer(self, place: Place, outcome: Outcome[Any], *, by_handler: bool = False) -> None:
-        """Take the outcome of what was asked at ``place``."""
+        """Continue with the outcome of the effect at ``place``."""
         step = self._step
         if not self._life.alive or step is None:
             return
@@ -165,23 +166,23 @@ class Run:
         else:
             self._go_on(step)
 
-    # --- one method a kind of effect --------------------------------------------------------------------------------
+    # --- one method per kind of effect --------------------------------------------------------------------------------
 
     def fetch(self, effect: Fetch, place: Place) -> None:
-        """Ask the network."""
+        """Use the network."""
         self._life.fetch(effect, partial(self.answer, place))
 
     def sense(self, effect: Now | RandomBytes, place: Place) -> None:
-        """Ask the clock, or for randomness."""
+        """Read the clock, or randomness."""
         self._life.sense(effect, partial(self.answer, place))
 
     def port(self, effect: Effect[Any], place: Place) -> None:
-        """Ask the store, the queue or the signer."""
+        """Use the store, the queue or the signer."""
         method, job = _job(effect, self._life)
         self._life.call(type(effect), method, job, partial(self.answer, place))
 
     def commit(self, effect: Commit, place: Place) -> None:
-        """Ask for the calls that a commit comes to, one after another."""
+        """Make the calls of a commit, one after another."""
         calls = commit_calls(effect, self._life.store, self._life.queue)
 
         def make(call: partial[Any]) -> None:
@@ -205,7 +206,7 @@ class Run:
         make(_partial(next(calls)))
 
     def call(self, effect: Call[Any], place: Place) -> None:
-        """Run an application's function, whichever its colour."""
+        """Call an application's function of any colour."""
         ended = partial(self.answer, place, by_handler=True)
         try:
             if effect.colour is Colour.OPERATION:
@@ -214,7 +215,7 @@ class Run:
                 Run(op, self._life, self._name, place, ended)
                 return
             handler = handler_of(effect)
-        except Exception as error:  # called with arguments that it does not take, say
+        except Exception as error:  # called with wrong arguments, for example
             self._life.soon(partial(ended, Raised(error)))
             return
         opened = self._life.open(handler)
@@ -237,7 +238,7 @@ class Run:
         go_on(None)
 
     def all(self, effect: All, place: Place) -> None:
-        """Run members beside each other, as many as the effect allows."""
+        """Run members concurrently, as many as the effect allows."""
         outcomes: dict[int, Outcome[Any]] = {}
         members = iter(enumerate(effect.members))
 
@@ -256,7 +257,7 @@ class Run:
         def finish() -> None:
             try:
                 answer = unwrapped([outcomes[index] for index in range(len(effect.members))])
-            except Exception as error:  # a member's bug
+            except Exception as error:  # a bug of a member
                 self.answer(place, Raised(error))
             else:
                 self.answer(place, Returned(answer))
@@ -268,11 +269,11 @@ class Run:
 
 
 def _partial(call: Callable[[], Any]) -> partial[Any]:
-    return cast("partial[Any]", call)  # its function is a port's method, whose name says what failed
+    return cast("partial[Any]", call)  # it is a port's method, which names the failing call
 
 
 def _job(effect: Effect[Any], life: Life) -> tuple[str, Callable[[], object]]:
-    """Name the port's method that answers ``effect``, and bind its arguments."""
+    """Return the name of the port's method that answers ``effect``, and the call with its arguments."""
     match effect:
         case Get():
             return "get", partial(life.store.get, effect.keys)
@@ -325,7 +326,7 @@ _ASKS: Final[dict[type[Effect[Any]], Callable[[Run, Any, Place], None]]] = {
 
 
 def _told(effect: Effect[Any]) -> str:
-    """Name an effect in the history; without what has another repr in every process."""
+    """Describe an effect for the history, without parts that differ between processes."""
     match effect:
         case Call():
             return f"Call({handler_name(effect.fn)})"

@@ -1,7 +1,7 @@
-"""Virtual time: a heap of things to do, one source of chance, and a digest of all that happened.
+"""Run actions in virtual time: a heap of actions, one source of chance, and a digest of the history.
 
-Nothing here waits. Time goes to whatever is due next, in an order that depends on the seed alone; so a seed and a state of the code are one
-history, and `Engine.digest` proves it.
+Nothing here waits. Time jumps to the next action, in an order that depends on the seed alone. So a seed and a version
+of the code give one history, and `Engine.digest` proves it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ _LINES_KEPT: Final = 60
 
 
 class SimulationFailed(AssertionError):
-    """A law did not hold, a bug came up, or there was no end to it. The message names the seed, which repeats it."""
+    """A law did not hold, a bug appeared, or the simulation did not end.
+
+    The message names the seed, which repeats it.
+    """
 
 
 class Engine:
-    """What is due, when, and what has happened."""
+    """The pending actions, the current time and the history."""
 
     def __init__(self, seed: int, *, steps_max: int) -> None:
         self.seed: Final = seed
-        self.random: Final = Random(seed)  # noqa: S311  # a repeatable history is the point
+        self.random: Final = Random(seed)  # noqa: S311  # a repeatable history is the purpose
         self.now_s = 0.0
         self.steps = 0
         self._steps_max = steps_max
@@ -38,26 +41,26 @@ class Engine:
 
     @property
     def digest(self) -> str:
-        """What happened so far, in 32 characters: equal for equal histories."""
+        """Return 32 characters that are equal for equal histories."""
         return self._hash.hexdigest()
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Do ``action`` in ``delay_s`` from now; what is due at one time is done in the order in which it was asked for."""
+        """Run ``action`` in ``delay_s`` from now. Actions at the same time run in the order of these calls."""
         self._count += 1
         heappush(self._due, (self.now_s + delay_s, self._count, action))
 
     def latency_s(self, mean_s: float) -> float:
-        """Draw how long something takes."""
+        """Draw a random duration."""
         return self.random.expovariate(1 / mean_s)
 
     def note(self, line: str) -> None:
-        """Enter ``line`` into the history."""
+        """Add ``line`` to the history."""
         line = f"{self.now_s:.6f} {line}"
         self._hash.update(line.encode("utf-8", "surrogatepass") + b"\n")
         self._last.append(line)
 
     def advance(self, until_s: float) -> bool:
-        """Do the next thing that is due by ``until_s``; False if there is none, and then it is ``until_s``."""
+        """Run the next action that is due by ``until_s``. If there is none, advance to ``until_s`` and return False."""
         if not self._due or self._due[0][0] > until_s:
             self.now_s = max(self.now_s, until_s)
             return False
@@ -69,6 +72,6 @@ class Engine:
         return True
 
     def failure(self, what: str) -> SimulationFailed:
-        """Put ``what`` into words that repeat it: the seed, and the last that happened."""
+        """Return an error that can be reproduced: with the seed, and the end of the history."""
         last = "\n  ".join(self._last)
         return SimulationFailed(f"seed {self.seed}, at {self.now_s:.3f} s, step {self.steps}: {what}\n  {last}")

@@ -1,8 +1,9 @@
-"""A scenario whose law is easy to state: nodes send each other coins; none is lost, and none is made.
+"""Play a scenario with a simple law: nodes send each other coins; none is lost, and none is made.
 
-It is the smallest thing with the shape of federation: facts in a store, wake-ups in a queue, requests that repeat, answers that get lost. The rules
-that keep its law are those of delivery: debit and fact in one commit; at least one request, always under one id; the receiver remembers ids; the
-fact goes when an answer came; and a pass over the facts puts lost wake-ups back. `Rules` leaves out one of them, to see that the law breaks.
+It is the smallest program with the structure of federation: facts in a store, messages in a queue, requests that are
+repeated, answers that get lost. It keeps its law by the rules of delivery. Debit and fact are in one commit. There is
+at least one request, always with the same id, and the receiver remembers ids. The fact is deleted when an answer
+arrived. A pass over the facts restores lost messages. `Rules` leaves out one of them, to show that the law breaks.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from apcore.testing.simulation.world import Simulation
 __all__ = ["COINS", "Rules", "exchange"]
 
 COINS: Final = 100
-"""What each node begins with."""
+"""The coins of each node at the start."""
 
 _BALANCE: Final = ("balance",)
 _LANE: Final = "out"
@@ -35,23 +36,23 @@ _LANE: Final = "out"
 
 @frozen(kw_only=True)
 class Rules:
-    """The rules of the exchange; without any of them coins are lost, made, or never arrive."""
+    """The rules of the exchange. Without any one of them coins are lost, made, or never arrive."""
 
     remembers_ids: bool = True
-    """The receiver takes each id once."""
+    """The receiver accepts each id once."""
     fact_with_debit: bool = True
-    """What is owed is committed together with the debit, not after it."""
+    """The fact is committed together with the debit, not after it."""
     reconciles: bool = True
-    """Facts whose wake-ups were lost are found again."""
+    """Facts with lost messages are found again."""
 
 
 def exchange(
     seed: int, *, faults: Faults | None = None, rules: Rules | None = None, nodes: int = 3, for_s: float = 200.0
 ) -> Simulation:
-    """Play the exchange under the faults of ``seed`` (or ``faults``), let it come to rest, and hold its law.
+    """Play the exchange under the faults of ``seed`` (or ``faults``), let it come to rest, and check its law.
 
     Raises:
-        SimulationFailed: The law does not hold, or it does not come to rest.
+        SimulationFailed: The law does not hold, or the exchange does not come to rest.
     """
     sim = Simulation(seed, faults=swarm(seed) if faults is None else faults)
     origins = [f"https://{number}.example" for number in range(nodes)]
@@ -80,7 +81,7 @@ def _owed(limit: int) -> Op[Sequence[Entry]]:
 
 
 def _coins() -> Op[tuple[int, bytes | None]]:
-    """Give the balance and its version."""
+    """Return the balance and its version."""
     [entry] = yield from Get((_BALANCE,))
     return (int(entry.value), entry.version) if entry else (0, None)
 
@@ -91,7 +92,7 @@ def _as_bytes(number: int) -> bytes:
 
 @define
 class _Bank:
-    """One node's part in the exchange."""
+    """The part of one node in the exchange."""
 
     origin: str
     others: tuple[str, ...]
@@ -109,29 +110,29 @@ class _Bank:
             node.loop(self.reconcile, pause_s=30, name="reconcile")
 
     def pay(self) -> Op[None]:
-        """Owe one of the others a few coins."""
+        """Owe another node a few coins."""
         if not self.pays:
             return
-        chance = yield from RandomBytes(18)
+        random_bytes = yield from RandomBytes(18)
         coins, version = yield from _coins()
-        amount = min(coins, chance[0] % 10 + 1)
-        name = chance[2:].hex()
-        fact = Put(("out", name), json.dumps([self.others[chance[1] % len(self.others)], amount]).encode())
+        amount = min(coins, random_bytes[0] % 10 + 1)
+        name = random_bytes[2:].hex()
+        fact = Put(("out", name), json.dumps([self.others[random_bytes[1] % len(self.others)], amount]).encode())
         debit = Put(_BALANCE, _as_bytes(coins - amount))
-        message = Message(chance[2:], _LANE, name.encode(), dedup=name)
+        message = Message(random_bytes[2:], _LANE, name.encode(), dedup=name)
         if self.rules.fact_with_debit:
             yield from committed((Check(_BALANCE, version),), (debit, fact), messages=(message,))
         elif (yield from committed((Check(_BALANCE, version),), (debit,))):
             yield from committed((Check(fact.key, None),), (fact,), messages=(message,))
 
     def work(self) -> Op[bool]:
-        """Deliver what is due."""
+        """Deliver due payments."""
         leased = yield from Lease((_LANE,), limit=4, lease_s=120)
         yield from together(*[self.deliver(one) for one in leased])
         return bool(leased)
 
     def deliver(self, leased: Leased) -> Op[None]:
-        """Tell the receiver, at least once, until it has heard."""
+        """Send a payment to its receiver, at least once, until it has answered."""
         key = ("out", leased.message.body.decode())
         [entry] = yield from Get((key,))
         if entry is None:
@@ -145,13 +146,13 @@ class _Bank:
             yield from Settle((Again(leased, min(60.0, 2.0**leased.attempt)),))
 
     def reconcile(self) -> Op[None]:
-        """Put back the wake-ups of what is still owed; a queue may have lost them."""
+        """Restore the messages of unpaid debts; the queue may have lost them."""
         owed = yield from _owed(100)
         messages = [Message(bytes.fromhex(e.key[1]), _LANE, e.key[1].encode(), dedup=e.key[1]) for e in owed]
         yield from Enqueue(messages)
 
     def serve(self, request: Request) -> Op[Response]:
-        """Take coins in."""
+        """Receive coins."""
         name, amount = json.loads(request.body)
         yield from Call(self.take, name, amount, faces=_Till(self.rules))
         return Response(202)
@@ -167,7 +168,7 @@ def _heard(request: Request) -> Op[bool]:
 
 @define
 class _Till:
-    """What the three handlers below have for a context: two questions, in the face of each colour."""
+    """The context of the three handlers below: two methods, with a variant for each colour."""
 
     rules: Rules
     run: Callable[[Op[Any]], Any] | None = None
@@ -194,15 +195,15 @@ class _Till:
         return entry is not None and self.rules.remembers_ids
 
     def _add(self, name: str, amount: int) -> Op[None]:
-        seen = ("in", digest_part(name))
+        receipt_key = ("in", digest_part(name))
         coins, version = yield from _coins()
-        checks = (Check(_BALANCE, version), Check(seen, None))
-        done = yield from committed(
+        checks = (Check(_BALANCE, version), Check(receipt_key, None))
+        committed_token = yield from committed(
             checks if self.rules.remembers_ids else checks[:1],
-            (Put(_BALANCE, _as_bytes(coins + amount)), Put(seen, name.encode())),
+            (Put(_BALANCE, _as_bytes(coins + amount)), Put(receipt_key, name.encode())),
         )
-        if not done:
-            raise StoreBusy("somebody else took or paid coins at the same time")
+        if not committed_token:
+            raise StoreBusy("the balance changed at the same time")
 
 
 def _as_it_is(op: Op[Any]) -> Op[Any]:

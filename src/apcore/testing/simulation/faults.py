@@ -1,7 +1,7 @@
-"""What may go wrong in a simulation, and how often.
+"""Define the faults of a simulation, and their probabilities.
 
-Each question of an operation meets a `Fate`, drawn by the odds of its kind. Some kinds of fault are switched off in each run (`swarm`): a world
-in which everything goes wrong a little hides the faults that need something else to go right for long.
+Each effect of an operation meets a `Fate`, drawn by the odds of its kind. Each run switches some kinds of fault off
+(`swarm`): if everything fails a little, the faults that need a long success first stay hidden.
 """
 
 from __future__ import annotations
@@ -19,30 +19,32 @@ from apcore.effects import Commit, DropKey, Effect, Enqueue, Extend, Fetch, Get,
 __all__ = ["Fate", "Faults", "Kind", "Odds", "swarm"]
 
 Kind: TypeAlias = type[Effect[Any]]
-"""A kind of question."""
+"""A kind of effect."""
 
 _FALLIBLE: Final[tuple[Kind, ...]] = (Fetch, Get, Scan, Commit, Enqueue, Lease, Extend, Settle, Sign, MakeKey, DropKey)
-"""Clock and randomness do not fail (but a node may die as it looks at the clock); `Call` and `All` have the fates of their parts."""
+"""Clock and randomness do not fail (but a node may crash as it reads the clock). `Call` and `All` have the fates of
+their parts.
+"""
 
 
 class Fate(Enum):
-    """What becomes of one question."""
+    """The fate of one effect."""
 
     FINE = "fine"
     FAILED = "failed"
-    """It did not happen, and the asker is told so."""
+    """It does not happen, and the operation is told so."""
     LOST = "lost"
-    """It happened; its answer was lost."""
+    """It happens, and its answer is lost."""
     LATE = "late"
-    """The asker is told that nobody knows; it happens after that."""
+    """The operation is told that the outcome is unknown, and it happens after that."""
     TWICE = "twice"
     """The network delivers it twice. Only for `Fetch`."""
     SLOW = "slow"
     """It takes a hundred times as long."""
     CRASHED_BEFORE = "crashed-before"
-    """The asker's node dies before it happens."""
+    """The node crashes before it happens."""
     CRASHED_AFTER = "crashed-after"
-    """The asker's node dies after it happened, before the answer comes."""
+    """The node crashes after it happened, before the answer arrives."""
 
 
 _NOT_SAFE: Final = frozenset({Fate.FAILED, Fate.LOST, Fate.LATE, Fate.TWICE})
@@ -55,7 +57,7 @@ def _is_probability(_instance: object, attribute: Any, value: float) -> None:
 
 @frozen(kw_only=True)
 class Odds:
-    """The probability of each fate; what they leave of 1 is fine. `ValueError` if they leave less than nothing."""
+    """The probability of each fate. `ValueError` if their sum exceeds 1."""
 
     failed: float = field(default=0.0, validator=_is_probability)
     lost: float = field(default=0.0, validator=_is_probability)
@@ -69,12 +71,12 @@ class Odds:
         if (total := sum(probability for _, probability in self._table())) > 1:
             raise ValueError(f"the odds of all fates are at most 1 together, not {total}")
 
-    def draw(self, chance: float) -> Fate:
-        """Give the fate that belongs to ``chance``, a number from 0 up to 1."""
+    def draw(self, fraction: float) -> Fate:
+        """Return the fate for ``fraction``, a number from 0 up to 1."""
         for fate, probability in self._table():
-            if chance < probability:
+            if fraction < probability:
                 return fate
-            chance -= probability
+            fraction -= probability
         return Fate.FINE
 
     def _table(self) -> tuple[tuple[Fate, float], ...]:
@@ -91,7 +93,7 @@ class Odds:
 
 @frozen(kw_only=True)
 class Faults:
-    """The odds of a run. Without arguments, nothing goes wrong."""
+    """The odds of a run. By default, there are no faults."""
 
     otherwise: Odds = Odds()
     """For every kind that `by_kind` does not name."""
@@ -99,16 +101,16 @@ class Faults:
     down_s: float = 20.0
     """How long a crashed node stays down, on average."""
     partition_every_s: float | None = None
-    """How often two nodes lose sight of each other, on average; None for never."""
+    """How often two nodes are partitioned, on average; None for never."""
     partition_s: float = 30.0
-    """How long that lasts, on average."""
+    """How long a partition lasts, on average."""
     queue_loss: float = field(default=0.0, validator=_is_probability)
-    """How likely a crash takes the whole queue with it, where the store is not the queue."""
+    """The probability that a crash loses the whole queue, if the store is not the queue."""
     skew_s_max: float = 0.0
-    """How far, at most, the clock of a node is from the truth, either way. Stores keep time of their own."""
+    """The most that a node's clock deviates from the true time, in either direction. Stores have their own clock."""
 
     def fate(self, kind: Kind, random: Random) -> Fate:
-        """Draw the fate of one question of this ``kind``."""
+        """Draw the fate of one effect of this ``kind``."""
         fate = self.by_kind.get(kind, self.otherwise).draw(random.random())
         if fate in _NOT_SAFE and (kind not in _FALLIBLE or (fate is Fate.TWICE and kind is not Fetch)):
             return Fate.FINE
@@ -116,8 +118,11 @@ class Faults:
 
 
 def swarm(seed: int, *, worst: float = 0.15) -> Faults:
-    """Draw the faults of a run: about half of all fates are off for each kind, the others have odds of up to ``worst`` / 7."""
-    random = Random(f"swarm {seed}")  # noqa: S311  # a repeatable history is the point
+    """Draw the faults of a run.
+
+    About half of the fates of each kind are off; the others have odds up to ``worst`` / 7.
+    """
+    random = Random(f"swarm {seed}")  # noqa: S311  # a repeatable history is the purpose
 
     def some() -> float:
         return random.choice((0.0, random.random() * worst / 7))

@@ -1,10 +1,10 @@
-"""Plain functions and coroutines inside a simulation, one step at a time.
+"""Run plain functions and coroutines inside a simulation, one step at a time.
 
-A coroutine handler is driven by hand: what it awaits on its context comes out as an operation to run. A plain handler blocks where it asks, so
-it has a thread; but the thread and the simulator pass one baton back and forth, and exactly one of them runs at any moment. Nothing is left to the scheduler of
-the operating system, and a history repeats.
+A coroutine handler is driven by hand: each await on its context becomes an operation to run. A plain handler blocks in
+its context, so it has a thread. The thread and the simulator pass one baton back and forth, and exactly one of them
+runs at any time. So the history does not depend on the operating system's scheduler, and repeats.
 
-In a simulation, a handler waits for its context and for nothing else.
+In a simulation, a handler may wait only for its context.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from apcore.handlers import Colour, handler_name
 __all__ = ["Asks", "Ended", "Handler", "handler_of"]
 
 _VANISHING_MAX: Final = 100
-"""How often a plain handler whose node has crashed may catch that and go on asking."""
+"""How often a plain handler of a crashed node may catch the end and continue."""
 
 
 @frozen
 class Asks:
-    """The handler wants an operation run on its behalf."""
+    """The handler needs an operation to be run."""
 
     op: Op[Any]
 
@@ -46,19 +46,19 @@ Step: TypeAlias = Asks | Ended
 
 
 class Handler(Protocol):
-    """An application's function under way, between one thing that it asks for and the next."""
+    """A running handler, between two steps."""
 
     def go_on(self, answer: Outcome[Any] | None, /) -> Step:
-        """Let it run until it asks or ends; None starts it."""
+        """Run it until its next request or its end; None starts it."""
         ...
 
     def vanish(self) -> None:
-        """Its node has crashed: it goes no further."""
+        """End it, because its node has crashed."""
         ...
 
 
 def handler_of(effect: Call[Any]) -> Handler:
-    """Set up the plain or coroutine function of ``effect``."""
+    """Return the handler for the plain or coroutine function of ``effect``."""
     return _Awaited(effect) if effect.colour is Colour.COROUTINE else _Threaded(effect)
 
 
@@ -82,24 +82,24 @@ class _Awaited:
     def go_on(self, answer: Outcome[Any] | None, /) -> Step:
         try:
             if isinstance(answer, Raised):
-                wanted = self._coroutine.throw(answer.error)
+                awaitable = self._coroutine.throw(answer.error)
             else:
-                wanted = self._coroutine.send(None if answer is None else answer.value)
+                awaitable = self._coroutine.send(None if answer is None else answer.value)
         except StopIteration as stop:
             return Ended(Returned(stop.value))
         except Exception as error:
             return Ended(Raised(error))
-        if isinstance(wanted, _Awaitable):
-            return Asks(wanted.op)
+        if isinstance(awaitable, _Awaitable):
+            return Asks(awaitable.op)
         self.vanish()
         name = handler_name(self._effect.fn)
-        return Ended(Raised(ContractError(f"{name} waits for something other than its context: {wanted!r:.80}")))
+        return Ended(Raised(ContractError(f"{name} waits for something other than its context: {awaitable!r:.80}")))
 
     def vanish(self) -> None:
         try:
             self._coroutine.close()
         except RuntimeError as error:
-            # It awaits while it is torn down. That would not happen at all if its machine had lost power.
+            # It awaits during its teardown. On a machine without power that would not happen.
             if "ignored GeneratorExit" not in str(error):
                 raise
 
@@ -109,7 +109,7 @@ async def _ask(op: Op[Any]) -> Any:
 
 
 class _Vanished(BaseException):
-    """Thrown into a plain handler whose node has crashed."""
+    """Thrown into a plain handler of a crashed node."""
 
 
 class _Threaded:
@@ -155,7 +155,7 @@ class _Threaded:
         except Exception as error:
             step = Ended(Raised(error))
         except _Vanished:
-            step = Ended(Returned(None))  # nobody hears it
+            step = Ended(Returned(None))  # there is no receiver any more
         except BaseException as error:
             step = error
         self._steps.put(step)

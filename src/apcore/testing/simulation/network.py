@@ -1,4 +1,4 @@
-"""The simulated network: requests find the node of their origin, or get lost on the way."""
+"""Simulate the network: a request finds the node of its origin, or is lost on the way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLOW: Final = 100
 
 
 class Network:
-    """Who is where, and who cannot see whom."""
+    """The nodes by origin, and the partitions between them."""
 
     def __init__(self, engine: Engine, nodes: Mapping[str, SimulatedNode], answer: Answer) -> None:
         self._engine = engine
@@ -34,7 +34,7 @@ class Network:
         self._cuts: set[frozenset[str]] = set()
 
     def cut(self, one: str, two: str) -> None:
-        """Let nothing through between two origins, either way, what is under way included."""
+        """Drop everything between two origins, in both directions, also requests in flight."""
         self._engine.note(f"{one} and {two} lose sight of each other")
         self._cuts.add(frozenset((one, two)))
 
@@ -48,28 +48,31 @@ class Network:
         self._cuts.clear()
 
     def send(self, source: str, request: Request, fate: Fate, then: Then) -> None:
-        """Carry ``request`` to its origin and the answer back; ``then`` hears of it once, by the request's deadline at the latest."""
+        """Carry ``request`` to its origin and the response back.
+
+        ``then`` is called once, by the request's deadline at the latest.
+        """
         engine = self._engine
-        there = engine.latency_s(_HOP_S) * (_SLOW if fate is Fate.SLOW else 1)
+        delay_s = engine.latency_s(_HOP_S) * (_SLOW if fate is Fate.SLOW else 1)
         exchange = _Exchange(then)
         engine.after(
             request.limits.deadline_s, partial(exchange.end, Raised(FetchTimedOut("simulated: no answer came")))
         )
         if fate is Fate.FAILED:
-            engine.after(there, partial(exchange.end, Raised(ConnectFailed("simulated: no connection"))))
+            engine.after(delay_s, partial(exchange.end, Raised(ConnectFailed("simulated: no connection"))))
             return
         if fate is Fate.LATE:
-            there += request.limits.deadline_s
+            delay_s += request.limits.deadline_s
         arrive = partial(self._arrive, source, request, exchange, heard=fate is not Fate.LOST)
-        engine.after(there, arrive)
+        engine.after(delay_s, arrive)
         if fate is Fate.TWICE:
-            engine.after(there + engine.latency_s(_HOP_S * _SLOW), arrive)
+            engine.after(delay_s + engine.latency_s(_HOP_S * _SLOW), arrive)
 
     def _arrive(self, source: str, request: Request, exchange: _Exchange, *, heard: bool) -> None:
         parts = urlsplit(request.url)
         target = self._nodes.get(f"{parts.scheme}://{parts.netloc}")
         if target is None:
-            exchange.end(Raised(NameUnresolved(f"simulated: nobody is at {parts.netloc}")))
+            exchange.end(Raised(NameUnresolved(f"simulated: no server at {parts.netloc}")))
         elif frozenset((source, target.origin)) in self._cuts:
             self._engine.note(f"{source} does not reach {target.origin}")
         elif target.serve is None:
@@ -87,11 +90,11 @@ class Network:
 
 
 Answer = Callable[["SimulatedNode", Request, Callable[[Response], None]], None]
-"""Let a node answer a request, if it lives to do so."""
+"""Let a node answer a request, if it is alive."""
 
 
 class _Exchange:
-    """One request under way: the first answer is the answer."""
+    """One request in flight; its first outcome counts."""
 
     __slots__ = ("_then",)
 
@@ -105,5 +108,5 @@ class _Exchange:
 
 
 def refusal(error: ApcoreError) -> Response:
-    """Answer as a server does for an operation that raised."""
+    """Return the response of a server for an operation that raised ``error``."""
     return Response(error.status_hint, {"content-type": "text/plain"}, error.reason.encode())

@@ -1,7 +1,7 @@
-"""A node of the simulation: what of it survives a crash (the store), and what does not (everything else).
+"""Simulate a node: its store survives a crash, and everything else is lost.
 
-The ports of a node are simulated here: each call takes its time on the way there and on the way back, and meets its fate in between. What has been
-sent on its way happens, even if the sender is dead by then.
+The ports of a node are simulated here. Each call takes time on the way to the port and on the way back, and meets its
+fate in between. A call on its way still happens if the node crashes.
 """
 
 from __future__ import annotations
@@ -38,34 +38,36 @@ if TYPE_CHECKING:
 __all__ = ["EPOCH", "Boot", "Process", "SimulatedNode", "SimulatedSigner"]
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""When simulations begin."""
+"""The time at which simulations begin."""
 
 _PORT_S: Final = 0.002
 """How long a port takes on average, one way."""
 _SENSE_S: Final = 0.000_001
-"""Clock and randomness take next to nothing; but others may come in between."""
+"""Clock and randomness take almost no time, but other actions may come in between."""
 _SLOW: Final = 100
 
-_SAID: Final[dict[str, Callable[[str, Known], Unavailable]]] = {
+_ERRORS: Final[dict[str, Callable[[str, Known], Unavailable]]] = {
     **dict.fromkeys(("get", "scan", "commit"), lambda message, known: StoreUnavailable(message, outcome=known)),
     **dict.fromkeys(("enqueue", "lease", "extend", "settle"), lambda message, _: QueueUnavailable(message)),
     **dict.fromkeys(("sign", "make_key", "drop_key"), lambda message, _: SignerUnavailable(message)),
 }
-"""What a failing method of a port raises."""
+"""The error of each method of a port."""
 
 Boot: TypeAlias = Callable[["SimulatedNode"], None]
-"""What a node does when it starts, and starts again: set `serve`, and begin its loops. Objects made here are those that a crash loses."""
+"""The start function of a node, called at each start: it sets `serve` and begins loops. A crash loses the objects made
+here.
+"""
 
 
 class SimulatedSigner:
-    """Keys and signatures that anyone can compute, for histories that need none that hold."""
+    """A signer with signatures that anyone can compute, for histories that need no valid ones."""
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
-        """Digest name and data together."""
+        """Return a digest of name and data."""
         return sha256(key_name.encode() + b"\x00" + data).digest()
 
     def make_key(self, kind: KeyKind, /) -> MadeKey:
-        """Give the one key of this kind."""
+        """Return the one key of this kind."""
         return MadeKey(f"simulated {kind}", kind, kind.encode())
 
 
@@ -75,7 +77,7 @@ class Process:
 
     name: str
     outcome: Outcome[Any] | None = None
-    """How it ended; None while it runs, and for ever if its node crashed."""
+    """Its outcome; None while it runs, and forever if its node crashed."""
 
 
 class SimulatedNode:
@@ -89,7 +91,9 @@ class SimulatedNode:
         self.queue = self.store if atomic else MemoryStore(clock=self._time)
         self.signer: Final[Signer] = SimulatedSigner() if signer is None else signer
         self.serve: Callable[[Request], Op[Response]] | None = None
-        """Answers requests from other nodes; None as if nothing listened. Set by boot, lost in a crash."""
+        """The function that answers requests of other nodes; None refuses connections. Set by the start function, lost
+        in a crash.
+        """
         self.boots = 0
         self._world = world
         self._boot = boot
@@ -99,11 +103,11 @@ class SimulatedNode:
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs now."""
+        """Return whether the node runs."""
         return self._life is not None
 
     def now(self) -> datetime:
-        """The time as this node sees it."""
+        """Return the time by this node's clock."""
         return EPOCH + timedelta(seconds=self._world.engine.now_s) + self._skew
 
     def seconds(self) -> float:
@@ -111,7 +115,7 @@ class SimulatedNode:
         return self._time()
 
     def start(self) -> None:
-        """Boot; nothing if it is up."""
+        """Start the node; does nothing if it is up."""
         if self._life is None:
             self._world.engine.note(f"{self.origin} starts")
             self.boots += 1
@@ -119,7 +123,7 @@ class SimulatedNode:
             self._boot(self)
 
     def crash(self) -> None:
-        """Lose everything but the store, and what is on its way to it; nothing if it is down."""
+        """Crash the node: lose everything except the store and calls on their way to it. Does nothing if it is down."""
         life, self._life, self.serve = self._life, None, None
         if life is None:
             return
@@ -131,7 +135,7 @@ class SimulatedNode:
             self.queue = MemoryStore(clock=self._time)
 
     def spawn(self, op: Op[Any], name: str = "process") -> Process:
-        """Run ``op`` as a process of its own. A node that is down starts nothing."""
+        """Run ``op`` as a separate process. Does nothing if the node is down."""
         process = Process(name)
 
         def ended(outcome: Outcome[Any]) -> None:
@@ -142,28 +146,33 @@ class SimulatedNode:
         return process
 
     def loop(self, make: Callable[[], Op[Any]], *, pause_s: float, name: str = "loop") -> None:
-        """Run ``make()`` again and again until the crash: at once after it returned True, else (or if it failed) after about ``pause_s``.
+        """Run ``make()`` repeatedly until the crash.
+
+        After it returned True, it runs again at once; else, or if it failed, after about ``pause_s``.
 
         Raises:
-            ContractError: The node is down; loops are begun by boot.
+            ContractError: The node is down; begin loops in the start function.
         """
         life, engine = self._life, self._world.engine
         if life is None:
-            raise ContractError(f"{self.origin} is down: loops are begun by its boot function")
+            raise ContractError(f"{self.origin} is down: begin loops in its boot function")
 
-        def again() -> None:
+        def run_next() -> None:
             if life.alive:
                 self.process(make(), name, ended)
 
         def ended(outcome: Outcome[Any]) -> None:
             self._check(outcome)
             busy = isinstance(outcome, Returned) and outcome.value is True
-            engine.after(_SENSE_S if busy else pause_s * (0.5 + engine.random.random()), again)
+            engine.after(_SENSE_S if busy else pause_s * (0.5 + engine.random.random()), run_next)
 
-        engine.after(engine.random.random() * pause_s, again)
+        engine.after(engine.random.random() * pause_s, run_next)
 
     def process(self, op: Op[Any], name: str, ended: Then) -> None:
-        """Run ``op``, and tell ``ended`` how it went, unless the node crashes first. A node that is down starts nothing."""
+        """Run ``op``, and call ``ended`` with its outcome, unless the node crashes first.
+
+        Does nothing if the node is down.
+        """
         self._processes += 1
         if self._life is None:
             op.close()
@@ -175,11 +184,11 @@ class SimulatedNode:
             self._world.broke(outcome.error)
 
     def look(self, op: Op[Any]) -> Any:
-        """Run ``op`` on this node's store at this instant, without faults: for laws, and for setting up."""
+        """Run ``op`` on this node's store at this instant, without faults: for laws, and for preparation."""
         return run(op, Ports(runtime=_Instant(self), store=self.store, queue=self.queue, signer=self.signer))
 
     def random_bytes(self, count: int) -> bytes:
-        """Bytes that the seed decides."""
+        """Return bytes that depend on the seed."""
         return self._world.engine.random.randbytes(count)
 
     def _time(self) -> float:
@@ -211,7 +220,7 @@ class _Instant:
 
 
 class _Life:
-    """A node from one start to the next crash; what `driving.Run` asks."""
+    """A node from one start to the next crash, as `driving.Run` uses it."""
 
     def __init__(self, node: SimulatedNode, world: Simulation) -> None:
         self.alive = True
@@ -250,7 +259,7 @@ class _Life:
 
     def end(self) -> None:
         self.alive = False
-        while self._open:  # the youngest first: members before those who wait for them
+        while self._open:  # the newest first: members before the runs that wait for them
             self._open.popitem()[1].vanish()
 
     def sense(self, effect: Now | RandomBytes, then: Then, /) -> None:
@@ -266,20 +275,20 @@ class _Life:
 
     def call(self, kind: type[Effect[Any]], method: str, job: Callable[[], object], then: Then, /) -> None:
         engine = self._world.engine
-        there, back = engine.latency_s(_PORT_S), engine.latency_s(_PORT_S)
+        delay_s, back = engine.latency_s(_PORT_S), engine.latency_s(_PORT_S)
         fate = self._fate(kind)
         if fate is Fate.SLOW:
-            there, back = there * _SLOW, back * _SLOW
+            delay_s, back = delay_s * _SLOW, back * _SLOW
         say = partial(_say, method, then)
         if fate is Fate.CRASHED_BEFORE:
             engine.after(0, self._crash)
             return
         if fate is Fate.FAILED:
-            engine.after(there + back, partial(say, "did nothing", "nothing"))
+            engine.after(delay_s + back, partial(say, "did nothing", "nothing"))
             return
         if fate is Fate.LATE:
-            engine.after(there, partial(say, "may do it yet", "unknown"))
-            there = there + back * _SLOW
+            engine.after(delay_s, partial(say, "may do it yet", "unknown"))
+            delay_s = delay_s + back * _SLOW
 
         def happen() -> None:
             try:
@@ -293,7 +302,7 @@ class _Life:
             if fate is Fate.CRASHED_AFTER:
                 self._crash()
 
-        engine.after(there, happen)
+        engine.after(delay_s, happen)
 
     def fetch(self, effect: Fetch, then: Then, /) -> None:
         fate = self._fate(Fetch)
@@ -327,5 +336,5 @@ class _Life:
             self._world.crash(self._node)
 
 
-def _say(method: str, then: Then, what: str, known: Known) -> None:
-    then(Raised(_SAID[method](f"simulated: {method} {what}", known)))
+def _say(method: str, then: Then, what: str, outcome: Known) -> None:
+    then(Raised(_ERRORS[method](f"simulated: {method} {what}", outcome)))

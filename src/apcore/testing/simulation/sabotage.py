@@ -1,6 +1,6 @@
-"""Fail question number N of an operation, for N = 1, 2, ... until it passes: no place where it may break off is left out.
+"""Make effect number N of an operation fail, for N = 1, 2, ... until it passes, so that every failure point is tested.
 
-`sabotaged` wraps an operation, so it works under every driver, and no port has to know::
+`sabotaged` wraps an operation, so it works under every driver, and ports need no support for it::
 
     for sabotage in fault_loop():
         store = MemoryStore()
@@ -50,24 +50,26 @@ _ERRORS: Final[dict[type[Effect[Any]], Callable[[str, When], Unavailable]]] = {
         lambda message, when: StoreUnavailable(message, outcome="nothing" if when == "before" else "unknown"),
     ),
 }
-"""What can fail, and how. `Now`, `RandomBytes`, `Call` and `All` cannot; the members of an `All` are sabotaged like the whole."""
+"""The effects that can fail, and their errors. `Now`, `RandomBytes`, `Call` and `All` cannot; the members of an `All`
+are sabotaged like the whole.
+"""
 
 
 @define
 class Sabotage:
-    """One planned failure, and whether it has come about."""
+    """One planned failure, and whether it has happened."""
 
     number: int
-    """Which of the questions that can fail, from 1."""
+    """The number of the effect that fails, counted among those that can fail, from 1."""
     when: When = "before"
-    """``before``: it does not happen, and that is told. ``after``: it happens, and its answer is lost."""
+    """``before``: the effect does not happen, and the error says so. ``after``: it happens, and its answer is lost."""
     asked: int = field(default=0, init=False)
     failed: Effect[Any] | None = field(default=None, init=False)
-    """The question that failed; None if the operation did not ask that many."""
+    """The effect that failed; None if the operation made fewer effects."""
 
 
 def fault_loop(*, when: When = "before", number_max: int = 1000) -> Iterator[Sabotage]:
-    """Plan failure after failure, the next whenever the last came about; the first that did not is the last.
+    """Yield one planned failure after another. The first one that does not happen is the last.
 
     Raises:
         AssertionError: There was no end after ``number_max``, or a round did not use its `Sabotage`.
@@ -82,7 +84,7 @@ def fault_loop(*, when: When = "before", number_max: int = 1000) -> Iterator[Sab
 
 
 def sabotaged(op: Op[T], sabotage: Sabotage) -> Op[T]:
-    """Run ``op``, but for the failure that is planned."""
+    """Run ``op`` with the planned failure."""
     step = Stepper(op)
     try:
         while (effect := step.wants) is not None:

@@ -1,4 +1,4 @@
-"""`Simulation`: many nodes in virtual time, and one seed for all that happens to them.
+"""Simulate many nodes in virtual time, with one seed for everything that happens: `Simulation`.
 
 ::
 
@@ -6,14 +6,16 @@
     alice = sim.node("https://a.example", boot)  # boot(node) sets node.serve and begins loops
     alice.spawn(publish(), "publish")
     sim.run(for_s=600)  # under faults
-    sim.heal()  # everything is up, and nothing goes wrong any more
+    sim.heal()  # everything is up, and there are no more faults
     sim.run_until(everything_arrived, within_s=3600)
     sim.hold(balance() == 400, "nothing is lost and nothing is made")
 
-Operations run as they are, over the same `Stepper` and the same rules for commits as everywhere; between any two of their questions a node may
-crash, and others get their turn. The same seed with the same code is the same history, to the last byte of `Simulation.digest`.
+Operations run unchanged, over the same `Stepper` and the same rules for commits as everywhere. Between any two of their
+effects a node may crash, and others run. The same seed with the same code gives the same history, to the last byte of
+`Simulation.digest`.
 
-What is not in a simulation: sleep, sockets, event loops and a real clock. Handlers of all colours run; they wait for their context, and for nothing else.
+A simulation has no sleep, sockets, event loops or real clock. Handlers of all colours run; they may wait only for their
+context.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ from apcore.testing.simulation.nodes import Boot, SimulatedNode
 __all__ = ["STEPS_MAX", "Simulation"]
 
 STEPS_MAX: Final = 1_000_000
-"""How many things may happen in one simulation unless told otherwise."""
+"""The default limit on the actions of one simulation."""
 
 
 class Simulation:
-    """A world that one seed decides."""
+    """A world that is determined by one seed."""
 
     def __init__(self, seed: int, *, faults: Faults | None = None, steps_max: int = STEPS_MAX) -> None:
         self.seed: Final = seed
@@ -53,11 +55,11 @@ class Simulation:
 
     @property
     def digest(self) -> str:
-        """What happened so far, in 32 characters."""
+        """Return 32 characters that are equal for equal histories."""
         return self.engine.digest
 
     def node(self, origin: str, boot: Boot, *, atomic: bool = True, signer: Signer | None = None) -> SimulatedNode:
-        """Set up a node and start it. Its store is its queue, unless ``atomic`` is False.
+        """Add a node and start it. Its store is its queue, unless ``atomic`` is False.
 
         Raises:
             ValueError: There is a node of that origin.
@@ -65,26 +67,26 @@ class Simulation:
         if origin in self.nodes:
             raise ValueError(f"there is a node at {origin!r} already")
         skew_s = self.engine.random.uniform(-self.faults.skew_s_max, self.faults.skew_s_max)
-        made = self.nodes[origin] = SimulatedNode(self, origin, boot, atomic=atomic, signer=signer, skew_s=skew_s)
-        made.start()
-        return made
+        node = self.nodes[origin] = SimulatedNode(self, origin, boot, atomic=atomic, signer=signer, skew_s=skew_s)
+        node.start()
+        return node
 
     def run(self, *, for_s: float) -> None:
         """Let ``for_s`` of virtual time pass.
 
         Raises:
-            SimulationFailed: A bug came up, or more happened than may.
+            SimulationFailed: A bug appeared, or there were too many actions.
         """
         until_s = self.engine.now_s + for_s
-        self._raise_bug()  # of what ran as it was spawned
+        self._raise_bug()  # a bug of a process that ran as it was spawned
         while self.engine.advance(until_s):
             self._raise_bug()
 
     def run_until(self, reached: Callable[[], bool], *, within_s: float) -> None:
-        """Let time pass until ``reached``, which is asked after every step.
+        """Let time pass until ``reached`` returns True. It is called after every step.
 
         Raises:
-            SimulationFailed: Not reached within ``within_s``, or as `run`.
+            SimulationFailed: Not reached within ``within_s``, or as for `run`.
         """
         until_s = self.engine.now_s + within_s
         self._raise_bug()
@@ -94,7 +96,7 @@ class Simulation:
             self._raise_bug()
 
     def heal(self) -> None:
-        """Let nothing go wrong from now on, mend the network, and start every node that is down."""
+        """End all faults, mend the network, and start every node that is down."""
         self.engine.note("healed")
         self.faults = Faults()
         self.network.mend_all()
@@ -109,16 +111,16 @@ class Simulation:
             self.engine.after(self.engine.latency_s(self.faults.down_s), node.start)
 
     def hold(self, law: bool, words: str) -> None:
-        """Fail, with the seed and the last that happened, unless ``law``.
+        """Fail unless ``law`` is True. The message has the seed and the end of the history.
 
         Raises:
-            SimulationFailed: It does not hold.
+            SimulationFailed: ``law`` is False.
         """
         if not law:
             raise self.engine.failure(f"does not hold: {words}")
 
     def broke(self, error: BaseException) -> None:
-        """Take note of a bug; the simulation ends with it."""
+        """Record a bug, which ends the simulation."""
         self._bug = self._bug or error
 
     def _raise_bug(self) -> None:
