@@ -84,7 +84,7 @@ def write_request(captured: Captured, request: Request) -> bytes:
 
 
 def ready_to_sign(captured: Captured) -> Captured:
-    """Give the request as it would be sent again: a length instead of chunks, so that the length can be signed."""
+    """Return the request as it would be sent again: a length instead of chunks, so that the length can be signed."""
     headers = captured.request.headers.without("transfer-encoding", "signature", "signature-input")
     if captured.request.body or "content-length" in headers:
         headers = headers.with_set("content-length", str(len(captured.request.body)))
@@ -130,7 +130,7 @@ def _read_head(head: bytes) -> tuple[str, str, Mapping[str, str], list[tuple[byt
 
 
 def _url(target: str, headers: Headers, origin: Origin | None, scheme: str, notes: list[str]) -> str:
-    """Give the URL as the sender saw it: the path is kept byte for byte, since signatures are over it."""
+    """Return the URL as the sender saw it: the path is kept byte for byte, since signatures are over it."""
     absolute = _ABSOLUTE.match(target)
     host = headers.get("host")
     if absolute is not None:

@@ -153,7 +153,7 @@ def _from_file(path: str, before: _Looked, fetched: Fetched) -> None:
 
 
 def _refusal(looked: _Looked, fetched: Fetched, *, asserted: bool) -> ApcoreError | None:
-    """Give the first reason to refuse: of a proof, of the request, of an LD signature where there is nothing else."""
+    """Return the first reason to refuse: of a proof, of the request, of an LD signature where there is nothing else."""
     report, by_proof, linked = looked.report, looked.proofs, looked.linked
     wrong = by_proof.error or _first(fetched.errors, by_proof.key_ids)
     if wrong is None and asserted and by_proof.verified is not None:

@@ -18,12 +18,12 @@ _TOLD = ("attrs", "cattrs", "cryptography", "h11", "http-sf", "idna", "PyLD", "t
 
 
 def installed_version() -> str:
-    """Give the version of the installed distribution; "unknown" where the source is on the path without one."""
+    """Return the version of the installed distribution; "unknown" where the source is on the path without one."""
     return _version_of("apcore") or "unknown"
 
 
 def versions() -> dict[str, str | None]:
-    """Give name and version of everything that a bug report should name; None for what is not installed."""
+    """Return name and version of everything that a bug report should name; None for what is not installed."""
     return {
         "apcore": installed_version(),
         platform.python_implementation(): platform.python_version(),

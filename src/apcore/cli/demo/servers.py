@@ -163,6 +163,6 @@ class Server:
         self.node.close()
 
     def last_words(self) -> str:
-        """Give the end of its log."""
+        """Return the end of its log."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-_SHOWN_LINES:])

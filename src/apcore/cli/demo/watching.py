@@ -62,11 +62,11 @@ class Player:
         return read
 
     def ids(self, collection: str) -> list[str]:
-        """Give the ids in a collection."""
+        """Return the ids in a collection."""
         return [item.uri for item in self.read(collection).items if item.uri is not None]
 
     def created(self, outbox: str) -> dict[str, str]:
-        """Give what an outbox says was created: the ids of the Creates, and of what they are about."""
+        """Return what an outbox says was created: the ids of the Creates, and of what they are about."""
         found = [each for item in self.read(outbox).items if (each := item.claimed(Create)) is not None]
         return {
             create.document.id: create.object.uri
@@ -79,7 +79,7 @@ class Player:
 
 
 def heard_at(listener: Player, watcher: Player) -> list[Heard]:
-    """Give what a listener's server has heard, as ``watcher`` sees it."""
+    """Return what a listener's server has heard, as ``watcher`` sees it."""
     return [Heard.read(uri) for uri in watcher.ids(listener.list_uri("heard"))]
 
 
