@@ -108,7 +108,7 @@ HANDLERS = {"plain": plain, "coroutine": coroutine, "operation": asking}
 def end_under(world: str, program: Program) -> tuple[object, ...]:
     """How it ended, what it asked, and what is stored."""
     store = MemoryStore()
-    gone = NameUnresolved("simulated: nobody is at nowhere.example")
+    gone = NameUnresolved("simulated: no server at nowhere.example")
     ports = {"store": store, "queue": store, "transport": Web({PAGE.url: Response(200), GONE.url: gone})}
     told = verdict(WORLDS[world], op_of(program), **ports)
     ended = told.returned if told.raised is None else (told.raised, told.words)
