@@ -27,7 +27,7 @@ from pyld import jsonld as pyld
 from apcore.errors import LimitExceeded
 from apcore.jsonld import (
     BUNDLED,
-    Limits,
+    ProcessingLimits,
     Quad,
     canonicalize,
     canonicalize_quads,
@@ -42,7 +42,7 @@ AS = "https://www.w3.org/ns/activitystreams"
 SECURITY = "https://w3id.org/security/v1"
 HOST = "https://social.example"
 ALICE = f"{HOST}/users/alice"
-WIDE = Limits(bytes_max=64 << 20, nodes_max=1_000_000)
+WIDE = ProcessingLimits(bytes_max=64 << 20, nodes_max=1_000_000)
 
 CREATE_CONTEXT = [
     AS,
@@ -430,7 +430,7 @@ def growth_table(rounds, seconds, title):
         for items in (10, 20, 40, 100, 1_000):
             made = page(items)
             expanded = expand(made, limits=WIDE)
-            limits = Limits(
+            limits = ProcessingLimits(
                 bytes_max=64 << 20, nodes_max=1_000_000, blank_nodes_max=1_000_000, canonical_work_max=10_000_000
             )
             run = {

@@ -26,8 +26,8 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.adapters.trio import TrioRuntime
-from apcore.drive import Ports, async_ports, run, run_async
-from apcore.effects import Get, Now, Op, together
+from apcore.drivers import Ports, async_ports, run, run_async
+from apcore.effects import Get, Now, Op, gather
 from apcore.testing.simulation import Simulation
 
 N = 1000
@@ -111,7 +111,7 @@ def of_members(count: int) -> dict[str, Job]:
     """``count`` members of five effects each, together; the first is the measure."""
 
     def members(limit: int) -> Op[object]:
-        return (yield from together(*[gets(5) for _ in range(count)], limit=limit))
+        return (yield from gather(*[gets(5) for _ in range(count)], limit=limit))
 
     def one_after_another() -> None:
         for _ in range(count):

@@ -20,7 +20,7 @@ from apcore import AsyncNode, Federation
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.h11 import AsyncH11Transport
 from apcore.collections import contains
-from apcore.http import AddressPolicy, Headers, Limits, Request
+from apcore.http import AddressPolicy, Headers, Request, TransportLimits
 from apcore.vocab import Activity, Person
 
 __all__ = ["Commands", "LoopbackServer", "TlsFiles", "free_port", "running", "spawned", "until"]
@@ -104,7 +104,7 @@ class Commands:
                 f"{self.origin}/control/{command}",
                 Headers({"Content-Type": "application/json"}),
                 json.dumps(body).encode(),
-                limits=Limits(deadline_s=COMMAND_S),
+                limits=TransportLimits(deadline_s=COMMAND_S),
                 addresses=AddressPolicy(loopback=True),
             )
         )

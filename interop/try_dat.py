@@ -23,7 +23,7 @@ from loopback import Commands, LoopbackServer, TlsFiles, free_port, running, spa
 
 from apcore.collections import traverse
 from apcore.discovery import lookup, lookup_nodeinfo
-from apcore.graph import load, remote_key
+from apcore.remote import load, remote_key
 from apcore.vocab import Accept, Actor, Create, Follow, Like, Note, Undo
 
 HERE = Path(__file__).parent

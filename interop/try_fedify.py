@@ -20,7 +20,7 @@ from typing import Any
 from loopback import Commands, LoopbackServer, TlsFiles, free_port, running, spawned, until
 
 from apcore.collections import traverse
-from apcore.graph import load
+from apcore.remote import load
 from apcore.vocab import Accept, Actor, Create, Follow, Note, Undo
 
 HERE = Path(__file__).parent

@@ -21,13 +21,13 @@ from apcore.effects import (
     Scan,
     Settle,
     Sign,
-    committed,
-    together,
+    commit,
+    gather,
 )
 from apcore.errors import ConnectFailed, ContractError, DocumentError, QueueUnavailable
 from apcore.handlers import operation
 from apcore.http import Request
-from apcore.ports import Add, Again, Check, Done, Message, Put
+from apcore.ports import Check, Done, Increment, Message, Put, Retry
 
 PAGE = Request("GET", "https://a.example/page")
 GONE = Request("GET", "https://a.example/gone")
@@ -44,14 +44,14 @@ def message(number: int) -> Message:
 def every_effect() -> Op[list[object]]:
     now = yield from Now()
     some = yield from RandomBytes(3)
-    version = yield from committed((Check(("k",), None),), (Put(("k",), b"v"), Add(("n",), 5)))
-    refused = yield from committed((Check(("k",), None),), (Put(("k",), b"w"),))
+    version = yield from commit((Check(("k",), None),), (Put(("k",), b"v"), Increment(("n",), 5)))
+    refused = yield from commit((Check(("k",), None),), (Put(("k",), b"w"),))
     entries = yield from Get((("k",), ("absent",)))
     scanned = yield from Scan((), limit=10, reverse=True)
     yield from Enqueue((message(1), message(2)))
     leased = yield from Lease(("lane",), limit=5, lease_s=60)
     lost = yield from Extend(leased, lease_s=90)
-    unsettled = yield from Settle((Done(leased[0]), Again(leased[1], 5)))
+    unsettled = yield from Settle((Done(leased[0]), Retry(leased[1], 5)))
     signature = yield from Sign("key", b"data")
     key = yield from MakeKey("ed25519")
     again = yield from MakeKey("ed25519", share="key")
@@ -87,7 +87,7 @@ def member(number: int) -> Op[int]:
         raise DocumentError("member 1")
     if number == 2:
         yield from Fetch(GONE)
-    answer = yield from together(leaf(number), leaf(number + 1))
+    answer = yield from gather(leaf(number), leaf(number + 1))
     return sum(outcome.value for outcome in answer if isinstance(outcome, Returned))
 
 
@@ -97,12 +97,12 @@ def leaf(number: int) -> Op[int]:
 
 
 def overlapping() -> Op[tuple[object, ...]]:
-    outcomes = yield from together(*[member(number) for number in range(6)], limit=3)
+    outcomes = yield from gather(*[member(number) for number in range(6)], limit=3)
     return tuple(o.value if isinstance(o, Returned) else type(o.error).__name__ for o in outcomes)
 
 
 def of_nobody() -> Op[tuple[object, ...]]:
-    return (yield from together())
+    return (yield from gather())
 
 
 @frozen
@@ -146,7 +146,7 @@ async def reading_coroutine(ctx: Reads, name: str) -> list[object]:
 
 def calling_plain() -> Op[list[object]]:
     yield from Commit((), (Put(("k",), b"v"),), token=TOKEN)
-    with_face = yield from Call(reading_plain, "k", faces=Reads())
+    with_face = yield from Call(reading_plain, "k", contexts_for=Reads())
     bare = yield from Call(len, "four")
     inline = yield from Call(len, "inline", inline=True)
     return [with_face, bare, inline]
@@ -154,7 +154,7 @@ def calling_plain() -> Op[list[object]]:
 
 def calling_operation() -> Op[list[object]]:
     yield from Commit((), (Put(("k",), b"v"),), token=TOKEN)
-    with_face = yield from Call(reading_operation, "k", faces=Reads())
+    with_face = yield from Call(reading_operation, "k", contexts_for=Reads())
     bare = yield from Call(operation(leaf), 4)
     return [with_face, bare]
 
@@ -193,13 +193,13 @@ def raises_at_once() -> Op[None]:
 
 
 def members_of_all_kinds() -> Op[list[str]]:
-    outcomes = yield from together(raises_at_once(), of_nobody(), leaf(1))
+    outcomes = yield from gather(raises_at_once(), of_nobody(), leaf(1))
     return [type(outcome).__name__ for outcome in outcomes]
 
 
 def handler_meets_unavailable() -> Op[str]:
     try:
-        yield from Call(Reads.broken, faces=Reads())
+        yield from Call(Reads.broken, contexts_for=Reads())
     except ConnectFailed as error:
         return str(error)
     return "nothing"

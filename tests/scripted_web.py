@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.drive import Ports, run
+from apcore.drivers import Ports, run
 from apcore.effects import Op
 from apcore.errors import ConnectFailed
 from apcore.http import ACTIVITY_JSON, Request, Response

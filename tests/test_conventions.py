@@ -19,10 +19,10 @@ FLOORS = [
     {"vocab"},
     {"signatures"},
     {"ports"},
-    {"effects", "facts"},
+    {"effects"},
     {"records"},
-    {"drive"},
-    {"graph"},
+    {"drivers"},
+    {"remote"},
     {"collections", "discovery"},
     {"federation"},
     {"node"},
@@ -63,7 +63,7 @@ def at(module: Module, imported: Imported) -> str:
 def test_every_room_has_a_floor():
     rooms = {module.room for module in MODULES.values()} - {""}
     assert rooms - FLOOR.keys() == set()
-    assert {"errors", "http", "ports", "effects", "drive", "adapters", "testing"} <= rooms
+    assert {"errors", "http", "ports", "effects", "drivers", "adapters", "testing"} <= rooms
 
 
 def upward(module: Module) -> list[str]:
@@ -91,8 +91,8 @@ def test_imports_point_down():
         ("http", "from apcore import errors, effects", 1),
         ("http", "from apcore import Node", 1),
         ("http", "from apcore.errors import RequestError", 0),
-        ("drive", "def f():\n    from apcore.adapters.memory import MemoryStore", 1),
-        ("drive", "if TYPE_CHECKING:\n    from apcore.node import Node", 1),
+        ("drivers", "def f():\n    from apcore.adapters.memory import MemoryStore", 1),
+        ("drivers", "if TYPE_CHECKING:\n    from apcore.node import Node", 1),
         ("cli", "from apcore.testing import simulation", 0),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from apcore import effects
-from apcore.drive import Stepper
+from apcore.drivers import Stepper
 from apcore.effects import (
     All,
     Call,
@@ -18,11 +18,11 @@ from apcore.effects import (
     Op,
     RandomBytes,
     Sign,
-    committed,
-    together,
+    commit,
+    gather,
 )
 from apcore.errors import ConfigurationError
-from apcore.handlers import Colour
+from apcore.handlers import HandlerKind
 from apcore.http import Request
 from apcore.ports import Check, Message, Put
 
@@ -69,10 +69,16 @@ def test_repr_shows_no_secrets():
 async def coroutine(): ...
 
 
-@pytest.mark.parametrize(("fn", "colour"), [(len, Colour.PLAIN), (coroutine, Colour.COROUTINE)])
-def test_a_call_knows_its_colour(fn, colour):
+@pytest.mark.parametrize(("fn", "handler_kind"), [(len, HandlerKind.PLAIN), (coroutine, HandlerKind.COROUTINE)])
+def test_a_call_knows_its_colour(fn, handler_kind):
     call = Call(fn, 1, 2)
-    assert (call.fn, call.args, call.faces, call.inline, call.colour) == (fn, (1, 2), None, False, colour)
+    assert (call.fn, call.args, call.contexts_for, call.inline, call.handler_kind) == (
+        fn,
+        (1, 2),
+        None,
+        False,
+        handler_kind,
+    )
 
 
 def unmarked():
@@ -89,7 +95,7 @@ def test_together_asks_once():
     def member() -> Op[int]:
         return (yield from Now())
 
-    step = Stepper(together(member(), member(), limit=2))
+    step = Stepper(gather(member(), member(), limit=2))
     assert isinstance(step.wants, All)
     assert (len(step.wants.members), step.wants.limit) == (2, 2)
     step.resume(("one", "two"))
@@ -99,7 +105,7 @@ def test_together_asks_once():
 @pytest.mark.parametrize(("done", "result"), [(True, b"t" * 16), (False, False)])
 def test_committed_commits_under_a_fresh_token(done, result):
     checks, writes, messages = (Check(("k",), None),), (Put(("k",), b"v"),), (Message(b"i" * 16, "lane", b""),)
-    step = Stepper(committed(checks, writes, messages=messages))
+    step = Stepper(commit(checks, writes, messages=messages))
     assert step.wants == RandomBytes(16)
     step.resume(b"t" * 16)
     assert step.wants == Commit(checks, writes, token=b"t" * 16, messages=messages)

@@ -6,7 +6,7 @@ import pytest
 
 from apcore.effects import Now, Op
 from apcore.errors import ConfigurationError
-from apcore.handlers import Colour, colour_of, handler_name, operation
+from apcore.handlers import HandlerKind, handler_kind_of, handler_name, operation
 
 
 def plain(): ...
@@ -54,29 +54,29 @@ def around(*args):
 
 
 @pytest.mark.parametrize(
-    ("fn", "colour"),
+    ("fn", "handler_kind"),
     [
-        pytest.param(plain, Colour.PLAIN, id="function"),
-        pytest.param(lambda: None, Colour.PLAIN, id="lambda"),
-        pytest.param(len, Colour.PLAIN, id="builtin"),
-        pytest.param(Plain(), Colour.PLAIN, id="callable-object"),
-        pytest.param(Plain().method, Colour.PLAIN, id="method"),
-        pytest.param(Plain.static, Colour.PLAIN, id="static-method"),
-        pytest.param(Plain.of_class, Colour.PLAIN, id="class-method"),
-        pytest.param(partial(partial(plain)), Colour.PLAIN, id="partials"),
-        pytest.param(coroutine, Colour.COROUTINE, id="coroutine"),
-        pytest.param(Awaiting(), Colour.COROUTINE, id="awaiting-object"),
-        pytest.param(Awaiting().method, Colour.COROUTINE, id="coroutine-method"),
-        pytest.param(partial(coroutine), Colour.COROUTINE, id="partial-coroutine"),
-        pytest.param(asks, Colour.OPERATION, id="operation"),
-        pytest.param(Asking(), Colour.OPERATION, id="asking-object"),
-        pytest.param(Asking().method, Colour.OPERATION, id="operation-method"),
-        pytest.param(partial(asks), Colour.OPERATION, id="partial-operation"),
-        pytest.param(around, Colour.OPERATION, id="wrapped-operation"),
+        pytest.param(plain, HandlerKind.PLAIN, id="function"),
+        pytest.param(lambda: None, HandlerKind.PLAIN, id="lambda"),
+        pytest.param(len, HandlerKind.PLAIN, id="builtin"),
+        pytest.param(Plain(), HandlerKind.PLAIN, id="callable-object"),
+        pytest.param(Plain().method, HandlerKind.PLAIN, id="method"),
+        pytest.param(Plain.static, HandlerKind.PLAIN, id="static-method"),
+        pytest.param(Plain.of_class, HandlerKind.PLAIN, id="class-method"),
+        pytest.param(partial(partial(plain)), HandlerKind.PLAIN, id="partials"),
+        pytest.param(coroutine, HandlerKind.COROUTINE, id="coroutine"),
+        pytest.param(Awaiting(), HandlerKind.COROUTINE, id="awaiting-object"),
+        pytest.param(Awaiting().method, HandlerKind.COROUTINE, id="coroutine-method"),
+        pytest.param(partial(coroutine), HandlerKind.COROUTINE, id="partial-coroutine"),
+        pytest.param(asks, HandlerKind.OPERATION, id="operation"),
+        pytest.param(Asking(), HandlerKind.OPERATION, id="asking-object"),
+        pytest.param(Asking().method, HandlerKind.OPERATION, id="operation-method"),
+        pytest.param(partial(asks), HandlerKind.OPERATION, id="partial-operation"),
+        pytest.param(around, HandlerKind.OPERATION, id="wrapped-operation"),
     ],
 )
-def test_colour(fn, colour):
-    assert colour_of(fn) is colour
+def test_colour(fn, handler_kind):
+    assert handler_kind_of(fn) is handler_kind
 
 
 def unmarked():
@@ -100,7 +100,7 @@ async def async_generator():
 )
 def test_no_colour(fn, words):
     with pytest.raises(ConfigurationError, match=words):
-        colour_of(fn)
+        handler_kind_of(fn)
 
 
 @pytest.mark.parametrize("fn", [plain, coroutine, async_generator])

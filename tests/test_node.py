@@ -10,7 +10,7 @@ import trio
 
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.effects import Get, Now, committed
+from apcore.effects import Get, Now, commit
 from apcore.errors import ConfigurationError
 from apcore.federation.registration import Federation
 from apcore.http import LOOPBACK_OPEN, Request
@@ -22,7 +22,7 @@ KEY = ("test", "1")
 
 
 def write_and_read():
-    assert (yield from committed((), (Put(KEY, b"kept"),)))
+    assert (yield from commit((), (Put(KEY, b"kept"),)))
     [entry] = yield from Get((KEY,))
     return entry.value
 

@@ -16,8 +16,8 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.adapters.trio import TrioRuntime
-from apcore.drive import Ports, async_ports, run, run_async
-from apcore.effects import Op, Outcome
+from apcore.drivers import Ports, async_ports, run, run_async
+from apcore.effects import CallOutcome, Op
 from apcore.http import Request, Response
 from apcore.ports import KeyKind, MadeKey
 
@@ -92,8 +92,8 @@ class Recorder:
         self._lock = Lock()
         self.seen: list[tuple[tuple[int, ...], str, str]] = []
 
-    def __call__(self, effect: object, place: tuple[int, ...], /) -> Callable[[Outcome[Any]], None]:
-        def answered(outcome: Outcome[Any]) -> None:
+    def __call__(self, effect: object, place: tuple[int, ...], /) -> Callable[[CallOutcome[Any]], None]:
+        def answered(outcome: CallOutcome[Any]) -> None:
             with self._lock:
                 self.seen.append((place, _shown(effect), _shown(outcome)))
 

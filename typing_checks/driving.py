@@ -9,18 +9,18 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.adapters.trio import TrioRuntime
-from apcore.drive import AsyncPorts, Observer, Place, Ports, Stepper, async_ports, run, run_async
-from apcore.effects import Effect, Now, Op, Outcome
+from apcore.drivers import AsyncPorts, EffectPath, Observer, Ports, Stepper, async_ports, run, run_async
+from apcore.effects import CallOutcome, Effect, Now, Op
 from apcore.ports import (
     AsyncRuntime,
     AtomicStore,
     Check,
     Durability,
     Entry,
-    Key,
     KvStore,
     MessageQueue,
     Runtime,
+    StoreKey,
     Write,
 )
 from apcore.testing.simulation import SimulatedNode, Simulation
@@ -44,10 +44,12 @@ class FromOutside:
 
     durability: Durability = "process"
 
-    def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         return [None for _ in keys]
 
-    def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> list[Entry]:
+    def scan(
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
+    ) -> list[Entry]:
         return []
 
     def commit(self, checks: Sequence[Check], writes: Sequence[Write], /, *, token: bytes) -> bool:
@@ -56,7 +58,7 @@ class FromOutside:
     def close(self) -> None: ...
 
 
-def observe(effect: Effect[Any], place: Place, /) -> Callable[[Outcome[Any]], None] | None:
+def observe(effect: Effect[Any], place: EffectPath, /) -> Callable[[CallOutcome[Any]], None] | None:
     return None
 
 
@@ -78,4 +80,4 @@ def simulated() -> None:
         node.loop(asks, pause_s=1.0)
 
     node = Simulation(1).node("https://a.example", boot)
-    assert_type(node.spawn(asks()).outcome, Outcome[Any] | None)
+    assert_type(node.spawn(asks()).outcome, CallOutcome[Any] | None)

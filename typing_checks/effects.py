@@ -8,6 +8,7 @@ from typing import Literal, assert_type
 
 from apcore.effects import (
     Call,
+    CallOutcome,
     Commit,
     DropKey,
     Enqueue,
@@ -18,19 +19,18 @@ from apcore.effects import (
     MakeKey,
     Now,
     Op,
-    Outcome,
     Raised,
     RandomBytes,
     Returned,
     Scan,
     Settle,
     Sign,
-    committed,
-    together,
+    commit,
+    gather,
 )
 from apcore.handlers import operation
 from apcore.http import Request, Response
-from apcore.ports import Check, Done, Entry, Leased, MadeKey, Message, Put
+from apcore.ports import Check, Done, Entry, LeasedMessage, MadeKey, Message, Put
 
 
 def network(request: Request) -> Op[Response]:
@@ -48,18 +48,18 @@ def store() -> Op[bytes | None]:
     assert_type(entries, Sequence[Entry])
     done = yield from Commit((Check(("a",), None),), (Put(("a",), b"v"),), token=b"t" * 16)
     assert_type(done, bool)
-    version = yield from committed((Check(("a",), None),), (Put(("a",), b"v"),))
+    version = yield from commit((Check(("a",), None),), (Put(("a",), b"v"),))
     assert_type(version, bytes | Literal[False])
     return entry.value if entry else None
 
 
-def queue(message: Message) -> Op[Sequence[Leased]]:
+def queue(message: Message) -> Op[Sequence[LeasedMessage]]:
     nothing = Enqueue((message,))
     yield from nothing
     leased = yield from Lease(("lane",), limit=10, lease_s=60)
-    assert_type(leased, Sequence[Leased])
+    assert_type(leased, Sequence[LeasedMessage])
     lost = yield from Extend(leased, lease_s=60)
-    assert_type(lost, Sequence[Leased])
+    assert_type(lost, Sequence[LeasedMessage])
     return (yield from Settle([Done(one) for one in leased]))
 
 
@@ -103,16 +103,18 @@ def calls() -> Op[None]:
 
 
 def several(request: Request) -> Op[int]:
-    one = yield from together(network(request))
-    assert_type(one, tuple[Outcome[Response]])
-    two = yield from together(network(request), store())
-    assert_type(two, tuple[Outcome[Response], Outcome[bytes | None]])
-    three = yield from together(network(request), store(), asking(1), limit=2)
-    assert_type(three, tuple[Outcome[Response], Outcome[bytes | None], Outcome[list[int]]])
-    four = yield from together(network(request), store(), asking(1), the_rest())
-    assert_type(four, tuple[Outcome[Response], Outcome[bytes | None], Outcome[list[int]], Outcome[datetime]])
-    many = yield from together(*[asking(number) for number in range(9)])
-    assert_type(many, tuple[Outcome[list[int]], ...])
+    one = yield from gather(network(request))
+    assert_type(one, tuple[CallOutcome[Response]])
+    two = yield from gather(network(request), store())
+    assert_type(two, tuple[CallOutcome[Response], CallOutcome[bytes | None]])
+    three = yield from gather(network(request), store(), asking(1), limit=2)
+    assert_type(three, tuple[CallOutcome[Response], CallOutcome[bytes | None], CallOutcome[list[int]]])
+    four = yield from gather(network(request), store(), asking(1), the_rest())
+    assert_type(
+        four, tuple[CallOutcome[Response], CallOutcome[bytes | None], CallOutcome[list[int]], CallOutcome[datetime]]
+    )
+    many = yield from gather(*[asking(number) for number in range(9)])
+    assert_type(many, tuple[CallOutcome[list[int]], ...])
     total = 0
     for outcome in many:
         match outcome:

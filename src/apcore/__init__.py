@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from apcore.collections import Page
-    from apcore.drive import Stepper, run, run_async
+    from apcore.collections import PageItems
+    from apcore.drivers import Stepper, run, run_async
     from apcore.errors import ApcoreError
     from apcore.federation import (
         AsyncContext,
@@ -41,7 +41,7 @@ __all__ = [
     "Later",
     "Node",
     "OpContext",
-    "Page",
+    "PageItems",
     "RetryPolicy",
     "Severity",
     "Stepper",
@@ -66,15 +66,15 @@ _PLACES: Final = {
     "Later": _FEDERATION,
     "Node": "apcore.node",
     "OpContext": _FEDERATION,
-    "Page": "apcore.collections",
+    "PageItems": "apcore.collections",
     "RetryPolicy": _FEDERATION,
     "Severity": _FEDERATION,
-    "Stepper": "apcore.drive",
+    "Stepper": "apcore.drivers",
     "open_signer": "apcore.node",
     "open_store": "apcore.node",
     "operation": "apcore.handlers",
-    "run": "apcore.drive",
-    "run_async": "apcore.drive",
+    "run": "apcore.drivers",
+    "run_async": "apcore.drivers",
 }
 
 

@@ -28,47 +28,47 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, o
 
 from attrs import field, frozen
 
-from apcore.handlers import Colour, colour_of
+from apcore.handlers import HandlerKind, handler_kind_of
 from apcore.http import Request, Response
 from apcore.ports import (
-    Again,
     Check,
     Done,
     Entry,
-    Key,
     KeyKind,
-    Leased,
+    LeasedMessage,
     MadeKey,
     Message,
     Put,
+    Retry,
     Settlement,
+    StoreKey,
     Write,
 )
 
 __all__ = [
     "All",
     "Call",
+    "CallOutcome",
     "Commit",
     "DropKey",
     "Effect",
     "Enqueue",
     "Extend",
-    "Faces",
     "Fetch",
     "Get",
+    "HandlerContexts",
     "Lease",
     "MakeKey",
     "Now",
     "Op",
-    "Outcome",
     "Raised",
     "RandomBytes",
     "Returned",
     "Scan",
     "Settle",
     "Sign",
-    "committed",
-    "together",
+    "commit",
+    "gather",
 ]
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Raised:
     error: Exception
 
 
-Outcome: TypeAlias = Returned[T] | Raised
+CallOutcome: TypeAlias = Returned[T] | Raised
 """The end of a member of `All`, or of an effect: a value or an error."""
 
 
@@ -140,7 +140,7 @@ class Get(Effect[Sequence[Entry | None]]):
     The reads are not a snapshot: only the checks of a `Commit` tie them together.
     """
 
-    keys: Sequence[Key]
+    keys: Sequence[StoreKey]
 
 
 @frozen
@@ -150,15 +150,15 @@ class Scan(Effect[Sequence[Entry]]):
     ``after`` is exclusive. Fewer than ``limit`` entries means the end.
     """
 
-    prefix: Key
-    after: Key | None = field(default=None, kw_only=True)
+    prefix: StoreKey
+    after: StoreKey | None = field(default=None, kw_only=True)
     limit: int = field(kw_only=True)
     reverse: bool = field(default=False, kw_only=True)
 
 
 @frozen
 class Commit(Effect[bool]):
-    """Apply all writes if all checks hold, else none. `committed` is the shorter way to write this.
+    """Apply all writes if all checks hold, else none. `commit` is the shorter way to write this.
 
     If the store is also the queue, ``messages`` and ``settles`` join the same transaction. Otherwise they follow a
     commit that answered True, in the order store, then queue. If the queue then fails, the operation gets
@@ -176,7 +176,7 @@ class Commit(Effect[bool]):
     settles: Sequence[Settlement] = field(default=(), kw_only=True)
 
     @property
-    def guard(self) -> Key | None:
+    def guard(self) -> StoreKey | None:
         """Return a key that is both checked and Put. It shows whether a commit with a lost answer was applied."""
         checked = {check.key for check in self.checks}
         return next((write.key for write in self.writes if isinstance(write, Put) and write.key in checked), None)
@@ -193,7 +193,7 @@ class Enqueue(Effect[None]):
 
 
 @frozen
-class Lease(Effect[Sequence[Leased]]):
+class Lease(Effect[Sequence[LeasedMessage]]):
     """Lease up to ``limit`` due messages from ``lanes``, in the order of the lanes, at most one per group."""
 
     lanes: Sequence[str]
@@ -202,18 +202,18 @@ class Lease(Effect[Sequence[Leased]]):
 
 
 @frozen
-class Extend(Effect[Sequence[Leased]]):
+class Extend(Effect[Sequence[LeasedMessage]]):
     """Let the leases end ``lease_s`` from now. The answer holds the leases that were already lost."""
 
-    leases: Sequence[Leased]
+    leases: Sequence[LeasedMessage]
     lease_s: float = field(kw_only=True)
 
 
 @frozen
-class Settle(Effect[Sequence[Leased]]):
-    """End leases with `Done` or `Again`. The answer holds the leases that were already lost."""
+class Settle(Effect[Sequence[LeasedMessage]]):
+    """End leases with `Done` or `Retry`. The answer holds the leases that were already lost."""
 
-    settlements: Sequence[Done | Again]
+    settlements: Sequence[Done | Retry]
 
 
 # --- keys, clock, randomness ----------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ class RandomBytes(Effect[bytes]):
 # --- the application's own functions --------------------------------------------------------------------------------
 
 
-class Faces(Protocol):
+class HandlerContexts(Protocol):
     """A context that has one variant for each handler colour."""
 
     def blocking(self, run: Callable[[Op[Any]], Any], /) -> object:
@@ -283,7 +283,7 @@ class Faces(Protocol):
 class Call(Effect[T_co]):
     """Call an application's function, in the way that its colour requires.
 
-    With ``faces``, the first argument of the function is the variant of that context for its colour. An exception of
+    With ``contexts_for``, the first argument of the function is the variant of that context for its colour. An exception of
     the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in a worker thread,
     unless ``inline`` promises that it never waits.
 
@@ -293,25 +293,41 @@ class Call(Effect[T_co]):
 
     fn: Callable[..., Any]
     args: tuple[Any, ...]
-    faces: Faces | None
+    contexts_for: HandlerContexts | None
     inline: bool
-    colour: Colour
+    handler_kind: HandlerKind
 
     @overload
     def __init__(
-        self: Call[T], fn: Callable[..., Coroutine[Any, Any, T]], /, *args: object, faces: Faces | None = None
+        self: Call[T],
+        fn: Callable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: object,
+        contexts_for: HandlerContexts | None = None,
     ) -> None: ...
     @overload
-    def __init__(self: Call[T], fn: Callable[..., Op[T]], /, *args: object, faces: Faces | None = None) -> None: ...
+    def __init__(
+        self: Call[T], fn: Callable[..., Op[T]], /, *args: object, contexts_for: HandlerContexts | None = None
+    ) -> None: ...
     @overload
     def __init__(
-        self: Call[T], fn: Callable[..., T], /, *args: object, faces: Faces | None = None, inline: bool = False
+        self: Call[T],
+        fn: Callable[..., T],
+        /,
+        *args: object,
+        contexts_for: HandlerContexts | None = None,
+        inline: bool = False,
     ) -> None: ...
     def __init__(
-        self, fn: Callable[..., Any], /, *args: object, faces: Faces | None = None, inline: bool = False
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: object,
+        contexts_for: HandlerContexts | None = None,
+        inline: bool = False,
     ) -> None:
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-            fn, args, faces, inline, colour_of(fn)
+            fn, args, contexts_for, inline, handler_kind_of(fn)
         )
 
 
@@ -319,8 +335,8 @@ class Call(Effect[T_co]):
 
 
 @frozen
-class All(Effect[tuple[Outcome[Any], ...]]):
-    """Run independent operations; the driver decides how many overlap. `together` is the typed way to write this.
+class All(Effect[tuple[CallOutcome[Any], ...]]):
+    """Run independent operations; the driver decides how many overlap. `gather` is the typed way to write this.
 
     The answer holds one outcome per member, in order. A `RemoteError` or `Unavailable` of a member is its outcome, and
     never cancels the other members. Any other exception, a `LocalError` too, is a bug: it reaches the caller after the
@@ -333,24 +349,24 @@ class All(Effect[tuple[Outcome[Any], ...]]):
 
 
 OVERLAP_MAX: Final = 8
-"""The default limit of `together`."""
+"""The default limit of `gather`."""
 
 
 @overload
-def together(one: Op[T1], /, *, limit: int = OVERLAP_MAX) -> Op[tuple[Outcome[T1]]]: ...
+def gather(one: Op[T1], /, *, limit: int = OVERLAP_MAX) -> Op[tuple[CallOutcome[T1]]]: ...
 @overload
-def together(one: Op[T1], two: Op[T2], /, *, limit: int = OVERLAP_MAX) -> Op[tuple[Outcome[T1], Outcome[T2]]]: ...
+def gather(one: Op[T1], two: Op[T2], /, *, limit: int = OVERLAP_MAX) -> Op[tuple[CallOutcome[T1], CallOutcome[T2]]]: ...
 @overload
-def together(
+def gather(
     one: Op[T1], two: Op[T2], three: Op[T3], /, *, limit: int = OVERLAP_MAX
-) -> Op[tuple[Outcome[T1], Outcome[T2], Outcome[T3]]]: ...
+) -> Op[tuple[CallOutcome[T1], CallOutcome[T2], CallOutcome[T3]]]: ...
 @overload
-def together(
+def gather(
     one: Op[T1], two: Op[T2], three: Op[T3], four: Op[T4], /, *, limit: int = OVERLAP_MAX
-) -> Op[tuple[Outcome[T1], Outcome[T2], Outcome[T3], Outcome[T4]]]: ...
+) -> Op[tuple[CallOutcome[T1], CallOutcome[T2], CallOutcome[T3], CallOutcome[T4]]]: ...
 @overload
-def together(*members: Op[T], limit: int = OVERLAP_MAX) -> Op[tuple[Outcome[T], ...]]: ...
-def together(*members: Op[Any], limit: int = OVERLAP_MAX) -> Op[Any]:
+def gather(*members: Op[T], limit: int = OVERLAP_MAX) -> Op[tuple[CallOutcome[T], ...]]: ...
+def gather(*members: Op[Any], limit: int = OVERLAP_MAX) -> Op[Any]:
     """Run independent operations, and return one outcome each, in order.
 
     At most ``limit`` run at once; a driver may run fewer. Errors are outcomes, and no member cancels another.
@@ -363,11 +379,11 @@ def together(*members: Op[Any], limit: int = OVERLAP_MAX) -> Op[Any]:
     return _all(All(members, limit=limit))
 
 
-def _all(effect: All) -> Op[tuple[Outcome[Any], ...]]:
+def _all(effect: All) -> Op[tuple[CallOutcome[Any], ...]]:
     return (yield from effect)
 
 
-def committed(
+def commit(
     checks: Sequence[Check],
     writes: Sequence[Write],
     *,

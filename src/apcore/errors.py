@@ -20,6 +20,7 @@ __all__ = [
     "AddressBlocked",
     "ApcoreError",
     "Blame",
+    "CommitOutcome",
     "ConfigurationError",
     "ConnectFailed",
     "ContractError",
@@ -29,7 +30,6 @@ __all__ = [
     "LimitExceeded",
     "LocalError",
     "NameUnresolved",
-    "Outcome",
     "ProtocolFailed",
     "QueueUnavailable",
     "Refused",
@@ -152,7 +152,7 @@ class Unavailable(ApcoreError):
         """Seconds to wait before trying again, if known."""
 
 
-Outcome = Literal["nothing", "unknown"]
+CommitOutcome = Literal["nothing", "unknown"]
 """The effect of a change that was not answered: `nothing` for certain, or `unknown`."""
 
 
@@ -161,9 +161,9 @@ class StoreUnavailable(Unavailable):
 
     reason = "store-unavailable"
 
-    def __init__(self, message: str, *, outcome: Outcome = "nothing", retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, *, outcome: CommitOutcome = "nothing", retry_after_s: float | None = None) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
-        self.outcome: Final[Outcome] = outcome
+        self.outcome: Final[CommitOutcome] = outcome
 
 
 class StoreBusy(StoreUnavailable):

@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 
 from apcore.errors import ConfigurationError
 
-__all__ = ["Colour", "colour_of", "handler_name", "operation"]
+__all__ = ["HandlerKind", "handler_kind_of", "handler_name", "operation"]
 
 F = TypeVar("F", bound=Callable[..., Generator[Any, Any, Any]])
 
 _MARK = "__apcore_operation__"
 
 
-class Colour(Enum):
+class HandlerKind(Enum):
     """The kind of a handler, which decides how drivers run it."""
 
     PLAIN = "plain function"
@@ -45,7 +45,7 @@ def operation(fn: F, /) -> F:
     return fn
 
 
-def colour_of(fn: Callable[..., object], /) -> Colour:
+def handler_kind_of(fn: Callable[..., object], /) -> HandlerKind:
     """Return the colour of ``fn``, also for partials, methods and objects with ``__call__``.
 
     Raises:
@@ -60,14 +60,14 @@ def colour_of(fn: Callable[..., object], /) -> Colour:
     if not inspect.isroutine(target):
         target = type(target).__call__
     if getattr(target, _MARK, False):
-        return Colour.OPERATION
+        return HandlerKind.OPERATION
     if inspect.isasyncgenfunction(target):
         raise ConfigurationError(f"{handler_name(fn)} is an async generator function; a handler returns one answer")
     if inspect.isgeneratorfunction(target):
         raise ConfigurationError(
             f"{handler_name(fn)} is a generator function; mark it @operation if its yields are effects"
         )
-    return Colour.COROUTINE if inspect.iscoroutinefunction(target) else Colour.PLAIN
+    return HandlerKind.COROUTINE if inspect.iscoroutinefunction(target) else HandlerKind.PLAIN
 
 
 def handler_name(fn: object, /) -> str:

@@ -11,7 +11,7 @@ from apcore.adapters.memory import MemoryStore
 from apcore.adapters.wsgi import wsgi_app
 from apcore.errors import ConfigurationError
 from apcore.federation import Federation
-from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.inbox.receive import BODY_BYTES_MAX
 from apcore.node import AsyncNode, Node
 from apcore.vocab import PUBLIC, Note, Person
 from doors import Answer, ask_asgi, ask_wsgi

@@ -15,7 +15,7 @@ from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.adapters.wsgi import wsgi_app
 from apcore.federation import Federation
-from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.inbox.receive import BODY_BYTES_MAX
 from apcore.http import AddressPolicy
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from apcore.adapters.h11.codings import decode_body
 from apcore.adapters.h11.exchange import Exchange, is_idempotent
 from apcore.errors import FetchFailed, ProtocolFailed, ResponseTooBig
-from apcore.http import DELIVERY_LIMITS, Limits, Request, Response, parse_url
+from apcore.http import DELIVERY_LIMITS, Request, Response, TransportLimits, parse_url
 
 URL = "https://peer.example:8443/a?b"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def begun(method="GET", *, headers=(), body=b"", limits=None, url=URL):
-    request = Request(method, url, headers, body, limits or Limits())
+    request = Request(method, url, headers, body, limits or TransportLimits())
     return Exchange(request, parse_url(url), user_agent="test")
 
 
@@ -102,7 +102,7 @@ ANSWERS = [
 @settings(max_examples=30)
 @given(cuts=st.lists(st.integers(0, 400), max_size=6))
 def test_the_answer_does_not_depend_on_how_it_is_cut_up(data, excess, cuts):
-    limits = Limits(body_bytes_max=200, header_bytes_max=2000, body_excess=excess)
+    limits = TransportLimits(body_bytes_max=200, header_bytes_max=2000, body_excess=excess)
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
     pieces = [data[a:b] for a, b in pairwise(edges) if data[a:b]]
     assert answer(data, pieces=pieces, closes=True, limits=limits) == answer(data, closes=True, limits=limits)
@@ -113,7 +113,7 @@ def test_the_answer_does_not_depend_on_how_it_is_cut_up(data, excess, cuts):
     | st.lists(st.sampled_from([*ANSWERS, b"\r\n", b"\0", b"1", b"HTTP/1.1 "]), max_size=4).map(b"".join)
 )
 def test_any_bytes_give_an_answer_or_a_failure(data):
-    outcome = answer(data, closes=True, limits=Limits(body_bytes_max=100, decoded_bytes_max=100))
+    outcome = answer(data, closes=True, limits=TransportLimits(body_bytes_max=100, decoded_bytes_max=100))
     assert isinstance(outcome, Response) or issubclass(outcome, FetchFailed)
 
 
@@ -139,12 +139,12 @@ def test_any_bytes_give_an_answer_or_a_failure(data):
     ids=range(9),
 )
 def test_limits_of_the_answer(data, kind):
-    outcome = answer(data, limits=Limits(header_bytes_max=4096))
+    outcome = answer(data, limits=TransportLimits(header_bytes_max=4096))
     assert outcome == kind if isinstance(kind, type) else outcome.status == kind
 
 
 def test_a_failure_names_host_and_limit():
-    exchange = begun(limits=Limits(body_bytes_max=1))
+    exchange = begun(limits=TransportLimits(body_bytes_max=1))
     with pytest.raises(ResponseTooBig, match=r"^peer\.example:8443: body of more than 1 bytes \(body_bytes_max\)$"):
         exchange.receive(OK)
 

@@ -16,13 +16,13 @@ import trustme
 from attrs import evolve
 
 from apcore.adapters.h11 import AsyncH11Transport, H11Transport, PoolBounds, system_resolver
+from apcore.adapters.h11.connection_parties import Shared
 from apcore.adapters.h11.conversation import Connect, Read, Resolve, Write, converse
-from apcore.adapters.h11.party import Shared
 from apcore.adapters.h11.pool import Connection, IdlePool, PoolKey
-from apcore.adapters.h11.resolving import HOSTS_BYTES_MAX, ResolverThreads, SystemResolver
+from apcore.adapters.h11.resolver import HOSTS_BYTES_MAX, ResolverThreads, SystemResolver
 from apcore.errors import AddressBlocked, ConnectFailed, FetchTimedOut, ProtocolFailed, TlsFailed
-from apcore.http import DELIVERY_LIMITS, LOOPBACK_OPEN, PUBLIC_ONLY, AddressPolicy, Limits, Origin, Request
-from apcore.testing.loopback import ScriptedServer, answering
+from apcore.http import DELIVERY_LIMITS, LOOPBACK_OPEN, PUBLIC_ONLY, AddressPolicy, Origin, Request, TransportLimits
+from apcore.testing.loopback import ScriptedServer, answer_with
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HERE = ("127.0.0.1",)
@@ -64,7 +64,9 @@ def opened(make, **given):
 
 
 def get(server, *, scheme="http", host="peer.example", limits=None, method="GET"):
-    return Request(method, f"{scheme}://{host}:{server.port}/", limits=limits or Limits(), addresses=LOOPBACK_OPEN)
+    return Request(
+        method, f"{scheme}://{host}:{server.port}/", limits=limits or TransportLimits(), addresses=LOOPBACK_OPEN
+    )
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ def over_tls(authority, script, *names):
 
 
 def test_tls_exchanges_share_a_connection(make, authority, trusting):
-    script = over_tls(authority, answering(OK, OK))
+    script = over_tls(authority, answer_with(OK, OK))
     with ScriptedServer(script) as server, opened(make, tls=trusting) as transport:
         for _ in range(2):
             assert transport.send(get(server, scheme="https")).body == b"ok"
@@ -114,7 +116,7 @@ def test_tls_carries_large_bodies_both_ways(make, authority, trusting):
 
 @pytest.mark.parametrize("names", [("other.example",), ("*.peer.example",), ("127.0.0.1",)], ids=str)
 def test_a_certificate_for_another_name_is_refused(make, authority, trusting, names):
-    script = over_tls(authority, answering(OK), *names)
+    script = over_tls(authority, answer_with(OK), *names)
     with ScriptedServer(script) as server, opened(make, tls=trusting) as transport:
         with pytest.raises(TlsFailed, match=r"peer\.example.*certificate verify failed"):
             transport.send(get(server, scheme="https"))
@@ -123,7 +125,7 @@ def test_a_certificate_for_another_name_is_refused(make, authority, trusting, na
 
 def test_an_unknown_authority_is_refused_by_default(make, authority):
     with (
-        ScriptedServer(over_tls(authority, answering(OK))) as server,
+        ScriptedServer(over_tls(authority, answer_with(OK))) as server,
         opened(make) as transport,
         pytest.raises(TlsFailed, match="certificate verify failed"),
     ):
@@ -131,7 +133,7 @@ def test_an_unknown_authority_is_refused_by_default(make, authority):
 
 
 def test_an_address_literal_needs_a_certificate_for_it(make, authority, trusting):
-    script = over_tls(authority, answering(OK), "127.0.0.1")
+    script = over_tls(authority, answer_with(OK), "127.0.0.1")
     with ScriptedServer(script) as server, opened(make, tls=trusting) as transport:
         assert transport.send(get(server, scheme="https", host="127.0.0.1")).body == b"ok"
 
@@ -156,7 +158,7 @@ def test_a_connection_closed_during_the_handshake_is_a_connection_failure(make, 
 
 def test_a_body_that_ends_without_an_end_of_tls_was_cut_by_somebody(make, authority, trusting):
     # Without Content-Length only the end of TLS tells the end of the body; a mere FIN can come from anyone on the way.
-    cut = over_tls(authority, answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it"))
+    cut = over_tls(authority, answer_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it"))
     with ScriptedServer(cut) as server, opened(make, tls=trusting) as transport:
         with pytest.raises(ProtocolFailed, match="broke off"):
             transport.send(get(server, scheme="https"))
@@ -177,14 +179,14 @@ def test_a_body_that_ends_with_tls_is_whole(make, authority, trusting):
 
 
 def test_connections_are_kept_and_bounded(make):
-    with ScriptedServer(answering(OK, OK, OK)) as server, opened(make, pool=PoolBounds(idle_max=1)) as transport:
+    with ScriptedServer(answer_with(OK, OK, OK)) as server, opened(make, pool=PoolBounds(idle_max=1)) as transport:
         for host in ("a.example", "a.example", "b.example", "a.example"):
             assert transport.send(get(server, host=host)).body == b"ok"
         assert server.connections == 3
 
 
 def test_a_pool_of_nothing_keeps_nothing(make):
-    with ScriptedServer(answering(OK, OK)) as server, opened(make, pool=PoolBounds(idle_max=0)) as transport:
+    with ScriptedServer(answer_with(OK, OK)) as server, opened(make, pool=PoolBounds(idle_max=0)) as transport:
         for _ in range(2):
             transport.send(get(server))
         assert server.connections == 2
@@ -344,10 +346,10 @@ def test_refused_addresses_do_not_delay_the_good_one(make, monkeypatch):
     for driver in ("blocking", "asynchronous"):
         monkeypatch.setattr(f"apcore.adapters.h11.{driver}.ATTEMPT_DELAY_S", 60.0)
     with (
-        ScriptedServer(answering(OK)) as server,
+        ScriptedServer(answer_with(OK)) as server,
         opened(make, resolver=lambda _: [f"127.0.1.{n}" for n in range(1, 8)] + ["127.0.0.1"]) as transport,
     ):
-        assert transport.send(get(server, limits=Limits(deadline_s=30))).body == b"ok"
+        assert transport.send(get(server, limits=TransportLimits(deadline_s=30))).body == b"ok"
 
 
 @contextmanager
@@ -367,21 +369,21 @@ def silent(port):
 
 def test_a_silent_address_delays_the_next_one_only_a_little(make):
     with (
-        ScriptedServer(answering(OK)) as server,
+        ScriptedServer(answer_with(OK)) as server,
         silent(server.port),
         opened(make, resolver=lambda _: ["127.0.0.3", "::1", "127.0.0.1"]) as transport,
     ):
-        assert transport.send(get(server, limits=Limits(connect_s=5, deadline_s=5))).body == b"ok"
+        assert transport.send(get(server, limits=TransportLimits(connect_s=5, deadline_s=5))).body == b"ok"
 
 
 def test_silent_addresses_are_given_up_at_the_limit(make):
     with (
-        ScriptedServer(answering(OK)) as server,
+        ScriptedServer(answer_with(OK)) as server,
         silent(server.port),
         opened(make, resolver=lambda _: ["127.0.0.3"]) as transport,
         pytest.raises(FetchTimedOut, match="not connected within"),
     ):
-        transport.send(get(server, limits=Limits(connect_s=0.1)))
+        transport.send(get(server, limits=TransportLimits(connect_s=0.1)))
 
 
 def test_an_answer_is_read_although_the_request_was_not_taken():
@@ -416,11 +418,11 @@ def test_handshakes_that_break_off(error, kind):
 def test_connecting_has_a_limit_of_its_own(make):
     answered = threading.Event()
     with (
-        ScriptedServer(answering(OK)) as server,
+        ScriptedServer(answer_with(OK)) as server,
         opened(make, resolver=lambda _: answered.wait(10) and HERE) as transport,
     ):
         with pytest.raises(FetchTimedOut, match=r"peer\.example:\d+: not connected within 0\.1 s \(connect_s\)"):
-            transport.send(get(server, limits=Limits(connect_s=0.1)))
+            transport.send(get(server, limits=TransportLimits(connect_s=0.1)))
         answered.set()
 
 
@@ -445,7 +447,7 @@ def test_hung_names_do_not_hold_up_threads_for_ever(make):
     with opened(make, resolver=resolver, resolver_threads_max=1) as transport:
         for host in ("a.example", "b.example"):
             with pytest.raises(FetchTimedOut):
-                transport.send(Request("GET", f"https://{host}/", limits=Limits(deadline_s=0.1)))
+                transport.send(Request("GET", f"https://{host}/", limits=TransportLimits(deadline_s=0.1)))
         hung.set()
     assert asked == ["a.example"]
 
@@ -582,7 +584,10 @@ def test_a_name_without_a_dot_is_found_as_other_programs_find_it(tmp_path):
 def test_an_address_in_the_hosts_file_is_held_against_the_policy(make, tmp_path):
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 peer.example\n")
-    with ScriptedServer(answering(OK)) as server, opened(make, resolver=SystemResolver(hosts_file=hosts)) as transport:
+    with (
+        ScriptedServer(answer_with(OK)) as server,
+        opened(make, resolver=SystemResolver(hosts_file=hosts)) as transport,
+    ):
         closed = AddressPolicy(plain_http=True, ports={server.port})
         with pytest.raises(AddressBlocked, match="loopback"):
             transport.send(evolve(get(server), addresses=closed))
@@ -607,7 +612,7 @@ def test_addresses_are_checked_here(make):
 
 def test_vouched_names_reach_their_private_addresses(make):
     policy = AddressPolicy(plain_http=True, hosts={"backend"})
-    with ScriptedServer(answering(OK)) as server, opened(make) as transport:
+    with ScriptedServer(answer_with(OK)) as server, opened(make) as transport:
         assert transport.send(Request("GET", f"http://backend:{server.port}/", addresses=policy)).body == b"ok"
 
 
@@ -633,7 +638,7 @@ def test_cancellation_closes_the_connection():
         assert await asyncio.to_thread(gone.wait, 5)
         await transport.aclose()
 
-    with ScriptedServer(answering()) as server:
+    with ScriptedServer(answer_with()) as server:
         asyncio.run(main(server))
 
 
@@ -659,7 +664,7 @@ def test_a_child_after_fork_opens_its_own_connections(make):
         print("done")
         """
     )
-    with ScriptedServer(answering(OK, OK, OK)) as server:
+    with ScriptedServer(answer_with(OK, OK, OK)) as server:
         url = f"http://peer.example:{server.port}/"
         ran = subprocess.run(
             [sys.executable, "-c", program, url, make.__name__], capture_output=True, text=True, timeout=60, check=False

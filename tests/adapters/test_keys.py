@@ -22,7 +22,7 @@ from apcore.http import Headers, Request
 from apcore.node import AsyncNode, Node
 from apcore.ports import MadeKey, Put
 from apcore.signatures import read_private_pem, read_spki
-from apcore.testing.keys import reused_key
+from apcore.testing.keys import reuse_key
 from apcore.testing.signer import check_signer, signer_checks
 from apcore.vocab import Person
 
@@ -74,7 +74,7 @@ class WrongKind(FileSigner):
 
 class OneKey(FileSigner):
     def sign(self, key_name, data, /):
-        return reused_key("one", "ed25519").sign(data)
+        return reuse_key("one", "ed25519").sign(data)
 
 
 class NeverForgets(FileSigner):
@@ -149,7 +149,7 @@ def test_a_key_is_loaded_once():
 
 
 def test_a_bounded_number_of_keys_is_kept_and_the_one_used_last_stays():
-    loaded, key = LoadedKeys(limit=2), reused_key("one", "ed25519")
+    loaded, key = LoadedKeys(limit=2), reuse_key("one", "ed25519")
     loaded.put("a", key)
     loaded.put("b", key)
     assert loaded.get("a") is key
@@ -177,7 +177,7 @@ def test_files_are_for_their_owner_alone(directory):
 
 def test_a_file_that_somebody_else_wrote_is_a_key(directory):
     signer = FileSigner(directory)
-    key = reused_key("own")
+    key = reuse_key("own")
     path = directory / "alice-rsa.pem"
     path.write_text(key.pem())
     path.chmod(0o600)
@@ -189,7 +189,7 @@ def test_a_file_that_somebody_else_wrote_is_a_key(directory):
 def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
     signer = FileSigner(directory)
     path = directory / "alice.pem"
-    path.write_text(reused_key("own", "ed25519").pem())
+    path.write_text(reuse_key("own", "ed25519").pem())
     path.chmod(mode)
     words = f"others can read .mode {mode:04o}.: chmod 600 {path}"
     with pytest.raises(SignerUnavailable, match=words):
@@ -218,14 +218,14 @@ def test_roots_files_may_be_read_by_their_group(mode, owner, fine):
 def test_a_key_that_was_put_there_tells_its_public_half(directory):
     signer = FileSigner(directory)
     for name, pem in (
-        ("rsa", reused_key("own").pem()),
-        ("ed", reused_key("own", "ed25519").pem()),
+        ("rsa", reuse_key("own").pem()),
+        ("ed", reuse_key("own", "ed25519").pem()),
         ("p256", P256),
     ):
         (directory / f"{name}.pem").write_text(pem)
         (directory / f"{name}.pem").chmod(0o600)
-    assert signer.held("rsa") == MadeKey("rsa", "rsa-2048", reused_key("own").public.spki)
-    assert signer.held("ed") == MadeKey("ed", "ed25519", reused_key("own", "ed25519").public.spki)
+    assert signer.held("rsa") == MadeKey("rsa", "rsa-2048", reuse_key("own").public.spki)
+    assert signer.held("ed") == MadeKey("ed", "ed25519", reuse_key("own", "ed25519").public.spki)
     for name in ("p256", "nothing", "../rsa"):
         with pytest.raises(SignerUnavailable):
             signer.held(name)
@@ -247,7 +247,7 @@ def test_a_directory_that_is_none_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nonsense", reused_key("own", "ed25519").public.pem, "é"],
+    ["", "nonsense", reuse_key("own", "ed25519").public.pem, "é"],
     ids=["empty", "no PEM", "public", "not ASCII"],
 )
 def test_a_file_without_a_private_key_is_named(directory, text):

@@ -8,9 +8,9 @@ import pytest
 
 from apcore.adapters.memory import MemoryStore, open_url
 from apcore.errors import ConfigurationError
-from apcore.ports import Again, AtomicStore, Done, KvStore, Message, MessageQueue, Put
+from apcore.ports import AtomicStore, Done, KvStore, Message, MessageQueue, Put, Retry
 from apcore.testing.atomic import atomic_checks
-from apcore.testing.bridge import bridged
+from apcore.testing.bridge import bridge
 from apcore.testing.conformance import ManualClock, Tokens
 from apcore.testing.queue import queue_checks
 from apcore.testing.store import store_checks
@@ -40,7 +40,7 @@ def test_is_both_at_once(check):
     "check", [*store_checks(examples=3), *queue_checks(examples=3), *atomic_checks(examples=3)], ids=str
 )
 def test_keeps_the_contracts_on_event_loops(check, loop):
-    check(bridged(make, loop))
+    check(bridge(make, loop))
 
 
 def test_its_types_are_the_ports():
@@ -74,7 +74,7 @@ def test_closing_keeps_the_content_and_wakes_who_waits():
     assert entry is not None
 
 
-@pytest.mark.parametrize("settlement", [Done, lambda leased: Again(leased, 0)], ids=["done", "again"])
+@pytest.mark.parametrize("settlement", [Done, lambda leased: Retry(leased, 0)], ids=["done", "again"])
 def test_settling_wakes_who_waits_for_the_group(settlement):
     store = MemoryStore()
     store.enqueue([Message(bytes(15) + bytes([number]), "lane", b"", group="g") for number in range(2)])

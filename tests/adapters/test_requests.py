@@ -12,14 +12,14 @@ import pytest
 
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.memory import MemoryStore
-from apcore.adapters.requests import has_length, received_request
+from apcore.adapters.requests import build_request, has_length
 from apcore.adapters.wsgi import wsgi_app
 from apcore.errors import RequestError
 from apcore.federation import Federation
-from apcore.graph import Budgets, Rate
 from apcore.http import Headers, Request, Response
+from apcore.remote import Budgets, Rate
 from apcore.signatures import cavage
-from apcore.testing.keys import ReusedKeys, reused_key
+from apcore.testing.keys import ReusedKeys, reuse_key
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Person
 
@@ -40,7 +40,7 @@ FORWARDED = [
 @pytest.mark.parametrize(("values", "client"), FORWARDED)
 @pytest.mark.parametrize("trusted", [True, False])
 def test_the_client_behind_a_proxy(values, client, trusted):
-    made = received_request(
+    made = build_request(
         method="GET",
         scheme="https",
         target="/",
@@ -70,19 +70,19 @@ def test_a_host_that_is_more_than_a_host_is_refused(host, forwarded):
     """Else who stands before the server has judged another path than the one that is served."""
     headers = [(b"Host", b"a.example"), (b"X-Forwarded-Host", host)] if forwarded else [(b"Host", host)]
     with pytest.raises(RequestError, match="Host"):
-        received_request(
+        build_request(
             method="GET", scheme="https", target="/users/alice", headers=headers, body=b"", trust_proxy=forwarded
         )
 
 
 def test_a_target_with_a_fragment_is_refused():
     with pytest.raises(RequestError, match="path"):
-        received_request(method="GET", scheme="https", target="/a#b", headers=[(b"Host", b"a.example")], body=b"")
+        build_request(method="GET", scheme="https", target="/a#b", headers=[(b"Host", b"a.example")], body=b"")
 
 
 @pytest.mark.parametrize("host", [b"a.example", b"a.example:8000", b"[2a00::1]:8000", b"A.example."])
 def test_a_host_may_have_a_port(host):
-    made = received_request(method="GET", scheme="https", target="/b?c", headers=[(b"Host", host)], body=b"")
+    made = build_request(method="GET", scheme="https", target="/b?c", headers=[(b"Host", host)], body=b"")
     assert made.url == f"https://{host.decode()}/b?c"
 
 
@@ -110,7 +110,7 @@ def signed(number: int) -> Request:
         Headers({"content-type": "application/activity+json"}),
         json.dumps(body).encode(),
     )
-    return cavage.sign(request, reused_key("x").renamed(key_id=f"{actor}#k", owner=actor), now=datetime.now(UTC))
+    return cavage.sign(request, reuse_key("x").renamed(key_id=f"{actor}#k", owner=actor), now=datetime.now(UTC))
 
 
 def over_asgi(app: Any, request: Request, client: str | None) -> bytes:

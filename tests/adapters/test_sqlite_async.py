@@ -15,7 +15,7 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.sqlite import SqliteStore
 from apcore.adapters.sqlite.readers import WouldWait
 from apcore.errors import StoreBusy
-from apcore.ports import Add, Message, Put
+from apcore.ports import Increment, Message, Put
 
 A = ("a",)
 
@@ -110,7 +110,7 @@ def test_a_read_that_finds_the_database_locked_does_not_wait_on_the_loop(tmp_pat
 def test_tasks_share_transactions(tmp_path):
     async def main():
         async with opened(tmp_path / "a.db") as (store, runtime):
-            await store.commit([], [Add(A, 1)], token=bytes(16))
+            await store.commit([], [Increment(A, 1)], token=bytes(16))
             blocking, writer = store._store, store._store._opened.writer
             statements = []
             writer._cursor.connection.set_trace_callback(statements.append)
@@ -123,7 +123,7 @@ def test_tasks_share_transactions(tmp_path):
             held = asyncio.create_task(runtime.thread(lambda: blocking._write(hold), lane="port"))
             while not begun.is_set():  # noqa: ASYNC110  # before the others, or one of them might lead
                 await asyncio.sleep(0)
-            adds = [store.commit([], [Add(A, 1)], token=os.urandom(16)) for _ in range(20)]
+            adds = [store.commit([], [Increment(A, 1)], token=os.urandom(16)) for _ in range(20)]
             everything = asyncio.gather(held, *adds)
             while len(writer._waiting) < 20:  # noqa: ASYNC110  # the threads tell nobody else
                 await asyncio.sleep(0)

@@ -11,7 +11,7 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.sqlite import AsyncSqliteStore, SqliteStore
 from apcore.ports import AsyncAtomicStore, AtomicStore, Enlistable, KvStore, MessageQueue
 from apcore.testing.atomic import atomic_checks
-from apcore.testing.bridge import bridged
+from apcore.testing.bridge import bridge
 from apcore.testing.histories import run_threads
 from apcore.testing.queue import queue_checks
 from apcore.testing.store import store_checks
@@ -44,7 +44,7 @@ def test_is_both_at_once(check, make):
     "check", [*store_checks(examples=2), *queue_checks(examples=2), *atomic_checks(examples=2)], ids=str
 )
 def test_keeps_the_contracts_on_event_loops(check, loop, make):
-    check(bridged(make, loop))
+    check(bridge(make, loop))
 
 
 def test_histories_of_threads_are_true_together(tmp_path):

@@ -31,7 +31,7 @@ WRITERS = 2
 _WRITER = """
 import os, sys, threading
 from apcore.adapters.sqlite import SqliteStore
-from apcore.ports import Add, Message, Put
+from apcore.ports import Increment, Message, Put
 
 path, synchronous = sys.argv[1:]
 store = SqliteStore(path, synchronous=synchronous, busy_timeout_s=60)
@@ -39,7 +39,7 @@ store = SqliteStore(path, synchronous=synchronous, busy_timeout_s=60)
 def write():
     while True:
         token = os.urandom(16)
-        writes = [Put(("entry", token.hex()), token * 40), Add(("count",), 1)]
+        writes = [Put(("entry", token.hex()), token * 40), Increment(("count",), 1)]
         if not store.commit([], writes, token=token, messages=[Message(token, "lane", b"", group=token.hex()[0])]):
             os._exit(1)
         os.write(1, token)

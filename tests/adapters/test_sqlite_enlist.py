@@ -12,7 +12,7 @@ import pytest
 
 from apcore.adapters.sqlite import SqliteStore
 from apcore.errors import ContractError, QueueUnavailable, StoreBusy, StoreUnavailable
-from apcore.ports import Add, Again, AtomicStore, Check, Delete, Done, Message, Put
+from apcore.ports import AtomicStore, Check, DeleteEntry, Done, Increment, Message, Put, Retry
 from apcore.testing.atomic import atomic_checks
 from apcore.testing.queue import queue_checks
 from apcore.testing.store import store_checks
@@ -54,13 +54,16 @@ def value(store, key):
 def everything(tx):
     """One of each; gives what is still leased."""
     assert tx.commit(
-        [Check(A, TOKEN), Check(B, None)], [Put(B, bytes(2000)), Add(N, 3), Delete(A)], token=OTHER, messages=[MESSAGE]
+        [Check(A, TOKEN), Check(B, None)],
+        [Put(B, bytes(2000)), Increment(N, 3), DeleteEntry(A)],
+        token=OTHER,
+        messages=[MESSAGE],
     )
     tx.enqueue([Message(OTHER, "lane", b"second")])
     leases = tx.lease(["lane"], limit=5, lease_s=60)
     assert [leased.message.body for leased in leases] == [b"body", b"second"]
     assert tx.extend(leases, lease_s=100) == []
-    assert tx.settle([Again(leases[0], 10)]) == []
+    assert tx.settle([Retry(leases[0], 10)]) == []
     assert tx.settle([Done(leases[0])]) == [leases[0]]
     return leases[1]
 
@@ -107,7 +110,7 @@ def test_a_check_that_does_not_hold_writes_nothing_and_leaves_the_transaction_us
     assert not tx.commit([], [Put(B, b"2")], token=OTHER, settles=[Done(leased)])
     assert tx.commit([], [Put(N, b"no number")], token=OTHER)
     with pytest.raises(ContractError, match="not a counter, or beyond 64 bits"):
-        tx.commit([], [Put(B, b"2"), Add(N, 1)], token=OTHER)
+        tx.commit([], [Put(B, b"2"), Increment(N, 1)], token=OTHER)
     site.commit()
     assert articles(store) == [("kept",)]
     assert (value(store, A), value(store, B), value(store, N)) == (b"1", None, b"no number")

@@ -19,7 +19,7 @@ import pytest
 from apcore.adapters.sqlite import SqliteStore, open_url
 from apcore.adapters.sqlite.schema import FORMAT, format_of, migrate
 from apcore.errors import ConfigurationError, QueueUnavailable, StoreUnavailable
-from apcore.ports import Add, Message, Put
+from apcore.ports import Increment, Message, Put
 
 TOKEN = bytes(16)
 KEY = ("a",)
@@ -132,7 +132,7 @@ def test_many_may_open_a_new_file_at_once(tmp_path):
 
     def count(store):
         ready.wait()
-        store.commit([], [Add(KEY, 1)], token=os.urandom(16))
+        store.commit([], [Increment(KEY, 1)], token=os.urandom(16))
 
     threads = [threading.Thread(target=count, args=(store,)) for store in stores]
     for thread in threads:
@@ -310,7 +310,7 @@ def test_closing_while_others_use_it_loses_nothing(tmp_path):
 
     def count():
         for _ in range(200):
-            assert store.commit([], [Add(KEY, 1)], token=os.urandom(16))
+            assert store.commit([], [Increment(KEY, 1)], token=os.urandom(16))
             assert store.get([KEY])[0]
 
     def close():

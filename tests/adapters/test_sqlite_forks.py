@@ -15,14 +15,14 @@ _START = """
 import ctypes, os, sqlite3, sys, threading
 from apcore.adapters.sqlite import SqliteStore
 from apcore.errors import StoreUnavailable
-from apcore.ports import Add, Message, Put
+from apcore.ports import Increment, Message, Put
 
 path = sys.argv[1]
 store = SqliteStore(path)
 
 def add(times=1):
     for _ in range(times):
-        assert store.commit([], [Add(("n",), 1)], token=os.urandom(16))
+        assert store.commit([], [Increment(("n",), 1)], token=os.urandom(16))
 
 def n():
     [entry] = store.get([("n",)])

@@ -17,7 +17,7 @@ from apcore.adapters.sqlite import SqliteStore
 from apcore.adapters.sqlite.groupcommit import _Request
 from apcore.adapters.sqlite.readers import Closed
 from apcore.errors import ContractError, QueueUnavailable, StoreBusy, StoreUnavailable
-from apcore.ports import Add, Check, Done, Message, Put
+from apcore.ports import Check, Done, Increment, Message, Put
 
 TOKEN = bytes(16)
 OTHER = b"x" * 16
@@ -116,7 +116,7 @@ def test_a_refusal_in_a_group_is_its_own(store):
     put(store, N, b"9223372036854775807")()
 
     def add(key):
-        return lambda: store.commit([], [Put(C, b"trace"), Add(key, 1)], token=TOKEN)
+        return lambda: store.commit([], [Put(C, b"trace"), Increment(key, 1)], token=TOKEN)
 
     with grouped(store, put(store, B), add(A), add(N), put(store, ("d",))) as futures:
         assert futures[0].result(10) is futures[3].result(10) is True
@@ -408,7 +408,7 @@ def test_threads_lose_and_double_nothing(stores, tmp_path):
         store = opened[number % stores]
         for turn in range(30):
             token = os.urandom(16)
-            assert store.commit([], [Add(N, 1), Put(("mine", str(number), str(turn)), b"")], token=token)
+            assert store.commit([], [Increment(N, 1), Put(("mine", str(number), str(turn)), b"")], token=token)
             message = Message(token, "lane", b"")
             if store.commit(
                 [Check(("claim", str(turn)), None)], [Put(("claim", str(turn)), token)], token=token, messages=[message]

@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from apcore.adapters.sqlite import SqliteStore
-from apcore.ports import Again, Done, Message
+from apcore.ports import Done, Message, Retry
 
 TOKEN = bytes(16)
 STEP = 100
@@ -89,7 +89,7 @@ def test_settling_and_extending_cost_the_same_whatever_waits(tmp_path):
 
             def rounds():
                 assert store.extend([first], lease_s=60) == []  # noqa: B023
-                assert store.settle([Again(first, 0)]) == []  # noqa: B023
+                assert store.settle([Retry(first, 0)]) == []  # noqa: B023
                 [again] = store.lease(["lane"], limit=1, lease_s=60)
                 assert store.settle([Done(again)]) == []
 
@@ -163,7 +163,7 @@ def test_a_message_wakes_who_waits(wake, same, store):
         assert waiting.join()
 
 
-@pytest.mark.parametrize("end", [Done, lambda leased: Again(leased, 0)], ids=["done", "again"])
+@pytest.mark.parametrize("end", [Done, lambda leased: Retry(leased, 0)], ids=["done", "again"])
 def test_settling_wakes_who_waits_for_the_group(end, store):
     store.enqueue([message(1, group="g"), message(2, group="g")])
     [leased] = store.lease(["lane"], limit=2, lease_s=1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apcore.cli import exits, main
+from apcore.cli import exit_codes, main
 
 SOURCE = """
 from apcore import Federation
@@ -61,7 +61,7 @@ def modules(tmp_path, monkeypatch):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_bound_is_told(command, arguments, says, capsys):
-    assert main([command, *arguments]) == exits.USAGE
+    assert main([command, *arguments]) == exit_codes.USAGE
     captured = capsys.readouterr()
     assert says in captured.err
     assert not captured.out
@@ -70,7 +70,7 @@ def test_what_cannot_be_bound_is_told(command, arguments, says, capsys):
 @pytest.mark.usefixtures("modules")
 @pytest.mark.parametrize("target", ["shown_federation", "shown_federation:federation", "shown_federation:other"])
 def test_work_ends_when_nothing_is_due(target, capsys):
-    assert main(["work", target, *LOOPBACK, "--until-idle"]) == exits.DONE
+    assert main(["work", target, *LOOPBACK, "--until-idle"]) == exit_codes.DONE
     assert capsys.readouterr().out == "0 messages handled\n"
 
 
@@ -78,7 +78,7 @@ def test_work_ends_when_nothing_is_due(target, capsys):
 def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("APCORE_ORIGIN", "https://social.example")
     monkeypatch.setenv("APCORE_STORE", "memory:")
-    assert main(["work", "shown_federation", "--limit", "0.01"]) == exits.DONE
+    assert main(["work", "shown_federation", "--limit", "0.01"]) == exit_codes.DONE
     assert capsys.readouterr().out == "0 messages handled\n"
 
 
@@ -86,9 +86,9 @@ def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ([], exits.DONE, "nothing is wrong"),
-        (["--store", "memory:"], exits.DONE, "warning: the store keeps nothing"),
-        (["--json"], exits.DONE, '"ok": true'),
+        ([], exit_codes.DONE, "nothing is wrong"),
+        (["--store", "memory:"], exit_codes.DONE, "warning: the store keeps nothing"),
+        (["--json"], exit_codes.DONE, '"ok": true'),
     ],
     ids=["fine", "risky", "json"],
 )
@@ -99,7 +99,7 @@ def test_check_says_what_it_found(arguments, code, says, capsys):
 
 @pytest.mark.usefixtures("modules")
 def test_check_fails_for_what_cannot_be_served(capsys):
-    assert main(["check", "shown_federation:listens"]) == exits.FAILED
+    assert main(["check", "shown_federation:listens"]) == exit_codes.FAILED
     assert capsys.readouterr().out.startswith("error: there are listeners (Create) but no actor")
-    assert main(["check", "shown_federation:listens", "--json"]) == exits.FAILED
+    assert main(["check", "shown_federation:listens", "--json"]) == exit_codes.FAILED
     assert '"level": "error"' in capsys.readouterr().out

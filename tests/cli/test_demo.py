@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from apcore.cli import exits
-from apcore.cli.checking import StepFailed
+from apcore.cli import exit_codes
 from apcore.cli.demo.federation import Heard
-from apcore.cli.demo.watching import check_once
+from apcore.cli.demo.observation import check_once
+from apcore.cli.step_results import StepFailed
 
 STEPS = [
     *("start", "lookup", "follow", "create", "reply", "like", "announce", "update", "undo", "delete"),
@@ -72,7 +72,7 @@ def test_two_servers_federate_and_one_survives_a_kill(tmp_path):
         assert len(actors) == 2
         assert all(map(listens, actors)), "they are to stay up"
         running.send_signal(signal.SIGINT)
-        assert running.wait(30) == exits.DONE, running.stderr.read()
+        assert running.wait(30) == exit_codes.DONE, running.stderr.read()
     assert not any(map(listens, actors))
     assert list(tmp_path.iterdir()) == []
 
@@ -87,7 +87,7 @@ def test_a_server_that_does_not_start_fails_its_step_and_is_quoted(tmp_path):
     environment = {"PYTHONPATH": str(tmp_path / "modules"), "TMPDIR": str(tmp_path / "temporary")}
     with demo(**environment, PYTHONDONTWRITEBYTECODE="1") as running:
         out, err = running.communicate(timeout=60)
-    assert running.returncode == exits.FAILED
+    assert running.returncode == exit_codes.FAILED
     lines = out.splitlines()
     assert lines[1].split()[:2] == ["FAILED", "start"]
     assert "exit code 3" in lines[1]

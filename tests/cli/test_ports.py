@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from apcore.cli.demo.servers import HOST, reserved_ports
-from apcore.cli.serving import listen_at
+from apcore.cli.web_server import listen_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a server bind beside a reservation")
 

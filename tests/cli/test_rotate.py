@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from apcore.cli import exits, main
+from apcore.cli import exit_codes, main
 from apcore.federation import Federation
-from apcore.federation.keys import own_keys
+from apcore.federation.actors.keys import own_keys
 from apcore.node import Node
 from apcore.vocab import Person
 
@@ -45,7 +45,7 @@ def published(tmp_path, actor: str) -> list[str]:
     ("whose", "actor"), [(["--actor", "alice"], f"{HERE}/users/alice"), (["--instance"], f"{HERE}/actor")]
 )
 def test_what_was_done_is_told_and_done(arguments, whose, actor, capsys, tmp_path):
-    assert main([*arguments, *whose, "--json"]) == exits.DONE
+    assert main([*arguments, *whose, "--json"]) == exit_codes.DONE
     told = json.loads(capsys.readouterr().out)
     assert told["actor"] == actor
     assert told["signs"] == [f"{actor}#main-key-2", f"{actor}#ed25519-key-2"]
@@ -55,7 +55,7 @@ def test_what_was_done_is_told_and_done(arguments, whose, actor, capsys, tmp_pat
 
 
 def test_people_are_told_in_words(arguments, capsys):
-    assert main([*arguments, "--actor", "alice", "--no-announce"]) == exits.DONE
+    assert main([*arguments, "--actor", "alice", "--no-announce"]) == exit_codes.DONE
     out = capsys.readouterr().out
     assert f"{HERE}/users/alice signs with {HERE}/users/alice#main-key-2" in out
     assert "#ed25519-key stay published until 20" in out
@@ -64,10 +64,10 @@ def test_people_are_told_in_words(arguments, capsys):
 @pytest.mark.parametrize(
     ("whose", "code", "says"),
     [
-        ([], exits.USAGE, "--actor IDENTIFIER, or --instance"),
-        (["--actor", "alice", "--instance"], exits.USAGE, "--actor IDENTIFIER, or --instance"),
-        (["--actor", "nobody"], exits.FAILED, "there is no actor 'nobody'"),
-        (["--actor", "alice", "--signer", "nonsense"], exits.USAGE, "a signer is named by a URL"),
+        ([], exit_codes.USAGE, "--actor IDENTIFIER, or --instance"),
+        (["--actor", "alice", "--instance"], exit_codes.USAGE, "--actor IDENTIFIER, or --instance"),
+        (["--actor", "nobody"], exit_codes.FAILED, "there is no actor 'nobody'"),
+        (["--actor", "alice", "--signer", "nonsense"], exit_codes.USAGE, "a signer is named by a URL"),
     ],
     ids=["nobody", "both", "no such actor", "no signer"],
 )

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from apcore.cli import exits, main
+from apcore.cli import exit_codes, main
 from apcore.cli.selfcheck import STEPS, Step, StepFailed, run_step
 from apcore.cli.selfcheck.command import command as selfcheck_command
 
@@ -25,7 +25,7 @@ def test_a_step_holds_in_an_empty_directory(step, tmp_path):
 
 
 def test_people_get_a_line_a_step_and_exit_code_0(capsys):
-    assert main(["selfcheck", "--only", "store", "--only", "queue"]) == exits.DONE
+    assert main(["selfcheck", "--only", "store", "--only", "queue"]) == exit_codes.DONE
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:-1]] == [["ok", "store"], ["ok", "queue"]]
     assert lines[-1].startswith("all 2 steps hold")
@@ -33,7 +33,7 @@ def test_people_get_a_line_a_step_and_exit_code_0(capsys):
 
 
 def test_programs_get_one_object(capsys):
-    assert main(["selfcheck", "--json", "--only", "addresses"]) == exits.DONE
+    assert main(["selfcheck", "--json", "--only", "addresses"]) == exit_codes.DONE
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is True
     assert told["versions"]["apcore"]
@@ -54,7 +54,7 @@ def one_fails(monkeypatch):
 
 
 def test_a_failed_step_is_named_and_the_others_run(one_fails, capsys):
-    assert main(["selfcheck"]) == exits.FAILED
+    assert main(["selfcheck"]) == exit_codes.FAILED
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:-1]] == [["ok", "fine"], ["FAILED", "moon"], ["ok", "last"]]
     assert "the moon is made of cheese" in lines[2]
@@ -62,7 +62,7 @@ def test_a_failed_step_is_named_and_the_others_run(one_fails, capsys):
 
 
 def test_a_failed_step_is_named_for_programs(one_fails, capsys):
-    assert main(["selfcheck", "--json"]) == exits.FAILED
+    assert main(["selfcheck", "--json"]) == exit_codes.FAILED
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False
     assert [step["name"] for step in told["steps"] if not step["ok"]] == ["moon"]
@@ -80,7 +80,7 @@ def test_an_exception_fails_its_step_and_is_logged(tmp_path, caplog):
 def test_nothing_is_left_behind(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    assert main(["selfcheck", "--only", "store", "--json"]) == exits.DONE
+    assert main(["selfcheck", "--only", "store", "--json"]) == exit_codes.DONE
     assert list(tmp_path.iterdir()) == []
 
 
@@ -101,6 +101,6 @@ def test_it_needs_neither_hypothesis_nor_an_input(tmp_path):
         check=False,
         env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
     )
-    assert done.returncode == exits.DONE, done.stdout + done.stderr
+    assert done.returncode == exit_codes.DONE, done.stdout + done.stderr
     assert done.stderr == ""
     assert [step["name"] for step in json.loads(done.stdout)["steps"]] == NAMES

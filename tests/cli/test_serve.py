@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from apcore.cli import exits, main
+from apcore.cli import exit_codes, main
 from apcore.cli.demo.servers import Server, eventually, reserved_ports
 from apcore.vocab import PUBLIC, Note
 
@@ -55,7 +55,7 @@ def test_what_is_served_is_of_the_origin(server):
 
 def test_a_port_that_is_taken_is_told(server, capsys):
     arguments = ["--origin", server.origin, "--store", "memory:", "--allow-loopback"]
-    assert main(["serve", FEDERATION, *arguments]) == exits.FAILED
+    assert main(["serve", FEDERATION, *arguments]) == exit_codes.FAILED
     assert f"cannot listen at 127.0.0.1, port {server.port}" in capsys.readouterr().err
 
 
@@ -76,13 +76,13 @@ def test_a_worker_of_its_own_works_until_it_is_told_to_end(server):
         )
         worker.send_signal(signal.SIGTERM)
         _, said = worker.communicate(timeout=60)
-    assert worker.returncode == exits.DONE, said
+    assert worker.returncode == exit_codes.DONE, said
     assert f"working for {server.origin}" in said
 
 
 def test_a_handle_is_looked_up(server, capsys):
     handle = f"@alice@127.0.0.1:{server.port}"
-    assert main(["lookup", handle, "--allow-loopback", "--json"]) == exits.DONE
+    assert main(["lookup", handle, "--allow-loopback", "--json"]) == exit_codes.DONE
     told = json.loads(capsys.readouterr().out)
     assert told["id"] == f"{server.origin}/users/alice"
     assert (told["handle"], told["doubt"], told["software"]) == (handle, None, "apcore-demo 1.0")
@@ -90,7 +90,7 @@ def test_a_handle_is_looked_up(server, capsys):
 
 
 def test_an_actor_is_told_in_lines(server, capsys):
-    assert main(["lookup", f"{server.origin}/users/bob", "--allow-loopback"]) == exits.DONE
+    assert main(["lookup", f"{server.origin}/users/bob", "--allow-loopback"]) == exit_codes.DONE
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert said["handle"] == f"@bob@127.0.0.1:{server.port}"
     assert said["followers"] == f"{server.origin}/users/bob/followers"
@@ -99,7 +99,7 @@ def test_an_actor_is_told_in_lines(server, capsys):
 def test_a_post_is_told_in_lines_that_a_terminal_does_not_act_upon(server, capsys):
     server.node.publish(Note(content="red \x1b[31m[bold]alert[/bold]"), by="bob", to=PUBLIC)
     _, page = get(server, "/users/bob/outbox/page/first")
-    assert main(["lookup", page["orderedItems"][0]["object"]["id"], "--allow-loopback"]) == exits.DONE
+    assert main(["lookup", page["orderedItems"][0]["object"]["id"], "--allow-loopback"]) == exit_codes.DONE
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert said["by"] == f"{server.origin}/users/bob"
     assert said["content"] == "red \ufffd[31m[bold]alert[/bold]"
@@ -110,14 +110,14 @@ def test_a_post_is_told_in_lines_that_a_terminal_does_not_act_upon(server, capsy
     [("nonsense", "nonsense"), ("@nobody@127.0.0.1:{port}", "404"), ("http://127.0.0.1:{port}/users/x", "404")],
 )
 def test_what_is_not_found_is_told(server, what, says, capsys):
-    assert main(["lookup", what.format(port=server.port), "--allow-loopback"]) == exits.FAILED
+    assert main(["lookup", what.format(port=server.port), "--allow-loopback"]) == exit_codes.FAILED
     captured = capsys.readouterr()
     assert says in captured.err
     assert not captured.out
 
 
 def test_this_machine_is_looked_at_only_when_allowed(server, capsys):
-    assert main(["lookup", f"{server.origin}/users/alice"]) == exits.FAILED
+    assert main(["lookup", f"{server.origin}/users/alice"]) == exit_codes.FAILED
     assert "http" in capsys.readouterr().err
 
 
@@ -147,12 +147,12 @@ def test_an_inbox_follows_and_shows_what_arrives(server, other_port, tmp_path):
         create = eventually(shown, lambda: f"nothing shown: {(tmp_path / 'said').read_text()}")
         assert create["object"]["content"] == "seen"
         inbox.send_signal(signal.SIGINT)
-        assert inbox.wait(60) in {exits.DONE, exits.INTERRUPTED}
+        assert inbox.wait(60) in {exit_codes.DONE, exit_codes.INTERRUPTED}
     finally:
         inbox.kill()
         inbox.wait()
 
 
 def test_an_inbox_is_somewhere(capsys):
-    assert main(["inbox", "--origin", "http://127.0.0.1:1"]) == exits.USAGE
+    assert main(["inbox", "--origin", "http://127.0.0.1:1"]) == exit_codes.USAGE
     assert "plain http" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apcore.cli import exits, main
+from apcore.cli import exit_codes, main
 from apcore.cli.capture import read_capture
 from apcore.signatures import check, parse
 
@@ -44,14 +44,14 @@ def test_what_is_signed_is_verified(
     head = [f"{method} {target} HTTP/1.1", "Host: local.example", *(f"{name}: {value}" for name, value in fields)]
     data = "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
     code, out, _ = sign(monkeypatch, capsysbinary, data, "--key", key_files[kind], "--scheme", scheme)
-    assert code == exits.DONE
+    assert code == exit_codes.DONE
     signed = read_capture(out)
     assert signed.notes == ()
     presented = parse(signed.request, now=now)
     assert check(presented, signers[kind].public.renamed(key_id=KEY_ID)).query_covered
     assert signed.request.body == body
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out)))
-    assert main(["verify", "-", "--key", key_files[f"{kind}.pub"], "--now", NOW]) == exits.DONE
+    assert main(["verify", "-", "--key", key_files[f"{kind}.pub"], "--now", NOW]) == exit_codes.DONE
     capsysbinary.readouterr()
 
 
@@ -77,7 +77,7 @@ def test_what_is_signed_is_verified(
 )  # fmt: skip
 def test_components_are_covered_as_asked(options, covered, key_files, now, monkeypatch, capsysbinary):
     code, out, _ = sign(monkeypatch, capsysbinary, POST, "--key", key_files["rsa"], *options)
-    assert code == exits.DONE
+    assert code == exit_codes.DONE
     presented = parse(read_capture(out).request, now=now)
     assert presented.covered == covered
     assert (presented.expires is not None) == ("--expires" in options)
@@ -88,7 +88,7 @@ def test_the_signing_string_is_shown_without_secrets(key_files, monkeypatch, cap
     covered = "(request-target) host date digest cookie authorization"
     options = ("--key", key_files["rsa"], "--components", covered, "--explain")
     code, out, err = sign(monkeypatch, capsysbinary, data, *options)
-    assert code == exits.DONE
+    assert code == exit_codes.DONE
     assert err.splitlines() == [
         "(request-target): post /inbox?a=b",
         "host: local.example",
@@ -118,7 +118,7 @@ def test_the_signing_string_is_shown_without_secrets(key_files, monkeypatch, cap
 )
 def test_wrong_arguments_are_answered_in_words(data, options, words, key_files, monkeypatch, capsysbinary):
     code, out, err = sign(monkeypatch, capsysbinary, data, "--key", key_files["rsa"], *options)
-    assert (code, out) == (exits.USAGE, b"")
+    assert (code, out) == (exit_codes.USAGE, b"")
     assert words in err
 
 
@@ -127,7 +127,7 @@ def test_what_is_no_private_key_is_not_shown(text, tmp_path, monkeypatch, capsys
     path = tmp_path / "key"
     path.write_text(text, encoding="ascii")
     code, _, err = sign(monkeypatch, capsysbinary, POST, "--key", str(path))
-    assert code == exits.USAGE
+    assert code == exit_codes.USAGE
     assert "hunter2" not in err
     code, _, err = sign(monkeypatch, capsysbinary, POST, "--key", str(tmp_path / "missing"))
-    assert (code, "No such file" in err) == (exits.USAGE, True)
+    assert (code, "No such file" in err) == (exit_codes.USAGE, True)

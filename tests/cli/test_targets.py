@@ -12,7 +12,7 @@ from importlib import import_module
 
 import pytest
 
-from apcore.cli import exits, main
+from apcore.cli import exit_codes, main
 from apcore.cli.demo.servers import eventually, reserved_ports
 from apcore.node import Node
 
@@ -107,18 +107,18 @@ def test_a_worker_uses_the_data_and_transport_of_the_node(targets, name, capsys)
     note = {"id": "https://remote.example/notes/1", "type": "Note", "attributedTo": bob.actor, "content": "hi"}
     server = Node(targets.rules(), targets.HERE, targets.store, **targets.options)
     assert bob.deliver(server, bob.activity("Create", object=note), to="alice").status == 202
-    assert main(["work", f"node_targets:{name}", "--until-idle"]) == exits.DONE
+    assert main(["work", f"node_targets:{name}", "--until-idle"]) == exit_codes.DONE
     assert re.fullmatch(r"[1-9]\d* messages handled\n", capsys.readouterr().out)
     assert [delivered.activity["type"] for delivered in bob.received] == ["Like"]
 
 
 def test_a_function_may_make_a_federation_for_the_options_to_bind(targets, capsys):
-    assert main(["work", "node_targets:make_federation", *AT, "--until-idle"]) == exits.DONE
+    assert main(["work", "node_targets:make_federation", *AT, "--until-idle"]) == exit_codes.DONE
     assert capsys.readouterr().out == "0 messages handled\n"
 
 
 def test_without_a_name_a_node_is_taken_where_there_is_no_federation(targets, capsys):
-    assert main(["check", "node_targets"]) == exits.DONE
+    assert main(["check", "node_targets"]) == exit_codes.DONE
     assert "keeps nothing" in capsys.readouterr().out
 
 
@@ -143,7 +143,7 @@ def test_without_a_name_a_node_is_taken_where_there_is_no_federation(targets, ca
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
 def test_a_target_that_cannot_be_used_is_refused_by_what_it_is(targets, arguments, says, capsys):
-    assert main(arguments) == exits.USAGE
+    assert main(arguments) == exit_codes.USAGE
     captured = capsys.readouterr()
     assert says in captured.err
     assert not captured.out
@@ -152,13 +152,13 @@ def test_a_target_that_cannot_be_used_is_refused_by_what_it_is(targets, argument
 def test_options_in_the_environment_may_be_meant_for_other_commands(targets, monkeypatch):
     monkeypatch.setenv("APCORE_ORIGIN", "https://other.example")
     monkeypatch.setenv("APCORE_STORE", "sqlite:///other.db")
-    assert main(["work", "node_targets:node", "--until-idle"]) == exits.DONE
+    assert main(["work", "node_targets:node", "--until-idle"]) == exit_codes.DONE
 
 
 @pytest.mark.parametrize("name", ["node", "async_node", "two_origins"])
 def test_keys_are_rotated_at_an_origin_of_the_node(targets, name, capsys):
     arguments = ["--origin", "https://there.example"] if name == "two_origins" else []
-    assert main(["rotate", f"node_targets:{name}", "--actor", "alice", "--json", *arguments]) == exits.DONE
+    assert main(["rotate", f"node_targets:{name}", "--actor", "alice", "--json", *arguments]) == exit_codes.DONE
     origin = arguments[-1] if arguments else "https://here.example"
     assert json.loads(capsys.readouterr().out)["actor"] == f"{origin}/users/alice"
 
@@ -167,7 +167,7 @@ def test_keys_are_rotated_at_an_origin_of_the_node(targets, name, capsys):
     ("target", "warns"), [("make_federation", True), ("without_data", True), ("async_node", False)]
 )
 def test_check_warns_of_data_that_handlers_need_and_nobody_gives(targets, target, warns, capsys):
-    assert main(["check", f"node_targets:{target}", "--json"]) == exits.DONE
+    assert main(["check", f"node_targets:{target}", "--json"]) == exit_codes.DONE
     texts = [finding["text"] for finding in json.loads(capsys.readouterr().out)["findings"]]
     warnings = [text for text in texts if "ctx.data is used" in text]
     assert len(warnings) == warns

@@ -15,7 +15,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apcore.cli import exits, main
+from apcore.cli import exit_codes, main
 from apcore.cli.capture import read_capture, write_request
 from apcore.http import Request, format_http_date
 from apcore.signatures import cavage, generate_key, ld_signature, proofs, rfc9421
@@ -39,7 +39,7 @@ def verify(monkeypatch, capsys):
         code = main(["verify", "-", *([] if "--now" in options else ["--now", NOW]), *options])
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
-        return code, out if code != exits.USAGE else err
+        return code, out if code != exit_codes.USAGE else err
 
     return run
 
@@ -54,7 +54,7 @@ def test_a_good_request_is_told_step_by_step(module, verify, post, signers, key_
     code, told = verify(
         module.sign(post, signers["rsa"], now=now - timedelta(seconds=30)), "--key", key_files["rsa.pub"]
     )
-    assert code == exits.DONE
+    assert code == exit_codes.DONE
     for words in (
         "key id https://remote.example/users/alice#main-key",
         "our clock +30 s",
@@ -71,42 +71,42 @@ def test_a_good_request_is_told_step_by_step(module, verify, post, signers, key_
 def test_the_private_half_and_a_multikey_do_as_well(verify, post, signers, key_files, now, tmp_path):
     signed = cavage.sign(post, signers["ed25519"], now=now)
     (tmp_path / "multikey").write_text(signers["ed25519"].public.multibase + "\n", encoding="ascii")
-    assert verify(signed, "--key", key_files["ed25519"])[0] == exits.DONE
-    assert verify(signed, "--key", str(tmp_path / "multikey"))[0] == exits.DONE
+    assert verify(signed, "--key", key_files["ed25519"])[0] == exit_codes.DONE
+    assert verify(signed, "--key", str(tmp_path / "multikey"))[0] == exit_codes.DONE
 
 
 def test_without_a_key_it_is_told_up_to_the_need_for_it(verify, post, signers, now):
     code, told = verify(cavage.sign(post, signers["rsa"], now=now))
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert "+ policy strict" in told
     assert told.splitlines()[-1] == (
         "a key is needed, by --key or --fetch: https://remote.example/users/alice#main-key"
     )
     code, told = verify(cavage.sign(post, signers["rsa"], now=now), "--json")
-    assert (code, json.loads(told)["reason"], json.loads(told)["ok"]) == (exits.FAILED, "key-needed", False)
+    assert (code, json.loads(told)["reason"], json.loads(told)["ok"]) == (exit_codes.FAILED, "key-needed", False)
 
 
 def test_the_policy_decides(verify, post, signers, key_files, now):
     old = cavage.sign(post, signers["rsa"], now=now - timedelta(minutes=10))
-    assert verify(old, "--key", key_files["rsa.pub"])[0] == exits.DONE
+    assert verify(old, "--key", key_files["rsa.pub"])[0] == exit_codes.DONE
     code, told = verify(old, "--key", key_files["rsa.pub"], "--policy", "strict")
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert told.splitlines()[-1] == (
         "refused by policy strict: signature-too-old: signed 600 s ago, at most 300 s are accepted (policy strict: age_s_max)"
     )
-    assert verify(old, "--key", key_files["rsa.pub"], "--now", "1795344400")[0] == exits.FAILED
-    assert verify(old, "--key", key_files["rsa.pub"], "--now", "Sun, 22 Nov 2026 08:00:00 GMT")[0] == exits.DONE
+    assert verify(old, "--key", key_files["rsa.pub"], "--now", "1795344400")[0] == exit_codes.FAILED
+    assert verify(old, "--key", key_files["rsa.pub"], "--now", "Sun, 22 Nov 2026 08:00:00 GMT")[0] == exit_codes.DONE
 
 
 def test_a_clock_that_was_given_is_meant(verify, post, signers, now):
     code, told = verify(cavage.sign(post, signers["rsa"], now=now - timedelta(days=2)))
-    assert (code, "--now" in told) == (exits.FAILED, False)
+    assert (code, "--now" in told) == (exit_codes.FAILED, False)
 
 
 def test_todays_clock_is_told_how_to_turn(post, signers, key_files, monkeypatch, capsys, now):
     then = now - timedelta(days=9000)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw(cavage.sign(post, signers["rsa"], now=then)))))
-    assert main(["verify", "-", "--key", key_files["rsa.pub"]]) == exits.FAILED
+    assert main(["verify", "-", "--key", key_files["rsa.pub"]]) == exit_codes.FAILED
     assert f"--now '{format_http_date(then)}'" in capsys.readouterr().out
 
 
@@ -147,19 +147,19 @@ def test_a_refusal_names_its_reason_and_its_likely_cause(name, verify, post, sig
     else:
         request = change(post, cavage.sign(post, signers["rsa"], now=now))
     code, told = verify(request, "--key", key_files["rsa.pub"])
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert told.splitlines()[-1].startswith(f"refused by policy default: {reason}: ")
     assert words in told
     code, told = verify(request, "--key", key_files["rsa.pub"], "--json")
     members = json.loads(told)
-    assert (code, members["verdict"], members["reason"]) == (exits.FAILED, "refused", reason)
+    assert (code, members["verdict"], members["reason"]) == (exit_codes.FAILED, "refused", reason)
     assert members["explanation"]["rule"]
 
 
 def test_the_host_that_it_came_to_can_be_another(verify, post, signers, key_files, now):
     signed = cavage.sign(post, signers["rsa"], now=now)
     code, told = verify(signed, "--key", key_files["rsa.pub"], "--origin", "https://inside.example:8443")
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert "wrong-host: signed for host 'local.example', but sent to 'inside.example:8443'" in told
 
 
@@ -167,7 +167,7 @@ def test_an_answer_as_json(verify, post, signers, key_files, now):
     signed = rfc9421.sign(post, signers["rsa"], now=now)
     code, told = verify(evolve(signed, headers=signed.headers.with_added("accept-signature", 'x=("@status");created, y=("date")')), "--key", key_files["rsa.pub"], "--json")  # fmt: skip
     members = json.loads(told)
-    assert code == exits.DONE
+    assert code == exit_codes.DONE
     assert (members["ok"], members["policy"], members["now"]) == (True, "default", "2026-11-22T08:00:00+00:00")
     assert members["verified"] == {
         "scheme": "rfc9421",
@@ -194,7 +194,7 @@ def test_secrets_are_never_shown(module, holds, options, verify, signers, key_fi
     if not holds:
         signed = evolve(signed, headers=signed.headers.with_set("cookie", "hunter2"))
     code, told = verify(signed, "--key", key_files["rsa.pub"], *options)
-    assert code == (exits.DONE if holds else exits.FAILED)
+    assert code == (exit_codes.DONE if holds else exit_codes.FAILED)
     assert "hunter2" not in told
 
 
@@ -202,7 +202,7 @@ def test_what_would_move_a_cursor_is_escaped(verify, signers, key_files, now):
     request = Request("GET", "https://local.example/", {"Host": "local.example", "X-A": "a\t\x9b2J\\"})
     signed = cavage.sign(request, signers["rsa"], now=now, covered=("(request-target)", "host", "date", "x-a"))
     code, told = verify(signed, "--key", key_files["rsa.pub"])
-    assert code == exits.DONE
+    assert code == exit_codes.DONE
     assert "x-a: a\\t\\x9b2J\\\\\n" in told
 
 
@@ -222,7 +222,7 @@ def test_what_would_move_a_cursor_is_escaped(verify, signers, key_files, now):
 )
 def test_wrong_arguments_are_answered_in_words(data, options, words, verify):
     code, told = verify(data, *options)
-    assert code == exits.USAGE
+    assert code == exit_codes.USAGE
     assert words in told.replace("\n", " ")
     assert "\x1b" not in told
 
@@ -230,8 +230,8 @@ def test_wrong_arguments_are_answered_in_words(data, options, words, verify):
 def test_a_file_that_holds_no_key(verify, post, tmp_path, capsys):
     (tmp_path / "key").write_text("hunter2", encoding="ascii")
     code, told = verify(post, "--key", str(tmp_path / "key"))
-    assert (code, "neither a PEM nor a Multikey" in told, "hunter2" in told) == (exits.USAGE, True, False)
-    assert main(["verify", str(tmp_path / "missing")]) == exits.USAGE
+    assert (code, "neither a PEM nor a Multikey" in told, "hunter2" in told) == (exit_codes.USAGE, True, False)
+    assert main(["verify", str(tmp_path / "missing")]) == exit_codes.USAGE
     assert "No such file" in capsys.readouterr().err
 
 
@@ -242,7 +242,7 @@ def test_a_weak_key_is_a_refusal(verify, post, signers, now, tmp_path):
     numbers = rsa.RSAPublicNumbers(65537, (2**255 + 95) * (2**255 + 1083))
     (tmp_path / "weak").write_bytes(numbers.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     code, told = verify(cavage.sign(post, signers["rsa"], now=now), "--key", str(tmp_path / "weak"))
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert "refused by policy default: key-weak" in told
 
 
@@ -259,7 +259,7 @@ def test_a_weak_key_is_a_refusal(verify, post, signers, now, tmp_path):
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_garbage_is_answered_in_words(verify, key_files, data):
     code, told = verify(data, "--key", key_files["rsa.pub"])
-    assert code in {exits.FAILED, exits.USAGE}
+    assert code in {exit_codes.FAILED, exit_codes.USAGE}
     assert told
 
 
@@ -343,7 +343,7 @@ def posted(document):
 def test_a_key_is_fetched_and_its_owner_is_the_actor(verify, alice, now):
     actor, keys = alice
     code, told = verify(cavage.sign(posted(activity(actor)), keys["rsa"], now=now), "--fetch", "--allow-loopback")
-    assert code == exits.DONE, told
+    assert code == exit_codes.DONE, told
     assert f"GET {actor} -> 200, application/activity+json" in told
     assert f"{keys['rsa'].key_id} is owned by {actor}, and both say so" in told
     assert f"{actor} is the activity's actor, and owns the key" in told
@@ -353,21 +353,21 @@ def test_somebody_elses_activity_is_refused(verify, alice, now):
     _, keys = alice
     other = "https://other.example/users/carol"
     code, told = verify(cavage.sign(posted(activity(other)), keys["rsa"], now=now), "--fetch", "--allow-loopback")
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert told.splitlines()[-1].startswith("refused by policy default: not-the-actor")
 
 
 def test_a_key_that_its_owner_does_not_list_is_refused(verify, alice, now):
     actor, keys = alice
     code, told = verify(cavage.sign(posted(activity(actor)), keys["mallory"], now=now), "--fetch", "--allow-loopback")
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert told.splitlines()[-1].startswith("refused by policy default: key-not-owned")
 
 
 def test_addresses_of_this_machine_are_not_asked_unless_allowed(verify, alice, now):
     actor, keys = alice
     code, told = verify(cavage.sign(posted(activity(actor)), keys["rsa"], now=now), "--fetch")
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert "refused by policy default: " in told.splitlines()[-1]
     assert "-> 200" not in told
 
@@ -376,7 +376,7 @@ def test_a_key_that_is_not_there_is_told(verify, alice, now):
     actor, keys = alice
     key = keys["rsa"].renamed(key_id=f"{actor}/gone#main-key", owner=actor)
     code, told = verify(cavage.sign(posted(activity(actor)), key, now=now), "--fetch", "--allow-loopback", "--json")
-    assert (code, json.loads(told)["reason"]) == (exits.FAILED, "not-found")
+    assert (code, json.loads(told)["reason"]) == (exit_codes.FAILED, "not-found")
     assert "/gone -> 404" in told
 
 
@@ -386,20 +386,20 @@ def test_a_proof_inside_is_verified_without_any_http_signature(verify, alice, no
     code, told = verify(request, "--fetch", "--allow-loopback", "--json")
     members = json.loads(told)
     assert (code, members["document"]) == (
-        exits.DONE,
+        exit_codes.DONE,
         {"scheme": "eddsa-jcs-2022", "key": keys["ed25519"].key_id, "owner": actor},
     ), told
-    assert verify(request, "--key", key_files["ed25519.pub"])[0] == exits.DONE
+    assert verify(request, "--key", key_files["ed25519.pub"])[0] == exit_codes.DONE
     changed = evolve(request, body=request.body.replace(b"bob", b"eve"))
     code, told = verify(changed, "--key", key_files["ed25519.pub"], "--json")
-    assert (code, json.loads(told)["reason"]) == (exits.FAILED, "bad-signature")
+    assert (code, json.loads(told)["reason"]) == (exit_codes.FAILED, "bad-signature")
     assert verify(request)[1].splitlines()[-1].startswith("a key is needed")
 
 
 def told_as_json(verify, request, *options):
     code, told = verify(request, "--json", *(options or ("--fetch", "--allow-loopback")))
     members = json.loads(told)
-    assert code == (exits.DONE if members["ok"] else exits.FAILED)
+    assert code == (exit_codes.DONE if members["ok"] else exit_codes.FAILED)
     return members
 
 
@@ -488,7 +488,7 @@ def test_a_server_that_cannot_be_reached_is_told(verify, post, signers, now):
         pass
     key = signers["rsa"].renamed(key_id=f"{origin}/users/alice#main-key", owner="")
     code, told = verify(cavage.sign(post, key, now=now), "--fetch", "--allow-loopback")
-    assert code == exits.FAILED
+    assert code == exit_codes.FAILED
     assert told.splitlines()[-1].startswith("refused by policy default: key-unavailable")
     assert f"GET {origin}/users/alice -> " in told
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.collections import Member, adding, contains, count, members_page, putting, removing
-from apcore.drive import Ports, run
-from apcore.effects import committed
+from apcore.collections import Member, add_member, contains, count, members_page, put_member, remove_member
+from apcore.drivers import Ports, run
+from apcore.effects import commit
 
 LIKES = "https://ours.example/notes/1/likes"
 
@@ -22,12 +22,12 @@ class Kept:
 
     def add(self, ident: str, item: bytes = b"") -> bool:
         self.clock += 1
-        change = adding(LIKES, Member(ident, item), order=f"{self.clock:08d}")
-        return bool(run(committed(change.checks, change.writes), self.ports))
+        change = add_member(LIKES, Member(ident, item), order=f"{self.clock:08d}")
+        return bool(run(commit(change.checks, change.writes), self.ports))
 
     def remove(self, ident: str) -> bool:
-        change = run(removing(LIKES, ident), self.ports)
-        return change is not None and bool(run(committed(change.checks, change.writes), self.ports))
+        change = run(remove_member(LIKES, ident), self.ports)
+        return change is not None and bool(run(commit(change.checks, change.writes), self.ports))
 
     def pages(self, limit: int, *, oldest_first: bool = False) -> list[list[str]]:
         found, cursor = [], None
@@ -102,8 +102,8 @@ def test_putting_adds_keeps_up_to_date_and_is_silent_without_news() -> None:
     kept = Kept()
 
     def put(item: bytes) -> bool | None:
-        change = run(putting(LIKES, Member("a", item), order="2"), kept.ports)
-        return None if change is None else bool(run(committed(change.checks, change.writes), kept.ports))
+        change = run(put_member(LIKES, Member("a", item), order="2"), kept.ports)
+        return None if change is None else bool(run(commit(change.checks, change.writes), kept.ports))
 
     assert put(b"old") is True
     assert put(b"old") is None

@@ -8,10 +8,10 @@ from attrs import evolve
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.collections import TraversalBounds, traverse
-from apcore.drive import Ports, run
+from apcore.drivers import Ports, run
 from apcore.errors import ApcoreError, ConnectFailed
-from apcore.graph import FetchPolicy, NotFound, WrongId, load
 from apcore.http import Response, parse_origin
+from apcore.remote import FetchPolicy, NotFound, WrongId, load
 from apcore.vocab import Note, WrongType, read_document
 
 HERE = "https://remote.example"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apcore.discovery import Descriptor, Link, jrd, read_host_meta, read_jrd, read_xrd
+from apcore.discovery import Descriptor, DescriptorLink, jrd, read_host_meta, read_jrd, read_xrd
 from apcore.discovery.descriptors import DESCRIPTOR_BYTES_MAX, xrd
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
 from vector_files import VECTORS, needs_vectors
@@ -47,7 +47,7 @@ def test_a_descriptor_of_the_vectors_in_full():
     assert len(found.links) == 14
     assert list(found.properties) == ["http://salmon-protocol.org/ns/magic-key"]
     assert found.linked("http://ostatus.org/schema/1.0/subscribe") == (
-        Link("http://ostatus.org/schema/1.0/subscribe", template="https://squeet.me/follow?url={uri}"),
+        DescriptorLink("http://ostatus.org/schema/1.0/subscribe", template="https://squeet.me/follow?url={uri}"),
     )
 
 
@@ -59,7 +59,7 @@ def test_the_descriptor_in_json_is_read_as_such():
 
 # --- written, and read back -----------------------------------------------------------------------------------------
 
-SELF = Link("self", type="application/activity+json", href="https://example.com/users/alice")
+SELF = DescriptorLink("self", type="application/activity+json", href="https://example.com/users/alice")
 
 
 def test_what_is_written_as_json():
@@ -73,7 +73,7 @@ def test_what_is_written_as_json():
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 links = st.builds(
-    Link,
+    DescriptorLink,
     texts,
     type=st.none() | texts,
     href=st.none() | texts,
@@ -89,7 +89,7 @@ def test_json_is_read_as_it_was_written(subject, aliases, given_links):
 
 # XML has no place for these, in no spelling.
 xml_texts = texts.filter(lambda text: "\ufffe" not in text and "\uffff" not in text)
-xml_links = st.builds(Link, xml_texts, type=st.none() | xml_texts, href=st.none() | xml_texts)
+xml_links = st.builds(DescriptorLink, xml_texts, type=st.none() | xml_texts, href=st.none() | xml_texts)
 
 
 @given(st.lists(xml_links, max_size=4))
@@ -106,7 +106,10 @@ def test_xml_is_read_as_it_was_written(given_links):
         ({}, Descriptor()),
         ({"subject": 3, "aliases": "x", "links": {}, "properties": []}, Descriptor()),
         ({"aliases": ["a", None, 1, "b"]}, Descriptor(aliases=["a", "b"])),
-        ({"links": [None, {}, {"rel": 1}, {"rel": ""}, {"rel": "self", "href": 7}]}, Descriptor(links=[Link("self")])),
+        (
+            {"links": [None, {}, {"rel": 1}, {"rel": ""}, {"rel": "self", "href": 7}]},
+            Descriptor(links=[DescriptorLink("self")]),
+        ),
         ({"properties": {"a": None, "b": "c", "d": 1}}, Descriptor(properties={"a": None, "b": "c"})),
     ],
     ids=["empty", "other-kinds", "aliases", "links", "properties"],
@@ -185,7 +188,7 @@ def test_what_is_of_another_namespace_or_deeper_says_nothing():
         f"<XRD xmlns='{XRD}' xmlns:o='urn:o'><o:Subject>a</o:Subject><Link rel='x'><Subject>b</Subject><Link rel='y'/></Link>"
         "<Subject>c</Subject><Subject>d</Subject><Link href='z'/><Link rel=''/></XRD>".encode()
     )
-    assert found == Descriptor("c", links=[Link("x")])
+    assert found == Descriptor("c", links=[DescriptorLink("x")])
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(lambda t: f"<XRD xmlns='{XRD}'>{t}</XRD>".encode()))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from apcore.discovery import Descriptor, Link, host_meta_json, host_meta_xml, read_host_meta
+from apcore.discovery import Descriptor, DescriptorLink, host_meta_json, host_meta_xml, read_host_meta
 from apcore.discovery.host_meta import lrdd_address
 from apcore.errors import DocumentError
 from apcore.http import parse_origin
@@ -46,13 +46,16 @@ def test_neither_is_refused(data):
     ("links", "address"),
     [
         ([], None),
-        ([Link("lrdd")], None),
-        ([Link("lrdd", template="https://a.example/")], None),
-        ([Link("lrdd", href="https://a.example/{uri}")], None),
-        ([Link("self", template="https://a.example/{uri}")], None),
-        ([Link("lrdd", template="https://a.example/{uri}/{uri}")], "https://a.example/a%26b%2F/{uri}"),
+        ([DescriptorLink("lrdd")], None),
+        ([DescriptorLink("lrdd", template="https://a.example/")], None),
+        ([DescriptorLink("lrdd", href="https://a.example/{uri}")], None),
+        ([DescriptorLink("self", template="https://a.example/{uri}")], None),
+        ([DescriptorLink("lrdd", template="https://a.example/{uri}/{uri}")], "https://a.example/a%26b%2F/{uri}"),
         (
-            [Link("lrdd", template="x:{uri}"), Link("lrdd", type="application/jrd+json", template="j:{uri}")],
+            [
+                DescriptorLink("lrdd", template="x:{uri}"),
+                DescriptorLink("lrdd", type="application/jrd+json", template="j:{uri}"),
+            ],
             "j:a%26b%2F",
         ),
     ],

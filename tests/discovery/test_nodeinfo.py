@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.discovery import (
-    Link,
+    DescriptorLink,
     NodeInfo,
-    NothingUsable,
-    PointsElsewhere,
+    NoUsableDocument,
+    SubjectMismatch,
     jrd,
     lookup_nodeinfo,
     nodeinfo_document,
@@ -22,8 +22,8 @@ from apcore.discovery import (
     read_nodeinfo,
 )
 from apcore.errors import ApcoreError, ConnectFailed, DocumentError, LimitExceeded
-from apcore.graph import FetchPolicy, Gone, NotFound, PeerFailing
 from apcore.http import Response
+from apcore.remote import FetchPolicy, Gone, NotFound, PeerFailing
 from scripted_web import ScriptedWeb, redirect
 from vector_files import VECTORS, load_json, needs_vectors
 
@@ -241,7 +241,7 @@ INFO = Response(200, {"Content-Type": "application/json"}, nodeinfo_document("2.
 
 
 def links(*versions_and_hrefs: tuple[str, str]) -> Response:
-    body = jrd(None, links=[Link(f"{SCHEMA}{version}", href=href) for version, href in versions_and_hrefs])
+    body = jrd(None, links=[DescriptorLink(f"{SCHEMA}{version}", href=href) for version, href in versions_and_hrefs])
     return Response(200, {"Content-Type": "application/json"}, body)
 
 
@@ -280,15 +280,15 @@ def test_a_host_may_be_led_to_another_which_speaks_for_itself():
 @pytest.mark.parametrize(
     ("pages", "error"),
     [
-        ({WELL_KNOWN: links(("2.1", f"{B}/21")), f"{B}/21": INFO}, PointsElsewhere),
-        ({WELL_KNOWN: links(("2.1", "http://a.example/21"))}, PointsElsewhere),
-        ({WELL_KNOWN: links(("2.1", "https://a.example:8443/21"))}, PointsElsewhere),
-        ({WELL_KNOWN: links(("2.1", "http://169.254.169.254/latest"))}, PointsElsewhere),
-        ({WELL_KNOWN: links(("2.1", f"{A}/21")), f"{A}/21": redirect(f"{B}/21"), f"{B}/21": INFO}, PointsElsewhere),
-        ({WELL_KNOWN: links()}, NothingUsable),
-        ({WELL_KNOWN: links(("9.9", f"{A}/99"))}, NothingUsable),
-        ({WELL_KNOWN: links(("2.1", "data:application/json,{}"))}, NothingUsable),
-        ({WELL_KNOWN: links(("2.1", "/nodeinfo/2.1"))}, NothingUsable),
+        ({WELL_KNOWN: links(("2.1", f"{B}/21")), f"{B}/21": INFO}, SubjectMismatch),
+        ({WELL_KNOWN: links(("2.1", "http://a.example/21"))}, SubjectMismatch),
+        ({WELL_KNOWN: links(("2.1", "https://a.example:8443/21"))}, SubjectMismatch),
+        ({WELL_KNOWN: links(("2.1", "http://169.254.169.254/latest"))}, SubjectMismatch),
+        ({WELL_KNOWN: links(("2.1", f"{A}/21")), f"{A}/21": redirect(f"{B}/21"), f"{B}/21": INFO}, SubjectMismatch),
+        ({WELL_KNOWN: links()}, NoUsableDocument),
+        ({WELL_KNOWN: links(("9.9", f"{A}/99"))}, NoUsableDocument),
+        ({WELL_KNOWN: links(("2.1", "data:application/json,{}"))}, NoUsableDocument),
+        ({WELL_KNOWN: links(("2.1", "/nodeinfo/2.1"))}, NoUsableDocument),
         ({WELL_KNOWN: Response(404)}, NotFound),
         ({WELL_KNOWN: Response(503)}, PeerFailing),
         ({WELL_KNOWN: Response(200, {}, b"<html>")}, DocumentError),

@@ -14,9 +14,9 @@ from apcore.discovery import (
     XRD_XML,
     Acct,
     Descriptor,
-    Found,
+    DescriptorLink,
     HandleMismatch,
-    Link,
+    LookupResult,
     NoActorLink,
     actor_links,
     confirm,
@@ -39,8 +39,8 @@ from apcore.errors import (
     RequestError,
     TlsFailed,
 )
-from apcore.graph import FetchPolicy, Gone, Identity, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
 from apcore.http import ACTIVITY_JSON, LD_JSON, LOOPBACK_OPEN, Response, parse_url
+from apcore.remote import FetchPolicy, Gone, Identity, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
 from apcore.vocab import Actor, WrongType
 from scripted_web import ScriptedWeb, document, redirect
 from vector_files import VECTORS, load_json, needs_vectors
@@ -57,12 +57,12 @@ def asked_at(handle: str, host: str | None = None) -> str:
     return f"https://{host or acct.host}/.well-known/webfinger?resource={quote(str(acct), safe='')}"
 
 
-def names(actor: str, *, kind: str = ACTIVITY_JSON, **properties: str) -> Link:
-    return Link("self", type=kind, href=actor, properties=properties)
+def names(actor: str, *, kind: str = ACTIVITY_JSON, **properties: str) -> DescriptorLink:
+    return DescriptorLink("self", type=kind, href=actor, properties=properties)
 
 
 def told(
-    subject: str | None, *links: Link | str, aliases=(), content_type: str | None = "application/jrd+json"
+    subject: str | None, *links: DescriptorLink | str, aliases=(), content_type: str | None = "application/jrd+json"
 ) -> Response:
     """A descriptor, as an answer."""
     all_links = [names(link) if isinstance(link, str) else link for link in links]
@@ -81,7 +81,7 @@ def actor(ident: str = ALICE, name: str | None = "alice", kind: str = "Person", 
     return document(members | ({} if name is None else {"preferredUsername": name}))
 
 
-def found(web: ScriptedWeb, text: str, **more) -> Found:
+def found(web: ScriptedWeb, text: str, **more) -> LookupResult:
     return web.run(lookup(text, **({"policy": POLICY} | more)))
 
 
@@ -245,7 +245,7 @@ DOUBTED = [
     pytest.param("alice@a.example", {asked_at("alice@a.example"): told("acct:alice@a.example")}, NoActorLink, id="no-links"),
     pytest.param(
         "alice@a.example",
-        {asked_at("alice@a.example"): told("acct:alice@a.example", names(ALICE, kind="text/html"), Link("self", href=ALICE), names("x"), names("ftp://a.example/"))},
+        {asked_at("alice@a.example"): told("acct:alice@a.example", names(ALICE, kind="text/html"), DescriptorLink("self", href=ALICE), names("x"), names("ftp://a.example/"))},
         NoActorLink,
         id="no-usable-link",
     ),
@@ -385,7 +385,7 @@ def page(body: str = "", **headers: str) -> Response:
     "answer",
     [
         page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}">'),
-        page("", Link=f'<{NOTE}>; rel="alternate"; type="application/activity+json"'),
+        page("", DescriptorLink=f'<{NOTE}>; rel="alternate"; type="application/activity+json"'),
         lambda request: evolve(
             page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}"> and so on'),
             truncated=request.limits.body_excess == "cut",

@@ -28,7 +28,7 @@ from attrs import evolve
 
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.drive import Ports, Stepper, run
+from apcore.drivers import Ports, Stepper, run
 from apcore.effects import (  # fmt: skip
     All,
     Call,
@@ -58,17 +58,17 @@ from apcore.errors import (
     StoreUnavailable,
     TlsFailed,
 )
-from apcore.facts import unpack
 from apcore.federation import Federation
-from apcore.federation.serving import serve
+from apcore.federation.serving.serve import serve
 from apcore.http import ACTIVITY_JSON, Request, Response, parse_url
 from apcore.jsonld import BUNDLED, canonicalize, parse_document
 from apcore.node import Node
 from apcore.ports import MadeKey
+from apcore.records.format import decode_record
 from apcore.signatures import PrivateKey, cavage, ld_signature, proofs, rfc9421
 from apcore.vocab import Activity, Person
 from fixed_keys import fixed_ed25519, fixed_rsa
-from garbling import PIECES, Case, garbled, garbled_json, garbled_request, main, read_wire, wire
+from fuzzed_bytes import PIECES, Case, garbled, garbled_json, garbled_request, main, read_wire, wire
 
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 HERE = "https://local.example"
@@ -415,14 +415,14 @@ class World:
             fact = None
             match entry.key[0]:
                 case "key":
-                    fact = unpack(entry.value)
+                    fact = decode_record(entry.value)
                     if "owner" in fact.members:
                         self._check_key(fact.text("key_id"), fact.text("owner"), fact.body)
                 case "doc":
-                    fact = unpack(entry.value)
+                    fact = decode_record(entry.value)
                     self._check_document(fact.text("uri"), fact.body)
                 case "in-todo":
-                    fact = unpack(entry.value)
+                    fact = decode_record(entry.value)
                     self._check_activity(fact.text("actor"), fact.body)
                 case _:
                     continue

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import ContractError
-from apcore.federation.addressing import addressing_of
+from apcore.federation.outbox.addressing import addressing_of
 from apcore.http import Headers, Request, Response
 from apcore.vocab import PUBLIC, Audience, Like, Note, Update, joint_audience, read_document
-from outgoing_ground import ALICE, FOLLOWERS, Outgoing
+from outbox_fixture import ALICE, FOLLOWERS, Outgoing
 
 X = "https://x.example"
 Y = "https://y.example"

@@ -9,11 +9,11 @@ import pytest
 
 from apcore.errors import ConnectFailed
 from apcore.federation.retry import RetryPolicy
-from apcore.federation.wakes import LANES
+from apcore.federation.wake_ups import LANES
 from apcore.federation.worker import lease_work, reconcile
 from apcore.vocab import Like
-from inbox_ground import ALICE, BOB, INBOX, Ground
-from outgoing_ground import Outgoing
+from inbox_fixture import ALICE, BOB, INBOX, Ground
+from outbox_fixture import Outgoing
 
 X = "https://x.example"
 HOUR_S = 3600.0

@@ -12,16 +12,16 @@ from attrs import evolve, frozen
 
 from apcore.effects import Commit, Enqueue, Fetch
 from apcore.errors import ApcoreError
-from apcore.federation.arriving import DONE_KEPT_S, read_arrived
-from apcore.federation.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate
-from apcore.federation.inbox import receive
-from apcore.graph import Budgets, FetchPolicy, Rate, Stranger
+from apcore.federation.inbox.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate
+from apcore.federation.inbox.parse import DONE_KEPT_S, read_incoming
+from apcore.federation.inbox.receive import receive
 from apcore.http import Headers, Request, Response
 from apcore.jsonld import parse_document
+from apcore.remote import Budgets, FetchPolicy, Rate, UnauthenticatedClient
 from apcore.signatures import DEFAULT, STRICT, ld_signature, proofs
 from apcore.testing.peer import Peer
 from apcore.vocab import Follow
-from inbox_ground import ALICE, BOB, CACHED, CAROL, INBOX, NOON, OWN, Ground, reason_of
+from inbox_fixture import ALICE, BOB, CACHED, CAROL, INBOX, NOON, OWN, Ground, reason_of
 
 AP = "application/activity+json"
 AS2 = "https://www.w3.org/ns/activitystreams"
@@ -46,7 +46,7 @@ def post(ground: Ground, members: dict[str, Any] | bytes, by: Peer | None = None
 def authenticated(ground: Ground, request: Request, **policy: Any) -> Authenticated:
     site = ground.node.site()
     site = evolve(site, signatures=site.signatures.with_(**policy))
-    return ground.node.run(authenticate(site, request, read_arrived(site, request.body)))
+    return ground.node.run(authenticate(site, request, read_incoming(site, request.body)))
 
 
 def refusal(ground: Ground, request: Request, **policy: Any) -> tuple[int, str]:
@@ -182,7 +182,7 @@ def test_the_rules_are_taken_in_their_order(came, outcome):
         assert ground.heard == []
     else:
         found = authenticated(ground, request)
-        assert (found.actor, found.id, found.means) == (BOB, LIKE, outcome)
+        assert (found.actor, found.id, found.auth_method) == (BOB, LIKE, outcome)
         assert found.relayed_by == (CAROL if came.http == "a relay's" and outcome != "proof" else None)
         assert ground.post(request).status == 202
         ground.work()
@@ -240,14 +240,14 @@ def test_a_key_that_becomes_one_for_proofs_is_asked_for_again():
     assert refusal(ground, request) == (401, "proof-refused")
     ground.bob.serve(BOB, kept)
     ground.clock.pass_s(400)
-    assert authenticated(ground, request).means == "proof"
+    assert authenticated(ground, request).auth_method == "proof"
 
 
 def test_each_of_several_proofs_has_to_hold():
     ground = Ground()
     members = ground.bob.prove(ground.bob.prove(like()))
     assert len(members["proof"]) == 2
-    assert authenticated(ground, post(ground, members)).means == "proof"
+    assert authenticated(ground, post(ground, members)).auth_method == "proof"
     members["proof"][1] |= {"proofValue": ground.bob.prove(like(object=CAROL))["proof"]["proofValue"]}
     assert refusal(ground, post(ground, members)) == (401, "bad-signature")
 
@@ -325,7 +325,7 @@ def test_what_the_origin_says_is_taken_and_not_what_was_brought():
     ground = Ground()
     ground.bob.serve(LIKE, like(object=CAROL, published="2026-01-01T11:00:00Z"))
     found = authenticated(ground, post(ground, like(object=ALICE), ground.carol))
-    assert (found.means, found.activity.object.uri) == ("origin", CAROL)
+    assert (found.auth_method, found.activity.object.uri) == ("origin", CAROL)
 
 
 def test_an_activity_inside_another_stays_a_claim():
@@ -384,7 +384,7 @@ def test_a_context_that_is_fetched_later_and_is_none_keeps_nobody_from_hearing()
 def test_a_listener_is_told_what_proved_it_and_who_brought_it():
     ground = Ground()
     told: list[tuple[str | None, str | None]] = []
-    ground.listeners.append(lambda ctx, _activity: told.append((ctx.means, ctx.relayed_by)))
+    ground.listeners.append(lambda ctx, _activity: told.append((ctx.auth_method, ctx.relayed_by)))
     for number, (prove, by) in enumerate([(Peer.prove, None), (Peer.ld_sign, ground.carol), (None, ground.bob)]):
         members = like(id=f"{BOB}/{number}")
         request = post(ground, members if prove is None else prove(ground.bob, members), by)
@@ -407,13 +407,13 @@ def test_an_old_activity_counts_only_under_a_fresh_request_of_its_actor(how):
     ground = Ground()
     old = NOON - timedelta(seconds=DONE_KEPT_S)
     young = old + timedelta(seconds=ground.node.site().signatures.clock_skew_s)
-    assert authenticated(ground, post(ground, signed_at(ground, how, young))).means == how
+    assert authenticated(ground, post(ground, signed_at(ground, how, young))).auth_method == how
     members = signed_at(ground, how, old)
     ground.bob.serve(LIKE, like(published="2026-01-01T11:00:00Z"))
     refused = refusal(ground, post(ground, members))
     assert refused == ((401, "signature-too-old") if how == "proof" else (401, "signature-missing"))
     found = authenticated(ground, post(ground, members, ground.bob))
-    assert found.means == "http-signature"
+    assert found.auth_method == "http-signature"
     assert found.signed == NOON
 
 
@@ -479,7 +479,7 @@ def test_a_delete_that_is_forwarded_is_confirmed_by_what_is_gone(served, status,
     # Neither its id, which nobody has proved, nor whom it is to.
     assert ground.heard == [f"{NOTE}#delete"]
     found = authenticated(ground, post(ground, delete(to=[ALICE]), ground.carol))
-    assert (found.means, found.relayed_by, found.activity.to) == ("origin", CAROL, ())
+    assert (found.auth_method, found.relayed_by, found.activity.to) == ("origin", CAROL, ())
 
 
 def test_a_deletion_that_was_kept_alive_is_asked_for_anew():
@@ -658,15 +658,15 @@ def test_no_large_graph_is_put_in_order_for_nobody_in_particular(over):
     if over:
         assert refusal(ground, post(ground, signed)) == (401, "signature-missing")
     else:
-        assert authenticated(ground, post(ground, signed)).means == "ld-signature"
-    assert authenticated(ground, post(ground, signed, ground.carol)).means == "ld-signature"
+        assert authenticated(ground, post(ground, signed)).auth_method == "ld-signature"
+    assert authenticated(ground, post(ground, signed, ground.carol)).auth_method == "ld-signature"
     graph = ground.bob.prove(like())
     graph["proof"]["cryptosuite"] = "eddsa-rdfc-2022"
     for members in (graph, graph | {"proof": [graph["proof"]]}):
         outcome = refusal(ground, post(ground, long(members, length), ground.bob))
         assert outcome == ((413, "limit") if over else (401, "bad-signature"))
     # The other suite costs no more than reading.
-    assert authenticated(ground, post(ground, long(ground.bob.prove(like()), length))).means == "proof"
+    assert authenticated(ground, post(ground, long(ground.bob.prove(like()), length))).auth_method == "proof"
 
 
 def test_whoever_makes_us_ask_pays_for_it():
@@ -675,7 +675,7 @@ def test_whoever_makes_us_ask_pays_for_it():
     few = FetchPolicy(budgets=Budgets(host=Rate(3, 0.001)))
     outcomes: list[int] = []
     for number in range(5):
-        site = evolve(ground.node.site(), fetching=few, stranger=Stranger("198.51.100.1"))
+        site = evolve(ground.node.site(), fetching=few, unauthenticated_client=UnauthenticatedClient("198.51.100.1"))
         request = post(ground, like(id=f"{BOB}/likes/{number}"), ground.carol)
         answer = ground.node.run(receive(site, request, recipient="alice"))
         outcomes.append(answer.status)

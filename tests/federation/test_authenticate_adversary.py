@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apcore.http import ACTIVITY_JSON, Headers, Request, Response
 from apcore.testing.peer import Peer
-from inbox_ground import ALICE, BOB, CACHED, CAROL, INBOX, OWN, Ground, reason_of
+from inbox_fixture import ALICE, BOB, CACHED, CAROL, INBOX, OWN, Ground, reason_of
 
 AS2 = "https://www.w3.org/ns/activitystreams"
 LIKE, NOTE = f"{BOB}/likes/1", "https://remote.example/notes/1"

@@ -10,12 +10,12 @@ from attrs import evolve
 
 from apcore.effects import Fetch
 from apcore.errors import ApcoreError
-from apcore.federation.arriving import DONE_KEPT_S, read_arrived
-from apcore.federation.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate, keys_named
+from apcore.federation.inbox.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate, keys_named
+from apcore.federation.inbox.parse import DONE_KEPT_S, read_incoming
 from apcore.http import Headers, Request, Response
 from apcore.signatures import proofs
 from apcore.testing.peer import Peer
-from inbox_ground import ALICE, BOB, CAROL, INBOX, NOON, Ground
+from inbox_fixture import ALICE, BOB, CAROL, INBOX, NOON, Ground
 
 AS2 = "https://www.w3.org/ns/activitystreams"
 LIKE = f"{BOB}/likes/1"
@@ -36,7 +36,7 @@ def post(members: dict[str, Any], by: Peer | None = None) -> Request:
 def authenticated(ground: Ground, request: Request, **policy: Any) -> Authenticated:
     site = ground.node.site()
     site = evolve(site, signatures=site.signatures.with_(**policy))
-    return ground.node.run(authenticate(site, request, read_arrived(site, request.body)))
+    return ground.node.run(authenticate(site, request, read_incoming(site, request.body)))
 
 
 def refused(ground: Ground, request: Request, **policy: Any) -> ApcoreError:
@@ -70,7 +70,7 @@ def test_a_context_that_makes_another_the_actor_does_not_make_the_signer_him():
     context = members["@context"]
     members["@context"] = [*(context if isinstance(context, list) else [context]), turned]
     request = post(members)
-    assert read_arrived(ground.node.site(), request.body).actor == NEIGHBOUR
+    assert read_incoming(ground.node.site(), request.body).actor == NEIGHBOUR
     assert refused(ground, request).reason == "proof-refused"
 
 
@@ -83,7 +83,7 @@ def test_an_old_proof_under_a_fresh_request_still_says_what_was_proved():
     ground.clock.pass_s(DONE_KEPT_S + DAY_S)
     members["@context"] = [*members["@context"], {"Like": "as:Delete"}]
     found = authenticated(ground, post(members, ground.bob))
-    assert (found.means, found.document.types) == ("http-signature", ("Like",))
+    assert (found.auth_method, found.document.types) == ("http-signature", ("Like",))
     assert b"as:Delete" not in found.body
     assert refused(ground, post(members)).reason == "signature-too-old"
 
@@ -94,8 +94,8 @@ def test_proofs_of_different_documents_are_of_none():
     more = {name: value for name, value in one.items() if name != "proof"}
     more["@context"] = [*more["@context"], {"nobody": "as:nobody"}]
     two = ground.bob.prove(more)
-    assert authenticated(ground, post({**two, "proof": [two["proof"], two["proof"]]})).means == "proof"
-    assert authenticated(ground, post({**two, "proof": one["proof"]})).means == "proof"
+    assert authenticated(ground, post({**two, "proof": [two["proof"], two["proof"]]})).auth_method == "proof"
+    assert authenticated(ground, post({**two, "proof": one["proof"]})).auth_method == "proof"
     assert refused(ground, post({**two, "proof": [one["proof"], two["proof"]]})).reason == "proof-refused"
 
 
@@ -105,7 +105,7 @@ def test_of_several_proofs_the_oldest_says_how_old_it_is():
     ground.clock.pass_s(20 * DAY_S)
     both = ground.bob.prove(members)
     found = authenticated(ground, post(both))
-    assert (found.means, found.signed) == ("proof", NOON)
+    assert (found.auth_method, found.signed) == ("proof", NOON)
     ground.clock.pass_s(15 * DAY_S)
     assert refused(ground, post(both)).reason == "signature-too-old"
 
@@ -129,7 +129,7 @@ def test_each_way_names_its_key_and_its_time():
 def test_a_relay_whose_key_cannot_be_had_may_bring_an_ld_signature():
     ground = Ground()
     ground.network.down.add("https://third.example")
-    assert authenticated(ground, post(ground.bob.ld_sign(like()), ground.carol)).means == "ld-signature"
+    assert authenticated(ground, post(ground.bob.ld_sign(like()), ground.carol)).auth_method == "ld-signature"
 
 
 def test_an_ld_signature_whose_key_cannot_be_had_is_tried_again():
@@ -164,7 +164,7 @@ def test_a_deletion_that_the_origin_confirms_is_that_deletion_and_nothing_else(h
     ground = Ground()
     ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Tombstone"} if how != "gone" else None, status=200 if how != "gone" else 410)  # fmt: skip
     found = authenticated(ground, gone(ground))
-    assert (found.means, found.relayed_by) == ("origin", CAROL)
+    assert (found.auth_method, found.relayed_by) == ("origin", CAROL)
     told = {"@context": AS2, "id": f"{NOTE}#delete", "type": "Delete", "actor": BOB, "object": NOTE}
     assert json.loads(found.body) == told
     [asked] = [effect.request for effect in ground.asked if isinstance(effect, Fetch) and effect.request.url == NOTE]
@@ -248,14 +248,14 @@ def test_a_farewell_is_understood_whatever_else_it_carries():
     farewell = like(id=f"{BOB}#delete", type="Delete", object=BOB)
     request = post(ground.carol.ld_sign(farewell), ground.bob)
     ground.bob.serve(BOB, None, status=410)
-    assert authenticated(ground, request).means == "origin"
+    assert authenticated(ground, request).auth_method == "origin"
 
 
 def test_one_graph_among_the_proofs_of_a_large_document_is_too_many():
     ground = Ground()
     members = ground.bob.prove(like(summary="x" * GRAPH_BYTES_MAX))
     both = [members["proof"], members["proof"] | {"cryptosuite": "eddsa-rdfc-2022"}]
-    assert authenticated(ground, post(members)).means == "proof"
+    assert authenticated(ground, post(members)).auth_method == "proof"
     assert refused(ground, post(members | {"proof": both})).reason == "limit"
     assert GRAPH_BYTES_MAX == 128 * 1024, "FEDERATION.md says so"
 

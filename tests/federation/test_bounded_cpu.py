@@ -15,7 +15,7 @@ from apcore.adapters.memory import MemoryStore
 from apcore.federation import Federation
 from apcore.http import Headers, Request
 from apcore.vocab import Person
-from inbox_ground import ALICE, BOB, HERE, INBOX, OWN, Ground
+from inbox_fixture import ALICE, BOB, HERE, INBOX, OWN, Ground
 
 AS = grammar.AS
 CHAIN = {f"c{n}": f"c{n + 1}:x" for n in range(400)} | {"c400": "https://x.example/#"}

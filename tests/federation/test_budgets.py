@@ -11,16 +11,16 @@ from attrs import evolve
 
 from apcore.effects import Commit, Enqueue, Fetch, Get, MakeKey, Now, RandomBytes, Sign
 from apcore.errors import ConfigurationError
-from apcore.facts import instant_ms, pack
 from apcore.federation import Federation
-from apcore.graph import Budgets, Rate
 from apcore.http import Headers, Request, Response
 from apcore.node import Node
 from apcore.ports import Put
+from apcore.records.format import encode_record, to_epoch_ms
+from apcore.remote import Budgets, Rate
 from apcore.signatures import PrivateKey, cavage
-from apcore.testing.keys import reused_key
+from apcore.testing.keys import reuse_key
 from apcore.testing.peer import Peer
-from inbox_ground import ALICE, BOB, INBOX, NOON, Ground, reason_of
+from inbox_fixture import ALICE, BOB, INBOX, NOON, Ground, reason_of
 
 AP = "application/activity+json"
 SMALL = Budgets(client=Rate(4, 1.0), host=Rate(6, 1.0), domain=Rate(8, 1.0), overall=Rate(12, 1.0))
@@ -107,7 +107,7 @@ def test_a_flood_does_not_shut_out_whose_key_has_gone_stale():
     flooded(ground, client=None, host="h{0}.example{0}")
     ground.network.exchanges.clear()
     assert post(ground, client=OTHER).status == 202, "the key was proved, and nobody could look whether it has changed"
-    forged = post(ground, key=reused_key("forged"), client=OTHER)
+    forged = post(ground, key=reuse_key("forged"), client=OTHER)
     assert (forged.status, reason_of(forged)) == (503, "budget-spent")
     assert not fetched(ground)
     ground.clock.pass_s(60)
@@ -160,7 +160,7 @@ def test_a_changed_key_waits_for_the_budget_and_is_not_refused():
     ground = Ground(budgets=SMALL)
     assert post(ground).status == 202
     ground.clock.pass_s(301)
-    newer = reused_key("Bob's next")
+    newer = reuse_key("Bob's next")
     listed = ground.bob.document["publicKey"] | {"publicKeyPem": newer.public.pem}
     ground.bob.serve(BOB, ground.bob.document | {"publicKey": listed})
     for number in range(6):
@@ -176,7 +176,7 @@ def test_our_own_outage_is_not_theirs(hosts):
     """While most hosts cannot be reached, it is kept of no key that it could not be had: when we are back, so are they."""
     ground = Ground()
     for number in range(hosts):
-        reach = pack({"ok": 0, "at": instant_ms(ground.clock.at)})
+        reach = encode_record({"ok": 0, "at": to_epoch_ms(ground.clock.at)})
         ground.store.commit((), (Put(("reach", "1", f"https://h{number}.example"), reach),), token=b"%016d" % number)
     ground.network.down.add("https://remote.example")
     assert reason_of(post(ground)) == "key-unavailable"
@@ -204,7 +204,7 @@ def test_what_others_bring_is_asked_for_at_their_cost():
 
 def test_asking_is_held_to_the_same():
     """A signed GET, where the answer depends on who asks: whom we know is answered, and nobody else makes us fetch over the budget."""
-    ground, stranger = Ground(budgets=SMALL, authorized_fetch="required"), reused_key("stranger")
+    ground, unauthenticated_client = Ground(budgets=SMALL, authorized_fetch="required"), reuse_key("stranger")
 
     def get(key: PrivateKey) -> Response:
         request = Request("GET", ALICE, Headers({"accept": AP}))
@@ -212,7 +212,7 @@ def test_asking_is_held_to_the_same():
 
     assert get(ground.bob.key).status == 200
     ground.network.exchanges.clear()
-    answers = [get(stranger.renamed(key_id=f"https://h{n}.example{n}/k", owner=BOB)) for n in range(30)]
+    answers = [get(unauthenticated_client.renamed(key_id=f"https://h{n}.example{n}/k", owner=BOB)) for n in range(30)]
     assert [answer.status for answer in answers] == [503] * 30
     assert all(int(answer.headers.get("retry-after") or 0) > 0 for answer in answers)
     assert len(fetched(ground)) == SMALL.client.burst - 1  # Bob's was the first

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from apcore.errors import ApcoreError
-from apcore.federation.keys import instance_identity
-from apcore.graph import Gone, cached_owners, changed_document
+from apcore.federation.actors.keys import instance_identity
 from apcore.http import Headers, Request, Response
+from apcore.remote import Gone, cached_owners, changed_document
 from apcore.vocab import Note, Object
-from inbox_ground import BOB, CAROL, Ground
+from inbox_fixture import BOB, CAROL, Ground
 
 AS2 = "https://www.w3.org/ns/activitystreams"
 NOTE = "https://remote.example/posts/7"

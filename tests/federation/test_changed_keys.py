@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from apcore.effects import Fetch
-from apcore.federation.inbox import _CLOCK_BEHIND_S
-from apcore.graph import FetchPolicy
+from apcore.federation.inbox.receive import _CLOCK_BEHIND_S
+from apcore.remote import FetchPolicy
 from apcore.signatures import PrivateKey
-from apcore.testing.keys import reused_key
+from apcore.testing.keys import reuse_key
 from apcore.testing.peer import Peer
-from inbox_ground import ALICE, SHARED, Ground
+from inbox_fixture import ALICE, SHARED, Ground
 
 PAUSE_S = FetchPolicy().key_refresh_s
 
 
 def other_key(number: int = 1) -> PrivateKey:
-    return reused_key(f"another key {number}")
+    return reuse_key(f"another key {number}")
 
 
 def change_key(peer: Peer, number: int = 1) -> None:

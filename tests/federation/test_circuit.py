@@ -9,16 +9,16 @@ import pytest
 
 from apcore.effects import Scan
 from apcore.errors import ConnectFailed
-from apcore.facts import instant_ms, pack, unpack
 from apcore.federation import RetryPolicy
-from apcore.federation.circuit import HOSTS_MIN, WINDOW_S, Host, after_attempts, is_our_outage
-from apcore.federation.posting import Answer, Posted
+from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
+from apcore.federation.outbox.circuit import HOSTS_MIN, WINDOW_S, Host, after_attempts, is_our_outage
 from apcore.federation.retry import DELIVERY_RETRIES
-from apcore.graph import Dialect
 from apcore.http import Response
-from apcore.ports import Delete, Entry, Put
+from apcore.ports import DeleteEntry, Entry, Put
+from apcore.records.format import decode_record, encode_record, to_epoch_ms
+from apcore.remote import Dialect
 from apcore.vocab import Like
-from outgoing_ground import Outgoing, alice_and_bob
+from outbox_fixture import Outgoing, alice_and_bob
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -45,12 +45,14 @@ def recover(out: Outgoing) -> None:
 
 def state(out: Outgoing, number: int) -> dict[str, Any]:
     [entry] = [entry for entry in out.facts("circuit", "1") if entry.key[2] == host(number)]
-    return dict(unpack(entry.value).members)
+    return dict(decode_record(entry.value).members)
 
 
 def attempts(out: Outgoing) -> dict[str, int]:
     """What the deliveries that wait are charged with."""
-    return {entry.key[2].partition(" ")[0]: unpack(entry.value).number("attempts") for entry in out.facts("out", "1")}
+    return {
+        entry.key[2].partition(" ")[0]: decode_record(entry.value).number("attempts") for entry in out.facts("out", "1")
+    }
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_when_most_are_down_at_once_nobody_is_charged(out: Outgoing) -> None:
     send(out, *range(10))
     # Until more than half have failed, nobody can know: six of ten.
     assert sorted(attempts(out).values()) == [0] * 5 + [1] * 5
-    charged = {entry.key[2]: unpack(entry.value).number("failures") for entry in out.facts("circuit", "1")}
+    charged = {entry.key[2]: decode_record(entry.value).number("failures") for entry in out.facts("circuit", "1")}
     assert charged == attempts(out)
     out.pass_s(6 * HOUR_S, step_s=300)
     assert sorted(attempts(out).values()) == [0] * 5 + [1] * 5
@@ -85,17 +87,17 @@ def test_when_most_are_down_at_once_nobody_is_charged(out: Outgoing) -> None:
 def test_who_cannot_be_found_in_an_outage_of_ours_is_charged_with_nothing(out: Outgoing) -> None:
     answering(out, DOWN, *range(8))
     send(out, *range(8))
-    stranger = "https://stranger.example/dora"
-    out.post.actors[stranger] = DOWN
-    out.node.send(Like(object="https://n.example/1"), by="alice", to=stranger)
+    unauthenticated_client = "https://stranger.example/dora"
+    out.post.actors[unauthenticated_client] = DOWN
+    out.node.send(Like(object="https://n.example/1"), by="alice", to=unauthenticated_client)
     out.work()
     out.pass_s(HOUR_S)
-    assert 10 <= out.post.gets.count(stranger) <= 14
+    assert 10 <= out.post.gets.count(unauthenticated_client) <= 14
     [waiting] = out.facts("send", "1")
-    assert "lookups" not in unpack(waiting.value).members
-    del out.post.actors[stranger]
+    assert "lookups" not in decode_record(waiting.value).members
+    del out.post.actors[unauthenticated_client]
     out.pass_s(HOUR_S, step_s=300)
-    assert f"{stranger}/inbox" in out.post.urls
+    assert f"{unauthenticated_client}/inbox" in out.post.urls
 
 
 def test_an_outage_of_ours_is_not_hammered_into(out: Outgoing) -> None:
@@ -207,12 +209,12 @@ def test_what_a_commit_has_changed_is_known_to_the_rest_of_the_step() -> None:
     """Attempts that follow a record within a step are judged by what was just written."""
     now = Outgoing().clock.moment
     host = Host("https://h0.example")
-    failed = Posted(Answer.HOST_FAILING, "no", reached=False)
-    taken = Posted(Answer.DELIVERED, "yes", reached=True, accepted=Dialect("rfc9421"))
+    failed = AttemptResult(AttemptOutcome.HOST_FAILING, "no", reached=False)
+    taken = AttemptResult(AttemptOutcome.DELIVERED, "yes", reached=True, accepted=Dialect("rfc9421"))
     writes, _ = after_attempts(host, [taken, failed], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5)
     known = host.after(writes)
     assert known.state.number("failures") == 1
-    assert known.early_s(now) == 22.5
+    assert known.due_in_s(now) == 22.5
     assert known.known == Dialect("rfc9421")
     assert known.reach is not None
     again, _ = after_attempts(known, [failed], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5)
@@ -243,7 +245,9 @@ def test_more_than_half_of_at_least_five_hosts(others: list[int], ours: bool, it
     now = out.clock.moment
 
     def reach(name: str, ok: int, age_s: float) -> Entry:
-        return Entry(("reach", "1", name), pack({"ok": ok, "at": instant_ms(now) - int(age_s * 1000)}), b"v" * 16)
+        return Entry(
+            ("reach", "1", name), encode_record({"ok": ok, "at": to_epoch_ms(now) - int(age_s * 1000)}), b"v" * 16
+        )
 
     entries = [reach(host(number), ok, WINDOW_S - 1) for number, ok in enumerate(others)]
     # By the clock of the store they may still be there.
@@ -258,24 +262,27 @@ def test_more_than_half_of_at_least_five_hosts(others: list[int], ours: bool, it
 
 def test_what_was_not_asked_for_our_own_fault_waits_half_a_minute_and_says_nothing() -> None:
     now = Outgoing().clock.moment
-    unasked, taken = Posted(Answer.NOT_ASKED, "no"), Posted(Answer.DELIVERED, "yes", reached=True)
+    unasked, taken = (
+        AttemptResult(AttemptOutcome.NOT_ASKED, "no"),
+        AttemptResult(AttemptOutcome.DELIVERED, "yes", reached=True),
+    )
     before = Host(
-        "https://h0.example", circuit=Entry(("circuit", "1", "https://h0.example"), pack({"failures": 3}), b"")
+        "https://h0.example", circuit=Entry(("circuit", "1", "https://h0.example"), encode_record({"failures": 3}), b"")
     )
     for attempts, deleted, wait in (([unasked], 0, 30.0), ([taken, unasked], 1, 30.0), ([taken], 1, 0.0)):
         writes, wait_s = after_attempts(before, attempts, policy=DELIVERY_RETRIES, ours=False, now=now, chance=0)
         assert wait_s == wait
-        assert [type(write) for write in writes if write.key[0] == "circuit"] == [Delete] * deleted
+        assert [type(write) for write in writes if write.key[0] == "circuit"] == [DeleteEntry] * deleted
 
 
 @pytest.mark.parametrize(("ours", "failures", "spared"), [(False, 4, 0), (True, 3, 3)])
 def test_failures_are_counted_one_by_one(ours: bool, failures: int, spared: int) -> None:
     now = Outgoing().clock.moment
     key = ("circuit", "1", "https://h0.example")
-    before = Host(key[2], circuit=Entry(key, pack({"failures": 3, "spared": 2}), b""))
-    failed = Posted(Answer.HOST_FAILING, "no", reached=False)
+    before = Host(key[2], circuit=Entry(key, encode_record({"failures": 3, "spared": 2}), b""))
+    failed = AttemptResult(AttemptOutcome.HOST_FAILING, "no", reached=False)
     writes, wait_s = after_attempts(before, [failed], policy=DELIVERY_RETRIES, ours=ours, now=now, chance=1)
     after = before.after(writes)
     assert wait_s == 0
     assert (after.state.number("failures"), after.state.number("spared")) == (failures, spared)
-    assert after.early_s(now) == 30 * 2 ** (failures if not ours else spared) / 2
+    assert after.due_in_s(now) == 30 * 2 ** (failures if not ours else spared) / 2

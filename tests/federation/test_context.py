@@ -7,13 +7,13 @@ import pytest
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.collections import Member, adding
-from apcore.drive import Ports, async_ports, run, run_async
-from apcore.effects import Call, committed
+from apcore.collections import Member, add_member
+from apcore.drivers import Ports, async_ports, run, run_async
+from apcore.effects import Call, commit
 from apcore.errors import ContractError
-from apcore.federation.context import ScopeFaces
+from apcore.federation.context import UnitContexts
 from apcore.federation.registration import Federation
-from apcore.federation.scope import Appending, Removing, Scope
+from apcore.federation.unit_of_work import AddMember, RemoveMember, UnitOfWork
 from apcore.handlers import operation
 from apcore.http import parse_origin
 from apcore.vocab import Note, Person
@@ -23,11 +23,11 @@ BOB = "https://remote.example/users/bob"
 CAROL = "https://remote.example/users/carol"
 
 
-def scope(**changes) -> Scope[str]:
+def scope(**changes) -> UnitOfWork[str]:
     federation: Federation[str] = Federation()
     federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
     federation.object(Note, "/notes/{number}")(lambda ctx, number: None)
-    return Scope(
+    return UnitOfWork(
         **({"places": federation.places, "origin": parse_origin("https://ours.example"), "data": "mine"} | changes)
     )
 
@@ -62,21 +62,21 @@ def op(ctx, seen):
 def test_every_face_reads_its_own_notes_and_writes_nothing(handler, asynchronous: bool) -> None:
     store = MemoryStore()
     ports = Ports(runtime=BlockingRuntime(), store=store)
-    change = adding(FOLLOWERS, Member(BOB), order="1")
-    assert run(committed(change.checks, change.writes), ports)
+    change = add_member(FOLLOWERS, Member(BOB), order="1")
+    assert run(commit(change.checks, change.writes), ports)
     before = run_all(store)
 
     noted, seen = scope(), []
 
     def calls():
-        yield from Call(handler, seen, faces=ScopeFaces(noted))
+        yield from Call(handler, seen, contexts_for=UnitContexts(noted))
 
     if asynchronous:
         asyncio.run(run_async(calls(), async_ports(runtime=AsyncioRuntime(), store=store)))
     else:
         run(calls(), ports)
     assert seen == [True, False, False, True]
-    assert noted.notes == [Appending(FOLLOWERS, CAROL), Removing(FOLLOWERS, BOB)]
+    assert noted.notes == [AddMember(FOLLOWERS, CAROL), RemoveMember(FOLLOWERS, BOB)]
     assert run_all(store) == before
 
 
@@ -85,7 +85,7 @@ def run_all(store: MemoryStore):
 
 
 def test_addresses_are_computed_from_the_routes() -> None:
-    ctx = ScopeFaces(scope()).operation()
+    ctx = UnitContexts(scope()).operation()
     assert ctx.origin == "https://ours.example"
     assert ctx.data == "mine"
     assert ctx.actor_uri("alice") == "https://ours.example/users/alice"
@@ -100,7 +100,7 @@ def test_addresses_are_computed_from_the_routes() -> None:
 
 
 def test_without_an_origin_nothing_has_an_address() -> None:
-    ctx = ScopeFaces(scope(origin=None)).operation()
+    ctx = UnitContexts(scope(origin=None)).operation()
     assert ctx.parse_uri("https://ours.example/notes/7") is None
     with pytest.raises(ContractError, match="no origin"):
         ctx.actor_uri("alice")
@@ -109,7 +109,7 @@ def test_without_an_origin_nothing_has_an_address() -> None:
 
 
 def test_the_job_is_named() -> None:
-    ctx = ScopeFaces(
+    ctx = UnitContexts(
         scope(activity_id="https://remote.example/1", attempt=3, recipient="alice", silenced=True)
     ).operation()
     assert (ctx.activity_id, ctx.attempt, ctx.recipient, ctx.silenced) == ("https://remote.example/1", 3, "alice", True)

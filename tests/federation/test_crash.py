@@ -38,7 +38,7 @@ from apcore.collections import members_page
 from apcore.http import LOOPBACK_OPEN, Request
 from apcore.node import Node
 from apcore.testing.peer import Peer, PeerNetwork
-from crashing_server import federation, heard_at, store_at
+from crash_server import federation, heard_at, store_at
 
 KILLS = int(os.environ.get("APCORE_CRASH_KILLS", "4"))
 MORE_ROUNDS_MAX = 20

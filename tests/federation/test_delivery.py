@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apcore.collections import Member, adding
-from apcore.effects import committed
+from apcore.collections import Member, add_member
+from apcore.effects import commit
 from apcore.errors import (
     AddressBlocked,
     ConnectFailed,
@@ -20,35 +20,35 @@ from apcore.errors import (
     TlsFailed,
 )
 from apcore.federation import DomainRules, RetryPolicy
-from apcore.federation.delivery import Answer, classify, deliver, deliver_message
-from apcore.federation.keys import own_keys
-from apcore.federation.wakes import DELIVER, kind_of_lane
+from apcore.federation.actors.keys import own_keys
+from apcore.federation.outbox.deliver import AttemptOutcome, classify, deliver, deliver_message
+from apcore.federation.wake_ups import DELIVER, kind_of_lane
 from apcore.federation.worker import lease_work
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.ports import Put
 from apcore.vocab import PUBLIC, Delete, Like, Note, Tombstone
-from outgoing_ground import ALICE, FOLLOWERS, HERE, Outgoing, alice_and_bob
+from outbox_fixture import ALICE, FOLLOWERS, HERE, Outgoing, alice_and_bob
 
 X, Y = "https://x.example", "https://y.example"
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 
 STATUSES = {
-    Answer.DELIVERED: (200, 201, 202, 204, 299),
-    Answer.REFUSED: (
+    AttemptOutcome.DELIVERED: (200, 201, 202, 204, 299),
+    AttemptOutcome.REFUSED: (
         *(100, 199, 300, 301, 302, 304, 308, 399),
         *(400, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 431, 451, 499, 501),
     ),
-    Answer.UNPROVED: (401,),
-    Answer.INBOX_FAILING: (408, 425),
-    Answer.HOST_FAILING: (429, 500, 502, 503, 504, 520, 599),
+    AttemptOutcome.UNPROVED: (401,),
+    AttemptOutcome.INBOX_FAILING: (408, 425),
+    AttemptOutcome.HOST_FAILING: (429, 500, 502, 503, 504, 520, 599),
 }
 
 
 @pytest.mark.parametrize(
     ("status", "answer"), [(status, answer) for answer, statuses in STATUSES.items() for status in statuses]
 )
-def test_what_a_status_means(status: int, answer: Answer) -> None:
+def test_what_a_status_means(status: int, answer: AttemptOutcome) -> None:
     assert classify(status) is answer
 
 
@@ -385,8 +385,8 @@ def aimed(out: Outgoing, *, by: str = "https://evil.example", at: str = X, count
     """Put followers in whose inboxes are somebody else's."""
     for number in range(count):
         kept = json.dumps({"inbox": f"{at}/victim/{number}", "shared": None}).encode()
-        change = adding(FOLLOWERS, Member(f"{by}/{number}", kept), order=f"{number:06d}")
-        assert out.node.run(committed(change.checks, change.writes))
+        change = add_member(FOLLOWERS, Member(f"{by}/{number}", kept), order=f"{number:06d}")
+        assert out.node.run(commit(change.checks, change.writes))
 
 
 def test_who_aims_our_followers_at_a_third_server_reaches_it_a_hundred_times_an_hour(out: Outgoing) -> None:
@@ -545,7 +545,7 @@ def test_what_a_newer_release_has_sent_does_not_have_others_sent_twice(out: Outg
         out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     [first, *_] = out.facts("sent", "1")
     newer = Put(first.key, b'{"v":99}\n')
-    assert out.node.run(committed((), (newer,)))
+    assert out.node.run(commit((), (newer,)))
     out.pass_s(HOUR_S)
     sent = [(request.url, request.body) for _, request in out.post.posts]
     assert len(set(sent)) == len(sent)

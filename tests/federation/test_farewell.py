@@ -15,7 +15,7 @@ from apcore.node import Node
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Announce, Delete, Follow, Person, Tombstone, Update
-from inbox_ground import Clock
+from inbox_fixture import Clock
 
 A, B = "https://a.example", "https://b.example"
 ALICE, BOB = f"{A}/users/alice", f"{B}/users/bob"

@@ -15,21 +15,21 @@ from attrs import evolve
 
 from apcore.effects import Fetch
 from apcore.errors import RemoteError
-from apcore.graph import (
+from apcore.http import Headers, Request, same_origin
+from apcore.remote import (
     NotAnActivity,
     OwnerUnclear,
     check_change,
     implied_owner,
-    is_believed_inside,
+    is_embedded_trusted,
     is_move_confirmed,
     may_change_owner,
     owners,
 )
-from apcore.graph.loading import load
-from apcore.http import Headers, Request, same_origin
+from apcore.remote.documents import load
 from apcore.signatures import cavage
 from apcore.vocab import Activity, Document, Kind, Move, Note, kind_of, read_document, same_id
-from inbox_ground import ALICE, BOB, CAROL, HERE, INBOX, Ground, reason_of
+from inbox_fixture import ALICE, BOB, CAROL, HERE, INBOX, Ground, reason_of
 
 AS2 = "https://www.w3.org/ns/activitystreams"
 NEIGHBOUR = f"{BOB}2"
@@ -175,7 +175,7 @@ INSIDE = {
 @pytest.mark.parametrize(("embedded", "believed"), INSIDE.values(), ids=INSIDE)
 def test_rule_7_what_is_embedded_is_believed_of_the_same_origin_and_owner(embedded, believed):
     made = document(type="Thing", **embedded)
-    assert is_believed_inside(made, wrapper=f"{BOB}/1", owner=BOB) is believed
+    assert is_embedded_trusted(made, wrapper=f"{BOB}/1", owner=BOB) is believed
 
 
 @pytest.mark.parametrize("owner", [BOB, NEIGHBOUR])
@@ -212,7 +212,7 @@ OWNERS = [
 
 @pytest.mark.parametrize(("members", "kind", "expected"), OWNERS, ids=[str(n) for n in range(len(OWNERS))])
 def test_rule_8_whose_a_thing_is_depends_on_what_it_has(members, kind, expected):
-    """An actor with attributedTo is no error here: see `apcore.graph.trust`."""
+    """An actor with attributedTo is no error here: see `apcore.remote.trust`."""
     made = document(**members)
     assert (kind_of(made), owners(made)) == (kind, expected)
 

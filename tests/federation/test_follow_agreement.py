@@ -14,7 +14,7 @@ from apcore.errors import ContractError
 from apcore.federation import Federation, FollowVerdict
 from apcore.federation.follow_relations import read_relation
 from apcore.federation.relations import RelationState
-from apcore.federation.scope import Direction
+from apcore.federation.unit_of_work import Direction
 from apcore.http import Request, Response
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys
@@ -32,7 +32,7 @@ class Server:
         self.actor, self.name = f"{origin}/people/{name}", name
         self.heard: list[str] = []
         federation: Federation[None] = Federation(software="test/1.0")
-        federation.follows(FollowVerdict.WAIT)
+        federation.follows(FollowVerdict.PENDING)
         federation.actor("/people/{identifier}")(
             lambda ctx, identifier: Person(preferred_username=name) if identifier == name else None
         )

@@ -12,17 +12,17 @@ import pytest
 
 from apcore.adapters.memory import MemoryStore
 from apcore.collections import contains, members_page
-from apcore.effects import Scan, committed
+from apcore.effects import Scan, commit
 from apcore.errors import ContractError
-from apcore.facts import pack
 from apcore.federation import Federation, FollowVerdict
-from apcore.federation.acting import act
 from apcore.federation.follow_relations import FOLLOW_IDS_MAX, read_relation, requests_collection
+from apcore.federation.outbox.send import act
 from apcore.federation.relations import Direction, RelationState
-from apcore.federation.scope import Appending, Removing
+from apcore.federation.unit_of_work import AddMember, RemoveMember
 from apcore.http import Request, Response
 from apcore.node import Node
 from apcore.ports import Put, digest_part
+from apcore.records.format import encode_record
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import Peer, PeerNetwork
 from apcore.vocab import (
@@ -39,7 +39,7 @@ from apcore.vocab import (
     Undo,
     View,
 )
-from inbox_ground import Clock
+from inbox_fixture import Clock
 
 HOME = "https://home.example"
 ANNA = f"{HOME}/people/anna"
@@ -173,7 +173,7 @@ def test_a_follower_who_leaves_gets_nothing_private_any_more(name, inbox):
 
 
 def test_a_request_that_waits_is_listed_and_answered_later():
-    ground = Ground(FollowVerdict.WAIT)
+    ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     assert (ground.members("followers"), ground.requests(), ground.types()) == ([], [MILA], [])
     assert ground.publish_private() == []
@@ -183,14 +183,14 @@ def test_a_request_that_waits_is_listed_and_answered_later():
 
 
 def test_a_request_that_waits_is_accepted_by_its_id():
-    ground = Ground(FollowVerdict.WAIT)
+    ground = Ground(FollowVerdict.PENDING)
     ground.send(Accept(object=ground.follow()["id"]))
     assert ground.members("followers") == [MILA]
 
 
 def test_the_follow_that_a_listener_was_given_is_accepted_later():
     requests: list[Follow] = []
-    ground = Ground(FollowVerdict.WAIT, listen={Follow: lambda ctx, follow: requests.append(follow)})
+    ground = Ground(FollowVerdict.PENDING, listen={Follow: lambda ctx, follow: requests.append(follow)})
     ground.follow()
     ground.send(Accept(object=requests[0]))
     assert ground.members("followers") == [MILA]
@@ -198,14 +198,14 @@ def test_the_follow_that_a_listener_was_given_is_accepted_later():
 
 @pytest.mark.parametrize("kind", [TentativeAccept, TentativeReject])
 def test_a_tentative_answer_leaves_a_request_where_it_is(kind):
-    ground = Ground(FollowVerdict.WAIT)
+    ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     ground.send(kind(object=theirs(follow)))
     assert (ground.members("followers"), ground.requests()) == ([], [MILA])
 
 
 def test_an_accept_of_a_request_that_was_taken_back_adds_nobody():
-    ground = Ground(FollowVerdict.WAIT)
+    ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     ground.hear(ground.mila.activity("Undo", object=follow))
     ground.send(Accept(object=theirs(follow)))
@@ -229,7 +229,7 @@ def test_an_undone_reject_lets_the_request_wait_again():
 
 
 def test_nobody_answers_for_another_actor():
-    ground = Ground(FollowVerdict.WAIT)
+    ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     for kind in (Accept, Reject):
         with pytest.raises(ContractError, match="the actor that was asked"):
@@ -256,7 +256,7 @@ def test_a_blocked_actor_cannot_follow_until_the_block_is_undone():
 
 
 def test_a_repeated_follow_is_answered_again_even_if_new_ones_wait():
-    verdicts = [FollowVerdict.ACCEPT, FollowVerdict.WAIT]
+    verdicts = [FollowVerdict.ACCEPT, FollowVerdict.PENDING]
     ground = Ground(lambda ctx, follow: verdicts.pop(0))
     for _ in range(2):
         ground.follow()
@@ -341,14 +341,14 @@ def test_a_handler_sees_what_its_own_answer_changes():
 
 
 def test_what_the_application_puts_in_or_takes_out_counts():
-    ground = Ground(FollowVerdict.WAIT)
+    ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     site, followers = ground.node.site(), f"{ANNA}/followers"
-    ground.node.run(act(site, Appending(followers, MILA)))
+    ground.node.run(act(site, AddMember(followers, MILA)))
     assert ground.state(Direction.INBOUND) is RelationState.ACCEPTED
     ground.send(Accept(object=theirs(follow)))
     assert (ground.members("followers"), ground.requests()) == ([MILA], [])
-    ground.node.run(act(site, Removing(followers, MILA)))
+    ground.node.run(act(site, RemoveMember(followers, MILA)))
     assert ground.state(Direction.INBOUND) is RelationState.NONE
     ground.send(Accept(object=theirs(follow)))
     assert ground.members("followers") == []
@@ -462,9 +462,10 @@ def test_a_follow_that_an_earlier_release_has_sent_is_accepted():
     ground = Ground()
     ident = f"{ANNA}#follow/old"
     legacy = Put(
-        ("follow", "1", digest_part(ANNA), digest_part(MILA)), pack({"id": ident, "state": "asked", "object": MILA})
+        ("follow", "1", digest_part(ANNA), digest_part(MILA)),
+        encode_record({"id": ident, "state": "asked", "object": MILA}),
     )
-    assert ground.node.run(committed((), (legacy,)))
+    assert ground.node.run(commit((), (legacy,)))
     assert ground.state(Direction.OUTBOUND) is RelationState.PENDING
     ground.hear(ground.mila.activity("Accept", object=ident))
     assert ground.members("following") == [MILA]
@@ -498,7 +499,7 @@ def test_a_follower_that_no_record_names_is_dropped_when_it_is_deleted():
     ground = Ground()
     site, followers = ground.node.site(), f"{OTTO}/followers"
     kept = json.dumps({"inbox": ground.mila.inbox, "shared": ground.mila.shared_inbox}).encode()
-    ground.node.run(act(site, Appending(followers, MILA, kept)))
+    ground.node.run(act(site, AddMember(followers, MILA, kept)))
     ground.follow()
     ground.hear(ground.mila.activity("Delete", object=MILA), to=None)
     ground.network.exchanges.clear()

@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from apcore.facts import pack
 from apcore.http import Response
 from apcore.ports import Put
-from garbling import judged, read_wire, run
+from apcore.records.format import encode_record
+from fuzzed_bytes import judged, read_wire, run
 
 SEED = 5
 INPUTS = 5_000
@@ -67,7 +67,7 @@ def test_the_oracle_finds_a_lie(fuzz, key, members, body):
     world = fuzz.World(Random(1))
     told = {name: value.replace("BOB", fuzz.BOB) for name, value in members.items()}
     spki = fuzz.BOB_KEY.public.spki if body == b"BOB_KEY" else body.replace(b"BOB", fuzz.BOB.encode())
-    assert world.store.commit((), (Put((key, "1", "x"), pack(told, spki)),), token=b"t" * 16)
+    assert world.store.commit((), (Put((key, "1", "x"), encode_record(told, spki)),), token=b"t" * 16)
     with pytest.raises(AssertionError, match=r"a lie is kept|never did that"):
         world.check_store()
 

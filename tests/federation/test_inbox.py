@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from apcore.effects import Commit, Enqueue, Fetch, MakeKey
 from apcore.errors import RequestError, Unavailable
 from apcore.federation import DomainRules, Severity
-from apcore.federation.inbox import BODY_BYTES_MAX
-from apcore.federation.serving import serve
-from apcore.federation.wakes import FANOUT, lanes_for
-from apcore.federation.wakes import INBOX as ARRIVED
+from apcore.federation.inbox.receive import BODY_BYTES_MAX
+from apcore.federation.serving.serve import serve
+from apcore.federation.wake_ups import FANOUT, lanes_for
+from apcore.federation.wake_ups import INBOX as ARRIVED
 from apcore.federation.worker import handle, lease_work, reconcile
 from apcore.http import Headers, Request, Response
 from apcore.ports import Done
 from apcore.signatures import cavage, rfc9421
 from apcore.testing.peer import Peer
-from apcore.testing.simulation import fault_loop, sabotaged
+from apcore.testing.simulation import fault_loop, inject_failure
 from apcore.vocab import Follow
-from inbox_ground import ALICE, BOB, CACHED, CAROL, HERE, INBOX, NOON, OWN, SHARED, Ground, reason_of
+from inbox_fixture import ALICE, BOB, CACHED, CAROL, HERE, INBOX, NOON, OWN, SHARED, Ground, reason_of
 
 AP = "application/activity+json"
 MONTH_S = 31 * 86400.0
@@ -499,7 +499,7 @@ def test_whatever_fails_while_it_arrives_it_is_taken_or_asked_for_again(when, ap
     for sabotage in fault_loop(when=when):
         ground = Ground(apart=apart)
         request = signed(ground, like())
-        answer = ground.node.run(sabotaged(serve(ground.node.site(), request), sabotage))
+        answer = ground.node.run(inject_failure(serve(ground.node.site(), request), sabotage))
         assert isinstance(answer, Response)
         assert answer.status in {202, 503}
         if answer.status == 503:
@@ -524,7 +524,7 @@ def test_whatever_fails_while_it_is_processed_it_is_processed_once(when, apart):
         assert ground.post(signed(ground, follow)).status == 202
         [leased] = ground.node.run(lease_work(0))
         with suppress(Unavailable):  # where its settlement fails, the lease runs out
-            ground.node.run(sabotaged(handle(ground.node.site(), leased), sabotage))
+            ground.node.run(inject_failure(handle(ground.node.site(), leased), sabotage))
         ground.clock.pass_s(700)
         ground.node.run(reconcile())
         for _ in range(3):
@@ -680,7 +680,7 @@ def test_whatever_fails_while_it_is_read_is_said_to_be_for_now(path):
     for sabotage in fault_loop():
         ground = Ground()
         request = Request("GET", f"{HERE}{path}", Headers({"accept": AP if "known" not in path else "*/*"}))
-        answer = ground.node.run(sabotaged(serve(ground.node.site(), request), sabotage))
+        answer = ground.node.run(inject_failure(serve(ground.node.site(), request), sabotage))
         assert isinstance(answer, Response)
         if sabotage.failed is not None:
             assert (answer.status, bool(reason_of(answer))) == (503, True)

@@ -14,19 +14,27 @@ import pytest
 from apcore.adapters.keys import StoreSigner
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.drive import Ports, run
+from apcore.drivers import Ports, run
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation import Federation, KeyPolicy
-from apcore.federation.keys import KeysKept, OwnKey, instance_identity, kept_keys, key_members, own_keys, signing_key
+from apcore.federation.actors.keys import (
+    KeysKept,
+    OwnKey,
+    instance_identity,
+    kept_keys,
+    key_members,
+    own_keys,
+    signing_key,
+)
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, parse_origin
 from apcore.node import Node
 from apcore.ports import KeyKind, MadeKey
 from apcore.signatures import read_multikey, read_pem
-from apcore.testing.keys import reused_key
+from apcore.testing.keys import reuse_key
 from apcore.vocab import Announce, Person
-from outgoing_ground import HERE, NOON, Clock, Counting, Outgoing
+from outbox_fixture import HERE, NOON, Clock, Counting, Outgoing
 
 AP = Headers({"Accept": "application/activity+json"})
 
@@ -211,7 +219,7 @@ def generation(number: int, until: Any = None) -> tuple[OwnKey, ...]:
 
 
 def public(kind: KeyKind, number: int) -> bytes:
-    return reused_key(f"{kind} {number}", kind).public.spki
+    return reuse_key(f"{kind} {number}", kind).public.spki
 
 
 def test_one_key_is_published_as_one_and_the_others_as_a_list() -> None:
@@ -257,13 +265,13 @@ def test_what_is_written_is_read() -> None:
 def test_what_earlier_releases_kept_is_read() -> None:
     from base64 import b64encode
 
-    from apcore.facts import pack
-    from apcore.federation.keys import keys_key
+    from apcore.federation.actors.keys import keys_key
     from apcore.ports import Put
+    from apcore.records.format import encode_record
 
     ground = Ground()
     member = {"name": "n", "kind": "rsa-2048", "public": b64encode(public("rsa-2048", 1)).decode(), "created": 0}
-    fact = pack({"actor": ground.uri("alice"), "keys": [member]})
+    fact = encode_record({"actor": ground.uri("alice"), "keys": [member]})
     assert ground.store.commit((), (Put(keys_key(ground.uri("alice")), fact),), token=b"t" * 16)
     [key] = ground.keys("alice")
     assert (key.name, key.key_id, key.generation, key.until) == ("n", f"{HERE}/users/alice#main-key", 1, None)

@@ -60,8 +60,13 @@ def test_what_changes_nothing_says_why(node, bob, peer_network, lines):
     assert bob.deliver(node, bob.activity("Listen", object=f"{IDA}#x")).status == 202
     [line] = lines("apcore.inbox")
     assert line.startswith("ignored, since no listener is for it, Listen https://remote.example/users/bob#activities/")
-    stranger = peer_network.peer("https://other.example/users/eve")
-    assert stranger.deliver(node, stranger.activity("Delete", object=stranger.actor)).status == 202
+    unauthenticated_client = peer_network.peer("https://other.example/users/eve")
+    assert (
+        unauthenticated_client.deliver(
+            node, unauthenticated_client.activity("Delete", object=unauthenticated_client.actor)
+        ).status
+        == 202
+    )
     [line] = lines("apcore.inbox")
     assert line.startswith("ignored, from somebody unknown here, Delete ")
 

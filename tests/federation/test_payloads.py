@@ -17,17 +17,17 @@ from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.errors import RequestError
 from apcore.federation import Federation
-from apcore.federation.wakes import INBOX, lanes_for
+from apcore.federation.wake_ups import INBOX, lanes_for
 from apcore.http import AddressPolicy, parse_url
 from apcore.node import Node
-from apcore.testing.keys import ReusedKeys, reused_key
+from apcore.testing.keys import ReusedKeys, reuse_key
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Activity, Person
 from vector_files import VECTORS, needs_vectors
 
 HERE = "https://local.example"
 RELAY = "https://relay.example/actor"
-KEY = reused_key("stand-in")
+KEY = reuse_key("stand-in")
 
 PATHS = sorted(path for path in (VECTORS / "payloads").rglob("*.json") if path.name != "MANIFEST.json")
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from apcore.collections import Page
+from apcore.collections import PageItems
 from apcore.errors import ConfigurationError
 from apcore.federation.context import AsyncContext, Context
 from apcore.federation.moderation import DomainRules
-from apcore.federation.places import Target
 from apcore.federation.policies import FollowVerdict
 from apcore.federation.registration import Federation
+from apcore.federation.routes import Endpoint
 from apcore.handlers import handler_name, operation
 from apcore.http import parse_origin
 from apcore.node import Node
@@ -66,7 +66,7 @@ def test_a_handler_replaces_a_managed_collection_whatever_is_registered_first(fi
         return None
 
     def followers(ctx, identifier, cursor):
-        return Page(())
+        return PageItems(())
 
     steps = {
         "actor": lambda: federation.actor("/u/{identifier}")(actor),
@@ -143,7 +143,11 @@ class _NotAFunction:
         ),
         bad(lambda f: f.object(View, "/notes/{id}"), "facet without a type", "object-facet"),
         bad(lambda f: f.follows("yes"), "a handler is a function", "follows"),
-        bad(lambda f: (f.follows(FollowVerdict.WAIT), f.follows(FollowVerdict.WAIT)), "policy already", "two-policies"),
+        bad(
+            lambda f: (f.follows(FollowVerdict.PENDING), f.follows(FollowVerdict.PENDING)),
+            "policy already",
+            "two-policies",
+        ),
         bad(lambda f: f.blocks({"a.example": 1}), "DomainRules", "blocks"),
     ],
 )
@@ -207,7 +211,7 @@ def test_targets_say_what_they_are() -> None:
     federation.object(Note, "/notes/{id}")(lambda ctx, id: None)  # noqa: A006
     place = federation.places.at("/notes/7")
     assert place is not None
-    assert place.target == Target("object", "Note", place.target.handler)
+    assert place.target == Endpoint("object", "Note", place.target.handler)
     assert place.values == {"id": "7"}
     assert place.identifier is None
 

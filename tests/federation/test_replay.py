@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from apcore.federation.serving import serve
+from apcore.federation.serving.serve import serve
 from apcore.http import Headers, Request, Response
 from apcore.signatures import LENIENT, cavage, rfc9421
-from inbox_ground import ALICE, BOB, INBOX, NOON, SHARED, Ground, reason_of
+from inbox_fixture import ALICE, BOB, INBOX, NOON, SHARED, Ground, reason_of
 
 AS2 = "https://www.w3.org/ns/activitystreams"
 LIKE = f"{BOB}/likes/1"

@@ -10,16 +10,16 @@ from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.adapters.trio import TrioRuntime
-from apcore.drive import Ports, async_ports, run, run_async
+from apcore.drivers import Ports, async_ports, run, run_async
 from apcore.effects import Call
 from apcore.errors import ContractError, DocumentError
-from apcore.federation.context import ScopeFaces
+from apcore.federation.context import UnitContexts
 from apcore.federation.registration import Federation
-from apcore.federation.scope import Scope
-from apcore.graph import NotFound
+from apcore.federation.unit_of_work import UnitOfWork
 from apcore.handlers import operation
 from apcore.http import Response, parse_origin
 from apcore.node import AsyncNode, Node
+from apcore.remote import NotFound
 from apcore.vocab import Activity, Note, Reference, read_document
 
 REMOTE = "https://remote.example"
@@ -76,8 +76,8 @@ def op(ctx, reference):
 
 
 def call(handler, reference):
-    scope = Scope(places=Federation().places, origin=None, data=None)
-    return (yield from Call(handler, reference, faces=ScopeFaces(scope)))
+    scope = UnitOfWork(places=Federation().places, origin=None, data=None)
+    return (yield from Call(handler, reference, contexts_for=UnitContexts(scope)))
 
 
 WORLDS = {

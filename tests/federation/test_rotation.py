@@ -17,18 +17,18 @@ from apcore.adapters.memory import MemoryStore
 from apcore.effects import Op
 from apcore.errors import ContractError, SignerUnavailable, StoreBusy, Unavailable
 from apcore.federation import Federation, KeyPolicy
-from apcore.federation.actors import ActorUnknown
-from apcore.federation.keys import OwnKey, own_keys
-from apcore.federation.rotation import retire_due, rotate
+from apcore.federation.actors.keys import OwnKey, own_keys
+from apcore.federation.actors.profiles import ActorUnknown
+from apcore.federation.actors.rotation import retire_due, rotate
 from apcore.http import Headers, Request
 from apcore.node import Node
 from apcore.ports import KeyKind, MadeKey
-from apcore.testing.keys import reused_key
-from apcore.testing.simulation import fault_loop, sabotaged
+from apcore.testing.keys import reuse_key
+from apcore.testing.simulation import fault_loop, inject_failure
 from apcore.vocab import Announce, Note, Person
-from inbox_ground import ALICE as LOCAL_ALICE
-from inbox_ground import Ground
-from outgoing_ground import ALICE, HERE, Counting, Outgoing
+from inbox_fixture import ALICE as LOCAL_ALICE
+from inbox_fixture import Ground
+from outbox_fixture import ALICE, HERE, Counting, Outgoing
 
 BOB = "https://x.example/users/bob"
 DAY_S = 86400.0
@@ -201,7 +201,7 @@ def test_who_is_slower_each_time_gives_up_and_drops_its_keys() -> None:
 def given(name: str) -> list[MadeKey]:
     """A pair that somebody made elsewhere."""
     kinds: tuple[KeyKind, ...] = ("rsa-2048", "ed25519")
-    return [MadeKey(f"{kind} {name}", kind, reused_key(f"{kind} {name}", kind).public.spki) for kind in kinds]
+    return [MadeKey(f"{kind} {name}", kind, reuse_key(f"{kind} {name}", kind).public.spki) for kind in kinds]
 
 
 def test_an_actor_from_another_server_keeps_its_keys() -> None:
@@ -209,7 +209,7 @@ def test_an_actor_from_another_server_keeps_its_keys() -> None:
     out.follow(BOB)
     rotation = out.node.rotate_keys("alice", keys=given("9"))
     assert ([part(key) for key in rotation.signs], rotation.replaced) == (["main-key", "ed25519-key"], ())
-    assert out.document()["publicKey"]["publicKeyPem"] == reused_key("rsa-2048 9", "rsa-2048").public.pem
+    assert out.document()["publicKey"]["publicKeyPem"] == reuse_key("rsa-2048 9", "rsa-2048").public.pem
     assert (out.signer.made, out.facts("keys-due"), out.waiting()) == ([], [], 0)
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
@@ -314,7 +314,7 @@ def test_whatever_fails_on_the_way_keys_are_retired_once_it_does_not(when: Any) 
         out.node.rotate_keys("alice", announce=False)
         out.clock.moment += timedelta(days=7)
         try:
-            out.node.run(sabotaged(retire_due(), sabotage))
+            out.node.run(inject_failure(retire_due(), sabotage))
         except Unavailable:
             failed += 1
         published = {key.name for key in out.published()}
@@ -336,7 +336,7 @@ def test_whatever_fails_on_the_way_an_actor_has_keys_that_sign(when: Any) -> Non
             return (yield from rotate(out.node.site(), "alice"))
 
         with suppress(Unavailable):
-            out.node.run(sabotaged(asks(), sabotage))
+            out.node.run(inject_failure(asks(), sabotage))
         signing, others = out.ids()
         assert signing in {"main-key", "main-key-2"}
         assert len(others) == (1 if signing == "main-key" else 3)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apcore.collections import Page
+from apcore.collections import PageItems
 from apcore.errors import ContractError
 from apcore.federation import Federation
-from apcore.federation.serving import Elsewhere
+from apcore.federation.serving.serve import Elsewhere
 from apcore.http import Headers, Request, Response
 from apcore.vocab import Create, Note, Person, Tombstone
-from outgoing_ground import ALICE, HERE, Outgoing
+from outbox_fixture import ALICE, HERE, Outgoing
 
 AP = {"Accept": "application/activity+json"}
 X = "https://x.example"
@@ -36,12 +36,12 @@ def many() -> Federation[None]:
         return Note(id=ctx.object_uri(Note, number=number), content=number, bcc=[f"{X}/secret"])
 
     @federation.collection("featured", "/users/{identifier}/featured")
-    def featured(ctx: Any, identifier: str, cursor: str | None) -> Page | None:
+    def featured(ctx: Any, identifier: str, cursor: str | None) -> PageItems | None:
         first = int(cursor or 0)
         if identifier == "é":
             return None
         items = [Note(id=f"{HERE}/notes/{first}", content="x", bto=[f"{X}/secret"]), f"{X}/notes/1"]
-        return Page(items, str(first + 1) if first < 2 else None, total=6)
+        return PageItems(items, str(first + 1) if first < 2 else None, total=6)
 
     return federation
 
@@ -138,8 +138,8 @@ def test_items_keep_what_their_words_mean() -> None:
     other = {"@context": ["https://www.w3.org/ns/activitystreams", {"x": "https://x.example/ns#x"}], "x": "1"}
 
     @federation.collection("outbox")
-    def outbox(ctx: Any, identifier: str, cursor: str | None) -> Page:
-        return Page([other, other] if cursor is None else [other, Create(id=f"{HERE}/c")], "more")
+    def outbox(ctx: Any, identifier: str, cursor: str | None) -> PageItems:
+        return PageItems([other, other] if cursor is None else [other, Create(id=f"{HERE}/c")], "more")
 
     out = Outgoing(federation)
     alike = read(out, f"{ALICE}/outbox?page=true")
@@ -161,7 +161,7 @@ def test_what_is_no_page_is_a_bug_in_words(made: Any) -> None:
 
 
 def test_a_bug_that_no_cursor_explains_is_raised() -> None:
-    def broken(ctx: Any, identifier: str, cursor: str | None) -> Page:
+    def broken(ctx: Any, identifier: str, cursor: str | None) -> PageItems:
         raise ValueError("a bug")
 
     federation = many()

@@ -24,8 +24,8 @@ import pytest
 from apcore.adapters.h11 import AsyncH11Transport, H11Transport
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.sqlite import SqliteStore
-from apcore.collections import Member, adding
-from apcore.effects import Op, Scan, committed
+from apcore.collections import Member, add_member
+from apcore.effects import Op, Scan, commit
 from apcore.federation import Federation
 from apcore.federation.retry import RetryPolicy
 from apcore.http import LOOPBACK_OPEN, Request, Response
@@ -103,8 +103,8 @@ class Working:
         """Put followers in, with their inboxes."""
         for number, inbox in enumerate(inboxes):
             item = json.dumps({"inbox": inbox, "shared": None}).encode()
-            change = adding(f"{ALICE}/followers", Member(inbox.removesuffix("/inbox"), item), order=f"{number:06d}")
-            assert self.door.run(committed(change.checks, change.writes))
+            change = add_member(f"{ALICE}/followers", Member(inbox.removesuffix("/inbox"), item), order=f"{number:06d}")
+            assert self.door.run(commit(change.checks, change.writes))
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -197,13 +197,13 @@ def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: A
 
 
 @pytest.mark.parametrize("slots", [0, 48])
-@pytest.mark.parametrize("colour", ["plain", "coroutine"])
-def test_a_listener_longer_than_its_lease_runs_once(colour: str, slots: int, store: Any) -> None:
+@pytest.mark.parametrize("handler_kind", ["plain", "coroutine"])
+def test_a_listener_longer_than_its_lease_runs_once(handler_kind: str, slots: int, store: Any) -> None:
     """Three times the lease, beside a second worker that would take over at once."""
     federation = make_federation()
     runs: list[int] = []
 
-    if colour == "plain":
+    if handler_kind == "plain":
 
         @federation.on(Create)
         def created(ctx: Any, activity: Create) -> None:
@@ -217,12 +217,12 @@ def test_a_listener_longer_than_its_lease_runs_once(colour: str, slots: int, sto
             runs.append(ctx.attempt)
             await asyncio.sleep(1.2)
 
-    if colour == "coroutine" and slots == 0:
+    if handler_kind == "coroutine" and slots == 0:
         pytest.skip("a coroutine needs an event loop, which has slots")
-    kind = "asyncio" if colour == "coroutine" else "blocking"
+    kind = "asyncio" if handler_kind == "coroutine" else "blocking"
     senders = Senders()
     options: dict[str, Any] = {"transport": senders.network, "lease_s": 0.4, "slots": slots}
-    if colour == "coroutine":
+    if handler_kind == "coroutine":
         door = AsyncNode(federation, HERE, store, addresses=LOOPBACK_OPEN, signer=ReusedKeys(), **options)
         workers = [door, AsyncNode(federation, HERE, store, addresses=LOOPBACK_OPEN, signer=ReusedKeys(), **options)]
 
@@ -245,15 +245,15 @@ def test_a_listener_longer_than_its_lease_runs_once(colour: str, slots: int, sto
 # --- time limits ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("colour", ["plain", "plain under asyncio", "coroutine"])
-def test_a_listener_that_hangs_becomes_a_dead_letter_while_others_go_on(colour: str, store: Any) -> None:
+@pytest.mark.parametrize("handler_kind", ["plain", "plain under asyncio", "coroutine"])
+def test_a_listener_that_hangs_becomes_a_dead_letter_while_others_go_on(handler_kind: str, store: Any) -> None:
     federation = make_federation(listener_retries=SOON)
     attempts: list[int] = []
     failures: list[tuple[int, bool]] = []
     liked: list[str] = []
     never, given_up = threading.Event(), asyncio.Event()
 
-    if colour == "coroutine":
+    if handler_kind == "coroutine":
 
         @federation.on(Create)
         async def hangs_async(ctx: Any, activity: Create) -> None:
@@ -283,7 +283,7 @@ def test_a_listener_that_hangs_becomes_a_dead_letter_while_others_go_on(colour: 
     bob = senders.peer("bob")
     options: dict[str, Any] = {"transport": senders.network, "handler_limit_s": 0.3, "slots": 4}
     hanging, quick = senders.request(bob), [senders.request(bob, "Like") for _ in range(20)]
-    if colour == "coroutine":
+    if handler_kind == "coroutine":
         node = AsyncNode(federation, HERE, store, addresses=LOOPBACK_OPEN, signer=ReusedKeys(), **options)
 
         async def main() -> list[Entry]:
@@ -300,7 +300,7 @@ def test_a_listener_that_hangs_becomes_a_dead_letter_while_others_go_on(colour: 
 
         letters = asyncio.run(main())
     else:
-        with Working("blocking" if colour == "plain" else "asyncio", federation, store, **options) as working:
+        with Working("blocking" if handler_kind == "plain" else "asyncio", federation, store, **options) as working:
             for request in (hanging, *quick):
                 assert working.post(request).status == 202
             wait_for(lambda: any(final for _, final in failures), "the last attempt has failed")
@@ -418,8 +418,10 @@ def test_hanging_inboxes_of_strangers_do_not_delay_what_arrives(kind: str, hangi
                 return median(latencies)
 
             alone_s = latency_s()
-            for stranger in strangers:
-                follow = stranger.request(stranger.activity("Follow", object=ALICE), f"{ALICE}/inbox")
+            for unauthenticated_client in strangers:
+                follow = unauthenticated_client.request(
+                    unauthenticated_client.activity("Follow", object=ALICE), f"{ALICE}/inbox"
+                )
                 assert working.post(follow).status == 202
             wait_for(lambda: network.posting == hanging, "all of them are kept waiting")
             # On a busy machine a single look may be unlucky; a worker that is held up would be in each.

@@ -8,17 +8,17 @@ import pytest
 
 from apcore.errors import ConfigurationError
 from apcore.federation.slots import SLOW_S, Job, Slots, WorkerPolicy
-from apcore.federation.wakes import DELIVER, FANOUT, INBOX, KINDS, make_wake
-from apcore.ports import Leased
+from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, KINDS, make_wake
+from apcore.ports import LeasedMessage
 
 NUMBERS = count()
 HERE = "https://here.example"
 
 
-def leased(kind: str = INBOX, peer: str | None = "https://x.example", fact: str | None = None) -> Leased:
+def leased(kind: str = INBOX, peer: str | None = "https://x.example", fact: str | None = None) -> LeasedMessage:
     number = next(NUMBERS)
     ident = number.to_bytes(16)
-    return Leased(make_wake(kind, (kind, fact or str(number)), ident, by=HERE, peer=peer), ident, 1)
+    return LeasedMessage(make_wake(kind, (kind, fact or str(number)), ident, by=HERE, peer=peer), ident, 1)
 
 
 def begin(slots: Slots, now_s: float, **options: str | None) -> Job:

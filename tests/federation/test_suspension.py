@@ -13,23 +13,23 @@ from typing import Any
 import pytest
 
 from apcore.adapters.memory import MemoryStore
-from apcore.collections import Member, adding, traverse
+from apcore.collections import Member, add_member, traverse
 from apcore.discovery import confirm, lookup, lookup_nodeinfo, webfinger
-from apcore.effects import Fetch, Op, committed
+from apcore.effects import Fetch, Op, commit
 from apcore.federation import AsyncContext, Context, DomainRules, DomainSuspended, Federation, OpContext, Severity
-from apcore.graph import (
+from apcore.handlers import operation
+from apcore.http import ACTIVITY_JSON, Headers, Request, Response, parse_url
+from apcore.node import AsyncNode, Node
+from apcore.remote import (
     FetchPolicy,
     alternate_of,
     check_quote,
     fetch,
     load,
-    load_unbelieved,
+    load_unverified,
     remote_key,
     resolve,
 )
-from apcore.handlers import operation
-from apcore.http import ACTIVITY_JSON, Headers, Request, Response, parse_url
-from apcore.node import AsyncNode, Node
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import PUBLIC, Actor, Announce, Like, Note, Person, View, read_document
@@ -208,7 +208,7 @@ ASKED = [
     operation_of("fetch", lambda: fetch(THING, policy=POLICY)),
     operation_of("load", lambda: load(THING, policy=POLICY)),
     operation_of("load_fresh", lambda: load(THING, policy=POLICY, fresh=True)),
-    operation_of("load_unbelieved", lambda: load_unbelieved(THING, policy=POLICY)),
+    operation_of("load_unverified", lambda: load_unverified(THING, policy=POLICY)),
     operation_of("resolve", lambda: resolve(THING, policy=POLICY)),
     operation_of("remote_key", lambda: remote_key(f"{BOB}#main-key", policy=POLICY)),
     operation_of("alternate_of", lambda: alternate_of(THING, policy=POLICY)),
@@ -380,8 +380,8 @@ def follower_whose_inbox_is_not_kept(ground: Ground) -> None:
 
 
 def follow(ground: Ground, actor: str, **kept: str) -> None:
-    change = adding(f"{ALICE}/followers", Member(actor, json.dumps(kept).encode() if kept else b""), order="1")
-    assert ground.node.run(committed(change.checks, change.writes))
+    change = add_member(f"{ALICE}/followers", Member(actor, json.dumps(kept).encode() if kept else b""), order="1")
+    assert ground.node.run(commit(change.checks, change.writes))
     ground.node.publish(Note(content="hi"), by="alice")
     ground.work()
 
@@ -483,14 +483,14 @@ def test_only_the_drivers_hand_requests_to_a_transport() -> None:
         and any(isinstance(node, ast.Attribute) and node.attr == "send" and "transport" in ast.unparse(node) for node in ast.walk(function))
     }  # fmt: skip
     assert users == {
-        "apcore.drive.blocking._fetch", "apcore.drive.awaiting._fetch",
+        "apcore.drivers.blocking._fetch", "apcore.drivers.asynchronous._fetch",
         # It makes a blocking transport awaitable, and looks whether `send` is a coroutine function.
-        "apcore.drive.twins.async_transport",
+        "apcore.drivers.threaded_ports.async_transport",
     }  # fmt: skip
     for name in ("blocking", "awaiting"):
         [function] = [
             node
-            for node in ast.walk(MODULES[f"apcore.drive.{name}"].tree)
+            for node in ast.walk(MODULES[f"apcore.drivers.{name}"].tree)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "_fetch"
         ]
         assert ast.unparse(function.body[0]) == "check_outbound(effect.request, ports.outbound)"

@@ -8,8 +8,8 @@ from apcore.errors import ConnectFailed
 from apcore.federation.policies import Drop, FollowVerdict, Later
 from apcore.federation.registration import Federation
 from apcore.federation.retry import RetryPolicy
-from apcore.federation.serving import Elsewhere
-from apcore.federation.wakes import DELIVER, FANOUT, INBOX, lanes_for
+from apcore.federation.serving.serve import Elsewhere
+from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, lanes_for
 from apcore.http import Headers, Request, Response
 from apcore.node import Node
 from apcore.vocab import PUBLIC, Accept, Create, Follow, Like, Note, Person, Undo
@@ -161,7 +161,7 @@ def test_a_listener_steers_by_what_it_raises(pair, raised: Exception, waiting: i
 
 
 @pytest.mark.hole(36)
-@pytest.mark.parametrize("verdict", [FollowVerdict.REJECT, FollowVerdict.WAIT])
+@pytest.mark.parametrize("verdict", [FollowVerdict.REJECT, FollowVerdict.PENDING])
 def test_a_follow_that_is_not_accepted_counts_nowhere(wire: Wire, verdict: FollowVerdict) -> None:
     a, b = Server(A, wire), Server(B, wire, verdict=verdict)
     a.node.send(Follow(object=b.alice), by="alice", to=b.alice)

@@ -8,17 +8,17 @@ import pytest
 import trio
 
 from apcore.adapters.memory import MemoryStore
-from apcore.drive import run
-from apcore.effects import Enqueue, Extend, Lease, committed
+from apcore.drivers import run
+from apcore.effects import Enqueue, Extend, Lease, commit
 from apcore.errors import ConnectFailed, StoreUnavailable
-from apcore.federation.wakes import DELIVER, KINDS, kind_of_lane, lane_of, lanes_for
+from apcore.federation.wake_ups import DELIVER, KINDS, kind_of_lane, lane_of, lanes_for
 from apcore.federation.worker import LANES, lease_work, origin_of, reconcile
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.node import AsyncNode
-from apcore.ports import Check, Leased, Message, Put
+from apcore.ports import Check, LeasedMessage, Message, Put
 from apcore.testing.keys import ReusedKeys
 from apcore.vocab import Like, Note
-from outgoing_ground import ALICE, HERE, Outgoing, alice_and_bob
+from outbox_fixture import ALICE, HERE, Outgoing, alice_and_bob
 
 X = "https://x.example"
 OTHER = "https://other.example"
@@ -83,9 +83,9 @@ def test_what_cannot_be_read_is_left_alone_and_keeps_nobody(value: bytes) -> Non
     out = Outgoing(own_queue=True)
     for prefix in ("in-todo", "send"):
         key = (prefix, "1", "a", "b", "c")
-        assert out.node.run(committed((Check(key, None),), (Put(key, value),)))
+        assert out.node.run(commit((Check(key, None),), (Put(key, value),)))
     row = ("out", "1", "https://a.example", "0", "n", "h")
-    assert out.node.run(committed((Check(row, None),), (Put(row, value),)))
+    assert out.node.run(commit((Check(row, None),), (Put(row, value),)))
     like(out, f"{X}/bob")
     out.lose_queue()
     out.work()
@@ -121,7 +121,7 @@ def test_a_message_that_says_nothing_is_dropped(lane: str, body: bytes) -> None:
 def test_a_fact_of_a_newer_release_is_put_off() -> None:
     out = Outgoing()
     key = ("send", "1", "newer")
-    assert out.node.run(committed((Check(key, None),), (Put(key, b'{"v":99}\n'),)))
+    assert out.node.run(commit((Check(key, None),), (Put(key, b'{"v":99}\n'),)))
     out.store.enqueue([Message(b"0" * 16, "fanout", b'["send","1","newer"]')])
     like(out, f"{X}/bob")
     out.work()
@@ -184,7 +184,7 @@ def test_a_listener_that_wants_more_than_can_be_written_is_a_dead_letter_in_the_
 
 def test_what_waits_long_in_a_workers_hands_keeps_its_lease() -> None:
     out = Outgoing()
-    taken: list[Leased] = []
+    taken: list[LeasedMessage] = []
 
     def slow(_: Request) -> Response:
         out.clock.moment += timedelta(seconds=29)
@@ -210,7 +210,7 @@ def test_what_waits_long_in_a_workers_hands_keeps_its_lease() -> None:
 def test_whatever_is_begun_has_a_whole_lease_before_it() -> None:
     """One step may take 85 s; that it comes second must not let others do the same beside it."""
     out = Outgoing()
-    taken: list[Leased] = []
+    taken: list[LeasedMessage] = []
 
     def slow(_: Request) -> Response:
         out.clock.moment += timedelta(seconds=29 if len(out.post.posts) == 1 else 85)

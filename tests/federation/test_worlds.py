@@ -34,10 +34,10 @@ from apcore.adapters.trio import TrioRuntime
 from apcore.adapters.wsgi import wsgi_app
 from apcore.effects import All, Call, Effect, Now, Op
 from apcore.federation import Federation
-from apcore.federation.acting import act
-from apcore.federation.scope import Publishing, Sending
-from apcore.federation.serving import Elsewhere, Served, serve
+from apcore.federation.outbox.send import act
+from apcore.federation.serving.serve import Elsewhere, Served, serve
 from apcore.federation.site import Site
+from apcore.federation.unit_of_work import PublishObject, SendActivity
 from apcore.federation.worker import handle, lease_work, reconcile
 from apcore.handlers import handler_name, operation
 from apcore.http import AddressPolicy, Headers, Request, Response
@@ -174,9 +174,9 @@ def told(world: World) -> list[Chapter]:
     ask("wrong method", Request("DELETE", INBOX))
     work()
     made = Note(content="to all").document
-    end("publish", world.run(act(world.site, Publishing(made, "alice", (PUBLIC,)))))
+    end("publish", world.run(act(world.site, PublishObject(made, "alice", (PUBLIC,)))))
     like = Like(object="http://bob.example/1").document
-    end("send", world.run(act(world.site, Sending(like, "alice", tuple(peer.actor for peer in peers)))))
+    end("send", world.run(act(world.site, SendActivity(like, "alice", tuple(peer.actor for peer in peers)))))
     work()
     get("/users/alice/followers?page=true")
     get("/users/alice/outbox?page=true")

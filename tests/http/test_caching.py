@@ -16,7 +16,7 @@ from apcore.http import (
     fresh_until,
     is_storable,
     matches_etag,
-    refreshed_headers,
+    refresh_headers,
     strong_etag,
     validators_of,
 )
@@ -115,7 +115,7 @@ def test_a_request_is_made_conditional_by_the_best_validator():
 def test_a_304_refreshes_what_does_not_describe_the_body():
     stored = Headers({"Content-Type": "application/activity+json", "Cache-Control": "max-age=1", "X": "1"})
     newer = Headers({"Content-Type": "text/html", "Cache-Control": "max-age=2", "ETag": '"b"', "Content-Length": "0"})
-    assert dict(refreshed_headers(stored, newer)) == {
+    assert dict(refresh_headers(stored, newer)) == {
         "content-type": "application/activity+json", "x": "1", "cache-control": "max-age=2", "etag": '"b"',
     }  # fmt: skip
 

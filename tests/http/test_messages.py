@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import RequestError
-from apcore.http import DELIVERY_LIMITS, Headers, Limits, Request, Response, redacted_url
+from apcore.http import DELIVERY_LIMITS, Headers, Request, Response, TransportLimits, redact_url
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~", min_size=1, max_size=8)
 VALUES = st.text(
@@ -136,7 +136,7 @@ def test_repr_hides_secrets(name):
     ],
 )
 def test_redacted_url(url, shown):
-    assert redacted_url(url) == shown
+    assert redact_url(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -172,14 +172,14 @@ def test_a_response_has_a_final_status(status):
 )  # fmt: skip
 def test_limits_out_of_range_are_refused_by_name(given_):
     with pytest.raises(ValueError, match=next(iter(given_))):
-        Limits(**given_)
+        TransportLimits(**given_)
 
 
 def test_values_are_frozen_and_have_defaults():
     request = Request("GET", "https://a.example/")
     with pytest.raises(AttributeError):
         request.url = "https://b.example/"
-    assert (request.body, request.limits, len(request.headers)) == (b"", Limits(), 0)
+    assert (request.body, request.limits, len(request.headers)) == (b"", TransportLimits(), 0)
     assert DELIVERY_LIMITS.body_excess == "cut"
 
 
@@ -188,6 +188,6 @@ def test_values_are_frozen_and_have_defaults():
     [(60.0, (30.0, 10.0)), (30.0, (30.0, 10.0)), (20.0, (20.0, 10.0)), (5.0, (5.0, 5.0)), (0.25, (0.25, 0.25))],
 )
 def test_limits_within_a_time(deadline_s, expected):
-    limits = Limits(body_bytes_max=7)
+    limits = TransportLimits(body_bytes_max=7)
     within = limits.within(deadline_s)
     assert (within.deadline_s, within.connect_s, within.body_bytes_max) == (*expected, 7)

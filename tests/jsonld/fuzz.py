@@ -37,7 +37,7 @@ import cpu_budget
 from apcore.errors import ApcoreError, LimitExceeded
 from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextNeeded, WorkBudget
 from apcore.jsonld.compaction import Compactor
-from apcore.jsonld.compiling import compiler_of
+from apcore.jsonld.compiler import compiler_of
 from apcore.jsonld.expansion import Expander
 from apcore.jsonld.terms import NotCovered
 from vector_files import VECTORS

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import Limits, Quad, canonicalize, canonicalize_quads, parse_nquads, to_nquads
+from apcore.jsonld import ProcessingLimits, Quad, canonicalize, canonicalize_quads, parse_nquads, to_nquads
 from vector_files import VECTORS, needs_vectors
 
 SUITE = VECTORS / "rdf-canon"
@@ -64,16 +64,16 @@ def test_poison_is_refused_within_its_budget(quads):
 
 
 def test_the_budget_is_counted_in_steps():
-    canonicalize_quads(cycle(9), limits=Limits(canonical_work_max=500))
+    canonicalize_quads(cycle(9), limits=ProcessingLimits(canonical_work_max=500))
     with pytest.raises(LimitExceeded, match="more than 50 steps"):
-        canonicalize_quads(cycle(9), limits=Limits(canonical_work_max=50))
+        canonicalize_quads(cycle(9), limits=ProcessingLimits(canonical_work_max=50))
 
 
 def test_blank_nodes_are_counted():
     quads = [Quad(f"_:n{number}", "<https://p.example>", f'"{number}"', "") for number in range(11)]
-    canonicalize_quads(quads, limits=Limits(blank_nodes_max=11))
+    canonicalize_quads(quads, limits=ProcessingLimits(blank_nodes_max=11))
     with pytest.raises(LimitExceeded, match="blank_nodes_max"):
-        canonicalize_quads(quads, limits=Limits(blank_nodes_max=10))
+        canonicalize_quads(quads, limits=ProcessingLimits(blank_nodes_max=10))
 
 
 def test_many_nodes_that_look_alike_but_are_not_linked_are_cheap():

@@ -3,9 +3,9 @@
 import pytest
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, Limits, WorkBudget, compact
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ProcessingLimits, WorkBudget, compact
 from apcore.jsonld.compaction import Compactor
-from apcore.jsonld.compiling import compiler_of
+from apcore.jsonld.compiler import compiler_of
 from apcore.jsonld.terms import NotCovered
 
 AS = "https://www.w3.org/ns/activitystreams"
@@ -142,7 +142,7 @@ def test_limits():
     with pytest.raises(LimitExceeded, match="depth_max"):
         compact([node], AS)
     with pytest.raises(LimitExceeded, match="nodes_max"):
-        compact([{f"{AS}#object": [{}, {}, {}]}], AS, limits=Limits(nodes_max=3))
+        compact([{f"{AS}#object": [{}, {}, {}]}], AS, limits=ProcessingLimits(nodes_max=3))
 
 
 def test_nothing_is_changed():

@@ -8,7 +8,7 @@ import pytest
 from apcore.errors import ApcoreError
 from apcore.jsonld import DEFAULT_LIMITS, WorkBudget, parse_json
 from apcore.jsonld.compaction import Compactor
-from apcore.jsonld.compiling import compiler_of
+from apcore.jsonld.compiler import compiler_of
 from apcore.jsonld.expansion import Expander
 from apcore.jsonld.fallback import slow_compact, slow_expand
 from apcore.jsonld.terms import NotCovered

@@ -3,8 +3,8 @@
 import pytest
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, Limits, WorkBudget, expand
-from apcore.jsonld.compiling import compiler_of
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ProcessingLimits, WorkBudget, expand
+from apcore.jsonld.compiler import compiler_of
 from apcore.jsonld.expansion import Expander
 from apcore.jsonld.terms import NotCovered
 
@@ -146,23 +146,23 @@ def nested_arrays(levels):
 @pytest.mark.parametrize(
     ("document", "limits", "name"),
     [
-        pytest.param(nested(64), Limits(), "depth_max", id="depth"),
-        pytest.param(nested(5_000), Limits(), "depth_max", id="depth beyond the stack"),
-        pytest.param(nested_arrays(5_000), Limits(), "depth_max", id="depth of arrays"),
-        pytest.param({"@reverse": nested(5_000)}, Limits(), "depth_max", id="depth on the slow path"),
-        pytest.param({"@context": AS, "tag": [{}] * 20}, Limits(nodes_max=20), "nodes_max", id="nodes"),
-        pytest.param({"@context": AS, "tag": [1] * 11}, Limits(array_max=10), "array_max", id="array"),
-        pytest.param({"@graph": [{}] * 5_001}, Limits(), "slow_nodes_max", id="nodes on the slow path"),
+        pytest.param(nested(64), ProcessingLimits(), "depth_max", id="depth"),
+        pytest.param(nested(5_000), ProcessingLimits(), "depth_max", id="depth beyond the stack"),
+        pytest.param(nested_arrays(5_000), ProcessingLimits(), "depth_max", id="depth of arrays"),
+        pytest.param({"@reverse": nested(5_000)}, ProcessingLimits(), "depth_max", id="depth on the slow path"),
+        pytest.param({"@context": AS, "tag": [{}] * 20}, ProcessingLimits(nodes_max=20), "nodes_max", id="nodes"),
+        pytest.param({"@context": AS, "tag": [1] * 11}, ProcessingLimits(array_max=10), "array_max", id="array"),
+        pytest.param({"@graph": [{}] * 5_001}, ProcessingLimits(), "slow_nodes_max", id="nodes on the slow path"),
         pytest.param(
             {"tag": [{"@context": {f"t{n}": "a:b"}} for n in range(257)], "@context": AS},
-            Limits(),
+            ProcessingLimits(),
             "contexts_max",
             id="contexts",
         ),
-        pytest.param({"@context": {f"t{n}": "a:b" for n in range(2_001)}}, Limits(), "terms_max", id="terms"),
+        pytest.param({"@context": {f"t{n}": "a:b" for n in range(2_001)}}, ProcessingLimits(), "terms_max", id="terms"),
         pytest.param(
             {"@context": {f"t{n}": "a:b" for n in range(2_001)}, "@graph": []},
-            Limits(),
+            ProcessingLimits(),
             "terms_max",
             id="terms, slow path",
         ),
@@ -171,7 +171,7 @@ def nested_arrays(levels):
                 "@context": {"T": {"@id": "a:T", "@context": {f"t{n}": "a:b" for n in range(500)}}},
                 "@graph": [{"@type": "T"}] * 400,
             },
-            Limits(),
+            ProcessingLimits(),
             "work_base",
             id="scoped terms, again and again",
         ),
@@ -184,7 +184,7 @@ def test_limits(document, limits, name):
 
 def test_the_limits_themselves_are_allowed():
     expand(nested(63))
-    expand({"@context": AS, "tag": [{}] * 18}, limits=Limits(nodes_max=20, array_max=18))
+    expand({"@context": AS, "tag": [{}] * 18}, limits=ProcessingLimits(nodes_max=20, array_max=18))
 
 
 def test_a_context_repeated_counts_once():

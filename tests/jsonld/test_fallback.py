@@ -13,7 +13,7 @@ from apcore.jsonld import (
     BUNDLED,
     DEFAULT_LIMITS,
     ContextNeeded,
-    Limits,
+    ProcessingLimits,
     WorkBudget,
     canonicalize,
     compact,
@@ -127,7 +127,7 @@ def test_compaction_is_bounded_as_well():
             AS,
             compact_arrays=True,
             contexts=BUNDLED,
-            limits=Limits(slow_nodes_max=20),
+            limits=ProcessingLimits(slow_nodes_max=20),
             base=None,
             work=WorkBudget(DEFAULT_LIMITS, 0),
         )

@@ -3,7 +3,16 @@
 import pytest
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import BUNDLED, ContextNeeded, ContextTable, Limits, compact, expand, normalize, unknown_terms
+from apcore.jsonld import (
+    BUNDLED,
+    ContextNeeded,
+    ContextTable,
+    ProcessingLimits,
+    compact,
+    expand,
+    normalize,
+    unknown_terms,
+)
 
 AS = "https://www.w3.org/ns/activitystreams"
 RECIPES = {"Recipe": "https://recipes.example/ns#Recipe", "yield": "https://recipes.example/ns#yield"}
@@ -84,10 +93,10 @@ def test_an_ignored_context_takes_only_its_own_terms_along():
 def test_a_fetched_document_is_bounded():
     document = {"@context": {f"t{n}": f"https://x.example/{n}" for n in range(11)}}
     assert "https://x.example" in BUNDLED.with_document(
-        "https://x.example", document, limits=Limits(fetched_terms_max=11)
+        "https://x.example", document, limits=ProcessingLimits(fetched_terms_max=11)
     )
     with pytest.raises(LimitExceeded, match="fetched_terms_max"):
-        BUNDLED.with_document("https://x.example", document, limits=Limits(fetched_terms_max=10))
+        BUNDLED.with_document("https://x.example", document, limits=ProcessingLimits(fetched_terms_max=10))
 
 
 def test_a_fetched_document_without_context_defines_nothing():

@@ -11,7 +11,7 @@ import pytest
 import context_grammar as grammar
 import cpu_budget
 from apcore.errors import LimitExceeded
-from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, Limits, WorkBudget, canonicalize, compact, expand
+from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ProcessingLimits, WorkBudget, canonicalize, compact, expand
 from apcore.vocab import read_document
 
 AS = grammar.AS
@@ -103,12 +103,12 @@ def test_a_chain_may_be_longer_if_its_terms_are_defined_in_their_order():
 
 
 def test_a_budget_grows_with_the_document_up_to_a_bound():
-    limits = Limits(work_base=1_000, work_per_kb=100, work_max=1_500)
+    limits = ProcessingLimits(work_base=1_000, work_per_kb=100, work_max=1_500)
     assert [WorkBudget(limits, size).steps_max for size in (0, 10_240, 11_264, 1 << 20)] == [1_000, 1_000, 1_100, 1_500]
 
 
 def test_a_refusal_names_the_size_the_limit_and_where_it_is_set():
-    budget = WorkBudget(Limits(work_base=10), 77)
+    budget = WorkBudget(ProcessingLimits(work_base=10), 77)
     budget.spend(10)
     with pytest.raises(
         LimitExceeded, match=r"of 77 bytes .* more than 10 steps .* \(work_base\).*\(work_per_kb\).*\(work_max\)"
@@ -204,7 +204,7 @@ def test_a_bundled_context_means_the_same_over_any_context_as_on_the_slow_path(a
 
     def outcome(members: dict[str, Any]) -> Any:
         try:
-            return expand(members, limits=Limits(work_base=10**6, work_max=10**6))
+            return expand(members, limits=ProcessingLimits(work_base=10**6, work_max=10**6))
         except Exception as error:
             return type(error)
 

@@ -48,7 +48,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mutants.making import Mutant, code_of, compiled, mutants_of
+from mutants.mutations import Mutant, code_of, compiled, mutants_of
 
 __all__ = ["TARGETS", "Target", "main"]
 
@@ -61,12 +61,12 @@ PRELOADED = (cattrs, hypothesis, ec, ed25519, rsa)
 
 SIGNATURES = ("tests/signatures",)
 TRUST = (
-    "tests/graph/test_trust.py",
+    "tests/remote/test_trust.py",
     "tests/federation/test_authenticate.py",
     "tests/federation/test_authenticate_edges.py",
     "tests/federation/test_fe34.py",
-    "tests/federation/test_requesters.py",
-    "tests/federation/test_requesters_edges.py",
+    "tests/federation/test_request_signers.py",
+    "tests/federation/test_request_signers_edges.py",
     "tests/federation/test_replay.py",
     "tests/federation/test_farewell.py",
     "tests/federation/test_moderation.py",
@@ -79,7 +79,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "graph/trust.py": TRUST,
     **{f"federation/{name}.py": TRUST for name in ("authenticate", "requesters", "arriving")},
     **{f"signatures/{name}.py": SIGNATURES for name in _FIRST},
-    "signatures/sealing.py": ("tests/adapters/test_keys.py",),
+    "signatures/sealed_keys.py": ("tests/adapters/test_keys.py",),
     **{
         f"signatures/{path.name}": SIGNATURES
         for path in sorted((PACKAGE / "signatures").glob("*.py"))

@@ -5,23 +5,23 @@ from __future__ import annotations
 import pytest
 
 from apcore.ports import (
-    Again,
     Done,
-    Leased,
+    LeasedMessage,
     Message,
-    checked_enqueue,
-    checked_extend,
-    checked_lanes,
-    checked_lease,
-    checked_settle,
+    Retry,
+    check_enqueue,
+    check_extend,
+    check_lanes,
+    check_lease,
+    check_settle,
 )
 
 ID = b"i" * 16
 LONG = "é" * 128  # 256 bytes
 
 
-def leased(number: int) -> Leased:
-    return Leased(Message(ID, "lane", b""), number.to_bytes(16, "big"), 1)
+def leased(number: int) -> LeasedMessage:
+    return LeasedMessage(Message(ID, "lane", b""), number.to_bytes(16, "big"), 1)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def leased(number: int) -> Leased:
     ],
 )
 def test_messages_within_their_bounds(messages):
-    checked_enqueue(messages)
+    check_enqueue(messages)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ def test_messages_within_their_bounds(messages):
 )
 def test_messages_out_of_bounds_are_refused(messages, words):
     with pytest.raises(ValueError, match=words):
-        checked_enqueue(messages)
+        check_enqueue(messages)
 
 
 def test_the_whole_batch_is_looked_at():
     with pytest.raises(ValueError, match="a message id"):
-        checked_enqueue([Message(ID, "lane", b""), Message(b"", "lane", b"")])
+        check_enqueue([Message(ID, "lane", b""), Message(b"", "lane", b"")])
 
 
 @pytest.mark.parametrize("lanes", [("a",), ["a", "a"], ("a",) * 100, (LONG,)], ids=["one", "twice", "100", "long"])
 def test_lanes(lanes):
-    checked_lanes(lanes)
-    checked_lease(lanes, 1, 0.001)
-    checked_lease(lanes, 100, 1e6)
+    check_lanes(lanes)
+    check_lease(lanes, 1, 0.001)
+    check_lease(lanes, 100, 1e6)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_lanes(lanes):
     ids=["none", "string", "101", "long", "surrogate", "number"],
 )
 def test_no_lanes(lanes, words):
-    for check in (lambda: checked_lanes(lanes), lambda: checked_lease(lanes, 1, 1)):
+    for check in (lambda: check_lanes(lanes), lambda: check_lease(lanes, 1, 1)):
         with pytest.raises(ValueError, match=words):
             check()
 
@@ -104,42 +104,42 @@ def test_no_lanes(lanes, words):
 @pytest.mark.parametrize("limit", [0, -1, 101])
 def test_lease_limits(limit):
     with pytest.raises(ValueError, match=f"a limit of 1 to 100, not {limit}"):
-        checked_lease(("a",), limit, 1)
+        check_lease(("a",), limit, 1)
 
 
 @pytest.mark.parametrize("lease_s", [0, -1, float("nan"), float("inf")])
 def test_lease_times(lease_s):
     with pytest.raises(ValueError, match=r"lease_s is a number of seconds >= 0\.001"):
-        checked_lease(("a",), 1, lease_s)
+        check_lease(("a",), 1, lease_s)
     with pytest.raises(ValueError, match=r"lease_s is a number of seconds >= 0\.001"):
-        checked_extend((), lease_s)
+        check_extend((), lease_s)
 
 
 def test_extend():
-    checked_extend([leased(number) for number in range(100)], 1)
+    check_extend([leased(number) for number in range(100)], 1)
     with pytest.raises(ValueError, match="at most 100 leases, not 101"):
-        checked_extend([leased(number) for number in range(101)], 1)
+        check_extend([leased(number) for number in range(101)], 1)
 
 
 def test_settle():
-    checked_settle([Done(leased(number)) if number % 2 else Again(leased(number), 0) for number in range(100)])
+    check_settle([Done(leased(number)) if number % 2 else Retry(leased(number), 0) for number in range(100)])
     with pytest.raises(ValueError, match="at most 100 settlements, not 101"):
-        checked_settle([Done(leased(number)) for number in range(101)])
+        check_settle([Done(leased(number)) for number in range(101)])
 
 
 @pytest.mark.parametrize("delay", [-1, float("nan"), float("inf")])
 def test_settle_delays(delay):
     with pytest.raises(ValueError, match="delay_s is a number of seconds >= 0"):
-        checked_settle([Again(leased(1), delay)])
+        check_settle([Retry(leased(1), delay)])
 
 
 def test_a_lease_is_settled_once_in_one_call():
     with pytest.raises(ValueError, match="one lease is given twice"):
-        checked_settle([Done(leased(1)), Again(leased(1), 1)])
+        check_settle([Done(leased(1)), Retry(leased(1), 1)])
 
 
 def test_no_body_and_no_token_is_shown_by_repr():
-    shown = repr(Leased(Message(ID, "lane", b"secret"), b"fence", 1))
+    shown = repr(LeasedMessage(Message(ID, "lane", b"secret"), b"fence", 1))
     assert "secret" not in shown
     assert "fence" not in shown
     assert ID.hex() in shown

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from apcore.ports import (
     COMMIT_BYTES_MAX,
     VALUE_BYTES_MAX,
-    Add,
     Check,
-    Delete,
+    DeleteEntry,
     EncodedCommit,
     Entry,
+    Increment,
     Put,
-    added,
-    checked_commit,
-    checked_get,
-    checked_scan,
+    check_commit,
+    check_get,
+    check_scan,
     encode_key,
+    sum_counter,
 )
 
 T = b"t" * 16
@@ -35,7 +35,7 @@ def keys(count: int) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_get_encodes_its_keys_in_order(count):
-    assert checked_get(keys(count)) == [encode_key(key) for key in keys(count)]
+    assert check_get(keys(count)) == [encode_key(key) for key in keys(count)]
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_get_encodes_its_keys_in_order(count):
 )
 def test_get_refuses(asked, words):
     with pytest.raises(ValueError, match=words):
-        checked_get(asked)
+        check_get(asked)
 
 
 @pytest.mark.parametrize("limit", [1, 1000])
 def test_scan_takes_limits_from_one_to_a_thousand(limit):
-    assert checked_scan(("a",), None, limit, reverse=False) == (b"a\x00", b"a\x00\xff")
+    assert check_scan(("a",), None, limit, reverse=False) == (b"a\x00", b"a\x00\xff")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_scan_takes_limits_from_one_to_a_thousand(limit):
 )
 def test_scan_refuses(prefix, after, limit, words):
     with pytest.raises(ValueError, match=words):
-        checked_scan(prefix, after, limit, reverse=False)
+        check_scan(prefix, after, limit, reverse=False)
 
 
 PARTS = st.text(st.sampled_from("\x00\x01ab\xff"), max_size=2)
@@ -76,7 +76,7 @@ KEYS = st.lists(PARTS, min_size=1, max_size=3).map(tuple)
 
 @given(st.lists(PARTS, max_size=2).map(tuple), st.none() | KEYS, KEYS, st.booleans())
 def test_the_bounds_of_a_scan_hold_what_comes_after(prefix, after, key, reverse):
-    low, high = checked_scan(prefix, after, 1, reverse=reverse)
+    low, high = check_scan(prefix, after, 1, reverse=reverse)
     within = len(key) > len(prefix) and key[: len(prefix)] == prefix
     if after is not None:
         within = within and (key < after if reverse else key > after)
@@ -88,8 +88,8 @@ def test_the_bounds_of_a_scan_hold_what_comes_after(prefix, after, key, reverse)
 
 def test_a_commit_is_encoded():
     checks = (Check(("a",), None), Check(("b",), T))
-    writes = (Put(("a",), b"v", 0.5), Delete(("c",)), Add(("n",), -5))
-    assert checked_commit(checks, writes, T) == EncodedCommit(
+    writes = (Put(("a",), b"v", 0.5), DeleteEntry(("c",)), Increment(("n",), -5))
+    assert check_commit(checks, writes, T) == EncodedCommit(
         [(b"a\x00", None), (b"b\x00", T)], [(b"a\x00", writes[0]), (b"c\x00", writes[1]), (b"n\x00", writes[2])], T
     )
 
@@ -99,18 +99,18 @@ def test_a_commit_is_encoded():
     [
         pytest.param((), (), id="nothing"),
         pytest.param([Check(key, None) for key in keys(100)], (), id="100-checks"),
-        pytest.param((), [Delete(key) for key in keys(100)], id="100-writes"),
+        pytest.param((), [DeleteEntry(key) for key in keys(100)], id="100-writes"),
         pytest.param(
             [Check(key, None) for key in keys(100)], [Put(key, b"") for key in keys(100)], id="100-keys-in-both"
         ),
         pytest.param((), [Put(("a",), BIG, ttl_s=1e-9)], id="2-MiB"),
         pytest.param((), [Put(("a",), b"", ttl_s=1e12)], id="long-ttl"),
         pytest.param((), [Put((str(n),), bytes(VALUE_BYTES_MAX - 2)) for n in range(4)], id="8-MiB"),
-        pytest.param((), [Add(("a",), 2**63 - 1), Add(("b",), -(2**63))], id="64-bits"),
+        pytest.param((), [Increment(("a",), 2**63 - 1), Increment(("b",), -(2**63))], id="64-bits"),
     ],
 )
 def test_a_commit_within_its_bounds(checks, writes):
-    encoded = checked_commit(checks, writes, T)
+    encoded = check_commit(checks, writes, T)
     assert (len(encoded.checks), len(encoded.writes)) == (len(checks), len(writes))
 
 
@@ -124,14 +124,16 @@ def test_a_commit_within_its_bounds(checks, writes):
         pytest.param((Check(("a",), b""),), (), T, "a version is 16 bytes", id="version-empty"),
         pytest.param((Check(("a",), "t" * 16),), (), T, "a version is 16 bytes", id="version-text"),
         pytest.param((Check(("a",), None), Check(("a",), T)), (), T, "twice in the checks", id="check-twice"),
-        pytest.param((), (Put(("a",), b""), Delete(("a",))), T, "twice in the writes", id="write-twice"),
-        pytest.param((), (Add(("a",), 1), Add(("a",), 1)), T, "twice in the writes", id="add-twice"),
+        pytest.param((), (Put(("a",), b""), DeleteEntry(("a",))), T, "twice in the writes", id="write-twice"),
+        pytest.param((), (Increment(("a",), 1), Increment(("a",), 1)), T, "twice in the writes", id="add-twice"),
         pytest.param((Check((), None),), (), T, "a key is a tuple", id="check-key"),
-        pytest.param((), (Delete(("\udc00",)),), T, "lone surrogates", id="write-key"),
-        pytest.param((), [Delete(key) for key in keys(101)], T, "at most 100 distinct keys, not 101", id="101-writes"),
+        pytest.param((), (DeleteEntry(("\udc00",)),), T, "lone surrogates", id="write-key"),
+        pytest.param(
+            (), [DeleteEntry(key) for key in keys(101)], T, "at most 100 distinct keys, not 101", id="101-writes"
+        ),
         pytest.param(
             [Check(("c", str(n)), None) for n in range(51)],
-            [Delete(("d", str(n))) for n in range(50)],
+            [DeleteEntry(("d", str(n))) for n in range(50)],
             T,
             "at most 100 distinct keys, not 101",
             id="101-keys-in-both",
@@ -147,9 +149,9 @@ def test_a_commit_within_its_bounds(checks, writes):
             f"at most {COMMIT_BYTES_MAX} bytes, not {COMMIT_BYTES_MAX + 8}",
             id="commit",
         ),
-        pytest.param((), (Add(("a",), 2**63),), T, "must be a signed 64-bit number", id="delta-high"),
-        pytest.param((), (Add(("a",), -(2**63) - 1),), T, "must be a signed 64-bit number", id="delta-low"),
-        pytest.param((), (Add(("a",), 1.5),), T, "must be a signed 64-bit number", id="delta-float"),
+        pytest.param((), (Increment(("a",), 2**63),), T, "must be a signed 64-bit number", id="delta-high"),
+        pytest.param((), (Increment(("a",), -(2**63) - 1),), T, "must be a signed 64-bit number", id="delta-low"),
+        pytest.param((), (Increment(("a",), 1.5),), T, "must be a signed 64-bit number", id="delta-float"),
         *[
             pytest.param((), (Put(("a",), b"", ttl_s=ttl),), T, "must be a positive number", id=f"ttl-{ttl}")
             for ttl in (0, -1, float("nan"), float("inf"))
@@ -158,7 +160,7 @@ def test_a_commit_within_its_bounds(checks, writes):
 )
 def test_a_commit_out_of_bounds_is_refused(checks, writes, token, words):
     with pytest.raises(ValueError, match=words) as raised:
-        checked_commit(checks, writes, token)
+        check_commit(checks, writes, token)
     assert len(str(raised.value)) < 300
 
 
@@ -194,10 +196,10 @@ def test_no_value_is_shown_by_repr():
     ids=repr,
 )
 def test_counters(value, delta, total):
-    assert added(value, delta) == total
+    assert sum_counter(value, delta) == total
 
 
 @given(st.binary(max_size=25), st.integers(-(2**63), 2**63 - 1))
 def test_any_value_is_a_counter_or_refused(value, delta):
-    total = added(value, delta)
+    total = sum_counter(value, delta)
     assert total is None or int(total) == int(value) + delta

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import ContractError
-from apcore.facts import Newer, pack
-from apcore.ports import Check, Delete, Entry
+from apcore.ports import Check, DeleteEntry, Entry
 from apcore.records import RECORD_KINDS, RecordKind, StoredRecord, member
 from apcore.records.declaration import describe_kinds
+from apcore.records.format import NewerFormat, encode_record
 
 
 class SampleKey(NamedTuple):
@@ -70,19 +70,19 @@ def test_an_entry_reads_back_with_key_check_and_deletion(samples, key, record):
     stored = samples.read(Entry(put.key, put.value, b"version"))
     assert (stored.key, stored.record) == (key, record)
     assert stored.check == Check(put.key, b"version")
-    assert stored.deletion == samples.delete(key) == Delete(put.key)
+    assert stored.deletion == samples.delete(key) == DeleteEntry(put.key)
     assert samples.absent(key) == Check(put.key, None)
     assert put.ttl_s == 5.0
 
 
 def test_unknown_members_survive_a_rewrite(samples):
-    stored = pack({"id": "x", "novelty": 7})
+    stored = encode_record({"id": "x", "novelty": 7})
     record = evolve(samples.decode(stored), attempts=2)
     assert json.loads(samples.encode(record)) == {"v": 1, "id": "x", "attempts": 2, "novelty": 7}
 
 
 def test_defaults_stand_in_for_missing_members(samples):
-    assert samples.decode(pack({"id": "x"})) == Sample(activity_id="x", actor=None)
+    assert samples.decode(encode_record({"id": "x"})) == Sample(activity_id="x", actor=None)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ def test_defaults_stand_in_for_missing_members(samples):
 )
 def test_members_of_another_type_are_a_broken_contract(samples, members):
     with pytest.raises(ContractError, match="'sample' record"):
-        samples.decode(pack(members))
+        samples.decode(encode_record(members))
 
 
 def test_a_newer_format_is_refused_as_newer(samples):
-    with pytest.raises(Newer):
+    with pytest.raises(NewerFormat):
         samples.decode(b'{"v":2,"id":"x"}\n')
 
 

@@ -11,12 +11,12 @@ from attrs import evolve
 from apcore import vocab
 from apcore.effects import Commit, Enqueue, Fetch
 from apcore.federation import Federation
-from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.inbox.receive import BODY_BYTES_MAX
 from apcore.http import Headers, Request, make_digest
 from apcore.signatures import cavage, ld_signature
 from apcore.testing.peer import Peer
 from apcore.vocab import Activity, Note, Person
-from inbox_ground import ALICE, BOB, CACHED, CAROL, HERE, INBOX, NOON, OWN, SHARED, Ground, reason_of
+from inbox_fixture import ALICE, BOB, CACHED, CAROL, HERE, INBOX, NOON, OWN, SHARED, Ground, reason_of
 
 AP = "application/activity+json"
 TYPES = sorted(

@@ -12,13 +12,13 @@ from apcore.collections import traverse
 from apcore.discovery import HandleMismatch, lookup, lookup_nodeinfo, parse_acct, read_host_meta, webfinger
 from apcore.errors import ApcoreError, ConnectFailed, DocumentError, LimitExceeded, RequestError
 from apcore.federation import Federation
-from apcore.federation.serving import Elsewhere
-from apcore.graph import FetchPolicy, KeyNotOwned, WrongId, WrongMediaType, remote_key, resolve
+from apcore.federation.serving.serve import Elsewhere
 from apcore.http import Request, Response, find_alternates, parse_url
 from apcore.node import Node
+from apcore.remote import FetchPolicy, KeyNotOwned, WrongId, WrongMediaType, remote_key, resolve
 from apcore.vocab import Like, Note, Object, read_document
-from inbox_ground import ALICE, BOB, HERE, Ground
-from outgoing_ground import Outgoing
+from inbox_fixture import ALICE, BOB, HERE, Ground
+from outbox_fixture import Outgoing
 from scripted_web import ScriptedWeb, document, redirect
 
 A, B = "https://a.example", "https://b.example"

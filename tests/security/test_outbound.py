@@ -17,14 +17,14 @@ from urllib.parse import quote
 import pytest
 from attrs import evolve
 
-from apcore.collections import Member, adding, traverse
+from apcore.collections import Member, add_member, traverse
 from apcore.discovery import lookup, lookup_nodeinfo, webfinger
-from apcore.effects import committed
+from apcore.effects import commit
 from apcore.errors import ApcoreError, ConnectFailed, FetchFailed, RemoteError, RequestError
 from apcore.federation import Federation
-from apcore.graph import FetchPolicy, Identity, alternate_of, load, load_unbelieved, remote_key
-from apcore.http import AddressPolicy, Headers, Limits, Request, Response, make_digest, parse_url
+from apcore.http import AddressPolicy, Headers, Request, Response, TransportLimits, make_digest, parse_url
 from apcore.node import Node
+from apcore.remote import FetchPolicy, Identity, alternate_of, load, load_unverified, remote_key
 from apcore.testing.keys import ReusedKeys
 from apcore.vocab import Like, Person
 from scripted_web import ScriptedWeb, document, redirect
@@ -35,7 +35,7 @@ OPEN = "https://b.example:8443/there"
 OPEN_HOST = "https://b.example/there"
 # Unlike any other policy, so that it is seen to be this one.
 ADDRESSES = AddressPolicy(hosts=["vouched.internal"], networks=["192.0.2.7/32"])
-POLICY = FetchPolicy(addresses=ADDRESSES, unknown_contexts="fetch", limits=Limits(body_bytes_max=100_000))
+POLICY = FetchPolicy(addresses=ADDRESSES, unknown_contexts="fetch", limits=TransportLimits(body_bytes_max=100_000))
 ME = Identity(key_name="instance", key_id="https://me.example/actor#main-key")
 AS2 = "https://www.w3.org/ns/activitystreams"
 
@@ -274,8 +274,8 @@ def through_inbox(name: str) -> Drive:
             _ = node.send(Like(object=f"{A}/notes/1"), by="alice", to=f"{A}/users/x")
         else:
             followers = "https://me.example/users/alice/followers"
-            change = adding(followers, Member(f"{A}/users/x", b""), order="1")
-            assert node.run(committed(change.checks, change.writes))
+            change = add_member(followers, Member(f"{A}/users/x", b""), order="1")
+            assert node.run(commit(change.checks, change.writes))
             _ = node.send(Like(object=f"{A}/notes/1"), by="alice", to=followers)
         return node.work(until_idle=True, limit_s=60)
 
@@ -325,7 +325,7 @@ CHANNELS: dict[str, Drive] = {
     # --- asked for as it is, signed and not
     "document": lambda web, url: run(web, load(url, policy=POLICY)),
     "document, signed": lambda web, url: run(web, load(url, policy=POLICY, identity=ME)),
-    "document, unbelieved": lambda web, url: run(web, load_unbelieved(url, policy=POLICY, identity=ME)),
+    "document, unbelieved": lambda web, url: run(web, load_unverified(url, policy=POLICY, identity=ME)),
     "document, RFC 9421": lambda web, url: run(web, load(url, policy=POLICY, identity=evolve(ME, scheme="rfc9421"))),
     "lookup": lambda web, url: run(web, lookup(url, policy=POLICY)),
     "page": lambda web, url: run(web, alternate_of(url, policy=POLICY)),
@@ -460,17 +460,17 @@ def calls_of(*names: str) -> list[tuple[str, str, set[str | None]]]:
 
 def test_every_request_that_is_made_names_its_policy_and_its_limits():
     made = calls_of("Request")
-    assert {module for module, _, _ in made} == {"apcore.graph.fetching", "apcore.federation.posting"}
+    assert {module for module, _, _ in made} == {"apcore.remote.retrieval", "apcore.federation.outbox.attempt"}
     for _, _, keywords in made:
         assert {"addresses", "limits"} <= keywords
 
 
 def test_requests_leave_from_where_their_target_was_checked():
     """A new place that fetches has to be a channel here."""
-    checked = {"apcore.graph.fetching", "apcore.federation.posting"}
+    checked = {"apcore.remote.retrieval", "apcore.federation.outbox.attempt"}
     assert checked <= {module for module, _, _ in calls_of("check_target")}
-    assert {module for module, _, _ in calls_of("Fetch")} == {"apcore.graph.fetching", "apcore.graph.dialects"}
-    assert {module for module, _, _ in calls_of("knock", "knock_and_remember")} <= checked | {"apcore.graph.dialects"}
+    assert {module for module, _, _ in calls_of("Fetch")} == {"apcore.remote.retrieval", "apcore.remote.dialects"}
+    assert {module for module, _, _ in calls_of("knock", "knock_and_remember")} <= checked | {"apcore.remote.dialects"}
 
 
 @pytest.mark.hole(35)

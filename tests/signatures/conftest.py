@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from apcore.http.messages import Request
-from apcore.signatures import key_reading
+from apcore.signatures import key_formats
 
 OWNER = "https://remote.example/users/alice"
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
@@ -20,12 +20,12 @@ def now():
 
 @pytest.fixture(scope="session")
 def rsa_key():
-    return key_reading.generate_key("rsa-2048", key_id=f"{OWNER}#main-key", owner=OWNER)
+    return key_formats.generate_key("rsa-2048", key_id=f"{OWNER}#main-key", owner=OWNER)
 
 
 @pytest.fixture(scope="session")
 def ed_key():
-    return key_reading.generate_key("ed25519", key_id=f"{OWNER}#ed25519-key", owner=OWNER)
+    return key_formats.generate_key("ed25519", key_id=f"{OWNER}#ed25519-key", owner=OWNER)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def _ec(curve):
 
     native = ec.generate_private_key(getattr(ec, curve)())
     der = native.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return key_reading.read_private_der(der, key_id=f"{OWNER}#{curve.lower()}", owner=OWNER)
+    return key_formats.read_private_der(der, key_id=f"{OWNER}#{curve.lower()}", owner=OWNER)
 
 
 @pytest.fixture(scope="session")

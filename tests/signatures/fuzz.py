@@ -36,7 +36,7 @@ from apcore.discovery import (
     read_nodeinfo,
     read_xrd,
 )
-from apcore.discovery.descriptors import Link
+from apcore.discovery.descriptors import DescriptorLink
 from apcore.discovery.host_meta import lrdd_address
 from apcore.errors import ApcoreError, DocumentError, RequestError, SignatureError
 from apcore.http import (
@@ -63,7 +63,7 @@ from apcore.http import (
     parse_retry_after,
     parse_url,
     problem_for,
-    redacted_url,
+    redact_url,
     same_origin,
     serialize_dictionary,
     serialize_item,
@@ -96,7 +96,7 @@ from apcore.signatures import (
 )
 from apcore.vocab import Activity, Actor, Object, read_document
 from fixed_keys import fixed_ed25519, fixed_rsa
-from garbling import Case, main, read_wire, wire
+from fuzzed_bytes import Case, main, read_wire, wire
 from vector_files import VECTORS, load_json
 
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
@@ -166,7 +166,7 @@ def digests(text: str) -> None:
 
 
 def urls(text: str) -> None:
-    _ = redacted_url(text)
+    _ = redact_url(text)
     assert same_origin(text, "https://a.example/") in {True, False}
     base = parse_url("https://a.example/x/y?z#f")
     try:
@@ -537,7 +537,7 @@ def nodeinfo(data: bytes) -> None:
 
 
 JRD = jrd(
-    "acct:alice@remote.example", [ALICE], [Link("self", type="application/activity+json", href=ALICE, properties={"https://www.w3.org/ns/activitystreams#type": "Person"})]
+    "acct:alice@remote.example", [ALICE], [DescriptorLink("self", type="application/activity+json", href=ALICE, properties={"https://www.w3.org/ns/activitystreams#type": "Person"})]
 )  # fmt: skip
 XRD = host_meta_xml("https://remote.example").replace(b"</XRD>", b"<Subject>x</Subject><Alias>y</Alias><Property type='z'>w</Property></XRD>")  # fmt: skip
 DOCUMENTS = [

@@ -538,7 +538,7 @@ def test_a_short_key_is_for_the_lenient(now, dated):
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    from apcore.signatures.key_reading import read_private_der
+    from apcore.signatures.key_formats import read_private_der
 
     der = rsa.generate_private_key(65537, 1024).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     short = read_private_der(der, key_id=K, owner="https://remote.example/users/alice")

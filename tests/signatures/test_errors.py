@@ -6,12 +6,12 @@ import pytest
 
 from apcore.errors import RequestError, SignatureError
 from apcore.signatures import errors
-from apcore.signatures.errors import BadSignature, Explained, Explanation, redacted_base, visible
+from apcore.signatures.errors import BadSignature, ExplainedError, Explanation, redacted_base, visible
 
 KINDS = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, Explained) and kind is not Explained
+    if isinstance(kind, type) and issubclass(kind, ExplainedError) and kind is not ExplainedError
 ]
 
 
@@ -29,7 +29,7 @@ def test_each_reason_says_whose_it_is_and_what_to_answer(kind):
 def test_reasons_are_unique():
     assert len({kind.reason for kind in KINDS}) == len(KINDS) == 20
     with pytest.raises(TypeError, match="abstract"):
-        Explained("words")
+        ExplainedError("words")
 
 
 def test_what_is_known_stays():

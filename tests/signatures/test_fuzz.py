@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from apcore.errors import ContractError, RequestError
-from garbling import GARBLERS, Case, allowed, judged, read_wire, run, wire
+from fuzzed_bytes import GARBLERS, Case, allowed, judged, read_wire, run, wire
 
 SEED = 5
 INPUTS = 45_000

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from apcore.errors import ApcoreError
 from apcore.http.messages import Request
-from apcore.signatures import cavage, explain, key_reading
+from apcore.signatures import cavage, explain, key_formats
 from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT
 from apcore.signatures.presented import check
 from apcore.signatures.requests import parse_all
@@ -97,7 +97,7 @@ GENERATED = {
 def test_generated(case, preset):
     file = load_json(f"{SUITE}/generated.json")
     now = datetime.fromtimestamp(file["now"], UTC)
-    key = key_reading.read_pem(file["keys"][case["key"]]["publicPem"], key_id=file["keyId"], owner=file["owner"])
+    key = key_formats.read_pem(file["keys"][case["key"]]["publicPem"], key_id=file["keyId"], owner=file["owner"])
     reason, others = GENERATED.get(case["name"], ("ok", {}))
     expected = others.get(preset, reason)
     base = case["base"] if expected == "ok" else None
@@ -140,7 +140,7 @@ QUERY_QUIRK = "when the query string is missing from the signature verification 
 def test_mastodon(case, preset):
     file = load_json(f"{SUITE}/mastodon-spec.json")
     now = datetime.fromisoformat(file["now"])
-    key = key_reading.read_pem(file["keys"][case["key"]]["publicPem"], key_id=file["keyId"], owner=file["actor"])
+    key = key_formats.read_pem(file["keys"][case["key"]]["publicPem"], key_id=file["keyId"], owner=file["actor"])
     expected = "ok" if case["valid"] else MASTODON[by_name(case)]
     if preset == "strict" and by_name(case) == QUERY_QUIRK:
         expected = "bad-signature"
@@ -160,7 +160,7 @@ def test_recorded(number, preset):
     recorded = cases("recorded.json")
     assert len(recorded) == 2
     case = recorded[number]
-    key = key_reading.read_pem(case["publicPem"], key_id=case["keyId"], owner="https://example.com/someone")
+    key = key_formats.read_pem(case["publicPem"], key_id=case["keyId"], owner="https://example.com/someone")
     request = received(case, f"{case['scheme']}://{dict(case['headers'])['Host']}")
     assert outcome(request, key, PRESETS[preset], datetime.fromisoformat(case["now"]), base=case["base"]) == "ok"
 
@@ -185,7 +185,7 @@ def test_cavage_appendix_c(number):
     case, (policy, now) = file["cases"][number], CAVAGE[number]
     request = received(file["request"], "https://example.com")
     request = evolve(request, headers=request.headers.with_set("signature", case["signature"]))
-    key = key_reading.read_pem(file["keys"]["Test"]["publicPem"], key_id="Test", owner="https://example.com/someone")
+    key = key_formats.read_pem(file["keys"]["Test"]["publicPem"], key_id="Test", owner="https://example.com/someone")
     assert outcome(request, key, policy, now, base=case["base"]) == "ok"
     # 1,024 bits, and a date of years ago: nobody else takes it.
     assert outcome(request, key, DEFAULT, now) in {"key-weak", "coverage-too-small"}
@@ -233,12 +233,12 @@ def test_ccg(name):
     request = ccg_request(name)
     if CCG[name] == "key-malformed":
         with pytest.raises(ApcoreError) as caught:
-            key_reading.read_pem(pem, key_id="test-key", owner="x")
+            key_formats.read_pem(pem, key_id="test-key", owner="x")
         assert caught.value.reason == CCG[name]
         assert parse_all(request, BARE, now=now)
         return
     key_id = "test" if name == "rsa-signed" else "test-key"
-    key = key_reading.read_pem(pem, key_id=key_id, owner="x")
+    key = key_formats.read_pem(pem, key_id=key_id, owner="x")
     assert outcome(request, key, BARE, now) == CCG[name]
     assert outcome(request, key, DEFAULT, now) != "ok"
 
@@ -286,8 +286,8 @@ def test_ccg_signed_messages_are_of_other_messages(name):
 @pytest.mark.parametrize("name", ["ed25519", "P256", "rsa"])
 def test_ccg_keys_sign_the_messages_of_the_suite(name):
     suite = VECTORS / SUITE / "ccg-test-suite"
-    key = key_reading.read_private_pem((suite / f"{name}.private").read_text(), key_id="test-key", owner="x")
-    assert key.public == key_reading.read_pem((suite / f"{name}.pub").read_text(), key_id="test-key", owner="x")
+    key = key_formats.read_private_pem((suite / f"{name}.private").read_text(), key_id="test-key", owner="x")
+    assert key.public == key_formats.read_pem((suite / f"{name}.pub").read_text(), key_id="test-key", owner="x")
     now = datetime(2026, 11, 22, tzinfo=UTC)
     message = ccg_request("default-test")
     signed = cavage.sign(evolve(message, body=HELLO), key, now=now)
@@ -319,7 +319,7 @@ def appendix_b():
 
 
 def appendix_b_key(file, name, algorithm=None):
-    return key_reading.read_pem(file["keys"][name]["publicPem"], key_id=name, owner="x", algorithm=algorithm)
+    return key_formats.read_pem(file["keys"][name]["publicPem"], key_id=name, owner="x", algorithm=algorithm)
 
 
 @pytest.mark.parametrize("number", range(6), ids=[f"B.2.{n}" for n in range(1, 7)])
@@ -353,7 +353,7 @@ def test_appendix_b(number):
 @pytest.mark.parametrize("name", ["test-key-rsa", "test-key-rsa-pss", "test-key-ecc-p256", "test-key-ed25519"])
 def test_appendix_b_keys(name):
     file = appendix_b()
-    private = key_reading.read_private_pem(file["keys"][name]["privatePem"], key_id=name, owner="x")
+    private = key_formats.read_private_pem(file["keys"][name]["privatePem"], key_id=name, owner="x")
     assert private.public == appendix_b_key(file, name)
 
 

@@ -18,7 +18,7 @@ from apcore.signatures import (
     read_spki,
 )
 from apcore.signatures.errors import BadSignature, KeyMalformed, KeyMismatch, KeyWeak
-from apcore.signatures.key_reading import PEM_CHARS_MAX
+from apcore.signatures.key_formats import PEM_CHARS_MAX
 
 NAMES = {"key_id": "k", "owner": "o"}
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from apcore.signatures import key_reading
+from apcore.signatures import key_formats
 from apcore.signatures.errors import BadSignature, KeyMismatch
 from vector_files import load_json, needs_vectors
 
@@ -38,12 +38,12 @@ def test_the_key_decides_the_algorithm(any_key, kind, named, chosen):
 
 
 def test_a_key_for_one_algorithm_is_for_no_other(rsa_key):
-    key = key_reading.read_pem(rsa_key.public.pem, **NAMES, algorithm="rsa-pss-sha512")
+    key = key_formats.read_pem(rsa_key.public.pem, **NAMES, algorithm="rsa-pss-sha512")
     assert key.choose_algorithm() == "rsa-pss-sha512"
     with pytest.raises(KeyMismatch):
         key.choose_algorithm("rsa-v1_5-sha256")
     with pytest.raises(KeyMismatch):
-        key_reading.read_pem(rsa_key.public.pem, **NAMES, algorithm="ed25519")
+        key_formats.read_pem(rsa_key.public.pem, **NAMES, algorithm="ed25519")
 
 
 EVERY = [
@@ -100,8 +100,8 @@ def test_wycheproof(name):
     pinned, algorithm = WYCHEPROOF[name]
     counted = Counter()
     for group in load_json(f"wycheproof/{name}.json")["testGroups"]:
-        key = key_reading.read_pem(group["publicKeyPem"], **NAMES)
-        assert key == key_reading.read_spki(bytes.fromhex(group["publicKeyDer"]), **NAMES)
+        key = key_formats.read_pem(group["publicKeyPem"], **NAMES)
+        assert key == key_formats.read_spki(bytes.fromhex(group["publicKeyDer"]), **NAMES)
         for case in group["tests"]:
             signature, message = bytes.fromhex(case["sig"]), bytes.fromhex(case["msg"])
             if case["result"] == "valid":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apcore.errors import ApcoreError
 from apcore.jsonld import BUNDLED, ContextNeeded, canonicalize
-from apcore.signatures import key_reading, ld_signature, proofs
+from apcore.signatures import key_formats, ld_signature, proofs
 from apcore.signatures.documents import check_document
 from apcore.signatures.errors import (
     BadSignature,
@@ -67,7 +67,7 @@ def test_a_real_signature_holds(name):
     file = load_json(f"ld-signatures/{name}.json")
     pem = file["publicPem"] if "publicPem" in file else file["actor"]["publicKey"]["publicKeyPem"]
     creator = file["document"]["signature"]["creator"]
-    key = key_reading.read_pem(pem, key_id=creator, owner=creator.partition("#")[0])
+    key = key_formats.read_pem(pem, key_id=creator, owner=creator.partition("#")[0])
     now = datetime(2026, 11, 22, tzinfo=UTC)
     document = believed(file["document"], key, now)
     assert document["actor"] == key.owner

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from apcore.errors import ApcoreError, DocumentError
 from apcore.jsonld import canonicalize, jcs
-from apcore.signatures import key_reading, multibase, proofs
+from apcore.signatures import key_formats, multibase, proofs
 from apcore.signatures.documents import check_document
 from apcore.signatures.errors import (
     BadSignature,
@@ -77,7 +77,7 @@ def test_one_context_needs_no_array(ed_key, now):
 
 
 def test_a_set_of_proofs(ed_key, now):
-    other = key_reading.generate_key("ed25519", key_id="https://other.example/key", owner="https://other.example/")
+    other = key_formats.generate_key("ed25519", key_id="https://other.example/key", owner="https://other.example/")
     signed = proofs.create(proofs.create(NOTE, ed_key, now=now), other, now=now)
     one, two = proofs.parse(signed, now=now)
     assert [proof["verificationMethod"] for proof in signed["proof"]] == [ed_key.key_id, other.key_id]
@@ -401,7 +401,7 @@ def test_a_proof_of_a_graph_has_to_say_what_it_says(ed_key, now):
 def test_fep_8b32():
     file = load_json("integrity-proofs/fep-8b32.json")
     owner = file["actor"]["id"]
-    private = key_reading.read_private_multikey(
+    private = key_formats.read_private_multikey(
         file["secretKeyMultibase"], key_id=file["verificationMethod"], owner=owner
     )
     made = proofs.create(file["unsigned"], private, now=datetime.fromisoformat(file["created"]))
@@ -415,7 +415,7 @@ def test_fep_8b32():
 @needs_vectors
 def test_fep_c390():
     file = load_json("integrity-proofs/fep-c390.json")
-    [verified] = believed(file["signed"], key_reading.read_did_key(file["did"]), datetime(2026, 1, 1, tzinfo=UTC))
+    [verified] = believed(file["signed"], key_formats.read_did_key(file["did"]), datetime(2026, 1, 1, tzinfo=UTC))
     assert verified.document == file["claim"]
     assert verified.owner == file["did"]
     assert proofs.parse(file["signed"], now=verified.created)[0].data.hex() == file["proofHash"] + file["documentHash"]
@@ -434,7 +434,7 @@ def test_generated():
     counted = Counter()
     for case in file["cases"]:
         method = case["document"]["proof"]["verificationMethod"]
-        key = key_reading.read_multikey(file["publicKeyMultibase"], key_id=method, owner=method.partition("#")[0])
+        key = key_formats.read_multikey(file["publicKeyMultibase"], key_id=method, owner=method.partition("#")[0])
         now = datetime.fromisoformat(file["now"])
         outcome = "ok"
         try:
@@ -454,7 +454,7 @@ def test_generated():
 @needs_vectors
 def test_mastodon():
     file = load_json("integrity-proofs/mastodon-spec.json")
-    key = key_reading.read_multikey(
+    key = key_formats.read_multikey(
         file["publicKeyMultibase"],
         key_id="https://server.example/users/alice#ed25519-key",
         owner="https://server.example/users/alice",
@@ -474,7 +474,7 @@ def text_of(*path):
 @needs_vectors
 def test_vc_di_eddsa_jcs():
     signed = load_json("vc-di-eddsa/eddsa-jcs-2022/signedJCS.json")
-    key = key_reading.read_did_key(signed["proof"]["verificationMethod"])
+    key = key_formats.read_did_key(signed["proof"]["verificationMethod"])
     [presented] = proofs.parse(signed, now=datetime(2026, 1, 1, tzinfo=UTC))
     assert presented.data.hex() == text_of("eddsa-jcs-2022", "combinedHashJCS.txt").strip()
     assert presented.signed_text.encode() == b"\n".join(
@@ -499,7 +499,7 @@ def test_vc_di_eddsa_graphs(path, suffix):
     texts = [text_of(*path, f"{name}{suffix}.txt").encode() for name in ("proofCanon", "canonDoc")]
     data = proofs._hashes(*texts)
     assert data.hex() == text_of(*path, f"combinedHash{suffix}.txt").strip()
-    key = key_reading.read_multikey(load_json("vc-di-eddsa/keyPair.json")["publicKeyMultibase"], key_id="k", owner="o")
+    key = key_formats.read_multikey(load_json("vc-di-eddsa/keyPair.json")["publicKeyMultibase"], key_id="k", owner="o")
     key.verify(multibase.decode(text_of(*path, f"sigBTC58{suffix}.txt").strip()), data, "ed25519")
 
 
@@ -507,7 +507,7 @@ def test_vc_di_eddsa_graphs(path, suffix):
 def test_vc_di_eddsa_pairs():
     pairs = load_json("vc-di-eddsa/proof-set-chain/multiKeyPairs.json")
     for pair in [*pairs.values(), load_json("vc-di-eddsa/keyPair.json")]:
-        private = key_reading.read_private_multikey(pair["privateKeyMultibase"], key_id="k", owner="o")
+        private = key_formats.read_private_multikey(pair["privateKeyMultibase"], key_id="k", owner="o")
         assert private.public.multibase == pair["publicKeyMultibase"]
     assert len(pairs) == 4
 

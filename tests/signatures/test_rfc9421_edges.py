@@ -14,7 +14,7 @@ from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
     CoverageTooSmall,
-    Explained,
+    ExplainedError,
     SchemeRefused,
     SignatureMalformed,
 )
@@ -108,7 +108,7 @@ def test_an_algorithm_that_means_nothing_here(now, named):
 
 
 def refusal(request, policy, now):
-    with pytest.raises(Explained) as caught:
+    with pytest.raises(ExplainedError) as caught:
         rfc9421.parse(request, policy, now)
     return caught.value.explanation
 
@@ -150,9 +150,9 @@ def test_a_refusal_tells_nothing_that_is_of_another_kind(now):
 def test_for_explanations_values_are_not_compared(ed_key, post, now):
     changed = evolve(rfc9421.sign(post, ed_key, now=now), body=b"another")
     [held] = rfc9421.examine(changed, DEFAULT, now, compare=False)
-    assert not isinstance(held, Explained)
+    assert not isinstance(held, ExplainedError)
     [refused] = rfc9421.examine(changed, DEFAULT, now)
-    assert isinstance(refused, Explained)
+    assert isinstance(refused, ExplainedError)
 
 
 # --- signing --------------------------------------------------------------------------------------------------------

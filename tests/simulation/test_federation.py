@@ -17,20 +17,20 @@ from attrs import define, field
 from apcore.collections import members_page
 from apcore.effects import Fetch, Op, Returned, Scan
 from apcore.federation import Federation
-from apcore.federation.acting import act
-from apcore.federation.scope import Publishing, Sending
-from apcore.federation.serving import Elsewhere, serve
+from apcore.federation.outbox.send import act
+from apcore.federation.serving.serve import Elsewhere, serve
 from apcore.federation.site import Site
+from apcore.federation.unit_of_work import PublishObject, SendActivity
 from apcore.federation.worker import handle, lease_work, origin_of, reconcile
 from apcore.http import Request, Response, parse_origin
 from apcore.ports import KeyKind, MadeKey
-from apcore.signatures import DEFAULT, PrivateKey, Scheme, generate_key
+from apcore.signatures import DEFAULT, PrivateKey, SignatureScheme, generate_key
 from apcore.testing.simulation import Faults, Odds, Process, SimulatedNode, Simulation, swarm
 from apcore.vocab import PUBLIC, Create, Follow, Note, Person
 
 SEEDS = int(os.environ.get("APCORE_SEEDS", "4"))
 ORIGINS = ("https://a.example", "https://b.example", "https://c.example")
-SAID: tuple[Scheme, ...] = ("cavage", "rfc9421", "cavage")
+SAID: tuple[SignatureScheme, ...] = ("cavage", "rfc9421", "cavage")
 NOTES = 6
 QUIET = Faults()
 
@@ -60,9 +60,9 @@ class Server:
     deeds: list[tuple[str, Process]] = field(factory=list)
     posts: Counter[tuple[str, str]] = field(factory=Counter)
     """By inbox and activity."""
-    takes: tuple[Scheme, ...] = ("cavage", "rfc9421")
+    takes: tuple[SignatureScheme, ...] = ("cavage", "rfc9421")
     """The signature schemes that it verifies."""
-    says: Scheme = "cavage"
+    says: SignatureScheme = "cavage"
     """The one that it knocks with where it knows nothing."""
     refused: int = 0
     """Requests signed in a scheme that it does not take."""
@@ -114,10 +114,10 @@ class Server:
         return bool(leased)
 
     def follow(self, other: str) -> None:
-        self._do(f"follow {other}", Sending(Follow(object=other).document, "alice", (other,)))
+        self._do(f"follow {other}", SendActivity(Follow(object=other).document, "alice", (other,)))
 
     def publish(self, content: str) -> None:
-        self._do(content, Publishing(Note(content=content).document, "alice", (PUBLIC,)))
+        self._do(content, PublishObject(Note(content=content).document, "alice", (PUBLIC,)))
 
     def _do(self, what: str, note: Any) -> None:
         assert self.node is not None

@@ -10,7 +10,7 @@ import sniffio
 from apcore.adapters.memory import MemoryStore
 from apcore.errors import StoreUnavailable
 from apcore.ports import Message, Put
-from apcore.testing.bridge import bridged
+from apcore.testing.bridge import bridge
 from apcore.testing.conformance import ManualClock
 from apcore.testing.store import store_checks
 from started_threads import ends_its_threads
@@ -53,12 +53,12 @@ def loop(request):
 
 @pytest.mark.parametrize("check", store_checks(examples=2), ids=str)
 def test_an_async_store_that_is_no_queue_takes_the_suite(check, loop):
-    check(bridged(AsyncStore, loop))
+    check(bridge(AsyncStore, loop))
 
 
 def test_runs_on_the_loop_asked_for_in_a_thread_of_its_own(loop):
     made = []
-    store = bridged(lambda clock: made.append(AsyncStore(clock)) or made[0], loop)(ManualClock())
+    store = bridge(lambda clock: made.append(AsyncStore(clock)) or made[0], loop)(ManualClock())
     assert store.commit([], [Put(("a",), b"1")], token=bytes(16))
     assert store.scan((), limit=9) == store.get([("a",)])
     store.close()
@@ -66,7 +66,7 @@ def test_runs_on_the_loop_asked_for_in_a_thread_of_its_own(loop):
 
 
 def test_opens_another_loop_after_closing(loop):
-    store = bridged(AsyncStore, loop)(ManualClock())
+    store = bridge(AsyncStore, loop)(ManualClock())
     store.close()
     store.close()
     assert store.commit([], [Put(("a",), b"1")], token=bytes(16))
@@ -76,7 +76,7 @@ def test_opens_another_loop_after_closing(loop):
 
 
 def test_a_blocking_store_crosses_with_its_queue(loop):
-    store = bridged(lambda clock: MemoryStore(clock=clock), loop)(ManualClock())
+    store = bridge(lambda clock: MemoryStore(clock=clock), loop)(ManualClock())
     assert store.durability == "none"
     assert store.commit([], [], token=bytes(16), messages=[Message(bytes(16), "lane", b"")])
     assert len(store.lease(["lane"], limit=9, lease_s=1)) == 1
@@ -88,7 +88,7 @@ def test_errors_cross_too(loop):
         async def get(self, keys, /):
             raise StoreUnavailable(f"{len(keys)} keys are too many today")
 
-    store = bridged(Failing, loop)(ManualClock())
+    store = bridge(Failing, loop)(ManualClock())
     with pytest.raises(StoreUnavailable, match="1 keys are too many today"):
         store.get([("a",)])
     with pytest.raises(ValueError, match="limit"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apcore.testing.conformance import Conformance, ManualClock, Tokens, conformance, opened, refusing
+from apcore.testing.conformance import Conformance, ManualClock, Tokens, conformance, expect_refusal, open_closing
 
 
 class Door:
@@ -35,7 +35,7 @@ def test_opens_on_a_clock_of_its_own_and_closes_whatever_happens():
     doors = []
 
     def fail():
-        with opened(Door) as (door, clock):
+        with open_closing(Door) as (door, clock):
             doors.append(door)
             assert door.clock is clock
             raise KeyError("as it happens")
@@ -46,11 +46,11 @@ def test_opens_on_a_clock_of_its_own_and_closes_whatever_happens():
 
 
 def test_refusing_wants_the_error_and_no_other():
-    refusing(ValueError, "what", lambda: int("x"))
+    expect_refusal(ValueError, "what", lambda: int("x"))
     with pytest.raises(AssertionError, match="what: ValueError was expected, but the answer was 1"):
-        refusing(ValueError, "what", lambda: 1)
+        expect_refusal(ValueError, "what", lambda: 1)
     with pytest.raises(KeyError):
-        refusing(ValueError, "what", lambda: {}["x"])
+        expect_refusal(ValueError, "what", lambda: {}["x"])
 
 
 def test_a_check_has_the_name_and_the_sentence_of_its_function():

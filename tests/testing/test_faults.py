@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.drive import Ports, run
+from apcore.drivers import Ports, run
 from apcore.effects import Commit
 from apcore.errors import QueueUnavailable, StoreUnavailable
-from apcore.ports import Add, Check, Done, Message, Put
+from apcore.ports import Check, Done, Increment, Message, Put
 from apcore.testing.conformance import ManualClock, Tokens
-from apcore.testing.faults import CuttingProxy, Fate, LosingStore
+from apcore.testing.faults import AnswerFate, CuttingProxy, LosingStore
 
-LOST = [Fate.LOST_BEFORE, Fate.LOST_AFTER, Fate.DELAYED]
+LOST = [AnswerFate.LOST_BEFORE, AnswerFate.LOST_AFTER, AnswerFate.DELAYED]
 MESSAGE = Message(bytes(16), "lane", b"")
 
 
-def losing(*fates: Fate, name: str = "commit") -> LosingStore:
-    following = chain(fates, repeat(Fate.ANSWERED))
+def losing(*fates: AnswerFate, name: str = "commit") -> LosingStore:
+    following = chain(fates, repeat(AnswerFate.ANSWERED))
     return LosingStore(
-        MemoryStore(clock=ManualClock()), lambda called: next(following) if called == name else Fate.ANSWERED
+        MemoryStore(clock=ManualClock()), lambda called: next(following) if called == name else AnswerFate.ANSWERED
     )
 
 
@@ -46,14 +46,14 @@ class TestLosingStore:
         assert (store.get([("a",)]) != [None]) is in_the_end
 
     def test_what_is_delayed_lands_when_the_store_is_closed(self):
-        store = losing(Fate.DELAYED)
+        store = losing(AnswerFate.DELAYED)
         with pytest.raises(StoreUnavailable):
             store.commit([], [Put(("a",), b"1")], token=bytes(16))
         store.close()
         assert [entry.key for entry in store.scan((), limit=9)] == [("a",)]
 
     def test_of_two_that_are_delayed_the_first_lands_first(self):
-        store = losing(Fate.DELAYED, Fate.DELAYED)
+        store = losing(AnswerFate.DELAYED, AnswerFate.DELAYED)
         for value in (b"1", b"2"):
             with pytest.raises(StoreUnavailable):
                 store.commit([], [Put(("a",), value)], token=value * 16)
@@ -88,7 +88,7 @@ class TestLosingStore:
 
 
 class TestTheDrivers:
-    @given(st.lists(st.sampled_from(Fate), max_size=12))
+    @given(st.lists(st.sampled_from(AnswerFate), max_size=12))
     def test_apply_a_guarded_commit_once_or_say_that_nobody_knows(self, fates):
         store, tokens = losing(*fates), Tokens()
         done = unknown = 0
@@ -115,17 +115,17 @@ class TestTheDrivers:
     @pytest.mark.parametrize("fate", LOST, ids=lambda fate: fate.name)
     def test_do_not_repeat_what_is_not_guarded(self, fate):
         def add():
-            return (yield from Commit((), (Add(("n",), 1),), token=bytes(16)))
+            return (yield from Commit((), (Increment(("n",), 1),), token=bytes(16)))
 
         store = losing(fate)
         with pytest.raises(StoreUnavailable):
             run(add(), Ports(store=store, runtime=BlockingRuntime()))
         store.close()
-        assert store.get([("n",)]) == [None] if fate is Fate.LOST_BEFORE else store.get([("n",)])[0].value == b"1"
+        assert store.get([("n",)]) == [None] if fate is AnswerFate.LOST_BEFORE else store.get([("n",)])[0].value == b"1"
 
 
 def swap(before, token):
-    return (yield from Commit((Check(("a",), before),), (Put(("a",), b""), Add(("n",), 1)), token=token))
+    return (yield from Commit((Check(("a",), before),), (Put(("a",), b""), Increment(("n",), 1)), token=token))
 
 
 # --- the proxy ------------------------------------------------------------------------------------------------------
@@ -181,33 +181,33 @@ def asked(address, *lines: bytes) -> list[bytes]:
     return answers
 
 
-def proxy_for(counter: Counter, fates: Iterable[Fate]) -> CuttingProxy:
+def proxy_for(counter: Counter, fates: Iterable[AnswerFate]) -> CuttingProxy:
     following = iter(fates)
     return CuttingProxy("127.0.0.1", counter.port, lambda: next(following))
 
 
 class TestCuttingProxy:
     def test_passes_on_what_is_not_fated(self, counter):
-        with proxy_for(counter, repeat(Fate.ANSWERED)) as proxy:
+        with proxy_for(counter, repeat(AnswerFate.ANSWERED)) as proxy:
             assert asked(proxy.address, b"a\n", b"b\n", b"c" * 100_000 + b"\n") == [b"1\n", b"2\n", b"3\n"]
             assert asked(proxy.address, b"d\n") == [b"4\n"]
 
     @pytest.mark.parametrize(
         ("fate", "counted"),
-        [(Fate.LOST_BEFORE, 1), (Fate.LOST_AFTER, 2), (Fate.DELAYED, 2)],
+        [(AnswerFate.LOST_BEFORE, 1), (AnswerFate.LOST_AFTER, 2), (AnswerFate.DELAYED, 2)],
         ids=str,
     )
     def test_cuts_before_or_after(self, counter, fate, counted):
-        with proxy_for(counter, [Fate.ANSWERED, fate]) as proxy:
+        with proxy_for(counter, [AnswerFate.ANSWERED, fate]) as proxy:
             assert asked(proxy.address, b"a\n", b"b" * 100_000 + b"\n", b"never\n") == [b"1\n"]
         assert counter.count == counted
 
     def test_a_client_may_come_back(self, counter):
-        with proxy_for(counter, [Fate.LOST_AFTER, Fate.LOST_BEFORE, Fate.ANSWERED]) as proxy:
+        with proxy_for(counter, [AnswerFate.LOST_AFTER, AnswerFate.LOST_BEFORE, AnswerFate.ANSWERED]) as proxy:
             assert [asked(proxy.address, b"a\n") for _ in range(3)] == [[], [], [b"2\n"]]
 
     def test_closing_ends_what_is_open(self, counter):
-        proxy = proxy_for(counter, repeat(Fate.ANSWERED))
+        proxy = proxy_for(counter, repeat(AnswerFate.ANSWERED))
         with socket.create_connection(proxy.address, timeout=30) as idle:
             idle.sendall(b"a\n")
             assert idle.recv(100) == b"1\n"
@@ -220,5 +220,5 @@ class TestCuttingProxy:
     def test_a_server_that_is_away_closes_the_client(self):
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))  # kept, so that nobody else comes to listen there
-            with CuttingProxy("127.0.0.1", silent.getsockname()[1], lambda: Fate.ANSWERED) as proxy:
+            with CuttingProxy("127.0.0.1", silent.getsockname()[1], lambda: AnswerFate.ANSWERED) as proxy:
                 assert asked(proxy.address, b"a\n") == []

@@ -10,8 +10,8 @@ from attrs import evolve
 
 from apcore.adapters.memory import MemoryStore
 from apcore.errors import ConfigurationError
-from apcore.ports import Again
-from apcore.testing.faults import Fate, LosingStore
+from apcore.ports import Retry
+from apcore.testing.faults import AnswerFate, LosingStore
 from apcore.testing.histories import main, run_processes, run_threads
 
 
@@ -59,11 +59,17 @@ def test_a_store_without_a_queue_comes_out_clean():
 
 def test_lost_answers_excuse_nothing():
     random, lock = Random(7), Lock()
-    lossy = (Fate.ANSWERED, Fate.ANSWERED, Fate.ANSWERED, Fate.LOST_BEFORE, Fate.LOST_AFTER)
+    lossy = (
+        AnswerFate.ANSWERED,
+        AnswerFate.ANSWERED,
+        AnswerFate.ANSWERED,
+        AnswerFate.LOST_BEFORE,
+        AnswerFate.LOST_AFTER,
+    )
 
     def fate(name):
         with lock:  # a lost settle or lease leaves messages in the queue, which is no news here
-            return random.choice(lossy) if name in ("commit", "enqueue", "settle") else Fate.ANSWERED
+            return random.choice(lossy) if name in ("commit", "enqueue", "settle") else AnswerFate.ANSWERED
 
     store = MemoryStore()
     report = run_threads(LosingStore(store, fate), threads=3, steps=150)
@@ -148,7 +154,7 @@ class GroupsDoNotWait(MemoryStore):
 
 class SettlesLater(MemoryStore):
     def settle(self, settlements, /):
-        return super().settle([Again(each.leased, 0) for each in settlements])
+        return super().settle([Retry(each.leased, 0) for each in settlements])
 
 
 @pytest.mark.parametrize(

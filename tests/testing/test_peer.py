@@ -15,7 +15,7 @@ from apcore.errors import ConnectFailed, NameUnresolved, RequestError, SignerUna
 from apcore.federation import Federation
 from apcore.http import Headers, Request
 from apcore.node import AsyncNode, Node
-from apcore.testing.keys import ReusedKeys, reused_key
+from apcore.testing.keys import ReusedKeys, reuse_key
 from apcore.testing.peer import Exchange, Peer, PeerNetwork
 from apcore.vocab import Create, Follow, Like, Note, Person
 
@@ -274,7 +274,7 @@ def test_wrong_arguments_are_refused(peer_network):
 
 def test_keys_are_made_once():
     assert Peer(BOB).key.public == Peer(BOB).key.public != Peer(f"{BOB}2").key.public
-    own = reused_key("another")
+    own = reuse_key("another")
     assert Peer(BOB, key=own).key.public.spki == own.public.spki
     made = [ReusedKeys().make_key("ed25519") for _ in range(2)]
     assert made[0] == made[1]

@@ -10,7 +10,7 @@ from hypothesis import Phase, settings
 
 import apcore.adapters.memory as adapter
 from apcore.adapters.memory import MemoryStore
-from apcore.ports import Again, Done, Leased, checked_enqueue
+from apcore.ports import Done, LeasedMessage, Retry, check_enqueue
 from apcore.testing.atomic import atomic_checks, check_atomic
 from apcore.testing.conformance import ManualClock
 from apcore.testing.queue import check_queue, queue_checks
@@ -93,7 +93,7 @@ class TheNewcomerStays(MemoryStore):
         kept = []
         for each in settlements:
             message = each.leased.message
-            newcomer = isinstance(each, Again) and (message.lane, message.dedup) in self._lanes._waiting
+            newcomer = isinstance(each, Retry) and (message.lane, message.dedup) in self._lanes._waiting
             kept.append(Done(each.leased) if newcomer else each)
         return super().settle(kept)
 
@@ -128,7 +128,7 @@ class ComesBackLast(MemoryStore):
         lost = super().settle(settlements)
         for each in settlements:
             group = self._lanes._groups.get((each.leased.message.lane, each.leased.message.group))
-            if isinstance(each, Again) and group:
+            if isinstance(each, Retry) and group:
                 group.move_to_end(next(iter(group)))
                 self._lanes._offer(next(iter(group.values())))
         return lost
@@ -223,7 +223,7 @@ class TakesWhatItCan(MemoryStore):
     """Of a batch with a wrong message, those before it."""
 
     def enqueue(self, messages, /):
-        checked_enqueue(messages[:0])
+        check_enqueue(messages[:0])
         if len(messages) > 100:
             messages = messages[:100] + messages[:1] * 101
         for message in messages if len(messages) <= 100 else [*messages[:1], messages]:
@@ -237,7 +237,7 @@ class DelaysAreForgotten(MemoryStore):
 
 class AgainIsAtOnce(MemoryStore):
     def settle(self, settlements, /):
-        return super().settle([evolve(each, delay_s=0) if isinstance(each, Again) else each for each in settlements])
+        return super().settle([evolve(each, delay_s=0) if isinstance(each, Retry) else each for each in settlements])
 
 
 class LatestDueFirst(MemoryStore):
@@ -350,9 +350,7 @@ def test_the_machine_finds(wrong):
         play_queue(lambda clock: wrong(clock=clock), moves_clock=True, examples=300)
 
 
-@pytest.mark.parametrize(
-    "name", ["checked_enqueue", "checked_lease", "checked_extend", "checked_settle", "checked_lanes"]
-)
+@pytest.mark.parametrize("name", ["check_enqueue", "check_lease", "check_extend", "check_settle", "check_lanes"])
 def test_a_queue_without_bounds_is_found(name, monkeypatch):
     monkeypatch.setattr(adapter, name, lambda *_args: None)
     assert _first_failure(make_right, queue_checks()[:-1]) == "wrong_arguments_are_refused"
@@ -393,7 +391,7 @@ class SettlesAfterwards(MemoryStore):
 
 class ForgetsMessages(MemoryStore):
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
-        checked_enqueue(messages)
+        check_enqueue(messages)
         return super().commit(checks, writes, token=token, settles=settles)
 
 
@@ -418,4 +416,4 @@ class TestWrongTogether:
 
 def test_a_lease_that_never_was_is_lost():
     store = MemoryStore()
-    assert not store._lanes.is_current(Leased(None, b"x" * 16, 1))
+    assert not store._lanes.is_current(LeasedMessage(None, b"x" * 16, 1))

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from apcore.drive import Ports, run
+from apcore.drivers import Ports, run
 from apcore.effects import (
     Call,
     Commit,
@@ -24,8 +24,8 @@ from apcore.effects import (
     Raised,
     RandomBytes,
     Returned,
-    committed,
-    together,
+    commit,
+    gather,
 )
 from apcore.errors import (
     ConnectFailed,
@@ -36,8 +36,8 @@ from apcore.errors import (
     QueueUnavailable,
     StoreUnavailable,
 )
-from apcore.http import Limits, Request, Response
-from apcore.ports import Add, Check, Message, Put
+from apcore.http import Request, Response, TransportLimits
+from apcore.ports import Check, Increment, Message, Put
 from apcore.testing.simulation import EPOCH, Faults, Odds, Simulation, SimulationFailed, swarm
 from apcore.testing.simulation.__main__ import main
 from apcore.testing.simulation.exchange import Rules, exchange
@@ -133,8 +133,8 @@ def test_every_effect_is_answered():
 
 def test_handlers_of_all_colours_give_one_answer():
     def op(fn) -> Op[object]:
-        yield from committed((), (Put(("k",), b"v"),))
-        return (yield from Call(fn, "k", faces=Reads()))
+        yield from commit((), (Put(("k",), b"v"),))
+        return (yield from Call(fn, "k", contexts_for=Reads()))
 
     assert outcome_of(op(reading_plain)) == outcome_of(op(reading_coroutine)) == Returned([b"v", None])
     assert outcome_of(calling_operation()) == Returned([[b"v", None], 4])
@@ -171,7 +171,7 @@ def test_a_blocking_face_belongs_to_its_thread():
         raise DocumentError(str(caught[0]))
 
     def op() -> Op[None]:
-        yield from Call(handler, faces=Reads())
+        yield from Call(handler, contexts_for=Reads())
 
     outcome = outcome_of(op())
     assert isinstance(outcome, Raised)
@@ -195,7 +195,7 @@ def test_members_interleave_and_keep_their_limit():
 
     for seed in range(5):
         order: list[int] = []
-        outcome = outcome_of(together(*[member(n, order) for n in range(6)], limit=3), seed)
+        outcome = outcome_of(gather(*[member(n, order) for n in range(6)], limit=3), seed)
         assert outcome == Returned(tuple(Returned(n) for n in range(6)))
         orders.add(tuple(order))
     assert most == 3
@@ -208,13 +208,13 @@ def test_many_steps_without_a_question_need_no_deep_stack():
         yield from Now()
 
     def many() -> Op[int]:
-        return len((yield from together(*[silent() for _ in range(3000)])))
+        return len((yield from gather(*[silent() for _ in range(3000)])))
 
     def handler(ctx: Reads) -> int:
         return sum(ctx.run(silent()) for _ in range(3000))
 
     def op() -> Op[tuple[int, int]]:
-        return ((yield from many()), (yield from Call(handler, faces=Reads())))
+        return ((yield from many()), (yield from Call(handler, contexts_for=Reads())))
 
     assert outcome_of(op()) == Returned((3000, 3000))
 
@@ -333,7 +333,7 @@ def faulty(kind, **odds: float) -> Faults:
 
 
 GUARDED = Commit((Check(("k",), None),), (Put(("k",), b"v"),), token=b"t" * 16)
-UNGUARDED = Commit((), (Add(("n",), 1),), token=b"t" * 16)
+UNGUARDED = Commit((), (Increment(("n",), 1),), token=b"t" * 16)
 
 
 def ask(effect) -> Op[object]:
@@ -404,7 +404,7 @@ def fetched(faults: Faults | None = None, prepare=lambda sim: None, url: str = "
     sim, node = alone(faults=faults)
     sim.node("https://there.example", serving(serve))
     prepare(sim)
-    process = node.spawn(ask(Fetch(Request("GET", url, limits=Limits(deadline_s=10)))))
+    process = node.spawn(ask(Fetch(Request("GET", url, limits=TransportLimits(deadline_s=10)))))
     sim.run(for_s=120)
     outcome = process.outcome
     return (outcome.value.status if isinstance(outcome, Returned) else type(outcome.error)), len(served)
@@ -485,7 +485,7 @@ ODDS = {"failed", "lost", "late", "twice", "slow", "crashed_before", "crashed_af
 def writes(closed: list[str]) -> Op[None]:
     try:
         for number in range(100):
-            yield from committed((), (Put((str(number),), b"v"),))
+            yield from commit((), (Put((str(number),), b"v"),))
     except Exception:  # a crash tells nobody
         closed.append("told")
     finally:
@@ -531,7 +531,7 @@ def test_handlers_vanish_with_their_node():
             await ctx.read("k")  # nobody answers: its machine is dead
 
     def op(fn) -> Op[None]:
-        yield from Call(fn, faces=Reads())
+        yield from Call(fn, contexts_for=Reads())
 
     with ends_its_threads():
         sim, node = alone(faults=faulty(Get, crashed_before=1.0))
@@ -550,7 +550,7 @@ def test_a_handler_that_cannot_be_stopped_is_reported():
                 continue
 
     def op() -> Op[None]:
-        yield from Call(stubborn, faces=Reads())
+        yield from Call(stubborn, contexts_for=Reads())
 
     with pytest.raises(ContractError, match="cannot be stopped"):
         outcome_of(op(), faults=faulty(Get, crashed_before=1.0))

@@ -11,7 +11,7 @@ from hypothesis import Phase, settings
 import apcore.adapters.memory as adapter
 from apcore.adapters.memory import MemoryStore
 from apcore.errors import ContractError
-from apcore.ports import Add, Check, Put, added, checked_commit, encode_key
+from apcore.ports import Check, Increment, Put, check_commit, encode_key, sum_counter
 from apcore.testing.conformance import Conformance, ManualClock
 from apcore.testing.store import check_store, store_checks
 from apcore.testing.store_model import play_store
@@ -79,7 +79,7 @@ class RefusesBeforeItChecks(MemoryStore):
     def commit(self, checks, writes, /, *, token, **more):
         before = self.get([write.key for write in writes][:100])
         for write, entry in zip(writes, before, strict=False):
-            if isinstance(write, Add) and entry and added(entry.value, write.delta) is None:
+            if isinstance(write, Increment) and entry and sum_counter(entry.value, write.delta) is None:
                 raise ContractError("refused too early")
         return super().commit(checks, writes, token=token, **more)
 
@@ -189,7 +189,7 @@ class KeepsTheTimeToLive(MemoryStore):
 
 
 class CountersKeepTheTimeToLive(KeepsTheTimeToLive):
-    kind = Add
+    kind = Increment
 
 
 class ReclaimsTheLiving(MemoryStore):
@@ -233,7 +233,7 @@ def _wraps(value, delta):
 
 
 def _takes_text_for_nothing(value, delta):
-    return added(value, delta) or b"%d" % delta
+    return sum_counter(value, delta) or b"%d" % delta
 
 
 WRONG = [
@@ -310,7 +310,7 @@ def test_the_machine_finds(wrong):
         play_store(lambda clock: wrong(clock=clock), moves_clock=True, examples=300)
 
 
-@pytest.mark.parametrize("name", ["checked_get", "checked_scan", "checked_commit"])
+@pytest.mark.parametrize("name", ["check_get", "check_scan", "check_commit"])
 def test_a_store_without_bounds_is_found(name, monkeypatch):
     real = getattr(adapter, name)
 
@@ -318,9 +318,7 @@ def test_a_store_without_bounds_is_found(name, monkeypatch):
         try:
             return real(*args, **named)
         except ValueError:
-            return {"checked_get": [], "checked_scan": (b"", b""), "checked_commit": checked_commit([], [], bytes(16))}[
-                name
-            ]
+            return {"check_get": [], "check_scan": (b"", b""), "check_commit": check_commit([], [], bytes(16))}[name]
 
     monkeypatch.setattr(adapter, name, unchecked)
     assert _failures(make_right, store_checks()[:-1]) == ["wrong_arguments_are_refused"]

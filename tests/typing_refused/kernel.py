@@ -9,7 +9,7 @@ from typing import Any
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
-from apcore.drive import AsyncPorts, Ports, run, run_async
+from apcore.drivers import AsyncPorts, Ports, run, run_async
 from apcore.effects import (
     Call,
     Commit,
@@ -23,11 +23,11 @@ from apcore.effects import (
     Returned,
     Scan,
     Sign,
-    together,
+    gather,
 )
 from apcore.handlers import operation
 from apcore.http import Request, Response
-from apcore.ports import Add, Check, Message, Put
+from apcore.ports import Check, Increment, Message, Put
 
 REQUEST = Request("GET", "https://a.example/")
 
@@ -59,12 +59,12 @@ def not_an_effect() -> Op[None]:
 
 
 def outcome_is_not_value() -> Op[Response]:
-    (outcome,) = yield from together(fetches())
+    (outcome,) = yield from gather(fetches())
     return outcome  # refused
 
 
 def errors_have_no_value() -> Op[Response]:
-    (outcome,) = yield from together(fetches())
+    (outcome,) = yield from gather(fetches())
     return outcome.value  # refused
 
 
@@ -73,7 +73,7 @@ def fetches() -> Op[Response]:
 
 
 def narrowed() -> Op[Response | None]:
-    (outcome,) = yield from together(fetches())
+    (outcome,) = yield from gather(fetches())
     return outcome.value if isinstance(outcome, Returned) else None
 
 
@@ -91,7 +91,7 @@ def composed_and_lost() -> Op[None]:
 
 
 def together_and_lost() -> Op[None]:
-    together(fetches())  # refused by pyright
+    gather(fetches())  # refused by pyright
     yield from Enqueued()
 
 
@@ -108,15 +108,15 @@ prefix_is_a_string = Scan("a", limit=1)  # refused
 no_token = Commit((), ())  # refused
 check_among_writes = Commit((), (Check(("a",), None),), token=b"")  # refused
 value_is_text = Put(("a",), "text")  # refused
-delta_is_a_float = Add(("a",), 1.5)  # refused
+delta_is_a_float = Increment(("a",), 1.5)  # refused
 body_is_text = Message(b"", "lane", "body")  # refused
 no_such_key = MakeKey("dsa")  # refused
 data_is_text = Sign("key", "data")  # refused
 url_is_no_request = Fetch("https://a.example/")  # refused
 count_is_text = RandomBytes("16")  # refused
-limit_is_text = together(fetches(), limit="8")  # refused
-member_is_a_function = together(fetches)  # refused
-member_is_an_effect = together(Fetch(REQUEST))  # refused
+limit_is_text = gather(fetches(), limit="8")  # refused
+member_is_a_function = gather(fetches)  # refused
+member_is_an_effect = gather(Fetch(REQUEST))  # refused
 
 
 # --- handlers -------------------------------------------------------------------------------------------------------

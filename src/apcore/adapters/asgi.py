@@ -16,12 +16,12 @@ from typing import Any, Final, TypeAlias
 from attrs import define, evolve, field
 
 from apcore.adapters.misdirected import MisdirectedRequests
-from apcore.adapters.requests import GRACE_S, check_bound, check_grace, has_length, received_request
+from apcore.adapters.requests import GRACE_S, build_request, check_bound, check_grace, has_length
 from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError
 from apcore.federation import Federation
-from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.inbox.receive import BODY_BYTES_MAX
 from apcore.federation.refusals import log_refusal
-from apcore.federation.serving import Elsewhere, Served, is_ours
+from apcore.federation.serving.serve import Elsewhere, Served, is_ours
 from apcore.http import Problem, Request, Response, problem_for
 from apcore.node import AsyncNode
 
@@ -129,7 +129,7 @@ class AsgiApplication:
             await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
             return
         try:
-            request = received_request(
+            request = build_request(
                 method=method,
                 scheme=scope.get("scheme", "http"),
                 target=target,

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from apcore.adapters.threads import HandlerThreads
-from apcore.effects import Outcome, Raised, Returned
+from apcore.effects import CallOutcome, Raised, Returned
 from apcore.errors import ContractError
 
 __all__ = ["AsyncioRuntime"]
@@ -35,7 +35,7 @@ class _Flight:
 
     def __init__(self) -> None:
         self.landed = asyncio.Event()
-        self.outcome: Outcome[Any] | None = None
+        self.outcome: CallOutcome[Any] | None = None
 
 
 class _Bridge:

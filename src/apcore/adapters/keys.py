@@ -2,7 +2,7 @@
 
 Loaded keys are kept, a bounded number of them. Signing releases the interpreter's lock, so under an event loop it runs in worker threads.
 
-With a secret, what lies in the store is sealed (`apcore.signatures.sealing`); secrets can be replaced, the first one seals, all of them open.
+With a secret, what lies in the store is sealed (`apcore.signatures.sealed_keys`); secrets can be replaced, the first one seals, all of them open.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from apcore.adapters._loaded_keys import LoadedKeys
 from apcore.errors import ConfigurationError, ContractError, SignerUnavailable, StoreUnavailable
-from apcore.facts import pack, unpack
-from apcore.ports import Check, Delete, Key, KeyKind, KvStore, MadeKey, Put
+from apcore.ports import Check, DeleteEntry, KeyKind, KvStore, MadeKey, Put, StoreKey
+from apcore.records.format import decode_record, encode_record
 from apcore.signatures import SEALING_NONCE_BYTES, PrivateKey, Sealing, generate_key, read_private_der
 
 __all__ = ["StoreSigner"]
@@ -57,7 +57,7 @@ class StoreSigner:
     def drop_key(self, key_name: str, /) -> None:
         """As `DroppingSigner.drop_key`. What other processes have loaded, they keep until they end."""
         try:
-            _ = self._store.commit((), (Delete(_place(key_name)),), token=os.urandom(16))
+            _ = self._store.commit((), (DeleteEntry(_place(key_name)),), token=os.urandom(16))
         except StoreUnavailable as error:
             raise SignerUnavailable(f"key {key_name} could not be destroyed: {error}") from error
         self._loaded.drop(key_name)
@@ -81,12 +81,12 @@ class StoreSigner:
 
     def _written(self, name: str, der: bytes) -> bytes:
         if self._sealing is None:
-            return pack({}, der)
+            return encode_record({}, der)
         nonce = os.urandom(SEALING_NONCE_BYTES)
-        return pack({"secret": self._sealing.current}, self._sealing.seal(der, name=name, nonce=nonce))
+        return encode_record({"secret": self._sealing.current}, self._sealing.seal(der, name=name, nonce=nonce))
 
     def _read(self, name: str, value: bytes) -> bytes:
-        fact = unpack(value)
+        fact = decode_record(value)
         secret = fact.optional("secret")
         if secret is None:
             return fact.body
@@ -98,5 +98,5 @@ class StoreSigner:
             raise SignerUnavailable(f"key {error}") from error
 
 
-def _place(name: str) -> Key:
+def _place(name: str) -> StoreKey:
     return ("private", "1", name)

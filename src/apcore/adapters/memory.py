@@ -29,28 +29,28 @@ from attrs import Factory, define
 
 from apcore.errors import ConfigurationError, ContractError
 from apcore.ports import (
-    Add,
-    Again,
     Check,
-    Delete,
+    DeleteEntry,
     Depth,
     Durability,
     Entry,
-    Key,
-    Leased,
+    Increment,
+    LeasedMessage,
     Message,
     Put,
+    Retry,
     Settlement,
+    StoreKey,
     Write,
-    added,
-    checked_commit,
-    checked_enqueue,
-    checked_extend,
-    checked_get,
-    checked_lanes,
-    checked_lease,
-    checked_scan,
-    checked_settle,
+    check_commit,
+    check_enqueue,
+    check_extend,
+    check_get,
+    check_lanes,
+    check_lease,
+    check_scan,
+    check_settle,
+    sum_counter,
 )
 
 __all__ = ["MemoryStore", "open_url"]
@@ -84,16 +84,18 @@ class MemoryStore:
         self._map = _Map()
         self._lanes = _Lanes()
 
-    def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """As `KvStore.get`."""
-        encoded = checked_get(keys)
+        encoded = check_get(keys)
         with self._changed:
             now = self._clock()
             return [self._map.get(key, now) for key in encoded]
 
-    def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
+    def scan(
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Entry]:
         """As `KvStore.scan`."""
-        low, high = checked_scan(prefix, after, limit, reverse=reverse)
+        low, high = check_scan(prefix, after, limit, reverse=reverse)
         with self._changed:
             return self._map.scan(low, high, limit, reverse=reverse, now=self._clock())
 
@@ -108,9 +110,9 @@ class MemoryStore:
         settles: Sequence[Settlement] = (),
     ) -> bool:
         """As `AtomicStore.commit`."""
-        todo = checked_commit(checks, writes, token)
-        checked_enqueue(messages)
-        checked_settle(settles)
+        todo = check_commit(checks, writes, token)
+        check_enqueue(messages)
+        check_settle(settles)
         with self._changed:
             now = self._clock()
             for key, version in todo.checks:
@@ -128,38 +130,38 @@ class MemoryStore:
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
         """As `MessageQueue.enqueue`."""
-        checked_enqueue(messages)
+        check_enqueue(messages)
         with self._changed:
             self._take_in(messages, self._clock())
 
-    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """As `MessageQueue.lease`."""
-        checked_lease(lanes, limit, lease_s)
+        check_lease(lanes, limit, lease_s)
         with self._changed:
             return self._lanes.lease(lanes, limit, lease_s, self._clock())
 
-    def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+    def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """As `MessageQueue.extend`."""
-        checked_extend(leases, lease_s)
+        check_extend(leases, lease_s)
         with self._changed:
             until = self._clock() + lease_s
             return [leased for leased in leases if not self._lanes.extend(leased, until)]
 
-    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """As `MessageQueue.settle`."""
-        checked_settle(settlements)
+        check_settle(settlements)
         with self._changed:
             return self._end(settlements, self._clock())
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
         """As `MessageQueue.depth`. Goes through all messages of the lanes; meant for a look a minute."""
-        checked_lanes(lanes)
+        check_lanes(lanes)
         with self._changed:
             return self._lanes.depth(lanes, self._clock())
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
         """As `MessageQueue.wait`. Blocks the calling thread."""
-        checked_lanes(lanes)
+        check_lanes(lanes)
         with self._changed:
             pause_s = min(timeout_s, self._lanes.next_time(lanes) - self._clock(), TIMEOUT_MAX)
             if pause_s > 0:
@@ -177,7 +179,7 @@ class MemoryStore:
         if messages:
             self._changed.notify_all()
 
-    def _end(self, settlements: Sequence[Settlement], now: float) -> list[Leased]:
+    def _end(self, settlements: Sequence[Settlement], now: float) -> list[LeasedMessage]:
         lost = [settlement.leased for settlement in settlements if not self._lanes.settle(settlement, now)]
         if len(lost) < len(settlements):
             self._changed.notify_all()
@@ -226,22 +228,22 @@ class _Map:
         """Say what each write comes to, changing nothing.
 
         Raises:
-            ContractError: An `Add` to what is no counter, or beyond 64 bits.
+            ContractError: An `Increment` to what is no counter, or beyond 64 bits.
         """
         changes: _Changes = []
         for encoded, write in writes:
             match write:
                 case Put(key, value, ttl_s):
                     changes.append((encoded, _Slot(Entry(key, value, token), inf if ttl_s is None else now + ttl_s)))
-                case Add(key, delta):
+                case Increment(key, delta):
                     old = self.get(encoded, now)
-                    total = added(old.value if old else None, delta)
+                    total = sum_counter(old.value if old else None, delta)
                     if total is None:
                         raise ContractError(
                             f"cannot add {delta} at {key!r:.80}: no counter stands there, or it is full"
                         )
                     changes.append((encoded, _Slot(Entry(key, total, token), inf)))
-                case Delete():
+                case DeleteEntry():
                     changes.append((encoded, None))
         return changes
 
@@ -325,7 +327,7 @@ class _Lanes:
             self._groups.setdefault((message.lane, message.group), OrderedDict())[held.place] = held
         self._offer(held)
 
-    def lease(self, lanes: Sequence[str], limit: int, lease_s: float, now: float) -> list[Leased]:
+    def lease(self, lanes: Sequence[str], limit: int, lease_s: float, now: float) -> list[LeasedMessage]:
         taken: list[_Held] = []
         for lane in map(self._lanes.get, dict.fromkeys(lanes)):
             while lane and lane.heap and lane.heap[0][0] <= now and len(taken) < limit:
@@ -336,10 +338,10 @@ class _Lanes:
                     taken.append(held)
         return [self._hand_out(held) for held in taken]
 
-    def is_current(self, leased: Leased) -> bool:
+    def is_current(self, leased: LeasedMessage) -> bool:
         return leased.token in self._leases
 
-    def extend(self, leased: Leased, until: float) -> bool:
+    def extend(self, leased: LeasedMessage, until: float) -> bool:
         held = self._leases.get(leased.token)
         if held is None:
             return False
@@ -351,7 +353,7 @@ class _Lanes:
         held = self._leases.get(settlement.leased.token)
         if held is None:
             return False
-        if isinstance(settlement, Again):
+        if isinstance(settlement, Retry):
             self._take_back(held, now + settlement.delay_s)
         else:
             self._remove(held)
@@ -375,7 +377,7 @@ class _Lanes:
         """When something in ``lanes`` can next be handed out, or earlier; infinity for not before a change."""
         return min((lane.heap[0][0] for name in lanes if (lane := self._lanes.get(name)) and lane.heap), default=inf)
 
-    def _hand_out(self, held: _Held) -> Leased:
+    def _hand_out(self, held: _Held) -> LeasedMessage:
         message = held.message
         if held.token is not None:
             del self._leases[held.token]
@@ -386,7 +388,7 @@ class _Lanes:
         held.attempt += 1
         self._leases[held.token] = held
         self._offer(held)
-        return Leased(message, held.token, held.attempt)
+        return LeasedMessage(message, held.token, held.attempt)
 
     def _take_back(self, held: _Held, due: float) -> None:
         assert held.token is not None

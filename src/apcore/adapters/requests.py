@@ -16,7 +16,7 @@ from apcore.errors import ConfigurationError, RequestError
 from apcore.http import Request, Response
 from apcore.node import AsyncNode, Node
 
-__all__ = ["GRACE_S", "check_bound", "check_grace", "has_length", "received_request"]
+__all__ = ["GRACE_S", "build_request", "check_bound", "check_grace", "has_length"]
 
 GRACE_S: Final = 8.0
 """How long a worker may finish what it has begun: less than the 10 s after which those who stop servers kill them."""
@@ -25,7 +25,7 @@ GRACE_S: Final = 8.0
 _NOT_IN_HOST: Final = re.compile(rb"[^!-~]|[/?#@\\]")
 
 
-def received_request(
+def build_request(
     *,
     method: str,
     scheme: str,

@@ -13,7 +13,7 @@ from functools import partial
 from threading import Condition, Event, Lock, Thread, current_thread
 from typing import Any, Final, TypeVar
 
-from apcore.effects import Outcome, Raised, Returned
+from apcore.effects import CallOutcome, Raised, Returned
 
 __all__ = ["BlockingRuntime", "HandlerThreads"]
 
@@ -31,7 +31,7 @@ class _Flight:
 
     def __init__(self) -> None:
         self.landed = Event()
-        self.outcome: Outcome[Any] | None = None
+        self.outcome: CallOutcome[Any] | None = None
 
 
 class BlockingRuntime:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import trio
 
-from apcore.effects import Outcome, Raised, Returned
+from apcore.effects import CallOutcome, Raised, Returned
 from apcore.errors import ContractError
 
 __all__ = ["HandlerForsaken", "TrioRuntime"]
@@ -33,7 +33,7 @@ class _Flight:
 
     def __init__(self) -> None:
         self.landed = trio.Event()
-        self.outcome: Outcome[Any] | None = None
+        self.outcome: CallOutcome[Any] | None = None
 
 
 class HandlerForsaken(BaseException):
@@ -194,7 +194,7 @@ class TrioRuntime:
         if bridge is None or trio.lowlevel.in_trio_run():  # where it would wait for itself
             raise ContractError("a blocking context is used outside the worker thread that it was made for")
 
-        async def awaited() -> Outcome[T] | None:
+        async def awaited() -> CallOutcome[T] | None:
             if bridge.is_cancelled:
                 return None
             with trio.CancelScope() as scope:

@@ -21,12 +21,12 @@ from urllib.parse import quote
 from attrs import evolve
 
 from apcore.adapters.misdirected import MisdirectedRequests
-from apcore.adapters.requests import GRACE_S, check_bound, check_grace, has_length, received_request
+from apcore.adapters.requests import GRACE_S, build_request, check_bound, check_grace, has_length
 from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError
 from apcore.federation import Federation
-from apcore.federation.inbox import BODY_BYTES_MAX
+from apcore.federation.inbox.receive import BODY_BYTES_MAX
 from apcore.federation.refusals import log_refusal
-from apcore.federation.serving import Elsewhere, Served, is_ours
+from apcore.federation.serving.serve import Elsewhere, Served, is_ours
 from apcore.http import Problem, Request, Response, problem_for
 from apcore.node import Node
 
@@ -84,7 +84,7 @@ class WsgiApplication:
         if not is_ours(self.node.federation.places, path, method, has_pages=has_pages):
             return self._elsewhere(environ, start_response, Elsewhere.NOT_OURS)
         try:
-            request = received_request(
+            request = build_request(
                 method=method,
                 scheme=environ["wsgi.url_scheme"],
                 target=target,

@@ -16,11 +16,11 @@ from typing import Final
 from attrs import evolve, frozen
 
 from apcore.errors import RequestError
-from apcore.http import Headers, Limits, Origin, Request, parse_url, redacted_url
+from apcore.http import Headers, Origin, Request, TransportLimits, parse_url, redact_url
 
 __all__ = ["CAPTURE_BYTES_MAX", "Captured", "read_capture", "ready_to_sign", "write_request"]
 
-_LIMITS: Final = Limits()
+_LIMITS: Final = TransportLimits()
 CAPTURE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Longer files are refused. Servers in use accept bodies of 1 MiB."""
 
@@ -140,7 +140,7 @@ def _url(target: str, headers: Headers, origin: Origin | None, scheme: str, note
             notes.append(f"the target names {before!r}, and Host another one")
     elif not target.startswith("/"):
         raise ValueError(
-            f"the target {redacted_url(target)[:60]!r} begins neither with a slash nor with http:// or https://"
+            f"the target {redact_url(target)[:60]!r} begins neither with a slash nor with http:// or https://"
         )
     else:
         path, before = target, f"{scheme}://{host or ''}"

@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.cli.binding import load_target, refuse_options
 from apcore.errors import ConfigurationError
-from apcore.federation import Federation, Finding
+from apcore.federation import CheckFinding, Federation
 from apcore.node import open_store
 
 __all__ = ["command"]
@@ -46,10 +46,10 @@ def command(*, target: str, blocking: bool, store: str | None, as_json: bool) ->
             console.print(Text.assemble((f"{finding.level}: ", style), finding.text))
         if not findings:
             console.print(Text("nothing is wrong", style="bold green"))
-    return exits.FAILED if wrong else exits.DONE
+    return exit_codes.FAILED if wrong else exit_codes.DONE
 
 
-def _findings(federation: Federation[Any], *, blocking: bool, store: str | None) -> tuple[Finding, ...]:
+def _findings(federation: Federation[Any], *, blocking: bool, store: str | None) -> tuple[CheckFinding, ...]:
     """Check a federation as a command would bind it, which gives it no data."""
     try:
         durability = None if store is None else open_store(store).durability

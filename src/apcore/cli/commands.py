@@ -13,7 +13,7 @@ from typing import Final, cast
 import click
 from typing_extensions import override
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.cli.version import installed_version
 
 __all__ = ["run_command"]
@@ -58,7 +58,9 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, epilog="\b\nExit codes:\n" + exits.in_words(), context_settings={"max_content_width": 100})
+@click.group(
+    cls=_Commands, epilog="\b\nExit codes:\n" + exit_codes.in_words(), context_settings={"max_content_width": 100}
+)
 @click.version_option(installed_version(), prog_name="apcore", message="%(prog)s %(version)s")
 def _apcore() -> None:
     """The embedded core for ActivityPub, from a shell."""
@@ -70,10 +72,10 @@ def run_command(arguments: Sequence[str]) -> int:
         code: object = _apcore.main(list(arguments), prog_name="apcore", standalone_mode=False)
     except click.UsageError as error:
         error.show()
-        return exits.USAGE
+        return exit_codes.USAGE
     except click.ClickException as error:
         error.show()
-        return exits.FAILED
+        return exit_codes.FAILED
     except click.Abort:
-        return exits.INTERRUPTED
-    return code if isinstance(code, int) else exits.DONE
+        return exit_codes.INTERRUPTED
+    return code if isinstance(code, int) else exit_codes.DONE

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 
 __all__ = ["main"]
 
@@ -34,4 +34,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"apcore: the command line needs {error.name}, which is not installed here.\n"
             "It comes with the extra 'cli':  python -m pip install 'apcore[cli]'\n"
         )
-        return exits.MISSING
+        return exit_codes.MISSING

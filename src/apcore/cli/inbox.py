@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.text import Text
 
 from apcore.adapters.asgi import asgi_app
-from apcore.cli import exits
-from apcore.cli.serving import listen_at, port_for, server_for
-from apcore.cli.telling import plain
+from apcore.cli import exit_codes
+from apcore.cli.output import plain
 from apcore.cli.version import installed_version
+from apcore.cli.web_server import listen_at, port_for, server_for
 from apcore.discovery import lookup
 from apcore.errors import ApcoreError, ConfigurationError
 from apcore.federation import Context, Federation
@@ -81,7 +81,7 @@ def command(
                 _ = await asyncio.gather(following, return_exceptions=True)
 
         asyncio.run(serve())
-    return exits.DONE if server.started else exits.FAILED
+    return exit_codes.DONE if server.started else exit_codes.FAILED
 
 
 def _federation(name: str, *, as_json: bool) -> Federation[None]:

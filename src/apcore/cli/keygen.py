@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.ports import KeyKind
 from apcore.signatures import PrivateKey, generate_key
 
@@ -39,7 +39,7 @@ def command(*, kind: KeyKind, out: str | None, as_json: bool) -> int:
     else:
         click.echo(key.public.pem.rstrip("\n") if out is not None else f"{key.pem()}{key.public.pem}".rstrip("\n"))
         click.echo(key.public.multibase)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _write(path: Path, key: PrivateKey) -> None:

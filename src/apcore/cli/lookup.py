@@ -12,16 +12,16 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from apcore.cli import exits
-from apcore.cli.telling import plain
+from apcore.cli import exit_codes
+from apcore.cli.output import plain
 from apcore.cli.version import installed_version
-from apcore.discovery import Found, NodeInfo, lookup, lookup_nodeinfo
+from apcore.discovery import LookupResult, NodeInfo, lookup, lookup_nodeinfo
 from apcore.effects import Op
 from apcore.errors import ApcoreError
 from apcore.federation import Federation
-from apcore.graph import FetchPolicy
 from apcore.http import LOOPBACK_OPEN, PUBLIC_ONLY
 from apcore.node import Node
+from apcore.remote import FetchPolicy
 from apcore.vocab import Actor, Object, to_wire
 
 __all__ = ["command"]
@@ -48,10 +48,10 @@ def command(*, what: str, as_json: bool, allow_loopback: bool) -> int:
         click.echo(json.dumps(_members(found, software), indent=2))
     else:
         _tell(found, software)
-    return exits.DONE
+    return exit_codes.DONE
 
 
-def _find(what: str, policy: FetchPolicy) -> Op[tuple[Found, NodeInfo | None]]:
+def _find(what: str, policy: FetchPolicy) -> Op[tuple[LookupResult, NodeInfo | None]]:
     found = yield from lookup(what, policy=policy)
     try:
         software = yield from lookup_nodeinfo(found.loaded.url.origin, policy=policy)
@@ -60,7 +60,7 @@ def _find(what: str, policy: FetchPolicy) -> Op[tuple[Found, NodeInfo | None]]:
     return found, software
 
 
-def _members(found: Found, software: NodeInfo | None) -> dict[str, Any]:
+def _members(found: LookupResult, software: NodeInfo | None) -> dict[str, Any]:
     return {
         "id": found.document.id,
         "handle": None if found.acct is None else found.acct.handle,
@@ -70,7 +70,7 @@ def _members(found: Found, software: NodeInfo | None) -> dict[str, Any]:
     }
 
 
-def _tell(found: Found, software: NodeInfo | None) -> None:
+def _tell(found: LookupResult, software: NodeInfo | None) -> None:
     rows: list[tuple[str, str | None]] = [("id", found.document.id), ("type", ", ".join(found.document.types))]
     thing = Object.over(found.document)
     if found.document.is_a(Actor):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.cli.binding import bound_node, node_options
 from apcore.errors import ApcoreError
 from apcore.federation import Rotation
@@ -75,7 +75,7 @@ def command(
     else:
         click.echo(f"{rotation.actor} signs with {rotation.signs[0]}")
         click.echo(f"{', '.join(rotation.replaced)} stay published until {told['retired']}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 async def _rotate(node: AsyncNode[Any], identifier: str | None, *, announce: bool, origin: str) -> Rotation:

@@ -11,9 +11,9 @@ from contextlib import closing
 import click
 
 from apcore.adapters.asgi import asgi_app
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.cli.binding import bound_node, node_options
-from apcore.cli.serving import listen_at, port_for, server_for
+from apcore.cli.web_server import listen_at, port_for, server_for
 from apcore.node import Node
 
 __all__ = ["command"]
@@ -69,4 +69,4 @@ def command(
         name = f"{node.federation.software_name}/{node.federation.software_version}"
         logging.getLogger("apcore").info("%s at %s, listening at %s, port %d", name, node.origins, host, port)
         server.run(sockets=[listener])
-    return exits.DONE if server.started else exits.FAILED
+    return exit_codes.DONE if server.started else exit_codes.FAILED

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 import click
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.cli.capture import ready_to_sign, write_request
-from apcore.cli.moments import to_moment
+from apcore.cli.output import plain
 from apcore.cli.signing_keys import read_private_key
-from apcore.cli.telling import plain
+from apcore.cli.timestamps import to_moment
 from apcore.cli.verify import read_request
 from apcore.errors import ApcoreError
 from apcore.http import InnerList, Item, Request, parse_list
-from apcore.signatures import PrivateKey, Unsigned, cavage, rfc9421, shown_base
+from apcore.signatures import PrivateKey, Unsigned, cavage, display_base, rfc9421
 
 __all__ = ["command"]
 
@@ -57,12 +57,12 @@ def command(
     except (ValueError, ApcoreError) as error:
         raise click.UsageError(plain(f"it cannot be signed so: {error}")) from error
     if explained:
-        for line in shown_base(unsigned.data):
+        for line in display_base(unsigned.data):
             click.echo(line, err=True)
     signed = unsigned.attach(signature)
     _ = sys.stdout.buffer.write(write_request(captured, signed))
     sys.stdout.buffer.flush()
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _sign(

@@ -12,18 +12,18 @@ from typing import Any, Final
 import click
 from attrs import field, frozen
 
-from apcore.cli.telling import plain
-from apcore.effects import Effect, Fetch, Outcome, Returned
+from apcore.cli.output import plain
+from apcore.effects import CallOutcome, Effect, Fetch, Returned
 from apcore.errors import ApcoreError
 from apcore.federation import Federation
-from apcore.graph import FetchPolicy, KeyFound, remote_key
-from apcore.http import LOOPBACK_OPEN, PUBLIC_ONLY, redacted_url
+from apcore.http import LOOPBACK_OPEN, PUBLIC_ONLY, redact_url
 from apcore.node import Node
+from apcore.remote import FetchPolicy, RemoteKey, remote_key
 from apcore.signatures import (
     KeyMalformed,
     PrivateKey,
     PublicKey,
-    Step,
+    SignatureStep,
     read_did_key,
     read_multikey,
     read_pem,
@@ -96,7 +96,7 @@ class Fetched:
     asserting: set[str] = field(factory=set[str])
     """Those that their owners list in `assertionMethod`."""
     errors: dict[str, ApcoreError] = field(factory=dict[str, ApcoreError])
-    steps: list[Step] = field(factory=list[Step])
+    steps: list[SignatureStep] = field(factory=list[SignatureStep])
 
 
 def fetch_keys(key_ids: Sequence[str], *, allow_loopback: bool, user_agent: str) -> Fetched:
@@ -119,13 +119,13 @@ def fetch_keys(key_ids: Sequence[str], *, allow_loopback: bool, user_agent: str)
                     fetched.asserting.add(key_id)
                 detail = plain(f"{key_id} is owned by {found.key.owner}, and both say so")
             told = [detail, *asked.lines]
-            fetched.steps.append(Step("fetch", key_id in fetched.keys, "\n".join(told)))
+            fetched.steps.append(SignatureStep("fetch", key_id in fetched.keys, "\n".join(told)))
     return fetched
 
 
-def _fetch(key_id: str, node: Node[Any], policy: FetchPolicy) -> KeyFound:
+def _fetch(key_id: str, node: Node[Any], policy: FetchPolicy) -> RemoteKey:
     if key_id.startswith("did:key:"):
-        return KeyFound(read_did_key(key_id, source="the id itself"), cached=False, asserts=True)
+        return RemoteKey(read_did_key(key_id, source="the id itself"), cached=False, asserts=True)
     return node.run(remote_key(key_id, policy=policy))
 
 
@@ -135,12 +135,12 @@ class _Asked:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def __call__(self, effect: Effect[Any], _place: tuple[int, ...], /) -> Callable[[Outcome[Any]], None] | None:
+    def __call__(self, effect: Effect[Any], _place: tuple[int, ...], /) -> Callable[[CallOutcome[Any]], None] | None:
         if not isinstance(effect, Fetch):
             return None
-        what = f"{effect.request.method} {redacted_url(effect.request.url)}"
+        what = f"{effect.request.method} {redact_url(effect.request.url)}"
 
-        def answered(outcome: Outcome[Any], /) -> None:
+        def answered(outcome: CallOutcome[Any], /) -> None:
             if isinstance(outcome, Returned):
                 response = outcome.value
                 media = response.headers.get("content-type") or "no media type"

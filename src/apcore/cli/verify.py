@@ -1,6 +1,6 @@
 """``apcore verify``: why a captured request is believed or not, step by step.
 
-Here are its options and what it prints; the verdict is made in `apcore.cli.judging`.
+Here are its options and what it prints; the verdict is made in `apcore.cli.verdict`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from attrs import asdict
 from rich.console import Console
 from rich.text import Text
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.cli.capture import CAPTURE_BYTES_MAX, Captured, read_capture
-from apcore.cli.judging import Answer, Question, judge
-from apcore.cli.moments import to_moment
+from apcore.cli.output import plain
 from apcore.cli.signing_keys import read_file
-from apcore.cli.telling import plain
+from apcore.cli.timestamps import to_moment
+from apcore.cli.verdict import Answer, Question, judge
 from apcore.http import parse_origin
 from apcore.signatures import (
     PRESETS,
-    Explained,
+    ExplainedError,
 )
 
 __all__ = ["command", "read_request"]
@@ -74,7 +74,7 @@ def command(
         click.echo(json.dumps(_members(asked, answer), indent=2))
     else:
         _tell(answer)
-    return exits.DONE if answer.verdict == "verified" else exits.FAILED
+    return exit_codes.DONE if answer.verdict == "verified" else exit_codes.FAILED
 
 
 def read_request(path: str, *, origin: str | None, scheme: str) -> Captured:
@@ -118,7 +118,7 @@ def _members(asked: Question, answer: Answer) -> dict[str, Any]:
         "now": asked.now.isoformat(),
         "keys": list(answer.key_ids),
         "steps": [{"name": step.name, "ok": step.ok, "detail": step.detail} for step in answer.steps],
-        "explanation": asdict(error.explanation) if isinstance(error, Explained) else None,
+        "explanation": asdict(error.explanation) if isinstance(error, ExplainedError) else None,
         "verified": None
         if verified is None
         else {

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 
 __all__ = ["command", "installed_version", "versions"]
 
@@ -40,11 +40,11 @@ def command(*, as_json: bool) -> int:
     told = versions()
     if as_json:
         click.echo(json.dumps(told, indent=2))
-        return exits.DONE
+        return exit_codes.DONE
     width = max(map(len, told))
     for name, found in told.items():
         click.echo(f"{name:<{width}}  {found or 'not installed'}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _version_of(distribution: str) -> str | None:

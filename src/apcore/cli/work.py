@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from apcore.cli import exits
+from apcore.cli import exit_codes
 from apcore.cli.binding import bound_node, node_options
 from apcore.errors import ApcoreError
 from apcore.node import AsyncNode, Node
@@ -52,7 +52,7 @@ def command(
         raise click.ClickException(str(error)) from error
     if handled is not None:
         click.echo(f"{handled} messages handled")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None) -> int | None:

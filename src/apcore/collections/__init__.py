@@ -1,22 +1,31 @@
 """Lists, both sides: paging, membership, and reading somebody else's."""
 
-from apcore.collections.managed import Change, Member, adding, contains, count, members_page, putting, removing
-from apcore.collections.paging import CURSOR_BYTES_MAX, PAGE_ITEMS_MAX, Page
+from apcore.collections.managed import (
+    Member,
+    MembershipChange,
+    add_member,
+    contains,
+    count,
+    members_page,
+    put_member,
+    remove_member,
+)
+from apcore.collections.pages import CURSOR_BYTES_MAX, PAGE_ITEMS_MAX, PageItems
 from apcore.collections.traversal import Traversal, TraversalBounds, traverse
 
 __all__ = [
     "CURSOR_BYTES_MAX",
     "PAGE_ITEMS_MAX",
-    "Change",
     "Member",
-    "Page",
+    "MembershipChange",
+    "PageItems",
     "Traversal",
     "TraversalBounds",
-    "adding",
+    "add_member",
     "contains",
     "count",
     "members_page",
-    "putting",
-    "removing",
+    "put_member",
+    "remove_member",
     "traverse",
 ]

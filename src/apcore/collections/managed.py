@@ -7,7 +7,7 @@ A collection is three families of entries under its id::
     ("c", id, "n")                    -> a counter        how many
 
 Adding and removing are checks and writes that join any commit, so that a follower and the Accept that tells about it are one fact. The check
-"member absent" makes adding twice impossible, and the check on the member's version makes removing twice impossible; the counter is an `Add`,
+"member absent" makes adding twice impossible, and the check on the member's version makes removing twice impossible; the counter is an `Increment`,
 which conflicts with nothing. Reading a page costs the same at the first item and at the millionth.
 
 ``order`` is a string that sorts by time, ended by randomness; newest first is reverse key order.
@@ -21,11 +21,20 @@ from typing import Final
 
 from attrs import field, frozen
 
-from apcore.collections.paging import CURSOR_BYTES_MAX, Page
+from apcore.collections.pages import CURSOR_BYTES_MAX, PageItems
 from apcore.effects import Get, Op, Scan
-from apcore.ports import Add, Check, Delete, Entry, Key, Put, Write, digest_part
+from apcore.ports import Check, DeleteEntry, Entry, Increment, Put, StoreKey, Write, digest_part
 
-__all__ = ["Change", "Member", "adding", "contains", "count", "members_page", "putting", "removing"]
+__all__ = [
+    "Member",
+    "MembershipChange",
+    "add_member",
+    "contains",
+    "count",
+    "members_page",
+    "put_member",
+    "remove_member",
+]
 
 _SEPARATOR: Final = b"\n"
 
@@ -39,59 +48,59 @@ class Member:
 
 
 @frozen
-class Change:
+class MembershipChange:
     """Part of a commit: what has to hold, and what is written."""
 
     checks: tuple[Check, ...] = ()
     writes: tuple[Write, ...] = ()
 
 
-def adding(collection: str, member: Member, *, order: str) -> Change:
+def add_member(collection: str, member: Member, *, order: str) -> MembershipChange:
     """Give the change that adds ``member``; its commit is False if the member is in already."""
     ident, name = digest_part(collection), digest_part(member.id)
     value = _value(member)
-    membership: Key = ("c", ident, "m", name)
-    return Change(
+    membership: StoreKey = ("c", ident, "m", name)
+    return MembershipChange(
         (Check(membership, None),),
         (
             Put(membership, order.encode() + _SEPARATOR + value),
             Put(("c", ident, "o", order, name), value),
-            Add(("c", ident, "n"), 1),
+            Increment(("c", ident, "n"), 1),
         ),
     )
 
 
-def putting(collection: str, member: Member, *, order: str) -> Op[Change | None]:
+def put_member(collection: str, member: Member, *, order: str) -> Op[MembershipChange | None]:
     """Give the change that adds ``member`` or, if it is in, keeps its item and place up to date; None if nothing is new.
 
     Something is new about a member that is in only if an item is given. Asks for: one `Get`.
     """
     ident, name = digest_part(collection), digest_part(member.id)
-    membership: Key = ("c", ident, "m", name)
+    membership: StoreKey = ("c", ident, "m", name)
     [entry] = yield from Get((membership,))
     if entry is None:
-        return adding(collection, member, order=order)
+        return add_member(collection, member, order=order)
     known, _, value = entry.value.partition(_SEPARATOR)
     new = _value(member)
     if not member.item or value == new:
         return None
-    return Change(
+    return MembershipChange(
         (Check(membership, entry.version),),
         (Put(membership, known + _SEPARATOR + new), Put(("c", ident, "o", known.decode(), name), new)),
     )
 
 
-def removing(collection: str, member_id: str) -> Op[Change | None]:
+def remove_member(collection: str, member_id: str) -> Op[MembershipChange | None]:
     """Give the change that removes a member, or None if it is not in. Asks for: one `Get`."""
     ident, name = digest_part(collection), digest_part(member_id)
-    membership: Key = ("c", ident, "m", name)
+    membership: StoreKey = ("c", ident, "m", name)
     [entry] = yield from Get((membership,))
     if entry is None:
         return None
     order = entry.value.partition(_SEPARATOR)[0].decode()
-    return Change(
+    return MembershipChange(
         (Check(membership, entry.version),),
-        (Delete(membership), Delete(("c", ident, "o", order, name)), Add(("c", ident, "n"), -1)),
+        (DeleteEntry(membership), DeleteEntry(("c", ident, "o", order, name)), Increment(("c", ident, "n"), -1)),
     )
 
 
@@ -108,23 +117,25 @@ def count(collection: str) -> Op[int]:
     return 0 if entry is None else int(entry.value)
 
 
-def members_page(collection: str, *, cursor: str | None = None, limit: int, oldest_first: bool = False) -> Op[Page]:
+def members_page(
+    collection: str, *, cursor: str | None = None, limit: int, oldest_first: bool = False
+) -> Op[PageItems]:
     """Give up to ``limit`` members as a `Page` of `Member`s, newest first. Asks for: one `Scan`.
 
     ``cursor`` is the ``next`` of the page before, or anything a peer made up: what is no cursor of ours gives an empty last page.
     """
     ident = digest_part(collection)
-    after: Key | None = None
+    after: StoreKey | None = None
     if cursor is not None:
         order, dot, name = cursor.rpartition(".")
         # Printable: a NUL takes two bytes in a key, and too many would be a longer key than there is.
         if not dot or len(cursor) > CURSOR_BYTES_MAX or not cursor.isascii() or not cursor.isprintable():
-            return Page(())
+            return PageItems(())
         after = ("c", ident, "o", order, name)
     entries = yield from Scan(("c", ident, "o"), after=after, limit=limit, reverse=not oldest_first)
     members = [_member(entry) for entry in entries]
     last = entries[-1].key if len(entries) == limit else None
-    return Page(members, None if last is None else f"{last[3]}.{last[4]}")
+    return PageItems(members, None if last is None else f"{last[3]}.{last[4]}")
 
 
 def _value(member: Member) -> bytes:

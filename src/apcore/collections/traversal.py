@@ -25,8 +25,8 @@ from attrs import field, frozen
 
 from apcore.effects import Op
 from apcore.errors import ApcoreError
-from apcore.graph import FetchPolicy, Identity, WrongId, load, load_unbelieved
 from apcore.http import Origin, parse_url
+from apcore.remote import FetchPolicy, Identity, WrongId, load, load_unverified
 from apcore.vocab import Collection, CollectionPage, Document, Reference, WrongType
 
 __all__ = ["Traversal", "TraversalBounds", "traverse"]
@@ -131,7 +131,7 @@ def _root(collection: str | Reference, *, policy: FetchPolicy, identity: Identit
 
 
 def _page(uri: str, origin: Origin, *, policy: FetchPolicy, identity: Identity | None) -> Op[Document]:
-    loaded = yield from load_unbelieved(uri, policy=policy, identity=identity)
+    loaded = yield from load_unverified(uri, policy=policy, identity=identity)
     if loaded.url.origin != origin:
         raise WrongId(f"the page {uri} is answered by {loaded.url}, of another origin")
     return loaded.document

@@ -1,8 +1,8 @@
 """Finding and being found: WebFinger, host-meta, NodeInfo."""
 
 from apcore.discovery.accounts import Acct, parse_acct, parse_resource
-from apcore.discovery.descriptors import JRD_JSON, XRD_XML, Descriptor, Link, jrd, read_jrd, read_xrd
-from apcore.discovery.errors import HandleMismatch, NoActorLink, NothingUsable, PointsElsewhere
+from apcore.discovery.descriptors import JRD_JSON, XRD_XML, Descriptor, DescriptorLink, jrd, read_jrd, read_xrd
+from apcore.discovery.errors import HandleMismatch, NoActorLink, NoUsableDocument, SubjectMismatch
 from apcore.discovery.host_meta import host_meta_json, host_meta_xml, read_host_meta
 from apcore.discovery.nodeinfo import (
     NODEINFO_LINKS_JSON,
@@ -14,23 +14,23 @@ from apcore.discovery.nodeinfo import (
     nodeinfo_media_type,
     read_nodeinfo,
 )
-from apcore.discovery.webfinger import Confirmed, Found, actor_links, confirm, lookup, webfinger
+from apcore.discovery.webfinger import LookupResult, VerifiedHandle, actor_links, confirm, lookup, webfinger
 
 __all__ = [
     "JRD_JSON",
     "NODEINFO_LINKS_JSON",
     "XRD_XML",
     "Acct",
-    "Confirmed",
     "Descriptor",
-    "Found",
+    "DescriptorLink",
     "HandleMismatch",
-    "Link",
+    "LookupResult",
     "NoActorLink",
+    "NoUsableDocument",
     "NodeInfo",
     "NodeInfoVersion",
-    "NothingUsable",
-    "PointsElsewhere",
+    "SubjectMismatch",
+    "VerifiedHandle",
     "actor_links",
     "confirm",
     "host_meta_json",

@@ -18,14 +18,14 @@ from xml.parsers import expat
 from attrs import field, frozen
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld import Limits, parse_document
+from apcore.jsonld import ProcessingLimits, parse_document
 
 __all__ = [
     "DESCRIPTOR_BYTES_MAX",
     "JRD_JSON",
     "XRD_XML",
     "Descriptor",
-    "Link",
+    "DescriptorLink",
     "jrd",
     "read_jrd",
     "read_xrd",
@@ -37,7 +37,7 @@ XRD_XML: Final = "application/xrd+xml"
 DESCRIPTOR_BYTES_MAX: Final = 256 * 1024
 """Bytes of a descriptor that is read. Those in use stay below 8 KiB."""
 
-_JRD_LIMITS: Final = Limits(bytes_max=DESCRIPTOR_BYTES_MAX, depth_max=16, nodes_max=2000, array_max=500)
+_JRD_LIMITS: Final = ProcessingLimits(bytes_max=DESCRIPTOR_BYTES_MAX, depth_max=16, nodes_max=2000, array_max=500)
 _XML_DEPTH_MAX: Final = 16
 _XML_ELEMENTS_MAX: Final = 2000
 _XRD_NAMESPACE: Final = "http://docs.oasis-open.org/ns/xri/xrd-1.0"
@@ -48,7 +48,7 @@ def _no_properties() -> dict[str, str | None]:
 
 
 @frozen
-class Link:
+class DescriptorLink:
     """One link of a descriptor (RFC 7033 §4.4.4)."""
 
     rel: str
@@ -65,10 +65,10 @@ class Descriptor:
 
     subject: str | None = None
     aliases: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
-    links: tuple[Link, ...] = field(default=(), converter=tuple[Link, ...])
+    links: tuple[DescriptorLink, ...] = field(default=(), converter=tuple[DescriptorLink, ...])
     properties: Mapping[str, str | None] = field(factory=_no_properties)
 
-    def linked(self, rel: str) -> tuple[Link, ...]:
+    def linked(self, rel: str) -> tuple[DescriptorLink, ...]:
         """Give the links of that relation, in their order. Relations are compared without case, as RFC 8288 has it."""
         return tuple(link for link in self.links if link.rel.lower() == rel.lower())
 
@@ -76,7 +76,7 @@ class Descriptor:
 # --- written --------------------------------------------------------------------------------------------------------
 
 
-def jrd(subject: str | None, aliases: Sequence[str] = (), links: Sequence[Link] = ()) -> bytes:
+def jrd(subject: str | None, aliases: Sequence[str] = (), links: Sequence[DescriptorLink] = ()) -> bytes:
     """Write a descriptor as JSON; serve it as `JRD_JSON`."""
     members: dict[str, Any] = {}
     if subject is not None:
@@ -87,13 +87,13 @@ def jrd(subject: str | None, aliases: Sequence[str] = (), links: Sequence[Link] 
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _link_members(link: Link) -> dict[str, Any]:
+def _link_members(link: DescriptorLink) -> dict[str, Any]:
     members = {"rel": link.rel, "type": link.type, "href": link.href, "template": link.template}
     kept: dict[str, Any] = {name: value for name, value in members.items() if value is not None}
     return kept | ({"properties": dict(link.properties)} if link.properties else {})
 
 
-def xrd(links: Sequence[Link]) -> bytes:
+def xrd(links: Sequence[DescriptorLink]) -> bytes:
     """Write links as XML; serve it as `XRD_XML`."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<XRD xmlns={_quoted(_XRD_NAMESPACE)}>"]
     for link in links:
@@ -127,14 +127,14 @@ def read_jrd(data: bytes) -> Descriptor:
     )
 
 
-def _read_link(item: object) -> Link | None:
+def _read_link(item: object) -> DescriptorLink | None:
     if not isinstance(item, dict):
         return None
     members = cast("dict[str, Any]", item)
     rel = _text(members.get("rel"))
     if rel is None:
         return None
-    return Link(
+    return DescriptorLink(
         rel,
         type=_text(members.get("type")),
         href=_text(members.get("href")),
@@ -193,7 +193,7 @@ class _XrdReader:
     def __init__(self) -> None:
         self.subject: str | None = None
         self.aliases: list[str] = []
-        self.links: list[Link] = []
+        self.links: list[DescriptorLink] = []
         self.properties: dict[str, str | None] = {}
         self._path: list[str] = []
         self._text: list[str] = []
@@ -215,7 +215,7 @@ class _XrdReader:
         self._type = attributes.get("type")
         if self._path == ["XRD", "Link"] and attributes.get("rel"):
             kind, href, template = (attributes.get(part) or None for part in ("type", "href", "template"))
-            self.links.append(Link(attributes["rel"], type=kind, href=href, template=template))
+            self.links.append(DescriptorLink(attributes["rel"], type=kind, href=href, template=template))
 
     def text(self, text: str) -> None:
         """Keep text until its element ends."""

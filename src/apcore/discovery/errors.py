@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apcore.errors import DocumentError, Refused
 
-__all__ = ["HandleMismatch", "NoActorLink", "NothingUsable", "PointsElsewhere"]
+__all__ = ["HandleMismatch", "NoActorLink", "NoUsableDocument", "SubjectMismatch"]
 
 
 class HandleMismatch(DocumentError):
@@ -19,13 +19,13 @@ class NoActorLink(DocumentError):
     reason = "no-actor-link"
 
 
-class NothingUsable(DocumentError):
+class NoUsableDocument(DocumentError):
     """The server offers the kind of document that was asked for, in no form that we read."""
 
     reason = "nothing-usable"
 
 
-class PointsElsewhere(Refused):
+class SubjectMismatch(Refused):
     """A server points to another host for what it has to say of itself."""
 
     reason = "points-elsewhere"

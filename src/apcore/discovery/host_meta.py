@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-from apcore.discovery.descriptors import JRD_JSON, Descriptor, Link, jrd, read_jrd, read_xrd, xrd
+from apcore.discovery.descriptors import JRD_JSON, Descriptor, DescriptorLink, jrd, read_jrd, read_xrd, xrd
 from apcore.http import Origin
 
 __all__ = ["host_meta_json", "host_meta_xml", "lrdd_address", "read_host_meta"]
@@ -16,8 +16,8 @@ __all__ = ["host_meta_json", "host_meta_xml", "lrdd_address", "read_host_meta"]
 _LRDD: Final = "lrdd"
 
 
-def _links(origin: Origin | str) -> tuple[Link, ...]:
-    return (Link(_LRDD, type=JRD_JSON, template=f"{origin}/.well-known/webfinger?resource={{uri}}"),)
+def _links(origin: Origin | str) -> tuple[DescriptorLink, ...]:
+    return (DescriptorLink(_LRDD, type=JRD_JSON, template=f"{origin}/.well-known/webfinger?resource={{uri}}"),)
 
 
 def host_meta_xml(origin: Origin | str) -> bytes:

@@ -15,13 +15,13 @@ from typing import Any, Final, Literal, cast
 
 from attrs import evolve, field, frozen
 
-from apcore.discovery.descriptors import Descriptor, Link, jrd, read_jrd
-from apcore.discovery.errors import NothingUsable, PointsElsewhere
+from apcore.discovery.descriptors import Descriptor, DescriptorLink, jrd, read_jrd
+from apcore.discovery.errors import NoUsableDocument, SubjectMismatch
 from apcore.effects import Now, Op
 from apcore.errors import RequestError
-from apcore.graph import Fetched, FetchPolicy, check_status, fetch
 from apcore.http import Origin, Url, parse_origin, parse_url
-from apcore.jsonld import Limits, parse_document
+from apcore.jsonld import ProcessingLimits, parse_document
+from apcore.remote import FetchedResponse, FetchPolicy, check_status, fetch
 
 __all__ = [
     "NODEINFO_LINKS_JSON",
@@ -44,7 +44,7 @@ _VERSIONS: Final[tuple[NodeInfoVersion, ...]] = ("2.1", "2.0")
 _READ: Final = ("2.2", "2.1", "2.0", "1.1", "1.0")
 """What is read, the best first."""
 _BYTES_MAX: Final = 256 * 1024
-_LIMITS: Final = Limits(bytes_max=_BYTES_MAX, depth_max=16, nodes_max=5000, array_max=2000)
+_LIMITS: Final = ProcessingLimits(bytes_max=_BYTES_MAX, depth_max=16, nodes_max=5000, array_max=2000)
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 
 
@@ -58,7 +58,10 @@ def nodeinfo_media_type(version: NodeInfoVersion) -> str:
 
 def nodeinfo_links(origin: Origin | str) -> bytes:
     """Write what stands at ``/.well-known/nodeinfo``: the documents are at ``/nodeinfo/2.1`` and ``/nodeinfo/2.0``."""
-    return jrd(None, links=[Link(f"{_SCHEMA}{version}", href=f"{origin}/nodeinfo/{version}") for version in _VERSIONS])
+    return jrd(
+        None,
+        links=[DescriptorLink(f"{_SCHEMA}{version}", href=f"{origin}/nodeinfo/{version}") for version in _VERSIONS],
+    )
 
 
 def nodeinfo_document(
@@ -211,14 +214,14 @@ def lookup_nodeinfo(origin: Origin | str, *, policy: FetchPolicy) -> Op[NodeInfo
     where = _chosen(read_jrd(first.response.body), first.url)
     own = {asked, first.url.origin}
     if where.origin not in own:
-        raise PointsElsewhere(f"{asked} says that its NodeInfo is at {where}")
+        raise SubjectMismatch(f"{asked} says that its NodeInfo is at {where}")
     second = yield from _answer(str(where), policy=bounded)
     if second.url.origin not in own:
-        raise PointsElsewhere(f"{asked} redirects to {second.url} for its NodeInfo")
+        raise SubjectMismatch(f"{asked} redirects to {second.url} for its NodeInfo")
     return read_nodeinfo(second.response.body)
 
 
-def _answer(url: str, *, policy: FetchPolicy) -> Op[Fetched]:
+def _answer(url: str, *, policy: FetchPolicy) -> Op[FetchedResponse]:
     found = yield from fetch(url, policy=policy, accept=NODEINFO_LINKS_JSON)
     now = yield from Now()
     check_status(found, url, now=now)
@@ -233,7 +236,7 @@ def _chosen(links: Descriptor, url: Url) -> Url:
                 return parse_url(link.href or "")
             except RequestError:
                 continue
-    raise NothingUsable(f"{url} links to no NodeInfo of version {', '.join(_READ)}")
+    raise NoUsableDocument(f"{url} links to no NodeInfo of version {', '.join(_READ)}")
 
 
 def _bounded(policy: FetchPolicy) -> FetchPolicy:

@@ -21,16 +21,25 @@ from urllib.parse import quote
 from attrs import evolve, frozen
 
 from apcore.discovery.accounts import Acct, parse_acct
-from apcore.discovery.descriptors import DESCRIPTOR_BYTES_MAX, JRD_JSON, XRD_XML, Descriptor, Link, read_jrd, read_xrd
+from apcore.discovery.descriptors import (
+    DESCRIPTOR_BYTES_MAX,
+    JRD_JSON,
+    XRD_XML,
+    Descriptor,
+    DescriptorLink,
+    read_jrd,
+    read_xrd,
+)
 from apcore.discovery.errors import HandleMismatch, NoActorLink
 from apcore.discovery.host_meta import lrdd_address, read_host_meta
 from apcore.effects import Now, Op
 from apcore.errors import FetchFailed, RemoteError, RequestError, Unavailable
-from apcore.graph import (
-    Fetched,
+from apcore.http import is_activitypub, parse_media_type, parse_url
+from apcore.remote import (
+    FetchedResponse,
     FetchPolicy,
     Identity,
-    Loaded,
+    LoadedDocument,
     NotFound,
     WrongMediaType,
     alternate_of,
@@ -38,10 +47,9 @@ from apcore.graph import (
     fetch,
     load,
 )
-from apcore.http import is_activitypub, parse_media_type, parse_url
 from apcore.vocab import Actor, Document
 
-__all__ = ["Confirmed", "Found", "actor_links", "confirm", "lookup", "webfinger"]
+__all__ = ["LookupResult", "VerifiedHandle", "actor_links", "confirm", "lookup", "webfinger"]
 
 _ACCEPT: Final = f"{JRD_JSON}, application/json"
 _ACCEPT_HOST_META: Final = f"{XRD_XML}, {JRD_JSON}, application/xml;q=0.9"
@@ -54,7 +62,7 @@ _AS_TYPE: Final = "https://www.w3.org/ns/activitystreams#type"
 
 
 @frozen
-class Confirmed:
+class VerifiedHandle:
     """A handle, and the actor for whom its host stands by it."""
 
     acct: Acct
@@ -64,10 +72,10 @@ class Confirmed:
 
 
 @frozen
-class Found:
+class LookupResult:
     """What a lookup found."""
 
-    loaded: Loaded
+    loaded: LoadedDocument
     acct: Acct | None = None
     """The actor's handle, proved in both directions; None for what is no actor, or has none."""
     doubt: RemoteError | Unavailable | None = None
@@ -79,7 +87,7 @@ class Found:
         return self.loaded.document
 
 
-def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[Found]:
+def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LookupResult]:
     """Find what somebody wrote: ``@alice@example.com``, ``!books@example.com`` (a group), an id, or the address of a profile.
 
     For a handle, the actor is answered only if the handle is proved. For a URL the document is, and its handle if it is an actor with one. The
@@ -108,10 +116,10 @@ def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None
     confirmed = yield from confirm(actor, policy=policy, known=answers)
     if confirmed.acct != acct:
         raise HandleMismatch(f"{acct} names the actor {link}, whose own server calls it {confirmed.acct}")
-    return Found(loaded, confirmed.acct)
+    return LookupResult(loaded, confirmed.acct)
 
 
-def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[Found]:
+def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[LookupResult]:
     url = str(parse_url(text))
     try:
         loaded = yield from load(url, policy=policy, identity=identity)
@@ -122,12 +130,12 @@ def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) ->
             raise not_activitypub from None
         loaded = yield from load(link, policy=policy, identity=identity)
     if not loaded.document.is_a(Actor):
-        return Found(loaded)
+        return LookupResult(loaded)
     try:
         confirmed = yield from confirm(loaded.document.view(Actor), policy=policy)
     except (RemoteError, Unavailable) as error:
-        return Found(loaded, doubt=error)
-    return Found(loaded, confirmed.acct)
+        return LookupResult(loaded, doubt=error)
+    return LookupResult(loaded, confirmed.acct)
 
 
 def _behind(page: str, *, policy: FetchPolicy) -> Op[str | None]:
@@ -144,7 +152,7 @@ def _behind(page: str, *, policy: FetchPolicy) -> Op[str | None]:
         return None
 
 
-def confirm(actor: Actor, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None) -> Op[Confirmed]:
+def confirm(actor: Actor, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None) -> Op[VerifiedHandle]:
     """Establish the handle of an actor whose document is believed.
 
     ``known`` are answers that their hosts gave just now. Asks for: two WebFinger answers at most.
@@ -157,7 +165,7 @@ def confirm(actor: Actor, *, policy: FetchPolicy, known: Mapping[Acct, Descripto
     acct, answers = yield from _settled(claimed, policy=policy, known=known)
     if ident not in actor_links(answers[acct]):
         raise HandleMismatch(f"{acct} does not name the actor {ident}, which calls itself {claimed}")
-    return Confirmed(acct, ident)
+    return VerifiedHandle(acct, ident)
 
 
 def _claimed(actor: Actor) -> tuple[str, Acct]:
@@ -211,8 +219,8 @@ def actor_links(descriptor: Descriptor) -> tuple[str, ...]:
     return tuple(_links(descriptor))
 
 
-def _links(descriptor: Descriptor) -> dict[str, Link]:
-    found: dict[str, Link] = {}
+def _links(descriptor: Descriptor) -> dict[str, DescriptorLink]:
+    found: dict[str, DescriptorLink] = {}
     for link in descriptor.linked("self"):
         if link.href is None or not is_activitypub(link.type) or len(found) == _LINKS_MAX:
             continue
@@ -293,7 +301,7 @@ def _descriptor_at(address: str, *, policy: FetchPolicy) -> Op[Descriptor]:
     return _read(found)
 
 
-def _read(found: Fetched) -> Descriptor:
+def _read(found: FetchedResponse) -> Descriptor:
     """Read an answer as JSON or as an XRD, whichever its media type allows.
 
     Raises:

@@ -1,35 +1,35 @@
 """The server's behaviour: what is registered, where it is served, whom to talk to."""
 
+from apcore.federation.actors.rotation import Rotation
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.moderation import DomainRules, DomainSuspended, Severity
-from apcore.federation.places import Place, Target
 from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
-from apcore.federation.registration import Federation, Finding
+from apcore.federation.registration import CheckFinding, Federation
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
-from apcore.federation.rotation import Rotation
+from apcore.federation.routes import Endpoint, RouteMatch
 
 __all__ = [
     "DELIVERY_RETRIES",
     "LISTENER_RETRIES",
     "AsyncContext",
     "AsyncPointer",
+    "CheckFinding",
     "Context",
     "DomainRules",
     "DomainSuspended",
     "Drop",
+    "Endpoint",
     "Failure",
     "Federation",
-    "Finding",
     "FollowVerdict",
     "KeyPolicy",
     "Later",
     "OpContext",
-    "Place",
     "Pointer",
     "RetryPolicy",
     "RetryRules",
     "Rotation",
+    "RouteMatch",
     "Severity",
-    "Target",
 ]

@@ -15,12 +15,12 @@ from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.follow_relations import settle_relations
-from apcore.federation.places import IDENTIFIER, Kind, Place
 from apcore.federation.pointers import AsyncPointer, Pointer, resolved_by
-from apcore.federation.scope import Appending, Publishing, Removing, Scope, Sending, membership
+from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
+from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork, membership
 from apcore.vocab import Document, Reference, View
 
-__all__ = ["AsyncContext", "Context", "OpContext", "ScopeFaces"]
+__all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]
 
 Data = TypeVar("Data", default=None)
 
@@ -30,7 +30,7 @@ class _Face(Generic[Data]):
 
     __slots__ = ("_scope",)
 
-    def __init__(self, scope: Scope[Data]) -> None:
+    def __init__(self, scope: UnitOfWork[Data]) -> None:
         self._scope = scope
 
     @property
@@ -65,9 +65,9 @@ class _Face(Generic[Data]):
         return self._scope.recipient
 
     @property
-    def means(self) -> str | None:
+    def auth_method(self) -> str | None:
         """What proved the activity that is listened to: ``http-signature``, ``proof``, ``ld-signature`` or ``origin``; None if it is from here."""
-        return self._scope.means
+        return self._scope.auth_method
 
     @property
     def relayed_by(self) -> str | None:
@@ -97,7 +97,7 @@ class _Face(Generic[Data]):
         """Give the id of an object that a registered handler makes."""
         return self._uri("object", view.type_name or "", **values)
 
-    def parse_uri(self, uri: str, /) -> Place | None:
+    def parse_uri(self, uri: str, /) -> RouteMatch | None:
         """Tell what a URI of ours names; None if it is not ours, or names nothing."""
         return None if self._scope.origin is None else self._scope.places.read(self._scope.origin, uri)
 
@@ -122,7 +122,7 @@ class _Face(Generic[Data]):
             ValueError: It is no activity, lacks its object, or has an id at which nothing of ``by`` is served; or a
                 recipient is no address.
         """
-        return self._scope.address(Sending(activity.document, by, _several(to)))
+        return self._scope.address(SendActivity(activity.document, by, _several(to)))
 
     def publish(
         self,
@@ -147,15 +147,15 @@ class _Face(Generic[Data]):
             ContractError: ``to`` names everyone, and the object does not; in a handler, raised when the handler has
                 returned.
         """
-        return self._scope.address(Publishing(object.document, by, None if to is None else _several(to)))
+        return self._scope.address(PublishObject(object.document, by, None if to is None else _several(to)))
 
     def append(self, collection: str, item: str, /) -> None:
         """Put an item (an id) into a managed collection; being in it already is fine."""
-        self._scope.notes.append(Appending(collection, item))
+        self._scope.notes.append(AddMember(collection, item))
 
     def remove(self, collection: str, item: str, /) -> None:
         """Take an item out of a managed collection; not being in it is fine."""
-        self._scope.notes.append(Removing(collection, item))
+        self._scope.notes.append(RemoveMember(collection, item))
 
 
 class OpContext(_Face[Data]):
@@ -171,7 +171,7 @@ class OpContext(_Face[Data]):
         """Give the document that a reference points to: without a request if it came inside and is believed, else from where it belongs.
 
         Raises:
-            ApcoreError: What came of asking, see `apcore.graph.load`.
+            ApcoreError: What came of asking, see `apcore.remote.load`.
         """
         return _resolve(self._scope, reference)
 
@@ -181,7 +181,7 @@ class Context(_Face[Data]):
 
     __slots__ = ("_run",)
 
-    def __init__(self, scope: Scope[Data], run: Callable[[Op[Any]], Any]) -> None:
+    def __init__(self, scope: UnitOfWork[Data], run: Callable[[Op[Any]], Any]) -> None:
         super().__init__(scope)
         self._run = run
 
@@ -204,7 +204,7 @@ class AsyncContext(_Face[Data]):
 
     __slots__ = ("_run",)
 
-    def __init__(self, scope: Scope[Data], run: Callable[[Op[Any]], Coroutine[Any, Any, Any]]) -> None:
+    def __init__(self, scope: UnitOfWork[Data], run: Callable[[Op[Any]], Coroutine[Any, Any, Any]]) -> None:
         super().__init__(scope)
         self._run = run
 
@@ -222,12 +222,12 @@ class AsyncContext(_Face[Data]):
         return AsyncPointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
 
 
-class ScopeFaces(Generic[Data]):
-    """Shows a scope in the colour that a handler needs; what `Call` takes as ``faces``."""
+class UnitContexts(Generic[Data]):
+    """Shows a scope in the colour that a handler needs; what `Call` takes as ``contexts_for``."""
 
     __slots__ = ("_scope",)
 
-    def __init__(self, scope: Scope[Data]) -> None:
+    def __init__(self, scope: UnitOfWork[Data]) -> None:
         self._scope = scope
 
     def blocking(self, run: Callable[[Op[Any]], Any], /) -> Context[Data]:
@@ -243,7 +243,7 @@ class ScopeFaces(Generic[Data]):
         return OpContext(self._scope)
 
 
-def _contains(scope: Scope[Any], collection: str, item: str) -> Op[bool]:
+def _contains(scope: UnitOfWork[Any], collection: str, item: str) -> Op[bool]:
     settled = yield from settle_relations(scope.places, scope.origin, scope.notes)
     noted = membership(settled.notes, collection, item)
     if noted is not None:
@@ -256,7 +256,7 @@ def _several(to: str | Sequence[str]) -> tuple[str, ...]:
     return (to,) if isinstance(to, str) else tuple(to)
 
 
-def _resolve(scope: Scope[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
+def _resolve(scope: UnitOfWork[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
     return (
         yield from resolved_by(
             reference, policy=scope.fetching, asks=scope.asks, fresh=fresh, owner=scope.actor, wrapper=scope.activity_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from apcore.collections import Page
+from apcore.collections import PageItems
 from apcore.effects import Op
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.policies import Failure
@@ -79,20 +79,20 @@ class ObjectDecorator(Protocol[D, V]):
 
 
 class CollectionDecorator(Protocol[D]):
-    """Takes ``(ctx, identifier, cursor or None) -> Page, or None if there is no such collection``."""
+    """Takes ``(ctx, identifier, cursor or None) -> PageItems, or None if there is no such collection``."""
 
     @overload
     def __call__(
-        self, fn: Callable[[AsyncContext[D], str, str | None], Coroutine[Any, Any, Page | None]], /
-    ) -> Callable[[AsyncContext[D], str, str | None], Coroutine[Any, Any, Page | None]]: ...
+        self, fn: Callable[[AsyncContext[D], str, str | None], Coroutine[Any, Any, PageItems | None]], /
+    ) -> Callable[[AsyncContext[D], str, str | None], Coroutine[Any, Any, PageItems | None]]: ...
     @overload
     def __call__(
-        self, fn: Callable[[OpContext[D], str, str | None], Op[Page | None]], /
-    ) -> Callable[[OpContext[D], str, str | None], Op[Page | None]]: ...
+        self, fn: Callable[[OpContext[D], str, str | None], Op[PageItems | None]], /
+    ) -> Callable[[OpContext[D], str, str | None], Op[PageItems | None]]: ...
     @overload
     def __call__(
-        self, fn: Callable[[Context[D], str, str | None], Page | None], /
-    ) -> Callable[[Context[D], str, str | None], Page | None]: ...
+        self, fn: Callable[[Context[D], str, str | None], PageItems | None], /
+    ) -> Callable[[Context[D], str, str | None], PageItems | None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn``."""
         ...

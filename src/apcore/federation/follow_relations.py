@@ -28,12 +28,19 @@ from attrs import define, evolve, field, frozen
 from apcore.collections import contains
 from apcore.effects import Get, Op, Scan
 from apcore.errors import ContractError
-from apcore.facts import pack, unpack
-from apcore.federation.places import Places
 from apcore.federation.relations import Direction, RelationAction, RelationEvent, RelationState, transition
-from apcore.federation.scope import Appending, Note, RelationUpdate, Removing, Sending, Writing
+from apcore.federation.routes import RouteTable
+from apcore.federation.unit_of_work import (
+    AddMember,
+    PendingWrite,
+    RelationUpdate,
+    RemoveMember,
+    SendActivity,
+    WriteEntry,
+)
 from apcore.http import Origin, parse_url, same_origin
-from apcore.ports import Check, Delete, Entry, Key, Put, digest_part
+from apcore.ports import Check, DeleteEntry, Entry, Put, StoreKey, digest_part
+from apcore.records.format import decode_record, encode_record
 from apcore.vocab import (
     Accept,
     Activity,
@@ -146,19 +153,19 @@ class Relation:
 class SettledNotes:
     """Notes in which every relation update has become plain writes, and the checks of those writes."""
 
-    notes: list[Note]
+    notes: list[PendingWrite]
     checks: list[Check]
 
 
 # --- where relations are stored -------------------------------------------------------------------------------------
 
 
-def relation_key(direction: Direction, us: str, them: str) -> Key:
+def relation_key(direction: Direction, us: str, them: str) -> StoreKey:
     """Return the key of a relation. All relations with one other actor stand under one prefix."""
     return ("relation", "1", digest_part(them), digest_part(us), direction.value)
 
 
-def followed_key(follower: str, follow_id: str) -> Key:
+def followed_key(follower: str, follow_id: str) -> StoreKey:
     """Return the key under which a received Follow is found by its id.
 
     The follower is part of it: neighbours on one origin may use one id for different things, and none undoes the Follow
@@ -167,19 +174,19 @@ def followed_key(follower: str, follow_id: str) -> Key:
     return ("followed", "1", digest_part(follower), digest_part(follow_id))
 
 
-def met_key(actor: str) -> Key:
+def met_key(actor: str) -> StoreKey:
     """Return the key of the fact that an actor follows, or is followed, here."""
     return ("met", "1", digest_part(actor))
 
 
-def gone_key(actor: str) -> Key:
+def gone_key(actor: str) -> StoreKey:
     """Return the key of the fact that an actor has deleted itself."""
     return ("gone", "1", digest_part(actor))
 
 
 def gone_fact(actor: str) -> Put:
     """Return the write that remembers that an actor has deleted itself."""
-    return Put(gone_key(actor), pack({"actor": actor}), _GONE_KEPT_S)
+    return Put(gone_key(actor), encode_record({"actor": actor}), _GONE_KEPT_S)
 
 
 def requests_collection(us: str) -> str:
@@ -187,7 +194,7 @@ def requests_collection(us: str) -> str:
     return f"{us}#follow-requests"
 
 
-def members_collection(places: Places, direction: Direction, us: str) -> str | None:
+def members_collection(places: RouteTable, direction: Direction, us: str) -> str | None:
     """Return the address of the collection that a relation of ``us`` keeps; None if ``us`` is no actor of ours."""
     origin = parse_url(us).origin
     place = places.read(origin, us)
@@ -197,7 +204,7 @@ def members_collection(places: Places, direction: Direction, us: str) -> str | N
     return places.uri(origin, "collection", name, identifier=place.identifier)
 
 
-def read_relation(places: Places, direction: Direction, us: str, them: str) -> Op[Relation | None]:
+def read_relation(places: RouteTable, direction: Direction, us: str, them: str) -> Op[Relation | None]:
     """Read the relation of our actor ``us`` and ``them``; None if ``us`` is no actor of ours.
 
     Asks for: one `Get` of up to two entries, and one for the membership.
@@ -211,7 +218,7 @@ def read_relation(places: Places, direction: Direction, us: str, them: str) -> O
     return evolve(relation, state=_true_state(relation.state, is_member))
 
 
-def relations_of(them: str, *, after: Key | None, limit: int) -> Op[tuple[list[RelationUpdate], Key | None]]:
+def relations_of(them: str, *, after: StoreKey | None, limit: int) -> Op[tuple[list[RelationUpdate], StoreKey | None]]:
     """Return the updates that end up to ``limit`` relations with ``them``, at every origin of ours.
 
     The key is where to go on; None at the end. Asks for: one `Scan`.
@@ -219,19 +226,19 @@ def relations_of(them: str, *, after: Key | None, limit: int) -> Op[tuple[list[R
     entries = yield from Scan(("relation", "1", digest_part(them)), after=after, limit=limit)
     updates: list[RelationUpdate] = []
     for entry in entries:
-        fact = unpack(entry.value)
+        fact = decode_record(entry.value)
         if fact.text("them") == them:
             updates.append(RelationUpdate(Direction(fact.text("direction")), fact.text("us"), them, RelationEvent.END))
     return updates, entries[-1].key if len(entries) == limit else None
 
 
-def _legacy_key(us: str, them: str) -> Key:
+def _legacy_key(us: str, them: str) -> StoreKey:
     return ("follow", "1", digest_part(us), digest_part(them))
 
 
 def _relation_from(blank: Relation, entry: Entry | None, legacy: Entry | None) -> Relation:
     if entry is not None:
-        fact = unpack(entry.value)
+        fact = decode_record(entry.value)
         if (fact.text("us"), fact.text("them")) != (blank.us, blank.them):
             return blank
         return evolve(
@@ -245,7 +252,7 @@ def _relation_from(blank: Relation, entry: Entry | None, legacy: Entry | None) -
         )
     if legacy is None or blank.direction is Direction.INBOUND:
         return blank
-    fact = unpack(legacy.value)
+    fact = decode_record(legacy.value)
     if fact.text("object") != blank.them:
         return blank
     state = fact.text("state")
@@ -269,7 +276,7 @@ def _true_state(state: RelationState, is_member: bool) -> RelationState:
 
 
 def inbound_updates(
-    places: Places, origin: Origin, activity: Activity, *, actor: str, recipient: str | None
+    places: RouteTable, origin: Origin, activity: Activity, *, actor: str, recipient: str | None
 ) -> Op[list[RelationUpdate]]:
     """Return the updates that a received activity of ``actor`` makes to its relations with our actors at ``origin``.
 
@@ -294,7 +301,7 @@ def inbound_updates(
     return (yield from _named_updates(statement, [(us, actor) for us in candidates], activity, sent=False))
 
 
-def _sent_updates(places: Places, origin: Origin, note: Sending) -> Op[list[RelationUpdate]]:
+def _sent_updates(places: RouteTable, origin: Origin, note: SendActivity) -> Op[list[RelationUpdate]]:
     """Return the updates that an activity of ours makes to the relations of its actor.
 
     Raises:
@@ -402,11 +409,13 @@ def _sent(role: Role, event: RelationEvent, us: str, them: str, activity_id: str
     return RelationUpdate(Direction.INBOUND, us, them, event, answer_id=activity_id)
 
 
-def _named_actors(places: Places, origin: Origin, named_id: str, actor: str, recipient: str | None) -> Op[list[str]]:
+def _named_actors(
+    places: RouteTable, origin: Origin, named_id: str, actor: str, recipient: str | None
+) -> Op[list[str]]:
     """Return the actors of ours that an activity may mean which only names an id. Asks for: one `Get`."""
     candidates: dict[str, None] = {}
     [entry] = yield from Get((followed_key(actor, named_id),))
-    fact = None if entry is None else unpack(entry.value)
+    fact = None if entry is None else decode_record(entry.value)
     if fact is not None and fact.text("follower") == actor:
         candidates[fact.optional("us") or places.uri(origin, "actor", identifier=fact.text("identifier"))] = None
     # Our own ids are fragments of the actor's, unless the application has chosen others.
@@ -435,7 +444,7 @@ def _named_updates(
     """The direction in which the actor of the activity is the follower."""
     answered = Direction.INBOUND if sent else Direction.OUTBOUND
     answer_id = activity_id if sent else activity.document.id
-    keys: list[Key] = []
+    keys: list[StoreKey] = []
     for us, them in candidates:
         keys += [relation_key(direction, us, them) for direction in Direction] + [_legacy_key(us, them)]
     entries = yield from Get(keys)
@@ -461,7 +470,7 @@ def _named_updates(
     return updates
 
 
-def _is_ours(places: Places, origin: Origin, uri: str) -> bool:
+def _is_ours(places: RouteTable, origin: Origin, uri: str) -> bool:
     place = places.read(origin, uri)
     return place is not None and place.target.kind == "actor"
 
@@ -473,15 +482,15 @@ def _is_ours(places: Places, origin: Origin, uri: str) -> bool:
 class _Settling:
     """Notes that are being settled, with the changes of earlier ones at hand for later ones."""
 
-    places: Places
-    notes: list[Note] = field(factory=list[Note])
-    checks: dict[Key, Check] = field(factory=dict[Key, Check])
-    relations: dict[Key, Relation] = field(factory=dict[Key, Relation])
+    places: RouteTable
+    notes: list[PendingWrite] = field(factory=list[PendingWrite])
+    checks: dict[StoreKey, Check] = field(factory=dict[StoreKey, Check])
+    relations: dict[StoreKey, Relation] = field(factory=dict[StoreKey, Relation])
     memberships: dict[tuple[str, str], bool] = field(factory=dict[tuple[str, str], bool])
 
-    def add(self, note: Note) -> None:
-        if isinstance(note, Appending | Removing):
-            self.memberships[note.collection, note.item] = isinstance(note, Appending)
+    def add(self, note: PendingWrite) -> None:
+        if isinstance(note, AddMember | RemoveMember):
+            self.memberships[note.collection, note.item] = isinstance(note, AddMember)
         self.notes.append(note)
 
     def read(self, update: RelationUpdate) -> Op[Relation | None]:
@@ -512,18 +521,18 @@ class _Settling:
         for action in change.actions:
             match action:
                 case RelationAction.ADD_MEMBER:
-                    self.add(Appending(relation.members, relation.them, new.item))
-                    self.add(Writing(Put(met_key(relation.them), pack({"actor": relation.them}))))
+                    self.add(AddMember(relation.members, relation.them, new.item))
+                    self.add(WriteEntry(Put(met_key(relation.them), encode_record({"actor": relation.them}))))
                 case RelationAction.REMOVE_MEMBER:
-                    self.add(Removing(relation.members, relation.them))
+                    self.add(RemoveMember(relation.members, relation.them))
                 case RelationAction.ADD_REQUEST if relation.direction is Direction.INBOUND:
-                    self.add(Appending(requests, relation.them, new.item))
+                    self.add(AddMember(requests, relation.them, new.item))
                 case RelationAction.REMOVE_REQUEST if relation.direction is Direction.INBOUND:
-                    self.add(Removing(requests, relation.them))
+                    self.add(RemoveMember(requests, relation.them))
                 case _:
                     pass  # an answer, which the side effects of a received Follow send
         if update.event is RelationEvent.FOLLOW and change.state is RelationState.ACCEPTED and update.item:
-            self.add(Appending(relation.members, relation.them, update.item))  # its inboxes may have changed
+            self.add(AddMember(relation.members, relation.them, update.item))  # its inboxes may have changed
         self._write(relation, new)
 
     def _write(self, before: Relation, new: Relation) -> None:
@@ -532,14 +541,14 @@ class _Settling:
         if new.direction is Direction.INBOUND:
             self._write_index(before, new)
         if new.legacy:
-            self.add(Writing(Delete(_legacy_key(new.us, new.them))))
+            self.add(WriteEntry(DeleteEntry(_legacy_key(new.us, new.them))))
         is_blank = new.state is RelationState.NONE
         if is_blank and new.entry is None and key not in self.checks:
             return
         version = None if new.entry is None else new.entry.version
         self.checks[key] = Check(key, version)
         kept_s = _REFUSED_KEPT_S if _is_stranger(new) else None
-        self.add(Writing(Delete(key) if is_blank else Put(key, _packed(new), kept_s)))
+        self.add(WriteEntry(DeleteEntry(key) if is_blank else Put(key, _packed(new), kept_s)))
 
     def _write_index(self, before: Relation, new: Relation) -> None:
         """Let the ids of Follows that stand be found, and no others."""
@@ -548,10 +557,10 @@ class _Settling:
         about = {"follower": new.them, "us": new.us, "identifier": self._identifier(new.us)}
         for follow_id in new_ids:
             if follow_id not in old_ids:
-                self.add(Writing(Put(followed_key(new.them, follow_id), pack(about))))
+                self.add(WriteEntry(Put(followed_key(new.them, follow_id), encode_record(about))))
         for follow_id in old_ids:
             if follow_id not in new_ids:
-                self.add(Writing(Delete(followed_key(new.them, follow_id))))
+                self.add(WriteEntry(DeleteEntry(followed_key(new.them, follow_id))))
 
     def _identifier(self, us: str) -> str | None:
         place = self.places.read(parse_url(us).origin, us)
@@ -562,7 +571,7 @@ def _is_stranger(relation: Relation) -> bool:
     return relation.direction is Direction.INBOUND and relation.state is RelationState.REJECTED
 
 
-def settle_relations(places: Places, origin: Origin | None, notes: Sequence[Note]) -> Op[SettledNotes]:
+def settle_relations(places: RouteTable, origin: Origin | None, notes: Sequence[PendingWrite]) -> Op[SettledNotes]:
     """Turn the relation updates in ``notes``, and the activities that they send, into plain writes.
 
     The notes stay in their order, and later ones see the changes of earlier ones. Other notes cost nothing.
@@ -577,7 +586,7 @@ def settle_relations(places: Places, origin: Origin | None, notes: Sequence[Note
         match note:
             case RelationUpdate():
                 yield from settling.apply(note)
-            case Sending() if origin is not None:
+            case SendActivity() if origin is not None:
                 for update in (yield from _sent_updates(places, origin, note)):
                     yield from settling.apply(update)
                     yield from _check_accepted(settling, update)
@@ -631,4 +640,4 @@ def _packed(relation: Relation) -> bytes:
         "follow_ids": list(relation.follow_ids) or None,
         "answer_id": relation.answer_id,
     }
-    return pack(members, relation.item)
+    return encode_record(members, relation.item)

@@ -1,6 +1,6 @@
 """Rules by domain: asked about every request before it leaves, and about whoever sends an activity or asks for a document.
 
-A node gives the rules to its driver (`apcore.drive.Ports.outbound`), which asks them before a request reaches the transport. So no operation can pass
+A node gives the rules to its driver (`apcore.drivers.Ports.outbound`), which asks them before a request reaches the transport. So no operation can pass
 them by: not a look-up, a redirect, a key, a context or a delivery.
 
 A rule for ``example.com`` holds for it and for everything under it (``a.example.com``), label by label: ``badexample.com`` is another domain. The

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from apcore.effects import Op
 from apcore.errors import ContractError
-from apcore.graph import FetchPolicy, Identity, believed_claim, load, resolve
+from apcore.remote import FetchPolicy, Identity, load, resolve, trusted_embedding
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncPointer", "Pointer", "resolved_by"]
@@ -30,7 +30,7 @@ def resolved_by(
 ) -> Op[Document]:
     """Give the document of a reference, asked for by whoever ``asks`` names; as `resolve`, and with ``fresh`` from its origin in any case."""
     if isinstance(reference, Reference) and not fresh:
-        believed = believed_claim(reference, owner=owner, wrapper=wrapper)
+        believed = trusted_embedding(reference, owner=owner, wrapper=wrapper)
         if believed is not None:
             return believed
     identity = yield from asks()
@@ -94,7 +94,7 @@ class Pointer(_Bound):
         """Give what it points to, asking for it at most once; ``fresh`` asks its origin whatever is known.
 
         Raises:
-            ApcoreError: What came of asking, see `apcore.graph.load`.
+            ApcoreError: What came of asking, see `apcore.remote.load`.
         """
         if self._document is None or fresh:
             self._document = self._ask(self._reference, fresh)

@@ -22,7 +22,7 @@ class FollowVerdict(Enum):
 
     ACCEPT = "accept"
     REJECT = "reject"
-    WAIT = "wait"
+    PENDING = "wait"
     """Neither: the application answers later."""
 
 

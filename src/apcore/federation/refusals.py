@@ -13,7 +13,7 @@ from attrs import evolve
 from apcore.errors import ApcoreError, RemoteError, Unavailable
 from apcore.federation.site import Site
 from apcore.http import Request, Response, problem_for
-from apcore.signatures import Explained, challenge
+from apcore.signatures import ExplainedError, challenge
 
 __all__ = ["log_refusal", "one_line", "refusal"]
 
@@ -29,7 +29,7 @@ def log_refusal(log: logging.Logger, path: str, error: ApcoreError) -> None:
     """Log a refusal: its reason at INFO, on one line; at DEBUG, if a signature was refused, its explanation, which is escaped and holds no secrets."""
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     log.info("refused at %s: %s: %s", one_line(path), error.reason, one_line(f"{error}{notes}"))
-    if isinstance(error, Explained) and log.isEnabledFor(logging.DEBUG):
+    if isinstance(error, ExplainedError) and log.isEnabledFor(logging.DEBUG):
         log.debug("%s", "\n".join(error.explanation.lines()))
 
 

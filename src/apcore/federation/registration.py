@@ -29,29 +29,29 @@ from apcore.federation.decorators import (
     ObjectDecorator,
 )
 from apcore.federation.moderation import DomainRules
-from apcore.federation.places import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Places, Registered, Target
+from apcore.federation.path_templates import parse_route
 from apcore.federation.policies import AuthorizedFetch, FollowVerdict, KeyPolicy
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
-from apcore.federation.routing import parse_route
-from apcore.graph import DEFAULT_BUDGETS, Budgets
-from apcore.handlers import Colour, colour_of, handler_name
+from apcore.federation.routes import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Endpoint, Registered, RouteTable
+from apcore.handlers import HandlerKind, handler_kind_of, handler_name
 from apcore.ports import Durability
-from apcore.signatures import DEFAULT, Scheme, SignaturePolicy
+from apcore.remote import DEFAULT_BUDGETS, Budgets
+from apcore.signatures import DEFAULT, SignaturePolicy, SignatureScheme
 from apcore.vocab import Activity, Document, Follow, View, Vocabulary
 
-__all__ = ["Federation", "Finding"]
+__all__ = ["CheckFinding", "Federation"]
 
 Data = TypeVar("Data", default=None)
 V = TypeVar("V", bound=View)
 A = TypeVar("A", bound=Activity)
 
 _WELL_KNOWN: Final = (
-    ("/.well-known/webfinger", Target("webfinger")),
-    ("/.well-known/host-meta", Target("host-meta", "xml")),
-    ("/.well-known/host-meta.json", Target("host-meta", "json")),
-    ("/.well-known/nodeinfo", Target("nodeinfo", "links")),
-    ("/nodeinfo/2.0", Target("nodeinfo", "2.0")),
-    ("/nodeinfo/2.1", Target("nodeinfo", "2.1")),
+    ("/.well-known/webfinger", Endpoint("webfinger")),
+    ("/.well-known/host-meta", Endpoint("host-meta", "xml")),
+    ("/.well-known/host-meta.json", Endpoint("host-meta", "json")),
+    ("/.well-known/nodeinfo", Endpoint("nodeinfo", "links")),
+    ("/nodeinfo/2.0", Endpoint("nodeinfo", "2.0")),
+    ("/nodeinfo/2.1", Endpoint("nodeinfo", "2.1")),
 )
 
 # RFC 9110 §10.1.5: product tokens; and what NodeInfo's schema takes as the name of a software.
@@ -59,7 +59,7 @@ _SOFTWARE: Final = re.compile(r"([a-z0-9-]+)/([A-Za-z0-9.+_-]+)")
 
 
 @frozen
-class Finding:
+class CheckFinding:
     """Something that `Federation.check` found."""
 
     level: Literal["error", "warning"]
@@ -81,7 +81,7 @@ class Federation(Generic[Data]):
         software: str = "apcore/0.1",
         shared_inbox: str = "/inbox",
         instance_actor: str = "/actor",
-        signature_scheme: Scheme = "cavage",
+        signature_scheme: SignatureScheme = "cavage",
         signatures: SignaturePolicy = DEFAULT,
         vocabulary: Vocabulary | None = None,
         unknown_contexts: Literal["ignore", "fetch"] = "ignore",
@@ -121,12 +121,12 @@ class Federation(Generic[Data]):
                 f"accept_signature asks for RFC 9421, and the policy {signatures.name!r} does not take it"
             )
         self.accept_signature: Final = accept_signature
-        self.places: Final = Places()
-        self.places.add(shared_inbox, Target("shared-inbox"), variables=())
-        self.places.add(instance_actor, Target("instance"), variables=())
+        self.places: Final = RouteTable()
+        self.places.add(shared_inbox, Endpoint("shared-inbox"), variables=())
+        self.places.add(instance_actor, Endpoint("instance"), variables=())
         for path, target in _WELL_KNOWN:
             self.places.add(path, target, variables=())
-        self._collections: dict[str, Target] = {}
+        self._collections: dict[str, Endpoint] = {}
         self._actor_authorize: Registered | None = None
         self._listeners: dict[type[Activity], Registered] = {}
         self._follows: FollowVerdict | Registered | None = None
@@ -164,7 +164,7 @@ class Federation(Generic[Data]):
             self._check_open("actor")
             handler = self._registered(fn, inline=inline, takes=2)
             allowed = None if authorize is None else self._registered(authorize, inline=False, takes=3)
-            self.places.add(path, Target("actor", handler=handler, authorize=allowed), variables=(IDENTIFIER,))
+            self.places.add(path, Endpoint("actor", handler=handler, authorize=allowed), variables=(IDENTIFIER,))
             self._actor_authorize = allowed
             given = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
             if "{+" in path and None in given.values():
@@ -174,15 +174,15 @@ class Federation(Generic[Data]):
             for name, template in given.items():
                 where = f"{path}/{name}" if template is None else template
                 if name == "inbox":
-                    self.places.add(where, Target("inbox"), variables=(IDENTIFIER,))
+                    self.places.add(where, Endpoint("inbox"), variables=(IDENTIFIER,))
                 else:
-                    target = self._collections.get(name, Target("collection", name))
+                    target = self._collections.get(name, Endpoint("collection", name))
                     self.places.add(where, target, variables=(IDENTIFIER,))
             if "{+" not in path:
                 for name in ("objects", "activities"):
                     self.places.add(
                         f"{path}/{name}/{{{MANAGED_NAME}}}",
-                        Target("managed", name),
+                        Endpoint("managed", name),
                         variables=(IDENTIFIER, MANAGED_NAME),
                     )
             return fn
@@ -214,7 +214,7 @@ class Federation(Generic[Data]):
             allowed = None if authorize is None else self._registered(authorize, inline=False, takes=None)
             if authorize is not None:
                 _check_takes(authorize, (*variables, "viewer"))
-            self.places.add(path, Target("object", name, handler, allowed))
+            self.places.add(path, Endpoint("object", name, handler, allowed))
             return fn
 
         return cast("ObjectDecorator[Data, V]", register)
@@ -253,7 +253,7 @@ class Federation(Generic[Data]):
                 raise ConfigurationError(f"collection {name!r} has a handler already: {handler_name(taken.handler.fn)}")
             handler = self._registered(fn, inline=inline, takes=3)
             allowed = None if authorize is None else self._registered(authorize, inline=False, takes=3)
-            target = Target("collection", name, handler, allowed)
+            target = Endpoint("collection", name, handler, allowed)
             if path is not None:
                 self.places.add(path, target, variables=(IDENTIFIER,))
             elif self.places.has("collection", name):
@@ -371,41 +371,41 @@ class Federation(Generic[Data]):
         serves: bool = True,
         durability: Durability | None = None,
         has_data: bool | None = None,
-    ) -> tuple[Finding, ...]:
+    ) -> tuple[CheckFinding, ...]:
         """Tell what is missing, contradictory or risky, in words; empty if nothing is.
 
         ``blocking`` says that the node is a blocking one (so coroutine functions cannot run), ``serves`` that it has an origin, ``durability``
         what its store survives, ``has_data`` whether it is made with ``data=``. None leaves the question open.
         """
-        findings: list[Finding] = []
+        findings: list[CheckFinding] = []
         has_actor = self.places.has("actor")
         if serves and self._listeners and not has_actor:
             names = ", ".join(view.__name__ for view in self._listeners)
             findings.append(
-                Finding(
+                CheckFinding(
                     "error", f"there are listeners ({names}) but no actor, so nothing can arrive: register actor(path)"
                 )
             )
         waiting = [name for name in self._collections if not self.places.has("collection", name)]
         if waiting:
             findings.append(
-                Finding(
+                CheckFinding(
                     "error",
                     f"there are collections of an actor ({', '.join(waiting)}) but no actor: register actor(path)",
                 )
             )
         if blocking:
             findings += [
-                Finding(
+                CheckFinding(
                     "error",
                     f"{handler_name(handler.fn)} is an async def, which a blocking node cannot run: use AsyncNode, or a plain function",
                 )
                 for handler in self._handlers()
-                if handler.colour is Colour.COROUTINE
+                if handler.handler_kind is HandlerKind.COROUTINE
             ]
         if serves and durability == "none":
             findings.append(
-                Finding(
+                CheckFinding(
                     "warning",
                     "the store keeps nothing when the process ends: keys, followers and what was acknowledged are lost then",
                 )
@@ -414,7 +414,7 @@ class Federation(Generic[Data]):
             findings += self._missing_data()
         return tuple(findings)
 
-    def _missing_data(self) -> list[Finding]:
+    def _missing_data(self) -> list[CheckFinding]:
         """Return a warning if handlers need data, or the type of the federation's data was given: ``Federation[Session]()``."""
         names = [handler_name(handler.fn) for handler in self._handlers() if needs_data(handler.fn)]
         declared = get_args(getattr(self, "__orig_class__", None))
@@ -425,11 +425,11 @@ class Federation(Generic[Data]):
         else:
             return []
         advice = "make the node with data=, and name that node to commands (module:node)"
-        return [Finding("warning", f"{reason}, and no data is given: {advice}")]
+        return [CheckFinding("warning", f"{reason}, and no data is given: {advice}")]
 
     def bind(
         self, *, blocking: bool, serves: bool, durability: Durability | None = None, has_data: bool | None = None
-    ) -> tuple[Finding, ...]:
+    ) -> tuple[CheckFinding, ...]:
         """Close the registrations, and answer the warnings of `check`; a `Node` does this.
 
         Raises:
@@ -454,17 +454,17 @@ class Federation(Generic[Data]):
             raise ConfigurationError(f"{name} is registered too late: a node was made of this federation already")
 
     def _registered(self, fn: Callable[..., Any], *, inline: bool, takes: int | None) -> Registered:
-        colour = colour_of(fn)
-        if inline and colour is not Colour.PLAIN:
+        handler_kind = handler_kind_of(fn)
+        if inline and handler_kind is not HandlerKind.PLAIN:
             raise ConfigurationError(
-                f"inline is for plain functions that never wait; {handler_name(fn)} is a {colour.value}"
+                f"inline is for plain functions that never wait; {handler_name(fn)} is a {handler_kind.value}"
             )
         if takes is not None:
             try:
                 _ = inspect.signature(fn).bind(*[None] * takes)
             except TypeError as error:
                 raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, and {error}") from error
-        return Registered(fn, colour, inline)
+        return Registered(fn, handler_kind, inline)
 
 
 def _type_name(view: type[View]) -> str:

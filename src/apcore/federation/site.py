@@ -7,8 +7,8 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from apcore.federation.registration import Federation
-from apcore.graph import FetchPolicy, Stranger
 from apcore.http import Origin
+from apcore.remote import FetchPolicy, UnauthenticatedClient
 from apcore.signatures import DEFAULT, SignaturePolicy
 
 __all__ = ["Site"]
@@ -23,13 +23,17 @@ class Site:
     fetching: FetchPolicy = field(factory=FetchPolicy)
     signatures: SignaturePolicy = DEFAULT
     data: Any = None
-    stranger: Stranger | None = None
+    unauthenticated_client: UnauthenticatedClient | None = None
     """Who makes us look, while a request is answered: whatever is fetched to prove who it is by is paid for by them. None in a job."""
 
     @property
     def asking(self) -> FetchPolicy:
         """How to fetch what somebody who is not proved makes us fetch: they pay for it."""
-        return self.fetching if self.stranger is None else evolve(self.fetching, stranger=self.stranger)
+        return (
+            self.fetching
+            if self.unauthenticated_client is None
+            else evolve(self.fetching, unauthenticated_client=self.unauthenticated_client)
+        )
 
     @property
     def instance_uri(self) -> str:

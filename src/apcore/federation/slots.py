@@ -19,8 +19,8 @@ from typing import Final
 from attrs import define, field, frozen
 
 from apcore.errors import ConfigurationError, ContractError
-from apcore.federation.wakes import KINDS, kind_of_lane, read_wake
-from apcore.ports import LEASE_MAX, Leased
+from apcore.federation.wake_ups import KINDS, kind_of_lane, read_wake
+from apcore.ports import LEASE_MAX, LeasedMessage
 
 __all__ = ["HANDLER_LIMIT_S", "SLOTS", "SLOTS_MAX", "SLOW_S", "Job", "Slots", "WorkerPolicy"]
 
@@ -74,7 +74,7 @@ class WorkerPolicy:
 class Job:
     """One message that is being handled."""
 
-    leased: Leased
+    leased: LeasedMessage
     kind: str
     peer: str | None
     began_s: float
@@ -131,7 +131,7 @@ class Slots:
         firsts = [next(iter(room.young.values())) for room in self._rooms.values() if room.young]
         return max(0.0, min((job.began_s + SLOW_S - now_s for job in firsts), default=SLOW_S))
 
-    def begin(self, leased: Leased, now_s: float) -> Job | float:
+    def begin(self, leased: LeasedMessage, now_s: float) -> Job | float:
         """Take a leased message in.
 
         If its peer's share is full or its fact is under way, return for how many seconds to put it back instead.
@@ -212,13 +212,13 @@ class Slots:
                 _ = self._prompt.pop(job.peer, None)
 
 
-def _peer_of(leased: Leased) -> str | None:
+def _peer_of(leased: LeasedMessage) -> str | None:
     try:
         return read_wake(leased.message).peer
     except ContractError:
         return None
 
 
-def _fact_of(leased: Leased) -> tuple[str, str] | None:
+def _fact_of(leased: LeasedMessage) -> tuple[str, str] | None:
     message = leased.message
     return None if message.dedup is None else (kind_of_lane(message.lane), message.dedup)

@@ -20,18 +20,18 @@ from attrs import evolve
 
 from apcore.effects import Enqueue, Extend, Get, Lease, Now, Op, RandomBytes, Scan, Settle
 from apcore.errors import ApcoreError, ContractError
-from apcore.facts import CLOCK_SKEW_MS, Fact, Newer, instant_ms, unpack
-from apcore.federation.circuit import circuit_key
-from apcore.federation.delivery import deliver, deliver_message
-from apcore.federation.inbox import inbox_message
-from apcore.federation.planning import plan
-from apcore.federation.processing import fail_attempt, process
-from apcore.federation.rotation import retire_due
+from apcore.federation.actors.rotation import retire_due
+from apcore.federation.inbox.process import fail_attempt, process
+from apcore.federation.inbox.receive import inbox_message
+from apcore.federation.outbox.circuit import circuit_key
+from apcore.federation.outbox.deliver import deliver, deliver_message
+from apcore.federation.outbox.fanout import plan
+from apcore.federation.outbox.pending_writes import send_message
 from apcore.federation.site import Site
-from apcore.federation.wakes import DELIVER, FANOUT, INBOX, KINDS, LANES, kind_of_lane, lanes_for, read_wake
-from apcore.federation.writes import send_message
+from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, KINDS, LANES, kind_of_lane, lanes_for, read_wake
 from apcore.http import Origin, parse_origin
-from apcore.ports import LEASE_MAX, Again, Done, Entry, Key, Leased, Message
+from apcore.ports import LEASE_MAX, Done, Entry, LeasedMessage, Message, Retry, StoreKey
+from apcore.records.format import CLOCK_SKEW_MS, NewerFormat, Record, decode_record, to_epoch_ms
 
 __all__ = [
     "LANES",
@@ -62,12 +62,16 @@ _LAST: Final = "\U0010ffff"
 """Sorts after every origin's rows: the next origin is one scan away, however many rows the last one has."""
 _LOG: Final = logging.getLogger(__name__)
 
-_OPERATIONS: Final[dict[str, Callable[[Site, Leased], Op[None]]]] = {INBOX: process, FANOUT: plan, DELIVER: deliver}
+_OPERATIONS: Final[dict[str, Callable[[Site, LeasedMessage], Op[None]]]] = {
+    INBOX: process,
+    FANOUT: plan,
+    DELIVER: deliver,
+}
 
 
 def lease_work(
     turn: int, *, limit: int = _BATCH, origins: Iterable[Origin | str] | None = None
-) -> Op[tuple[Leased, ...]]:
+) -> Op[tuple[LeasedMessage, ...]]:
     """Lease up to ``limit`` messages for ``origins`` of ours, for any if None; ``turn`` rotates the kinds.
 
     Asks for: one `Lease`.
@@ -78,26 +82,26 @@ def lease_work(
     return (yield from lease_lanes(lanes, limit=limit))
 
 
-def lease_lanes(lanes: Sequence[str], *, limit: int, lease_s: float = LEASE_S) -> Op[tuple[Leased, ...]]:
+def lease_lanes(lanes: Sequence[str], *, limit: int, lease_s: float = LEASE_S) -> Op[tuple[LeasedMessage, ...]]:
     """Lease up to ``limit`` messages of some lanes. Asks for: one `Lease`."""
     return tuple((yield from Lease(lanes, limit=limit, lease_s=lease_s)))
 
 
-def extend_leases(leases: Sequence[Leased], *, lease_s: float = LEASE_S) -> Op[list[Leased]]:
+def extend_leases(leases: Sequence[LeasedMessage], *, lease_s: float = LEASE_S) -> Op[list[LeasedMessage]]:
     """Let leases end ``lease_s`` from now; answers those that were lost. Asks for: one `Extend` for each hundred."""
-    lost: list[Leased] = []
+    lost: list[LeasedMessage] = []
     for start in range(0, len(leases), LEASE_MAX):
         lost += yield from Extend(leases[start : start + LEASE_MAX], lease_s=lease_s)
     return lost
 
 
-def hand_back(leases: Sequence[Leased]) -> Op[None]:
+def hand_back(leases: Sequence[LeasedMessage]) -> Op[None]:
     """Let other workers have leased messages at once. Asks for: one `Settle` for each hundred."""
     for start in range(0, len(leases), LEASE_MAX):
-        _ = yield from Settle([Again(leased, 0.0) for leased in leases[start : start + LEASE_MAX]])
+        _ = yield from Settle([Retry(leased, 0.0) for leased in leases[start : start + LEASE_MAX]])
 
 
-def handle(site: Site, leased: Leased) -> Op[None]:
+def handle(site: Site, leased: LeasedMessage) -> Op[None]:
     """Do the work that a message asks for. An error is logged, and the message tried again after a while.
 
     Asks for: whatever the operation of its kind asks for, and on an error one `Settle`.
@@ -114,7 +118,7 @@ def handle(site: Site, leased: Leased) -> Op[None]:
         yield from put_off(leased)
 
 
-def fail_overdue(site: Site, leased: Leased, limit_s: float) -> Op[None]:
+def fail_overdue(site: Site, leased: LeasedMessage, limit_s: float) -> Op[None]:
     """Record that the handling of a message has taken longer than ``limit_s``: that attempt has failed.
 
     The handler may still run. It cannot commit any more: the lease and the version that it holds are outdated.
@@ -125,29 +129,29 @@ def fail_overdue(site: Site, leased: Leased, limit_s: float) -> Op[None]:
         yield from fail_attempt(site, leased, error)
     else:
         _LOG.error("%s, attempt %d has not ended after %g s", leased.message.lane, leased.attempt, limit_s)
-        _ = yield from Settle((Again(leased, _OVERDUE_S),))
+        _ = yield from Settle((Retry(leased, _OVERDUE_S),))
 
 
-def put_off(leased: Leased) -> Op[None]:
+def put_off(leased: LeasedMessage) -> Op[None]:
     """Hand out again later what could not be handled. Asks for: one `Settle`."""
-    _ = yield from Settle((Again(leased, _TROUBLE_S),))
+    _ = yield from Settle((Retry(leased, _TROUBLE_S),))
 
 
-def put_back(leased: Leased, delay_s: float) -> Op[None]:
+def put_back(leased: LeasedMessage, delay_s: float) -> Op[None]:
     """Return a message that was not begun to the queue.
 
     At its first hand-out a fresh message takes its place, so that the attempt is not counted. Asks for: `RandomBytes`,
     one `Enqueue` and one `Settle`; later only the `Settle`.
     """
     if leased.attempt > 1:
-        _ = yield from Settle((Again(leased, delay_s),))
+        _ = yield from Settle((Retry(leased, delay_s),))
         return
     ident = yield from RandomBytes(16)
     yield from Enqueue((evolve(leased.message, id=ident, delay_s=delay_s),))
     _ = yield from Settle((Done(leased),))
 
 
-def origin_of(leased: Leased, ours: Callable[[Origin], bool] | None = None) -> Op[Origin | None]:
+def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = None) -> Op[Origin | None]:
     """Return the origin of ours that a message is for; None, with the message settled, if there is nothing to do here.
 
     A message for an origin that ``ours`` denies is left for the worker that has it: for half a second, then for twice
@@ -159,8 +163,8 @@ def origin_of(leased: Leased, ours: Callable[[Origin], bool] | None = None) -> O
         origin = wake.by
         if origin is None:
             [entry] = yield from Get((wake.key,))
-            origin = None if entry is None else parse_origin(unpack(entry.value).text("origin"))
-    except Newer:
+            origin = None if entry is None else parse_origin(decode_record(entry.value).text("origin"))
+    except NewerFormat:
         yield from put_off(leased)
         return None
     except (ContractError, ValueError):
@@ -171,7 +175,7 @@ def origin_of(leased: Leased, ours: Callable[[Origin], bool] | None = None) -> O
         return None
     if ours is not None and not ours(origin):
         steps = min(leased.attempt - 1, 16)
-        _ = yield from Settle((Again(leased, min(_ELSEWHERE_S * 2**steps, _ELSEWHERE_S_MAX)),))
+        _ = yield from Settle((Retry(leased, min(_ELSEWHERE_S * 2**steps, _ELSEWHERE_S_MAX)),))
         return None
     return origin
 
@@ -194,7 +198,10 @@ def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
 
 
 def _wake_facts(
-    prefix: str, wake: Callable[[Key, Fact, bytes], Message], now: datetime, ours: Callable[[Origin], bool] | None
+    prefix: str,
+    wake: Callable[[StoreKey, Record, bytes], Message],
+    now: datetime,
+    ours: Callable[[Origin], bool] | None,
 ) -> Op[int]:
     count, after = 0, None
     while True:
@@ -204,7 +211,7 @@ def _wake_facts(
             name = yield from RandomBytes(16)
             fact = _read(entry, ours)
             if fact is not None:
-                messages.append(evolve(wake(entry.key, fact, name), delay_s=fact.early_s(now) or 0.0))
+                messages.append(evolve(wake(entry.key, fact, name), delay_s=fact.due_in_s(now) or 0.0))
         if messages:
             yield from Enqueue(messages)
             count += len(messages)
@@ -213,10 +220,10 @@ def _wake_facts(
         after = entries[-1].key
 
 
-def _read(entry: Entry, ours: Callable[[Origin], bool] | None = None) -> Fact | None:
+def _read(entry: Entry, ours: Callable[[Origin], bool] | None = None) -> Record | None:
     """Read a fact of one of ``ours``; None for other nodes' facts, and for those that this release cannot read."""
     try:
-        fact = unpack(entry.value)
+        fact = decode_record(entry.value)
         return fact if ours is None or ours(parse_origin(fact.text("origin"))) else None
     except (ContractError, ValueError) as error:
         # Of a newer release, whose own worker looks after it; or nothing that anybody can read.
@@ -224,17 +231,17 @@ def _read(entry: Entry, ours: Callable[[Origin], bool] | None = None) -> Fact | 
         return None
 
 
-def _arrived(key: Key, fact: Fact, name: bytes) -> Message:
+def _arrived(key: StoreKey, fact: Record, name: bytes) -> Message:
     return inbox_message(key, name, by=fact.text("origin"), actor=fact.text("actor"))
 
 
-def _sending(key: Key, fact: Fact, name: bytes) -> Message:
+def _sending(key: StoreKey, fact: Record, name: bytes) -> Message:
     # A sending that waits for recipients who cannot be found out has left the line of its object; see planning.
     about = None if fact.number("attempts") else fact.optional("about")
     return send_message(key[2], name, by=fact.text("origin"), about=about)
 
 
-def _wake_peers(prefix: Key, now: datetime, ours: Callable[[Origin], bool] | None) -> Op[int]:
+def _wake_peers(prefix: StoreKey, now: datetime, ours: Callable[[Origin], bool] | None) -> Op[int]:
     count, after = 0, None
     while True:
         first: list[Entry] = []
@@ -253,8 +260,8 @@ def _wake_peers(prefix: Key, now: datetime, ours: Callable[[Origin], bool] | Non
             row, state = _read(entry, ours), None if circuit is None else _read(circuit)
             if row is None:
                 continue
-            delay_s = 0.0 if state is None else state.early_s(now) or 0.0
-            if prefix[0] == "out-retry" and row.number("put_off") - instant_ms(now) <= CLOCK_SKEW_MS:
+            delay_s = 0.0 if state is None else state.due_in_s(now) or 0.0
+            if prefix[0] == "out-retry" and row.number("put_off") - to_epoch_ms(now) <= CLOCK_SKEW_MS:
                 delay_s = max(delay_s, int(entry.key[3]) / 1000 - now.timestamp())
             messages.append(evolve(deliver_message(entry.key[2], name, by=row.text("origin")), delay_s=delay_s))
         if messages:

@@ -29,7 +29,7 @@ __all__ = [
     "fresh_until",
     "is_storable",
     "matches_etag",
-    "refreshed_headers",
+    "refresh_headers",
     "strong_etag",
     "validators_of",
 ]
@@ -156,7 +156,7 @@ def conditional_headers(headers: Headers, validators: Validators) -> Headers:
     return headers
 
 
-def refreshed_headers(stored: Headers, not_modified: Headers) -> Headers:
+def refresh_headers(stored: Headers, not_modified: Headers) -> Headers:
     """Replace the stored fields by those of a 304, except fields that describe the stored body (RFC 9111 §3.2)."""
     newer = tuple(pair for pair in not_modified.pairs if pair[0] not in _NOT_REFRESHED)
     return Headers(stored.without(*(name for name, _ in newer)).pairs + newer)

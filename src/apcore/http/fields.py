@@ -28,7 +28,7 @@ __all__ = [
     "DisplayString",
     "InnerList",
     "Item",
-    "Member",
+    "StructuredMember",
     "Token",
     "parse_dictionary",
     "parse_item",
@@ -88,7 +88,7 @@ class InnerList:
     parameters: Mapping[str, BareItem] = field(factory=_no_parameters)
 
 
-Member = Item | InnerList
+StructuredMember = Item | InnerList
 """A member of a list or a dictionary."""
 
 Duplicates = Literal["last", "refuse"]
@@ -106,7 +106,7 @@ def parse_item(text: str, *, duplicates: Duplicates = "last") -> Item:
     return _to_item(_parse(text, "item", duplicates))
 
 
-def parse_list(text: str, *, duplicates: Duplicates = "last") -> tuple[Member, ...]:
+def parse_list(text: str, *, duplicates: Duplicates = "last") -> tuple[StructuredMember, ...]:
     """Parse a field that is a list; an empty field is an empty list.
 
     Raises:
@@ -115,7 +115,7 @@ def parse_list(text: str, *, duplicates: Duplicates = "last") -> tuple[Member, .
     return tuple(_to_member(member) for member in _parse(text, "list", duplicates))
 
 
-def parse_dictionary(text: str, *, duplicates: Duplicates = "last") -> dict[str, Member]:
+def parse_dictionary(text: str, *, duplicates: Duplicates = "last") -> dict[str, StructuredMember]:
     """Parse a field that is a dictionary, in order; an empty field is an empty dictionary.
 
     Raises:
@@ -132,12 +132,12 @@ def serialize_item(item: Item) -> str:
     return _serialized(lambda: http_sf.ser(_from_member(item)))
 
 
-def serialize_list(members: Sequence[Member]) -> str:
+def serialize_list(members: Sequence[StructuredMember]) -> str:
     """Serialize a list. `ValueError` for an empty one: leave out the field instead."""
     return _serialized(lambda: http_sf.ser([_from_member(member) for member in members]))
 
 
-def serialize_dictionary(members: Mapping[str, Member]) -> str:
+def serialize_dictionary(members: Mapping[str, StructuredMember]) -> str:
     """Serialize a dictionary. `ValueError` for an empty one: leave out the field instead."""
     return _serialized(lambda: http_sf.ser({key: _from_member(member) for key, member in members.items()}))
 
@@ -169,7 +169,7 @@ def _serialized(serialize: Callable[[], str]) -> str:
         raise ValueError(f"not a structured field: {exc}") from exc
 
 
-def _to_member(parsed: Any) -> Member:
+def _to_member(parsed: Any) -> StructuredMember:
     return _to_inner_list(parsed) if isinstance(parsed[0], list) else _to_item(parsed)
 
 
@@ -195,7 +195,7 @@ def _to_bare(parsed: object) -> BareItem:
     return cast("BareItem", parsed)
 
 
-def _from_member(member: Member) -> Any:
+def _from_member(member: StructuredMember) -> Any:
     if isinstance(member, InnerList):
         return [_from_member(item) for item in member.items], _from_parameters(member.parameters)
     return _from_bare(member.value), _from_parameters(member.parameters)

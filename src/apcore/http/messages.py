@@ -1,7 +1,7 @@
 """Represent requests and responses as values, together with the limits of an exchange.
 
 A message is complete: the body is bytes, never a stream. Everything that apcore does with a body (digests, signatures,
-parsing) needs the whole of it, and `Limits` bounds its size beforehand. The same two classes serve both directions: a
+parsing) needs the whole of it, and `TransportLimits` bounds its size beforehand. The same two classes serve both directions: a
 `Request` that a transport sends, and one that a framework received.
 
 Field names are in lower case. HTTP compares them without case and HTTP/2 sends them in lower case, and with one
@@ -25,7 +25,16 @@ from typing_extensions import override
 from apcore.errors import RequestError
 from apcore.http.addresses import PUBLIC_ONLY, AddressPolicy
 
-__all__ = ["DELIVERY_LIMITS", "BodyExcess", "Headers", "HeadersLike", "Limits", "Request", "Response", "redacted_url"]
+__all__ = [
+    "DELIVERY_LIMITS",
+    "BodyExcess",
+    "Headers",
+    "HeadersLike",
+    "Request",
+    "Response",
+    "TransportLimits",
+    "redact_url",
+]
 
 # RFC 9110 §5.6.2: token = 1*tchar.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -52,7 +61,7 @@ BodyExcess = Literal["refuse", "cut"]
 """How to treat a body over its limit: fail the exchange, or end the body there and mark the response as `truncated`."""
 
 
-def redacted_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return the URL without query and userinfo, which may hold secrets, for logs and `repr`."""
     bare, question, _ = url.partition("?")
     scheme, slashes, rest = bare.partition("://")
@@ -194,7 +203,7 @@ HeadersLike = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
 def _shown_value(name: str, value: str) -> str:
     if name in _SECRET:
         return "..."
-    return redacted_url(value) if name in _HOLDS_URL else value
+    return redact_url(value) if name in _HOLDS_URL else value
 
 
 def _to_headers(source: HeadersLike) -> Headers:
@@ -202,7 +211,7 @@ def _to_headers(source: HeadersLike) -> Headers:
 
 
 @frozen(kw_only=True)
-class Limits:
+class TransportLimits:
     """The cost limits of one exchange. A transport enforces all of them. `ValueError` for a value out of range."""
 
     deadline_s: float = 30.0
@@ -249,7 +258,7 @@ class Limits:
         if self.body_excess not in {"refuse", "cut"}:
             raise ValueError(f"body_excess must be 'refuse' or 'cut', not {self.body_excess!r}")
 
-    def within(self, deadline_s: float) -> Limits:
+    def within(self, deadline_s: float) -> TransportLimits:
         """Return the same limits, with a deadline of at most ``deadline_s``."""
         if deadline_s >= self.deadline_s:
             return self
@@ -265,7 +274,7 @@ def _check_url(_instance: object, _attribute: object, value: str) -> None:
     if not value:
         raise ValueError("url is empty")
     if (bad := _NOT_IN_URL.search(value)) is not None:
-        redacted = redacted_url(value)[:200]
+        redacted = redact_url(value)[:200]
         raise ValueError(f"url {redacted!r} has the forbidden character {bad.group()!r} at position {bad.start()}")
 
 
@@ -275,9 +284,9 @@ def _check_status(_instance: object, _attribute: object, value: int) -> None:
         raise ValueError(f"status {value!r} is not a final HTTP status (200 to 599)")
 
 
-_DEFAULT_LIMITS: Final = Limits()
+_DEFAULT_LIMITS: Final = TransportLimits()
 
-DELIVERY_LIMITS: Final = Limits(body_bytes_max=4096, decoded_bytes_max=4096, body_excess="cut")
+DELIVERY_LIMITS: Final = TransportLimits(body_bytes_max=4096, decoded_bytes_max=4096, body_excess="cut")
 """For a delivery. The status is the whole result, so 4 KiB are read for the log, and the connection is closed after
 that.
 """
@@ -297,7 +306,7 @@ class Request:
     """Absolute, ASCII, without fragment."""
     headers: Headers = field(default=Headers(), converter=_to_headers)
     body: bytes = b""
-    limits: Limits = _DEFAULT_LIMITS
+    limits: TransportLimits = _DEFAULT_LIMITS
     """The cost limits of the exchange. Unused on a received request."""
     addresses: AddressPolicy = PUBLIC_ONLY
     """The allowed destinations. Unused on a received request."""
@@ -320,7 +329,7 @@ class Request:
 
     @override
     def __repr__(self) -> str:
-        return f"Request({self.method} {redacted_url(self.url)}, {self.headers!r}, {len(self.body)} bytes)"
+        return f"Request({self.method} {redact_url(self.url)}, {self.headers!r}, {len(self.body)} bytes)"
 
 
 @frozen(repr=False)
@@ -333,7 +342,7 @@ class Response:
     """As received. `Content-Encoding` and `Content-Length` still describe the bytes on the wire."""
     body: bytes = b""
     truncated: bool = False
-    """Whether the body is incomplete (only with `Limits.body_excess` "cut")."""
+    """Whether the body is incomplete (only with `TransportLimits.body_excess` "cut")."""
 
     @override
     def __repr__(self) -> str:

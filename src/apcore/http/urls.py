@@ -23,17 +23,17 @@ from typing_extensions import override
 
 from apcore.errors import RequestError
 from apcore.http.addresses import IpAddress, parse_ip
-from apcore.http.messages import redacted_url
+from apcore.http.messages import redact_url
 
-__all__ = ["URL_LENGTH_MAX", "Origin", "Scheme", "Url", "join_url", "parse_origin", "parse_url", "same_origin"]
+__all__ = ["URL_LENGTH_MAX", "Origin", "Url", "UrlScheme", "join_url", "parse_origin", "parse_url", "same_origin"]
 
 URL_LENGTH_MAX: Final = 4096
 """The most characters of a URL. Ids in use stay below 400; servers commonly refuse request lines over 8 KiB."""
 
-Scheme = Literal["http", "https"]
-_DEFAULT_PORTS: Final[dict[Scheme, int]] = {"http": 80, "https": 443}
+UrlScheme = Literal["http", "https"]
+_DEFAULT_PORTS: Final[dict[UrlScheme, int]] = {"http": 80, "https": 443}
 
-_SCHEMES: Final[dict[str, Scheme]] = {"http": "http", "https": "https"}
+_SCHEMES: Final[dict[str, UrlScheme]] = {"http": "http", "https": "https"}
 
 # RFC 3986 appendix B, but the scheme and the two slashes are required.
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
@@ -54,7 +54,7 @@ _KEPT: Final = "".join(chr(code) for code in range(0x21, 0x7F))
 class Origin:
     """Scheme, host and port, which trust is bound to (RFC 6454 §4). Compare with ==."""
 
-    scheme: Scheme
+    scheme: UrlScheme
     host: str
     """In lower case, an A-label name or an address; IPv6 without brackets."""
     port: int
@@ -104,7 +104,7 @@ def parse_url(text: str) -> Url:
         RequestError: It is invalid, or parsers disagree about it. The message names the part.
     """
     if len(text) > URL_LENGTH_MAX:
-        raise RequestError(f"url of {len(text)} characters, at most {URL_LENGTH_MAX}: {redacted_url(text[:80])}...")
+        raise RequestError(f"url of {len(text)} characters, at most {URL_LENGTH_MAX}: {redact_url(text[:80])}...")
     return _parsed(text)
 
 
@@ -140,7 +140,7 @@ def parse_origin(text: str) -> Origin:
     except RequestError as exc:
         raise ValueError(str(exc)) from exc
     if url.path != "/" or text.endswith("/") or url.query is not None or url.fragment is not None:
-        raise ValueError(f"origin {redacted_url(text)!r} has more than scheme, host and port: write {url.origin}")
+        raise ValueError(f"origin {redact_url(text)!r} has more than scheme, host and port: write {url.origin}")
     return url.origin
 
 
@@ -206,14 +206,14 @@ def _without_dots(path: str) -> str:
 
 
 def _refused(text: str, what: str) -> RequestError:
-    return RequestError(f"url {redacted_url(text[:200])!r} {what}")
+    return RequestError(f"url {redact_url(text[:200])!r} {what}")
 
 
 def _ascii(text: str) -> str:
     return text if text.isascii() else quote(text, safe=_KEPT)
 
 
-def _parse_authority(text: str, scheme: Scheme, authority: str) -> Origin:
+def _parse_authority(text: str, scheme: UrlScheme, authority: str) -> Origin:
     if "@" in authority:
         raise _refused(text, "has userinfo, which hides the host")
     match = _AUTHORITY.fullmatch(authority)

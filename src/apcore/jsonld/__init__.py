@@ -1,13 +1,13 @@
 """What a document means: contexts, expansion, compaction, graphs and their canonical form."""
 
+from apcore.jsonld.api import compact, expand, normalize, unknown_terms
 from apcore.jsonld.canonicalisation import CanonicalHash, CanonicalQuads, canonicalize, canonicalize_quads
 from apcore.jsonld.jcs import es6_number, jcs
-from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
+from apcore.jsonld.limits import DEFAULT_LIMITS, ProcessingLimits
 from apcore.jsonld.nquads import Quad, parse_nquads, to_nquads
-from apcore.jsonld.parsing import Json, JsonObject, parse_document, parse_json
-from apcore.jsonld.processing import compact, expand, normalize, unknown_terms
+from apcore.jsonld.parser import Json, JsonObject, parse_document, parse_json
 from apcore.jsonld.rdf import RdfDirection, quads_of, to_rdf
-from apcore.jsonld.tables import BUNDLED, Context, ContextNeeded, ContextTable
+from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable, ContextValue
 from apcore.jsonld.work import WorkBudget
 
 __all__ = [
@@ -15,12 +15,12 @@ __all__ = [
     "DEFAULT_LIMITS",
     "CanonicalHash",
     "CanonicalQuads",
-    "Context",
     "ContextNeeded",
     "ContextTable",
+    "ContextValue",
     "Json",
     "JsonObject",
-    "Limits",
+    "ProcessingLimits",
     "Quad",
     "RdfDirection",
     "WorkBudget",

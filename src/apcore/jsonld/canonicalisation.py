@@ -9,7 +9,7 @@ surroundings alone:
    of paths is factorial in how alike they are, and a sender who wants it so needs a kilobyte for hours of work.
 
 Therefore the work of the second part is counted, in paths tried and neighbours met, and a graph that asks for more than
-`Limits.canonical_work_max` is refused. Activities with proofs need none of it or nearly none. Both parts spend from the document's `WorkBudget`.
+`ProcessingLimits.canonical_work_max` is refused. Activities with proofs need none of it or nearly none. Both parts spend from the document's `WorkBudget`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any, Final, Literal
 from attrs import frozen
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
+from apcore.jsonld.limits import DEFAULT_LIMITS, ProcessingLimits
 from apcore.jsonld.nquads import Quad, line
-from apcore.jsonld.parsing import Json
+from apcore.jsonld.parser import Json
 from apcore.jsonld.rdf import to_rdf
-from apcore.jsonld.tables import BUNDLED, Context, ContextTable
+from apcore.jsonld.tables import BUNDLED, ContextTable, ContextValue
 from apcore.jsonld.work import WorkBudget
 
 __all__ = ["CanonicalHash", "CanonicalQuads", "canonicalize", "canonicalize_quads"]
@@ -57,9 +57,9 @@ def canonicalize(
     document: Json,
     *,
     contexts: ContextTable = BUNDLED,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ProcessingLimits = DEFAULT_LIMITS,
     base: str | None = None,
-    expand_context: Context = None,
+    expand_context: ContextValue = None,
     algorithm: CanonicalHash = "sha256",
     work: WorkBudget | None = None,
 ) -> str:
@@ -87,7 +87,7 @@ def canonicalize(
 def canonicalize_quads(
     quads: Iterable[Quad],
     *,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ProcessingLimits = DEFAULT_LIMITS,
     algorithm: CanonicalHash = "sha256",
     work: WorkBudget | None = None,
 ) -> CanonicalQuads:
@@ -124,7 +124,9 @@ def _refuse_half_pairs(quad: Quad) -> None:
 
 
 class _Graph:
-    def __init__(self, quads: list[Quad], limits: Limits, algorithm: CanonicalHash, work: WorkBudget | None) -> None:
+    def __init__(
+        self, quads: list[Quad], limits: ProcessingLimits, algorithm: CanonicalHash, work: WorkBudget | None
+    ) -> None:
         self.quads = quads
         self._budget = work
         self._hash = _hasher(algorithm)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Final, final
 
 from apcore.errors import LimitExceeded
-from apcore.jsonld.compiling import Compiler
+from apcore.jsonld.compiler import Compiler
 from apcore.jsonld.inverse import Entry, Inverse, inverse_of
-from apcore.jsonld.limits import Limits
-from apcore.jsonld.parsing import Json, JsonObject
-from apcore.jsonld.tables import Context
+from apcore.jsonld.limits import ProcessingLimits
+from apcore.jsonld.parser import Json, JsonObject
+from apcore.jsonld.tables import ContextValue
 from apcore.jsonld.terms import UNSET, ActiveContext, NotCovered, Term, Unset
 from apcore.jsonld.work import WorkBudget
 
@@ -30,14 +30,14 @@ class Compactor:
 
     __slots__ = ("_compiler", "_entered", "_limits", "_nodes", "_work")
 
-    def __init__(self, compiler: Compiler, limits: Limits, work: WorkBudget) -> None:
+    def __init__(self, compiler: Compiler, limits: ProcessingLimits, work: WorkBudget) -> None:
         self._compiler = compiler
         self._limits = limits
         self._nodes = 0
         self._work = work
         self._entered: dict[tuple[int, int], ActiveContext] = {}
 
-    def compact(self, expanded: list[Any], context: Context) -> JsonObject:
+    def compact(self, expanded: list[Any], context: ContextValue) -> JsonObject:
         """Compact a whole document.
 
         Raises:

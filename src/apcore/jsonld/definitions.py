@@ -12,8 +12,8 @@ from typing import Any, Final, final
 
 from apcore.errors import LimitExceeded
 from apcore.jsonld.limits import IRI_CHARS_MAX
-from apcore.jsonld.parsing import Json, JsonObject
-from apcore.jsonld.tables import Context
+from apcore.jsonld.parser import Json, JsonObject
+from apcore.jsonld.tables import ContextValue
 from apcore.jsonld.terms import KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset, is_absolute
 from apcore.jsonld.work import WorkBudget
 
@@ -52,7 +52,7 @@ class Definer:
         *,
         override: bool,
         pinned: bool,
-        check: Callable[[ActiveContext, Context], None],
+        check: Callable[[ActiveContext, ContextValue], None],
         work: WorkBudget,
     ) -> None:
         """``override``: protected terms may be redefined; ``check`` looks at scoped contexts, which are compiled when they are used."""

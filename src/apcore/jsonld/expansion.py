@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Any, Final, final
 
 from apcore.errors import LimitExceeded
-from apcore.jsonld.compiling import Compiler, content_key
-from apcore.jsonld.limits import Limits
-from apcore.jsonld.parsing import Json, JsonObject, copy_json
-from apcore.jsonld.tables import Context
+from apcore.jsonld.compiler import Compiler, content_key
+from apcore.jsonld.limits import ProcessingLimits
+from apcore.jsonld.parser import Json, JsonObject, copy_json
+from apcore.jsonld.tables import ContextValue
 from apcore.jsonld.terms import (
     INITIAL,
     KEYWORDS,
@@ -62,7 +62,7 @@ class Expander:
         "_work",
     )
 
-    def __init__(self, compiler: Compiler, limits: Limits, base: str | None, work: WorkBudget) -> None:
+    def __init__(self, compiler: Compiler, limits: ProcessingLimits, base: str | None, work: WorkBudget) -> None:
         self._compiler = compiler
         self._limits = limits
         self._work = work
@@ -72,7 +72,7 @@ class Expander:
         self._nodes_max = limits.nodes_max
         self._entered: dict[tuple[int, bytes | int], ActiveContext] = {}
 
-    def expand(self, document: Json, expand_context: Context) -> list[Any]:
+    def expand(self, document: Json, expand_context: ContextValue) -> list[Any]:
         """Expand a whole document.
 
         Raises:
@@ -374,7 +374,7 @@ class Expander:
 
     # --- contexts ---------------------------------------------------------------------------------------------------
 
-    def _local(self, active: ActiveContext, context: Context) -> ActiveContext:
+    def _local(self, active: ActiveContext, context: ContextValue) -> ActiveContext:
         """Enter a context that stands in the document."""
         key = content_key(context)
         known = self._entered.get((active.serial, key))

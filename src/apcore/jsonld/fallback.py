@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
-from apcore.jsonld.compiling import names_nothing
-from apcore.jsonld.limits import IRI_CHARS_MAX, Limits
-from apcore.jsonld.memory import Memory
-from apcore.jsonld.parsing import Json, check_size, copy_json
-from apcore.jsonld.tables import Context, ContextTable, count_terms
+from apcore.jsonld.cache import Memory
+from apcore.jsonld.compiler import names_nothing
+from apcore.jsonld.limits import IRI_CHARS_MAX, ProcessingLimits
+from apcore.jsonld.parser import Json, check_size, copy_json
+from apcore.jsonld.tables import ContextTable, ContextValue, count_terms
 from apcore.jsonld.work import WorkBudget, content_key
 
 __all__ = ["slow_compact", "slow_expand"]
@@ -29,9 +29,9 @@ def slow_expand(
     document: Json,
     *,
     contexts: ContextTable,
-    limits: Limits,
+    limits: ProcessingLimits,
     base: str | None,
-    expand_context: Context,
+    expand_context: ContextValue,
     work: WorkBudget,
 ) -> list[Any]:
     """Expand ``document`` with PyLD."""
@@ -65,10 +65,10 @@ def _drop_null_types(expanded: list[Any]) -> None:
 
 def slow_compact(
     expanded: list[Any],
-    context: Context,
+    context: ContextValue,
     *,
     contexts: ContextTable,
-    limits: Limits,
+    limits: ProcessingLimits,
     base: str | None,
     compact_arrays: bool,
     work: WorkBudget,
@@ -133,7 +133,7 @@ def _keep_own_contexts(processor: Any, contexts: ContextTable) -> None:
     """
     process = processor.process_context
 
-    def process_context(active: Any, context: Context, options: dict[str, Any]) -> Any:
+    def process_context(active: Any, context: ContextValue, options: dict[str, Any]) -> Any:
         if options["base"] is not None or not names_nothing(context):
             return process(active, copy_json(context), options)
         memory = cast("Memory[Any]", contexts.shared.setdefault("own contexts, slow path", Memory[Any](_OWN_MAX)))
@@ -284,7 +284,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _check(document: Json, limits: Limits, work: WorkBudget) -> None:
+def _check(document: Json, limits: ProcessingLimits, work: WorkBudget) -> None:
     """Refuse what is too large for the slow path, before it begins."""
     nodes = check_size(document, limits)
     if nodes > limits.slow_nodes_max:
@@ -302,7 +302,7 @@ def _check(document: Json, limits: Limits, work: WorkBudget) -> None:
     work.spend(4 * nodes + _members_in(document))
 
 
-def _refuse_length(document: Json, limits: Limits) -> None:
+def _refuse_length(document: Json, limits: ProcessingLimits) -> None:
     """Refuse contexts that could make few words into many characters; see `IRI_CHARS_MAX`.
 
     A name may be built on another, of any context around it, so that none is longer than all of them together. One that is relative to the
@@ -356,7 +356,7 @@ def _words_in(document: Json) -> int:
     return count
 
 
-def _contexts_in(document: Json) -> Iterator[Context]:
+def _contexts_in(document: Json) -> Iterator[ContextValue]:
     stack: list[Json] = [document]
     while stack:
         value = stack.pop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from apcore.jsonld.parsing import Json, JsonObject
+from apcore.jsonld.parser import Json, JsonObject
 from apcore.jsonld.terms import KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset
 
 __all__ = ["Entry", "Inverse", "inverse_of"]

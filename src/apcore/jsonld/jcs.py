@@ -15,8 +15,8 @@ from math import isfinite
 from typing import Any, Final
 
 from apcore.errors import DocumentError, LimitExceeded
-from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
-from apcore.jsonld.parsing import Json
+from apcore.jsonld.limits import DEFAULT_LIMITS, ProcessingLimits
+from apcore.jsonld.parser import Json
 from apcore.jsonld.work import WorkBudget
 
 __all__ = ["es6_number", "jcs"]
@@ -26,7 +26,7 @@ _PARTS_IN_A_STEP: Final = 4
 _DOUBLE_DIGITS_EXACT: Final = 2**53
 
 
-def jcs(value: Json, *, limits: Limits = DEFAULT_LIMITS, work: WorkBudget | None = None) -> bytes:
+def jcs(value: Json, *, limits: ProcessingLimits = DEFAULT_LIMITS, work: WorkBudget | None = None) -> bytes:
     """Serialise ``value`` canonically, and spend the steps that it takes from ``work``, the budget of its document.
 
     Raises:

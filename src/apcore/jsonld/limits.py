@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
-__all__ = ["DEFAULT_LIMITS", "IRI_CHARS_MAX", "Limits"]
+__all__ = ["DEFAULT_LIMITS", "IRI_CHARS_MAX", "ProcessingLimits"]
 
 IRI_CHARS_MAX: Final = 512
 """Of what a context makes words into. The longest in use have about a hundred; each stands wherever the word does, so that one of 60,000 makes a hundred
@@ -28,25 +28,25 @@ _CHAIN_CEILING: Final = 64
 """A definition that waits for another takes four frames on the slow path."""
 
 
-def _positive(_limits: Limits, attribute: Attribute[Any], value: int) -> None:
+def _positive(_limits: ProcessingLimits, attribute: Attribute[Any], value: int) -> None:
     if type(value) is not int or value < 1:
         raise ValueError(f"Limits.{attribute.name} is {value!r}: it has to be a positive integer")
 
 
-def _depth(limits: Limits, attribute: Attribute[Any], value: int) -> None:
+def _depth(limits: ProcessingLimits, attribute: Attribute[Any], value: int) -> None:
     _positive(limits, attribute, value)
     if value > _DEPTH_CEILING:
         raise ValueError(f"Limits.{attribute.name} is {value}: the interpreter's stack allows {_DEPTH_CEILING}")
 
 
-def _chain(limits: Limits, attribute: Attribute[Any], value: int) -> None:
+def _chain(limits: ProcessingLimits, attribute: Attribute[Any], value: int) -> None:
     _positive(limits, attribute, value)
     if value > _CHAIN_CEILING:
         raise ValueError(f"Limits.{attribute.name} is {value}: the interpreter's stack allows {_CHAIN_CEILING}")
 
 
 @frozen(kw_only=True)
-class Limits:
+class ProcessingLimits:
     """How much one document may cost."""
 
     bytes_max: int = field(default=1_048_576, validator=_positive)
@@ -86,5 +86,5 @@ class Limits:
     """Steps of canonicalisation that grow with symmetry: one for each path that is tried through indistinguishable blank nodes."""
 
 
-DEFAULT_LIMITS: Final = Limits()
+DEFAULT_LIMITS: Final = ProcessingLimits()
 """For documents from strangers."""

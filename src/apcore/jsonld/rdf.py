@@ -12,12 +12,12 @@ from math import isfinite
 from typing import Any, Final, Literal
 
 from apcore.errors import DocumentError
+from apcore.jsonld.api import expand
 from apcore.jsonld.jcs import jcs
-from apcore.jsonld.limits import DEFAULT_LIMITS, Limits
+from apcore.jsonld.limits import DEFAULT_LIMITS, ProcessingLimits
 from apcore.jsonld.nquads import XSD_STRING, Quad, literal
-from apcore.jsonld.parsing import Json, JsonObject
-from apcore.jsonld.processing import expand
-from apcore.jsonld.tables import BUNDLED, Context, ContextTable
+from apcore.jsonld.parser import Json, JsonObject
+from apcore.jsonld.tables import BUNDLED, ContextTable, ContextValue
 from apcore.jsonld.work import WorkBudget
 
 __all__ = ["RdfDirection", "quads_of", "to_rdf"]
@@ -42,9 +42,9 @@ def to_rdf(
     document: Json,
     *,
     contexts: ContextTable = BUNDLED,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ProcessingLimits = DEFAULT_LIMITS,
     base: str | None = None,
-    expand_context: Context = None,
+    expand_context: ContextValue = None,
     rdf_direction: RdfDirection | None = None,
     generalized: bool = False,
     work: WorkBudget | None = None,

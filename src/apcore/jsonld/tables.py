@@ -28,12 +28,12 @@ from attrs import evolve, field, frozen
 
 from apcore.errors import DocumentError, LimitExceeded
 from apcore.jsonld.contexts import BUNDLED_CONTEXTS, SERVED_BY_EVERY_HOST
-from apcore.jsonld.limits import DEFAULT_LIMITS, IRI_CHARS_MAX, Limits
-from apcore.jsonld.parsing import Json, JsonObject, check_size
+from apcore.jsonld.limits import DEFAULT_LIMITS, IRI_CHARS_MAX, ProcessingLimits
+from apcore.jsonld.parser import Json, JsonObject, check_size
 
-__all__ = ["BUNDLED", "Context", "ContextNeeded", "ContextTable", "count_terms", "names_context"]
+__all__ = ["BUNDLED", "ContextNeeded", "ContextTable", "ContextValue", "count_terms", "names_context"]
 
-Context: TypeAlias = str | JsonObject | list[Any] | None
+ContextValue: TypeAlias = str | JsonObject | list[Any] | None
 """What may stand under ``@context``: an address, definitions, several of both, or nothing."""
 
 _NOTHING: Final[JsonObject] = {}
@@ -57,14 +57,14 @@ def _canonical(url: str) -> str:
     return address.partition("#")[0].rstrip("/").removesuffix(".jsonld")
 
 
-def names_context(context: Context, url: str) -> bool:
+def names_context(context: ContextValue, url: str) -> bool:
     """Return whether ``context`` is the address ``url`` in any of its spellings, or an array with it."""
     parts: list[Any] = context if isinstance(context, list) else [context]
     canonical = _canonical(url)
     return any(isinstance(part, str) and _canonical(part) == canonical for part in parts)
 
 
-Entry: TypeAlias = Context | Callable[[], Context]
+Entry: TypeAlias = ContextValue | Callable[[], ContextValue]
 """A context; or a function that makes it, always the same, where making it takes a while."""
 
 
@@ -77,13 +77,13 @@ class ContextTable:
     """Addresses of contexts, and what they hold."""
 
     _contexts: Mapping[str, Entry] = field(factory=dict[str, Entry], converter=_canonical_keys)
-    _patterns: tuple[tuple[re.Pattern[str], Context], ...] = ()
+    _patterns: tuple[tuple[re.Pattern[str], ContextValue], ...] = ()
     shared: dict[str, object] = field(factory=dict[str, object], repr=False)
     """What was compiled from contexts, by content: for this table and those derived from it."""
     compiled: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
     """What was compiled for this table alone."""
 
-    def get(self, url: str) -> Context:
+    def get(self, url: str) -> ContextValue:
         """Return what ``url`` holds; whoever gets it must not change it.
 
         Raises:
@@ -101,18 +101,20 @@ class ContextTable:
     def __contains__(self, url: str) -> bool:
         return _canonical(url) in self._contexts or any(pattern.fullmatch(url) for pattern, _ in self._patterns)
 
-    def with_context(self, url: str, context: Context) -> ContextTable:
+    def with_context(self, url: str, context: ContextValue) -> ContextTable:
         """Return a table in which ``url`` holds ``context``: definitions of the application's own, as they would stand under ``@context``."""
         return evolve(self, contexts={**self._contexts, url: copy.deepcopy(context)})
 
-    def with_document(self, url: str, document: JsonObject, *, limits: Limits = DEFAULT_LIMITS) -> ContextTable:
+    def with_document(
+        self, url: str, document: JsonObject, *, limits: ProcessingLimits = DEFAULT_LIMITS
+    ) -> ContextTable:
         """Return a table in which ``url`` holds what ``document``, fetched from there, has under ``@context``.
 
         Raises:
             LimitExceeded: More definitions than ``limits.fetched_terms_max``, one that is too long, or nested too deeply.
         """
         check_size(document, limits)
-        context: Context = document.get("@context", {})
+        context: ContextValue = document.get("@context", {})
         terms = count_terms(context)
         if terms > limits.fetched_terms_max:
             raise LimitExceeded(
@@ -134,10 +136,10 @@ BUNDLED: Final = ContextTable(BUNDLED_CONTEXTS, SERVED_BY_EVERY_HOST)
 """The contexts that real servers refer to."""
 
 
-def count_terms(context: Context) -> int:
+def count_terms(context: ContextValue) -> int:
     """Count the definitions in ``context``, those of scoped contexts included."""
     terms = 0
-    stack: list[Context] = [context]
+    stack: list[ContextValue] = [context]
     while stack:
         part = stack.pop()
         if isinstance(part, list):
@@ -149,7 +151,7 @@ def count_terms(context: Context) -> int:
     return terms
 
 
-def _longest_text(context: Context) -> int:
+def _longest_text(context: ContextValue) -> int:
     longest = 0
     stack: list[Json] = [context]
     while stack:

@@ -15,15 +15,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, final
 
 from apcore.errors import LimitExceeded
-from apcore.jsonld.limits import Limits
+from apcore.jsonld.limits import ProcessingLimits
 
 if TYPE_CHECKING:
-    from apcore.jsonld.parsing import Json
+    from apcore.jsonld.parser import Json
 
 __all__ = ["WorkBudget", "content_key"]
 
 _BASE_BYTES: Final = 10_240
-"""Up to this size a document has `Limits.work_base`."""
+"""Up to this size a document has `ProcessingLimits.work_base`."""
 
 
 @final
@@ -32,7 +32,7 @@ class WorkBudget:
 
     __slots__ = ("_contexts", "_counted", "_terms", "limits", "size", "steps_left", "steps_max")
 
-    def __init__(self, limits: Limits, size: int) -> None:
+    def __init__(self, limits: ProcessingLimits, size: int) -> None:
         """Make the budget of a document of ``size`` bytes."""
         beyond = max(0, size - _BASE_BYTES)
         self.limits: Final = limits
@@ -45,7 +45,7 @@ class WorkBudget:
         self._terms = 0
 
     @classmethod
-    def for_document(cls, document: Json, limits: Limits) -> WorkBudget:
+    def for_document(cls, document: Json, limits: ProcessingLimits) -> WorkBudget:
         """Make the budget of ``document``, whose bytes are not at hand: its size is estimated."""
         try:
             return cls(limits, len(marshal.dumps(document, 2)))
@@ -55,7 +55,7 @@ class WorkBudget:
     @classmethod
     def unbounded(cls) -> WorkBudget:
         """Make a budget without an end, for contexts of our own that are compiled once."""
-        return cls(Limits(work_base=sys.maxsize, work_max=sys.maxsize), 0)
+        return cls(ProcessingLimits(work_base=sys.maxsize, work_max=sys.maxsize), 0)
 
     def spend(self, steps: int) -> None:
         """Take ``steps`` from the budget, before they are done.

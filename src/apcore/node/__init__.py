@@ -7,9 +7,9 @@ Stores are named by URL (``sqlite:///social.db``, ``memory:``) and found by entr
 unless it is given others. Ports that the node opened are closed with it; ports that were handed to it are not.
 """
 
-from apcore.node.awaiting import AsyncNode
+from apcore.node.asynchronous import AsyncNode
 from apcore.node.binding import AsyncNodeOptions, NodeOptions
 from apcore.node.blocking import Node
-from apcore.node.opening import open_signer, open_store
+from apcore.node.port_urls import open_signer, open_store
 
 __all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_signer", "open_store"]

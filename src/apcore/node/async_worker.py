@@ -15,15 +15,15 @@ from functools import partial
 from math import inf
 from typing import Final, Protocol, TypeVar
 
-from apcore.drive import AsyncPorts, needed
+from apcore.drivers import AsyncPorts, require_port
 from apcore.effects import Op
 from apcore.errors import Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.slots import Job, Slots, WorkerPolicy
-from apcore.federation.wakes import KINDS
+from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, lease_lanes, put_back, reconcile
 from apcore.node.binding import WAIT_S, Pace
-from apcore.ports import AsyncNursery, Leased
+from apcore.ports import AsyncNursery, LeasedMessage
 
 __all__ = ["AsyncWorker", "HandlingNode"]
 
@@ -70,11 +70,11 @@ class HandlingNode(Protocol):
         """Drive an operation."""
         ...
 
-    async def handle_leased(self, leased: Leased, /) -> None:
+    async def handle_leased(self, leased: LeasedMessage, /) -> None:
         """Handle one message."""
         ...
 
-    async def fail_leased(self, leased: Leased, /) -> None:
+    async def fail_leased(self, leased: LeasedMessage, /) -> None:
         """Record that the handling of one message took too long."""
         ...
 
@@ -85,7 +85,7 @@ class AsyncWorker:
     def __init__(self, node: HandlingNode, *, until_idle: bool, limit_s: float | None, grace_s: float | None) -> None:
         self._node = node
         self._runtime = node.ports.runtime
-        self._queue = needed(node.ports.queue, "queue")
+        self._queue = require_port(node.ports.queue, "queue")
         self._until_idle = until_idle
         self._grace_s = grace_s
         self._policy = node.worker_policy
@@ -102,7 +102,7 @@ class AsyncWorker:
         self._is_watching = self._is_reconciling = False
         self._calm_until_s = -inf
         self._failure: Exception | None = None
-        self._cut: list[Leased] = []
+        self._cut: list[LeasedMessage] = []
         """What was under way when it was cancelled: its leases are handed back."""
         self._handled = 0
 
@@ -169,7 +169,7 @@ class AsyncWorker:
                 await self._begin(nursery, leased)
         return count
 
-    async def _begin(self, nursery: AsyncNursery, leased: Leased) -> None:
+    async def _begin(self, nursery: AsyncNursery, leased: LeasedMessage) -> None:
         job = self._slots.begin(leased, self._now_s())
         if isinstance(job, Job):
             self._handled += 1

@@ -12,17 +12,16 @@ from typing import Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 from typing_extensions import TypeVar as DefaultTypeVar
 
-from apcore.drive import Observer
+from apcore.drivers import Observer
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
-from apcore.federation.keys import instance_identity
+from apcore.federation.actors.keys import instance_identity
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolved_by
-from apcore.federation.registration import Federation, Finding
+from apcore.federation.registration import CheckFinding, Federation
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
-from apcore.federation.wakes import KINDS, lanes_for
-from apcore.graph import FetchPolicy, Identity
+from apcore.federation.wake_ups import KINDS, lanes_for
 from apcore.http import AddressPolicy, Origin, Request, parse_url
 from apcore.ports import (
     AsyncKvStore,
@@ -37,6 +36,7 @@ from apcore.ports import (
     Signer,
     Transport,
 )
+from apcore.remote import FetchPolicy, Identity
 from apcore.vocab import Document, Reference
 
 __all__ = [
@@ -127,7 +127,7 @@ class Bound(Generic[Data]):
         if not isinstance(federation, Federation):
             raise ConfigurationError(f"a node is made of a Federation, not {federation!r:.60}")
         self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http)
-        self.findings: Final[tuple[Finding, ...]] = federation.bind(
+        self.findings: Final[tuple[CheckFinding, ...]] = federation.bind(
             blocking=blocking, serves=self.origins.serves, durability=store.durability, has_data=has_data
         )
         """The warnings of `Federation.check` about this node."""

@@ -10,23 +10,23 @@ from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 
-from apcore.drive import Observer, Ports, run
+from apcore.drivers import Observer, Ports, run
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, Unavailable
-from apcore.federation.acting import act
+from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.origins import OriginsLike
+from apcore.federation.outbox.send import act
 from apcore.federation.pointers import Pointer
 from apcore.federation.registration import Federation
-from apcore.federation.rotation import Rotation, rotate
-from apcore.federation.scope import Note, Publishing, Sending
-from apcore.federation.serving import Elsewhere, Served, serve
+from apcore.federation.serving.serve import Elsewhere, Served, serve
 from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
+from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
 from apcore.node.binding import Bound, Data, Factory, NodeOptions, several
-from apcore.node.opening import entry_point, open_signer, open_store, queue_of
+from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
-from apcore.ports import Enlistable, KvStore, Leased, MadeKey, MessageQueue, Runtime, Signer, Transport
+from apcore.ports import Enlistable, KvStore, LeasedMessage, MadeKey, MessageQueue, Runtime, Signer, Transport
 from apcore.vocab import Reference, View
 
 __all__ = ["Node"]
@@ -137,7 +137,7 @@ class Node(Bound[Data]):
 
     def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
         """Deliver an activity; see `Context.send`. When this returns, it is a fact that it will be delivered. Answers its id."""
-        return self._act(Sending(activity.document, by, several(to)), origin)
+        return self._act(SendActivity(activity.document, by, several(to)), origin)
 
     def publish(
         self,
@@ -152,7 +152,7 @@ class Node(Bound[Data]):
 
         Answers the id under which the object is served from now on.
         """
-        return self._act(Publishing(object.document, by, None if to is None else several(to)), origin)
+        return self._act(PublishObject(object.document, by, None if to is None else several(to)), origin)
 
     def rotate_keys(
         self,
@@ -179,7 +179,7 @@ class Node(Bound[Data]):
                 rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
             )
 
-    def _act(self, note: Note, origin: str | None) -> str:
+    def _act(self, note: PendingWrite, origin: str | None) -> str:
         with self.entered() as data:
             [ident] = self.run(act(self.site(self.origins.pick(origin), data), note))
         return ident
@@ -206,7 +206,7 @@ class Node(Bound[Data]):
             return SequentialWorker(self, until_idle=until_idle, limit_s=limit_s).work()
         return ThreadWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
 
-    def handle_leased(self, leased: Leased, /) -> None:
+    def handle_leased(self, leased: LeasedMessage, /) -> None:
         """Handle one message that was leased; errors are logged, and the message is tried again later."""
         try:
             origin = self.run(origin_of(leased, self.origins.has))
@@ -222,7 +222,7 @@ class Node(Bound[Data]):
             with suppress(Unavailable):
                 self.run(put_off(leased))
 
-    def fail_leased(self, leased: Leased, /) -> None:
+    def fail_leased(self, leased: LeasedMessage, /) -> None:
         """Record that the handling of one message has taken longer than ``handler_limit_s``."""
         try:
             origin = self.run(origin_of(leased, self.origins.has))

@@ -16,15 +16,15 @@ from functools import partial
 from math import inf
 from typing import Final, Protocol, TypeVar
 
-from apcore.drive import Ports, needed
+from apcore.drivers import Ports, require_port
 from apcore.effects import Op
 from apcore.errors import Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.slots import Job, Slots, WorkerPolicy
-from apcore.federation.wakes import KINDS
+from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, lease_lanes, put_back, reconcile
 from apcore.node.binding import WAIT_S, Pace
-from apcore.ports import Leased
+from apcore.ports import LeasedMessage
 
 __all__ = ["HandlingNode", "SequentialWorker", "ThreadWorker"]
 
@@ -79,11 +79,11 @@ class HandlingNode(Protocol):
         """Drive an operation."""
         ...
 
-    def handle_leased(self, leased: Leased, /) -> None:
+    def handle_leased(self, leased: LeasedMessage, /) -> None:
         """Handle one message."""
         ...
 
-    def fail_leased(self, leased: Leased, /) -> None:
+    def fail_leased(self, leased: LeasedMessage, /) -> None:
         """Record that the handling of one message took too long."""
         ...
 
@@ -94,7 +94,7 @@ class ThreadWorker:
     def __init__(self, node: HandlingNode, *, until_idle: bool, limit_s: float | None, grace_s: float | None) -> None:
         self._node = node
         self._runtime = node.ports.runtime
-        self._queue = needed(node.ports.queue, "queue")
+        self._queue = require_port(node.ports.queue, "queue")
         self._until_idle = until_idle
         self._grace_s = grace_s
         self._policy = node.worker_policy
@@ -176,7 +176,7 @@ class ThreadWorker:
                 self._begin(leased)
         return count
 
-    def _begin(self, leased: Leased) -> None:
+    def _begin(self, leased: LeasedMessage) -> None:
         job = self._slots.begin(leased, self._now_s())
         if isinstance(job, Job):
             self._handled += 1
@@ -311,11 +311,11 @@ class SequentialWorker:
     def __init__(self, node: HandlingNode, *, until_idle: bool, limit_s: float | None) -> None:
         self._node = node
         self._runtime = node.ports.runtime
-        self._queue = needed(node.ports.queue, "queue")
+        self._queue = require_port(node.ports.queue, "queue")
         self._until_idle = until_idle
         self._lease_s = node.worker_policy.lease_s
         self._pace = Pace(self._now_s(), limit_s)
-        self._current: Leased | None = None
+        self._current: LeasedMessage | None = None
         self._is_closing = False
 
     def work(self) -> int:
@@ -339,12 +339,12 @@ class SequentialWorker:
     def _now_s(self) -> float:
         return self._runtime.monotonic_s()
 
-    def _handle_all(self, leases: Sequence[Leased]) -> int:
+    def _handle_all(self, leases: Sequence[LeasedMessage]) -> int:
         """Handle one after another; extend leases that have waited long, and leave lost ones to their new holders.
 
         Answers how many were handled.
         """
-        waiting: list[Leased] = list(leases)
+        waiting: list[LeasedMessage] = list(leases)
         since, handled = self._runtime.now(), 0
         while waiting and not self._node.is_stopped:
             now = self._runtime.now()

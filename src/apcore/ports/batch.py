@@ -7,9 +7,9 @@ from typing import Final
 
 from attrs import field, frozen
 
-from apcore.ports.keys import Key
+from apcore.ports.keys import StoreKey
 from apcore.ports.queue import Message
-from apcore.ports.store import Add, Check, Write
+from apcore.ports.store import Check, Increment, Write
 
 __all__ = ["NO_CHANGE", "Batch", "merge_writes"]
 
@@ -59,11 +59,11 @@ def merge_writes(writes: Iterable[Write]) -> list[Write]:
 
     Increments add up; of other writes, the last one counts.
     """
-    writes_by_key: dict[Key, Write] = {}
+    writes_by_key: dict[StoreKey, Write] = {}
     for write in writes:
         earlier = writes_by_key.get(write.key)
-        if isinstance(write, Add) and isinstance(earlier, Add):
-            writes_by_key[write.key] = Add(write.key, earlier.delta + write.delta)
+        if isinstance(write, Increment) and isinstance(earlier, Increment):
+            writes_by_key[write.key] = Increment(write.key, earlier.delta + write.delta)
         else:
             writes_by_key[write.key] = write
     return list(writes_by_key.values())

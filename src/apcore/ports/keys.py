@@ -20,9 +20,9 @@ from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Final, TypeAlias
 
-__all__ = ["KEY_BYTES_MAX", "KEY_PARTS_MAX", "Key", "decode_key", "digest_part", "encode_key", "prefix_bounds"]
+__all__ = ["KEY_BYTES_MAX", "KEY_PARTS_MAX", "StoreKey", "decode_key", "digest_part", "encode_key", "prefix_bounds"]
 
-Key: TypeAlias = tuple[str, ...]
+StoreKey: TypeAlias = tuple[str, ...]
 """A key: 1 to 16 strings without lone surrogates. NUL and empty strings are allowed. At most 1,024 bytes when
 encoded.
 """
@@ -31,7 +31,7 @@ KEY_PARTS_MAX: Final = 16
 KEY_BYTES_MAX: Final = 1024
 
 
-def encode_key(key: Key, /) -> bytes:
+def encode_key(key: StoreKey, /) -> bytes:
     """Encode ``key`` so that byte order is key order.
 
     Raises:
@@ -42,7 +42,7 @@ def encode_key(key: Key, /) -> bytes:
     return _encode(key)
 
 
-def decode_key(encoded: bytes, /) -> Key:
+def decode_key(encoded: bytes, /) -> StoreKey:
     """Decode a key that `encode_key` encoded.
 
     Raises:
@@ -58,7 +58,7 @@ def decode_key(encoded: bytes, /) -> Key:
     return key
 
 
-def prefix_bounds(prefix: Key, /) -> tuple[bytes, bytes]:
+def prefix_bounds(prefix: StoreKey, /) -> tuple[bytes, bytes]:
     """Return the exclusive byte bounds of the strict extensions of ``prefix``. The empty prefix spans all keys.
 
     Raises:
@@ -79,7 +79,7 @@ def digest_part(text: str, /) -> str:
     return urlsafe_b64encode(sha256(text.encode("utf-8", "surrogatepass")).digest())[:43].decode("ascii")
 
 
-def _encode(key: Key) -> bytes:
+def _encode(key: StoreKey) -> bytes:
     try:
         whole = "".join([part + "\x00" for part in key])
         if whole.count("\x00") == len(key):

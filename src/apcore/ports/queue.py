@@ -28,29 +28,29 @@ from attrs import field, frozen
 from apcore.ports.store import AsyncKvStore, Check, KvStore, Write
 
 __all__ = [
-    "BODY_BYTES_MAX",
     "ENQUEUE_MAX",
     "LABEL_BYTES_MAX",
     "LEASE_MAX",
-    "Again",
+    "MESSAGE_BYTES_MAX",
     "AsyncAtomicStore",
     "AsyncMessageQueue",
     "AtomicStore",
     "Depth",
     "Done",
     "Enlistable",
-    "Leased",
+    "LeasedMessage",
     "Message",
     "MessageQueue",
+    "Retry",
     "Settlement",
-    "checked_enqueue",
-    "checked_extend",
-    "checked_lanes",
-    "checked_lease",
-    "checked_settle",
+    "check_enqueue",
+    "check_extend",
+    "check_lanes",
+    "check_lease",
+    "check_settle",
 ]
 
-BODY_BYTES_MAX: Final = 4096
+MESSAGE_BYTES_MAX: Final = 4096
 LABEL_BYTES_MAX: Final = 256
 ENQUEUE_MAX: Final = 100
 LEASE_MAX: Final = 100
@@ -71,7 +71,7 @@ class Message:
 
 
 @frozen
-class Leased:
+class LeasedMessage:
     """A message leased to a worker until the lease ends."""
 
     message: Message
@@ -85,18 +85,18 @@ class Leased:
 class Done:
     """The work is done: remove the message."""
 
-    leased: Leased
+    leased: LeasedMessage
 
 
 @frozen
-class Again:
+class Retry:
     """Deliver the message again after ``delay_s``; it keeps its position in its group."""
 
-    leased: Leased
+    leased: LeasedMessage
     delay_s: float
 
 
-Settlement: TypeAlias = Done | Again
+Settlement: TypeAlias = Done | Retry
 """The way a worker ends a lease."""
 
 
@@ -121,15 +121,15 @@ class MessageQueue(Protocol):
         """Enqueue all of at most 100 messages, or none. On return they are as durable as a commit."""
         ...
 
-    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """Lease up to ``limit`` (1 to 100) due messages, lanes in the order given, at most one per group."""
         ...
 
-    def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+    def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """Let the leases end ``lease_s`` from now, and return the leases that were already lost."""
         ...
 
-    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """End leases, and return the leases that were already lost. Their settlements have no effect."""
         ...
 
@@ -156,15 +156,15 @@ class AsyncMessageQueue(Protocol):
         """See `MessageQueue.enqueue`."""
         ...
 
-    async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+    async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`."""
         ...
 
-    async def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+    async def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
         ...
 
-    async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+    async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
         ...
 
@@ -241,7 +241,7 @@ class Enlistable(Protocol):
         ...
 
 
-def checked_enqueue(messages: Sequence[Message], /) -> None:
+def check_enqueue(messages: Sequence[Message], /) -> None:
     """Check the arguments of ``enqueue``.
 
     Raises:
@@ -253,8 +253,8 @@ def checked_enqueue(messages: Sequence[Message], /) -> None:
     for message in messages:
         if not isinstance(message.id, bytes) or len(message.id) != 16:
             raise ValueError(f"a message id is 16 bytes, not {message.id!r:.60}")
-        if not isinstance(message.body, bytes) or len(message.body) > BODY_BYTES_MAX:
-            raise ValueError(f"a message body is at most {BODY_BYTES_MAX} bytes, not {_sized(message.body)}")
+        if not isinstance(message.body, bytes) or len(message.body) > MESSAGE_BYTES_MAX:
+            raise ValueError(f"a message body is at most {MESSAGE_BYTES_MAX} bytes, not {_sized(message.body)}")
         _check_label("lane", message.lane)
         if message.group is not None:
             _check_label("group", message.group)
@@ -263,20 +263,20 @@ def checked_enqueue(messages: Sequence[Message], /) -> None:
         _check_seconds("delay_s", message.delay_s, least=0.0)
 
 
-def checked_lease(lanes: Sequence[str], limit: int, lease_s: float) -> None:
+def check_lease(lanes: Sequence[str], limit: int, lease_s: float) -> None:
     """Check the arguments of ``lease``.
 
     Raises:
         ValueError: No lane or an invalid one, a limit outside 1 to 100, or a lease that is not a positive number of
             seconds.
     """
-    checked_lanes(lanes)
+    check_lanes(lanes)
     if not 1 <= limit <= LEASE_MAX:
         raise ValueError(f"lease takes a limit of 1 to {LEASE_MAX}, not {limit}")
     _check_seconds("lease_s", lease_s, least=0.001)
 
 
-def checked_lanes(lanes: Sequence[str], /) -> None:
+def check_lanes(lanes: Sequence[str], /) -> None:
     """Check a list of lanes.
 
     Raises:
@@ -288,7 +288,7 @@ def checked_lanes(lanes: Sequence[str], /) -> None:
         _check_label("lane", lane)
 
 
-def checked_extend(leases: Sequence[Leased], lease_s: float) -> None:
+def check_extend(leases: Sequence[LeasedMessage], lease_s: float) -> None:
     """Check the arguments of ``extend``.
 
     Raises:
@@ -299,7 +299,7 @@ def checked_extend(leases: Sequence[Leased], lease_s: float) -> None:
     _check_seconds("lease_s", lease_s, least=0.001)
 
 
-def checked_settle(settlements: Sequence[Settlement], /) -> None:
+def check_settle(settlements: Sequence[Settlement], /) -> None:
     """Check the arguments of ``settle``.
 
     Raises:
@@ -310,7 +310,7 @@ def checked_settle(settlements: Sequence[Settlement], /) -> None:
     if len({settlement.leased.token for settlement in settlements}) < len(settlements):
         raise ValueError("settle takes each lease at most once in a call; one lease is given twice")
     for settlement in settlements:
-        if isinstance(settlement, Again):
+        if isinstance(settlement, Retry):
             _check_seconds("delay_s", settlement.delay_s, least=0.0)
 
 

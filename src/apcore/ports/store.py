@@ -24,7 +24,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 from attrs import field, frozen
 
-from apcore.ports.keys import Key, encode_key, prefix_bounds
+from apcore.ports.keys import StoreKey, encode_key, prefix_bounds
 
 __all__ = [
     "COMMIT_BYTES_MAX",
@@ -33,20 +33,20 @@ __all__ = [
     "SCAN_LIMIT_MAX",
     "TOKEN_BYTES",
     "VALUE_BYTES_MAX",
-    "Add",
     "AsyncKvStore",
     "Check",
-    "Delete",
+    "DeleteEntry",
     "Durability",
     "EncodedCommit",
     "Entry",
+    "Increment",
     "KvStore",
     "Put",
     "Write",
-    "added",
-    "checked_commit",
-    "checked_get",
-    "checked_scan",
+    "check_commit",
+    "check_get",
+    "check_scan",
+    "sum_counter",
 ]
 
 VALUE_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -67,7 +67,7 @@ Durability = Literal["power", "process", "none"]
 class Entry:
     """One entry, as it was at some time during the call that read it."""
 
-    key: Key
+    key: StoreKey
     value: bytes = field(repr=False)
     version: bytes
     """The token of the commit that wrote the entry."""
@@ -77,7 +77,7 @@ class Entry:
 class Check:
     """A condition of a commit: the entry at ``key`` has ``version``, or is absent (None)."""
 
-    key: Key
+    key: StoreKey
     version: bytes | None
 
 
@@ -85,20 +85,20 @@ class Check:
 class Put:
     """Set the value and the time to live of ``key``. Without ``ttl_s`` the entry stays until it is deleted."""
 
-    key: Key
+    key: StoreKey
     value: bytes = field(repr=False)
     ttl_s: float | None = None
 
 
 @frozen
-class Delete:
+class DeleteEntry:
     """Remove ``key``. A missing key is not an error."""
 
-    key: Key
+    key: StoreKey
 
 
 @frozen
-class Add:
+class Increment:
     """Add ``delta`` to a counter: a signed 64-bit decimal in ASCII.
 
     An absent counter counts as 0, and counters do not expire.
@@ -106,11 +106,11 @@ class Add:
     Adds never conflict with each other, so a hot counter is cheap. That is why counters are not compare-and-set.
     """
 
-    key: Key
+    key: StoreKey
     delta: int
 
 
-Write: TypeAlias = Put | Delete | Add
+Write: TypeAlias = Put | DeleteEntry | Increment
 """One change of a commit."""
 
 
@@ -118,7 +118,7 @@ class KvStore(Protocol):
     """An ordered map with conditional batches. Safe to use from several threads; opens lazily; reopens after a fork.
 
     Every method raises only `StoreUnavailable` or its subclass `StoreBusy`, `ValueError` for wrong arguments, and
-    `ContractError` for an `Add` to a value that is not a counter.
+    `ContractError` for an `Increment` to a value that is not a counter.
     """
 
     @property
@@ -126,11 +126,13 @@ class KvStore(Protocol):
         """Return the failures that a commit which returned True survives."""
         ...
 
-    def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """Read up to 100 keys, and return one entry or None per key, in the order of ``keys``."""
         ...
 
-    def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
+    def scan(
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Entry]:
         """Read up to ``limit`` (1 to 1,000) strict extensions of ``prefix``, in key order.
 
         ``after`` is exclusive, in scan direction, and need not exist. Fewer than ``limit`` entries means the end.
@@ -154,12 +156,12 @@ class AsyncKvStore(Protocol):
         """Return the failures that a commit which returned True survives."""
         ...
 
-    async def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    async def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """See `KvStore.get`."""
         ...
 
     async def scan(
-        self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
     ) -> Sequence[Entry]:
         """See `KvStore.scan`."""
         ...
@@ -182,7 +184,7 @@ class EncodedCommit:
     token: bytes
 
 
-def checked_get(keys: Sequence[Key], /) -> list[bytes]:
+def check_get(keys: Sequence[StoreKey], /) -> list[bytes]:
     """Encode the keys of a ``get``.
 
     Raises:
@@ -193,7 +195,7 @@ def checked_get(keys: Sequence[Key], /) -> list[bytes]:
     return [encode_key(key) for key in keys]
 
 
-def checked_scan(prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> tuple[bytes, bytes]:
+def check_scan(prefix: StoreKey, after: StoreKey | None, limit: int, *, reverse: bool) -> tuple[bytes, bytes]:
     """Return the exclusive byte bounds of a ``scan`` that continues after ``after``.
 
     Raises:
@@ -211,7 +213,7 @@ def checked_scan(prefix: Key, after: Key | None, limit: int, *, reverse: bool) -
     return low, high
 
 
-def checked_commit(checks: Sequence[Check], writes: Sequence[Write], token: bytes) -> EncodedCommit:
+def check_commit(checks: Sequence[Check], writes: Sequence[Write], token: bytes) -> EncodedCommit:
     """Encode the keys of a ``commit`` and check its arguments.
 
     Raises:
@@ -242,7 +244,7 @@ def checked_commit(checks: Sequence[Check], writes: Sequence[Write], token: byte
     return EncodedCommit(list(seen_checks.items()), list(seen_writes.items()), token)
 
 
-def added(value: bytes | None, delta: int, /) -> bytes | None:
+def sum_counter(value: bytes | None, delta: int, /) -> bytes | None:
     """Return the counter ``value`` (None for absent) plus ``delta``.
 
     Return None if ``value`` is not a signed decimal, or if the sum exceeds 64 bits.
@@ -267,7 +269,7 @@ def _check_write(write: Write) -> int:
                 f"the time to live of {write.key!r} must be a positive number of seconds, not {write.ttl_s}"
             )
         return len(write.value)
-    if isinstance(write, Add):
+    if isinstance(write, Increment):
         if not isinstance(write.delta, int) or not _INT64_MIN <= write.delta <= _INT64_MAX:
             raise ValueError(f"the delta of {write.key!r} must be a signed 64-bit number, not {write.delta}")
         return 20

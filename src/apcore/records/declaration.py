@@ -18,7 +18,7 @@ the reference. No other module writes the name of a key or of a member as a stri
     stored = CIRCUITS.read(entry)          # Stored: .key.backlog, .record.failures
     write = CIRCUITS.put(stored.key, evolve(stored.record, failures=3))
 
-Values are the format of `apcore.facts`: one line of JSON, then the body. Members that this release does not know are kept when a record is
+Values are the format of `apcore.records.format`: one line of JSON, then the body. Members that this release does not know are kept when a record is
 written again, so that two releases can share a store.
 """
 
@@ -34,8 +34,8 @@ import attrs
 from attrs import Factory, field, frozen
 
 from apcore.errors import ContractError
-from apcore.facts import instant_ms, of_instant_ms, pack, unpack
-from apcore.ports import Check, Delete, Entry, Key, Put
+from apcore.ports import Check, DeleteEntry, Entry, Put, StoreKey
+from apcore.records.format import decode_record, encode_record, from_epoch_ms, to_epoch_ms
 
 __all__ = ["RECORD_KINDS", "RecordKey", "RecordKind", "Stored", "StoredRecord", "member"]
 
@@ -87,9 +87,9 @@ class Stored(Generic[RecordT, KeyT]):
         return Check(self.entry.key, self.entry.version)
 
     @property
-    def deletion(self) -> Delete:
+    def deletion(self) -> DeleteEntry:
         """The write that removes the record."""
-        return Delete(self.entry.key)
+        return DeleteEntry(self.entry.key)
 
 
 class _Codec(NamedTuple):
@@ -121,7 +121,7 @@ def _read_texts(value: Any) -> tuple[str, ...]:
 
 
 def _read_instant(value: Any) -> datetime:
-    return of_instant_ms(_instance_of(int)(value))
+    return from_epoch_ms(_instance_of(int)(value))
 
 
 def _same(value: Any) -> Any:
@@ -132,7 +132,7 @@ _CODECS: Final[dict[object, _Codec]] = {
     str: _Codec(_instance_of(str), _same),
     int: _Codec(_instance_of(int), _same),
     bool: _Codec(_read_flag, _same),
-    datetime: _Codec(_read_instant, instant_ms),
+    datetime: _Codec(_read_instant, to_epoch_ms),
     tuple[str, ...]: _Codec(_read_texts, list),
     Any: _Codec(_same, _same),
 }
@@ -177,7 +177,7 @@ def _fields_of(record: type[StoredRecord]) -> tuple[_Field, ...]:
     return tuple(fields)
 
 
-def _default_prefix(kind: RecordKind[Any, Any]) -> Key:
+def _default_prefix(kind: RecordKind[Any, Any]) -> StoreKey:
     return (kind.name, KEY_FORMAT)
 
 
@@ -211,7 +211,7 @@ class RecordKind(Generic[RecordT, KeyT]):
     """The part of apcore that writes it, for people."""
     size: str = field(kw_only=True, default="under 1 KiB")
     """How large one record is, for people."""
-    prefix: Key = field(kw_only=True, default=Factory(_default_prefix, takes_self=True))
+    prefix: StoreKey = field(kw_only=True, default=Factory(_default_prefix, takes_self=True))
     """The fixed parts that every key begins with: ``(name, "1")`` unless given."""
     _fields: tuple[_Field, ...] = field(init=False, repr=False, default=Factory(_resolve_fields, takes_self=True))
 
@@ -222,15 +222,15 @@ class RecordKind(Generic[RecordT, KeyT]):
 
     # --- keys ---
 
-    def at(self, *parts: str) -> Key:
+    def at(self, *parts: str) -> StoreKey:
         """Return the store key of a record, or with fewer parts the prefix of several."""
         return (*self.prefix, *parts)
 
-    def key(self, key: KeyT) -> Key:
+    def key(self, key: KeyT) -> StoreKey:
         """Return the store key of the record with these key parts."""
         return (*self.prefix, *key)
 
-    def parts_of(self, key: Key) -> KeyT:
+    def parts_of(self, key: StoreKey) -> KeyT:
         """Return the key parts of a store key of this kind.
 
         Raises:
@@ -248,10 +248,10 @@ class RecordKind(Generic[RecordT, KeyT]):
         """Read a record from its stored bytes.
 
         Raises:
-            NewerFormat: A newer release wrote it (`apcore.facts.Newer`).
+            NewerFormat: A newer release wrote it (`apcore.records.format.NewerFormat`).
             ContractError: It is no record of this kind.
         """
-        decoded = unpack(value)
+        decoded = decode_record(value)
         members = dict(decoded.members)
         values: dict[str, Any] = {}
         for spec in self._fields:
@@ -276,7 +276,7 @@ class RecordKind(Generic[RecordT, KeyT]):
         for spec in self._fields:
             value = getattr(record, spec.name)
             members[spec.member] = None if value is None or value == spec.default else spec.codec.write(value)
-        return pack(members, record.body)
+        return encode_record(members, record.body)
 
     # --- entries and writes ---
 
@@ -292,9 +292,9 @@ class RecordKind(Generic[RecordT, KeyT]):
         """Return the write that stores ``record``."""
         return Put(self.key(key), self.encode(record), ttl_s)
 
-    def delete(self, key: KeyT) -> Delete:
+    def delete(self, key: KeyT) -> DeleteEntry:
         """Return the write that removes the record."""
-        return Delete(self.key(key))
+        return DeleteEntry(self.key(key))
 
     def absent(self, key: KeyT) -> Check:
         """Return the condition that there is no such record."""

@@ -10,7 +10,7 @@ from apcore.signatures.errors import (
     CoverageTooSmall,
     DigestMalformed,
     DigestMismatch,
-    Explained,
+    ExplainedError,
     Explanation,
     GraphRestructured,
     KeyExpired,
@@ -27,9 +27,9 @@ from apcore.signatures.errors import (
     SignatureTooOld,
     WrongHost,
 )
-from apcore.signatures.explain import Report, Step, explain, shown_base
+from apcore.signatures.explain import SignatureReport, SignatureStep, display_base, explain
 from apcore.signatures.explain_documents import explain_ld_signature, explain_proofs
-from apcore.signatures.key_reading import (
+from apcore.signatures.key_formats import (
     generate_key,
     read_did_key,
     read_multikey,
@@ -40,10 +40,10 @@ from apcore.signatures.key_reading import (
     read_spki,
 )
 from apcore.signatures.keys import Algorithm, KeyType, PrivateKey, PublicKey
-from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT, Coverage, Scheme, SignaturePolicy
+from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT, Coverage, SignaturePolicy, SignatureScheme
 from apcore.signatures.presented import Presented, Unsigned, Verified, check
 from apcore.signatures.requests import is_signed, parse, parse_all
-from apcore.signatures.sealing import SEALING_NONCE_BYTES, Sealing
+from apcore.signatures.sealed_keys import SEALING_NONCE_BYTES, Sealing
 
 __all__ = [
     "DEFAULT",
@@ -61,7 +61,7 @@ __all__ = [
     "DigestMalformed",
     "DigestMismatch",
     "DocumentScheme",
-    "Explained",
+    "ExplainedError",
     "Explanation",
     "GraphRestructured",
     "KeyExpired",
@@ -75,8 +75,6 @@ __all__ = [
     "ProofMalformed",
     "ProofRefused",
     "PublicKey",
-    "Report",
-    "Scheme",
     "SchemeRefused",
     "Sealing",
     "SignatureExpired",
@@ -84,8 +82,10 @@ __all__ = [
     "SignatureMalformed",
     "SignatureMissing",
     "SignaturePolicy",
+    "SignatureReport",
+    "SignatureScheme",
+    "SignatureStep",
     "SignatureTooOld",
-    "Step",
     "Unsigned",
     "Verified",
     "VerifiedDocument",
@@ -95,6 +95,7 @@ __all__ = [
     "challenge",
     "check",
     "check_document",
+    "display_base",
     "explain",
     "explain_ld_signature",
     "explain_proofs",
@@ -113,5 +114,4 @@ __all__ = [
     "read_private_pem",
     "read_spki",
     "rfc9421",
-    "shown_base",
 ]

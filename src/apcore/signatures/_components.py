@@ -17,7 +17,7 @@ from apcore.errors import RequestError
 from apcore.http.fields import (
     BareItem,
     Item,
-    Member,
+    StructuredMember,
     parse_dictionary,
     parse_item,
     parse_list,
@@ -179,7 +179,7 @@ class Message:
         # RFC 9421 §2.1.1: a verifier must not guess the type of a field that it does not know.
         raise ComponentMissing(f"field {name} is covered as a structured field of an unknown type")
 
-    def _member(self, name: str, key: BareItem) -> Member:
+    def _member(self, name: str, key: BareItem) -> StructuredMember:
         members = parse_dictionary(self.values[name], duplicates="refuse")
         if not isinstance(key, str) or key not in members:
             raise ComponentMissing(f"the signature covers a member of {name} that it does not have")

@@ -41,7 +41,7 @@ from apcore.signatures._parts import (
 from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
-    Explained,
+    ExplainedError,
     Explanation,
     SchemeRefused,
     SignatureMalformed,
@@ -140,7 +140,7 @@ def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare
                 explanation=Explanation(rule=f"policy {policy.name}: schemes"),
             )
         return _hold(request, parameters, policy, now, compare=compare)
-    except Explained as exc:
+    except ExplainedError as exc:
         exc.explained(**_explanation_facts(request, parameters, now))
         raise
 
@@ -365,7 +365,7 @@ def _explanation_facts(request: Request, parameters: Parameters, now: datetime) 
             signing_string(request.method, target.path + target.query, values, parameters)
         )
         signed = _signed(parameters, values)
-    except Explained:  # it covers a field that the message does not have, or an invalid date
+    except ExplainedError:  # it covers a field that the message does not have, or an invalid date
         return facts
     return facts if signed is None else {**facts, "clock_offset_s": signed - int(now.timestamp())}
 

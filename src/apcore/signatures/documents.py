@@ -18,7 +18,7 @@ from attrs import field, frozen
 from apcore.jsonld import JsonObject
 from apcore.signatures._parts import KEY_ID_CHARS_MAX
 from apcore.signatures.errors import (
-    Explained,
+    ExplainedError,
     Explanation,
     KeyMismatch,
     ProofMalformed,
@@ -95,7 +95,7 @@ def check_document(presented: PresentedDocument, key: PublicKey) -> VerifiedDocu
         algorithm = key.choose_algorithm(_ALGORITHMS[presented.scheme])
         presented.policy.check_key(key, algorithm, presented.now)
         key.verify(presented.signature, presented.data, algorithm)
-    except Explained as exc:
+    except ExplainedError as exc:
         exc.explained(
             scheme=presented.scheme,
             key_id=presented.key_id,

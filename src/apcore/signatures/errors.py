@@ -27,7 +27,7 @@ __all__ = [
     "CoverageTooSmall",
     "DigestMalformed",
     "DigestMismatch",
-    "Explained",
+    "ExplainedError",
     "Explanation",
     "GraphRestructured",
     "KeyExpired",
@@ -128,7 +128,7 @@ def _of_rule(rule: str) -> Explanation:
     return Explanation(rule=rule)
 
 
-class Explained(ApcoreError):
+class ExplainedError(ApcoreError):
     """An error with an explanation. Only its subclasses are raised."""
 
     rule: ClassVar[str] = ""
@@ -143,7 +143,7 @@ class Explained(ApcoreError):
         self.explanation = explanation
         """The facts about the refused signature."""
 
-    def explained(self, **facts: object) -> Explained:
+    def explained(self, **facts: object) -> ExplainedError:
         """Fill in facts that the error lacks, without changing the others. Return the error, to be raised."""
         missing = {name: value for name, value in facts.items() if getattr(self.explanation, name) in {None, "", ()}}
         self.explanation = evolve(self.explanation, **missing)  # type: ignore[arg-type]
@@ -153,20 +153,20 @@ class Explained(ApcoreError):
 # --- 400: cannot be read --------------------------------------------------------------------------------------------
 
 
-class SignatureMalformed(Explained, RequestError):
+class SignatureMalformed(ExplainedError, RequestError):
     """A signature of a request is malformed: invalid syntax, a repeated part, or a missing part."""
 
     reason = "signature-malformed"
 
 
-class DigestMalformed(Explained, RequestError):
+class DigestMalformed(ExplainedError, RequestError):
     """A `Digest` or `Content-Digest` is malformed."""
 
     reason = "digest-malformed"
     rule = "a digest must follow RFC 3230 or RFC 9530"
 
 
-class ProofMalformed(Explained, RequestError):
+class ProofMalformed(ExplainedError, RequestError):
     """A proof or a linked data signature inside a document is malformed."""
 
     reason = "proof-malformed"
@@ -176,111 +176,111 @@ class ProofMalformed(Explained, RequestError):
 # --- 401: was read, and does not hold -------------------------------------------------------------------------------
 
 
-class SignatureMissing(Explained, SignatureError):
+class SignatureMissing(ExplainedError, SignatureError):
     """The request or document has no signature."""
 
     reason = "signature-missing"
     rule = "this request or document must be signed"
 
 
-class SchemeRefused(Explained, SignatureError):
+class SchemeRefused(ExplainedError, SignatureError):
     """The policy does not accept this scheme."""
 
     reason = "scheme-refused"
 
 
-class AlgorithmRefused(Explained, SignatureError):
+class AlgorithmRefused(ExplainedError, SignatureError):
     """The policy, or the scheme, does not accept this algorithm."""
 
     reason = "algorithm-refused"
 
 
-class CoverageTooSmall(Explained, SignatureError):
+class CoverageTooSmall(ExplainedError, SignatureError):
     """The signature does not bind everything that it must: the target, the host, the body, the time."""
 
     reason = "coverage-too-small"
 
 
-class ComponentMissing(Explained, SignatureError):
+class ComponentMissing(ExplainedError, SignatureError):
     """The signature covers a component that the message does not have."""
 
     reason = "component-missing"
 
 
-class SignatureTooOld(Explained, SignatureError):
+class SignatureTooOld(ExplainedError, SignatureError):
     """The signature is older than the policy's maximum age."""
 
     reason = "signature-too-old"
 
 
-class SignatureExpired(Explained, SignatureError):
+class SignatureExpired(ExplainedError, SignatureError):
     """The expiry of the signature has passed."""
 
     reason = "signature-expired"
 
 
-class SignatureFromFuture(Explained, SignatureError):
+class SignatureFromFuture(ExplainedError, SignatureError):
     """The signature was made in the future, beyond the accepted clock skew."""
 
     reason = "signature-from-future"
 
 
-class DigestMismatch(Explained, SignatureError):
+class DigestMismatch(ExplainedError, SignatureError):
     """The body is not the signed body."""
 
     reason = "digest-mismatch"
     rule = "the digest must match the body"
 
 
-class WrongHost(Explained, SignatureError):
+class WrongHost(ExplainedError, SignatureError):
     """The request was signed for another host than the one that it was sent to."""
 
     reason = "wrong-host"
     rule = "a signed Host must be the host that the request was sent to"
 
 
-class KeyMismatch(Explained, SignatureError):
+class KeyMismatch(ExplainedError, SignatureError):
     """The key is not the named one, or not of the type that the algorithm needs."""
 
     reason = "key-mismatch"
     rule = "the key must be the named one, and fit the algorithm"
 
 
-class KeyMalformed(Explained, SignatureError):
+class KeyMalformed(ExplainedError, SignatureError):
     """A public key is malformed."""
 
     reason = "key-malformed"
     rule = "a key must be SubjectPublicKeyInfo, PKCS #1 or a Multikey (FEP-521a)"
 
 
-class KeyWeak(Explained, SignatureError):
+class KeyWeak(ExplainedError, SignatureError):
     """A key proves too little (too short, a point of small order), or costs too much (too long)."""
 
     reason = "key-weak"
     rule = "RSA keys need 1024 to 8192 bits, and points must not have small order"
 
 
-class KeyExpired(Explained, SignatureError):
+class KeyExpired(ExplainedError, SignatureError):
     """The key's owner has declared it expired or revoked."""
 
     reason = "key-expired"
 
 
-class BadSignature(Explained, SignatureError):
+class BadSignature(ExplainedError, SignatureError):
     """The signature does not verify: another key, another message, or two different signing strings."""
 
     reason = "bad-signature"
     rule = "a signature must verify with the key that it names"
 
 
-class ProofRefused(Explained, SignatureError):
+class ProofRefused(ExplainedError, SignatureError):
     """A proof was made for another purpose, domain, challenge or context."""
 
     reason = "proof-refused"
     rule = "VC Data Integrity §4.4: made for this purpose, domain and challenge"
 
 
-class GraphRestructured(Explained, SignatureError):
+class GraphRestructured(ExplainedError, SignatureError):
     """A document signed as a graph can be read as more than one tree."""
 
     reason = "graph-restructured"

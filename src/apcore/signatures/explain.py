@@ -21,17 +21,17 @@ from attrs import frozen
 
 from apcore.errors import ApcoreError
 from apcore.http.digest import check_content_digest, check_digest, make_content_digest, make_digest
-from apcore.http.messages import Request, redacted_url
+from apcore.http.messages import Request, redact_url
 from apcore.signatures import cavage, rfc9421
 from apcore.signatures._mistakes import find_body, find_mistake, restored
 from apcore.signatures._parts import Target
-from apcore.signatures.errors import BadSignature, Explained, KeyMismatch, redacted_lines, visible
+from apcore.signatures.errors import BadSignature, ExplainedError, KeyMismatch, redacted_lines, visible
 from apcore.signatures.keys import ALGORITHMS, PublicKey
 from apcore.signatures.policy import DEFAULT, PRESETS, SignaturePolicy
 from apcore.signatures.presented import Presented, Verified, check
 from apcore.signatures.requests import parse_all
 
-__all__ = ["Report", "Step", "describe_error", "explain", "shown_base"]
+__all__ = ["SignatureReport", "SignatureStep", "describe_error", "display_base", "explain"]
 
 _CENTURY_S: Final = 100 * 365 * 86400
 _HOUR_S: Final = 3600
@@ -41,7 +41,7 @@ V = TypeVar("V")
 
 
 @frozen
-class Step:
+class SignatureStep:
     """One step of a report."""
 
     name: str
@@ -52,10 +52,10 @@ class Step:
 
 
 @frozen
-class Report(Generic[V]):
+class SignatureReport(Generic[V]):
     """The full report about one request or document."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[SignatureStep, ...]
     verified: V | None
     """The verified signature under the chosen policy; None if none holds, or if no key is available."""
     error: ApcoreError | None
@@ -80,7 +80,7 @@ def explain(
     policy: SignaturePolicy = DEFAULT,
     key: PublicKey | None = None,
     keys: Mapping[str, PublicKey] | None = None,
-) -> Report[Verified]:
+) -> SignatureReport[Verified]:
     """Examine the signatures of ``request`` in detail. Never raises for the content of a request.
 
     Args:
@@ -91,20 +91,20 @@ def explain(
         keys: Several keys by their ids. ``key`` is used for ids that are not among them.
     """
     body = f"body of {len(request.body)} bytes with {make_digest(request.body)}"
-    steps = [Step("request", None, f"{request.method} {redacted_url(request.url)[:_SHOWN_CHARS_MAX]}, {body}")]
+    steps = [SignatureStep("request", None, f"{request.method} {redact_url(request.url)[:_SHOWN_CHARS_MAX]}, {body}")]
     find_key = partial(_key_for, key, keys or {})
     try:
         examined = _examined(request, _relaxed(policy), now)
     except ApcoreError as exc:
         # The policy's own verdict is returned; it may not even look at this part.
-        return Report(
-            (*steps, Step("read", False, describe_error(exc))), None, _verdict(request, policy, now)[1] or exc
+        return SignatureReport(
+            (*steps, SignatureStep("read", False, describe_error(exc))), None, _verdict(request, policy, now)[1] or exc
         )
     presented = [one for one in examined if isinstance(one, Presented)]
     key_ids: list[str | None] = []
     for one in examined:
         if isinstance(one, Presented):
-            steps.append(Step(f"signature {_name(one)}", None, _described(one)))
+            steps.append(SignatureStep(f"signature {_name(one)}", None, _described(one)))
             key_ids.append(one.key_id)
         else:
             steps.append(_unread_step(request, one, find_key(one.explanation.key_id), now, policy))
@@ -120,19 +120,19 @@ def explain(
             continue
         if signing_key.described not in described_keys:
             described_keys.add(signing_key.described)
-            steps.append(Step("key", None, signing_key.described))
+            steps.append(SignatureStep("key", None, signing_key.described))
         step, refusal = _checked(request, one, signing_key)
         steps.append(step)
         if refusal is None and verified is None:
             verified, refusal = _under_policy(accepted, one, signing_key)
         error = error or refusal
     named = tuple(dict.fromkeys(name for name in key_ids if name))
-    return Report(tuple(steps), verified, None if verified is not None else error, named)
+    return SignatureReport(tuple(steps), verified, None if verified is not None else error, named)
 
 
 def describe_error(error: ApcoreError) -> str:
     """Return an error as text for a report: its reason, its message, and the rule that decided."""
-    rule = error.explanation.rule if isinstance(error, Explained) else ""
+    rule = error.explanation.rule if isinstance(error, ExplainedError) else ""
     return visible(f"{error.reason}: {error}" + (f" ({rule})" if rule else ""))
 
 
@@ -163,13 +163,13 @@ def _relaxed(policy: SignaturePolicy) -> SignaturePolicy:
     )
 
 
-def _examined(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Presented | Explained, ...]:
+def _examined(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Presented | ExplainedError, ...]:
     """Return every signature, or its parse error. Raise if the signatures cannot be told apart."""
     if "signature-input" in request.headers:
         return rfc9421.examine(request, policy, now, compare=False)
     try:
         return (cavage.present(request, policy, now, compare=False),)
-    except Explained as exc:
+    except ExplainedError as exc:
         if not exc.explanation.covered:
             raise
         return (exc,)
@@ -190,7 +190,7 @@ def _described(presented: Presented) -> str:
         lines.append(f"signed at {_moment(presented.signed)}, our clock {-offset:+d} s{_zone_hint(offset)}")
     if presented.expires is not None:
         lines.append(f"expires {presented.expires - int(presented.now.timestamp()):+d} s from now")
-    lines += ["expected signing string:", *(f"    {line}" for line in shown_base(presented.bases[0].data))]
+    lines += ["expected signing string:", *(f"    {line}" for line in display_base(presented.bases[0].data))]
     return "\n".join(lines)
 
 
@@ -209,7 +209,7 @@ def _zone_hint(offset_s: int) -> str:
     return f", whole hours: is {'its' if hours > 0 else 'one'} clock in local time and called GMT?"
 
 
-def shown_base(base: bytes) -> list[str]:
+def display_base(base: bytes) -> list[str]:
     """Return the lines of a signing string, without the values of secret fields.
 
     Invisible characters are escaped.
@@ -218,8 +218,8 @@ def shown_base(base: bytes) -> list[str]:
 
 
 def _unread_step(
-    request: Request, refusal: Explained, key: PublicKey | None, now: datetime, policy: SignaturePolicy
-) -> Step:
+    request: Request, refusal: ExplainedError, key: PublicKey | None, now: datetime, policy: SignaturePolicy
+) -> SignatureStep:
     """Return the step for a signature that cannot be parsed.
 
     If fields were lost or doubled, it names those with which the signature would hold.
@@ -237,14 +237,14 @@ def _unread_step(
             ):
                 lines.append(f"it would hold if the message {visible(words)}")
                 break
-    return Step(f"signature {name}", False, "\n".join(lines))
+    return SignatureStep(f"signature {name}", False, "\n".join(lines))
 
 
 # --- covered fields and received fields
 # ---------------------------------------------------------------------------------
 
 
-def _field_steps(request: Request, presented: list[Presented]) -> Iterator[Step]:
+def _field_steps(request: Request, presented: list[Presented]) -> Iterator[SignatureStep]:
     covered = {name.strip('"').partition('"')[0] for one in presented for name in one.covered}
     for name, check_field, make in (
         ("digest", check_digest, make_digest),
@@ -258,7 +258,7 @@ def _field_steps(request: Request, presented: list[Presented]) -> Iterator[Step]
         try:
             Target(request.url).check_host(host)
         except ApcoreError as exc:
-            yield Step("host", False, describe_error(exc))
+            yield SignatureStep("host", False, describe_error(exc))
 
 
 def _digest_step(
@@ -269,7 +269,7 @@ def _digest_step(
     make: Callable[[bytes], str],
     *,
     covered: bool,
-) -> Step:
+) -> SignatureStep:
     aside = "" if covered else ", and is not covered"
 
     def fits(other: bytes) -> bool:
@@ -280,14 +280,14 @@ def _digest_step(
         return True
 
     if fits(body):
-        return Step(name, True, f"is that of the body{aside}: {visible(value[:_SHOWN_CHARS_MAX])}")
+        return SignatureStep(name, True, f"is that of the body{aside}: {visible(value[:_SHOWN_CHARS_MAX])}")
     lines = [
         f"is not that of the body{aside}",
         f"found    {visible(value[:_SHOWN_CHARS_MAX])}",
         f"expected {make(body)}",
     ]
     changed = find_body(body, fits)
-    return Step(name, False, "\n".join([*lines, changed or "it matches none of the common mistakes"]))
+    return SignatureStep(name, False, "\n".join([*lines, changed or "it matches none of the common mistakes"]))
 
 
 # --- the policies and the key -----------------------------------------------------------------------------
@@ -302,25 +302,27 @@ def _verdict(
         return (), exc
 
 
-def _preset_step(request: Request, policy: SignaturePolicy, now: datetime) -> Step:
+def _preset_step(request: Request, policy: SignaturePolicy, now: datetime) -> SignatureStep:
     accepted, error = _verdict(request, policy, now)
     if error is not None:
-        return Step(f"policy {policy.name}", False, describe_error(error))
-    return Step(f"policy {policy.name}", True, f"accepts the coverage of {', '.join(_name(one) for one in accepted)}")
+        return SignatureStep(f"policy {policy.name}", False, describe_error(error))
+    return SignatureStep(
+        f"policy {policy.name}", True, f"accepts the coverage of {', '.join(_name(one) for one in accepted)}"
+    )
 
 
-def _checked(request: Request, presented: Presented, key: PublicKey) -> tuple[Step, ApcoreError | None]:
+def _checked(request: Request, presented: Presented, key: PublicKey) -> tuple[SignatureStep, ApcoreError | None]:
     name = f"check {_name(presented)}"
     try:
         verified = check(presented, key.renamed(key_id=presented.key_id))
     except (BadSignature, KeyMismatch) as exc:
         mistake = find_mistake(request, presented, key)
         nothing = "it holds under none of the common mistakes: is it another key?"
-        return Step(name, False, f"{describe_error(exc)}\n{visible(mistake or nothing)}"), exc
+        return SignatureStep(name, False, f"{describe_error(exc)}\n{visible(mistake or nothing)}"), exc
     except ApcoreError as exc:
-        return Step(name, False, describe_error(exc)), exc
+        return SignatureStep(name, False, describe_error(exc)), exc
     query = "" if verified.query_covered else ", without the query"
-    return Step(name, True, f"holds by {verified.algorithm}{query}"), None
+    return SignatureStep(name, True, f"holds by {verified.algorithm}{query}"), None
 
 
 def _holds(presented: Presented, key: PublicKey) -> bool:

@@ -18,8 +18,8 @@ from apcore.errors import ApcoreError
 from apcore.jsonld import BUNDLED, ContextNeeded, ContextTable, JsonObject
 from apcore.signatures import ld_signature, proofs
 from apcore.signatures.documents import PresentedDocument, VerifiedDocument, check_document
-from apcore.signatures.errors import BadSignature, Explained, Explanation, SchemeRefused, SignatureMissing, visible
-from apcore.signatures.explain import Report, Step, describe_error
+from apcore.signatures.errors import BadSignature, ExplainedError, Explanation, SchemeRefused, SignatureMissing, visible
+from apcore.signatures.explain import SignatureReport, SignatureStep, describe_error
 from apcore.signatures.keys import PublicKey
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
 
@@ -39,7 +39,7 @@ def explain_proofs(
     policy: SignaturePolicy = DEFAULT,
     keys: Mapping[str, PublicKey] | None = None,
     contexts: ContextTable = BUNDLED,
-) -> Report[VerifiedDocument]:
+) -> SignatureReport[VerifiedDocument]:
     """Examine the integrity proofs of ``document``. Never raises for its content; no steps if there are none.
 
     Arguments are those of `explain`. Every proof must hold, so the result is unverified if one key is missing.
@@ -59,7 +59,7 @@ def explain_ld_signature(
     policy: SignaturePolicy = DEFAULT,
     keys: Mapping[str, PublicKey] | None = None,
     contexts: ContextTable = BUNDLED,
-) -> Report[VerifiedDocument]:
+) -> SignatureReport[VerifiedDocument]:
     """Examine the LD signature of ``document``. Never raises for its content; no steps if there is none.
 
     Arguments are those of `explain`.
@@ -92,31 +92,34 @@ def _explained(
     *,
     contexts: ContextTable,
     keys: Mapping[str, PublicKey],
-) -> Report[VerifiedDocument]:
+) -> SignatureReport[VerifiedDocument]:
     try:
         ignored, presented = _with_contexts(read, contexts)
     except SignatureMissing:
-        return Report((), None, None)
+        return SignatureReport((), None, None)
     except ApcoreError as exc:
-        named = exc.explanation.key_id if isinstance(exc, Explained) else None
-        return Report((Step(kind, False, describe_error(exc)),), None, exc, () if named is None else (named,))
+        named = exc.explanation.key_id if isinstance(exc, ExplainedError) else None
+        return SignatureReport(
+            (SignatureStep(kind, False, describe_error(exc)),), None, exc, () if named is None else (named,)
+        )
     steps = [
-        Step("context", None, f"{visible(url)} is not available: its terms count as not signed") for url in ignored
+        SignatureStep("context", None, f"{visible(url)} is not available: its terms count as not signed")
+        for url in ignored
     ]
     verified_documents: list[VerifiedDocument] = []
     error: ApcoreError | None = None
     for one in presented:
-        steps.append(Step(one.scheme, None, _described(one)))
+        steps.append(SignatureStep(one.scheme, None, _described(one)))
         if one.key_id not in keys:
             continue
         step, outcome = _checked(one, keys[one.key_id])
-        steps += [Step("key", None, keys[one.key_id].described), step]
+        steps += [SignatureStep("key", None, keys[one.key_id].described), step]
         if isinstance(outcome, VerifiedDocument):
             verified_documents.append(outcome)
         else:
             error = error or outcome
     verified = verified_documents[0] if len(verified_documents) == len(presented) else None
-    return Report(tuple(steps), verified, error, tuple(dict.fromkeys(one.key_id for one in presented)))
+    return SignatureReport(tuple(steps), verified, error, tuple(dict.fromkeys(one.key_id for one in presented)))
 
 
 def _with_contexts(read: Callable[[ContextTable], T], contexts: ContextTable) -> tuple[list[str], T]:
@@ -156,16 +159,16 @@ def _cut(line: str) -> str:
     )
 
 
-def _checked(presented: PresentedDocument, key: PublicKey) -> tuple[Step, VerifiedDocument | ApcoreError]:
+def _checked(presented: PresentedDocument, key: PublicKey) -> tuple[SignatureStep, VerifiedDocument | ApcoreError]:
     name = f"check {presented.scheme}"
     try:
         verified = check_document(presented, key.renamed(key_id=presented.key_id))
     except BadSignature as exc:
         mistake = _mistake(presented, key) or "it holds under none of the common mistakes"
-        return Step(name, False, f"{describe_error(exc)}\n{mistake}"), exc
+        return SignatureStep(name, False, f"{describe_error(exc)}\n{mistake}"), exc
     except ApcoreError as exc:
-        return Step(name, False, describe_error(exc)), exc
-    return Step(name, True, "holds"), verified
+        return SignatureStep(name, False, describe_error(exc)), exc
+    return SignatureStep(name, True, "holds"), verified
 
 
 def _mistake(presented: PresentedDocument, key: PublicKey) -> str | None:

@@ -25,11 +25,11 @@ from attrs import field, frozen
 from apcore.jsonld import (
     BUNDLED,
     DEFAULT_LIMITS,
-    Context,
     ContextTable,
+    ContextValue,
     Json,
     JsonObject,
-    Limits,
+    ProcessingLimits,
     WorkBudget,
     canonicalize_quads,
     compact,
@@ -40,7 +40,7 @@ from apcore.signatures.errors import Explanation, GraphRestructured
 
 __all__ = ["OUR_CONTEXT", "SignedGraph", "signed_graph"]
 
-OUR_CONTEXT: Final[Context] = [
+OUR_CONTEXT: Final[ContextValue] = [
     "https://www.w3.org/ns/activitystreams",
     "https://w3id.org/security/v1",
     {
@@ -91,8 +91,8 @@ def signed_graph(
     document: JsonObject,
     *,
     contexts: ContextTable = BUNDLED,
-    context: Context = OUR_CONTEXT,
-    limits: Limits = DEFAULT_LIMITS,
+    context: ContextValue = OUR_CONTEXT,
+    limits: ProcessingLimits = DEFAULT_LIMITS,
     work: WorkBudget | None = None,
 ) -> SignedGraph:
     """Give the statements of ``document`` and the document, in the words of ``context``, that is made of them alone.

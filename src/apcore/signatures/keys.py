@@ -1,7 +1,7 @@
 """Represent public and private keys as values: parsed once, then reused.
 
 A key object holds the parsed key of the cryptography library, its id, and its claimed owner. Parsing a public key takes
-5 to 40 us and a private one 40 ms (`apcore.signatures.key_reading`), so cache these objects, and do not parse keys per
+5 to 40 us and a private one 40 ms (`apcore.signatures.key_formats`), so cache these objects, and do not parse keys per
 request.
 
 A key knows its algorithms, and a label alone never selects one. An algorithm that the sender names must fit the key,

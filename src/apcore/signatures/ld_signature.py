@@ -32,7 +32,7 @@ from apcore.signatures.documents import (
     read_time,
     write_time,
 )
-from apcore.signatures.errors import Explained, ProofMalformed, SignatureMissing
+from apcore.signatures.errors import ExplainedError, ProofMalformed, SignatureMissing
 from apcore.signatures.graphs import signed_graph
 from apcore.signatures.keys import PrivateKey
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
@@ -78,7 +78,7 @@ def parse(
         work = WorkBudget.for_document(document, DEFAULT_LIMITS)
     try:
         return _read(document, signature, now=now, contexts=contexts, policy=policy, work=work)
-    except Explained as exc:
+    except ExplainedError as exc:
         exc.explained(rule="Linked Data Signatures 1.0", **known_of(_TYPE, signature, "creator", now))
         raise
 

@@ -32,12 +32,12 @@ from apcore.signatures.errors import (
     SignatureFromFuture,
     SignatureTooOld,
 )
-from apcore.signatures.key_reading import RSA_BITS_MAX, RSA_BITS_MIN
+from apcore.signatures.key_formats import RSA_BITS_MAX, RSA_BITS_MIN
 from apcore.signatures.keys import ALGORITHMS, Algorithm, PublicKey
 
-__all__ = ["DEFAULT", "LENIENT", "PRESETS", "STRICT", "Coverage", "Scheme", "SignaturePolicy"]
+__all__ = ["DEFAULT", "LENIENT", "PRESETS", "STRICT", "Coverage", "SignaturePolicy", "SignatureScheme"]
 
-Scheme: TypeAlias = Literal["cavage", "rfc9421"]
+SignatureScheme: TypeAlias = Literal["cavage", "rfc9421"]
 
 Coverage: TypeAlias = tuple[tuple[frozenset[str], ...], ...]
 """Groups of alternatives of components: every group needs one alternative with all components covered."""
@@ -81,7 +81,7 @@ class SignaturePolicy:
 
     name: str = "default"
     """For explanations and logs."""
-    schemes: frozenset[Scheme] = frozenset({"cavage", "rfc9421"})
+    schemes: frozenset[SignatureScheme] = frozenset({"cavage", "rfc9421"})
     algorithms: frozenset[Algorithm] = ALGORITHMS
     rsa_bits_min: int = 2048
     rsa_bits_max: int = RSA_BITS_MAX
@@ -140,7 +140,7 @@ class SignaturePolicy:
         """Return the longest time that a signature may be accepted. A replay cache must remember it that long."""
         return max(self.age_s_max, self.lifetime_s_max) + 2 * self.clock_skew_s
 
-    def coverage(self, scheme: Scheme, method: str, *, has_body: bool) -> Coverage:
+    def coverage(self, scheme: SignatureScheme, method: str, *, has_body: bool) -> Coverage:
         """Return the required coverage of a signature on such a message."""
         reading = method in {"GET", "HEAD"} and not has_body
         if scheme == "cavage":

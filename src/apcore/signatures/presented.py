@@ -23,9 +23,9 @@ from hashlib import sha256
 from attrs import evolve, field, frozen
 
 from apcore.http.messages import Request
-from apcore.signatures.errors import BadSignature, Explained, Explanation, KeyMismatch, redacted_base
+from apcore.signatures.errors import BadSignature, ExplainedError, Explanation, KeyMismatch, redacted_base
 from apcore.signatures.keys import Algorithm, PublicKey
-from apcore.signatures.policy import Scheme, SignaturePolicy
+from apcore.signatures.policy import SignaturePolicy, SignatureScheme
 
 __all__ = ["Base", "Presented", "Unsigned", "Verified", "check"]
 
@@ -43,7 +43,7 @@ class Base:
 class Presented:
     """A parsed signature that meets the policy, to be checked with the key that it names."""
 
-    scheme: Scheme
+    scheme: SignatureScheme
     key_id: str
     """The id of the key, as the sender wrote it."""
     algorithm: Algorithm | None
@@ -80,7 +80,7 @@ class Presented:
 class Verified:
     """A valid signature. It authenticates the owner of this key, once the key's ownership is established."""
 
-    scheme: Scheme
+    scheme: SignatureScheme
     key_id: str
     owner: str
     """The owner that the key claims."""
@@ -118,7 +118,7 @@ def check(presented: Presented, key: PublicKey) -> Verified:
         algorithm = key.choose_algorithm(presented.algorithm)
         presented.policy.check_key(key, algorithm, presented.now)
         base = _base_that_holds(presented, key, algorithm)
-    except Explained as exc:
+    except ExplainedError as exc:
         explanation = presented.explanation
         exc.explained(
             scheme=explanation.scheme,

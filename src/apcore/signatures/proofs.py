@@ -46,7 +46,7 @@ from apcore.signatures.documents import (
     write_time,
 )
 from apcore.signatures.errors import (
-    Explained,
+    ExplainedError,
     Explanation,
     KeyMalformed,
     ProofMalformed,
@@ -190,7 +190,7 @@ def _read(
             policy=policy,
             work=work,
         )
-    except Explained as exc:
+    except ExplainedError as exc:
         exc.explained(rule="FEP-8b32", **known_of(suite, proof, "verificationMethod", now))
         raise
 

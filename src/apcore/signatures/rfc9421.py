@@ -36,7 +36,7 @@ from apcore.signatures.errors import (
     AlgorithmRefused,
     ComponentMissing,
     CoverageTooSmall,
-    Explained,
+    ExplainedError,
     Explanation,
     SchemeRefused,
     SignatureMalformed,
@@ -88,13 +88,13 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> tuple[Pre
     examined = examine(request, policy, now)
     accepted = tuple(one for one in examined if isinstance(one, Presented))
     if not accepted:
-        raise next(one for one in examined if isinstance(one, Explained))
+        raise next(one for one in examined if isinstance(one, ExplainedError))
     return accepted
 
 
 def examine(
     request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True
-) -> tuple[Presented | Explained, ...]:
+) -> tuple[Presented | ExplainedError, ...]:
     """Parse like `parse`, and return refusals too, in the order of the signatures.
 
     Without ``compare``, `Host` and digests are not compared with the request: explanations compare them separately.
@@ -106,13 +106,13 @@ def examine(
     except SignatureMalformed as exc:
         exc.explained(scheme="rfc9421", rule="RFC 9421 §4")
         raise
-    examined: list[Presented | Explained] = []
+    examined: list[Presented | ExplainedError] = []
     for label, signature_input in inputs.items():
         try:
             _check_scheme(policy)
             one = _hold(message, label, signature_input, signatures.get(label), policy=policy, now=now, compare=compare)
             examined.append(one)
-        except Explained as exc:
+        except ExplainedError as exc:
             exc.explained(
                 scheme="rfc9421", label=label, rule="RFC 9421 §2", **_explanation_facts(message, signature_input, now)
             )
@@ -378,7 +378,7 @@ def _explanation_facts(message: Message, signature_input: _Input | None, now: da
     created = signature_input.parameters.get("created")
     if isinstance(created, int) and not isinstance(created, bool):
         facts["clock_offset_s"] = created - int(now.timestamp())
-    with suppress(Explained):  # it may cover a component that the message does not have
+    with suppress(ExplainedError):  # it may cover a component that the message does not have
         facts["signing_string"] = redacted_base(_base(message, signature_input.components, signature_input.line))
     return facts
 

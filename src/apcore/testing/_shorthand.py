@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apcore.ports import SCAN_LIMIT_MAX, Key, KvStore, Message, MessageQueue, Put
+from apcore.ports import SCAN_LIMIT_MAX, KvStore, Message, MessageQueue, Put, StoreKey
 from apcore.testing.conformance import Tokens
 
 __all__ = ["PATIENCE_S", "counts", "id_of", "keys_under", "lease_ids", "make_message", "put", "value_of"]
@@ -13,18 +13,18 @@ PATIENCE_S: Final = 10.0
 """How long a wait may last. A woken thread has half of it, which is long even on a busy machine."""
 
 
-def put(store: KvStore, tokens: Tokens, values: dict[Key, bytes]) -> None:
+def put(store: KvStore, tokens: Tokens, values: dict[StoreKey, bytes]) -> None:
     """Put entries without a check."""
     assert store.commit([], [Put(key, value) for key, value in values.items()], token=tokens())
 
 
-def value_of(store: KvStore, key: Key) -> bytes | None:
+def value_of(store: KvStore, key: StoreKey) -> bytes | None:
     """Read one value."""
     [entry] = store.get([key])
     return entry.value if entry else None
 
 
-def keys_under(store: KvStore, prefix: Key) -> list[Key]:
+def keys_under(store: KvStore, prefix: StoreKey) -> list[StoreKey]:
     """Return the keys of one page."""
     return [entry.key for entry in store.scan(prefix, limit=SCAN_LIMIT_MAX)]
 

@@ -13,9 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from apcore.errors import ContractError
-from apcore.ports import Add, Again, AtomicStore, Check, Done, Leased, Message, Put, Settlement, Write
+from apcore.ports import AtomicStore, Check, Done, Increment, LeasedMessage, Message, Put, Retry, Settlement, Write
 from apcore.testing._shorthand import PATIENCE_S, counts, id_of, make_message
-from apcore.testing.conformance import Conformance, ManualClock, Tokens, conformance, machine_settings, opened, refusing
+from apcore.testing.conformance import (
+    Conformance,
+    ManualClock,
+    Tokens,
+    conformance,
+    expect_refusal,
+    machine_settings,
+    open_closing,
+)
 from apcore.testing.queue import check_queue
 from apcore.testing.queue_model import QueueMachine, messages, settlements
 from apcore.testing.store import check_store
@@ -52,17 +60,17 @@ def _one_transaction(make: MakeAtomic) -> None:
 
     If it returns False, none of them does.
     """
-    with opened(make) as (store, _):
+    with open_closing(make) as (store, _):
         tokens = Tokens()
         store.enqueue([make_message(1), make_message(2)])
         first, second = store.lease(["lane"], limit=2, lease_s=61)
         for holds in (False, True):
             answer = store.commit(
                 [Check(("a",), None if holds else tokens())],
-                [Put(("a",), b"1"), Add(("n",), 1)],
+                [Put(("a",), b"1"), Increment(("n",), 1)],
                 token=tokens(),
                 messages=[make_message(3), make_message(4, delay_s=1001)],
-                settles=[Done(first), Again(second, 1001)],
+                settles=[Done(first), Retry(second, 1001)],
             )
             assert answer is holds
             assert len(store.scan((), limit=10)) == (2 if holds else 0)
@@ -73,7 +81,7 @@ def _one_transaction(make: MakeAtomic) -> None:
 
 def _messages_or_settlements_alone(make: MakeAtomic) -> None:
     """A commit may consist of messages or settlements only."""
-    with opened(make) as (store, _):
+    with open_closing(make) as (store, _):
         tokens = Tokens()
         assert store.commit([], [], token=tokens(), messages=[make_message(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
@@ -86,14 +94,14 @@ def _a_lost_lease_stops_all(make: MakeAtomic) -> None:
 
     Nothing is written or enqueued, and no other lease is settled.
     """
-    with opened(make) as (store, _):
+    with open_closing(make) as (store, _):
         tokens = Tokens()
         store.enqueue([make_message(1), make_message(2)])
         settled_lease, current_lease = store.lease(["lane"], limit=2, lease_s=61)
         assert list(store.settle([Done(settled_lease)])) == []
-        never = Leased(settled_lease.message, b"x" * 16, 1)
+        never = LeasedMessage(settled_lease.message, b"x" * 16, 1)
         for gone in (settled_lease, never):
-            orders: list[list[Settlement]] = [[Done(current_lease), Done(gone)], [Again(gone, 0), Done(current_lease)]]
+            orders: list[list[Settlement]] = [[Done(current_lease), Done(gone)], [Retry(gone, 0), Done(current_lease)]]
             for settles in orders:
                 assert (
                     store.commit([], [Put(("a",), b"1")], token=tokens(), messages=[make_message(3)], settles=settles)
@@ -106,7 +114,7 @@ def _a_lost_lease_stops_all(make: MakeAtomic) -> None:
 
 def _refused_is_untouched(make: MakeAtomic) -> None:
     """A refused commit changes nothing, whichever part caused the refusal."""
-    with opened(make) as (store, _):
+    with open_closing(make) as (store, _):
         tokens = Tokens()
         store.enqueue([make_message(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
@@ -118,7 +126,11 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
                 "no counter",
                 ContractError,
                 lambda: store.commit(
-                    [], [fine, Add(("text",), 1)], token=tokens(), messages=[make_message(3)], settles=[settlement]
+                    [],
+                    [fine, Increment(("text",), 1)],
+                    token=tokens(),
+                    messages=[make_message(3)],
+                    settles=[settlement],
                 ),
             ),
             (
@@ -130,7 +142,7 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
                 "a negative delay",
                 ValueError,
                 lambda: store.commit(
-                    [], [fine], token=tokens(), messages=[make_message(3)], settles=[Again(leased, -1)]
+                    [], [fine], token=tokens(), messages=[make_message(3)], settles=[Retry(leased, -1)]
                 ),
             ),
             (
@@ -155,14 +167,14 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
                 ),
             ),
         ):
-            refusing(kind, what, call)
+            expect_refusal(kind, what, call)
             assert [entry.key for entry in store.scan((), limit=10)] == [("text",)], what
             assert counts(store, "lane") == (0, 0, 1), what
 
 
 def _dedup_and_groups_hold_here_too(make: MakeAtomic) -> None:
     """Dedup and groups apply to the messages and settlements of a commit as to those of ``enqueue`` and ``settle``."""
-    with opened(make) as (store, _):
+    with open_closing(make) as (store, _):
         tokens = Tokens()
         store.enqueue([make_message(1, dedup="d", group="g"), make_message(2, group="g")])
         assert store.commit(
@@ -171,7 +183,7 @@ def _dedup_and_groups_hold_here_too(make: MakeAtomic) -> None:
         [head] = store.lease(["lane"], limit=9, lease_s=61)
         assert head.message.id == id_of(1)
         assert store.commit(
-            [], [], token=tokens(), messages=[make_message(5, dedup="d", group="g")], settles=[Again(head, 1001)]
+            [], [], token=tokens(), messages=[make_message(5, dedup="d", group="g")], settles=[Retry(head, 1001)]
         )
         [head] = store.lease(["lane"], limit=9, lease_s=61)
         assert (head.message.id, head.attempt) == (id_of(1), 2), "the two did not become one, due at once"
@@ -185,7 +197,7 @@ def _a_repeat_settles_once(make: MakeAtomic) -> None:
 
     The repetition changes nothing.
     """
-    with opened(make) as (store, _):
+    with open_closing(make) as (store, _):
         tokens = Tokens()
         store.enqueue([make_message(1)])
         [leased] = store.lease(["lane"], limit=9, lease_s=61)
@@ -202,7 +214,7 @@ def _a_repeat_settles_once(make: MakeAtomic) -> None:
 
 def _an_enqueueing_commit_wakes(make: MakeAtomic) -> None:
     """A message of a commit wakes waiting workers, and is ready at once."""
-    with opened(make) as (store, _):
+    with open_closing(make) as (store, _):
         waiter = Thread(target=lambda: store.wait(["lane"], timeout_s=PATIENCE_S), daemon=True)
         waiter.start()
         assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[make_message(1)])
@@ -213,7 +225,7 @@ def _an_enqueueing_commit_wakes(make: MakeAtomic) -> None:
 
 def _run_out_leases_settle_until_taken(make: MakeAtomic) -> None:
     """A commit may settle an expired lease until the message is leased again; then the lease is lost."""
-    with opened(make) as (store, clock):
+    with open_closing(make) as (store, clock):
         tokens = Tokens()
         store.enqueue([make_message(1), make_message(2)])
         first, second = sorted(store.lease(["lane"], limit=9, lease_s=11), key=lambda leased: leased.message.id)
@@ -264,7 +276,7 @@ class _AtomicMachine(QueueMachine):
         """Commit all three kinds of change."""
         batch, settles, token = self.made(todo), self.settled(ends), self.tokens()
         checks = [Check(("fact",), self.version if holds else self.tokens())]
-        writes: list[Write] = [Put(("fact",), token), Add(("commits",), 1)]
+        writes: list[Write] = [Put(("fact",), token), Increment(("commits",), 1)]
         expected = holds and all(self.held(settlement.leased) for settlement in settles)
         answer = self.store.commit(checks, writes, token=token, messages=batch, settles=settles)
         assert answer is expected

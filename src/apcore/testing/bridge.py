@@ -17,7 +17,7 @@ from threading import Event, Lock, Thread
 from typing import Any, Literal, Protocol, TypeVar
 
 from apcore.adapters.asyncio import AsyncioRuntime
-from apcore.drive.twins import async_store
+from apcore.drivers.threaded_ports import async_store
 from apcore.ports import (
     AsyncKvStore,
     AsyncRuntime,
@@ -26,23 +26,23 @@ from apcore.ports import (
     Depth,
     Durability,
     Entry,
-    Key,
     KvStore,
-    Leased,
+    LeasedMessage,
     Message,
     Settlement,
+    StoreKey,
     Write,
 )
 from apcore.testing.conformance import ManualClock
 
-__all__ = ["EventLoop", "bridged"]
+__all__ = ["EventLoop", "bridge"]
 
 T = TypeVar("T")
 
 EventLoop = Literal["asyncio", "trio"]
 
 
-def bridged(
+def bridge(
     make: Callable[[ManualClock], KvStore | AsyncKvStore], loop: EventLoop, /
 ) -> Callable[[ManualClock], AtomicStore]:
     """Return a factory of blocking stores, made of a factory of async stores.
@@ -69,10 +69,12 @@ class _Bridged:
     def durability(self) -> Durability:
         return self._made.durability
 
-    def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         return self._ask(lambda store: store.get(keys))
 
-    def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
+    def scan(
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Entry]:
         return self._ask(lambda store: store.scan(prefix, after=after, limit=limit, reverse=reverse))
 
     def commit(
@@ -93,13 +95,13 @@ class _Bridged:
     def enqueue(self, messages: Sequence[Message], /) -> None:
         self._ask(lambda store: store.enqueue(messages))
 
-    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         return self._ask(lambda store: store.lease(lanes, limit=limit, lease_s=lease_s))
 
-    def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+    def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         return self._ask(lambda store: store.extend(leases, lease_s=lease_s))
 
-    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         return self._ask(lambda store: store.settle(settlements))
 
     def depth(self, lanes: Sequence[str], /) -> Depth:

@@ -28,7 +28,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import field, frozen
 from hypothesis import HealthCheck, settings
 
-__all__ = ["Conformance", "ManualClock", "Tokens", "conformance", "machine_settings", "opened", "refusing"]
+__all__ = ["Conformance", "ManualClock", "Tokens", "conformance", "expect_refusal", "machine_settings", "open_closing"]
 
 
 class ManualClock:
@@ -88,7 +88,7 @@ def conformance(run: Callable[[Callable[[ManualClock], P]], None], /) -> Conform
 
 
 @contextmanager
-def opened(make: Callable[[ManualClock], C]) -> Generator[tuple[C, ManualClock], None, None]:
+def open_closing(make: Callable[[ManualClock], C]) -> Generator[tuple[C, ManualClock], None, None]:
     """Open an adapter on its own clock, and close it at the end."""
     clock = ManualClock()
     adapter = make(clock)
@@ -98,7 +98,7 @@ def opened(make: Callable[[ManualClock], C]) -> Generator[tuple[C, ManualClock],
         adapter.close()
 
 
-def refusing(kind: type[Exception], what: str, call: Callable[[], object]) -> None:
+def expect_refusal(kind: type[Exception], what: str, call: Callable[[], object]) -> None:
     """Assert that ``call`` raises ``kind``."""
     try:
         answer = call()

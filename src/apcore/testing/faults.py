@@ -1,6 +1,6 @@
 """Inject faults: a store that loses answers, and a proxy that cuts connections.
 
-Both call a function for the `Fate` of each call, so the test decides: from a list, by a hypothesis strategy, by a
+Both call a function for the `AnswerFate` of each call, so the test decides: from a list, by a hypothesis strategy, by a
 seeded choice.
 
 - `LosingStore` wraps any blocking store in this process.
@@ -23,20 +23,20 @@ from apcore.ports import (
     Depth,
     Durability,
     Entry,
-    Key,
     KvStore,
-    Leased,
+    LeasedMessage,
     Message,
     Settlement,
+    StoreKey,
     Write,
 )
 
-__all__ = ["CuttingProxy", "Fate", "LosingStore"]
+__all__ = ["AnswerFate", "CuttingProxy", "LosingStore"]
 
 T = TypeVar("T")
 
 
-class Fate(Enum):
+class AnswerFate(Enum):
     """The fate of one call."""
 
     ANSWERED = auto()
@@ -56,7 +56,7 @@ class LosingStore:
     ``lease`` is one that was lost after it was carried out: its messages return when the lease expires.
     """
 
-    def __init__(self, store: KvStore, fate: Callable[[str], Fate]) -> None:
+    def __init__(self, store: KvStore, fate: Callable[[str], AnswerFate]) -> None:
         """Wrap ``store``. ``fate`` is called with the method's name before each call that changes the store."""
         self._store: Any = store
         self._fate = fate
@@ -68,12 +68,14 @@ class LosingStore:
         answer: Durability = self._store.durability
         return answer
 
-    def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """See `KvStore.get`."""
         answer: Sequence[Entry | None] = self._store.get(keys)
         return answer
 
-    def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
+    def scan(
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Entry]:
         """See `KvStore.scan`."""
         answer: Sequence[Entry] = self._store.scan(prefix, after=after, limit=limit, reverse=reverse)
         return answer
@@ -97,15 +99,15 @@ class LosingStore:
         """See `MessageQueue.enqueue`."""
         self._undergo("enqueue", lambda: self._store.enqueue(messages))
 
-    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`."""
         return self._undergo("lease", lambda: self._store.lease(lanes, limit=limit, lease_s=lease_s))
 
-    def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+    def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
         return self._undergo("extend", lambda: self._store.extend(leases, lease_s=lease_s))
 
-    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
         return self._undergo("settle", lambda: self._store.settle(settlements))
 
@@ -126,14 +128,14 @@ class LosingStore:
 
     def _undergo(self, name: str, call: Callable[[], T]) -> T:
         fate = self._fate(name)
-        if fate is Fate.ANSWERED:
+        if fate is AnswerFate.ANSWERED:
             answer = call()
             self._land(name)
             return answer
-        if fate is Fate.LOST_AFTER or (fate is Fate.DELAYED and name == "lease"):
+        if fate is AnswerFate.LOST_AFTER or (fate is AnswerFate.DELAYED and name == "lease"):
             _ = call()
         self._land(name)
-        if fate is Fate.DELAYED and name != "lease":
+        if fate is AnswerFate.DELAYED and name != "lease":
             self._late[name] = call
         if name == "commit":
             raise StoreUnavailable(f"the answer to a commit was lost: {fate.name}", outcome="unknown")
@@ -156,15 +158,15 @@ class CuttingProxy:
     ``fate`` is called when a client begins to send after the server last sent: once per request, in a protocol that
     takes turns.
 
-    - `Fate.LOST_BEFORE`: the request is not forwarded, and both connections are closed.
-    - `Fate.LOST_AFTER`: the whole request is forwarded. When the response begins, it is dropped and the client's
+    - `AnswerFate.LOST_BEFORE`: the request is not forwarded, and both connections are closed.
+    - `AnswerFate.LOST_AFTER`: the whole request is forwarded. When the response begins, it is dropped and the client's
       connection is closed. The proxy reads the response to its end, so the server notices nothing before it is done.
 
-    A request cannot be delayed here: `Fate.DELAYED` does the same as `Fate.LOST_AFTER`. Use it as a context manager, or
+    A request cannot be delayed here: `AnswerFate.DELAYED` does the same as `AnswerFate.LOST_AFTER`. Use it as a context manager, or
     close it.
     """
 
-    def __init__(self, host: str, port: int, fate: Callable[[], Fate]) -> None:
+    def __init__(self, host: str, port: int, fate: Callable[[], AnswerFate]) -> None:
         """Listen for clients of the server at ``host`` and ``port``."""
         self._target = (host, port)
         self._fate = fate
@@ -212,7 +214,7 @@ class CuttingProxy:
             self._links = [link for link in self._links if link.is_up()]
             self._links.append(_Link(client, server, self._ask))
 
-    def _ask(self) -> Fate:
+    def _ask(self) -> AnswerFate:
         with self._lock:  # so that a list of fates needs no lock
             return self._fate()
 
@@ -220,9 +222,9 @@ class CuttingProxy:
 class _Link:
     """One client, one server, and a thread for each direction."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, fate: Callable[[], Fate]) -> None:
+    def __init__(self, client: socket.socket, server: socket.socket, fate: Callable[[], AnswerFate]) -> None:
         self._client, self._server, self._ask = client, server, fate
-        self._fate: Fate | None = None  # of the current request; None while it is the client's turn
+        self._fate: AnswerFate | None = None  # of the current request; None while it is the client's turn
         self._threads = [Thread(target=run, daemon=True) for run in (self._forward, self._answer)]
         for thread in self._threads:
             thread.start()
@@ -242,7 +244,7 @@ class _Link:
             while data := self._client.recv(_CHUNK):
                 if self._fate is None:
                     self._fate = self._ask()
-                if self._fate is Fate.LOST_BEFORE:
+                if self._fate is AnswerFate.LOST_BEFORE:
                     _hang_up(self._client)
                     break
                 self._server.sendall(data)
@@ -253,7 +255,7 @@ class _Link:
         """Forward bytes from server to client until the server ends; drop bytes that the client must not get."""
         with self._server, suppress(OSError):
             while data := self._server.recv(_CHUNK):
-                if self._fate in (Fate.LOST_AFTER, Fate.DELAYED):
+                if self._fate in (AnswerFate.LOST_AFTER, AnswerFate.DELAYED):
                     _hang_up(self._client)
                     continue
                 self._fate = None

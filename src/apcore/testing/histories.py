@@ -5,7 +5,7 @@ From a shell, over any store that several processes can open::
     python -m apcore.testing.histories --store sqlite:///histories.db --processes 8 --seconds 60
 
 Use a store that may be thrown away: the data of a run stays in it, under a name of its own. The exit status is 1 if a
-check failed. The workers are in `apcore.testing.playing`, the checks in `apcore.testing.judging`. In a test,
+check failed. The workers are in `apcore.testing.workload`, the checks in `apcore.testing.history_rules`. In a test,
 `run_threads` does the same with threads that share a store.
 """
 
@@ -31,10 +31,10 @@ from attrs import field, frozen
 from apcore.errors import ConfigurationError
 from apcore.node import open_store
 from apcore.ports import KvStore
-from apcore.testing.judging import Notes, judged
-from apcore.testing.playing import drained, play, standing
+from apcore.testing.history_rules import WorkerLog, check_history
+from apcore.testing.workload import drain_queue, play, read_final_state
 
-__all__ = ["Report", "main", "run_processes", "run_threads"]
+__all__ = ["HistoryReport", "main", "run_processes", "run_threads"]
 
 _START_S: Final = 60.0
 """How long all processes together may take to be ready."""
@@ -43,7 +43,7 @@ _END_S: Final = 60.0
 
 
 @frozen
-class Report:
+class HistoryReport:
     """The result of a run."""
 
     swaps: int
@@ -68,11 +68,11 @@ class Report:
         )
 
 
-def run_threads(store: KvStore, /, *, threads: int, steps: int, seed: int = 0) -> Report:
+def run_threads(store: KvStore, /, *, threads: int, steps: int, seed: int = 0) -> HistoryReport:
     """Run ``threads`` workers with ``steps`` steps each on one store object."""
     run = f"run {os.urandom(8).hex()}"
 
-    def work(worker: int) -> Notes:
+    def work(worker: int) -> WorkerLog:
         step_numbers = count()
         return play(store, run=run, worker=worker, seed=seed, goes_on=lambda: next(step_numbers) < steps)
 
@@ -83,7 +83,7 @@ def run_threads(store: KvStore, /, *, threads: int, steps: int, seed: int = 0) -
 
 def run_processes(
     url: str, /, *, processes: int, seconds: float, seed: int = 0, progress: Callable[[float, int], None] | None = None
-) -> Report:
+) -> HistoryReport:
     """Run ``processes`` workers for ``seconds`` on the store at ``url``, each with its own store object.
 
     Args:
@@ -109,19 +109,19 @@ def run_processes(
         store.close()
 
 
-def _report(store: KvStore, run: str, notes: list[Notes]) -> Report:
-    notes = [*notes, drained(store, run=run)]
+def _report(store: KvStore, run: str, notes: list[WorkerLog]) -> HistoryReport:
+    notes = [*notes, drain_queue(store, run=run)]
     swaps = [swap.answer for worker_notes in notes for swap in worker_notes.swaps]
     adds = [add.answer for worker_notes in notes for add in worker_notes.adds]
     claims = [claim.answer for worker_notes in notes for claim in worker_notes.claims]
-    return Report(
+    return HistoryReport(
         swaps=swaps.count(True),
         refused=swaps.count(False),
         adds=adds.count(True),
         claims=claims.count(True),
         messages=sum(len(worker_notes.ended) for worker_notes in notes),
         unknown=[*swaps, *adds, *claims].count(None),
-        wrong=judged(notes, standing(store, run=run)),
+        wrong=check_history(notes, read_final_state(store, run=run)),
     )
 
 
@@ -142,7 +142,7 @@ class _Plan:
         return self.folder / f"{worker}.notes"
 
 
-def _played(plan: _Plan, processes: int, progress: Callable[[float, int], None] | None) -> list[Notes]:
+def _played(plan: _Plan, processes: int, progress: Callable[[float, int], None] | None) -> list[WorkerLog]:
     context = multiprocessing.get_context("spawn")  # a new interpreter each: they share only the store
     barrier = context.Barrier(processes + 1)
     steps: Any = context.Array("Q", processes, lock=False)

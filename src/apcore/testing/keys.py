@@ -14,11 +14,11 @@ from apcore.errors import SignerUnavailable
 from apcore.ports import KeyKind, MadeKey
 from apcore.signatures import PrivateKey, generate_key
 
-__all__ = ["ReusedKeys", "reused_key"]
+__all__ = ["ReusedKeys", "reuse_key"]
 
 
 @cache
-def reused_key(name: str, kind: KeyKind = "rsa-2048") -> PrivateKey:
+def reuse_key(name: str, kind: KeyKind = "rsa-2048") -> PrivateKey:
     """Return the key of this name and kind, the same one for the life of the process.
 
     `PrivateKey.renamed` gives it an id and an owner.
@@ -42,10 +42,10 @@ class ReusedKeys:
         kind, _, number = key_name.partition(" ")
         for key_kind in ("rsa-2048", "ed25519"):
             if kind == key_kind and number.isdigit():
-                return reused_key(key_name, key_kind).sign(data)
+                return reuse_key(key_name, key_kind).sign(data)
         raise SignerUnavailable(f"there is no key {key_name!r} for tests")
 
     def make_key(self, kind: KeyKind, /) -> MadeKey:
         """See `Signer.make_key`."""
         name = f"{kind} {next(self._count)}"
-        return MadeKey(name, kind, reused_key(name, kind).public.spki)
+        return MadeKey(name, kind, reuse_key(name, kind).public.spki)

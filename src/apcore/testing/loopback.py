@@ -1,6 +1,6 @@
 """Run a server on this machine that follows a script byte for byte, to test clients against any peer.
 
-A script is a function of one connection (`Peer`), run in its own thread. It reads requests and sends bytes, HTTP or
+A script is a function of one connection (`ScriptedConnection`), run in its own thread. It reads requests and sends bytes, HTTP or
 not. A client that closes, even in the middle, ends the script quietly. Any other exception of the script is raised when
 the server is closed.
 """
@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from attrs import frozen
 
-__all__ = ["Peer", "ReceivedRequest", "Script", "ScriptedServer", "answering"]
+__all__ = ["ReceivedRequest", "Script", "ScriptedConnection", "ScriptedServer", "answer_with"]
 
 _PATIENCE_S: Final = 10.0
 """How long a script waits for a client, or sends to it. Only a failing test takes that long."""
@@ -36,7 +36,7 @@ class ReceivedRequest:
         return tuple(value for field, value in self.fields if field.lower() == name.lower())
 
 
-class Peer:
+class ScriptedConnection:
     """One connection, from the server's side."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event, requests: list[ReceivedRequest]) -> None:
@@ -106,14 +106,14 @@ class Peer:
         self._buffer += data
 
 
-Script = Callable[[Peer], None]
+Script = Callable[[ScriptedConnection], None]
 """The behaviour of a server on one connection."""
 
 
-def answering(*answers: bytes) -> Script:
+def answer_with(*answers: bytes) -> Script:
     """Answer one request after another on the same connection, and close after the last."""
 
-    def script(peer: Peer) -> None:
+    def script(peer: ScriptedConnection) -> None:
         for answer in answers:
             _ = peer.read_request()
             peer.send(answer)
@@ -132,7 +132,7 @@ class ScriptedServer:
         self.connections = 0
         """The number of accepted connections."""
         self._stopping = threading.Event()
-        self._peers: list[Peer] = []
+        self._peers: list[ScriptedConnection] = []
         self._failures: list[BaseException] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: Final[int] = self._listener.getsockname()[1]
@@ -173,13 +173,13 @@ class ScriptedServer:
             self.connections += 1
             sock.settimeout(_PATIENCE_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(sock, self._stopping, self.seen)
+            peer = ScriptedConnection(sock, self._stopping, self.seen)
             self._peers.append(peer)
             thread = threading.Thread(target=self._run, args=(peer,), daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _run(self, peer: Peer) -> None:
+    def _run(self, peer: ScriptedConnection) -> None:
         try:
             self.script(peer)
         except OSError:

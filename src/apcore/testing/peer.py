@@ -29,13 +29,13 @@ from urllib.parse import parse_qs, quote
 from attrs import field, frozen
 
 from apcore.errors import ApcoreError, ConnectFailed, NameUnresolved, RemoteError, SignatureError
-from apcore.federation.serving import Elsewhere, Served
+from apcore.federation.serving.serve import Elsewhere, Served
 from apcore.http import ACTIVITY_JSON, Headers, Origin, Request, Response, Url, parse_url, problem_for
 from apcore.node import AsyncNode, Node
 from apcore.signatures import (
     PrivateKey,
     PublicKey,
-    Scheme,
+    SignatureScheme,
     cavage,
     check,
     ld_signature,
@@ -45,7 +45,7 @@ from apcore.signatures import (
     read_pem,
     rfc9421,
 )
-from apcore.testing.keys import reused_key
+from apcore.testing.keys import reuse_key
 from apcore.vocab import View, to_wire
 
 __all__ = ["Delivered", "Exchange", "Peer", "PeerNetwork"]
@@ -209,7 +209,7 @@ class Peer:
         *,
         network: PeerNetwork | None = None,
         type: str = "Person",  # noqa: A002 - the field's word
-        scheme: Scheme = "cavage",
+        scheme: SignatureScheme = "cavage",
         key: PrivateKey | None = None,
         members: Mapping[str, Any] | None = None,
     ) -> None:
@@ -221,7 +221,7 @@ class Peer:
         self.shared_inbox: Final = f"{url.origin}/inbox"
         self.key_id: Final = f"{actor}#main-key"
         self.proof_key_id: Final = f"{actor}#ed25519-key"
-        self.scheme: Scheme = scheme
+        self.scheme: SignatureScheme = scheme
         self.received: Final[list[Delivered]] = []
         """The activities that were delivered to it, in order, repetitions included."""
         self.outbox: Final[list[Mapping[str, Any]]] = []
@@ -239,13 +239,13 @@ class Peer:
     @property
     def key(self) -> PrivateKey:
         """Return its private key, with its id and owner."""
-        private_key = reused_key(self.actor) if self._key is None else self._key
+        private_key = reuse_key(self.actor) if self._key is None else self._key
         return private_key.renamed(key_id=self.key_id, owner=self.actor)
 
     @property
     def proof_key(self) -> PrivateKey:
         """Return the private key for its proofs: Ed25519, listed in its actor's ``assertionMethod``."""
-        return reused_key(self.actor, "ed25519").renamed(key_id=self.proof_key_id, owner=self.actor)
+        return reuse_key(self.actor, "ed25519").renamed(key_id=self.proof_key_id, owner=self.actor)
 
     @property
     def document(self) -> dict[str, Any]:

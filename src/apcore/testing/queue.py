@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from apcore.ports import MessageQueue
-from apcore.testing._queue_handing_out import HANDING_OUT
-from apcore.testing._queue_timing import TIMING
+from apcore.testing._queue_leases import HANDING_OUT
+from apcore.testing._queue_times import TIMING
 from apcore.testing.conformance import Conformance, ManualClock, conformance
 from apcore.testing.queue_model import play_queue
 

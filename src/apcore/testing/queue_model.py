@@ -14,7 +14,7 @@ from attrs import define
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from apcore.ports import Again, Done, Leased, Message, MessageQueue, Settlement
+from apcore.ports import Done, LeasedMessage, Message, MessageQueue, Retry, Settlement
 from apcore.testing.conformance import ManualClock, machine_settings
 
 __all__ = ["QueueMachine", "play_queue", "settlements"]
@@ -63,7 +63,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue = make(self.clock)
         self.numbers = count(1)
         self.model: list[_Known] = []
-        self.leases: list[Leased] = []
+        self.leases: list[LeasedMessage] = []
         """All leases that were ever returned, lost ones included."""
 
     def teardown(self) -> None:
@@ -168,7 +168,7 @@ class QueueMachine(RuleBasedStateMachine):
             for at, (lane, group, dedup, delay_s) in enumerate(todo)
         ]
 
-    def chosen(self, which: list[int]) -> list[Leased]:
+    def chosen(self, which: list[int]) -> list[LeasedMessage]:
         """Choose leases, counted from the latest, each once."""
         return [self.leases[-1 - number] for number in self._numbers(which)]
 
@@ -176,14 +176,14 @@ class QueueMachine(RuleBasedStateMachine):
         """Make settlements of leases, counted from the latest, each once."""
         batch: list[Settlement] = []
         for leased, (_, delay_s) in zip(self.chosen([number for number, _ in todo]), todo, strict=False):
-            batch.append(Done(leased) if delay_s is None else Again(leased, self.stretch * delay_s))
+            batch.append(Done(leased) if delay_s is None else Retry(leased, self.stretch * delay_s))
         return batch
 
     def _numbers(self, which: list[int]) -> list[int]:
         lease_count = len(self.leases)
         return list(dict.fromkeys(number % lease_count for number in which)) if lease_count else []
 
-    def held(self, leased: Leased) -> _Known | None:
+    def held(self, leased: LeasedMessage) -> _Known | None:
         """Return the record of a message with this current lease."""
         return next((record for record in self.model if record.token == leased.token), None)
 
@@ -236,5 +236,5 @@ class QueueMachine(RuleBasedStateMachine):
         return record.when <= self.clock() and (record.message.group is None or ahead is record)
 
 
-def _tokens(leases: Sequence[Leased]) -> list[bytes]:
+def _tokens(leases: Sequence[LeasedMessage]) -> list[bytes]:
     return sorted(leased.token for leased in leases)

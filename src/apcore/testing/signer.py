@@ -16,7 +16,7 @@ from typing import Final, TypeAlias, cast
 from apcore.errors import SignatureError, SignerUnavailable
 from apcore.ports import DroppingSigner, KeyKind, MadeKey, Signer
 from apcore.signatures import PublicKey, read_spki
-from apcore.testing.conformance import Conformance, ManualClock, conformance, refusing
+from apcore.testing.conformance import Conformance, ManualClock, conformance, expect_refusal
 
 __all__ = ["check_signer", "signer_checks"]
 
@@ -77,7 +77,7 @@ def _unknown_keys_are_refused(make: MakeSigner) -> None:
     """Signing with an unknown key name of any form is `SignerUnavailable`."""
     signer = make(ManualClock())
     for name in ("0" * 32, "", "../../etc/passwd", "a/b", ".", "\x00", "é" * 300):
-        refusing(SignerUnavailable, f"signing with {name!r:.40}", partial(signer.sign, name, b""))
+        expect_refusal(SignerUnavailable, f"signing with {name!r:.40}", partial(signer.sign, name, b""))
 
 
 def _threads_may_share_it(make: MakeSigner) -> None:
@@ -106,7 +106,7 @@ def _forgets(make: MakeSigner) -> None:
     gone, remaining_key = signer.make_key("ed25519"), signer.make_key("ed25519")
     for _ in range(2):
         cast("DroppingSigner", signer).drop_key(gone.name)
-        refusing(SignerUnavailable, "signing with a key that was dropped", partial(signer.sign, gone.name, b""))
+        expect_refusal(SignerUnavailable, "signing with a key that was dropped", partial(signer.sign, gone.name, b""))
     _holds(_public(remaining_key), signer.sign(remaining_key.name, b"data"), b"data")
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from apcore.ports import KvStore
-from apcore.testing._store_committing import COMMITTING
-from apcore.testing._store_living import FORGETTING, LIVING
-from apcore.testing._store_reading import READING
+from apcore.testing._store_commits import COMMITTING
+from apcore.testing._store_lifecycle import FORGETTING, LIVING
+from apcore.testing._store_reads import READING
 from apcore.testing.conformance import Conformance, ManualClock, conformance
 from apcore.testing.store_model import play_store
 

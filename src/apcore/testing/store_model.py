@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from apcore.errors import ContractError
-from apcore.ports import Add, Check, Delete, Entry, Key, KvStore, Put, Write
+from apcore.ports import Check, DeleteEntry, Entry, Increment, KvStore, Put, StoreKey, Write
 from apcore.testing.conformance import ManualClock, Tokens, machine_settings
 
 __all__ = ["AWKWARD_KEYS", "play_store"]
 
-AWKWARD_KEYS: Final[tuple[Key, ...]] = (
+AWKWARD_KEYS: Final[tuple[StoreKey, ...]] = (
     ("A", "b"),
     ("a", "b"),
     ("a", "b", "c"),
@@ -88,8 +88,8 @@ _deltas = st.one_of(st.integers(-3, 3), st.sampled_from((2**63 - 1, -(2**63))))
 _writes = st.one_of(
     st.builds(Put, _keys, _values, _lifetimes),
     st.builds(Put, _keys, _values),
-    st.builds(Delete, _keys),
-    st.builds(Add, _keys, _deltas),
+    st.builds(DeleteEntry, _keys),
+    st.builds(Increment, _keys, _deltas),
 )
 _how_checked = st.sampled_from(("as it is", "as it is", "as it is", "absent", "as it was", "as it never was"))
 
@@ -104,7 +104,7 @@ class _StoreMachine(RuleBasedStateMachine):
         self.store = make(self.clock)
         self.tokens = Tokens()
         self.past: list[bytes] = []
-        self.model: dict[Key, _Known] = {}
+        self.model: dict[StoreKey, _Known] = {}
 
     def teardown(self) -> None:
         """Compare everything once more, and close."""
@@ -118,7 +118,7 @@ class _StoreMachine(RuleBasedStateMachine):
         writes=st.lists(_writes, max_size=5, unique_by=lambda write: write.key),
         again=st.booleans(),
     )
-    def commit(self, checked: list[tuple[Key, _HowChecked]], writes: list[Write], *, again: bool) -> None:
+    def commit(self, checked: list[tuple[StoreKey, _HowChecked]], writes: list[Write], *, again: bool) -> None:
         """Commit. If the commit is guarded, perhaps repeat it with its token, as after a lost answer."""
         checks = [Check(key, self._version(key, how)) for key, how in checked]
         token = self.tokens()
@@ -135,7 +135,7 @@ class _StoreMachine(RuleBasedStateMachine):
         self.get(touched)
 
     @rule(keys=st.lists(_keys, max_size=8))
-    def get(self, keys: list[Key]) -> None:
+    def get(self, keys: list[StoreKey]) -> None:
         """Read some keys."""
         assert list(self.store.get(keys)) == [self._entry(key) for key in keys]
 
@@ -145,10 +145,10 @@ class _StoreMachine(RuleBasedStateMachine):
         limit=st.one_of(st.integers(1, 6), st.just(1000)),
         reverse=st.booleans(),
     )
-    def scan(self, prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> None:
+    def scan(self, prefix: StoreKey, after: StoreKey | None, limit: int, *, reverse: bool) -> None:
         """Read one page."""
 
-        def is_expected(key: Key) -> bool:
+        def is_expected(key: StoreKey) -> bool:
             if len(key) <= len(prefix) or key[: len(prefix)] != prefix:
                 return False
             return after is None or (key < after if reverse else key > after)
@@ -171,18 +171,18 @@ class _StoreMachine(RuleBasedStateMachine):
 
     # --- the model ---
 
-    def _known(self, key: Key) -> _Known | None:
+    def _known(self, key: StoreKey) -> _Known | None:
         record = self.model.get(key)
         return None if record is None or (record.expires is not None and record.expires <= self.clock()) else record
 
-    def _entry(self, key: Key) -> Entry | None:
+    def _entry(self, key: StoreKey) -> Entry | None:
         record = self._known(key)
         return Entry(key, record.value, record.version) if record else None
 
-    def _expected(self, is_expected: Callable[[Key], bool]) -> list[Entry]:
+    def _expected(self, is_expected: Callable[[StoreKey], bool]) -> list[Entry]:
         return [entry for key in sorted(self.model) if is_expected(key) and (entry := self._entry(key))]
 
-    def _version(self, key: Key, how: _HowChecked) -> bytes | None:
+    def _version(self, key: StoreKey, how: _HowChecked) -> bytes | None:
         record = self._known(key)
         match how:
             case "as it is":
@@ -199,15 +199,15 @@ class _StoreMachine(RuleBasedStateMachine):
             record = self._known(check.key)
             if (record.version if record else None) != check.version:
                 return False
-        after: dict[Key, Any] = dict(self.model)
+        after: dict[StoreKey, Any] = dict(self.model)
         for write in writes:
             record = self._known(write.key)
             match write:
                 case Put(key, value, ttl_s):
                     after[key] = _Known(value, token, None if ttl_s is None else self.clock() + ttl_s)
-                case Delete(key):
+                case DeleteEntry(key):
                     _ = after.pop(key, None)
-                case Add(key, delta):
+                case Increment(key, delta):
                     total = _counted(record.value if record else b"0")
                     if total is None or not -(2**63) <= total + delta < 2**63:
                         return ContractError

@@ -35,9 +35,18 @@ from apcore.errors import (
     ProtocolFailed,
     ResponseTooBig,
 )
-from apcore.http import DELIVERY_LIMITS, LOOPBACK_OPEN, AddressPolicy, Headers, HeadersLike, Limits, Request, Response
+from apcore.http import (
+    DELIVERY_LIMITS,
+    LOOPBACK_OPEN,
+    AddressPolicy,
+    Headers,
+    HeadersLike,
+    Request,
+    Response,
+    TransportLimits,
+)
 from apcore.ports import AsyncTransport, Transport
-from apcore.testing.loopback import Peer, Script, ScriptedServer, answering
+from apcore.testing.loopback import Script, ScriptedConnection, ScriptedServer, answer_with
 
 __all__ = ["TransportCheck", "TransportFactory", "transport_checks"]
 
@@ -48,7 +57,7 @@ TransportFactory = Callable[[Resolver], Transport | AsyncTransport]
 """A function that makes a transport which resolves names only with the given function."""
 
 _HERE: Final = ("127.0.0.1",)
-_SHORT: Final = Limits(deadline_s=0.25)
+_SHORT: Final = TransportLimits(deadline_s=0.25)
 _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _HEAD: Final = b"HTTP/1.1 200 OK\r\n"
 
@@ -98,12 +107,12 @@ class _Bench:
         self.server.script = script
 
     def get(
-        self, path: str = "/", *, limits: Limits | None = None, addresses: AddressPolicy = LOOPBACK_OPEN
+        self, path: str = "/", *, limits: TransportLimits | None = None, addresses: AddressPolicy = LOOPBACK_OPEN
     ) -> Request:
         url = f"http://{self.host}:{self.server.port}{path}"
-        return Request("GET", url, limits=limits or Limits(), addresses=addresses)
+        return Request("GET", url, limits=limits or TransportLimits(), addresses=addresses)
 
-    def post(self, body: bytes, headers: HeadersLike = (), *, limits: Limits | None = None) -> Request:
+    def post(self, body: bytes, headers: HeadersLike = (), *, limits: TransportLimits | None = None) -> Request:
         return evolve(self.get("/inbox", limits=limits), method="POST", headers=headers, body=body)
 
     def send(self, request: Request) -> Response:
@@ -162,7 +171,7 @@ async def _awaited(answer: Awaitable[T]) -> T:
 
 @contextmanager
 def _bench(make: TransportFactory) -> Generator[_Bench, None, None]:
-    with ScriptedServer(answering(_OK)) as server:
+    with ScriptedServer(answer_with(_OK)) as server:
         bench = _Bench(make, server)
         try:
             yield bench
@@ -188,8 +197,8 @@ def _chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
     return _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n" + trailers + b"\r\n"
 
 
-def _after_request(act: Callable[[Peer], None]) -> Script:
-    def script(peer: Peer) -> None:
+def _after_request(act: Callable[[ScriptedConnection], None]) -> Script:
+    def script(peer: ScriptedConnection) -> None:
         _ = peer.read_request()
         act(peer)
 
@@ -211,7 +220,7 @@ def _request_arrives_as_given(bench: _Bench) -> None:
             ("Content-Type", "application/activity+json"),
         ]
     )
-    bench.serve(answering(_OK, _OK))
+    bench.serve(answer_with(_OK, _OK))
     assert bench.send(bench.post(body, headers)).body == b"ok"
     assert bench.send(bench.get("/%7Ea/../b?c=%20d&&")).status == 200
     posted, got = bench.server.seen
@@ -232,7 +241,7 @@ def _request_arrives_as_given(bench: _Bench) -> None:
 
 def _answer_arrives_as_given(bench: _Bench) -> None:
     """Status, fields with their order and repetition, and body arrive as sent."""
-    bench.serve(answering(_ok(b"a\0b", "Vary: a", "X-One:  1 ", "vary: b").replace(b"200 OK", b"410 Gone")))
+    bench.serve(answer_with(_ok(b"a\0b", "Vary: a", "X-One:  1 ", "vary: b").replace(b"200 OK", b"410 Gone")))
     response = bench.send(bench.get())
     assert (response.status, response.body, response.truncated) == (410, b"a\0b", False), response
     assert response.headers.get_all("vary") == ("a", "b"), response.headers
@@ -243,33 +252,33 @@ def _bodies_end_where_http_says(bench: _Bench) -> None:
     """Bodies end by chunks, by length, or with the connection; there is no body for HEAD, 204 and 304."""
     by_close = _HEAD + b"Connection: close\r\n\r\nuntil the end"
     for answer, body in ((_chunked(b"one", b"two"), b"onetwo"), (_ok(b""), b""), (by_close, b"until the end")):
-        bench.serve(answering(answer))
+        bench.serve(answer_with(answer))
         assert bench.send(bench.get()).body == body, answer
     for status in (b"204 No Content", b"304 Not Modified"):
-        bench.serve(answering(b"HTTP/1.1 " + status + b"\r\nETag: x\r\n\r\n"))
+        bench.serve(answer_with(b"HTTP/1.1 " + status + b"\r\nETag: x\r\n\r\n"))
         assert bench.send(bench.get()).body == b"", status
-    bench.serve(answering(_HEAD + b"Content-Length: 100\r\n\r\n"))
+    bench.serve(answer_with(_HEAD + b"Content-Length: 100\r\n\r\n"))
     assert bench.send(evolve(bench.get(), method="HEAD")).body == b"", "an answer to HEAD has a body"
 
 
 def _codings_are_undone(bench: _Bench) -> None:
     """Content codings that were asked for are decoded; others fail."""
     text = b"hello " * 100
-    bench.serve(answering(_ok(gzip.compress(text), "Content-Encoding: gzip")))
+    bench.serve(answer_with(_ok(gzip.compress(text), "Content-Encoding: gzip")))
     response = bench.send(evolve(bench.get(), headers=Headers({"Accept-Encoding": "gzip"})))
     assert response.body == text, response
-    bench.serve(answering(_ok(b"xyz", "Content-Encoding: br")))
+    bench.serve(answer_with(_ok(b"xyz", "Content-Encoding: br")))
     bench.fails(ProtocolFailed)
 
 
 def _trailers_are_dropped(bench: _Bench) -> None:
     """Trailers do not become headers, which they could forge. Trailers over the limit fail."""
-    bench.serve(answering(_chunked(b"x", trailers=b"Content-Type: application/activity+json\r\nX: 1\r\n")))
+    bench.serve(answer_with(_chunked(b"x", trailers=b"Content-Type: application/activity+json\r\nX: 1\r\n")))
     response = bench.send(bench.get())
     assert (response.body, "x" in response.headers, "content-type" in response.headers) == (b"x", False, False), (
         response
     )
-    bench.serve(answering(_chunked(b"x", trailers=b"X: " + b"y" * 9000 + b"\r\n")))
+    bench.serve(answer_with(_chunked(b"x", trailers=b"X: " + b"y" * 9000 + b"\r\n")))
     bench.fails(ResponseTooBig)
 
 
@@ -282,7 +291,7 @@ def _redirects_are_handed_back(bench: _Bench) -> None:
         answer = _ok(b"", f"Location: http://{bench.host}:{bench.server.port}/elsewhere").replace(
             b"200", b"%d" % status
         )
-        bench.serve(answering(answer))
+        bench.serve(answer_with(answer))
         response = bench.send(bench.get())
         assert response.status == status, response
         assert (response.headers.get("location") or "").endswith("/elsewhere"), response
@@ -292,7 +301,7 @@ def _redirects_are_handed_back(bench: _Bench) -> None:
 def _nothing_is_remembered(bench: _Bench) -> None:
     """No cookie is sent back, and a cacheable response is requested again."""
     answer = _ok(b"ok", "Set-Cookie: a=b", "Cache-Control: max-age=3600", "ETag: x")
-    bench.serve(answering(answer, answer))
+    bench.serve(answer_with(answer, answer))
     for _ in range(2):
         _ = bench.send(bench.get())
     assert len(bench.server.seen) == 2, "an answer was kept"
@@ -319,7 +328,7 @@ def _environment_proxies_are_ignored(bench: _Bench) -> None:
 def _statuses_never_become_retries(bench: _Bench) -> None:
     """503, 429 and 408 are responses; the caller decides whether to retry."""
     for status in (408, 429, 503):
-        bench.serve(answering(*[_ok(b"", "Retry-After: 0").replace(b"200", b"%d" % status)] * 2))
+        bench.serve(answer_with(*[_ok(b"", "Retry-After: 0").replace(b"200", b"%d" % status)] * 2))
         assert bench.send(bench.get()).status == status
     assert len(bench.server.seen) == 3, "a request was repeated"
 
@@ -380,7 +389,7 @@ def _urls_are_judged_before_names_are_resolved(bench: _Bench) -> None:
 
 def _connections_belong_to_their_policy(bench: _Bench) -> None:
     """A connection that one policy allowed is not reused under another."""
-    bench.serve(answering(_OK, _OK))
+    bench.serve(answer_with(_OK, _OK))
     assert bench.send(bench.get()).status == 200
     bench.fails(AddressBlocked, bench.get(addresses=AddressPolicy(plain_http=True)))
     assert len(bench.server.seen) == 1, "a request went over a connection that its policy forbids"
@@ -419,7 +428,7 @@ def _a_dripping_head_is_cut(bench: _Bench) -> None:
 def _a_dripping_body_is_cut(bench: _Bench) -> None:
     """The deadline also ends a slow body."""
 
-    def drip(peer: Peer) -> None:
+    def drip(peer: ScriptedConnection) -> None:
         peer.send(_HEAD + b"Content-Length: 100000\r\n\r\n")
         peer.drip(b"x")
 
@@ -461,11 +470,11 @@ def _a_silent_resolver_is_cut(bench: _Bench) -> None:
 
 def _bodies_are_bounded(bench: _Bench) -> None:
     """A body of exactly the limit passes, and one more byte fails, in every framing."""
-    limits = Limits(body_bytes_max=1000, decoded_bytes_max=1000)
+    limits = TransportLimits(body_bytes_max=1000, decoded_bytes_max=1000)
     for size, fits in ((1000, True), (1001, False)):
         body = b"x" * size
         for answer in (_ok(body), _chunked(body[:600], body[600:]), _HEAD + b"Connection: close\r\n\r\n" + body):
-            bench.serve(answering(answer))
+            bench.serve(answer_with(answer))
             if fits:
                 assert bench.send(bench.get(limits=limits)).body == body, answer
             else:
@@ -474,13 +483,13 @@ def _bodies_are_bounded(bench: _Bench) -> None:
 
 def _endless_bodies_are_bounded(bench: _Bench) -> None:
     """An endless body, or one that is mostly chunk framing, ends at the limits and not at the deadline."""
-    limits = Limits(body_bytes_max=10_000, decoded_bytes_max=10_000)
+    limits = TransportLimits(body_bytes_max=10_000, decoded_bytes_max=10_000)
     for head, more in (
         (b"Connection: close\r\n\r\n", b"x" * 65536),
         (b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 5000 + b"\r\nx\r\n"),
     ):
 
-        def flood(peer: Peer, head: bytes = head, more: bytes = more) -> None:
+        def flood(peer: ScriptedConnection, head: bytes = head, more: bytes = more) -> None:
             peer.send(_HEAD + head)
             peer.flood(more)
 
@@ -491,11 +500,11 @@ def _endless_bodies_are_bounded(bench: _Bench) -> None:
 def _bombs_do_not_go_off(bench: _Bench) -> None:
     """Decoding stops at the limit."""
     bomb = gzip.compress(bytes(20_000_000))
-    bench.serve(answering(_ok(bomb, "Content-Encoding: gzip")))
+    bench.serve(answer_with(_ok(bomb, "Content-Encoding: gzip")))
     accepting = Headers({"Accept-Encoding": "gzip"})
     bench.fails(ResponseTooBig, evolve(bench.get(), headers=accepting))
-    bench.serve(answering(_ok(bomb, "Content-Encoding: gzip")))
-    cut = Limits(decoded_bytes_max=5000, body_excess="cut")
+    bench.serve(answer_with(_ok(bomb, "Content-Encoding: gzip")))
+    cut = TransportLimits(decoded_bytes_max=5000, body_excess="cut")
     response = bench.send(evolve(bench.get(limits=cut), headers=accepting))
     assert response.truncated, "a cut response is not marked as truncated"
     assert len(response.body) <= 5000, f"{len(response.body)} bytes"
@@ -503,7 +512,7 @@ def _bombs_do_not_go_off(bench: _Bench) -> None:
 
 def _heads_are_bounded(bench: _Bench) -> None:
     """The bytes and the number of fields of a header section are bounded, also without an end."""
-    limits = Limits(header_bytes_max=4096, header_count_max=20)
+    limits = TransportLimits(header_bytes_max=4096, header_count_max=20)
     long, many, line = b"X: " + b"y" * 4096 + b"\r\n", b"X: y\r\n" * 21, b"HTTP/1.1 200 " + b"y" * 4096 + b"\r\n"
     for answer in (
         _HEAD + long + b"\r\n",
@@ -511,11 +520,11 @@ def _heads_are_bounded(bench: _Bench) -> None:
         _HEAD + (b"X: " + b"y" * 500 + b"\r\n") * 9 + b"\r\n",
         line + b"\r\n",
     ):
-        bench.serve(answering(answer))
+        bench.serve(answer_with(answer))
         bench.fails(ResponseTooBig, bench.get(limits=limits))
     for head in (_HEAD, _HEAD + b"X: "):
 
-        def flood(peer: Peer, head: bytes = head) -> None:
+        def flood(peer: ScriptedConnection, head: bytes = head) -> None:
             peer.send(head)
             peer.flood(b"X: y\r\n" if head == _HEAD else b"y" * 1000)
 
@@ -526,7 +535,7 @@ def _heads_are_bounded(bench: _Bench) -> None:
 def _informational_answers_are_bounded(bench: _Bench) -> None:
     """A few 1xx responses are skipped; too many fail."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-    bench.serve(answering(hints * 3 + _OK))
+    bench.serve(answer_with(hints * 3 + _OK))
     response = bench.send(bench.get())
     assert (response.status, response.body, "link" in response.headers) == (200, b"ok", False), response
     bench.serve(_after_request(lambda peer: peer.flood(hints)))
@@ -536,22 +545,22 @@ def _informational_answers_are_bounded(bench: _Bench) -> None:
 def _deliveries_are_cut(bench: _Bench) -> None:
     """With ``body_excess`` "cut" the body ends at its limit or at an error, and the response says so."""
 
-    def endless(peer: Peer) -> None:
+    def endless(peer: ScriptedConnection) -> None:
         peer.send(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\n\r\n")
         peer.flood(b"x" * 65536)
 
-    def dripping(peer: Peer) -> None:
+    def dripping(peer: ScriptedConnection) -> None:
         peer.send(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n")
         peer.drip(b"")
 
     broken = b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nxxxxx"
-    for script in (_after_request(endless), answering(broken), _after_request(dripping)):
+    for script in (_after_request(endless), answer_with(broken), _after_request(dripping)):
         bench.serve(script)
         response = bench.send(bench.post(b"{}", limits=evolve(DELIVERY_LIMITS, deadline_s=0.4)))
         assert (response.status, response.truncated) == (202, True), response
         assert response.body == b"x" * len(response.body), response.body
         assert len(response.body) <= 4096, f"{len(response.body)} bytes"
-    bench.serve(answering(_OK))
+    bench.serve(answer_with(_OK))
     assert not bench.send(bench.post(b"{}", limits=DELIVERY_LIMITS)).truncated
 
 
@@ -571,13 +580,13 @@ def _nonsense_is_a_protocol_failure(bench: _Bench) -> None:
         _HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
     )  # fmt: skip
     for answer in answers:
-        bench.serve(answering(answer))
+        bench.serve(answer_with(answer))
         bench.fails(ProtocolFailed)
 
 
 def _answers_that_break_off_fail(bench: _Bench) -> None:
     """Half a response is none: `ConnectFailed` before its first byte, `ProtocolFailed` after it."""
-    bench.serve(answering(b""))
+    bench.serve(answer_with(b""))
     bench.fails(ConnectFailed)
     halves = (
         b"HTT",
@@ -587,7 +596,7 @@ def _answers_that_break_off_fail(bench: _Bench) -> None:
         _ok(gzip.compress(b"abc")[:-5], "Content-Encoding: gzip"),
     )
     for answer in halves:
-        bench.serve(answering(answer))
+        bench.serve(answer_with(answer))
         bench.fails(ProtocolFailed, evolve(bench.get(), headers=Headers({"Accept-Encoding": "gzip"})))
 
 
@@ -616,7 +625,9 @@ def _leftovers_answer_nothing(bench: _Bench) -> None:
     """Bytes after a response do not become the next response."""
     bench.serve(
         lambda peer: (
-            answering(_OK + _ok(b"evil"), _ok(b"evil"))(peer) if bench.server.connections == 1 else answering(_OK)(peer)
+            answer_with(_OK + _ok(b"evil"), _ok(b"evil"))(peer)
+            if bench.server.connections == 1
+            else answer_with(_OK)(peer)
         )
     )
     assert bench.send(bench.get()).body == b"ok"
@@ -626,7 +637,7 @@ def _leftovers_answer_nothing(bench: _Bench) -> None:
 def _a_post_is_never_sent_twice(bench: _Bench) -> None:
     """On a pooled connection that ends without a response, a GET may be repeated once, a POST must not be."""
 
-    def forgetful(peer: Peer) -> None:
+    def forgetful(peer: ScriptedConnection) -> None:
         first = bench.server.connections == before + 1
         _ = peer.read_request()
         peer.send(_OK)
@@ -651,7 +662,7 @@ def _a_post_is_never_sent_twice(bench: _Bench) -> None:
 def _several_at_once_keep_apart(bench: _Bench) -> None:
     """Concurrent exchanges get their own responses."""
 
-    def echo(peer: Peer) -> None:
+    def echo(peer: ScriptedConnection) -> None:
         for _ in range(100):
             peer.send(_ok(peer.read_request().line.split(b" ")[1]))
 

@@ -115,7 +115,7 @@ from apcore.vocab.objects import (
 )
 from apcore.vocab.ownership import Kind, is_owned_by, kind_of, owners_of, same_id
 from apcore.vocab.properties import Made, Property, camel_case, is_property
-from apcore.vocab.reading import read_document
+from apcore.vocab.reader import read_document
 from apcore.vocab.references import Reference
 from apcore.vocab.relations import Many, One, Ref, RefLike, Refs, SoleRef, Uri, Uris, WebUri
 from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Numbers, Raw, Text, Texts
@@ -123,7 +123,7 @@ from apcore.vocab.security import CryptographicKey, DataIntegrityProof, LinkedDa
 from apcore.vocab.times import format_duration, format_moment, parse_duration, parse_moment
 from apcore.vocab.views import View, ViewType
 from apcore.vocab.vocabulary import Vocabulary, Words, words_of
-from apcore.vocab.writing import minimal_context, to_wire, without_secrets
+from apcore.vocab.writer import minimal_context, to_wire, without_secrets
 
 __all__ = [
     "AS",

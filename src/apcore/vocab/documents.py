@@ -3,7 +3,7 @@
 A document has two trees. `tree` is the received JSON, unchanged, since proofs and forwarding need exactly that, and so
 that unknown members and their order survive. `words` is the same content in the terms of the vocabulary: "object" is
 the ActivityStreams object, under any name that its author used. For nearly all documents the two are the same tree,
-because nearly all servers use the common terms with the common contexts. `apcore.vocab.reading` decides that, and
+because nearly all servers use the common terms with the common contexts. `apcore.vocab.reader` decides that, and
 translates the others. Views read only `words`, so that no two readers of a document see different content.
 
 An embedded object is a document too. It shares the `Reading` of the outer one.
@@ -160,7 +160,7 @@ class Document:
             return deepcopy(self.tree)
         context = self.reading.context
         if context is None and (is_own or self.reading.translated):
-            from apcore.vocab.writing import minimal_context  # this module needs `documents`
+            from apcore.vocab.writer import minimal_context  # this module needs `documents`
 
             context = minimal_context(self)
         return deepcopy(self.tree if context is None else {"@context": context, **self.tree})

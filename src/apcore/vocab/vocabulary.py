@@ -22,7 +22,7 @@ from apcore.vocab.properties import Property, is_property
 from apcore.vocab.scalars import LanguageMap, Text
 
 if TYPE_CHECKING:
-    from apcore.jsonld.tables import Context, ContextTable
+    from apcore.jsonld.tables import ContextTable, ContextValue
     from apcore.vocab.views import View
 
 __all__ = ["Vocabulary", "Words", "words_of"]
@@ -56,7 +56,7 @@ class Vocabulary:
     contexts: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, repr=False)
     """The application's own contexts, by their addresses; see `with_views`."""
     seen: dict[Any, Any] = field(factory=dict[Any, Any], init=False, repr=False)
-    """Recently checked contexts of documents. `apcore.vocab.reading` keeps this within bounds."""
+    """Recently checked contexts of documents. `apcore.vocab.reader` keeps this within bounds."""
     _words: list[Words] = field(factory=list[Words], init=False, repr=False)
 
     @property
@@ -70,7 +70,7 @@ class Vocabulary:
         """Return the view class for a declared type in any of its spellings; None if it is unknown."""
         return self.words.types.get(type_name)
 
-    def with_views(self, *views: type[View], contexts: Mapping[str, Context] | None = None) -> Vocabulary:
+    def with_views(self, *views: type[View], contexts: Mapping[str, ContextValue] | None = None) -> Vocabulary:
         """Return a vocabulary that also knows ``views``.
 
         Args:

@@ -6,7 +6,7 @@ implemented. If you use a proxy, write your own `Transport` and return "delegate
 
 from apcore.adapters.h11.asynchronous import AsyncH11Transport
 from apcore.adapters.h11.blocking import H11Transport
-from apcore.adapters.h11.party import PoolBounds
-from apcore.adapters.h11.resolving import Resolver, system_resolver
+from apcore.adapters.h11.connection_parties import PoolBounds
+from apcore.adapters.h11.resolver import Resolver, system_resolver
 
 __all__ = ["AsyncH11Transport", "H11Transport", "PoolBounds", "Resolver", "system_resolver"]

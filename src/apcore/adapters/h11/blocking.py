@@ -12,9 +12,9 @@ import time
 from collections import deque
 from typing import Any, Final, Literal
 
+from apcore.adapters.h11.connection_parties import PoolBounds, Shared
 from apcore.adapters.h11.conversation import ATTEMPT_DELAY_S, Connect, Read, Resolve, Step, Write, converse
-from apcore.adapters.h11.party import PoolBounds, Shared
-from apcore.adapters.h11.resolving import Resolver, system_resolver
+from apcore.adapters.h11.resolver import Resolver, system_resolver
 from apcore.http import Request, Response
 
 __all__ = ["H11Transport"]

@@ -22,12 +22,12 @@ from apcore.ports import (
     Depth,
     Durability,
     Entry,
-    Key,
-    Leased,
+    LeasedMessage,
     Message,
     Settlement,
+    StoreKey,
     Write,
-    checked_lanes,
+    check_lanes,
 )
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ class AsyncSqliteStore:
         """See `SqliteStore.durability`."""
         return self._store.durability
 
-    async def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    async def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """See `KvStore.get`."""
         return await self._read(get_work(keys))
 
     async def scan(
-        self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
     ) -> Sequence[Entry]:
         """See `KvStore.scan`."""
         return await self._read(scan_work(prefix, after, limit, reverse=reverse))
@@ -83,15 +83,15 @@ class AsyncSqliteStore:
         """See `MessageQueue.enqueue`."""
         await self._runtime.thread(lambda: self._store.enqueue(messages), lane="port")
 
-    async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+    async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`."""
         return await self._runtime.thread(lambda: self._store.lease(lanes, limit=limit, lease_s=lease_s), lane="port")
 
-    async def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+    async def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
         return await self._runtime.thread(lambda: self._store.extend(leases, lease_s=lease_s), lane="port")
 
-    async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+    async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
         return await self._runtime.thread(lambda: self._store.settle(settlements), lane="port")
 
@@ -101,7 +101,7 @@ class AsyncSqliteStore:
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
         """See `MessageQueue.wait`."""
-        checked_lanes(lanes)
+        check_lanes(lanes)
         deadline = time.monotonic() + timeout_s
         while (left_s := deadline - time.monotonic()) > 0:
             look = partial(self._store.wait_for, lanes, timeout_s=min(left_s, _SLICE_S))

@@ -20,7 +20,7 @@ from apcore.adapters.sqlite.groupcommit import Work
 from apcore.adapters.sqlite.port import Port
 from apcore.adapters.sqlite.schema import FORMAT, format_of
 from apcore.errors import ContractError, StoreBusy, StoreUnavailable
-from apcore.ports import Durability, checked_lanes
+from apcore.ports import Durability, check_lanes
 
 __all__ = ["EnlistedStore"]
 
@@ -57,7 +57,7 @@ class EnlistedStore(Port):
         Raises:
             ContractError: Always.
         """
-        checked_lanes(lanes)
+        check_lanes(lanes)
         raise ContractError(
             f"wait({timeout_s:g} s) is not possible inside the application's transaction: changes "
             "of other connections are not visible in it"

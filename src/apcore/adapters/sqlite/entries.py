@@ -13,7 +13,7 @@ from typing import Final
 
 from apcore.adapters.sqlite.schema import INLINE_BYTES_MAX
 from apcore.errors import ContractError
-from apcore.ports import Add, Delete, EncodedCommit, Entry, Key, Put, added, decode_key
+from apcore.ports import DeleteEntry, EncodedCommit, Entry, Increment, Put, StoreKey, decode_key, sum_counter
 
 __all__ = ["checks_hold", "get", "reclaim", "scan", "totals", "write"]
 
@@ -36,7 +36,7 @@ _RECLAIM: Final = "DELETE FROM apcore_entry WHERE k IN (SELECT k FROM apcore_ent
 _Row = tuple[bytes, bytes, float | None, bytes | None, int | None]
 
 
-def get(cursor: sqlite3.Cursor, keys: Sequence[Key], encoded: Sequence[bytes], now: float) -> list[Entry | None]:
+def get(cursor: sqlite3.Cursor, keys: Sequence[StoreKey], encoded: Sequence[bytes], now: float) -> list[Entry | None]:
     """Read the entries at ``keys``, which are ``encoded``, in one snapshot."""
     if len(encoded) == 1:
         rows = cursor.execute(_GET_ONE, (encoded[0], now)).fetchall()
@@ -73,10 +73,10 @@ def totals(cursor: sqlite3.Cursor, commit: EncodedCommit, now: float) -> dict[by
     """
     counted: dict[bytes, bytes] = {}
     for key, write in commit.writes:
-        if isinstance(write, Add):
+        if isinstance(write, Increment):
             rows = cursor.execute(_GET_ONE, (key, now)).fetchall()
             old = rows[0][0] if rows else None
-            if (new := added(old, write.delta)) is None:
+            if (new := sum_counter(old, write.delta)) is None:
                 raise ContractError(
                     f"cannot add {write.delta} to {old!r:.60} at {write.key!r}: not a counter, or beyond 64 bits"
                 )
@@ -96,9 +96,9 @@ def write(cursor: sqlite3.Cursor, commit: EncodedCommit, counted: dict[bytes, by
                     rows.append((key, commit.token, expires, value, None))
                 else:
                     rows.append((key, commit.token, expires, None, _put_apart(cursor, key, value)))
-            case Add():
+            case Increment():
                 rows.append((key, commit.token, None, counted[key], None))
-            case Delete():
+            case DeleteEntry():
                 removed.append((key,))
     if rows:
         cursor.executemany(_PUT, rows)
@@ -119,6 +119,6 @@ def reclaim(cursor: sqlite3.Cursor, now: float, limit: int) -> int:
     return cursor.execute(_RECLAIM, (now, limit)).rowcount
 
 
-def _key(encoded: bytes) -> Key:
+def _key(encoded: bytes) -> StoreKey:
     # Without FF there is no NUL inside a part, so one split decodes the key.
     return decode_key(encoded) if b"\xff" in encoded else tuple(encoded[:-1].decode().split("\x00"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from apcore.errors import Outcome, StoreBusy, StoreUnavailable
+from apcore.errors import CommitOutcome, StoreBusy, StoreUnavailable
 
 __all__ = ["failure", "is_busy", "is_full"]
 
@@ -34,7 +34,7 @@ _WORDS: Final = {
 
 
 def failure(
-    error: Exception, source: str, *, outcome: Outcome = "nothing", waited_s: float | None = None
+    error: Exception, source: str, *, outcome: CommitOutcome = "nothing", waited_s: float | None = None
 ) -> StoreUnavailable | None:
     """Return the error that ``error`` stands for, or None if it is a bug. ``source`` names the file."""
     if not isinstance(error, sqlite3.Error):

@@ -27,7 +27,7 @@ from attrs import define
 from apcore.adapters.sqlite.failures import failure, is_full
 from apcore.adapters.sqlite.files import File, patiently
 from apcore.adapters.sqlite.readers import Closed
-from apcore.errors import Outcome, StoreBusy, StoreUnavailable
+from apcore.errors import CommitOutcome, StoreBusy, StoreUnavailable
 
 __all__ = ["GroupCommit", "Work"]
 
@@ -280,7 +280,7 @@ class GroupCommit:
     def _fail(self, group: list[_Request[Any]], error: Exception) -> None:
         """Give the failure of the transaction to every request in it."""
         # When a COMMIT fails, its pages may still have reached the log, where a recovery would find them.
-        outcome: Outcome = "unknown" if self._committing and not is_full(error) else "nothing"
+        outcome: CommitOutcome = "unknown" if self._committing and not is_full(error) else "nothing"
         self._committing = False
         if isinstance(error, StoreUnavailable) or failure(error, "") is None:
             # The file could not be opened, or this is a bug. Only the thread that tried gets the error; the next leader

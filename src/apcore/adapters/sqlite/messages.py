@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from apcore.ports import Again, Depth, Leased, Message, Settlement
+from apcore.ports import Depth, LeasedMessage, Message, Retry, Settlement
 
 __all__ = ["any_due", "are_current", "depth", "enqueue", "extend", "lease", "next_due", "settle"]
 
@@ -65,16 +65,18 @@ def next_due(cursor: sqlite3.Cursor, lanes: Sequence[str]) -> float | None:
     return min((due for (due,) in rows), default=None)
 
 
-def lease(cursor: sqlite3.Cursor, lanes: Sequence[str], *, limit: int, lease_s: float, now: float) -> list[Leased]:
+def lease(
+    cursor: sqlite3.Cursor, lanes: Sequence[str], *, limit: int, lease_s: float, now: float
+) -> list[LeasedMessage]:
     """Lease up to ``limit`` due heads, lane after lane, and count the attempts."""
-    leases: list[Leased] = []
+    leases: list[LeasedMessage] = []
     changes: list[tuple[float, bytes, int]] = []
     for lane in dict.fromkeys(lanes):
         rows = cursor.execute(_DUE, (lane.encode(), now, limit - len(leases))).fetchall()
         for seq, attempt, message_id, _, group, dedup, delay_s, body in rows:
             token = seq.to_bytes(_SEQ_BYTES) + os.urandom(_RANDOM_BYTES)
             message = Message(message_id, lane, body, delay_s=delay_s, group=_text(group), dedup=_text(dedup))
-            leases.append(Leased(message, token, attempt + 1))
+            leases.append(LeasedMessage(message, token, attempt + 1))
             changes.append((now + lease_s, token, seq))
         if len(leases) == limit:
             break
@@ -82,7 +84,9 @@ def lease(cursor: sqlite3.Cursor, lanes: Sequence[str], *, limit: int, lease_s: 
     return leases
 
 
-def extend(cursor: sqlite3.Cursor, leases: Sequence[Leased], *, lease_s: float, now: float) -> list[Leased]:
+def extend(
+    cursor: sqlite3.Cursor, leases: Sequence[LeasedMessage], *, lease_s: float, now: float
+) -> list[LeasedMessage]:
     """Move the end of current leases, and return the leases that were lost."""
     return [
         leased
@@ -96,14 +100,14 @@ def are_current(cursor: sqlite3.Cursor, settlements: Sequence[Settlement]) -> bo
     return all(_is_current(cursor, settlement.leased) for settlement in settlements)
 
 
-def settle(cursor: sqlite3.Cursor, settlements: Sequence[Settlement], now: float) -> list[Leased]:
+def settle(cursor: sqlite3.Cursor, settlements: Sequence[Settlement], now: float) -> list[LeasedMessage]:
     """End current leases, and return the leases that were lost."""
     return [
         settlement.leased
         for settlement in settlements
         if not (
             _come_back(cursor, settlement.leased, now + settlement.delay_s)
-            if isinstance(settlement, Again)
+            if isinstance(settlement, Retry)
             else _finish(cursor, settlement.leased)
         )
     ]
@@ -125,11 +129,11 @@ def depth(cursor: sqlite3.Cursor, lanes: Sequence[str], now: float) -> Depth:
     return Depth(ready, delayed, leased, now - oldest if ready else None)
 
 
-def _is_current(cursor: sqlite3.Cursor, leased: Leased) -> bool:
+def _is_current(cursor: sqlite3.Cursor, leased: LeasedMessage) -> bool:
     return bool(cursor.execute(_CURRENT, (_seq(leased.token), leased.token)).fetchall())
 
 
-def _finish(cursor: sqlite3.Cursor, leased: Leased) -> bool:
+def _finish(cursor: sqlite3.Cursor, leased: LeasedMessage) -> bool:
     """Remove a leased message. Return False if its lease was lost."""
     message = leased.message
     if cursor.execute(_DONE, (_seq(leased.token), leased.token)).rowcount == 0:
@@ -139,7 +143,7 @@ def _finish(cursor: sqlite3.Cursor, leased: Leased) -> bool:
     return True
 
 
-def _come_back(cursor: sqlite3.Cursor, leased: Leased, due: float) -> bool:
+def _come_back(cursor: sqlite3.Cursor, leased: LeasedMessage, due: float) -> bool:
     """Let a leased message wait again in its position. Return False if its lease was lost.
 
     An equal message that waits already is merged with it.

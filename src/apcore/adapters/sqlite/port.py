@@ -20,19 +20,19 @@ from apcore.ports import (
     Durability,
     EncodedCommit,
     Entry,
-    Key,
-    Leased,
+    LeasedMessage,
     Message,
     Settlement,
+    StoreKey,
     Write,
-    checked_commit,
-    checked_enqueue,
-    checked_extend,
-    checked_get,
-    checked_lanes,
-    checked_lease,
-    checked_scan,
-    checked_settle,
+    check_commit,
+    check_enqueue,
+    check_extend,
+    check_get,
+    check_lanes,
+    check_lease,
+    check_scan,
+    check_settle,
 )
 
 __all__ = ["Port", "get_work", "scan_work"]
@@ -61,11 +61,13 @@ class Port(ABC):
 
     # --- the store --------------------------------------------------------------------------------------------------
 
-    def get(self, keys: Sequence[Key], /) -> Sequence[Entry | None]:
+    def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
         """See `KvStore.get`."""
         return self.read(get_work(keys))
 
-    def scan(self, prefix: Key, /, *, after: Key | None = None, limit: int, reverse: bool = False) -> Sequence[Entry]:
+    def scan(
+        self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Entry]:
         """See `KvStore.scan`."""
         return self.read(scan_work(prefix, after, limit, reverse=reverse))
 
@@ -80,9 +82,9 @@ class Port(ABC):
         settles: Sequence[Settlement] = (),
     ) -> bool:
         """See `AtomicStore.commit`."""
-        commit = checked_commit(checks, writes, token)
-        checked_enqueue(messages)
-        checked_settle(settles)
+        commit = check_commit(checks, writes, token)
+        check_enqueue(messages)
+        check_settle(settles)
         return self._write(
             lambda cursor, now: _commit(cursor, commit, messages, settles, now), wakes=bool(messages or settles)
         )
@@ -91,12 +93,12 @@ class Port(ABC):
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
         """See `MessageQueue.enqueue`."""
-        checked_enqueue(messages)
+        check_enqueue(messages)
         self._queue_write(lambda cursor, now: queue.enqueue(cursor, messages, now), wakes=True)
 
-    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[Leased]:
+    def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`. A poll of an empty queue takes no lock, so idle workers do not hinder writers."""
-        checked_lease(lanes, limit, lease_s)
+        check_lease(lanes, limit, lease_s)
         if not (self._found_last_time or self._queue_read(lambda cursor, now: queue.any_due(cursor, lanes, now))):
             return []
         leases = self._queue_write(
@@ -105,21 +107,21 @@ class Port(ABC):
         self._found_last_time = bool(leases)
         return leases
 
-    def extend(self, leases: Sequence[Leased], /, *, lease_s: float) -> Sequence[Leased]:
+    def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
-        checked_extend(leases, lease_s)
+        check_extend(leases, lease_s)
         return self._queue_write(
             lambda cursor, now: queue.extend(cursor, leases, lease_s=lease_s, now=now), wakes=False
         )
 
-    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[Leased]:
+    def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
-        checked_settle(settlements)
+        check_settle(settlements)
         return self._queue_write(lambda cursor, now: queue.settle(cursor, settlements, now), wakes=True)
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
         """See `MessageQueue.depth`. Its cost grows with the number of waiting messages; call it about once a minute."""
-        checked_lanes(lanes)
+        check_lanes(lanes)
         return self._queue_read(lambda cursor, now: queue.depth(cursor, lanes, now))
 
     def _queue_read(self, work: Work[T]) -> T:
@@ -135,15 +137,15 @@ class Port(ABC):
             raise QueueUnavailable(str(error), retry_after_s=error.retry_after_s) from error
 
 
-def get_work(keys: Sequence[Key]) -> Work[list[Entry | None]]:
+def get_work(keys: Sequence[StoreKey]) -> Work[list[Entry | None]]:
     """Check the arguments of ``get``, and return its work."""
-    encoded = checked_get(keys)
+    encoded = check_get(keys)
     return lambda cursor, now: entries.get(cursor, keys, encoded, now) if encoded else []
 
 
-def scan_work(prefix: Key, after: Key | None, limit: int, *, reverse: bool) -> Work[list[Entry]]:
+def scan_work(prefix: StoreKey, after: StoreKey | None, limit: int, *, reverse: bool) -> Work[list[Entry]]:
     """Check the arguments of ``scan``, and return its work."""
-    low, high = checked_scan(prefix, after, limit, reverse=reverse)
+    low, high = check_scan(prefix, after, limit, reverse=reverse)
     return lambda cursor, now: entries.scan(cursor, low, high, limit=limit, reverse=reverse, now=now)
 
 

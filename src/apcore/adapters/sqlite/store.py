@@ -33,7 +33,7 @@ from apcore.adapters.sqlite.groupcommit import GroupCommit, Work
 from apcore.adapters.sqlite.port import Port
 from apcore.adapters.sqlite.readers import Closed, Readers, WouldWait
 from apcore.errors import StoreBusy, StoreUnavailable
-from apcore.ports import AsyncRuntime, AtomicStore, Durability, checked_lanes
+from apcore.ports import AsyncRuntime, AtomicStore, Durability, check_lanes
 
 __all__ = ["SqliteStore"]
 
@@ -124,7 +124,7 @@ class SqliteStore(Port):
 
     def wait_for(self, lanes: Sequence[str], *, timeout_s: float) -> bool:
         """Wait, and return whether a message is due. The asynchronous store calls this in slices."""
-        checked_lanes(lanes)
+        check_lanes(lanes)
         deadline, closings = time.monotonic() + timeout_s, self._closings
         while self._closings == closings:
             due = self._queue_read(lambda cursor, _: queue.next_due(cursor, lanes))

@@ -17,10 +17,10 @@ from typing import Final, NoReturn
 
 import click
 
-from apcore.cli import exits
-from apcore.cli.checking import StepResult, timed
-from apcore.cli.demo.story import Story
-from apcore.cli.telling import Coming, tell_people, tell_programs
+from apcore.cli import exit_codes
+from apcore.cli.demo.scenario import Story
+from apcore.cli.output import Coming, tell_people, tell_programs
+from apcore.cli.step_results import StepResult, timed
 
 __all__ = ["command"]
 
@@ -48,7 +48,7 @@ def command(*, as_json: bool, keep: bool) -> int:
                 _stay(story, directory)
         finally:
             story.close()
-    return exits.DONE if holds else exits.FAILED
+    return exit_codes.DONE if holds else exit_codes.FAILED
 
 
 def _tell(story: Story) -> list[StepResult]:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from attrs import frozen
 
-from apcore.collections import Page, count, members_page
+from apcore.collections import PageItems, count, members_page
 from apcore.effects import Op
 from apcore.federation import Context, Federation, OpContext
 from apcore.handlers import operation
@@ -66,10 +66,10 @@ def heard(ctx: Context, activity: Activity) -> None:
 
 @federation.collection("heard", "/users/{identifier}/heard")
 @operation
-def heard_page(ctx: OpContext, identifier: str, cursor: str | None) -> Op[Page]:
+def heard_page(ctx: OpContext, identifier: str, cursor: str | None) -> Op[PageItems]:
     """Serve what was heard, newest first: the server's, whoever's address is asked."""
     del identifier
     collection = ctx.collection_uri("heard", _EVERYONE)
     total = yield from count(collection)
     page = yield from members_page(collection, cursor=cursor, limit=_PAGE)
-    return Page([member.id for member in page.items], page.next, total=total)
+    return PageItems([member.id for member in page.items], page.next, total=total)

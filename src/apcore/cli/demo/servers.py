@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from attrs import define, field
 
-from apcore.cli.checking import StepFailed
 from apcore.cli.demo.federation import federation
+from apcore.cli.step_results import StepFailed
 from apcore.http import LOOPBACK_OPEN
 from apcore.node import Node
 

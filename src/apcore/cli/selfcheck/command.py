@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from apcore.cli import exits
-from apcore.cli.checking import StepResult
+from apcore.cli import exit_codes
+from apcore.cli.output import Coming, tell_people, tell_programs
 from apcore.cli.selfcheck.steps import STEPS, Step, run_step
-from apcore.cli.telling import Coming, tell_people, tell_programs
+from apcore.cli.step_results import StepResult
 from apcore.cli.version import versions
 
 __all__ = ["command"]
@@ -41,7 +41,7 @@ def command(*, as_json: bool, names: tuple[str, ...]) -> int:
     else:
         title = f"kernel self-check, SQLite {versions()['SQLite']}"
         results = tell_people(title, [Coming(each.name, each.says) for each in steps], _results(steps), all_hold="")
-    return exits.DONE if all(result.ok for result in results) else exits.FAILED
+    return exit_codes.DONE if all(result.ok for result in results) else exit_codes.FAILED
 
 
 def _results(steps: list[Step]) -> Iterator[StepResult]:

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from apcore.cli.checking import expect
 from apcore.cli.selfcheck.storing import open_in
+from apcore.cli.step_results import expect
 from apcore.ports import SCAN_LIMIT_MAX
 
 __all__ = ["survive_a_kill"]

@@ -13,28 +13,28 @@ from attrs import field, frozen
 
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.threads import BlockingRuntime
-from apcore.cli.checking import expect
 from apcore.cli.selfcheck.storing import open_in
-from apcore.drive import Place, Ports, Stepper, async_ports, run, run_async
+from apcore.cli.step_results import expect
+from apcore.drivers import EffectPath, Ports, Stepper, async_ports, run, run_async
 from apcore.effects import (
     All,
     Call,
+    CallOutcome,
     Effect,
     Enqueue,
     Get,
     Lease,
     Now,
     Op,
-    Outcome,
     Raised,
     RandomBytes,
     Returned,
     Scan,
     Settle,
-    committed,
-    together,
+    commit,
+    gather,
 )
-from apcore.ports import Add, Check, Done, Message, Put, Write
+from apcore.ports import Check, Done, Increment, Message, Put, Write
 from apcore.testing.simulation import SimulatedNode, Simulation
 
 __all__ = ["agree_under_every_driver"]
@@ -43,19 +43,19 @@ _LANE: Final = "demo"
 _NAMES: Final = ("alice", "bob")
 
 Verdict: TypeAlias = tuple[object, ...]
-Trace: TypeAlias = Sequence[tuple[Place, str, str]]
+Trace: TypeAlias = Sequence[tuple[EffectPath, str, str]]
 
 
 def _survey() -> Op[Verdict]:
     """Ask for something of every kind but the network; the verdict is the same whatever the clock and the dice say."""
     now = yield from Now()
     message = Message((yield from RandomBytes(16)), _LANE, b"look at demo/alice", dedup="alice")
-    writes: list[Write] = [*(Put(("demo", name), name.encode()) for name in _NAMES), Add(("count",), len(_NAMES))]
-    first = yield from committed([Check(("demo", "alice"), None)], writes, messages=[message])
-    second = yield from committed([Check(("demo", "alice"), None)], [Put(("demo", "alice"), b"twice")])
+    writes: list[Write] = [*(Put(("demo", name), name.encode()) for name in _NAMES), Increment(("count",), len(_NAMES))]
+    first = yield from commit([Check(("demo", "alice"), None)], writes, messages=[message])
+    second = yield from commit([Check(("demo", "alice"), None)], [Put(("demo", "alice"), b"twice")])
     yield from Enqueue([message])
     entries = yield from Scan(("demo",), limit=10)
-    both = yield from together(*(_read(name) for name in (*_NAMES, "nobody")))
+    both = yield from gather(*(_read(name) for name in (*_NAMES, "nobody")))
     leased = yield from Lease((_LANE,), limit=10, lease_s=60)
     lost = yield from Settle([Done(held) for held in leased])
     called = yield from Call(_shouted, "done")
@@ -89,10 +89,10 @@ def _shouted(text: str) -> str:
 class _Recorder:
     """An observer that keeps where, what, and how it ended."""
 
-    seen: list[tuple[Place, str, str]] = field(factory=list[tuple[Place, str, str]])
+    seen: list[tuple[EffectPath, str, str]] = field(factory=list[tuple[EffectPath, str, str]])
 
-    def __call__(self, effect: Effect[Any], place: Place, /) -> Callable[[Outcome[Any]], None]:
-        def answered(outcome: Outcome[Any]) -> None:
+    def __call__(self, effect: Effect[Any], place: EffectPath, /) -> Callable[[CallOutcome[Any]], None]:
+        def answered(outcome: CallOutcome[Any]) -> None:
             ending = type(outcome.error).__name__ if isinstance(outcome, Raised) else "answered"
             self.seen.append((place, type(effect).__name__, ending))
 
@@ -154,7 +154,7 @@ def _trio(directory: Path) -> tuple[Verdict, Trace]:
 
 def _simulated(_directory: Path) -> tuple[Verdict, Trace]:
     """In virtual time; the simulator has no observer, so the operation itself is watched."""
-    seen: list[tuple[Place, str, str]] = []
+    seen: list[tuple[EffectPath, str, str]] = []
     simulation = Simulation(seed=1)
     node = simulation.node("https://demo.example", _idle)
     process = node.spawn(_watched(_survey(), (), seen))
@@ -168,7 +168,7 @@ def _idle(_node: SimulatedNode) -> None:
     """A node that does nothing of its own."""
 
 
-def _watched(op: Op[Any], place: Place, seen: list[tuple[Place, str, str]]) -> Op[Any]:
+def _watched(op: Op[Any], place: EffectPath, seen: list[tuple[EffectPath, str, str]]) -> Op[Any]:
     """Drive ``op`` by passing its questions on, and keep what an observer would keep."""
     step = Stepper(op)
     number = 0
@@ -186,7 +186,9 @@ def _watched(op: Op[Any], place: Place, seen: list[tuple[Place, str, str]]) -> O
     return step.result
 
 
-def _with_members_watched(effect: Effect[Any], place: Place, seen: list[tuple[Place, str, str]]) -> Effect[Any]:
+def _with_members_watched(
+    effect: Effect[Any], place: EffectPath, seen: list[tuple[EffectPath, str, str]]
+) -> Effect[Any]:
     if not isinstance(effect, All):
         return effect
     members = (_watched(member, (*place, index), seen) for index, member in enumerate(effect.members))

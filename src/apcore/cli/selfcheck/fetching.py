@@ -13,16 +13,25 @@ from typing_extensions import override
 
 from apcore.adapters.h11 import H11Transport
 from apcore.adapters.threads import BlockingRuntime
-from apcore.cli.checking import StepFailed, expect
-from apcore.drive import Ports, run
+from apcore.cli.step_results import StepFailed, expect
+from apcore.drivers import Ports, run
 from apcore.effects import Fetch, Op
 from apcore.errors import AddressBlocked
-from apcore.http import ACTIVITY_JSON, LOOPBACK_OPEN, PUBLIC_ONLY, AddressPolicy, Headers, Limits, Request, Response
+from apcore.http import (
+    ACTIVITY_JSON,
+    LOOPBACK_OPEN,
+    PUBLIC_ONLY,
+    AddressPolicy,
+    Headers,
+    Request,
+    Response,
+    TransportLimits,
+)
 
 __all__ = ["exchange_on_loopback", "refuse_private_addresses"]
 
 _BODY: Final = b'{"type":"Note","content":"hello"}'
-_LIMITS: Final = Limits(deadline_s=10.0, connect_s=5.0)
+_LIMITS: Final = TransportLimits(deadline_s=10.0, connect_s=5.0)
 _PRIVATE: Final = ("10.0.0.1", "192.168.1.1", "169.254.169.254", "[fd00::1]", "[::ffff:10.0.0.1]")
 
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from attrs import field, frozen
 
-from apcore.cli.checking import StepFailed, StepResult, timed
 from apcore.cli.selfcheck.crashing import survive_a_kill
 from apcore.cli.selfcheck.driving import agree_under_every_driver
 from apcore.cli.selfcheck.fetching import exchange_on_loopback, refuse_private_addresses
 from apcore.cli.selfcheck.storing import keep_facts, wake_a_worker
+from apcore.cli.step_results import StepFailed, StepResult, timed
 
 __all__ = ["STEPS", "Step", "StepFailed", "StepResult", "run_step"]
 

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from apcore.adapters.sqlite import open_url
-from apcore.cli.checking import expect
-from apcore.ports import Again, AtomicStore, Check, Done, Message, Put
+from apcore.cli.step_results import expect
+from apcore.ports import AtomicStore, Check, Done, Message, Put, Retry
 
 __all__ = ["keep_facts", "open_in", "wake_a_worker"]
 
@@ -52,7 +52,7 @@ def wake_a_worker(directory: Path, /) -> str:
         queue.enqueue([Message(os.urandom(16), _LANE, b"%d" % number, group="one") for number in range(2)])
         [held] = queue.lease([_LANE], limit=10, lease_s=60)
         expect(not queue.lease([_LANE], limit=10, lease_s=60), "two workers hold messages of one group")
-        expect(not queue.settle([Again(held, 0)]), "a current lease cannot give its message back")
+        expect(not queue.settle([Retry(held, 0)]), "a current lease cannot give its message back")
         [again] = queue.lease([_LANE], limit=10, lease_s=60)
         expect(again.message.id == held.message.id, "a message that came back lost its place in its group")
         expect((held.attempt, again.attempt) == (1, 2), f"attempts are {held.attempt} and {again.attempt}, not 1 and 2")

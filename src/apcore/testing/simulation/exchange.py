@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
-from apcore.effects import Call, Enqueue, Fetch, Get, Lease, Op, RandomBytes, Scan, Settle, committed, together
+from apcore.effects import Call, Enqueue, Fetch, Get, Lease, Op, RandomBytes, Scan, Settle, commit, gather
 from apcore.errors import FetchFailed, StoreBusy
 from apcore.handlers import operation
 from apcore.http import Request, Response
-from apcore.ports import Again, Check, Delete, Done, Entry, Leased, Message, Put, digest_part
+from apcore.ports import Check, DeleteEntry, Done, Entry, LeasedMessage, Message, Put, Retry, digest_part
 from apcore.testing.simulation.faults import Faults, swarm
 from apcore.testing.simulation.nodes import SimulatedNode
 from apcore.testing.simulation.world import Simulation
@@ -57,8 +57,13 @@ def exchange(
     sim = Simulation(seed, faults=swarm(seed) if faults is None else faults)
     origins = [f"https://{number}.example" for number in range(nodes)]
     banks = [
-        _Bank(origin, tuple(other for other in origins if other != origin), Rules() if rules is None else rules, colour)
-        for origin, colour in zip(origins, cycle(_TAKES), strict=False)
+        _Bank(
+            origin,
+            tuple(other for other in origins if other != origin),
+            Rules() if rules is None else rules,
+            handler_kind,
+        )
+        for origin, handler_kind in zip(origins, cycle(_TAKES), strict=False)
     ]
     for bank in banks:
         sim.node(bank.origin, bank.boot, atomic=seed % 2 == 0)
@@ -102,7 +107,7 @@ class _Bank:
 
     def boot(self, node: SimulatedNode) -> None:
         if node.boots == 1:
-            node.look(committed((Check(_BALANCE, None),), (Put(_BALANCE, _as_bytes(COINS)),)))
+            node.look(commit((Check(_BALANCE, None),), (Put(_BALANCE, _as_bytes(COINS)),)))
         node.serve = self.serve
         node.loop(self.pay, pause_s=10, name="pay")
         node.loop(self.work, pause_s=2, name="work")
@@ -121,17 +126,17 @@ class _Bank:
         debit = Put(_BALANCE, _as_bytes(coins - amount))
         message = Message(random_bytes[2:], _LANE, name.encode(), dedup=name)
         if self.rules.fact_with_debit:
-            yield from committed((Check(_BALANCE, version),), (debit, fact), messages=(message,))
-        elif (yield from committed((Check(_BALANCE, version),), (debit,))):
-            yield from committed((Check(fact.key, None),), (fact,), messages=(message,))
+            yield from commit((Check(_BALANCE, version),), (debit, fact), messages=(message,))
+        elif (yield from commit((Check(_BALANCE, version),), (debit,))):
+            yield from commit((Check(fact.key, None),), (fact,), messages=(message,))
 
     def work(self) -> Op[bool]:
         """Deliver due payments."""
         leased = yield from Lease((_LANE,), limit=4, lease_s=120)
-        yield from together(*[self.deliver(one) for one in leased])
+        yield from gather(*[self.deliver(one) for one in leased])
         return bool(leased)
 
-    def deliver(self, leased: Leased) -> Op[None]:
+    def deliver(self, leased: LeasedMessage) -> Op[None]:
         """Send a payment to its receiver, at least once, until it has answered."""
         key = ("out", leased.message.body.decode())
         [entry] = yield from Get((key,))
@@ -141,9 +146,9 @@ class _Bank:
         receiver, amount = json.loads(entry.value)
         body = json.dumps([f"{self.origin}/{key[1]}", amount]).encode()
         if (yield from _heard(Request("POST", f"{receiver}/coins", body=body))):
-            yield from committed((Check(key, entry.version),), (Delete(key),), settles=(Done(leased),))
+            yield from commit((Check(key, entry.version),), (DeleteEntry(key),), settles=(Done(leased),))
         else:
-            yield from Settle((Again(leased, min(60.0, 2.0**leased.attempt)),))
+            yield from Settle((Retry(leased, min(60.0, 2.0**leased.attempt)),))
 
     def reconcile(self) -> Op[None]:
         """Restore the messages of unpaid debts; the queue may have lost them."""
@@ -154,7 +159,7 @@ class _Bank:
     def serve(self, request: Request) -> Op[Response]:
         """Receive coins."""
         name, amount = json.loads(request.body)
-        yield from Call(self.take, name, amount, faces=_Till(self.rules))
+        yield from Call(self.take, name, amount, contexts_for=_Till(self.rules))
         return Response(202)
 
 
@@ -198,7 +203,7 @@ class _Till:
         receipt_key = ("in", digest_part(name))
         coins, version = yield from _coins()
         checks = (Check(_BALANCE, version), Check(receipt_key, None))
-        committed_token = yield from committed(
+        committed_token = yield from commit(
             checks if self.rules.remembers_ids else checks[:1],
             (Put(_BALANCE, _as_bytes(coins + amount)), Put(receipt_key, name.encode())),
         )

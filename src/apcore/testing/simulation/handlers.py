@@ -17,10 +17,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from attrs import frozen
 
-from apcore.drive.outcomes import not_awaited
-from apcore.effects import Call, Op, Outcome, Raised, Returned
+from apcore.drivers.outcomes import not_awaited
+from apcore.effects import Call, CallOutcome, Op, Raised, Returned
 from apcore.errors import ContractError
-from apcore.handlers import Colour, handler_name
+from apcore.handlers import HandlerKind, handler_name
 
 __all__ = ["Asks", "Ended", "Handler", "handler_of"]
 
@@ -39,7 +39,7 @@ class Asks:
 class Ended:
     """The handler has returned, or raised."""
 
-    outcome: Outcome[Any]
+    outcome: CallOutcome[Any]
 
 
 Step: TypeAlias = Asks | Ended
@@ -48,7 +48,7 @@ Step: TypeAlias = Asks | Ended
 class Handler(Protocol):
     """A running handler, between two steps."""
 
-    def go_on(self, answer: Outcome[Any] | None, /) -> Step:
+    def go_on(self, answer: CallOutcome[Any] | None, /) -> Step:
         """Run it until its next request or its end; None starts it."""
         ...
 
@@ -59,7 +59,7 @@ class Handler(Protocol):
 
 def handler_of(effect: Call[Any]) -> Handler:
     """Return the handler for the plain or coroutine function of ``effect``."""
-    return _Awaited(effect) if effect.colour is Colour.COROUTINE else _Threaded(effect)
+    return _Awaited(effect) if effect.handler_kind is HandlerKind.COROUTINE else _Threaded(effect)
 
 
 @frozen
@@ -75,11 +75,11 @@ class _Awaited:
     """A coroutine function."""
 
     def __init__(self, effect: Call[Any]) -> None:
-        face = () if effect.faces is None else (effect.faces.awaiting(_ask),)
+        face = () if effect.contexts_for is None else (effect.contexts_for.awaiting(_ask),)
         self._effect = effect
         self._coroutine: Coroutine[Any, Any, Any] = effect.fn(*face, *effect.args)
 
-    def go_on(self, answer: Outcome[Any] | None, /) -> Step:
+    def go_on(self, answer: CallOutcome[Any] | None, /) -> Step:
         try:
             if isinstance(answer, Raised):
                 awaitable = self._coroutine.throw(answer.error)
@@ -118,10 +118,10 @@ class _Threaded:
     def __init__(self, effect: Call[Any]) -> None:
         self._effect = effect
         self._steps: SimpleQueue[Step | BaseException] = SimpleQueue()
-        self._answers: SimpleQueue[Outcome[Any] | None] = SimpleQueue()
+        self._answers: SimpleQueue[CallOutcome[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=copy_context().run, args=(self._main,), daemon=True)
 
-    def go_on(self, answer: Outcome[Any] | None, /) -> Step:
+    def go_on(self, answer: CallOutcome[Any] | None, /) -> Step:
         if answer is None:
             self._thread.start()
         else:
@@ -148,7 +148,7 @@ class _Threaded:
 
     def _main(self) -> None:
         effect = self._effect
-        face = () if effect.faces is None else (effect.faces.blocking(self._run),)
+        face = () if effect.contexts_for is None else (effect.contexts_for.blocking(self._run),)
         step: Step | BaseException
         try:
             step = Ended(Returned(not_awaited(effect.fn(*face, *effect.args), effect.fn)))

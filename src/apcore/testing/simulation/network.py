@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from apcore.effects import Outcome, Raised, Returned
+from apcore.effects import CallOutcome, Raised, Returned
 from apcore.errors import ApcoreError, ConnectFailed, FetchTimedOut, NameUnresolved
 from apcore.http import Request, Response
-from apcore.testing.simulation.driving import Then
+from apcore.testing.simulation.driver import Then
 from apcore.testing.simulation.engine import Engine
 from apcore.testing.simulation.faults import Fate
 
@@ -101,7 +101,7 @@ class _Exchange:
     def __init__(self, then: Then) -> None:
         self._then: Then | None = then
 
-    def end(self, outcome: Outcome[Response]) -> None:
+    def end(self, outcome: CallOutcome[Response]) -> None:
         then, self._then = self._then, None
         if then is not None:
             then(outcome)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 from attrs import define
 
 from apcore.adapters.memory import MemoryStore
-from apcore.drive import Ports, run
-from apcore.effects import Effect, Fetch, Now, Op, Outcome, Raised, RandomBytes, Returned
+from apcore.drivers import Ports, run
+from apcore.effects import CallOutcome, Effect, Fetch, Now, Op, Raised, RandomBytes, Returned
+from apcore.errors import CommitOutcome as Known
 from apcore.errors import (
     ContractError,
     QueueUnavailable,
@@ -25,10 +26,9 @@ from apcore.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from apcore.errors import Outcome as Known
 from apcore.http import Request, Response
 from apcore.ports import KeyKind, MadeKey, Signer
-from apcore.testing.simulation.driving import Run, Then
+from apcore.testing.simulation.driver import Run, Then
 from apcore.testing.simulation.faults import Fate
 from apcore.testing.simulation.handlers import Handler
 
@@ -76,7 +76,7 @@ class Process:
     """An operation that was started on a node."""
 
     name: str
-    outcome: Outcome[Any] | None = None
+    outcome: CallOutcome[Any] | None = None
     """Its outcome; None while it runs, and forever if its node crashed."""
 
 
@@ -138,7 +138,7 @@ class SimulatedNode:
         """Run ``op`` as a separate process. Does nothing if the node is down."""
         process = Process(name)
 
-        def ended(outcome: Outcome[Any]) -> None:
+        def ended(outcome: CallOutcome[Any]) -> None:
             process.outcome = outcome
             self._check(outcome)
 
@@ -161,7 +161,7 @@ class SimulatedNode:
             if life.alive:
                 self.process(make(), name, ended)
 
-        def ended(outcome: Outcome[Any]) -> None:
+        def ended(outcome: CallOutcome[Any]) -> None:
             self._check(outcome)
             busy = isinstance(outcome, Returned) and outcome.value is True
             engine.after(_SENSE_S if busy else pause_s * (0.5 + engine.random.random()), run_next)
@@ -179,7 +179,7 @@ class SimulatedNode:
         else:
             Run(op, self._life, f"{self.origin} {name} #{self._processes}", (), ended)
 
-    def _check(self, outcome: Outcome[Any]) -> None:
+    def _check(self, outcome: CallOutcome[Any]) -> None:
         if isinstance(outcome, Raised) and not isinstance(outcome.error, (RemoteError, Unavailable)):
             self._world.broke(outcome.error)
 
@@ -292,7 +292,7 @@ class _Life:
 
         def happen() -> None:
             try:
-                outcome: Outcome[Any] = Returned(job())
+                outcome: CallOutcome[Any] = Returned(job())
             except Exception as error:
                 outcome = Raised(error)
             if fate is Fate.LOST:
@@ -320,7 +320,7 @@ class _Life:
         if fate is Fate.CRASHED_AFTER:
             self._world.engine.after(_PORT_S, self._crash)
 
-    def _land(self, share: Hashable, waiting: list[Then], outcome: Outcome[Any]) -> None:
+    def _land(self, share: Hashable, waiting: list[Then], outcome: CallOutcome[Any]) -> None:
         del self._flights[share]
         for then in waiting:
             then(outcome)

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from apcore.effects import Outcome, Raised
+from apcore.effects import CallOutcome, Raised
 from apcore.errors import RemoteError, Unavailable
 from apcore.http import Request, Response
 from apcore.ports import Signer
@@ -134,7 +134,7 @@ class Simulation:
         serve = node.serve
         assert serve is not None
 
-        def ended(outcome: Outcome[Any]) -> None:
+        def ended(outcome: CallOutcome[Any]) -> None:
             if not isinstance(outcome, Raised):
                 then(outcome.value)
             elif isinstance(outcome.error, (RemoteError, Unavailable)):

@@ -1,0 +1,23 @@
+"""Run operations: with the two drivers `run` and `run_async`, or with your own loop over `Stepper`."""
+
+from apcore.drivers.asynchronous import run_async
+from apcore.drivers.blocking import run
+from apcore.drivers.commits import commit_calls
+from apcore.drivers.observer import EffectPath, Observer
+from apcore.drivers.outcomes import OutboundGuard
+from apcore.drivers.port_bundle import AsyncPorts, Ports, async_ports, require_port
+from apcore.drivers.stepper import Stepper
+
+__all__ = [
+    "AsyncPorts",
+    "EffectPath",
+    "Observer",
+    "OutboundGuard",
+    "Ports",
+    "Stepper",
+    "async_ports",
+    "commit_calls",
+    "require_port",
+    "run",
+    "run_async",
+]

@@ -1,0 +1,113 @@
+"""Bundle everything that a driver needs: `Ports` and `AsyncPorts`.
+
+Only the runtime is always needed. An operation that needs a missing port gets a `ContractError` that names the port.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+from attrs import frozen
+
+from apcore.drivers.commits import is_both
+from apcore.drivers.observer import Observer
+from apcore.drivers.outcomes import OutboundGuard
+from apcore.drivers.threaded_ports import async_queue, async_signer, async_store, async_transport
+from apcore.effects import OVERLAP_MAX
+from apcore.errors import ContractError
+from apcore.ports import (
+    AsyncAtomicStore,
+    AsyncKvStore,
+    AsyncMessageQueue,
+    AsyncRuntime,
+    AsyncSigner,
+    AsyncTransport,
+    AtomicStore,
+    KvStore,
+    MessageQueue,
+    Runtime,
+    Signer,
+    Transport,
+)
+
+__all__ = ["AsyncPorts", "Ports", "async_ports", "require_port"]
+
+P = TypeVar("P")
+
+
+@frozen(kw_only=True)
+class Ports:
+    """The ports that `run` drives operations with.
+
+    If ``queue`` is the same object as ``store``, it must be an `AtomicStore`.
+    """
+
+    runtime: Runtime
+    store: KvStore | AtomicStore | None = None
+    queue: MessageQueue | None = None
+    transport: Transport | None = None
+    signer: Signer | None = None
+    observer: Observer | None = None
+    outbound: OutboundGuard | None = None
+    """Asked about every request before the transport gets it. None lets all go."""
+    overlap_max: int = OVERLAP_MAX
+    """The most members of an `All` that overlap, even if an operation sets a higher limit."""
+
+
+@frozen(kw_only=True)
+class AsyncPorts:
+    """The ports that `run_async` drives operations with.
+
+    Make one with `async_ports`, which also takes blocking ports.
+    """
+
+    runtime: AsyncRuntime
+    store: AsyncKvStore | AsyncAtomicStore | None = None
+    queue: AsyncMessageQueue | None = None
+    transport: AsyncTransport | None = None
+    signer: AsyncSigner | None = None
+    observer: Observer | None = None
+    outbound: OutboundGuard | None = None
+    overlap_max: int = OVERLAP_MAX
+
+
+def async_ports(
+    *,
+    runtime: AsyncRuntime,
+    store: KvStore | AsyncKvStore | None = None,
+    queue: MessageQueue | AsyncMessageQueue | None = None,
+    transport: Transport | AsyncTransport | None = None,
+    signer: Signer | AsyncSigner | None = None,
+    observer: Observer | None = None,
+    outbound: OutboundGuard | None = None,
+    overlap_max: int = OVERLAP_MAX,
+) -> AsyncPorts:
+    """Bundle ports for `run_async`, blocking ones too.
+
+    A blocking port is called in a worker thread. There are two exceptions: a port that declares ``never_waits = True``
+    (the memory store does), and a port that has its own asynchronous twin, made by a method ``asynchronous(runtime)``
+    (SQLite does). A store that is also the queue stays one object.
+    """
+    twin = None if store is None else async_store(store, runtime)
+    both: AsyncMessageQueue | None
+    if is_both(store, queue):
+        both = cast("AsyncAtomicStore", twin)
+    else:
+        both = None if queue is None else async_queue(queue, runtime)
+    return AsyncPorts(
+        runtime=runtime,
+        store=twin,
+        queue=both,
+        transport=None if transport is None else async_transport(transport, runtime),
+        signer=None if signer is None else async_signer(signer, runtime),
+        observer=observer,
+        outbound=outbound,
+        overlap_max=overlap_max,
+    )
+
+
+def require_port(port: P | None, name: str) -> P:
+    """Return the port, or raise `ContractError` if it is missing."""
+    if port is None:
+        raise ContractError(f"this operation needs a {name}, and none was given")
+    return port

@@ -1,0 +1,1 @@
+"""Our actors: their documents, keys and rotation."""

@@ -1,0 +1,1 @@
+"""Incoming activities: parse, authenticate, receive, process."""

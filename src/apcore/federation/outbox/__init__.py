@@ -1,0 +1,1 @@
+"""Outgoing activities: send, edit, fan out, deliver."""

@@ -1,0 +1,124 @@
+"""Checks of an activity before it is sent, and of an object before it is published.
+
+They are made at the call. They need the document and the routes alone, so nothing is stored of a document that is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from apcore.errors import RequestError
+from apcore.federation.routes import RouteTable
+from apcore.http import Origin, parse_url
+from apcore.vocab import (
+    PUBLIC_FORMS,
+    Accept,
+    Activity,
+    Actor,
+    Add,
+    Announce,
+    Create,
+    Delete,
+    Document,
+    Flag,
+    Follow,
+    Ignore,
+    Kind,
+    Like,
+    Link,
+    Move,
+    Reject,
+    Remove,
+    Undo,
+    Update,
+    kind_of,
+)
+
+__all__ = ["check_activity", "check_object", "check_recipients"]
+
+_NEED_OBJECT: Final = (
+    *(Accept, Add, Announce, Create, Delete, Flag, Follow, Ignore),
+    *(Like, Move, Reject, Remove, Undo, Update),
+)
+"""The activities that mean nothing without an object; Block is a kind of Ignore."""
+
+
+def check_recipients(recipients: Iterable[str]) -> None:
+    """Refuse a recipient that is no address.
+
+    Raises:
+        ValueError: One of them is no http or https URL, and no form of `PUBLIC`.
+    """
+    for uri in recipients:
+        if uri in PUBLIC_FORMS:
+            continue
+        try:
+            _ = parse_url(uri)
+        except RequestError as error:
+            raise ValueError(f"to={uri!r:.200} is not the address of an actor or a collection: {error}") from error
+
+
+def check_activity(document: Document, *, by: str, places: RouteTable, origin: Origin) -> None:
+    """Refuse a document that our actor ``by`` cannot send as an activity.
+
+    Raises:
+        ValueError: It is no activity, lacks the object that its type needs, or has an id under which nothing of this
+            actor is served.
+    """
+    if not _is_activity(document):
+        raise ValueError(f"send takes an activity, not {_types(document)}: publish() takes objects")
+    if any(map(document.is_a, _NEED_OBJECT)) and not Activity.over(document).objects:
+        raise ValueError(f"{_types(document)} needs an object: say what it is about")
+    if document.id is None:
+        return
+    _check_id(document.id, by=by, places=places, origin=origin)
+
+
+def check_object(document: Document, *, by: str, places: RouteTable, origin: Origin) -> None:
+    """Refuse a document that our actor ``by`` cannot publish as an object.
+
+    Raises:
+        ValueError: It is an activity, an actor, a link or of no type, or has an id at which nothing of this actor would
+            be served.
+    """
+    if not document.types:
+        raise ValueError("publish takes an object with a type, such as Note(...)")
+    if document.is_a(Activity) or (not document.classes() and kind_of(document) is Kind.ACTIVITY):
+        raise ValueError(f"publish takes an object, not the activity {_types(document)}: send() takes activities")
+    if document.is_a(Link) or document.is_a(Actor):
+        raise ValueError(f"publish takes an object, not {_types(document)}")
+    if document.id is None:
+        return
+    if "#" in document.id:
+        raise ValueError(f"the id {document.id!r:.200} names a part of a document, where no object is served")
+    _check_id(document.id, by=by, places=places, origin=origin)
+
+
+def _is_activity(document: Document) -> bool:
+    if document.is_a(Activity):
+        return True
+    # A type that the vocabulary does not know may be an activity's, if it has what activities have.
+    return bool(document.types) and not document.classes() and not {"actor", "object"}.isdisjoint(document.words)
+
+
+def _check_id(uri: str, *, by: str, places: RouteTable, origin: Origin) -> None:
+    try:
+        url = parse_url(uri)
+    except RequestError as error:
+        raise ValueError(f"the id {uri!r:.200} is no address: {error}") from error
+    if url.origin != origin:
+        raise ValueError(f"the id {uri!r:.200} is of another origin than {origin}: leave the id out, and one is made")
+    base, hash_sign, _ = uri.partition("#")
+    place = places.read(origin, base)
+    # An activity may be a part of its actor's document, which is how ids are made that nobody has chosen.
+    allowed = {"object", "managed", "actor"} if hash_sign else {"object", "managed"}
+    if place is None or place.target.kind not in allowed:
+        raise ValueError(f"nothing is served at the id {uri!r:.200}: register a route for it, or leave the id out")
+    if place.target.kind in {"actor", "managed"} and place.identifier != by:
+        raise ValueError(f"the id {uri!r:.200} belongs to {place.identifier!r:.60}, not to {by!r:.60}")
+
+
+def _types(document: Document) -> str:
+    return " and ".join(document.types) or "something of no type"

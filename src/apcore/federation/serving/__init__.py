@@ -1,0 +1,1 @@
+"""Serve actors, objects, collections and discovery documents."""

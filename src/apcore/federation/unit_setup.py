@@ -1,0 +1,24 @@
+"""A `UnitOfWork` for one run of a handler on a site."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from apcore.federation.actors.keys import instance_identity
+from apcore.federation.site import Site
+from apcore.federation.unit_of_work import UnitOfWork
+
+__all__ = ["unit_of_work_for"]
+
+
+def unit_of_work_for(site: Site, **known: Any) -> UnitOfWork[Any]:
+    """Make the scope; ``known`` is what is known of the activity, see `Scope`. Whoever asks from it asks as the instance actor."""
+    return UnitOfWork(
+        places=site.federation.places,
+        origin=site.origin,
+        data=site.data,
+        fetching=site.fetching,
+        asks=partial(instance_identity, site),
+        **known,
+    )

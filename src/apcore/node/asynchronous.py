@@ -1,0 +1,261 @@
+# pyright: reportUnusedCallResult=true
+"""`AsyncNode`: a federation on an event loop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from inspect import iscoroutinefunction
+from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
+
+from apcore.drivers import AsyncPorts, Observer, async_ports, run_async
+from apcore.effects import Op
+from apcore.errors import Unavailable
+from apcore.federation.actors.rotation import Rotation, rotate
+from apcore.federation.origins import OriginsLike
+from apcore.federation.outbox.send import act
+from apcore.federation.pointers import AsyncPointer
+from apcore.federation.registration import Federation
+from apcore.federation.serving.serve import Elsewhere, Served, serve
+from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
+from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
+from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
+from apcore.node.async_worker import AsyncWorker
+from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, several
+from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
+from apcore.ports import (
+    AsyncKvStore,
+    AsyncMessageQueue,
+    AsyncRuntime,
+    AsyncSigner,
+    AsyncTransport,
+    KvStore,
+    LeasedMessage,
+    MadeKey,
+    MessageQueue,
+    Signer,
+    Transport,
+)
+from apcore.vocab import Reference, View
+
+__all__ = ["AsyncNode"]
+
+_LOG: Final = logging.getLogger("apcore.node")
+
+T = TypeVar("T")
+
+
+class AsyncNode(Bound[Data]):
+    """A federation on an event loop, asyncio or trio; otherwise as `Node`. Blocking ports are fine: they work in threads.
+
+    ``data`` may also be a function that gives an asynchronous context manager.
+    """
+
+    @overload
+    def __init__(
+        self: AsyncNode[None],
+        federation: Federation[None],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        **options: Unpack[AsyncNodeOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        federation: Federation[Data],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        *,
+        data: Data | Factory[Data] | AsyncFactory[Data],
+        **options: Unpack[AsyncNodeOptions],
+    ) -> None: ...
+    def __init__(
+        self,
+        federation: Federation[Any],
+        origin: OriginsLike = None,
+        store: KvStore | AsyncKvStore | str = "memory:",
+        *,
+        data: Any = None,
+        queue: MessageQueue | AsyncMessageQueue | None = None,
+        transport: Transport | AsyncTransport | None = None,
+        signer: Signer | AsyncSigner | str | None = None,
+        runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
+        addresses: AddressPolicy = PUBLIC_ONLY,
+        observer: Observer | None = None,
+        slots: int = SLOTS,
+        handler_limit_s: float = HANDLER_LIMIT_S,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._store = open_store(store) if isinstance(store, str) else store
+        worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
+        super().__init__(
+            federation, origin, addresses, blocking=False, store=self._store, has_data=data is not None, worker=worker
+        )
+        self._data: Any = data
+        self._owns_store = isinstance(store, str)
+        self._queue = queue
+        self._transport = transport
+        self._signer = open_signer(signer, self._store) if isinstance(signer, str) else signer
+        self._runtime = runtime
+        self._observer = observer
+        self._ports: AsyncPorts | None = None
+
+    @property
+    def ports(self) -> AsyncPorts:
+        """The ports, bundled when they are first needed: which event loop library is meant shows only then."""
+        if self._ports is None:
+            name = _loop_library() if self._runtime is None else self._runtime
+            runtime = cast("AsyncRuntime", entry_point("apcore.runtimes", name)()) if isinstance(name, str) else name
+            # The transport of the blocking twin serves in threads where the loop's own is not there (trio).
+            transport = entry_point("apcore.transports", "asyncio" if name == "asyncio" else "blocking")
+            self._ports = async_ports(
+                runtime=runtime,
+                store=self._store,
+                queue=queue_of(self._store) if self._queue is None else self._queue,
+                transport=transport() if self._transport is None else self._transport,
+                signer=self._signer or _store_signer(self._store),
+                observer=self._observer,
+                outbound=self.outbound_refusal,
+            )
+        return self._ports
+
+    async def run(self, op: Op[T], /) -> T:
+        """Drive an operation to its end with this node's ports."""
+        return await run_async(op, self.ports)
+
+    @asynccontextmanager
+    async def entered(self) -> AsyncGenerator[Data, None]:
+        """Enter the application's data for one request or job."""
+        if not callable(self._data):
+            yield self._data
+            return
+        manager: Any = self._data()
+        if hasattr(manager, "__aenter__"):
+            async with manager as data:
+                yield data
+        else:
+            with manager as data:
+                yield data
+
+    async def handle(self, request: Request, *, has_pages: bool = False) -> Served:
+        """As `Node.handle`."""
+        origin = self.asked_origin(request)
+        if origin is None:
+            return Elsewhere.NOT_OURS
+        async with self.entered() as data:
+            served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        queue = self.ports.queue
+        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.monotonic_s()):
+            with suppress(Unavailable):
+                self._watch.judge(await queue.depth(self.all_lanes))
+        return served
+
+    def reference(self, reference: Reference | str, /) -> AsyncPointer:
+        """As `Node.reference`."""
+        return AsyncPointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
+
+    async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
+        """As `Node.send`."""
+        return await self._act(SendActivity(activity.document, by, several(to)), origin)
+
+    async def publish(
+        self,
+        object: View,  # noqa: A002 - the field's word
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] | None = None,
+        origin: str | None = None,
+    ) -> str:
+        """As `Node.publish`."""
+        return await self._act(PublishObject(object.document, by, None if to is None else several(to)), origin)
+
+    async def rotate_keys(
+        self,
+        identifier: str | None,
+        /,
+        *,
+        announce: bool = True,
+        keys: Sequence[MadeKey] | None = None,
+        origin: str | None = None,
+    ) -> Rotation:
+        """As `Node.rotate_keys`."""
+        async with self.entered() as data:
+            return await self.run(
+                rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
+            )
+
+    async def _act(self, note: PendingWrite, origin: str | None) -> str:
+        async with self.entered() as data:
+            [ident] = await self.run(act(self.site(self.origins.pick(origin), data), note))
+        return ident
+
+    async def work(
+        self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None
+    ) -> int:
+        """As `Node.work`, with a task for each message that is begun.
+
+        When it is cancelled, what is under way is cancelled too, and handed back to the queue.
+        """
+        self._check_works()
+        return await AsyncWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
+
+    async def handle_leased(self, leased: LeasedMessage, /) -> None:
+        """As `Node.handle_leased`."""
+        try:
+            origin = await self.run(origin_of(leased, self.origins.has))
+            if origin is not None:
+                async with self.entered() as data:
+                    await self.run(handle(self.site(origin, data), leased))
+        except Unavailable as error:
+            # The lease runs out, and then another worker handles it.
+            _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
+        except Exception:
+            _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            with suppress(Unavailable):
+                await self.run(put_off(leased))
+
+    async def fail_leased(self, leased: LeasedMessage, /) -> None:
+        """As `Node.fail_leased`."""
+        try:
+            origin = await self.run(origin_of(leased, self.origins.has))
+            if origin is not None:
+                async with self.entered() as data:
+                    await self.run(fail_overdue(self.site(origin, data), leased, self.worker_policy.handler_limit_s))
+        except Exception:
+            _LOG.exception(
+                "a message of the lane %r, attempt %d, has taken too long", leased.message.lane, leased.attempt
+            )
+            with suppress(Unavailable):
+                await self.run(put_off(leased))
+
+    async def aclose(self) -> None:
+        """Stop working, and close what this node opened. Closing twice is fine."""
+        self.stop()
+        if self._ports is None:
+            return
+        if self._owns_store and self._ports.store is not None:
+            await self._ports.store.aclose()
+        if self._transport is None and self._ports.transport is not None:
+            await self._ports.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+
+def _store_signer(store: Any) -> Signer | None:
+    """Give the signer with keys in the store; a store of async methods only cannot hold them for a blocking signer."""
+    return None if iscoroutinefunction(store.get) else open_signer("store:", store)
+
+
+def _loop_library() -> Literal["asyncio", "trio"]:
+    """Tell which library's loop runs here. Only trio needs asking, and only where somebody imported it."""
+    if "trio" not in sys.modules:
+        return "asyncio"
+    return "trio" if sys.modules["trio"].lowlevel.in_trio_run() else "asyncio"

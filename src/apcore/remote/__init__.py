@@ -1,0 +1,107 @@
+"""Documents that we do not own: loading them, and whom to believe about them."""
+
+from apcore.remote.alternates import alternate_of
+from apcore.remote.budgets import (
+    DEFAULT_BUDGETS,
+    Budgets,
+    BudgetSpent,
+    Rate,
+    RateDecision,
+    UnauthenticatedClient,
+    registrable_domain,
+    spend,
+)
+from apcore.remote.contexts import read_with_contexts
+from apcore.remote.dialects import (
+    Dialect,
+    Identity,
+    Knock,
+    KnockResult,
+    dialect_key,
+    knock,
+    read_dialect,
+    remember_dialect,
+)
+from apcore.remote.documents import LoadedDocument, cached_owners, changed_document, load, load_kept, load_unverified
+from apcore.remote.errors import (
+    Forbidden,
+    Gone,
+    KeyNotOwned,
+    NotFound,
+    PeerFailing,
+    Rejected,
+    WrongId,
+    WrongMediaType,
+)
+from apcore.remote.keys import KeyRefused, KeyUnavailable, RemoteKey, cached_key_owners, end_refresh_pause, remote_key
+from apcore.remote.quotes import QuoteNotAllowed, check_quote
+from apcore.remote.references import resolve, trusted_embedding
+from apcore.remote.retrieval import FetchedResponse, FetchPolicy, check_status, check_target, fetch
+from apcore.remote.trust import (
+    NotAnActivity,
+    OwnerUnclear,
+    check_change,
+    implied_owner,
+    is_embedded_trusted,
+    is_move_confirmed,
+    may_change_owner,
+    owners,
+)
+
+__all__ = [
+    "DEFAULT_BUDGETS",
+    "BudgetSpent",
+    "Budgets",
+    "Dialect",
+    "FetchPolicy",
+    "FetchedResponse",
+    "Forbidden",
+    "Gone",
+    "Identity",
+    "KeyNotOwned",
+    "KeyRefused",
+    "KeyUnavailable",
+    "Knock",
+    "KnockResult",
+    "LoadedDocument",
+    "NotAnActivity",
+    "NotFound",
+    "OwnerUnclear",
+    "PeerFailing",
+    "QuoteNotAllowed",
+    "Rate",
+    "RateDecision",
+    "Rejected",
+    "RemoteKey",
+    "UnauthenticatedClient",
+    "WrongId",
+    "WrongMediaType",
+    "alternate_of",
+    "cached_key_owners",
+    "cached_owners",
+    "changed_document",
+    "check_change",
+    "check_quote",
+    "check_status",
+    "check_target",
+    "dialect_key",
+    "end_refresh_pause",
+    "fetch",
+    "implied_owner",
+    "is_embedded_trusted",
+    "is_move_confirmed",
+    "knock",
+    "load",
+    "load_kept",
+    "load_unverified",
+    "may_change_owner",
+    "owners",
+    "read_dialect",
+    "read_with_contexts",
+    "registrable_domain",
+    "remember_dialect",
+    "remote_key",
+    "resolve",
+    "spend",
+    "trusted_embedding",
+]

@@ -1,0 +1,110 @@
+"""Routes match what they build, and nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apcore.errors import ConfigurationError
+from apcore.federation.path_templates import Router, parse_route
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+
+
+@given(TEXT)
+def test_a_simple_variable_reads_back_whatever_it_holds(value: str) -> None:
+    route = parse_route("/users/{identifier}/inbox")
+    path = route.build({"identifier": value})
+    assert path.isascii()
+    assert path.count("/") == 3
+    assert route.match(path) == {"identifier": value}
+
+
+@given(TEXT)
+def test_a_reserved_variable_reads_back_with_its_slashes(value: str) -> None:
+    route = parse_route("/notes/{+path}")
+    path = route.build({"path": value})
+    assert not set(path) & set("?# ")
+    assert route.match(path) == {"path": value}
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "values"),
+    [
+        pytest.param("/users/{id}", "/users/alice", {"id": "alice"}, id="plain"),
+        pytest.param("/users/{id}", "/users/al%69ce", {"id": "alice"}, id="decoded-once"),
+        pytest.param("/users/{id}", "/users/a%252Fb", {"id": "a%2Fb"}, id="not-decoded-twice"),
+        pytest.param("/users/{id}", "/users/a%2Fb", {"id": "a/b"}, id="encoded-slash-stays-in-its-segment"),
+        pytest.param("/users/{id}", "/users/a/b", None, id="slash-ends-the-segment"),
+        pytest.param("/users/{id}", "/users/", None, id="empty-value"),
+        pytest.param("/users/{id}", "/users/%zz", None, id="bad-escape"),
+        pytest.param("/users/{id}", "/users/%", None, id="cut-escape"),
+        pytest.param("/users/{id}", "/users/%ff", None, id="not-utf-8"),
+        pytest.param("/users/{id}", "/USERS/alice", None, id="case-counts"),
+        pytest.param("/users/{id}", "/users/alice/", None, id="trailing-slash"),
+        pytest.param("/a.b", "/axb", None, id="dots-are-literal"),
+        pytest.param("/n/{+rest}", "/n/a/b/c", {"rest": "a/b/c"}, id="reserved"),
+        pytest.param("/users/{id}", "/users/alice\n", {"id": "alice\n"}, id="newline-is-a-character"),
+    ],
+)
+def test_match(template: str, path: str, values: dict[str, str] | None) -> None:
+    assert parse_route(template).match(path) == values
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        pytest.param("users/{id}", "starts with a slash", id="relative"),
+        pytest.param("/users/{id}{x}", "two variables in one segment", id="adjacent"),
+        pytest.param("/users/{id}-{x}", "two variables in one segment", id="one-segment"),
+        pytest.param("/users/{id}/{id}", "twice", id="twice"),
+        pytest.param("/users/{+id}/inbox", "swallows slashes", id="reserved-in-the-middle"),
+        pytest.param("/users{?q}", "path characters", id="query-operator"),
+        pytest.param("/users/{/id}", "path characters", id="path-operator"),
+        pytest.param("/users?x={id}", "path characters", id="query"),
+        pytest.param("/users/{name}", "needs the variables", id="other-variable"),
+        pytest.param("/users/é/{id}", "path characters", id="not-ascii"),
+    ],
+)
+def test_bad_routes_are_refused_in_words(template: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        parse_route(template, variables=["id"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="missing"),
+        pytest.param({"id": ""}, id="empty"),
+        pytest.param({"id": "a", "x": "b"}, id="unknown"),
+        pytest.param({"id": "\ud800"}, id="surrogate"),
+    ],
+)
+def test_values_that_cannot_be_written_are_refused(values: dict[str, str]) -> None:
+    with pytest.raises(ValueError):
+        parse_route("/users/{id}").build(values)
+
+
+def test_the_most_literal_route_wins_whatever_the_order() -> None:
+    templates = ["/{+all}", "/users/{id}", "/users/me", "/users/{id}/inbox", "/{a}/{b}"]
+    for order in (templates, templates[::-1]):
+        router: Router[str] = Router()
+        for template in order:
+            router.add(parse_route(template), template)
+        found = {
+            path: router.match(path) for path in ["/users/me", "/users/x", "/users/x/inbox", "/x/y", "/x/y/z", "/"]
+        }
+        assert {path: match and match[0] for path, match in found.items()} == {
+            "/users/me": "/users/me",
+            "/users/x": "/users/{id}",
+            "/users/x/inbox": "/users/{id}/inbox",
+            "/x/y": "/{a}/{b}",
+            "/x/y/z": "/{+all}",
+            "/": None,
+        }
+
+
+def test_two_routes_of_one_shape_are_refused() -> None:
+    router: Router[int] = Router()
+    router.add(parse_route("/users/{id}"), 1)
+    with pytest.raises(ConfigurationError, match="match the same paths"):
+        router.add(parse_route("/users/{name}"), 2)

@@ -1,0 +1,117 @@
+"""What a mutant is: every change is made once, has a name, compiles, and leaves alone what is for people to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from mutants.mutations import Place, code_of, compiled, mutants_of
+from mutants.run import PACKAGE, TARGETS, listed_survivors
+
+
+def names(text: str, name: str = "x.py") -> list[str]:
+    return [mutant.name.partition("`: ")[2] for mutant in mutants_of(dedent(text), name)]
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("x = a < b", ["`a < b` -> `a <= b`", "`a < b` -> `a >= b`", "`x = a < b` -> `x = None`"]),
+        (
+            "x = a and b",
+            ["`a and b` -> `a or b`", "`a and b` -> `b`", "`a and b` -> `a`", "`x = a and b` -> `x = None`"],
+        ),
+        ("x = not a", ["`not a` -> `a`", "`x = not a` -> `x = None`"]),
+        ("f()", ["`f()` -> `pass`"]),
+        ("x = 5", ["`5` -> `6`", "`5` -> `4`", "`x = 5` -> `x = None`"]),
+        ("x: bool = False", ["`False` -> `True`"]),
+        ("x = re.compile('a+')", ["`...a+...` -> `...a*...`", "`x = re.compile('a+')` -> `x = None`"]),
+        ("x = f(a, key=1)", ["`f(a, key=1)` -> `f(a)`", "`1` -> `2`", "`1` -> `0`", "`x = f(a, key=1)` -> `x = None`"]),
+    ],
+)
+def test_what_is_changed(text, changes):
+    assert sorted(names(text)) == sorted(changes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""A docstring."""',
+        '__all__ = ["a", "b"]',
+        "Kind: TypeAlias = Literal['a', 'b']",
+        "Kind = Literal['a', 'b']",
+        "from a import b",
+        "assert a < b",
+        "def f(x: 'str') -> 'int': ...",
+    ],
+)
+def test_what_is_left_alone(text):
+    assert names(text) == []
+
+
+def test_the_wording_of_errors_is_left_alone():
+    text = """
+        def f(x):
+            if x > 5:
+                raise TooBig(f"{x} is too big, at most {5}", rule="x")
+    """
+    assert names(text) == [
+        "`if x > 5` -> `if False`",
+        "`if x > 5` -> `if True`",
+        "`x > 5` -> `x >= 5`",
+        "`x > 5` -> `x <= 5`",
+        "`5` -> `6`",
+        "`5` -> `4`",
+    ]
+
+
+def test_of_explanations_no_text_is_changed():
+    assert names("x = f('a')", "signatures/explain.py") == ["`x = f('a')` -> `x = None`"]
+    assert "`'a'` -> `'XXaXX'`" in names("x = f('a')")
+
+
+def test_a_mutant_knows_its_function_and_its_constant():
+    text = dedent(
+        """
+        LIMIT = 5
+
+        class C:
+            @property
+            def p(self):
+                return LIMIT
+
+            x: int = 3
+        """
+    )
+    made = {mutant.name.partition("`: ")[2]: mutant for mutant in mutants_of(text, "x.py")}
+    assert made["`5` -> `6`"].constant == "LIMIT"
+    assert made["`5` -> `6`"].function is None
+    assert made["`3` -> `4`"].function is None
+    returned = made["`return LIMIT` -> `return None`"]
+    assert returned.function == Place("C.p", 5)
+    assert returned.lines == (7, 7)
+    code = code_of(compiled(returned.tree(), Path("x.py")), returned.function)
+    assert code is not None
+    assert code.co_name == "p"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_change_of_a_target_compiles_and_leaves_the_others_out(target):
+    path = PACKAGE / target
+    text = path.read_text(encoding="utf-8")
+    made = mutants_of(text, target)
+    for mutant in made[:: max(1, len(made) // 20)]:
+        assert compiled(mutant.tree(), path).co_code
+    assert all(1 <= mutant.lines[0] <= mutant.lines[1] for mutant in made)
+
+
+def test_reasons_are_read(tmp_path):
+    path = tmp_path / "surviving.md"
+    path.write_text("## a/b.py\n\n- `x = 1`: `1` -> `2`: equivalent\n- not one\n## c.py\n- `y`: `` -> `z`: because\n")
+    assert listed_survivors(path) == {("a/b.py", "`x = 1`: `1` -> `2`"), ("c.py", "`y`: `` -> `z`")}
+
+
+def test_every_reason_is_about_a_module_that_is_tried():
+    assert {target for target, _ in listed_survivors()} <= TARGETS.keys()
