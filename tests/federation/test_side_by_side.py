@@ -15,12 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from statistics import median
 from typing import Any, Self
 
 import pytest
+import uvicorn
 
+from apcore.adapters.asgi import asgi_app
 from apcore.adapters.h11 import AsyncH11Transport, H11Transport
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.sqlite import SqliteStore
@@ -28,7 +32,7 @@ from apcore.collections import Member, add_member
 from apcore.effects import Op, Scan, commit
 from apcore.federation import Federation
 from apcore.federation.retry import RetryPolicy
-from apcore.http import LOOPBACK_OPEN, Request, Response
+from apcore.http import LOOPBACK_OPEN, Headers, Request, Response
 from apcore.node import AsyncNode, Node
 from apcore.ports import Entry
 from apcore.testing.keys import ReusedKeys
@@ -107,6 +111,44 @@ class Working:
             assert self.door.run(commit(change.checks, change.writes))
 
 
+class Serving(Working):
+    """The same behind uvicorn: a server for each worker, and requests over real sockets, to each in turn."""
+
+    def __init__(self, kind: str, federation: Federation[None], store: Any, workers: int = 1, **options: Any) -> None:
+        assert kind == "asgi"
+        super().__init__("asyncio", federation, store, workers, **options)
+        self.servers = [
+            uvicorn.Server(uvicorn.Config(asgi_app(node, grace_s=1.0), port=0, log_config=None, lifespan="on"))
+            for node in self.nodes
+        ]
+        self.threads = [threading.Thread(target=server.run, daemon=True) for server in self.servers]
+        self.turns = count()
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        for server in self.servers:
+            wait_for(partial(getattr, server, "started"), "the server answers")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self.servers:
+            server.should_exit = True
+        super().__exit__()
+
+    def post(self, request: Request) -> Response:
+        server = self.servers[next(self.turns) % len(self.servers)]
+        port = server.servers[0].sockets[0].getsockname()[1]
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        try:
+            fields = dict(request.headers) | {"host": HERE.removeprefix("http://")}
+            connection.request("POST", request.url.removeprefix(HERE), request.body, fields)
+            answer = connection.getresponse()
+            return Response(answer.status, Headers(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Any]:
     made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db", synchronous="normal")
@@ -154,7 +196,7 @@ class Senders:
 # --- one run at a time ----------------------------------------------------------------------------------------------
 
 
-@both_kinds
+@pytest.mark.parametrize("kind", ["blocking", "asgi"])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: Any) -> None:
     """The same bytes come twenty times at once, while the first is processed and afterwards."""
@@ -175,7 +217,8 @@ def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: A
     requests = [senders.request(bob) for _ in range(rounds)]
     for number, request in enumerate(requests):
         numbers[json.loads(request.body)["id"]] = number
-    with Working(kind, federation, store, workers, transport=senders.network) as working:
+    made = Serving if kind == "asgi" else Working
+    with made(kind, federation, store, workers, transport=senders.network) as working:
         statuses: list[int] = []
         for request in requests:
             gate = threading.Barrier(repetitions)

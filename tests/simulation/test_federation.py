@@ -21,9 +21,9 @@ from apcore.federation.outbox.send import act
 from apcore.federation.serving.serve import Elsewhere, serve
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PublishObject, SendActivity
-from apcore.federation.worker import handle, lease_work, origin_of, reconcile
+from apcore.federation.worker import handle, origin_of, reconcile
 from apcore.http import Request, Response, parse_origin
-from apcore.ports import KeyKind, MadeKey
+from apcore.ports import KeyKind, LeasedMessage, MadeKey
 from apcore.signatures import DEFAULT, PrivateKey, SignatureScheme, generate_key
 from apcore.testing.simulation import Faults, Odds, Process, SimulatedNode, Simulation, swarm
 from apcore.vocab import PUBLIC, Create, Follow, Note, Person
@@ -94,8 +94,8 @@ class Server:
     def boot(self, node: SimulatedNode) -> None:
         self.node = node
         node.serve = self.serve
-        for number in range(2):
-            node.loop(partial(self.work, number), pause_s=2, name="work")
+        for _ in range(2):
+            node.work(self.handle)
         node.loop(reconcile, pause_s=30, name="reconcile")
 
     def serve(self, request: Request) -> Op[Response]:
@@ -105,13 +105,10 @@ class Server:
         answer = yield from serve(self.site, request)
         return Response(404) if isinstance(answer, Elsewhere) else answer
 
-    def work(self, turn: int) -> Op[bool]:
-        leased = yield from lease_work(turn, limit=2)
-        for each in leased:
-            origin = yield from origin_of(each)
-            if origin is not None:
-                yield from handle(self.site, each)
-        return bool(leased)
+    def handle(self, leased: LeasedMessage) -> Op[None]:
+        origin = yield from origin_of(leased)
+        if origin is not None:
+            yield from handle(self.site, leased)
 
     def follow(self, other: str) -> None:
         self._do(f"follow {other}", SendActivity(Follow(object=other).document, "alice", (other,)))

@@ -1,10 +1,11 @@
-"""Rules by domain: asked about every request before it leaves, and about whoever sends an activity or asks for a document.
+"""Rules by domain, asked about every request before it leaves and about the sender of every request that arrives.
 
-A node gives the rules to its driver (`apcore.drivers.Ports.outbound`), which asks them before a request reaches the transport. So no operation can pass
-them by: not a look-up, a redirect, a key, a context or a delivery.
+A node gives the rules to its driver (`apcore.drivers.Ports.outbound`), which asks them before a request reaches the
+transport. So no operation can pass them by: not a look-up, a redirect, a key, a context or a delivery.
 
-A rule for ``example.com`` holds for it and for everything under it (``a.example.com``), label by label: ``badexample.com`` is another domain. The
-longest rule that fits decides. With an allow list, what no rule allows is suspended.
+A rule for ``example.com`` holds for it and for everything under it (``a.example.com``), label by label:
+``badexample.com`` is another domain. The longest rule that fits decides. With an allow list, what no rule allows is
+suspended.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class DomainRules:
         return not self.rules and not self.allow_list
 
     def verdict(self, host: str) -> Severity | None:
-        """Give the severity for ``host`` (in lower case, A-labels), None if nothing holds it back."""
+        """Return the severity for ``host`` (in lower case, A-labels), None if nothing holds it back."""
         rule = self._rule_for(host)
         if rule is None:
             return Severity.SUSPEND if self.allow_list else None

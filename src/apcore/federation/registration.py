@@ -346,7 +346,7 @@ class Federation(Generic[Data]):
         return policy
 
     def blocks(self, rules: DomainRules, /) -> None:
-        """Set the rules by domain. They are asked about every request that leaves, and about whoever sends something or asks for it."""
+        """Set the rules by domain, asked about every request that leaves and about the sender of each that arrives."""
         self._check_open("blocks")
         if not isinstance(rules, DomainRules):
             raise ConfigurationError(f"blocks takes DomainRules, not {rules!r:.60}")

@@ -19,7 +19,7 @@ _PAUSE_S: Final = 30.0
 
 
 class RetryRules(Protocol):
-    """The members that apcore uses of a retry policy. `RetryPolicy` has them; an object of your own may stand in its place."""
+    """The members that apcore uses of a retry policy: those of `RetryPolicy`, or of an object of your own."""
 
     @property
     def attempts_max(self) -> int | None:
@@ -38,13 +38,13 @@ class RetryRules(Protocol):
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """Exponential back-off with jitter, bounded in the single delay, in total time and, if you like, in the number of attempts.
+    """Exponential back-off with jitter, bounded in the single delay, in time and, if you like, in attempts.
 
-    The delay after attempt n is drawn evenly from the upper half of ``base_s * factor ** (n - 1)``, capped at ``delay_s_max``: spread enough
-    that a thousand waiters do not return in one second, and never close to zero.
+    The delay after attempt n is drawn evenly from the upper half of ``base_s * factor ** (n - 1)``, capped at
+    ``delay_s_max``: spread enough that a thousand waiters do not return in one second, and never close to zero.
 
-    Without ``attempts_max`` the promise is the age: a failed attempt is followed by another one until ``age_s_max`` has passed, whatever chance does. So the
-    last attempt is made at that age or up to ``delay_s_max`` later.
+    Without ``attempts_max`` the promise is the age: a failed attempt is followed by another one until ``age_s_max`` has
+    passed, whatever chance does. So the last attempt is made at that age or up to ``delay_s_max`` later.
     """
 
     attempts_max: int | None = field(default=None, validator=optional(ge(1)))
@@ -58,8 +58,8 @@ class RetryPolicy:
     def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float | None:
         """Give the seconds to wait after ``attempt`` (1 for the first) failed, or None to give up.
 
-        ``chance`` is a random number from 0 to 1. ``asked_s`` is what the other side asked for (`Retry-After`): it lengthens the delay, within
-        ``delay_s_max``, and never shortens it.
+        ``chance`` is a random number from 0 to 1. ``asked_s`` is what the other side asked for (`Retry-After`): it
+        lengthens the delay, within ``delay_s_max``, and never shortens it.
         """
         if (self.attempts_max is not None and attempt >= self.attempts_max) or age_s >= self.age_s_max:
             return None
@@ -71,7 +71,7 @@ class RetryPolicy:
 
 
 DELIVERY_RETRIES: Final = RetryPolicy(base_s=30.0, age_s_max=3 * 24 * _HOUR_S)
-"""Three days, as the servers that keep trying longest do: 17 to 23 attempts, the last one 3 to 3.5 days after the first.
+"""Three days, as the most patient servers have it: 17 to 23 attempts, the last one 3 to 3.5 days after the first.
 
 Pauses grow from between 15 and 30 s to between 6 and 12 h. `Retry-After` may lengthen them, to at most 12 h.
 """
@@ -88,7 +88,8 @@ A deployment or a database may be down for hours; a handler that fails all the t
 def host_pause_s(rules: RetryRules, failures: int, *, chance: float, asked_s: float | None) -> float:
     """Return how long to leave a host alone that has failed so many times in a row, in seconds.
 
-    Hosts are never given up, only what is to be sent to them is. So where the rules end with an attempt, the pause before that one counts.
+    Hosts are never given up, only what is to be sent to them is. So where the rules end with an attempt, the pause
+    before that one counts.
     """
     attempt = failures if rules.attempts_max is None else min(failures, rules.attempts_max - 1)
     delay_s = rules.delay_s(attempt, age_s=0.0, chance=chance, asked_s=asked_s)
@@ -99,7 +100,8 @@ def check_retries(rules: object, *, name: str) -> None:
     """Refuse what cannot serve as retry rules, before a worker finds out. ``name`` is that of the argument.
 
     Raises:
-        ConfigurationError: A member is missing or of another kind; or ``delay_s`` cannot be called as it will be, or answers no number of seconds.
+        ConfigurationError: A member is missing or of another kind; or ``delay_s`` cannot be called as it will be, or
+            answers no number of seconds.
     """
     missing = [member for member in ("attempts_max", "age_s_max", "delay_s") if not hasattr(rules, member)]
     if missing:
@@ -128,7 +130,7 @@ _PROBES: Final = (
     (1_000_000, 0.0, 1.0, None),
     (1, 1e9, 1.0, 1e9),
 )
-"""Attempt, age, chance and what was asked for: the first and a late attempt, with and without `Retry-After`, young and old."""
+"""Attempt, age, chance and `Retry-After`: the first and a late attempt, young and old."""
 
 
 def _check_delay(delay_s: Any, attempt: int, arguments: dict[str, Any], name: str) -> None:

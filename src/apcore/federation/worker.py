@@ -54,9 +54,10 @@ _BATCH: Final = 10
 _TROUBLE_S: Final = 30.0
 _OVERDUE_S: Final = 600.0
 """How long planning or delivering waits that took longer than a handler may."""
-_ELSEWHERE_S: Final = 0.5
+_ELSEWHERE_S: Final = 0.25
+_ELSEWHERE_FACTOR: Final = 1.5
 _ELSEWHERE_S_MAX: Final = 60.0
-"""How long a message of another node's origin is left alone, at first and at most. It doubles each time."""
+"""How long a message of another node's origin is left alone, at first and at most; the factor applies each time."""
 _PAGE: Final = 50
 _LAST: Final = "\U0010ffff"
 """Sorts after every origin's rows: the next origin is one scan away, however many rows the last one has."""
@@ -175,7 +176,7 @@ def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = Non
         return None
     if ours is not None and not ours(origin):
         steps = min(leased.attempt - 1, 16)
-        _ = yield from Settle((Retry(leased, min(_ELSEWHERE_S * 2**steps, _ELSEWHERE_S_MAX)),))
+        _ = yield from Settle((Retry(leased, min(_ELSEWHERE_S * _ELSEWHERE_FACTOR**steps, _ELSEWHERE_S_MAX)),))
         return None
     return origin
 

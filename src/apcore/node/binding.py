@@ -205,7 +205,8 @@ class Bound(Generic[Data]):
     def outbound_refusal(self, request: Request, /) -> RemoteError | None:
         """Return why the federation's domain rules forbid ``request``, or None if they let it go.
 
-        Both nodes give this to their driver as `Ports.outbound`, so it judges every request of every operation that they run, redirects hop by hop.
+        Both nodes give this to their driver as `Ports.outbound`, so it judges every request of every operation that they
+        run, redirects hop by hop.
         Requests to origins of our own are let go, whatever the rules.
         """
         rules = self.federation.domain_rules

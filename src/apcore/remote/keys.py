@@ -4,12 +4,13 @@ A ``keyId`` is an address in one of many shapes: a fragment of the actor (most s
 the actor itself (PeerTube). What is found there is a claim. It becomes a key when both directions hold: the key names its owner, and the owner's
 own document, loaded by the owner's id, lists the key.
 
-Good keys and failures are kept, each with a bound in time. A cached key with which a signature fails is refreshed: fetched anew at once, since peers change keys
-under the same id. A refresh that brings the same key again is followed by a pause of `FetchPolicy.key_refresh_s`, whoever asks: otherwise anyone could make
-us hammer a third server with bad signatures. Nothing else begins a pause, and an Update that the key's owner is proved to have sent ends it
-(`end_refresh_pause`). If the key's server cannot be reached
-then, the cached key stays what it was: otherwise anyone could take it from us with one bad signature at the right moment. For the same reason a stale
-key still counts, while it is kept, when strangers have spent the budget for asking: otherwise a flood would shut out those whom we know.
+Good keys and failures are kept, each with a bound in time. A cached key with which a signature fails is refreshed:
+fetched anew at once, since peers change keys under the same id. A refresh that brings the same key again is followed by
+a pause of `FetchPolicy.key_refresh_s`, whoever asks: otherwise anyone could make us hammer a third server with bad
+signatures. Nothing else begins a pause, and an Update that the key's owner is proved to have sent ends it
+(`end_refresh_pause`). If the key's server cannot be reached then, the cached key stays what it was: otherwise anyone
+could take it from us with one bad signature at the right moment. For the same reason a stale key still counts, while it
+is kept, when strangers have spent the budget for asking: otherwise a flood would shut out those whom we know.
 
 A key that was proved is the same for everyone. A failure counts only for the viewer it was met as: who was let in there may be let in still.
 """
@@ -169,8 +170,9 @@ def cached_key_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
 def end_refresh_pause(key_ids: Sequence[str], *, owner: str, said: datetime, policy: FetchPolicy) -> Op[None]:
     """Let the next signature that fails with one of these keys refresh it again, because ``owner`` may have changed it.
 
-    Only keys that are kept as keys of ``owner`` count, and only where the pause began before ``said``: the same word repeated later ends no pause.
-    Asks for: one `Get`, and one commit for each key whose pause ends. If the store does not answer, the pause simply stays.
+    Only cached keys of ``owner`` count, and only where the pause began before ``said``: an old Update that is repeated
+    ends no pause. Asks for: one `Get`, and one commit for each key whose pause ends. If the store does not answer, the
+    pause stays.
     """
     try:
         entries = yield from Get([_cache_key(key_id) for key_id in key_ids])

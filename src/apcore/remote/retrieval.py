@@ -73,8 +73,8 @@ class FetchPolicy:
     key_retry_s: float = 600.0
     """How long a key that could not be had is not asked for again."""
     key_refresh_s: float = 300.0
-    """How long a cached key is not fetched anew for signatures that fail with it, after that was done and brought the same key. Before that, the first
-    signature that fails always has the key fetched anew, however young it is."""
+    """How long a cached key is not refreshed after a refresh that brought the same key. The first signature that fails
+    with a cached key always has it refreshed, however young it is."""
     key_s_max: float = 5.0
     """How long looking up a key may take, its owner and all redirects included: somebody waits for our answer meanwhile. So long may any one
     exchange take that a stranger makes us do."""

@@ -59,7 +59,7 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 """As Mastodon has it."""
 _TOLD_CHARS_MAX: Final = 300
 _CLOCK_BEHIND_S: Final = 60.0
-"""How far behind ours a peer's clock may be, for an Update of its keys to count as said after we last refreshed them."""
+"""How far behind ours a peer's clock may be, for an Update of its keys to count as newer than our last refresh."""
 _LOG: Final = logging.getLogger("apcore.inbox")
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -130,7 +130,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
 
 
 def _note_changed_keys(site: Site, authenticated: Authenticated) -> Op[None]:
-    """Let the keys that an Update of its own actor names be fetched anew when a signature fails with them; see `end_refresh_pause`."""
+    """End the refresh pauses of the keys that an Update of its own actor names; see `end_refresh_pause`."""
     named = [f"{authenticated.actor}#main-key", authenticated.key_id]
     person = authenticated.activity.object
     if person is not None and person.embedded is not None:

@@ -8,8 +8,9 @@ An inbox that only actors of other origins name is aimed at (`apcore.federation.
 them is come upon first: a row that waits with what is aimed is moved.
 
 Sendings about one object are planned one after another (they are one group of the queue), so that a Delete is not planned before its Create.
-Only those whose recipients cannot be found out now leave that line: nobody waits for them. They are looked up again when the pauses end that their failed
-look-ups began (`apcore.federation.outbox.inbox_lookups`), for as long as a delivery would be tried.
+Only those whose recipients cannot be found out now leave that line: nobody waits for them. They are looked up again
+when the pauses end that their failed look-ups began (`apcore.federation.outbox.inbox_lookups`), for as long as a delivery would be
+tried.
 
 Facts: ``("planned", "1", name, H(inbox))``, that a sending has a row for an inbox, and whether with what is aimed at it; kept as long
 as what was sent.
@@ -278,7 +279,8 @@ def _reach(
 def _asked_later(site: Site, sending: _Sending, uri: str, error: Unavailable, *, now: datetime) -> _Missed | None:
     """Return when to look up a recipient again; None to give up on it.
 
-    A recipient is given up only if it, or its host, was asked in vain when the sending was too old already, by whichever sending.
+    A recipient is given up only if it, or its host, was asked in vain when the sending was too old already. Another
+    sending may have asked.
     """
     tried, is_charged = (error.tried, error.is_charged) if isinstance(error, InboxUnknown) else (now, True)
     attempts = sending.attempts(uri) + (1 if is_charged else 0)

@@ -1,18 +1,19 @@
-"""Look up the inboxes of remote actors, and remember what came of it.
+"""Look up the inboxes of remote actors, and remember the outcome.
 
-Ten activities for one unknown actor are ten sendings, and each needs the actor's inbox. Without a memory, a host that is down would be asked ten times, and
-ten times again at every retry. So a failed look-up begins a pause for the actor and, if no answer came, for its host. Pauses grow by the federation's
-``delivery_retries``, as those of deliveries do. A host whose circuit is open is not asked either.
+Ten activities for one unknown actor are ten sendings, and each needs the actor's inbox. Without a memory, a host that
+is down would be asked ten times, and ten times again at every retry. So a failed look-up begins a pause for the actor
+and, if no answer came, for its host. Pauses grow by the federation's ``delivery_retries``, as those of deliveries do. A
+host whose circuit is open is not asked either.
 
-An actor that fails again does not make the pause of its host longer, only another one does. Otherwise one actor whose document never loads would keep
-everybody else on its host from being found.
+An actor that fails again does not make the pause of its host longer, only another one does. Otherwise one actor whose
+document never loads would keep everybody else on its host from being found.
 
-A refusal (a 404, something that is no actor) is remembered for ten minutes. A success is kept as the actor's document (`apcore.remote.load`); where that must not be
-kept, the inboxes are remembered for a minute.
+A refusal (a 404, something that is no actor) is remembered for ten minutes. A success is kept as the actor's document
+(`apcore.remote.load`); where that must not be kept, the inboxes are remembered for a minute.
 
 Facts::
 
-    ("lookup", "1", "actor", H(actor))   what came of the last look-up, and until when that counts; for a day longer
+    ("lookup", "1", "actor", H(actor))   the outcome of the last look-up, and until when it counts; for a day longer
     ("lookup", "1", "host", origin)      that the host did not answer: how often, when last, and for which actor
 """
 
@@ -75,7 +76,7 @@ class InboxUnknown(Unavailable):
 
 @frozen
 class _Memory:
-    """What is remembered about an actor and its host."""
+    """The memory of one actor and its host."""
 
     actor: str
     origin: str
@@ -92,7 +93,7 @@ class _Memory:
         return ("lookup", "1", "host", self.origin)
 
     def check(self, now: datetime) -> None:
-        """Raise what the last look-up came to, if it still counts."""
+        """Raise the outcome of the last look-up while it counts."""
         pauses = [(due_in_s, fact) for fact in self._facts if (due_in_s := fact.due_in_s(now)) is not None]
         if not pauses:
             return
@@ -128,26 +129,27 @@ class _Memory:
 
 
 def look_up_inboxes(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:
-    """Give where a remote actor is reached: from its kept document, from memory, or from its origin within so much time.
+    """Return the inboxes of a remote actor: from its cached document, from memory, or from its origin in so much time.
 
-    Asks for: as `load_kept`; if no document is kept, one `Get`; if nothing is remembered, as `load`, and one commit where there is something to remember
-    or to forget. If its host cannot be reached, also one `Scan`.
+    Asks for: as `load_kept`; if no document is kept, one `Get`; if nothing is remembered, as `load`, and one commit
+    where there is something to remember or to forget. If its host cannot be reached, also one `Scan`.
 
     Raises:
         DocumentError: It has no inbox, or is no actor.
-        RemoteError: As `load`. The same refusal within ten minutes is an `InboxRefused`, or `Gone` again, and costs no request.
+        RemoteError: As `load`. The same refusal within ten minutes is an `InboxRefused`, or `Gone` again, and costs no
+            request.
         InboxUnknown: Its origin cannot answer now, or could not a short while ago.
         Unavailable: A store or signer of ours failed.
     """
     identity = yield from instance_identity(site)
-    kept = yield from load_kept(actor, policy=site.fetching, identity=identity)
-    if kept is not None:
-        return inboxes_in(kept.document)
+    cached = yield from load_kept(actor, policy=site.fetching, identity=identity)
+    if cached is not None:
+        return inboxes_in(cached.document)
     memory = yield from _remembered(actor)
     now = yield from Now()
-    known = memory.inboxes(now)
-    if known is not None:
-        return known
+    remembered = memory.inboxes(now)
+    if remembered is not None:
+        return remembered
     memory.check(now)
     try:
         loaded = yield from load_actor(site, actor, identity=identity, within_s=within_s)
@@ -194,13 +196,13 @@ def _noted_failure(site: Site, memory: _Memory, error: FetchFailed | PeerFailing
     wait_s = pause_s(failures)
     value = memory.pause(failures, wait_s, now, uri=memory.actor, reason=error.reason)
     writes: list[Write] = [Put(memory.actor_key, value, wait_s + _MEMORY_S)]
-    who = digest_part(memory.actor)
+    actor_digest = digest_part(memory.actor)
     # A redirect may have led to another host, whose failing says nothing about this one.
     if isinstance(error, FetchFailed) and error.origin == memory.origin:
-        if memory.host_fact.optional("actor") != who:
+        if memory.host_fact.optional("actor") != actor_digest:
             host_failures = memory.host_fact.number("failures") + (0 if is_ours else 1)
             host_wait_s = pause_s(host_failures)
-            value = memory.pause(host_failures, host_wait_s, now, actor=who, reason=error.reason)
+            value = memory.pause(host_failures, host_wait_s, now, actor=actor_digest, reason=error.reason)
             writes.append(Put(memory.host_key, value, host_wait_s + _MEMORY_S))
     elif memory.host_fact.members:
         writes.append(DeleteEntry(memory.host_key))

@@ -26,8 +26,11 @@ from apcore.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from apcore.federation.slots import Job, Slots, WorkerPolicy
+from apcore.federation.wake_ups import KINDS, lanes_for
+from apcore.federation.worker import extend_leases, lease_lanes, put_back
 from apcore.http import Request, Response
-from apcore.ports import KeyKind, MadeKey, Signer
+from apcore.ports import KeyKind, LeasedMessage, MadeKey, Signer
 from apcore.testing.simulation.driver import Run, Then
 from apcore.testing.simulation.faults import Fate
 from apcore.testing.simulation.handlers import Handler
@@ -45,6 +48,7 @@ _PORT_S: Final = 0.002
 _SENSE_S: Final = 0.000_001
 """Clock and randomness take almost no time, but other actions may come in between."""
 _SLOW: Final = 100
+_BATCH: Final = 10
 
 _ERRORS: Final[dict[str, Callable[[str, Known], Unavailable]]] = {
     **dict.fromkeys(("get", "scan", "commit"), lambda message, known: StoreUnavailable(message, outcome=known)),
@@ -167,6 +171,47 @@ class SimulatedNode:
             engine.after(_SENSE_S if busy else pause_s * (0.5 + engine.random.random()), run_next)
 
         engine.after(engine.random.random() * pause_s, run_next)
+
+    def work(
+        self,
+        handle: Callable[[LeasedMessage], Op[None]],
+        *,
+        policy: WorkerPolicy = WorkerPolicy(),  # noqa: B008 - immutable
+        pause_s: float = 2.0,
+    ) -> None:
+        """Work as the nodes outside do until the crash: a process for each message, with its lease extended meanwhile.
+
+        ``handle`` makes the operation for a leased message; while nothing is due, the queue is asked every ``pause_s``. A handler is not ended
+        when it takes longer than it may: in a simulation all of them end.
+
+        Raises:
+            ContractError: The node is down; workers are begun by boot.
+        """
+        slots = Slots(policy)
+
+        def ended(job: Job, outcome: CallOutcome[Any]) -> None:
+            slots.end(job, self.seconds())
+            self._check(outcome)
+
+        def take() -> Op[bool]:
+            count = 0
+            for kind in KINDS:
+                free = min(slots.free(kind, self.seconds()), _BATCH)
+                leases = (yield from lease_lanes(lanes_for(kind), limit=free, lease_s=policy.lease_s)) if free else ()
+                for leased in leases:
+                    job = slots.begin(leased, self.seconds())
+                    if isinstance(job, Job):
+                        self.process(handle(leased), "handle", partial(ended, job))
+                    else:
+                        yield from put_back(leased, job)
+                count += len(leases)
+            return count > 0
+
+        def extend() -> Op[None]:
+            _ = yield from extend_leases([job.leased for job in slots.jobs], lease_s=policy.lease_s)
+
+        self.loop(take, pause_s=pause_s, name="work")
+        self.loop(extend, pause_s=policy.lease_s / 3, name="extend")
 
     def process(self, op: Op[Any], name: str, ended: Then) -> None:
         """Run ``op``, and call ``ended`` with its outcome, unless the node crashes first.
