@@ -68,7 +68,7 @@ UNFINISHED: dict[str, tuple[str, Figures]] = {
     "collections": ("is being reorganised", Figures(4.1, 15, 3, 13, 17)),
     "discovery": ("is being reorganised", Figures(4.1, 25, 5, 18, 29)),
     "federation": ("is being split into wings", Figures(4.1, 21, 12, 161, 257)),
-    "graph": ("is being reorganised", Figures(8.4, 16, 14, 38, 104)),
+    "remote": ("is being reorganised", Figures(8.4, 16, 14, 38, 104)),
     "node": ("is being reorganised", Figures(3.7, 18, 8, 18, 35)),
     "cli": ("not rewritten yet", Figures(4.4, 24, 6, 24, 64)),
     "records": ("is being written", Figures(0.2, 1, 6, 4, 15)),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeGuard, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -82,7 +82,7 @@ def load_target(target: str, /) -> Target:
     values = {candidate: _attribute(module, candidate) for candidate in names}
     chosen = next((candidate for candidate in names if values[candidate] is not None), names[0])
     value = values[chosen]
-    if isinstance(value, _KINDS):
+    if _is_target(value):
         return value
     if value is None or isinstance(value, type) or not callable(value):
         raise click.UsageError(f"{module_name}:{chosen} is {_kind_of(value)}, not {_wanted(module)}")
@@ -152,6 +152,10 @@ def _import(module_name: str, target: str) -> ModuleType:
         raise click.UsageError(f"{module_name} cannot be imported: {error}") from error
 
 
+def _is_target(value: object) -> TypeGuard[Target]:
+    return isinstance(value, _KINDS)
+
+
 def _attribute(module: ModuleType, name: str) -> object:
     value: object = module
     for part in name.split("."):
@@ -171,7 +175,7 @@ def _make(name: str, factory: Callable[..., Any], module: ModuleType) -> Target:
         product: object = factory()
     except ConfigurationError as error:
         raise click.UsageError(f"{name}() makes no node: {error}") from error
-    if not isinstance(product, _KINDS):
+    if not _is_target(product):
         raise click.UsageError(f"{name}() returns {_kind_of(product)}, not {_wanted(module)}")
     return product
 
@@ -185,6 +189,6 @@ def _kind_of(value: object) -> str:
 
 def _wanted(module: ModuleType) -> str:
     """Describe what a target may be, and name those that the module has."""
-    names = sorted(name for name, value in vars(module).items() if isinstance(value, _KINDS))
+    names = sorted(name for name, value in vars(module).items() if _is_target(value))
     candidates = f"; there is: {', '.join(f'{module.__name__}:{name}' for name in names)}" if names else ""
     return f"a Federation, a Node, an AsyncNode or a function without parameters that makes one{candidates}"

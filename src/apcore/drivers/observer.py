@@ -11,7 +11,7 @@ __all__ = ["Answered", "EffectPath", "Observer"]
 
 EffectPath: TypeAlias = tuple[int, ...]
 """The position of an effect in a run: its number in the operation, after the positions of the enclosing `All` members
-and `Call`s.
+and `Call` effects.
 
 Sorted by position, the effects of a run are the same under every driver, however they overlapped.
 """

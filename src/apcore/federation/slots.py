@@ -90,10 +90,10 @@ class Job:
 class _Room:
     """What of one kind is under way."""
 
-    young: OrderedDict[int, Job] = field(factory=OrderedDict)
+    young: OrderedDict[int, Job] = field(factory=OrderedDict[int, Job])
     """In their slots, the oldest first; by `id`."""
-    slow: dict[int, Job] = field(factory=dict)
-    slow_by_peer: Counter[str] = field(factory=Counter)
+    slow: dict[int, Job] = field(factory=dict[int, Job])
+    slow_by_peer: Counter[str] = field(factory=Counter[str])
     slow_new: int = 0
 
 

@@ -201,7 +201,7 @@ class AsyncWorker:
 
     async def _reconcile(self) -> None:
         try:
-            await self._node.run(reconcile(self._node.origins.has))
+            _ = await self._node.run(reconcile(self._node.origins.has))
         except Exception as error:
             self._take_failure(error)
         finally:

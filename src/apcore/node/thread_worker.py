@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
@@ -141,7 +141,7 @@ class ThreadWorker:
         while self._failure is None and not (self._node.is_stopped or self._pace.is_over(self._now_s())):
             if not self._is_reconciling and self._pace.is_due(self._now_s()):
                 self._is_reconciling = True
-                self._crew.start(self._reconcile)
+                _ = self._crew.start(self._reconcile)
             self._keep()
             was_idle = self._slots.is_empty and not self._is_reconciling
             try:
@@ -195,7 +195,7 @@ class ThreadWorker:
             return
         if dry and not self._is_watching:
             self._is_watching = True
-            self._crew.start(partial(self._watch, dry))
+            _ = self._crew.start(partial(self._watch, dry))
         pause_s = WAIT_S if len(dry) == len(KINDS) else self._slots.change_s(now_s) + 0.001
         self._listen(min(pause_s, WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
 
@@ -229,7 +229,7 @@ class ThreadWorker:
     def _reconcile(self) -> None:
         failure: Exception | None = None
         try:
-            self._node.run(reconcile(self._node.origins.has))
+            _ = self._node.run(reconcile(self._node.origins.has))
         except Exception as error:
             failure = error
 
@@ -272,7 +272,7 @@ class ThreadWorker:
         for job in self._slots.overdue(now_s):
             if self._slots.forsake(job, now_s):
                 self._forsakes[job]()
-            self._crew.start(partial(self._fail, job))
+            _ = self._crew.start(partial(self._fail, job))
         if now_s - self._extended_s >= self._policy.lease_s / 3:
             with suppress(Unavailable):
                 self._extend()
@@ -324,7 +324,7 @@ class SequentialWorker:
         with self._kept():
             while not (self._node.is_stopped or self._pace.is_over(self._now_s())):
                 if self._pace.is_due(self._now_s()):
-                    self._node.run(reconcile(self._node.origins.has))
+                    _ = self._node.run(reconcile(self._node.origins.has))
                 kinds = (*KINDS[turn % len(KINDS) :], *KINDS[: turn % len(KINDS)])
                 lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
                 leased = self._node.run(lease_lanes(lanes, limit=_SEQUENTIAL_BATCH, lease_s=self._lease_s))
@@ -362,10 +362,10 @@ class SequentialWorker:
         return handled
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def _kept(self) -> Generator[None]:
         """Extend the lease of the message that is being handled each third of its length, in a thread."""
         crew, self._signal = self._runtime.crew(1), self._runtime.signal()
-        crew.start(self._keep)
+        _ = crew.start(self._keep)
         try:
             yield
         finally:
@@ -379,4 +379,4 @@ class SequentialWorker:
             current = self._current
             if current is not None and not self._is_closing:
                 with suppress(Unavailable):
-                    self._node.run(extend_leases([current], lease_s=self._lease_s))
+                    _ = self._node.run(extend_leases([current], lease_s=self._lease_s))

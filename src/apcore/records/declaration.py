@@ -3,6 +3,8 @@
 A record is a frozen class whose fields are the members of the stored value. A `RecordKind` ties the class to its key, its lifetime and a sentence for
 the reference. No other module writes the name of a key or of a member as a string: a misspelt field is a type error.
 
+For example::
+
     class CircuitKey(NamedTuple):
         backlog: str
 
