@@ -283,7 +283,8 @@ class HandlerContexts(Protocol):
 class Call(Effect[T_co]):
     """Call an application's function, in the way that its colour requires.
 
-    With ``contexts_for``, the first argument of the function is the variant of that context for its colour. An exception of
+    With ``contexts_for``, the first argument of the function is the variant of that context for its colour. An
+    exception of
     the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in a worker thread,
     unless ``inline`` promises that it never waits.
 

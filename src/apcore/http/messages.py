@@ -1,8 +1,8 @@
 """Represent requests and responses as values, together with the limits of an exchange.
 
 A message is complete: the body is bytes, never a stream. Everything that apcore does with a body (digests, signatures,
-parsing) needs the whole of it, and `TransportLimits` bounds its size beforehand. The same two classes serve both directions: a
-`Request` that a transport sends, and one that a framework received.
+parsing) needs the whole of it, and `TransportLimits` bounds its size beforehand. The same two classes serve both
+directions: a `Request` that a transport sends, and one that a framework received.
 
 Field names are in lower case. HTTP compares them without case and HTTP/2 sends them in lower case, and with one
 spelling, equality, hashing and lookup are those of strings. Order and repetition are preserved, since signatures cover

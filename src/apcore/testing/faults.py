@@ -162,8 +162,8 @@ class CuttingProxy:
     - `AnswerFate.LOST_AFTER`: the whole request is forwarded. When the response begins, it is dropped and the client's
       connection is closed. The proxy reads the response to its end, so the server notices nothing before it is done.
 
-    A request cannot be delayed here: `AnswerFate.DELAYED` does the same as `AnswerFate.LOST_AFTER`. Use it as a context manager, or
-    close it.
+    A request cannot be delayed here: `AnswerFate.DELAYED` does the same as `AnswerFate.LOST_AFTER`. Use it as a
+    context manager, or close it.
     """
 
     def __init__(self, host: str, port: int, fate: Callable[[], AnswerFate]) -> None:

@@ -181,8 +181,8 @@ class SimulatedNode:
     ) -> None:
         """Work as the nodes outside do until the crash: a process for each message, with its lease extended meanwhile.
 
-        ``handle`` makes the operation for a leased message; while nothing is due, the queue is asked every ``pause_s``. A handler is not ended
-        when it takes longer than it may: in a simulation all of them end.
+        ``handle`` makes the operation for a leased message; while nothing is due, the queue is asked every
+        ``pause_s``. A handler is not ended when it takes longer than it may: in a simulation all of them end.
 
         Raises:
             ContractError: The node is down; workers are begun by boot.
