@@ -419,14 +419,17 @@ def spread_s(kind: str, store: Any, *, healthy: int, hanging: int) -> float:
 
 @both_kinds
 def test_hanging_hosts_do_not_delay_deliveries_to_the_others(kind: str, tmp_path: Any) -> None:
-    """40 of 200 hosts take the connection and never answer."""
+    """40 of 200 hosts take the connection and never answer; compared with 200 that answer, which is as much to sign and to begin."""
     ratios: list[float] = []
-    for number in range(3):
-        alone = spread_s(kind, SqliteStore(tmp_path / f"{number}a.db", synchronous="normal"), healthy=160, hanging=0)
-        beside = spread_s(kind, SqliteStore(tmp_path / f"{number}b.db", synchronous="normal"), healthy=160, hanging=40)
-        ratios.append(beside / alone)
-        # 40 more deliveries are to be signed and begun: a quarter of the work that is measured, whoever answers.
-        if ratios[-1] < 1.35:
+    for number in range(4):
+        stores = [SqliteStore(tmp_path / f"{number}{name}.db", synchronous="normal") for name in "ab"]
+        alone_s = spread_s(kind, stores[0], healthy=200, hanging=0)
+        beside_s = spread_s(kind, stores[1], healthy=160, hanging=40)
+        for store in stores:
+            store.close()
+        ratios.append(beside_s / alone_s)
+        # On a busy machine one look may be unlucky. A worker that is held up takes twenty times as long in each.
+        if ratios[-1] < 1.25:
             return
     pytest.fail(f"the others took {ratios} times as long")
 

@@ -35,6 +35,8 @@ _SLOW_ROOM: Final = 2
 """The slow room of a kind, as a multiple of its slots. Peers that are new have half of it together."""
 _PEER_SHARE: Final = 4
 """One peer has at most this part of the slots in the slow room."""
+_AVOID_S: Final = 0.3
+"""For how long, to twice as long, a lane is left to another node's worker."""
 _PUT_BACK_S: Final = 1.0
 _PUT_BACK_S_MAX: Final = 30.0
 _PUT_BACK_STEP: Final = 10
@@ -108,6 +110,7 @@ class Slots:
         self._put_back: Counter[tuple[str, str]] = Counter()
         self._facts: set[tuple[str, str]] = set()
         self._forsaken = 0
+        self._avoided: dict[str, float] = {}
 
     @property
     def jobs(self) -> list[Job]:
@@ -125,6 +128,18 @@ class Slots:
         self._age(room, now_s)
         in_all = self._size * (1 + _SLOW_ROOM) - len(room.young) - len(room.slow)
         return max(0, min(self._size - len(room.young), in_all, LEASE_MAX))
+
+    def avoid(self, leased: LeasedMessage, now_s: float) -> None:
+        """Leave the lane of a message of another node's origin to that node's worker for a moment.
+
+        Both workers look into the lane, and the quicker one would take every message first. How long differs by message, so that
+        two workers do not avoid each other in step.
+        """
+        self._avoided[leased.message.lane] = now_s + _AVOID_S * (1 + leased.message.id[-1] / 255)
+
+    def open_lanes(self, lanes: Sequence[str], now_s: float) -> list[str]:
+        """Return those of ``lanes`` that are not avoided now."""
+        return [lane for lane in lanes if self._avoided.get(lane, now_s) <= now_s]
 
     def change_s(self, now_s: float) -> float:
         """Return in how many seconds a slot becomes free because its message turns slow; `SLOW_S` if none does."""

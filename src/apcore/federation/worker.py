@@ -40,8 +40,10 @@ __all__ = [
     "fail_overdue",
     "hand_back",
     "handle",
+    "is_elsewhere",
     "lease_lanes",
     "lease_work",
+    "leave",
     "origin_of",
     "put_back",
     "put_off",
@@ -54,7 +56,7 @@ _BATCH: Final = 10
 _TROUBLE_S: Final = 30.0
 _OVERDUE_S: Final = 600.0
 """How long planning or delivering waits that took longer than a handler may."""
-_ELSEWHERE_S: Final = 0.25
+_ELSEWHERE_S: Final = 0.05
 _ELSEWHERE_FACTOR: Final = 1.5
 _ELSEWHERE_S_MAX: Final = 60.0
 """How long a message of another node's origin is left alone, at first and at most; the factor applies each time."""
@@ -175,10 +177,24 @@ def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = Non
         _ = yield from Settle((Done(leased),))
         return None
     if ours is not None and not ours(origin):
-        steps = min(leased.attempt - 1, 16)
-        _ = yield from Settle((Retry(leased, min(_ELSEWHERE_S * _ELSEWHERE_FACTOR**steps, _ELSEWHERE_S_MAX)),))
+        yield from leave(leased)
         return None
     return origin
+
+
+def leave(leased: LeasedMessage) -> Op[None]:
+    """Leave a message to the worker of another node, for longer each time. Asks for: one `Settle`."""
+    steps = min(leased.attempt - 1, 16)
+    _ = yield from Settle((Retry(leased, min(_ELSEWHERE_S * _ELSEWHERE_FACTOR**steps, _ELSEWHERE_S_MAX)),))
+
+
+def is_elsewhere(leased: LeasedMessage, ours: Callable[[Origin], bool]) -> bool:
+    """Whether a message names an origin that ``ours`` denies."""
+    try:
+        origin = read_wake(leased.message).by
+    except ContractError:
+        return False
+    return origin is not None and not ours(origin)
 
 
 def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:

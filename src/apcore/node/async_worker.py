@@ -21,7 +21,7 @@ from apcore.errors import Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
-from apcore.federation.worker import extend_leases, hand_back, lease_lanes, put_back, reconcile
+from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back, reconcile
 from apcore.node.binding import WAIT_S, Pace
 from apcore.ports import AsyncNursery, LeasedMessage
 
@@ -157,9 +157,10 @@ class AsyncWorker:
             limit = min(self._slots.free(kind, self._now_s()), _BATCH)
             if not limit or (kind in self._dry and not self._slots.is_empty):
                 continue
-            leases = await self._node.run(
-                lease_lanes(self._node.lanes[kind], limit=limit, lease_s=self._policy.lease_s)
-            )
+            lanes = self._slots.open_lanes(self._node.lanes[kind], self._now_s())
+            if not lanes:
+                continue
+            leases = await self._node.run(lease_lanes(lanes, limit=limit, lease_s=self._policy.lease_s))
             if len(leases) < limit:
                 self._dry.add(kind)
             else:
@@ -170,6 +171,10 @@ class AsyncWorker:
         return count
 
     async def _begin(self, nursery: AsyncNursery, leased: LeasedMessage) -> None:
+        if is_elsewhere(leased, self._node.origins.has):
+            self._slots.avoid(leased, self._now_s())
+            await self._node.run(leave(leased))
+            return
         job = self._slots.begin(leased, self._now_s())
         if isinstance(job, Job):
             self._handled += 1
@@ -190,7 +195,7 @@ class AsyncWorker:
     async def _watch(self, kinds: Sequence[str]) -> None:
         """Wait for messages of some kinds, and let the dispatcher look."""
         try:
-            lanes = [lane for kind in kinds for lane in self._node.lanes[kind]]
+            lanes = [lane for kind in kinds for lane in self._slots.open_lanes(self._node.lanes[kind], self._now_s())]
             await self._queue.wait(lanes, timeout_s=WAIT_S)
         except Exception as error:
             self._take_failure(error)

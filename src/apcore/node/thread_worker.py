@@ -22,7 +22,7 @@ from apcore.errors import Unavailable
 from apcore.federation.origins import Origins
 from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
-from apcore.federation.worker import extend_leases, hand_back, lease_lanes, put_back, reconcile
+from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back, reconcile
 from apcore.node.binding import WAIT_S, Pace
 from apcore.ports import LeasedMessage
 
@@ -166,7 +166,10 @@ class ThreadWorker:
             limit = min(self._slots.free(kind, self._now_s()), _BATCH)
             if not limit or (kind in self._dry and not self._slots.is_empty):
                 continue
-            leases = self._node.run(lease_lanes(self._node.lanes[kind], limit=limit, lease_s=self._policy.lease_s))
+            lanes = self._slots.open_lanes(self._node.lanes[kind], self._now_s())
+            if not lanes:
+                continue
+            leases = self._node.run(lease_lanes(lanes, limit=limit, lease_s=self._policy.lease_s))
             if len(leases) < limit:
                 self._dry.add(kind)
             else:
@@ -177,6 +180,10 @@ class ThreadWorker:
         return count
 
     def _begin(self, leased: LeasedMessage) -> None:
+        if is_elsewhere(leased, self._node.origins.has):
+            self._slots.avoid(leased, self._now_s())
+            self._node.run(leave(leased))
+            return
         job = self._slots.begin(leased, self._now_s())
         if isinstance(job, Job):
             self._handled += 1
@@ -190,12 +197,13 @@ class ThreadWorker:
         dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
         if len(dry) == len(KINDS) and self._slots.is_empty and not self._is_reconciling and not self._is_watching:
             # Nothing is under way, so there is nobody else to hear from.
-            self._queue.wait(self._node.all_lanes, timeout_s=WAIT_S)
+            self._queue.wait(self._slots.open_lanes(self._node.all_lanes, now_s), timeout_s=WAIT_S)
             self._dry.clear()
             return
         if dry and not self._is_watching:
             self._is_watching = True
-            _ = self._crew.start(partial(self._watch, dry))
+            lanes = [lane for kind in dry for lane in self._slots.open_lanes(self._node.lanes[kind], now_s)]
+            _ = self._crew.start(partial(self._watch, dry, lanes))
         pause_s = WAIT_S if len(dry) == len(KINDS) else self._slots.change_s(now_s) + 0.001
         self._listen(min(pause_s, WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
 
@@ -210,11 +218,11 @@ class ThreadWorker:
         self._reports.append(report)
         self._signal.set()
 
-    def _watch(self, kinds: Sequence[str]) -> None:
+    def _watch(self, kinds: Sequence[str], lanes: Sequence[str]) -> None:
         """Wait for messages of some kinds, and let the dispatcher look. Runs in a thread."""
         failure: Exception | None = None
         try:
-            self._queue.wait([lane for kind in kinds for lane in self._node.lanes[kind]], timeout_s=WAIT_S)
+            self._queue.wait(lanes, timeout_s=WAIT_S)
         except Exception as error:
             failure = error
 
