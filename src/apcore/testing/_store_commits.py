@@ -155,7 +155,7 @@ def adds_add(make: MakeStore) -> None:
 
 
 def impossible_adds_are_refused(make: MakeStore) -> None:
-    """``Increment`` to a value that is not a counter, or beyond 64 bits, is a `ContractError`, and nothing is written."""
+    """``Increment`` of a value that is not a counter, or beyond 64 bits, raises `ContractError` and writes nothing."""
     with open_closing(make) as (store, _):
         tokens = Tokens()
         high = 2**63 - 1
