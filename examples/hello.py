@@ -1,4 +1,4 @@
-"""A complete federated server: run it with `uvicorn hello:app`."""
+"""Serve one actor as a complete federated server: run it with `uvicorn hello:app`."""
 
 from apcore import Federation
 from apcore.adapters.asgi import asgi_app
@@ -16,7 +16,7 @@ def actor(ctx, identifier):
 
 @federation.on(Create)
 def created(ctx, activity):
-    note = ctx.resolve(activity.object).view(Note)  # no request: it came inside, and is believed
+    note = ctx.resolve(activity.object).view(Note)  # embedded in the proved activity, so no request is made
     print(activity.actor.uri, note.content)
 
 

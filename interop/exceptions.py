@@ -1,6 +1,6 @@
-"""Where a signature does not pass between apcore and another, and why: (who signs, who verifies, what) -> what comes of it, and whose doing that is.
+"""List the signatures that do not pass between apcore and another library: (signer, verifier, case) -> result, reason.
 
-Found by `interop.crosscheck`, which fails if anything else comes out: an entry that is not true any more has to go.
+`interop.crosscheck` finds them and fails if any other result occurs. Remove an entry that is no longer true.
 """
 
 from __future__ import annotations
@@ -10,32 +10,35 @@ from typing import Final
 __all__ = ["EXCEPTIONS"]
 
 _PATH_ONLY: Final = (
-    "Theirs: its `(request-target)` is the path without the query, where draft-cavage §2.3 has what stands in the request line. apcore signs"
-    " the query, as Mastodon does. The inboxes in use have none, and for a GET there is RFC 9421."
+    "Their `(request-target)` is the path without the query; draft-cavage §2.3 demands the target of the request line."
+    " apcore signs the query, as Mastodon does. Inboxes in use have no query, and for a GET there is RFC 9421."
 )
 _UNBOUND_QUERY: Final = (
-    "Ours is stricter: a signature over the path without its query is accepted on GET and HEAD alone, since anybody in between could change"
-    " the query."
+    "apcore is stricter: it accepts a signature over the path without its query on GET and HEAD alone, because a proxy"
+    " could change the query."
 )
-_ONE_LABEL: Final = "Theirs: it knows no algorithm but the label `rsa-sha256`."
-_COMPONENTS: Final = "Theirs: of the derived components it knows `@method`, `@path` and `@authority`; apcore covers `@target-uri`, which Mastodon asks for."
+_ONE_LABEL: Final = "They know only the algorithm label `rsa-sha256`."
+_COMPONENTS: Final = (
+    "Of the derived components they know only `@method`, `@path` and `@authority`. apcore covers `@target-uri`, which"
+    " Mastodon demands."
+)
 _NO_DIGEST: Final = (
-    "Theirs: it covers no `content-digest`, and the field that it sends is no digest (`sha-256=:SHA-256=...:`). apcore takes no POST of which"
-    " the body is not bound."
+    "They do not cover `content-digest`, and the field that they send is not a digest (`sha-256=:SHA-256=...:`). apcore"
+    " refuses a POST whose body is not bound."
 )
-_NO_QUERY: Final = "Ours is stricter: its signature covers `@path` and not `@query`, so the target is not bound."
-_BODY_UNREAD: Final = "Theirs: it compares no digest with the body, so a body that was changed passes."
-_DER: Final = (
-    "Theirs: it takes ECDSA signatures as DER, where RFC 9421 §3.3.4 and §3.3.5 have the two numbers side by side."
+_NO_QUERY: Final = "apcore is stricter: their signature covers `@path` and not `@query`, so the target is not bound."
+_BODY_UNREAD: Final = "They do not compare the digest with the body, so a changed body passes."
+_DER: Final = "They take ECDSA signatures as DER; RFC 9421 §3.3.4 and §3.3.5 demand the two numbers side by side."
+_PSS: Final = "They read every RSA key as one for PKCS #1 v1.5, which cannot check RSA-PSS."
+_CURVES: Final = (
+    "They read only RSA and Ed25519 keys. If an actor lists a key on another curve, they find no keys at all."
 )
-_PSS: Final = "Theirs: it reads every RSA key as one for PKCS #1 v1.5, which cannot check RSA-PSS."
-_CURVES: Final = "Theirs: it reads keys of RSA and Ed25519 alone; with one on another curve in its list, an actor has no keys for it."
 _QUESTION_MARK: Final = (
-    "Theirs: its `@query` lacks the question mark (RFC 9421 §2.2.7). Nobody signs that component by default."
+    "Their `@query` lacks the question mark (RFC 9421 §2.2.7). No known server signs that component by default."
 )
 _CAVAGE_TARGET: Final = (
-    "Theirs: its `@request-target` begins with the method, as in draft-cavage, where RFC 9421 §2.2.5 has the target alone. Nobody signs that"
-    " component by default."
+    "Their `@request-target` begins with the method, as in draft-cavage; RFC 9421 §2.2.5 has the target alone. No known"
+    " server signs that component by default."
 )
 
 _US: Final = "apcore"

@@ -1,4 +1,4 @@
-"""A server, or a worker, that `tests/federation/test_crash.py` starts and kills: ``python crashing_server.py serve|work ORIGIN DATABASE AHEAD_S``.
+"""A server, or a worker, that `tests/federation/test_crash.py` starts and kills: ``python crash_server.py serve|work ORIGIN DATABASE AHEAD_S``.
 
 ``AHEAD_S`` is how far the store's clock is ahead: what runs after a kill lives later, so that nobody waits for the leases of the dead. Each process
 says ``ready`` on its standard output when it is.

@@ -226,7 +226,7 @@ def test_the_tutorial_leads_to_a_running_followed_server(tmp_path):
 
 def follow_the_tutorial(newcomer: Newcomer) -> None:
     sees = {
-        "apcore check": "nothing is wrong",
+        "apcore check": "no mistakes found",
         "apcore lookup": newcomer.here("@alice@127.0.0.1:8000"),
         "followers/page": newcomer.here('"orderedItems":["http://127.0.0.1:8001/users/alice"]'),
         "outbox/page": "The bread is ready.",

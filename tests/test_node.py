@@ -129,7 +129,7 @@ def test_a_store_that_cannot_be_enlisted_says_so() -> None:
     [
         pytest.param(lambda: Node(Federation(), "https://ours.example/x"), "more than scheme", id="origin"),
         pytest.param(lambda: Node(Federation(), "http://127.0.0.1:1"), "plain http", id="plain-http"),
-        pytest.param(lambda: Node("federation"), "made of a Federation", id="not-a-federation"),
+        pytest.param(lambda: Node("federation"), "needs a Federation", id="not-a-federation"),
         pytest.param(lambda: Node(Federation(), None, "nothing"), "URL such as", id="store-no-url"),
         pytest.param(lambda: Node(Federation(), None, "mongo://x"), "no adapter 'mongo'", id="store-unknown"),
         pytest.param(lambda: AsyncNode(Federation(), "https://"), "origin", id="async-origin"),
@@ -186,5 +186,5 @@ def test_a_lane_that_only_grows_is_warned_of(caplog, waited_s: float, warned: bo
         runtime.seconds += waited_s
         for _ in range(3):  # said once a minute, not for every request
             node.handle(Request("POST", "https://ours.example/inbox"))
-    said = [record for record in caplog.records if "is there a worker?" in record.getMessage()]
+    said = [record for record in caplog.records if "is a worker running?" in record.getMessage()]
     assert len(said) == warned

@@ -1,7 +1,7 @@
-"""The embedded core for ActivityPub: sans-IO, any framework, any store.
+"""The embedded core for ActivityPub: sans-IO, for any framework and any store.
 
-What most programs need is importable from here; everything else from its room (`apcore.vocab`, `apcore.http`, ...). Names are looked up when they
-are first used, so that ``import apcore`` costs next to nothing.
+The names that most programs need can be imported from here. All others are in the rooms (`apcore.vocab`, `apcore.http`,
+...). A name is loaded when it is first used, so ``import apcore`` costs almost nothing.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
     path = directory / "alice.pem"
     path.write_text(reuse_key("own", "ed25519").pem())
     path.chmod(mode)
-    words = f"others can read .mode {mode:04o}.: chmod 600 {path}"
+    words = f"other users can read .mode {mode:04o}.: chmod 600 {path}"
     with pytest.raises(SignerUnavailable, match=words):
         signer.sign("alice", b"")
     with pytest.raises(ConfigurationError, match=words):
@@ -212,7 +212,7 @@ def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
 )
 def test_roots_files_may_be_read_by_their_group(mode, owner, fine):
     found = os.stat_result((0o100000 | mode, 1, 1, 1, owner, 0, 0, 0, 0, 0))
-    assert (key_files._complaint(Path("k.pem"), found) is None) is fine
+    assert (key_files._mode_fault(Path("k.pem"), found) is None) is fine
 
 
 def test_a_key_that_was_put_there_tells_its_public_half(directory):
@@ -255,7 +255,7 @@ def test_a_file_without_a_private_key_is_named(directory, text):
     path = directory / "alice.pem"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
-    with pytest.raises(SignerUnavailable, match=r"alice.pem holds no private key"):
+    with pytest.raises(SignerUnavailable, match=r"alice.pem contains no private key"):
         signer.sign("alice", b"")
 
 

@@ -206,7 +206,7 @@ def test_listeners_that_never_end_keep_a_server_no_longer_than_the_grace(server,
     running.stop(how)
     running.wait()
     said = running.output.decode()
-    assert "has not finished within its 0.5 s of grace" in said
+    assert "has not finished within its grace period of 0.5 s" in said
     assert [word for word in LOUD if word in said] == [], said
     assert running.ended() == []
     depth = asyncio.run(running.depth())

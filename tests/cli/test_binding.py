@@ -54,7 +54,7 @@ def modules(tmp_path, monkeypatch):
         (["shown_federation:nothing", *AT], "is nothing, not a Federation, a Node,"),
         (["shown_federation:listens", *AT], "there are listeners (Create) but no actor"),
         (["shown_federation", "--origin", "social.example", "--store", "memory:"], "origin 'social.example'"),
-        (["shown_federation", "--origin", "http://127.0.0.1:1", "--store", "memory:"], "--allow-loopback does"),
+        (["shown_federation", "--origin", "http://127.0.0.1:1", "--store", "memory:"], "use --allow-loopback"),
         (["shown_federation", "--origin", "https://a.example", "--store", "a.db"], "a store is named by a URL"),
         (["shown_federation", "--origin", "https://a.example", "--store", "parchment:x"], "no adapter 'parchment'"),
     ],
@@ -86,7 +86,7 @@ def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ([], exit_codes.DONE, "nothing is wrong"),
+        ([], exit_codes.DONE, "no mistakes found"),
         (["--store", "memory:"], exit_codes.DONE, "warning: the store keeps nothing"),
         (["--json"], exit_codes.DONE, '"ok": true'),
     ],

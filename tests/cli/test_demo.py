@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from apcore.cli import exit_codes
-from apcore.cli.demo.federation import Heard
+from apcore.cli.demo.federation import ReceivedActivity
 from apcore.cli.demo.observation import check_once
 from apcore.cli.step_results import StepFailed
 
@@ -114,7 +114,7 @@ def test_an_end_from_outside_leaves_nothing_behind(tmp_path):
     ids=["once", "lost", "twice"],
 )
 def test_what_is_lost_or_happens_twice_is_seen(ids, fails):
-    heard = [Heard("Create", ident, run) for run, ident in enumerate(["x", "y", "w", "w"])]
+    heard = [ReceivedActivity("Create", ident, run) for run, ident in enumerate(["x", "y", "w", "w"])]
     if fails is None:
         check_once(heard, ids)
     else:
@@ -124,5 +124,5 @@ def test_what_is_lost_or_happens_twice_is_seen(ids, fails):
 
 @pytest.mark.parametrize("ident", ["https://a.example/x?y=z&id=2#like/1", "https://a.example/\u00e9 +%20"])
 def test_what_was_heard_reads_back(ident):
-    heard = Heard("Like", ident, "0a1b")
-    assert Heard.read(heard.uri("http://127.0.0.1:1")) == heard
+    heard = ReceivedActivity("Like", ident, "0a1b")
+    assert ReceivedActivity.read(heard.uri("http://127.0.0.1:1")) == heard

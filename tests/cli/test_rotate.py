@@ -64,8 +64,8 @@ def test_people_are_told_in_words(arguments, capsys):
 @pytest.mark.parametrize(
     ("whose", "code", "says"),
     [
-        ([], exit_codes.USAGE, "--actor IDENTIFIER, or --instance"),
-        (["--actor", "alice", "--instance"], exit_codes.USAGE, "--actor IDENTIFIER, or --instance"),
+        ([], exit_codes.USAGE, "--actor IDENTIFIER or --instance"),
+        (["--actor", "alice", "--instance"], exit_codes.USAGE, "--actor IDENTIFIER or --instance"),
         (["--actor", "nobody"], exit_codes.FAILED, "there is no actor 'nobody'"),
         (["--actor", "alice", "--signer", "nonsense"], exit_codes.USAGE, "a signer is named by a URL"),
     ],

@@ -103,14 +103,14 @@ def test_the_signing_string_is_shown_without_secrets(key_files, monkeypatch, cap
 @pytest.mark.parametrize(
     ("data", "options", "words"),
     [
-        (b"nonsense", (), "no request line"),
+        (b"nonsense", (), "not a request line"),
         (POST, ("--components", "x-missing"), "x-missing"),
         (POST, ("--components", "(expires)"), "(expires)"),
         (POST, ("--scheme", "rfc9421", "--components", "(nonsense"), "cannot be signed"),
-        (POST, ("--scheme", "rfc9421", "--components", '("a"), ("b")'), "one list"),
+        (POST, ("--scheme", "rfc9421", "--components", '("a"), ("b")'), "one inner list"),
         (POST, ("--scheme", "rfc9421", "--components", "@nothing"), "@nothing"),
         (POST, ("--key-id", 'x"y'), "quotation marks"),
-        (POST, ("--now", "yesterday"), "'yesterday' is no time"),
+        (POST, ("--now", "yesterday"), "'yesterday' is not a time"),
         (POST, ("--now", "2026-11-22T08:00:00"), "no time zone"),
         (POST, ("--expires", "0"), "--expires"),
         (POST, ("--origin", "local.example"), "--origin"),

@@ -177,7 +177,7 @@ def test_an_answer_as_json(verify, post, signers, key_files, now):
         "covered": ['"@method"', '"@target-uri"', '"@authority"', '"content-digest"'],
         "queryCovered": True,
     }
-    assert {"name": "accept-signature", "ok": None, "detail": "it asks to be answered with a signature of its own\ny: date"} in members["steps"]  # fmt: skip
+    assert {"name": "accept-signature", "ok": None, "detail": "it asks for a signed response\ny: date"} in members["steps"]  # fmt: skip
 
 
 SECRETS = ("authorization", "cookie", "proxy-authorization", "x-hub-signature")
@@ -209,14 +209,14 @@ def test_what_would_move_a_cursor_is_escaped(verify, signers, key_files, now):
 @pytest.mark.parametrize(
     ("data", "options", "words"),
     [
-        (b"", (), "holds no request that can be read: there is nothing in it"),
-        (b"\x00\x1b[2J", (), "no request line"),
+        (b"", (), "does not contain a readable request: it contains nothing"),
+        (b"\x00\x1b[2J", (), "not a request line"),
         (b"GET / HTTP/1.1\n\n", (), "--origin"),
         (b"GET / HTTP/1.1\nHost: x\n\n", ("--key", "/nowhere"), "No such file"),
-        (b"GET / HTTP/1.1\nHost: x\n\n", ("--key", "/nowhere", "--fetch"), "from the one or from the other"),
+        (b"GET / HTTP/1.1\nHost: x\n\n", ("--key", "/nowhere", "--fetch"), "not both"),
         (b"GET / HTTP/1.1\nHost: x\n\n", ("--key", __file__), "has more than"),
         (b"GET / HTTP/1.1\nHost: x\n\n", ("--policy", "none"), "--policy"),
-        (b"GET / HTTP/1.1\nHost: x\n\n", ("--now", "99999999999999999999"), "is no time"),
+        (b"GET / HTTP/1.1\nHost: x\n\n", ("--now", "99999999999999999999"), "is not a time"),
         (b"GET / HTTP/1.1\nHost: x\n\n", ("--origin", "https://x/y"), "--origin"),
     ],
 )

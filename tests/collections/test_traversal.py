@@ -179,7 +179,7 @@ def test_a_collection_that_shows_less_than_it_counts_is_not_taken_for_the_whole(
 
 
 def test_an_excerpt_counts_although_its_page_cannot_be_had() -> None:
-    for address, words in ((FIRST, "could not be had"), ("https://evil.example/1", "another origin")):
+    for address, words in ((FIRST, "could not be loaded"), ("https://evil.example/1", "another origin")):
         items, found, _ = read({ROOT: root(first=page(["a:1", "a:2"], id=address))})
         assert items == ["a:1", "a:2"]
         assert words in found.ended
@@ -220,7 +220,7 @@ def test_a_reference_to_a_collection_is_followed() -> None:
 def test_an_embedded_collection_of_no_origin_is_refused() -> None:
     document = read_document({"type": "Note", "replies": {"type": "Collection", "first": FIRST}})
     ports = Ports(runtime=BlockingRuntime(), store=MemoryStore(), transport=Pages({}))
-    with pytest.raises(WrongId, match="not obtained from anywhere"):
+    with pytest.raises(WrongId, match="origin of its document is not known"):
         run(traverse(document.view(Note).replies, policy=FetchPolicy()), ports)
 
 
@@ -245,7 +245,9 @@ def test_an_embedded_collection_of_no_origin_is_refused() -> None:
         ),
         pytest.param({ROOT: root(first=f"{ROOT}?1"), f"{ROOT}?1": page(["a:1"], next={})}, None, id="nothing"),
         pytest.param(
-            {ROOT: root(first=f"{ROOT}?1"), f"{ROOT}?1": page(["a:1"], next=f"{ROOT}?2")}, "could not be had", id="gone"
+            {ROOT: root(first=f"{ROOT}?1"), f"{ROOT}?1": page(["a:1"], next=f"{ROOT}?2")},
+            "could not be loaded",
+            id="gone",
         ),
         pytest.param(
             {
@@ -253,7 +255,7 @@ def test_an_embedded_collection_of_no_origin_is_refused() -> None:
                 f"{ROOT}?1": page(["a:1"], next=f"{ROOT}?2"),
                 f"{ROOT}?2": ConnectFailed("cut"),
             },
-            "could not be had",
+            "could not be loaded",
             id="cut",
         ),
     ],

@@ -385,7 +385,7 @@ def page(body: str = "", **headers: str) -> Response:
     "answer",
     [
         page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}">'),
-        page("", DescriptorLink=f'<{NOTE}>; rel="alternate"; type="application/activity+json"'),
+        page("", Link=f'<{NOTE}>; rel="alternate"; type="application/activity+json"'),
         lambda request: evolve(
             page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}"> and so on'),
             truncated=request.limits.body_excess == "cut",

@@ -211,17 +211,17 @@ def test_what_a_commit_has_changed_is_known_to_the_rest_of_the_step() -> None:
     host = Host("https://h0.example")
     failed = AttemptResult(AttemptOutcome.HOST_FAILING, "no", reached=False)
     taken = AttemptResult(AttemptOutcome.DELIVERED, "yes", reached=True, accepted=Dialect("rfc9421"))
-    writes, _ = after_attempts(host, [taken, failed], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5)
+    writes, _ = after_attempts(host, [taken, failed], policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0.5)
     known = host.after(writes)
     assert known.state.number("failures") == 1
     assert known.due_in_s(now) == 22.5
-    assert known.known == Dialect("rfc9421")
+    assert known.known_dialect == Dialect("rfc9421")
     assert known.reach is not None
-    again, _ = after_attempts(known, [failed], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5)
+    again, _ = after_attempts(known, [failed], policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0.5)
     assert [write.key[0] for write in again] == ["circuit"]  # what is known is not written again
     assert known.after(again).state.number("failures") == 2
     mended, wait_s = after_attempts(
-        known.after(again), [taken], policy=DELIVERY_RETRIES, ours=False, now=now, chance=0.5
+        known.after(again), [taken], policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0.5
     )
     assert wait_s == 0
     assert known.after(mended).circuit is None
@@ -270,7 +270,7 @@ def test_what_was_not_asked_for_our_own_fault_waits_half_a_minute_and_says_nothi
         "https://h0.example", circuit=Entry(("circuit", "1", "https://h0.example"), encode_record({"failures": 3}), b"")
     )
     for attempts, deleted, wait in (([unasked], 0, 30.0), ([taken, unasked], 1, 30.0), ([taken], 1, 0.0)):
-        writes, wait_s = after_attempts(before, attempts, policy=DELIVERY_RETRIES, ours=False, now=now, chance=0)
+        writes, wait_s = after_attempts(before, attempts, policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0)
         assert wait_s == wait
         assert [type(write) for write in writes if write.key[0] == "circuit"] == [DeleteEntry] * deleted
 
@@ -281,7 +281,7 @@ def test_failures_are_counted_one_by_one(ours: bool, failures: int, spared: int)
     key = ("circuit", "1", "https://h0.example")
     before = Host(key[2], circuit=Entry(key, encode_record({"failures": 3, "spared": 2}), b""))
     failed = AttemptResult(AttemptOutcome.HOST_FAILING, "no", reached=False)
-    writes, wait_s = after_attempts(before, [failed], policy=DELIVERY_RETRIES, ours=ours, now=now, chance=1)
+    writes, wait_s = after_attempts(before, [failed], policy=DELIVERY_RETRIES, our_outage=ours, now=now, jitter=1)
     after = before.after(writes)
     assert wait_s == 0
     assert (after.state.number("failures"), after.state.number("spared")) == (failures, spared)

@@ -42,7 +42,7 @@ from crash_server import federation, heard_at, store_at
 
 KILLS = int(os.environ.get("APCORE_CRASH_KILLS", "4"))
 MORE_ROUNDS_MAX = 20
-SCRIPT = Path(__file__).parents[1] / "crashing_server.py"
+SCRIPT = Path(__file__).parents[1] / "crash_server.py"
 LATER_S = 100.0
 """How much later each round is for the store: longer than a lease."""
 PATIENCE_S = 60.0

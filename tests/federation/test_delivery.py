@@ -600,7 +600,7 @@ def test_what_was_sent_and_is_not_kept_any_more_is_not_made_up(out: Outgoing) ->
     out.work()
     assert len(out.post.posts) == 1
     [dead] = out.facts("dead", "1", "out")
-    assert b"not kept" in dead.value
+    assert b"not stored" in dead.value
 
 
 def test_a_policy_of_one_attempt_makes_one() -> None:

@@ -112,7 +112,7 @@ JUDGED: list[tuple[tuple[int, ...], bool, AttemptOutcome]] = [
 @pytest.mark.parametrize(("statuses", "known", "answer"), JUDGED, ids=str)
 def test_what_knocks_mean_together(statuses: tuple[int, ...], known: bool, answer: AttemptOutcome) -> None:
     tried = [Knock(Dialect(scheme), status) for scheme, status in zip(SCHEMES, statuses, strict=False)]
-    assert combine_outcomes(tried, known=known) is answer
+    assert combine_outcomes(tried, is_dialect_known=known) is answer
 
 
 # --- knocking -------------------------------------------------------------------------------------------------------

@@ -198,7 +198,7 @@ def test_ten_sendings_to_one_who_is_no_actor_make_one_lookup(out: Outgoing, answ
 def test_refusal_is_told_again_without_a_request(out: Outgoing, status: int, error: type[Exception]) -> None:
     out.post.actors[BOB] = Response(status)
     for _ in range(3):
-        with pytest.raises(Exception, match=r"404|410|a short while ago") as caught:
+        with pytest.raises(Exception, match=r"404|410|in the last 600 s") as caught:
             out.node.run(look_up_inboxes(out.node.site(), BOB, within_s=15))
     assert type(caught.value) is error
     assert len(out.post.gets) == 1

@@ -19,12 +19,12 @@ from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation import Federation, KeyPolicy
 from apcore.federation.actors.keys import (
-    KeysKept,
     OwnKey,
+    StoredKeys,
     instance_identity,
-    kept_keys,
     key_members,
     own_keys,
+    read_stored_keys,
     signing_key,
 )
 from apcore.federation.site import Site
@@ -203,7 +203,7 @@ def test_keys_that_vanish_between_two_looks_are_a_bug_in_words() -> None:
         def commit(self, checks: Any, writes: Any, /, **more: Any) -> bool:
             return not any(write.key[0] == "keys" for write in writes) and super().commit(checks, writes, **more)
 
-    with pytest.raises(ContractError, match="not there"):
+    with pytest.raises(ContractError, match="does not return them"):
         Ground(store=Forgetful()).keys("alice")
 
 
@@ -224,7 +224,7 @@ def public(kind: KeyKind, number: int) -> bytes:
 
 def test_one_key_is_published_as_one_and_the_others_as_a_list() -> None:
     later = NOON + timedelta(days=1)
-    kept = KeysKept("https://x.example/a", (*generation(1, later), *generation(2)), 2)
+    kept = StoredKeys("https://x.example/a", (*generation(1, later), *generation(2)), 2)
     published = kept.published(NOON)
     assert [key.key_id.partition("#")[2] for key in published] == [
         "main-key-2",
@@ -247,19 +247,19 @@ def test_one_key_is_published_as_one_and_the_others_as_a_list() -> None:
 
 
 def test_what_is_written_is_read() -> None:
-    def kept() -> Op[KeysKept | None]:
-        return (yield from kept_keys("https://x.example/a"))
+    def kept() -> Op[StoredKeys | None]:
+        return (yield from read_stored_keys("https://x.example/a"))
 
     later = NOON + timedelta(days=1)
-    wanted = KeysKept("https://x.example/a", (*generation(1, later), *generation(2)), 2)
+    wanted = StoredKeys("https://x.example/a", (*generation(1, later), *generation(2)), 2)
     store = MemoryStore()
     ports = Ports(runtime=BlockingRuntime(), store=store)
     assert run(kept(), ports) is None
-    assert store.commit((wanted.checked,), (wanted.written(),), token=b"t" * 16)
+    assert store.commit((wanted.unchanged_check,), (wanted.to_put(),), token=b"t" * 16)
     read = run(kept(), ports)
     assert read is not None
     assert (read.keys, read.generation, read.actor) == (wanted.keys, 2, wanted.actor)
-    assert read.checked.version == b"t" * 16
+    assert read.unchanged_check.version == b"t" * 16
 
 
 def test_what_earlier_releases_kept_is_read() -> None:
@@ -280,8 +280,8 @@ def test_what_earlier_releases_kept_is_read() -> None:
 def test_a_name_is_preferred_as_long_as_it_is_published() -> None:
     ground = Ground()
     later = NOON + timedelta(days=1)
-    kept = KeysKept(ground.uri("alice"), (*generation(1, later), *generation(2)), 2)
-    assert ground.store.commit((), (kept.written(),), token=b"t" * 16)
+    kept = StoredKeys(ground.uri("alice"), (*generation(1, later), *generation(2)), 2)
+    assert ground.store.commit((), (kept.to_put(),), token=b"t" * 16)
 
     def name(prefer: str | None) -> str:
         return ground.node.run(signing_key(ground.site, ground.uri("alice"), prefer=prefer)).name

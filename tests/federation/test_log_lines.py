@@ -59,7 +59,7 @@ def test_each_activity_that_is_received_is_one_line(node, bob, lines):
 def test_what_changes_nothing_says_why(node, bob, peer_network, lines):
     assert bob.deliver(node, bob.activity("Listen", object=f"{IDA}#x")).status == 202
     [line] = lines("apcore.inbox")
-    assert line.startswith("ignored, since no listener is for it, Listen https://remote.example/users/bob#activities/")
+    assert line.startswith("ignored, since no listener handles it, Listen https://remote.example/users/bob#activities/")
     unauthenticated_client = peer_network.peer("https://other.example/users/eve")
     assert (
         unauthenticated_client.deliver(
@@ -68,7 +68,7 @@ def test_what_changes_nothing_says_why(node, bob, peer_network, lines):
         == 202
     )
     [line] = lines("apcore.inbox")
-    assert line.startswith("ignored, from somebody unknown here, Delete ")
+    assert line.startswith("ignored, since its actor is unknown here, Delete ")
 
 
 def test_each_refusal_is_one_line_with_its_reason(node, bob, peer_network, lines):
@@ -94,7 +94,7 @@ def test_each_delivery_is_one_line_with_the_id_of_the_activity(node, bob, lines)
     activity = node.send(Like(object="https://remote.example/2"), by="ida", to=bob.actor)
     node.work(until_idle=True)
     [line] = lines("apcore.delivery")
-    assert line.startswith(f"{activity} is delivered to {bob.inbox} later: status 503")
+    assert line.startswith(f"will retry the delivery of {activity} to {bob.inbox}: status 503")
 
 
 def test_a_delivery_that_is_refused_is_one_line(node, bob, lines):
@@ -102,7 +102,7 @@ def test_a_delivery_that_is_refused_is_one_line(node, bob, lines):
     activity = node.send(Like(object="https://remote.example/1"), by="ida", to=bob.actor)
     node.work(until_idle=True)
     [line] = lines("apcore.delivery")
-    assert line.startswith(f"{bob.inbox} does not take {activity}: status 410")
+    assert line.startswith(f"the delivery of {activity} to {bob.inbox} failed for good: status 410")
 
 
 def test_a_delivery_on_this_server_is_one_line(node, lines):

@@ -160,7 +160,9 @@ def test_so_many_generations_and_no_more() -> None:
     out.node.rotate_keys("alice")
     out.clock.moment += timedelta(days=1)
     out.node.rotate_keys("alice")
-    with pytest.raises(ContractError, match=r"3 generations .* at most 3 are; the next is retired at 2026-01-08 12:00"):
+    with pytest.raises(
+        ContractError, match=r"3 generations .* at most 3 may be; the next is retired at 2026-01-08 12:00"
+    ):
         out.node.rotate_keys("alice")
     assert out.ids()[1] == ["ed25519-key-3", "main-key-2", "ed25519-key-2", "main-key", "ed25519-key"]
     out.clock.moment += timedelta(days=6)
@@ -189,7 +191,7 @@ def test_who_is_slower_each_time_gives_up_and_drops_its_keys() -> None:
     out = Rotating()
     out.store = out.queue = Contended(clock=out.clock.seconds)
     out.node = out.made()
-    with pytest.raises(StoreBusy, match="5 times"):
+    with pytest.raises(StoreBusy, match="each of 5 attempts"):
         out.node.rotate_keys("alice")
     assert out.signer.dropped == out.signer.made[2:]
     assert out.ids() == ("main-key", ["ed25519-key"])
@@ -247,7 +249,7 @@ def test_keys_that_cannot_be_an_actors_are_refused(keys: list[MadeKey]) -> None:
 def test_keys_that_were_replaced_do_not_come_back() -> None:
     out = Rotating()
     out.node.rotate_keys("alice", keys=given("9"))
-    with pytest.raises(ValueError, match=r"is a key of .* already"):
+    with pytest.raises(ValueError, match=r"is already a key of"):
         out.node.rotate_keys("alice", keys=given("9"))
     assert out.ids() == ("main-key", ["ed25519-key"])
 

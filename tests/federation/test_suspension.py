@@ -444,7 +444,7 @@ def test_refusal_by_an_allow_list_says_so() -> None:
     error = DomainRules.allowing(["good.test"]).refusal("bad.test")
     assert error is not None
     assert error.rule is None
-    assert str(error) == "bad.test is suspended: no rule of the allow list is for it"
+    assert str(error) == "bad.test is suspended: the allow list has no rule for it"
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), copy.host, str(copy)) == (DomainSuspended, "bad.test", str(error))
 
@@ -487,7 +487,7 @@ def test_only_the_drivers_hand_requests_to_a_transport() -> None:
         # It makes a blocking transport awaitable, and looks whether `send` is a coroutine function.
         "apcore.drivers.threaded_ports.async_transport",
     }  # fmt: skip
-    for name in ("blocking", "awaiting"):
+    for name in ("blocking", "asynchronous"):
         [function] = [
             node
             for node in ast.walk(MODULES[f"apcore.drivers.{name}"].tree)

@@ -80,7 +80,7 @@ CONTRADICTIONS: dict[str, tuple[str, Callable[[], View], str]] = {
     "an id among activities that are not there": (
         "send",
         lambda: Like(id=f"{ANNA}/activities/1", object=NOTE),
-        "nothing of 'anna' is kept at",
+        "'anna' has no object at",
     ),
 }
 

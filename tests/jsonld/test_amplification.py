@@ -72,5 +72,5 @@ def test_a_long_name_is_not_written_once_for_each_of_its_statements():
 
 def test_a_context_from_somewhere_that_has_such_a_word_is_not_taken():
     """So that a document that refers to it is read without, like any whose context cannot be had."""
-    with pytest.raises(LimitExceeded, match="makes a word into"):
+    with pytest.raises(LimitExceeded, match="expands a term to"):
         BUNDLED.with_document("https://b.example/context", {"@context": [{"a": {"@id": LONG}}]})

@@ -444,7 +444,7 @@ PUT_TOGETHER = [
 # --- the code -------------------------------------------------------------------------------------------------------
 
 
-CORE = {"http", "jsonld", "vocab", "signatures", "graph", "collections", "discovery", "federation", "node"}
+CORE = {"http", "jsonld", "vocab", "signatures", "remote", "collections", "discovery", "federation", "node"}
 
 
 def calls_of(*names: str) -> list[tuple[str, str, set[str | None]]]:

@@ -1,4 +1,4 @@
-"""Private keys that were loaded, kept ready: an RSA key costs as much to load as sixty signatures."""
+"""Cache loaded private keys in memory: loading an RSA key costs as much as sixty signatures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from apcore.signatures import PrivateKey
 __all__ = ["LOADED_MAX", "LoadedKeys"]
 
 LOADED_MAX: Final = 1000
-"""Some 2 KB each. A server with more actors that post at once loads some of them again."""
+"""A key takes about 2 KB. A server with more actors that post at the same time loads some keys again."""
 
 
 class LoadedKeys:
-    """A bounded number of keys by name; the one that was used longest ago makes room. Safe from several threads."""
+    """Cache a bounded number of keys by name, and evict the least recently used one. Safe from several threads."""
 
     def __init__(self, limit: int = LOADED_MAX) -> None:
         self._limit = limit
@@ -23,7 +23,7 @@ class LoadedKeys:
         self._lock = Lock()
 
     def get(self, name: str) -> PrivateKey | None:
-        """Give the key of that name, if it is here."""
+        """Return the key with that name, or None if it is not cached."""
         with self._lock:
             key = self._keys.get(name)
             if key is not None:
@@ -31,7 +31,7 @@ class LoadedKeys:
             return key
 
     def put(self, name: str, key: PrivateKey) -> None:
-        """Keep a key."""
+        """Cache a key."""
         with self._lock:
             self._keys[name] = key
             self._keys.move_to_end(name)
@@ -39,6 +39,6 @@ class LoadedKeys:
                 _ = self._keys.popitem(last=False)
 
     def drop(self, name: str) -> None:
-        """Forget a key; one that is not here is fine."""
+        """Drop a key from the cache, if it is there."""
         with self._lock:
             _ = self._keys.pop(name, None)

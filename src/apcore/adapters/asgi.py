@@ -1,8 +1,8 @@
-"""`asgi_app`: a federation as an ASGI application, alone or in front of a site.
+"""Define `asgi_app`: serve a federation as an ASGI application, alone or in front of a site.
 
-A path that is not ours goes to ``fallback``, and so does a browser that asks for one of our paths. The application
-starts one worker with its lifespan. At the end it lets the worker finish what it has begun, closes the node, and only
-then tells the server that it has shut down: servers end the event loop right after.
+Requests for other paths than the federation's go to ``fallback``, and so do browsers that ask for one of its paths. The
+application starts one worker with its lifespan. At the end it lets the worker finish its running messages, closes the
+node, and only then reports its shutdown, since servers end the event loop right after that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CANCEL_S: Final = 2.0
-"""How long handlers that were cut may take to clean up."""
+"""How long cancelled handlers may take to clean up."""
 _LOG: Final = logging.getLogger("apcore.web")
 
 
@@ -47,20 +47,20 @@ def asgi_app(
     grace_s: float = GRACE_S,
     **options: Any,
 ) -> AsgiApplication:
-    """Make an ASGI application of a node, or of a federation and what `AsyncNode` takes: an origin, a store, options.
+    """Return an ASGI application for a node, or for a federation and the arguments of `AsyncNode`.
 
     Args:
-        node: The node, or a federation to make one of.
+        node: The node, or a federation to make a node of.
         args: For a federation, the origin and the store.
-        fallback: The application for what is not ours.
-        worker: Whether to work through the queue in this process.
-        trust_proxy: Whether `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For` are written by a proxy of yours.
-        grace_s: How many seconds running handlers and deliveries have to finish when the server shuts down. After that
-            they are cut, and another worker repeats them.
+        fallback: The application for all other requests.
+        worker: Whether to run a worker in this process.
+        trust_proxy: Whether your proxy writes `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For`.
+        grace_s: How many seconds running handlers and deliveries may take when the server shuts down. After that they
+            are cancelled, and another worker repeats them.
         options: For a federation, further options of `AsyncNode`.
 
     Raises:
-        ConfigurationError: No origin is given, ``grace_s`` is negative, or as `AsyncNode`.
+        ConfigurationError: There is no origin, ``grace_s`` is negative, or as `AsyncNode`.
     """
     bound = node if isinstance(node, AsyncNode) else AsyncNode(node, *args, **options)
     check_bound(bound, "asgi_app")
@@ -69,7 +69,7 @@ def asgi_app(
 
 
 class AsgiApplication:
-    """A node as an ASGI application; made by `asgi_app`."""
+    """Serve a node as an ASGI application; made by `asgi_app`."""
 
     def __init__(
         self, node: AsyncNode[Any], fallback: ASGIApp | None, *, worker: bool, trust_proxy: bool, grace_s: float
@@ -82,7 +82,7 @@ class AsgiApplication:
         self._has_warned = self._is_closed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one scope, as ASGI 3 has it."""
+        """Serve one ASGI 3 scope."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http":
@@ -96,8 +96,8 @@ class AsgiApplication:
     async def lifespan(self, _app: object = None) -> AsyncGenerator[None, None]:
         """Run the worker while the context is open, then close the node.
 
-        This is for an application that is mounted inside another one, and so gets no lifespan of its own. Starlette and
-        FastAPI take this method as their ``lifespan``. In a lifespan of yours, write ``async with app.lifespan():``.
+        Use it if the application is mounted inside another one, and so gets no lifespan of its own. Pass this method as
+        the ``lifespan`` of Starlette or FastAPI. In your own lifespan, write ``async with app.lifespan():``.
         """
         self._start()
         try:
@@ -114,7 +114,7 @@ class AsgiApplication:
             await self._worker.stop()
 
     async def _close(self) -> None:
-        """End everything, once: servers cancel a lifespan that waits for anything after its last answer."""
+        """Stop the worker and close the node, once. Servers cancel a lifespan that waits after its last message."""
         if not self._is_closed:
             await self._stop()
             await self.node.aclose()
@@ -142,12 +142,12 @@ class AsgiApplication:
             await _refuse(send, error, path=path, method=method)
             return
         if self.node.asked_origin(request) is None:
-            # Decided before the body is read: it is the site's, however long it is.
+            # Decided before the body is read, since a body of any length may belong to the site.
             await self._answer_misdirected(request, scope, receive, send)
             return
         self._check_worker()
         if method in {"GET", "HEAD"}:
-            # The body, if there is one, stays unread for the site.
+            # A body of a GET stays unread, so that the site can read it.
             served = await self.node.handle(request, has_pages=has_pages)
         else:
             try:
@@ -156,7 +156,7 @@ class AsgiApplication:
                 await _refuse(send, error, path=path, method=method)
                 return
             if body is None:
-                return  # the client has left in the middle of its request
+                return  # the client disconnected before the end of its request
             receive = _replay(body, receive)
             served = await self.node.handle(evolve(request, body=body), has_pages=has_pages)
         if isinstance(served, Response):
@@ -173,21 +173,21 @@ class AsgiApplication:
             self._misdirected.log(request)
         await self._fallback(scope, receive, send)
 
-    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send, why: Served) -> None:
+    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send, outcome: Served) -> None:
         if self._fallback is not None:
             await self._fallback(scope, receive, send)
             return
-        status = 406 if why is Elsewhere.NOT_ACCEPTABLE else 404
+        status = 406 if outcome is Elsewhere.NOT_ACCEPTABLE else 404
         reason = "not-acceptable" if status == 406 else "not-found"
         await _respond(send, Problem(status=status, extensions={"reason": reason}).response(), method=scope["method"])
 
     def _check_worker(self) -> None:
-        """Warn once if requests come before any lifespan has: then there is no worker."""
+        """Warn once if a request comes before any lifespan: then there is no worker."""
         if self._has_warned or self._worker is None or self._worker.has_started:
             return
         self._has_warned = True
         _LOG.warning(
-            "the worker of this application has not started, so what arrives is stored and waits: no lifespan has "
+            "the worker of this application has not started, so incoming activities are only stored: no lifespan has "
             "reached the application. If it is mounted inside another one, start the worker there: "
             "Starlette(lifespan=app.lifespan), or `async with app.lifespan():` in a lifespan of yours. "
             "If the server has no lifespan (daphne), pass worker=False and run `apcore work` beside it."
@@ -196,9 +196,9 @@ class AsgiApplication:
     # --- lifespan ---------------------------------------------------------------------------------------------------
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Work between start-up and shutdown.
+        """Run the worker between start-up and shutdown.
 
-        The site starts before the worker and ends after it, so that handlers may use what the site opens.
+        The site starts before the worker and ends after it, so handlers may use everything that the site opens.
         """
         stage = _Stage()
 
@@ -238,7 +238,7 @@ class AsgiApplication:
     async def _site_lifespan(site: ASGIApp, stage: _Stage, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the site's own lifespan.
 
-        A site that has none says so by raising, or returns without a word. The worker lives all the same.
+        A site without a lifespan raises, or returns without a message. The worker runs nevertheless.
         """
         try:
             await site(scope, receive, send)
@@ -253,21 +253,21 @@ class AsgiApplication:
 
 @define
 class _Stage:
-    """How far a lifespan is."""
+    """The progress of a lifespan."""
 
     is_starting: bool = False
     is_stopping: bool = False
     answers: list[str] = field(factory=list[str])
-    """The types of the messages that the site has answered with."""
+    """The types of the messages that the site has sent."""
 
     @property
     def is_over(self) -> bool:
-        """Whether the site has given the last answer that a server waits for."""
+        """Whether the site has sent the last message that a server waits for."""
         return bool(self.answers) and self.answers[-1] != "lifespan.startup.complete"
 
 
 class _Worker:
-    """The worker of an application, from its start-up to its shutdown."""
+    """Run the worker of an application from its start-up to its shutdown."""
 
     def __init__(self, node: AsyncNode[Any], grace_s: float) -> None:
         self._node = node
@@ -277,7 +277,7 @@ class _Worker:
         self.has_started = False
 
     def start(self) -> None:
-        """Start it; once is enough."""
+        """Start the worker, unless it has started."""
         if self._task is None:
             self.has_started = True
             self._stopping = asyncio.Event()
@@ -285,7 +285,7 @@ class _Worker:
             _LOG.info("the worker has started")
 
     async def stop(self) -> None:
-        """Let it finish what it has begun, and cut what takes longer than the grace. Stopping twice is fine."""
+        """Let running handlers finish within the grace period, then cancel them. Stopping twice is allowed."""
         self._node.stop()
         task, self._task = self._task, None
         if task is None or self._stopping is None:
@@ -295,11 +295,11 @@ class _Worker:
             _ = await asyncio.wait((task,), timeout=self._grace_s)
             if not task.done():
                 _LOG.warning(
-                    "the worker has not finished within its %g s of grace, and is cut: what was running is handed back "
-                    "and repeated",
+                    "the worker has not finished within its grace period of %g s (grace_s): running handlers are "
+                    "cancelled, and their messages are handed back and repeated",
                     self._grace_s,
                 )
-        finally:  # also where the server does not wait
+        finally:  # also if the server cancels this wait
             _ = task.cancel()
         _ = await asyncio.wait((task,), timeout=_CANCEL_S)
         _LOG.info("the worker has stopped")
@@ -309,19 +309,19 @@ class _Worker:
             try:
                 _ = await self._node.work()
             except ApcoreError as error:
-                _LOG.warning("the worker stopped, and starts again: %s", error)
+                _LOG.warning("the worker stopped, and starts again after 1 s: %s", error)
                 await _pause(stopping, 1.0)
             except Exception:
-                _LOG.exception("the worker failed, and starts again")
+                _LOG.exception("the worker failed, and starts again after 5 s")
                 await _pause(stopping, 5.0)
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:
-    waiting = asyncio.create_task(stopping.wait())
+    stop_wait = asyncio.create_task(stopping.wait())
     try:
-        _ = await asyncio.wait((waiting,), timeout=seconds)
+        _ = await asyncio.wait((stop_wait,), timeout=seconds)
     finally:
-        _ = waiting.cancel()
+        _ = stop_wait.cancel()
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -339,10 +339,10 @@ def _target(scope: Scope) -> str:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Read the whole body; None if the client leaves before it has ended.
+    """Read the whole body, or return None if the client disconnects before its end.
 
     Raises:
-        LimitExceeded: It is longer than any inbox takes.
+        LimitExceeded: The body is longer than the limit of an inbox.
     """
     parts: list[bytes] = []
     size = 0
@@ -360,7 +360,7 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Receive a body that was read once more, and then what the server says: that the client has left."""
+    """Return a `Receive` that gives the body once more, and then the server's own messages (a disconnect)."""
     is_replayed = False
 
     async def receive_replayed() -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`AsyncioRuntime`: overlap, threads and shared jobs on asyncio."""
+"""Define `AsyncioRuntime`: concurrency, threads and shared jobs on asyncio."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ T = TypeVar("T")
 
 PORT_THREADS_MAX: Final = 32
 HANDLER_THREADS_MAX: Final = 256
-"""More than a worker's slots, slow ones included, so that requests find a thread beside them."""
+"""More than the slots of a worker, including those of slow handlers, so that requests find a free thread too."""
 
 
 WIRE_THREADS_MAX: Final = 256
-"""For a blocking transport under an event loop: as many exchanges at once."""
+"""The number of exchanges that a blocking transport runs at the same time under an event loop."""
 
 
 class _Flight:
+    """A shared job that is running. Without an outcome at its end, the next waiter runs it anew."""
+
     __slots__ = ("landed", "outcome")
 
     def __init__(self) -> None:
@@ -39,7 +41,7 @@ class _Flight:
 
 
 class _Bridge:
-    """The way back from a worker thread to the loop it works for, until the task that waits for it is cancelled."""
+    """The connection from a worker thread back to its loop, until the task that waits for the thread is cancelled."""
 
     __slots__ = ("_cancelled", "depth", "loop", "pending")
 
@@ -70,10 +72,10 @@ def _on_a_loop() -> bool:
 
 
 class AsyncioRuntime:
-    """The system's clock and randomness, tasks and threads. One object may serve several loops, one after another.
+    """Provide the system's clock and randomness, tasks and threads. One runtime may serve several loops in turn.
 
-    Plain handlers may call back into the loop, and what they ask for may run plain handlers again. So handler threads are pooled by depth of
-    nesting: a full pool waits for deeper ones, never for itself.
+    Plain handlers may call back into the loop, and that call may run plain handlers again. So there is a pool of
+    handler threads for each depth of nesting. A full pool waits for deeper ones, never for itself.
     """
 
     def __init__(
@@ -85,35 +87,35 @@ class AsyncioRuntime:
         self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], _Flight] = {}
 
     def now(self) -> datetime:
-        """The system's time, in UTC."""
+        """Return the system's time, in UTC."""
         return datetime.now(UTC)
 
     def monotonic_s(self) -> float:
-        """The system's monotonic clock."""
+        """Return the system's monotonic clock."""
         return time.monotonic()
 
     def random_bytes(self, count: int, /) -> bytes:
-        """From the operating system."""
+        """Return random bytes from the operating system."""
         return os.urandom(count)
 
     def signal(self) -> _Signal:
-        """An `asyncio.Event` that is unset by waiting."""
+        """Return an `asyncio.Event` that is cleared after each wait."""
         return _Signal()
 
     @asynccontextmanager
     async def nursery(self) -> AsyncGenerator[_Nursery, None]:
-        """A task group."""
+        """Open a task group."""
         async with asyncio.TaskGroup() as group:
             yield _Nursery(group)
 
     async def finish(self, job: Callable[[], Awaitable[None]], /, *, within_s: float) -> None:
-        """Run ``job`` as a task of its own, which is cancelled when its time is up."""
+        """Run ``job`` as a task of its own, and cancel it when its time is over."""
         task = asyncio.ensure_future(_awaited(job))
         cancelled: asyncio.CancelledError | None = None
         ends_s = time.monotonic() + within_s
-        while not task.done() and (left_s := ends_s - time.monotonic()) > 0:
+        while not task.done() and (remaining_s := ends_s - time.monotonic()) > 0:
             try:
-                _ = await asyncio.wait((task,), timeout=left_s)
+                _ = await asyncio.wait((task,), timeout=remaining_s)
             except asyncio.CancelledError as error:
                 cancelled = error
         if not task.cancel():
@@ -136,7 +138,10 @@ class AsyncioRuntime:
         return [task.result() for task in tasks]
 
     async def share(self, key: Hashable, job: Callable[[], Awaitable[T]], /) -> T:
-        """Run ``job``, or wait for an equal one under way on this loop; if that one is cancelled, a waiter runs its own."""
+        """Run ``job``, or wait for a running one with the same key on this loop.
+
+        If that one is cancelled, one of the waiters runs its own job.
+        """
         place = (asyncio.get_running_loop(), key)
         while (flight := self._flights.get(place)) is not None:
             await flight.landed.wait()
@@ -145,24 +150,25 @@ class AsyncioRuntime:
             if flight.outcome is not None:
                 answer: T = flight.outcome.value
                 return answer
-        mine = self._flights[place] = _Flight()
+        own_flight = self._flights[place] = _Flight()
         try:
             answer = await job()
-            mine.outcome = Returned(answer)
+            own_flight.outcome = Returned(answer)
         except Exception as error:
-            mine.outcome = Raised(error)
+            own_flight.outcome = Raised(error)
             raise
         else:
             return answer
         finally:
             del self._flights[place]
-            mine.landed.set()
+            own_flight.landed.set()
 
     async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:
         """Run ``job`` in a thread of its lane, with this task's context variables.
 
-        Cancellation waits for a port's call that has begun: it cannot be stopped, and whoever cancelled may close the port next. It does not wait
-        for a handler: what that asks of the loop from then on is refused, and its answer goes nowhere.
+        Cancellation waits for a port's call that has begun. Such a call cannot be stopped, and the canceller may close
+        the port next. Cancellation does not wait for a handler. Later calls of that handler into the loop are refused,
+        and its result is dropped.
         """
         loop = asyncio.get_running_loop()
         outer = _BRIDGE.get()
@@ -170,29 +176,29 @@ class AsyncioRuntime:
         context = copy_context()
         context.run(_BRIDGE.set, bridge)
         pool = self._pool(lane, bridge.depth)
-        begun = pool.submit(partial(context.run, job))
-        working = asyncio.wrap_future(begun, loop=loop)
+        future = pool.submit(partial(context.run, job))
+        working = asyncio.wrap_future(future, loop=loop)
         try:
             return await (asyncio.shield(working) if lane != "handler" else working)
         except asyncio.CancelledError:
             bridge.cancel()
             if isinstance(pool, HandlerThreads):
-                pool.forsake(begun)
-            if lane != "handler" and not begun.cancel():
+                pool.forsake(future)
+            if lane != "handler" and not future.cancel():
                 _ = await asyncio.wait([working])
                 if not working.cancelled():
-                    _ = working.exception()  # looked at, so that nobody complains that nobody did
+                    _ = working.exception()  # retrieved, so that asyncio does not log it as never retrieved
             raise
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:
-        """Run ``job`` on the loop that this thread works for.
+        """Run ``job`` on the loop of this worker thread.
 
         Raises:
             asyncio.CancelledError: The task that waits for this thread was cancelled.
-            ContractError: Not called in a thread of `thread`.
+            ContractError: The calling thread was not started by `thread`.
         """
         bridge = _BRIDGE.get()
-        if bridge is None or _on_a_loop():  # where it would wait for itself
+        if bridge is None or _on_a_loop():  # on a loop, it would wait for itself
             raise ContractError("a blocking context is used outside the worker thread that it was made for")
         if bridge.is_cancelled():
             raise asyncio.CancelledError
@@ -202,7 +208,7 @@ class AsyncioRuntime:
 
         pending = asyncio.run_coroutine_threadsafe(awaited(), bridge.loop)
         bridge.pending = pending
-        if bridge.is_cancelled():  # between the two lines above
+        if bridge.is_cancelled():  # cancelled between the two lines above
             pending.cancel()
         try:
             return pending.result()
@@ -214,7 +220,7 @@ class AsyncioRuntime:
             bridge.pending = None
 
     def close(self) -> None:
-        """End the threads that are idle; those at work end with their job."""
+        """End idle threads. Busy threads end with their job."""
         for pool in self._pools.values():
             if isinstance(pool, HandlerThreads):
                 pool.close()

@@ -1,10 +1,11 @@
-"""`FileSigner`: private keys as files in a directory, one PEM a key.
+"""Define `FileSigner`: sign with private keys in a directory, one PEM file for each key.
 
-For who backs up, mounts or guards keys apart from the store. A key is called what its file is called (``<name>.pem``); what the federation keeps of
-it, in the store, is its name and its public half. Files are written once, with mode 0600 and flushed to the disk before anyone signs with them.
+Use it if you back up, mount or protect keys apart from the store. The name of a key is that of its file
+(``<name>.pem``). The federation stores only this name and the public key. A file is written once, with mode 0600, and
+flushed to the disk before anything is signed with it.
 
-A private key that others can read is no longer private, and nothing here signs with it: what is wrong is said in words, with the command that
-mends it. The one exception is a file of root's that its group may read: that is how secrets are mounted for who runs without rights.
+A private key that other users can read is refused. The error gives the command that repairs it. There is one exception:
+a file of root that its group may read. Secrets are mounted like that for programs that do not run as root.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ __all__ = ["FileSigner", "open_url"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _BYTES_MAX: Final = 16 * 1024
-"""A PEM of RSA-8192 has 6.4 KB."""
+"""The largest key file. A PEM of RSA-8192 has 6.4 KB."""
 
 
 class FileSigner:
-    """Signs with keys that lie as PEM files in a directory, which is made (mode 0700) if it is not there. Safe from several threads and processes.
+    """Sign with PEM files in a directory. Safe from several threads and processes.
+
+    The directory is created (mode 0700) if it is missing.
 
     Raises:
-        ConfigurationError: The directory cannot be used, others may change it, or a key in it can be read by others.
+        ConfigurationError: The directory cannot be used, other users may write to it, or they can read a key in it.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -44,28 +47,29 @@ class FileSigner:
             keys = sorted(self._directory.glob("*.pem"))
         except OSError as error:
             raise ConfigurationError(
-                f"{self._directory} cannot be a directory of keys: {error.strerror or error}"
+                f"{self._directory} cannot be used as a directory of keys: {error.strerror or error}"
             ) from error
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ConfigurationError(
-                f"others may put keys into {self._directory} (mode {stat.S_IMODE(mode):04o}): chmod 700 {self._directory}"
+                f"other users can write to {self._directory} (mode {stat.S_IMODE(mode):04o}): "
+                f"chmod 700 {self._directory}"
             )
         for path in keys:
-            complaint = _complaint(path, path.stat())
-            if complaint is not None:
-                raise ConfigurationError(complaint)
+            fault = _mode_fault(path, path.stat())
+            if fault is not None:
+                raise ConfigurationError(fault)
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
-        """As `Signer.sign`."""
+        """See `Signer.sign`."""
         return self._load(key_name).sign(data)
 
     def make_key(self, kind: KeyKind, /) -> MadeKey:
-        """As `Signer.make_key`. Takes 50 to 500 ms for RSA."""
+        """See `Signer.make_key`. Takes 50 to 500 ms for RSA."""
         name = os.urandom(16).hex()
         key = generate_key(kind, key_id=name, owner=name)
         path = self._path(name)
         try:
-            # O_EXCL: over nothing, and through no link that somebody has laid.
+            # O_EXCL: never overwrite a file, and never follow a link that another user has put there.
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="ascii") as file:
                 _ = file.write(key.pem())
@@ -73,26 +77,26 @@ class FileSigner:
                 os.fsync(file.fileno())
             self._sync_directory()
         except OSError as error:
-            raise SignerUnavailable(f"a new {kind} key could not be kept at {path}: {error}") from error
+            raise SignerUnavailable(f"a new {kind} key could not be written to {path}: {error}") from error
         self._loaded.put(name, key)
         return MadeKey(name, kind, key.public.spki)
 
     def held(self, key_name: str, /) -> MadeKey:
-        """Give a key that somebody else has put here, to sign with from now on: see `Node.rotate_keys`.
+        """Return a key that you have put into the directory, so that an actor can use it: see `Node.rotate_keys`.
 
         Raises:
-            SignerUnavailable: It is not there, cannot be read, or is of no kind that actors have.
+            SignerUnavailable: The key is missing, cannot be read, or has a type that actors do not have.
         """
         public = self._load(key_name).public
         kinds: dict[str, KeyKind] = {"rsa": "rsa-2048", "ed25519": "ed25519"}
         if public.type not in kinds:
             raise SignerUnavailable(
-                f"{self._path(key_name)} is a key of type {public.type}: actors have RSA and Ed25519"
+                f"{self._path(key_name)} is a key of type {public.type}: actors have RSA and Ed25519 keys"
             )
         return MadeKey(key_name, kinds[public.type], public.spki)
 
     def drop_key(self, key_name: str, /) -> None:
-        """As `DroppingSigner.drop_key`. What other processes have loaded, they keep until they end."""
+        """See `DroppingSigner.drop_key`. Other processes that have loaded the key keep it until they end."""
         path = self._path(key_name)
         self._loaded.drop(key_name)
         try:
@@ -102,31 +106,31 @@ class FileSigner:
             raise SignerUnavailable(f"{path} could not be removed: {error}") from error
 
     def _load(self, name: str) -> PrivateKey:
-        loaded = self._loaded.get(name)
-        if loaded is not None:
-            return loaded
+        cached_key = self._loaded.get(name)
+        if cached_key is not None:
+            return cached_key
         path = self._path(name)
         try:
             with path.open("rb") as file:
-                found = os.fstat(file.fileno())
+                file_status = os.fstat(file.fileno())
                 text = file.read(_BYTES_MAX)
         except FileNotFoundError:
             raise SignerUnavailable(f"there is no key {name} in {self._directory}") from None
         except OSError as error:
             raise SignerUnavailable(f"{path} could not be read: {error}") from error
-        complaint = _complaint(path, found)
-        if complaint is not None:
-            raise SignerUnavailable(complaint)
+        fault = _mode_fault(path, file_status)
+        if fault is not None:
+            raise SignerUnavailable(fault)
         try:
             key = read_private_pem(text.decode("ascii"), key_id=name, owner=name)
         except ValueError as error:
-            raise SignerUnavailable(f"{path} holds no private key: {error}") from error
+            raise SignerUnavailable(f"{path} contains no private key: {error}") from error
         self._loaded.put(name, key)
         return key
 
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:
-            raise SignerUnavailable(f"{name!r:.60} cannot be the name of a key file")
+            raise SignerUnavailable(f"{name!r:.60} cannot be the name of a key file: use 1 to 128 of A-Z a-z 0-9 . _ -")
         return self._directory / f"{name}.pem"
 
     def _sync_directory(self) -> None:
@@ -138,10 +142,10 @@ class FileSigner:
 
 
 def open_url(url: str, /) -> FileSigner:
-    """Open the directory that ``file:///path/of/keys`` names; ``file:keys`` is under the working directory.
+    """Open the directory that ``file:///path/of/keys`` names; ``file:keys`` is relative to the working directory.
 
     Raises:
-        ConfigurationError: No such URL, or as `FileSigner`.
+        ConfigurationError: ``url`` is no such URL, or as `FileSigner`.
     """
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc or not parts.path or parts.query or parts.fragment:
@@ -149,9 +153,10 @@ def open_url(url: str, /) -> FileSigner:
     return FileSigner(unquote(parts.path))
 
 
-def _complaint(path: Path, found: os.stat_result) -> str | None:
-    allowed = stat.S_IRWXU | (stat.S_IRGRP if found.st_uid == 0 else 0)
-    mode = stat.S_IMODE(found.st_mode)
-    if not mode & ~allowed:
+def _mode_fault(path: Path, file_status: os.stat_result) -> str | None:
+    """Return the fault of a key file's mode and how to repair it, or None."""
+    allowed_mode = stat.S_IRWXU | (stat.S_IRGRP if file_status.st_uid == 0 else 0)
+    mode = stat.S_IMODE(file_status.st_mode)
+    if not mode & ~allowed_mode:
         return None
-    return f"{path} is a private key that others can read (mode {mode:04o}): chmod 600 {path}"
+    return f"{path} is a private key that other users can read (mode {mode:04o}): chmod 600 {path}"

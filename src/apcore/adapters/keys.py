@@ -1,8 +1,10 @@
-"""`StoreSigner`: private keys in the store, sealed if a secret is configured, loaded once.
+"""Define `StoreSigner`: sign with private keys in the store, sealed if a secret is configured.
 
-Loaded keys are kept, a bounded number of them. Signing releases the interpreter's lock, so under an event loop it runs in worker threads.
+Loaded keys are cached, a bounded number of them. Signing releases the interpreter's lock, so under an event loop it
+runs in worker threads.
 
-With a secret, what lies in the store is sealed (`apcore.signatures.sealed_keys`); secrets can be replaced, the first one seals, all of them open.
+With a secret, the keys in the store are sealed (`apcore.signatures.sealed_keys`). Secrets can be replaced: the first
+one seals new keys, and each of them opens the keys that it has sealed.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ __all__ = ["StoreSigner"]
 
 
 class StoreSigner:
-    """Signs with keys that lie in a `KvStore`. Safe from several threads.
+    """Sign with private keys in a `KvStore`. Safe from several threads.
 
-    ``secrets`` maps ids to secrets of at least 32 bytes, the one in use first. Without any, keys lie open in the store, which then has to be
-    guarded as they would be (the SQLite file is mode 0600).
+    ``secrets`` maps ids to secrets of at least 32 bytes, the current one first. Without secrets, the keys are stored in
+    plain form. Then protect the store like the keys themselves (the SQLite file has mode 0600).
 
     Raises:
-        ConfigurationError: A secret of less than 32 bytes.
+        ConfigurationError: A secret has less than 32 bytes.
     """
 
     def __init__(self, store: KvStore, *, secrets: Mapping[str, bytes] | None = None) -> None:
@@ -35,39 +37,41 @@ class StoreSigner:
         self._loaded = LoadedKeys()
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
-        """As `Signer.sign`."""
+        """See `Signer.sign`."""
         return self._load(key_name).sign(data)
 
     def make_key(self, kind: KeyKind, /) -> MadeKey:
-        """As `Signer.make_key`. Takes 50 to 500 ms for RSA."""
+        """See `Signer.make_key`. Takes 50 to 500 ms for RSA."""
         name = os.urandom(16).hex()
         key = generate_key(kind, key_id=name, owner=name)
-        value = self._written(name, key.der())
+        value = self._encode(name, key.der())
         try:
-            done = self._store.commit((Check(_place(name), None),), (Put(_place(name), value),), token=os.urandom(16))
+            is_committed = self._store.commit(
+                (Check(_store_key(name), None),), (Put(_store_key(name), value),), token=os.urandom(16)
+            )
         except StoreUnavailable as error:
-            raise SignerUnavailable(f"a new {kind} key could not be kept: {error}") from error
-        if not done:
+            raise SignerUnavailable(f"a new {kind} key could not be stored: {error}") from error
+        if not is_committed:
             raise SignerUnavailable(
-                "a new key's name was taken, which 16 random bytes never are: is the store two stores?"
+                f"the random name {name} of a new key is taken already: check that the store is one single store"
             )
         self._loaded.put(name, key)
         return MadeKey(name, kind, key.public.spki)
 
     def drop_key(self, key_name: str, /) -> None:
-        """As `DroppingSigner.drop_key`. What other processes have loaded, they keep until they end."""
+        """See `DroppingSigner.drop_key`. Other processes that have loaded the key keep it until they end."""
         try:
-            _ = self._store.commit((), (DeleteEntry(_place(key_name)),), token=os.urandom(16))
+            _ = self._store.commit((), (DeleteEntry(_store_key(key_name)),), token=os.urandom(16))
         except StoreUnavailable as error:
-            raise SignerUnavailable(f"key {key_name} could not be destroyed: {error}") from error
+            raise SignerUnavailable(f"key {key_name} could not be deleted: {error}") from error
         self._loaded.drop(key_name)
 
     def _load(self, name: str) -> PrivateKey:
-        loaded = self._loaded.get(name)
-        if loaded is not None:
-            return loaded
+        cached_key = self._loaded.get(name)
+        if cached_key is not None:
+            return cached_key
         try:
-            [entry] = self._store.get((_place(name),))
+            [entry] = self._store.get((_store_key(name),))
         except StoreUnavailable as error:
             raise SignerUnavailable(f"key {name} could not be read: {error}") from error
         if entry is None:
@@ -75,28 +79,28 @@ class StoreSigner:
         try:
             key = read_private_der(self._read(name, entry.value), key_id=name, owner=name, trusted=True)
         except (ValueError, ContractError) as error:
-            raise SignerUnavailable(f"what the store has for key {name} is no key: {error}") from error
+            raise SignerUnavailable(f"the store's entry for key {name} is no private key: {error}") from error
         self._loaded.put(name, key)
         return key
 
-    def _written(self, name: str, der: bytes) -> bytes:
+    def _encode(self, name: str, der: bytes) -> bytes:
         if self._sealing is None:
             return encode_record({}, der)
         nonce = os.urandom(SEALING_NONCE_BYTES)
         return encode_record({"secret": self._sealing.current}, self._sealing.seal(der, name=name, nonce=nonce))
 
     def _read(self, name: str, value: bytes) -> bytes:
-        fact = decode_record(value)
-        secret = fact.optional("secret")
+        record = decode_record(value)
+        secret = record.optional("secret")
         if secret is None:
-            return fact.body
+            return record.body
         if self._sealing is None:
-            raise SignerUnavailable(f"key {name} is sealed with the secret {secret!r}, and no secret is configured")
+            raise SignerUnavailable(f"key {name} is sealed with the secret {secret!r}, but no secret is configured")
         try:
-            return self._sealing.open(fact.body, name=name, secret=secret)
+            return self._sealing.open(record.body, name=name, secret=secret)
         except ConfigurationError as error:
             raise SignerUnavailable(f"key {error}") from error
 
 
-def _place(name: str) -> StoreKey:
+def _store_key(name: str) -> StoreKey:
     return ("private", "1", name)

@@ -1,7 +1,7 @@
-"""Requests for a path of ours at another address: most often behind a proxy that is set up wrong.
+"""Answer and log requests for one of our paths at another address: most often, the proxy is configured wrongly.
 
-The peer is answered in words, and the operator finds both addresses in the log. The answer does not name our origins: a
-scanner that only knows an IP address must not learn from it which site is behind that address.
+The response tells the peer what is wrong, and the log tells the operator both addresses. The response does not name our
+origins: a scanner that only knows an IP address must not learn from it which site is behind that address.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from apcore.node import AsyncNode, Node
 __all__ = ["ADDRESSES_MAX", "REPEAT_S", "MisdirectedRequests"]
 
 REPEAT_S: Final = 60.0
-"""How long an address that was logged is not logged once more."""
+"""How long an address is not logged again."""
 ADDRESSES_MAX: Final = 20
-"""How many addresses are logged in that time; strangers may make up any number of them."""
+"""The number of addresses logged in that time. It is bounded, since clients can invent any number of them."""
 _RETRY_AFTER_S: Final = 600.0
 _CHARS_MAX: Final = 200
 _ORIGINS_SHOWN: Final = 3
@@ -32,7 +32,7 @@ _LOG: Final = logging.getLogger("apcore.web")
 
 
 class MisdirectedRequests:
-    """Answer and log requests that name an address which is none of a node's origins."""
+    """Answer and log requests to an address that is none of a node's origins."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class MisdirectedRequests:
         trust_proxy: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with nothing logged; ``clock`` counts seconds."""
+        """Start with an empty log history. ``clock`` returns seconds."""
         self._node = node
         self._trust_proxy = trust_proxy
         self._clock = clock
@@ -49,15 +49,15 @@ class MisdirectedRequests:
         self._lock = Lock()
 
     def is_from_peer(self, request: Request) -> bool:
-        """Check whether a request speaks ActivityPub; a browser's is no mistake where a site has other addresses."""
+        """Check whether a request speaks ActivityPub. A browser's request is normal if the site has other addresses."""
         if request.method == "POST":
             return self._is_for_inbox(request) and is_activitypub(request.headers.get("content-type"))
         return wants_activitypub(request.headers.get("accept"))
 
     def answer(self, request: Request) -> Response:
-        """Make the answer: 421 (RFC 9110 §15.5.20), or 503 for a delivery.
+        """Return the response: 421 (RFC 9110 §15.5.20), or 503 for a delivery.
 
-        Most senders give up on a delivery that is answered with any 4xx, and try again after a 503.
+        Most senders give up a delivery after any 4xx, and try again after a 503.
         """
         problem = Problem(
             status=421,
@@ -72,11 +72,11 @@ class MisdirectedRequests:
         return problem.response()
 
     def log(self, request: Request) -> None:
-        """Log both addresses and what to do, at most once a minute for each address."""
+        """Log both addresses and the remedy, at most once a minute for each address."""
         address = _address(request.url)
         if self._is_due(address):
             _LOG.warning(
-                "%s %s was asked for at %s, and this application serves %s. %s",
+                "%s %s was requested at %s, but this application serves %s. %s",
                 request.method,
                 one_line(_path(request.url), chars_max=_CHARS_MAX),
                 address,
@@ -117,16 +117,16 @@ class MisdirectedRequests:
             return f"It came with {' and '.join(forwarded)}: if a proxy of yours sets them, pass trust_proxy=True."
         hint = "Behind a proxy, let it send X-Forwarded-Host and X-Forwarded-Proto, and pass trust_proxy=True."
         if _LOOPBACK.fullmatch(address):
-            # Only for loopback: a stranger must not be able to put a host of theirs into this advice.
+            # Only for loopback: a client must not be able to place its own host in this advice.
             return f'{hint} To try it on this machine, give the origin "{address}" and addresses=LOOPBACK_OPEN.'
         return hint
 
 
 def _address(url: str) -> str:
-    """Return scheme, host and port of a URL as one bounded line."""
+    """Return the scheme, host and port of a URL as one bounded line."""
     return one_line("/".join(url.split("/", 3)[:3]), chars_max=_CHARS_MAX)
 
 
 def _path(url: str) -> str:
-    """Return the path of a URL with an authority."""
+    """Return the path of a URL that has an authority."""
     return "/" + url.split("/", 3)[3].partition("?")[0]

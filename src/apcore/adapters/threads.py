@@ -1,4 +1,4 @@
-"""`BlockingRuntime`: the runtime of blocking programs. `HandlerThreads`: threads for jobs that may never end."""
+"""Define `BlockingRuntime`, the runtime of blocking programs, and `HandlerThreads` for jobs that may never end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLOSE_S: Final = 1.0
 
 
 class _Flight:
-    """A shared job under way. Without an outcome at its end, nobody may speak for it: the next waiter runs it anew."""
+    """A shared job that is running. Without an outcome at its end, the next waiter runs it anew."""
 
     __slots__ = ("landed", "outcome")
 
@@ -35,49 +35,49 @@ class _Flight:
 
 
 class BlockingRuntime:
-    """The system's clock and randomness; overlap by threads that live as long as the jobs that overlap."""
+    """Provide the system's clock and randomness, and run overlapping jobs in threads that end with them."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._flights: dict[Hashable, _Flight] = {}
 
     def now(self) -> datetime:
-        """The system's time, in UTC."""
+        """Return the system's time, in UTC."""
         return datetime.now(UTC)
 
     def monotonic_s(self) -> float:
-        """The system's monotonic clock."""
+        """Return the system's monotonic clock."""
         return time.monotonic()
 
     def random_bytes(self, count: int, /) -> bytes:
-        """From the operating system."""
+        """Return random bytes from the operating system."""
         return os.urandom(count)
 
     def signal(self) -> _Signal:
-        """A condition with a flag."""
+        """Return a condition with a flag."""
         return _Signal()
 
     def crew(self, threads_max: int, /) -> _Crew:
-        """Daemon threads, up to ``threads_max`` and as many forsaken ones."""
+        """Return a crew of up to ``threads_max`` daemon threads, and as many abandoned ones."""
         return _Crew(threads_max)
 
     def overlap(self, jobs: Sequence[Callable[[], T]], /, *, limit: int) -> Sequence[T]:
-        """Run the jobs in up to ``limit`` threads; in this one if that is enough. Context variables are carried over."""
+        """Run the jobs in up to ``limit`` threads, or in this one if that is enough. Context variables are copied."""
         workers = min(limit, len(jobs))
         if workers <= 1:
             return [job() for job in jobs]
-        # A pool a call: a shared one would wait for itself as soon as a job overlaps jobs of its own.
+        # One pool for each call: a shared pool would wait for itself when a job overlaps jobs of its own.
         with ThreadPoolExecutor(workers, thread_name_prefix="apcore-overlap") as pool:
             return [future.result() for future in [pool.submit(copy_context().run, job) for job in jobs]]
 
     def share(self, key: Hashable, job: Callable[[], T], /) -> T:
-        """Run ``job``, or wait for an equal one that another thread has under way."""
+        """Run ``job``, or wait for a running one with the same key in another thread."""
         while True:
             with self._lock:
-                mine = _Flight()
-                flight = self._flights.setdefault(key, mine)
-            if flight is mine:
-                return self._lead(key, mine, job)
+                own_flight = _Flight()
+                flight = self._flights.setdefault(key, own_flight)
+            if flight is own_flight:
+                return self._lead(key, own_flight, job)
             flight.landed.wait()
             if isinstance(flight.outcome, Raised):
                 raise flight.outcome.error
@@ -101,10 +101,10 @@ class BlockingRuntime:
 
 
 class HandlerThreads:
-    """Up to ``threads_max`` threads for an application's functions, and a queue for what comes beyond.
+    """Run an application's functions in up to ``threads_max`` threads, and queue those beyond that number.
 
-    A job that never returns cannot be ended. Whoever gives it up calls `forsake`, and its thread takes no place from
-    others, up to ``threads_max`` such threads. All are daemons, so that none of them keeps the process from ending.
+    A job that never returns cannot be ended. Call `forsake` to give it up: its thread then no longer counts, up to
+    ``threads_max`` such threads. All threads are daemons, so none of them keeps the process alive.
     """
 
     def __init__(self, threads_max: int, *, name: str) -> None:
@@ -121,7 +121,7 @@ class HandlerThreads:
         self._alive: set[Thread] = set()
 
     def submit(self, job: Callable[[], T], /) -> Future[T]:
-        """Run ``job`` in a thread, as soon as there is one."""
+        """Run ``job`` in a thread, as soon as one is free."""
         future: Future[T] = Future()
         with self._changed:
             self._jobs.append((future, job))
@@ -129,7 +129,7 @@ class HandlerThreads:
         return future
 
     def forsake(self, future: Future[Any], /) -> None:
-        """Take no answer any more: a job that has not begun never will, and one that runs gives its place to others."""
+        """Give up a job. It never begins if it has not begun yet; if it runs, its thread gives its place to another."""
         if future.cancel():
             return
         with self._changed:
@@ -139,7 +139,7 @@ class HandlerThreads:
                 self._ensure_thread()
 
     def close(self) -> None:
-        """End the threads that are idle, and wait for that; those at work end with their job."""
+        """End idle threads, and wait until they have ended. Busy threads end with their job."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""`TrioRuntime`: overlap, threads and shared jobs on trio."""
+"""Define `TrioRuntime`: concurrency, threads and shared jobs on trio."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ T = TypeVar("T")
 
 PORT_THREADS_MAX: Final = 32
 HANDLER_THREADS_MAX: Final = 256
-"""As under asyncio."""
+"""See `apcore.adapters.asyncio.HANDLER_THREADS_MAX`."""
 
 
 WIRE_THREADS_MAX: Final = 256
-"""As under asyncio."""
+"""See `apcore.adapters.asyncio.WIRE_THREADS_MAX`."""
 
 
 class _Flight:
+    """A shared job that is running. Without an outcome at its end, the next waiter runs it anew."""
+
     __slots__ = ("landed", "outcome")
 
     def __init__(self) -> None:
@@ -41,7 +43,7 @@ class HandlerForsaken(BaseException):
 
 
 class _Bridge:
-    """The way back from a handler's thread to the loop it works for, until the task that waits for it is cancelled."""
+    """The connection from a handler's thread back to its loop, until the task that waits for it is cancelled."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -51,12 +53,12 @@ class _Bridge:
         self._lends = False
 
     def lend(self, limiter: trio.CapacityLimiter) -> None:
-        """Let others have the place of a thread that may never end."""
+        """Give the place of a thread that may never end to another one."""
         self._lends = True
         limiter.total_tokens += 1
 
     def give_back(self, limiter: trio.CapacityLimiter) -> None:
-        """Take back the place, since the thread has ended."""
+        """Take the place back after the thread has ended."""
         if self._lends:
             self._lends = False
             limiter.total_tokens -= 1
@@ -71,7 +73,10 @@ _BRIDGE: Final[ContextVar[_Bridge | None]] = ContextVar("apcore_trio_bridge", de
 
 
 class TrioRuntime:
-    """The system's clock and randomness, nurseries and threads; handler threads are limited by depth of nesting, as under asyncio."""
+    """Provide the system's clock and randomness, nurseries and threads.
+
+    Handler threads are limited for each depth of nesting, as under asyncio.
+    """
 
     def __init__(
         self, *, port_threads_max: int = PORT_THREADS_MAX, handler_threads_max: int = HANDLER_THREADS_MAX
@@ -83,24 +88,24 @@ class TrioRuntime:
         self._flights: dict[tuple[trio.lowlevel.TrioToken, Hashable], _Flight] = {}
 
     def now(self) -> datetime:
-        """The system's time, in UTC."""
+        """Return the system's time, in UTC."""
         return datetime.now(UTC)
 
     def monotonic_s(self) -> float:
-        """The system's monotonic clock."""
+        """Return the system's monotonic clock."""
         return time.monotonic()
 
     def random_bytes(self, count: int, /) -> bytes:
-        """From the operating system."""
+        """Return random bytes from the operating system."""
         return os.urandom(count)
 
     def signal(self) -> _Signal:
-        """A `trio.Event` that is replaced once it was waited for."""
+        """Return a `trio.Event` that is replaced after each wait."""
         return _Signal()
 
     @asynccontextmanager
     async def nursery(self) -> AsyncGenerator[_Nursery, None]:
-        """A trio nursery, with a cancel scope for each task."""
+        """Open a trio nursery, with a cancel scope for each task."""
         async with trio.open_nursery() as nursery:
             yield _Nursery(nursery)
 
@@ -126,7 +131,10 @@ class TrioRuntime:
         return [answers[index] for index in range(len(jobs))]
 
     async def share(self, key: Hashable, job: Callable[[], Awaitable[T]], /) -> T:
-        """Run ``job``, or wait for an equal one under way on this loop; if that one is cancelled, a waiter runs its own."""
+        """Run ``job``, or wait for a running one with the same key on this loop.
+
+        If that one is cancelled, one of the waiters runs its own job.
+        """
         place = (trio.lowlevel.current_trio_token(), key)
         while (flight := self._flights.get(place)) is not None:
             await flight.landed.wait()
@@ -135,24 +143,24 @@ class TrioRuntime:
             if flight.outcome is not None:
                 answer: T = flight.outcome.value
                 return answer
-        mine = self._flights[place] = _Flight()
+        own_flight = self._flights[place] = _Flight()
         try:
             answer = await job()
-            mine.outcome = Returned(answer)
+            own_flight.outcome = Returned(answer)
         except Exception as error:
-            mine.outcome = Raised(error)
+            own_flight.outcome = Raised(error)
             raise
         else:
             return answer
         finally:
             del self._flights[place]
-            mine.landed.set()
+            own_flight.landed.set()
 
     async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:
         """Run ``job`` in a thread of its lane, with this task's context variables.
 
-        Cancellation waits for a port's call to end. It does not wait for a handler: whatever that asks of the loop from
-        then on is refused.
+        Cancellation waits for a port's call to end. It does not wait for a handler. Later calls of that handler into
+        the loop are refused.
         """
         if lane != "handler":
             limiter = self._port_limiter if lane == "port" else self._wire_limiter
@@ -184,14 +192,14 @@ class TrioRuntime:
             raise
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:
-        """Run ``job`` on the loop that this thread works for.
+        """Run ``job`` on the loop of this worker thread.
 
         Raises:
             HandlerForsaken: The task that waits for this thread was cancelled.
-            ContractError: Not called in a thread of `thread`.
+            ContractError: The calling thread was not started by `thread`.
         """
         bridge = _BRIDGE.get()
-        if bridge is None or trio.lowlevel.in_trio_run():  # where it would wait for itself
+        if bridge is None or trio.lowlevel.in_trio_run():  # on a loop, it would wait for itself
             raise ContractError("a blocking context is used outside the worker thread that it was made for")
 
         async def awaited() -> CallOutcome[T] | None:

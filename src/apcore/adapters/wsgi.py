@@ -1,8 +1,8 @@
-"""`wsgi_app`: a federation as a WSGI application, alone or in front of a site.
+"""Define `wsgi_app`: serve a federation as a WSGI application, alone or in front of a site.
 
-A path that is not ours goes to ``fallback``, and so does a browser that asks for one of our paths. A worker thread
-starts with the first request, which is after a server has forked, and finishes what it has begun when the process
-exits. With ``worker=False`` the work is left to a process of its own (`Node.work`).
+Requests for other paths than the federation's go to ``fallback``, and so do browsers that ask for one of its paths. A
+worker thread starts with the first request, since servers fork before that. It finishes its running messages when the
+process exits. With ``worker=False``, run the worker in a process of its own (`Node.work`).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def wsgi_app(
     grace_s: float = GRACE_S,
     **options: Any,
 ) -> WsgiApplication:
-    """Make a WSGI application of a node, or of a federation and what `Node` takes. Arguments and errors as `asgi_app`.
+    """Return a WSGI application for a node, or for a federation and the arguments of `Node`.
 
-    ``grace_s`` counts from the exit of the process. A SIGTERM that the server does not handle ends the process without
-    an exit: then another worker repeats the running messages.
+    The arguments and errors are those of `asgi_app`. ``grace_s`` counts from the exit of the process. A SIGTERM that
+    the server does not handle ends the process without an exit. Then another worker repeats the running messages.
     """
     bound = node if isinstance(node, Node) else Node(node, *args, **options)
     check_bound(bound, "wsgi_app")
@@ -62,7 +62,7 @@ def wsgi_app(
 
 
 class WsgiApplication:
-    """A node as a WSGI application; made by `wsgi_app`."""
+    """Serve a node as a WSGI application; made by `wsgi_app`."""
 
     def __init__(
         self, node: Node[Any], fallback: WSGIApp | None, *, worker: bool, trust_proxy: bool, grace_s: float
@@ -77,7 +77,7 @@ class WsgiApplication:
         self._lock = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, as PEP 3333 has it."""
+        """Answer one request (PEP 3333)."""
         self._ensure_worker()
         target, method = _target(environ), environ["REQUEST_METHOD"]
         path, has_pages = target.partition("?")[0], self._fallback is not None
@@ -94,7 +94,7 @@ class WsgiApplication:
                 trust_proxy=self._trust_proxy,
             )
             if self.node.asked_origin(request) is None:
-                # Decided before the body is read: it is the site's, however long it is.
+                # Decided before the body is read, since a body of any length may belong to the site.
                 return self._answer_misdirected(request, environ, start_response)
             body = b"" if method in {"GET", "HEAD"} else _read_body(environ)
         except (RequestError, LimitExceeded) as error:
@@ -114,10 +114,10 @@ class WsgiApplication:
             self._misdirected.log(request)
         return self._fallback(environ, start_response)
 
-    def _elsewhere(self, environ: Environ, start_response: StartResponse, why: Served) -> Iterable[bytes]:
+    def _elsewhere(self, environ: Environ, start_response: StartResponse, outcome: Served) -> Iterable[bytes]:
         if self._fallback is not None:
             return self._fallback(environ, start_response)
-        status = 406 if why is Elsewhere.NOT_ACCEPTABLE else 404
+        status = 406 if outcome is Elsewhere.NOT_ACCEPTABLE else 404
         reason = "not-acceptable" if status == 406 else "not-found"
         answer = Problem(status=status, extensions={"reason": reason}).response()
         return _respond(start_response, answer, method=environ["REQUEST_METHOD"])
@@ -129,23 +129,23 @@ class WsgiApplication:
             if self._started_in != os.getpid():
                 self._started_in = os.getpid()
                 worker = _Worker(self.node, self._grace_s)
-                with suppress(RuntimeError):  # the process exits already
+                with suppress(RuntimeError):  # the process is exiting
                     worker.start()
 
 
 class _Worker:
-    """The worker of an application in a thread, until the process exits."""
+    """Run the worker of an application in a thread, until the process exits."""
 
     def __init__(self, node: Node[Any], grace_s: float) -> None:
         self._node = node
         self._grace_s = grace_s
         self._stopping = threading.Event()
-        # A daemon, since what takes longer than the grace must not keep the process.
+        # A daemon thread, since a handler that takes longer than the grace period must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="apcore-worker", daemon=True)
 
     def start(self) -> None:
-        # `atexit` comes too late: thread pools, which the worker may use, take no more jobs by then. `concurrent.futures`
-        # itself uses this function, which calls the last that was registered first.
+        # `atexit` runs too late: by then, thread pools that the worker may use accept no more jobs.
+        # `concurrent.futures` uses this function too. It calls the functions in reverse order of registration.
         register: Callable[[Callable[[], object]], object] = getattr(threading, "_register_atexit", atexit.register)
         _ = register(self._stop)
         self._thread.start()
@@ -154,31 +154,31 @@ class _Worker:
     def _stop(self) -> None:
         self._node.stop()
         self._stopping.set()
-        with suppress(KeyboardInterrupt):  # a second Ctrl-C: no more grace
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C ends the grace period
             self._thread.join(self._grace_s)
         if self._thread.is_alive():
             _LOG.warning(
-                "the worker has not finished within its %g s of grace, and is cut: what was running is repeated when "
-                "its lease runs out",
+                "the worker has not finished within its grace period of %g s (grace_s): running messages are "
+                "repeated when their leases end",
                 self._grace_s,
             )
         else:
-            _ = atexit.register(self._node.close)  # once the last request has been answered
+            _ = atexit.register(self._node.close)  # it runs after the last request has been answered
 
     def _work(self) -> None:
         while not self._node.is_stopped:
             try:
                 _ = self._node.work()
             except ApcoreError as error:
-                _LOG.warning("the worker stopped, and starts again: %s", error)
+                _LOG.warning("the worker stopped, and starts again after 1 s: %s", error)
                 _ = self._stopping.wait(1.0)
             except Exception:
-                _LOG.exception("the worker failed, and starts again")
+                _LOG.exception("the worker failed, and starts again after 5 s")
                 _ = self._stopping.wait(5.0)
 
 
 def _target(environ: Environ) -> str:
-    """Path and query as on the wire, where the server tells; else encoded again, which spells them in one of several ways."""
+    """Return the path and query as on the wire if the server tells, else encoded again in one of several spellings."""
     raw: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw is not None and raw.startswith("/"):
         return raw
@@ -205,8 +205,8 @@ def _read_body(environ: Environ) -> bytes:
     """Read the whole body.
 
     Raises:
-        LimitExceeded: It is longer than any inbox takes.
-        RequestError: Its length is no number, or the client has left before its end.
+        LimitExceeded: The body is longer than the limit of an inbox.
+        RequestError: The body's length is no number, or the client disconnected before its end.
     """
     content_length: str = environ.get("CONTENT_LENGTH") or ""
     if content_length and not (
@@ -215,10 +215,10 @@ def _read_body(environ: Environ) -> bytes:
         raise RequestError(f"Content-Length {content_length[:_DIGITS_MAX]!r} is not a number of bytes")
     if not content_length and not environ.get("wsgi.input_terminated"):
         return b""
-    # Without a length it is sent in chunks, and the server says where they end.
+    # A body without a length is sent in chunks, and the server knows their end.
     length = int(content_length) if content_length else None
     if length is not None and length > BODY_BYTES_MAX:
-        raise LimitExceeded(f"the body has {length} bytes, at most {BODY_BYTES_MAX}")
+        raise LimitExceeded(f"the body has {length} bytes; the limit is {BODY_BYTES_MAX}")
     try:
         body: bytes = environ["wsgi.input"].read(BODY_BYTES_MAX + 1 if length is None else length)
     except OSError as error:

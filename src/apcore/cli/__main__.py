@@ -1,4 +1,4 @@
-"""``python -m apcore.cli``: the command line where the script is not on the path."""
+"""Run the command line as ``python -m apcore.cli``, for environments without the ``apcore`` script on the path."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The target of ``serve``, ``work``, ``rotate`` and ``check``: a federation to bind by options, a node, or a function that makes one of them.
+"""Load the target of ``serve``, ``work``, ``rotate`` and ``check``, and bind it to a node.
 
-A target is named as servers name applications, ``module:name``, and looked for from the working directory first. A target that cannot be found or
-bound is a wrong argument: the message names what stands there.
+A target is a federation (which options bind), a node, or a function that returns one of them. It is named as web
+servers name applications, ``module:name``, and the working directory is searched first. A target that cannot be found
+or bound is a usage error. The message names the value at that place.
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ from apcore.federation import Federation
 from apcore.http import LOOPBACK_OPEN, PUBLIC_ONLY
 from apcore.node import AsyncNode, Node
 
-__all__ = ["Target", "bound_node", "load_target", "node_options", "refuse_options"]
+__all__ = ["Target", "bind_node", "load_target", "node_options", "refuse_options"]
 
 Target: TypeAlias = Federation[Any] | Node[Any] | AsyncNode[Any]
 
 _KINDS: Final = (Federation, Node, AsyncNode)
 _DEFAULT_NAMES: Final = ("federation", "node")
-_NODE_HAS: Final = ("origin", "store", "signer", "allow_loopback")
-"""The options that say where a federation is bound; a node has said so itself."""
+_BINDING_OPTIONS: Final = ("origin", "store", "signer", "allow_loopback")
+"""The options that bind a federation. A node has its own settings instead."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def node_options(command: F) -> F:
-    """Add the argument and options that `bound_node` takes to a command."""
+    """Add the arguments of `bind_node` to a command."""
     decorators = (
         click.argument("target", metavar="MODULE[:NAME]"),
         click.option(
             "--origin",
             envvar="APCORE_ORIGIN",
             metavar="URL",
-            help="Where peers reach this server, such as https://social.example. [env: APCORE_ORIGIN]",
+            help="The origin at which peers reach this server, such as https://social.example. [env: APCORE_ORIGIN]",
         ),
         click.option(
             "--store",
             envvar="APCORE_STORE",
             metavar="URL",
-            help="Where facts are kept, such as sqlite:///social.db. [env: APCORE_STORE]",
+            help="The store, such as sqlite:///social.db. [env: APCORE_STORE]",
         ),
         click.option(
             "--signer",
@@ -55,12 +56,12 @@ def node_options(command: F) -> F:
             show_default=True,
             envvar="APCORE_SIGNER",
             metavar="URL",
-            help="Where private keys are kept, such as file:///path/of/keys. [env: APCORE_SIGNER]",
+            help="The store of private keys, such as file:///path/of/keys. [env: APCORE_SIGNER]",
         ),
         click.option(
             "--allow-loopback",
             is_flag=True,
-            help="Allow plain http and addresses of this machine. For development alone: strangers choose what is fetched.",
+            help="Allow plain http and addresses of this machine. Only for development: peers choose the fetched URLs.",
         ),
     )
     for decorator in reversed(decorators):
@@ -69,27 +70,27 @@ def node_options(command: F) -> F:
 
 
 def load_target(target: str, /) -> Target:
-    """Import the federation or node that ``module:name`` names, or call the function that makes it.
+    """Import the federation or node that ``module:name`` names, or call the function that returns it.
 
-    Without a name, ``federation`` is meant, and where there is none, ``node``.
+    The default name is ``federation``, or ``node`` in a module without a federation.
 
     Raises:
-        click.UsageError: There is no such module, or something else has that name, or the function cannot make a node.
+        click.UsageError: The module does not exist, the value is of another kind, or the function fails.
     """
     module_name, _, name = target.partition(":")
     module = _import(module_name, target)
     names = (name,) if name else _DEFAULT_NAMES
     values = {candidate: _attribute(module, candidate) for candidate in names}
-    chosen = next((candidate for candidate in names if values[candidate] is not None), names[0])
-    value = values[chosen]
+    name = next((candidate for candidate in names if values[candidate] is not None), names[0])
+    value = values[name]
     if _is_target(value):
         return value
     if value is None or isinstance(value, type) or not callable(value):
-        raise click.UsageError(f"{module_name}:{chosen} is {_kind_of(value)}, not {_wanted(module)}")
-    return _make(f"{module_name}:{chosen}", value, module)
+        raise click.UsageError(f"{module_name}:{name} is {_kind_of(value)}, not {_describe_targets(module)}")
+    return _call_factory(f"{module_name}:{name}", value, module)
 
 
-def bound_node(
+def bind_node(
     target: str,
     *,
     origin: str | None,
@@ -98,37 +99,40 @@ def bound_node(
     allow_loopback: bool,
     picks_origin: bool = False,
 ) -> Node[Any] | AsyncNode[Any]:
-    """Return the node that a command works with: the target itself, or its federation, bound by the options of the command.
+    """Return the node for a command: the target itself, or its federation bound by the options.
 
-    ``picks_origin`` allows the option --origin beside a node: it names one of the node's own.
+    With ``picks_origin``, --origin is allowed for a node, and selects one of its origins.
 
     Raises:
-        click.UsageError: It cannot be bound so, or options are given to a node, which has its own.
+        click.UsageError: The federation cannot be bound with these options, or the target is a node and the command
+            line has options that only bind a federation.
     """
     value = load_target(target)
     if isinstance(value, (Node, AsyncNode)):
-        refuse_options(target, value, *(name for name in _NODE_HAS if not (picks_origin and name == "origin")))
+        refuse_options(target, value, *(name for name in _BINDING_OPTIONS if not (picks_origin and name == "origin")))
         return value
     for option, setting in (("--origin", origin), ("--store", store)):
         if setting is None:
-            raise click.UsageError(f"{target} is a Federation, which has to be bound: {option} is missing")
+            raise click.UsageError(f"{target} is a Federation, which has to be bound: add {option}")
     assert store is not None
     addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
     try:
         return AsyncNode(value, origin, store, signer=signer, addresses=addresses)
     except ConfigurationError as error:
         is_http = origin is not None and origin.startswith("http:")
-        hint = "; for development, --allow-loopback does" if is_http and not allow_loopback else ""
+        hint = "; for development, use --allow-loopback" if is_http and not allow_loopback else ""
         raise click.UsageError(f"{error}{hint}") from error
     except ApcoreError as error:
         raise click.ClickException(str(error)) from error
 
 
 def refuse_options(target: str, node: Node[Any] | AsyncNode[Any], *names: str) -> None:
-    """Refuse options that are typed beside a node; those that stand in the environment may be meant for other commands.
+    """Refuse the options ``names`` on the command line if the target is a node.
+
+    The same settings in the environment are ignored, because they may be for other commands.
 
     Raises:
-        click.UsageError: One of the options is typed.
+        click.UsageError: One of the options is on the command line.
     """
     context = click.get_current_context()
     typed = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
@@ -145,7 +149,7 @@ def _import(module_name: str, target: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise click.UsageError(f"{module_name} cannot be imported: {error}") from error
-        raise click.UsageError(f"there is no module {module_name!r} here or among what is installed") from error
+        raise click.UsageError(f"there is no module {module_name!r} here or among the installed packages") from error
     except (ValueError, TypeError) as error:
         raise click.UsageError(f"{target!r} names no module: write module:name, such as hello:federation") from error
     except ConfigurationError as error:
@@ -163,20 +167,22 @@ def _attribute(module: ModuleType, name: str) -> object:
     return value
 
 
-def _make(name: str, factory: Callable[..., Any], module: ModuleType) -> Target:
-    """Call a function that makes a federation or a node."""
+def _call_factory(name: str, factory: Callable[..., Any], module: ModuleType) -> Target:
+    """Call a function that returns a federation or a node."""
     if inspect.iscoroutinefunction(factory):
-        raise click.UsageError(f"{name} is a coroutine function: a function that makes a node is a plain one")
+        raise click.UsageError(f"{name} is a coroutine function: define it with def, not async def")
     try:
         _ = inspect.signature(factory).bind()
     except (TypeError, ValueError) as error:
-        raise click.UsageError(f"{name} is {_kind_of(factory)} that needs arguments, not {_wanted(module)}") from error
+        raise click.UsageError(
+            f"{name} is {_kind_of(factory)} that needs arguments, not {_describe_targets(module)}"
+        ) from error
     try:
         product: object = factory()
     except ConfigurationError as error:
         raise click.UsageError(f"{name}() makes no node: {error}") from error
     if not _is_target(product):
-        raise click.UsageError(f"{name}() returns {_kind_of(product)}, not {_wanted(module)}")
+        raise click.UsageError(f"{name}() returns {_kind_of(product)}, not {_describe_targets(module)}")
     return product
 
 
@@ -187,8 +193,8 @@ def _kind_of(value: object) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def _wanted(module: ModuleType) -> str:
-    """Describe what a target may be, and name those that the module has."""
+def _describe_targets(module: ModuleType) -> str:
+    """Describe the possible kinds of targets, and name the targets in ``module``."""
     names = sorted(name for name, value in vars(module).items() if _is_target(value))
     candidates = f"; there is: {', '.join(f'{module.__name__}:{name}' for name in names)}" if names else ""
     return f"a Federation, a Node, an AsyncNode or a function without parameters that makes one{candidates}"

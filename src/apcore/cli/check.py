@@ -1,4 +1,4 @@
-"""``apcore check``: what is missing, contradictory or risky in a federation, in words, before anything is served."""
+"""``apcore check``: report the mistakes and risks in a federation before it is served."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from apcore.node import open_store
 __all__ = ["command"]
 
 
-@click.command("check", short_help="Say what is wrong with a federation.")
+@click.command("check", short_help="Report mistakes and risks in a federation.")
 @click.argument("target", metavar="MODULE[:NAME]")
-@click.option("--blocking", is_flag=True, help="It is to run in a blocking node: WSGI, a script.")
-@click.option("--store", metavar="URL", help="Where it is to keep its facts.")
+@click.option("--blocking", is_flag=True, help="Check it for a blocking node (WSGI, a script).")
+@click.option("--store", metavar="URL", help="The store that it will use.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, target: str, blocking: bool, store: str | None, as_json: bool) -> int:
-    """Say what is missing, contradictory or risky in the registrations of a federation.
+    """Report missing, contradictory and risky registrations of a federation.
 
-    MODULE:NAME is a federation, a node or a function that makes one, as for `serve`; a node is checked with its origins, store and data. Exit code 1 if
-    there are errors, with which nothing can be served.
+    MODULE:NAME is a federation, a node or a function that returns one, as for `serve`. A node is checked with its
+    origins, store and data. The exit code is 1 if there are errors: the federation cannot be served then.
     """
     value = load_target(target)
     if isinstance(value, Federation):
@@ -35,22 +35,22 @@ def command(*, target: str, blocking: bool, store: str | None, as_json: bool) ->
     else:
         refuse_options(target, value, "blocking", "store")
         findings = value.findings
-    wrong = any(finding.level == "error" for finding in findings)
+    has_errors = any(finding.level == "error" for finding in findings)
     if as_json:
-        told = [{"level": finding.level, "text": finding.text} for finding in findings]
-        click.echo(json.dumps({"ok": not wrong, "findings": told}, indent=2))
+        members = [{"level": finding.level, "text": finding.text} for finding in findings]
+        click.echo(json.dumps({"ok": not has_errors, "findings": members}, indent=2))
     else:
         console = Console(highlight=False, soft_wrap=True)
         for finding in findings:
             style = "bold red" if finding.level == "error" else "yellow"
             console.print(Text.assemble((f"{finding.level}: ", style), finding.text))
         if not findings:
-            console.print(Text("nothing is wrong", style="bold green"))
-    return exit_codes.FAILED if wrong else exit_codes.DONE
+            console.print(Text("no mistakes found", style="bold green"))
+    return exit_codes.FAILED if has_errors else exit_codes.DONE
 
 
 def _findings(federation: Federation[Any], *, blocking: bool, store: str | None) -> tuple[CheckFinding, ...]:
-    """Check a federation as a command would bind it, which gives it no data."""
+    """Check a federation as `serve` would bind it: without data."""
     try:
         durability = None if store is None else open_store(store).durability
     except ConfigurationError as error:

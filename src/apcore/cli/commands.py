@@ -1,6 +1,7 @@
-"""The group of commands: one module each, imported when asked for.
+"""Define the group of commands. Each command has its own module, which is imported on use.
 
-A command is a function that returns an exit code of `exits`. Nothing in here decides anything about the protocol.
+A command is a function that returns an exit code of `apcore.cli.exit_codes`. The command line makes no decisions about
+the protocol.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _MODULES: Final = {
     "version": "apcore.cli.version",
     "work": "apcore.cli.work",
 }
-"""Command -> the module whose ``command`` it is."""
+"""A map from each command to its module, which defines it as ``command``."""
 
 
 class _Commands(click.Group):
-    """Imports a command's module on use, so that ``apcore version`` does not pay for a server."""
+    """Imports the module of a command on use, so that ``apcore version`` does not import a web server."""
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -52,9 +53,9 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in _MODULES:
-            near = get_close_matches(args[0], _MODULES, n=1)
-            meant = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(sorted(_MODULES))}"
-            raise click.UsageError(f"there is no command '{args[0]}'{meant}", ctx)
+            similar = get_close_matches(args[0], _MODULES, n=1)
+            hint = f"; did you mean '{similar[0]}'?" if similar else f"; there are: {', '.join(sorted(_MODULES))}"
+            raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -63,11 +64,11 @@ class _Commands(click.Group):
 )
 @click.version_option(installed_version(), prog_name="apcore", message="%(prog)s %(version)s")
 def _apcore() -> None:
-    """The embedded core for ActivityPub, from a shell."""
+    """Use the embedded core for ActivityPub from a shell."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command; wrong arguments are answered in words on standard error."""
+    """Run one command, and return its exit code. Errors are printed on standard error."""
     try:
         code: object = _apcore.main(list(arguments), prog_name="apcore", standalone_mode=False)
     except click.UsageError as error:

@@ -1,7 +1,7 @@
-"""`main`, which the installed script calls: it finds out whether the command line's own dependencies are there.
+"""Define `main`, the function behind the installed script, and report missing dependencies of the command line.
 
-They come with the extra ``cli``, so this file imports none of them at its top, and a bare installation is told what to do rather than shown a
-traceback.
+These dependencies come with the extra ``cli``. So this module does not import them at its top. In an installation
+without the extra, `main` prints how to install it, not a traceback.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _NEEDED: Final = frozenset({"click", "rich", "uvicorn"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
+    """Run one command, and return its exit code.
 
     Args:
-        arguments: Those after the program's name; by default the process's own.
+        arguments: The arguments after the program's name. By default those of the process.
     """
     try:
         from apcore.cli.commands import run_command

@@ -1,4 +1,4 @@
-"""What the exit code of a command says. The same codes for every command, so that scripts can rely on them."""
+"""Define the exit codes. All commands use the same codes, so that scripts can rely on them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ INTERRUPTED: Final = 130
 
 _WORDS: Final = {
     DONE: "done",
-    FAILED: "it ran, and something failed or the answer is no; the output names it",
-    USAGE: "the arguments make no sense; nothing was done",
+    FAILED: "the command ran, and something failed or the answer is no; the output names it",
+    USAGE: "the arguments are wrong; nothing was done",
     MISSING: "an optional part of apcore that the command needs is not installed",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
 
 def in_words() -> str:
-    """Describe every code, a line each."""
+    """Return a description of all codes, one per line."""
     return "\n".join(f"{code:>3}  {words}" for code, words in _WORDS.items())

@@ -1,7 +1,7 @@
-"""``apcore inbox``: an actor for as long as the command runs, that shows whatever arrives.
+"""``apcore inbox``: run a temporary actor that prints each incoming activity.
 
-For looking at what other servers really send. It is a federation like any other, with one actor and one listener; its facts are in memory, so it is
-a new actor, with new keys, each time.
+It shows the activities that other servers really send. It is an ordinary federation with one actor and one listener.
+Its store is in memory, so that each run is a new actor with new keys.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from apcore.vocab import Activity, Follow, Person
 __all__ = ["command"]
 
 
-@click.command("inbox", short_help="Show what arrives at an actor of the moment.")
-@click.option("--origin", required=True, metavar="URL", help="Where peers reach this machine.")
+@click.command("inbox", short_help="Print the activities that arrive at a temporary actor.")
+@click.option("--origin", required=True, metavar="URL", help="The origin at which peers reach this machine.")
 @click.option("--name", default="inbox", show_default=True, metavar="NAME", help="The name of the actor.")
 @click.option(
-    "--follow", "follows", multiple=True, metavar="@USER@HOST|URL", help="Whom to follow; may be given several times."
+    "--follow", "follows", multiple=True, metavar="@USER@HOST|URL", help="An actor to follow; may be repeated."
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="The port to listen at.  [default: the origin's if http, or 8000]"
 )
-@click.option("--trust-proxy", is_flag=True, help="X-Forwarded-Host, -Proto and -For are written by a proxy of yours.")
+@click.option("--trust-proxy", is_flag=True, help="Trust X-Forwarded-Host, -Proto and -For: your proxy sets them.")
 @click.option("--allow-loopback", is_flag=True, help="Allow plain http and addresses of this machine. For development.")
 @click.option("--json", "as_json", is_flag=True, help="Print each activity as one line of JSON.")
 def command(
@@ -56,9 +56,10 @@ def command(
     allow_loopback: bool,
     as_json: bool,
 ) -> int:
-    """Show what arrives at an actor that lives as long as this command, until Ctrl-C.
+    """Run a temporary actor, and print the activities that it receives, until Ctrl-C.
 
-    Every request to follow it is accepted. Peers have to reach it at --origin; what is not signed as it should be is refused as ever, and not shown.
+    Peers must be able to reach it at --origin. Every follow request is accepted. Activities without a valid signature
+    are refused and not shown, as on any server.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(name)s: %(message)s")
     addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
@@ -68,17 +69,17 @@ def command(
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
     server = server_for(asgi_app(node, trust_proxy=trust_proxy), log_level="warning")
-    bound_to = parse_origin(origin)
-    with closing(listen_at(host, port_for((bound_to,), port))) as listener:
-        click.echo(f"@{name}@{bound_to.authority} listens; Ctrl-C ends it", err=True)
+    own_origin = parse_origin(origin)
+    with closing(listen_at(host, port_for((own_origin,), port))) as listener:
+        click.echo(f"@{name}@{own_origin.authority} listens; press Ctrl-C to stop", err=True)
 
         async def serve() -> None:
-            following = asyncio.create_task(_follow(node, name, follows))
+            follow_task = asyncio.create_task(_follow(node, name, follows))
             try:
                 await server.serve(sockets=[listener])
             finally:
-                _ = following.cancel()
-                _ = await asyncio.gather(following, return_exceptions=True)
+                _ = follow_task.cancel()
+                _ = await asyncio.gather(follow_task, return_exceptions=True)
 
         asyncio.run(serve())
     return exit_codes.DONE if server.started else exit_codes.FAILED
@@ -94,38 +95,43 @@ def _federation(name: str, *, as_json: bool) -> Federation[None]:
         return Person(preferred_username=name, name=f"apcore inbox ({name})") if identifier == name else None
 
     @federation.on(Activity)
-    def arrived(ctx: Context, activity: Activity) -> None:
+    def print_activity(ctx: Context, activity: Activity) -> None:
         del ctx
         if as_json:
             click.echo(json.dumps(activity.document.tree))
             return
-        by = "" if activity.actor is None else activity.actor.uri or ""
-        about = "" if activity.object is None else activity.object.uri or ""
-        console.print(Text.assemble((plain("/".join(activity.document.types)), "bold"), f" {plain(by)} {plain(about)}"))
+        actor_id = "" if activity.actor is None else activity.actor.uri or ""
+        object_id = "" if activity.object is None else activity.object.uri or ""
+        types = plain("/".join(activity.document.types))
+        console.print(Text.assemble((types, "bold"), f" {plain(actor_id)} {plain(object_id)}"))
 
     return federation
 
 
 async def _follow(node: AsyncNode[Any], name: str, follows: tuple[str, ...]) -> None:
-    """Follow whom one was told to. Who is asked and asks back is answered: the address is taken, and the server about to start."""
-    for what in follows:
+    """Send the follow requests of the options.
+
+    A peer may fetch the actor before it answers. That works: the socket listens already, and the server starts in the
+    same event loop.
+    """
+    for text in follows:
         try:
-            found = await node.run(lookup(what, policy=node.site().fetching))
-            whom = found.document.id or what
-            await node.send(Follow(object=whom), by=name, to=whom)
+            result = await node.run(lookup(text, policy=node.site().fetching))
+            actor_id = result.document.id or text
+            await node.send(Follow(object=actor_id), by=name, to=actor_id)
         except ApcoreError as error:
-            click.echo(plain(f"{what} cannot be followed: {error}"), err=True)
+            click.echo(plain(f"{text} cannot be followed: {error}"), err=True)
         else:
-            click.echo(plain(f"following {whom}"), err=True)
+            click.echo(plain(f"following {actor_id}"), err=True)
 
 
 @contextmanager
 def _quiet() -> Generator[None, None, None]:
-    """Keep the node from warning that nothing is kept: here that is the point."""
+    """Suppress the node's warning that the memory store loses its data: this command intends it."""
     log = logging.getLogger("apcore.node")
-    before = log.level
+    old_level = log.level
     log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        log.setLevel(before)
+        log.setLevel(old_level)

@@ -1,6 +1,7 @@
-"""``apcore lookup``: what somebody wrote, found, the way a server would find it.
+"""``apcore lookup``: find an actor or a document in the way a server does.
 
-Handles are believed only when the handle's host and the actor's own server agree. Requests are unsigned: what is shown is what is public.
+A handle is accepted only if its host and the actor's own server agree. Requests are unsigned, so that the output is
+public.
 """
 
 from __future__ import annotations
@@ -28,60 +29,61 @@ __all__ = ["command"]
 
 
 @click.command("lookup", short_help="Find an actor or a post.")
-@click.argument("what", metavar="@USER@HOST|URL")
+@click.argument("text", metavar="@USER@HOST|URL")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the whole document.")
 @click.option("--allow-loopback", is_flag=True, help="Allow plain http and addresses of this machine. For development.")
-def command(*, what: str, as_json: bool, allow_loopback: bool) -> int:
+def command(*, text: str, as_json: bool, allow_loopback: bool) -> int:
     """Find an actor by handle, or any document by its address.
 
-    A handle counts only if its host and the actor's own server agree about it. Exit code 1 if nothing is found, or nothing that can be believed.
+    A handle is accepted only if its host and the actor's own server agree about it. The exit code is 1 if nothing is
+    found, or the result cannot be trusted.
     """
     policy = FetchPolicy(
         addresses=LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY, user_agent=f"apcore/{installed_version()}"
     )
     try:
         with Node(Federation(), addresses=policy.addresses) as node:
-            found, software = node.run(_find(what, policy))
+            result, software = node.run(_find(text, policy))
     except ApcoreError as error:
-        raise click.ClickException(plain(f"{what}: {error}")) from error
+        raise click.ClickException(plain(f"{text}: {error}")) from error
     if as_json:
-        click.echo(json.dumps(_members(found, software), indent=2))
+        click.echo(json.dumps(_members(result, software), indent=2))
     else:
-        _tell(found, software)
+        _print_text(result, software)
     return exit_codes.DONE
 
 
-def _find(what: str, policy: FetchPolicy) -> Op[tuple[LookupResult, NodeInfo | None]]:
-    found = yield from lookup(what, policy=policy)
+def _find(text: str, policy: FetchPolicy) -> Op[tuple[LookupResult, NodeInfo | None]]:
+    result = yield from lookup(text, policy=policy)
     try:
-        software = yield from lookup_nodeinfo(found.loaded.url.origin, policy=policy)
+        software = yield from lookup_nodeinfo(result.loaded.url.origin, policy=policy)
     except ApcoreError:
-        software = None  # many servers tell nothing of themselves
-    return found, software
+        software = None  # Many servers do not publish NodeInfo.
+    return result, software
 
 
-def _members(found: LookupResult, software: NodeInfo | None) -> dict[str, Any]:
+def _members(result: LookupResult, software: NodeInfo | None) -> dict[str, Any]:
     return {
-        "id": found.document.id,
-        "handle": None if found.acct is None else found.acct.handle,
-        "doubt": None if found.doubt is None else str(found.doubt),
+        "id": result.document.id,
+        "handle": None if result.acct is None else result.acct.handle,
+        "doubt": None if result.doubt is None else str(result.doubt),
         "software": None if software is None else f"{software.software_name} {software.software_version}",
-        "document": to_wire(found.document),
+        "document": to_wire(result.document),
     }
 
 
-def _tell(found: LookupResult, software: NodeInfo | None) -> None:
-    rows: list[tuple[str, str | None]] = [("id", found.document.id), ("type", ", ".join(found.document.types))]
-    thing = Object.over(found.document)
-    if found.document.is_a(Actor):
-        actor = Actor.over(found.document)
-        handle = "not proved: " + str(found.doubt) if found.acct is None else found.acct.handle
+def _print_text(result: LookupResult, software: NodeInfo | None) -> None:
+    rows: list[tuple[str, str | None]] = [("id", result.document.id), ("type", ", ".join(result.document.types))]
+    view = Object.over(result.document)
+    if result.document.is_a(Actor):
+        actor = Actor.over(result.document)
+        handle = "not proved: " + str(result.doubt) if result.acct is None else result.acct.handle
         rows += [("handle", handle), ("name", actor.name), ("inbox", actor.inbox), ("outbox", _uri(actor.outbox))]
         rows += [("followers", _uri(actor.followers))]
     else:
-        author = thing.attributed_to
-        rows += [("by", _uri(author)), ("published", None if thing.published is None else str(thing.published))]
-        rows += [("name", thing.name), ("content", thing.content)]
+        author = view.attributed_to
+        rows += [("by", _uri(author)), ("published", None if view.published is None else str(view.published))]
+        rows += [("name", view.name), ("content", view.content)]
     if software is not None:
         rows += [("software", f"{software.software_name} {software.software_version}")]
     width = max(len(name) for name, _ in rows)

@@ -1,4 +1,4 @@
-"""How things are told: steps to a person a line each as they end, to a program one JSON object; and what strangers wrote, harmlessly."""
+"""Print the results of steps, as lines for people or as one JSON object, and make foreign text harmless."""
 
 from __future__ import annotations
 
@@ -13,60 +13,61 @@ from rich.text import Text
 from apcore.cli.step_results import StepResult
 from apcore.cli.version import versions
 
-__all__ = ["Coming", "plain", "tell_people", "tell_programs"]
+__all__ = ["PlannedStep", "plain", "print_steps", "print_steps_as_json"]
 
 
 @frozen
-class Coming:
+class PlannedStep:
     """A step that is about to run."""
 
     name: str
-    says: str
-    """What holds if it passes."""
+    claim: str
+    """The statement that the step checks."""
 
 
-def tell_people(
-    title: str, coming: Sequence[Coming], results: Iterator[StepResult], *, all_hold: str
-) -> list[StepResult]:
-    """Print a line a step, in colour where somebody looks. ``results`` may end early; what did not run is said."""
+def print_steps(title: str, planned: Sequence[PlannedStep], results: Iterator[StepResult]) -> list[StepResult]:
+    """Print one line per step while they run, in colour on a terminal.
+
+    ``results`` may end before all planned steps have run. The last line then counts the steps that did not run.
+    """
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text.assemble(("apcore", "bold"), f" {versions()['apcore']}: {title}"))
-    width = max(len(step.name) for step in coming)
-    told: list[StepResult] = []
-    for step in coming:
+    width = max(len(step.name) for step in planned)
+    printed: list[StepResult] = []
+    for step in planned:
         if console.is_terminal:
-            with console.status(f"{step.name}: {step.says}"):
+            with console.status(f"{step.name}: {step.claim}"):
                 result = next(results, None)
         else:
             result = next(results, None)
         if result is None:
             break
         console.print(_line(result, width))
-        told.append(result)
-    _ = next(results, None)  # lets it clean up
-    failed = [result.name for result in told if not result.ok]
-    total_s = sum(result.duration_ms for result in told) / 1000
-    unseen = f"; {len(coming) - len(told)} steps not run" if len(told) < len(coming) else ""
+        printed.append(result)
+    _ = next(results, None)  # Lets the generator clean up.
+    failed = [result.name for result in printed if not result.ok]
+    total_s = sum(result.duration_ms for result in printed) / 1000
+    missing = f"; {len(planned) - len(printed)} steps not run" if len(printed) < len(planned) else ""
     if failed:
-        console.print(Text(f"FAILED: {', '.join(failed)}{unseen} ({total_s:.1f} s)", style="bold red"))
+        console.print(Text(f"FAILED: {', '.join(failed)}{missing} ({total_s:.1f} s)", style="bold red"))
     else:
-        console.print(Text(f"all {len(told)} steps hold{all_hold} ({total_s:.1f} s)", style="bold green"))
-    return told
+        console.print(Text(f"all {len(printed)} steps hold ({total_s:.1f} s)", style="bold green"))
+    return printed
 
 
-def tell_programs(results: Iterator[StepResult]) -> list[StepResult]:
-    """Print one JSON object when all is over."""
-    told = list(results)
+def print_steps_as_json(results: Iterator[StepResult]) -> list[StepResult]:
+    """Run all steps, and print one JSON object."""
+    finished = list(results)
     members = {
-        "ok": all(result.ok for result in told),
+        "ok": all(result.ok for result in finished),
         "versions": versions(),
         "steps": [
             {"name": result.name, "ok": result.ok, "detail": result.detail, "duration_ms": round(result.duration_ms, 3)}
-            for result in told
+            for result in finished
         ],
     }
     click.echo(json.dumps(members, indent=2))
-    return told
+    return finished
 
 
 def _line(result: StepResult, width: int) -> Text:
@@ -81,7 +82,8 @@ def _line(result: StepResult, width: int) -> Text:
 
 
 def plain(text: str) -> str:
-    """Take out what a terminal would act upon: strangers wrote this."""
+    """Replace control characters in ``text``: a peer could send a sequence that changes the terminal."""
     return "".join(
-        each if each.isprintable() else " " if each.isspace() else "\N{REPLACEMENT CHARACTER}" for each in text
+        character if character.isprintable() else " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for character in text
     )

@@ -1,4 +1,4 @@
-"""``apcore rotate``: new keys for an actor, beside servers and workers that run on."""
+"""``apcore rotate``: replace the keys of an actor while its servers and workers run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from apcore.cli import exit_codes
-from apcore.cli.binding import bound_node, node_options
+from apcore.cli.binding import bind_node, node_options
 from apcore.errors import ApcoreError
 from apcore.federation import Rotation
 from apcore.node import AsyncNode, Node
@@ -20,9 +20,9 @@ __all__ = ["command"]
 @click.command("rotate", short_help="Replace the keys of an actor.")
 @node_options
 @click.option(
-    "--actor", "identifier", metavar="IDENTIFIER", help="Whose keys: the identifier in its path, such as alice."
+    "--actor", "identifier", metavar="IDENTIFIER", help="The actor: the identifier in its path, such as alice."
 )
-@click.option("--instance", is_flag=True, help="The instance actor's keys, which sign what the server fetches.")
+@click.option("--instance", is_flag=True, help="The instance actor, which signs the server's own fetches.")
 @click.option(
     "--announce/--no-announce",
     default=True,
@@ -42,39 +42,40 @@ def command(
     announce: bool,
     as_json: bool,
 ) -> int:
-    """Make new keys for an actor, sign with them from now on, and retire the old ones after a while.
+    """Create new keys for an actor, sign with them at once, and retire the old keys later.
 
-    Servers and workers on the same store need no restart; a worker sends the Update, and puts away the old keys when their time has come.
-    MODULE:NAME, --origin and --store are those of the servers; MODULE:NAME may also be a Node, and --origin one of a node's several. To be repeated only when something has leaked: each time makes new keys.
+    Servers and workers on the same store need no restart. A worker sends the Update, and deletes the old keys when
+    their time is over. Use the same MODULE:NAME, --origin and --store as for the servers. MODULE:NAME may also be a
+    Node; --origin then selects one of its origins. Each run creates new keys: repeat it only after a leak.
     """
     if (identifier is None) is not instance:
-        raise click.UsageError("say whose keys: --actor IDENTIFIER, or --instance")
-    node = bound_node(
+        raise click.UsageError("name the actor: use --actor IDENTIFIER or --instance, not both")
+    node = bind_node(
         target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback, picks_origin=True
     )
     try:
-        where = str(node.origins.pick(origin))
+        node_origin = str(node.origins.pick(origin))
     except ValueError as error:
         raise click.UsageError(f"--origin: {error}") from error
     try:
         if isinstance(node, Node):
             with node:
-                rotation = node.rotate_keys(identifier, announce=announce, origin=where)
+                rotation = node.rotate_keys(identifier, announce=announce, origin=node_origin)
         else:
-            rotation = asyncio.run(_rotate(node, identifier, announce=announce, origin=where))
+            rotation = asyncio.run(_rotate(node, identifier, announce=announce, origin=node_origin))
     except ApcoreError as error:
         raise click.ClickException(str(error)) from error
-    told = {
+    members = {
         "actor": rotation.actor,
         "signs": list(rotation.signs),
         "replaced": list(rotation.replaced),
         "retired": f"{rotation.retired:%Y-%m-%dT%H:%M:%SZ}",
     }
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(members, indent=2))
     else:
         click.echo(f"{rotation.actor} signs with {rotation.signs[0]}")
-        click.echo(f"{', '.join(rotation.replaced)} stay published until {told['retired']}")
+        click.echo(f"{', '.join(rotation.replaced)} stay published until {members['retired']}")
     return exit_codes.DONE
 
 

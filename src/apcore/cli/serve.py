@@ -1,6 +1,7 @@
-"""``apcore serve``: a federation or a node as a server of its own, under uvicorn.
+"""``apcore serve``: run a federation or a node as a server of its own, under uvicorn.
 
-For an application that has a server already, `apcore.adapters.asgi` and `apcore.adapters.wsgi` put the same federation into it.
+If your application already has a server, add the federation to it with `apcore.adapters.asgi` or
+`apcore.adapters.wsgi`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import click
 
 from apcore.adapters.asgi import asgi_app
 from apcore.cli import exit_codes
-from apcore.cli.binding import bound_node, node_options
+from apcore.cli.binding import bind_node, node_options
 from apcore.cli.web_server import listen_at, port_for, server_for
 from apcore.node import Node
 
@@ -27,9 +28,11 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="The port to listen at.  [default: the origin's if http, or 8000]"
 )
-@click.option("--no-worker", is_flag=True, help="Leave the queue to a process of its own: apcore work.")
-@click.option("--trust-proxy", is_flag=True, help="X-Forwarded-Host, -Proto and -For are written by a proxy of yours.")
-@click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What to log.")
+@click.option("--no-worker", is_flag=True, help="Do not process the queue: run apcore work in another process.")
+@click.option("--trust-proxy", is_flag=True, help="Trust X-Forwarded-Host, -Proto and -For: your proxy sets them.")
+@click.option(
+    "--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="The lowest level to log."
+)
 def command(
     *,
     target: str,
@@ -43,24 +46,25 @@ def command(
     trust_proxy: bool,
     log_level: str,
 ) -> int:
-    """Serve a federation over HTTP, and work through its queue, until interrupted.
+    """Serve a federation over HTTP, and process its queue, until interrupted.
 
-    MODULE:NAME is importable, such as hello:federation: a federation, which --origin and --store bind, or an AsyncNode, which has its origins, store,
-    data and ports, or a function without parameters that returns one of them. TLS is a reverse proxy's business; behind one, use --trust-proxy.
+    MODULE:NAME is importable, such as hello:federation. It is a federation, which --origin and --store bind, or an
+    AsyncNode with its own origins, store, data and ports, or a function without parameters that returns one of them.
+    The server has no TLS: put a reverse proxy in front of it, and use --trust-proxy.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s:     %(name)s: %(message)s")
-    node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
+    node = bind_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
     if isinstance(node, Node):
         raise click.UsageError(
-            f"{target} makes a blocking Node: serve it with apcore.adapters.wsgi under a WSGI server, or make an AsyncNode"
+            f"{target} is a blocking Node: serve it with apcore.adapters.wsgi under a WSGI server, or use an AsyncNode"
         )
     if not node.origins.serves:
-        raise click.UsageError(f"{target} makes an AsyncNode without an origin, at which nobody can reach it")
+        raise click.UsageError(f"{target} is an AsyncNode without an origin: peers cannot reach it")
     behind_proxy = [str(origin) for origin in node.origins.listed if origin.scheme == "https"]
     if behind_proxy and not trust_proxy:
         click.echo(
-            f"apcore: what peers ask of {', '.join(behind_proxy)} comes here through a proxy that speaks TLS;"
-            " without --trust-proxy it is not recognised.",
+            f"apcore: requests to {', '.join(behind_proxy)} arrive through a TLS proxy;"
+            " without --trust-proxy they are not recognised.",
             err=True,
         )
     server = server_for(asgi_app(node, worker=not no_worker, trust_proxy=trust_proxy), log_level=log_level)

@@ -1,4 +1,4 @@
-"""``apcore sign``: a request with a signature, as bytes that ``apcore verify`` reads and a server takes."""
+"""``apcore sign``: sign a request, and print it as bytes for a server or for ``apcore verify``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apcore.cli import exit_codes
 from apcore.cli.capture import ready_to_sign, write_request
 from apcore.cli.output import plain
 from apcore.cli.signing_keys import read_private_key
-from apcore.cli.timestamps import to_moment
+from apcore.cli.timestamps import parse_time
 from apcore.cli.verify import read_request
 from apcore.errors import ApcoreError
 from apcore.http import InnerList, Item, Request, parse_list
@@ -23,13 +23,25 @@ __all__ = ["command"]
 @click.command("sign", short_help="Sign a request.")
 @click.argument("request_file", metavar="REQUEST-FILE")
 @click.option("--key", "key_file", required=True, metavar="FILE", help="The private key, in PEM.")
-@click.option("--key-id", required=True, metavar="URI", help="Where peers find the public half.")
-@click.option("--scheme", type=click.Choice(["cavage", "rfc9421"]), default="cavage", show_default=True, help="How to sign.")  # fmt: skip
-@click.option("--components", metavar="NAMES", help="What to cover, in order, with blanks between.  [default: what every server takes]")  # fmt: skip
-@click.option("--expires", "expires_s", type=click.IntRange(1), metavar="SECONDS", help="When it is to end, from now.")
-@click.option("--now", metavar="TIME", callback=to_moment, help="When it is signed.  [default: now]")
-@click.option("--origin", metavar="URL", help="Where it goes.  [default: over https to what its Host says]")
-@click.option("--explain", "explained", is_flag=True, help="Show the signing string on standard error.")
+@click.option("--key-id", required=True, metavar="URI", help="The id under which peers find the public half.")
+@click.option(
+    "--scheme",
+    type=click.Choice(["cavage", "rfc9421"]),
+    default="cavage",
+    show_default=True,
+    help="The signature scheme.",
+)
+@click.option(
+    "--components",
+    metavar="NAMES",
+    help="The covered components, in order, separated by blanks.  [default: those that every server accepts]",
+)
+@click.option(
+    "--expires", "expires_s", type=click.IntRange(1), metavar="SECONDS", help="The lifetime of the signature."
+)
+@click.option("--now", metavar="TIME", callback=parse_time, help="The time of the signature.  [default: now]")
+@click.option("--origin", metavar="URL", help="The receiving origin.  [default: https and the Host of the request]")
+@click.option("--explain", "explain", is_flag=True, help="Show the signing string on standard error.")
 def command(
     *,
     request_file: str,
@@ -40,23 +52,24 @@ def command(
     expires_s: int | None,
     now: datetime | None,
     origin: str | None,
-    explained: bool,
+    explain: bool,
 ) -> int:
-    """Sign a raw HTTP/1.1 request, in a file or, for -, on standard input, and print it with its signature, as it would be sent.
+    """Sign a raw HTTP/1.1 request, and print it with its signature, ready to be sent. Use - for standard input.
 
-    Date, Host, Digest or Content-Digest are added where the scheme needs them; signatures that it has are dropped. Of the headers nothing is
-    redacted on standard output: it is the request. With --explain the signing string is shown, without the values of secret headers.
+    Date, Host, Digest or Content-Digest are added if the scheme needs them. Existing signatures are removed. Standard
+    output contains the request with all its headers, also secret ones. With --explain, the signing string is printed
+    without the values of secret headers.
     """
     captured = ready_to_sign(read_request(request_file, origin=origin, scheme="https"))
     key = read_private_key(key_file, key_id)
-    moment = datetime.now(UTC) if now is None else now
+    signing_time = datetime.now(UTC) if now is None else now
     try:
         unsigned, signature = _sign(
-            captured.request, key, scheme=scheme, components=components, now=moment, expires_s=expires_s
+            captured.request, key, scheme=scheme, components=components, now=signing_time, expires_s=expires_s
         )
     except (ValueError, ApcoreError) as error:
-        raise click.UsageError(plain(f"it cannot be signed so: {error}")) from error
-    if explained:
+        raise click.UsageError(plain(f"the request cannot be signed with these options: {error}")) from error
+    if explain:
         for line in display_base(unsigned.data):
             click.echo(line, err=True)
     signed = unsigned.attach(signature)
@@ -97,10 +110,10 @@ def _sign(
 
 
 def _components(text: str) -> tuple[str | Item, ...]:
-    """Read names with blanks between, or an inner list as it stands in Signature-Input, for components with parameters."""
+    """Read names separated by blanks, or an inner list as in Signature-Input, for components with parameters."""
     if not text.startswith("("):
         return tuple(name.strip('"') for name in text.lower().replace(",", " ").split())
     members = parse_list(text)
     if len(members) != 1 or not isinstance(members[0], InnerList):
-        raise ValueError("--components is not one list in parentheses")
+        raise ValueError("--components begins with a parenthesis, but is not one inner list")
     return members[0].items

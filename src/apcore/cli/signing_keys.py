@@ -1,7 +1,7 @@
-"""Where ``verify`` and ``sign`` get their keys: from a file, or from the server of whoever signed, as an inbox would.
+"""Get the keys of ``verify`` and ``sign``: from a file, or from the signer's server, as an inbox does.
 
-What is fetched is told: every address that was asked and what it answered, because a key that cannot be had is the commonest reason why a good
-signature is refused.
+The output lists each fetched address and its response: an unavailable key is the commonest reason to refuse a valid
+signature.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from apcore.signatures import (
     read_private_pem,
 )
 
-__all__ = ["Fetched", "fetch_keys", "read_file", "read_private_key", "read_public_key"]
+__all__ = ["FetchedKeys", "fetch_keys", "read_file", "read_private_key", "read_public_key"]
 
 _KEY_BYTES_MAX: Final = 16 * 1024
 
 
-def read_file(path: str, bytes_max: int, what: str) -> bytes:
-    """Read a file, or standard input for ``-``, and one byte more than ``bytes_max`` at most.
+def read_file(path: str, bytes_max: int, description: str) -> bytes:
+    """Read a file, or standard input for ``-``. At most ``bytes_max`` + 1 bytes are read, which shows an excess.
 
     Raises:
-        click.UsageError: It cannot be read.
+        click.UsageError: The file cannot be read.
     """
     try:
         with click.open_file(path, "rb") as file:
             data: bytes = file.read(bytes_max + 1)
             return data
     except OSError as error:
-        raise click.UsageError(f"{what} {path} cannot be read: {error.strerror or error}") from error
+        raise click.UsageError(f"{description} {path} cannot be read: {error.strerror or error}") from error
 
 
 def read_public_key(path: str) -> PublicKey:
-    """Read a public key: PEM, a Multikey, or a private PEM of which the public half is taken.
+    """Read a public key from a public PEM, a Multikey, or the public half of a private PEM.
 
     Raises:
-        click.UsageError: It is none.
-        KeyWeak: It is one that nobody should believe.
+        click.UsageError: The file does not contain such a key.
+        KeyWeak: The key is too weak to be trusted.
     """
     text = _text(path)
     try:
@@ -64,16 +64,20 @@ def read_public_key(path: str) -> PublicKey:
             return read_multikey(text.strip(), key_id="", owner="", source=f"--key {path}")
         return read_pem(text, key_id="", owner="", source=f"--key {path}")
     except (KeyMalformed, ValueError) as error:
-        raise click.UsageError(f"--key {path} is neither a PEM nor a Multikey of a key that is used here") from error
+        raise click.UsageError(f"--key {path} is neither a PEM nor a Multikey of a supported key") from error
 
 
 def read_private_key(path: str, key_id: str) -> PrivateKey:
-    """Read a private key in PEM. `click.UsageError` for what is none; its words never hold any of it."""
+    """Read a private key in PEM.
+
+    Raises:
+        click.UsageError: The file does not contain such a key. The message never contains a part of the file.
+    """
     try:
         return read_private_pem(_text(path), key_id=key_id, owner=key_id.partition("#")[0])
     except ValueError as error:
         raise click.UsageError(
-            f"--key {path} is no private key in PEM, not encrypted, that can be used here"
+            f"--key {path} is not a supported private key: use a PEM that is not encrypted"
         ) from error
 
 
@@ -84,42 +88,43 @@ def _text(path: str) -> str:
     return data.decode("ascii", "replace")
 
 
-# --- from where it says ---------------------------------------------------------------------------------------------
+# --- fetching -------------------------------------------------------------------------------------------------------
 
 
 @frozen
-class Fetched:
-    """What came of asking for keys."""
+class FetchedKeys:
+    """The results of fetching keys."""
 
     keys: dict[str, PublicKey] = field(factory=dict[str, PublicKey])
-    """By the id that was asked for; ownership is proved in both directions."""
-    asserting: set[str] = field(factory=set[str])
-    """Those that their owners list in `assertionMethod`."""
+    """The keys by requested id. Key and owner refer to each other."""
+    assertion_key_ids: set[str] = field(factory=set[str])
+    """The ids of the keys that their owners list in `assertionMethod`."""
     errors: dict[str, ApcoreError] = field(factory=dict[str, ApcoreError])
+    """The errors by requested id."""
     steps: list[SignatureStep] = field(factory=list[SignatureStep])
+    """One step per requested id, with the HTTP exchanges."""
 
 
-def fetch_keys(key_ids: Sequence[str], *, allow_loopback: bool, user_agent: str) -> Fetched:
-    """Ask for keys as an inbox does, unsigned, with nothing in the cache."""
-    fetched = Fetched()
-    asked = _Asked()
+def fetch_keys(key_ids: Sequence[str], *, allow_loopback: bool, user_agent: str) -> FetchedKeys:
+    """Fetch keys as an inbox does, but with unsigned requests and an empty cache."""
+    fetched = FetchedKeys()
+    exchanges = _ExchangeLog()
     addresses = LOOPBACK_OPEN if allow_loopback else PUBLIC_ONLY
     policy = FetchPolicy(addresses=addresses, user_agent=user_agent)
-    with Node(Federation(), addresses=addresses, observer=asked) as node:
+    with Node(Federation(), addresses=addresses, observer=exchanges) as node:
         for key_id in key_ids:
-            asked.lines.clear()
+            exchanges.lines.clear()
             try:
-                found = _fetch(key_id, node, policy)
+                key = _fetch(key_id, node, policy)
             except ApcoreError as error:
                 fetched.errors[key_id] = error
                 detail = plain(f"{error.reason}: {error}")
             else:
-                fetched.keys[key_id] = found.key
-                if found.asserts:
-                    fetched.asserting.add(key_id)
-                detail = plain(f"{key_id} is owned by {found.key.owner}, and both say so")
-            told = [detail, *asked.lines]
-            fetched.steps.append(SignatureStep("fetch", key_id in fetched.keys, "\n".join(told)))
+                fetched.keys[key_id] = key.key
+                if key.asserts:
+                    fetched.assertion_key_ids.add(key_id)
+                detail = plain(f"{key_id} is owned by {key.key.owner}, and both say so")
+            fetched.steps.append(SignatureStep("fetch", key_id in fetched.keys, "\n".join([detail, *exchanges.lines])))
     return fetched
 
 
@@ -129,8 +134,8 @@ def _fetch(key_id: str, node: Node[Any], policy: FetchPolicy) -> RemoteKey:
     return node.run(remote_key(key_id, policy=policy))
 
 
-class _Asked:
-    """An observer that notes exchanges."""
+class _ExchangeLog:
+    """An observer that records HTTP exchanges, one line each."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -138,14 +143,14 @@ class _Asked:
     def __call__(self, effect: Effect[Any], _place: tuple[int, ...], /) -> Callable[[CallOutcome[Any]], None] | None:
         if not isinstance(effect, Fetch):
             return None
-        what = f"{effect.request.method} {redact_url(effect.request.url)}"
+        request = f"{effect.request.method} {redact_url(effect.request.url)}"
 
-        def answered(outcome: CallOutcome[Any], /) -> None:
+        def record(outcome: CallOutcome[Any], /) -> None:
             if isinstance(outcome, Returned):
                 response = outcome.value
                 media = response.headers.get("content-type") or "no media type"
-                self.lines.append(plain(f"{what} -> {response.status}, {media[:100]}, {len(response.body)} bytes"))
+                self.lines.append(plain(f"{request} -> {response.status}, {media[:100]}, {len(response.body)} bytes"))
             else:
-                self.lines.append(plain(f"{what} -> {outcome.error}"))
+                self.lines.append(plain(f"{request} -> {outcome.error}"))
 
-        return answered
+        return record

@@ -1,4 +1,4 @@
-"""Steps that hold or do not: how one says so, and what came of it. The self-check and the demo are made of them."""
+"""Run the steps of the self-check and the demo, and record their results."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["StepFailed", "StepResult", "expect", "timed"]
+__all__ = ["StepFailed", "StepResult", "expect", "run_timed"]
 
 _LOG: Final = logging.getLogger(__name__)
 
 
 class StepFailed(Exception):
-    """Something that apcore promises does not hold here; the message says what."""
+    """A step has found that a promise of apcore does not hold. The message describes the difference."""
 
 
 @frozen
 class StepResult:
-    """What came of a step."""
+    """The result of a step."""
 
     name: str
     ok: bool
     detail: str
-    """What was seen, or what does not hold."""
+    """The observation, or the reason of the failure."""
     duration_ms: float
 
 
-def expect(holds: bool, otherwise: str, /) -> None:
-    """Fail the step unless ``holds``; ``otherwise`` says in words what was found."""
+def expect(holds: bool, failure: str, /) -> None:
+    """Raise `StepFailed` with the message ``failure`` unless ``holds``."""
     if not holds:
-        raise StepFailed(otherwise)
+        raise StepFailed(failure)
 
 
-def timed(name: str, run: Callable[[], str], /) -> StepResult:
-    """Run a step, which answers with a sentence about what it saw; whatever it raises makes it a failed one."""
-    started = perf_counter()
+def run_timed(name: str, run: Callable[[], str], /) -> StepResult:
+    """Run a step, and measure its time. ``run`` returns its observation; any exception fails the step."""
+    start_s = perf_counter()
     try:
         ok, detail = True, run()
-    except StepFailed as failed:
-        ok, detail = False, str(failed)
+    except StepFailed as failure:
+        ok, detail = False, str(failure)
     except Exception as error:
         _LOG.exception("step %s failed", name)
         ok, detail = False, f"{type(error).__name__}: {error}"
-    return StepResult(name, ok, detail, (perf_counter() - started) * 1000)
+    return StepResult(name, ok, detail, (perf_counter() - start_s) * 1000)

@@ -1,6 +1,6 @@
-"""``apcore verify``: why a captured request is believed or not, step by step.
+"""``apcore verify``: explain step by step why a captured request is accepted or refused.
 
-Here are its options and what it prints; the verdict is made in `apcore.cli.verdict`.
+This module holds the options and the output; `apcore.cli.verdict` decides.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.text import Text
 
 from apcore.cli import exit_codes
-from apcore.cli.capture import CAPTURE_BYTES_MAX, Captured, read_capture
+from apcore.cli.capture import CAPTURE_BYTES_MAX, CapturedRequest, read_capture
 from apcore.cli.output import plain
 from apcore.cli.signing_keys import read_file
-from apcore.cli.timestamps import to_moment
-from apcore.cli.verdict import Answer, Question, judge
+from apcore.cli.timestamps import parse_time
+from apcore.cli.verdict import VerifyInput, VerifyResult, judge
 from apcore.http import parse_origin
 from apcore.signatures import (
     PRESETS,
@@ -29,18 +29,29 @@ from apcore.signatures import (
 __all__ = ["command", "read_request"]
 
 
-@click.command("verify", short_help="Say why a signed request is accepted or refused.")
+@click.command("verify", short_help="Explain why a signed request is accepted or refused.")
 @click.argument("request_file", metavar="REQUEST-FILE")
+@click.option("--key", "key_file", metavar="FILE", help="The signer's key: a PEM (public or private) or a Multikey.")
+@click.option("--fetch", is_flag=True, help="Fetch the keys that the request names, as an inbox does.")
 @click.option(
-    "--key", "key_file", metavar="FILE", help="The key it is signed with: PEM, public or private, or a Multikey."
+    "--policy",
+    "policy_name",
+    type=click.Choice(list(PRESETS)),
+    default="default",
+    show_default=True,
+    help="The policy that decides.",
 )
-@click.option("--fetch", is_flag=True, help="Fetch the keys that it names, as an inbox would.")
-@click.option("--policy", "policy_name", type=click.Choice(list(PRESETS)), default="default", show_default=True, help="Whose verdict counts.")  # fmt: skip
 @click.option(
-    "--now", metavar="TIME", callback=to_moment, help="The clock to hold it against.  [default: this machine's]"
+    "--now", metavar="TIME", callback=parse_time, help="The time to compare with.  [default: this machine's clock]"
 )
-@click.option("--origin", metavar="URL", help="Where it came to.  [default: what its Host says]")
-@click.option("--scheme", type=click.Choice(["https", "http"]), default="https", show_default=True, help="That of the URL, where --origin is not given.")  # fmt: skip
+@click.option("--origin", metavar="URL", help="The origin that received the request.  [default: from its Host]")
+@click.option(
+    "--scheme",
+    type=click.Choice(["https", "http"]),
+    default="https",
+    show_default=True,
+    help="The scheme of the URL if --origin is not given.",
+)
 @click.option("--allow-loopback", is_flag=True, help="Allow plain http and addresses of this machine. For development.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -55,69 +66,73 @@ def command(
     allow_loopback: bool,
     as_json: bool,
 ) -> int:
-    """Explain why a captured HTTP/1.1 request is accepted or refused; it is in a file or, for -, on standard input.
+    """Explain why a captured HTTP/1.1 request is accepted or refused. Use - to read it from standard input.
 
-    Shows what its signature says, which rule decides, the string that it has to be over, and, where it does not hold, with which of the
-    usual mistakes it would.
+    The output shows the content of the signature, the rule that decides, and the string that has to be signed. If the
+    signature is wrong, the usual mistakes are tried, and the one that explains it is named.
 
-    Exit code 0 if it is verified, 1 if it is refused or lacks a key, and the output ends with the reason; 2 if there is no request in
-    the file.
+    The exit code is 0 if the request is verified, and 1 if it is refused or a key is needed. The last line of the
+    output names the reason. It is 2 if the file does not contain a request.
     """
     if key_file is not None and fetch:
-        raise click.UsageError("--key and --fetch: the key comes from the one or from the other")
+        raise click.UsageError("use either --key or --fetch, not both")
     captured = read_request(request_file, origin=origin, scheme=scheme)
-    asked = Question(
-        captured, PRESETS[policy_name], datetime.now(UTC) if now is None else now, clock_given=now is not None
+    inputs = VerifyInput(
+        captured, PRESETS[policy_name], datetime.now(UTC) if now is None else now, is_time_given=now is not None
     )
-    answer = judge(asked, key_file, fetch=fetch, allow_loopback=allow_loopback)
+    result = judge(inputs, key_file, fetch=fetch, allow_loopback=allow_loopback)
     if as_json:
-        click.echo(json.dumps(_members(asked, answer), indent=2))
+        click.echo(json.dumps(_members(inputs, result), indent=2))
     else:
-        _tell(answer)
-    return exit_codes.DONE if answer.verdict == "verified" else exit_codes.FAILED
+        _print_text(result)
+    return exit_codes.DONE if result.verdict == "verified" else exit_codes.FAILED
 
 
-def read_request(path: str, *, origin: str | None, scheme: str) -> Captured:
-    """Read the request of a command. `click.UsageError` for what is none."""
+def read_request(path: str, *, origin: str | None, scheme: str) -> CapturedRequest:
+    """Read the request of a command.
+
+    Raises:
+        click.UsageError: The file cannot be read, or does not contain a request.
+    """
     try:
-        came_to = None if origin is None else parse_origin(origin)
+        request_origin = None if origin is None else parse_origin(origin)
     except ValueError as error:
         raise click.UsageError(f"--origin: {error}") from error
     data = read_file(path, CAPTURE_BYTES_MAX, "the request in")
     try:
-        return read_capture(data, origin=came_to, scheme=scheme)
+        return read_capture(data, origin=request_origin, scheme=scheme)
     except ValueError as error:
-        raise click.UsageError(plain(f"{path} holds no request that can be read: {error}")) from error
+        raise click.UsageError(plain(f"{path} does not contain a readable request: {error}")) from error
 
 
-# --- telling --------------------------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------------------------
 
 _MARKS: Final = {True: ("+ ", "green"), False: ("- ", "bold red"), None: ("  ", "")}
 
 
-def _tell(answer: Answer) -> None:
+def _print_text(result: VerifyResult) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    for step in answer.steps:
+    for step in result.steps:
         first, *rest = step.detail.split("\n")
         console.print(Text.assemble(_MARKS[step.ok], (f"{step.name}: ", "bold"), plain(first)))
         for line in rest:
             console.print(Text(f"      {plain(line)}"))
-    style = {"verified": "bold green", "refused": "bold red", "key-needed": "bold yellow"}[answer.verdict]
-    console.print(Text(plain(answer.sentence), style=style))
+    style = {"verified": "bold green", "refused": "bold red", "key-needed": "bold yellow"}[result.verdict]
+    console.print(Text(plain(result.sentence), style=style))
 
 
-def _members(asked: Question, answer: Answer) -> dict[str, Any]:
-    error = answer.error
-    verified, document = answer.verified, answer.document
+def _members(inputs: VerifyInput, result: VerifyResult) -> dict[str, Any]:
+    error = result.error
+    verified, document = result.verified, result.document
     return {
-        "ok": answer.verdict == "verified",
-        "verdict": answer.verdict,
-        "reason": answer.reason,
-        "sentence": answer.sentence,
-        "policy": asked.policy.name,
-        "now": asked.now.isoformat(),
-        "keys": list(answer.key_ids),
-        "steps": [{"name": step.name, "ok": step.ok, "detail": step.detail} for step in answer.steps],
+        "ok": result.verdict == "verified",
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "sentence": result.sentence,
+        "policy": inputs.policy.name,
+        "now": inputs.now.isoformat(),
+        "keys": list(result.key_ids),
+        "steps": [{"name": step.name, "ok": step.ok, "detail": step.detail} for step in result.steps],
         "explanation": asdict(error.explanation) if isinstance(error, ExplainedError) else None,
         "verified": None
         if verified is None

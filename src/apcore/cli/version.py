@@ -1,4 +1,4 @@
-"""``apcore version``: what is installed here, for a bug report."""
+"""``apcore version``: print the installed versions for a bug report."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TOLD = ("attrs", "cattrs", "cryptography", "h11", "http-sf", "idna", "PyLD", "t
 
 
 def installed_version() -> str:
-    """Return the version of the installed distribution; "unknown" where the source is on the path without one."""
+    """Return the version of the installed distribution, or "unknown" if apcore runs from source without one."""
     return _version_of("apcore") or "unknown"
 
 
 def versions() -> dict[str, str | None]:
-    """Return name and version of everything that a bug report should name; None for what is not installed."""
+    """Return the versions that a bug report should contain, by name; None for a distribution that is not installed."""
     return {
         "apcore": installed_version(),
         platform.python_implementation(): platform.python_version(),
@@ -33,17 +33,17 @@ def versions() -> dict[str, str | None]:
     }
 
 
-@click.command("version", short_help="Tell the versions of apcore and of what it stands on.")
+@click.command("version", short_help="Print the versions of apcore and its dependencies.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, as_json: bool) -> int:
-    """Tell the versions of apcore and of what it stands on, for a bug report."""
-    told = versions()
+    """Print the versions of apcore and its dependencies, for a bug report."""
+    version_by_name = versions()
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(version_by_name, indent=2))
         return exit_codes.DONE
-    width = max(map(len, told))
-    for name, found in told.items():
-        click.echo(f"{name:<{width}}  {found or 'not installed'}")
+    width = max(map(len, version_by_name))
+    for name, number in version_by_name.items():
+        click.echo(f"{name:<{width}}  {number or 'not installed'}")
     return exit_codes.DONE
 
 

@@ -1,4 +1,4 @@
-"""An application under uvicorn, as the commands that serve something have it."""
+"""Run an application under uvicorn, for the commands with a web server."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ PORT = 8000
 
 
 def port_for(origins: Sequence[Origin], port: int | None) -> int:
-    """Return the port to listen at: the one that was asked for, the first origin's own if no proxy can stand before it, or 8000."""
+    """Return the port to listen at: ``port``, or the port of the first origin if it is plain http, or 8000.
+
+    An https origin needs a TLS proxy in front, so that its port belongs to the proxy.
+    """
     if port is not None:
         return port
     return origins[0].port if origins and origins[0].scheme == "http" else PORT
 
 
 def listen_at(host: str, port: int) -> socket.socket:
-    """Take an address before anything is started, so that there is nothing to stop where it is taken already.
+    """Return a socket that listens at an address.
+
+    The commands call this before they start anything, so that nothing has to be stopped if the address is in use.
 
     Raises:
-        click.ClickException: It is taken, or not this machine's.
+        click.ClickException: The address is in use, or does not belong to this machine.
     """
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -39,15 +44,15 @@ def listen_at(host: str, port: int) -> socket.socket:
 
 
 def server_for(app: ASGIApp, *, log_level: str) -> uvicorn.Server:
-    """Make a server; `entry.main` tells what to install where there is no uvicorn."""
-    import uvicorn  # of the extra `cli`, and needed by few commands
+    """Create a server. If uvicorn is not installed, `apcore.cli.entry.main` tells how to install it."""
+    import uvicorn  # Part of the extra `cli`, and used by few commands.
 
     return uvicorn.Server(
         uvicorn.Config(
             app,
             lifespan="on",
             log_level=log_level,
-            proxy_headers=False,  # whom to trust is asked once, by the application
+            proxy_headers=False,  # The application alone decides which proxies to trust.
             server_header=False,
         )
     )

@@ -1,4 +1,4 @@
-"""``apcore work``: the worker of a federation in a process of its own, beside servers that run with ``--no-worker``."""
+"""``apcore work``: run the worker of a federation in its own process, beside servers that run with ``--no-worker``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any, Final
 import click
 
 from apcore.cli import exit_codes
-from apcore.cli.binding import bound_node, node_options
+from apcore.cli.binding import bind_node, node_options
 from apcore.errors import ApcoreError
 from apcore.node import AsyncNode, Node
 
 __all__ = ["command"]
 
-_AGAIN_S: Final = 1.0
+_RESTART_S: Final = 1.0
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _LOG: Final = logging.getLogger(__name__)
 
 
-@click.command("work", short_help="Work through the queue of a federation.")
+@click.command("work", short_help="Process the queue of a federation.")
 @node_options
-@click.option("--until-idle", is_flag=True, help="End when nothing is due.")
-@click.option("--limit", "limit_s", type=click.FloatRange(min=0, min_open=True), help="End after that many seconds.")
+@click.option("--until-idle", is_flag=True, help="Stop when no message is due.")
+@click.option("--limit", "limit_s", type=click.FloatRange(min=0, min_open=True), help="Stop after this many seconds.")
 def command(
     *,
     target: str,
@@ -37,12 +37,13 @@ def command(
     until_idle: bool,
     limit_s: float | None,
 ) -> int:
-    """Process what arrived, and deliver what was sent, until interrupted.
+    """Process incoming activities and deliver outgoing ones, until interrupted.
 
-    Any number of workers may share a store. MODULE:NAME, --origin and --store are those of the servers; MODULE:NAME may also be a Node.
+    Any number of workers may share a store. Use the same MODULE:NAME, --origin and --store as for the servers.
+    MODULE:NAME may also be a Node.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(name)s: %(message)s")
-    node = bound_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
+    node = bind_node(target, origin=origin, store=store, signer=signer, allow_loopback=allow_loopback)
     try:
         if isinstance(node, Node):
             handled = _work_blocking(node, until_idle=until_idle, limit_s=limit_s)
@@ -56,22 +57,22 @@ def command(
 
 
 async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None) -> int | None:
-    """Work until the end that was asked for, or until SIGTERM or Ctrl-C.
+    """Work until the options end it, or until SIGTERM or Ctrl-C. Return the number of handled messages.
 
-    The first signal lets it finish what it has begun, the second does not. Answers how many messages were handled, None
-    after the second.
+    After the first signal, the worker finishes the messages that it has leased. A second signal interrupts them; the
+    result is then None.
     """
     ends = until_idle or limit_s is not None
     async with node:
-        working = asyncio.create_task(node.work(until_idle=until_idle, limit_s=limit_s) if ends else _forever(node))
-        loop, ourselves = asyncio.get_running_loop(), asyncio.current_task()
+        worker = asyncio.create_task(node.work(until_idle=until_idle, limit_s=limit_s) if ends else _forever(node))
+        loop, own_task = asyncio.get_running_loop(), asyncio.current_task()
         for number in _STOP_SIGNALS:
-            loop.add_signal_handler(number, _end, node, working)
+            loop.add_signal_handler(number, _stop_or_cancel, node, worker)
         _LOG.info("working for %s", node.origins)
         try:
-            return await working
+            return await worker
         except asyncio.CancelledError:
-            if ourselves is not None and ourselves.cancelling():  # not by a second signal
+            if own_task is not None and own_task.cancelling():  # The caller cancelled, not a second signal.
                 raise
             return None
         finally:
@@ -80,15 +81,15 @@ async def _work(node: AsyncNode[Any], *, until_idle: bool, limit_s: float | None
 
 
 def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) -> int | None:
-    """As `_work`, for a blocking node: the second signal interrupts a handler."""
+    """Do the same as `_work` for a blocking node. The second signal interrupts a running handler."""
 
-    def end(_number: int, _frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         if node.is_stopped:
             raise _SecondSignal
         node.stop()
 
     ends = until_idle or limit_s is not None
-    before = [(number, signal.signal(number, end)) for number in _STOP_SIGNALS]
+    old_handlers = [(number, signal.signal(number, stop)) for number in _STOP_SIGNALS]
     try:
         with node:
             _LOG.info("working for %s", node.origins)
@@ -98,30 +99,30 @@ def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) 
                 except ApcoreError as error:
                     if ends:
                         raise
-                    _LOG.warning("working stopped, and starts again: %s", error)
-                    time.sleep(_AGAIN_S)
+                    _LOG.warning("the worker stopped, and starts again in 1 s: %s", error)
+                    time.sleep(_RESTART_S)
     except _SecondSignal:
         return None
     finally:
-        for number, handler in before:
+        for number, handler in old_handlers:
             _ = signal.signal(number, handler)
 
 
 class _SecondSignal(BaseException):
-    """Ends a blocking worker in the middle of a handler."""
+    """Interrupts a blocking worker in the middle of a handler."""
 
 
-def _end(node: AsyncNode[Any], working: asyncio.Task[int]) -> None:
+def _stop_or_cancel(node: AsyncNode[Any], worker: asyncio.Task[int]) -> None:
     if node.is_stopped:
-        working.cancel()
+        worker.cancel()
     node.stop()
 
 
 async def _forever(node: AsyncNode[Any]) -> int:
-    """Work on through what a store or a network that is down brings: facts are kept, and so is the reason to look."""
+    """Work, and start again after an error, such as a store that is down. The store and the queue lose nothing."""
     while True:
         try:
             return await node.work()
         except ApcoreError as error:
-            _LOG.warning("working stopped, and starts again: %s", error)
-            await asyncio.sleep(_AGAIN_S)
+            _LOG.warning("the worker stopped, and starts again in 1 s: %s", error)
+            await asyncio.sleep(_RESTART_S)

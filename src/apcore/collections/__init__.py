@@ -1,4 +1,4 @@
-"""Lists, both sides: paging, membership, and reading somebody else's."""
+"""Page, store and read collections: our own membership lists, and the collections of peers."""
 
 from apcore.collections.managed import (
     Member,

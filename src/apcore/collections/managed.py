@@ -1,16 +1,17 @@
-"""Managed collections: membership that apcore keeps in the store.
+"""Store the members of managed collections, and page through them.
 
-A collection is three families of entries under its id::
+A collection has three families of entries under its id::
 
-    ("c", id, "m", H(member))         -> order, item      is it in, and where
-    ("c", id, "o", order, H(member))  -> item             in order; the cursor of a page is the last key's end
-    ("c", id, "n")                    -> a counter        how many
+    ("c", id, "m", H(member))         -> order, item      membership, and the member's place
+    ("c", id, "o", order, H(member))  -> item             the members in order; a cursor is the end of such a key
+    ("c", id, "n")                    -> a counter        the number of members
 
-Adding and removing are checks and writes that join any commit, so that a follower and the Accept that tells about it are one fact. The check
-"member absent" makes adding twice impossible, and the check on the member's version makes removing twice impossible; the counter is an `Increment`,
-which conflicts with nothing. Reading a page costs the same at the first item and at the millionth.
+To add or remove a member, put the checks and writes of a `MembershipChange` into any commit. So a follower and the
+Accept that announces it are stored together. The check that the member is absent prevents a second addition, and the
+check of its version prevents a second removal. The counter is an `Increment`, which conflicts with no other write.
+Reading a page costs the same at the first member and at the millionth.
 
-``order`` is a string that sorts by time, ended by randomness; newest first is reverse key order.
+``order`` is a string that sorts by time and ends with random characters. Newest first is the reverse order of the keys.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _SEPARATOR: Final = b"\n"
 
 @frozen
 class Member:
-    """A member: its id, and what is kept with it (bytes of the caller's own format)."""
+    """A member's id, and the bytes stored with it in the caller's own format."""
 
     id: str
     item: bytes = field(default=b"", repr=False)
@@ -49,16 +50,16 @@ class Member:
 
 @frozen
 class MembershipChange:
-    """Part of a commit: what has to hold, and what is written."""
+    """The checks and writes that change a collection, as part of a commit."""
 
     checks: tuple[Check, ...] = ()
     writes: tuple[Write, ...] = ()
 
 
 def add_member(collection: str, member: Member, *, order: str) -> MembershipChange:
-    """Give the change that adds ``member``; its commit is False if the member is in already."""
+    """Return the change that adds ``member``. Its commit answers False if the member is in already."""
     ident, name = digest_part(collection), digest_part(member.id)
-    value = _value(member)
+    value = _encode_member(member)
     membership: StoreKey = ("c", ident, "m", name)
     return MembershipChange(
         (Check(membership, None),),
@@ -71,27 +72,31 @@ def add_member(collection: str, member: Member, *, order: str) -> MembershipChan
 
 
 def put_member(collection: str, member: Member, *, order: str) -> Op[MembershipChange | None]:
-    """Give the change that adds ``member`` or, if it is in, keeps its item and place up to date; None if nothing is new.
+    """Return the change that adds ``member`` or replaces its item, or None if there is nothing to change.
 
-    Something is new about a member that is in only if an item is given. Asks for: one `Get`.
+    A member that is in already keeps its place. Its item is replaced if ``member.item`` is not empty and differs.
+    Asks for: one `Get`.
     """
     ident, name = digest_part(collection), digest_part(member.id)
     membership: StoreKey = ("c", ident, "m", name)
     [entry] = yield from Get((membership,))
     if entry is None:
         return add_member(collection, member, order=order)
-    known, _, value = entry.value.partition(_SEPARATOR)
-    new = _value(member)
-    if not member.item or value == new:
+    order_bytes, _, stored_value = entry.value.partition(_SEPARATOR)
+    value = _encode_member(member)
+    if not member.item or value == stored_value:
         return None
     return MembershipChange(
         (Check(membership, entry.version),),
-        (Put(membership, known + _SEPARATOR + new), Put(("c", ident, "o", known.decode(), name), new)),
+        (
+            Put(membership, order_bytes + _SEPARATOR + value),
+            Put(("c", ident, "o", order_bytes.decode(), name), value),
+        ),
     )
 
 
 def remove_member(collection: str, member_id: str) -> Op[MembershipChange | None]:
-    """Give the change that removes a member, or None if it is not in. Asks for: one `Get`."""
+    """Return the change that removes a member, or None if it is not in. Asks for: one `Get`."""
     ident, name = digest_part(collection), digest_part(member_id)
     membership: StoreKey = ("c", ident, "m", name)
     [entry] = yield from Get((membership,))
@@ -105,14 +110,14 @@ def remove_member(collection: str, member_id: str) -> Op[MembershipChange | None
 
 
 def contains(collection: str, member_ids: Sequence[str]) -> Op[tuple[bool, ...]]:
-    """Tell of up to 100 ids whether they are members, in the order asked. Asks for: one `Get`."""
+    """Check which of up to 100 ids are members; the answers are in the order of the ids. Asks for: one `Get`."""
     ident = digest_part(collection)
     entries = yield from Get([("c", ident, "m", digest_part(member_id)) for member_id in member_ids])
     return tuple(entry is not None for entry in entries)
 
 
 def count(collection: str) -> Op[int]:
-    """Give the number of members. Asks for: one `Get`."""
+    """Return the number of members. Asks for: one `Get`."""
     [entry] = yield from Get((("c", digest_part(collection), "n"),))
     return 0 if entry is None else int(entry.value)
 
@@ -120,32 +125,36 @@ def count(collection: str) -> Op[int]:
 def members_page(
     collection: str, *, cursor: str | None = None, limit: int, oldest_first: bool = False
 ) -> Op[PageItems]:
-    """Give up to ``limit`` members as a `Page` of `Member`s, newest first. Asks for: one `Scan`.
+    """Return a page of up to ``limit`` `Member`s, newest first. Asks for: one `Scan`.
 
-    ``cursor`` is the ``next`` of the page before, or anything a peer made up: what is no cursor of ours gives an empty last page.
+    ``cursor`` is the ``next`` of the previous page. It comes from a peer, so it can be anything: an invalid cursor
+    gives an empty last page.
     """
     ident = digest_part(collection)
     after: StoreKey | None = None
     if cursor is not None:
         order, dot, name = cursor.rpartition(".")
-        # Printable: a NUL takes two bytes in a key, and too many would be a longer key than there is.
+        # It must be printable: a NUL takes two bytes in a key, and many of them would exceed the length of a key.
         if not dot or len(cursor) > CURSOR_BYTES_MAX or not cursor.isascii() or not cursor.isprintable():
             return PageItems(())
         after = ("c", ident, "o", order, name)
     entries = yield from Scan(("c", ident, "o"), after=after, limit=limit, reverse=not oldest_first)
-    members = [_member(entry) for entry in entries]
-    last = entries[-1].key if len(entries) == limit else None
-    return PageItems(members, None if last is None else f"{last[3]}.{last[4]}")
+    members = [_decode_member(entry) for entry in entries]
+    last_key = entries[-1].key if len(entries) == limit else None
+    return PageItems(members, None if last_key is None else f"{last_key[3]}.{last_key[4]}")
 
 
-def _value(member: Member) -> bytes:
-    """Write a member down, its id on the first line: as it is or, if it could not be read back then (peers send ids of any kind), as JSON."""
+def _encode_member(member: Member) -> bytes:
+    """Encode a member: its id in the first line, then its item.
+
+    Peers send ids of any kind. An id that could not be read back from a plain line is written as JSON.
+    """
     plain = "\n" not in member.id and not member.id.startswith('"')
     ident = member.id.encode("utf-8", "surrogatepass") if plain else json.dumps(member.id).encode("ascii")
     return ident + _SEPARATOR + member.item
 
 
-def _member(entry: Entry) -> Member:
+def _decode_member(entry: Entry) -> Member:
     line, _, item = entry.value.partition(_SEPARATOR)
     ident = json.loads(line) if line.startswith(b'"') else line.decode("utf-8", "surrogatepass")
     return Member(ident, item)

@@ -1,4 +1,4 @@
-"""Pages: what a dispatcher answers with, and what a collection is served as."""
+"""Define a page of a collection, as a dispatcher returns it and as it is served."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def _items(items: Sequence[Any]) -> tuple[Any, ...]:
 
 @frozen
 class PageItems:
-    """Some items of a collection, newest first, and where the next ones are.
+    """Some items of a collection, newest first, and the cursor of the next page.
 
-    ``next`` is whatever the dispatcher wants to be called with for the page after this one; it goes to the peer as it is and comes back as it
-    went, so it must not carry secrets, and must not be trusted when it comes back. None says that this is the last page.
+    ``next`` is the cursor that the dispatcher is called with for the next page; None marks the last page. It is sent to
+    the peer as it is, and comes back from there. So do not put secrets into it, and do not trust it.
 
     Raises:
-        ValueError: Over 1,000 items, or a cursor over 512 bytes.
+        ValueError: There are more than 1,000 items, or the cursor has more than 512 bytes.
     """
 
     items: tuple[Any, ...] = field(converter=_items)
     """Ids, views or documents."""
     next: str | None = None
     total: int | None = field(default=None, kw_only=True)
-    """How many items the whole collection has, if that is told."""
+    """The number of items in the whole collection, if it is public."""
 
     def __attrs_post_init__(self) -> None:
         if len(self.items) > PAGE_ITEMS_MAX:

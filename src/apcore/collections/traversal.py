@@ -1,19 +1,19 @@
-"""Reading a collection of a peer: from page to page, within bounds, whatever it claims.
+"""Read a peer's collection page by page, within bounds.
 
-Collections come in every shape, and each is read as it is:
+Collections come in many shapes, and all of these are read:
 
 - items on the collection itself, on its pages, or on both; an item that comes twice counts once;
-- pages embedded or behind an address, with or without ids; an empty page with another one after it;
-- a collection without an id, which is then the one at its address, and is not kept;
-- ``next`` on the collection instead of ``first``, or only ``last`` or ``prev``, from which it is read backwards;
+- embedded pages and pages behind an address, with or without ids; an empty page before another one;
+- a collection without an id, which is then the one at its address, and is not cached;
+- ``next`` on the collection instead of ``first``; or only ``last`` or ``prev``, from which it is read backwards;
 - a page at the address of the collection.
 
-An embedded page that has an address and no ``next`` may be an excerpt, so its address is asked. Where a collection
-shows fewer items than it counts, and no page of it was fetched, `Traversal.ended` says so: the rest is hidden, or
-elsewhere. Otherwise ``totalItems`` is not looked at, since it counts what strangers are not shown.
+An embedded page that has an address and no ``next`` may be an excerpt, so its address is fetched. If a collection shows
+fewer items than it counts, and no page was fetched, `Traversal.ended` says so: the others are hidden, or elsewhere.
+Otherwise ``totalItems`` is ignored, since it also counts items that are hidden from strangers.
 
-A traversal counts pages and items against its own bounds, remembers where it has been, and stays on the collection's
-origin. Items are references; an embedded item is a claim by the page's origin, like any other.
+A traversal counts pages and items against its own bounds, never fetches a page twice, and stays on the collection's
+origin. Items are references; an embedded item is a claim by the page's origin, as everywhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["Traversal", "TraversalBounds", "traverse"]
 
 @frozen(kw_only=True)
 class TraversalBounds:
-    """How far a traversal goes."""
+    """The limits of a traversal."""
 
     pages_max: int = 100
     items_max: int = 10_000
@@ -42,15 +42,15 @@ class TraversalBounds:
 
 @frozen
 class Traversal:
-    """What was read of a collection."""
+    """The items that were read of a collection, and the reason if it was not read to its end."""
 
     items: tuple[Reference, ...]
     pages: int
-    """How many documents were fetched, the collection itself included."""
+    """The number of fetched documents, the collection itself included."""
     ended: str | None = None
-    """Why it was not read to its end, in words; None if it was."""
+    """The reason why it was not read to its end, in words; None if it was."""
     error: ApcoreError | None = field(default=None, eq=False)
-    """The error that ended it, if one did. What was read before counts all the same."""
+    """The error that ended the traversal, if one did. The items read before it still count."""
 
 
 def traverse(
@@ -60,45 +60,45 @@ def traverse(
     identity: Identity | None = None,
     bounds: TraversalBounds = TraversalBounds(),
 ) -> Op[Traversal]:
-    """Read a collection, given by its address or as a document refers to it, from its first page on.
+    """Read a collection from its first page on. Pass its address, or a document's reference to it.
 
-    Asks for: the collection (see `load`), unless it is embedded without an id; then one fetch a page, at most
+    Asks for: the collection (as `load`), unless it is embedded without an id; then one fetch for each page, at most
     ``bounds.pages_max``.
 
     Raises:
-        ApcoreError: The collection itself could not be had, see `load`, or is none (`WrongType`).
+        ApcoreError: The collection itself cannot be loaded (see `load`), or is no collection (`WrongType`).
     """
     root = yield from _root(collection, policy=policy, identity=identity)
     entrance = _entrance(root.document, root.home)
     onward: _Link = "prev" if entrance.is_backwards else "next"
-    pages, visited, following = [root.document], set(root.home), entrance.reference
+    pages, visited, next_page = [root.document], set(root.home), entrance.reference
     fetched, shown = root.fetched, len(CollectionPage.over(root.document).items)
-    ended: str | None = None
+    end_reason: str | None = None
     cause: ApcoreError | None = None
-    while following is not None and not (entrance.closes_at_home and following.uri in root.home):
+    while next_page is not None and not (entrance.closes_at_home and next_page.uri in root.home):
         if shown > bounds.items_max:
-            ended = f"it has more than {bounds.items_max} items"
+            end_reason = f"it has more than {bounds.items_max} items"
             break
-        page = _whole_page(following, onward, visited)
+        page = _whole_page(next_page, onward, visited)
         if page is not None:
-            visited |= {following.uri} if following.uri is not None else set[str]()
+            visited |= {next_page.uri} if next_page.uri is not None else set[str]()
         else:
-            ended = _refusal(following, root.origin, visited, fetched, bounds)
-            if ended is None:
+            end_reason = _refusal(next_page, root.origin, visited, fetched, bounds)
+            if end_reason is None:
                 try:
-                    page = yield from _page(following.uri or "", root.origin, policy=policy, identity=identity)
+                    page = yield from _page(next_page.uri or "", root.origin, policy=policy, identity=identity)
                     fetched += 1
                 except ApcoreError as error:
-                    ended, cause = f"the page {following.uri} could not be had", error
-            # What an embedded page shows counts, even if its address gives nothing.
-            page = page or following.embedded
+                    end_reason, cause = f"the page {next_page.uri} could not be loaded", error
+            # The items of an embedded page count, even if its address cannot be fetched.
+            page = page or next_page.embedded
         if page is not None:
             pages.append(page)
             shown += len(CollectionPage.over(page).items)
-        following = None if page is None or ended is not None else _link(page, onward)
-    if ended is None and fetched <= 1:
-        ended = _hidden(pages)
-    return _result(entrance.ordered(pages), fetched, bounds, ended, cause)
+        next_page = None if page is None or end_reason is not None else _link(page, onward)
+    if end_reason is None and fetched <= 1:
+        end_reason = _hidden(pages)
+    return _result(entrance.ordered(pages), fetched, bounds, end_reason, cause)
 
 
 @frozen
@@ -108,7 +108,7 @@ class _Root:
     document: Document
     origin: Origin
     home: frozenset[str] = frozenset()
-    """Its addresses."""
+    """The addresses of the collection."""
     fetched: int = 0
 
 
@@ -117,7 +117,7 @@ def _root(collection: str | Reference, *, policy: FetchPolicy, identity: Identit
     if reference.uri is None and reference.embedded is not None:
         document, origin = reference.embedded, reference.embedded.origin
         if origin is None:
-            raise WrongId("the embedded collection has no id, and its document was not obtained from anywhere")
+            raise WrongId("the embedded collection has no id, and the origin of its document is not known")
         root = _Root(document, origin)
     else:
         uri = reference.uri or ""
@@ -126,7 +126,7 @@ def _root(collection: str | Reference, *, policy: FetchPolicy, identity: Identit
         root = _Root(loaded.document, loaded.url.origin, home, 1)
     if not root.document.is_a(Collection):
         name = reference.uri or "the embedded collection"
-        raise WrongType(f"{name} is {root.document.types or 'of no type'}, and no collection")
+        raise WrongType(f"{name} is {root.document.types or 'of no type'}, not a collection")
     return root
 
 
@@ -147,7 +147,7 @@ _FROM_A_PAGE: Final[tuple[_Link, ...]] = ("next", "first", "last", "prev")
 
 @frozen
 class _Entrance:
-    """Which link leads from the collection itself to its pages."""
+    """The link that leads from the collection itself to its pages."""
 
     link: _Link | None = None
     reference: Reference | None = None
@@ -160,11 +160,11 @@ class _Entrance:
 
     @property
     def closes_at_home(self) -> bool:
-        """Whether all pages were read once they lead to the collection itself."""
+        """Check whether all pages were read once they lead to the collection itself."""
         return self.is_backwards or (self.from_a_page and self.link == "first")
 
     def ordered(self, pages: Sequence[Document]) -> list[Document]:
-        """Return the pages in the order of the collection, of which the first one given is the collection itself."""
+        """Return the pages in the order of the collection; ``pages`` starts with the collection itself."""
         root, *others = pages
         if self.is_backwards:
             others.reverse()
@@ -194,38 +194,38 @@ def _entrance(root: Document, home: frozenset[str]) -> _Entrance:
 
 
 def _whole_page(reference: Reference, onward: _Link, visited: set[str]) -> Document | None:
-    """Return an embedded page, unless it may be an excerpt of what its address shows."""
+    """Return an embedded page, unless it may be an excerpt of the page at its address."""
     page = reference.embedded
     if page is None or reference.uri is None or _link(page, onward) is not None:
         return page
-    # An address that was asked already shows nothing more.
+    # An address that was fetched before has nothing more to offer.
     return page if reference.uri in visited and CollectionPage.over(page).items else None
 
 
 def _refusal(
-    following: Reference, origin: Origin, visited: set[str], fetched: int, bounds: TraversalBounds
+    next_page: Reference, origin: Origin, visited: set[str], fetched: int, bounds: TraversalBounds
 ) -> str | None:
-    """Say why the next page is not fetched; None if it is, and then it counts as visited."""
-    if following.uri is None:
-        return "the next page is neither embedded nor anywhere"
-    if following.uri in visited:
-        return f"it leads back to {following.uri}"
+    """Return why the next page is not fetched. Otherwise mark it as visited and return None."""
+    if next_page.uri is None:
+        return "the next page is neither embedded nor has an address"
+    if next_page.uri in visited:
+        return f"it leads back to {next_page.uri}"
     if fetched >= bounds.pages_max:
         return f"it has more than {bounds.pages_max} pages"
     try:
-        if parse_url(following.uri).origin != origin:
-            return f"it leads to another origin, {following.uri}"
+        if parse_url(next_page.uri).origin != origin:
+            return f"it leads to another origin, {next_page.uri}"
     except ApcoreError as error:
         return str(error)
-    visited.add(following.uri)
+    visited.add(next_page.uri)
     return None
 
 
 def _hidden(pages: Sequence[Document]) -> str | None:
-    """Say that a collection shows fewer items than it counts, given all that is embedded in it; None if it does not."""
+    """Return a note if a collection shows fewer items than it counts, with all embedded pages; else None."""
     views = [CollectionPage.over(page) for page in pages]
-    shown, counted = sum(len(view.items) for view in views), max(view.total_items or 0 for view in views)
-    return f"it counts {counted} items, and shows {shown} of them" if shown < counted else None
+    item_count, counted = sum(len(view.items) for view in views), max(view.total_items or 0 for view in views)
+    return f"it counts {counted} items, and shows {item_count} of them" if item_count < counted else None
 
 
 def _result(

@@ -1,4 +1,4 @@
-"""Finding and being found: WebFinger, host-meta, NodeInfo."""
+"""Look up actors and servers, and describe our own: WebFinger, host-meta and NodeInfo."""
 
 from apcore.discovery.accounts import Acct, parse_acct, parse_resource
 from apcore.discovery.descriptors import JRD_JSON, XRD_XML, Descriptor, DescriptorLink, jrd, read_jrd, read_xrd

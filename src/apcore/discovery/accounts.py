@@ -1,10 +1,11 @@
-"""Accounts: what people write (``@alice@example.com``), what WebFinger asks for, and one canonical form of both.
+"""Parse and compare account names: handles (``@alice@example.com``) and WebFinger resources, in one canonical form.
 
-The host is read by the same reader as that of a URL, so that what is compared is what would be connected to: lower case, A-labels, no default
-port. The user is kept as given, since its canonical spelling is its server's to say, and compared without case, as nearly every server does.
+The host is parsed like the host of a URL: lower case, A-labels, no default port. So the compared host is the host that
+would be connected to. The user keeps its spelling, since its server decides about that. Users are compared without
+case, as on nearly every server.
 
-What two readers could take for another account is refused: a second ``@``, written plainly or percent-encoded, and whatever would end the host
-early. Percent signs are decoded once and never twice.
+A text that two parsers could read as different accounts is refused: a second ``@``, written plainly or percent-encoded,
+and any character that would end the host early. Percent signs are decoded once, never twice.
 """
 
 from __future__ import annotations
@@ -31,38 +32,38 @@ _SAFE: Final = "!$&'()*+,;=-._~"
 
 @frozen(order=False)
 class Acct:
-    """An account at a host. Two are equal if they differ in the case of the user alone."""
+    """An account at a host. Accounts are equal if they only differ in the case of the user."""
 
     user: str = field(eq=str.casefold)
-    """As its server spells it, percent signs decoded."""
+    """The spelling of the account's server, with percent signs decoded."""
     host: str
-    """Canonical host, and the port unless it is 443: the authority of an https URL."""
+    """The canonical host, and the port unless it is 443: the authority of an https URL."""
 
     @property
     def handle(self) -> str:
-        """What people write: ``@alice@example.com``."""
+        """The form that people write: ``@alice@example.com``."""
         return f"@{self.user}@{self.host}"
 
     @override
     def __str__(self) -> str:
-        """Write it as a URI (RFC 7565): ``acct:alice@example.com``."""
+        """Return the account as a URI (RFC 7565): ``acct:alice@example.com``."""
         return f"acct:{quote(self.user, safe=_SAFE)}@{self.host}"
 
     @classmethod
     def at(cls, user: str, origin: Origin) -> Acct:
-        """Give the account of ``user`` at an origin, whatever its scheme.
+        """Return the account of ``user`` at an origin, whatever the origin's scheme.
 
         Raises:
-            RequestError: No account has such a name.
+            RequestError: ``user`` cannot be the name of an account.
         """
         return cls(_checked_user(user, user), origin.authority)
 
 
 def parse_acct(text: str) -> Acct:
-    """Read an account: ``acct:alice@example.com``, ``alice@example.com`` or ``@alice@example.com``.
+    """Parse an account: ``acct:alice@example.com``, ``alice@example.com`` or ``@alice@example.com``.
 
     Raises:
-        RequestError: It is none; the message says why.
+        RequestError: ``text`` is no account; the message says why.
     """
     if len(text) > _LENGTH_MAX:
         raise RequestError(f"an account of {len(text)} characters; the limit is {_LENGTH_MAX}")
@@ -76,10 +77,10 @@ def parse_acct(text: str) -> Acct:
 
 
 def parse_resource(text: str) -> Acct | str:
-    """Read what a WebFinger request asks for: an account, or a URL in canonical form.
+    """Parse the resource of a WebFinger request: an account, or a URL, returned in canonical form.
 
     Raises:
-        RequestError: It is neither (RFC 7033 §4.2: the answer is 400).
+        RequestError: ``text`` is neither (RFC 7033 §4.2: answer 400).
     """
     scheme = text[:8].lower()
     if scheme.startswith(("http://", "https://")):
@@ -89,7 +90,7 @@ def parse_resource(text: str) -> Acct | str:
 
 def _decoded(text: str, user: str) -> str:
     if _BAD_PERCENT.search(user) is not None:
-        raise _refused(text, "has a percent sign that encodes nothing")
+        raise _refused(text, "has a percent sign without two hexadecimal digits")
     try:
         return unquote_to_bytes(user).decode("utf-8")
     except UnicodeError:
@@ -113,12 +114,12 @@ def _host(text: str, host: str) -> str:
         url = parse_url(f"https://{host}/")
     except RequestError as error:
         raise _refused(text, f"has no host that can be read: {error}") from None
-    # The absolute spelling of a name; the same host, and none that certificates are made for.
+    # A final dot is the absolute spelling of the same host. Certificates never have it.
     name = url.origin.host.removesuffix(".")
     if url.path != "/" or not name:
         raise _refused(text, "has no host that can be read")
     return Origin("https", name, url.origin.port).authority
 
 
-def _refused(text: str, what: str) -> RequestError:
-    return RequestError(f"account {text[:200]!r} {what}")
+def _refused(text: str, reason: str) -> RequestError:
+    return RequestError(f"account {text[:200]!r} {reason}")

@@ -1,10 +1,11 @@
-"""Descriptors: what is known about a resource and where it links, as JSON (JRD) and as XML (XRD).
+"""Read and write descriptors of a resource and its links, as JSON (JRD) and as XML (XRD).
 
-Two spellings of one thing, so there is one value for both. Reading is tolerant about what does not matter (a link without ``rel``, a member of
-another kind) and bounded in everything: bytes, depth, links. What is left out is never guessed.
+JRD and XRD are two spellings of one thing, so there is one `Descriptor` for both. The readers tolerate unimportant
+faults (a link without ``rel``, a member of another type) and bound everything: bytes, depth, links. Missing members are
+never guessed.
 
-XML is read by a parser that is told to refuse a document type before it has looked at one: without it there are no entities of the document's own,
-so nothing to expand and nothing to fetch. The encoding is UTF-8, whatever the document says, as it is for JSON.
+The XML parser refuses any document type. Without one, a document cannot define entities, so there is nothing to expand
+or to fetch. The encoding is always UTF-8, whatever the document declares, as for JSON.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = [
 JRD_JSON: Final = "application/jrd+json"
 XRD_XML: Final = "application/xrd+xml"
 DESCRIPTOR_BYTES_MAX: Final = 256 * 1024
-"""Bytes of a descriptor that is read. Those in use stay below 8 KiB."""
+"""The largest descriptor that is read. Those in use are smaller than 8 KiB."""
 
 _JRD_LIMITS: Final = ProcessingLimits(bytes_max=DESCRIPTOR_BYTES_MAX, depth_max=16, nodes_max=2000, array_max=500)
 _XML_DEPTH_MAX: Final = 16
@@ -55,13 +56,13 @@ class DescriptorLink:
     type: str | None = field(default=None, kw_only=True)
     href: str | None = field(default=None, kw_only=True)
     template: str | None = field(default=None, kw_only=True)
-    """With ``{uri}`` in the place of what is asked about."""
+    """A URL with ``{uri}`` in the place of the resource."""
     properties: Mapping[str, str | None] = field(factory=_no_properties, kw_only=True)
 
 
 @frozen
 class Descriptor:
-    """What is known about a resource."""
+    """A resource's names, links and properties."""
 
     subject: str | None = None
     aliases: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
@@ -69,15 +70,15 @@ class Descriptor:
     properties: Mapping[str, str | None] = field(factory=_no_properties)
 
     def linked(self, rel: str) -> tuple[DescriptorLink, ...]:
-        """Give the links of that relation, in their order. Relations are compared without case, as RFC 8288 has it."""
+        """Return the links with relation ``rel``, in their order. Relations are compared without case (RFC 8288)."""
         return tuple(link for link in self.links if link.rel.lower() == rel.lower())
 
 
-# --- written --------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------------------------
 
 
 def jrd(subject: str | None, aliases: Sequence[str] = (), links: Sequence[DescriptorLink] = ()) -> bytes:
-    """Write a descriptor as JSON; serve it as `JRD_JSON`."""
+    """Return a descriptor as JSON; serve it as `JRD_JSON`."""
     members: dict[str, Any] = {}
     if subject is not None:
         members["subject"] = str(subject)
@@ -89,34 +90,34 @@ def jrd(subject: str | None, aliases: Sequence[str] = (), links: Sequence[Descri
 
 def _link_members(link: DescriptorLink) -> dict[str, Any]:
     members = {"rel": link.rel, "type": link.type, "href": link.href, "template": link.template}
-    kept: dict[str, Any] = {name: value for name, value in members.items() if value is not None}
-    return kept | ({"properties": dict(link.properties)} if link.properties else {})
+    present: dict[str, Any] = {name: value for name, value in members.items() if value is not None}
+    return present | ({"properties": dict(link.properties)} if link.properties else {})
 
 
 def xrd(links: Sequence[DescriptorLink]) -> bytes:
-    """Write links as XML; serve it as `XRD_XML`."""
+    """Return links as XML; serve it as `XRD_XML`."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<XRD xmlns={_quoted(_XRD_NAMESPACE)}>"]
     for link in links:
         attributes = {"rel": link.rel, "type": link.type, "href": link.href, "template": link.template}
-        written = "".join(f" {name}={_quoted(value)}" for name, value in attributes.items() if value is not None)
-        lines.append(f"  <Link{written}/>")
+        attribute_text = "".join(f" {name}={_quoted(value)}" for name, value in attributes.items() if value is not None)
+        lines.append(f"  <Link{attribute_text}/>")
     return "\n".join([*lines, "</XRD>", ""]).encode()
 
 
 def _quoted(value: str) -> str:
-    # html's escapes are XML's; the standard library's own for XML brings an HTTP client along.
+    # HTML's escapes are valid in XML. The standard library's function for XML would import an HTTP client.
     return f'"{escape(value)}"'
 
 
-# --- read -----------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------------------------
 
 
 def read_jrd(data: bytes) -> Descriptor:
-    """Read a descriptor in JSON.
+    """Parse a descriptor in JSON.
 
     Raises:
-        DocumentError: It is not JSON, or no object.
-        LimitExceeded: It is larger than a descriptor may be.
+        DocumentError: The data is not JSON, or not an object.
+        LimitExceeded: The data exceeds the limits of a descriptor.
     """
     members = parse_document(data, limits=_JRD_LIMITS, lone_surrogates="replace")
     return Descriptor(
@@ -153,20 +154,20 @@ def _array(value: object) -> list[object]:
 
 def _properties(value: object) -> dict[str, str | None]:
     members = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    return {name: each for name, each in members.items() if each is None or isinstance(each, str)}
+    return {name: text for name, text in members.items() if text is None or isinstance(text, str)}
 
 
 def read_xrd(data: bytes) -> Descriptor:
-    """Read a descriptor in XML.
+    """Parse a descriptor in XML.
 
     Raises:
-        DocumentError: It is not XML, not an XRD, or it has a document type.
-        LimitExceeded: It is larger than a descriptor may be.
+        DocumentError: The data is not XML, not an XRD, or it has a document type.
+        LimitExceeded: The data exceeds the limits of a descriptor.
     """
     if len(data) > DESCRIPTOR_BYTES_MAX:
         raise LimitExceeded(f"a descriptor of {len(data)} bytes; the limit is {DESCRIPTOR_BYTES_MAX}")
     try:
-        # Decoded here: a byte order mark would choose the parser's encoding, whatever it was told.
+        # The data is decoded here, since a byte order mark would override the encoding that the parser was given.
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError(f"not UTF-8: {error.reason} at byte {error.start}") from None
@@ -188,7 +189,7 @@ def _no_document_type(*_declared: object) -> None:
 
 
 class _XrdReader:
-    """Takes the few elements that matter out of a stream of them."""
+    """Collect the few relevant elements from a stream of XML elements."""
 
     def __init__(self) -> None:
         self.subject: str | None = None
@@ -201,7 +202,7 @@ class _XrdReader:
         self._elements = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """Note an element, and its attributes if it is a link."""
+        """Open an element, and read its attributes if it is a link."""
         self._elements += 1
         if self._elements > _XML_ELEMENTS_MAX:
             raise LimitExceeded(f"a descriptor of more than {_XML_ELEMENTS_MAX} elements")
@@ -218,11 +219,11 @@ class _XrdReader:
             self.links.append(DescriptorLink(attributes["rel"], type=kind, href=href, template=template))
 
     def text(self, text: str) -> None:
-        """Keep text until its element ends."""
+        """Collect text until its element ends."""
         self._text.append(text)
 
     def end(self, _name: str) -> None:
-        """Take what an element said."""
+        """Close an element, and use its text."""
         text = "".join(self._text).strip()
         self._text.clear()
         match self._path:

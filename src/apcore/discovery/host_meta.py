@@ -1,6 +1,6 @@
-"""host-meta (RFC 6415): one document that says where a host answers WebFinger.
+"""Read and write host-meta (RFC 6415), the document that says where a host answers WebFinger.
 
-It is the old way in, and still the one that some servers take when WebFinger at its fixed address answers 404.
+It predates WebFinger's fixed address. Some servers still need it: at the fixed address they answer 404.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ def _links(origin: Origin | str) -> tuple[DescriptorLink, ...]:
 
 
 def host_meta_xml(origin: Origin | str) -> bytes:
-    """Write the host-meta of ``origin`` in XML, for ``/.well-known/host-meta``; serve it as `XRD_XML`."""
+    """Return the host-meta of ``origin`` in XML, for ``/.well-known/host-meta``; serve it as `XRD_XML`."""
     return xrd(_links(origin))
 
 
 def host_meta_json(origin: Origin | str) -> bytes:
-    """Write the host-meta of ``origin`` in JSON, for ``/.well-known/host-meta.json``; serve it as `JRD_JSON`."""
+    """Return the host-meta of ``origin`` in JSON, for ``/.well-known/host-meta.json``; serve it as `JRD_JSON`."""
     return jrd(None, links=_links(origin))
 
 
 def read_host_meta(data: bytes) -> Descriptor:
-    """Read a host-meta in either spelling: many are files without an extension, and served as whatever.
+    """Parse a host-meta in JSON or XML. The content decides, since many are static files without a useful media type.
 
     Raises:
-        DocumentError: It is neither, or it has a document type.
-        LimitExceeded: It is larger than a descriptor may be.
+        DocumentError: The data is neither, or it has a document type.
+        LimitExceeded: The data exceeds the limits of a descriptor.
     """
     return read_jrd(data) if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else read_xrd(data)
 
 
 def lrdd_address(host_meta: Descriptor, resource: str) -> str | None:
-    """Give where that host answers about ``resource``: the first usable template, JSON before XML; None if there is none."""
+    """Return the host's WebFinger address for ``resource``, or None without a template. JSON is preferred to XML."""
     templates = [link for link in host_meta.linked(_LRDD) if link.template is not None and "{uri}" in link.template]
     templates.sort(key=lambda link: link.type is None or "json" not in link.type)
     for link in templates:

@@ -1,9 +1,10 @@
-"""NodeInfo: which software a server runs, and how many people use it. For statistics and curiosity; decisions need better evidence.
+"""Read and write NodeInfo: the software of a server, and the number of its users.
 
-Written as the schemas 2.0 and 2.1 demand. Read as it is found: every member may be missing, or of another kind.
+Use it for statistics. Decisions need better evidence, since a server can claim anything.
 
-The document of links is where a server could send us anywhere, so it may only point to the host that was asked, or to the one that this host
-redirected to.
+Documents are written as the schemas 2.0 and 2.1 demand. They are read leniently: each member may be missing, or have
+another type. The document of links could point anywhere, so only links to the requested host are followed, or to the
+host that it redirected to.
 """
 
 from __future__ import annotations
@@ -35,29 +36,29 @@ __all__ = [
 ]
 
 NodeInfoVersion = Literal["2.0", "2.1"]
-"""The versions that are served."""
+"""The versions that are written."""
 NODEINFO_LINKS_JSON: Final = "application/json"
-"""What the document of links is served as."""
+"""The media type of the document of links."""
 
 _SCHEMA: Final = "http://nodeinfo.diaspora.software/ns/schema/"
 _VERSIONS: Final[tuple[NodeInfoVersion, ...]] = ("2.1", "2.0")
 _READ: Final = ("2.2", "2.1", "2.0", "1.1", "1.0")
-"""What is read, the best first."""
+"""The versions that are read, best first."""
 _BYTES_MAX: Final = 256 * 1024
 _LIMITS: Final = ProcessingLimits(bytes_max=_BYTES_MAX, depth_max=16, nodes_max=5000, array_max=2000)
 _NAME: Final = re.compile(r"[a-z0-9-]+")
 
 
-# --- written --------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------------------------
 
 
 def nodeinfo_media_type(version: NodeInfoVersion) -> str:
-    """Give the media type of a document of that version."""
+    """Return the media type of a document of ``version``."""
     return f'application/json; profile="{_SCHEMA}{version}#"'
 
 
 def nodeinfo_links(origin: Origin | str) -> bytes:
-    """Write what stands at ``/.well-known/nodeinfo``: the documents are at ``/nodeinfo/2.1`` and ``/nodeinfo/2.0``."""
+    """Return the document for ``/.well-known/nodeinfo``, with links to ``/nodeinfo/2.1`` and ``/nodeinfo/2.0``."""
     return jrd(
         None,
         links=[DescriptorLink(f"{_SCHEMA}{version}", href=f"{origin}/nodeinfo/{version}") for version in _VERSIONS],
@@ -79,15 +80,16 @@ def nodeinfo_document(
     homepage: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Write a NodeInfo document; serve it as `nodeinfo_media_type`. What is None is left out.
+    """Return a NodeInfo document; serve it as `nodeinfo_media_type`. Arguments that are None are left out.
 
     Raises:
-        ValueError: Something that the schema does not take: another version, a name outside a-z, 0-9 and -, a negative count.
+        ValueError: The schema forbids an argument: another version, a name with other characters than a-z, 0-9 and -,
+            or a negative count.
     """
     if version not in _VERSIONS:
         raise ValueError(f"NodeInfo is written in versions {' and '.join(_VERSIONS)}, not {version!r}")
     if _NAME.fullmatch(software_name) is None:
-        raise ValueError(f"the name of a software is in a-z, 0-9 and -, not {software_name!r}")
+        raise ValueError(f"the software name may only contain a-z, 0-9 and -, not {software_name!r}")
     software: dict[str, Any] = {"name": software_name, "version": software_version}
     if version == "2.1":  # the 2.0 schema takes no other members here
         software |= _present(repository=repository, homepage=homepage)
@@ -111,20 +113,20 @@ def _present(**members: Any) -> dict[str, Any]:
 def _counts(**counts: int | None) -> dict[str, Any]:
     for name, count in counts.items():
         if count is not None and count < 0:
-            raise ValueError(f"{name} is a count, at least 0, not {count}")
+            raise ValueError(f"{name} must be 0 or more, not {count}")
     return _present(**counts)
 
 
-# --- read -----------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
 class NodeInfo:
-    """What a server says of itself; whatever it does not say, or says in another kind of value, is None or empty."""
+    """A server's description of itself. A member that is missing or of another type is None or empty."""
 
     version: str | None = None
     software_name: str | None = None
-    """In lower case, as the schema has it; people put spaces into it all the same."""
+    """The name in lower case, as the schema demands. Some names contain spaces nevertheless."""
     software_version: str | None = None
     protocols: tuple[str, ...] = ()
     open_registrations: bool | None = None
@@ -134,20 +136,20 @@ class NodeInfo:
     posts: int | None = None
     comments: int | None = None
     members: Mapping[str, Any] = field(repr=False)
-    """All of it as received, bounded in size and depth."""
+    """The whole document as received, bounded in size and depth."""
 
     @property
     def speaks_activitypub(self) -> bool:
-        """Whether it names ActivityPub among its protocols."""
+        """Whether ActivityPub is among its protocols."""
         return "activitypub" in self.protocols
 
 
 def read_nodeinfo(data: bytes) -> NodeInfo:
-    """Read a NodeInfo document of any version.
+    """Parse a NodeInfo document of any version.
 
     Raises:
-        DocumentError: It is not JSON, or no object.
-        LimitExceeded: It is larger than such a document may be.
+        DocumentError: The data is not JSON, or not an object.
+        LimitExceeded: The data exceeds the limits of such a document.
     """
     members = parse_document(data, limits=_LIMITS, lone_surrogates="replace")
     software, usage = _object(members.get("software")), _object(members.get("usage"))
@@ -186,57 +188,57 @@ def _count(value: object) -> int | None:
 
 
 def _protocols(value: object) -> tuple[str, ...]:
-    """A list, or in 1.x one for each direction."""
+    """Read a list or, in version 1.x, one list for each direction."""
     if isinstance(value, dict):
-        both = cast("dict[str, Any]", value)
-        named = (*_protocols(both.get("inbound")), *_protocols(both.get("outbound")))
-        return tuple(dict.fromkeys(named))
+        directions = cast("dict[str, Any]", value)
+        protocols = (*_protocols(directions.get("inbound")), *_protocols(directions.get("outbound")))
+        return tuple(dict.fromkeys(protocols))
     items = cast("list[object]", value) if isinstance(value, list) else []
     return tuple(item for item in items if isinstance(item, str))
 
 
 def lookup_nodeinfo(origin: Origin | str, *, policy: FetchPolicy) -> Op[NodeInfo]:
-    """Ask a server what it is.
+    """Fetch the NodeInfo of a server.
 
     Asks for: two fetches (as `fetch`, unsigned).
 
     Raises:
-        ValueError: ``origin`` is not one.
-        NotFound, Gone, Forbidden, Rejected, PeerFailing: What it answered instead.
-        NothingUsable: It links to no version that we read.
-        PointsElsewhere: What it links to is on another host.
-        DocumentError: What it answered is no such document.
+        ValueError: ``origin`` is no origin.
+        NotFound, Gone, Forbidden, Rejected, PeerFailing: The server answered with another status than 200.
+        NoUsableDocument: The server links to no version that apcore reads.
+        SubjectMismatch: The server links or redirects to another host.
+        DocumentError: The response is no such document.
         RequestError, LimitExceeded, Refused, FetchFailed: As `fetch`.
     """
-    asked = parse_origin(origin) if isinstance(origin, str) else origin
+    requested = parse_origin(origin) if isinstance(origin, str) else origin
     bounded = _bounded(policy)
-    first = yield from _answer(f"{asked}/.well-known/nodeinfo", policy=bounded)
-    where = _chosen(read_jrd(first.response.body), first.url)
-    own = {asked, first.url.origin}
-    if where.origin not in own:
-        raise SubjectMismatch(f"{asked} says that its NodeInfo is at {where}")
-    second = yield from _answer(str(where), policy=bounded)
-    if second.url.origin not in own:
-        raise SubjectMismatch(f"{asked} redirects to {second.url} for its NodeInfo")
-    return read_nodeinfo(second.response.body)
+    links = yield from _fetch_json(f"{requested}/.well-known/nodeinfo", policy=bounded)
+    url = _best_link(read_jrd(links.response.body), links.url)
+    own_origins = {requested, links.url.origin}
+    if url.origin not in own_origins:
+        raise SubjectMismatch(f"{requested} links to {url} on another host as its NodeInfo")
+    document = yield from _fetch_json(str(url), policy=bounded)
+    if document.url.origin not in own_origins:
+        raise SubjectMismatch(f"{requested} redirects to {document.url} on another host for its NodeInfo")
+    return read_nodeinfo(document.response.body)
 
 
-def _answer(url: str, *, policy: FetchPolicy) -> Op[FetchedResponse]:
-    found = yield from fetch(url, policy=policy, accept=NODEINFO_LINKS_JSON)
+def _fetch_json(url: str, *, policy: FetchPolicy) -> Op[FetchedResponse]:
+    fetched = yield from fetch(url, policy=policy, accept=NODEINFO_LINKS_JSON)
     now = yield from Now()
-    check_status(found, url, now=now)
-    return found
+    check_status(fetched, url, now=now)
+    return fetched
 
 
-def _chosen(links: Descriptor, url: Url) -> Url:
-    """Give where the best version that we read is."""
+def _best_link(links: Descriptor, url: Url) -> Url:
+    """Return the URL of the best version that apcore reads."""
     for version in _READ:
         for link in links.linked(f"{_SCHEMA}{version}"):
             try:
                 return parse_url(link.href or "")
             except RequestError:
                 continue
-    raise NoUsableDocument(f"{url} links to no NodeInfo of version {', '.join(_READ)}")
+    raise NoUsableDocument(f"{url} links to no NodeInfo of a version that apcore reads: {', '.join(_READ)}")
 
 
 def _bounded(policy: FetchPolicy) -> FetchPolicy:

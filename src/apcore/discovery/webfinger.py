@@ -1,15 +1,17 @@
-"""WebFinger: from what people write to an actor, and from an actor to what people may write, believed only when both ways agree.
+"""Look up actors by handle or URL with WebFinger, and verify their handles in both directions.
 
-Asking is cheap to answer with a lie: anyone's host may say that ``@ceo@it`` is somebody else's actor, and anyone's actor may call itself what
-it likes. So a handle is believed after a round trip. The handle's host, asked about the handle, names the actor; and the actor's own server, asked
-about the name that the actor gives itself, names the handle. A host may hand a name on to another one (a short domain for people, a long one
-for the machine): the host that is handed to is then asked itself, once, and has to stand by it.
+A WebFinger response proves nothing by itself: any host can claim that ``@ceo@it`` is another server's actor, and any
+actor can choose any name. So a handle is verified by a round trip. The handle's host, asked about the handle, names the
+actor. And the actor's own server, asked about the actor's own name, names the handle. A host may delegate a name to
+another host (a short domain for people, a long one for the machine). Then the other host is asked once, and must
+confirm the name.
 
-Because an answer is believed only after that round trip, its media type matters little: static hosts serve these files
-as ``application/octet-stream``, as ``text/plain`` or as nothing at all, and all of these are tried as JSON. A page
+Since a response counts only after that round trip, its media type matters little. Static hosts serve these files as
+``application/octet-stream``, as ``text/plain`` or without a media type, and all of these are read as JSON. A page
 (``text/html``) is refused.
 
-WebFinger is asked over https. Only where the address policy opens plain http (development, closed networks) is that tried second.
+WebFinger is asked over https. If the address policy allows plain http (development, closed networks), http is tried
+after https.
 """
 
 from __future__ import annotations
@@ -55,67 +57,68 @@ _ACCEPT: Final = f"{JRD_JSON}, application/json"
 _ACCEPT_HOST_META: Final = f"{XRD_XML}, {JRD_JSON}, application/xml;q=0.9"
 _XML: Final = frozenset({XRD_XML, "application/xml", "text/xml"})
 _JSON: Final = frozenset({"application/json", "text/json", "application/octet-stream", "text/plain", ""})
-"""Types that are tried as JSON, beside ``+json``. Static hosts give one of the last three to a file without suffix."""
+"""Media types that are read as JSON, beside ``+json``. Static hosts use the last three for a file without a suffix."""
 _LINKS_MAX: Final = 10
-"""Actors of one descriptor that are considered. Lemmy names two, a person and a community."""
+"""The number of actors in one descriptor that are considered. Lemmy names two, a person and a community."""
 _AS_TYPE: Final = "https://www.w3.org/ns/activitystreams#type"
 
 
 @frozen
 class VerifiedHandle:
-    """A handle, and the actor for whom its host stands by it."""
+    """A handle that its host has confirmed for an actor."""
 
     acct: Acct
-    """As its host spells it."""
+    """The handle in its host's spelling."""
     actor: str
     """The actor's id."""
 
 
 @frozen
 class LookupResult:
-    """What a lookup found."""
+    """The document that a lookup found, and the verified handle if it is an actor."""
 
     loaded: LoadedDocument
     acct: Acct | None = None
-    """The actor's handle, proved in both directions; None for what is no actor, or has none."""
+    """The actor's verified handle; None if the document is no actor, or the actor has no verified handle."""
     doubt: RemoteError | Unavailable | None = None
-    """Why there is no handle, where one was to be expected."""
+    """The reason why an actor's handle could not be verified."""
 
     @property
     def document(self) -> Document:
-        """The document itself."""
+        """The document."""
         return self.loaded.document
 
 
 def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LookupResult]:
-    """Find what somebody wrote: ``@alice@example.com``, ``!books@example.com`` (a group), an id, or the address of a profile.
+    """Find a document by a handle (``@alice@example.com``), a group (``!books@example.com``), an id or a profile's URL.
 
-    For a handle, the actor is answered only if the handle is proved. For a URL the document is, and its handle if it is an actor with one. The
-    address of a page leads to what its host (WebFinger) or else the page itself (an alternate link) names.
+    For a handle, the actor is returned only if the handle is verified. For a URL, the document is returned, with its
+    handle if it is an actor. If the URL is that of a page, the document that its host (WebFinger) or else the page (an
+    alternate link) names is returned.
 
-    Asks for: two documents (as `load`), a page (as `alternate_of`) and four WebFinger answers (as `webfinger`) at most.
+    Asks for: at most two documents (as `load`), a page (as `alternate_of`) and four WebFinger answers (as `webfinger`).
 
     Raises:
-        RequestError: It is neither a handle nor a URL.
+        RequestError: The text is neither a handle nor a URL.
         HandleMismatch: The handle's host and the actor's server do not agree.
-        NoActorLink: There is such an account, and no actor.
+        NoActorLink: The account exists, but has no ActivityPub actor.
         ApcoreError: As `webfinger` and `load`.
     """
     if handle_or_url.lower().startswith(("https://", "http://")):
         return (yield from _lookup_url(handle_or_url, policy=policy, identity=identity))
     wants_group = handle_or_url.startswith("!")
-    asked = parse_acct(handle_or_url.removeprefix("!"))
-    acct, answers = yield from _settled(asked, policy=policy)
-    link = _chosen(answers[acct], group=wants_group)
+    requested = parse_acct(handle_or_url.removeprefix("!"))
+    acct, descriptors = yield from _resolve_acct(requested, policy=policy)
+    link = _actor_link(descriptors[acct], group=wants_group)
     if link is None:
-        raise NoActorLink(f"{acct} is known at {acct.host}, which names no ActivityPub actor for it")
+        raise NoActorLink(f"{acct.host} knows {acct}, but names no ActivityPub actor for it")
     loaded = yield from load(link, policy=policy, identity=identity)
     if loaded.document.id is None or str(parse_url(loaded.document.id)) != link:
-        raise HandleMismatch(f"{acct} names the actor {link}, which says that it is {loaded.document.id}")
+        raise HandleMismatch(f"{acct} names the actor {link}, which has the id {loaded.document.id}")
     actor = loaded.document.view(Actor)
-    confirmed = yield from confirm(actor, policy=policy, known=answers)
+    confirmed = yield from confirm(actor, policy=policy, known=descriptors)
     if confirmed.acct != acct:
-        raise HandleMismatch(f"{acct} names the actor {link}, whose own server calls it {confirmed.acct}")
+        raise HandleMismatch(f"{acct} names the actor {link}, but the actor's own server names {confirmed.acct}")
     return LookupResult(loaded, confirmed.acct)
 
 
@@ -124,8 +127,8 @@ def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) ->
     try:
         loaded = yield from load(url, policy=policy, identity=identity)
     except WrongMediaType as not_activitypub:
-        # A page: its host may know whose profile it is, or the page itself where else it is.
-        link = yield from _behind(url, policy=policy)
+        # The URL is that of a page. Its host may name the actor (WebFinger), or the page may link to the document.
+        link = yield from _document_behind(url, policy=policy)
         if link is None:
             raise not_activitypub from None
         loaded = yield from load(link, policy=policy, identity=identity)
@@ -138,10 +141,10 @@ def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) ->
     return LookupResult(loaded, confirmed.acct)
 
 
-def _behind(page: str, *, policy: FetchPolicy) -> Op[str | None]:
-    """Give the document behind a page, by its host's word or by its own."""
+def _document_behind(page: str, *, policy: FetchPolicy) -> Op[str | None]:
+    """Return the address of the document that a page's host or the page itself names, or None."""
     try:
-        link = _chosen((yield from webfinger(page, policy=policy)), group=False)
+        link = _actor_link((yield from webfinger(page, policy=policy)), group=False)
     except (RemoteError, FetchFailed):
         link = None
     if link is not None:
@@ -153,23 +156,23 @@ def _behind(page: str, *, policy: FetchPolicy) -> Op[str | None]:
 
 
 def confirm(actor: Actor, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None) -> Op[VerifiedHandle]:
-    """Establish the handle of an actor whose document is believed.
+    """Verify the handle of an actor whose document is trusted.
 
-    ``known`` are answers that their hosts gave just now. Asks for: two WebFinger answers at most.
+    ``known`` holds descriptors that their hosts have just sent. Asks for: at most two WebFinger answers.
 
     Raises:
-        HandleMismatch: It has no name, or the host of its handle does not stand by it.
+        HandleMismatch: The actor has no name, or the host of its handle does not confirm it.
         ApcoreError: As `webfinger`.
     """
-    ident, claimed = _claimed(actor)
-    acct, answers = yield from _settled(claimed, policy=policy, known=known)
-    if ident not in actor_links(answers[acct]):
-        raise HandleMismatch(f"{acct} does not name the actor {ident}, which calls itself {claimed}")
+    ident, claimed_acct = _claimed_acct(actor)
+    acct, descriptors = yield from _resolve_acct(claimed_acct, policy=policy, known=known)
+    if ident not in actor_links(descriptors[acct]):
+        raise HandleMismatch(f"{acct} does not name the actor {ident}, which claims the handle {claimed_acct}")
     return VerifiedHandle(acct, ident)
 
 
-def _claimed(actor: Actor) -> tuple[str, Acct]:
-    """Give the actor's id and the handle that it gives itself: FEP-2c59's, or its name at the host of its id."""
+def _claimed_acct(actor: Actor) -> tuple[str, Acct]:
+    """Return the actor's id and the handle that it claims: that of FEP-2c59, or its name at the host of its id."""
     ident = parse_url(actor.document.id or "")
     if not actor.webfinger and not actor.preferred_username:
         raise HandleMismatch(f"the actor {ident} has no preferredUsername, so it has no handle")
@@ -178,79 +181,86 @@ def _claimed(actor: Actor) -> tuple[str, Acct]:
             return str(ident), parse_acct(actor.webfinger)
         return str(ident), Acct.at(actor.preferred_username or "", ident.origin)
     except RequestError as error:
-        raise HandleMismatch(f"the actor {ident} has a name that no handle can have: {error}") from error
+        raise HandleMismatch(f"the name of the actor {ident} cannot be part of a handle: {error}") from error
 
 
-def _settled(
-    asked: Acct, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None
+def _resolve_acct(
+    acct: Acct, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None
 ) -> Op[tuple[Acct, dict[Acct, Descriptor]]]:
-    """Ask about an account, and where it is handed on, once more at the host that it is handed to; give its name there, and all answers."""
-    answers = dict(known or {})
-    descriptor = answers.get(asked) or (yield from webfinger(str(asked), policy=policy))
-    answers[asked] = descriptor
-    subject = _subject(descriptor, asked)
-    if subject == asked:
-        return subject, answers
-    descriptor = answers.get(subject) or (yield from webfinger(str(subject), policy=policy))
-    answers[subject] = descriptor
-    settled = _subject(descriptor, subject)
-    if settled != subject:
-        raise HandleMismatch(f"{asked} is handed on to {subject}, and from there to {settled}")
-    return settled, answers
+    """Ask an account's host about it and, if the host delegates it, also the other host, once.
+
+    Return the final name, and the descriptors by name.
+    """
+    descriptors = dict(known or {})
+    descriptor = descriptors.get(acct) or (yield from webfinger(str(acct), policy=policy))
+    descriptors[acct] = descriptor
+    subject = _subject(descriptor, acct)
+    if subject == acct:
+        return subject, descriptors
+    descriptor = descriptors.get(subject) or (yield from webfinger(str(subject), policy=policy))
+    descriptors[subject] = descriptor
+    final_acct = _subject(descriptor, subject)
+    if final_acct != subject:
+        raise HandleMismatch(f"{acct} is delegated to {subject}, and from there to {final_acct}")
+    return final_acct, descriptors
 
 
-def _subject(descriptor: Descriptor, asked: Acct) -> Acct:
+def _subject(descriptor: Descriptor, acct: Acct) -> Acct:
     if descriptor.subject is None:
-        return asked
+        return acct
     try:
         return parse_acct(descriptor.subject)
     except RequestError as error:
-        # Some old servers answer with the profile's URL, and the account among the aliases.
-        if str(asked) in descriptor.aliases:
-            return asked
-        raise HandleMismatch(f"{asked} is answered about {descriptor.subject[:200]!r}: {error}") from error
+        # Some old servers name the profile's URL as the subject, and the account among the aliases.
+        if str(acct) in descriptor.aliases:
+            return acct
+        raise HandleMismatch(f"{acct} is answered with the subject {descriptor.subject[:200]!r}: {error}") from error
 
 
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
 def actor_links(descriptor: Descriptor) -> tuple[str, ...]:
-    """Give the ids of the actors that a descriptor names, in their order: ``self`` links of an ActivityPub type."""
+    """Return the ids of the actors in a descriptor, in order: the ``self`` links with an ActivityPub media type."""
     return tuple(_links(descriptor))
 
 
 def _links(descriptor: Descriptor) -> dict[str, DescriptorLink]:
-    found: dict[str, DescriptorLink] = {}
+    links: dict[str, DescriptorLink] = {}
     for link in descriptor.linked("self"):
-        if link.href is None or not is_activitypub(link.type) or len(found) == _LINKS_MAX:
+        if link.href is None or not is_activitypub(link.type) or len(links) == _LINKS_MAX:
             continue
         try:
-            _ = found.setdefault(str(parse_url(link.href)), link)
+            _ = links.setdefault(str(parse_url(link.href)), link)
         except RequestError:
             continue
-    return found
+    return links
 
 
-def _chosen(descriptor: Descriptor, *, group: bool) -> str | None:
-    """Choose one actor. Where a person and a group share a name (Lemmy), their links say which is which."""
+def _actor_link(descriptor: Descriptor, *, group: bool) -> str | None:
+    """Return the id of one actor.
+
+    If a person and a group share a name (Lemmy), a property of the links tells them apart. If no actor is of the
+    requested kind, return the first one.
+    """
     links = _links(descriptor)
-    fitting = (ident for ident, link in links.items() if (link.properties.get(_AS_TYPE) == "Group") == group)
-    return next(fitting, next(iter(links), None))
+    matches = (ident for ident, link in links.items() if (link.properties.get(_AS_TYPE) == "Group") == group)
+    return next(matches, next(iter(links), None))
 
 
-# --- asking ---------------------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------------------------
 
 
 def webfinger(resource: str, *, policy: FetchPolicy) -> Op[Descriptor]:
-    """Ask the host of ``resource``, an account or a URL, what it knows about it. Whether that is so is not decided here.
+    """Fetch the descriptor of ``resource``, an account or a URL, from its host. It is not verified here.
 
-    Asks for: one fetch (as `fetch`, unsigned); after a 404 two more, of the host-meta and of where that points; where plain http is open, as
-    many again if https cannot be had.
+    Asks for: one fetch (as `fetch`, unsigned). After a 404 two more: the host-meta, and the address that it names. If
+    plain http is allowed and https fails, as many again.
 
     Raises:
         RequestError: ``resource`` is neither an account nor a URL.
-        NotFound, Gone, Forbidden, Rejected, PeerFailing: What the host answered instead.
-        WrongMediaType, DocumentError: It answered with something that is no descriptor.
+        NotFound, Gone, Forbidden, Rejected, PeerFailing: The host answered with another status than 200.
+        WrongMediaType, DocumentError: The response is no descriptor.
         RequestError, LimitExceeded, Refused, FetchFailed: As `fetch`.
     """
     is_url = resource.lower().startswith(("https://", "http://"))
@@ -264,60 +274,60 @@ def webfinger(resource: str, *, policy: FetchPolicy) -> Op[Descriptor]:
     bounded = _bounded(policy)
     for origin in origins[:-1]:
         try:
-            return (yield from _asked_at(origin, resource, policy=bounded))
+            return (yield from _descriptor_at(origin, resource, policy=bounded))
         except FetchFailed:
             continue
-    return (yield from _asked_at(origins[-1], resource, policy=bounded))
+    return (yield from _descriptor_at(origins[-1], resource, policy=bounded))
 
 
-def _asked_at(origin: str, resource: str, *, policy: FetchPolicy) -> Op[Descriptor]:
+def _descriptor_at(origin: str, resource: str, *, policy: FetchPolicy) -> Op[Descriptor]:
     address = f"{origin}/.well-known/webfinger?resource={quote(resource, safe='')}"
     try:
-        return (yield from _descriptor_at(address, policy=policy))
+        return (yield from _fetch_descriptor(address, policy=policy))
     except NotFound:
-        elsewhere = yield from _lrdd_address(origin, resource, policy=policy)
-        if elsewhere is None or elsewhere == address:
+        other_address = yield from _lrdd_address(origin, resource, policy=policy)
+        if other_address is None or other_address == address:
             raise
-    return (yield from _descriptor_at(elsewhere, policy=policy))
+    return (yield from _fetch_descriptor(other_address, policy=policy))
 
 
 def _lrdd_address(origin: str, resource: str, *, policy: FetchPolicy) -> Op[str | None]:
-    """Ask the host-meta where WebFinger is answered; None if there is none that says so, for whatever reason."""
+    """Return the WebFinger address that the host-meta names, or None if there is no usable host-meta."""
     try:
-        found = yield from fetch(f"{origin}/.well-known/host-meta", policy=policy, accept=_ACCEPT_HOST_META)
-        if found.response.status != 200 or found.response.truncated:
+        host_meta = yield from fetch(f"{origin}/.well-known/host-meta", policy=policy, accept=_ACCEPT_HOST_META)
+        if host_meta.response.status != 200 or host_meta.response.truncated:
             return None
-        address = lrdd_address(read_host_meta(found.response.body), resource)
-        downgraded = address is not None and parse_url(address).origin.scheme == "http" != found.url.origin.scheme
+        address = lrdd_address(read_host_meta(host_meta.response.body), resource)
+        is_downgrade = address is not None and parse_url(address).origin.scheme == "http" != host_meta.url.origin.scheme
     except (RemoteError, FetchFailed):
         return None
-    return None if downgraded else address
+    return None if is_downgrade else address
 
 
-def _descriptor_at(address: str, *, policy: FetchPolicy) -> Op[Descriptor]:
-    found = yield from fetch(address, policy=policy, accept=_ACCEPT)
+def _fetch_descriptor(address: str, *, policy: FetchPolicy) -> Op[Descriptor]:
+    fetched = yield from fetch(address, policy=policy, accept=_ACCEPT)
     now = yield from Now()
-    check_status(found, address, now=now)
-    return _read(found)
+    check_status(fetched, address, now=now)
+    return _read(fetched)
 
 
-def _read(found: FetchedResponse) -> Descriptor:
-    """Read an answer as JSON or as an XRD, whichever its media type allows.
+def _read(fetched: FetchedResponse) -> Descriptor:
+    """Parse a response as JSON or as an XRD, by its media type.
 
     Raises:
-        WrongMediaType: It is said to be something else, such as a page or an image.
-        DocumentError: It is no descriptor.
+        WrongMediaType: The media type is another one, such as a page's or an image's.
+        DocumentError: The body is no descriptor.
     """
-    shown = found.response.headers.get("content-type") or ""
+    media_type = fetched.response.headers.get("content-type") or ""
     try:
-        essence = parse_media_type(shown).essence if shown else ""
+        essence = parse_media_type(media_type).essence if media_type else ""
     except RequestError as error:
-        raise WrongMediaType(f"{found.url} answers with a media type that cannot be read: {error}") from error
+        raise WrongMediaType(f"{fetched.url} answers with a media type that cannot be read: {error}") from error
     if essence in _XML:
-        return read_xrd(found.response.body)
+        return read_xrd(fetched.response.body)
     if essence in _JSON or essence.endswith("+json"):
-        return read_jrd(found.response.body)
-    raise WrongMediaType(f"{found.url} answers with {shown:.100}, which is no descriptor")
+        return read_jrd(fetched.response.body)
+    raise WrongMediaType(f"{fetched.url} answers with {media_type:.100}, which is no descriptor")
 
 
 def _bounded(policy: FetchPolicy) -> FetchPolicy:

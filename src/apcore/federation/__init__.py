@@ -1,4 +1,4 @@
-"""The server's behaviour: what is registered, where it is served, whom to talk to."""
+"""The behaviour of a server: registration, serving, inbox, outbox, actors and rules for peers."""
 
 from apcore.federation.actors.rotation import Rotation
 from apcore.federation.context import AsyncContext, Context, OpContext

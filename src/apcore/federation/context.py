@@ -1,7 +1,9 @@
-"""The context that handlers get, in three faces over the same operations.
+"""Define the context of handlers, in three variants over the same operations.
 
-`Context` waits, `AsyncContext` is awaited, and `OpContext` gives operations. Addresses and writes are the same in all three: an address is
-computed, and a write is only noted, to be committed together with the fact that the handler is done. A handler's own later reads see its notes.
+Plain functions get `Context`, whose methods block. Coroutine functions get `AsyncContext`, whose methods are awaited.
+Operations get `OpContext`, whose methods are operations. Addresses and writes are the same in all three. An address is
+computed. A write is only noted; it is committed together with the record that the handler has finished. Later reads of
+the same handler see its noted writes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.follow_relations import settle_relations
-from apcore.federation.pointers import AsyncPointer, Pointer, resolved_by
+from apcore.federation.pointers import AsyncPointer, Pointer, resolve_reference
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
 from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork, membership
 from apcore.vocab import Document, Reference, View
@@ -25,8 +27,8 @@ __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]
 Data = TypeVar("Data", default=None)
 
 
-class _Face(Generic[Data]):
-    """What every face has."""
+class _BaseContext(Generic[Data]):
+    """The members that all variants share."""
 
     __slots__ = ("_scope",)
 
@@ -35,7 +37,7 @@ class _Face(Generic[Data]):
 
     @property
     def data(self) -> Data:
-        """What the application gave to the node, or what its factory made for this request or job."""
+        """The data that the application gave to the node, or that its factory made for this request or job."""
         return self._scope.data
 
     @property
@@ -43,7 +45,7 @@ class _Face(Generic[Data]):
         """The origin that this request or job is for.
 
         Raises:
-            ContractError: The node has none: it only pulls.
+            ContractError: The node has no origin: it only pulls.
         """
         if self._scope.origin is None:
             raise ContractError("this node has no origin, so nothing of it has an address")
@@ -51,12 +53,12 @@ class _Face(Generic[Data]):
 
     @property
     def activity_id(self) -> str | None:
-        """The id of the activity that is listened to: a name under which side effects elsewhere can be made once."""
+        """The id of the current activity. Use it as an idempotency key for side effects in other systems."""
         return self._scope.activity_id
 
     @property
     def attempt(self) -> int:
-        """1 when the handler is run for the first time for this activity."""
+        """The number of this run for the activity, from 1."""
         return self._scope.attempt
 
     @property
@@ -66,39 +68,42 @@ class _Face(Generic[Data]):
 
     @property
     def auth_method(self) -> str | None:
-        """What proved the activity that is listened to: ``http-signature``, ``proof``, ``ld-signature`` or ``origin``; None if it is from here."""
+        """The proof of the current activity: ``http-signature``, ``proof``, ``ld-signature`` or ``origin``.
+
+        None for a local activity.
+        """
         return self._scope.auth_method
 
     @property
     def relayed_by(self) -> str | None:
-        """The actor who brought the activity, a relay for instance; None if it came from its own actor, or nobody signed the request."""
+        """The actor that relayed the activity. None if its own actor sent it, or if the request was not signed."""
         return self._scope.relayed_by
 
     @property
     def silenced(self) -> bool:
-        """Whether a domain rule says that the sender is to be kept quiet."""
+        """Whether a domain rule silences the sender."""
         return self._scope.silenced
 
     # --- addresses --------------------------------------------------------------------------------------------------
 
     def actor_uri(self, identifier: str, /) -> str:
-        """Give the id of an actor of ours."""
+        """Return the id of a local actor."""
         return self._uri("actor", **{IDENTIFIER: identifier})
 
     def inbox_uri(self, identifier: str | None = None, /) -> str:
-        """Give an actor's inbox; without one, the shared inbox."""
+        """Return the address of an actor's inbox, or of the shared inbox without ``identifier``."""
         return self._uri("shared-inbox") if identifier is None else self._uri("inbox", **{IDENTIFIER: identifier})
 
     def collection_uri(self, name: str, identifier: str, /) -> str:
-        """Give an actor's collection: ``outbox``, ``followers``, ``following``, or one that was registered."""
+        """Return the address of an actor's ``outbox``, ``followers``, ``following``, or of a registered collection."""
         return self._uri("collection", name, **{IDENTIFIER: identifier})
 
     def object_uri(self, view: type[View], /, **values: str) -> str:
-        """Give the id of an object that a registered handler makes."""
+        """Return the id of an object that a registered handler makes."""
         return self._uri("object", view.type_name or "", **values)
 
     def parse_uri(self, uri: str, /) -> RouteMatch | None:
-        """Tell what a URI of ours names; None if it is not ours, or names nothing."""
+        """Return the route and values of a URI of this origin, or None if no route matches it."""
         return None if self._scope.origin is None else self._scope.places.read(self._scope.origin, uri)
 
     def _uri(self, kind: Kind, name: str = "", /, **values: str) -> str:
@@ -109,20 +114,20 @@ class _Face(Generic[Data]):
     # --- writes, noted until the handler returns --------------------------------------------------------------------
 
     def send(self, activity: View, /, *, by: str, to: str | Sequence[str]) -> str:
-        """Deliver an activity to actors (by id), or to a collection of ours (by address), in the name of our actor ``by``.
+        """Deliver an activity of the local actor ``by`` to actors (ids) or to a local collection (its address).
 
-        Its actor, and its id if it has none, are filled in. Everyone whom it names itself is delivered to as well. An
-        Update or Delete of what was published changes it here too: an Update as a whole, so give it all that is to
-        stay. A Follow, the answer to one, a Block, and the Undo of each change ``followers`` and ``following``. Nothing
-        is fetched here: who is reached where is the worker's to find out.
+        Return the id of the activity.
 
-        Answers the activity's id.
+        The actor is filled in, and the id if there is none. The activity is also delivered to everyone whom it names.
+        An Update or Delete of a published object changes the stored object too. An Update replaces the whole object, so
+        include everything that must stay. A Follow, its Accept or Reject, a Block, and the Undo of each of these change
+        ``followers`` and ``following``. This method fetches nothing: the worker looks up the inboxes.
 
         Raises:
-            ValueError: It is no activity, lacks its object, or has an id at which nothing of ``by`` is served; or a
-                recipient is no address.
+            ValueError: ``activity`` is not an activity, lacks its object, or has an id at which nothing of ``by`` is
+                served; or a recipient is not an address.
         """
-        return self._scope.address(SendActivity(activity.document, by, _several(to)))
+        return self._scope.address(SendActivity(activity.document, by, _recipients(to)))
 
     def publish(
         self,
@@ -132,52 +137,54 @@ class _Face(Generic[Data]):
         by: str,
         to: str | Sequence[str] | None = None,
     ) -> str:
-        """Keep an object, and deliver it with a Create to everyone whom it is addressed to.
+        """Store an object of the local actor ``by``, and deliver it with a Create to its audience.
 
-        Its id, ``attributedTo`` and ``published`` are filled in, unless it has them. Its own ``to``, ``cc``,
-        ``audience``, ``bto`` and ``bcc`` say whom it is for; ``to`` adds to them. An object that names nobody,
-        published without ``to``, is public. With `PUBLIC` in ``to`` it goes to followers too, and its Create into the
-        outbox of our actor ``by``; with `PUBLIC` in ``cc`` it is served and not listed.
+        Return the id of the object.
 
-        Answers its id.
+        The id, ``attributedTo`` and ``published`` are filled in, unless the object has them. Its ``to``, ``cc``,
+        ``audience``, ``bto`` and ``bcc`` name the audience; the argument ``to`` adds recipients. Without any of these,
+        the object is public. With `PUBLIC` in ``to``, it also goes to the followers, and its Create into the outbox of
+        ``by``. With `PUBLIC` in ``cc``, it is served to everyone but not listed.
 
         Raises:
-            ValueError: It is no object, or has an id at which nothing of ``by`` would be served; or a recipient is no
-                address.
-            ContractError: ``to`` names everyone, and the object does not; in a handler, raised when the handler has
-                returned.
+            ValueError: ``object`` is not an object, or has an id at which nothing of ``by`` would be served; or a
+                recipient is not an address.
+            ContractError: ``to`` includes `PUBLIC`, but the object does not name it. In a handler, this is raised after
+                the handler has returned.
         """
-        return self._scope.address(PublishObject(object.document, by, None if to is None else _several(to)))
+        return self._scope.address(PublishObject(object.document, by, None if to is None else _recipients(to)))
 
     def append(self, collection: str, item: str, /) -> None:
-        """Put an item (an id) into a managed collection; being in it already is fine."""
+        """Add an item (an id) to a managed collection. An item that is already there is not an error."""
         self._scope.notes.append(AddMember(collection, item))
 
     def remove(self, collection: str, item: str, /) -> None:
-        """Take an item out of a managed collection; not being in it is fine."""
+        """Remove an item from a managed collection. A missing item is not an error."""
         self._scope.notes.append(RemoveMember(collection, item))
 
 
-class OpContext(_Face[Data]):
-    """The face for operations: what may wait is an operation, to be asked for with ``yield from``."""
+class OpContext(_BaseContext[Data]):
+    """The variant for operations: methods that may wait are operations, run with ``yield from``."""
 
     __slots__ = ()
 
     def contains(self, collection: str, item: str, /) -> Op[bool]:
-        """Tell whether an item is in a managed collection, this handler's own writes included."""
+        """Return whether an item is in a managed collection, with this handler's own writes applied."""
         return _contains(self._scope, collection, item)
 
     def resolve(self, reference: Reference | str, /) -> Op[Document]:
-        """Give the document that a reference points to: without a request if it came inside and is believed, else from where it belongs.
+        """Return the document of a reference.
+
+        An embedded document that can be trusted costs no request. Any other is loaded from its origin.
 
         Raises:
-            ApcoreError: What came of asking, see `apcore.remote.load`.
+            ApcoreError: The document could not be loaded; see `apcore.remote.load`.
         """
         return _resolve(self._scope, reference)
 
 
-class Context(_Face[Data]):
-    """The face for plain functions: what may wait, waits."""
+class Context(_BaseContext[Data]):
+    """The variant for plain functions: methods that may wait block."""
 
     __slots__ = ("_run",)
 
@@ -186,21 +193,21 @@ class Context(_Face[Data]):
         self._run = run
 
     def contains(self, collection: str, item: str, /) -> bool:
-        """As `OpContext.contains`."""
+        """See `OpContext.contains`."""
         return bool(self._run(_contains(self._scope, collection, item)))
 
     def resolve(self, reference: Reference | str, /) -> Document:
-        """As `OpContext.resolve`."""
+        """See `OpContext.resolve`."""
         document: Document = self._run(_resolve(self._scope, reference))
         return document
 
     def reference(self, reference: Reference | str, /) -> Pointer:
-        """Bind a reference, so that it can be resolved later; that costs nothing."""
+        """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
         return Pointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
 
 
-class AsyncContext(_Face[Data]):
-    """The face for coroutine functions: what may wait is awaited."""
+class AsyncContext(_BaseContext[Data]):
+    """The variant for coroutine functions: methods that may wait are awaited."""
 
     __slots__ = ("_run",)
 
@@ -209,21 +216,21 @@ class AsyncContext(_Face[Data]):
         self._run = run
 
     async def contains(self, collection: str, item: str, /) -> bool:
-        """As `OpContext.contains`."""
+        """See `OpContext.contains`."""
         return bool(await self._run(_contains(self._scope, collection, item)))
 
     async def resolve(self, reference: Reference | str, /) -> Document:
-        """As `OpContext.resolve`."""
+        """See `OpContext.resolve`."""
         document: Document = await self._run(_resolve(self._scope, reference))
         return document
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
-        """Bind a reference, so that it can be resolved later; that costs nothing."""
+        """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
         return AsyncPointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
 
 
 class UnitContexts(Generic[Data]):
-    """Shows a scope in the colour that a handler needs; what `Call` takes as ``contexts_for``."""
+    """The context variants of a unit of work, for the ``contexts_for`` argument of `Call`."""
 
     __slots__ = ("_scope",)
 
@@ -231,34 +238,39 @@ class UnitContexts(Generic[Data]):
         self._scope = scope
 
     def blocking(self, run: Callable[[Op[Any]], Any], /) -> Context[Data]:
-        """For plain functions."""
+        """See `apcore.effects.HandlerContexts.blocking`."""
         return Context(self._scope, run)
 
     def awaiting(self, run: Callable[[Op[Any]], Coroutine[Any, Any, Any]], /) -> AsyncContext[Data]:
-        """For coroutine functions."""
+        """See `apcore.effects.HandlerContexts.awaiting`."""
         return AsyncContext(self._scope, run)
 
     def operation(self) -> OpContext[Data]:
-        """For operations."""
+        """See `apcore.effects.HandlerContexts.operation`."""
         return OpContext(self._scope)
 
 
 def _contains(scope: UnitOfWork[Any], collection: str, item: str) -> Op[bool]:
     settled = yield from settle_relations(scope.places, scope.origin, scope.notes)
-    noted = membership(settled.notes, collection, item)
-    if noted is not None:
-        return noted
-    [found] = yield from contains(collection, (item,))
-    return found
+    noted_membership = membership(settled.notes, collection, item)
+    if noted_membership is not None:
+        return noted_membership
+    [is_member] = yield from contains(collection, (item,))
+    return is_member
 
 
-def _several(to: str | Sequence[str]) -> tuple[str, ...]:
+def _recipients(to: str | Sequence[str]) -> tuple[str, ...]:
     return (to,) if isinstance(to, str) else tuple(to)
 
 
 def _resolve(scope: UnitOfWork[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
     return (
-        yield from resolved_by(
-            reference, policy=scope.fetching, asks=scope.asks, fresh=fresh, owner=scope.actor, wrapper=scope.activity_id
+        yield from resolve_reference(
+            reference,
+            policy=scope.fetching,
+            load_identity=scope.load_identity,
+            fresh=fresh,
+            owner=scope.actor,
+            wrapper=scope.activity_id,
         )
     )

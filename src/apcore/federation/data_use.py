@@ -1,6 +1,7 @@
 """Find the handlers that need the application's data: their annotation says so, or their code reads ``ctx.data``.
 
-It is judged without running anything, for a warning. A handler that only hands its context on to other functions is recognised by its annotation.
+The answer is used for a warning, and no handler is run to find it. A handler that only passes its context on to other
+functions is recognised by its annotation.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _CONTEXTS: Final = (Context, AsyncContext, OpContext)
 
 
 def needs_data(fn: Callable[..., Any], /) -> bool:
-    """Return whether a handler needs data: its context is a ``Context[Something]``, or it reads the attribute ``data`` of its context."""
+    """Return whether a handler needs data.
+
+    It does if its context is annotated as ``Context[Something]``, or if it reads the attribute ``data`` of its context.
+    """
     function = _function_of(fn)
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
@@ -30,7 +34,7 @@ def needs_data(fn: Callable[..., Any], /) -> bool:
 
 
 def is_data_type(annotation: object, /) -> bool:
-    """Return whether data of this type has to be given: not None, nor a union with None, nor a type that says nothing."""
+    """Return whether an annotation requires data: not None, nor a union with None, nor `Any`, nor a type variable."""
     if annotation in {None, NoneType, Any} or isinstance(annotation, TypeVar):
         return False
     return not (get_origin(annotation) in {Union, UnionType} and NoneType in get_args(annotation))
@@ -47,7 +51,7 @@ def _function_of(fn: Callable[..., Any]) -> Any:
 
 
 def _context_name(fn: Callable[..., Any], function: Any) -> str | None:
-    """Return the name under which the function has its context: its first parameter, as the handler is called."""
+    """Return the name of the function's parameter for the context: the first that the handler is called with."""
     try:
         names = list(inspect.signature(fn).parameters)
     except (TypeError, ValueError):
@@ -58,7 +62,7 @@ def _context_name(fn: Callable[..., Any], function: Any) -> str | None:
 def _is_annotated(function: Any, name: str) -> bool:
     try:
         annotation = get_type_hints(function).get(name)
-    except Exception:  # annotations may name types that exist for the type checker alone
+    except Exception:  # Annotations may name types that exist only for the type checker.
         return False
     return get_origin(annotation) in _CONTEXTS and any(map(is_data_type, get_args(annotation)))
 
@@ -74,7 +78,7 @@ def _reads_data(code: CodeType, name: str) -> bool:
 
 
 def _loads(instruction: dis.Instruction, name: str) -> bool:
-    """Return whether an instruction leaves the variable on top of the stack; some load two variables at once."""
+    """Return whether an instruction leaves the variable on top of the stack. Some instructions load two variables."""
     if not instruction.opname.startswith(("LOAD_FAST", "LOAD_DEREF")):
         return False
     loaded: object = instruction.argval

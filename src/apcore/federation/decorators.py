@@ -1,7 +1,7 @@
-"""The types of the registration decorators: each accepts a handler in three colours, and gives it back as it is.
+"""Define the types of the registration decorators. Each accepts a handler of any colour, and returns it unchanged.
 
-The face of the context in a handler's first parameter tells the colours apart for the type checkers: `AsyncContext` for coroutine functions,
-`OpContext` for operations, `Context` for plain functions.
+Type checkers tell the colours apart by the context in the handler's first parameter: `AsyncContext` for coroutine
+functions, `OpContext` for operations, `Context` for plain functions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 
 
 class ActorDecorator(Protocol[D]):
-    """Takes ``(ctx, identifier) -> view of the actor, or None``."""
+    """The decorator for ``(ctx, identifier) -> view of the actor, or None``."""
 
     @overload
     def __call__(
@@ -36,12 +36,12 @@ class ActorDecorator(Protocol[D]):
     @overload
     def __call__(self, fn: Callable[[Context[D], str], V | None], /) -> Callable[[Context[D], str], V | None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
-        """Register ``fn``."""
+        """Register ``fn`` as the handler, and return it."""
         ...
 
 
 class ErrorDecorator(Protocol[D]):
-    """Takes ``(ctx, failure) -> None``."""
+    """The decorator for ``(ctx, failure) -> None``."""
 
     @overload
     def __call__(
@@ -54,12 +54,12 @@ class ErrorDecorator(Protocol[D]):
     @overload
     def __call__(self, fn: Callable[[Context[D], Failure], None], /) -> Callable[[Context[D], Failure], None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
-        """Register ``fn``."""
+        """Register ``fn`` as the handler, and return it."""
         ...
 
 
 class ObjectDecorator(Protocol[D, V]):
-    """Takes ``(ctx, **values of the route) -> view of the object, or None``."""
+    """The decorator for ``(ctx, **values of the route) -> view of the object, or None``."""
 
     @overload
     def __call__(
@@ -74,12 +74,12 @@ class ObjectDecorator(Protocol[D, V]):
         self, fn: Callable[Concatenate[Context[D], P], V | None], /
     ) -> Callable[Concatenate[Context[D], P], V | None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
-        """Register ``fn``."""
+        """Register ``fn`` as the handler, and return it."""
         ...
 
 
 class CollectionDecorator(Protocol[D]):
-    """Takes ``(ctx, identifier, cursor or None) -> PageItems, or None if there is no such collection``."""
+    """The decorator for ``(ctx, identifier, cursor or None) -> PageItems, or None if there is no such collection``."""
 
     @overload
     def __call__(
@@ -94,12 +94,12 @@ class CollectionDecorator(Protocol[D]):
         self, fn: Callable[[Context[D], str, str | None], PageItems | None], /
     ) -> Callable[[Context[D], str, str | None], PageItems | None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
-        """Register ``fn``."""
+        """Register ``fn`` as the handler, and return it."""
         ...
 
 
 class ListenerDecorator(Protocol[D, V]):
-    """Takes ``(ctx, activity) -> None``."""
+    """The decorator for ``(ctx, activity) -> None``."""
 
     @overload
     def __call__(
@@ -110,5 +110,5 @@ class ListenerDecorator(Protocol[D, V]):
     @overload
     def __call__(self, fn: Callable[[Context[D], V], None], /) -> Callable[[Context[D], V], None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
-        """Register ``fn``."""
+        """Register ``fn`` as the handler, and return it."""
         ...

@@ -1,19 +1,21 @@
-"""The follow relations of our actors: how they are stored, and how activities change them.
+"""Store the follow relations of our actors, and change them by the activities that are sent and received.
 
-An activity tells about a relation whether we send it or receive it. `RELATION_EVENTS` and `UNDO_EVENTS` name the role
-of its actor and the event. `settle_relations` finds the relation, applies the table of `apcore.federation.relations`,
-and turns the result into notes. These join the commit in which the activity is sent or processed.
+Sent and received activities change relations in the same way. `RELATION_EVENTS` and `UNDO_EVENTS` give the role of an
+activity's actor and the event. `settle_relations` finds the relation, applies the table of
+`apcore.federation.relations`, and turns the result into notes. These join the commit that sends or processes the
+activity.
 
-``followers`` and ``following`` stay the truth about members, so that an application may add and remove members itself.
-A member is accepted whatever its record says, and a record that says accepted counts for nothing without its member.
+The collections ``followers`` and ``following`` decide about membership, so an application may add and remove members
+itself. A member is accepted even if its record has another state. A record in the state accepted means no relation
+without the member.
 
-Facts::
+Records::
 
     ("relation", "1", H(them), H(us), direction)   an actor of ours and another one; "inbound" or "outbound"
-    ("follow", "1", H(us), H(them))                our Follow, as earlier releases wrote it; replaced when it changes
-    ("followed", "1", H(actor), H(id))             the actor of ours that a received Follow names, to be found by its id
+    ("follow", "1", H(us), H(them))                our Follow in the format of earlier releases, replaced on a change
+    ("followed", "1", H(actor), H(id))             the actor of ours that a received Follow names, found by its id
     ("met", "1", H(actor))                         an actor that follows or is followed here, and so is no stranger
-    ("gone", "1", H(actor))                        an actor that has deleted itself, for followers that no record names
+    ("gone", "1", H(actor))                        an actor that deleted itself, for followers without a record
 """
 
 from __future__ import annotations
@@ -74,12 +76,13 @@ __all__ = [
 ]
 
 FOLLOW_IDS_MAX: Final = 8
-"""The Follow ids that a relation remembers. Some servers send a new id each time; answers may name any of them."""
+"""The most Follow ids that a relation stores. Some servers send a new id each time, and an answer may name any."""
 _CANDIDATES_MAX: Final = 20
-"""The recipients that are searched for the relation of an activity that is only named by its id."""
+"""The most recipients whose relations are searched if a sent activity names another activity only by its id."""
 _GONE_KEPT_S: Final = 365 * 86400.0
+"""How long the deletion of an actor is remembered."""
 _REFUSED_KEPT_S: Final = 30 * 86400.0
-"""How long a rejected request of another actor is remembered: strangers choose how many there are."""
+"""How long a rejected request of another actor is stored. It expires because strangers decide how many there are."""
 _LEGACY_STATES: Final = {"asked": "pending"}
 
 
@@ -125,13 +128,14 @@ _ANSWERS: Final[Mapping[RelationEvent, RelationState]] = MappingProxyType(
         RelationEvent.BLOCK: RelationState.BLOCKED,
     }
 )
-"""The state that an activity of the followed actor brings. An Undo that only names its id takes the state back."""
+"""The state after an activity of the followed actor. An Undo that names only the activity's id reverts the state."""
 _INDEXED: Final = frozenset({RelationState.PENDING, RelationState.ACCEPTED})
+"""The states in which a received Follow can be found by its id."""
 
 
 @frozen
 class Relation:
-    """The relation of an actor of ours and another one, as it is stored."""
+    """A stored relation of an actor of ours and another actor."""
 
     direction: Direction
     us: str
@@ -141,17 +145,17 @@ class Relation:
     state: RelationState = RelationState.NONE
     follow_ids: tuple[str, ...] = ()
     answer_id: str | None = None
-    """The id of the activity that brought the relation into its state, where the followed actor sent it."""
+    """The id of the followed actor's activity that led to the present state; None if there is none."""
     item: bytes = field(default=b"", repr=False)
-    """The bytes that are kept beside the member."""
+    """The bytes that the collection stores with the member."""
     entry: Entry | None = field(default=None, repr=False)
     legacy: bool = False
-    """Whether it was read from the fact of an earlier release."""
+    """Whether the relation was read from the record of an earlier release."""
 
 
 @frozen
 class SettledNotes:
-    """Notes in which every relation update has become plain writes, and the checks of those writes."""
+    """Notes in which every relation update is replaced by plain writes, with the checks of those writes."""
 
     notes: list[PendingWrite]
     checks: list[Check]
@@ -161,31 +165,31 @@ class SettledNotes:
 
 
 def relation_key(direction: Direction, us: str, them: str) -> StoreKey:
-    """Return the key of a relation. All relations with one other actor stand under one prefix."""
+    """Return the key of a relation. All relations with one other actor share a prefix."""
     return ("relation", "1", digest_part(them), digest_part(us), direction.value)
 
 
 def followed_key(follower: str, follow_id: str) -> StoreKey:
     """Return the key under which a received Follow is found by its id.
 
-    The follower is part of it: neighbours on one origin may use one id for different things, and none undoes the Follow
-    of another.
+    The key contains the follower. Two actors of one origin may use the same id, and neither may undo the Follow of the
+    other.
     """
     return ("followed", "1", digest_part(follower), digest_part(follow_id))
 
 
 def met_key(actor: str) -> StoreKey:
-    """Return the key of the fact that an actor follows, or is followed, here."""
+    """Return the key of the record that an actor follows, or is followed, here."""
     return ("met", "1", digest_part(actor))
 
 
 def gone_key(actor: str) -> StoreKey:
-    """Return the key of the fact that an actor has deleted itself."""
+    """Return the key of the record that an actor has deleted itself."""
     return ("gone", "1", digest_part(actor))
 
 
 def gone_fact(actor: str) -> Put:
-    """Return the write that remembers that an actor has deleted itself."""
+    """Return the write of the record that an actor has deleted itself."""
     return Put(gone_key(actor), encode_record({"actor": actor}), _GONE_KEPT_S)
 
 
@@ -195,7 +199,7 @@ def requests_collection(us: str) -> str:
 
 
 def members_collection(places: RouteTable, direction: Direction, us: str) -> str | None:
-    """Return the address of the collection that a relation of ``us`` keeps; None if ``us`` is no actor of ours."""
+    """Return the address of the collection for a relation of ``us``; None if ``us`` is no actor of ours."""
     origin = parse_url(us).origin
     place = places.read(origin, us)
     if place is None or place.target.kind != "actor" or place.identifier is None:
@@ -207,7 +211,7 @@ def members_collection(places: RouteTable, direction: Direction, us: str) -> str
 def read_relation(places: RouteTable, direction: Direction, us: str, them: str) -> Op[Relation | None]:
     """Read the relation of our actor ``us`` and ``them``; None if ``us`` is no actor of ours.
 
-    Asks for: one `Get` of up to two entries, and one for the membership.
+    Effects: one `Get` of two entries, and one for the membership.
     """
     members = members_collection(places, direction, us)
     if members is None:
@@ -219,16 +223,20 @@ def read_relation(places: RouteTable, direction: Direction, us: str, them: str) 
 
 
 def relations_of(them: str, *, after: StoreKey | None, limit: int) -> Op[tuple[list[RelationUpdate], StoreKey | None]]:
-    """Return the updates that end up to ``limit`` relations with ``them``, at every origin of ours.
+    """Return the updates that end up to ``limit`` relations with ``them``, at all origins of ours.
 
-    The key is where to go on; None at the end. Asks for: one `Scan`.
+    The returned key is the ``after`` of the next call; None at the end.
+
+    Effects: one `Scan`.
     """
     entries = yield from Scan(("relation", "1", digest_part(them)), after=after, limit=limit)
     updates: list[RelationUpdate] = []
     for entry in entries:
-        fact = decode_record(entry.value)
-        if fact.text("them") == them:
-            updates.append(RelationUpdate(Direction(fact.text("direction")), fact.text("us"), them, RelationEvent.END))
+        record = decode_record(entry.value)
+        if record.text("them") == them:
+            updates.append(
+                RelationUpdate(Direction(record.text("direction")), record.text("us"), them, RelationEvent.END)
+            )
     return updates, entries[-1].key if len(entries) == limit else None
 
 
@@ -238,28 +246,28 @@ def _legacy_key(us: str, them: str) -> StoreKey:
 
 def _relation_from(blank: Relation, entry: Entry | None, legacy: Entry | None) -> Relation:
     if entry is not None:
-        fact = decode_record(entry.value)
-        if (fact.text("us"), fact.text("them")) != (blank.us, blank.them):
+        record = decode_record(entry.value)
+        if (record.text("us"), record.text("them")) != (blank.us, blank.them):
             return blank
         return evolve(
             blank,
-            members=fact.text("members"),
-            state=RelationState(fact.text("state")),
-            follow_ids=tuple(fact.members.get("follow_ids", ())),
-            answer_id=fact.optional("answer_id"),
-            item=fact.body,
+            members=record.text("members"),
+            state=RelationState(record.text("state")),
+            follow_ids=tuple(record.members.get("follow_ids", ())),
+            answer_id=record.optional("answer_id"),
+            item=record.body,
             entry=entry,
         )
     if legacy is None or blank.direction is Direction.INBOUND:
         return blank
-    fact = decode_record(legacy.value)
-    if fact.text("object") != blank.them:
+    record = decode_record(legacy.value)
+    if record.text("object") != blank.them:
         return blank
-    state = fact.text("state")
+    state = record.text("state")
     return evolve(
         blank,
         state=RelationState(_LEGACY_STATES.get(state, state)),
-        follow_ids=(fact.text("id"),),
+        follow_ids=(record.text("id"),),
         legacy=True,
     )
 
@@ -272,7 +280,7 @@ def _true_state(state: RelationState, is_member: bool) -> RelationState:
     return RelationState.NONE if state is RelationState.ACCEPTED else state
 
 
-# --- what activities say --------------------------------------------------------------------------------------------
+# --- statements of activities ---------------------------------------------------------------------------------------
 
 
 def inbound_updates(
@@ -280,16 +288,17 @@ def inbound_updates(
 ) -> Op[list[RelationUpdate]]:
     """Return the updates that a received activity of ``actor`` makes to its relations with our actors at ``origin``.
 
-    ``recipient`` is the id of the actor of ours that it was delivered to. Asks for: one `Get`, or two, if it only names
-    an id.
+    ``recipient`` is the id of the actor of ours whose inbox received the activity.
+
+    Effects: two `Get`s if the activity names another one only by its id, else none.
     """
     statement = _read_statement(activity)
     if statement is None:
         return []
     if statement.other is not None:
         us = statement.other if _is_ours(places, origin, statement.other) else None
-        said_by = statement.follow_actor
-        if us is None or (said_by is not None and statement.is_about_own_follow and said_by != actor):
+        follow_actor = statement.follow_actor
+        if us is None or (follow_actor is not None and statement.is_about_own_follow and follow_actor != actor):
             return []
         return [
             _received(role, event, us, actor, follow_id=statement.follow_id, activity_id=activity.document.id)
@@ -305,7 +314,7 @@ def _sent_updates(places: RouteTable, origin: Origin, note: SendActivity) -> Op[
     """Return the updates that an activity of ours makes to the relations of its actor.
 
     Raises:
-        ContractError: It answers a Follow of another of our actors.
+        ContractError: The activity answers a Follow of another actor of ours.
     """
     activity = Activity.over(note.activity)
     us = places.uri(origin, "actor", identifier=note.by)
@@ -315,7 +324,7 @@ def _sent_updates(places: RouteTable, origin: Origin, note: SendActivity) -> Op[
     if statement.other is not None:
         followed = None if statement.is_about_own_follow else statement.follow_object
         if followed is not None and followed != us and _is_ours(places, origin, followed):
-            raise ContractError(f"{us} answers a Follow of {followed}: let the actor that was asked send the answer")
+            raise ContractError(f"{us} answers a Follow of {followed}: send the answer as {followed}")
         return [
             _sent(role, event, us, statement.other, note.id)
             for role, event in statement.events
@@ -327,18 +336,18 @@ def _sent_updates(places: RouteTable, origin: Origin, note: SendActivity) -> Op[
 
 @frozen
 class _Statement:
-    """An activity about a relation, read before it is known which of the two actors is ours."""
+    """The content of an activity about a relation, whichever of the two actors is ours."""
 
     events: tuple[tuple[Role, RelationEvent], ...]
     is_undo: bool
     other: str | None = None
-    """The other actor; None if the activity only names the id of another activity."""
+    """The other actor; None if the activity names another activity only by its id."""
     named_id: str | None = None
     follow_id: str | None = None
     follow_actor: str | None = None
     follow_object: str | None = None
     is_about_own_follow: bool = False
-    """Whether the other actor is the object of a Follow or Block, and not the actor of a Follow that is answered."""
+    """Whether ``other`` is the object of a Follow or Block. If False, it is the actor of a Follow that is answered."""
 
 
 def _read_statement(activity: Activity) -> _Statement | None:
@@ -372,7 +381,7 @@ def _read_statement(activity: Activity) -> _Statement | None:
         return statement if is_undo else None
     follow = subject.claimed(Follow)
     if follow is None and subject.embedded is not None and subject.embedded.types:
-        return None  # an answer to something else: an Offer, an Invite, a Join
+        return None  # The activity answers an Offer, an Invite or a Join.
     if follow is not None and follow.actor is not None and follow.actor.uri is not None:
         return evolve(
             statement,
@@ -384,7 +393,7 @@ def _read_statement(activity: Activity) -> _Statement | None:
 
 
 def _kind_of(document: Document, table: Iterable[type[Activity]]) -> type[Activity] | None:
-    # A tentative answer leaves the request where it is.
+    # A tentative answer does not change the state of the request.
     if document.is_a(TentativeAccept) or document.is_a(TentativeReject):
         return None
     return next((kind for kind in table if document.is_a(kind)), None)
@@ -396,7 +405,8 @@ def _received(
     if role is Role.FOLLOWER:
         follow_id = follow_id if event is RelationEvent.FOLLOW else None
         return RelationUpdate(Direction.INBOUND, us, them, event, follow_id=follow_id)
-    # Their Block ends our Follow. We may not learn when the Block is over, so it is no state of ours.
+    # The other actor's Block ends our Follow. Its server may never tell us that the Block is over, so the outbound
+    # relation has no state for it.
     event = RelationEvent.END if event is RelationEvent.BLOCK else event
     return RelationUpdate(Direction.OUTBOUND, us, them, event, follow_id=follow_id, answer_id=activity_id)
 
@@ -412,13 +422,17 @@ def _sent(role: Role, event: RelationEvent, us: str, them: str, activity_id: str
 def _named_actors(
     places: RouteTable, origin: Origin, named_id: str, actor: str, recipient: str | None
 ) -> Op[list[str]]:
-    """Return the actors of ours that an activity may mean which only names an id. Asks for: one `Get`."""
+    """Return the actors of ours that may be concerned by an activity that names another one only by its id.
+
+    Effects: one `Get`.
+    """
     candidates: dict[str, None] = {}
     [entry] = yield from Get((followed_key(actor, named_id),))
-    fact = None if entry is None else decode_record(entry.value)
-    if fact is not None and fact.text("follower") == actor:
-        candidates[fact.optional("us") or places.uri(origin, "actor", identifier=fact.text("identifier"))] = None
-    # Our own ids are fragments of the actor's, unless the application has chosen others.
+    record = None if entry is None else decode_record(entry.value)
+    if record is not None and record.text("follower") == actor:
+        us = record.optional("us") or places.uri(origin, "actor", identifier=record.text("identifier"))
+        candidates[us] = None
+    # Our own ids are fragments of the actor's id, unless the application has chosen others.
     for uri in (named_id.partition("#")[0], recipient):
         if uri is not None and _is_ours(places, origin, uri):
             candidates[uri] = None
@@ -433,15 +447,15 @@ def _named_updates(
     sent: bool,
     activity_id: str | None = None,
 ) -> Op[list[RelationUpdate]]:
-    """Return the updates of those relations in which the named id occurs; ``candidates`` are pairs (us, them).
+    """Return the updates of the relations in which the named id occurs. ``candidates`` are pairs (us, them).
 
-    Asks for: one `Get`.
+    Effects: one `Get`.
     """
     named_id = statement.named_id
     if named_id is None or not candidates:
         return []
+    # The actor of the activity is the follower in one direction, and the followed actor in the other.
     own = Direction.OUTBOUND if sent else Direction.INBOUND
-    """The direction in which the actor of the activity is the follower."""
     answered = Direction.INBOUND if sent else Direction.OUTBOUND
     answer_id = activity_id if sent else activity.document.id
     keys: list[StoreKey] = []
@@ -475,12 +489,12 @@ def _is_ours(places: RouteTable, origin: Origin, uri: str) -> bool:
     return place is not None and place.target.kind == "actor"
 
 
-# --- what changes ---------------------------------------------------------------------------------------------------
+# --- changes of relations -------------------------------------------------------------------------------------------
 
 
 @define
 class _Settling:
-    """Notes that are being settled, with the changes of earlier ones at hand for later ones."""
+    """Notes that are being settled, with the state after the earlier notes, which later notes start from."""
 
     places: RouteTable
     notes: list[PendingWrite] = field(factory=list[PendingWrite])
@@ -530,9 +544,10 @@ class _Settling:
                 case RelationAction.REMOVE_REQUEST if relation.direction is Direction.INBOUND:
                     self.add(RemoveMember(requests, relation.them))
                 case _:
-                    pass  # an answer, which the side effects of a received Follow send
+                    pass  # CONFIRM and REFUSE are answers: the side effect of a received Follow sends them.
         if update.event is RelationEvent.FOLLOW and change.state is RelationState.ACCEPTED and update.item:
-            self.add(AddMember(relation.members, relation.them, update.item))  # its inboxes may have changed
+            # Store the follower again: its inboxes may have changed.
+            self.add(AddMember(relation.members, relation.them, update.item))
         self._write(relation, new)
 
     def _write(self, before: Relation, new: Relation) -> None:
@@ -547,17 +562,17 @@ class _Settling:
             return
         version = None if new.entry is None else new.entry.version
         self.checks[key] = Check(key, version)
-        kept_s = _REFUSED_KEPT_S if _is_stranger(new) else None
-        self.add(WriteEntry(DeleteEntry(key) if is_blank else Put(key, _packed(new), kept_s)))
+        expiry_s = _REFUSED_KEPT_S if _is_stranger(new) else None
+        self.add(WriteEntry(DeleteEntry(key) if is_blank else Put(key, _packed(new), expiry_s)))
 
     def _write_index(self, before: Relation, new: Relation) -> None:
-        """Let the ids of Follows that stand be found, and no others."""
+        """Index the ids of Follows that are pending or accepted, and remove all other ids from the index."""
         old_ids = before.follow_ids if before.state in _INDEXED else ()
         new_ids = new.follow_ids if new.state in _INDEXED else ()
-        about = {"follower": new.them, "us": new.us, "identifier": self._identifier(new.us)}
+        index_entry = {"follower": new.them, "us": new.us, "identifier": self._identifier(new.us)}
         for follow_id in new_ids:
             if follow_id not in old_ids:
-                self.add(WriteEntry(Put(followed_key(new.them, follow_id), encode_record(about))))
+                self.add(WriteEntry(Put(followed_key(new.them, follow_id), encode_record(index_entry))))
         for follow_id in old_ids:
             if follow_id not in new_ids:
                 self.add(WriteEntry(DeleteEntry(followed_key(new.them, follow_id))))
@@ -572,14 +587,14 @@ def _is_stranger(relation: Relation) -> bool:
 
 
 def settle_relations(places: RouteTable, origin: Origin | None, notes: Sequence[PendingWrite]) -> Op[SettledNotes]:
-    """Turn the relation updates in ``notes``, and the activities that they send, into plain writes.
+    """Replace the relation updates in ``notes``, and those of the activities that they send, by plain writes.
 
-    The notes stay in their order, and later ones see the changes of earlier ones. Other notes cost nothing.
+    The notes stay in their order, and later notes see the changes of earlier ones. Other notes cause no effects.
 
-    Asks for: two `Get`s for each relation that is named, and one more for an activity that only names an id.
+    Effects: two `Get`s for each relation, and one more for an activity that names another one only by its id.
 
     Raises:
-        ContractError: An answer to a Follow of another of our actors, or an Accept of a Follow of a blocked one.
+        ContractError: An answer to a Follow of another actor of ours, or an Accept of a Follow by a blocked actor.
     """
     settling = _Settling(places)
     for note in notes:
@@ -597,7 +612,7 @@ def settle_relations(places: RouteTable, origin: Origin | None, notes: Sequence[
 
 
 def _check_accepted(settling: _Settling, update: RelationUpdate) -> Op[None]:
-    """Refuse to send an Accept to a blocked actor: its server would believe the Accept, and ours would not."""
+    """Refuse to send an Accept to a blocked actor: its server would record a relation that ours does not have."""
     if update.event is not RelationEvent.ACCEPT:
         return
     relation = yield from settling.read(update)
@@ -612,9 +627,9 @@ def _answer_id(relation: Relation, update: RelationUpdate, state: RelationState)
 
 
 def _is_late(relation: Relation, update: RelationUpdate) -> bool:
-    """Tell whether an answer names a Follow of ours that was undone before we asked again.
+    """Return whether an answer names a Follow of ours that was undone before we sent a new one.
 
-    An id of another origin tells nothing: some servers give the embedded Follow an id of their own.
+    An id of another origin is no evidence of that: some servers give the embedded Follow an id of their own.
     """
     if relation.direction is Direction.INBOUND or update.event is RelationEvent.FOLLOW or not relation.follow_ids:
         return False

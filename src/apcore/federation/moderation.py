@@ -1,10 +1,10 @@
-"""Rules by domain, asked about every request before it leaves and about the sender of every request that arrives.
+"""Define moderation rules by domain, for outgoing requests, senders of activities, and clients of guarded resources.
 
-A node gives the rules to its driver (`apcore.drivers.Ports.outbound`), which asks them before a request reaches the
-transport. So no operation can pass them by: not a look-up, a redirect, a key, a context or a delivery.
+A node gives the rules to its driver (`apcore.drivers.Ports.outbound`), which checks every request before it reaches the
+transport. So no operation can bypass them: look-ups, redirects, keys, contexts and deliveries are all checked.
 
-A rule for ``example.com`` holds for it and for everything under it (``a.example.com``), label by label:
-``badexample.com`` is another domain. The longest rule that fits decides. With an allow list, what no rule allows is
+A rule for ``example.com`` also covers its subdomains (``a.example.com``). Domains are compared label by label, so
+``badexample.com`` is another domain. The longest matching rule decides. With an allow list, a domain without a rule is
 suspended.
 """
 
@@ -23,25 +23,25 @@ __all__ = ["DomainRules", "DomainSuspended", "Severity"]
 
 
 class DomainSuspended(Refused):
-    """A rule forbids all traffic with a domain; nothing was sent there."""
+    """A rule forbids all traffic with a domain. Nothing was sent to it."""
 
     def __init__(self, message: str, *, host: str = "", rule: str | None = None) -> None:
         super().__init__(message)
         self.host: Final = host
-        """The host that is suspended."""
+        """The suspended host."""
         self.rule: Final = rule
-        """The domain that the rule is for. None if the allow list has no rule for the host."""
+        """The domain of the rule. None if the allow list has no rule for the host."""
 
 
 class Severity(Enum):
-    """What a rule does."""
+    """The effect of a rule."""
 
     SUSPEND = "suspend"
-    """No traffic either way: refused at the door, never fetched, never delivered to."""
+    """No traffic: requests from the domain are refused, nothing is fetched from it, and nothing is delivered to it."""
     SILENCE = "silence"
-    """Traffic as usual; handlers are told (`Context.silenced`), and decide who sees it."""
+    """Normal traffic. Handlers see `Context.silenced`, and decide about visibility."""
     ALLOW = "allow"
-    """As if there were no shorter rule, and no allow list."""
+    """Normal traffic, despite a shorter rule or the allow list."""
 
 
 def _domain(text: str) -> str:
@@ -60,33 +60,35 @@ def _rules(rules: Mapping[str, Severity]) -> Mapping[str, Severity]:
 
 @frozen
 class DomainRules:
-    """Rules by domain, as a value. Domains are given as people write them; a leading ``*.`` says nothing more.
+    """An immutable set of rules by domain.
+
+    Domains may be written in Unicode. A leading ``*.`` is allowed and has no effect.
 
     Raises:
-        ConfigurationError: What should be a domain is none.
+        ConfigurationError: A key is not a domain.
     """
 
     rules: Mapping[str, Severity] = field(factory=dict[str, Severity], converter=_rules)
     allow_list: bool = field(default=False, kw_only=True)
-    """Whether a domain without a rule is suspended."""
+    """Whether domains without a rule are suspended."""
 
     @classmethod
     def suspending(cls, domains: Iterable[str]) -> DomainRules:
-        """Suspend ``domains``, and everything under them."""
+        """Return rules that suspend ``domains`` and their subdomains."""
         return cls(dict.fromkeys(domains, Severity.SUSPEND))
 
     @classmethod
     def allowing(cls, domains: Iterable[str]) -> DomainRules:
-        """Talk to ``domains`` and everything under them, and to nobody else."""
+        """Return rules that allow only ``domains`` and their subdomains, and suspend all others."""
         return cls(dict.fromkeys(domains, Severity.ALLOW), allow_list=True)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is held back from anyone."""
+        """Whether no domain is restricted."""
         return not self.rules and not self.allow_list
 
     def verdict(self, host: str) -> Severity | None:
-        """Return the severity for ``host`` (in lower case, A-labels), None if nothing holds it back."""
+        """Return the severity for ``host`` (lower case, A-labels), or None if it is not restricted."""
         rule = self._rule_for(host)
         if rule is None:
             return Severity.SUSPEND if self.allow_list else None
@@ -94,15 +96,15 @@ class DomainRules:
         return None if severity is Severity.ALLOW else severity
 
     def refusal(self, host: str) -> DomainSuspended | None:
-        """Return the error that names ``host`` and the rule by which it is suspended; None if it is not suspended."""
+        """Return the error that names ``host`` and the suspending rule, or None if it is not suspended."""
         if self.verdict(host) is not Severity.SUSPEND:
             return None
         rule = self._rule_for(host)
-        reason = "no rule of the allow list is for it" if rule is None else f"by the rule for {rule}"
+        reason = "the allow list has no rule for it" if rule is None else f"by the rule for {rule}"
         return DomainSuspended(f"{host} is suspended: {reason}", host=host, rule=rule)
 
     def _rule_for(self, host: str) -> str | None:
-        """Return the domain of the longest rule that fits."""
+        """Return the domain of the longest rule that matches ``host``, or None."""
         labels = host.rstrip(".").split(".")
         domains = (".".join(labels[start:]) for start in range(len(labels)))
         return next((domain for domain in domains if domain in self.rules), None)

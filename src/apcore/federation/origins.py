@@ -1,7 +1,7 @@
-"""Which origins are ours: decided when a federation is bound, never by an unchecked header.
+"""Define the origins of a node: set when a federation is bound, and never taken from an unchecked header.
 
-One origin, several, or a function over an allow list that is asked for each origin that a request names. What it is asked about has been read
-strictly and is in canonical form, so it may compare strings.
+You give one origin, several, or a function that decides about each origin that a request names. The function gets a
+strictly parsed origin in canonical form, so it may compare strings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from apcore.http import Origin, parse_origin
 __all__ = ["Origins", "OriginsLike", "bind_origins"]
 
 OriginsLike: TypeAlias = str | Sequence[str] | Callable[[str], bool] | None
-"""An origin such as ``https://social.example``; several; a function that says whether one is ours; or none (a node that only pulls)."""
+"""An origin such as ``https://social.example``, several origins, or a function that returns whether an origin is local.
+
+None is for a node that only pulls.
+"""
 
 
 @frozen
@@ -30,30 +33,30 @@ class Origins:
 
     @property
     def serves(self) -> bool:
-        """Whether there is any: without one, a node can only pull, unsigned."""
+        """Whether there is an origin. Without one, a node can only pull, and cannot sign."""
         return bool(self.listed) or self.allows is not None
 
     @property
     def only(self) -> Origin | None:
-        """The origin, if there is exactly one and no other can be meant."""
+        """The origin, if there is exactly one. None for several origins, and for a function."""
         return self.listed[0] if len(self.listed) == 1 and self.allows is None else None
 
     @override
     def __str__(self) -> str:
-        """Name the origins for people."""
+        """Return the origins for messages."""
         return ", ".join(map(str, self.listed)) or (
             "no origin" if self.allows is None else "the origins that a function allows"
         )
 
     def has(self, origin: Origin, /) -> bool:
-        """Whether ``origin`` is one of ours."""
+        """Return whether ``origin`` is an origin of this node."""
         return origin in self.listed if self.allows is None else bool(self.allows(str(origin)))
 
     def pick(self, name: str | None, /) -> Origin:
-        """Give the origin that ``name`` names, or the only one.
+        """Return the origin named ``name``, or the only one without ``name``.
 
         Raises:
-            ValueError: It is none of ours, or several could be meant and none is named.
+            ValueError: It is not an origin of this node, or ``name`` is missing although there may be several.
         """
         if name is not None:
             origin = parse_origin(name)
@@ -61,18 +64,19 @@ class Origins:
                 raise ValueError(f"{origin} is not an origin of this node")
             return origin
         if self.only is None:
-            count = "a function decides its origins" if self.allows else f"it has {len(self.listed)} origins"
-            raise ValueError(f"name the origin that is meant: this node has no single one ({count})")
+            reason = "a function decides about its origins" if self.allows else f"it has {len(self.listed)} origins"
+            raise ValueError(f"name one origin: this node has no single one ({reason})")
         return self.only
 
 
 def bind_origins(origins: OriginsLike, *, plain_http: bool = False) -> Origins:
-    """Read the origins that a node is to serve.
+    """Parse the origins of a node.
 
-    ``plain_http`` allows ``http`` origins, for development: ids are fetched as they are spelled.
+    ``plain_http`` allows ``http`` origins, for development. Ids then start with ``http``, and are fetched
+    as they are spelled.
 
     Raises:
-        ConfigurationError: One is not an origin, stands twice, or is ``http`` without ``plain_http``.
+        ConfigurationError: A value is not an origin, is listed twice, or is ``http`` without ``plain_http``.
     """
     if origins is None:
         return Origins()

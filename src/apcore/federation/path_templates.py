@@ -1,12 +1,13 @@
-"""Paths with names in them, both ways: from a path to its values and back.
+"""Match paths against templates with variables, and build paths from values.
 
-A route is written as in RFC 6570, levels 1 and 2: ``/users/{identifier}`` takes one path segment, ``/notes/{+path}`` takes the rest, slashes
-included. Matching reads the path as it was sent, still percent-encoded, and decodes each value once; a path that cannot be decoded matches
-nothing. Building is the inverse: ``match(build(values)) == values`` for all values, which is why an empty value is refused, and why a reserved
-value may not contain what would end a path (``?``, ``#``).
+A template is written as in RFC 6570, levels 1 and 2: ``/users/{identifier}`` takes one path segment, ``/notes/{+path}``
+takes the rest of the path with its slashes. Matching reads the path as it was sent, still percent-encoded, and decodes
+each value once. A path that cannot be decoded matches nothing. Building is the inverse: ``match(build(values)) ==
+values`` for all accepted values. Therefore an empty value is refused, and characters that would end a path (``?``,
+``#``) are escaped in every value.
 
-Two routes that could match one path are ordered by how literal they are, segment by segment; two that only differ in the names of their
-variables are refused, since nobody could say which one is meant.
+If two routes match one path, the more literal one wins, compared segment by segment. Two routes that differ only in the
+names of their variables are refused, because neither could win.
 """
 
 from __future__ import annotations
@@ -32,38 +33,38 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @frozen
 class Route:
-    """One path with variables; made by `parse_route`."""
+    """A path template with variables; made by `parse_route`."""
 
     template: str
     variables: tuple[str, ...]
     pattern: re.Pattern[str] = field(eq=False, repr=False)
     shape: str = field(eq=False, repr=False)
-    """The template with its variables' names taken out: routes of one shape match the same paths."""
+    """The template without the names of its variables: routes of one shape match the same paths."""
 
     def match(self, path: str, /) -> dict[str, str] | None:
-        """Give the decoded values if ``path`` (percent-encoded, without query) is one of this route, else None."""
-        found = self.pattern.fullmatch(path)
-        if found is None:
+        """Return the decoded values if ``path`` (percent-encoded, without query) matches, else None."""
+        match = self.pattern.fullmatch(path)
+        if match is None:
             return None
         values: dict[str, str] = {}
-        for name, raw in found.groupdict().items():
-            value = _decoded(raw)
+        for name, raw in match.groupdict().items():
+            value = _decode(raw)
             if value is None:
                 return None
             values[name] = value
         return values
 
     def build(self, values: Mapping[str, str], /) -> str:
-        """Give the path for ``values``.
+        """Return the path for ``values``.
 
         Raises:
-            ValueError: A variable is missing or empty, one is unknown, or a value cannot be written so that it reads back.
+            ValueError: A variable is missing, empty or unknown, or the path for a value would not match it again.
         """
         if set(values) != set(self.variables):
             raise ValueError(f"{self.template} takes the variables {list(self.variables)}, not {sorted(values)}")
 
-        def fill(found: re.Match[str]) -> str:
-            reserved, name = found.groups()
+        def fill(variable: re.Match[str]) -> str:
+            reserved, name = variable.groups()
             value = values[name]
             if not value:
                 raise ValueError(f"the variable {name} of {self.template} is empty")
@@ -76,55 +77,56 @@ class Route:
 
         path = _PART.sub(fill, self.template)
         if self.match(path) != dict(values):
-            raise ValueError(f"{dict(values)!r:.80} cannot be written as {self.template}")
+            raise ValueError(f"the values {dict(values)!r:.80} cannot be written as a path of {self.template}")
         return path
 
 
 def parse_route(template: str, /, *, variables: Sequence[str] | None = None) -> Route:
-    """Read a route.
+    """Parse a path template.
 
-    ``variables`` are those that it must have, in any order; None demands nothing.
+    ``variables`` are the variables that the template must have, in any order. None allows any.
 
     Raises:
-        ConfigurationError: It does not start with a slash, has a query, an operator that binds no value, a name twice, two variables in one
-            segment, a reserved variable that is not the last part, or other variables than ``variables``.
+        ConfigurationError: The template does not start with a slash. Or it has a query, an unsupported operator, a name
+            twice, two variables in one segment, a ``{+name}`` that is not at the end, or variables other than
+            ``variables``.
     """
     if not template.startswith("/"):
         raise ConfigurationError(f"a route starts with a slash: {template!r}")
     names: list[str] = []
     pattern: list[str] = []
-    rest = 0
-    for found in _PART.finditer(template):
-        literal = template[rest : found.start()]
+    literal_start = 0
+    for variable in _PART.finditer(template):
+        literal = template[literal_start : variable.start()]
         _check_literal(template, literal)
         if names and "/" not in literal:
-            raise ConfigurationError(f"{template!r} has two variables in one segment; nobody could say where one ends")
-        reserved, name = found.groups()
+            raise ConfigurationError(f"{template!r} has two variables in one segment: put a slash between them")
+        reserved, name = variable.groups()
         if name in names:
             raise ConfigurationError(f"{template!r} has the variable {name} twice")
-        if reserved and found.end() != len(template):
-            raise ConfigurationError(f"{{+{name}}} swallows slashes, so it has to end {template!r}")
+        if reserved and variable.end() != len(template):
+            raise ConfigurationError(f"{{+{name}}} takes slashes too, so it must be at the end of {template!r}")
         names.append(name)
         pattern += [re.escape(literal), f"(?P<{name}>{'.+' if reserved else '[^/]+'})"]
-        rest = found.end()
-    _check_literal(template, template[rest:])
-    pattern.append(re.escape(template[rest:]))
+        literal_start = variable.end()
+    _check_literal(template, template[literal_start:])
+    pattern.append(re.escape(template[literal_start:]))
     if variables is not None and sorted(names) != sorted(variables):
-        raise ConfigurationError(f"{template!r} needs the variables {sorted(variables)}, and has {sorted(names)}")
+        raise ConfigurationError(f"{template!r} needs the variables {sorted(variables)}, but has {sorted(names)}")
     return Route(template, tuple(names), re.compile("".join(pattern), re.DOTALL), _PART.sub(r"{\1}", template))
 
 
 class Router(Generic[T]):
-    """Routes and what each leads to; the most literal match wins."""
+    """Routes with their targets. The most literal match wins."""
 
     def __init__(self) -> None:
         self._routes: list[tuple[tuple[int, ...], Route, T]] = []
 
     def add(self, route: Route, target: T, /) -> None:
-        """Take in a route.
+        """Add a route.
 
         Raises:
-            ConfigurationError: One of the same shape is there already.
+            ConfigurationError: There is already a route of the same shape.
         """
         for _, other, _ in self._routes:
             if other.shape == route.shape:
@@ -133,15 +135,17 @@ class Router(Generic[T]):
         self._routes.sort(key=lambda entry: entry[0])
 
     def replace(self, route: Route, target: T, /) -> None:
-        """Let a route that is there lead elsewhere."""
-        self._routes = [(rank, known, target if known == route else before) for rank, known, before in self._routes]
+        """Replace the target of an existing route."""
+        self._routes = [
+            (rank, other, target if other == route else old_target) for rank, other, old_target in self._routes
+        ]
 
     def targets(self) -> list[T]:
-        """Give everything that a route leads to."""
+        """Return the targets of all routes."""
         return [target for _, _, target in self._routes]
 
     def match(self, path: str, /) -> tuple[T, dict[str, str]] | None:
-        """Give the target and the values of the most literal route that ``path`` is of, or None."""
+        """Return the target and the values of the most literal route that matches ``path``, or None."""
         for _, route, target in self._routes:
             values = route.match(path)
             if values is not None:
@@ -150,7 +154,10 @@ class Router(Generic[T]):
 
 
 def _rank(route: Route) -> tuple[int, ...]:
-    """Order routes: literal segments before variables before the rest of the path; longer ones first."""
+    """Return the sort key of a route.
+
+    Literal segments come before variables, and variables before the rest of the path. Longer routes come first.
+    """
     kinds = [2 if "{+" in segment else 1 if "{" in segment else 0 for segment in route.template.split("/")]
     return (*kinds, 3)
 
@@ -158,17 +165,18 @@ def _rank(route: Route) -> tuple[int, ...]:
 def _check_literal(template: str, literal: str) -> None:
     if not _LITERAL.fullmatch(literal):
         raise ConfigurationError(
-            f"{template!r} has {literal!r} outside its variables: a route is path characters and {{name}} or {{+name}}"
+            f"{template!r} has {literal!r} outside its variables: "
+            "a route consists of path characters and {name} or {+name}"
         )
 
 
-def _decoded(raw: str) -> str | None:
-    """Decode percent-encoding once; None if it is not the encoding of a string."""
+def _decode(raw: str) -> str | None:
+    """Decode percent-encoding once. Return None for an incomplete escape, or for bytes that are not UTF-8."""
     if "%" not in raw:
         return raw
     if _BAD_ESCAPE.search(raw):
         return None
     try:
-        return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw.encode()).decode()
+        return _ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), raw.encode()).decode()
     except UnicodeError:
         return None

@@ -1,7 +1,8 @@
-"""Pointers: references bound to whoever can resolve them. They cost nothing until then.
+"""Define pointers: references that resolve themselves when you ask for the document.
 
-A pointer is resolved once: from what came inside and is believed, from what is kept and fresh, or from where it belongs. After that its document is at hand, and
-views of it are computed. `Pointer` waits and `AsyncPointer` is awaited; both come from a node or from a context, which know who asks.
+A pointer is resolved at most once: from a trusted embedded document, from a fresh cache entry, or from its origin.
+Afterwards it holds the document, and views are computed from it. `Pointer` blocks, and `AsyncPointer` is awaited. A
+node or a context makes them, and chooses the identity that signs the requests.
 """
 
 from __future__ import annotations
@@ -14,26 +15,30 @@ from apcore.errors import ContractError
 from apcore.remote import FetchPolicy, Identity, load, resolve, trusted_embedding
 from apcore.vocab import Document, Reference, View
 
-__all__ = ["AsyncPointer", "Pointer", "resolved_by"]
+__all__ = ["AsyncPointer", "Pointer", "resolve_reference"]
 
 V = TypeVar("V", bound=View)
 
 
-def resolved_by(
+def resolve_reference(
     reference: Reference | str,
     *,
     policy: FetchPolicy,
-    asks: Callable[[], Op[Identity | None]],
+    load_identity: Callable[[], Op[Identity | None]],
     fresh: bool = False,
     owner: str | None = None,
     wrapper: str | None = None,
 ) -> Op[Document]:
-    """Give the document of a reference, asked for by whoever ``asks`` names; as `resolve`, and with ``fresh`` from its origin in any case."""
+    """Return the document of a reference, as `resolve` does. With ``fresh``, always load it from its origin.
+
+    ``load_identity`` returns the identity that signs the requests. It is called only if a request may be needed.
+    """
     if isinstance(reference, Reference) and not fresh:
-        believed = trusted_embedding(reference, owner=owner, wrapper=wrapper)
-        if believed is not None:
-            return believed
-    identity = yield from asks()
+        embedded_document = trusted_embedding(reference, owner=owner, wrapper=wrapper)
+        if embedded_document is not None:
+            return embedded_document
+    # The identity comes late: it may have to make keys, which a trusted embedding does not need.
+    identity = yield from load_identity()
     uri = reference.uri if isinstance(reference, Reference) else reference
     if fresh and uri is not None:
         loaded = yield from load(uri, policy=policy, identity=identity, fresh=True)
@@ -41,8 +46,8 @@ def resolved_by(
     return (yield from resolve(reference, policy=policy, identity=identity, owner=owner, wrapper=wrapper))
 
 
-class _Bound:
-    """What both pointers are."""
+class _BasePointer:
+    """The members that both pointers share."""
 
     __slots__ = ("_document", "_reference")
 
@@ -52,66 +57,68 @@ class _Bound:
 
     @property
     def reference(self) -> Reference:
-        """What is pointed with."""
+        """The reference that the pointer resolves."""
         return self._reference
 
     @property
     def uri(self) -> str | None:
-        """Where it points."""
+        """The URI of the reference; None if it has none."""
         return self._reference.uri
 
     @property
     def document(self) -> Document:
-        """What it points to.
+        """The document of the reference.
 
         Raises:
-            ContractError: It was not resolved yet.
+            ContractError: The pointer is not resolved yet.
         """
         if self._document is None:
             raise ContractError(f"{self.uri} is not resolved yet: call resolve() first")
         return self._document
 
     def view(self, view: type[V], /) -> V:
-        """Look at what it points to as ``view``.
+        """Return the document as a ``view``.
 
         Raises:
-            ContractError: It was not resolved yet.
-            WrongType: It is neither of that type nor of a subtype.
+            ContractError: The pointer is not resolved yet.
+            WrongType: The document is neither of that type nor of a subtype.
         """
         return self.document.view(view)
 
 
-class Pointer(_Bound):
-    """A reference that plain functions resolve."""
+class Pointer(_BasePointer):
+    """A pointer for plain functions."""
 
-    __slots__ = ("_ask",)
+    __slots__ = ("_load",)
 
-    def __init__(self, reference: Reference | str, ask: Callable[[Reference, bool], Document]) -> None:
+    def __init__(self, reference: Reference | str, load_document: Callable[[Reference, bool], Document]) -> None:
         super().__init__(reference)
-        self._ask = ask
+        self._load = load_document
 
     def resolve(self, *, fresh: bool = False) -> Document:
-        """Give what it points to, asking for it at most once; ``fresh`` asks its origin whatever is known.
+        """Return the document, and load it at the first call. With ``fresh``, always load it again from its origin.
 
         Raises:
-            ApcoreError: What came of asking, see `apcore.remote.load`.
+            ApcoreError: The document could not be loaded; see `apcore.remote.load`.
         """
         if self._document is None or fresh:
-            self._document = self._ask(self._reference, fresh)
+            self._document = self._load(self._reference, fresh)
         return self._document
 
 
-class AsyncPointer(_Bound):
-    """A reference that coroutine functions resolve."""
+class AsyncPointer(_BasePointer):
+    """A pointer for coroutine functions."""
 
-    __slots__ = ("_ask",)
+    __slots__ = ("_load",)
 
-    def __init__(self, reference: Reference | str, ask: Callable[[Reference, bool], Awaitable[Document]]) -> None:
+    def __init__(
+        self, reference: Reference | str, load_document: Callable[[Reference, bool], Awaitable[Document]]
+    ) -> None:
         super().__init__(reference)
-        self._ask = ask
+        self._load = load_document
 
     async def resolve(self, *, fresh: bool = False) -> Document:
-        """As `Pointer.resolve`."""
+        """See `Pointer.resolve`."""
         if self._document is None or fresh:
-            self._document = await self._ask(self._reference, fresh)
+            self._document = await self._load(self._reference, fresh)
         return self._document

@@ -1,4 +1,4 @@
-"""What a handler may raise to steer, and what a policy may answer."""
+"""Define the policies and verdicts of handlers, and the exceptions by which a listener controls its retries."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ __all__ = ["AuthorizedFetch", "Drop", "Failure", "FollowVerdict", "KeyPolicy", "
 
 
 AuthorizedFetch: TypeAlias = Literal["off", "optional", "required"]
-"""How much of what is served depends on who asks: what a predicate guards; also what was published for some only; everything."""
+"""The resources that require a signed request.
+
+``off``: only those that a predicate guards. ``optional``: also objects that were published for a limited audience.
+``required``: all.
+"""
 
 
 class FollowVerdict(Enum):
-    """What to do about a request to follow."""
+    """The answer to a follow request."""
 
     ACCEPT = "accept"
     REJECT = "reject"
     PENDING = "wait"
-    """Neither: the application answers later."""
+    """No answer yet: the application answers later."""
 
 
 @frozen
 class Failure:
-    """A listener, or a side effect before it, has raised: what the error hook is told."""
+    """The failure of a listener, or of a side effect before it, as the error hook gets it."""
 
     activity: Activity
     error: Exception = field(eq=False)
     attempt: int
-    """1 for the first time."""
+    """The number of the attempt, from 1."""
     final: bool
-    """Whether it is not tried again: the activity is a dead letter now."""
+    """Whether this was the last attempt, so that the activity is now a dead letter."""
 
 
 class Drop(Exception):
-    """Raised by a listener: this activity is done with, and nothing that the listener wrote through its context is kept."""
+    """Raised by a listener to end the processing of an activity. Its writes through the context are discarded."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
@@ -47,7 +51,7 @@ class Drop(Exception):
 
 
 class Later(Exception):
-    """Raised by a listener: hand this activity out again after a delay, in seconds."""
+    """Raised by a listener to get the same activity again after ``delay_s`` seconds."""
 
     def __init__(self, delay_s: float, reason: str = "") -> None:
         if delay_s < 0:
@@ -59,18 +63,20 @@ class Later(Exception):
 
 @frozen(kw_only=True)
 class KeyPolicy:
-    """How our own keys are made and replaced.
+    """The bounds for making and replacing the keys of local actors.
 
     Raises:
-        ValueError: A bound that makes no sense.
+        ValueError: A bound is too small.
     """
 
     made_max: int = field(default=60, validator=ge(1))
-    """So many actors get their keys in one window without having been asked for by us: whose documents are asked for is a stranger's choice, and an
-    RSA key costs up to half a second."""
+    """The most actors of an origin that get their first keys in one window. Peers decide which actors they request, and
+    an RSA key takes up to half a second to make."""
     made_window_s: float = field(default=60.0, validator=gt(0))
+    """The length of that window."""
     retire_after_s: float = field(default=7 * 86400.0, validator=ge(0))
-    """How long a key that was replaced stays published: longer than others keep keys (a day, mostly), and than anything signed with it is under
-    way (an hour to half a day)."""
+    """The seconds for which a replaced key stays published. That should be longer than peers cache keys (mostly a day),
+    and longer than a signed message may be under way (an hour to half a day)."""
     generations_max: int = field(default=4, validator=ge(2))
-    """So many generations are published at most; Mastodon keeps up to ten keys of an actor, and each generation has two."""
+    """The most generations that are published at once. Each has two keys, and Mastodon keeps up to ten keys of an
+    actor."""

@@ -1,10 +1,13 @@
-"""`Federation`: the rules of a server, and nothing else.
+"""Define `Federation`: the handlers and rules that an application registers.
 
-A federation holds what an application registers: where its actors, objects and collections are, how they are made, who listens to what, whom
-to talk to. It holds no ports, no origin and no state, so one object serves a web process, a worker, a test and a simulation; `Node` binds it to
-those. Registering is done at import, by decorators; what contradicts itself is refused on the spot, and what is missing is told by `check`.
+A federation holds the routes of actors, objects and collections, the handlers that make them, the listeners for
+activities, and the rules for peers. It holds no ports, no origin and no state. So one object can serve a web process, a
+worker, a test and a simulation. `Node` binds it to ports and an origin.
 
-``Data`` is the type of what the application wants to have at hand in every handler (`Context.data`): a session factory, a repository, settings.
+Register handlers with decorators, at import. A contradiction is refused at once. `check` reports missing registrations.
+
+``Data`` is the type of `Context.data`, a value of the application for all handlers, such as a session factory, a
+repository or settings.
 """
 
 from __future__ import annotations
@@ -54,25 +57,26 @@ _WELL_KNOWN: Final = (
     ("/nodeinfo/2.1", Endpoint("nodeinfo", "2.1")),
 )
 
-# RFC 9110 §10.1.5: product tokens; and what NodeInfo's schema takes as the name of a software.
+# A product token (RFC 9110 §10.1.5), with the name restricted to the characters that NodeInfo's schema allows.
 _SOFTWARE: Final = re.compile(r"([a-z0-9-]+)/([A-Za-z0-9.+_-]+)")
 
 
 @frozen
 class CheckFinding:
-    """Something that `Federation.check` found."""
+    """A finding of `Federation.check`."""
 
     level: Literal["error", "warning"]
-    """With an error no node can be made; a warning is logged."""
+    """The severity: an error prevents a node from being made, a warning is logged."""
     text: str
 
 
 class Federation(Generic[Data]):
-    """The rules of a server. Every method may be called until a `Node` is made of it; afterwards it only answers.
+    """The handlers and rules of a server. Register everything before you make a `Node` of it; later calls are refused.
 
     Raises:
-        ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` or ``budgets`` are none, or ``listener_retries`` or
-            ``delivery_retries`` lack a member or cannot be called (`check_retries`).
+        ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
+            ``budgets`` are not `Budgets`, ``authorized_fetch`` is an unknown word, ``accept_signature`` needs a policy
+            with RFC 9421, or `check_retries` refuses ``listener_retries`` or ``delivery_retries``.
     """
 
     def __init__(
@@ -92,13 +96,13 @@ class Federation(Generic[Data]):
         authorized_fetch: AuthorizedFetch = "off",
         accept_signature: bool = False,
     ) -> None:
-        found = _SOFTWARE.fullmatch(software)
-        if found is None:
+        software_match = _SOFTWARE.fullmatch(software)
+        if software_match is None:
             raise ConfigurationError(
                 f"software is written as name/version, the name in a-z, 0-9 and -: not {software!r}"
             )
-        self.software_name: Final = found[1]
-        self.software_version: Final = found[2]
+        self.software_name: Final = software_match[1]
+        self.software_version: Final = software_match[2]
         self.signature_scheme: Final = signature_scheme
         if not isinstance(signatures, SignaturePolicy):
             raise ConfigurationError(f"signatures takes a SignaturePolicy, not {signatures!r:.60}")
@@ -118,7 +122,7 @@ class Federation(Generic[Data]):
         self.authorized_fetch: Final = authorized_fetch
         if accept_signature and "rfc9421" not in signatures.schemes:
             raise ConfigurationError(
-                f"accept_signature asks for RFC 9421, and the policy {signatures.name!r} does not take it"
+                f"accept_signature needs RFC 9421, which the signature policy {signatures.name!r} does not accept"
             )
         self.accept_signature: Final = accept_signature
         self.places: Final = RouteTable()
@@ -134,7 +138,7 @@ class Federation(Generic[Data]):
         self._domains: DomainRules = DomainRules()
         self._bound = False
 
-    # --- what is where ----------------------------------------------------------------------------------------------
+    # --- routes -----------------------------------------------------------------------------------------------------
 
     def actor(
         self,
@@ -148,36 +152,39 @@ class Federation(Generic[Data]):
         authorize: Callable[..., Any] | None = None,
         inline: bool = False,
     ) -> ActorDecorator[Data]:
-        """Register how an actor is made from its identifier: a view of the actor, a `Tombstone` if it is gone, or None.
+        """Register the handler for actors. It returns a view of the actor, a `Tombstone` if it is gone, or None.
 
-        ``path`` has the one variable ``{identifier}``. What an actor has stands under it (``…/inbox`` and so on) unless other paths are given.
-        Keys, ``id``, the addresses of inbox and collections are filled in; what the handler sets itself is kept.
+        ``path`` has the one variable ``{identifier}``. Inbox and collections get paths below it (``…/inbox`` and so
+        on), unless you give others. Keys, ``id`` and the addresses of inbox and collections are filled in. Members that
+        the handler sets are left as they are.
 
-        ``authorize`` is asked ``(ctx, identifier, viewer)`` who may see the actor and what it has: its collections, and what it published.
-        ``viewer`` is the actor who has signed the request, or None. It is asked first, so also about actors that there are not.
+        ``authorize`` is called as ``(ctx, identifier, viewer)``, and returns whether the viewer may see the actor, its
+        collections and its published objects. ``viewer`` is the actor that signed the request, or None. It is called
+        before the actor handler, so also for actors that do not exist.
 
         Raises:
-            ConfigurationError: The paths or the handler are not of the form, or there is an actor handler already.
+            ConfigurationError: A path or the handler does not have this form, or there is already an actor handler.
         """
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("actor")
             handler = self._registered(fn, inline=inline, takes=2)
-            allowed = None if authorize is None else self._registered(authorize, inline=False, takes=3)
-            self.places.add(path, Endpoint("actor", handler=handler, authorize=allowed), variables=(IDENTIFIER,))
-            self._actor_authorize = allowed
-            given = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
-            if "{+" in path and None in given.values():
+            predicate = None if authorize is None else self._registered(authorize, inline=False, takes=3)
+            self.places.add(path, Endpoint("actor", handler=handler, authorize=predicate), variables=(IDENTIFIER,))
+            self._actor_authorize = predicate
+            templates = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
+            if "{+" in path and None in templates.values():
                 raise ConfigurationError(
-                    f"{path!r} takes the rest of the path, so inbox, outbox, followers and following need paths"
+                    f"{path!r} takes the rest of the path: "
+                    "give paths for inbox, outbox, followers and following as well"
                 )
-            for name, template in given.items():
-                where = f"{path}/{name}" if template is None else template
+            for name, template in templates.items():
+                endpoint_path = f"{path}/{name}" if template is None else template
                 if name == "inbox":
-                    self.places.add(where, Endpoint("inbox"), variables=(IDENTIFIER,))
+                    self.places.add(endpoint_path, Endpoint("inbox"), variables=(IDENTIFIER,))
                 else:
                     target = self._collections.get(name, Endpoint("collection", name))
-                    self.places.add(where, target, variables=(IDENTIFIER,))
+                    self.places.add(endpoint_path, target, variables=(IDENTIFIER,))
             if "{+" not in path:
                 for name in ("objects", "activities"):
                     self.places.add(
@@ -191,18 +198,20 @@ class Federation(Generic[Data]):
 
     @property
     def actor_authorize(self) -> Registered | None:
-        """What says who may see an actor and what it has, if anything does."""
+        """The registered predicate that guards actors and everything under them, or None."""
         return self._actor_authorize
 
     def object(
         self, view: type[V], path: str, /, *, authorize: Callable[..., Any] | None = None, inline: bool = False
     ) -> ObjectDecorator[Data, V]:
-        """Register how objects of a type are made from the values in their path, which the handler takes by name; None is 404.
+        """Register the handler for objects of a type. It gets the variables of ``path`` by name; None means 404.
 
-        ``authorize`` is asked who may see one, with the same values by name, and ``viewer``: the actor who has signed the request, or None.
+        ``authorize`` gets the same values by name, and ``viewer``: the actor that signed the request, or None. It
+        returns whether the viewer may see the object.
 
         Raises:
-            ConfigurationError: The handler does not take the path's variables by name, or there is one for ``view`` already.
+            ConfigurationError: The handler does not take the path's variables by name, or ``view`` already has a
+                handler.
         """
         name = _type_name(view)
 
@@ -211,10 +220,10 @@ class Federation(Generic[Data]):
             handler = self._registered(fn, inline=inline, takes=None)
             variables = parse_route(path).variables
             _check_takes(fn, variables)
-            allowed = None if authorize is None else self._registered(authorize, inline=False, takes=None)
+            predicate = None if authorize is None else self._registered(authorize, inline=False, takes=None)
             if authorize is not None:
                 _check_takes(authorize, (*variables, "viewer"))
-            self.places.add(path, Endpoint("object", name, handler, allowed))
+            self.places.add(path, Endpoint("object", name, handler, predicate))
             return fn
 
         return cast("ObjectDecorator[Data, V]", register)
@@ -228,32 +237,36 @@ class Federation(Generic[Data]):
         authorize: Callable[..., Any] | None = None,
         inline: bool = False,
     ) -> CollectionDecorator[Data]:
-        """Register how the pages of an actor's collection are made.
+        """Register the handler for the pages of an actor's collection.
 
-        ``outbox``, ``followers`` and ``following`` replace what apcore keeps itself, and stand where the actor's registration says. Any other
-        ``name`` needs a ``path`` with the one variable ``{identifier}``.
+        A handler for ``outbox``, ``followers`` or ``following`` replaces the collection that apcore manages. Set its
+        path in the registration of the actor. Any other ``name`` needs a ``path`` with the one variable
+        ``{identifier}``.
 
-        ``authorize`` is asked ``(ctx, identifier, viewer)`` who may see it, beside that of the actor.
+        ``authorize`` is called as ``(ctx, identifier, viewer)``, and returns whether the viewer may see the collection.
+        The actor's predicate must also agree.
 
         Raises:
-            ConfigurationError: No path for a collection of another name, a path for one of the three, or a second handler for a name.
+            ConfigurationError: ``path`` is missing for another name, or given for one of the three; or ``name`` already
+                has a handler.
         """
-        known = name in ACTOR_COLLECTIONS
-        if known and path is not None:
+        is_actor_collection = name in ACTOR_COLLECTIONS
+        if is_actor_collection and path is not None:
             raise ConfigurationError(f"the path of {name} belongs to the actor: actor(..., {name}={path!r})")
-        if not known and path is None:
+        if not is_actor_collection and path is None:
             raise ConfigurationError(
-                f"a collection {name!r} needs a path; without one there are {', '.join(ACTOR_COLLECTIONS)}"
+                f"a collection {name!r} needs a path; only {', '.join(ACTOR_COLLECTIONS)} are registered without one"
             )
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("collection")
-            taken = self._collections.get(name)
-            if taken is not None and taken.handler is not None:
-                raise ConfigurationError(f"collection {name!r} has a handler already: {handler_name(taken.handler.fn)}")
+            registered = self._collections.get(name)
+            if registered is not None and registered.handler is not None:
+                other = handler_name(registered.handler.fn)
+                raise ConfigurationError(f"collection {name!r} has a handler already: {other}")
             handler = self._registered(fn, inline=inline, takes=3)
-            allowed = None if authorize is None else self._registered(authorize, inline=False, takes=3)
-            target = Endpoint("collection", name, handler, allowed)
+            predicate = None if authorize is None else self._registered(authorize, inline=False, takes=3)
+            target = Endpoint("collection", name, handler, predicate)
             if path is not None:
                 self.places.add(path, target, variables=(IDENTIFIER,))
             elif self.places.has("collection", name):
@@ -263,16 +276,17 @@ class Federation(Generic[Data]):
 
         return cast("CollectionDecorator[Data]", register)
 
-    # --- who listens ------------------------------------------------------------------------------------------------
+    # --- listeners --------------------------------------------------------------------------------------------------
 
     def on(self, activity: type[A], /, *, inline: bool = False) -> ListenerDecorator[Data, A]:
-        """Register what happens when an activity of a type, or of a subtype of it, has arrived and is proved.
+        """Register a listener for authenticated activities of a type or its subtypes.
 
-        Exactly one listener runs, the most specific. It runs after the side effects that apcore manages (accepting a Follow, say), at least
-        once; what it does through its context happens exactly once. It may raise `Drop` or `Later`; any other exception is retried.
+        Exactly one listener runs: the most specific. It runs after the side effects that apcore manages, such as
+        accepting a Follow. It runs at least once; its writes through the context take effect exactly once. It may raise
+        `Drop` or `Later`. After any other exception it is run again.
 
         Raises:
-            ConfigurationError: Not a type of activity, or it has a listener already.
+            ConfigurationError: ``activity`` is not a type of activity, or already has a listener.
         """
         if not (isinstance(activity, type) and issubclass(activity, Activity)):
             raise ConfigurationError(f"a listener is for a type of activity, such as Create, not {activity!r:.80}")
@@ -288,17 +302,22 @@ class Federation(Generic[Data]):
         return cast("ListenerDecorator[Data, A]", register)
 
     def listener_for(self, document: Document, /) -> tuple[type[Activity], Registered] | None:
-        """Give the most specific listener for what a document declares itself to be."""
-        fitting = [view for view in self._listeners if document.is_a(view)]
-        best = [view for view in fitting if not any(other is not view and issubclass(other, view) for other in fitting)]
-        # A document of two types may fit two listeners of which neither is more specific: the first registered is as good a rule as any.
-        return (best[0], self._listeners[best[0]]) if best else None
+        """Return the most specific listener for the types of a document, and the type for which it is registered."""
+        candidates = [view for view in self._listeners if document.is_a(view)]
+        most_specific = [
+            view
+            for view in candidates
+            if not any(other is not view and issubclass(other, view) for other in candidates)
+        ]
+        # A document of two types may match two listeners, neither more specific. Then the one registered first runs.
+        return (most_specific[0], self._listeners[most_specific[0]]) if most_specific else None
 
     @property
     def on_error(self) -> ErrorDecorator[Data]:
-        """Register what is told when a listener raises: ``(ctx, failure)``, after each failed attempt, with `Failure.final` on the last.
+        """Register an error hook, called as ``(ctx, failure)`` after each failed attempt of a listener.
 
-        For reports; what it writes through its context is not kept, and what it raises is logged.
+        `Failure.final` marks the last attempt. Use the hook for reports: its writes through the context are discarded,
+        and its exceptions are logged.
         """
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -312,10 +331,10 @@ class Federation(Generic[Data]):
 
     @property
     def error_hook(self) -> Registered | None:
-        """What is told of failures, if anything is."""
+        """The registered error hook, or None."""
         return self._error_hook
 
-    # --- whom to talk to --------------------------------------------------------------------------------------------
+    # --- rules for peers --------------------------------------------------------------------------------------------
 
     @overload
     def follows(self, policy: FollowVerdict, /) -> FollowVerdict: ...
@@ -332,12 +351,12 @@ class Federation(Generic[Data]):
         self, policy: Callable[[Context[Data], Follow], FollowVerdict], /
     ) -> Callable[[Context[Data], Follow], FollowVerdict]: ...
     def follows(self, policy: Any, /) -> Any:
-        """Set how requests to follow are answered: one `FollowVerdict` for all, or a handler ``(ctx, follow)`` that decides about each.
+        """Set the answer to follow requests: one `FollowVerdict` for all, or a handler ``(ctx, follow)`` that decides.
 
-        Without a word, all are accepted. Usable as a decorator.
+        By default, all are accepted. You can use this as a decorator.
 
         Raises:
-            ConfigurationError: There is a policy already, or the handler is not of the form.
+            ConfigurationError: A policy is already set, or the handler does not have this form.
         """
         self._check_open("follows")
         if self._follows is not None:
@@ -346,7 +365,10 @@ class Federation(Generic[Data]):
         return policy
 
     def blocks(self, rules: DomainRules, /) -> None:
-        """Set the rules by domain, asked about every request that leaves and about the sender of each that arrives."""
+        """Set the rules by domain.
+
+        They apply to every outgoing request, to senders of activities, and to clients of guarded resources.
+        """
         self._check_open("blocks")
         if not isinstance(rules, DomainRules):
             raise ConfigurationError(f"blocks takes DomainRules, not {rules!r:.60}")
@@ -359,7 +381,7 @@ class Federation(Generic[Data]):
 
     @property
     def follow_verdict(self) -> FollowVerdict | Registered:
-        """What decides about requests to follow."""
+        """The verdict for all follow requests, or the handler that decides."""
         return FollowVerdict.ACCEPT if self._follows is None else self._follows
 
     # --- binding ----------------------------------------------------------------------------------------------------
@@ -372,10 +394,11 @@ class Federation(Generic[Data]):
         durability: Durability | None = None,
         has_data: bool | None = None,
     ) -> tuple[CheckFinding, ...]:
-        """Tell what is missing, contradictory or risky, in words; empty if nothing is.
+        """Return findings about missing, contradictory or risky registrations.
 
-        ``blocking`` says that the node is a blocking one (so coroutine functions cannot run), ``serves`` that it has an origin, ``durability``
-        what its store survives, ``has_data`` whether it is made with ``data=``. None leaves the question open.
+        Describe the node with the arguments; None means unknown. A ``blocking`` node cannot run coroutine functions. A
+        node that ``serves`` has an origin. ``durability`` is that of its store. ``has_data`` says whether it is made
+        with ``data=``.
         """
         findings: list[CheckFinding] = []
         has_actor = self.places.has("actor")
@@ -386,19 +409,20 @@ class Federation(Generic[Data]):
                     "error", f"there are listeners ({names}) but no actor, so nothing can arrive: register actor(path)"
                 )
             )
-        waiting = [name for name in self._collections if not self.places.has("collection", name)]
-        if waiting:
+        unrouted = [name for name in self._collections if not self.places.has("collection", name)]
+        if unrouted:
             findings.append(
                 CheckFinding(
                     "error",
-                    f"there are collections of an actor ({', '.join(waiting)}) but no actor: register actor(path)",
+                    f"there are collections of an actor ({', '.join(unrouted)}) but no actor: register actor(path)",
                 )
             )
         if blocking:
             findings += [
                 CheckFinding(
                     "error",
-                    f"{handler_name(handler.fn)} is an async def, which a blocking node cannot run: use AsyncNode, or a plain function",
+                    f"{handler_name(handler.fn)} is an async def, which a blocking node cannot run: "
+                    "use AsyncNode, or a plain function",
                 )
                 for handler in self._handlers()
                 if handler.handler_kind is HandlerKind.COROUTINE
@@ -407,7 +431,8 @@ class Federation(Generic[Data]):
             findings.append(
                 CheckFinding(
                     "warning",
-                    "the store keeps nothing when the process ends: keys, followers and what was acknowledged are lost then",
+                    "the store keeps nothing when the process ends: "
+                    "keys, followers and acknowledged activities are lost then",
                 )
             )
         if has_data is False:
@@ -415,7 +440,7 @@ class Federation(Generic[Data]):
         return tuple(findings)
 
     def _missing_data(self) -> list[CheckFinding]:
-        """Return a warning if handlers need data, or the type of the federation's data was given: ``Federation[Session]()``."""
+        """Return a warning if handlers use data, or the federation declares its type: ``Federation[Session]()``."""
         names = [handler_name(handler.fn) for handler in self._handlers() if needs_data(handler.fn)]
         declared = get_args(getattr(self, "__orig_class__", None))
         if names:
@@ -430,10 +455,10 @@ class Federation(Generic[Data]):
     def bind(
         self, *, blocking: bool, serves: bool, durability: Durability | None = None, has_data: bool | None = None
     ) -> tuple[CheckFinding, ...]:
-        """Close the registrations, and answer the warnings of `check`; a `Node` does this.
+        """Close the registrations, and return the warnings of `check`. `Node` calls this.
 
         Raises:
-            ConfigurationError: `check` finds errors; the message lists them all.
+            ConfigurationError: `check` reports errors. The message lists all of them.
         """
         findings = self.check(blocking=blocking, serves=serves, durability=durability, has_data=has_data)
         errors = [finding.text for finding in findings if finding.level == "error"]
@@ -444,14 +469,16 @@ class Federation(Generic[Data]):
 
     def _handlers(self) -> list[Registered]:
         targets = [*self.places.targets(), *self._collections.values()]
-        placed = [each for target in targets for each in (target.handler, target.authorize) if each is not None]
-        named = list(self._listeners.values())
-        policies = [each for each in (self._follows, self._error_hook) if isinstance(each, Registered)]
-        return list(dict.fromkeys(placed + named + policies))
+        of_routes = [handler for target in targets for handler in (target.handler, target.authorize) if handler]
+        listeners = list(self._listeners.values())
+        policies = [handler for handler in (self._follows, self._error_hook) if isinstance(handler, Registered)]
+        return list(dict.fromkeys(of_routes + listeners + policies))
 
     def _check_open(self, name: str) -> None:
         if self._bound:
-            raise ConfigurationError(f"{name} is registered too late: a node was made of this federation already")
+            raise ConfigurationError(
+                f"{name} is registered too late: a node was already made of this federation; register it before that"
+            )
 
     def _registered(self, fn: Callable[..., Any], *, inline: bool, takes: int | None) -> Registered:
         handler_kind = handler_kind_of(fn)
@@ -463,7 +490,7 @@ class Federation(Generic[Data]):
             try:
                 _ = inspect.signature(fn).bind(*[None] * takes)
             except TypeError as error:
-                raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, and {error}") from error
+                raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, but {error}") from error
         return Registered(fn, handler_kind, inline)
 
 
@@ -479,5 +506,5 @@ def _check_takes(fn: Callable[..., Any], names: Sequence[str]) -> None:
         _ = inspect.signature(fn).bind(None, **dict.fromkeys(names))
     except TypeError as error:
         raise ConfigurationError(
-            f"{handler_name(fn)} is called with the context and {', '.join(names)} by name, and {error}"
+            f"{handler_name(fn)} is called with the context and {', '.join(names)} by name, but {error}"
         ) from error

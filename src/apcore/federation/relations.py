@@ -1,7 +1,7 @@
-"""The follow relation of one follower and one followed actor: its states, its events, and the table of transitions.
+"""Define the follow relation of a follower and a followed actor: states, events, and the table of transitions.
 
-Both sides run this one table. A server keeps a relation for each pair in which one actor is its own. It feeds the
-relation with the activities that it sends and with those that it receives. The table knows no store and no network.
+Both servers use the same table. A server stores a relation for each pair in which one actor is its own, and applies the
+activities that it sends and receives to it. The table knows no store and no network.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ class Direction(Enum):
 
 
 class RelationState(Enum):
-    """How one actor stands to another that it may follow."""
+    """The state of a relation."""
 
     NONE = "none"
     """There is no request and no relation."""
     PENDING = "pending"
-    """The follower has asked, and the followed actor has not answered."""
+    """The follower has sent a Follow, and the followed actor has not answered it."""
     ACCEPTED = "accepted"
     """The follower follows."""
     REJECTED = "rejected"
-    """The followed actor has turned the request down, or has removed the follower."""
+    """The followed actor has rejected the request, or has removed the follower."""
     BLOCKED = "blocked"
     """The followed actor blocks the follower. Only the server of the followed actor uses this state."""
 
 
 class RelationEvent(Enum):
-    """Something that changes a relation, named after the activity that says it."""
+    """An event that can change a relation, named after its activity."""
 
     FOLLOW = "follow"
     UNDO_FOLLOW = "undo-follow"
@@ -57,18 +57,18 @@ class RelationEvent(Enum):
 
 
 class RelationAction(Enum):
-    """Something to do because of a transition. Each is idempotent."""
+    """An action that belongs to a transition. All actions are idempotent."""
 
     ADD_MEMBER = auto()
-    """Put the other actor into ``followers`` or ``following``."""
+    """Add the other actor to ``followers`` or ``following``."""
     REMOVE_MEMBER = auto()
-    """Take the other actor out of ``followers`` or ``following``."""
+    """Remove the other actor from ``followers`` or ``following``."""
     ADD_REQUEST = auto()
-    """List the request among those that wait for an answer."""
+    """Add the request to the requests that wait for an answer."""
     REMOVE_REQUEST = auto()
-    """Take the request out of that list."""
+    """Remove the request from the requests that wait for an answer."""
     CONFIRM = auto()
-    """Answer a repeated Follow with Accept: the follower has lost track, and is a follower all the same."""
+    """Answer a repeated Follow with Accept: the follower's server has lost the relation, which is still accepted."""
     REFUSE = auto()
     """Answer a Follow with Reject, without asking the policy."""
 
@@ -117,7 +117,7 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         accepted=Transition(_NONE, _END),
         rejected=Transition(_NONE, _END),
     )
-    # An Accept of nothing changes nothing: the request was taken back meanwhile, or there never was one.
+    # An Accept without a request changes nothing: the request was undone meanwhile, or never existed.
     | _row(
         RelationEvent.ACCEPT,
         none=Transition(_NONE),
@@ -132,7 +132,7 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         accepted=Transition(_REJECTED, _END),
         rejected=Transition(_REJECTED, _END),
     )
-    # The request stands again as if it were not answered, which is how Mastodon reads an Undo of an Accept.
+    # The request is pending again, as if it had not been answered. Mastodon reads an Undo of an Accept the same way.
     | _row(
         RelationEvent.UNDO_ACCEPT,
         none=Transition(_NONE, _END),
@@ -171,7 +171,7 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         rejected=Transition(_NONE, _END),
     )
 )
-"""Every pair of a state and an event."""
+"""The transition of every pair of a state and an event."""
 
 
 def transition(state: RelationState, event: RelationEvent) -> Transition:

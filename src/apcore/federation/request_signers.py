@@ -1,6 +1,7 @@
-"""Who has signed a request, a POST or a GET: the key that it names, and the owner of that key, proved in both directions.
+"""Identify the signer of a request, a POST or a GET: the key that it names, and the owner of that key.
 
-That says who sends, or asks; not that what it sends is its own. `apcore.federation.inbox.authenticate` is about that.
+The key must name its owner, and the owner must name the key. This proves the sender of a request, and not that the
+sender owns the activity in it. `apcore.federation.inbox.authenticate` checks the latter.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 class KeyGone(KeyRefused):
-    """The key's own server says that it is gone for certain."""
+    """The server of the key answered that it is permanently gone."""
 
     reason = "key-gone"
 
@@ -39,20 +40,20 @@ class KeyGone(KeyRefused):
 
 @frozen
 class Signed:
-    """Who has signed a request."""
+    """The proved signer of a request."""
 
     owner: str
-    """The actor whose key it is: both name each other."""
+    """The actor that owns the key. Key and actor name each other."""
     key_id: str
     signature: Verified = field(repr=False)
 
 
 def check_domain(site: Site, uri: str) -> Severity | None:
-    """Hold the domain rules; answers `Severity.SILENCE` or None. Our own origin is never held back.
+    """Apply the domain rules to ``uri``, and return `Severity.SILENCE` or None. The site's own origin is exempt.
 
     Raises:
         DomainSuspended: The host of ``uri`` is suspended.
-        RequestError: ``uri`` is no address.
+        RequestError: ``uri`` is not a valid URL.
     """
     origin, rules = parse_url(uri).origin, site.federation.domain_rules
     if origin == site.origin:
@@ -64,70 +65,75 @@ def check_domain(site: Site, uri: str) -> Severity | None:
 
 
 def find_signer(site: Site, request: Request, *, prefer: str | None = None) -> Op[Signed]:
-    """Establish who has signed ``request``, an actor that one expects (``prefer``) before others.
+    """Return the proved signer of ``request``.
 
-    Of several signatures, the answer is the first that holds and is by ``prefer``, else the first that holds at all.
+    A request may have several signatures. The result is the first valid signature of the expected actor ``prefer``, or
+    else the first valid signature of any actor.
 
-    Asks for: `Now`; for each signature (at most ``labels_max``) its key, see `remote_key`, once more if it fails with a cached one. With
-    ``prefer``, those of its origin come first, and nothing is asked for after one of its own that holds. Nothing is written but to caches.
+    Effects: `Now`. For each signature (at most ``labels_max``) those of `remote_key`, and once more if the signature
+    fails with a cached key. With ``prefer``, signatures with keys of its origin are checked first, and checking stops
+    at a valid one of ``prefer``. Only caches are written.
 
     Raises:
-        SignatureError, RequestError: Nothing usable was presented, or nothing of it holds.
-        KeyRefused, KeyNotOwned: There is no such key, or it is not believed.
-        DomainSuspended: The key's host is suspended; nothing was fetched.
-        Unavailable: A key cannot be had now, and what holds is not by whom one expects: nothing can be said.
+        SignatureError, RequestError: There is no usable signature, or none is valid.
+        KeyRefused, KeyNotOwned: The key does not exist, or is not trusted.
+        DomainSuspended: The host of the key is suspended. Nothing was fetched.
+        Unavailable: A key cannot be fetched now, and no valid signature is by ``prefer``. Try again later.
     """
     now = yield from Now()
-    presented = parse_all(request, site.signatures, now=now)
+    signatures = parse_all(request, site.signatures, now=now)
     if prefer is not None:
         expected = prefer
-        # Those of its own server first: what others have signed on the way, we mostly need not look at.
-        presented = tuple(sorted(presented, key=lambda each: not same_origin(each.key_id, expected)))
-    other: Signed | None = None
-    refusal: RemoteError | None = None
-    missing: Unavailable | None = None
-    for each in presented:
+        # Start with keys of its own server: then the signatures of relays mostly need no fetch.
+        signatures = tuple(sorted(signatures, key=lambda signature: not same_origin(signature.key_id, expected)))
+    other_signer: Signed | None = None
+    first_refusal: RemoteError | None = None
+    first_outage: Unavailable | None = None
+    for signature in signatures:
         try:
-            verified = yield from _check(site, each)
+            verified = yield from _check(site, signature)
         except RemoteError as error:
-            refusal = refusal or error
+            first_refusal = first_refusal or error
             continue
         except Unavailable as error:
-            missing = missing or error
+            first_outage = first_outage or error
             continue
-        signed = Signed(verified.owner, verified.key_id, verified)
-        if prefer is None or same_id(signed.owner, prefer):
-            return signed
-        other = other or signed
-    if missing is None and other is not None:
-        return other
-    raise missing or refusal or SignatureError("no signature was presented")
+        signer = Signed(verified.owner, verified.key_id, verified)
+        if prefer is None or same_id(signer.owner, prefer):
+            return signer
+        other_signer = other_signer or signer
+    # The signature that could not be checked may be the one by `prefer`, so another signer is no answer yet.
+    if first_outage is None and other_signer is not None:
+        return other_signer
+    raise first_outage or first_refusal or SignatureError("the request has no signature")
 
 
 def _check(site: Site, presented: Presented) -> Op[Verified]:
-    return (yield from key_named(site, presented.key_id, lambda found: check(presented, found.key)))
+    return (yield from key_named(site, presented.key_id, lambda remote: check(presented, remote.key)))
 
 
-def key_named(site: Site, key_id: str, checked: Callable[[RemoteKey], T]) -> Op[T]:
-    """Check something with the key that it names; if that fails with a cached one, once more with a fresh one.
+def key_named(site: Site, key_id: str, verify: Callable[[RemoteKey], T]) -> Op[T]:
+    """Call ``verify`` with the key named ``key_id``. If that fails with a cached key, fetch the key and try once more.
 
-    Asks for: the key, as `remote_key`, as the instance actor. Raises as that and as ``checked``. Nothing is fetched from a host that is suspended.
-    What the key's server answers is not our answer, so whatever is wrong with the key is a `KeyRefused`.
+    Errors: those of `remote_key` and of ``verify``. Any error of the key's server becomes a `KeyRefused`, because its
+    status is not the status of our answer. Nothing is fetched from a suspended host.
+
+    Effects: those of `remote_key`, signed by the instance actor.
     """
-    found = yield from _key(site, key_id)
+    remote = yield from _load_key(site, key_id)
     try:
-        return checked(found)
+        return verify(remote)
     except SignatureError:
-        if not found.cached:
+        if not remote.cached:
             raise
-        # Keys change without notice, and their kinds too: with a cached one, one failure proves nothing.
-        newer = yield from _key(site, key_id, anew=True)
+        # Peers replace keys, even by keys of another type, without notice. A failure with a cached key proves nothing.
+        newer = yield from _load_key(site, key_id, anew=True)
         if newer.cached:
             raise
-        return checked(newer)
+        return verify(newer)
 
 
-def _key(site: Site, key_id: str, *, anew: bool = False) -> Op[RemoteKey]:
+def _load_key(site: Site, key_id: str, *, anew: bool = False) -> Op[RemoteKey]:
     _ = check_domain(site, key_id)
     try:
         return (
@@ -145,5 +151,5 @@ def _key(site: Site, key_id: str, *, anew: bool = False) -> Op[RemoteKey]:
     except RemoteError as error:
         if error.status_hint == 401:
             raise
-        # A 410, say, would tell the sender that our inbox is gone.
+        # Do not pass on the status of the key's server: a 410 would tell the sender that our inbox is gone.
         raise KeyRefused(f"key {key_id}: {error}") from error

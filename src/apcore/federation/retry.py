@@ -1,4 +1,4 @@
-"""When to try again: an immutable policy, and a pure function of the attempt and of chance."""
+"""Define retry policies: the delay after a failed attempt, as a pure function of the attempt and a random number."""
 
 from __future__ import annotations
 
@@ -15,81 +15,83 @@ __all__ = ["DELIVERY_RETRIES", "LISTENER_RETRIES", "RetryPolicy", "RetryRules", 
 
 _HOUR_S: Final = 3600.0
 _PAUSE_S: Final = 30.0
-"""How long a host is left alone by rules that give no delay even after a first attempt."""
+"""The pause of a host under rules that return no delay even after a first attempt."""
 
 
 class RetryRules(Protocol):
-    """The members that apcore uses of a retry policy: those of `RetryPolicy`, or of an object of your own."""
+    """The members of a retry policy that apcore uses. You can use your own object in place of a `RetryPolicy`."""
 
     @property
     def attempts_max(self) -> int | None:
-        """How many attempts there are at most; None leaves it to the age."""
+        """The most attempts, or None if only the age is bounded."""
         ...
 
     @property
     def age_s_max(self) -> float:
-        """From which age on nothing is tried again."""
+        """The age in seconds from which nothing is attempted again."""
         ...
 
     def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float | None:
-        """Return the seconds to wait after ``attempt`` failed, or None to give up; see `RetryPolicy.delay_s`."""
+        """Return the seconds to wait after ``attempt`` failed, or None to give up. See `RetryPolicy.delay_s`."""
         ...
 
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """Exponential back-off with jitter, bounded in the single delay, in time and, if you like, in attempts.
+    """Exponential back-off with jitter: a bounded delay, a bounded age, and optionally a bounded number of attempts.
 
-    The delay after attempt n is drawn evenly from the upper half of ``base_s * factor ** (n - 1)``, capped at
-    ``delay_s_max``: spread enough that a thousand waiters do not return in one second, and never close to zero.
+    The full delay after attempt n is ``base_s * factor ** (n - 1)``, at most ``delay_s_max``. The actual delay is drawn
+    evenly from the upper half of it. So a thousand retries do not arrive in the same second, and no delay is near zero.
 
-    Without ``attempts_max`` the promise is the age: a failed attempt is followed by another one until ``age_s_max`` has
-    passed, whatever chance does. So the last attempt is made at that age or up to ``delay_s_max`` later.
+    Without ``attempts_max``, attempts always go on until ``age_s_max`` has passed; the random numbers cannot end them
+    earlier. The last attempt is made at that age, or up to ``delay_s_max`` later.
     """
 
     attempts_max: int | None = field(default=None, validator=optional(ge(1)))
-    """None for as many as there is time for. With a number, attempts may end long before ``age_s_max``."""
+    """The most attempts, or None for as many as the age allows. With a number, they may end long before
+    ``age_s_max``."""
     base_s: float = field(validator=gt(0))
     factor: float = field(default=2.0, validator=ge(1))
     delay_s_max: float = field(default=12 * _HOUR_S, validator=gt(0))
     age_s_max: float = field(validator=gt(0))
-    """Nothing is tried again that is older than this."""
+    """The age from which nothing is attempted again."""
 
     def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float | None:
-        """Give the seconds to wait after ``attempt`` (1 for the first) failed, or None to give up.
+        """Return the seconds to wait after ``attempt`` (1 for the first) failed, or None to give up.
 
-        ``chance`` is a random number from 0 to 1. ``asked_s`` is what the other side asked for (`Retry-After`): it
-        lengthens the delay, within ``delay_s_max``, and never shortens it.
+        ``chance`` is a random number from 0 to 1. ``asked_s`` is the delay that the peer requested (`Retry-After`). It
+        may lengthen the delay up to ``delay_s_max``, and never shortens it.
         """
         if (self.attempts_max is not None and attempt >= self.attempts_max) or age_s >= self.age_s_max:
             return None
-        # The power is capped before it is taken: an attempt number of thousands must not overflow.
-        steps = min(attempt - 1, 64)
-        whole = min(self.base_s * self.factor**steps, self.delay_s_max)
-        delay = whole / 2 + whole / 2 * chance
+        # Cap the exponent first: an attempt number in the thousands would overflow.
+        exponent = min(attempt - 1, 64)
+        full_delay = min(self.base_s * self.factor**exponent, self.delay_s_max)
+        delay = full_delay / 2 + full_delay / 2 * chance
         return delay if asked_s is None else min(max(delay, asked_s), self.delay_s_max)
 
 
 DELIVERY_RETRIES: Final = RetryPolicy(base_s=30.0, age_s_max=3 * 24 * _HOUR_S)
-"""Three days, as the most patient servers have it: 17 to 23 attempts, the last one 3 to 3.5 days after the first.
+"""The default for deliveries: 17 to 23 attempts, the last one 3 to 3.5 days after the first.
 
-Pauses grow from between 15 and 30 s to between 6 and 12 h. `Retry-After` may lengthen them, to at most 12 h.
+The most persistent servers also try for three days. The first delay is between 15 and 30 s, and the longest between 6
+and 12 h. `Retry-After` may lengthen a delay to at most 12 h.
 """
 
 LISTENER_RETRIES: Final = RetryPolicy(
     attempts_max=10, base_s=5.0, factor=4.0, delay_s_max=_HOUR_S, age_s_max=24 * _HOUR_S
 )
-"""For the application's own handlers: 10 attempts, the last one 2.2 to 4.5 hours after the first.
+"""The default for the application's handlers: 10 attempts, the last one 2.2 to 4.5 hours after the first.
 
-A deployment or a database may be down for hours; a handler that fails all the time is given up the same day.
+This survives a deployment or database outage of some hours, and ends the attempts of a broken handler the same day.
 """
 
 
 def host_pause_s(rules: RetryRules, failures: int, *, chance: float, asked_s: float | None) -> float:
-    """Return how long to leave a host alone that has failed so many times in a row, in seconds.
+    """Return the seconds to pause a host after ``failures`` failures in a row.
 
-    Hosts are never given up, only what is to be sent to them is. So where the rules end with an attempt, the pause
-    before that one counts.
+    Deliveries are given up, but hosts never are. If the rules end with an attempt, the delay before that attempt holds
+    for all later failures.
     """
     attempt = failures if rules.attempts_max is None else min(failures, rules.attempts_max - 1)
     delay_s = rules.delay_s(attempt, age_s=0.0, chance=chance, asked_s=asked_s)
@@ -97,11 +99,11 @@ def host_pause_s(rules: RetryRules, failures: int, *, chance: float, asked_s: fl
 
 
 def check_retries(rules: object, *, name: str) -> None:
-    """Refuse what cannot serve as retry rules, before a worker finds out. ``name`` is that of the argument.
+    """Check retry rules when they are configured, so that they cannot fail in a worker. ``name`` is for messages.
 
     Raises:
-        ConfigurationError: A member is missing or of another kind; or ``delay_s`` cannot be called as it will be, or
-            answers no number of seconds.
+        ConfigurationError: A member is missing or has the wrong type. Or ``delay_s`` cannot be called with its
+            arguments, raises, or returns neither None nor a number of seconds from 0.
     """
     missing = [member for member in ("attempts_max", "age_s_max", "delay_s") if not hasattr(rules, member)]
     if missing:
@@ -117,36 +119,37 @@ def check_retries(rules: object, *, name: str) -> None:
     if not _is_number(age_s_max) or age_s_max <= 0:
         raise ConfigurationError(f"{name}: age_s_max is a number of seconds above 0, not {age_s_max!r:.60}")
     if not callable(delay_s):
-        raise ConfigurationError(f"{name}: delay_s is a method that answers seconds or None, not {delay_s!r:.60}")
-    for attempt, age_s, chance, asked_s in _PROBES:
+        raise ConfigurationError(f"{name}: delay_s is a method that returns seconds or None, not {delay_s!r:.60}")
+    for attempt, age_s, chance, asked_s in _SAMPLES:
         arguments: dict[str, Any] = {"age_s": age_s, "chance": chance, "asked_s": asked_s}
         _check_delay(delay_s, attempt, arguments, name)
 
 
-_PROBES: Final = (
+_SAMPLES: Final = (
     (1, 0.0, 0.0, None),
     (1, 0.0, 1.0, None),
     (2, 60.0, 0.5, 60.0),
     (1_000_000, 0.0, 1.0, None),
     (1, 1e9, 1.0, 1e9),
 )
-"""Attempt, age, chance and `Retry-After`: the first and a late attempt, young and old."""
+"""Sample arguments (attempt, age, chance, `Retry-After`): a first and a late attempt, young and old, with and without
+`Retry-After`."""
 
 
 def _check_delay(delay_s: Any, attempt: int, arguments: dict[str, Any], name: str) -> None:
-    shown = f"{name}: delay_s({attempt}, {', '.join(f'{key}={value}' for key, value in arguments.items())})"
+    call = f"{name}: delay_s({attempt}, {', '.join(f'{key}={value}' for key, value in arguments.items())})"
     try:
         _ = inspect.signature(delay_s).bind(attempt, **arguments)
     except TypeError as error:
-        raise ConfigurationError(f"{shown} cannot be called: {error}") from error
+        raise ConfigurationError(f"{call} cannot be called: {error}") from error
     try:
         answer: object = delay_s(attempt, **arguments)
     except Exception as error:
-        raise ConfigurationError(f"{shown} raises {type(error).__name__}: {error}") from error
+        raise ConfigurationError(f"{call} raises {type(error).__name__}: {error}") from error
     if inspect.iscoroutine(answer):
         answer.close()
     if answer is not None and (not _is_number(answer) or answer < 0):
-        raise ConfigurationError(f"{shown} answers {answer!r:.60}, which is neither seconds from 0 nor None")
+        raise ConfigurationError(f"{call} returns {answer!r:.60}, which is neither None nor a number of seconds from 0")
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -1,8 +1,8 @@
-"""What is where under an origin: the routes of a federation, read in both directions.
+"""Define the routes of a federation: from a path to its endpoint, and from an endpoint to its URI.
 
-An actor's route gives the identifier; everything an actor has (inbox, outbox, followers, following, and collections that the application
-registers) stands at routes of its own with the same one variable. The pages of a collection stand below it, at
-``…/page/{page}``, unless its route takes the rest of the path. The table is built while handlers are registered, and
+The variable of an actor's route is its identifier. The inbox, outbox, followers, following and registered collections
+of an actor have routes of their own with the same one variable. The pages of a collection are below it, at
+``…/page/{page}``, unless its route takes the rest of the path. The table is filled while handlers are registered, and
 only read afterwards.
 """
 
@@ -49,12 +49,12 @@ IDENTIFIER: Final = "identifier"
 MANAGED_NAME: Final = "name"
 PAGE_NAME: Final = "page"
 ACTOR_COLLECTIONS: Final = ("outbox", "followers", "following")
-"""The collections that every actor has without a word from the application."""
+"""The collections that every actor has, even without a handler of the application."""
 
 
 @frozen
 class Registered:
-    """An application's handler as it was registered."""
+    """A registered handler of the application."""
 
     fn: Callable[..., Any]
     handler_kind: HandlerKind
@@ -63,7 +63,7 @@ class Registered:
 
 @frozen
 class Endpoint:
-    """What a route leads to."""
+    """The target of a route."""
 
     kind: Kind
     name: str = ""
@@ -71,19 +71,19 @@ class Endpoint:
     document's version."""
     handler: Registered | None = None
     authorize: Registered | None = None
-    """Who may see it, if the application has said."""
+    """The application's predicate that decides about visibility, if there is one."""
 
 
 @frozen
 class RouteMatch:
-    """What stands at a path: a target, and the values of its variables."""
+    """The match of a path: its endpoint, and the values of the route's variables."""
 
     target: Endpoint
     values: Mapping[str, str]
 
     @property
     def identifier(self) -> str | None:
-        """Whose it is, where it is an actor's."""
+        """The identifier of the actor to which the resource belongs; None if it belongs to no actor."""
         return self.values.get(IDENTIFIER)
 
 
@@ -95,51 +95,51 @@ class RouteTable:
         self._routes: dict[tuple[Kind, str], Route] = {}
 
     def add(self, template: str, target: Endpoint, *, variables: tuple[str, ...] | None = None) -> None:
-        """Take in a route.
+        """Add a route. The pages of a collection get a route too.
 
         Raises:
-            ConfigurationError: As `parse_route` and `Router.add`, or there is one for this kind and name already.
+            ConfigurationError: `parse_route` or `Router.add` refuses the route, or this kind and name already have one.
         """
-        place = (target.kind, target.name)
-        if place in self._routes:
-            shown = f"{target.kind} {target.name}".strip()
-            raise ConfigurationError(f"{shown} is registered already, at {self._routes[place].template!r}")
+        endpoint_key = (target.kind, target.name)
+        if endpoint_key in self._routes:
+            label = f"{target.kind} {target.name}".strip()
+            raise ConfigurationError(f"{label} is registered already, at {self._routes[endpoint_key].template!r}")
         route = parse_route(template, variables=variables)
         self._router.add(route, target)
-        self._routes[place] = route
+        self._routes[endpoint_key] = route
         if target.kind == "collection" and "{+" not in template:
             page_variables = None if variables is None else (*variables, PAGE_NAME)
             self.add(f"{template}/page/{{{PAGE_NAME}}}", evolve(target, kind="page"), variables=page_variables)
 
     def replace(self, target: Endpoint) -> None:
-        """Give a route that is there another handler."""
+        """Replace the endpoint of an existing route, for a new handler or predicate."""
         route = self._routes[target.kind, target.name]
         self._router.replace(route, target)
         if target.kind == "collection" and self.has("page", target.name):
             self.replace(evolve(target, kind="page"))
 
     def targets(self) -> list[Endpoint]:
-        """Give every target in the table."""
+        """Return all endpoints in the table."""
         return self._router.targets()
 
     def has(self, kind: Kind, name: str = "") -> bool:
-        """Whether there is a route for it."""
+        """Return whether there is a route for this kind and name."""
         return (kind, name) in self._routes
 
     def template(self, kind: Kind, name: str = "") -> str:
-        """Give the route's template, for messages."""
+        """Return the template of a route, for messages."""
         return self._routes[kind, name].template
 
     def at(self, path: str) -> RouteMatch | None:
-        """Give what stands at ``path`` (percent-encoded, without query), or None."""
-        found = self._router.match(path)
-        return None if found is None else RouteMatch(*found)
+        """Return the match of ``path`` (percent-encoded, without query), or None."""
+        match = self._router.match(path)
+        return None if match is None else RouteMatch(*match)
 
     def uri(self, origin: Origin, kind: Kind, name: str = "", /, **values: str) -> str:
-        """Give the URI of a thing under ``origin``.
+        """Return the URI of an endpoint under ``origin``.
 
         Raises:
-            ConfigurationError: Nothing of this kind and name is registered.
+            ConfigurationError: No route of this kind and name is registered.
             ValueError: The values do not fit the route.
         """
         route = self._routes.get((kind, name))
@@ -148,9 +148,10 @@ class RouteTable:
         return f"{origin}{route.build(values)}"
 
     def read(self, origin: Origin, uri: str) -> RouteMatch | None:
-        """Give what ``uri`` names under ``origin``, or None if it is elsewhere, nothing, or no URI.
+        """Return the match of ``uri`` under ``origin``.
 
-        A fragment or a query names something else than the place itself, so with either the answer is None.
+        The result is None if the URI is invalid, has another origin, or matches no route. A URI with a query or a
+        fragment names something other than the endpoint, so it never matches.
         """
         try:
             url = parse_url(uri)

@@ -1,4 +1,4 @@
-"""`Site`: one origin of a node, with everything an operation has to know about it."""
+"""Define `Site`: one origin of a node, with its federation and the policies for operations on it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ class Site:
     signatures: SignaturePolicy = DEFAULT
     data: Any = None
     unauthenticated_client: UnauthenticatedClient | None = None
-    """Who makes us look, while a request is answered: whatever is fetched to prove who it is by is paid for by them. None in a job."""
+    """The client of the request that is being answered. Fetches to authenticate it count against this client's budget.
+
+    None in a job.
+    """
 
     @property
     def asking(self) -> FetchPolicy:
-        """How to fetch what somebody who is not proved makes us fetch: they pay for it."""
+        """The policy for fetches on behalf of a client that is not authenticated: they count against its budget."""
         return (
             self.fetching
             if self.unauthenticated_client is None
@@ -37,14 +40,14 @@ class Site:
 
     @property
     def instance_uri(self) -> str:
-        """The id of the instance actor: who asks when nobody in particular does."""
+        """The id of the instance actor, which signs requests that are made for no particular actor."""
         return self.federation.places.uri(self.origin, "instance")
 
     def actor_uri(self, identifier: str) -> str:
-        """Give the id of an actor of ours."""
+        """Return the id of a local actor."""
         return self.federation.places.uri(self.origin, "actor", identifier=identifier)
 
     def identifier_of(self, uri: str) -> str | None:
-        """Give the identifier if ``uri`` is the id of an actor of ours, whether or not there is such an actor."""
-        place = self.federation.places.read(self.origin, uri)
-        return place.identifier if place is not None and place.target.kind == "actor" else None
+        """Return the identifier if ``uri`` has the form of a local actor's id. The actor need not exist."""
+        route = self.federation.places.read(self.origin, uri)
+        return route.identifier if route is not None and route.target.kind == "actor" else None

@@ -1,13 +1,14 @@
-"""Slots: how many messages a worker handles side by side, and whose.
+"""Allot slots: decide how many messages a worker handles at once, and of which kinds and peers.
 
-Each kind of work (what arrived, fan-outs, deliveries) has slots of its own, so no kind starves another. A message gets
-a slot as soon as one is free, and is handled on its own. If it takes longer than `SLOW_S`, it gives its slot up and
-goes on beside, in the slow room of its kind: so nothing slow takes the slots of others. The slow room is bounded in
-all, for each peer, and for peers that are new together. When the share of a peer is full, more of its work is returned
-to the queue for a while; a peer that was prompt since this worker began is not new.
+Each kind of work (received activities, fan-outs, deliveries) has its own slots, so no kind starves another. A message
+gets a slot as soon as one is free, and is handled independently of the others. A message that takes longer than
+`SLOW_S` gives up its slot and continues in the slow room of its kind, so slow messages never take the slots of others.
 
-This is bookkeeping alone: it knows no queue, no clock and no thread. Times are seconds on any clock that never goes
-back.
+The slow room is bounded in total, for each peer, and for all new peers together. When a peer's share is full, more of
+its messages are returned to the queue for a while. A peer is new unless its latest message that ended or turned slow
+since this worker started was prompt.
+
+This module only keeps the books: it knows no queue, no clock and no thread. Times are seconds on any monotonic clock.
 """
 
 from __future__ import annotations
@@ -25,23 +26,26 @@ from apcore.ports import LEASE_MAX, LeasedMessage
 __all__ = ["HANDLER_LIMIT_S", "SLOTS", "SLOTS_MAX", "SLOW_S", "Job", "Slots", "WorkerPolicy"]
 
 SLOTS: Final = 48
-"""How many messages of a kind are handled side by side unless told otherwise, not counting slow ones."""
+"""The default number of messages of a kind that are handled at once, not counting slow ones."""
 SLOTS_MAX: Final = 1000
+"""The most slots that a policy may allow."""
 HANDLER_LIMIT_S: Final = 300.0
-"""How long the handling of a message may take unless told otherwise."""
+"""The default time limit for handling a message."""
 SLOW_S: Final = 1.0
-"""A message that takes longer gives its slot up."""
+"""A message that takes longer gives up its slot."""
 _SLOW_ROOM: Final = 2
-"""The slow room of a kind, as a multiple of its slots. Peers that are new have half of it together."""
+"""The size of the slow room of a kind, as a multiple of its slots. All new peers together may use half of it."""
 _PEER_SHARE: Final = 4
-"""One peer has at most this part of the slots in the slow room."""
+"""The divisor of the slots that gives the most messages of one peer in the slow room."""
 _AVOID_S: Final = 0.3
-"""For how long, to twice as long, a lane is left to another node's worker."""
+"""The shortest time for which a lane is left to the worker of another node; the longest is twice as long."""
 _PUT_BACK_S: Final = 1.0
+"""The first delay of a message that is returned to the queue."""
 _PUT_BACK_S_MAX: Final = 30.0
 _PUT_BACK_STEP: Final = 10
+"""Messages of one peer that are returned until their delay has grown by a second."""
 _PROMPT_MAX: Final = 10_000
-"""So many peers are remembered as prompt."""
+"""The most peers that are remembered as prompt."""
 
 
 @frozen(kw_only=True)
@@ -49,24 +53,24 @@ class WorkerPolicy:
     """How a worker handles messages.
 
     Raises:
-        ConfigurationError: A bound that makes no sense.
+        ConfigurationError: A bound is out of its range.
     """
 
     slots: int = SLOTS
-    """How many messages of a kind are handled side by side, not counting those that take longer than a second.
+    """The number of messages of a kind that are handled at once, not counting those that take longer than a second.
 
-    For `Node`, 0 handles one after another in the calling thread."""
+    For `Node`, 0 means one message after another in the calling thread."""
     handler_limit_s: float = HANDLER_LIMIT_S
-    """After so long, the attempt at a message has failed."""
+    """The time after which the attempt at a message has failed."""
     lease_s: float = 90.0
-    """How long a message that is handled stays this worker's without a word from it. It says so each third of that."""
+    """The length of the lease of a message. While it is handled, the worker extends the lease each third of that."""
 
     def __attrs_post_init__(self) -> None:
         if type(self.slots) is not int or not 0 <= self.slots <= SLOTS_MAX:
-            raise ConfigurationError(f"slots is a number from 0 to {SLOTS_MAX}, not {self.slots!r:.40}")
+            raise ConfigurationError(f"slots is a whole number from 0 to {SLOTS_MAX}, not {self.slots!r:.40}")
         if not 0 < self.handler_limit_s <= 86_400:
             raise ConfigurationError(
-                f"handler_limit_s is a number of seconds up to a day, not {self.handler_limit_s!r:.40}"
+                f"handler_limit_s is a number of seconds above 0 and up to a day, not {self.handler_limit_s!r:.40}"
             )
         if not 0.03 <= self.lease_s <= 86_400:
             raise ConfigurationError(f"lease_s is a number of seconds from 0.03 to a day, not {self.lease_s!r:.40}")
@@ -74,33 +78,33 @@ class WorkerPolicy:
 
 @define(eq=False)
 class Job:
-    """One message that is being handled."""
+    """A message that is being handled."""
 
     leased: LeasedMessage
     kind: str
     peer: str | None
     began_s: float
     is_new: bool
-    """Whether its peer was new when it began."""
+    """Whether the peer was new when the job began."""
     is_lost: bool = False
-    """Whether its lease is another worker's by now."""
+    """Whether another worker has the lease by now."""
     is_overdue: bool = False
-    """Whether it has taken longer than a handler may, and was recorded as failed."""
+    """Whether the job exceeded the handler limit and was recorded as failed."""
 
 
 @define
 class _Room:
-    """What of one kind is under way."""
+    """The jobs of one kind."""
 
     young: OrderedDict[int, Job] = field(factory=OrderedDict[int, Job])
-    """In their slots, the oldest first; by `id`."""
+    """The jobs in slots, the oldest first, by their `id`."""
     slow: dict[int, Job] = field(factory=dict[int, Job])
     slow_by_peer: Counter[str] = field(factory=Counter[str])
     slow_new: int = 0
 
 
 class Slots:
-    """The messages that one worker has under way."""
+    """The messages that one worker is handling."""
 
     def __init__(self, policy: WorkerPolicy) -> None:
         self._policy = policy
@@ -108,26 +112,26 @@ class Slots:
         self._rooms = {kind: _Room() for kind in KINDS}
         self._prompt: OrderedDict[str, None] = OrderedDict()
         self._put_back: Counter[tuple[str, str]] = Counter()
-        self._facts: set[tuple[str, str]] = set()
+        self._records: set[tuple[str, str]] = set()
         self._forsaken = 0
         self._avoided: dict[str, float] = {}
 
     @property
     def jobs(self) -> list[Job]:
-        """Every message that is under way, forsaken ones left out."""
+        """Return all jobs, without the forsaken ones."""
         return [job for room in self._rooms.values() for job in (*room.slow.values(), *room.young.values())]
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is under way."""
+        """Return whether there are no jobs, apart from forsaken ones."""
         return not any(room.young or room.slow for room in self._rooms.values())
 
     def free(self, kind: str, now_s: float) -> int:
-        """Return how many more messages of a kind may be leased now, at most as many as one lease takes."""
+        """Return how many more messages of a kind may be leased now, at most the size of one lease."""
         room = self._rooms[kind]
         self._age(room, now_s)
-        in_all = self._size * (1 + _SLOW_ROOM) - len(room.young) - len(room.slow)
-        return max(0, min(self._size - len(room.young), in_all, LEASE_MAX))
+        total_free = self._size * (1 + _SLOW_ROOM) - len(room.young) - len(room.slow)
+        return max(0, min(self._size - len(room.young), total_free, LEASE_MAX))
 
     def avoid(self, leased: LeasedMessage, now_s: float) -> None:
         """Leave the lane of a message of another node's origin to that node's worker for a moment.
@@ -142,14 +146,14 @@ class Slots:
         return [lane for lane in lanes if self._avoided.get(lane, now_s) <= now_s]
 
     def change_s(self, now_s: float) -> float:
-        """Return in how many seconds a slot becomes free because its message turns slow; `SLOW_S` if none does."""
-        firsts = [next(iter(room.young.values())) for room in self._rooms.values() if room.young]
-        return max(0.0, min((job.began_s + SLOW_S - now_s for job in firsts), default=SLOW_S))
+        """Return the seconds until a slot becomes free because its message turns slow; `SLOW_S` without any message."""
+        oldest_jobs = [next(iter(room.young.values())) for room in self._rooms.values() if room.young]
+        return max(0.0, min((job.began_s + SLOW_S - now_s for job in oldest_jobs), default=SLOW_S))
 
     def begin(self, leased: LeasedMessage, now_s: float) -> Job | float:
-        """Take a leased message in.
+        """Begin a job for a leased message.
 
-        If its peer's share is full or its fact is under way, return for how many seconds to put it back instead.
+        If the share of its peer is full, or its record is being handled, return the seconds for which to put it back.
         """
         kind = kind_of_lane(leased.message.lane)
         room = self._rooms.setdefault(kind, _Room())
@@ -161,12 +165,12 @@ class Slots:
         ):
             self._put_back[kind, peer] += 1
             return min(_PUT_BACK_S + self._put_back[kind, peer] / _PUT_BACK_STEP, _PUT_BACK_S_MAX)
-        fact = _fact_of(leased)
-        if fact is not None:
-            if fact in self._facts:
-                # Its lease was lost to this very worker, which still handles it.
+        record = _record_of(leased)
+        if record is not None:
+            if record in self._records:
+                # This worker still handles the record: it lost the first lease, and has leased the message again.
                 return _PUT_BACK_S
-            self._facts.add(fact)
+            self._records.add(record)
         if peer is not None:
             del self._put_back[kind, peer]
         job = Job(leased, kind, peer, now_s, is_new)
@@ -174,7 +178,7 @@ class Slots:
         return job
 
     def end(self, job: Job, now_s: float) -> None:
-        """Take note that a message is not under way any more. Telling it again changes nothing."""
+        """End a job and free its place. A second call changes nothing."""
         room = self._rooms[job.kind]
         self._age(room, now_s)
         if room.young.pop(id(job), None) is not None:
@@ -192,14 +196,14 @@ class Slots:
         elif job.is_overdue:
             self._forsaken -= 1
             return
-        fact = _fact_of(job.leased)
-        if fact is not None:
-            self._facts.discard(fact)
+        record = _record_of(job.leased)
+        if record is not None:
+            self._records.discard(record)
 
     def forsake(self, job: Job, now_s: float) -> bool:
-        """Free the slot of an overdue message whose handler cannot be ended; False if too many are forsaken already.
+        """Free the slot of an overdue job whose handler cannot be stopped; False if too many are forsaken already.
 
-        `end` is told when the handler ends after all.
+        Call `end` when the handler ends after all.
         """
         job.is_overdue = True
         if self._forsaken >= self._size:
@@ -209,12 +213,12 @@ class Slots:
         return True
 
     def overdue(self, now_s: float) -> Sequence[Job]:
-        """Return the messages that have newly taken longer than a handler may."""
+        """Return the jobs that exceed the handler limit and are not marked as overdue yet."""
         limit_s = self._policy.handler_limit_s
         return [job for job in self.jobs if not job.is_overdue and now_s - job.began_s >= limit_s]
 
     def _age(self, room: _Room, now_s: float) -> None:
-        """Move messages that have turned slow out of their slots."""
+        """Move the jobs that turned slow from their slots to the slow room."""
         while room.young:
             key, job = next(iter(room.young.items()))
             if now_s - job.began_s < SLOW_S:
@@ -234,6 +238,6 @@ def _peer_of(leased: LeasedMessage) -> str | None:
         return None
 
 
-def _fact_of(leased: LeasedMessage) -> tuple[str, str] | None:
+def _record_of(leased: LeasedMessage) -> tuple[str, str] | None:
     message = leased.message
     return None if message.dedup is None else (kind_of_lane(message.lane), message.dedup)

@@ -1,7 +1,7 @@
-"""What a handler's context knows, and what it wants written.
+"""Define `UnitOfWork`: the data and the pending writes of one run of a handler.
 
-A `UnitOfWork` lives as long as one run of a handler. Writes are only noted in it; whoever runs the handler turns the notes into one commit with the
-fact that the handler is done, or throws them away. So a handler that fails half way has written nothing.
+Writes are only noted while the handler runs. After it returns, the notes and the record that it has finished become one
+commit. If it raises, the notes are discarded. So a handler that fails half way has written nothing.
 """
 
 from __future__ import annotations
@@ -39,23 +39,24 @@ __all__ = [
 Data = TypeVar("Data", default=None)
 
 
-def _nobody() -> Op[Identity | None]:
+def _no_identity() -> Op[Identity | None]:
     return None
-    yield  # an operation that asks for nothing
+    yield  # makes this function an operation without effects
 
 
 @frozen
 class AddMember:
-    """Wanted: an item in a managed collection, with what is kept beside it."""
+    """A pending write: add an item to a managed collection."""
 
     collection: str
     item: str
     kept: bytes = b""
+    """The value that is stored with the item."""
 
 
 @frozen
 class RemoveMember:
-    """Wanted: an item out of a managed collection."""
+    """A pending write: remove an item from a managed collection."""
 
     collection: str
     item: str
@@ -63,50 +64,53 @@ class RemoveMember:
 
 @frozen
 class SendActivity:
-    """Wanted: an activity delivered."""
+    """A pending write: deliver an activity."""
 
     activity: Document
     by: str
     to: tuple[str, ...]
     id: str = ""
-    """Given when it is noted, see `UnitOfWork.address`."""
+    """The id of the activity. `UnitOfWork.address` sets it."""
     key: str | None = None
-    """The name of the key to sign with at the first attempt; without one, the one that signs."""
+    """The name of the key that signs the first attempt. None for the actor's current signing key."""
 
 
 @frozen
 class PublishObject:
-    """Wanted: an object kept, announced in the outbox by a Create, and delivered."""
+    """A pending write: store an object, and deliver it with a Create, which is listed in the outbox if it is public."""
 
     object: Document
     by: str
     to: tuple[str, ...] | None = None
-    """None for the audience that the object names itself."""
+    """Recipients in addition to the audience that the object names; None for that audience alone."""
     id: str = ""
-    """Given when it is noted, see `UnitOfWork.address`."""
+    """The id of the object. `UnitOfWork.address` sets it."""
 
 
 @frozen
 class WriteEntry:
-    """Wanted: a plain write. Only apcore's own side effects note these."""
+    """A pending write to one key. Only apcore's own side effects note these."""
 
     write: Write
 
 
 @frozen
 class RelationUpdate:
-    """Wanted: an event applied to the relation of our actor ``us`` and another. Only side effects note these."""
+    """A pending write: apply an event to the relation of the local actor ``us`` and the actor ``them``.
+
+    Only apcore's own side effects note these.
+    """
 
     direction: Direction
     us: str
     them: str
     event: RelationEvent
     follow_id: str | None = None
-    """The id of the Follow that asks, or of the one that is answered."""
+    """The id of the Follow that makes the request, or to which the event is an answer."""
     answer_id: str | None = None
-    """The id of the activity of the followed actor."""
+    """The id of the followed actor's activity."""
     item: bytes = field(default=b"", repr=False)
-    """What is to be kept beside the member; empty leaves it as it is."""
+    """The value to store with the member. Empty leaves the stored value unchanged."""
 
 
 PendingWrite: TypeAlias = AddMember | RemoveMember | SendActivity | PublishObject | WriteEntry | RelationUpdate
@@ -114,67 +118,70 @@ PendingWrite: TypeAlias = AddMember | RemoveMember | SendActivity | PublishObjec
 
 @define(kw_only=True)
 class UnitOfWork(Generic[Data]):
-    """One run of a handler."""
+    """The data and pending writes of one run of a handler."""
 
     places: RouteTable
     origin: Origin | None
     fetching: FetchPolicy = field(factory=FetchPolicy, repr=False)
-    asks: Callable[[], Op[Identity | None]] = field(default=_nobody, repr=False)
-    """Gives who asks when something has to be fetched: the instance actor, whose keys may have to be made first."""
+    load_identity: Callable[[], Op[Identity | None]] = field(default=_no_identity, repr=False)
+    """The operation that returns the identity for fetches: the instance actor, whose keys it may have to make first."""
     data: Data
     activity_id: str | None = None
     actor: str | None = None
-    """Who is proved to have done what is listened to: what came inside is believed if it is theirs."""
+    """The authenticated actor of the activity. Embedded documents that this actor owns are trusted."""
     auth_method: str | None = None
-    """What proved it; None if it is from here."""
+    """The proof of the activity, as in `Context.auth_method`. None for a local activity."""
     relayed_by: str | None = None
-    """Who brought it, if that is not its actor."""
+    """The actor that sent the activity, if that is not its own actor."""
     attempt: int = 1
     recipient: str | None = None
-    """The identifier of the actor whose inbox was addressed; None for the shared one."""
+    """The identifier of the actor whose inbox was addressed. None for the shared inbox."""
     silenced: bool = False
     seed: bytes = field(default=b"", repr=False)
-    """Where minted ids come from: kept with the activity, so that a handler which runs again mints the same ids again."""
+    """The seed of minted ids. It is stored with the activity, so that a repeated run mints the same ids."""
     notes: list[PendingWrite] = field(factory=list[PendingWrite])
+    """The pending writes, in the order in which they were noted."""
     minted: int = 0
+    """The number of ids minted in this run."""
 
     def address(self, note: SendActivity | PublishObject) -> str:
-        """Note what is to be sent or published, under the id that it will have; answers that: minted now, unless it has one.
+        """Note an activity to send or an object to publish, and return its id. Mint the id if the document has none.
 
         Raises:
-            ContractError: There is no origin to mint an id for.
-            ValueError: A recipient is no address, or the document cannot go out; see `apcore.federation.outbox.validation`.
+            ContractError: The node has no origin for which to mint an id.
+            ValueError: A recipient is not an address, or the document must not be sent; see
+                `apcore.federation.outbox.validation`.
         """
         document = note.activity if isinstance(note, SendActivity) else note.object
-        named = audience_of(document).everyone
-        check_recipients((*(note.to or ()), *named))
+        audience = audience_of(document).everyone
+        check_recipients((*(note.to or ()), *audience))
         if isinstance(note, SendActivity):
-            check_activity(document, by=note.by, places=self.places, origin=self._here())
-            to = tuple(dict.fromkeys((*note.to, *named)))
+            check_activity(document, by=note.by, places=self.places, origin=self._require_origin())
+            to = tuple(dict.fromkeys((*note.to, *audience)))
             addressed: SendActivity | PublishObject = evolve(
                 note, to=to, id=document.id or self._mint_activity_id(note)
             )
         else:
-            check_object(document, by=note.by, places=self.places, origin=self._here())
+            check_object(document, by=note.by, places=self.places, origin=self._require_origin())
             addressed = evolve(note, id=document.id or self.mint_managed("objects", note.by))
         self.notes.append(addressed)
         return addressed.id
 
     def mint_managed(self, kind: str, by: str) -> str:
-        """Give a new address of what is kept and served for our actor ``by``: one of its ``objects`` or ``activities``."""
-        return self.places.uri(self._here(), "managed", kind, identifier=by, **{MANAGED_NAME: self.mint()})
+        """Return a new address among the ``objects`` or ``activities`` (``kind``) of the local actor ``by``."""
+        return self.places.uri(self._require_origin(), "managed", kind, identifier=by, **{MANAGED_NAME: self.mint()})
 
     def _mint_activity_id(self, note: SendActivity) -> str:
-        actor = self.places.uri(self._here(), "actor", identifier=note.by)
+        actor = self.places.uri(self._require_origin(), "actor", identifier=note.by)
         return f"{actor}#{(note.activity.types or ('activities',))[0].lower()}/{self.mint()}"
 
-    def _here(self) -> Origin:
+    def _require_origin(self) -> Origin:
         if self.origin is None:
             raise ContractError("this node has no origin, so nothing of it has an address")
         return self.origin
 
     def mint(self) -> str:
-        """Give the next new name: 22 characters that nobody can guess from others."""
+        """Return the next new name: 22 characters that cannot be guessed from other names."""
         self.minted += 1
         digest = sha256(self.seed + self.minted.to_bytes(4, "big")).digest()
         return urlsafe_b64encode(digest[:16]).decode("ascii").rstrip("=")

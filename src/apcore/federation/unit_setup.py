@@ -1,4 +1,4 @@
-"""A `UnitOfWork` for one run of a handler on a site."""
+"""Make the `UnitOfWork` for one run of a handler on a site."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from apcore.federation.unit_of_work import UnitOfWork
 __all__ = ["unit_of_work_for"]
 
 
-def unit_of_work_for(site: Site, **known: Any) -> UnitOfWork[Any]:
-    """Make the scope; ``known`` is what is known of the activity, see `Scope`. Whoever asks from it asks as the instance actor."""
+def unit_of_work_for(site: Site, **fields: Any) -> UnitOfWork[Any]:
+    """Return a unit of work for ``site``. ``fields`` are fields of `UnitOfWork` about the activity.
+
+    Fetches from it are signed by the instance actor.
+    """
     return UnitOfWork(
         places=site.federation.places,
         origin=site.origin,
         data=site.data,
         fetching=site.fetching,
-        asks=partial(instance_identity, site),
-        **known,
+        load_identity=partial(instance_identity, site),
+        **fields,
     )

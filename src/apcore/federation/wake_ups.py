@@ -1,12 +1,12 @@
-"""Wake-ups: the messages that make a worker look at a fact, and the lanes that they wait in.
+"""Define wake-ups, the messages that make a worker process a record, and the lanes in which they wait.
 
-There are three kinds of work: what arrived (`INBOX`), what was sent and has yet to be planned (`FANOUT`), and
-deliveries (`DELIVER`). Each kind has a lane for each of 16 buckets of our own origins, so that a worker leases what
-belongs to its origins and leaves the rest in the queue. A node whose origins are decided by a function leases all
+There are three kinds of work: received activities (`INBOX`), sent activities whose recipients are not planned yet
+(`FANOUT`), and deliveries (`DELIVER`). Each kind has a lane for each of 16 buckets of our own origins. A worker leases
+the lanes of its origins and leaves the rest in the queue. A node whose origins are decided by a function leases all
 buckets. Two origins may share a bucket, so a worker still compares the origin that a wake-up names.
 
-A wake-up names the fact, the origin of ours that it belongs to, and the peer's origin that the work is about. It is
-``dedup`` and ``group`` of its fact: while one is leased, another one for the same fact waits.
+A wake-up names the record, the origin of ours that it belongs to, and the peer that the work is about. The record's key
+is its ``dedup``, and usually its ``group``: while one wake-up is leased, another one for the same record waits.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ __all__ = [
 ]
 
 INBOX: Final = "inbox"
-"""The kind of work for what arrived."""
+"""The kind of work for received activities."""
 FANOUT: Final = "fanout"
-"""The kind of work for planning who gets what was sent."""
+"""The kind of work for planning the deliveries of sent activities."""
 DELIVER: Final = "deliver"
 """The kind of work for deliveries."""
 KINDS: Final = (INBOX, FANOUT, DELIVER)
 BUCKETS: Final = 16
+"""How many lanes each kind has, besides the lane without a bucket."""
 
 
 def lane_of(kind: str, origin: Origin | str) -> str:
@@ -71,39 +72,39 @@ def lanes_for(kind: str, origins: Iterable[Origin | str] | None = None) -> tuple
 
 
 LANES: Final = tuple(lane for kind in KINDS for lane in lanes_for(kind))
-"""Every lane there is."""
+"""All lanes of all kinds."""
 
 
 @frozen
 class Wake:
-    """What a wake-up names."""
+    """The content of a wake-up: the record, the origin of ours and the peer."""
 
     key: StoreKey = ()
-    """The fact; empty for deliveries, which are about a whole backlog."""
+    """The key of the record; empty for deliveries, which are about a whole backlog."""
     by: Origin | None = None
-    """The origin of ours; None in messages of releases before 0.1, where only the fact tells."""
+    """The origin of ours. It is None in messages of releases before 0.1: there, only the record names it."""
     peer: str | None = None
-    """Who the work is about: the origin of the actor whose activity arrived, or the backlog that is delivered to."""
+    """The peer that the work is about: the origin of the actor of a received activity, or the backlog to deliver."""
 
 
 def make_wake(
-    kind: str, key: StoreKey, ident: bytes, *, by: Origin | str, peer: str | None = None, group: str | None = None
+    kind: str, key: StoreKey, message_id: bytes, *, by: Origin | str, peer: str | None = None, group: str | None = None
 ) -> Message:
-    """Make the message that wakes a worker for a fact.
+    """Make the message that wakes a worker for a record.
 
-    ``ident`` is 16 random bytes. Messages of one ``group`` are handled one after another.
+    ``message_id`` is 16 random bytes. Messages of one ``group`` are handled one after another.
     """
     name = key_name(key)
     members = {"key": list(key), "by": str(by)} | ({} if peer is None else {"peer": peer})
     body = json.dumps(members, separators=(",", ":")).encode("ascii")
-    return Message(ident, lane_of(kind, by), body, dedup=name, group=group)
+    return Message(message_id, lane_of(kind, by), body, dedup=name, group=group)
 
 
 def read_wake(message: Message) -> Wake:
     """Read the body of a wake-up, of this release or an earlier one.
 
     Raises:
-        ContractError: It names nothing.
+        ContractError: The body names no record.
     """
     try:
         loaded: object = json.loads(message.body)
@@ -115,4 +116,6 @@ def read_wake(message: Message) -> Wake:
             return Wake((), by, str(members["to"]))
         return Wake(parse_key_name(json.dumps(members["key"])), by, members.get("peer"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ContractError(f"this wakes nobody: {message.body[:60]!r}") from error
+        raise ContractError(
+            f"the message in lane {message.lane!r:.40} names no record: {message.body[:60]!r}"
+        ) from error

@@ -1,12 +1,12 @@
-"""The work of a worker: lease messages, handle them, and put back on the queue what fell off it.
+"""Run a worker's operations: lease messages, process them, and enqueue lost work again.
 
-Each message is handled by the operation of its kind. The fact that a message names may be gone, done or newer than this
-release; all of that is normal. A worker that dies leaves its leases to run out. Nothing is lost, and what is committed
-happens once, because every operation ends in one fenced commit. When each message is begun, and beside which others, is
-decided by `apcore.federation.slots`.
+Each message is processed by the operation of its kind. The record that a message names may be deleted, done, or written
+by a newer release; all of that is normal. If a worker dies, its leases expire. No work is lost, and every commit
+happens once, because each operation ends in one fenced commit. `apcore.federation.slots` decides when a message is
+begun, and which messages are handled at once.
 
-`reconcile` is why losing the queue costs time and no data: work that is left to do is a fact under one of three
-prefixes, and is enqueued again.
+`reconcile` makes the loss of the queue cost time and no data. All remaining work is in records under three groups of
+keys (received, sent, and deliveries), and `reconcile` enqueues it again.
 """
 
 from __future__ import annotations
@@ -53,16 +53,21 @@ __all__ = [
 LEASE_S: Final = 90.0
 """At least twice a transport's total deadline (30 s)."""
 _BATCH: Final = 10
-_TROUBLE_S: Final = 30.0
+"""The default number of messages of one lease."""
+_ERROR_S: Final = 30.0
+"""The delay of a message whose operation raised an error."""
 _OVERDUE_S: Final = 600.0
-"""How long planning or delivering waits that took longer than a handler may."""
+"""The delay of a fan-out or a delivery that exceeded the handler limit."""
 _ELSEWHERE_S: Final = 0.05
+"""The first delay of a message for an origin of another node."""
 _ELSEWHERE_FACTOR: Final = 1.5
+"""The factor by which that delay grows each time."""
 _ELSEWHERE_S_MAX: Final = 60.0
-"""How long a message of another node's origin is left alone, at first and at most; the factor applies each time."""
+"""The longest delay of a message for an origin of another node."""
 _PAGE: Final = 50
+"""Entries of one scan, and messages of one enqueue."""
 _LAST: Final = "\U0010ffff"
-"""Sorts after every origin's rows: the next origin is one scan away, however many rows the last one has."""
+"""A key part that sorts after all rows of a peer. One scan finds the next peer, however many rows the last one has."""
 _LOG: Final = logging.getLogger(__name__)
 
 _OPERATIONS: Final[dict[str, Callable[[Site, LeasedMessage], Op[None]]]] = {
@@ -75,91 +80,111 @@ _OPERATIONS: Final[dict[str, Callable[[Site, LeasedMessage], Op[None]]]] = {
 def lease_work(
     turn: int, *, limit: int = _BATCH, origins: Iterable[Origin | str] | None = None
 ) -> Op[tuple[LeasedMessage, ...]]:
-    """Lease up to ``limit`` messages for ``origins`` of ours, for any if None; ``turn`` rotates the kinds.
+    """Lease up to ``limit`` messages for ``origins`` of ours, or for any origin if None.
 
-    Asks for: one `Lease`.
+    The first lanes are served first. ``turn`` rotates the kinds, so each kind comes first in turn.
+
+    Effects: one `Lease`.
     """
     first = turn % len(KINDS)
-    listed = None if origins is None else tuple(origins)
-    lanes = [lane for kind in (*KINDS[first:], *KINDS[:first]) for lane in lanes_for(kind, listed)]
+    origin_list = None if origins is None else tuple(origins)
+    lanes = [lane for kind in (*KINDS[first:], *KINDS[:first]) for lane in lanes_for(kind, origin_list)]
     return (yield from lease_lanes(lanes, limit=limit))
 
 
 def lease_lanes(lanes: Sequence[str], *, limit: int, lease_s: float = LEASE_S) -> Op[tuple[LeasedMessage, ...]]:
-    """Lease up to ``limit`` messages of some lanes. Asks for: one `Lease`."""
+    """Lease up to ``limit`` messages of some lanes.
+
+    Effects: one `Lease`.
+    """
     return tuple((yield from Lease(lanes, limit=limit, lease_s=lease_s)))
 
 
 def extend_leases(leases: Sequence[LeasedMessage], *, lease_s: float = LEASE_S) -> Op[list[LeasedMessage]]:
-    """Let leases end ``lease_s`` from now; answers those that were lost. Asks for: one `Extend` for each hundred."""
-    lost: list[LeasedMessage] = []
+    """Extend leases to ``lease_s`` from now, and return the leases that were already lost.
+
+    Effects: one `Extend` for each hundred.
+    """
+    lost_leases: list[LeasedMessage] = []
     for start in range(0, len(leases), LEASE_MAX):
-        lost += yield from Extend(leases[start : start + LEASE_MAX], lease_s=lease_s)
-    return lost
+        lost_leases += yield from Extend(leases[start : start + LEASE_MAX], lease_s=lease_s)
+    return lost_leases
 
 
 def hand_back(leases: Sequence[LeasedMessage]) -> Op[None]:
-    """Let other workers have leased messages at once. Asks for: one `Settle` for each hundred."""
+    """Return leased messages to the queue, due at once, for other workers.
+
+    Effects: one `Settle` for each hundred.
+    """
     for start in range(0, len(leases), LEASE_MAX):
         _ = yield from Settle([Retry(leased, 0.0) for leased in leases[start : start + LEASE_MAX]])
 
 
 def handle(site: Site, leased: LeasedMessage) -> Op[None]:
-    """Do the work that a message asks for. An error is logged, and the message tried again after a while.
+    """Process a message by the operation of its kind. On an error, log it and retry the message after 30 seconds.
 
-    Asks for: whatever the operation of its kind asks for, and on an error one `Settle`.
+    Effects: those of the operation, and on an error one `Settle`.
     """
     operation = _OPERATIONS.get(kind_of_lane(leased.message.lane))
     if operation is None:
-        _LOG.error("a message in the unknown lane %r is dropped", leased.message.lane)
+        _LOG.error("dropped a message in the unknown lane %r", leased.message.lane)
         _ = yield from Settle((Done(leased),))
         return
     try:
         yield from operation(site, leased)
     except ApcoreError as error:
-        _LOG.warning("%s, attempt %d: %s", leased.message.lane, leased.attempt, error)
+        _LOG.warning("a message in lane %s failed, attempt %d: %s", leased.message.lane, leased.attempt, error)
         yield from put_off(leased)
 
 
 def fail_overdue(site: Site, leased: LeasedMessage, limit_s: float) -> Op[None]:
-    """Record that the handling of a message has taken longer than ``limit_s``: that attempt has failed.
+    """Record an attempt as failed because it took longer than ``limit_s``.
 
-    The handler may still run. It cannot commit any more: the lease and the version that it holds are outdated.
-    Asks for: `fail_attempt` for what arrived, one `Settle` for the rest.
+    The handler may still run. It cannot commit any more, because its lease and the version that it read are outdated.
+
+    Effects: as for `fail_attempt` if the message is for a received activity, else one `Settle`.
     """
     if kind_of_lane(leased.message.lane) == INBOX:
         error = TimeoutError(f"the handler has not ended after {limit_s:g} s (handler_limit_s)")
         yield from fail_attempt(site, leased, error)
     else:
-        _LOG.error("%s, attempt %d has not ended after %g s", leased.message.lane, leased.attempt, limit_s)
+        _LOG.error(
+            "a message in lane %s, attempt %d, has not ended after %g s (handler_limit_s)",
+            *(leased.message.lane, leased.attempt, limit_s),
+        )
         _ = yield from Settle((Retry(leased, _OVERDUE_S),))
 
 
 def put_off(leased: LeasedMessage) -> Op[None]:
-    """Hand out again later what could not be handled. Asks for: one `Settle`."""
-    _ = yield from Settle((Retry(leased, _TROUBLE_S),))
+    """Return a message that could not be handled to the queue, due in 30 seconds.
+
+    Effects: one `Settle`.
+    """
+    _ = yield from Settle((Retry(leased, _ERROR_S),))
 
 
 def put_back(leased: LeasedMessage, delay_s: float) -> Op[None]:
     """Return a message that was not begun to the queue.
 
-    At its first hand-out a fresh message takes its place, so that the attempt is not counted. Asks for: `RandomBytes`,
-    one `Enqueue` and one `Settle`; later only the `Settle`.
+    If this was the message's first lease, a new message replaces it, so that the lease does not count as an attempt.
+
+    Effects: one `Settle`; at the first lease also `RandomBytes` and one `Enqueue`.
     """
     if leased.attempt > 1:
         _ = yield from Settle((Retry(leased, delay_s),))
         return
-    ident = yield from RandomBytes(16)
-    yield from Enqueue((evolve(leased.message, id=ident, delay_s=delay_s),))
+    message_id = yield from RandomBytes(16)
+    yield from Enqueue((evolve(leased.message, id=message_id, delay_s=delay_s),))
     _ = yield from Settle((Done(leased),))
 
 
 def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = None) -> Op[Origin | None]:
     """Return the origin of ours that a message is for; None, with the message settled, if there is nothing to do here.
 
-    A message for an origin that ``ours`` denies is left for the worker that has it: for half a second, then for twice
-    as long each time. Asks for: one `Get`, for messages that do not name their origin; one `Settle` where the answer is
-    None.
+    A message for an origin that ``ours`` denies is returned to the queue, for the worker that serves the origin. The
+    delay is half a second at first, and doubles each time up to a minute.
+
+    Effects: one `Get` for a message that does not name its origin; one `Settle` if the answer is None.
     """
     try:
         wake = read_wake(leased.message)
@@ -171,7 +196,7 @@ def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = Non
         yield from put_off(leased)
         return None
     except (ContractError, ValueError):
-        _LOG.exception("a message of the lane %r that cannot be read is dropped", leased.message.lane)
+        _LOG.exception("dropped a message in lane %r that cannot be read", leased.message.lane)
         origin = None
     if origin is None:
         _ = yield from Settle((Done(leased),))
@@ -198,37 +223,41 @@ def is_elsewhere(leased: LeasedMessage, ours: Callable[[Origin], bool]) -> bool:
 
 
 def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
-    """Enqueue the work that is left for the origins that ``ours`` admits; answers how many messages that were.
+    """Enqueue the remaining work of the origins that ``ours`` admits, and return the number of messages.
 
-    Each for when it is due. A message that waits is not doubled (its ``dedup``), and one for a fact that is being
-    worked on waits behind it (its ``group``). Asks for: `Scan`s of 50 entries over what arrived and what was sent, one
-    `Scan` a peer over deliveries; and an `Enqueue` for up to 50 of them. Keys of ours whose time has come are retired
-    on the way, see `retire_due`.
+    Each message is enqueued for the time at which its work is due. A message that already waits is not doubled (its
+    ``dedup``). A message for a record that is being handled waits until that has ended (its ``group``). Our keys that
+    are due to be retired are retired first, see `retire_due`.
+
+    Effects: `Scan`s of 50 entries over received and sent activities, one `Scan` for each peer over deliveries, and one
+    `Enqueue` for up to 50 of them.
     """
     _ = yield from retire_due(ours)
     now = yield from Now()
-    count = yield from _wake_facts("in-todo", _arrived, now, ours)
-    count += yield from _wake_facts("send", _sending, now, ours)
+    count = yield from _enqueue_records("in-todo", _inbox_message, now, ours)
+    count += yield from _enqueue_records("send", _send_message, now, ours)
     for prefix in ("out", "out-retry"):
-        count += yield from _wake_peers((prefix, "1"), now, ours)
+        count += yield from _enqueue_peers((prefix, "1"), now, ours)
     return count
 
 
-def _wake_facts(
+def _enqueue_records(
     prefix: str,
-    wake: Callable[[StoreKey, Record, bytes], Message],
+    make_message: Callable[[StoreKey, Record, bytes], Message],
     now: datetime,
     ours: Callable[[Origin], bool] | None,
 ) -> Op[int]:
+    """Enqueue a message for every record under a prefix, and return the number of messages."""
     count, after = 0, None
     while True:
         entries = yield from Scan((prefix, "1"), after=after, limit=_PAGE)
         messages: list[Message] = []
         for entry in entries:
-            name = yield from RandomBytes(16)
-            fact = _read(entry, ours)
-            if fact is not None:
-                messages.append(evolve(wake(entry.key, fact, name), delay_s=fact.due_in_s(now) or 0.0))
+            message_id = yield from RandomBytes(16)
+            record = _read_own(entry, ours)
+            if record is not None:
+                delay_s = record.due_in_s(now) or 0.0
+                messages.append(evolve(make_message(entry.key, record, message_id), delay_s=delay_s))
         if messages:
             yield from Enqueue(messages)
             count += len(messages)
@@ -237,50 +266,57 @@ def _wake_facts(
         after = entries[-1].key
 
 
-def _read(entry: Entry, ours: Callable[[Origin], bool] | None = None) -> Record | None:
-    """Read a fact of one of ``ours``; None for other nodes' facts, and for those that this release cannot read."""
+def _read_own(entry: Entry, ours: Callable[[Origin], bool] | None = None) -> Record | None:
+    """Read the record of an entry; None if it is of another node's origin, or if this release cannot read it."""
     try:
-        fact = decode_record(entry.value)
-        return fact if ours is None or ours(parse_origin(fact.text("origin"))) else None
+        record = decode_record(entry.value)
+        return record if ours is None or ours(parse_origin(record.text("origin"))) else None
     except (ContractError, ValueError) as error:
-        # Of a newer release, whose own worker looks after it; or nothing that anybody can read.
-        _LOG.warning("%s is left alone: %s", entry.key[0], error)
+        # A worker of a newer release handles its own records. A damaged record stays, for people to look at.
+        _LOG.warning("skipped a record under %s that cannot be read: %s", entry.key[0], error)
         return None
 
 
-def _arrived(key: StoreKey, fact: Record, name: bytes) -> Message:
-    return inbox_message(key, name, by=fact.text("origin"), actor=fact.text("actor"))
+def _inbox_message(key: StoreKey, record: Record, message_id: bytes) -> Message:
+    return inbox_message(key, message_id, by=record.text("origin"), actor=record.text("actor"))
 
 
-def _sending(key: StoreKey, fact: Record, name: bytes) -> Message:
-    # A sending that waits for recipients who cannot be found out has left the line of its object; see planning.
-    about = None if fact.number("attempts") else fact.optional("about")
-    return send_message(key[2], name, by=fact.text("origin"), about=about)
+def _send_message(key: StoreKey, record: Record, message_id: bytes) -> Message:
+    # Once a fan-out waits for recipients that cannot be resolved now, later fan-outs about the same object no longer
+    # wait for it; see `apcore.federation.outbox.fanout`.
+    about = None if record.number("attempts") else record.optional("about")
+    return send_message(key[2], message_id, by=record.text("origin"), about=about)
 
 
-def _wake_peers(prefix: StoreKey, now: datetime, ours: Callable[[Origin], bool] | None) -> Op[int]:
+def _enqueue_peers(prefix: StoreKey, now: datetime, ours: Callable[[Origin], bool] | None) -> Op[int]:
+    """Enqueue a message for every backlog under a prefix, and return the number of messages."""
     count, after = 0, None
     while True:
-        first: list[Entry] = []
-        while len(first) < _PAGE:
+        # The first row of each backlog tells when the backlog is due.
+        first_rows: list[Entry] = []
+        while len(first_rows) < _PAGE:
             entries = yield from Scan(prefix, after=after, limit=1)
             if not entries:
                 break
-            first += entries
+            first_rows += entries
             after = (*prefix, entries[0].key[2], _LAST)
-        if not first:
+        if not first_rows:
             return count
-        circuits = yield from Get([circuit_key(entry.key[2]) for entry in first])
+        circuits = yield from Get([circuit_key(entry.key[2]) for entry in first_rows])
         messages: list[Message] = []
-        for entry, circuit in zip(first, circuits, strict=True):
-            name = yield from RandomBytes(16)
-            row, state = _read(entry, ours), None if circuit is None else _read(circuit)
+        for entry, circuit_entry in zip(first_rows, circuits, strict=True):
+            message_id = yield from RandomBytes(16)
+            row = _read_own(entry, ours)
+            circuit = None if circuit_entry is None else _read_own(circuit_entry)
             if row is None:
                 continue
-            delay_s = 0.0 if state is None else state.due_in_s(now) or 0.0
+            delay_s = 0.0 if circuit is None else circuit.due_in_s(now) or 0.0
+            # The key of a retry holds its time in ms. If the row was put off at a time later than now, the clock was
+            # set back, so that time means nothing: deliver at once.
             if prefix[0] == "out-retry" and row.number("put_off") - to_epoch_ms(now) <= CLOCK_SKEW_MS:
                 delay_s = max(delay_s, int(entry.key[3]) / 1000 - now.timestamp())
-            messages.append(evolve(deliver_message(entry.key[2], name, by=row.text("origin")), delay_s=delay_s))
+            message = deliver_message(entry.key[2], message_id, by=row.text("origin"))
+            messages.append(evolve(message, delay_s=delay_s))
         if messages:
             yield from Enqueue(messages)
             count += len(messages)

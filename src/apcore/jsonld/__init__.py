@@ -1,4 +1,4 @@
-"""What a document means: contexts, expansion, compaction, graphs and their canonical form."""
+"""JSON-LD: parsing, contexts, expansion, compaction, RDF graphs and their canonical form."""
 
 from apcore.jsonld.api import compact, expand, normalize, unknown_terms
 from apcore.jsonld.canonicalisation import CanonicalHash, CanonicalQuads, canonicalize, canonicalize_quads

@@ -1,8 +1,16 @@
-"""Expansion, compaction and normalisation: the functions that everyone calls.
+"""Expand, compact and normalise JSON-LD documents.
 
-Expansion replaces words by what they mean: `{"type": "Note", "content": "hi"}` becomes
-`[{"@type": ["https://www.w3.org/ns/activitystreams#Note"], "https://...#content": [{"@value": "hi"}]}]`. Compaction is the way back, with a
-context of one's choice, and `normalize` is both, one after the other: the document as if its author had used *our* context.
+Expansion replaces terms with IRIs. ``{"type": "Note", "content": "hi"}`` becomes::
+
+    [
+        {
+            "@type": ["https://www.w3.org/ns/activitystreams#Note"],
+            "https://www.w3.org/ns/activitystreams#content": [{"@value": "hi"}],
+        }
+    ]
+
+Compaction is the reverse, with a context of your choice. `normalize` does both: it returns the document as if its
+author had used your context.
 """
 
 from __future__ import annotations
@@ -32,22 +40,22 @@ def expand(
     expand_context: ContextValue = None,
     work: WorkBudget | None = None,
 ) -> list[Any]:
-    """Replace the words of ``document`` by the IRIs that they stand for.
+    """Expand ``document``: replace its terms with the IRIs that its contexts define.
 
     Args:
-        document: As parsed; it is not changed, and the result shares nothing with it.
-        contexts: What its contexts stand for.
-        limits: What it may cost.
-        base: What relative references in it are relative to, usually where it came from. Without one they stay relative, and
-            are no one's identity.
-        expand_context: Applied before the document's own context, or instead if it has none: many servers leave it out
-            of collection pages and the like.
-        work: The budget of the document, if other passes over it spend from the same; by default it is made for this one.
+        document: The parsed document. It is not changed, and the result shares nothing with it.
+        contexts: The content of the contexts that the document refers to.
+        limits: The limits on the size and the cost of the document.
+        base: The base of relative references, usually the address of the document. Without a base they stay relative,
+            and identify nothing.
+        expand_context: A context that is applied before the document's own. Many servers omit the context from
+            collection pages and similar documents.
+        work: The budget of the document, if other passes over it spend from the same. By default a new one.
 
     Raises:
-        ContextNeeded: It refers to a context that is not in ``contexts``.
-        DocumentError: It is not JSON-LD.
-        LimitExceeded: It asks for more than ``limits`` allows.
+        ContextNeeded: The document refers to a context that is not in ``contexts``.
+        DocumentError: The document is not JSON-LD.
+        LimitExceeded: The document exceeds one of ``limits``.
     """
     base = base or None
     if work is None:
@@ -72,21 +80,21 @@ def compact(
     compact_arrays: bool = True,
     work: WorkBudget | None = None,
 ) -> JsonObject:
-    """Say ``expanded`` in the words of ``context``.
+    """Compact ``expanded``: replace its IRIs with the terms of ``context``.
 
     Args:
-        expanded: In expanded form, as `expand` makes it; it is not changed.
-        context: Goes into the result as its ``@context``.
-        contexts: What the addresses in ``context`` stand for.
-        limits: What it may cost.
-        base: Absolute IRIs below it become relative. Nobody in the network wants that.
-        compact_arrays: Write arrays of one member as that member, as everyone does.
-        work: As for `expand`.
+        expanded: A document in expanded form, as `expand` returns it. It is not changed.
+        context: The context, which becomes the ``@context`` of the result.
+        contexts: The content of the addresses in ``context``.
+        limits: The limits on the size and the cost of the document.
+        base: IRIs below this base become relative. Do not use it for documents that you send.
+        compact_arrays: Whether an array of one member is written as that member, as all servers do.
+        work: The budget, as for `expand`.
 
     Raises:
         ContextNeeded: ``context`` refers to a context that is not in ``contexts``.
-        DocumentError: ``expanded`` is not in expanded form, or cannot be said in ``context``.
-        LimitExceeded: It asks for more than ``limits`` allows.
+        DocumentError: ``expanded`` is not in expanded form, or ``context`` cannot express it.
+        LimitExceeded: The document exceeds one of ``limits``.
     """
     base = base or None
     if work is None:
@@ -113,9 +121,9 @@ def normalize(
     expand_context: ContextValue = None,
     work: WorkBudget | None = None,
 ) -> JsonObject:
-    """Say ``document`` in the words of ``context``, whatever words its author chose.
+    """Expand ``document``, and compact it to ``context``, independently of the context that its author chose.
 
-    The arguments are those of `expand` and `compact`; ``base`` resolves what is relative in ``document``.
+    The arguments are those of `expand` and `compact`. ``base`` resolves the relative references in ``document``.
     """
     if work is None:
         work = WorkBudget.for_document(document, limits)
@@ -124,10 +132,11 @@ def normalize(
 
 
 def unknown_terms(expanded: list[Any]) -> frozenset[str]:
-    """Return the words in ``expanded`` that no context gave a meaning.
+    """Return the terms in ``expanded`` that no context defines.
 
-    Activity Streams makes blank nodes of such words, which is how they are found; under contexts without it they are gone. Asked
-    after a context was ignored, this says which of its terms the document would have used.
+    The Activity Streams context expands an undefined term to a blank node identifier, and this function collects those.
+    Without that context, expansion drops undefined terms. After a context was ignored, the result names the terms of it
+    that the document uses.
     """
     words: set[str] = set()
     stack: list[Json] = [expanded]
@@ -148,5 +157,5 @@ def unknown_terms(expanded: list[Any]) -> frozenset[str]:
 
 
 def _nested_too_deeply() -> LimitExceeded:
-    """Make the error for what the limits allow and the stack does not: the caller is already deep in it."""
+    """Return the error for a document within the limits that exhausts the stack, because the caller used much of it."""
     return LimitExceeded("a document nested too deeply to be processed")

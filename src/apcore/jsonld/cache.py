@@ -1,7 +1,8 @@
-"""A memory that strangers can fill and cannot spoil.
+"""Provide `Memory`, a bounded cache that keeps its useful entries when a peer floods it.
 
-Two generations: what was asked for once waits in the first and is pushed out by whatever comes; what was asked for again moves to the second,
-which only others that were asked for again can push out. A flood of things that are all different washes through the first.
+The cache has two generations. A new entry enters the first generation; every newer entry can displace it there. An
+entry that is read moves to the second generation; only other entries that were read can displace it there. So a flood
+of values that are never repeated passes through the first generation, and leaves the second as it is.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ __all__ = ["Memory"]
 _V = TypeVar("_V")
 
 _SIZE: Final = 256
-"""Of each generation. A compiled context takes some thirty kilobytes."""
+"""The default capacity of each generation. A compiled context takes about 30 KB."""
 
 
 @final
 class Memory(Generic[_V]):
-    """A bounded map in two generations. A lost race between threads costs a compilation, nothing else."""
+    """A bounded map with two generations. A race between threads can only lose an entry, which costs a compilation."""
 
     __slots__ = ("_once", "_proven", "_size")
 
@@ -29,7 +30,7 @@ class Memory(Generic[_V]):
         self._proven: dict[Hashable, _V] = {}
 
     def get(self, key: Hashable) -> _V | None:
-        """Return what is known for ``key``, and remember that it was asked for."""
+        """Return the value of ``key``, and move it to the second generation."""
         value = self._proven.pop(key, None)
         if value is None:
             value = self._once.pop(key, None)
@@ -41,7 +42,7 @@ class Memory(Generic[_V]):
         return value
 
     def put(self, key: Hashable, value: _V) -> None:
-        """Remember ``value``, for now."""
+        """Store ``value`` in the first generation."""
         if len(self._once) >= self._size:
             _forget_oldest(self._once)
         self._once[key] = value
@@ -56,5 +57,5 @@ class Memory(Generic[_V]):
 def _forget_oldest(memory: dict[Hashable, Any]) -> None:
     try:
         del memory[next(iter(memory))]
-    except (KeyError, RuntimeError, StopIteration):  # another thread was faster
+    except (KeyError, RuntimeError, StopIteration):  # Another thread has removed it.
         return

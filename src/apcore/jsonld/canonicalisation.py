@@ -1,15 +1,18 @@
-"""RDFC-1.0 (formerly URDNA2015): one text for one graph, however its blank nodes were named and its statements ordered.
+"""Canonicalise RDF graphs with RDFC-1.0 (formerly URDNA2015).
 
-Linked Data signatures and the `*-rdfc-*` cryptosuites sign a hash of that text. The algorithm gives each blank node a name that follows from its
-surroundings alone:
+Equal graphs get the same text, independently of the names of their blank nodes and the order of their statements.
+Linked Data signatures and the `*-rdfc-*` cryptosuites sign a hash of that text. The algorithm derives the name of each
+blank node from its surroundings:
 
-1. *First degree*: hash the statements about a node with its own name written ``_:a`` and others ``_:z``. A hash that no other node has
-   settles its place.
-2. *N degree*: for nodes that still look alike, hash the neighbours by every path that leads away from them, and take the least. The number
-   of paths is factorial in how alike they are, and a sender who wants it so needs a kilobyte for hours of work.
+1. *First degree*: hash the statements about a node, with the node itself written as ``_:a`` and other blank nodes as
+   ``_:z``. A hash that no other node has determines the node's position.
+2. *N degree*: for nodes with equal hashes, hash the neighbours along every path that leads away from the node, and take
+   the least path. The number of paths is factorial in the number of similar nodes: a malicious document of a kilobyte
+   can cause hours of work.
 
-Therefore the work of the second part is counted, in paths tried and neighbours met, and a graph that asks for more than
-`ProcessingLimits.canonical_work_max` is refused. Activities with proofs need none of it or nearly none. Both parts spend from the document's `WorkBudget`.
+So the work of the second part is counted in paths and neighbours. A graph that needs more steps than
+`ProcessingLimits.canonical_work_max` is refused. Activities with proofs need almost no such steps. Both parts also
+spend from the document's `WorkBudget`.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ _STEPS_OF_A_QUAD: Final = 8
 _CHARS_IN_A_STEP: Final = 100
 _STEPS_OF_A_PATH: Final = 5
 _DEPTH_MAX: Final = 100
-"""Neighbours of neighbours of ...: the stack of the interpreter, not the algorithm, sets this."""
+"""The longest path from neighbour to neighbour. The interpreter's stack requires this limit, not the algorithm."""
 
 
 @frozen
@@ -48,9 +51,9 @@ class CanonicalQuads:
     """A graph in its canonical form."""
 
     nquads: str
-    """The statements, one a line, sorted."""
+    """The statements, sorted, one per line."""
     names: dict[str, str]
-    """What each blank node was called, and is called now."""
+    """A map from the original name of each blank node to its canonical name."""
 
 
 def canonicalize(
@@ -63,16 +66,16 @@ def canonicalize(
     algorithm: CanonicalHash = "sha256",
     work: WorkBudget | None = None,
 ) -> str:
-    """Return the canonical N-Quads of what ``document`` says.
+    """Return the canonical N-Quads of ``document``.
 
     Args:
-        document: As for `expand`, and so are the arguments up to ``expand_context``.
-        contexts: What its contexts stand for.
-        limits: What it may cost.
-        base: What relative references in it are relative to.
-        expand_context: Applied before its own context.
-        algorithm: The hash that orders blank nodes. Everything in the network uses SHA-256.
-        work: As for `expand`.
+        document: The parsed document, as for `expand`.
+        contexts: The content of the contexts that the document refers to.
+        limits: The limits on the size and the cost of the document.
+        base: The base of relative references.
+        expand_context: A context that is applied before the document's own.
+        algorithm: The hash that orders blank nodes. All servers in the fediverse use SHA-256.
+        work: The budget, as for `expand`.
 
     Raises:
         ContextNeeded, DocumentError: As for `expand`.
@@ -93,18 +96,18 @@ def canonicalize_quads(
 ) -> CanonicalQuads:
     """Return the canonical form of ``quads``.
 
-    ``work`` is the budget of the document that they come from; by default only ``limits`` bound them.
+    ``work`` is the budget of the document that they come from. By default only ``limits`` bound the work.
 
     Raises:
-        DocumentError: Something in it is half of a surrogate pair, which has no bytes and so no hash.
+        DocumentError: A quad contains half of a surrogate pair, which has no UTF-8 bytes and so no hash.
         LimitExceeded: More than ``limits.canonical_chars_max`` characters, ``limits.blank_nodes_max`` blank nodes, or
             ``limits.canonical_work_max`` steps.
     """
-    # A set by way of a dict, so that the work counted for one input is always the same.
+    # A dict, not a set: its order is fixed, so that the same input always costs the same number of steps.
     distinct = list(dict.fromkeys(quads))
     chars = sum(sum(map(len, quad)) for quad in distinct)
     if chars > limits.canonical_chars_max:
-        # Before any is written: names are shared here, and are not there.
+        # Checked before the text is written: quads share their strings in memory, but the text repeats them.
         raise LimitExceeded(
             f"statements of {chars} characters; the limit is {limits.canonical_chars_max} (canonical_chars_max)"
         )
@@ -147,19 +150,20 @@ class _Graph:
             )
 
     def name(self) -> dict[str, str]:
-        """Name every blank node (RDFC-1.0 §4.4.3)."""
-        alike: dict[str, list[str]] = {}
+        """Name all blank nodes, and return the names (RDFC-1.0 §4.4.3)."""
+        nodes_by_hash: dict[str, list[str]] = {}
         for node in self._about:
             first = self._first[node] = self._first_degree(node)
-            alike.setdefault(first, []).append(node)
-        # Naming one node changes no first degree hash, so that one pass settles all that are unique.
-        for first in sorted(alike):
-            if len(alike[first]) == 1:
-                self._issue(alike[first][0])
-        for first in sorted(alike):
-            paths = [self._n_degree(node, {node: "_:b0"}, 0) for node in alike[first] if node not in self._names]
-            for _, met in sorted(paths, key=lambda path: path[0]):
-                for node in met:
+            nodes_by_hash.setdefault(first, []).append(node)
+        # Naming a node does not change the first-degree hashes, so that one pass names all nodes with unique hashes.
+        for first in sorted(nodes_by_hash):
+            if len(nodes_by_hash[first]) == 1:
+                self._issue(nodes_by_hash[first][0])
+        for first in sorted(nodes_by_hash):
+            unnamed = [node for node in nodes_by_hash[first] if node not in self._names]
+            paths = [self._n_degree(node, {node: "_:b0"}, 0) for node in unnamed]
+            for _, visited in sorted(paths, key=lambda path: path[0]):
+                for node in visited:
                     self._issue(node)
         return self._names
 
@@ -171,70 +175,76 @@ class _Graph:
         lines = [line(_seen_from(node, quad)) for quad in self._about[node]]
         return self._hash("".join(sorted(lines)))
 
-    def _related(self, node: str, met: dict[str, str]) -> dict[str, list[str]]:
-        """Group the blank nodes in statements about ``node`` by a hash of how they occur there."""
+    def _related(self, node: str, visited: dict[str, str]) -> dict[str, list[str]]:
+        """Group the blank nodes in statements about ``node`` by a hash of their position there.
+
+        ``visited`` holds the temporary names of the nodes on the path so far.
+        """
         groups: dict[str, list[str]] = {}
         for quad in self._about[node]:
             for position, term in (("s", quad.subject), ("o", quad.object), ("g", quad.graph)):
                 if term == node or not term.startswith("_:"):
                     continue
-                self._work(1)
-                called = self._names.get(term) or met.get(term) or self._first[term]
-                how = f"g{called}" if position == "g" else f"{position}{quad.predicate}{called}"
-                hashed = self._occurrences.get(how)
-                if hashed is None:
-                    hashed = self._occurrences[how] = self._hash(how)
-                groups.setdefault(hashed, []).append(term)
+                self._spend(1)
+                name = self._names.get(term) or visited.get(term) or self._first[term]
+                occurrence = f"g{name}" if position == "g" else f"{position}{quad.predicate}{name}"
+                digest = self._occurrences.get(occurrence)
+                if digest is None:
+                    digest = self._occurrences[occurrence] = self._hash(occurrence)
+                groups.setdefault(digest, []).append(term)
         return groups
 
-    def _n_degree(self, node: str, met: dict[str, str], depth: int) -> tuple[str, dict[str, str]]:
-        """Hash the surroundings of ``node`` (RDFC-1.0 §4.8.3); answer also who was met on the way, in order."""
-        if depth > _DEPTH_MAX:
-            raise LimitExceeded(f"a graph whose blank nodes look alike over more than {_DEPTH_MAX} steps")
-        text = ""
-        groups = self._related(node, met)
-        for how in sorted(groups):
-            chosen: tuple[str, dict[str, str]] | None = None
-            for order in permutations(groups[how]):
-                chosen = self._try(order, met, chosen, depth)
-            assert chosen is not None  # a group has a member, and so at least one order
-            text += how + chosen[0]
-            met = chosen[1]
-        return self._hash(text), met
+    def _n_degree(self, node: str, visited: dict[str, str], depth: int) -> tuple[str, dict[str, str]]:
+        """Hash the surroundings of ``node`` (RDFC-1.0 §4.8.3).
 
-    def _try(
-        self, order: tuple[str, ...], met: dict[str, str], chosen: tuple[str, dict[str, str]] | None, depth: int
+        Return the hash, and the nodes on the path with their temporary names, in the order of the visits.
+        """
+        if depth > _DEPTH_MAX:
+            raise LimitExceeded(f"a graph with similar blank nodes on a path of more than {_DEPTH_MAX} nodes")
+        text = ""
+        groups = self._related(node, visited)
+        for occurrence in sorted(groups):
+            least: tuple[str, dict[str, str]] | None = None
+            for order in permutations(groups[occurrence]):
+                least = self._lesser_path(order, visited, least, depth)
+            assert least is not None  # A group has at least one member, and so one order.
+            text += occurrence + least[0]
+            visited = least[1]
+        return self._hash(text), visited
+
+    def _lesser_path(
+        self, order: tuple[str, ...], visited: dict[str, str], least: tuple[str, dict[str, str]] | None, depth: int
     ) -> tuple[str, dict[str, str]]:
-        """Walk to the neighbours in ``order``; answer that path, or ``chosen`` if it is not greater."""
-        self._work(len(order) + len(met) // 8)
-        met = met.copy()
+        """Return the path to the neighbours in ``order``, or ``least`` if that is not greater."""
+        self._spend(len(order) + len(visited) // 8)
+        visited = visited.copy()
         path = ""
-        visit: list[str] = []
+        new_neighbours: list[str] = []
         for neighbour in order:
             if neighbour in self._names:
                 path += self._names[neighbour]
             else:
-                if neighbour not in met:
-                    met[neighbour] = f"_:b{len(met)}"
-                    visit.append(neighbour)
-                path += met[neighbour]
-            if chosen is not None and _beyond(path, chosen[0]):
-                return chosen
-        for neighbour in visit:
-            hashed, met_there = self._n_degree(neighbour, met, depth + 1)
-            path += f"{met[neighbour]}<{hashed}>"
-            met = met_there
-            if chosen is not None and _beyond(path, chosen[0]):
-                return chosen
-        return (path, met) if chosen is None or path < chosen[0] else chosen
+                if neighbour not in visited:
+                    visited[neighbour] = f"_:b{len(visited)}"
+                    new_neighbours.append(neighbour)
+                path += visited[neighbour]
+            if least is not None and _is_greater(path, least[0]):
+                return least
+        for neighbour in new_neighbours:
+            digest, visited_below = self._n_degree(neighbour, visited, depth + 1)
+            path += f"{visited[neighbour]}<{digest}>"
+            visited = visited_below
+            if least is not None and _is_greater(path, least[0]):
+                return least
+        return (path, visited) if least is None or path < least[0] else least
 
-    def _work(self, steps: int) -> None:
+    def _spend(self, steps: int) -> None:
         self._work_left -= steps
         if self._budget is not None:
             self._budget.spend(_STEPS_OF_A_PATH * steps)
         if self._work_left < 0:
             raise LimitExceeded(
-                f"a graph of blank nodes that look alike: more than {self._work_max} steps (canonical_work_max)"
+                f"a graph of similar blank nodes needs more than {self._work_max} steps (canonical_work_max)"
             )
 
 
@@ -246,11 +256,11 @@ def _hasher(algorithm: CanonicalHash) -> Hasher:
     if make is None:
         raise ValueError(f"algorithm is {algorithm!r}: it has to be 'sha256' or 'sha384'")
 
-    def hashed(text: str) -> str:
+    def hash_text(text: str) -> str:
         digest: str = make(text.encode("utf-8")).hexdigest()
         return digest
 
-    return hashed
+    return hash_text
 
 
 def _seen_from(node: str, quad: Quad) -> Quad:
@@ -271,5 +281,6 @@ def _renamed(quad: Quad, names: dict[str, str]) -> Quad:
     return Quad(names.get(subject, subject), predicate, names.get(object_, object_), names.get(graph, graph))
 
 
-def _beyond(path: str, chosen: str) -> bool:
-    return len(path) >= len(chosen) and path > chosen
+def _is_greater(path: str, least: str) -> bool:
+    # RDFC-1.0 §4.8.3 skips a permutation only if both conditions hold.
+    return len(path) >= len(least) and path > least

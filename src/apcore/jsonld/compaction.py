@@ -1,7 +1,8 @@
-"""Compaction by table.
+"""Compact documents by table: the fast path of compaction.
 
-One walk over the expanded form. For each property and each of its values the `Inverse` names the term; the term says how the value is written.
-As with expansion, PyLD is the measure to the letter, and what the tables do not cover exactly, errors included, is left to it.
+`Compactor` walks over the expanded form once. For each value of each property, the `Inverse` selects the term, and the
+term determines the form of the value. As in expansion, the result equals PyLD's exactly. PyLD compacts the documents
+that the tables do not cover exactly, and reports the errors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LITERALS: Final = ({"@value"}, {"@value", "@type"}, {"@value", "@language"})
 
 @final
 class Compactor:
-    """One document's compaction: spends its `WorkBudget` on the way."""
+    """Compacts one document, and spends the steps from its `WorkBudget`."""
 
     __slots__ = ("_compiler", "_entered", "_limits", "_nodes", "_work")
 
@@ -41,12 +42,12 @@ class Compactor:
         """Compact a whole document.
 
         Raises:
-            NotCovered: The tables do not say how.
+            NotCovered: The tables do not cover the document.
             ContextNeeded, LimitExceeded: As documented for `apcore.jsonld.compact`.
         """
         if type(expanded) is not list or len(expanded) > 1 or context is None:
             raise NotCovered
-        active = self._compiler.own(context)
+        active = self._compiler.compile_own(context)
         members: JsonObject = {}
         if expanded:
             node: Json = expanded[0]
@@ -58,34 +59,34 @@ class Compactor:
                 raise NotCovered
             members = self._node(node, active, None, self._limits.depth_max)
         parts: list[Any] = context if type(context) is list else [context]
-        said = [part for part in parts if part != {}]
-        if not said:
+        contexts = [part for part in parts if part != {}]
+        if not contexts:
             return members
-        return {"@context": said[0] if len(said) == 1 else said, **members}
+        return {"@context": contexts[0] if len(contexts) == 1 else contexts, **members}
 
     # --- nodes ------------------------------------------------------------------------------------------------------
 
     def _node(self, node: JsonObject, active: ActiveContext, name: str | None, depth: int) -> JsonObject:
-        """Say a node, which is a value of the term ``name``."""
+        """Compact a node, a value of the term ``name``."""
         self._count(depth)
         self._work.spend(2 * len(node) + 2)
         outer = active
         if active.has_scoped or active.previous is not None:
             outer, active = self._enter(node, active, name)
-        words = inverse_of(active)
-        said: JsonObject = {}
+        inverse = inverse_of(active)
+        result: JsonObject = {}
         iri: str
         values: Json
         for iri, values in node.items():
             if iri[:1] == "@":
-                self._keyword(iri, values, said, words, outer)
+                self._keyword(iri, values, result, inverse, outer)
             elif type(values) is not list:
                 raise NotCovered
             elif values:
-                self._property(iri, values, said, words, depth)
+                self._property(iri, values, result, inverse, depth)
             else:
-                said[_fresh(said, words.word(iri))] = []
-        return said
+                result[_fresh(result, inverse.word(iri))] = []
+        return result
 
     def _count(self, depth: int) -> None:
         if depth <= 0:
@@ -94,11 +95,11 @@ class Compactor:
         if self._nodes > self._limits.nodes_max:
             raise LimitExceeded(f"a document of more than {self._limits.nodes_max} objects and arrays (nodes_max)")
 
-    def _property(self, iri: str, values: list[Json], said: JsonObject, words: Inverse, depth: int) -> None:
-        """Say the values of the property ``iri``: the most frequent kinds on a short way, the others through `_add`."""
-        entry = words.entries.get(iri)
-        own: set[str] = set()
-        """The names that the values went under: usually one."""
+    def _property(self, iri: str, values: list[Json], result: JsonObject, inverse: Inverse, depth: int) -> None:
+        """Compact the values of the property ``iri``: the most frequent kinds directly, the others through `_add`."""
+        entry = inverse.entries.get(iri)
+        own_names: set[str] = set()
+        """The terms that the values of this property are stored under: usually one."""
         self._work.spend(2 * len(values))
         for value in values:
             name: str | None = None
@@ -111,54 +112,56 @@ class Compactor:
                     name = entry.bare if len(value) == 1 else _datatype_term(entry, value)
             elif len(value) == 1 and "@id" in value:
                 name = entry.reference
-                content = words.identifier(value["@id"])
+                content = inverse.identifier(value["@id"])
             elif entry.node is not None and value.keys().isdisjoint(_NO_NODE):
                 name = entry.node
-                content = self._node(value, words.active, name, depth - 1)
+                content = self._node(value, inverse.active, name, depth - 1)
             if name is None:
-                self._add(iri, value, said, words, own=own, depth=depth)
-            elif name not in said:
-                own.add(name)
-                said[name] = content
-            elif name in own:
-                _append(said, name, content, as_array=False)
+                self._add(iri, value, result, inverse, own_names=own_names, depth=depth)
+            elif name not in result:
+                own_names.add(name)
+                result[name] = content
+            elif name in own_names:
+                _append(result, name, content, as_array=False)
             else:
                 raise NotCovered
 
-    def _add(self, iri: str, value: Json, said: JsonObject, words: Inverse, *, own: set[str], depth: int) -> None:
-        """Say one value of the property ``iri``; ``own`` are the names that its other values went under."""
+    def _add(
+        self, iri: str, value: Json, result: JsonObject, inverse: Inverse, *, own_names: set[str], depth: int
+    ) -> None:
+        """Compact one value of the property ``iri``. ``own_names`` are the terms that its other values have."""
         if type(value) is not dict:
             raise NotCovered
-        name = words.property(iri, value)
-        if name not in own:
-            own.add(_fresh(said, name))
-        term = words.terms.get(name)
+        name = inverse.property(iri, value)
+        if name not in own_names:
+            own_names.add(_fresh(result, name))
+        term = inverse.terms.get(name)
         container = () if term is None else term.container
         as_array = "@set" in container
         if "@list" in value:
-            members = self._members(value, "@list", name, words, depth)
+            members = self._members(value, "@list", name, inverse, depth)
             if "@list" in container:
-                said[name] = members  # a second list under one term replaces the first: so does PyLD
+                result[name] = members  # As in PyLD, a second list under one term replaces the first.
             else:
-                _append(said, name, {words.alias("@list"): members}, as_array=as_array)
+                _append(result, name, {inverse.alias("@list"): members}, as_array=as_array)
         elif "@graph" in value:
-            members = self._members(value, "@graph", name, words, depth)
+            members = self._members(value, "@graph", name, inverse, depth)
             if "@graph" not in container or len(members) != 1:
                 raise NotCovered
-            _append(said, name, members[0], as_array=as_array)
+            _append(result, name, members[0], as_array=as_array)
         elif "@language" in container:
-            text = self._value(value, name, words, depth)
+            text = self._value(value, name, inverse, depth)
             if type(text) is dict and "@value" in text:
                 text = text["@value"]
-            by_language: JsonObject = said.setdefault(name, {})
-            _append(by_language, value.get("@language") or words.alias("@none"), text, as_array=as_array)
+            by_language: JsonObject = result.setdefault(name, {})
+            _append(by_language, value.get("@language") or inverse.alias("@none"), text, as_array=as_array)
         elif "@list" in container or "@graph" in container:
             raise NotCovered
         else:
-            _append(said, name, self._value(value, name, words, depth), as_array=as_array)
+            _append(result, name, self._value(value, name, inverse, depth), as_array=as_array)
 
-    def _members(self, value: JsonObject, keyword: str, name: str, words: Inverse, depth: int) -> list[Any]:
-        """Say the members of a list, or of a graph."""
+    def _members(self, value: JsonObject, keyword: str, name: str, inverse: Inverse, depth: int) -> list[Any]:
+        """Compact the members of a list or a graph."""
         members: Json = value[keyword]
         if type(members) is not list or len(value) != 1:
             raise NotCovered
@@ -167,52 +170,52 @@ class Compactor:
                 f"an array of {len(members)} members; the limit is {self._limits.array_max} (array_max)"
             )
         self._work.spend(2 * len(members))
-        said: list[Any] = []
+        values: list[Any] = []
         member: Json
         for member in members:
             if type(member) is not dict or "@list" in member or "@graph" in member:
                 raise NotCovered
-            said.append(self._value(member, name, words, depth - 1))
-        return said
+            values.append(self._value(member, name, inverse, depth - 1))
+        return values
 
     # --- values -----------------------------------------------------------------------------------------------------
 
-    def _value(self, value: JsonObject, name: str, words: Inverse, depth: int) -> Json:
-        """Say a value of the term ``name``: a literal, a reference or a node."""
+    def _value(self, value: JsonObject, name: str, inverse: Inverse, depth: int) -> Json:
+        """Compact a value of the term ``name``: a literal, a reference or a node."""
         if "@value" not in value and not _is_reference(value):
-            return self._node(value, words.active, name, depth - 1)
-        term = words.terms.get(name)
+            return self._node(value, inverse.active, name, depth - 1)
+        term = inverse.terms.get(name)
         if term is not None and term.scoped is not UNSET:
-            words = inverse_of(self._scoped(words.active, term, of_type=False))
-            if words.terms.get(name) is not term:
+            inverse = inverse_of(self._scoped(inverse.active, term, of_type=False))
+            if inverse.terms.get(name) is not term:
                 raise NotCovered
-        return self._leaf(value, term, words)
+        return self._leaf(value, term, inverse)
 
-    def _leaf(self, value: JsonObject, term: Term | None, words: Inverse) -> Json:
-        """Say a literal or a reference: shortly if ``term`` says the rest, as an object otherwise."""
+    def _leaf(self, value: JsonObject, term: Term | None, inverse: Inverse) -> Json:
+        """Compact a literal or a reference: to a scalar if ``term`` implies the rest, otherwise to an object."""
         if "@value" in value:
-            return self._literal(value, term, words)
+            return self._literal(value, term, inverse)
         coercion = None if term is None else term.type
         if term is not None and term.iri is not None and term.iri[:1] == "@":
             raise NotCovered
         if coercion == "@id":
-            return words.identifier(value["@id"])
+            return inverse.identifier(value["@id"])
         if coercion == "@vocab":
-            return words.word(value["@id"])
-        return {words.alias("@id"): words.identifier(value["@id"])}
+            return inverse.word(value["@id"])
+        return {inverse.alias("@id"): inverse.identifier(value["@id"])}
 
-    def _literal(self, value: JsonObject, term: Term | None, words: Inverse) -> Json:
+    def _literal(self, value: JsonObject, term: Term | None, inverse: Inverse) -> Json:
         content: Json = value["@value"]
         if type(content) not in _SCALARS:
             raise NotCovered
         coercion = None if term is None else term.type
-        default = words.active.language
+        default = inverse.active.language
         if len(value) == 1:
             if coercion != "@none" and (
                 default is None or type(content) is not str or (term is not None and term.language is None)
             ):
                 return content
-            return {words.alias("@value"): content}
+            return {inverse.alias("@value"): content}
         if value.keys() not in _LITERALS:
             raise NotCovered
         if "@type" in value:
@@ -221,35 +224,38 @@ class Compactor:
                 raise NotCovered
             if datatype == coercion:
                 return content
-            return {words.alias("@type"): words.word(datatype), words.alias("@value"): content}
+            return {inverse.alias("@type"): inverse.word(datatype), inverse.alias("@value"): content}
         expected = default if term is None or isinstance(term.language, Unset) else term.language
         if coercion != "@none" and value["@language"] == expected:
             return content
-        return {words.alias("@language"): value["@language"], words.alias("@value"): content}
+        return {inverse.alias("@language"): value["@language"], inverse.alias("@value"): content}
 
     # --- keywords and contexts --------------------------------------------------------------------------------------
 
-    def _keyword(self, keyword: str, value: Json, said: JsonObject, words: Inverse, outer: ActiveContext) -> None:
+    def _keyword(self, keyword: str, value: Json, result: JsonObject, inverse: Inverse, outer: ActiveContext) -> None:
         if keyword == "@id":
-            said[_fresh(said, words.alias("@id"))] = words.identifier(value)
+            result[_fresh(result, inverse.alias("@id"))] = inverse.identifier(value)
         elif keyword == "@type" and type(value) is list:
-            # Types are said in the context around them, not in the one that they bring along.
-            names = inverse_of(outer)
-            types = [names.word(type_) for type_ in value]
-            said[_fresh(said, words.alias("@type"))] = types[0] if len(types) == 1 else types
+            # Types are compacted with the context around the node, not with their own scoped contexts.
+            outer_inverse = inverse_of(outer)
+            types = [outer_inverse.word(type_) for type_ in value]
+            result[_fresh(result, inverse.alias("@type"))] = types[0] if len(types) == 1 else types
         else:
             raise NotCovered
 
     def _enter(self, node: JsonObject, active: ActiveContext, name: str | None) -> tuple[ActiveContext, ActiveContext]:
-        """Enter the contexts of the property ``name`` and of the types; answer also the one in which types are said."""
+        """Enter the contexts of the property ``name`` and of the node's types.
+
+        Return the context for the types themselves, and the context for the other members.
+        """
         outer = self._enter_property(active, active, name)
         active = self._enter_property(outer, outer.previous or outer, name)
         types: Json = node.get("@type", [])
         if type(types) is not list or not all(type(type_) is str for type_ in types):
             raise NotCovered
-        words = inverse_of(active)
+        inverse = inverse_of(active)
         for type_ in sorted(types):
-            term = outer.terms.get(words.word(type_))
+            term = outer.terms.get(inverse.word(type_))
             if term is not None and term.scoped is not UNSET:
                 active = self._scoped(active, term, of_type=True)
         return outer, active
@@ -262,13 +268,13 @@ class Compactor:
 
     def _scoped(self, active: ActiveContext, term: Term, *, of_type: bool) -> ActiveContext:
         """Enter the context of a property or of a type."""
-        place = (active.serial, 2 * id(term) + of_type)
-        known = self._entered.get(place)
-        if known is None:
-            known = self._compiler.scoped(active, term.scoped, self._work, of_type=of_type)
-            self._work.spend(2 * len(known.terms))  # its inverse has to be made, too
-            self._entered[place] = known
-        return known
+        key = (active.serial, 2 * id(term) + of_type)
+        scoped_context = self._entered.get(key)
+        if scoped_context is None:
+            scoped_context = self._compiler.scoped(active, term.scoped, self._work, of_type=of_type)
+            self._work.spend(2 * len(scoped_context.terms))  # the price of its inverse
+            self._entered[key] = scoped_context
+        return scoped_context
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
@@ -279,22 +285,22 @@ def _is_reference(value: JsonObject) -> bool:
 
 
 def _datatype_term(entry: Entry, value: JsonObject) -> str | None:
-    """Return the term that says the datatype of ``value``, if that is all that it has besides its content."""
+    """Return the term for the datatype of ``value``, if ``value`` has a content and a datatype only."""
     datatype: Json = value.get("@type")
     return entry.by_datatype.get(datatype) if len(value) == 2 and type(datatype) is str else None
 
 
-def _fresh(said: JsonObject, name: str) -> str:
-    """Return ``name`` if it is free: two properties under one name would have to be merged, in an order."""
-    if name in said:
+def _fresh(result: JsonObject, name: str) -> str:
+    """Return ``name`` if no other property has it. The tables do not cover two properties under one name."""
+    if name in result:
         raise NotCovered
     return name
 
 
-def _append(said: JsonObject, name: str, value: Json, *, as_array: bool) -> None:
-    if name not in said:
-        said[name] = [value] if as_array else value
-    elif type(said[name]) is list:
-        said[name].append(value)
+def _append(result: JsonObject, name: str, value: Json, *, as_array: bool) -> None:
+    if name not in result:
+        result[name] = [value] if as_array else value
+    elif type(result[name]) is list:
+        result[name].append(value)
     else:
-        said[name] = [said[name], value]
+        result[name] = [result[name], value]

@@ -1,7 +1,7 @@
-"""One object of definitions, laid over a context: JSON-LD's "Create Term Definition", for what the tables cover.
+"""Apply one object of definitions to a context: JSON-LD's "Create Term Definition", as far as the tables cover it.
 
-The order in which things are looked at, and which mistakes are found, follow PyLD's context processing step by step; where that ends in an error, or
-goes beyond the tables, this ends in `NotCovered`.
+The order of the checks follows PyLD's context processing step by step. Where PyLD raises an error, or uses a feature
+beyond the tables, this module raises `NotCovered`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from apcore.jsonld.tables import ContextValue
 from apcore.jsonld.terms import KEYWORDS, UNSET, ActiveContext, NotCovered, Term, Unset, is_absolute
 from apcore.jsonld.work import WorkBudget
 
-__all__ = ["Definer", "Standalone", "stand_alone"]
+__all__ = ["Definer", "Standalone", "make_standalone"]
 
 _LIKE_AN_IRI: Final = re.compile(r".*((:[^:])|/)")
 _ENDS_LIKE_A_NAMESPACE: Final = re.compile(r".*[:/\?#\[\]@]$")
 _HAS_COLON_OR_SLASH: Final = re.compile(r".*(:|/)")
 _STEPS_OF_A_DEFINITION: Final = 5
 _COPIES_IN_A_STEP: Final = 10
-"""Terms that are copied and looked through in a microsecond, when a context is laid over another."""
+"""Terms that are copied and searched in one step, when definitions are applied to a context."""
 _TERM_KEYS: Final = frozenset(("@id", "@type", "@container", "@language", "@context", "@prefix", "@protected"))
 _CONTEXT_KEYS: Final = frozenset(("@vocab", "@language", "@version", "@protected"))
 _CONTAINERS: Final = frozenset(
@@ -43,7 +43,7 @@ _CONTAINERS: Final = frozenset(
 
 @final
 class Definer:
-    """Lays one object of definitions over a context."""
+    """Applies one object of definitions to a context."""
 
     def __init__(
         self,
@@ -55,7 +55,16 @@ class Definer:
         check: Callable[[ActiveContext, ContextValue], None],
         work: WorkBudget,
     ) -> None:
-        """``override``: protected terms may be redefined; ``check`` looks at scoped contexts, which are compiled when they are used."""
+        """Prepare to apply ``definitions`` to ``active``.
+
+        Args:
+            active: The context that holds so far.
+            definitions: A value of ``@context`` that is an object.
+            override: Whether protected terms may be redefined.
+            pinned: Whether ``active`` and ``definitions`` both come from registered contexts.
+            check: Raises an error for an invalid scoped context. Scoped contexts are compiled only when they are used.
+            work: The budget to spend from.
+        """
         self._check = check
         self._work = work
         self._chain = 0
@@ -71,7 +80,7 @@ class Definer:
         self._defined: dict[str, bool] = {}
 
     def define(self) -> ActiveContext:
-        """Return the context with the definitions in it."""
+        """Return the context with the definitions added."""
         definitions = self._definitions
         self._settings()
         definition: Json
@@ -115,16 +124,17 @@ class Definer:
         if term in self._defined:
             if self._defined[term]:
                 return
-            raise NotCovered  # a cycle
+            raise NotCovered  # The term depends on itself.
         self._defined[term] = False
         self._chain += 1
         if self._chain > self._work.limits.chain_max:
             raise LimitExceeded(
-                f"a context defines {term[:80]!r} by a chain of more than {self._work.limits.chain_max} terms (chain_max)"
+                f"a context defines {term[:80]!r} by a chain of more than {self._work.limits.chain_max} terms "
+                "(chain_max)"
             )
         if term[:1] in ("", "@") or term == "_uuid":
             raise NotCovered
-        before = self._terms.pop(term, None)
+        old_term = self._terms.pop(term, None)
         definition: Json = self._definitions[term]
         simple = type(definition) is str or definition is None
         if simple:
@@ -134,7 +144,7 @@ class Definer:
         iri, prefix = self._iri_of(term, definition, simple=simple)
         if "@prefix" in definition:
             prefix = _prefix_of(term, iri, definition["@prefix"])
-        made = Term(
+        new_term = Term(
             iri,
             type_=self._type_of(definition),
             container=_container_of(definition),
@@ -142,16 +152,16 @@ class Definer:
             scoped=definition.get("@context", UNSET),
             prefix=prefix,
             protected=_protection_of(definition, self._protect)
-            or (before is not None and before.protected and not override),
+            or (old_term is not None and old_term.protected and not override),
         )
-        if before is not None and before.protected and not override and not before.same(made, protected=True):
-            raise NotCovered  # redefines what is protected
-        self._terms[term] = made
+        if old_term is not None and old_term.protected and not override and not old_term.same(new_term, protected=True):
+            raise NotCovered  # The definition changes a protected term.
+        self._terms[term] = new_term
         self._defined[term] = True
         self._chain -= 1
 
     def _iri_of(self, term: str, definition: JsonObject, *, simple: bool) -> tuple[str | None, bool]:
-        """Answer what ``term`` means, and whether it is a prefix."""
+        """Return the IRI of ``term``, and whether it can be used as a prefix."""
         colon = term.find(":")
         if "@id" in definition:
             iri = definition["@id"]
@@ -165,7 +175,7 @@ class Definer:
                 return iri, False
             if iri != term:
                 expanded = self._absolute(self._expand(iri))
-                if _LIKE_AN_IRI.match(term) is not None and self._expand(term, itself=term) != expanded:
+                if _LIKE_AN_IRI.match(term) is not None and self._expand(term, current_term=term) != expanded:
                     raise NotCovered
                 prefix = (
                     simple
@@ -190,20 +200,20 @@ class Definer:
             raise NotCovered
         return parent.iri + term[colon + 1 :]
 
-    def _expand(self, value: str, *, itself: str | None = None) -> str | None:
-        """Expand ``value`` inside these definitions; those that it depends on are defined first.
+    def _expand(self, value: str, *, current_term: str | None = None) -> str | None:
+        """Expand ``value`` with these definitions, after defining the terms that it depends on.
 
-        ``itself`` counts as defined already.
+        ``current_term`` is the term being defined: it is not defined again.
         """
         if value[:1] == "@":
             raise NotCovered
         definitions = self._definitions
-        if value != itself and value in definitions and self._defined.get(value) is not True:
+        if value != current_term and value in definitions and self._defined.get(value) is not True:
             self._define(value, override=False)
         if value not in self._terms:
             name, colon, rest = value.partition(":")
             absolute = not name or not colon or name == "_" or rest.startswith("//")
-            if not absolute and name != itself and name in definitions and not self._defined.get(name):
+            if not absolute and name != current_term and name in definitions and not self._defined.get(name):
                 self._define(name, override=False)
         return _expand_vocab(value, self._terms, self._vocab)
 
@@ -228,7 +238,10 @@ class Definer:
 
 @final
 class Standalone:
-    """Definitions that mean the same over any context, unless that defines a name which they leave open."""
+    """Compiled definitions that can be copied into any context that does not define one of their open names.
+
+    An open name is a name that the definitions use and do not define. See `make_standalone`.
+    """
 
     __slots__ = ("_definitions", "_open_names", "_own")
 
@@ -237,8 +250,8 @@ class Standalone:
         self._own: Final = own
         self._open_names: Final = open_names
 
-    def lay(self, active: ActiveContext, *, pinned: bool, work: WorkBudget) -> ActiveContext | None:
-        """Lay the definitions over ``active``, which takes a copy; None if they have to be looked at one by one."""
+    def apply(self, active: ActiveContext, *, pinned: bool, work: WorkBudget) -> ActiveContext | None:
+        """Return a copy of ``active`` with the definitions added; None if a `Definer` has to add them one by one."""
         work.spend((len(active.terms) + len(self._own.terms)) // _COPIES_IN_A_STEP + 2)
         if not self._open_names.isdisjoint(active.terms) or any(term.protected for term in active.terms.values()):
             return None
@@ -252,11 +265,11 @@ class Standalone:
         )
 
 
-def stand_alone(definitions: JsonObject, own: ActiveContext) -> Standalone | None:
-    """Look whether ``definitions`` are `Standalone`; ``own`` is what they are over no context at all.
+def make_standalone(definitions: JsonObject, own: ActiveContext) -> Standalone | None:
+    """Return ``definitions`` as `Standalone`, or None if they have scoped contexts.
 
-    A name is open if it could be looked up in the context around: it is used, and not defined here. Names in ``@vocab`` are looked up before anything is
-    defined here. What has scoped contexts does not stand alone: those are checked against all that holds.
+    ``own`` is the result of the definitions on the empty context. Scoped contexts are excluded because they are checked
+    against all definitions that hold. Names in ``@vocab`` are always open: they are looked up before the definitions.
     """
     used: set[str] = set()
     definition: Json
@@ -279,9 +292,9 @@ def stand_alone(definitions: JsonObject, own: ActiveContext) -> Standalone | Non
 
 
 def _bounded(name: str) -> str:
-    """Refuse what would be written out wherever a short word stands."""
+    """Return ``name``, or refuse it if it is long: expansion repeats it wherever the short term occurs."""
     if len(name) > IRI_CHARS_MAX:
-        raise LimitExceeded(f"a context makes a word into {len(name)} characters, at most {IRI_CHARS_MAX}")
+        raise LimitExceeded(f"a context expands a term to {len(name)} characters, at most {IRI_CHARS_MAX}")
     return name
 
 

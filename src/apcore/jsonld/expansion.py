@@ -1,9 +1,9 @@
-"""Expansion by table.
+"""Expand documents by table: the fast path of expansion.
 
-One walk over the document. Every key is looked up in the `ActiveContext`; `Kind` says what becomes of its values. What PyLD does with the same
-document is the measure, to the letter: where it has an oddity, so has this, and where following an oddity would cost more than it is worth
-`NotCovered` is raised and PyLD does it itself. That is also what happens to every error: this file never decides that a document
-is wrong.
+`Expander` walks over the document once. It looks up each key in the `ActiveContext`, and `Kind` determines the
+treatment of the values. The result equals PyLD's exactly, including its quirks. Where a quirk would cost too much code,
+`NotCovered` is raised, and PyLD expands the document (`apcore.jsonld.fallback`). Errors take the same way: except for
+limits, this module never decides that a document is invalid.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Expander"]
 
 _WEB: Final = ("https://", "http://")
 _INTEGER_BITS_MAX: Final = 1_000
-"""Beyond a double's range PyLD fails on integers."""
+"""The most bits of an integer. PyLD fails on integers beyond the range of a double."""
 
 _REFERENCE: Final = Kind.REFERENCE
 _PLAIN: Final = Kind.PLAIN
@@ -49,7 +49,7 @@ _NAMING: Final = {"@id": Kind.ID, "@type": Kind.TYPE}
 
 @final
 class Expander:
-    """One document's expansion: spends its `WorkBudget` on the way."""
+    """Expands one document, and spends the steps from its `WorkBudget`."""
 
     __slots__ = (
         "_array_max",
@@ -76,15 +76,15 @@ class Expander:
         """Expand a whole document.
 
         Raises:
-            NotCovered: The tables do not say how.
+            NotCovered: The tables do not cover the document.
             ContextNeeded, LimitExceeded: As documented for `apcore.jsonld.expand`.
         """
         if type(document) is not dict:
             raise NotCovered
-        # It is the caller's, so that it counts neither as a context of the document nor by its terms.
-        active = INITIAL if expand_context is None else self._compiler.own(expand_context)
+        # This context is the caller's: it counts towards neither the contexts nor the terms of the document.
+        active = INITIAL if expand_context is None else self._compiler.compile_own(expand_context)
         expanded = self._object(document, active, None, self._limits.depth_max)
-        # A document that says nothing, or only its own name, says nothing.
+        # JSON-LD drops a node that has no properties, or nothing but an identifier.
         if not expanded or (len(expanded) == 1 and "@id" in expanded):
             return []
         if "@value" in expanded:
@@ -93,10 +93,10 @@ class Expander:
 
     # --- objects ----------------------------------------------------------------------------------------------------
 
-    def _object(  # noqa: C901, PLR0912, PLR0915 - the inner loop: a call for each member would cost as much as the rest
+    def _object(  # noqa: C901, PLR0912, PLR0915 - the inner loop: one call per member would double its time
         self, element: JsonObject, active: ActiveContext, name: str | None, depth: int
     ) -> JsonObject:
-        """Expand one object, which is a value of the key ``name``."""
+        """Expand one object, a value of the key ``name``."""
         self._nodes += 1
         self._work.steps_left -= len(element) + 2
         if depth <= 0 or self._nodes > self._nodes_max or self._work.steps_left < 0:
@@ -113,7 +113,7 @@ class Expander:
         terms = active.terms
         language = active.language
         expanded: JsonObject = {}
-        twice: list[tuple[str, str, list[Any]]] = []
+        repetitions: list[tuple[str, str, list[Any]]] = []
         values: list[Any]
         value: Json
         for key, value in element.items():
@@ -124,8 +124,12 @@ class Expander:
                     if term.kind is _REFERENCE:
                         values = [{"@id": value if value.startswith(_WEB) else self._iri(value, active)}]
                     elif term.kind is _PLAIN:
-                        spoken = language if term.language is UNSET else term.language
-                        values = [{"@value": value} if spoken is None else {"@language": spoken, "@value": value}]
+                        value_language = language if term.language is UNSET else term.language
+                        values = [
+                            {"@value": value}
+                            if value_language is None
+                            else {"@language": value_language, "@value": value}
+                        ]
                     else:
                         values = [{"@type": term.type, "@value": value}]
                 elif type(value) is list:
@@ -145,11 +149,11 @@ class Expander:
             if iri is None:
                 continue
             if iri in expanded:
-                twice.append((iri, key, values))
+                repetitions.append((iri, key, values))
             else:
                 expanded[iri] = values
-        if twice:
-            _merge(expanded, twice, element, active)
+        if repetitions:
+            _merge(expanded, repetitions, element, active)
         return expanded
 
     def _refuse(self, depth: int) -> None:
@@ -173,7 +177,7 @@ class Expander:
             expanded["@type"] = types
 
     def _member(self, key: str, value: Json, active: ActiveContext, depth: int) -> tuple[str | None, list[Any]]:
-        """Expand one key and its values; the key is None if it means nothing."""
+        """Expand one key and its values. The IRI is None if the key has no meaning."""
         term = active.terms.get(key)
         if term is None:
             return self._unknown(key, value, active, depth)
@@ -197,7 +201,7 @@ class Expander:
         return term.iri, self._values(value, active, key, depth)
 
     def _unknown(self, key: str, value: Json, active: ActiveContext, depth: int) -> tuple[str | None, list[Any]]:
-        """Expand a key that no term is called like: an IRI, with or without prefix, or a word left to the vocabulary."""
+        """Expand a key that is not a term: an IRI, an IRI with a prefix, or a word relative to the vocabulary."""
         if key[:1] == "@":
             if key == "@context":
                 return None, []
@@ -208,7 +212,7 @@ class Expander:
         return word, self._values(value, active, key, depth)
 
     def _value_object(self, element: JsonObject, active: ActiveContext, outer: ActiveContext) -> JsonObject:
-        """Expand ``{"@value": ...}``, with a type, or with a language, or with neither."""
+        """Expand ``{"@value": ...}``, which has a type, a language, or neither."""
         members: JsonObject = {}
         for key, content in element.items():
             if key == "@context":
@@ -238,7 +242,7 @@ class Expander:
     # --- values -----------------------------------------------------------------------------------------------------
 
     def _values(self, value: Json, active: ActiveContext, key: str, depth: int) -> list[Any]:
-        """Expand the value, or values, of ``key``."""
+        """Expand the values of ``key``."""
         if type(value) is dict:
             return [self._object(value, active, key, depth - 1)]
         term = active.terms.get(key)
@@ -247,7 +251,7 @@ class Expander:
         return [self._scalar(value, active, term)]
 
     def _list(self, members: list[Json], active: ActiveContext, key: str, term: Term | None, depth: int) -> list[Any]:
-        """Expand several values of ``key``; a list in a list is one list."""
+        """Expand an array of values of ``key``. Nested arrays are flattened."""
         self._nodes += 1
         self._work.steps_left -= len(members) // 2 + 2
         if depth <= 0 or self._nodes > self._nodes_max or self._work.steps_left < 0:
@@ -302,7 +306,7 @@ class Expander:
         return expanded
 
     def _other(self, value: Json, active: ActiveContext, key: str, depth: int) -> tuple[str, list[Any]]:
-        """Expand the value of a key that needs more: a list, a graph, a scoped context, a coercion out of the ordinary."""
+        """Expand the value of a rarer kind of term: a list, a graph, a scoped context or an unusual coercion."""
         term = active.terms[key]
         iri = term.iri
         if iri is None or iri[:1] == "@" or not is_absolute(iri):
@@ -348,12 +352,12 @@ class Expander:
         return value
 
     def _word(self, value: str, active: ActiveContext) -> str:
-        """Expand a name that may be a word of the vocabulary."""
+        """Expand a name relative to the vocabulary."""
         word = expand_word(active, value)
         if word is None or word[:1] == "@":
             raise NotCovered
         if self._base is not None and active.vocab is None and not is_absolute(word):
-            raise NotCovered  # would be relative to the base
+            raise NotCovered  # The word would be relative to the base.
         return word
 
     def _types(self, value: Json, active: ActiveContext) -> list[str]:
@@ -375,27 +379,28 @@ class Expander:
     # --- contexts ---------------------------------------------------------------------------------------------------
 
     def _local(self, active: ActiveContext, context: ContextValue) -> ActiveContext:
-        """Enter a context that stands in the document."""
+        """Enter a context of the document itself."""
         key = content_key(context)
-        known = self._entered.get((active.serial, key))
-        if known is None:
+        local_context = self._entered.get((active.serial, key))
+        if local_context is None:
             self._work.count_context(context, key)
-            known = self._entered[active.serial, key] = self._compiler.local(active, context, key, self._work)
-        return known
+            local_context = self._compiler.local(active, context, key, self._work)
+            self._entered[active.serial, key] = local_context
+        return local_context
 
     def _scoped(self, active: ActiveContext, term: Term, *, of_type: bool) -> ActiveContext:
         """Enter the context of a property or of a type."""
-        place = (active.serial, 2 * id(term) + of_type)
-        known = self._entered.get(place)
-        if known is None:
-            known = self._compiler.scoped(active, term.scoped, self._work, of_type=of_type)
-            self._entered[place] = known
-        return known
+        key = (active.serial, 2 * id(term) + of_type)
+        scoped_context = self._entered.get(key)
+        if scoped_context is None:
+            scoped_context = self._compiler.scoped(active, term.scoped, self._work, of_type=of_type)
+            self._entered[key] = scoped_context
+        return scoped_context
 
     def _enter(self, element: JsonObject, active: ActiveContext, name: str | None) -> ActiveContext:
-        """Leave the context of the type above, and enter that of the property ``name``."""
+        """Leave the context of the surrounding node's type, and enter the context of the property ``name``."""
         term = None if name is None else active.terms.get(name)
-        if active.previous is not None and not _stays(element, active):
+        if active.previous is not None and not _keeps_type_context(element, active):
             active = active.previous
         if term is not None and term.scoped is not UNSET:
             active = self._scoped(active, term, of_type=False)
@@ -411,9 +416,9 @@ class Expander:
             value: Json = element[key]
             types: list[Json] = value if type(value) is list else [value]
             for type_ in sorted(name for name in types if type(name) is str):
-                scoped = outer.terms.get(type_)
-                if scoped is not None and scoped.scoped is not UNSET:
-                    active = self._scoped(active, scoped, of_type=True)
+                type_term = outer.terms.get(type_)
+                if type_term is not None and type_term.scoped is not UNSET:
+                    active = self._scoped(active, type_term, of_type=True)
         return active
 
 
@@ -426,8 +431,8 @@ def _is_number_or_boolean(value: Json) -> bool:
     return type(value) is float or type(value) is bool
 
 
-def _stays(element: JsonObject, active: ActiveContext) -> bool:
-    """Say whether ``element`` is a value or a bare reference, for which the context of the type above goes on."""
+def _keeps_type_context(element: JsonObject, active: ActiveContext) -> bool:
+    """Return whether the surrounding type's context holds in ``element``: it does in a value or a bare reference."""
     if len(element) > 2 or "@context" in element:
         return False
     for key in sorted(element):
@@ -440,20 +445,20 @@ def _stays(element: JsonObject, active: ActiveContext) -> bool:
 
 
 def _merge(
-    expanded: JsonObject, twice: list[tuple[str, str, list[Any]]], element: JsonObject, active: ActiveContext
+    expanded: JsonObject, repetitions: list[tuple[str, str, list[Any]]], element: JsonObject, active: ActiveContext
 ) -> None:
-    """Join the values of keys that mean the same, in the order of the keys."""
-    parts: dict[str, list[tuple[str, list[Any]]]] = {}
-    for iri, key, values in twice:
-        parts.setdefault(iri, []).append((key, values))
-    first_keys = _first_keys(parts, element, active)
-    for iri, repeated in parts.items():
-        merged = sorted([(first_keys[iri], expanded[iri]), *repeated], key=_key_of)
+    """Join the values of keys that expand to the same IRI, in the order of the keys."""
+    parts_by_iri: dict[str, list[tuple[str, list[Any]]]] = {}
+    for iri, key, values in repetitions:
+        parts_by_iri.setdefault(iri, []).append((key, values))
+    first_keys = _first_keys(parts_by_iri, element, active)
+    for iri, parts in parts_by_iri.items():
+        merged = sorted([(first_keys[iri], expanded[iri]), *parts], key=_key_of)
         expanded[iri] = [value for _, values in merged for value in values]
 
 
 def _first_keys(iris: Iterable[str], element: JsonObject, active: ActiveContext) -> dict[str, str]:
-    """Return for each of ``iris`` the first key of ``element`` that means it and says something."""
+    """Return the first key of ``element`` with a value other than null, for each of ``iris``."""
     terms = active.terms
     missing = set(iris)
     first_keys: dict[str, str] = {}

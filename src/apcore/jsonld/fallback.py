@@ -1,10 +1,10 @@
-"""The slow path: PyLD, for whatever the tables do not cover exactly.
+"""Process documents with PyLD: the slow path, for documents that the tables do not cover exactly.
 
-This is the only file that imports PyLD, and it does so on first use: most processes never need it. Each of its steps that takes time is metered:
-it spends from the document's `WorkBudget` before it is done, so that a document made to be slow is refused instead. What PyLD raises, whatever it
-raises, becomes an error of ours; what it would fetch comes from the `ContextTable`.
+Only this module imports PyLD, and only on first use: most processes never need it. Each expensive step of PyLD is
+metered: it spends from the document's `WorkBudget` before it runs, so that a document built to be slow is refused. All
+exceptions of PyLD become errors of `apcore.errors`. PyLD fetches nothing: contexts come from the `ContextTable`.
 
-Each call has a resolver of its own: nothing that one document leaves behind in a cache is seen by the next.
+Each call has its own resolver, so that one document cannot influence the next through a cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, cast
 
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded
 from apcore.jsonld.cache import Memory
-from apcore.jsonld.compiler import names_nothing
+from apcore.jsonld.compiler import has_no_references
 from apcore.jsonld.limits import IRI_CHARS_MAX, ProcessingLimits
 from apcore.jsonld.parser import Json, check_size, copy_json
 from apcore.jsonld.tables import ContextTable, ContextValue, count_terms
@@ -45,9 +45,9 @@ def slow_expand(
 
 
 def _drop_null_types(expanded: list[Any]) -> None:
-    """Take out the nulls that PyLD leaves for types that mean nothing, of which no other reader of an expanded document knows.
+    """Remove the nulls that PyLD leaves in ``@type`` for types defined as null. Other code does not expect them.
 
-    (A reference that means nothing stays ``{"@id": null}``: the test suite of JSON-LD has it so.)
+    A reference defined as null stays ``{"@id": null}``, as the JSON-LD test suite requires.
     """
     stack: list[Json] = [expanded]
     while stack:
@@ -73,7 +73,7 @@ def slow_compact(
     compact_arrays: bool,
     work: WorkBudget,
 ) -> dict[str, Any]:
-    """Compact ``expanded``, which is in expanded form, with PyLD."""
+    """Compact ``expanded`` (in expanded form) with PyLD."""
     _check(expanded, limits, work)
     options: dict[str, Any] = _options(contexts, base, work)
     options |= {"skipExpansion": True, "compactArrays": compact_arrays}
@@ -87,7 +87,7 @@ def slow_compact(
 
 
 def _pyld() -> Any:
-    # By name: it carries no types, and a checker without it installed has nothing to say about it.
+    # Imported by name: PyLD has no types, and type checkers must pass without it being installed.
     return import_module("pyld")
 
 
@@ -97,7 +97,7 @@ def _options(contexts: ContextTable, base: str | None, work: WorkBudget) -> dict
         terms = count_terms(context)
         work.spend(terms)
         if work.steps_left < _STEPS_OF_A_DEFINITION * terms:
-            work.refuse()  # before most of them are defined in vain
+            work.refuse()  # The budget cannot pay for defining these terms: refuse before the work is done.
         return {
             "contentType": "application/ld+json",
             "contextUrl": None,
@@ -106,17 +106,17 @@ def _options(contexts: ContextTable, base: str | None, work: WorkBudget) -> dict
         }
 
     resolver = _pyld().ContextResolver({}, load)
-    # `base` None, and not absent: PyLD's own default would make relative references absolute at example.org.
+    # Pass `base` even if it is None: PyLD's default would resolve relative references against example.org.
     return {"base": base, "documentLoader": load, "contextResolver": resolver}
 
 
 def _call(contexts: ContextTable, work: WorkBudget, function: str, *arguments: Any) -> Any:
     processor = _pyld().jsonld.JsonLdProcessor()
-    _keep_own_contexts(processor, contexts)
+    _cache_own_contexts(processor, contexts)
     _Meter(work).attach(processor, arguments[-1]["contextResolver"])
     try:
         with warnings.catch_warnings():
-            # It warns about terms like "@foo", to whoever runs the process; they are a peer's.
+            # PyLD warns about terms like "@foo". They come from a peer, so the operator can do nothing about them.
             warnings.simplefilter("ignore", SyntaxWarning)
             return getattr(processor, function)(*arguments)
     except RecursionError:
@@ -125,16 +125,16 @@ def _call(contexts: ContextTable, work: WorkBudget, function: str, *arguments: A
         _translate(error)
 
 
-def _keep_own_contexts(processor: Any, contexts: ContextTable) -> None:
-    """Let ``processor`` take a context of ours that it has processed before, for another document, instead of doing it again.
+def _cache_own_contexts(processor: Any, contexts: ContextTable) -> None:
+    """Let ``processor`` reuse the processed contexts of apcore and the application.
 
-    It calls this method for two of them: the one to expand with, and the one to compact to. Contexts of documents are processed by another method. A context
-    without addresses means the same for every document.
+    PyLD calls ``process_context`` for the context to expand with and the context to compact to. It processes contexts
+    of documents with another method. A context without addresses has the same result for every document.
     """
     process = processor.process_context
 
     def process_context(active: Any, context: ContextValue, options: dict[str, Any]) -> Any:
-        if options["base"] is not None or not names_nothing(context):
+        if options["base"] is not None or not has_no_references(context):
             return process(active, copy_json(context), options)
         memory = cast("Memory[Any]", contexts.shared.setdefault("own contexts, slow path", Memory[Any](_OWN_MAX)))
         key = content_key(context)
@@ -152,16 +152,16 @@ def _keep_own_contexts(processor: Any, contexts: ContextTable) -> None:
 _OWN_MAX: Final = 16
 _STEPS_OF_A_DEFINITION: Final = 8
 _MAPPINGS_IN_A_STEP: Final = 8
-"""Definitions that PyLD copies, freezes or looks through in a microsecond."""
+"""Definitions that PyLD copies, freezes or searches in one step."""
 _CHARS_IN_A_STEP: Final = 6
-"""Characters of addresses that it resolves in a microsecond, one by one."""
+"""Characters of addresses that PyLD resolves in one step. It processes them one by one."""
 
 
 class _Meter:
-    """Spends from a budget for each step of a processor, before it is done.
+    """Spends steps from a budget for each method call of a PyLD processor, before the call.
 
-    PyLD has no hook for that, so the methods of one processor are wrapped. The prices are measured, in microseconds. Methods that are not wrapped take time
-    in proportion to those that are.
+    PyLD has no hook for this, so the methods of one processor are wrapped. The prices are measured, in microseconds.
+    Methods without a wrapper take time in proportion to those with one.
     """
 
     def __init__(self, work: WorkBudget) -> None:
@@ -169,10 +169,10 @@ class _Meter:
         self._chain = 0
         self._inverted: set[str] = set()
         self._largest = 0
-        """The most definitions that a context has had so far."""
+        """The number of definitions in the largest context so far."""
 
     def attach(self, processor: Any, resolver: Any) -> None:
-        """Wrap the methods of ``processor``, and of the ``resolver`` of its contexts."""
+        """Wrap the methods of ``processor`` and of ``resolver``, its context resolver."""
         spend = self._work.spend
         self._wrap(processor, "_expand_iri", self._before_expand_iri)
         self._wrap(processor, "_clone_active_context", self._before_clone)
@@ -198,7 +198,7 @@ class _Meter:
         setattr(holder, name, metered)
 
     def _wrap_by_result(self, holder: Any, name: str, price: int) -> None:
-        """Wrap a method that returns a list, which its caller goes through again."""
+        """Wrap a method whose caller iterates over the returned list."""
         method, spend = getattr(holder, name), self._work.spend
 
         def metered(*args: Any, **kwargs: Any) -> Any:
@@ -211,7 +211,7 @@ class _Meter:
         setattr(holder, name, metered)
 
     def _wrap_definition(self, processor: Any) -> None:
-        """Wrap the method that defines a term, and calls itself for the terms that it is defined by."""
+        """Wrap the method that defines a term. It calls itself for the terms that the definition depends on."""
         name = "_create_term_definition"
         method, work = getattr(processor, name), self._work
 
@@ -249,10 +249,13 @@ class _Meter:
             self._work.spend(len(active["mappings"]))
 
     def _before_resolve(self, _active: Any, context: Any, base: Any, *_: Any, **__: Any) -> None:
-        """Spend for a context that is about to be looked up: one inline is serialised each time, and null looks for protected terms."""
+        """Spend steps for a context that is about to be resolved.
+
+        PyLD serialises an inline context each time, and searches all terms for protected ones on null.
+        """
         steps = 4
         parts: list[Any] = [context]
-        for part in parts:  # which grows meanwhile
+        for part in parts:  # The loop appends to this list.
             if isinstance(part, list):
                 parts += part
             elif isinstance(part, str):
@@ -266,15 +269,15 @@ class _Meter:
 
 
 def _translate(error: Exception) -> NoReturn:
-    """Raise what ``error`` means as an error of ours."""
+    """Raise an apcore error for ``error`` from PyLD: the `ApcoreError` in its chain of causes, or a `DocumentError`."""
     deepest: BaseException = error
     for cause in _causes(error):
         if isinstance(cause, ApcoreError):
             raise cause from None
         deepest = cause
     code = getattr(deepest, "code", None)
-    what = deepest.args[0] if deepest.args else type(deepest).__name__
-    raise DocumentError(f"not linked data: {code or 'invalid input'}: {str(what)[:200]}") from None
+    details = deepest.args[0] if deepest.args else type(deepest).__name__
+    raise DocumentError(f"not linked data: {code or 'invalid input'}: {str(details)[:200]}") from None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -285,32 +288,33 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _check(document: Json, limits: ProcessingLimits, work: WorkBudget) -> None:
-    """Refuse what is too large for the slow path, before it begins."""
+    """Refuse a document that is too large for the slow path, before PyLD sees it."""
     nodes = check_size(document, limits)
     if nodes > limits.slow_nodes_max:
         raise LimitExceeded(
-            f"a document of {nodes} nodes that only the slow path can read; the limit is {limits.slow_nodes_max} (slow_nodes_max)"
+            f"a document of {nodes} nodes that only the slow path can read; "
+            f"the limit is {limits.slow_nodes_max} (slow_nodes_max)"
         )
     for context in _contexts_in(document):
         try:
             key = content_key(context)
         except ValueError:
-            raise DocumentError("not linked data: a context that is no JSON") from None
+            raise DocumentError("not linked data: a context that is not JSON") from None
         work.count_context(context, key)
     _refuse_length(document, limits)
-    # Each is copied, whatever becomes of it.
+    # PyLD copies every node and every member.
     work.spend(4 * nodes + _members_in(document))
 
 
 def _refuse_length(document: Json, limits: ProcessingLimits) -> None:
-    """Refuse contexts that could make few words into many characters; see `IRI_CHARS_MAX`.
+    """Refuse contexts that could expand few words to very many characters; see `IRI_CHARS_MAX`.
 
-    A name may be built on another, of any context around it, so that none is longer than all of them together. One that is relative to the
-    vocabulary or the base grows each time that its context is entered.
+    One definition can build on others, of any context around it. So no IRI is longer than all contexts together. With a
+    relative ``@vocab`` or ``@base``, IRIs also grow each time that the context is entered, at most once per level.
     """
     chars, times = 0, 1
     parts: list[Json] = list(_contexts_in(document))
-    for part in parts:  # which grows meanwhile
+    for part in parts:  # The loop appends to this list.
         if isinstance(part, str):
             if len(part) > IRI_CHARS_MAX:
                 raise LimitExceeded(f"a context has a word of {len(part)} characters, at most {IRI_CHARS_MAX}")
@@ -320,11 +324,13 @@ def _refuse_length(document: Json, limits: ProcessingLimits) -> None:
         elif isinstance(part, dict):
             parts += part.values()
             chars += sum(map(len, part))
-            if any(isinstance(place := part.get(name), str) and ":" not in place for name in ("@vocab", "@base")):
+            if any(isinstance(iri := part.get(name), str) and ":" not in iri for name in ("@vocab", "@base")):
                 times = limits.depth_max
-    if chars and chars * times * _words_in(document) > limits.slow_chars_max:
+    words = _words_in(document) if chars else 0
+    if chars * times * words > limits.slow_chars_max:
         raise LimitExceeded(
-            f"contexts of {chars} characters for so many words, on the slow path; the limit is {limits.slow_chars_max} (slow_chars_max)"
+            f"contexts of {chars} characters for {words} words could expand to {chars * times * words} characters "
+            f"on the slow path; the limit is {limits.slow_chars_max} (slow_chars_max)"
         )
 
 

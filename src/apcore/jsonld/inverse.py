@@ -1,9 +1,10 @@
-"""From meaning back to words: which term of a context says a given IRI best, for a given value.
+"""Select terms for IRIs: JSON-LD's inverse context.
 
-JSON-LD's inverse context: for each IRI, the terms that mean it, by container and by the type or language that they give to their values. It is
-made once for a context, when something is first compacted to it. Contexts to compact to are our own; no sender makes us do this.
+For each IRI, the inverse context holds the terms that expand to it, by container and by the type or language of their
+values. It is built once for a context, when a document is first compacted to it. Documents are compacted only to
+contexts of apcore and the application, so a sender cannot cause this work.
 
-Which term is right depends on the value, but mostly in one of four ways, and those answers are kept in the `Entry` of the IRI.
+The best term depends on the value. For four frequent kinds of values the term is stored in the `Entry` of the IRI.
 """
 
 from __future__ import annotations
@@ -27,32 +28,33 @@ _GRAPH_CONTAINERS: Final = ("@graph", "@graph@set", "@set", "@none")
 
 @final
 class Entry:
-    """The terms that mean one IRI."""
+    """The terms that expand to one IRI."""
 
     __slots__ = ("as_word", "bare", "by_datatype", "for_node", "for_plain", "groups", "has_vocab", "node", "reference")
 
     def __init__(self) -> None:
         self.groups: Final[dict[str, Group]] = {}
         self.has_vocab = False
-        """Whether a term coerces to ``@vocab``: then the choice depends on what the value refers to."""
+        """Whether a term coerces to ``@vocab``. Then the choice depends on the IRI of the value."""
         self.as_word: Choice = None
-        """For the IRI as a type, or by itself."""
+        """The term for the IRI as a type, or without a value."""
         self.for_node: Choice = None
-        """For nodes and references, unless `has_vocab`."""
+        """The term for nodes and references, unless `has_vocab`."""
         self.for_plain: Choice = None
-        """For values with neither type nor language."""
-        # The same again, but only where nothing is left to decide: a term without container or scoped context that says all.
+        """The term for values with neither type nor language."""
+        # The next four are shortcuts. Each is set only if its term has no container and no scoped context, so that the
+        # form of the value is certain.
         self.bare: Choice = None
-        """A value with neither type nor language is its content."""
+        """The term under which a value with neither type nor language is compacted to its content."""
         self.reference: Choice = None
-        """A reference is its identifier."""
+        """The term under which a reference is compacted to its identifier."""
         self.node: Choice = None
-        """A node is its members."""
+        """The term under which a node is compacted to an object of its members."""
         self.by_datatype: Final[dict[str, str]] = {}
-        """A value of this datatype is its content."""
+        """The terms under which a value is compacted to its content, by datatype."""
 
     def settle(self, active: ActiveContext) -> None:
-        """Work out the frequent choices, when all terms are in."""
+        """Compute the frequent choices. Call this after all terms are added."""
         self.has_vocab = any("@vocab" in group["@type"] for group in self.groups.values())
         self.as_word = self.choose(_NODE_CONTAINERS, "@type", "@id")
         self.for_node = self.as_word
@@ -72,7 +74,10 @@ class Entry:
                 self.by_datatype[datatype] = choice
 
     def choose(self, containers: tuple[str, ...], by: str, *preferred: str) -> Choice:
-        """Take the first of ``containers`` that has a term for one of ``preferred``, or for anything."""
+        """Return the term of the first of ``containers`` that has one for a ``preferred`` value, or for any value.
+
+        ``by`` is the aspect of the value that decides: ``@type``, ``@language`` or ``@any``.
+        """
         for container in containers:
             group = self.groups.get(container)
             if group is not None:
@@ -84,7 +89,7 @@ class Entry:
         return None
 
     def for_literal(self, value: JsonObject) -> Choice:
-        """Choose the term for a value with a type, with a language, or with neither."""
+        """Choose the term for a value with a type, a language, or neither."""
         if "@language" in value:
             language: Json = value["@language"]
             if type(language) is not str or "_" in language:
@@ -103,7 +108,7 @@ class Entry:
         return self.choose(_NODE_CONTAINERS, "@type", first, second)
 
     def for_graph(self) -> Choice:
-        """Choose the term for a graph without a name."""
+        """Choose the term for an unnamed graph."""
         return self.choose(_GRAPH_CONTAINERS, "@type", "@id")
 
     def for_list(self, members: Json) -> Choice:
@@ -119,13 +124,13 @@ class Entry:
 
 @final
 class Inverse:
-    """The inverse of one context: it names properties, types and identifiers."""
+    """The inverse of one context. It compacts the names of properties, types and identifiers."""
 
     __slots__ = ("_aliases", "_prefix_iris", "_prefix_names", "_prefixes", "_unshortened", "active", "entries", "terms")
 
     def __init__(self, active: ActiveContext) -> None:
         if any(":" in term for term in active.terms):
-            raise NotCovered  # such a term can be what a prefix and a rest look like
+            raise NotCovered  # A shortened IRI (prefix, colon, rest) could look like such a term.
         self.active: Final = active
         self.terms: Final = active.terms
         self.entries: Final[dict[str, Entry]] = _entries(active)
@@ -134,21 +139,21 @@ class Inverse:
         self._prefixes: Final = [(term.iri, name) for name, term in active.terms.items() if term.prefix and term.iri]
         self._prefix_iris: Final = tuple(iri for iri, _ in self._prefixes)
         self._prefix_names: Final = frozenset(name for _, name in self._prefixes)
-        # Most identifiers are addresses, which have to be looked at no further.
+        # Most identifiers start with one of these, and need no further checks.
         self._unshortened: Final = tuple(
             f"{scheme}://" for scheme in ("https", "http") if scheme not in self._prefix_names
         )
         self._aliases: Final[dict[str, str]] = {keyword: self._alias(keyword) for keyword in KEYWORDS}
 
     def alias(self, keyword: str) -> str:
-        """Say ``keyword`` in words of the context."""
+        """Return the name that the context gives to ``keyword``."""
         alias = self._aliases.get(keyword)
         if not alias:
             raise NotCovered
         return alias
 
     def property(self, iri: str, value: JsonObject) -> str:
-        """Name the property ``iri`` of ``value``."""
+        """Return the name of the property ``iri`` for ``value``."""
         if "@index" in value or "@direction" in value:
             raise NotCovered
         entry = self.entries.get(iri)
@@ -168,7 +173,7 @@ class Inverse:
         return self._without_term(iri) if choice is None else choice
 
     def word(self, iri: Json) -> str:
-        """Name ``iri`` in the manner of the vocabulary: a type, a datatype, a property without values."""
+        """Compact ``iri`` relative to the vocabulary: a type, a datatype, or a property without values."""
         if type(iri) is not str:
             raise NotCovered
         if iri[:1] == "@":
@@ -178,7 +183,7 @@ class Inverse:
         return self._without_term(iri) if choice is None else choice
 
     def identifier(self, iri: Json) -> str:
-        """Shorten ``iri`` by a prefix, or leave it as it is."""
+        """Shorten ``iri`` by a prefix, or return it unchanged."""
         if type(iri) is not str or iri[:1] == "@":
             raise NotCovered
         if iri.startswith(self._unshortened) and not iri.startswith(self._prefix_iris):
@@ -192,7 +197,7 @@ class Inverse:
             if candidates:
                 return min(candidates, key=lambda candidate: (len(candidate), candidate))
         if iri.partition(":")[0] in self._prefix_names:
-            raise NotCovered  # it would be read as something else: an error
+            raise NotCovered  # Expansion would read its scheme as a prefix. JSON-LD makes this an error.
         return iri
 
     def _without_term(self, iri: str) -> str:
@@ -211,7 +216,7 @@ class Inverse:
 
 
 def inverse_of(active: ActiveContext) -> Inverse:
-    """Return the inverse of ``active``, which keeps it."""
+    """Return the inverse of ``active``. It is built on the first call and stored in ``active``."""
     inverse = active.inverse
     if inverse is None:
         inverse = active.inverse = Inverse(active)
@@ -223,7 +228,7 @@ def inverse_of(active: ActiveContext) -> Inverse:
 
 
 def _simple(active: ActiveContext, name: Choice) -> Term | None:
-    """Return the term ``name`` if it has neither a container nor a scoped context, and is none for a keyword."""
+    """Return the term ``name``, unless it has a container or a scoped context, or is an alias of a keyword."""
     term = None if name is None else active.terms[name]
     if term is None or term.container or term.scoped is not UNSET or term.iri in KEYWORDS:
         return None
@@ -233,7 +238,7 @@ def _simple(active: ActiveContext, name: Choice) -> Term | None:
 def _entries(active: ActiveContext) -> dict[str, Entry]:
     default_language = "@none" if active.language is None else active.language
     entries: dict[str, Entry] = {}
-    # The shortest term is the best one, and of several the least.
+    # JSON-LD prefers the shortest term, and among equally short ones the first in lexicographic order.
     for name, term in sorted(active.terms.items(), key=lambda item: (len(item[0]), item[0])):
         if not term.iri:
             continue
@@ -256,7 +261,7 @@ def _entries(active: ActiveContext) -> dict[str, Entry]:
 
 
 def _common(members: Json) -> tuple[str, str] | None:
-    """Answer the language and the type that all ``members`` of a list have in common, or ``@none``; None for no members."""
+    """Return the language and the type that all ``members`` of a list share, or ``@none``; None for an empty list."""
     if type(members) is not list:
         raise NotCovered
     language = type_ = ""
@@ -277,7 +282,7 @@ def _language_and_type(member: Json) -> tuple[str, str]:
         return "@none", "@id"
     language: Json = member.get("@language", "x")
     type_: Json = member.get("@type", "x")
-    # An empty language is one; the loop above could not tell it from none so far.
+    # `_common` uses "" for "no member yet", so it cannot handle an empty language.
     if type(language) is not str or type(type_) is not str or not language or "_" in language:
         raise NotCovered
     if "@language" in member:

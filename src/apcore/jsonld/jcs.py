@@ -1,10 +1,10 @@
-"""The JSON Canonicalization Scheme (RFC 8785): one sequence of bytes for one JSON value.
+"""Serialise JSON with the JSON Canonicalization Scheme (RFC 8785): equal values have equal bytes.
 
-Members are sorted by the UTF-16 code units of their names, strings are written with the fewest escapes, and numbers as ECMAScript writes
-doubles. Proofs of the `*-jcs-*` cryptosuites are made over these bytes.
+Members are sorted by the UTF-16 code units of their names. Strings have the fewest possible escapes. Numbers are
+written as ECMAScript writes doubles. Proofs of the `*-jcs-*` cryptosuites are computed over these bytes.
 
-The scheme knows doubles only. An integer that no double holds exactly is refused: a signer who works with doubles would have signed another
-number than the one that we would go on to use.
+The scheme has doubles only. An integer that no double holds exactly is refused: a signer that uses doubles would sign
+another number than the one that apcore reads from the document.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _DOUBLE_DIGITS_EXACT: Final = 2**53
 
 
 def jcs(value: Json, *, limits: ProcessingLimits = DEFAULT_LIMITS, work: WorkBudget | None = None) -> bytes:
-    """Serialise ``value`` canonically, and spend the steps that it takes from ``work``, the budget of its document.
+    """Serialise ``value`` canonically, and spend the steps from ``work``, the budget of its document.
 
     Raises:
-        DocumentError: A number that is no double, or a string with a lone surrogate.
-        LimitExceeded: Nested deeper than ``limits.depth_max``.
+        DocumentError: A number is not a double, or a string has a lone surrogate.
+        LimitExceeded: The value is nested deeper than ``limits.depth_max``.
     """
     parts: list[str] = []
     _write(value, parts.append, limits.depth_max)
     if work is not None:
-        # Afterwards, since it takes time in proportion to the document, and no more.
+        # Spending afterwards is safe: serialisation takes time proportional to the size of the document.
         work.spend(len(parts) // _PARTS_IN_A_STEP)
     try:
         return "".join(parts).encode("utf-8")
@@ -45,9 +45,10 @@ def jcs(value: Json, *, limits: ProcessingLimits = DEFAULT_LIMITS, work: WorkBud
 
 
 def es6_number(number: float) -> str:
-    """Write ``number`` as ECMAScript does (ECMA-262, Number::toString).
+    """Return ``number`` as ECMAScript writes it (ECMA-262, Number::toString).
 
-    Python and ECMAScript agree on the digits, the shortest that identify the double; they differ in where the exponent begins.
+    Python and ECMAScript use the same digits: the fewest that identify the double. They differ in the numbers that they
+    write with an exponent.
     """
     if type(number) is int:
         if -_DOUBLE_DIGITS_EXACT <= number <= _DOUBLE_DIGITS_EXACT:
@@ -56,10 +57,10 @@ def es6_number(number: float) -> str:
     if not isfinite(number):
         raise DocumentError(f"the number {number} has no JSON form")
     if number == 0:
-        return "0"  # also for -0
+        return "0"  # This includes -0.
     sign, digits, exponent = _decompose(number)
     count = len(digits)
-    # `exponent` is where the decimal point stands, counted from the first digit.
+    # `exponent` is the position of the decimal point, counted from the first digit.
     if count <= exponent <= 21:
         return sign + digits + "0" * (exponent - count)
     if 0 < exponent <= 21:
@@ -102,7 +103,7 @@ def _write_object(members: dict[str, Any], write: Callable[[str], object], depth
         raise LimitExceeded("a value nested too deeply to be canonicalised (depth_max)")
     names = sorted(members)
     if names and max(map(max, filter(None, names)), default="") > _LAST_BMP_BEFORE_SURROGATES:
-        # Beyond the surrogates the order of code points is not the order of UTF-16 code units.
+        # For characters beyond the surrogates, the order of code points differs from the order of UTF-16 code units.
         names.sort(key=lambda name: name.encode("utf-16-be", "surrogatepass"))
     separator = "{"
     for name in names:
@@ -120,12 +121,12 @@ def _exact_double(number: int) -> float:
     except OverflowError:
         double = 0.0
     if int(double) != number:
-        raise DocumentError(f"the integer {str(number)[:40]} is not exactly a double, and has no canonical form")
+        raise DocumentError(f"the integer {str(number)[:40]} is not exactly a double, so it has no canonical form")
     return double
 
 
 def _decompose(number: float) -> tuple[str, str, int]:
-    """Split into sign, significant digits, and the place of the decimal point behind the first ones."""
+    """Split ``number`` into its sign, its significant digits, and the position of the decimal point in the digits."""
     text = repr(number)
     sign = ""
     if text[0] == "-":

@@ -1,7 +1,7 @@
-"""RDF datasets as lines of text, and back (N-Quads, in the canonical form of RDFC-1.0).
+"""Write and parse N-Quads, in the canonical form of RDFC-1.0.
 
-A `Quad` is four strings, each written as it stands in the line: ``<https://a.example/>``, ``_:b0``, ``"text"@en``; the graph is the empty
-string for the default graph. That is all that canonicalisation needs, and nothing is written twice.
+A `Quad` consists of four strings in N-Quads notation: ``<https://a.example/>``, ``_:b0``, ``"text"@en``. The graph is
+the empty string for the default graph. Canonicalisation needs nothing else, and each string is built only once.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ XSD_STRING: Final = "http://www.w3.org/2001/XMLSchema#string"
 
 
 class Quad(NamedTuple):
-    """One statement; every part as it is written in N-Quads."""
+    """One statement. Every part is in N-Quads notation."""
 
     subject: str
     predicate: str
     object: str
     graph: str
-    """Empty: the default graph."""
+    """The name of the graph; empty for the default graph."""
 
 
 def to_nquads(quads: Iterable[Quad]) -> str:
-    """Write ``quads`` as lines, sorted by code point, each once."""
+    """Return ``quads`` as lines, sorted by code point, without duplicates."""
     return "".join(sorted(set(map(line, quads))))
 
 
 def line(quad: Quad) -> str:
-    """Write one quad."""
+    """Return one quad as a line."""
     subject, predicate, object_, graph = quad
     return f"{subject} {predicate} {object_} {graph} .\n" if graph else f"{subject} {predicate} {object_} .\n"
 
 
 def literal(value: str, *, datatype: str = XSD_STRING, language: str | None = None) -> str:
-    """Write a literal. ``language`` has to be well-formed: what stands there is not escaped."""
+    """Return a literal in N-Quads notation. ``language`` must be well-formed: it is not escaped."""
     quoted = f'"{_escape(value)}"'
     if language is not None:
         return f"{quoted}@{language}"
@@ -47,7 +47,7 @@ def literal(value: str, *, datatype: str = XSD_STRING, language: str | None = No
 
 
 def parse_nquads(text: str) -> list[Quad]:
-    """Read lines of N-Quads; repeated ones count once.
+    """Parse lines of N-Quads. Duplicates are removed.
 
     Raises:
         DocumentError: A line that is not a quad.
@@ -73,11 +73,12 @@ _LANGUAGE: Final = r"@[a-zA-Z]+(?:-[a-zA-Z0-9]+)*"
 _QUAD: Final = re.compile(
     rf"(?P<subject>{_IRI}|{_BLANK})[ \t]*"
     rf"(?P<predicate>{_IRI})[ \t]*"
-    rf"(?:(?P<resource>{_IRI}|{_BLANK})|(?P<string>{_STRING})(?:\^\^(?P<datatype>{_IRI})|(?P<language>{_LANGUAGE}))?)[ \t]*"
+    rf"(?:(?P<resource>{_IRI}|{_BLANK})"
+    rf"|(?P<string>{_STRING})(?:\^\^(?P<datatype>{_IRI})|(?P<language>{_LANGUAGE}))?)[ \t]*"
     rf"(?P<graph>{_IRI}|{_BLANK})?[ \t]*\.(?:[ \t]*#.*)?"
 )
 
-# RDFC-1.0 §5: the short escapes where there are any, the long form for other controls, everything else as it is.
+# RDFC-1.0 §5: short escapes where they exist, the long form for other controls, all other characters unescaped.
 _CONTROLS: Final = {
     **{chr(code): f"\\u{code:04X}" for code in (*range(0x20), 0x7F)},
     "\b": "\\b",
@@ -90,7 +91,7 @@ _SHORT: Final = {"t": "\t", "b": "\b", "n": "\n", "r": "\r", "f": "\f"}
 
 
 def _escape(value: str) -> str:
-    # In the order of frequency in HTML; the backslash first, for the others bring some.
+    # Ordered by frequency in HTML, except for the backslash: it comes first, because the other escapes contain it.
     value = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return value if _CONTROL.search(value) is None else _CONTROL.sub(lambda match: _CONTROLS[match[0]], value)
 

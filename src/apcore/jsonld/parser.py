@@ -1,21 +1,22 @@
-"""Bytes to JSON, strictly and within bounds.
+"""Parse bytes to JSON, strictly and within limits.
 
-JSON leaves to the reader what two readers then decide differently, and such a difference between whoever checks a signature and whoever
-acts on the document is an attack. So each of those questions is decided here, once:
+The JSON standard leaves some questions open, and parsers answer them differently. If the code that checks a signature
+and the code that acts on the document disagree, an attacker can exploit the difference. So this module decides each
+question, for the whole package:
 
-========================  =====================================================================================================
-an encoding not UTF-8     refused, whatever the bytes look like; UTF-16 and UTF-32 are not guessed
-a byte order mark         one, in front, is skipped (some servers send it)
-a repeated member name    refused; names are compared after unescaping and without normalisation
-a lone surrogate          refused, or replaced by U+FFFD when asked (`lone_surrogates="replace"`); never passed on
+========================  ========================================================================================
+an encoding not UTF-8     refused; UTF-16 and UTF-32 are not detected
+a byte order mark         one at the start is skipped (some servers send it)
+a repeated member name    refused; names are compared after unescaping, without Unicode normalisation
+a lone surrogate          refused, or replaced by U+FFFD with ``lone_surrogates="replace"``; never passed on
 ``NaN``, ``Infinity``     refused: not JSON
 integers                  exact, up to `ProcessingLimits.integer_digits_max` digits; ``-0`` is the integer 0
-fractions and exponents   the nearest double; a number too big for a double (``1e400``) is refused, one too small becomes 0
+fractions and exponents   the nearest double; too big for a double (``1e400``) is refused, too small becomes 0
 depth, nodes, arrays      counted; refused beyond their limit, and never a RecursionError
-========================  =====================================================================================================
+========================  ========================================================================================
 
-Counting is nearly free for an ordinary document: its brackets are counted in the bytes (two fast scans, an upper bound for both depth and
-nodes), and the tree is only walked when that is not enough.
+Counting costs almost nothing for ordinary documents. The brackets are counted in the bytes with two fast scans, which
+gives an upper bound for the depth and the nodes. Only if that bound is over the limit, the tree is walked.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from apcore.jsonld.limits import DEFAULT_LIMITS, ProcessingLimits
 __all__ = ["Json", "JsonObject", "check_size", "copy_json", "parse_document", "parse_json"]
 
 JsonObject: TypeAlias = dict[str, Any]
-"""An object as `parse_json` makes it."""
+"""A JSON object, as `parse_json` returns it."""
 Json: TypeAlias = JsonObject | list[Any] | str | int | float | bool | None
-"""What a JSON text can be."""
+"""A JSON value."""
 
 _CONTAINERS: Final = frozenset((dict, list))
 _BOM: Final = b"\xef\xbb\xbf"
@@ -48,9 +49,10 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 def parse_document(
     data: bytes, *, limits: ProcessingLimits = DEFAULT_LIMITS, lone_surrogates: Literal["refuse", "replace"] = "refuse"
 ) -> JsonObject:
-    """Read ``data`` as `parse_json` does, and refuse what is not an object.
+    """Parse ``data`` with `parse_json`, and refuse any value that is not an object.
 
-    An activity in an array (``[{...}]``) is seen now and then; which of its members was signed, or meant, nobody could say.
+    Some servers send an activity in an array (``[{...}]``). It is refused because an array does not tell which of its
+    members was signed.
     """
     document = parse_json(data, limits=limits, lone_surrogates=lone_surrogates)
     if type(document) is not dict:
@@ -61,11 +63,11 @@ def parse_document(
 def parse_json(
     data: bytes, *, limits: ProcessingLimits = DEFAULT_LIMITS, lone_surrogates: Literal["refuse", "replace"] = "refuse"
 ) -> Json:
-    """Read ``data`` as one JSON text, by the decisions of this module.
+    """Parse ``data`` as one JSON text, by the rules of this module.
 
     Raises:
-        DocumentError: Not JSON, or JSON that two readers would read differently.
-        LimitExceeded: More of something than ``limits`` allows.
+        DocumentError: The text is not JSON, or is JSON that parsers read differently.
+        LimitExceeded: The text exceeds one of ``limits``.
     """
     if len(data) > limits.bytes_max:
         raise LimitExceeded(f"a document of {len(data)} bytes; the limit is {limits.bytes_max} (bytes_max)")
@@ -85,10 +87,10 @@ def parse_json(
 
 
 def check_size(document: Json, limits: ProcessingLimits) -> int:
-    """Count the objects and arrays of ``document``, without recursion.
+    """Return the number of objects and arrays in ``document``. It is counted without recursion.
 
     Raises:
-        LimitExceeded: Its depth, its nodes, or one of its arrays or objects is over the limit.
+        LimitExceeded: The depth, the nodes, or the members of one array or object are over the limit.
     """
     nodes = 0
     depth = 0
@@ -117,10 +119,10 @@ def check_size(document: Json, limits: ProcessingLimits) -> int:
 
 
 def copy_json(value: Any) -> Any:
-    """Copy ``value``, ten times as fast as `copy.deepcopy` does."""
+    """Return a deep copy of ``value``, ten times faster than `copy.deepcopy`."""
     try:
-        return marshal.loads(marshal.dumps(value, 2))  # noqa: S302 - written a moment ago, by us
-    except ValueError:  # not quite JSON: an application's own
+        return marshal.loads(marshal.dumps(value, 2))  # noqa: S302 - the line itself has written this data
+    except ValueError:  # The application passed a value that is not JSON, such as a subclass of dict.
         return copy.deepcopy(value)
 
 
@@ -150,16 +152,20 @@ def _decoder(digits_max: int) -> json.JSONDecoder:
 def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
     members = dict(pairs)
     if len(members) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise DocumentError(f"the member {twice[:80]!r} occurs twice in one object")
+        names: set[str] = set()
+        repeated_name = next(
+            name
+            for name, _ in pairs
+            if name in names or names.add(name)  # type: ignore[func-returns-value]
+        )
+        raise DocumentError(f"the member {repeated_name[:80]!r} occurs twice in one object")
     return members
 
 
 def _double(digits: str) -> float:
     value = float(digits)
     if isinf(value):
-        raise DocumentError(f"the number {digits[:40]} is beyond what a double can hold")
+        raise DocumentError(f"the number {digits[:40]} is beyond the range of a double")
     return value
 
 
@@ -179,7 +185,7 @@ def _kind(value: Json) -> str:
 
 
 def _has_lone_surrogate(document: Json) -> bool:
-    # Depth was bounded by the parser; a valid pair was joined by it, so that what is left is lone.
+    # The parser has joined valid pairs, so that any remaining surrogate is a lone one.
     stack: list[Json] = [document]
     while stack:
         value = stack.pop()
@@ -200,7 +206,7 @@ def _replace_surrogates(value: Json) -> Json:
     if isinstance(value, list):
         return [_replace_surrogates(member) for member in value]
     if isinstance(value, dict):
-        # Two names may become one here; that is a repeated member name like any other.
+        # The replacement can make two names equal. `_object` refuses them, like any repeated name.
         return _object(
             [(_SURROGATE.sub("\ufffd", name), _replace_surrogates(member)) for name, member in value.items()]
         )

@@ -1,8 +1,8 @@
-"""From expanded documents to RDF: one quad for each statement.
+"""Convert expanded documents to RDF: one quad for each statement.
 
-The algorithms of JSON-LD gather all that is said of one node first; here statements are written down as they are met, and a set of quads
-gathers them by itself. What has no place in RDF is left out, as they say: relative references, blank nodes as predicates, and literals
-whose language tag is none (it would be written unescaped).
+JSON-LD's algorithm first collects the statements about each node in a node map. This module writes each statement
+directly into an ordered set of quads, which has the same result. As JSON-LD requires, the result omits relative
+references, blank nodes as predicates, and literals with an invalid language tag (N-Quads do not escape the tag).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _FIRST: Final = f"<{_RDF}first>"
 _REST: Final = f"<{_RDF}rest>"
 _NIL: Final = f"<{_RDF}nil>"
 
-# Stricter than nothing and laxer than RFC 3987: characters that would end the IRI in the text are refused; others that
-# it forbids ("|", "{") occur in real addresses, and whoever signed those wrote them down.
+# More lenient than RFC 3987. Characters that would end the IRI in N-Quads are refused. Others that the RFC forbids
+# ("|", "{") occur in real addresses, and their senders include them when they sign.
 _ABSOLUTE: Final = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:[^\s<>"#]*(?:#[^\s<>"#]*)?')
 _LANGUAGE: Final = re.compile(r"[a-zA-Z]{1,8}(?:-[a-zA-Z0-9]{1,8})*")
 _EXPONENT: Final = re.compile(r"(\d)0*E\+?(-?)0*(\d)")
@@ -49,17 +49,17 @@ def to_rdf(
     generalized: bool = False,
     work: WorkBudget | None = None,
 ) -> list[Quad]:
-    """Return what ``document`` says, as RDF: each statement once, in no particular order.
+    """Convert ``document`` to RDF. The result holds each statement once, in no particular order.
 
     Args:
-        document: As for `expand`, and so are the arguments up to ``expand_context``.
-        contexts: What its contexts stand for.
-        limits: What it may cost.
-        base: What relative references in it are relative to.
-        expand_context: Applied before its own context.
-        rdf_direction: What becomes of the base direction of strings; by default it is left out.
-        generalized: Keep blank nodes as predicates, which RDF does not know.
-        work: As for `expand`.
+        document: The parsed document, as for `expand`.
+        contexts: The content of the contexts that the document refers to.
+        limits: The limits on the size and the cost of the document.
+        base: The base of relative references.
+        expand_context: A context that is applied before the document's own.
+        rdf_direction: The representation of the base direction of strings. By default it is omitted.
+        generalized: Keep blank nodes as predicates, which standard RDF does not allow.
+        work: The budget, as for `expand`.
 
     Raises:
         ContextNeeded, DocumentError, LimitExceeded: As for `expand`.
@@ -71,7 +71,7 @@ def to_rdf(
 def quads_of(
     expanded: list[Any], *, rdf_direction: RdfDirection | None = None, generalized: bool = False
 ) -> list[Quad]:
-    """Return what ``expanded``, which is in expanded form, says as RDF."""
+    """Convert ``expanded``, a document in expanded form, to RDF."""
     writer = _Writer(rdf_direction, generalized=generalized)
     try:
         for node in expanded:
@@ -82,7 +82,7 @@ def quads_of(
 
 
 class _Writer:
-    """The quads so far, and the names given to blank nodes."""
+    """Collects quads, and names blank nodes."""
 
     def __init__(self, rdf_direction: RdfDirection | None, *, generalized: bool) -> None:
         self.quads: dict[Quad, None] = {}
@@ -94,15 +94,15 @@ class _Writer:
         self._issued = 0
 
     def node(self, node: JsonObject, graph: str | None) -> str | None:
-        """Write down what is said of ``node`` in ``graph``; answer how it is referred to, None if it cannot be.
+        """Write the statements about ``node`` in ``graph``, and return its name in RDF, or None if it has none.
 
-        A ``graph`` of None is one that has no name in RDF: what is inside is left out, names are still given.
+        A ``graph`` of None has no name in RDF. Its statements are omitted, but its blank nodes still use up names.
         """
-        subject = self._resource(node["@id"]) if "@id" in node else self._fresh()
+        subject = self._resource(node["@id"]) if "@id" in node else self._new_name()
         for name, values in node.items():
             if name == "@type":
                 for type_ in values:
-                    self._say(subject, _TYPE, self._resource(type_), graph)
+                    self._add(subject, _TYPE, self._resource(type_), graph)
             elif name == "@graph":
                 self._graph(values, subject)
             elif name == "@included":
@@ -115,7 +115,7 @@ class _Writer:
             elif not name.startswith("@"):
                 predicate = self._predicate(name)
                 for value in values:
-                    self._say(subject, predicate, self._object(value, graph), graph)
+                    self._add(subject, predicate, self._object(value, graph), graph)
         return subject
 
     def _graph(self, nodes: list[JsonObject], name: str | None) -> None:
@@ -126,13 +126,13 @@ class _Writer:
         for name, nodes in properties.items():
             predicate = self._predicate(name)
             for node in nodes:
-                self._say(self.node(node, graph), predicate, subject, graph)
+                self._add(self.node(node, graph), predicate, subject, graph)
 
     def _check_index(self, subject: str | None, graph: str | None, index: str) -> None:
         if subject is not None and graph is not None and self._indexes.setdefault((graph, subject), index) != index:
             raise DocumentError("not linked data: conflicting indexes")
 
-    def _say(self, subject: str | None, predicate: str | None, object_: str | None, graph: str | None) -> None:
+    def _add(self, subject: str | None, predicate: str | None, object_: str | None, graph: str | None) -> None:
         if subject is not None and predicate is not None and object_ is not None and graph is not None:
             self.quads[Quad(subject, predicate, object_, graph)] = None
 
@@ -146,12 +146,12 @@ class _Writer:
         return self.node(value, graph)
 
     def _list(self, members: list[JsonObject], graph: str | None) -> str:
-        head = cell = self._fresh() if members else _NIL
-        for place, member in enumerate(members, start=1):
-            self._say(cell, _FIRST, self._object(member, graph), graph)
-            following = self._fresh() if place < len(members) else _NIL
-            self._say(cell, _REST, following, graph)
-            cell = following
+        head = cell = self._new_name() if members else _NIL
+        for position, member in enumerate(members, start=1):
+            self._add(cell, _FIRST, self._object(member, graph), graph)
+            next_cell = self._new_name() if position < len(members) else _NIL
+            self._add(cell, _REST, next_cell, graph)
+            cell = next_cell
         return head
 
     def _literal(self, item: JsonObject, graph: str | None) -> str | None:
@@ -166,7 +166,7 @@ class _Writer:
         if isinstance(value, (int, float)):
             return _number(value, datatype)
         if not isinstance(value, str):
-            raise DocumentError("not in expanded form: a value that is no scalar")
+            raise DocumentError("not in expanded form: a value that is not a scalar")
         if "@direction" in item and self._rdf_direction is not None:
             return self._directed(item, graph)
         language: str | None = item.get("@language")
@@ -182,11 +182,11 @@ class _Writer:
             return None
         if self._rdf_direction == "i18n-datatype":
             return literal(value, datatype=f"https://www.w3.org/ns/i18n#{language}_{direction}")
-        subject = self._fresh()
-        self._say(subject, f"<{_RDF}value>", literal(value), graph)
-        self._say(subject, f"<{_RDF}direction>", literal(direction), graph)
+        subject = self._new_name()
+        self._add(subject, f"<{_RDF}value>", literal(value), graph)
+        self._add(subject, f"<{_RDF}direction>", literal(direction), graph)
         if language:
-            self._say(subject, f"<{_RDF}language>", literal(language), graph)
+            self._add(subject, f"<{_RDF}language>", literal(language), graph)
         return subject
 
     def _predicate(self, name: str) -> str | None:
@@ -199,13 +199,13 @@ class _Writer:
             return None
         if name.startswith("_:"):
             if name not in self._names:
-                self._names[name] = self._fresh()
+                self._names[name] = self._new_name()
             return self._names[name]
         if name not in self._iris:
             self._iris[name] = f"<{name}>" if _ABSOLUTE.fullmatch(name) is not None else None
         return self._iris[name]
 
-    def _fresh(self) -> str:
+    def _new_name(self) -> str:
         self._issued += 1
         return f"_:b{self._issued - 1}"
 

@@ -1,7 +1,7 @@
-"""What the addresses of contexts stand for.
+"""Define `ContextTable`, a map from the addresses of contexts to their content.
 
-A `ContextTable` is a value: addresses and what each of them holds. Nothing in this room fetches; a context that is not in the table raises
-`ContextNeeded`, and whoever called decides, by policy: take it from a cache, fetch it, or go on without it::
+A table is an immutable value. Nothing in this room fetches: a document that refers to a context outside the table
+raises `ContextNeeded`. The caller then decides by its policy: read the context from a cache, fetch it, or ignore it::
 
     while True:
         try:
@@ -11,10 +11,10 @@ A `ContextTable` is a value: addresses and what each of them holds. Nothing in t
         else:
             break
 
-One context goes by several spellings: ``http`` or ``https``, with a slash, a ``#`` or ``.jsonld`` behind. All of them find the same entry,
-for the bundled contexts as for those that an application registers.
+Documents spell the address of one context in several ways: with ``http`` or ``https``, and with a slash, a ``#`` or
+``.jsonld`` at the end. All spellings lead to the same entry, for bundled contexts and for those of an application.
 
-Tables share what was compiled from them: deriving a table from another costs nothing that was paid for already.
+A derived table shares the compiled contexts of its origin, so that they are compiled once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from apcore.jsonld.parser import Json, JsonObject, check_size
 __all__ = ["BUNDLED", "ContextNeeded", "ContextTable", "ContextValue", "count_terms", "names_context"]
 
 ContextValue: TypeAlias = str | JsonObject | list[Any] | None
-"""What may stand under ``@context``: an address, definitions, several of both, or nothing."""
+"""A value of ``@context``: an address, an object of definitions, a list of both, or None."""
 
 _NOTHING: Final[JsonObject] = {}
 _SCHEME: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -46,26 +46,26 @@ class ContextNeeded(DocumentError):
     reason = "context-needed"
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"the context {url[:200]!r} is not known here")
+        super().__init__(f"the context {url[:200]!r} is not in the context table")
         self.url: Final = url
-        """Its address, as the document spells it, resolved."""
+        """The address as the document spells it, resolved against its base."""
 
 
 def _canonical(url: str) -> str:
-    """Reduce the spellings of one address to one: no scheme, no fragment, no slash and no ``.jsonld`` at the end."""
+    """Normalise the spelling of an address: remove the scheme, the fragment, and a slash or ``.jsonld`` at the end."""
     address = _SCHEME.sub("//", url, count=1) if url[:4].lower() == "http" else url
     return address.partition("#")[0].rstrip("/").removesuffix(".jsonld")
 
 
 def names_context(context: ContextValue, url: str) -> bool:
-    """Return whether ``context`` is the address ``url`` in any of its spellings, or an array with it."""
+    """Return whether ``context`` is the address ``url`` in any spelling, or an array that contains it."""
     parts: list[Any] = context if isinstance(context, list) else [context]
     canonical = _canonical(url)
     return any(isinstance(part, str) and _canonical(part) == canonical for part in parts)
 
 
 Entry: TypeAlias = ContextValue | Callable[[], ContextValue]
-"""A context; or a function that makes it, always the same, where making it takes a while."""
+"""A context, or a function that returns it (the same one each time) if building it takes long."""
 
 
 def _canonical_keys(contexts: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -74,20 +74,20 @@ def _canonical_keys(contexts: Mapping[str, Entry]) -> dict[str, Entry]:
 
 @frozen(eq=False)
 class ContextTable:
-    """Addresses of contexts, and what they hold."""
+    """An immutable map from the addresses of contexts to their content."""
 
     _contexts: Mapping[str, Entry] = field(factory=dict[str, Entry], converter=_canonical_keys)
     _patterns: tuple[tuple[re.Pattern[str], ContextValue], ...] = ()
     shared: dict[str, object] = field(factory=dict[str, object], repr=False)
-    """What was compiled from contexts, by content: for this table and those derived from it."""
+    """Compiled contexts by content, for this table and the tables derived from it."""
     compiled: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
-    """What was compiled for this table alone."""
+    """Compiled contexts of this table alone."""
 
     def get(self, url: str) -> ContextValue:
-        """Return what ``url`` holds; whoever gets it must not change it.
+        """Return the content of ``url``. The caller must not change it.
 
         Raises:
-            ContextNeeded: It is not in this table.
+            ContextNeeded: The address is not in this table.
         """
         canonical = _canonical(url)
         if canonical in self._contexts:
@@ -102,33 +102,35 @@ class ContextTable:
         return _canonical(url) in self._contexts or any(pattern.fullmatch(url) for pattern, _ in self._patterns)
 
     def with_context(self, url: str, context: ContextValue) -> ContextTable:
-        """Return a table in which ``url`` holds ``context``: definitions of the application's own, as they would stand under ``@context``."""
+        """Return a table in which ``url`` has the content ``context``: the application's own value for ``@context``."""
         return evolve(self, contexts={**self._contexts, url: copy.deepcopy(context)})
 
     def with_document(
         self, url: str, document: JsonObject, *, limits: ProcessingLimits = DEFAULT_LIMITS
     ) -> ContextTable:
-        """Return a table in which ``url`` holds what ``document``, fetched from there, has under ``@context``.
+        """Return a table in which ``url`` has the ``@context`` of ``document``, which was fetched from there.
 
         Raises:
-            LimitExceeded: More definitions than ``limits.fetched_terms_max``, one that is too long, or nested too deeply.
+            LimitExceeded: Over ``limits.fetched_terms_max`` definitions, a text over `IRI_CHARS_MAX`, or a document
+                that is nested too deeply.
         """
         check_size(document, limits)
         context: ContextValue = document.get("@context", {})
         terms = count_terms(context)
         if terms > limits.fetched_terms_max:
             raise LimitExceeded(
-                f"the context {url[:200]!r} defines {terms} terms; the limit is {limits.fetched_terms_max} (fetched_terms_max)"
+                f"the context {url[:200]!r} defines {terms} terms; "
+                f"the limit is {limits.fetched_terms_max} (fetched_terms_max)"
             )
         if (longest := _longest_text(context)) > IRI_CHARS_MAX:
-            # Here, so that the document is read without it; where it is used, that would be refused.
+            # Refused here, the context can be ignored. Refused on use, the whole document would be lost.
             raise LimitExceeded(
-                f"the context {url[:200]!r} makes a word into {longest} characters, at most {IRI_CHARS_MAX}"
+                f"the context {url[:200]!r} expands a term to {longest} characters, at most {IRI_CHARS_MAX}"
             )
         return self.with_context(url, context)
 
     def ignoring(self, *urls: str) -> ContextTable:
-        """Return a table in which ``urls`` define nothing: a document that refers to them is read without their terms."""
+        """Return a table in which ``urls`` define nothing: documents that use them are read without their terms."""
         return evolve(self, contexts={**self._contexts, **dict.fromkeys(urls, _NOTHING)})
 
 
@@ -137,7 +139,7 @@ BUNDLED: Final = ContextTable(BUNDLED_CONTEXTS, SERVED_BY_EVERY_HOST)
 
 
 def count_terms(context: ContextValue) -> int:
-    """Count the definitions in ``context``, those of scoped contexts included."""
+    """Count the definitions in ``context``, including those of scoped contexts."""
     terms = 0
     stack: list[ContextValue] = [context]
     while stack:

@@ -1,13 +1,14 @@
-"""Compiled contexts: what each word means, in the form in which a walk needs it.
+"""Define compiled contexts: tables from a word to its definition.
 
-A document's ``@context`` is compiled once into an `ActiveContext`, a table from word to `Term`. Expansion then looks every key up and does what
-`Term.kind` says; nothing about the context is worked out again for each document, or for each key. Both are immutable after they are
-made, and shared between documents, threads and contexts: an inline context of twenty terms on top of Activity Streams copies a
-table of pointers and adds twenty.
+A document's ``@context`` is compiled once into an `ActiveContext`, a table from word to `Term`. Expansion looks up each
+key and dispatches on `Term.kind`; it computes nothing about the context for each document or key. Terms and contexts
+are immutable, and shared between documents, threads and contexts. An inline context of 20 terms on top of Activity
+Streams copies a table of pointers and adds 20.
 
-The tables cover what contexts in the network use: coercion, languages, lists, sets, graphs, language maps, prefixes, vocabularies, protection,
-scoped contexts. For the rest (``@reverse``, ``@nest``, ``@index``, ``@base``, ``@import``, directions ...), and for everything that is an error,
-compiling and walking raise `NotCovered`, and the whole document goes the slow way.
+The tables cover the features that contexts in the fediverse use: coercion, languages, lists, sets, graphs, language
+maps, prefixes, vocabularies, protection and scoped contexts. For other features (``@reverse``, ``@nest``, ``@index``,
+``@base``, ``@import``, directions and so on), and for every error, compilation and expansion raise `NotCovered`. The
+whole document then takes the slow path (`apcore.jsonld.fallback`).
 """
 
 from __future__ import annotations
@@ -65,49 +66,53 @@ KEYWORDS: Final = frozenset(
     ]
 )
 
-# With the range "+-." and the "$" that also matches before a line break: exactly as the slow path decides.
+# Equal to PyLD's expression, including two quirks: "+-." is a range, and "$" also matches before a final line break.
 _ABSOLUTE: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+-.]*|_):[^\s]*$")
 
 
 def is_absolute(iri: str) -> bool:
-    """Say whether ``iri`` is an absolute IRI, or a blank node."""
+    """Return whether ``iri`` is an absolute IRI or a blank node."""
     return _ABSOLUTE.match(iri) is not None
 
 
 class NotCovered(Exception):
-    """The tables do not say exactly what to do here."""
+    """The tables do not cover the document exactly: the slow path has to process it."""
 
 
 @final
 class Unset:
-    """Absence, where null means something."""
+    """The type of `UNSET`, which marks an absent value where None has a meaning of its own."""
 
 
 UNSET: Final = Unset()
 
 
 class Kind(IntEnum):
-    """What expansion does with the values of a term, the most frequent first."""
+    """The treatment of a term's values by expansion, the most frequent first."""
 
     REFERENCE = 0
     """Strings are IRIs."""
     PLAIN = 1
-    """Scalars are values; strings may get a language."""
+    """Scalars are values; strings may get the default language."""
     TYPED = 2
     """Scalars are values of a datatype."""
     ID = 3
+    """The identifier of the node."""
     TYPE = 4
+    """The types of the node."""
     LANGUAGE_MAP = 5
+    """Members of an object are texts by language."""
     DROPPED = 6
-    """Means nothing: the key is skipped."""
+    """The term has no meaning: the key is skipped."""
     LIST = 7
+    """Members of an array are an ordered list."""
     OTHER = 8
-    """Everything else; `Term` is asked in detail."""
+    """Everything else; expansion reads the other attributes of the `Term`."""
 
 
 @final
 class Term:
-    """One definition."""
+    """The definition of one term."""
 
     __slots__ = ("container", "iri", "kind", "language", "prefix", "protected", "scoped", "simple", "type")
 
@@ -126,17 +131,17 @@ class Term:
         self.type: Final = type_
         self.container: Final = container
         self.language: Final = language
-        """`UNSET`: whatever the context's language is."""
+        """The language of strings. `UNSET` means the language of the context."""
         self.scoped: Final = scoped
-        """A context for what stands below, or `UNSET`."""
+        """The term's own context, which holds inside its values, or `UNSET`."""
         self.prefix: Final = prefix
         self.protected: Final = protected
         self.kind: Final = _kind(iri, type_, container, scoped)
         self.simple: Final = self.kind <= Kind.TYPED
-        """Whether each value stands by itself: nothing above or around it has a say."""
+        """Whether each value can be expanded without looking at the nodes around it."""
 
     def same(self, other: Term, *, protected: bool) -> bool:
-        """Say whether ``other``, with ``protected`` as given, is this definition once more."""
+        """Return whether ``other`` equals this definition, with ``protected`` in place of its own flag."""
         return (
             self.iri == other.iri
             and self.type == other.type
@@ -175,7 +180,7 @@ _serials: Final = count()
 
 @final
 class ActiveContext:
-    """What every word means at one place of a document."""
+    """The definitions of all words at one place of a document."""
 
     __slots__ = ("has_scoped", "inverse", "language", "pinned", "previous", "serial", "terms", "value_words", "vocab")
 
@@ -192,27 +197,27 @@ class ActiveContext:
         self.vocab: Final = vocab
         self.language: Final = language
         self.previous: Final = previous
-        """What holds again in the next node below, if this came from a type."""
+        """The context that holds again in the nodes below, if this one belongs to a type."""
         self.pinned: Final = pinned
-        """Made of registered contexts alone; nothing in it is a sender's."""
+        """Whether it consists of registered contexts alone, with no definition from a sender."""
         self.serial: Final = next(_serials)
-        """Never used twice: caches are keyed by it."""
+        """A number that is never used twice. Caches use it as a key."""
         self.has_scoped: Final = any(term.scoped is not UNSET for term in terms.values())
-        """Whether there are scoped contexts to look for at all."""
+        """Whether any term has a scoped context."""
         self.value_words: Final = frozenset(name for name, term in terms.items() if term.iri == "@value")
-        """Other names of ``@value``: an object that has one is a value and not a node."""
+        """The aliases of ``@value``. An object with one of them is a value, not a node."""
         self.inverse: Any = None
-        """Made by compaction, on first use."""
+        """The `apcore.jsonld.inverse.Inverse`, which compaction creates on first use."""
 
 
 INITIAL: Final = ActiveContext({}, vocab=None, language=None, previous=None, pinned=True)
-"""No context at all."""
+"""The empty context."""
 
 
 def expand_word(active: ActiveContext, word: str) -> str | None:
-    """Expand ``word`` (a key, a type) in the manner of the vocabulary; None if it is defined to mean nothing.
+    """Expand ``word`` (a key or a type) relative to the vocabulary.
 
-    What is still relative afterwards is returned as it is.
+    Return None if the context defines the word as null. The result may be relative if there is no ``@vocab``.
     """
     if word[:1] == "@":
         if word in KEYWORDS:

@@ -1,11 +1,12 @@
-"""Bound the computing that one document may cause: `WorkBudget`.
+"""Bound the computing time that one document may cause: `WorkBudget`.
 
-A context of one kilobyte can ask for minutes of work: by naming large registered contexts again and again, by scoped contexts that are entered at
-every node, by definitions that depend on one another. So work is counted where it is done. Every pass over a document (judging its contexts, expanding,
-compacting, the slow path, canonicalising) spends from the same budget, and the first step beyond it raises `LimitExceeded`.
+A context of one kilobyte can cause minutes of work: it names large registered contexts many times, it has scoped
+contexts that are entered at every node, or its definitions depend on one another. So work is counted where it is done.
+Every pass over a document (judging its contexts, expansion, compaction, the slow path, canonicalisation) spends from
+the same budget. The first step beyond the budget raises `LimitExceeded`.
 
-A step is about a microsecond on a machine of 2024. A price does not depend on caches: a document that is refused once is refused always, in every
-process.
+A step is about a microsecond on a machine of 2024. Prices do not depend on caches: a document that is refused once is
+refused every time, in every process.
 """
 
 from __future__ import annotations
@@ -23,69 +24,72 @@ if TYPE_CHECKING:
 __all__ = ["WorkBudget", "content_key"]
 
 _BASE_BYTES: Final = 10_240
-"""Up to this size a document has `ProcessingLimits.work_base`."""
+"""The largest document that has only `ProcessingLimits.work_base`."""
 
 
 @final
 class WorkBudget:
-    """The steps of work that one document may take, and those that are left."""
+    """The steps of work that one document may take, and how many of them remain."""
 
     __slots__ = ("_contexts", "_counted", "_terms", "limits", "size", "steps_left", "steps_max")
 
     def __init__(self, limits: ProcessingLimits, size: int) -> None:
-        """Make the budget of a document of ``size`` bytes."""
+        """Create the budget of a document of ``size`` bytes."""
         beyond = max(0, size - _BASE_BYTES)
         self.limits: Final = limits
         self.size: Final = size
         self.steps_max: Final = min(limits.work_max, limits.work_base + limits.work_per_kb * beyond // 1024)
         self.steps_left = self.steps_max
-        """Steps that are left. Negative: one too many was taken, and `refuse` is due."""
+        """The remaining steps. A caller that subtracts from this itself must call `refuse` when it is negative."""
         self._counted: set[bytes] = set()
         self._contexts = 0
         self._terms = 0
 
     @classmethod
     def for_document(cls, document: Json, limits: ProcessingLimits) -> WorkBudget:
-        """Make the budget of ``document``, whose bytes are not at hand: its size is estimated."""
+        """Create the budget of ``document``, and estimate its size: the original bytes are not available."""
         try:
             return cls(limits, len(marshal.dumps(document, 2)))
-        except ValueError:  # not JSON, or nested too deeply: reading it will say so
+        except ValueError:  # Not JSON, or nested too deeply. Expansion raises the proper error.
             return cls(limits, 0)
 
     @classmethod
     def unbounded(cls) -> WorkBudget:
-        """Make a budget without an end, for contexts of our own that are compiled once."""
+        """Create a budget without a limit, for contexts that belong to apcore or the application."""
         return cls(ProcessingLimits(work_base=sys.maxsize, work_max=sys.maxsize), 0)
 
     def spend(self, steps: int) -> None:
-        """Take ``steps`` from the budget, before they are done.
+        """Subtract ``steps`` from the budget. Call this before the work is done.
 
         Raises:
-            LimitExceeded: There are not as many left.
+            LimitExceeded: Fewer than ``steps`` remain.
         """
         self.steps_left -= steps
         if self.steps_left < 0:
             self.refuse()
 
     def refuse(self) -> None:
-        """Raise `LimitExceeded`: the budget is spent."""
+        """Raise the `LimitExceeded` of an exhausted budget."""
+        limits = self.limits
         raise LimitExceeded(
             f"a document of {self.size} bytes whose contexts and values take more than {self.steps_max} steps of work; "
-            f"the limits are {self.limits.work_base} steps up to {_BASE_BYTES} bytes (work_base), {self.limits.work_per_kb} "
-            f"for each KB beyond (work_per_kb) and {self.limits.work_max} for any (work_max)"
+            f"the limits are {limits.work_base} steps up to {_BASE_BYTES} bytes (work_base), "
+            f"{limits.work_per_kb} for each KB beyond (work_per_kb) and {limits.work_max} for any (work_max)"
         )
 
     def count_context(self, context: Any, key: bytes) -> None:
-        """Count the contexts and terms in ``context``, whose `content_key` is ``key``, before it is processed. An equal one counts once.
+        """Count the contexts and terms in ``context``, whose `content_key` is ``key``. Equal contexts count once.
+
+        Call this before the context is processed.
 
         Raises:
-            LimitExceeded: The document has more than ``limits.contexts_max`` contexts, or than ``limits.terms_max`` terms.
+            LimitExceeded: The document has over ``limits.contexts_max`` contexts, or over ``limits.terms_max`` terms.
         """
         if key in self._counted:
             return
         self._counted.add(key)
         parts: list[Json] = [context]
-        for part in parts:  # which grows meanwhile
+        for part in parts:  # The loop appends to this list.
             if isinstance(part, list):
                 parts += part
                 continue
@@ -107,11 +111,11 @@ class WorkBudget:
 
 
 def content_key(value: Any) -> bytes:
-    """Serialise ``value``: equal keys mean equal values, and 1, 1.0 and true are not equal.
+    """Serialise ``value`` as a cache key: equal keys mean equal values, and 1, 1.0 and true have different keys.
 
-    `marshal` is the fastest writer there is; in version 2 its output depends on the value alone. It is never read back.
+    `marshal` is the fastest serialiser. In its version 2 the output depends on the value alone. It is never read back.
 
     Raises:
-        ValueError: Nested too deeply for it, or not JSON.
+        ValueError: The value is nested too deeply for `marshal`, or is not JSON.
     """
     return marshal.dumps(value, 2)

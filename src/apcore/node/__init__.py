@@ -1,10 +1,11 @@
-"""`Node` and `AsyncNode`: a federation bound to an origin and to ports.
+"""Bind a federation to its origin and its ports: `Node` for blocking programs, `AsyncNode` for event loops.
 
-A federation says how; a node says where, and with what: an origin (or several, or none for a node that only pulls), a store, a queue, a way to
-the network, the application's data. The two nodes are thin twins over the same operations.
+A federation defines the behaviour. A node adds the place and the means: an origin (or several, or none for a node that
+only fetches), a store, a queue, a transport, and the application's data. Both nodes run the same operations.
 
-Stores are named by URL (``sqlite:///social.db``, ``memory:``) and found by entry point, as are the runtime and the transport that a node uses
-unless it is given others. Ports that the node opened are closed with it; ports that were handed to it are not.
+A store is named by a URL (``sqlite:///social.db``, ``memory:``) and found by its entry point. The runtime and the
+transport are found by entry point too, unless you pass others. A node closes the ports that it has opened, and leaves
+open the ports that you passed.
 """
 
 from apcore.node.asynchronous import AsyncNode

@@ -1,9 +1,9 @@
 # pyright: reportUnusedCallResult=true
-"""One run of `AsyncNode.work`: leases messages as slots become free, and handles each in a task of its own.
+"""Run `AsyncNode.work`: lease messages as slots become free, and handle each one in a task of its own.
 
-A dispatcher leases. A keeper extends the leases of what is under way, and ends what takes longer than a handler may. A
-watcher waits for messages while the dispatcher has nothing to lease, and `reconcile` has a task of its own: neither
-holds up a message.
+The dispatcher leases messages. The keeper extends the leases of running messages, and ends those that take longer than
+a handler may. The watcher waits for messages while the dispatcher has nothing to lease. `reconcile` has a task of its
+own. Neither of these holds up a message.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ __all__ = ["AsyncWorker", "HandlingNode"]
 T = TypeVar("T")
 
 _BATCH: Final = 20
-"""So many messages are leased at a time, so that other workers on the same queue get some too."""
+"""The number of messages leased at a time. It leaves some for other workers on the same queue."""
 _CALM_S: Final = 1.0
-"""How long nothing is leased after the queue has failed while messages are under way."""
+"""How long nothing is leased after the queue has failed while messages are running."""
 _TICK_S: Final = 1.0
 _HAND_BACK_S: Final = 5.0
 _LOG: Final = logging.getLogger("apcore.node")
 
 
 class HandlingNode(Protocol):
-    """The node as its worker sees it."""
+    """The part of a node that its worker needs."""
 
     @property
     def ports(self) -> AsyncPorts:
@@ -48,39 +48,39 @@ class HandlingNode(Protocol):
 
     @property
     def origins(self) -> Origins:
-        """The origins that it works for."""
+        """The origins that the node serves."""
         ...
 
     @property
     def lanes(self) -> Mapping[str, tuple[str, ...]]:
-        """The lanes that it leases from, by kind."""
+        """The lanes that the worker leases from, by kind."""
         ...
 
     @property
     def worker_policy(self) -> WorkerPolicy:
-        """Its slots and limits."""
+        """The worker's slots and limits."""
         ...
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no more is to be leased."""
+        """Whether the worker must not lease any more messages."""
         ...
 
     async def run(self, op: Op[T], /) -> T:
-        """Drive an operation."""
+        """Drive an operation to its end."""
         ...
 
     async def handle_leased(self, leased: LeasedMessage, /) -> None:
-        """Handle one message."""
+        """Handle one leased message."""
         ...
 
     async def fail_leased(self, leased: LeasedMessage, /) -> None:
-        """Record that the handling of one message took too long."""
+        """Record that the handler of one leased message took too long."""
         ...
 
 
 class AsyncWorker:
-    """One run of a worker on an event loop."""
+    """Run a worker on an event loop, once."""
 
     def __init__(self, node: HandlingNode, *, until_idle: bool, limit_s: float | None, grace_s: float | None) -> None:
         self._node = node
@@ -94,20 +94,20 @@ class AsyncWorker:
         self._signal = self._runtime.signal()
         self._cancels: dict[Job, Callable[[], None]] = {}
         self._failing: dict[Job, tuple[Callable[[], None], float]] = {}
-        """Overdue messages whose failure is being recorded: how to give that up, and when."""
+        """Overdue messages whose failure is being recorded: a function that cancels the recording, and its deadline."""
         self._beside: list[Callable[[], None]] = []
         self._dry: set[str] = set()
-        """Kinds of which the last lease found fewer than it might have."""
+        """Kinds for which the last lease returned fewer messages than its limit."""
         self._turn = 0
         self._is_watching = self._is_reconciling = False
         self._calm_until_s = -inf
         self._failure: Exception | None = None
         self._cut: list[LeasedMessage] = []
-        """What was under way when it was cancelled: its leases are handed back."""
+        """Messages whose handlers were cancelled, and whose leases are handed back."""
         self._handled = 0
 
     async def work(self) -> int:
-        """Work until the end that was asked for; answers how many messages were begun."""
+        """Work until the requested end, and return the number of messages begun."""
         try:
             async with self._runtime.nursery() as nursery:
                 try:
@@ -147,7 +147,7 @@ class AsyncWorker:
             await self._pause(nursery)
 
     async def _lease(self, nursery: AsyncNursery) -> int:
-        """Lease for each kind that has free slots and may have more messages; answers how many there were."""
+        """Lease messages for each kind with free slots that may have more. Return the number of leases."""
         if self._is_calm():
             return 0
         count = 0
@@ -183,7 +183,7 @@ class AsyncWorker:
             await self._node.run(put_back(leased, job))
 
     async def _pause(self, nursery: AsyncNursery) -> None:
-        """Wait until a slot is free, a message may be due, or a moment has passed."""
+        """Wait until a slot is free, a message may be due, or `WAIT_S` has passed."""
         now_s = self._now_s()
         dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
         if dry and not self._is_watching:
@@ -193,7 +193,7 @@ class AsyncWorker:
         await self._signal.wait(timeout_s=pause_s)
 
     async def _watch(self, kinds: Sequence[str]) -> None:
-        """Wait for messages of some kinds, and let the dispatcher look."""
+        """Wait for messages of some kinds, then wake the dispatcher."""
         try:
             lanes = [lane for kind in kinds for lane in self._slots.open_lanes(self._node.lanes[kind], self._now_s())]
             await self._queue.wait(lanes, timeout_s=WAIT_S)
@@ -215,13 +215,13 @@ class AsyncWorker:
             self._signal.set()
 
     def _start_beside(self, nursery: AsyncNursery, job: Callable[[], Awaitable[None]]) -> None:
-        """Begin what ends with the worker; only the keeper, one watcher and one `reconcile` do, so there are few."""
+        """Start a task that ends with the worker: the keeper, one watcher, or one `reconcile`, so there are few."""
         self._beside = [*self._beside[:1], *self._beside[-3:], nursery.start(job)]
 
     def _take_failure(self, error: Exception) -> None:
-        """End the run by an error, unless messages are under way and the error is a passing one."""
+        """End the run with an error, unless the error is a passing one and messages are running."""
         if isinstance(error, Unavailable) and not self._slots.is_empty:
-            _LOG.warning("the queue is looked at again in a moment: %s", error)
+            _LOG.warning("the queue failed, and is leased from again after %g s: %s", _CALM_S, error)
             self._calm_until_s = self._now_s() + _CALM_S
         elif self._failure is None:
             self._failure = error
@@ -229,7 +229,7 @@ class AsyncWorker:
     def _is_calm(self) -> bool:
         return self._now_s() < self._calm_until_s
 
-    # --- what is under way ------------------------------------------------------------------------------------------
+    # --- running messages -------------------------------------------------------------------------------------------
 
     async def _handle(self, job: Job) -> None:
         try:
@@ -244,7 +244,7 @@ class AsyncWorker:
             self._signal.set()
 
     async def _keep(self) -> None:
-        """Extend the leases of what is under way each third of their length, and end what takes too long."""
+        """Extend the leases of running messages after each third of their length, and end overdue handlers."""
         policy, signal = self._policy, self._runtime.signal()
         third_s = policy.lease_s / 3
         extended_s = self._now_s()
@@ -256,7 +256,7 @@ class AsyncWorker:
                     _ = self._slots.forsake(job, now_s)
                     self._failing[job] = (nursery.start(partial(self._fail, job)), now_s + policy.handler_limit_s)
                 for give_up, ends_s in list(self._failing.values()):
-                    if now_s >= ends_s:  # the error hook hangs too
+                    if now_s >= ends_s:  # the error handler hangs too
                         give_up()
                 if now_s - extended_s >= third_s:
                     with suppress(Unavailable):
@@ -264,21 +264,22 @@ class AsyncWorker:
                         extended_s = now_s
 
     async def _extend(self) -> None:
-        under_way = {job.leased.token: job for job in self._slots.jobs if not job.is_overdue}
+        running = {job.leased.token: job for job in self._slots.jobs if not job.is_overdue}
         for leased in await self._node.run(
-            extend_leases([job.leased for job in under_way.values()], lease_s=self._policy.lease_s)
+            extend_leases([job.leased for job in running.values()], lease_s=self._policy.lease_s)
         ):
-            job = under_way[leased.token]
+            job = running[leased.token]
             cancel = self._cancels.get(job)
             if cancel is not None:
                 _LOG.warning(
-                    "another worker has a message of the lane %r by now: it is left to it", leased.message.lane
+                    "another worker has leased a message of the lane %r: its handler is cancelled here",
+                    leased.message.lane,
                 )
                 job.is_lost = True
                 cancel()
 
     async def _fail(self, job: Job) -> None:
-        """Record a failed attempt, then cancel its handler: in this order, so that the failure is what counts."""
+        """Record a failed attempt, then cancel its handler. In this order the recorded failure decides the outcome."""
         try:
             await self._node.fail_leased(job.leased)
         finally:
@@ -292,7 +293,7 @@ class AsyncWorker:
     # --- ending -----------------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Let what is under way end, within the grace; then cancel it."""
+        """Let running handlers finish within the grace period, then cancel the others."""
         ends_s = inf if self._grace_s is None else self._now_s() + self._grace_s
         while not self._slots.is_empty and self._now_s() < ends_s:
             await self._signal.wait(timeout_s=min(WAIT_S, ends_s - self._now_s()))

@@ -1,5 +1,5 @@
 # pyright: reportUnusedCallResult=true
-"""`AsyncNode`: a federation on an event loop."""
+"""Define `AsyncNode`: a federation on an event loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActi
 from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
 from apcore.node.async_worker import AsyncWorker
-from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, several
+from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, address_tuple
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.ports import (
     AsyncKvStore,
@@ -49,9 +49,10 @@ T = TypeVar("T")
 
 
 class AsyncNode(Bound[Data]):
-    """A federation on an event loop, asyncio or trio; otherwise as `Node`. Blocking ports are fine: they work in threads.
+    """A federation on an event loop, asyncio or trio; otherwise like `Node`.
 
-    ``data`` may also be a function that gives an asynchronous context manager.
+    Blocking ports are fine: they are called in threads. ``data`` may also be a function that returns an asynchronous
+    context manager.
     """
 
     @overload
@@ -105,11 +106,11 @@ class AsyncNode(Bound[Data]):
 
     @property
     def ports(self) -> AsyncPorts:
-        """The ports, bundled when they are first needed: which event loop library is meant shows only then."""
+        """The ports. They are created on first use, since only then it is known which event loop library runs."""
         if self._ports is None:
             name = _loop_library() if self._runtime is None else self._runtime
             runtime = cast("AsyncRuntime", entry_point("apcore.runtimes", name)()) if isinstance(name, str) else name
-            # The transport of the blocking twin serves in threads where the loop's own is not there (trio).
+            # The asyncio transport needs an asyncio loop. Under trio, the blocking transport is called in threads.
             transport = entry_point("apcore.transports", "asyncio" if name == "asyncio" else "blocking")
             self._ports = async_ports(
                 runtime=runtime,
@@ -141,7 +142,7 @@ class AsyncNode(Bound[Data]):
                 yield data
 
     async def handle(self, request: Request, *, has_pages: bool = False) -> Served:
-        """As `Node.handle`."""
+        """See `Node.handle`."""
         origin = self.asked_origin(request)
         if origin is None:
             return Elsewhere.NOT_OURS
@@ -154,12 +155,12 @@ class AsyncNode(Bound[Data]):
         return served
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
-        """As `Node.reference`."""
+        """See `Node.reference`."""
         return AsyncPointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
 
     async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
-        """As `Node.send`."""
-        return await self._act(SendActivity(activity.document, by, several(to)), origin)
+        """See `Node.send`."""
+        return await self._act(SendActivity(activity.document, by, address_tuple(to)), origin)
 
     async def publish(
         self,
@@ -170,8 +171,8 @@ class AsyncNode(Bound[Data]):
         to: str | Sequence[str] | None = None,
         origin: str | None = None,
     ) -> str:
-        """As `Node.publish`."""
-        return await self._act(PublishObject(object.document, by, None if to is None else several(to)), origin)
+        """See `Node.publish`."""
+        return await self._act(PublishObject(object.document, by, None if to is None else address_tuple(to)), origin)
 
     async def rotate_keys(
         self,
@@ -182,44 +183,49 @@ class AsyncNode(Bound[Data]):
         keys: Sequence[MadeKey] | None = None,
         origin: str | None = None,
     ) -> Rotation:
-        """As `Node.rotate_keys`."""
+        """See `Node.rotate_keys`."""
         async with self.entered() as data:
             return await self.run(
                 rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
             )
 
-    async def _act(self, note: PendingWrite, origin: str | None) -> str:
+    async def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
         async with self.entered() as data:
-            [ident] = await self.run(act(self.site(self.origins.pick(origin), data), note))
+            [ident] = await self.run(act(self.site(self.origins.pick(origin), data), pending_write))
         return ident
 
     async def work(
         self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None
     ) -> int:
-        """As `Node.work`, with a task for each message that is begun.
+        """See `Node.work`. Each message is handled in a task of its own.
 
-        When it is cancelled, what is under way is cancelled too, and handed back to the queue.
+        When this call is cancelled, running handlers are cancelled too, and their messages go back to the queue.
         """
         self._check_works()
         return await AsyncWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
 
     async def handle_leased(self, leased: LeasedMessage, /) -> None:
-        """As `Node.handle_leased`."""
+        """See `Node.handle_leased`."""
         try:
             origin = await self.run(origin_of(leased, self.origins.has))
             if origin is not None:
                 async with self.entered() as data:
                     await self.run(handle(self.site(origin, data), leased))
         except Unavailable as error:
-            # The lease runs out, and then another worker handles it.
-            _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
+            # The message is not settled. When its lease ends, another worker handles it.
+            _LOG.warning(
+                "a message of the lane %r, attempt %d, was not handled, and is handled again when its lease ends: %s",
+                leased.message.lane,
+                leased.attempt,
+                error,
+            )
         except Exception:
-            _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            _LOG.exception("handling a message of the lane %r, attempt %d, failed", leased.message.lane, leased.attempt)
             with suppress(Unavailable):
                 await self.run(put_off(leased))
 
     async def fail_leased(self, leased: LeasedMessage, /) -> None:
-        """As `Node.fail_leased`."""
+        """See `Node.fail_leased`."""
         try:
             origin = await self.run(origin_of(leased, self.origins.has))
             if origin is not None:
@@ -227,13 +233,15 @@ class AsyncNode(Bound[Data]):
                     await self.run(fail_overdue(self.site(origin, data), leased, self.worker_policy.handler_limit_s))
         except Exception:
             _LOG.exception(
-                "a message of the lane %r, attempt %d, has taken too long", leased.message.lane, leased.attempt
+                "a message of the lane %r, attempt %d, took too long, and recording that failed",
+                leased.message.lane,
+                leased.attempt,
             )
             with suppress(Unavailable):
                 await self.run(put_off(leased))
 
     async def aclose(self) -> None:
-        """Stop working, and close what this node opened. Closing twice is fine."""
+        """Stop working, and close the ports that this node opened. Closing twice is allowed."""
         self.stop()
         if self._ports is None:
             return
@@ -250,12 +258,12 @@ class AsyncNode(Bound[Data]):
 
 
 def _store_signer(store: Any) -> Signer | None:
-    """Give the signer with keys in the store; a store of async methods only cannot hold them for a blocking signer."""
+    """Return a signer with keys in the store, or None: a blocking signer cannot use a store with only async methods."""
     return None if iscoroutinefunction(store.get) else open_signer("store:", store)
 
 
 def _loop_library() -> Literal["asyncio", "trio"]:
-    """Tell which library's loop runs here. Only trio needs asking, and only where somebody imported it."""
+    """Return the library of the running event loop. It can only be trio if trio was imported."""
     if "trio" not in sys.modules:
         return "asyncio"
     return "trio" if sys.modules["trio"].lowlevel.in_trio_run() else "asyncio"

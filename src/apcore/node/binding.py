@@ -1,5 +1,5 @@
 # pyright: reportUnusedCallResult=true
-"""What both nodes are: a federation, its origins, whom they may talk to, and when their workers are to look and to stop."""
+"""Define the common part of both nodes: the federation, its origins, outgoing requests, and a worker's pace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apcore.effects import Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
-from apcore.federation.pointers import resolved_by
+from apcore.federation.pointers import resolve_reference
 from apcore.federation.registration import CheckFinding, Federation
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
@@ -48,11 +48,11 @@ __all__ = [
     "Factory",
     "NodeOptions",
     "Pace",
-    "several",
+    "address_tuple",
 ]
 
 WAIT_S: Final = 0.25
-"""How long a worker waits for messages at a time, and so the longest that `Node.stop` takes to be noticed by one that is idle."""
+"""How long a worker waits for messages at a time. So an idle worker notices `Node.stop` within this time."""
 RECONCILE_S: Final = 60.0
 WATCH_S: Final = 60.0
 IDLE_S_MAX: Final = 120.0
@@ -66,52 +66,52 @@ AsyncFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[T]]
 
 
 class NodeOptions(TypedDict, total=False):
-    """The ports of a `Node`, where the defaults will not do."""
+    """The options of a `Node`: ports and limits in place of the defaults."""
 
     queue: MessageQueue
     """The queue, if it is not the store itself."""
     transport: Transport
     signer: Signer | str
-    """Who holds the private keys, or its URL: ``store:`` (the default), ``file:///path/of/keys``."""
+    """The owner of the private keys, or its URL: ``store:`` (the default) or ``file:///path/of/keys``."""
     runtime: Runtime
     addresses: AddressPolicy
-    """Where requests may go; without it, the public Internet over HTTPS."""
+    """The addresses that requests may go to. The default is the public Internet over HTTPS."""
     observer: Observer
     slots: int
-    """How many messages of each kind `Node.work` handles side by side, in threads; 48 without it.
+    """How many messages of each kind `Node.work` handles at the same time, in threads; 48 by default.
 
-    Messages that take longer than a second are not counted. With 0 it handles one after another, in the thread that
-    called it, and nothing limits a handler's time.
+    Messages that take longer than a second are not counted. With 0, the worker handles one message after another in the
+    calling thread, and nothing limits a handler's time.
     """
     handler_limit_s: float
-    """After so many seconds, the attempt at a message has failed; 300 without it."""
+    """After this time the attempt at a message has failed; 300 s by default."""
     lease_s: float
-    """How long a message stays with a worker that is not heard of any more; 90 s without it."""
+    """How long a message stays leased to a worker that has died; 90 s by default."""
 
 
 class AsyncNodeOptions(TypedDict, total=False):
-    """The ports of an `AsyncNode`, where the defaults will not do. Blocking ones are fine."""
+    """The options of an `AsyncNode`: ports and limits in place of the defaults. Blocking ports are fine."""
 
     queue: MessageQueue | AsyncMessageQueue
     transport: Transport | AsyncTransport
     signer: Signer | AsyncSigner | str
     runtime: AsyncRuntime | Literal["asyncio", "trio"]
-    """Without it, asked of the event loop that runs when the node is first used."""
+    """The default is the library of the event loop that runs when the node is first used."""
     addresses: AddressPolicy
     observer: Observer
     slots: int
-    """How many messages of each kind `AsyncNode.work` handles side by side; 48 without it.
+    """How many messages of each kind `AsyncNode.work` handles at the same time; 48 by default.
 
     Messages that take longer than a second are not counted.
     """
     handler_limit_s: float
-    """As for `Node`."""
+    """See `NodeOptions.handler_limit_s`."""
     lease_s: float
-    """As for `Node`."""
+    """See `NodeOptions.lease_s`."""
 
 
 class Bound(Generic[Data]):
-    """What both nodes are: a federation, its origins, and whom they may talk to."""
+    """The common part of both nodes: a federation, its origins, and the rules for outgoing requests."""
 
     def __init__(
         self,
@@ -125,43 +125,43 @@ class Bound(Generic[Data]):
         worker: WorkerPolicy,
     ) -> None:
         if not isinstance(federation, Federation):
-            raise ConfigurationError(f"a node is made of a Federation, not {federation!r:.60}")
+            raise ConfigurationError(f"a node needs a Federation, not {federation!r:.60}")
         self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http)
         self.findings: Final[tuple[CheckFinding, ...]] = federation.bind(
             blocking=blocking, serves=self.origins.serves, durability=store.durability, has_data=has_data
         )
-        """The warnings of `Federation.check` about this node."""
+        """The warnings of `Federation.check` for this node."""
         for finding in self.findings:
             _LOG.warning("%s", finding.text)
         self.federation: Final = federation
         self.addresses: Final = addresses
         if not blocking and worker.slots == 0:
-            raise ConfigurationError("an AsyncNode handles its messages side by side: slots is at least 1")
+            raise ConfigurationError("an AsyncNode needs slots of at least 1, not 0: it handles messages side by side")
         self.worker_policy: Final = worker
-        # A function that decides about origins cannot name them, so such a node looks into all lanes.
+        # A function that decides about origins cannot list them, so such a node leases from all lanes.
         listed = None if self.origins.allows is not None or not self.origins.listed else self.origins.listed
         self.lanes: Final[dict[str, tuple[str, ...]]] = {kind: lanes_for(kind, listed) for kind in KINDS}
         self._watch: Final = _Watch()
         self._stopped = False
-        # Made once for the origins that are listed: every request needs one.
-        self._policies: Final = {where: self._policy_of(where) for where in (None, *self.origins.listed)}
+        # Created once for the listed origins, since every request needs one.
+        self._policies: Final = {origin: self._policy_of(origin) for origin in (None, *self.origins.listed)}
 
     def stop(self) -> None:
-        """Let `work` end, here and in other threads: it leases nothing more, and finishes what it has begun.
+        """End `work`, here and in other threads: it leases no more messages, and finishes those that it has begun.
 
-        For good: a node that was stopped works no more. A process that is killed loses nothing either, but others wait
-        for its leases to run out, up to 90 s.
+        A stopped node cannot work again. A killed process loses nothing either, but others wait until its leases end,
+        up to 90 s.
         """
         self._stopped = True
 
     @property
     def all_lanes(self) -> tuple[str, ...]:
-        """The lanes that this node's messages wait in."""
+        """The lanes of this node's messages."""
         return tuple(lane for lanes in self.lanes.values() for lane in lanes)
 
     def _check_works(self) -> None:
         if not self.origins.serves:
-            raise ConfigurationError("this node has no origin, so there is nothing for it to work on")
+            raise ConfigurationError("this node has no origin, so it has no messages: pass an origin to the node")
 
     @property
     def is_stopped(self) -> bool:
@@ -169,45 +169,44 @@ class Bound(Generic[Data]):
         return self._stopped
 
     def site(self, origin: Origin | None = None, data: Data | None = None) -> Site:
-        """Give what an operation has to know of one of our origins; of the only one, if none is named.
+        """Return everything that an operation needs for one of our origins. Without ``origin`` it is the only one.
 
         Raises:
-            ValueError: None is named, and there is not exactly one.
+            ValueError: ``origin`` is None, and there is not exactly one origin.
         """
-        where = self.origins.pick(None) if origin is None else origin
+        site_origin = self.origins.pick(None) if origin is None else origin
         return Site(
             federation=self.federation,
-            origin=where,
-            fetching=self._fetching(where),
+            origin=site_origin,
+            fetching=self._fetching(site_origin),
             signatures=self.federation.signature_policy,
             data=data,
         )
 
-    def _fetching(self, where: Origin | None) -> FetchPolicy:
-        return self._policies.get(where) or self._policy_of(where)
+    def _fetching(self, origin: Origin | None) -> FetchPolicy:
+        return self._policies.get(origin) or self._policy_of(origin)
 
-    def _policy_of(self, where: Origin | None) -> FetchPolicy:
+    def _policy_of(self, origin: Origin | None) -> FetchPolicy:
         agent = f"{self.federation.software_name}/{self.federation.software_version}"
         return FetchPolicy(
             addresses=self.addresses,
-            user_agent=agent if where is None else f"{agent} (+{where}/)",
+            user_agent=agent if origin is None else f"{agent} (+{origin}/)",
             vocabulary=self.federation.vocabulary,
             unknown_contexts=self.federation.unknown_contexts,
             budgets=self.federation.budgets,
         )
 
     def _resolving(self, reference: Reference, *, fresh: bool) -> Op[Document]:
-        """Resolve as the instance actor of the first origin; without an origin, unsigned."""
-        where = self.origins.listed[0] if self.origins.listed else None
-        asks = _nobody if where is None else partial(instance_identity, self.site(where))
-        return resolved_by(reference, policy=self._fetching(where), asks=asks, fresh=fresh)
+        """Resolve a reference as the instance actor of the first origin; without an origin, unsigned."""
+        origin = self.origins.listed[0] if self.origins.listed else None
+        load_identity = _no_identity if origin is None else partial(instance_identity, self.site(origin))
+        return resolve_reference(reference, policy=self._fetching(origin), load_identity=load_identity, fresh=fresh)
 
     def outbound_refusal(self, request: Request, /) -> RemoteError | None:
-        """Return why the federation's domain rules forbid ``request``, or None if they let it go.
+        """Return the reason why the federation's domain rules forbid ``request``, or None if they allow it.
 
-        Both nodes give this to their driver as `Ports.outbound`, so it judges every request of every operation that they
-        run, redirects hop by hop.
-        Requests to origins of our own are let go, whatever the rules.
+        Both nodes pass this method to their driver as `Ports.outbound`. So it judges every request of every operation
+        that they run, and each hop of a redirect. Requests to our own origins are always allowed.
         """
         rules = self.federation.domain_rules
         if rules.is_empty:
@@ -219,7 +218,7 @@ class Bound(Generic[Data]):
         return None if self.origins.has(origin) else rules.refusal(origin.host)
 
     def asked_origin(self, request: Request) -> Origin | None:
-        """Give the origin that a request is to, if it is one of ours."""
+        """Return the origin that a request is addressed to, or None if it is not one of ours."""
         try:
             origin = parse_url(request.url).origin
         except RequestError:
@@ -227,37 +226,38 @@ class Bound(Generic[Data]):
         return origin if self.origins.has(origin) else None
 
 
-def _nobody() -> Op[Identity | None]:
+def _no_identity() -> Op[Identity | None]:
     return None
-    yield  # an operation that asks for nothing
+    yield  # makes this function an operation, which asks for nothing
 
 
 class _Watch:
-    """Notices that nobody works: what arrives is queued, and what is queued stays. Looks at most once a minute, since counting costs."""
+    """Notice that no worker runs: incoming messages are queued, but not handled. Check at most once a minute."""
 
     def __init__(self) -> None:
-        self._looked_s = -inf
+        self._checked_s = -inf
 
     def is_due(self, now_s: float) -> bool:
-        if now_s - self._looked_s < WATCH_S:
+        if now_s - self._checked_s < WATCH_S:
             return False
-        self._looked_s = now_s
+        self._checked_s = now_s
         return True
 
     def judge(self, depth: Depth) -> None:
         waiting_s = depth.oldest_ready_s
         if waiting_s is not None and waiting_s > IDLE_S_MAX:
             _LOG.warning(
-                "%d messages are due, the oldest for %.0f s: is there a worker? Start one with `apcore work`, Node.work or worker=True",
+                "%d messages are due, the oldest for %.0f s: is a worker running? "
+                "Start one with `apcore work`, Node.work or worker=True",
                 depth.ready,
                 waiting_s,
             )
 
 
 class Pace:
-    """When a worker's time is up, and when to put back on the queue what fell off it: at the start, and every minute.
+    """Tell when a worker's time is over, and when it must reconcile the queue with the store: first and every minute.
 
-    Times are seconds on a clock that never goes back.
+    Times are in seconds of a monotonic clock.
     """
 
     def __init__(self, started_s: float, limit_s: float | None) -> None:
@@ -265,17 +265,17 @@ class Pace:
         self._reconcile_s = started_s
 
     def is_over(self, now_s: float) -> bool:
-        """Whether the time is up."""
+        """Check whether the time is over."""
         return now_s >= self._ends_s
 
     def is_due(self, now_s: float) -> bool:
-        """Whether to look now for what fell off the queue; then not again for a minute."""
+        """Check whether to reconcile now. After a True, it is not due again for a minute."""
         if now_s < self._reconcile_s:
             return False
         self._reconcile_s = now_s + RECONCILE_S
         return True
 
 
-def several(to: str | Sequence[str]) -> tuple[str, ...]:
-    """Give one address, or several, as several."""
+def address_tuple(to: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one or several addresses as a tuple."""
     return (to,) if isinstance(to, str) else tuple(to)

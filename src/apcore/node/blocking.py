@@ -1,5 +1,5 @@
 # pyright: reportUnusedCallResult=true
-"""`Node`: a federation in a program that waits by waiting."""
+"""Define `Node`: a federation in a blocking program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
-from apcore.node.binding import Bound, Data, Factory, NodeOptions, several
+from apcore.node.binding import Bound, Data, Factory, NodeOptions, address_tuple
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
 from apcore.ports import Enlistable, KvStore, LeasedMessage, MadeKey, MessageQueue, Runtime, Signer, Transport
@@ -37,12 +37,12 @@ T = TypeVar("T")
 
 
 class Node(Bound[Data]):
-    """A federation in a program that waits by waiting: WSGI, a script, a worker process.
+    """A federation in a blocking program: WSGI, a script, a worker process.
 
-    ``data`` is a value, or a function that gives a context manager, entered for every request and every job.
+    ``data`` is a value, or a function that returns a context manager, which is entered for every request and every job.
 
     Raises:
-        ConfigurationError: The origin is none, a store cannot be named so, the federation's `Federation.check` finds something.
+        ConfigurationError: The origin is invalid, the store's URL is unknown, or `Federation.check` finds an error.
     """
 
     @overload
@@ -80,24 +80,26 @@ class Node(Bound[Data]):
         handler_limit_s: float = HANDLER_LIMIT_S,
         lease_s: float = LEASE_S,
     ) -> None:
-        held = open_store(store) if isinstance(store, str) else store
+        opened_store = open_store(store) if isinstance(store, str) else store
         worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
         super().__init__(
-            federation, origin, addresses, blocking=True, store=held, has_data=data is not None, worker=worker
+            federation, origin, addresses, blocking=True, store=opened_store, has_data=data is not None, worker=worker
         )
         self._data: Any = data
         self._opened = ExitStack()
-        if held is not store:
-            _ = self._opened.callback(held.close)
+        if opened_store is not store:
+            _ = self._opened.callback(opened_store.close)
         if transport is None:
             transport = cast("Transport", entry_point("apcore.transports", "blocking")())
             _ = self._opened.callback(transport.close)
         self.ports: Final = Ports(
             runtime=cast("Runtime", entry_point("apcore.runtimes", "blocking")()) if runtime is None else runtime,
-            store=held,
-            queue=queue_of(held) if queue is None else queue,
+            store=opened_store,
+            queue=queue_of(opened_store) if queue is None else queue,
             transport=transport,
-            signer=open_signer(signer or "store:", held) if signer is None or isinstance(signer, str) else signer,
+            signer=open_signer(signer or "store:", opened_store)
+            if signer is None or isinstance(signer, str)
+            else signer,
             observer=observer,
             outbound=self.outbound_refusal,
         )
@@ -116,9 +118,10 @@ class Node(Bound[Data]):
             yield self._data
 
     def handle(self, request: Request, *, has_pages: bool = False) -> Served:
-        """Answer a request that an adapter has received, or say that it is for elsewhere; see `serve`.
+        """Answer a request, or return `Elsewhere` if it is for another application; see `serve`.
 
-        ``request.url`` has to be the address that the peer meant; an origin that is not ours is elsewhere.
+        ``request.url`` must be the address that the peer used. A request to an origin that is not ours is for another
+        application.
         """
         origin = self.asked_origin(request)
         if origin is None:
@@ -132,12 +135,12 @@ class Node(Bound[Data]):
         return served
 
     def reference(self, reference: Reference | str, /) -> Pointer:
-        """Bind a reference, so that it can be resolved: asked of its origin once, then kept until it is stale. Binding costs nothing."""
+        """Bind a reference, so that it can be resolved: fetched from its origin, then cached. Binding costs nothing."""
         return Pointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
 
     def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
-        """Deliver an activity; see `Context.send`. When this returns, it is a fact that it will be delivered. Answers its id."""
-        return self._act(SendActivity(activity.document, by, several(to)), origin)
+        """Deliver an activity, and return its id; see `Context.send`. When this returns, the delivery is stored."""
+        return self._act(SendActivity(activity.document, by, address_tuple(to)), origin)
 
     def publish(
         self,
@@ -148,11 +151,11 @@ class Node(Bound[Data]):
         to: str | Sequence[str] | None = None,
         origin: str | None = None,
     ) -> str:
-        """Keep an object, announce it in the outbox, deliver it; see `Context.publish`. One commit holds all of it.
+        """Store an object, announce it in the outbox, and deliver it, in one commit; see `Context.publish`.
 
-        Answers the id under which the object is served from now on.
+        Return the id under which the object is served from now on.
         """
-        return self._act(PublishObject(object.document, by, None if to is None else several(to)), origin)
+        return self._act(PublishObject(object.document, by, None if to is None else address_tuple(to)), origin)
 
     def rotate_keys(
         self,
@@ -163,43 +166,45 @@ class Node(Bound[Data]):
         keys: Sequence[MadeKey] | None = None,
         origin: str | None = None,
     ) -> Rotation:
-        """Replace the keys of our actor; of the instance actor, if ``identifier`` is None. What answers signs from now on.
+        """Replace the keys of one of our actors, or of the instance actor if ``identifier`` is None.
 
-        The old keys stay published for `KeyPolicy.retire_after_s`, then a worker puts them away. With ``announce``, followers get an Update that is
-        signed with the old key. With ``keys``, one RSA and one Ed25519 key that the signer holds already are used, and none are made: keys that
-        came with the actor from another server, say.
+        The returned keys sign from now on. The old keys stay published for `KeyPolicy.retire_after_s`; then a worker
+        retires them. With ``announce``, followers receive an Update that is signed with the old key. With ``keys``, one
+        RSA and one Ed25519 key that the signer holds already are used, and none are made: for example keys that came
+        with the actor from another server.
 
         Raises:
-            ActorUnknown: There is no such actor, or it is gone.
+            ActorUnknown: The actor does not exist, or is gone.
             ContractError: As many generations of its keys are published as `KeyPolicy.generations_max` allows.
-            ValueError: ``keys`` are not one of each kind, or were this actor's before.
+            ValueError: ``keys`` are not one of each kind, or belonged to this actor before.
         """
         with self.entered() as data:
             return self.run(
                 rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
             )
 
-    def _act(self, note: PendingWrite, origin: str | None) -> str:
+    def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
         with self.entered() as data:
-            [ident] = self.run(act(self.site(self.origins.pick(origin), data), note))
+            [ident] = self.run(act(self.site(self.origins.pick(origin), data), pending_write))
         return ident
 
     def work(self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None) -> int:
-        """Work through the queue: process what arrived, plan and make deliveries. Answers how many messages were begun.
+        """Lease messages and handle them: process activities, plan and make deliveries. Return the number of messages.
 
         Messages are handled side by side in threads (see `NodeOptions.slots`). A message that takes longer than
-        ``handler_limit_s`` has failed, and is tried again later. Python cannot end its thread; what the handler writes
-        through its context after that is refused.
+        ``handler_limit_s`` has failed, and is tried again later. Python cannot end its thread, but every write of that
+        handler through its context is refused from then on.
 
         Args:
-            until_idle: Return when nothing is due or under way.
-            limit_s: Lease nothing more after that many seconds. Without either, it works until `stop` or an interrupt.
-            grace_s: How long what is under way may go on after that; then it is handed back to the queue. Without it,
-                until it ends.
+            until_idle: Return when no message is due or running.
+            limit_s: Lease no more messages after this time. Without ``until_idle`` and ``limit_s``, work until `stop`
+                or an interrupt.
+            grace_s: How long running handlers may go on after that; then their messages are handed back to the queue.
+                Without it, they are waited for.
 
         Raises:
             ConfigurationError: The node has no origin.
-            Unavailable: The queue failed while nothing was under way.
+            Unavailable: The queue failed while no message was running.
         """
         self._check_works()
         if self.worker_policy.slots == 0:
@@ -207,23 +212,28 @@ class Node(Bound[Data]):
         return ThreadWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
 
     def handle_leased(self, leased: LeasedMessage, /) -> None:
-        """Handle one message that was leased; errors are logged, and the message is tried again later."""
+        """Handle one leased message. Errors are logged, and the message is tried again later."""
         try:
             origin = self.run(origin_of(leased, self.origins.has))
             if origin is not None:
                 with self.entered() as data:
                     self.run(handle(self.site(origin, data), leased))
         except Unavailable as error:
-            # The lease runs out, and then another worker handles it.
-            _LOG.warning("a message of the lane %r, attempt %d: %s", leased.message.lane, leased.attempt, error)
+            # The message is not settled. When its lease ends, another worker handles it.
+            _LOG.warning(
+                "a message of the lane %r, attempt %d, was not handled, and is handled again when its lease ends: %s",
+                leased.message.lane,
+                leased.attempt,
+                error,
+            )
         except Exception:
             # A message that cannot be handled must not keep the worker from all others.
-            _LOG.exception("a message of the lane %r, attempt %d", leased.message.lane, leased.attempt)
+            _LOG.exception("handling a message of the lane %r, attempt %d, failed", leased.message.lane, leased.attempt)
             with suppress(Unavailable):
                 self.run(put_off(leased))
 
     def fail_leased(self, leased: LeasedMessage, /) -> None:
-        """Record that the handling of one message has taken longer than ``handler_limit_s``."""
+        """Record that the handler of one leased message took longer than ``handler_limit_s``."""
         try:
             origin = self.run(origin_of(leased, self.origins.has))
             if origin is not None:
@@ -231,22 +241,24 @@ class Node(Bound[Data]):
                     self.run(fail_overdue(self.site(origin, data), leased, self.worker_policy.handler_limit_s))
         except Exception:
             _LOG.exception(
-                "a message of the lane %r, attempt %d, has taken too long", leased.message.lane, leased.attempt
+                "a message of the lane %r, attempt %d, took too long, and recording that failed",
+                leased.message.lane,
+                leased.attempt,
             )
             with suppress(Unavailable):
                 self.run(put_off(leased))
 
     @contextmanager
     def enlist(self, connection: object, /) -> Generator[Node[Data], None, None]:
-        """Write inside the application's own open transaction on ``connection``: all of it happens when, and if, that commits.
+        """Write inside the application's own open transaction on ``connection``, so that both commit together.
 
         Raises:
-            ConfigurationError: The store is not of a kind that can be enlisted.
+            ConfigurationError: The store cannot take part in a transaction.
             ContractError: The connection is not to this store, or has no suitable transaction open.
         """
         store = self.ports.store
         if not hasattr(store, "enlist"):
-            raise ConfigurationError(f"{type(store).__name__} cannot take part in a transaction of yours")
+            raise ConfigurationError(f"{type(store).__name__} cannot take part in a transaction of the application")
         enlisted = cast("Enlistable", store).enlist(connection)
         node = object.__new__(type(self))
         node.__dict__.update(self.__dict__)
@@ -254,7 +266,7 @@ class Node(Bound[Data]):
         yield node
 
     def close(self) -> None:
-        """Stop working, and close what this node opened. Closing twice is fine."""
+        """Stop working, and close the ports that this node opened. Closing twice is allowed."""
         self.stop()
         self._opened.close()
 

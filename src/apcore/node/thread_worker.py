@@ -1,9 +1,10 @@
 # pyright: reportUnusedCallResult=true
-"""One run of `Node.work`: leases messages as slots become free, and handles each in a thread.
+"""Run `Node.work`: lease messages as slots become free, and handle each one in a thread.
 
-The calling thread leases, extends the leases of what is under way, and records attempts that take longer than a handler
-may. It alone touches the bookkeeping; threads report to it through a queue. A handler that never returns cannot be
-ended: its thread is forsaken, up to as many as there are slots, and beyond that it keeps its slot.
+The calling thread leases messages, extends the leases of running ones, and records attempts that take longer than a
+handler may. Only this thread changes the worker's state; the others report to it through a queue. A handler that never
+returns cannot be ended. Its thread is abandoned, up to as many threads as there are slots; beyond that, it keeps its
+slot.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ _SEQUENTIAL_BATCH: Final = 10
 _CALM_S: Final = 1.0
 _TICK_S: Final = 1.0
 _INTERRUPT_S: Final = 8.0
-"""How long an interrupt lets handlers go on."""
+"""How long handlers may go on after an interrupt."""
 _THREADS_MAX: Final = 5_000
 _WAITED_S: Final = 4.0
-"""Leases that have waited longer in a sequential worker are extended before their message is begun."""
+"""The age from which a sequential worker extends the leases of waiting messages before it begins one."""
 _LOG: Final = logging.getLogger("apcore.node")
 
 
 class HandlingNode(Protocol):
-    """The node as its worker sees it."""
+    """The part of a node that its worker needs."""
 
     @property
     def ports(self) -> Ports:
@@ -52,44 +53,44 @@ class HandlingNode(Protocol):
 
     @property
     def origins(self) -> Origins:
-        """The origins that it works for."""
+        """The origins that the node serves."""
         ...
 
     @property
     def lanes(self) -> Mapping[str, tuple[str, ...]]:
-        """The lanes that it leases from, by kind."""
+        """The lanes that the worker leases from, by kind."""
         ...
 
     @property
     def all_lanes(self) -> tuple[str, ...]:
-        """The lanes that it leases from."""
+        """The lanes that the worker leases from."""
         ...
 
     @property
     def worker_policy(self) -> WorkerPolicy:
-        """Its slots and limits."""
+        """The worker's slots and limits."""
         ...
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no more is to be leased."""
+        """Whether the worker must not lease any more messages."""
         ...
 
     def run(self, op: Op[T], /) -> T:
-        """Drive an operation."""
+        """Drive an operation to its end."""
         ...
 
     def handle_leased(self, leased: LeasedMessage, /) -> None:
-        """Handle one message."""
+        """Handle one leased message."""
         ...
 
     def fail_leased(self, leased: LeasedMessage, /) -> None:
-        """Record that the handling of one message took too long."""
+        """Record that the handler of one leased message took too long."""
         ...
 
 
 class ThreadWorker:
-    """One run of a worker with a thread for each message."""
+    """Run a worker with a thread for each message, once."""
 
     def __init__(self, node: HandlingNode, *, until_idle: bool, limit_s: float | None, grace_s: float | None) -> None:
         self._node = node
@@ -103,10 +104,10 @@ class ThreadWorker:
         self._signal = self._runtime.signal()
         self._crew = self._runtime.crew(_THREADS_MAX)
         self._reports: deque[Callable[[], None]] = deque()
-        """What threads have to tell; run by the calling thread."""
+        """Reports from other threads, which the calling thread runs."""
         self._forsakes: dict[Job, Callable[[], None]] = {}
         self._dry: set[str] = set()
-        """Kinds of which the last lease found fewer than it might have."""
+        """Kinds for which the last lease returned fewer messages than its limit."""
         self._turn = 0
         self._is_watching = self._is_reconciling = False
         self._extended_s = self._now_s()
@@ -115,7 +116,7 @@ class ThreadWorker:
         self._handled = 0
 
     def work(self) -> int:
-        """Work until the end that was asked for; answers how many messages were begun."""
+        """Work until the requested end, and return the number of messages begun."""
         try:
             self._dispatch()
             self._drain(self._grace_s)
@@ -123,10 +124,10 @@ class ThreadWorker:
             self._drain(_INTERRUPT_S if self._grace_s is None else min(_INTERRUPT_S, self._grace_s))
             raise
         finally:
-            under_way = [job.leased for job in self._slots.jobs if not job.is_overdue]
-            if under_way:
+            running = [job.leased for job in self._slots.jobs if not job.is_overdue]
+            if running:
                 with suppress(Unavailable):
-                    self._node.run(hand_back(under_way))
+                    self._node.run(hand_back(running))
             self._crew.close()
         if self._failure is not None:
             raise self._failure
@@ -156,7 +157,7 @@ class ThreadWorker:
             self._pause()
 
     def _lease(self) -> int:
-        """Lease for each kind that has free slots and may have more messages; answers how many there were."""
+        """Lease messages for each kind with free slots that may have more. Return the number of leases."""
         if self._is_calm():
             return 0
         count = 0
@@ -192,11 +193,11 @@ class ThreadWorker:
             self._node.run(put_back(leased, job))
 
     def _pause(self) -> None:
-        """Wait until a slot is free, a message may be due, or a moment has passed."""
+        """Wait until a slot is free, a message may be due, or `WAIT_S` has passed."""
         now_s = self._now_s()
         dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
         if len(dry) == len(KINDS) and self._slots.is_empty and not self._is_reconciling and not self._is_watching:
-            # Nothing is under way, so there is nobody else to hear from.
+            # No message is running, so no thread can report anything: wait for the queue in this thread.
             self._queue.wait(self._slots.open_lanes(self._node.all_lanes, now_s), timeout_s=WAIT_S)
             self._dry.clear()
             return
@@ -205,34 +206,34 @@ class ThreadWorker:
             lanes = [lane for kind in dry for lane in self._slots.open_lanes(self._node.lanes[kind], now_s)]
             _ = self._crew.start(partial(self._watch, dry, lanes))
         pause_s = WAIT_S if len(dry) == len(KINDS) else self._slots.change_s(now_s) + 0.001
-        self._listen(min(pause_s, WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
+        self._run_reports(min(pause_s, WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
 
-    def _listen(self, timeout_s: float) -> None:
-        """Wait for what threads have to tell, and take it in."""
+    def _run_reports(self, timeout_s: float) -> None:
+        """Wait for reports from other threads, and run them."""
         if not self._reports:
             self._signal.wait(timeout_s=timeout_s)
         while self._reports:
             self._reports.popleft()()
 
-    def _tell(self, report: Callable[[], None]) -> None:
+    def _report(self, report: Callable[[], None]) -> None:
         self._reports.append(report)
         self._signal.set()
 
     def _watch(self, kinds: Sequence[str], lanes: Sequence[str]) -> None:
-        """Wait for messages of some kinds, and let the dispatcher look. Runs in a thread."""
+        """Wait for messages of some kinds, then wake the dispatcher. Runs in a thread."""
         failure: Exception | None = None
         try:
             self._queue.wait(lanes, timeout_s=WAIT_S)
         except Exception as error:
             failure = error
 
-        def watched() -> None:
+        def end_watch() -> None:
             self._is_watching = False
             self._dry.difference_update(kinds)
             if failure is not None:
                 self._take_failure(failure)
 
-        self._tell(watched)
+        self._report(end_watch)
 
     def _reconcile(self) -> None:
         failure: Exception | None = None
@@ -241,18 +242,18 @@ class ThreadWorker:
         except Exception as error:
             failure = error
 
-        def reconciled() -> None:
+        def end_reconcile() -> None:
             self._is_reconciling = False
             self._dry.clear()
             if failure is not None:
                 self._take_failure(failure)
 
-        self._tell(reconciled)
+        self._report(end_reconcile)
 
     def _take_failure(self, error: Exception) -> None:
-        """End the run by an error, unless messages are under way and the error is a passing one."""
+        """End the run with an error, unless the error is a passing one and messages are running."""
         if isinstance(error, Unavailable) and not self._slots.is_empty:
-            _LOG.warning("the queue is looked at again in a moment: %s", error)
+            _LOG.warning("the queue failed, and is leased from again after %g s: %s", _CALM_S, error)
             self._calm_until_s = self._now_s() + _CALM_S
         elif self._failure is None:
             self._failure = error
@@ -260,20 +261,20 @@ class ThreadWorker:
     def _is_calm(self) -> bool:
         return self._now_s() < self._calm_until_s
 
-    # --- what is under way ------------------------------------------------------------------------------------------
+    # --- running messages -------------------------------------------------------------------------------------------
 
     def _handle(self, job: Job) -> None:
         try:
             self._node.handle_leased(job.leased)
         finally:
-            self._tell(partial(self._end, job))
+            self._report(partial(self._end, job))
 
     def _end(self, job: Job) -> None:
         self._slots.end(job, self._now_s())
         _ = self._forsakes.pop(job, None)
 
     def _keep(self) -> None:
-        """Take in what was told, extend leases each third of their length, and record what takes too long."""
+        """Run reports, extend leases after each third of their length, and record overdue attempts."""
         while self._reports:
             self._reports.popleft()()
         now_s = self._now_s()
@@ -287,34 +288,34 @@ class ThreadWorker:
                 self._extended_s = now_s
 
     def _extend(self) -> None:
-        under_way = {job.leased.token: job for job in self._slots.jobs if not job.is_overdue and not job.is_lost}
-        leases = [job.leased for job in under_way.values()]
+        running = {job.leased.token: job for job in self._slots.jobs if not job.is_overdue and not job.is_lost}
+        leases = [job.leased for job in running.values()]
         for leased in self._node.run(extend_leases(leases, lease_s=self._policy.lease_s)):
-            job = under_way[leased.token]
+            job = running[leased.token]
             job.is_lost = True
-            # It may just have ended; else its commit is refused.
-            _LOG.debug("the lease of a message of the lane %r is over", leased.message.lane)
+            # The handler may have just ended. Otherwise its commit is refused, since the lease's token is not current.
+            _LOG.debug("the lease of a message of the lane %r has ended", leased.message.lane)
 
     def _fail(self, job: Job) -> None:
         self._node.fail_leased(job.leased)
-        self._tell(self._dry.clear)
+        self._report(self._dry.clear)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
     def _drain(self, grace_s: float | None) -> None:
-        """Let what is under way end, within the grace."""
+        """Let running handlers finish within the grace period."""
         ends_s = inf if grace_s is None else self._now_s() + grace_s
         while not self._slots.is_empty and self._now_s() < ends_s:
-            self._listen(
+            self._run_reports(
                 min(_TICK_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4, ends_s - self._now_s())
             )
             self._keep()
         while self._is_reconciling or self._is_watching:
-            self._listen(WAIT_S)
+            self._run_reports(WAIT_S)
 
 
 class SequentialWorker:
-    """One run of a worker that handles one message after another in the calling thread."""
+    """Run a worker that handles one message after another in the calling thread, once."""
 
     def __init__(self, node: HandlingNode, *, until_idle: bool, limit_s: float | None) -> None:
         self._node = node
@@ -327,9 +328,9 @@ class SequentialWorker:
         self._is_closing = False
 
     def work(self) -> int:
-        """Work until the end that was asked for; answers how many messages were handled."""
+        """Work until the requested end, and return the number of messages handled."""
         handled = turn = 0
-        with self._kept():
+        with self._extending():
             while not (self._node.is_stopped or self._pace.is_over(self._now_s())):
                 if self._pace.is_due(self._now_s()):
                     _ = self._node.run(reconcile(self._node.origins.has))
@@ -348,17 +349,17 @@ class SequentialWorker:
         return self._runtime.monotonic_s()
 
     def _handle_all(self, leases: Sequence[LeasedMessage]) -> int:
-        """Handle one after another; extend leases that have waited long, and leave lost ones to their new holders.
+        """Handle leased messages one after another, and return the number of messages handled.
 
-        Answers how many were handled.
+        Leases that have waited long are extended first. A message whose lease is lost is left to its new worker.
         """
         waiting: list[LeasedMessage] = list(leases)
-        since, handled = self._runtime.now(), 0
+        leased_at, handled = self._runtime.now(), 0
         while waiting and not self._node.is_stopped:
             now = self._runtime.now()
-            if abs((now - since).total_seconds()) > _WAITED_S:
-                lost = self._node.run(extend_leases(waiting, lease_s=self._lease_s))
-                waiting, since = [leased for leased in waiting if leased not in lost], now
+            if abs((now - leased_at).total_seconds()) > _WAITED_S:
+                lost_leases = self._node.run(extend_leases(waiting, lease_s=self._lease_s))
+                waiting, leased_at = [leased for leased in waiting if leased not in lost_leases], now
             if waiting:
                 self._current = waiting.pop(0)
                 self._node.handle_leased(self._current)
@@ -370,8 +371,8 @@ class SequentialWorker:
         return handled
 
     @contextmanager
-    def _kept(self) -> Generator[None]:
-        """Extend the lease of the message that is being handled each third of its length, in a thread."""
+    def _extending(self) -> Generator[None]:
+        """Extend the lease of the current message after each third of its length, in a thread."""
         crew, self._signal = self._runtime.crew(1), self._runtime.signal()
         _ = crew.start(self._keep)
         try:

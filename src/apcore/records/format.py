@@ -1,9 +1,11 @@
-"""How facts are written down: named JSON members, then raw bytes, under a format version.
+"""Encode records: named JSON members, then raw bytes, under a format version.
 
-Whatever must survive is an entry of the store, and a message of the queue only names one. Both carry the version of the format they are in, so
-that two releases can share a store while one replaces the other: what is newer than this release is left alone (`NewerFormat`), never guessed at.
+Everything that must survive is an entry of the store; a message of the queue only names one. Both carry the version of
+their format, so two releases can share a store during an upgrade. A record in a newer format is left alone
+(`NewerFormat`) and never guessed at.
 
-An entry is one line of JSON with the members, and after the line feed the body as it came: what was signed stays byte for byte what was signed.
+An entry is one line of JSON with the members, a line feed, and the body's bytes as received. So the bytes that were
+signed stay exactly as they were signed.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ FORMAT: Final = 1
 """The version that this release writes, and the newest that it reads."""
 
 CLOCK_SKEW_MS: Final = 60_000
-"""Clocks of machines that share a store may differ by this much; a clock that is further behind was set back."""
+"""The largest difference between the clocks of machines that share a store. A clock further behind was set back."""
 
-# Made once: `json.dumps` with separators makes an encoder for every call, which costs as much as what we have to write.
+# Created once: `json.dumps` with separators creates an encoder for every call, which costs as much as the encoding.
 _as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -47,71 +49,72 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class NewerFormat(ContractError):
-    """A newer release wrote this; this one must leave it alone."""
+    """The record was written by a newer release. This release must leave it alone."""
 
     reason = "newer-format"
 
 
 @frozen
 class Record:
-    """A fact as read: its members and its body."""
+    """A decoded record: its members and its body."""
 
     members: Mapping[str, Any]
     body: bytes = field(default=b"", repr=False)
 
     def text(self, name: str) -> str:
-        """Give a member that is a string.
+        """Return a member that is a string.
 
         Raises:
-            ContractError: It is not there or is something else: the store was written to by others.
+            ContractError: The member is missing or of another type, so another program has written to the store.
         """
         value = self.members.get(name)
         if not isinstance(value, str):
-            raise ContractError(f"the fact has no text {name!r}: {value!r:.40}")
+            raise ContractError(f"the record has no text {name!r}: {value!r:.40}")
         return value
 
     def number(self, name: str, default: int = 0) -> int:
-        """Give a member that is a whole number."""
+        """Return a member that is a whole number."""
         value = self.members.get(name, default)
         if not isinstance(value, int):
-            raise ContractError(f"the fact has no number {name!r}: {value!r:.40}")
+            raise ContractError(f"the record has no number {name!r}: {value!r:.40}")
         return value
 
     def due_in_s(self, now: datetime) -> float | None:
-        """Give the seconds until the fact is due (its member ``due``), None if it is.
+        """Return the seconds until the record is due (its member ``due``), or None if it is due.
 
-        Whoever is woken early, by a queue that was rebuilt for instance, goes back to waiting: when to act is a fact, and the queue only
-        a reason to look. A fact that was put off at a time that is still to come is due: the clock was set back since.
+        A message can arrive early, for example from a queue that was rebuilt. Its worker then waits again, since the
+        record decides when to act, and the message is only a reason to look. If the record was put off at a time in the
+        future, the clock was set back since. Then the record is due.
         """
         if self.number("put_off") - to_epoch_ms(now) > CLOCK_SKEW_MS:
             return None
-        left_s = (self.number("due") - to_epoch_ms(now)) / 1000
-        return left_s if left_s > 0 else None
+        remaining_s = (self.number("due") - to_epoch_ms(now)) / 1000
+        return remaining_s if remaining_s > 0 else None
 
     def optional(self, name: str) -> str | None:
-        """Give a member that is a string or not there."""
+        """Return a member that is a string, or None if it is missing."""
         return None if self.members.get(name) is None else self.text(name)
 
 
 def due_in(delay_s: float, now: datetime) -> dict[str, int]:
-    """Return the members of a fact that is due ``delay_s`` after ``now``; `Fact.early_s` reads them."""
+    """Return the members of a record that is due ``delay_s`` after ``now``; `Record.due_in_s` reads them."""
     return {"due": to_epoch_ms(now) + int(delay_s * 1000), "put_off": to_epoch_ms(now)}
 
 
 def encode_record(members: Mapping[str, Any], body: bytes = b"") -> bytes:
-    """Write a fact down; None members are left out."""
+    """Encode a record. Members that are None are left out."""
     line = _as_json({"v": FORMAT} | {name: value for name, value in members.items() if value is not None})
     return line.encode("ascii") + b"\n" + body
 
 
 def decode_record(value: bytes) -> Record:
-    """Read a fact.
+    """Decode a record.
 
     Raises:
-        Newer: It is in a format that this release does not know.
-        ContractError: It is no fact.
+        NewerFormat: The record is in a format that this release does not know.
+        ContractError: The bytes are no record.
     """
-    line, found, body = value.partition(b"\n")
+    line, line_feed, body = value.partition(b"\n")
     members: dict[str, Any] | None = None
     try:
         loaded: object = json.loads(line)
@@ -119,23 +122,23 @@ def decode_record(value: bytes) -> Record:
         loaded = None
     if isinstance(loaded, dict):
         members = cast("dict[str, Any]", loaded)
-    if not found or members is None or not isinstance(members.get("v"), int):
-        raise ContractError(f"this is no fact: {value[:40]!r}")
+    if not line_feed or members is None or not isinstance(members.get("v"), int):
+        raise ContractError(f"this is no record: {value[:40]!r}")
     if members["v"] > FORMAT:
-        raise NewerFormat(f"a fact in format {members['v']}; this release reads up to {FORMAT}")
+        raise NewerFormat(f"a record in format {members['v']}; this release reads up to {FORMAT}")
     return Record(members, body)
 
 
 def key_name(key: StoreKey) -> str:
-    """Write a key as text, for the body of a message and for its ``dedup`` label."""
+    """Encode a key as text, for the body of a message and for its ``dedup`` label."""
     return _as_json(key)
 
 
 def parse_key_name(text: str) -> StoreKey:
-    """Read what `key_name` wrote.
+    """Decode a key that `key_name` has encoded.
 
     Raises:
-        ContractError: It is no key.
+        ContractError: The text is no key.
     """
     try:
         loaded: object = json.loads(text)
@@ -144,13 +147,13 @@ def parse_key_name(text: str) -> StoreKey:
     parts = cast("list[object]", loaded) if isinstance(loaded, list) else []
     key = tuple(part for part in parts if isinstance(part, str))
     if not key or len(key) != len(parts):
-        raise ContractError(f"this names no key: {text[:60]!r}")
+        raise ContractError(f"this is no store key: {text[:60]!r}")
     return key
 
 
 def to_epoch_ms(when: datetime) -> int:
     """Return an instant as whole milliseconds since 1970, UTC, rounded down."""
-    # In whole numbers: a float of seconds loses a millisecond now and then, and a record that is rewritten often would drift.
+    # Whole numbers, since a float of seconds can lose a millisecond, and a record that is rewritten often would drift.
     return (when - _EPOCH) // _MILLISECOND
 
 

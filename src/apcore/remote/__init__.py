@@ -1,4 +1,4 @@
-"""Documents that we do not own: loading them, and whom to believe about them."""
+"""Fetch documents and keys of other servers, and decide which of their claims to trust."""
 
 from apcore.remote.alternates import alternate_of
 from apcore.remote.budgets import (

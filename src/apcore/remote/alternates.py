@@ -1,7 +1,7 @@
-"""From a page to the document that it says it is: for what people paste, which is mostly the address of a page.
+"""Find the ActivityPub document that a web page links to.
 
-Servers that know both give the document at the page's own address. Others write a link into the page; that link is a claim, and leads to a
-fetch like any other.
+People paste the address of a page. Many servers answer that address with the document itself. Others write a link into
+the page. The link is only a claim, so it leads to a fetch like any other address.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _ACCEPT: Final = "text/html, application/xhtml+xml;q=0.9"
 
 
 def alternate_of(url: str, *, policy: FetchPolicy) -> Op[str | None]:
-    """Give where the page at ``url`` says that it is there as ActivityPub; None if it says nothing of the kind.
+    """Return the address of the ActivityPub document that the page at ``url`` links to, or None if it links to none.
 
-    Asks for: one fetch (as `fetch`, unsigned); if it is not answered by 200, `Now`.
+    Asks for: one fetch (as `fetch`, unsigned); if the status is not 200, also `Now`.
 
     Raises:
-        NotFound, Gone, Forbidden, Rejected, PeerFailing: What the host answered instead.
+        NotFound, Gone, Forbidden, Rejected, PeerFailing: The host answered with another status than 200.
         RequestError, LimitExceeded, Refused, FetchFailed: As `fetch`.
     """
-    # The links stand at the beginning: what is too long is cut, and no reason to give up.
-    cutting = evolve(policy, limits=evolve(policy.limits, body_excess="cut"))
-    found = yield from fetch(url, policy=cutting, accept=_ACCEPT)
-    if found.response.status != 200:
+    # The links stand at the beginning of a page. So a page that is too long is cut, not refused.
+    page_policy = evolve(policy, limits=evolve(policy.limits, body_excess="cut"))
+    page = yield from fetch(url, policy=page_policy, accept=_ACCEPT)
+    if page.response.status != 200:
         now = yield from Now()
-        check_status(found, url, now=now)
-    return next(iter(find_alternates(found.response, found.url)), None)
+        check_status(page, url, now=now)
+    return next(iter(find_alternates(page.response, page.url)), None)

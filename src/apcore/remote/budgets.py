@@ -1,23 +1,29 @@
-"""Budgets: how much may be fetched for strangers, before anything of theirs is proved.
+"""Limit the fetches that apcore makes for clients that are not authenticated yet.
 
-Whoever sends us a request names a key, and so decides whom we ask for it. Without a bound that makes us a tool: a thousand requests that name a
-thousand keys are a thousand fetches, of our sockets and of somebody else's server. So each fetch for a stranger is paid for beforehand, out of
-four budgets at once: that of the client who made us ask, of the host that is asked, of the domain that the host belongs to (subdomains cost
-nothing, and are as many as one likes), and of everything. If one of them is spent, nothing is fetched, and the stranger is told to come back.
-Somebody whose key is kept never pays: proving them fetches nothing.
+A client that sends a signed request names a key, so it decides which server apcore asks for the key. Without a bound, a
+thousand requests that name a thousand keys cause a thousand fetches: from your sockets, and to another server. So each
+fetch for an unauthenticated client draws from four budgets at once:
 
-A budget is a token bucket, and its whole state is one instant: when it will be full again. That makes a bucket that nobody has drawn from lately the
-same as none, so its entry ends by itself, at that instant or within a minute, and a flood leaves nothing behind. Nothing correct rests on that end: an entry
-that stays longer says the same.
+- the budget of the client;
+- the budget of the host that is asked;
+- the budget of the domain that the host belongs to, since subdomains cost nothing;
+- the budget of all fetches together.
 
-The buckets live in the store, where all processes of a server draw from the same ones; a counter in memory would be one budget per process, and would
-make the answer depend on which process was asked. They are compared and set, not counted up by `Add`, since counters of the store never end. The
-commits are as many as the fetches, and no more: what is refused only reads.
+If one budget is spent, nothing is fetched, and the client is told when to try again. A client whose key is cached never
+pays, because authenticating it fetches nothing.
 
-Facts::
+A budget is a token bucket. Its whole state is one instant: the time at which it will be full again. A full bucket and
+no bucket mean the same, so an entry expires at that instant or within a minute, and a flood leaves nothing behind. An
+entry that stays longer does no harm.
 
-    ("budget", "1", "client" | "host" | "domain", H(name))   when the bucket is full again
-    ("budget", "1", "all")                                   the same, for everything
+The buckets live in the store, so all processes of a server draw from the same ones. A counter in memory would be one
+budget for each process. The buckets are compared and set, not counted with `Increment`, since the store's counters
+never expire. There is one commit for each fetch; a refusal only reads.
+
+Records::
+
+    ("budget", "1", "client" | "host" | "domain", H(name))   the time at which the bucket is full again
+    ("budget", "1", "all")                                   the same, for all fetches together
 """
 
 from __future__ import annotations
@@ -46,38 +52,39 @@ __all__ = [
 ]
 
 _ROUNDS_MAX: Final = 100
-"""How often a lost race is run again. Each round one of those who race wins: a hundred who come at once are served within about a second, and when
-the bucket is empty the others see that in the next round."""
+"""How often `spend` tries again after a lost race. One racer wins each round, so a hundred simultaneous racers are
+served within about a second. If the bucket runs empty, the others see that in the next round."""
 _ATTEMPT_AGAIN_S: Final = 60.0
 _KEPT_S_MIN: Final = 60.0
 _KEPT_S_MAX: Final = 86400.0
 _BURST_MAX: Final = 1_000_000
 _PER_S_MAX: Final = 500.0
-# Under these a name is sold to anyone below the country: co.uk, com.br, or.jp. No list of all public suffixes is shipped: one too many
-# labels taken for a domain gives whoever owns the suffix more budgets than one, and the budget of everything still holds.
+# Second-level labels under which registries sell names in many countries: co.uk, com.br, or.jp. The complete list of
+# public suffixes is not shipped. A suffix that is missing here gives its registrants one budget for each name below it;
+# the budget of all fetches together still holds.
 _SOLD_BELOW: Final = frozenset(
     {
-        "ac", "asn", "co", "com", "ed", "edu", "firm", "gen", "go", "gob", "gouv", "gov", "gr", "id", "ind", "info", "ltd", "me", "mil", "ne", "net",
-        "nom", "or", "org", "plc", "sch", "school", "web",
+        "ac", "asn", "co", "com", "ed", "edu", "firm", "gen", "go", "gob", "gouv", "gov", "gr", "id", "ind", "info",
+        "ltd", "me", "mil", "ne", "net", "nom", "or", "org", "plc", "sch", "school", "web",
     }
 )  # fmt: skip
 
 
 class BudgetSpent(Unavailable):
-    """Too much was fetched lately for strangers such as this one, or for this request; nothing more is, for now."""
+    """A fetch budget is spent: one in the store, or the one of this request. Nothing more is fetched for now."""
 
     reason = "budget-spent"
 
 
 @frozen
 class RateDecision:
-    """What came of drawing from a bucket."""
+    """The result of drawing one token from a bucket."""
 
     full_ms: int
-    """The bucket as it is now: the instant (milliseconds since 1970) at which it will be full again."""
+    """The state of the bucket after the draw: the instant (milliseconds since 1970) at which it will be full again."""
     allowed: bool
     retry_after_s: float
-    """If not, when there will be something in it."""
+    """If not allowed: the time until the bucket holds a token."""
 
 
 def _check_burst(_instance: Any, _attribute: Any, value: int) -> None:
@@ -92,7 +99,11 @@ def _check_per_s(_instance: Any, _attribute: Any, value: float) -> None:
 
 @frozen
 class Rate:
-    """A token bucket: so much at once, and so much a second in the long run. `ValueError` for values out of range."""
+    """A token bucket: ``burst`` tokens at once, and ``per_s`` tokens a second in the long run.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
 
     burst: int = field(validator=_check_burst)
     """1 to 1,000,000."""
@@ -100,10 +111,10 @@ class Rate:
     """0.001 to 500."""
 
     def take(self, full_ms: int | None, now_ms: int) -> RateDecision:
-        """Draw one token from a bucket that is full at ``full_ms``; None for one that nobody has drawn from."""
+        """Draw one token from a bucket that is full at ``full_ms``; None stands for a full bucket."""
         step_ms = ceil(1000 / self.per_s)
         latest_ms = now_ms + self.burst * step_ms
-        # Not later than an empty bucket takes to fill: a clock that was set back must not close it for longer.
+        # At most as late as an empty bucket would fill: a clock that was set back must not close it for longer.
         before_ms = now_ms if full_ms is None else min(max(full_ms, now_ms), latest_ms)
         after_ms = before_ms + step_ms
         if after_ms > latest_ms:
@@ -133,25 +144,29 @@ def _check_rate(_instance: Any, attribute: Any, value: Rate) -> None:
 
 @frozen(kw_only=True)
 class Budgets:
-    """How much is fetched for strangers: keys above all, and whatever else proving them takes. Every field can be named anew.
+    """The budgets for fetches on behalf of unauthenticated clients: keys, their owners, and contexts.
 
-    One fetch is one hop, redirects included: an exchange, or two where a server wants another signature. A bucket per name: what one client, host or domain has spent, another still has.
+    One fetch is one hop, redirects included. A hop is one exchange, or two where a server wants another signature. Each
+    name has a bucket of its own, so a client, host or domain that has spent its budget does not affect the others.
     """
 
     client: Rate = field(default=Rate(150, 5.0), validator=_check_rate)
-    """For one client: an IPv4 address, or an IPv6 network of 64 bits. Only where the host says who the client is; see `UnauthenticatedClient.network`."""
+    """For one client: an IPv4 address, or an IPv6 network of 64 bits.
+
+    It applies only if the server tells the client's address; see `UnauthenticatedClient.network`.
+    """
     host: Rate = field(default=Rate(100, 1.0), validator=_check_rate)
-    """Of one host, whoever makes us ask: nobody can aim us at a victim."""
+    """For one host, whichever client causes the fetch. It protects the host from being flooded through apcore."""
     domain: Rate = field(default=Rate(200, 2.0), validator=_check_rate)
-    """Of one domain with all that is below it; see `registrable_domain`."""
+    """For one domain and all its subdomains; see `registrable_domain`."""
     overall: Rate = field(default=Rate(400, 10.0), validator=_check_rate)
-    """Of everybody for everybody. With the 5 s that one takes at most, it bounds how many are in flight as well: 450."""
+    """For all fetches together. One fetch takes at most 5 s, so at most 450 are in flight."""
     fetches_max: int = field(default=20, validator=_check_fetches)
-    """For one received request, whatever it names: keys, their owners, contexts. Lemmy takes 20 as well."""
+    """For one received request: keys, their owners, and contexts. Lemmy's limit is 20 as well."""
     kept_s: float = field(default=600.0, validator=_check_kept)
-    """How long a document that was fetched for a stranger is kept at most; 1 s to a day. Keys have times of their own."""
+    """The longest time in seconds that a document fetched for a client is cached; 1 to 86,400. Keys differ."""
     kept_bytes_max: int = field(default=64 * 1024, validator=_check_kept_bytes)
-    """How large it may be to be kept; 0 to 2 MiB. With `overall` it bounds what strangers can fill a store with."""
+    """The size up to which such a document is cached; 0 to 2 MiB. With `overall` it bounds the growth of the store."""
 
 
 DEFAULT_BUDGETS: Final = Budgets()
@@ -159,18 +174,19 @@ DEFAULT_BUDGETS: Final = Budgets()
 
 @define(eq=False)
 class UnauthenticatedClient:
-    """One request of somebody who is not proved yet, while it is being looked into: who asks, and how much was fetched for it so far."""
+    """The sender of one request until it is authenticated, and the number of fetches made for it so far."""
 
     address: str | None = None
-    """What the server tells of its client."""
+    """The client's address, as the server tells it."""
     fetches: int = 0
 
     @property
     def network(self) -> str | None:
-        """The client, as far as its address tells: None leaves it to the other budgets.
+        """The client's name for its budget; None if the address does not tell clients apart.
 
-        Whoever has IPv6 has 2**64 addresses, so there the network counts. An address that is not public is that of a proxy in front of us, or
-        our own; it says nothing of who asks, and what is no address (a socket's path) neither.
+        An IPv6 client has 2**64 addresses, so its network of 64 bits counts. An address that is not public belongs to
+        a proxy in front of apcore, or to this machine, so it does not identify the client. A socket's path is no
+        address at all.
         """
         ip = None if self.address is None else parse_ip(self.address)
         if ip is None or PUBLIC_ONLY.address_refusal(str(ip)) is not None:
@@ -181,10 +197,11 @@ class UnauthenticatedClient:
 
 
 def registrable_domain(host: str) -> str:
-    """Give the domain that somebody has registered and ``host`` belongs to, as far as the name alone tells.
+    """Return the registered domain that ``host`` belongs to, as far as the name alone tells.
 
-    That is its last two labels, or three if the last is a country's and the one before is one that names are sold under (``co.uk``). An IPv6
-    address belongs to its network of 64 bits, an IPv4 address and a single label to themselves.
+    That is the last two labels. It is three if the last one is a country's and the second-last one is a label that
+    registries sell names under (``co.uk``). For an IPv6 address it is the network of 64 bits. An IPv4 address and a
+    single label stand for themselves.
     """
     bare = host.removeprefix("[").removesuffix("]")
     ip = parse_ip(bare)
@@ -200,59 +217,59 @@ def _network(ip: IPv6Address) -> str:
 
 
 def spend(host: str, *, budgets: Budgets, unauthenticated_client: UnauthenticatedClient) -> Op[None]:
-    """Pay for one fetch from ``host`` that ``unauthenticated_client`` makes us do.
+    """Pay for one fetch from ``host`` on behalf of ``unauthenticated_client``.
 
-    Asks for: one `Get` of three or four entries, `Now`, and, if all budgets allow it, one commit; once more each time that somebody else
-    was faster, a hundred times at most.
+    Asks for: one `Get` of three or four entries, `Now`, and, if all budgets allow the fetch, one commit. After a lost
+    race it asks again, a hundred times at most.
 
     Raises:
-        BudgetSpent: One of the budgets is spent, that of the request or one of those in the store; nothing was written.
-        StoreUnavailable: Without the store nobody can tell.
+        BudgetSpent: The budget of the request or one of those in the store is spent; nothing was written.
+        StoreUnavailable: The store cannot be read, so the budgets are unknown.
     """
     if unauthenticated_client.fetches >= budgets.fetches_max:
-        # What was found so far is kept, so that the next attempt comes further.
-        raise BudgetSpent(
-            f"looking into this takes more than {budgets.fetches_max} fetches", retry_after_s=_ATTEMPT_AGAIN_S
-        )
-    drawn = _buckets(host, budgets, unauthenticated_client)
-    keys = [key for key, _, _ in drawn]
+        # The documents fetched so far are cached, so the next attempt gets further.
+        raise BudgetSpent(f"this request takes more than {budgets.fetches_max} fetches", retry_after_s=_ATTEMPT_AGAIN_S)
+    buckets = _buckets(host, budgets, unauthenticated_client)
+    keys = [key for key, _, _ in buckets]
     for _round in range(_ROUNDS_MAX):
         entries = yield from Get(keys)
         now_ms = to_epoch_ms((yield from Now()))
-        taken = [rate.take(_full_ms(entry), now_ms) for (_, rate, _), entry in zip(drawn, entries, strict=True)]
-        short = [
-            (each.retry_after_s, what) for each, (_, _, what) in zip(taken, drawn, strict=True) if not each.allowed
+        decisions = [rate.take(_full_ms(entry), now_ms) for (_, rate, _), entry in zip(buckets, entries, strict=True)]
+        spent_budgets = [
+            (decision.retry_after_s, name)
+            for decision, (_, _, name) in zip(decisions, buckets, strict=True)
+            if not decision.allowed
         ]
-        if short:
-            wait_s, what = max(short)
-            raise BudgetSpent(f"the budget of {what} for what strangers ask is spent", retry_after_s=wait_s)
-        done = yield from commit(
+        if spent_budgets:
+            wait_s, name = max(spent_budgets)
+            raise BudgetSpent(f"the fetch budget of {name} for unauthenticated clients is spent", retry_after_s=wait_s)
+        is_committed = yield from commit(
             [Check(key, None if entry is None else entry.version) for key, entry in zip(keys, entries, strict=True)],
             [
-                Put(key, encode_record({"full": each.full_ms}), max((each.full_ms - now_ms) / 1000, _KEPT_S_MIN))
-                for key, each in zip(keys, taken, strict=True)
+                Put(key, encode_record({"full": state.full_ms}), max((state.full_ms - now_ms) / 1000, _KEPT_S_MIN))
+                for key, state in zip(keys, decisions, strict=True)
             ],
         )
-        if done is not False:
+        if is_committed is not False:
             unauthenticated_client.fetches += 1
             return
-    raise BudgetSpent("too many strangers ask at once", retry_after_s=1.0)
+    raise BudgetSpent("too many unauthenticated clients cause fetches at once", retry_after_s=1.0)
 
 
 def _buckets(
     host: str, budgets: Budgets, unauthenticated_client: UnauthenticatedClient
 ) -> list[tuple[StoreKey, Rate, str]]:
-    """Give the buckets to draw from. Two names under one digest would share a bucket, and harm nobody; so names are not kept."""
+    """Return the buckets to draw from. Names are not stored: two with the same digest would only share a bucket."""
     domain = registrable_domain(host)
-    found: list[tuple[StoreKey, Rate, str]] = [
-        (("budget", "1", "all"), budgets.overall, "everything"),
+    buckets: list[tuple[StoreKey, Rate, str]] = [
+        (("budget", "1", "all"), budgets.overall, "all hosts"),
         (("budget", "1", "domain", digest_part(domain)), budgets.domain, f"the domain {domain}"),
         (("budget", "1", "host", digest_part(host)), budgets.host, f"the host {host}"),
     ]
     network = unauthenticated_client.network
     if network is not None:
-        found.append((("budget", "1", "client", digest_part(network)), budgets.client, "this client"))
-    return found
+        buckets.append((("budget", "1", "client", digest_part(network)), budgets.client, "this client"))
+    return buckets
 
 
 def _full_ms(entry: Entry | None) -> int | None:

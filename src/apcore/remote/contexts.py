@@ -1,12 +1,14 @@
-"""Contexts that nobody here knows: ignored and reported, or fetched, as the policy says.
+"""Handle JSON-LD contexts that apcore does not know: ignore and report them, or fetch them.
 
-A JSON-LD context is a document on somebody's server that decides what other documents mean. Servers of contexts go down, change their minds, and could be
-made to serve one thing to whoever checks a signature and another to whoever acts. So apcore knows the contexts that are in use, and by default reads a
-document with an unknown one as if that defined nothing: the document's usual words keep their meaning, and what was not understood is named in
-`Reading.ignored_contexts`. An application that knows a context registers it (`Vocabulary.with_views(contexts=...)`).
+A JSON-LD context is a document that defines the terms of other documents. Its server can go down or change it. It could
+even serve one context to the verifier of a signature and another one to the application. So apcore bundles the contexts
+that are in use. By default it reads a document with an unknown context as if that context defined nothing. The usual
+terms keep their meaning, and `Reading.ignored_contexts` names the ignored contexts. An application that needs another
+context registers it (``Vocabulary.with_views(contexts=...)``).
 
-With ``unknown_contexts="fetch"`` an unknown context is fetched once, under the same address policy and limits as anything, kept for a week, and a failure for
-an hour. A context that cannot be had degrades the document as before; it never fails it.
+With ``unknown_contexts="fetch"`` an unknown context is fetched once, under the same address policy and limits as any
+document. It is cached for a week, and a failure for an hour. A context that cannot be fetched is ignored, as by
+default; the document is still read.
 """
 
 from __future__ import annotations
@@ -29,16 +31,17 @@ _ACCEPT = "application/ld+json, application/json;q=0.9"
 
 
 def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPolicy) -> Op[Document]:
-    """Read a document as `read_document` does, with its unknown contexts fetched if the policy says so.
+    """Read a document as `read_document` does, and fetch its unknown contexts if the policy says so.
 
-    Asks for: nothing by default; else for each unknown context one `Get`, and on a miss one fetch and one commit, at most ``policy.contexts_max``.
+    Asks for: nothing by default. With ``unknown_contexts="fetch"``: one `Get` for each of at most
+    ``policy.contexts_max`` unknown contexts, and on a miss one fetch and one commit.
 
     Raises:
         DocumentError, LimitExceeded: As `read_document`; never because of a context.
         BudgetSpent: As `fetch`.
     """
-    contexts, tried = BUNDLED, set[str]()
-    # One for all readings: what a document costs does not grow with the contexts that it names.
+    contexts, attempted_urls = BUNDLED, set[str]()
+    # One budget for all readings: the cost of a document does not grow with the contexts that it names.
     work = WorkBudget(DEFAULT_LIMITS, len(source))
     document: Document | None = None
     while True:
@@ -47,15 +50,15 @@ def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPol
         except (DocumentError, LimitExceeded):
             if document is None:
                 raise
-            # It could be read before, so it is what was fetched that is wrong: no context, or one that goes too far.
+            # The document was readable without the fetched context, so the context is at fault: use the last reading.
             return document
-        missing = [url for url in document.reading.ignored_contexts if url not in tried]
+        missing = [url for url in document.reading.ignored_contexts if url not in attempted_urls]
         if policy.unknown_contexts == "ignore" or not missing:
             return document
         for url in missing:
-            if len(tried) >= policy.contexts_max:
+            if len(attempted_urls) >= policy.contexts_max:
                 return document
-            tried.add(url)
+            attempted_urls.add(url)
             body = yield from _context(url, policy)
             contexts = contexts if body is None else _with(contexts, url, body)
 
@@ -63,47 +66,46 @@ def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPol
 def _with(contexts: ContextTable, url: str, body: bytes) -> ContextTable:
     try:
         return contexts.with_document(url, parse_document(body))
-    except ApcoreError:  # no object after all, or over a limit
+    except ApcoreError:  # not an object, or over a limit
         return contexts
 
 
 def _context(url: str, policy: FetchPolicy) -> Op[bytes | None]:
-    """Give what is at the address of a context, kept or fetched; None if it cannot be had."""
+    """Return the context at ``url``, cached or fetched, or None if it cannot be had."""
     key: StoreKey = ("ctx", "1", digest_part(url))
-    [kept] = yield from Get((key,))
+    [entry] = yield from Get((key,))
     now = yield from Now()
-    if kept is not None:
-        fact = decode_record(kept.value)
-        good = bool(fact.body)
-        age = now - from_epoch_ms(fact.number("fetched"))
-        if fact.text("url") == url and age < timedelta(
-            seconds=policy.context_ttl_s if good else policy.context_retry_s
-        ):
-            return fact.body or None
+    if entry is not None:
+        record = decode_record(entry.value)
+        ttl_s = policy.context_ttl_s if record.body else policy.context_retry_s
+        age = now - from_epoch_ms(record.number("fetched"))
+        if record.text("url") == url and age < timedelta(seconds=ttl_s):
+            return record.body or None
     body = b""
     try:
-        found = yield from fetch(url, policy=policy, accept=_ACCEPT)
-        if found.response.status == 200 and _is_json(found.response.headers.get("content-type")):
-            body = found.response.body
+        fetched = yield from fetch(url, policy=policy, accept=_ACCEPT)
+        if fetched.response.status == 200 and _is_json(fetched.response.headers.get("content-type")):
+            body = fetched.response.body
             _ = parse_document(body)
     except BudgetSpent:
-        # Ours to bear: it says nothing about the context, so nothing is kept, and what is read without it is not what it says.
+        # The budget says nothing about the context, so no failure is cached. Reading on without the context would give
+        # the document another meaning.
         raise
     except ApcoreError:
         body = b""
     value = encode_record({"url": url, "fetched": to_epoch_ms(now)}, body)
-    ttl_s = policy.kept_s(policy.context_ttl_s if body else policy.context_retry_s, len(body))
-    if ttl_s is None:
+    kept_s = policy.kept_s(policy.context_ttl_s if body else policy.context_retry_s, len(body))
+    if kept_s is None:
         return body or None
     try:
-        _ = yield from commit((Check(key, None if kept is None else kept.version),), (Put(key, value, ttl_s),))
+        _ = yield from commit((Check(key, None if entry is None else entry.version),), (Put(key, value, kept_s),))
     except Unavailable:
         return body or None
     return body or None
 
 
 def _is_json(content_type: str | None) -> bool:
-    """Any JSON will do: contexts are served as all kinds of it."""
+    """Check for any JSON media type: servers label contexts in many ways."""
     try:
         essence = parse_media_type(content_type or "").essence
     except ApcoreError:

@@ -1,15 +1,18 @@
-"""Signed requests of ours: which way of signing a server takes, and the second knock with the other one.
+"""Sign outgoing requests in the scheme that a server accepts, and knock once more in the other scheme.
 
-There are two schemes in the field, and a request cannot carry both. So we knock: signed by what the server took last time, or, where nothing is
-known, by what the identity says. If the answer is 400, 401 or 403, and only then, we knock once more, in the other scheme, or by what an
-`Accept-Signature` in a 401 asks for, within our own minimum coverage. Each knock has a date and a digest of its own.
+There are two signature schemes in the field, and one request cannot carry both. So a request is signed in the scheme
+that the server accepted last time, or else in the identity's own scheme. If the response is 400, 401 or 403, and only
+then, the request is sent once more. The second knock uses the other scheme, or the components that an
+`Accept-Signature` in a 401 asks for, but never less than our own minimum coverage. Each knock has its own date and
+digest.
 
-What a server took is remembered per origin, for four weeks after it was last proved. Only success is remembered: a refusal changes nothing, so nobody
-who can make a request fail can talk us into the weaker scheme for the next one. A GET that succeeds at the first knock proves nothing (most
-servers do not look at the signature of a GET), so fetching writes only after a second knock that was let in; deliveries write what they learn into
-the commit that they make anyway.
+The accepted scheme is remembered for each origin, for four weeks after it was last proved. Only success is remembered.
+A refusal changes nothing: an attacker who makes one request fail cannot force the weaker scheme for later ones. A GET
+that succeeds at the first knock proves nothing, since most servers do not check the signature of a GET. So fetching
+writes a record only after a second knock that was accepted. Deliveries write theirs into the commit that they make
+anyway.
 
-Facts: ``("dialect", "1", origin)``: what that origin took last, and since when we know.
+Records: ``("dialect", "1", origin)`` holds the dialect that the origin accepted last, and the time of that proof.
 """
 
 from __future__ import annotations
@@ -54,13 +57,13 @@ __all__ = [
 ]
 
 SECOND_KNOCK: Final = frozenset({400, 401, 403})
-"""The answers that may be about how a request was signed."""
+"""The statuses that can mean that the server does not accept the kind of signature."""
 DIALECT_KEPT_S: Final = 28 * 86400.0
-"""How long it counts what a server took."""
+"""How long an accepted dialect is remembered."""
 _RENEWED_S: Final = DIALECT_KEPT_S / 2
-"""From this age on, what is known is written again when it is proved again."""
+"""The age from which a remembered dialect is written again when it is proved again."""
 ASKED_CHARS_MAX: Final = 512
-"""A longer `Accept-Signature` is met, and not remembered."""
+"""The longest `Accept-Signature` that is remembered. A longer one is met, but not remembered."""
 
 
 @frozen
@@ -69,43 +72,43 @@ class Dialect:
 
     scheme: SignatureScheme
     asked: str | None = None
-    """With RFC 9421: what the server asks for beyond what we always cover, as one member of `Accept-Signature`."""
+    """With RFC 9421: the components that the server asks for beyond our own, as one member of `Accept-Signature`."""
 
 
 @frozen(kw_only=True)
 class Identity:
-    """Who a request is signed as: mostly the instance actor."""
+    """The identity that a request is signed as, usually the instance actor."""
 
     key_name: str
-    """What the signer knows the key by."""
+    """The signer's name for the key."""
     key_id: str
-    """Where peers find its public half."""
+    """The address at which peers find the public key."""
     scheme: SignatureScheme = "cavage"
-    """How to knock first where nothing is known: everybody understands draft-cavage, not everybody RFC 9421."""
+    """The scheme of the first knock if no dialect is remembered. All servers know draft-cavage; some lack RFC 9421."""
 
     def prepare(self, request: Request, *, now: datetime, dialect: Dialect | None = None) -> Unsigned:
-        """Get ``request`` ready for this identity's signature, in a dialect or by the identity's own scheme.
+        """Prepare ``request`` for this identity's signature, in ``dialect`` or else in the identity's own scheme.
 
-        What a dialect asks for and this request cannot have is left out.
+        Components that the dialect asks for and the request lacks are left out.
 
         Raises:
-            RequestError: Its URL, or something else of it that a peer has said, cannot be signed for.
+            RequestError: The URL or another part of the request, taken from a peer, cannot be signed.
         """
         dialect = dialect or Dialect(self.scheme)
         try:
             if dialect.scheme == "cavage":
                 return cavage.prepare(request, key_id=self.key_id, now=now)
             unsigned = None
-            for asked in () if dialect.asked is None else _read(dialect.asked):
-                unsigned = _answer(request, asked, self.key_id, now)
+            for challenge in () if dialect.asked is None else _read(dialect.asked):
+                unsigned = _answer(request, challenge, self.key_id, now)
             return unsigned or rfc9421.prepare(request, key_id=self.key_id, now=now)
         except ValueError as error:
-            raise RequestError(f"{request.url} cannot be signed for: {error}") from error
+            raise RequestError(f"a request to {request.url} cannot be signed: {error}") from error
 
 
 @frozen
 class Knock:
-    """One signed request that was answered."""
+    """One signed request and the status of its response."""
 
     dialect: Dialect
     status: int
@@ -113,14 +116,14 @@ class Knock:
 
 @frozen
 class KnockResult:
-    """The last answer, and all knocks that led to it: one or two."""
+    """The last response, and the one or two knocks that led to it."""
 
     response: Response = field(repr=False)
     knocks: tuple[Knock, ...]
 
     @property
     def accepted(self) -> Dialect | None:
-        """The dialect that was let in, if one was: answered with 2xx."""
+        """The dialect of the last knock if its response was 2xx, else None."""
         last = self.knocks[-1]
         return last.dialect if 200 <= last.status < 300 else None
 
@@ -134,62 +137,64 @@ def knock(
     until: datetime | None = None,
     ends: datetime | None = None,
 ) -> Op[KnockResult]:
-    """Send ``request``, signed in the dialect that is ``known``; once more in another one after 400, 401 or 403, if that begins before ``until``.
+    """Send ``request`` signed in the dialect ``known``, or else in the identity's own scheme.
 
-    ``ends`` is when the second exchange has to be over; the deadline of the first is the request's own.
+    After 400, 401 or 403 it is sent once more in another dialect, if that begins before ``until``. The second exchange
+    must be over at ``ends``; the first one has the request's own deadline.
 
-    Asks for: `Now`, `Sign` and `Fetch`; each at most twice.
+    Asks for: `Now`, `Sign` and `Fetch`, each at most twice.
 
     Raises:
         RequestError: As `Identity.prepare`.
-        FetchFailed: An exchange broke off, the second one included.
+        FetchFailed: One of the exchanges failed.
     """
     first = known or Dialect(identity.scheme)
     now = yield from Now()
     unsigned = identity.prepare(request, now=now, dialect=first)
     response = yield from _send(unsigned, identity, None if share is None else (share, first))
-    before = Knock(first, response.status)
+    first_knock = Knock(first, response.status)
     if response.status not in SECOND_KNOCK:
-        return KnockResult(response, (before,))
+        return KnockResult(response, (first_knock,))
     now = yield from Now()
     if until is not None and now >= until:
-        return KnockResult(response, (before,))
+        return KnockResult(response, (first_knock,))
     if ends is not None:
-        left_s = (ends - now).total_seconds()
-        if left_s <= 0:
-            return KnockResult(response, (before,))
-        request = evolve(request, limits=request.limits.within(left_s))
-    challenge = _challenge(request, response, first, identity, now)
-    if challenge is None:
+        remaining_s = (ends - now).total_seconds()
+        if remaining_s <= 0:
+            return KnockResult(response, (first_knock,))
+        request = evolve(request, limits=request.limits.within(remaining_s))
+    answered_challenge = _challenge(request, response, first, identity, now)
+    if answered_challenge is None:
         second, nonce = Dialect("cavage" if first.scheme == "rfc9421" else "rfc9421"), None
         unsigned = identity.prepare(request, now=now, dialect=second)
     else:
-        asked, unsigned = challenge
-        second, nonce = _dialect(asked), asked.nonce
+        challenge, unsigned = answered_challenge
+        second, nonce = _dialect(challenge), challenge.nonce
     response = yield from _send(unsigned, identity, None if share is None else (share, second, nonce))
-    return KnockResult(response, (before, Knock(second, response.status)))
+    return KnockResult(response, (first_knock, Knock(second, response.status)))
 
 
 def knock_and_remember(
     request: Request, *, identity: Identity, share: Hashable = None, ends: datetime | None = None
 ) -> Op[Response]:
-    """Send ``request`` as `knock`, with what is remembered of its origin, and remember what a second knock has shown.
+    """Send ``request`` as `knock` does, in the remembered dialect of its origin, and remember an accepted second knock.
 
-    Asks for: one `Get`, and as `knock`; one commit if a second knock was let in. A memory that cannot be had is none.
+    Asks for: one `Get`, and as `knock`; one commit if the second knock was accepted. If the store does not answer, no
+    dialect is remembered and nothing fails.
     """
     origin = parse_url(request.url).origin
-    kept = yield from _kept(origin)
-    knocked = yield from knock(request, identity=identity, known=read_dialect(kept), share=share, ends=ends)
-    last = knocked.knocks[-1]
-    # 304 answers a condition: only who was let in is told that.
-    if len(knocked.knocks) > 1 and (knocked.accepted is not None or last.status == 304):
-        write = remember_dialect(origin, last.dialect, kept, now=(yield from Now()))
+    entry = yield from _entry(origin)
+    result = yield from knock(request, identity=identity, known=read_dialect(entry), share=share, ends=ends)
+    last = result.knocks[-1]
+    # A server sends 304 for a condition only after it has accepted the request.
+    if len(result.knocks) > 1 and (result.accepted is not None or last.status == 304):
+        write = remember_dialect(origin, last.dialect, entry, now=(yield from Now()))
         if write is not None:
-            check = Check(write.key, None if kept is None else kept.version)
-            # A lost race means that somebody else has learnt something at the same time.
+            check = Check(write.key, None if entry is None else entry.version)
+            # A lost race means that another process has just recorded a dialect.
             with suppress(Unavailable):
                 _ = yield from commit((check,), (write,))
-    return knocked.response
+    return result.response
 
 
 def _send(unsigned: Unsigned, identity: Identity, share: Hashable) -> Op[Response]:
@@ -197,28 +202,28 @@ def _send(unsigned: Unsigned, identity: Identity, share: Hashable) -> Op[Respons
     return (yield from Fetch(unsigned.attach(signature), share=share))
 
 
-# --- what a server asks for -----------------------------------------------------------------------------------------
+# --- challenges of a server -----------------------------------------------------------------------------------------
 
 
 def _challenge(
     request: Request, response: Response, first: Dialect, identity: Identity, now: datetime
 ) -> tuple[Challenge, Unsigned] | None:
-    """Give the first challenge of a 401 that can be met and that ``first`` did not meet already."""
+    """Return the first challenge of a 401 that can be met and that ``first`` did not meet already."""
     text = response.headers.get("accept-signature")
     if response.status != 401 or text is None:
         return None
-    for asked in _read(text):
-        if asked.nonce is None and _dialect(asked) == first:
+    for challenge in _read(text):
+        if challenge.nonce is None and _dialect(challenge) == first:
             continue
-        unsigned = _answer(request, asked, identity.key_id, now)
+        unsigned = _answer(request, challenge, identity.key_id, now)
         if unsigned is not None:
-            return asked, unsigned
+            return challenge, unsigned
     return None
 
 
-def _answer(request: Request, asked: Challenge, key_id: str, now: datetime) -> Unsigned | None:
-    """Meet a challenge, with the fields that only draft-cavage needs if it asks for them."""
-    names = {item.value for item in asked.components}
+def _answer(request: Request, challenge: Challenge, key_id: str, now: datetime) -> Unsigned | None:
+    """Sign for a challenge, with the fields that only draft-cavage needs if it asks for them."""
+    names = {item.value for item in challenge.components}
     headers = request.headers
     if "date" in names:
         headers = headers.with_set("date", format_http_date(now))
@@ -226,7 +231,7 @@ def _answer(request: Request, asked: Challenge, key_id: str, now: datetime) -> U
         headers = headers.with_set("host", parse_url(request.url).origin.authority)
     if "digest" in names and request.body:
         headers = headers.with_set("digest", make_digest(request.body))
-    return answer(evolve(request, headers=headers), (asked,), key_id=key_id, now=now)
+    return answer(evolve(request, headers=headers), (challenge,), key_id=key_id, now=now)
 
 
 def _read(text: str) -> tuple[Challenge, ...]:
@@ -236,35 +241,35 @@ def _read(text: str) -> tuple[Challenge, ...]:
         return ()
 
 
-def _dialect(asked: Challenge) -> Dialect:
-    """Give what a challenge says about all requests: without its nonce, which counts once, and without what we do anyway."""
+def _dialect(challenge: Challenge) -> Dialect:
+    """Return the dialect that a challenge implies for later requests: without its nonce and our usual components."""
     usual = {*rfc9421.POST_COVERED, *rfc9421.GET_COVERED}
-    more = [item for item in asked.components if item.parameters or item.value not in usual]
-    if not more and not asked.expires and asked.tag is None:
+    further = [item for item in challenge.components if item.parameters or item.value not in usual]
+    if not further and not challenge.expires and challenge.tag is None:
         return Dialect("rfc9421")
     parameters: dict[str, BareItem] = {"created": True}
-    if asked.expires:
+    if challenge.expires:
         parameters["expires"] = True
-    if asked.tag is not None:
-        parameters["tag"] = asked.tag
-    return Dialect("rfc9421", serialize_dictionary({asked.label: InnerList(asked.components, parameters)}))
+    if challenge.tag is not None:
+        parameters["tag"] = challenge.tag
+    return Dialect("rfc9421", serialize_dictionary({challenge.label: InnerList(challenge.components, parameters)}))
 
 
-# --- what is remembered ---------------------------------------------------------------------------------------------
+# --- remembered dialects --------------------------------------------------------------------------------------------
 
 
 def dialect_key(origin: Origin | str) -> StoreKey:
-    """Where it is kept what an origin took."""
+    """Return the key of the record of the dialect that an origin accepted."""
     return ("dialect", "1", str(origin))
 
 
-def read_dialect(kept: Entry | None) -> Dialect | None:
-    """Read what is kept; what cannot be read is not known, and costs one more knock."""
-    if kept is None:
+def read_dialect(entry: Entry | None) -> Dialect | None:
+    """Read a dialect record. One that cannot be read counts as none, which costs one more knock."""
+    if entry is None:
         return None
     try:
-        fact = decode_record(kept.value)
-        scheme, asked = fact.text("scheme"), fact.optional("asked")
+        record = decode_record(entry.value)
+        scheme, asked = record.text("scheme"), record.optional("asked")
     except ContractError:
         return None
     if scheme == "cavage":
@@ -272,21 +277,21 @@ def read_dialect(kept: Entry | None) -> Dialect | None:
     return Dialect("rfc9421", asked) if scheme == "rfc9421" else None
 
 
-def remember_dialect(origin: Origin | str, accepted: Dialect, kept: Entry | None, *, now: datetime) -> Put | None:
-    """Give the write that remembers what was just accepted; None if that is known, and will be for a while."""
+def remember_dialect(origin: Origin | str, accepted: Dialect, entry: Entry | None, *, now: datetime) -> Put | None:
+    """Return the write that records an accepted dialect, or None if the record is the same and recent enough."""
     if accepted.asked is not None and len(accepted.asked) > ASKED_CHARS_MAX:
         accepted = Dialect(accepted.scheme)
-    if kept is not None and read_dialect(kept) == accepted:
-        age_s = (now - from_epoch_ms(decode_record(kept.value).number("since"))).total_seconds()
+    if entry is not None and read_dialect(entry) == accepted:
+        age_s = (now - from_epoch_ms(decode_record(entry.value).number("since"))).total_seconds()
         if age_s < _RENEWED_S:
             return None
     value = encode_record({"scheme": accepted.scheme, "asked": accepted.asked, "since": to_epoch_ms(now)})
     return Put(dialect_key(origin), value, DIALECT_KEPT_S)
 
 
-def _kept(origin: Origin) -> Op[Entry | None]:
+def _entry(origin: Origin) -> Op[Entry | None]:
     try:
-        [kept] = yield from Get((dialect_key(origin),))
+        [entry] = yield from Get((dialect_key(origin),))
     except Unavailable:
         return None
-    return kept
+    return entry

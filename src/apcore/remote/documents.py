@@ -1,21 +1,22 @@
-"""Documents from their authoritative source, kept in the store, asked about again when stale.
+"""Load documents from their origin, cache them in the store, and revalidate stale copies.
 
-A document is believed about its ``id`` only if it came from there: same address in the end, with an ActivityPub media
-type, or with JSON-LD's own if the document itself says that it is ActivityPub. If it names another id of the same
-origin, that id is asked once; anything else is refused. Kept entries carry the signer they were fetched as, and are
-never served for another: what was shown to one viewer is not believed for the next.
+A document is trusted about its ``id`` only if it came from that address, with an ActivityPub media type. The generic
+JSON-LD media type is accepted too if the document itself says that it is ActivityPub. If the document names another id
+on the same origin, that id is fetched once; any other id is refused. A cached copy belongs to the signer that it was
+fetched as, and is never served for another one: a document can look different to each viewer.
 
-What a stranger made us load is kept small and for a short time (`FetchPolicy.kept_s`), or they could fill the store with what they please.
+A document that an unauthenticated client made us load is cached only if it is small, and only for a short time
+(`FetchPolicy.kept_s`). Otherwise clients could fill the store.
 
-A document that its owner has changed is asked for anew: `changed_document` marks its address, and a copy that was
-fetched before counts for nothing. The mark covers every signer's copy, and a fetch that is under way at that moment.
+After its owner has changed a document, it is fetched again: `changed_document` marks its address, and copies fetched
+before that time no longer count. The mark covers the copies of all signers, and a fetch that is in flight at that time.
 
-Facts::
+Records::
 
-    ("doc", "1", H(key id), H(uri))      a document as it was shown to a signer; an empty second part for no signer
-    ("doc-changed", "1", H(uri))         when the document's owner said that it has changed or is gone
+    ("doc", "1", H(key id), H(uri))      the document as a signer saw it; the third part is empty without a signer
+    ("doc-changed", "1", H(uri))         the time at which the owner said that the document has changed or is gone
 
-A cache that cannot be written is no reason to fail: the document was had all the same.
+A failed write to the cache is ignored, since the document was loaded all the same.
 """
 
 from __future__ import annotations
@@ -50,84 +51,92 @@ from apcore.vocab import Document, owners_of, read_document
 __all__ = ["LoadedDocument", "cached_owners", "changed_document", "load", "load_kept", "load_unverified"]
 
 _CHANGE_KEPT_S: Final = 31 * 86400.0
-"""How long a change is remembered: a copy is fresh for a day at most, and is kept for 30 more (see `FetchPolicy`)."""
+"""How long a change is remembered. A copy is fresh for a day at most, and cached for 30 more (see `FetchPolicy`)."""
 
 
 @frozen
 class LoadedDocument:
-    """A document, where it was found, and since when we know it so."""
+    """A document, the URL that it came from, and the time at which its origin confirmed it."""
 
     document: Document
     url: Url
     fetched: datetime
-    """When its source last said it, or that it had not changed."""
+    """The time at which the origin last sent the document, or said that it had not changed."""
     body: bytes = field(default=b"", repr=False)
-    """The document as it came."""
+    """The document's bytes as received."""
     kept: bool = False
-    """Whether the store keeps it, so that asking for it again soon costs no request."""
+    """Whether the store caches it, so that loading it again soon costs no request."""
 
 
 def load(
     uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fresh: bool = False, unnamed: bool = False
 ) -> Op[LoadedDocument]:
-    """Give the document whose id is ``uri``, from the store while it is fresh, else from its origin.
+    """Return the document with the id ``uri``: from the cache while it is fresh, else from its origin.
 
-    The document's own id may be another one, if ``uri`` led to it: an alias, a redirect. Compare it where that matters.
+    The document may have another id if ``uri`` is an alias or redirects. Compare the id where that matters.
 
-    Asks for: one `Get` and `Now`; if there is nothing fresh, up to three fetches (each as `fetch`), one more `Get` if the id is another one,
-    and one commit.
-    ``fresh`` asks the origin whatever is kept; a kept document still saves the body if it has not changed.
-    ``unnamed`` takes a document without an id as well, if it came from the origin of ``uri``. It is not kept.
+    With ``fresh``, the origin is asked even if the cache is fresh. A cached copy still saves the transfer of an
+    unchanged body. With ``unnamed``, a document without an id is accepted if it came from the origin of ``uri``; it is
+    not cached.
+
+    Asks for: one `Get` and `Now`. Without a fresh copy also up to three fetches (each as `fetch`), one more `Get` if
+    the id is another one, and one commit.
 
     Raises:
-        NotFound, Gone, Forbidden, Rejected, PeerFailing: What the origin answered instead.
-        WrongMediaType, WrongId, DocumentError: It answered with something that is not this document.
+        NotFound, Gone, Forbidden, Rejected, PeerFailing: The origin answered with another status than 200.
+        WrongMediaType, WrongId, DocumentError: The response is not this document.
         RequestError, LimitExceeded, Refused, FetchFailed: As `fetch`.
     """
     slot = yield from _slot(str(parse_url(uri)), identity)
     now = yield from Now()
-    known = slot.known
-    if known is not None and not fresh and now < from_epoch_ms(known.number("fresh_until")):
-        return (yield from _loaded_from(known, policy))
+    cached = slot.record
+    if cached is not None and not fresh and now < from_epoch_ms(cached.number("fresh_until")):
+        return (yield from _loaded_from(cached, policy))
     headers = Headers()
-    if known is not None:
-        headers = conditional_headers(headers, Validators(known.optional("etag"), known.optional("last_modified")))
-    found = yield from fetch(slot.uri, policy=policy, identity=identity, headers=headers)
-    if found.response.status == 304 and known is not None:
-        if str(found.url) == known.text("url"):
-            kept = yield from _keep(slot, found, known.body, now, policy)
-            return evolve((yield from _loaded_from(known, policy, fetched=now)), kept=kept)
-        # We were led elsewhere than last time, and who never gave us the document cannot say that it has not changed.
-        found = yield from fetch(slot.uri, policy=policy, identity=identity)
+    if cached is not None:
+        headers = conditional_headers(headers, Validators(cached.optional("etag"), cached.optional("last_modified")))
+    fetched = yield from fetch(slot.uri, policy=policy, identity=identity, headers=headers)
+    if fetched.response.status == 304 and cached is not None:
+        if str(fetched.url) == cached.text("url"):
+            is_cached = yield from _cache(slot, fetched, cached.body, now, policy)
+            return evolve((yield from _loaded_from(cached, policy, fetched=now)), kept=is_cached)
+        # The redirects ended at another URL than last time. That server did not send the cached copy, so it cannot say
+        # that the copy is unchanged.
+        fetched = yield from fetch(slot.uri, policy=policy, identity=identity)
     try:
-        document, found = yield from _believed(slot.uri, found, now, policy=policy, identity=identity, unnamed=unnamed)
+        document, fetched = yield from _trusted(
+            slot.uri, fetched, now, policy=policy, identity=identity, unnamed=unnamed
+        )
     except Gone:
         yield from _forget(slot)
         raise
     if document.id is None:
-        return LoadedDocument(document, found.url, now, found.response.body)
+        return LoadedDocument(document, fetched.url, now, fetched.response.body)
     ident = str(parse_url(document.id))
     if ident != slot.uri:
-        # Kept under its own id; whoever asks by another address asks the origin again.
+        # It is cached under its own id. A request for another address asks the origin again.
         slot = yield from _slot(ident, identity)
-    kept = yield from _keep(slot, found, found.response.body, now, policy)
-    return LoadedDocument(document, found.url, now, found.response.body, kept)
+    is_cached = yield from _cache(slot, fetched, fetched.response.body, now, policy)
+    return LoadedDocument(document, fetched.url, now, fetched.response.body, is_cached)
 
 
 def load_kept(uri: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LoadedDocument | None]:
-    """Give the document whose id is ``uri`` if the store keeps it fresh; None where `load` would ask its origin. Asks for: one `Get` and `Now`."""
+    """Return the document with the id ``uri`` if the cache is fresh, or None where `load` would ask the origin.
+
+    Asks for: one `Get` and `Now`.
+    """
     slot = yield from _slot(str(parse_url(uri)), identity)
     now = yield from Now()
-    known = slot.known
-    if known is None or now >= from_epoch_ms(known.number("fresh_until")):
+    cached = slot.record
+    if cached is None or now >= from_epoch_ms(cached.number("fresh_until")):
         return None
-    return (yield from _loaded_from(known, policy))
+    return (yield from _loaded_from(cached, policy))
 
 
 def changed_document(uri: str, now: datetime) -> Put:
-    """Return the write that makes every cached copy of a document count for nothing from ``now`` on.
+    """Return the write that makes all cached copies of a document fetched until ``now`` stale.
 
-    Join it to the commit that proves the change, and only where the document's own owner has said so (see
+    Add it to the commit that proves the change, and only if the document's own owner has announced the change (see
     `cached_owners`).
 
     Raises:
@@ -138,9 +147,9 @@ def changed_document(uri: str, now: datetime) -> Put:
 
 
 def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str, ...] | None]:
-    """Return the owners that the cached copies of a document name: the copy shown to ``identity`` and the one to nobody.
+    """Return the owners named by the cached copies of a document: the copy for ``identity`` and the unsigned one.
 
-    None if there is no copy; empty if the copies name no owner. Asks for: one `Get`.
+    None means that there is no copy; an empty tuple that the copies name no owner. Asks for: one `Get`.
 
     Raises:
         RequestError: ``uri`` is no http or https URL.
@@ -150,12 +159,12 @@ def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str
     owners: dict[str, None] = {}
     has_copy = False
     for entry in (yield from Get(tuple(keys))):
-        fact = None if entry is None else decode_record(entry.value)
-        if fact is None or fact.text("uri") != str(url):
+        record = None if entry is None else decode_record(entry.value)
+        if record is None or record.text("uri") != str(url):
             continue
         has_copy = True
         try:
-            document = read_document(fact.body, origin=url.origin)
+            document = read_document(record.body, origin=url.origin)
         except RemoteError:
             continue
         owners |= dict.fromkeys(owners_of(document))
@@ -163,44 +172,46 @@ def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str
 
 
 def load_unverified(url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LoadedDocument]:
-    """Fetch whatever document is at ``url``, without holding it to its id, and without keeping it.
+    """Fetch the document at ``url`` without a check of its id, and without the cache.
 
-    For documents whose id is judged by the caller (keys). Asks and raises as `fetch`, and as `load` for answers that are no document.
+    Use it for documents whose id the caller checks (keys). Asks and raises as `fetch`; raises as `load` if the response
+    is no document.
     """
-    found = yield from fetch(url, policy=policy, identity=identity)
+    fetched = yield from fetch(url, policy=policy, identity=identity)
     now = yield from Now()
-    _check_answer(found, url, now)
-    document = yield from _document_of(found, policy)
-    return LoadedDocument(document, found.url, now, found.response.body)
+    _check_response(fetched, url, now)
+    document = yield from _document_of(fetched, policy)
+    return LoadedDocument(document, fetched.url, now, fetched.response.body)
 
 
-def _believed(
-    wanted: str, found: FetchedResponse, now: datetime, *, policy: FetchPolicy, identity: Identity | None, unnamed: bool
+def _trusted(
+    uri: str, fetched: FetchedResponse, now: datetime, *, policy: FetchPolicy, identity: Identity | None, unnamed: bool
 ) -> Op[tuple[Document, FetchedResponse]]:
-    """Give the document of an answer if it is one, and is where its id says, fetching it once more from there if need be."""
-    _check_answer(found, wanted, now)
-    document = yield from _document_of(found, policy)
-    if unnamed and document.id is None and found.url.origin == parse_url(wanted).origin:
-        return document, found
-    ident = _address(document, found.url)
-    if ident == wanted:
-        # Redirected away and back in name: the final address has to share the origin that the id speaks for.
-        if parse_url(wanted).origin == found.url.origin:
-            return document, found
-        raise WrongId(f"{wanted} is answered by {found.url}, of another origin")
-    if parse_url(wanted).fragment is not None:
-        raise WrongId(f"{wanted} names a part of a document, which says that it is {document.id}")
-    if ident == str(found.url):
-        return document, found
-    # One more hop, on its own origin only: an alias, or the address of its page. Nobody may speak for another origin.
-    if parse_url(ident).origin != found.url.origin:
-        raise WrongId(f"the document at {found.url} says that it is {document.id}, of another origin")
-    again = yield from fetch(ident, policy=policy, identity=identity)
-    _check_answer(again, ident, now)
-    document = yield from _document_of(again, policy)
-    if _address(document, again.url) != ident or again.url.origin != parse_url(ident).origin:
-        raise WrongId(f"the document at {again.url} says that it is {document.id}, not {ident}")
-    return document, again
+    """Return the document of a response if it came from the address in its id; fetch that address once if needed."""
+    _check_response(fetched, uri, now)
+    document = yield from _document_of(fetched, policy)
+    if unnamed and document.id is None and fetched.url.origin == parse_url(uri).origin:
+        return document, fetched
+    ident = _address(document, fetched.url)
+    if ident == uri:
+        # The id is right, but redirects may have led elsewhere: the final URL must be on the id's own origin.
+        if parse_url(uri).origin == fetched.url.origin:
+            return document, fetched
+        raise WrongId(f"{uri} is answered by {fetched.url}, of another origin")
+    if parse_url(uri).fragment is not None:
+        raise WrongId(f"{uri} names a part of a document, which has the id {document.id}")
+    if ident == str(fetched.url):
+        return document, fetched
+    # One more hop, on the same origin only: the URL was an alias or the address of a page. No server may speak for
+    # another origin.
+    if parse_url(ident).origin != fetched.url.origin:
+        raise WrongId(f"the document at {fetched.url} has the id {document.id}, of another origin")
+    refetched = yield from fetch(ident, policy=policy, identity=identity)
+    _check_response(refetched, ident, now)
+    document = yield from _document_of(refetched, policy)
+    if _address(document, refetched.url) != ident or refetched.url.origin != parse_url(ident).origin:
+        raise WrongId(f"the document at {refetched.url} has the id {document.id}, not {ident}")
+    return document, refetched
 
 
 def _address(document: Document, url: Url) -> str:
@@ -209,35 +220,39 @@ def _address(document: Document, url: Url) -> str:
     try:
         return str(parse_url(document.id))
     except RequestError as error:
-        raise WrongId(f"the document at {url} has an id that is no address: {error}") from error
+        raise WrongId(f"the id of the document at {url} is no http or https URL: {error}") from error
 
 
-def _check_answer(found: FetchedResponse, asked: str, now: datetime) -> None:
-    """Turn an answer that is no document into the error that says what it is."""
-    check_status(found, asked, now=now)
-    media_type = found.response.headers.get("content-type")
+def _check_response(fetched: FetchedResponse, url: str, now: datetime) -> None:
+    """Raise the error that describes a response without an ActivityPub document."""
+    check_status(fetched, url, now=now)
+    media_type = fetched.response.headers.get("content-type")
     if not is_activitypub(media_type) and not is_unprofiled_json_ld(media_type):
-        raise WrongMediaType(f"{found.url} answers with {media_type or 'no media type':.100}, which is not ActivityPub")
+        raise WrongMediaType(
+            f"{fetched.url} answers with {media_type or 'no media type':.100}, which is not ActivityPub"
+        )
 
 
-def _document_of(found: FetchedResponse, policy: FetchPolicy) -> Op[Document]:
-    document = yield from read_with_contexts(found.response.body, origin=found.url.origin, policy=policy)
-    media_type = found.response.headers.get("content-type")
+def _document_of(fetched: FetchedResponse, policy: FetchPolicy) -> Op[Document]:
+    document = yield from read_with_contexts(fetched.response.body, origin=fetched.url.origin, policy=policy)
+    media_type = fetched.response.headers.get("content-type")
     if not is_activitypub(media_type) and not document.says_activitypub:
-        raise WrongMediaType(f"{found.url} answers with {media_type!r:.100}, and nothing in it says ActivityPub")
+        raise WrongMediaType(
+            f"{fetched.url} answers with {media_type!r:.100}, and nothing in the document says ActivityPub"
+        )
     return document
 
 
-def _keep(slot: _Slot, found: FetchedResponse, body: bytes, now: datetime, policy: FetchPolicy) -> Op[bool]:
-    """Keep a document, or forget it if it must not be kept; answers whether it is kept."""
-    response = found.response
+def _cache(slot: _Slot, fetched: FetchedResponse, body: bytes, now: datetime, policy: FetchPolicy) -> Op[bool]:
+    """Cache a document, or drop the cached copy if it must not be cached. Return whether it is cached."""
+    response = fetched.response
     if not is_storable(response):
-        # What is kept is older than what was just said.
+        # The cached copy is older than this response.
         yield from _forget(slot)
         return False
     validators = validators_of(response.headers)
-    if not validators and response.status == 304 and slot.known is not None:
-        validators = Validators(slot.known.optional("etag"), slot.known.optional("last_modified"))
+    if not validators and response.status == 304 and slot.record is not None:
+        validators = Validators(slot.record.optional("etag"), slot.record.optional("last_modified"))
     until = fresh_until(
         response.headers,
         received=now,
@@ -245,22 +260,22 @@ def _keep(slot: _Slot, found: FetchedResponse, body: bytes, now: datetime, polic
         min_s=policy.document_ttl_s_min,
         max_s=policy.document_ttl_s_max,
     )
-    wanted_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
-    # What we keep for reasons of our own, a stranger's asking does not shorten.
-    ours = slot.known is not None and slot.known.members.get("unproved") is not True
-    ttl_s = wanted_s if ours else policy.kept_s(wanted_s, len(body))
+    full_ttl_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
+    # A copy that we loaded on our own account keeps its full lifetime, even if an unauthenticated client asks for it.
+    is_own = slot.record is not None and slot.record.members.get("unproved") is not True
+    ttl_s = full_ttl_s if is_own else policy.kept_s(full_ttl_s, len(body))
     if ttl_s is None:
         yield from _forget(slot)
         return False
     value = encode_record(
         {
             "uri": slot.uri,
-            "url": str(found.url),
+            "url": str(fetched.url),
             "fetched": to_epoch_ms(now),
             "fresh_until": to_epoch_ms(until),
             "etag": validators.etag,
             "last_modified": validators.last_modified,
-            "unproved": True if policy.unauthenticated_client is not None and not ours else None,
+            "unproved": True if policy.unauthenticated_client is not None and not is_own else None,
         },
         body,
     )
@@ -268,14 +283,14 @@ def _keep(slot: _Slot, found: FetchedResponse, body: bytes, now: datetime, polic
 
 
 def _forget(slot: _Slot) -> Op[None]:
-    if slot.kept is not None:
+    if slot.entry is not None:
         _ = yield from _write(slot, DeleteEntry(slot.key))
 
 
 def _write(slot: _Slot, write: Put | DeleteEntry) -> Op[bool]:
-    version = None if slot.kept is None else slot.kept.version
+    version = None if slot.entry is None else slot.entry.version
     try:
-        # A lost race means that somebody else has kept it as well.
+        # A lost race means that another process has just cached the document.
         _ = yield from commit((Check(slot.key, version),), (write,))
     except Unavailable:
         return False
@@ -284,22 +299,23 @@ def _write(slot: _Slot, write: Put | DeleteEntry) -> Op[bool]:
 
 @frozen
 class _Slot:
-    """Where a document is kept, and what is there."""
+    """The cache entry of a document, and its current content."""
 
     uri: str
     key: StoreKey
-    kept: Entry | None
-    known: Record | None
+    entry: Entry | None
+    record: Record | None
+    """None also if the entry is for another address with the same digest, or older than the last change."""
 
 
 def _slot(uri: str, identity: Identity | None) -> Op[_Slot]:
     key = _document_key(uri, identity)
-    kept, change = yield from Get((key, _change_key(uri)))
-    fact = None if kept is None else decode_record(kept.value)
-    # The full address is compared: the key is only its digest.
-    if fact is not None and (fact.text("uri") != uri or _is_outdated(fact, change)):
-        fact = None
-    return _Slot(uri, key, kept, fact)
+    entry, change = yield from Get((key, _change_key(uri)))
+    record = None if entry is None else decode_record(entry.value)
+    # The full address is compared, since the key is only its digest.
+    if record is not None and (record.text("uri") != uri or _is_outdated(record, change)):
+        record = None
+    return _Slot(uri, key, entry, record)
 
 
 def _document_key(uri: str, identity: Identity | None) -> StoreKey:
@@ -311,19 +327,19 @@ def _change_key(uri: str) -> StoreKey:
     return ("doc-changed", "1", digest_part(uri))
 
 
-def _is_outdated(fact: Record, change: Entry | None) -> bool:
-    """Whether a copy was fetched before its owner changed the document."""
+def _is_outdated(record: Record, change: Entry | None) -> bool:
+    """Check whether a copy was fetched before its owner changed the document."""
     if change is None:
         return False
-    about = decode_record(change.value)
-    return about.text("uri") == fact.text("uri") and fact.number("fetched") <= about.number("at")
+    change_record = decode_record(change.value)
+    return change_record.text("uri") == record.text("uri") and record.number("fetched") <= change_record.number("at")
 
 
-def _loaded_from(known: Record, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[LoadedDocument]:
-    url = parse_url(known.text("url"))
+def _loaded_from(cached: Record, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[LoadedDocument]:
+    url = parse_url(cached.text("url"))
     try:
-        document = yield from read_with_contexts(known.body, origin=url.origin, policy=policy)
+        document = yield from read_with_contexts(cached.body, origin=url.origin, policy=policy)
     except DocumentError as error:
-        raise DocumentError(f"what is kept of {known.text('uri')} cannot be read any more: {error}") from error
-    moment = from_epoch_ms(known.number("fetched")) if fetched is None else fetched
-    return LoadedDocument(document, url, moment, known.body, kept=True)
+        raise DocumentError(f"the cached copy of {cached.text('uri')} cannot be read any more: {error}") from error
+    confirmed_at = from_epoch_ms(cached.number("fetched")) if fetched is None else fetched
+    return LoadedDocument(document, url, confirmed_at, cached.body, kept=True)

@@ -1,4 +1,4 @@
-"""What can come of asking for a document: each outcome is a type of its own, since each calls for something else."""
+"""Define the errors of fetching a document: one type for each outcome that calls for its own reaction."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ __all__ = ["Forbidden", "Gone", "KeyNotOwned", "NotFound", "PeerFailing", "Rejec
 
 
 class NotFound(RemoteError):
-    """404: nothing is there, for now; a server that is being moved answers so too."""
+    """404: nothing is there for now. A server that is being moved answers 404 as well."""
 
     status_hint = 404
     reason = "not-found"
 
 
 class Gone(RemoteError):
-    """410: deleted for certain, said by its own origin."""
+    """410 from the origin that was asked: the document is deleted for good."""
 
     status_hint = 410
     reason = "gone"
 
 
 class Forbidden(RemoteError):
-    """401, 403 or 451: it is there, and not for us, or not for who we asked as."""
+    """401, 403 or 451: the document exists, but not for us, or not for the identity that signed the request."""
 
     status_hint = 403
     reason = "forbidden"
 
 
 class Rejected(RemoteError):
-    """Any other answer that is no document: asking again changes nothing."""
+    """Any other status than 200: asking again changes nothing."""
 
     reason = "rejected"
 
 
 class PeerFailing(Unavailable):
-    """429 or 5xx: the peer cannot, now."""
+    """429 or 5xx: the peer cannot answer now."""
 
     reason = "peer-failing"
 
 
 class WrongMediaType(DocumentError):
-    """What came is not said to be ActivityPub, so its server never meant it to be believed as such."""
+    """The response is not labelled as ActivityPub, so its server never meant it to be trusted as such."""
 
     reason = "wrong-media-type"
 
 
 class WrongId(DocumentError):
-    """The document says that it is another one, or none at all."""
+    """The document names another id than expected, or none."""
 
     reason = "wrong-id"
 
 
 class KeyNotOwned(DocumentError):
-    """A key and an actor do not name each other, so the key proves nothing about the actor."""
+    """The key and the actor do not name each other, so the key proves nothing about the actor."""
 
     status_hint = 401
     reason = "key-not-owned"

@@ -1,7 +1,7 @@
-"""From a reference to the document it points to: believed as it came, or fetched from its source.
+"""Resolve a reference to its document: trust the embedded copy, or fetch the document from its origin.
 
-What is embedded in a document is a claim by whoever wrote that document. It is believed if it came from where it says it belongs: its id is of the
-origin that the outer document was obtained from, or proved to come from. Everything else is asked of its own origin.
+An embedded document is a claim by the author of the outer document. It is trusted if its id is on the origin that the
+outer document was obtained from, or was proved to come from. Everything else is fetched from its own origin.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ __all__ = ["resolve", "trusted_embedding"]
 
 
 def trusted_embedding(reference: Reference, *, owner: str | None = None, wrapper: str | None = None) -> Document | None:
-    """Give the embedded document of a reference, if it may be believed without asking; else None.
+    """Return the embedded document of a reference if it can be trusted without a fetch, else None.
 
-    That is: it has an id, is more than a stub, and its id shares the origin of the document it came in. Where the ``owner`` of that one is known, it
-    has to be the same one's besides, or part of ``wrapper``; see `is_believed_inside`.
+    It must have an id and a type, and its id must be on the origin of the outer document. If the ``owner`` of the outer
+    document is given, the embedded document must also belong to that owner, or be part of ``wrapper``; see
+    `is_embedded_trusted`.
     """
     document = reference.embedded
     if document is None or document.id is None or document.origin is None or not document.types:
@@ -40,20 +41,20 @@ def resolve(
     owner: str | None = None,
     wrapper: str | None = None,
 ) -> Op[Document]:
-    """Give the document that a reference points to; ``owner`` and ``wrapper`` are for what came inside, see `believed_claim`.
+    """Return the document that a reference points to. For ``owner`` and ``wrapper`` see `trusted_embedding`.
 
-    Asks for: nothing, if it came inside and is believed; else as `load`.
+    Asks for: nothing, if the embedded document is trusted; else as `load`.
 
     Raises:
-        DocumentError: It points nowhere.
+        DocumentError: The reference has no address.
         ApcoreError: As `load`.
     """
     if isinstance(reference, Reference):
-        believed = trusted_embedding(reference, owner=owner, wrapper=wrapper)
-        if believed is not None:
-            return believed
+        document = trusted_embedding(reference, owner=owner, wrapper=wrapper)
+        if document is not None:
+            return document
     uri = reference if isinstance(reference, str) else reference.uri
     if uri is None:
-        raise DocumentError("the reference has no address, and what it holds cannot be believed without one")
+        raise DocumentError("the reference has no address, and its embedded document cannot be trusted without one")
     loaded = yield from load(uri, policy=policy, identity=identity)
     return loaded.document

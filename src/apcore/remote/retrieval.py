@@ -1,11 +1,12 @@
-"""One GET, wherever it leads: redirects followed by us, every hop checked, signed anew, and within one bound.
+"""Fetch a URL and follow its redirects, with each hop checked and signed anew, within one bound.
 
-A redirect is a new request to wherever a stranger points, so each hop is parsed as strictly as the first, carries the same address policy and
-limits, and is signed for its own target, in the way that its own origin takes (`apcore.remote.dialects`). No hop may be visited twice, nor leave https
-for http.
+A redirect is a new request to an address that a peer chose. So each hop is parsed as strictly as the first one, and has
+the same address policy and limits. It is signed for its own target, in the dialect of its own origin
+(`apcore.remote.dialects`). No URL is visited twice, and no redirect leads from https to http.
 
-What a URL alone shows (scheme, port, an address, an odd spelling, a name that is not public) is refused here, before anything is signed or sent for
-it; what its name resolves to is the transport's to judge, under the same policy, which travels with the request.
+Faults that the URL alone shows (scheme, port, an address, an odd spelling, a name that is not public) are refused here,
+before anything is signed or sent. The transport checks the addresses that the name resolves to, under the same policy,
+which travels with the request.
 """
 
 from __future__ import annotations
@@ -46,60 +47,65 @@ _STEP_S: Final = 0.25
 
 @frozen(kw_only=True)
 class FetchPolicy:
-    """What fetching may cost, where it may go, and how long what was fetched counts."""
+    """The limits of fetching: allowed addresses, costs, and how long a response counts."""
 
     addresses: AddressPolicy = PUBLIC_ONLY
     limits: TransportLimits = field(factory=TransportLimits)
     redirects_max: int = 5
-    """As Fedify has it for discovery; Mastodon follows 3, Lemmy 1."""
+    """As Fedify's limit for discovery. Mastodon follows 3, Lemmy 1."""
     user_agent: str = "apcore"
     document_ttl_s: float = 3600.0
-    """How long a document counts as fresh if its server does not say; bounded by the next two whatever it says."""
+    """How long a document is fresh if its server does not say; its server's word is bounded by the next two fields."""
     document_ttl_s_min: float = 60.0
     document_ttl_s_max: float = _DAY_S
     document_kept_s: float = 30 * _DAY_S
-    """How long a stale document is kept, to be asked about conditionally."""
+    """How long a stale document stays in the cache, to be revalidated by a conditional request."""
     vocabulary: Vocabulary | None = None
-    """What documents are read with; None for the built-in one."""
+    """The vocabulary that documents are read with; None for the built-in one."""
     unknown_contexts: Literal["ignore", "fetch"] = "ignore"
-    """What to do about JSON-LD contexts that nobody here knows; see `apcore.remote.contexts`."""
+    """The treatment of JSON-LD contexts that apcore does not know; see `apcore.remote.contexts`."""
     contexts_max: int = 10
-    """How many of them are fetched for one document."""
+    """The number of unknown contexts that are fetched for one document."""
     context_ttl_s: float = 7 * _DAY_S
     context_retry_s: float = 3600.0
     key_ttl_s: float = _DAY_S
     key_kept_s: float = 7 * _DAY_S
-    """How long a key that counts no more is remembered as somebody's, so that the farewell of its owner is understood."""
+    """How long the owner of a key that counts no more is remembered, so that the owner's Delete is understood."""
     key_retry_s: float = 600.0
-    """How long a key that could not be had is not asked for again."""
+    """How long a key that could not be had is not fetched again."""
     key_refresh_s: float = 300.0
-    """How long a cached key is not refreshed after a refresh that brought the same key. The first signature that fails
-    with a cached key always has it refreshed, however young it is."""
+    """The pause after a refresh that brought the same key: signatures that fail with it do not refresh it again.
+
+    Before that, the first signature that fails always refreshes the key, however recently it was fetched.
+    """
     key_s_max: float = 5.0
-    """How long looking up a key may take, its owner and all redirects included: somebody waits for our answer meanwhile. So long may any one
-    exchange take that a stranger makes us do."""
+    """How long looking up a key may take, with its owner and all redirects, since a client waits for our response.
+
+    It also limits each exchange on behalf of an unauthenticated client.
+    """
     keys_max: int = 10
-    """How many keys of an actor are looked at. Mastodon keeps as many."""
+    """The number of an actor's keys that are considered. Mastodon's limit is the same."""
     budgets: Budgets = DEFAULT_BUDGETS
-    """How much may be fetched for strangers."""
+    """The budgets for fetches on behalf of unauthenticated clients."""
     unauthenticated_client: UnauthenticatedClient | None = None
-    """Who makes us ask and pays for each hop; None for what we ask of ourselves, which nobody pays for."""
+    """The client that causes the fetches and pays for each hop; None for our own fetches, which are free."""
     until: datetime | None = None
-    """When all of it has to be over: the deadline of each exchange is what is left. None leaves each to its limits."""
+    """The time at which all exchanges must be over. None leaves each exchange to its own limits."""
 
-    def kept_s(self, wanted_s: float, size: int) -> float | None:
-        """Give how long so many bytes may be kept that would be kept for ``wanted_s``; None for not at all.
+    def kept_s(self, ttl_s: float, size: int) -> float | None:
+        """Return how long ``size`` bytes may be cached that we would cache for ``ttl_s``; None for not at all.
 
-        What strangers make us fetch is theirs to choose, and as much as they pay for: it is kept small, and for a short time.
+        Unauthenticated clients choose what we fetch for them. So such a response is cached only if it is small, and
+        only for a short time.
         """
         if self.unauthenticated_client is None:
-            return wanted_s
-        return None if size > self.budgets.kept_bytes_max else min(wanted_s, self.budgets.kept_s)
+            return ttl_s
+        return None if size > self.budgets.kept_bytes_max else min(ttl_s, self.budgets.kept_s)
 
 
 @frozen
 class FetchedResponse:
-    """An answer, and where it came from in the end."""
+    """A response, and the URL of the last hop, which it came from."""
 
     response: Response
     url: Url
@@ -113,19 +119,19 @@ def fetch(
     accept: str = ACCEPT_ACTIVITYPUB,
     headers: Headers = Headers(),  # noqa: B008 - immutable
 ) -> Op[FetchedResponse]:
-    """GET ``url`` and follow where it leads.
+    """Send a GET for ``url`` and follow its redirects.
 
-    Asks for: per hop (at most ``policy.redirects_max`` + 1) one `Fetch`; with an identity also a `Get`, `Now` and `Sign`, and where an answer is
-    400, 401 or 403 one more `Now`, `Sign` and `Fetch`, and a commit if that one succeeded. Before each hop what `spend` asks for, if it is for a stranger, and `Now`,
-    if the policy says until when.
+    Asks for: one `Fetch` for each hop, at most ``policy.redirects_max`` + 1. With an identity also a `Get`, `Now` and
+    `Sign`; after a 400, 401 or 403 one more `Now`, `Sign` and `Fetch`, and a commit if that one succeeded. Before each
+    hop also as `spend` for an unauthenticated client, and `Now` if ``policy.until`` is set.
 
     Raises:
-        RequestError: It, or a `Location` on the way, is no http or https URL.
-        LimitExceeded: Too many redirects, or one that was visited before.
-        Refused: A redirect from https to http.
-        AddressBlocked: It, or a hop on the way, is where the policy forbids to go; nothing was signed or sent for that.
-        FetchFailed: An exchange broke off.
-        BudgetSpent: A stranger makes us ask, and too much was asked for such lately; nothing was signed or sent for that.
+        RequestError: The URL, or a `Location` on the way, is no http or https URL.
+        LimitExceeded: There are too many redirects, or one leads to a URL that was visited before.
+        Refused: A redirect leads from https to http.
+        AddressBlocked: The policy forbids the URL or one of the hops; nothing was signed or sent for it.
+        FetchFailed: An exchange failed.
+        BudgetSpent: A budget of the unauthenticated client is spent; nothing was signed or sent for that hop.
     """
     current = parse_url(url).without_fragment()
     visited: set[str] = set()
@@ -136,7 +142,7 @@ def fetch(
             yield from spend(
                 current.origin.host, budgets=policy.budgets, unauthenticated_client=policy.unauthenticated_client
             )
-        limits = yield from _limits_left(current, policy)
+        limits = yield from _remaining_limits(current, policy)
         try:
             response = yield from _exchange(
                 current, limits, policy=policy, identity=identity, accept=accept, headers=headers
@@ -147,21 +153,21 @@ def fetch(
         location = response.headers.get("location")
         if response.status not in _REDIRECTS or location is None:
             return FetchedResponse(response, current)
-        following = join_url(current, location).without_fragment()
-        if str(following) in visited or len(visited) > policy.redirects_max:
+        next_url = join_url(current, location).without_fragment()
+        if str(next_url) in visited or len(visited) > policy.redirects_max:
             raise LimitExceeded(
-                f"{url} redirects in a circle or more than {policy.redirects_max} times, last to {following}"
+                f"{url} redirects in a circle or more than {policy.redirects_max} times, last to {next_url}"
             )
-        if following.origin.scheme != current.origin.scheme and current.origin.scheme == "https":
-            raise Refused(f"{current} redirects from https to {following}")
-        if following.origin != current.origin:
-            # What was meant for one server is not for the next; signatures are made anew for each hop anyway.
+        if next_url.origin.scheme != current.origin.scheme and current.origin.scheme == "https":
+            raise Refused(f"{current} redirects from https to {next_url}")
+        if next_url.origin != current.origin:
+            # Credentials for one server must not reach the next one. Signatures are made anew for each hop anyway.
             headers = headers.without("authorization", "cookie")
-        current = following
+        current = next_url
 
 
 def check_target(url: Url, addresses: AddressPolicy) -> None:
-    """Refuse what ``url`` alone shows to be out of bounds, before anything is done for it.
+    """Refuse a URL that is forbidden as it is spelled, before anything is done for it.
 
     Raises:
         AddressBlocked: The policy forbids its scheme, port, or host.
@@ -172,41 +178,44 @@ def check_target(url: Url, addresses: AddressPolicy) -> None:
         raise AddressBlocked(f"{origin.authority[:100]}: {refusal}")
 
 
-def check_status(found: FetchedResponse, asked: str, *, now: datetime) -> None:
-    """Turn an answer other than 200 to the question ``asked`` into the error that says what it is.
+def check_status(fetched: FetchedResponse, requested_url: str, *, now: datetime) -> None:
+    """Raise the error for a response to ``requested_url`` with another status than 200.
 
     Raises:
-        NotFound, Gone, Forbidden, Rejected, PeerFailing: By status. A 410 counts as `Gone` only from the origin that was asked: being led
-            elsewhere and told so there says nothing for certain.
-        LimitExceeded: The answer is not whole.
+        NotFound, Gone, Forbidden, Rejected, PeerFailing: By status. A 410 counts as `Gone` only from the origin of
+            ``requested_url``. From another origin, after a redirect, it counts as `NotFound`.
+        LimitExceeded: The body is incomplete.
     """
-    status, url = found.response.status, found.url
+    status, url = fetched.response.status, fetched.url
     if status == 200:
-        if found.response.truncated:
-            raise LimitExceeded(f"the answer of {url} is longer than what is read of it")
+        if fetched.response.truncated:
+            raise LimitExceeded(f"the response of {url} is longer than the limit, so it was cut")
         return
-    if status == 410 and parse_url(asked).origin == url.origin:
+    if status == 410 and parse_url(requested_url).origin == url.origin:
         raise Gone(f"{url} answers 410")
     if status in {404, 410}:
         raise NotFound(f"{url} answers {status}")
     if status in {401, 403, 451}:
         raise Forbidden(f"{url} answers {status}")
     if status == 429 or status >= 500:
-        asked_s = parse_retry_after(found.response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX)
-        raise PeerFailing(f"{url} answers {status}", retry_after_s=asked_s)
+        retry_after_s = parse_retry_after(
+            fetched.response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX
+        )
+        raise PeerFailing(f"{url} answers {status}", retry_after_s=retry_after_s)
     raise Rejected(f"{url} answers {status}")
 
 
-def _limits_left(url: Url, policy: FetchPolicy) -> Op[TransportLimits]:
-    """Give the limits of the next exchange: those of the policy, and not longer than what is left."""
+def _remaining_limits(url: Url, policy: FetchPolicy) -> Op[TransportLimits]:
+    """Return the limits of the next exchange: those of the policy, within the time that remains."""
     if policy.until is None:
         return policy.limits if policy.unauthenticated_client is None else policy.limits.within(policy.key_s_max)
     now = yield from Now()
-    # In steps, so that those who ask for the same at about the same time have the same question, and share its answer.
-    left_s = floor((policy.until - now).total_seconds() / _STEP_S) * _STEP_S
-    if left_s <= 0:
-        raise FetchTimedOut(f"{url} was not asked in time: others that had to be asked before took too long")
-    return policy.limits.within(left_s)
+    # The deadline moves in steps. So operations that fetch the same URL at about the same time have equal requests, and
+    # can share one exchange.
+    remaining_s = floor((policy.until - now).total_seconds() / _STEP_S) * _STEP_S
+    if remaining_s <= 0:
+        raise FetchTimedOut(f"{url} was not fetched: the requests before it have used up the time of the whole lookup")
+    return policy.limits.within(remaining_s)
 
 
 def _exchange(
@@ -219,8 +228,9 @@ def _exchange(
         limits=limits,
         addresses=policy.addresses,
     )
-    # Everything that the answer depends on: two callers with different validators, limits or rights must not share one.
-    question = ("GET", str(url), accept, headers.pairs, identity, limits, policy.addresses)
+    # The share key holds everything that the response depends on: callers with different validators, limits or
+    # identities must not share one.
+    share_key = ("GET", str(url), accept, headers.pairs, identity, limits, policy.addresses)
     if identity is None:
-        return (yield from Fetch(request, share=question))
-    return (yield from knock_and_remember(request, identity=identity, share=question, ends=policy.until))
+        return (yield from Fetch(request, share=share_key))
+    return (yield from knock_and_remember(request, identity=identity, share=share_key, ends=policy.until))

@@ -1,13 +1,16 @@
-"""Whom to believe about what: the rules of FEP-fe34 as functions over documents, which ask nobody.
+"""Decide which claims about documents to trust: the rules of FEP-fe34, as functions over documents, without I/O.
 
-Ids of different origins are hostile to each other; whatever is of one origin trusts itself. A document says whose it is (`owners`), and that
-counts if its owner is of its own origin. On this, four questions are answered here: whether something embedded may be believed with what it
-came in (`is_embedded_trusted`), whether an actor may do what an activity says (`check_change`), whether a thing may have changed hands
-(`may_change_owner`), and what belongs to somebody without saying so (`implied_owner`).
+Ids of different origins do not trust each other; ids of one origin do. A document names its owner (`owners`), which
+counts if the owner is on the document's own origin. Four decisions build on this:
 
-Two rules are read with more patience than they are written, because of what servers send. An actor with `attributedTo` is no error: PeerTube
-and Lemmy name there who is in charge; the actor is its own owner all the same. And several owners count where they are all of one origin and the
-caller asks for it: PeerTube attributes a video to an account and a channel.
+- whether an embedded document may be trusted with the document around it (`is_embedded_trusted`);
+- whether an actor may do what an activity says (`check_change`);
+- whether a document may change its owner (`may_change_owner`);
+- the owner of a collection that names none (`implied_owner`).
+
+Two rules are applied more leniently than written, because of what servers send. An actor with `attributedTo` is no
+error: PeerTube and Lemmy name its moderators there, and the actor still owns itself. Several owners count if all are on
+one origin and the caller allows it: PeerTube attributes a video to an account and a channel.
 """
 
 from __future__ import annotations
@@ -46,96 +49,100 @@ _IMPLIED: Final = ("inbox", "outbox", "followers", "following", "liked", "replie
 
 
 class NotAnActivity(DocumentError):
-    """It is no activity that somebody in particular has done to something in particular."""
+    """The document lacks an actor or an object, so it is no activity."""
 
     status_hint = 400
     reason = "not-an-activity"
 
 
 class OwnerUnclear(Refused):
-    """A document says that it is several actors', or somebody's on another origin."""
+    """A document names several owners, or an owner on another origin."""
 
     reason = "owner-unclear"
 
 
 def owners(document: Document, *, several: bool = False) -> tuple[str, ...]:
-    """Give whose ``document`` says that it is: one actor, or nobody (rules 8, 9 and 16).
+    """Return the owner that ``document`` names, or nothing if it names none (rules 8, 9 and 16).
 
-    By what it is: an actor is its own, an activity its ``actor``'s, a key its ``owner``'s, a verification method its ``controller``'s, anything
-    else its ``attributedTo``'s; a link is nobody's. With ``several``, more than one count if they are of one origin.
+    An actor owns itself. An activity belongs to its ``actor``, a key to its ``owner``, a verification method to its
+    ``controller``, and anything else to its ``attributedTo``. A link has no owner. With ``several``, more than one
+    owner may be returned if all are on one origin.
 
     Raises:
-        OwnerUnclear: There are more, or one is not of the document's own origin.
+        OwnerUnclear: There are several owners, or one is not on the document's own origin.
     """
-    found: list[str] = []
+    distinct: list[str] = []
     for owner in owners_of(document):
-        if not any(same_id(owner, other) for other in found):
-            found.append(owner)
-    if len(found) > 1 and not (several and all(same_origin(owner, found[0]) for owner in found)):
-        raise OwnerUnclear(f"{document.id} says that it is of {len(found)} owners: {', '.join(found)[:300]}")
-    if found and document.id is not None and not same_origin(document.id, found[0]):
-        raise OwnerUnclear(f"{document.id} says that it is of {found[0]}, which is of another origin")
-    return tuple(found)
+        if not any(same_id(owner, other) for other in distinct):
+            distinct.append(owner)
+    if len(distinct) > 1 and not (several and all(same_origin(owner, distinct[0]) for owner in distinct)):
+        raise OwnerUnclear(f"{document.id} names {len(distinct)} owners: {', '.join(distinct)[:300]}")
+    if distinct and document.id is not None and not same_origin(document.id, distinct[0]):
+        raise OwnerUnclear(f"{document.id} names the owner {distinct[0]}, which is of another origin")
+    return tuple(distinct)
 
 
 def is_embedded_trusted(embedded: Document, *, wrapper: str | None, owner: str) -> bool:
-    """Whether something embedded is to be believed with the document ``wrapper``, of ``owner``, that it came in (rule 7).
+    """Check whether an embedded document is trusted with the document ``wrapper`` of ``owner`` around it (rule 7).
 
-    That is: it has no id, so it is part of the wrapper; or its id is a fragment of the wrapper's; or it is of the same origin and the same
-    owner. What does not say whose it is may be anybody's of that origin, so it is not.
+    It is trusted if it has no id, since then it is part of the wrapper; if its id is a fragment of the wrapper's id; or
+    if it has the same origin and the same owner. A document without an owner is not trusted: it could belong to anyone
+    on that origin.
     """
     if embedded.id is None or (wrapper is not None and embedded.id.startswith(f"{wrapper}#")):
         return True
     if not same_origin(embedded.id, owner):
         return False
     try:
-        return any(same_id(each, owner) for each in owners(embedded, several=True))
+        return any(same_id(embedded_owner, owner) for embedded_owner in owners(embedded, several=True))
     except OwnerUnclear:
         return False
 
 
 def check_change(activity: Activity, actor: str) -> None:
-    """Hold an activity, of which ``actor`` is proved to be the actor, against whose it is to do that (rule 11).
+    """Check that the authenticated ``actor`` of ``activity`` may make the change that it describes (rule 11).
 
-    Update and Delete are for what the actor owns, Undo for what it has done, Add and Remove for collections of its own: of its own origin, and
-    its own where it says whose it is. What is only named says nothing; what is kept of it decides there, and that is the listener's to know.
-    Of several, each has to be. Everything else (Like, Follow, Announce) may point anywhere.
+    Update and Delete must be for documents of the actor, Undo for its own activities, Add and Remove for its own
+    collections. Each object must be on the actor's origin and, if it is embedded and names an owner, belong to the
+    actor. An object that is only named has no owner here; the listener checks the stored document. Everything else
+    (Like, Follow, Announce) may point anywhere.
 
     Raises:
-        NotAnActivity: An Update, a Delete or an Undo of nothing.
-        Refused: It is for others to do that.
+        NotAnActivity: An Update, a Delete or an Undo has no object.
+        Refused: The object does not belong to the actor.
     """
     document = activity.document
     if document.is_a(Update) or document.is_a(Delete) or document.is_a(Undo):
-        changed = activity.objects
-        # An activity need not have an id to be undone: some have lost track of it, and embed what it was.
-        if not changed or (any(each.uri is None for each in changed) and not document.is_a(Undo)):
-            raise NotAnActivity(f"{document.id} changes nothing in particular")
+        changed_references = activity.objects
+        # An activity may be undone without its id: some servers do not store the id, and embed the activity.
+        has_nameless = any(reference.uri is None for reference in changed_references)
+        if not changed_references or (has_nameless and not document.is_a(Undo)):
+            raise NotAnActivity(f"{document.id} names no object that it changes")
     elif document.is_a(Add) or document.is_a(Remove):
-        changed = activity.targets
+        changed_references = activity.targets
     else:
         return
-    for each in changed:
-        _check_owned(each, actor)
+    for reference in changed_references:
+        _check_owned(reference, actor)
 
 
 def _check_owned(changed: Reference, actor: str) -> None:
     if changed.uri is not None and not same_origin(changed.uri, actor):
         raise Refused(f"{actor} changes {changed.uri}, which is of another origin")
-    said = () if changed.embedded is None else owners(changed.embedded, several=True)
-    if said and not any(same_id(owner, actor) for owner in said):
-        raise Refused(f"{actor} changes {changed.uri or 'something'}, which is of {said[0]}")
+    embedded_owners = () if changed.embedded is None else owners(changed.embedded, several=True)
+    if embedded_owners and not any(same_id(owner, actor) for owner in embedded_owners):
+        raise Refused(f"{actor} changes {changed.uri or 'a document'}, which is of {embedded_owners[0]}")
 
 
 def may_change_owner(before: str, after: str) -> bool:
-    """Whether a thing of ``before`` may be one of ``after`` from now on: within an origin, and never across (rule 14)."""
+    """Check whether a document may pass from owner ``before`` to ``after``: only within one origin (rule 14)."""
     return same_origin(before, after)
 
 
 def is_move_confirmed(move: Move, target: Document) -> bool:
-    """Whether the account that somebody moves to, as loaded from its own id, says that it is the same one's (rule 13, FEP-7628).
+    """Check whether the target of a Move, loaded from its own id, names the old actor as an alias (rule 13, FEP-7628).
 
-    The actor moves itself, and nobody else.
+    An actor can only move itself.
     """
     if move.actor is None or move.actor.uri is None or move.object is None or move.object.uri is None:
         return False
@@ -145,21 +152,22 @@ def is_move_confirmed(move: Move, target: Document) -> bool:
     return (
         same_id(move.object.uri, moved)
         and same_id(move.target.uri, target.id)
-        and any(same_id(known, moved) for known in Actor.over(target).also_known_as)
+        and any(same_id(alias, moved) for alias in Actor.over(target).also_known_as)
     )
 
 
 def implied_owner(uri: str, holder: Document) -> str | None:
-    """Tell whose a collection at ``uri`` is that does not say so: its holder's, if that names it as its inbox, outbox, replies, ... (rule 17).
+    """Return the implied owner of a collection at ``uri`` that names none (rule 17).
 
-    A page is its collection's; ask for that one's address. None if the holder does not name it, or is of another origin.
+    That is the owner of ``holder``, if it names the collection as its inbox, outbox, replies, or the like. For a page,
+    pass the address of its collection. Return None if the holder does not name it, or is of another origin.
     """
     if holder.id is None or not same_origin(uri, holder.id):
         return None
     for name in _IMPLIED:
-        named: Any = holder.words.get(name)
-        address: Any = cast("dict[str, Any]", named).get("id") if isinstance(named, dict) else named
+        value: Any = holder.words.get(name)
+        address: Any = cast("dict[str, Any]", value).get("id") if isinstance(value, dict) else value
         if isinstance(address, str) and same_id(address, uri):
-            said = owners_of(holder)
-            return said[0] if len(said) == 1 and same_origin(said[0], holder.id) else None
+            holder_owners = owners_of(holder)
+            return holder_owners[0] if len(holder_owners) == 1 and same_origin(holder_owners[0], holder.id) else None
     return None

@@ -1,4 +1,4 @@
-"""The main job shown on one machine: two servers that federate, and one of them killed at the worst moment."""
+"""A demonstration on one machine: two servers federate, and one of them is killed at the worst moment."""
 
 from apcore.cli.demo.command import command
 

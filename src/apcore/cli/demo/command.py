@@ -1,7 +1,8 @@
-"""``apcore demo``: two servers on this machine that federate, step by step.
+"""``apcore demo``: run two servers on this machine that federate, step by step.
 
-The servers are processes of their own (`apcore serve`), on two ports of the loopback interface, with real sockets and real signatures. A person
-sees a line a step, a program asks for one JSON object. It ends by itself, and leaves nothing behind; with ``--keep`` the servers stay up.
+Each server is a process (`apcore serve`) on a port of the loopback interface, with real sockets and signatures. The
+output is one line per step, or one JSON object. The demo ends by itself and leaves nothing behind. With ``--keep`` the
+servers stay up.
 """
 
 from __future__ import annotations
@@ -18,76 +19,77 @@ from typing import Final, NoReturn
 import click
 
 from apcore.cli import exit_codes
-from apcore.cli.demo.scenario import Story
-from apcore.cli.output import Coming, tell_people, tell_programs
-from apcore.cli.step_results import StepResult, timed
+from apcore.cli.demo.scenario import Scenario
+from apcore.cli.output import PlannedStep, print_steps, print_steps_as_json
+from apcore.cli.step_results import StepResult, run_timed
 
 __all__ = ["command"]
 
-_GLANCE_S: Final = 0.5
+_POLL_S: Final = 0.5
 
 
 @click.command("demo", short_help="Let two servers federate on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
-@click.option("--keep", is_flag=True, help="Keep the servers up afterwards, until Ctrl-C, and say where they are.")
+@click.option("--keep", is_flag=True, help="Keep the servers up afterwards until Ctrl-C, and print their addresses.")
 def command(*, as_json: bool, keep: bool) -> int:
     """Let two servers federate on this machine.
 
-    Two processes find each other by WebFinger, follow, post, reply, like, share, edit, undo and delete, over HTTP with signatures; one reads the
-    other's outbox; then one is killed between its 202 and its work, and has to do everything that it acknowledged exactly once. It needs no network
-    and leaves nothing behind. Exit code 0 if every step holds, 1 if one does not; the output names it, and shows what the servers said.
+    Two processes find each other by WebFinger, follow, post, reply, like, share, edit, undo and delete, over HTTP with
+    signatures. One reads the other's outbox. Then one is killed after its 202 and before its work; restarted, it has to
+    process each acknowledged activity exactly once. The demo needs no network and leaves nothing behind. The exit code
+    is 0 if every step holds, and 1 if one does not; the output names the step and shows the logs of the servers.
     """
     with TemporaryDirectory(prefix="apcore-demo-") as directory, _until_terminated():
-        story = Story(Path(directory))
+        scenario = Scenario(Path(directory))
         try:
-            results = tell_programs(_results(story)) if as_json else _tell(story)
-            holds = all(result.ok for result in results)
-            if not holds:
-                _show_logs(story)
+            results = print_steps_as_json(_results(scenario)) if as_json else _print_text(scenario)
+            is_ok = all(result.ok for result in results)
+            if not is_ok:
+                _show_logs(scenario)
             if keep:
-                _stay(story, directory)
+                _stay(scenario, directory)
         finally:
-            story.close()
-    return exit_codes.DONE if holds else exit_codes.FAILED
+            scenario.close()
+    return exit_codes.DONE if is_ok else exit_codes.FAILED
 
 
-def _tell(story: Story) -> list[StepResult]:
-    coming = [Coming(scene.name, scene.says) for scene in story.scenes]
-    return tell_people("two servers on this machine", coming, _results(story), all_hold="")
+def _print_text(scenario: Scenario) -> list[StepResult]:
+    planned = [PlannedStep(step.name, step.claim) for step in scenario.steps]
+    return print_steps("two servers on this machine", planned, _results(scenario))
 
 
-def _results(story: Story) -> Iterator[StepResult]:
-    """Run the steps until one fails: those after it stand on it."""
-    for scene in story.scenes:
-        result = timed(scene.name, scene.run)
+def _results(scenario: Scenario) -> Iterator[StepResult]:
+    """Run the steps until one fails: each step depends on the ones before it."""
+    for step in scenario.steps:
+        result = run_timed(step.name, step.run)
         yield result
         if not result.ok:
             return
 
 
-def _show_logs(story: Story) -> None:
-    for server in story.servers:
-        click.echo(f"\n--- the last lines of {server.name}, {server.origin} ---\n{server.last_words()}", err=True)
+def _show_logs(scenario: Scenario) -> None:
+    for server in scenario.servers:
+        click.echo(f"\n--- the last log lines of {server.name}, {server.origin} ---\n{server.log_tail()}", err=True)
 
 
-def _stay(story: Story, directory: str) -> None:
+def _stay(scenario: Scenario, directory: str) -> None:
     with suppress(KeyboardInterrupt):
         click.echo(f"The servers stay up until Ctrl-C; stores and logs are in {directory}", err=True)
-        for player in (story.alice, story.bob):
-            click.echo(f"  {player.server.name}: {player.uri}  {player.handle}", err=True)
+        for actor in (scenario.alice, scenario.bob):
+            click.echo(f"  {actor.server.name}: {actor.uri}  {actor.handle}", err=True)
         while True:
-            time.sleep(_GLANCE_S)  # a pause without an end could miss a signal that comes just before it
+            time.sleep(_POLL_S)  # `signal.pause` could miss a signal that arrives just before it.
 
 
 @contextmanager
 def _until_terminated() -> Generator[None, None, None]:
-    """Let SIGTERM end us in order, as Ctrl-C does, so that no server is left behind."""
+    """Let SIGTERM end this process as Ctrl-C does, so that it stops its servers."""
 
     def end(_number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, end)
+    old_handler = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        _ = signal.signal(signal.SIGTERM, before)
+        _ = signal.signal(signal.SIGTERM, old_handler)

@@ -1,7 +1,7 @@
-"""The federation that both of the demo's servers run: Alice and Bob, and a collection of what was heard.
+"""Define the federation of both demo servers: the actors Alice and Bob, and a collection of received activities.
 
-The one listener appends every activity that arrived to ``heard``, under a name that is new each time it runs. So an activity whose effects were
-committed twice would stand there twice, and one that was lost would not stand there.
+The only listener appends each incoming activity to the collection ``heard``, under a new name for each run. So an
+activity with effects that were committed twice appears twice, and a lost activity does not appear.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from apcore.federation import Context, Federation, OpContext
 from apcore.handlers import operation
 from apcore.vocab import Activity, Person
 
-__all__ = ["Heard", "federation"]
+__all__ = ["ReceivedActivity", "federation"]
 
 _NAMES: Final = {"alice": "Alice", "bob": "Bob"}
 _EVERYONE: Final = "everyone"
-"""What arrives comes mostly by the shared inbox, so what was heard is kept for the server as a whole."""
+"""The one key of the collection. Most activities arrive at the shared inbox, so that the whole server shares it."""
 _PAGE: Final = 50
 
 federation: Final = Federation(software="apcore-demo/1.0")
 
 
 @frozen
-class Heard:
-    """One run of the listener whose effects were committed."""
+class ReceivedActivity:
+    """One committed run of the listener."""
 
     type: str
     id: str
     run: str
 
     def uri(self, origin: str) -> str:
-        """Write it as the id of an item of the collection."""
+        """Return this run as the id of an item of the collection."""
         return f"{origin}/heard/{self.run}?type={quote(self.type)}&id={quote(self.id, safe='')}"
 
     @classmethod
-    def read(cls, uri: str) -> Heard:
-        """Read what `uri` wrote."""
+    def read(cls, uri: str) -> ReceivedActivity:
+        """Parse a result of `uri`."""
         parts = urlsplit(uri)
-        said = parse_qs(parts.query)
-        return cls(said["type"][0], said["id"][0], parts.path.rpartition("/")[2])
+        query = parse_qs(parts.query)
+        return cls(query["type"][0], query["id"][0], parts.path.rpartition("/")[2])
 
 
 @federation.actor("/users/{identifier}", inline=True)
 def person(ctx: Context, identifier: str) -> Person | None:
-    """Alice and Bob live on both servers; the story is about one on each."""
+    """Return Alice or Bob. Both exist on both servers; the scenario uses one of them on each."""
     del ctx
     name = _NAMES.get(identifier)
     return None if name is None else Person(preferred_username=identifier, name=name)
@@ -58,16 +58,16 @@ def person(ctx: Context, identifier: str) -> Person | None:
 
 @federation.on(Activity, inline=True)
 def heard(ctx: Context, activity: Activity) -> None:
-    """Note that an activity was heard."""
+    """Append the activity to the collection."""
     types = activity.document.types
-    entry = Heard(types[0] if types else "Activity", ctx.activity_id or "", token_hex(8))
+    entry = ReceivedActivity(types[0] if types else "Activity", ctx.activity_id or "", token_hex(8))
     ctx.append(ctx.collection_uri("heard", _EVERYONE), entry.uri(ctx.origin))
 
 
 @federation.collection("heard", "/users/{identifier}/heard")
 @operation
 def heard_page(ctx: OpContext, identifier: str, cursor: str | None) -> Op[PageItems]:
-    """Serve what was heard, newest first: the server's, whoever's address is asked."""
+    """Serve the received activities of the server, newest first. The result is the same for all its actors."""
     del identifier
     collection = ctx.collection_uri("heard", _EVERYONE)
     total = yield from count(collection)

@@ -1,6 +1,7 @@
-"""A server of the demo: ``apcore serve`` in a process of its own, with a SQLite file, a port on loopback, and a log.
+"""Start, stop and kill the servers of the demo.
 
-It is started, stopped politely, or killed; what it said is kept for whoever has to find out why a step failed.
+Each server is ``apcore serve`` in a process of its own, with a SQLite file, a port on the loopback interface, and a
+log. The demo prints the end of the logs if a step fails.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ T = TypeVar("T")
 
 @contextmanager
 def reserved_ports(count: int) -> Generator[list[int], None, None]:
-    """Reserve ports that nobody uses, so that no other program on this machine is given one of them meanwhile.
+    """Reserve unused ports, so that no other program on this machine gets one of them.
 
-    Connections are refused until a server of yours listens there. It can: a socket that is bound and does not listen stands in its way only if one
-    of the two lacks SO_REUSEADDR. Other systems than Linux do not allow that, so there the ports are merely free.
+    Connections are refused until your server listens there. Your server can listen although the port is reserved: on
+    Linux, a bound socket that does not listen is only in the way if one of the two sockets lacks SO_REUSEADDR. Other
+    systems do not allow this. There, the ports are free, but not reserved.
     """
     with ExitStack() as stack:
         sockets = [stack.enter_context(_bound_socket()) for _ in range(count)]
@@ -59,16 +61,16 @@ def _bound_socket() -> socket.socket:
 
 
 def eventually(look: Callable[[], T | None], otherwise: Callable[[], str], *, within_s: float = _WITHIN_S) -> T:
-    """Look again and again until there is something to see.
+    """Call ``look`` repeatedly until it returns a value other than None, and return that value.
 
     Raises:
-        StepFailed: Nothing was seen in time; ``otherwise`` says in words what there was.
+        StepFailed: It returned None until the deadline. The message is the result of ``otherwise``.
     """
     deadline = time.monotonic() + within_s
     while True:
-        seen = look()
-        if seen is not None:
-            return seen
+        value = look()
+        if value is not None:
+            return value
         if time.monotonic() > deadline:
             raise StepFailed(f"{otherwise()} (after {within_s:g} s)")
         time.sleep(_POLL_S)
@@ -76,49 +78,52 @@ def eventually(look: Callable[[], T | None], otherwise: Callable[[], str], *, wi
 
 @define
 class Server:
-    """One server, and a node of our own on its store: several processes of an application may share one."""
+    """A server process, and a node of the demo's process on the same store.
+
+    Several processes of an application may share a store.
+    """
 
     name: str
     directory: Path
     port: int
     node: Node = field(init=False, repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
-    _said: IO[bytes] | None = field(default=None, init=False, repr=False)
+    _log_file: IO[bytes] | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.node = Node(federation, self.origin, self.store, addresses=LOOPBACK_OPEN)
 
     @property
     def origin(self) -> str:
-        """Where it is reached."""
+        """Return the origin of the server."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def store(self) -> str:
-        """Where its facts are."""
+        """Return the URL of its store."""
         return f"sqlite:///{quote(str(self.directory / self.name))}.db"
 
     @property
     def log(self) -> Path:
-        """Where what it says goes."""
+        """Return the path of its log."""
         return self.directory / f"{self.name}.log"
 
     def start(self, *, worker: bool = True) -> None:
-        """Start it, and return at once."""
-        self._said = self.log.open("ab")
+        """Start the process, and return at once."""
+        self._log_file = self.log.open("ab")
         options = ["--origin", self.origin, "--store", self.store, "--allow-loopback", "--host", HOST]
         options += [] if worker else ["--no-worker"]
-        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+        self._process = subprocess.Popen(  # noqa: S603 - the program is apcore itself
             [sys.executable, "-m", "apcore.cli", "serve", _FEDERATION, *options],
             stdin=subprocess.DEVNULL,
-            stdout=self._said,
+            stdout=self._log_file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # Ctrl-C is for us: we stop it in order
+            start_new_session=True,  # Ctrl-C must reach only the demo, which then stops its servers in order.
         )
 
     def wait_until_up(self) -> None:
-        """Wait until it takes connections."""
+        """Wait until the server accepts connections."""
         _ = eventually(self._is_up, lambda: f"{self.name} does not listen at port {self.port}", within_s=_START_S)
 
     def _is_up(self) -> bool | None:
@@ -127,7 +132,7 @@ class Server:
         return self.answers() or None
 
     def answers(self) -> bool:
-        """Whether anything takes connections where it is reached."""
+        """Return whether any process accepts connections at the address of the server."""
         try:
             socket.create_connection((HOST, self.port), timeout=1.0).close()
         except OSError:
@@ -135,7 +140,7 @@ class Server:
         return True
 
     def stop(self) -> None:
-        """Let it end in order (SIGTERM); kill it if it does not."""
+        """Stop the process in order with SIGTERM. Kill it if it does not end in time."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -145,7 +150,7 @@ class Server:
         self._reap()
 
     def kill(self) -> None:
-        """End it in the middle of whatever it does (SIGKILL)."""
+        """End the process at once with SIGKILL, in the middle of its work."""
         if self._process is not None:
             self._process.kill()
         self._reap()
@@ -153,16 +158,16 @@ class Server:
     def _reap(self) -> None:
         if self._process is not None:
             _ = self._process.wait()
-        if self._said is not None:
-            self._said.close()
-        self._process = self._said = None
+        if self._log_file is not None:
+            self._log_file.close()
+        self._process = self._log_file = None
 
     def close(self) -> None:
-        """Stop it, and let go of its store."""
+        """Stop the process, and close the demo's node on its store."""
         self.stop()
         self.node.close()
 
-    def last_words(self) -> str:
-        """Return the end of its log."""
+    def log_tail(self) -> str:
+        """Return the last lines of the log."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-_SHOWN_LINES:])

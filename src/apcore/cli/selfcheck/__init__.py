@@ -1,4 +1,4 @@
-"""The kernel's self-check: small proofs, on this machine, of what the kernel promises."""
+"""The kernel's self-check: short steps that check the promises of the kernel on this machine."""
 
 from apcore.cli.selfcheck.steps import STEPS, Step, StepFailed, StepResult, run_step
 

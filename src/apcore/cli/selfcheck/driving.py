@@ -1,4 +1,4 @@
-"""One operation under every driver that is installed: the same verdict, and the same questions in the same places."""
+"""Run one operation under every installed driver, and compare results and effects."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Trace: TypeAlias = Sequence[tuple[EffectPath, str, str]]
 
 
 def _survey() -> Op[Verdict]:
-    """Ask for something of every kind but the network; the verdict is the same whatever the clock and the dice say."""
+    """Yield effects of every kind except `Fetch`. The result does not depend on the clock or the random bytes."""
     now = yield from Now()
     message = Message((yield from RandomBytes(16)), _LANE, b"look at demo/alice", dedup="alice")
     writes: list[Write] = [*(Put(("demo", name), name.encode()) for name in _NAMES), Increment(("count",), len(_NAMES))]
@@ -55,19 +55,19 @@ def _survey() -> Op[Verdict]:
     second = yield from commit([Check(("demo", "alice"), None)], [Put(("demo", "alice"), b"twice")])
     yield from Enqueue([message])
     entries = yield from Scan(("demo",), limit=10)
-    both = yield from gather(*(_read(name) for name in (*_NAMES, "nobody")))
+    outcomes = yield from gather(*(_read(name) for name in (*_NAMES, "nobody")))
     leased = yield from Lease((_LANE,), limit=10, lease_s=60)
-    lost = yield from Settle([Done(held) for held in leased])
-    called = yield from Call(_shouted, "done")
+    lost_leases = yield from Settle([Done(message) for message in leased])
+    text = yield from Call(_upper, "done")
     return (
         now.utcoffset() is not None,
         first is not False,
         second,
         [entry.key for entry in entries],
-        [outcome.value if isinstance(outcome, Returned) else type(outcome.error).__name__ for outcome in both],
+        [outcome.value if isinstance(outcome, Returned) else type(outcome.error).__name__ for outcome in outcomes],
         len(leased),
-        len(lost),
-        called,
+        len(lost_leases),
+        text,
     )
 
 
@@ -81,45 +81,45 @@ def _read(name: str) -> Op[bytes | None]:
     return None if entry is None else entry.value
 
 
-def _shouted(text: str) -> str:
+def _upper(text: str) -> str:
     return text.upper()
 
 
 @frozen
 class _Recorder:
-    """An observer that keeps where, what, and how it ended."""
+    """An observer that records the path, the kind and the ending of each effect."""
 
-    seen: list[tuple[EffectPath, str, str]] = field(factory=list[tuple[EffectPath, str, str]])
+    records: list[tuple[EffectPath, str, str]] = field(factory=list[tuple[EffectPath, str, str]])
 
-    def __call__(self, effect: Effect[Any], place: EffectPath, /) -> Callable[[CallOutcome[Any]], None]:
-        def answered(outcome: CallOutcome[Any]) -> None:
+    def __call__(self, effect: Effect[Any], path: EffectPath, /) -> Callable[[CallOutcome[Any]], None]:
+        def record(outcome: CallOutcome[Any]) -> None:
             ending = type(outcome.error).__name__ if isinstance(outcome, Raised) else "answered"
-            self.seen.append((place, type(effect).__name__, ending))
+            self.records.append((path, type(effect).__name__, ending))
 
-        return answered
+        return record
 
     def trace(self) -> Trace:
-        return sorted(self.seen)
+        return sorted(self.records)
 
 
 def agree_under_every_driver(directory: Path, /) -> str:
-    """Drive the operation once under each driver, on a store of its own each, and compare."""
+    """Run the operation once under each driver, each with its own store, and compare the results and the effects."""
     drivers: dict[str, Callable[[Path], tuple[Verdict, Trace]]] = {"blocking": _blocking, "asyncio": _asyncio}
     if find_spec("trio") is not None:
         drivers["trio"] = _trio
     drivers["simulated"] = _simulated
     traces: dict[str, Trace] = {}
     for name, drive in drivers.items():
-        place = directory / name
-        place.mkdir()
-        verdict, traces[name] = drive(place)
-        expect(verdict == _EXPECTED, f"under {name} the operation answered {verdict}, not {_EXPECTED}")
+        driver_directory = directory / name
+        driver_directory.mkdir()
+        verdict, traces[name] = drive(driver_directory)
+        expect(verdict == _EXPECTED, f"under {name} the operation returned {verdict}, not {_EXPECTED}")
     reference = traces["blocking"]
     for name, trace in traces.items():
-        differing = [f"{one} / {other}" for one, other in zip(reference, trace, strict=False) if one != other]
-        expect(trace == reference, f"the traces of blocking and {name} differ: {differing[:1] or 'in length'}")
-    without = "" if "trio" in drivers else "; trio is not installed"
-    return f"{len(reference)} effects, the same under {', '.join(drivers)}{without}"
+        differences = [f"{one} / {other}" for one, other in zip(reference, trace, strict=False) if one != other]
+        expect(trace == reference, f"the traces of blocking and {name} differ: {differences[:1] or 'in length'}")
+    note = "" if "trio" in drivers else "; trio is not installed"
+    return f"{len(reference)} effects, the same under {', '.join(drivers)}{note}"
 
 
 def _blocking(directory: Path) -> tuple[Verdict, Trace]:
@@ -153,43 +153,41 @@ def _trio(directory: Path) -> tuple[Verdict, Trace]:
 
 
 def _simulated(_directory: Path) -> tuple[Verdict, Trace]:
-    """In virtual time; the simulator has no observer, so the operation itself is watched."""
-    seen: list[tuple[EffectPath, str, str]] = []
+    """Run the operation in virtual time. The simulator has no observer, so the operation records its own effects."""
+    records: list[tuple[EffectPath, str, str]] = []
     simulation = Simulation(seed=1)
     node = simulation.node("https://demo.example", _idle)
-    process = node.spawn(_watched(_survey(), (), seen))
+    process = node.spawn(_record_op(_survey(), (), records))
     simulation.run_until(lambda: process.outcome is not None, within_s=60.0)
     if isinstance(process.outcome, Raised):
         raise process.outcome.error
-    return (process.outcome.value if process.outcome else ()), sorted(seen)
+    return (process.outcome.value if process.outcome else ()), sorted(records)
 
 
 def _idle(_node: SimulatedNode) -> None:
-    """A node that does nothing of its own."""
+    """Start a node that does nothing by itself."""
 
 
-def _watched(op: Op[Any], place: EffectPath, seen: list[tuple[EffectPath, str, str]]) -> Op[Any]:
-    """Drive ``op`` by passing its questions on, and keep what an observer would keep."""
+def _record_op(op: Op[Any], path: EffectPath, records: list[tuple[EffectPath, str, str]]) -> Op[Any]:
+    """Pass on the effects of ``op``, and record them as an observer does."""
     step = Stepper(op)
     number = 0
     while (effect := step.wants) is not None:
-        here = (*place, number)
+        effect_path = (*path, number)
         try:
-            answer: Any = yield from _with_members_watched(effect, here, seen)
+            answer: Any = yield from _record_members(effect, effect_path, records)
         except Exception as error:
-            seen.append((here, type(effect).__name__, type(error).__name__))
+            records.append((effect_path, type(effect).__name__, type(error).__name__))
             step.fail(error)
         else:
-            seen.append((here, type(effect).__name__, "answered"))
+            records.append((effect_path, type(effect).__name__, "answered"))
             step.resume(answer)
         number += 1
     return step.result
 
 
-def _with_members_watched(
-    effect: Effect[Any], place: EffectPath, seen: list[tuple[EffectPath, str, str]]
-) -> Effect[Any]:
+def _record_members(effect: Effect[Any], path: EffectPath, records: list[tuple[EffectPath, str, str]]) -> Effect[Any]:
     if not isinstance(effect, All):
         return effect
-    members = (_watched(member, (*place, index), seen) for index, member in enumerate(effect.members))
+    members = (_record_op(member, (*path, index), records) for index, member in enumerate(effect.members))
     return All(tuple(members), limit=effect.limit)

@@ -1,4 +1,4 @@
-"""One HTTP exchange on the loopback interface, and requests that never leave."""
+"""Make one HTTP exchange on the loopback interface, and check that requests to private addresses are refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Note(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing; the step does."""
+        """Print nothing: the step reports its result itself."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -71,7 +71,7 @@ def _fetch(request: Request) -> Op[Response]:
     return (yield from Fetch(request))
 
 
-def _ask(url: str, addresses: AddressPolicy) -> Response:
+def _get(url: str, addresses: AddressPolicy) -> Response:
     request = Request("GET", url, Headers({"accept": ACTIVITY_JSON}), limits=_LIMITS, addresses=addresses)
     with closing(H11Transport()) as transport:
         return run(_fetch(request), Ports(runtime=BlockingRuntime(), transport=transport))
@@ -79,26 +79,26 @@ def _ask(url: str, addresses: AddressPolicy) -> Response:
 
 def _refusal(url: str, addresses: AddressPolicy) -> str:
     try:
-        response = _ask(url, addresses)
-    except AddressBlocked as blocked:
-        return str(blocked)
-    raise StepFailed(f"{url} was asked, and answered {response.status}")
+        response = _get(url, addresses)
+    except AddressBlocked as error:
+        return str(error)
+    raise StepFailed(f"{url} was not refused: it answered {response.status}")
 
 
 def exchange_on_loopback(_directory: Path, /) -> str:
-    """Fetch one document with loopback opened by name; the default policy does not reach the same server."""
+    """Fetch one document with a policy that allows loopback, and check that the default policy refuses the server."""
     with _serving() as server:
         url = f"http://127.0.0.1:{server.server_port}/note"
-        response = _ask(url, LOOPBACK_OPEN)
+        response = _get(url, LOOPBACK_OPEN)
         expect(response.status == 200, f"the status is {response.status}, not 200")
         expect(response.body == _BODY, f"the body is {response.body!r}")
         _ = _refusal(url, PUBLIC_ONLY)
         expect(server.requests == 1, f"the server saw {server.requests} requests, not 1")
-    return f"200 with {len(response.body)} bytes; without an open policy the same server is not reached"
+    return f"200 with {len(response.body)} bytes; the default policy refuses the same server"
 
 
 def refuse_private_addresses(_directory: Path, /) -> str:
-    """Ask for private and metadata addresses, in several spellings, with only loopback opened."""
+    """Check that private and metadata addresses are refused, in several spellings, if only loopback is allowed."""
     for host in _PRIVATE:
         _ = _refusal(f"http://{host}/", LOOPBACK_OPEN)
     return f"refused: {', '.join(_PRIVATE)}"

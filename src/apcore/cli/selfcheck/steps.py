@@ -1,6 +1,7 @@
-"""The list of steps, and running one.
+"""Define the list of steps, and run a step.
 
-Each step stands alone: it gets an empty directory, and answers with a sentence about what it saw. So one that fails leaves the others their say.
+The steps are independent. Each gets an empty directory, and returns a sentence about its observation. So the others
+still run after one fails.
 """
 
 from __future__ import annotations
@@ -14,33 +15,33 @@ from attrs import field, frozen
 from apcore.cli.selfcheck.crashing import survive_a_kill
 from apcore.cli.selfcheck.driving import agree_under_every_driver
 from apcore.cli.selfcheck.fetching import exchange_on_loopback, refuse_private_addresses
-from apcore.cli.selfcheck.storing import keep_facts, wake_a_worker
-from apcore.cli.step_results import StepFailed, StepResult, timed
+from apcore.cli.selfcheck.storing import keep_entries, lease_and_settle
+from apcore.cli.step_results import StepFailed, StepResult, run_timed
 
 __all__ = ["STEPS", "Step", "StepFailed", "StepResult", "run_step"]
 
 
 @frozen
 class Step:
-    """One thing to show."""
+    """One step of the self-check."""
 
     name: str
-    says: str
-    """What holds if it passes."""
+    claim: str
+    """The statement that the step checks."""
     run: Callable[[Path], str] = field(repr=False)
-    """Given an empty directory; answers with what was seen, or raises."""
+    """The function of the step. It gets an empty directory, and returns its observation or raises an exception."""
 
 
 STEPS: Final = (
-    Step("store", "a SQLite file keeps what was committed and refuses stale writes", keep_facts),
-    Step("queue", "a message is leased to one worker at a time, and settled by its token", wake_a_worker),
-    Step("drivers", "one operation, the same verdict and trace under every driver", agree_under_every_driver),
-    Step("http", "one exchange over a socket of this machine", exchange_on_loopback),
+    Step("store", "a SQLite file keeps committed entries and refuses stale writes", keep_entries),
+    Step("queue", "a message is leased to one worker at a time, and settled by its token", lease_and_settle),
+    Step("drivers", "one operation has the same result and trace under every driver", agree_under_every_driver),
+    Step("http", "one HTTP exchange over a socket of this machine works", exchange_on_loopback),
     Step("addresses", "a request to a private network is refused before it leaves", refuse_private_addresses),
-    Step("crash", "a killed writer loses nothing that was acknowledged", survive_a_kill),
+    Step("crash", "a killed writer loses no acknowledged commit", survive_a_kill),
 )
 
 
 def run_step(step: Step, directory: Path, /) -> StepResult:
-    """Run ``step`` in an empty ``directory``; whatever it raises makes it a failed one."""
-    return timed(step.name, lambda: step.run(directory))
+    """Run ``step`` in an empty ``directory``. Any exception fails the step."""
+    return run_timed(step.name, lambda: step.run(directory))

@@ -1,4 +1,4 @@
-"""Facts and reasons to look, in one SQLite file."""
+"""Check the store and the queue in one SQLite file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apcore.adapters.sqlite import open_url
 from apcore.cli.step_results import expect
 from apcore.ports import AtomicStore, Check, Done, Message, Put, Retry
 
-__all__ = ["keep_facts", "open_in", "wake_a_worker"]
+__all__ = ["keep_entries", "lease_and_settle", "open_in"]
 
 _LANE = "demo"
 
@@ -20,8 +20,8 @@ def open_in(directory: Path, /) -> AtomicStore:
     return open_url(f"sqlite:///{directory / 'demo.db'}")
 
 
-def keep_facts(directory: Path, /) -> str:
-    """Commit and read back; refuse a stale write; find everything again in a store opened anew."""
+def keep_entries(directory: Path, /) -> str:
+    """Commit and read entries, check that a stale write is refused, and read all entries after reopening the store."""
     key = ("demo", "note")
     first, second, late = (os.urandom(16) for _ in range(3))
     with closing(open_in(directory)) as store:
@@ -46,20 +46,21 @@ def keep_facts(directory: Path, /) -> str:
     return f"3 commits, 1 of them stale and refused; read back after reopening (durability: {durability})"
 
 
-def wake_a_worker(directory: Path, /) -> str:
-    """Lease, give back, lease again, settle; a late worker's token settles nothing."""
+def lease_and_settle(directory: Path, /) -> str:
+    """Lease, retry and settle messages, and check that an old token settles nothing."""
     with closing(open_in(directory)) as queue:
         queue.enqueue([Message(os.urandom(16), _LANE, b"%d" % number, group="one") for number in range(2)])
-        [held] = queue.lease([_LANE], limit=10, lease_s=60)
-        expect(not queue.lease([_LANE], limit=10, lease_s=60), "two workers hold messages of one group")
-        expect(not queue.settle([Retry(held, 0)]), "a current lease cannot give its message back")
-        [again] = queue.lease([_LANE], limit=10, lease_s=60)
-        expect(again.message.id == held.message.id, "a message that came back lost its place in its group")
-        expect((held.attempt, again.attempt) == (1, 2), f"attempts are {held.attempt} and {again.attempt}, not 1 and 2")
-        expect(queue.settle([Done(held)]) == [held], "a late worker's token settled the message")
-        expect(not queue.settle([Done(again)]), "a current lease cannot be settled")
+        [first] = queue.lease([_LANE], limit=10, lease_s=60)
+        expect(not queue.lease([_LANE], limit=10, lease_s=60), "two workers have leased messages of one group")
+        expect(not queue.settle([Retry(first, 0)]), "a current lease cannot be ended with a retry")
+        [second] = queue.lease([_LANE], limit=10, lease_s=60)
+        expect(second.message.id == first.message.id, "a retried message lost its place in its group")
+        attempts = (first.attempt, second.attempt)
+        expect(attempts == (1, 2), f"the attempts are {attempts[0]} and {attempts[1]}, not 1 and 2")
+        expect(queue.settle([Done(first)]) == [first], "the token of an ended lease settled the message")
+        expect(not queue.settle([Done(second)]), "a current lease cannot be settled")
         [last] = queue.lease([_LANE], limit=10, lease_s=60)
         expect(not queue.settle([Done(last)]), "the second message cannot be settled")
         depth = queue.depth([_LANE])
         expect((depth.ready, depth.delayed, depth.leased) == (0, 0, 0), f"settled messages remain: {depth}")
-    return "2 messages of one group, leased one at a time, in order; a late token is reported lost"
+    return "2 messages of one group, leased one at a time, in order; an old token is reported as lost"

@@ -1,6 +1,6 @@
-"""The writer that the step "crash" kills: commits one numbered entry after another, and says each number when the store answered True for it.
+"""Commit numbered entries, and print each number after the store has acknowledged it, until the step "crash" kills it.
 
-A program of its own: ``python -m apcore.cli.selfcheck.writer DIRECTORY``.
+This is a program of its own: ``python -m apcore.cli.selfcheck.writer DIRECTORY``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["write_until_killed"]
 
 
 def write_until_killed(directory: Path, /) -> None:
-    """Commit for as long as everything holds."""
+    """Commit until the process is killed, or a commit is refused."""
     with closing(open_in(directory)) as store:
         for number in count():
             key = ("n", f"{number:06}")

@@ -1,1 +1,1 @@
-"""Our actors: their documents, keys and rotation."""
+"""The documents, keys and key rotation of local actors."""

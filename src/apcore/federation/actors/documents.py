@@ -1,4 +1,4 @@
-"""The documents of actors: what the application makes of them, and what is filled in."""
+"""Build the documents of local actors: members from the application's handler, and members that apcore fills in."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ AS2: Final = "https://www.w3.org/ns/activitystreams"
 _CONTEXT: Final = [AS2, "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"]
 
 
-def actor_document(site: Site, identifier: str, made: View, keys: Sequence[OwnKey]) -> dict[str, Any]:
-    """Give the document of an actor of ours, of which the application's handler made ``made``; what that says itself is kept."""
-    places, origin = site.federation.places, site.origin
-    filled = {
-        "inbox": places.uri(origin, "inbox", identifier=identifier),
-        **{name: places.uri(origin, "collection", name, identifier=identifier) for name in ACTOR_COLLECTIONS},
-        "endpoints": {"sharedInbox": places.uri(origin, "shared-inbox")},
+def actor_document(site: Site, identifier: str, view: View, keys: Sequence[OwnKey]) -> dict[str, Any]:
+    """Return the document of a local actor. ``view`` is the result of the application's handler; its members win."""
+    routes, origin = site.federation.places, site.origin
+    defaults = {
+        "inbox": routes.uri(origin, "inbox", identifier=identifier),
+        **{name: routes.uri(origin, "collection", name, identifier=identifier) for name in ACTOR_COLLECTIONS},
+        "endpoints": {"sharedInbox": routes.uri(origin, "shared-inbox")},
         **key_members(keys),
     }
-    members = add_id(made, site.actor_uri(identifier))
-    own: Any = members.pop("@context", AS2)
-    contexts: list[Any] = [*own] if isinstance(own, list) else [own]
-    merged = [*_CONTEXT, *(each for each in contexts if each not in _CONTEXT)]
-    return {"@context": merged} | filled | members
+    members = add_id(view, site.actor_uri(identifier))
+    view_context: Any = members.pop("@context", AS2)
+    contexts: list[Any] = [*view_context] if isinstance(view_context, list) else [view_context]
+    merged_contexts = [*_CONTEXT, *(context for context in contexts if context not in _CONTEXT)]
+    return {"@context": merged_contexts} | defaults | members
 
 
 def instance_document(site: Site, keys: Sequence[OwnKey]) -> dict[str, Any]:
-    """Give the document of the instance actor, who asks on behalf of the server."""
+    """Return the document of the instance actor, which signs requests on behalf of the server."""
     uri = site.instance_uri
     inbox = site.federation.places.uri(site.origin, "shared-inbox")
     return {
@@ -51,14 +51,16 @@ def instance_document(site: Site, keys: Sequence[OwnKey]) -> dict[str, Any]:
     }
 
 
-def add_id(made: View, uri: str) -> dict[str, Any]:
-    """Give the members of what is served at ``uri``.
+def add_id(view: View, uri: str) -> dict[str, Any]:
+    """Return the members of a view, with ``uri`` as its id.
 
     Raises:
-        ContractError: It says that its id is another.
+        ContractError: The view has another id.
     """
-    members = to_wire(made)
-    said = members.pop("id", uri)
-    if said != uri:
-        raise ContractError(f"what is served at {uri} has the id {said!r:.200}: an id is where it is served")
+    members = to_wire(view)
+    declared_id = members.pop("id", uri)
+    if declared_id != uri:
+        raise ContractError(
+            f"the handler's view for {uri} has the id {declared_id!r:.200}: leave the id out, or set it to {uri}"
+        )
     return {"@context": members.pop("@context", AS2), "id": uri, **members}

@@ -1,23 +1,26 @@
-"""Our own keys: made when they are first needed, kept, published, and one day replaced.
+"""Make, store and publish the keys of local actors.
 
-Every actor has an RSA key, which everyone verifies, and an Ed25519 key for proofs. What is kept here is public: names, public halves, dates. The
-private halves are the signer's, which knows them by name.
+Each actor has an RSA key, which every peer can verify, and an Ed25519 key for proofs. They are made when they are first
+needed. The store holds only public data: names, public halves and dates. The signer holds the private halves, and knows
+them by name.
 
-Keys of an actor come in generations (`apcore.federation.actors.rotation`). One generation signs; older ones stay published until they are retired, for
-whoever checks what was signed before. Every generation has ids of its own (``#main-key``, then ``#main-key-2``), since peers keep keys by their
-ids: an id that came to mean another key would make them refuse us until they forget.
+The keys of an actor come in generations (`apcore.federation.actors.rotation`). The newest generation signs. Older ones
+stay published until they are retired, so that peers can still verify earlier signatures. Each generation has its own
+ids (``#main-key``, then ``#main-key-2``), because peers cache keys by id: if an id were given to another key, peers
+would refuse our signatures until their cache expires.
 
-``publicKey`` is one key and never a list, the one that signs: that is what most servers read (Misskey, Pleroma, Lemmy and Pixelfed no other shape).
-Everything else is in ``assertionMethod`` (FEP-521a), older RSA keys too.
+``publicKey`` is always one key and never a list: the key that signs. Most servers read only that (Misskey, Pleroma,
+Lemmy and Pixelfed read no other shape). All other keys are in ``assertionMethod`` (FEP-521a), older RSA keys too.
 
-Making an RSA key costs up to half a second, and strangers decide which actors are asked for. So no more than `KeyPolicy.made_max` actors of an origin
-get theirs in one window, whoever asks; the instance actor's are not counted. Who asks for the same actor at once counts once, and within a process
-only one pair is made. Two processes may both make some; one commit wins, and the losing pair is dropped.
+An RSA key takes up to half a second to make, and peers decide which actors they request. So at most
+`KeyPolicy.made_max` actors of an origin get their keys in one window. The instance actor is not counted. Simultaneous
+requests for one actor count once, and within a process they share one pair. Two processes may each make a pair; then
+one commit wins, and the other pair is dropped.
 
-Facts::
+Records::
 
     ("keys", "1", H(actor))               the keys of an actor, oldest first
-    ("keys-made", "1", origin, window)    whose keys were made in a window, by digest
+    ("keys-made", "1", origin, window)    digests of the actors that got keys in a window
 """
 
 from __future__ import annotations
@@ -40,15 +43,15 @@ from apcore.signatures import read_spki
 
 __all__ = [
     "KeysCapped",
-    "KeysKept",
     "OwnKey",
+    "StoredKeys",
     "existing_identity",
     "instance_identity",
-    "kept_keys",
     "key_members",
     "keys_key",
     "make_generation",
     "own_keys",
+    "read_stored_keys",
     "signing_key",
 ]
 
@@ -58,54 +61,54 @@ _BUSY_S: Final = 1.0
 
 
 class KeysCapped(Unavailable):
-    """So many actors got their keys in this window that the next have to wait for another one."""
+    """Too many actors got keys in this window; the next ones wait for a later window."""
 
     reason = "keys-capped"
 
 
 @frozen
 class OwnKey:
-    """A key of an actor of ours."""
+    """A key of a local actor."""
 
     name: str
-    """What the signer knows it by."""
+    """The name of the private key in the signer."""
     kind: KeyKind
     owner: str
     public: bytes = field(repr=False)
     created: datetime
     generation: int = 1
     until: datetime | None = None
-    """When it is retired, if it has been replaced; it signs nothing any more, and is published until then."""
+    """The time of retirement of a replaced key. Until then it is published, but signs nothing."""
 
     @property
     def key_id(self) -> str:
-        """Where peers find it. No two keys ever have the same."""
+        """The id under which peers find the key. No two keys ever share one."""
         number = "" if self.generation == 1 else f"-{self.generation}"
         return f"{self.owner}#{_FRAGMENTS[self.kind]}{number}"
 
     def identity(self, site: Site) -> Identity:
-        """Who a request is, that is signed with this key."""
+        """Return the identity of requests that are signed with this key."""
         return Identity(key_name=self.name, key_id=self.key_id, scheme=site.federation.signature_scheme)
 
 
 @frozen
-class KeysKept:
-    """The keys of an actor as they are kept, retired ones that nobody has put away yet included."""
+class StoredKeys:
+    """The keys of an actor as stored, including retired keys that are not deleted yet."""
 
     actor: str
     keys: tuple[OwnKey, ...]
     generation: int
-    """The newest there ever was."""
+    """The number of the newest generation, even if it is no longer stored."""
     entry: Entry | None = None
-    """Where they were read."""
+    """The entry from which the keys were read; None if they are not stored yet."""
 
     @property
-    def checked(self) -> Check:
-        """That they are as they were read."""
+    def unchanged_check(self) -> Check:
+        """The check that the stored keys have not changed since they were read."""
         return Check(keys_key(self.actor), None if self.entry is None else self.entry.version)
 
-    def written(self) -> Put:
-        """What to write to keep them."""
+    def to_put(self) -> Put:
+        """Return the write that stores the keys."""
         keys = [
             {
                 "name": key.name,
@@ -121,23 +124,26 @@ class KeysKept:
         return Put(keys_key(self.actor), encode_record({"actor": self.actor, "generation": newest, "keys": keys}))
 
     def published(self, now: datetime) -> tuple[OwnKey, ...]:
-        """Give the keys that count: those that sign first, then older ones, the newest of them first."""
-        alive = [key for key in self.keys if key.until is None or key.until > now]
-        return tuple(sorted(alive, key=lambda key: (key.until is not None, -key.generation, key.kind != "rsa-2048")))
+        """Return the keys that are not retired: the signing generation first, then older keys from new to old."""
+        active = [key for key in self.keys if key.until is None or key.until > now]
+        return tuple(sorted(active, key=lambda key: (key.until is not None, -key.generation, key.kind != "rsa-2048")))
 
 
 def keys_key(actor_uri: str) -> StoreKey:
-    """Where the keys of an actor are kept."""
+    """Return the store key of an actor's keys."""
     return ("keys", "1", digest_part(actor_uri))
 
 
-def kept_keys(actor_uri: str) -> Op[KeysKept | None]:
-    """Give the keys of an actor as they are kept; None if there never were any. Asks for: one `Get`."""
+def read_stored_keys(actor_uri: str) -> Op[StoredKeys | None]:
+    """Return the keys of an actor as stored, or None if it never had any.
+
+    Effects: one `Get`.
+    """
     [entry] = yield from Get((keys_key(actor_uri),))
     if entry is None:
         return None
-    fact = decode_record(entry.value)
-    members: list[dict[str, Any]] = fact.members["keys"]
+    record = decode_record(entry.value)
+    members: list[dict[str, Any]] = record.members["keys"]
     keys = tuple(
         OwnKey(
             name=member["name"],
@@ -150,50 +156,55 @@ def kept_keys(actor_uri: str) -> Op[KeysKept | None]:
         )
         for member in members
     )
-    return KeysKept(actor_uri, keys, fact.number("generation", 1), entry)
+    return StoredKeys(actor_uri, keys, record.number("generation", 1), entry)
 
 
 def own_keys(site: Site, actor_uri: str) -> Op[tuple[OwnKey, ...]]:
-    """Give the published keys of an actor, the RSA key that signs first; made now if there are none.
+    """Return the published keys of an actor, the signing RSA key first. Make them if the actor has none.
 
-    Asks for: one `Get`, and `Now` if a key has been replaced; the first time also what `make_generation` asks for, and two commits. Whoever calls
-    makes sure that there is such an actor.
+    The caller checks first that the actor exists.
+
+    Effects: one `Get`, and `Now` if a key has been replaced. The first time also those of `make_generation`, and two
+    commits.
 
     Raises:
-        KeysCapped: There are none, and too many were made in this window.
+        KeysCapped: The actor has no keys, and too many actors got keys in this window.
     """
-    kept = yield from kept_keys(actor_uri)
-    if kept is None:
+    stored = yield from read_stored_keys(actor_uri)
+    if stored is None:
         if actor_uri != site.instance_uri:
             yield from _reserve(site, actor_uri)
-        kept = yield from _first_keys(actor_uri)
-    if all(key.until is None for key in kept.keys):
-        return kept.keys
-    return kept.published((yield from Now()))
+        stored = yield from _make_first_keys(actor_uri)
+    if all(key.until is None for key in stored.keys):
+        return stored.keys
+    return stored.published((yield from Now()))
 
 
 def signing_key(site: Site, actor_uri: str, *, prefer: str | None = None) -> Op[OwnKey]:
-    """Give the key that HTTP requests of an actor are signed with: the RSA one; asks and raises as `own_keys`.
+    """Return the RSA key with which HTTP requests of an actor are signed.
 
-    One with the name ``prefer`` comes first, as long as it is published.
+    If the RSA key named ``prefer`` is still published, return that one. Effects and errors: see `own_keys`.
     """
     keys = yield from own_keys(site, actor_uri)
-    rsa = [key for key in keys if key.kind == "rsa-2048"]
-    return next((key for key in rsa if key.name == prefer), rsa[0])
+    rsa_keys = [key for key in keys if key.kind == "rsa-2048"]
+    return next((key for key in rsa_keys if key.name == prefer), rsa_keys[0])
 
 
 def instance_identity(site: Site) -> Op[Identity]:
-    """Give who asks on behalf of a site. Asks as `own_keys`."""
+    """Return the identity of a site's instance actor.
+
+    Effects and errors: see `own_keys`.
+    """
     key = yield from signing_key(site, site.instance_uri)
     return key.identity(site)
 
 
 def existing_identity(site: Site) -> Op[Identity | None]:
-    """Return the identity that documents are fetched as; None if it never had keys, so that nothing was fetched as it.
+    """Return the instance actor's identity, or None if it has no keys, so that it never fetched a document.
 
-    Asks for: one `Get`, and `Now` if there are keys. No keys are made.
+    No keys are made. Effects: one `Get`, and `Now` if there are keys.
     """
-    existing = yield from kept_keys(site.instance_uri)
+    existing = yield from read_stored_keys(site.instance_uri)
     if existing is None:
         return None
     published = existing.published((yield from Now()))
@@ -201,17 +212,25 @@ def existing_identity(site: Site) -> Op[Identity | None]:
 
 
 def make_generation(actor_uri: str, generation: int) -> Op[tuple[OwnKey, ...]]:
-    """Make the keys of a generation, RSA first. Asks for: two `MakeKey`, the first generation's shared with whoever asks at once, and `Now`."""
-    made: list[OwnKey] = []
+    """Make the keys of a generation, RSA first.
+
+    Simultaneous calls for the first generation of an actor share one pair of each kind.
+
+    Effects: two each of `MakeKey` and `Now`.
+    """
+    keys: list[OwnKey] = []
     for kind in _FRAGMENTS:
         pair = yield from MakeKey(kind, share=("keys", actor_uri) if generation == 1 else None)
         now = yield from Now()
-        made.append(OwnKey(pair.name, pair.kind, actor_uri, pair.public, now, generation))
-    return tuple(made)
+        keys.append(OwnKey(pair.name, pair.kind, actor_uri, pair.public, now, generation))
+    return tuple(keys)
 
 
 def key_members(keys: Sequence[OwnKey]) -> dict[str, Any]:
-    """Give the members that publish keys in an actor's document: the first in ``publicKey``, as PEM, the others in ``assertionMethod`` (FEP-521a)."""
+    """Return the members of an actor's document that publish its keys.
+
+    The first key is in ``publicKey`` as PEM. The others are in ``assertionMethod`` (FEP-521a).
+    """
     first, *others = keys
     members: dict[str, Any] = {
         "publicKey": {"id": first.key_id, "owner": first.owner, "publicKeyPem": _pem(first.public)}
@@ -229,7 +248,7 @@ def key_members(keys: Sequence[OwnKey]) -> dict[str, Any]:
     return members
 
 
-# Parsing a key costs more than all the rest of an actor's document; these are only ever asked for our own.
+# Parsing a key costs more than the rest of an actor's document. Only local keys enter these caches, never a peer's.
 @lru_cache(maxsize=4096)
 def _pem(public: bytes) -> str:
     return read_spki(public, key_id="", owner="").pem
@@ -243,42 +262,46 @@ def _multibase(public: bytes) -> str:
 # --- the first generation -------------------------------------------------------------------------------------------
 
 
-def _first_keys(actor_uri: str) -> Op[KeysKept]:
-    made = yield from make_generation(actor_uri, 1)
-    wanted = KeysKept(actor_uri, made, 1)
-    version = yield from commit((wanted.checked,), (wanted.written(),))
+def _make_first_keys(actor_uri: str) -> Op[StoredKeys]:
+    new_keys = yield from make_generation(actor_uri, 1)
+    candidate = StoredKeys(actor_uri, new_keys, 1)
+    version = yield from commit((candidate.unchanged_check,), (candidate.to_put(),))
     if version is not False:
-        return wanted
-    kept = yield from kept_keys(actor_uri)
-    if kept is None:
-        raise ContractError(f"the keys of {actor_uri} were committed and are not there")
-    # Whoever shared the making with us may have committed a part of what we hold.
-    used = {key.name for key in kept.keys}
-    for key in made:
-        if key.name not in used:
+        return candidate
+    # Another operation committed first. It may share some of these pairs (`MakeKey.share`), so drop only the others.
+    stored = yield from read_stored_keys(actor_uri)
+    if stored is None:
+        raise ContractError(f"the keys of {actor_uri} were committed, but the store does not return them")
+    used_names = {key.name for key in stored.keys}
+    for key in new_keys:
+        if key.name not in used_names:
             _ = yield from DropKey(key.name)
-    return kept
+    return stored
 
 
 def _reserve(site: Site, actor_uri: str) -> Op[None]:
-    """Count an actor in, before anything expensive is done for it."""
+    """Count an actor in the current window, before any key is made for it."""
     policy = site.federation.key_policy
-    name = digest_part(actor_uri)
+    actor_digest = digest_part(actor_uri)
     for _ in range(_ATTEMPTS_MAX):
         now = yield from Now()
-        window, into_s = divmod(now.timestamp(), policy.made_window_s)
-        place: StoreKey = ("keys-made", "1", str(site.origin), str(int(window)))
-        [entry] = yield from Get((place,))
+        window, elapsed_s = divmod(now.timestamp(), policy.made_window_s)
+        window_key: StoreKey = ("keys-made", "1", str(site.origin), str(int(window)))
+        [entry] = yield from Get((window_key,))
         actors: list[str] = [] if entry is None else decode_record(entry.value).members["actors"]
-        if name in actors:
+        if actor_digest in actors:
             return
         if len(actors) >= policy.made_max:
             raise KeysCapped(
-                f"{len(actors)} actors got their keys in {policy.made_window_s:g} s, at most {policy.made_max} do",
-                retry_after_s=policy.made_window_s - into_s,
+                f"{len(actors)} actors got keys in this window of {policy.made_window_s:g} s, "
+                f"at most {policy.made_max} may (KeyPolicy.made_max)",
+                retry_after_s=policy.made_window_s - elapsed_s,
             )
-        check = Check(place, None if entry is None else entry.version)
-        write = Put(place, encode_record({"actors": [*actors, name]}), 2 * policy.made_window_s)
+        check = Check(window_key, None if entry is None else entry.version)
+        write = Put(window_key, encode_record({"actors": [*actors, actor_digest]}), 2 * policy.made_window_s)
         if (yield from commit((check,), (write,))) is not False:
             return
-    raise KeysCapped("too many actors are to get their keys at once", retry_after_s=_BUSY_S)
+    raise KeysCapped(
+        f"too many actors get keys at once: {_ATTEMPTS_MAX} attempts to count {actor_uri} met another commit",
+        retry_after_s=_BUSY_S,
+    )

@@ -1,4 +1,4 @@
-"""Actors of ours: what the application's handler makes, and what we know of everyone else's inbox."""
+"""Get local actors from the application's handler, and find the inboxes of remote actors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class ActorUnknown(RemoteError):
-    """There is no actor of this name here."""
+    """No actor, object or collection is served under this name."""
 
     status_hint = 404
     reason = "no-such-actor"
@@ -40,46 +40,53 @@ class ActorUnknown(RemoteError):
 
 @frozen
 class Inboxes:
-    """Where an actor is reached."""
+    """The inboxes of an actor."""
 
     inbox: str
     shared: str | None = None
+    """The shared inbox of its server, if the actor names one."""
 
 
 def dispatch_actor(site: Site, handler: Registered, *arguments: Any, **named: Any) -> Op[Any]:
-    """Call an application's handler that makes something, with a context whose writes go nowhere. Asks for: `Call`."""
+    """Call an application's handler that returns a view, a page or a decision.
+
+    Writes through its context are discarded. Effects: `Call`.
+    """
     scope = unit_of_work_for(site)
     fn = partial(handler.fn, **named) if named else handler.fn
     return (yield from Call(fn, *arguments, contexts_for=UnitContexts(scope), inline=handler.inline))
 
 
-def actor_view(site: Site, place: RouteMatch) -> Op[View | None]:
-    """Give what the application makes of an identifier; None if there is no such actor."""
-    handler, identifier = place.target.handler, place.identifier
+def actor_view(site: Site, route: RouteMatch) -> Op[View | None]:
+    """Return the application's view of an actor, or None if the actor does not exist."""
+    handler, identifier = route.target.handler, route.identifier
     if handler is None or identifier is None:
         return None
-    made: View | None = yield from dispatch_actor(site, handler, identifier)
-    return made
+    view: View | None = yield from dispatch_actor(site, handler, identifier)
+    return view
 
 
 def require_actor(site: Site, identifier: str) -> Op[View]:
-    """Give the actor of ours with this identifier.
+    """Return the application's view of the local actor with this identifier.
 
     Raises:
-        ActorUnknown: There is none, or it is gone.
+        ActorUnknown: The actor does not exist, or is gone.
     """
-    place = site.federation.places.read(site.origin, site.actor_uri(identifier))
-    made = None if place is None else (yield from actor_view(site, place))
-    if made is None or isinstance(made, Tombstone):
+    route = site.federation.places.read(site.origin, site.actor_uri(identifier))
+    view = None if route is None else (yield from actor_view(site, route))
+    if view is None or isinstance(view, Tombstone):
         raise ActorUnknown(f"there is no actor {identifier!r:.60}")
-    return made
+    return view
 
 
 def inboxes_of(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:
-    """Give where a remote actor is reached, from its own document, redirects included, in so much time. Asks as `load`, and `Now`.
+    """Load a remote actor's document within ``within_s`` seconds, and return its inboxes.
+
+    Redirects count towards the time. Effects: `Now`, and those of `load` and `instance_identity`.
 
     Raises:
-        DocumentError: It has no inbox, or one that is no address.
+        DocumentError: The document names no inbox.
+        RequestError: An inbox is not a valid URL.
     """
     identity = yield from instance_identity(site)
     loaded = yield from load_actor(site, actor, identity=identity, within_s=within_s)
@@ -87,17 +94,20 @@ def inboxes_of(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:
 
 
 def load_actor(site: Site, actor: str, *, identity: Identity | None, within_s: float) -> Op[LoadedDocument]:
-    """Load a remote actor's document in so much time, redirects included. Asks and raises as `load`, and asks for `Now`."""
-    until = (yield from Now()) + timedelta(seconds=within_s)
-    return (yield from load(actor, policy=evolve(site.fetching, until=until), identity=identity))
+    """Load a remote actor's document within ``within_s`` seconds, redirects included.
+
+    Effects: `Now`, and those of `load`. Errors: see `load`.
+    """
+    deadline = (yield from Now()) + timedelta(seconds=within_s)
+    return (yield from load(actor, policy=evolve(site.fetching, until=deadline), identity=identity))
 
 
 def inboxes_in(actor: Document) -> Inboxes:
     """Return the inboxes that an actor's document names.
 
     Raises:
-        DocumentError: It names none.
-        RequestError: One of them is no address.
+        DocumentError: The document names no inbox.
+        RequestError: An inbox is not a valid URL.
     """
     view = Actor.over(actor)
     if view.inbox is None:

@@ -1,18 +1,19 @@
 """Replacing an actor's keys, and retiring the old ones.
 
-A rotation is one commit. With it the new generation signs, and stands first in the actor's document; the old one stays published, with its end, until
-it is retired (`KeyPolicy.retire_after_s`). There is no overlap in which the new key is published and the old one still signs, since most servers read
-only one key of a document: that has to be the one that signs.
+A rotation is one commit. From then on the new generation signs, and is first in the actor's document. The old one stays
+published, with its time of retirement, for `KeyPolicy.retire_after_s`. The new key is never published while the old one
+still signs: most servers read only one key of a document, and that must be the key that signs.
 
-Followers learn of it by an Update of the actor that is signed with the *old* key, so that whoever has that one cached can believe the new. Who has
-none cached finds only the new one, refuses, and gets the Update again signed with the new. Everyone else notices by themselves: a signature that
-fails with a cached key makes a server look at the actor again.
+Followers get an Update of the actor that is signed with the *old* key. A peer with the old key in its cache can verify
+it. A peer without it fetches the actor, finds only the new key, and refuses; the next attempt is signed with the new
+key. Other peers need no message: when a signature fails with a cached key, they fetch the actor again.
 
-Retiring goes in three steps, each of which may be repeated: out of the document, out of the signer, off the list of what is left to do.
+Retiring has three steps, and each may be repeated: remove the keys from the document, from the signer, and from the
+list of due retirements.
 
-Facts::
+Records::
 
-    ("keys-due", "1", when, H(actor), generation)     the keys before this generation are to be retired then
+    ("keys-due", "1", time, H(actor), generation)     retire the keys before this generation at this time
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from attrs import evolve, frozen
 from apcore.effects import DropKey, Now, Op, RandomBytes, Scan, commit
 from apcore.errors import ContractError, SignatureError, StoreBusy, Unavailable
 from apcore.federation.actors.documents import actor_document
-from apcore.federation.actors.keys import KeysKept, OwnKey, kept_keys, make_generation, own_keys
+from apcore.federation.actors.keys import OwnKey, StoredKeys, make_generation, own_keys, read_stored_keys
 from apcore.federation.actors.profiles import require_actor
 from apcore.federation.outbox.pending_writes import Flushed, flush
 from apcore.federation.site import Site
@@ -42,7 +43,7 @@ from apcore.vocab import PUBLIC, Update, read_document
 __all__ = ["Rotation", "retire_due", "rotate"]
 
 _RSA_BITS_MIN: Final = 2048
-"""Shorter ones are refused by most."""
+"""Most servers refuse shorter keys."""
 _TYPES: Final[tuple[tuple[KeyKind, str], ...]] = (("rsa-2048", "rsa"), ("ed25519", "ed25519"))
 _ATTEMPTS_MAX: Final = 5
 _PAGE: Final = 20
@@ -51,112 +52,121 @@ _LOG: Final = logging.getLogger(__name__)
 
 @frozen
 class Rotation:
-    """What a rotation has done."""
+    """The result of a key rotation."""
 
     actor: str
     signs: tuple[str, ...]
     """The ids of the new keys, that of the RSA key first."""
     replaced: tuple[str, ...]
-    """The ids of those that signed until now."""
+    """The ids of the keys that signed until now."""
     retired: datetime
-    """When those are no longer published."""
+    """The time from which the replaced keys are no longer published."""
 
 
 def rotate(
     site: Site, identifier: str | None, *, announce: bool = True, keys: Sequence[MadeKey] | None = None
 ) -> Op[Rotation]:
-    """Replace the keys of an actor of ours; of the instance actor, if ``identifier`` is None.
+    """Replace the keys of a local actor, or those of the instance actor if ``identifier`` is None.
 
-    With ``keys``, an RSA and an Ed25519 key that the signer holds already take their place, and not new ones; if the actor never had any, they
-    are its first.
+    By default, new keys are made. Give ``keys`` to use an RSA and an Ed25519 key that the signer already holds. If the
+    actor has no keys yet, these become its first.
 
-    With ``announce``, followers are sent an Update of the actor that is signed with the old key; the instance actor has none.
+    With ``announce``, followers get an Update of the actor that is signed with the old key. The instance actor has no
+    followers.
 
-    Asks for: the actor's handler, two `MakeKey` (none with ``keys``), one commit; again, at most five times and without new keys, if somebody else was faster.
+    Effects: the actor's handler, two `MakeKey` (none with ``keys``), one commit. If another operation commits first,
+    the commit is repeated with the same keys, up to five attempts in all.
 
     Raises:
-        ActorUnknown: There is no such actor, or it is gone.
-        ContractError: ``generations_max`` generations are published already.
-        StoreBusy: Somebody else was faster each time.
-        ValueError: ``keys`` are not one of each kind, or were this actor's before.
+        ActorUnknown: The actor does not exist, or is gone.
+        ContractError: ``generations_max`` generations are already published.
+        StoreBusy: Another operation committed first in all attempts.
+        ValueError: ``keys`` are not one of each kind, or one of them is already this actor's.
     """
-    made = None if identifier is None else (yield from require_actor(site, identifier))
+    view = None if identifier is None else (yield from require_actor(site, identifier))
     actor = site.instance_uri if identifier is None else site.actor_uri(identifier)
     if keys is None:
         _ = yield from own_keys(site, actor)
-    fresh: tuple[OwnKey, ...] = ()
+    new_keys: tuple[OwnKey, ...] = ()
     seed = yield from RandomBytes(16)
     for _ in range(_ATTEMPTS_MAX):
-        kept = yield from kept_keys(actor)
-        if kept is None:
+        stored = yield from read_stored_keys(actor)
+        if stored is None:
             if keys is None:
-                raise ContractError(f"the keys of {actor} were committed and are not there")
-            kept = KeysKept(actor, (), 0)
+                raise ContractError(f"the keys of {actor} were committed, but the store does not return them")
+            stored = StoredKeys(actor, (), 0)
         now = yield from Now()
-        _check_room(site, kept, now)
+        _check_generations(site, stored, now)
         if keys is not None:
-            fresh = _given(kept, keys, now)
-        elif not fresh:
-            fresh = yield from make_generation(actor, kept.generation + 1)
-        until = now + timedelta(seconds=site.federation.key_policy.retire_after_s)
-        rotated = _rotated(kept, fresh, until)
-        old = [key for key in kept.keys if key.until is None]
-        due = (
-            [Put(_due_key(rotated, until), encode_record({"actor": actor, "names": [key.name for key in old]}))]
-            if old
-            else []
-        )
+            new_keys = _check_supplied_keys(stored, keys, now)
+        elif not new_keys:
+            new_keys = yield from make_generation(actor, stored.generation + 1)
+        retire_at = now + timedelta(seconds=site.federation.key_policy.retire_after_s)
+        rotated = _add_generation(stored, new_keys, retire_at)
+        old_keys = [key for key in stored.keys if key.until is None]
+        names = [key.name for key in old_keys]
+        due = [Put(_due_key(rotated, retire_at), encode_record({"actor": actor, "names": names}))] if names else []
         flushed = Flushed()
-        if announce and old and identifier is not None and made is not None:
-            document = actor_document(site, identifier, made, rotated.published(now))
-            scope = unit_of_work_for(site, seed=seed)
-            _ = scope.address(_announcement(site, identifier, document, old[0]))
-            flushed = yield from flush(site, scope)
-        done = yield from commit(
-            (kept.checked, *flushed.checks), (rotated.written(), *due, *flushed.writes), messages=flushed.messages
+        if announce and old_keys and identifier is not None and view is not None:
+            document = actor_document(site, identifier, view, rotated.published(now))
+            unit = unit_of_work_for(site, seed=seed)
+            _ = unit.address(_announcement(site, identifier, document, old_keys[0]))
+            flushed = yield from flush(site, unit)
+        # One commit, so that no peer can see the new key before it signs, and no retirement or Update is lost.
+        version = yield from commit(
+            (stored.unchanged_check, *flushed.checks),
+            (rotated.to_put(), *due, *flushed.writes),
+            messages=flushed.messages,
         )
-        if done is not False:
-            new = [key.key_id for key in rotated.keys if key.until is None]
-            return Rotation(actor, tuple(new), tuple(key.key_id for key in old), until)
-    for key in () if keys is not None else fresh:
+        if version is not False:
+            new_ids = [key.key_id for key in rotated.keys if key.until is None]
+            return Rotation(actor, tuple(new_ids), tuple(key.key_id for key in old_keys), retire_at)
+    # Supplied keys belong to the caller. Only keys that were made here are dropped.
+    for key in () if keys is not None else new_keys:
         _ = yield from DropKey(key.name)
-    raise StoreBusy(f"the keys of {actor} had changed each of {_ATTEMPTS_MAX} times")
+    raise StoreBusy(f"the keys of {actor} changed during each of {_ATTEMPTS_MAX} attempts to replace them; try again")
 
 
-def _check_room(site: Site, kept: KeysKept, now: datetime) -> None:
-    most = site.federation.key_policy.generations_max
-    alive = {key.generation for key in kept.published(now)}
-    if len(alive) >= most:
-        ends = min(key.until for key in kept.keys if key.until is not None and key.until > now)
+def _check_generations(site: Site, stored: StoredKeys, now: datetime) -> None:
+    """Raise `ContractError` if as many generations are published as the policy allows."""
+    generations_max = site.federation.key_policy.generations_max
+    generations = {key.generation for key in stored.published(now)}
+    if len(generations) >= generations_max:
+        next_retirement = min(key.until for key in stored.keys if key.until is not None and key.until > now)
         raise ContractError(
-            f"{len(alive)} generations of keys of {kept.actor} are published, and at most {most} are; the next is retired at {ends:%Y-%m-%d %H:%M} UTC"
+            f"{len(generations)} generations of keys of {stored.actor} are published, and at most {generations_max} "
+            f"may be; the next is retired at {next_retirement:%Y-%m-%d %H:%M} UTC"
         )
 
 
-def _given(kept: KeysKept, keys: Sequence[MadeKey], now: datetime) -> tuple[OwnKey, ...]:
-    """Take keys that were made elsewhere, once it is sure that they are what they are said to be."""
+def _check_supplied_keys(stored: StoredKeys, keys: Sequence[MadeKey], now: datetime) -> tuple[OwnKey, ...]:
+    """Check the kinds and public halves of keys that were made elsewhere, and return them as keys of the actor."""
     by_kind = {key.kind: key for key in keys}
     if len(keys) != 2 or set(by_kind) != {"rsa-2048", "ed25519"}:
         raise ValueError(f"an actor has one RSA and one Ed25519 key, not {[key.kind for key in keys]}")
-    fresh: list[OwnKey] = []
+    own: list[OwnKey] = []
     for kind, type_ in _TYPES:
         key = by_kind[kind]
         try:
-            public = read_spki(key.public, key_id=key.name, owner=kept.actor)
+            public = read_spki(key.public, key_id=key.name, owner=stored.actor)
         except SignatureError as error:
-            raise ValueError(f"{key.name!r:.60} has no public half that can be published: {error}") from error
+            raise ValueError(f"the public half of {key.name!r:.60} cannot be published: {error}") from error
         if public.type != type_ or (type_ == "rsa" and public.bits < _RSA_BITS_MIN):
-            raise ValueError(f"{key.name!r:.60} is {public.type} of {public.bits} bits, and given as {kind}")
-        if any(public.spki == other.public or key.name == other.name for other in kept.keys):
-            raise ValueError(f"{key.name!r:.60} is a key of {kept.actor} already")
-        fresh.append(OwnKey(key.name, key.kind, kept.actor, public.spki, now))
-    return tuple(fresh)
+            raise ValueError(
+                f"{key.name!r:.60} is a key of type {public.type} with {public.bits} bits, "
+                f"but its kind says {kind}; RSA keys have at least {_RSA_BITS_MIN} bits"
+            )
+        if any(public.spki == other.public or key.name == other.name for other in stored.keys):
+            raise ValueError(f"{key.name!r:.60} is already a key of {stored.actor}")
+        own.append(OwnKey(key.name, key.kind, stored.actor, public.spki, now))
+    return tuple(own)
 
 
-def _rotated(kept: KeysKept, fresh: tuple[OwnKey, ...], until: datetime) -> KeysKept:
-    generation = kept.generation + 1
-    old = [evolve(key, until=until) if key.until is None else key for key in kept.keys]
-    return evolve(kept, keys=(*old, *(evolve(key, generation=generation) for key in fresh)), generation=generation)
+def _add_generation(stored: StoredKeys, new_keys: tuple[OwnKey, ...], retire_at: datetime) -> StoredKeys:
+    generation = stored.generation + 1
+    old_keys = [evolve(key, until=retire_at) if key.until is None else key for key in stored.keys]
+    numbered_keys = [evolve(key, generation=generation) for key in new_keys]
+    return evolve(stored, keys=(*old_keys, *numbered_keys), generation=generation)
 
 
 def _announcement(site: Site, identifier: str, document: dict[str, Any], key: OwnKey) -> SendActivity:
@@ -175,12 +185,16 @@ def _announcement(site: Site, identifier: str, document: dict[str, Any], key: Ow
 # --- retiring -------------------------------------------------------------------------------------------------------
 
 
-def retire_due(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
-    """Retire the keys whose time has come, at most twenty rotations' of them; answers how many of those it was.
+def retire_due(is_own_origin: Callable[[Origin], bool] | None = None) -> Op[int]:
+    """Retire the keys of due rotations, and return the number of these rotations.
 
-    Only keys of actors at the origins that ``ours`` admits: other nodes on the same store may keep theirs in another
-    signer. Asks for: `Now`, one `Scan` for every twenty that are due; for each rotation a `Get`, two commits, and
-    `DropKey` for each key. What cannot be done now is left for the next time.
+    A call stops after the page of twenty entries on which the number reaches twenty.
+
+    Only actors at origins that satisfy ``is_own_origin`` are considered: other nodes on the same store may keep their
+    keys in another signer. A retirement that fails because a service is unavailable is left for the next call.
+
+    Effects: `Now`, and one `Scan` for every twenty due rotations. For each rotation a `Get`, two commits, and one
+    `DropKey` for each key.
     """
     now = yield from Now()
     count, after = 0, None
@@ -190,10 +204,11 @@ def retire_due(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
             if from_epoch_ms(int(entry.key[2])) > now:
                 return count
             try:
-                if ours is None or ours(parse_url(decode_record(entry.value).text("actor")).origin):
+                actor = decode_record(entry.value).text("actor")
+                if is_own_origin is None or is_own_origin(parse_url(actor).origin):
                     count += yield from _retire(entry)
             except (Unavailable, NewerFormat) as error:
-                _LOG.warning("keys are not retired yet: %s", error)
+                _LOG.warning("replaced keys could not be retired; the next run tries again: %s", error)
         if len(entries) < _PAGE:
             break
         after = entries[-1].key
@@ -201,12 +216,14 @@ def retire_due(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
 
 
 def _retire(due: Entry) -> Op[bool]:
-    fact = decode_record(due.value)
-    names: list[str] = fact.members["names"]
-    kept = yield from kept_keys(fact.text("actor"))
-    if kept is not None and any(key.name in names for key in kept.keys):
-        left = evolve(kept, keys=tuple(key for key in kept.keys if key.name not in names))
-        if (yield from commit((kept.checked,), (left.written(),))) is False:
+    """Retire the keys of one rotation; return False if the actor's keys changed meanwhile."""
+    record = decode_record(due.value)
+    names: list[str] = record.members["names"]
+    stored = yield from read_stored_keys(record.text("actor"))
+    # Document first, then signer, then the due entry: after a crash the entry is still there, and the next run repeats.
+    if stored is not None and any(key.name in names for key in stored.keys):
+        remaining = evolve(stored, keys=tuple(key for key in stored.keys if key.name not in names))
+        if (yield from commit((stored.unchanged_check,), (remaining.to_put(),))) is False:
             return False
     for name in names:
         _ = yield from DropKey(name)
@@ -214,6 +231,6 @@ def _retire(due: Entry) -> Op[bool]:
     return True
 
 
-def _due_key(rotated: KeysKept, until: datetime) -> StoreKey:
-    # With the generation, so that two rotations within a millisecond have an entry each.
-    return ("keys-due", "1", f"{to_epoch_ms(until):014d}", digest_part(rotated.actor), str(rotated.generation))
+def _due_key(rotated: StoredKeys, retire_at: datetime) -> StoreKey:
+    # The generation keeps two rotations within a millisecond apart.
+    return ("keys-due", "1", f"{to_epoch_ms(retire_at):014d}", digest_part(rotated.actor), str(rotated.generation))

@@ -1,32 +1,38 @@
-"""Who stands behind an activity: rules in an order, and not whatever happens to be at hand.
+"""Authenticate an incoming activity: decide, by rules in a fixed order, whether its actor really performed it.
 
-An activity may be proved in four ways, and often by more than one at once. Which of them counts is decided by the first rule that fits:
+An activity can carry up to four kinds of evidence. The first rule that matches decides:
 
-====  ==========================================  ====================================  ==================================================
-rule  what is there                               what it has to be                     then
-====  ==========================================  ====================================  ==================================================
-a     an integrity proof of a known suite         each holds, by a key that the actor   ``proof``; anything else is refused, and no other
-      (FEP-8b32)                                  lists for proofs, of its own origin   way is tried
-b     an HTTP signature                           it holds, by the actor's own key      ``http-signature``
-c     an LD signature (`RsaSignature2017`)        it holds, by the actor's own key      ``ld-signature``; what fails is dropped
-d     an HTTP signature by somebody else          it holds; the actor's own server is   ``origin``
-                                                  asked for the activity, or, if that
-                                                  is a Delete, for what is deleted
-e     nothing of all this                                                               refused
-====  ==========================================  ====================================  ==================================================
+====  =====================================  ======================================  ==================================
+rule  evidence                               condition                               outcome
+====  =====================================  ======================================  ==================================
+a     integrity proofs of a known suite      every proof is valid, by a key of the   ``proof``. If the condition fails,
+      (FEP-8b32)                             actor's origin that the actor lists     the activity is refused, and no
+                                             for proofs                              other rule is tried
+b     an HTTP signature                      valid, by a key of the actor            ``http-signature``
+c     an LD signature                        valid, by a key of the actor            ``ld-signature``. An invalid one
+      (``RsaSignature2017``)                                                         is ignored
+d     an HTTP signature by another actor     valid, and the actor's own server       ``origin``
+                                             confirms the activity, or, for a
+                                             Delete, that its object is gone
+e     none                                                                           the activity is refused
+====  =====================================  ======================================  ==================================
 
-Rule a comes first because a proof is what its author said last (FEP-8b32), and it is cheap. Rules c and d are for what others deliver: relays, and
-servers that forward replies. A proof and an LD signature bound the work that they cause by themselves, so whoever brings them need not sign the
-request. To ask a third server costs us a request, so whoever makes us do that has to be somebody, whose budget it is.
+Rule a comes first because the author adds the proof last (FEP-8b32), and because a proof is cheap to check. Rules c and
+d serve activities that others deliver: relays, and servers that forward replies. Proofs and LD signatures bound the
+work that they cause, so their sender need not sign the request. Rule d costs us a request to a third server. It
+therefore needs a signed request, and that request is charged to the budget of its signer.
 
-What is old is not new: an id is remembered for `DONE_KEPT_S`, and a copy that was made before that could have been done already. So a proof or an LD
-signature that is as old, or an activity whose origin does not date it, counts only under its actor's own fresh HTTP signature.
+An old activity never counts as new. An activity's id is remembered for `DONE_KEPT_S`, so an older copy may have been
+processed and forgotten. A proof or an LD signature that old, or an activity that its origin dates that old or not at
+all, counts only under a fresh HTTP signature of its own actor.
 
-An activity inside another (an Announce of a Create, FEP-1b12) is never proved here, whatever it carries: it is a claim of the outer one's actor.
+An activity inside another one (an Announce of a Create, FEP-1b12) is never authenticated here, even if it carries
+signatures: it is a claim of the outer activity's actor.
 
-The answer, `Authenticated`, holds what was proved and nothing else. For an HTTP signature that is the body. For a proof it is the document without
-its proofs, under the context that the proof binds; for an LD signature, the statements that were signed, in our words; for the origin, what it
-answered. Whatever comes after takes an `Authenticated`, so that what skips this does not type-check.
+The result, `Authenticated`, holds only the content that was proved. For an HTTP signature, that is the body. For a
+proof, it is the document without its proofs, under the context that the proof binds. For an LD signature, it is the
+signed statements in our own terms. For rule d, it is the origin's response. Later steps take an `Authenticated`, so
+code that skips authentication does not type-check.
 """
 
 from __future__ import annotations
@@ -72,211 +78,237 @@ __all__ = [
 ]
 
 AuthMethod: TypeAlias = Literal["http-signature", "proof", "ld-signature", "origin"]
-"""What proved an activity."""
+"""The kind of evidence that proved an activity."""
 
 GRAPH_BYTES_MAX: Final = 128 * 1024
-"""The longest document whose statements are put in order before anybody is proved; 50 ms at the most. An LD signature may be on a longer one
-under somebody's HTTP signature."""
+"""The longest document that is canonicalised as a graph before any signature is verified; that takes at most 50 ms.
+
+An LD signature may cover a longer document if the request has a valid HTTP signature."""
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _LD_TYPE: Final = "RsaSignature2017"
 
 
 class NotTheActor(SignatureError):
-    """What holds is by somebody else than the activity's actor."""
+    """The signature or proof belongs to another actor than the activity's."""
 
     reason = "not-the-actor"
 
 
 class OriginUnavailable(Unavailable):
-    """Somebody else has brought it, and its own server cannot be asked now."""
+    """Another actor delivered the activity, and its origin cannot be reached to confirm it."""
 
     reason = "origin-unavailable"
 
 
 @frozen(kw_only=True)
 class Authenticated:
-    """An activity whose actor is proved to have done it. It holds what was proved, and nothing else that came."""
+    """An activity that is proved to come from its actor. It holds only the proved content."""
 
     proved: IncomingActivity = field(repr=False)
     actor: str
     auth_method: AuthMethod
     key_id: str | None = None
-    """The key that proved it; None if its origin did."""
+    """The id of the key that proved the activity; None if its origin confirmed it."""
     relayed_by: str | None = None
-    """Who brought it, if somebody else has signed the request."""
+    """The actor that signed the request, if it is another one."""
     signed: datetime | None = None
-    """When it was signed, as the signer says and has signed for; None if its origin was asked."""
+    """The time of the signature, itself signed; None if the origin confirmed the activity, or no time was given."""
     signature: Verified | None = field(default=None, repr=False)
-    """The actor's own HTTP signature, if that proved it: it counts once."""
+    """The actor's own HTTP signature, if that proved the activity. It may be used only once."""
 
     @property
     def id(self) -> str:
-        """The activity's id: its actor cannot use up another's, and nobody else can use up this one."""
+        """Return the activity's id.
+
+        It shares the origin of the actor, so an actor cannot use up the ids of another server.
+        """
         return self.proved.id
 
     @property
     def document(self) -> Document:
-        """What was proved."""
+        """Return the proved document."""
         return self.proved.document
 
     @property
     def activity(self) -> Activity:
-        """What was proved, as an activity."""
+        """Return the proved document as an activity."""
         return self.proved.activity
 
     @property
     def body(self) -> bytes:
-        """What was proved, in bytes."""
+        """Return the bytes of the proved document."""
         return self.proved.body
 
 
-def authenticate(site: Site, request: Request, arrived: IncomingActivity) -> Op[Authenticated]:
-    """Establish that the actor of an activity has done it, by the rules above.
+def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op[Authenticated]:
+    """Prove that an activity comes from its actor, by the rules above.
 
-    Asks for: `Now`; for each signature that a rule looks at its key, see `remote_key`, once more if it fails with a cached one; under rule d the
-    instance actor's key and one document, see `load`. Nothing is written but to caches.
+    Writes only to caches.
+
+    Effects: `Now`; for each signature that a rule checks, its key (see `remote_key`), fetched afresh if the check fails
+    with a cached key; under rule d, the instance actor's key and one document (see `load`).
 
     Raises:
-        RequestError, SignatureError: Nothing holds; as `find_signer`, or as the proofs. What else was tried and why it failed are the notes of the
-            error.
-        KeyRefused, KeyNotOwned: The key is not there, or not believed.
-        NotTheActor: What holds is somebody else's.
+        RequestError, SignatureError: No rule proves the activity. The notes of the error name the other rules that
+            failed, and why. Also raised as by `find_signer` and by the proofs.
+        KeyRefused, KeyNotOwned: The key does not exist, or its owner does not list it.
+        NotTheActor: The valid signature belongs to another actor.
         Refused: The key's host is suspended.
-        Unavailable: What would decide cannot be had now.
+        Unavailable: The deciding evidence cannot be checked now.
     """
     now = yield from Now()
-    proved = yield from _by_proof(site, arrived, now)
-    if proved is not None and not _is_old(proved.signed, now, site):
-        return proved
+    proof_result = yield from _by_proof(site, incoming, now)
+    if proof_result is not None and not _is_old(proof_result.signed, now, site):
+        return proof_result
     failures: list[RemoteError | Unavailable] = []
     try:
-        signed = yield from find_signer(site, request, prefer=arrived.actor)
+        signer = yield from find_signer(site, request, prefer=incoming.actor)
     except (RemoteError, Unavailable) as error:
-        signed = None
+        signer = None
         failures.append(error)
-    if signed is not None:
-        if same_id(signed.owner, arrived.actor):
-            return _by_request(arrived if proved is None else proved.proved, signed)
+    if signer is not None:
+        if same_id(signer.owner, incoming.actor):
+            return _by_request(incoming if proof_result is None else proof_result.proved, signer)
         failures.append(
-            NotTheActor(f"key {signed.key_id} is owned by {signed.owner}, the activity's actor is {arrived.actor}")
+            NotTheActor(f"key {signer.key_id} is owned by {signer.owner}, the activity's actor is {incoming.actor}")
         )
-    if proved is not None:
-        raise _too_old("its proof", proved.signed)
-    relayed_by = None if signed is None else signed.owner
+    # Rule a: an activity with a proof is proved by the proof or by its actor's own request, never by rules c and d.
+    if proof_result is not None:
+        raise _too_old("its proof", proof_result.signed)
+    relayed_by = None if signer is None else signer.owner
     for rule in (_by_ld_signature, _by_origin):
         try:
-            found = yield from rule(site, arrived, now, failures[0], signed)
+            result = yield from rule(site, incoming, now, failures[0], signer)
         except (RemoteError, Unavailable) as error:
             failures.append(error)
             continue
-        if found is not None:
-            return evolve(found, relayed_by=relayed_by)
+        if result is not None:
+            return evolve(result, relayed_by=relayed_by)
     raise _decisive(failures)
 
 
 def delivered_by_its_actor(site: Site, request: Request, authenticated: Authenticated) -> Op[Authenticated | None]:
-    """Look whether what is proved by itself has come from its actor all the same: then it is meant for where it came. None if others have brought it.
+    """Check whether the actor of a proved activity also signed the request; None if another actor delivered it.
 
-    Asks and raises `Unavailable` as `find_signer`.
+    Only the actor's own request shows that the activity is meant for this inbox.
+
+    Effects, and `Unavailable`: as for `find_signer`.
     """
     try:
-        signed = yield from find_signer(site, request, prefer=authenticated.actor)
+        signer = yield from find_signer(site, request, prefer=authenticated.actor)
     except RemoteError:
         return None
-    return _by_request(authenticated.proved, signed) if same_id(signed.owner, authenticated.actor) else None
+    return _by_request(authenticated.proved, signer) if same_id(signer.owner, authenticated.actor) else None
 
 
 def keys_named(members: Mapping[str, Any]) -> list[str]:
-    """Give the ids of the keys that the proofs and the LD signature of a document name, unread and unchecked, but bounded."""
-    proved: object = members.get("proof")
-    listed = cast("list[object]", proved)[: proofs.PROOFS_MAX] if isinstance(proved, list) else [proved]
-    named = [_member(each, "verificationMethod") for each in listed] + [_member(members.get("signature"), "creator")]
-    return [name for name in named if name is not None]
+    """Return the key ids that the proofs and the LD signature of a document name.
+
+    At most `proofs.PROOFS_MAX` proofs are read, and nothing is verified.
+    """
+    proof: object = members.get("proof")
+    proof_list = cast("list[object]", proof)[: proofs.PROOFS_MAX] if isinstance(proof, list) else [proof]
+    key_ids = [_member(entry, "verificationMethod") for entry in proof_list]
+    key_ids.append(_member(members.get("signature"), "creator"))
+    return [key_id for key_id in key_ids if key_id is not None]
 
 
 def _member(holder: object, name: str) -> str | None:
-    """Give the text under a name, if the holder is an object that has one there."""
-    found: Any = cast("dict[str, Any]", holder).get(name) if isinstance(holder, dict) else None
-    return found if isinstance(found, str) else None
+    """Return the string member ``name`` of a JSON object; None if there is no object or no such string."""
+    value: Any = cast("dict[str, Any]", holder).get(name) if isinstance(holder, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def _decisive(failures: list[RemoteError | Unavailable]) -> RemoteError | Unavailable:
-    """Give the error to end with: what cannot be had now before what does not hold, and the first of its kind; the others are its notes."""
+    """Return the error to raise, with the others as its notes.
+
+    The first retryable outage comes before any refusal: after a retry, the same activity may be proved.
+    """
     waiting = [failure for failure in failures if isinstance(failure, Unavailable) and failure.retryable]
-    chosen = waiting[0] if waiting else failures[0]
+    decisive = waiting[0] if waiting else failures[0]
     for failure in failures:
-        if failure is not chosen:
-            chosen.add_note(f"{failure.reason}: {failure}")
-    return chosen
+        if failure is not decisive:
+            decisive.add_note(f"{failure.reason}: {failure}")
+    return decisive
 
 
 def _is_old(signed: datetime | None, now: datetime, site: Site) -> bool:
-    # The skew, because what was dated ahead of our clock when it was done has been forgotten that much sooner.
+    # A peer's clock may run ahead of ours by the skew. Its activity was then processed, and is forgotten, that much
+    # sooner than its date says.
     return signed is None or (now - signed).total_seconds() > DONE_KEPT_S - site.signatures.clock_skew_s
 
 
-def _too_old(what: str, signed: datetime | None) -> SignatureTooOld:
-    moment = "at a time that nobody tells" if signed is None else f"at {signed.isoformat()}"
+def _too_old(evidence: str, signed: datetime | None) -> SignatureTooOld:
+    moment = "at an unknown time" if signed is None else f"at {signed.isoformat()}"
     return SignatureTooOld(
-        f"{what} was made {moment}; what is older than {DONE_KEPT_S / 86400:.0f} days may have been done already"
+        f"{evidence} was made {moment}: an activity over {DONE_KEPT_S / 86400:.0f} days old may have been processed "
+        "already, so its actor has to sign the request"
     )
 
 
 # --- rule a: proofs -------------------------------------------------------------------------------------------------
 
 
-def _by_proof(site: Site, arrived: IncomingActivity, now: datetime) -> Op[Authenticated | None]:
-    _check_graph_size(arrived, "eddsa-rdfc-2022")
+def _by_proof(site: Site, incoming: IncomingActivity, now: datetime) -> Op[Authenticated | None]:
+    _check_graph_size(incoming, "eddsa-rdfc-2022")
     try:
-        presented = proofs.parse(arrived.document.tree, now=now, policy=site.signatures, work=arrived.work)
+        presented_proofs = proofs.parse(incoming.document.tree, now=now, policy=site.signatures, work=incoming.work)
     except SignatureMissing:
         return None
     except DocumentError as error:
-        raise ProofRefused(f"the document cannot be read as its proof has it: {error}") from error
-    for each in presented:
-        if not same_origin(each.key_id, arrived.actor):
-            raise NotTheActor(f"the proof is by key {each.key_id}, of another origin than the actor {arrived.actor}")
-    held: list[VerifiedDocument] = []
-    for each in presented:
-        verified = yield from _document_checked(site, each, for_proofs=True)
-        if not same_id(verified.owner, arrived.actor):
+        raise ProofRefused(f"the document cannot be read under the context of its proof: {error}") from error
+    # Check all origins before any key is fetched.
+    for presented in presented_proofs:
+        if not same_origin(presented.key_id, incoming.actor):
             raise NotTheActor(
-                f"the proof is by key {each.key_id} of {verified.owner}, the activity's actor is {arrived.actor}"
+                f"the proof is by key {presented.key_id}, of another origin than the actor {incoming.actor}"
             )
-        if held and verified.document != held[0].document:
-            raise ProofRefused("the document has several proofs, and each of them is about another one")
-        held.append(verified)
-    # Of several, the oldest says how long the document has been about.
-    return _by_document(site, arrived, min(held, key=lambda each: each.created), "proof")
+    verified_proofs: list[VerifiedDocument] = []
+    for presented in presented_proofs:
+        verified = yield from _verify_document(site, presented, for_proofs=True)
+        if not same_id(verified.owner, incoming.actor):
+            raise NotTheActor(
+                f"the proof is by key {presented.key_id} of {verified.owner}, the activity's actor is {incoming.actor}"
+            )
+        if verified_proofs and verified.document != verified_proofs[0].document:
+            raise ProofRefused("the document has several proofs, and they do not cover the same document")
+        verified_proofs.append(verified)
+    # The oldest proof tells for how long the document has been in circulation.
+    oldest = min(verified_proofs, key=lambda verified: verified.created)
+    return _by_document(site, incoming, oldest, "proof")
 
 
-def _document_checked(site: Site, presented: PresentedDocument, *, for_proofs: bool) -> Op[VerifiedDocument]:
-    def checked(found: RemoteKey) -> VerifiedDocument:
-        if for_proofs and not found.asserts:
-            raise ProofRefused(f"key {presented.key_id} is not in the assertionMethod of {found.key.owner}")
-        return check_document(presented, found.key)
+def _verify_document(site: Site, presented: PresentedDocument, *, for_proofs: bool) -> Op[VerifiedDocument]:
+    def verify(key: RemoteKey) -> VerifiedDocument:
+        if for_proofs and not key.asserts:
+            raise ProofRefused(f"key {presented.key_id} is not in the assertionMethod of {key.key.owner}")
+        return check_document(presented, key.key)
 
-    return (yield from key_named(site, presented.key_id, checked))
+    return (yield from key_named(site, presented.key_id, verify))
 
 
-def _check_graph_size(arrived: IncomingActivity, scheme: str) -> None:
-    """Refuse to put the statements of a large document in order, which takes far longer than reading it, for nobody in particular."""
-    if len(arrived.body) <= GRAPH_BYTES_MAX:
+def _check_graph_size(incoming: IncomingActivity, scheme: str) -> None:
+    """Refuse to canonicalise a large document before any signer is proved: that takes far longer than reading it."""
+    if len(incoming.body) <= GRAPH_BYTES_MAX:
         return
-    tree = arrived.document.tree
-    proved: object = tree.get("proof")
-    listed = cast("list[object]", proved) if isinstance(proved, list) else [proved]
-    if scheme == _LD_TYPE or any(_member(each, "cryptosuite") == scheme for each in listed):
-        raise LimitExceeded(f"a document of {len(arrived.body)} bytes signed as a graph, at most {GRAPH_BYTES_MAX}")
+    tree = incoming.document.tree
+    proof: object = tree.get("proof")
+    proof_list = cast("list[object]", proof) if isinstance(proof, list) else [proof]
+    if scheme == _LD_TYPE or any(_member(entry, "cryptosuite") == scheme for entry in proof_list):
+        raise LimitExceeded(
+            f"the document is signed as a graph and has {len(incoming.body)} bytes, at most {GRAPH_BYTES_MAX}"
+        )
 
 
 def _by_document(
-    site: Site, arrived: IncomingActivity, verified: VerifiedDocument, auth_method: AuthMethod
+    site: Site, incoming: IncomingActivity, verified: VerifiedDocument, auth_method: AuthMethod
 ) -> Authenticated:
-    """Take what was signed in the place of what came, if it is still the same activity."""
+    """Return the signed document in place of the received one, if it is the same activity."""
     proved = read_incoming(site, bytes_of(verified.document))
-    if (proved.id, proved.actor) != (arrived.id, arrived.actor):
-        raise ProofRefused(f"what is signed is {proved.id} of {proved.actor}, not {arrived.id} of {arrived.actor}")
+    if (proved.id, proved.actor) != (incoming.id, incoming.actor):
+        raise ProofRefused(
+            f"the signed activity is {proved.id} of {proved.actor}, the body has {incoming.id} of {incoming.actor}"
+        )
     return Authenticated(
         proved=proved, actor=proved.actor, auth_method=auth_method, key_id=verified.key_id, signed=verified.created
     )
@@ -285,15 +317,15 @@ def _by_document(
 # --- rule b: the request --------------------------------------------------------------------------------------------
 
 
-def _by_request(proved: IncomingActivity, signed: Signed) -> Authenticated:
-    at_s = signed.signature.signed
+def _by_request(proved: IncomingActivity, signer: Signed) -> Authenticated:
+    signed_s = signer.signature.signed
     return Authenticated(
         proved=proved,
         actor=proved.actor,
         auth_method="http-signature",
-        key_id=signed.key_id,
-        signed=None if at_s is None else datetime.fromtimestamp(at_s, UTC),
-        signature=signed.signature,
+        key_id=signer.key_id,
+        signed=None if signed_s is None else datetime.fromtimestamp(signed_s, UTC),
+        signature=signer.signature,
     )
 
 
@@ -301,92 +333,102 @@ def _by_request(proved: IncomingActivity, signed: Signed) -> Authenticated:
 
 
 def _by_ld_signature(
-    site: Site, arrived: IncomingActivity, now: datetime, _failure: RemoteError | Unavailable, signed: Signed | None
+    site: Site, incoming: IncomingActivity, now: datetime, _failure: RemoteError | Unavailable, signer: Signed | None
 ) -> Op[Authenticated | None]:
-    signature = arrived.document.tree.get("signature")
+    signature = incoming.document.tree.get("signature")
     if not site.signatures.ld_signatures or _member(signature, "type") != _LD_TYPE:
         return None
     creator = _member(signature, "creator") or ""
-    # Before the statements are put in order, which costs much more.
-    if not same_origin(creator, arrived.actor):
-        raise NotTheActor(f"the LD signature is by key {creator!r:.200}, of another origin than {arrived.actor}")
-    if signed is None:
-        _check_graph_size(arrived, _LD_TYPE)
-    contexts = arrived.document.vocabulary.table(BUNDLED)
+    # This check comes before canonicalisation, which costs much more.
+    if not same_origin(creator, incoming.actor):
+        raise NotTheActor(f"the LD signature is by key {creator!r:.200}, of another origin than {incoming.actor}")
+    if signer is None:
+        _check_graph_size(incoming, _LD_TYPE)
+    contexts = incoming.document.vocabulary.table(BUNDLED)
     presented = ld_signature.parse(
-        arrived.document.tree, now=now, contexts=contexts, policy=site.signatures, work=arrived.work
+        incoming.document.tree, now=now, contexts=contexts, policy=site.signatures, work=incoming.work
     )
     if _is_old(presented.created, now, site):
         raise _too_old("its LD signature", presented.created)
-    verified = yield from _document_checked(site, presented, for_proofs=False)
-    if not same_id(verified.owner, arrived.actor):
-        raise NotTheActor(f"the LD signature is by key {creator} of {verified.owner}, the actor is {arrived.actor}")
-    return _by_document(site, arrived, verified, "ld-signature")
+    verified = yield from _verify_document(site, presented, for_proofs=False)
+    if not same_id(verified.owner, incoming.actor):
+        raise NotTheActor(f"the LD signature is by key {creator} of {verified.owner}, the actor is {incoming.actor}")
+    return _by_document(site, incoming, verified, "ld-signature")
 
 
 # --- rule d: the origin ---------------------------------------------------------------------------------------------
 
 
 def _by_origin(
-    site: Site, arrived: IncomingActivity, now: datetime, failure: RemoteError | Unavailable, signed: Signed | None
+    site: Site, incoming: IncomingActivity, now: datetime, failure: RemoteError | Unavailable, signer: Signed | None
 ) -> Op[Authenticated | None]:
     if not site.signatures.asks_origin:
         return None
-    if arrived.document.is_a(Delete):
-        if arrived.is_about_its_actor:
-            # Only its own server speaks of its end: by a key that is gone with it, or by that of a neighbour, the instance actor.
-            own = isinstance(failure, KeyGone) and same_origin(failure.key_id, arrived.actor)
-            if not own and (signed is None or not same_origin(signed.owner, arrived.actor)):
+    if incoming.document.is_a(Delete):
+        if incoming.is_about_its_actor:
+            # Only the actor's own server may announce that the actor is gone. It signs with a key that is gone too, or
+            # with the key of another local actor, such as its instance actor.
+            is_own_key_gone = isinstance(failure, KeyGone) and same_origin(failure.key_id, incoming.actor)
+            if not is_own_key_gone and (signer is None or not same_origin(signer.owner, incoming.actor)):
                 return None
-        elif signed is None:
+        elif signer is None:
             return None
-        return (yield from _deleted_at_origin(site, arrived))
-    if signed is None:
+        return (yield from _deleted_at_origin(site, incoming))
+    if signer is None:
         return None
-    found = yield from _asked(site, arrived.id, fresh=False)
-    proved = read_incoming(site, found.body)
-    if (proved.id, proved.actor) != (arrived.id, arrived.actor):
-        raise NotTheActor(f"the origin of {arrived.id} says that it is {proved.id} of {proved.actor}")
+    loaded = yield from _load_for_stranger(site, incoming.id, fresh=False)
+    proved = read_incoming(site, loaded.body)
+    if (proved.id, proved.actor) != (incoming.id, incoming.actor):
+        raise NotTheActor(f"the origin of {incoming.id} answers with {proved.id} of {proved.actor}")
     published = proved.activity.published
     if _is_old(published, now, site):
         raise _too_old("the activity", published)
     if published is not None and (published - now).total_seconds() > site.signatures.clock_skew_s:
-        # Its id would be forgotten before it is old.
-        raise SignatureFromFuture(f"the activity was published at {published.isoformat()}, and it is {now.isoformat()}")
+        # We would forget its id before the activity counts as old, so it could be processed twice.
+        raise SignatureFromFuture(
+            f"the activity was published at {published.isoformat()}, later than the present time {now.isoformat()}"
+        )
     return Authenticated(proved=proved, actor=proved.actor, auth_method="origin")
 
 
-def _deleted_at_origin(site: Site, arrived: IncomingActivity) -> Op[Authenticated | None]:
-    """Ask for what is said to be deleted: gone for certain, or a tombstone. A 404 may be an outage, and proves nothing.
+def _deleted_at_origin(site: Site, incoming: IncomingActivity) -> Op[Authenticated | None]:
+    """Confirm a deletion at the object's origin: by a 410, or by a Tombstone.
 
-    What is proved by that is a deletion, and neither the id nor anything else of the activity that came; else that id could be used up.
+    A 404 proves nothing, since it may be an outage. The result is a Delete with an id made from the object's. The
+    received activity stays unproved: otherwise a third party could use up its id.
     """
-    deleted = arrived.object_uri
-    if deleted is None or not same_origin(deleted, arrived.actor):
+    object_uri = incoming.object_uri
+    if object_uri is None or not same_origin(object_uri, incoming.actor):
         return None
     try:
-        found = yield from _asked(site, deleted, fresh=True)
+        loaded = yield from _load_for_stranger(site, object_uri, fresh=True)
     except Gone:
         pass
     else:
-        if found.document.id != deleted or not found.document.is_a(Tombstone):
+        if loaded.document.id != object_uri or not loaded.document.is_a(Tombstone):
             return None
-        said = owners_of(found.document)
-        if said and not any(same_id(owner, arrived.actor) for owner in said):
+        owners = owners_of(loaded.document)
+        if owners and not any(same_id(owner, incoming.actor) for owner in owners):
             return None
-    members = {"@context": _AS2, "id": f"{deleted}#delete", "type": "Delete", "actor": arrived.actor, "object": deleted}
-    return Authenticated(proved=read_incoming(site, bytes_of(members)), actor=arrived.actor, auth_method="origin")
+    members = {
+        "@context": _AS2,
+        "id": f"{object_uri}#delete",
+        "type": "Delete",
+        "actor": incoming.actor,
+        "object": object_uri,
+    }
+    return Authenticated(proved=read_incoming(site, bytes_of(members)), actor=incoming.actor, auth_method="origin")
 
 
-def _asked(site: Site, uri: str, *, fresh: bool) -> Op[LoadedDocument]:
-    """Load something that a stranger makes us load: out of their budget, and not for longer than a key."""
+def _load_for_stranger(site: Site, uri: str, *, fresh: bool) -> Op[LoadedDocument]:
+    """Load a document because a stranger's request needs it: from the stranger's budget, and for as long as a key."""
     identity = yield from instance_identity(site)
     until = (yield from Now()) + timedelta(seconds=site.fetching.key_s_max)
     policy = evolve(site.asking, until=until)
     try:
         return (yield from load(uri, policy=policy, identity=identity, fresh=fresh))
     except (FetchFailed, PeerFailing) as error:
-        # What our network answered is told to nobody (design rule 14).
+        # The peer learns only whether to retry. Responses from our network are not disclosed (design rule 14).
         if error.retryable:
             raise OriginUnavailable(f"{uri}: {error}", retry_after_s=error.retry_after_s) from error
-        raise Refused(f"{uri} is not asked for: {error}") from error
+        raise Refused(f"{uri} cannot be loaded to confirm the activity: {error}") from error

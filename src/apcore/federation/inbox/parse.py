@@ -1,4 +1,7 @@
-"""An activity as it is written, before anybody has proved anything: what it is, its id, and who is said to have done it."""
+"""Parse an incoming activity before it is authenticated: its type, its id, and the actor that it claims.
+
+Nothing that this module returns is proved yet. `apcore.federation.inbox.authenticate` proves it.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,15 @@ from apcore.vocab import Activity, Delete, Document, Kind, Update, kind_of, read
 __all__ = ["DONE_KEPT_S", "IncomingActivity", "bytes_of", "read_incoming"]
 
 DONE_KEPT_S: Final = 30 * 86400.0
-"""How long an id stays used up: longer than anybody tries again (7 days), and than signatures count. What is older is not new."""
+"""How long the id of a processed activity is remembered.
+
+That is longer than any sender retries (7 days), and longer than signatures are valid. An older activity never counts as
+new."""
 
 
 @frozen
 class IncomingActivity:
-    """An activity as somebody has written it, read but not believed."""
+    """A received activity that is parsed and not yet authenticated."""
 
     body: bytes = field(repr=False)
     document: Document
@@ -30,60 +36,66 @@ class IncomingActivity:
     id: str
     actor: str
     work: WorkBudget = field(repr=False, eq=False)
-    """The rest of the budget of the document: its proofs are read with that."""
+    """The rest of the document's work budget. Its proofs are read from the same budget."""
 
     @property
     def object_uri(self) -> str | None:
-        """What it is done to."""
+        """Return the address of the activity's object, None if it has none."""
         return None if self.activity.object is None else self.activity.object.uri
 
     @property
     def is_about_its_actor(self) -> bool:
-        """Whether its actor says that it has changed, or is gone."""
+        """Return whether this is an Update or a Delete of the actor itself."""
         object_uri = self.object_uri
-        about = self.document.is_a(Delete) or self.document.is_a(Update)
-        return about and object_uri is not None and same_id(object_uri, self.actor)
+        is_change = self.document.is_a(Delete) or self.document.is_a(Update)
+        return is_change and object_uri is not None and same_id(object_uri, self.actor)
 
 
 def read_incoming(site: Site, body: bytes) -> IncomingActivity:
-    """Read an activity.
+    """Parse the body of a request to an inbox.
 
     Raises:
-        RequestError, LimitExceeded: It cannot be read.
-        NotAnActivity: It is none, or has not one actor and an id.
-        Refused: Its id is of another origin than its actor: nobody may use up the ids of another server.
+        RequestError, LimitExceeded: The body cannot be parsed.
+        NotAnActivity: The document is no activity, or does not have exactly one actor and an id.
+        Refused: The id is of another origin than the actor. Otherwise an actor could use up the ids of another server.
     """
     work = WorkBudget(DEFAULT_LIMITS, len(body))
     try:
         document = read_document(body, vocabulary=site.federation.vocabulary, work=work)
     except DocumentError as error:
         raise RequestError(f"the body cannot be read: {error}") from error
-    if not document.is_a(Activity) and not _looks_like_one(document):
-        raise NotAnActivity(f"the body is {document.types or 'of no type'}, and no activity")
+    if not document.is_a(Activity) and not _is_unknown_activity(document):
+        raise NotAnActivity(f"the body is no activity: its type is {document.types or 'missing'}")
     activity = Activity.over(document)
     actor = activity.actor
     if actor is None or actor.uri is None:
-        raise NotAnActivity("the activity has no actor, or several")
-    ident = document.id or _stand_in_id(activity)
-    if ident is None:
-        raise NotAnActivity("the activity has no id, so it could not be told from its repetition")
+        raise NotAnActivity("the activity has no actor or several: exactly one is needed")
+    activity_id = document.id or _stand_in_id(activity)
+    if activity_id is None:
+        raise NotAnActivity("the activity has no id, so a repetition of it could not be recognised")
     _ = parse_url(actor.uri)
-    if not same_origin(ident, actor.uri):
-        raise Refused(f"activity {ident} is not of the origin of its actor {actor.uri}")
-    return IncomingActivity(body, document, activity, ident, actor.uri, work)
+    if not same_origin(activity_id, actor.uri):
+        raise Refused(f"the id {activity_id} is of another origin than the activity's actor {actor.uri}")
+    return IncomingActivity(body, document, activity, activity_id, actor.uri, work)
 
 
 def bytes_of(members: dict[str, Any]) -> bytes:
-    """Write down what was proved, where it is not what came."""
+    """Serialise a document that was proved, if it is not the received body."""
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
 def _stand_in_id(activity: Activity) -> str | None:
-    """Give a name to a Delete without id, as GoToSocial sends it: nothing is deleted twice, so what is deleted tells it from others."""
+    """Return an id for a Delete without one, as GoToSocial sends it; None for other activities.
+
+    An object is deleted only once, so the object identifies the Delete.
+    """
     deleted = activity.object if activity.document.is_a(Delete) else None
     return None if deleted is None or deleted.uri is None else f"{deleted.uri}#delete"
 
 
-def _looks_like_one(document: Document) -> bool:
-    """Whether it is an activity of a type that nobody here knows (Lemmy's Lock, say): no reason to complain, and nobody listens to it."""
+def _is_unknown_activity(document: Document) -> bool:
+    """Return whether a document is an activity of an unknown type, such as Lemmy's Lock.
+
+    It is not refused as malformed. No listener handles it, so it is ignored later.
+    """
     return not document.classes() and bool(document.types) and kind_of(document) is Kind.ACTIVITY

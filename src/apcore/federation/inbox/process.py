@@ -1,15 +1,16 @@
-"""What happens to an activity that was taken in: side effects, the listener, and one commit that says so.
+"""Process a received activity: side effects, the listener, and one commit that records the result.
 
-An attempt reads the fact at a version and ends in one commit that checks this version: the fact done, everything that the handlers noted, and
-the message settled. A worker that comes too late commits nothing, so whatever happens through a context happens once. What a listener does
-elsewhere may happen again; `Context.activity_id` is a name to make it happen once.
+An attempt reads the activity's record at a version, and ends in one commit that checks this version. The commit marks
+the activity as done, applies the writes that the handlers noted, and settles the message. A worker that is too late
+commits nothing, so every effect through a context happens once. A listener's effects elsewhere may happen again:
+use `Context.activity_id` as the key that makes them idempotent.
 
 Every start of an attempt is counted durably before the listener runs. The first is counted by the queue, which raises
 the message's ``attempt`` before it hands the message out. If the message was handed out before, or an attempt was
-recorded, the start is written into the fact first. So an attempt number of 1 is certain: the listener has not been
+recorded, the start is written into the record first. So an attempt number of 1 is certain: the listener has not been
 started for this activity before, as long as the queue itself is not lost.
 
-Dead letters are facts: ``("dead", "1", …)`` with the reason, kept for people to look at.
+A dead letter is a record ``("dead", "1", …)`` with the reason. It is stored for `DEAD_KEPT_S`, for people to look at.
 """
 
 from __future__ import annotations
@@ -40,176 +41,200 @@ from apcore.vocab import Activity, Document, owners_of, read_document
 __all__ = ["DEAD_KEPT_S", "fail_attempt", "process"]
 
 DEAD_KEPT_S: Final = 30 * 86400.0
+"""How long a dead letter is stored."""
 _NEWER_S: Final = 60.0
+"""The delay of a message whose record a newer release wrote."""
 _CONFLICT_S: Final = 1.0
+"""The delay of a message whose commit met a conflict."""
+_REASON_CHARS_MAX: Final = 500
+"""The longest reason that a dead letter holds."""
 _LOG: Final = logging.getLogger(__name__)
 
 
 @frozen
-class _Work:
-    """One activity to process, as it was read."""
+class _Attempt:
+    """One attempt at processing an activity, with the entries that were read for it."""
 
     leased: LeasedMessage
     entry: Entry
-    claimed: Entry
-    fact: Record
-    attempt: int
+    claim_entry: Entry
+    record: Record
+    number: int
     """The number of this attempt, 1 for the first."""
 
     @property
     def claim(self) -> StoreKey:
-        return self.claimed.key
+        """Return the key of the claim."""
+        return self.claim_entry.key
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """The fence: the commit that ends an attempt also Puts the claim, by which it is recognised if its answer is lost."""
-        return (Check(self.entry.key, self.entry.version), Check(self.claim, self.claimed.version))
+        """Return the fence of the commit that ends the attempt: both entries as they were read.
+
+        That commit also Puts the claim. If its answer is lost, the driver recognises it by the claim's version.
+        """
+        return (Check(self.entry.key, self.entry.version), Check(self.claim, self.claim_entry.version))
 
 
 def process(site: Site, leased: LeasedMessage) -> Op[None]:
     """Process the activity that a message of the lane `INBOX` names.
 
-    Asks for: one `Get`; before any attempt but the first, one commit that counts it; what side effects and the listener
-    ask for; one commit. Never raises for what a handler raises: it is retried by the federation's ``listener_retries``,
-    and in the end a dead letter.
+    An error of a handler is not raised. The activity is retried by the federation's ``listener_retries``, and becomes a
+    dead letter after the last attempt.
+
+    Effects: one `Get`; before any attempt but the first, one commit that counts it; the effects of the side effects and
+    of the listener; one commit.
     """
-    work = yield from _open(site, leased)
-    if work is None:
+    attempt = yield from _begin_attempt(site, leased)
+    if attempt is None:
         return
-    fact = work.fact
-    document = yield from _read(site, fact)
+    record = attempt.record
+    document = yield from _read_document(site, record)
     activity = document.view(Activity)
-    scope = _scope_of(site, work)
+    scope = _scope_of(site, attempt)
     try:
         yield from apply_side_effects(site, scope, activity)
-        found = site.federation.listener_for(document)
-        if found is not None:
-            view, listener = found
+        match = site.federation.listener_for(document)
+        if match is not None:
+            view, listener = match
             _ = yield from Call(
                 listener.fn, view.over(document), contexts_for=UnitContexts(scope), inline=listener.inline
             )
     except Drop as drop:
-        yield from _finish(work, Flushed(), reason=drop.reason or "dropped")
+        yield from _finish(attempt, Flushed(), reason=drop.reason or "dropped")
     except Later as later:
-        _ = yield from _again(site, work, "later", asked_s=later.delay_s)
+        _ = yield from _record_failure(site, attempt, "later", asked_s=later.delay_s)
     except Exception as error:
-        _LOG.exception("listening to %s failed, attempt %d", fact.text("id"), work.attempt)
+        _LOG.exception("handling %s failed, attempt %d", record.text("id"), attempt.number)
         asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
-        final = yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=asked_s)
-        yield from _report(site, scope, Failure(activity, error, work.attempt, final))
+        final = yield from _record_failure(site, attempt, f"{type(error).__name__}: {error}", asked_s=asked_s)
+        yield from _report(site, scope, Failure(activity, error, attempt.number, final))
     else:
         try:
             flushed = yield from flush(site, scope)
         except ContractError as error:
-            # What the handler wants cannot be written: its failure, like any other, and not to be tried for ever.
-            _LOG.exception("what listening to %s wants cannot be written, attempt %d", fact.text("id"), work.attempt)
-            final = yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=None)
-            yield from _report(site, scope, Failure(activity, error, work.attempt, final))
+            # The handler noted a write that can never be committed. That is its failure like any other, so it is
+            # retried a bounded number of times and not for ever.
+            _LOG.exception(
+                "the writes that handling %s noted are refused, attempt %d", record.text("id"), attempt.number
+            )
+            final = yield from _record_failure(site, attempt, f"{type(error).__name__}: {error}", asked_s=None)
+            yield from _report(site, scope, Failure(activity, error, attempt.number, final))
         else:
-            yield from _finish(work, flushed)
+            yield from _finish(attempt, flushed)
 
 
 def fail_attempt(site: Site, leased: LeasedMessage, error: Exception) -> Op[None]:
-    """Record that an attempt has failed by ``error`` while its handler still runs, and tell the error hook.
+    """Record that an attempt has failed by ``error`` while its handler still runs, and call the error hook.
 
-    The handler's own commit, should it come after all, is refused: the fact has another version by then. Asks for: as
-    `process`, without a listener.
+    If the handler ends after all, its commit is refused: the record has another version by then.
+
+    Effects: as for `process`, without a listener.
     """
-    entry, claimed = yield from _get(leased)
-    if entry is None or claimed is None:
+    entry, claim_entry = yield from _read_entries(leased)
+    if entry is None or claim_entry is None:
         _ = yield from Settle((Done(leased),))
         return
-    fact = decode_record(entry.value)
-    # The first attempt is counted by the queue alone, see above.
-    work = _Work(leased, entry, claimed, fact, max(1, fact.number("attempts")))
-    _LOG.error("processing %s failed, attempt %d: %s", fact.text("id"), work.attempt, error)
-    final = yield from _again(site, work, f"{type(error).__name__}: {error}", asked_s=None)
-    document = yield from _read(site, fact)
-    yield from _report(site, _scope_of(site, work), Failure(document.view(Activity), error, work.attempt, final))
+    record = decode_record(entry.value)
+    # The record holds no count for a first attempt: only the queue counts that one.
+    attempt = _Attempt(leased, entry, claim_entry, record, max(1, record.number("attempts")))
+    _LOG.error("processing %s failed, attempt %d: %s", record.text("id"), attempt.number, error)
+    final = yield from _record_failure(site, attempt, f"{type(error).__name__}: {error}", asked_s=None)
+    document = yield from _read_document(site, record)
+    failure = Failure(document.view(Activity), error, attempt.number, final)
+    yield from _report(site, _scope_of(site, attempt), failure)
 
 
-def _get(leased: LeasedMessage) -> Op[tuple[Entry | None, Entry | None]]:
-    """Read the fact that a message names, and its claim."""
+def _read_entries(leased: LeasedMessage) -> Op[tuple[Entry | None, Entry | None]]:
+    """Read the record that a message names, and its claim."""
     todo = read_wake(leased.message).key
-    [entry, claimed] = yield from Get((todo, ("in", *todo[1:])))
-    return entry, claimed
+    [entry, claim_entry] = yield from Get((todo, ("in", *todo[1:])))
+    return entry, claim_entry
 
 
-def _open(site: Site, leased: LeasedMessage) -> Op[_Work | None]:
-    """Read a message's fact and count the attempt; None, with the message settled, if there is nothing to do."""
-    entry, claimed = yield from _get(leased)
-    if entry is None or claimed is None:
+def _begin_attempt(site: Site, leased: LeasedMessage) -> Op[_Attempt | None]:
+    """Read a message's record and count the attempt; None, with the message settled, if there is nothing to do."""
+    entry, claim_entry = yield from _read_entries(leased)
+    if entry is None or claim_entry is None:
         _ = yield from Settle((Done(leased),))
         return None
     try:
-        fact = decode_record(entry.value)
+        record = decode_record(entry.value)
     except NewerFormat:
         _ = yield from Settle((Retry(leased, _NEWER_S),))
         return None
-    due_in_s = fact.due_in_s((yield from Now()))
+    due_in_s = record.due_in_s((yield from Now()))
     if due_in_s is not None:
         _ = yield from Settle((Retry(leased, due_in_s),))
         return None
-    starts = fact.number("attempts") or leased.attempt > 1
-    work = _Work(leased, entry, claimed, fact, int(starts) + 1)
-    return (yield from _count_start(site, work)) if starts else work
+    # An attempt that only the queue counted was the first: it wrote nothing before it ended.
+    earlier_attempts = record.number("attempts") or leased.attempt > 1
+    attempt = _Attempt(leased, entry, claim_entry, record, int(earlier_attempts) + 1)
+    return (yield from _count_start(site, attempt)) if earlier_attempts else attempt
 
 
-def _count_start(site: Site, work: _Work) -> Op[_Work | None]:
-    """Write into the fact that an attempt starts; None if another worker was faster, or the attempts are used up."""
+def _count_start(site: Site, attempt: _Attempt) -> Op[_Attempt | None]:
+    """Write the start of an attempt into the record.
+
+    None if another worker was faster, or if all attempts are used up.
+    """
     attempts_max = site.federation.listener_retries.attempts_max
-    if attempts_max is not None and work.fact.number("attempts") >= attempts_max:
-        last = evolve(work, attempt=work.fact.number("attempts"))
-        _ = yield from _again(site, last, "the worker ended during the last attempt", asked_s=None)
+    if attempts_max is not None and attempt.record.number("attempts") >= attempts_max:
+        last = evolve(attempt, number=attempt.record.number("attempts"))
+        _ = yield from _record_failure(site, last, "the worker ended during the last attempt", asked_s=None)
         return None
-    fact = Record(dict(work.fact.members) | {"attempts": work.attempt}, work.fact.body)
-    value = encode_record(fact.members, fact.body)
-    version = yield from commit(work.checks, (Put(work.entry.key, value),))
+    record = Record(dict(attempt.record.members) | {"attempts": attempt.number}, attempt.record.body)
+    value = encode_record(record.members, record.body)
+    version = yield from commit(attempt.checks, (Put(attempt.entry.key, value),))
     if version is False:
-        _ = yield from Settle((Retry(work.leased, _CONFLICT_S),))
+        _ = yield from Settle((Retry(attempt.leased, _CONFLICT_S),))
         return None
-    return evolve(work, entry=Entry(work.entry.key, value, version), fact=fact)
+    return evolve(attempt, entry=Entry(attempt.entry.key, value, version), record=record)
 
 
-def _scope_of(site: Site, work: _Work) -> UnitOfWork[Any]:
-    fact = work.fact
+def _scope_of(site: Site, attempt: _Attempt) -> UnitOfWork[Any]:
+    record = attempt.record
     return unit_of_work_for(
         site,
-        activity_id=fact.text("id"),
-        attempt=work.attempt,
-        recipient=fact.optional("recipient"),
-        actor=fact.text("actor"),
-        auth_method=fact.optional("means"),
-        relayed_by=fact.optional("relayed_by"),
-        silenced=fact.members.get("silenced") is True,
-        seed=bytes.fromhex(fact.text("seed")),
+        activity_id=record.text("id"),
+        attempt=attempt.number,
+        recipient=record.optional("recipient"),
+        actor=record.text("actor"),
+        auth_method=record.optional("means"),
+        relayed_by=record.optional("relayed_by"),
+        silenced=record.members.get("silenced") is True,
+        seed=bytes.fromhex(record.text("seed")),
     )
 
 
-def _read(site: Site, fact: Record) -> Op[Document]:
-    """Read the activity as it is told to handlers: it was proved to come from its actor, so it is as if had from there.
+def _read_document(site: Site, record: Record) -> Op[Document]:
+    """Read the activity for the handlers, as a document that was obtained from its actor's origin.
 
-    A context that was fetched may add meaning, and must not change what was proved and held against the rules of ownership; if it would, it is
-    ignored after all.
+    A fetched context may add meaning. It must not change the members that were proved and checked against the rules of
+    ownership: if it would, it is ignored after all.
     """
-    origin = parse_url(fact.text("actor")).origin
-    proved = read_document(fact.body, origin=origin, vocabulary=site.federation.vocabulary)
+    origin = parse_url(record.text("actor")).origin
+    proved = read_document(record.body, origin=origin, vocabulary=site.federation.vocabulary)
     if site.fetching.unknown_contexts == "ignore" or not proved.reading.ignored_contexts:
         return proved
-    document = yield from read_with_contexts(fact.body, origin=origin, policy=site.fetching)
-    return document if _gist(document) == _gist(proved) else proved
+    document = yield from read_with_contexts(record.body, origin=origin, policy=site.fetching)
+    return document if _checked_members(document) == _checked_members(proved) else proved
 
 
-def _gist(document: Document) -> tuple[object, ...]:
-    """What the rules of ownership look at, and who is told."""
+def _checked_members(document: Document) -> tuple[object, ...]:
+    """Return the members that the rules of ownership and the choice of recipients depend on."""
     activity = Activity.over(document)
-    named = (activity.actors, activity.objects, activity.targets)
-    owners = [() if one.embedded is None else owners_of(one.embedded) for each in named for one in each]
-    return (document.id, document.types, named, *owners)
+    references = (activity.actors, activity.objects, activity.targets)
+    owners = [
+        () if reference.embedded is None else owners_of(reference.embedded)
+        for group in references
+        for reference in group
+    ]
+    return (document.id, document.types, references, *owners)
 
 
 def _report(site: Site, scope: UnitOfWork[Any], failure: Failure) -> Op[None]:
-    """Tell the error hook; whatever comes of that is logged and changes nothing."""
+    """Call the error hook. An error of the hook itself is logged, and changes nothing."""
     hook = site.federation.error_hook
     if hook is None:
         return
@@ -219,48 +244,55 @@ def _report(site: Site, scope: UnitOfWork[Any], failure: Failure) -> Op[None]:
         _LOG.exception("the error hook failed on %s", scope.activity_id)
 
 
-def _finish(work: _Work, flushed: Flushed, *, reason: str | None = None) -> Op[None]:
-    done = Put(work.claim, encode_record({"state": "done", "id": work.fact.text("id"), "reason": reason}), DONE_KEPT_S)
-    kept = yield from commit(
-        (*work.checks, *flushed.checks),
-        (DeleteEntry(work.entry.key), done, *flushed.writes),
+def _finish(attempt: _Attempt, flushed: Flushed, *, reason: str | None = None) -> Op[None]:
+    """Commit the end of a successful attempt: the activity done, the handlers' writes, and the message settled."""
+    done_claim = encode_record({"state": "done", "id": attempt.record.text("id"), "reason": reason})
+    version = yield from commit(
+        (*attempt.checks, *flushed.checks),
+        (DeleteEntry(attempt.entry.key), Put(attempt.claim, done_claim, DONE_KEPT_S), *flushed.writes),
         messages=flushed.messages,
-        settles=(Done(work.leased),),
+        settles=(Done(attempt.leased),),
     )
-    if kept is False:
-        # Somebody else was faster, or something that a handler counted on has changed: look again, from the start.
-        _ = yield from Settle((Retry(work.leased, _CONFLICT_S),))
+    if version is False:
+        # Another worker was faster, or an entry that a handler relied on has changed: start over.
+        _ = yield from Settle((Retry(attempt.leased, _CONFLICT_S),))
 
 
-def _again(site: Site, work: _Work, reason: str, *, asked_s: float | None) -> Op[bool]:
-    """Record a failed attempt; answers whether it was the last."""
+def _record_failure(site: Site, attempt: _Attempt, reason: str, *, asked_s: float | None) -> Op[bool]:
+    """Record a failed attempt, and schedule the next or write a dead letter; return whether it was the last."""
     now = yield from Now()
-    chance = yield from RandomBytes(2)
+    random_bytes = yield from RandomBytes(2)
     delay_s = site.federation.listener_retries.delay_s(
-        work.attempt,
-        age_s=_age_s(work.fact, now),
-        chance=int.from_bytes(chance, "big") / 65535,
+        attempt.number,
+        age_s=_age_s(attempt.record, now),
+        chance=int.from_bytes(random_bytes, "big") / 65535,
         asked_s=asked_s,
     )
+    activity_id = attempt.record.text("id")
+    members = dict(attempt.record.members) | {"attempts": attempt.number}
     settlement: Settlement
     writes: tuple[Write, ...]
     if delay_s is None:
-        about = dict(work.fact.members) | {"reason": reason[:500], "attempts": work.attempt, "died": to_epoch_ms(now)}
-        done = encode_record({"state": "done", "id": work.fact.text("id"), "reason": "dead"})
+        members |= {"reason": reason[:_REASON_CHARS_MAX], "died": to_epoch_ms(now)}
+        done_claim = encode_record({"state": "done", "id": activity_id, "reason": "dead"})
         writes = (
-            DeleteEntry(work.entry.key),
-            Put(("dead", *work.entry.key), encode_record(about, work.fact.body), DEAD_KEPT_S),
-            Put(work.claim, done, DONE_KEPT_S),
+            DeleteEntry(attempt.entry.key),
+            Put(("dead", *attempt.entry.key), encode_record(members, attempt.record.body), DEAD_KEPT_S),
+            Put(attempt.claim, done_claim, DONE_KEPT_S),
         )
-        settlement = Done(work.leased)
-        _LOG.error("gave up on %s after %d attempts: %s", work.fact.text("id"), work.attempt, reason)
+        settlement = Done(attempt.leased)
+        _LOG.error("gave up on %s after %d attempts: %s", activity_id, attempt.number, reason)
     else:
-        about = dict(work.fact.members) | {"attempts": work.attempt} | due_in(delay_s, now)
-        writes = (Put(work.entry.key, encode_record(about, work.fact.body)), Put(work.claim, work.claimed.value))
-        settlement = Retry(work.leased, delay_s)
-    _ = yield from commit(work.checks, writes, settles=(settlement,))
+        members |= due_in(delay_s, now)
+        # The claim is written unchanged, so that a commit with a lost answer is recognised by its version.
+        writes = (
+            Put(attempt.entry.key, encode_record(members, attempt.record.body)),
+            Put(attempt.claim, attempt.claim_entry.value),
+        )
+        settlement = Retry(attempt.leased, delay_s)
+    _ = yield from commit(attempt.checks, writes, settles=(settlement,))
     return delay_s is None
 
 
-def _age_s(fact: Record, now: datetime) -> float:
-    return (now - from_epoch_ms(fact.number("received"))).total_seconds()
+def _age_s(record: Record, now: datetime) -> float:
+    return (now - from_epoch_ms(record.number("received"))).total_seconds()

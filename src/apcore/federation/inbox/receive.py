@@ -1,17 +1,19 @@
-"""What arrives: read, authenticated, claimed once, and queued; then answered with 202.
+"""Receive activities at an inbox: read, authenticate, claim once and enqueue them, then answer with 202.
 
-Order is everything here. Nothing is stored and nobody is called before the sender is proved and may say what it says; and 202 is said only
-when the activity is a fact of the store and a reason to look at it is on the queue.
+The order matters. Nothing is stored, and no handler is called, before the sender is authenticated and is allowed to
+make the statement. The answer is 202 only after the activity is in the store and a message for it is on the queue.
 
-Facts::
+Records::
 
-    ("in", "1", H(actor), H(id), H(origin), H(inbox))        claimed: pending, then done; done ones outlive every sender's retries
-    ("in-todo", "1", H(actor), H(id), H(origin), H(inbox))   what was proved of the activity, byte for byte, until it is processed
-    ("used", "1", H(key id), H(signature))                   an HTTP signature that has proved something, for as long as it could again
+    ("in", "1", H(actor), H(id), H(origin), H(inbox))        a claim: pending, then done. A done claim is stored for
+                                                             longer than any sender retries
+    ("in-todo", "1", H(actor), H(id), H(origin), H(inbox))   the proved activity, byte for byte, until it is processed
+    ("used", "1", H(key id), H(signature))                   an HTTP signature that was used, for as long as it is valid
 
-The claim is by actor, id and inbox: an activity that its actor delivers to two inboxes counts in both, and nobody but its actor can use up an id.
-What others bring counts once at an origin of ours, whatever the inbox. No proof in a document says where it was meant to go, so otherwise anybody
-could bring a Follow to the next inbox after it was undone in the first, and it would count again.
+A claim is for one actor, id and inbox. An activity that its actor delivers to two inboxes is processed in both, and
+only its actor can use up its id. An activity that another actor delivers is processed once at an origin of ours,
+whichever inbox it reaches. The reason is that no proof in a document names the inbox it is meant for. Otherwise a third
+party could take a Follow that was undone in one inbox to the next inbox, and it would count again.
 """
 
 from __future__ import annotations
@@ -56,30 +58,33 @@ __all__ = [
 ]
 
 BODY_BYTES_MAX: Final = 1024 * 1024
-"""As Mastodon has it."""
-_TOLD_CHARS_MAX: Final = 300
+"""The same limit as Mastodon's."""
+_LOGGED_CHARS_MAX: Final = 300
+"""The longest text of a peer in a log line, for each text."""
 _CLOCK_BEHIND_S: Final = 60.0
-"""How far behind ours a peer's clock may be, for an Update of its keys to count as newer than our last refresh."""
+"""How far a peer's clock may be behind ours.
+
+An Update of its keys that was signed up to so long before our last refresh of them still counts as later."""
 _LOG: Final = logging.getLogger("apcore.inbox")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 class UnsupportedMediaType(RemoteError):
-    """The body is not said to be ActivityPub."""
+    """The content type of the body is not ActivityPub's."""
 
     status_hint = 415
     reason = "unsupported-media-type"
 
 
 class Replayed(SignatureError):
-    """The signature has proved something already, and this is something else."""
+    """The signature has already proved another delivery."""
 
     reason = "replayed"
 
 
 @frozen
 class LocalDelivery:
-    """Part of a commit that puts an activity into an inbox of ours."""
+    """The part of a commit that puts an activity into an inbox of ours."""
 
     checks: tuple[Check, ...] = ()
     writes: tuple[Write, ...] = ()
@@ -87,12 +92,14 @@ class LocalDelivery:
 
 
 def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Response]:
-    """Take in a POST to an inbox, and answer it: 202, or a problem document (RFC 9457) that names the reason.
+    """Receive a POST to an inbox, and return the response: 202, or a problem document (RFC 9457) with the reason.
 
-    ``recipient`` is the identifier of the inbox's actor, None for the shared inbox; ``request.url`` has the authority that the peer meant.
+    ``recipient`` is the identifier of the inbox's actor, None for the shared inbox. ``request.url`` has the authority
+    that the peer addressed.
 
-    Asks for: the actor's handler, the key (see `authenticate`), one commit with a message. What goes wrong is the answer: 4xx for what the
-    peer did, 503 with `Retry-After` for what cannot be done now. A bug is raised.
+    A fault of the peer is answered with a 4xx. An outage is answered with a 503 and `Retry-After`. Only a bug raises.
+
+    Effects: the actor's handler, the key (see `authenticate`), one commit with a message.
     """
     try:
         yield from _accept(site, request, recipient)
@@ -106,129 +113,145 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _check_body(request)
     if recipient is not None:
         yield from require_actor(site, recipient)
-    arrived = read_incoming(site, request.body)
-    severity = check_domain(site, arrived.actor)
-    if arrived.is_about_its_actor:
-        is_stranger = yield from _is_stranger(site, request, arrived)
+    incoming = read_incoming(site, request.body)
+    severity = check_domain(site, incoming.actor)
+    if incoming.is_about_its_actor:
+        is_stranger = yield from _is_stranger(site, request, incoming)
         if is_stranger:
-            _log("ignored, from somebody unknown here,", arrived, recipient)
-            return  # somebody whom we do not know has changed or is gone: nothing to do, and nothing worth a fetch
-    authenticated = yield from authenticate(site, request, arrived)
+            # The actor has changed or is gone, and we store nothing about it. Its key is not worth a fetch.
+            _log("ignored, since its actor is unknown here,", incoming, recipient)
+            return
+    authenticated = yield from authenticate(site, request, incoming)
     check_change(authenticated.activity, authenticated.actor)
-    if arrived.is_about_its_actor:
+    if incoming.is_about_its_actor:
         yield from _note_changed_keys(site, authenticated)
-    if not _is_heard(site, authenticated.document):
-        _log("ignored, since no listener is for it,", authenticated.proved, recipient)
+    if not _is_handled(site, authenticated.document):
+        _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
     if authenticated.signature is None and (yield from _is_known_elsewhere(site, authenticated, recipient)):
-        own = yield from delivered_by_its_actor(site, request, authenticated)
-        if own is None:
+        own_delivery = yield from delivered_by_its_actor(site, request, authenticated)
+        if own_delivery is None:
+            # Another actor repeats an activity that was received before.
             _log("received once more", authenticated.proved, recipient)
-            return  # repeated by others, and taken in already
-        authenticated = own
+            return
+        authenticated = own_delivery
     yield from claim(site, authenticated, recipient, silenced=severity is not None)
 
 
 def _note_changed_keys(site: Site, authenticated: Authenticated) -> Op[None]:
-    """End the refresh pauses of the keys that an Update of its own actor names; see `end_refresh_pause`."""
-    named = [f"{authenticated.actor}#main-key", authenticated.key_id]
-    person = authenticated.activity.object
-    if person is not None and person.embedded is not None:
-        view = Actor.over(person.embedded)
-        named += [key.uri for key in (*view.public_keys, *view.assertion_method)[: site.fetching.keys_max]]
-    said = authenticated.signed or (yield from Now())
+    """End the refresh pause of the keys that an actor's Update of itself names; see `end_refresh_pause`.
+
+    They are fetched again as soon as a signature fails with them.
+    """
+    key_ids = [f"{authenticated.actor}#main-key", authenticated.key_id]
+    actor = authenticated.activity.object
+    if actor is not None and actor.embedded is not None:
+        view = Actor.over(actor.embedded)
+        key_ids += [key.uri for key in (*view.public_keys, *view.assertion_method)[: site.fetching.keys_max]]
+    signed = authenticated.signed or (yield from Now())
     yield from end_refresh_pause(
-        list(dict.fromkeys(key_id for key_id in named if key_id)),
+        list(dict.fromkeys(key_id for key_id in key_ids if key_id)),
         owner=authenticated.actor,
-        said=said + timedelta(seconds=_CLOCK_BEHIND_S),
+        said=signed + timedelta(seconds=_CLOCK_BEHIND_S),
         policy=site.fetching,
     )
 
 
-def _is_heard(site: Site, document: Document) -> bool:
+def _is_handled(site: Site, document: Document) -> bool:
     return site.federation.listener_for(document) is not None or any(map(document.is_a, MANAGED))
 
 
 def _check_body(request: Request) -> None:
     content_type = request.headers.get("content-type")
     if not is_activitypub(content_type):
-        # Some senders leave out the profile; what they signed says nothing else, and it is for us to read.
+        # Some senders leave out the profile. It is part of the signed request and has no other meaning, so accept it.
         essence = parse_media_type(content_type).essence if content_type else ""
         if essence != "application/ld+json":
-            raise UnsupportedMediaType(f"an inbox takes application/activity+json, not {content_type!r:.100}")
+            raise UnsupportedMediaType(f"an inbox accepts application/activity+json, not {content_type!r:.100}")
     if len(request.body) > BODY_BYTES_MAX:
         raise LimitExceeded(f"the body has {len(request.body)} bytes, at most {BODY_BYTES_MAX}")
     if request.body.startswith(_BOM):
-        # What is fetched may have one, as files do. What is signed is read by several, and some would not read this.
-        raise RequestError("the body begins with a byte order mark")
+        # A fetched document may start with one, as files do. A signed body is read by several servers, and some of them
+        # cannot read it.
+        raise RequestError("the body begins with a byte order mark: send the JSON without it")
 
 
-def _is_stranger(site: Site, request: Request, arrived: IncomingActivity) -> Op[bool]:
-    """Tell whether the actor of an activity is unknown here.
+def _is_stranger(site: Site, request: Request, incoming: IncomingActivity) -> Op[bool]:
+    """Return whether a signed activity comes from an actor that is unknown here.
 
-    It neither follows nor is followed here, none of its keys was looked up lately, and no copy of its document is kept.
+    Such an actor neither follows nor is followed here, none of its keys was looked up lately, and its document is not
+    cached. The keys are those that the signatures name, and ``#main-key``, which most actors have. A key's owner is
+    remembered for longer than the key is valid (`FetchPolicy.key_kept_s`).
 
-    The keys are those that this would be proved with, and the one that most actors have; they are remembered as their owner's for longer than they
-    count (`FetchPolicy.key_kept_s`). What is not signed at all is nobody's farewell; what cannot be read is refused elsewhere.
+    The answer for an unsigned activity is False: authentication refuses it. It also refuses a signature that cannot be
+    parsed.
     """
     now = yield from Now()
-    named: list[str] = []
+    key_ids: list[str] = []
     with suppress(RemoteError):
-        named += [each.key_id for each in parse_all(request, site.signatures, now=now)]
-    named += keys_named(arrived.document.tree)
-    if not named:
+        key_ids += [signature.key_id for signature in parse_all(request, site.signatures, now=now)]
+    key_ids += keys_named(incoming.document.tree)
+    if not key_ids:
         return False
-    owners = yield from cached_key_owners([*dict.fromkeys([*named, f"{arrived.actor}#main-key"])])
-    if any(owner is not None and same_id(owner, arrived.actor) for owner in owners):
+    owners = yield from cached_key_owners([*dict.fromkeys([*key_ids, f"{incoming.actor}#main-key"])])
+    if any(owner is not None and same_id(owner, incoming.actor) for owner in owners):
         return False
-    [met] = yield from Get((met_key(arrived.actor),))
+    [met] = yield from Get((met_key(incoming.actor),))
     if met is not None:
         return False
     identity = yield from existing_identity(site)
-    return (yield from cached_owners(arrived.actor, identity=identity)) is None
+    return (yield from cached_owners(incoming.actor, identity=identity)) is None
 
 
 def _is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:
-    """Whether an activity was taken in at another inbox of this origin, and not at this one. Two that come at the same moment may both count."""
-    mark, _ = claim_keys(authenticated.actor, authenticated.id, str(site.origin), recipient)
-    [here] = yield from Get((mark,))
-    if here is not None:
+    """Return whether an activity was received at another inbox of this origin, and not at this one.
+
+    Two copies that arrive at the same moment may both be processed.
+    """
+    claim_key, _ = claim_keys(authenticated.actor, authenticated.id, str(site.origin), recipient)
+    [claim_here] = yield from Get((claim_key,))
+    if claim_here is not None:
         return False
-    return bool((yield from Scan(mark[:-1], limit=1)))
+    # The last part of the key is the inbox: scan the claims of all inboxes of this origin.
+    return bool((yield from Scan(claim_key[:-1], limit=1)))
 
 
-def claim_keys(actor: str, ident: str, origin: str, recipient: str | None) -> tuple[StoreKey, StoreKey]:
-    """Give the keys of the claim and of the work for an activity in an inbox: that of ``recipient``, or the shared one of ``origin``."""
-    parts = (digest_part(actor), digest_part(ident), digest_part(origin), digest_part(recipient or ""))
+def claim_keys(actor: str, activity_id: str, origin: str, recipient: str | None) -> tuple[StoreKey, StoreKey]:
+    """Return the keys of an activity's claim and of its "in-todo" record.
+
+    The inbox is that of ``recipient``, or the shared inbox of ``origin`` if None.
+    """
+    parts = (digest_part(actor), digest_part(activity_id), digest_part(origin), digest_part(recipient or ""))
     return ("in", "1", *parts), ("in-todo", "1", *parts)
 
 
-def inbox_message(todo: StoreKey, ident: bytes, *, by: Origin | str, actor: str) -> Message:
-    """Make the wake-up for processing an activity of ``actor`` at ``by``, an origin of ours.
+def inbox_message(todo: StoreKey, message_id: bytes, *, by: Origin | str, actor: str) -> Message:
+    """Make the message that has an activity of ``actor`` processed at ``by``, an origin of ours.
 
-    Its fact is its group, so the activity is processed by one worker at a time, however often it is enqueued.
+    ``message_id`` is 16 random bytes. The record's key is the message's group, so one worker at a time processes the
+    activity, however often it is enqueued.
     """
-    return make_wake(INBOX, todo, ident, by=by, peer=str(parse_url(actor).origin), group=key_name(todo))
+    return make_wake(INBOX, todo, message_id, by=by, peer=str(parse_url(actor).origin), group=key_name(todo))
 
 
 def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[None]:
-    """Make what was proved a fact, once, with a message that has it processed.
+    """Store a proved activity once, together with a message that has it processed.
 
-    An HTTP signature is used up in the same commit. Some servers reuse the id of a Follow, or of its Undo, when
-    somebody follows again: such an activity counts as new if its actor has signed the request anew and the relation
-    says that the thing was undone meanwhile.
+    The same commit uses up the HTTP signature. Some servers reuse the id of a Follow, or of its Undo, when a person
+    follows again. Such an activity counts as new if its actor signed the request anew and the relation shows that the
+    earlier one was undone meanwhile.
 
-    Asks for: `Now`, two `RandomBytes`, one commit; if that finds something, one `Get` and perhaps one `Enqueue`, or,
+    Effects: `Now`, two `RandomBytes`, one commit. If the claim exists already, one `Get` and perhaps one `Enqueue`; or,
     for a Follow or an Undo, up to four `Get`s and another commit.
 
     Raises:
         Replayed: The signature was used up by another activity, or for another inbox.
     """
-    mark, todo = claim_keys(authenticated.actor, authenticated.id, str(site.origin), recipient)
+    claim_key, todo = claim_keys(authenticated.actor, authenticated.id, str(site.origin), recipient)
     now = yield from Now()
-    name = yield from RandomBytes(16)
+    message_id = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
-    about = {
+    members = {
         "origin": str(site.origin),
         "actor": authenticated.actor,
         "id": authenticated.id,
@@ -240,34 +263,35 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
         "received": to_epoch_ms(now),
         "seed": seed.hex(),
     }
-    message = inbox_message(todo, name, by=site.origin, actor=authenticated.actor)
-    used = _use_key(authenticated)
-    checks, writes = [Check(mark, None)], [Put(mark, encode_record({"state": "pending", "id": authenticated.id}))]
-    if used is not None:
-        checks.append(Check(used, None))
-        writes.append(Put(used, encode_record({"by": key_name(mark)}), float(site.signatures.replay_window_s)))
-    writes.append(Put(todo, encode_record(about, authenticated.body)))
+    message = inbox_message(todo, message_id, by=site.origin, actor=authenticated.actor)
+    signature_key = _signature_key(authenticated)
+    checks = [Check(claim_key, None)]
+    writes = [Put(claim_key, encode_record({"state": "pending", "id": authenticated.id}))]
+    if signature_key is not None:
+        checks.append(Check(signature_key, None))
+        use = encode_record({"by": key_name(claim_key)})
+        writes.append(Put(signature_key, use, float(site.signatures.replay_window_s)))
+    writes.append(Put(todo, encode_record(members, authenticated.body)))
     is_new = (yield from commit(checks, writes, messages=(message,))) is not False
     if not is_new:
-        processed = yield from _repeated(mark, used, message)
-        if processed is not None and (yield from _is_reused(site, authenticated, recipient)):
-            # If somebody else is faster, the activity is taken in by them.
-            _ = yield from commit((Check(mark, processed.version), *checks[1:]), writes, messages=(message,))
+        done_claim = yield from _repeat(claim_key, signature_key, message)
+        if done_claim is not None and (yield from _is_reused(site, authenticated, recipient)):
+            # If this commit fails, another request was faster and has stored the activity.
+            _ = yield from commit((Check(claim_key, done_claim.version), *checks[1:]), writes, messages=(message,))
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
 
 
-def _log(outcome: str, arrived: IncomingActivity, recipient: str | None) -> None:
-    """Log what became of an activity, on one line; the peer's words in it are escaped and bounded."""
+def _log(outcome: str, incoming: IncomingActivity, recipient: str | None) -> None:
+    """Log the outcome for an activity on one line. Text of the peer is escaped and bounded."""
     if _LOG.isEnabledFor(logging.INFO):
-        words = (", ".join(arrived.document.types), arrived.id, arrived.actor, recipient or "the shared inbox")
-        _LOG.info("%s %s %s by %s for %s", outcome, *(one_line(word, chars_max=_TOLD_CHARS_MAX) for word in words))
+        words = (", ".join(incoming.document.types), incoming.id, incoming.actor, recipient or "the shared inbox")
+        _LOG.info("%s %s %s by %s for %s", outcome, *(one_line(word, chars_max=_LOGGED_CHARS_MAX) for word in words))
 
 
 def _is_reused(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:
-    """Whether a Follow or an Undo has the id of an earlier one, and what that one did is undone by now.
+    """Return whether a Follow or an Undo reuses the id of an earlier one whose effect was undone meanwhile.
 
-    A late repetition of an Undo is told from a new one by the id of the Follow: one of the present relation has to be
-    named.
+    A new Undo differs from a late repetition by the id of the Follow: it names a Follow of the present relation.
     """
     activity = authenticated.activity
     is_follow = authenticated.document.is_a(Follow)
@@ -280,53 +304,60 @@ def _is_reused(site: Site, authenticated: Authenticated, recipient: str | None) 
         relation = yield from read_relation(places, update.direction, update.us, update.them)
         if relation is None:
             continue
-        undone = None if activity.object is None else activity.object.uri
+        undone_id = None if activity.object is None else activity.object.uri
         if is_follow and relation.state is RelationState.NONE:
             return True
-        if update.event is RelationEvent.UNDO_FOLLOW and undone in relation.follow_ids:
+        if update.event is RelationEvent.UNDO_FOLLOW and undone_id in relation.follow_ids:
             return True
     return False
 
 
-def _repeated(mark: StoreKey, used: StoreKey | None, message: Message) -> Op[Entry | None]:
-    """Take in again what was taken in before: senders repeat what they have no answer to.
+def _repeat(claim_key: StoreKey, signature_key: StoreKey | None, message: Message) -> Op[Entry | None]:
+    """Handle an activity that was received before: a sender repeats a request if it got no response.
 
-    Returns the claim if it is processed and the actor's signature is a new one.
+    Return the claim if it is done and the actor's signature is new.
     """
-    [kept, use] = yield from Get((mark, mark if used is None else used))
-    if used is not None and use is not None and decode_record(use.value).text("by") != key_name(mark):
-        raise Replayed("the signature has proved another delivery before")
-    if kept is None:
-        raise StoreBusy("what stood in the way of a claim is gone")
-    if decode_record(kept.value).text("state") == "pending":
-        # The first time may have ended between the fact and the queue.
+    [claim_entry, use] = yield from Get((claim_key, claim_key if signature_key is None else signature_key))
+    if signature_key is not None and use is not None and decode_record(use.value).text("by") != key_name(claim_key):
+        raise Replayed("the signature has already proved another delivery: sign each request anew")
+    if claim_entry is None:
+        raise StoreBusy("the claim that the commit conflicted with no longer exists: try again")
+    if decode_record(claim_entry.value).text("state") == "pending":
+        # The first request may have ended after the commit and before its message reached the queue.
         yield from Enqueue((message,))
         return None
-    return kept if used is not None and use is None else None
+    return claim_entry if signature_key is not None and use is None else None
 
 
-def _use_key(authenticated: Authenticated) -> StoreKey | None:
-    """Name the very signature: by its nonce if it has one, since some algorithms let anybody write a signature in two ways."""
+def _signature_key(authenticated: Authenticated) -> StoreKey | None:
+    """Return the key of the record that marks the HTTP signature as used; None if there is no such signature.
+
+    A signature with a nonce is identified by the nonce: with some algorithms, a third party can write the same
+    signature in two ways.
+    """
     signature = authenticated.signature
     if signature is None:
         return None
-    mark = signature.replay_id if signature.nonce is None else f"nonce {signature.nonce}"
-    return ("used", "1", digest_part(signature.key_id), digest_part(mark))
+    signature_id = signature.replay_id if signature.nonce is None else f"nonce {signature.nonce}"
+    return ("used", "1", digest_part(signature.key_id), digest_part(signature_id))
 
 
 def deliver_locally(site: Site, sent: Record, recipient: str, *, name: str) -> Op[LocalDelivery]:
-    """Give the change that puts what one of ours sent into the inbox of another of ours, without a request.
+    """Return the change that puts an activity of one local actor into the inbox of another, without a request.
 
-    Nothing is left to prove: it was written here. Asks for: one `Get` of two entries.
+    ``sent`` is the record of the activity, ``name`` its name in the store. Nothing has to be proved, because this
+    server wrote the activity.
+
+    Effects: one `Get` of two entries, two `RandomBytes`.
     """
     identifier = site.identifier_of(recipient) or ""
-    claim, todo = claim_keys(sent.text("actor"), sent.text("id"), str(site.origin), identifier)
-    [known, body] = yield from Get((claim, ("sent", "1", name)))
-    if known is not None or body is None:
+    claim_key, todo = claim_keys(sent.text("actor"), sent.text("id"), str(site.origin), identifier)
+    [claim_entry, body] = yield from Get((claim_key, ("sent", "1", name)))
+    if claim_entry is not None or body is None:
         return LocalDelivery()
-    wake = yield from RandomBytes(16)
+    message_id = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
-    about = {
+    members = {
         "origin": str(site.origin),
         "actor": sent.text("actor"),
         "id": sent.text("id"),
@@ -335,10 +366,10 @@ def deliver_locally(site: Site, sent: Record, recipient: str, *, name: str) -> O
         "seed": seed.hex(),
     }
     return LocalDelivery(
-        (Check(claim, None),),
+        (Check(claim_key, None),),
         (
-            Put(claim, encode_record({"state": "pending", "id": sent.text("id")})),
-            Put(todo, encode_record(about, decode_record(body.value).body)),
+            Put(claim_key, encode_record({"state": "pending", "id": sent.text("id")})),
+            Put(todo, encode_record(members, decode_record(body.value).body)),
         ),
-        (inbox_message(todo, wake, by=site.origin, actor=sent.text("actor")),),
+        (inbox_message(todo, message_id, by=site.origin, actor=sent.text("actor")),),
     )

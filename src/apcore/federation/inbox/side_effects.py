@@ -1,10 +1,10 @@
-"""Side effects: the changes that apcore makes by itself because of an activity that arrived.
+"""Apply side effects: the changes that apcore makes by itself because of a received activity.
 
-`SIDE_EFFECTS` is the table, a row for each type of activity. A side effect runs in the worker, before the application's
-listener. It notes writes that are committed together with the fact that the activity is processed. Only the deletion of
-an actor commits earlier, step by step, since there may be thousands of relations to end.
+`SIDE_EFFECTS` is the table, with a row for each type of activity. A side effect runs in the worker, before the
+application's listener. It notes writes, which join the commit that marks the activity as done. Only the deletion of an
+actor commits earlier, step by step, since there may be thousands of relations to end.
 
-An activity that we send changes the same relations, by the same table (`apcore.federation.follow_relations`).
+A sent activity changes the same relations, by the same table (`apcore.federation.follow_relations`).
 """
 
 from __future__ import annotations
@@ -56,19 +56,21 @@ __all__ = ["MANAGED", "SIDE_EFFECTS", "SideEffect", "apply_side_effects"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _LOOK_UP_S: Final = 30.0
-"""For the inbox of a follower: a third of the lease of what is processed."""
+"""The time limit for looking up the inbox of a follower: a third of the lease of the message."""
 _RELATIONS_A_COMMIT: Final = 10
-"""Ending one takes up to seven entries of the hundred that a commit holds."""
+"""Relations that one commit ends. Each takes up to seven of the hundred entries that a commit can hold."""
 _COMMITS_MAX: Final = 200
-"""Relations beyond 2,000 are not ended one by one. The actor is remembered as gone, and nothing is delivered to it."""
+"""Commits that end the relations of one deleted actor.
+
+Relations beyond 2,000 are not ended one by one. The actor is remembered as gone, and nothing is delivered to it."""
 _CHANGED_MAX: Final = 20
-"""The objects of one Update or Delete whose cached copies are looked at."""
+"""Objects of one Update or Delete whose cached copies are dropped."""
 _LOG: Final = logging.getLogger(__name__)
 
 
 @frozen
 class _Received:
-    """An activity with a proved actor, and the place in which it is processed."""
+    """An activity with a proved actor, and the site and unit of work that process it."""
 
     site: Site
     scope: UnitOfWork[Any]
@@ -86,8 +88,8 @@ SideEffect: TypeAlias = Callable[[_Received], Op[None]]
 def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -> Op[None]:
     """Note the changes that follow from an activity with a proved actor.
 
-    Asks for: for a Follow the policy, the actor's handler and the follower's document (see `load`); for a Delete of its
-    own actor one commit for each ten relations with it; for the others up to three `Get`s.
+    Effects: for a Follow, the policy, the actor's handler and the follower's document (see `load`); for a Delete of its
+    own actor, one commit for each ten relations with it; for others, up to three `Get`s.
     """
     actor = activity.actor
     if actor is None or actor.uri is None or activity.object is None:
@@ -105,7 +107,7 @@ def _side_effect_of(document: Document) -> SideEffect | None:
 
 
 def _change_relations(received: _Received) -> Op[None]:
-    """Apply an Accept, a Reject, a Block or an Undo to the relations between its actor and ours."""
+    """Apply an Accept, a Reject, a Block or an Undo to the relations of its actor with our actors."""
     updates = yield from _updates_of(received)
     received.scope.notes.extend(updates)
 
@@ -124,7 +126,7 @@ def _updates_of(received: _Received) -> Op[list[RelationUpdate]]:
 
 
 def _answer_follow(received: _Received) -> Op[None]:
-    """Remember a request to follow one of our actors, and answer it as the policy says."""
+    """Store a request to follow one of our actors, and answer it according to the policy."""
     site, scope, follower = received.site, received.scope, received.actor
     follow = received.document.view(Follow)
     for update in (yield from _updates_of(received)):
@@ -162,9 +164,9 @@ def _verdict(site: Site, scope: UnitOfWork[Any], follow: Follow, update: Relatio
 
 
 def _answer(received: _Received, follow: Follow, verdict: FollowVerdict) -> Document:
-    # The answer embeds the request with its own id: some servers recognise it by nothing else. It is written in our
-    # words and under our context. Under the requester's context, a text that we sign could mean anything, a Delete for
-    # instance.
+    # The answer embeds the request with its original id, because some servers recognise the request by that id alone.
+    # It is rewritten under our own context. Under the requester's context, our signed text could mean anything, for
+    # instance a Delete.
     request = {
         "id": received.document.id,
         "type": "Follow",
@@ -176,31 +178,35 @@ def _answer(received: _Received, follow: Follow, verdict: FollowVerdict) -> Docu
     return Document(answer, answer)
 
 
-# --- what is changed or gone ----------------------------------------------------------------------------------------
+# --- changed and deleted objects --------------------------------------------------------------------------------------
 
 
 def _drop_copies(received: _Received) -> Op[None]:
-    """Make the cached copies of an updated object count for nothing."""
+    """Invalidate the cached copies of the activity's objects."""
     site, actor = received.site, received.actor
     now = yield from Now()
     identity = yield from existing_identity(site)
-    uris = dict.fromkeys(one.uri for one in received.activity.objects if one.uri is not None)
+    uris = dict.fromkeys(reference.uri for reference in received.activity.objects if reference.uri is not None)
     for uri in tuple(uris)[:_CHANGED_MAX]:
         try:
             owners = yield from cached_owners(uri, identity=identity)
-            # The owner that the activity names was checked before. A copy from its own origin is the better witness.
+            # `check_change` has checked the owner that the activity itself names. The owner in a copy from the object's
+            # origin is better evidence, so it decides here.
             if owners and not any(same_id(owner, actor) for owner in owners):
-                _LOG.info("%s changes %.200s, which is of %.200s: its copy stays", actor, uri, owners[0])
+                _LOG.info(
+                    "%s cannot change %.200s, which belongs to %.200s: the cached copy stays", actor, uri, owners[0]
+                )
                 continue
             received.scope.notes.append(WriteEntry(changed_document(uri, now)))
         except RequestError:
-            continue  # an id that is no address was never fetched
+            continue  # An id that is no address was never fetched, so there is no copy.
 
 
 def _forget_deleted(received: _Received) -> Op[None]:
-    """Drop the copies of a deleted object. End all relations with an actor that deletes itself."""
+    """Drop the copies of a deleted object, and end all relations with an actor that deletes itself."""
     yield from _drop_copies(received)
-    if not any(one.uri is not None and same_id(one.uri, received.actor) for one in received.activity.objects):
+    object_uris = (reference.uri for reference in received.activity.objects)
+    if not any(uri is not None and same_id(uri, received.actor) for uri in object_uris):
         return
     received.scope.notes.append(WriteEntry(gone_fact(received.actor)))
     after: StoreKey | None = None
@@ -209,7 +215,8 @@ def _forget_deleted(received: _Received) -> Op[None]:
         yield from _end_relations(received.site, updates)
         if after is None:
             break
-    # A relation that an earlier release wrote is found by the inbox alone.
+    # A relation in the format of an earlier release has no key under the other actor. It is reached only through the
+    # actor whose inbox received the Delete.
     recipient = received.scope.recipient
     if recipient is not None:
         us = received.site.actor_uri(recipient)
@@ -219,7 +226,7 @@ def _forget_deleted(received: _Received) -> Op[None]:
 
 
 def _end_relations(site: Site, updates: list[RelationUpdate]) -> Op[None]:
-    """Commit the end of a few relations. Where one has changed meanwhile, the attempt is repeated."""
+    """Commit the end of a few relations. Try up to five times if one of them changes meanwhile."""
     for _ in range(5):
         scope = unit_of_work_for(site)
         scope.notes.extend(updates)
@@ -228,7 +235,7 @@ def _end_relations(site: Site, updates: list[RelationUpdate]) -> Op[None]:
             return
         if (yield from commit(flushed.checks, flushed.writes)) is not False:
             return
-    raise StoreBusy("the relations that were to end had changed each of 5 times")
+    raise StoreBusy("relations with a deleted actor changed during each of 5 commits that end them: try again later")
 
 
 SIDE_EFFECTS: Final[tuple[tuple[type[Activity], SideEffect | None], ...]] = (
@@ -242,7 +249,7 @@ SIDE_EFFECTS: Final[tuple[tuple[type[Activity], SideEffect | None], ...]] = (
     (Update, _drop_copies),
     (Delete, _forget_deleted),
 )
-"""The side effect of each type of activity. The first row that fits counts; None says that nothing follows from it."""
+"""The side effect of each type of activity. The first matching row counts; None means no side effect."""
 
 MANAGED: Final[tuple[type[Activity], ...]] = tuple(kind for kind, effect in SIDE_EFFECTS if effect is not None)
-"""The types of activity that something follows from without a listener."""
+"""The types of activity that have a side effect, with or without a listener."""

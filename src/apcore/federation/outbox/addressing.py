@@ -1,7 +1,7 @@
 """Addressing: the audience of a publication, and its recipients.
 
-An object and its Create carry the same audience (ActivityPub 6.2), and everyone in it is delivered to (7.1.1). Actors
-in ``bto`` and ``bcc`` get the activity at their own inbox and are named nowhere.
+An object and its Create have the same audience (ActivityPub 6.2), and all of its members get the activity (7.1.1).
+Actors in ``bto`` and ``bcc`` get it at their own inbox, and neither document names them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Addressing:
 
     @property
     def members(self) -> dict[str, list[str]]:
-        """The members that say it: ``to`` and ``cc``, and ``audience`` if there is one."""
+        """The members of both documents: ``to`` and ``cc``, and ``audience`` if there is one."""
         members = {"to": list(self.audience.to), "cc": list(self.audience.cc)}
         return members | ({"audience": list(self.audience.audience)} if self.audience.audience else {})
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Everyone to deliver to, once."""
+        """All addresses to deliver to, each once."""
         return self.audience.everyone
 
 
@@ -45,7 +45,7 @@ def addressing_of(audience: Audience, to: Sequence[str] | None, *, followers: st
             ``bto`` or ``bcc``, where it makes nothing public.
     """
     if PUBLIC in (*audience.bto, *audience.bcc):
-        raise ContractError("the object is addressed to everyone in secret (bto or bcc): write PUBLIC into to or cc")
+        raise ContractError("PUBLIC is in bto or bcc of the object, where it makes nothing public: move it to to or cc")
     is_addressed = bool(audience.everyone) or audience.is_public
     if to is None:
         addresses: list[str] = [] if is_addressed else [PUBLIC]
@@ -53,13 +53,13 @@ def addressing_of(audience: Audience, to: Sequence[str] | None, *, followers: st
         addresses = [PUBLIC if address in PUBLIC_FORMS else address for address in to]
     if PUBLIC in addresses and is_addressed and not audience.is_public:
         raise ContractError(
-            f"the object is addressed to {', '.join(audience.everyone)[:200]}, and is to be published for everyone: "
+            f"to= adds PUBLIC to an object that is addressed to {', '.join(audience.everyone)[:200]}: "
             "leave out to=, or name PUBLIC in the object"
         )
     named = {*audience.to, *audience.cc, *audience.audience, *audience.bto, *audience.bcc}
     added = tuple(address for address in dict.fromkeys(addresses) if address not in named)
     audience = evolve(audience, to=(*audience.to, *added))
-    # Followers named in secret get it already, and must not be named in public.
+    # Followers in bto or bcc get the object already, and must not appear in cc.
     if PUBLIC in audience.to and followers not in named | set(added):
         audience = evolve(audience, cc=(*audience.cc, followers))
     return Addressing(audience)

@@ -1,11 +1,18 @@
-"""One attempt of a delivery: a signed POST, a second knock where that may help, a redirect where that is allowed; and what the answers mean.
+"""Make one attempt of a delivery: a signed POST to one inbox.
 
-A POST is repeated only where nothing can have happened: after a refusal that may be about its signature, in another dialect (`apcore.remote.dialects`), and
-after a 307 or 308 within the inbox's own origin, signed anew for its target. Every other redirect is a refusal: whoever moved says so in the actor's
-document, and nobody gets a body that was meant for another origin.
+The usual attempt is one request. There are two reasons for a further one, because in both cases the inbox has not
+acted on the activity:
 
-A refusal of both dialects is judged by what is known. Where the server took the first dialect before, its answer to that one counts. Where nothing
-is known, either of the two may be the one it understands, and the answer that leaves more hope counts.
+- The inbox refused, perhaps because of the signature. The request is signed once more in the other dialect
+  (`apcore.remote.dialects`).
+- The inbox answered 307 or 308 with a target on its own origin. The request is signed anew for that target.
+
+Every other redirect is a refusal. An actor that has moved publishes its new inbox in its document, and an activity for
+one origin is never sent to another.
+
+If both dialects are refused, the outcome depends on the dialect that the server accepted before. With such a dialect,
+the answer to it counts. Without one, either dialect may be the right one, so the answer that allows more retries
+counts.
 """
 
 from __future__ import annotations
@@ -38,51 +45,57 @@ from apcore.remote.dialects import SECOND_KNOCK
 __all__ = ["REDIRECTS_MAX", "AttemptOutcome", "AttemptResult", "classify", "combine_outcomes", "post"]
 
 REDIRECTS_MAX: Final = 3
-"""Of one attempt."""
-_AGAIN_S: Final = 30.0
-"""No second knock and no redirect begins later in an attempt, so that it ends before its lease."""
+"""The redirects that one attempt follows."""
+_FOLLOW_UP_S: Final = 30.0
+"""An attempt begins no second knock and follows no redirect after this time, so that it ends before its lease."""
 _RETRY_AFTER_S_MAX: Final = 86400.0
 _SAME_METHOD: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class AttemptOutcome(Enum):
-    """What an answer to a delivery means."""
+    """The meaning of an answer for a delivery."""
 
     DELIVERED = auto()
     REFUSED = auto()
-    """For good: this inbox does not take this activity."""
+    """This inbox will never take this activity."""
     UNPROVED = auto()
-    """401: our signature does not count there. Mostly our key could not be had just then, so it is worth a few more attempts."""
+    """The peer answered 401: it could not verify our signature.
+
+    The usual cause is that it could not fetch our key at that moment, so a few more attempts are worth while.
+    """
     INBOX_FAILING = auto()
-    """Not now, and it says nothing about the host."""
+    """The inbox cannot take the activity now. This says nothing about its host."""
     HOST_FAILING = auto()
-    """The host does not answer, or cannot."""
+    """The host does not answer, or answers that it cannot work."""
     NOT_ASKED = auto()
-    """Our own signer or store failed before the request left: nothing is charged to anybody."""
+    """Our own signer or store failed before the request left, so neither the peer nor the delivery is charged."""
 
 
 @frozen
 class AttemptResult:
-    """What came of one attempt."""
+    """The result of one attempt."""
 
-    answer: AttemptOutcome
+    outcome: AttemptOutcome
     detail: str
-    """For the log and the dead letter. Statuses alone: nothing that a peer wrote."""
-    asked_s: float | None = field(default=None, kw_only=True)
-    """How long the peer asked us to wait."""
+    """The reason, for the log and the dead letter. It holds statuses, and no text that a peer wrote."""
+    retry_after_s: float | None = field(default=None, kw_only=True)
+    """The seconds that the peer asked us to wait."""
     reached: bool | None = field(default=None, kw_only=True)
-    """Whether an HTTP answer came; None if nobody was asked, or what was asked says nothing."""
+    """Whether an HTTP answer came; None if no request left, or if the failure says nothing about the host."""
     accepted: Dialect | None = field(default=None, kw_only=True)
-    """The dialect that was let in."""
-    left: Literal["gone", "moved"] | None = field(default=None, kw_only=True)
-    """There is no such inbox: gone for certain, or perhaps at another address by now."""
+    """The dialect that the server accepted."""
+    missing_inbox: Literal["gone", "moved"] | None = field(default=None, kw_only=True)
+    """Set if there is no such inbox: it is gone for good, or may have another address now."""
     activity: str | None = field(default=None, kw_only=True)
-    """The id of what was sent, if that was read."""
+    """The id of the activity, if it was read."""
 
 
 def classify(status: int) -> AttemptOutcome:
-    """Tell what a status means for a delivery (as the field has it: most 4xx are final, 401 and 408 are not)."""
+    """Return the meaning of a status for a delivery.
+
+    This follows the practice of other servers: most 4xx are final, but 401, 408, 425 and 429 are not. 501 is final.
+    """
     if 200 <= status < 300:
         return AttemptOutcome.DELIVERED
     if status == 401:
@@ -94,32 +107,35 @@ def classify(status: int) -> AttemptOutcome:
     return AttemptOutcome.REFUSED
 
 
-def combine_outcomes(knocks: Sequence[Knock], *, known: bool) -> AttemptOutcome:
-    """Tell what one or two knocks mean together; ``known`` says that the server took the first one's dialect before."""
+def combine_outcomes(knocks: Sequence[Knock], *, is_dialect_known: bool) -> AttemptOutcome:
+    """Return the meaning of one or two knocks together.
+
+    ``is_dialect_known`` tells whether the server accepted the dialect of the first knock before.
+    """
     first, last = classify(knocks[0].status), classify(knocks[-1].status)
     if len(knocks) == 1:
-        # A refusal without a second knock: there was no time for one.
+        # Such a refusal is normally followed by a second knock. Here the time was too short for one, so try later.
         return AttemptOutcome.UNPROVED if knocks[0].status in SECOND_KNOCK else first
-    if known and last is not AttemptOutcome.DELIVERED:
+    if is_dialect_known and last is not AttemptOutcome.DELIVERED:
         return first
     if last in {AttemptOutcome.HOST_FAILING, AttemptOutcome.INBOX_FAILING}:
-        # It answered the first knock: the host is well.
+        # The host answered the first knock, so the host itself is well.
         return AttemptOutcome.INBOX_FAILING
     if last is AttemptOutcome.REFUSED and first is AttemptOutcome.UNPROVED and knocks[-1].status not in {404, 410}:
         return AttemptOutcome.UNPROVED
     return last
 
 
-def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known: Dialect | None) -> Op[AttemptResult]:
-    """POST ``body`` to ``inbox``, signed with ``key``, first in the dialect that is ``known``.
+def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known_dialect: Dialect | None) -> Op[AttemptResult]:
+    """Send ``body`` to ``inbox`` in a POST signed with ``key``, first in ``known_dialect``.
 
-    Asks for: `Now`, `Sign` and `Fetch`, at most twice; as often again for each of up to 3 redirects within the origin, none of which begins
-    later than 30 s into the attempt.
+    Asks for: `Now`, `Sign` and `Fetch`, at most twice; as often again for each of up to 3 redirects within the origin.
+    No redirect is followed later than 30 s into the attempt.
     """
     try:
         url = parse_url(inbox)
         check_target(url, site.fetching.addresses)
-        knocked = yield from _led(site, url, body, key=key, known=known)
+        answer = yield from _knock_following_redirects(site, url, body, key=key, known_dialect=known_dialect)
     except FetchFailed as error:
         if error.retryable:
             return AttemptResult(AttemptOutcome.HOST_FAILING, str(error), reached=False)
@@ -128,14 +144,20 @@ def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known: Dialect | N
         return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
     except RemoteError as error:
         return AttemptResult(AttemptOutcome.REFUSED, str(error))
-    if knocked is None:
-        return AttemptResult(AttemptOutcome.INBOX_FAILING, "a redirect, and no time left to follow it", reached=True)
-    return _posted(knocked, known=known is not None, now=(yield from Now()))
+    if answer is None:
+        detail = f"a redirect that was not followed: the attempt had taken {_FOLLOW_UP_S:.0f} s"
+        return AttemptResult(AttemptOutcome.INBOX_FAILING, detail, reached=True)
+    return _result(answer, is_dialect_known=known_dialect is not None, now=(yield from Now()))
 
 
-def _led(site: Site, url: Url, body: bytes, *, key: OwnKey, known: Dialect | None) -> Op[KnockResult | None]:
-    """Knock where ``url`` leads; the answer may be a redirect that is not to be followed. None if one is, and there is no time for it."""
-    until = (yield from Now()) + timedelta(seconds=_AGAIN_S)
+def _knock_following_redirects(
+    site: Site, url: Url, body: bytes, *, key: OwnKey, known_dialect: Dialect | None
+) -> Op[KnockResult | None]:
+    """Send the request to ``url`` and to the targets of its redirects, and return the last answer.
+
+    The answer may be a redirect that must not be followed. Return None if it should be followed, but time has run out.
+    """
+    until = (yield from Now()) + timedelta(seconds=_FOLLOW_UP_S)
     visited: set[str] = set()
     while True:
         visited.add(str(url))
@@ -147,36 +169,37 @@ def _led(site: Site, url: Url, body: bytes, *, key: OwnKey, known: Dialect | Non
             limits=DELIVERY_LIMITS,
             addresses=site.fetching.addresses,
         )
-        knocked = yield from knock(request, identity=key.identity(site), known=known, until=until)
-        following = _following(knocked.response, url)
-        if following is None or str(following) in visited or len(visited) > REDIRECTS_MAX:
-            return knocked
+        answer = yield from knock(request, identity=key.identity(site), known=known_dialect, until=until)
+        target = _redirect_target(answer.response, url)
+        if target is None or str(target) in visited or len(visited) > REDIRECTS_MAX:
+            return answer
         if (yield from Now()) >= until:
             return None
-        url = following
+        url = target
 
 
-def _following(response: Response, url: Url) -> Url | None:
+def _redirect_target(response: Response, url: Url) -> Url | None:
+    """Return the target of a redirect that a POST may follow: 307 or 308, within the origin of ``url``."""
     location = response.headers.get("location")
     if response.status not in _SAME_METHOD or location is None:
         return None
-    following = join_url(url, location).without_fragment()
-    return following if following.origin == url.origin else None
+    target = join_url(url, location).without_fragment()
+    return target if target.origin == url.origin else None
 
 
-def _posted(knocked: KnockResult, *, known: bool, now: datetime) -> AttemptResult:
-    knocks, response = knocked.knocks, knocked.response
-    answer = combine_outcomes(knocks, known=known)
-    left: Literal["gone", "moved"] | None = None
-    # Where the first knock decides, what the second one was told does not count.
-    if answer is AttemptOutcome.REFUSED and (len(knocks) == 1 or not known):
+def _result(answer: KnockResult, *, is_dialect_known: bool, now: datetime) -> AttemptResult:
+    knocks, response = answer.knocks, answer.response
+    outcome = combine_outcomes(knocks, is_dialect_known=is_dialect_known)
+    missing_inbox: Literal["gone", "moved"] | None = None
+    # With a known dialect the first knock decides, so the status of a second one says nothing about the inbox.
+    if outcome is AttemptOutcome.REFUSED and (len(knocks) == 1 or not is_dialect_known):
         status = response.status
-        left = "gone" if status == 410 else "moved" if status == 404 or status in _REDIRECTS else None
+        missing_inbox = "gone" if status == 410 else "moved" if status == 404 or status in _REDIRECTS else None
     return AttemptResult(
-        answer,
-        " and ".join(f"status {each.status} to {each.dialect.scheme}" for each in knocks),
-        asked_s=parse_retry_after(response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX),
+        outcome,
+        " and ".join(f"status {one_knock.status} to {one_knock.dialect.scheme}" for one_knock in knocks),
+        retry_after_s=parse_retry_after(response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX),
         reached=True,
-        accepted=knocked.accepted,
-        left=left,
+        accepted=answer.accepted,
+        missing_inbox=missing_inbox,
     )

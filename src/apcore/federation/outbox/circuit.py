@@ -1,21 +1,25 @@
-"""Hosts: whether one is asked at all, and whose doing it is when it does not answer.
+"""Decide whether a peer's host may be asked now, and record whether it answers.
 
-A host that fails opens its circuit: nobody asks it again before a pause that grows with every failure. Whoever is answered closes it.
+A host that fails opens its circuit: it is not asked again before a pause, and the pause grows with every failure. An
+answer closes the circuit.
 
-When most hosts stop answering at once, it is our own network that is down. So it is kept of every host whether it answered last; and while more than half
-of those that were tried within an hour did not, a host that cannot be reached is charged with nothing: its circuit does not count, its deliveries keep
-their attempts, and it is asked again within a quarter of an hour. Age still counts, so that nothing is tried for ever. An answer of any kind, 500
-included, shows that the network is there; such a failure is the host's own. All hosts of one registrable domain count as one: whoever owns a domain has as
-many hosts and ports as they like, and could have it that the outage is ever ours.
+If most hosts stop answering at once, the fault is in our own network. So the last outcome of every host is recorded.
+While more than half of the hosts that were tried within an hour did not answer, a host that cannot be reached is not
+charged: its count of failures stays, its deliveries keep their attempts, and it is asked again within a quarter of an
+hour. The age of a delivery still counts, so nothing is retried for ever. Any answer, even a 500, shows that our network
+works, so such a failure is charged to the host. All hosts of one registrable domain count as one. Otherwise the owner
+of a domain could fake an outage of ours with many hosts and ports.
 
-An inbox on another origin than its actor is aimed at that origin by a stranger's word. Such deliveries are a backlog of their own, named ``aimed`` before the
-origin, with a circuit of their own and a pause for every attempt: whoever aims our fan-out at a third server neither floods it nor keeps us from our own
+An inbox may be on another origin than its actor. Such an inbox is *aimed* at that origin, on the word of a stranger.
+These deliveries have a backlog of their own, named ``aimed`` before the origin, a circuit of their own, and a pause
+after every attempt. So a stranger who aims our deliveries at a third server cannot flood it, and cannot delay our other
 deliveries to it.
 
-Facts::
+Records::
 
-    ("circuit", "1", origin)    the host does not answer: how often, since when; apart for what is aimed at it
-    ("reach", "1", origin)      whether it answered when it was asked last; for an hour
+    ("circuit", "1", origin)    an open circuit: the number of failures, the last one, and when to ask again;
+                                "aimed " precedes the origin for deliveries that are aimed at it
+    ("reach", "1", origin)      whether the host answered when it was last asked; for an hour
 """
 
 from __future__ import annotations
@@ -37,35 +41,37 @@ from apcore.remote import Dialect, dialect_key, read_dialect, registrable_domain
 __all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "backlog_of", "circuit_key", "is_our_outage", "read_host"]
 
 WINDOW_S: Final = 3600.0
-"""Hosts that were tried within so long are counted."""
+"""The age up to which an outcome counts when an outage of ours is judged."""
 HOSTS_MIN: Final = 5
-"""Of hosts of fewer domains nothing is concluded: one dead peer of two is no outage of ours."""
+"""The domains that must have been tried before an outage of ours is possible: one dead peer of two proves nothing."""
 _HOSTS_MAX: Final = 500
-"""So many are looked at."""
+"""The hosts that are read to judge an outage."""
 _RENEWED_S: Final = WINDOW_S / 4
-_OURS_STEPS: Final = 6
-"""How often the pause doubles while the outage is ours: up to 16 minutes, by the default policy."""
-_OURS_S: Final = 30.0
+"""The age from which an unchanged outcome is written again."""
+_OUTAGE_STEPS_MAX: Final = 6
+"""How often the pause doubles during an outage of ours: up to 16 minutes, by the default policy."""
+_UNSIGNED_PAUSE_S: Final = 30.0
+"""The pause after attempts that failed before their request left."""
 _AIMED: Final = "aimed "
 _AIMED_PAUSE_S: Final = 36.0
-"""After each attempt at an inbox on another origin than its actor: a hundred an hour, to one origin."""
+"""The pause after each attempt at an inbox on another origin than its actor: to one origin, a hundred an hour."""
 _CIRCUIT_KEPT_S: Final = 30 * 86400.0
 
 
 @frozen
 class Host:
-    """What is known of a peer's origin at the start of a step; read with one `Get`."""
+    """The records about a peer's origin at the start of a step; read with one `Get`."""
 
     backlog: str
-    """As `backlog_of` names it."""
+    """The name of the backlog, see `backlog_of`."""
     circuit: Entry | None = field(default=None, kw_only=True)
     reach: Entry | None = field(default=None, kw_only=True)
     dialect: Entry | None = field(default=None, kw_only=True)
 
     @property
     def origin(self) -> str:
-        """Who is asked."""
-        # Releases before 0.1 had one backlog for all origins of ours, without a name behind it.
+        """The origin that is asked."""
+        # Releases before 0.1 had one backlog for all origins of ours, and its name ended with the peer's origin.
         return self.backlog.removeprefix(_AIMED).partition(" ")[0]
 
     @property
@@ -75,63 +81,63 @@ class Host:
 
     @property
     def is_cross_origin(self) -> bool:
-        """Whether what waits here goes to inboxes of actors of other origins."""
+        """Whether the backlog is for inboxes of actors of other origins."""
         return self.backlog.startswith(_AIMED)
 
     @property
-    def known(self) -> Dialect | None:
-        """In which dialect to knock first."""
+    def known_dialect(self) -> Dialect | None:
+        """The dialect to sign in first; None if the host has accepted none yet."""
         return read_dialect(self.dialect)
 
     @property
     def state(self) -> Record:
-        """What the circuit says."""
+        """The record of the circuit; empty if the circuit is closed."""
         return Record({}) if self.circuit is None else decode_record(self.circuit.value)
 
-    def pause_s(self, asked: int) -> float:
-        """Give how long to leave the host alone after so many attempts, even if they went well."""
-        return _AIMED_PAUSE_S * asked if self.is_cross_origin else 0.0
-
     @property
-    def failed(self) -> datetime | None:
-        """When it failed last; None if it was answered since, or that is not known."""
+    def failed_at(self) -> datetime | None:
+        """The time of the last failure; None if an answer came since, or if the time is unknown."""
         state = self.state
         return from_epoch_ms(state.number("failed")) if "failed" in state.members else None
 
+    def pause_s(self, attempts: int) -> float:
+        """Return the pause that the host gets after a number of attempts, even if all of them succeeded."""
+        return _AIMED_PAUSE_S * attempts if self.is_cross_origin else 0.0
+
     def due_in_s(self, now: datetime) -> float | None:
-        """Give the seconds until the host may be asked again; None if it may be now."""
+        """Return the seconds until the host may be asked again; None if it may be asked now."""
         return self.state.due_in_s(now)
 
     def after(self, writes: Sequence[Write]) -> Host:
-        """Give what is known once ``writes`` are committed."""
-        now: dict[StoreKey, Entry | None] = {
+        """Return the host as it is once ``writes`` are committed."""
+        entries: dict[StoreKey, Entry | None] = {
             write.key: Entry(write.key, write.value, b"") if isinstance(write, Put) else None for write in writes
         }
         circuit, reach, dialect = _keys(self)
         return evolve(
             self,
-            circuit=now.get(circuit, self.circuit),
-            reach=now.get(reach, self.reach),
-            dialect=now.get(dialect, self.dialect),
+            circuit=entries.get(circuit, self.circuit),
+            reach=entries.get(reach, self.reach),
+            dialect=entries.get(dialect, self.dialect),
         )
 
 
 def backlog_of(origin: Origin, *, by: Origin, aimed: bool) -> str:
-    """Return the name under which deliveries to a peer's origin wait; those that are ``aimed`` at it wait apart.
+    """Return the name of the backlog for a peer's origin; deliveries that are ``aimed`` at it have one of their own.
 
-    Each origin of ours has backlogs of its own, so federations that share a store deliver only what they sent. The
-    circuit and what else is known of the host is shared by all of them.
+    Each origin of ours has its own backlogs, so federations that share a store deliver only their own activities. All
+    of them share the records about the host.
     """
     return f"{_AIMED if aimed else ''}{origin} {by}"
 
 
 def circuit_key(backlog: str) -> StoreKey:
-    """Return the key of the circuit that a backlog waits for."""
+    """Return the key of the circuit that a backlog depends on."""
     return ("circuit", "1", Host(backlog).circuit_name)
 
 
 def read_host(backlog: str) -> Op[Host]:
-    """Read what is known of the host of a backlog. Asks for: one `Get`."""
+    """Read the records about the host of a backlog. Asks for: one `Get`."""
     host = Host(backlog)
     circuit, reach, dialect = yield from Get(_keys(host))
     return evolve(host, circuit=circuit, reach=reach, dialect=dialect)
@@ -142,19 +148,22 @@ def _keys(host: Host) -> tuple[StoreKey, StoreKey, StoreKey]:
 
 
 def is_our_outage(origin: str, now: datetime) -> Op[bool]:
-    """Tell of a host that cannot be reached now, whether that is our own doing: more than half of all domains cannot be. Asks for: one `Scan`."""
+    """Return whether our own network is down, given that ``origin`` cannot be reached now.
+
+    It is down if more than half of the domains that were tried within an hour cannot be reached. Asks for: one `Scan`.
+    """
     entries = yield from Scan(("reach", "1"), limit=_HOSTS_MAX)
-    states = sorted(
-        ((decode_record(entry.value), entry.key[2]) for entry in entries), key=lambda each: each[0].number("at")
+    outcomes = sorted(
+        ((decode_record(entry.value), entry.key[2]) for entry in entries), key=lambda outcome: outcome[0].number("at")
     )
-    # What was seen last of a domain is what counts.
-    reached = {
-        _domain(host): bool(state.number("ok"))
-        for state, host in states
-        if (now - from_epoch_ms(state.number("at"))).total_seconds() < WINDOW_S
+    # Sorted by time, so the latest outcome within a domain counts. The store may still hold expired records.
+    is_reachable = {
+        _domain(host): bool(record.number("ok"))
+        for record, host in outcomes
+        if (now - from_epoch_ms(record.number("at"))).total_seconds() < WINDOW_S
     } | {_domain(origin): False}
-    failing = list(reached.values()).count(False)
-    return len(reached) >= HOSTS_MIN and failing * 2 > len(reached)
+    failing = list(is_reachable.values()).count(False)
+    return len(is_reachable) >= HOSTS_MIN and failing * 2 > len(is_reachable)
 
 
 def _domain(origin: str) -> str:
@@ -166,56 +175,58 @@ def after_attempts(
     attempts: Sequence[AttemptResult],
     *,
     policy: RetryRules,
-    ours: bool,
+    our_outage: bool,
     now: datetime,
-    chance: float,
+    jitter: float,
     pause_s: float = 0.0,
 ) -> tuple[list[Write], float]:
-    """Give what attempts at a host say about it, as writes, and how long to wait before its next message is looked at.
+    """Return the writes about a host that follow from attempts, and the seconds until its next message is due.
 
-    ``ours`` says that what cannot be reached now is charged to us; ``pause_s`` is for how long the host is left alone in any case.
+    With ``our_outage``, a host that cannot be reached is not charged. ``pause_s`` is the shortest pause of the host,
+    and ``jitter`` a random number from 0 to 1.
     """
-    writes: list[Write] = [*_reach(host, attempts, now), *_learnt(host, attempts, now)]
-    failing = next((each for each in attempts if each.answer is AttemptOutcome.HOST_FAILING), None)
-    if failing is None:
-        answered = any(each.answer is not AttemptOutcome.NOT_ASKED for each in attempts)
-        unasked = any(each.answer is AttemptOutcome.NOT_ASKED for each in attempts)
-        if answered and pause_s:
-            writes.append(_open(host, {}, pause_s, now))
-        elif answered and host.circuit is not None:
+    writes: list[Write] = [*_reach_writes(host, attempts, now), *_dialect_writes(host, attempts, now)]
+    failure = next((attempt for attempt in attempts if attempt.outcome is AttemptOutcome.HOST_FAILING), None)
+    if failure is None:
+        has_answer = any(attempt.outcome is not AttemptOutcome.NOT_ASKED for attempt in attempts)
+        has_unasked = any(attempt.outcome is AttemptOutcome.NOT_ASKED for attempt in attempts)
+        if has_answer and pause_s:
+            writes.append(_open_circuit(host, {}, pause_s, now))
+        elif has_answer and host.circuit is not None:
             writes.append(DeleteEntry(host.circuit.key))
-        return writes, _OURS_S if unasked else 0.0
-    charged = not ours or failing.reached is True
-    failures = host.state.number("failures") + (1 if charged else 0)
-    spared = 0 if charged else host.state.number("spared") + 1
-    attempt = failures if charged else min(spared, _OURS_STEPS)
-    wait_s = host_pause_s(policy, attempt, chance=chance, asked_s=failing.asked_s)
-    detail = failing.detail[:200]
+        return writes, _UNSIGNED_PAUSE_S if has_unasked else 0.0
+    # An answer proves that our network works, so it is charged even during an outage.
+    is_charged = not our_outage or failure.reached is True
+    failures = host.state.number("failures") + (1 if is_charged else 0)
+    spared = 0 if is_charged else host.state.number("spared") + 1
+    pause_step = failures if is_charged else min(spared, _OUTAGE_STEPS_MAX)
+    wait_s = host_pause_s(policy, pause_step, chance=jitter, asked_s=failure.retry_after_s)
+    detail = failure.detail[:200]
     state = {"failures": failures, "spared": spared, "failed": to_epoch_ms(now), "detail": detail}
-    writes.append(_open(host, state, max(wait_s, pause_s), now))
-    # At once for the backlog: what has grown too old is given up a step at a time, and then it waits.
+    writes.append(_open_circuit(host, state, max(wait_s, pause_s), now))
+    # The backlog is due at once: its next step gives up deliveries that are too old, and then waits for the circuit.
     return writes, 0.0
 
 
-def _open(host: Host, state: Mapping[str, object], wait_s: float, now: datetime) -> Put:
+def _open_circuit(host: Host, state: Mapping[str, object], wait_s: float, now: datetime) -> Put:
     return Put(_keys(host)[0], encode_record({**state, **due_in(wait_s, now)}), _CIRCUIT_KEPT_S)
 
 
-def _reach(host: Host, attempts: Sequence[AttemptResult], now: datetime) -> list[Write]:
-    """Note whether it answered, if that is news or soon forgotten."""
-    reached = [each.reached for each in attempts if each.reached is not None]
-    if not reached:
+def _reach_writes(host: Host, attempts: Sequence[AttemptResult], now: datetime) -> list[Write]:
+    """Record whether the host answered, if the record would change or expires soon."""
+    outcomes = [attempt.reached for attempt in attempts if attempt.reached is not None]
+    if not outcomes:
         return []
-    ok = int(reached[-1])
+    ok = int(outcomes[-1])
     if host.reach is not None:
-        state = decode_record(host.reach.value)
-        if state.number("ok") == ok and (now - from_epoch_ms(state.number("at"))).total_seconds() < _RENEWED_S:
+        record = decode_record(host.reach.value)
+        if record.number("ok") == ok and (now - from_epoch_ms(record.number("at"))).total_seconds() < _RENEWED_S:
             return []
     return [Put(_keys(host)[1], encode_record({"ok": ok, "at": to_epoch_ms(now)}), WINDOW_S)]
 
 
-def _learnt(host: Host, attempts: Sequence[AttemptResult], now: datetime) -> list[Write]:
-    """Note the dialect that was let in last, if that is news or soon forgotten."""
-    accepted = [each.accepted for each in attempts if each.accepted is not None]
-    write = remember_dialect(host.origin, accepted[-1], host.dialect, now=now) if accepted else None
+def _dialect_writes(host: Host, attempts: Sequence[AttemptResult], now: datetime) -> list[Write]:
+    """Record the dialect that the host accepted last, if the record would change or expires soon."""
+    dialects = [attempt.accepted for attempt in attempts if attempt.accepted is not None]
+    write = remember_dialect(host.origin, dialects[-1], host.dialect, now=now) if dialects else None
     return [] if write is None else [write]

@@ -1,24 +1,29 @@
-"""Deliveries: from rows per inbox to POSTs.
+"""Deliver activities: take deliveries out of a backlog, and POST them to their inboxes.
 
-Delivering works through the rows of one peer's origin at a time: one wake-up, one lease, so a dead host is one delayed message however much waits
-for it, and nobody else waits for it. Rows are made by planning; a single attempt is `posting`, what is known of the host is `circuit`.
+Planning (`apcore.federation.outbox.fanout`) writes one record for each delivery, in the backlog of the peer's origin.
+One message stands for a whole backlog, and one worker at a time leases it. So a dead host is one delayed message,
+however many deliveries wait for it, and deliveries to other hosts are not held up. A step makes up to 20 deliveries.
+`apcore.federation.outbox.attempt` makes a single attempt, and `apcore.federation.outbox.circuit` keeps the records
+about the host.
 
-Facts::
+Records::
 
-    ("out", "1", backlog, order, name, H(inbox))                to deliver, in the order it was sent
-    ("out-retry", "1", backlog, due, order, name, H(inbox))     to deliver again when due: its own inbox would not take it
+    ("out", "1", backlog, order, name, H(inbox))                a delivery to make, in the order of sending
+    ("out-retry", "1", backlog, due, order, name, H(inbox))     a delivery to retry when due: its inbox failed
 
-A sender whose key does not sign now (the signer does not have it, too many keys were made) keeps nobody else from sending: its rows are passed over, and,
-where there are so many of them that others may be behind, moved away for a while; nothing is charged for that.
+Deliveries to one inbox about one object are a line. A later one waits while an earlier one of its line waits, and may
+overtake those of other lines.
 
-Rows for one inbox about one object are in line: what comes later waits where the earlier one waits. Others overtake.
+A sender's key may be unable to sign now: the signer does not have it, or too many keys were made. Other senders are not
+held up by that. The deliveries of this sender are passed over, and no attempt is charged. If they fill the step, so
+that others may be behind them, they are moved to ``out-retry`` for a while.
 
-A peer gets every activity at least once, always with the same id and the same bytes; twice only if an answer was lost, or a crash came between it
-and its commit. What has come of a step is committed within a second or 20 attempts, so that a crash repeats few. The signature is made anew for each
-attempt.
+A peer gets every activity at least once, always with the same id and the same bytes. It gets one twice only if an
+answer was lost, or if the worker crashed between the answer and its commit. The results of a step are committed within
+a second or 20 attempts, so a crash repeats few attempts. Every attempt has a signature of its own.
 
-A commit checks the versions of the rows it is about, and deletes or moves those that were answered: so it can be repeated when its answer was
-lost, without a key that is both checked and put, and changes nothing the second time.
+A commit checks the versions of its deliveries, and deletes or moves those that were answered. So it can be repeated
+when its answer was lost: the second time, the checks fail and nothing changes. No key is both checked and put for that.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavaila
 from apcore.federation.actors.keys import signing_key
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify, post
 from apcore.federation.outbox.circuit import Host, after_attempts, is_our_outage, read_host
-from apcore.federation.outbox.missing_inboxes import lost_inbox
+from apcore.federation.outbox.missing_inboxes import put_missing_inbox
 from apcore.federation.refusals import one_line
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import DELIVER, lane_of, read_wake
@@ -59,50 +64,50 @@ from apcore.ports import (
 from apcore.records.format import CLOCK_SKEW_MS, Record, decode_record, encode_record, from_epoch_ms, to_epoch_ms
 from apcore.remote import Dialect
 
-__all__ = ["DELIVER", "UNPROVED_MAX", "AttemptOutcome", "classify", "deliver", "deliver_message", "row_key"]
+__all__ = ["DELIVER", "UNPROVED_MAX", "AttemptOutcome", "classify", "deliver", "deliver_message", "delivery_key"]
 
 UNPROVED_MAX: Final = 8
-"""So many attempts may end with 401: about an hour of them, for whoever could not fetch our key just then."""
+"""The attempts of a delivery that may end with 401. They span about an hour, so that a peer can fetch our key later."""
 _STEP: Final = 20
 _AT_ONCE: Final = 4
-_WAITING: Final = 100
-"""So many rows that wait are looked at for others that have to wait behind them."""
+_WAITING_MAX: Final = 100
+"""The waiting deliveries that a step reads, to hold back later ones of their lines."""
 _BATCH_S: Final = 25.0
-"""No attempt begins later than this in a step: with the minute that one may take, it ends before its lease."""
+"""A step begins no attempt later than this. An attempt may take a minute, so the step ends before its lease."""
 _RECORD_S: Final = 1.0
-"""What has come of a step is not kept unwritten for longer, once the round of attempts that is under way has ended."""
-_UNSIGNED_S: Final = 30.0
+"""The longest time that results stay unwritten, once the current round of attempts has ended."""
+_UNSIGNED_S_MIN: Final = 30.0
+"""The shortest wait of a delivery that was moved because its sender cannot sign. The usual wait is half of its age."""
 _UNSIGNED_S_MAX: Final = 3600.0
-"""How long rows wait, at least and at most, that were moved away because nothing of their sender's can be signed; half of their age in between."""
+"""The longest wait of such a delivery."""
 _DEAD_KEPT_S: Final = 30 * 86400.0
 _LABEL_BYTES_MAX: Final = 256
 _LOG: Final = logging.getLogger("apcore.delivery")
 
 
-def deliver_message(peer: str, name: bytes, *, by: Origin | str) -> Message:
-    """Make the wake-up for the deliveries of a backlog (`backlog_of`), made ``by`` an origin of ours."""
-    # The longest host names are longer than a label of the queue.
-    label = peer if len(peer) <= _LABEL_BYTES_MAX else digest_part(peer)
-    return Message(
-        name, lane_of(DELIVER, by), json.dumps({"to": peer, "by": str(by)}).encode(), dedup=label, group=label
-    )
+def deliver_message(backlog: str, name: bytes, *, by: Origin | str) -> Message:
+    """Make the message for a backlog (`backlog_of`) of deliveries ``by`` an origin of ours."""
+    # The longest host names do not fit into a label of the queue.
+    label = backlog if len(backlog) <= _LABEL_BYTES_MAX else digest_part(backlog)
+    body = json.dumps({"to": backlog, "by": str(by)}).encode()
+    return Message(name, lane_of(DELIVER, by), body, dedup=label, group=label)
 
 
-def row_key(peer: str, order: str, name: str, inbox: str) -> StoreKey:
-    """Where a delivery waits for its first attempt; ``order`` sorts as things were sent."""
-    return ("out", "1", peer, order, name, digest_part(inbox))
+def delivery_key(backlog: str, order: str, name: str, inbox: str) -> StoreKey:
+    """Return the key of a delivery that waits for its first attempt; ``order`` sorts by the time of sending."""
+    return ("out", "1", backlog, order, name, digest_part(inbox))
 
 
 @frozen
-class _Row:
-    """One delivery to make."""
+class _Delivery:
+    """One activity for one inbox, as it is stored."""
 
     entry: Entry
-    fact: Record
+    record: Record
 
     @property
     def inbox(self) -> str:
-        return self.fact.text("inbox")
+        return self.record.text("inbox")
 
     @property
     def name(self) -> str:
@@ -110,89 +115,100 @@ class _Row:
 
     @property
     def line(self) -> tuple[str, str]:
-        """What it is in line with: the same object at the same inbox."""
-        return self.entry.key[-1], self.fact.optional("about") or self.name
+        """The line of the delivery: its inbox and the object that it is about."""
+        return self.entry.key[-1], self.record.optional("about") or self.name
 
     def age_s(self, now: datetime) -> float:
-        """How long ago it was planned."""
-        return (now - from_epoch_ms(self.fact.number("created"))).total_seconds()
+        """Return the seconds since the delivery was planned."""
+        return (now - from_epoch_ms(self.record.number("created"))).total_seconds()
 
     def is_due(self, now: datetime) -> bool:
-        """Whether its time has come, or it was moved at a time that is still to come: the clock was set back."""
-        at = to_epoch_ms(now)
-        return int(self.entry.key[3]) <= at or self.fact.number("put_off") - at > CLOCK_SKEW_MS
+        """Return whether a retry is due.
 
-    def moved(self, due: str, now: datetime, changes: Mapping[str, int | None] = MappingProxyType({})) -> list[Write]:
-        """Let it wait until ``due``, with changed members of its fact."""
+        A delivery that was moved at a time in the future is due as well: the clock was set back since.
+        """
+        now_ms = to_epoch_ms(now)
+        return int(self.entry.key[3]) <= now_ms or self.record.number("put_off") - now_ms > CLOCK_SKEW_MS
+
+    def move(self, due: str, now: datetime, changes: Mapping[str, int | None] = MappingProxyType({})) -> list[Write]:
+        """Return the writes that let the delivery wait until ``due``, with changed members of its record."""
         key: StoreKey = ("out-retry", "1", self.entry.key[2], due, *self.entry.key[-3:])
-        fact = encode_record({**self.fact.members, **changes, "put_off": to_epoch_ms(now)})
-        return [DeleteEntry(self.entry.key), Put(key, fact)]
+        value = encode_record({**self.record.members, **changes, "put_off": to_epoch_ms(now)})
+        return [DeleteEntry(self.entry.key), Put(key, value)]
 
 
 @frozen
 class _Result:
-    row: _Row
-    posted: AttemptResult
-    behind: tuple[_Row, ...] = field(default=(), kw_only=True)
-    """What is in line behind it, and has not been tried."""
+    """The result of the attempt at one delivery."""
+
+    delivery: _Delivery
+    attempt: AttemptResult
+    behind: tuple[_Delivery, ...] = field(default=(), kw_only=True)
+    """The deliveries behind it in its line, which are not tried in this step."""
 
 
 @define
 class _Step:
-    """What has come of a step so far, and is not written yet."""
+    """The state of a step, with the results that are not written yet."""
 
     site: Site
     leased: LeasedMessage
     host: Host
     results: list[_Result] = field(factory=list[_Result])
-    asked: int = 0
-    """How many attempts it has made."""
+    attempt_count: int = 0
+    """The number of attempts so far, without those that end as `NOT_ASKED`."""
     is_full: bool = False
-    """Whether it has as many rows as one may: there may be more behind them."""
-    unable: set[str] = field(factory=set[str])
-    """Senders of whom nothing can be signed now; an empty one if not even that can be found out."""
+    """Whether the step has as many deliveries as it may have, so that there may be more behind them."""
+    unable_senders: set[str] = field(factory=set[str])
+    """Senders whose keys cannot sign now. An empty string stands for a sender that could not be read."""
 
 
 def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
-    """Make up to 20 of the deliveries that wait for the origin which a message of the lane `DELIVER` names.
+    """Make up to 20 deliveries of the backlog that a message of the lane `DELIVER` names.
 
-    Asks for: two `Scan`s and one `Get`; per delivery two `Get`s, and as `post`, four at a time; one `Scan` if the host cannot be reached; one commit
-    for every second that it takes.
+    Asks for: two `Scan`s and one `Get`; per delivery two `Get`s, and as `post`, four deliveries at a time; one `Scan`
+    if the host cannot be reached; one commit for every second that it takes.
     """
-    peer = read_wake(leased.message).peer or ""
+    backlog = read_wake(leased.message).peer or ""
     now = yield from Now()
-    host = yield from read_host(peer)
+    host = yield from read_host(backlog)
     step = _Step(site, leased, host)
-    rows, waiting = yield from _rows(peer, now)
+    deliveries, waiting_lines = yield from _read_deliveries(backlog, now)
     due_in_s = host.due_in_s(now)
-    # Not tried themselves, but their host was when they were old: a dead host, or too much that is aimed at one, must not keep a backlog for ever.
-    old = [row for row in rows if _is_old(site, row, now if host.is_cross_origin else host.failed)]
+    # A delivery may be given up without an attempt of its own, if it was too old already when its host failed.
+    # Otherwise a dead host, or too many deliveries that are aimed at one, would keep a backlog for ever. An aimed
+    # backlog moves so slowly that the age now counts.
+    old_since = now if host.is_cross_origin else host.failed_at
+    old = [delivery for delivery in deliveries if _is_old(site, delivery, old_since)]
     if due_in_s is not None or (host.is_cross_origin and old):
         yield from _give_up(step, old, "too old before it could be tried again", then_s=0.0 if old else due_in_s or 0.0)
-    elif not rows:
-        due_s = min((_due_s(due, now) for due in waiting.values()), default=None)
+    elif not deliveries:
+        due_s = min((_due_s(due, now) for due in waiting_lines.values()), default=None)
         _ = yield from Settle((Done(leased) if due_s is None else Retry(leased, due_s),))
     elif (refusal := site.federation.domain_rules.refusal(parse_origin(host.origin).host)) is not None:
-        yield from _give_up(step, rows, str(refusal), then_s=0.0)
+        yield from _give_up(step, deliveries, str(refusal), then_s=0.0)
     else:
-        held = [(row, waiting[row.line]) for row in rows if row.line in waiting]
-        yield from _attempts(step, [row for row in rows if row.line not in waiting], held, now)
+        blocked = [
+            (delivery, waiting_lines[delivery.line]) for delivery in deliveries if delivery.line in waiting_lines
+        ]
+        unblocked = [delivery for delivery in deliveries if delivery.line not in waiting_lines]
+        yield from _make_attempts(step, unblocked, blocked, now)
 
 
-def _is_old(site: Site, row: _Row, moment: datetime | None) -> bool:
-    """Whether nothing more was owed to a row at that moment."""
-    return moment is not None and row.age_s(moment) >= site.federation.delivery_retries.age_s_max
+def _is_old(site: Site, delivery: _Delivery, moment: datetime | None) -> bool:
+    """Return whether the time for retries of a delivery was over at ``moment``."""
+    return moment is not None and delivery.age_s(moment) >= site.federation.delivery_retries.age_s_max
 
 
-def _rows(peer: str, now: datetime) -> Op[tuple[list[_Row], dict[tuple[str, str], str]]]:
-    """Give up to 20 rows that are due, and when those are due that are not, by what they are in line with."""
-    again = yield from Scan(("out-retry", "1", peer), limit=_WAITING)
-    first = yield from Scan(("out", "1", peer), limit=_STEP)
-    moved = [_Row(entry, decode_record(entry.value)) for entry in again]
-    due = [row for row in moved if row.is_due(now)]
-    waiting = [row for row in moved if not row.is_due(now)]
-    rows = [*due, *(_Row(entry, decode_record(entry.value)) for entry in first)][:_STEP]
-    return rows, {row.line: row.entry.key[3] for row in waiting}
+def _read_deliveries(backlog: str, now: datetime) -> Op[tuple[list[_Delivery], dict[tuple[str, str], str]]]:
+    """Return up to 20 deliveries that are due, retries first, and the due times of the lines that wait."""
+    retry_entries = yield from Scan(("out-retry", "1", backlog), limit=_WAITING_MAX)
+    new_entries = yield from Scan(("out", "1", backlog), limit=_STEP)
+    retries = [_Delivery(entry, decode_record(entry.value)) for entry in retry_entries]
+    due = [delivery for delivery in retries if delivery.is_due(now)]
+    waiting = [delivery for delivery in retries if not delivery.is_due(now)]
+    deliveries = [*due, *(_Delivery(entry, decode_record(entry.value)) for entry in new_entries)][:_STEP]
+    return deliveries, {delivery.line: delivery.entry.key[3] for delivery in waiting}
 
 
 def _due_s(due: str, now: datetime) -> float:
@@ -202,204 +218,242 @@ def _due_s(due: str, now: datetime) -> float:
 # --- attempts -------------------------------------------------------------------------------------------------------
 
 
-def _attempts(step: _Step, rows: Sequence[_Row], held: Sequence[tuple[_Row, str]], now: datetime) -> Op[None]:
-    """Try as many of ``rows`` as the host takes and the time allows, each line in its order, and record what comes of it."""
-    lines: dict[tuple[str, str], list[_Row]] = {}
-    for row in rows:
-        lines.setdefault(row.line, []).append(row)
-    known = step.host.known
-    step.is_full = len(rows) + len(held) >= _STEP
-    clock = recorded = now
-    # One first: what it shows about the host, the others need not find out.
+def _make_attempts(
+    step: _Step, deliveries: Sequence[_Delivery], blocked: Sequence[tuple[_Delivery, str]], now: datetime
+) -> Op[None]:
+    """Try as many ``deliveries`` as the host accepts and the time allows, and record the results.
+
+    The deliveries of a line are tried in their order. Those that are ``blocked`` wait behind an earlier one of their
+    line, and come with its due time.
+    """
+    lines: dict[tuple[str, str], list[_Delivery]] = {}
+    for delivery in deliveries:
+        lines.setdefault(delivery.line, []).append(delivery)
+    known_dialect = step.host.known_dialect
+    step.is_full = len(deliveries) + len(blocked) >= _STEP
+    clock = recorded_at = now
+    # The first attempt is made alone: it may show that the host is down, or which dialect it accepts.
     at_once = 1
     while lines and (clock - now).total_seconds() < _BATCH_S:
-        if step.results and (clock - recorded).total_seconds() >= _RECORD_S:
+        if step.results and (clock - recorded_at).total_seconds() >= _RECORD_S:
             if not (yield from _record_some(step)):
-                # Others have taken over; whatever is left is theirs.
+                # Another worker has taken over this backlog, so leave the rest to it.
                 _ = yield from Settle((Retry(step.leased, 0.0),))
                 return
-            recorded = clock
-        results = yield from _round(step, lines, known, at_once)
+            recorded_at = clock
+        results = yield from _make_round(step, lines, known_dialect, at_once)
         step.results += results
-        asked = [result.posted for result in results if result.posted.answer is not AttemptOutcome.NOT_ASKED]
-        step.asked += len(asked)
-        if any(posted.answer is AttemptOutcome.HOST_FAILING for posted in asked) or "" in step.unable:
+        attempts = [result.attempt for result in results if result.attempt.outcome is not AttemptOutcome.NOT_ASKED]
+        step.attempt_count += len(attempts)
+        if any(attempt.outcome is AttemptOutcome.HOST_FAILING for attempt in attempts) or "" in step.unable_senders:
             break
-        known = next((posted.accepted for posted in asked if posted.accepted is not None), known)
-        at_once = _AT_ONCE if asked else at_once
+        known_dialect = next((attempt.accepted for attempt in attempts if attempt.accepted is not None), known_dialect)
+        at_once = _AT_ONCE if attempts else at_once
         clock = yield from Now()
-    yield from _record(step, held, now)
+    yield from _record(step, blocked, now)
 
 
-def _round(
-    step: _Step, lines: dict[tuple[str, str], list[_Row]], known: Dialect | None, at_once: int
+def _make_round(
+    step: _Step, lines: dict[tuple[str, str], list[_Delivery]], known_dialect: Dialect | None, at_once: int
 ) -> Op[list[_Result]]:
-    """Try the heads of a few lines at once, and take out of ``lines`` what is not to be tried again in this step."""
+    """Try the heads of up to ``at_once`` lines, and remove from ``lines`` all that is not to be tried in this step."""
     batch = list(lines)[:at_once]
-    outcomes = yield from gather(*[_attempt(step, lines[line][0], known) for line in batch], limit=at_once)
+    outcomes = yield from gather(*[_attempt(step, lines[line][0], known_dialect) for line in batch], limit=at_once)
     results: list[_Result] = []
     for line, outcome in zip(batch, outcomes, strict=True):
         if isinstance(outcome, Raised):
             raise outcome.error
-        row, *behind = lines.pop(line)
-        posted = outcome.value
-        if posted.answer in {AttemptOutcome.INBOX_FAILING, AttemptOutcome.UNPROVED, AttemptOutcome.NOT_ASKED}:
-            results.append(_Result(row, posted, behind=tuple(behind)))
+        delivery, *behind = lines.pop(line)
+        attempt = outcome.value
+        if attempt.outcome in {AttemptOutcome.INBOX_FAILING, AttemptOutcome.UNPROVED, AttemptOutcome.NOT_ASKED}:
+            results.append(_Result(delivery, attempt, behind=tuple(behind)))
         else:
-            results.append(_Result(row, posted))
+            results.append(_Result(delivery, attempt))
             if behind:
                 lines[line] = behind
     return results
 
 
-def _attempt(step: _Step, row: _Row, known: Dialect | None) -> Op[AttemptResult]:
+def _attempt(step: _Step, delivery: _Delivery, known_dialect: Dialect | None) -> Op[AttemptResult]:
     sender = ""
     try:
-        [sent] = yield from Get((("sent", "1", row.name),))
+        [sent] = yield from Get((("sent", "1", delivery.name),))
         if sent is None:
-            return AttemptResult(AttemptOutcome.REFUSED, "what was sent is not kept any more")
-        fact = decode_record(sent.value)
-        sender = fact.text("actor")
-        if sender in step.unable:
-            return AttemptResult(AttemptOutcome.NOT_ASKED, "nothing of this sender can be signed now")
-        # A retry is signed with the key of the day: who no longer knows the other one has said so.
-        prefer = None if row.fact.number("attempts") else fact.optional("key")
+            return AttemptResult(AttemptOutcome.REFUSED, "the activity is not stored any more")
+        record = decode_record(sent.value)
+        sender = record.text("actor")
+        if sender in step.unable_senders:
+            return AttemptResult(AttemptOutcome.NOT_ASKED, "the key of this sender cannot sign now")
+        # The key that was named at sending counts for the first attempt only. A retry uses the key that signs now: the
+        # first attempt may have failed because the peer no longer knows the named key.
+        prefer = None if delivery.record.number("attempts") else record.optional("key")
         key = yield from signing_key(step.site, sender, prefer=prefer)
     except Unavailable as error:
-        step.unable.add(sender)
+        step.unable_senders.add(sender)
         return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
     except RemoteError as error:
         return AttemptResult(AttemptOutcome.REFUSED, str(error))
     except ContractError as error:
-        # Written by a newer release, which sends it. What others of this step have been told is recorded all the same.
-        _LOG.warning("%s is left alone: %s", row.name, error)
+        # A newer release wrote the record, and will deliver it. The other results of this step are still recorded.
+        _LOG.warning("cannot read the activity %s, so it is left to a newer release: %s", delivery.name, error)
         return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
-    posted = yield from post(step.site, row.inbox, fact.body, key=key, known=known)
-    if posted.answer is AttemptOutcome.NOT_ASKED:
-        step.unable.add(sender)
-    return evolve(posted, activity=fact.text("id"))
+    attempt = yield from post(step.site, delivery.inbox, record.body, key=key, known_dialect=known_dialect)
+    if attempt.outcome is AttemptOutcome.NOT_ASKED:
+        step.unable_senders.add(sender)
+    return evolve(attempt, activity=record.text("id"))
 
 
 # --- recording ------------------------------------------------------------------------------------------------------
 
 
-def _give_up(step: _Step, rows: Sequence[_Row], why: str, *, then_s: float) -> Op[None]:
-    """Give up on rows for which nobody was asked: that says nothing about the host."""
+def _give_up(step: _Step, deliveries: Sequence[_Delivery], reason: str, *, then_s: float) -> Op[None]:
+    """Give up deliveries without an attempt. This writes nothing about the host."""
     now = yield from Now()
-    results = [_Result(row, AttemptResult(AttemptOutcome.REFUSED, why)) for row in rows]
-    writes = [write for result in results for write in _outcome(step.site, result, now=now, chance=0.0, ours=False)]
-    yield from _commit(rows, writes, Retry(step.leased, then_s))
+    results = [_Result(delivery, AttemptResult(AttemptOutcome.REFUSED, reason)) for delivery in deliveries]
+    writes = [
+        write
+        for result in results
+        for write in _delivery_writes(step.site, result, now=now, jitter=0.0, our_outage=False)
+    ]
+    yield from _commit_and_settle(deliveries, writes, Retry(step.leased, then_s))
 
 
 def _record_some(step: _Step) -> Op[bool]:
-    """Commit what has come of a step so far, and keep the lease; False if others have taken over."""
+    """Commit the results so far, and keep the lease. Return False if another worker has taken over."""
     results, step.results = step.results, []
-    writes, on_host, _ = yield from _writes(step, results, asked=0)
-    done = yield from _repeated(_touched(results), writes)
-    step.host = step.host.after(on_host)
-    return done
+    # The pause for attempts begins with the last record of the step, so none is counted here.
+    writes, host_writes, _ = yield from _result_writes(step, results, attempt_count=0)
+    is_committed = yield from _commit_twice(_deliveries_in(results), writes)
+    step.host = step.host.after(host_writes)
+    return is_committed
 
 
-def _record(step: _Step, held: Sequence[tuple[_Row, str]], now: datetime) -> Op[None]:
-    """Commit what has come of a step, move what is ``held`` behind what waits, and settle."""
-    writes, _, wait_s = yield from _writes(step, step.results, asked=step.asked)
-    if step.is_full and "" not in step.unable:
+def _record(step: _Step, blocked: Sequence[tuple[_Delivery, str]], now: datetime) -> Op[None]:
+    """Commit the remaining results, move ``blocked`` deliveries behind those that they wait for, and settle."""
+    writes, _, wait_s = yield from _result_writes(step, step.results, attempt_count=step.attempt_count)
+    if step.is_full and "" not in step.unable_senders:
         wait_s = 0.0
-    for row, due in held:
-        writes += row.moved(due, now)
-    # New rows may have come, and retries may wait: one more look costs two scans, and ends with `Done`.
-    yield from _commit([*_touched(step.results), *(row for row, _ in held)], writes, Retry(step.leased, wait_s))
+    for delivery, due in blocked:
+        writes += delivery.move(due, now)
+    deliveries = [*_deliveries_in(step.results), *(delivery for delivery, _ in blocked)]
+    # Always look once more: new deliveries may have come, and retries may wait. An empty backlog costs two scans, and
+    # its message ends with `Done`.
+    yield from _commit_and_settle(deliveries, writes, Retry(step.leased, wait_s))
 
 
-def _writes(step: _Step, results: Sequence[_Result], *, asked: int) -> Op[tuple[list[Write], list[Write], float]]:
-    """Give the writes for what came of attempts, those among them that are about the host, and how long to wait after ``asked`` attempts."""
+def _result_writes(
+    step: _Step, results: Sequence[_Result], *, attempt_count: int
+) -> Op[tuple[list[Write], list[Write], float]]:
+    """Return the writes for results, those among them that are about the host, and the seconds to wait.
+
+    The host gets a pause for ``attempt_count`` attempts.
+    """
     now = yield from Now()
-    chance = int.from_bytes((yield from RandomBytes(2)), "big") / 65535
-    attempts = [result.posted for result in results]
-    unreached = any(each.reached is False for each in attempts)
-    ours = unreached and (yield from is_our_outage(step.host.origin, now))
-    if ours and not step.host.state.number("spared"):
-        _LOG.warning("most hosts cannot be reached, %s neither: nothing is charged to them", step.host.origin)
-    policy = step.site.federation.delivery_retries
-    on_host, wait_s = after_attempts(
-        step.host, attempts, policy=policy, ours=ours, now=now, chance=chance, pause_s=step.host.pause_s(asked)
+    jitter = int.from_bytes((yield from RandomBytes(2)), "big") / 65535
+    attempts = [result.attempt for result in results]
+    is_unreachable = any(attempt.reached is False for attempt in attempts)
+    our_outage = is_unreachable and (yield from is_our_outage(step.host.origin, now))
+    if our_outage and not step.host.state.number("spared"):
+        _LOG.warning(
+            "%s and most other hosts cannot be reached, so no failure is charged: check your own network",
+            step.host.origin,
+        )
+    host_writes, wait_s = after_attempts(
+        step.host,
+        attempts,
+        policy=step.site.federation.delivery_retries,
+        our_outage=our_outage,
+        now=now,
+        jitter=jitter,
+        pause_s=step.host.pause_s(attempt_count),
     )
-    writes = list(on_host)
-    lost: dict[StoreKey, Write] = {}
+    writes = list(host_writes)
+    missing_inboxes: dict[StoreKey, Write] = {}
     for result in results:
-        writes += _outcome(step.site, result, now=now, chance=chance, ours=ours, is_full=step.is_full)
-        if result.posted.left is not None:
-            put = lost_inbox(result.row.inbox, gone=result.posted.left == "gone")
-            lost[put.key] = put
-    return [*writes, *lost.values()], on_host, wait_s
+        writes += _delivery_writes(
+            step.site, result, now=now, jitter=jitter, our_outage=our_outage, is_full=step.is_full
+        )
+        if result.attempt.missing_inbox is not None:
+            put = put_missing_inbox(result.delivery.inbox, gone=result.attempt.missing_inbox == "gone")
+            missing_inboxes[put.key] = put
+    return [*writes, *missing_inboxes.values()], host_writes, wait_s
 
 
-def _touched(results: Sequence[_Result]) -> list[_Row]:
-    return [row for result in results for row in (result.row, *result.behind)]
+def _deliveries_in(results: Sequence[_Result]) -> list[_Delivery]:
+    return [delivery for result in results for delivery in (result.delivery, *result.behind)]
 
 
-def _commit(rows: Sequence[_Row], writes: Sequence[Write], settlement: Settlement) -> Op[None]:
-    if not writes or not (yield from _repeated(rows, writes, settles=(settlement,))):
+def _commit_and_settle(deliveries: Sequence[_Delivery], writes: Sequence[Write], settlement: Settlement) -> Op[None]:
+    """Commit and settle together; settle alone if there is nothing to write or another worker has taken over."""
+    if not writes or not (yield from _commit_twice(deliveries, writes, settles=(settlement,))):
         _ = yield from Settle((settlement,))
 
 
-def _repeated(rows: Sequence[_Row], writes: Sequence[Write], *, settles: Sequence[Settlement] = ()) -> Op[bool]:
-    """Commit, and once more if the answer was lost: if the first attempt happened, the rows are gone, and the second one is False."""
-    checks = [Check(row.entry.key, row.entry.version) for row in rows]
+def _commit_twice(
+    deliveries: Sequence[_Delivery], writes: Sequence[Write], *, settles: Sequence[Settlement] = ()
+) -> Op[bool]:
+    """Commit, and commit once more if the answer to the first commit was lost.
+
+    If the first commit took place, its deliveries are gone. Then the checks of the second one fail, and it is False.
+    """
+    checks = [Check(delivery.entry.key, delivery.entry.version) for delivery in deliveries]
     try:
         return bool((yield from commit(checks, writes, settles=settles)))
-    except StoreUnavailable as lost:
-        if lost.outcome != "unknown":
+    except StoreUnavailable as error:
+        if error.outcome != "unknown":
             raise
         return bool((yield from commit(checks, writes, settles=settles)))
 
 
-def _outcome(
-    site: Site, result: _Result, *, now: datetime, chance: float, ours: bool, is_full: bool = False
+def _delivery_writes(
+    site: Site, result: _Result, *, now: datetime, jitter: float, our_outage: bool, is_full: bool = False
 ) -> list[Write]:
-    """What becomes of one row, and of those behind it."""
-    row, posted = result.row, result.posted
-    fact, key = row.fact, row.entry.key
-    activity, inbox, detail = map(one_line, (posted.activity or row.name, row.inbox, posted.detail))
-    spared = ours and posted.reached is False
-    match posted.answer:
+    """Return the writes about one delivery, and about those behind it."""
+    delivery, attempt = result.delivery, result.attempt
+    record, key = delivery.record, delivery.entry.key
+    activity, inbox, detail = map(one_line, (attempt.activity or delivery.name, delivery.inbox, attempt.detail))
+    is_spared = our_outage and attempt.reached is False
+    match attempt.outcome:
         case AttemptOutcome.NOT_ASKED if not is_full:
             return []
         case AttemptOutcome.NOT_ASKED:
-            wait_s = min(max(_UNSIGNED_S, row.age_s(now) / 2), _UNSIGNED_S_MAX)
-            return _moved(result, now, wait_s)
+            # Others may wait behind a full step, so make room for them.
+            wait_s = min(max(_UNSIGNED_S_MIN, delivery.age_s(now) / 2), _UNSIGNED_S_MAX)
+            return _move_line(result, now, wait_s)
         case AttemptOutcome.DELIVERED:
             _LOG.info("delivered %s to %s", activity, inbox)
             return [DeleteEntry(key)]
         case AttemptOutcome.REFUSED:
-            _LOG.info("%s does not take %s: %s", inbox, activity, detail)
-            return [DeleteEntry(key), _dead(row, posted, now)]
-        case AttemptOutcome.HOST_FAILING if spared and not _is_old(site, row, now):
+            _LOG.info("the delivery of %s to %s failed for good: %s", activity, inbox, detail)
+            return [DeleteEntry(key), _dead_letter(delivery, attempt, now)]
+        case AttemptOutcome.HOST_FAILING if is_spared and not _is_old(site, delivery, now):
             return []
         case AttemptOutcome.HOST_FAILING | AttemptOutcome.INBOX_FAILING | AttemptOutcome.UNPROVED:
-            attempts = fact.number("attempts") + 1
-            unproved = fact.number("unproved") + (1 if posted.answer is AttemptOutcome.UNPROVED else 0)
+            attempts = record.number("attempts") + 1
+            unproved = record.number("unproved") + (1 if attempt.outcome is AttemptOutcome.UNPROVED else 0)
             delay_s = site.federation.delivery_retries.delay_s(
-                attempts, age_s=row.age_s(now), chance=chance, asked_s=posted.asked_s
+                attempts, age_s=delivery.age_s(now), chance=jitter, asked_s=attempt.retry_after_s
             )
             if delay_s is None or unproved >= UNPROVED_MAX:
                 _LOG.warning("gave up on delivering %s to %s: %s", activity, inbox, detail)
-                return [DeleteEntry(key), _dead(row, posted, now)]
-            _LOG.info("%s is delivered to %s later: %s", activity, inbox, detail)
+                return [DeleteEntry(key), _dead_letter(delivery, attempt, now)]
+            _LOG.info("will retry the delivery of %s to %s: %s", activity, inbox, detail)
             changes = {"attempts": attempts, "unproved": unproved or None}
-            if posted.answer is AttemptOutcome.HOST_FAILING:
-                return [Put(key, encode_record({**fact.members, **changes}))]
-            return _moved(result, now, delay_s, changes)
+            if attempt.outcome is AttemptOutcome.HOST_FAILING:
+                # The circuit of the host delays its whole backlog, so the delivery keeps its place.
+                return [Put(key, encode_record({**record.members, **changes}))]
+            return _move_line(result, now, delay_s, changes)
 
 
-def _moved(
+def _move_line(
     result: _Result, now: datetime, wait_s: float, changes: Mapping[str, int | None] = MappingProxyType({})
 ) -> list[Write]:
+    """Return the writes that let a delivery, and those behind it, wait for ``wait_s``."""
     due = f"{to_epoch_ms(now) + int(wait_s * 1000):014d}"
-    behind = [write for row in result.behind for write in row.moved(due, now)]
-    return [*result.row.moved(due, now, changes), *behind]
+    behind = [write for delivery in result.behind for write in delivery.move(due, now)]
+    return [*result.delivery.move(due, now, changes), *behind]
 
 
-def _dead(row: _Row, posted: AttemptResult, now: datetime) -> Write:
-    about = dict(row.fact.members) | {"reason": posted.detail[:500], "died": to_epoch_ms(now)}
-    return Put(("dead", "1", "out", row.name, row.entry.key[-1]), encode_record(about), _DEAD_KEPT_S)
+def _dead_letter(delivery: _Delivery, attempt: AttemptResult, now: datetime) -> Write:
+    about = dict(delivery.record.members) | {"reason": attempt.detail[:500], "died": to_epoch_ms(now)}
+    return Put(("dead", "1", "out", delivery.name, delivery.entry.key[-1]), encode_record(about), _DEAD_KEPT_S)

@@ -1,9 +1,13 @@
-"""What one of ours changes of its own: an Update or a Delete that is sent changes what is served, in the same commit.
+"""Change a published object when an Update or Delete of it is sent, in the same commit.
 
-This holds for objects that were published, whose documents are kept here; what a handler of the application makes is the application's to change. An
-Update replaces the object as a whole, at its id and inside its Create in the outbox; who it is by, since when it is there and whom it is for stay as
-they were unless it says so, and what is sent says it too. Where it says that an object is not for everyone any more, it is served to no others, nor
-its Create, which leaves the outbox; and the other way round. A Delete leaves a tombstone at the id, and takes the Create out of the outbox.
+This applies to objects that `publish` stored. Objects that a handler of the application makes are the application's to
+change.
+
+- An Update replaces the whole object, at its id and inside its Create in the outbox. Author, publication date and
+  audience stay as they were unless the Update sets them, and the activity that is sent states them too. If the Update
+  makes the object private, neither the object nor its Create is served to others any more, and the Create leaves the
+  outbox. If it makes the object public, the reverse happens.
+- A Delete leaves a tombstone at the id, and removes the Create from the outbox.
 """
 
 from __future__ import annotations
@@ -27,41 +31,42 @@ __all__ = ["Revision", "object_key", "revise", "wire_body"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _ADDRESSED: Final = ("to", "cc", "audience")
-_KEPT: Final = ("attributedTo", "published", "to", "cc")
+_INHERITED: Final = ("attributedTo", "published", "to", "cc")
+"""The members that an Update need not repeat."""
 
 
 @frozen
 class Revision:
-    """What is to be sent, and what changes here with it."""
+    """The activity to send, and the change to stored objects that is committed with it."""
 
     note: SendActivity
     change: MembershipChange = field(factory=MembershipChange)
 
 
 @frozen
-class _Kept:
-    """A published object as it is kept."""
+class _StoredObject:
+    """A published object as it is stored."""
 
     entry: Entry
-    fact: Record
+    record: Record
     uri: str
 
 
 def object_key(uri: str) -> StoreKey:
-    """Where an object of ours is kept."""
+    """Return the key of a published object."""
     return ("obj", "1", digest_part(uri))
 
 
 def wire_body(members: dict[str, Any]) -> bytes:
-    """Write a document: context, id and type first, where people look for them."""
+    """Serialise a document with context, id and type first, where readers look for them."""
     first = {name: members[name] for name in ("@context", "id", "type") if name in members}
     return json.dumps(first | members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def revise(site: Site, note: SendActivity, now: datetime) -> Op[Revision]:
-    """Give what changes here when ``note`` is sent; for all but an Update or Delete of a published object, nothing.
+    """Return the activity to send for ``note``, and the change that it makes to a published object.
 
-    Asks for: for an Update or Delete up to four `Get`s.
+    Only an Update or Delete of a published object changes anything. Asks for: for these, up to four `Get`s.
 
     Raises:
         ContractError: The object is of another actor than the sender.
@@ -69,83 +74,89 @@ def revise(site: Site, note: SendActivity, now: datetime) -> Op[Revision]:
     if not (note.activity.is_a(Update) or note.activity.is_a(Delete)):
         return Revision(note)
     object_ = Activity.over(note.activity).object
-    kept = None if object_ is None or object_.uri is None else (yield from _kept(site, object_.uri))
-    if kept is None:
+    stored = None if object_ is None or object_.uri is None else (yield from _read_object(site, object_.uri))
+    if stored is None:
         return Revision(note)
-    if kept.fact.text("owner") != site.actor_uri(note.by):
-        raise ContractError(f"{note.by!r:.60} changes {kept.uri}, which is of {kept.fact.text('owner')}")
+    owner = stored.record.text("owner")
+    if owner != site.actor_uri(note.by):
+        raise ContractError(f"{note.by!r:.60} must not change {stored.uri}, which is of {owner}: send it by its owner")
     if note.activity.is_a(Delete):
-        return Revision(note, (yield from _deleted(site, note, kept, now)))
-    return (yield from _updated(site, note, kept, now))
+        return Revision(note, (yield from _delete(site, note, stored, now)))
+    return (yield from _update(site, note, stored, now))
 
 
-def _kept(site: Site, uri: str) -> Op[_Kept | None]:
+def _read_object(site: Site, uri: str) -> Op[_StoredObject | None]:
+    """Read a published object; None if there is none, or only its tombstone."""
     place = site.federation.places.read(site.origin, uri)
     if place is None or place.target.kind != "managed":
         return None
     [entry] = yield from Get((object_key(uri),))
     if entry is None:
         return None
-    fact = decode_record(entry.value)
-    return None if fact.text("id") != uri or fact.members.get("gone") is True else _Kept(entry, fact, uri)
+    record = decode_record(entry.value)
+    is_current = record.text("id") == uri and record.members.get("gone") is not True
+    return _StoredObject(entry, record, uri) if is_current else None
 
 
-def _updated(site: Site, note: SendActivity, kept: _Kept, now: datetime) -> Op[Revision]:
+def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[Revision]:
     members = to_wire(note.activity)
     object_: Any = members.get("object")
     if not isinstance(object_, dict) or {"id", "type"}.issuperset(cast("dict[str, Any]", object_)):
-        return Revision(note)  # it only names the object, and says nothing new of it
-    before: dict[str, Any] = json.loads(kept.fact.body)
-    readdressed = not {*_ADDRESSED}.isdisjoint(cast("dict[str, Any]", object_))
-    object_ = {name: value for name, value in before.items() if name in _KEPT} | cast("dict[str, Any]", object_)
+        return Revision(note)  # the Update only names the object, so there is nothing to replace
+    previous: dict[str, Any] = json.loads(stored.record.body)
+    is_readdressed = not {*_ADDRESSED}.isdisjoint(cast("dict[str, Any]", object_))
+    inherited = {name: value for name, value in previous.items() if name in _INHERITED}
+    object_ = inherited | cast("dict[str, Any]", object_)
     members["object"] = object_
     context = members.get("@context", _AS2)
     document = {"@context": context, **object_}
     audience = audience_of(read_document(document, origin=site.origin))
-    public = (audience.is_public or None) if readdressed else kept.fact.members.get("public")
+    public = (audience.is_public or None) if is_readdressed else stored.record.members.get("public")
     writes: list[Write] = [
-        Put(kept.entry.key, encode_record(dict(kept.fact.members) | {"public": public}, wire_body(document)))
+        Put(stored.entry.key, encode_record(dict(stored.record.members) | {"public": public}, wire_body(document)))
     ]
-    create_uri = kept.fact.optional("create")
+    create_uri = stored.record.optional("create")
     [create] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
-    checks = [Check(kept.entry.key, kept.entry.version)]
+    checks = [Check(stored.entry.key, stored.entry.version)]
     if create is not None and create_uri is not None:
-        fact = decode_record(create.value)
-        addressed = {name: object_[name] for name in _ADDRESSED if readdressed and name in object_}
-        announced = json.loads(fact.body) | {"@context": context, "object": object_} | addressed
+        # The Create is served too, so it must show the same object to the same audience (ActivityPub 6.2).
+        record = decode_record(create.value)
+        addressed = {name: object_[name] for name in _ADDRESSED if is_readdressed and name in object_}
+        create_members = json.loads(record.body) | {"@context": context, "object": object_} | addressed
         checks.append(Check(create.key, create.version))
-        writes.append(Put(create.key, encode_record(dict(fact.members) | {"public": public}, wire_body(announced))))
-        moved = (yield from _listed(site, note.by, create_uri, audience, now)) if readdressed else None
-        if moved is not None:
-            checks += moved.checks
-            writes += moved.writes
+        value = encode_record(dict(record.members) | {"public": public}, wire_body(create_members))
+        writes.append(Put(create.key, value))
+        change = (yield from _list_create(site, note.by, create_uri, audience, now)) if is_readdressed else None
+        if change is not None:
+            checks += change.checks
+            writes += change.writes
     return Revision(
         evolve(note, activity=read_document(members, origin=site.origin)),
         MembershipChange(tuple(checks), tuple(writes)),
     )
 
 
-def _listed(site: Site, by: str, create: str, audience: Audience, now: datetime) -> Op[MembershipChange | None]:
-    """Have the outbox hold a Create if it is public, and not if it is unlisted or for some."""
+def _list_create(site: Site, by: str, create: str, audience: Audience, now: datetime) -> Op[MembershipChange | None]:
+    """Add a Create to the outbox if it is public, and remove it if it is unlisted or private."""
     outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=by)
     if audience.visibility is not Visibility.PUBLIC:
         return (yield from remove_member(outbox, create))
     return (yield from put_member(outbox, Member(create), order=f"{to_epoch_ms(now):014d}{digest_part(create)[:8]}"))
 
 
-def _deleted(site: Site, note: SendActivity, kept: _Kept, now: datetime) -> Op[MembershipChange]:
-    before: dict[str, Any] = json.loads(kept.fact.body)
+def _delete(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[MembershipChange]:
+    previous: dict[str, Any] = json.loads(stored.record.body)
     tombstone = {
         "@context": _AS2,
-        "id": kept.uri,
+        "id": stored.uri,
         "type": Tombstone.type_name,
-        "formerType": before.get("type"),
+        "formerType": previous.get("type"),
         "deleted": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
-    about = dict(kept.fact.members) | {"gone": True}
-    checks: list[Check] = [Check(kept.entry.key, kept.entry.version)]
-    writes: list[Write] = [Put(kept.entry.key, encode_record(about, wire_body(tombstone)))]
-    create = kept.fact.optional("create")
+    about = dict(stored.record.members) | {"gone": True}
+    checks: list[Check] = [Check(stored.entry.key, stored.entry.version)]
+    writes: list[Write] = [Put(stored.entry.key, encode_record(about, wire_body(tombstone)))]
+    create = stored.record.optional("create")
     if create is not None:
         outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=note.by)
         change = yield from remove_member(outbox, create)

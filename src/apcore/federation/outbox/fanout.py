@@ -1,19 +1,21 @@
-"""Planning: from what was sent to one row for each inbox that it has to reach.
+"""Plan deliveries: turn one sending into one delivery for each inbox that it has to reach.
 
-One sending is planned in steps: up to 20 recipients, or as many members of a collection. Each step is one commit that also moves the cursor, so
-repeating a step changes nothing. Many members share an inbox, and it gets one row: within a step by comparing, and over several steps by a
-marker, or the inbox would get the activity again for each step that finds it.
+A sending is planned in steps of up to 20 recipients, or as many members of a collection. Each step is one commit, which
+also moves the cursor, so a repeated step changes nothing. Many recipients share an inbox, and it gets one delivery.
+Within a step, the inboxes are compared. Over several steps, a marker records each planned inbox. Without markers, the
+inbox would get the activity once for each step that meets it.
 
-An inbox that only actors of other origins name is aimed at (`apcore.federation.outbox.circuit`), and one that an actor of its own origin names is not, whichever of
-them is come upon first: a row that waits with what is aimed is moved.
+An inbox that only actors of other origins name is aimed at (`apcore.federation.outbox.circuit`). An inbox that an actor
+of its own origin names is not, whichever actor is met first. If its delivery is in the aimed backlog already, it is
+moved to the normal one.
 
-Sendings about one object are planned one after another (they are one group of the queue), so that a Delete is not planned before its Create.
-Only those whose recipients cannot be found out now leave that line: nobody waits for them. They are looked up again
-when the pauses end that their failed look-ups began (`apcore.federation.outbox.inbox_lookups`), for as long as a delivery would be
-tried.
+Sendings about one object are planned one after another, as one group of the queue, so that a Delete is not planned
+before its Create. A sending leaves the group when the only recipients left are those whose inboxes cannot be found now.
+Later sendings need not wait for those. Their inboxes are looked up again when the pauses of the failed look-ups end
+(`apcore.federation.outbox.inbox_lookups`), for as long as a delivery would be retried.
 
-Facts: ``("planned", "1", name, H(inbox))``, that a sending has a row for an inbox, and whether with what is aimed at it; kept as long
-as what was sent.
+Records: ``("planned", "1", name, H(inbox))``, the marker of a planned inbox. Its value tells whether the delivery is in
+the aimed backlog. It is kept as long as the activity.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_ac
 from apcore.federation.inbox.receive import deliver_locally
 from apcore.federation.moderation import Severity
 from apcore.federation.outbox.circuit import backlog_of
-from apcore.federation.outbox.deliver import deliver_message, row_key
+from apcore.federation.outbox.deliver import deliver_message, delivery_key
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
-from apcore.federation.outbox.pending_writes import SENT_KEPT_S, merged, send_message
+from apcore.federation.outbox.pending_writes import SENT_KEPT_S, send_message
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import read_wake
@@ -54,6 +56,7 @@ from apcore.ports import (
     StoreKey,
     Write,
     digest_part,
+    merge_writes,
 )
 from apcore.records.format import Record, decode_record, due_in, encode_record, from_epoch_ms, to_epoch_ms
 from apcore.vocab import Document, View
@@ -61,60 +64,59 @@ from apcore.vocab import Document, View
 __all__ = ["STEPS_MAX", "plan"]
 
 STEPS_MAX: Final = 100_000
-"""A collection of the application's own whose pages never end is given up after two million members."""
+"""The steps of one sending, enough for two million members. It ends an application's collection with endless pages."""
 _STEP: Final = 20
 _AT_ONCE: Final = 4
 _AIMED: Final = b"aimed"
-"""What a marker holds where the row waits with what is aimed at the inbox's origin."""
-_ASKED_S: Final = 15.0
-"""For each recipient whose inbox is not known: 75 s for a step, which is less than its lease."""
+"""The value of a marker whose delivery is in the aimed backlog of the inbox's origin."""
+_LOOKUP_S: Final = 15.0
+"""The time for each look-up of an inbox. With four at once, a step takes up to 75 s, which is less than its lease."""
 _DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Members of our own get a copy each, and a commit holds 8 MiB."""
+"""The copies for our own actors in one step: each gets one, and a commit holds 8 MiB."""
 _LOG: Final = logging.getLogger("apcore.delivery")
 
 
 @frozen
-class _Missed:
-    """A recipient whose inbox could not be found out now."""
+class _FailedLookup:
+    """A recipient whose inbox cannot be found now."""
 
     uri: str
     attempts: int
-    """How many times this sending has asked for it."""
+    """The number of look-ups that this sending has made."""
     wait_s: float
 
 
 @frozen
-class _Reached:
-    """Whom a step has found out about."""
+class _Recipients:
+    """The recipients of a step, by the way they are reached."""
 
-    found: Sequence[InboxOwner] = ()
-    ours: Sequence[str] = ()
-    """Recipients of our own origin: their inbox is one commit away."""
-    missed: Sequence[_Missed] = ()
-    """Whose inbox could not be found out now."""
+    remote: Sequence[InboxOwner] = ()
+    local: Sequence[str] = ()
+    """Recipients of our own origin: the commit of the step delivers to them."""
+    failed_lookups: Sequence[_FailedLookup] = ()
 
 
 @frozen
 class _Step:
-    """What one step of planning has found out, and where the next one begins."""
+    """The recipients of one step of planning, and the place where the next step begins."""
 
-    reached: _Reached
-    left: list[str]
-    """Who has yet to be looked at, a collection that is half read through included."""
+    recipients: _Recipients
+    remaining: list[str]
+    """The addresses for the next steps. A collection that is partly read is the first of them."""
     cursor: str | None = None
     skip: int = 0
-    """How many items of the page at the cursor are done."""
+    """The number of items of the page at the cursor that are planned already."""
 
 
 @frozen
 class _Sending:
-    """A sending as it was read."""
+    """A sending as it is stored."""
 
     leased: LeasedMessage
     entry: Entry
-    fact: Record
+    record: Record
     size: int = field(kw_only=True)
-    """How many recipients a step takes."""
+    """The number of recipients in a step."""
 
     @property
     def name(self) -> str:
@@ -122,89 +124,92 @@ class _Sending:
 
     @property
     def to(self) -> list[str]:
-        to: list[str] = list(self.fact.members["to"])
+        to: list[str] = list(self.record.members["to"])
         return to
 
     @property
     def created(self) -> datetime:
-        return from_epoch_ms(self.fact.number("created"))
+        return from_epoch_ms(self.record.number("created"))
 
     def attempts(self, uri: str) -> int:
-        """How many times it has looked up a recipient in vain."""
-        attempts: int = self.fact.members.get("lookups", {}).get(uri, 0)
+        """Return how many look-ups of a recipient have failed."""
+        attempts: int = self.record.members.get("lookups", {}).get(uri, 0)
         return attempts
 
     @property
     def direct(self) -> frozenset[str]:
         """Recipients that the activity does not name."""
-        return frozenset(self.fact.members.get("direct", ()))
+        return frozenset(self.record.members.get("direct", ()))
 
 
 def plan(site: Site, leased: LeasedMessage) -> Op[None]:
-    """Do one step of planning who gets what was sent: up to 20 recipients, or as many members of a collection.
+    """Plan one step of a sending: up to 20 recipients, or as many members of a collection.
 
-    Asks for: one `Get`; one `Scan` for a managed collection, or the handler of another one; the recipients' documents (see `load`) where their
-    inboxes are not kept; the handlers of our own actors; one commit.
+    Asks for: one `Get`; one `Scan` for a managed collection, or the handler of another one; the recipients' documents
+    (see `load`) where their inboxes are not cached; the handlers of our own actors; one commit.
     """
     key = read_wake(leased.message).key
     [entry, sent] = yield from Get((key, ("sent", *key[1:])))
     if entry is None:
         _ = yield from Settle((Done(leased),))
         return
-    fact = decode_record(entry.value)
-    due_in_s = fact.due_in_s((yield from Now()))
+    record = decode_record(entry.value)
+    due_in_s = record.due_in_s((yield from Now()))
     if due_in_s is not None:
         _ = yield from Settle((Retry(leased, due_in_s),))
         return
-    if sent is None or fact.number("steps") >= STEPS_MAX:
-        _LOG.error("gave up on planning %s after %d steps", fact.text("id"), fact.number("steps"))
+    if sent is None or record.number("steps") >= STEPS_MAX:
+        reason = "the activity is not stored any more" if sent is None else f"the limit is {STEPS_MAX}"
+        _LOG.error("gave up on planning %s after %d steps: %s", record.text("id"), record.number("steps"), reason)
         _ = yield from commit((Check(key, entry.version),), (DeleteEntry(key),), settles=(Done(leased),))
         return
     size = max(1, min(_STEP, _DEPOSIT_BYTES_MAX // len(sent.value)))
-    sending = _Sending(leased, entry, fact, size=size)
+    sending = _Sending(leased, entry, record, size=size)
     place = site.federation.places.read(site.origin, sending.to[0])
     if place is None or place.target.kind != "collection":
-        step = yield from _to_recipients(site, sending)
+        step = yield from _plan_addresses(site, sending)
     elif place.target.handler is None:
-        step = yield from _to_members(site, sending)
+        step = yield from _plan_members(site, sending)
     else:
-        step = yield from _to_dispatched(site, sending, place)
+        step = yield from _plan_dispatched(site, sending, place)
     yield from _commit_step(site, sending, step)
 
 
-# --- whom it is for -------------------------------------------------------------------------------------------------
+# --- recipients -----------------------------------------------------------------------------------------------------
 
 
-def _to_recipients(site: Site, sending: _Sending) -> Op[_Step]:
+def _plan_addresses(site: Site, sending: _Sending) -> Op[_Step]:
     to = sending.to
-    # A collection in between is for the next step.
+    # The step ends before the first collection, which gets steps of its own.
     places = [site.federation.places.read(site.origin, uri) for uri in to[: sending.size]]
     size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
-    reached = yield from _reach(site, sending, [(uri, None) for uri in to[:size]], direct=sending.direct)
-    return _Step(reached, to[size:])
+    recipients = yield from _find_recipients(site, sending, [(uri, None) for uri in to[:size]], direct=sending.direct)
+    return _Step(recipients, to[size:])
 
 
-def _to_members(site: Site, sending: _Sending) -> Op[_Step]:
+def _plan_members(site: Site, sending: _Sending) -> Op[_Step]:
     to = sending.to
-    page = yield from members_page(to[0], cursor=sending.fact.optional("cursor"), limit=sending.size, oldest_first=True)
-    who = [(member.id, _kept_inboxes(member.item)) for member in page.items]
-    reached = yield from _reach(site, sending, who, follows=to[0])
-    return _Step(reached, to if page.next else to[1:], cursor=page.next)
+    cursor = sending.record.optional("cursor")
+    page = yield from members_page(to[0], cursor=cursor, limit=sending.size, oldest_first=True)
+    members = [(member.id, _stored_inboxes(member.item)) for member in page.items]
+    recipients = yield from _find_recipients(site, sending, members, follows=to[0])
+    return _Step(recipients, to if page.next else to[1:], cursor=page.next)
 
 
-def _to_dispatched(site: Site, sending: _Sending, place: RouteMatch) -> Op[_Step]:
-    """Take the next few of a page of the application's own collection; its pages may be longer than a step."""
-    to, cursor, skip = sending.to, sending.fact.optional("cursor"), sending.fact.number("skip")
+def _plan_dispatched(site: Site, sending: _Sending, place: RouteMatch) -> Op[_Step]:
+    """Plan the next items of an application's collection. Its pages may be longer than a step."""
+    to, cursor, skip = sending.to, sending.record.optional("cursor"), sending.record.number("skip")
     handler = place.target.handler
     page: PageItems | None = (
         None if handler is None else (yield from dispatch_actor(site, handler, place.identifier, cursor))
     )
     items = () if page is None else page.items
-    reached = yield from _reach(site, sending, [(_id_of(item), None) for item in items[skip : skip + sending.size]])
+    uris = [(_id_of(item), None) for item in items[skip : skip + sending.size]]
+    recipients = yield from _find_recipients(site, sending, uris)
     if skip + sending.size < len(items):
-        return _Step(reached, to, cursor=cursor, skip=skip + sending.size)
-    following = None if page is None else page.next
-    return _Step(reached, to if following is not None else to[1:], cursor=following)
+        return _Step(recipients, to, cursor=cursor, skip=skip + sending.size)
+    next_cursor = None if page is None else page.next
+    return _Step(recipients, to if next_cursor is not None else to[1:], cursor=next_cursor)
 
 
 def _id_of(item: Any) -> str:
@@ -212,75 +217,80 @@ def _id_of(item: Any) -> str:
         item = item.document
     ident = item.id if isinstance(item, Document) else item
     if not isinstance(ident, str):
-        raise ContractError(f"a collection that is sent to has ids or actors, not {ident!r:.60}")
+        raise ContractError(
+            f"the handler of a collection that is sent to returned {ident!r:.60}: return ids, or actors with an id"
+        )
     return ident
 
 
-def _kept_inboxes(item: bytes) -> Inboxes | None:
-    """Read what is kept beside a follower; nothing is if the application put it in."""
+def _stored_inboxes(item: bytes) -> Inboxes | None:
+    """Read the inboxes that are stored with a follower. A member that the application added has none."""
     members: dict[str, Any] = json.loads(item) if item else {}
     inbox = members.get("inbox")
     return Inboxes(inbox, members.get("shared")) if inbox else None
 
 
-def _reach(
+def _find_recipients(
     site: Site,
     sending: _Sending,
-    who: Sequence[tuple[str, Inboxes | None]],
+    addressees: Sequence[tuple[str, Inboxes | None]],
     *,
     direct: Container[str] = (),
     follows: str | None = None,
-) -> Op[_Reached]:
-    """Find out the inboxes of ``who``, with what is known about them; only an inbox of their own will do for those in ``direct``.
+) -> Op[_Recipients]:
+    """Find the inboxes of ``addressees``, each an actor's id with its inboxes if they are stored.
 
-    ``follows`` is the managed collection that they are in.
+    Those in ``direct`` are reached at their own inbox, never at a shared one. ``follows`` is the managed collection
+    that the addressees are members of.
     """
-    ours: dict[str, str] = {}
+    local: dict[str, str] = {}
     inboxes: list[tuple[str, Inboxes]] = []
-    unknown: list[str] = []
-    sender = site.identifier_of(sending.fact.text("actor"))
-    for uri, known in who:
-        url = _read(uri)
+    unresolved_uris: list[str] = []
+    sender = site.identifier_of(sending.record.text("actor"))
+    for uri, stored_inboxes in addressees:
+        url = _parse_address(uri)
         if url is None or site.federation.domain_rules.verdict(url.origin.host) is Severity.SUSPEND:
             continue
         if url.origin == site.origin:
             identifier = site.identifier_of(uri)
             if identifier is not None and identifier != sender:
-                ours[identifier] = uri
-        elif known is not None:
-            inboxes.append((uri, known))
+                local[identifier] = uri
+        elif stored_inboxes is not None:
+            inboxes.append((uri, stored_inboxes))
         else:
-            unknown.append(uri)
-    for identifier in list(ours):
+            unresolved_uris.append(uri)
+    for identifier in list(local):
         try:
             _ = yield from require_actor(site, identifier)
         except ActorUnknown:
-            del ours[identifier]
-    lookups = [look_up_inboxes(site, uri, within_s=_ASKED_S) for uri in unknown]
+            del local[identifier]
+    lookups = [look_up_inboxes(site, uri, within_s=_LOOKUP_S) for uri in unresolved_uris]
     outcomes = yield from gather(*lookups, limit=_AT_ONCE)
-    missed: list[_Missed] = []
-    for uri, outcome in zip(unknown, outcomes, strict=True):
+    failed_lookups: list[_FailedLookup] = []
+    for uri, outcome in zip(unresolved_uris, outcomes, strict=True):
         if not isinstance(outcome, Raised):
             inboxes.append((uri, Inboxes(outcome.value.inbox) if uri in direct else outcome.value))
         elif isinstance(outcome.error, Unavailable) and outcome.error.retryable:
-            later = _asked_later(site, sending, uri, outcome.error, now=(yield from Now()))
-            missed += [] if later is None else [later]
+            lookup = _failed_lookup(site, sending, uri, outcome.error, now=(yield from Now()))
+            failed_lookups += [] if lookup is None else [lookup]
         else:
             _LOG.info("no delivery to %s: %s", uri, outcome.error)
-    urls = [_read(each.shared or each.inbox) for _, each in inboxes]
-    found = [
-        InboxOwner(uri, each, url, follows)
-        for (uri, each), url in zip(inboxes, urls, strict=True)
-        if url is not None and _is_for_others(site, url)
+    urls = [_parse_address(actor_inboxes.shared or actor_inboxes.inbox) for _, actor_inboxes in inboxes]
+    remote = [
+        InboxOwner(uri, actor_inboxes, url, follows)
+        for (uri, actor_inboxes), url in zip(inboxes, urls, strict=True)
+        if url is not None and _is_deliverable(site, url)
     ]
-    return _Reached(found, list(ours.values()), missed)
+    return _Recipients(remote, list(local.values()), failed_lookups)
 
 
-def _asked_later(site: Site, sending: _Sending, uri: str, error: Unavailable, *, now: datetime) -> _Missed | None:
-    """Return when to look up a recipient again; None to give up on it.
+def _failed_lookup(
+    site: Site, sending: _Sending, uri: str, error: Unavailable, *, now: datetime
+) -> _FailedLookup | None:
+    """Return when to look up a recipient again; None to give it up.
 
-    A recipient is given up only if it, or its host, was asked in vain when the sending was too old already. Another
-    sending may have asked.
+    A recipient is given up only if it, or its host, did not answer when this sending was too old already. The look-up
+    may have been made for another sending.
     """
     tried, is_charged = (error.tried, error.is_charged) if isinstance(error, InboxUnknown) else (now, True)
     attempts = sending.attempts(uri) + (1 if is_charged else 0)
@@ -289,14 +299,15 @@ def _asked_later(site: Site, sending: _Sending, uri: str, error: Unavailable, *,
     if wait_s is None:
         _LOG.warning("gave up on finding the inbox of %s: %s", uri, error)
         return None
-    return _Missed(uri, attempts, wait_s if error.retry_after_s is None else error.retry_after_s)
+    return _FailedLookup(uri, attempts, wait_s if error.retry_after_s is None else error.retry_after_s)
 
 
-def _is_for_others(site: Site, url: Url) -> bool:
+def _is_deliverable(site: Site, url: Url) -> bool:
+    """Return whether an inbox is on another origin than ours, and on no suspended domain."""
     return url.origin != site.origin and site.federation.domain_rules.verdict(url.origin.host) is not Severity.SUSPEND
 
 
-def _read(uri: str) -> Url | None:
+def _parse_address(uri: str) -> Url | None:
     try:
         return parse_url(uri)
     except RequestError as error:
@@ -304,123 +315,142 @@ def _read(uri: str) -> Url | None:
         return None
 
 
-# --- what is written ------------------------------------------------------------------------------------------------
+# --- commit ---------------------------------------------------------------------------------------------------------
 
 
 def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
-    entry, fact = sending.entry, sending.fact
+    """Commit the deliveries of a step together with its progress, so that a crash neither loses nor repeats any."""
+    entry, record = sending.entry, sending.record
     now = yield from Now()
     checks = [Check(entry.key, entry.version)]
     writes: list[Write] = []
     messages: list[Message] = []
-    there, changes = yield from find_current_inbox(site, step.reached.found)
-    inboxes, aimed = yield from _not_yet_planned(
-        site, sending, [each for each in there if _is_for_others(site, each.url)]
-    )
-    for left in changes:
-        checks += left.checks
-        writes += left.writes
-    for inbox, each in inboxes.items():
+    reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
+    # An actor may have moved to an inbox of ours, or of a suspended domain.
+    deliverable = [owner for owner in reachable if _is_deliverable(site, owner.url)]
+    inboxes, entries_to_move = yield from _not_yet_planned(site, sending, deliverable)
+    for change in changes:
+        checks += change.checks
+        writes += change.writes
+    for inbox, owner in inboxes.items():
         about = {
             "inbox": inbox,
             "created": to_epoch_ms(now),
             "origin": str(site.origin),
-            "about": fact.optional("about"),
+            "about": record.optional("about"),
         }
-        row = row_key(_backlog(site, each), fact.text("order"), sending.name, inbox)
-        before = aimed.get(inbox)
-        writes.append(Put(row, encode_record(about) if before is None else before.value))
-        if before is not None:
-            checks.append(Check(before.key, before.version))
-            writes.append(DeleteEntry(before.key))
-    for backlog in dict.fromkeys(_backlog(site, each) for each in inboxes.values()):
+        key = delivery_key(_backlog(site, owner), record.text("order"), sending.name, inbox)
+        aimed_entry = entries_to_move.get(inbox)
+        writes.append(Put(key, encode_record(about) if aimed_entry is None else aimed_entry.value))
+        if aimed_entry is not None:
+            # A delivery moves between backlogs only if no worker has changed it since it was read.
+            checks.append(Check(aimed_entry.key, aimed_entry.version))
+            writes.append(DeleteEntry(aimed_entry.key))
+    for backlog in dict.fromkeys(_backlog(site, owner) for owner in inboxes.values()):
         ident = yield from RandomBytes(16)
         messages.append(deliver_message(backlog, ident, by=site.origin))
-    for uri in step.reached.ours:
-        change = yield from deliver_locally(site, fact, uri, name=sending.name)
-        checks += change.checks
-        writes += change.writes
-        messages += change.messages
-    rest, settlement, later = yield from _rest(site, sending, step)
-    writes.append(rest)
-    if isinstance(rest, Put):
+    for uri in step.recipients.local:
+        deposit = yield from deliver_locally(site, record, uri, name=sending.name)
+        checks += deposit.checks
+        writes += deposit.writes
+        messages += deposit.messages
+    progress, settlement, retry_messages = yield from _progress(site, sending, step)
+    writes.append(progress)
+    if isinstance(progress, Put):
+        # A later step may meet the same inboxes. After the last step, no marker is needed.
         writes += [
-            Put(_marker(sending, inbox), _AIMED if each.is_cross_origin else b"", SENT_KEPT_S)
-            for inbox, each in inboxes.items()
+            Put(_marker(sending, inbox), _AIMED if owner.is_cross_origin else b"", SENT_KEPT_S)
+            for inbox, owner in inboxes.items()
         ]
-    done = yield from commit(checks, merged(writes), messages=[*messages, *later], settles=(settlement,))
-    if done is False:
+    is_committed = yield from commit(
+        checks, merge_writes(writes), messages=[*messages, *retry_messages], settles=(settlement,)
+    )
+    if is_committed is False:
         _ = yield from Settle((Retry(sending.leased, 0.0),))
         return
-    for uri in step.reached.ours:
-        _LOG.info("delivered %s to %s on this server", fact.text("id"), uri)
+    for uri in step.recipients.local:
+        _LOG.info("delivered %s to %s on this server", record.text("id"), uri)
 
 
 def _not_yet_planned(
-    site: Site, sending: _Sending, found: Sequence[InboxOwner]
+    site: Site, sending: _Sending, recipients: Sequence[InboxOwner]
 ) -> Op[tuple[dict[str, InboxOwner], dict[str, Entry]]]:
-    """Give the inboxes that need a row, shared ones once, each with somebody behind it; and the rows that wait among what is aimed, and are to be moved.
+    """Return the inboxes that need a delivery, each once with one of its owners, and the aimed deliveries to move.
 
-    Asks for: nothing in the first step, then one `Get`, and one more for rows that may have to be moved.
+    Asks for: nothing in the first step, then one `Get`, and one more for deliveries that may have to be moved.
     """
-    # An inbox that is where one of its actors is, is not aimed at anybody.
-    ordered = sorted(found, key=lambda each: not each.is_cross_origin)
-    inboxes = {str(each.url): each for each in ordered}
-    if not inboxes or not sending.fact.number("steps"):
+    # Owners on the inbox's own origin come last, so that they win: such an inbox is not aimed at.
+    ordered = sorted(recipients, key=lambda owner: not owner.is_cross_origin)
+    inboxes = {str(owner.url): owner for owner in ordered}
+    if not inboxes or not sending.record.number("steps"):
         return inboxes, {}
-    marked = yield from Get([_marker(sending, inbox) for inbox in inboxes])
-    markers = {inbox: entry for inbox, entry in zip(inboxes, marked, strict=True) if entry is not None}
-    # Else whoever is the first to name a stranger's inbox decides that all who live there have to wait.
-    own = [inbox for inbox, marker in markers.items() if marker.value == _AIMED and not inboxes[inbox].is_cross_origin]
-    rows = (yield from Get([_aimed_row(site, sending, inboxes[inbox]) for inbox in own])) if own else ()
-    # One that is gone was delivered, or tried at least: that is not repeated.
-    aimed = {inbox: row for inbox, row in zip(own, rows, strict=True) if row is not None}
-    return {inbox: each for inbox, each in inboxes.items() if inbox in aimed or inbox not in markers}, aimed
+    marker_entries = yield from Get([_marker(sending, inbox) for inbox in inboxes])
+    markers = {inbox: entry for inbox, entry in zip(inboxes, marker_entries, strict=True) if entry is not None}
+    # Without this move, the first stranger to name a peer's inbox would put all actors there into the slow backlog.
+    same_origin_inboxes = [
+        inbox for inbox, marker in markers.items() if marker.value == _AIMED and not inboxes[inbox].is_cross_origin
+    ]
+    aimed_keys = [_aimed_key(site, sending, inboxes[inbox]) for inbox in same_origin_inboxes]
+    aimed_entries = (yield from Get(aimed_keys)) if aimed_keys else ()
+    # A delivery that is not in the backlog any more was made, or tried at least, and is not repeated.
+    entries_to_move = {
+        inbox: entry for inbox, entry in zip(same_origin_inboxes, aimed_entries, strict=True) if entry is not None
+    }
+    unplanned = {inbox: owner for inbox, owner in inboxes.items() if inbox in entries_to_move or inbox not in markers}
+    return unplanned, entries_to_move
 
 
-def _backlog(site: Site, each: InboxOwner) -> str:
-    return backlog_of(each.url.origin, by=site.origin, aimed=each.is_cross_origin)
+def _backlog(site: Site, owner: InboxOwner) -> str:
+    return backlog_of(owner.url.origin, by=site.origin, aimed=owner.is_cross_origin)
 
 
-def _aimed_row(site: Site, sending: _Sending, each: InboxOwner) -> StoreKey:
-    backlog = backlog_of(each.url.origin, by=site.origin, aimed=True)
-    return row_key(backlog, sending.fact.text("order"), sending.name, str(each.url))
+def _aimed_key(site: Site, sending: _Sending, owner: InboxOwner) -> StoreKey:
+    """Return the key that the delivery to an inbox has in the aimed backlog."""
+    backlog = backlog_of(owner.url.origin, by=site.origin, aimed=True)
+    return delivery_key(backlog, sending.record.text("order"), sending.name, str(owner.url))
 
 
 def _marker(sending: _Sending, inbox: str) -> StoreKey:
     return ("planned", "1", sending.name, digest_part(inbox))
 
 
-def _rest(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
-    """Give what becomes of the fact: moved on, waiting for those who could not be reached, or gone."""
+def _progress(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
+    """Return the write that moves the sending on, the settlement of its message, and the messages for retries.
+
+    A sending is deleted when nothing remains. If only failed look-ups remain, it waits for them.
+    """
     now = yield from Now()
-    fact, key, leased = sending.fact, sending.entry.key, sending.leased
-    missed = step.reached.missed
-    failed = [*fact.members.get("failed", ()), *(each.uri for each in missed)]
-    # Those of earlier steps who are looked at only now have their earlier count.
-    lookups = {**fact.members.get("lookups", {}), **{each.uri: each.attempts for each in missed}}
-    dues = [to_epoch_ms(now) + int(each.wait_s * 1000) for each in missed]
-    due = min([*dues, *fact.members.get("failed_due", ())], default=to_epoch_ms(now))
-    members = dict(fact.members) | {
-        "steps": fact.number("steps") + 1,
+    record, key, leased = sending.record, sending.entry.key, sending.leased
+    failed_lookups = step.recipients.failed_lookups
+    failed_uris = [*record.members.get("failed", ()), *(lookup.uri for lookup in failed_lookups)]
+    # Recipients that this step did not look up keep the counts of earlier steps.
+    attempts_by_uri = {
+        **record.members.get("lookups", {}),
+        **{lookup.uri: lookup.attempts for lookup in failed_lookups},
+    }
+    dues = [to_epoch_ms(now) + int(lookup.wait_s * 1000) for lookup in failed_lookups]
+    due = min([*dues, *record.members.get("failed_due", ())], default=to_epoch_ms(now))
+    members = dict(record.members) | {
+        "steps": record.number("steps") + 1,
         "cursor": step.cursor,
         "skip": step.skip or None,
-        "lookups": lookups or None,
+        "lookups": attempts_by_uri or None,
     }
-    if step.left:
-        moved = members | {"to": step.left, "failed": failed or None, "failed_due": [due] if failed else None}
-        return Put(key, encode_record(moved)), Retry(leased, 0.0), []
-    if not failed:
+    if step.remaining:
+        members |= {"to": step.remaining, "failed": failed_uris or None, "failed_due": [due] if failed_uris else None}
+        return Put(key, encode_record(members)), Retry(leased, 0.0), []
+    if not failed_uris:
         return DeleteEntry(key), Done(leased), []
     delay_s = max(0.0, (due - to_epoch_ms(now)) / 1000)
-    waiting = members | {
-        "to": failed,
+    members |= {
+        "to": failed_uris,
         "failed": None,
         "failed_due": None,
-        "lookups": {uri: lookups[uri] for uri in failed if lookups.get(uri)} or None,
+        "lookups": {uri: attempts_by_uri[uri] for uri in failed_uris if attempts_by_uri.get(uri)} or None,
     }
-    waiting |= due_in(delay_s, now)
-    # Out of its group: what comes later about the same object is not kept from all others by one who does not answer.
+    members |= due_in(delay_s, now)
+    # The new message is not in the group of the object. So later sendings about the object do not wait for a recipient
+    # that does not answer.
     name = yield from RandomBytes(16)
-    wake = evolve(send_message(sending.name, name, by=site.origin, about=None), delay_s=delay_s)
-    return Put(key, encode_record(waiting)), Done(leased), [wake]
+    message = evolve(send_message(sending.name, name, by=site.origin, about=None), delay_s=delay_s)
+    return Put(key, encode_record(members)), Done(leased), [message]

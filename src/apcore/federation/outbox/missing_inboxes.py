@@ -1,17 +1,18 @@
-"""Inboxes that are not there any more, and who is behind them.
+"""Record inboxes that are not there any more, and look for the current inboxes of their followers.
 
-An inbox that answers 410, 404 or with a redirect is no longer where a follower is reached, and says nothing about the followers behind it: one shared
-inbox may stand for thousands. So it is only noted. The next planning that comes upon it asks the followers' own documents, as far as they are not kept
-fresh:
+An inbox that answers 410, 404 or with a redirect no longer reaches its followers. The answer says nothing about the
+followers themselves: one shared inbox may stand for thousands. So delivery only records the missing inbox. The next
+planning that meets it loads the followers' own documents, unless a fresh copy is cached:
 
-- who is gone for certain is not a follower any more;
-- who has another inbox by now is reached there, and that is kept, if it is where the actor is;
-- who still names this one gets nothing while the note stands, if it said 410 (a week), and is tried again, if it said less (the note stands for a day).
+- A follower that is gone for certain is removed.
+- A follower with another inbox is reached there. The new inbox is stored if it is on the actor's own origin.
+- A follower that still names the missing inbox depends on its answer. After a 410, it gets nothing while the record
+  lasts, which is a week. After any other answer it is tried again, and the record lasts a day.
 
-A stranger with many followers at a server of theirs can have all of those asked about, and let none be answered, while whoever comes after them in the
-collection waits. So little time is given to it; who does not answer in time has not answered.
+A stranger may own many followers on a slow server, and would like every other follower in the collection to wait for
+their look-ups. So each look-up gets little time. One without an answer in that time counts as unanswered.
 
-Facts: ``("lost-inbox", "1", H(inbox))``, and whether it said 410.
+Records: ``("lost-inbox", "1", H(inbox))``, and whether the answer was 410.
 """
 
 from __future__ import annotations
@@ -34,26 +35,26 @@ from apcore.ports import Put, StoreKey, digest_part
 from apcore.records.format import decode_record, encode_record
 from apcore.remote import Gone
 
-__all__ = ["InboxOwner", "find_current_inbox", "lost_inbox"]
+__all__ = ["InboxOwner", "find_current_inbox", "put_missing_inbox"]
 
 _GONE_KEPT_S: Final = 7 * 86400.0
 _MOVED_KEPT_S: Final = 86400.0
 _AT_ONCE: Final = 4
-_ASKED_S: Final = 4.0
-"""For each who is asked: 20 s for a step of planning."""
+_LOOKUP_S: Final = 4.0
+"""The time for each look-up. With four at once, a planning step of 20 recipients spends 20 s on them."""
 _LOG: Final = logging.getLogger(__name__)
 
 
 @frozen
 class InboxOwner:
-    """A recipient, and where it is reached."""
+    """A recipient, with the inbox that reaches it."""
 
     actor: str
     inboxes: Inboxes
     url: Url
     """The one of the two inboxes that is used."""
     follows: str | None = None
-    """The managed collection that the recipient was found in."""
+    """The managed collection that the recipient is a member of."""
 
     @property
     def is_cross_origin(self) -> bool:
@@ -61,36 +62,45 @@ class InboxOwner:
         return not same_origin(self.actor, str(self.url))
 
 
-def find_current_inbox(site: Site, found: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], list[MembershipChange]]]:
-    """Give who of ``found`` is reached, and where; and what changes about followers who are not reached where they were.
+def find_current_inbox(
+    site: Site, recipients: Sequence[InboxOwner]
+) -> Op[tuple[list[InboxOwner], list[MembershipChange]]]:
+    """Return the recipients that can be reached, with their current inboxes, and the changes to collections.
 
-    Asks for: two `Get`s; for followers behind a lost inbox their documents, as `look_up_inboxes`, and one `Get` each.
+    Asks for: two `Get`s; for followers behind a missing inbox their documents, as `look_up_inboxes`, and one `Get`
+    each.
     """
-    present, changes = yield from _not_deleted(found)
-    addresses = list(dict.fromkeys(str(each.url) for each in present))
+    present, changes = yield from _without_deleted(recipients)
+    addresses = list(dict.fromkeys(str(recipient.url) for recipient in present))
     entries = (yield from Get([_key(address) for address in addresses])) if addresses else ()
-    lost = {
+    gone_by_address = {
         address: bool(decode_record(entry.value).number("gone"))
         for address, entry in zip(addresses, entries, strict=True)
         if entry is not None
     }
-    reached = [each for each in present if str(each.url) not in lost or (not each.follows and not lost[str(each.url)])]
-    asked = [each for each in present if str(each.url) in lost and each.follows]
-    lookups = [look_up_inboxes(site, each.actor, within_s=_ASKED_S) for each in asked]
+    reachable: list[InboxOwner] = []
+    displaced: list[InboxOwner] = []
+    for recipient in present:
+        is_gone = gone_by_address.get(str(recipient.url))
+        if is_gone is not None and recipient.follows:
+            displaced.append(recipient)
+        elif not is_gone:
+            reachable.append(recipient)
+    lookups = [look_up_inboxes(site, follower.actor, within_s=_LOOKUP_S) for follower in displaced]
     outcomes = yield from gather(*lookups, limit=_AT_ONCE)
-    for each, outcome in zip(asked, outcomes, strict=True):
-        new = _reached_at(each, outcome, gone=lost[str(each.url)])
-        if new is not None:
-            reached.append(new)
-        change = yield from _change(each, new, outcome)
+    for follower, outcome in zip(displaced, outcomes, strict=True):
+        current = _current(follower, outcome, is_gone=gone_by_address[str(follower.url)])
+        if current is not None:
+            reachable.append(current)
+        change = yield from _change(follower, current, outcome)
         if change is not None:
             changes.append(change)
-    return reached, changes
+    return reachable, changes
 
 
-def _not_deleted(found: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], list[MembershipChange]]]:
-    """Return the recipients without followers that have deleted themselves, and the changes that take those out."""
-    followers = [recipient for recipient in found if recipient.follows is not None]
+def _without_deleted(recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], list[MembershipChange]]]:
+    """Return the recipients without deleted followers, and the changes that remove those."""
+    followers = [recipient for recipient in recipients if recipient.follows is not None]
     entries = (yield from Get([gone_key(follower.actor) for follower in followers])) if followers else ()
     deleted = {
         follower.actor: follower.follows
@@ -99,15 +109,16 @@ def _not_deleted(found: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], list
     }
     changes: list[MembershipChange] = []
     for actor, collection in deleted.items():
-        _LOG.info("%s is deleted, and follows %s no more", actor, collection)
+        _LOG.info("removing %s from %s: the actor has deleted itself", actor, collection)
         change = None if collection is None else (yield from remove_member(collection, actor))
         if change is not None:
             changes.append(change)
-    return [recipient for recipient in found if recipient.follows is None or recipient.actor not in deleted], changes
+    remaining = [recipient for recipient in recipients if recipient.follows is None or recipient.actor not in deleted]
+    return remaining, changes
 
 
-def lost_inbox(inbox: str, *, gone: bool) -> Put:
-    """Give the write that notes that an inbox is not there."""
+def put_missing_inbox(inbox: str, *, gone: bool) -> Put:
+    """Return the write that records a missing inbox; ``gone`` if it answered 410."""
     return Put(_key(inbox), encode_record({"inbox": inbox, "gone": int(gone)}), _GONE_KEPT_S if gone else _MOVED_KEPT_S)
 
 
@@ -115,26 +126,32 @@ def _key(inbox: str) -> StoreKey:
     return ("lost-inbox", "1", digest_part(inbox))
 
 
-def _reached_at(each: InboxOwner, outcome: CallOutcome[Inboxes], *, gone: bool) -> InboxOwner | None:
-    """Give where a follower is reached who was reached at a lost inbox; None for nowhere."""
+def _current(follower: InboxOwner, outcome: CallOutcome[Inboxes], *, is_gone: bool) -> InboxOwner | None:
+    """Return a follower behind a missing inbox with its current inbox; None if it cannot be reached.
+
+    ``is_gone`` tells whether the missing inbox answered 410.
+    """
     if isinstance(outcome, Raised):
-        return None if gone or isinstance(outcome.error, Gone) else each
+        return None if is_gone or isinstance(outcome.error, Gone) else follower
     inboxes = outcome.value
     url = parse_url(inboxes.shared or inboxes.inbox)
-    if url == each.url:
-        return None if gone else each
-    return evolve(each, inboxes=inboxes, url=url)
+    if url == follower.url:
+        return None if is_gone else follower
+    return evolve(follower, inboxes=inboxes, url=url)
 
 
-def _change(each: InboxOwner, new: InboxOwner | None, outcome: CallOutcome[Inboxes]) -> Op[MembershipChange | None]:
-    if each.follows is None:
+def _change(
+    follower: InboxOwner, current: InboxOwner | None, outcome: CallOutcome[Inboxes]
+) -> Op[MembershipChange | None]:
+    """Return the change that removes a follower that is gone, or stores its new inbox."""
+    if follower.follows is None:
         return None
     if isinstance(outcome, Raised) and isinstance(outcome.error, Gone):
-        _LOG.info("%s is gone, and follows %s no more", each.actor, each.follows)
-        return (yield from remove_member(each.follows, each.actor))
-    if new is None or new.url == each.url or new.is_cross_origin:
+        _LOG.info("removing %s from %s: the actor is gone", follower.actor, follower.follows)
+        return (yield from remove_member(follower.follows, follower.actor))
+    if current is None or current.url == follower.url or current.is_cross_origin:
         return None
-    kept = json.dumps({"inbox": new.inboxes.inbox, "shared": new.inboxes.shared}).encode()
-    change = yield from put_member(each.follows, Member(each.actor, kept), order="")
-    # Who has left meanwhile is not brought back.
+    item = json.dumps({"inbox": current.inboxes.inbox, "shared": current.inboxes.shared}).encode()
+    change = yield from put_member(follower.follows, Member(follower.actor, item), order="")
+    # A check for an absent key means that the follower has left meanwhile. It must not be added again.
     return None if change is None or any(check.version is None for check in change.checks) else change

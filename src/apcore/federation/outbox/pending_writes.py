@@ -1,18 +1,18 @@
-"""From what a handler noted to the checks, writes and messages of one commit.
+"""Turn the notes of a handler into the checks, writes and messages of one commit.
 
-Everything that a handler wants goes into the same commit as the fact that it is done: members of collections, objects, outbox items, and
-what is to be delivered. Delivery itself is only a fact here: who is to get it is found out by the worker.
+All effects of a handler are in the same commit as the record that it has run: members of collections, objects, outbox
+items and sendings. No inbox is looked up here. A sending is only stored, and a worker plans its deliveries later.
 
-Facts::
+Records::
 
     ("obj", "1", H(id))          an object of ours, served at its id
-    ("sent", "1", name)          what was sent, byte for byte as it will go out, as long as deliveries may be under way
-    ("send", "1", name)          to whom, as far as that is not yet planned; its presence is the work that is left
+    ("sent", "1", name)          an activity, byte for byte as it is delivered; for as long as deliveries may be retried
+    ("send", "1", name)          a sending: the recipients that are not planned yet; deleted when all are planned
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -42,12 +42,11 @@ from apcore.ports import (
     COMMIT_KEYS_MAX,
     VALUE_BYTES_MAX,
     Check,
-    Increment,
     Message,
     Put,
-    StoreKey,
     Write,
     digest_part,
+    merge_writes,
 )
 from apcore.records.format import decode_record, encode_record, key_name, to_epoch_ms
 from apcore.vocab import PUBLIC_FORMS, Activity, Create, Visibility, audience_of, read_document, to_wire
@@ -58,14 +57,13 @@ __all__ = [
     "SENT_KEPT_S",
     "Flushed",
     "flush",
-    "merged",
     "send_message",
 ]
 
 ACTIVITY_BYTES_MAX: Final = 1024 * 1024
-"""What an inbox takes, ours and others'."""
+"""The largest activity that inboxes accept, our own and those of other servers."""
 SENT_KEPT_S: Final = 10 * 86400.0
-"""How long what was sent is kept for deliveries: three days of retries, and a week for queues that stood still."""
+"""How long an activity is kept for its deliveries: three days of retries, and a week for a queue that stood still."""
 
 
 @define
@@ -76,136 +74,132 @@ class Flushed:
     writes: list[Write] = field(factory=list[Write])
     messages: list[Message] = field(factory=list[Message])
 
-    def take(self, change: MembershipChange) -> None:
-        """Take in a change of a collection."""
+    def add(self, change: MembershipChange) -> None:
+        """Add a change of a collection."""
         self.checks += change.checks
         self.writes += change.writes
 
 
 def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Flushed]:
-    """Turn the notes of ``scope`` into part of a commit, in their order.
+    """Turn the notes of ``scope``, in their order, into part of a commit.
 
-    Asks for: `Now`, one `Get` for each item that is put in or taken out and for each id that the application has
-    chosen, and what `settle_relations` and `revise` ask for.
+    Asks for: `Now`, one `Get` for each item that is added or removed and for each id that the application has chosen,
+    and the effects of `settle_relations` and `revise`.
 
     Raises:
-        ContractError: More than one commit can hold, or a note that contradicts itself (an activity with another actor than its sender).
+        ContractError: The notes are more than one commit can hold, or one of them contradicts itself (an activity with
+            another actor than its sender).
     """
     now = yield from Now()
     settled = yield from settle_relations(site.federation.places, site.origin, scope.notes)
     flushed = Flushed(checks=list(settled.checks))
-    for note in _last_words(settled.notes):
+    for note in _without_superseded(settled.notes):
         match note:
             case AddMember():
-                # Minted in any case: a handler that runs again mints the same names again, whatever others did meanwhile.
+                # The order is minted even if the item is a member already. So a handler that runs again mints the same
+                # names again, whatever else has changed meanwhile.
                 order = _order(now, scope)
                 change = yield from put_member(note.collection, Member(note.item, note.kept), order=order)
                 if change is not None:
-                    flushed.take(change)
+                    flushed.add(change)
             case RemoveMember():
                 change = yield from remove_member(note.collection, note.item)
                 if change is not None:
-                    flushed.take(change)
+                    flushed.add(change)
             case SendActivity():
-                yield from _check_kept(site, note)
+                yield from _check_served(site, note)
                 revision = yield from revise(site, note, now)
-                flushed.take(revision.change)
+                flushed.add(revision.change)
                 _send(site, scope, revision.note, now, flushed)
             case PublishObject():
-                yield from _check_new(note)
+                yield from _check_unpublished(note)
                 _publish(site, scope, note, now, flushed)
             case WriteEntry():
                 flushed.writes.append(note.write)
             case RelationUpdate():
                 raise ContractError(f"a relation update was not settled: {note}")
     flushed.checks = list(dict.fromkeys(flushed.checks))
-    flushed.writes = merged(flushed.writes)
+    flushed.writes = merge_writes(flushed.writes)
     _check_size(flushed.writes)
     return flushed
 
 
-def merged(writes: Iterable[Write]) -> list[Write]:
-    """Leave one write a key: additions add up, and of other writes the last counts."""
-    merged: dict[StoreKey, Write] = {}
-    for write in writes:
-        before = merged.get(write.key)
-        if isinstance(write, Increment) and isinstance(before, Increment):
-            merged[write.key] = Increment(write.key, before.delta + write.delta)
-        else:
-            merged[write.key] = write
-    return list(merged.values())
-
-
 def _check_size(writes: Sequence[Write]) -> None:
-    if len(writes) > COMMIT_KEYS_MAX - 5:
+    """Refuse writes that leave no room in the commit for the record of the handler itself."""
+    keys_max, bytes_max = COMMIT_KEYS_MAX - 5, COMMIT_BYTES_MAX - VALUE_BYTES_MAX
+    if len(writes) > keys_max:
         raise ContractError(
-            f"a handler wants {len(writes)} entries written at once; a commit holds {COMMIT_KEYS_MAX - 5}"
+            f"a handler writes {len(writes)} entries at once, but a commit holds {keys_max}: do less in one handler"
         )
     sizes = [len(write.value) for write in writes if isinstance(write, Put)]
-    if max(sizes, default=0) > VALUE_BYTES_MAX or sum(sizes) > COMMIT_BYTES_MAX - VALUE_BYTES_MAX:
+    if max(sizes, default=0) > VALUE_BYTES_MAX or sum(sizes) > bytes_max:
         raise ContractError(
-            f"a handler wants {sum(sizes)} bytes written at once, at most {max(sizes)} in one entry; "
-            f"a commit holds {COMMIT_BYTES_MAX - VALUE_BYTES_MAX}, and an entry {VALUE_BYTES_MAX}"
+            f"a handler writes {sum(sizes)} bytes at once, up to {max(sizes)} of them in one entry, but a commit holds "
+            f"{bytes_max} and an entry {VALUE_BYTES_MAX}: do less in one handler"
         )
 
 
 def send_message(name: str, ident: bytes, *, by: Origin | str, about: str | None) -> Message:
-    """Make the wake-up for planning a sending ``by`` an origin of ours, in line with those ``about`` one object."""
+    """Make the message for planning a sending ``by`` an origin of ours, in the group of the object it is ``about``."""
     key = ("send", "1", name)
     return make_wake(FANOUT, key, ident, by=by, group=about or key_name(key))
 
 
-def _last_words(notes: Sequence[PendingWrite]) -> list[PendingWrite]:
-    """Leave out what was noted about an item before the last word about it: a commit has one write a key."""
-    seen: set[tuple[str, str]] = set()
-    kept: list[PendingWrite] = []
+def _without_superseded(notes: Sequence[PendingWrite]) -> list[PendingWrite]:
+    """Return the notes without those about a member that a later note is about: a commit has one write per key."""
+    members: set[tuple[str, str]] = set()
+    remaining: list[PendingWrite] = []
     for note in reversed(notes):
         if isinstance(note, AddMember | RemoveMember):
-            about = (note.collection, note.item)
-            if about in seen:
+            member = (note.collection, note.item)
+            if member in members:
                 continue
-            seen.add(about)
-        kept.append(note)
-    return kept[::-1]
+            members.add(member)
+        remaining.append(note)
+    return remaining[::-1]
 
 
 def _order(now: datetime, scope: UnitOfWork[Any]) -> str:
-    """A string that sorts by time, ended by chance."""
+    """Return a string that sorts by time and ends with random characters."""
     return f"{to_epoch_ms(now):014d}{scope.mint()[:8]}"
 
 
 def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime, flushed: Flushed) -> None:
-    """Add the facts that make an activity leave."""
+    """Add the records of an activity and of its sending, and the message for planning it."""
     activity, actor = note.activity, site.actor_uri(note.by)
     members = to_wire(activity)
-    said = members.get("actor", actor)
-    if said != actor:
-        raise ContractError(f"an activity sent by {note.by!r} has the actor {said!r:.200}, not {actor}")
+    stated_actor = members.get("actor", actor)
+    if stated_actor != actor:
+        raise ContractError(f"an activity sent by {note.by!r} has the actor {stated_actor!r:.200}, not {actor}")
     members["actor"] = actor
-    name, wake = scope.mint(), scope.mint()
+    name, message_name = scope.mint(), scope.mint()
     _ = members.setdefault("id", note.id)
     body = wire_body(members)
     if len(body) > ACTIVITY_BYTES_MAX:
-        raise ContractError(f"the activity {members['id']} has {len(body)} bytes; inboxes take {ACTIVITY_BYTES_MAX}")
+        raise ContractError(
+            f"the activity {members['id']} has {len(body)} bytes, but inboxes take at most {ACTIVITY_BYTES_MAX}"
+        )
     recipients = [uri for uri in dict.fromkeys(note.to) if uri not in PUBLIC_FORMS and uri != actor]
     about = {"origin": str(site.origin), "actor": actor, "id": members["id"], "created": to_epoch_ms(now)}
-    flushed.checks.append(Check(("sent", "1", name), None))  # new for certain; it lets a commit be recognised
+    # The minted name is new for certain. The check is there so that a repeated commit is recognised.
+    flushed.checks.append(Check(("sent", "1", name), None))
     flushed.writes.append(Put(("sent", "1", name), encode_record(about | {"key": note.key}, body), SENT_KEPT_S))
     if recipients:
-        openly = audience_of(activity)
-        # A shared inbox tells by the addresses who of its server is meant, so it is no use for who is not named there.
-        direct = [uri for uri in recipients if uri not in {*openly.to, *openly.cc, *openly.audience}]
+        audience = audience_of(activity)
+        # A server learns from the addressing which of its actors a delivery to a shared inbox is for. So a recipient
+        # that the activity does not name needs its own inbox.
+        direct = [uri for uri in recipients if uri not in {*audience.to, *audience.cc, *audience.audience}]
         object_ = activity.view(Activity).object if activity.is_a(Activity) else None
         line = digest_part(str(members["id"] if object_ is None or object_.uri is None else object_.uri))
-        # By time, and within one commit as they were asked for.
+        # Sort by time, and within one commit by the order of the notes.
         order = f"{to_epoch_ms(now):014d}{len(flushed.messages):03d}"
-        left = {"to": recipients, "direct": direct or None, "about": line, "order": order}
-        flushed.writes.append(Put(("send", "1", name), encode_record(about | left)))
-        flushed.messages.append(send_message(name, wake.encode()[:16], by=site.origin, about=line))
+        progress = {"to": recipients, "direct": direct or None, "about": line, "order": order}
+        flushed.writes.append(Put(("send", "1", name), encode_record(about | progress)))
+        flushed.messages.append(send_message(name, message_name.encode()[:16], by=site.origin, about=line))
 
 
-def _check_new(note: PublishObject) -> Op[None]:
-    """Refuse an id that the application has chosen for a second object."""
+def _check_unpublished(note: PublishObject) -> Op[None]:
+    """Refuse an id chosen by the application at which an object is published already."""
     if note.object.id is None:
         return
     [entry] = yield from Get((object_key(note.id),))
@@ -213,18 +207,18 @@ def _check_new(note: PublishObject) -> Op[None]:
         raise ContractError(f"{note.id} is published already: send an Update to change it")
 
 
-def _check_kept(site: Site, note: SendActivity) -> Op[None]:
-    """Refuse an id among managed activities under which none of this actor is kept: nothing would be served."""
+def _check_served(site: Site, note: SendActivity) -> Op[None]:
+    """Refuse an id among managed activities unless the actor has an object stored there: nothing would be served."""
     place = site.federation.places.read(site.origin, note.activity.id or "")
     if place is None or place.target.kind != "managed":
         return
     [entry] = yield from Get((object_key(note.id),))
     if entry is None or decode_record(entry.value).optional("owner") != site.actor_uri(note.by):
-        raise ContractError(f"nothing of {note.by!r:.60} is kept at {note.id}: leave the id out, and one is made")
+        raise ContractError(f"{note.by!r:.60} has no object at {note.id}: leave the id out, and one is made")
 
 
 def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datetime, flushed: Flushed) -> None:
-    """Mint ids, keep object and Create, append what is public to the outbox, send."""
+    """Mint the ids, store the object and its Create, append a public Create to the outbox, and send it."""
     places, actor = site.federation.places, site.actor_uri(note.by)
     followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
     outbox = places.uri(site.origin, "collection", "outbox", identifier=note.by)
@@ -253,7 +247,7 @@ def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datet
             about["create"] = create_members["id"]
         flushed.writes.append(Put(object_key(str(members["id"])), encode_record(about, wire_body(members))))
     if addressing.audience.visibility is Visibility.PUBLIC:
-        # The outbox says how many there are, so it has only what everyone may know of.
-        flushed.take(add_member(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
+        # The outbox shows its number of items to everyone, so it holds only public ones.
+        flushed.add(add_member(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
     create = read_document(create_members, origin=site.origin)
     _send(site, scope, SendActivity(create, note.by, addressing.recipients, create_members["id"]), now, flushed)

@@ -1,4 +1,7 @@
-"""What an application does of its own accord, outside any handler: the same writes as in one, in one commit of their own."""
+"""Send and publish outside of any handler, in a commit of its own.
+
+The writes are the same as those of a handler.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ _ATTEMPTS_MAX = 5
 
 
 def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
-    """Commit what ``notes`` want, with the messages that follow from it; answers the ids of what is sent or published.
+    """Commit the writes of ``notes``, and return the ids of the activities and objects that are sent or published.
 
-    Asks for: the handler of each actor who sends or publishes; then as `flush`, and one commit; again, at most five times, if what that counted on
-    has changed meanwhile.
+    Asks for: the handler of each actor that sends or publishes; then as `flush`, and one commit. Both are repeated, up
+    to five times in all, if a record that they depend on has changed meanwhile.
 
     Raises:
-        ValueError: There is no actor who is to send or publish, or a recipient is no address.
-        StoreBusy: It has changed each time.
+        ValueError: An actor that is to send or publish does not exist, or a recipient is no address.
+        StoreBusy: A record changed each of the five times.
     """
     for by in dict.fromkeys(note.by for note in notes if isinstance(note, SendActivity | PublishObject)):
         place = site.federation.places.read(site.origin, site.actor_uri(by))
@@ -39,7 +42,7 @@ def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
             else:
                 scope.notes.append(note)
         flushed = yield from flush(site, scope)
-        done = yield from commit(flushed.checks, flushed.writes, messages=flushed.messages)
-        if done is not False:
+        is_committed = yield from commit(flushed.checks, flushed.writes, messages=flushed.messages)
+        if is_committed is not False:
             return tuple(ids)
-    raise StoreBusy(f"what was to be written had changed each of {_ATTEMPTS_MAX} times")
+    raise StoreBusy(f"other writers changed the same records {_ATTEMPTS_MAX} times in a row: try again later")

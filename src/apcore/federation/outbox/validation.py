@@ -1,7 +1,7 @@
-"""Checks of an activity before it is sent, and of an object before it is published.
+"""Check an activity before it is sent, and an object before it is published.
 
-They are made at the call. They need the document and the routes alone, so nothing is stored of a document that is
-refused.
+The checks are made at the call. They need only the document and the routes, so a refused document leaves nothing in the
+store.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _NEED_OBJECT: Final = (
     *(Accept, Add, Announce, Create, Delete, Flag, Follow, Ignore),
     *(Like, Move, Reject, Remove, Undo, Update),
 )
-"""The activities that mean nothing without an object; Block is a kind of Ignore."""
+"""The activities that require an object; Block is a kind of Ignore."""
 
 
 def check_recipients(recipients: Iterable[str]) -> None:
-    """Refuse a recipient that is no address.
+    """Refuse recipients that are no addresses.
 
     Raises:
-        ValueError: One of them is no http or https URL, and no form of `PUBLIC`.
+        ValueError: A recipient is neither an http or https URL nor a form of `PUBLIC`.
     """
     for uri in recipients:
         if uri in PUBLIC_FORMS:
@@ -70,7 +70,7 @@ def check_activity(document: Document, *, by: str, places: RouteTable, origin: O
     if not _is_activity(document):
         raise ValueError(f"send takes an activity, not {_types(document)}: publish() takes objects")
     if any(map(document.is_a, _NEED_OBJECT)) and not Activity.over(document).objects:
-        raise ValueError(f"{_types(document)} needs an object: say what it is about")
+        raise ValueError(f"{_types(document)} needs an object: set object=")
     if document.id is None:
         return
     _check_id(document.id, by=by, places=places, origin=origin)
@@ -99,7 +99,7 @@ def check_object(document: Document, *, by: str, places: RouteTable, origin: Ori
 def _is_activity(document: Document) -> bool:
     if document.is_a(Activity):
         return True
-    # A type that the vocabulary does not know may be an activity's, if it has what activities have.
+    # A document of a type outside the vocabulary may be an activity if it has an actor or an object.
     return bool(document.types) and not document.classes() and not {"actor", "object"}.isdisjoint(document.words)
 
 
@@ -109,10 +109,10 @@ def _check_id(uri: str, *, by: str, places: RouteTable, origin: Origin) -> None:
     except RequestError as error:
         raise ValueError(f"the id {uri!r:.200} is no address: {error}") from error
     if url.origin != origin:
-        raise ValueError(f"the id {uri!r:.200} is of another origin than {origin}: leave the id out, and one is made")
+        raise ValueError(f"the id {uri!r:.200} is on another origin than {origin}: leave the id out, and one is made")
     base, hash_sign, _ = uri.partition("#")
     place = places.read(origin, base)
-    # An activity may be a part of its actor's document, which is how ids are made that nobody has chosen.
+    # An activity may have an id with a fragment of its actor's id. apcore mints such ids itself.
     allowed = {"object", "managed", "actor"} if hash_sign else {"object", "managed"}
     if place is None or place.target.kind not in allowed:
         raise ValueError(f"nothing is served at the id {uri!r:.200}: register a route for it, or leave the id out")

@@ -1,19 +1,24 @@
-"""Authorised fetch: who asks for a GET, and whether that one may see it (FEP-fe34, rule 15).
+"""Decide whether the signer of a GET may see the resource: authorised fetch (FEP-fe34, rule 15).
 
-Who asks is who has signed the request, and only where the answer depends on it is that found out: a key may have to be fetched for it. It does depend
+The signer is identified only where the answer depends on it, because that may require fetching a key. The answer
+depends on the signer:
 
-- on everything, if `Federation` has ``authorized_fetch="required"``: who does not sign gets 401, before it is known whether there is such a thing;
-- on what an application's ``authorize`` predicate guards: an actor with all that it has, a collection, objects of a type;
-- on what was published for some only, from ``"optional"`` on: who is in its audience sees it.
+- for every resource, if `Federation` has ``authorized_fetch="required"``. A request without a signature gets 401,
+  before it is known whether the resource exists;
+- for resources that an ``authorize`` predicate of the application guards: an actor with everything under it, a
+  collection, or the objects of a type;
+- for objects that were published for a limited audience, from ``authorized_fetch="optional"`` on. The members of the
+  audience may see them.
 
-The instance actor is served to everyone, and so is what finds accounts: two servers that both demand signatures need each other's keys first, and
-begin with those of the instance actors.
+The instance actor and the well-known documents are served to everyone. Two servers that both demand signatures need
+each other's keys first, and start with those of the instance actors.
 
-What may not be seen is answered as if it were not there: 404 for who has signed, 401 for who has not, whether there is such a thing or not. The
-401 is for the many servers that ask without a signature first; a 404 might make them forget what they have.
+A forbidden resource is answered exactly like a missing one: 404 for a signed request, 401 for an unsigned one. Many
+servers send their first request unsigned. The 401 tells them to sign; a 404 might make them delete their copy.
 
-A signature that does not hold, or cannot be checked now, is as good as none; it is said why where one was needed. Who signed the path and not the
-query has not asked for this page, and may have been made to ask. A suspended domain is refused (403).
+A signature that is invalid, or cannot be checked now, counts as no signature. Where one was required, the answer names
+the reason. A signature that covers the path but not the query does not identify the signer either: somebody else may
+have chosen the query. A suspended domain gets 403.
 """
 
 from __future__ import annotations
@@ -36,43 +41,46 @@ from apcore.vocab import audience_of, read_document
 
 __all__ = ["Visitor", "check_access", "identify_visitor", "is_among", "is_guarded", "predicates"]
 
-_OF_THE_ACTOR: Final = frozenset({"actor", "collection", "page", "managed"})
+_KINDS_OF_AN_ACTOR: Final = frozenset({"actor", "collection", "page", "managed"})
 
 
 @frozen
 class Visitor:
-    """Who asks for something."""
+    """The client that requests a resource."""
 
     uri: str | None = None
-    """The actor who has signed; None if nobody has, so that it holds."""
-    missing: ApcoreError = field(factory=lambda: SignatureMissing("this is served to who signs the request"), eq=False)
-    """Why nobody has."""
+    """The actor that signed the request; None without a valid signature."""
+    missing: ApcoreError = field(
+        factory=lambda: SignatureMissing("this resource is served to signed requests only"), eq=False
+    )
+    """The reason why there is no valid signature."""
 
     def unknown(self, error: ActorUnknown) -> ApcoreError:
-        """Give what is said about something that is not there for this one."""
+        """Return the error for a resource that does not exist, or that this visitor may not see."""
         return self.missing if self.uri is None else error
 
 
-def is_guarded(site: Site, place: RouteMatch) -> bool:
-    """Whether what stands at a place may not be for everyone, by what is registered alone."""
-    if place.target.kind == "instance":
+def is_guarded(site: Site, route: RouteMatch) -> bool:
+    """Return whether the registrations alone restrict who may see the resource."""
+    if route.target.kind == "instance":
         return False
-    return site.federation.authorized_fetch == "required" or bool(predicates(site, place))
+    return site.federation.authorized_fetch == "required" or bool(predicates(site, route))
 
 
-def predicates(site: Site, place: RouteMatch) -> list[Registered]:
-    """Give the predicates that all have to agree: the actor's, and the place's own."""
-    of_actor = site.federation.actor_authorize if place.target.kind in _OF_THE_ACTOR else None
-    return [each for each in dict.fromkeys((of_actor, place.target.authorize)) if each is not None]
+def predicates(site: Site, route: RouteMatch) -> list[Registered]:
+    """Return the predicates that must all agree: the actor's, and the resource's own."""
+    actor_predicate = site.federation.actor_authorize if route.target.kind in _KINDS_OF_AN_ACTOR else None
+    unique_predicates = dict.fromkeys((actor_predicate, route.target.authorize))
+    return [predicate for predicate in unique_predicates if predicate is not None]
 
 
 def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
-    """Find out who asks.
+    """Identify the client by the signature of its request.
 
-    Asks for: nothing if there is no signature, else as `find_signer`.
+    Effects: none without a signature, else those of `find_signer`.
 
     Raises:
-        Refused: The domain is suspended.
+        Refused: The domain of the signer is suspended.
     """
     if not is_signed(request):
         return Visitor()
@@ -85,43 +93,48 @@ def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
         return Visitor(None, error)
     if url.query is not None and not signed.signature.query_covered:
         return Visitor(
-            None, BadSignature(f"the signature of {signed.owner} covers the path of {url}, and not its query")
+            None, BadSignature(f"the signature of {signed.owner} covers the path of {url} but not its query; sign both")
         )
     return Visitor(signed.owner)
 
 
-def check_access(site: Site, request: Request, place: RouteMatch, url: Url) -> Op[Visitor]:
-    """Find out who asks for a guarded place, and hold the rules.
+def check_access(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Visitor]:
+    """Identify the client, and check that it may see a guarded resource.
 
-    Asks for: as `identify_visitor`, and the predicates.
+    Effects: those of `identify_visitor` and of the predicates.
 
     Raises:
-        RemoteError, Unavailable: Not for this one; said in the same words whether or not there is such a thing.
+        RemoteError, Unavailable: This client may not see it. The peer gets the same answer if it does not exist.
     """
-    found = yield from identify_visitor(site, request, url)
-    if found.uri is None and site.federation.authorized_fetch == "required":
-        raise found.missing
-    for predicate in predicates(site, place):
-        if not (yield from _agrees(site, place, predicate, found.uri)):
-            raise found.unknown(ActorUnknown(f"{place.target.kind} {dict(place.values)} is not for {found.uri}"))
-    return found
+    visitor = yield from identify_visitor(site, request, url)
+    if visitor.uri is None and site.federation.authorized_fetch == "required":
+        raise visitor.missing
+    # The predicates run before the resource is looked up, so a refusal cannot tell whether it exists.
+    for predicate in predicates(site, route):
+        if not (yield from _agrees(site, route, predicate, visitor.uri)):
+            raise visitor.unknown(
+                ActorUnknown(f"a predicate hides {route.target.kind} {dict(route.values)} from {visitor.uri}")
+            )
+    return visitor
 
 
-def _agrees(site: Site, place: RouteMatch, predicate: Registered, viewer: str | None) -> Op[bool]:
-    if place.target.kind == "object":
-        return bool((yield from dispatch_actor(site, predicate, **place.values, viewer=viewer)))
-    return bool((yield from dispatch_actor(site, predicate, place.identifier, viewer)))
+def _agrees(site: Site, route: RouteMatch, predicate: Registered, viewer: str | None) -> Op[bool]:
+    if route.target.kind == "object":
+        return bool((yield from dispatch_actor(site, predicate, **route.values, viewer=viewer)))
+    return bool((yield from dispatch_actor(site, predicate, route.identifier, viewer)))
 
 
-def is_among(site: Site, fact: Record, viewer: str) -> Op[bool]:
-    """Tell whether ``viewer`` is among those for whom an object of ours was published: named, a follower where followers are, or its owner.
+def is_among(site: Site, record: Record, viewer: str) -> Op[bool]:
+    """Return whether ``viewer`` is the owner of a published object or in its audience.
 
-    Asks for: one `Get` where it was published for followers.
+    The audience is every actor that the object names, and the owner's followers if it names them.
+
+    Effects: one `Get` if the object was published for followers.
     """
-    owner = fact.text("owner")
+    owner = record.text("owner")
     if viewer == owner:
         return True
-    audience = audience_of(read_document(fact.body, origin=site.origin)).everyone
+    audience = audience_of(read_document(record.body, origin=site.origin)).everyone
     if viewer in audience:
         return True
     identifier = site.identifier_of(owner)
@@ -130,5 +143,5 @@ def is_among(site: Site, fact: Record, viewer: str) -> Op[bool]:
     followers = site.federation.places.uri(site.origin, "collection", "followers", identifier=identifier)
     if followers not in audience:
         return False
-    [follows] = yield from contains(followers, (viewer,))
-    return follows
+    [is_follower] = yield from contains(followers, (viewer,))
+    return is_follower

@@ -1,10 +1,10 @@
-"""The names of pages: how a cursor is written into the path of a page, and read back.
+"""Write a cursor into the path of a collection page, and read it back.
 
-A page has an address without a query, such as ``/users/alice/outbox/page/first``. Servers that sign a path and not its
-query (Takahe, microblog.pub, Misskey) can ask for it, and prove that they have asked for this page.
+A page has an address without a query, such as ``/users/alice/outbox/page/first``. Some servers sign the path of a
+request but not its query (Takahe, microblog.pub, Misskey). With such an address, their signature covers the page.
 
-A cursor may be any string. One that could be mistaken for something else in a path (a slash, a dot segment, an escape)
-is written in base64url after a ``~``.
+A cursor may be any string. A cursor that a path could not carry safely (with a slash, a dot segment or an escape) is
+written in base64url after a ``~``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENCODED: Final = re.compile(r"~([A-Za-z0-9_-]*)")
 
 
 def page_name(cursor: str | None) -> str:
-    """Return the name of the page at ``cursor``; None is the first page."""
+    """Return the name of the page at ``cursor``. None stands for the first page."""
     if cursor is None:
         return _FIRST
     if cursor != _FIRST and _PLAIN.fullmatch(cursor):
@@ -33,10 +33,10 @@ def page_name(cursor: str | None) -> str:
 
 
 def cursor_of(name: str) -> str | None:
-    """Return the cursor in the name of a page; None for the first page.
+    """Return the cursor in the name of a page, or None for the first page.
 
     Raises:
-        RequestError: No cursor is written so, or it is longer than cursors are.
+        RequestError: The name is not a cursor, or the cursor is longer than `CURSOR_BYTES_MAX`.
     """
     if name == _FIRST:
         return None
@@ -46,7 +46,7 @@ def cursor_of(name: str) -> str | None:
     try:
         raw = name.encode() if encoded is None else urlsafe_b64decode(encoded[1] + "=" * (-len(encoded[1]) % 4))
         cursor = raw.decode()
-    except ValueError as error:  # what is no base64, and what is no UTF-8
+    except ValueError as error:  # not base64, or not UTF-8
         raise RequestError("there is no page of this name") from error
     if len(raw) > CURSOR_BYTES_MAX:
         raise RequestError(f"a cursor has at most {CURSOR_BYTES_MAX} bytes, not {len(raw)}")

@@ -1,10 +1,10 @@
-"""What is asked for: actors, collections and objects of ours, as ActivityPub; and where inboxes take their POSTs.
+"""Answer requests for local actors, collections and objects, and pass POSTs to the inboxes.
 
-A path that is not ours, or a client that would rather have a page, is the site's business: the answer is `Elsewhere`, and an adapter falls through
-to the application. Whatever is not public is answered as if it did not exist.
+If no route matches the path, or the client prefers an HTML page, the result is `Elsewhere`. The adapter then passes the
+request on to the application. A resource that the client may not see is answered as if it did not exist.
 
-What is served has a strong ETag of its bytes, and varies by `Accept`; where it depends on who asks (`apcore.federation.serving.access`), also by the signature, and
-then no cache may share it.
+Each answer has a strong ETag of its bytes, and varies by `Accept`. Where it depends on the client
+(`apcore.federation.serving.access`), it also varies by the signature, and shared caches may not store it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = ["Elsewhere", "Served", "is_ours", "serve"]
 
 PAGE_ITEMS: Final = 20
 _AGE_S: Final = 180
-"""As Mastodon has it for actors and posts."""
+"""The cache lifetime that Mastodon uses for actors and posts."""
 _VARY_BY_VIEWER: Final = "Accept, Signature, Signature-Input"
 _QUERY_FIELDS_MAX: Final = 10
 _LOG: Final = logging.getLogger(__name__)
@@ -61,176 +61,189 @@ _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
 
 
 class Elsewhere(Enum):
-    """Why a request is not answered here."""
+    """The reason why a request is left to the application."""
 
     NOT_OURS = "not-ours"
-    """Nothing of ours is at this path."""
+    """No route of the federation matches the path."""
     NOT_ACCEPTABLE = "not-acceptable"
-    """Something is, and the client would rather have another form of it: a page."""
+    """A route matches, but the client prefers another representation, such as an HTML page."""
 
 
 Served: TypeAlias = Response | Elsewhere
 
 
 def is_ours(places: RouteTable, path: str, method: str, *, has_pages: bool) -> bool:
-    """Whether a request could be answered here, judged before its body is read.
+    """Return whether a request may be answered here, before its body is read.
 
-    Where a site has pages at our paths, forms may be sent to them too: then only inboxes take anything but GET and HEAD.
+    If the application serves HTML pages at the same paths (``has_pages``), their forms may be posted there too. Then
+    only inboxes accept methods other than GET and HEAD.
     """
-    place = places.at(path)
-    return place is not None and _takes(place, method, has_pages=has_pages)
+    route = places.at(path)
+    return route is not None and _takes(route, method, has_pages=has_pages)
 
 
-def _takes(place: RouteMatch, method: str, *, has_pages: bool) -> bool:
-    return not has_pages or method in {"GET", "HEAD"} or place.target.kind in {"inbox", "shared-inbox"}
+def _takes(route: RouteMatch, method: str, *, has_pages: bool) -> bool:
+    return not has_pages or method in {"GET", "HEAD"} or route.target.kind in {"inbox", "shared-inbox"}
 
 
 def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served]:
-    """Answer a request to this origin, or say that it is for elsewhere.
+    """Answer a request to this origin, or return the reason to leave it to the application.
 
-    ``request.url`` has the authority that the peer meant. With ``has_pages``, a client gets ActivityPub only if it asks for it by name; else
-    whatever it takes. Asks for: what the handlers ask for, and at most two reads; where the answer depends on who asks, also the key of the
-    signature. A bug is raised; everything else is an answer.
+    ``request.url`` has the authority to which the client addressed the request. With ``has_pages``, a client gets
+    ActivityPub only if its ``Accept`` names it. Otherwise any ``Accept`` that admits ActivityPub is enough.
+
+    A bug raises an exception. All other failures are responses.
+
+    Effects: those of the handlers, and at most two reads. Where the answer depends on the client, also those of
+    fetching its key.
     """
     site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
     url = parse_url(request.url)
-    place = site.federation.places.at(url.path)
-    if place is None or not _takes(place, request.method, has_pages=has_pages):
+    route = site.federation.places.at(url.path)
+    if route is None or not _takes(route, request.method, has_pages=has_pages):
         return Elsewhere.NOT_OURS
-    if place.target.kind in {"inbox", "shared-inbox"}:
+    if route.target.kind in {"inbox", "shared-inbox"}:
         if request.method != "POST":
             return _not_allowed("POST")
-        return (yield from receive(site, request, recipient=place.identifier))
+        return (yield from receive(site, request, recipient=route.identifier))
     if request.method not in {"GET", "HEAD"}:
         return _not_allowed("GET, HEAD")
-    if place.target.kind in _WELL_KNOWN:
-        found = yield from answer_discovery(site, place, url)
-        return Response(found.status, found.headers) if request.method == "HEAD" else found
+    if route.target.kind in _WELL_KNOWN:
+        response = yield from answer_discovery(site, route, url)
+        return Response(response.status, response.headers) if request.method == "HEAD" else response
     accept = request.headers.get("accept")
-    wanted = wants_activitypub(accept) if has_pages else negotiate(accept, (ACTIVITY_JSON, LD_JSON)) is not None
-    if not wanted:
+    is_acceptable = wants_activitypub(accept) if has_pages else negotiate(accept, (ACTIVITY_JSON, LD_JSON)) is not None
+    if not is_acceptable:
         return Elsewhere.NOT_ACCEPTABLE
     try:
-        seen = yield from _seen(site, request, place, url)
+        resource = yield from _visible_resource(site, request, route, url)
     except (RemoteError, Unavailable) as error:
-        varies = _may_vary(site, place)
+        varies = _may_vary(site, route)
         if varies:
             log_refusal(_LOG, url.path, error)
         problem = refusal(site, request, error)
         headers = problem.headers.with_set("Vary", _VARY_BY_VIEWER) if varies else problem.headers
         return Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
-    return _answer(request, seen)
+    return _answer(request, resource)
 
 
 @frozen
-class _Found:
-    """What is served."""
+class _Resource:
+    """A document to serve, and its status."""
 
     members: dict[str, Any]
     status: int = 200
     private: bool = False
-    """Whether somebody else might have got another answer."""
+    """Whether another client might get another answer."""
 
 
-def _may_vary(site: Site, place: RouteMatch) -> bool:
-    return is_guarded(site, place) or (place.target.kind == "managed" and site.federation.authorized_fetch != "off")
+def _may_vary(site: Site, route: RouteMatch) -> bool:
+    """Return whether the answer may depend on the client, so that caches must tell the clients apart."""
+    return is_guarded(site, route) or (route.target.kind == "managed" and site.federation.authorized_fetch != "off")
 
 
-def _seen(site: Site, request: Request, place: RouteMatch, url: Url) -> Op[_Found]:
-    """Give what ``request`` may see of a place."""
-    guarded = is_guarded(site, place)
-    who = (yield from check_access(site, request, place, url)) if guarded else None
+def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[_Resource]:
+    """Return the resource at a route, after checking that the client may see it."""
+    guarded = is_guarded(site, route)
+    visitor = (yield from check_access(site, request, route, url)) if guarded else None
     try:
-        if place.target.kind == "managed":
-            found = yield from _managed(site, request, place, url, who)
+        if route.target.kind == "managed":
+            resource = yield from _managed(site, request, route, url, visitor)
         else:
-            found = yield from _document(site, place, url)
+            resource = yield from _document(site, route, url)
     except ActorUnknown as error:
-        raise error if who is None else who.unknown(error) from error
-    return evolve(found, private=found.private or guarded)
+        raise error if visitor is None else visitor.unknown(error) from error
+    return evolve(resource, private=resource.private or guarded)
 
 
-def _document(site: Site, place: RouteMatch, url: Url) -> Op[_Found]:
-    match place.target.kind:
+def _document(site: Site, route: RouteMatch, url: Url) -> Op[_Resource]:
+    match route.target.kind:
         case "actor":
-            return (yield from _actor(site, place))
+            return (yield from _actor(site, route))
         case "instance":
-            return _Found((yield from _instance(site)))
+            return _Resource((yield from _instance(site)))
         case "object":
-            return (yield from _dispatched(site, place))
+            return (yield from _dispatched(site, route))
         case "collection" | "page":
-            return _Found((yield from _collection(site, place, url)))
+            return _Resource((yield from _collection(site, route, url)))
         case other:
-            raise ContractError(f"nothing serves {other}")
+            raise ContractError(f"routes of the kind {other!r} have no document to serve")
 
 
-def _canonical(site: Site, place: RouteMatch) -> str:
-    """Give the one spelling of an address: a path may be escaped in many ways, and an id is the same by all of them."""
-    return site.federation.places.uri(site.origin, place.target.kind, place.target.name, **place.values)
+def _canonical(site: Site, route: RouteMatch) -> str:
+    """Return the canonical URI of a resource.
+
+    A path can be percent-encoded in many ways, but an id has one spelling.
+    """
+    return site.federation.places.uri(site.origin, route.target.kind, route.target.name, **route.values)
 
 
-def _actor(site: Site, place: RouteMatch) -> Op[_Found]:
-    made = yield from actor_view(site, place)
-    identifier = place.identifier
-    if made is None or identifier is None:
-        raise ActorUnknown(f"there is no actor {place.identifier!r:.60}")
+def _actor(site: Site, route: RouteMatch) -> Op[_Resource]:
+    view = yield from actor_view(site, route)
+    identifier = route.identifier
+    if view is None or identifier is None:
+        raise ActorUnknown(f"there is no actor {route.identifier!r:.60}")
     uri = site.actor_uri(identifier)
-    if isinstance(made, Tombstone):
-        return _Found(add_id(made, uri), 410)
+    if isinstance(view, Tombstone):
+        return _Resource(add_id(view, uri), 410)
     keys = yield from own_keys(site, uri)
-    return _Found(actor_document(site, identifier, made, keys))
+    return _Resource(actor_document(site, identifier, view, keys))
 
 
 def _instance(site: Site) -> Op[dict[str, Any]]:
-    """The instance actor. Served to everyone, or two careful servers could never begin to talk."""
+    """Return the document of the instance actor.
+
+    It is served to everyone. Otherwise two servers that demand signatures could never fetch each other's first key.
+    """
     keys = yield from own_keys(site, site.instance_uri)
     return instance_document(site, keys)
 
 
-def _dispatched(site: Site, place: RouteMatch) -> Op[_Found]:
-    if place.target.handler is None:
-        raise ContractError(f"no handler makes {place.target.name}")
-    made: View | None = yield from dispatch_actor(site, place.target.handler, **place.values)
-    if made is None:
+def _dispatched(site: Site, route: RouteMatch) -> Op[_Resource]:
+    if route.target.handler is None:
+        raise ContractError(f"the route of {route.target.name} has no handler")
+    view: View | None = yield from dispatch_actor(site, route.target.handler, **route.values)
+    if view is None:
         raise ActorUnknown("there is no such object")
-    return _Found(add_id(made, _canonical(site, place)), 410 if isinstance(made, Tombstone) else 200)
+    return _Resource(add_id(view, _canonical(site, route)), 410 if isinstance(view, Tombstone) else 200)
 
 
-def _managed(site: Site, request: Request, place: RouteMatch, url: Url, who: Visitor | None) -> Op[_Found]:
-    """What was published: for everyone, or for those in its audience, if we are to find out who they are."""
-    uri = _canonical(site, place)
+def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None) -> Op[_Resource]:
+    """Return a published object: to everyone if it is public, else to its audience if authorised fetch is on."""
+    uri = _canonical(site, route)
     [entry] = yield from Get((object_key(uri),))
-    fact = None if entry is None else decode_record(entry.value)
-    if fact is not None and fact.text("id") != uri:
-        fact = None
-    if fact is not None and fact.members.get("public") is True:
-        return _kept(fact)
+    record = None if entry is None else decode_record(entry.value)
+    # Keys are digests, so the id in the record settles which object it is.
+    if record is not None and record.text("id") != uri:
+        record = None
+    if record is not None and record.members.get("public") is True:
+        return _stored_resource(record)
     unknown = ActorUnknown("there is no such object")
     if site.federation.authorized_fetch == "off":
         raise unknown
-    # Asked before it is known whether there is one, so that the answer does not tell.
-    asks = who or (yield from identify_visitor(site, request, url))
-    if asks.uri is None or fact is None or not (yield from is_among(site, fact, asks.uri)):
-        raise asks.unknown(unknown)
-    return evolve(_kept(fact), private=True)
+    # The client is identified whether or not the object exists, so that the answer does not tell if it does.
+    visitor = visitor or (yield from identify_visitor(site, request, url))
+    if visitor.uri is None or record is None or not (yield from is_among(site, record, visitor.uri)):
+        raise visitor.unknown(unknown)
+    return evolve(_stored_resource(record), private=True)
 
 
-def _kept(fact: Record) -> _Found:
-    return _Found(json.loads(fact.body), 410 if fact.members.get("gone") is True else 200)
+def _stored_resource(record: Record) -> _Resource:
+    return _Resource(json.loads(record.body), 410 if record.members.get("gone") is True else 200)
 
 
-def _collection(site: Site, place: RouteMatch, url: Url) -> Op[dict[str, Any]]:
-    identifier = place.identifier or ""
+def _collection(site: Site, route: RouteMatch, url: Url) -> Op[dict[str, Any]]:
+    identifier = route.identifier or ""
     _ = yield from require_actor(site, identifier)
-    uri = site.federation.places.uri(site.origin, "collection", place.target.name, **{IDENTIFIER: identifier})
-    page_uri, cursor = _page_asked(site, place, url, uri)
+    uri = site.federation.places.uri(site.origin, "collection", route.target.name, **{IDENTIFIER: identifier})
+    page_uri, cursor = _requested_page(site, route, url, uri)
     if page_uri is None:
-        total = yield from _total(site, place, uri)
+        total = yield from _total(site, route, uri)
         root: dict[str, Any] = {"@context": AS2, "id": uri, "type": "OrderedCollection"}
         if total is not None:
             root["totalItems"] = total
-        return root | {"first": _page_uri(site, place, uri, None)}
-    page = yield from _page(site, place, uri, identifier, cursor)
+        return root | {"first": _page_uri(site, route, uri, None)}
+    page = yield from _page(site, route, uri, identifier, cursor)
     items = [_wire(item) for item in page.items]
     context = _common_context(items)
     members = {
@@ -238,74 +251,74 @@ def _collection(site: Site, place: RouteMatch, url: Url) -> Op[dict[str, Any]]:
         "id": page_uri,
         "type": "OrderedCollectionPage",
         "partOf": uri,
-        "orderedItems": [_within(context, item) for item in items],
+        "orderedItems": [_without_context(context, item) for item in items],
     }
     if page.next is not None:
-        members["next"] = _page_uri(site, place, uri, page.next)
+        members["next"] = _page_uri(site, route, uri, page.next)
     return members
 
 
-def _page_asked(site: Site, place: RouteMatch, url: Url, collection: str) -> tuple[str | None, str | None]:
-    """Return the id of the page that is asked for and its cursor; no id if the collection itself is asked for."""
-    if place.target.kind == "page":
-        cursor = cursor_of(place.values[PAGE_NAME])
-        return _page_uri(site, place, collection, cursor), cursor
-    # Until 0.1, pages had addresses with a query, and peers have kept some of them.
-    asked = _asked(url)
-    if "page" not in asked:
+def _requested_page(site: Site, route: RouteMatch, url: Url, collection: str) -> tuple[str | None, str | None]:
+    """Return the id and the cursor of the requested page. The id is None if the collection itself is requested."""
+    if route.target.kind == "page":
+        cursor = cursor_of(route.values[PAGE_NAME])
+        return _page_uri(site, route, collection, cursor), cursor
+    # Until 0.1, pages had addresses with a query. Peers still request some of them.
+    fields = _query_fields(url)
+    if "page" not in fields:
         return None, None
-    return f"{collection}?{url.query}", asked.get("cursor", [None])[0]
+    return f"{collection}?{url.query}", fields.get("cursor", [None])[0]
 
 
-def _page_uri(site: Site, place: RouteMatch, collection: str, cursor: str | None) -> str:
-    places, name = site.federation.places, place.target.name
-    if places.has("page", name):
-        values = {IDENTIFIER: place.identifier or "", PAGE_NAME: page_name(cursor)}
-        return places.uri(site.origin, "page", name, **values)
-    # The route of the collection takes the rest of the path, so its pages have to be told apart by a query.
+def _page_uri(site: Site, route: RouteMatch, collection: str, cursor: str | None) -> str:
+    routes, name = site.federation.places, route.target.name
+    if routes.has("page", name):
+        values = {IDENTIFIER: route.identifier or "", PAGE_NAME: page_name(cursor)}
+        return routes.uri(site.origin, "page", name, **values)
+    # The route of the collection takes the rest of the path, so only a query can tell its pages apart.
     query = {"page": "true"} if cursor is None else {"page": "true", "cursor": cursor}
     return f"{collection}?{urlencode(query)}"
 
 
-def _asked(url: Url) -> dict[str, list[str]]:
+def _query_fields(url: Url) -> dict[str, list[str]]:
     try:
         return parse_qs(url.query or "", max_num_fields=_QUERY_FIELDS_MAX)
     except ValueError as error:
-        raise RequestError(f"a page is asked for with at most {_QUERY_FIELDS_MAX} fields in the query") from error
+        raise RequestError(f"a request for a page has at most {_QUERY_FIELDS_MAX} fields in its query") from error
 
 
-def _total(site: Site, place: RouteMatch, uri: str) -> Op[int | None]:
-    if place.target.handler is None:
+def _total(site: Site, route: RouteMatch, uri: str) -> Op[int | None]:
+    if route.target.handler is None:
         return (yield from count(uri))
-    page = yield from _dispatched_page(site, place.target.handler, place.identifier, None)
+    page = yield from _dispatched_page(site, route.target.handler, route.identifier, None)
     return page.total
 
 
-def _page(site: Site, place: RouteMatch, uri: str, identifier: str, cursor: str | None) -> Op[PageItems]:
-    if place.target.handler is not None:
-        return (yield from _dispatched_page(site, place.target.handler, identifier, cursor))
+def _page(site: Site, route: RouteMatch, uri: str, identifier: str, cursor: str | None) -> Op[PageItems]:
+    if route.target.handler is not None:
+        return (yield from _dispatched_page(site, route.target.handler, identifier, cursor))
     page = yield from members_page(uri, cursor=cursor, limit=PAGE_ITEMS)
-    if place.target.name != "outbox":
+    if route.target.name != "outbox":
         return PageItems([member.id for member in page.items], page.next)
     entries = yield from Get([object_key(member.id) for member in page.items])
-    facts = [decode_record(entry.value) for entry in entries if entry is not None]
-    return PageItems([json.loads(fact.body) for fact in facts if fact.members.get("public") is True], page.next)
+    records = [decode_record(entry.value) for entry in entries if entry is not None]
+    return PageItems([json.loads(record.body) for record in records if record.members.get("public") is True], page.next)
 
 
 def _dispatched_page(site: Site, handler: Registered, identifier: str | None, cursor: str | None) -> Op[PageItems]:
     try:
-        made = yield from dispatch_actor(site, handler, identifier, cursor)
+        page = yield from dispatch_actor(site, handler, identifier, cursor)
     except ValueError as error:
         if cursor is None:
             raise
-        # A handler that reads a number or a date out of a cursor says so of one that a peer made up.
-        _LOG.info("no page at the cursor %.100r: %s", cursor, error)
+        # A handler may parse a number or a date from the cursor. For a cursor that a peer invented, that fails here.
+        _LOG.info("the collection handler refused the cursor %.100r: %s", cursor, error)
         raise RequestError("there is no page at this cursor") from error
-    if made is None:
+    if page is None:
         raise ActorUnknown("there is no such collection")
-    if not isinstance(made, PageItems):
-        raise ContractError(f"the handler of a collection gives a Page or None, not {made!r:.60}")
-    return made
+    if not isinstance(page, PageItems):
+        raise ContractError(f"the handler of a collection returns PageItems or None, not {page!r:.60}")
+    return page
 
 
 def _wire(item: Any) -> Any:
@@ -313,15 +326,15 @@ def _wire(item: Any) -> Any:
 
 
 def _common_context(items: list[Any]) -> Any:
-    """Give the context of a page: that of its items if they agree."""
+    """Return the context of a page: that of its items if all agree, else the ActivityStreams context."""
     contexts = [cast("dict[str, object]", item).get("@context", AS2) for item in items if isinstance(item, dict)]
     shared = contexts[0] if contexts and all(context == contexts[0] for context in contexts) else AS2
     names = cast("list[object]", shared) if isinstance(shared, list) else [shared]
     return names if len(names) > 1 and AS2 in names else AS2
 
 
-def _within(context: Any, item: Any) -> Any:
-    """Give an item for a page with a context: its own stays only where it differs, so that its words keep their meaning."""
+def _without_context(context: Any, item: Any) -> Any:
+    """Return an item without its context if that is the page's. Another context stays, since it defines its terms."""
     if not isinstance(item, dict):
         return item
     members = cast("dict[str, Any]", item)
@@ -330,18 +343,18 @@ def _within(context: Any, item: Any) -> Any:
     return {name: value for name, value in members.items() if name != "@context"}
 
 
-def _answer(request: Request, found: _Found) -> Response:
-    body = json.dumps(found.members, ensure_ascii=False, separators=(",", ":")).encode()
+def _answer(request: Request, resource: _Resource) -> Response:
+    body = json.dumps(resource.members, ensure_ascii=False, separators=(",", ":")).encode()
     etag = strong_etag(body)
-    vary = _VARY_BY_VIEWER if found.private else "Accept"
-    caching = f"{'private' if found.private else 'public'}, max-age={_AGE_S}"
+    vary = _VARY_BY_VIEWER if resource.private else "Accept"
+    caching = f"{'private' if resource.private else 'public'}, max-age={_AGE_S}"
     headers = Headers({"ETag": etag, "Vary": vary, "Cache-Control": caching})
-    if found.status == 200 and matches_etag(request.headers.get("if-none-match"), etag):
+    if resource.status == 200 and matches_etag(request.headers.get("if-none-match"), etag):
         return Response(304, headers)
     headers = headers.with_set("Content-Type", ACTIVITY_JSON)
-    return Response(found.status, headers, b"" if request.method == "HEAD" else body)
+    return Response(resource.status, headers, b"" if request.method == "HEAD" else body)
 
 
 def _not_allowed(allow: str) -> Response:
-    answer = Problem(status=405, extensions={"reason": "method-not-allowed"}).response()
-    return Response(405, answer.headers.with_set("Allow", allow), answer.body)
+    response = Problem(status=405, extensions={"reason": "method-not-allowed"}).response()
+    return Response(405, response.headers.with_set("Allow", allow), response.body)

@@ -1,7 +1,8 @@
-"""Being found: WebFinger, host-meta and NodeInfo, answered from what is registered.
+"""Answer WebFinger, host-meta and NodeInfo requests from the registrations.
 
-An account here is an actor's identifier at the origin's authority; the instance actor's is the host's name at itself. Only our own accounts and
-addresses are answered for, and everybody may read the answers from a page (RFC 7033 §5 asks for that).
+An account is an actor's identifier at the origin's authority. The account of the instance actor is the host name at the
+authority. Only accounts and addresses of this origin are answered. Web pages of any origin may read the answers, as RFC
+7033 §5 recommends.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ from apcore.vocab import Tombstone
 __all__ = ["answer_discovery"]
 
 _AGE_S: Final = 3600
+_QUERY_FIELDS_MAX: Final = 10
 
 
-def answer_discovery(site: Site, place: RouteMatch, url: Url) -> Op[Response]:
-    """Answer a request to one of the well-known addresses. Asks for: the actor's handler, for WebFinger."""
+def answer_discovery(site: Site, route: RouteMatch, url: Url) -> Op[Response]:
+    """Answer a request to one of the well-known addresses.
+
+    Effects: those of the actor's handler, for WebFinger.
+    """
     try:
-        match place.target.kind, place.target.name:
+        match route.target.kind, route.target.name:
             case "webfinger", _:
                 return (yield from _webfinger(site, url))
             case "host-meta", "xml":
@@ -63,29 +68,32 @@ def _nodeinfo(site: Site, version: Literal["2.0", "2.1"]) -> Response:
 
 def _webfinger(site: Site, url: Url) -> Op[Response]:
     try:
-        asked = parse_qs(url.query or "", max_num_fields=10).get("resource", [])
+        names = parse_qs(url.query or "", max_num_fields=_QUERY_FIELDS_MAX).get("resource", [])
     except ValueError as error:
-        raise RequestError("a WebFinger request has at most 10 fields in its query") from error
-    if len(asked) != 1:
-        raise RequestError(f"a WebFinger request names one resource, not {len(asked)}")
-    resource = parse_resource(asked[0])
+        raise RequestError(f"a WebFinger request has at most {_QUERY_FIELDS_MAX} fields in its query") from error
+    if len(names) != 1:
+        raise RequestError(f"a WebFinger request names one resource, not {len(names)}")
+    resource = parse_resource(names[0])
     identifier = _identifier(site, resource)
     if identifier is None:
-        raise ActorUnknown(f"{asked[0]!r:.100} is nobody here")
+        raise ActorUnknown(f"there is no account or actor {names[0]!r:.100} here")
     if not identifier:
         return _answer(_descriptor(site, site.origin.host, site.instance_uri), JRD_JSON)
     uri = site.actor_uri(identifier)
-    place = site.federation.places.read(site.origin, uri)
-    made = None if place is None else (yield from actor_view(site, place))
-    if made is None:
-        raise ActorUnknown(f"{asked[0]!r:.100} is nobody here")
-    if isinstance(made, Tombstone):
+    route = site.federation.places.read(site.origin, uri)
+    view = None if route is None else (yield from actor_view(site, route))
+    if view is None:
+        raise ActorUnknown(f"there is no account or actor {names[0]!r:.100} here")
+    if isinstance(view, Tombstone):
         return Response(410, Headers({"Access-Control-Allow-Origin": "*"}))
     return _answer(_descriptor(site, identifier, uri), JRD_JSON)
 
 
 def _identifier(site: Site, resource: Acct | str) -> str | None:
-    """Give the identifier that is asked for, "" for the instance actor, None for what is not ours."""
+    """Return the identifier of the actor that a resource names.
+
+    "" stands for the instance actor. None means that the resource is not of this origin.
+    """
     if isinstance(resource, Acct):
         if resource.host != site.origin.authority or not site.federation.places.has("actor"):
             return "" if resource.host == site.origin.authority and resource.user == site.origin.host else None

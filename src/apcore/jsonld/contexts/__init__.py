@@ -1,4 +1,4 @@
-"""The bundled contexts, as tables of our own."""
+"""The bundled contexts, as tables of definitions."""
 
 from apcore.jsonld.contexts.bundle import BUNDLED_CONTEXTS, SERVED_BY_EVERY_HOST
 

@@ -1,4 +1,4 @@
-"""Activity Streams 2.0: the context of nearly every document in the network."""
+"""The context of Activity Streams 2.0, which nearly every document in the fediverse uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apcore.jsonld.contexts.notation import Definitions, context, keywords, pref
 __all__ = ["ACTIVITYSTREAMS"]
 
 ACTIVITYSTREAMS: Final[Definitions] = context(
-    # What it does not define becomes a blank node property: kept by expansion, left out of every graph.
+    # An undefined term expands to a blank node property: expansion keeps it, and RDF graphs omit it.
     {"@vocab": "_:"},
     prefixes(
         xsd="http://www.w3.org/2001/XMLSchema#",
@@ -21,25 +21,27 @@ ACTIVITYSTREAMS: Final[Definitions] = context(
     # Activities
     terms(
         "as",
-        """Activity IntransitiveActivity Accept Add Announce Arrive Block Create Delete Dislike Flag Follow Ignore Invite Join
-        Leave Like Listen Move Offer Question Read Reject Remove TentativeAccept TentativeReject Travel Undo Update View""",
+        """Activity IntransitiveActivity Accept Add Announce Arrive Block Create Delete Dislike Flag Follow Ignore
+        Invite Join Leave Like Listen Move Offer Question Read Reject Remove TentativeAccept TentativeReject
+        Travel Undo Update View""",
     ),
     # Actors, objects, links
     terms("as", "Application Group Organization Person Service"),
     terms(
         "as",
-        """Object Article Audio Document Event Image Link Mention Note Page Place Profile Relationship Tombstone Video
-        Collection CollectionPage OrderedCollection OrderedCollectionPage IsFollowing IsFollowedBy IsContact IsMember""",
+        """Object Article Audio Document Event Image Link Mention Note Page Place Profile Relationship Tombstone
+        Video Collection CollectionPage OrderedCollection OrderedCollectionPage IsFollowing IsFollowedBy IsContact
+        IsMember""",
     ),
-    # Properties that hold text
+    # Properties with text
     terms("as", "content name hreflang mediaType rel summary units preferredUsername source"),
     terms("as", "contentMap=content nameMap=name summaryMap=summary", container="@language"),
-    # Properties that refer
+    # Properties with references
     terms(
         "as",
-        """actor attachment attributedTo audience bcc bto cc context describes formerType generator icon image inReplyTo
-        instrument location object oneOf anyOf origin preview relationship replies result subject tag target to href url
-        items current first last next prev partOf likes shares""",
+        """actor attachment attributedTo audience bcc bto cc context describes formerType generator icon image
+        inReplyTo instrument location object oneOf anyOf origin preview relationship replies result subject tag
+        target to href url items current first last next prev partOf likes shares""",
         type_="@id",
     ),
     terms("as", "orderedItems=items", type_="@id", container="@list"),

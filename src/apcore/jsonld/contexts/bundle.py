@@ -1,8 +1,8 @@
-"""The contexts that nobody has to be asked for, by address.
+"""The contexts that are bundled with apcore and never fetched, by address.
 
-These are facts that change once in years, from hosts that are slow, gone, or not to be told what we read. Addresses are written here in one
-form; `apcore.jsonld.tables` recognises the others. Some contexts are served by every host of a kind of software, with one content: those
-are recognised by how their path ends.
+They change once in years. Their hosts are slow, or gone, or should not learn which documents a server reads. Each
+address has one form here; `apcore.jsonld.tables` recognises its other spellings. Some software serves the same context
+from every host; such contexts are recognised by the path of their address.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ BUNDLED_CONTEXTS: Final[dict[str, Any]] = {
     "https://w3id.org/fep/c390": fediverse.FEP_C390,
     "https://w3id.org/fep/ef61": fediverse.FEP_EF61,
 }
-"""Address -> what its document holds under ``@context``, or a function that makes it."""
+"""A map from the address to the value of ``@context``, or to a function that returns it."""
 
 SERVED_BY_EVERY_HOST: Final[tuple[tuple[re.Pattern[str], Any], ...]] = (
     (re.compile(r"https?://[^/?#]+/schemas/litepub-0\.1\.jsonld"), _LITEPUB),
     (re.compile(r"https?://[^/?#]+/contexts"), [_AS, _SECURITY, fediverse.MBIN]),
     (re.compile(r"https?://[^/?#]+/apschema/v1\.[0-9]+"), [_AS, fediverse.HUBZILLA]),
 )
-"""How the address looks, whatever the host -> the content."""
+"""Patterns of addresses on any host, with the value of ``@context`` of each."""

@@ -1,4 +1,4 @@
-"""What servers and enhancement proposals add to Activity Streams: their own contexts, by the software or the proposal they come from."""
+"""The contexts of server software and of Fediverse Enhancement Proposals (FEPs), which extend Activity Streams."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PEERTUBE: Final = "https://joinpeertube.org/ns#"
 _OSTATUS: Final = "http://ostatus.org#"
 _QUOTES: Final = "https://w3id.org/fep/044f#"
 
-# Not a context that Mastodon publishes (it sends its terms inline), but some refer to it by this address.
+# Mastodon does not publish this context (it sends its terms inline), but some servers refer to it by this address.
 MASTODON: Final[Definitions] = context(
     prefixes(toot=_TOOT),
     terms("toot", "Emoji blurhash discoverable indexable memorial suspended votersCount"),
@@ -40,7 +40,7 @@ MASTODON: Final[Definitions] = context(
     terms("toot", "focalPoint", container="@list"),
 )
 
-# Pleroma, Akkoma and relatives; stands upon Activity Streams, security/v1 and the WebFinger context.
+# For Pleroma, Akkoma and their forks. It extends Activity Streams, security/v1 and the WebFinger context.
 LITEPUB: Final[Definitions] = context(
     prefixes(
         fedibird="http://fedibird.com/ns#",
@@ -63,7 +63,7 @@ LITEPUB: Final[Definitions] = context(
     terms("toot", "Emoji discoverable"),
 )
 
-# Stands upon security/v1.
+# It extends security/v1.
 LEMMY: Final[Definitions] = context(
     prefixes(as_=_AS, lemmy=_LEMMY, litepub=_LITEPUB, mastodon=_TOOT, pt=_PEERTUBE, sc="http://schema.org/"),
     terms("as", "Hashtag expires=endTime sensitive"),
@@ -75,7 +75,7 @@ LEMMY: Final[Definitions] = context(
     terms("sc", "identifier language=inLanguage"),
 )
 
-# Mbin and kbin serve it at /contexts of every host; stands upon Activity Streams and security/v1.
+# Mbin and kbin serve this context at /contexts of every host. It extends Activity Streams and security/v1.
 MBIN: Final[Definitions] = context(
     prefixes(lemmy=_LEMMY, ostatus=_OSTATUS, pt=_PEERTUBE, schema="http://schema.org#", toot=_TOOT),
     terms("as", "Hashtag manuallyApprovesFollowers sensitive"),
@@ -92,8 +92,9 @@ GOTOSOCIAL: Final[Definitions] = context(
     terms(_QUOTES, "QuoteAuthorization QuoteRequest"),
     terms(
         "gts",
-        """announceAuthorization likeAuthorization replyAuthorization interactingObject interactionTarget interactionPolicy
-        canAnnounce canLike canQuote canReply automaticApproval manualApproval always approvalRequired approvedBy""",
+        """announceAuthorization likeAuthorization replyAuthorization interactingObject interactionTarget
+        interactionPolicy canAnnounce canLike canQuote canReply automaticApproval manualApproval always approvalRequired
+        approvedBy""",
         type_="@id",
     ),
     terms(_QUOTES, "quoteAuthorization", type_="@id"),
@@ -122,8 +123,8 @@ HUBZILLA: Final[Definitions] = context(
     ),
     terms(
         "zot",
-        """commentPolicy meData meDataType meEncoding meAlgorithm meCreator meSignatureValue locationAddress locationPrimary
-        locationDeleted emojiReaction expires directMessage""",
+        """commentPolicy meData meDataType meEncoding meAlgorithm meCreator meSignatureValue locationAddress
+        locationPrimary locationDeleted emojiReaction expires directMessage""",
     ),
     terms("zot", "magicEnv nomadicLocations", type_="@id"),
     terms("as", "Hashtag manuallyApprovesFollowers sensitive"),
@@ -143,7 +144,7 @@ WEBFINGER: Final[Definitions] = context(
     terms("wf", "webfinger", type_="xsd:string"),
 )
 
-# --- enhancement proposals, by their number -------------------------------------------------------------------------
+# --- enhancement proposals, by number -------------------------------------------------------------------------------
 
 FEP_5711: Final[Definitions] = terms(
     "https://w3id.org/fep/5711#",

@@ -1,6 +1,6 @@
-"""A short notation for contexts: which term means which IRI, of which type, in which container.
+"""Provide a short notation for contexts: terms with their IRIs, types and containers.
 
-A context is a table of facts, and most of its rows differ in one word. Here a row is that word::
+A context is a table, and most of its rows differ in one word only. In this notation, such a row is one word::
 
     context(
         {"@vocab": "_:"},
@@ -11,8 +11,8 @@ A context is a table of facts, and most of its rows differ in one word. Here a r
         terms("as", "contentMap=content", container="@language"),
     )
 
-``term=name`` is for a term that is not called like what it means. `context` merges the parts into what a document would call its
-``@context``. These tables are compiled like any other context; they differ only in that nobody has to be asked for them.
+``term=name`` defines a term that differs from the name in its IRI. `context` merges the parts into a value for
+``@context``. These contexts are compiled like all others; they only need no fetch.
 """
 
 from __future__ import annotations
@@ -22,27 +22,31 @@ from typing import Any
 __all__ = ["Definitions", "context", "keywords", "prefixes", "terms"]
 
 Definitions = dict[str, Any]
-"""Terms and their definitions, as JSON-LD writes them."""
+"""Terms and their definitions, in the form of JSON-LD."""
 
 
 def context(*parts: Definitions) -> Definitions:
-    """Merge ``parts``; a term that stands in two of them is a mistake."""
+    """Merge ``parts``.
+
+    Raises:
+        ValueError: Two parts define the same term.
+    """
     merged: Definitions = {}
     for part in parts:
-        twice = merged.keys() & part.keys()
-        if twice:
-            raise ValueError(f"terms defined twice: {sorted(twice)}")
+        duplicates = merged.keys() & part.keys()
+        if duplicates:
+            raise ValueError(f"terms defined twice: {sorted(duplicates)}")
         merged |= part
     return merged
 
 
 def prefixes(**namespaces: str) -> Definitions:
-    """Name namespaces; a trailing underscore keeps a name from being a Python keyword."""
+    """Define prefixes. A trailing underscore in a name is removed: it avoids Python keywords, as in ``as_``."""
     return {name.rstrip("_"): iri for name, iri in namespaces.items()}
 
 
 def keywords(names: str) -> Definitions:
-    """Let ``id`` mean ``@id``, and so on."""
+    """Define aliases of keywords: ``id`` for ``@id``, and so on."""
     return {name: f"@{name}" for name in names.split()}
 
 
@@ -54,7 +58,7 @@ def terms(
     container: str | None = None,
     scoped: Definitions | None = None,
 ) -> Definitions:
-    """Define each of ``words`` in ``namespace``, which is a prefix of the same context or an IRI."""
+    """Define all ``words`` in ``namespace``, which is a prefix of the same context or an IRI."""
     joiner = "" if "://" in namespace else ":"
     rest: Definitions = {}
     if type_ is not None:
@@ -63,9 +67,9 @@ def terms(
         rest["@container"] = container
     if scoped is not None:
         rest["@context"] = scoped
-    defined: Definitions = {}
+    definitions: Definitions = {}
     for word in words.split():
         term, _, name = word.partition("=")
         iri = f"{namespace}{joiner}{name or term}"
-        defined[term] = {"@id": iri, **rest} if rest else iri
-    return defined
+        definitions[term] = {"@id": iri, **rest} if rest else iri
+    return definitions

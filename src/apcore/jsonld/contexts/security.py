@@ -1,4 +1,4 @@
-"""Keys, signatures and proofs: the contexts of the security vocabulary, old and new."""
+"""The contexts of the security vocabulary, old and new: keys, signatures and proofs."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ SECURITY_V1: Final[Definitions] = context(
     prefixes(dc=_DC, sec=_SEC, xsd="http://www.w3.org/2001/XMLSchema#"),
     terms(
         "sec",
-        """EcdsaKoblitzSignature2016 Ed25519Signature2018 GraphSignature2012 LinkedDataSignature2015 LinkedDataSignature2016
-        CryptographicKey=Key EncryptedMessage authenticationTag canonicalizationAlgorithm cipherAlgorithm cipherData cipherKey
-        digestAlgorithm digestValue domain encryptionKey initializationVector iterationCount nonce normalizationAlgorithm
-        password privateKeyPem publicKeyBase58 publicKeyPem publicKeyWif salt signature signatureValue
-        signatureAlgorithm=signingAlgorithm""",
+        """EcdsaKoblitzSignature2016 Ed25519Signature2018 GraphSignature2012 LinkedDataSignature2015
+        LinkedDataSignature2016 CryptographicKey=Key EncryptedMessage authenticationTag canonicalizationAlgorithm
+        cipherAlgorithm cipherData cipherKey digestAlgorithm digestValue domain encryptionKey initializationVector
+        iterationCount nonce normalizationAlgorithm password privateKeyPem publicKeyBase58 publicKeyPem
+        publicKeyWif salt signature signatureValue signatureAlgorithm=signingAlgorithm""",
     ),
     terms("dc", "created", type_="xsd:dateTime"),
     terms("dc", "creator", type_="@id"),
@@ -43,16 +43,17 @@ SECURITY_V1: Final[Definitions] = context(
     terms("sec", "owner privateKey publicKey publicKeyService", type_="@id"),
 )
 
-# Builds on security/v1; written here as what it adds.
+# These are the additions to security/v1.
 SECURITY_V2: Final[Definitions] = context(
     terms(
         "sec",
         """AesKeyWrappingKey2019 DeleteKeyOperation DeriveSecretOperation EcdsaSecp256k1Signature2019
-        EcdsaSecp256r1Signature2019 EcdsaSecp256k1VerificationKey2019 EcdsaSecp256r1VerificationKey2019 Ed25519Signature2018
-        Ed25519VerificationKey2018 EquihashProof2018 ExportKeyOperation GenerateKeyOperation KmsOperation RevokeKeyOperation
-        RsaSignature2018 RsaVerificationKey2018 Sha256HmacKey2019 SignOperation UnwrapKeyOperation VerifyOperation
-        WrapKeyOperation X25519KeyAgreementKey2019 allowedAction capabilityAction challenge ciphertext jws kmsModule plaintext
-        proofValue referenceId unwrappedKey verifyData wrappedKey""",
+        EcdsaSecp256r1Signature2019 EcdsaSecp256k1VerificationKey2019 EcdsaSecp256r1VerificationKey2019
+        Ed25519Signature2018 Ed25519VerificationKey2018 EquihashProof2018 ExportKeyOperation GenerateKeyOperation
+        KmsOperation RevokeKeyOperation RsaSignature2018 RsaVerificationKey2018 Sha256HmacKey2019 SignOperation
+        UnwrapKeyOperation VerifyOperation WrapKeyOperation X25519KeyAgreementKey2019 allowedAction
+        capabilityAction challenge ciphertext jws kmsModule plaintext proofValue referenceId unwrappedKey
+        verifyData wrappedKey""",
     ),
     terms(
         "sec",
@@ -92,8 +93,8 @@ IDENTITY_V1: Final[Definitions] = context(
     terms("cred", "issued", type_="xsd:dateTime"),
     terms(
         "schema",
-        """Organization Person PostalAddress addressCountry addressLocality addressRegion description email familyName givenName
-        name postalCode streetAddress""",
+        """Organization Person PostalAddress addressCountry addressLocality addressRegion description email
+        familyName givenName name postalCode streetAddress""",
     ),
     terms("schema", "about address image member memberOf url", type_="@id"),
     terms("rdfs", "comment label"),
@@ -106,9 +107,9 @@ IDENTITY_V1: Final[Definitions] = context(
     terms("ps", "preferences", type_="@vocab"),
     terms(
         "sec",
-        """CryptographicKey=Key EncryptedMessage GraphSignature2012 LinkedDataSignature2015 cipherAlgorithm cipherData cipherKey
-        digestAlgorithm digestValue domain initializationVector nonce normalizationAlgorithm password privateKeyPem publicKeyPem
-        signature signatureAlgorithm signatureValue""",
+        """CryptographicKey=Key EncryptedMessage GraphSignature2012 LinkedDataSignature2015 cipherAlgorithm
+        cipherData cipherKey digestAlgorithm digestValue domain initializationVector nonce normalizationAlgorithm
+        password privateKeyPem publicKeyPem signature signatureAlgorithm signatureValue""",
     ),
     terms("sec", "expires=expiration revoked", type_="xsd:dateTime"),
     terms("sec", "owner privateKey publicKey publicKeyService", type_="@id"),
@@ -126,7 +127,7 @@ _VERIFICATION_RELATIONS: Final = """assertionMethod authentication=authenticatio
 
 
 def _proof(*rest: Definitions) -> Definitions:
-    """Terms inside a ``DataIntegrityProof``; the two versions differ in ``rest``."""
+    """Return the terms inside a ``DataIntegrityProof``. The two versions differ in ``rest``."""
     return context(
         _PROTECTED,
         keywords("id type"),
@@ -167,7 +168,7 @@ DATA_INTEGRITY_V2: Final[Definitions] = context(
 
 
 def _key(words: str, type_: str) -> Definitions:
-    """Terms inside a verification method whose key material is in ``words``."""
+    """Return the terms inside a verification method with key material in ``words``."""
     return context(
         _PROTECTED,
         keywords("id type"),
