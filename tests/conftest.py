@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -24,9 +25,13 @@ WITH_VECTORS = ("vectors", True)
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """Run a selection of files or tests in one process: it is done before workers have started. Directories use all cores."""
+    """Run selected files or tests in one process, and directories in two processes per core.
+
+    A few files are done before workers have started. Many tests wait for sockets and processes, so one process per core
+    would leave the cores idle half of the time.
+    """
     selection = [Path(argument.partition("::")[0]) for argument in config.args]
-    return 0 if all(path.is_file() for path in selection) else None
+    return 0 if all(path.is_file() for path in selection) else 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items):

@@ -85,7 +85,7 @@ class MemoryStore:
         self._lanes = _Lanes()
 
     def get(self, keys: Sequence[StoreKey], /) -> Sequence[Entry | None]:
-        """As `KvStore.get`."""
+        """See `KvStore.get`."""
         encoded = check_get(keys)
         with self._changed:
             now = self._clock()
@@ -94,7 +94,7 @@ class MemoryStore:
     def scan(
         self, prefix: StoreKey, /, *, after: StoreKey | None = None, limit: int, reverse: bool = False
     ) -> Sequence[Entry]:
-        """As `KvStore.scan`."""
+        """See `KvStore.scan`."""
         low, high = check_scan(prefix, after, limit, reverse=reverse)
         with self._changed:
             return self._map.scan(low, high, limit, reverse=reverse, now=self._clock())
@@ -109,7 +109,7 @@ class MemoryStore:
         messages: Sequence[Message] = (),
         settles: Sequence[Settlement] = (),
     ) -> bool:
-        """As `AtomicStore.commit`."""
+        """See `AtomicStore.commit`."""
         todo = check_commit(checks, writes, token)
         check_enqueue(messages)
         check_settle(settles)
@@ -129,38 +129,38 @@ class MemoryStore:
             return True
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
-        """As `MessageQueue.enqueue`."""
+        """See `MessageQueue.enqueue`."""
         check_enqueue(messages)
         with self._changed:
             self._take_in(messages, self._clock())
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
-        """As `MessageQueue.lease`."""
+        """See `MessageQueue.lease`."""
         check_lease(lanes, limit, lease_s)
         with self._changed:
             return self._lanes.lease(lanes, limit, lease_s, self._clock())
 
     def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
-        """As `MessageQueue.extend`."""
+        """See `MessageQueue.extend`."""
         check_extend(leases, lease_s)
         with self._changed:
             until = self._clock() + lease_s
             return [leased for leased in leases if not self._lanes.extend(leased, until)]
 
     def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
-        """As `MessageQueue.settle`."""
+        """See `MessageQueue.settle`."""
         check_settle(settlements)
         with self._changed:
             return self._end(settlements, self._clock())
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
-        """As `MessageQueue.depth`. Goes through all messages of the lanes; meant for a look a minute."""
+        """See `MessageQueue.depth`. Goes through all messages of the lanes; meant for a look a minute."""
         check_lanes(lanes)
         with self._changed:
             return self._lanes.depth(lanes, self._clock())
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        """As `MessageQueue.wait`. Blocks the calling thread."""
+        """See `MessageQueue.wait`. Blocks the calling thread."""
         check_lanes(lanes)
         with self._changed:
             pause_s = min(timeout_s, self._lanes.next_time(lanes) - self._clock(), TIMEOUT_MAX)

@@ -186,7 +186,8 @@ class AsyncWorker:
         """Wait until a slot is free, a message may be due, or `WAIT_S` has passed."""
         now_s = self._now_s()
         dry = [kind for kind in KINDS if kind in self._dry and self._slots.free(kind, now_s)]
-        if dry and not self._is_watching:
+        # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
+        if dry and not self._is_watching and not self._until_idle:
             self._is_watching = True
             self._start_beside(nursery, partial(self._watch, dry))
         pause_s = WAIT_S if len(dry) == len(KINDS) else min(WAIT_S, self._slots.change_s(now_s) + 0.001)

@@ -201,7 +201,8 @@ class ThreadWorker:
             self._queue.wait(self._slots.open_lanes(self._node.all_lanes, now_s), timeout_s=WAIT_S)
             self._dry.clear()
             return
-        if dry and not self._is_watching:
+        # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
+        if dry and not self._is_watching and not self._until_idle:
             self._is_watching = True
             lanes = [lane for kind in dry for lane in self._slots.open_lanes(self._node.lanes[kind], now_s)]
             _ = self._crew.start(partial(self._watch, dry, lanes))

@@ -58,15 +58,15 @@ class AsyncTransport(Protocol):
 
     @property
     def checks_addresses(self) -> Literal["enforced", "delegated"]:
-        """As `Transport.checks_addresses`."""
+        """See `Transport.checks_addresses`."""
         ...
 
     async def send(self, request: Request, /) -> Response:
-        """As `Transport.send`."""
+        """See `Transport.send`."""
         ...
 
     async def aclose(self) -> None:
-        """As `Transport.close`."""
+        """See `Transport.close`."""
         ...
 
 
@@ -105,11 +105,11 @@ class AsyncSigner(Protocol):
     """`Signer` for event loops: the same contract, awaited."""
 
     async def sign(self, key_name: str, data: bytes, /) -> bytes:
-        """As `Signer.sign`."""
+        """See `Signer.sign`."""
         ...
 
     async def make_key(self, kind: KeyKind, /) -> MadeKey:
-        """As `Signer.make_key`."""
+        """See `Signer.make_key`."""
         ...
 
 
@@ -117,7 +117,7 @@ class AsyncDroppingSigner(AsyncSigner, Protocol):
     """`DroppingSigner` for event loops: the same contract, awaited."""
 
     async def drop_key(self, key_name: str, /) -> None:
-        """As `DroppingSigner.drop_key`."""
+        """See `DroppingSigner.drop_key`."""
         ...
 
 
@@ -205,15 +205,15 @@ class AsyncRuntime(Protocol):
     """Clock, randomness, overlap and threads for one event loop library."""
 
     def now(self) -> datetime:
-        """As `Runtime.now`; never waits."""
+        """See `Runtime.now`; never waits."""
         ...
 
     def monotonic_s(self) -> float:
-        """As `Runtime.monotonic_s`; never waits."""
+        """See `Runtime.monotonic_s`; never waits."""
         ...
 
     def random_bytes(self, count: int, /) -> bytes:
-        """As `Runtime.random_bytes`; never waits."""
+        """See `Runtime.random_bytes`; never waits."""
         ...
 
     def signal(self) -> AsyncSignal:
@@ -229,11 +229,11 @@ class AsyncRuntime(Protocol):
         ...
 
     async def overlap(self, jobs: Sequence[Callable[[], Awaitable[T]]], /, *, limit: int) -> Sequence[T]:
-        """As `Runtime.overlap`."""
+        """See `Runtime.overlap`."""
         ...
 
     async def share(self, key: Hashable, job: Callable[[], Awaitable[T]], /) -> T:
-        """As `Runtime.share`. One waiter's cancellation does not end the job for the others."""
+        """See `Runtime.share`. One waiter's cancellation does not end the job for the others."""
         ...
 
     async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:

@@ -1,7 +1,8 @@
 """How a kind of stored record is declared, read and written.
 
-A record is a frozen class whose fields are the members of the stored value. A `RecordKind` ties the class to its key, its lifetime and a sentence for
-the reference. No other module writes the name of a key or of a member as a string: a misspelt field is a type error.
+A record is a frozen class whose fields are the members of the stored value. A `RecordKind` ties the class to its key,
+its lifetime and a sentence for the reference. No other module writes the name of a key or of a member as a string: a
+misspelt field is a type error.
 
 For example::
 
@@ -20,8 +21,8 @@ For example::
     stored = CIRCUITS.read(entry)          # Stored: .key.backlog, .record.failures
     write = CIRCUITS.put(stored.key, evolve(stored.record, failures=3))
 
-Values are the format of `apcore.records.format`: one line of JSON, then the body. Members that this release does not know are kept when a record is
-written again, so that two releases can share a store.
+Values are the format of `apcore.records.format`: one line of JSON, then the body. Members that this release does not
+know are kept when a record is written again, so that two releases can share a store.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ class RecordKey(Protocol):
 
 @frozen(kw_only=True)
 class StoredRecord:
-    """The base of every record class. A subclass is frozen, with keyword-only fields of the types that `RecordKind` lists."""
+    """The base of every record class.
+
+    A subclass is frozen, with keyword-only fields of the types that `RecordKind` lists.
+    """
 
     body: bytes = field(default=b"", repr=False)
     """Bytes stored after the members as they are, for what was signed or served byte for byte."""
@@ -195,8 +199,8 @@ RECORD_KINDS: Final[dict[str, RecordKind[Any, Any]]] = {}
 class RecordKind(Generic[RecordT, KeyT]):
     """One kind of stored record.
 
-    A record's fields may be `str`, `int`, `bool`, `datetime` (to the millisecond), ``tuple[str, ...]`` and, for JSON of a peer, `Any`; each of them also
-    ``| None``. None, False and a field's default are not stored.
+    The fields of a record are `str`, `int`, `bool`, `datetime` (to the millisecond), ``tuple[str, ...]`` or, for JSON of
+    a peer, `Any`; each of them also ``| None``. None, False and the default of a field are not stored.
 
     Raises:
         ValueError: Two kinds have one name.
@@ -206,7 +210,7 @@ class RecordKind(Generic[RecordT, KeyT]):
     """The name of the kind, and the first part of its keys unless ``prefix`` says otherwise."""
     record: type[RecordT]
     key_type: type[KeyT]
-    """The parts of the key after ``(name, "1")``. What a peer chose enters as its digest (`apcore.ports.digest_part`)."""
+    """The parts of the key after ``(name, "1")``. A string chosen by a peer enters as its `apcore.ports.digest_part`."""
     lifetime: str = field(kw_only=True)
     """How long a record is kept, for people."""
     written_by: str = field(kw_only=True)
