@@ -79,7 +79,7 @@ def _reads_data(code: CodeType, name: str) -> bool:
 
 def _loads(instruction: dis.Instruction, name: str) -> bool:
     """Return whether an instruction leaves the variable on top of the stack. Some instructions load two variables."""
-    if not instruction.opname.startswith(("LOAD_FAST", "LOAD_DEREF")):
+    if not instruction.opname.startswith(("LOAD_FAST", "LOAD_DEREF", "STORE_FAST_LOAD_FAST")):
         return False
     loaded: object = instruction.argval
     return loaded == name or (isinstance(loaded, tuple) and loaded[-1:] == (name,))
