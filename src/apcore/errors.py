@@ -40,6 +40,7 @@ __all__ = [
     "SignerUnavailable",
     "StoreBusy",
     "StoreUnavailable",
+    "ThreadUnavailable",
     "TlsFailed",
     "Unavailable",
 ]
@@ -182,6 +183,12 @@ class SignerUnavailable(Unavailable):
     """The signer did not answer, or does not know the key."""
 
     reason = "signer-unavailable"
+
+
+class ThreadUnavailable(Unavailable):
+    """No thread could be started, and no running one can do the work: too many run, or the process is exiting."""
+
+    reason = "thread-unavailable"
 
 
 class FetchFailed(Unavailable):

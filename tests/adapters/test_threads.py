@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
-from apcore.adapters.threads import BlockingRuntime
-from apcore.errors import ConnectFailed
+from apcore.adapters.threads import BlockingRuntime, HandlerThreads
+from apcore.errors import ConnectFailed, ThreadUnavailable
 
 
 def test_the_clock_is_the_systems_in_utc():
@@ -142,3 +144,70 @@ def test_jobs_one_after_another_and_unequal_keys_are_not_joined():
     runtime = BlockingRuntime()
     answers = [runtime.share(key, object) for key in ("a", "a", "b")]
     assert len(set(map(id, answers))) == 3
+
+
+# --- threads that cannot be started ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def thread_starts(monkeypatch):
+    """Let the numbers in the list be refused, counted from 0; Python 3.12 refuses all once the process exits."""
+    refused: set[int] = set()
+    numbers = itertools.count()
+
+    class RefusedThread(threading.Thread):
+        def start(self) -> None:
+            if next(numbers) in refused:
+                raise RuntimeError("can't create new thread at interpreter shutdown")
+            super().start()
+
+    monkeypatch.setattr("apcore.adapters.threads.Thread", RefusedThread)
+    return refused
+
+
+def test_job_that_no_thread_can_run_is_refused_and_the_next_one_runs(thread_starts):
+    thread_starts.add(0)
+    threads = HandlerThreads(3, name="test")
+    with pytest.raises(ThreadUnavailable, match=r"no thread can be started for test: can't create new thread"):
+        threads.submit(lambda: 1)
+    assert threads.submit(lambda: 2).result(20) == 2
+    threads.close()
+
+
+def test_job_waits_for_a_running_thread_when_no_other_can_be_started(thread_starts):
+    thread_starts.update(range(1, 10))
+    threads, gate = HandlerThreads(3, name="test"), threading.Event()
+    futures = [threads.submit(gate.wait), threads.submit(lambda: 2), threads.submit(lambda: 3)]
+    gate.set()
+    assert [future.result(20) for future in futures] == [True, 2, 3]
+    threads.close()
+
+
+@pytest.mark.parametrize("refused", [{0}, {1}, {2}, {0, 1, 2}, set(range(20))])
+def test_overlapping_jobs_run_once_each_whichever_threads_can_be_started(thread_starts, refused):
+    thread_starts.update(refused)
+    runs: list[int] = []
+
+    def job(number: int) -> int:
+        runs.append(number)
+        return number
+
+    jobs = [partial(job, number) for number in range(6)]
+    assert list(BlockingRuntime().overlap(jobs, limit=3)) == list(range(6))
+    assert sorted(runs) == list(range(6))
+
+
+def test_overlap_waits_for_all_jobs_when_one_of_them_fails():
+    gate, ended = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        gate.set()
+        raise ConnectFailed("nobody there")
+
+    def end() -> None:
+        assert gate.wait(20)
+        ended.set()
+
+    with pytest.raises(ConnectFailed):
+        BlockingRuntime().overlap([fail, end], limit=2)
+    assert ended.is_set()

@@ -1,6 +1,9 @@
 """Workers: nothing that falls off the queue is lost, nothing wakes before its time, and no message stops the others."""
 
 import asyncio
+import itertools
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +13,7 @@ import trio
 from apcore.adapters.memory import MemoryStore
 from apcore.drivers import run
 from apcore.effects import Enqueue, Extend, Lease, commit
-from apcore.errors import ConnectFailed, StoreUnavailable
+from apcore.errors import ConnectFailed, StoreUnavailable, Unavailable
 from apcore.federation.wake_ups import DELIVER, KINDS, kind_of_lane, lane_of, lanes_for
 from apcore.federation.worker import LANES, lease_work, origin_of, reconcile
 from apcore.http import Headers, Request, Response, parse_url
@@ -395,3 +398,26 @@ def test_what_the_store_says_reaches_who_called_work() -> None:
 
     with pytest.raises(StoreUnavailable, match="down"):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("refused", [*({number} for number in range(6)), set(range(1, 100)), set(range(100))])
+def test_worker_whose_threads_cannot_be_started_loses_no_message(monkeypatch, refused: set[int]) -> None:
+    numbers = itertools.count()
+
+    class RefusedThread(threading.Thread):
+        def start(self) -> None:
+            if next(numbers) in refused:
+                raise RuntimeError("can't create new thread at interpreter shutdown")
+            super().start()
+
+    out = Outgoing(slots=4)
+    origins = [f"https://{number}.example" for number in range(6)]
+    for origin in origins:
+        like(out, f"{origin}/bob")
+    with monkeypatch.context() as patch:
+        patch.setattr("apcore.adapters.threads.Thread", RefusedThread)
+        with suppress(Unavailable):
+            out.work()
+    out.work()
+    assert sorted(out.post.urls) == [f"{origin}/bob/inbox" for origin in origins]
+    assert out.waiting() == 0

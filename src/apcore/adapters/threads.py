@@ -6,7 +6,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +15,7 @@ from threading import Condition, Event, Lock, Thread, current_thread
 from typing import Any, Final, TypeVar
 
 from apcore.effects import CallOutcome, Raised, Returned
+from apcore.errors import ThreadUnavailable
 
 __all__ = ["BlockingRuntime", "HandlerThreads"]
 
@@ -66,9 +68,17 @@ class BlockingRuntime:
         workers = min(limit, len(jobs))
         if workers <= 1:
             return [job() for job in jobs]
-        # One pool for each call: a shared pool would wait for itself when a job overlaps jobs of its own.
-        with ThreadPoolExecutor(workers, thread_name_prefix="apcore-overlap") as pool:
-            return [future.result() for future in [pool.submit(copy_context().run, job) for job in jobs]]
+        # Threads of its own for each call: shared ones would wait for themselves when a job overlaps jobs of its own.
+        threads = HandlerThreads(workers, name="apcore-overlap")
+        try:
+            futures = [threads.submit(partial(copy_context().run, job)) for job in jobs]
+        except ThreadUnavailable:  # from the first job: the process is exiting, or has as many threads as it may
+            return [job() for job in jobs]
+        try:
+            _ = wait(futures)
+            return [future.result() for future in futures]
+        finally:
+            threads.close()
 
     def share(self, key: Hashable, job: Callable[[], T], /) -> T:
         """Run ``job``, or wait for a running one with the same key in another thread."""
@@ -121,11 +131,20 @@ class HandlerThreads:
         self._alive: set[Thread] = set()
 
     def submit(self, job: Callable[[], T], /) -> Future[T]:
-        """Run ``job`` in a thread, as soon as one is free."""
+        """Run ``job`` in a thread, as soon as one is free.
+
+        Raises:
+            ThreadUnavailable: The system starts no thread, and none is running. Python starts none once the process exits.
+        """
         future: Future[T] = Future()
         with self._changed:
             self._jobs.append((future, job))
-            self._ensure_thread()
+            try:
+                self._ensure_thread()
+            except RuntimeError as error:
+                if not self._threads:
+                    _ = self._jobs.pop()
+                    raise ThreadUnavailable(f"no thread can be started for {self._name}: {error}") from error
         return future
 
     def forsake(self, future: Future[Any], /) -> None:
@@ -136,7 +155,8 @@ class HandlerThreads:
             if future in self._running and len(self._forsaken) < self._threads_max:
                 self._forsaken.add(future)
                 self._threads -= 1
-                self._ensure_thread()
+                with suppress(RuntimeError):  # waiting jobs begin with the next thread that can be started
+                    self._ensure_thread()
 
     def close(self) -> None:
         """End idle threads, and wait until they have ended. Busy threads end with their job."""
@@ -151,11 +171,11 @@ class HandlerThreads:
         if self._idle >= len(self._jobs):
             self._changed.notify()
         elif self._threads < self._threads_max:
-            self._threads += 1
             thread = Thread(target=self._work, name=f"{self._name}_{self._started}", daemon=True)
+            thread.start()  # it waits for the lock that this thread holds
+            self._threads += 1
             self._started += 1
             self._alive.add(thread)
-            thread.start()
 
     def _work(self) -> None:
         try:

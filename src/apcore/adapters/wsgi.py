@@ -37,6 +37,8 @@ StartResponse: TypeAlias = Callable[..., Any]
 WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _DIGITS_MAX: Final = 20
+_EXIT_S: Final = 0.1
+"""How soon a worker that fails because the process exits is stopped."""
 _LOG: Final = logging.getLogger("apcore.web")
 
 
@@ -170,8 +172,10 @@ class _Worker:
             try:
                 _ = self._node.work()
             except ApcoreError as error:
-                _LOG.warning("the worker stopped, and starts again after 1 s: %s", error)
-                _ = self._stopping.wait(1.0)
+                # Python 3.12 starts no thread once the process exits, and says so before it stops the worker.
+                if not self._stopping.wait(_EXIT_S):
+                    _LOG.warning("the worker stopped, and starts again after 1 s: %s", error)
+                    _ = self._stopping.wait(1.0)
             except Exception:
                 _LOG.exception("the worker failed, and starts again after 5 s")
                 _ = self._stopping.wait(5.0)

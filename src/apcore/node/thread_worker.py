@@ -141,8 +141,7 @@ class ThreadWorker:
     def _dispatch(self) -> None:
         while self._failure is None and not (self._node.is_stopped or self._pace.is_over(self._now_s())):
             if not self._is_reconciling and self._pace.is_due(self._now_s()):
-                self._is_reconciling = True
-                _ = self._crew.start(self._reconcile)
+                self._is_reconciling = self._try_start(self._reconcile)
             self._keep()
             was_idle = self._slots.is_empty and not self._is_reconciling
             try:
@@ -176,8 +175,13 @@ class ThreadWorker:
             else:
                 self._dry.discard(kind)
             count += len(leases)
-            for leased in leases:
-                self._begin(leased)
+            for position, leased in enumerate(leases):
+                try:
+                    self._begin(leased)
+                except Unavailable:
+                    with suppress(Unavailable):
+                        self._node.run(hand_back(leases[position:]))
+                    raise
         return count
 
     def _begin(self, leased: LeasedMessage) -> None:
@@ -187,8 +191,12 @@ class ThreadWorker:
             return
         job = self._slots.begin(leased, self._now_s())
         if isinstance(job, Job):
+            try:
+                self._forsakes[job] = self._crew.start(partial(self._handle, job))
+            except Unavailable:
+                self._slots.end(job, self._now_s())
+                raise
             self._handled += 1
-            self._forsakes[job] = self._crew.start(partial(self._handle, job))
         else:
             self._node.run(put_back(leased, job))
 
@@ -203,9 +211,8 @@ class ThreadWorker:
             return
         # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
         if dry and not self._is_watching and not self._until_idle:
-            self._is_watching = True
             lanes = [lane for kind in dry for lane in self._slots.open_lanes(self._node.lanes[kind], now_s)]
-            _ = self._crew.start(partial(self._watch, dry, lanes))
+            self._is_watching = self._try_start(partial(self._watch, dry, lanes))
         pause_s = WAIT_S if len(dry) == len(KINDS) else self._slots.change_s(now_s) + 0.001
         self._run_reports(min(pause_s, WAIT_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4))
 
@@ -254,10 +261,18 @@ class ThreadWorker:
     def _take_failure(self, error: Exception) -> None:
         """End the run with an error, unless the error is a passing one and messages are running."""
         if isinstance(error, Unavailable) and not self._slots.is_empty:
-            _LOG.warning("the queue failed, and is leased from again after %g s: %s", _CALM_S, error)
+            _LOG.warning("no message can be leased or begun, the next try follows after %g s: %s", _CALM_S, error)
             self._calm_until_s = self._now_s() + _CALM_S
         elif self._failure is None:
             self._failure = error
+
+    def _try_start(self, job: Callable[[], None]) -> bool:
+        """Run a job of the worker's own in a thread, and return whether one could be started."""
+        try:
+            _ = self._crew.start(job)
+        except Unavailable:
+            return False
+        return True
 
     def _is_calm(self) -> bool:
         return self._now_s() < self._calm_until_s
@@ -282,7 +297,8 @@ class ThreadWorker:
         for job in self._slots.overdue(now_s):
             if self._slots.forsake(job, now_s):
                 self._forsakes[job]()
-            _ = self._crew.start(partial(self._fail, job))
+            if not self._try_start(partial(self._fail, job)):
+                self._fail(job)
         if now_s - self._extended_s >= self._policy.lease_s / 3:
             with suppress(Unavailable):
                 self._extend()
