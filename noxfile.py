@@ -18,6 +18,8 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 HERE = Path(__file__).parent
 # The Python server that apcore is tried against. Fedify's version stands in interop/package.json.
 DAT = ["django-activitypub-toolkit==0.2.0", "django>=5.2,<6"]
+# Posts in the spellings of many servers, which inboxes are tried with.
+PASTURE = ["fediverse-pasture-inputs==0.3.0"]
 # Whose signatures ours are measured against and checked with.
 OTHERS = ["apsig==0.6.0", "http-message-signatures==3.0.0"]
 
@@ -134,11 +136,24 @@ def histories(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Try apcore against Django ActivityPub Toolkit (from PyPI, in an environment of its own) and Fedify (by npm), both ways."""
     session.install("-e", ".[cli,test]")
-    session.run("python", "interop/try_dat.py", str(_dat(session)), "--markdown")
+    session.run("python", "interop/try_dat.py", str(_environment(session, "dat", DAT)), "--markdown")
     modules = _fedify(session)
     if modules is None:
         session.error("interop needs npm, which fetches Node and Fedify")
     session.run("python", "interop/try_fedify.py", str(modules.parent))
+
+
+@nox.session(python="3.11")
+def suites(session: nox.Session) -> None:
+    """Run apcore on the inputs of public test suites, which come from PyPI into environments of their own."""
+    session.install("-e", ".[test]")
+    python = _environment(session, "pasture", PASTURE)
+    inputs = Path(session.create_tmp()) / "pasture.json"
+    with inputs.open("w", encoding="utf-8") as output:
+        session.run(str(python), "interop/pasture_inputs.py", stdout=output, external=True)
+    session.run(
+        "python", "-m", "pytest", "-q", "tests/activitypub", env={"APCORE_PASTURE_INPUTS": str(inputs.resolve())}
+    )
 
 
 @nox.session(python="3.11")
@@ -150,12 +165,12 @@ def crosscheck(session: nox.Session) -> None:
     session.run("python", "-m", "interop.crosscheck", *options, *session.posargs)
 
 
-def _dat(session: nox.Session) -> Path:
-    """Install Django ActivityPub Toolkit into an environment without apcore, and return its interpreter."""
-    environment = Path(session.create_tmp()) / "dat"
+def _environment(session: nox.Session, name: str, requirements: list[str]) -> Path:
+    """Install packages into an environment without apcore, and return its interpreter."""
+    environment = Path(session.create_tmp()) / name
     python = environment / "bin" / "python"
     session.run("python", "-m", "venv", "--clear", str(environment))
-    session.run(str(python), "-m", "pip", "install", "--quiet", *DAT, external=True)
+    session.run(str(python), "-m", "pip", "install", "--quiet", *requirements, external=True)
     return python
 
 

@@ -126,15 +126,14 @@ def test_no_account_at_an_origin_has_such_a_name(user):
         ("alice@example.com", Acct("alice", "example.com")),
         ("HTTPS://EXAMPLE.com/users/Alice", "https://example.com/users/Alice"),
         ("http://example.com", "http://example.com/"),
+        *((text, text) for text in ("ftp://example.com/", "mailto:a@b", "urn:isbn:9780", "tel:+1", "localhost:80")),
     ],
 )
 def test_a_resource(text, resource):
     assert parse_resource(text) == resource
 
 
-@pytest.mark.parametrize(
-    "text", ["", "alice", "https://", "https://a@example.com/", "ftp://example.com/", "mailto:a@b"]
-)
+@pytest.mark.parametrize("text", ["", "alice", "https://", "https://a@example.com/", "acct:", "ACCT:alice"])
 def test_no_resource(text):
     with pytest.raises(RequestError):
         _ = parse_resource(text)

@@ -67,6 +67,7 @@ def test_what_is_ours_is_found(ask, resource: str, subject: str, uri: str) -> No
         (finger("acct:alice@other.example"), 404),
         (finger("https://other.example/users/alice"), 404),
         (finger("acct:gone@ours.example"), 410),
+        *((finger(text), 404) for text in ("mailto:alice@ours.example", "urn:isbn:9780", "ftp://ours.example/alice")),
         (finger("nothing"), 400),
         ("/.well-known/webfinger", 400),
         (finger("acct:alice@ours.example") + "&resource=x", 400),

@@ -213,6 +213,18 @@ QUOTES = [
     ({"_misskey_quote": "https://a/4", "quoteUrl": None}, "https://a/4"),
     ({"tag": [{"type": "Mention", "href": "https://a/5"}, {"type": "Link", "href": "https://a/6", "rel": "https://misskey-hub.net/ns#_misskey_quote"}]}, "https://a/6"),
     ({"tag": [{"type": "Link", "href": "https://a/6", "rel": "alternate"}]}, None),
+    *(
+        ({name: value}, "https://a/7")
+        for name in ("quote", "quoteUrl", "quoteUri", "_misskey_quote")
+        for value in (
+            ["https://a/7"],
+            [None, "https://a/7", "https://a/8"],
+            {"type": "Link", "href": "https://a/7"},
+            [{"type": "Link", "href": "https://a/7"}],
+            {"type": "Note", "id": "https://a/7", "content": "quoted"},
+            [{"type": "Note", "id": "https://a/7", "content": "quoted"}, "https://a/8"],
+        )
+    ),
     ({}, None),
 ]  # fmt: skip
 

@@ -127,6 +127,8 @@ def test_both_ways_of_reading_give_one_result(name, tree):
         "sensitive",
         "url",
     ]:
+        if attribute == "url" and '"mimeType"' in json.dumps(tree):
+            continue  # no context defines the old name of mediaType, so JSON-LD drops it, and the media type decides
         assert getattr(one, attribute) == getattr(two, attribute), (name, attribute)
     for attribute in [
         "inbox",
@@ -157,7 +159,7 @@ def test_the_examples_of_enhancement_proposals():
     """None is refused; those with contexts of their own are translated."""
     trees = [item["document"] for item in load_json("fep-examples/examples.json")["examples"]]
     documents = [read_document(tree) for tree in trees]
-    assert (len(documents), sum(document.reading.translated for document in documents)) == (279, 16)
+    assert (len(documents), sum(document.reading.translated for document in documents)) == (279, 17)
     for document, tree in zip(documents, trees, strict=True):
         assert document.to_json() == tree
 

@@ -25,6 +25,7 @@ __all__ = ["Acct", "parse_acct", "parse_resource"]
 _LENGTH_MAX: Final = 2048
 # Controls, white space, and what ends a user, a host or a path for some reader.
 _NEVER: Final = re.compile(r"[\x00-\x20\x7f-\xa0\"#/:<>?@\[\\\]^`{|}\u2028\u2029\ud800-\udfff\ufeff]")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 §3.1
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # RFC 7565 §7: unreserved and sub-delims stand for themselves.
 _SAFE: Final = "!$&'()*+,;=-._~"
@@ -77,7 +78,7 @@ def parse_acct(text: str) -> Acct:
 
 
 def parse_resource(text: str) -> Acct | str:
-    """Parse the resource of a WebFinger request: an account, or a URL, returned in canonical form.
+    """Parse the resource of a WebFinger request: an account, or a URI, returned in canonical form if it is a URL.
 
     Raises:
         RequestError: ``text`` is neither (RFC 7033 §4.2: answer 400).
@@ -85,6 +86,8 @@ def parse_resource(text: str) -> Acct | str:
     scheme = text[:8].lower()
     if scheme.startswith(("http://", "https://")):
         return str(parse_url(text))
+    if (prefix := _SCHEME.match(text)) is not None and prefix.group().lower() != "acct:":
+        return text  # a URI that may name something; a server that does not know it answers 404
     return parse_acct(text)
 
 

@@ -2,7 +2,8 @@
 
 The properties are those of the AS2 vocabulary under their own names (in snake_case), and those that nearly every server
 adds. A property that may have several values, and usually has one, exists twice: `url` is the first value, `urls` are
-all of them. `url` is for people to follow, so it is an http or https URL or None. `urls` and `Link.href` are unchanged.
+all of them. `url` is for people to follow: an http or https URL, a page rather than a media file, or None. `urls` and
+`Link.href` are unchanged.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from apcore.vocab.documents import Document
-from apcore.vocab.namespaces import AS, FEP_044F, OSTATUS, SCHEMA, SMITHEREEN, TOOT
+from apcore.vocab.namespaces import AS, FEP_044F, FUNKWHALE, OSTATUS, PEERTUBE, SCHEMA, SEC, SMITHEREEN, TOOT
 from apcore.vocab.relations import Many, One, Ref, Refs, Uri, Uris, WebUri
 from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Text, Texts
 from apcore.vocab.times import parse_moment
@@ -50,6 +51,10 @@ class Thing(View, ns=AS):
     attributed_to: Ref = Ref()
     """The first of them. Trust decisions use all of them (`attributions`)."""
     attributions: Refs = Refs("attributedTo")
+    size: Integer = Integer(ns=PEERTUBE, also=(f"{FUNKWHALE.iri}size",))
+    """The size of the file in bytes (FEP-1311)."""
+    digest_multibase: Text = Text(ns=SEC)
+    """A multibase-encoded hash of the file (FEP-1311). It is not checked here."""
     preview: Ref = Ref()
 
 
@@ -193,6 +198,7 @@ class Tombstone(Object, ns=AS, type="Tombstone"):
 class MediaDocument(Object, ns=AS, type="Document"):
     """A file of any kind. ActivityStreams calls it Document, a name that is used for `apcore.vocab.Document` here."""
 
+    url: WebUri = WebUri(also=("href",))  # some servers send a link's word instead
     width: Integer = Integer()
     height: Integer = Integer()
 
@@ -203,8 +209,6 @@ class Audio(MediaDocument, ns=AS, type="Audio"):
 
 class Image(MediaDocument, ns=AS, type="Image"):
     """A picture."""
-
-    url: WebUri = WebUri(also=("href",))  # some servers send a link instead
 
     @classmethod
     @override

@@ -167,7 +167,9 @@ def _survey(
         for name, value in node.items():
             if name not in known:
                 if name == "@context":
-                    contexts.append(value)
+                    # At the top, null is read like an absent context: a sender means no other one.
+                    if value is not None or node is not tree:
+                        contexts.append(value)
                     continue
                 odd.append(name)
             if type(value) is dict:

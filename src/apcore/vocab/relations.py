@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from typing_extensions import TypeAliasType, override
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Many", "One", "Ref", "RefLike", "Refs", "SoleRef", "Uri", "Uris", "WebUri"]
 
 V = TypeVar("V", bound="View")
+
+_PAGE_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 RefLike = TypeAliasType("RefLike", "str | Reference | View | Document")
 """The values accepted for a reference. A view or a document is embedded; to refer to one, pass its id."""
@@ -48,17 +51,22 @@ class Uri(Property[str | None, str | None]):
 
 
 class WebUri(Uri):
-    """An address for people: the first that is http or https. Others are skipped (``javascript:``, ``data:``)."""
+    """An address for people. Only http and https count (not ``javascript:``, ``data:``).
+
+    Of several, the first page counts: a bare address, or a link to HTML. Without one, a link that names no media type
+    counts, then one to another file.
+    """
 
     __slots__ = ()
 
     @override
     def decode(self, value: Any, document: Document) -> str | None:
-        for item in values.many(value):
-            uri = values.uri(item)
-            if uri is not None and uri[:8].lower().startswith(("https://", "http://")):
-                return uri
-        return None
+        addresses = [
+            (_page_rank(item), uri)
+            for item in values.many(value)
+            if (uri := values.uri(item)) is not None and uri[:8].lower().startswith(("https://", "http://"))
+        ]
+        return min(addresses, key=itemgetter(0))[1] if addresses else None
 
 
 class Uris(Property[tuple[str, ...], Iterable[str] | None]):
@@ -231,6 +239,16 @@ class Many(_Embedding[tuple[V, ...], Iterable[V] | V | None], Generic[V]):
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
+
+
+def _page_rank(item: Any) -> int:
+    """Return how likely an address is a page for people: 0 is best."""
+    if not values.is_object(item):
+        return 0
+    media_type = values.text(item.get("mediaType") or item.get("mimeType"))
+    if media_type is None:
+        return 1
+    return 0 if media_type.partition(";")[0].strip().lower() in _PAGE_TYPES else 2
 
 
 def _several(value: Any) -> list[Any]:

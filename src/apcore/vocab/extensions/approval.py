@@ -6,6 +6,7 @@ and names exactly this pair of posts. Other code checks that.
 
 from __future__ import annotations
 
+from apcore.vocab import values
 from apcore.vocab.activities import Activity
 from apcore.vocab.documents import Document
 from apcore.vocab.namespaces import FEDIBIRD, FEP_044F, GOTOSOCIAL
@@ -120,16 +121,18 @@ class Quoting(View, ns=FEP_044F):
 def quoted(document: Document) -> Reference | None:
     """Return the post that a document quotes.
 
-    The order is: FEP-044f, ``quoteUrl``, ``quoteUri``, Misskey's property, and a link among the tags (FEP-e232).
+    The order is: FEP-044f, ``quoteUrl``, ``quoteUri``, Misskey's property, and a link among the tags (FEP-e232). Each of
+    them may be an address, a link, an embedded post, or a list of these, of which the first counts.
     """
     post = Object.over(document)
     if post.quote is not None:
         return post.quote
     words = document.words
     for name in ("quoteUrl", "quoteUri", "_misskey_quote"):
-        address = words.get(name)
-        if isinstance(address, str) and address:
-            return Reference(address)
+        for item in values.many(words.get(name)):
+            target = values.reference(item, document)
+            if target is not None:
+                return target
     for tag in post.tag:
         if isinstance(tag, Link) and not _QUOTE_RELS.isdisjoint(tag.rel) and tag.href is not None:
             return Reference(tag.href)
