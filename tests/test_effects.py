@@ -19,12 +19,13 @@ from apcore.effects import (
     RandomBytes,
     Sign,
     commit,
+    commit_batch,
     gather,
 )
 from apcore.errors import ConfigurationError
 from apcore.handlers import HandlerKind
 from apcore.http import Request
-from apcore.ports import Check, Message, Put
+from apcore.ports import Batch, Check, Done, Increment, LeasedMessage, Message, Put
 
 KINDS = {"Fetch", "Get", "Scan", "Commit", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "DropKey", "Now", "RandomBytes", "Call", "All"}  # fmt: skip
 
@@ -111,3 +112,19 @@ def test_committed_commits_under_a_fresh_token(done, result):
     assert step.wants == Commit(checks, writes, token=b"t" * 16, messages=messages)
     step.resume(done)
     assert step.result == result
+
+
+def test_a_batch_is_committed_with_each_check_once_and_one_write_per_key():
+    part = Batch([Check(("k",), None)], [Increment(("k",), 1)], [Message(b"i" * 16, "lane", b"")])
+    settlement = Done(LeasedMessage(Message(b"l" * 16, "lane", b""), b"f" * 16, 1))
+    step = Stepper(commit_batch(part + part, settles=(settlement,)))
+    step.resume(b"t" * 16)
+    assert step.wants == Commit(
+        part.checks,
+        (Increment(("k",), 2),),
+        token=b"t" * 16,
+        messages=part.messages * 2,
+        settles=(settlement,),
+    )
+    step.resume(True)
+    assert step.result == b"t" * 16

@@ -31,6 +31,7 @@ from attrs import field, frozen
 from apcore.handlers import HandlerKind, handler_kind_of
 from apcore.http import Request, Response
 from apcore.ports import (
+    Batch,
     Check,
     Done,
     Entry,
@@ -68,6 +69,7 @@ __all__ = [
     "Settle",
     "Sign",
     "commit",
+    "commit_batch",
     "gather",
 ]
 
@@ -400,3 +402,12 @@ def commit(
     token = yield from RandomBytes(16)
     is_committed = yield from Commit(checks, writes, token=token, messages=messages, settles=settles)
     return token if is_committed else False
+
+
+def commit_batch(batch: Batch, *, settles: Sequence[Settlement] = ()) -> Op[bytes | Literal[False]]:
+    """Commit a sum of parts, with each check once and one write per key. The answer is that of `commit`.
+
+    Effects: as `commit`.
+    """
+    merged = batch.merged
+    return (yield from commit(merged.checks, merged.writes, messages=merged.messages, settles=settles))

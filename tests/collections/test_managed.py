@@ -8,7 +8,8 @@ from apcore.adapters.memory import MemoryStore
 from apcore.adapters.threads import BlockingRuntime
 from apcore.collections import Member, add_member, contains, count, members_page, put_member, remove_member
 from apcore.drivers import Ports, run
-from apcore.effects import commit
+from apcore.effects import commit_batch
+from apcore.ports import NO_CHANGE
 
 LIKES = "https://ours.example/notes/1/likes"
 
@@ -22,12 +23,12 @@ class Kept:
 
     def add(self, ident: str, item: bytes = b"") -> bool:
         self.clock += 1
-        change = add_member(LIKES, Member(ident, item), order=f"{self.clock:08d}")
-        return bool(run(commit(change.checks, change.writes), self.ports))
+        batch = add_member(LIKES, Member(ident, item), order=f"{self.clock:08d}")
+        return bool(run(commit_batch(batch), self.ports))
 
     def remove(self, ident: str) -> bool:
-        change = run(remove_member(LIKES, ident), self.ports)
-        return change is not None and bool(run(commit(change.checks, change.writes), self.ports))
+        batch = run(remove_member(LIKES, ident), self.ports)
+        return batch != NO_CHANGE and bool(run(commit_batch(batch), self.ports))
 
     def pages(self, limit: int, *, oldest_first: bool = False) -> list[list[str]]:
         found, cursor = [], None
@@ -102,8 +103,8 @@ def test_putting_adds_keeps_up_to_date_and_is_silent_without_news() -> None:
     kept = Kept()
 
     def put(item: bytes) -> bool | None:
-        change = run(put_member(LIKES, Member("a", item), order="2"), kept.ports)
-        return None if change is None else bool(run(commit(change.checks, change.writes), kept.ports))
+        batch = run(put_member(LIKES, Member("a", item), order="2"), kept.ports)
+        return None if batch == NO_CHANGE else bool(run(commit_batch(batch), kept.ports))
 
     assert put(b"old") is True
     assert put(b"old") is None

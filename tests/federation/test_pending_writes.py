@@ -179,9 +179,9 @@ def test_several_things_for_one_collection_are_one_commit(out: Outgoing) -> None
 
 def test_the_last_word_about_a_key_counts(out: Outgoing) -> None:
     key = ("x",)
-    assert noted(out, WriteEntry(Put(key, b"1")), WriteEntry(Put(key, b"2"))).writes == [Put(key, b"2")]
-    assert noted(out, WriteEntry(Put(key, b"1")), WriteEntry(DeleteEntry(key))).writes == [DeleteEntry(key)]
-    assert noted(out, AddMember("c", "i"), RemoveMember("c", "i")).writes == []
+    assert noted(out, WriteEntry(Put(key, b"1")), WriteEntry(Put(key, b"2"))).writes == (Put(key, b"2"),)
+    assert noted(out, WriteEntry(Put(key, b"1")), WriteEntry(DeleteEntry(key))).writes == (DeleteEntry(key),)
+    assert noted(out, AddMember("c", "i"), RemoveMember("c", "i")).writes == ()
     again = [SendActivity(Follow(object=f"{X}/bob").document, "alice", (f"{X}/bob",)) for _ in range(2)]
     out.node.run(act(out.node.site(), *again))
     out.work()

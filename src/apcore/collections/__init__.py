@@ -2,7 +2,6 @@
 
 from apcore.collections.managed import (
     Member,
-    MembershipChange,
     add_member,
     contains,
     count,
@@ -17,7 +16,6 @@ __all__ = [
     "CURSOR_BYTES_MAX",
     "PAGE_ITEMS_MAX",
     "Member",
-    "MembershipChange",
     "PageItems",
     "Traversal",
     "TraversalBounds",

@@ -6,8 +6,8 @@ A collection has three families of entries under its id::
     ("c", id, "o", order, H(member))  -> item             the members in order; a cursor is the end of such a key
     ("c", id, "n")                    -> a counter        the number of members
 
-To add or remove a member, put the checks and writes of a `MembershipChange` into any commit. So a follower and the
-Accept that announces it are stored together. The check that the member is absent prevents a second addition, and the
+To add or remove a member, add the `Batch` of the change to any commit. So a follower and the Accept that announces it
+are stored together. The check that the member is absent prevents a second addition, and the
 check of its version prevents a second removal. The counter is an `Increment`, which conflicts with no other write.
 Reading a page costs the same at the first member and at the millionth.
 
@@ -24,11 +24,10 @@ from attrs import field, frozen
 
 from apcore.collections.pages import CURSOR_BYTES_MAX, PageItems
 from apcore.effects import Get, Op, Scan
-from apcore.ports import Check, DeleteEntry, Entry, Increment, Put, StoreKey, Write, digest_part
+from apcore.ports import NO_CHANGE, Batch, Check, DeleteEntry, Entry, Increment, Put, StoreKey, digest_part
 
 __all__ = [
     "Member",
-    "MembershipChange",
     "add_member",
     "contains",
     "count",
@@ -48,20 +47,12 @@ class Member:
     item: bytes = field(default=b"", repr=False)
 
 
-@frozen
-class MembershipChange:
-    """The checks and writes that change a collection, as part of a commit."""
-
-    checks: tuple[Check, ...] = ()
-    writes: tuple[Write, ...] = ()
-
-
-def add_member(collection: str, member: Member, *, order: str) -> MembershipChange:
-    """Return the change that adds ``member``. Its commit answers False if the member is in already."""
+def add_member(collection: str, member: Member, *, order: str) -> Batch:
+    """Return the part of a commit that adds ``member``. The commit answers False if the member is in already."""
     ident, name = digest_part(collection), digest_part(member.id)
     value = _encode_member(member)
     membership: StoreKey = ("c", ident, "m", name)
-    return MembershipChange(
+    return Batch(
         (Check(membership, None),),
         (
             Put(membership, order.encode() + _SEPARATOR + value),
@@ -71,8 +62,8 @@ def add_member(collection: str, member: Member, *, order: str) -> MembershipChan
     )
 
 
-def put_member(collection: str, member: Member, *, order: str) -> Op[MembershipChange | None]:
-    """Return the change that adds ``member`` or replaces its item, or None if there is nothing to change.
+def put_member(collection: str, member: Member, *, order: str) -> Op[Batch]:
+    """Return the part of a commit that adds ``member`` or replaces its item; `NO_CHANGE` if there is nothing to change.
 
     A member that is in already keeps its place. Its item is replaced if ``member.item`` is not empty and differs.
     Asks for: one `Get`.
@@ -85,8 +76,8 @@ def put_member(collection: str, member: Member, *, order: str) -> Op[MembershipC
     order_bytes, _, stored_value = entry.value.partition(_SEPARATOR)
     value = _encode_member(member)
     if not member.item or value == stored_value:
-        return None
-    return MembershipChange(
+        return NO_CHANGE
+    return Batch(
         (Check(membership, entry.version),),
         (
             Put(membership, order_bytes + _SEPARATOR + value),
@@ -95,15 +86,15 @@ def put_member(collection: str, member: Member, *, order: str) -> Op[MembershipC
     )
 
 
-def remove_member(collection: str, member_id: str) -> Op[MembershipChange | None]:
-    """Return the change that removes a member, or None if it is not in. Asks for: one `Get`."""
+def remove_member(collection: str, member_id: str) -> Op[Batch]:
+    """Return the part of a commit that removes a member; `NO_CHANGE` if it is not in. Asks for: one `Get`."""
     ident, name = digest_part(collection), digest_part(member_id)
     membership: StoreKey = ("c", ident, "m", name)
     [entry] = yield from Get((membership,))
     if entry is None:
-        return None
+        return NO_CHANGE
     order = entry.value.partition(_SEPARATOR)[0].decode()
-    return MembershipChange(
+    return Batch(
         (Check(membership, entry.version),),
         (DeleteEntry(membership), DeleteEntry(("c", ident, "o", order, name)), Increment(("c", ident, "n"), -1)),
     )

@@ -25,17 +25,17 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from apcore.effects import DropKey, Now, Op, RandomBytes, Scan, commit
+from apcore.effects import DropKey, Now, Op, RandomBytes, Scan, commit, commit_batch
 from apcore.errors import ContractError, SignatureError, StoreBusy, Unavailable
 from apcore.federation.actors.documents import actor_document
 from apcore.federation.actors.keys import OwnKey, StoredKeys, make_generation, own_keys, read_stored_keys
 from apcore.federation.actors.profiles import require_actor
-from apcore.federation.outbox.pending_writes import Flushed, flush
+from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.http import Origin, parse_url
-from apcore.ports import Check, DeleteEntry, Entry, KeyKind, MadeKey, Put, StoreKey, digest_part
+from apcore.ports import NO_CHANGE, Batch, Check, DeleteEntry, Entry, KeyKind, MadeKey, Put, StoreKey, digest_part
 from apcore.records.format import NewerFormat, decode_record, encode_record, from_epoch_ms, to_epoch_ms
 from apcore.signatures import read_spki
 from apcore.vocab import PUBLIC, Update, read_document
@@ -106,19 +106,15 @@ def rotate(
         old_keys = [key for key in stored.keys if key.until is None]
         names = [key.name for key in old_keys]
         due = [Put(_due_key(rotated, retire_at), encode_record({"actor": actor, "names": names}))] if names else []
-        flushed = Flushed()
+        announcement = NO_CHANGE
         if announce and old_keys and identifier is not None and view is not None:
             document = actor_document(site, identifier, view, rotated.published(now))
             unit = unit_of_work_for(site, seed=seed)
             _ = unit.address(_announcement(site, identifier, document, old_keys[0]))
-            flushed = yield from flush(site, unit)
+            announcement = yield from flush(site, unit)
         # One commit, so that no peer can see the new key before it signs, and no retirement or Update is lost.
-        version = yield from commit(
-            (stored.unchanged_check, *flushed.checks),
-            (rotated.to_put(), *due, *flushed.writes),
-            messages=flushed.messages,
-        )
-        if version is not False:
+        rotation = Batch([stored.unchanged_check], [rotated.to_put(), *due])
+        if (yield from commit_batch(rotation + announcement)) is not False:
             new_ids = [key.key_id for key in rotated.keys if key.until is None]
             return Rotation(actor, tuple(new_ids), tuple(key.key_id for key in old_keys), retire_at)
     # Supplied keys belong to the caller. Only keys that were made here are dropped.

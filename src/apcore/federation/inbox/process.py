@@ -21,19 +21,32 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from apcore.effects import Call, Get, Now, Op, RandomBytes, Settle, commit
+from apcore.effects import Call, Get, Now, Op, RandomBytes, Settle, commit, commit_batch
 from apcore.errors import ContractError, Unavailable
 from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.parse import DONE_KEPT_S
 from apcore.federation.inbox.side_effects import apply_side_effects
-from apcore.federation.outbox.pending_writes import Flushed, flush
+from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.policies import Drop, Failure, Later
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.federation.wake_ups import read_wake
 from apcore.http import parse_url
-from apcore.ports import Check, DeleteEntry, Done, Entry, LeasedMessage, Put, Retry, Settlement, StoreKey, Write
+from apcore.ports import (
+    NO_CHANGE,
+    Batch,
+    Check,
+    DeleteEntry,
+    Done,
+    Entry,
+    LeasedMessage,
+    Put,
+    Retry,
+    Settlement,
+    StoreKey,
+    Write,
+)
 from apcore.records.format import NewerFormat, Record, decode_record, due_in, encode_record, from_epoch_ms, to_epoch_ms
 from apcore.remote import read_with_contexts
 from apcore.vocab import Activity, Document, owners_of, read_document
@@ -101,7 +114,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
                 listener.fn, view.over(document), contexts_for=UnitContexts(scope), inline=listener.inline
             )
     except Drop as drop:
-        yield from _finish(attempt, Flushed(), reason=drop.reason or "dropped")
+        yield from _finish(attempt, NO_CHANGE, reason=drop.reason or "dropped")
     except Later as later:
         _ = yield from _record_failure(site, attempt, "later", asked_s=later.delay_s)
     except Exception as error:
@@ -111,7 +124,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
         yield from _report(site, scope, Failure(activity, error, attempt.number, final))
     else:
         try:
-            flushed = yield from flush(site, scope)
+            handler_writes = yield from flush(site, scope)
         except ContractError as error:
             # The handler noted a write that can never be committed. That is its failure like any other, so it is
             # retried a bounded number of times and not for ever.
@@ -121,7 +134,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
             final = yield from _record_failure(site, attempt, f"{type(error).__name__}: {error}", asked_s=None)
             yield from _report(site, scope, Failure(activity, error, attempt.number, final))
         else:
-            yield from _finish(attempt, flushed)
+            yield from _finish(attempt, handler_writes)
 
 
 def fail_attempt(site: Site, leased: LeasedMessage, error: Exception) -> Op[None]:
@@ -244,15 +257,11 @@ def _report(site: Site, scope: UnitOfWork[Any], failure: Failure) -> Op[None]:
         _LOG.exception("the error hook failed on %s", scope.activity_id)
 
 
-def _finish(attempt: _Attempt, flushed: Flushed, *, reason: str | None = None) -> Op[None]:
+def _finish(attempt: _Attempt, handler_writes: Batch, *, reason: str | None = None) -> Op[None]:
     """Commit the end of a successful attempt: the activity done, the handlers' writes, and the message settled."""
     done_claim = encode_record({"state": "done", "id": attempt.record.text("id"), "reason": reason})
-    version = yield from commit(
-        (*attempt.checks, *flushed.checks),
-        (DeleteEntry(attempt.entry.key), Put(attempt.claim, done_claim, DONE_KEPT_S), *flushed.writes),
-        messages=flushed.messages,
-        settles=(Done(attempt.leased),),
-    )
+    end = Batch(attempt.checks, [DeleteEntry(attempt.entry.key), Put(attempt.claim, done_claim, DONE_KEPT_S)])
+    version = yield from commit_batch(end + handler_writes, settles=(Done(attempt.leased),))
     if version is False:
         # Another worker was faster, or an entry that a handler relied on has changed: start over.
         _ = yield from Settle((Retry(attempt.leased, _CONFLICT_S),))

@@ -23,8 +23,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from attrs import frozen
-
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan, commit
 from apcore.errors import LimitExceeded, RemoteError, RequestError, SignatureError, StoreBusy, Unavailable
 from apcore.federation.actors.keys import existing_identity
@@ -39,7 +37,7 @@ from apcore.federation.request_signers import check_domain
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import INBOX, make_wake
 from apcore.http import Headers, Origin, Request, Response, is_activitypub, parse_media_type, parse_url
-from apcore.ports import Check, Entry, Message, Put, StoreKey, Write, digest_part
+from apcore.ports import NO_CHANGE, Batch, Check, Entry, Message, Put, StoreKey, digest_part
 from apcore.records.format import Record, decode_record, encode_record, key_name, to_epoch_ms
 from apcore.remote import cached_key_owners, cached_owners, check_change, end_refresh_pause
 from apcore.signatures import parse_all
@@ -48,7 +46,6 @@ from apcore.vocab import Actor, Document, Follow, Undo, same_id
 __all__ = [
     "BODY_BYTES_MAX",
     "INBOX",
-    "LocalDelivery",
     "Replayed",
     "claim",
     "claim_keys",
@@ -80,15 +77,6 @@ class Replayed(SignatureError):
     """The signature has already proved another delivery."""
 
     reason = "replayed"
-
-
-@frozen
-class LocalDelivery:
-    """The part of a commit that puts an activity into an inbox of ours."""
-
-    checks: tuple[Check, ...] = ()
-    writes: tuple[Write, ...] = ()
-    messages: tuple[Message, ...] = ()
 
 
 def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Response]:
@@ -342,8 +330,8 @@ def _signature_key(authenticated: Authenticated) -> StoreKey | None:
     return ("used", "1", digest_part(signature.key_id), digest_part(signature_id))
 
 
-def deliver_locally(site: Site, sent: Record, recipient: str, *, name: str) -> Op[LocalDelivery]:
-    """Return the change that puts an activity of one local actor into the inbox of another, without a request.
+def deliver_locally(site: Site, sent: Record, recipient: str, *, name: str) -> Op[Batch]:
+    """Return the part of a commit that puts an activity of one local actor into the inbox of another, without a request.
 
     ``sent`` is the record of the activity, ``name`` its name in the store. Nothing has to be proved, because this
     server wrote the activity.
@@ -354,7 +342,7 @@ def deliver_locally(site: Site, sent: Record, recipient: str, *, name: str) -> O
     claim_key, todo = claim_keys(sent.text("actor"), sent.text("id"), str(site.origin), identifier)
     [claim_entry, body] = yield from Get((claim_key, ("sent", "1", name)))
     if claim_entry is not None or body is None:
-        return LocalDelivery()
+        return NO_CHANGE
     message_id = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
     members = {
@@ -365,7 +353,7 @@ def deliver_locally(site: Site, sent: Record, recipient: str, *, name: str) -> O
         "received": sent.number("created"),
         "seed": seed.hex(),
     }
-    return LocalDelivery(
+    return Batch(
         (Check(claim_key, None),),
         (
             Put(claim_key, encode_record({"state": "pending", "id": sent.text("id")})),

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from apcore.effects import Call, Now, Op, commit
+from apcore.effects import Call, Now, Op, commit_batch
 from apcore.errors import RemoteError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_of, require_actor
@@ -230,10 +230,10 @@ def _end_relations(site: Site, updates: list[RelationUpdate]) -> Op[None]:
     for _ in range(5):
         scope = unit_of_work_for(site)
         scope.notes.extend(updates)
-        flushed = yield from flush(site, scope)
-        if not flushed.writes:
+        batch = yield from flush(site, scope)
+        if not batch.writes:
             return
-        if (yield from commit(flushed.checks, flushed.writes)) is not False:
+        if (yield from commit_batch(batch)) is not False:
             return
     raise StoreBusy("relations with a deleted actor changed during each of 5 commits that end them: try again later")
 

@@ -16,31 +16,23 @@ import json
 from datetime import datetime
 from typing import Any, Final, cast
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-from apcore.collections import Member, MembershipChange, put_member, remove_member
+from apcore.collections import Member, put_member, remove_member
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity
-from apcore.ports import Check, DeleteEntry, Entry, Put, StoreKey, Write, digest_part
+from apcore.ports import NO_CHANGE, Batch, Check, DeleteEntry, Entry, Put, StoreKey, digest_part
 from apcore.records.format import Record, decode_record, encode_record, to_epoch_ms
 from apcore.vocab import Activity, Audience, Delete, Tombstone, Update, Visibility, audience_of, read_document, to_wire
 
-__all__ = ["Revision", "object_key", "revise", "wire_body"]
+__all__ = ["object_key", "revise", "wire_body"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _ADDRESSED: Final = ("to", "cc", "audience")
 _INHERITED: Final = ("attributedTo", "published", "to", "cc")
 """The members that an Update need not repeat."""
-
-
-@frozen
-class Revision:
-    """The activity to send, and the change to stored objects that is committed with it."""
-
-    note: SendActivity
-    change: MembershipChange = field(factory=MembershipChange)
 
 
 @frozen
@@ -50,6 +42,10 @@ class _StoredObject:
     entry: Entry
     record: Record
     uri: str
+
+    def rewrite(self, value: bytes) -> Batch:
+        """Return the part of a commit that replaces the object, unless it was changed meanwhile."""
+        return Batch([Check(self.entry.key, self.entry.version)], [Put(self.entry.key, value)])
 
 
 def object_key(uri: str) -> StoreKey:
@@ -63,8 +59,8 @@ def wire_body(members: dict[str, Any]) -> bytes:
     return json.dumps(first | members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def revise(site: Site, note: SendActivity, now: datetime) -> Op[Revision]:
-    """Return the activity to send for ``note``, and the change that it makes to a published object.
+def revise(site: Site, note: SendActivity, now: datetime) -> Op[tuple[SendActivity, Batch]]:
+    """Return the activity to send for ``note``, and the part of its commit that changes a published object.
 
     Only an Update or Delete of a published object changes anything. Asks for: for these, up to four `Get`s.
 
@@ -72,16 +68,16 @@ def revise(site: Site, note: SendActivity, now: datetime) -> Op[Revision]:
         ContractError: The object is of another actor than the sender.
     """
     if not (note.activity.is_a(Update) or note.activity.is_a(Delete)):
-        return Revision(note)
+        return note, NO_CHANGE
     object_ = Activity.over(note.activity).object
     stored = None if object_ is None or object_.uri is None else (yield from _read_object(site, object_.uri))
     if stored is None:
-        return Revision(note)
+        return note, NO_CHANGE
     owner = stored.record.text("owner")
     if owner != site.actor_uri(note.by):
         raise ContractError(f"{note.by!r:.60} must not change {stored.uri}, which is of {owner}: send it by its owner")
     if note.activity.is_a(Delete):
-        return Revision(note, (yield from _delete(site, note, stored, now)))
+        return note, (yield from _delete(site, note, stored, now))
     return (yield from _update(site, note, stored, now))
 
 
@@ -98,11 +94,11 @@ def _read_object(site: Site, uri: str) -> Op[_StoredObject | None]:
     return _StoredObject(entry, record, uri) if is_current else None
 
 
-def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[Revision]:
+def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[tuple[SendActivity, Batch]]:
     members = to_wire(note.activity)
     object_: Any = members.get("object")
     if not isinstance(object_, dict) or {"id", "type"}.issuperset(cast("dict[str, Any]", object_)):
-        return Revision(note)  # the Update only names the object, so there is nothing to replace
+        return note, NO_CHANGE  # the Update only names the object, so there is nothing to replace
     previous: dict[str, Any] = json.loads(stored.record.body)
     is_readdressed = not {*_ADDRESSED}.isdisjoint(cast("dict[str, Any]", object_))
     inherited = {name: value for name, value in previous.items() if name in _INHERITED}
@@ -112,31 +108,23 @@ def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime
     document = {"@context": context, **object_}
     audience = audience_of(read_document(document, origin=site.origin))
     public = (audience.is_public or None) if is_readdressed else stored.record.members.get("public")
-    writes: list[Write] = [
-        Put(stored.entry.key, encode_record(dict(stored.record.members) | {"public": public}, wire_body(document)))
-    ]
+    value = encode_record(dict(stored.record.members) | {"public": public}, wire_body(document))
+    batch = stored.rewrite(value)
     create_uri = stored.record.optional("create")
     [create] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
-    checks = [Check(stored.entry.key, stored.entry.version)]
     if create is not None and create_uri is not None:
         # The Create is served too, so it must show the same object to the same audience (ActivityPub 6.2).
         record = decode_record(create.value)
         addressed = {name: object_[name] for name in _ADDRESSED if is_readdressed and name in object_}
         create_members = json.loads(record.body) | {"@context": context, "object": object_} | addressed
-        checks.append(Check(create.key, create.version))
         value = encode_record(dict(record.members) | {"public": public}, wire_body(create_members))
-        writes.append(Put(create.key, value))
-        change = (yield from _list_create(site, note.by, create_uri, audience, now)) if is_readdressed else None
-        if change is not None:
-            checks += change.checks
-            writes += change.writes
-    return Revision(
-        evolve(note, activity=read_document(members, origin=site.origin)),
-        MembershipChange(tuple(checks), tuple(writes)),
-    )
+        batch += Batch([Check(create.key, create.version)], [Put(create.key, value)])
+        if is_readdressed:
+            batch += yield from _list_create(site, note.by, create_uri, audience, now)
+    return evolve(note, activity=read_document(members, origin=site.origin)), batch
 
 
-def _list_create(site: Site, by: str, create: str, audience: Audience, now: datetime) -> Op[MembershipChange | None]:
+def _list_create(site: Site, by: str, create: str, audience: Audience, now: datetime) -> Op[Batch]:
     """Add a Create to the outbox if it is public, and remove it if it is unlisted or private."""
     outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=by)
     if audience.visibility is not Visibility.PUBLIC:
@@ -144,7 +132,7 @@ def _list_create(site: Site, by: str, create: str, audience: Audience, now: date
     return (yield from put_member(outbox, Member(create), order=f"{to_epoch_ms(now):014d}{digest_part(create)[:8]}"))
 
 
-def _delete(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[MembershipChange]:
+def _delete(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[Batch]:
     previous: dict[str, Any] = json.loads(stored.record.body)
     tombstone = {
         "@context": _AS2,
@@ -154,14 +142,10 @@ def _delete(site: Site, note: SendActivity, stored: _StoredObject, now: datetime
         "deleted": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
     about = dict(stored.record.members) | {"gone": True}
-    checks: list[Check] = [Check(stored.entry.key, stored.entry.version)]
-    writes: list[Write] = [Put(stored.entry.key, encode_record(about, wire_body(tombstone)))]
+    batch = stored.rewrite(encode_record(about, wire_body(tombstone)))
     create = stored.record.optional("create")
     if create is not None:
         outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=note.by)
-        change = yield from remove_member(outbox, create)
-        if change is not None:
-            checks += change.checks
-            writes += change.writes
-        writes.append(DeleteEntry(object_key(create)))
-    return MembershipChange(tuple(checks), tuple(writes))
+        batch += yield from remove_member(outbox, create)
+        batch += Batch(writes=[DeleteEntry(object_key(create))])
+    return batch

@@ -29,7 +29,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from apcore.collections import PageItems, members_page
-from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, gather
+from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, commit_batch, gather
 from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_actor, require_actor
 from apcore.federation.inbox.receive import deliver_locally
@@ -44,19 +44,17 @@ from apcore.federation.site import Site
 from apcore.federation.wake_ups import read_wake
 from apcore.http import Url, parse_url
 from apcore.ports import (
+    Batch,
     Check,
     DeleteEntry,
     Done,
     Entry,
     LeasedMessage,
-    Message,
     Put,
     Retry,
     Settlement,
     StoreKey,
-    Write,
     digest_part,
-    merge_writes,
 )
 from apcore.records.format import Record, decode_record, due_in, encode_record, from_epoch_ms, to_epoch_ms
 from apcore.vocab import Document, View
@@ -322,16 +320,12 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     """Commit the deliveries of a step together with its progress, so that a crash neither loses nor repeats any."""
     entry, record = sending.entry, sending.record
     now = yield from Now()
-    checks = [Check(entry.key, entry.version)]
-    writes: list[Write] = []
-    messages: list[Message] = []
+    batch = Batch([Check(entry.key, entry.version)])
     reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
     # An actor may have moved to an inbox of ours, or of a suspended domain.
     deliverable = [owner for owner in reachable if _is_deliverable(site, owner.url)]
     inboxes, entries_to_move = yield from _not_yet_planned(site, sending, deliverable)
-    for change in changes:
-        checks += change.checks
-        writes += change.writes
+    batch += changes
     for inbox, owner in inboxes.items():
         about = {
             "inbox": inbox,
@@ -341,31 +335,26 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
         }
         key = delivery_key(_backlog(site, owner), record.text("order"), sending.name, inbox)
         aimed_entry = entries_to_move.get(inbox)
-        writes.append(Put(key, encode_record(about) if aimed_entry is None else aimed_entry.value))
+        batch += Batch(writes=[Put(key, encode_record(about) if aimed_entry is None else aimed_entry.value)])
         if aimed_entry is not None:
             # A delivery moves between backlogs only if no worker has changed it since it was read.
-            checks.append(Check(aimed_entry.key, aimed_entry.version))
-            writes.append(DeleteEntry(aimed_entry.key))
+            batch += Batch([Check(aimed_entry.key, aimed_entry.version)], [DeleteEntry(aimed_entry.key)])
     for backlog in dict.fromkeys(_backlog(site, owner) for owner in inboxes.values()):
         ident = yield from RandomBytes(16)
-        messages.append(deliver_message(backlog, ident, by=site.origin))
+        batch += Batch(messages=[deliver_message(backlog, ident, by=site.origin)])
     for uri in step.recipients.local:
-        deposit = yield from deliver_locally(site, record, uri, name=sending.name)
-        checks += deposit.checks
-        writes += deposit.writes
-        messages += deposit.messages
-    progress, settlement, retry_messages = yield from _progress(site, sending, step)
-    writes.append(progress)
-    if isinstance(progress, Put):
+        batch += yield from deliver_locally(site, record, uri, name=sending.name)
+    progress, settlement = yield from _progress(site, sending, step)
+    batch += progress
+    if any(isinstance(write, Put) for write in progress.writes):
         # A later step may meet the same inboxes. After the last step, no marker is needed.
-        writes += [
-            Put(_marker(sending, inbox), _AIMED if owner.is_cross_origin else b"", SENT_KEPT_S)
-            for inbox, owner in inboxes.items()
-        ]
-    is_committed = yield from commit(
-        checks, merge_writes(writes), messages=[*messages, *retry_messages], settles=(settlement,)
-    )
-    if is_committed is False:
+        batch += Batch(
+            writes=[
+                Put(_marker(sending, inbox), _AIMED if owner.is_cross_origin else b"", SENT_KEPT_S)
+                for inbox, owner in inboxes.items()
+            ]
+        )
+    if (yield from commit_batch(batch, settles=(settlement,))) is False:
         _ = yield from Settle((Retry(sending.leased, 0.0),))
         return
     for uri in step.recipients.local:
@@ -414,8 +403,8 @@ def _marker(sending: _Sending, inbox: str) -> StoreKey:
     return ("planned", "1", sending.name, digest_part(inbox))
 
 
-def _progress(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Settlement, list[Message]]]:
-    """Return the write that moves the sending on, the settlement of its message, and the messages for retries.
+def _progress(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Batch, Settlement]]:
+    """Return the part of the commit that moves the sending on, and the settlement of its message.
 
     A sending is deleted when nothing remains. If only failed look-ups remain, it waits for them.
     """
@@ -438,9 +427,9 @@ def _progress(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Set
     }
     if step.remaining:
         members |= {"to": step.remaining, "failed": failed_uris or None, "failed_due": [due] if failed_uris else None}
-        return Put(key, encode_record(members)), Retry(leased, 0.0), []
+        return Batch(writes=[Put(key, encode_record(members))]), Retry(leased, 0.0)
     if not failed_uris:
-        return DeleteEntry(key), Done(leased), []
+        return Batch(writes=[DeleteEntry(key)]), Done(leased)
     delay_s = max(0.0, (due - to_epoch_ms(now)) / 1000)
     members |= {
         "to": failed_uris,
@@ -453,4 +442,4 @@ def _progress(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Write, Set
     # that does not answer.
     name = yield from RandomBytes(16)
     message = evolve(send_message(sending.name, name, by=site.origin, about=None), delay_s=delay_s)
-    return Put(key, encode_record(members)), Done(leased), [message]
+    return Batch(writes=[Put(key, encode_record(members))], messages=[message]), Done(leased)

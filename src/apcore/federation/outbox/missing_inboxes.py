@@ -24,14 +24,14 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from apcore.collections import Member, MembershipChange, put_member, remove_member
+from apcore.collections import Member, put_member, remove_member
 from apcore.effects import CallOutcome, Get, Op, Raised, gather
 from apcore.federation.actors.profiles import Inboxes
 from apcore.federation.follow_relations import gone_key
 from apcore.federation.outbox.inbox_lookups import look_up_inboxes
 from apcore.federation.site import Site
 from apcore.http import Url, parse_url, same_origin
-from apcore.ports import Put, StoreKey, digest_part
+from apcore.ports import NO_CHANGE, Batch, Put, StoreKey, digest_part
 from apcore.records.format import decode_record, encode_record
 from apcore.remote import Gone
 
@@ -62,15 +62,13 @@ class InboxOwner:
         return not same_origin(self.actor, str(self.url))
 
 
-def find_current_inbox(
-    site: Site, recipients: Sequence[InboxOwner]
-) -> Op[tuple[list[InboxOwner], list[MembershipChange]]]:
+def find_current_inbox(site: Site, recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], Batch]]:
     """Return the recipients that can be reached, with their current inboxes, and the changes to collections.
 
     Asks for: two `Get`s; for followers behind a missing inbox their documents, as `look_up_inboxes`, and one `Get`
     each.
     """
-    present, changes = yield from _without_deleted(recipients)
+    present, batch = yield from _without_deleted(recipients)
     addresses = list(dict.fromkeys(str(recipient.url) for recipient in present))
     entries = (yield from Get([_key(address) for address in addresses])) if addresses else ()
     gone_by_address = {
@@ -92,13 +90,11 @@ def find_current_inbox(
         current = _current(follower, outcome, is_gone=gone_by_address[str(follower.url)])
         if current is not None:
             reachable.append(current)
-        change = yield from _change(follower, current, outcome)
-        if change is not None:
-            changes.append(change)
-    return reachable, changes
+        batch += yield from _change(follower, current, outcome)
+    return reachable, batch
 
 
-def _without_deleted(recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], list[MembershipChange]]]:
+def _without_deleted(recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], Batch]]:
     """Return the recipients without deleted followers, and the changes that remove those."""
     followers = [recipient for recipient in recipients if recipient.follows is not None]
     entries = (yield from Get([gone_key(follower.actor) for follower in followers])) if followers else ()
@@ -107,14 +103,13 @@ def _without_deleted(recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwn
         for follower, entry in zip(followers, entries, strict=True)
         if entry is not None
     }
-    changes: list[MembershipChange] = []
+    batch = NO_CHANGE
     for actor, collection in deleted.items():
         _LOG.info("removing %s from %s: the actor has deleted itself", actor, collection)
-        change = None if collection is None else (yield from remove_member(collection, actor))
-        if change is not None:
-            changes.append(change)
+        if collection is not None:
+            batch += yield from remove_member(collection, actor)
     remaining = [recipient for recipient in recipients if recipient.follows is None or recipient.actor not in deleted]
-    return remaining, changes
+    return remaining, batch
 
 
 def put_missing_inbox(inbox: str, *, gone: bool) -> Put:
@@ -140,18 +135,16 @@ def _current(follower: InboxOwner, outcome: CallOutcome[Inboxes], *, is_gone: bo
     return evolve(follower, inboxes=inboxes, url=url)
 
 
-def _change(
-    follower: InboxOwner, current: InboxOwner | None, outcome: CallOutcome[Inboxes]
-) -> Op[MembershipChange | None]:
+def _change(follower: InboxOwner, current: InboxOwner | None, outcome: CallOutcome[Inboxes]) -> Op[Batch]:
     """Return the change that removes a follower that is gone, or stores its new inbox."""
     if follower.follows is None:
-        return None
+        return NO_CHANGE
     if isinstance(outcome, Raised) and isinstance(outcome.error, Gone):
         _LOG.info("removing %s from %s: the actor is gone", follower.actor, follower.follows)
         return (yield from remove_member(follower.follows, follower.actor))
     if current is None or current.url == follower.url or current.is_cross_origin:
-        return None
+        return NO_CHANGE
     item = json.dumps({"inbox": current.inboxes.inbox, "shared": current.inboxes.shared}).encode()
-    change = yield from put_member(follower.follows, Member(follower.actor, item), order="")
+    batch = yield from put_member(follower.follows, Member(follower.actor, item), order="")
     # A check for an absent key means that the follower has left meanwhile. It must not be added again.
-    return None if change is None or any(check.version is None for check in change.checks) else change
+    return NO_CHANGE if any(check.version is None for check in batch.checks) else batch

@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from attrs import define, field
-
-from apcore.collections import Member, MembershipChange, add_member, put_member, remove_member
+from apcore.collections import Member, add_member, put_member, remove_member
 from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
 from apcore.federation.follow_relations import settle_relations
@@ -40,13 +38,14 @@ from apcore.http import Origin
 from apcore.ports import (
     COMMIT_BYTES_MAX,
     COMMIT_KEYS_MAX,
+    NO_CHANGE,
     VALUE_BYTES_MAX,
+    Batch,
     Check,
     Message,
     Put,
     Write,
     digest_part,
-    merge_writes,
 )
 from apcore.records.format import decode_record, encode_record, key_name, to_epoch_ms
 from apcore.vocab import PUBLIC_FORMS, Activity, Create, Visibility, audience_of, read_document, to_wire
@@ -55,7 +54,6 @@ __all__ = [
     "ACTIVITY_BYTES_MAX",
     "FANOUT",
     "SENT_KEPT_S",
-    "Flushed",
     "flush",
     "send_message",
 ]
@@ -66,22 +64,8 @@ SENT_KEPT_S: Final = 10 * 86400.0
 """How long an activity is kept for its deliveries: three days of retries, and a week for a queue that stood still."""
 
 
-@define
-class Flushed:
-    """Part of a commit."""
-
-    checks: list[Check] = field(factory=list[Check])
-    writes: list[Write] = field(factory=list[Write])
-    messages: list[Message] = field(factory=list[Message])
-
-    def add(self, change: MembershipChange) -> None:
-        """Add a change of a collection."""
-        self.checks += change.checks
-        self.writes += change.writes
-
-
-def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Flushed]:
-    """Turn the notes of ``scope``, in their order, into part of a commit.
+def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
+    """Turn the notes of ``scope``, in their order, into one part of a commit.
 
     Asks for: `Now`, one `Get` for each item that is added or removed and for each id that the application has chosen,
     and the effects of `settle_relations` and `revise`.
@@ -92,36 +76,31 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Flushed]:
     """
     now = yield from Now()
     settled = yield from settle_relations(site.federation.places, site.origin, scope.notes)
-    flushed = Flushed(checks=list(settled.checks))
+    batch = Batch(settled.checks)
     for note in _without_superseded(settled.notes):
         match note:
             case AddMember():
                 # The order is minted even if the item is a member already. So a handler that runs again mints the same
                 # names again, whatever else has changed meanwhile.
                 order = _order(now, scope)
-                change = yield from put_member(note.collection, Member(note.item, note.kept), order=order)
-                if change is not None:
-                    flushed.add(change)
+                batch += yield from put_member(note.collection, Member(note.item, note.kept), order=order)
             case RemoveMember():
-                change = yield from remove_member(note.collection, note.item)
-                if change is not None:
-                    flushed.add(change)
+                batch += yield from remove_member(note.collection, note.item)
             case SendActivity():
                 yield from _check_served(site, note)
-                revision = yield from revise(site, note, now)
-                flushed.add(revision.change)
-                _send(site, scope, revision.note, now, flushed)
+                revised_note, revision = yield from revise(site, note, now)
+                batch += revision
+                batch += _send(site, scope, revised_note, now, number=len(batch.messages))
             case PublishObject():
                 yield from _check_unpublished(note)
-                _publish(site, scope, note, now, flushed)
+                batch += _publish(site, scope, note, now, number=len(batch.messages))
             case WriteEntry():
-                flushed.writes.append(note.write)
+                batch += Batch(writes=[note.write])
             case RelationUpdate():
                 raise ContractError(f"a relation update was not settled: {note}")
-    flushed.checks = list(dict.fromkeys(flushed.checks))
-    flushed.writes = merge_writes(flushed.writes)
-    _check_size(flushed.writes)
-    return flushed
+    merged = batch.merged
+    _check_size(merged.writes)
+    return merged
 
 
 def _check_size(writes: Sequence[Write]) -> None:
@@ -164,8 +143,11 @@ def _order(now: datetime, scope: UnitOfWork[Any]) -> str:
     return f"{to_epoch_ms(now):014d}{scope.mint()[:8]}"
 
 
-def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime, flushed: Flushed) -> None:
-    """Add the records of an activity and of its sending, and the message for planning it."""
+def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime, *, number: int) -> Batch:
+    """Return the records of an activity and of its sending, and the message for planning it.
+
+    ``number`` counts the earlier sendings of the same commit.
+    """
     activity, actor = note.activity, site.actor_uri(note.by)
     members = to_wire(activity)
     stated_actor = members.get("actor", actor)
@@ -182,20 +164,23 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
     recipients = [uri for uri in dict.fromkeys(note.to) if uri not in PUBLIC_FORMS and uri != actor]
     about = {"origin": str(site.origin), "actor": actor, "id": members["id"], "created": to_epoch_ms(now)}
     # The minted name is new for certain. The check is there so that a repeated commit is recognised.
-    flushed.checks.append(Check(("sent", "1", name), None))
-    flushed.writes.append(Put(("sent", "1", name), encode_record(about | {"key": note.key}, body), SENT_KEPT_S))
-    if recipients:
-        audience = audience_of(activity)
-        # A server learns from the addressing which of its actors a delivery to a shared inbox is for. So a recipient
-        # that the activity does not name needs its own inbox.
-        direct = [uri for uri in recipients if uri not in {*audience.to, *audience.cc, *audience.audience}]
-        object_ = activity.view(Activity).object if activity.is_a(Activity) else None
-        line = digest_part(str(members["id"] if object_ is None or object_.uri is None else object_.uri))
-        # Sort by time, and within one commit by the order of the notes.
-        order = f"{to_epoch_ms(now):014d}{len(flushed.messages):03d}"
-        progress = {"to": recipients, "direct": direct or None, "about": line, "order": order}
-        flushed.writes.append(Put(("send", "1", name), encode_record(about | progress)))
-        flushed.messages.append(send_message(name, message_name.encode()[:16], by=site.origin, about=line))
+    sent = Put(("sent", "1", name), encode_record(about | {"key": note.key}, body), SENT_KEPT_S)
+    batch = Batch([Check(sent.key, None)], [sent])
+    if not recipients:
+        return batch
+    audience = audience_of(activity)
+    # A server learns from the addressing which of its actors a delivery to a shared inbox is for. So a recipient that
+    # the activity does not name needs its own inbox.
+    direct = [uri for uri in recipients if uri not in {*audience.to, *audience.cc, *audience.audience}]
+    object_ = activity.view(Activity).object if activity.is_a(Activity) else None
+    line = digest_part(str(members["id"] if object_ is None or object_.uri is None else object_.uri))
+    # Sort by time, and within one commit by the order of the notes.
+    order = f"{to_epoch_ms(now):014d}{number:03d}"
+    progress = {"to": recipients, "direct": direct or None, "about": line, "order": order}
+    return batch + Batch(
+        writes=[Put(("send", "1", name), encode_record(about | progress))],
+        messages=[send_message(name, message_name.encode()[:16], by=site.origin, about=line)],
+    )
 
 
 def _check_unpublished(note: PublishObject) -> Op[None]:
@@ -217,8 +202,11 @@ def _check_served(site: Site, note: SendActivity) -> Op[None]:
         raise ContractError(f"{note.by!r:.60} has no object at {note.id}: leave the id out, and one is made")
 
 
-def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datetime, flushed: Flushed) -> None:
-    """Mint the ids, store the object and its Create, append a public Create to the outbox, and send it."""
+def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datetime, *, number: int) -> Batch:
+    """Mint the ids, store the object and its Create, append a public Create to the outbox, and send it.
+
+    ``number`` counts the earlier sendings of the same commit.
+    """
     places, actor = site.federation.places, site.actor_uri(note.by)
     followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
     outbox = places.uri(site.origin, "collection", "outbox", identifier=note.by)
@@ -241,13 +229,16 @@ def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datet
         "object": object_members,
     }
     is_public = addressing.audience.is_public or None
+    batch = NO_CHANGE
     for members in ({"@context": context, **object_members}, create_members):
         about = {"id": members["id"], "owner": actor, "public": is_public}
         if members is not create_members:
             about["create"] = create_members["id"]
-        flushed.writes.append(Put(object_key(str(members["id"])), encode_record(about, wire_body(members))))
+        put = Put(object_key(str(members["id"])), encode_record(about, wire_body(members)))
+        batch += Batch(writes=[put])
     if addressing.audience.visibility is Visibility.PUBLIC:
         # The outbox shows its number of items to everyone, so it holds only public ones.
-        flushed.add(add_member(outbox, Member(str(create_members["id"])), order=_order(now, scope)))
+        batch += add_member(outbox, Member(str(create_members["id"])), order=_order(now, scope))
     create = read_document(create_members, origin=site.origin)
-    _send(site, scope, SendActivity(create, note.by, addressing.recipients, create_members["id"]), now, flushed)
+    sending = SendActivity(create, note.by, addressing.recipients, create_members["id"])
+    return batch + _send(site, scope, sending, now, number=number)

@@ -5,7 +5,7 @@ The writes are the same as those of a handler.
 
 from __future__ import annotations
 
-from apcore.effects import Op, RandomBytes, commit
+from apcore.effects import Op, RandomBytes, commit_batch
 from apcore.errors import StoreBusy
 from apcore.federation.actors.profiles import actor_view
 from apcore.federation.outbox.pending_writes import flush
@@ -41,8 +41,7 @@ def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
                 ids.append(scope.address(note))
             else:
                 scope.notes.append(note)
-        flushed = yield from flush(site, scope)
-        is_committed = yield from commit(flushed.checks, flushed.writes, messages=flushed.messages)
-        if is_committed is not False:
+        batch = yield from flush(site, scope)
+        if (yield from commit_batch(batch)) is not False:
             return tuple(ids)
     raise StoreBusy(f"other writers changed the same records {_ATTEMPTS_MAX} times in a row: try again later")
