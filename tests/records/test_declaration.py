@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import ContractError
 from apcore.ports import Check, DeleteEntry, Entry
-from apcore.records import RECORD_KINDS, RecordKind, StoredRecord, member
-from apcore.records.declaration import describe_kinds
+from apcore.records import RECORD_KINDS, RecordKind, StoredRecord, describe_kinds, member
 from apcore.records.format import NewerFormat, encode_record
 
 
@@ -33,6 +33,8 @@ class Sample(StoredRecord):
     is_gone: bool = member("gone", default=False)
     due: datetime | None = None
     recipients: tuple[str, ...] = member("to", default=())
+    steps: tuple[int, ...] = ()
+    lookups: Mapping[str, int] = field(factory=dict)
     document: Any = None
 
 
@@ -54,6 +56,8 @@ SAMPLES = st.builds(
     is_gone=st.booleans(),
     due=st.none() | INSTANTS,
     recipients=st.lists(st.text(), max_size=3).map(tuple),
+    steps=st.lists(st.integers(-5, 5), max_size=3).map(tuple),
+    lookups=st.dictionaries(st.text(max_size=3), st.integers(0, 5), max_size=3),
     document=st.none() | st.dictionaries(st.text(max_size=3), st.integers() | st.text(), max_size=3),
     body=st.binary(max_size=50),
 )
@@ -97,6 +101,10 @@ def test_defaults_stand_in_for_missing_members(samples):
         {"id": "x", "due": 10**30},
         {"id": "x", "to": "bob"},
         {"id": "x", "to": [1]},
+        {"id": "x", "steps": 1},
+        {"id": "x", "steps": ["1"]},
+        {"id": "x", "lookups": []},
+        {"id": "x", "lookups": {"a": "b"}},
         {"id": "x", "actor": 5},
     ],
     ids=repr,
@@ -141,3 +149,70 @@ def test_fields_of_other_types_are_refused_at_declaration():
 
 def test_the_reference_table_has_a_row_per_kind(samples):
     assert '| `("sample", "1", origin, name)` | A record with one field of each type. | one test |' in describe_kinds()
+
+
+def test_empty_lists_and_objects_are_not_stored(samples):
+    assert samples.encode(Sample(activity_id="x", actor=None)) == encode_record({"id": "x"})
+
+
+@frozen(kw_only=True)
+class Tally(StoredRecord):
+    """A record of one number, stored as digits."""
+
+    number: int
+
+
+class Digits:
+    def decode(self, value: bytes) -> Tally:
+        return Tally(number=int(value))
+
+    def encode(self, record: Tally) -> bytes:
+        return b"%d" % record.number
+
+
+@pytest.fixture(scope="module")
+def tallies():
+    kind = RecordKind(
+        "tally",
+        Tally,
+        SampleKey,
+        lifetime="",
+        written_by="",
+        prefix=("t",),
+        layout=(None, "n", None),
+        format=Digits(),
+        ttl_s=9,
+    )
+    yield kind
+    del RECORD_KINDS["tally"]
+
+
+def test_fixed_parts_may_stand_between_the_parts_of_a_key(tallies):
+    key = SampleKey("https://a.example", "x")
+    assert tallies.key(key) == ("t", "https://a.example", "n", "x")
+    assert tallies.parts_of(tallies.key(key)) == key
+    assert tallies.at("https://a.example") == ("t", "https://a.example", "n")
+    assert tallies.at() == ("t",)
+    assert '| `("t", origin, "n", name)` |' in describe_kinds()
+
+
+@pytest.mark.parametrize(
+    "key", [("t", "a", "m", "x"), ("t", "a", "n"), ("t", "a", "n", "x", "y"), ("u", "a", "n", "x")]
+)
+def test_a_key_with_other_fixed_parts_is_a_broken_contract(tallies, key):
+    with pytest.raises(ContractError, match="no key of a 'tally' record with 2 parts"):
+        tallies.parts_of(key)
+
+
+def test_a_kind_may_have_a_format_of_its_own(tallies):
+    put = tallies.put(SampleKey("a", "b"), Tally(number=7))
+    assert put.value == b"7"
+    assert tallies.decode(put.value) == Tally(number=7)
+    with pytest.raises(ContractError, match="no 'tally' record"):
+        tallies.decode(b"seven")
+
+
+def test_a_record_is_put_for_the_lifetime_of_its_kind(tallies):
+    key, record = SampleKey("a", "b"), Tally(number=7)
+    assert tallies.put(key, record).ttl_s == 9
+    assert tallies.put(key, record, ttl_s=5).ttl_s == 5

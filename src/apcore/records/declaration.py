@@ -22,7 +22,8 @@ For example::
     write = CIRCUITS.put(stored.key, evolve(stored.record, failures=3))
 
 Values are the format of `apcore.records.format`: one line of JSON, then the body. Members that this release does not
-know are kept when a record is written again, so that two releases can share a store.
+know are kept when a record is written again, so that two releases can share a store. A kind whose values are older than
+that format, or that must be as short as possible, has a `RecordFormat` of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +41,16 @@ from apcore.errors import ContractError
 from apcore.ports import Check, DeleteEntry, Entry, Put, StoreKey
 from apcore.records.format import decode_record, encode_record, from_epoch_ms, to_epoch_ms
 
-__all__ = ["RECORD_KINDS", "RecordKey", "RecordKind", "Stored", "StoredRecord", "member"]
+__all__ = [
+    "RECORD_KINDS",
+    "RecordFormat",
+    "RecordKey",
+    "RecordKind",
+    "Stored",
+    "StoredRecord",
+    "describe_kinds",
+    "member",
+]
 
 KEY_FORMAT: Final = "1"
 """The second part of every key: the version of the key's own layout."""
@@ -77,6 +87,19 @@ def member(name: str, **options: Any) -> Any:
 
 RecordT = TypeVar("RecordT", bound=StoredRecord)
 KeyT = TypeVar("KeyT", bound=RecordKey)
+FormatT = TypeVar("FormatT", bound=StoredRecord)
+
+
+class RecordFormat(Protocol[FormatT]):
+    """The bytes of a kind of record that is not stored as JSON."""
+
+    def decode(self, value: bytes, /) -> FormatT:
+        """Read a record. Raises `ContractError` or `ValueError` for bytes that are no such record."""
+        ...
+
+    def encode(self, record: FormatT, /) -> bytes:
+        """Return the bytes of a record."""
+        ...
 
 
 @frozen
@@ -126,6 +149,14 @@ def _read_texts(value: Any) -> tuple[str, ...]:
     return tuple(cast("list[str]", value))
 
 
+def _read_numbers(value: Any) -> tuple[int, ...]:
+    return tuple(map(_instance_of(int), _instance_of(list)(value)))
+
+
+def _read_counts(value: Any) -> Mapping[str, int]:
+    return {name: _instance_of(int)(number) for name, number in _instance_of(dict)(value).items()}
+
+
 def _read_instant(value: Any) -> datetime:
     return from_epoch_ms(_instance_of(int)(value))
 
@@ -140,6 +171,8 @@ _CODECS: Final[dict[object, _Codec]] = {
     bool: _Codec(_read_flag, _same),
     datetime: _Codec(_read_instant, to_epoch_ms),
     tuple[str, ...]: _Codec(_read_texts, list),
+    tuple[int, ...]: _Codec(_read_numbers, list),
+    Mapping[str, int]: _Codec(_read_counts, dict),
     Any: _Codec(_same, _same),
 }
 
@@ -154,7 +187,7 @@ class _Field:
     is_optional: bool
     """Whether None is a value of the field."""
     default: Any
-    """`attrs.NOTHING` for a required field."""
+    """The value that is not stored; `attrs.NOTHING` for a required field."""
 
 
 def _fields_of(record: type[StoredRecord]) -> tuple[_Field, ...]:
@@ -177,18 +210,27 @@ def _fields_of(record: type[StoredRecord]) -> tuple[_Field, ...]:
                 attribute.metadata.get(_MEMBER, attribute.name),
                 codec,
                 is_optional=is_union,
-                default=attribute.default,
+                default=_default_of(attribute),
             )
         )
     return tuple(fields)
+
+
+def _default_of(attribute: attrs.Attribute[Any]) -> Any:
+    make_default = getattr(attribute.default, "factory", None)
+    return attribute.default if make_default is None else make_default()
 
 
 def _default_prefix(kind: RecordKind[Any, Any]) -> StoreKey:
     return (kind.name, KEY_FORMAT)
 
 
+def _default_layout(kind: RecordKind[Any, Any]) -> tuple[None, ...]:
+    return (None,) * len(getattr(kind.key_type, "_fields", ()))
+
+
 def _resolve_fields(kind: RecordKind[Any, Any]) -> tuple[_Field, ...]:
-    return _fields_of(kind.record)
+    return _fields_of(kind.record) if kind.format is None else ()
 
 
 RECORD_KINDS: Final[dict[str, RecordKind[Any, Any]]] = {}
@@ -199,8 +241,9 @@ RECORD_KINDS: Final[dict[str, RecordKind[Any, Any]]] = {}
 class RecordKind(Generic[RecordT, KeyT]):
     """One kind of stored record.
 
-    The fields of a record are `str`, `int`, `bool`, `datetime` (to the millisecond), ``tuple[str, ...]`` or, for JSON of
-    a peer, `Any`; each of them also ``| None``. None, False and the default of a field are not stored.
+    The fields of a record are `str`, `int`, `bool`, `datetime` (to the millisecond), ``tuple[str, ...]``,
+    ``tuple[int, ...]``, ``Mapping[str, int]`` or, for JSON of a peer, `Any`; each of them also ``| None``. None, False
+    and the default of a field are not stored.
 
     Raises:
         ValueError: Two kinds have one name.
@@ -210,7 +253,7 @@ class RecordKind(Generic[RecordT, KeyT]):
     """The name of the kind, and the first part of its keys unless ``prefix`` says otherwise."""
     record: type[RecordT]
     key_type: type[KeyT]
-    """The parts of the key after ``(name, "1")``. A string chosen by a peer enters as its `apcore.ports.digest_part`."""
+    """The parts of the key after ``prefix``. A string chosen by a peer enters as its `apcore.ports.digest_part`."""
     lifetime: str = field(kw_only=True)
     """How long a record is kept, for people."""
     written_by: str = field(kw_only=True)
@@ -219,6 +262,12 @@ class RecordKind(Generic[RecordT, KeyT]):
     """How large one record is, for people."""
     prefix: StoreKey = field(kw_only=True, default=Factory(_default_prefix, takes_self=True))
     """The fixed parts that every key begins with: ``(name, "1")`` unless given."""
+    layout: tuple[str | None, ...] = field(kw_only=True, default=Factory(_default_layout, takes_self=True))
+    """The parts after ``prefix``: a string is fixed, and None stands for the next part of the key."""
+    ttl_s: float | None = field(kw_only=True, default=None)
+    """The time to live of a record that is put without another one. None for records that do not expire."""
+    format: RecordFormat[RecordT] | None = field(kw_only=True, default=None, repr=False)
+    """The bytes of a record; None for JSON."""
     _fields: tuple[_Field, ...] = field(init=False, repr=False, default=Factory(_resolve_fields, takes_self=True))
 
     def __attrs_post_init__(self) -> None:
@@ -230,11 +279,17 @@ class RecordKind(Generic[RecordT, KeyT]):
 
     def at(self, *parts: str) -> StoreKey:
         """Return the store key of a record, or with fewer parts the prefix of several."""
-        return (*self.prefix, *parts)
+        remaining = list(parts)
+        key = list(self.prefix)
+        for fixed in self.layout:
+            if fixed is None and not remaining:
+                break
+            key.append(remaining.pop(0) if fixed is None else fixed)
+        return tuple(key)
 
     def key(self, key: KeyT) -> StoreKey:
         """Return the store key of the record with these key parts."""
-        return (*self.prefix, *key)
+        return self.at(*key)
 
     def parts_of(self, key: StoreKey) -> KeyT:
         """Return the key parts of a store key of this kind.
@@ -242,11 +297,12 @@ class RecordKind(Generic[RecordT, KeyT]):
         Raises:
             ContractError: It is the key of another kind.
         """
-        parts = key[len(self.prefix) :]
-        expected = len(getattr(self.key_type, "_fields", ()))
-        if key[: len(self.prefix)] != self.prefix or len(parts) != expected:
-            raise ContractError(f"{key!r:.80} is no key of a {self.name!r} record with {expected} parts")
-        return self.key_type(*parts)
+        rest = key[len(self.prefix) :]
+        if key[: len(self.prefix)] == self.prefix and len(rest) == len(self.layout):
+            parts = [part for part, fixed in zip(rest, self.layout, strict=True) if fixed is None]
+            if self.at(*parts) == key:
+                return self.key_type(*parts)
+        raise ContractError(f"{key!r:.80} is no key of a {self.name!r} record with {self.layout.count(None)} parts")
 
     # --- values ---
 
@@ -257,6 +313,11 @@ class RecordKind(Generic[RecordT, KeyT]):
             NewerFormat: A newer release wrote it (`apcore.records.format.NewerFormat`).
             ContractError: It is no record of this kind.
         """
+        if self.format is not None:
+            try:
+                return self.format.decode(value)
+            except ValueError as error:
+                raise ContractError(f"{value!r:.40} is no {self.name!r} record: {error}") from error
         decoded = decode_record(value)
         members = dict(decoded.members)
         values: dict[str, Any] = {}
@@ -278,6 +339,8 @@ class RecordKind(Generic[RecordT, KeyT]):
 
     def encode(self, record: RecordT) -> bytes:
         """Return the bytes of a record as they are stored."""
+        if self.format is not None:
+            return self.format.encode(record)
         members = dict(record.extra)
         for spec in self._fields:
             value = getattr(record, spec.name)
@@ -295,8 +358,8 @@ class RecordKind(Generic[RecordT, KeyT]):
         return None if entry is None else self.read(entry)
 
     def put(self, key: KeyT, record: RecordT, *, ttl_s: float | None = None) -> Put:
-        """Return the write that stores ``record``."""
-        return Put(self.key(key), self.encode(record), ttl_s)
+        """Return the write that stores ``record``, for ``ttl_s`` or the lifetime of the kind."""
+        return Put(self.key(key), self.encode(record), self.ttl_s if ttl_s is None else ttl_s)
 
     def delete(self, key: KeyT) -> DeleteEntry:
         """Return the write that removes the record."""
@@ -311,7 +374,9 @@ def describe_kinds() -> str:
     """Return the reference table of all declared kinds, in Markdown, sorted by name."""
     lines = ["| Key | Holds | Kept | Size | Written by |", "|---|---|---|---|---|"]
     for _, kind in sorted(RECORD_KINDS.items()):
-        parts = [*map(json.dumps, kind.prefix), *getattr(kind.key_type, "_fields", ())]
+        names = iter(getattr(kind.key_type, "_fields", ()))
+        layout = [next(names) if fixed is None else json.dumps(fixed) for fixed in kind.layout]
+        parts = [*map(json.dumps, kind.prefix), *layout]
         meaning = (kind.record.__doc__ or "").strip().partition("\n")[0]
         lines.append(f"| `({', '.join(parts)})` | {meaning} | {kind.lifetime} | {kind.size} | {kind.written_by} |")
     return "\n".join(lines) + "\n"
