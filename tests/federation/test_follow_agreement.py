@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from apcore.adapters.memory import MemoryStore
 from apcore.errors import ContractError
 from apcore.federation import Federation, FollowVerdict
-from apcore.federation.follow_relations import read_relation
-from apcore.federation.relations import RelationState
+from apcore.federation.relations.stored import read_relation
+from apcore.federation.relations.table import RelationState
 from apcore.federation.unit_of_work import Direction
 from apcore.http import Request, Response
 from apcore.node import Node

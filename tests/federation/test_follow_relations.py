@@ -15,9 +15,10 @@ from apcore.collections import contains, members_page
 from apcore.effects import Scan, commit
 from apcore.errors import ContractError
 from apcore.federation import Federation, FollowVerdict
-from apcore.federation.follow_relations import FOLLOW_IDS_MAX, read_relation, requests_collection
 from apcore.federation.outbox.send import act
-from apcore.federation.relations import Direction, RelationState
+from apcore.federation.relations.changes import FOLLOW_IDS_MAX
+from apcore.federation.relations.stored import read_relation, requests_collection
+from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.unit_of_work import AddMember, RemoveMember
 from apcore.http import Request, Response
 from apcore.node import Node
@@ -354,6 +355,42 @@ def test_what_the_application_puts_in_or_takes_out_counts():
     assert ground.members("followers") == []
 
 
+def test_undoing_any_of_several_accepts_removes_the_follower():
+    ground = Ground()
+    for _ in range(2):
+        ground.follow()
+    first, second = (delivery.activity["id"] for delivery in ground.mila.received)
+    assert first != second
+    ground.send(Undo(object=first))
+    assert ground.members("followers") == []
+    assert ground.publish_private() == []
+
+
+def test_only_its_own_actor_undoes_an_activity():
+    ground = Ground()
+    follow = ground.ask()
+    ground.hear(ground.mila.activity("Accept", object=follow))
+    with pytest.raises(ContractError, match="undoes an activity of"):
+        ground.send(Undo(object=Follow(actor=OTTO, object=MILA)))
+    assert ground.members("following") == [MILA]
+
+
+def test_a_follower_removed_by_the_application_leaves_no_index_after_its_undo():
+    ground = Ground()
+    follow = ground.follow()
+    ground.node.run(act(ground.node.site(), RemoveMember(f"{ANNA}/followers", MILA)))
+    ground.hear(ground.mila.activity("Undo", object=follow))
+    assert ground.node.run(followed_ids()) == []
+
+
+def test_a_blocked_actor_that_the_application_added_leaves_when_it_is_deleted():
+    ground = Ground()
+    ground.send(Block(object=MILA))
+    ground.node.run(act(ground.node.site(), AddMember(f"{ANNA}/followers", MILA)))
+    ground.hear(ground.mila.activity("Delete", object=MILA))
+    assert ground.members("followers") == []
+
+
 # --- we follow somebody ---------------------------------------------------------------------------------------------
 
 
@@ -447,6 +484,25 @@ def test_an_accept_of_nothing_adds_nobody():
         ground.hear(ground.mila.activity("Accept", **activity))
     assert ground.members("following") == []
     assert ground.members("followers") == []
+
+
+def test_an_accept_of_a_follow_of_another_actor_adds_nobody():
+    ground = Ground()
+    eve = ground.network.peer("https://away.example/@eve")
+    ground.send(Follow(object=eve.actor), to=eve.actor)
+    follow_of_mila = {"type": "Follow", "actor": ANNA, "object": MILA}
+    ground.hear(eve.activity("Accept", object=follow_of_mila), peer=eve)
+    assert ground.members("following") == []
+
+
+def test_an_accept_by_id_of_an_id_below_the_actor_is_found_at_the_shared_inbox():
+    """The application may choose an id among the actor's own activities."""
+    ground = Ground()
+    follow_id = f"{ANNA}/activities/first-follow"
+    ground.node.publish(Note(id=follow_id, content="a place for the Follow"), by="anna", to=f"{ANNA}/followers")
+    ground.send(Follow(id=follow_id, object=MILA))
+    ground.hear(ground.mila.activity("Accept", object=follow_id), to=None)
+    assert ground.members("following") == [MILA]
 
 
 def test_an_answer_to_something_else_than_a_follow_changes_nothing():

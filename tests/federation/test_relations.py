@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apcore.federation.follow_relations import RELATION_EVENTS, UNDO_EVENTS
-from apcore.federation.relations import TRANSITIONS, RelationAction, RelationEvent, RelationState, transition
+from apcore.federation.relations.statements import RELATION_EVENTS, UNDO_EVENTS
+from apcore.federation.relations.table import TRANSITIONS, RelationAction, RelationEvent, RelationState, transition
 
 PAIRS = list(product(RelationState, RelationEvent))
 NONE, PENDING, ACCEPTED, REJECTED, BLOCKED = RelationState

@@ -16,8 +16,8 @@ from typing_extensions import TypeVar
 from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ContractError
-from apcore.federation.follow_relations import settle_relations
 from apcore.federation.pointers import AsyncPointer, Pointer, resolve_reference
+from apcore.federation.relations.changes import settle_relations
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
 from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork, membership
 from apcore.vocab import Document, Reference, View

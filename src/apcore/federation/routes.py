@@ -147,6 +147,14 @@ class RouteTable:
             raise ConfigurationError(f"no {kind} {name} is registered".replace("  ", " ").strip())
         return f"{origin}{route.build(values)}"
 
+    def actor_uri(self, origin: Origin, identifier: str) -> str:
+        """Return the id of a local actor. Raises as `uri`."""
+        return self.uri(origin, "actor", identifier=identifier)
+
+    def collection_uri(self, origin: Origin, name: str, identifier: str) -> str:
+        """Return the address of a local actor's collection. Raises as `uri`."""
+        return self.uri(origin, "collection", name, identifier=identifier)
+
     def read(self, origin: Origin, uri: str) -> RouteMatch | None:
         """Return the match of ``uri`` under ``origin``.
 

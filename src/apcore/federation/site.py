@@ -45,7 +45,11 @@ class Site:
 
     def actor_uri(self, identifier: str) -> str:
         """Return the id of a local actor."""
-        return self.federation.places.uri(self.origin, "actor", identifier=identifier)
+        return self.federation.places.actor_uri(self.origin, identifier)
+
+    def collection_uri(self, name: str, identifier: str) -> str:
+        """Return the address of a local actor's collection: ``outbox``, ``followers``, ``following`` or its own."""
+        return self.federation.places.collection_uri(self.origin, name, identifier)
 
     def identifier_of(self, uri: str) -> str | None:
         """Return the identifier if ``uri`` has the form of a local actor's id. The actor need not exist."""

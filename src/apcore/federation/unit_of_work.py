@@ -17,7 +17,7 @@ from typing_extensions import TypeVar
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.validation import check_activity, check_object, check_recipients
-from apcore.federation.relations import Direction, RelationEvent
+from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.routes import MANAGED_NAME, RouteTable
 from apcore.http import Origin
 from apcore.ports import Write

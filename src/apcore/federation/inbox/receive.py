@@ -27,12 +27,14 @@ from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan, commit
 from apcore.errors import LimitExceeded, RemoteError, RequestError, SignatureError, StoreBusy, Unavailable
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import require_actor
-from apcore.federation.follow_relations import inbound_updates, met_key, read_relation
 from apcore.federation.inbox.authenticate import Authenticated, authenticate, delivered_by_its_actor, keys_named
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
 from apcore.federation.inbox.side_effects import MANAGED
 from apcore.federation.refusals import log_refusal, one_line, refusal
-from apcore.federation.relations import RelationEvent, RelationState
+from apcore.federation.relations.records import MET_ACTORS, ActorKey
+from apcore.federation.relations.stored import read_relation
+from apcore.federation.relations.table import RelationEvent, RelationState
+from apcore.federation.relations.updates import received_updates
 from apcore.federation.request_signers import check_domain
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import INBOX, make_wake
@@ -184,7 +186,7 @@ def _is_stranger(site: Site, request: Request, incoming: IncomingActivity) -> Op
     owners = yield from cached_key_owners([*dict.fromkeys([*key_ids, f"{incoming.actor}#main-key"])])
     if any(owner is not None and same_id(owner, incoming.actor) for owner in owners):
         return False
-    [met] = yield from Get((met_key(incoming.actor),))
+    [met] = yield from Get((MET_ACTORS.key(ActorKey.of(incoming.actor)),))
     if met is not None:
         return False
     identity = yield from existing_identity(site)
@@ -287,7 +289,7 @@ def _is_reused(site: Site, authenticated: Authenticated, recipient: str | None) 
         return False
     places = site.federation.places
     us = None if recipient is None else site.actor_uri(recipient)
-    updates = yield from inbound_updates(places, site.origin, activity, actor=authenticated.actor, recipient=us)
+    updates = yield from received_updates(places, site.origin, activity, actor=authenticated.actor, recipient=us)
     for update in updates:
         relation = yield from read_relation(places, update.direction, update.us, update.them)
         if relation is None:

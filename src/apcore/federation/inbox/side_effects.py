@@ -4,7 +4,7 @@
 application's listener. It notes writes, which join the commit that marks the activity as done. Only the deletion of an
 actor commits earlier, step by step, since there may be thousands of relations to end.
 
-A sent activity changes the same relations, by the same table (`apcore.federation.follow_relations`).
+A sent activity changes the same relations, by the same table (`apcore.federation.relations`).
 """
 
 from __future__ import annotations
@@ -21,21 +21,17 @@ from apcore.errors import RemoteError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_of, require_actor
 from apcore.federation.context import UnitContexts
-from apcore.federation.follow_relations import (
-    gone_fact,
-    gone_key,
-    inbound_updates,
-    read_relation,
-    relations_of,
-)
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.policies import FollowVerdict
-from apcore.federation.relations import Direction, RelationAction, RelationEvent, transition
+from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
+from apcore.federation.relations.stored import read_relation, relations_of, remember_deleted_actor
+from apcore.federation.relations.table import Direction, RelationAction, RelationEvent, transition
+from apcore.federation.relations.updates import received_updates
 from apcore.federation.routes import Registered
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate, SendActivity, UnitOfWork, WriteEntry
 from apcore.federation.unit_setup import unit_of_work_for
-from apcore.ports import DeleteEntry, StoreKey
+from apcore.ports import StoreKey
 from apcore.remote import cached_owners, changed_document
 from apcore.vocab import (
     Accept,
@@ -115,7 +111,7 @@ def _change_relations(received: _Received) -> Op[None]:
 def _updates_of(received: _Received) -> Op[list[RelationUpdate]]:
     site, recipient = received.site, received.scope.recipient
     return (
-        yield from inbound_updates(
+        yield from received_updates(
             site.federation.places,
             site.origin,
             received.activity,
@@ -143,7 +139,7 @@ def _answer_follow(received: _Received) -> Op[None]:
         else:
             inboxes = yield from inboxes_of(site, follower, within_s=_LOOK_UP_S)
             item = json.dumps({"inbox": inboxes.inbox, "shared": inboxes.shared}).encode()
-            scope.notes += [evolve(update, item=item), WriteEntry(DeleteEntry(gone_key(follower)))]
+            scope.notes += [evolve(update, item=item), WriteEntry(DELETED_ACTORS.delete(ActorKey.of(follower)))]
         if verdict is not FollowVerdict.PENDING:
             _ = scope.address(SendActivity(_answer(received, follow, verdict), identifier, (follower,)))
 
@@ -208,7 +204,7 @@ def _forget_deleted(received: _Received) -> Op[None]:
     object_uris = (reference.uri for reference in received.activity.objects)
     if not any(uri is not None and same_id(uri, received.actor) for uri in object_uris):
         return
-    received.scope.notes.append(WriteEntry(gone_fact(received.actor)))
+    received.scope.notes.append(WriteEntry(remember_deleted_actor(received.actor)))
     after: StoreKey | None = None
     for _ in range(_COMMITS_MAX):
         updates, after = yield from relations_of(received.actor, after=after, limit=_RELATIONS_A_COMMIT)

@@ -27,8 +27,8 @@ from attrs import evolve, frozen
 from apcore.collections import Member, put_member, remove_member
 from apcore.effects import CallOutcome, Get, Op, Raised, gather
 from apcore.federation.actors.profiles import Inboxes
-from apcore.federation.follow_relations import gone_key
 from apcore.federation.outbox.inbox_lookups import look_up_inboxes
+from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.site import Site
 from apcore.http import Url, parse_url, same_origin
 from apcore.ports import NO_CHANGE, Batch, Put, StoreKey, digest_part
@@ -97,7 +97,7 @@ def find_current_inbox(site: Site, recipients: Sequence[InboxOwner]) -> Op[tuple
 def _without_deleted(recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], Batch]]:
     """Return the recipients without deleted followers, and the changes that remove those."""
     followers = [recipient for recipient in recipients if recipient.follows is not None]
-    entries = (yield from Get([gone_key(follower.actor) for follower in followers])) if followers else ()
+    entries = (yield from Get([DELETED_ACTORS.key(ActorKey.of(follower.actor)) for follower in followers])) if followers else ()
     deleted = {
         follower.actor: follower.follows
         for follower, entry in zip(followers, entries, strict=True)

@@ -19,9 +19,9 @@ from typing import Any, Final
 from apcore.collections import Member, add_member, put_member, remove_member
 from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
-from apcore.federation.follow_relations import settle_relations
 from apcore.federation.outbox.addressing import addressing_of
 from apcore.federation.outbox.edit import object_key, revise, wire_body
+from apcore.federation.relations.changes import settle_relations
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import (
     AddMember,

@@ -116,6 +116,7 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         pending=Transition(_NONE, _END),
         accepted=Transition(_NONE, _END),
         rejected=Transition(_NONE, _END),
+        blocked=Transition(_BLOCKED, _END),
     )
     # An Accept without a request changes nothing: the request was undone meanwhile, or never existed.
     | _row(
@@ -131,6 +132,7 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         pending=Transition(_REJECTED, _END),
         accepted=Transition(_REJECTED, _END),
         rejected=Transition(_REJECTED, _END),
+        blocked=Transition(_BLOCKED, _END),
     )
     # The request is pending again, as if it had not been answered. Mastodon reads an Undo of an Accept the same way.
     | _row(
@@ -139,6 +141,7 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         pending=Transition(_PENDING),
         accepted=Transition(_PENDING, _SUSPEND),
         rejected=Transition(_REJECTED),
+        blocked=Transition(_BLOCKED, _END),
     )
     | _row(
         RelationEvent.UNDO_REJECT,
@@ -169,6 +172,7 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         pending=Transition(_NONE, _END),
         accepted=Transition(_NONE, _END),
         rejected=Transition(_NONE, _END),
+        blocked=Transition(_BLOCKED, _END),
     )
 )
 """The transition of every pair of a state and an event."""

@@ -1,0 +1,233 @@
+"""Apply the table of follow relations to the stored relations of our actors.
+
+`settle_relations` replaces the relation updates among the notes of a handler, and those of the activities that it
+sends, by plain writes. These join the commit that sends or processes the activity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from attrs import define, evolve, field, frozen
+
+from apcore.effects import Op
+from apcore.errors import ContractError
+from apcore.federation.relations.records import (
+    FOLLOW_IDS,
+    LEGACY_FOLLOWS,
+    MET_ACTORS,
+    REJECTED_KEPT_S,
+    RELATIONS,
+    ActorKey,
+    FollowIdKey,
+    FollowIdRecord,
+    LegacyFollowKey,
+    MetActorRecord,
+    RelationKey,
+)
+from apcore.federation.relations.stored import (
+    INDEXED_STATES,
+    Relation,
+    read_relation,
+    requests_collection,
+    true_state,
+)
+from apcore.federation.relations.table import Direction, RelationAction, RelationEvent, RelationState, transition
+from apcore.federation.relations.updates import sent_updates
+from apcore.federation.routes import RouteTable
+from apcore.federation.unit_of_work import (
+    AddMember,
+    PendingWrite,
+    RelationUpdate,
+    RemoveMember,
+    SendActivity,
+    WriteEntry,
+)
+from apcore.http import Origin, parse_url, same_origin
+from apcore.ports import Check, Write
+
+__all__ = ["ANSWER_IDS_MAX", "FOLLOW_IDS_MAX", "SettledNotes", "is_late_answer", "settle_relations"]
+
+FOLLOW_IDS_MAX: Final = 8
+"""The most Follow ids that a relation stores. Some servers send a new id each time, and an answer may name any."""
+ANSWER_IDS_MAX: Final = 8
+"""The most ids of answers that a relation stores: a repeated Follow is answered again, and an Undo may name any."""
+
+_ANSWERS: Final[Mapping[RelationEvent, RelationState]] = MappingProxyType(
+    {
+        RelationEvent.ACCEPT: RelationState.ACCEPTED,
+        RelationEvent.REJECT: RelationState.REJECTED,
+        RelationEvent.BLOCK: RelationState.BLOCKED,
+    }
+)
+"""The state after an activity of the followed actor. An Undo that names only the activity's id reverts the state."""
+
+
+@frozen
+class SettledNotes:
+    """Notes in which every relation update is replaced by plain writes, with the checks of those writes."""
+
+    notes: list[PendingWrite]
+    checks: list[Check]
+
+
+def settle_relations(routes: RouteTable, origin: Origin | None, notes: Sequence[PendingWrite]) -> Op[SettledNotes]:
+    """Replace the relation updates in ``notes``, and those of the activities that they send, by plain writes.
+
+    The notes stay in their order, and later notes see the changes of earlier ones. Other notes cause no effects.
+
+    Effects: two `Get`s for each relation, and one more for an activity that names another one only by its id.
+
+    Raises:
+        ContractError: An answer to a Follow of another actor of ours, an Undo of another actor's activity, or an Accept
+            of a Follow by a blocked actor.
+    """
+    settling = _Settling(routes)
+    for note in notes:
+        match note:
+            case RelationUpdate():
+                yield from settling.apply(note)
+            case SendActivity() if origin is not None:
+                for update in (yield from sent_updates(routes, origin, note)):
+                    yield from settling.apply(update)
+                    yield from _check_accepted(settling, update)
+                settling.add(note)
+            case _:
+                settling.add(note)
+    return SettledNotes(settling.notes, list(settling.checks.values()))
+
+
+def is_late_answer(relation: Relation, update: RelationUpdate) -> bool:
+    """Return whether an answer names a Follow of ours that was undone before we sent a new one.
+
+    An id of another origin is no evidence of that: some servers give the embedded Follow an id of their own.
+    """
+    if relation.direction is Direction.INBOUND or update.event is RelationEvent.FOLLOW or not relation.follow_ids:
+        return False
+    named_id = update.follow_id
+    return named_id is not None and same_origin(named_id, relation.us) and named_id not in relation.follow_ids
+
+
+@define
+class _Settling:
+    """Notes that are being settled, with the state after the earlier notes, which later notes start from."""
+
+    routes: RouteTable
+    notes: list[PendingWrite] = field(factory=list[PendingWrite])
+    checks: dict[RelationKey, Check] = field(factory=dict[RelationKey, Check])
+    relations: dict[RelationKey, Relation] = field(factory=dict[RelationKey, Relation])
+    memberships: dict[tuple[str, str], bool] = field(factory=dict[tuple[str, str], bool])
+
+    def add(self, note: PendingWrite) -> None:
+        if isinstance(note, AddMember | RemoveMember):
+            self.memberships[note.collection, note.item] = isinstance(note, AddMember)
+        self.notes.append(note)
+
+    def read(self, update: RelationUpdate) -> Op[Relation | None]:
+        relation = self.relations.get(RelationKey.of(update.direction, update.us, update.them))
+        if relation is None:
+            relation = yield from read_relation(self.routes, update.direction, update.us, update.them)
+        if relation is None:
+            return None
+        is_member = self.memberships.get((relation.members, relation.them), relation.state is RelationState.ACCEPTED)
+        return evolve(relation, state=true_state(relation.state, is_member))
+
+    def apply(self, update: RelationUpdate) -> Op[None]:
+        relation = yield from self.read(update)
+        if relation is None or is_late_answer(relation, update):
+            return
+        change = transition(relation.state, update.event)
+        changed = evolve(
+            relation,
+            state=change.state,
+            item=update.item or relation.item,
+            follow_ids=_follow_ids(relation, update),
+            answer_ids=_answer_ids(relation, update, change.state),
+        )
+        for action in change.actions:
+            self._act(action, changed)
+        if update.event is RelationEvent.FOLLOW and change.state is RelationState.ACCEPTED and update.item:
+            # Store the follower again: its inboxes may have changed.
+            self.add(AddMember(relation.members, relation.them, update.item))
+        self._write(changed)
+
+    def _act(self, action: RelationAction, relation: Relation) -> None:
+        requests = requests_collection(relation.us)
+        match action:
+            case RelationAction.ADD_MEMBER:
+                self.add(AddMember(relation.members, relation.them, relation.item))
+                met_actor = MetActorRecord(actor=relation.them)
+                self._add_write(MET_ACTORS.put(ActorKey.of(relation.them), met_actor))
+            case RelationAction.REMOVE_MEMBER:
+                self.add(RemoveMember(relation.members, relation.them))
+            case RelationAction.ADD_REQUEST if relation.direction is Direction.INBOUND:
+                self.add(AddMember(requests, relation.them, relation.item))
+            case RelationAction.REMOVE_REQUEST if relation.direction is Direction.INBOUND:
+                self.add(RemoveMember(requests, relation.them))
+            case _:
+                pass  # CONFIRM and REFUSE are answers: the side effect of a received Follow sends them.
+
+    def _add_write(self, write: Write) -> None:
+        self.add(WriteEntry(write))
+
+    def _write(self, relation: Relation) -> None:
+        key = relation.key
+        self.relations[key] = self._write_index(relation) if relation.direction is Direction.INBOUND else relation
+        if relation.is_legacy:
+            self._add_write(LEGACY_FOLLOWS.delete(LegacyFollowKey.of(relation.us, relation.them)))
+        is_blank = relation.state is RelationState.NONE
+        if is_blank and relation.entry is None and key not in self.checks:
+            return
+        self.checks[key] = Check(RELATIONS.key(key), None if relation.entry is None else relation.entry.version)
+        ttl_s = REJECTED_KEPT_S if _is_stranger(relation) else None
+        self._add_write(RELATIONS.delete(key) if is_blank else RELATIONS.put(key, relation.new_record, ttl_s=ttl_s))
+
+    def _write_index(self, relation: Relation) -> Relation:
+        """Index the ids of Follows that are pending or accepted, and remove all other ids from the index."""
+        old_ids = relation.indexed_ids
+        new_ids = relation.follow_ids if relation.state in INDEXED_STATES else ()
+        match = self.routes.read(parse_url(relation.us).origin, relation.us)
+        record = FollowIdRecord(
+            follower=relation.them, us=relation.us, identifier=None if match is None else match.identifier
+        )
+        for follow_id in new_ids:
+            if follow_id not in old_ids:
+                self._add_write(FOLLOW_IDS.put(FollowIdKey.of(relation.them, follow_id), record))
+        for follow_id in old_ids:
+            if follow_id not in new_ids:
+                self._add_write(FOLLOW_IDS.delete(FollowIdKey.of(relation.them, follow_id)))
+        return evolve(relation, indexed_ids=new_ids)
+
+
+def _is_stranger(relation: Relation) -> bool:
+    return relation.direction is Direction.INBOUND and relation.state is RelationState.REJECTED
+
+
+def _check_accepted(settling: _Settling, update: RelationUpdate) -> Op[None]:
+    """Refuse to send an Accept to a blocked actor: its server would record a relation that ours does not have."""
+    if update.event is not RelationEvent.ACCEPT:
+        return
+    relation = yield from settling.read(update)
+    if relation is not None and relation.state is RelationState.BLOCKED:
+        raise ContractError(f"{update.us} blocks {update.them}: send an Undo of the Block before an Accept")
+
+
+def _answer_ids(relation: Relation, update: RelationUpdate, state: RelationState) -> tuple[str, ...]:
+    earlier_ids = relation.answer_ids if state is relation.state else ()
+    if update.answer_id is None or _ANSWERS.get(update.event) is not state:
+        return earlier_ids
+    return _with_newest(earlier_ids, update.answer_id, ANSWER_IDS_MAX)
+
+
+def _follow_ids(relation: Relation, update: RelationUpdate) -> tuple[str, ...]:
+    if update.follow_id is None or update.event is not RelationEvent.FOLLOW:
+        return relation.follow_ids
+    earlier_ids = () if relation.state is RelationState.NONE else relation.follow_ids
+    return _with_newest(earlier_ids, update.follow_id, FOLLOW_IDS_MAX)
+
+
+def _with_newest(ids: tuple[str, ...], newest: str, ids_max: int) -> tuple[str, ...]:
+    """Return up to ``ids_max`` ids, with ``newest`` last."""
+    return (*(earlier for earlier in ids if earlier != newest), newest)[-ids_max:]
