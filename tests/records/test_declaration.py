@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from attrs import evolve, field, frozen
@@ -14,13 +15,26 @@ from hypothesis import strategies as st
 
 from apcore.errors import ContractError
 from apcore.ports import Check, DeleteEntry, Entry
-from apcore.records import RECORD_KINDS, RecordKind, StoredRecord, describe_kinds, member
+from apcore.records import RECORD_KINDS, RecordKind, StoredPart, StoredRecord, describe_kinds, member
 from apcore.records.format import NewerFormat, encode_record
 
 
 class SampleKey(NamedTuple):
     origin: str
     name: str
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@frozen(kw_only=True)
+class Address(StoredPart):
+    """One object of a list."""
+
+    inbox: str
+    shared: str | None = None
 
 
 @frozen(kw_only=True)
@@ -36,6 +50,10 @@ class Sample(StoredRecord):
     steps: tuple[int, ...] = ()
     lookups: Mapping[str, int] = field(factory=dict)
     document: Any = None
+    public: bytes | None = None
+    colour: Colour = Colour.RED
+    scheme: Literal["cavage", "rfc9421"] | None = None
+    addresses: tuple[Address, ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +77,10 @@ SAMPLES = st.builds(
     steps=st.lists(st.integers(-5, 5), max_size=3).map(tuple),
     lookups=st.dictionaries(st.text(max_size=3), st.integers(0, 5), max_size=3),
     document=st.none() | st.dictionaries(st.text(max_size=3), st.integers() | st.text(), max_size=3),
+    public=st.none() | st.binary(max_size=20),
+    colour=st.sampled_from(Colour),
+    scheme=st.sampled_from([None, "cavage", "rfc9421"]),
+    addresses=st.lists(st.builds(Address, inbox=st.text(), shared=st.none() | st.text()), max_size=2).map(tuple),
     body=st.binary(max_size=50),
 )
 
@@ -83,6 +105,28 @@ def test_unknown_members_survive_a_rewrite(samples):
     stored = encode_record({"id": "x", "novelty": 7})
     record = evolve(samples.decode(stored), attempts=2)
     assert json.loads(samples.encode(record)) == {"v": 1, "id": "x", "attempts": 2, "novelty": 7}
+    addresses = [{"inbox": "https://a.example/inbox", "novelty": 7}, {"inbox": "b", "shared": "c"}]
+    record = samples.decode(encode_record({"id": "x", "addresses": addresses}))
+    assert json.loads(samples.encode(record))["addresses"] == addresses
+
+
+def test_the_types_of_fields_have_their_stored_forms(samples):
+    record = Sample(
+        activity_id="x",
+        actor=None,
+        public=b"\x00",
+        colour=Colour.BLUE,
+        scheme="cavage",
+        addresses=(Address(inbox="b"),),
+    )
+    assert json.loads(samples.encode(record)) == {
+        "v": 1,
+        "id": "x",
+        "public": "AA==",
+        "colour": "blue",
+        "scheme": "cavage",
+        "addresses": [{"inbox": "b"}],
+    }
 
 
 def test_defaults_stand_in_for_missing_members(samples):
@@ -106,6 +150,15 @@ def test_defaults_stand_in_for_missing_members(samples):
         {"id": "x", "lookups": []},
         {"id": "x", "lookups": {"a": "b"}},
         {"id": "x", "actor": 5},
+        {"id": "x", "public": "no base64"},
+        {"id": "x", "public": 1},
+        {"id": "x", "colour": "green"},
+        {"id": "x", "colour": []},
+        {"id": "x", "scheme": "none"},
+        {"id": "x", "scheme": {}},
+        {"id": "x", "addresses": ["b"]},
+        {"id": "x", "addresses": [{"shared": "c"}]},
+        {"id": "x", "addresses": {"inbox": "b"}},
     ],
     ids=repr,
 )

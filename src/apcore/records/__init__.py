@@ -8,9 +8,9 @@ from apcore.records.declaration import (
     Stored,
     StoredRecord,
     describe_kinds,
-    member,
 )
 from apcore.records.deferral import DeferredRecord, defer
+from apcore.records.fields import StoredPart, member
 
 __all__ = [
     "RECORD_KINDS",
@@ -19,6 +19,7 @@ __all__ = [
     "RecordKey",
     "RecordKind",
     "Stored",
+    "StoredPart",
     "StoredRecord",
     "defer",
     "describe_kinds",

@@ -24,22 +24,21 @@ For example::
 Values are the format of `apcore.records.format`: one line of JSON, then the body. Members that this release does not
 know are kept when a record is written again, so that two releases can share a store. A kind whose values are older than
 that format, or that must be as short as possible, has a `RecordFormat` of its own.
+
+A list of objects within a record is a tuple of `StoredPart`s, which are declared like records.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from types import NoneType, UnionType
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-import attrs
 from attrs import Factory, field, frozen
 
 from apcore.errors import ContractError
 from apcore.ports import Check, DeleteEntry, Entry, Put, StoreKey
-from apcore.records.format import decode_record, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.records.fields import RecordField, StoredPart, fields_of, read_members, write_members
+from apcore.records.format import decode_record, encode_record
 
 __all__ = [
     "RECORD_KINDS",
@@ -49,15 +48,11 @@ __all__ = [
     "Stored",
     "StoredRecord",
     "describe_kinds",
-    "member",
 ]
 
 KEY_FORMAT: Final = "1"
 """The second part of every key: the version of the key's own layout."""
 _FORMAT_MEMBER: Final = "v"
-_BODY: Final = "body"
-_EXTRA: Final = "extra"
-_MEMBER: Final = "apcore.records.member"
 
 
 class RecordKey(Protocol):
@@ -68,21 +63,11 @@ class RecordKey(Protocol):
 
 
 @frozen(kw_only=True)
-class StoredRecord:
-    """The base of every record class.
-
-    A subclass is frozen, with keyword-only fields of the types that `RecordKind` lists.
-    """
+class StoredRecord(StoredPart):
+    """The base of every record class. It is declared like a `StoredPart`."""
 
     body: bytes = field(default=b"", repr=False)
     """Bytes stored after the members as they are, for what was signed or served byte for byte."""
-    extra: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
-    """Members of a newer release, kept as they are."""
-
-
-def member(name: str, **options: Any) -> Any:
-    """Declare a field that is stored under another ``name`` than its own; ``options`` are those of `attrs.field`."""
-    return field(metadata={_MEMBER: name}, **options)
 
 
 RecordT = TypeVar("RecordT", bound=StoredRecord)
@@ -121,106 +106,6 @@ class Stored(Generic[RecordT, KeyT]):
         return DeleteEntry(self.entry.key)
 
 
-class _Codec(NamedTuple):
-    """How one type of field is stored. ``read`` raises `ValueError` for a value of another type."""
-
-    read: Callable[[Any], Any]
-    write: Callable[[Any], Any]
-
-
-def _instance_of(kind: type) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ValueError(f"{value!r:.40} is no {kind.__name__}")
-        return value
-
-    return read
-
-
-def _read_flag(value: Any) -> bool:
-    if value not in (True, False, 0, 1):
-        raise ValueError(f"{value!r:.40} is no flag")
-    return bool(value)
-
-
-def _read_texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
-        raise ValueError(f"{value!r:.40} is no list of strings")
-    return tuple(cast("list[str]", value))
-
-
-def _read_numbers(value: Any) -> tuple[int, ...]:
-    return tuple(map(_instance_of(int), _instance_of(list)(value)))
-
-
-def _read_counts(value: Any) -> Mapping[str, int]:
-    return {name: _instance_of(int)(number) for name, number in _instance_of(dict)(value).items()}
-
-
-def _read_instant(value: Any) -> datetime:
-    return from_epoch_ms(_instance_of(int)(value))
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-_CODECS: Final[dict[object, _Codec]] = {
-    str: _Codec(_instance_of(str), _same),
-    int: _Codec(_instance_of(int), _same),
-    bool: _Codec(_read_flag, _same),
-    datetime: _Codec(_read_instant, to_epoch_ms),
-    tuple[str, ...]: _Codec(_read_texts, list),
-    tuple[int, ...]: _Codec(_read_numbers, list),
-    Mapping[str, int]: _Codec(_read_counts, dict),
-    Any: _Codec(_same, _same),
-}
-
-
-@frozen
-class _Field:
-    """One field of a record class, resolved."""
-
-    name: str
-    member: str
-    codec: _Codec
-    is_optional: bool
-    """Whether None is a value of the field."""
-    default: Any
-    """The value that is not stored; `attrs.NOTHING` for a required field."""
-
-
-def _fields_of(record: type[StoredRecord]) -> tuple[_Field, ...]:
-    hints = get_type_hints(record)
-    fields: list[_Field] = []
-    for attribute in attrs.fields(record):
-        if attribute.name in {_BODY, _EXTRA}:
-            continue
-        hint = hints[attribute.name]
-        is_union = get_origin(hint) in {Union, UnionType}
-        kinds = [kind for kind in get_args(hint) if kind is not NoneType] if is_union else [hint]
-        codec = _CODECS.get(kinds[0]) if len(kinds) == 1 else None
-        if codec is None:
-            raise TypeError(
-                f"{record.__name__}.{attribute.name} is {hint}; a record holds {', '.join(map(str, _CODECS))}"
-            )
-        fields.append(
-            _Field(
-                attribute.name,
-                attribute.metadata.get(_MEMBER, attribute.name),
-                codec,
-                is_optional=is_union,
-                default=_default_of(attribute),
-            )
-        )
-    return tuple(fields)
-
-
-def _default_of(attribute: attrs.Attribute[Any]) -> Any:
-    make_default = getattr(attribute.default, "factory", None)
-    return attribute.default if make_default is None else make_default()
-
-
 def _default_prefix(kind: RecordKind[Any, Any]) -> StoreKey:
     return (kind.name, KEY_FORMAT)
 
@@ -229,8 +114,8 @@ def _default_layout(kind: RecordKind[Any, Any]) -> tuple[None, ...]:
     return (None,) * len(getattr(kind.key_type, "_fields", ()))
 
 
-def _resolve_fields(kind: RecordKind[Any, Any]) -> tuple[_Field, ...]:
-    return _fields_of(kind.record) if kind.format is None else ()
+def _resolve_fields(kind: RecordKind[Any, Any]) -> tuple[RecordField, ...]:
+    return fields_of(kind.record) if kind.format is None else ()
 
 
 RECORD_KINDS: Final[dict[str, RecordKind[Any, Any]]] = {}
@@ -241,9 +126,10 @@ RECORD_KINDS: Final[dict[str, RecordKind[Any, Any]]] = {}
 class RecordKind(Generic[RecordT, KeyT]):
     """One kind of stored record.
 
-    The fields of a record are `str`, `int`, `bool`, `datetime` (to the millisecond), ``tuple[str, ...]``,
-    ``tuple[int, ...]``, ``Mapping[str, int]`` or, for JSON of a peer, `Any`; each of them also ``| None``. None, False
-    and the default of a field are not stored.
+    The fields of a record are `str`, `int`, `bool`, `bytes` (as base64), `datetime` (to the millisecond), an `Enum` (by
+    its value), a `Literal` of strings, ``tuple[str, ...]``, ``tuple[int, ...]``, ``Mapping[str, int]``, a tuple of
+    `StoredPart`s or, for JSON of a peer, `Any`; each of them also ``| None``. None, False and the default of a field are
+    not stored.
 
     Raises:
         ValueError: Two kinds have one name.
@@ -268,7 +154,7 @@ class RecordKind(Generic[RecordT, KeyT]):
     """The time to live of a record that is put without another one. None for records that do not expire."""
     format: RecordFormat[RecordT] | None = field(kw_only=True, default=None, repr=False)
     """The bytes of a record; None for JSON."""
-    _fields: tuple[_Field, ...] = field(init=False, repr=False, default=Factory(_resolve_fields, takes_self=True))
+    _fields: tuple[RecordField, ...] = field(init=False, repr=False, default=Factory(_resolve_fields, takes_self=True))
 
     def __attrs_post_init__(self) -> None:
         if self.name in RECORD_KINDS:
@@ -319,33 +205,18 @@ class RecordKind(Generic[RecordT, KeyT]):
             except ValueError as error:
                 raise ContractError(f"{value!r:.40} is no {self.name!r} record: {error}") from error
         decoded = decode_record(value)
-        members = dict(decoded.members)
-        values: dict[str, Any] = {}
-        for spec in self._fields:
-            stored = members.pop(spec.member, None)
-            if stored is None:
-                if spec.default is not attrs.NOTHING:
-                    continue
-                if not spec.is_optional:
-                    raise ContractError(f"the {self.name!r} record has no {spec.member!r}")
-                values[spec.name] = None
-                continue
-            try:
-                values[spec.name] = spec.codec.read(stored)
-            except (ValueError, OverflowError, OSError) as error:
-                raise ContractError(f"the {self.name!r} record has no usable {spec.member!r}: {error}") from error
-        members.pop(_FORMAT_MEMBER, None)
-        return self.record(**values, body=decoded.body, extra=members)
+        try:
+            values = read_members(self._fields, decoded.members)
+        except ValueError as error:
+            raise ContractError(f"the {self.name!r} record is not usable: {error}") from error
+        values["extra"].pop(_FORMAT_MEMBER, None)
+        return self.record(**values, body=decoded.body)
 
     def encode(self, record: RecordT) -> bytes:
         """Return the bytes of a record as they are stored."""
         if self.format is not None:
             return self.format.encode(record)
-        members = dict(record.extra)
-        for spec in self._fields:
-            value = getattr(record, spec.name)
-            members[spec.member] = None if value is None or value == spec.default else spec.codec.write(value)
-        return encode_record(members, record.body)
+        return encode_record(write_members(self._fields, record), record.body)
 
     # --- entries and writes ---
 

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from apcore.records.declaration import StoredRecord, member
+from apcore.records.declaration import StoredRecord
+from apcore.records.fields import member
 from apcore.records.format import CLOCK_SKEW_MS, to_epoch_ms
 
 __all__ = ["DeferredRecord", "defer"]
