@@ -12,23 +12,21 @@ from __future__ import annotations
 import json
 import logging
 from enum import Enum
-from typing import Any, Final, TypeAlias, cast
-from urllib.parse import parse_qs, urlencode
+from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from apcore.collections import PageItems, count, members_page
 from apcore.effects import Get, Op
-from apcore.errors import ContractError, RemoteError, RequestError, Unavailable
-from apcore.federation.actors.documents import AS2, actor_document, add_id, instance_document
+from apcore.errors import ContractError, RemoteError, Unavailable
+from apcore.federation.actors.documents import actor_document, add_id, instance_document
 from apcore.federation.actors.keys import own_keys
-from apcore.federation.actors.profiles import ActorUnknown, actor_view, dispatch_actor, require_actor
+from apcore.federation.actors.profiles import ActorUnknown, actor_view, dispatch_actor
 from apcore.federation.inbox.receive import receive
 from apcore.federation.outbox.edit import object_key
 from apcore.federation.refusals import log_refusal, refusal
-from apcore.federation.routes import IDENTIFIER, PAGE_NAME, Registered, RouteMatch, RouteTable
+from apcore.federation.routes import RouteMatch, RouteTable
 from apcore.federation.serving.access import Visitor, check_access, identify_visitor, is_among, is_guarded
-from apcore.federation.serving.page_names import cursor_of, page_name
+from apcore.federation.serving.collection_pages import collection_document
 from apcore.federation.serving.well_known import answer_discovery
 from apcore.federation.site import Site
 from apcore.http import (
@@ -47,15 +45,13 @@ from apcore.http import (
 )
 from apcore.records.format import Record, decode_record
 from apcore.remote import UnauthenticatedClient
-from apcore.vocab import Document, Tombstone, View, to_wire
+from apcore.vocab import Tombstone, View
 
 __all__ = ["Elsewhere", "Served", "is_ours", "serve"]
 
-PAGE_ITEMS: Final = 20
 _AGE_S: Final = 180
 """The cache lifetime that Mastodon uses for actors and posts."""
 _VARY_BY_VIEWER: Final = "Accept, Signature, Signature-Input"
-_QUERY_FIELDS_MAX: Final = 10
 _LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
 
@@ -165,7 +161,7 @@ def _document(site: Site, route: RouteMatch, url: Url) -> Op[_Resource]:
         case "object":
             return (yield from _dispatched(site, route))
         case "collection" | "page":
-            return _Resource((yield from _collection(site, route, url)))
+            return _Resource((yield from collection_document(site, route, url)))
         case other:
             raise ContractError(f"routes of the kind {other!r} have no document to serve")
 
@@ -230,117 +226,6 @@ def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor:
 
 def _stored_resource(record: Record) -> _Resource:
     return _Resource(json.loads(record.body), 410 if record.members.get("gone") is True else 200)
-
-
-def _collection(site: Site, route: RouteMatch, url: Url) -> Op[dict[str, Any]]:
-    identifier = route.identifier or ""
-    _ = yield from require_actor(site, identifier)
-    uri = site.federation.places.uri(site.origin, "collection", route.target.name, **{IDENTIFIER: identifier})
-    page_uri, cursor = _requested_page(site, route, url, uri)
-    if page_uri is None:
-        total = yield from _total(site, route, uri)
-        root: dict[str, Any] = {"@context": AS2, "id": uri, "type": "OrderedCollection"}
-        if total is not None:
-            root["totalItems"] = total
-        return root | {"first": _page_uri(site, route, uri, None)}
-    page = yield from _page(site, route, uri, identifier, cursor)
-    items = [_wire(item) for item in page.items]
-    context = _common_context(items)
-    members = {
-        "@context": context,
-        "id": page_uri,
-        "type": "OrderedCollectionPage",
-        "partOf": uri,
-        "orderedItems": [_without_context(context, item) for item in items],
-    }
-    if page.next is not None:
-        members["next"] = _page_uri(site, route, uri, page.next)
-    return members
-
-
-def _requested_page(site: Site, route: RouteMatch, url: Url, collection: str) -> tuple[str | None, str | None]:
-    """Return the id and the cursor of the requested page. The id is None if the collection itself is requested."""
-    if route.target.kind == "page":
-        cursor = cursor_of(route.values[PAGE_NAME])
-        return _page_uri(site, route, collection, cursor), cursor
-    # Until 0.1, pages had addresses with a query. Peers still request some of them.
-    fields = _query_fields(url)
-    if "page" not in fields:
-        return None, None
-    return f"{collection}?{url.query}", fields.get("cursor", [None])[0]
-
-
-def _page_uri(site: Site, route: RouteMatch, collection: str, cursor: str | None) -> str:
-    routes, name = site.federation.places, route.target.name
-    if routes.has("page", name):
-        values = {IDENTIFIER: route.identifier or "", PAGE_NAME: page_name(cursor)}
-        return routes.uri(site.origin, "page", name, **values)
-    # The route of the collection takes the rest of the path, so only a query can tell its pages apart.
-    query = {"page": "true"} if cursor is None else {"page": "true", "cursor": cursor}
-    return f"{collection}?{urlencode(query)}"
-
-
-def _query_fields(url: Url) -> dict[str, list[str]]:
-    try:
-        return parse_qs(url.query or "", max_num_fields=_QUERY_FIELDS_MAX)
-    except ValueError as error:
-        raise RequestError(f"a request for a page has at most {_QUERY_FIELDS_MAX} fields in its query") from error
-
-
-def _total(site: Site, route: RouteMatch, uri: str) -> Op[int | None]:
-    if route.target.handler is None:
-        return (yield from count(uri))
-    page = yield from _dispatched_page(site, route.target.handler, route.identifier, None)
-    return page.total
-
-
-def _page(site: Site, route: RouteMatch, uri: str, identifier: str, cursor: str | None) -> Op[PageItems]:
-    if route.target.handler is not None:
-        return (yield from _dispatched_page(site, route.target.handler, identifier, cursor))
-    page = yield from members_page(uri, cursor=cursor, limit=PAGE_ITEMS)
-    if route.target.name != "outbox":
-        return PageItems([member.id for member in page.items], page.next)
-    entries = yield from Get([object_key(member.id) for member in page.items])
-    records = [decode_record(entry.value) for entry in entries if entry is not None]
-    return PageItems([json.loads(record.body) for record in records if record.members.get("public") is True], page.next)
-
-
-def _dispatched_page(site: Site, handler: Registered, identifier: str | None, cursor: str | None) -> Op[PageItems]:
-    try:
-        page = yield from dispatch_actor(site, handler, identifier, cursor)
-    except ValueError as error:
-        if cursor is None:
-            raise
-        # A handler may parse a number or a date from the cursor. For a cursor that a peer invented, that fails here.
-        _LOG.info("the collection handler refused the cursor %.100r: %s", cursor, error)
-        raise RequestError("there is no page at this cursor") from error
-    if page is None:
-        raise ActorUnknown("there is no such collection")
-    if not isinstance(page, PageItems):
-        raise ContractError(f"the handler of a collection returns PageItems or None, not {page!r:.60}")
-    return page
-
-
-def _wire(item: Any) -> Any:
-    return to_wire(item) if isinstance(item, View | Document) else item
-
-
-def _common_context(items: list[Any]) -> Any:
-    """Return the context of a page: that of its items if all agree, else the ActivityStreams context."""
-    contexts = [cast("dict[str, object]", item).get("@context", AS2) for item in items if isinstance(item, dict)]
-    shared = contexts[0] if contexts and all(context == contexts[0] for context in contexts) else AS2
-    names = cast("list[object]", shared) if isinstance(shared, list) else [shared]
-    return names if len(names) > 1 and AS2 in names else AS2
-
-
-def _without_context(context: Any, item: Any) -> Any:
-    """Return an item without its context if that is the page's. Another context stays, since it defines its terms."""
-    if not isinstance(item, dict):
-        return item
-    members = cast("dict[str, Any]", item)
-    if members.get("@context", context) != context:
-        return members
-    return {name: value for name, value in members.items() if name != "@context"}
 
 
 def _answer(request: Request, resource: _Resource) -> Response:
