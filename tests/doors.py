@@ -1,11 +1,23 @@
-"""Ask an ASGI or a WSGI application for something, without a server."""
+"""Ask an adapter for something: ASGI and WSGI without a server, and the adapter of the documentation over sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import socket
+from http.client import HTTPResponse
+from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from attrs import frozen
+
+from apcore.node import Node
+from markdown_blocks import blocks
+
+OTHER_FRAMEWORKS = Path(__file__).resolve().parents[1] / "docs" / "howto" / "other-frameworks.md"
+PATIENCE_S = 150
+"""How long a machine that is busy otherwise may take for anything."""
 
 
 @frozen
@@ -58,3 +70,58 @@ def ask_wsgi(app, method, target, headers=(), body=b"", *, scheme="https") -> An
     parts = app(environ, lambda status, fields: started.append((int(status.split()[0]), fields)))
     [(status, fields)] = started
     return Answer(status, {name.lower(): value for name, value in fields}, b"".join(parts))
+
+
+def documented_adapter() -> str:
+    """Return the source of the adapter that the documentation shows."""
+    return blocks(OTHER_FRAMEWORKS, "python")[0].padded
+
+
+class ServerApp:
+    """A node behind the adapter of the documentation, which serves it with `http.server`."""
+
+    def __init__(self, *args, worker=False, fallback=None, trust_proxy=False, **options) -> None:
+        assert not worker, "the adapter has no worker"
+        self.node = Node(*args, **options)
+        self._site = fallback
+        self._trust_proxy = trust_proxy
+        namespace: dict[str, Any] = {}
+        exec(compile(documented_adapter(), str(OTHER_FRAMEWORKS), "exec"), namespace)
+        self._make_server = namespace["make_server"]
+
+    def serve_one(self, request: bytes, *, scheme: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Serve one request over a socket, and return its status, its fields and its body."""
+        server = self._make_server(
+            self.node, ("127.0.0.1", 0), scheme=scheme, trust_proxy=self._trust_proxy, site=self._site
+        )
+        server.RequestHandlerClass.log_message = lambda *_: None
+        serving = Thread(target=server.handle_request)
+        serving.start()
+        with socket.create_connection(server.server_address, timeout=PATIENCE_S) as client:
+            try:
+                client.sendall(request)
+                client.shutdown(socket.SHUT_WR)
+            except OSError:  # the server answers without reading the body to its end
+                pass
+            answer = HTTPResponse(client, method=request.partition(b" ")[0].decode())
+            answer.begin()
+            read = answer.status, answer.getheaders(), answer.read()
+        serving.join(PATIENCE_S)
+        server.server_close()
+        return read
+
+
+def on_wire(method: str, target: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """Return a request as a client sends it: bytes that no request line and no field can have are encoded or dropped."""
+    encoded = b"".join(bytes([byte]) if 0x20 < byte < 0x7F else b"%%%02X" % byte for byte in target)
+    if method not in {"GET", "HEAD"} and not any(name.lower() == b"content-length" for name, _ in fields):
+        fields = [*fields, (b"Content-Length", str(len(body)).encode())]
+    lines = [name + b": " + value.translate(None, b"\r\n\0") for name, value in fields]
+    return b"\r\n".join([method.encode() + b" " + encoded + b" HTTP/1.0", *lines, b"", b""]) + body
+
+
+def ask_server(app, method, target, headers=(), body=b"", *, scheme="https") -> Answer:
+    fields = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    request = on_wire(method, target.encode(), fields, b"" if method in {"GET", "HEAD"} else body)
+    status, pairs, answer = app.serve_one(request, scheme=scheme)
+    return Answer(status, {name.lower(): value for name, value in pairs}, answer)

@@ -12,9 +12,8 @@ from apcore.adapters.threads import BlockingRuntime
 from apcore.collections import members_page
 from apcore.effects import Effect, Fetch
 from apcore.federation import DomainRules, Federation
-from apcore.federation.serving.serve import Elsewhere
 from apcore.http import Request, Response, parse_url
-from apcore.node import Node
+from apcore.node import Elsewhere, Node
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Activity, Person

@@ -84,7 +84,6 @@ UNFINISHED: dict[str, tuple[str, Figures]] = {
     "adapters/asyncio.py": ("not rewritten yet", Figures(0.2, 10, 6, 4, 13)),
     "adapters/key_files.py": ("not rewritten yet", Figures(2.1, 17, 13, 8, 16)),
     "adapters/keys.py": ("not rewritten yet", Figures(1.6, 15, 1, 7, 13)),
-    "adapters/requests.py": ("not rewritten yet", Figures(0.2, 14, 5, 5, 15)),
     "adapters/threads.py": ("not rewritten yet", Figures(0.2, 5, 12, 4, 11)),
     "adapters/trio.py": ("not rewritten yet", Figures(0.2, 5, 1, 4, 12)),
 }

@@ -14,7 +14,7 @@ from apcore.federation import Federation
 from apcore.federation.inbox.receive import BODY_BYTES_MAX
 from apcore.node import AsyncNode, Node
 from apcore.vocab import PUBLIC, Note, Person
-from doors import Answer, ask_asgi, ask_wsgi
+from doors import Answer, ServerApp, ask_asgi, ask_server, ask_wsgi
 
 ORIGIN = "https://ours.example"
 AP = "application/activity+json"
@@ -55,7 +55,23 @@ def _wsgi_site(environ, start_response):
     return [environ["wsgi.input"].read()]
 
 
-@pytest.fixture(params=[OverAsgi, OverWsgi], ids=["asgi", "wsgi"])
+class OverServer(OverAsgi):
+    ask = staticmethod(ask_server)
+
+    def __init__(self, *, site=False, **options) -> None:
+        fallback = _server_site if site else None
+        self.app = ServerApp(federation(), ORIGIN, MemoryStore(), fallback=fallback, **options)
+
+
+def _server_site(handler) -> None:
+    body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+    handler.send_response(200)
+    handler.send_header("x-site", "yes")
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.fixture(params=[OverAsgi, OverWsgi, OverServer], ids=["asgi", "wsgi", "http.server"])
 def over(request):
     return request.param
 

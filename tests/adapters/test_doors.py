@@ -1,4 +1,4 @@
-"""Whatever a server hands in, ASGI or WSGI: the doors answer, and never raise."""
+"""The adapters answer every request that a server passes on, and never raise."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from apcore.http import AddressPolicy
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Activity, Person
+from doors import ServerApp, on_wire
 
 ORIGIN = "http://local.example"
 INBOX = f"{ORIGIN}/users/alice/inbox"
@@ -39,6 +40,9 @@ def federation() -> Federation[None]:
 OPTIONS = {"transport": network, "signer": ReusedKeys(), "addresses": AddressPolicy(plain_http=True)}
 ASGI = asgi_app(federation(), ORIGIN, MemoryStore(), worker=False, **OPTIONS)
 WSGI = wsgi_app(federation(), ORIGIN, MemoryStore(), worker=False, runtime=BlockingRuntime(), **OPTIONS)
+
+
+SERVER = ServerApp(federation(), ORIGIN, MemoryStore(), **OPTIONS)
 
 
 def over_asgi(
@@ -84,7 +88,15 @@ def over_wsgi(
     return answered[0], body
 
 
-each_door = pytest.mark.parametrize("door", [over_asgi, over_wsgi], ids=["asgi", "wsgi"])
+def over_server(
+    method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> tuple[int, bytes]:
+    target = path + b"?" + query if query else path
+    status, _, answer = SERVER.serve_one(on_wire(method, target, headers, body), scheme="http")
+    return status, answer
+
+
+each_door = pytest.mark.parametrize("door", [over_asgi, over_wsgi, over_server], ids=["asgi", "wsgi", "http.server"])
 
 
 def right(number: int) -> tuple[list[tuple[bytes, bytes]], bytes]:

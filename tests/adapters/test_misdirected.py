@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.memory import MemoryStore
-from apcore.adapters.misdirected import ADDRESSES_MAX, REPEAT_S, MisdirectedRequests
 from apcore.adapters.wsgi import wsgi_app
 from apcore.federation import Federation
+from apcore.federation.origins import bind_origins
+from apcore.federation.serving.misdirected import ADDRESSES_MAX, REPEAT_S, MisdirectedLog
 from apcore.http import Headers, Request
-from apcore.node import Node
 from apcore.vocab import Person
-from doors import ask_asgi, ask_wsgi
+from doors import ServerApp, ask_asgi, ask_server, ask_wsgi
 
 ORIGIN = "https://bakery.example"
 AP = "application/activity+json"
 DELIVERY = ("POST", "/people/ida/inbox", [("content-type", AP)])
 READING = ("GET", "/people/ida", [("accept", AP)])
-DOORS = [pytest.param(asgi_app, ask_asgi, id="asgi"), pytest.param(wsgi_app, ask_wsgi, id="wsgi")]
+APPLICATIONS = [pytest.param(asgi_app, ask_asgi, id="asgi"), pytest.param(wsgi_app, ask_wsgi, id="wsgi")]
+DOORS = [*APPLICATIONS, pytest.param(ServerApp, ask_server, id="http.server")]
 
 
 def federation() -> Federation[None]:
@@ -109,22 +112,35 @@ def test_a_path_that_is_nobodys_is_a_plain_404(make, ask, warnings):
 
 
 def test_an_address_is_logged_once_a_minute_and_not_many_of_them(warnings):
-    now = 0.0
-    with Node(federation(), ORIGIN, MemoryStore()) as node:
-        requests = MisdirectedRequests(node, trust_proxy=False, clock=lambda: now)
+    now_s = 0.0
+    requests = MisdirectedLog(bind_origins(ORIGIN))
 
-        def log(host: str) -> None:
-            requests.log(Request("GET", f"http://{host}/people/ida", Headers({})))
+    def log(host: str) -> None:
+        requests.log(Request("GET", f"http://{host}/people/ida", Headers({})), trust_proxy=False, now_s=now_s)
 
-        for _ in range(3):
-            log("first.example")
-        assert len(warnings()) == 1
-        for number in range(10 * ADDRESSES_MAX):
-            log(f"h{number}.example")
-        assert len(warnings()) == ADDRESSES_MAX
-        now = REPEAT_S
+    for _ in range(3):
         log("first.example")
-        assert len(warnings()) == ADDRESSES_MAX + 1
+    assert len(warnings()) == 1
+    for number in range(10 * ADDRESSES_MAX):
+        log(f"h{number}.example")
+    assert len(warnings()) == ADDRESSES_MAX
+    now_s = REPEAT_S
+    log("first.example")
+    assert len(warnings()) == ADDRESSES_MAX + 1
+
+
+def test_an_address_is_logged_once_by_many_threads(warnings):
+    requests = MisdirectedLog(bind_origins(ORIGIN))
+    start = Barrier(8)
+
+    def log(number: int) -> None:
+        start.wait()
+        url = f"http://h{number % 2}.example/people/ida"
+        requests.log(Request("GET", url, Headers({})), trust_proxy=False, now_s=0.0)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(log, range(8)))
+    assert len(warnings()) == 2
 
 
 @pytest.mark.parametrize(
@@ -136,8 +152,8 @@ def test_an_address_is_logged_once_a_minute_and_not_many_of_them(warnings):
     ],
 )
 def test_every_way_of_naming_origins_is_shown(origin, shown, warnings):
-    with Node(federation(), origin, MemoryStore()) as node:
-        MisdirectedRequests(node, trust_proxy=False).log(Request("GET", "https://x.example/people/ida", Headers({})))
+    request = Request("GET", "https://x.example/people/ida", Headers({}))
+    MisdirectedLog(bind_origins(origin)).log(request, trust_proxy=False, now_s=0.0)
     [line] = warnings()
     assert shown in line
 
@@ -155,7 +171,12 @@ def wsgi_site(environ, start_response):
     return [b""]
 
 
-SITES = {asgi_app: asgi_site, wsgi_app: wsgi_site}
+def server_site(handler):
+    handler.send_response(299)
+    handler.end_headers()
+
+
+SITES = {asgi_app: asgi_site, wsgi_app: wsgi_site, ServerApp: server_site}
 
 
 @pytest.mark.parametrize(("make", "ask"), DOORS)
@@ -173,7 +194,7 @@ def test_a_site_gets_what_is_asked_of_it_and_peers_are_logged(make, ask, request
     assert (answer.status, len(warnings())) == (299, is_logged)
 
 
-@pytest.mark.parametrize(("make", "ask"), DOORS)
+@pytest.mark.parametrize(("make", "ask"), APPLICATIONS)
 def test_two_federations_one_behind_the_other_are_no_mistake(make, ask, warnings):
     second = make(federation(), "https://second.example", MemoryStore(), worker=False)
     answer = send(make, ask, READING, "second.example", scheme="https", fallback=second)

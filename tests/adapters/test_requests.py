@@ -1,4 +1,4 @@
-"""Who a request is from: what the server says of the connection, or a proxy of ours, and nobody else."""
+"""A request is read from its head, and its client from the connection or from a trusted proxy."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import asyncio
 import io
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.memory import MemoryStore
-from apcore.adapters.requests import build_request, has_length
 from apcore.adapters.wsgi import wsgi_app
 from apcore.errors import RequestError
 from apcore.federation import Federation
+from apcore.federation.serving.incoming_request import finish_response
+from apcore.federation.serving.request_head import RequestHead, build_request, content_length
 from apcore.http import Headers, Request, Response
 from apcore.remote import Budgets, Rate
 from apcore.signatures import cavage
 from apcore.testing.keys import ReusedKeys, reuse_key
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Person
+from doors import ServerApp, on_wire
 
 FORWARDED = [
     ([], None),
@@ -37,19 +40,16 @@ FORWARDED = [
 ]
 
 
+def head(headers, *, method="GET", target="/", client=None) -> RequestHead:
+    return RequestHead(method=method, scheme="https", target=target, headers=headers, client=client)
+
+
 @pytest.mark.parametrize(("values", "client"), FORWARDED)
 @pytest.mark.parametrize("trusted", [True, False])
 def test_the_client_behind_a_proxy(values, client, trusted):
-    made = build_request(
-        method="GET",
-        scheme="https",
-        target="/",
-        headers=[(b"Host", b"a.example"), *((b"X-Forwarded-For", value) for value in values)],
-        body=b"",
-        client="10.0.0.1",
-        trust_proxy=trusted,
-    )
-    assert made.client == (client if trusted else "10.0.0.1")
+    fields = [(b"Host", b"a.example"), *((b"X-Forwarded-For", value) for value in values)]
+    request = build_request(head(fields, client="10.0.0.1"), trust_proxy=trusted)
+    assert request.client == (client if trusted else "10.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -67,31 +67,44 @@ def test_the_client_behind_a_proxy(values, client, trusted):
 )
 @pytest.mark.parametrize("forwarded", [True, False])
 def test_a_host_that_is_more_than_a_host_is_refused(host, forwarded):
-    """Else who stands before the server has judged another path than the one that is served."""
-    headers = [(b"Host", b"a.example"), (b"X-Forwarded-Host", host)] if forwarded else [(b"Host", host)]
+    """Otherwise a proxy would have judged another path than the one that is served."""
+    fields = [(b"Host", b"a.example"), (b"X-Forwarded-Host", host)] if forwarded else [(b"Host", host)]
     with pytest.raises(RequestError, match="Host"):
-        build_request(
-            method="GET", scheme="https", target="/users/alice", headers=headers, body=b"", trust_proxy=forwarded
-        )
+        build_request(head(fields, target="/users/alice"), trust_proxy=forwarded)
 
 
 def test_a_target_with_a_fragment_is_refused():
     with pytest.raises(RequestError, match="path"):
-        build_request(method="GET", scheme="https", target="/a#b", headers=[(b"Host", b"a.example")], body=b"")
+        build_request(head([(b"Host", b"a.example")], target="/a#b"))
 
 
 @pytest.mark.parametrize("host", [b"a.example", b"a.example:8000", b"[2a00::1]:8000", b"A.example."])
 def test_a_host_may_have_a_port(host):
-    made = build_request(method="GET", scheme="https", target="/b?c", headers=[(b"Host", host)], body=b"")
-    assert made.url == f"https://{host.decode()}/b?c"
+    assert build_request(head([(b"Host", host)], target="/b?c")).url == f"https://{host.decode()}/b?c"
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "told"), [("GET", 200, True), ("GET", 404, True), ("HEAD", 200, False), ("GET", 304, False)]
+    ("values", "length"), [([], None), ([b"0"], 0), ([b" 12 "], 12), ([b"12", b"12"], 12), ([b"9" * 20], 10**20 - 1)]
 )
-def test_of_an_answer_without_a_body_no_length_is_told(method, status, told):
-    """A cache would take it for the length of what it has stored."""
-    assert has_length(method, Response(status)) is told
+def test_content_length_is_read(values, length):
+    assert content_length(head([(b"Content-Length", value) for value in values])) == length
+
+
+@pytest.mark.parametrize("values", [[b""], [b"many"], [b"-1"], [b"+1"], [b"1_0"], [b"\xb2"], [b"9" * 21], [b"1", b"2"]])
+def test_content_length_that_is_no_number_is_refused(values):
+    with pytest.raises(RequestError, match="Content-Length"):
+        content_length(head([(b"Content-Length", value) for value in values]))
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "length"),
+    [("GET", 200, "4"), ("GET", 404, "4"), ("HEAD", 200, None), ("HEAD", 404, None), ("GET", 304, None)],
+)
+def test_length_of_an_answer_without_a_body_is_not_sent(method, status, length):
+    """A cache would take it for the length of the stored document."""
+    response = finish_response(Response(status, {"Content-Length": "9"}, b"" if status == 304 else b"body"), method)
+    assert response.headers.get("content-length") == length
+    assert response.body == (b"body" if length else b"")
 
 
 def federation() -> Federation[None]:
@@ -151,7 +164,22 @@ def over_wsgi(app: Any, request: Request, client: str | None) -> bytes:
     return b"".join(app(environ, lambda status, fields: None))
 
 
-@pytest.mark.parametrize(("make", "over"), [(asgi_app, over_asgi), (wsgi_app, over_wsgi)], ids=["asgi", "wsgi"])
+def over_server(app: Any, request: Request, client: str | None) -> bytes:
+    """Send a request over a socket. The client's address is that of the socket, so a proxy has to tell another one."""
+    fields = request.headers.to_wire()
+    fields += [(b"X-Forwarded-For", b"")] if client is None else [(b"X-Forwarded-For", client.encode())]
+    _, _, body = app.serve_one(on_wire("POST", b"/inbox", fields, request.body), scheme="https")
+    return body
+
+
+DOORS = [
+    pytest.param(asgi_app, over_asgi, id="asgi"),
+    pytest.param(wsgi_app, over_wsgi, id="wsgi"),
+    pytest.param(partial(ServerApp, trust_proxy=True), over_server, id="http.server"),
+]
+
+
+@pytest.mark.parametrize(("make", "over"), DOORS)
 def test_a_client_is_held_to_its_budget_and_no_other_is(make, over):
     app = make(
         federation(), "https://ours.example", MemoryStore(), transport=PeerNetwork(), signer=ReusedKeys(), worker=False

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from apcore.collections import PageItems
 from apcore.errors import ContractError
 from apcore.federation import Federation
-from apcore.federation.serving.serve import Elsewhere
 from apcore.http import Headers, Request, Response
+from apcore.node import Elsewhere
 from apcore.vocab import Create, Note, Person, Tombstone
 from outbox_fixture import ALICE, HERE, Outgoing
 

@@ -8,10 +8,9 @@ from apcore.errors import ConnectFailed
 from apcore.federation.policies import Drop, FollowVerdict, Later
 from apcore.federation.registration import Federation
 from apcore.federation.retry import RetryPolicy
-from apcore.federation.serving.serve import Elsewhere
 from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, lanes_for
 from apcore.http import Headers, Request, Response
-from apcore.node import Node
+from apcore.node import Elsewhere, Node
 from apcore.vocab import PUBLIC, Accept, Create, Follow, Like, Note, Person, Undo
 
 A, B = "https://a.example", "https://b.example"

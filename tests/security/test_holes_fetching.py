@@ -12,9 +12,8 @@ from apcore.collections import traverse
 from apcore.discovery import HandleMismatch, lookup, lookup_nodeinfo, parse_acct, read_host_meta, webfinger
 from apcore.errors import ApcoreError, ConnectFailed, DocumentError, LimitExceeded, RequestError
 from apcore.federation import Federation
-from apcore.federation.serving.serve import Elsewhere
 from apcore.http import Request, Response, find_alternates, parse_url
-from apcore.node import Node
+from apcore.node import Elsewhere, Node
 from apcore.remote import FetchPolicy, KeyNotOwned, WrongId, WrongMediaType, remote_key, resolve
 from apcore.vocab import Like, Note, Object, read_document
 from inbox_fixture import ALICE, BOB, HERE, Ground

@@ -18,11 +18,12 @@ from apcore.collections import members_page
 from apcore.effects import Fetch, Op, Returned, Scan
 from apcore.federation import Federation
 from apcore.federation.outbox.send import act
-from apcore.federation.serving.serve import Elsewhere, serve
+from apcore.federation.serving.serve import serve
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PublishObject, SendActivity
 from apcore.federation.worker import handle, origin_of, reconcile
 from apcore.http import Request, Response, parse_origin
+from apcore.node import Elsewhere
 from apcore.ports import KeyKind, LeasedMessage, MadeKey
 from apcore.signatures import DEFAULT, PrivateKey, SignatureScheme, generate_key
 from apcore.testing.simulation import Faults, Odds, Process, SimulatedNode, Simulation, swarm

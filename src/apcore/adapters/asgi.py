@@ -13,17 +13,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
-from attrs import define, evolve, field
+from attrs import define, field
 
-from apcore.adapters.misdirected import MisdirectedRequests
-from apcore.adapters.requests import GRACE_S, build_request, check_bound, check_grace, has_length
-from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError
+from apcore.adapters._application_options import GRACE_S, check_bound, check_grace
+from apcore.errors import ApcoreError
 from apcore.federation import Federation
-from apcore.federation.inbox.receive import BODY_BYTES_MAX
-from apcore.federation.refusals import log_refusal
-from apcore.federation.serving.serve import Elsewhere, Served, is_ours
-from apcore.http import Problem, Request, Response, problem_for
-from apcore.node import AsyncNode
+from apcore.federation.serving.serve import Served
+from apcore.http import Response
+from apcore.node import AsyncNode, Elsewhere, IncomingRequest, RequestHead
 
 __all__ = ["ASGIApp", "AsgiApplication", "asgi_app"]
 
@@ -78,7 +75,6 @@ class AsgiApplication:
         self._fallback = fallback
         self._worker = _Worker(node, grace_s) if worker else None
         self._trust_proxy = trust_proxy
-        self._misdirected = MisdirectedRequests(node, trust_proxy=trust_proxy)
         self._has_warned = self._is_closed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,63 +119,24 @@ class AsgiApplication:
     # --- requests ---------------------------------------------------------------------------------------------------
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target, method = _target(scope), scope["method"]
-        path, has_pages = target.partition("?")[0], self._fallback is not None
-        if not is_ours(self.node.federation.places, path, method, has_pages=has_pages):
-            await self._elsewhere(scope, receive, send, Elsewhere.NOT_OURS)
-            return
-        try:
-            request = build_request(
-                method=method,
-                scheme=scope.get("scheme", "http"),
-                target=target,
-                headers=scope["headers"],
-                body=b"",
-                client=client[0] if (client := scope.get("client")) else None,
-                trust_proxy=self._trust_proxy,
-            )
-        except RequestError as error:
-            await _refuse(send, error, path=path, method=method)
-            return
-        if self.node.asked_origin(request) is None:
-            # Decided before the body is read, since a body of any length may belong to the site.
-            await self._answer_misdirected(request, scope, receive, send)
-            return
-        self._check_worker()
-        if method in {"GET", "HEAD"}:
-            # A body of a GET stays unread, so that the site can read it.
-            served = await self.node.handle(request, has_pages=has_pages)
-        else:
-            try:
-                body = await _read_body(receive)
-            except LimitExceeded as error:
-                await _refuse(send, error, path=path, method=method)
-                return
-            if body is None:
-                return  # the client disconnected before the end of its request
-            receive = _replay(body, receive)
-            served = await self.node.handle(evolve(request, body=body), has_pages=has_pages)
-        if isinstance(served, Response):
-            await _respond(send, served, method=method)
-        else:
-            await self._elsewhere(scope, receive, send, served)
-
-    async def _answer_misdirected(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._fallback is None:
-            self._misdirected.log(request)
-            await _respond(send, self._misdirected.answer(request), method=request.method)
-            return
-        if not isinstance(self._fallback, AsgiApplication) and self._misdirected.is_from_peer(request):
-            self._misdirected.log(request)
-        await self._fallback(scope, receive, send)
-
-    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send, outcome: Served) -> None:
-        if self._fallback is not None:
+        incoming = self.node.match(
+            _head(scope),
+            has_pages=self._fallback is not None,
+            trust_proxy=self._trust_proxy,
+            # The application of another federation logs what is for neither of them.
+            log_misdirected=not isinstance(self._fallback, AsgiApplication),
+        )
+        outcome = incoming if isinstance(incoming, Elsewhere) else await self._respond(incoming, receive)
+        if isinstance(outcome, Elsewhere) and self._fallback is not None:
             await self._fallback(scope, receive, send)
-            return
-        status = 406 if outcome is Elsewhere.NOT_ACCEPTABLE else 404
-        reason = "not-acceptable" if status == 406 else "not-found"
-        await _respond(send, Problem(status=status, extensions={"reason": reason}).response(), method=scope["method"])
+        elif outcome is not None:
+            await _send_response(send, outcome.response(scope["method"]) if isinstance(outcome, Elsewhere) else outcome)
+
+    async def _respond(self, incoming: IncomingRequest, receive: Receive) -> Served | None:
+        """Return the response, or None if the client disconnected before the end of its request."""
+        self._check_worker()
+        body = b"" if incoming.body_length == 0 else await _read_body(receive, incoming.body_bytes_max)
+        return None if body is None else await self.node.respond(incoming, body)
 
     def _check_worker(self) -> None:
         """Warn once if a request comes before any lifespan: then there is no worker."""
@@ -327,6 +284,17 @@ async def _pause(stopping: asyncio.Event, seconds: float) -> None:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
+def _head(scope: Scope) -> RequestHead:
+    client = scope.get("client")
+    return RequestHead(
+        method=scope["method"],
+        scheme=scope.get("scheme", "http"),
+        target=_target(scope),
+        headers=scope["headers"],
+        client=client[0] if client else None,
+    )
+
+
 def _target(scope: Scope) -> str:
     raw: bytes | None = scope.get("raw_path")
     if raw is None:
@@ -338,12 +306,8 @@ def _target(scope: Scope) -> str:
     return f"{path}?{query.decode('latin-1')}" if query else path
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """Read the whole body, or return None if the client disconnects before its end.
-
-    Raises:
-        LimitExceeded: The body is longer than the limit of an inbox.
-    """
+async def _read_body(receive: Receive, bytes_max: int) -> bytes | None:
+    """Read the body up to the first part that exceeds ``bytes_max``. Return None if the client disconnects."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -352,35 +316,11 @@ async def _read_body(receive: Receive) -> bytes | None:
             return None
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size > BODY_BYTES_MAX:
-            raise LimitExceeded(f"the body has more than {BODY_BYTES_MAX} bytes")
         parts.append(part)
-        if not message.get("more_body", False):
+        if size > bytes_max or not message.get("more_body", False):
             return b"".join(parts)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `Receive` that gives the body once more, and then the server's own messages (a disconnect)."""
-    is_replayed = False
-
-    async def receive_replayed() -> MutableMapping[str, Any]:
-        nonlocal is_replayed
-        if is_replayed:
-            return await receive()
-        is_replayed = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_replayed
-
-
-async def _refuse(send: Send, error: RemoteError, *, path: str, method: str) -> None:
-    log_refusal(_LOG, path, error)
-    await _respond(send, problem_for(error).response(), method=method)
-
-
-async def _respond(send: Send, response: Response, *, method: str) -> None:
-    headers = [(name, value) for name, value in response.headers.to_wire() if name.lower() != b"content-length"]
-    if has_length(method, response):
-        headers.append((b"content-length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else response.body})
+async def _send_response(send: Send, response: Response) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers.to_wire()})
+    await send({"type": "http.response.body", "body": response.body})

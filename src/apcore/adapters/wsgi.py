@@ -14,21 +14,14 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
-from io import BytesIO
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from attrs import evolve
-
-from apcore.adapters.misdirected import MisdirectedRequests
-from apcore.adapters.requests import GRACE_S, build_request, check_bound, check_grace, has_length
-from apcore.errors import ApcoreError, LimitExceeded, RemoteError, RequestError
+from apcore.adapters._application_options import GRACE_S, check_bound, check_grace
+from apcore.errors import ApcoreError
 from apcore.federation import Federation
-from apcore.federation.inbox.receive import BODY_BYTES_MAX
-from apcore.federation.refusals import log_refusal
-from apcore.federation.serving.serve import Elsewhere, Served, is_ours
-from apcore.http import Problem, Request, Response, problem_for
-from apcore.node import Node
+from apcore.http import Response
+from apcore.node import Elsewhere, IncomingRequest, Node, RequestHead
 
 __all__ = ["WSGIApp", "WsgiApplication", "wsgi_app"]
 
@@ -36,7 +29,6 @@ Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
 WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-_DIGITS_MAX: Final = 20
 _EXIT_S: Final = 0.1
 """How soon a worker that fails because the process exits is stopped."""
 _LOG: Final = logging.getLogger("apcore.web")
@@ -74,55 +66,27 @@ class WsgiApplication:
         self._worker = worker
         self._trust_proxy = trust_proxy
         self._grace_s = grace_s
-        self._misdirected = MisdirectedRequests(node, trust_proxy=trust_proxy)
         self._started_in: int | None = None
         self._lock = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
         self._ensure_worker()
-        target, method = _target(environ), environ["REQUEST_METHOD"]
-        path, has_pages = target.partition("?")[0], self._fallback is not None
-        if not is_ours(self.node.federation.places, path, method, has_pages=has_pages):
-            return self._elsewhere(environ, start_response, Elsewhere.NOT_OURS)
-        try:
-            request = build_request(
-                method=method,
-                scheme=environ["wsgi.url_scheme"],
-                target=target,
-                headers=_headers(environ),
-                body=b"",
-                client=environ.get("REMOTE_ADDR"),
-                trust_proxy=self._trust_proxy,
-            )
-            if self.node.asked_origin(request) is None:
-                # Decided before the body is read, since a body of any length may belong to the site.
-                return self._answer_misdirected(request, environ, start_response)
-            body = b"" if method in {"GET", "HEAD"} else _read_body(environ)
-        except (RequestError, LimitExceeded) as error:
-            return _refuse(start_response, error, path=path, method=method)
-        served = self.node.handle(evolve(request, body=body), has_pages=has_pages)
-        if isinstance(served, Response):
-            return _respond(start_response, served, method=method)
-        if body:
-            environ["wsgi.input"] = BytesIO(body)
-        return self._elsewhere(environ, start_response, served)
-
-    def _answer_misdirected(self, request: Request, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if self._fallback is None:
-            self._misdirected.log(request)
-            return _respond(start_response, self._misdirected.answer(request), method=request.method)
-        if not isinstance(self._fallback, WsgiApplication) and self._misdirected.is_from_peer(request):
-            self._misdirected.log(request)
-        return self._fallback(environ, start_response)
-
-    def _elsewhere(self, environ: Environ, start_response: StartResponse, outcome: Served) -> Iterable[bytes]:
+        incoming = self.node.match(
+            _head(environ),
+            has_pages=self._fallback is not None,
+            trust_proxy=self._trust_proxy,
+            # The application of another federation logs what is for neither of them.
+            log_misdirected=not isinstance(self._fallback, WsgiApplication),
+        )
+        outcome = (
+            incoming if isinstance(incoming, Elsewhere) else self.node.respond(incoming, _read_body(environ, incoming))
+        )
+        if not isinstance(outcome, Elsewhere):
+            return _send_response(start_response, outcome)
         if self._fallback is not None:
             return self._fallback(environ, start_response)
-        status = 406 if outcome is Elsewhere.NOT_ACCEPTABLE else 404
-        reason = "not-acceptable" if status == 406 else "not-found"
-        answer = Problem(status=status, extensions={"reason": reason}).response()
-        return _respond(start_response, answer, method=environ["REQUEST_METHOD"])
+        return _send_response(start_response, outcome.response(environ["REQUEST_METHOD"]))
 
     def _ensure_worker(self) -> None:
         if not self._worker or self._started_in == os.getpid():
@@ -181,6 +145,16 @@ class _Worker:
                 _ = self._stopping.wait(5.0)
 
 
+def _head(environ: Environ) -> RequestHead:
+    return RequestHead(
+        method=environ["REQUEST_METHOD"],
+        scheme=environ["wsgi.url_scheme"],
+        target=_target(environ),
+        headers=_headers(environ),
+        client=environ.get("REMOTE_ADDR"),
+    )
+
+
 def _target(environ: Environ) -> str:
     """Return the path and query as on the wire if the server tells, else encoded again in one of several spellings."""
     raw: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
@@ -205,43 +179,27 @@ def _headers(environ: Environ) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-def _read_body(environ: Environ) -> bytes:
-    """Read the whole body.
-
-    Raises:
-        LimitExceeded: The body is longer than the limit of an inbox.
-        RequestError: The body's length is no number, or the client disconnected before its end.
-    """
-    content_length: str = environ.get("CONTENT_LENGTH") or ""
-    if content_length and not (
-        content_length.isascii() and content_length.isdigit() and len(content_length) <= _DIGITS_MAX
-    ):
-        raise RequestError(f"Content-Length {content_length[:_DIGITS_MAX]!r} is not a number of bytes")
-    if not content_length and not environ.get("wsgi.input_terminated"):
-        return b""
-    # A body without a length is sent in chunks, and the server knows their end.
-    length = int(content_length) if content_length else None
-    if length is not None and length > BODY_BYTES_MAX:
-        raise LimitExceeded(f"the body has {length} bytes; the limit is {BODY_BYTES_MAX}")
+def _read_body(environ: Environ, incoming: IncomingRequest) -> bytes | None:
+    """Read the body, or return None if the server cannot read it to its end."""
+    length = incoming.body_length
+    if length is None:
+        # The body has no length, so it is sent in chunks. Some servers know where these end, and some do not.
+        length = incoming.body_bytes_max + 1 if environ.get("wsgi.input_terminated") else 0
     try:
-        body: bytes = environ["wsgi.input"].read(BODY_BYTES_MAX + 1 if length is None else length)
+        return environ["wsgi.input"].read(length) if length else b""
     except OSError as error:
-        raise RequestError(f"the body cannot be read to its end: {error}") from error
-    if len(body) > BODY_BYTES_MAX:
-        raise LimitExceeded(f"the body has more than {BODY_BYTES_MAX} bytes")
-    if length is not None and len(body) < length:
-        raise RequestError(f"the body ends after {len(body)} of {length} bytes")
-    return body
+        _LOG.info("the body of a request cannot be read to its end: %s", error)
+        return None
 
 
-def _refuse(start_response: StartResponse, error: RemoteError, *, path: str, method: str) -> Iterable[bytes]:
-    log_refusal(_LOG, path, error)
-    return _respond(start_response, problem_for(error).response(), method=method)
+def _send_response(start_response: StartResponse, response: Response) -> Iterable[bytes]:
+    start_response(f"{response.status} {_reason_phrase(response.status)}", list(response.headers))
+    return [response.body] if response.body else []
 
 
-def _respond(start_response: StartResponse, response: Response, *, method: str) -> Iterable[bytes]:
-    headers = [(name, value) for name, value in response.headers if name.lower() != "content-length"]
-    if has_length(method, response):
-        headers.append(("content-length", str(len(response.body))))
-    start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
-    return [] if method == "HEAD" else [response.body]
+def _reason_phrase(status: int) -> str:
+    """Return the phrase of a status code; for one that is not registered, that of its class (RFC 9110 §15)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return HTTPStatus(status // 100 * 100).phrase

@@ -12,8 +12,8 @@ from typing import TypeAlias
 from attrs import field, frozen
 from typing_extensions import override
 
-from apcore.errors import ConfigurationError
-from apcore.http import Origin, parse_origin
+from apcore.errors import ConfigurationError, RequestError
+from apcore.http import Origin, parse_origin, parse_url
 
 __all__ = ["Origins", "OriginsLike", "bind_origins"]
 
@@ -51,6 +51,14 @@ class Origins:
     def has(self, origin: Origin, /) -> bool:
         """Return whether ``origin`` is an origin of this node."""
         return origin in self.listed if self.allows is None else bool(self.allows(str(origin)))
+
+    def find(self, url: str, /) -> Origin | None:
+        """Return the origin of ``url`` if it is one of this node's, else None, also for a URL that is not valid."""
+        try:
+            origin = parse_url(url).origin
+        except RequestError:
+            return None
+        return origin if self.has(origin) else None
 
     def pick(self, name: str | None, /) -> Origin:
         """Return the origin named ``name``, or the only one without ``name``.

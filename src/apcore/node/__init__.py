@@ -8,9 +8,21 @@ transport are found by entry point too, unless you pass others. A node closes th
 open the ports that you passed.
 """
 
+from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest
+from apcore.federation.serving.request_head import RequestHead
 from apcore.node.asynchronous import AsyncNode
 from apcore.node.binding import AsyncNodeOptions, NodeOptions
 from apcore.node.blocking import Node
 from apcore.node.port_urls import open_signer, open_store
 
-__all__ = ["AsyncNode", "AsyncNodeOptions", "Node", "NodeOptions", "open_signer", "open_store"]
+__all__ = [
+    "AsyncNode",
+    "AsyncNodeOptions",
+    "Elsewhere",
+    "IncomingRequest",
+    "Node",
+    "NodeOptions",
+    "RequestHead",
+    "open_signer",
+    "open_store",
+]

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
+from typing_extensions import override
+
 from apcore.drivers import AsyncPorts, Observer, async_ports, run_async
 from apcore.effects import Op
 from apcore.errors import Unavailable
@@ -18,11 +20,12 @@ from apcore.federation.origins import OriginsLike
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import AsyncPointer
 from apcore.federation.registration import Federation
-from apcore.federation.serving.serve import Elsewhere, Served, serve
+from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
+from apcore.federation.serving.serve import Served, serve
 from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
-from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.async_worker import AsyncWorker
 from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, address_tuple
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
@@ -143,7 +146,7 @@ class AsyncNode(Bound[Data]):
 
     async def handle(self, request: Request, *, has_pages: bool = False) -> Served:
         """See `Node.handle`."""
-        origin = self.asked_origin(request)
+        origin = self.origins.find(request.url)
         if origin is None:
             return Elsewhere.NOT_OURS
         async with self.entered() as data:
@@ -153,6 +156,19 @@ class AsyncNode(Bound[Data]):
             with suppress(Unavailable):
                 self._watch.judge(await queue.depth(self.all_lanes))
         return served
+
+    async def respond(self, incoming: IncomingRequest, body: bytes | None = b"", /) -> Served:
+        """See `Node.respond`."""
+        method = incoming.head.method
+        request = incoming.complete(body)
+        if isinstance(request, Response):
+            return finish_response(request, method)
+        served = await self.handle(request, has_pages=incoming.has_pages)
+        return served if isinstance(served, Elsewhere) else finish_response(served, method)
+
+    @override
+    def _monotonic_s(self) -> float:
+        return self.ports.runtime.monotonic_s()
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
         """See `Node.reference`."""

@@ -19,6 +19,8 @@ from apcore.federation.actors.keys import instance_identity
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolve_reference
 from apcore.federation.registration import CheckFinding, Federation
+from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, RequestMatcher
+from apcore.federation.serving.request_head import RequestHead
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
 from apcore.federation.wake_ups import KINDS, lanes_for
@@ -142,6 +144,7 @@ class Bound(Generic[Data]):
         listed = None if self.origins.allows is not None or not self.origins.listed else self.origins.listed
         self.lanes: Final[dict[str, tuple[str, ...]]] = {kind: lanes_for(kind, listed) for kind in KINDS}
         self._watch: Final = _Watch()
+        self._matcher: Final = RequestMatcher(federation.places, self.origins)
         self._stopped = False
         # Created once for the listed origins, since every request needs one.
         self._policies: Final = {origin: self._policy_of(origin) for origin in (None, *self.origins.listed)}
@@ -202,6 +205,40 @@ class Bound(Generic[Data]):
         load_identity = _no_identity if origin is None else partial(instance_identity, self.site(origin))
         return resolve_reference(reference, policy=self._fetching(origin), load_identity=load_identity, fresh=fresh)
 
+    def match(
+        self,
+        head: RequestHead,
+        /,
+        *,
+        has_pages: bool = False,
+        trust_proxy: bool = False,
+        log_misdirected: bool = True,
+    ) -> IncomingRequest | Elsewhere:
+        """Return an incoming request if this node answers it, else the reason to leave it to the site.
+
+        Ask before you read the body. Read as much of it as the `IncomingRequest` says, and pass both to `respond`. For
+        `Elsewhere`, pass the request on to your site with its body unread; without a site, answer with
+        `Elsewhere.response`.
+
+        Args:
+            head: The request without its body.
+            has_pages: Whether your site serves HTML pages at the same paths. Then a client gets ActivityPub only if its
+                ``Accept`` names it, and only inboxes accept methods other than GET and HEAD.
+            trust_proxy: Whether your proxy writes `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For`.
+            log_misdirected: Whether to log requests to another host or scheme. With ``has_pages``, only those that
+                speak ActivityPub are logged.
+        """
+        return self._matcher.match(
+            head,
+            has_pages=has_pages,
+            trust_proxy=trust_proxy,
+            log_misdirected=log_misdirected,
+            monotonic_s=self._monotonic_s,
+        )
+
+    def _monotonic_s(self) -> float:
+        raise NotImplementedError
+
     def outbound_refusal(self, request: Request, /) -> RemoteError | None:
         """Return the reason why the federation's domain rules forbid ``request``, or None if they allow it.
 
@@ -216,14 +253,6 @@ class Bound(Generic[Data]):
         except RequestError as error:
             return error
         return None if self.origins.has(origin) else rules.refusal(origin.host)
-
-    def asked_origin(self, request: Request) -> Origin | None:
-        """Return the origin that a request is addressed to, or None if it is not one of ours."""
-        try:
-            origin = parse_url(request.url).origin
-        except RequestError:
-            return None
-        return origin if self.origins.has(origin) else None
 
 
 def _no_identity() -> Op[Identity | None]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
 import attrs
+from typing_extensions import override
 
 from apcore.drivers import Observer, Ports, run
 from apcore.effects import Op
@@ -18,11 +19,12 @@ from apcore.federation.origins import OriginsLike
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import Pointer
 from apcore.federation.registration import Federation
-from apcore.federation.serving.serve import Elsewhere, Served, serve
+from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
+from apcore.federation.serving.serve import Served, serve
 from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
-from apcore.http import PUBLIC_ONLY, AddressPolicy, Request
+from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.binding import Bound, Data, Factory, NodeOptions, address_tuple
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
@@ -123,7 +125,7 @@ class Node(Bound[Data]):
         ``request.url`` must be the address that the peer used. A request to an origin that is not ours is for another
         application.
         """
-        origin = self.asked_origin(request)
+        origin = self.origins.find(request.url)
         if origin is None:
             return Elsewhere.NOT_OURS
         with self.entered() as data:
@@ -133,6 +135,25 @@ class Node(Bound[Data]):
             with suppress(Unavailable):
                 self._watch.judge(queue.depth(self.all_lanes))
         return served
+
+    def respond(self, incoming: IncomingRequest, body: bytes | None = b"", /) -> Served:
+        """Answer an incoming request, once its body is read as `IncomingRequest.body_length` says.
+
+        ``body`` is None if the client or the server broke it off.
+
+        The response is ready to be sent: it has its `Content-Length`, and no body if the method is HEAD. `Elsewhere`
+        is only returned for requests with an unread body; pass such a request on to your site.
+        """
+        method = incoming.head.method
+        request = incoming.complete(body)
+        if isinstance(request, Response):
+            return finish_response(request, method)
+        served = self.handle(request, has_pages=incoming.has_pages)
+        return served if isinstance(served, Elsewhere) else finish_response(served, method)
+
+    @override
+    def _monotonic_s(self) -> float:
+        return self.ports.runtime.monotonic_s()
 
     def reference(self, reference: Reference | str, /) -> Pointer:
         """Bind a reference, so that it can be resolved: fetched from its origin, then cached. Binding costs nothing."""

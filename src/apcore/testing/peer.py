@@ -29,9 +29,9 @@ from urllib.parse import parse_qs, quote
 from attrs import field, frozen
 
 from apcore.errors import ApcoreError, ConnectFailed, NameUnresolved, RemoteError, SignatureError
-from apcore.federation.serving.serve import Elsewhere, Served
+from apcore.federation.serving.serve import Served
 from apcore.http import ACTIVITY_JSON, Headers, Origin, Request, Response, Url, parse_url, problem_for
-from apcore.node import AsyncNode, Node
+from apcore.node import AsyncNode, Elsewhere, Node
 from apcore.signatures import (
     PrivateKey,
     PublicKey,

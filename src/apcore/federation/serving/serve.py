@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
@@ -24,9 +23,10 @@ from apcore.federation.actors.profiles import ActorUnknown, actor_view, dispatch
 from apcore.federation.inbox.receive import receive
 from apcore.federation.outbox.edit import object_key
 from apcore.federation.refusals import log_refusal, refusal
-from apcore.federation.routes import RouteMatch, RouteTable
+from apcore.federation.routes import RouteMatch
 from apcore.federation.serving.access import Visitor, check_access, identify_visitor, is_among, is_guarded
 from apcore.federation.serving.collection_pages import collection_document
+from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
 from apcore.federation.serving.well_known import answer_discovery
 from apcore.federation.site import Site
 from apcore.http import (
@@ -47,7 +47,7 @@ from apcore.records.format import Record, decode_record
 from apcore.remote import UnauthenticatedClient
 from apcore.vocab import Tombstone, View
 
-__all__ = ["Elsewhere", "Served", "is_ours", "serve"]
+__all__ = ["Served", "serve"]
 
 _AGE_S: Final = 180
 """The cache lifetime that Mastodon uses for actors and posts."""
@@ -56,30 +56,7 @@ _LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
 
 
-class Elsewhere(Enum):
-    """The reason why a request is left to the application."""
-
-    NOT_OURS = "not-ours"
-    """No route of the federation matches the path."""
-    NOT_ACCEPTABLE = "not-acceptable"
-    """A route matches, but the client prefers another representation, such as an HTML page."""
-
-
 Served: TypeAlias = Response | Elsewhere
-
-
-def is_ours(places: RouteTable, path: str, method: str, *, has_pages: bool) -> bool:
-    """Return whether a request may be answered here, before its body is read.
-
-    If the application serves HTML pages at the same paths (``has_pages``), their forms may be posted there too. Then
-    only inboxes accept methods other than GET and HEAD.
-    """
-    route = places.at(path)
-    return route is not None and _takes(route, method, has_pages=has_pages)
-
-
-def _takes(route: RouteMatch, method: str, *, has_pages: bool) -> bool:
-    return not has_pages or method in {"GET", "HEAD"} or route.target.kind in {"inbox", "shared-inbox"}
 
 
 def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served]:
@@ -96,9 +73,9 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
     url = parse_url(request.url)
     route = site.federation.places.at(url.path)
-    if route is None or not _takes(route, request.method, has_pages=has_pages):
+    if route is None or not is_served(route, request.method, has_pages=has_pages):
         return Elsewhere.NOT_OURS
-    if route.target.kind in {"inbox", "shared-inbox"}:
+    if is_inbox(route):
         if request.method != "POST":
             return _not_allowed("POST")
         return (yield from receive(site, request, recipient=route.identifier))
