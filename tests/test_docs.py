@@ -61,12 +61,12 @@ def test_links_lead_to_files(page):
 
 def test_the_command_line_page_names_every_command_exit_code_and_option():
     click = pytest.importorskip("click")
-    from apcore.cli import commands, exit_codes
+    from apcore.cli import command_group, exit_codes
 
     text = (HERE / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     for line in exit_codes.in_words().splitlines():
         assert re.search(rf"^\| {line.split()[0]} \|", text, re.MULTILINE), f"exit code not documented: {line}"
-    group = commands._apcore
+    group = command_group._apcore
     context = click.Context(group)
     for name in group.list_commands(context):
         assert f"## `apcore {name}`" in text

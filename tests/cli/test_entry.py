@@ -36,10 +36,10 @@ def test_the_help_lists_every_exit_code(capsys):
         (["demmo"], "there is no command 'demmo'; did you mean 'demo'?"),
         (
             ["xyzzy"],
-            "there is no command 'xyzzy'; there are: check, demo, inbox, keygen, lookup, rotate, selfcheck, serve, sign, verify, version, work",
+            "there is no command 'xyzzy'; there are: check, demo, inbox, keygen, lookup, rotate, serve, sign, verify, version, work",
         ),
-        (["selfcheck", "--only", "nothing"], "'nothing' is not one of"),
-        (["selfcheck", "--only"], "requires an argument"),
+        (["keygen", "--kind", "nothing"], "'nothing' is not one of"),
+        (["keygen", "--kind"], "requires an argument"),
         (["version", "--yaml"], "--yaml"),
         (["version", "extra"], "extra"),
         (["--nope"], "--nope"),
@@ -65,7 +65,7 @@ def test_a_bare_installation_is_told_what_to_install(missing, tmp_path):
 
 
 def test_a_module_of_ours_that_is_missing_is_a_bug_and_not_an_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "apcore.cli.commands", None)
+    monkeypatch.setitem(sys.modules, "apcore.cli.command_group", None)
     with pytest.raises(ModuleNotFoundError):
         main(["version"])
 

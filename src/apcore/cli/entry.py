@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The arguments after the program's name. By default those of the process.
     """
     try:
-        from apcore.cli.commands import run_command
+        from apcore.cli.command_group import run_command
 
         return run_command(sys.argv[1:] if arguments is None else arguments)
     except ModuleNotFoundError as error:

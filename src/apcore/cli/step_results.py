@@ -1,4 +1,4 @@
-"""Run the steps of the self-check and the demo, and record their results."""
+"""Run the steps of the demo, and record their results."""
 
 from __future__ import annotations
 

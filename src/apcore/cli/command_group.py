@@ -26,7 +26,6 @@ _MODULES: Final = {
     "keygen": "apcore.cli.keygen",
     "lookup": "apcore.cli.lookup",
     "rotate": "apcore.cli.rotate",
-    "selfcheck": "apcore.cli.selfcheck.command",
     "serve": "apcore.cli.serve",
     "sign": "apcore.cli.sign",
     "verify": "apcore.cli.verify",
