@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from apcore import AsyncNode, Federation, Node
+from apcore import AsyncNode, Federation, Node, OpContext, operation
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.memory import MemoryStore
+from apcore.effects import Op
 from apcore.http import Request, Response
 from apcore.signatures import cavage, generate_key
 from apcore.vocab import Create, Person
@@ -57,8 +58,19 @@ class Web:
 
 def federation(heard: list[str]) -> Federation[None]:
     made: Federation[None] = Federation(software="bench/1.0")
-    made.actor("/users/{identifier}", inline=True)(lambda _ctx, identifier: Person(name=identifier))
-    made.on(Create, inline=True)(lambda _ctx, activity: heard.append(activity.document.id))
+
+    @made.actor("/users/{identifier}")
+    @operation
+    def actor(_ctx: OpContext[None], identifier: str) -> Op[Person]:
+        yield from ()
+        return Person(name=identifier)
+
+    @made.on(Create)
+    @operation
+    def create(_ctx: OpContext[None], activity: Create) -> Op[None]:
+        yield from ()
+        heard.append(activity.document.id or "")
+
     return made
 
 

@@ -73,11 +73,10 @@ async def coroutine(): ...
 @pytest.mark.parametrize(("fn", "handler_kind"), [(len, HandlerKind.PLAIN), (coroutine, HandlerKind.COROUTINE)])
 def test_a_call_knows_its_colour(fn, handler_kind):
     call = Call(fn, 1, 2)
-    assert (call.fn, call.args, call.contexts_for, call.inline, call.handler_kind) == (
+    assert (call.fn, call.args, call.contexts_for, call.handler_kind) == (
         fn,
         (1, 2),
         None,
-        False,
         handler_kind,
     )
 

@@ -92,8 +92,6 @@ def asking(number: int) -> Op[list[int]]:
 def calls() -> Op[None]:
     from_plain = yield from Call(plain, 1)
     assert_type(from_plain, str)
-    from_inline = yield from Call(plain, 1, inline=True)
-    assert_type(from_inline, str)
     from_coroutine = yield from Call(coroutine, 1)
     assert_type(from_coroutine, float)
     from_operation = yield from Call(asking, 1)

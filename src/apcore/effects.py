@@ -286,9 +286,8 @@ class Call(Effect[T_co]):
     """Call an application's function, in the way that its colour requires.
 
     With ``contexts_for``, the first argument of the function is the variant of that context for its colour. An
-    exception of
-    the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in a worker thread,
-    unless ``inline`` promises that it never waits.
+    exception of the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in a
+    worker thread.
 
     Raises:
         ConfigurationError: On construction, if ``fn`` has none of the three colours.
@@ -297,7 +296,6 @@ class Call(Effect[T_co]):
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     contexts_for: HandlerContexts | None
-    inline: bool
     handler_kind: HandlerKind
 
     @overload
@@ -319,7 +317,6 @@ class Call(Effect[T_co]):
         /,
         *args: object,
         contexts_for: HandlerContexts | None = None,
-        inline: bool = False,
     ) -> None: ...
     def __init__(
         self,
@@ -327,10 +324,9 @@ class Call(Effect[T_co]):
         /,
         *args: object,
         contexts_for: HandlerContexts | None = None,
-        inline: bool = False,
     ) -> None:
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-            fn, args, contexts_for, inline, handler_kind_of(fn)
+            fn, args, contexts_for, handler_kind_of(fn)
         )
 
 

@@ -1,4 +1,4 @@
-"""`Call` under loops: threads, nesting deeper than the pools, inline functions, and what is refused."""
+"""`Call` under loops: threads, nesting deeper than the pools, and refusals."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import asyncio
 import threading
 from typing import Any
 
-import pytest
 import trio
 
 from apcore.adapters.asyncio import AsyncioRuntime
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.trio import TrioRuntime
 from apcore.drivers import async_ports, run_async
-from apcore.effects import Call, Fetch, Get, Lease, Now, Op, Returned, Sign, gather
+from apcore.effects import Call, Fetch, Get, Now, Op, Returned, gather
 from apcore.errors import ContractError
-from apcore.http import Request, Response
-from worlds import Web, in_each_loop, in_each_world, verdict
+from apcore.http import Request
+from worlds import in_each_loop, in_each_world, verdict
 
 PAGE = Request("GET", "https://a.example/page")
 
@@ -75,98 +74,15 @@ def test_a_coroutine_function_in_disguise_is_refused(world):
 
 
 @in_each_loop
-def test_plain_functions_run_in_threads_and_inline_ones_do_not(world):
+def test_plain_functions_run_in_threads(world):
     here = threading.current_thread().name
     assert verdict(world, of(in_thread, contexts_for=Face())).returned != here
-    assert verdict(world, of(in_thread, contexts_for=Face(), inline=True)).returned == here
-
-
-@in_each_loop
-def test_an_inline_function_may_ask_what_does_not_wait(world):
-    def several() -> Op[object]:
-        return (yield from gather(read(), read()))
-
-    def asks(run):
-        return [run(read()), run(several())]
-
-    assert verdict(world, of(asks, contexts_for=Face(), inline=True)).returned == [
-        [None],
-        (Returned([None]), Returned([None])),
-    ]
 
 
 class Waiting(MemoryStore):
     """Memory that does not promise anything."""
 
     never_waits = False
-
-
-def shared_fetch() -> Op[int]:
-    return (yield from Fetch(PAGE, share="page")).status
-
-
-def sign() -> Op[bytes]:
-    return (yield from Sign("key", b"data"))
-
-
-def lease() -> Op[object]:
-    return (yield from Lease(("lane",), limit=1, lease_s=1))
-
-
-def call_in_thread() -> Op[object]:
-    return (yield from Call(len, "plain"))
-
-
-def nested_inline() -> Op[object]:
-    return (yield from Call(lambda run: run(fetch()), contexts_for=Face(), inline=True))
-
-
-@pytest.mark.parametrize("asks", [fetch, shared_fetch, sign, read, lease, call_in_thread, nested_inline])
-@in_each_loop
-def test_what_waits_is_refused_to_an_inline_function_before_it_is_asked(world, asks):
-    web, store = Web({PAGE.url: Response(200)}), Waiting()
-
-    def afterwards() -> Op[object]:
-        try:
-            yield from Call(lambda run: run(asks()), contexts_for=Face(), inline=True)
-        except ContractError as error:
-            words = str(error)
-        # The loop is none the worse: it goes on waiting for other things.
-        answers = yield from gather(fetch(), of(len, "plain"), read())
-        return words, answers
-
-    words, answers = verdict(world, afterwards(), transport=web, store=store, queue=store).returned
-    assert "register it without inline=True" in words
-    assert answers == (Returned(200), Returned(5), Returned([None]))
-    assert web.sent == [PAGE.url]
-
-
-@in_each_loop
-def test_an_inline_function_may_call_inline_functions(world):
-    def inner(run):
-        return run(read())
-
-    def outer(run):
-        return run(of(inner, contexts_for=Face(), inline=True))
-
-    assert verdict(world, of(outer, contexts_for=Face(), inline=True)).returned == [None]
-
-
-@in_each_loop
-def test_a_port_that_breaks_its_promise_not_to_wait_is_named_so(world):
-    class Lying:
-        never_waits = True
-
-        async def get(self, keys, /):
-            await Elsewhere()
-
-    class Elsewhere:
-        def __await__(self):
-            yield "something to wait for"
-
-    told = verdict(world, of(lambda run: run(read()), contexts_for=Face(), inline=True), store=Lying(), queue=None)
-    assert told.raised is ContractError
-    assert "declares never_waits did wait" in told.words
 
 
 @in_each_world

@@ -1,4 +1,4 @@
-"""Blocking ports under a loop: in a thread, inline where they promise not to wait, or by a twin of their own."""
+"""Blocking ports under a loop: in a thread, on the loop where they promise not to wait, or by a twin of their own."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_queue_apart_is_called_in_threads():
     assert (answers, set(lanes), len(lanes)) == (EXPECTED, {"port", "wire"}, 10)
 
 
-def test_ports_that_never_wait_are_called_inline():
+def test_ports_that_never_wait_are_called_on_the_loop():
     store = MemoryStore()
     answers, lanes = with_runtime(lambda runtime: uses(bundle(runtime, store, store)))
     assert (answers, len(lanes)) == (EXPECTED, 4)  # those of the transport (its closing too) and the signer

@@ -12,7 +12,7 @@ from apcore.federation.moderation import DomainRules
 from apcore.federation.policies import FollowVerdict
 from apcore.federation.registration import Federation
 from apcore.federation.routes import Endpoint
-from apcore.handlers import handler_name, operation
+from apcore.handlers import handler_name
 from apcore.http import parse_origin
 from apcore.node import Node
 from apcore.vocab import Activity, Announce, Create, Document, Follow, Like, Note, Person, View
@@ -108,11 +108,6 @@ def _generator(ctx, activity):
     yield
 
 
-@operation
-def _operation(ctx, activity):
-    yield
-
-
 class _NotAFunction:
     pass
 
@@ -126,11 +121,6 @@ class _NotAFunction:
         bad(lambda f: f.on(Create)(_generator), "mark it @operation", "unmarked-generator"),
         bad(lambda f: f.on(Create)(_NotAFunction), "a handler is a function", "class"),
         bad(lambda f: f.on(Create)(lambda ctx: None), "called with 2 arguments", "too-few-arguments"),
-        bad(
-            lambda f: f.on(Create, inline=True)(_operation),
-            "inline is for plain functions",
-            "inline-operation",
-        ),
         bad(lambda f: f.actor("/u/{name}")(lambda ctx, name: None), "identifier", "actor-variable"),
         bad(lambda f: f.actor("/v/{identifier}")(lambda ctx, name: None), "actor is registered already", "two-actors"),
         bad(lambda f: f.collection("featured")(lambda ctx, i, c: None), "needs a path", "collection-without-path"),

@@ -89,7 +89,7 @@ def _federation(name: str, *, as_json: bool) -> Federation[None]:
     federation: Federation[None] = Federation(software=f"apcore-inbox/{installed_version()}")
     console = Console(highlight=False, soft_wrap=True)
 
-    @federation.actor("/users/{identifier}", inline=True)
+    @federation.actor("/users/{identifier}")
     def actor(ctx: Context, identifier: str) -> Person | None:
         del ctx
         return Person(preferred_username=name, name=f"apcore inbox ({name})") if identifier == name else None

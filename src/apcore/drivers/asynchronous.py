@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any, Final, TypeVar
 
 from apcore.drivers.commits import commit_calls
-from apcore.drivers.inline_ports import inline_ports
 from apcore.drivers.observer import EffectPath
 from apcore.drivers.outcomes import HandlerRaised, check_outbound, not_awaited, unwrapped
 from apcore.drivers.port_bundle import AsyncPorts, require_port
@@ -35,8 +34,8 @@ from apcore.effects import (
     Settle,
     Sign,
 )
-from apcore.errors import ContractError, Unavailable
-from apcore.handlers import HandlerKind, handler_name
+from apcore.errors import Unavailable
+from apcore.handlers import HandlerKind
 from apcore.http import Response
 from apcore.ports import Entry, LeasedMessage
 
@@ -191,12 +190,9 @@ async def _call_coroutine(effect: Call[Any], ports: AsyncPorts, place: EffectPat
 
 async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -> object:
     runs = count()
-    if effect.inline:
-        ports = inline_ports(ports, handler_name(effect.fn))
 
     def drive(op: Op[Any]) -> Any:
-        nested = partial(_drive, op, ports, (*place, next(runs)))
-        return _at_once(nested) if effect.inline else ports.runtime.from_thread(nested)
+        return ports.runtime.from_thread(partial(_drive, op, ports, (*place, next(runs))))
 
     def job() -> CallOutcome[Any]:
         # The future of a thread cannot carry every exception (StopIteration), so it carries an outcome.
@@ -206,22 +202,10 @@ async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -
             return Raised(error)
 
     face = () if effect.contexts_for is None else (effect.contexts_for.blocking(drive),)
-    outcome = job() if effect.inline else await ports.runtime.thread(job, lane="handler")
+    outcome = await ports.runtime.thread(job, lane="handler")
     if isinstance(outcome, Raised):
         raise outcome.error
     return outcome.value
-
-
-def _at_once(nested: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine from start to end; none of its ports ever waits."""
-    coroutine = nested()
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        answer: T = stop.value
-        return answer
-    coroutine.close()
-    raise ContractError("a port that declares never_waits did wait")
 
 
 _CALLS: Final = {

@@ -1,6 +1,6 @@
 """Adapt blocking ports to an event loop.
 
-Each call runs in a worker thread, or inline if the port promises never to wait.
+Each call runs in a worker thread, or on the loop itself if the port promises never to wait.
 """
 
 from __future__ import annotations
@@ -50,20 +50,15 @@ class _Port(Protocol):
 class _Threaded:
     """A blocking port with coroutine methods."""
 
-    __slots__ = ("_inline", "_port", "_runtime")
+    __slots__ = ("_never_waits", "_port", "_runtime")
 
     def __init__(self, port: _Port, runtime: AsyncRuntime) -> None:
         self._port: Any = port
         self._runtime = runtime
-        self._inline = bool(getattr(port, "never_waits", False))
-
-    @property
-    def never_waits(self) -> bool:
-        """Return whether the port promises that none of its methods except `wait` ever waits."""
-        return self._inline
+        self._never_waits = bool(getattr(port, "never_waits", False))
 
     async def _call(self, job: Callable[[], T]) -> T:
-        return job() if self._inline else await self._runtime.thread(job, lane="port")
+        return job() if self._never_waits else await self._runtime.thread(job, lane="port")
 
     async def aclose(self) -> None:
         await self._call(self._port.close)
@@ -131,7 +126,7 @@ class _ThreadedTransport(_Threaded):
         return cast("Literal['enforced', 'delegated']", self._port.checks_addresses)
 
     async def send(self, request: Request, /) -> Response:
-        if self._inline:
+        if self._never_waits:
             return await self._call(partial(self._port.send, request))
         # Peers may let it wait for half a minute, each in a thread: never in those that the store needs.
         return await self._runtime.thread(partial(self._port.send, request), lane="wire")

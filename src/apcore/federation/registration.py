@@ -150,7 +150,6 @@ class Federation(Generic[Data]):
         followers: str | None = None,
         following: str | None = None,
         authorize: Callable[..., Any] | None = None,
-        inline: bool = False,
     ) -> ActorDecorator[Data]:
         """Register the handler for actors. It returns a view of the actor, a `Tombstone` if it is gone, or None.
 
@@ -168,8 +167,8 @@ class Federation(Generic[Data]):
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("actor")
-            handler = self._registered(fn, inline=inline, takes=2)
-            predicate = None if authorize is None else self._registered(authorize, inline=False, takes=3)
+            handler = self._registered(fn, takes=2)
+            predicate = None if authorize is None else self._registered(authorize, takes=3)
             self.places.add(path, Endpoint("actor", handler=handler, authorize=predicate), variables=(IDENTIFIER,))
             self._actor_authorize = predicate
             templates = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
@@ -202,7 +201,7 @@ class Federation(Generic[Data]):
         return self._actor_authorize
 
     def object(
-        self, view: type[V], path: str, /, *, authorize: Callable[..., Any] | None = None, inline: bool = False
+        self, view: type[V], path: str, /, *, authorize: Callable[..., Any] | None = None
     ) -> ObjectDecorator[Data, V]:
         """Register the handler for objects of a type. It gets the variables of ``path`` by name; None means 404.
 
@@ -217,10 +216,10 @@ class Federation(Generic[Data]):
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("object")
-            handler = self._registered(fn, inline=inline, takes=None)
+            handler = self._registered(fn, takes=None)
             variables = parse_route(path).variables
             _check_takes(fn, variables)
-            predicate = None if authorize is None else self._registered(authorize, inline=False, takes=None)
+            predicate = None if authorize is None else self._registered(authorize, takes=None)
             if authorize is not None:
                 _check_takes(authorize, (*variables, "viewer"))
             self.places.add(path, Endpoint("object", name, handler, predicate))
@@ -235,7 +234,6 @@ class Federation(Generic[Data]):
         /,
         *,
         authorize: Callable[..., Any] | None = None,
-        inline: bool = False,
     ) -> CollectionDecorator[Data]:
         """Register the handler for the pages of an actor's collection.
 
@@ -264,8 +262,8 @@ class Federation(Generic[Data]):
             if registered is not None and registered.handler is not None:
                 other = handler_name(registered.handler.fn)
                 raise ConfigurationError(f"collection {name!r} has a handler already: {other}")
-            handler = self._registered(fn, inline=inline, takes=3)
-            predicate = None if authorize is None else self._registered(authorize, inline=False, takes=3)
+            handler = self._registered(fn, takes=3)
+            predicate = None if authorize is None else self._registered(authorize, takes=3)
             target = Endpoint("collection", name, handler, predicate)
             if path is not None:
                 self.places.add(path, target, variables=(IDENTIFIER,))
@@ -278,7 +276,7 @@ class Federation(Generic[Data]):
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
-    def on(self, activity: type[A], /, *, inline: bool = False) -> ListenerDecorator[Data, A]:
+    def on(self, activity: type[A], /) -> ListenerDecorator[Data, A]:
         """Register a listener for authenticated activities of a type or its subtypes.
 
         Exactly one listener runs: the most specific. It runs after the side effects that apcore manages, such as
@@ -296,7 +294,7 @@ class Federation(Generic[Data]):
             if activity in self._listeners:
                 other = handler_name(self._listeners[activity].fn)
                 raise ConfigurationError(f"{activity.__name__} has a listener already: {other}")
-            self._listeners[activity] = self._registered(fn, inline=inline, takes=2)
+            self._listeners[activity] = self._registered(fn, takes=2)
             return fn
 
         return cast("ListenerDecorator[Data, A]", register)
@@ -324,7 +322,7 @@ class Federation(Generic[Data]):
             self._check_open("on_error")
             if self._error_hook is not None:
                 raise ConfigurationError(f"on_error has a handler already: {handler_name(self._error_hook.fn)}")
-            self._error_hook = self._registered(fn, inline=False, takes=2)
+            self._error_hook = self._registered(fn, takes=2)
             return fn
 
         return cast("ErrorDecorator[Data]", register)
@@ -361,7 +359,7 @@ class Federation(Generic[Data]):
         self._check_open("follows")
         if self._follows is not None:
             raise ConfigurationError("follows has a policy already")
-        self._follows = policy if isinstance(policy, FollowVerdict) else self._registered(policy, inline=False, takes=2)
+        self._follows = policy if isinstance(policy, FollowVerdict) else self._registered(policy, takes=2)
         return policy
 
     def blocks(self, rules: DomainRules, /) -> None:
@@ -480,18 +478,14 @@ class Federation(Generic[Data]):
                 f"{name} is registered too late: a node was already made of this federation; register it before that"
             )
 
-    def _registered(self, fn: Callable[..., Any], *, inline: bool, takes: int | None) -> Registered:
+    def _registered(self, fn: Callable[..., Any], *, takes: int | None) -> Registered:
         handler_kind = handler_kind_of(fn)
-        if inline and handler_kind is not HandlerKind.PLAIN:
-            raise ConfigurationError(
-                f"inline is for plain functions that never wait; {handler_name(fn)} is a {handler_kind.value}"
-            )
         if takes is not None:
             try:
                 _ = inspect.signature(fn).bind(*[None] * takes)
             except TypeError as error:
                 raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, but {error}") from error
-        return Registered(fn, handler_kind, inline)
+        return Registered(fn, handler_kind)
 
 
 def _type_name(view: type[View]) -> str:

@@ -58,7 +58,6 @@ class Registered:
 
     fn: Callable[..., Any]
     handler_kind: HandlerKind
-    inline: bool = False
 
 
 @frozen

@@ -48,7 +48,7 @@ class ReceivedActivity:
         return cls(query["type"][0], query["id"][0], parts.path.rpartition("/")[2])
 
 
-@federation.actor("/users/{identifier}", inline=True)
+@federation.actor("/users/{identifier}")
 def person(ctx: Context, identifier: str) -> Person | None:
     """Return Alice or Bob. Both exist on both servers; the scenario uses one of them on each."""
     del ctx
@@ -56,7 +56,7 @@ def person(ctx: Context, identifier: str) -> Person | None:
     return None if name is None else Person(preferred_username=identifier, name=name)
 
 
-@federation.on(Activity, inline=True)
+@federation.on(Activity)
 def heard(ctx: Context, activity: Activity) -> None:
     """Append the activity to the collection."""
     types = activity.document.types

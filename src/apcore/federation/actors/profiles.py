@@ -54,7 +54,7 @@ def dispatch_actor(site: Site, handler: Registered, *arguments: Any, **named: An
     """
     scope = unit_of_work_for(site)
     fn = partial(handler.fn, **named) if named else handler.fn
-    return (yield from Call(fn, *arguments, contexts_for=UnitContexts(scope), inline=handler.inline))
+    return (yield from Call(fn, *arguments, contexts_for=UnitContexts(scope)))
 
 
 def actor_view(site: Site, route: RouteMatch) -> Op[View | None]:

@@ -110,9 +110,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
         match = site.federation.listener_for(document)
         if match is not None:
             view, listener = match
-            _ = yield from Call(
-                listener.fn, view.over(document), contexts_for=UnitContexts(scope), inline=listener.inline
-            )
+            _ = yield from Call(listener.fn, view.over(document), contexts_for=UnitContexts(scope))
     except Drop as drop:
         yield from _finish(attempt, NO_CHANGE, reason=drop.reason or "dropped")
     except Later as later:
@@ -252,7 +250,7 @@ def _report(site: Site, scope: UnitOfWork[Any], failure: Failure) -> Op[None]:
     if hook is None:
         return
     try:
-        _ = yield from Call(hook.fn, failure, contexts_for=UnitContexts(scope), inline=hook.inline)
+        _ = yield from Call(hook.fn, failure, contexts_for=UnitContexts(scope))
     except Exception:
         _LOG.exception("the error hook failed on %s", scope.activity_id)
 

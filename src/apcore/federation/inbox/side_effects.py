@@ -152,7 +152,7 @@ def _verdict(site: Site, scope: UnitOfWork[Any], follow: Follow, update: Relatio
     policy = site.federation.follow_verdict
     verdict = policy
     if isinstance(policy, Registered):
-        answer = yield from Call(policy.fn, follow, contexts_for=UnitContexts(scope), inline=policy.inline)
+        answer = yield from Call(policy.fn, follow, contexts_for=UnitContexts(scope))
         verdict = FollowVerdict(answer)
     assert isinstance(verdict, FollowVerdict)
     is_follower = RelationAction.CONFIRM in actions
