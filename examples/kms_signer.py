@@ -54,11 +54,12 @@ class KmsSigner:
         public: bytes = self._ask("get_public_key", KeyId=key_id)["PublicKey"]
         return MadeKey(f"{kind}:{key_id}", kind, public)
 
-    def drop_key(self, key_name: str, /) -> None:
-        """Have a retired key destroyed. One that is on its way out already is fine: whoever was interrupted asks again."""
+    def drop_key(self, key_name: str, /) -> bool:
+        """Schedule the destruction of a retired key. Nothing happens if it is scheduled already."""
         key_id = key_name.partition(":")[2]
         if self._ask("describe_key", KeyId=key_id)["KeyMetadata"]["KeyState"] != "PendingDeletion":
             _ = self._ask("schedule_key_deletion", KeyId=key_id, PendingWindowInDays=DELETED_AFTER_DAYS)
+        return True
 
     def _ask(self, operation: str, /, **arguments: Any) -> dict[str, Any]:
         try:

@@ -60,8 +60,9 @@ class Counting(ReusedKeys):
         self.made.append(made.name)
         return made
 
-    def drop_key(self, key_name: str, /) -> None:
+    def drop_key(self, key_name: str, /) -> bool:
         self.dropped.append(key_name)
+        return True
 
 
 class Post:

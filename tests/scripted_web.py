@@ -81,6 +81,9 @@ class ScriptedWeb:
     def make_key(self, kind: KeyKind, /) -> MadeKey:
         return MadeKey(kind, kind, b"public")
 
+    def drop_key(self, key_name: str, /) -> bool:
+        return False
+
     # --- for tests ----------------------------------------------------------------------------------------------
 
     def run(self, op: Op[T]) -> T:

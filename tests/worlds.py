@@ -75,6 +75,9 @@ class Keyring:
     def make_key(self, kind: KeyKind, /) -> MadeKey:
         return MadeKey(f"a {kind} key", kind, b"public")
 
+    def drop_key(self, key_name: str, /) -> bool:
+        return False
+
 
 @frozen
 class Verdict:

@@ -79,10 +79,16 @@ class OneKey(FileSigner):
 
 class NeverForgets(FileSigner):
     def drop_key(self, key_name, /):
-        pass
+        return True
 
 
-@pytest.mark.parametrize("kind", [WrongKind, OneKey, NeverForgets])
+class DropsInSecret(FileSigner):
+    def drop_key(self, key_name, /):
+        super().drop_key(key_name)
+        return False
+
+
+@pytest.mark.parametrize("kind", [WrongKind, OneKey, NeverForgets, DropsInSecret])
 def test_the_suite_finds_what_is_wrong(tmp_path, kind):
     numbers = count()
     with pytest.raises(AssertionError):

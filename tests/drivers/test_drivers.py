@@ -110,8 +110,9 @@ class Dropping(Keyring):
     def __init__(self) -> None:
         self.dropped: list[str] = []
 
-    def drop_key(self, key_name: str, /) -> None:
+    def drop_key(self, key_name: str, /) -> bool:
         self.dropped.append(key_name)
+        return True
 
 
 @in_each_world

@@ -266,6 +266,9 @@ class Keys:
         key = BOB_KEY if kind == "rsa-2048" else BOB_PROOFS
         return MadeKey(f"{kind} 1", kind, key.public.spki)  # type: ignore[arg-type]
 
+    def drop_key(self, key_name: str, /) -> bool:
+        return False
+
 
 class World:
     """One history: a server, its store, and whoever answers."""

@@ -351,10 +351,10 @@ def test_a_signer_that_fails_is_asked_again() -> None:
     class Stubborn(Counting):
         down = True
 
-        def drop_key(self, key_name: str, /) -> None:
+        def drop_key(self, key_name: str, /) -> bool:
             if self.down:
                 raise SignerUnavailable("no")
-            super().drop_key(key_name)
+            return super().drop_key(key_name)
 
     out = Rotating()
     out.signer = signer = Stubborn()

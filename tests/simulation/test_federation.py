@@ -50,6 +50,9 @@ class OneKey:
     def make_key(self, kind: KeyKind, /) -> MadeKey:
         return MadeKey(kind, kind, key_of(kind).public.spki)
 
+    def drop_key(self, key_name: str, /) -> bool:
+        return False
+
 
 @define
 class Server:

@@ -95,8 +95,8 @@ class FileSigner:
             )
         return MadeKey(key_name, kinds[public.type], public.spki)
 
-    def drop_key(self, key_name: str, /) -> None:
-        """See `DroppingSigner.drop_key`. Other processes that have loaded the key keep it until they end."""
+    def drop_key(self, key_name: str, /) -> bool:
+        """See `Signer.drop_key`. Other processes that have loaded the key keep it until they end."""
         path = self._path(key_name)
         self._loaded.drop(key_name)
         try:
@@ -104,6 +104,7 @@ class FileSigner:
             self._sync_directory()
         except OSError as error:
             raise SignerUnavailable(f"{path} could not be removed: {error}") from error
+        return True
 
     def _load(self, name: str) -> PrivateKey:
         cached_key = self._loaded.get(name)

@@ -58,13 +58,14 @@ class StoreSigner:
         self._loaded.put(name, key)
         return MadeKey(name, kind, key.public.spki)
 
-    def drop_key(self, key_name: str, /) -> None:
-        """See `DroppingSigner.drop_key`. Other processes that have loaded the key keep it until they end."""
+    def drop_key(self, key_name: str, /) -> bool:
+        """See `Signer.drop_key`. Other processes that have loaded the key keep it until they end."""
         try:
             _ = self._store.commit((), (DeleteEntry(_store_key(key_name)),), token=os.urandom(16))
         except StoreUnavailable as error:
             raise SignerUnavailable(f"key {key_name} could not be deleted: {error}") from error
         self._loaded.drop(key_name)
+        return True
 
     def _load(self, name: str) -> PrivateKey:
         cached_key = self._loaded.get(name)

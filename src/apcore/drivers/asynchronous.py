@@ -151,11 +151,7 @@ async def _make_key(effect: MakeKey, ports: AsyncPorts, _place: EffectPath) -> o
 
 
 async def _drop_key(effect: DropKey, ports: AsyncPorts, _place: EffectPath) -> bool:
-    drop = getattr(require_port(ports.signer, "signer"), "drop_key", None)
-    if drop is None:
-        return False
-    await drop(effect.key_name)
-    return True
+    return await require_port(ports.signer, "signer").drop_key(effect.key_name)
 
 
 async def _now(_effect: Now, ports: AsyncPorts, _place: EffectPath) -> object:

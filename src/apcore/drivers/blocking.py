@@ -161,11 +161,7 @@ def _make_key(effect: MakeKey, ports: Ports, _place: EffectPath) -> object:
 
 
 def _drop_key(effect: DropKey, ports: Ports, _place: EffectPath) -> bool:
-    drop = getattr(require_port(ports.signer, "signer"), "drop_key", None)
-    if drop is None:
-        return False
-    drop(effect.key_name)
-    return True
+    return require_port(ports.signer, "signer").drop_key(effect.key_name)
 
 
 def _now(_effect: Now, ports: Ports, _place: EffectPath) -> object:

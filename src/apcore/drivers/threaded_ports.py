@@ -139,10 +139,8 @@ class _ThreadedSigner(_Threaded):
     async def make_key(self, kind: KeyKind, /) -> MadeKey:
         return await self._call(partial(self._port.make_key, kind))
 
-
-class _ThreadedDroppingSigner(_ThreadedSigner):
-    async def drop_key(self, key_name: str, /) -> None:
-        await self._call(partial(self._port.drop_key, key_name))
+    async def drop_key(self, key_name: str, /) -> bool:
+        return await self._call(partial(self._port.drop_key, key_name))
 
 
 def async_store(store: KvStore | AsyncKvStore, runtime: AsyncRuntime) -> AsyncKvStore:
@@ -175,4 +173,4 @@ def async_signer(signer: Signer | AsyncSigner, runtime: AsyncRuntime) -> AsyncSi
     """Return ``signer``, or ``signer`` in threads."""
     if inspect.iscoroutinefunction(signer.sign):
         return cast("AsyncSigner", signer)
-    return (_ThreadedDroppingSigner if hasattr(signer, "drop_key") else _ThreadedSigner)(cast("_Port", signer), runtime)
+    return _ThreadedSigner(cast("_Port", signer), runtime)

@@ -6,14 +6,12 @@ Their bounds and the encoding of store keys are here too.
 from apcore.ports.batch import NO_CHANGE, Batch, merge_writes
 from apcore.ports.keys import KEY_BYTES_MAX, KEY_PARTS_MAX, StoreKey, decode_key, digest_part, encode_key, prefix_bounds
 from apcore.ports.outside import (
-    AsyncDroppingSigner,
     AsyncNursery,
     AsyncRuntime,
     AsyncSignal,
     AsyncSigner,
     AsyncTransport,
     Crew,
-    DroppingSigner,
     KeyKind,
     MadeKey,
     Runtime,
@@ -81,7 +79,6 @@ __all__ = [
     "TOKEN_BYTES",
     "VALUE_BYTES_MAX",
     "AsyncAtomicStore",
-    "AsyncDroppingSigner",
     "AsyncKvStore",
     "AsyncMessageQueue",
     "AsyncNursery",
@@ -96,7 +93,6 @@ __all__ = [
     "DeleteEntry",
     "Depth",
     "Done",
-    "DroppingSigner",
     "Durability",
     "EncodedCommit",
     "Enlistable",

@@ -1,4 +1,4 @@
-"""`Transport`, `Signer` and `Runtime`: the network, the private keys, and what a core may not have of its own."""
+"""Define `Transport`, `Signer` and `Runtime`: the network, the private keys, and time, randomness and overlap."""
 
 from __future__ import annotations
 
@@ -29,32 +29,34 @@ __all__ = [
 T = TypeVar("T")
 
 KeyKind = Literal["rsa-2048", "ed25519"]
-"""The kinds of key that we make: RSA because everyone verifies it, Ed25519 for proofs."""
+"""The kinds of keys that actors have: RSA because every server verifies it, Ed25519 for proofs."""
 
 
 class Transport(Protocol):
-    """One HTTP exchange, address-checked at connect time, within the request's limits.
+    """Perform one HTTP exchange, within the request's limits, with addresses checked at connect time.
 
-    No redirects, retries, cookies, caching or environment proxies: what a redirect means is decided above, with the checks of a new request.
-    Raises `FetchFailed`'s kinds, and nothing else.
+    A transport has no redirects, retries, cookies, cache or environment proxies. Its caller follows redirects, and
+    checks each one as a new request.
+
+    Raises only `FetchFailed` and its subclasses.
     """
 
     @property
     def checks_addresses(self) -> Literal["enforced", "delegated"]:
-        """Who holds the address policy: this transport at connect time, or a proxy that the operator vouches for."""
+        """Return the place of the address check: this transport, or a proxy that the operator has approved."""
         ...
 
     def send(self, request: Request, /) -> Response:
-        """Send ``request`` and read its answer, all within ``request.limits``."""
+        """Send ``request`` and read the response, both within ``request.limits``."""
         ...
 
     def close(self) -> None:
-        """Close every connection. Closing twice is fine; a later call opens again."""
+        """Close every connection. Closing twice is allowed; a later call reopens."""
         ...
 
 
 class AsyncTransport(Protocol):
-    """`Transport` for event loops: the same contract, awaited."""
+    """`Transport` for event loops: the same contract, with coroutine methods."""
 
     @property
     def checks_addresses(self) -> Literal["enforced", "delegated"]:
@@ -72,37 +74,36 @@ class AsyncTransport(Protocol):
 
 @frozen
 class MadeKey:
-    """A key pair that a signer now holds."""
+    """A key pair that a signer has made."""
 
     name: str
-    """What `Signer.sign` knows it by; never sent to a peer."""
+    """The argument of `Signer.sign` for this key. It is never sent to a peer."""
     kind: KeyKind
     public: bytes = field(repr=False)
     """The public half: DER, SubjectPublicKeyInfo (RFC 5280 §4.1)."""
 
 
 class Signer(Protocol):
-    """The holder of private keys: the store's keys in threads, a file, a KMS, an HSM. Raises `SignerUnavailable`."""
+    """Sign with private keys that stay inside: of the store, a file, a KMS or an HSM. Raises `SignerUnavailable`."""
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
-        """Sign ``data``: RSA keys by PKCS #1 v1.5 with SHA-256, Ed25519 keys as RFC 8032 says."""
+        """Sign ``data``: with PKCS #1 v1.5 and SHA-256 for an RSA key, as in RFC 8032 for an Ed25519 key."""
         ...
 
     def make_key(self, kind: KeyKind, /) -> MadeKey:
-        """Make a key pair and keep its private half, durably, before returning."""
+        """Make a key pair, and store its private half durably before returning."""
         ...
 
+    def drop_key(self, key_name: str, /) -> bool:
+        """Destroy the private half of a key. A missing key is not an error: an interrupted caller repeats the call.
 
-class DroppingSigner(Signer, Protocol):
-    """A `Signer` that can also forget a key; `DropKey` asks for it where it is there."""
-
-    def drop_key(self, key_name: str, /) -> None:
-        """Destroy the private half of a key. One that is not there is fine: whoever was interrupted asks again."""
+        Return False, and change nothing, if this signer cannot destroy keys.
+        """
         ...
 
 
 class AsyncSigner(Protocol):
-    """`Signer` for event loops: the same contract, awaited."""
+    """`Signer` for event loops: the same contract, with coroutine methods."""
 
     async def sign(self, key_name: str, data: bytes, /) -> bytes:
         """See `Signer.sign`."""
@@ -112,12 +113,8 @@ class AsyncSigner(Protocol):
         """See `Signer.make_key`."""
         ...
 
-
-class AsyncDroppingSigner(AsyncSigner, Protocol):
-    """`DroppingSigner` for event loops: the same contract, awaited."""
-
-    async def drop_key(self, key_name: str, /) -> None:
-        """See `DroppingSigner.drop_key`."""
+    async def drop_key(self, key_name: str, /) -> bool:
+        """See `Signer.drop_key`."""
         ...
 
 
@@ -125,11 +122,11 @@ class Signal(Protocol):
     """A wake-up between threads."""
 
     def set(self) -> None:
-        """Wake the thread that waits, or the next one that does."""
+        """Wake the waiting thread, or else the next one that waits."""
         ...
 
     def wait(self, *, timeout_s: float) -> None:
-        """Return when the signal is set, or after ``timeout_s``; afterwards it is not set."""
+        """Return when the signal is set, or after ``timeout_s``. Afterwards it is not set."""
         ...
 
 
@@ -137,15 +134,15 @@ class Crew(Protocol):
     """Threads for jobs that may never return. None of them keeps the process from ending."""
 
     def start(self, job: Callable[[], None], /) -> Callable[[], None]:
-        """Begin ``job`` in a thread, with the caller's context variables.
+        """Start ``job`` in a thread, with the caller's context variables.
 
-        Answers a function that forsakes the job: it cannot be ended, but its thread takes no place from others, up to a
-        bound.
+        Return a function that abandons the job. A thread cannot be ended, but up to a bound, the thread of an abandoned
+        job takes no place from other jobs.
         """
         ...
 
     def close(self) -> None:
-        """End idle threads. Those at work end with their job."""
+        """End idle threads. Busy threads end with their job."""
         ...
 
 
@@ -153,15 +150,15 @@ class Runtime(Protocol):
     """Clock, randomness and overlap for blocking programs."""
 
     def now(self) -> datetime:
-        """The time, in UTC, timezone-aware."""
+        """Return the time, in UTC, timezone-aware."""
         ...
 
     def monotonic_s(self) -> float:
-        """Seconds on a clock that never goes back, for pacing and time limits."""
+        """Return the seconds of a clock that never goes back, for pacing and time limits."""
         ...
 
     def random_bytes(self, count: int, /) -> bytes:
-        """``count`` bytes that nobody can guess."""
+        """Return ``count`` unpredictable bytes."""
         ...
 
     def signal(self) -> Signal:
@@ -169,15 +166,15 @@ class Runtime(Protocol):
         ...
 
     def crew(self, threads_max: int, /) -> Crew:
-        """Make a crew of up to so many threads, which start when they are needed."""
+        """Make a crew of at most ``threads_max`` threads, which start when they are needed."""
         ...
 
     def overlap(self, jobs: Sequence[Callable[[], T]], /, *, limit: int) -> Sequence[T]:
-        """Run every job, at most ``limit`` at a time, and answer in their order. Jobs catch their own errors."""
+        """Run every job, at most ``limit`` at a time, and return the results in order. Jobs catch their own errors."""
         ...
 
     def share(self, key: Hashable, job: Callable[[], T], /) -> T:
-        """Run ``job``, or wait for the answer of a job with an equal key that is under way, error included."""
+        """Run ``job``. If a job with an equal key is running, wait for its result instead, or raise its error."""
         ...
 
 
@@ -185,11 +182,11 @@ class AsyncSignal(Protocol):
     """A wake-up between tasks of one event loop."""
 
     def set(self) -> None:
-        """Wake the task that waits, or the next one that does. Called on the event loop."""
+        """Wake the waiting task, or else the next one that waits. Call it on the event loop."""
         ...
 
     async def wait(self, *, timeout_s: float) -> None:
-        """Return when the signal is set, or after ``timeout_s``; afterwards it is not set."""
+        """Return when the signal is set, or after ``timeout_s``. Afterwards it is not set."""
         ...
 
 
@@ -197,7 +194,7 @@ class AsyncNursery(Protocol):
     """Tasks that live as long as a block of code."""
 
     def start(self, job: Callable[[], Awaitable[None]], /) -> Callable[[], None]:
-        """Begin ``job`` beside the others; answers a function that cancels it."""
+        """Start ``job`` beside the other tasks, and return a function that cancels it."""
         ...
 
 
@@ -217,7 +214,7 @@ class AsyncRuntime(Protocol):
         ...
 
     def signal(self) -> AsyncSignal:
-        """Make a signal for tasks of the event loop that runs."""
+        """Make a signal for tasks of the running event loop."""
         ...
 
     def nursery(self) -> AbstractAsyncContextManager[AsyncNursery]:
@@ -225,7 +222,7 @@ class AsyncRuntime(Protocol):
         ...
 
     async def finish(self, job: Callable[[], Awaitable[None]], /, *, within_s: float) -> None:
-        """Run ``job`` although the calling task is cancelled, but no longer than ``within_s``."""
+        """Run ``job`` even if the calling task is cancelled, for at most ``within_s``."""
         ...
 
     async def overlap(self, jobs: Sequence[Callable[[], Awaitable[T]]], /, *, limit: int) -> Sequence[T]:
@@ -239,13 +236,13 @@ class AsyncRuntime(Protocol):
     async def thread(self, job: Callable[[], T], /, *, lane: Literal["port", "wire", "handler"]) -> T:
         """Run ``job`` in a worker thread.
 
-        Handlers, the transport ("wire") and the other ports have threads of their own, so that none starves the rest.
+        Handlers, the transport ("wire") and the other ports have separate threads, so that none starves the others.
 
         A cancelled call of a handler does not wait for its thread, which cannot be ended. Up to a bound, such threads
-        take none from others.
+        take no place from other calls.
         """
         ...
 
     def from_thread(self, job: Callable[[], Awaitable[T]], /) -> T:
-        """From inside `thread`: run ``job`` on the event loop and wait for its answer."""
+        """Run ``job`` on the event loop, called from inside `thread`, and wait for its result."""
         ...

@@ -49,3 +49,8 @@ class ReusedKeys:
         """See `Signer.make_key`."""
         name = f"{kind} {next(self._count)}"
         return MadeKey(name, kind, reuse_key(name, kind).public.spki)
+
+    def drop_key(self, key_name: str, /) -> bool:
+        """Return False: every instance has these keys."""
+        del key_name
+        return False

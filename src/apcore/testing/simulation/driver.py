@@ -41,7 +41,7 @@ from apcore.effects import (
 )
 from apcore.errors import Unavailable
 from apcore.handlers import HandlerKind, handler_name
-from apcore.ports import AtomicStore, DroppingSigner, KvStore, MessageQueue, Signer
+from apcore.ports import AtomicStore, KvStore, MessageQueue, Signer
 from apcore.testing.simulation.handlers import Asks, Handler, handler_of
 
 __all__ = ["Life", "Run", "Then"]
@@ -294,16 +294,9 @@ def _job(effect: Effect[Any], life: Life) -> tuple[str, Callable[[], object]]:
         case MakeKey():
             return "make_key", partial(life.signer.make_key, effect.kind)
         case DropKey():
-            return "drop_key", partial(_drop_key, life.signer, effect.key_name)
+            return "drop_key", partial(life.signer.drop_key, effect.key_name)
         case _:
             raise AssertionError(effect)
-
-
-def _drop_key(signer: Signer, key_name: str) -> bool:
-    if not hasattr(signer, "drop_key"):
-        return False
-    cast("DroppingSigner", signer).drop_key(key_name)
-    return True
 
 
 _ASKS: Final[dict[type[Effect[Any]], Callable[[Run, Any, EffectPath], None]]] = {

@@ -74,6 +74,11 @@ class SimulatedSigner:
         """Return the one key of this kind."""
         return MadeKey(f"simulated {kind}", kind, kind.encode())
 
+    def drop_key(self, key_name: str, /) -> bool:
+        """Return False: the keys are never destroyed."""
+        del key_name
+        return False
+
 
 @define(eq=False)
 class Process:
