@@ -1,17 +1,20 @@
-"""Store and queue in one process's memory, for tests, simulations and programs that may forget.
+"""Keep store and queue in the memory of one process, for tests, simulations and programs that may forget.
 
-Everything stands behind one lock that is never held for long, so no method but `MemoryStore.wait` ever waits, and all others may be called on an
-event loop. Nothing outlives the process, and a forked child has a copy of its own: for several processes take a store in a file or on a server.
+One lock guards everything, and is never held for long. So only `MemoryStore.wait` ever waits, and all other methods may
+be called on an event loop. The content ends with the process, and a forked child has its own copy. For several
+processes, use a store in a file or on a server.
 
-How cost stays flat:
+How the cost stays flat:
 
-- **The map** is a dict beside a sorted list of encoded keys: reading is a lookup, scanning a bisection, a new key an ``insort``. Expired entries
-  are absent at once; each commit reclaims about as many as it writes, found by a heap of expiry times.
-- **The queue** keeps one heap a lane, by the time at which a message can next be handed out: when it is due, or when its lease ends. Only what
-  can be handed out stands in it: messages without group, and the head of each group. So leasing costs what it takes, whatever waits behind.
-  An entry of a heap counts only while its time is still its message's; outdated ones are skipped, and swept out when they are the majority.
+- **The map** is a dict and a sorted list of encoded keys: a read is a lookup, a scan a bisection, a new key an
+  ``insort``. Expired entries are absent at once. Each commit reclaims about as many of them as it writes, from a heap of
+  expiry times.
+- **The queue** has one heap per lane, ordered by the time at which a message can next be leased: when it is due, or when
+  its lease ends. The heap has only messages that can be leased: those without group, and the first one of each group. So
+  the cost of a lease does not depend on the backlog. An entry of the heap is valid only while its time is still that of
+  its message. Outdated entries are skipped, and swept out when they are the majority.
 
-Lease tokens are numbered, not drawn: they fence mistakes, not attackers, and a simulation repeats exactly.
+Lease tokens are numbered, not random. They protect from mistakes, not from attackers, and a simulation repeats exactly.
 """
 
 from __future__ import annotations
@@ -56,14 +59,14 @@ from apcore.ports import (
 __all__ = ["MemoryStore", "open_url"]
 
 _OUTDATED_MIN = 64
-"""A heap is swept when its outdated entries outnumber the others by this much."""
+"""The excess of outdated entries over the others at which a heap is swept."""
 
 
 def open_url(url: str, /) -> MemoryStore:
     """Open ``memory:``, a new and empty store.
 
     Raises:
-        ConfigurationError: The URL says more than ``memory:``; there is nothing to say.
+        ConfigurationError: The URL has more parts than ``memory:``.
     """
     if url not in ("memory:", "memory://"):
         raise ConfigurationError(f"the memory store is opened by 'memory:', not {url!r:.80}")
@@ -71,14 +74,14 @@ def open_url(url: str, /) -> MemoryStore:
 
 
 class MemoryStore:
-    """An `AtomicStore` in memory. Its content is this object's: closing keeps it."""
+    """An `AtomicStore` in memory. The content lives as long as this object: `close` does not remove it."""
 
     durability: Durability = "none"
     never_waits: bool = True
-    """All methods but `wait` may be called on an event loop."""
+    """All methods except `wait` may be called on an event loop."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make an empty store whose times to live, delays and leases run by ``clock``, in seconds."""
+        """Make an empty store. ``clock`` returns seconds, for times to live, delays and leases."""
         self._clock = clock
         self._changed = Condition()  # its lock guards everything below
         self._map = _Map()
@@ -110,29 +113,30 @@ class MemoryStore:
         settles: Sequence[Settlement] = (),
     ) -> bool:
         """See `AtomicStore.commit`."""
-        todo = check_commit(checks, writes, token)
+        encoded_commit = check_commit(checks, writes, token)
         check_enqueue(messages)
         check_settle(settles)
         with self._changed:
             now = self._clock()
-            for key, version in todo.checks:
+            for key, version in encoded_commit.checks:
                 entry = self._map.get(key, now)
                 if (entry.version if entry else None) != version:
                     return False
             if not all(self._lanes.is_current(settlement.leased) for settlement in settles):
                 return False
-            changes = self._map.planned(todo.writes, token, now)  # may refuse, so before anything changes
+            # Planning may raise, so it comes before the first change.
+            changes = self._map.plan(encoded_commit.writes, token, now)
             self._map.apply(changes)
             self._map.reclaim(len(changes) + 1, now)
-            self._end(settles, now)
-            self._take_in(messages, now)
+            self._settle(settles, now)
+            self._enqueue(messages, now)
             return True
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
         """See `MessageQueue.enqueue`."""
         check_enqueue(messages)
         with self._changed:
-            self._take_in(messages, self._clock())
+            self._enqueue(messages, self._clock())
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`."""
@@ -151,10 +155,10 @@ class MemoryStore:
         """See `MessageQueue.settle`."""
         check_settle(settlements)
         with self._changed:
-            return self._end(settlements, self._clock())
+            return self._settle(settlements, self._clock())
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
-        """See `MessageQueue.depth`. Goes through all messages of the lanes; meant for a look a minute."""
+        """See `MessageQueue.depth`. It visits all messages of the lanes: call it about once a minute."""
         check_lanes(lanes)
         with self._changed:
             return self._lanes.depth(lanes, self._clock())
@@ -165,25 +169,25 @@ class MemoryStore:
         with self._changed:
             pause_s = min(timeout_s, self._lanes.next_time(lanes) - self._clock(), TIMEOUT_MAX)
             if pause_s > 0:
-                # Woken by any change in any lane: looking costs little, and `wait` is a hint.
+                # Any change in any lane wakes it: another look is cheap, and `wait` is only a hint.
                 _ = self._changed.wait(pause_s)
 
     def close(self) -> None:
-        """Let go whoever waits; the content stays."""
+        """Wake waiting threads. The content stays."""
         with self._changed:
             self._changed.notify_all()
 
-    def _take_in(self, messages: Sequence[Message], now: float) -> None:
+    def _enqueue(self, messages: Sequence[Message], now: float) -> None:
         for message in messages:
             self._lanes.enqueue(message, now)
         if messages:
             self._changed.notify_all()
 
-    def _end(self, settlements: Sequence[Settlement], now: float) -> list[LeasedMessage]:
-        lost = [settlement.leased for settlement in settlements if not self._lanes.settle(settlement, now)]
-        if len(lost) < len(settlements):
+    def _settle(self, settlements: Sequence[Settlement], now: float) -> list[LeasedMessage]:
+        lost_leases = [settlement.leased for settlement in settlements if not self._lanes.settle(settlement, now)]
+        if len(lost_leases) < len(settlements):
             self._changed.notify_all()
-        return lost
+        return lost_leases
 
 
 # --- the map --------------------------------------------------------------------------------------------------------
@@ -191,18 +195,18 @@ class MemoryStore:
 
 @define
 class _Slot:
-    """What stands at one key."""
+    """The entry of a key, and its expiry."""
 
     entry: Entry
     expires: float
-    """On the store's clock; infinity for never."""
+    """The time on the store's clock; infinity for never."""
 
 
 _Changes: TypeAlias = list[tuple[bytes, _Slot | None]]
 
 
 class _Map:
-    """The ordered map; knows no lock and no clock."""
+    """The ordered map. The caller holds the lock and passes the time."""
 
     def __init__(self) -> None:
         self._slots: dict[bytes, _Slot] = {}
@@ -215,20 +219,20 @@ class _Map:
 
     def scan(self, low: bytes, high: bytes, limit: int, *, reverse: bool, now: float) -> list[Entry]:
         start, stop = bisect_right(self._order, low), bisect_left(self._order, high)
-        found: list[Entry] = []
-        for at in range(stop - 1, start - 1, -1) if reverse else range(start, stop):
-            entry = self.get(self._order[at], now)
+        entries: list[Entry] = []
+        for index in range(stop - 1, start - 1, -1) if reverse else range(start, stop):
+            entry = self.get(self._order[index], now)
             if entry is not None:
-                found.append(entry)
-                if len(found) == limit:
+                entries.append(entry)
+                if len(entries) == limit:
                     break
-        return found
+        return entries
 
-    def planned(self, writes: Iterable[tuple[bytes, Write]], token: bytes, now: float) -> _Changes:
-        """Say what each write comes to, changing nothing.
+    def plan(self, writes: Iterable[tuple[bytes, Write]], token: bytes, now: float) -> _Changes:
+        """Compute the new slot of each written key. This changes nothing.
 
         Raises:
-            ContractError: An `Increment` to what is no counter, or beyond 64 bits.
+            ContractError: An `Increment` of a value that is not a counter, or beyond 64 bits.
         """
         changes: _Changes = []
         for encoded, write in writes:
@@ -240,7 +244,7 @@ class _Map:
                     total = sum_counter(old.value if old else None, delta)
                     if total is None:
                         raise ContractError(
-                            f"cannot add {delta} at {key!r:.80}: no counter stands there, or it is full"
+                            f"cannot add {delta} at {key!r:.80}: the value is not a counter, or the sum exceeds 64 bits"
                         )
                     changes.append((encoded, _Slot(Entry(key, total, token), inf)))
                 case DeleteEntry():
@@ -261,14 +265,14 @@ class _Map:
             self._expiries = [(slot.expires, key) for key, slot in self._slots.items() if slot.expires < inf]
             heapify(self._expiries)
 
-    def reclaim(self, at_most: int, now: float) -> None:
-        """Free what up to ``at_most`` expired entries hold."""
-        while at_most and self._expiries and self._expiries[0][0] <= now:
+    def reclaim(self, count_max: int, now: float) -> None:
+        """Remove up to ``count_max`` expired entries."""
+        while count_max and self._expiries and self._expiries[0][0] <= now:
             expires, encoded = heappop(self._expiries)
             slot = self._slots.get(encoded)
             if slot is not None and slot.expires == expires:
                 self._remove(encoded)
-                at_most -= 1
+                count_max -= 1
 
     def _remove(self, encoded: bytes) -> None:
         if self._slots.pop(encoded, None) is not None:
@@ -279,159 +283,164 @@ class _Map:
 
 
 @define(eq=False)
-class _Held:
-    """A message that the queue holds."""
+class _QueuedMessage:
+    """A message in the queue, leased or not."""
 
-    place: int
-    """Its place in the order of enqueue."""
+    number: int
+    """Its position in the order of enqueueing."""
     message: Message
-    when: float
-    """When it can next be handed out: due, or at the end of its lease."""
+    ready_at: float
+    """The time at which it can next be leased: when it is due, or at the end of its lease."""
     attempt: int = 0
     token: bytes | None = None
-    """The current lease's, whether or not it ran out; None while waiting."""
+    """The token of its lease, even if that has expired; None while it waits."""
 
 
 @define(eq=False)
 class _Lane:
-    held: dict[int, _Held] = Factory(dict[int, _Held])
+    messages: dict[int, _QueuedMessage] = Factory(dict[int, _QueuedMessage])
     heap: list[tuple[float, int]] = Factory(list[tuple[float, int]])
-    """(when, place) of what can be handed out, and outdated entries."""
+    """``(ready_at, number)`` of the messages that can be leased, and outdated entries."""
 
 
 class _Lanes:
-    """The queue; knows no lock and no clock."""
+    """The queue. The caller holds the lock and passes the time."""
 
     def __init__(self) -> None:
         self._count = 0
         self._lanes: dict[str, _Lane] = {}
-        self._leases: dict[bytes, _Held] = {}
-        self._waiting: dict[tuple[str, str], _Held] = {}  # by (lane, dedup); what was leased and ran out is not waiting
-        self._groups: dict[tuple[str, str], OrderedDict[int, _Held]] = {}  # by (lane, group), in order of enqueue
+        self._leases: dict[bytes, _QueuedMessage] = {}
+        # By (lane, dedup). A message with an expired lease is not waiting.
+        self._waiting: dict[tuple[str, str], _QueuedMessage] = {}
+        # By (lane, group), in order of enqueueing.
+        self._groups: dict[tuple[str, str], OrderedDict[int, _QueuedMessage]] = {}
 
     def enqueue(self, message: Message, now: float) -> None:
         due = now + message.delay_s
         if message.dedup is not None:
-            twin = self._waiting.get((message.lane, message.dedup))
-            if twin is not None:
-                if due < twin.when:
-                    twin.when = due
-                    self._offer(twin)
+            duplicate = self._waiting.get((message.lane, message.dedup))
+            if duplicate is not None:
+                if due < duplicate.ready_at:
+                    duplicate.ready_at = due
+                    self._offer(duplicate)
                 return
         self._count += 1
-        held = _Held(self._count, message, due)
-        self._lanes.setdefault(message.lane, _Lane()).held[held.place] = held
+        item = _QueuedMessage(self._count, message, due)
+        self._lanes.setdefault(message.lane, _Lane()).messages[item.number] = item
         if message.dedup is not None:
-            self._waiting[message.lane, message.dedup] = held
+            self._waiting[message.lane, message.dedup] = item
         if message.group is not None:
-            self._groups.setdefault((message.lane, message.group), OrderedDict())[held.place] = held
-        self._offer(held)
+            self._groups.setdefault((message.lane, message.group), OrderedDict())[item.number] = item
+        self._offer(item)
 
     def lease(self, lanes: Sequence[str], limit: int, lease_s: float, now: float) -> list[LeasedMessage]:
-        taken: list[_Held] = []
+        leased_messages: list[_QueuedMessage] = []
         for lane in map(self._lanes.get, dict.fromkeys(lanes)):
-            while lane and lane.heap and lane.heap[0][0] <= now and len(taken) < limit:
-                when, place = heappop(lane.heap)
-                held = lane.held.get(place)
-                if held is not None and held.when == when:
-                    held.when = now + lease_s  # from here on, a second entry for it is outdated
-                    taken.append(held)
-        return [self._hand_out(held) for held in taken]
+            while lane and lane.heap and lane.heap[0][0] <= now and len(leased_messages) < limit:
+                ready_at, number = heappop(lane.heap)
+                item = lane.messages.get(number)
+                if item is not None and item.ready_at == ready_at:
+                    item.ready_at = now + lease_s  # A second entry of the heap for it is outdated from now on.
+                    leased_messages.append(item)
+        return [self._start_lease(item) for item in leased_messages]
 
     def is_current(self, leased: LeasedMessage) -> bool:
         return leased.token in self._leases
 
     def extend(self, leased: LeasedMessage, until: float) -> bool:
-        held = self._leases.get(leased.token)
-        if held is None:
+        item = self._leases.get(leased.token)
+        if item is None:
             return False
-        held.when = until
-        self._offer(held)
+        item.ready_at = until
+        self._offer(item)
         return True
 
     def settle(self, settlement: Settlement, now: float) -> bool:
-        held = self._leases.get(settlement.leased.token)
-        if held is None:
+        item = self._leases.get(settlement.leased.token)
+        if item is None:
             return False
         if isinstance(settlement, Retry):
-            self._take_back(held, now + settlement.delay_s)
+            self._end_lease(item, now + settlement.delay_s)
         else:
-            self._remove(held)
+            self._remove(item)
         return True
 
     def depth(self, lanes: Sequence[str], now: float) -> Depth:
         ready = delayed = leased = 0
         oldest = now
         for lane in map(self._lanes.get, dict.fromkeys(lanes)):
-            for held in lane.held.values() if lane else ():
-                if held.when <= now:
+            for item in lane.messages.values() if lane else ():
+                if item.ready_at <= now:
                     ready += 1
-                    oldest = min(oldest, held.when)
-                elif held.token is None:
+                    oldest = min(oldest, item.ready_at)
+                elif item.token is None:
                     delayed += 1
                 else:
                     leased += 1
         return Depth(ready, delayed, leased, now - oldest if ready else None)
 
     def next_time(self, lanes: Sequence[str]) -> float:
-        """When something in ``lanes`` can next be handed out, or earlier; infinity for not before a change."""
+        """Return the time at which a message in ``lanes`` can next be leased, or an earlier one.
+
+        Infinity means: not before the next change.
+        """
         return min((lane.heap[0][0] for name in lanes if (lane := self._lanes.get(name)) and lane.heap), default=inf)
 
-    def _hand_out(self, held: _Held) -> LeasedMessage:
-        message = held.message
-        if held.token is not None:
-            del self._leases[held.token]
+    def _start_lease(self, item: _QueuedMessage) -> LeasedMessage:
+        message = item.message
+        if item.token is not None:
+            del self._leases[item.token]
         elif message.dedup is not None:
             del self._waiting[message.lane, message.dedup]
         self._count += 1
-        held.token = self._count.to_bytes(16, "big")
-        held.attempt += 1
-        self._leases[held.token] = held
-        self._offer(held)
-        return LeasedMessage(message, held.token, held.attempt)
+        item.token = self._count.to_bytes(16, "big")
+        item.attempt += 1
+        self._leases[item.token] = item
+        self._offer(item)
+        return LeasedMessage(message, item.token, item.attempt)
 
-    def _take_back(self, held: _Held, due: float) -> None:
-        assert held.token is not None
-        del self._leases[held.token]
-        held.token = None
-        message = held.message
+    def _end_lease(self, item: _QueuedMessage, due: float) -> None:
+        assert item.token is not None
+        del self._leases[item.token]
+        item.token = None
+        message = item.message
         if message.dedup is not None:
             newcomer = self._waiting.get((message.lane, message.dedup))
             if newcomer is not None:
-                due = min(due, newcomer.when)
+                due = min(due, newcomer.ready_at)
                 self._remove(newcomer)
-            self._waiting[message.lane, message.dedup] = held
-        held.when = due
-        self._offer(held)
+            self._waiting[message.lane, message.dedup] = item
+        item.ready_at = due
+        self._offer(item)
 
-    def _remove(self, held: _Held) -> None:
-        message = held.message
+    def _remove(self, item: _QueuedMessage) -> None:
+        message = item.message
         lane = self._lanes[message.lane]
-        del lane.held[held.place]
-        if not lane.held:
+        del lane.messages[item.number]
+        if not lane.messages:
             del self._lanes[message.lane]
-        if held.token is not None:
-            del self._leases[held.token]
+        if item.token is not None:
+            del self._leases[item.token]
         elif message.dedup is not None:
             del self._waiting[message.lane, message.dedup]
         if message.group is not None:
             group = self._groups[message.lane, message.group]
-            del group[held.place]
+            del group[item.number]
             if group:
                 self._offer(next(iter(group.values())))
             else:
                 del self._groups[message.lane, message.group]
 
-    def _offer(self, held: _Held) -> None:
-        """Enter ``held`` at its present time, if it can be handed out at all: the others wait for their head."""
-        if not self._is_head(held):
+    def _offer(self, item: _QueuedMessage) -> None:
+        """Add a message to the heap of its lane. A message behind others in its group is left out: it waits for them."""
+        if not self._is_head(item):
             return
-        lane = self._lanes[held.message.lane]
-        heappush(lane.heap, (held.when, held.place))
-        if len(lane.heap) > 2 * len(lane.held) + _OUTDATED_MIN:
-            lane.heap = [(each.when, each.place) for each in lane.held.values() if self._is_head(each)]
+        lane = self._lanes[item.message.lane]
+        heappush(lane.heap, (item.ready_at, item.number))
+        if len(lane.heap) > 2 * len(lane.messages) + _OUTDATED_MIN:
+            lane.heap = [(other.ready_at, other.number) for other in lane.messages.values() if self._is_head(other)]
             heapify(lane.heap)
 
-    def _is_head(self, held: _Held) -> bool:
-        message = held.message
-        return message.group is None or held.place == next(iter(self._groups[message.lane, message.group]))
+    def _is_head(self, item: _QueuedMessage) -> bool:
+        message = item.message
+        return message.group is None or item.number == next(iter(self._groups[message.lane, message.group]))
