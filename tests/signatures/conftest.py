@@ -1,4 +1,4 @@
-"""Keys that are made once: RSA generation takes longer than all of a test file."""
+"""Provide keys and requests that all signature tests share; making an RSA key takes longer than most test files."""
 
 from __future__ import annotations
 

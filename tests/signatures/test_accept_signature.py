@@ -1,4 +1,4 @@
-"""Accept-Signature: what we ask for is what we take, and what we are asked never lowers what we cover."""
+"""Check Accept-Signature: a challenge of ours is answered as we accept it, and a peer's never lowers our coverage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apcore.signatures.policy import DEFAULT, PRESETS
 from apcore.signatures.presented import check
 
 
-def test_what_is_asked():
+def test_challenge_text_names_components_and_parameters():
     assert challenge("POST") == 'sig1=("@method" "@target-uri" "content-digest");created'
     assert (
         challenge("GET", tag="activitypub", nonce="n", label="a")
@@ -23,11 +23,11 @@ def test_what_is_asked():
 
 
 @pytest.mark.parametrize("policy", PRESETS.values(), ids=PRESETS)
-@pytest.mark.parametrize("which", ["get", "post"])
-def test_an_answer_to_our_challenge_is_accepted(ed_key, get, post, now, policy, which):
-    request = {"get": get, "post": post}[which]
-    asked = read_challenges(challenge(request.method, policy=policy, nonce="n", tag="t", label="a"))
-    unsigned = answer(request, asked, key_id=ed_key.key_id, algorithm="ed25519", now=now)
+@pytest.mark.parametrize("request_name", ["get", "post"])
+def test_answer_to_our_challenge_is_accepted(ed_key, get, post, now, policy, request_name):
+    request = {"get": get, "post": post}[request_name]
+    challenges = read_challenges(challenge(request.method, policy=policy, nonce="n", tag="t", label="a"))
+    unsigned = answer(request, challenges, key_id=ed_key.key_id, algorithm="ed25519", now=now)
     [presented] = rfc9421.parse(unsigned.attach(ed_key.sign(unsigned.data)), policy, now)
     verified = check(presented, ed_key.public)
     assert (verified.label, verified.nonce, verified.tag) == ("a", "n", "t")
@@ -43,7 +43,7 @@ def test_an_answer_to_our_challenge_is_accepted(ed_key, get, post, now, policy, 
         'a=("accept";bs)',
     ],
 )
-def test_what_we_cover_is_never_less_than_usual(ed_key, get, now, text):
+def test_challenge_never_lowers_the_default_coverage(ed_key, get, now, text):
     get = evolve(get, headers=get.headers.with_set("date", "Sun, 22 Nov 2026 08:00:00 GMT"))
     unsigned = answer(get, read_challenges(text), key_id=ed_key.key_id, algorithm="ed25519", now=now)
     [presented] = rfc9421.parse(unsigned.attach(ed_key.sign(unsigned.data)), DEFAULT, now)
@@ -53,7 +53,7 @@ def test_what_we_cover_is_never_less_than_usual(ed_key, get, now, text):
 
 
 @pytest.mark.parametrize(("method", "body"), [("POST", b""), ("POST", b"x"), ("GET", b"x")])
-def test_a_body_is_covered_whatever_is_asked(ed_key, get, now, method, body):
+def test_body_is_covered_even_if_the_challenge_does_not_ask_for_it(ed_key, get, now, method, body):
     unsigned = answer(
         evolve(get, method=method, body=body),
         read_challenges("a=()"),
@@ -66,13 +66,13 @@ def test_a_body_is_covered_whatever_is_asked(ed_key, get, now, method, body):
     assert '"content-digest"' not in reading.request.headers.get("signature-input")
 
 
-@pytest.mark.parametrize(("count", "read"), [(32, 1), (33, 0)])
-def test_as_many_components_as_are_read(count, read):
-    names = " ".join(f'"x{number}"' for number in range(count))
-    assert len(read_challenges(f"a=({names})")) == read
+@pytest.mark.parametrize(("component_count", "challenge_count"), [(32, 1), (33, 0)])
+def test_challenge_has_at_most_32_components(component_count, challenge_count):
+    names = " ".join(f'"x{number}"' for number in range(component_count))
+    assert len(read_challenges(f"a=({names})")) == challenge_count
 
 
-def test_as_many_challenges_as_are_read():
+def test_eight_challenges_are_read():
     assert len(read_challenges(", ".join(f"a{number}=()" for number in range(8)))) == 8
 
 
@@ -93,25 +93,25 @@ def test_as_many_challenges_as_are_read():
         f"a=({' '.join(f'{chr(34)}x{n}{chr(34)}' for n in range(33))})",
     ],
 )
-def test_a_challenge_that_is_passed_over(ed_key, get, now, text):
-    asked = read_challenges(text)
-    assert answer(get, asked, key_id=ed_key.key_id, algorithm="ed25519", now=now) is None
+def test_challenge_that_we_cannot_meet_is_not_answered(ed_key, get, now, text):
+    challenges = read_challenges(text)
+    assert answer(get, challenges, key_id=ed_key.key_id, algorithm="ed25519", now=now) is None
 
 
-def test_the_first_that_can_be_met_is_met(ed_key, get, now):
-    asked = read_challenges('a=("x-missing"), b=();alg="rsa-pss-sha512", c=();alg="ed25519", d=()')
-    assert [one.label for one in asked] == ["a", "b", "c", "d"]
-    unsigned = answer(get, asked, key_id=ed_key.key_id, algorithm="ed25519", now=now)
+def test_first_challenge_that_we_can_meet_is_answered(ed_key, get, now):
+    challenges = read_challenges('a=("x-missing"), b=();alg="rsa-pss-sha512", c=();alg="ed25519", d=()')
+    assert [challenge.label for challenge in challenges] == ["a", "b", "c", "d"]
+    unsigned = answer(get, challenges, key_id=ed_key.key_id, algorithm="ed25519", now=now)
     assert unsigned.request.headers.get("signature-input").startswith("c=")
 
 
 @pytest.mark.parametrize("text", ["(", "a=(), a=()", ", ".join(f"a{n}=()" for n in range(9)), "A=()"])
-def test_a_field_that_cannot_be_read(text):
+def test_malformed_field_is_refused(text):
     with pytest.raises(SignatureMalformed):
         read_challenges(text)
 
 
-def test_asking_for_what_is_not_accepted():
+def test_challenge_needs_a_policy_that_accepts_rfc9421():
     with pytest.raises(ValueError, match="does not accept"):
         challenge("GET", policy=DEFAULT.with_(schemes=frozenset({"cavage"})))
 
@@ -120,9 +120,9 @@ def test_asking_for_what_is_not_accepted():
     st.text(st.characters(max_codepoint=255), max_size=60)
     | st.from_regex(r'a=\(("[a-z@-]{1,5}" ?){0,3}\)(;[a-z]{1,5}(="?[a-z]"?)?){0,2}', fullmatch=True)
 )
-def test_garbage(text):
+def test_any_text_is_read_as_challenges_or_refused(text):
     try:
-        asked = read_challenges(text)
+        challenges = read_challenges(text)
     except SignatureMalformed:
         return
-    assert all(isinstance(one, Challenge) for one in asked)
+    assert all(isinstance(challenge, Challenge) for challenge in challenges)

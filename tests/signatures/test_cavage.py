@@ -1,4 +1,4 @@
-"""draft-cavage: what is read, what is refused and why, and that nothing covered can be changed."""
+"""Check draft-cavage: accepted dialects, refusals with their reasons, and that no covered byte can be changed."""
 
 from __future__ import annotations
 
@@ -55,31 +55,31 @@ def verify(request, key, now, policy=DEFAULT):
         ("p384", None, "hs2019"),
     ],
 )
-@pytest.mark.parametrize("which", ["post", "get"])
-def test_what_we_sign_we_accept(any_key, post, get, now, kind, algorithm, label, which):
+@pytest.mark.parametrize("request_name", ["post", "get"])
+def test_our_signature_is_accepted(any_key, post, get, now, kind, algorithm, label, request_name):
     key = any_key[kind]
-    signed = cavage.sign({"post": post, "get": get}[which], key, now=now, algorithm=algorithm)
+    signed = cavage.sign({"post": post, "get": get}[request_name], key, now=now, algorithm=algorithm)
     verified = verify(signed, key, now)
     assert (verified.owner, verified.key_id, verified.scheme) == (key.public.owner, key.key_id, "cavage")
     assert verified.query_covered
     assert f'algorithm="{label}"' in signed.headers.get("signature")
 
 
-def test_a_delivery_covers_what_every_server_accepts(rsa_key, post, now):
+def test_delivery_covers_the_components_that_every_server_accepts(rsa_key, post, now):
     signed = cavage.sign(post, rsa_key, now=now)
     assert verify(signed, rsa_key, now).covered == ("(request-target)", "host", "date", "digest", "content-type")
     assert signed.headers.get("date") == "Sun, 22 Nov 2026 08:00:00 GMT"
     assert signed.headers.get("digest").startswith("SHA-256=")
 
 
-def test_a_missing_host_is_filled_in(rsa_key, now):
+def test_signing_adds_a_missing_host(rsa_key, now):
     bare = Request("GET", "https://local.example:8443/x")
     signed = cavage.sign(bare, rsa_key, now=now)
     assert signed.headers.get("host") == "local.example:8443"
     assert verify(signed, rsa_key, now)
 
 
-def test_created_and_expires_are_announced_as_hs2019(rsa_key, post, now):
+def test_covered_created_and_expires_set_the_algorithm_to_hs2019(rsa_key, post, now):
     covered = ("(request-target)", "(created)", "(expires)", "host", "digest")
     signed = cavage.sign(post, rsa_key, now=now, covered=covered, expires_s=3600)
     created = int(now.timestamp())
@@ -92,14 +92,14 @@ def test_created_and_expires_are_announced_as_hs2019(rsa_key, post, now):
     ("method", "body", "digested"),
     [("GET", b"", False), ("HEAD", b"", False), ("GET", b"x", True), ("POST", b"", True), ("DELETE", b"", True)],
 )
-def test_a_digest_is_made_where_there_may_be_a_body(ed_key, now, method, body, digested):
+def test_digest_is_added_if_the_request_may_have_a_body(ed_key, now, method, body, digested):
     request = Request(method, "https://local.example/x", {"Host": "local.example"}, body)
     signed = cavage.sign(request, ed_key, now=now)
     assert ("digest" in signed.headers) == digested
     assert ("digest" in " ".join(verify(signed, ed_key, now).covered)) == digested
 
 
-def test_the_signature_may_be_made_elsewhere(rsa_key, post, now):
+def test_prepared_request_takes_a_signature_made_elsewhere(rsa_key, post, now):
     unsigned = cavage.prepare(post, key_id=rsa_key.key_id, now=now)
     assert "signature" not in unsigned.request.headers
     assert verify(unsigned.attach(rsa_key.sign(unsigned.data)), rsa_key, now)
@@ -115,17 +115,17 @@ def test_the_signature_may_be_made_elsewhere(rsa_key, post, now):
         ({"key_id": "a\nb"}, "cannot stand"),
     ],
 )
-def test_a_wrong_argument_is_told(post, now, arguments, words):
+def test_wrong_argument_is_refused_in_words(post, now, arguments, words):
     with pytest.raises(ValueError, match=words):
         cavage.prepare(post, **{"key_id": "k", "now": now, **arguments})
 
 
-def test_a_key_that_does_not_fit_is_told(rsa_key, post, now):
+def test_signing_with_an_algorithm_of_another_key_type_is_refused(rsa_key, post, now):
     with pytest.raises(ValueError, match="ed25519"):
         cavage.sign(post, rsa_key, now=now, algorithm="ed25519")
 
 
-# --- what a changed request is --------------------------------------------------------------------------------------
+# --- a request that was changed on its way --------------------------------------------------------------------------
 
 CHANGES = {
     "body": (lambda r: evolve(r, body=r.body + b" "), DigestMismatch),
@@ -154,43 +154,45 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("change", "error"), CHANGES.values(), ids=CHANGES)
-def test_a_changed_delivery(rsa_key, post, now, change, error):
-    changed = change(cavage.sign(post, rsa_key, now=now))
+def test_changed_delivery_is_refused_unless_the_change_is_uncovered(rsa_key, post, now, change, error):
+    changed_request = change(cavage.sign(post, rsa_key, now=now))
     if error is None:
-        assert verify(changed, rsa_key, now)
+        assert verify(changed_request, rsa_key, now)
     else:
         with pytest.raises(error):
-            verify(changed, rsa_key, now)
+            verify(changed_request, rsa_key, now)
 
 
 @given(st.data())
-def test_no_covered_byte_can_be_changed(ed_key, post, now, data):
+def test_changed_byte_of_a_covered_field_is_refused(ed_key, post, now, data):
     signed = cavage.sign(post, ed_key, now=now)
     name = data.draw(st.sampled_from(["host", "date", "digest", "content-type"]))
     value = list(signed.headers.get(name))
-    place = data.draw(st.integers(0, len(value) - 1))
-    value[place] = data.draw(st.characters(min_codepoint=33, max_codepoint=126).filter(lambda c: c != value[place]))
-    changed = with_field(signed, name, "".join(value))
-    if name == "host" and changed.headers.get("host").lower() == "local.example":
+    position = data.draw(st.integers(0, len(value) - 1))
+    value[position] = data.draw(
+        st.characters(min_codepoint=33, max_codepoint=126).filter(lambda c: c != value[position])
+    )
+    changed_request = with_field(signed, name, "".join(value))
+    if name == "host" and changed_request.headers.get("host").lower() == "local.example":
         return
     with pytest.raises(ApcoreError):
-        verify(changed, ed_key, now)
+        verify(changed_request, ed_key, now)
 
 
 @given(st.integers(0, 63), st.integers(1, 255))
-def test_no_byte_of_the_signature_can_be_changed(ed_key, post, now, place, difference):
+def test_changed_byte_of_the_signature_is_refused(ed_key, post, now, position, difference):
     presented = cavage.parse(cavage.sign(post, ed_key, now=now), DEFAULT, now)
-    changed = bytearray(presented.signature)
-    changed[place] ^= difference
+    changed_signature = bytearray(presented.signature)
+    changed_signature[position] ^= difference
     with pytest.raises(BadSignature):
-        check(evolve(presented, signature=bytes(changed)), ed_key.public)
+        check(evolve(presented, signature=bytes(changed_signature)), ed_key.public)
 
 
 # --- dialects -------------------------------------------------------------------------------------------------------
 
 
-def resigned(key, request, field, now, *, query=True, host=None):
-    """Sign with any field text: what a peer with its own ideas would send."""
+def sign_with_field(key, request, field, now, *, query=True, host=None):
+    """Sign a request in the dialect of ``field``, the text of a signature field with a place for the signature."""
     parameters = cavage.read_parameters(field.format(signature="AA=="))
     from apcore.signatures._parts import Target, field_values
 
@@ -221,82 +223,88 @@ DIALECTS = {
     "another order": f'signature="{{signature}}",headers="{NAMES}",algorithm="rsa-sha256",keyId="{K}"',
     "white space": f'keyId="{K}" , algorithm = "rsa-sha256",  headers="{NAMES}",\tsignature="{{signature}}"',
     "unknown parameter": f'keyId="{K}",headers="{NAMES}",opaque="x",signature="{{signature}}"',
-    "created": f'keyId="{K}",algorithm="hs2019",created={CREATED},headers="(created) {NAMES}",signature="{{signature}}"',
+    "created": (
+        f'keyId="{K}",algorithm="hs2019",created={CREATED},headers="(created) {NAMES}",signature="{{signature}}"'
+    ),
     "created in quotes": f'keyId="{K}",created="{CREATED}",headers="(created) {NAMES}",signature="{{signature}}"',
     "created not covered": f'keyId="{K}",created={CREATED},headers="{NAMES}",signature="{{signature}}"',
     "capitals in headers": f'keyId="{K}",headers="(request-target) Host Date DIGEST",signature="{{signature}}"',
     "an empty value": f'keyId="{K}",headers="{NAMES} x-empty",signature="{{signature}}"',
     "a dropped content-length": f'keyId="{K}",headers="{NAMES} content-length",signature="{{signature}}"',
     "a repeated field": f'keyId="{K}",headers="{NAMES} x-twice",signature="{{signature}}"',
-    "created with rsa-sha256": f'keyId="{K}",algorithm="rsa-sha256",created={CREATED},headers="(created) {NAMES}",signature="{{signature}}"',
+    "created with rsa-sha256": (
+        f'keyId="{K}",algorithm="rsa-sha256",created={CREATED},headers="(created) {NAMES}",signature="{{signature}}"'
+    ),
 }
 
 
 @pytest.mark.parametrize("field", DIALECTS.values(), ids=DIALECTS)
-def test_a_dialect_is_read(rsa_key, dated, now, field):
+def test_signature_field_dialects_are_read(rsa_key, dated, now, field):
     dated = evolve(
         dated, headers=dated.headers.with_set("x-empty", "").with_added("x-twice", "1").with_added("x-twice", "2")
     )
     assert now.timestamp() == CREATED
-    assert verify(resigned(rsa_key, dated, field, now), rsa_key, now)
+    assert verify(sign_with_field(rsa_key, dated, field, now), rsa_key, now)
 
 
-@pytest.mark.parametrize("white", [" ", "\t", " \t  "])
-def test_a_folded_signature_is_read(rsa_key, dated, now, white):
-    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"], now)
+@pytest.mark.parametrize("white_space", [" ", "\t", " \t  "])
+def test_folded_signature_is_read(rsa_key, dated, now, white_space):
+    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now)
     head, _, tail = signed.headers.get("signature").rpartition('signature="')
-    folded = with_field(signed, "signature", f'{head}signature="{tail[:76]}{white}{tail[76:150]}{white}{tail[150:]}')
+    folded = with_field(
+        signed, "signature", f'{head}signature="{tail[:76]}{white_space}{tail[76:150]}{white_space}{tail[150:]}'
+    )
     assert verify(folded, rsa_key, now)
 
 
-def test_the_key_may_be_named_by_its_actor(rsa_key, dated, now):
+def test_key_id_may_be_the_actor_id(rsa_key, dated, now):
     field = DIALECTS["no algorithm"].replace("#main-key", "")
-    assert verify(resigned(rsa_key, dated, field, now), rsa_key, now).key_id == rsa_key.public.owner
+    assert verify(sign_with_field(rsa_key, dated, field, now), rsa_key, now).key_id == rsa_key.public.owner
 
 
-def test_a_reading_request_may_leave_out_the_query(rsa_key, get, now):
+def test_get_may_leave_out_the_query_except_under_the_strict_policy(rsa_key, get, now):
     dated = cavage.prepare(get, key_id=K, now=now).request
-    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now, query=False)
+    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now, query=False)
     assert not verify(signed, rsa_key, now).query_covered
     with pytest.raises(BadSignature):
         verify(signed, rsa_key, now, STRICT)
 
 
 @pytest.mark.parametrize(("query", "covered"), [("", True), ("?x=1", False)])
-def test_a_signature_without_the_target_leaves_the_query_open(rsa_key, dated, now, query, covered):
-    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"].replace("(request-target) ", ""), now)
+def test_signature_without_request_target_does_not_cover_the_query(rsa_key, dated, now, query, covered):
+    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"].replace("(request-target) ", ""), now)
     assert verify(evolve(signed, url=signed.url + query), rsa_key, now, LENIENT).query_covered == covered
 
 
-def test_a_delivery_may_not_leave_out_the_query(rsa_key, dated, now):
-    asking = evolve(dated, url=dated.url + "?x=1")
+def test_delivery_may_not_leave_out_the_query(rsa_key, dated, now):
+    with_query = evolve(dated, url=dated.url + "?x=1")
     with pytest.raises(BadSignature):
-        verify(resigned(rsa_key, asking, DIALECTS["no algorithm"], now, query=False), rsa_key, now)
+        verify(sign_with_field(rsa_key, with_query, DIALECTS["no algorithm"], now, query=False), rsa_key, now)
 
 
-@pytest.mark.parametrize("wire", ["local.example", "local.example:8443"])
+@pytest.mark.parametrize("sent_host", ["local.example", "local.example:8443"])
 @pytest.mark.parametrize("signed_host", ["local.example", "local.example:8443"])
-def test_on_another_port_the_host_is_signed_with_it_or_without(rsa_key, dated, now, wire, signed_host):
-    dated = with_field(evolve(dated, url="https://local.example:8443/inbox"), "host", wire)
-    assert verify(resigned(rsa_key, dated, DIALECTS["no algorithm"], now, host=signed_host), rsa_key, now)
+def test_signed_host_may_have_or_lack_a_non_default_port(rsa_key, dated, now, sent_host, signed_host):
+    dated = with_field(evolve(dated, url="https://local.example:8443/inbox"), "host", sent_host)
+    assert verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now, host=signed_host), rsa_key, now)
 
 
-def test_the_default_port_may_be_written(rsa_key, dated, now):
+def test_host_may_name_the_default_port(rsa_key, dated, now):
     dated = with_field(dated, "host", "LOCAL.example:443")
-    assert verify(resigned(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now)
+    assert verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now)
 
 
-def test_authorization_is_for_the_lenient(rsa_key, dated, now):
-    signed = resigned(rsa_key, dated, DIALECTS["no algorithm"], now)
-    moved = evolve(
+def test_only_the_lenient_policy_reads_authorization(rsa_key, dated, now):
+    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now)
+    in_authorization = evolve(
         signed,
         headers=signed.headers.without("signature").with_set(
             "authorization", "Signature " + signed.headers.get("signature")
         ),
     )
-    assert verify(moved, rsa_key, now, LENIENT)
+    assert verify(in_authorization, rsa_key, now, LENIENT)
     with pytest.raises(SignatureMissing):
-        verify(moved, rsa_key, now)
+        verify(in_authorization, rsa_key, now)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
@@ -342,10 +350,10 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("field", MALFORMED.values(), ids=MALFORMED)
-def test_a_field_that_cannot_be_read(dated, now, field):
-    with pytest.raises(SignatureMalformed) as caught:
+def test_malformed_field_is_refused_with_400(dated, now, field):
+    with pytest.raises(SignatureMalformed) as exc_info:
         cavage.parse(with_field(dated, "signature", field), LENIENT, now)
-    assert caught.value.status_hint == 400
+    assert exc_info.value.status_hint == 400
 
 
 REFUSED = {
@@ -365,47 +373,47 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("field", "error"), REFUSED.values(), ids=REFUSED)
-def test_a_signature_that_binds_too_little(dated, now, field, error):
-    with pytest.raises(error) as caught:
+def test_insufficient_signature_is_refused_with_401(dated, now, field, error):
+    with pytest.raises(error) as exc_info:
         cavage.parse(with_field(dated, "signature", field), DEFAULT, now)
-    assert caught.value.status_hint == 401
-    assert caught.value.explanation.key_id == K
+    assert exc_info.value.status_hint == 401
+    assert exc_info.value.explanation.key_id == K
 
 
-def test_as_much_as_is_read_is_read(rsa_key, dated, now):
+def test_field_length_and_number_of_covered_names_are_bounded(rsa_key, dated, now):
     field = f'{DIALECTS["no algorithm"]},opaque="{{fill}}"'
-    bare = resigned(rsa_key, dated, field.replace("{fill}", ""), now).headers.get("signature")
-    whole = bare[:-1] + "x" * (cavage.FIELD_CHARS_MAX - len(bare)) + '"'
-    assert verify(with_field(dated, "signature", whole), rsa_key, now)
+    shortest = sign_with_field(rsa_key, dated, field.replace("{fill}", ""), now).headers.get("signature")
+    longest = shortest[:-1] + "x" * (cavage.FIELD_CHARS_MAX - len(shortest)) + '"'
+    assert verify(with_field(dated, "signature", longest), rsa_key, now)
     with pytest.raises(SignatureMalformed, match="at most 8192"):
-        verify(with_field(dated, "signature", whole[:-1] + 'x"'), rsa_key, now)
-    five = DEFAULT.with_(covered_max=4)
-    assert verify(resigned(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now, five)
+        verify(with_field(dated, "signature", longest[:-1] + 'x"'), rsa_key, now)
+    at_most_four = DEFAULT.with_(covered_max=4)
+    assert verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now, at_most_four)
     with pytest.raises(SignatureMalformed, match="5 names"):
-        verify(resigned(rsa_key, dated, DIALECTS["a dropped content-length"], now), rsa_key, now, five)
+        verify(sign_with_field(rsa_key, dated, DIALECTS["a dropped content-length"], now), rsa_key, now, at_most_four)
 
 
 @pytest.mark.parametrize(("names", "words"), [("(created)", "parameter created"), ("date", "Date field")])
-def test_a_time_that_is_not_there_is_named(dated, now, names, words):
+def test_refusal_names_the_missing_time(dated, now, names, words):
     bare = evolve(dated, headers=dated.headers.without("date"))
     field = f'keyId="{K}",headers="(request-target) host {names} digest",{S}'
     with pytest.raises(ComponentMissing, match=words):
         cavage.parse(with_field(bare, "signature", field), DEFAULT, now)
 
 
-def test_a_body_on_a_reading_request_has_to_be_covered(rsa_key, get, now):
+def test_body_of_a_get_must_be_covered(rsa_key, get, now):
     dated = evolve(cavage.prepare(get, key_id=K, now=now).request, body=b"x")
     with pytest.raises(CoverageTooSmall, match="digest"):
-        verify(resigned(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now), rsa_key, now)
+        verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now), rsa_key, now)
 
 
-def test_the_pseudo_headers_are_for_hs2019_to_the_strict(rsa_key, dated, now):
-    signed = resigned(rsa_key, dated, DIALECTS["created with rsa-sha256"], now)
+def test_strict_policy_refuses_created_with_rsa_sha256(rsa_key, dated, now):
+    signed = sign_with_field(rsa_key, dated, DIALECTS["created with rsa-sha256"], now)
     with pytest.raises(AlgorithmRefused):
         verify(signed, rsa_key, now, STRICT)
 
 
-def test_no_signature_and_two(dated, now):
+def test_missing_signature_and_two_signatures_are_refused(dated, now):
     with pytest.raises(SignatureMissing):
         cavage.parse(dated, DEFAULT, now)
     twice = evolve(dated, headers=dated.headers.with_added("signature", "a").with_added("signature", "b"))
@@ -413,7 +421,7 @@ def test_no_signature_and_two(dated, now):
         cavage.parse(twice, DEFAULT, now)
 
 
-def test_a_scheme_that_is_not_accepted(rsa_key, post, now):
+def test_scheme_outside_the_policy_is_refused(rsa_key, post, now):
     with pytest.raises(SchemeRefused):
         verify(cavage.sign(post, rsa_key, now=now), rsa_key, now, DEFAULT.with_(schemes=frozenset({"rfc9421"})))
 
@@ -428,10 +436,10 @@ DIGESTS = {
 
 
 @pytest.mark.parametrize(("digest", "error"), DIGESTS.values(), ids=DIGESTS)
-def test_a_digest(rsa_key, dated, now, digest, error):
-    changed = with_field(dated, "digest", digest)
+def test_wrong_or_malformed_digest_is_refused(rsa_key, dated, now, digest, error):
+    changed_request = with_field(dated, "digest", digest)
     with pytest.raises(error):
-        verify(resigned(rsa_key, changed, DIALECTS["no algorithm"], now), rsa_key, now)
+        verify(sign_with_field(rsa_key, changed_request, DIALECTS["no algorithm"], now), rsa_key, now)
 
 
 CONTENT_DIGESTS = {
@@ -446,11 +454,11 @@ BOTH_DIGESTS = f'keyId="{K}",headers="{NAMES} content-digest",signature="{{signa
 
 @pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT], ids=lambda policy: policy.name)
 @pytest.mark.parametrize("field", [CONTENT_DIGEST_ALONE, BOTH_DIGESTS], ids=["alone", "both"])
-def test_a_covered_content_digest_covers_the_body(rsa_key, dated, now, field, policy):
-    sent = with_field(dated, "content-digest", make_content_digest(dated.body))
+def test_covered_content_digest_covers_the_body(rsa_key, dated, now, field, policy):
+    unsigned = with_field(dated, "content-digest", make_content_digest(dated.body))
     if field == CONTENT_DIGEST_ALONE:
-        sent = evolve(sent, headers=sent.headers.without("digest"))
-    signed = resigned(rsa_key, sent, field, now)
+        unsigned = evolve(unsigned, headers=unsigned.headers.without("digest"))
+    signed = sign_with_field(rsa_key, unsigned, field, now)
     assert "content-digest" in verify(signed, rsa_key, now, policy).covered
     with pytest.raises(DigestMismatch):
         verify(evolve(signed, body=signed.body + b" "), rsa_key, now, policy)
@@ -458,15 +466,15 @@ def test_a_covered_content_digest_covers_the_body(rsa_key, dated, now, field, po
 
 @pytest.mark.parametrize("field", [CONTENT_DIGEST_ALONE, BOTH_DIGESTS], ids=["alone", "both"])
 @pytest.mark.parametrize(("digest", "error"), CONTENT_DIGESTS.values(), ids=CONTENT_DIGESTS)
-def test_a_covered_content_digest_that_is_not_the_bodys_is_refused(rsa_key, dated, now, digest, error, field):
-    signed = resigned(rsa_key, with_field(dated, "content-digest", digest), field, now)
+def test_covered_content_digest_of_another_body_is_refused(rsa_key, dated, now, digest, error, field):
+    signed = sign_with_field(rsa_key, with_field(dated, "content-digest", digest), field, now)
     with pytest.raises(error):
         verify(signed, rsa_key, now)
 
 
-def test_a_content_digest_that_is_not_covered_covers_nothing(rsa_key, dated, now):
-    sent = with_field(dated, "content-digest", make_content_digest(dated.body))
-    signed = resigned(rsa_key, sent, DIALECTS["no algorithm"].replace(" digest", ""), now)
+def test_uncovered_content_digest_does_not_cover_the_body(rsa_key, dated, now):
+    unsigned = with_field(dated, "content-digest", make_content_digest(dated.body))
+    signed = sign_with_field(rsa_key, unsigned, DIALECTS["no algorithm"].replace(" digest", ""), now)
     with pytest.raises(CoverageTooSmall, match="does not cover digest or content-digest"):
         verify(signed, rsa_key, now)
 
@@ -478,14 +486,14 @@ def test_a_content_digest_that_is_not_covered_covers_nothing(rsa_key, dated, now
 @pytest.mark.parametrize(
     "covered", [None, ("(request-target)", "host", "(created)", "digest")], ids=["date", "created"]
 )
-def test_the_window(ed_key, post, now, offset_s, error, covered):
+def test_signature_time_must_lie_within_the_window(ed_key, post, now, offset_s, error, covered):
     signed = cavage.sign(post, ed_key, now=now + timedelta(seconds=offset_s), covered=covered)
     if error is None:
         assert verify(signed, ed_key, now)
         return
-    with pytest.raises(error) as caught:
+    with pytest.raises(error) as exc_info:
         verify(signed, ed_key, now)
-    assert caught.value.explanation.clock_offset_s == offset_s
+    assert exc_info.value.explanation.clock_offset_s == offset_s
 
 
 @pytest.mark.parametrize(
@@ -497,7 +505,7 @@ def test_the_window(ed_key, post, now, offset_s, error, covered):
         (-12 * 3600 - 1, 86400, SignatureTooOld),
     ],
 )
-def test_an_expiry(ed_key, post, now, signed_s, lifetime_s, error):
+def test_signed_expiry_is_respected(ed_key, post, now, signed_s, lifetime_s, error):
     covered = ("(request-target)", "host", "(created)", "(expires)", "digest")
     signed = cavage.sign(post, ed_key, now=now + timedelta(seconds=signed_s), covered=covered, expires_s=lifetime_s)
     if error is None:
@@ -507,8 +515,8 @@ def test_an_expiry(ed_key, post, now, signed_s, lifetime_s, error):
             verify(signed, ed_key, now)
 
 
-def test_an_expiry_that_is_not_signed_never_prolongs(ed_key, post, now):
-    """Anybody can add a parameter; under the signature, only `(expires)` says anything."""
+def test_unsigned_expiry_never_prolongs_a_signature(ed_key, post, now):
+    """Anyone can add a parameter. Only a covered `(expires)` is signed."""
     covered = ("(request-target)", "host", "(created)", "digest")
     signed = cavage.sign(post, ed_key, now=now - timedelta(hours=2), covered=covered)
     field = signed.headers.get("signature")
@@ -518,15 +526,15 @@ def test_an_expiry_that_is_not_signed_never_prolongs(ed_key, post, now):
 
 
 @pytest.mark.parametrize("date", ["", "now", "Sun, 22 Nov 2026 08:00:00 +0000", "Sun, 32 Nov 2026 08:00:00 GMT"])
-def test_a_date_that_is_none(rsa_key, dated, now, date):
+def test_malformed_date_is_refused(rsa_key, dated, now, date):
     with pytest.raises(SignatureMalformed):
-        verify(resigned(rsa_key, with_field(dated, "date", date), DIALECTS["no algorithm"], now), rsa_key, now)
+        verify(sign_with_field(rsa_key, with_field(dated, "date", date), DIALECTS["no algorithm"], now), rsa_key, now)
 
 
 # --- the key --------------------------------------------------------------------------------------------------------
 
 
-def test_another_key(rsa_key, ed_key, post, now):
+def test_key_of_another_owner_or_type_is_refused(rsa_key, ed_key, post, now):
     presented = cavage.parse(cavage.sign(post, rsa_key, now=now), DEFAULT, now)
     with pytest.raises(KeyMismatch, match="alice#main-key, not https"):
         check(presented, ed_key.public.renamed(owner="https://other.example/users/eve"))
@@ -534,7 +542,7 @@ def test_another_key(rsa_key, ed_key, post, now):
         check(presented, ed_key.public.renamed(key_id=presented.key_id))
 
 
-def test_a_short_key_is_for_the_lenient(now, dated):
+def test_only_the_lenient_policy_accepts_a_1024_bit_key(now, dated):
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -542,7 +550,7 @@ def test_a_short_key_is_for_the_lenient(now, dated):
 
     der = rsa.generate_private_key(65537, 1024).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     short = read_private_der(der, key_id=K, owner="https://remote.example/users/alice")
-    signed = resigned(short, dated, DIALECTS["no algorithm"], now)
+    signed = sign_with_field(short, dated, DIALECTS["no algorithm"], now)
     assert verify(signed, short, now, LENIENT)
     with pytest.raises(KeyWeak, match="1024 bits"):
         verify(signed, short, now)
@@ -551,38 +559,38 @@ def test_a_short_key_is_for_the_lenient(now, dated):
 # --- explanations ---------------------------------------------------------------------------------------------------
 
 
-def test_a_refusal_shows_what_was_expected(rsa_key, post, now):
+def test_refusal_shows_the_expected_signing_string(rsa_key, post, now):
     signed = with_field(cavage.sign(post, rsa_key, now=now - timedelta(seconds=90)), "content-type", "text/plain")
-    with pytest.raises(BadSignature) as caught:
+    with pytest.raises(BadSignature) as exc_info:
         verify(signed, rsa_key, now)
-    explanation = caught.value.explanation
+    explanation = exc_info.value.explanation
     assert explanation.signing_string.splitlines()[0] == "(request-target): post /users/bob/inbox"
     assert explanation.signing_string.splitlines()[-1] == "content-type: text/plain"
     assert explanation.covered[0] == "(request-target)"
     assert explanation.clock_offset_s == -90
     assert rsa_key.public.fingerprint[:16] in explanation.key
-    shown = "\n".join(explanation.lines())
-    assert "    content-type: text/plain" in shown
-    assert "clock offset: -90 s" in shown
+    text = "\n".join(explanation.lines())
+    assert "    content-type: text/plain" in text
+    assert "clock offset: -90 s" in text
 
 
-def test_a_refusal_keeps_secrets(rsa_key, dated, now):
+def test_refusal_never_shows_secrets(rsa_key, dated, now):
     secret = evolve(
         dated, headers=dated.headers.with_set("cookie", "session=hunter2").with_set("authorization", "Bearer hunter2")
     )
     field = DIALECTS["no algorithm"].replace(NAMES, f"{NAMES} cookie authorization")
-    signed = with_field(resigned(rsa_key, secret, field, now), "digest", dated.headers.get("digest"))
+    signed = with_field(sign_with_field(rsa_key, secret, field, now), "digest", dated.headers.get("digest"))
     assert verify(signed, rsa_key, now)
-    with pytest.raises(BadSignature) as caught:
+    with pytest.raises(BadSignature) as exc_info:
         verify(evolve(signed, method="PUT"), rsa_key, now)
-    assert "cookie: ..." in caught.value.explanation.signing_string
-    assert "hunter2" not in repr(caught.value.explanation) + str(caught.value)
+    assert "cookie: ..." in exc_info.value.explanation.signing_string
+    assert "hunter2" not in repr(exc_info.value.explanation) + str(exc_info.value)
 
 
-def test_the_replay_id_names_the_signature(ed_key, post, now):
-    one, two = (verify(cavage.sign(post, ed_key, now=now + timedelta(seconds=s)), ed_key, now) for s in (0, 1))
-    assert one.replay_id != two.replay_id
-    assert one.replay_id == verify(cavage.sign(post, ed_key, now=now), ed_key, now).replay_id
+def test_replay_id_identifies_the_signature(ed_key, post, now):
+    first, second = (verify(cavage.sign(post, ed_key, now=now + timedelta(seconds=s)), ed_key, now) for s in (0, 1))
+    assert first.replay_id != second.replay_id
+    assert first.replay_id == verify(cavage.sign(post, ed_key, now=now), ed_key, now).replay_id
 
 
 # --- garbage --------------------------------------------------------------------------------------------------------
@@ -603,14 +611,14 @@ PARAMETER = st.builds(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(VALUE | st.lists(PARAMETER, max_size=7).map(",".join), VALUE, VALUE)
-def test_garbage_is_refused_in_words(dated, now, rsa_key, field, date, digest):
+def test_garbage_is_refused_with_400_or_401(dated, now, rsa_key, field, date, digest):
     request = evolve(
         dated, headers=dated.headers.with_set("date", date).with_set("digest", digest).with_set("signature", field)
     )
     for policy in (DEFAULT, LENIENT):
-        with pytest.raises(ApcoreError) as caught:
+        with pytest.raises(ApcoreError) as exc_info:
             verify(request, rsa_key, now, policy)
-        assert caught.value.status_hint in {400, 401}
+        assert exc_info.value.status_hint in {400, 401}
 
 
 # --- two readers, one language --------------------------------------------------------------------------------------
@@ -618,7 +626,7 @@ def test_garbage_is_refused_in_words(dated, now, rsa_key, field, date, digest):
 PIECES = st.text('ab ",=\\()/#-', max_size=8) | st.sampled_from([K, "rsa-sha256", "hs2019", NAMES, "AA==", ""])
 
 
-def as_read(text):
+def read_or_refusal(text):
     try:
         return cavage.read_parameters(text)
     except SignatureMalformed as exc:
@@ -627,10 +635,10 @@ def as_read(text):
 
 @given(PIECES, PIECES, PIECES, PIECES)
 @settings(max_examples=500)
-def test_the_usual_form_is_read_as_any_other(key_id, algorithm, headers, signature):
-    """A blank behind a comma sends the same field to the reader of parameters one by one."""
+def test_fast_path_reads_the_field_like_the_general_path(key_id, algorithm, headers, signature):
+    """A blank after a comma makes the same field take the path that reads parameters one by one."""
     text = 'keyId="{}",algorithm="{}",headers="{}",signature="{}"'
-    usual, other = text, text.replace('",a', '", a')
-    assert as_read(usual.format(key_id, algorithm, headers, signature)) == as_read(
-        other.format(key_id, algorithm, headers, signature)
+    usual_form, other_form = text, text.replace('",a', '", a')
+    assert read_or_refusal(usual_form.format(key_id, algorithm, headers, signature)) == read_or_refusal(
+        other_form.format(key_id, algorithm, headers, signature)
     )

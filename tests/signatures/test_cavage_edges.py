@@ -1,4 +1,4 @@
-"""draft-cavage at the edges: each rule on both of its sides, which mutation testing found to be tried on one alone."""
+"""Check each rule of draft-cavage on both sides of its edge, as mutation testing demands."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from apcore.signatures.presented import check
 K = "https://remote.example/users/alice#main-key"
 CREATED = 1795334400
 ANYTHING = DEFAULT.with_(cavage_read=(), cavage_write=())
-"""A policy of a caller's own, that asks for nothing to be covered."""
+"""An application's own policy that demands no coverage."""
 
 
 def request_of(method="GET", url="https://local.example/x", *, field, **headers):
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request(method, url, {**named, "signature": field})
+    given_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method, url, {**given_headers, "signature": field})
 
 
-def field_of(covered=None, **more):
-    parameters = {"keyId": K, **more, "signature": "aGk="}
+def field_of(covered=None, **parameters):
+    values_by_name = {"keyId": K, **parameters, "signature": "aGk="}
     if covered is not None:
-        parameters["headers"] = covered
-    return ",".join(f'{name}="{value}"' for name, value in parameters.items())
+        values_by_name["headers"] = covered
+    return ",".join(f'{name}="{value}"' for name, value in values_by_name.items())
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -62,18 +62,18 @@ def field_of(covered=None, **more):
         f'keyId="{K}",signature="aGk=aGk="',
     ],
 )
-def test_what_cannot_be_read_without_guessing(field):
+def test_ambiguous_field_is_refused(field):
     with pytest.raises(SignatureMalformed):
         cavage.read_parameters(field)
 
 
-def test_an_empty_field_is_called_that():
+def test_empty_field_is_refused_as_empty():
     with pytest.raises(SignatureMalformed, match="is empty"):
         cavage.read_parameters("")
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
-def test_the_longest_time(quote):
+def test_time_of_15_digits_is_read(quote):
     digits = "1" * 15
     assert cavage.read_parameters(f"{field_of()},created={quote}{digits}{quote}").created == digits
 
@@ -82,10 +82,10 @@ def test_the_longest_time(quote):
     ("algorithm", "covered"),
     [(None, ("(created)",)), ("hs2019", ("(created)",)), ("HS2019", ("(created)",)), ("rsa-sha256", ("date",))],
 )
-def test_what_is_covered_where_nothing_says_so(algorithm, covered):
+def test_default_coverage_depends_on_the_algorithm(algorithm, covered):
     """Draft §2.1.6."""
-    more = {} if algorithm is None else {"algorithm": algorithm}
-    assert cavage.read_parameters(field_of(**more)).covered == covered
+    parameters = {} if algorithm is None else {"algorithm": algorithm}
+    assert cavage.read_parameters(field_of(**parameters)).covered == covered
 
 
 @pytest.mark.parametrize(
@@ -98,36 +98,36 @@ def test_what_is_covered_where_nothing_says_so(algorithm, covered):
         ("ecdsa-sha256", "ecdsa-p256-sha256"),
     ],
 )
-def test_labels_of_the_wire(now, label, algorithm):
+def test_algorithm_label_names_our_algorithm(now, label, algorithm):
     request = request_of(field=field_of("(created)", algorithm=label, created=CREATED))
     assert cavage.parse(request, ANYTHING, now).algorithm == algorithm
 
 
 @pytest.mark.parametrize("label", ["hmac-sha256", "rsa-sha1", "dsa-sha1", "", "ecdsa-sha512"])
-def test_a_label_that_means_nothing_here(now, label):
+def test_unknown_algorithm_label_is_refused(now, label):
     with pytest.raises(AlgorithmRefused):
         cavage.parse(request_of(field=field_of("(created)", algorithm=label, created=CREATED)), ANYTHING, now)
 
 
-@pytest.mark.parametrize("white", ["", " ", "\t", " \t "])
-def test_authorization_may_have_white_space_in_front(now, white):
+@pytest.mark.parametrize("white_space", ["", " ", "\t", " \t "])
+def test_authorization_may_have_white_space_before_its_parameters(now, white_space):
     field = field_of("(created)", created=CREATED)
-    request = Request("GET", "https://local.example/x", {"authorization": f"Signature {white}{field}"})
+    request = Request("GET", "https://local.example/x", {"authorization": f"Signature {white_space}{field}"})
     assert cavage.parse(request, ANYTHING.with_(authorization=True), now).key_id == K
 
 
 @pytest.mark.parametrize("value", [f"Signature X{field_of()}", f"SignatureX {field_of()}", f"Basic {field_of()}", ""])
-def test_authorization_of_another_kind(now, value):
+def test_authorization_of_another_scheme_is_no_signature(now, value):
     request = Request("GET", "https://local.example/x", {"authorization": value})
     with pytest.raises((SignatureMissing, SignatureMalformed)):
         cavage.parse(request, ANYTHING.with_(authorization=True), now)
 
 
-# --- what counts is what is covered ---------------------------------------------------------------------------------
+# --- only covered components count ----------------------------------------------------------------------------------
 
 
-def test_what_is_not_covered_is_not_compared(now):
-    """A hop may have changed it; nothing was said about it."""
+def test_uncovered_fields_are_not_compared(now):
+    """A proxy may change an uncovered field: the signature says nothing about it."""
     field = field_of("(request-target) (created)", created=CREATED)
     request = request_of("POST", field=field, host="other.example", digest="SHA-256=AAAA", date="nonsense")
     assert cavage.parse(request, ANYTHING, now).signed == CREATED
@@ -136,7 +136,7 @@ def test_what_is_not_covered_is_not_compared(now):
         cavage.parse(covering, ANYTHING, now)
 
 
-def test_a_time_that_is_not_covered_is_nobodys_word(now):
+def test_uncovered_time_does_not_count(now):
     day_before = "Sat, 21 Nov 2026 08:00:00 GMT"
     covering_date = request_of(field=field_of("date", created=CREATED), date=day_before)
     with pytest.raises(SignatureTooOld):
@@ -147,14 +147,14 @@ def test_a_time_that_is_not_covered_is_nobodys_word(now):
 
 @pytest.mark.parametrize("url", ["https://local.example/x", "https://local.example:8443/x"])
 @pytest.mark.parametrize("covered", ["(request-target) (created)", "(created)"])
-def test_a_message_without_host_that_covers_none(now, url, covered):
+def test_request_without_host_may_leave_it_uncovered(now, url, covered):
     [base] = cavage.parse(request_of(url=url, field=field_of(covered, created=CREATED)), ANYTHING, now).bases
     assert b"host" not in base.data
 
 
 @pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT])
 @pytest.mark.parametrize("missing", ["(request-target)", "host", "(created)"])
-def test_each_part_of_the_least_coverage(now, policy, missing):
+def test_missing_part_of_the_minimum_coverage_is_refused(now, policy, missing):
     names = [name for name in ("(request-target)", "host", "(created)") if name != missing]
     request = request_of(field=field_of(" ".join(names), created=CREATED), host="local.example")
     if policy is LENIENT and missing != "(created)":
@@ -165,7 +165,7 @@ def test_each_part_of_the_least_coverage(now, policy, missing):
 
 
 @pytest.mark.parametrize("covered", ["date (created)", "date (expires)"])
-def test_to_the_strict_both_pseudo_headers_are_for_hs2019(now, covered):
+def test_strict_policy_takes_created_and_expires_with_hs2019_only(now, covered):
     policy = STRICT.with_(cavage_read=())
     for label, refused in (("rsa-sha256", True), ("hs2019", False)):
         field = field_of(covered, algorithm=label, created=CREATED, expires=CREATED + 60)
@@ -192,16 +192,16 @@ def test_to_the_strict_both_pseudo_headers_are_for_hs2019(now, covered):
         ("GET", "https://local.example:1/x", "Local.Example:1", ["/x Local.Example:1", "/x local.example"]),
     ],
 )
-def test_exactly_these_strings_may_have_been_signed(now, method, url, host, strings):
+def test_signing_strings_that_are_tried(now, method, url, host, strings):
     request = request_of(method, url, field=field_of("(request-target) host (created)", created=CREATED), host=host)
     presented = cavage.parse(request, ANYTHING, now)
-    tried = [base.data.decode().split("\n") for base in presented.bases]
-    assert [f"{lines[0].rpartition(' ')[2]} {lines[1].removeprefix('host: ')}" for lines in tried] == strings
+    lines_by_base = [base.data.decode().split("\n") for base in presented.bases]
+    assert [f"{lines[0].rpartition(' ')[2]} {lines[1].removeprefix('host: ')}" for lines in lines_by_base] == strings
     query = "?" in url
     assert [base.query_covered for base in presented.bases] == [not query or "?" in string for string in strings]
 
 
-def test_a_head_may_leave_out_the_query(rsa_key, now):
+def test_head_signature_may_leave_out_the_query(rsa_key, now):
     request = Request("HEAD", "https://local.example/x?q", {"Host": "local.example"})
     unsigned = cavage.prepare(evolve(request, url="https://local.example/x"), key_id=K, now=now)
     signed = evolve(unsigned.attach(rsa_key.sign(unsigned.data)), url=request.url)
@@ -210,49 +210,49 @@ def test_a_head_may_leave_out_the_query(rsa_key, now):
     assert check(cavage.parse(unsigned.attach(rsa_key.sign(unsigned.data)), DEFAULT, now), rsa_key.public).query_covered
 
 
-# --- what a refusal tells -------------------------------------------------------------------------------------------
+# --- the explanation of a refusal -----------------------------------------------------------------------------------
 
 
-def test_a_refusal_tells_what_was_known(rsa_key, post, now):
+def test_refusal_explains_the_signature(rsa_key, post, now):
     signed = cavage.sign(post, rsa_key, now=now)
-    with pytest.raises(SchemeRefused) as caught:
+    with pytest.raises(SchemeRefused) as exc_info:
         cavage.parse(signed, DEFAULT.with_(schemes=frozenset({"rfc9421"})), now)
-    told = caught.value.explanation
-    assert told.scheme == "cavage"
-    assert told.key_id == rsa_key.key_id
-    assert told.algorithm == "rsa-sha256"
-    assert told.covered == ("(request-target)", "host", "date", "digest", "content-type")
-    assert told.signing_string.startswith("(request-target): post /users/bob/inbox\nhost: local.example\n")
-    assert told.clock_offset_s == 0
+    explanation = exc_info.value.explanation
+    assert explanation.scheme == "cavage"
+    assert explanation.key_id == rsa_key.key_id
+    assert explanation.algorithm == "rsa-sha256"
+    assert explanation.covered == ("(request-target)", "host", "date", "digest", "content-type")
+    assert explanation.signing_string.startswith("(request-target): post /users/bob/inbox\nhost: local.example\n")
+    assert explanation.clock_offset_s == 0
 
 
-def test_a_field_that_cannot_be_read_is_called_by_its_scheme(post, now):
-    with pytest.raises(SignatureMalformed) as caught:
+def test_refusal_of_a_malformed_field_names_the_scheme(post, now):
+    with pytest.raises(SignatureMalformed) as exc_info:
         cavage.parse(evolve(post, headers=post.headers.with_set("signature", "x")), DEFAULT, now)
-    assert caught.value.explanation.scheme == "cavage"
+    assert exc_info.value.explanation.scheme == "cavage"
 
 
-def test_a_refusal_without_a_time_tells_no_offset(now):
-    with pytest.raises(AlgorithmRefused) as caught:
+def test_refusal_without_a_signed_time_has_no_clock_offset(now):
+    with pytest.raises(AlgorithmRefused) as exc_info:
         cavage.parse(request_of(field=field_of("host", algorithm="x"), host="local.example"), ANYTHING, now)
-    assert caught.value.explanation.clock_offset_s is None
+    assert exc_info.value.explanation.clock_offset_s is None
 
 
 # --- signing --------------------------------------------------------------------------------------------------------
 
 
-def test_a_host_that_is_there_stays(rsa_key, now):
+def test_signing_keeps_an_existing_host(rsa_key, now):
     request = Request("GET", "https://local.example/x", {"Host": "LOCAL.example:443"})
     assert cavage.sign(request, rsa_key, now=now).headers.get_all("host") == ("LOCAL.example:443",)
 
 
-def test_a_reading_request_covers_no_content_type(rsa_key, now):
+def test_get_signature_does_not_cover_content_type(rsa_key, now):
     request = Request("GET", "https://local.example/x", {"Content-Type": "text/plain"})
     signed = cavage.sign(request, rsa_key, now=now)
     assert 'headers="(request-target) host date"' in signed.headers.get("signature")
 
 
-def test_times_are_written_where_they_are_covered(rsa_key, post, now):
+def test_times_are_written_only_if_covered(rsa_key, post, now):
     plain = cavage.sign(post, rsa_key, now=now, expires_s=60).headers.get("signature")
     assert "created=" not in plain
     assert "expires=" not in plain
@@ -265,7 +265,7 @@ def test_times_are_written_where_they_are_covered(rsa_key, post, now):
     assert "created=" not in both
 
 
-def test_a_signature_of_no_bytes_is_none(now):
+def test_empty_signature_is_refused(now):
     for text, bad in (("", True), (b64encode(b"x").decode(), False)):
         field = f'keyId="{K}",signature="{text}"'
         if bad:

@@ -1,4 +1,4 @@
-"""Recorded, specified and generated signed requests: every one, with the preset that decides it and the reason of each refusal."""
+"""Check recorded, specified and generated signed requests against each preset, with the reason of each refusal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def received(case, origin):
 
 
 def outcome(request, key, policy, now, *, base=None, label=None):
-    """Give "ok", or the reason of the refusal."""
+    """Return "ok", or the reason of the refusal."""
     answer = "ok"
     try:
         [presented, *_] = [p for p in parse_all(request, policy, now=now) if label in {None, p.label}]
@@ -52,12 +52,12 @@ def outcome(request, key, policy, now, *, base=None, label=None):
     else:
         status = None
     assert status in {None, 400, 401}
-    explained(request, key, policy, now, answer)
+    check_explanation(request, key, policy, now, answer)
     return answer
 
 
-def explained(request, key, policy, now, answer):
-    """An explanation comes to the same verdict, whatever else it finds out."""
+def check_explanation(request, key, policy, now, answer):
+    """Check that an explanation reaches the same verdict."""
     report = explain(request, now=now, policy=policy, keys={key.key_id: key, key.owner: key})
     assert (report.verified is not None) == (answer == "ok")
     assert report.error is None if answer in {"ok", "key-mismatch"} else report.error.reason == answer
@@ -73,9 +73,9 @@ def by_name(case):
     return case["name"].rpartition(" > ")[2]
 
 
-# --- ours -----------------------------------------------------------------------------------------------------------
+# --- generated ------------------------------------------------------------------------------------------------------
 
-# Reason under the default preset, then what another preset says where it differs.
+# The reason under the default preset, then the results of the presets that differ.
 GENERATED = {
     "expired": ("signature-expired", {}),
     "date one day old": ("signature-too-old", {}),
@@ -94,26 +94,26 @@ GENERATED = {
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("case", cases("generated.json"), ids=by_name)
-def test_generated(case, preset):
+def test_generated_request_has_its_expected_outcome(case, preset):
     file = load_json(f"{SUITE}/generated.json")
     now = datetime.fromtimestamp(file["now"], UTC)
     key = key_formats.read_pem(file["keys"][case["key"]]["publicPem"], key_id=file["keyId"], owner=file["owner"])
-    reason, others = GENERATED.get(case["name"], ("ok", {}))
-    expected = others.get(preset, reason)
+    reason, results_by_preset = GENERATED.get(case["name"], ("ok", {}))
+    expected = results_by_preset.get(preset, reason)
     base = case["base"] if expected == "ok" else None
     assert outcome(received(case, "https://local.example"), key, PRESETS[preset], now, base=base) == expected
 
 
-def test_generated_is_complete():
-    counted = Counter()
+def test_generated_file_has_all_cases():
+    counts = Counter()
     for case in cases("generated.json"):
-        reason, others = GENERATED.get(case["name"], ("ok", {}))
-        # The verdict of the file is that of the default preset, or of the lenient one where the file calls it a policy.
+        reason, results_by_preset = GENERATED.get(case["name"], ("ok", {}))
+        # The verdict in the file is that of the default preset, or of the lenient one if the file names a policy.
         assert case["valid"] == (
-            "ok" in {reason, others.get("lenient") if "optional" in case.get("policy", "") else reason}
+            "ok" in {reason, results_by_preset.get("lenient") if "optional" in case.get("policy", "") else reason}
         )
-        counted["accepted" if reason == "ok" else "refused"] += 1
-    assert counted == {"accepted": 13, "refused": 11}
+        counts["accepted" if reason == "ok" else "refused"] += 1
+    assert counts == {"accepted": 13, "refused": 11}
 
 
 # --- Mastodon's own specification -----------------------------------------------------------------------------------
@@ -132,12 +132,15 @@ MASTODON = {
     "with a tampered body on a POST request :: fails to verify signature": "digest-mismatch",
     "with a malformed `Content-Digest` header :: returns `400` (Bad Request)": "digest-malformed",
 }
-QUERY_QUIRK = "when the query string is missing from the signature verification (compatibility quirk) :: successfuly verifies signature"
+QUERY_QUIRK = (
+    "when the query string is missing from the signature verification (compatibility quirk) "
+    ":: successfuly verifies signature"
+)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("case", cases("mastodon-spec.json"), ids=by_name)
-def test_mastodon(case, preset):
+def test_mastodon_request_has_its_expected_outcome(case, preset):
     file = load_json(f"{SUITE}/mastodon-spec.json")
     now = datetime.fromisoformat(file["now"])
     key = key_formats.read_pem(file["keys"][case["key"]]["publicPem"], key_id=file["keyId"], owner=file["actor"])
@@ -147,7 +150,7 @@ def test_mastodon(case, preset):
     assert outcome(received(case, "https://www.example.com"), key, PRESETS[preset], now) == expected
 
 
-def test_mastodon_is_complete():
+def test_mastodon_file_has_all_cases():
     assert Counter(case["valid"] for case in cases("mastodon-spec.json")) == {True: 6, False: 14}
 
 
@@ -156,7 +159,7 @@ def test_mastodon_is_complete():
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("number", range(2))
-def test_recorded(number, preset):
+def test_recorded_request_is_accepted(number, preset):
     recorded = cases("recorded.json")
     assert len(recorded) == 2
     case = recorded[number]
@@ -179,7 +182,7 @@ CAVAGE = [
 
 
 @pytest.mark.parametrize("number", range(4), ids=["C.1", "C.2", "C.3", "C.3 with created"])
-def test_cavage_appendix_c(number):
+def test_cavage_appendix_c_holds_without_our_coverage_rules(number):
     file = load_json(f"{SUITE}/cavage-appendix-c.json")
     assert len(file["cases"]) == 4
     case, (policy, now) = file["cases"][number], CAVAGE[number]
@@ -187,7 +190,7 @@ def test_cavage_appendix_c(number):
     request = evolve(request, headers=request.headers.with_set("signature", case["signature"]))
     key = key_formats.read_pem(file["keys"]["Test"]["publicPem"], key_id="Test", owner="https://example.com/someone")
     assert outcome(request, key, policy, now, base=case["base"]) == "ok"
-    # 1,024 bits, and a date of years ago: nobody else takes it.
+    # 1,024 bits and a date years ago: no other policy accepts it.
     assert outcome(request, key, DEFAULT, now) in {"key-weak", "coverage-too-small"}
     assert outcome(request, key, policy, DATE.replace(year=2026)) in {"signature-too-old", "signature-expired"}
 
@@ -205,7 +208,7 @@ CCG = {
     "duplicate-headers-request": "signature-malformed",
     "duplicate-parameters": "signature-malformed",
     "ecdsa-signed": "key-malformed",  # on secp256k1, which nothing here verifies with
-    # These three were made over other messages than the files hold; see `test_ccg_signed_messages_are_of_other_messages`.
+    # The next three signatures are over other messages: see `test_signatures_of_the_ccg_suite_are_over_other_messages`.
     "ed25519-signed": "bad-signature",
     "expires": "component-missing",
     "ignore-case": "signature-missing",
@@ -227,14 +230,14 @@ def ccg_request(name):
 
 
 @pytest.mark.parametrize("name", CCG)
-def test_ccg(name):
+def test_ccg_request_is_refused_for_its_reason(name):
     pem = (VECTORS / SUITE / "ccg-test-suite" / CCG_KEYS.get(name, "rsa.pub")).read_text()
     now = datetime(2026, 11, 22, tzinfo=UTC)
     request = ccg_request(name)
     if CCG[name] == "key-malformed":
-        with pytest.raises(ApcoreError) as caught:
+        with pytest.raises(ApcoreError) as exc_info:
             key_formats.read_pem(pem, key_id="test-key", owner="x")
-        assert caught.value.reason == CCG[name]
+        assert exc_info.value.reason == CCG[name]
         assert parse_all(request, BARE, now=now)
         return
     key_id = "test" if name == "rsa-signed" else "test-key"
@@ -243,18 +246,18 @@ def test_ccg(name):
     assert outcome(request, key, DEFAULT, now) != "ok"
 
 
-def test_ccg_is_complete():
-    found = {path.stem for path in (VECTORS / SUITE / "ccg-test-suite").glob("*.httpMessage")}
-    assert found == set(CCG)
-    assert len(found) == 17
+def test_ccg_suite_has_all_messages():
+    names = {path.stem for path in (VECTORS / SUITE / "ccg-test-suite").glob("*.httpMessage")}
+    assert names == set(CCG)
+    assert len(names) == 17
 
 
 @pytest.mark.parametrize("name", ["rsa-signed", "ed25519-signed", "p256-signed"])
-def test_ccg_signed_messages_are_of_other_messages(name):
-    """Why the signed messages of the suite are refused, shown with bare cryptography and none of our code.
+def test_signatures_of_the_ccg_suite_are_over_other_messages(name):
+    """Show with plain cryptography why the signed messages of the suite are refused.
 
-    The suite asks its drivers for any answer to them, never for a good one. The signature by RSA gives back the digest that it was made over: a
-    SHA-256 that no lines of the file have, in whatever order. Nor do the other two hold over any.
+    The suite only asks its drivers for an answer to them, whether good or bad. The RSA signature yields the digest that
+    was signed: it is the SHA-256 of no combination of lines in the file. The other two hold over no combination either.
     """
     suite = VECTORS / SUITE / "ccg-test-suite"
     text = (suite / f"{name}.httpMessage").read_text()
@@ -267,15 +270,15 @@ def test_ccg_signed_messages_are_of_other_messages(name):
     signature = b64decode(signed[1])
     key = serialization.load_pem_public_key((suite / CCG_KEYS.get(name, "rsa.pub")).read_bytes())
     strings = [
-        "\n".join(chosen).encode()
+        "\n".join(ordered_lines).encode()
         for length in range(1, 6)
-        for chosen in permutations([f"(request-target): {method.lower()} {path}", *fields], length)
+        for ordered_lines in permutations([f"(request-target): {method.lower()} {path}", *fields], length)
     ]
     assert len(strings) == 325
     if isinstance(key, RSAPublicKey):
-        made_over = key.recover_data_from_signature(signature, PKCS1v15(), SHA256())
-        assert len(made_over) == 32
-        assert made_over not in {sha256(string).digest() for string in strings}
+        signed_digest = key.recover_data_from_signature(signature, PKCS1v15(), SHA256())
+        assert len(signed_digest) == 32
+        assert signed_digest not in {sha256(string).digest() for string in strings}
         return
     arguments = (ECDSA(SHA256()),) if isinstance(key, EllipticCurvePublicKey) else ()
     for string in strings:
@@ -304,7 +307,7 @@ def test_ccg_keys_sign_the_messages_of_the_suite(name):
         ("default-test", ("(request-target)",), b"(request-target): post /foo?param=value&pet=dog"),
     ],
 )
-def test_ccg_signing_strings(name, covered, base):
+def test_ccg_signing_strings_are_reproduced(name, covered, base):
     now = datetime(2026, 11, 22, tzinfo=UTC)
     assert cavage.prepare(ccg_request(name), key_id="foo", now=now, covered=covered).data == base
 
@@ -323,12 +326,12 @@ def appendix_b_key(file, name, algorithm=None):
 
 
 @pytest.mark.parametrize("number", range(6), ids=[f"B.2.{n}" for n in range(1, 7)])
-def test_appendix_b(number):
+def test_rfc9421_appendix_b_requests_hold(number):
     file = appendix_b()
     assert len(file["cases"]) == 6
     case = file["cases"][number]
     if case["message"] == "response":
-        # Responses are not signed in federation; the key and the form of its signature are still the RFC's.
+        # Federation signs no responses. The key and the form of its signature still follow the RFC.
         key = appendix_b_key(file, case["key"])
         from apcore.http.fields import parse_dictionary
 
@@ -340,7 +343,7 @@ def test_appendix_b(number):
     )
     request = evolve(request, headers=headers)
     if case["alg"] == "hmac-sha256":
-        # A secret that two servers share has no place here: read, and no key can check it.
+        # We use no shared secrets: the signature is read, but no key can check it.
         [presented] = parse_all(request, BARE, now=APPENDIX_B_TIME)
         assert presented.bases[0].data.decode() == case["base"]
         return
@@ -351,13 +354,13 @@ def test_appendix_b(number):
 
 
 @pytest.mark.parametrize("name", ["test-key-rsa", "test-key-rsa-pss", "test-key-ecc-p256", "test-key-ed25519"])
-def test_appendix_b_keys(name):
+def test_rfc9421_appendix_b_keys_are_read(name):
     file = appendix_b()
     private = key_formats.read_private_pem(file["keys"][name]["privatePem"], key_id=name, owner="x")
     assert private.public == appendix_b_key(file, name)
 
 
-def test_appendix_b_proxy():
+def test_rfc9421_appendix_b_proxy_signature_holds_for_the_public_origin():
     file = appendix_b()
     case = file["proxyCase"]
     # The proxy signed what the client saw; the application gives the verifier that origin.
@@ -367,11 +370,11 @@ def test_appendix_b_proxy():
     assert outcome(elsewhere, appendix_b_key(file, case["key"]), BARE, APPENDIX_B_TIME, label="ttrp") == "bad-signature"
 
 
-def test_appendix_b_transformations():
+def test_rfc9421_appendix_b_transformations():
     file = appendix_b()
     transformations = file["transformations"]
     key = appendix_b_key(file, transformations["key"])
-    counted = Counter()
+    counts = Counter()
     for variant in transformations["variants"]:
         message = variant["message"]
         request = received(message, f"https://{dict(message['headers'])['Host']}")
@@ -380,10 +383,10 @@ def test_appendix_b_transformations():
             outcome(request, key, BARE, APPENDIX_B_TIME, base=transformations["base"] if variant["valid"] else None)
             == expected
         )
-        counted[expected] += 1
-    assert counted == {"ok": 4, "bad-signature": 2}
+        counts[expected] += 1
+    assert counts == {"ok": 4, "bad-signature": 2}
 
 
-def test_presets_are_named_as_they_are_known():
+def test_presets_are_found_by_name():
     assert {"default": DEFAULT, "strict": STRICT, "lenient": LENIENT} == PRESETS
     assert json.dumps(sorted(PRESETS)) == '["default", "lenient", "strict"]'

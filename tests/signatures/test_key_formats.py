@@ -1,4 +1,4 @@
-"""Keys in every shape that documents carry them in, and the ones that must not be believed."""
+"""Check that keys are read in every shape in which documents carry them, and that unfit keys are refused."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_a_pem_in_any_shape_is_the_same_key(rsa_key, shape):
-    read = key_formats.read_pem(shape(rsa_key.public), **NAMES)
-    assert read == rsa_key.public
-    assert (read.type, read.bits) == ("rsa", 2048)
+def test_pem_in_any_shape_is_the_same_key(rsa_key, shape):
+    key = key_formats.read_pem(shape(rsa_key.public), **NAMES)
+    assert key == rsa_key.public
+    assert (key.type, key.bits) == ("rsa", 2048)
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ed25519", "p256", "p384"])
-def test_pem_and_multikey_are_one_key(any_key, kind):
+def test_pem_multikey_and_spki_give_equal_keys(any_key, kind):
     key = any_key[kind].public
     names = {"key_id": key.key_id, "owner": key.owner}
     assert key_formats.read_pem(key.pem, **names) == key
@@ -52,12 +52,12 @@ def test_pem_and_multikey_are_one_key(any_key, kind):
     assert key_formats.read_spki(key.spki, **names) == key
 
 
-def test_a_key_knows_its_size(any_key):
+def test_key_has_its_type_and_size(any_key):
     sizes = {kind: (key.public.type, key.public.bits) for kind, key in any_key.items()}
     assert sizes == {"rsa": ("rsa", 2048), "ed25519": ("ed25519", 256), "p256": ("p256", 256), "p384": ("p384", 384)}
 
 
-def test_a_did_key_is_its_own_owner(ed_key):
+def test_did_key_is_its_own_owner(ed_key):
     did = f"did:key:{ed_key.public.multibase}"
     whole = f"{did}#{ed_key.public.multibase}"
     assert key_formats.read_did_key(did).owner == did
@@ -68,7 +68,7 @@ def test_a_did_key_is_its_own_owner(ed_key):
 @pytest.mark.parametrize(
     "text", ["did:key:{m}#zother", "did:web:{m}", "key:{m}", "did:key:", "", "did:key:{m}#", "did:key:{m}#{m}#"]
 )
-def test_a_did_key_that_is_none(ed_key, text):
+def test_malformed_did_key_is_refused(ed_key, text):
     with pytest.raises(KeyMalformed):
         key_formats.read_did_key(text.format(m=ed_key.public.multibase))
 
@@ -111,26 +111,26 @@ BLOCK = "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n"
         "too much white",
     ],
 )
-def test_a_pem_that_is_no_key(text):
+def test_malformed_pem_is_refused(text):
     with pytest.raises(KeyMalformed):
         key_formats.read_pem(text, **NAMES)
 
 
 @pytest.mark.parametrize("name", ["dsa_pub.pem", "koblitzCurve.pub"])
 @needs_vectors
-def test_a_key_that_nothing_is_signed_with(name):
+def test_unsupported_key_type_is_refused(name):
     text = (VECTORS / "http-signatures" / "ccg-test-suite" / name).read_text()
     with pytest.raises(KeyMalformed):
         key_formats.read_pem(text, **NAMES)
 
 
-def test_a_private_key_is_no_public_key(ed_key):
+def test_private_key_is_refused_as_a_public_key(ed_key):
     with pytest.raises(KeyMalformed):
         key_formats.read_pem(ed_key.pem(), **NAMES)
 
 
 def spki_of(n, e):
-    """Write a public key by hand, so that no library refuses it before we do."""
+    """Return the DER form of a public key, written by hand so that no library refuses it before apcore does."""
 
     def number(value):
         raw = value.to_bytes(value.bit_length() // 8 + 1, "big")
@@ -169,24 +169,24 @@ ODD = {bits: (1 << bits) - 1 - 2 * (bits % 7) for bits in (512, 1023, 1024, 2048
     ],
     ids=["512", "1023", "8193", "16384", "even modulus", "e=1", "e=2", "even e", "e of 41 bits", "e of 1024 bits"],
 )
-def test_an_rsa_key_that_is_unfit(n, e):
+def test_unfit_rsa_key_is_refused(n, e):
     with pytest.raises((KeyWeak, KeyMalformed)):
         key_formats.read_spki(spki_of(n, e), **NAMES)
 
 
 @pytest.mark.parametrize("e", [3, 17, 65537, (1 << 32) + 1])
 @pytest.mark.parametrize("bits", [1024, 2048, 8192])
-def test_an_rsa_key_at_the_edge_of_what_is_read(bits, e):
+def test_rsa_key_at_the_limits_is_read(bits, e):
     assert key_formats.read_spki(spki_of(ODD[bits], e), **NAMES).bits == bits
 
 
-# Edwards arithmetic, slow and plain, to find the points of small order instead of copying a list of them.
+# Compute the points of small order with slow, plain Edwards arithmetic, rather than copy a list of them.
 P = 2**255 - 19
 D = -121665 * pow(121666, -1, P) % P
 
 
-def add(one, two):
-    (x1, y1), (x2, y2) = one, two
+def add(first, second):
+    (x1, y1), (x2, y2) = first, second
     product = D * x1 * x2 * y1 * y2 % P
     return (
         (x1 * y2 + x2 * y1) * pow(1 + product, -1, P) % P,
@@ -203,18 +203,18 @@ def x_of(y):
 
 
 def small_order_points():
-    """The multiples by the group's order of any point are the points of small order."""
+    """Yield points of small order: the order of the large subgroup times any point is one."""
     order = 2**252 + 27742317777372353535851937790883648493
     for y in range(2, 60):
         x = x_of(y)
         if x is None:
             continue
-        total, point, left = (0, 1), (x, y), order
-        while left:
-            if left & 1:
+        total, point, factor = (0, 1), (x, y), order
+        while factor:
+            if factor & 1:
                 total = add(total, point)
             point = add(point, point)
-            left >>= 1
+            factor >>= 1
         yield total
 
 
@@ -223,15 +223,15 @@ def test_every_point_of_small_order_is_refused():
     # Five values of y, with either sign: eight points.
     assert len(ys) == 5
     for y in ys:
-        for spelled in (y, y + P):
+        for encoded_y in (y, y + P):
             for sign in (0, 1 << 255):
-                if spelled < 1 << 255:
-                    raw = (spelled | sign).to_bytes(32, "little")
+                if encoded_y < 1 << 255:
+                    raw = (encoded_y | sign).to_bytes(32, "little")
                     with pytest.raises(KeyWeak):
                         key_formats.read_multikey(multibase.encode(b"\xed\x01" + raw), **NAMES)
 
 
-def test_a_point_above_the_field_is_refused():
+def test_point_above_the_field_is_refused():
     with pytest.raises(KeyWeak):
         key_formats.read_multikey(multibase.encode(b"\xed\x01" + (P + 5).to_bytes(32, "little")), **NAMES)
 
@@ -248,12 +248,12 @@ def test_a_point_above_the_field_is_refused():
         "ed01",
     ],
 )
-def test_a_multikey_that_is_none(raw):
+def test_malformed_multikey_is_refused(raw):
     with pytest.raises(KeyMalformed):
         key_formats.read_multikey(multibase.encode(bytes.fromhex(raw)), **NAMES)
 
 
-def test_an_rsa_multikey_has_one_spelling(rsa_key):
+def test_rsa_multikey_must_be_pkcs1(rsa_key):
     with pytest.raises(KeyMalformed, match="PKCS #1"):
         key_formats.read_multikey(multibase.encode(b"\x85\x24" + rsa_key.public.spki), **NAMES)
 
@@ -264,30 +264,30 @@ GARBAGE = st.text(max_size=200) | st.builds(
 
 
 @given(GARBAGE)
-def test_garbage_for_a_pem(text):
+def test_garbage_pem_is_refused(text):
     with pytest.raises(SignatureError):
         key_formats.read_pem(text, **NAMES)
 
 
 @given(st.binary(max_size=300))
-def test_garbage_for_der(der):
+def test_garbage_der_is_refused(der):
     with pytest.raises(SignatureError):
         key_formats.read_spki(der, **NAMES)
 
 
 @given(st.data())
-def test_a_key_with_one_byte_changed_is_another_or_none(rsa_key, ed_key, data):
+def test_key_with_a_changed_byte_is_another_key_or_refused(rsa_key, ed_key, data):
     spki = bytearray(data.draw(st.sampled_from([rsa_key, ed_key])).public.spki)
     spki[data.draw(st.integers(0, len(spki) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        read = key_formats.read_spki(bytes(spki), **NAMES)
+        key = key_formats.read_spki(bytes(spki), **NAMES)
     except ApcoreError:
         return
-    assert read.spki not in {rsa_key.public.spki, ed_key.public.spki}
+    assert key.spki not in {rsa_key.public.spki, ed_key.public.spki}
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"\xed\x01", b"\x80\x24", b"\x81\x24", b"\x85\x24", b""]))
-def test_garbage_for_a_multikey(raw, prefix):
+def test_garbage_multikey_is_refused_or_reads_back(raw, prefix):
     try:
         key = key_formats.read_multikey(multibase.encode(prefix + raw), **NAMES)
     except SignatureError:
@@ -296,19 +296,19 @@ def test_garbage_for_a_multikey(raw, prefix):
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ed25519", "p256", "p384"])
-def test_a_private_key_is_written_and_read(any_key, kind):
+def test_private_key_reads_back(any_key, kind):
     key = any_key[kind]
     names = {"key_id": key.key_id, "owner": key.public.owner}
-    for again in (
+    for read_key in (
         key_formats.read_private_pem(key.pem(), **names, trusted=True),
         key_formats.read_private_der(key.der(), **names, trusted=True),
     ):
-        assert again.public == key.public
-        key.public.verify(again.sign(b"x"), b"x", key.public.choose_algorithm())
+        assert read_key.public == key.public
+        key.public.verify(read_key.sign(b"x"), b"x", key.public.choose_algorithm())
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----"])
-def test_a_private_pem_that_is_none(text):
+def test_malformed_private_pem_is_refused(text):
     with pytest.raises(ValueError, match="key https"):
         key_formats.read_private_pem(text, **NAMES)
 
@@ -316,12 +316,12 @@ def test_a_private_pem_that_is_none(text):
 @pytest.mark.parametrize(
     "text", ["", "zzz", "z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2"], ids=["empty", "cut", "a public one"]
 )
-def test_a_secret_multikey_that_is_none(text):
+def test_malformed_secret_multikey_is_refused(text):
     with pytest.raises(ValueError, match="key https"):
         key_formats.read_private_multikey(text, **NAMES)
 
 
-def test_short_and_unknown_kinds_are_not_made():
+def test_short_rsa_key_is_read_but_not_generated():
     with pytest.raises(ValueError, match="rsa-512"):
         key_formats.generate_key("rsa-512", **NAMES)
     short = rsa.generate_private_key(65537, 1024)
@@ -331,7 +331,7 @@ def test_short_and_unknown_kinds_are_not_made():
     assert key_formats.read_private_der(der, **NAMES).public.bits == 1024
 
 
-def test_unfit_private_keys_are_told(rsa_key):
+def test_unfit_private_key_is_refused_in_words(rsa_key):
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
     from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFormat
@@ -345,7 +345,7 @@ def test_unfit_private_keys_are_told(rsa_key):
 
 
 @needs_vectors
-def test_fep_521a():
+def test_fep_521a_multikeys_are_read():
     ed, by_rsa = load_json("integrity-proofs/fep-521a.json")["cases"]
     for case in (ed, by_rsa):
         key = key_formats.read_multikey(case["multikey"]["publicKeyMultibase"], **NAMES)
@@ -358,7 +358,7 @@ def test_fep_521a():
 
 
 @needs_vectors
-def test_a_secret_multikey_signs_for_its_public_half():
+def test_secret_multikey_has_its_public_key():
     file = load_json("integrity-proofs/fep-8b32.json")
     key = key_formats.read_private_multikey(file["secretKeyMultibase"], **NAMES)
     assert key.public.multibase == file["publicKeyMultibase"]

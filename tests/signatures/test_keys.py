@@ -1,4 +1,4 @@
-"""What keys do: the key decides the algorithm, what was signed holds, and nothing else does."""
+"""Check keys: the key decides the algorithm, and only signatures over the signed data hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = {"key_id": "https://remote.example/users/alice#main-key", "owner": "http
 
 
 @pytest.mark.parametrize(
-    ("kind", "named", "chosen"),
+    ("kind", "requested", "algorithm"),
     [
         ("rsa", None, "rsa-v1_5-sha256"),
         ("rsa", "rsa-v1_5-sha512", "rsa-v1_5-sha512"),
@@ -27,17 +27,17 @@ NAMES = {"key_id": "https://remote.example/users/alice#main-key", "owner": "http
         ("p384", None, "ecdsa-p384-sha384"),
     ],
 )
-def test_the_key_decides_the_algorithm(any_key, kind, named, chosen):
-    if chosen is None:
+def test_key_decides_the_algorithm(any_key, kind, requested, algorithm):
+    if algorithm is None:
         with pytest.raises(KeyMismatch):
-            any_key[kind].public.choose_algorithm(named)
+            any_key[kind].public.choose_algorithm(requested)
         with pytest.raises(ValueError, match="named for key"):
-            any_key[kind].sign(b"", named)
+            any_key[kind].sign(b"", requested)
     else:
-        assert any_key[kind].public.choose_algorithm(named) == chosen
+        assert any_key[kind].public.choose_algorithm(requested) == algorithm
 
 
-def test_a_key_for_one_algorithm_is_for_no_other(rsa_key):
+def test_key_declared_for_one_algorithm_refuses_others(rsa_key):
     key = key_formats.read_pem(rsa_key.public.pem, **NAMES, algorithm="rsa-pss-sha512")
     assert key.choose_algorithm() == "rsa-pss-sha512"
     with pytest.raises(KeyMismatch):
@@ -46,7 +46,7 @@ def test_a_key_for_one_algorithm_is_for_no_other(rsa_key):
         key_formats.read_pem(rsa_key.public.pem, **NAMES, algorithm="ed25519")
 
 
-EVERY = [
+ALGORITHMS = [
     ("rsa", "rsa-v1_5-sha256"),
     ("rsa", "rsa-v1_5-sha512"),
     ("rsa", "rsa-pss-sha512"),
@@ -57,25 +57,25 @@ EVERY = [
 
 
 @pytest.mark.parametrize("dss_der", [False, True])
-@pytest.mark.parametrize(("kind", "algorithm"), EVERY)
-def test_what_was_signed_holds_and_nothing_else(any_key, kind, algorithm, dss_der):
+@pytest.mark.parametrize(("kind", "algorithm"), ALGORITHMS)
+def test_only_the_exact_signature_over_the_data_holds(any_key, kind, algorithm, dss_der):
     key = any_key[kind]
     signature = key.sign(b"data", algorithm, dss_der=dss_der)
     key.public.verify(signature, b"data", algorithm, dss_der=dss_der)
-    for wrong in (signature[:-1], signature + b"\x00", b"", bytes(len(signature)), signature[::-1]):
+    for wrong_signature in (signature[:-1], signature + b"\x00", b"", bytes(len(signature)), signature[::-1]):
         with pytest.raises(BadSignature):
-            key.public.verify(wrong, b"data", algorithm, dss_der=dss_der)
-    with pytest.raises(BadSignature) as caught:
+            key.public.verify(wrong_signature, b"data", algorithm, dss_der=dss_der)
+    with pytest.raises(BadSignature) as exc_info:
         key.public.verify(signature, b"date", algorithm, dss_der=dss_der)
-    assert key.public.fingerprint[:16] in caught.value.explanation.key
+    assert key.public.fingerprint[:16] in exc_info.value.explanation.key
 
 
-def test_a_private_key_does_not_show_itself(ed_key):
+def test_repr_never_shows_the_private_key(ed_key):
     assert repr(ed_key).endswith(", ...)")
     assert ed_key._native.private_bytes_raw().hex() not in repr(ed_key)
 
 
-def test_other_names_need_no_parsing(rsa_key):
+def test_renaming_shares_the_parsed_key(rsa_key):
     other = rsa_key.public.renamed(key_id="acct:alice@remote.example", source="webfinger")
     assert (other.key_id, other.owner, other._native) == (
         "acct:alice@remote.example",
@@ -96,9 +96,9 @@ WYCHEPROOF = {
 @pytest.mark.hole(41)
 @pytest.mark.parametrize("name", WYCHEPROOF)
 @needs_vectors
-def test_wycheproof(name):
-    pinned, algorithm = WYCHEPROOF[name]
-    counted = Counter()
+def test_wycheproof_vectors(name):
+    expected_counts, algorithm = WYCHEPROOF[name]
+    counts = Counter()
     for group in load_json(f"wycheproof/{name}.json")["testGroups"]:
         key = key_formats.read_pem(group["publicKeyPem"], **NAMES)
         assert key == key_formats.read_spki(bytes.fromhex(group["publicKeyDer"]), **NAMES)
@@ -110,5 +110,5 @@ def test_wycheproof(name):
                 # The one "acceptable" case leaves out the NULL of the algorithm: refused, since no signer writes it so.
                 with pytest.raises(BadSignature):
                     key.verify(signature, message, algorithm)
-            counted[case["result"]] += 1
-    assert counted == pinned
+            counts[case["result"]] += 1
+    assert counts == expected_counts

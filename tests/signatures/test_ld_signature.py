@@ -1,4 +1,4 @@
-"""Linked Data Signatures: real ones, our own, and every way of re-arranging a signed graph."""
+"""Check Linked Data Signatures: real ones, our own, and every way to rearrange a signed graph."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CREATE = {
 }
 
 
-def believed(document, key, now, **options):
+def verify(document, key, now, **options):
     return check_document(ld_signature.parse(document, now=now, **options), key).document
 
 
@@ -63,36 +63,36 @@ def believed(document, key, now, **options):
 
 @pytest.mark.parametrize("name", ["mastodon-academy", "mastodon-2.5"])
 @needs_vectors
-def test_a_real_signature_holds(name):
+def test_recorded_signature_verifies(name):
     file = load_json(f"ld-signatures/{name}.json")
     pem = file["publicPem"] if "publicPem" in file else file["actor"]["publicKey"]["publicKeyPem"]
     creator = file["document"]["signature"]["creator"]
     key = key_formats.read_pem(pem, key_id=creator, owner=creator.partition("#")[0])
     now = datetime(2026, 11, 22, tzinfo=UTC)
-    document = believed(file["document"], key, now)
+    document = verify(file["document"], key, now)
     assert document["actor"] == key.owner
     assert document["object"]["content"] == file["document"]["object"]["content"]
     assert "signature" not in document
     changed = copy.deepcopy(file["document"])
     changed["object"]["content"] += "!"
     with pytest.raises(BadSignature):
-        believed(changed, key, now)
+        verify(changed, key, now)
 
 
 # --- both sides -----------------------------------------------------------------------------------------------------
 
 
-def test_what_we_sign_we_believe(rsa_key, now):
+def test_our_signature_verifies(rsa_key, now):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     assert signed["signature"]["created"] == "2026-11-22T08:00:00Z"
-    document = believed(signed, rsa_key.public, now)
+    document = verify(signed, rsa_key.public, now)
     assert document["object"]["votersCount"] == 3
     assert document["object"]["sensitive"] is False
     assert document["object"]["tag"]["name"] == "@bob"
     assert canonicalize(document) == canonicalize(CREATE)
 
 
-def test_wrong_arguments_are_told(rsa_key, ed_key, now):
+def test_wrong_arguments_are_refused_in_words(rsa_key, ed_key, now):
     with pytest.raises(ValueError, match="rsa-v1_5-sha256"):
         ld_signature.create(CREATE, ed_key, now=now)
     with pytest.raises(ValueError, match="already"):
@@ -115,17 +115,19 @@ def paths(part, path=()):
 
 @pytest.mark.hole(19)
 @pytest.mark.parametrize("path", list(paths(CREATE)), ids=lambda path: ".".join(map(str, path)))
-def test_every_statement_is_signed(rsa_key, now, path):
+def test_every_statement_is_signed_with_the_document(rsa_key, now, path):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     changed = copy.deepcopy(signed)
     *parents, last = path
-    place = changed
+    parent = changed
     for step in parents:
-        place = place[step]
-    old = place[last]
-    place[last] = not old if isinstance(old, bool) else 4 if isinstance(old, int) else old + "x"
+        parent = parent[step]
+    old_value = parent[last]
+    parent[last] = (
+        not old_value if isinstance(old_value, bool) else 4 if isinstance(old_value, int) else old_value + "x"
+    )
     with pytest.raises((BadSignature, GraphRestructured)):
-        believed(changed, rsa_key.public, now)
+        verify(changed, rsa_key.public, now)
 
 
 @pytest.mark.parametrize(
@@ -136,17 +138,17 @@ def test_every_statement_is_signed(rsa_key, now, path):
         {"bto": ALICE},
         {"type": ["Create", "Delete"]},
         {"summary": "x"},
-        # An unknown term is no statement; what is said inside is.
+        # An unknown term adds no statement. The note inside it does.
         {"unknown": {"type": "Note", "content": "x"}},
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_statement_more_is_not_signed(rsa_key, now, change):
+def test_added_statement_breaks_the_signature(rsa_key, now, change):
     with pytest.raises(BadSignature):
-        believed({**ld_signature.create(CREATE, rsa_key, now=now), **change}, rsa_key.public, now)
+        verify({**ld_signature.create(CREATE, rsa_key, now=now), **change}, rsa_key.public, now)
 
 
-# --- what is no statement is not believed ---------------------------------------------------------------------------
+# --- members that are no statements are dropped ---------------------------------------------------------------------
 
 UNSIGNED = {
     "an unknown term": {"attributionDomains": "evil.example"},
@@ -159,28 +161,28 @@ UNSIGNED = {
 
 @pytest.mark.hole(19)
 @pytest.mark.parametrize("change", UNSIGNED.values(), ids=UNSIGNED)
-def test_what_is_no_statement_is_not_handed_on(rsa_key, now, change):
+def test_members_that_are_no_statements_are_dropped(rsa_key, now, change):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
-    assert believed({**signed, **change}, rsa_key.public, now) == believed(signed, rsa_key.public, now)
+    assert verify({**signed, **change}, rsa_key.public, now) == verify(signed, rsa_key.public, now)
 
 
 @pytest.mark.parametrize("types", [["Create", "Evil"], "Evil", ["Create", "_:Evil"]])
-def test_a_type_that_no_context_defines_is_hashed_and_not_handed_on(rsa_key, now, types):
-    """It is a statement about a blank node, whose name can be changed without changing the hash."""
+def test_undefined_type_is_hashed_but_dropped(rsa_key, now, types):
+    """The type is a statement about a blank node. Renaming the blank node does not change the hash."""
     document = {**CREATE, "type": types}
-    signed = {**document, "signature": foreign(rsa_key, document)}
+    signed = {**document, "signature": sign_elsewhere(rsa_key, document)}
     renamed = {
         **signed,
         "type": [one.replace("Evil", "Other") for one in types] if isinstance(types, list) else "Other",
     }
     for one in (signed, renamed):
-        assert believed(one, rsa_key.public, now).get("type") == ("Create" if isinstance(types, list) else None)
+        assert verify(one, rsa_key.public, now).get("type") == ("Create" if isinstance(types, list) else None)
     with pytest.raises(BadSignature):
-        believed({**signed, "type": "Create"}, rsa_key.public, now)
+        verify({**signed, "type": "Create"}, rsa_key.public, now)
 
 
-def foreign(key, document):
-    """Sign as somebody would who canonicalises whatever stands there."""
+def sign_elsewhere(key, document):
+    """Sign the document as another implementation would: everything in it is canonicalised."""
     from base64 import b64encode
     from hashlib import sha256
 
@@ -190,29 +192,29 @@ def foreign(key, document):
     return {"type": "RsaSignature2017", **options, "signatureValue": b64encode(key.sign(data)).decode()}
 
 
-def test_a_term_that_the_context_defines_otherwise_is_not_ours(rsa_key, now):
-    """A property whose definition makes it another statement does not come out under the familiar name."""
+def test_redefined_term_is_dropped(rsa_key, now):
+    """A term that the context redefines must not appear under its familiar name."""
     document = {**CREATE, "@context": [AS, {"featured": {"@id": "https://evil.example/x"}}], "featured": "y"}
-    assert "featured" not in believed(ld_signature.create(document, rsa_key, now=now), rsa_key.public, now)
+    assert "featured" not in verify(ld_signature.create(document, rsa_key, now=now), rsa_key.public, now)
 
 
 SECURED = {**CREATE, "@context": [*CREATE["@context"], "https://w3id.org/security/data-integrity/v1"]}
 
 
-def test_a_document_with_a_proof_is_signed_proof_and_all(rsa_key, ed_key, now):
-    """The proof's context makes a graph of it; that is no re-arranging."""
-    proved = proofs.create(SECURED, ed_key, now=now)
-    signed = ld_signature.create(proved, rsa_key, now=now)
-    document = believed(signed, rsa_key.public, now)
-    assert document == believed(ld_signature.create(SECURED, rsa_key, now=now), rsa_key.public, now)
+def test_signature_covers_the_proof_of_the_document(rsa_key, ed_key, now):
+    """The context of the proof puts it into a graph of its own; this does not restructure the document."""
+    with_proof = proofs.create(SECURED, ed_key, now=now)
+    signed = ld_signature.create(with_proof, rsa_key, now=now)
+    document = verify(signed, rsa_key.public, now)
+    assert document == verify(ld_signature.create(SECURED, rsa_key, now=now), rsa_key.public, now)
     assert check_document(proofs.parse(signed, now=now)[0], ed_key.public).document == SECURED
-    for changed in (
+    for changed_proof in (
         {**signed["proof"], "created": "2026-11-22T07:59:59Z"},
         None,
         [signed["proof"], {**signed["proof"], "nonce": "x"}],
     ):
         with pytest.raises(BadSignature):
-            believed({**signed, "proof": changed}, rsa_key.public, now)
+            verify({**signed, "proof": changed_proof}, rsa_key.public, now)
 
 
 @pytest.mark.parametrize(
@@ -224,14 +226,14 @@ def test_a_document_with_a_proof_is_signed_proof_and_all(rsa_key, ed_key, now):
         {"type": "DataIntegrityProof", "proof": {"@included": [{"id": "https://remote.example/n/1"}]}},
     ],
 )
-def test_a_proof_is_no_place_to_rearrange_in(proof):
+def test_restructuring_inside_a_proof_is_refused(proof):
     with pytest.raises(GraphRestructured):
         signed_graph({**SECURED, "proof": proof})
 
 
 @pytest.mark.hole(18, 51)
-def test_a_context_that_has_the_keywords_is_found_by_what_it_does():
-    """The aliases of a context that is only named are not read: what they made of the document is."""
+def test_restructuring_aliases_of_a_named_context_are_refused():
+    """The aliases of a context that is only named cannot be read, but their effect on the document is seen."""
     url = "https://example.com/aliases"
     table = BUNDLED.with_context(
         url,
@@ -242,15 +244,15 @@ def test_a_context_that_has_the_keywords_is_found_by_what_it_does():
             signed_graph({**CREATE, "@context": [*CREATE["@context"], url], **change}, contexts=table)
 
 
-def test_a_list_stays_whole_or_goes(rsa_key, now):
+def test_list_is_kept_whole_or_dropped(rsa_key, now):
     context = [
         *CREATE["@context"],
         {"toot": "http://joinmastodon.org/ns#", "focalPoint": {"@id": "toot:focalPoint", "@container": "@list"}},
     ]
-    whole = {**CREATE, "@context": context, "focalPoint": [0.5, -1]}
-    assert believed(ld_signature.create(whole, rsa_key, now=now), rsa_key.public, now)["focalPoint"] == [0.5, -1]
-    holed = {**whole, "focalPoint": [0.5, {"@id": "relative"}]}
-    assert "focalPoint" not in believed(ld_signature.create(holed, rsa_key, now=now), rsa_key.public, now)
+    document = {**CREATE, "@context": context, "focalPoint": [0.5, -1]}
+    assert verify(ld_signature.create(document, rsa_key, now=now), rsa_key.public, now)["focalPoint"] == [0.5, -1]
+    with_unsigned_element = {**document, "focalPoint": [0.5, {"@id": "relative"}]}
+    assert "focalPoint" not in verify(ld_signature.create(with_unsigned_element, rsa_key, now=now), rsa_key.public, now)
 
 
 # --- re-arranging ---------------------------------------------------------------------------------------------------
@@ -327,16 +329,16 @@ def rearranged():
 
 @pytest.mark.hole(18, 51)
 @pytest.mark.parametrize(("document"), [d for _, d in rearranged()], ids=[name for name, _ in rearranged()])
-def test_a_graph_that_can_be_read_in_another_way(rsa_key, now, document):
+def test_restructured_graph_is_refused(rsa_key, now, document):
     with pytest.raises(GraphRestructured):
         signed_graph(document)
     with pytest.raises(GraphRestructured):
-        ld_signature.parse({**document, "signature": foreign(rsa_key, CREATE)}, now=now)
+        ld_signature.parse({**document, "signature": sign_elsewhere(rsa_key, CREATE)}, now=now)
 
 
 @pytest.mark.hole(18, 51)
-def test_the_attack_has_the_same_hash(rsa_key, now):
-    """What makes the refusals necessary: the statements, and so the signature, are those of the true document."""
+def test_restructured_document_has_the_hash_of_the_true_one(rsa_key, now):
+    """Show why the refusals are needed: the attack has the statements, and so the signature, of the true document."""
     attack = dict(rearranged())["@reverse"]
     assert canonicalize(attack) == canonicalize(CREATE)
     assert attack["type"] == "Note"
@@ -364,36 +366,36 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "error"), REFUSED.values(), ids=REFUSED)
-def test_a_signature_that_is_refused(rsa_key, now, changes, error):
+def test_unacceptable_signature_is_refused_for_its_reason(rsa_key, now, changes, error):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     signature = {**signed["signature"], **changes}
     signed["signature"] = {name: value for name, value in signature.items() if value is not None}
     with pytest.raises(error):
-        believed(signed, rsa_key.public, now)
+        verify(signed, rsa_key.public, now)
 
 
 @pytest.mark.parametrize("signature", [None, "x", [], {}, [{"type": "RsaSignature2017"}]])
-def test_a_member_that_is_no_signature(now, signature):
+def test_malformed_signature_member_is_refused(now, signature):
     with pytest.raises(SignatureMissing):
         ld_signature.parse({**CREATE, "signature": signature}, now=now)
 
 
-def test_a_folded_value_is_read(rsa_key, now):
+def test_folded_signature_value_is_read(rsa_key, now):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     value = signed["signature"]["signatureValue"]
     signed["signature"]["signatureValue"] = "\n".join(value[n : n + 60] for n in range(0, len(value), 60)) + "\n"
-    assert believed(signed, rsa_key.public, now)
+    assert verify(signed, rsa_key.public, now)
 
 
-def test_a_folded_expiry_and_an_old_signature_hold(rsa_key, now):
+def test_old_signature_verifies(rsa_key, now):
     signed = ld_signature.create(CREATE, rsa_key, now=now - timedelta(days=3650))
-    assert believed(signed, rsa_key.public, now)
+    assert verify(signed, rsa_key.public, now)
 
 
-def test_another_key(rsa_key, ed_key, now):
+def test_another_key_is_refused(rsa_key, ed_key, now):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     with pytest.raises(KeyMismatch):
-        believed(signed, ed_key.public.renamed(key_id=rsa_key.key_id), now)
+        verify(signed, ed_key.public.renamed(key_id=rsa_key.key_id), now)
 
 
 @pytest.mark.parametrize(
@@ -401,26 +403,26 @@ def test_another_key(rsa_key, ed_key, now):
     [{"type": ["nothing", "Create"]}, {"audience": {"id": "@keyword", "content": "x"}}],
     ids=["a type that means nothing", "an id that looks like a keyword"],
 )
-def test_names_that_expand_to_nothing(rsa_key, now, change):
+def test_names_that_expand_to_nothing_are_dropped(rsa_key, now, change):
     document = {**CREATE, "@context": [*CREATE["@context"], {"nothing": None}], **change}
-    said = believed({**document, "signature": foreign(rsa_key, document)}, rsa_key.public, now)
-    assert (said["type"], "audience" in said) == ("Create", False)
+    verified_document = verify({**document, "signature": sign_elsewhere(rsa_key, document)}, rsa_key.public, now)
+    assert (verified_document["type"], "audience" in verified_document) == ("Create", False)
 
 
-@pytest.mark.parametrize("where", ["summary", "signature"])
-def test_half_a_surrogate_pair_is_refused(rsa_key, now, where):
+@pytest.mark.parametrize("member", ["summary", "signature"])
+def test_lone_surrogate_is_refused(rsa_key, now, member):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
-    half = {**signed["signature"], "nonce": "\ud800"} if where == "signature" else "\ud800"
+    value = {**signed["signature"], "nonce": "\ud800"} if member == "signature" else "\ud800"
     with pytest.raises(ProofMalformed, match="cannot be written as JSON"):
-        ld_signature.parse({**signed, where: half}, now=now)
+        ld_signature.parse({**signed, member: value}, now=now)
 
 
-def test_an_unknown_context_is_asked_for(rsa_key, now):
+def test_unknown_context_is_requested(rsa_key, now):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     other = {**signed, "@context": [*CREATE["@context"], "https://unknown.example/context"]}
     with pytest.raises(ContextNeeded):
         ld_signature.parse(other, now=now)
-    assert believed(other, rsa_key.public, now, contexts=BUNDLED.ignoring("https://unknown.example/context"))
+    assert verify(other, rsa_key.public, now, contexts=BUNDLED.ignoring("https://unknown.example/context"))
 
 
 # --- garbage --------------------------------------------------------------------------------------------------------
@@ -455,7 +457,7 @@ PART = st.recursive(
 
 @settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(NAMES), PART, max_size=5))
-def test_garbage_is_refused_in_words(rsa_key, now, document):
+def test_garbage_document_is_refused_or_yields_only_hashed_statements(rsa_key, now, document):
     document = {"@context": AS, "id": "https://remote.example/1", **document}
     try:
         graph = signed_graph(document)
@@ -463,6 +465,6 @@ def test_garbage_is_refused_in_words(rsa_key, now, document):
         status = exc.status_hint
         assert status in {400, 401, 413, 422}
         return
-    # What is handed on says nothing that was not hashed; blank nodes may be called otherwise.
-    said = {line for line in canonicalize(graph.document).splitlines() if "_:" not in line}
-    assert said <= set(graph.nquads.splitlines())
+    # The returned document has only hashed statements. Blank nodes may have other names.
+    statements = {line for line in canonicalize(graph.document).splitlines() if "_:" not in line}
+    assert statements <= set(graph.nquads.splitlines())

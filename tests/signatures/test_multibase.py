@@ -1,4 +1,4 @@
-"""Multibase: the suite's base58, base64url and hexadecimal rows, round trips, and nothing but typed refusals."""
+"""Check multibase: the suite's rows, round trips, and typed errors for everything else."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ def rows():
 
 
 @needs_vectors
-def test_the_suite():
-    read, refused = [], []
+def test_supported_bases_of_the_suite_are_read():
+    read_encodings, refused_encodings = [], []
     for encoding, text, plain in rows():
         if encoding in READ:
             assert multibase.decode(text, bases="zufF") == plain
-            read.append(encoding)
+            read_encodings.append(encoding)
         else:
             with pytest.raises(KeyMalformed):
                 multibase.decode(text, bases="zufF")
-            refused.append(encoding)
-    assert (len(read), len(refused)) == (14, 67)
+            refused_encodings.append(encoding)
+    assert (len(read_encodings), len(refused_encodings)) == (14, 67)
 
 
 @given(st.binary(max_size=300))
-def test_what_was_written_is_read(data):
+def test_encoded_value_reads_back(data):
     assert multibase.decode(multibase.encode(data)) == data
 
 
 @given(st.binary(max_size=40))
-def test_leading_zeros_are_leading_ones(data):
+def test_leading_zero_bytes_are_written_as_ones(data):
     zeros = len(data) - len(data.lstrip(b"\x00"))
     text = multibase.base58_encode(data)
     assert len(text) - len(text.lstrip("1")) == zeros
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[zufF][0-9A-Za-z_=-]{0,60}", fullmatch=True))
-def test_garbage_is_refused_or_read(text):
+def test_garbage_is_refused_or_reads_back(text):
     try:
         decoded = multibase.decode(text, bases="zufF")
     except KeyMalformed:
@@ -62,12 +62,12 @@ def test_garbage_is_refused_or_read(text):
     "text",
     ["", "z0", "zO", "zI", "zl", "z ", "zé", "m", "hello", "u=", "uQQ==", "uA", "uQR", "f0", "fxx", "z" + "1" * 2048],
 )
-def test_is_refused(text):
+def test_malformed_value_is_refused(text):
     with pytest.raises(KeyMalformed):
         multibase.decode(text, bases="zufF")
 
 
-def test_the_bound_holds_in_both_directions():
+def test_length_is_bounded_when_reading_and_writing():
     longest = b"\xff" * 1400
     assert multibase.decode(multibase.encode(longest)) == longest
     with pytest.raises(KeyMalformed, match="at most 2048"):
@@ -79,16 +79,16 @@ def test_the_bound_holds_in_both_directions():
 @pytest.mark.parametrize(
     ("data", "codec"), [("ed01aa", 0xED), ("8524aa", 0x1205), ("8024", 0x1200), ("8026", 0x1300), ("01", 1)]
 )
-def test_a_multicodec_is_split_off(data, codec):
+def test_multicodec_prefix_is_split_off(data, codec):
     raw = bytes.fromhex(data)
-    found, rest = multibase.read_varint(raw)
-    assert found == codec
+    read_codec, rest = multibase.read_varint(raw)
+    assert read_codec == codec
     assert raw.endswith(rest)
 
 
 @pytest.mark.parametrize(
     "data", ["", "ed", "ed80", "ed8001", "8000"], ids=["none", "cut", "open", "three", "not minimal"]
 )
-def test_a_multicodec_that_is_none(data):
+def test_malformed_multicodec_prefix_is_refused(data):
     with pytest.raises(KeyMalformed):
         multibase.read_varint(bytes.fromhex(data))

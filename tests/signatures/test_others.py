@@ -1,7 +1,7 @@
-"""RFC 9421, held against an implementation by others: whatever is covered, what one signs the other verifies, and what was altered neither does.
+"""Check RFC 9421 against another implementation, in both directions; neither accepts an altered request.
 
-The oracle is `http-message-signatures`. The cross-checks with more software, which is not to be installed for a test run, are
-`nox -s crosscheck`.
+The oracle is `http-message-signatures`. `nox -s crosscheck` compares with more software, which is too large to install
+for a test run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from apcore.http import Headers, Request
 from apcore.http.fields import Item, serialize_item
 from apcore.signatures import DEFAULT, BadSignature, check, generate_key, parse, rfc9421
 
-theirs = pytest.importorskip(
+oracle = pytest.importorskip(
     "http_message_signatures", reason="http-message-signatures is not installed: pip install apcore[test]"
 )
 
@@ -25,13 +25,13 @@ OWNER = "https://remote.example/users/alice"
 KEY = generate_key("ed25519", key_id=f"{OWNER}#key", owner=OWNER)
 NOW = datetime(2026, 11, 1, 8, tzinfo=UTC)
 ANYTHING = DEFAULT.with_(name="any coverage", rfc9421_read=(), rfc9421_write=())
-RESOLVER = theirs.MappingKeyResolver(
+RESOLVER = oracle.MappingKeyResolver(
     public_keys={KEY.key_id: KEY.public.pem.encode()}, private_keys={KEY.key_id: KEY.pem().encode()}
 )
 
 
 class Message:
-    """A request as the oracle takes it."""
+    """A request in the oracle's form."""
 
     def __init__(self, request: Request) -> None:
         self.method, self.url = request.method, request.url
@@ -61,7 +61,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @st.composite
 def components(draw: st.DrawFn, request: Request) -> tuple[Item, ...]:
-    """What may be covered; always the field that will be altered."""
+    """Draw components to cover. The field that the test alters is always among them."""
     possible = [
         *map(Item, DERIVED),
         Item("x-spaced", draw(st.sampled_from([{}, {"bs": True}]))),
@@ -69,31 +69,31 @@ def components(draw: st.DrawFn, request: Request) -> tuple[Item, ...]:
     ]
     if "pet=" in request.url:
         possible += [Item("@query-param", {"name": name}) for name in ("pet", "q", "x")]
-    chosen = draw(st.lists(st.sampled_from(possible), unique_by=serialize_item))
-    return (*chosen, Item("x-altered", draw(st.sampled_from([{}, {"bs": True}]))))
+    covered = draw(st.lists(st.sampled_from(possible), unique_by=serialize_item))
+    return (*covered, Item("x-altered", draw(st.sampled_from([{}, {"bs": True}]))))
 
 
 @given(st.data())
-def test_the_other_verifies_what_we_sign(data):
-    """Every component and parameter; and not if a field is another."""
+def test_oracle_verifies_our_signature(data):
+    """Holds for every component and parameter, and fails for an altered field."""
     request = data.draw(requests())
     signed = rfc9421.sign(
         request, KEY, now=NOW, covered=data.draw(components(request)), expires_s=3600, nonce="n", tag="t"
     )
-    verifier = theirs.HTTPMessageVerifier(signature_algorithm=theirs.algorithms.ED25519, key_resolver=RESOLVER)
+    verifier = oracle.HTTPMessageVerifier(signature_algorithm=oracle.algorithms.ED25519, key_resolver=RESOLVER)
     verifier.max_clock_skew = timedelta(days=36500)
     [verified] = verifier.verify(Message(signed), max_age=None)
     assert verified.parameters["keyid"] == KEY.key_id
-    with pytest.raises(theirs.InvalidSignature):
-        verifier.verify(Message(altered(signed)), max_age=None)
+    with pytest.raises(oracle.InvalidSignature):
+        verifier.verify(Message(alter(signed)), max_age=None)
 
 
 @given(st.data())
-def test_we_verify_what_the_other_signs(data):
-    """Every component and parameter; and not if a field is another."""
+def test_we_verify_the_signature_of_the_oracle(data):
+    """Holds for every component and parameter, and fails for an altered field."""
     request = data.draw(requests())
     message = Message(request)
-    theirs.HTTPMessageSigner(signature_algorithm=theirs.algorithms.ED25519, key_resolver=RESOLVER).sign(
+    oracle.HTTPMessageSigner(signature_algorithm=oracle.algorithms.ED25519, key_resolver=RESOLVER).sign(
         message,
         key_id=KEY.key_id,
         created=NOW,
@@ -105,8 +105,8 @@ def test_we_verify_what_the_other_signs(data):
     signed = evolve(request, headers=Headers(message.headers))
     assert check(parse(signed, ANYTHING, now=NOW), KEY.public).tag == "t"
     with pytest.raises(BadSignature):
-        check(parse(altered(signed), ANYTHING, now=NOW), KEY.public)
+        check(parse(alter(signed), ANYTHING, now=NOW), KEY.public)
 
 
-def altered(signed: Request) -> Request:
+def alter(signed: Request) -> Request:
     return evolve(signed, headers=signed.headers.with_set("x-altered", f"{signed.headers.get('x-altered')}!"))

@@ -1,6 +1,6 @@
-"""The policy as a value: presets, what current servers send, coverage, and arguments that could never be right.
+"""Check the policy as a value: its presets, signatures that current servers send, coverage, and bad arguments.
 
-``python tests/signatures/test_policy.py --write`` writes the page of the documentation that shows who is accepted.
+``python tests/signatures/test_policy.py --write`` writes the documentation page about the signatures of servers.
 """
 
 from __future__ import annotations
@@ -24,93 +24,95 @@ from apcore.signatures.policy import DEFAULT, LENIENT, PRESETS, STRICT, Signatur
 
 
 @dataclass(frozen=True)
-class Sent:
-    """One kind of signed request, as servers make it."""
+class SignatureForm:
+    """One form of signed request, as some servers send it."""
 
     servers: str
     method: str
     covered: str
     """In signing order."""
     algorithm: str | None = "rsa-sha256"
-    """What it says; the key is always RSA-2048."""
+    """The algorithm that the signature names; the key is always RSA-2048."""
     scheme: str = "cavage"
     path_only: bool = False
     """The query is not signed."""
     lifetime_s: int | None = None
-    """How far ahead its expiry lies, where it names one."""
+    """Seconds from signing to expiry, if the signature has one."""
     names_actor: bool = False
-    """The key id is the actor's own."""
+    """The key id is the id of the actor."""
 
 
 FEDIFY = "Ghost, Hollo, Hackers' Pub and others on Fedify"
 OTHERS = "NodeBB, Discourse, Mbin, PieFed, BookWyrm, Mobilizon, Smithereen, Funkwhale"
 MISSKEY = "Misskey, Sharkey, Firefish, Iceshrimp-JS"
 ZOT = "Hubzilla, (streams), Forte"
-# What they cover is not known in detail: what all others cover is taken for it. The docs say so.
+# Their exact coverage is unknown. The coverage of most other servers is assumed, and the docs say so.
 ASSUMED = {"Threads", ZOT, "Akkoma", "WordPress plugin, where chosen"}
 PLAIN = "(request-target) host date digest"
 READ = "(request-target) host date"
 
-SENT = (
-    Sent("Mastodon", "POST", "host date content-type digest (request-target)"),
-    Sent(
+CAVAGE_FORMS = (
+    SignatureForm("Mastodon", "POST", "host date content-type digest (request-target)"),
+    SignatureForm(
         "Mastodon, with follower synchronisation",
         "POST",
         "host date content-type collection-synchronization digest (request-target)",
     ),
-    Sent("Mastodon, older", "POST", "(request-target) host date digest content-type"),
-    Sent("Mastodon", "GET", "host date (request-target)"),
-    Sent("Mastodon, older", "GET", "host date (request-target)", path_only=True),
-    Sent("GoToSocial", "POST", PLAIN, "hs2019"),
-    Sent("GoToSocial", "GET", READ, "hs2019"),
-    Sent("GoToSocial, again after a 401", "GET", READ, "hs2019", path_only=True),
-    Sent("Pleroma", "POST", "(request-target) content-length date digest host"),
-    Sent("Pleroma", "GET", READ, path_only=True),
-    Sent("Akkoma", "POST", "(request-target) content-length date digest host"),
-    Sent("Akkoma", "GET", READ, path_only=True),
-    Sent(MISSKEY, "POST", "(request-target) date host digest", path_only=True),
-    Sent(MISSKEY, "GET", "(request-target) date host accept", path_only=True),
-    Sent(
+    SignatureForm("Mastodon, older", "POST", "(request-target) host date digest content-type"),
+    SignatureForm("Mastodon", "GET", "host date (request-target)"),
+    SignatureForm("Mastodon, older", "GET", "host date (request-target)", path_only=True),
+    SignatureForm("GoToSocial", "POST", PLAIN, "hs2019"),
+    SignatureForm("GoToSocial", "GET", READ, "hs2019"),
+    SignatureForm("GoToSocial, again after a 401", "GET", READ, "hs2019", path_only=True),
+    SignatureForm("Pleroma", "POST", "(request-target) content-length date digest host"),
+    SignatureForm("Pleroma", "GET", READ, path_only=True),
+    SignatureForm("Akkoma", "POST", "(request-target) content-length date digest host"),
+    SignatureForm("Akkoma", "GET", READ, path_only=True),
+    SignatureForm(MISSKEY, "POST", "(request-target) date host digest", path_only=True),
+    SignatureForm(MISSKEY, "GET", "(request-target) date host accept", path_only=True),
+    SignatureForm(
         "Lemmy", "POST", "(request-target) (created) (expires) content-type date digest host", "hs2019", lifetime_s=3600
     ),
-    Sent(
+    SignatureForm(
         "Lemmy, compatible mode",
         "POST",
         "(request-target) (created) (expires) content-type date digest host",
         lifetime_s=3600,
     ),
-    Sent("Pixelfed", "POST", PLAIN, path_only=True),
-    Sent("Pixelfed", "GET", READ, path_only=True),
-    Sent("PeerTube", "POST", PLAIN),
-    Sent("PeerTube", "GET", READ),
-    Sent("PeerTube, by the actor's id", "POST", PLAIN, names_actor=True),
-    Sent("WordPress plugin", "POST", PLAIN),
-    Sent("WordPress plugin", "GET", READ),
-    Sent(FEDIFY, "POST", "(request-target) accept content-type date digest host"),
-    Sent(FEDIFY, "GET", "(request-target) accept date host"),
-    Sent("Threads", "POST", PLAIN),
-    Sent("Threads", "GET", READ),
-    Sent("Bridgy Fed", "POST", "date host digest (request-target)"),
-    Sent("Bridgy Fed", "GET", "date host digest (request-target)"),
-    Sent("Takahe", "POST", "(request-target) host date digest content-type", path_only=True),
-    Sent("Takahe", "GET", "(request-target) host date accept", path_only=True),
-    Sent("Friendica", "POST", "(request-target) date content-length digest host", path_only=True),
-    Sent("Friendica", "GET", "(request-target) date host", path_only=True),
-    Sent(ZOT, "POST", PLAIN),
-    Sent(ZOT, "GET", READ),
-    Sent(f"{ZOT}, by the channel's URL", "POST", PLAIN, names_actor=True),
-    Sent(OTHERS, "POST", PLAIN),
-    Sent(f"{OTHERS}, some of them", "POST", f"{PLAIN} content-type"),
-    Sent(OTHERS, "GET", READ),
-    Sent("tootik", "GET", READ, path_only=True),
+    SignatureForm("Pixelfed", "POST", PLAIN, path_only=True),
+    SignatureForm("Pixelfed", "GET", READ, path_only=True),
+    SignatureForm("PeerTube", "POST", PLAIN),
+    SignatureForm("PeerTube", "GET", READ),
+    SignatureForm("PeerTube, by the actor's id", "POST", PLAIN, names_actor=True),
+    SignatureForm("WordPress plugin", "POST", PLAIN),
+    SignatureForm("WordPress plugin", "GET", READ),
+    SignatureForm(FEDIFY, "POST", "(request-target) accept content-type date digest host"),
+    SignatureForm(FEDIFY, "GET", "(request-target) accept date host"),
+    SignatureForm("Threads", "POST", PLAIN),
+    SignatureForm("Threads", "GET", READ),
+    SignatureForm("Bridgy Fed", "POST", "date host digest (request-target)"),
+    SignatureForm("Bridgy Fed", "GET", "date host digest (request-target)"),
+    SignatureForm("Takahe", "POST", "(request-target) host date digest content-type", path_only=True),
+    SignatureForm("Takahe", "GET", "(request-target) host date accept", path_only=True),
+    SignatureForm("Friendica", "POST", "(request-target) date content-length digest host", path_only=True),
+    SignatureForm("Friendica", "GET", "(request-target) date host", path_only=True),
+    SignatureForm(ZOT, "POST", PLAIN),
+    SignatureForm(ZOT, "GET", READ),
+    SignatureForm(f"{ZOT}, by the channel's URL", "POST", PLAIN, names_actor=True),
+    SignatureForm(OTHERS, "POST", PLAIN),
+    SignatureForm(f"{OTHERS}, some of them", "POST", f"{PLAIN} content-type"),
+    SignatureForm(OTHERS, "GET", READ),
+    SignatureForm("tootik", "GET", READ, path_only=True),
 )
-SENT_9421 = (
-    Sent("Mastodon, second knock", "POST", "@method @target-uri content-digest", None, "rfc9421"),
-    Sent("Mastodon, second knock", "GET", "@method @target-uri", None, "rfc9421"),
-    Sent("WordPress plugin, where chosen", "POST", "@method @target-uri content-digest", None, "rfc9421"),
-    Sent(FEDIFY, "POST", "@method @target-uri @authority host date content-digest", "rsa-v1_5-sha256", "rfc9421"),
-    Sent(FEDIFY, "GET", "@method @target-uri @authority host date", "rsa-v1_5-sha256", "rfc9421"),
-    Sent(ZOT, "POST", "@method @target-uri content-digest", None, "rfc9421"),
+RFC9421_FORMS = (
+    SignatureForm("Mastodon, second knock", "POST", "@method @target-uri content-digest", None, "rfc9421"),
+    SignatureForm("Mastodon, second knock", "GET", "@method @target-uri", None, "rfc9421"),
+    SignatureForm("WordPress plugin, where chosen", "POST", "@method @target-uri content-digest", None, "rfc9421"),
+    SignatureForm(
+        FEDIFY, "POST", "@method @target-uri @authority host date content-digest", "rsa-v1_5-sha256", "rfc9421"
+    ),
+    SignatureForm(FEDIFY, "GET", "@method @target-uri @authority host date", "rsa-v1_5-sha256", "rfc9421"),
+    SignatureForm(ZOT, "POST", "@method @target-uri content-digest", None, "rfc9421"),
 )
 
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
@@ -122,12 +124,12 @@ def sender_key():
     return generate_key("rsa-2048", key_id=f"{OWNER}#main-key", owner=OWNER)
 
 
-def as_sent(sent: Sent) -> Request:
-    """The request as it arrives, 20 seconds after it was signed; the signing string is built here, and not by what is tested."""
-    body = b'{"type": "Follow"}' if sent.method == "POST" else b""
-    target = "/users/bob/outbox?page=2" if sent.method == "GET" else "/users/bob/inbox"
+def make_request(form: SignatureForm) -> Request:
+    """Return the request as it arrives 20 seconds after signing; this builds the signing string without apcore."""
+    body = b'{"type": "Follow"}' if form.method == "POST" else b""
+    target = "/users/bob/outbox?page=2" if form.method == "GET" else "/users/bob/inbox"
     signed = NOW - timedelta(seconds=20)
-    created, expires = int(signed.timestamp()), int(signed.timestamp()) + (sent.lifetime_s or 0)
+    created, expires = int(signed.timestamp()), int(signed.timestamp()) + (form.lifetime_s or 0)
     digest = b64encode(sha256(body).digest()).decode()
     fields = {
         "host": "local.example",
@@ -138,65 +140,68 @@ def as_sent(sent: Sent) -> Request:
         "digest": f"SHA-256={digest}",
         "content-digest": f"sha-256=:{digest}:",
     }
-    seen = target.partition("?")[0] if sent.path_only else target
+    signed_target = target.partition("?")[0] if form.path_only else target
     derived = {
-        "(request-target)": f"{sent.method.lower()} {seen}",
+        "(request-target)": f"{form.method.lower()} {signed_target}",
         "(created)": str(created),
         "(expires)": str(expires),
-        "@method": sent.method,
+        "@method": form.method,
         "@target-uri": f"https://local.example{target}",
         "@authority": "local.example",
     }
-    names, key = sent.covered.split(), sender_key()
-    key_id = OWNER if sent.names_actor else key.key_id
-    if sent.scheme == "cavage":
+    names, key = form.covered.split(), sender_key()
+    key_id = OWNER if form.names_actor else key.key_id
+    if form.scheme == "cavage":
         string = "\n".join(f"{name}: {({**fields, **derived})[name]}" for name in names)
         times = f",created={created},expires={expires}" if "(created)" in names else ""
-        added = {
-            "signature": f'keyId="{key_id}",algorithm="{sent.algorithm}"{times},headers="{sent.covered}",'
+        signature_headers = {
+            "signature": f'keyId="{key_id}",algorithm="{form.algorithm}"{times},headers="{form.covered}",'
             f'signature="{b64encode(key.sign(string.encode())).decode()}"'
         }
     else:
-        said = f';alg="{sent.algorithm}"' if sent.algorithm else ""
-        given = f'({" ".join(f"{chr(34)}{name}{chr(34)}" for name in names)});created={created};keyid="{key_id}"{said}'
+        algorithm_parameter = f';alg="{form.algorithm}"' if form.algorithm else ""
+        components = " ".join(f'"{name}"' for name in names)
+        signature_input = f'({components});created={created};keyid="{key_id}"{algorithm_parameter}'
         lines = [f'"{name}": {({**fields, **derived})[name]}' for name in names]
-        string = "\n".join([*lines, f'"@signature-params": {given}'])
-        added = {
-            "signature-input": f"sig1={given}",
+        string = "\n".join([*lines, f'"@signature-params": {signature_input}'])
+        signature_headers = {
+            "signature-input": f"sig1={signature_input}",
             "signature": f"sig1=:{b64encode(key.sign(string.encode())).decode()}:",
         }
-    kept = {"host", "accept", "content-type", "content-length", *names}
-    headers = {name: value for name, value in fields.items() if name in kept}
-    return Request(sent.method, f"https://local.example{target}", {**headers, **added}, body)
+    sent_names = {"host", "accept", "content-type", "content-length", *names}
+    headers = {name: value for name, value in fields.items() if name in sent_names}
+    return Request(form.method, f"https://local.example{target}", {**headers, **signature_headers}, body)
 
 
-def verdict(sent: Sent, policy: SignaturePolicy) -> str:
-    """ "yes", or the reason why not."""
+def verdict(form: SignatureForm, policy: SignaturePolicy) -> str:
+    """Return "yes", or the reason of the refusal."""
     try:
-        check(parse(as_sent(sent), policy, now=NOW), sender_key().public)
+        check(parse(make_request(form), policy, now=NOW), sender_key().public)
     except ApcoreError as error:
         return error.reason
     return "yes"
 
 
-@pytest.mark.parametrize("sent", [*SENT, *SENT_9421], ids=lambda sent: f"{sent.scheme} {sent.method} {sent.servers}")
-def test_what_current_servers_send_is_accepted(sent):
-    assert verdict(sent, DEFAULT) == "yes"
-    assert verdict(sent, LENIENT) == "yes"
+@pytest.mark.parametrize(
+    "form", [*CAVAGE_FORMS, *RFC9421_FORMS], ids=lambda form: f"{form.scheme} {form.method} {form.servers}"
+)
+def test_signature_form_of_a_current_server_is_accepted(form):
+    assert verdict(form, DEFAULT) == "yes"
+    assert verdict(form, LENIENT) == "yes"
 
 
-def test_what_strict_refuses_is_a_query_that_is_not_signed_and_what_the_drafts_forbid():
-    refused = {(sent.servers, sent.method): verdict(sent, STRICT) for sent in (*SENT, *SENT_9421)}
+def test_strict_policy_refuses_unsigned_queries_and_forms_that_the_drafts_forbid():
+    verdicts = {(form.servers, form.method): verdict(form, STRICT) for form in (*CAVAGE_FORMS, *RFC9421_FORMS)}
     expected = {
-        (sent.servers, sent.method): "bad-signature" for sent in SENT if sent.path_only and sent.method == "GET"
+        (form.servers, form.method): "bad-signature" for form in CAVAGE_FORMS if form.path_only and form.method == "GET"
     }
-    assert {who: why for who, why in refused.items() if why != "yes"} == {
+    assert {request_kind: reason for request_kind, reason in verdicts.items() if reason != "yes"} == {
         **expected,
         ("Lemmy, compatible mode", "POST"): "algorithm-refused",
     }
 
 
-# --- the page of the documentation that is made of this --------------------------------------------------------------
+# --- the documentation page that shows these results ----------------------------------------------------------------
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "senders.md"
 INTRODUCTION = """\
@@ -223,19 +228,19 @@ def page() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     parts = [INTRODUCTION]
-    for title, table in (("draft-cavage", SENT), ("RFC 9421", SENT_9421)):
+    for title, table in (("draft-cavage", CAVAGE_FORMS), ("RFC 9421", RFC9421_FORMS)):
         lines = list(rows)
-        for sent in table:
-            star = " \\*" if sent.servers.partition(", by ")[0] in ASSUMED else ""
-            request = f"{sent.method}, path only" if sent.path_only else sent.method
-            told = [verdict(sent, policy) for policy in (DEFAULT, STRICT, LENIENT)]
-            cells = [f"{sent.servers}{star}", request, sent.algorithm or "none", f"`{sent.covered}`", *told]
+        for form in table:
+            star = " \\*" if form.servers.partition(", by ")[0] in ASSUMED else ""
+            request = f"{form.method}, path only" if form.path_only else form.method
+            verdicts = [verdict(form, policy) for policy in (DEFAULT, STRICT, LENIENT)]
+            cells = [f"{form.servers}{star}", request, form.algorithm or "none", f"`{form.covered}`", *verdicts]
             lines.append(f"| {' | '.join(cells)} |")
         parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
-def test_the_page_of_senders_says_what_holds():
+def test_page_of_senders_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == page(), "python tests/signatures/test_policy.py --write"
 
 
@@ -244,20 +249,20 @@ def test_the_page_of_senders_says_what_holds():
 
 @pytest.mark.parametrize("policy", [DEFAULT, STRICT], ids=lambda p: p.name)
 @pytest.mark.parametrize("missing", ["(request-target)", "host", "date", "digest"])
-def test_each_of_the_four_is_needed(policy, missing):
+def test_each_of_the_four_components_is_required(policy, missing):
     covered = {"(request-target)", "host", "date", "digest"} - {missing}
-    with pytest.raises(CoverageTooSmall, match=missing.strip("()")) as caught:
+    with pytest.raises(CoverageTooSmall, match=missing.strip("()")) as exc_info:
         policy.check_coverage(policy.coverage("cavage", "POST", has_body=True), covered)
-    assert caught.value.explanation.rule == f"policy {policy.name}: minimum coverage"
+    assert exc_info.value.explanation.rule == f"policy {policy.name}: minimum coverage"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "get", "QUERY"])
-def test_every_method_but_two_writes(method):
+def test_methods_other_than_get_and_head_need_write_coverage(method):
     assert DEFAULT.coverage("cavage", method, has_body=False) == DEFAULT.cavage_write
     assert DEFAULT.coverage("rfc9421", "GET", has_body=True) == DEFAULT.rfc9421_write
 
 
-def test_a_key_that_has_ended(ed_key, now):
+def test_expired_key_is_refused(ed_key, now):
     from attrs import evolve
 
     key = evolve(ed_key.public, expires=now)
@@ -266,19 +271,19 @@ def test_a_key_that_has_ended(ed_key, now):
     DEFAULT.check_key(key, "ed25519", now - timedelta(seconds=1))
 
 
-def test_an_algorithm_that_is_not_accepted(rsa_key, now):
+def test_algorithm_outside_the_policy_is_refused(rsa_key, now):
     with pytest.raises(AlgorithmRefused):
         STRICT.check_key(rsa_key.public, "rsa-v1_5-sha512", now)
     DEFAULT.check_key(rsa_key.public, "rsa-v1_5-sha512", now)
 
 
-def test_a_key_that_is_too_long(rsa_key, now):
+def test_too_long_key_is_refused(rsa_key, now):
     with pytest.raises(KeyWeak, match="1024 to 1024"):
         LENIENT.with_(rsa_bits_max=1024).check_key(rsa_key.public, "rsa-v1_5-sha256", now)
 
 
 @pytest.mark.parametrize("bits", [{"rsa_bits_min": 2048}, {"rsa_bits_max": 2048}])
-def test_a_key_at_the_bound_is_accepted(rsa_key, now, bits):
+def test_key_at_the_bound_is_accepted(rsa_key, now, bits):
     DEFAULT.with_(**bits).check_key(rsa_key.public, "rsa-v1_5-sha256", now)
 
 
@@ -297,12 +302,12 @@ def test_a_key_at_the_bound_is_accepted(rsa_key, now, bits):
         ({"covered_max": 0}, "covered_max"),
     ],
 )
-def test_a_policy_that_could_never_be_right(changes, words):
+def test_impossible_policy_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         DEFAULT.with_(**changes)
 
 
-def test_the_windows_of_the_presets():
+def test_windows_of_the_presets():
     windows = {name: (p.clock_skew_s, p.age_s_max, p.lifetime_s_max, p.rsa_bits_min) for name, p in PRESETS.items()}
     assert windows == {
         "default": (3600, 3600, 43200, 2048),
@@ -311,7 +316,7 @@ def test_the_windows_of_the_presets():
     }
 
 
-def test_a_policy_is_a_value():
+def test_policy_is_a_value():
     assert SignaturePolicy() == DEFAULT
     with pytest.raises(FrozenInstanceError):
         DEFAULT.age_s_max = 1

@@ -1,4 +1,4 @@
-"""What both schemes take from a request, and the policy, at the edges that mutation testing found open."""
+"""Check the parts that both schemes take from a request, and the policy, at the edges found by mutation testing."""
 
 from __future__ import annotations
 
@@ -31,24 +31,31 @@ from apcore.signatures.presented import check
         ("https://localhost/", "https", "localhost", "localhost"),
     ],
 )
-def test_the_parts_of_a_target(url, scheme, authority, bare):
+def test_target_is_split_into_its_parts(url, scheme, authority, bare):
     target = Target(url)
     assert (target.scheme, target.authority, target.bare_host) == (scheme, authority, bare)
     assert Message(Request("GET", url)).line(parse_item('"@scheme"')) == f'"@scheme": {scheme}'
 
 
-def test_a_content_length_that_came_is_what_was_signed():
+def test_received_content_length_wins_over_the_computed_one():
     assert field_values(Request("POST", "https://a.example/", {"Content-Length": "5"}, b"abc"))["content-length"] == "5"
     assert field_values(Request("POST", "https://a.example/", {}, b"abc"))["content-length"] == "3"
 
 
 @pytest.mark.parametrize(
-    ("key_id", "good"),
-    [("", False), ("a", True), ("a" * KEY_ID_CHARS_MAX, True), ("a" * (KEY_ID_CHARS_MAX + 1), False), ("é", False), ("\x7f", False)],
+    ("key_id", "is_valid"),
+    [
+        ("", False),
+        ("a", True),
+        ("a" * KEY_ID_CHARS_MAX, True),
+        ("a" * (KEY_ID_CHARS_MAX + 1), False),
+        ("é", False),
+        ("\x7f", False),
+    ],
     ids=["empty", "one", "longest", "too long", "not ASCII", "control"],
-)  # fmt: skip
-def test_key_ids(key_id, good):
-    if good:
+)
+def test_key_id_is_a_bounded_ascii_string(key_id, is_valid):
+    if is_valid:
         assert check_key_id(key_id) == key_id
         check_own_key_id(key_id)
     else:
@@ -59,7 +66,7 @@ def test_key_ids(key_id, good):
 
 
 @pytest.mark.parametrize("key_id", ['a"', "a\\", '"', "\\"])
-def test_a_key_id_of_ours_ends_no_quotation(key_id):
+def test_own_key_id_has_no_quotes_or_backslashes(key_id):
     with pytest.raises(ValueError, match="quotation"):
         check_own_key_id(key_id)
 
@@ -81,7 +88,7 @@ def test_a_key_id_of_ours_ends_no_quotation(key_id):
         ('"@query-param";name="a"', False),
     ],
 )
-def test_what_counts_is_bound_as_a_whole(component, counts):
+def test_component_counts_only_if_bound_as_a_whole(component, counts):
     item = parse_item(component)
     assert counted_names((item,)) == ([item.value] if counts else [])
 
@@ -95,12 +102,12 @@ def test_what_counts_is_bound_as_a_whole(component, counts):
         ('"x-dict";key="a"', "1"),
     ],
 )
-def test_values_of_components(component, line):
+def test_component_line_has_the_value(component, line):
     message = Message(Request("POST", "https://a.example/?a=%ff", {"x-dict": "a=1, b=2"}, b"abc"))
     assert message.line(parse_item(component)) == f"{component}: {line}"
 
 
-def test_a_member_that_is_there_twice_is_neither():
+def test_repeated_dictionary_member_is_refused():
     message = Message(Request("GET", "https://a.example/", {"x-dict": "a=1, a=2"}))
     with pytest.raises(SignatureMalformed):
         message.line(parse_item('"x-dict";key="a"'))
@@ -110,19 +117,19 @@ def test_a_member_that_is_there_twice_is_neither():
 
 
 @pytest.mark.parametrize("name", ["age_s_max", "lifetime_s_max", "labels_max", "covered_max"])
-def test_the_least_of_what_has_to_be_something(name):
+def test_positive_policy_numbers_are_at_least_1(name):
     assert getattr(SignaturePolicy(**{name: 1}), name) == 1
     with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
         SignaturePolicy(**{name: 0})
 
 
-def test_the_least_tolerance_is_none():
+def test_clock_skew_may_be_zero_but_not_negative():
     assert DEFAULT.with_(clock_skew_s=0).clock_skew_s == 0
     with pytest.raises(ValueError, match="clock_skew_s must not be negative: -1"):
         DEFAULT.with_(clock_skew_s=-1)
 
 
-def test_a_coverage_is_met_by_exactly_what_it_asks_for():
+def test_coverage_is_met_by_any_complete_alternative():
     groups = ((frozenset({"a", "b"}), frozenset({"c"})),)
     for covered in (["a", "b"], ["c"], ["a", "b", "c"], ["d", "c"]):
         DEFAULT.check_coverage(groups, covered)
@@ -131,28 +138,28 @@ def test_a_coverage_is_met_by_exactly_what_it_asks_for():
             DEFAULT.check_coverage(groups, covered)
 
 
-# --- what a refusal of a check tells --------------------------------------------------------------------------------
+# --- the explanation of a failed check ------------------------------------------------------------------------------
 
 
-def test_a_check_that_fails_tells_the_label_and_the_first_string(ed_key, rsa_key, get, now):
+def test_failed_check_explains_the_label_and_the_first_signing_string(ed_key, rsa_key, get, now):
     signed = evolve(rfc9421.sign(get, ed_key, now=now, label="a"), method="HEAD")
     [presented] = rfc9421.parse(signed, DEFAULT, now)
-    with pytest.raises(BadSignature) as caught:
+    with pytest.raises(BadSignature) as exc_info:
         check(presented, ed_key.public)
-    assert caught.value.explanation.label == "a"
-    with pytest.raises(KeyMismatch) as caught:
+    assert exc_info.value.explanation.label == "a"
+    with pytest.raises(KeyMismatch) as exc_info:
         check(presented, rsa_key.public.renamed(key_id=ed_key.key_id))
-    assert caught.value.explanation.label == "a"
+    assert exc_info.value.explanation.label == "a"
     of_cavage = evolve(cavage.sign(get, rsa_key, now=now), method="HEAD")
-    with pytest.raises(BadSignature) as caught:
+    with pytest.raises(BadSignature) as exc_info:
         check(cavage.parse(of_cavage, DEFAULT, now), rsa_key.public)
-    assert caught.value.explanation.signing_string.startswith("(request-target): head /users/bob/outbox?page=2\n")
+    assert exc_info.value.explanation.signing_string.startswith("(request-target): head /users/bob/outbox?page=2\n")
 
 
-# --- what the presets are -------------------------------------------------------------------------------------------
+# --- the presets ----------------------------------------------------------------------------------------------------
 
 
-def one(*names):
+def required(*names):
     return tuple(frozenset({name}) for name in names)
 
 
@@ -168,10 +175,15 @@ DEFAULTS = {
     "algorithms": ALL,
     "rsa_bits_min": 2048,
     "rsa_bits_max": 8192,
-    "cavage_read": (one("(request-target)"), one("host"), one("date", "(created)")),
-    "cavage_write": (one("(request-target)"), one("host"), one("date", "(created)"), one("digest", "content-digest")),
-    "rfc9421_read": (one("@method"), TARGET),
-    "rfc9421_write": (one("@method"), TARGET, one("content-digest")),
+    "cavage_read": (required("(request-target)"), required("host"), required("date", "(created)")),
+    "cavage_write": (
+        required("(request-target)"),
+        required("host"),
+        required("date", "(created)"),
+        required("digest", "content-digest"),
+    ),
+    "rfc9421_read": (required("@method"), TARGET),
+    "rfc9421_write": (required("@method"), TARGET, required("content-digest")),
     "clock_skew_s": 3600,
     "age_s_max": 3600,
     "lifetime_s_max": 12 * 3600,
@@ -186,8 +198,8 @@ DEFAULTS = {
 STRICTER = {
     "name": "strict",
     "algorithms": ALL - {"rsa-v1_5-sha512"},
-    "rfc9421_read": (one("@method"), one("@target-uri")),
-    "rfc9421_write": (one("@method"), one("@target-uri"), one("content-digest")),
+    "rfc9421_read": (required("@method"), required("@target-uri")),
+    "rfc9421_write": (required("@method"), required("@target-uri"), required("content-digest")),
     "clock_skew_s": 60,
     "age_s_max": 300,
     "lifetime_s_max": 3600,
@@ -198,24 +210,28 @@ STRICTER = {
 MORE_LENIENT = {
     "name": "lenient",
     "rsa_bits_min": 1024,
-    "cavage_read": (one("date", "(created)"),),
-    "cavage_write": (one("date", "(created)"), one("digest", "content-digest")),
-    "rfc9421_read": (one("@method"), (*TARGET, frozenset({"@path"}))),
-    "rfc9421_write": (one("content-digest"),),
+    "cavage_read": (required("date", "(created)"),),
+    "cavage_write": (required("date", "(created)"), required("digest", "content-digest")),
+    "rfc9421_read": (required("@method"), (*TARGET, frozenset({"@path"}))),
+    "rfc9421_write": (required("content-digest"),),
     "age_s_max": 12 * 3600,
     "authorization": True,
 }
 
 
-@pytest.mark.parametrize(("policy", "differs"), [(DEFAULT, {}), (STRICT, STRICTER), (LENIENT, MORE_LENIENT)], ids=["default", "strict", "lenient"])  # fmt: skip
-def test_a_preset_is_what_is_written_here(policy, differs):
-    """Whoever changes one of these changes what is believed everywhere, and says so in the changelog."""
-    assert asdict(policy, recurse=False) == DEFAULTS | differs
+@pytest.mark.parametrize(
+    ("policy", "differences"),
+    [(DEFAULT, {}), (STRICT, STRICTER), (LENIENT, MORE_LENIENT)],
+    ids=["default", "strict", "lenient"],
+)
+def test_preset_has_its_pinned_values(policy, differences):
+    """A change of these values changes which requests are believed everywhere, and belongs in the changelog."""
+    assert asdict(policy, recurse=False) == DEFAULTS | differences
     assert PRESETS[policy.name] is policy
 
 
-def test_an_expiry_counts_as_signed_unless_it_is_said_not_to_be():
-    """RFC 9421 always signs it; draft-cavage where it is covered. One that is not signed prolongs nothing."""
+def test_expiry_counts_as_signed_by_default():
+    """RFC 9421 always signs the expiry, draft-cavage only if it is covered. An unsigned expiry prolongs nothing."""
     times = {"signed": 0, "expires": 10_000, "now_s": 9_000.0}
     DEFAULT.check_times(**times)
     with pytest.raises(SignatureTooOld):

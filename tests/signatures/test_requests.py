@@ -1,4 +1,4 @@
-"""Which scheme a request is signed by."""
+"""Check that the scheme of a signed request is recognised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apcore.signatures.presented import check
 from apcore.signatures.requests import is_signed, parse, parse_all
 
 
-def test_each_scheme_is_recognised(ed_key, post, now):
+def test_each_scheme_is_recognised_by_its_fields(ed_key, post, now):
     for module, scheme in ((cavage, "cavage"), (rfc9421, "rfc9421")):
         signed = module.sign(post, ed_key, now=now)
         assert is_signed(signed)
@@ -21,8 +21,8 @@ def test_each_scheme_is_recognised(ed_key, post, now):
         parse_all(post, now=now)
 
 
-def test_a_message_is_signed_by_one_scheme_only(ed_key, post, now):
-    """A valid draft signature does not help a message whose RFC 9421 signature is wrong."""
+def test_wrong_rfc9421_signature_is_refused_beside_a_valid_draft_signature(ed_key, post, now):
+    """A valid draft signature does not help a message with a wrong RFC 9421 signature."""
     signed = cavage.sign(post, ed_key, now=now)
     other = rfc9421.sign(post, ed_key, now=now)
     smuggled = evolve(signed, headers=signed.headers.with_set("signature-input", other.headers.get("signature-input")))
@@ -31,7 +31,7 @@ def test_a_message_is_signed_by_one_scheme_only(ed_key, post, now):
 
 
 @pytest.mark.parametrize("url", ["/users/bob/inbox", "local.example", "https://local.example/#x", "https:///x"])
-def test_a_url_that_is_not_absolute_is_refused(ed_key, post, now, url):
+def test_relative_url_is_refused(ed_key, post, now, url):
     for module in (cavage, rfc9421):
         with pytest.raises(SignatureMalformed, match="absolute url"):
             parse_all(evolve(module.sign(post, ed_key, now=now), url=url), now=now)

@@ -1,4 +1,4 @@
-"""RFC 9421 and Accept-Signature at the edges: each rule on both of its sides, which mutation testing found to be tried on one alone."""
+"""Check each rule of RFC 9421 and Accept-Signature on both sides of its edge, as mutation testing demands."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ CREATED = 1795334400
 K = "https://remote.example/users/alice#main-key"
 
 
-def request_of(given_input, signature="sig1=:aGk=:", **more):
+def request_of(given_input, signature="sig1=:aGk=:", **other_headers):
     headers = {"signature-input": given_input, "signature": signature, "host": "local.example"}
-    return Request("GET", more.pop("url", "https://local.example/x?q=1"), {**headers, **more})
+    return Request("GET", other_headers.pop("url", "https://local.example/x?q=1"), {**headers, **other_headers})
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("letter", ["n", "\\\\"], ids=["plain", "escaped"])
-def test_a_field_of_more_than_the_most_characters_is_refused(now, letter):
+def test_field_length_is_bounded(now, letter):
     head = f'sig1=("@method");created={CREATED};keyid="{K}";nonce="'
     for length, refused in ((FIELD_LENGTH_MAX, False), (FIELD_LENGTH_MAX + len(letter), True)):
         count = (length - len(head) - 1) // len(letter)
@@ -47,23 +47,23 @@ def test_a_field_of_more_than_the_most_characters_is_refused(now, letter):
 
 
 @pytest.mark.parametrize("signature", ["sig1=:aGk=x:", "sig1=:=aGk:", "sig1=:a Gk=:", "sig1=aGk=", "sig1=::"])
-def test_a_signature_that_is_no_base64(now, signature):
+def test_signature_outside_base64_is_refused(now, signature):
     with pytest.raises(SignatureMalformed):
         rfc9421.parse(request_of(f'sig1=("@method");created={CREATED};keyid="{K}"', signature), BARE, now)
 
 
 @pytest.mark.parametrize("number", [0, 1, 10**14 - 1, 10**14, 10**15 - 1])
-def test_a_number_in_the_parameters_stands_as_it_came(now, number):
+def test_number_parameter_is_signed_as_received(now, number):
     for parameters in (f"a={number}", f"a=?1;b={number}"):
         line = f'("@method");created={CREATED};keyid="{K}";{parameters.replace("=?1", "")}'
         [presented] = rfc9421.parse(request_of(f"sig1={line}"), BARE, now)
         assert presented.bases[0].data.endswith(f'"@signature-params": {line}'.encode())
 
 
-@pytest.mark.parametrize("more", ["", ";x"])
+@pytest.mark.parametrize("next_parameter", ["", ";x"])
 @pytest.mark.parametrize("text", ["a", "", "[]^ !", 'with \\" and \\\\', '\\"', "\\\\"])
-def test_a_string_in_the_parameters_stands_as_it_came(now, text, more):
-    line = f'("@method");created={CREATED}{more};keyid="{K}";nonce="{text}"'
+def test_string_parameter_is_signed_as_received(now, text, next_parameter):
+    line = f'("@method");created={CREATED}{next_parameter};keyid="{K}";nonce="{text}"'
     [presented] = rfc9421.parse(request_of(f"sig1={line}"), BARE, now)
     assert presented.bases[0].data.endswith(f'"@signature-params": {line}'.encode())
 
@@ -78,105 +78,118 @@ def test_a_string_in_the_parameters_stands_as_it_came(now, text, more):
         ('"@query-param";name="q"', False),
     ],
 )
-def test_what_binds_the_query(now, names, covered):
+def test_components_that_cover_the_query(now, names, covered):
     given_input = f'sig1=({names});created={CREATED};keyid="{K}"'
     assert rfc9421.parse(request_of(given_input), BARE, now)[0].bases[0].query_covered == covered
-    plain = request_of(given_input.replace(' "@query"', "").replace('"@query-param";name="q"', '"@path"'), url="https://local.example/x")  # fmt: skip
+    path_only = given_input.replace(' "@query"', "").replace('"@query-param";name="q"', '"@path"')
+    plain = request_of(path_only, url="https://local.example/x")
     assert rfc9421.parse(plain, BARE, now)[0].bases[0].query_covered
 
 
-@pytest.mark.parametrize("names", ['"@method" "@target-uri"', '"@method" "@request-target" "@authority"', '"@method" "@path" "@query" "@authority"'])  # fmt: skip
-@pytest.mark.parametrize("left_out", [0, 1, 2, 3])
-def test_each_way_to_name_the_target_needs_all_of_its_parts(now, names, left_out):
+@pytest.mark.parametrize(
+    "names",
+    [
+        '"@method" "@target-uri"',
+        '"@method" "@request-target" "@authority"',
+        '"@method" "@path" "@query" "@authority"',
+    ],
+)
+@pytest.mark.parametrize("omitted_index", [0, 1, 2, 3])
+def test_incomplete_target_coverage_is_refused(now, names, omitted_index):
     all_names = names.split(" ")
-    kept = [name for number, name in enumerate(all_names) if number != left_out]
-    request = request_of(f'sig1=({" ".join(kept)});created={CREATED};keyid="{K}"')
-    if kept == all_names:
+    covered_names = [name for number, name in enumerate(all_names) if number != omitted_index]
+    request = request_of(f'sig1=({" ".join(covered_names)});created={CREATED};keyid="{K}"')
+    if covered_names == all_names:
         assert rfc9421.parse(request, DEFAULT, now)
     else:
         with pytest.raises(CoverageTooSmall):
             rfc9421.parse(request, DEFAULT, now)
 
 
-@pytest.mark.parametrize("named", ["hmac-sha256", "rsa-v1_5-sha512", "RSA-PSS-SHA512", ""])
-def test_an_algorithm_that_means_nothing_here(now, named):
+@pytest.mark.parametrize("algorithm", ["hmac-sha256", "rsa-v1_5-sha512", "RSA-PSS-SHA512", ""])
+def test_unknown_algorithm_is_refused(now, algorithm):
     with pytest.raises(AlgorithmRefused):
-        rfc9421.parse(request_of(f'sig1=("@method");created={CREATED};keyid="{K}";alg="{named}"'), BARE, now)
+        rfc9421.parse(request_of(f'sig1=("@method");created={CREATED};keyid="{K}";alg="{algorithm}"'), BARE, now)
 
 
-# --- what a refusal tells -------------------------------------------------------------------------------------------
+# --- the explanation of a refusal -----------------------------------------------------------------------------------
 
 
 def refusal(request, policy, now):
-    with pytest.raises(ExplainedError) as caught:
+    with pytest.raises(ExplainedError) as exc_info:
         rfc9421.parse(request, policy, now)
-    return caught.value.explanation
+    return exc_info.value.explanation
 
 
-def test_fields_that_cannot_be_read_are_called_by_their_scheme(now):
+def test_refusal_of_malformed_fields_names_the_scheme(now):
     for request in (request_of("x("), request_of("sig1=()", "x(")):
-        told = refusal(request, DEFAULT, now)
-        assert told.scheme == "rfc9421"
-        assert told.rule == "RFC 9421 §4"
+        explanation = refusal(request, DEFAULT, now)
+        assert explanation.scheme == "rfc9421"
+        assert explanation.rule == "RFC 9421 §4"
 
 
-def test_a_refusal_tells_what_was_known(ed_key, post, now):
+def test_refusal_explains_the_signature(ed_key, post, now):
     signed = rfc9421.sign(post, ed_key, now=now, label="a")
-    told = refusal(signed, DEFAULT.with_(schemes=frozenset({"cavage"})), now)
-    assert (told.scheme, told.label, told.key_id, told.algorithm) == ("rfc9421", "a", ed_key.key_id, "ed25519")
-    assert told.covered == ("@method", "@target-uri", "@authority", "content-digest")
-    assert told.clock_offset_s == 0
-    assert told.signing_string.startswith('"@method": POST\n"@target-uri": https://local.example/')
+    explanation = refusal(signed, DEFAULT.with_(schemes=frozenset({"cavage"})), now)
+    assert (explanation.scheme, explanation.label, explanation.key_id, explanation.algorithm) == (
+        "rfc9421",
+        "a",
+        ed_key.key_id,
+        "ed25519",
+    )
+    assert explanation.covered == ("@method", "@target-uri", "@authority", "content-digest")
+    assert explanation.clock_offset_s == 0
+    assert explanation.signing_string.startswith('"@method": POST\n"@target-uri": https://local.example/')
     with pytest.raises(SchemeRefused):
         rfc9421.parse(signed, DEFAULT.with_(schemes=frozenset({"cavage"})), now)
 
 
-def test_a_refusal_without_a_rule_of_its_own_names_the_scheme(now):
-    told = refusal(request_of(f'sig1=("x-missing");created={CREATED};keyid="{K}"'), BARE, now)
-    assert told.rule == "RFC 9421 §2"
-    assert (told.scheme, told.label) == ("rfc9421", "sig1")
+def test_refusal_names_the_general_rule_if_it_has_none(now):
+    explanation = refusal(request_of(f'sig1=("x-missing");created={CREATED};keyid="{K}"'), BARE, now)
+    assert explanation.rule == "RFC 9421 §2"
+    assert (explanation.scheme, explanation.label) == ("rfc9421", "sig1")
 
 
-def test_a_refusal_tells_nothing_that_is_of_another_kind(now):
-    told = refusal(request_of('sig1=("@method" "date";bs);created;keyid=5;alg=?0'), BARE, now)
-    assert (told.key_id, told.algorithm, told.clock_offset_s) == (None, None, None)
-    assert told.covered == ("@method", '"date";bs')
+def test_explanation_omits_parameters_of_a_wrong_type(now):
+    explanation = refusal(request_of('sig1=("@method" "date";bs);created;keyid=5;alg=?0'), BARE, now)
+    assert (explanation.key_id, explanation.algorithm, explanation.clock_offset_s) == (None, None, None)
+    assert explanation.covered == ("@method", '"date";bs')
     late = refusal(
         request_of(f'sig1=("@method");created={CREATED + 7200};keyid="{K}"'), BARE.with_(clock_skew_s=5), now
     )
     assert late.clock_offset_s == 7200
 
 
-def test_for_explanations_values_are_not_compared(ed_key, post, now):
+def test_explanations_can_skip_comparing_values(ed_key, post, now):
     changed = evolve(rfc9421.sign(post, ed_key, now=now), body=b"another")
-    [held] = rfc9421.examine(changed, DEFAULT, now, compare=False)
-    assert not isinstance(held, ExplainedError)
-    [refused] = rfc9421.examine(changed, DEFAULT, now)
-    assert isinstance(refused, ExplainedError)
+    [presented] = rfc9421.examine(changed, DEFAULT, now, compare=False)
+    assert not isinstance(presented, ExplainedError)
+    [error] = rfc9421.examine(changed, DEFAULT, now)
+    assert isinstance(error, ExplainedError)
 
 
 # --- signing --------------------------------------------------------------------------------------------------------
 
 
-def test_earlier_signatures_are_dropped_before_the_new_one_is_made(ed_key, post, now):
+def test_new_signature_replaces_and_never_covers_old_ones(ed_key, post, now):
     signed = rfc9421.sign(post, ed_key, now=now, label="old")
     unsigned = rfc9421.prepare(signed, key_id=K, now=now)
     assert "signature" not in unsigned.request.headers or "old" not in unsigned.request.headers.get("signature")
     assert b"old" not in unsigned.data
-    again = unsigned.attach(b"x")
-    assert len(again.headers.get_all("signature")) == len(again.headers.get_all("signature-input")) == 1
+    signed_again = unsigned.attach(b"x")
+    assert len(signed_again.headers.get_all("signature")) == len(signed_again.headers.get_all("signature-input")) == 1
     with pytest.raises(ValueError, match="signature"):
         rfc9421.prepare(signed, key_id=K, now=now, covered=("@method", "signature"))
 
 
 @pytest.mark.parametrize("label", ["sig1 ", "sig1=", "Sig", "1", "", "a;b"])
-def test_a_label_that_cannot_be_written(post, now, label):
+def test_invalid_label_is_refused(post, now, label):
     with pytest.raises(ValueError, match="label"):
         rfc9421.prepare(post, key_id=K, now=now, label=label)
 
 
 @pytest.mark.parametrize("label", ["s", "*", "a-b_c.d*1"])
-def test_labels_that_can(ed_key, post, now, label):
+def test_valid_label_is_written_and_read(ed_key, post, now, label):
     assert rfc9421.parse(rfc9421.sign(post, ed_key, now=now, label=label), DEFAULT, now)[0].label == label
 
 
@@ -199,14 +212,16 @@ STRUCTURED = {
 }
 
 
-@pytest.mark.parametrize(("name", "written", "canonical"), [(name, *pair) for name, pair in STRUCTURED.items()], ids=STRUCTURED)  # fmt: skip
-def test_fields_that_are_known_to_be_structured(name, written, canonical):
-    message = Message(Request("GET", "https://a.example/", {name: written}))
+@pytest.mark.parametrize(
+    ("name", "sent", "canonical"), [(name, *pair) for name, pair in STRUCTURED.items()], ids=STRUCTURED
+)
+def test_structured_field_has_its_canonical_form(name, sent, canonical):
+    message = Message(Request("GET", "https://a.example/", {name: sent}))
     assert message.line(parse_item(f'"{name}";sf')) == f'"{name}";sf: {canonical}'
 
 
 @pytest.mark.parametrize("name", ["date", "x-own", "host"])
-def test_a_field_of_a_type_that_is_not_known_is_not_guessed(name):
+def test_field_of_an_unknown_type_has_no_structured_form(name):
     message = Message(Request("GET", "https://a.example/", {name: "a"}))
     with pytest.raises(ComponentMissing):
         message.line(parse_item(f'"{name}";sf'))
@@ -214,27 +229,40 @@ def test_a_field_of_a_type_that_is_not_known_is_not_guessed(name):
 
 @pytest.mark.parametrize(
     "component",
-    ['"date";sf=?0', '"date";bs=1', '"priority";sf;bs', '"priority";sf="x"', '"priority";x', '"@method";sf', '"@path";x', '"@query-param"', '"@query-param";name=1', '"@query-param";name="a";x'],
-)  # fmt: skip
-def test_parameters_that_a_component_does_not_have(component):
+    [
+        *('"date";sf=?0', '"date";bs=1', '"priority";sf;bs', '"priority";sf="x"', '"priority";x', '"@method";sf'),
+        *('"@path";x', '"@query-param"', '"@query-param";name=1', '"@query-param";name="a";x'),
+    ],
+)
+def test_unsupported_component_parameter_is_refused(component):
     message = Message(Request("GET", "https://a.example/?a=1", {"date": "x", "priority": "u=1"}))
     with pytest.raises(SignatureMalformed):
         message.line(parse_item(component))
 
 
-@pytest.mark.parametrize("component", ['"priority";tr', '"priority";req', '"priority";sf;tr', '"priority";key="x"', '"priority";key=1', '"@query-param";name="b"'])  # fmt: skip
-def test_components_that_are_elsewhere(component):
+@pytest.mark.parametrize(
+    "component",
+    [
+        '"priority";tr',
+        '"priority";req',
+        '"priority";sf;tr',
+        '"priority";key="x"',
+        '"priority";key=1',
+        '"@query-param";name="b"',
+    ],
+)
+def test_component_of_another_message_is_missing(component):
     message = Message(Request("GET", "https://a.example/?a=1", {"priority": "u=1"}))
     with pytest.raises(ComponentMissing):
         message.line(parse_item(component))
 
 
-@pytest.mark.parametrize(("count", "found"), [(1000, True), (1001, False)])
-def test_as_many_parameters_of_a_query_as_are_read(count, found):
+@pytest.mark.parametrize(("count", "is_read"), [(1000, True), (1001, False)])
+def test_at_most_1000_query_parameters_are_read(count, is_read):
     query = "&".join(f"a{number}=" for number in range(count))
     message = Message(Request("GET", f"https://a.example/?{query}"))
     component = parse_item('"@query-param";name="a1"')
-    if found:
+    if is_read:
         assert message.line(component).endswith(": ")
     else:
         with pytest.raises(ComponentMissing):
@@ -252,9 +280,9 @@ def test_as_many_parameters_of_a_query_as_are_read(count, found):
         ('"content-digest";key="md5"', False),
     ],
 )
-def test_which_of_a_digest_binds_the_body(post, now, digest, counts):
+def test_digest_component_that_covers_the_body(post, now, digest, counts):
     body_digest = rfc9421.prepare(post, key_id=K, now=now).request.headers.get("content-digest")
-    # By the three names it is the same value; which of them a verifier would compare is not what is tried here.
+    # All three names have the same value here. This test does not ask which one a verifier compares.
     value = body_digest if counts and "512" not in digest else f"{body_digest}, md5=:AAAA:, sha-512=:AAAA:"
     message = Message(evolve(post, headers=post.headers.with_set("content-digest", value)))
     assert message.line(parse_item(digest)).startswith(digest)
@@ -264,56 +292,56 @@ def test_which_of_a_digest_binds_the_body(post, now, digest, counts):
 # --- Accept-Signature -----------------------------------------------------------------------------------------------
 
 
-def asked(get, text, now, **more):
-    return answer(get, read_challenges(text), **{"key_id": K, "algorithm": "ed25519", "now": now, **more})
+def answer_to(get, text, now, **options):
+    return answer(get, read_challenges(text), **{"key_id": K, "algorithm": "ed25519", "now": now, **options})
 
 
-def test_a_signature_that_is_to_expire_does_so_after_five_minutes(get, now):
-    given_input = asked(get, "a=();expires", now).request.headers.get("signature-input")
+def test_requested_expiry_is_five_minutes_after_signing(get, now):
+    given_input = answer_to(get, "a=();expires", now).request.headers.get("signature-input")
     assert f";created={CREATED}" in given_input
     assert f";expires={CREATED + 300}" in given_input
     for text in ("a=()", "a=();expires=?0", "a=();expires=5", "a=();created"):
-        assert ";expires" not in asked(get, text, now).request.headers.get("signature-input")
+        assert ";expires" not in answer_to(get, text, now).request.headers.get("signature-input")
 
 
-def test_a_challenge_asks_for_nothing_by_itself():
+def test_challenge_requests_no_expiry_by_default():
     assert Challenge(label="a", components=[]).expires is False
     assert Challenge(label="a", components=[parse_item('"date"')]).components == (parse_item('"date"'),)
 
 
-@pytest.mark.parametrize(("length", "taken"), [(255, True), (256, True), (257, False)])
+@pytest.mark.parametrize(("length", "challenge_count"), [(255, True), (256, True), (257, False)])
 @pytest.mark.parametrize("name", ["nonce", "tag"])
-def test_the_longest_text_of_a_challenge(length, taken, name):
-    assert len(read_challenges(f'a=();{name}="{"x" * length}"')) == taken
+def test_challenge_text_has_at_most_256_characters(length, challenge_count, name):
+    assert len(read_challenges(f'a=();{name}="{"x" * length}"')) == challenge_count
 
 
-def test_a_component_with_parameters_is_not_the_component(get, now):
-    """Whoever asks for part of a field has not asked for what we always cover."""
+def test_component_with_parameters_does_not_replace_the_component(get, now):
+    """A challenge for a part of a field does not cover the whole field, which we always cover."""
     post = evolve(get, method="POST")
-    given_input = asked(post, 'a=("content-digest";key="sha-256")', now).request.headers.get("signature-input")
+    given_input = answer_to(post, 'a=("content-digest";key="sha-256")', now).request.headers.get("signature-input")
     assert given_input.startswith(
         'a=("content-digest";key="sha-256" "@method" "@target-uri" "@authority" "content-digest")'
     )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_reading_needs_no_digest(get, now, method):
-    given_input = asked(evolve(get, method=method), "a=()", now).request.headers.get("signature-input")
+def test_answer_to_a_get_needs_no_digest(get, now, method):
+    given_input = answer_to(evolve(get, method=method), "a=()", now).request.headers.get("signature-input")
     assert given_input.startswith('a=("@method" "@target-uri" "@authority")')
 
 
-def test_what_is_for_answers_is_not_for_requests():
+def test_challenge_for_a_response_component_is_ignored():
     assert read_challenges('a=("@status")') == ()
     assert read_challenges('a=("date" "date")') == ()
     assert read_challenges('a=("date" "date";bs)') != ()
 
 
-def test_the_algorithm_that_is_announced_unless_another_is_named(get, now):
+def test_default_algorithm_is_announced(get, now):
     unsigned = answer(get, read_challenges("a=()"), key_id=K, now=now)
     assert ';alg="rsa-v1_5-sha256"' in unsigned.request.headers.get("signature-input")
     assert ';alg="rsa-v1_5-sha256"' in rfc9421.prepare(get, key_id=K, now=now).request.headers.get("signature-input")
 
 
-def test_a_challenge_is_written_from_the_policy_of_its_scheme():
+def test_challenge_has_the_coverage_of_the_policy():
     assert challenge("GET") == 'sig1=("@method" "@target-uri");created'
     assert challenge("GET", has_body=True) == 'sig1=("@method" "@target-uri" "content-digest");created'
