@@ -1,4 +1,4 @@
-"""To whom something is addressed, in the shapes that it comes in."""
+"""Check the audience of a document, in every shape in which software writes it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("value", "expected"), [row[1:] for row in SHAPES], ids=[row[0] for row in SHAPES])
 @pytest.mark.parametrize("name", ["to", "cc", "bto", "bcc", "audience"])
-def test_shapes(name, value, expected):
+def test_address_field_is_read_in_every_shape(name, value, expected):
     assert getattr(audience_of(read_document({"type": "Note", name: value})), name) == expected
 
 
@@ -51,30 +51,30 @@ VISIBILITIES = [
 
 
 @pytest.mark.parametrize(("members", "expected"), VISIBILITIES, ids=str)
-def test_visibility(members, expected):
+def test_visibility_follows_from_the_address_fields(members, expected):
     audience = audience_of(read_document({"type": "Note", **members}))
     assert audience.visibility is expected
     assert audience.is_public == (expected in {Visibility.PUBLIC, Visibility.UNLISTED})
 
 
-def test_nobody_delivers_to_public():
+def test_everyone_excludes_the_public_collection():
     audience = Audience(to=(PUBLIC, BOB), cc=(FOLLOWERS, BOB), bcc=(ALICE,))
     assert audience.everyone == (BOB, FOLLOWERS, ALICE)
 
 
-def test_who_is_named_in_secret_alone():
+def test_secret_has_recipients_named_only_in_bto_or_bcc():
     audience = Audience(to=(BOB,), bto=(BOB, ALICE), bcc=(ALICE, PUBLIC))
     assert audience.secret == (ALICE,)
 
 
-def test_activity_and_object_together():
+def test_joint_audience_merges_activity_and_object():
     document = Create(to=BOB, object=Note(to=PUBLIC, cc=FOLLOWERS, bcc=ALICE)).document
     assert audience_of(document).visibility is Visibility.LIMITED
     assert joint_audience(document) == Audience(to=(BOB, PUBLIC), cc=(FOLLOWERS,), bcc=(ALICE,))
     assert joint_audience(Create(to=BOB, object="https://a.example/1").document) == Audience(to=(BOB,))
 
 
-def test_the_words_of_the_author_do_not_matter():
+def test_aliased_address_field_is_read():
     tree = {
         "@context": ["https://www.w3.org/ns/activitystreams", {"an": {"@id": "as:to", "@type": "@id"}}],
         "type": "Note",
@@ -87,7 +87,7 @@ addresses = st.lists(st.sampled_from([ALICE, BOB, FOLLOWERS, PUBLIC]), max_size=
 
 
 @given(st.builds(Audience, to=addresses, cc=addresses, audience=addresses, bto=addresses, bcc=addresses))
-def test_secrets_are_part_of_everyone_and_public_of_neither(audience):
+def test_everyone_includes_secret_recipients_and_excludes_public(audience):
     assert set(audience.secret) <= set(audience.everyone)
     assert PUBLIC not in audience.everyone
     assert len(set(audience.everyone)) == len(audience.everyone)

@@ -1,4 +1,4 @@
-"""What a document is by what it has, and whose it says that it is."""
+"""Check the kind of a document, which follows from its properties, and the owners that it names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("tree", "kind", "owners"), KINDS, ids=[f"{row[1].value}-{n}" for n, row in enumerate(KINDS)])
-def test_what_it_is_and_whose(tree, kind, owners):
+def test_kind_and_owners_of_a_document(tree, kind, owners):
     document = read_document(tree)
     assert (kind_of(document), owners_of(document)) == (kind, owners)
 
@@ -46,7 +46,7 @@ OWNED = [
 
 
 @pytest.mark.parametrize(("tree", "expected"), [row[1:] for row in OWNED], ids=[row[0] for row in OWNED])
-def test_owned_by_alice(tree, expected):
+def test_document_is_owned_only_by_a_sole_owner_of_the_same_origin(tree, expected):
     assert is_owned_by(read_document(tree), ALICE) is expected
 
 
@@ -65,6 +65,6 @@ SAME = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other", "expected"), SAME)
-def test_ids_are_compared_as_written_but_for_scheme_and_host(one, other, expected):
-    assert same_id(one, other) is same_id(other, one) is expected
+@pytest.mark.parametrize(("first", "second", "expected"), SAME)
+def test_ids_compare_exactly_except_for_scheme_and_host(first, second, expected):
+    assert same_id(first, second) is same_id(second, first) is expected

@@ -1,4 +1,4 @@
-"""Every real document in the vectors: viewed, written back whole, and read as a naive reader reads it."""
+"""Check every real document of the vectors: it is viewed, written back unchanged, and agrees with a naive reader."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOT_DOCUMENTS = {"MANIFEST.json"}
 
 
 def collect(*roots: str) -> list[tuple[str, Any]]:
-    found = []
+    documents = []
     for root in roots:
         for path in sorted((VECTORS / root).rglob("*.json")):
             if path.name in NOT_DOCUMENTS:
@@ -38,10 +38,10 @@ def collect(*roots: str) -> list[tuple[str, Any]]:
             try:
                 tree = json.loads(path.read_text(encoding="utf-8"))
             except ValueError:
-                continue  # broken on purpose: the parser's tests have them
+                continue  # Deliberately broken files are for the tests of the parser.
             if isinstance(tree, dict):
-                found.append((str(path.relative_to(VECTORS)), tree))
-    return found
+                documents.append((str(path.relative_to(VECTORS)), tree))
+    return documents
 
 
 PAYLOADS = collect("payloads")
@@ -51,18 +51,18 @@ each_payload = pytest.mark.parametrize("tree", [tree for _, tree in PAYLOADS], i
 
 
 @needs_vectors
-def test_the_numbers_of_documents_are_pinned():
+def test_numbers_of_documents_are_pinned():
     assert (len(PAYLOADS), len(EXAMPLES)) == (304, 227)
 
 
-def test_nearly_all_are_read_as_they_stand():
+def test_nearly_all_payloads_are_read_without_translation():
     translated = [name for name, tree in PAYLOADS if read_document(tree).reading.translated]
-    # PeerTube of 2018 gives four of its words the IRIs of datatypes.
+    # PeerTube of 2018 gives the IRIs of datatypes to four of its terms.
     assert translated == ["payloads/peertube/pleroma-repo__tesla_mock_peertube.moe-vid.json"] * bool(PAYLOADS)
 
 
 @each_payload
-def test_a_payload_loses_nothing(tree):
+def test_payload_is_written_back_unchanged(tree):
     document = read_document(tree)
     assert json.dumps(document.to_json()) == json.dumps(tree)
     secret = '"bto"' in json.dumps(tree) or '"bcc"' in json.dumps(tree)
@@ -70,30 +70,30 @@ def test_a_payload_loses_nothing(tree):
 
 
 @each_payload
-def test_every_property_of_every_view_reads_every_payload(tree):
+def test_every_property_of_every_view_reads_the_payload(tree):
     document = read_document(tree)
-    for embedded in [document, *inner(document)]:
+    for embedded in [document, *embedded_documents(document)]:
         for view in FEDIVERSE.views:
-            looked = view.over(embedded)
+            view_of_document = view.over(embedded)
             for name in view.__dict__:
                 if not name.startswith("_"):
-                    getattr(looked, name)
+                    getattr(view_of_document, name)
 
 
 @each_payload
-def test_a_payload_reads_like_a_naive_reading(tree):
+def test_payload_agrees_with_a_naive_reader(tree):
     document = read_document(tree)
     assert document.id == tree.get("id")
     assert list(document.types) == [name for name in naive_list(tree.get("type")) if isinstance(name, str)]
-    read = Activity.over(document)
-    assert read.id == tree.get("id")
-    assert [reference.uri for reference in read.actors] == naive_ids(tree.get("actor"))
-    assert [reference.uri for reference in read.attributions] == naive_ids(tree.get("attributedTo"))
+    activity = Activity.over(document)
+    assert activity.id == tree.get("id")
+    assert [reference.uri for reference in activity.actors] == naive_ids(tree.get("actor"))
+    assert [reference.uri for reference in activity.attributions] == naive_ids(tree.get("attributedTo"))
     audience = audience_of(document)
     for name in ("to", "cc", "bto", "bcc", "audience"):
         expected = [PUBLIC if address in PUBLIC_FORMS else address for address in naive_ids(tree.get(name))]
         assert list(getattr(audience, name)) == list(dict.fromkeys(expected))
-    for name, moment in (("published", read.published), ("updated", read.updated)):
+    for name, moment in (("published", activity.published), ("updated", activity.updated)):
         assert moment == naive_moment(tree.get(name))
     actor = Actor.over(document)
     assert (actor.inbox, actor.outbox) == (naive_id(tree.get("inbox")), naive_id(tree.get("outbox")))
@@ -103,15 +103,15 @@ def test_a_payload_reads_like_a_naive_reading(tree):
 
 
 @pytest.mark.parametrize(("name", "tree"), LINKED[::4], ids=[name for name, _ in LINKED[::4]])
-def test_both_ways_of_reading_give_one_result(name, tree):
-    """Every fourth of them, to keep the suite quick: what is read as it stands, is what JSON-LD says."""
+def test_direct_reading_agrees_with_normalization(name, tree):
+    """Every fourth document, to keep the suite quick: direct reading and JSON-LD must give the same values."""
     document = read_document(tree)
     if document.reading.translated or document.reading.ignored_contexts:
         pytest.skip("cannot be read in both ways")
     words = normalize(tree, CONTEXT, contexts=FEDIVERSE.table(BUNDLED), expand_context=CONTEXT)
-    other = Document(words, words)
-    assert (document.id, set(document.classes())) == (other.id, set(other.classes()))
-    one, two = Activity.over(document), Activity.over(other)
+    normalized_document = Document(words, words)
+    assert (document.id, set(document.classes())) == (normalized_document.id, set(normalized_document.classes()))
+    direct, normalized = Activity.over(document), Activity.over(normalized_document)
     for attribute in [
         "actors",
         "objects",
@@ -129,7 +129,7 @@ def test_both_ways_of_reading_give_one_result(name, tree):
     ]:
         if attribute == "url" and '"mimeType"' in json.dumps(tree):
             continue  # no context defines the old name of mediaType, so JSON-LD drops it, and the media type decides
-        assert getattr(one, attribute) == getattr(two, attribute), (name, attribute)
+        assert getattr(direct, attribute) == getattr(normalized, attribute), (name, attribute)
     for attribute in [
         "inbox",
         "outbox",
@@ -140,11 +140,14 @@ def test_both_ways_of_reading_give_one_result(name, tree):
         "moved_to",
         "public_keys",
     ]:
-        assert getattr(Actor.over(document), attribute) == getattr(Actor.over(other), attribute), (name, attribute)
+        assert getattr(Actor.over(document), attribute) == getattr(Actor.over(normalized_document), attribute), (
+            name,
+            attribute,
+        )
 
 
 @pytest.mark.parametrize(("name", "tree"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
-def test_the_examples_of_the_specification(name, tree):
+def test_example_of_the_specification_is_read(name, tree):
     if name == "as2/fail/number-as-context.json":
         with pytest.raises(DocumentError):
             read_document(tree)
@@ -155,8 +158,8 @@ def test_the_examples_of_the_specification(name, tree):
 
 
 @needs_vectors
-def test_the_examples_of_enhancement_proposals():
-    """None is refused; those with contexts of their own are translated."""
+def test_examples_of_enhancement_proposals_are_read():
+    """No example is refused. Examples with their own contexts are translated."""
     trees = [item["document"] for item in load_json("fep-examples/examples.json")["examples"]]
     documents = [read_document(tree) for tree in trees]
     assert (len(documents), sum(document.reading.translated for document in documents)) == (279, 17)
@@ -167,7 +170,7 @@ def test_the_examples_of_enhancement_proposals():
 # --- a naive reader ---------------------------------------------------------------------------------------------------
 
 
-def inner(document: Document) -> list[Document]:
+def embedded_documents(document: Document) -> list[Document]:
     return [document.embedded(value) for value in document.words.values() if isinstance(value, dict)]
 
 

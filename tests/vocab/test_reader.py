@@ -1,4 +1,4 @@
-"""Reading documents: what stands as it is, what is translated, what is refused; and that no context moves a meaning unseen."""
+"""Check the reader: documents read as is, translated or refused, and that no context changes a meaning unnoticed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ PLAIN = [
 
 
 @pytest.mark.parametrize("context", [row[1] for row in PLAIN], ids=[row[0] for row in PLAIN])
-def test_read_as_it_stands(context):
+def test_usual_context_is_read_without_translation(context):
     tree = activity(context)
     document = read_document(tree)
     assert not document.reading.translated
@@ -71,24 +71,49 @@ def test_read_as_it_stands(context):
     assert document.view(Create).actor.uri == ALICE
 
 
-def test_without_context_our_words_are_meant():
+def test_document_without_context_is_read_as_activitystreams():
     document = read_document({"type": "Create", "actor": ALICE})
     assert document.view(Create).actor.uri == ALICE
 
 
-# Each of these moves the meaning of something. What is read has to be what JSON-LD says, whatever plain JSON would have said.
+# Each context changes the meaning of something. The result must be what JSON-LD says, not what plain JSON suggests.
 HIJACKS = [
     ("actor means something else", [AS2, {"actor": "https://evil.example/actor"}], {}, None),
-    ("another word means actor", [AS2, {"actor": "https://evil.example/a", "boss": {"@id": "as:actor", "@type": "@id"}}], {"boss": MALLORY}, MALLORY),
-    ("another word means actor, too", [AS2, {"boss": {"@id": "as:actor", "@type": "@id"}}], {"boss": MALLORY}, "several"),
+    (
+        "another word means actor",
+        [AS2, {"actor": "https://evil.example/a", "boss": {"@id": "as:actor", "@type": "@id"}}],
+        {"boss": MALLORY},
+        MALLORY,
+    ),
+    (
+        "another word means actor, too",
+        [AS2, {"boss": {"@id": "as:actor", "@type": "@id"}}],
+        {"boss": MALLORY},
+        "several",
+    ),
     ("actor without meaning", [AS2, {"actor": None}], {}, None),
     ("actor turned around", [AS2, {"actor": {"@reverse": "as:actor"}}], {}, None),
     ("actor as JSON", [AS2, {"actor": {"@id": "as:actor", "@type": "@json"}}], {}, ALICE),
-    ("actor as a language map", [AS2, {"actor": {"@id": "as:actor", "@container": "@language"}}], {"actor": {"en": ALICE}}, ALICE),
+    (
+        "actor as a language map",
+        [AS2, {"actor": {"@id": "as:actor", "@container": "@language"}}],
+        {"actor": {"en": ALICE}},
+        ALICE,
+    ),
     ("the prefix moved", [AS2, {"as": "https://evil.example/#", "actor": "as:actor"}], {}, None),
-    ("a prefix that is none", [AS2, {"a2": {"@id": AS2 + "#"}, "actor": {"@id": "a2:actor", "@type": "@id"}}], {}, None),
+    (
+        "a prefix that is none",
+        [AS2, {"a2": {"@id": AS2 + "#"}, "actor": {"@id": "a2:actor", "@type": "@id"}}],
+        {},
+        None,
+    ),
     ("a prefix that does not end", [AS2, {"a2": AS2, "actor": {"@id": "a2:#actor", "@type": "@id"}}], {}, None),
-    ("a prefix by way of another", [AS2, {"a2": "a3:", "a3": "https://evil.example/", "actor": {"@id": "a2:actor"}}], {}, None),
+    (
+        "a prefix by way of another",
+        [AS2, {"a2": "a3:", "a3": "https://evil.example/", "actor": {"@id": "a2:actor"}}],
+        {},
+        None,
+    ),
     ("a word for a word", [AS2, {"name": "https://x.example/n", "actor": "name"}], {}, None),
     ("prefixes in a circle", [AS2, {"p": "q:x", "q": "p:y", "actor": "p:actor"}], {}, "refused"),
     ("actor by vocabulary", [AS2, {"actor": {"@id": "as:actor", "@type": "@vocab"}}], {"actor": "name"}, AS2 + "#name"),
@@ -96,16 +121,26 @@ HIJACKS = [
     ("a full IRI", AS2, {"actor": None, "https://www.w3.org/ns/activitystreams#actor": {"id": MALLORY}}, MALLORY),
     ("everything is AS2", {"@vocab": AS2 + "#", "id": "@id", "type": "@type"}, {"actor": {"id": ALICE}}, ALICE),
     ("a vocabulary for the undefined", [AS2, {"@vocab": "https://evil.example/"}], {}, ALICE),
-    ("a context inside", AS2, {"object": {"@context": {"actor": "https://evil.example/a"}, "type": "Note", "actor": 1}}, ALICE),
-    ("null takes all back", [AS2, None, {"actor": {"@id": AS2 + "#actor", "@type": "@id"}, "id": "@id", "type": "@type"}], {}, ALICE),
+    (
+        "a context inside",
+        AS2,
+        {"object": {"@context": {"actor": "https://evil.example/a"}, "type": "Note", "actor": 1}},
+        ALICE,
+    ),
+    (
+        "null takes all back",
+        [AS2, None, {"actor": {"@id": AS2 + "#actor", "@type": "@id"}, "id": "@id", "type": "@type"}],
+        {},
+        ALICE,
+    ),
     ("keywords for words", AS2, {"@id": MALLORY, "id": None}, ALICE),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
     ("context", "members", "expected"), [row[1:] for row in HIJACKS], ids=[row[0] for row in HIJACKS]
 )
-def test_a_context_moves_no_meaning_unseen(context, members, expected):
+def test_context_that_changes_a_meaning_forces_translation(context, members, expected):
     tree = {name: value for name, value in activity(context, **members).items() if value is not None}
     if expected == "refused":
         assert Activity.over(read_document(tree)).actor is None
@@ -113,15 +148,15 @@ def test_a_context_moves_no_meaning_unseen(context, members, expected):
     document = read_document(tree)
     assert document.reading.translated
     assert document.tree is tree
-    read = Activity.over(document)
+    activity_view = Activity.over(document)
     if expected == "several":
-        assert read.actor is None
-        assert {reference.uri for reference in read.actors} == {ALICE, MALLORY}
+        assert activity_view.actor is None
+        assert {reference.uri for reference in activity_view.actors} == {ALICE, MALLORY}
     else:
-        assert (read.actor.uri if read.actor else None) == expected
+        assert (activity_view.actor.uri if activity_view.actor else None) == expected
 
 
-def test_a_type_that_means_something_else_is_not_ours():
+def test_redefined_type_is_not_ours():
     document = read_document({"@context": [AS2, {"Create": "https://evil.example/Create"}], "type": "Create"})
     assert not document.is_a(Create)
     assert document.types == ("https://evil.example/Create",)
@@ -130,7 +165,7 @@ def test_a_type_that_means_something_else_is_not_ours():
 @pytest.mark.parametrize(
     "spelling", ["PropertyValue", "schema:PropertyValue", "sc:PropertyValue", "http://schema.org#PropertyValue"]
 )
-def test_types_in_every_spelling(spelling):
+def test_type_is_read_in_every_spelling(spelling):
     context = [
         AS2,
         {"schema": "http://schema.org#", "sc": "http://schema.org#", "PropertyValue": "schema:PropertyValue"},
@@ -138,12 +173,12 @@ def test_types_in_every_spelling(spelling):
     assert read_document({"@context": context, "type": spelling}).is_a(PropertyValue)
 
 
-def test_a_type_whose_prefix_lies_is_not_ours():
+def test_type_under_a_redefined_prefix_is_not_ours():
     context = [AS2, {"schema": "https://evil.example/#"}]
     assert not read_document({"@context": context, "type": "schema:PropertyValue"}).is_a(PropertyValue)
 
 
-def test_unknown_contexts_are_reported_in_both_ways_of_reading():
+def test_unknown_contexts_are_reported_with_and_without_translation():
     unknown = "https://nowhere.example/context"
     assert read_document(activity([AS2, unknown])).reading.ignored_contexts == (unknown,)
     translated = read_document(activity([AS2, unknown, {"@vocab": "https://x.example/"}]))
@@ -151,35 +186,35 @@ def test_unknown_contexts_are_reported_in_both_ways_of_reading():
     assert translated.reading.ignored_contexts == (unknown,)
 
 
-def test_words_that_a_document_does_not_define_mean_ours_in_both_ways_of_reading():
+def test_undefined_terms_have_our_meaning_with_and_without_translation():
     tree = {"@context": AS2, "type": "Note", "sensitive": True, "content": "x"}
-    forced = {**tree, "@context": [AS2, {"content": None, "content2": "as:content"}], "content2": "x"}
+    tree_to_translate = {**tree, "@context": [AS2, {"content": None, "content2": "as:content"}], "content2": "x"}
     assert read_document(tree).view(Note).sensitive is True
-    document = read_document(forced)
+    document = read_document(tree_to_translate)
     assert document.reading.translated
     assert document.view(Note).sensitive is True
     assert document.view(Note).content == "x"
 
 
-def test_what_is_no_json_ld_is_read_without_what_is_in_doubt():
+def test_terms_with_invalid_definitions_are_left_out():
     tree = activity(
         [AS2, {"broken": {"announce": 3}, "summary": {"@id": 3}}], summary="a", object="https://a.example/2"
     )
-    read = read_document(tree).view(Create)
-    assert read.summary is None
-    assert read.object.uri == "https://a.example/2"
-    assert read.to_json() == tree
+    create = read_document(tree).view(Create)
+    assert create.summary is None
+    assert create.object.uri == "https://a.example/2"
+    assert create.to_json() == tree
 
 
 @pytest.mark.parametrize(
     "context", [[AS2, {"id": {"@id": 3}}], [AS2, {"type": 3}], [AS2, {"@vocab": 3}], 3, [AS2, {"Create": 3}]], ids=str
 )
-def test_what_is_no_json_ld_in_what_matters_is_refused(context):
+def test_invalid_definition_of_an_essential_term_is_refused(context):
     with pytest.raises(DocumentError):
         read_document(activity(context))
 
 
-def test_bytes_are_parsed_strictly():
+def test_bytes_are_parsed_as_strict_json():
     assert read_document(b'{"type": "Note", "content": "hi"}').view(Note).content == "hi"
     with pytest.raises(DocumentError):
         read_document(b'{"type": "Note", "type": "Person"}')
@@ -189,20 +224,20 @@ def test_bytes_are_parsed_strictly():
         read_document(b'{"a":' * 200 + b"1" + b"}" * 200)
 
 
-def test_arrays_of_contexts_in_arrays_are_no_json_ld():
+def test_nested_array_of_contexts_is_refused():
     with pytest.raises(DocumentError):
         read_document(activity([[AS2]]))
 
 
-def test_what_was_judged_is_kept_within_a_bound():
+def test_memory_of_judged_contexts_is_bounded():
     for number in range(600):
         read_document(activity([AS2, {f"word{number}": f"https://x.example/{number}"}]))
     assert len(FEDIVERSE.seen) <= 256
-    # A stranger's contexts leave the judgement of the next document as it was.
+    # A peer's contexts do not change the judgement of the next document.
     assert read_document(activity(AS2)).view(Create).actor.uri == ALICE
 
 
-def test_large_contexts_are_not_kept_and_larger_ones_refused():
+def test_large_contexts_are_not_remembered_and_larger_ones_are_refused():
     FEDIVERSE.seen.clear()
     read_document(activity([AS2, {f"word{number}": f"https://x.example/{number}" for number in range(500)}]))
     read_document(activity([AS2, {f"word{number}": "https://x.example/" + "y" * 400 for number in range(25)}]))
@@ -216,13 +251,13 @@ def test_large_contexts_are_not_kept_and_larger_ones_refused():
         read_document(activity(AS2, tag=[{"@context": {f"word{number}": None}} for number in range(260)]))
 
 
-def test_a_page_whose_items_bring_the_same_context_is_no_burden():
+def test_page_of_items_with_equal_contexts_is_read_without_translation():
     item = {"@context": [AS2, {"x": "https://x.example/"}], "type": "Note"}
     page = read_document(activity(AS2, items=[copy.deepcopy(item) for _ in range(500)]))
     assert not page.reading.translated
 
 
-def test_equal_contexts_in_different_tables_are_judged_apart():
+def test_equal_contexts_in_different_tables_are_judged_separately():
     context = [AS2, "https://app.example/context"]
     table = BUNDLED.with_context("https://app.example/context", {"actor": "https://evil.example/a"})
     assert read_document(activity(context)).view(Create).actor is not None
@@ -263,7 +298,7 @@ definitions = st.one_of(
 )
 contexts = st.lists(st.one_of(st.just(AS2), st.dictionaries(words, definitions, max_size=4), st.none()), max_size=3)
 trees = st.fixed_dictionaries(
-    {"@context": contexts, "published": st.just("2024-01-01T00:00:00Z")},  # expansion drops what has nothing but an id
+    {"@context": contexts, "published": st.just("2024-01-01T00:00:00Z")},  # Expansion drops a node with only an id.
     optional={
         "id": st.just("https://a.example/1"),
         "type": st.sampled_from(["Create", ["Like", "x:y"], "as:Note", "Note"]),
@@ -278,7 +313,7 @@ trees = st.fixed_dictionaries(
 
 @settings(max_examples=80, deadline=None)
 @given(trees)
-def test_reading_as_it_stands_is_what_translation_gives(tree):
+def test_direct_reading_agrees_with_translation(tree):
     before = copy.deepcopy(tree)
     try:
         document = read_document(tree)
@@ -291,16 +326,18 @@ def test_reading_as_it_stands_is_what_translation_gives(tree):
     try:
         words = normalize(tree, context, expand_context=context)
     except ApcoreError:
-        return  # what only a strict reader refuses is read, since no word of it is in doubt
+        return  # Only a strict reader refuses it: none of the terms that we read is in doubt.
     translated = type(document)(words, words)
-    one, other = Activity.over(document), Activity.over(translated)
-    assert {reference.uri for reference in one.actors} == {reference.uri for reference in other.actors}
-    assert [reference.uri for reference in one.objects] == [reference.uri for reference in other.objects]
+    direct, normalized = Activity.over(document), Activity.over(translated)
+    assert {reference.uri for reference in direct.actors} == {reference.uri for reference in normalized.actors}
+    assert [reference.uri for reference in direct.objects] == [reference.uri for reference in normalized.objects]
     assert document.id == translated.id
-    assert {known.__name__ for known in document.classes()} == {known.__name__ for known in translated.classes()}
+    assert {view_class.__name__ for view_class in document.classes()} == {
+        view_class.__name__ for view_class in translated.classes()
+    }
 
 
-def test_a_known_type_beside_an_unknown_one_covers_it():
+def test_document_with_a_known_and_an_unknown_type_has_the_known_view():
     document = read_document(
         {"@context": [AS2, {"z": "https://z.example/#"}], "type": ["z:Zap", "Like"], "actor": ALICE}
     )
@@ -309,7 +346,7 @@ def test_a_known_type_beside_an_unknown_one_covers_it():
     assert isinstance(document.as_declared(Object), Like)
 
 
-def test_actors_are_covered_by_what_they_have():
+def test_document_with_inbox_and_outbox_is_an_actor():
     assert read_document({"type": "Robot", "inbox": "https://a.example/i", "outbox": "https://a.example/o"}).is_a(Actor)
     assert not read_document({"type": "Robot", "inbox": "https://a.example/i"}).is_a(Actor)
     assert not read_document({"type": "Note", "inbox": "https://a.example/i", "outbox": "https://a.example/o"}).is_a(
@@ -318,8 +355,11 @@ def test_actors_are_covered_by_what_they_have():
     assert read_document({"type": "Person"}).is_a(Actor)
 
 
-def test_a_document_serialises_as_it_came():
-    raw = '{"@context":"https://www.w3.org/ns/activitystreams","z":1,"type":"Person","a":null,"id":"https://a.example/alice","frob":[[],{}]}'
+def test_document_is_serialised_as_received():
+    raw = (
+        '{"@context":"https://www.w3.org/ns/activitystreams","z":1,"type":"Person","a":null,'
+        '"id":"https://a.example/alice","frob":[[],{}]}'
+    )
     person = read_document(raw.encode()).view(Person)
     assert json.dumps(person.to_json(), separators=(",", ":")) == raw
 
@@ -329,7 +369,7 @@ def test_a_document_serialises_as_it_came():
 SCHEMA_ORG, IDENTITY = "https://schema.org", "https://w3id.org/identity/v1"
 ALIAS = {"alias": "https://www.w3.org/ns/activitystreams#summary"}
 UNCOVERED = {"@version": 1.1, "reversed": {"@reverse": "https://x.example/ns#reversed"}}
-WAYS = {
+INLINE_CONTEXTS = {
     "as it stands": [],
     "translated": [ALIAS],
     "translated by the fallback": [ALIAS, UNCOVERED],
@@ -343,12 +383,14 @@ BY_ADDRESS = {
 }
 
 
-@pytest.mark.parametrize("inline", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("inline", INLINE_CONTEXTS.values(), ids=INLINE_CONTEXTS)
 @pytest.mark.parametrize("addresses", BY_ADDRESS.values(), ids=BY_ADDRESS)
-@pytest.mark.parametrize("first", [AS2, "http://www.w3.org/ns/activitystreams#"], ids=["as usual", "another spelling"])
-def test_a_context_by_address_takes_no_word_of_activitystreams(first, addresses, inline):
+@pytest.mark.parametrize(
+    "as2_address", [AS2, "http://www.w3.org/ns/activitystreams#"], ids=["as usual", "another spelling"]
+)
+def test_named_context_cannot_redefine_activitystreams_terms(as2_address, addresses, inline):
     tree = {
-        "@context": [first, *addresses, *inline],
+        "@context": [as2_address, *addresses, *inline],
         "id": ALICE,
         "type": "Person",
         "name": "Alice",
@@ -372,11 +414,11 @@ def test_a_context_by_address_takes_no_word_of_activitystreams(first, addresses,
 
 
 @pytest.mark.parametrize("url", sorted(BUNDLED_CONTEXTS))
-def test_no_bundled_context_changes_what_an_activity_says(url):
-    """Whichever context follows ActivityStreams, by itself and where the document has to be translated."""
+def test_no_bundled_context_changes_the_meaning_of_an_activity(url):
+    """Holds for any context after ActivityStreams, both as is and in a translated document."""
     members = {"id": f"{ALICE}/1", "type": "Create", "actor": ALICE, "to": [ALICE], "published": "2026-01-01T00:00:00Z"}
     note = {"type": "Note", "name": "n", "content": "c", "url": "https://remote.example/1", "attributedTo": ALICE}
-    for inline in WAYS.values():
+    for inline in INLINE_CONTEXTS.values():
         tree = {"@context": [AS2, url, *inline], **members, "object": {**note, **({"alias": "s"} if inline else {})}}
         create = read_document(tree, limits=ProcessingLimits(work_base=10**6, work_max=10**6)).view(Create)
         embedded = create.object.claimed(Note)
@@ -385,13 +427,13 @@ def test_no_bundled_context_changes_what_an_activity_says(url):
         assert (create.published is not None, embedded.attributed_to.uri) == (True, ALICE)
 
 
-def test_schema_org_on_the_slow_path_takes_more_work_than_a_stranger_may_cause():
+def test_schema_org_on_the_slow_path_exceeds_the_work_limit():
     tree = {"@context": [AS2, SCHEMA_ORG, ALIAS, UNCOVERED], "id": ALICE, "type": "Person", "alias": "a summary"}
     with pytest.raises(LimitExceeded, match="work_base"):
         read_document(tree)
 
 
-def test_a_context_by_address_still_gives_its_other_words():
+def test_named_context_still_defines_its_other_terms():
     tree = {"@context": [AS2, SCHEMA_ORG, ALIAS], "type": "Person", "value": "v", "gender": "g", "alias": "s"}
     document = read_document(tree)
     assert document.words["http://schema.org/value"] == "v"
@@ -409,21 +451,21 @@ def test_a_context_by_address_still_gives_its_other_words():
     ],
     ids=["alone", "alone in an array", "inline", "inline after both", "inline after ActivityStreams"],
 )
-def test_what_an_author_says_otherwise_counts(context):
+def test_explicit_redefinition_by_the_author_counts(context):
     document = read_document({"@context": context, "id": ALICE, "type": "Person", "name": "Alice"})
     assert document.types == ("http://schema.org/Person",)
     assert document.words.get("name") is None
 
 
-def test_activitystreams_named_last_has_the_last_word():
+def test_activitystreams_named_last_wins():
     document = read_document({"@context": [SCHEMA_ORG, AS2], "id": ALICE, "type": "Person", "name": "Alice"})
     assert document.view(Person).name == "Alice"
 
 
-def test_a_context_that_was_fetched_or_registered_counts_as_it_is():
+def test_fetched_or_registered_context_may_redefine_terms():
     url = "https://app.example/context"
-    moved = {"actor": "https://evil.example/ns#actor", "thief": "https://www.w3.org/ns/activitystreams#actor"}
-    for contexts in (BUNDLED.with_context(url, moved), BUNDLED.with_context(SCHEMA_ORG, moved)):
+    definitions = {"actor": "https://evil.example/ns#actor", "thief": "https://www.w3.org/ns/activitystreams#actor"}
+    for contexts in (BUNDLED.with_context(url, definitions), BUNDLED.with_context(SCHEMA_ORG, definitions)):
         address = url if url in contexts else SCHEMA_ORG
         tree = {"@context": [AS2, address], "id": f"{ALICE}/1", "type": "Create", "actor": ALICE, "thief": MALLORY}
         assert read_document(tree, contexts=contexts).view(Create).actor.uri == MALLORY
@@ -431,7 +473,7 @@ def test_a_context_that_was_fetched_or_registered_counts_as_it_is():
 
 @given(st.permutations([AS2, SCHEMA_ORG, IDENTITY, "https://w3id.org/security/v1"]))
 @settings(deadline=None)
-def test_both_ways_of_reading_agree_in_every_order(addresses):
+def test_direct_reading_agrees_with_translation_in_every_order_of_contexts(addresses):
     members = {"id": ALICE, "type": "Person", "name": "Alice", "url": "https://remote.example/@alice"}
     plain = read_document({"@context": addresses, **members})
     translated = read_document({"@context": [*addresses, ALIAS], **members, "alias": "s"})
@@ -441,10 +483,10 @@ def test_both_ways_of_reading_agree_in_every_order(addresses):
         assert (document.view(Person).name, document.view(Person).url) == ("Alice", members["url"])
 
 
-def test_what_is_signed_as_a_graph_is_read_as_the_graph_says():
-    """The statements that are hashed are of schema.org, so no word of ActivityStreams may be used for them."""
+def test_document_signed_as_a_graph_has_the_meaning_of_the_graph():
+    """The hashed statements are of schema.org, so no term of ActivityStreams may stand for them."""
     tree = activity([AS2, SCHEMA_ORG], object={"type": "Note", "name": "Not signed as a name"})
     assert read_document(tree).view(Create).actor.uri == ALICE
-    signed = read_document(signed_graph(tree).document)
-    assert signed.view(Create).actor is None
-    assert "Not signed as a name" not in str([signed.words.get(word) for word in ("actor", "object", "name")])
+    signed_document = read_document(signed_graph(tree).document)
+    assert signed_document.view(Create).actor is None
+    assert "Not signed as a name" not in str([signed_document.words.get(word) for word in ("actor", "object", "name")])

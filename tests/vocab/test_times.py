@@ -1,4 +1,4 @@
-"""Moments and durations: what is read, what is not, and what is written."""
+"""Check how moments and durations are read and written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ VECTORS = (load_json("identifiers/datetimes.json") or {"cases": []})["cases"]
 
 
 @needs_vectors
-def test_the_number_of_vectors_is_pinned():
+def test_number_of_vectors_is_pinned():
     assert len(VECTORS) == 9
 
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["input"] or "empty")
-def test_vectors(case):
+def test_published_moment_is_read(case):
     moment = parse_moment(case["input"])
-    if case["utc"] == "either":  # ours to decide: read as UTC
+    if case["utc"] == "either":  # The vectors leave the choice. apcore reads it as UTC.
         assert moment is not None
     else:
         assert (None if moment is None else moment.isoformat()) == case["utc"]
@@ -55,28 +55,28 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("value", "expected"), [row[1:] for row in MOMENTS], ids=[row[0] for row in MOMENTS])
-def test_moments(value, expected):
+def test_moment_is_read_or_ignored(value, expected):
     assert parse_moment(value) == expected
 
 
-def test_moments_are_written_in_utc_with_z():
+def test_moment_is_written_in_utc_with_z():
     moment = datetime(2024, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
     assert format_moment(moment) == "2024-01-02T01:04:05Z"
     assert format_moment(moment.replace(microsecond=5000)) == "2024-01-02T01:04:05.005000Z"
 
 
-def test_a_moment_without_a_zone_is_not_written():
+def test_moment_without_a_zone_is_refused():
     with pytest.raises(ValueError, match="no zone"):
         format_moment(datetime(2024, 1, 2))  # noqa: DTZ001 - the point
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_a_written_moment_reads_as_itself(moment):
+def test_moment_reads_back(moment):
     assert parse_moment(format_moment(moment)) == moment
 
 
 @given(st.one_of(st.text(max_size=40), st.floats(), st.integers(), st.none()))
-def test_reading_times_never_raises(value):
+def test_parsing_a_time_never_raises(value):
     parse_moment(value)
     parse_duration(value)
 
@@ -102,7 +102,7 @@ DURATIONS = [
 
 
 @pytest.mark.parametrize(("value", "expected"), [row[1:] for row in DURATIONS], ids=[row[0] for row in DURATIONS])
-def test_durations(value, expected):
+def test_duration_is_read_or_ignored(value, expected):
     assert parse_duration(value) == expected
 
 
@@ -116,12 +116,12 @@ def test_durations(value, expected):
     ],
     ids=str,
 )
-def test_durations_are_written_as_players_do(duration, expected):
+def test_duration_is_written_in_hours_minutes_and_seconds(duration, expected):
     assert format_duration(duration) == expected
 
 
 @given(st.timedeltas(min_value=timedelta(days=-9999), max_value=timedelta(days=9999)))
-def test_a_written_duration_reads_as_itself(duration):
-    read = parse_duration(format_duration(duration))
-    assert read is not None
-    assert abs(read - duration) <= timedelta(microseconds=200)  # through floats, as xsd:duration allows
+def test_duration_reads_back(duration):
+    parsed = parse_duration(format_duration(duration))
+    assert parsed is not None
+    assert abs(parsed - duration) <= timedelta(microseconds=200)  # A float carries it, as xsd:duration allows.

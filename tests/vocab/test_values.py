@@ -1,4 +1,4 @@
-"""How single values are read: the variants of interop's table, and that nothing raises."""
+"""Check how single values are read in each of their forms, and that reading never raises."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_reading_never_raises_and_gives_what_it_says(value):
+def test_reading_any_value_returns_its_type_and_never_raises(value):
     assert isinstance(values.text(value), str | None)
     assert isinstance(values.boolean(value), bool | None)
     assert isinstance(values.integer(value), int | None)
@@ -54,7 +54,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("value", "expected"), [row[1:] for row in TEXTS], ids=[row[0] for row in TEXTS])
-def test_texts(value, expected):
+def test_text_is_read_in_every_form(value, expected):
     assert values.text(value) == expected
 
 
@@ -76,10 +76,10 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "whole", "any_"), [row[1:] for row in NUMBERS], ids=[row[0] for row in NUMBERS])
-def test_numbers(value, whole, any_):
-    assert values.integer(value) == whole
-    assert values.number(value) == any_
+@pytest.mark.parametrize(("value", "integer", "number"), [row[1:] for row in NUMBERS], ids=[row[0] for row in NUMBERS])
+def test_number_is_read_in_every_form(value, integer, number):
+    assert values.integer(value) == integer
+    assert values.number(value) == number
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_numbers(value, whole, any_):
     [(True, True), ("false", False), ("True", True), ({"@value": True}, True), (1, None), ("yes", None), (None, None)],
     ids=str,
 )
-def test_booleans(value, expected):
+def test_boolean_is_read_in_every_form(value, expected):
     assert values.boolean(value) is expected
 
 
@@ -103,12 +103,12 @@ URIS = [
 
 
 @pytest.mark.parametrize(("value", "expected"), [row[1:] for row in URIS], ids=[row[0] for row in URIS])
-def test_uris(value, expected):
+def test_uri_is_read_in_every_form(value, expected):
     assert values.uri(value) == expected
 
 
 @pytest.mark.parametrize("form", sorted(PUBLIC_FORMS))
-def test_every_form_of_public_is_read_as_one(form):
+def test_every_form_of_public_is_read_as_the_public_iri(form):
     for value in (form, {"id": form, "type": "Collection"}):
         reference = values.reference(value, EMPTY)
         assert reference is not None
@@ -129,13 +129,13 @@ REFERENCES = [
 @pytest.mark.parametrize(
     ("value", "address", "claim"), [row[1:] for row in REFERENCES], ids=[row[0] for row in REFERENCES]
 )
-def test_references(value, address, claim):
+def test_reference_is_read_in_every_form(value, address, claim):
     reference = values.reference(value, EMPTY)
     assert reference is not None
     assert (reference.uri, reference.embedded is not None) == (address, claim)
 
 
 @pytest.mark.parametrize("value", ["", None, 3, True, {}, {"@value": 3}, []], ids=str)
-def test_what_is_no_reference(value):
+def test_value_without_address_or_members_is_no_reference(value):
     reference = values.reference(value, EMPTY)
     assert reference is None

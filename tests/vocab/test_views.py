@@ -1,4 +1,4 @@
-"""Views: making them, reading them, changing a copy, and which documents they cover."""
+"""Check views: creating, reading and evolving them, and the documents that they cover."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Slotted:
     __slots__ = ("document",)
 
 
-def test_a_view_is_one_slot():
+def test_view_takes_the_memory_of_one_slot():
     note = Note(content="hi")
     assert not hasattr(note, "__dict__")
     assert sys.getsizeof(note) == sys.getsizeof(Slotted())
 
 
-def test_what_is_given_is_what_is_written():
+def test_view_is_written_with_the_given_values():
     note = Note(
         content="hi",
         id="https://a.example/1",
@@ -84,13 +84,13 @@ def test_what_is_given_is_what_is_written():
     assert list(note.document.tree)[:2] == ["id", "type"]
 
 
-def test_what_is_written_is_what_is_read():
+def test_view_reads_back():
     note = Note(content="hi", attributed_to=ALICE, tag=[Mention(href=ALICE)], icon=Image(url="https://a.example/i.png"))
-    again = read_document(note.to_json()).view(Note)
-    assert again.content == "hi"
-    assert again.attributed_to == Reference(ALICE)
-    assert isinstance(again.tag[0], Mention)
-    assert again.icon.url == "https://a.example/i.png"
+    read_note = read_document(note.to_json()).view(Note)
+    assert read_note.content == "hi"
+    assert read_note.attributed_to == Reference(ALICE)
+    assert isinstance(read_note.tag[0], Mention)
+    assert read_note.icon.url == "https://a.example/i.png"
 
 
 MISTAKES = [
@@ -119,16 +119,16 @@ class Floor(View, ns="https://x.example/ns#"):
     rooms: Many[Floor] = Many("Floor")
 
 
-@pytest.mark.parametrize(("make", "error", "words"), [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES])
-def test_mistakes_of_the_caller(make, error, words):
+@pytest.mark.parametrize(("make", "error", "message"), [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES])
+def test_invalid_property_value_is_refused_in_words(make, error, message):
     if error is None:
-        make()  # a facet takes any view: it has no type to demand
+        make()  # A facet accepts any view, because it has no type to demand.
         return
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         make()
 
 
-def test_views_do_not_change():
+def test_view_is_immutable():
     note = Note(content="hi")
     with pytest.raises(AttributeError, match="evolve"):
         note.content = "ho"
@@ -138,7 +138,7 @@ def test_views_do_not_change():
         note.mood = "good"
 
 
-def test_evolve_keeps_everything_else_and_the_order():
+def test_evolve_keeps_other_members_and_their_order():
     tree = {
         "@context": "https://www.w3.org/ns/activitystreams",
         "z": [1, {"y": None}],
@@ -156,7 +156,7 @@ def test_evolve_keeps_everything_else_and_the_order():
     assert (tree, note.content) == (before, "hi")
 
 
-def test_evolve_replaces_another_name_of_the_same_word():
+def test_evolve_replaces_a_synonym_of_the_property():
     changed = read_document({"type": "Image", "mimeType": "image/png"}).view(Image).evolve(media_type="image/jpeg")
     assert (
         changed.to_json() == {"@context": AS.context, "type": "Image", "mimeType": "image/jpeg"}
@@ -166,7 +166,7 @@ def test_evolve_replaces_another_name_of_the_same_word():
     assert read_document({"type": "Image", "mimeType": "x"}).view(Image).evolve(media_type=None).media_type is None
 
 
-def test_evolve_of_a_translated_document_speaks_our_terms():
+def test_evolved_translation_uses_our_terms():
     tree = {"@context": ["https://www.w3.org/ns/activitystreams", {"text": "as:content"}], "type": "Note", "text": "hi"}
     note = read_document(tree).view(Note)
     assert note.content == "hi"
@@ -174,7 +174,7 @@ def test_evolve_of_a_translated_document_speaks_our_terms():
     assert changed.to_json() == {"@context": AS.context, "type": "Note", "content": "ho"}
 
 
-def test_equal_views_are_equal():
+def test_views_compare_by_value():
     assert Note(content="hi") == Note(content="hi")
     assert hash(Note(content="hi")) == hash(Note(content="hi"))
     assert Note(content="hi") != Note(content="ho")
@@ -206,7 +206,7 @@ COVERS = [
 
 
 @pytest.mark.parametrize(("types", "view", "covered"), COVERS, ids=lambda value: getattr(value, "__name__", str(value)))
-def test_which_documents_a_view_covers(types, view, covered):
+def test_view_covers_documents_of_its_types(types, view, covered):
     document = read_document({"type": types})
     assert document.is_a(view) == covered
     if covered:
@@ -216,19 +216,19 @@ def test_which_documents_a_view_covers(types, view, covered):
             document.view(view)
 
 
-def test_a_wrong_type_is_the_peers_doing():
+def test_wrong_type_is_a_document_error():
     assert issubclass(WrongType, DocumentError)
     assert (WrongType.reason, WrongType.status_hint) == ("wrong-type", 422)
 
 
-def test_several_views_on_one_document():
+def test_several_views_share_one_document():
     document = read_document({"type": "Person", "id": ALICE, "_misskey_summary": "x", "isCat": True})
     person = document.view(Person)
     assert person.view(Thing).id == ALICE
     assert person.view(Thing).document is document
 
 
-def test_a_class_without_type_has_its_parents():
+def test_class_without_type_has_the_type_of_its_parent():
     class Post(Note, ns="https://x.example/ns#"):
         mood: Text = Text()
 
@@ -238,26 +238,26 @@ def test_a_class_without_type_has_its_parents():
         read_document({"type": "Article"}).view(Post)
 
 
-def test_a_type_needs_a_namespace():
+def test_type_needs_a_namespace():
     with pytest.raises(ValueError, match="name the namespace"):
 
         class Homeless(View, type="Homeless"):
             pass
 
 
-def test_a_word_needs_an_iri():
+def test_property_needs_an_iri():
     with pytest.raises(ValueError, match="has no IRI"):
 
         class Mute(View):
             word: Text = Text()
 
 
-def test_a_class_may_embed_itself():
+def test_class_may_embed_itself():
     floor = Floor(rooms=[Floor(level=[1, 2.5])])
     assert floor.rooms[0].level == (1, 2.5)
 
 
-def test_a_link_or_a_string_for_a_picture():
+def test_picture_may_be_a_link_or_a_string():
     for icon in (
         "https://a.example/i.png",
         {"type": "Link", "href": "https://a.example/i.png"},
@@ -267,25 +267,25 @@ def test_a_link_or_a_string_for_a_picture():
     assert read_document({"type": "Person", "icon": None}).view(Person).icon is None
 
 
-def test_url_in_all_its_shapes():
-    video = {
+def test_url_is_read_in_all_its_shapes():
+    tree = {
         "type": "Video",
         "url": [{"type": "Link", "mediaType": "text/html", "href": "https://v.example/1"}, "https://v.example/2"],
     }
-    read = read_document(video).view(Object)
-    assert read.url == "https://v.example/1"
-    assert [link.href for link in read.urls] == ["https://v.example/1", "https://v.example/2"]
+    video_view = read_document(tree).view(Object)
+    assert video_view.url == "https://v.example/1"
+    assert [link.href for link in video_view.urls] == ["https://v.example/1", "https://v.example/2"]
 
 
-def test_several_actors_are_none():
-    both = {"type": "Like", "actor": [ALICE, "https://b.example/bob"]}
-    assert read_document(both).view(Activity).actor is None
-    assert len(read_document(both).view(Activity).actors) == 2
-    same = {"type": "Like", "actor": [ALICE, {"id": ALICE, "type": "Person"}]}
-    assert read_document(same).view(Activity).actor == Reference(ALICE)
+def test_several_different_actors_read_as_none():
+    two_actors = {"type": "Like", "actor": [ALICE, "https://b.example/bob"]}
+    assert read_document(two_actors).view(Activity).actor is None
+    assert len(read_document(two_actors).view(Activity).actors) == 2
+    one_actor_twice = {"type": "Like", "actor": [ALICE, {"id": ALICE, "type": "Person"}]}
+    assert read_document(one_actor_twice).view(Activity).actor == Reference(ALICE)
 
 
-def test_shared_inbox_wherever_it_stands():
+def test_shared_inbox_is_read_from_endpoints_or_actor():
     assert Person(endpoints=Endpoints(shared_inbox="https://a.example/in")).shared_inbox == "https://a.example/in"
     assert (
         read_document({"type": "Person", "sharedInbox": "https://a.example/in"}).view(Person).shared_inbox
@@ -299,24 +299,24 @@ def test_shared_inbox_wherever_it_stands():
     [(True, True), ("2026-01-01T00:00:00Z", True), (False, False), (None, False), ("soon", False)],
     ids=str,
 )
-def test_a_poll_is_closed_by_a_word_or_a_date(closed, expected):
+def test_poll_is_closed_by_true_or_a_time(closed, expected):
     assert read_document({"type": "Question", "closed": closed}).view(Question).is_closed is expected
 
 
-def test_items_under_either_name():
+def test_items_are_read_under_either_name():
     for name in ("items", "orderedItems"):
         for kind in (OrderedCollection, Collection):
             page = read_document({"type": kind.__name__, name: "https://a.example/1"}).view(kind)
             assert [item.uri for item in page.items] == ["https://a.example/1"]
 
 
-def test_pages_are_always_written_with_an_array():
+def test_items_of_a_page_are_always_written_as_an_array():
     page = OrderedCollectionPage(id="https://a.example/o?1", part_of="https://a.example/o", items=[])
     assert page.to_json()["orderedItems"] == []
     assert OrderedCollectionPage(items="https://a.example/1").to_json()["orderedItems"] == ["https://a.example/1"]
 
 
-def test_an_embedded_thing_is_a_claim():
+def test_embedded_object_is_only_a_claim():
     follow = {
         "id": "https://b.example/f",
         "type": "Follow",
@@ -331,7 +331,7 @@ def test_an_embedded_thing_is_a_claim():
     assert accept.object.embedded.tree is follow
 
 
-def test_a_received_thing_is_embedded_whole():
+def test_received_document_is_embedded_whole():
     received = read_document({"@context": AS.context, "id": "https://b.example/f", "type": "Follow", "x": [1, None]})
     accept = Accept(actor=ALICE, object=received)
     assert accept.to_json()["object"] == {"id": "https://b.example/f", "type": "Follow", "x": [1, None]}
@@ -339,7 +339,7 @@ def test_a_received_thing_is_embedded_whole():
     assert Accept(object=other).to_json()["object"]["@context"] == [AS.context, {"x": "https://x.example/"}]
 
 
-def test_an_embedded_document_stands_alone_with_the_outer_context():
+def test_embedded_document_inherits_the_outer_context():
     context = [AS.context, {"x": "https://x.example/"}]
     create = read_document({"@context": context, "type": "Create", "object": {"type": "Note", "x": 1}}).view(Create)
     assert create.object.embedded.to_json() == {"@context": context, "type": "Note", "x": 1}
@@ -347,12 +347,12 @@ def test_an_embedded_document_stands_alone_with_the_outer_context():
     assert bare.object.embedded.to_json() == {"type": "Note"}
 
 
-def test_a_tombstone_names_what_was():
+def test_tombstone_has_its_former_type():
     assert read_document({"type": "Tombstone", "formerType": "Note"}).view(Tombstone).former_type == ("Note",)
 
 
-def test_every_type_of_activitystreams_is_there():
-    known = {view.type_name for view in FEDIVERSE.views if view.namespace is AS}
+def test_every_type_of_activitystreams_has_a_view():
+    type_names = {view.type_name for view in FEDIVERSE.views if view.namespace is AS}
     expected = [
         "Object",
         "Link",
@@ -410,10 +410,10 @@ def test_every_type_of_activitystreams_is_there():
         "Tombstone",
         "Hashtag",
     ]
-    assert set(expected) <= known
+    assert set(expected) <= type_names
 
 
-def test_every_property_of_activitystreams_is_there():
+def test_every_property_of_activitystreams_is_defined():
     terms = {member.term for view in FEDIVERSE.views for _, member in view.properties()}
     expected = [
         "id",
@@ -503,7 +503,7 @@ def test_every_property_of_activitystreams_is_there():
     assert set(expected) <= terms
 
 
-def test_documents_compare_by_what_they_hold():
+def test_documents_compare_by_their_members():
     assert read_document({"type": "Note"}) == read_document({"type": "Note"})
     assert read_document({"type": "Note"}) != Document({"type": "Page"}, {"type": "Page"})
     assert (read_document({"id": ""}).id, read_document({"id": 3}).id, read_document({"id": "x"}).id) == (
@@ -535,7 +535,7 @@ MAPPED_TEXTS = {
 
 @pytest.mark.parametrize("term", ["content", "name", "summary"])
 @pytest.mark.parametrize(("members", "texts", "expected"), MAPPED_TEXTS.values(), ids=MAPPED_TEXTS)
-def test_a_text_that_says_nothing_yields_to_its_language_map(members, texts, expected, term):
+def test_blank_text_yields_to_its_language_map(members, texts, expected, term):
     plain = {term if name == "TEXT" else name: value for name, value in members.items()}
     note = read_document({"type": "Note", **plain, f"{term}Map": texts}).view(Note)
     assert getattr(note, term) == expected

@@ -1,4 +1,4 @@
-"""Vocabularies: values made of classes, with one meaning for each word."""
+"""Check vocabularies: immutable values made of view classes, with one meaning for each term."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Recipe(Article, ns=RECIPES, type="Recipe"):
     servings: Integer = Integer()
 
 
-def test_a_vocabulary_is_a_value():
+def test_extending_a_vocabulary_returns_a_new_one():
     extended = FEDIVERSE.with_views(Recipe)
     assert extended.class_of("Recipe") is Recipe
     assert FEDIVERSE.class_of("Recipe") is None
@@ -38,14 +38,14 @@ def test_a_vocabulary_is_a_value():
     assert read_document({"type": "Recipe"}, vocabulary=extended).is_a(Article) is True
 
 
-def test_an_unregistered_class_still_views_its_own_documents():
-    made = Recipe(servings=4)
-    assert made.document.is_a(Article)
-    assert made.view(Object).id is None
-    assert read_document(to_wire(made)).view(Recipe).servings == 4
+def test_unregistered_class_still_views_its_own_documents():
+    recipe = Recipe(servings=4)
+    assert recipe.document.is_a(Article)
+    assert recipe.view(Object).id is None
+    assert read_document(to_wire(recipe)).view(Recipe).servings == 4
 
 
-def test_a_word_has_one_meaning():
+def test_term_with_two_meanings_is_refused():
     class Other(View, ns="https://other.example/ns#"):
         servings: Integer = Integer()
 
@@ -55,7 +55,7 @@ def test_a_word_has_one_meaning():
         FEDIVERSE.with_views(Recipe, Other)
 
 
-def test_a_type_has_one_meaning():
+def test_type_with_two_meanings_is_refused():
     class Fake(Object, ns="https://other.example/ns#", type="Note"):
         pass
 
@@ -63,7 +63,7 @@ def test_a_type_has_one_meaning():
         FEDIVERSE.with_views(Fake)
 
 
-def test_the_later_class_of_one_type_is_the_declared_one():
+def test_later_class_of_a_type_is_the_declared_one():
     class MyNote(Note, ns=AS, type="Note"):
         pass
 
@@ -72,27 +72,27 @@ def test_the_later_class_of_one_type_is_the_declared_one():
     assert document.is_a(Note)
 
 
-def test_a_vocabulary_of_ones_own_only():
+def test_vocabulary_may_have_only_own_classes():
     tiny = Vocabulary((Recipe,))
     assert tiny.class_of("Note") is None
     assert read_document({"type": "Recipe", "servings": 3}, vocabulary=tiny).view(Recipe).servings == 3
 
 
-def test_its_contexts_are_known():
+def test_contexts_of_the_vocabulary_are_known():
     class Pan(View, ns=Namespace("https://k.example/ns#", "k", "https://k.example/context"), type="Pan"):
         material: Text = Text()
 
     definitions = {"k": "https://k.example/ns#", "Pan": "k:Pan", "material": "k:material"}
     kitchen = FEDIVERSE.with_views(Pan, contexts={"https://k.example/context": definitions})
-    written = to_wire(Pan(material="steel"))
-    assert written["@context"] == [AS.context, "https://k.example/context"]
-    document = read_document(written, vocabulary=kitchen)
+    tree = to_wire(Pan(material="steel"))
+    assert tree["@context"] == [AS.context, "https://k.example/context"]
+    document = read_document(tree, vocabulary=kitchen)
     assert (document.view(Pan).material, document.reading.ignored_contexts) == ("steel", ())
     assert "https://k.example/context" in kitchen.table(BUNDLED)
     assert kitchen.table(kitchen.table(BUNDLED)) is not None
 
 
-def test_a_context_of_the_application_is_judged_like_any_other():
+def test_context_of_the_application_is_judged_like_any_other():
     wrong = FEDIVERSE.with_views(contexts={"https://k.example/context": {"actor": "https://evil.example/"}})
     document = read_document(
         {"@context": [AS.context, "https://k.example/context"], "type": "Like", "actor": "x"}, vocabulary=wrong
@@ -100,17 +100,17 @@ def test_a_context_of_the_application_is_judged_like_any_other():
     assert document.reading.translated
 
 
-def test_the_context_for_translation_is_valid():
+def test_context_for_translation_is_valid():
     for view in FEDIVERSE.views:
         if view.type_name is not None and view.type_owner is view:
             (node,) = expand({"@context": FEDIVERSE.words.context, "type": view.type_name, "name": "x"})
             assert node["@type"] == [view.type_iri]
 
 
-def test_the_how_to_is_what_the_type_checkers_see():
+def test_how_to_page_shows_the_type_checked_code():
     root = Path(__file__).parents[2]
     page = (root / "docs" / "howto" / "own-vocabulary.md").read_text(encoding="utf-8")
     checked = (root / "typing_checks" / "vocab_recipes.py").read_text(encoding="utf-8")
-    found = re.search(r"RECIPES = Namespace.*?(?=\n\n\nvocabulary)", page, re.DOTALL)
-    assert found is not None
-    assert found.group() in checked
+    snippet = re.search(r"RECIPES = Namespace.*?(?=\n\n\nvocabulary)", page, re.DOTALL)
+    assert snippet is not None
+    assert snippet.group() in checked

@@ -1,4 +1,4 @@
-"""What leaves the machine: the table of quirks, line by line, and that every word we write means what we mean."""
+"""Check the writer: each interoperability rule, and that every written term has the intended meaning."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def person(**members):
     return Person(id=ALICE, inbox=f"{ALICE}/inbox", outbox=f"{ALICE}/outbox", **members)
 
 
-# --- the quirks, one test each ------------------------------------------------------------------------------------------
+# --- interoperability rules, one test each ----------------------------------------------------------------------------
 
 
-def test_the_context_is_one_address_where_that_is_enough():
+def test_context_is_one_address_if_that_is_enough():
     assert context_of(Create(actor=ALICE, object=Note(content="hi", tag=[Mention(href=ALICE)]))) == AS.context
 
 
-def test_the_context_says_what_is_used_and_no_more():
+def test_context_defines_only_the_terms_in_use():
     assert context_of(Note(sensitive=True, tag=[Hashtag(name="#a")])) == [
         AS.context,
         {"sensitive": "as:sensitive", "Hashtag": "as:Hashtag"},
@@ -85,7 +85,7 @@ def test_the_context_says_what_is_used_and_no_more():
     assert context_of(person(public_key=CryptographicKey(owner=ALICE, public_key_pem="PEM"))) == [AS.context, SECURITY]
 
 
-def test_actors_look_like_mastodons():
+def test_actor_is_written_like_mastodon_does():
     actor = person(
         public_key=CryptographicKey(id=f"{ALICE}#main-key", owner=ALICE, public_key_pem="PEM"),
         assertion_method=[Multikey(id=f"{ALICE}#ed", controller=ALICE, public_key_multibase="z6Mk")],
@@ -128,15 +128,15 @@ def test_actors_look_like_mastodons():
 
 @pytest.mark.parametrize("form", ["as:Public", "Public", PUBLIC])
 @pytest.mark.parametrize("name", ["to", "cc", "audience"])
-def test_public_is_written_in_full(form, name):
-    written = to_wire(Note(**{name: [form, ALICE]}))
-    assert written[name] == [PUBLIC, ALICE]
+def test_public_is_written_as_the_full_iri(form, name):
+    tree = to_wire(Note(**{name: [form, ALICE]}))
+    assert tree[name] == [PUBLIC, ALICE]
 
 
-def test_public_is_written_in_full_in_what_was_received_and_changed():
+def test_public_is_written_as_the_full_iri_in_an_evolved_document():
     note = read_document({"@context": AS.context, "type": "Note", "to": "as:Public", "cc": ["Public"]}).view(Note)
-    written = to_wire(note.evolve(content="x"))
-    assert (written["to"], written["cc"]) == (PUBLIC, [PUBLIC])
+    tree = to_wire(note.evolve(content="x"))
+    assert (tree["to"], tree["cc"]) == (PUBLIC, [PUBLIC])
 
 
 ARRAYS = [
@@ -153,51 +153,51 @@ ARRAYS = [
 
 
 @pytest.mark.parametrize(("view", "name"), ARRAYS, ids=[row[1] for row in ARRAYS])
-def test_arrays_where_peers_iterate(view, name):
-    written = to_wire(view)[name]
-    assert isinstance(written, list)
-    assert len(written) == 1
+def test_properties_that_peers_iterate_are_written_as_arrays(view, name):
+    value = to_wire(view)[name]
+    assert isinstance(value, list)
+    assert len(value) == 1
 
 
-def test_one_of_other_things_stands_alone():
-    written = to_wire(Video(urls=[Link(href="https://v.example/1")], audience=ALICE))
-    assert written["url"] == {"type": "Link", "href": "https://v.example/1"}
-    assert written["audience"] == ALICE
+def test_single_value_of_other_properties_is_written_without_array():
+    tree = to_wire(Video(urls=[Link(href="https://v.example/1")], audience=ALICE))
+    assert tree["url"] == {"type": "Link", "href": "https://v.example/1"}
+    assert tree["audience"] == ALICE
 
 
-def test_names_are_short():
-    written = json.dumps(
+def test_written_names_are_short():
+    text = json.dumps(
         to_wire(Create(id="https://a.example/1", object=Note(attachment=[MediaDocument(url="https://a/")])))
     )
-    assert '"@id"' not in written
-    assert '"@type"' not in written
-    assert '"as:' not in written
-    assert '"type": "Document"' in written
+    assert '"@id"' not in text
+    assert '"@type"' not in text
+    assert '"as:' not in text
+    assert '"type": "Document"' in text
 
 
-def test_nothing_is_null():
+def test_null_members_are_never_written():
     tree = {"@context": AS.context, "type": "Note", "summary": None, "content": "x", "inReplyTo": None}
     changed = read_document(tree).view(Note).evolve(content="y")
     assert to_wire(changed) == {"@context": AS.context, "type": "Note", "content": "y"}
     assert "summary" not in to_wire(Note(summary=None))
 
 
-def test_moments_are_in_utc_with_z():
+def test_moments_are_written_in_utc_with_z():
     moment = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
     assert to_wire(Note(published=moment))["published"] == "2026-01-01T10:00:00Z"
 
 
-def test_secrets_are_never_written_at_any_depth():
+def test_bto_and_bcc_are_never_written_at_any_depth():
     note = Note(content="hi", bto="https://b.example/bob", bcc=["https://c.example/carol"])
     create = Create(actor=ALICE, object=note, bto="https://b.example/bob", bcc="https://c.example/carol")
     for source in (create, create.document, Announce(object=create), read_document(create.to_json()), [create]):
-        written = json.dumps(to_wire(source[0] if isinstance(source, list) else source))
-        assert "bob" not in written
-        assert "carol" not in written
-    assert create.bto[0].uri == "https://b.example/bob"  # for whoever delivers
+        text = json.dumps(to_wire(source[0] if isinstance(source, list) else source))
+        assert "bob" not in text
+        assert "carol" not in text
+    assert create.bto[0].uri == "https://b.example/bob"  # The deliverer still needs it.
 
 
-def test_what_was_received_is_written_as_it_came_but_for_secrets():
+def test_received_document_is_written_unchanged_except_for_bto_and_bcc():
     tree = {
         "type": "Note",
         "to": "as:Public",
@@ -211,39 +211,39 @@ def test_what_was_received_is_written_as_it_came_but_for_secrets():
     )
 
 
-def test_places_that_need_no_type_have_none():
-    written = to_wire(person(endpoints=Endpoints(shared_inbox="https://a.example/in"), source=Source(content="x")))
-    assert "type" not in written["endpoints"]
-    assert "type" not in written["source"]
+def test_endpoints_and_source_are_written_without_type():
+    tree = to_wire(person(endpoints=Endpoints(shared_inbox="https://a.example/in"), source=Source(content="x")))
+    assert "type" not in tree["endpoints"]
+    assert "type" not in tree["source"]
 
 
-def test_embedded_actors_become_ids_on_request():
+def test_embedded_actors_become_ids_when_requested():
     actor = person(name="Alice")
     note = Note(attributed_to=actor, to=[actor, PUBLIC])
     create = Create(actor=actor, object=note, cc=[actor])
-    whole, short = to_wire(create), to_wire(create, embed_actors=False)
-    assert whole["actor"]["name"] == "Alice"
-    assert (short["actor"], short["cc"]) == (ALICE, [ALICE])
-    assert (short["object"]["attributedTo"], short["object"]["to"]) == (ALICE, [ALICE, PUBLIC])
+    with_actors, with_ids = to_wire(create), to_wire(create, embed_actors=False)
+    assert with_actors["actor"]["name"] == "Alice"
+    assert (with_ids["actor"], with_ids["cc"]) == (ALICE, [ALICE])
+    assert (with_ids["object"]["attributedTo"], with_ids["object"]["to"]) == (ALICE, [ALICE, PUBLIC])
     update = to_wire(Update(actor=actor, object=actor), embed_actors=False)
     assert (update["actor"], update["object"]["name"]) == (ALICE, "Alice")
 
 
-def test_what_has_no_id_is_not_reduced():
+def test_embedded_actor_without_id_stays_embedded():
     assert to_wire(Create(actor=Person(name="x")), embed_actors=False)["actor"] == {"type": "Person", "name": "x"}
 
 
-def test_the_context_follows_what_is_left():
+def test_context_omits_terms_of_reduced_actors():
     create = Create(actor=person(discoverable=True), object="https://a.example/1")
     assert context_of(create) != AS.context
     assert to_wire(create, embed_actors=False)["@context"] == AS.context
 
 
-def test_empty_arrays_are_written_only_where_one_is_expected():
+def test_empty_arrays_are_written_only_for_array_properties():
     assert to_wire(Note(to=[], tag=[], urls=[])) == {"@context": AS.context, "type": "Note", "to": [], "tag": []}
 
 
-# --- every word --------------------------------------------------------------------------------------------------------
+# --- every term -----------------------------------------------------------------------------------------------------
 
 SAMPLES = {
     Text: "text",
@@ -265,12 +265,12 @@ SAMPLES = {
 
 def sample(member):
     if isinstance(member, One | Many):
-        made = member.view(id="https://x.example/1")
-        return made if isinstance(member, One) else [made]
+        view = member.view(id="https://x.example/1")
+        return view if isinstance(member, One) else [view]
     return next(value for kind, value in SAMPLES.items() if isinstance(member, kind))
 
 
-WORDS = [
+PROPERTIES = [
     (view, attribute, member)
     for view in FEDIVERSE.views
     for attribute, member in view.properties()
@@ -278,21 +278,21 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize("view", dict.fromkeys(view for view, _, _ in WORDS), ids=lambda view: view.__name__)
-def test_every_word_is_written_so_that_it_means_what_we_mean(view):
-    for owner, attribute, member in WORDS:
+@pytest.mark.parametrize("view", dict.fromkeys(view for view, _, _ in PROPERTIES), ids=lambda view: view.__name__)
+def test_every_property_is_written_with_its_iri_and_reads_back(view):
+    for owner, attribute, member in PROPERTIES:
         if owner is not view:
             continue
-        made = view(**{attribute: sample(member)})
-        written = to_wire(made) if member.term not in {"bto", "bcc"} else made.to_json()
-        (node,) = expand(written)
+        written_view = view(**{attribute: sample(member)})
+        tree = to_wire(written_view) if member.term not in {"bto", "bcc"} else written_view.to_json()
+        (node,) = expand(tree)
         assert set(node) - {"@type", "@id"} == {member.iri}, attribute
         if view.type_iri is not None:
             assert node["@type"] == [view.type_iri]
-        again = view.over(read_document(written))
-        assert getattr(again, attribute) == getattr(made, attribute), attribute
+        read_view = view.over(read_document(tree))
+        assert getattr(read_view, attribute) == getattr(written_view, attribute), attribute
 
 
-def test_a_document_of_no_class_has_the_common_context():
+def test_document_of_no_class_has_the_common_context():
     assert minimal_context(read_document({"content": "hi"})) == AS.context
     assert to_wire(Object(content="hi")) == {"@context": AS.context, "type": "Object", "content": "hi"}
