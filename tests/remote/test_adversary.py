@@ -1,4 +1,7 @@
-"""Whatever the web and the ports answer: operations end within their bounds, raise what they say, and never believe or keep a lie."""
+"""Check that operations end within their bounds and never believe or cache a lie.
+
+The web and the ports answer with anything.
+"""
 
 from __future__ import annotations
 
@@ -43,25 +46,25 @@ NOTE, ALICE = f"{A}/notes/1", f"{A}/users/alice"
 MAIN = f"{ALICE}#main-key"
 POLICY = FetchPolicy(redirects_max=3)
 ME = Identity(key_name="instance", key_id="https://me.example/actor#main-key")
-OURS, THEIRS = (generate_key("ed25519", key_id=MAIN, owner=ALICE).public for _ in range(2))
+GENUINE_KEY, FORGED_KEY = (generate_key("ed25519", key_id=MAIN, owner=ALICE).public for _ in range(2))
 
 HONEST: dict[str, dict[str, Any]] = {
     NOTE: {"id": NOTE, "type": "Note", "content": "true"},
     ALICE: {
         "id": ALICE,
         "type": "Person",
-        "publicKey": {"id": MAIN, "owner": ALICE, "publicKeyPem": OURS.pem},
+        "publicKey": {"id": MAIN, "owner": ALICE, "publicKeyPem": GENUINE_KEY.pem},
     },
-    f"{A}/keys/2": {"id": f"{A}/keys/2", "owner": ALICE, "publicKeyPem": OURS.pem},
+    f"{A}/keys/2": {"id": f"{A}/keys/2", "owner": ALICE, "publicKeyPem": GENUINE_KEY.pem},
 }
 
-# --- a liar with a server of its own --------------------------------------------------------------------------------
+# --- a lying server -------------------------------------------------------------------------------------------------
 
 urls = st.sampled_from(
     [NOTE, ALICE, MAIN, f"{A}/keys/2", f"{A}/out", f"{B}/x", f"{B}/y", f"{B}/x#key", "HTTPS://B.example:443/x", "x", ""]
 )
 lying_keys = st.builds(
-    lambda ident, owner, alone: ident if alone else {"id": ident, "owner": owner, "publicKeyPem": THEIRS.pem},
+    lambda ident, owner, alone: ident if alone else {"id": ident, "owner": owner, "publicKeyPem": FORGED_KEY.pem},
     urls,
     urls,
     st.booleans(),
@@ -72,7 +75,7 @@ lies = st.builds(
     st.fixed_dictionaries(
         {}, optional={"publicKey": lying_keys | st.lists(lying_keys, max_size=2), "assertionMethod": lying_keys}
     ),
-    st.just({}) | st.builds(lambda owner: {"owner": owner, "publicKeyPem": THEIRS.pem}, urls),
+    st.just({}) | st.builds(lambda owner: {"owner": owner, "publicKeyPem": FORGED_KEY.pem}, urls),
 )
 bodies = lies.map(lambda members: json.dumps(members).encode()) | st.binary(max_size=20)
 headers = st.fixed_dictionaries(
@@ -98,20 +101,20 @@ questions = st.tuples(
 )
 
 
-def asked(kind: str, url: str, identity: Identity | None) -> Op[Any]:
+def build_operation(kind: str, url: str, identity: Identity | None) -> Op[Any]:
     if kind in {"load", "fresh"}:
         return load(url, policy=POLICY, identity=identity, fresh=kind == "fresh")
     return remote_key(url, policy=POLICY, identity=identity, anew=kind == "anew")
 
 
 def check_believed(result: object) -> None:
-    """What is said about the honest origin has to be what it says itself."""
+    """Assert that a result about the honest origin matches that origin's own documents."""
     if isinstance(result, LoadedDocument):
         ident = result.document.id or ""
         if ident.lower().startswith(A):
             assert result.document.tree == HONEST[ident.partition("#")[0]]
     if isinstance(result, RemoteKey) and result.key.owner.lower().startswith(A):
-        assert result.key.spki == OURS.spki
+        assert result.key.spki == GENUINE_KEY.spki
 
 
 @settings(max_examples=300, deadline=None)
@@ -119,20 +122,20 @@ def check_believed(result: object) -> None:
     st.fixed_dictionaries({f"{B}/x": lying_answers | failures, f"{B}/y": lying_answers | failures}),
     st.lists(questions, min_size=1, max_size=5),
 )
-def test_a_liar_with_a_server_and_an_open_redirect_on_ours_convinces_nobody(lying, asking):
+def test_lying_server_with_an_open_redirect_is_never_believed(lying_pages, question_list):
     web = ScriptedWeb({url: document(members) for url, members in HONEST.items()})
-    web.pages |= {**lying, f"{A}/out": Response(302, {"Location": f"{B}/x"})}
-    for kind, url, pause_s, signed in asking:
+    web.pages |= {**lying_pages, f"{A}/out": Response(302, {"Location": f"{B}/x"})}
+    for kind, url, pause_s, signed in question_list:
         web.pass_s(pause_s)
         try:
-            check_believed(web.run(asked(kind, url, ME if signed else None)))
+            check_believed(web.run(build_operation(kind, url, ME if signed else None)))
         except ApcoreError as error:
             assert not isinstance(error, LocalError)  # noqa: PT017 - which kinds of error is the point
         # Per document: the redirects, and once more after a 304 or for an alias.
         assert len(web.asked()) <= 4 * (POLICY.redirects_max + 1)
     web.pass_s(POLICY.key_retry_s + POLICY.document_ttl_s_max)
     assert web.run(load(NOTE, policy=POLICY)).document.tree == HONEST[NOTE]
-    assert web.run(remote_key(MAIN, policy=POLICY)).key.spki == OURS.spki
+    assert web.run(remote_key(MAIN, policy=POLICY)).key.spki == GENUINE_KEY.spki
 
 
 # --- ports that answer anything -------------------------------------------------------------------------------------
@@ -159,16 +162,16 @@ OPERATIONS = {
     ),
 }
 EFFECTS_MAX = 4 * 3 * (POLICY.redirects_max + 1) + 12
-"""Three effects a hop (clock, signature, exchange), and what reads and keeps."""
-PAYING_MAX = 4 * 100 * 4 * (POLICY.redirects_max + 1)
+"""Three effects a hop (clock, signature, exchange), and the reads and writes of the store."""
+BUDGET_EFFECTS_MAX = 4 * 100 * 4 * (POLICY.redirects_max + 1)
 """For a stranger, four effects for each race that is lost (a hundred at most), a hop."""
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(OPERATIONS)), st.booleans(), st.data())
-def test_whatever_the_ports_answer_it_ends_with_a_result_or_an_error_of_theirs(name, before, data):
+def test_any_answers_of_the_ports_end_in_a_result_or_an_apcore_error(name, is_cached, data):
     web = ScriptedWeb({url: document(members, ETag='"1"') for url, members in HONEST.items()})
-    if before:
+    if is_cached:
         _ = web.run(load(NOTE, policy=POLICY, identity=ME))
         _ = web.run(remote_key(MAIN, policy=POLICY, identity=ME))
         web.pass_s(4000)
@@ -177,8 +180,8 @@ def test_whatever_the_ports_answer_it_ends_with_a_result_or_an_error_of_theirs(n
     try:
         while (effect := step.wants) is not None:
             count += 1
-            assert count <= EFFECTS_MAX + (PAYING_MAX if "stranger" in name else 0)
-            answer = data.draw(drawn(effect, web))
+            assert count <= EFFECTS_MAX + (BUDGET_EFFECTS_MAX if "stranger" in name else 0)
+            answer = data.draw(answers_to(effect, web))
             if isinstance(answer, Exception):
                 step.fail(answer)
             else:
@@ -191,7 +194,7 @@ def test_whatever_the_ports_answer_it_ends_with_a_result_or_an_error_of_theirs(n
         step.close()
 
 
-def drawn(effect: Effect[Any], web: ScriptedWeb) -> st.SearchStrategy[Any]:
+def answers_to(effect: Effect[Any], web: ScriptedWeb) -> st.SearchStrategy[Any]:
     broken = StoreUnavailable("the disk is gone", outcome="unknown")
     match effect:
         case Fetch():
@@ -214,9 +217,9 @@ def drawn(effect: Effect[Any], web: ScriptedWeb) -> st.SearchStrategy[Any]:
 
 
 class FaultyStore(MemoryStore):
-    """Asks before each call whether to fail."""
+    """A store that asks its web before each call whether to fail."""
 
-    def __init__(self, web: Faulty) -> None:
+    def __init__(self, web: FaultyWeb) -> None:
         super().__init__(clock=web.clock)
         self._web = web
 
@@ -224,22 +227,22 @@ class FaultyStore(MemoryStore):
         self._web.count(StoreUnavailable("read"))
         return super().get(keys)
 
-    def commit(self, *args: Any, **more: Any) -> Any:
+    def commit(self, *args: Any, **kwargs: Any) -> Any:
         self._web.count(StoreUnavailable("write"))
-        return super().commit(*args, **more)
+        return super().commit(*args, **kwargs)
 
 
-class Faulty(ScriptedWeb):
-    """Lets the Nth thing that can fail do so, once."""
+class FaultyWeb(ScriptedWeb):
+    """A web that fails once, at the Nth operation that can fail."""
 
     def __init__(self, fails_at: int) -> None:
         super().__init__()
-        self.left = fails_at
+        self.calls_until_failure = fails_at
         self.store = FaultyStore(self)
 
     def count(self, error: Exception) -> None:
-        self.left -= 1
-        if self.left == 0:
+        self.calls_until_failure -= 1
+        if self.calls_until_failure == 0:
             raise error
 
     def send(self, request: Request, /) -> Response:
@@ -252,34 +255,37 @@ class Faulty(ScriptedWeb):
 
 
 @pytest.mark.parametrize(
-    ("make", "right"),
+    ("make_operation", "is_right"),
     [
         (lambda: load(f"{A}/@note", policy=POLICY, identity=ME), lambda result: result.document.tree == HONEST[NOTE]),
-        (lambda: remote_key(f"{A}/keys/2", policy=POLICY, identity=ME), lambda result: result.key.spki == OURS.spki),
+        (
+            lambda: remote_key(f"{A}/keys/2", policy=POLICY, identity=ME),
+            lambda result: result.key.spki == GENUINE_KEY.spki,
+        ),
         (
             lambda: remote_key(
                 f"{A}/keys/2", policy=POLICY, identity=ME, unauthenticated_client=UnauthenticatedClient("8.8.8.8")
             ),
-            lambda result: result.key.spki == OURS.spki,
+            lambda result: result.key.spki == GENUINE_KEY.spki,
         ),
     ],
     ids=["load", "remote-key", "for-a-stranger"],
 )
-def test_whichever_step_fails_the_next_attempt_is_right(make, right):
+def test_attempt_after_any_single_failure_succeeds(make_operation, is_right):
     for fails_at in range(1, 100):
-        web = Faulty(fails_at)
+        web = FaultyWeb(fails_at)
         web.pages = {url: document(members, ETag='"1"') for url, members in HONEST.items()}
         web.pages[ALICE] = document({**HONEST[ALICE], "publicKey": f"{A}/keys/2"})
         web.pages[f"{A}/@note"] = document({**HONEST[NOTE], "id": NOTE})
         failed = False
         try:
-            assert right(web.run(make()))
+            assert is_right(web.run(make_operation()))
         except ApcoreError as error:
             failed = error.retryable
             assert failed
-        if web.left > 0:
+        if web.calls_until_failure > 0:
             assert not failed
             break
         web.pass_s(POLICY.key_retry_s)
-        assert right(web.run(make()))
+        assert is_right(web.run(make_operation()))
     assert 5 < fails_at < 20

@@ -1,4 +1,4 @@
-"""Unknown contexts: ignored and reported, or fetched within bounds; and never a reason to fail."""
+"""Check that unknown contexts are ignored and reported, or fetched within bounds, and never make reading fail."""
 
 import json
 
@@ -16,17 +16,17 @@ AS2 = "https://www.w3.org/ns/activitystreams"
 ACTIVITY = "Like"
 
 
-class Terms:
-    """A server of contexts; counts what it is asked."""
+class ContextServer:
+    """Serve contexts from a table and record the requested URLs."""
 
     checks_addresses = "enforced"
 
     def __init__(self, answers) -> None:
         self.answers = answers
-        self.asked: list[str] = []
+        self.requested_urls: list[str] = []
 
     def send(self, request):
-        self.asked.append(request.url)
+        self.requested_urls.append(request.url)
         answer = self.answers.get(request.url, Response(404))
         if isinstance(answer, Exception):
             raise answer
@@ -36,7 +36,7 @@ class Terms:
         """Nothing is open."""
 
 
-def served(context, content_type="application/json") -> Response:
+def context_response(context, content_type="application/json") -> Response:
     return Response(200, {"content-type": content_type}, json.dumps({"@context": context}).encode())
 
 
@@ -45,41 +45,41 @@ def note(*contexts, **members) -> bytes:
 
 
 def read(source, answers=None, *, store=None, **changes):
-    web = Terms(answers or {})
+    web = ContextServer(answers or {})
     policy = FetchPolicy(**({"unknown_contexts": "fetch"} | changes))
     ports = Ports(runtime=BlockingRuntime(), store=store or MemoryStore(), transport=web)
     return run(read_with_contexts(source, origin=None, policy=policy), ports), web
 
 
-SPELLED = {"text": "as:content"}
+DEFINITIONS = {"text": "as:content"}
 
 
-def test_by_default_it_is_ignored_and_reported_and_nothing_is_asked() -> None:
-    document, web = read(note(UNKNOWN, text="hi"), {UNKNOWN: served(SPELLED)}, unknown_contexts="ignore")
+def test_unknown_context_is_ignored_and_reported_without_a_fetch_by_default() -> None:
+    document, web = read(note(UNKNOWN, text="hi"), {UNKNOWN: context_response(DEFINITIONS)}, unknown_contexts="ignore")
     assert document.reading.ignored_contexts == (UNKNOWN,)
     assert "content" not in document.words
-    assert web.asked == []
+    assert web.requested_urls == []
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/ld+json", "application/x+json; charset=utf-8"])
-def test_a_fetched_context_gives_its_words_their_meaning(kind) -> None:
-    document, web = read(note(UNKNOWN, text="hi"), {UNKNOWN: served([AS2, SPELLED], kind)})
+def test_fetched_context_defines_its_terms(kind) -> None:
+    document, web = read(note(UNKNOWN, text="hi"), {UNKNOWN: context_response([AS2, DEFINITIONS], kind)})
     assert document.words["content"] == "hi"
     assert document.tree["text"] == "hi"
     assert document.reading.ignored_contexts == ()
-    assert web.asked == [UNKNOWN]
+    assert web.requested_urls == [UNKNOWN]
 
 
-def test_it_is_kept_and_so_is_a_failure() -> None:
+def test_fetched_context_and_failed_fetch_are_both_cached() -> None:
     store = MemoryStore()
-    _, first = read(note(UNKNOWN, text="hi"), {UNKNOWN: served([AS2, SPELLED])}, store=store)
-    document, second = read(note(UNKNOWN, text="hi"), {}, store=store)
-    assert (len(first.asked), len(second.asked)) == (1, 0)
+    _, first_web = read(note(UNKNOWN, text="hi"), {UNKNOWN: context_response([AS2, DEFINITIONS])}, store=store)
+    document, second_web = read(note(UNKNOWN, text="hi"), {}, store=store)
+    assert (len(first_web.requested_urls), len(second_web.requested_urls)) == (1, 0)
     assert document.words["content"] == "hi"
-    other = "https://down.example/context"
-    _, first = read(note(other), {}, store=store)
-    _, second = read(note(other), {other: served(SPELLED)}, store=store)
-    assert (len(first.asked), len(second.asked)) == (1, 0)
+    unreachable = "https://down.example/context"
+    _, first_web = read(note(unreachable), {}, store=store)
+    _, second_web = read(note(unreachable), {unreachable: context_response(DEFINITIONS)}, store=store)
+    assert (len(first_web.requested_urls), len(second_web.requested_urls)) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_it_is_kept_and_so_is_a_failure() -> None:
         pytest.param(Response(200, {"content-type": "text/html"}, b"<p>"), id="html"),
         pytest.param(Response(200, {"content-type": "application/json"}, b"{"), id="not-json"),
         pytest.param(Response(200, {"content-type": "application/json"}, b"[]"), id="no-object"),
-        pytest.param(served({f"t{n}": f"https://x.example/{n}" for n in range(20_000)}), id="huge"),
+        pytest.param(context_response({f"t{n}": f"https://x.example/{n}" for n in range(20_000)}), id="huge"),
         pytest.param(Response(302, {"location": "http://10.0.0.1/"}), id="redirect-down"),
-        pytest.param(served({"@vocab": 5}), id="no-vocabulary"),
-        pytest.param(served(5), id="no-definitions"),
-        pytest.param(served([[1]]), id="no-list-of-definitions"),
-        pytest.param(served([UNKNOWN]), id="itself"),
+        pytest.param(context_response({"@vocab": 5}), id="no-vocabulary"),
+        pytest.param(context_response(5), id="no-definitions"),
+        pytest.param(context_response([[1]]), id="no-list-of-definitions"),
+        pytest.param(context_response([UNKNOWN]), id="itself"),
         pytest.param(
-            served(
+            context_response(
                 {f"c{n}": f"c{n - 1}:{'z' * 400}/" if n else "https://x.example/" for n in range(9)}
                 | {"content": "c8:x"}
             ),
@@ -106,22 +106,22 @@ def test_it_is_kept_and_so_is_a_failure() -> None:
         ),
     ],
 )
-def test_a_context_that_cannot_be_had_degrades_the_document(answer) -> None:
+def test_unusable_context_is_ignored_and_the_document_is_read(answer) -> None:
     document, _ = read(note(UNKNOWN, content="hi", text="x"), {UNKNOWN: answer})
     assert document.words["content"] == "hi"
     assert document.reading.ignored_contexts == (UNKNOWN,)
 
 
-def test_no_document_makes_us_fetch_without_end() -> None:
-    many = [f"https://terms{number}.example/" for number in range(30)]
-    document, web = read(note(*many, content="hi"), contexts_max=4)
-    assert len(web.asked) == 4
+def test_number_of_fetched_contexts_is_bounded() -> None:
+    contexts = [f"https://terms{number}.example/" for number in range(30)]
+    document, web = read(note(*contexts, content="hi"), contexts_max=4)
+    assert len(web.requested_urls) == 4
     assert document.words["content"] == "hi"
-    chain = {f"https://c.example/{n}": served([f"https://c.example/{n + 1}"]) for n in range(30)}
+    chain = {f"https://c.example/{n}": context_response([f"https://c.example/{n + 1}"]) for n in range(30)}
     document, web = read(note("https://c.example/0", content="hi"), chain, contexts_max=4)
-    assert len(web.asked) <= 4
+    assert len(web.requested_urls) <= 4
 
 
-def test_a_document_that_cannot_be_read_is_its_own_fault() -> None:
+def test_malformed_document_raises_document_error() -> None:
     with pytest.raises(DocumentError):
         read(b"[]")

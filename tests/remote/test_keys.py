@@ -1,4 +1,7 @@
-"""Keys of remote actors: owned both ways, kept for a while, and never a lie."""
+"""Check the keys of remote actors.
+
+Key and owner name each other, keys are cached for a bounded time, and a lie is never cached.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +61,11 @@ def pem(key_id: str = MAIN, owner: str | None = ALICE, key: PublicKey = FIRST) -
     return {"id": key_id, "publicKeyPem": key.pem} | ({} if owner is None else {"owner": owner})
 
 
-def multikey(key_id: str, owner: str = ALICE, key: PublicKey = FIRST, **more) -> dict:
-    return {"id": key_id, "type": "Multikey", "controller": owner, "publicKeyMultibase": key.multibase, **more}
+def multikey(key_id: str, owner: str = ALICE, key: PublicKey = FIRST, **kwargs) -> dict:
+    return {"id": key_id, "type": "Multikey", "controller": owner, "publicKeyMultibase": key.multibase, **kwargs}
 
 
-def actor(ident: str = ALICE, **more) -> dict:
+def actor(ident: str = ALICE, **kwargs) -> dict:
     members = {
         "@context": CONTEXT,
         "id": ident,
@@ -70,18 +73,18 @@ def actor(ident: str = ALICE, **more) -> dict:
         "inbox": f"{ident}/inbox",
         "outbox": f"{ident}/outbox",
     }
-    return members | more
+    return members | kwargs
 
 
-def page(ident: str = ALICE, **more) -> Response:
-    return document(actor(ident, **more))
+def page(ident: str = ALICE, **kwargs) -> Response:
+    return document(actor(ident, **kwargs))
 
 
-def found(web: ScriptedWeb, key_id: str = MAIN, **more) -> RemoteKey:
-    return web.run(remote_key(key_id, **({"policy": POLICY} | more)))
+def load_key(web: ScriptedWeb, key_id: str = MAIN, **kwargs) -> RemoteKey:
+    return web.run(remote_key(key_id, **({"policy": POLICY} | kwargs)))
 
 
-# --- shapes in use --------------------------------------------------------------------------------------------------
+# --- forms of keys --------------------------------------------------------------------------------------------------
 
 GTS = f"{ALICE}/main-key"
 ALONE = f"{A}/keys/1"
@@ -140,15 +143,15 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(("key_id", "pages", "asked"), SHAPES)
-def test_shapes(key_id, pages, asked):
+@pytest.mark.parametrize(("key_id", "pages", "requested_urls"), SHAPES)
+def test_key_is_accepted_in_every_form_in_use(key_id, pages, requested_urls):
     web = ScriptedWeb(pages)
     owner = MALLORY if MALLORY in pages else ALICE
-    key = found(web, key_id)
-    assert (key.key.key_id, key.key.owner, key.key.spki, key.cached) == (key_id, owner, FIRST.spki, False)
-    assert web.asked() == asked
-    again = found(web, key_id)
-    assert again == RemoteKey(evolve(key.key, source="cache"), cached=True, asserts=key.asserts)
+    remote = load_key(web, key_id)
+    assert (remote.key.key_id, remote.key.owner, remote.key.spki, remote.cached) == (key_id, owner, FIRST.spki, False)
+    assert web.asked() == requested_urls
+    cached_remote = load_key(web, key_id)
+    assert cached_remote == RemoteKey(evolve(remote.key, source="cache"), cached=True, asserts=remote.asserts)
     assert web.asked() == []
 
 
@@ -162,20 +165,27 @@ def test_shapes(key_id, pages, asked):
         ({"publicKey": pem(), "assertionMethod": [multikey(f"{ALICE}#ed")]}, False),
         ({"publicKey": multikey(MAIN)}, False),
     ],
-    ids=["for requests", "for proofs", "for both", "named for proofs", "another for proofs", "of its shape alone"],
+    ids=[
+        "for requests",
+        "for proofs",
+        "for both",
+        "named for proofs",
+        "another for proofs",
+        "a multikey as public key",
+    ],
 )
-def test_a_key_is_for_proofs_if_its_owner_lists_it_so(members, asserts):
+def test_key_is_for_proofs_only_if_listed_as_assertion_method(members, asserts):
     web = ScriptedWeb({ALICE: page(**members)})
-    assert (found(web).asserts, found(web).asserts) == (asserts, asserts)
+    assert (load_key(web).asserts, load_key(web).asserts) == (asserts, asserts)
 
 
-# --- of several keys ------------------------------------------------------------------------------------------------
+# --- several keys ---------------------------------------------------------------------------------------------------
 
 RSA, OTHER_RSA = (generate_key("rsa-2048", key_id=MAIN, owner=ALICE).public for _ in range(2))
 
 
 @pytest.mark.parametrize(
-    ("listed", "chosen"),
+    ("key_list", "expected_key"),
     [
         ([pem(f"{ALICE}#ed"), pem(f"{ALICE}#rsa", key=RSA)], RSA),
         ([pem(f"{ALICE}#rsa", key=RSA), pem(f"{ALICE}#ed"), pem(f"{ALICE}#2", key=SECOND)], RSA),
@@ -187,38 +197,39 @@ RSA, OTHER_RSA = (generate_key("rsa-2048", key_id=MAIN, owner=ALICE).public for 
     ],
     ids=["rsa-last", "rsa-first", "one-is-none", "one-is-elsewhere", "two-by-rsa", "none-by-rsa", "one-is-named-so"],
 )
-def test_the_actors_own_id_names_its_only_key_by_rsa(listed, chosen):
-    web = ScriptedWeb({ALICE: page(publicKey=listed)})
-    if chosen is None:
+def test_actor_id_as_key_id_means_the_only_rsa_key(key_list, expected_key):
+    web = ScriptedWeb({ALICE: page(publicKey=key_list)})
+    if expected_key is None:
         with pytest.raises(KeyNotOwned):
-            _ = found(web, ALICE)
+            _ = load_key(web, ALICE)
     else:
-        assert found(web, ALICE).key.spki == chosen.spki
+        assert load_key(web, ALICE).key.spki == expected_key.spki
 
 
 @pytest.mark.parametrize("number", [0, 9, 10, 19])
 @pytest.mark.parametrize("pems", [0, 3, 20], ids=["multikeys", "mixed", "pems"])
-def test_ten_keys_of_an_actor_are_looked_at(number, pems):
-    ids = [f"{ALICE}#{each}" for each in range(20)]
+def test_only_the_first_ten_keys_of_an_actor_are_considered(number, pems):
+    ids = [f"{ALICE}#{index}" for index in range(20)]
     web = ScriptedWeb(
         {
             ALICE: page(
-                publicKey=[pem(each) for each in ids[:pems]], assertionMethod=[multikey(each) for each in ids[pems:]]
+                publicKey=[pem(key_id) for key_id in ids[:pems]],
+                assertionMethod=[multikey(key_id) for key_id in ids[pems:]],
             )
         }
     )
     if number < POLICY.keys_max:
-        assert found(web, ids[number]).key.key_id == ids[number]
+        assert load_key(web, ids[number]).key.key_id == ids[number]
     else:
         with pytest.raises(KeyNotOwned, match="first 10"):
-            _ = found(web, ids[number])
+            _ = load_key(web, ids[number])
 
 
 # --- ownership ------------------------------------------------------------------------------------------------------
 
-LIES = [
+UNPROVEN_KEYS = [
     pytest.param(MAIN, {ALICE: page(publicKey=pem(owner=MALLORY))}, KeyNotOwned, id="key-names-another"),
-    pytest.param(MAIN, {ALICE: page(publicKey=pem(owner=None))}, KeyNotOwned, id="key-names-nobody"),
+    pytest.param(MAIN, {ALICE: page(publicKey=pem(owner=None))}, KeyNotOwned, id="key-names-no-owner"),
     pytest.param(MAIN, {ALICE: page(publicKey=pem() | {"controller": MALLORY})}, KeyNotOwned, id="key-names-two"),
     pytest.param(MAIN, {ALICE: page(publicKey=pem(f"{ALICE}#other"))}, KeyNotOwned, id="not-listed"),
     pytest.param(MAIN, {ALICE: page()}, KeyNotOwned, id="no-keys"),
@@ -239,9 +250,12 @@ LIES = [
     ),
     pytest.param(
         f"{B}/keys/1",
-        {f"{B}/keys/1": document({"@context": CONTEXT, **pem(f"{B}/keys/1", key=SECOND)}), ALICE: page(publicKey=pem())},
+        {
+            f"{B}/keys/1": document({"@context": CONTEXT, **pem(f"{B}/keys/1", key=SECOND)}),
+            ALICE: page(publicKey=pem()),
+        },
         KeyNotOwned,
-        id="alone-names-somebody-famous",
+        id="alone-names-another-actor",
     ),
     pytest.param(
         ALONE,
@@ -257,26 +271,50 @@ LIES = [
     ),
     pytest.param(
         ALONE,
-        {ALONE: redirect(f"{B}/x"), f"{B}/x": document({"@context": CONTEXT, **pem(ALONE, key=SECOND)}), ALICE: page(publicKey=ALONE)},
+        {
+            ALONE: redirect(f"{B}/x"),
+            f"{B}/x": document({"@context": CONTEXT, **pem(ALONE, key=SECOND)}),
+            ALICE: page(publicKey=ALONE),
+        },
         KeyNotOwned,
         id="alone-led-away",
     ),
-    pytest.param(ALONE, {ALONE: document({"@context": CONTEXT, **pem(ALONE, None)})}, KeyNotOwned, id="alone-names-nobody"),
+    pytest.param(
+        ALONE, {ALONE: document({"@context": CONTEXT, **pem(ALONE, None)})}, KeyNotOwned, id="alone-names-no-owner"
+    ),
     pytest.param(MAIN, {ALICE: document({"type": "Person", "publicKey": pem()})}, KeyNotOwned, id="no-id"),
     pytest.param(
-        MAIN, {ALICE: redirect(MALLORY), MALLORY: page(ALICE, publicKey=pem(key=SECOND))}, WrongId, id="led-away-in-the-actors-name"
+        MAIN,
+        {ALICE: redirect(MALLORY), MALLORY: page(ALICE, publicKey=pem(key=SECOND))},
+        WrongId,
+        id="led-away-in-the-actors-name",
     ),
     pytest.param(
         GTS,
-        {GTS: document({"@context": CONTEXT, "id": ALICE, "publicKey": pem(GTS)}), ALICE: page(publicKey=pem(GTS, MALLORY))},
+        {
+            GTS: document({"@context": CONTEXT, "id": ALICE, "publicKey": pem(GTS)}),
+            ALICE: page(publicKey=pem(GTS, MALLORY)),
+        },
         KeyNotOwned,
         id="the-actor-itself-says-otherwise",
     ),
     pytest.param(f"{ALICE}#MAIN-KEY", {ALICE: page(publicKey=pem())}, KeyNotOwned, id="another-spelling"),
     pytest.param(MAIN, {ALICE: page(publicKey={**pem(), "publicKeyPem": "nonsense"})}, SignatureError, id="malformed"),
-    pytest.param(f"{ALICE}#ed", {ALICE: page(assertionMethod=[multikey(f"{ALICE}#ed") | {"publicKeyMultibase": "z"}])}, SignatureError, id="malformed-multikey"),
-    pytest.param(MAIN, {ALICE: document(actor(publicKey=pem()), content_type="application/json")}, WrongMediaType, id="media-type"),
-    pytest.param(MAIN, {ALICE: Response(200, {"Content-Type": "application/activity+json"}, b"[]")}, DocumentError, id="array"),
+    pytest.param(
+        f"{ALICE}#ed",
+        {ALICE: page(assertionMethod=[multikey(f"{ALICE}#ed") | {"publicKeyMultibase": "z"}])},
+        SignatureError,
+        id="malformed-multikey",
+    ),
+    pytest.param(
+        MAIN,
+        {ALICE: document(actor(publicKey=pem()), content_type="application/json")},
+        WrongMediaType,
+        id="media-type",
+    ),
+    pytest.param(
+        MAIN, {ALICE: Response(200, {"Content-Type": "application/activity+json"}, b"[]")}, DocumentError, id="array"
+    ),
     pytest.param(MAIN, {ALICE: Response(404)}, NotFound, id="404"),
     pytest.param(MAIN, {ALICE: Response(410)}, Gone, id="410"),
     pytest.param(MAIN, {ALICE: Response(403)}, Forbidden, id="403"),
@@ -290,22 +328,22 @@ LIES = [
         WrongId,
         id="owner-is-another",
     ),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("key_id", "pages", "error"), LIES)
-def test_what_proves_nothing_is_refused_and_not_asked_again(key_id, pages, error):
+@pytest.mark.parametrize(("key_id", "pages", "error"), UNPROVEN_KEYS)
+def test_unproven_key_is_refused_and_not_fetched_again_at_once(key_id, pages, error):
     web = ScriptedWeb(pages)
     with pytest.raises(error) as caught:
-        _ = found(web, key_id)
+        _ = load_key(web, key_id)
     assert isinstance(caught.value, RemoteError)
     assert len(web.asked()) <= 4
     with pytest.raises(Gone if error is Gone else KeyRefused, match=caught.value.reason):
-        _ = found(web, key_id, anew=True)
+        _ = load_key(web, key_id, anew=True)
     assert web.asked() == []
     web.pass_s(POLICY.key_retry_s)
     with pytest.raises(error):
-        _ = found(web, key_id)
+        _ = load_key(web, key_id)
     assert web.asked()
 
 
@@ -321,15 +359,15 @@ def test_what_proves_nothing_is_refused_and_not_asked_again(key_id, pages, error
         f"{A}/" + "x" * 5000,
     ],
 )
-def test_what_is_no_url_is_refused_and_leaves_no_trace(key_id):
+def test_malformed_key_id_is_refused_and_leaves_no_record(key_id):
     web = ScriptedWeb()
     with pytest.raises(RequestError):
-        _ = found(web, key_id)
+        _ = load_key(web, key_id)
     assert web.requests == []
     assert web.store.scan(("key",), limit=10) == []
 
 
-# --- what cannot be had now -----------------------------------------------------------------------------------------
+# --- outages --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -337,33 +375,33 @@ def test_what_is_no_url_is_refused_and_leaves_no_trace(key_id):
     [(Response(503, {"Retry-After": "60"}), 60), (Response(429), None), (ConnectFailed("closed"), None)],
     ids=["503", "429", "refused"],
 )
-def test_what_cannot_be_had_now(answer, retry_after_s):
+def test_unavailable_key_is_retried_after_the_pause(answer, retry_after_s):
     web = ScriptedWeb({ALICE: answer})
     with pytest.raises(KeyUnavailable) as caught:
-        _ = found(web)
+        _ = load_key(web)
     assert caught.value.retry_after_s == retry_after_s
     web.pages[ALICE] = page(publicKey=pem())
     web.pass_s(POLICY.key_retry_s - 1)
     web.asked()
     with pytest.raises(KeyUnavailable) as caught:
-        _ = found(web)
+        _ = load_key(web)
     assert caught.value.retry_after_s == 1
     assert web.asked() == []
     web.pass_s(1)
-    assert found(web).key.spki == FIRST.spki
+    assert load_key(web).key.spki == FIRST.spki
 
 
 @pytest.mark.parametrize("error", [AddressBlocked("10.0.0.1 is closed (private)"), ResponseTooBig("too big")])
-def test_what_never_can_be_had_is_refused(error):
+def test_key_at_a_forbidden_or_oversized_page_is_refused(error):
     web = ScriptedWeb({ALICE: error})
     for _round in range(2):
         with pytest.raises(KeyRefused):
-            _ = found(web)
+            _ = load_key(web)
     assert web.asked() == [ALICE]
 
 
-class Failing:
-    """A store of which one method fails."""
+class FailingStore:
+    """A store of which one method fails, from call number ``after`` + 1 on."""
 
     def __init__(self, web: ScriptedWeb, method: str, after: int = 0) -> None:
         self._store, self._method, self._after = web.store, method, after
@@ -376,7 +414,7 @@ class Failing:
         return getattr(self._store, name)
 
 
-def test_a_server_that_keeps_us_waiting_is_asked_once_in_its_time():
+def test_slow_server_is_asked_once_and_within_the_time_limit():
     web = ScriptedWeb()
 
     def late(request: Request) -> Response:
@@ -386,14 +424,14 @@ def test_a_server_that_keeps_us_waiting_is_asked_once_in_its_time():
     web.pages[ALICE] = late
     for _round in range(3):
         with pytest.raises(KeyUnavailable):
-            _ = found(web)
+            _ = load_key(web)
     assert web.asked() == [ALICE]
     assert web.runtime.moment - NOON == timedelta(seconds=POLICY.key_s_max)
 
 
-def judging(verdict: bool, asked: list[tuple[str, datetime]]):
+def outage_check(verdict: bool, calls: list[tuple[str, datetime]]):
     def is_our_outage(origin: str, now: datetime) -> Op[bool]:
-        asked.append((origin, now))
+        calls.append((origin, now))
         _ = yield from Now()
         return verdict
 
@@ -401,7 +439,7 @@ def judging(verdict: bool, asked: list[tuple[str, datetime]]):
 
 
 @pytest.mark.parametrize(
-    ("answer", "ours", "asks", "kept"),
+    ("answer", "is_ours", "is_checked", "is_cached"),
     [
         (ConnectFailed("closed"), True, True, False),
         (FetchTimedOut("late"), True, True, False),
@@ -410,273 +448,273 @@ def judging(verdict: bool, asked: list[tuple[str, datetime]]):
         (Response(404), True, False, True),
         (AddressBlocked("rebound"), True, False, True),
     ],
-    ids=["refused", "timeout", "theirs", "503", "404", "blocked"],
+    ids=["refused", "timeout", "of-the-peer", "503", "404", "blocked"],
 )
-def test_our_own_outage_is_kept_of_nobody(answer, ours, asks, kept):
-    web, asked = ScriptedWeb({ALICE: answer}), []
+def test_failure_in_our_own_outage_is_not_cached(answer, is_ours, is_checked, is_cached):
+    web, calls = ScriptedWeb({ALICE: answer}), []
     for _round in range(2):
         with pytest.raises((RemoteError, KeyUnavailable)):
-            _ = found(web, is_our_outage=judging(ours, asked))
-    assert len(web.asked()) == (1 if kept else 2)
-    assert asked == ([(A, NOON)] * (1 if kept else 2) if asks else [])
-    assert len(web.store.scan(("key",), limit=10)) == kept
+            _ = load_key(web, is_our_outage=outage_check(is_ours, calls))
+    assert len(web.asked()) == (1 if is_cached else 2)
+    assert calls == ([(A, NOON)] * (1 if is_cached else 2) if is_checked else [])
+    assert len(web.store.scan(("key",), limit=10)) == is_cached
 
 
-def test_our_own_outage_takes_no_key_away():
+def test_cached_key_survives_our_own_outage():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     web.pages[ALICE] = ConnectFailed("closed")
     web.pass_s(POLICY.key_refresh_s)
     with pytest.raises(KeyUnavailable):
-        _ = found(web, anew=True, is_our_outage=judging(True, []))
-    assert (found(web).key.spki, found(web).cached) == (FIRST.spki, True)
+        _ = load_key(web, anew=True, is_our_outage=outage_check(True, []))
+    assert (load_key(web).key.spki, load_key(web).cached) == (FIRST.spki, True)
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
-    assert found(web, anew=True).key.spki == SECOND.spki  # at once
+    assert load_key(web, anew=True).key.spki == SECOND.spki  # at once
 
 
-def test_a_store_of_ours_that_fails_is_not_held_against_the_key():
+def test_failure_of_our_store_is_not_cached_as_a_refusal():
     web = ScriptedWeb(
         {GTS: document({"@context": CONTEXT, "id": ALICE, "publicKey": pem(GTS)}), ALICE: page(publicKey=pem(GTS))}
     )
-    whole = web.store
-    web.store = Failing(web, "get", after=1)
+    working_store = web.store
+    web.store = FailingStore(web, "get", after=1)
     with pytest.raises(KeyUnavailable):
-        _ = found(web, GTS)
-    web.store = whole
-    assert found(web, GTS).key.owner == ALICE
+        _ = load_key(web, GTS)
+    web.store = working_store
+    assert load_key(web, GTS).key.owner == ALICE
 
 
-def test_a_cache_that_cannot_be_written_is_no_reason_to_fail():
+def test_key_is_returned_if_the_cache_cannot_be_written():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    web.store = Failing(web, "commit")
-    assert [found(web).cached, found(web).cached] == [False, False]
+    web.store = FailingStore(web, "commit")
+    assert [load_key(web).cached, load_key(web).cached] == [False, False]
     web.pages[ALICE] = Response(404)
     with pytest.raises(NotFound):
-        _ = found(web)
+        _ = load_key(web)
 
 
-# --- kept -----------------------------------------------------------------------------------------------------------
+# --- caching --------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_is_kept_for_its_time():
+def test_key_is_cached_for_its_lifetime():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(POLICY.key_ttl_s - 1)
-    assert found(web).key.spki == FIRST.spki
+    assert load_key(web).key.spki == FIRST.spki
     web.pass_s(1)
-    assert (found(web).key.spki, found(web).cached) == (SECOND.spki, True)
+    assert (load_key(web).key.spki, load_key(web).cached) == (SECOND.spki, True)
 
 
-def test_how_long_is_for_who_asks_to_say():
+def test_cache_lifetime_comes_from_the_callers_policy():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     web.pass_s(10)
-    assert not found(web, policy=evolve(POLICY, key_ttl_s=10)).cached
+    assert not load_key(web, policy=evolve(POLICY, key_ttl_s=10)).cached
 
 
 @pytest.mark.parametrize("age_s", [0, 1, POLICY.key_refresh_s - 1, POLICY.key_refresh_s])
-def test_key_that_changed_is_refreshed_at_once_however_young_it_is(age_s):
+def test_changed_key_is_refreshed_at_any_age(age_s):
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(age_s)
-    fresh = found(web, anew=True)
+    fresh = load_key(web, anew=True)
     assert (fresh.key.spki, fresh.cached, fresh.replaced) == (SECOND.spki, False, True)
 
 
-def test_key_that_changes_twice_within_the_pause_is_refreshed_twice():
+def test_key_changed_twice_within_the_pause_is_refreshed_twice():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     for key in (SECOND, FIRST, SECOND):
         web.pages[ALICE] = page(publicKey=pem(key=key))
-        assert found(web, anew=True).key.spki == key.spki
+        assert load_key(web, anew=True).key.spki == key.spki
 
 
-def test_refresh_that_brings_the_same_key_is_followed_by_a_pause():
+def test_refresh_that_finds_the_same_key_starts_a_pause():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
-    assert not found(web, anew=True).cached
+    _ = load_key(web)
+    assert not load_key(web, anew=True).cached
     web.asked()
     for _round in range(100):
         web.pass_s((POLICY.key_refresh_s - 1) / 100)
-        assert found(web, anew=True) == RemoteKey(found(web).key, cached=True)
+        assert load_key(web, anew=True) == RemoteKey(load_key(web).key, cached=True)
     assert web.asked() == []
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(1)
-    assert (found(web, anew=True).key.spki, found(web, anew=True).cached) == (SECOND.spki, False)
+    assert (load_key(web, anew=True).key.spki, load_key(web, anew=True).cached) == (SECOND.spki, False)
     assert web.asked() == [ALICE, ALICE]
 
 
-def test_pause_outlives_the_key_that_it_is_about():
-    """A key that is fetched again because it has grown old is refreshed no sooner for that."""
+def test_pause_continues_when_the_cached_key_expires():
+    """Let the cached key expire: the fetch of the key does not end the pause."""
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
     policy = evolve(POLICY, key_refresh_s=2 * POLICY.key_ttl_s)
     for anew in (False, True):
-        _ = found(web, policy=policy, anew=anew)
+        _ = load_key(web, policy=policy, anew=anew)
     web.pass_s(POLICY.key_ttl_s)
-    assert not found(web, policy=policy).cached
-    assert found(web, policy=policy, anew=True).cached
+    assert not load_key(web, policy=policy).cached
+    assert load_key(web, policy=policy, anew=True).cached
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_flood_of_bad_signatures_costs_one_fetch_a_pause_and_one_a_change(seed):
-    chance, web = Random(seed), ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+def test_bad_signatures_cost_at_most_one_fetch_per_pause_and_per_change(seed):
+    random, web = Random(seed), ScriptedWeb({ALICE: page(publicKey=pem())})
+    _ = load_key(web)
     _ = web.asked()
     changes = 0
     for _step in range(300):
-        web.pass_s(chance.uniform(0, 20))
-        if chance.random() < 0.02:
+        web.pass_s(random.uniform(0, 20))
+        if random.random() < 0.02:
             changes += 1
             web.pages[ALICE] = page(publicKey=pem(key=(FIRST, SECOND)[changes % 2]))
-        _ = found(web, anew=True)
+        _ = load_key(web, anew=True)
     pauses = (web.runtime.moment - NOON).total_seconds() / POLICY.key_refresh_s
     assert len(web.asked()) <= pauses + changes + 1
 
 
-# --- when the owner says that it has changed ------------------------------------------------------------------------
+# --- changes announced by the owner ---------------------------------------------------------------------------------
 
 
-def end_pause(web: ScriptedWeb, *, owner: str = ALICE, said: datetime | None = None) -> None:
-    moment = web.runtime.moment if said is None else said
+def end_pause(web: ScriptedWeb, *, owner: str = ALICE, announced_at: datetime | None = None) -> None:
+    moment = web.runtime.moment if announced_at is None else announced_at
     web.run(end_refresh_pause([MAIN, f"{ALICE}#unknown"], owner=owner, said=moment, policy=POLICY))
 
 
-def refreshed_in_vain() -> ScriptedWeb:
+def web_in_pause() -> ScriptedWeb:
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
     for anew in (False, True):
-        assert not found(web, anew=anew).cached
+        assert not load_key(web, anew=anew).cached
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(10)
     return web
 
 
-def test_word_of_the_owner_ends_the_pause_once():
-    web = refreshed_in_vain()
-    assert found(web, anew=True).cached
-    said = web.runtime.moment
+def test_announcement_of_the_owner_ends_the_pause_once():
+    web = web_in_pause()
+    assert load_key(web, anew=True).cached
+    announced_at = web.runtime.moment
     end_pause(web)
-    assert found(web).key.spki == FIRST.spki
-    assert found(web, anew=True).key.spki == SECOND.spki
+    assert load_key(web).key.spki == FIRST.spki
+    assert load_key(web, anew=True).key.spki == SECOND.spki
     web.pass_s(10)
-    assert not found(web, anew=True).cached
-    end_pause(web, said=said)  # repeated
-    assert found(web, anew=True).cached
+    assert not load_key(web, anew=True).cached
+    end_pause(web, announced_at=announced_at)  # repeated
+    assert load_key(web, anew=True).cached
 
 
-def test_word_of_somebody_else_ends_no_pause():
-    web = refreshed_in_vain()
+def test_announcement_of_another_actor_does_not_end_the_pause():
+    web = web_in_pause()
     end_pause(web, owner=MALLORY)
-    assert found(web, anew=True).cached
+    assert load_key(web, anew=True).cached
 
 
-def test_word_about_keys_that_are_not_kept_writes_nothing():
+def test_announcement_about_unknown_keys_writes_nothing():
     web = ScriptedWeb()
     end_pause(web)
     assert web.store.scan((), limit=10) == []
 
 
-def test_store_that_fails_keeps_the_pause():
-    web = refreshed_in_vain()
-    whole = web.store
+def test_failing_store_keeps_the_pause():
+    web = web_in_pause()
+    working_store = web.store
     for method in ("get", "commit"):
-        web.store = Failing(web, method)
+        web.store = FailingStore(web, method)
         end_pause(web)
-        web.store = whole
-    assert found(web, anew=True).cached
+        web.store = working_store
+    assert load_key(web, anew=True).cached
 
 
 @pytest.mark.parametrize(("key", "replaced"), [(SECOND, True), (FIRST, False)], ids=["another", "the-same"])
-def test_a_key_that_changed_without_a_word_is_noted(caplog, key, replaced):
+def test_unannounced_change_of_a_key_is_logged(caplog, key, replaced):
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
     with caplog.at_level("INFO", logger="apcore.remote.keys"):
-        assert not found(web).replaced
+        assert not load_key(web).replaced
         web.pages[ALICE] = page(publicKey=pem(key=key))
         web.pass_s(POLICY.key_refresh_s)
-        assert found(web, anew=True).replaced == replaced
-        assert not found(web).replaced
+        assert load_key(web, anew=True).replaced == replaced
+        assert not load_key(web).replaced
     assert [record.args for record in caplog.records] == [(MAIN, ALICE)] * replaced
 
 
 @pytest.mark.parametrize(
     "answer", [Response(503), ConnectFailed("closed"), AddressBlocked("rebound")], ids=["503", "refused", "blocked"]
 )
-def test_a_bad_signature_during_an_outage_takes_no_key_away(answer):
+def test_refresh_during_an_outage_keeps_the_cached_key(answer):
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     web.pages[ALICE] = answer
     web.pass_s(POLICY.key_refresh_s)
     web.asked()
     for _round in range(3):
         with pytest.raises((KeyUnavailable, KeyRefused)):
-            _ = found(web, anew=True)
-        assert (found(web).key.spki, found(web).cached) == (FIRST.spki, True)
+            _ = load_key(web, anew=True)
+        assert (load_key(web).key.spki, load_key(web).cached) == (FIRST.spki, True)
     assert web.asked() == [ALICE]
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(POLICY.key_retry_s)
-    assert found(web, anew=True).key.spki == SECOND.spki
+    assert load_key(web, anew=True).key.spki == SECOND.spki
 
 
-def test_the_outage_does_not_make_the_key_live_longer():
+def test_outage_does_not_extend_the_lifetime_of_a_cached_key():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     web.pages[ALICE] = Response(503)
     web.pass_s(POLICY.key_ttl_s - 1)
     with pytest.raises(KeyUnavailable):
-        _ = found(web, anew=True)
-    assert found(web).cached
+        _ = load_key(web, anew=True)
+    assert load_key(web).cached
     web.pass_s(1)
     with pytest.raises(KeyUnavailable):
-        _ = found(web)
+        _ = load_key(web)
 
 
 @pytest.mark.parametrize(
     "answer", [Response(410), page(), page(publicKey=pem(owner=MALLORY))], ids=["gone", "withdrawn", "given-away"]
 )
-def test_what_its_origin_takes_back_is_taken_back(answer):
+def test_key_withdrawn_by_its_origin_is_removed_from_the_cache(answer):
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    _ = found(web)
+    _ = load_key(web)
     web.pages[ALICE] = answer
     web.pass_s(POLICY.key_refresh_s)
     for anew in (True, False):
         with pytest.raises(RemoteError):
-            _ = found(web, anew=anew)
+            _ = load_key(web, anew=anew)
 
 
 @pytest.mark.parametrize(
-    "when", [datetime(2027, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), datetime(1960, 1, 1, tzinfo=UTC)]
+    "expires", [datetime(2027, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), datetime(1960, 1, 1, tzinfo=UTC)]
 )
 @pytest.mark.parametrize("member", ["expires", "revoked"])
-def test_the_end_of_a_key_is_kept_with_it(when, member):
+def test_expiry_of_a_key_is_cached_with_it(expires, member):
     key_id = f"{ALICE}#ed"
     web = ScriptedWeb(
-        {ALICE: page(assertionMethod=[multikey(key_id, **{member: when.strftime("%Y-%m-%dT%H:%M:%SZ")})])}
+        {ALICE: page(assertionMethod=[multikey(key_id, **{member: expires.strftime("%Y-%m-%dT%H:%M:%SZ")})])}
     )
     web.pages[ALICE] = document(
-        actor(assertionMethod=[multikey(key_id, **{member: when.strftime("%Y-%m-%dT%H:%M:%SZ")})])
+        actor(assertionMethod=[multikey(key_id, **{member: expires.strftime("%Y-%m-%dT%H:%M:%SZ")})])
         | {"@context": [*CONTEXT, "https://www.w3.org/ns/cid/v1"]}
     )
-    assert [found(web, key_id).key.expires, found(web, key_id).key.expires] == [when, when]
+    assert [load_key(web, key_id).key.expires, load_key(web, key_id).key.expires] == [expires, expires]
 
 
-def test_a_failure_is_for_the_viewer_that_met_it():
+def test_failure_is_cached_per_viewer_and_success_for_all():
     def answer(request: Request) -> Response:
         return page(publicKey=pem()) if "signature" in request.headers else Response(401)
 
     web = ScriptedWeb({ALICE: answer})
     with pytest.raises(Forbidden):
-        _ = found(web)
-    assert found(web, identity=ME).key.spki == FIRST.spki
-    assert found(web).cached  # what was proved is proved for everyone
+        _ = load_key(web)
+    assert load_key(web, identity=ME).key.spki == FIRST.spki
+    assert load_key(web).cached  # a proven key serves every viewer
 
 
-def test_an_entry_of_another_key_under_the_same_digest_is_none(monkeypatch):
-    """The full id is compared: the store's key is only its digest."""
+def test_cached_key_with_a_colliding_digest_is_ignored(monkeypatch):
+    """Compare full ids: the key in the store holds only a digest."""
     web = ScriptedWeb({ALICE: page(publicKey=[pem(), pem(f"{ALICE}#2", key=SECOND)])})
     monkeypatch.setattr("apcore.remote.keys.digest_part", lambda _text: "same")
-    assert found(web).key.spki == FIRST.spki
-    assert found(web, f"{ALICE}#2").key.spki == SECOND.spki
+    assert load_key(web).key.spki == FIRST.spki
+    assert load_key(web, f"{ALICE}#2").key.spki == SECOND.spki
 
 
 @pytest.mark.parametrize(
@@ -688,43 +726,43 @@ def test_an_entry_of_another_key_under_the_same_digest_is_none(monkeypatch):
     ],
     ids=["key", "refused", "unavailable"],
 )
-def test_every_entry_has_an_end(answer, lifetime_s):
+def test_key_records_expire(answer, lifetime_s):
     web = ScriptedWeb({ALICE: answer})
     with suppress(RemoteError, KeyUnavailable):
-        _ = found(web)
+        _ = load_key(web)
     web.pass_s(lifetime_s - 1)
     assert len(web.store.scan(("key",), limit=10)) == 1
     web.pass_s(1)
     assert web.store.scan(("key",), limit=10) == []
 
 
-@pytest.mark.parametrize("then", [None, Response(410), Response(404), Response(503)], ids=["", "gone", "404", "503"])
-def test_whose_a_key_was_is_remembered_when_it_counts_no_more(then):
+@pytest.mark.parametrize("answer", [None, Response(410), Response(404), Response(503)], ids=["", "gone", "404", "503"])
+def test_owner_of_an_expired_key_is_remembered(answer):
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
     assert web.run(cached_key_owners([MAIN])) == (None,)
-    _ = found(web)
+    _ = load_key(web)
     web.pass_s(POLICY.key_ttl_s + 1)
     for _ in range(3):
-        if then is not None:
-            web.pages[ALICE] = then
+        if answer is not None:
+            web.pages[ALICE] = answer
             with pytest.raises((Gone, NotFound, KeyRefused, KeyUnavailable)):
-                _ = found(web)
+                _ = load_key(web)
             web.pass_s(POLICY.key_retry_s + 1)
         assert web.run(cached_key_owners([MAIN, f"{ALICE}#2"])) == (ALICE, None)
     web.asked()
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
-    assert found(web).key.spki == SECOND.spki, "what is remembered of it is no key"
+    assert load_key(web).key.spki == SECOND.spki, "the remembered owner does not bring the old key back"
     web.pass_s(POLICY.key_kept_s)
     assert web.run(cached_key_owners([MAIN])) == (None,)
 
 
-# --- found by name --------------------------------------------------------------------------------------------------
+# --- plain JSON -----------------------------------------------------------------------------------------------------
 
 
-def test_a_key_is_found_in_a_document_as_it_came():
-    """Compact, without a context of security: plain JSON as some servers send it."""
+def test_key_is_read_from_an_actor_without_context():
+    """Serve compact plain JSON without ``@context``, as some servers do."""
     members = {name: value for name, value in actor(publicKey=pem()).items() if name != "@context"}
     web = ScriptedWeb(
         {ALICE: Response(200, {"Content-Type": "application/activity+json"}, json.dumps(members).encode())}
     )
-    assert found(web).key.spki == FIRST.spki
+    assert load_key(web).key.spki == FIRST.spki

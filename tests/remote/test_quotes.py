@@ -1,4 +1,4 @@
-"""Who may quote whom: a stamp counts fetched anew, from the author's origin, for this author and this pair of posts."""
+"""Check quote authorizations: each is fetched anew, from the quoted author's origin, and names both posts."""
 
 from __future__ import annotations
 
@@ -24,79 +24,97 @@ CONTEXT = [
         "interactionTarget": {"@id": "gts:interactionTarget", "@type": "@id"},
     },
 ]
-POST, ORIGINAL, STAMP = f"{A}/posts/1", f"{B}/posts/1", f"{B}/stamps/1"
+POST, ORIGINAL, AUTHORIZATION = f"{A}/posts/1", f"{B}/posts/1", f"{B}/stamps/1"
 QUOTER, AUTHOR = f"{A}/users/x", f"{B}/users/y"
 POLICY = FetchPolicy()
 
 
-def made(ident: str, kind: str = "Note", **members: Any) -> dict[str, Any]:
+def build_object(ident: str, kind: str = "Note", **members: Any) -> dict[str, Any]:
     return {"@context": CONTEXT, "id": ident, "type": kind} | members
 
 
-def stamp(**members: Any) -> dict[str, Any]:
+def build_authorization(**members: Any) -> dict[str, Any]:
     base = {"attributedTo": AUTHOR, "interactingObject": POST, "interactionTarget": ORIGINAL}
-    return made(STAMP, "QuoteAuthorization", **(base | members))
+    return build_object(AUTHORIZATION, "QuoteAuthorization", **(base | members))
 
 
-def checked(web: ScriptedWeb, **members: Any) -> str | None:
-    post = made(POST, **({"attributedTo": QUOTER, "quote": ORIGINAL, "quoteAuthorization": STAMP} | members))
+def check_post(web: ScriptedWeb, **members: Any) -> str | None:
+    post = build_object(
+        POST, **({"attributedTo": QUOTER, "quote": ORIGINAL, "quoteAuthorization": AUTHORIZATION} | members)
+    )
     web.pages[POST] = document(post)
-    loaded = web.run(load(POST, policy=POLICY))
-    return web.run(check_quote(loaded.document, policy=POLICY)).id
+    loaded_post = web.run(load(POST, policy=POLICY))
+    return web.run(check_quote(loaded_post.document, policy=POLICY)).id
 
 
-def web(**pages: Any) -> ScriptedWeb:
-    base = {ORIGINAL: document(made(ORIGINAL, attributedTo=AUTHOR)), STAMP: document(stamp())}
+def build_web(**pages: Any) -> ScriptedWeb:
+    base = {
+        ORIGINAL: document(build_object(ORIGINAL, attributedTo=AUTHOR)),
+        AUTHORIZATION: document(build_authorization()),
+    }
     return ScriptedWeb(base | pages)
 
 
 @pytest.mark.hole(15)
-def test_a_quote_with_the_authors_leave():
-    assert checked(web()) == ORIGINAL
+def test_quote_with_the_authors_authorization_is_allowed():
+    assert check_post(build_web()) == ORIGINAL
 
 
 @pytest.mark.hole(15)
-def test_leave_that_was_taken_back_is_no_leave_any_more():
-    there = web()
-    assert checked(there) == ORIGINAL
-    there.pages[STAMP] = Response(404)
-    there.asked()
+def test_revoked_authorization_no_longer_allows_the_quote():
+    web = build_web()
+    assert check_post(web) == ORIGINAL
+    web.pages[AUTHORIZATION] = Response(404)
+    web.asked()
     with pytest.raises(ApcoreError):
-        _ = checked(there)
-    assert STAMP in there.asked()
+        _ = check_post(web)
+    assert AUTHORIZATION in web.asked()
 
 
-def test_everyone_may_quote_themselves():
-    there = web()
-    own = f"{A}/posts/0"
-    there.pages[own] = document(made(own, attributedTo=QUOTER))
-    assert checked(there, quote=own, quoteAuthorization=None) == own
+def test_author_may_quote_an_own_post_without_authorization():
+    web = build_web()
+    own_post = f"{A}/posts/0"
+    web.pages[own_post] = document(build_object(own_post, attributedTo=QUOTER))
+    assert check_post(web, quote=own_post, quoteAuthorization=None) == own_post
 
 
 @pytest.mark.hole(15)
 @pytest.mark.parametrize(
-    "served",
+    "authorization",
     [
-        stamp(attributedTo=QUOTER),
-        stamp(attributedTo=f"{B}/users/z"),
-        stamp(attributedTo=None),
-        stamp(attributedTo=[AUTHOR, f"{B}/users/z"]),
-        stamp(interactingObject=f"{A}/posts/2"),
-        stamp(interactingObject=None),
-        stamp(interactionTarget=f"{B}/posts/2"),
-        stamp(interactionTarget=None),
-        stamp(type="Note"),
-        stamp(type="LikeAuthorization"),
-        stamp(id=f"{B}/stamps/2"),
-        stamp(id=f"{C}/stamps/1"),
+        build_authorization(attributedTo=QUOTER),
+        build_authorization(attributedTo=f"{B}/users/z"),
+        build_authorization(attributedTo=None),
+        build_authorization(attributedTo=[AUTHOR, f"{B}/users/z"]),
+        build_authorization(interactingObject=f"{A}/posts/2"),
+        build_authorization(interactingObject=None),
+        build_authorization(interactionTarget=f"{B}/posts/2"),
+        build_authorization(interactionTarget=None),
+        build_authorization(type="Note"),
+        build_authorization(type="LikeAuthorization"),
+        build_authorization(id=f"{B}/stamps/2"),
+        build_authorization(id=f"{C}/stamps/1"),
     ],
-    ids=["of-the-quoter", "of-a-neighbour", "nobodys", "of-two", "another-post", "no-post", "another-quoted", "none-quoted", "a-note", "for-a-like", "another-id", "another-origin"],
-)  # fmt: skip
-def test_a_stamp_that_is_for_something_else(served):
-    there = web()
-    there.pages[STAMP] = document(served)
+    ids=[
+        "by-the-quoter",
+        "by-a-neighbour",
+        "without-author",
+        "by-two-authors",
+        "another-post",
+        "no-post",
+        "another-quoted",
+        "none-quoted",
+        "a-note",
+        "for-a-like",
+        "another-id",
+        "another-origin",
+    ],
+)
+def test_authorization_for_another_author_or_post_is_refused(authorization):
+    web = build_web()
+    web.pages[AUTHORIZATION] = document(authorization)
     with pytest.raises(ApcoreError):
-        _ = checked(there)
+        _ = check_post(web)
 
 
 @pytest.mark.hole(15)
@@ -106,34 +124,34 @@ def test_a_stamp_that_is_for_something_else(served):
         {"quoteAuthorization": None},
         {"quoteAuthorization": f"{A}/stamps/1"},
         {"quoteAuthorization": f"{C}/stamps/1"},
-        {"quoteAuthorization": stamp() | {"id": f"{A}/stamps/1"}},
+        {"quoteAuthorization": build_authorization() | {"id": f"{A}/stamps/1"}},
         {"quote": None},
         {"attributedTo": AUTHOR},
     ],
     ids=["none", "of-the-quoter", "of-a-third", "embedded", "no-quote", "posing"],
 )
-def test_a_post_without_leave(members):
-    forged = {f"{origin}/stamps/1": document(stamp() | {"id": f"{origin}/stamps/1"}) for origin in (A, C)}
-    there = web(**forged)
+def test_quote_without_a_genuine_authorization_is_refused(members):
+    forged = {f"{origin}/stamps/1": document(build_authorization() | {"id": f"{origin}/stamps/1"}) for origin in (A, C)}
+    web = build_web(**forged)
     with pytest.raises(ApcoreError):
-        _ = checked(there, **members)
-    assert not {f"{A}/stamps/1", f"{C}/stamps/1"} & set(there.asked())
+        _ = check_post(web, **members)
+    assert not {f"{A}/stamps/1", f"{C}/stamps/1"} & set(web.asked())
 
 
 @pytest.mark.hole(15)
-def test_a_stamp_that_came_along_is_not_taken_for_the_one_that_is_there():
-    there = web()
-    there.pages[STAMP] = Response(404)
+def test_embedded_or_redirected_authorization_is_refused():
+    web = build_web()
+    web.pages[AUTHORIZATION] = Response(404)
     with pytest.raises(ApcoreError):
-        _ = checked(there, quoteAuthorization=stamp())
-    assert STAMP in there.asked()
-    there.pages[STAMP] = redirect(f"{A}/stamps/1")
-    there.pages[f"{A}/stamps/1"] = document(stamp())
+        _ = check_post(web, quoteAuthorization=build_authorization())
+    assert AUTHORIZATION in web.asked()
+    web.pages[AUTHORIZATION] = redirect(f"{A}/stamps/1")
+    web.pages[f"{A}/stamps/1"] = document(build_authorization())
     with pytest.raises(ApcoreError):
-        _ = checked(there)
+        _ = check_post(web)
 
 
-def test_what_has_no_id_quotes_nothing():
-    post = read_document(made("x") | {"id": None, "quote": ORIGINAL})
+def test_post_without_id_may_not_quote():
+    post = read_document(build_object("x") | {"id": None, "quote": ORIGINAL})
     with pytest.raises(QuoteNotAllowed):
-        _ = web().run(check_quote(post, policy=POLICY))
+        _ = build_web().run(check_quote(post, policy=POLICY))

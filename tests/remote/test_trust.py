@@ -1,4 +1,7 @@
-"""Whom to believe about what, where a document leaves something out; the rules themselves are tried in `tests/federation/test_fe34.py`."""
+"""Check the ownership rules of `apcore.remote.trust` for incomplete documents.
+
+The complete rules are tried in `tests/federation/test_fe34.py`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def document(**members: Any):
     return read_document({"@context": "https://www.w3.org/ns/activitystreams", **members})
 
 
-def moved(**members: Any) -> Move:
+def move_activity(**members: Any) -> Move:
     return document(**{"id": f"{A}/1", "type": "Move", "actor": A, "object": A, "target": NEW, **members}).view(Move)
 
 
@@ -47,46 +50,46 @@ def moved(**members: Any) -> Move:
         ({}, {"id": NEW}, False),
     ],
 )
-def test_a_move_lacks_nothing(members, target, confirmed):
-    move = moved(**members)
+def test_move_is_confirmed_only_if_complete_and_named_by_the_target(members, target, confirmed):
+    move = move_activity(**members)
     assert is_move_confirmed(move, document(type="Person", **target)) == confirmed
 
 
 @pytest.mark.parametrize("wrapper", [None, f"{B}/1"])
-def test_a_fragment_is_of_the_wrapper_that_there_is(wrapper):
+def test_embedded_fragment_is_trusted_only_inside_its_own_wrapper(wrapper):
     assert not is_embedded_trusted(document(id="None#1", type="Note"), wrapper=wrapper, owner=B)
-    inside = document(id=f"{B}/1#note", type="Note")
-    assert is_embedded_trusted(inside, wrapper=wrapper, owner=B) == (wrapper is not None)
+    embedded_note = document(id=f"{B}/1#note", type="Note")
+    assert is_embedded_trusted(embedded_note, wrapper=wrapper, owner=B) == (wrapper is not None)
 
 
 @pytest.mark.parametrize("kind", ["Like", "Offer", "Announce", "Move", "Invite", "Arrive"])
-def test_a_target_is_owned_only_where_something_is_put_or_taken(kind):
+def test_target_of_another_owner_is_allowed_unless_added_to_or_removed_from(kind):
     check_change(document(id=f"{A}/1", type=kind, actor=A, object=B, target=f"{B}/outbox").view(Activity), A)
 
 
 @pytest.mark.parametrize("kind", ["Add", "Remove"])
-def test_what_is_put_somewhere_may_be_anybodys(kind):
+def test_object_of_add_or_remove_may_belong_to_another_actor_but_not_the_target(kind):
     check_change(document(id=f"{A}/1", type=kind, actor=A, object=B, target=f"{A}/featured").view(Activity), A)
     check_change(document(id=f"{A}/1", type=kind, actor=A, object=B).view(Activity), A)
     with pytest.raises(Refused):
         check_change(document(id=f"{A}/1", type=kind, actor=A, object=A, target=f"{B}/featured").view(Activity), A)
 
 
-def test_an_owner_that_is_named_twice_is_one():
+def test_owner_named_in_two_spellings_counts_once():
     assert owners(document(id=f"{A}/1", type="Note", attributedTo=[A, "HTTPS://A.example/alice"])) == (A,)
 
 
 @pytest.mark.parametrize("name", ["inbox", "outbox", "followers", "following", "liked", "replies", "likes", "shares"])
-def test_a_collection_that_its_holder_names_is_its_holders(name):
+def test_collection_named_by_an_actor_belongs_to_that_actor(name):
     actor = {"type": "Person", "inbox": f"{A}/in", "outbox": f"{A}/out"}
     holder = document(id=A, **{**actor, name: f"{A}/collection"})
     assert implied_owner(f"{A}/collection", holder) == A
     assert implied_owner(f"{A}/another", holder) is None
 
 
-def test_several_owners_are_unclear_unless_one_asks_for_them():
-    both = document(id=f"{A}/1", type="Note", attributedTo=[A, f"{A}2"])
-    assert owners(both, several=True) == (A, f"{A}2")
+def test_two_owners_are_refused_unless_the_caller_allows_several():
+    shared_note = document(id=f"{A}/1", type="Note", attributedTo=[A, f"{A}2"])
+    assert owners(shared_note, several=True) == (A, f"{A}2")
     with pytest.raises(OwnerUnclear) as caught:
-        owners(both)
+        owners(shared_note)
     assert caught.value.reason == "owner-unclear"
