@@ -1,4 +1,7 @@
-"""Alternate links of pages: found as browsers find them, in the head only, with work that grows as the page does whatever stands there."""
+"""Check the search for alternate links.
+
+It reads pages as browsers do, only their head, and in linear time for any page.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ LD = 'application/ld+json; profile="https://www.w3.org/ns/activitystreams"'
 NOTE = "https://a.example/notes/1"
 
 
-def found(page: str | bytes, *, content_type: str = HTML, link: str | None = None) -> list[str]:
+def find(page: str | bytes, *, content_type: str = HTML, link: str | None = None) -> list[str]:
     body = page if isinstance(page, bytes) else page.encode()
     headers = Headers({"Content-Type": content_type} | ({} if link is None else {"Link": link}))
     return list(find_alternates(Response(200, headers, body), URL))
@@ -31,7 +34,7 @@ def link(href: str = "/notes/1", *, type: str = AP, rel: str = "alternate") -> s
 
 GOOD = link()
 
-THERE = {
+PAGES_WITH_ALTERNATE = {
     "alone": GOOD,
     "a whole page": f"<!DOCTYPE html><html><head><meta charset=utf-8><title>1 < 2</title>{GOOD}</head><body>",
     "upper case": '<LINK REL="Alternate" TYPE="Application/Activity+JSON" HREF="/notes/1">',
@@ -61,7 +64,7 @@ THERE = {
     "not UTF-8": b"<title>\xff\xfe</title>" + GOOD.encode(),
 }
 
-NOT_THERE = {
+PAGES_WITHOUT_ALTERNATE = {
     "nothing": "",
     "text": "a page",
     "in the body": f"<html><head></head><body>{GOOD}",
@@ -98,24 +101,24 @@ NOT_THERE = {
 }
 
 
-@pytest.mark.parametrize("page", THERE.values(), ids=THERE)
+@pytest.mark.parametrize("page", PAGES_WITH_ALTERNATE.values(), ids=PAGES_WITH_ALTERNATE)
 def test_an_alternate_is_found(page):
-    assert found(page) == [NOTE]
+    assert find(page) == [NOTE]
 
 
-@pytest.mark.parametrize("page", NOT_THERE.values(), ids=NOT_THERE)
-def test_what_is_no_alternate_is_not(page):
-    assert found(page) == []
+@pytest.mark.parametrize("page", PAGES_WITHOUT_ALTERNATE.values(), ids=PAGES_WITHOUT_ALTERNATE)
+def test_other_links_are_not_alternates(page):
+    assert find(page) == []
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", AP, "image/svg+xml", "", "text/html2"])
-def test_only_pages_are_searched(content_type):
-    assert found(GOOD, content_type=content_type) == []
+def test_other_media_types_are_not_searched(content_type):
+    assert find(GOOD, content_type=content_type) == []
 
 
 @pytest.mark.parametrize("content_type", ["TEXT/HTML", "application/xhtml+xml", "text/html ; charset=x"])
-def test_pages_are_searched(content_type):
-    assert found(GOOD, content_type=content_type) == [NOTE]
+def test_html_media_types_are_searched(content_type):
+    assert find(GOOD, content_type=content_type) == [NOTE]
 
 
 FIELDS = {
@@ -134,80 +137,120 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize(("value", "there"), FIELDS.items())
-def test_the_link_field(value, there):
-    assert found("", content_type="image/png", link=value) == there
+@pytest.mark.parametrize(("value", "addresses"), FIELDS.items())
+def test_alternates_in_the_link_field_are_found(value, addresses):
+    assert find("", content_type="image/png", link=value) == addresses
 
 
-def test_the_field_comes_first_and_nothing_twice():
+def test_link_field_comes_first_and_each_address_once():
     other = "https://b.example/2"
-    assert found(GOOD + link(href=other) + GOOD, link=f'<{other}>; rel=alternate; type="{AP}"') == [other, NOTE]
+    assert find(GOOD + link(href=other) + GOOD, link=f'<{other}>; rel=alternate; type="{AP}"') == [other, NOTE]
 
 
-def test_their_number_is_bounded():
-    assert len(found("".join(link(href=f"/{n}") for n in range(50)))) == ALTERNATES_MAX
-    # Those that are no alternates are counted as well.
-    assert found(link(rel="icon") * 999 + GOOD) == [NOTE]
-    assert found(link(rel="icon") * 1000 + GOOD) == []
+def test_number_of_alternates_and_links_is_bounded():
+    assert len(find("".join(link(href=f"/{n}") for n in range(50)))) == ALTERNATES_MAX
+    # Links of other kinds count as well.
+    assert find(link(rel="icon") * 999 + GOOD) == [NOTE]
+    assert find(link(rel="icon") * 1000 + GOOD) == []
 
 
-# --- work -----------------------------------------------------------------------------------------------------------
+# --- bounded work ----------------------------------------------------------------------------------------------------
 
 PIECES = [
-    *("<", "<a>", "<link>", " a", '<link a="', "<!--", "<!-- -", "<!--->", "<a b='", "<a = ", "=", " ", "\n", "<link ", "&amp", "&"),
-    *("<script>", "<script></script", "<title></titl", "</", "<?", "<!x", "<aaaa", "<link href=a ", "<a/", "a=      ", "<template>"),
-    *("<base>", "<head>", "'", '"', GOOD, "\x00", "<link rel=alternate type=application/activity+json href=", "-->", "--!>", "é"),
-]  # fmt: skip
+    *(
+        "<",
+        "<a>",
+        "<link>",
+        " a",
+        '<link a="',
+        "<!--",
+        "<!-- -",
+        "<!--->",
+        "<a b='",
+        "<a = ",
+        "=",
+        " ",
+        "\n",
+        "<link ",
+        "&amp",
+        "&",
+    ),
+    *(
+        "<script>",
+        "<script></script",
+        "<title></titl",
+        "</",
+        "<?",
+        "<!x",
+        "<aaaa",
+        "<link href=a ",
+        "<a/",
+        "a=      ",
+        "<template>",
+    ),
+    *(
+        "<base>",
+        "<head>",
+        "'",
+        '"',
+        GOOD,
+        "\x00",
+        "<link rel=alternate type=application/activity+json href=",
+        "-->",
+        "--!>",
+        "é",
+    ),
+]
 
 
 @pytest.mark.hole(27, 48)
 @pytest.mark.parametrize("start", ["", "<link ", "<p a=b'"])
-def test_a_mebibyte_of_anything_is_read_to_its_end(start):
-    """With work that grows faster than the page, none of these would end while somebody waits: they are of 10^6 bytes."""
+def test_one_mebibyte_of_any_piece_is_read_to_its_end(start):
+    """Repeat each piece to 10^6 bytes: with work that grows faster than the page, this test would not end."""
     for piece in PIECES:
         page = (start + piece * (HTML_BYTES_MAX // len(piece)))[:HTML_BYTES_MAX]
-        assert len(found(page)) <= ALTERNATES_MAX, piece
+        assert len(find(page)) <= ALTERNATES_MAX, piece
 
 
-def test_a_mebibyte_in_the_link_field_is_not_read():
+def test_one_mebibyte_in_the_link_field_is_ignored():
     for piece in ("<", "<a>", "<a>;", ";a=", "<a>;a", ",", " ", '<a>;a="'):
-        assert found("", link=piece * (HTML_BYTES_MAX // len(piece))) == []
+        assert find("", link=piece * (HTML_BYTES_MAX // len(piece))) == []
 
 
-def steps_back(tree, *, atomic: bool = False) -> list[str]:
-    """The repetitions of an expression that could give back what they took, so that it is tried again."""
-    found: list[str] = []
-    for op, argument in tree:
-        if op in {ops.MAX_REPEAT, ops.MIN_REPEAT}:
+def backtracking_repeats(tree, *, atomic: bool = False) -> list[str]:
+    """List the repetitions of a regular expression that may backtrack."""
+    repeats: list[str] = []
+    for opcode, argument in tree:
+        if opcode in {ops.MAX_REPEAT, ops.MIN_REPEAT}:
             least, most, inner = argument
-            # At most once, and with nothing after it, is nothing to give back; inside an atomic group it ends with the group.
+            # An optional part can give nothing back; inside an atomic group, backtracking ends with the group.
             if not atomic and (least, most) != (0, 1):
-                found.append(f"{op} {least} {most}")
-            found += steps_back(inner, atomic=atomic)
-        elif op is ops.POSSESSIVE_REPEAT:
-            found += steps_back(argument[2])
-        elif op is ops.ATOMIC_GROUP:
-            found += steps_back(argument, atomic=True)
-        elif op is ops.SUBPATTERN:
-            found += steps_back(argument[3], atomic=atomic)
-        elif op is ops.BRANCH:
-            found += [each for branch in argument[1] for each in steps_back(branch, atomic=atomic)]
-        elif op in {ops.ASSERT, ops.ASSERT_NOT}:
-            found += steps_back(argument[1])
-    return found
+                repeats.append(f"{opcode} {least} {most}")
+            repeats += backtracking_repeats(inner, atomic=atomic)
+        elif opcode is ops.POSSESSIVE_REPEAT:
+            repeats += backtracking_repeats(argument[2])
+        elif opcode is ops.ATOMIC_GROUP:
+            repeats += backtracking_repeats(argument, atomic=True)
+        elif opcode is ops.SUBPATTERN:
+            repeats += backtracking_repeats(argument[3], atomic=atomic)
+        elif opcode is ops.BRANCH:
+            repeats += [repeat for branch in argument[1] for repeat in backtracking_repeats(branch, atomic=atomic)]
+        elif opcode in {ops.ASSERT, ops.ASSERT_NOT}:
+            repeats += backtracking_repeats(argument[1])
+    return repeats
 
 
 @pytest.mark.hole(27, 48)
-def test_no_expression_steps_back():
-    """The count of the work: each byte is taken once by each of a handful of expressions, which never give it back."""
+def test_no_regular_expression_backtracks():
+    """Inspect every expression of the module: each consumes a byte once and never gives it back."""
     patterns = {value for value in vars(alternates).values() if isinstance(value, re.Pattern)} | {
         alternates._passed_over()
     }
     assert len(patterns) == 5
     for pattern in patterns:
-        assert steps_back(sre.parse(pattern.pattern, pattern.flags & ~re.UNICODE)) == []
-    # The same test sees the expression of the published hole for what it is.
-    assert steps_back(sre.parse(r"<(a|link)((?:\s+[a-z]+=(?:\"[^\"]*\"|[^\s>]+))+)\s*/?>"))
+        assert backtracking_repeats(sre.parse(pattern.pattern, pattern.flags & ~re.UNICODE)) == []
+    # The expression of the published hole is recognised.
+    assert backtracking_repeats(sre.parse(r"<(a|link)((?:\s+[a-z]+=(?:\"[^\"]*\"|[^\s>]+))+)\s*/?>"))
 
 
 @given(
@@ -215,12 +258,12 @@ def test_no_expression_steps_back():
         st.sampled_from([*PIECES, "href=/x ", "rel=alternate ", f"type={AP} ", ">", "<body>"]) | st.text(max_size=5)
     )
 )
-def test_whatever_comes_gives_addresses_or_nothing(pieces):
-    for address in found("".join(pieces)):
+def test_any_pieces_give_only_canonical_addresses(pieces):
+    for address in find("".join(pieces)):
         assert str(parse_url(address)) == address
 
 
 @given(st.binary(max_size=200), st.text(st.characters(max_codepoint=255, exclude_categories=("Cc",)), max_size=100))
-def test_whatever_bytes_come(body, field):
-    for address in found(body, link=field):
+def test_any_bytes_give_only_canonical_addresses(body, field):
+    for address in find(body, link=field):
         assert str(parse_url(address)) == address

@@ -1,4 +1,4 @@
-"""Freshness, validators and entity tags."""
+"""Check freshness, validators and entity tags."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SENT = {"Date": "Mon, 06 May 2024 07:00:00 GMT"}
     ],
     ids=str,
 )
-def test_freshness_is_the_peers_wish_within_our_bounds(headers, seconds):
+def test_freshness_follows_the_headers_within_the_bounds(headers, seconds):
     until = fresh_until(Headers(headers), received=NOW, default_s=600, min_s=5, max_s=86400)
     assert until == NOW + timedelta(seconds=seconds)
 
@@ -68,7 +68,7 @@ def test_freshness_is_the_peers_wish_within_our_bounds(headers, seconds):
     value=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40),
     name=st.sampled_from(["cache-control", "expires", "age"]),
 )
-def test_no_field_leads_out_of_the_bounds(value, name):
+def test_freshness_of_any_header_stays_within_the_bounds(value, name):
     until = fresh_until(Headers({name: value}), received=NOW, default_s=600, min_s=5, max_s=86400)
     assert timedelta(seconds=5) <= until - NOW <= timedelta(seconds=86400)
 
@@ -82,7 +82,7 @@ def test_no_field_leads_out_of_the_bounds(value, name):
         (Response(200, truncated=True), False),
     ],
 )
-def test_what_may_be_kept(response, storable):
+def test_response_is_storable_unless_no_store_or_truncated(response, storable):
     assert is_storable(response) == storable
 
 
@@ -101,18 +101,18 @@ MODIFIED = "Mon, 06 May 2024 07:00:00 GMT"
         ({"Last-Modified": "yesterday"}, Validators()),
     ],
 )
-def test_validators_are_taken_only_if_they_can_be_read(headers, validators):
+def test_malformed_validators_are_ignored(headers, validators):
     assert validators_of(Headers(headers)) == validators
     assert bool(validators) == (validators != Validators())
 
 
-def test_a_request_is_made_conditional_by_the_best_validator():
+def test_conditional_request_uses_the_best_validator():
     assert conditional_headers(Headers(), Validators('"a"', MODIFIED)).pairs == (("if-none-match", '"a"'),)
     assert conditional_headers(Headers(), Validators(None, MODIFIED)).pairs == (("if-modified-since", MODIFIED),)
     assert conditional_headers(Headers(), Validators()).pairs == ()
 
 
-def test_a_304_refreshes_what_does_not_describe_the_body():
+def test_304_updates_headers_other_than_those_of_the_body():
     stored = Headers({"Content-Type": "application/activity+json", "Cache-Control": "max-age=1", "X": "1"})
     newer = Headers({"Content-Type": "text/html", "Cache-Control": "max-age=2", "ETag": '"b"', "Content-Length": "0"})
     assert dict(refresh_headers(stored, newer)) == {
@@ -123,17 +123,27 @@ def test_a_304_refreshes_what_does_not_describe_the_body():
 @pytest.mark.parametrize(
     ("field", "matches"),
     [
-        (None, False), ("", False), ("*", True), ('"a"', True), ('W/"a"', True), ('"b", "a"', True), ('"b","a"', True), ('"b" "a"', True), ('"b"', False),
-        ("a", False), ('"b", a", "a"', False), ('"a,b"', False),
+        (None, False),
+        ("", False),
+        ("*", True),
+        ('"a"', True),
+        ('W/"a"', True),
+        ('"b", "a"', True),
+        ('"b","a"', True),
+        ('"b" "a"', True),
+        ('"b"', False),
+        ("a", False),
+        ('"b", a", "a"', False),
+        ('"a,b"', False),
     ],
-)  # fmt: skip
-def test_if_none_match(field, matches):
+)
+def test_if_none_match_compares_entity_tags(field, matches):
     assert matches_etag(field, '"a"') == matches
     assert matches_etag(field, 'W/"a"') == matches
 
 
 @given(body=st.binary(max_size=30), other=st.binary(max_size=30))
-def test_our_tags_can_be_read_back_and_tell_bodies_apart(body, other):
+def test_strong_etags_round_trip_and_differ_between_bodies(body, other):
     tag = strong_etag(body)
     assert validators_of(Headers({"etag": tag})).etag == tag
     assert matches_etag(tag, strong_etag(other)) == (body == other)

@@ -1,4 +1,4 @@
-"""Digests: both fields, every trusted algorithm in them, and nothing believed that cannot be read."""
+"""Check both digest fields: every trusted algorithm in them is verified, and a malformed field proves nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ BAD_256 = b64encode(hashlib.sha256(b"other").digest()).decode()
 BAD_512 = b64encode(hashlib.sha512(b"other").digest()).decode()
 
 
-def test_known_value():
-    # RFC 9530, appendix D and RFC 3230's form of the same
+def test_digest_fields_have_the_values_of_the_rfcs():
+    # RFC 9530, appendix D, and the same in the form of RFC 3230
     assert make_content_digest(BODY) == "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"
     assert make_digest(BODY) == "SHA-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="
 
@@ -28,32 +28,56 @@ def test_known_value():
 @pytest.mark.parametrize(
     "value",
     [
-        f"SHA-256={GOOD_256}", f"sha-256={GOOD_256}", f"Sha-256={GOOD_256}", f"SHA-512={GOOD_512}", f"SHA-256={GOOD_256},SHA-512={GOOD_512}",
-        f"MD5=AAAA , SHA-256={GOOD_256}", f"SHA-256={GOOD_256}, unixsum=30637", f"SHA-256={GOOD_256},sha-256={GOOD_256}",
+        f"SHA-256={GOOD_256}",
+        f"sha-256={GOOD_256}",
+        f"Sha-256={GOOD_256}",
+        f"SHA-512={GOOD_512}",
+        f"SHA-256={GOOD_256},SHA-512={GOOD_512}",
+        f"MD5=AAAA , SHA-256={GOOD_256}",
+        f"SHA-256={GOOD_256}, unixsum=30637",
+        f"SHA-256={GOOD_256},sha-256={GOOD_256}",
     ],
-)  # fmt: skip
-def test_digests_that_prove_the_body(value):
+)
+def test_matching_digest_is_accepted(value):
     check_digest(value, BODY)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        f"SHA-256={BAD_256}", f"SHA-256={GOOD_256},SHA-512={BAD_512}", f"SHA-512={BAD_512},SHA-256={GOOD_256}", f"SHA-256={GOOD_256},sha-256={BAD_256}",
-        "MD5=AAAA", "unixsum=30637", "SHA-256=AAAA", f"SHA-256={GOOD_512}", f"sha={GOOD_256}", "SHA-256=",
+        f"SHA-256={BAD_256}",
+        f"SHA-256={GOOD_256},SHA-512={BAD_512}",
+        f"SHA-512={BAD_512},SHA-256={GOOD_256}",
+        f"SHA-256={GOOD_256},sha-256={BAD_256}",
+        "MD5=AAAA",
+        "unixsum=30637",
+        "SHA-256=AAAA",
+        f"SHA-256={GOOD_512}",
+        f"sha={GOOD_256}",
+        "SHA-256=",
     ],
-)  # fmt: skip
-def test_digests_that_prove_nothing(value):
+)
+def test_wrong_or_untrusted_digest_is_refused(value):
     with pytest.raises(SignatureError):
         check_digest(value, BODY)
 
 
 @pytest.mark.parametrize(
     "value",
-    ["", ",", "SHA-256", f"SHA-256={GOOD_256},", f"SHA-256={GOOD_256[:-1]}", f"SHA-256= {GOOD_256}", f"SHA-256={GOOD_256}é", f"SHA-256=:{GOOD_256}:",
-     f"SHA-256={GOOD_256[:4]} {GOOD_256[4:]}", f"SHA-256={GOOD_256.replace('/', '_').replace('+', '-')[:-3]}_-="],
-)  # fmt: skip
-def test_digests_that_cannot_be_read(value):
+    [
+        "",
+        ",",
+        "SHA-256",
+        f"SHA-256={GOOD_256},",
+        f"SHA-256={GOOD_256[:-1]}",
+        f"SHA-256= {GOOD_256}",
+        f"SHA-256={GOOD_256}é",
+        f"SHA-256=:{GOOD_256}:",
+        f"SHA-256={GOOD_256[:4]} {GOOD_256[4:]}",
+        f"SHA-256={GOOD_256.replace('/', '_').replace('+', '-')[:-3]}_-=",
+    ],
+)
+def test_malformed_digest_is_refused(value):
     with pytest.raises(RequestError):
         check_digest(value, BODY)
 
@@ -67,14 +91,14 @@ def test_digests_that_cannot_be_read(value):
         f"sha-256=:{GOOD_256}:;x=1, unixsum=1",
     ],
 )
-def test_content_digests_that_prove_the_body(value):
+def test_matching_content_digest_is_accepted(value):
     check_content_digest(value, BODY)
 
 
 @pytest.mark.parametrize(
     "value", [f"sha-256=:{BAD_256}:", f"sha-256=:{GOOD_256}:, sha-512=:{BAD_512}:", "md5=:AAAA:", "", "sha-256=::"]
 )
-def test_content_digests_that_prove_nothing(value):
+def test_wrong_or_untrusted_content_digest_is_refused(value):
     with pytest.raises(SignatureError):
         check_content_digest(value, BODY)
 
@@ -91,13 +115,13 @@ def test_content_digests_that_prove_nothing(value):
         "sha-256=:é:",
     ],
 )
-def test_content_digests_that_cannot_be_read(value):
+def test_malformed_content_digest_is_refused(value):
     with pytest.raises(RequestError):
         check_content_digest(value, BODY)
 
 
 @given(body=st.binary(max_size=64), other=st.binary(max_size=64))
-def test_what_we_make_proves_its_body_and_no_other(body, other):
+def test_made_digest_proves_its_body_and_no_other(body, other):
     check_digest(make_digest(body), body)
     check_content_digest(make_content_digest(body), body)
     if body != other:
@@ -108,7 +132,7 @@ def test_what_we_make_proves_its_body_and_no_other(body, other):
 
 
 @given(value=st.text("SHAsha-256=:,;AB/+é \t", max_size=40) | st.text(max_size=30))
-def test_any_text_is_refused_as_theirs(value):
+def test_any_text_is_refused_with_an_apcore_error(value):
     for check in (check_digest, check_content_digest):
         with pytest.raises(ApcoreError):
             check(value, BODY)

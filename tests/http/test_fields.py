@@ -1,4 +1,4 @@
-"""Structured fields: the working group's suite, types, and whose fault an error is."""
+"""Check structured fields: the suite of the HTTP working group, types, and the party blamed for an error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PARSE = {"item": parse_item, "list": parse_list, "dictionary": parse_dictionary}
 SERIALIZE = {"item": serialize_item, "list": serialize_list, "dictionary": serialize_dictionary}
 
 
-def bare(json):
+def parse_bare_item(json):
     if isinstance(json, dict):
         value = json["value"]
         return {
@@ -48,16 +48,24 @@ def bare(json):
     return Decimal(str(json)) if isinstance(json, float) else json
 
 
-def member(json):
+def parse_member(json):
     value, parameters = json
-    read = {key: bare(each) for key, each in parameters}
-    return InnerList([member(each) for each in value], read) if isinstance(value, list) else Item(bare(value), read)
+    parsed_parameters = {key: parse_bare_item(item) for key, item in parameters}
+    return (
+        InnerList([parse_member(item) for item in value], parsed_parameters)
+        if isinstance(value, list)
+        else Item(parse_bare_item(value), parsed_parameters)
+    )
 
 
-def whole(kind, json):
+def parse_field(kind, json):
     if kind == "item":
-        return member(json)
-    return tuple(member(each) for each in json) if kind == "list" else {key: member(each) for key, each in json}
+        return parse_member(json)
+    return (
+        tuple(parse_member(item) for item in json)
+        if kind == "list"
+        else {key: parse_member(item) for key, item in json}
+    )
 
 
 def cases(pattern):
@@ -67,7 +75,7 @@ def cases(pattern):
 
 
 def verdict(case):
-    """What became of one case: "read", "refused", or what went wrong."""
+    """Parse and write one case; return "read", "refused" or a description of the error."""
     kind = case["header_type"]
     try:
         parsed = PARSE[kind](", ".join(case["raw"]))
@@ -77,36 +85,37 @@ def verdict(case):
         )
     if case.get("must_fail"):
         return "WRONGLY READ"
-    if parsed != whole(kind, case["expected"]):
+    if parsed != parse_field(kind, case["expected"]):
         return f"MISREAD {parsed}"
     canonical = case.get("canonical", case["raw"])
-    written = [SERIALIZE[kind](parsed)] if parsed or kind == "item" else []
-    return "read" if written == canonical else f"MISWRITTEN {written}"
+    written_lines = [SERIALIZE[kind](parsed)] if parsed or kind == "item" else []
+    return "read" if written_lines == canonical else f"MISWRITTEN {written_lines}"
 
 
 @needs_vectors
-def test_parsing_suite():
+def test_parsing_suite_has_the_expected_verdicts():
     verdicts = {(stem, case["name"]): verdict(case) for stem, case in cases("*.json")}
-    assert {key: what for key, what in verdicts.items() if what[0].isupper()} == {}
-    # Names repeat in the suite, so the count is of cases. What a parser may refuse, ours reads, except for dates that have no `datetime`.
+    assert {key: outcome for key, outcome in verdicts.items() if outcome[0].isupper()} == {}
+    # Names repeat in the suite, so the count is of cases. The parser reads every case that it may refuse, except for
+    # dates that have no `datetime`.
     assert Counter(verdict(case) for _, case in cases("*.json")) == PINNED
 
 
 @needs_vectors
-def test_serialising_suite():
+def test_serialising_suite_gives_canonical_text_or_errors():
     total = 0
     for stem, case in cases("serialisation-tests/*.json"):
         total += 1
         kind = case["header_type"]
         if case.get("must_fail"):
             with pytest.raises(ValueError):
-                SERIALIZE[kind](whole(kind, case["expected"]))
+                SERIALIZE[kind](parse_field(kind, case["expected"]))
         else:
-            assert [SERIALIZE[kind](whole(kind, case["expected"]))] == case["canonical"], (stem, case["name"])
+            assert [SERIALIZE[kind](parse_field(kind, case["expected"]))] == case["canonical"], (stem, case["name"])
     assert total == 544
 
 
-def test_members_have_one_form_each():
+def test_members_are_items_or_inner_lists():
     assert parse_dictionary("a, b;x=1, c=(1 2);y") == {
         "a": Item(True), "b": Item(True, {"x": 1}), "c": InnerList([Item(1), Item(2)], {"y": True}),
     }  # fmt: skip
@@ -114,7 +123,7 @@ def test_members_have_one_form_each():
     assert parse_dictionary("") == {}
 
 
-def test_a_token_is_no_string():
+def test_token_differs_from_string():
     assert parse_item("abc") == Item(Token("abc")) != Item("abc")
     assert serialize_item(Item("abc")) == '"abc"'
     assert serialize_list([InnerList((Item("abc"),))]) == '("abc")'
@@ -125,7 +134,7 @@ def test_a_token_is_no_string():
 
 
 @pytest.mark.parametrize("text", ["a=1, a=2", "a=1;b;b", "a=(1;x;x)"])
-def test_duplicates_are_refused_where_asked(text):
+def test_duplicate_keys_are_refused_on_request(text):
     assert parse_dictionary(text)
     with pytest.raises(RequestError, match="twice in one"):
         parse_dictionary(text, duplicates="refuse")
@@ -137,27 +146,37 @@ def test_length_is_bounded():
 
 
 @pytest.mark.parametrize("text", ["é", "Ā", "@99999999999999", "@-99999999999999", "1e5", ":a"], ids=ascii)
-def test_what_cannot_be_read_is_theirs(text):
+def test_malformed_item_is_a_request_error(text):
     with pytest.raises(RequestError, match="is not a valid item"):
         parse_item(text)
 
 
 @pytest.mark.parametrize(
-    "item", [Item("ä"), Item(10**15), Item(Token("1 a")), Item(None), Item(Decimal("NaN")), Item(1, {"Bad Key": 1}), Item(1, {1: 1}), Item(datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None))],
+    "item",
+    [
+        Item("ä"),
+        Item(10**15),
+        Item(Token("1 a")),
+        Item(None),
+        Item(Decimal("NaN")),
+        Item(1, {"Bad Key": 1}),
+        Item(1, {1: 1}),
+        Item(datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None)),
+    ],
     ids=str,
-)  # fmt: skip
-def test_what_cannot_be_written_is_a_value_error(item):
+)
+def test_unserialisable_item_is_a_value_error(item):
     with pytest.raises(ValueError):
         serialize_item(item)
 
 
-def test_empty_lists_and_dictionaries_are_told_by_leaving_out_the_field():
+def test_empty_list_or_dictionary_is_refused_by_the_serialiser():
     for serialize, empty in ((serialize_list, ()), (serialize_dictionary, {})):
         with pytest.raises(ValueError):
             serialize(empty)
 
 
-def test_parameters_alone():
+def test_parameters_are_serialised_alone():
     assert (
         serialize_parameters({"created": 1, "keyid": "k", "t": True, "alg": Token("x")})
         == ';created=1;keyid="k";t;alg=x'

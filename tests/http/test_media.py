@@ -1,4 +1,4 @@
-"""Media types: what counts as ActivityPub, and negotiation."""
+"""Check media types: which count as ActivityPub, and content negotiation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AS2 = "https://www.w3.org/ns/activitystreams"
 
 
 @needs_vectors
-def test_the_number_of_vectors_is_pinned():
+def test_content_type_vectors_are_complete():
     assert len(VECTORS) == 8
 
 
@@ -56,7 +56,7 @@ def test_content_type_vectors(case):
         ("*/*", False),
     ],
 )
-def test_what_is_activitypub(content_type, accepted):
+def test_activitypub_media_types_are_recognised(content_type, accepted):
     assert is_activitypub(content_type) == accepted
 
 
@@ -76,15 +76,15 @@ def test_what_is_activitypub(content_type, accepted):
         (None, False),
     ],
 )
-def test_json_ld_without_a_profile_is_told_apart(content_type, answer):
+def test_json_ld_without_a_profile_is_recognised(content_type, answer):
     assert is_unprofiled_json_ld(content_type) is answer
 
 
-def test_a_fetch_accepts_what_mastodon_accepts():
+def test_accept_field_of_a_fetch_equals_that_of_mastodon():
     assert ACCEPT_ACTIVITYPUB == "application/activity+json, application/ld+json"
 
 
-def test_parts():
+def test_media_type_is_parsed_into_its_parts():
     parsed = parse_media_type('Text/HTML; Charset="a\\"b"; x=y')
     assert parsed == MediaType("text", "html", (("charset", 'a"b'), ("x", "y")))
     assert (parsed.essence, parsed.get("x"), parsed.get("z")) == ("text/html", "y", None)
@@ -107,7 +107,7 @@ def test_parts():
         "a/b, c/d",
     ],
 )
-def test_what_is_no_media_type(text):
+def test_malformed_media_type_is_refused(text):
     with pytest.raises(RequestError, match="media type"):
         parse_media_type(text)
 
@@ -117,7 +117,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
 
 
 @pytest.mark.parametrize(
-    ("accept", "chosen"),
+    ("accept", "media_type"),
     [
         (None, HTML),
         ("", HTML),
@@ -140,24 +140,36 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         ("application/activity+json rubbish, text/html", HTML),
     ],
 )
-def test_negotiation(accept, chosen):
-    assert negotiate(accept, [HTML, ACTIVITY_JSON, LD_JSON]) == chosen
+def test_negotiation_selects_the_preferred_media_type(accept, media_type):
+    assert negotiate(accept, [HTML, ACTIVITY_JSON, LD_JSON]) == media_type
 
 
-def test_nothing_offered_is_nothing_chosen():
+def test_negotiation_without_offers_selects_nothing():
     assert negotiate("*/*", []) is None
 
 
 @pytest.mark.parametrize(
-    ("accept", "wanted"),
+    ("accept", "is_preferred"),
     [
-        (None, False), ("", False), ("*/*", False), ("application/*", False), (BROWSER, False), (ACTIVITY_JSON, True), (LD_JSON, True), (ACCEPT_ACTIVITYPUB, True),
-        ("application/ld+json", True), (f"{HTML}, {ACTIVITY_JSON}", True), (f"{HTML}, {ACTIVITY_JSON};q=0.9", False), (f"{ACTIVITY_JSON};q=0", False),
-        ("application/activity+json, application/ld+json", True), (f"{ACTIVITY_JSON};q=0.5, */*;q=0.4", True), ("application/json", False),
+        (None, False),
+        ("", False),
+        ("*/*", False),
+        ("application/*", False),
+        (BROWSER, False),
+        (ACTIVITY_JSON, True),
+        (LD_JSON, True),
+        (ACCEPT_ACTIVITYPUB, True),
+        ("application/ld+json", True),
+        (f"{HTML}, {ACTIVITY_JSON}", True),
+        (f"{HTML}, {ACTIVITY_JSON};q=0.9", False),
+        (f"{ACTIVITY_JSON};q=0", False),
+        ("application/activity+json, application/ld+json", True),
+        (f"{ACTIVITY_JSON};q=0.5, */*;q=0.4", True),
+        ("application/json", False),
     ],
-)  # fmt: skip
-def test_who_wants_activitypub(accept, wanted):
-    assert wants_activitypub(accept) == wanted
+)
+def test_accept_field_that_prefers_activitypub_is_recognised(accept, is_preferred):
+    assert wants_activitypub(accept) == is_preferred
 
 
 def test_quality_is_that_of_the_most_specific_range():
@@ -167,13 +179,13 @@ def test_quality_is_that_of_the_most_specific_range():
 
 
 @given(text=st.text('aq/*;=,."\\ 01', max_size=40) | st.text(max_size=30))
-def test_any_text_gives_an_answer(text):
+def test_any_text_is_read_without_error(text):
     assert quality(text, HTML) in {value / 1000 for value in range(1001)}
     assert is_activitypub(text) is False
     assert is_unprofiled_json_ld(text) is False
     assert wants_activitypub(text) is False
 
 
-def test_a_hostile_field_is_read_in_linear_time():
+def test_hostile_accept_field_is_read_in_linear_time():
     for hostile in ("a/b;" + ";" * 60000, "a/b" + " " * 60000 + "x", 'a/b;a="' + "\\" * 60000, "a/b," * 15000):
         assert quality(hostile, HTML) in {0, 1}

@@ -1,4 +1,4 @@
-"""Headers, requests, responses and limits as values."""
+"""Check headers, requests, responses and limits as values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VALUES = st.text(
 PAIRS = st.lists(st.tuples(NAMES, VALUES), max_size=8)
 
 
-def test_order_and_repetition_are_kept_and_names_compare_without_case():
+def test_headers_keep_order_and_repetition_and_ignore_case_of_names():
     headers = Headers([("B", "1"), ("a", "2"), ("b", "3")])
     assert headers.pairs == (("b", "1"), ("a", "2"), ("b", "3"))
     assert headers.get_all("B") == ("1", "3")
@@ -34,12 +34,14 @@ def test_repeated_fields_are_combined_in_wire_order():
 
 
 def test_headers_are_made_from_mappings_pairs_and_headers():
-    made = Headers({"A": "1"})
-    assert Headers([("a", "1")]) == Headers(made) == made == Request("GET", "https://a.example/", {"A": "1"}).headers
-    assert hash(Headers([("a", "1")])) == hash(made)
+    headers = Headers({"A": "1"})
+    assert (
+        Headers([("a", "1")]) == Headers(headers) == headers == Request("GET", "https://a.example/", {"A": "1"}).headers
+    )
+    assert hash(Headers([("a", "1")])) == hash(headers)
 
 
-def test_changing_gives_a_new_value():
+def test_changed_headers_are_a_new_value():
     headers = Headers([("a", "1"), ("b", "2"), ("A", "3")])
     assert headers.with_set("A", "9").pairs == (("a", "9"), ("b", "2"))
     assert headers.with_set("C", "9").pairs[-1] == ("c", "9")
@@ -49,26 +51,26 @@ def test_changing_gives_a_new_value():
 
 
 @pytest.mark.hole(6)
-@pytest.mark.parametrize("bad", ["\r", "\n", "\0", "\x7f", "\x1b", "\u0100", "\u2028", "\ud800"], ids=ascii)
-def test_dangerous_characters_in_values_are_refused_everywhere(bad):
-    value = f"ok{bad}evil: yes"
-    for make in (
+@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\x7f", "\x1b", "\u0100", "\u2028", "\ud800"], ids=ascii)
+def test_dangerous_characters_in_values_are_refused_everywhere(character):
+    value = f"ok{character}evil: yes"
+    for make_headers in (
         lambda: Headers({"X": value}),
         lambda: Headers().with_set("X", value),
         lambda: Headers().with_added("X", value),
     ):
         with pytest.raises(ValueError, match=r"'X' has the forbidden character .* at position 2"):
-            make()
+            make_headers()
 
 
-def test_a_refused_value_is_not_in_the_message():
+def test_refused_value_is_not_in_the_error_message():
     with pytest.raises(ValueError) as caught:
         Headers({"Authorization": "hunter2\n"})
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "a:", "a\n", "ä", "(x)", "a\0"], ids=ascii)
-def test_names_that_are_no_tokens_are_refused(name):
+def test_header_names_other_than_tokens_are_refused(name):
     with pytest.raises(ValueError, match="is not a token"):
         Headers({name: "x"})
     with pytest.raises(ValueError, match="is not a token"):
@@ -76,25 +78,25 @@ def test_names_that_are_no_tokens_are_refused(name):
 
 
 @pytest.mark.parametrize("pair", [(b"a b", b"x"), (b"a", b"x\ny"), (b"\xe4", b"x")])
-def test_what_a_peer_sent_is_refused_as_theirs(pair):
+def test_malformed_header_of_a_peer_is_a_request_error(pair):
     with pytest.raises(RequestError):
         Headers.from_wire([pair])
     with pytest.raises(RequestError):
         Request.received("GET", "https://a.example/", [pair], b"")
 
 
-def test_white_space_around_a_value_is_not_part_of_it():
+def test_white_space_around_a_value_is_removed():
     assert Headers({"a": " \tb c\t "}).get("a") == "b c"
 
 
 @given(pairs=PAIRS)
-def test_the_wire_gives_back_what_it_took(pairs):
+def test_headers_round_trip_over_the_wire(pairs):
     headers = Headers(pairs)
     assert Headers.from_wire(headers.to_wire()) == headers
 
 
 @given(pairs=PAIRS, name=NAMES, value=VALUES)
-def test_with_set_leaves_exactly_one(pairs, name, value):
+def test_with_set_leaves_exactly_one_value(pairs, name, value):
     headers = Headers(pairs).with_set(name, value)
     assert headers.get_all(name) == (value.strip(" \t"),)
     assert headers.without(name) == Headers(pairs).without(name)
@@ -125,7 +127,7 @@ def test_repr_hides_secrets(name):
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "redacted"),
     [
         ("https://a.example/p?q", "https://a.example/p?..."),
         ("https://a.example/p", "https://a.example/p"),
@@ -135,8 +137,8 @@ def test_repr_hides_secrets(name):
         ("nonsense", "nonsense"),
     ],
 )
-def test_redacted_url(url, shown):
-    assert redact_url(url) == shown
+def test_redacted_url_hides_query_and_user_info(url, redacted):
+    assert redact_url(url) == redacted
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_redacted_url(url, shown):
     ["", "https://a.example/a b", "https://a.example/\r\nX: y", "https://ä.example/", "https://a.example/\0"],
     ids=ascii,
 )
-def test_a_request_refuses_urls_that_could_be_read_in_two_ways(url):
+def test_request_refuses_ambiguous_urls(url):
     with pytest.raises(ValueError, match="url"):
         Request("GET", url)
     with pytest.raises(RequestError, match="url"):
@@ -152,7 +154,7 @@ def test_a_request_refuses_urls_that_could_be_read_in_two_ways(url):
 
 
 @pytest.mark.parametrize("method", ["", "GE T", "GET\r\n", "G\0", "ÄH"], ids=ascii)
-def test_a_request_refuses_methods_that_are_no_tokens(method):
+def test_request_refuses_methods_other_than_tokens(method):
     with pytest.raises(ValueError, match="is not a token"):
         Request(method, "https://a.example/")
 
@@ -164,15 +166,27 @@ def test_a_response_has_a_final_status(status):
 
 
 @pytest.mark.parametrize(
-    "given_",
-    [{"deadline_s": 0}, {"deadline_s": -1}, {"deadline_s": 1e9}, {"deadline_s": float("nan")}, {"connect_s": float("inf")},
-     {"body_bytes_max": -1}, {"decoded_bytes_max": -1}, {"header_bytes_max": -1}, {"header_count_max": -1}, {"informational_max": -1},
-     {"trailer_bytes_max": -1}, {"body_bytes_max": 2**40}, {"body_excess": "ignore"}],
+    "limits",
+    [
+        {"deadline_s": 0},
+        {"deadline_s": -1},
+        {"deadline_s": 1e9},
+        {"deadline_s": float("nan")},
+        {"connect_s": float("inf")},
+        {"body_bytes_max": -1},
+        {"decoded_bytes_max": -1},
+        {"header_bytes_max": -1},
+        {"header_count_max": -1},
+        {"informational_max": -1},
+        {"trailer_bytes_max": -1},
+        {"body_bytes_max": 2**40},
+        {"body_excess": "ignore"},
+    ],
     ids=str,
-)  # fmt: skip
-def test_limits_out_of_range_are_refused_by_name(given_):
-    with pytest.raises(ValueError, match=next(iter(given_))):
-        TransportLimits(**given_)
+)
+def test_limits_out_of_range_are_refused_by_name(limits):
+    with pytest.raises(ValueError, match=next(iter(limits))):
+        TransportLimits(**limits)
 
 
 def test_values_are_frozen_and_have_defaults():
@@ -187,7 +201,7 @@ def test_values_are_frozen_and_have_defaults():
     ("deadline_s", "expected"),
     [(60.0, (30.0, 10.0)), (30.0, (30.0, 10.0)), (20.0, (20.0, 10.0)), (5.0, (5.0, 5.0)), (0.25, (0.25, 0.25))],
 )
-def test_limits_within_a_time(deadline_s, expected):
+def test_limits_are_shortened_to_a_deadline(deadline_s, expected):
     limits = TransportLimits(body_bytes_max=7)
-    within = limits.within(deadline_s)
-    assert (within.deadline_s, within.connect_s, within.body_bytes_max) == (*expected, 7)
+    shortened = limits.within(deadline_s)
+    assert (shortened.deadline_s, shortened.connect_s, shortened.body_bytes_max) == (*expected, 7)

@@ -1,4 +1,4 @@
-"""Problem documents, and what they keep to themselves."""
+"""Check problem documents, and that they disclose no internal messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apcore.errors import AddressBlocked, Refused, StoreBusy
 from apcore.http import Problem, problem_for
 
 
-def test_a_problem_is_a_response():
+def test_problem_makes_a_json_response():
     response = Problem(status=413, detail="Gröẞer als 1 MiB.", extensions={"limit": "1048576"}).response()
     assert response.status == 413
     assert response.headers.get("content-type") == "application/problem+json"
@@ -20,7 +20,7 @@ def test_a_problem_is_a_response():
     }  # fmt: skip
 
 
-def test_titles_and_unknown_statuses():
+def test_problem_has_a_default_title():
     assert json.loads(Problem(status=418).response().body)["title"] == "Error"
     assert json.loads(Problem(status=400, title="No").response().body)["title"] == "No"
 
@@ -30,7 +30,7 @@ def test_retry_after_is_rounded_up(seconds, field):
     assert Problem(status=503, retry_after_s=seconds).response().headers.get("retry-after") == field
 
 
-def test_reserved_names_are_refused():
+def test_reserved_extension_names_are_refused():
     with pytest.raises(ValueError, match="detail"):
         Problem(status=400, extensions={"detail": "x"})
 
@@ -43,7 +43,7 @@ def test_reserved_names_are_refused():
         (StoreBusy("10.0.0.7", retry_after_s=2.5), 503, "store-busy"),
     ],
 )
-def test_an_error_tells_its_kind_and_not_its_message(error, status, reason):
+def test_problem_shows_the_kind_of_an_error_but_not_its_message(error, status, reason):
     response = problem_for(error).response()
     assert (response.status, json.loads(response.body)["reason"]) == (status, reason)
     assert b"10.0.0.7" not in response.body
