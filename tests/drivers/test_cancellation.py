@@ -1,4 +1,4 @@
-"""What is given up is closed: the operation, its members, and what handlers had under way."""
+"""Check that cancellation closes the operation, its members, and the operations of its handlers."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PAGE = Request("GET", "https://a.example/page")
 NEVER = Request("GET", "https://a.example/never")
 
 
-class Hanging:
-    """A transport that answers one address and never answers the other; says when it was asked."""
+class HangingTransport:
+    """Answer one URL and never the other; set ``requested`` at the first request for the latter."""
 
     checks_addresses = "enforced"
 
     def __init__(self, event: Callable[[], asyncio.Event | trio.Event]) -> None:
-        self.asked = event()
+        self.requested = event()
         self._never = event()
         self.abandoned = 0
 
     async def send(self, request: Request, /) -> Response:
         if request == PAGE:
             return Response(200)
-        self.asked.set()
+        self.requested.set()
         try:
             await self._never.wait()
         except BaseException:
@@ -44,7 +44,7 @@ class Hanging:
     async def aclose(self) -> None: ...
 
 
-def tidy(closed: list[str], request: Request = NEVER, name: str = "op") -> Op[None]:
+def fetch_and_record(closed: list[str], request: Request = NEVER, name: str = "op") -> Op[None]:
     try:
         yield from Fetch(request)
     except Exception:  # cancellation is not an answer
@@ -53,41 +53,45 @@ def tidy(closed: list[str], request: Request = NEVER, name: str = "op") -> Op[No
         closed.append(name)
 
 
-def several(closed: list[str]) -> Op[None]:
+def fetch_several(closed: list[str]) -> Op[None]:
     try:
-        yield from gather(tidy(closed, PAGE, "first"), tidy(closed, NEVER, "second"), tidy(closed, NEVER, "third"))
+        yield from gather(
+            fetch_and_record(closed, PAGE, "first"),
+            fetch_and_record(closed, NEVER, "second"),
+            fetch_and_record(closed, NEVER, "third"),
+        )
     finally:
         closed.append("whole")
 
 
-class Face:
+class DriverContext:
     def awaiting(self, run):
         return run
 
     blocking = awaiting
 
 
-def from_coroutine(closed: list[str]) -> Op[None]:
+def fetch_in_coroutine(closed: list[str]) -> Op[None]:
     async def handler(run) -> None:
         try:
-            await run(tidy(closed))
+            await run(fetch_and_record(closed))
         finally:
             closed.append("handler")
 
-    yield from Call(handler, contexts_for=Face())
+    yield from Call(handler, contexts_for=DriverContext())
 
 
 OPERATIONS: list[tuple[Callable[[list[str]], Op[None]], list[str]]] = [
-    (tidy, ["op"]),
-    (several, ["first", "second", "third", "whole"]),
-    (from_coroutine, ["op", "handler"]),
+    (fetch_and_record, ["op"]),
+    (fetch_several, ["first", "second", "third", "whole"]),
+    (fetch_in_coroutine, ["op", "handler"]),
 ]
 
 
-async def cancelled_on_asyncio(op: Op[None]) -> Hanging:
-    runtime, web = AsyncioRuntime(), Hanging(asyncio.Event)
+async def cancel_on_asyncio(op: Op[None]) -> HangingTransport:
+    runtime, web = AsyncioRuntime(), HangingTransport(asyncio.Event)
     task = asyncio.create_task(run_async(op, async_ports(runtime=runtime, transport=web)))
-    await web.asked.wait()
+    await web.requested.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -95,54 +99,54 @@ async def cancelled_on_asyncio(op: Op[None]) -> Hanging:
     return web
 
 
-async def cancelled_on_trio(op: Op[None]) -> Hanging:
-    web = Hanging(trio.Event)
+async def cancel_on_trio(op: Op[None]) -> HangingTransport:
+    web = HangingTransport(trio.Event)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_async, op, async_ports(runtime=TrioRuntime(), transport=web))
-        await web.asked.wait()
+        await web.requested.wait()
         nursery.cancel_scope.cancel()
     return web
 
 
-@pytest.mark.parametrize(("make", "expected"), OPERATIONS, ids=lambda x: getattr(x, "__name__", None))
-def test_cancellation_closes_everything_on_asyncio(make, expected):
+@pytest.mark.parametrize(("make_operation", "expected"), OPERATIONS, ids=lambda x: getattr(x, "__name__", None))
+def test_cancellation_closes_all_operations_on_asyncio(make_operation, expected):
     closed: list[str] = []
-    web = asyncio.run(cancelled_on_asyncio(make(closed)))
+    web = asyncio.run(cancel_on_asyncio(make_operation(closed)))
     assert (sorted(closed), web.abandoned >= 1) == (sorted(expected), True)
 
 
-@pytest.mark.parametrize(("make", "expected"), OPERATIONS, ids=lambda x: getattr(x, "__name__", None))
-def test_cancellation_closes_everything_on_trio(make, expected):
+@pytest.mark.parametrize(("make_operation", "expected"), OPERATIONS, ids=lambda x: getattr(x, "__name__", None))
+def test_cancellation_closes_all_operations_on_trio(make_operation, expected):
     closed: list[str] = []
-    web = trio.run(cancelled_on_trio, make(closed))
+    web = trio.run(cancel_on_trio, make_operation(closed))
     assert (sorted(closed), web.abandoned >= 1) == (sorted(expected), True)
 
 
-def from_thread(closed: list[str], ended: threading.Event) -> Op[None]:
+def fetch_in_thread(closed: list[str], ended: threading.Event) -> Op[None]:
     def handler(run) -> None:
         try:
-            run(tidy(closed))
+            run(fetch_and_record(closed))
         finally:
             closed.append("handler")
             ended.set()
 
-    yield from Call(handler, contexts_for=Face())
+    yield from Call(handler, contexts_for=DriverContext())
 
 
-@pytest.mark.parametrize("cancelled", ["asyncio", "trio"])
-def test_cancellation_reaches_into_threads(cancelled):
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_cancellation_closes_operations_of_handlers_in_threads(loop):
     closed: list[str] = []
     ended = threading.Event()
-    if cancelled == "asyncio":
-        asyncio.run(cancelled_on_asyncio(from_thread(closed, ended)))
+    if loop == "asyncio":
+        asyncio.run(cancel_on_asyncio(fetch_in_thread(closed, ended)))
     else:
-        trio.run(cancelled_on_trio, from_thread(closed, ended))
+        trio.run(cancel_on_trio, fetch_in_thread(closed, ended))
     assert ended.wait(20)
     assert sorted(closed) == ["handler", "op"]
 
 
-def test_a_handler_that_outlives_its_cancelled_call_gets_no_more_answers_on_asyncio():
-    """asyncio does not wait for the thread; trio does, so this cannot happen there."""
+def test_handler_that_outlives_its_cancelled_call_gets_no_answers_on_asyncio():
+    """Cancel while the handler runs. asyncio does not wait for its thread; trio does, so this cannot happen there."""
     closed: list[str] = []
     running, cancelled, ended = threading.Event(), threading.Event(), threading.Event()
     outcome: list[BaseException] = []
@@ -151,18 +155,20 @@ def test_a_handler_that_outlives_its_cancelled_call_gets_no_more_answers_on_asyn
         running.set()
         assert cancelled.wait(20)
         try:
-            run(tidy(closed))
+            run(fetch_and_record(closed))
         except BaseException as error:
             outcome.append(error)
         finally:
             ended.set()
 
     def op() -> Op[None]:
-        yield from Call(handler, contexts_for=Face())
+        yield from Call(handler, contexts_for=DriverContext())
 
     async def main() -> None:
         runtime = AsyncioRuntime()
-        task = asyncio.create_task(run_async(op(), async_ports(runtime=runtime, transport=Hanging(asyncio.Event))))
+        task = asyncio.create_task(
+            run_async(op(), async_ports(runtime=runtime, transport=HangingTransport(asyncio.Event)))
+        )
         await asyncio.to_thread(running.wait, 20)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -177,9 +183,9 @@ def test_a_handler_that_outlives_its_cancelled_call_gets_no_more_answers_on_asyn
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
-def test_a_cancelled_leader_leaves_the_shared_fetch_to_a_waiter(loop):
-    """The first is cancelled in flight; of two that wait, one asks anew and the other joins it."""
-    asked: list[str] = []
+def test_cancelled_leader_leaves_the_shared_fetch_to_a_waiter(loop):
+    """Cancel the first fetch in flight: of two waiters, one fetches anew and the other joins it."""
+    requested_urls: list[str] = []
     statuses: list[int] = []
 
     def op() -> Op[None]:
@@ -189,14 +195,14 @@ def test_a_cancelled_leader_leaves_the_shared_fetch_to_a_waiter(loop):
         checks_addresses = "enforced"
 
         def __init__(self, event, checkpoint) -> None:
-            self.asked = event()
+            self.requested = event()
             self._never = event()
             self._checkpoint = checkpoint
 
         async def send(self, request: Request, /) -> Response:
-            asked.append(request.url)
-            if len(asked) == 1:
-                self.asked.set()
+            requested_urls.append(request.url)
+            if len(requested_urls) == 1:
+                self.requested.set()
                 await self._never.wait()
             await self._checkpoint()
             return Response(200)
@@ -207,7 +213,7 @@ def test_a_cancelled_leader_leaves_the_shared_fetch_to_a_waiter(loop):
         runtime, web = AsyncioRuntime(), FirstHangs(asyncio.Event, lambda: asyncio.sleep(0))
         ports = async_ports(runtime=runtime, transport=web)
         leader = asyncio.create_task(run_async(op(), ports))
-        await web.asked.wait()
+        await web.requested.wait()
         waiter = asyncio.create_task(run_async(op(), ports))
         other = asyncio.create_task(run_async(op(), ports))
         await asyncio.sleep(0)
@@ -219,13 +225,13 @@ def test_a_cancelled_leader_leaves_the_shared_fetch_to_a_waiter(loop):
         ports = async_ports(runtime=TrioRuntime(), transport=web)
         leader = trio.CancelScope()
 
-        async def led() -> None:
+        async def run_leader() -> None:
             with leader:
                 await run_async(op(), ports)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(led)
-            await web.asked.wait()
+            nursery.start_soon(run_leader)
+            await web.requested.wait()
             nursery.start_soon(run_async, op(), ports)
             nursery.start_soon(run_async, op(), ports)
             await trio.testing.wait_all_tasks_blocked()
@@ -235,4 +241,4 @@ def test_a_cancelled_leader_leaves_the_shared_fetch_to_a_waiter(loop):
         asyncio.run(on_asyncio())
     else:
         trio.run(on_trio)
-    assert (len(asked), statuses) == (2, [200, 200])
+    assert (len(requested_urls), statuses) == (2, [200, 200])

@@ -1,4 +1,4 @@
-"""What becomes of a commit: lost answers, guarded repeats, and store and queue in one or apart."""
+"""Check commits with lost answers, guarded repeats, and a store and queue in one or separate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN, OTHER = b"t" * 16, b"o" * 16
 MESSAGE = Message(b"m" * 16, "lane", b"look")
 
 
-def ask(commit: Commit) -> Op[bool]:
+def run_commit(commit: Commit) -> Op[bool]:
     return (yield from commit)
 
 
@@ -24,8 +24,8 @@ GUARDED = Commit((Check(KEY, None),), (Put(KEY, b"mine"),), token=TOKEN)
 UNGUARDED = Commit((), (Put(KEY, b"mine"),), token=TOKEN)
 
 
-class Cut(MemoryStore):
-    """A store whose commits go wrong by a script: each step says what becomes of one commit."""
+class ScriptedStore(MemoryStore):
+    """A store that fails its commits by a script: each step is the fate of one commit."""
 
     def __init__(self, *script: str) -> None:
         super().__init__()
@@ -93,10 +93,10 @@ class Cut(MemoryStore):
     ],
 )
 @in_each_world
-def test_what_is_told_about_a_commit(world, script, commit, answer, commits, value):
-    store = Cut(*script)
-    told = verdict(world, outcome_of(ask(commit)), store=store)
-    assert (told.returned, store.commits, store.value) == (answer, commits, value)
+def test_outcome_of_a_failed_commit(world, script, commit, answer, commits, value):
+    store = ScriptedStore(*script)
+    outcome = verdict(world, outcome_of(run_commit(commit)), store=store)
+    assert (outcome.returned, store.commits, store.value) == (answer, commits, value)
 
 
 def outcome_of(op: Op[bool]) -> Op[bool | str]:
@@ -106,9 +106,9 @@ def outcome_of(op: Op[bool]) -> Op[bool | str]:
         return error.outcome
 
 
-def test_the_second_error_is_the_cause_of_the_first():
+def test_second_error_is_the_cause_of_the_first():
     with pytest.raises(StoreUnavailable, match="cut") as raised:
-        run(ask(GUARDED), Ports(runtime=_runtime(), store=Cut("lost before", "busy")))
+        run(run_commit(GUARDED), Ports(runtime=_runtime(), store=ScriptedStore("lost before", "busy")))
     assert isinstance(raised.value.__cause__, StoreBusy)
 
 
@@ -119,10 +119,10 @@ def _runtime():
 
 
 @in_each_world
-def test_a_check_that_does_not_hold_is_false_and_read_no_further(world):
-    store = Cut()
+def test_failed_check_answers_false_without_a_read(world):
+    store = ScriptedStore()
     MemoryStore.commit(store, (), (Put(KEY, b"theirs"),), token=OTHER)
-    assert verdict(world, ask(GUARDED), store=store).returned is False
+    assert verdict(world, run_commit(GUARDED), store=store).returned is False
     assert (store.commits, store.gets, store.value) == (1, 0, b"theirs")
 
 
@@ -141,26 +141,26 @@ def test_a_check_that_does_not_hold_is_false_and_read_no_further(world):
     ],
     ids=["guarded", "unguarded", "elsewhere", "deleted", "counter", "second"],
 )
-def test_a_guard_is_checked_and_put(commit, guard):
+def test_guard_of_a_commit_is_the_key_that_is_checked_and_put(commit, guard):
     assert commit.guard == guard
 
 
 # --- with messages and settlements ----------------------------------------------------------------------------------
 
 
-def with_messages(**more) -> Commit:
-    return Commit(GUARDED.checks, GUARDED.writes, token=TOKEN, messages=(MESSAGE,), **more)
+def with_messages(**kwargs) -> Commit:
+    return Commit(GUARDED.checks, GUARDED.writes, token=TOKEN, messages=(MESSAGE,), **kwargs)
 
 
 @in_each_world
-def test_a_store_that_is_the_queue_takes_all_in_one_commit(world):
-    store = Cut("lost after")
-    assert verdict(world, ask(with_messages()), store=store, queue=store).returned is True
+def test_store_that_is_the_queue_commits_messages_too(world):
+    store = ScriptedStore("lost after")
+    assert verdict(world, run_commit(with_messages()), store=store, queue=store).returned is True
     assert (store.commits, store.depth(("lane",)).ready) == (2, 1)
 
 
 class CountedQueue(MemoryStore):
-    """A queue of its own, which may be down."""
+    """A separate queue, of which one method may be down."""
 
     def __init__(self, down: str = "") -> None:
         super().__init__()
@@ -179,64 +179,64 @@ class CountedQueue(MemoryStore):
             raise QueueUnavailable("down")
         return super().settle(settlements)
 
-    def leased(self):
+    def lease_one(self):
         MemoryStore.enqueue(self, (Message(b"e" * 16, "lane", b"earlier"),))
-        [leased] = self.lease(("lane",), limit=1, lease_s=60)
-        return leased
+        [lease] = self.lease(("lane",), limit=1, lease_s=60)
+        return lease
 
 
 @in_each_world
-def test_apart_the_store_comes_first_then_the_messages_then_the_settlements(world):
-    store, queue = Cut("lost after"), CountedQueue()
-    commit = with_messages(settles=(Done(queue.leased()),))
-    assert verdict(world, ask(commit), store=store, queue=queue).returned is True
+def test_separate_queue_gets_messages_and_settlements_after_the_commit(world):
+    store, queue = ScriptedStore("lost after"), CountedQueue()
+    commit = with_messages(settles=(Done(queue.lease_one()),))
+    assert verdict(world, run_commit(commit), store=store, queue=queue).returned is True
     assert (store.value, queue.calls, queue.depth(("lane",)).ready) == (b"mine", ["enqueue", "settle"], 1)
 
 
 @in_each_world
-def test_apart_nothing_follows_a_commit_that_answered_false(world):
-    store, queue = Cut(), CountedQueue()
+def test_separate_queue_gets_nothing_after_a_failed_check(world):
+    store, queue = ScriptedStore(), CountedQueue()
     MemoryStore.commit(store, (), (Put(KEY, b"theirs"),), token=OTHER)
-    commit = with_messages(settles=(Done(queue.leased()),))
-    assert verdict(world, ask(commit), store=store, queue=queue).returned is False
+    commit = with_messages(settles=(Done(queue.lease_one()),))
+    assert verdict(world, run_commit(commit), store=store, queue=queue).returned is False
     assert queue.calls == []
 
 
 @pytest.mark.parametrize("down", ["enqueue", "settle"])
 @in_each_world
-def test_apart_a_queue_that_is_down_is_told_with_the_fact_committed(world, down):
-    store, queue = Cut(), CountedQueue(down)
-    commit = with_messages(settles=(Done(queue.leased()),))
-    assert verdict(world, ask(commit), store=store, queue=queue).raised is QueueUnavailable
+def test_failure_of_a_separate_queue_is_raised_after_the_commit(world, down):
+    store, queue = ScriptedStore(), CountedQueue(down)
+    commit = with_messages(settles=(Done(queue.lease_one()),))
+    assert verdict(world, run_commit(commit), store=store, queue=queue).raised is QueueUnavailable
     assert store.value == b"mine"
 
 
 @in_each_world
-def test_apart_a_lost_lease_is_no_news(world):
-    store, queue = Cut(), CountedQueue()
-    leased = queue.leased()
-    MemoryStore.settle(queue, (Done(leased),))
-    commit = with_messages(settles=(Done(leased),))
-    assert verdict(world, ask(commit), store=store, queue=queue).returned is True
+def test_lost_lease_in_a_separate_queue_is_ignored(world):
+    store, queue = ScriptedStore(), CountedQueue()
+    lease = queue.lease_one()
+    MemoryStore.settle(queue, (Done(lease),))
+    commit = with_messages(settles=(Done(lease),))
+    assert verdict(world, run_commit(commit), store=store, queue=queue).returned is True
 
 
 @in_each_world
-def test_in_one_a_lost_lease_makes_it_false(world):
+def test_lost_lease_in_a_store_that_is_the_queue_fails_the_commit(world):
     store = CountedQueue()
-    leased = store.leased()
-    MemoryStore.settle(store, (Done(leased),))
-    assert verdict(world, ask(with_messages(settles=(Done(leased),))), store=store, queue=store).returned is False
+    lease = store.lease_one()
+    MemoryStore.settle(store, (Done(lease),))
+    assert verdict(world, run_commit(with_messages(settles=(Done(lease),))), store=store, queue=store).returned is False
     assert store.get((KEY,)) == [None]
 
 
 @in_each_world
-def test_messages_without_a_queue_are_a_broken_contract_before_anything_is_written(world):
-    store = Cut()
-    told = verdict(world, ask(with_messages()), store=store, queue=None)
-    assert (told.raised, store.commits) == (ContractError, 0)
+def test_messages_without_a_queue_are_refused_before_any_write(world):
+    store = ScriptedStore()
+    outcome = verdict(world, run_commit(with_messages()), store=store, queue=None)
+    assert (outcome.raised, store.commits) == (ContractError, 0)
 
 
-def test_the_calls_can_be_made_by_anyone():
+def test_commit_calls_can_be_made_without_a_driver():
     store = MemoryStore()
     calls = commit_calls(GUARDED, store, None)
     call = next(calls)

@@ -1,4 +1,4 @@
-"""The blocking driver, asyncio and trio: same verdicts, same questions in the same places."""
+"""Check that the blocking, asyncio and trio drivers agree: same verdicts, same effects in the same places."""
 
 from __future__ import annotations
 
@@ -58,17 +58,19 @@ from kernel_operations import (
 from worlds import NOON, Keyring, Web, in_each_loop, in_each_world, verdict
 
 
-def web() -> Web:
+def build_web() -> Web:
     return Web({PAGE.url: Response(200, {}, b"page"), GONE.url: ConnectFailed("nobody there")})
 
 
 @pytest.mark.parametrize("op", TABLE)
 @in_each_loop
-def test_every_driver_gives_the_same_verdict_and_the_same_trace(op, world):
-    here = verdict(lambda op, ports: run(op, Ports(runtime=_blocking_runtime(), **ports)), op(), transport=web())
-    there = verdict(world, op(), transport=web())
-    assert here == there
-    assert here.trace or op in (of_nobody, raises_at_once)
+def test_every_driver_gives_the_same_verdict_and_trace(op, world):
+    blocking_verdict = verdict(
+        lambda op, ports: run(op, Ports(runtime=_blocking_runtime(), **ports)), op(), transport=build_web()
+    )
+    world_verdict = verdict(world, op(), transport=build_web())
+    assert blocking_verdict == world_verdict
+    assert blocking_verdict.trace or op in (of_nobody, raises_at_once)
 
 
 def _blocking_runtime():
@@ -79,33 +81,45 @@ def _blocking_runtime():
 
 @pytest.mark.parametrize("op", RETURNS)
 @in_each_world
-def test_results(op, world):
-    assert verdict(world, op(), transport=web()).returned == RETURNS[op]
+def test_operation_returns_its_result_under_every_driver(op, world):
+    assert verdict(world, op(), transport=build_web()).returned == RETURNS[op]
 
 
 @pytest.mark.parametrize("op", RAISES)
 @in_each_world
-def test_errors(op, world):
-    assert verdict(world, op(), transport=web()).raised is RAISES[op]
+def test_operation_raises_its_error_under_every_driver(op, world):
+    assert verdict(world, op(), transport=build_web()).raised is RAISES[op]
 
 
 @in_each_world
 def test_every_effect_has_its_answer(world):
-    [now, some, version, refused, entries, scanned, leased, lost, unsettled, signature, keys, page, shared] = verdict(
-        world, every_effect(), transport=web()
-    ).returned
-    assert (now, some, version, refused) == (NOON, b"\x07" * 3, TOKEN, False)
+    [
+        now,
+        random,
+        version,
+        refused,
+        entries,
+        scanned,
+        leased,
+        lost_leases,
+        unsettled_leases,
+        signature,
+        keys,
+        page,
+        shared,
+    ] = verdict(world, every_effect(), transport=build_web()).returned
+    assert (now, random, version, refused) == (NOON, b"\x07" * 3, TOKEN, False)
     assert [entry and entry.value for entry in entries] == [b"v", None]
     assert [(entry.key, entry.value) for entry in scanned] == [(("n",), b"5"), (("k",), b"v")]
-    assert [(one.message, one.attempt) for one in leased] == [(message(1), 1), (message(2), 1)]
-    assert (list(lost), list(unsettled)) == ([], [])
-    made = MadeKey("a ed25519 key", "ed25519", b"public")
-    assert (signature, keys) == (b"key:data", [made, made, False])
+    assert [(lease.message, lease.attempt) for lease in leased] == [(message(1), 1), (message(2), 1)]
+    assert (list(lost_leases), list(unsettled_leases)) == ([], [])
+    key = MadeKey("a ed25519 key", "ed25519", b"public")
+    assert (signature, keys) == (b"key:data", [key, key, False])
     assert page == shared == Response(200, {}, b"page")
 
 
-class Dropping(Keyring):
-    """A signer that can forget."""
+class DroppingKeyring(Keyring):
+    """A signer that can drop keys."""
 
     def __init__(self) -> None:
         self.dropped: list[str] = []
@@ -116,17 +130,17 @@ class Dropping(Keyring):
 
 
 @in_each_world
-def test_a_signer_that_can_forgets(world):
+def test_drop_key_is_passed_to_a_signer_that_supports_it(world):
     def op() -> Op[bool]:
         return (yield from DropKey("key"))
 
-    signer = Dropping()
+    signer = DroppingKeyring()
     assert verdict(world, op(), signer=signer).returned is True
     assert signer.dropped == ["key"]
 
 
 @in_each_world
-def test_places_number_the_questions_of_members_and_calls(world):
+def test_places_number_the_effects_of_members_and_calls(world):
     def op() -> Op[None]:
         yield from Now()
         yield from gather(leaf(1), leaf(2))
@@ -138,16 +152,16 @@ def test_places_number_the_questions_of_members_and_calls(world):
 
 
 @in_each_loop
-def test_coroutines_stand_where_plain_functions_stand(world):
+def test_coroutine_and_plain_function_have_the_same_trace(world):
     def op(fn) -> Op[list[object]]:
         return (yield from Call(fn, "k", contexts_for=Reads()))
 
-    awaited, waited = verdict(world, op(reading_coroutine)), verdict(world, op(reading_plain))
-    assert awaited.returned == waited.returned == [None, None]
-    assert [place for place, _, _ in awaited.trace] == [place for place, _, _ in waited.trace]
+    coroutine_verdict, plain_verdict = verdict(world, op(reading_coroutine)), verdict(world, op(reading_plain))
+    assert coroutine_verdict.returned == plain_verdict.returned == [None, None]
+    assert [place for place, _, _ in coroutine_verdict.trace] == [place for place, _, _ in plain_verdict.trace]
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------------------------
 
 
 class BrokenStore(MemoryStore):
@@ -157,32 +171,33 @@ class BrokenStore(MemoryStore):
         raise KeyError("a bug in the port")
 
 
-class TornStore(MemoryStore):
-    """A store that is never there."""
+class UnavailableStore(MemoryStore):
+    """A store that is never available."""
 
     def get(self, keys, /):
         raise StoreUnavailable("no store today", retry_after_s=7)
 
 
 @in_each_world
-def test_a_bug_of_a_port_closes_the_operation_and_reaches_the_caller(world):
+def test_bug_of_a_port_closes_the_operation_and_reaches_the_caller(world):
     closed = []
 
     def op() -> Op[None]:
         try:
             yield from Get((("k",),))
-        except Exception:  # a bug is not the operation's to catch
+        except Exception:  # a bug must not be caught here
             closed.append("caught")
         finally:
             closed.append("closed")
 
-    told = verdict(world, op(), store=BrokenStore())
-    assert (told.raised, closed) == (KeyError, ["closed"])
-    assert [outcome for _, _, outcome in told.trace] == ["Raised(error=KeyError('a bug in the port'))"]
+    outcome = verdict(world, op(), store=BrokenStore())
+    assert (outcome.raised, closed) == (KeyError, ["closed"])
+
+    assert [end for _, _, end in outcome.trace] == ["Raised(error=KeyError('a bug in the port'))"]
 
 
 @in_each_world
-def test_wrong_arguments_reach_the_caller_too(world):
+def test_value_error_of_a_port_reaches_the_caller(world):
     def op() -> Op[None]:
         yield from Get(((),))
 
@@ -190,7 +205,7 @@ def test_wrong_arguments_reach_the_caller_too(world):
 
 
 @in_each_world
-def test_unavailable_is_thrown_in_where_the_operation_asked(world):
+def test_unavailable_is_thrown_into_the_operation_at_its_effect(world):
     def op() -> Op[float | None]:
         try:
             yield from Get((("k",),))
@@ -198,30 +213,30 @@ def test_unavailable_is_thrown_in_where_the_operation_asked(world):
             return error.retry_after_s
         return None
 
-    assert verdict(world, op(), store=TornStore()).returned == 7
+    assert verdict(world, op(), store=UnavailableStore()).returned == 7
 
 
 @in_each_world
-def test_an_error_dealt_with_leaves_no_trace_in_the_next_one(world):
+def test_handled_error_is_not_the_context_of_a_later_error(world):
     def op() -> Op[None]:
         with contextlib.suppress(StoreUnavailable):
             yield from Get((("k",),))
         raise DocumentError("of its own")
 
-    recorded = []
+    contexts = []
 
-    def ends() -> Op[None]:
+    def record_context() -> Op[None]:
         try:
             yield from op()
         except DocumentError as error:
-            recorded.append(error.__context__)
+            contexts.append(error.__context__)
 
-    verdict(world, ends(), store=TornStore())
-    assert recorded == [None]
+    verdict(world, record_context(), store=UnavailableStore())
+    assert contexts == [None]
 
 
-def test_an_error_raised_while_handling_another_is_chained_to_it():
-    class Missing(Keyring):
+def test_error_raised_from_another_keeps_its_cause():
+    class EmptyKeyring(Keyring):
         def sign(self, key_name, data, /):
             raise SignerUnavailable("no key")
 
@@ -232,11 +247,11 @@ def test_an_error_raised_while_handling_another_is_chained_to_it():
             raise DocumentError("cannot sign") from error
 
     with pytest.raises(DocumentError) as raised:
-        run(op(), Ports(runtime=_blocking_runtime(), signer=Missing()))
+        run(op(), Ports(runtime=_blocking_runtime(), signer=EmptyKeyring()))
     assert isinstance(raised.value.__cause__, SignerUnavailable)
 
 
-ASKS = {
+EFFECTS_BY_PORT = {
     "store": [Get(()), Scan((), limit=1), Commit((), (), token=TOKEN)],
     "queue": [Enqueue(()), Lease(("l",), limit=1, lease_s=1), Extend((), lease_s=1), Settle(())],
     "transport": [Fetch(PAGE), Fetch(PAGE, share=1)],
@@ -246,28 +261,28 @@ ASKS = {
 
 @pytest.mark.parametrize(
     ("effect", "port"),
-    [(effect, port) for port, effects in ASKS.items() for effect in effects],
+    [(effect, port) for port, effects in EFFECTS_BY_PORT.items() for effect in effects],
     ids=lambda x: type(x).__name__,
 )
 @in_each_world
-def test_a_port_that_is_not_there_is_named(world, effect, port):
+def test_missing_port_is_named_in_the_error(world, effect, port):
     def op() -> Op[object]:
         return (yield from effect)
 
-    told = verdict(world, op(), **{port: None})
-    assert (told.raised, told.words) == (ContractError, f"this operation needs a {port}, and none was given")
+    outcome = verdict(world, op(), **{port: None})
+    assert (outcome.raised, outcome.words) == (ContractError, f"this operation needs a {port}, and none was given")
 
 
-# --- together -------------------------------------------------------------------------------------------------------
+# --- gather ---------------------------------------------------------------------------------------------------------
 
 
 @in_each_world
-def test_a_bug_in_a_member_is_raised_after_the_others_have_ended(world):
-    ended = []
+def test_bug_in_a_member_is_raised_after_the_others_have_ended(world):
+    ended_members = []
 
     def sound(name: str) -> Op[None]:
         yield from Get(((name,),))
-        ended.append(name)
+        ended_members.append(name)
 
     def buggy() -> Op[None]:
         yield from Now()
@@ -276,49 +291,49 @@ def test_a_bug_in_a_member_is_raised_after_the_others_have_ended(world):
     def op() -> Op[None]:
         yield from gather(buggy(), sound("a"), sound("b"), limit=1)
 
-    told = verdict(world, op())
-    assert (told.raised, ended) == (ZeroDivisionError, ["a", "b"])
+    outcome = verdict(world, op())
+    assert (outcome.raised, ended_members) == (ZeroDivisionError, ["a", "b"])
 
 
 @in_each_world
-def test_a_missing_port_is_not_a_member_with_bad_luck(world):
+def test_missing_port_in_a_member_is_raised_to_the_caller(world):
     def op() -> Op[object]:
         return (yield from gather(leaf(1), leaf(2)))
 
     assert verdict(world, op(), store=None).raised is ContractError
 
 
-@pytest.mark.parametrize(("limit", "overlap_max", "most"), [(1, 8, 1), (3, 8, 3), (8, 2, 2), (50, 8, 8)])
+@pytest.mark.parametrize(("limit", "overlap_max", "members_max"), [(1, 8, 1), (3, 8, 3), (8, 2, 2), (50, 8, 8)])
 @in_each_world
-def test_no_more_are_under_way_than_the_limit_says(world, limit, overlap_max, most):
+def test_members_under_way_never_exceed_the_limit(world, limit, overlap_max, members_max):
     under_way: set[int] = set()
-    seen = []
+    counts = []
 
     def counted(number: int) -> Op[None]:
         under_way.add(number)
-        seen.append(len(under_way))
+        counts.append(len(under_way))
         yield from Fetch(PAGE)
-        seen.append(len(under_way))
+        counts.append(len(under_way))
         under_way.discard(number)
 
     def op() -> Op[int]:
         return len((yield from gather(*[counted(n) for n in range(20)], limit=limit)))
 
-    told = verdict(world, op(), transport=web(), overlap_max=overlap_max)
-    assert (told.returned, len(seen)) == (20, 40)
-    assert max(seen) <= most
+    outcome = verdict(world, op(), transport=build_web(), overlap_max=overlap_max)
+    assert (outcome.returned, len(counts)) == (20, 40)
+    assert max(counts) <= members_max
 
 
 @in_each_world
-def test_members_do_overlap(world):
-    """Two members that wait for each other end only if both are under way."""
+def test_members_overlap(world):
+    """Gather two members that wait for each other: they end only if both are under way."""
     from threading import Barrier
 
-    meet = Barrier(2, timeout=20)
+    barrier = Barrier(2, timeout=20)
 
-    class Meeting(Web):
+    class BarrierWeb(Web):
         def send(self, request, /):
-            meet.wait()
+            barrier.wait()
             return Response(200)
 
     def fetches() -> Op[int]:
@@ -327,11 +342,11 @@ def test_members_do_overlap(world):
     def op() -> Op[object]:
         return (yield from gather(fetches(), fetches(), limit=2))
 
-    assert verdict(world, op(), transport=Meeting({})).returned == (Returned(200), Returned(200))
+    assert verdict(world, op(), transport=BarrierWeb({})).returned == (Returned(200), Returned(200))
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused_when_made(limit):
+def test_limit_below_one_is_refused_at_construction(limit):
     with pytest.raises(ValueError, match=f"at least 1, not {limit}"):
         gather(leaf(1), limit=limit)
 
@@ -345,11 +360,11 @@ def test_outcomes_keep_the_order_of_the_members(world):
 
 
 @in_each_world
-def test_an_unavailable_member_is_an_outcome(world):
+def test_unavailable_error_of_a_member_is_an_outcome(world):
     def op() -> Op[object]:
         return (yield from gather(leaf(1), forgiving(), unforgiving()))
 
-    [one, two, three] = verdict(world, op(), transport=web()).returned
-    assert (one, two) == (Returned(1), Returned("forgave: nobody there"))
-    assert isinstance(three, Raised)
-    assert isinstance(three.error, ConnectFailed)
+    [first, second, third] = verdict(world, op(), transport=build_web()).returned
+    assert (first, second) == (Returned(1), Returned("forgave: nobody there"))
+    assert isinstance(third, Raised)
+    assert isinstance(third.error, ConnectFailed)

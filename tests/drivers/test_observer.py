@@ -1,4 +1,4 @@
-"""The observer hears every question with its place, and every outcome."""
+"""Check that the observer gets every effect with its place, and every outcome."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def op() -> Op[None]:
         yield from Call(lambda: 1 / 0)
 
 
-def test_an_observer_may_take_no_interest_in_the_answer():
+def test_observer_may_ignore_outcomes():
     for world in WORLDS.values():
-        asked: list[tuple[str, tuple[int, ...]]] = []
+        effects: list[tuple[str, tuple[int, ...]]] = []
 
-        def observer(effect, place, /, asked=asked):
-            asked.append((type(effect).__name__, place))
+        def observer(effect, place, /, effects=effects):
+            effects.append((type(effect).__name__, place))
 
         ports = {**default_ports(), "transport": Web({PAGE.url: ConnectFailed("nobody there")}), "observer": observer}
         world(op(), ports)
-        assert sorted(asked, key=lambda one: one[1]) == [
+        assert sorted(effects, key=lambda item: item[1]) == [
             ("Get", (0,)),
             ("All", (1,)),
             ("Now", (1, 0, 0)),
@@ -45,15 +45,15 @@ def test_an_observer_may_take_no_interest_in_the_answer():
 
 
 @in_each_world
-def test_outcomes_are_told_values_and_errors(world):
-    told: list[object] = []
+def test_observer_gets_results_and_errors(world):
+    outcome_list: list[object] = []
 
     def observer(effect, place, /):
-        return lambda outcome: told.append((place, outcome))
+        return lambda outcome: outcome_list.append((place, outcome))
 
     error = ConnectFailed("nobody there")
     world(op(), {**default_ports(), "transport": Web({PAGE.url: error}), "observer": observer})
-    outcomes = dict(told)
+    outcomes = dict(outcome_list)
     assert outcomes[0,] == Returned([None])
     assert outcomes[2,] == Raised(error)
     assert isinstance(outcomes[3,], Raised)
@@ -61,15 +61,15 @@ def test_outcomes_are_told_values_and_errors(world):
 
 
 @in_each_world
-def test_the_question_is_told_before_its_answer_and_members_before_the_whole(world):
+def test_observer_gets_effects_before_outcomes_and_members_before_the_gather(world):
     log: list[tuple[str, tuple[int, ...]]] = []
 
     def observer(effect, place, /):
-        log.append(("asked", place))
-        return lambda outcome: log.append(("answered", place))
+        log.append(("effect", place))
+        return lambda outcome: log.append(("outcome", place))
 
-    def whole() -> Op[None]:
+    def gather_one() -> Op[None]:
         yield from gather(leaf(), limit=1)
 
-    world(whole(), {**default_ports(), "observer": observer})
-    assert log == [("asked", (0,)), ("asked", (0, 0, 0)), ("answered", (0, 0, 0)), ("answered", (0,))]
+    world(gather_one(), {**default_ports(), "observer": observer})
+    assert log == [("effect", (0,)), ("effect", (0, 0, 0)), ("outcome", (0, 0, 0)), ("outcome", (0,))]

@@ -1,4 +1,4 @@
-"""Published holes, tried on what we fetch and serve: documents that are not what they say, answers that lead astray, and what is shown to whom."""
+"""Try published holes on fetching and serving: false documents, hostile redirects and links, and private content."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ A, B = "https://a.example", "https://b.example"
 NOTE = f"{A}/notes/1"
 POLICY = FetchPolicy()
 DAY_S = 86400.0
+XRD = "http://docs.oasis-open.org/ns/xri/xrd-1.0"
 
 
-def resolved(web: ScriptedWeb, uri: str = NOTE) -> Any:
+def resolve_with_node(web: ScriptedWeb, uri: str = NOTE) -> Any:
     with Node(Federation(), store=web.store, transport=web, runtime=web.runtime) as node:
         return node.reference(uri).resolve()
 
@@ -35,106 +36,120 @@ def note(**members: Any) -> dict[str, Any]:
     return {"@context": "https://www.w3.org/ns/activitystreams", "id": NOTE, "type": "Note"} | members
 
 
-# --- is it what it says ---------------------------------------------------------------------------------------------
+# --- false documents ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.hole(8, 58)
 @pytest.mark.parametrize(
     "ident", [f"{B}/notes/1", f"{B}/users/x", "http://a.example/notes/1", f"{A}:8443/notes/1", None, "", 1, "x"]
 )
-def test_a_document_is_not_believed_about_another_origin(ident):
+def test_document_with_an_id_of_another_origin_is_refused(ident):
     web = ScriptedWeb({NOTE: document(note(id=ident)), f"{B}/notes/1": Response(404)})
     with pytest.raises(ApcoreError) as caught:
-        _ = resolved(web)
+        _ = resolve_with_node(web)
     assert isinstance(caught.value, (WrongId, DocumentError, RequestError))
     assert web.asked() == [NOTE]
-    # Nor is it later, from what is kept.
+    # The cache does not serve it later either.
     with pytest.raises(ApcoreError):
-        _ = resolved(web, f"{B}/notes/1")
+        _ = resolve_with_node(web, f"{B}/notes/1")
 
 
 @pytest.mark.hole(8, 21, 38)
-def test_another_id_of_the_same_origin_is_asked_once():
+def test_other_id_of_the_same_origin_is_fetched_once():
     other = f"{A}/notes/2"
     web = ScriptedWeb({NOTE: document(note(id=other)), other: document(note(id=other, content="true"))})
-    assert Note.over(resolved(web)).content == "true"
+    assert Note.over(resolve_with_node(web)).content == "true"
     assert web.asked() == [NOTE, other]
     web = ScriptedWeb({NOTE: document(note(id=other)), other: document(note(id=f"{A}/notes/3"))})
     with pytest.raises(WrongId):
-        _ = resolved(web)
+        _ = resolve_with_node(web)
     assert web.asked() == [NOTE, other]
 
 
 @pytest.mark.hole(21, 38)
-def test_the_address_in_the_end_decides_and_the_address_for_people_does_not():
-    """`url` may be on another host, as that of Threads is; the id may not."""
+def test_id_must_match_the_final_url_but_url_property_need_not():
+    """Allow a `url` on another host, as Threads sends it, but not an id."""
     web = ScriptedWeb({NOTE: document(note(url=f"{B}/@x/1"))})
-    assert Object.over(resolved(web)).url == f"{B}/@x/1"
-    # Led elsewhere by a redirect, which then speaks for where it was asked.
+    assert Object.over(resolve_with_node(web)).url == f"{B}/@x/1"
+    # The target of a redirect may not claim the id that was requested.
     web = ScriptedWeb({NOTE: redirect(f"{B}/upload"), f"{B}/upload": document(note())})
     with pytest.raises(WrongId):
-        _ = resolved(web)
+        _ = resolve_with_node(web)
 
 
 CONTENT_TYPES = [
     *("text/plain", "text/html", "image/png", "application/json", "application/octet-stream", "", "x", "*/*"),
-    *('application/ld+json; profile="https://example.com/"', "application/activity+json, text/plain", "application/activity+jsonx"),
-    *("multipart/form-data; boundary=application/activity+json", "text/plain; x=application/activity+json", "application/xml"),
-]  # fmt: skip
+    *(
+        'application/ld+json; profile="https://example.com/"',
+        "application/activity+json, text/plain",
+        "application/activity+jsonx",
+    ),
+    *(
+        "multipart/form-data; boundary=application/activity+json",
+        "text/plain; x=application/activity+json",
+        "application/xml",
+    ),
+]
 
 
 @pytest.mark.hole(11, 38)
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
-def test_what_users_can_upload_is_not_believed(content_type):
+def test_document_with_the_media_type_of_an_upload_is_refused(content_type):
     web = ScriptedWeb({NOTE: document(note(), content_type=content_type)})
     with pytest.raises((WrongMediaType, RequestError)):
-        _ = resolved(web)
+        _ = resolve_with_node(web)
     web.pages[NOTE] = document(note())
-    assert resolved(web).id == NOTE
+    assert resolve_with_node(web).id == NOTE
 
 
 @pytest.mark.hole(11, 38)
-def test_json_ld_that_users_can_upload_is_not_believed_unless_it_says_activitypub():
+def test_uploaded_json_ld_without_activitystreams_context_is_refused():
     upload = {"id": NOTE, "type": "Note", "content": "uploaded"}
     with pytest.raises(WrongMediaType):
-        _ = resolved(ScriptedWeb({NOTE: document(upload, content_type="application/ld+json")}))
+        _ = resolve_with_node(ScriptedWeb({NOTE: document(upload, content_type="application/ld+json")}))
 
 
 @pytest.mark.hole(33, 57, 58)
-@pytest.mark.parametrize("served", ["other-id", "other-origin", "no-id", "claim"])
-def test_a_key_document_is_the_one_that_was_asked_for(served):
+@pytest.mark.parametrize("case", ["other-id", "other-origin", "no-id", "claim"])
+def test_key_document_with_another_id_is_refused(case):
     key_id, owner = f"{A}/key", f"{B}/users/victim"
     pem = Ground().bob.key.public.pem
     key: dict[str, Any] = {"id": key_id, "owner": owner, "publicKeyPem": pem}
-    match served:
+    match case:
         case "other-id":
             key["id"] = f"{A}/key2"
         case "other-origin":
             key["id"] = f"{owner}#main-key"
         case "no-id":
             del key["id"]
-    # With another id, it is refused even if the owner has a key of the id that was asked for.
-    listed = [] if served == "claim" else [key_id]
-    victim = {"id": owner, "type": "Person", "inbox": f"{owner}/i", "outbox": f"{owner}/o", "publicKey": [{"id": f"{owner}#main-key", "owner": owner, "publicKeyPem": pem}, *listed]}  # fmt: skip
+    # A key with another id is refused even if the owner lists the requested id.
+    listed_keys = [] if case == "claim" else [key_id]
+    victim = {
+        "id": owner,
+        "type": "Person",
+        "inbox": f"{owner}/i",
+        "outbox": f"{owner}/o",
+        "publicKey": [{"id": f"{owner}#main-key", "owner": owner, "publicKeyPem": pem}, *listed_keys],
+    }
     web = ScriptedWeb({key_id: document(key), owner: document(victim)})
     for _ in range(3):
         with pytest.raises(ApcoreError) as caught:
             _ = web.run(remote_key(key_id, policy=POLICY))
         assert caught.value.reason in {KeyNotOwned.reason, "key-refused"}
-    # What was refused was not kept under the name that was asked for, nor under the one that it gives itself.
-    for kept in web.store.scan(("key",), limit=100):
-        assert b"owner" not in kept.value.partition(b"\n")[0] or owner.encode() not in kept.value
+    # The refused key is cached neither under the requested id nor under its own.
+    for entry in web.store.scan(("key",), limit=100):
+        assert b"owner" not in entry.value.partition(b"\n")[0] or owner.encode() not in entry.value
     assert web.asked().count(key_id) == 1
 
 
-# --- where it leads -------------------------------------------------------------------------------------------------
+# --- redirects and links --------------------------------------------------------------------------------------------
 
 ACCOUNT = f"{A}/.well-known/webfinger?resource={quote('acct:x@a.example', safe='')}"
 
 
-def asks(web: ScriptedWeb) -> dict[str, Callable[[], Any]]:
+def build_requests(web: ScriptedWeb) -> dict[str, Callable[[], Any]]:
     return {
-        NOTE: lambda: resolved(web),
+        NOTE: lambda: resolve_with_node(web),
         ACCOUNT: lambda: web.run(webfinger("acct:x@a.example", policy=POLICY)),
         f"{A}/.well-known/nodeinfo": lambda: web.run(lookup_nodeinfo(A, policy=POLICY)),
         f"{A}/key": lambda: web.run(remote_key(f"{A}/key", policy=POLICY)),
@@ -143,18 +158,24 @@ def asks(web: ScriptedWeb) -> dict[str, Callable[[], Any]]:
 
 
 @pytest.mark.hole(25, 28, 46, 49)
-@pytest.mark.parametrize("start", asks(ScriptedWeb()))
-def test_redirects_end(start):
-    for step in (lambda n: start, lambda n: f"{A}/{n % 2}", lambda n: f"{A}/{n}", lambda n: f"https://{n}.example/", lambda n: f"{A}/?{n}"):  # fmt: skip
+@pytest.mark.parametrize("start", build_requests(ScriptedWeb()))
+def test_endless_redirects_are_stopped(start):
+    for next_url in (
+        lambda n: start,
+        lambda n: f"{A}/{n % 2}",
+        lambda n: f"{A}/{n}",
+        lambda n: f"https://{n}.example/",
+        lambda n: f"{A}/?{n}",
+    ):
         web = ScriptedWeb()
-        web.pages = _Endless(step)
+        web.pages = _EndlessPages(next_url)
         with pytest.raises(LimitExceeded):
-            _ = asks(web)[start]()
+            _ = build_requests(web)[start]()
         assert len(web.asked()) <= POLICY.redirects_max + 1
 
 
-class _Endless(dict[str, Any]):
-    """A web in which every page leads to another."""
+class _EndlessPages(dict[str, Any]):
+    """A web in which every page redirects to another."""
 
     def __init__(self, step: Callable[[int], str]) -> None:
         super().__init__()
@@ -163,24 +184,48 @@ class _Endless(dict[str, Any]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         self._count += 1
-        assert self._count < 100, "it does not end"
+        assert self._count < 100, "the redirects are followed without end"
         return redirect(self._step(self._count))
 
 
 @pytest.mark.hole(25, 30, 32, 46, 54, 55)
-@pytest.mark.parametrize("start", asks(ScriptedWeb()))
-@pytest.mark.parametrize("to", ["file:///etc/passwd", "data:application/json,{}", "ftp://b.example/", "http://a.example/x", "https://127.0.0.1/", "https://[::ffff:7f00:1]/", "https://localhost/", "https://169.254.169.254/latest/"])  # fmt: skip
-def test_redirects_lead_nowhere_else(start, to):
+@pytest.mark.parametrize("start", build_requests(ScriptedWeb()))
+@pytest.mark.parametrize(
+    "to",
+    [
+        "file:///etc/passwd",
+        "data:application/json,{}",
+        "ftp://b.example/",
+        "http://a.example/x",
+        "https://127.0.0.1/",
+        "https://[::ffff:7f00:1]/",
+        "https://localhost/",
+        "https://169.254.169.254/latest/",
+    ],
+)
+def test_redirect_to_a_forbidden_url_is_not_followed(start, to):
     web = ScriptedWeb({start: redirect(to)})
     with pytest.raises(ApcoreError) as caught:
-        _ = asks(web)[start]()
+        _ = build_requests(web)[start]()
     assert not isinstance(caught.value, ConnectFailed)
     assert web.asked() == [start]
 
 
 @pytest.mark.hole(30, 54)
-@pytest.mark.parametrize("href", ["data:application/json,{}", "https://127.0.0.1/", "https://b.example/nodeinfo", "file:///x", "http://a.example/nodeinfo", "", None, 1])  # fmt: skip
-def test_nodeinfo_is_where_the_server_is(href):
+@pytest.mark.parametrize(
+    "href",
+    [
+        "data:application/json,{}",
+        "https://127.0.0.1/",
+        "https://b.example/nodeinfo",
+        "file:///x",
+        "http://a.example/nodeinfo",
+        "",
+        None,
+        1,
+    ],
+)
+def test_nodeinfo_link_to_another_origin_is_refused(href):
     links = {"links": [{"rel": "http://nodeinfo.diaspora.software/ns/schema/2.1", "href": href}]}
     web = ScriptedWeb({f"{A}/.well-known/nodeinfo": document(links, content_type="application/json")})
     with pytest.raises(ApcoreError):
@@ -189,8 +234,8 @@ def test_nodeinfo_is_where_the_server_is(href):
 
 
 @pytest.mark.hole(27, 48)
-def test_a_hostile_page_costs_its_length():
-    """Counted in `tests/http/test_alternates.py`; here, that no page of the published kind leads anywhere."""
+def test_hostile_page_contains_no_alternate():
+    """Search pages of the published kind. `tests/http/test_alternates.py` shows that the work is linear."""
     url = parse_url(f"{A}/page")
     for piece in (
         '<a a="b',
@@ -207,25 +252,30 @@ def test_a_hostile_page_costs_its_length():
 @pytest.mark.parametrize(
     "xml",
     [
-        '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0"><Subject>&b;</Subject></XRD>',
-        '<!DOCTYPE x SYSTEM "file:///etc/passwd"><XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0"/>',
-        '<!DOCTYPE x [<!ENTITY % a SYSTEM "https://b.example/x">%a;]><XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0"/>',
-        '<XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0"><Subject>&a;</Subject></XRD>',
+        f'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><XRD xmlns="{XRD}"><Subject>&b;</Subject></XRD>',
+        f'<!DOCTYPE x SYSTEM "file:///etc/passwd"><XRD xmlns="{XRD}"/>',
+        f'<!DOCTYPE x [<!ENTITY % a SYSTEM "https://b.example/x">%a;]><XRD xmlns="{XRD}"/>',
+        f'<XRD xmlns="{XRD}"><Subject>&a;</Subject></XRD>',
         "<a>" * 1000 + "</a>" * 1000,
-        '<XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0">' + "<Link/>" * 20_000 + "</XRD>",
+        f'<XRD xmlns="{XRD}">' + "<Link/>" * 20_000 + "</XRD>",
     ],
     ids=["laughs", "external", "parameter", "undefined", "deep", "many"],
 )
-def test_xml_defines_nothing_and_asks_nobody(xml):
+def test_hostile_xml_is_refused(xml):
     with pytest.raises((DocumentError, LimitExceeded)):
         _ = read_host_meta(xml.encode())
 
 
 @pytest.mark.hole(45)
-def test_a_host_names_no_handle_of_another_and_no_actor_its_own_handle_elsewhere():
-    ceo = f"{B}/.well-known/webfinger?resource={quote('acct:ceo@b.example', safe='')}"
-    mine = {"subject": "acct:ceo@b.example", "links": [{"rel": "self", "type": "application/activity+json", "href": f"{A}/users/x"}]}  # fmt: skip
-    theirs = mine | {"links": [{"rel": "self", "type": "application/activity+json", "href": f"{B}/users/ceo"}]}
+def test_handle_of_another_host_is_confirmed_by_that_host():
+    ceo_webfinger = f"{B}/.well-known/webfinger?resource={quote('acct:ceo@b.example', safe='')}"
+    false_answer = {
+        "subject": "acct:ceo@b.example",
+        "links": [{"rel": "self", "type": "application/activity+json", "href": f"{A}/users/x"}],
+    }
+    true_answer = false_answer | {
+        "links": [{"rel": "self", "type": "application/activity+json", "href": f"{B}/users/ceo"}]
+    }
     actor = note(
         id=f"{A}/users/x",
         type="Person",
@@ -235,15 +285,15 @@ def test_a_host_names_no_handle_of_another_and_no_actor_its_own_handle_elsewhere
         webfinger="ceo@b.example",
     )
     pages = {
-        ACCOUNT: document(mine, content_type="application/jrd+json"),
-        ceo: document(theirs, content_type="application/jrd+json"),
+        ACCOUNT: document(false_answer, content_type="application/jrd+json"),
+        ceo_webfinger: document(true_answer, content_type="application/jrd+json"),
         f"{A}/users/x": document(actor),
         f"{B}/users/ceo": document(actor | {"id": f"{B}/users/ceo", "preferredUsername": "ceo", "webfinger": None}),
     }
-    # A's host says that its x is Ceo of B: asked, B says who that is. And the actor at A that says so has no handle at all.
+    # Host A claims that its user x is the ceo of B: B names its own ceo. The actor at A that claims it has no handle.
     assert ScriptedWeb(pages).run(lookup("@x@a.example", policy=POLICY)).document.id == f"{B}/users/ceo"
-    found = ScriptedWeb(pages).run(lookup(f"{A}/users/x", policy=POLICY))
-    assert (found.acct, type(found.doubt)) == (None, HandleMismatch)
+    account = ScriptedWeb(pages).run(lookup(f"{A}/users/x", policy=POLICY))
+    assert (account.acct, type(account.doubt)) == (None, HandleMismatch)
 
 
 @pytest.mark.hole(5, 59)
@@ -258,7 +308,7 @@ def test_a_host_names_no_handle_of_another_and_no_actor_its_own_handle_elsewhere
         ("x@a.example", "\u0445@a.example"),
     ],
 )
-def test_no_spelling_of_one_authority_is_another(one, other):
+def test_similar_spellings_are_different_accounts(one, other):
     def read(text: str) -> Any:
         try:
             return parse_acct(text)
@@ -270,7 +320,7 @@ def test_no_spelling_of_one_authority_is_another(one, other):
 
 @pytest.mark.hole(35)
 @pytest.mark.parametrize("user", ["x&rel=admin", "x#", "x?y", "x/../y", "x%26y", "x y", "x\r\ny", "x@b.example"])
-def test_nothing_that_others_write_becomes_part_of_an_address(user):
+def test_user_name_of_a_peer_cannot_change_the_requested_url(user):
     web = ScriptedWeb()
     with pytest.raises(ApcoreError):
         _ = web.run(webfinger(f"acct:{user}@a.example", policy=POLICY))
@@ -280,37 +330,37 @@ def test_nothing_that_others_write_becomes_part_of_an_address(user):
 
 
 @pytest.mark.hole(6)
-def test_nothing_that_others_say_becomes_a_header_of_its_own():
+def test_value_of_a_peer_cannot_add_a_header():
     for text in ('"x"\r\nX-Evil: 1', '"x"\nX-Evil: 1', '"x"\rX', '"x"\x00'):
         with pytest.raises(ValueError):
             _ = Response(200, {"ETag": text})
         with pytest.raises(RequestError):
             _ = Request.received("GET", f"{HERE}/x", [(b"etag", text.encode())], b"")
     web = ScriptedWeb({NOTE: document(note(), etag='"a"b\x80c"', cache_control="max-age=60")})
-    _ = resolved(web)
+    _ = resolve_with_node(web)
     web.pass_s(3600)
-    _ = resolved(web)
+    _ = resolve_with_node(web)
     assert all("\r" not in value and "\n" not in value for request in web.requests for _, value in request.headers)
 
 
-# --- what came inside -----------------------------------------------------------------------------------------------
+# --- embedded objects -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.hole(39, 21)
-def test_items_of_another_origin_are_asked_of_it():
+def test_collection_item_of_another_origin_is_fetched_from_there():
     forged = {"id": f"{B}/notes/1", "type": "Note", "content": "forged", "attributedTo": f"{B}/users/x"}
-    listed = note(id=f"{A}/featured", type="OrderedCollection", orderedItems=[forged, note(content="own")])
+    collection = note(id=f"{A}/featured", type="OrderedCollection", orderedItems=[forged, note(content="own")])
     web = ScriptedWeb(
-        {f"{A}/featured": document(listed), f"{B}/notes/1": document(note(id=f"{B}/notes/1", content="true"))}
+        {f"{A}/featured": document(collection), f"{B}/notes/1": document(note(id=f"{B}/notes/1", content="true"))}
     )
-    read = web.run(traverse(f"{A}/featured", policy=POLICY))
-    contents = [Note.over(web.run(resolve(item, policy=POLICY))).content for item in read.items]
+    traversal = web.run(traverse(f"{A}/featured", policy=POLICY))
+    contents = [Note.over(web.run(resolve(item, policy=POLICY))).content for item in traversal.items]
     assert contents == ["true", "own"]
     assert web.asked() == [f"{A}/featured", f"{B}/notes/1"]
 
 
 @pytest.mark.hole(43)
-def test_collections_and_contexts_end():
+def test_endless_collections_and_contexts_are_stopped():
     pages = {f"{A}/list": document(note(id=f"{A}/list", type="OrderedCollection", first=f"{A}/p0"))}
     for number in range(500):
         page = note(id=f"{A}/p{number}", type="OrderedCollectionPage", next=f"{A}/p{number + 1}", orderedItems=[])
@@ -326,8 +376,22 @@ def test_collections_and_contexts_end():
 
 
 @pytest.mark.hole(22)
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "JavaScript:alert(1)", " javascript:x", "data:text/html,x", "vbscript:x", "file:///x", "\x01https://x", "blob:x", "//a.example", "x"])  # fmt: skip
-def test_an_address_for_people_to_follow_is_one_of_the_web(url):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        " javascript:x",
+        "data:text/html,x",
+        "vbscript:x",
+        "file:///x",
+        "\x01https://x",
+        "blob:x",
+        "//a.example",
+        "x",
+    ],
+)
+def test_url_property_must_be_an_http_url(url):
     for value in (url, [url], {"type": "Link", "href": url}, [{"type": "Link", "href": url}]):
         assert Object.over(read_document(note(url=value))).url is None
         image = {"type": "Image", "url": value}
@@ -338,52 +402,52 @@ def test_an_address_for_people_to_follow_is_one_of_the_web(url):
 
 
 @pytest.mark.hole(2)
-def test_html_is_text_here():
-    """No type of ours tells a template that it need not escape."""
+def test_html_is_read_as_plain_text():
+    """Read HTML as `str`: no type tells a template that it need not escape."""
     for content in ("<script>alert(1)</script>", "<p>x</p>"):
-        read = Note.over(read_document(note(content=content, summary=content, name=content)))
-        for text in (read.content, read.summary, read.name):
+        parsed_note = Note.over(read_document(note(content=content, summary=content, name=content)))
+        for text in (parsed_note.content, parsed_note.summary, parsed_note.name):
             assert type(text) is str
             assert not hasattr(text, "__html__")
 
 
-# --- what is shown --------------------------------------------------------------------------------------------------
+# --- private content ------------------------------------------------------------------------------------------------
 
 
-def got(ground: Ground, uri: str, **headers: str) -> tuple[int, Any, bytes]:
+def serve(ground: Ground, uri: str, **headers: str) -> tuple[int, Any, bytes]:
     answer = ground.node.handle(Request("GET", uri, {"Accept": "application/activity+json", **headers}))
     assert not isinstance(answer, Elsewhere)
     return answer.status, answer.headers, answer.body
 
 
 @pytest.mark.hole(16, 36)
-def test_what_is_private_is_as_if_it_were_not_there():
+def test_private_object_is_answered_like_a_missing_one():
     ground = Ground()
     private = ground.node.publish(Note(content="private"), by="alice", to=BOB)
     assert isinstance(private, str)
-    assert got(ground, private) == got(ground, f"{private}0")
-    assert got(ground, private)[0] == 404
-    assert private.encode() not in got(ground, f"{ALICE}/outbox?page=true")[2]
+    assert serve(ground, private) == serve(ground, f"{private}0")
+    assert serve(ground, private)[0] == 404
+    assert private.encode() not in serve(ground, f"{ALICE}/outbox?page=true")[2]
     public = ground.node.publish(Note(content="public"), by="alice")
-    assert got(ground, public)[0] == 200
+    assert serve(ground, public)[0] == 200
 
 
-# --- what is kept ---------------------------------------------------------------------------------------------------
+# --- expiry ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.hole(31, 56)
-def test_what_strangers_make_us_keep_about_their_hosts_ends():
-    out = Outgoing()
+def test_records_about_unreachable_hosts_expire():
+    outgoing = Outgoing()
     ports = range(9000, 9008)
     for port in ports:
         inbox = f"https://x.example:{port}/inbox"
-        out.post.answers[inbox] = ConnectFailed("closed")
-        out.post.actors[f"https://x.example/users/{port}"] = {"inbox": inbox}
-    _ = out.node.send(Like(object=f"{B}/1"), by="alice", to=[f"https://x.example/users/{port}" for port in ports])
-    out.work()
-    assert 0 < len(out.facts("circuit")) <= len(ports)
-    out.pass_s(4 * DAY_S, step_s=3600)
-    out.pass_s(32 * DAY_S, step_s=8 * 3600)
+        outgoing.post.answers[inbox] = ConnectFailed("closed")
+        outgoing.post.actors[f"https://x.example/users/{port}"] = {"inbox": inbox}
+    _ = outgoing.node.send(Like(object=f"{B}/1"), by="alice", to=[f"https://x.example/users/{port}" for port in ports])
+    outgoing.work()
+    assert 0 < len(outgoing.facts("circuit")) <= len(ports)
+    outgoing.pass_s(4 * DAY_S, step_s=3600)
+    outgoing.pass_s(32 * DAY_S, step_s=8 * 3600)
     for kind in ("circuit", "out", "out-retry", "dead"):
-        assert out.facts(kind) == [], kind
-    assert out.waiting() == 0
+        assert outgoing.facts(kind) == [], kind
+    assert outgoing.waiting() == 0
