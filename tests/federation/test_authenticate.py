@@ -1,4 +1,4 @@
-"""Who stands behind an activity: the rules in their order, what each of them makes of what came, and nothing believed beyond that."""
+"""Check the authentication of activities: the rules in their order, and that only proven content is accepted."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ INSTANCE = "https://remote.example/actor"
 
 
 def like(**members: Any) -> dict[str, Any]:
-    given = {"@context": AS2, "id": LIKE, "type": "Like", "actor": BOB, "object": ALICE} | members
-    return {name: value for name, value in given.items() if value is not None}
+    values = {"@context": AS2, "id": LIKE, "type": "Like", "actor": BOB, "object": ALICE} | members
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def post(ground: Ground, members: dict[str, Any] | bytes, by: Peer | None = None) -> Request:
-    """A POST of an activity, signed by somebody, or by nobody."""
+    """Build a POST of an activity, signed by a peer or unsigned."""
     body = members if isinstance(members, bytes) else json.dumps(members).encode()
     request = Request("POST", INBOX, Headers({"content-type": AP}), body)
     return request if by is None else by.sign(request)
 
 
-def authenticated(ground: Ground, request: Request, **policy: Any) -> Authenticated:
+def run_authenticate(ground: Ground, request: Request, **policy: Any) -> Authenticated:
     site = ground.node.site()
     site = evolve(site, signatures=site.signatures.with_(**policy))
     return ground.node.run(authenticate(site, request, read_incoming(site, request.body)))
@@ -51,44 +51,47 @@ def authenticated(ground: Ground, request: Request, **policy: Any) -> Authentica
 
 def refusal(ground: Ground, request: Request, **policy: Any) -> tuple[int, str]:
     with pytest.raises(ApcoreError) as caught:
-        authenticated(ground, request, **policy)
+        run_authenticate(ground, request, **policy)
     return caught.value.status_hint, caught.value.reason
 
 
-def fetched(ground: Ground) -> list[str]:
+def fetched_urls(ground: Ground) -> list[str]:
     return [effect.request.url for effect in ground.asked if isinstance(effect, Fetch)]
 
 
-# --- what came, piece by piece --------------------------------------------------------------------------------------
+# --- the rules in their order ---------------------------------------------------------------------------------------
 
-Spoil = Callable[[dict[str, Any]], dict[str, Any]]
+Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def spoilt_proof(members: dict[str, Any]) -> dict[str, Any]:
-    """A proof of our suite over something else."""
+def with_wrong_proof(members: dict[str, Any]) -> dict[str, Any]:
+    """Change the object, so that the proof no longer matches."""
     return members | {"object": CAROL}
 
 
-def other_suite(members: dict[str, Any]) -> dict[str, Any]:
+def with_unknown_suite(members: dict[str, Any]) -> dict[str, Any]:
     return members | {"proof": members["proof"] | {"cryptosuite": "mldsa44-jcs-2024"}}
 
 
-def spoilt_signature(members: dict[str, Any]) -> dict[str, Any]:
+def with_wrong_signature(members: dict[str, Any]) -> dict[str, Any]:
     return members | {"signature": members["signature"] | {"signatureValue": "AAAA"}}
 
 
 @frozen
-class Came:
-    """One way in which an activity of Bob's may come."""
+class Arrival:
+    """A combination of proofs and signatures with which Bob's activity may arrive."""
 
     proof: str = ""
-    """ "", "holds", "fails", "of another suite", "by a neighbour", "by a stranger"."""
+    """ "", "valid", "wrong", "of another suite", "by a neighbour", "by a stranger"."""
     ld: str = ""
-    """ "", "holds", "fails", "by a stranger"."""
+    """ "", "valid", "wrong", "by a stranger"."""
     http: str = ""
-    """ "", "his", "a relay's", "broken"."""
+    """ "", "Bob's", "a relay's", "broken"."""
     origin: str = ""
-    """What is at the activity's id: "", "the same", "another actor's", "another id", "undated", "old", "a page", "down"."""
+    """Answer at the activity's id.
+
+    One of "", "the same", "another actor's", "another id", "undated", "old", "a page", "down".
+    """
 
     def make(self, ground: Ground) -> Request:
         dated = like(published="2026-01-01T11:00:00Z")
@@ -98,15 +101,15 @@ class Came:
         if self.proof:
             members = prover.prove(members)
         if self.proof == "of another suite":
-            members = other_suite(members)
-        if self.proof == "fails":
-            members = spoilt_proof(members)
+            members = with_unknown_suite(members)
+        if self.proof == "wrong":
+            members = with_wrong_proof(members)
         if self.ld:
             members = (ground.carol if self.ld == "by a stranger" else ground.bob).ld_sign(members)
-        if self.ld == "fails":
-            members = spoilt_signature(members)
+        if self.ld == "wrong":
+            members = with_wrong_signature(members)
         self.serve(ground, dated)
-        signer = {"his": ground.bob, "a relay's": ground.carol, "broken": ground.bob}.get(self.http)
+        signer = {"Bob's": ground.bob, "a relay's": ground.carol, "broken": ground.bob}.get(self.http)
         request = post(ground, members, signer)
         return request if self.http != "broken" else evolve(request, body=request.body + b" ")
 
@@ -122,58 +125,61 @@ class Came:
         if self.origin in served:
             ground.bob.serve(LIKE, served[self.origin])
         elif self.origin == "down":
-            # The keys of his are known by now; what he has said is not to be had.
+            # His keys are cached by now; his activity is unavailable.
             ground.bob.serve(LIKE, None, status=503)
 
 
-ORDER: dict[str, tuple[Came, str | tuple[int, str]]] = {
-    # a. the proof decides
-    "a proof": (Came(proof="holds"), "proof"),
-    "a proof, relayed": (Came(proof="holds", http="a relay's"), "proof"),
-    "a proof, his request": (Came(proof="holds", http="his"), "proof"),
-    "a proof, a broken request": (Came(proof="holds", http="broken"), "proof"),
-    "a proof, an LD signature that fails": (Came(proof="holds", ld="fails"), "proof"),
-    "a proof that fails, his request": (Came(proof="fails", http="his"), (401, "bad-signature")),
-    "a proof that fails, all else": (Came("fails", "holds", "his", "the same"), (401, "bad-signature")),
-    "a neighbour's proof, his request": (Came(proof="by a neighbour", http="his"), (401, "not-the-actor")),
-    "a stranger's proof, his request": (Came(proof="by a stranger", http="his"), (401, "not-the-actor")),
-    "a proof of another suite": (Came(proof="of another suite"), (401, "signature-missing")),
-    "a proof of another suite, his request": (Came(proof="of another suite", http="his"), "http-signature"),
-    # b. his own request
-    "his request": (Came(http="his"), "http-signature"),
-    "his request, an LD signature that fails": (Came(ld="fails", http="his"), "http-signature"),
-    "his request, his server without it": (Came(http="his", origin="down"), "http-signature"),
+ORDER: dict[str, tuple[Arrival, str | tuple[int, str]]] = {
+    # a. a proof
+    "a proof": (Arrival(proof="valid"), "proof"),
+    "a proof, relayed": (Arrival(proof="valid", http="a relay's"), "proof"),
+    "a proof, Bob's request": (Arrival(proof="valid", http="Bob's"), "proof"),
+    "a proof, a broken request": (Arrival(proof="valid", http="broken"), "proof"),
+    "a proof, a wrong LD signature": (Arrival(proof="valid", ld="wrong"), "proof"),
+    "a wrong proof, Bob's request": (Arrival(proof="wrong", http="Bob's"), (401, "bad-signature")),
+    "a wrong proof, everything else valid": (Arrival("wrong", "valid", "Bob's", "the same"), (401, "bad-signature")),
+    "a neighbour's proof, Bob's request": (Arrival(proof="by a neighbour", http="Bob's"), (401, "not-the-actor")),
+    "a stranger's proof, Bob's request": (Arrival(proof="by a stranger", http="Bob's"), (401, "not-the-actor")),
+    "a proof of another suite": (Arrival(proof="of another suite"), (401, "signature-missing")),
+    "a proof of another suite, Bob's request": (Arrival(proof="of another suite", http="Bob's"), "http-signature"),
+    # b. Bob's own request
+    "Bob's request": (Arrival(http="Bob's"), "http-signature"),
+    "Bob's request, a wrong LD signature": (Arrival(ld="wrong", http="Bob's"), "http-signature"),
+    "Bob's request, not on his server": (Arrival(http="Bob's", origin="down"), "http-signature"),
     # c. an LD signature
-    "an LD signature": (Came(ld="holds"), "ld-signature"),
-    "an LD signature, relayed": (Came(ld="holds", http="a relay's"), "ld-signature"),
-    "an LD signature, a broken request": (Came(ld="holds", http="broken"), "ld-signature"),
-    "an LD signature, and his server has it": (Came(ld="holds", http="a relay's", origin="the same"), "ld-signature"),
-    "an LD signature that fails": (Came(ld="fails"), (401, "signature-missing")),
-    "an LD signature that fails, relayed": (Came(ld="fails", http="a relay's"), (401, "not-the-actor")),
-    "a stranger's LD signature": (Came(ld="by a stranger"), (401, "signature-missing")),
-    "the relay's LD signature": (Came(ld="by a stranger", http="a relay's"), (401, "not-the-actor")),
-    # d. his server
-    "his server has it, relayed": (Came(http="a relay's", origin="the same"), "origin"),
-    "his server has it, and an LD signature fails": (Came(ld="fails", http="a relay's", origin="the same"), "origin"),
-    "his server has it, sent by nobody": (Came(origin="the same"), (401, "signature-missing")),
-    "his server has it, a broken request": (Came(http="broken", origin="the same"), (401, "digest-mismatch")),
-    "his server has another's": (Came(http="a relay's", origin="another actor's"), (401, "not-the-actor")),
-    "his server has another": (Came(http="a relay's", origin="another id"), (401, "not-the-actor")),
-    "his server has no activity": (Came(http="a relay's", origin="a page"), (401, "not-the-actor")),
-    "his server does not date it": (Came(http="a relay's", origin="undated"), (401, "not-the-actor")),
-    "his server dates it long ago": (Came(http="a relay's", origin="old"), (401, "not-the-actor")),
-    "his server does not answer": (Came(http="a relay's", origin="down"), (503, "origin-unavailable")),
-    # e. nothing
-    "nothing": (Came(), (401, "signature-missing")),
-    "a broken request": (Came(http="broken"), (401, "digest-mismatch")),
-    "relayed, and nothing else": (Came(http="a relay's"), (401, "not-the-actor")),
+    "an LD signature": (Arrival(ld="valid"), "ld-signature"),
+    "an LD signature, relayed": (Arrival(ld="valid", http="a relay's"), "ld-signature"),
+    "an LD signature, a broken request": (Arrival(ld="valid", http="broken"), "ld-signature"),
+    "an LD signature, and on Bob's server": (Arrival(ld="valid", http="a relay's", origin="the same"), "ld-signature"),
+    "a wrong LD signature": (Arrival(ld="wrong"), (401, "signature-missing")),
+    "a wrong LD signature, relayed": (Arrival(ld="wrong", http="a relay's"), (401, "not-the-actor")),
+    "a stranger's LD signature": (Arrival(ld="by a stranger"), (401, "signature-missing")),
+    "the relay's LD signature": (Arrival(ld="by a stranger", http="a relay's"), (401, "not-the-actor")),
+    # d. Bob's server
+    "on Bob's server, relayed": (Arrival(http="a relay's", origin="the same"), "origin"),
+    "on Bob's server, a wrong LD signature, relayed": (
+        Arrival(ld="wrong", http="a relay's", origin="the same"),
+        "origin",
+    ),
+    "on Bob's server, unsigned": (Arrival(origin="the same"), (401, "signature-missing")),
+    "on Bob's server, a broken request": (Arrival(http="broken", origin="the same"), (401, "digest-mismatch")),
+    "another actor's on Bob's server": (Arrival(http="a relay's", origin="another actor's"), (401, "not-the-actor")),
+    "another id on Bob's server": (Arrival(http="a relay's", origin="another id"), (401, "not-the-actor")),
+    "no activity on Bob's server": (Arrival(http="a relay's", origin="a page"), (401, "not-the-actor")),
+    "undated on Bob's server": (Arrival(http="a relay's", origin="undated"), (401, "not-the-actor")),
+    "old on Bob's server": (Arrival(http="a relay's", origin="old"), (401, "not-the-actor")),
+    "Bob's server down": (Arrival(http="a relay's", origin="down"), (503, "origin-unavailable")),
+    # e. no evidence
+    "no evidence": (Arrival(), (401, "signature-missing")),
+    "a broken request": (Arrival(http="broken"), (401, "digest-mismatch")),
+    "relayed, no other evidence": (Arrival(http="a relay's"), (401, "not-the-actor")),
 }
 
 
-@pytest.mark.parametrize(("came", "outcome"), ORDER.values(), ids=ORDER)
-def test_the_rules_are_taken_in_their_order(came, outcome):
+@pytest.mark.parametrize(("arrival", "outcome"), ORDER.values(), ids=ORDER)
+def test_rules_are_applied_in_their_order(arrival, outcome):
     ground = Ground()
-    request = came.make(ground)
+    request = arrival.make(ground)
     if isinstance(outcome, tuple):
         assert refusal(ground, request) == outcome
         answer = ground.post(request)
@@ -181,49 +187,49 @@ def test_the_rules_are_taken_in_their_order(came, outcome):
         ground.work()
         assert ground.heard == []
     else:
-        found = authenticated(ground, request)
-        assert (found.actor, found.id, found.auth_method) == (BOB, LIKE, outcome)
-        assert found.relayed_by == (CAROL if came.http == "a relay's" and outcome != "proof" else None)
+        authentication = run_authenticate(ground, request)
+        assert (authentication.actor, authentication.id, authentication.auth_method) == (BOB, LIKE, outcome)
+        assert authentication.relayed_by == (CAROL if arrival.http == "a relay's" and outcome != "proof" else None)
         assert ground.post(request).status == 202
         ground.work()
         assert ground.noted() == [LIKE]
-    if came.http != "a relay's":
-        assert LIKE not in fetched(ground), "a third server was asked for nobody in particular"
+    if arrival.http != "a relay's":
+        assert LIKE not in fetched_urls(ground), "a third server was asked for an unauthenticated client"
     elif outcome in {"proof", "ld-signature", "http-signature"}:
-        assert LIKE not in fetched(ground), "what is proved already is not asked for"
+        assert LIKE not in fetched_urls(ground), "a proven activity was fetched"
 
 
-def test_what_was_tried_is_told_to_the_operator():
+def test_refusal_notes_the_failed_rules():
     ground = Ground()
-    request = Came(ld="fails", http="a relay's").make(ground)
+    request = Arrival(ld="wrong", http="a relay's").make(ground)
     with pytest.raises(ApcoreError) as caught:
-        authenticated(ground, request)
+        run_authenticate(ground, request)
     assert [note.partition(":")[0] for note in caught.value.__notes__] == ["bad-signature", "not-found"]
 
 
 @pytest.mark.parametrize(
-    ("came", "policy"),
+    ("arrival", "policy"),
     [
-        (Came(ld="holds", http="a relay's"), {"ld_signatures": False}),
-        (Came(ld="holds"), {"ld_signatures": STRICT.ld_signatures}),
-        (Came(http="a relay's", origin="the same"), {"asks_origin": False}),
+        (Arrival(ld="valid", http="a relay's"), {"ld_signatures": False}),
+        (Arrival(ld="valid"), {"ld_signatures": STRICT.ld_signatures}),
+        (Arrival(http="a relay's", origin="the same"), {"asks_origin": False}),
     ],
-    ids=["no LD signatures", "strict", "no questions"],
+    ids=["no LD signatures", "strict", "no origin fetch"],
 )
-def test_a_policy_may_do_without(came, policy):
+def test_policy_may_disable_rules(arrival, policy):
     ground = Ground(signatures=DEFAULT.with_(**policy))
-    assert ground.post(came.make(ground)).status == 401
+    assert ground.post(arrival.make(ground)).status == 401
     ground = Ground()
-    assert refusal(ground, came.make(ground), **policy)[0] == 401
-    assert "asks_origin" not in policy or LIKE not in fetched(ground)
-    assert authenticated(ground, came.make(ground)).actor == BOB
+    assert refusal(ground, arrival.make(ground), **policy)[0] == 401
+    assert "asks_origin" not in policy or LIKE not in fetched_urls(ground)
+    assert run_authenticate(ground, arrival.make(ground)).actor == BOB
 
 
 # --- proofs ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_proof_needs_a_key_that_is_for_proofs():
-    """A key of the right kind in publicKey is for requests."""
+def test_proof_by_a_key_for_requests_is_refused():
+    """List the right key in `publicKey`, which is for requests only."""
     ground = Ground()
     key = {"id": ground.bob.proof_key_id, "owner": BOB, "publicKeyPem": ground.bob.proof_key.public.pem}
     request = post(ground, ground.bob.prove(like()), ground.bob)
@@ -231,23 +237,23 @@ def test_a_proof_needs_a_key_that_is_for_proofs():
     assert refusal(ground, request) == (401, "proof-refused")
 
 
-def test_a_key_that_becomes_one_for_proofs_is_asked_for_again():
+def test_key_that_becomes_an_assertion_method_is_fetched_again():
     ground = Ground()
-    kept = ground.bob.document
+    document = ground.bob.document
     key = {"id": ground.bob.proof_key_id, "owner": BOB, "publicKeyPem": ground.bob.proof_key.public.pem}
     request = post(ground, ground.bob.prove(like()))
-    ground.bob.serve(BOB, kept | {"publicKey": key, "assertionMethod": []})
+    ground.bob.serve(BOB, document | {"publicKey": key, "assertionMethod": []})
     assert refusal(ground, request) == (401, "proof-refused")
-    ground.bob.serve(BOB, kept)
+    ground.bob.serve(BOB, document)
     ground.clock.pass_s(400)
-    assert authenticated(ground, request).auth_method == "proof"
+    assert run_authenticate(ground, request).auth_method == "proof"
 
 
-def test_each_of_several_proofs_has_to_hold():
+def test_each_of_several_proofs_must_be_valid():
     ground = Ground()
     members = ground.bob.prove(ground.bob.prove(like()))
     assert len(members["proof"]) == 2
-    assert authenticated(ground, post(ground, members)).auth_method == "proof"
+    assert run_authenticate(ground, post(ground, members)).auth_method == "proof"
     members["proof"][1] |= {"proofValue": ground.bob.prove(like(object=CAROL))["proof"]["proofValue"]}
     assert refusal(ground, post(ground, members)) == (401, "bad-signature")
 
@@ -255,55 +261,59 @@ def test_each_of_several_proofs_has_to_hold():
 MALFORMED = {
     "no object": ("proof", 400),
     "no key": ({"verificationMethod": None}, 400),
-    "a key that is no address": ({"verificationMethod": "did:key:z6Mk#z6Mk"}, 401),
+    "a key that is no URL": ({"verificationMethod": "did:key:z6Mk#z6Mk"}, 401),
     "no value": ({"proofValue": None}, 400),
-    "a value that is none": ({"proofValue": "z1"}, 400),
+    "a malformed value": ({"proofValue": "z1"}, 400),
     "no time": ({"created": None}, 400),
     "of the future": ({"created": "2027-01-01T00:00:00Z"}, 401),
     "for another purpose": ({"proofPurpose": "authentication"}, 401),
-    "for somebody": ({"domain": "third.example"}, 401),
+    "for a domain": ({"domain": "third.example"}, 401),
     "under another context": ({"@context": ["https://third.example/context"]}, 401),
-    "of a graph, with a context that nobody knows": ({"cryptosuite": "eddsa-rdfc-2022"}, 401),
+    "of a graph, with an unknown context": ({"cryptosuite": "eddsa-rdfc-2022"}, 401),
 }
 
 
 @pytest.mark.parametrize(("change", "status"), MALFORMED.values(), ids=MALFORMED)
-def test_a_proof_that_is_wrong_is_refused_before_its_key_is_asked_for(change, status):
+def test_malformed_proof_is_refused_before_its_key_is_fetched(change, status):
     ground = Ground()
-    members = ground.bob.prove(like(**{"@context": [AS2, "https://nobody.example/context"]}))
+    members = ground.bob.prove(like(**{"@context": [AS2, "https://unknown.example/context"]}))
     members["proof"] = change if isinstance(change, str) else members["proof"] | change
     assert refusal(ground, post(ground, members, ground.bob))[0] == status
-    assert fetched(ground) == []
+    assert fetched_urls(ground) == []
 
 
-# --- nothing but what was proved ------------------------------------------------------------------------------------
+# --- only proven content ---------------------------------------------------------------------------------------------
 
 
-def test_what_is_kept_is_what_was_proved():
+def test_body_of_an_activity_is_the_proven_content():
     ground = Ground()
-    by_request = authenticated(ground, post(ground, b" " + json.dumps(like(summary="x")).encode(), ground.bob))
+    by_request = run_authenticate(ground, post(ground, b" " + json.dumps(like(summary="x")).encode(), ground.bob))
     assert by_request.body == b" " + json.dumps(like(summary="x")).encode()
-    by_proof = authenticated(ground, post(ground, ground.bob.prove(like(summary="x"))))
+    by_proof = run_authenticate(ground, post(ground, ground.bob.prove(like(summary="x"))))
     assert parse_document(by_proof.body).keys() == like(summary="x").keys()
 
 
-def test_what_a_context_adds_after_the_proof_is_not_taken():
-    """FEP-8b32 binds the beginning of the contexts: what comes after it was not signed, and could call a like something else."""
+def test_context_added_after_the_proof_is_dropped():
+    """Append a context that redefines terms. FEP-8b32 binds only the first contexts: the rest was not signed."""
     ground = Ground()
     members = ground.bob.prove(like())
     members["@context"] = [*members["@context"], {"Like": "as:Delete", "summary": "as:content"}]
-    found = authenticated(ground, post(ground, members))
-    assert (found.actor, found.document.types, found.activity.object.uri) == (BOB, ("Like",), ALICE)
-    assert b"as:Delete" not in found.body
+    authentication = run_authenticate(ground, post(ground, members))
+    assert (authentication.actor, authentication.document.types, authentication.activity.object.uri) == (
+        BOB,
+        ("Like",),
+        ALICE,
+    )
+    assert b"as:Delete" not in authentication.body
 
 
-def test_what_is_no_statement_was_not_signed():
+def test_undefined_member_is_dropped_from_an_ld_signed_activity():
     ground = Ground()
-    signed = ground.bob.ld_sign(like(summary="said"))
-    found = authenticated(ground, post(ground, signed | {"nobodyDefined": "not said"}))
-    assert found.activity.summary == "said"
-    assert b"not said" not in found.body
-    assert b"signature" not in found.body
+    signed_like = ground.bob.ld_sign(like(summary="said"))
+    authentication = run_authenticate(ground, post(ground, signed_like | {"undefinedTerm": "not said"}))
+    assert authentication.activity.summary == "said"
+    assert b"not said" not in authentication.body
+    assert b"signature" not in authentication.body
 
 
 @pytest.mark.parametrize(
@@ -315,24 +325,24 @@ def test_what_is_no_statement_was_not_signed():
     ],
     ids=["@graph", "@included", "@reverse"],
 )
-def test_a_graph_that_is_arranged_otherwise_is_not_what_was_signed(change):
-    """Mastodon CVE-2026-46349, Fedify CVE-2026-42462."""
+def test_rearranged_signed_graph_is_refused(change):
+    """Try Mastodon CVE-2026-46349 and Fedify CVE-2026-42462."""
     ground = Ground()
     assert refusal(ground, post(ground, ground.bob.ld_sign(like()) | change, ground.carol))[0] == 401
 
 
-def test_what_the_origin_says_is_taken_and_not_what_was_brought():
+def test_content_from_the_origin_replaces_the_relayed_content():
     ground = Ground()
     ground.bob.serve(LIKE, like(object=CAROL, published="2026-01-01T11:00:00Z"))
-    found = authenticated(ground, post(ground, like(object=ALICE), ground.carol))
-    assert (found.auth_method, found.activity.object.uri) == ("origin", CAROL)
+    authentication = run_authenticate(ground, post(ground, like(object=ALICE), ground.carol))
+    assert (authentication.auth_method, authentication.activity.object.uri) == ("origin", CAROL)
 
 
-def test_an_activity_inside_another_stays_a_claim():
-    """FEP-1b12: a group announces what its members do; whatever it carries proves the announcement of it."""
+def test_proof_of_an_embedded_activity_is_ignored():
+    """Announce a proven activity, as groups do (FEP-1b12): only the announcement is authenticated."""
     ground = Ground()
-    inside = ground.bob.prove(like())
-    announce = ground.carol.activity("Announce", object=inside)
+    embedded_like = ground.bob.prove(like())
+    announce = ground.carol.activity("Announce", object=embedded_like)
     assert ground.post(post(ground, announce, ground.carol)).status == 202
     ground.work()
     assert ground.heard == [announce["id"]]
@@ -342,7 +352,7 @@ CONTEXT = "https://remote.example/context"
 
 
 @pytest.mark.parametrize(
-    ("terms", "heard"),
+    ("terms", "expected"),
     [
         ({"Like": "as:Delete"}, ("Like", CAROL, None)),
         ({"object": "as:target", "thing": "as:object"}, ("Like", CAROL, None)),
@@ -351,29 +361,29 @@ CONTEXT = "https://remote.example/context"
     ],
     ids=["another type", "another object", "one more object", "more meaning"],
 )
-def test_a_context_that_is_fetched_later_changes_nothing_that_was_held_against_the_rules(terms, heard):
-    """What came was a Like of something of Carol's, which is for everybody; it does not become something that is not."""
+def test_context_fetched_later_does_not_change_authorised_members(terms, expected):
+    """Fetch a context that redefines terms: the type and the objects stay as they were checked."""
     ground = Ground(unknown_contexts="fetch")
     ground.bob.serve(CONTEXT, {"@context": terms})
-    seen: list[Any] = []
+    calls: list[Any] = []
     ground.listeners.append(
-        lambda ctx, activity: seen.append(
+        lambda ctx, activity: calls.append(
             (
                 activity.document.types[0],
-                *[each.uri for each in activity.objects],
+                *[reference.uri for reference in activity.objects],
                 activity.summary,
             )
         )
     )
     members = like(object=CAROL, thing=BOB, note="a note") | {"@context": [AS2, CONTEXT]}
     assert ground.post(post(ground, members, ground.bob)).status == 202
-    assert CONTEXT not in fetched(ground), "nothing is fetched for it before it is proved"
+    assert CONTEXT not in fetched_urls(ground), "the context was fetched before authentication"
     ground.work()
-    assert CONTEXT in fetched(ground)
-    assert seen == [heard]
+    assert CONTEXT in fetched_urls(ground)
+    assert calls == [expected]
 
 
-def test_a_context_that_is_fetched_later_and_is_none_keeps_nobody_from_hearing():
+def test_malformed_context_fetched_later_does_not_stop_the_listeners():
     ground = Ground(unknown_contexts="fetch")
     ground.bob.serve(CONTEXT, {"@context": {"@vocab": 5}})
     assert ground.post(post(ground, like() | {"@context": [AS2, CONTEXT]}, ground.bob)).status == 202
@@ -381,49 +391,49 @@ def test_a_context_that_is_fetched_later_and_is_none_keeps_nobody_from_hearing()
     assert ground.heard == [LIKE]
 
 
-def test_a_listener_is_told_what_proved_it_and_who_brought_it():
+def test_listener_gets_the_auth_method_and_the_relay():
     ground = Ground()
-    told: list[tuple[str | None, str | None]] = []
-    ground.listeners.append(lambda ctx, _activity: told.append((ctx.auth_method, ctx.relayed_by)))
-    for number, (prove, by) in enumerate([(Peer.prove, None), (Peer.ld_sign, ground.carol), (None, ground.bob)]):
+    calls: list[tuple[str | None, str | None]] = []
+    ground.listeners.append(lambda ctx, _activity: calls.append((ctx.auth_method, ctx.relayed_by)))
+    for number, (prove, signer) in enumerate([(Peer.prove, None), (Peer.ld_sign, ground.carol), (None, ground.bob)]):
         members = like(id=f"{BOB}/{number}")
-        request = post(ground, members if prove is None else prove(ground.bob, members), by)
+        request = post(ground, members if prove is None else prove(ground.bob, members), signer)
         assert ground.post(request).status == 202
     ground.work()
-    assert told == [("proof", None), ("ld-signature", CAROL), ("http-signature", None)]
+    assert calls == [("proof", None), ("ld-signature", CAROL), ("http-signature", None)]
 
 
-# --- old things are not new -----------------------------------------------------------------------------------------
+# --- age of activities ----------------------------------------------------------------------------------------------
 
 
-def signed_at(ground: Ground, how: str, moment: datetime) -> dict[str, Any]:
-    if how == "proof":
+def signed_at(ground: Ground, method: str, moment: datetime) -> dict[str, Any]:
+    if method == "proof":
         return proofs.create(like(), ground.bob.proof_key, now=moment)
     return ld_signature.create(like(**{"@context": [AS2, SECURITY]}), ground.bob.key, now=moment)
 
 
-@pytest.mark.parametrize("how", ["proof", "ld-signature"])
-def test_an_old_activity_counts_only_under_a_fresh_request_of_its_actor(how):
+@pytest.mark.parametrize("method", ["proof", "ld-signature"])
+def test_old_activity_is_accepted_only_in_a_fresh_request_of_its_actor(method):
     ground = Ground()
-    old = NOON - timedelta(seconds=DONE_KEPT_S)
-    young = old + timedelta(seconds=ground.node.site().signatures.clock_skew_s)
-    assert authenticated(ground, post(ground, signed_at(ground, how, young))).auth_method == how
-    members = signed_at(ground, how, old)
+    old_date = NOON - timedelta(seconds=DONE_KEPT_S)
+    young_date = old_date + timedelta(seconds=ground.node.site().signatures.clock_skew_s)
+    assert run_authenticate(ground, post(ground, signed_at(ground, method, young_date))).auth_method == method
+    members = signed_at(ground, method, old_date)
     ground.bob.serve(LIKE, like(published="2026-01-01T11:00:00Z"))
-    refused = refusal(ground, post(ground, members))
-    assert refused == ((401, "signature-too-old") if how == "proof" else (401, "signature-missing"))
-    found = authenticated(ground, post(ground, members, ground.bob))
-    assert found.auth_method == "http-signature"
-    assert found.signed == NOON
+    outcome = refusal(ground, post(ground, members))
+    assert outcome == ((401, "signature-too-old") if method == "proof" else (401, "signature-missing"))
+    authentication = run_authenticate(ground, post(ground, members, ground.bob))
+    assert authentication.auth_method == "http-signature"
+    assert authentication.signed == NOON
 
 
-@pytest.mark.parametrize("how", ["proof", "ld-signature"])
-def test_what_was_done_is_never_done_again_by_what_it_carries(how):
-    """Whenever it is repeated: either it is remembered, or it is too old."""
+@pytest.mark.parametrize("method", ["proof", "ld-signature"])
+def test_repeated_activity_is_never_processed_again(method):
+    """Repeat a proven activity for 40 days: either its id is remembered, or it is too old."""
     ground = Ground()
-    # As far ahead of our clock as is tolerated.
+    # As far in the future as is tolerated.
     ahead = NOON + timedelta(seconds=ground.node.site().signatures.clock_skew_s)
-    request = post(ground, signed_at(ground, how, ahead))
+    request = post(ground, signed_at(ground, method, ahead))
     assert ground.post(request).status == 202
     ground.work()
     for _ in range(40):
@@ -434,7 +444,7 @@ def test_what_was_done_is_never_done_again_by_what_it_carries(how):
 
 
 @pytest.mark.parametrize(("ahead_s", "status"), [(3600, 202), (3601, 401), (86_400 * 365, 401)])
-def test_what_its_origin_dates_ahead_would_be_forgotten_before_it_is_old(ahead_s, status):
+def test_activity_dated_in_the_future_by_its_origin_is_refused(ahead_s, status):
     ground = Ground()
     published = (NOON + timedelta(seconds=ahead_s)).isoformat()
     ground.bob.serve(LIKE, like(published=published))
@@ -457,32 +467,32 @@ DELETED = {
         200,
         False,
     ),
-    "not there": (None, 404, False),
-    "there": ({"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": BOB}, 200, False),
+    "not found": (None, 404, False),
+    "still a note": ({"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": BOB}, 200, False),
     "another's tombstone": ({"@context": AS2, "id": f"{NOTE}0", "type": "Tombstone"}, 200, False),
     "failing": (None, 500, False),
-    "not for us": (None, 403, False),
+    "forbidden": (None, 403, False),
 }
 
 
-@pytest.mark.parametrize(("served", "status", "confirmed"), DELETED.values(), ids=DELETED)
-def test_a_delete_that_is_forwarded_is_confirmed_by_what_is_gone(served, status, confirmed):
+@pytest.mark.parametrize(("document", "status", "is_confirmed"), DELETED.values(), ids=DELETED)
+def test_forwarded_delete_is_accepted_only_if_the_object_is_gone(document, status, is_confirmed):
     ground = Ground()
-    ground.bob.serve(NOTE, served, status=status)
+    ground.bob.serve(NOTE, document, status=status)
     answer = ground.post(post(ground, delete(to=[ALICE]), ground.carol))
     ground.work()
-    if not confirmed:
+    if not is_confirmed:
         assert answer.status == (503 if status == 500 else 401)
         assert ground.heard == []
         return
     assert answer.status == 202
-    # Neither its id, which nobody has proved, nor whom it is to.
+    # Neither its id nor its recipients are taken over: they were not proven.
     assert ground.heard == [f"{NOTE}#delete"]
-    found = authenticated(ground, post(ground, delete(to=[ALICE]), ground.carol))
-    assert (found.auth_method, found.relayed_by, found.activity.to) == ("origin", CAROL, ())
+    authentication = run_authenticate(ground, post(ground, delete(to=[ALICE]), ground.carol))
+    assert (authentication.auth_method, authentication.relayed_by, authentication.activity.to) == ("origin", CAROL, ())
 
 
-def test_a_deletion_that_was_kept_alive_is_asked_for_anew():
+def test_forwarded_delete_bypasses_the_cached_object():
     ground = Ground()
     ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": BOB})
     _ = ground.node.reference(NOTE).resolve()
@@ -490,32 +500,32 @@ def test_a_deletion_that_was_kept_alive_is_asked_for_anew():
     assert ground.post(post(ground, delete(), ground.carol)).status == 202
 
 
-def test_a_forwarded_delete_uses_up_no_id():
+def test_forwarded_delete_does_not_mark_its_id_as_processed():
     ground = Ground()
     ground.bob.serve(NOTE, None, status=410)
-    poison = delete() | {"id": LIKE}
-    assert ground.post(post(ground, poison, ground.carol)).status == 202
+    forged_delete = delete() | {"id": LIKE}
+    assert ground.post(post(ground, forged_delete, ground.carol)).status == 202
     assert ground.post(post(ground, like(), ground.bob)).status == 202
     ground.work()
     assert sorted(map(str, ground.heard)) == sorted([f"{NOTE}#delete", LIKE])
 
 
 @pytest.mark.parametrize("object_", [CAROL, ALICE, None, {"type": "Note"}])
-def test_a_forwarded_delete_of_what_is_not_his_asks_nobody(object_):
+def test_forwarded_delete_of_anothers_object_causes_no_fetch(object_):
     ground = Ground()
     assert ground.post(post(ground, delete(object_), ground.carol)).status in {400, 401, 403}
-    assert [url for url in fetched(ground) if url != CAROL] == []
+    assert [url for url in fetched_urls(ground) if url != CAROL] == []
 
 
-# --- somebody is gone, or has changed -------------------------------------------------------------------------------
+# --- deleted and changed actors -------------------------------------------------------------------------------------
 
 
-def farewell(ground: Ground, by: Peer | None = None, **members: Any) -> Request:
-    return post(ground, like(type="Delete", object=BOB, id=f"{BOB}#delete") | members, by or ground.bob)
+def build_actor_delete(ground: Ground, signer: Peer | None = None, **members: Any) -> Request:
+    return post(ground, like(type="Delete", object=BOB, id=f"{BOB}#delete") | members, signer or ground.bob)
 
 
-def known() -> Ground:
-    """Bob has been heard of a day ago, and his key counts no more."""
+def ground_that_knows_bob() -> Ground:
+    """Build a ground that heard of Bob two days ago, so that his cached key has expired."""
     ground = Ground()
     assert ground.post(post(ground, like(), ground.bob)).status == 202
     ground.work()
@@ -527,14 +537,16 @@ def known() -> Ground:
 
 
 @pytest.mark.parametrize("kind", ["Delete", "Update"])
-@pytest.mark.parametrize("how", ["his", "a relay's", "proof", "ld-signature", "a neighbour's"])
-def test_what_a_stranger_says_of_itself_costs_nothing(kind, how):
+@pytest.mark.parametrize("method", ["Bob's", "a relay's", "proof", "ld-signature", "a neighbour's"])
+def test_delete_or_update_of_an_unknown_actor_costs_nothing(kind, method):
     ground = Ground()
     members = like(type=kind, object=BOB, id=f"{BOB}#{kind}")
-    signer = {"his": ground.bob, "a relay's": ground.carol, "a neighbour's": ground.network.peer(f"{BOB}2")}.get(how)
-    if how == "proof":
+    signer = {"Bob's": ground.bob, "a relay's": ground.carol, "a neighbour's": ground.network.peer(f"{BOB}2")}.get(
+        method
+    )
+    if method == "proof":
         members = ground.bob.prove(members)
-    if how == "ld-signature":
+    if method == "ld-signature":
         members = ground.bob.ld_sign(members)
     ground.bob.serve(BOB, None, status=410)
     assert ground.post(post(ground, members, signer)).status == 202
@@ -542,40 +554,40 @@ def test_what_a_stranger_says_of_itself_costs_nothing(kind, how):
     assert ground.kinds() == set()
 
 
-def test_what_nobody_has_signed_is_nobodys_farewell():
-    ground = known()
+def test_unsigned_delete_of_an_actor_is_refused():
+    ground = ground_that_knows_bob()
     ground.bob.serve(BOB, None, status=410)
     body = json.dumps(like(type="Delete", object=BOB, id=f"{BOB}#delete")).encode()
     for ground_ in (ground, Ground()):
         answer = ground_.post(Request("POST", INBOX, Headers({"content-type": AP}), body))
         assert (answer.status, reason_of(answer)) == (401, "signature-missing")
-    assert fetched(ground) == []
+    assert fetched_urls(ground) == []
 
 
-def test_somebody_known_is_believed_by_the_key_that_is_kept():
+def test_delete_of_a_known_actor_is_accepted_by_the_cached_key():
     ground = Ground()
     assert ground.post(post(ground, like(), ground.bob)).status == 202
     ground.bob.serve(BOB, None, status=410)
     ground.asked.clear()
-    assert ground.post(farewell(ground)).status == 202
-    assert fetched(ground) == []
+    assert ground.post(build_actor_delete(ground)).status == 202
+    assert fetched_urls(ground) == []
     ground.work()
     assert ground.heard == [LIKE, f"{BOB}#delete"]
 
 
 GONE = {
     "gone": (410, 202, [f"{BOB}#delete"]),
-    "not there": (404, 401, []),
-    "not for us": (401, 401, []),
+    "not found": (404, 401, []),
+    "unauthorised": (401, 401, []),
     "failing": (503, 503, []),
 }
 
 
 @pytest.mark.parametrize(("served", "status", "heard"), GONE.values(), ids=GONE)
-def test_somebody_known_whose_key_is_gone_is_believed_if_the_server_says_so(served, status, heard):
-    ground = known()
+def test_delete_of_a_known_actor_is_accepted_if_the_server_answers_gone(served, status, heard):
+    ground = ground_that_knows_bob()
     ground.bob.serve(BOB, None, status=served)
-    request = farewell(ground)
+    request = build_actor_delete(ground)
     assert [ground.post(request).status, ground.post(request).status] == [status] * 2
     ground.work()
     assert ground.heard == heard
@@ -583,7 +595,7 @@ def test_somebody_known_whose_key_is_gone_is_believed_if_the_server_says_so(serv
 
 @pytest.mark.parametrize("follows", ["Bob", "Alice"])
 @pytest.mark.parametrize("kind", ["Update", "Delete"])
-def test_who_follows_or_is_followed_is_no_stranger_however_long_nothing_was_heard(follows, kind):
+def test_followers_and_followed_actors_stay_known(follows, kind):
     ground = Ground()
     if follows == "Bob":
         assert ground.post(post(ground, like(type="Follow"), ground.bob)).status == 202
@@ -596,7 +608,7 @@ def test_who_follows_or_is_followed_is_no_stranger_however_long_nothing_was_hear
     ground.clock.pass_s(365 * 86_400)
     ground.heard.clear()
     if kind == "Delete":
-        request = farewell(ground)
+        request = build_actor_delete(ground)
         ground.bob.serve(BOB, None, status=410)
     else:
         request = post(ground, like(type="Update", object=BOB, id=f"{BOB}#Update"), ground.bob)
@@ -605,11 +617,11 @@ def test_who_follows_or_is_followed_is_no_stranger_however_long_nothing_was_hear
     assert ground.heard == [f"{BOB}#{kind.lower() if kind == 'Delete' else kind}"]
 
 
-def test_the_key_of_a_neighbour_who_is_gone_is_no_farewell():
-    """That one is gone, and he is not."""
-    ground = known()
+def test_deleted_neighbours_key_does_not_delete_an_actor():
+    """Sign Bob's Delete by a deleted neighbour while Bob's account exists."""
+    ground = ground_that_knows_bob()
     neighbour = ground.network.peer(f"{BOB}2")
-    request = farewell(ground, neighbour)
+    request = build_actor_delete(ground, neighbour)
     ground.bob.serve(f"{BOB}2", None, status=410)
     assert ground.post(request).status == 401
     ground.work()
@@ -617,85 +629,87 @@ def test_the_key_of_a_neighbour_who_is_gone_is_no_farewell():
 
 
 @pytest.mark.parametrize(("served", "status"), [(410, 202), (200, 401), (404, 401)])
-def test_the_instance_actor_speaks_for_somebody_who_is_gone(served, status):
-    ground = known()
+def test_instance_actor_may_sign_the_delete_of_an_actor_that_is_gone(served, status):
+    ground = ground_that_knows_bob()
     instance = ground.network.peer(INSTANCE)
     if served != 200:
         ground.bob.serve(BOB, None, status=served)
-    assert ground.post(farewell(ground, instance)).status == status
+    assert ground.post(build_actor_delete(ground, instance)).status == status
     ground.work()
     assert ground.heard == ([f"{BOB}#delete"] if status == 202 else [])
 
 
-def test_a_stranger_is_not_asked_to_confirm_a_farewell():
-    ground = known()
+def test_actor_delete_by_another_origin_is_refused_without_a_fetch_of_the_actor():
+    ground = ground_that_knows_bob()
     ground.bob.serve(BOB, None, status=410)
-    assert ground.post(farewell(ground, ground.carol)).status == 401
-    assert fetched(ground) == [CAROL]
+    assert ground.post(build_actor_delete(ground, ground.carol)).status == 401
+    assert fetched_urls(ground) == [CAROL]
 
 
-def test_an_update_of_somebody_known_is_taken():
-    ground = known()
+def test_update_of_a_known_actor_is_accepted():
+    ground = ground_that_knows_bob()
     assert ground.post(post(ground, like(type="Update", object=BOB, id=f"{BOB}#u"), ground.bob)).status == 202
     ground.work()
     assert ground.heard == [f"{BOB}#u"]
 
 
-# --- what it may cost ---------------------------------------------------------------------------------------------
+# --- bounded cost ------------------------------------------------------------------------------------------------
 
 
-def long(members: dict[str, Any], length: int) -> bytes:
-    """The bytes of an activity, made so long by blanks, which are no part of what is signed."""
+def padded_body(members: dict[str, Any], length: int) -> bytes:
+    """Return the bytes of an activity, padded with blanks. Blanks are not part of the signed content."""
     body = json.dumps(members).encode()
     return body + b" " * (length - len(body))
 
 
-@pytest.mark.parametrize("over", [0, 1])
-def test_no_large_graph_is_put_in_order_for_nobody_in_particular(over):
+@pytest.mark.parametrize("excess", [0, 1])
+def test_large_graph_is_not_canonicalised_for_an_unauthenticated_client(excess):
     ground = Ground()
-    length = GRAPH_BYTES_MAX + over
-    signed = long(ground.bob.ld_sign(like()), length)
-    if over:
-        assert refusal(ground, post(ground, signed)) == (401, "signature-missing")
+    length = GRAPH_BYTES_MAX + excess
+    signed_body = padded_body(ground.bob.ld_sign(like()), length)
+    if excess:
+        assert refusal(ground, post(ground, signed_body)) == (401, "signature-missing")
     else:
-        assert authenticated(ground, post(ground, signed)).auth_method == "ld-signature"
-    assert authenticated(ground, post(ground, signed, ground.carol)).auth_method == "ld-signature"
-    graph = ground.bob.prove(like())
-    graph["proof"]["cryptosuite"] = "eddsa-rdfc-2022"
-    for members in (graph, graph | {"proof": [graph["proof"]]}):
-        outcome = refusal(ground, post(ground, long(members, length), ground.bob))
-        assert outcome == ((413, "limit") if over else (401, "bad-signature"))
-    # The other suite costs no more than reading.
-    assert authenticated(ground, post(ground, long(ground.bob.prove(like()), length))).auth_method == "proof"
+        assert run_authenticate(ground, post(ground, signed_body)).auth_method == "ld-signature"
+    assert run_authenticate(ground, post(ground, signed_body, ground.carol)).auth_method == "ld-signature"
+    graph_proved = ground.bob.prove(like())
+    graph_proved["proof"]["cryptosuite"] = "eddsa-rdfc-2022"
+    for members in (graph_proved, graph_proved | {"proof": [graph_proved["proof"]]}):
+        outcome = refusal(ground, post(ground, padded_body(members, length), ground.bob))
+        assert outcome == ((413, "limit") if excess else (401, "bad-signature"))
+    # The JCS suite costs no more than parsing.
+    assert run_authenticate(ground, post(ground, padded_body(ground.bob.prove(like()), length))).auth_method == "proof"
 
 
-def test_whoever_makes_us_ask_pays_for_it():
-    """Design rule 9: a relay that brings what nothing proves makes us ask a third server, and has a budget for that as for keys."""
+def test_fetch_from_the_origin_is_paid_by_the_budget_of_the_relay():
+    """Relay five unproven activities: the fetches from their origin have a budget, as fetches of keys have."""
     ground = Ground()
-    few = FetchPolicy(budgets=Budgets(host=Rate(3, 0.001)))
+    small_budgets = FetchPolicy(budgets=Budgets(host=Rate(3, 0.001)))
     outcomes: list[int] = []
     for number in range(5):
-        site = evolve(ground.node.site(), fetching=few, unauthenticated_client=UnauthenticatedClient("198.51.100.1"))
+        site = evolve(
+            ground.node.site(), fetching=small_budgets, unauthenticated_client=UnauthenticatedClient("198.51.100.1")
+        )
         request = post(ground, like(id=f"{BOB}/likes/{number}"), ground.carol)
         answer = ground.node.run(receive(site, request, recipient="alice"))
         outcomes.append(answer.status)
     assert outcomes == [401, 401, 401, 503, 503]
     assert reason_of(answer) == "budget-spent"
-    assert fetched(ground) == [CAROL, *(f"{BOB}/likes/{number}" for number in range(3))]
+    assert fetched_urls(ground) == [CAROL, *(f"{BOB}/likes/{number}" for number in range(3))]
 
 
-# --- what can be had later ------------------------------------------------------------------------------------------
+# --- outages ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["his", "proof", "ld-signature", "a relay's"])
-def test_nothing_is_decided_while_his_server_is_down(how):
+@pytest.mark.parametrize("method", ["Bob's", "proof", "ld-signature", "a relay's"])
+def test_activity_is_neither_accepted_nor_refused_while_its_server_is_down(method):
     ground = Ground()
-    members = {"proof": ground.bob.prove, "ld-signature": ground.bob.ld_sign}.get(how, dict[str, Any])(like())
-    request = post(ground, members, {"his": ground.bob, "a relay's": ground.carol}.get(how))
+    members = {"proof": ground.bob.prove, "ld-signature": ground.bob.ld_sign}.get(method, dict[str, Any])(like())
+    request = post(ground, members, {"Bob's": ground.bob, "a relay's": ground.carol}.get(method))
     ground.network.down.add("https://remote.example")
     answer = ground.post(request)
     assert answer.status == 503
-    assert reason_of(answer) in {"key-unavailable", "origin-unavailable"}, "what our network answered is our business"
+    assert reason_of(answer) in {"key-unavailable", "origin-unavailable"}, "the reason discloses details of our network"
     assert int(answer.headers.get("retry-after") or 0) > 0
     assert ground.kinds() <= OWN | CACHED
     ground.network.down.clear()

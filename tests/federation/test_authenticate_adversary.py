@@ -1,4 +1,4 @@
-"""Whatever proofs and signatures are made of, and whatever others answer about them: an answer with a reason, and nothing believed that was not proved."""
+"""Check hostile proofs and answers: every request gets a status with a reason, and only proven content is accepted."""
 
 from __future__ import annotations
 
@@ -81,25 +81,25 @@ KINDS = st.sampled_from(["Like", "Delete", "Update", "Create", "Undo", "Add", "M
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, members: dict[str, Any]) -> dict[str, Any]:
-    """An activity with something else in it, mostly in what proves it."""
-    made = dict(members)
+def spoiled_activity(draw: st.DrawFn, members: dict[str, Any]) -> dict[str, Any]:
+    """Draw an activity with wrong members, mostly in its proof or signature."""
+    activity = dict(members)
     for _ in range(draw(st.integers(0, 2))):
-        where, names = draw(st.sampled_from([("proof", PROOF), ("signature", SIGNATURE), ("", [])]))
-        inner = made.get(where)
+        part, names = draw(st.sampled_from([("proof", PROOF), ("signature", SIGNATURE), ("", [])]))
+        inner = activity.get(part)
         if isinstance(inner, dict):
-            made[where] = inner | {draw(st.sampled_from(names)): draw(VALUES)}
+            activity[part] = inner | {draw(st.sampled_from(names)): draw(VALUES)}
         else:
             name = draw(
                 st.sampled_from(["proof", "signature", "object", "@context", "@graph", "id", "actor", "to", "x"])
             )
-            made[name] = draw(VALUES)
-    return made
+            activity[name] = draw(VALUES)
+    return activity
 
 
-def answers(members: dict[str, Any]) -> st.SearchStrategy[Response]:
-    """What a server may say instead of a document."""
-    bodies = spoilt(members).map(lambda made: json.dumps(made).encode()) | st.binary(max_size=20)
+def draw_answer(members: dict[str, Any]) -> st.SearchStrategy[Response]:
+    """Draw a response of a server other than the expected document."""
+    bodies = spoiled_activity(members).map(lambda activity: json.dumps(activity).encode()) | st.binary(max_size=20)
     types = st.sampled_from([ACTIVITY_JSON, "application/ld+json", "text/html", "", "\xff"])
     statuses = st.sampled_from([200, 200, 200, 304, 301, 401, 404, 410, 418, 429, 500])
     locations = st.sampled_from([BOB, CAROL, LIKE, "http://127.0.0.1/", "//", "https://["])
@@ -114,7 +114,7 @@ def answers(members: dict[str, Any]) -> st.SearchStrategy[Response]:
 
 @given(data=st.data())
 @settings(max_examples=60)
-def test_no_proof_whatever_it_is_made_of_does_harm(data):
+def test_any_proof_gets_a_status_and_only_proven_content_is_processed(data):
     ground = Ground()
     kind, object_ = data.draw(KINDS), data.draw(st.sampled_from([NOTE, BOB, ALICE, {"id": NOTE, "attributedTo": BOB}]))
     activity = {"@context": AS2, "id": LIKE, "type": kind, "actor": BOB, "object": object_}
@@ -122,14 +122,14 @@ def test_no_proof_whatever_it_is_made_of_does_harm(data):
     for prove in data.draw(st.lists(st.sampled_from([Peer.prove, Peer.ld_sign]), unique=True)):
         if "signature" not in activity:
             activity = prove(ground.bob, activity)
-    proved = dict(activity)
-    activity = data.draw(spoilt(activity))
+    proven_activity = dict(activity)
+    activity = data.draw(spoiled_activity(activity))
     lies: dict[str, Response] = {}
     for uri in data.draw(st.lists(st.sampled_from([BOB, LIKE, NOTE, CAROL]), unique=True, max_size=2)):
-        own = {BOB: ground.bob.document, CAROL: ground.carol.document}.get(uri, activity)
-        lies[uri] = data.draw(answers(own))
+        honest_document = {BOB: ground.bob.document, CAROL: ground.carol.document}.get(uri, activity)
+        lies[uri] = data.draw(draw_answer(honest_document))
     for peer in (ground.bob, ground.carol):
-        peer.answer = _lying(peer, lies)  # type: ignore[method-assign]
+        peer.answer = _answer_with(peer, lies)  # type: ignore[method-assign]
     body = json.dumps(activity).encode()
     request = Request("POST", INBOX, Headers({"content-type": ACTIVITY_JSON}), body)
     signer = data.draw(st.sampled_from([None, ground.bob, ground.carol]))
@@ -144,10 +144,10 @@ def test_no_proof_whatever_it_is_made_of_does_harm(data):
         assert ground.heard == []
         assert ground.kinds() <= OWN | CACHED
     elif signer is not ground.bob and BOB not in lies and LIKE not in lies and NOTE not in lies:
-        # Nobody but him has said anything: what was heard, if anything, is what he has proved.
-        assert set(ground.heard) <= {proved["id"], f"{NOTE}#delete", f"{BOB}#delete"}
+        # No other evidence was present, so at most the proven activity was processed.
+        assert set(ground.heard) <= {proven_activity["id"], f"{NOTE}#delete", f"{BOB}#delete"}
 
 
-def _lying(peer: Peer, lies: dict[str, Response]) -> Any:
+def _answer_with(peer: Peer, lies: dict[str, Response]) -> Any:
     honest = peer.answer
     return lambda request: lies.get(request.url) or honest(request)

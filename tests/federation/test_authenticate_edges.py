@@ -1,4 +1,4 @@
-"""Who stands behind an activity, at the edges that mutation testing found open."""
+"""Check the edges of authentication that mutation testing has found untested."""
 
 from __future__ import annotations
 
@@ -33,254 +33,257 @@ def post(members: dict[str, Any], by: Peer | None = None) -> Request:
     return request if by is None else by.sign(request)
 
 
-def authenticated(ground: Ground, request: Request, **policy: Any) -> Authenticated:
+def run_authenticate(ground: Ground, request: Request, **policy: Any) -> Authenticated:
     site = ground.node.site()
     site = evolve(site, signatures=site.signatures.with_(**policy))
     return ground.node.run(authenticate(site, request, read_incoming(site, request.body)))
 
 
-def refused(ground: Ground, request: Request, **policy: Any) -> ApcoreError:
+def get_refusal(ground: Ground, request: Request, **policy: Any) -> ApcoreError:
     with pytest.raises(ApcoreError) as caught:
-        authenticated(ground, request, **policy)
+        run_authenticate(ground, request, **policy)
     return caught.value
 
 
-def fetched(ground: Ground) -> list[str]:
+def fetched_urls(ground: Ground) -> list[str]:
     return [effect.request.url for effect in ground.asked if isinstance(effect, Fetch)]
 
 
-# --- a neighbour: of the same origin, and not the actor -------------------------------------------------------------
+# --- another actor of the same origin -------------------------------------------------------------------------------
 
 
-def test_a_neighbours_ld_signature_is_not_the_actors():
+def test_ld_signature_of_another_actor_of_the_origin_is_refused():
     ground = Ground()
     neighbour = ground.network.peer(NEIGHBOUR)
     for signer in (None, neighbour):
-        error = refused(ground, post(neighbour.ld_sign(like()), signer))
+        error = get_refusal(ground, post(neighbour.ld_sign(like()), signer))
         assert error.status_hint == 401
     assert "not-the-actor" in [note.partition(":")[0] for note in error.__notes__] + [error.reason]
 
 
-def test_a_context_that_makes_another_the_actor_does_not_make_the_signer_him():
-    """The proof binds the first contexts alone. With one more, the sender is whom the proof's key belongs to, and what was proved is Bob's."""
+def test_context_that_redefines_actor_does_not_change_the_proven_actor():
+    """Append a context that makes the neighbour the actor: the proof binds only the first contexts."""
     ground = Ground()
     neighbour = ground.network.peer(NEIGHBOUR)
     members = neighbour.prove(like(x=NEIGHBOUR))
-    turned = {"actor": {"@id": "as:target", "@type": "@id"}, "x": {"@id": "as:actor", "@type": "@id"}}
+    swapped_terms = {"actor": {"@id": "as:target", "@type": "@id"}, "x": {"@id": "as:actor", "@type": "@id"}}
     context = members["@context"]
-    members["@context"] = [*(context if isinstance(context, list) else [context]), turned]
+    members["@context"] = [*(context if isinstance(context, list) else [context]), swapped_terms]
     request = post(members)
     assert read_incoming(ground.node.site(), request.body).actor == NEIGHBOUR
-    assert refused(ground, request).reason == "proof-refused"
+    assert get_refusal(ground, request).reason == "proof-refused"
 
 
-# --- what was proved is what is taken -------------------------------------------------------------------------------
+# --- only proven content ----------------------------------------------------------------------------------------------
 
 
-def test_an_old_proof_under_a_fresh_request_still_says_what_was_proved():
+def test_old_proof_in_a_fresh_request_still_fixes_the_content():
     ground = Ground()
     members = ground.bob.prove(like())
     ground.clock.pass_s(DONE_KEPT_S + DAY_S)
     members["@context"] = [*members["@context"], {"Like": "as:Delete"}]
-    found = authenticated(ground, post(members, ground.bob))
-    assert (found.auth_method, found.document.types) == ("http-signature", ("Like",))
-    assert b"as:Delete" not in found.body
-    assert refused(ground, post(members)).reason == "signature-too-old"
+    authentication = run_authenticate(ground, post(members, ground.bob))
+    assert (authentication.auth_method, authentication.document.types) == ("http-signature", ("Like",))
+    assert b"as:Delete" not in authentication.body
+    assert get_refusal(ground, post(members)).reason == "signature-too-old"
 
 
-def test_proofs_of_different_documents_are_of_none():
+def test_proofs_over_different_contexts_are_refused():
     ground = Ground()
-    one = ground.bob.prove(like())
-    more = {name: value for name, value in one.items() if name != "proof"}
-    more["@context"] = [*more["@context"], {"nobody": "as:nobody"}]
-    two = ground.bob.prove(more)
-    assert authenticated(ground, post({**two, "proof": [two["proof"], two["proof"]]})).auth_method == "proof"
-    assert authenticated(ground, post({**two, "proof": one["proof"]})).auth_method == "proof"
-    assert refused(ground, post({**two, "proof": [one["proof"], two["proof"]]})).reason == "proof-refused"
+    first = ground.bob.prove(like())
+    unproven = {name: value for name, value in first.items() if name != "proof"}
+    unproven["@context"] = [*unproven["@context"], {"extra": "as:extra"}]
+    second = ground.bob.prove(unproven)
+    assert (
+        run_authenticate(ground, post({**second, "proof": [second["proof"], second["proof"]]})).auth_method == "proof"
+    )
+    assert run_authenticate(ground, post({**second, "proof": first["proof"]})).auth_method == "proof"
+    assert get_refusal(ground, post({**second, "proof": [first["proof"], second["proof"]]})).reason == "proof-refused"
 
 
-def test_of_several_proofs_the_oldest_says_how_old_it_is():
+def test_oldest_of_several_proofs_dates_the_activity():
     ground = Ground()
     members = ground.bob.prove(like())
     ground.clock.pass_s(20 * DAY_S)
-    both = ground.bob.prove(members)
-    found = authenticated(ground, post(both))
-    assert (found.auth_method, found.signed) == ("proof", NOON)
+    twice_proven = ground.bob.prove(members)
+    authentication = run_authenticate(ground, post(twice_proven))
+    assert (authentication.auth_method, authentication.signed) == ("proof", NOON)
     ground.clock.pass_s(15 * DAY_S)
-    assert refused(ground, post(both)).reason == "signature-too-old"
+    assert get_refusal(ground, post(twice_proven)).reason == "signature-too-old"
 
 
-def test_each_way_names_its_key_and_its_time():
+def test_each_auth_method_reports_its_key_and_time():
     ground = Ground()
-    by_request = authenticated(ground, post(like(), ground.bob))
+    by_request = run_authenticate(ground, post(like(), ground.bob))
     assert (by_request.key_id, by_request.signed) == (ground.bob.key_id, NOON)
-    by_proof = authenticated(ground, post(ground.bob.prove(like())))
+    by_proof = run_authenticate(ground, post(ground.bob.prove(like())))
     assert (by_proof.key_id, by_proof.signed) == (ground.bob.proof_key_id, NOON)
-    by_ld = authenticated(ground, post(ground.bob.ld_sign(like())))
+    by_ld = run_authenticate(ground, post(ground.bob.ld_sign(like())))
     assert (by_ld.key_id, by_ld.signed) == (ground.bob.key_id, NOON)
     ground.bob.serve(LIKE, like(published="2026-01-01T11:00:00Z"))
-    by_origin = authenticated(ground, post(like(), ground.carol))
+    by_origin = run_authenticate(ground, post(like(), ground.carol))
     assert (by_origin.key_id, by_origin.signed, by_origin.signature) == (None, None, None)
 
 
-# --- one way that cannot be gone now does not close the next --------------------------------------------------------
+# --- unavailable evidence does not prevent the next rule ------------------------------------------------------------
 
 
-def test_a_relay_whose_key_cannot_be_had_may_bring_an_ld_signature():
+def test_relay_without_an_available_key_may_bring_an_ld_signature():
     ground = Ground()
     ground.network.down.add("https://third.example")
-    assert authenticated(ground, post(ground.bob.ld_sign(like()), ground.carol)).auth_method == "ld-signature"
+    assert run_authenticate(ground, post(ground.bob.ld_sign(like()), ground.carol)).auth_method == "ld-signature"
 
 
-def test_an_ld_signature_whose_key_cannot_be_had_is_tried_again():
+def test_ld_signature_with_an_unavailable_key_is_retryable():
     ground = Ground()
     request = post(ground.bob.ld_sign(like()), ground.carol)
     ground.network.down.add("https://remote.example")
-    error = refused(ground, request)
+    error = get_refusal(ground, request)
     assert (error.status_hint, error.reason) == (503, "key-unavailable")
     assert [note.partition(":")[0] for note in error.__notes__] == ["not-the-actor", "origin-unavailable"]
 
 
-def test_a_signature_of_another_type_is_not_tried():
+def test_ld_signature_of_another_type_is_not_verified():
     ground = Ground()
     members = ground.bob.ld_sign(like())
     members["signature"] |= {"type": "RsaSignature2016"}
-    error = refused(ground, post(members, ground.carol))
+    error = get_refusal(ground, post(members, ground.carol))
     assert error.reason == "not-the-actor"
     assert [note.partition(":")[0] for note in error.__notes__] == ["not-found"]
 
 
-# --- what the origin says -------------------------------------------------------------------------------------------
+# --- answers of the origin -------------------------------------------------------------------------------------------
 
 NOTE = f"{BOB}/notes/1"
 
 
-def gone(ground: Ground) -> Request:
+def forwarded_delete(ground: Ground) -> Request:
     return post(like(id=f"{BOB}/deletes/9", type="Delete", object={"id": NOTE, "type": "Tombstone"}), ground.carol)
 
 
-@pytest.mark.parametrize("how", ["gone", "a tombstone"])
-def test_a_deletion_that_the_origin_confirms_is_that_deletion_and_nothing_else(how):
+@pytest.mark.parametrize("state", ["gone", "a tombstone"])
+def test_delete_confirmed_by_the_origin_contains_only_the_object(state):
     ground = Ground()
-    ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Tombstone"} if how != "gone" else None, status=200 if how != "gone" else 410)  # fmt: skip
-    found = authenticated(ground, gone(ground))
-    assert (found.auth_method, found.relayed_by) == ("origin", CAROL)
-    told = {"@context": AS2, "id": f"{NOTE}#delete", "type": "Delete", "actor": BOB, "object": NOTE}
-    assert json.loads(found.body) == told
-    [asked] = [effect.request for effect in ground.asked if isinstance(effect, Fetch) and effect.request.url == NOTE]
-    assert "signature" in asked.headers
+    tombstone = {"@context": AS2, "id": NOTE, "type": "Tombstone"}
+    ground.bob.serve(NOTE, None if state == "gone" else tombstone, status=410 if state == "gone" else 200)
+    authentication = run_authenticate(ground, forwarded_delete(ground))
+    assert (authentication.auth_method, authentication.relayed_by) == ("origin", CAROL)
+    expected_body = {"@context": AS2, "id": f"{NOTE}#delete", "type": "Delete", "actor": BOB, "object": NOTE}
+    assert json.loads(authentication.body) == expected_body
+    [request] = [effect.request for effect in ground.asked if isinstance(effect, Fetch) and effect.request.url == NOTE]
+    assert "signature" in request.headers
 
 
-@pytest.mark.parametrize("there", ["a note", "another's tombstone", "nothing"])
-def test_a_deletion_that_the_origin_does_not_confirm(there):
+@pytest.mark.parametrize("answer", ["a note", "another's tombstone", "nothing"])
+def test_delete_not_confirmed_by_the_origin_is_refused(answer):
     ground = Ground()
     other = {"@context": AS2, "id": f"{NOTE}0", "type": "Tombstone"}
-    if there == "a note":
+    if answer == "a note":
         ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": BOB})
-    elif there == "another's tombstone":
+    elif answer == "another's tombstone":
         ground.bob.serve(NOTE, other)
         ground.bob.serve(f"{NOTE}0", other)
-    assert refused(ground, gone(ground)).status_hint == 401
+    assert get_refusal(ground, forwarded_delete(ground)).status_hint == 401
 
 
-def test_an_origin_that_nobody_may_ask_is_no_reason_to_come_again():
+def test_activity_of_a_forbidden_origin_is_refused_for_good():
     ground = Ground()
-    inside = like(id="https://10.0.0.1/1", actor="https://10.0.0.1/users/x")
-    error = refused(ground, post(inside, ground.carol))
+    private_like = like(id="https://10.0.0.1/1", actor="https://10.0.0.1/users/x")
+    error = get_refusal(ground, post(private_like, ground.carol))
     assert (error.status_hint, error.reason) == (401, "not-the-actor")
     assert [note.partition(":")[0] for note in error.__notes__] == ["forbidden"]
 
 
-def test_an_origin_is_asked_for_so_long_and_no_longer():
-    """Its answer leads to another address; by then, the time that a stranger may take of ours is over."""
+def test_fetch_from_the_origin_has_a_time_limit():
+    """Answer the first of two fetches late: the second is not made."""
     ground = Ground()
     ground.bob.serve(LIKE, like(id=f"{LIKE}0", published="2026-01-01T11:00:00Z"))
     ground.bob.serve(f"{LIKE}0", like(id=f"{LIKE}0", published="2026-01-01T11:00:00Z"))
     request = post(like(), ground.carol)
-    assert refused(ground, request).status_hint == 401
-    assert f"{LIKE}0" in fetched(ground)
+    assert get_refusal(ground, request).status_hint == 401
+    assert f"{LIKE}0" in fetched_urls(ground)
 
     slow = Ground()
     slow.bob.serve(LIKE, like(id=f"{LIKE}0", published="2026-01-01T11:00:00Z"))
     send = slow.network.send
 
-    def late(asked: Request) -> Response:
-        slow.clock.pass_s(slow.node.site().fetching.key_s_max if asked.url == LIKE else 0)
-        return send(asked)
+    def late(outgoing: Request) -> Response:
+        slow.clock.pass_s(slow.node.site().fetching.key_s_max if outgoing.url == LIKE else 0)
+        return send(outgoing)
 
     slow.network.send = late
-    assert refused(slow, request).status_hint == 503
-    assert f"{LIKE}0" not in fetched(slow)
+    assert get_refusal(slow, request).status_hint == 503
+    assert f"{LIKE}0" not in fetched_urls(slow)
 
 
-# --- nobody is asked for nothing ------------------------------------------------------------------------------------
+# --- no needless fetches --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("creator", [f"{CAROL}#main-key", None, 5, "", "x"])
-def test_of_an_ld_signature_by_another_origin_no_key_is_asked_for(creator):
+def test_ld_signature_by_another_origin_causes_no_fetch(creator):
     ground = Ground()
     members = ground.carol.ld_sign(like())
     members["signature"] |= {"creator": creator}
-    assert refused(ground, post(members)).status_hint in {400, 401}
-    assert fetched(ground) == []
+    assert get_refusal(ground, post(members)).status_hint in {400, 401}
+    assert fetched_urls(ground) == []
 
 
 @pytest.mark.parametrize("members", [{"type": "Delete", "object": f"{BOB}/notes/1"}, {"type": "Like"}])
-def test_nobody_in_particular_makes_us_ask(members):
+def test_unsigned_activity_causes_no_fetch(members):
     ground = Ground()
-    assert refused(ground, post(like(**members))).reason == "signature-missing"
-    assert fetched(ground) == []
+    assert get_refusal(ground, post(like(**members))).reason == "signature-missing"
+    assert fetched_urls(ground) == []
 
 
-def test_a_strangers_key_that_is_gone_is_no_reason_to_ask_for_somebody_else():
+def test_delete_signed_by_a_deleted_stranger_does_not_fetch_the_actor():
     ground = Ground()
-    farewell = like(id=f"{CAROL}#delete", type="Delete", actor=CAROL, object=CAROL)
-    request = post(farewell, ground.bob)
+    actor_delete = like(id=f"{CAROL}#delete", type="Delete", actor=CAROL, object=CAROL)
+    request = post(actor_delete, ground.bob)
     ground.bob.serve(BOB, None, status=410)
     ground.carol.serve(CAROL, None, status=410)
-    assert refused(ground, request).status_hint == 401
-    assert CAROL not in fetched(ground)
+    assert get_refusal(ground, request).status_hint == 401
+    assert CAROL not in fetched_urls(ground)
 
 
-def test_a_farewell_is_understood_whatever_else_it_carries():
-    """His key is gone with him; that somebody has put an LD signature beside it changes nothing about that."""
+def test_actor_delete_with_a_foreign_ld_signature_is_accepted():
+    """Sign Bob's Delete by Bob, with an LD signature of Carol inside: his account is gone, which confirms it."""
     ground = Ground()
-    farewell = like(id=f"{BOB}#delete", type="Delete", object=BOB)
-    request = post(ground.carol.ld_sign(farewell), ground.bob)
+    actor_delete = like(id=f"{BOB}#delete", type="Delete", object=BOB)
+    request = post(ground.carol.ld_sign(actor_delete), ground.bob)
     ground.bob.serve(BOB, None, status=410)
-    assert authenticated(ground, request).auth_method == "origin"
+    assert run_authenticate(ground, request).auth_method == "origin"
 
 
-def test_one_graph_among_the_proofs_of_a_large_document_is_too_many():
+def test_one_graph_proof_of_a_large_document_is_refused():
     ground = Ground()
     members = ground.bob.prove(like(summary="x" * GRAPH_BYTES_MAX))
-    both = [members["proof"], members["proof"] | {"cryptosuite": "eddsa-rdfc-2022"}]
-    assert authenticated(ground, post(members)).auth_method == "proof"
-    assert refused(ground, post(members | {"proof": both})).reason == "limit"
+    proof_list = [members["proof"], members["proof"] | {"cryptosuite": "eddsa-rdfc-2022"}]
+    assert run_authenticate(ground, post(members)).auth_method == "proof"
+    assert get_refusal(ground, post(members | {"proof": proof_list})).reason == "limit"
     assert GRAPH_BYTES_MAX == 128 * 1024, "FEDERATION.md says so"
 
 
-# --- the policy is the site's ---------------------------------------------------------------------------------------
+# --- policy ---------------------------------------------------------------------------------------------------------
 
 
-def test_clocks_are_held_against_the_sites_policy():
+def test_clock_skew_comes_from_the_policy_of_the_site():
     ground = Ground()
     ground.clock.pass_s(60)
     ahead = [post(ground.bob.prove(like())), post(ground.bob.ld_sign(like()))]
     ground.clock.pass_s(-60)
     for request in ahead:
-        assert authenticated(ground, request).actor == BOB
-        error = refused(ground, request, clock_skew_s=0)
+        assert run_authenticate(ground, request).actor == BOB
+        error = get_refusal(ground, request, clock_skew_s=0)
         assert "signature-from-future" in [
             error.reason,
             *(note.partition(":")[0] for note in getattr(error, "__notes__", ())),
         ]
 
 
-# --- keys that are named, for what is counted before anything is read -----------------------------------------------
+# --- keys named in an unparsed activity -----------------------------------------------------------------------------
 
 
-def test_the_keys_that_are_named():
+def test_keys_named_by_proofs_and_signatures_are_listed():
     proof, signature = {"verificationMethod": "p"}, {"creator": "c"}
     assert keys_named({"proof": proof, "signature": signature}) == ["p", "c"]
     assert keys_named({"proof": [proof, {"verificationMethod": 5}, "x", None]}) == ["p"]

@@ -1,6 +1,6 @@
-"""FEP-fe34, the origin-based security model: each of its numbered rules has its test here, or its reason why it is not ours.
+"""Check the rules of FEP-fe34, the origin-based security model. Each numbered rule has a test here or a reason why not.
 
-Numbers are those of the list that the project keeps of the FEP's rules; each test is named by its number.
+The numbers are those of the project's list of the FEP's rules; each test is named by its number.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ NOTE = "https://remote.example/notes/1"
 THEIRS = "https://third.example/notes/1"
 
 NOT_OURS: Final = {
-    5: "Servers validate what their own clients post: apcore has no client API (C2S). What an application publishes is its own; handlers make "
-    "documents, and keys are only ever added by apcore.",
-    12: "An option (MAY) that is not taken: nobody acts for a neighbour by the origin alone. An application may, in its listener.",
+    5: "Servers validate the posts of their own clients: apcore has no client API (C2S). An application publishes its "
+    "own documents, and only apcore adds keys.",
+    12: "An option (MAY) that is not taken: no actor may act for another of its origin. An application may allow it.",
 }
-"""Rules without a test here, and why."""
+"""Rules without a test here, and the reasons."""
 
 
-def test_every_rule_has_its_test_or_its_reason():
+def test_every_rule_has_a_test_or_a_reason():
     names = [name for name in dir(sys.modules[__name__]) if name.startswith("test_rule_")]
-    tested = {int(found[1]) for name in names if (found := re.match(r"test_rule_([0-9]+)_", name))}
+    tested = {int(match[1]) for name in names if (match := re.match(r"test_rule_([0-9]+)_", name))}
     assert tested | NOT_OURS.keys() == set(range(1, 18))
     assert not tested & NOT_OURS.keys()
 
@@ -56,8 +56,8 @@ def document(**members: Any) -> Document:
 
 
 def activity(name: str, **members: Any) -> Activity:
-    given = {"id": f"{BOB}/1", "type": name, "actor": BOB} | members
-    return Activity.over(document(**{key: value for key, value in given.items() if value is not None}))
+    values = {"id": f"{BOB}/1", "type": name, "actor": BOB} | members
+    return Activity.over(document(**{key: value for key, value in values.items() if value is not None}))
 
 
 def post(ground: Ground, members: dict[str, Any], by: Any = None) -> tuple[int, str | None]:
@@ -71,7 +71,7 @@ def post(ground: Ground, members: dict[str, Any], by: Any = None) -> tuple[int, 
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "second", "is_same"),
     [
         (BOB, NOTE, True),
         (BOB, "HTTPS://Remote.Example/x", True),
@@ -83,11 +83,11 @@ def post(ground: Ground, members: dict[str, Any], by: Any = None) -> tuple[int, 
         ("urn:x", "urn:x", False),
     ],
 )
-def test_rule_1_an_origin_is_scheme_host_and_port(one, other, same):
-    assert same_origin(one, other) is same_origin(other, one) is same
+def test_rule_1_origin_is_scheme_host_and_port(first, second, is_same):
+    assert same_origin(first, second) is same_origin(second, first) is is_same
 
 
-def test_rule_2_what_cannot_be_authenticated_is_discarded():
+def test_rule_2_unauthenticated_activity_is_discarded():
     ground = Ground()
     members = {"id": f"{BOB}/1", "type": "Like", "actor": BOB, "object": ALICE}
     assert post(ground, members, ground.carol) == (401, "not-the-actor")
@@ -96,24 +96,24 @@ def test_rule_2_what_cannot_be_authenticated_is_discarded():
 
 
 @pytest.mark.parametrize(
-    ("said", "believed"),
+    ("claimed_id", "is_accepted"),
     [(NOTE, True), (f"{NOTE}0", True), (THEIRS, False), (None, False)],
-    ids=["itself", "its neighbour, which is asked", "another origin's", "nothing"],
+    ids=["own id", "id of the same origin", "id of another origin", "no id"],
 )
-def test_rule_3_where_it_came_from_speaks_for_its_id(said, believed):
+def test_rule_3_document_is_accepted_only_under_an_id_of_its_origin(claimed_id, is_accepted):
     ground = Ground()
     for uri in (NOTE, f"{NOTE}0"):
-        ground.bob.serve(uri, {"@context": AS2, "type": "Note"} | ({} if said is None else {"id": said}))
-    ask = load(NOTE, policy=ground.node.site().fetching)
-    if believed:
-        assert ground.node.run(ask).document.id == said
+        ground.bob.serve(uri, {"@context": AS2, "type": "Note"} | ({} if claimed_id is None else {"id": claimed_id}))
+    operation = load(NOTE, policy=ground.node.site().fetching)
+    if is_accepted:
+        assert ground.node.run(operation).document.id == claimed_id
     else:
         with pytest.raises(RemoteError):
-            ground.node.run(ask)
+            ground.node.run(operation)
 
 
-def test_rule_4_an_uploaded_file_is_no_document():
-    for content_type, believed in (
+def test_rule_4_uploaded_file_is_not_a_document():
+    for content_type, is_accepted in (
         ("application/activity+json", True),
         ('application/ld+json; profile="https://www.w3.org/ns/activitystreams"', True),
         # Without a profile it counts only because the document names ActivityStreams itself.
@@ -124,40 +124,40 @@ def test_rule_4_an_uploaded_file_is_no_document():
     ):
         ground = Ground()
         ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Note"})
-        given = ground.bob.answer
+        original_answer = ground.bob.answer
 
-        def answer(request: Request, given: Any = given, content_type: str = content_type) -> Any:
-            found = given(request)
-            return evolve(found, headers=found.headers.with_set("content-type", content_type))
+        def answer(request: Request, original_answer: Any = original_answer, content_type: str = content_type) -> Any:
+            response = original_answer(request)
+            return evolve(response, headers=response.headers.with_set("content-type", content_type))
 
         ground.bob.answer = answer  # type: ignore[method-assign]
-        ask = load(NOTE, policy=ground.node.site().fetching)
-        if believed:
-            assert ground.node.run(ask).document.id == NOTE
+        operation = load(NOTE, policy=ground.node.site().fetching)
+        if is_accepted:
+            assert ground.node.run(operation).document.id == NOTE
         else:
             with pytest.raises(RemoteError):
-                ground.node.run(ask)
+                ground.node.run(operation)
 
 
 # --- 6 and 7: signatures, embedding ---------------------------------------------------------------------------------
 
 
-def test_rule_6_the_key_is_of_the_objects_origin_and_owner():
+def test_rule_6_key_must_belong_to_the_owner_of_the_object():
     ground = Ground()
     members = {"id": f"{BOB}/1", "type": "Like", "actor": BOB, "object": ALICE}
     neighbour = ground.network.peer(NEIGHBOUR)
-    proved = ground.bob.prove(members)
+    proven_like = ground.bob.prove(members)
     assert post(ground, neighbour.prove(members))[0] == 401, "a key of the same origin, and of another owner"
     assert post(ground, ground.carol.prove(members))[0] == 401, "a key of another origin"
-    assert post(ground, proved, ground.carol)[0] == 202
+    assert post(ground, proven_like, ground.carol)[0] == 202
     # The claim is mutual: the actor lists the key, and the key names the actor.
     ground = Ground()
     ground.bob.serve(BOB, ground.bob.document | {"assertionMethod": [], "publicKey": []})
-    assert post(ground, proved) == (401, "key-not-owned")
+    assert post(ground, proven_like) == (401, "key-not-owned")
     assert post(ground, members) == (401, "key-not-owned")
 
 
-INSIDE = {
+EMBEDDED_OBJECTS = {
     "the same owner": ({"id": NOTE, "attributedTo": BOB}, True),
     "the same, and another of its origin": ({"id": NOTE, "attributedTo": [NEIGHBOUR, BOB]}, True),
     "the actor itself": ({"id": BOB, "inbox": f"{BOB}/i", "outbox": f"{BOB}/o"}, True),
@@ -165,30 +165,30 @@ INSIDE = {
     "without an id": ({"attributedTo": CAROL}, True),
     "a neighbour's": ({"id": NOTE, "attributedTo": NEIGHBOUR}, False),
     "a neighbour": ({"id": NEIGHBOUR, "inbox": f"{BOB}/i", "outbox": f"{BOB}/o"}, False),
-    "nobody's": ({"id": NOTE}, False),
+    "without an owner": ({"id": NOTE}, False),
     "a stranger's": ({"id": THEIRS, "attributedTo": CAROL}, False),
-    "his, on another origin": ({"id": THEIRS, "attributedTo": BOB}, False),
-    "his and a stranger's": ({"id": NOTE, "attributedTo": [BOB, CAROL]}, False),
+    "Bob's, on another origin": ({"id": THEIRS, "attributedTo": BOB}, False),
+    "Bob's and a stranger's": ({"id": NOTE, "attributedTo": [BOB, CAROL]}, False),
 }
 
 
-@pytest.mark.parametrize(("embedded", "believed"), INSIDE.values(), ids=INSIDE)
-def test_rule_7_what_is_embedded_is_believed_of_the_same_origin_and_owner(embedded, believed):
-    made = document(type="Thing", **embedded)
-    assert is_embedded_trusted(made, wrapper=f"{BOB}/1", owner=BOB) is believed
+@pytest.mark.parametrize(("embedded", "is_trusted"), EMBEDDED_OBJECTS.values(), ids=EMBEDDED_OBJECTS)
+def test_rule_7_embedded_object_of_the_same_origin_and_owner_is_trusted(embedded, is_trusted):
+    embedded_document = document(type="Thing", **embedded)
+    assert is_embedded_trusted(embedded_document, wrapper=f"{BOB}/1", owner=BOB) is is_trusted
 
 
 @pytest.mark.parametrize("owner", [BOB, NEIGHBOUR])
-def test_rule_7_a_listener_asks_for_what_is_not_believed(owner):
+def test_rule_7_listener_fetches_an_untrusted_embedded_object(owner):
     ground = Ground()
     ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": owner, "content": "said"})
-    seen: list[Any] = []
+    contents: list[Any] = []
 
-    ground.listeners.append(lambda ctx, activity: seen.append(ctx.resolve(activity.object).words["content"]))
+    ground.listeners.append(lambda ctx, activity: contents.append(ctx.resolve(activity.object).words["content"]))
     note = {"id": NOTE, "type": "Note", "attributedTo": owner, "content": "claimed"}
     assert post(ground, {"id": f"{BOB}/1", "type": "Create", "actor": BOB, "object": note})[0] == 202
     ground.work()
-    assert seen == ["claimed" if owner == BOB else "said"]
+    assert contents == ["claimed" if owner == BOB else "said"]
 
 
 # --- 8 to 11: owners, and what they may do --------------------------------------------------------------------------
@@ -211,84 +211,88 @@ OWNERS = [
 
 
 @pytest.mark.parametrize(("members", "kind", "expected"), OWNERS, ids=[str(n) for n in range(len(OWNERS))])
-def test_rule_8_whose_a_thing_is_depends_on_what_it_has(members, kind, expected):
-    """An actor with attributedTo is no error here: see `apcore.remote.trust`."""
-    made = document(**members)
-    assert (kind_of(made), owners(made)) == (kind, expected)
+def test_rule_8_owner_of_a_document_depends_on_its_kind(members, kind, expected):
+    """Accept an actor with `attributedTo`, too: see `apcore.remote.trust`."""
+    parsed = document(**members)
+    assert (kind_of(parsed), owners(parsed)) == (kind, expected)
 
 
 @pytest.mark.parametrize("members", [{"id": THEIRS}, {"id": "urn:x"}])
-def test_rule_9_an_owner_is_of_the_things_origin(members):
+def test_rule_9_owner_must_have_the_origin_of_the_object(members):
     with pytest.raises(OwnerUnclear):
         owners(document(type="Note", attributedTo=BOB, **members))
 
 
-def test_rule_9_an_activity_is_of_its_actors_origin():
+def test_rule_9_activity_must_have_the_origin_of_its_actor():
     ground = Ground()
     assert post(ground, {"id": THEIRS, "type": "Like", "actor": BOB, "object": ALICE}) == (403, "forbidden")
 
 
-def test_rule_10_owners_are_the_same_whatever_the_case_of_scheme_and_host():
-    shouted = BOB.replace("https://remote.example", "HTTPS://Remote.EXAMPLE")
-    assert same_id(BOB, shouted)
+def test_rule_10_owners_compare_without_case_of_scheme_and_host():
+    upper_case = BOB.replace("https://remote.example", "HTTPS://Remote.EXAMPLE")
+    assert same_id(BOB, upper_case)
     assert not same_id(BOB, BOB.upper())
-    assert owners(document(type="Note", id=NOTE, attributedTo=[BOB, shouted])) == (BOB,)
+    assert owners(document(type="Note", id=NOTE, attributedTo=[BOB, upper_case])) == (BOB,)
     ground = Ground()
-    members = {"id": f"{BOB}/1", "type": "Update", "actor": BOB, "object": {"id": NOTE, "attributedTo": shouted}}
+    members = {"id": f"{BOB}/1", "type": "Update", "actor": BOB, "object": {"id": NOTE, "attributedTo": upper_case}}
     assert post(ground, members)[0] == 202
 
 
-HIS: Final = {"id": NOTE, "type": "Note", "attributedTo": BOB}
-NEIGHBOURS: Final = HIS | {"attributedTo": NEIGHBOUR}
-STRANGERS: Final = {"id": THEIRS, "type": "Note", "attributedTo": CAROL}
-LIKED: Final = {"id": f"{BOB}/2", "type": "Like", "actor": BOB, "object": ALICE}
-LIST: Final = {"id": f"{BOB}/featured", "type": "OrderedCollection", "attributedTo": BOB, "totalItems": 1}
+NOTE_OF_BOB: Final = {"id": NOTE, "type": "Note", "attributedTo": BOB}
+NOTE_OF_NEIGHBOUR: Final = NOTE_OF_BOB | {"attributedTo": NEIGHBOUR}
+NOTE_OF_CAROL: Final = {"id": THEIRS, "type": "Note", "attributedTo": CAROL}
+LIKE_OF_BOB: Final = {"id": f"{BOB}/2", "type": "Like", "actor": BOB, "object": ALICE}
+FEATURED_OF_BOB: Final = {"id": f"{BOB}/featured", "type": "OrderedCollection", "attributedTo": BOB, "totalItems": 1}
 
 CHANGES: dict[str, tuple[Activity, type[RemoteError] | None]] = {
     **{
-        f"{name} of {whose}": (activity(name, object=object_), error)
+        f"{name} of {label}": (activity(name, object=object_), error)
         for name in ("Update", "Delete")
-        for whose, object_, error in (
-            ("his", HIS, None),
-            ("what is named of his origin", NOTE, None),
+        for label, object_, error in (
+            ("Bob's own", NOTE_OF_BOB, None),
+            ("an id of his origin", NOTE, None),
             ("himself", {"id": BOB, "type": "Person", "inbox": "i", "outbox": "o"}, None),
-            ("a neighbour's", NEIGHBOURS, RemoteError),
-            ("a stranger's", STRANGERS, RemoteError),
-            ("what is named of another origin", THEIRS, RemoteError),
+            ("a neighbour's", NOTE_OF_NEIGHBOUR, RemoteError),
+            ("a stranger's", NOTE_OF_CAROL, RemoteError),
+            ("an id of another origin", THEIRS, RemoteError),
             ("ours", ALICE, RemoteError),
             ("nothing", None, NotAnActivity),
-            ("something without id", {"type": "Note"}, NotAnActivity),
+            ("an object without id", {"type": "Note"}, NotAnActivity),
         )
     },
     **{
-        f"Undo of {whose}": (activity("Undo", object=object_), error)
-        for whose, object_, error in (
-            ("what he did", LIKED, None),
-            ("what is named of his origin", LIKED["id"], None),
-            ("what he did, its id lost", {"type": "Like", "actor": BOB, "object": ALICE}, None),
-            ("what a neighbour did", LIKED | {"actor": NEIGHBOUR}, RemoteError),
-            ("what a neighbour did, its id lost", {"type": "Like", "actor": NEIGHBOUR}, RemoteError),
-            ("what a stranger did", {"id": f"{CAROL}/1", "type": "Like", "actor": CAROL}, RemoteError),
-            ("what a stranger did, as his", {"id": f"{CAROL}/1", "type": "Like", "actor": BOB}, RemoteError),
-            ("what is named of another origin", f"{CAROL}/1", RemoteError),
+        f"Undo of {label}": (activity("Undo", object=object_), error)
+        for label, object_, error in (
+            ("his activity", LIKE_OF_BOB, None),
+            ("an id of his origin", LIKE_OF_BOB["id"], None),
+            ("his activity without id", {"type": "Like", "actor": BOB, "object": ALICE}, None),
+            ("a neighbour's activity", LIKE_OF_BOB | {"actor": NEIGHBOUR}, RemoteError),
+            ("a neighbour's activity without id", {"type": "Like", "actor": NEIGHBOUR}, RemoteError),
+            ("a stranger's activity", {"id": f"{CAROL}/1", "type": "Like", "actor": CAROL}, RemoteError),
+            (
+                "a stranger's activity with Bob as actor",
+                {"id": f"{CAROL}/1", "type": "Like", "actor": BOB},
+                RemoteError,
+            ),
+            ("an id of another origin", f"{CAROL}/1", RemoteError),
             ("nothing", None, NotAnActivity),
         )
     },
     **{
-        f"{name} {whose}": (activity(name, object=THEIRS, target=target), error)
+        f"{name} {label}": (activity(name, object=THEIRS, target=target), error)
         for name in ("Add", "Remove")
-        for whose, target, error in (
-            ("to his list", LIST, None),
-            ("to what is named of his origin", LIST["id"], None),
+        for label, target, error in (
+            ("to his list", FEATURED_OF_BOB, None),
+            ("to an id of his origin", FEATURED_OF_BOB["id"], None),
             ("to nothing", None, None),
-            ("to a neighbour's list", LIST | {"attributedTo": NEIGHBOUR}, RemoteError),
+            ("to a neighbour's list", FEATURED_OF_BOB | {"attributedTo": NEIGHBOUR}, RemoteError),
             ("to a stranger's list", {"id": f"{CAROL}/featured", "type": "Collection"}, RemoteError),
-            ("to what is named of another origin", f"{CAROL}/featured", RemoteError),
+            ("to an id of another origin", f"{CAROL}/featured", RemoteError),
             ("to ours", f"{ALICE}/featured", RemoteError),
         )
     },
     **{
-        f"{name} of several, one of them {whose}": (activity(name, **{member: [f"{BOB}/1", other]}), error)
+        f"{name} of two objects, one of them {label}": (activity(name, **{member: [f"{BOB}/1", other]}), error)
         for name, member in (
             ("Update", "object"),
             ("Delete", "object"),
@@ -296,7 +300,7 @@ CHANGES: dict[str, tuple[Activity, type[RemoteError] | None]] = {
             ("Add", "target"),
             ("Remove", "target"),
         )
-        for whose, other, error in (
+        for label, other, error in (
             ("named", f"{BOB}/2", None),
             ("a neighbour's", {"id": f"{BOB}/2", "type": "Note", "attributedTo": NEIGHBOUR}, RemoteError),
             ("of another origin", f"{CAROL}/1", RemoteError),
@@ -306,46 +310,46 @@ CHANGES: dict[str, tuple[Activity, type[RemoteError] | None]] = {
 }
 
 
-@pytest.mark.parametrize(("made", "error"), CHANGES.values(), ids=CHANGES)
-def test_rule_11_only_its_owner_changes_a_thing(made, error):
+@pytest.mark.parametrize(("change", "error"), CHANGES.values(), ids=CHANGES)
+def test_rule_11_only_the_owner_may_change_an_object(change, error):
     if error is None:
-        check_change(made, BOB)
+        check_change(change, BOB)
     else:
         with pytest.raises(error):
-            check_change(made, BOB)
+            check_change(change, BOB)
 
 
 @pytest.mark.parametrize("name", ["Update", "Delete", "Undo", "Add", "Remove"])
-def test_rule_11_is_held_before_anything_is_stored(name):
+def test_rule_11_is_checked_before_any_write(name):
     ground = Ground()
-    what = {"object": f"{CAROL}/1", "target": f"{CAROL}/featured"}
-    assert post(ground, {"id": f"{BOB}/1", "type": name, "actor": BOB} | what) == (403, "forbidden")
+    targets = {"object": f"{CAROL}/1", "target": f"{CAROL}/featured"}
+    assert post(ground, {"id": f"{BOB}/1", "type": name, "actor": BOB} | targets) == (403, "forbidden")
     assert ground.kinds() & {"in", "in-todo", "used"} == set()
 
 
 # --- 13 to 17 -------------------------------------------------------------------------------------------------------
 
 
-def test_rule_13_a_key_on_another_origin_counts_if_its_owner_lists_it():
+def test_rule_13_key_on_another_origin_counts_if_its_owner_lists_it():
     ground = Ground()
-    elsewhere = "https://third.example/keys/bob"
-    key = {"id": elsewhere, "owner": BOB, "publicKeyPem": ground.bob.key.public.pem}
-    ground.carol.serve(elsewhere, {"@context": [AS2, "https://w3id.org/security/v1"]} | key)
+    key_id = "https://third.example/keys/bob"
+    key = {"id": key_id, "owner": BOB, "publicKeyPem": ground.bob.key.public.pem}
+    ground.carol.serve(key_id, {"@context": [AS2, "https://w3id.org/security/v1"]} | key)
     members = {"id": f"{BOB}/1", "type": "Like", "actor": BOB, "object": ALICE}
 
-    class By:
+    class KeySigner:
         @staticmethod
         def sign(request: Request) -> Request:
-            return cavage.sign(request, ground.bob.key.renamed(key_id=elsewhere, owner=BOB), now=ground.clock.at)
+            return cavage.sign(request, ground.bob.key.renamed(key_id=key_id, owner=BOB), now=ground.clock.at)
 
-    assert post(ground, members, By) == (401, "key-not-owned")
-    ground.bob.serve(BOB, ground.bob.document | {"publicKey": elsewhere})
+    assert post(ground, members, KeySigner) == (401, "key-not-owned")
+    ground.bob.serve(BOB, ground.bob.document | {"publicKey": key_id})
     ground.clock.pass_s(700)
-    assert post(ground, members, By)[0] == 202
+    assert post(ground, members, KeySigner)[0] == 202
 
 
 @pytest.mark.parametrize(
-    ("move", "known_as", "confirmed"),
+    ("move", "known_as", "is_confirmed"),
     [
         ({}, BOB, True),
         ({}, [THEIRS, BOB], True),
@@ -355,25 +359,25 @@ def test_rule_13_a_key_on_another_origin_counts_if_its_owner_lists_it():
         ({"target": THEIRS}, BOB, False),
         ({"target": None}, BOB, False),
     ],
-    ids=["mutual", "one of several", "not known", "another", "moving another", "another target", "no target"],
+    ids=["mutual", "one of several", "no alsoKnownAs", "another", "moving another", "another target", "no target"],
 )
-def test_rule_13_a_move_is_said_by_both(move, known_as, confirmed):
-    made = activity("Move", **({"object": BOB, "target": CAROL} | move)).document.view(Move)
+def test_rule_13_move_must_be_confirmed_by_both_actors(move, known_as, is_confirmed):
+    parsed_move = activity("Move", **({"object": BOB, "target": CAROL} | move)).document.view(Move)
     target = {"id": CAROL, "type": "Person", "inbox": "i", "outbox": "o"}
     target |= {} if known_as is None else {"alsoKnownAs": known_as}
-    assert is_move_confirmed(made, document(**target)) is confirmed
+    assert is_move_confirmed(parsed_move, document(**target)) is is_confirmed
 
 
-def test_rule_14_nothing_changes_hands_over_origins():
+def test_rule_14_owner_may_not_change_to_another_origin():
     assert may_change_owner(BOB, NEIGHBOUR)
     assert not may_change_owner(BOB, CAROL)
-    # So what arrives cannot do it: an Update that gives a thing to somebody on another origin is not understood.
+    # An incoming Update that gives an object to an owner on another origin is refused.
     with pytest.raises(RemoteError):
-        check_change(activity("Update", object=HIS | {"attributedTo": CAROL}), BOB)
+        check_change(activity("Update", object=NOTE_OF_BOB | {"attributedTo": CAROL}), BOB)
 
 
-def test_rule_15_what_is_not_public_is_not_there():
-    """Who may see more is told by the signature of the request; without one, what is not public is answered as if it were not there."""
+def test_rule_15_private_object_is_answered_like_a_missing_one():
+    """Request a private note without a signature."""
     ground = Ground()
     uri = ground.node.publish(Note(content="secret"), by="alice", to=BOB)
     ground.work()
@@ -382,7 +386,7 @@ def test_rule_15_what_is_not_public_is_not_there():
 
 
 @pytest.mark.parametrize(
-    ("given", "one", "several"),
+    ("owner_ids", "single_result", "several_result"),
     [
         ([BOB, BOB], (BOB,), (BOB,)),
         ([BOB, NEIGHBOUR], None, (BOB, NEIGHBOUR)),
@@ -390,17 +394,17 @@ def test_rule_15_what_is_not_public_is_not_there():
     ],
     ids=["one twice", "two of an origin", "two of two"],
 )
-def test_rule_16_several_owners_are_of_one_origin_or_none(given, one, several):
-    made = document(type="Video", id=NOTE, attributedTo=given)
-    for patient, expected in ((False, one), (True, several)):
+def test_rule_16_several_owners_must_have_one_origin(owner_ids, single_result, several_result):
+    video = document(type="Video", id=NOTE, attributedTo=owner_ids)
+    for allows_several, expected in ((False, single_result), (True, several_result)):
         if expected is None:
             with pytest.raises(OwnerUnclear):
-                owners(made, several=patient)
+                owners(video, several=allows_several)
         else:
-            assert owners(made, several=patient) == expected
+            assert owners(video, several=allows_several) == expected
 
 
-def test_rule_16_an_activity_has_one_actor():
+def test_rule_16_activity_must_have_one_actor():
     ground = Ground()
     members = {"id": f"{BOB}/1", "type": "Like", "actor": [BOB, CAROL], "object": ALICE}
     assert post(ground, members) == (400, "not-an-activity")
@@ -412,15 +416,15 @@ def test_rule_16_an_activity_has_one_actor():
     [
         ({"type": "Person", "id": BOB, "inbox": f"{BOB}/i", "outbox": f"{BOB}/o"}, f"{BOB}/i", BOB),
         ({"type": "Person", "id": BOB, "inbox": f"{BOB}/i", "outbox": f"{BOB}/o"}, f"{BOB}/o", BOB),
-        (HIS | {"replies": f"{NOTE}/r"}, f"{NOTE}/r", BOB),
-        (HIS | {"replies": {"id": f"{NOTE}/r", "type": "Collection"}}, f"{NOTE}/r", BOB),
-        (HIS | {"replies": f"{NOTE}/r"}, f"{NOTE}/other", None),
-        (HIS | {"replies": f"{THEIRS}/r"}, f"{THEIRS}/r", None),
+        (NOTE_OF_BOB | {"replies": f"{NOTE}/r"}, f"{NOTE}/r", BOB),
+        (NOTE_OF_BOB | {"replies": {"id": f"{NOTE}/r", "type": "Collection"}}, f"{NOTE}/r", BOB),
+        (NOTE_OF_BOB | {"replies": f"{NOTE}/r"}, f"{NOTE}/other", None),
+        (NOTE_OF_BOB | {"replies": f"{THEIRS}/r"}, f"{THEIRS}/r", None),
         ({"type": "Note", "id": NOTE, "replies": f"{NOTE}/r"}, f"{NOTE}/r", None),
-        (HIS | {"attributedTo": CAROL, "replies": f"{NOTE}/r"}, f"{NOTE}/r", None),
+        (NOTE_OF_BOB | {"attributedTo": CAROL, "replies": f"{NOTE}/r"}, f"{NOTE}/r", None),
         ({"type": "Note", "replies": f"{NOTE}/r"}, f"{NOTE}/r", None),
     ],
 )
-def test_rule_17_a_collection_is_its_holders(holder, uri, owner):
+def test_rule_17_collection_belongs_to_the_owner_of_its_holder(holder, uri, owner):
     assert implied_owner(uri, document(**holder)) == owner
     assert HERE not in uri

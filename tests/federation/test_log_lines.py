@@ -1,4 +1,4 @@
-"""The log has one line for each activity that was received, refused or delivered, and no stranger can abuse it."""
+"""Check the log: one line for each received, refused or delivered activity, safe against hostile content."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def bob(peer_network):
 
 @pytest.fixture
 def lines(caplog):
-    """The lines of one logger since the last look."""
+    """Return a function that takes the lines of one logger since its last call."""
     caplog.set_level("INFO", logger="apcore")
 
     def take(logger: str) -> list[str]:
-        told = [record.getMessage() for record in caplog.records if record.name == logger]
+        messages = [record.getMessage() for record in caplog.records if record.name == logger]
         caplog.clear()
-        return told
+        return messages
 
     return take
 
 
-def test_each_activity_that_is_received_is_one_line(node, bob, lines):
+def test_received_activity_is_logged_in_one_line(node, bob, lines):
     create = bob.activity("Create", object={"type": "Note", "content": "secret words"})
     assert bob.deliver(node, create, to="ida").status == 202
     [line] = lines("apcore.inbox")
@@ -56,22 +56,17 @@ def test_each_activity_that_is_received_is_one_line(node, bob, lines):
     assert line == f"received once more Create {create['id']} by {bob.actor} for ida"
 
 
-def test_what_changes_nothing_says_why(node, bob, peer_network, lines):
+def test_ignored_activity_is_logged_with_the_reason(node, bob, peer_network, lines):
     assert bob.deliver(node, bob.activity("Listen", object=f"{IDA}#x")).status == 202
     [line] = lines("apcore.inbox")
     assert line.startswith("ignored, since no listener handles it, Listen https://remote.example/users/bob#activities/")
-    unauthenticated_client = peer_network.peer("https://other.example/users/eve")
-    assert (
-        unauthenticated_client.deliver(
-            node, unauthenticated_client.activity("Delete", object=unauthenticated_client.actor)
-        ).status
-        == 202
-    )
+    eve = peer_network.peer("https://other.example/users/eve")
+    assert eve.deliver(node, eve.activity("Delete", object=eve.actor)).status == 202
     [line] = lines("apcore.inbox")
     assert line.startswith("ignored, since its actor is unknown here, Delete ")
 
 
-def test_each_refusal_is_one_line_with_its_reason(node, bob, peer_network, lines):
+def test_refusal_is_logged_in_one_line_with_its_reason(node, bob, peer_network, lines):
     bad = peer_network.peer("https://bad.example/users/bad")
     unsigned = Request("POST", f"{IDA}/inbox", Headers({"Content-Type": "application/activity+json"}), b"{}")
     for request, reason in [
@@ -86,7 +81,7 @@ def test_each_refusal_is_one_line_with_its_reason(node, bob, peer_network, lines
         assert line.startswith(reason)
 
 
-def test_each_delivery_is_one_line_with_the_id_of_the_activity(node, bob, lines):
+def test_delivery_is_logged_in_one_line_with_the_activity_id(node, bob, lines):
     activity = node.send(Like(object="https://remote.example/1"), by="ida", to=bob.actor)
     node.work(until_idle=True)
     assert lines("apcore.delivery") == [f"delivered {activity} to {bob.inbox}"]
@@ -97,7 +92,7 @@ def test_each_delivery_is_one_line_with_the_id_of_the_activity(node, bob, lines)
     assert line.startswith(f"will retry the delivery of {activity} to {bob.inbox}: status 503")
 
 
-def test_a_delivery_that_is_refused_is_one_line(node, bob, lines):
+def test_refused_delivery_is_logged_in_one_line(node, bob, lines):
     bob.answers.append(410)
     activity = node.send(Like(object="https://remote.example/1"), by="ida", to=bob.actor)
     node.work(until_idle=True)
@@ -105,7 +100,7 @@ def test_a_delivery_that_is_refused_is_one_line(node, bob, lines):
     assert line.startswith(f"the delivery of {activity} to {bob.inbox} failed for good: status 410")
 
 
-def test_a_delivery_on_this_server_is_one_line(node, lines):
+def test_local_delivery_is_logged_in_one_line(node, lines):
     note = node.publish(Note(content="hi"), by="ida", to=BEN)
     node.work(until_idle=True)
     [line] = lines("apcore.delivery")
@@ -115,7 +110,7 @@ def test_a_delivery_on_this_server_is_one_line(node, lines):
 
 
 @pytest.mark.parametrize("hostile", ["\n2026-01-01 root logged in", "\x1b[2J", "\u202e", "x" * 100_000])
-def test_what_a_peer_writes_stays_on_its_line(node, bob, hostile, lines):
+def test_hostile_type_stays_on_one_bounded_line(node, bob, hostile, lines):
     activity = bob.activity("Create", object="https://remote.example/1") | {
         "type": ["Create", f"https://x.example/{hostile}"]
     }
@@ -125,7 +120,7 @@ def test_what_a_peer_writes_stays_on_its_line(node, bob, hostile, lines):
     assert len(line) < 1500
 
 
-def test_no_line_holds_what_was_said_or_what_proves_it(node, bob, caplog):
+def test_log_contains_neither_content_nor_signatures(node, bob, caplog):
     caplog.set_level("INFO", logger="apcore")
     request = bob.request(bob.activity("Create", object={"type": "Note", "content": "hush"}), f"{IDA}/inbox")
     assert node.handle(request).status == 202
