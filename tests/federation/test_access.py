@@ -1,4 +1,4 @@
-"""Authorised fetch: who asks is found out where it matters, who may not see a thing does not learn that it is there, and nobody is locked out for good."""
+"""Check authorised fetch: viewers are identified only where it matters, and hidden objects look like missing ones."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ VARY = "Accept, Signature, Signature-Input"
 AP = Headers({"Accept": "application/activity+json"})
 
 
-class Guarded:
-    """A server with peers who sign; alice has blocked Carol."""
+class GuardedServer:
+    """A server with peers that sign their requests. Its predicate refuses Carol."""
 
     def __init__(
         self, mode: Any = "off", *, blocks: bool = False, rules: DomainRules | None = None, **options: Any
@@ -41,8 +41,8 @@ class Guarded:
         self.clock = Clock()
         self.network = PeerNetwork(clock=self.clock.now)
         self.bob, self.carol = self.network.peer(BOB), self.network.peer(CAROL)
-        self.asked: list[Any] = []
-        self.judged: list[Any] = []
+        self.effects: list[Any] = []
+        self.judged_viewers: list[Any] = []
         self.federation: Federation[None] = Federation(software="test/1.0", authorized_fetch=mode, **options)
         if rules is not None:
             self.federation.blocks(rules)
@@ -55,12 +55,12 @@ class Guarded:
             transport=self.network,
             signer=ReusedKeys(),
             runtime=self.clock,
-            observer=lambda effect, place: self.asked.append(effect),
+            observer=lambda effect, place: self.effects.append(effect),
         )
 
     def _register(self, blocks: bool) -> None:
         def may_see(ctx: Any, identifier: str, viewer: str | None) -> bool:
-            self.judged.append(viewer)
+            self.judged_viewers.append(viewer)
             return viewer != CAROL
 
         @self.federation.actor("/users/{identifier}", authorize=may_see if blocks else None)
@@ -93,37 +93,37 @@ class Guarded:
         return served
 
     def publish(self, *to: str) -> str:
-        """Publish a note by alice, and answer its id."""
+        """Publish a note by Alice and return its id."""
         return self.node.publish(Note(content="hi"), by="alice", to=to)
 
-    def fetches(self) -> int:
-        return len([effect for effect in self.asked if isinstance(effect, Fetch)])
+    def count_fetches(self) -> int:
+        return len([effect for effect in self.effects if isinstance(effect, Fetch)])
 
 
-def said(answer: Response) -> tuple[int, str | None]:
+def status_and_reason(answer: Response) -> tuple[int, str | None]:
     return answer.status, json.loads(answer.body).get("reason") if answer.status >= 400 else None
 
 
 def is_private(answer: Response) -> bool:
     vary, caching = answer.headers.get("vary"), answer.headers.get("cache-control") or ""
-    private = vary == VARY
+    varies_by_signature = vary == VARY
     assert vary in {VARY, "Accept"}
-    assert caching == ("private, max-age=180" if private else "public, max-age=180")
-    return private
+    assert caching == ("private, max-age=180" if varies_by_signature else "public, max-age=180")
+    return varies_by_signature
 
 
-# --- off, and what is open in any mode ------------------------------------------------------------------------------
+# --- off, and documents open in any mode ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["off", "optional"])
 @pytest.mark.parametrize("url", [ALICE, f"{ALICE}/outbox", f"{HERE}/articles/1"])
 @pytest.mark.parametrize("signs", [False, True])
-def test_where_it_does_not_matter_nobody_is_asked_who_they_are(mode: str, url: str, signs: bool) -> None:
-    ground = Guarded(mode)
+def test_viewer_of_a_public_document_is_not_identified(mode: str, url: str, signs: bool) -> None:
+    ground = GuardedServer(mode)
     answer = ground.get(url, ground.bob if signs else None)
     assert answer.status == 200
     assert not is_private(answer)
-    assert ground.fetches() == 0
+    assert ground.count_fetches() == 0
 
 
 OPEN = [
@@ -137,38 +137,38 @@ OPEN = [
 
 @pytest.mark.parametrize("mode", ["off", "optional", "required"])
 @pytest.mark.parametrize("url", OPEN)
-@pytest.mark.parametrize("signature", ["none", "nonsense", "of one whose key cannot be had"])
-def test_how_to_find_us_and_the_instance_actor_are_for_everyone(mode: str, url: str, signature: str) -> None:
-    ground = Guarded(mode, blocks=True)
+@pytest.mark.parametrize("signature", ["none", "nonsense", "by an unavailable key"])
+def test_discovery_and_the_instance_actor_are_open_in_every_mode(mode: str, url: str, signature: str) -> None:
+    ground = GuardedServer(mode, blocks=True)
     ground.network.down.add("https://remote.example")
     if signature == "nonsense":
         answer = ground.get(url, signature="nonsense", signature_input="nonsense")
     else:
         answer = ground.get(url, None if signature == "none" else ground.bob)
     assert answer.status == 200
-    assert ground.fetches() == 0
+    assert ground.count_fetches() == 0
     assert "signature" not in (answer.headers.get("vary") or "").lower()
 
 
 # --- required -------------------------------------------------------------------------------------------------------
 
-EVERYTHING = {
+DOCUMENTS = {
     "an actor": ALICE,
     "an actor that is gone": f"{HERE}/users/gone",
-    "nobody": f"{HERE}/users/nobody",
+    "no actor": f"{HERE}/users/nobody",
     "a collection": f"{ALICE}/outbox",
     "a page": f"{ALICE}/outbox/page/first",
-    "a page by its address of before": f"{ALICE}/outbox?page=true",
+    "a page by its former URL": f"{ALICE}/outbox?page=true",
     "an object": f"{HERE}/articles/1",
     "no object": f"{HERE}/articles/2",
-    "nothing published": f"{ALICE}/objects/nothing",
+    "no published object": f"{ALICE}/objects/nothing",
 }
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("url", EVERYTHING.values(), ids=EVERYTHING)
-def test_without_a_signature_nothing_is_said(url: str, method: str) -> None:
-    answer = Guarded("required").get(url, method=method)
+@pytest.mark.parametrize("url", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_unsigned_request_is_refused_for_every_document(url: str, method: str) -> None:
+    answer = GuardedServer("required").get(url, method=method)
     assert (answer.status, answer.headers.get("vary"), answer.headers.get("cache-control")) == (401, VARY, "no-store")
     assert answer.body == b"" or json.loads(answer.body)["reason"] == "signature-missing"
 
@@ -176,11 +176,11 @@ def test_without_a_signature_nothing_is_said(url: str, method: str) -> None:
 @pytest.mark.parametrize("scheme", ["cavage", "rfc9421"])
 @pytest.mark.parametrize(
     ("url", "status"),
-    list(zip(EVERYTHING.values(), [200, 410, 404, 200, 200, 200, 200, 404, 404], strict=True)),
-    ids=EVERYTHING,
+    list(zip(DOCUMENTS.values(), [200, 410, 404, 200, 200, 200, 200, 404, 404], strict=True)),
+    ids=DOCUMENTS,
 )
-def test_who_signs_sees_what_there_is(url: str, status: int, scheme: Any) -> None:
-    ground = Guarded("required")
+def test_signed_request_gets_the_status_of_the_document(url: str, status: int, scheme: Any) -> None:
+    ground = GuardedServer("required")
     ground.bob.scheme = scheme
     answer = ground.get(url, ground.bob)
     assert answer.status == status
@@ -188,156 +188,156 @@ def test_who_signs_sees_what_there_is(url: str, status: int, scheme: Any) -> Non
     assert "public" not in (answer.headers.get("cache-control") or "")
 
 
-def test_a_public_post_is_for_whoever_signs() -> None:
-    ground = Guarded("required")
+def test_public_post_is_served_to_any_signed_request() -> None:
+    ground = GuardedServer("required")
     ident = ground.node.publish(Note(content="hi"), by="alice")
-    assert said(ground.get(ident)) == (401, "signature-missing")
+    assert status_and_reason(ground.get(ident)) == (401, "signature-missing")
     assert is_private(ground.get(ident, ground.carol))
 
 
-def test_a_key_is_fetched_once_and_as_the_instance_actor() -> None:
-    ground = Guarded("required")
+def test_key_of_a_viewer_is_fetched_once_by_the_instance_actor() -> None:
+    ground = GuardedServer("required")
     for _ in range(3):
         assert ground.get(ALICE, ground.bob).status == 200
-    [fetch] = [effect for effect in ground.asked if isinstance(effect, Fetch)]
+    [fetch] = [effect for effect in ground.effects if isinstance(effect, Fetch)]
     assert f'keyId="{HERE}/actor#main-key"' in (fetch.request.headers.get("signature") or "")
 
 
-def test_what_is_known_is_not_sent_again_to_who_may_see_it_alone() -> None:
-    ground = Guarded("required")
+def test_conditional_request_needs_a_signature_too() -> None:
+    ground = GuardedServer("required")
     etag = ground.get(ALICE, ground.bob).headers.get("etag") or ""
-    again = ground.get(ALICE, ground.bob, if_none_match=etag)
-    assert (again.status, is_private(again)) == (304, True)
+    not_modified = ground.get(ALICE, ground.bob, if_none_match=etag)
+    assert (not_modified.status, is_private(not_modified)) == (304, True)
     assert ground.get(ALICE, if_none_match=etag).status == 401
 
 
-def test_who_is_suspended_is_refused_whatever_is_asked_for() -> None:
-    ground = Guarded("required", rules=DomainRules.suspending(["third.example"]))
-    for url in EVERYTHING.values():
-        assert said(ground.get(url, ground.carol)) == (403, "forbidden")
-    assert ground.fetches() == 0
+def test_suspended_viewer_is_refused_every_document() -> None:
+    ground = GuardedServer("required", rules=DomainRules.suspending(["third.example"]))
+    for url in DOCUMENTS.values():
+        assert status_and_reason(ground.get(url, ground.carol)) == (403, "forbidden")
+    assert ground.count_fetches() == 0
 
 
-def test_strangers_who_name_keys_have_a_budget() -> None:
-    ground = Guarded("required", budgets=Budgets(host=Rate(3, 0.001)))
+def test_key_fetches_for_unknown_viewers_have_a_budget() -> None:
+    ground = GuardedServer("required", budgets=Budgets(host=Rate(3, 0.001)))
     answers = []
     for number in range(10):
         peer = ground.network.peer(f"https://remote.example/users/{number}", key=reuse_key(BOB))
         answers.append(ground.get(ALICE, peer))
     assert [answer.status for answer in answers] == [200] * 3 + [503] * 7
     assert all(answer.headers.get("retry-after") for answer in answers[3:])
-    assert ground.fetches() == 3
+    assert ground.count_fetches() == 3
     assert ground.get(ALICE, ground.network.peer("https://remote.example/users/0", key=reuse_key(BOB))).status == 200
 
 
 @pytest.mark.parametrize("policy", [DEFAULT, STRICT], ids=lambda policy: policy.name)
-def test_a_401_tells_which_signature_would_do_if_it_is_to(policy: SignaturePolicy) -> None:
-    assert Guarded("required").get(ALICE).headers.get("accept-signature") is None
-    ground = Guarded("required", accept_signature=True, signatures=policy)
-    refused = ground.get(ALICE)
-    wanted = read_challenges(refused.headers.get("accept-signature") or "")
+def test_401_contains_accept_signature_if_configured(policy: SignaturePolicy) -> None:
+    assert GuardedServer("required").get(ALICE).headers.get("accept-signature") is None
+    ground = GuardedServer("required", accept_signature=True, signatures=policy)
+    refusal = ground.get(ALICE)
+    challenges = read_challenges(refusal.headers.get("accept-signature") or "")
     request = Request("GET", ALICE, AP)
-    unsigned = answer(request, wanted, key_id=ground.bob.key_id, now=ground.clock.now())
+    unsigned = answer(request, challenges, key_id=ground.bob.key_id, now=ground.clock.now())
     assert unsigned is not None
     assert ground.send(unsigned.attach(ground.bob.key.sign(unsigned.data))).status == 200
     assert ground.get(f"{HERE}/users/nobody", ground.bob).headers.get("accept-signature") is None
 
 
-def test_a_401_at_an_inbox_tells_it_too() -> None:
-    ground = Guarded(accept_signature=True)
+def test_401_of_an_inbox_contains_accept_signature_if_configured() -> None:
+    ground = GuardedServer(accept_signature=True)
     body = json.dumps(ground.bob.activity("Follow", object=ALICE)).encode()
-    refused = ground.send(
+    refusal = ground.send(
         Request("POST", f"{ALICE}/inbox", Headers({"Content-Type": "application/activity+json"}), body)
     )
-    [wanted] = read_challenges(refused.headers.get("accept-signature") or "")
-    assert refused.status == 401
-    assert "content-digest" in [item.value for item in wanted.components]
+    [challenge] = read_challenges(refusal.headers.get("accept-signature") or "")
+    assert refusal.status == 401
+    assert "content-digest" in [item.value for item in challenge.components]
 
 
-def test_a_policy_that_does_not_take_rfc_9421_cannot_ask_for_it() -> None:
+def test_accept_signature_without_rfc_9421_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="RFC 9421"):
         Federation(accept_signature=True, signatures=evolve(DEFAULT, schemes=frozenset({"cavage"})))
 
 
-def test_a_refusal_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
-    ground = Guarded("required")
+def test_refusal_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    ground = GuardedServer("required")
     with caplog.at_level("INFO", logger="apcore.federation.serving.serve"):
-        ground.send(spoiled(ground, ALICE, "of another's key"))
+        ground.send(invalid_request(ground, ALICE, "of another's key"))
     assert "refused at /users/alice: bad-signature:" in caplog.text
 
 
-# --- signatures that prove nothing ----------------------------------------------------------------------------------
+# --- invalid signatures ---------------------------------------------------------------------------------------------
 
 
-def changed(request: Request, url: str) -> Request:
+def with_url(request: Request, url: str) -> Request:
     return Request("GET", url, request.headers)
 
 
-def spoiled(ground: Guarded, url: str, how: str) -> Request:
+def invalid_request(ground: GuardedServer, url: str, fault: str) -> Request:
     request = ground.bob.sign(Request("GET", url, AP))
-    if how == "of another address":
-        return changed(request, f"{HERE}/articles/1")
-    if how == "of yesterday":
+    if fault == "of another URL":
+        return with_url(request, f"{HERE}/articles/1")
+    if fault == "of yesterday":
         ground.clock.at += timedelta(days=1)
-    if how == "of another's key":
+    if fault == "of another's key":
         key = ground.carol.key.renamed(key_id=ground.bob.key_id, owner=BOB)
         return cavage.sign(Request("GET", url, AP), key, now=ground.clock.now())
-    if how == "of a key that cannot be had":
+    if fault == "of an unavailable key":
         ground.network.down.add("https://remote.example")
-    if how == "nonsense":
+    if fault == "nonsense":
         return Request("GET", url, AP.with_set("signature", 'keyId="x'))
     return request
 
 
-SPOILED = {
-    "of another address": 401,
+INVALID_SIGNATURES = {
+    "of another URL": 401,
     "of yesterday": 401,
     "of another's key": 401,
-    "of a key that cannot be had": 503,
+    "of an unavailable key": 503,
     "nonsense": 400,
 }
 
 
-@pytest.mark.parametrize(("how", "status"), SPOILED.items(), ids=SPOILED)
-def test_it_is_said_what_is_wrong_where_a_signature_is_needed(how: str, status: int) -> None:
-    ground = Guarded("required")
-    answer = ground.send(spoiled(ground, ALICE, how))
+@pytest.mark.parametrize(("fault", "status"), INVALID_SIGNATURES.items(), ids=INVALID_SIGNATURES)
+def test_invalid_signature_is_refused_with_its_reason_if_required(fault: str, status: int) -> None:
+    ground = GuardedServer("required")
+    answer = ground.send(invalid_request(ground, ALICE, fault))
     assert answer.status == status
     assert json.loads(answer.body)["reason"] != "signature-missing"
     assert (answer.headers.get("retry-after") is not None) is (status == 503)
 
 
-@pytest.mark.parametrize("how", SPOILED)
-def test_a_signature_that_proves_nothing_is_as_good_as_none(how: str) -> None:
-    ground = Guarded(blocks=True)
-    request = spoiled(ground, f"{ALICE}/outbox", how)
-    answer = ground.send(changed(request, ALICE) if how == "of another address" else request)
+@pytest.mark.parametrize("fault", INVALID_SIGNATURES)
+def test_invalid_signature_counts_as_none_if_optional(fault: str) -> None:
+    ground = GuardedServer(blocks=True)
+    request = invalid_request(ground, f"{ALICE}/outbox", fault)
+    answer = ground.send(with_url(request, ALICE) if fault == "of another URL" else request)
     assert (answer.status, is_private(answer)) == (200, True)
-    assert ground.judged == [None]
+    assert ground.judged_viewers == [None]
 
 
-def test_who_signs_the_path_has_not_asked_for_a_page() -> None:
-    """draft-cavage as Mastodon reads it too: the query may be left out of what is signed, and then it is anybody's."""
-    ground = Guarded("required")
+def test_signature_without_the_query_does_not_cover_a_url_with_query() -> None:
+    """Sign only the path, as draft-cavage allows: the signature does not authorise other queries."""
+    ground = GuardedServer("required")
     plain = ground.bob.sign(Request("GET", f"{ALICE}/outbox", AP))
     assert ground.send(plain).status == 200
     for query in ("page=true", "page=true&cursor=x", ""):
-        answer = ground.send(changed(plain, f"{ALICE}/outbox?{query}"))
-        assert said(answer) == (401, "bad-signature")
+        answer = ground.send(with_url(plain, f"{ALICE}/outbox?{query}"))
+        assert status_and_reason(answer) == (401, "bad-signature")
     assert ground.get(f"{ALICE}/outbox?page=true", ground.bob).status == 200
 
 
-def test_who_signs_the_path_alone_has_asked_for_a_page_that_has_no_query() -> None:
-    """Takahe, microblog.pub and the Misskey family leave the query out of what they sign."""
-    ground = Guarded("required")
+def test_page_urls_work_with_signatures_over_the_path_alone() -> None:
+    """Request the first page, which has no query: Takahe, microblog.pub and Misskey sign only the path."""
+    ground = GuardedServer("required")
     first = json.loads(ground.get(f"{ALICE}/outbox", ground.bob).body)["first"]
     assert ground.get(first, ground.bob).status == 200
-    assert said(ground.get(first)) == (401, "signature-missing")
+    assert status_and_reason(ground.get(first)) == (401, "signature-missing")
     other = ground.bob.sign(Request("GET", f"{ALICE}/outbox", AP))
-    assert said(ground.send(changed(other, first))) == (401, "bad-signature")
+    assert status_and_reason(ground.send(with_url(other, first))) == (401, "bad-signature")
 
 
-CAREFUL = Guarded("required", blocks=True)
+STRICT_SERVER = GuardedServer("required", blocks=True)
 WORDS = st.sampled_from(
     [
         "sig1=",
@@ -365,16 +365,14 @@ CAVAGE = st.sampled_from(
 
 
 @given(
-    url=st.sampled_from([*EVERYTHING.values(), f"{HERE}/notes/1", f"{ALICE}/featured"]),
+    url=st.sampled_from([*DOCUMENTS.values(), f"{HERE}/notes/1", f"{ALICE}/featured"]),
     signature=st.one_of(st.lists(CAVAGE, max_size=8).map("".join), st.lists(WORDS, max_size=6).map("".join)),
     signature_input=st.none() | st.lists(WORDS, max_size=8).map("".join),
 )
-def test_whatever_is_put_in_the_place_of_a_signature_opens_nothing(
-    url: str, signature: str, signature_input: str | None
-) -> None:
+def test_any_text_in_place_of_a_signature_is_refused(url: str, signature: str, signature_input: str | None) -> None:
     headers = AP.with_set("signature", signature)
     headers = headers if signature_input is None else headers.with_set("signature-input", signature_input)
-    answer = CAREFUL.send(Request("GET", url, headers))
+    answer = STRICT_SERVER.send(Request("GET", url, headers))
     assert answer.status in {400, 401, 503}
     assert "reason" in json.loads(answer.body)
 
@@ -382,15 +380,15 @@ def test_whatever_is_put_in_the_place_of_a_signature_opens_nothing(
 # --- predicates -----------------------------------------------------------------------------------------------------
 
 
-def test_who_is_blocked_sees_nothing_of_an_actor() -> None:
-    ground = Guarded(blocks=True)
+def test_blocked_viewer_sees_nothing_of_an_actor() -> None:
+    ground = GuardedServer(blocks=True)
     post = ground.node.publish(Note(content="hi"), by="alice")
     for url in (ALICE, f"{ALICE}/outbox", f"{ALICE}/outbox?page=true", f"{ALICE}/followers", post):
-        assert said(ground.get(url, ground.carol)) == (404, "no-such-actor")
+        assert status_and_reason(ground.get(url, ground.carol)) == (404, "no-such-actor")
         for by in (None, ground.bob):
             answer = ground.get(url, by)
             assert (answer.status, is_private(answer)) == (200, True)
-    assert set(ground.judged) == {None, BOB, CAROL}
+    assert set(ground.judged_viewers) == {None, BOB, CAROL}
 
 
 HIDDEN = {
@@ -404,21 +402,21 @@ HIDDEN = {
 
 
 @pytest.mark.hole(16)
-@pytest.mark.parametrize(("there", "absent", "who"), HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize(("hidden_url", "missing_url", "viewer"), HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("mode", ["optional", "required"])
-def test_what_may_not_be_seen_is_answered_as_if_it_were_not_there(
-    there: str, absent: str, who: str | None, mode: str
+def test_hidden_document_is_answered_like_a_missing_one(
+    hidden_url: str, missing_url: str, viewer: str | None, mode: str
 ) -> None:
-    ground = Guarded(mode, blocks=True)
-    there = there or ground.publish(BOB)
-    by = ground.carol if who == "carol" else None
-    one, other = ground.get(there, by), ground.get(absent, by)
-    assert one == other
-    assert one.status == (404 if by else 401)
+    ground = GuardedServer(mode, blocks=True)
+    hidden_url = hidden_url or ground.publish(BOB)
+    signer = ground.carol if viewer == "carol" else None
+    hidden, missing = ground.get(hidden_url, signer), ground.get(missing_url, signer)
+    assert hidden == missing
+    assert hidden.status == (404 if signer else 401)
 
 
-def test_objects_and_collections_have_predicates_of_their_own() -> None:
-    ground = Guarded()
+def test_objects_and_collections_have_their_own_predicates() -> None:
+    ground = GuardedServer()
     assert is_private(ground.get(f"{HERE}/notes/1", ground.bob))
     assert ground.get(f"{HERE}/notes/1", ground.carol).status == 404
     assert is_private(ground.get(f"{ALICE}/featured", ground.carol))
@@ -426,26 +424,26 @@ def test_objects_and_collections_have_predicates_of_their_own() -> None:
     assert not is_private(ground.get(ALICE))
 
 
-def test_the_actors_predicate_holds_for_a_collection_with_one_of_its_own() -> None:
-    ground = Guarded(blocks=True)
+def test_predicate_of_the_actor_also_holds_for_its_collections() -> None:
+    ground = GuardedServer(blocks=True)
     assert ground.get(f"{ALICE}/featured", ground.bob).status == 200
     assert ground.get(f"{ALICE}/featured", ground.carol).status == 404
 
 
-async def awaited(ctx: Any, identifier: str, viewer: str | None) -> bool:
+async def async_predicate(ctx: Any, identifier: str, viewer: str | None) -> bool:
     return viewer == BOB
 
 
 @operation
-def asking(ctx: Any, identifier: str, viewer: str | None) -> Op[bool]:
+def operation_predicate(ctx: Any, identifier: str, viewer: str | None) -> Op[bool]:
     return (yield from ctx.contains(f"{HERE}/friends", viewer or ""))
 
 
-@pytest.mark.parametrize("handler_kind", [awaited, asking])
-def test_a_predicate_has_any_colour(handler_kind: Any) -> None:
+@pytest.mark.parametrize("handler_kind", [async_predicate, operation_predicate])
+def test_predicate_may_be_a_coroutine_or_an_operation(handler_kind: Any) -> None:
     import asyncio
 
-    ground = Guarded()
+    ground = GuardedServer()
     federation: Federation[None] = Federation(software="test/1.0")
     federation.actor("/users/{identifier}", authorize=handler_kind)(lambda ctx, identifier: Person())
     statuses = []
@@ -459,7 +457,7 @@ def test_a_predicate_has_any_colour(handler_kind: Any) -> None:
                 statuses.append(served.status)
 
     asyncio.run(main())
-    assert statuses == ([200, 404] if handler_kind is awaited else [404, 404])
+    assert statuses == ([200, 404] if handler_kind is async_predicate else [404, 404])
 
 
 @pytest.mark.parametrize(
@@ -475,19 +473,19 @@ def test_a_predicate_has_any_colour(handler_kind: Any) -> None:
     ],
     ids=["actor", "object without viewer", "object without values", "collection", "mode"],
 )
-def test_what_cannot_be_asked_is_refused_at_registration(register: Any) -> None:
+def test_malformed_predicate_is_refused_at_registration(register: Any) -> None:
     with pytest.raises(ConfigurationError):
         register(Federation())
 
 
-def test_a_coroutine_as_predicate_is_refused_by_a_blocking_node() -> None:
+def test_coroutine_predicate_is_refused_by_a_blocking_node() -> None:
     federation: Federation[None] = Federation()
-    federation.actor("/users/{identifier}", authorize=awaited)(lambda ctx, identifier: Person())
-    with pytest.raises(ConfigurationError, match="awaited is an async def"):
+    federation.actor("/users/{identifier}", authorize=async_predicate)(lambda ctx, identifier: Person())
+    with pytest.raises(ConfigurationError, match="async_predicate is an async def"):
         Node(federation, HERE)
 
 
-def test_a_collection_that_is_registered_before_its_actor_keeps_its_predicate() -> None:
+def test_collection_registered_before_its_actor_keeps_its_predicate() -> None:
     federation: Federation[None] = Federation()
     federation.collection("followers", authorize=lambda ctx, identifier, viewer: False)(
         lambda ctx, identifier, cursor: PageItems([], None)
@@ -498,21 +496,21 @@ def test_a_collection_that_is_registered_before_its_actor_keeps_its_predicate() 
     assert served.status == 401
 
 
-# --- what was published for some ------------------------------------------------------------------------------------
+# --- posts for some viewers -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["optional", "required"])
-def test_who_is_named_sees_a_post_and_others_do_not(mode: str) -> None:
-    ground = Guarded(mode)
+def test_post_is_visible_only_to_its_recipients(mode: str) -> None:
+    ground = GuardedServer(mode)
     ident = ground.publish(BOB)
     answer = ground.get(ident, ground.bob)
     assert (json.loads(answer.body)["content"], is_private(answer)) == ("hi", True)
-    assert said(ground.get(ident, ground.carol)) == (404, "no-such-actor")
-    assert said(ground.get(ident)) == (401, "signature-missing")
+    assert status_and_reason(ground.get(ident, ground.carol)) == (404, "no-such-actor")
+    assert status_and_reason(ground.get(ident)) == (401, "signature-missing")
 
 
-def test_followers_see_what_is_for_followers() -> None:
-    ground = Guarded("optional")
+def test_post_for_followers_is_visible_to_followers() -> None:
+    ground = GuardedServer("optional")
     ident = ground.publish(f"{ALICE}/followers")
     assert ground.get(ident, ground.bob).status == 404
     assert ground.bob.deliver(ground.node, ground.bob.activity("Follow", object=ALICE)).status == 202
@@ -521,25 +519,29 @@ def test_followers_see_what_is_for_followers() -> None:
     assert ground.get(ident, ground.carol).status == 404
 
 
-def test_what_is_for_everyone_costs_no_key_and_may_be_shared() -> None:
-    ground = Guarded("optional")
+def test_public_post_needs_no_key_and_is_cacheable() -> None:
+    ground = GuardedServer("optional")
     ident = ground.node.publish(Note(content="hi"), by="alice")
-    ground.asked.clear()
+    ground.effects.clear()
     assert not is_private(ground.get(ident, ground.bob))
-    assert ground.fetches() == 0
+    assert ground.count_fetches() == 0
 
 
-def test_off_means_that_nobody_is_let_in() -> None:
-    ground = Guarded("off")
+def test_private_post_is_hidden_from_its_recipients_in_mode_off() -> None:
+    ground = GuardedServer("off")
     ident = ground.publish(BOB)
-    assert said(ground.get(ident, ground.bob)) == said(ground.get(ident)) == (404, "no-such-actor")
-    assert ground.fetches() == 0
+    assert (
+        status_and_reason(ground.get(ident, ground.bob))
+        == status_and_reason(ground.get(ident))
+        == (404, "no-such-actor")
+    )
+    assert ground.count_fetches() == 0
 
 
-# --- two careful servers --------------------------------------------------------------------------------------------
+# --- two guarded servers --------------------------------------------------------------------------------------------
 
 
-def careful(origin: str, network: PeerNetwork, clock: Clock, heard: list[str]) -> Node[None]:
+def build_guarded_node(origin: str, network: PeerNetwork, clock: Clock, followers: list[str]) -> Node[None]:
     federation: Federation[None] = Federation(software="test/1.0", authorized_fetch="required")
 
     @federation.actor("/users/{identifier}", authorize=lambda ctx, identifier, viewer: viewer is not None)
@@ -547,8 +549,8 @@ def careful(origin: str, network: PeerNetwork, clock: Clock, heard: list[str]) -
         return Person(preferred_username="alice") if identifier == "alice" else None
 
     @federation.on(Follow)
-    def followed(ctx: Any, follow: Follow) -> None:
-        heard.append(follow.actor.uri)
+    def record_follower(ctx: Any, follow: Follow) -> None:
+        followers.append(follow.actor.uri)
 
     store = MemoryStore(clock=clock.seconds)
     node = Node(federation, origin, store, transport=network, signer=ReusedKeys(), runtime=clock)
@@ -556,17 +558,19 @@ def careful(origin: str, network: PeerNetwork, clock: Clock, heard: list[str]) -
     return node
 
 
-def test_two_servers_that_demand_signatures_can_begin_to_talk() -> None:
-    clock, heard = Clock(), []
+def test_two_servers_that_require_signatures_can_start_to_federate() -> None:
+    clock, followers = Clock(), []
     network = PeerNetwork(clock=clock.now)
-    a, b = (careful(f"https://{name}.example", network, clock, heard) for name in "ab")
-    document = a.reference("https://b.example/users/alice").resolve()
+    first, second = (build_guarded_node(f"https://{name}.example", network, clock, followers) for name in "ab")
+    document = first.reference("https://b.example/users/alice").resolve()
     assert document.id == "https://b.example/users/alice"
-    a.send(Follow(object="https://b.example/users/alice"), by="alice", to="https://b.example/users/alice")
+    first.send(Follow(object="https://b.example/users/alice"), by="alice", to="https://b.example/users/alice")
     for _ in range(3):
-        a.work(until_idle=True)
-        b.work(until_idle=True)
-    assert heard == ["https://a.example/users/alice"]
+        first.work(until_idle=True)
+        second.work(until_idle=True)
+    assert followers == ["https://a.example/users/alice"]
     assert {exchange.status for exchange in network.exchanges} == {200, 202}
-    asked = [exchange.url for exchange in network.exchanges if exchange.url.endswith("/actor")]
-    assert sorted(asked) == ["https://a.example/actor", "https://b.example/actor"], "once each, then kept"
+    actor_fetches = [exchange.url for exchange in network.exchanges if exchange.url.endswith("/actor")]
+    assert sorted(actor_fetches) == ["https://a.example/actor", "https://b.example/actor"], (
+        "an instance actor was fetched more than once"
+    )

@@ -1,4 +1,4 @@
-"""A suspended domain is never contacted, whatever leads to it."""
+"""Check that a suspended domain is never contacted, through any feature of a node."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def note(uri: str = THING, **members: Any) -> dict[str, Any]:
 
 
 class Net(PeerNetwork):
-    """A network on which a test can serve whole answers, and where both domains answer everything they are asked."""
+    """A network with custom responses, on which both domains answer every request."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Net(PeerNetwork):
 
 
 class Ground:
-    """A node with rules, a peer on a domain that is not suspended, and one on a domain that is."""
+    """A node with domain rules, a peer on an allowed domain, and a peer on the suspended domain."""
 
     def __init__(self, rules: DomainRules) -> None:
         self.net = Net()
@@ -85,7 +85,7 @@ class Ground:
         self.outcomes: list[object] = []
         self.listeners: dict[type[View], Callable[..., Any]] = {}
         self.rules = rules
-        self.made: Node[None] | None = None
+        self._node: Node[None] | None = None
 
     def federation(self) -> Federation[None]:
         federation: Federation[None] = Federation(
@@ -103,15 +103,15 @@ class Ground:
 
     @property
     def node(self) -> Node[None]:
-        if self.made is None:
-            self.made = Node(self.federation(), HERE, MemoryStore(), transport=self.net, signer=ReusedKeys())
-        return self.made
+        if self._node is None:
+            self._node = Node(self.federation(), HERE, MemoryStore(), transport=self.net, signer=ReusedKeys())
+        return self._node
 
     def run(self, op: Op[Any]) -> None:
-        """Run an operation, and keep how it ended."""
+        """Run an operation and record its result or error."""
         try:
             self.outcomes.append(self.node.run(op))
-        except Exception as error:  # the test looks at it
+        except Exception as error:  # recorded for the test
             self.outcomes.append(error)
 
     def work(self) -> None:
@@ -119,49 +119,49 @@ class Ground:
             self.node.work(until_idle=True)
 
     def announce(self) -> None:
-        """Let the good peer announce what is on the suspended domain, and process it."""
+        """Let Carol announce a note of the suspended domain, and process the announcement."""
         assert self.carol.deliver(self.node, self.carol.activity("Announce", object=THING)).status == 202
         self.work()
 
 
 POLICY = FetchPolicy(unknown_contexts="fetch")
-"""The application's own: it knows no rules."""
+"""The policy of an application, without domain rules."""
 
 
-# --- what an application asks for -----------------------------------------------------------------------------------
+# --- requests of the application -------------------------------------------------------------------------------------
 
 
 def resolve_in_a_plain_listener(ground: Ground) -> None:
-    def announced(ctx: Context[None], announce: Announce) -> None:
+    def on_announce(ctx: Context[None], announce: Announce) -> None:
         assert announce.object is not None
         ctx.resolve(announce.object)
 
-    ground.listeners = {Announce: announced}
+    ground.listeners = {Announce: on_announce}
     ground.announce()
 
 
 def resolve_fresh_in_a_plain_listener(ground: Ground) -> None:
-    def announced(ctx: Context[None], announce: Announce) -> None:
+    def on_announce(ctx: Context[None], announce: Announce) -> None:
         ctx.reference(THING).resolve(fresh=True)
 
-    ground.listeners = {Announce: announced}
+    ground.listeners = {Announce: on_announce}
     ground.announce()
 
 
 def resolve_in_an_operation(ground: Ground) -> None:
     @operation
-    def announced(ctx: OpContext[None], announce: Announce) -> Op[None]:
+    def on_announce(ctx: OpContext[None], announce: Announce) -> Op[None]:
         yield from ctx.resolve(THING)
 
-    ground.listeners = {Announce: announced}
+    ground.listeners = {Announce: on_announce}
     ground.announce()
 
 
 def resolve_in_a_coroutine(ground: Ground) -> None:
-    async def announced(ctx: AsyncContext[None], announce: Announce) -> None:
+    async def on_announce(ctx: AsyncContext[None], announce: Announce) -> None:
         await ctx.resolve(THING)
 
-    ground.listeners = {Announce: announced}
+    ground.listeners = {Announce: on_announce}
 
     async def main() -> None:
         node = AsyncNode(ground.federation(), HERE, MemoryStore(), transport=ground.net, signer=ReusedKeys())
@@ -190,21 +190,21 @@ def reference_of_the_node(ground: Ground) -> None:
         ground.node.reference(THING).resolve()
 
 
-def ask(share: str | None = None) -> Op[Response]:
+def request_thing(share: str | None = None) -> Op[Response]:
     return (yield from Fetch(Request("GET", THING), share=share))
 
 
-def operation_of(name: str, make: Callable[[], Op[Any]]) -> Callable[[Ground], None]:
-    def way(ground: Ground) -> None:
-        ground.run(make())
+def operation_of(name: str, make_operation: Callable[[], Op[Any]]) -> Callable[[Ground], None]:
+    def run_operation(ground: Ground) -> None:
+        ground.run(make_operation())
 
-    way.__name__ = name
-    return way
+    run_operation.__name__ = name
+    return run_operation
 
 
-ASKED = [
-    operation_of("bare_request", ask),
-    operation_of("request_that_others_may_share", lambda: ask(THING)),
+APPLICATION_REQUESTS = [
+    operation_of("bare_request", request_thing),
+    operation_of("shareable_request", lambda: request_thing(THING)),
     operation_of("fetch", lambda: fetch(THING, policy=POLICY)),
     operation_of("load", lambda: load(THING, policy=POLICY)),
     operation_of("load_fresh", lambda: load(THING, policy=POLICY, fresh=True)),
@@ -238,26 +238,29 @@ def handle_of_an_actor(ground: Ground) -> None:
     ground.run(confirm(actor.view(Actor), policy=POLICY))
 
 
-# --- where others lead us -------------------------------------------------------------------------------------------
+# --- redirects and links --------------------------------------------------------------------------------------------
 
 
-def led_by(name: str, serve: Callable[[Net], None], make: Callable[[], Op[Any]]) -> Callable[[Ground], None]:
-    def way(ground: Ground) -> None:
+def led_by(name: str, serve: Callable[[Net], None], make_operation: Callable[[], Op[Any]]) -> Callable[[Ground], None]:
+    def serve_and_run(ground: Ground) -> None:
         serve(ground.net)
-        ground.run(make())
+        ground.run(make_operation())
 
-    way.__name__ = name
-    return way
+    serve_and_run.__name__ = name
+    return serve_and_run
 
 
 def jrd(**links: str) -> str:
     return json.dumps(
-        {"subject": "acct:carol@good.test", "links": [{"rel": "self", "type": ACTIVITY_JSON, "href": href} for href in links.values()]}
-    )  # fmt: skip
+        {
+            "subject": "acct:carol@good.test",
+            "links": [{"rel": "self", "type": ACTIVITY_JSON, "href": href} for href in links.values()],
+        }
+    )
 
 
 WEBFINGER = f"{GOOD}/.well-known/webfinger?resource=acct%3Acarol%40good.test"
-LED = [
+LINKED_REQUESTS = [
     led_by("redirect", lambda net: net.redirect(f"{GOOD}/1", THING), lambda: load(f"{GOOD}/1", policy=POLICY)),
     led_by(
         "second_redirect",
@@ -272,7 +275,12 @@ LED = [
     ),
     led_by(
         "key_of_another_owner",
-        lambda net: net.serve(f"{GOOD}/key", json.dumps({"@context": "https://w3id.org/security/v1", "id": f"{GOOD}/key", "owner": BOB, "publicKeyPem": "x"})),
+        lambda net: net.serve(
+            f"{GOOD}/key",
+            json.dumps(
+                {"@context": "https://w3id.org/security/v1", "id": f"{GOOD}/key", "owner": BOB, "publicKeyPem": "x"}
+            ),
+        ),
         lambda: remote_key(f"{GOOD}/key", policy=POLICY),
     ),
     led_by(
@@ -281,8 +289,10 @@ LED = [
         lambda: lookup("@carol@good.test", policy=POLICY),
     ),
     led_by(
-        "account_handed_on",
-        lambda net: net.serve(WEBFINGER, json.dumps({"subject": "acct:bob@bad.test", "links": []}), "application/jrd+json"),
+        "account_of_another_host",
+        lambda net: net.serve(
+            WEBFINGER, json.dumps({"subject": "acct:bob@bad.test", "links": []}), "application/jrd+json"
+        ),
         lambda: lookup("@carol@good.test", policy=POLICY),
     ),
     led_by(
@@ -292,7 +302,9 @@ LED = [
     ),
     led_by(
         "alternate_of_a_page",
-        lambda net: net.serve(f"{GOOD}/@carol", f'<link rel="alternate" type="{ACTIVITY_JSON}" href="{THING}">', "text/html"),
+        lambda net: net.serve(
+            f"{GOOD}/@carol", f'<link rel="alternate" type="{ACTIVITY_JSON}" href="{THING}">', "text/html"
+        ),
         lambda: lookup(f"{GOOD}/@carol", policy=POLICY),
     ),
     led_by(
@@ -300,7 +312,7 @@ LED = [
         lambda net: net.serve(f"{GOOD}/1", json.dumps(note(f"{GOOD}/1") | {"@context": [AS2, f"{BAD}/context"]})),
         lambda: load(f"{GOOD}/1", policy=POLICY),
     ),
-]  # fmt: skip
+]
 page_of_a_collection = led_by(
     "page_of_a_collection",
     lambda net: net.serve(
@@ -346,48 +358,48 @@ def deliver_to_an_actor(ground: Ground) -> None:
     ground.work()
 
 
-def deliver_to_who_is_named(ground: Ground) -> None:
+def deliver_to_a_named_recipient(ground: Ground) -> None:
     ground.node.publish(Note(content="hi"), by="alice", to=[PUBLIC, BOB])
     ground.work()
 
 
-def with_inbox_there(ground: Ground, **members: Any) -> None:
+def serve_carol_with(ground: Ground, **members: Any) -> None:
     ground.carol.serve(CAROL, ground.carol.document | members)
 
 
-def deliver_to_an_inbox_there(ground: Ground) -> None:
-    with_inbox_there(ground, inbox=f"{BAD}/inbox", endpoints=None)
+def deliver_to_a_suspended_inbox(ground: Ground) -> None:
+    serve_carol_with(ground, inbox=f"{BAD}/inbox", endpoints=None)
     ground.node.send(Like(object=THING), by="alice", to=CAROL)
     ground.work()
 
 
-def deliver_to_a_shared_inbox_there(ground: Ground) -> None:
-    with_inbox_there(ground, endpoints={"sharedInbox": f"{BAD}/inbox"})
+def deliver_to_a_suspended_shared_inbox(ground: Ground) -> None:
+    serve_carol_with(ground, endpoints={"sharedInbox": f"{BAD}/inbox"})
     ground.node.send(Like(object=THING, to=[CAROL]), by="alice", to=CAROL)
     ground.work()
 
 
-def follower_with_an_inbox_there(ground: Ground) -> None:
+def follower_with_a_suspended_inbox(ground: Ground) -> None:
     follow(ground, CAROL, inbox=f"{BAD}/inbox")
 
 
-def follower_from_there(ground: Ground) -> None:
+def suspended_follower(ground: Ground) -> None:
     follow(ground, BOB, inbox=f"{BOB}/inbox")
 
 
-def follower_whose_inbox_is_not_kept(ground: Ground) -> None:
+def follower_without_a_stored_inbox(ground: Ground) -> None:
     follow(ground, BOB)
 
 
-def follow(ground: Ground, actor: str, **kept: str) -> None:
-    change = add_member(f"{ALICE}/followers", Member(actor, json.dumps(kept).encode() if kept else b""), order="1")
+def follow(ground: Ground, actor: str, **stored: str) -> None:
+    change = add_member(f"{ALICE}/followers", Member(actor, json.dumps(stored).encode() if stored else b""), order="1")
     assert ground.node.run(commit(change.checks, change.writes))
     ground.node.publish(Note(content="hi"), by="alice")
     ground.work()
 
 
 def answer_to_a_follow(ground: Ground) -> None:
-    with_inbox_there(ground, inbox=f"{BAD}/inbox", endpoints=None)
+    serve_carol_with(ground, inbox=f"{BAD}/inbox", endpoints=None)
     assert ground.carol.deliver(ground.node, ground.carol.activity("Follow", object=ALICE)).status == 202
     ground.work()
 
@@ -398,40 +410,58 @@ def redirected_delivery(ground: Ground) -> None:
     ground.work()
 
 
-WAYS = [
-    resolve_in_a_plain_listener, resolve_fresh_in_a_plain_listener, resolve_in_an_operation, resolve_in_a_coroutine,
-    operation_of_an_async_node, reference_of_the_node, *ASKED, quote, handle_of_an_actor, *LED,
-    key_behind_a_request, signature_by_the_suspended_domain, proof_by_the_suspended_domain, key_document_behind_a_redirect,
-    context_of_an_activity, request_for_a_page,
-    deliver_to_an_actor, deliver_to_who_is_named, deliver_to_an_inbox_there, deliver_to_a_shared_inbox_there,
-    follower_with_an_inbox_there, follower_from_there, follower_whose_inbox_is_not_kept, answer_to_a_follow,
-]  # fmt: skip
-ELSEWHERE_REFUSED = [page_of_a_collection, redirected_delivery]
-"""Ways that lead nowhere even without rules, since nothing may lead from one origin to another there."""
+CHANNELS = [
+    resolve_in_a_plain_listener,
+    resolve_fresh_in_a_plain_listener,
+    resolve_in_an_operation,
+    resolve_in_a_coroutine,
+    operation_of_an_async_node,
+    reference_of_the_node,
+    *APPLICATION_REQUESTS,
+    quote,
+    handle_of_an_actor,
+    *LINKED_REQUESTS,
+    key_behind_a_request,
+    signature_by_the_suspended_domain,
+    proof_by_the_suspended_domain,
+    key_document_behind_a_redirect,
+    context_of_an_activity,
+    request_for_a_page,
+    deliver_to_an_actor,
+    deliver_to_a_named_recipient,
+    deliver_to_a_suspended_inbox,
+    deliver_to_a_suspended_shared_inbox,
+    follower_with_a_suspended_inbox,
+    suspended_follower,
+    follower_without_a_stored_inbox,
+    answer_to_a_follow,
+]
+SAME_ORIGIN_CHANNELS = [page_of_a_collection, redirected_delivery]
+"""Channels that lead nowhere even without rules, since they may not lead to another origin."""
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
-@pytest.mark.parametrize("way", [*WAYS, *ELSEWHERE_REFUSED], ids=lambda way: way.__name__)
-def test_suspended_domain_is_never_contacted(way: Callable[[Ground], None], rules: DomainRules) -> None:
+@pytest.mark.parametrize("run_channel", [*CHANNELS, *SAME_ORIGIN_CHANNELS], ids=lambda channel: channel.__name__)
+def test_suspended_domain_is_never_contacted(run_channel: Callable[[Ground], None], rules: DomainRules) -> None:
     ground = Ground(rules)
-    way(ground)
+    run_channel(ground)
     assert ground.net.contacted <= {"good.test"}
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_each_way_leads_there_without_rules(way: Callable[[Ground], None]) -> None:
+@pytest.mark.parametrize("run_channel", CHANNELS, ids=lambda channel: channel.__name__)
+def test_each_channel_contacts_the_domain_without_rules(run_channel: Callable[[Ground], None]) -> None:
     ground = Ground(DomainRules())
-    way(ground)
+    run_channel(ground)
     assert any(host.lower().endswith("bad.test") for host in ground.net.contacted)
 
 
 # --- the refusal ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ASKED, ids=lambda way: way.__name__)
-def test_refusal_names_the_host_and_the_rule(way: Callable[[Ground], None]) -> None:
+@pytest.mark.parametrize("run_channel", APPLICATION_REQUESTS, ids=lambda channel: channel.__name__)
+def test_refusal_names_the_host_and_the_rule(run_channel: Callable[[Ground], None]) -> None:
     ground = Ground(DomainRules.suspending(["bad.test"]))
-    way(ground)
+    run_channel(ground)
     [error] = ground.outcomes
     assert isinstance(error, DomainSuspended)
     assert error.host.endswith("bad.test")
@@ -440,7 +470,7 @@ def test_refusal_names_the_host_and_the_rule(way: Callable[[Ground], None]) -> N
     assert (error.status_hint, error.retryable) == (403, False)
 
 
-def test_refusal_by_an_allow_list_says_so() -> None:
+def test_refusal_by_an_allow_list_names_no_rule() -> None:
     error = DomainRules.allowing(["good.test"]).refusal("bad.test")
     assert error is not None
     assert error.rule is None
@@ -449,42 +479,45 @@ def test_refusal_by_an_allow_list_says_so() -> None:
     assert (type(copy), copy.host, str(copy)) == (DomainSuspended, "bad.test", str(error))
 
 
-def test_listener_meets_the_refusal_as_an_exception() -> None:
+def test_refusal_is_raised_in_a_listener() -> None:
     ground = Ground(DomainRules.suspending(["bad.test"]))
 
-    def announced(ctx: Context[None], announce: Announce) -> None:
+    def on_announce(ctx: Context[None], announce: Announce) -> None:
         try:
             ctx.resolve(THING)
         except DomainSuspended as error:
             ground.outcomes.append(error.host)
 
-    ground.listeners = {Announce: announced}
+    ground.listeners = {Announce: on_announce}
     ground.announce()
     assert ground.outcomes == ["bad.test"]
 
 
-def test_our_own_origin_is_not_suspended_by_an_allow_list() -> None:
+def test_own_origin_is_not_suspended_by_an_allow_list() -> None:
     ground = Ground(DomainRules.allowing(["good.test"]))
     ground.net.join(ground.node)
     assert ground.node.reference(ALICE).resolve().id == ALICE
 
 
-# --- one place ------------------------------------------------------------------------------------------------------
+# --- enforcement ---------------------------------------------------------------------------------------------------
 
 
-def test_only_the_drivers_hand_requests_to_a_transport() -> None:
-    """And each does so in one function, which asks the guard first."""
+def test_only_the_drivers_send_requests() -> None:
+    """Find the functions that use a transport: each driver has one, which checks the domain first."""
     users = {
         f"{module.name}.{function.name}"
         for module in MODULES.values()
         if module.room not in {"testing", "adapters"}
         for function in ast.walk(module.tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        and any(isinstance(node, ast.Attribute) and node.attr == "send" and "transport" in ast.unparse(node) for node in ast.walk(function))
-    }  # fmt: skip
+        and any(
+            isinstance(node, ast.Attribute) and node.attr == "send" and "transport" in ast.unparse(node)
+            for node in ast.walk(function)
+        )
+    }
     assert users == {
         "apcore.drivers.blocking._fetch", "apcore.drivers.asynchronous._fetch",
-        # It makes a blocking transport awaitable, and looks whether `send` is a coroutine function.
+        # It makes a blocking transport awaitable, and checks whether `send` is a coroutine function.
         "apcore.drivers.threaded_ports.async_transport",
     }  # fmt: skip
     for name in ("blocking", "asynchronous"):
@@ -496,7 +529,7 @@ def test_only_the_drivers_hand_requests_to_a_transport() -> None:
         assert ast.unparse(function.body[0]) == "check_outbound(effect.request, ports.outbound)"
 
 
-def test_both_nodes_give_their_driver_the_rules() -> None:
+def test_both_nodes_pass_the_rules_to_their_driver() -> None:
     node = Node(Federation(), HERE, MemoryStore(), transport=PeerNetwork(), signer=ReusedKeys())
     assert node.ports.outbound == node.outbound_refusal
 
