@@ -1,4 +1,4 @@
-"""Who gets what is published: the object and its Create name the same people, and everyone named is delivered to."""
+"""Check the audience of published objects: an object and its Create name the same recipients, and all are served."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def get(out: Outgoing, url: str) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("member", ["to", "cc", "bto", "bcc", "audience"])
-def test_everyone_whom_an_object_names_gets_it(out: Outgoing, member: str) -> None:
+def test_every_recipient_named_by_an_object_gets_a_delivery(out: Outgoing, member: str) -> None:
     audience = {"to": [PUBLIC]} | {member: [PUBLIC, ROSA] if member == "to" else [ROSA]}
     out.node.publish(Note(content="@rosa hello", **audience), by="alice")
     out.work()
@@ -47,7 +47,7 @@ def test_everyone_whom_an_object_names_gets_it(out: Outgoing, member: str) -> No
 
 
 EXAMPLES: dict[str, tuple[dict[str, Any], Any, dict[str, list[str]], str, list[str]]] = {
-    # the object's own audience, to=, what both name, visibility, who gets it
+    # the object's own audience, the argument to=, the written members, the visibility, the recipients
     "nothing": ({}, None, {"to": [PUBLIC], "cc": [FOLLOWERS]}, "public", [FAN]),
     "public": ({"to": [PUBLIC]}, None, {"to": [PUBLIC], "cc": [FOLLOWERS]}, "public", [FAN]),
     "public, twice": ({"to": [PUBLIC]}, PUBLIC, {"to": [PUBLIC], "cc": [FOLLOWERS]}, "public", [FAN]),
@@ -59,7 +59,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], Any, dict[str, list[str]], str, list[s
         "unlisted",
         [FAN],
     ),
-    "unlisted, said twice": (
+    "unlisted, named twice": (
         {"to": [FOLLOWERS], "cc": [PUBLIC]},
         FOLLOWERS,
         {"to": [FOLLOWERS], "cc": [PUBLIC]},
@@ -79,7 +79,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], Any, dict[str, list[str]], str, list[s
     "direct": ({"to": [ROSA]}, None, {"to": [ROSA], "cc": []}, "limited", [ROSA]),
     "direct by to=": ({}, [ROSA, TIM], {"to": [ROSA, TIM], "cc": []}, "limited", [ROSA, TIM]),
     "one added": ({"to": [ROSA]}, TIM, {"to": [ROSA, TIM], "cc": []}, "limited", [ROSA, TIM]),
-    "one added who is named": ({"cc": [ROSA]}, ROSA, {"to": [], "cc": [ROSA]}, "limited", [ROSA]),
+    "one added twice": ({"cc": [ROSA]}, ROSA, {"to": [], "cc": [ROSA]}, "limited", [ROSA]),
     "in secret": ({"bto": [ROSA]}, None, {"to": [], "cc": []}, "none", [ROSA]),
     "followers and in secret": (
         {"to": [FOLLOWERS], "bcc": [ROSA]},
@@ -88,18 +88,18 @@ EXAMPLES: dict[str, tuple[dict[str, Any], Any, dict[str, list[str]], str, list[s
         "limited",
         [FAN, ROSA],
     ),
-    "nobody": ({}, (), {"to": [], "cc": []}, "none", []),
-    "herself": ({"to": [ALICE]}, None, {"to": [ALICE], "cc": []}, "limited", []),
+    "an empty to=": ({}, (), {"to": [], "cc": []}, "none", []),
+    "the author": ({"to": [ALICE]}, None, {"to": [ALICE], "cc": []}, "limited", []),
 }
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_object_and_create_have_one_audience_and_it_decides(out: Outgoing, name: str) -> None:
-    own, to, members, visibility, recipients = EXAMPLES[name]
-    ident = out.node.publish(Note(content="hi", **own), by="alice", to=to)
-    kept = [json.loads(entry.value.partition(b"\n")[2]) for entry in out.facts("obj", "1")]
-    [create] = [document for document in kept if document["type"] == "Create"]
-    [note] = [document for document in kept if document["type"] == "Note"]
+def test_object_and_create_have_the_same_audience_and_visibility(out: Outgoing, name: str) -> None:
+    object_members, to, members, visibility, recipients = EXAMPLES[name]
+    ident = out.node.publish(Note(content="hi", **object_members), by="alice", to=to)
+    documents = [json.loads(entry.value.partition(b"\n")[2]) for entry in out.facts("obj", "1")]
+    [create] = [document for document in documents if document["type"] == "Create"]
+    [note] = [document for document in documents if document["type"] == "Note"]
     for document in (create, note, create["object"]):
         assert {member: document[member] for member in ("to", "cc")} == members
         assert not {"bto", "bcc"} & document.keys()
@@ -117,7 +117,7 @@ NAMES = st.lists(st.sampled_from([PUBLIC, FOLLOWERS, FAN, ROSA, TIM]), unique=Tr
     audience=st.builds(Audience, to=NAMES, cc=NAMES, audience=NAMES, bto=NAMES, bcc=NAMES),
     to=st.none() | NAMES,
 )
-def test_every_audience_reaches_those_it_names_and_no_others(audience: Audience, to: tuple[str, ...] | None) -> None:
+def test_any_audience_reaches_exactly_its_named_recipients(audience: Audience, to: tuple[str, ...] | None) -> None:
     was_addressed = bool(audience.everyone) or audience.is_public
     try:
         addressing = addressing_of(audience, to, followers=FOLLOWERS)
@@ -132,25 +132,25 @@ def test_every_audience_reaches_those_it_names_and_no_others(audience: Audience,
     assert addressing.audience.is_public is (
         audience.is_public or PUBLIC in (to or ()) or (to is None and not was_addressed)
     )
-    written = {address for addresses in addressing.members.values() for address in addresses}
-    assert not written & set(audience.secret)
+    written_uris = {address for addresses in addressing.members.values() for address in addresses}
+    assert not written_uris & set(audience.secret)
 
 
-def test_an_activity_is_delivered_to_everyone_it_names(out: Outgoing) -> None:
+def test_activity_is_delivered_to_every_named_recipient(out: Outgoing) -> None:
     out.node.send(Like(object=f"{X}/n", to=[TIM], cc=[ROSA, PUBLIC], bcc=[FAN]), by="alice", to=TIM)
     out.work()
     assert sorted(out.post.urls) == [f"{X}/fan/inbox", f"{X}/tim/inbox", f"{Y}/rosa/inbox"]
     assert b"fan" not in b"".join(request.body for _, request in out.post.posts)
 
 
-@pytest.mark.parametrize("own", [{"to": ["rosa@y.example"]}, {"bcc": ["mailto:rosa@y.example"]}])
-def test_a_name_that_is_no_address_is_refused(out: Outgoing, own: dict[str, Any]) -> None:
+@pytest.mark.parametrize("audience", [{"to": ["rosa@y.example"]}, {"bcc": ["mailto:rosa@y.example"]}])
+def test_recipient_without_a_url_is_refused(out: Outgoing, audience: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="is not the address of an actor"):
-        out.node.publish(Note(content="hi", **own), by="alice")
+        out.node.publish(Note(content="hi", **audience), by="alice")
     assert not out.facts("obj") + out.facts("sent")
 
 
-def test_an_update_moves_between_public_and_unlisted(out: Outgoing) -> None:
+def test_update_may_switch_between_public_and_unlisted(out: Outgoing) -> None:
     ident = out.node.publish(Note(content="hi"), by="alice")
     for to, cc, listed in (([FOLLOWERS], [PUBLIC], 0), ([PUBLIC], [FOLLOWERS], 1)):
         out.node.send(Update(object=Note(id=ident, content="hi", to=to, cc=cc)), by="alice", to=FOLLOWERS)

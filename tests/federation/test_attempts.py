@@ -1,4 +1,4 @@
-"""What an attempt number says, and what a clock that is set back does: in the calling thread, on a clock that the test moves."""
+"""Check attempt numbers, and a clock that is set back. All work runs in the calling thread, on a manual clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOUR_S = 3600.0
 
 
 class PowerCut(BaseException):
-    """Ends the process that a listener runs in."""
+    """End the process in which a listener runs."""
 
 
 def arrive(ground: Ground, number: int = 1) -> str:
@@ -33,7 +33,7 @@ def die(*_: Any) -> None:
     raise PowerCut
 
 
-def test_a_start_that_ended_with_its_process_is_counted() -> None:
+def test_attempt_that_ended_with_its_process_is_counted() -> None:
     ground = Ground()
     attempts: list[int] = []
     ground.listeners.append(lambda ctx, _: attempts.append(ctx.attempt))
@@ -42,12 +42,12 @@ def test_a_start_that_ended_with_its_process_is_counted() -> None:
     for _ in range(2):
         with pytest.raises(PowerCut):
             ground.work()
-        ground.clock.pass_s(100)  # its lease has run out
+        ground.clock.pass_s(100)  # its lease has expired
     ground.work()
     assert attempts == [1, 2, 3]
 
 
-def test_an_activity_that_kills_its_worker_is_a_dead_letter_in_the_end() -> None:
+def test_activity_that_kills_every_worker_becomes_a_dead_letter() -> None:
     ground = Ground(listener_retries=RetryPolicy(attempts_max=4, base_s=1, age_s_max=86_400))
     ground.listeners.append(die)
     _ = arrive(ground)
@@ -62,7 +62,7 @@ def test_an_activity_that_kills_its_worker_is_a_dead_letter_in_the_end() -> None
     assert (depth.ready, depth.delayed, depth.leased) == (0, 0, 0)
 
 
-def test_a_failure_and_a_crash_are_both_counted() -> None:
+def test_failures_and_crashes_are_both_counted() -> None:
     ground = Ground()
     attempts: list[int] = []
     ground.listeners.append(lambda ctx, _: attempts.append(ctx.attempt))
@@ -81,10 +81,10 @@ def test_a_failure_and_a_crash_are_both_counted() -> None:
     assert attempts == [1, 2, 3]
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["atomic", "apart"])
-def test_what_is_leased_waits_behind_itself(apart: bool) -> None:
-    """A repetition and `reconcile` enqueue the same activity again while it is under way: it is not handed out beside itself."""
-    ground = Ground(apart=apart)
+@pytest.mark.parametrize("is_separate", [False, True], ids=["atomic", "separate"])
+def test_leased_activity_is_not_leased_twice(is_separate: bool) -> None:
+    """Enqueue an activity again while it is under way, by a repetition and by `reconcile`."""
+    ground = Ground(apart=is_separate)
     activity = {"id": f"{BOB}/likes/1", "type": "Like", "actor": BOB, "object": ALICE}
     request = ground.bob.request(activity, INBOX)
     assert ground.post(request).status == 202
@@ -101,18 +101,18 @@ def test_what_is_leased_waits_behind_itself(apart: bool) -> None:
     assert ground.queue.depth(LANES).leased == 0
 
 
-def test_a_retry_that_is_overdue_at_a_restart_runs_once() -> None:
+def test_retry_overdue_at_a_restart_runs_once() -> None:
     ground = Ground()
     ground.meanwhile.append(lambda: 1 / 0)
     _ = arrive(ground)
     ground.work()
     ground.clock.pass_s(HOUR_S)
     for turn in range(3):
-        # Whatever comes first: a lease, or putting back what may have fallen off the queue.
-        leased = ground.node.run(lease_work(turn)) if turn == 1 else ()
+        # Lease and reconcile in both orders.
+        leases = ground.node.run(lease_work(turn)) if turn == 1 else ()
         ground.node.run(reconcile())
-        for each in leased:
-            ground.node.handle_leased(each)
+        for lease in leases:
+            ground.node.handle_leased(lease)
     ground.work()
     assert len(ground.heard) == 2
 
@@ -120,17 +120,17 @@ def test_a_retry_that_is_overdue_at_a_restart_runs_once() -> None:
 # --- a clock that is set back ---------------------------------------------------------------------------------------
 
 
-def test_a_listener_is_retried_though_the_clock_was_set_back() -> None:
+def test_listener_is_retried_after_the_clock_was_set_back() -> None:
     ground = Ground()
     ground.meanwhile.append(lambda: 1 / 0)
     _ = arrive(ground)
     ground.work()
     ground.clock.pass_s(-HOUR_S)
-    ground.work()  # each start of a worker looks for what fell off the queue, and so does each of its minutes
+    ground.work()  # a worker reconciles at its start and every minute
     assert len(ground.heard) == 2
 
 
-def test_a_retry_that_is_put_off_is_not_early_by_a_small_step_of_the_clock() -> None:
+def test_small_step_of_the_clock_does_not_hasten_a_retry() -> None:
     ground = Ground(listener_retries=RetryPolicy(base_s=600, age_s_max=86_400))
     ground.meanwhile.append(lambda: 1 / 0)
     _ = arrive(ground)
@@ -141,27 +141,27 @@ def test_a_retry_that_is_put_off_is_not_early_by_a_small_step_of_the_clock() -> 
 
 
 @pytest.mark.parametrize("answer", [ConnectFailed("no"), 408], ids=["host", "inbox"])
-def test_deliveries_go_on_though_the_clock_was_set_back(answer: Any) -> None:
-    out = Outgoing()
-    out.post.answers[X] = answer
-    out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob")
-    out.work()
-    out.post.answers.clear()
-    before = len(out.post.posts)
-    out.clock.moment -= timedelta(hours=1)
-    out.work()
-    assert len(out.post.posts) == before + 1
-    assert out.waiting() == 0
+def test_deliveries_continue_after_the_clock_was_set_back(answer: Any) -> None:
+    outgoing = Outgoing()
+    outgoing.post.answers[X] = answer
+    outgoing.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob")
+    outgoing.work()
+    outgoing.post.answers.clear()
+    posts_before = len(outgoing.post.posts)
+    outgoing.clock.moment -= timedelta(hours=1)
+    outgoing.work()
+    assert len(outgoing.post.posts) == posts_before + 1
+    assert outgoing.waiting() == 0
 
 
-def test_recipients_are_looked_up_again_though_the_clock_was_set_back() -> None:
-    out = Outgoing()
-    out.post.actors[f"{X}/bob"] = ConnectFailed("no")
-    out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob")
-    out.work()
-    out.post.actors.clear()
-    before = len(out.post.posts)
-    out.clock.moment -= timedelta(hours=1)
-    out.work()
-    assert len(out.post.posts) == before + 1
-    assert out.waiting() == 0
+def test_recipients_are_looked_up_after_the_clock_was_set_back() -> None:
+    outgoing = Outgoing()
+    outgoing.post.actors[f"{X}/bob"] = ConnectFailed("no")
+    outgoing.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob")
+    outgoing.work()
+    outgoing.post.actors.clear()
+    posts_before = len(outgoing.post.posts)
+    outgoing.clock.moment -= timedelta(hours=1)
+    outgoing.work()
+    assert len(outgoing.post.posts) == posts_before + 1
+    assert outgoing.waiting() == 0

@@ -1,4 +1,4 @@
-"""A document that its owner has updated or deleted is asked for anew, and nobody else's word drops a copy."""
+"""Check that a document changed by its owner is fetched anew, and that no other actor can drop a cached copy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(ground: Ground, uri: str = NOTE) -> str | None:
     return ground.node.reference(uri).resolve().view(Note).content
 
 
-def hear(ground: Ground, activity: dict[str, Any], *, peer: Any = None) -> None:
+def deliver_and_process(ground: Ground, activity: dict[str, Any], *, peer: Any = None) -> None:
     ground.clock.pass_s(2)
     assert (peer or ground.bob).deliver(ground.node, activity, to="alice").status == 202
     ground.work()
@@ -35,12 +35,12 @@ def hear(ground: Ground, activity: dict[str, Any], *, peer: Any = None) -> None:
 
 @pytest.fixture
 def ground() -> Ground:
-    """A server that has read the first text of the note, and another one's."""
+    """Build a server that has cached the first text of the note, while the peer now serves the second."""
     ground = Ground()
     ground.bob.serve(NOTE, note("first"))
     assert read(ground) == "first"
     ground.bob.serve(NOTE, note("second"))
-    assert read(ground) == "first", "a copy is kept while it is fresh"
+    assert read(ground) == "first", "a fresh copy was not served from the cache"
     return ground
 
 
@@ -53,30 +53,30 @@ UPDATES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("object_", UPDATES.values(), ids=UPDATES)
-def test_an_update_by_the_owner_is_seen_at_once(ground: Ground, object_: Any) -> None:
-    hear(ground, ground.bob.activity("Update", object=object_))
+def test_update_by_the_owner_takes_effect_at_once(ground: Ground, object_: Any) -> None:
+    deliver_and_process(ground, ground.bob.activity("Update", object=object_))
     assert read(ground) == "second"
     assert read(ground) == "second"
-    fetched = [one for one in ground.network.exchanges if one.url == NOTE]
-    assert len(fetched) == 2, "the new text is kept like any other"
+    fetches = [exchange for exchange in ground.network.exchanges if exchange.url == NOTE]
+    assert len(fetches) == 2, "the new text was not cached"
 
 
 @pytest.mark.parametrize("object_", [NOTE, {"id": NOTE, "type": "Tombstone"}, note("first")])
-def test_a_deleted_document_is_gone_at_once(ground: Ground, object_: Any) -> None:
+def test_deleted_document_is_gone_at_once(ground: Ground, object_: Any) -> None:
     ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Tombstone"}, status=410)
-    hear(ground, ground.bob.activity("Delete", object=object_))
+    deliver_and_process(ground, ground.bob.activity("Delete", object=object_))
     with pytest.raises(Gone):
         read(ground)
 
 
-def test_a_tombstone_that_is_served_with_200_is_given(ground: Ground) -> None:
+def test_tombstone_served_with_200_is_returned(ground: Ground) -> None:
     ground.bob.serve(NOTE, {"@context": AS2, "id": NOTE, "type": "Tombstone"})
-    hear(ground, ground.bob.activity("Delete", object=NOTE))
+    deliver_and_process(ground, ground.bob.activity("Delete", object=NOTE))
     assert ground.node.reference(NOTE).resolve().types == ("Tombstone",)
 
 
-def test_no_validator_brings_the_old_text_back() -> None:
-    """A server may say 304 for what it changed within one second."""
+def test_changed_document_is_fetched_without_its_old_validator() -> None:
+    """Answer 304 for the new text, as a server may after two changes within a second."""
     ground = Ground()
     answers = [Response(200, Headers({"Content-Type": "application/activity+json", "ETag": '"1"'}), b"")]
 
@@ -92,7 +92,7 @@ def test_no_validator_brings_the_old_text_back() -> None:
     text = "first"
     assert read(ground) == "first"
     text = "second"
-    hear(ground, ground.bob.activity("Update", object=note("second")))
+    deliver_and_process(ground, ground.bob.activity("Update", object=note("second")))
     assert read(ground) == "second"
 
 
@@ -100,14 +100,14 @@ def test_no_validator_brings_the_old_text_back() -> None:
 @pytest.mark.parametrize(
     "object_", [NOTE, {"id": NOTE, "type": "Note", "content": "x"}, note("x", attributedTo=f"{BOB}-2")]
 )
-def test_a_neighbour_drops_no_copy(ground: Ground, kind: str, object_: Any) -> None:
+def test_another_actor_of_the_origin_drops_no_copy(ground: Ground, kind: str, object_: Any) -> None:
     neighbour = ground.network.peer(f"{BOB}-2")
-    hear(ground, neighbour.activity(kind, object=object_), peer=neighbour)
+    deliver_and_process(ground, neighbour.activity(kind, object=object_), peer=neighbour)
     assert read(ground) == "first"
 
 
 @pytest.mark.parametrize("kind", ["Update", "Delete"])
-def test_another_origin_drops_no_copy(ground: Ground, kind: str) -> None:
+def test_actor_of_another_origin_drops_no_copy(ground: Ground, kind: str) -> None:
     ground.clock.pass_s(2)
     activity = ground.carol.activity(kind, object=NOTE)
     assert ground.carol.deliver(ground.node, activity, to="alice").status == 403
@@ -115,12 +115,12 @@ def test_another_origin_drops_no_copy(ground: Ground, kind: str) -> None:
     assert read(ground) == "first"
 
 
-def test_a_copy_is_dropped_in_the_commit_that_ends_the_activity(ground: Ground) -> None:
+def test_copy_is_dropped_in_the_commit_that_completes_the_activity(ground: Ground) -> None:
     def fail(ctx: Any, activity: Any) -> None:
         raise RuntimeError
 
     ground.listeners.append(fail)
-    hear(ground, ground.bob.activity("Update", object=note("second")))
+    deliver_and_process(ground, ground.bob.activity("Update", object=note("second")))
     assert read(ground) == "first"
     ground.listeners.clear()
     ground.clock.pass_s(3600)
@@ -128,8 +128,8 @@ def test_a_copy_is_dropped_in_the_commit_that_ends_the_activity(ground: Ground) 
     assert ground.store.scan(("doc-changed",), limit=10)
 
 
-def test_a_fetch_that_was_under_way_is_not_believed(ground: Ground) -> None:
-    """The old text is read, the owner changes it, and only then is the old text kept."""
+def test_fetch_under_way_during_a_change_is_repeated(ground: Ground) -> None:
+    """Read the old text, let the owner change it, and only then cache the old text."""
     ground.clock.pass_s(2)
     update = ground.bob.activity("Update", object=note("second"))
     served = ground.bob.answer
@@ -138,7 +138,7 @@ def test_a_fetch_that_was_under_way_is_not_believed(ground: Ground) -> None:
         response = served(request)
         if request.url == NOTE and request.method == "GET":
             ground.bob.answer = served  # type: ignore[method-assign]
-            hear(ground, update)
+            deliver_and_process(ground, update)
             ground.bob.serve(NOTE, note("third"))
         return response
 
@@ -148,21 +148,21 @@ def test_a_fetch_that_was_under_way_is_not_believed(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Update", "Delete"])
-def test_an_actor_that_was_only_read_is_no_stranger(kind: str) -> None:
+def test_fetched_actor_counts_as_known(kind: str) -> None:
     ground = Ground()
     assert ground.node.reference(CAROL).resolve().id == CAROL
     renamed = ground.carol.document | {"name": "renamed"}
     ground.carol.serve(CAROL, renamed)
-    hear(ground, ground.carol.activity(kind, object=renamed), peer=ground.carol)
+    deliver_and_process(ground, ground.carol.activity(kind, object=renamed), peer=ground.carol)
     assert ground.node.reference(CAROL).resolve().view(Object).name == "renamed"
 
 
-def test_the_owners_of_a_copy_are_those_it_names(ground: Ground) -> None:
+def test_owners_of_a_cached_copy_are_those_it_names(ground: Ground) -> None:
     identity = ground.node.run(instance_identity(ground.node.site()))
     assert ground.node.run(cached_owners(NOTE, identity=identity)) == (BOB,)
     assert ground.node.run(cached_owners(f"{NOTE}0", identity=identity)) is None
 
 
-def test_only_an_address_is_marked() -> None:
+def test_change_of_a_non_http_id_is_refused() -> None:
     with pytest.raises(ApcoreError):
         changed_document("urn:x:1", Ground().clock.now())

@@ -1,4 +1,4 @@
-"""A peer changes its key under the same id: it is heard at once, and bad signatures cost its server next to nothing."""
+"""Check a peer that changes its key under the same id: it is accepted at once, and bad signatures cost few fetches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def other_key(number: int = 1) -> PrivateKey:
 
 
 def change_key(peer: Peer, number: int = 1) -> None:
-    """Let a peer sign with another key from now on, and publish it under the same id."""
+    """Replace the key of a peer and publish it under the same id."""
     peer._key = other_key(number)
 
 
@@ -33,7 +33,7 @@ def deliver(ground: Ground, activity: dict[str, Any] | None = None) -> int:
 
 
 def forge(ground: Ground) -> int:
-    """Let a stranger sign in the peer's name, with a key that is not the peer's."""
+    """Send an activity in Bob's name, signed with another key."""
     ground.clock.pass_s(1)
     honest, ground.bob._key = ground.bob._key, other_key(9)
     request = ground.bob.request(ground.bob.activity("Like", object=ALICE), SHARED)
@@ -42,13 +42,13 @@ def forge(ground: Ground) -> int:
 
 
 def update(ground: Ground, number: int) -> dict[str, Any]:
-    """Make the Update by which a peer tells of another key than the one that it signs with now."""
+    """Build an Update of the actor with a key other than the current one."""
     public = other_key(number).renamed(key_id=ground.bob.key_id, owner=ground.bob.actor).public
     key = {"id": ground.bob.key_id, "owner": ground.bob.actor, "publicKeyPem": public.pem}
     return ground.bob.activity("Update", object=ground.bob.document | {"publicKey": key})
 
 
-def fetches(ground: Ground) -> int:
+def count_fetches(ground: Ground) -> int:
     count = sum(isinstance(effect, Fetch) for effect in ground.asked)
     ground.asked.clear()
     return count
@@ -65,11 +65,11 @@ def test_key_that_changes_after_the_first_delivery_is_accepted(age_s: float, sch
     assert deliver(ground) == 202
 
 
-@pytest.mark.parametrize("forged_before", [False, True], ids=["quiet", "forged in its name"])
-def test_key_that_changes_with_an_update_is_accepted(forged_before: bool) -> None:
+@pytest.mark.parametrize("is_forged", [False, True], ids=["without forgeries", "after a forgery"])
+def test_key_that_changes_with_an_update_is_accepted(is_forged: bool) -> None:
     ground = Ground()
     assert deliver(ground) == 202
-    if forged_before:
+    if is_forged:
         assert forge(ground) == 401
     assert deliver(ground, update(ground, 1)) == 202
     change_key(ground.bob)
@@ -91,39 +91,39 @@ def test_update_that_is_signed_with_the_new_key_is_accepted() -> None:
 def test_forgeries_cost_one_fetch_in_five_minutes() -> None:
     ground = Ground()
     assert deliver(ground) == 202
-    _ = fetches(ground)
+    _ = count_fetches(ground)
     for _round in range(50):
         assert forge(ground) == 401
-    assert fetches(ground) == 1
+    assert count_fetches(ground) == 1
     assert deliver(ground) == 202
     ground.clock.pass_s(PAUSE_S)
     for _round in range(50):
         assert forge(ground) == 401
-    assert fetches(ground) == 1
+    assert count_fetches(ground) == 1
 
 
-def test_update_that_is_repeated_buys_forgeries_no_more_fetches() -> None:
+def test_repeated_update_allows_no_more_fetches_for_forgeries() -> None:
     ground = Ground()
     assert deliver(ground) == 202
     repeated = ground.bob.request(update(ground, 1), SHARED)
     assert ground.post(repeated).status == 202
     ground.clock.pass_s(_CLOCK_BEHIND_S)
-    _ = fetches(ground)
+    _ = count_fetches(ground)
     for _round in range(20):
         _ = forge(ground)
         _ = ground.post(repeated)
-    assert fetches(ground) == 1
+    assert count_fetches(ground) == 1
 
 
 def test_update_of_a_post_changes_nothing_about_keys() -> None:
     ground = Ground()
     assert deliver(ground) == 202
     assert forge(ground) == 401
-    _ = fetches(ground)
+    _ = count_fetches(ground)
     note = {"id": f"{ground.bob.actor}/notes/1", "type": "Note", "attributedTo": ground.bob.actor}
     assert deliver(ground, ground.bob.activity("Update", object=note)) == 202
     assert forge(ground) == 401
-    assert fetches(ground) == 0
+    assert count_fetches(ground) == 0
 
 
 def test_update_of_another_actor_that_names_the_key_changes_nothing_about_it() -> None:
@@ -131,15 +131,15 @@ def test_update_of_another_actor_that_names_the_key_changes_nothing_about_it() -
     assert deliver(ground) == 202
     assert ground.carol.deliver(ground.node, ground.carol.activity("Like", object=ALICE)).status == 202
     assert forge(ground) == 401
-    _ = fetches(ground)
+    _ = count_fetches(ground)
     document = ground.carol.document | {"publicKey": ground.bob.document["publicKey"]}
     activity = ground.carol.activity("Update", object=document)
     assert ground.carol.deliver(ground.node, json.dumps(activity).encode()).status == 202
     assert forge(ground) == 401
-    assert fetches(ground) == 0
+    assert count_fetches(ground) == 0
 
 
-def test_key_that_cannot_be_fetched_now_is_asked_to_come_back() -> None:
+def test_unavailable_new_key_is_answered_503() -> None:
     ground = Ground()
     assert deliver(ground) == 202
     change_key(ground.bob)
@@ -153,8 +153,8 @@ def test_key_that_cannot_be_fetched_now_is_asked_to_come_back() -> None:
 def test_request_without_a_change_costs_no_fetch() -> None:
     ground = Ground()
     assert deliver(ground) == 202
-    _ = fetches(ground)
+    _ = count_fetches(ground)
     for _round in range(5):
         assert deliver(ground) == 202
         assert deliver(ground, update(ground, 0)) == 202
-    assert fetches(ground) == 0
+    assert count_fetches(ground) == 0

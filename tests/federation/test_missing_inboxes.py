@@ -1,4 +1,4 @@
-"""Inboxes that are not there any more: who behind them is dropped, who is found again, who is left alone for a while."""
+"""Check lost inboxes: deleted followers are dropped, moved inboxes are found, and others are left alone for a while."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from outbox_fixture import FOLLOWERS, Outgoing
 
 X, Y = "https://x.example", "https://y.example"
 DAY_S = 86400.0
-LOST = {str(status): status for status in (410, 404, 301, 302, 303, 307, 308)}
+LOST_STATUSES = {str(status): status for status in (410, 404, 301, 302, 303, 307, 308)}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def out() -> Outgoing:
 
 
 def publish(out: Outgoing) -> list[str]:
-    """Publish a note; give where it went."""
+    """Publish a note and return the URLs of its deliveries."""
     out.post.posts.clear()
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
@@ -43,12 +43,12 @@ def followers(out: Outgoing) -> dict[str, Any]:
     return {member.id: json.loads(member.item) for member in page.items}
 
 
-def shared(actor: str) -> str:
+def shared_inbox(actor: str) -> str:
     return "/".join(actor.split("/")[:3]) + "/inbox"
 
 
-@pytest.mark.parametrize("status", LOST.values(), ids=LOST)
-def test_who_is_gone_for_certain_is_no_follower_any_more(out: Outgoing, status: int) -> None:
+@pytest.mark.parametrize("status", LOST_STATUSES.values(), ids=LOST_STATUSES)
+def test_deleted_follower_with_a_lost_inbox_is_dropped(out: Outgoing, status: int) -> None:
     out.follow(f"{X}/bob", f"{X}/carol", f"{Y}/dora")
     out.post.answers[f"{X}/bob/inbox"] = status
     _ = publish(out)
@@ -58,8 +58,8 @@ def test_who_is_gone_for_certain_is_no_follower_any_more(out: Outgoing, status: 
     assert set(followers(out)) == {f"{X}/carol", f"{Y}/dora"}
 
 
-@pytest.mark.parametrize("status", LOST.values(), ids=LOST)
-def test_who_has_another_inbox_is_reached_there_and_that_is_kept(out: Outgoing, status: int) -> None:
+@pytest.mark.parametrize("status", LOST_STATUSES.values(), ids=LOST_STATUSES)
+def test_follower_with_a_new_inbox_is_reached_there_from_then_on(out: Outgoing, status: int) -> None:
     out.follow(f"{X}/bob")
     out.post.answers[f"{X}/bob/inbox"] = status
     out.post.actors[f"{X}/bob"] = {"inbox": f"{X}/new/inbox"}
@@ -71,32 +71,30 @@ def test_who_has_another_inbox_is_reached_there_and_that_is_kept(out: Outgoing, 
     assert len(out.post.gets) == gets
 
 
-@pytest.mark.parametrize("knocks", [1, 2])
-def test_who_lets_nobody_behind_a_lost_inbox_be_asked_about_does_not_hold_up_the_others(
-    out: Outgoing, knocks: int
-) -> None:
-    out.follow(*(f"{X}/{number}" for number in range(20)), f"{Y}/dora", shared=shared)
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_slow_lookups_of_lost_inboxes_do_not_delay_other_deliveries(out: Outgoing, attempts: int) -> None:
+    out.follow(*(f"{X}/{number}" for number in range(20)), f"{Y}/dora", shared=shared_inbox)
     out.post.answers[f"{X}/inbox"] = 404
     _ = publish(out)
-    send, began = out.post.send, out.clock.moment
+    send, start = out.post.send, out.clock.moment
 
     def slow(request: Request) -> Response:
         if request.method == "GET":
             out.clock.moment += timedelta(seconds=request.limits.deadline_s)
-            if knocks == 2 and "signature-input" not in request.headers:
+            if attempts == 2 and "signature-input" not in request.headers:
                 return Response(401)
             raise FetchTimedOut("slow")
         return send(request)
 
     out.post.send = slow  # type: ignore[method-assign]
     assert publish(out) == [f"{X}/inbox", f"{Y}/inbox"]
-    # One after another here; a worker asks four at once.
-    assert (out.clock.moment - began).total_seconds() <= 20 * 4
+    # The lookups run one after another here; a worker runs four at once.
+    assert (out.clock.moment - start).total_seconds() <= 20 * 4
     assert len(followers(out)) == 21
 
 
-def test_a_shared_inbox_that_is_gone_drops_only_who_is_gone(out: Outgoing) -> None:
-    out.follow(*(f"{X}/{number}" for number in range(30)), f"{Y}/dora", shared=shared)
+def test_lost_shared_inbox_drops_only_deleted_followers(out: Outgoing) -> None:
+    out.follow(*(f"{X}/{number}" for number in range(30)), f"{Y}/dora", shared=shared_inbox)
     out.post.answers[f"{X}/inbox"] = 410
     _ = publish(out)
     for number in range(30):
@@ -106,34 +104,34 @@ def test_a_shared_inbox_that_is_gone_drops_only_who_is_gone(out: Outgoing) -> No
     assert set(followers(out)) == {f"{Y}/dora", *(f"{X}/{number}" for number in range(0, 30, 2))}
 
 
-@pytest.mark.parametrize(("status", "asked_again"), [(410, False), (404, True), (302, True)])
-def test_who_still_names_it_is_left_alone_if_it_is_gone_and_tried_if_not(
-    out: Outgoing, status: int, asked_again: bool
+@pytest.mark.parametrize(("status", "is_retried"), [(410, False), (404, True), (302, True)])
+def test_follower_that_still_names_a_lost_inbox_is_retried_unless_gone(
+    out: Outgoing, status: int, is_retried: bool
 ) -> None:
     out.follow(f"{X}/bob")
     out.post.answers[f"{X}/bob/inbox"] = status
     for _ in range(3):
         _ = publish(out)
-    assert len(out.post.posts) == (1 if asked_again else 0)
+    assert len(out.post.posts) == (1 if is_retried else 0)
     assert set(followers(out)) == {f"{X}/bob"}
-    assert len(out.post.gets) == 1  # what was asked is kept as any document is
+    assert len(out.post.gets) == 1  # the actor is cached
     out.post.answers.clear()
     out.pass_s(7 * DAY_S + 60, step_s=DAY_S)
     assert publish(out) == [f"{X}/bob/inbox"]
 
 
-@pytest.mark.parametrize(("status", "tried"), [(410, []), (404, [f"{X}/bob/inbox"])])
-def test_who_cannot_be_asked_is_not_dropped(out: Outgoing, status: int, tried: list[str]) -> None:
+@pytest.mark.parametrize(("status", "deliveries"), [(410, []), (404, [f"{X}/bob/inbox"])])
+def test_follower_with_an_unavailable_actor_is_not_dropped(out: Outgoing, status: int, deliveries: list[str]) -> None:
     out.follow(f"{X}/bob")
     out.post.answers[f"{X}/bob/inbox"] = status
     out.post.actors[f"{X}/bob"] = ConnectFailed("no")
     _ = publish(out)
-    assert publish(out) == tried
+    assert publish(out) == deliveries
     assert set(followers(out)) == {f"{X}/bob"}
 
 
 @pytest.mark.parametrize(("status", "days"), [(410, 7), (404, 1), (301, 1)])
-def test_a_note_stands_for_a_week_or_a_day(out: Outgoing, status: int, days: int) -> None:
+def test_record_of_a_lost_inbox_expires_after_a_week_or_a_day(out: Outgoing, status: int, days: int) -> None:
     out.follow(f"{X}/bob")
     out.post.answers[f"{X}/bob/inbox"] = status
     _ = publish(out)
@@ -143,7 +141,7 @@ def test_a_note_stands_for_a_week_or_a_day(out: Outgoing, status: int, days: int
     assert not out.facts("lost-inbox", "1")
 
 
-def test_a_refusal_for_other_reasons_loses_no_inbox(out: Outgoing) -> None:
+def test_other_refusals_do_not_mark_an_inbox_as_lost(out: Outgoing) -> None:
     out.follow(f"{X}/bob")
     for status in (400, 403, 413, 422, 500, 501):
         out.post.answers[f"{X}/bob/inbox"] = status
@@ -151,10 +149,10 @@ def test_a_refusal_for_other_reasons_loses_no_inbox(out: Outgoing) -> None:
     assert not out.facts("lost-inbox", "1")
 
 
-@pytest.mark.parametrize("second", [404, 410, 301])
-def test_what_the_second_knock_is_told_counts_only_where_the_dialect_is_not_known(out: Outgoing, second: int) -> None:
+@pytest.mark.parametrize("second_status", [404, 410, 301])
+def test_status_of_the_second_attempt_counts_only_with_an_unknown_dialect(out: Outgoing, second_status: int) -> None:
     out.follow(f"{X}/bob")
-    out.post.answers[X] = lambda request: Response(second if "signature-input" in request.headers else 403)
+    out.post.answers[X] = lambda request: Response(second_status if "signature-input" in request.headers else 403)
     remembered = remember_dialect(X, Dialect("cavage"), None, now=out.clock.moment)
     assert remembered is not None
     assert out.store.commit((), (remembered,), token=b"0" * 16)
@@ -165,7 +163,7 @@ def test_what_the_second_knock_is_told_counts_only_where_the_dialect_is_not_know
     assert len(out.facts("lost-inbox", "1")) == 1
 
 
-def test_an_inbox_that_is_gone_is_gone_by_every_spelling(out: Outgoing) -> None:
+def test_lost_inbox_is_recognised_in_every_spelling(out: Outgoing) -> None:
     out.follow(f"{X}/bob", shared=lambda _: "https://X.example:443/shared")
     out.post.answers[f"{X}/shared"] = 410
     _ = publish(out)
@@ -174,7 +172,7 @@ def test_an_inbox_that_is_gone_is_gone_by_every_spelling(out: Outgoing) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_wherever_planning_breaks_off_followers_are_dropped_once_and_the_others_served(when: Any) -> None:
+def test_followers_are_dropped_and_others_served_after_any_single_failure(when: Any) -> None:
     for sabotage in fault_loop(when=when):
         out = Outgoing()
         out.follow(f"{X}/bob", f"{X}/carol", f"{Y}/dora")
@@ -185,11 +183,11 @@ def test_wherever_planning_breaks_off_followers_are_dropped_once_and_the_others_
             out.post.actors[f"{X}/{name}"] = Response(410)
         out.post.posts.clear()
         out.node.publish(Note(content="hi"), by="alice")
-        while leased := out.node.run(lease_work(0, limit=1)):
+        while leases := out.node.run(lease_work(0, limit=1)):
             with suppress(Unavailable):
-                out.node.run(inject_failure(handle(out.node.site(), leased[0]), sabotage))
+                out.node.run(inject_failure(handle(out.node.site(), leases[0]), sabotage))
         out.pass_s(300)
         assert set(out.post.urls) == {f"{Y}/dora/inbox"}
-        # Who could not be asked just then is asked the next time.
+        # A follower that could not be looked up is looked up the next time.
         _ = publish(out)
         assert set(followers(out)) == {f"{Y}/dora"}

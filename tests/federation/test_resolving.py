@@ -1,4 +1,4 @@
-"""What a listener resolves: what came inside is believed from its own origin, everything else is asked of its source."""
+"""Check resolution in listeners: embedded objects count for their own origin, other objects are fetched."""
 
 import asyncio
 import json
@@ -26,23 +26,23 @@ REMOTE = "https://remote.example"
 
 
 class Source:
-    """A network with a few notes."""
+    """A network that serves notes at URLs that end in ``/there``."""
 
     checks_addresses = "enforced"
     never_waits = True
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requested_urls: list[str] = []
 
     def send(self, request):
-        self.asked.append(request.url)
+        self.requested_urls.append(request.url)
         if not request.url.endswith("/there"):
             return Response(404)
         note = {
             "@context": "https://www.w3.org/ns/activitystreams",
             "id": request.url,
             "type": "Note",
-            "content": "asked",
+            "content": "fetched",
         }
         return Response(200, {"content-type": "application/activity+json"}, json.dumps(note).encode())
 
@@ -99,86 +99,86 @@ WORLDS = {
     ],
 )
 @pytest.mark.parametrize(
-    ("object_", "content", "asked"),
+    ("object_", "content", "requested_urls"),
     [
         pytest.param({"id": f"{REMOTE}/n", "type": "Note", "content": "inside"}, "inside", [], id="inside"),
-        pytest.param(f"{REMOTE}/there", "asked", [f"{REMOTE}/there"], id="by-address"),
-        pytest.param({"id": f"{REMOTE}/there"}, "asked", [f"{REMOTE}/there"], id="a-stub"),
+        pytest.param(f"{REMOTE}/there", "fetched", [f"{REMOTE}/there"], id="by-url"),
+        pytest.param({"id": f"{REMOTE}/there"}, "fetched", [f"{REMOTE}/there"], id="a-stub"),
         pytest.param(
             {"id": "https://other.example/there", "type": "Note", "content": "forged"},
-            "asked",
+            "fetched",
             ["https://other.example/there"],
             id="inside-but-of-another-origin",
         ),
     ],
 )
-def test_a_claim_is_believed_from_its_own_origin_only(handler, world, object_, content, asked) -> None:
+def test_embedded_object_is_accepted_only_from_its_own_origin(handler, world, object_, content, requested_urls) -> None:
     source = Source()
-    got = WORLDS[world](call(handler, activity(object_).object), store=MemoryStore(), transport=source)
-    assert got == content
-    assert source.asked == asked
+    resolved = WORLDS[world](call(handler, activity(object_).object), store=MemoryStore(), transport=source)
+    assert resolved == content
+    assert source.requested_urls == requested_urls
 
 
-def test_an_error_of_the_source_reaches_the_handler() -> None:
+def test_error_of_the_source_reaches_the_handler() -> None:
     with pytest.raises(NotFound):
         WORLDS["blocking"](call(plain, f"{REMOTE}/gone"), store=MemoryStore(), transport=Source())
 
 
-def test_what_points_nowhere_is_refused() -> None:
+def test_reference_without_a_url_is_refused() -> None:
     with pytest.raises(DocumentError, match="no address"):
         WORLDS["blocking"](call(plain, Reference(None)), store=MemoryStore(), transport=Source())
 
 
-def test_a_pointer_costs_nothing_and_is_resolved_once() -> None:
+def test_reference_is_resolved_once_and_only_on_request() -> None:
     source = Source()
     with Node(Federation(), None, "memory:", transport=source) as node:
         post = node.reference(f"{REMOTE}/there")
-        assert source.asked == []
+        assert source.requested_urls == []
         with pytest.raises(ContractError, match="resolve"):
             post.view(Note)
         assert post.resolve() is post.resolve()
-        assert post.view(Note).content == "asked"
-        assert len(source.asked) == 1
+        assert post.view(Note).content == "fetched"
+        assert len(source.requested_urls) == 1
         assert node.reference(f"{REMOTE}/there").resolve().id == post.uri
-        assert len(source.asked) == 1  # kept, and fresh
+        assert len(source.requested_urls) == 1  # cached, and fresh
         post.resolve(fresh=True)
-        assert len(source.asked) == 2
+        assert len(source.requested_urls) == 2
 
 
 @pytest.mark.parametrize("start", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)], ids=["asyncio", "trio"])
-def test_an_async_pointer_is_awaited(start) -> None:
+def test_async_reference_is_awaited(start) -> None:
     async def main() -> str | None:
         async with AsyncNode(Federation(), None, "memory:", transport=Source()) as node:
             post = node.reference(f"{REMOTE}/there")
             await post.resolve()
             return post.view(Note).content
 
-    assert start(main()) == "asked"
+    assert start(main()) == "fetched"
 
 
-def test_a_node_with_an_origin_asks_as_its_instance_actor() -> None:
-    signed = []
+def test_node_with_an_origin_fetches_as_its_instance_actor() -> None:
+    signatures = []
 
-    class Signed(Source):
+    class RecordingSource(Source):
         def send(self, request):
-            signed.append(request.headers.get("signature"))
+            signatures.append(request.headers.get("signature"))
             return super().send(request)
 
-    with Node(Federation(), "https://ours.example", "memory:", transport=Signed()) as node:
+    with Node(Federation(), "https://ours.example", "memory:", transport=RecordingSource()) as node:
         node.reference(f"{REMOTE}/there").resolve()
-    assert 'keyId="https://ours.example/actor#main-key"' in signed[0]
+    assert 'keyId="https://ours.example/actor#main-key"' in signatures[0]
 
 
-def test_what_a_context_binds_it_resolves() -> None:
+def test_reference_bound_by_a_context_is_resolved() -> None:
     def handler(ctx, reference):
         pointer = ctx.reference(reference)
         pointer.resolve()
         return pointer.view(Note).content
 
-    async def awaited(ctx, reference):
+    async def async_handler(ctx, reference):
         pointer = ctx.reference(reference)
         await pointer.resolve()
         return pointer.view(Note).content
 
-    for fn, world in ((handler, "blocking"), (handler, "asyncio"), (awaited, "trio")):
-        assert WORLDS[world](call(fn, f"{REMOTE}/there"), store=MemoryStore(), transport=Source()) == "asked"
+    for fn, world in ((handler, "blocking"), (handler, "asyncio"), (async_handler, "trio")):
+        assert WORLDS[world](call(fn, f"{REMOTE}/there"), store=MemoryStore(), transport=Source()) == "fetched"

@@ -1,4 +1,4 @@
-"""Retry delays grow, stay within their bounds, and end."""
+"""Check retry policies: delays grow within their bounds, and retries end."""
 
 import ast
 import inspect
@@ -21,46 +21,46 @@ POLICY = RetryPolicy(attempts_max=5, base_s=10, delay_s_max=60, age_s_max=1000)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "least", "most"),
+    ("attempt", "delay_s_min", "delay_s_max"),
     [(1, 5, 10), (2, 10, 20), (3, 20, 40), (4, 30, 60)],
-    ids=["1st", "2nd", "3rd", "capped"],
+    ids=["1st", "2nd", "3rd", "limited"],
 )
-def test_the_delay_doubles_up_to_the_cap(attempt: int, least: float, most: float) -> None:
-    assert POLICY.delay_s(attempt, age_s=0, chance=0.0) == least
-    assert POLICY.delay_s(attempt, age_s=0, chance=1.0) == most
+def test_delay_doubles_up_to_the_limit(attempt: int, delay_s_min: float, delay_s_max: float) -> None:
+    assert POLICY.delay_s(attempt, age_s=0, chance=0.0) == delay_s_min
+    assert POLICY.delay_s(attempt, age_s=0, chance=1.0) == delay_s_max
 
 
-def test_it_gives_up_after_the_last_attempt_and_beyond_the_age() -> None:
+def test_policy_gives_up_after_the_last_attempt_or_the_maximum_age() -> None:
     assert POLICY.delay_s(5, age_s=0, chance=0.5) is None
     assert POLICY.delay_s(1, age_s=1000, chance=0.5) is None
 
 
-def test_what_the_other_side_asks_for_lengthens_within_the_cap() -> None:
+def test_requested_delay_lengthens_the_pause_within_the_limit() -> None:
     assert POLICY.delay_s(1, age_s=0, chance=0.0, asked_s=30) == 30
     assert POLICY.delay_s(1, age_s=0, chance=0.0, asked_s=1) == 5
     assert POLICY.delay_s(1, age_s=0, chance=0.0, asked_s=1e9) == 60
 
 
 @given(st.sampled_from([DELIVERY_RETRIES, LISTENER_RETRIES]), st.integers(1, 10**6), st.floats(0, 1))
-def test_no_attempt_number_leaves_the_bounds(policy: RetryPolicy, attempt: int, chance: float) -> None:
-    delay = policy.delay_s(attempt, age_s=0, chance=chance)
+def test_delay_of_any_attempt_is_within_the_bounds(policy: RetryPolicy, attempt: int, fraction: float) -> None:
+    delay = policy.delay_s(attempt, age_s=0, chance=fraction)
     is_over = policy.attempts_max is not None and attempt >= policy.attempts_max
     assert delay is None if is_over else policy.base_s / 2 <= delay <= policy.delay_s_max
 
 
-# --- what the defaults promise --------------------------------------------------------------------------------------
+# --- documented defaults --------------------------------------------------------------------------------------------
 
 
-def last_attempt(policy: RetryPolicy, chance: Callable[[], float]) -> tuple[int, float]:
-    """How many attempts there are if all fail, and how old the last one is, in seconds."""
+def last_attempt(policy: RetryPolicy, draw_chance: Callable[[], float]) -> tuple[int, float]:
+    """Return the number of attempts if all fail, and the age of the last one in seconds."""
     attempt, age_s = 1, 0.0
-    while (delay_s := policy.delay_s(attempt, age_s=age_s, chance=chance())) is not None:
+    while (delay_s := policy.delay_s(attempt, age_s=age_s, chance=draw_chance())) is not None:
         attempt, age_s = attempt + 1, age_s + delay_s
     return attempt, age_s
 
 
-def said_of(constant: str) -> str:
-    """The docstring under a constant of the module."""
+def constant_docstring(constant: str) -> str:
+    """Return the docstring of a constant of the module."""
     body = ast.parse(inspect.getsource(retry)).body
     [text] = [
         after.value.value
@@ -71,29 +71,31 @@ def said_of(constant: str) -> str:
     return str(text)
 
 
-def test_docstring_of_deliveries_has_the_numbers_of_the_schedule() -> None:
-    fewest, latest_s = last_attempt(DELIVERY_RETRIES, lambda: 1.0)
-    most, _ = last_attempt(DELIVERY_RETRIES, lambda: 0.0)
+def test_docstring_of_delivery_retries_states_the_schedule() -> None:
+    attempts_min, latest_s = last_attempt(DELIVERY_RETRIES, lambda: 1.0)
+    attempts_max, _ = last_attempt(DELIVERY_RETRIES, lambda: 0.0)
     assert DAY_S * 3 <= latest_s <= DAY_S * 3.5
-    assert f"{fewest} to {most} attempts, the last one 3 to 3.5 days" in said_of("DELIVERY_RETRIES")
+    assert f"{attempts_min} to {attempts_max} attempts, the last one 3 to 3.5 days" in constant_docstring(
+        "DELIVERY_RETRIES"
+    )
 
 
-def test_docstring_of_listeners_has_the_numbers_of_the_schedule() -> None:
+def test_docstring_of_listener_retries_states_the_schedule() -> None:
     attempts, latest_s = last_attempt(LISTENER_RETRIES, lambda: 1.0)
     _, soonest_s = last_attempt(LISTENER_RETRIES, lambda: 0.0)
-    said = said_of("LISTENER_RETRIES")
-    assert f"{attempts} attempts, the last one {soonest_s / 3600:.1f} to {latest_s / 3600:.1f} hours" in said
+    docstring = constant_docstring("LISTENER_RETRIES")
+    assert f"{attempts} attempts, the last one {soonest_s / 3600:.1f} to {latest_s / 3600:.1f} hours" in docstring
 
 
 @given(st.randoms(use_true_random=False))
-def test_deliveries_are_tried_for_three_days_whatever_chance_does(random: Random) -> None:
+def test_deliveries_are_tried_for_three_days_at_any_random_delays(random: Random) -> None:
     attempts, age_s = last_attempt(DELIVERY_RETRIES, lambda: random.choice([0.0, 1.0, random.random()]))
     assert 3 * DAY_S <= age_s <= 3.5 * DAY_S
     assert 17 <= attempts <= 23
 
 
 @given(st.randoms(use_true_random=False), st.floats(1, 1e6), st.floats(1, 10), st.floats(1, 1e6), st.floats(1, 1e6))
-def test_policy_without_a_bound_of_attempts_is_bound_by_its_age(
+def test_policy_without_attempts_max_is_bounded_by_its_age(
     random: Random, base_s: float, factor: float, delay_s_max: float, age_s_max: float
 ) -> None:
     # A thousand attempts at most, so that the test ends.
@@ -105,18 +107,18 @@ def test_policy_without_a_bound_of_attempts_is_bound_by_its_age(
     assert age_s_max <= age_s <= age_s_max + policy.delay_s_max
 
 
-@pytest.mark.parametrize("wrong", [{"attempts_max": 0}, {"base_s": 0}, {"factor": 0.5}, {"age_s_max": -1}], ids=str)
-def test_a_policy_out_of_bounds_is_refused(wrong: dict[str, float]) -> None:
+@pytest.mark.parametrize("options", [{"attempts_max": 0}, {"base_s": 0}, {"factor": 0.5}, {"age_s_max": -1}], ids=str)
+def test_policy_out_of_bounds_is_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError):
-        RetryPolicy(**({"attempts_max": 1, "base_s": 1, "age_s_max": 1} | wrong))
+        RetryPolicy(**({"attempts_max": 1, "base_s": 1, "age_s_max": 1} | options))
 
 
-# --- what stands in the place of a policy ---------------------------------------------------------------------------
+# --- custom retry rules ---------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
-class Own:
-    """Retry rules of an application's own."""
+class CustomRules:
+    """Retry rules of an application."""
 
     attempts_max: Any = 3
     age_s_max: Any = 60.0
@@ -142,32 +144,32 @@ class WithoutAttempts(WithoutAge):
     attempts_max = property()  # type: ignore[assignment]
 
 
-class DelayOfAttempt(Own):
+class DelayOfAttempt(CustomRules):
     def delay_s(self, attempt: int) -> float:  # type: ignore[override]
         return 1.0
 
 
-class DelayInOrder(Own):
+class DelayInOrder(CustomRules):
     def delay_s(self, attempt: int, age_s: float, /, chance: float, asked_s: float) -> float:  # type: ignore[override]
         return 1.0
 
 
-class DelayWithoutAsked(Own):
+class DelayWithoutAsked(CustomRules):
     def delay_s(self, attempt: int, *, age_s: float, chance: float) -> float:  # type: ignore[override]
         return 1.0
 
 
-class AsyncDelay(Own):
+class AsyncDelay(CustomRules):
     async def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float:
         return 1.0
 
 
-class Table(Own):
+class Table(CustomRules):
     def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float:
         return [1.0, 2.0][attempt - 1]
 
 
-class DelayThatIsNoMethod(Own):
+class DelayThatIsNoMethod(CustomRules):
     delay_s = 1.0  # type: ignore[assignment]
 
 
@@ -178,31 +180,32 @@ REFUSED = {
     "without a delay": (WithoutDelay(), "lacks delay_s"),
     "without an age": (WithoutAge(), "lacks age_s_max"),
     "without attempts": (WithoutAttempts(), "lacks attempts_max"),
-    "attempts of zero": (Own(attempts_max=0), "attempts_max is a whole number from 1, or None for no bound, not 0"),
-    "half an attempt": (Own(attempts_max=1.5), "attempts_max"),
-    "attempts in words": (Own(attempts_max="3"), "attempts_max"),
-    "attempts as truth": (Own(attempts_max=True), "attempts_max"),
-    "no age": (Own(age_s_max=None), "age_s_max is a number of seconds above 0, not None"),
-    "endless": (Own(age_s_max=float("inf")), "age_s_max"),
+    "attempts of zero": (
+        CustomRules(attempts_max=0),
+        "attempts_max is a whole number from 1, or None for no bound, not 0",
+    ),
+    "half an attempt": (CustomRules(attempts_max=1.5), "attempts_max"),
+    "attempts in words": (CustomRules(attempts_max="3"), "attempts_max"),
+    "attempts as truth": (CustomRules(attempts_max=True), "attempts_max"),
+    "no age": (CustomRules(age_s_max=None), "age_s_max is a number of seconds above 0, not None"),
+    "endless": (CustomRules(age_s_max=float("inf")), "age_s_max"),
     "a delay that is a number": (DelayThatIsNoMethod(), "delay_s is a method"),
     "a delay of the attempt alone": (DelayOfAttempt(), "cannot be called: "),
     "a delay by position": (DelayInOrder(), "cannot be called: "),
     "a delay that cannot be asked for": (DelayWithoutAsked(), "unexpected keyword argument 'asked_s'"),
     "a delay to await": (AsyncDelay(), "returns <coroutine"),
-    "a delay in words": (Own(answer="1"), "returns '1', which is neither None nor a number of seconds from 0"),
-    "a delay as truth": (Own(answer=True), "neither None nor a number of seconds"),
-    "a delay into the past": (Own(answer=-1.0), "returns -1.0"),
-    "a delay without end": (Own(answer=float("inf")), "returns inf"),
-    "a delay that is no number": (Own(answer=float("nan")), "returns nan"),
+    "a delay in words": (CustomRules(answer="1"), "returns '1', which is neither None nor a number of seconds from 0"),
+    "a delay as truth": (CustomRules(answer=True), "neither None nor a number of seconds"),
+    "a delay into the past": (CustomRules(answer=-1.0), "returns -1.0"),
+    "a delay without end": (CustomRules(answer=float("inf")), "returns inf"),
+    "a delay that is no number": (CustomRules(answer=float("nan")), "returns nan"),
     "a table that ends": (Table(), "raises IndexError: list index out of range"),
 }
 
 
 @pytest.mark.parametrize("argument", ["listener_retries", "delivery_retries"])
 @pytest.mark.parametrize(("rules", "words"), REFUSED.values(), ids=REFUSED)
-def test_rules_that_would_fail_in_a_worker_are_refused_when_the_federation_is_made(
-    argument: str, rules: Any, words: str
-) -> None:
+def test_unusable_retry_rules_are_refused_at_construction(argument: str, rules: Any, words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Federation(**{argument: rules})
     assert str(caught.value).startswith(argument)
@@ -210,14 +213,30 @@ def test_rules_that_would_fail_in_a_worker_are_refused_when_the_federation_is_ma
 
 
 @pytest.mark.parametrize(
-    "rules", [DELIVERY_RETRIES, LISTENER_RETRIES, POLICY, RetryPolicy(attempts_max=1, base_s=1, age_s_max=1), Own(), Own(answer=None), Own(attempts_max=None), Own(answer=0)], ids=repr
-)  # fmt: skip
-def test_rules_with_all_members_are_taken(rules: Any) -> None:
+    "rules",
+    [
+        DELIVERY_RETRIES,
+        LISTENER_RETRIES,
+        POLICY,
+        RetryPolicy(attempts_max=1, base_s=1, age_s_max=1),
+        CustomRules(),
+        CustomRules(answer=None),
+        CustomRules(attempts_max=None),
+        CustomRules(answer=0),
+    ],
+    ids=repr,
+)
+def test_complete_retry_rules_are_accepted(rules: Any) -> None:
     check_retries(rules, name="delivery_retries")
     assert Federation(delivery_retries=rules, listener_retries=rules).delivery_retries is rules
 
 
 @pytest.mark.parametrize("failures", [1, 2, 5, 100])
-def test_host_is_paused_however_often_it_has_failed(failures: int) -> None:
-    for rules in (POLICY, DELIVERY_RETRIES, RetryPolicy(attempts_max=1, base_s=1, age_s_max=1), Own(answer=None)):
+def test_host_is_paused_after_any_number_of_failures(failures: int) -> None:
+    for rules in (
+        POLICY,
+        DELIVERY_RETRIES,
+        RetryPolicy(attempts_max=1, base_s=1, age_s_max=1),
+        CustomRules(answer=None),
+    ):
         assert host_pause_s(rules, failures, chance=0.0, asked_s=None) > 0  # type: ignore[arg-type]

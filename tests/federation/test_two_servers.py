@@ -1,4 +1,4 @@
-"""Two servers that exchange signed activities, without a socket: each one's transport is the other's `handle`."""
+"""Exchange signed activities between two servers without a socket: the transport of each calls the other's `handle`."""
 
 import json
 
@@ -17,14 +17,14 @@ A, B = "https://a.example", "https://b.example"
 
 
 class Wire:
-    """A network of nodes: who is not on it does not answer. Remembers what went over it."""
+    """A network of nodes that records its exchanges. Unknown hosts do not answer."""
 
     checks_addresses = "enforced"
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.down: set[str] = set()
-        self.seen: list[tuple[str, str, int]] = []
+        self.exchanges: list[tuple[str, str, int]] = []
 
     def send(self, request: Request, /) -> Response:
         origin = "/".join(request.url.split("/")[:3])
@@ -34,7 +34,7 @@ class Wire:
         answer = node.handle(request)
         if isinstance(answer, Elsewhere):
             answer = Response(404)
-        self.seen.append((request.method, request.url, answer.status))
+        self.exchanges.append((request.method, request.url, answer.status))
         return answer
 
     def close(self) -> None:
@@ -42,11 +42,11 @@ class Wire:
 
 
 class Server:
-    """A node with actors `alice` and `bob`, that remembers what its listeners heard."""
+    """A node with actors `alice` and `bob` that records the activities of its listeners."""
 
     def __init__(self, origin: str, wire: Wire, *, verdict: FollowVerdict = FollowVerdict.ACCEPT) -> None:
         self.heard: list[tuple[str, str]] = []
-        self.trouble: list[BaseException] = []
+        self.errors: list[BaseException] = []
         self.origin = origin
         federation: Federation[None] = Federation(software="test/1.0")
         federation.follows(verdict)
@@ -62,8 +62,8 @@ class Server:
         for kind in (Create, Like, Follow, Undo):
 
             def listener(ctx, activity, name=kind.__name__):
-                if self.trouble:
-                    raise self.trouble.pop(0)
+                if self.errors:
+                    raise self.errors.pop(0)
                 self.heard.append((name, activity.actor.uri))
 
             federation.on(kind)(lambda ctx, activity, fn=listener: fn(ctx, activity))
@@ -85,7 +85,7 @@ class Server:
 
 
 def settle(*servers: Server) -> None:
-    """Let everyone work until nothing is due; four rounds are enough for an answer to an answer."""
+    """Process the work of all servers; four rounds are enough for an answer to an answer."""
     for _ in range(4):
         for server in servers:
             server.node.work(until_idle=True)
@@ -104,7 +104,7 @@ def pair(wire: Wire):
         server.node.close()
 
 
-def test_follow_accept_create_like_undo(pair, wire: Wire) -> None:
+def test_follow_accept_create_like_and_undo_reach_the_other_server(pair, wire: Wire) -> None:
     a, b = pair
     a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
     settle(a, b)
@@ -126,10 +126,10 @@ def test_follow_accept_create_like_undo(pair, wire: Wire) -> None:
     settle(a, b)
     assert sorted(b.heard[1:]) == [("Like", a.alice), ("Undo", a.alice)]
     assert b.members("followers") == []
-    assert all(status < 300 for _, _, status in wire.seen)
+    assert all(status < 300 for _, _, status in wire.exchanges)
 
 
-def test_a_delivery_waits_for_a_host_that_is_down(pair, wire: Wire) -> None:
+def test_delivery_to_a_host_that_is_down_is_delayed(pair, wire: Wire) -> None:
     a, b = pair
     a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
     wire.down.add(B)
@@ -139,9 +139,9 @@ def test_a_delivery_waits_for_a_host_that_is_down(pair, wire: Wire) -> None:
     assert depth.delayed == 1
 
 
-def test_a_listener_that_fails_writes_nothing_and_is_run_again(pair) -> None:
+def test_failed_listener_writes_nothing_and_is_retried(pair) -> None:
     a, b = pair
-    b.trouble = [RuntimeError("no")]
+    b.errors = [RuntimeError("no")]
     a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
     settle(a, b)
     assert b.members("followers") == []
@@ -149,19 +149,19 @@ def test_a_listener_that_fails_writes_nothing_and_is_run_again(pair) -> None:
     assert b.node.ports.queue.depth(lanes_for(INBOX)).delayed == 1
 
 
-@pytest.mark.parametrize(("raised", "waiting"), [(Drop("spam"), 0), (Later(60), 1)], ids=["drop", "later"])
-def test_a_listener_steers_by_what_it_raises(pair, raised: Exception, waiting: int) -> None:
+@pytest.mark.parametrize(("error", "delayed"), [(Drop("spam"), 0), (Later(60), 1)], ids=["drop", "later"])
+def test_listener_may_drop_or_postpone_an_activity(pair, error: Exception, delayed: int) -> None:
     a, b = pair
-    b.trouble = [raised]
+    b.errors = [error]
     a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
     settle(a, b)
     assert b.members("followers") == []
-    assert b.node.ports.queue.depth(lanes_for(INBOX)).delayed == waiting
+    assert b.node.ports.queue.depth(lanes_for(INBOX)).delayed == delayed
 
 
 @pytest.mark.hole(36)
 @pytest.mark.parametrize("verdict", [FollowVerdict.REJECT, FollowVerdict.PENDING])
-def test_a_follow_that_is_not_accepted_counts_nowhere(wire: Wire, verdict: FollowVerdict) -> None:
+def test_unaccepted_follow_appears_in_no_collection(wire: Wire, verdict: FollowVerdict) -> None:
     a, b = Server(A, wire), Server(B, wire, verdict=verdict)
     a.node.send(Follow(object=b.alice), by="alice", to=b.alice)
     settle(a, b)
@@ -169,41 +169,41 @@ def test_a_follow_that_is_not_accepted_counts_nowhere(wire: Wire, verdict: Follo
     assert a.members("following") == []
 
 
-def test_nobody_follows_by_an_accept_that_was_not_asked_for(pair) -> None:
+def test_unrequested_accept_adds_nothing_to_following(pair) -> None:
     a, b = pair
     b.node.send(Accept(object=Follow(actor=a.alice, object=b.alice)), by="alice", to=a.alice)
     settle(a, b)
     assert a.members("following") == []
 
 
-def test_two_of_ours_reach_each_other_without_a_request(wire: Wire) -> None:
+def test_local_actors_reach_each_other_without_a_request(wire: Wire) -> None:
     a = Server(A, wire)
     a.node.send(Like(object="https://a.example/x"), by="alice", to=a.alice)
     settle(a)
     assert a.heard == []  # an activity is not delivered to its own actor
-    wire.seen.clear()
+    wire.exchanges.clear()
     a.node.send(Like(object="https://a.example/x"), by="bob", to=a.alice)
     settle(a)
     assert a.heard == [("Like", "https://a.example/users/bob")]
-    assert not [seen for seen in wire.seen if seen[0] == "POST"]
+    assert not [exchange for exchange in wire.exchanges if exchange[0] == "POST"]
     a.node.close()
 
 
-def test_the_error_hook_is_told_of_each_failed_attempt(wire: Wire) -> None:
-    told = []
+def test_error_hook_gets_each_failed_attempt(wire: Wire) -> None:
+    failures = []
     federation: Federation[None] = Federation(
         software="test/1.0", listener_retries=RetryPolicy(attempts_max=1, base_s=1, age_s_max=9)
     )
     federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
 
     @federation.on(Like)
-    def liked(ctx, activity):
+    def fail(ctx, activity):
         ctx.append(ctx.collection_uri("followers", "alice"), "https://x.example/")
         raise ValueError("no")
 
     @federation.on_error
-    def failed(ctx, failure):
-        told.append((failure.activity.document.id, str(failure.error), failure.attempt, failure.final))
+    def record_failure(ctx, failure):
+        failures.append((failure.activity.document.id, str(failure.error), failure.attempt, failure.final))
         raise RuntimeError("the hook fails as well")
 
     with Node(federation, B, "memory:", transport=wire) as node:
@@ -212,6 +212,6 @@ def test_the_error_hook_is_told_of_each_failed_attempt(wire: Wire) -> None:
         a.node.send(Like(id=f"{A}/users/alice#1", object=f"{B}/x"), by="alice", to=f"{B}/users/alice")
         a.node.work(until_idle=True)
         node.work(until_idle=True)
-        assert told == [(f"{A}/users/alice#1", "no", 1, True)]
+        assert failures == [(f"{A}/users/alice#1", "no", 1, True)]
         assert node.handle(Request("GET", f"{B}/users/alice/followers?page=true")).body.count(b"x.example") == 0
         a.node.close()

@@ -1,4 +1,4 @@
-"""Malformed things do not go out: they are refused at the call, in words, and nothing of them is stored."""
+"""Check that malformed objects and activities are refused at the call, and that nothing of them is stored."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ UNPUBLISHABLE: dict[str, tuple[Callable[[], View], str]] = {
     "no type": (lambda: View.over(read_document({"content": "hi"})), "with a type"),
     "an id of another origin": (lambda: Note(id="https://away.example/notes/1", content="hi"), "another origin"),
     "an id of another scheme": (lambda: Note(id="http://home.example/notes/1", content="hi"), "another origin"),
-    "an id where nothing is": (lambda: Note(id=f"{HOME}/nothing/1", content="hi"), "nothing is served at"),
+    "an id without a route": (lambda: Note(id=f"{HOME}/nothing/1", content="hi"), "nothing is served at"),
     "an id at the root": (lambda: Note(id=f"{HOME}/", content="hi"), "nothing is served at"),
     "an id with a query": (lambda: Note(id=f"{NOTE}?x=1", content="hi"), "nothing is served at"),
     "an id with a fragment": (lambda: Note(id=f"{NOTE}#part", content="hi"), "part of a document"),
-    "an id that is no address": (lambda: Note(id="urn:uuid:1", content="hi"), "is no address"),
+    "an id that is no URL": (lambda: Note(id="urn:uuid:1", content="hi"), "is no address"),
     "the actor's id": (lambda: Note(id=ANNA, content="hi"), "nothing is served at"),
     "a collection's id": (lambda: Note(id=f"{ANNA}/followers", content="hi"), "nothing is served at"),
     "an id of another actor": (lambda: Note(id=f"{HOME}/people/otto/objects/1", content="hi"), "belongs to 'otto'"),
@@ -67,17 +67,17 @@ UNSENDABLE: dict[str, tuple[Callable[[], View], str]] = {
     "an Accept of nothing": (Accept, "Accept needs an object"),
     "a Block of nothing": (Block, "Block needs an object"),
     "an id of another origin": (lambda: Like(id="https://away.example/likes/1", object=NOTE), "another origin"),
-    "an id where nothing is": (lambda: Like(id=f"{HOME}/nothing/1", object=NOTE), "nothing is served at"),
-    "a part of nothing": (lambda: Like(id=f"{HOME}/nothing#like", object=NOTE), "nothing is served at"),
+    "an id without a route": (lambda: Like(id=f"{HOME}/nothing/1", object=NOTE), "nothing is served at"),
+    "a fragment without a route": (lambda: Like(id=f"{HOME}/nothing#like", object=NOTE), "nothing is served at"),
     "the actor's id": (lambda: Like(id=ANNA, object=NOTE), "nothing is served at"),
-    "a part of another actor": (lambda: Like(id=f"{HOME}/people/otto#like", object=NOTE), "belongs to 'otto'"),
-    "an id that is no address": (lambda: Like(id="like-1", object=NOTE), "is no address"),
+    "a fragment of another actor": (lambda: Like(id=f"{HOME}/people/otto#like", object=NOTE), "belongs to 'otto'"),
+    "an id that is no URL": (lambda: Like(id="like-1", object=NOTE), "is no address"),
 }
 
 CONTRADICTIONS: dict[str, tuple[str, Callable[[], View], str]] = {
     "another author": ("publish", lambda: Note(content="hi", attributed_to=MILA), "is attributed to"),
     "another actor": ("send", lambda: Like(object=NOTE, actor=MILA), "has the actor"),
-    "an id among activities that are not there": (
+    "an id of a missing activity": (
         "send",
         lambda: Like(id=f"{ANNA}/activities/1", object=NOTE),
         "'anna' has no object at",
@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[str, Callable[[], View], str, type[Exception]]] = {
     **{f"send {name}": ("send", *case, ValueError) for name, case in UNSENDABLE.items()},
     **{f"{case[0]} {name}": (*case, ContractError) for name, case in CONTRADICTIONS.items()},
 }
-ALL = pytest.mark.parametrize(("method", "make", "words", "error"), REFUSED.values(), ids=REFUSED)
+ALL = pytest.mark.parametrize(("method", "make_view", "words", "error"), REFUSED.values(), ids=REFUSED)
 
 
 def federation(*, listen: Any = None) -> Federation[None]:
@@ -106,32 +106,32 @@ def arguments(method: str) -> dict[str, Any]:
 
 
 @ALL
-def test_node_refuses_at_the_call_and_stores_nothing(method, make, words, error):
+def test_node_refuses_at_the_call_and_stores_nothing(method, make_view, words, error):
     store = MemoryStore()
     with Node(federation(), HOME, store, signer=ReusedKeys(), transport=PeerNetwork()) as node:
         with pytest.raises(error, match=words):
-            getattr(node, method)(make(), **arguments(method))
+            getattr(node, method)(make_view(), **arguments(method))
         assert store.scan((), limit=10) == []
 
 
 @ALL
-def test_async_node_refuses_at_the_call_and_stores_nothing(method, make, words, error):
+def test_async_node_refuses_at_the_call_and_stores_nothing(method, make_view, words, error):
     async def call() -> list[Any]:
         async with AsyncNode(federation(), HOME, "memory:") as node:
             with pytest.raises(error, match=words):
-                await getattr(node, method)(make(), **arguments(method))
+                await getattr(node, method)(make_view(), **arguments(method))
             return list(await node.ports.store.scan((), limit=10))
 
     assert asyncio.run(call()) == []
 
 
 @ALL
-def test_context_refuses_in_the_handler_and_sends_nothing(method, make, words, error):
+def test_context_refuses_in_the_handler_and_sends_nothing(method, make_view, words, error):
     outcomes: list[Exception | None] = []
 
     def listen(ctx: Any, activity: Activity) -> None:
         try:
-            getattr(ctx, method)(make(), **arguments(method))
+            getattr(ctx, method)(make_view(), **arguments(method))
         except ValueError as refusal:
             outcomes.append(refusal)
             raise
@@ -144,7 +144,7 @@ def test_context_refuses_in_the_handler_and_sends_nothing(method, make, words, e
         assert mila.deliver(node, mila.activity("Like", object=NOTE), to="anna").status == 202
         node.work(until_idle=True)
         [outcome] = outcomes
-        # A contradiction shows when the handler's writes are put together; then the handler has failed as well.
+        # A contradiction is found when the handler's writes are combined; the handler fails then, too.
         assert (outcome is None) is (error is ContractError)
         assert not mila.received
         assert store.scan(("sent",), limit=10) == store.scan(("obj",), limit=10) == []
@@ -152,19 +152,19 @@ def test_context_refuses_in_the_handler_and_sends_nothing(method, make, words, e
 
 SENT = {
     "a minted id": lambda: Like(object=NOTE),
-    "a part of the actor": lambda: Like(id=f"{ANNA}#likes/1", object=NOTE),
+    "a fragment of the actor": lambda: Like(id=f"{ANNA}#likes/1", object=NOTE),
     "an object of ours": lambda: Like(id=NOTE, object=NOTE),
     "an unknown type": lambda: View.over(read_document({"type": "EmojiReact", "object": NOTE, "content": "x"})),
 }
 
 
-@pytest.mark.parametrize("make", SENT.values(), ids=SENT)
-def test_well_formed_activities_go_out(make):
+@pytest.mark.parametrize("make_view", SENT.values(), ids=SENT)
+def test_well_formed_activities_go_out(make_view):
     network = PeerNetwork()
     mila = network.peer(MILA)
     with Node(federation(), HOME, "memory:", signer=ReusedKeys(), transport=network) as node:
         network.join(node)
-        ident = node.send(make(), by="anna", to=MILA)
+        ident = node.send(make_view(), by="anna", to=MILA)
         node.work(until_idle=True)
     assert [delivered.activity["id"] for delivered in mila.received] == [ident]
 
@@ -177,7 +177,7 @@ def test_an_object_is_published_once():
                 node.publish(Note(id=ident, content="again"), by="anna")
 
 
-def test_what_was_published_is_sent_again_under_its_id():
+def test_published_activity_is_sent_again_under_its_id():
     network = PeerNetwork()
     mila = network.peer(MILA)
     with Node(federation(), HOME, "memory:", signer=ReusedKeys(), transport=network) as node:
