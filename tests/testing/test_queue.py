@@ -115,7 +115,7 @@ class DelayedHeadsArePassed(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
         now = self._clock()
         for group in self._lanes._groups.values():
-            for place, held in sorted(group.items(), key=lambda item: item[1].when > now):
+            for place, held in sorted(group.items(), key=lambda item: item[1].ready_at > now):
                 group.move_to_end(place)
                 del held
             first = next(iter(group.values()))
@@ -173,7 +173,7 @@ class SettlesById(MemoryStore):
 class RunOutIsLost(MemoryStore):
     def _running(self, leased):
         held = self._lanes._leases.get(leased.token)
-        return held is not None and held.when > self._clock()
+        return held is not None and held.ready_at > self._clock()
 
     def settle(self, settlements, /):
         good = [each for each in settlements if self._running(each.leased)]
@@ -208,7 +208,7 @@ class ExtendsFromTheEnd(MemoryStore):
         lost = []
         for leased in leases:
             held = self._lanes._leases.get(leased.token)
-            ahead = max(0, held.when - self._clock()) if held else 0
+            ahead = max(0, held.ready_at - self._clock()) if held else 0
             lost += super().extend([leased], lease_s=lease_s + ahead)
         return lost
 
@@ -254,7 +254,9 @@ class LatestDueFirst(MemoryStore):
 class CountsTheRunOutAsLeased(MemoryStore):
     def depth(self, lanes, /):
         depth = super().depth(lanes)
-        late = sum(held.when <= self._clock() and held.message.lane in lanes for held in self._lanes._leases.values())
+        late = sum(
+            held.ready_at <= self._clock() and held.message.lane in lanes for held in self._lanes._leases.values()
+        )
         return evolve(depth, ready=depth.ready - late, leased=depth.leased + late)
 
 

@@ -154,8 +154,8 @@ def _parts_codec(part: type[StoredPart]) -> _Codec:
         return tuple(part(**read_members(fields, item)) for item in cast("list[dict[str, Any]]", value))
 
     def write(value: tuple[StoredPart, ...]) -> list[dict[str, Any]]:
-        written = [write_members(fields, item) for item in value]
-        return [{name: stored for name, stored in item.items() if stored is not None} for item in written]
+        part_members = [write_members(fields, item) for item in value]
+        return [{name: stored for name, stored in item.items() if stored is not None} for item in part_members]
 
     return _Codec(read, write)
 

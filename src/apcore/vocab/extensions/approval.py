@@ -121,8 +121,8 @@ class Quoting(View, ns=FEP_044F):
 def quoted(document: Document) -> Reference | None:
     """Return the post that a document quotes.
 
-    The order is: FEP-044f, ``quoteUrl``, ``quoteUri``, Misskey's property, and a link among the tags (FEP-e232). Each of
-    them may be an address, a link, an embedded post, or a list of these, of which the first counts.
+    The order is: FEP-044f, ``quoteUrl``, ``quoteUri``, Misskey's property, and a link among the tags (FEP-e232).
+    Each of them may be an address, a link, an embedded post, or a list of these, of which the first counts.
     """
     post = Object.over(document)
     if post.quote is not None:
