@@ -11,8 +11,10 @@ from apcore.effects import Scan
 from apcore.errors import ConnectFailed
 from apcore.federation import RetryPolicy
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
-from apcore.federation.outbox.circuit import HOSTS_MIN, WINDOW_S, Host, after_attempts, is_our_outage
+from apcore.federation.outbox.circuit import HOSTS_MIN, Host, after_attempts, is_our_outage
+from apcore.federation.outbox.records import CIRCUITS, CircuitRecord
 from apcore.federation.retry import DELIVERY_RETRIES
+from apcore.federation.time_limits import REACH_WINDOW_S
 from apcore.http import Response
 from apcore.ports import DeleteEntry, Entry, Put
 from apcore.records.format import decode_record, encode_record, to_epoch_ms
@@ -43,9 +45,11 @@ def recover(out: Outgoing) -> None:
     out.post.answers.clear()
 
 
-def state(out: Outgoing, number: int) -> dict[str, Any]:
-    [entry] = [entry for entry in out.facts("circuit", "1") if entry.key[2] == host(number)]
-    return dict(decode_record(entry.value).members)
+def state(out: Outgoing, number: int) -> CircuitRecord:
+    [circuit] = [
+        circuit for circuit in map(CIRCUITS.read, out.facts("circuit", "1")) if circuit.key.circuit == host(number)
+    ]
+    return circuit.record
 
 
 def attempts(out: Outgoing) -> dict[str, int]:
@@ -64,7 +68,7 @@ def test_a_host_that_is_down_alone_is_charged(out: Outgoing) -> None:
     answering(out, DOWN, 0)
     send(out, *range(10))
     assert attempts(out) == {host(0): 1}
-    assert (state(out, 0)["failures"], state(out, 0)["spared"]) == (1, 0)
+    assert (state(out, 0).failures, state(out, 0).spared) == (1, 0)
 
 
 def test_when_most_are_down_at_once_nobody_is_charged(out: Outgoing) -> None:
@@ -148,13 +152,13 @@ def test_the_same_host_counts_once(out: Outgoing) -> None:
     for number in range(20):
         send(out, 0, of=f"https://n.example/{number}")
     out.pass_s(HOUR_S)
-    assert state(out, 0)["spared"] == 0
-    assert state(out, 0)["failures"] > 3
+    assert state(out, 0).spared == 0
+    assert state(out, 0).failures > 3
 
 
 def test_what_was_an_hour_ago_counts_no_more(out: Outgoing) -> None:
     send(out, *range(8))
-    out.clock.moment += timedelta(seconds=WINDOW_S + 60)
+    out.clock.moment += timedelta(seconds=REACH_WINDOW_S + 60)
     answering(out, DOWN, *range(10, 16))
     send(out, *range(10, 16))
     # The eight that answered are forgotten, so four that fail and a fifth are all of those that were tried.
@@ -213,13 +217,16 @@ def test_what_a_commit_has_changed_is_known_to_the_rest_of_the_step() -> None:
     taken = AttemptResult(AttemptOutcome.DELIVERED, "yes", reached=True, accepted=Dialect("rfc9421"))
     writes, _ = after_attempts(host, [taken, failed], policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0.5)
     known = host.after(writes)
-    assert known.state.number("failures") == 1
+    assert known.circuit is not None
+    assert known.circuit.failures == 1
     assert known.due_in_s(now) == 22.5
     assert known.known_dialect == Dialect("rfc9421")
     assert known.reach is not None
     again, _ = after_attempts(known, [failed], policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0.5)
     assert [write.key[0] for write in again] == ["circuit"]  # what is known is not written again
-    assert known.after(again).state.number("failures") == 2
+    failing = known.after(again).circuit
+    assert failing is not None
+    assert failing.failures == 2
     mended, wait_s = after_attempts(
         known.after(again), [taken], policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0.5
     )
@@ -249,9 +256,9 @@ def test_more_than_half_of_at_least_five_hosts(others: list[int], ours: bool, it
             ("reach", "1", name), encode_record({"ok": ok, "at": to_epoch_ms(now) - int(age_s * 1000)}), b"v" * 16
         )
 
-    entries = [reach(host(number), ok, WINDOW_S - 1) for number, ok in enumerate(others)]
+    entries = [reach(host(number), ok, REACH_WINDOW_S - 1) for number, ok in enumerate(others)]
     # By the clock of the store they may still be there.
-    entries += [reach(host(100 + number), ok, WINDOW_S) for number, ok in enumerate([0, 1] * 5)]
+    entries += [reach(host(100 + number), ok, REACH_WINDOW_S) for number, ok in enumerate([0, 1] * 5)]
     entries += [] if itself is None else [reach("https://x.example", itself, 0)]
     op = is_our_outage("https://x.example", now)
     assert isinstance(next(op), Scan)
@@ -266,9 +273,7 @@ def test_what_was_not_asked_for_our_own_fault_waits_half_a_minute_and_says_nothi
         AttemptResult(AttemptOutcome.NOT_ASKED, "no"),
         AttemptResult(AttemptOutcome.DELIVERED, "yes", reached=True),
     )
-    before = Host(
-        "https://h0.example", circuit=Entry(("circuit", "1", "https://h0.example"), encode_record({"failures": 3}), b"")
-    )
+    before = Host("https://h0.example", circuit=CircuitRecord(failures=3))
     for attempts, deleted, wait in (([unasked], 0, 30.0), ([taken, unasked], 1, 30.0), ([taken], 1, 0.0)):
         writes, wait_s = after_attempts(before, attempts, policy=DELIVERY_RETRIES, our_outage=False, now=now, jitter=0)
         assert wait_s == wait
@@ -278,11 +283,11 @@ def test_what_was_not_asked_for_our_own_fault_waits_half_a_minute_and_says_nothi
 @pytest.mark.parametrize(("ours", "failures", "spared"), [(False, 4, 0), (True, 3, 3)])
 def test_failures_are_counted_one_by_one(ours: bool, failures: int, spared: int) -> None:
     now = Outgoing().clock.moment
-    key = ("circuit", "1", "https://h0.example")
-    before = Host(key[2], circuit=Entry(key, encode_record({"failures": 3, "spared": 2}), b""))
+    before = Host("https://h0.example", circuit=CircuitRecord(failures=3, spared=2))
     failed = AttemptResult(AttemptOutcome.HOST_FAILING, "no", reached=False)
     writes, wait_s = after_attempts(before, [failed], policy=DELIVERY_RETRIES, our_outage=ours, now=now, jitter=1)
     after = before.after(writes)
     assert wait_s == 0
-    assert (after.state.number("failures"), after.state.number("spared")) == (failures, spared)
+    assert after.circuit is not None
+    assert (after.circuit.failures, after.circuit.spared) == (failures, spared)
     assert after.due_in_s(now) == 30 * 2 ** (failures if not ours else spared) / 2

@@ -253,7 +253,7 @@ def test_bodies_of_any_size_fit_a_commit() -> None:
 def test_whatever_fails_in_planning_and_delivering_everyone_gets_it(
     when: Any, own_queue: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apcore.federation.outbox.fanout._STEP", 2)
+    monkeypatch.setattr("apcore.federation.outbox.fanout.PLAN_RECIPIENTS_MAX", 2)
     rounds = 0
     for sabotage in fault_loop(when=when):
         out = Outgoing(own_queue=own_queue)

@@ -14,17 +14,11 @@ An inbox may be on another origin than its actor. Such an inbox is *aimed* at th
 These deliveries have a backlog of their own, named ``aimed`` before the origin, a circuit of their own, and a pause
 after every attempt. So a stranger who aims our deliveries at a third server cannot flood it, and cannot delay our other
 deliveries to it.
-
-Records::
-
-    ("circuit", "1", origin)    an open circuit: the number of failures, the last one, and when to ask again;
-                                "aimed " precedes the origin for deliveries that are aimed at it
-    ("reach", "1", origin)      whether the host answered when it was last asked; for an hour
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -32,30 +26,23 @@ from attrs import evolve, field, frozen
 
 from apcore.effects import Get, Op, Scan
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
+from apcore.federation.outbox.records import CIRCUITS, REACHES, CircuitKey, CircuitRecord, OriginKey, ReachRecord
 from apcore.federation.retry import RetryRules, host_pause_s
+from apcore.federation.time_limits import AIMED_PAUSE_S, OUTAGE_PAUSE_STEPS, REACH_RENEWED_S, REACH_WINDOW_S
 from apcore.http import Origin, parse_origin
-from apcore.ports import DeleteEntry, Entry, Put, StoreKey, Write
-from apcore.records.format import Record, decode_record, due_in, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.ports import Entry, Put, StoreKey, Write
+from apcore.records import defer
 from apcore.remote import Dialect, dialect_key, read_dialect, registrable_domain, remember_dialect
 
-__all__ = ["HOSTS_MIN", "WINDOW_S", "Host", "after_attempts", "backlog_of", "circuit_key", "is_our_outage", "read_host"]
+__all__ = ["HOSTS_MIN", "Host", "after_attempts", "backlog_of", "circuit_key", "is_our_outage", "read_host"]
 
-WINDOW_S: Final = 3600.0
-"""The age up to which an outcome counts when an outage of ours is judged."""
 HOSTS_MIN: Final = 5
 """The domains that must have been tried before an outage of ours is possible: one dead peer of two proves nothing."""
 _HOSTS_MAX: Final = 500
 """The hosts that are read to judge an outage."""
-_RENEWED_S: Final = WINDOW_S / 4
-"""The age from which an unchanged outcome is written again."""
-_OUTAGE_STEPS_MAX: Final = 6
-"""How often the pause doubles during an outage of ours: up to 16 minutes, by the default policy."""
 _UNSIGNED_PAUSE_S: Final = 30.0
 """The pause after attempts that failed before their request left."""
 _AIMED: Final = "aimed "
-_AIMED_PAUSE_S: Final = 36.0
-"""The pause after each attempt at an inbox on another origin than its actor: to one origin, a hundred an hour."""
-_CIRCUIT_KEPT_S: Final = 30 * 86400.0
 
 
 @frozen
@@ -64,8 +51,9 @@ class Host:
 
     backlog: str
     """The name of the backlog, see `backlog_of`."""
-    circuit: Entry | None = field(default=None, kw_only=True)
-    reach: Entry | None = field(default=None, kw_only=True)
+    circuit: CircuitRecord | None = field(default=None, kw_only=True)
+    """The record of the circuit; None if the circuit is closed."""
+    reach: ReachRecord | None = field(default=None, kw_only=True)
     dialect: Entry | None = field(default=None, kw_only=True)
 
     @property
@@ -90,36 +78,38 @@ class Host:
         return read_dialect(self.dialect)
 
     @property
-    def state(self) -> Record:
-        """The record of the circuit; empty if the circuit is closed."""
-        return Record({}) if self.circuit is None else decode_record(self.circuit.value)
-
-    @property
     def failed_at(self) -> datetime | None:
         """The time of the last failure; None if an answer came since, or if the time is unknown."""
-        state = self.state
-        return from_epoch_ms(state.number("failed")) if "failed" in state.members else None
+        return None if self.circuit is None else self.circuit.failed
 
     def pause_s(self, attempts: int) -> float:
         """Return the pause that the host gets after a number of attempts, even if all of them succeeded."""
-        return _AIMED_PAUSE_S * attempts if self.is_cross_origin else 0.0
+        return AIMED_PAUSE_S * attempts if self.is_cross_origin else 0.0
 
     def due_in_s(self, now: datetime) -> float | None:
         """Return the seconds until the host may be asked again; None if it may be asked now."""
-        return self.state.due_in_s(now)
+        return None if self.circuit is None else self.circuit.due_in_s(now)
 
     def after(self, writes: Sequence[Write]) -> Host:
         """Return the host as it is once ``writes`` are committed."""
-        entries: dict[StoreKey, Entry | None] = {
-            write.key: Entry(write.key, write.value, b"") if isinstance(write, Put) else None for write in writes
-        }
-        circuit, reach, dialect = _keys(self)
-        return evolve(
-            self,
-            circuit=entries.get(circuit, self.circuit),
-            reach=entries.get(reach, self.reach),
-            dialect=entries.get(dialect, self.dialect),
-        )
+        values = {write.key: write.value if isinstance(write, Put) else None for write in writes}
+        circuit_key, reach_key, dialect_key = self.keys
+        host = self
+        if circuit_key in values:
+            value = values[circuit_key]
+            host = evolve(host, circuit=None if value is None else CIRCUITS.decode(value))
+        if reach_key in values:
+            value = values[reach_key]
+            host = evolve(host, reach=None if value is None else REACHES.decode(value))
+        if dialect_key in values:
+            value = values[dialect_key]
+            host = evolve(host, dialect=None if value is None else Entry(dialect_key, value, b""))
+        return host
+
+    @property
+    def keys(self) -> tuple[StoreKey, StoreKey, StoreKey]:
+        """The store keys of the circuit, of the last outcome and of the dialect."""
+        return circuit_key(self.backlog), REACHES.key(OriginKey(self.origin)), dialect_key(self.origin)
 
 
 def backlog_of(origin: Origin, *, by: Origin, aimed: bool) -> str:
@@ -133,18 +123,20 @@ def backlog_of(origin: Origin, *, by: Origin, aimed: bool) -> str:
 
 def circuit_key(backlog: str) -> StoreKey:
     """Return the key of the circuit that a backlog depends on."""
-    return ("circuit", "1", Host(backlog).circuit_name)
+    return CIRCUITS.key(CircuitKey(Host(backlog).circuit_name))
 
 
 def read_host(backlog: str) -> Op[Host]:
     """Read the records about the host of a backlog. Asks for: one `Get`."""
     host = Host(backlog)
-    circuit, reach, dialect = yield from Get(_keys(host))
-    return evolve(host, circuit=circuit, reach=reach, dialect=dialect)
-
-
-def _keys(host: Host) -> tuple[StoreKey, StoreKey, StoreKey]:
-    return ("circuit", "1", host.circuit_name), ("reach", "1", host.origin), dialect_key(host.origin)
+    circuit_entry, reach_entry, dialect = yield from Get(host.keys)
+    circuit, reach = CIRCUITS.read_optional(circuit_entry), REACHES.read_optional(reach_entry)
+    return evolve(
+        host,
+        circuit=None if circuit is None else circuit.record,
+        reach=None if reach is None else reach.record,
+        dialect=dialect,
+    )
 
 
 def is_our_outage(origin: str, now: datetime) -> Op[bool]:
@@ -152,15 +144,13 @@ def is_our_outage(origin: str, now: datetime) -> Op[bool]:
 
     It is down if more than half of the domains that were tried within an hour cannot be reached. Asks for: one `Scan`.
     """
-    entries = yield from Scan(("reach", "1"), limit=_HOSTS_MAX)
-    outcomes = sorted(
-        ((decode_record(entry.value), entry.key[2]) for entry in entries), key=lambda outcome: outcome[0].number("at")
-    )
+    entries = yield from Scan(REACHES.at(), limit=_HOSTS_MAX)
+    outcomes = sorted(map(REACHES.read, entries), key=lambda outcome: outcome.record.asked)
     # Sorted by time, so the latest outcome within a domain counts. The store may still hold expired records.
     is_reachable = {
-        _domain(host): bool(record.number("ok"))
-        for record, host in outcomes
-        if (now - from_epoch_ms(record.number("at"))).total_seconds() < WINDOW_S
+        _domain(outcome.key.origin): outcome.record.is_reachable
+        for outcome in outcomes
+        if (now - outcome.record.asked).total_seconds() < REACH_WINDOW_S
     } | {_domain(origin): False}
     failing = list(is_reachable.values()).count(False)
     return len(is_reachable) >= HOSTS_MIN and failing * 2 > len(is_reachable)
@@ -191,25 +181,25 @@ def after_attempts(
         has_answer = any(attempt.outcome is not AttemptOutcome.NOT_ASKED for attempt in attempts)
         has_unasked = any(attempt.outcome is AttemptOutcome.NOT_ASKED for attempt in attempts)
         if has_answer and pause_s:
-            writes.append(_open_circuit(host, {}, pause_s, now))
+            writes.append(_open_circuit(host, CircuitRecord(), pause_s, now))
         elif has_answer and host.circuit is not None:
-            writes.append(DeleteEntry(host.circuit.key))
+            writes.append(CIRCUITS.delete(CircuitKey(host.circuit_name)))
         return writes, _UNSIGNED_PAUSE_S if has_unasked else 0.0
     # An answer proves that our network works, so it is charged even during an outage.
     is_charged = not our_outage or failure.reached is True
-    failures = host.state.number("failures") + (1 if is_charged else 0)
-    spared = 0 if is_charged else host.state.number("spared") + 1
-    pause_step = failures if is_charged else min(spared, _OUTAGE_STEPS_MAX)
+    earlier = host.circuit or CircuitRecord()
+    failures = earlier.failures + (1 if is_charged else 0)
+    spared = 0 if is_charged else earlier.spared + 1
+    pause_step = failures if is_charged else min(spared, OUTAGE_PAUSE_STEPS)
     wait_s = host_pause_s(policy, pause_step, chance=jitter, asked_s=failure.retry_after_s)
-    detail = failure.detail[:200]
-    state = {"failures": failures, "spared": spared, "failed": to_epoch_ms(now), "detail": detail}
-    writes.append(_open_circuit(host, state, max(wait_s, pause_s), now))
+    circuit = CircuitRecord(failures=failures, spared=spared, failed=now, detail=failure.detail[:200])
+    writes.append(_open_circuit(host, circuit, max(wait_s, pause_s), now))
     # The backlog is due at once: its next step gives up deliveries that are too old, and then waits for the circuit.
     return writes, 0.0
 
 
-def _open_circuit(host: Host, state: Mapping[str, object], wait_s: float, now: datetime) -> Put:
-    return Put(_keys(host)[0], encode_record({**state, **due_in(wait_s, now)}), _CIRCUIT_KEPT_S)
+def _open_circuit(host: Host, circuit: CircuitRecord, wait_s: float, now: datetime) -> Put:
+    return CIRCUITS.put(CircuitKey(host.circuit_name), defer(circuit, wait_s, now))
 
 
 def _reach_writes(host: Host, attempts: Sequence[AttemptResult], now: datetime) -> list[Write]:
@@ -217,12 +207,14 @@ def _reach_writes(host: Host, attempts: Sequence[AttemptResult], now: datetime) 
     outcomes = [attempt.reached for attempt in attempts if attempt.reached is not None]
     if not outcomes:
         return []
-    ok = int(outcomes[-1])
-    if host.reach is not None:
-        record = decode_record(host.reach.value)
-        if record.number("ok") == ok and (now - from_epoch_ms(record.number("at"))).total_seconds() < _RENEWED_S:
-            return []
-    return [Put(_keys(host)[1], encode_record({"ok": ok, "at": to_epoch_ms(now)}), WINDOW_S)]
+    reach = ReachRecord(is_reachable=outcomes[-1], asked=now)
+    earlier = host.reach
+    is_known = (
+        earlier is not None
+        and earlier.is_reachable == reach.is_reachable
+        and (now - earlier.asked).total_seconds() < REACH_RENEWED_S
+    )
+    return [] if is_known else [REACHES.put(OriginKey(host.origin), reach)]
 
 
 def _dialect_writes(host: Host, attempts: Sequence[AttemptResult], now: datetime) -> list[Write]:

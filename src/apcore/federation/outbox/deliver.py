@@ -6,17 +6,14 @@ however many deliveries wait for it, and deliveries to other hosts are not held 
 `apcore.federation.outbox.attempt` makes a single attempt, and `apcore.federation.outbox.circuit` keeps the records
 about the host.
 
-Records::
-
-    ("out", "1", backlog, order, name, H(inbox))                a delivery to make, in the order of sending
-    ("out-retry", "1", backlog, due, order, name, H(inbox))     a delivery to retry when due: its inbox failed
+A delivery waits in `DELIVERIES`, in the order of sending. If its inbox failed, it waits in `RETRIES` until it is due.
 
 Deliveries to one inbox about one object are a line. A later one waits while an earlier one of its line waits, and may
 overtake those of other lines.
 
 A sender's key may be unable to sign now: the signer does not have it, or too many keys were made. Other senders are not
 held up by that. The deliveries of this sender are passed over, and no attempt is charged. If they fill the step, so
-that others may be behind them, they are moved to ``out-retry`` for a while.
+that others may be behind them, they are moved to `RETRIES` for a while.
 
 A peer gets every activity at least once, always with the same id and the same bytes. It gets one twice only if an
 answer was lost, or if the worker crashed between the answer and its commit. The results of a step are committed within
@@ -30,12 +27,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Scan, Settle, commit, gather
 from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
@@ -43,45 +39,51 @@ from apcore.federation.actors.keys import signing_key
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify, post
 from apcore.federation.outbox.circuit import Host, after_attempts, is_our_outage, read_host
 from apcore.federation.outbox.missing_inboxes import put_missing_inbox
+from apcore.federation.outbox.records import (
+    DEAD_DELIVERIES,
+    DELIVERIES,
+    RETRIES,
+    SENT_ACTIVITIES,
+    CircuitRecord,
+    DeadDeliveryKey,
+    DeadDeliveryRecord,
+    DeliveryKey,
+    DeliveryRecord,
+    RetryKey,
+    SendingKey,
+)
 from apcore.federation.refusals import one_line
 from apcore.federation.site import Site
+from apcore.federation.time_limits import RECORD_S, STEP_S, UNPROVED_MAX
 from apcore.federation.wake_ups import DELIVER, lane_of, read_wake
 from apcore.http import Origin, parse_origin
 from apcore.ports import (
-    Check,
-    DeleteEntry,
     Done,
-    Entry,
     LeasedMessage,
     Message,
-    Put,
     Retry,
     Settlement,
     StoreKey,
     Write,
     digest_part,
 )
-from apcore.records.format import CLOCK_SKEW_MS, Record, decode_record, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.records import Stored
+from apcore.records.format import CLOCK_SKEW_MS, to_epoch_ms
 from apcore.remote import Dialect
 
-__all__ = ["DELIVER", "UNPROVED_MAX", "AttemptOutcome", "classify", "deliver", "deliver_message", "delivery_key"]
+__all__ = ["DELIVER", "UNPROVED_MAX", "AttemptOutcome", "classify", "deliver", "deliver_message"]
 
-UNPROVED_MAX: Final = 8
-"""The attempts of a delivery that may end with 401. They span about an hour, so that a peer can fetch our key later."""
 _STEP: Final = 20
 _AT_ONCE: Final = 4
 _WAITING_MAX: Final = 100
 """The waiting deliveries that a step reads, to hold back later ones of their lines."""
-_BATCH_S: Final = 25.0
-"""A step begins no attempt later than this. An attempt may take a minute, so the step ends before its lease."""
-_RECORD_S: Final = 1.0
-"""The longest time that results stay unwritten, once the current round of attempts has ended."""
 _UNSIGNED_S_MIN: Final = 30.0
 """The shortest wait of a delivery that was moved because its sender cannot sign. The usual wait is half of its age."""
 _UNSIGNED_S_MAX: Final = 3600.0
 """The longest wait of such a delivery."""
-_DEAD_KEPT_S: Final = 30 * 86400.0
 _LABEL_BYTES_MAX: Final = 256
+_REASON_CHARS_MAX: Final = 500
+"""The longest reason that is stored with a delivery that was given up."""
 _LOG: Final = logging.getLogger("apcore.delivery")
 
 
@@ -93,34 +95,38 @@ def deliver_message(backlog: str, name: bytes, *, by: Origin | str) -> Message:
     return Message(name, lane_of(DELIVER, by), body, dedup=label, group=label)
 
 
-def delivery_key(backlog: str, order: str, name: str, inbox: str) -> StoreKey:
-    """Return the key of a delivery that waits for its first attempt; ``order`` sorts by the time of sending."""
-    return ("out", "1", backlog, order, name, digest_part(inbox))
-
-
 @frozen
 class _Delivery:
     """One activity for one inbox, as it is stored."""
 
-    entry: Entry
-    record: Record
+    stored: Stored[DeliveryRecord, DeliveryKey] | Stored[DeliveryRecord, RetryKey]
+
+    @property
+    def record(self) -> DeliveryRecord:
+        return self.stored.record
 
     @property
     def inbox(self) -> str:
-        return self.record.text("inbox")
+        return self.record.inbox
 
     @property
     def name(self) -> str:
-        return self.entry.key[-2]
+        return self.stored.key.name
+
+    @property
+    def due_ms(self) -> int:
+        """The time at which the delivery is due; 0 for one that was not put off."""
+        key = self.stored.key
+        return int(key.due) if isinstance(key, RetryKey) else 0
 
     @property
     def line(self) -> tuple[str, str]:
         """The line of the delivery: its inbox and the object that it is about."""
-        return self.entry.key[-1], self.record.optional("about") or self.name
+        return self.stored.key.inbox, self.record.line or self.name
 
     def age_s(self, now: datetime) -> float:
         """Return the seconds since the delivery was planned."""
-        return (now - from_epoch_ms(self.record.number("created"))).total_seconds()
+        return (now - self.record.created).total_seconds()
 
     def is_due(self, now: datetime) -> bool:
         """Return whether a retry is due.
@@ -128,13 +134,19 @@ class _Delivery:
         A delivery that was moved at a time in the future is due as well: the clock was set back since.
         """
         now_ms = to_epoch_ms(now)
-        return int(self.entry.key[3]) <= now_ms or self.record.number("put_off") - now_ms > CLOCK_SKEW_MS
+        return self.due_ms <= now_ms or self.record.put_off_ms - now_ms > CLOCK_SKEW_MS
 
-    def move(self, due: str, now: datetime, changes: Mapping[str, int | None] = MappingProxyType({})) -> list[Write]:
-        """Return the writes that let the delivery wait until ``due``, with changed members of its record."""
-        key: StoreKey = ("out-retry", "1", self.entry.key[2], due, *self.entry.key[-3:])
-        value = encode_record({**self.record.members, **changes, "put_off": to_epoch_ms(now)})
-        return [DeleteEntry(self.entry.key), Put(key, value)]
+    def rewrite(self, record: DeliveryRecord) -> Write:
+        """Return the write that changes the delivery in its place."""
+        key = self.stored.key
+        return RETRIES.put(key, record) if isinstance(key, RetryKey) else DELIVERIES.put(key, record)
+
+    def move(self, due_ms: int, now: datetime, record: DeliveryRecord | None = None) -> list[Write]:
+        """Return the writes that let the delivery wait until ``due_ms``, with a changed record if one is given."""
+        key = self.stored.key
+        retry_key = RetryKey(key.backlog, f"{due_ms:014d}", key.order, key.name, key.inbox)
+        record = evolve(record or self.record, put_off_ms=to_epoch_ms(now))
+        return [self.stored.deletion, RETRIES.put(retry_key, record)]
 
 
 @frozen
@@ -183,7 +195,7 @@ def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
     if due_in_s is not None or (host.is_cross_origin and old):
         yield from _give_up(step, old, "too old before it could be tried again", then_s=0.0 if old else due_in_s or 0.0)
     elif not deliveries:
-        due_s = min((_due_s(due, now) for due in waiting_lines.values()), default=None)
+        due_s = min((_due_s(due_ms, now) for due_ms in waiting_lines.values()), default=None)
         _ = yield from Settle((Done(leased) if due_s is None else Retry(leased, due_s),))
     elif (refusal := site.federation.domain_rules.refusal(parse_origin(host.origin).host)) is not None:
         yield from _give_up(step, deliveries, str(refusal), then_s=0.0)
@@ -200,26 +212,26 @@ def _is_old(site: Site, delivery: _Delivery, moment: datetime | None) -> bool:
     return moment is not None and delivery.age_s(moment) >= site.federation.delivery_retries.age_s_max
 
 
-def _read_deliveries(backlog: str, now: datetime) -> Op[tuple[list[_Delivery], dict[tuple[str, str], str]]]:
+def _read_deliveries(backlog: str, now: datetime) -> Op[tuple[list[_Delivery], dict[tuple[str, str], int]]]:
     """Return up to 20 deliveries that are due, retries first, and the due times of the lines that wait."""
-    retry_entries = yield from Scan(("out-retry", "1", backlog), limit=_WAITING_MAX)
-    new_entries = yield from Scan(("out", "1", backlog), limit=_STEP)
-    retries = [_Delivery(entry, decode_record(entry.value)) for entry in retry_entries]
+    retry_entries = yield from Scan(RETRIES.at(backlog), limit=_WAITING_MAX)
+    new_entries = yield from Scan(DELIVERIES.at(backlog), limit=_STEP)
+    retries = [_Delivery(RETRIES.read(entry)) for entry in retry_entries]
     due = [delivery for delivery in retries if delivery.is_due(now)]
     waiting = [delivery for delivery in retries if not delivery.is_due(now)]
-    deliveries = [*due, *(_Delivery(entry, decode_record(entry.value)) for entry in new_entries)][:_STEP]
-    return deliveries, {delivery.line: delivery.entry.key[3] for delivery in waiting}
+    deliveries = [*due, *(_Delivery(DELIVERIES.read(entry)) for entry in new_entries)][:_STEP]
+    return deliveries, {delivery.line: delivery.due_ms for delivery in waiting}
 
 
-def _due_s(due: str, now: datetime) -> float:
-    return max(0.0, (int(due) - to_epoch_ms(now)) / 1000)
+def _due_s(due_ms: int, now: datetime) -> float:
+    return max(0.0, (due_ms - to_epoch_ms(now)) / 1000)
 
 
 # --- attempts -------------------------------------------------------------------------------------------------------
 
 
 def _make_attempts(
-    step: _Step, deliveries: Sequence[_Delivery], blocked: Sequence[tuple[_Delivery, str]], now: datetime
+    step: _Step, deliveries: Sequence[_Delivery], blocked: Sequence[tuple[_Delivery, int]], now: datetime
 ) -> Op[None]:
     """Try as many ``deliveries`` as the host accepts and the time allows, and record the results.
 
@@ -234,8 +246,8 @@ def _make_attempts(
     clock = recorded_at = now
     # The first attempt is made alone: it may show that the host is down, or which dialect it accepts.
     at_once = 1
-    while lines and (clock - now).total_seconds() < _BATCH_S:
-        if step.results and (clock - recorded_at).total_seconds() >= _RECORD_S:
+    while lines and (clock - now).total_seconds() < STEP_S:
+        if step.results and (clock - recorded_at).total_seconds() >= RECORD_S:
             if not (yield from _record_some(step)):
                 # Another worker has taken over this backlog, so leave the rest to it.
                 _ = yield from Settle((Retry(step.leased, 0.0),))
@@ -277,16 +289,16 @@ def _make_round(
 def _attempt(step: _Step, delivery: _Delivery, known_dialect: Dialect | None) -> Op[AttemptResult]:
     sender = ""
     try:
-        [sent] = yield from Get((("sent", "1", delivery.name),))
-        if sent is None:
+        [entry] = yield from Get((SENT_ACTIVITIES.key(SendingKey(delivery.name)),))
+        if entry is None:
             return AttemptResult(AttemptOutcome.REFUSED, "the activity is not stored any more")
-        record = decode_record(sent.value)
-        sender = record.text("actor")
+        sent = SENT_ACTIVITIES.read(entry).record
+        sender = sent.actor
         if sender in step.unable_senders:
             return AttemptResult(AttemptOutcome.NOT_ASKED, "the key of this sender cannot sign now")
         # The key that was named at sending counts for the first attempt only. A retry uses the key that signs now: the
         # first attempt may have failed because the peer no longer knows the named key.
-        prefer = None if delivery.record.number("attempts") else record.optional("key")
+        prefer = None if delivery.record.attempts else sent.key_name
         key = yield from signing_key(step.site, sender, prefer=prefer)
     except Unavailable as error:
         step.unable_senders.add(sender)
@@ -297,10 +309,10 @@ def _attempt(step: _Step, delivery: _Delivery, known_dialect: Dialect | None) ->
         # A newer release wrote the record, and will deliver it. The other results of this step are still recorded.
         _LOG.warning("cannot read the activity %s, so it is left to a newer release: %s", delivery.name, error)
         return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
-    attempt = yield from post(step.site, delivery.inbox, record.body, key=key, known_dialect=known_dialect)
+    attempt = yield from post(step.site, delivery.inbox, sent.body, key=key, known_dialect=known_dialect)
     if attempt.outcome is AttemptOutcome.NOT_ASKED:
         step.unable_senders.add(sender)
-    return evolve(attempt, activity=record.text("id"))
+    return evolve(attempt, activity=sent.activity_id)
 
 
 # --- recording ------------------------------------------------------------------------------------------------------
@@ -328,13 +340,13 @@ def _record_some(step: _Step) -> Op[bool]:
     return is_committed
 
 
-def _record(step: _Step, blocked: Sequence[tuple[_Delivery, str]], now: datetime) -> Op[None]:
+def _record(step: _Step, blocked: Sequence[tuple[_Delivery, int]], now: datetime) -> Op[None]:
     """Commit the remaining results, move ``blocked`` deliveries behind those that they wait for, and settle."""
     writes, _, wait_s = yield from _result_writes(step, step.results, attempt_count=step.attempt_count)
     if step.is_full and "" not in step.unable_senders:
         wait_s = 0.0
-    for delivery, due in blocked:
-        writes += delivery.move(due, now)
+    for delivery, due_ms in blocked:
+        writes += delivery.move(due_ms, now)
     deliveries = [*_deliveries_in(step.results), *(delivery for delivery, _ in blocked)]
     # Always look once more: new deliveries may have come, and retries may wait. An empty backlog costs two scans, and
     # its message ends with `Done`.
@@ -353,7 +365,7 @@ def _result_writes(
     attempts = [result.attempt for result in results]
     is_unreachable = any(attempt.reached is False for attempt in attempts)
     our_outage = is_unreachable and (yield from is_our_outage(step.host.origin, now))
-    if our_outage and not step.host.state.number("spared"):
+    if our_outage and not (step.host.circuit or CircuitRecord()).spared:
         _LOG.warning(
             "%s and most other hosts cannot be reached, so no failure is charged: check your own network",
             step.host.origin,
@@ -396,7 +408,7 @@ def _commit_twice(
 
     If the first commit took place, its deliveries are gone. Then the checks of the second one fail, and it is False.
     """
-    checks = [Check(delivery.entry.key, delivery.entry.version) for delivery in deliveries]
+    checks = [delivery.stored.check for delivery in deliveries]
     try:
         return bool((yield from commit(checks, writes, settles=settles)))
     except StoreUnavailable as error:
@@ -410,7 +422,7 @@ def _delivery_writes(
 ) -> list[Write]:
     """Return the writes about one delivery, and about those behind it."""
     delivery, attempt = result.delivery, result.attempt
-    record, key = delivery.record, delivery.entry.key
+    record = delivery.record
     activity, inbox, detail = map(one_line, (attempt.activity or delivery.name, delivery.inbox, attempt.detail))
     is_spared = our_outage and attempt.reached is False
     match attempt.outcome:
@@ -422,38 +434,37 @@ def _delivery_writes(
             return _move_line(result, now, wait_s)
         case AttemptOutcome.DELIVERED:
             _LOG.info("delivered %s to %s", activity, inbox)
-            return [DeleteEntry(key)]
+            return [delivery.stored.deletion]
         case AttemptOutcome.REFUSED:
             _LOG.info("the delivery of %s to %s failed for good: %s", activity, inbox, detail)
-            return [DeleteEntry(key), _dead_letter(delivery, attempt, now)]
+            return [delivery.stored.deletion, _dead_letter(delivery, attempt, now)]
         case AttemptOutcome.HOST_FAILING if is_spared and not _is_old(site, delivery, now):
             return []
         case AttemptOutcome.HOST_FAILING | AttemptOutcome.INBOX_FAILING | AttemptOutcome.UNPROVED:
-            attempts = record.number("attempts") + 1
-            unproved = record.number("unproved") + (1 if attempt.outcome is AttemptOutcome.UNPROVED else 0)
+            attempts = record.attempts + 1
+            unproved = record.unproved + (1 if attempt.outcome is AttemptOutcome.UNPROVED else 0)
             delay_s = site.federation.delivery_retries.delay_s(
                 attempts, age_s=delivery.age_s(now), chance=jitter, asked_s=attempt.retry_after_s
             )
             if delay_s is None or unproved >= UNPROVED_MAX:
                 _LOG.warning("gave up on delivering %s to %s: %s", activity, inbox, detail)
-                return [DeleteEntry(key), _dead_letter(delivery, attempt, now)]
+                return [delivery.stored.deletion, _dead_letter(delivery, attempt, now)]
             _LOG.info("will retry the delivery of %s to %s: %s", activity, inbox, detail)
-            changes = {"attempts": attempts, "unproved": unproved or None}
+            charged = evolve(record, attempts=attempts, unproved=unproved)
             if attempt.outcome is AttemptOutcome.HOST_FAILING:
                 # The circuit of the host delays its whole backlog, so the delivery keeps its place.
-                return [Put(key, encode_record({**record.members, **changes}))]
-            return _move_line(result, now, delay_s, changes)
+                return [delivery.rewrite(charged)]
+            return _move_line(result, now, delay_s, charged)
 
 
-def _move_line(
-    result: _Result, now: datetime, wait_s: float, changes: Mapping[str, int | None] = MappingProxyType({})
-) -> list[Write]:
+def _move_line(result: _Result, now: datetime, wait_s: float, record: DeliveryRecord | None = None) -> list[Write]:
     """Return the writes that let a delivery, and those behind it, wait for ``wait_s``."""
-    due = f"{to_epoch_ms(now) + int(wait_s * 1000):014d}"
-    behind = [write for delivery in result.behind for write in delivery.move(due, now)]
-    return [*result.delivery.move(due, now, changes), *behind]
+    due_ms = to_epoch_ms(now) + int(wait_s * 1000)
+    behind = [write for delivery in result.behind for write in delivery.move(due_ms, now)]
+    return [*result.delivery.move(due_ms, now, record), *behind]
 
 
 def _dead_letter(delivery: _Delivery, attempt: AttemptResult, now: datetime) -> Write:
-    about = dict(delivery.record.members) | {"reason": attempt.detail[:500], "died": to_epoch_ms(now)}
-    return Put(("dead", "1", "out", delivery.name, delivery.entry.key[-1]), encode_record(about), _DEAD_KEPT_S)
+    fields = asdict(delivery.record, recurse=False)
+    record = DeadDeliveryRecord(**fields, reason=attempt.detail[:_REASON_CHARS_MAX], died=now)
+    return DEAD_DELIVERIES.put(DeadDeliveryKey(delivery.name, delivery.stored.key.inbox), record)

@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from apcore.collections import Member, put_member, remove_member
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
+from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity
-from apcore.ports import NO_CHANGE, Batch, Check, DeleteEntry, Entry, Put, StoreKey, digest_part
-from apcore.records.format import Record, decode_record, encode_record, to_epoch_ms
+from apcore.ports import NO_CHANGE, Batch, StoreKey, digest_part
+from apcore.records import Stored
+from apcore.records.format import to_epoch_ms
 from apcore.vocab import Activity, Audience, Delete, Tombstone, Update, Visibility, audience_of, read_document, to_wire
 
 __all__ = ["object_key", "revise", "wire_body"]
@@ -35,22 +37,12 @@ _INHERITED: Final = ("attributedTo", "published", "to", "cc")
 """The members that an Update need not repeat."""
 
 
-@frozen
-class _StoredObject:
-    """A published object as it is stored."""
-
-    entry: Entry
-    record: Record
-    uri: str
-
-    def rewrite(self, value: bytes) -> Batch:
-        """Return the part of a commit that replaces the object, unless it was changed meanwhile."""
-        return Batch([Check(self.entry.key, self.entry.version)], [Put(self.entry.key, value)])
+_StoredObject: TypeAlias = Stored[ObjectRecord, DigestKey]
 
 
 def object_key(uri: str) -> StoreKey:
     """Return the key of a published object."""
-    return ("obj", "1", digest_part(uri))
+    return OBJECTS.key(DigestKey.of(uri))
 
 
 def wire_body(members: dict[str, Any]) -> bytes:
@@ -73,9 +65,11 @@ def revise(site: Site, note: SendActivity, now: datetime) -> Op[tuple[SendActivi
     stored = None if object_ is None or object_.uri is None else (yield from _read_object(site, object_.uri))
     if stored is None:
         return note, NO_CHANGE
-    owner = stored.record.text("owner")
+    owner = stored.record.owner
     if owner != site.actor_uri(note.by):
-        raise ContractError(f"{note.by!r:.60} must not change {stored.uri}, which is of {owner}: send it by its owner")
+        raise ContractError(
+            f"{note.by!r:.60} must not change {stored.record.uri}, which is of {owner}: send it by its owner"
+        )
     if note.activity.is_a(Delete):
         return note, (yield from _delete(site, note, stored, now))
     return (yield from _update(site, note, stored, now))
@@ -87,11 +81,13 @@ def _read_object(site: Site, uri: str) -> Op[_StoredObject | None]:
     if place is None or place.target.kind != "managed":
         return None
     [entry] = yield from Get((object_key(uri),))
-    if entry is None:
-        return None
-    record = decode_record(entry.value)
-    is_current = record.text("id") == uri and record.members.get("gone") is not True
-    return _StoredObject(entry, record, uri) if is_current else None
+    stored = OBJECTS.read_optional(entry)
+    return None if stored is None or stored.record.uri != uri or stored.record.is_gone else stored
+
+
+def _rewrite(stored: _StoredObject, record: ObjectRecord) -> Batch:
+    """Return the part of a commit that replaces an object, unless it was changed meanwhile."""
+    return Batch([stored.check], [OBJECTS.put(stored.key, record)])
 
 
 def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[tuple[SendActivity, Batch]]:
@@ -107,18 +103,16 @@ def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime
     context = members.get("@context", _AS2)
     document = {"@context": context, **object_}
     audience = audience_of(read_document(document, origin=site.origin))
-    public = (audience.is_public or None) if is_readdressed else stored.record.members.get("public")
-    value = encode_record(dict(stored.record.members) | {"public": public}, wire_body(document))
-    batch = stored.rewrite(value)
-    create_uri = stored.record.optional("create")
-    [create] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
+    is_public = audience.is_public if is_readdressed else stored.record.is_public
+    batch = _rewrite(stored, evolve(stored.record, is_public=is_public, body=wire_body(document)))
+    create_uri = stored.record.create
+    [entry] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
+    create = OBJECTS.read_optional(entry)
     if create is not None and create_uri is not None:
         # The Create is served too, so it must show the same object to the same audience (ActivityPub 6.2).
-        record = decode_record(create.value)
         addressed = {name: object_[name] for name in _ADDRESSED if is_readdressed and name in object_}
-        create_members = json.loads(record.body) | {"@context": context, "object": object_} | addressed
-        value = encode_record(dict(record.members) | {"public": public}, wire_body(create_members))
-        batch += Batch([Check(create.key, create.version)], [Put(create.key, value)])
+        create_members = json.loads(create.record.body) | {"@context": context, "object": object_} | addressed
+        batch += _rewrite(create, evolve(create.record, is_public=is_public, body=wire_body(create_members)))
         if is_readdressed:
             batch += yield from _list_create(site, note.by, create_uri, audience, now)
     return evolve(note, activity=read_document(members, origin=site.origin)), batch
@@ -136,16 +130,15 @@ def _delete(site: Site, note: SendActivity, stored: _StoredObject, now: datetime
     previous: dict[str, Any] = json.loads(stored.record.body)
     tombstone = {
         "@context": _AS2,
-        "id": stored.uri,
+        "id": stored.record.uri,
         "type": Tombstone.type_name,
         "formerType": previous.get("type"),
         "deleted": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
-    about = dict(stored.record.members) | {"gone": True}
-    batch = stored.rewrite(encode_record(about, wire_body(tombstone)))
-    create = stored.record.optional("create")
+    batch = _rewrite(stored, evolve(stored.record, is_gone=True, body=wire_body(tombstone)))
+    create = stored.record.create
     if create is not None:
         outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=note.by)
         batch += yield from remove_member(outbox, create)
-        batch += Batch(writes=[DeleteEntry(object_key(create))])
+        batch += Batch(writes=[OBJECTS.delete(DigestKey.of(create))])
     return batch

@@ -13,9 +13,6 @@ Sendings about one object are planned one after another, as one group of the que
 before its Create. A sending leaves the group when the only recipients left are those whose inboxes cannot be found now.
 Later sendings need not wait for those. Their inboxes are looked up again when the pauses of the failed look-ups end
 (`apcore.federation.outbox.inbox_lookups`), for as long as a delivery would be retried.
-
-Records: ``("planned", "1", name, H(inbox))``, the marker of a planned inbox. Its value tells whether the delivery is in
-the aimed backlog. It is kept as long as the activity.
 """
 
 from __future__ import annotations
@@ -35,40 +32,36 @@ from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_ac
 from apcore.federation.inbox.receive import deliver_locally
 from apcore.federation.moderation import Severity
 from apcore.federation.outbox.circuit import backlog_of
-from apcore.federation.outbox.deliver import deliver_message, delivery_key
+from apcore.federation.outbox.deliver import deliver_message
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
-from apcore.federation.outbox.pending_writes import SENT_KEPT_S, send_message
+from apcore.federation.outbox.pending_writes import send_message
+from apcore.federation.outbox.records import (
+    DELIVERIES,
+    PLANNED_INBOXES,
+    SENDINGS,
+    SENT_ACTIVITIES,
+    DeliveryKey,
+    DeliveryRecord,
+    PlannedInboxKey,
+    PlannedInboxRecord,
+    SendingKey,
+    SendingRecord,
+)
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
+from apcore.federation.time_limits import LOOKUP_S, LOOKUPS_AT_ONCE, PLAN_RECIPIENTS_MAX
 from apcore.federation.wake_ups import read_wake
 from apcore.http import Url, parse_url
-from apcore.ports import (
-    Batch,
-    Check,
-    DeleteEntry,
-    Done,
-    Entry,
-    LeasedMessage,
-    Put,
-    Retry,
-    Settlement,
-    StoreKey,
-    digest_part,
-)
-from apcore.records.format import Record, decode_record, due_in, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.ports import Batch, Done, LeasedMessage, Put, Retry, Settlement
+from apcore.records import Stored, defer
+from apcore.records.format import decode_record, to_epoch_ms
 from apcore.vocab import Document, View
 
 __all__ = ["STEPS_MAX", "plan"]
 
 STEPS_MAX: Final = 100_000
 """The steps of one sending, enough for two million members. It ends an application's collection with endless pages."""
-_STEP: Final = 20
-_AT_ONCE: Final = 4
-_AIMED: Final = b"aimed"
-"""The value of a marker whose delivery is in the aimed backlog of the inbox's origin."""
-_LOOKUP_S: Final = 15.0
-"""The time for each look-up of an inbox. With four at once, a step takes up to 75 s, which is less than its lease."""
 _DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
 """The copies for our own actors in one step: each gets one, and a commit holds 8 MiB."""
 _LOG: Final = logging.getLogger("apcore.delivery")
@@ -99,7 +92,7 @@ class _Step:
     """The recipients of one step of planning, and the place where the next step begins."""
 
     recipients: _Recipients
-    remaining: list[str]
+    remaining: tuple[str, ...]
     """The addresses for the next steps. A collection that is partly read is the first of them."""
     cursor: str | None = None
     skip: int = 0
@@ -111,33 +104,17 @@ class _Sending:
     """A sending as it is stored."""
 
     leased: LeasedMessage
-    entry: Entry
-    record: Record
+    stored: Stored[SendingRecord, SendingKey]
     size: int = field(kw_only=True)
     """The number of recipients in a step."""
 
     @property
     def name(self) -> str:
-        return self.entry.key[2]
+        return self.stored.key.name
 
     @property
-    def to(self) -> list[str]:
-        to: list[str] = list(self.record.members["to"])
-        return to
-
-    @property
-    def created(self) -> datetime:
-        return from_epoch_ms(self.record.number("created"))
-
-    def attempts(self, uri: str) -> int:
-        """Return how many look-ups of a recipient have failed."""
-        attempts: int = self.record.members.get("lookups", {}).get(uri, 0)
-        return attempts
-
-    @property
-    def direct(self) -> frozenset[str]:
-        """Recipients that the activity does not name."""
-        return frozenset(self.record.members.get("direct", ()))
+    def record(self) -> SendingRecord:
+        return self.stored.record
 
 
 def plan(site: Site, leased: LeasedMessage) -> Op[None]:
@@ -147,23 +124,24 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
     (see `load`) where their inboxes are not cached; the handlers of our own actors; one commit.
     """
     key = read_wake(leased.message).key
-    [entry, sent] = yield from Get((key, ("sent", *key[1:])))
+    [entry, sent] = yield from Get((key, SENT_ACTIVITIES.key(SENDINGS.parts_of(key))))
     if entry is None:
         _ = yield from Settle((Done(leased),))
         return
-    record = decode_record(entry.value)
+    stored = SENDINGS.read(entry)
+    record = stored.record
     due_in_s = record.due_in_s((yield from Now()))
     if due_in_s is not None:
         _ = yield from Settle((Retry(leased, due_in_s),))
         return
-    if sent is None or record.number("steps") >= STEPS_MAX:
+    if sent is None or record.steps >= STEPS_MAX:
         reason = "the activity is not stored any more" if sent is None else f"the limit is {STEPS_MAX}"
-        _LOG.error("gave up on planning %s after %d steps: %s", record.text("id"), record.number("steps"), reason)
-        _ = yield from commit((Check(key, entry.version),), (DeleteEntry(key),), settles=(Done(leased),))
+        _LOG.error("gave up on planning %s after %d steps: %s", record.activity_id, record.steps, reason)
+        _ = yield from commit((stored.check,), (stored.deletion,), settles=(Done(leased),))
         return
-    size = max(1, min(_STEP, _DEPOSIT_BYTES_MAX // len(sent.value)))
-    sending = _Sending(leased, entry, record, size=size)
-    place = site.federation.places.read(site.origin, sending.to[0])
+    size = max(1, min(PLAN_RECIPIENTS_MAX, _DEPOSIT_BYTES_MAX // len(sent.value)))
+    sending = _Sending(leased, stored, size=size)
+    place = site.federation.places.read(site.origin, record.recipients[0])
     if place is None or place.target.kind != "collection":
         step = yield from _plan_addresses(site, sending)
     elif place.target.handler is None:
@@ -177,17 +155,18 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
 
 
 def _plan_addresses(site: Site, sending: _Sending) -> Op[_Step]:
-    to = sending.to
+    to = sending.record.recipients
     # The step ends before the first collection, which gets steps of its own.
     places = [site.federation.places.read(site.origin, uri) for uri in to[: sending.size]]
     size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
-    recipients = yield from _find_recipients(site, sending, [(uri, None) for uri in to[:size]], direct=sending.direct)
+    recipients = yield from _find_recipients(
+        site, sending, [(uri, None) for uri in to[:size]], direct=sending.record.direct
+    )
     return _Step(recipients, to[size:])
 
 
 def _plan_members(site: Site, sending: _Sending) -> Op[_Step]:
-    to = sending.to
-    cursor = sending.record.optional("cursor")
+    to, cursor = sending.record.recipients, sending.record.cursor
     page = yield from members_page(to[0], cursor=cursor, limit=sending.size, oldest_first=True)
     members = [(member.id, _stored_inboxes(member.item)) for member in page.items]
     recipients = yield from _find_recipients(site, sending, members, follows=to[0])
@@ -196,7 +175,7 @@ def _plan_members(site: Site, sending: _Sending) -> Op[_Step]:
 
 def _plan_dispatched(site: Site, sending: _Sending, place: RouteMatch) -> Op[_Step]:
     """Plan the next items of an application's collection. Its pages may be longer than a step."""
-    to, cursor, skip = sending.to, sending.record.optional("cursor"), sending.record.number("skip")
+    to, cursor, skip = sending.record.recipients, sending.record.cursor, sending.record.skip
     handler = place.target.handler
     page: PageItems | None = (
         None if handler is None else (yield from dispatch_actor(site, handler, place.identifier, cursor))
@@ -244,7 +223,7 @@ def _find_recipients(
     local: dict[str, str] = {}
     inboxes: list[tuple[str, Inboxes]] = []
     unresolved_uris: list[str] = []
-    sender = site.identifier_of(sending.record.text("actor"))
+    sender = site.identifier_of(sending.record.actor)
     for uri, stored_inboxes in addressees:
         url = _parse_address(uri)
         if url is None or site.federation.domain_rules.verdict(url.origin.host) is Severity.SUSPEND:
@@ -262,8 +241,8 @@ def _find_recipients(
             _ = yield from require_actor(site, identifier)
         except ActorUnknown:
             del local[identifier]
-    lookups = [look_up_inboxes(site, uri, within_s=_LOOKUP_S) for uri in unresolved_uris]
-    outcomes = yield from gather(*lookups, limit=_AT_ONCE)
+    lookups = [look_up_inboxes(site, uri, within_s=LOOKUP_S) for uri in unresolved_uris]
+    outcomes = yield from gather(*lookups, limit=LOOKUPS_AT_ONCE)
     failed_lookups: list[_FailedLookup] = []
     for uri, outcome in zip(unresolved_uris, outcomes, strict=True):
         if not isinstance(outcome, Raised):
@@ -291,8 +270,8 @@ def _failed_lookup(
     may have been made for another sending.
     """
     tried, is_charged = (error.tried, error.is_charged) if isinstance(error, InboxUnknown) else (now, True)
-    attempts = sending.attempts(uri) + (1 if is_charged else 0)
-    age_s = 0.0 if tried is None else (tried - sending.created).total_seconds()
+    attempts = sending.record.lookups.get(uri, 0) + (1 if is_charged else 0)
+    age_s = 0.0 if tried is None else (tried - sending.record.created).total_seconds()
     wait_s = site.federation.delivery_retries.delay_s(max(attempts, 1), age_s=max(age_s, 0.0), chance=1.0)
     if wait_s is None:
         _LOG.warning("gave up on finding the inbox of %s: %s", uri, error)
@@ -318,39 +297,39 @@ def _parse_address(uri: str) -> Url | None:
 
 def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
     """Commit the deliveries of a step together with its progress, so that a crash neither loses nor repeats any."""
-    entry, record = sending.entry, sending.record
+    record = sending.record
     now = yield from Now()
-    batch = Batch([Check(entry.key, entry.version)])
+    batch = Batch([sending.stored.check])
     reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
     # An actor may have moved to an inbox of ours, or of a suspended domain.
     deliverable = [owner for owner in reachable if _is_deliverable(site, owner.url)]
-    inboxes, entries_to_move = yield from _not_yet_planned(site, sending, deliverable)
+    inboxes, deliveries_to_move = yield from _not_yet_planned(site, sending, deliverable)
     batch += changes
     for inbox, owner in inboxes.items():
-        about = {
-            "inbox": inbox,
-            "created": to_epoch_ms(now),
-            "origin": str(site.origin),
-            "about": record.optional("about"),
-        }
-        key = delivery_key(_backlog(site, owner), record.text("order"), sending.name, inbox)
-        aimed_entry = entries_to_move.get(inbox)
-        batch += Batch(writes=[Put(key, encode_record(about) if aimed_entry is None else aimed_entry.value)])
-        if aimed_entry is not None:
+        key = DeliveryKey.of(_backlog(site, owner), record.order, sending.name, inbox)
+        aimed_delivery = deliveries_to_move.get(inbox)
+        if aimed_delivery is None:
+            delivery = DeliveryRecord(inbox=inbox, created=now, origin=str(site.origin), line=record.line)
+            batch += Batch(writes=[DELIVERIES.put(key, delivery)])
+        else:
             # A delivery moves between backlogs only if no worker has changed it since it was read.
-            batch += Batch([Check(aimed_entry.key, aimed_entry.version)], [DeleteEntry(aimed_entry.key)])
+            moved = DELIVERIES.put(key, aimed_delivery.record)
+            batch += Batch([aimed_delivery.check], [moved, aimed_delivery.deletion])
     for backlog in dict.fromkeys(_backlog(site, owner) for owner in inboxes.values()):
         ident = yield from RandomBytes(16)
         batch += Batch(messages=[deliver_message(backlog, ident, by=site.origin)])
     for uri in step.recipients.local:
-        batch += yield from deliver_locally(site, record, uri, name=sending.name)
+        sent = decode_record(sending.stored.entry.value)
+        batch += yield from deliver_locally(site, sent, uri, name=sending.name)
     progress, settlement = yield from _progress(site, sending, step)
     batch += progress
     if any(isinstance(write, Put) for write in progress.writes):
         # A later step may meet the same inboxes. After the last step, no marker is needed.
         batch += Batch(
             writes=[
-                Put(_marker(sending, inbox), _AIMED if owner.is_cross_origin else b"", SENT_KEPT_S)
+                PLANNED_INBOXES.put(
+                    PlannedInboxKey.of(sending.name, inbox), PlannedInboxRecord(is_aimed=owner.is_cross_origin)
+                )
                 for inbox, owner in inboxes.items()
             ]
         )
@@ -358,12 +337,12 @@ def _commit_step(site: Site, sending: _Sending, step: _Step) -> Op[None]:
         _ = yield from Settle((Retry(sending.leased, 0.0),))
         return
     for uri in step.recipients.local:
-        _LOG.info("delivered %s to %s on this server", record.text("id"), uri)
+        _LOG.info("delivered %s to %s on this server", record.activity_id, uri)
 
 
 def _not_yet_planned(
     site: Site, sending: _Sending, recipients: Sequence[InboxOwner]
-) -> Op[tuple[dict[str, InboxOwner], dict[str, Entry]]]:
+) -> Op[tuple[dict[str, InboxOwner], dict[str, Stored[DeliveryRecord, DeliveryKey]]]]:
     """Return the inboxes that need a delivery, each once with one of its owners, and the aimed deliveries to move.
 
     Asks for: nothing in the first step, then one `Get`, and one more for deliveries that may have to be moved.
@@ -371,36 +350,38 @@ def _not_yet_planned(
     # Owners on the inbox's own origin come last, so that they win: such an inbox is not aimed at.
     ordered = sorted(recipients, key=lambda owner: not owner.is_cross_origin)
     inboxes = {str(owner.url): owner for owner in ordered}
-    if not inboxes or not sending.record.number("steps"):
+    if not inboxes or not sending.record.steps:
         return inboxes, {}
-    marker_entries = yield from Get([_marker(sending, inbox) for inbox in inboxes])
-    markers = {inbox: entry for inbox, entry in zip(inboxes, marker_entries, strict=True) if entry is not None}
+    keys = [PLANNED_INBOXES.key(PlannedInboxKey.of(sending.name, inbox)) for inbox in inboxes]
+    markers = {
+        inbox: PLANNED_INBOXES.read(entry).record
+        for inbox, entry in zip(inboxes, (yield from Get(keys)), strict=True)
+        if entry is not None
+    }
     # Without this move, the first stranger to name a peer's inbox would put all actors there into the slow backlog.
     same_origin_inboxes = [
-        inbox for inbox, marker in markers.items() if marker.value == _AIMED and not inboxes[inbox].is_cross_origin
+        inbox for inbox, marker in markers.items() if marker.is_aimed and not inboxes[inbox].is_cross_origin
     ]
-    aimed_keys = [_aimed_key(site, sending, inboxes[inbox]) for inbox in same_origin_inboxes]
+    aimed_keys = [DELIVERIES.key(_aimed_key(site, sending, inboxes[inbox])) for inbox in same_origin_inboxes]
     aimed_entries = (yield from Get(aimed_keys)) if aimed_keys else ()
     # A delivery that is not in the backlog any more was made, or tried at least, and is not repeated.
-    entries_to_move = {
-        inbox: entry for inbox, entry in zip(same_origin_inboxes, aimed_entries, strict=True) if entry is not None
+    to_move = {
+        inbox: DELIVERIES.read(entry)
+        for inbox, entry in zip(same_origin_inboxes, aimed_entries, strict=True)
+        if entry is not None
     }
-    unplanned = {inbox: owner for inbox, owner in inboxes.items() if inbox in entries_to_move or inbox not in markers}
-    return unplanned, entries_to_move
+    unplanned = {inbox: owner for inbox, owner in inboxes.items() if inbox in to_move or inbox not in markers}
+    return unplanned, to_move
 
 
 def _backlog(site: Site, owner: InboxOwner) -> str:
     return backlog_of(owner.url.origin, by=site.origin, aimed=owner.is_cross_origin)
 
 
-def _aimed_key(site: Site, sending: _Sending, owner: InboxOwner) -> StoreKey:
+def _aimed_key(site: Site, sending: _Sending, owner: InboxOwner) -> DeliveryKey:
     """Return the key that the delivery to an inbox has in the aimed backlog."""
     backlog = backlog_of(owner.url.origin, by=site.origin, aimed=True)
-    return delivery_key(backlog, sending.record.text("order"), sending.name, str(owner.url))
-
-
-def _marker(sending: _Sending, inbox: str) -> StoreKey:
-    return ("planned", "1", sending.name, digest_part(inbox))
+    return DeliveryKey.of(backlog, sending.record.order, sending.name, str(owner.url))
 
 
 def _progress(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Batch, Settlement]]:
@@ -409,37 +390,25 @@ def _progress(site: Site, sending: _Sending, step: _Step) -> Op[tuple[Batch, Set
     A sending is deleted when nothing remains. If only failed look-ups remain, it waits for them.
     """
     now = yield from Now()
-    record, key, leased = sending.record, sending.entry.key, sending.leased
+    record, key, leased = sending.record, sending.stored.key, sending.leased
     failed_lookups = step.recipients.failed_lookups
-    failed_uris = [*record.members.get("failed", ()), *(lookup.uri for lookup in failed_lookups)]
+    failed_uris = (*record.failed, *(lookup.uri for lookup in failed_lookups))
     # Recipients that this step did not look up keep the counts of earlier steps.
-    attempts_by_uri = {
-        **record.members.get("lookups", {}),
-        **{lookup.uri: lookup.attempts for lookup in failed_lookups},
-    }
+    attempts_by_uri = {**record.lookups, **{lookup.uri: lookup.attempts for lookup in failed_lookups}}
     dues = [to_epoch_ms(now) + int(lookup.wait_s * 1000) for lookup in failed_lookups]
-    due = min([*dues, *record.members.get("failed_due", ())], default=to_epoch_ms(now))
-    members = dict(record.members) | {
-        "steps": record.number("steps") + 1,
-        "cursor": step.cursor,
-        "skip": step.skip or None,
-        "lookups": attempts_by_uri or None,
-    }
+    due_ms = min([*dues, *record.failed_due_ms], default=to_epoch_ms(now))
+    record = evolve(record, steps=record.steps + 1, cursor=step.cursor, skip=step.skip, lookups=attempts_by_uri)
     if step.remaining:
-        members |= {"to": step.remaining, "failed": failed_uris or None, "failed_due": [due] if failed_uris else None}
-        return Batch(writes=[Put(key, encode_record(members))]), Retry(leased, 0.0)
+        failed_due_ms = (due_ms,) if failed_uris else ()
+        record = evolve(record, recipients=step.remaining, failed=failed_uris, failed_due_ms=failed_due_ms)
+        return Batch(writes=[SENDINGS.put(key, record)]), Retry(leased, 0.0)
     if not failed_uris:
-        return Batch(writes=[DeleteEntry(key)]), Done(leased)
-    delay_s = max(0.0, (due - to_epoch_ms(now)) / 1000)
-    members |= {
-        "to": failed_uris,
-        "failed": None,
-        "failed_due": None,
-        "lookups": {uri: attempts_by_uri[uri] for uri in failed_uris if attempts_by_uri.get(uri)} or None,
-    }
-    members |= due_in(delay_s, now)
+        return Batch(writes=[SENDINGS.delete(key)]), Done(leased)
+    delay_s = max(0.0, (due_ms - to_epoch_ms(now)) / 1000)
+    failed_attempts = {uri: attempts_by_uri[uri] for uri in failed_uris if attempts_by_uri.get(uri)}
+    record = evolve(record, recipients=failed_uris, failed=(), failed_due_ms=(), lookups=failed_attempts)
     # The new message is not in the group of the object. So later sendings about the object do not wait for a recipient
     # that does not answer.
     name = yield from RandomBytes(16)
     message = evolve(send_message(sending.name, name, by=site.origin, about=None), delay_s=delay_s)
-    return Batch(writes=[Put(key, encode_record(members))], messages=[message]), Done(leased)
+    return Batch(writes=[SENDINGS.put(key, defer(record, delay_s, now))], messages=[message]), Done(leased)

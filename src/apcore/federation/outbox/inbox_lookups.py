@@ -10,20 +10,15 @@ Otherwise one actor whose document never loads would keep all others on its host
 
 A refusal (a 404, or a document that is no actor) is remembered for ten minutes. After a success, the actor's document
 is cached (`apcore.remote.load`). If that document must not be cached, its inboxes are remembered for a minute.
-
-Records::
-
-    ("lookup", "1", "actor", H(actor))   the outcome of the last look-up, and until when it counts; kept a day longer
-    ("lookup", "1", "host", origin)      a host that did not answer: how often, when last, and for which actor
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from apcore.effects import Get, Now, Op, RandomBytes, commit
 from apcore.errors import ApcoreError, FetchFailed, RemoteError, Unavailable
@@ -31,11 +26,22 @@ from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import Inboxes, inboxes_in, load_actor
 from apcore.federation.moderation import DomainSuspended
 from apcore.federation.outbox.circuit import circuit_key, is_our_outage
+from apcore.federation.outbox.records import (
+    ACTOR_LOOKUPS,
+    CIRCUITS,
+    HOST_LOOKUPS,
+    ActorLookupRecord,
+    CircuitRecord,
+    DigestKey,
+    HostLookupRecord,
+    OriginKey,
+)
 from apcore.federation.retry import host_pause_s
 from apcore.federation.site import Site
 from apcore.http import parse_url
-from apcore.ports import DeleteEntry, Entry, Put, StoreKey, Write, digest_part
-from apcore.records.format import Record, decode_record, due_in, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.ports import Write, digest_part
+from apcore.records import defer
+from apcore.records.format import to_epoch_ms
 from apcore.remote import Gone, LoadedDocument, PeerFailing, load_kept
 
 __all__ = ["InboxRefused", "InboxUnknown", "look_up_inboxes"]
@@ -80,52 +86,45 @@ class _Memory:
 
     actor: str
     origin: str
-    actor_record: Record
-    host_record: Record
-    circuit: Record
+    actor_record: ActorLookupRecord | None = None
+    host_record: HostLookupRecord | None = None
+    circuit: CircuitRecord | None = None
 
     @property
-    def actor_key(self) -> StoreKey:
-        return ("lookup", "1", "actor", digest_part(self.actor))
+    def actor_key(self) -> DigestKey:
+        return DigestKey.of(self.actor)
 
     @property
-    def host_key(self) -> StoreKey:
-        return ("lookup", "1", "host", self.origin)
+    def host_key(self) -> OriginKey:
+        return OriginKey(self.origin)
 
     def check(self, now: datetime) -> None:
         """Raise the error of the last look-up again, if its pause is not over."""
-        pauses = [(due_in_s, record) for record in self._records if (due_in_s := record.due_in_s(now)) is not None]
-        if not pauses:
-            return
-        match self.actor_record.due_in_s(now) and self.actor_record.optional("failure"):
-            case "gone":
-                raise Gone(f"actor {self.actor} is gone, as a look-up in the last {_REFUSED_S:.0f} s has shown")
-            case "refused":
-                reason = self.actor_record.text("reason")
-                raise InboxRefused(f"actor {self.actor} was refused in the last {_REFUSED_S:.0f} s ({reason})")
-            case _:
-                failures = [record.number("failed") for _, record in pauses if "failed" in record.members]
-                wait_s = max(due_in_s for due_in_s, _ in pauses)
-                raise InboxUnknown(
-                    f"actor {self.actor} is not looked up for {wait_s:.0f} s more, after a failure of {self.origin}",
-                    retry_after_s=wait_s,
-                    tried=from_epoch_ms(max(failures)) if failures else None,
-                )
-
-    @property
-    def _records(self) -> tuple[Record, Record, Record]:
-        return self.actor_record, self.host_record, self.circuit
+        if self.actor_record is not None and self.actor_record.due_in_s(now) is not None:
+            match self.actor_record.refusal:
+                case "gone":
+                    raise Gone(f"actor {self.actor} is gone, as a look-up in the last {_REFUSED_S:.0f} s has shown")
+                case "refused":
+                    reason = self.actor_record.reason
+                    raise InboxRefused(f"actor {self.actor} was refused in the last {_REFUSED_S:.0f} s ({reason})")
+                case _:
+                    pass
+        records = [record for record in (self.actor_record, self.host_record, self.circuit) if record is not None]
+        pauses = [(due_in_s, record.failed) for record in records if (due_in_s := record.due_in_s(now)) is not None]
+        if pauses:
+            wait_s = max(due_in_s for due_in_s, _ in pauses)
+            raise InboxUnknown(
+                f"actor {self.actor} is not looked up for {wait_s:.0f} s more, after a failure of {self.origin}",
+                retry_after_s=wait_s,
+                tried=max((failed for _, failed in pauses if failed is not None), default=None),
+            )
 
     def inboxes(self, now: datetime) -> Inboxes | None:
         """Return the remembered inboxes; None if there are none, or if their time is over."""
-        inbox = self.actor_record.optional("inbox")
-        if inbox is None or self.actor_record.due_in_s(now) is None:
+        record = self.actor_record
+        if record is None or record.inbox is None or record.due_in_s(now) is None:
             return None
-        return Inboxes(inbox, self.actor_record.optional("shared"))
-
-    def pause(self, failures: int, wait_s: float, now: datetime, **more: Any) -> bytes:
-        """Encode the record of a pause."""
-        return encode_record({"failures": failures, "failed": to_epoch_ms(now), **due_in(wait_s, now), **more})
+        return Inboxes(record.inbox, record.shared)
 
 
 def look_up_inboxes(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:
@@ -169,17 +168,19 @@ def look_up_inboxes(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:
 
 def _read_memory(actor: str) -> Op[_Memory]:
     origin = str(parse_url(actor).origin)
-    blank = _Memory(actor, origin, Record({}), Record({}), Record({}))
-    entries = yield from Get((blank.actor_key, blank.host_key, circuit_key(origin)))
-    actor_record, host_record, circuit = (_record(entry) for entry in entries)
-    # The key has only a digest of the id, so compare the whole id.
-    if actor_record.optional("uri") != actor:
-        actor_record = Record({})
-    return _Memory(actor, origin, actor_record, host_record, circuit)
-
-
-def _record(entry: Entry | None) -> Record:
-    return Record({}) if entry is None else decode_record(entry.value)
+    memory = _Memory(actor, origin)
+    keys = (ACTOR_LOOKUPS.key(memory.actor_key), HOST_LOOKUPS.key(memory.host_key), circuit_key(origin))
+    actor_entry, host_entry, circuit_entry = yield from Get(keys)
+    actor_lookup = ACTOR_LOOKUPS.read_optional(actor_entry)
+    host_lookup = HOST_LOOKUPS.read_optional(host_entry)
+    circuit = CIRCUITS.read_optional(circuit_entry)
+    return evolve(
+        memory,
+        # The key has only a digest of the id, so compare the whole id.
+        actor_record=None if actor_lookup is None or actor_lookup.record.actor != actor else actor_lookup.record,
+        host_record=None if host_lookup is None else host_lookup.record,
+        circuit=None if circuit is None else circuit.record,
+    )
 
 
 def _note_failure(site: Site, memory: _Memory, error: FetchFailed | PeerFailing) -> Op[InboxUnknown]:
@@ -193,20 +194,25 @@ def _note_failure(site: Site, memory: _Memory, error: FetchFailed | PeerFailing)
         wait_s = host_pause_s(rules, max(failures, 1), chance=jitter, asked_s=error.retry_after_s)
         return max(wait_s, _OUR_OUTAGE_S) if is_our_fault else wait_s
 
-    failures = memory.actor_record.number("failures") + (0 if is_our_fault else 1)
+    charge = 0 if is_our_fault else 1
+    failures = (0 if memory.actor_record is None else memory.actor_record.failures) + charge
     wait_s = pause_s(failures)
-    value = memory.pause(failures, wait_s, now, uri=memory.actor, reason=error.reason)
-    writes: list[Write] = [Put(memory.actor_key, value, wait_s + _MEMORY_S)]
+    actor_lookup = ActorLookupRecord(actor=memory.actor, failures=failures, failed=now, reason=error.reason)
+    writes: list[Write] = [
+        ACTOR_LOOKUPS.put(memory.actor_key, defer(actor_lookup, wait_s, now), ttl_s=wait_s + _MEMORY_S)
+    ]
     actor_digest = digest_part(memory.actor)
     # A redirect may have led to another host, whose failure says nothing about this one.
     if isinstance(error, FetchFailed) and error.origin == memory.origin:
-        if memory.host_record.optional("actor") != actor_digest:
-            host_failures = memory.host_record.number("failures") + (0 if is_our_fault else 1)
+        if memory.host_record is None or memory.host_record.actor != actor_digest:
+            host_failures = (0 if memory.host_record is None else memory.host_record.failures) + charge
             host_wait_s = pause_s(host_failures)
-            value = memory.pause(host_failures, host_wait_s, now, actor=actor_digest, reason=error.reason)
-            writes.append(Put(memory.host_key, value, host_wait_s + _MEMORY_S))
-    elif memory.host_record.members:
-        writes.append(DeleteEntry(memory.host_key))
+            host_lookup = HostLookupRecord(failures=host_failures, failed=now, actor=actor_digest, reason=error.reason)
+            writes.append(
+                HOST_LOOKUPS.put(memory.host_key, defer(host_lookup, host_wait_s, now), ttl_s=host_wait_s + _MEMORY_S)
+            )
+    elif memory.host_record is not None:
+        writes.append(HOST_LOOKUPS.delete(memory.host_key))
     yield from _write(writes)
     return InboxUnknown(f"actor {memory.actor}: {error}", retry_after_s=wait_s, tried=now, is_charged=not is_our_fault)
 
@@ -214,36 +220,28 @@ def _note_failure(site: Site, memory: _Memory, error: FetchFailed | PeerFailing)
 def _note_refusal(memory: _Memory, error: ApcoreError) -> Op[None]:
     """Remember a refusal, and end the pause of the host, which has answered."""
     now = yield from Now()
-    about = {
-        "uri": memory.actor,
-        "failure": "gone" if isinstance(error, Gone) else "refused",
-        "reason": error.reason,
-        **due_in(_REFUSED_S, now),
-    }
-    writes: list[Write] = [Put(memory.actor_key, encode_record(about), _REFUSED_S)]
-    if memory.host_record.members:
-        writes.append(DeleteEntry(memory.host_key))
+    refusal = "gone" if isinstance(error, Gone) else "refused"
+    record = ActorLookupRecord(actor=memory.actor, refusal=refusal, reason=error.reason)
+    writes: list[Write] = [ACTOR_LOOKUPS.put(memory.actor_key, defer(record, _REFUSED_S, now), ttl_s=_REFUSED_S)]
+    if memory.host_record is not None:
+        writes.append(HOST_LOOKUPS.delete(memory.host_key))
     yield from _write(writes)
 
 
 def _note_success(site: Site, memory: _Memory, loaded: LoadedDocument, inboxes: Inboxes) -> Op[None]:
     """End the pauses, and remember the inboxes if the document is not cached under the id that was looked up."""
     writes: list[Write] = []
-    if memory.host_record.members:
-        writes.append(DeleteEntry(memory.host_key))
+    if memory.host_record is not None:
+        writes.append(HOST_LOOKUPS.delete(memory.host_key))
     if loaded.kept and loaded.document.id == memory.actor:
-        if memory.actor_record.members:
-            writes.append(DeleteEntry(memory.actor_key))
+        if memory.actor_record is not None:
+            writes.append(ACTOR_LOOKUPS.delete(memory.actor_key))
     else:
         ttl_s = site.fetching.document_ttl_s_min
         now = yield from Now()
-        about = {
-            "uri": memory.actor,
-            "inbox": inboxes.inbox,
-            "shared": inboxes.shared,
-            "due": to_epoch_ms(now) + int(ttl_s * 1000),
-        }
-        writes.append(Put(memory.actor_key, encode_record(about), ttl_s))
+        due_ms = to_epoch_ms(now) + int(ttl_s * 1000)
+        record = ActorLookupRecord(actor=memory.actor, inbox=inboxes.inbox, shared=inboxes.shared, due_ms=due_ms)
+        writes.append(ACTOR_LOOKUPS.put(memory.actor_key, record, ttl_s=ttl_s))
     yield from _write(writes)
 
 

@@ -11,8 +11,6 @@ planning that meets it loads the followers' own documents, unless a fresh copy i
 
 A stranger may own many followers on a slow server, and would like every other follower in the collection to wait for
 their look-ups. So each look-up gets little time. One without an answer in that time counts as unanswered.
-
-Records: ``("lost-inbox", "1", H(inbox))``, and whether the answer was 410.
 """
 
 from __future__ import annotations
@@ -28,20 +26,18 @@ from apcore.collections import Member, put_member, remove_member
 from apcore.effects import CallOutcome, Get, Op, Raised, gather
 from apcore.federation.actors.profiles import Inboxes
 from apcore.federation.outbox.inbox_lookups import look_up_inboxes
+from apcore.federation.outbox.records import MISSING_INBOXES, DigestKey, MissingInboxRecord
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.site import Site
+from apcore.federation.time_limits import FOLLOWER_LOOKUP_S, LOOKUPS_AT_ONCE
 from apcore.http import Url, parse_url, same_origin
-from apcore.ports import NO_CHANGE, Batch, Put, StoreKey, digest_part
-from apcore.records.format import decode_record, encode_record
+from apcore.ports import NO_CHANGE, Batch, Put
 from apcore.remote import Gone
 
 __all__ = ["InboxOwner", "find_current_inbox", "put_missing_inbox"]
 
 _GONE_KEPT_S: Final = 7 * 86400.0
 _MOVED_KEPT_S: Final = 86400.0
-_AT_ONCE: Final = 4
-_LOOKUP_S: Final = 4.0
-"""The time for each look-up. With four at once, a planning step of 20 recipients spends 20 s on them."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -70,9 +66,11 @@ def find_current_inbox(site: Site, recipients: Sequence[InboxOwner]) -> Op[tuple
     """
     present, batch = yield from _without_deleted(recipients)
     addresses = list(dict.fromkeys(str(recipient.url) for recipient in present))
-    entries = (yield from Get([_key(address) for address in addresses])) if addresses else ()
+    entries = (
+        (yield from Get([MISSING_INBOXES.key(DigestKey.of(address)) for address in addresses])) if addresses else ()
+    )
     gone_by_address = {
-        address: bool(decode_record(entry.value).number("gone"))
+        address: MISSING_INBOXES.read(entry).record.is_gone
         for address, entry in zip(addresses, entries, strict=True)
         if entry is not None
     }
@@ -84,8 +82,8 @@ def find_current_inbox(site: Site, recipients: Sequence[InboxOwner]) -> Op[tuple
             displaced.append(recipient)
         elif not is_gone:
             reachable.append(recipient)
-    lookups = [look_up_inboxes(site, follower.actor, within_s=_LOOKUP_S) for follower in displaced]
-    outcomes = yield from gather(*lookups, limit=_AT_ONCE)
+    lookups = [look_up_inboxes(site, follower.actor, within_s=FOLLOWER_LOOKUP_S) for follower in displaced]
+    outcomes = yield from gather(*lookups, limit=LOOKUPS_AT_ONCE)
     for follower, outcome in zip(displaced, outcomes, strict=True):
         current = _current(follower, outcome, is_gone=gone_by_address[str(follower.url)])
         if current is not None:
@@ -118,11 +116,8 @@ def _without_deleted(recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwn
 
 def put_missing_inbox(inbox: str, *, gone: bool) -> Put:
     """Return the write that records a missing inbox; ``gone`` if it answered 410."""
-    return Put(_key(inbox), encode_record({"inbox": inbox, "gone": int(gone)}), _GONE_KEPT_S if gone else _MOVED_KEPT_S)
-
-
-def _key(inbox: str) -> StoreKey:
-    return ("lost-inbox", "1", digest_part(inbox))
+    record = MissingInboxRecord(inbox=inbox, is_gone=gone)
+    return MISSING_INBOXES.put(DigestKey.of(inbox), record, ttl_s=_GONE_KEPT_S if gone else _MOVED_KEPT_S)
 
 
 def _current(follower: InboxOwner, outcome: CallOutcome[Inboxes], *, is_gone: bool) -> InboxOwner | None:

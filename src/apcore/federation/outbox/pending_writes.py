@@ -2,12 +2,6 @@
 
 All effects of a handler are in the same commit as the record that it has run: members of collections, objects, outbox
 items and sendings. No inbox is looked up here. A sending is only stored, and a worker plans its deliveries later.
-
-Records::
-
-    ("obj", "1", H(id))          an object of ours, served at its id
-    ("sent", "1", name)          an activity, byte for byte as it is delivered; for as long as deliveries may be retried
-    ("send", "1", name)          a sending: the recipients that are not planned yet; deleted when all are planned
 """
 
 from __future__ import annotations
@@ -21,6 +15,16 @@ from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.addressing import addressing_of
 from apcore.federation.outbox.edit import object_key, revise, wire_body
+from apcore.federation.outbox.records import (
+    OBJECTS,
+    SENDINGS,
+    SENT_ACTIVITIES,
+    DigestKey,
+    ObjectRecord,
+    SendingKey,
+    SendingRecord,
+    SentRecord,
+)
 from apcore.federation.relations.changes import settle_relations
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import (
@@ -41,27 +45,23 @@ from apcore.ports import (
     NO_CHANGE,
     VALUE_BYTES_MAX,
     Batch,
-    Check,
     Message,
     Put,
     Write,
     digest_part,
 )
-from apcore.records.format import decode_record, encode_record, key_name, to_epoch_ms
+from apcore.records.format import key_name, to_epoch_ms
 from apcore.vocab import PUBLIC_FORMS, Activity, Create, Visibility, audience_of, read_document, to_wire
 
 __all__ = [
     "ACTIVITY_BYTES_MAX",
     "FANOUT",
-    "SENT_KEPT_S",
     "flush",
     "send_message",
 ]
 
 ACTIVITY_BYTES_MAX: Final = 1024 * 1024
 """The largest activity that inboxes accept, our own and those of other servers."""
-SENT_KEPT_S: Final = 10 * 86400.0
-"""How long an activity is kept for its deliveries: three days of retries, and a week for a queue that stood still."""
 
 
 def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
@@ -120,7 +120,7 @@ def _check_size(writes: Sequence[Write]) -> None:
 
 def send_message(name: str, ident: bytes, *, by: Origin | str, about: str | None) -> Message:
     """Make the message for planning a sending ``by`` an origin of ours, in the group of the object it is ``about``."""
-    key = ("send", "1", name)
+    key = SENDINGS.key(SendingKey(name))
     return make_wake(FANOUT, key, ident, by=by, group=about or key_name(key))
 
 
@@ -162,10 +162,10 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
             f"the activity {members['id']} has {len(body)} bytes, but inboxes take at most {ACTIVITY_BYTES_MAX}"
         )
     recipients = [uri for uri in dict.fromkeys(note.to) if uri not in PUBLIC_FORMS and uri != actor]
-    about = {"origin": str(site.origin), "actor": actor, "id": members["id"], "created": to_epoch_ms(now)}
+    key, origin, activity_id = SendingKey(name), str(site.origin), str(members["id"])
+    sent = SentRecord(origin=origin, actor=actor, activity_id=activity_id, created=now, key_name=note.key, body=body)
     # The minted name is new for certain. The check is there so that a repeated commit is recognised.
-    sent = Put(("sent", "1", name), encode_record(about | {"key": note.key}, body), SENT_KEPT_S)
-    batch = Batch([Check(sent.key, None)], [sent])
+    batch = Batch([SENT_ACTIVITIES.absent(key)], [SENT_ACTIVITIES.put(key, sent)])
     if not recipients:
         return batch
     audience = audience_of(activity)
@@ -173,12 +173,20 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
     # the activity does not name needs its own inbox.
     direct = [uri for uri in recipients if uri not in {*audience.to, *audience.cc, *audience.audience}]
     object_ = activity.view(Activity).object if activity.is_a(Activity) else None
-    line = digest_part(str(members["id"] if object_ is None or object_.uri is None else object_.uri))
-    # Sort by time, and within one commit by the order of the notes.
-    order = f"{to_epoch_ms(now):014d}{number:03d}"
-    progress = {"to": recipients, "direct": direct or None, "about": line, "order": order}
+    line = digest_part(activity_id if object_ is None or object_.uri is None else object_.uri)
+    sending = SendingRecord(
+        origin=origin,
+        actor=actor,
+        activity_id=activity_id,
+        created=now,
+        recipients=tuple(recipients),
+        direct=tuple(direct),
+        line=line,
+        # Sort by time, and within one commit by the order of the notes.
+        order=f"{to_epoch_ms(now):014d}{number:03d}",
+    )
     return batch + Batch(
-        writes=[Put(("send", "1", name), encode_record(about | progress))],
+        writes=[SENDINGS.put(key, sending)],
         messages=[send_message(name, message_name.encode()[:16], by=site.origin, about=line)],
     )
 
@@ -198,7 +206,8 @@ def _check_served(site: Site, note: SendActivity) -> Op[None]:
     if place is None or place.target.kind != "managed":
         return
     [entry] = yield from Get((object_key(note.id),))
-    if entry is None or decode_record(entry.value).optional("owner") != site.actor_uri(note.by):
+    stored = OBJECTS.read_optional(entry)
+    if stored is None or stored.record.owner != site.actor_uri(note.by):
         raise ContractError(f"{note.by!r:.60} has no object at {note.id}: leave the id out, and one is made")
 
 
@@ -228,17 +237,20 @@ def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datet
         **addressed,
         "object": object_members,
     }
-    is_public = addressing.audience.is_public or None
+    is_public, create_uri = addressing.audience.is_public, str(create_members["id"])
     batch = NO_CHANGE
-    for members in ({"@context": context, **object_members}, create_members):
-        about = {"id": members["id"], "owner": actor, "public": is_public}
-        if members is not create_members:
-            about["create"] = create_members["id"]
-        put = Put(object_key(str(members["id"])), encode_record(about, wire_body(members)))
-        batch += Batch(writes=[put])
+    for uri, members in ((note.id, {"@context": context, **object_members}), (create_uri, create_members)):
+        record = ObjectRecord(
+            uri=uri,
+            owner=actor,
+            is_public=is_public,
+            create=None if members is create_members else create_uri,
+            body=wire_body(members),
+        )
+        batch += Batch(writes=[OBJECTS.put(DigestKey.of(uri), record)])
     if addressing.audience.visibility is Visibility.PUBLIC:
         # The outbox shows its number of items to everyone, so it holds only public ones.
-        batch += add_member(outbox, Member(str(create_members["id"])), order=_order(now, scope))
+        batch += add_member(outbox, Member(create_uri), order=_order(now, scope))
     create = read_document(create_members, origin=site.origin)
-    sending = SendActivity(create, note.by, addressing.recipients, create_members["id"])
+    sending = SendActivity(create, note.by, addressing.recipients, create_uri)
     return batch + _send(site, scope, sending, now, number=number)

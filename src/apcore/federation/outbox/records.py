@@ -1,0 +1,401 @@
+"""Declare the stored records of the outbox: published objects, sendings, deliveries, and the state of peers' hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from attrs import field, frozen
+
+from apcore.federation.time_limits import CIRCUIT_KEPT_S, REACH_WINDOW_S, SENT_KEPT_S
+from apcore.ports import digest_part
+from apcore.records import DeferredRecord, RecordKind, StoredRecord, member
+
+__all__ = [
+    "ACTOR_LOOKUPS",
+    "CIRCUITS",
+    "DEAD_DELIVERIES",
+    "DELIVERIES",
+    "HOST_LOOKUPS",
+    "MISSING_INBOXES",
+    "OBJECTS",
+    "PLANNED_INBOXES",
+    "REACHES",
+    "RETRIES",
+    "SENDINGS",
+    "SENT_ACTIVITIES",
+    "ActorLookupRecord",
+    "CircuitKey",
+    "CircuitRecord",
+    "DeadDeliveryKey",
+    "DeadDeliveryRecord",
+    "DeliveryKey",
+    "DeliveryRecord",
+    "DigestKey",
+    "HostLookupRecord",
+    "MissingInboxRecord",
+    "ObjectRecord",
+    "OriginKey",
+    "PlannedInboxKey",
+    "PlannedInboxRecord",
+    "ReachRecord",
+    "RetryKey",
+    "SendingKey",
+    "SendingRecord",
+    "SentRecord",
+]
+
+_MAX_BODY: Final = "up to 1 MiB"
+_DEAD_KEPT_S: Final = 30 * 86400.0
+"""How long a delivery that was given up is stored, for people to look at."""
+
+
+class DigestKey(NamedTuple):
+    """The key of a record about one address, which enters as its digest. Compare the address in the record too."""
+
+    address: str
+
+    @classmethod
+    def of(cls, address: str) -> DigestKey:
+        """Return the key for an address."""
+        return cls(digest_part(address))
+
+
+class OriginKey(NamedTuple):
+    """The key of a record about a peer's origin."""
+
+    origin: str
+
+
+# --- objects and activities of ours ---------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class ObjectRecord(StoredRecord):
+    """A published object or its Create, served at its id; the body is the document."""
+
+    uri: str = member("id")
+    owner: str
+    """The actor that published it."""
+    is_public: bool = member("public", default=False)
+    """Whether it is served to everyone."""
+    create: str | None = None
+    """The id of its Create. None for a Create."""
+    is_gone: bool = member("gone", default=False)
+    """Whether the body is a tombstone."""
+
+
+OBJECTS: Final = RecordKind(
+    "obj",
+    ObjectRecord,
+    DigestKey,
+    lifetime="for ever; a Delete leaves a tombstone",
+    size=_MAX_BODY,
+    written_by="publishing",
+)
+
+
+class SendingKey(NamedTuple):
+    """The key of an activity that is sent, and of its sending."""
+
+    name: str
+    """A random name, chosen when the activity is sent."""
+
+
+@frozen(kw_only=True)
+class SentRecord(StoredRecord):
+    """An activity as it is delivered; the body is sent byte for byte."""
+
+    origin: str
+    """The origin of ours that sends it."""
+    actor: str
+    activity_id: str = member("id")
+    created: datetime
+    key_name: str | None = member("key", default=None)
+    """The name of the key that signs the first attempt. None for the actor's current signing key."""
+
+
+SENT_ACTIVITIES: Final = RecordKind(
+    "sent", SentRecord, SendingKey, lifetime="10 days", ttl_s=SENT_KEPT_S, size=_MAX_BODY, written_by="sending"
+)
+
+
+@frozen(kw_only=True)
+class SendingRecord(DeferredRecord):
+    """The recipients of an activity whose deliveries are not planned yet."""
+
+    origin: str
+    """The origin of ours that sends it."""
+    actor: str
+    activity_id: str = member("id")
+    created: datetime
+    recipients: tuple[str, ...] = member("to")
+    """The addresses that are not planned yet. A collection that is partly read is the first of them."""
+    direct: tuple[str, ...] = ()
+    """Recipients that the activity does not name. They are reached at their own inboxes."""
+    line: str | None = member("about", default=None)
+    """The digest of the object that the activity is about. Sendings about one object are planned one after another."""
+    order: str
+    """The place of the deliveries in their backlogs; sorts by the time of sending."""
+    steps: int = 0
+    """The number of steps of planning so far."""
+    cursor: str | None = None
+    """The page of the collection at which the next step begins."""
+    skip: int = 0
+    """The number of items of that page that are planned already."""
+    lookups: Mapping[str, int] = field(factory=dict[str, int])
+    """The number of failed look-ups, by the address of the recipient."""
+    failed: tuple[str, ...] = ()
+    """The recipients whose inboxes could not be found, while others are still to be planned."""
+    failed_due_ms: tuple[int, ...] = member("failed_due", default=())
+    """The time of the next look-up of one of them, in milliseconds since 1970; at most one."""
+
+    @property
+    def waits_for_lookups(self) -> bool:
+        """Whether only recipients remain whose inboxes could not be found."""
+        return bool(self.due_ms)
+
+
+SENDINGS: Final = RecordKind(
+    "send", SendingRecord, SendingKey, lifetime="until all deliveries are planned", size=_MAX_BODY, written_by="sending"
+)
+
+
+class PlannedInboxKey(NamedTuple):
+    """The key of the marker of an inbox that a sending has planned already."""
+
+    name: str
+    inbox: str
+
+    @classmethod
+    def of(cls, name: str, inbox: str) -> PlannedInboxKey:
+        """Return the key for the sending ``name`` and an inbox."""
+        return cls(name, digest_part(inbox))
+
+
+@frozen(kw_only=True)
+class PlannedInboxRecord(StoredRecord):
+    """An inbox that an earlier step of a sending has planned."""
+
+    is_aimed: bool = False
+    """Whether its delivery is in the aimed backlog, see `apcore.federation.outbox.circuit`."""
+
+
+class _PlannedInboxFormat:
+    """One word, since a sending to many followers writes thousands of these."""
+
+    _AIMED: Final = b"aimed"
+
+    def decode(self, value: bytes) -> PlannedInboxRecord:
+        return PlannedInboxRecord(is_aimed=value == self._AIMED)
+
+    def encode(self, record: PlannedInboxRecord) -> bytes:
+        return self._AIMED if record.is_aimed else b""
+
+
+PLANNED_INBOXES: Final = RecordKind(
+    "planned",
+    PlannedInboxRecord,
+    PlannedInboxKey,
+    lifetime="10 days",
+    ttl_s=SENT_KEPT_S,
+    size="under 10 bytes",
+    written_by="planning",
+    format=_PlannedInboxFormat(),
+)
+
+
+# --- deliveries -----------------------------------------------------------------------------------------------------
+
+
+class DeliveryKey(NamedTuple):
+    """The key of a delivery that waits for its turn in a backlog."""
+
+    backlog: str
+    order: str
+    name: str
+    """The name of the sending."""
+    inbox: str
+
+    @classmethod
+    def of(cls, backlog: str, order: str, name: str, inbox: str) -> DeliveryKey:
+        """Return the key of the delivery of the sending ``name`` to an inbox."""
+        return cls(backlog, order, name, digest_part(inbox))
+
+
+class RetryKey(NamedTuple):
+    """The key of a delivery that was put off; sorts by the time at which it is due."""
+
+    backlog: str
+    due: str
+    """Milliseconds since 1970, in 14 digits."""
+    order: str
+    name: str
+    inbox: str
+
+
+@frozen(kw_only=True)
+class DeliveryRecord(StoredRecord):
+    """One activity for one inbox."""
+
+    inbox: str
+    created: datetime
+    origin: str
+    """The origin of ours that sends it."""
+    line: str | None = member("about", default=None)
+    """The digest of the object that the activity is about. None for an activity without one."""
+    attempts: int = 0
+    unproved: int = 0
+    """The attempts that ended with 401."""
+    put_off_ms: int = member("put_off", default=0)
+    """The time at which the delivery was put off, in milliseconds since 1970."""
+
+
+DELIVERIES: Final = RecordKind(
+    "out", DeliveryRecord, DeliveryKey, lifetime="until it is delivered or given up", written_by="planning"
+)
+RETRIES: Final = RecordKind(
+    "out-retry", DeliveryRecord, RetryKey, lifetime="until it is delivered or given up", written_by="delivery"
+)
+
+
+class DeadDeliveryKey(NamedTuple):
+    """The key of a delivery that was given up."""
+
+    name: str
+    """The name of the sending."""
+    inbox: str
+
+
+@frozen(kw_only=True)
+class DeadDeliveryRecord(DeliveryRecord):
+    """A delivery that was given up, for people to look at."""
+
+    reason: str = ""
+    died: datetime | None = None
+
+
+DEAD_DELIVERIES: Final = RecordKind(
+    "dead-out",
+    DeadDeliveryRecord,
+    DeadDeliveryKey,
+    prefix=("dead", "1", "out"),
+    lifetime="30 days",
+    ttl_s=_DEAD_KEPT_S,
+    written_by="delivery",
+)
+
+
+# --- the hosts and inboxes of peers ---------------------------------------------------------------------------------
+
+
+class CircuitKey(NamedTuple):
+    """The key of the circuit of a host."""
+
+    circuit: str
+    """The origin; with ``aimed `` before it for deliveries that are aimed at it."""
+
+
+@frozen(kw_only=True)
+class CircuitRecord(DeferredRecord):
+    """A host that is asked again when it is due: after failures, or after a pause between aimed deliveries."""
+
+    failures: int = 0
+    """The failures in a row."""
+    spared: int = 0
+    """The failures in a row that were not charged, since our own network was down."""
+    failed: datetime | None = None
+    """The time of the last failure. None if an answer came since."""
+    detail: str = ""
+    """The last failure, in words."""
+
+
+CIRCUITS: Final = RecordKind(
+    "circuit",
+    CircuitRecord,
+    CircuitKey,
+    lifetime="until the host answers, at most 30 days",
+    ttl_s=CIRCUIT_KEPT_S,
+    written_by="delivery",
+)
+
+
+@frozen(kw_only=True)
+class ReachRecord(StoredRecord):
+    """Whether a host answered when it was last asked."""
+
+    is_reachable: bool = member("ok")
+    asked: datetime = member("at")
+
+
+REACHES: Final = RecordKind(
+    "reach", ReachRecord, OriginKey, lifetime="1 hour", ttl_s=REACH_WINDOW_S, written_by="delivery"
+)
+
+
+@frozen(kw_only=True)
+class MissingInboxRecord(StoredRecord):
+    """An inbox that is not there any more."""
+
+    inbox: str
+    is_gone: bool = member("gone", default=False)
+    """Whether it answered 410."""
+
+
+MISSING_INBOXES: Final = RecordKind(
+    "lost-inbox", MissingInboxRecord, DigestKey, lifetime="7 days after 410, else 1 day", written_by="delivery"
+)
+
+
+@frozen(kw_only=True)
+class ActorLookupRecord(DeferredRecord):
+    """The outcome of the last look-up of an actor's inbox, and until when it counts."""
+
+    actor: str = member("uri")
+    failures: int = 0
+    """The failures in a row."""
+    failed: datetime | None = None
+    """The time of the last failed look-up without an answer."""
+    refusal: str | None = member("failure", default=None)
+    """``gone``, or ``refused`` for any other answer that is no actor. None after a failure without an answer."""
+    reason: str | None = None
+    """The reason slug of the error."""
+    inbox: str | None = None
+    """The inbox after a success whose document must not be cached."""
+    shared: str | None = None
+    """The shared inbox then."""
+
+
+ACTOR_LOOKUPS: Final = RecordKind(
+    "lookup-actor",
+    ActorLookupRecord,
+    DigestKey,
+    prefix=("lookup", "1", "actor"),
+    lifetime="a minute after a success, 10 minutes after a refusal, a day after the pause of a failure",
+    written_by="planning",
+)
+
+
+@frozen(kw_only=True)
+class HostLookupRecord(DeferredRecord):
+    """A host that did not answer the look-up of an actor."""
+
+    failures: int = 0
+    """The failures in a row, for different actors."""
+    failed: datetime | None = None
+    """The time of the last failure."""
+    actor: str | None = None
+    """The digest of the actor whose look-up failed last."""
+    reason: str | None = None
+    """The reason slug of the error."""
+
+
+HOST_LOOKUPS: Final = RecordKind(
+    "lookup-host",
+    HostLookupRecord,
+    OriginKey,
+    prefix=("lookup", "1", "host"),
+    lifetime="a day after the pause",
+    written_by="planning",
+)
