@@ -26,6 +26,7 @@ from attrs import evolve, field, frozen
 
 from apcore.effects import Get, Op, Scan
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
+from apcore.federation.outbox.circuit_states import CircuitAction, CircuitEvent, CircuitState, advance_circuit
 from apcore.federation.outbox.records import CIRCUITS, REACHES, CircuitKey, CircuitRecord, OriginKey, ReachRecord
 from apcore.federation.retry import RetryRules, host_pause_s
 from apcore.federation.time_limits import AIMED_PAUSE_S, OUTAGE_PAUSE_STEPS, REACH_RENEWED_S, REACH_WINDOW_S
@@ -42,6 +43,8 @@ _HOSTS_MAX: Final = 500
 """The hosts that are read to judge an outage."""
 _UNSIGNED_PAUSE_S: Final = 30.0
 """The pause after attempts that failed before their request left."""
+_DETAIL_CHARS_MAX: Final = 200
+"""The longest description of a failure that is stored with a circuit."""
 _AIMED: Final = "aimed "
 
 
@@ -89,6 +92,14 @@ class Host:
     def due_in_s(self, now: datetime) -> float | None:
         """Return the seconds until the host may be asked again; None if it may be asked now."""
         return None if self.circuit is None else self.circuit.due_in_s(now)
+
+    @property
+    def asked_state(self) -> CircuitState:
+        """The state of the circuit in a step that asks the host: closed, or at the end of a pause."""
+        if self.circuit is None:
+            return CircuitState.CLOSED
+        pausing = CircuitState.PACED if self.circuit.is_paced else CircuitState.OPEN
+        return advance_circuit(pausing, CircuitEvent.DUE).state
 
     def after(self, writes: Sequence[Write]) -> Host:
         """Return the host as it is once ``writes`` are committed."""
@@ -177,28 +188,42 @@ def after_attempts(
     """
     writes: list[Write] = [*_reach_writes(host, attempts, now), *_dialect_writes(host, attempts, now)]
     failure = next((attempt for attempt in attempts if attempt.outcome is AttemptOutcome.HOST_FAILING), None)
-    if failure is None:
-        has_answer = any(attempt.outcome is not AttemptOutcome.NOT_ASKED for attempt in attempts)
-        has_unasked = any(attempt.outcome is AttemptOutcome.NOT_ASKED for attempt in attempts)
-        if has_answer and pause_s:
-            writes.append(_open_circuit(host, CircuitRecord(), pause_s, now))
-        elif has_answer and host.circuit is not None:
-            writes.append(CIRCUITS.delete(CircuitKey(host.circuit_name)))
-        return writes, _UNSIGNED_PAUSE_S if has_unasked else 0.0
-    # An answer proves that our network works, so it is charged even during an outage.
-    is_charged = not our_outage or failure.reached is True
-    earlier = host.circuit or CircuitRecord()
-    failures = earlier.failures + (1 if is_charged else 0)
-    spared = 0 if is_charged else earlier.spared + 1
-    pause_step = failures if is_charged else min(spared, OUTAGE_PAUSE_STEPS)
-    wait_s = host_pause_s(policy, pause_step, chance=jitter, asked_s=failure.retry_after_s)
-    circuit = CircuitRecord(failures=failures, spared=spared, failed=now, detail=failure.detail[:200])
-    writes.append(_open_circuit(host, circuit, max(wait_s, pause_s), now))
-    # The backlog is due at once: its next step gives up deliveries that are too old, and then waits for the circuit.
-    return writes, 0.0
+    event = _event_of(attempts, failure, our_outage=our_outage, pause_s=pause_s)
+    circuit = host.circuit or CircuitRecord()
+    for action in advance_circuit(host.asked_state, event).actions:
+        match action:
+            case CircuitAction.FORGET:
+                writes.append(CIRCUITS.delete(CircuitKey(host.circuit_name)))
+            case CircuitAction.COUNT_FAILURE:
+                circuit = evolve(circuit, failures=circuit.failures + 1, spared=0)
+            case CircuitAction.COUNT_OUTAGE:
+                circuit = evolve(circuit, spared=circuit.spared + 1)
+            case CircuitAction.PAUSE if failure is not None:
+                pause_step = min(circuit.spared, OUTAGE_PAUSE_STEPS) or circuit.failures
+                wait_s = host_pause_s(policy, pause_step, chance=jitter, asked_s=failure.retry_after_s)
+                circuit = evolve(circuit, failed=now, detail=failure.detail[:_DETAIL_CHARS_MAX])
+                writes.append(_begin_pause(host, circuit, max(wait_s, pause_s), now))
+            case CircuitAction.PAUSE | CircuitAction.PACE:
+                writes.append(_begin_pause(host, CircuitRecord(), pause_s, now))
+    has_unasked = any(attempt.outcome is AttemptOutcome.NOT_ASKED for attempt in attempts)
+    # After a failure the backlog is due at once: its next step gives up deliveries that are too old, and then waits for
+    # the circuit.
+    return writes, _UNSIGNED_PAUSE_S if has_unasked and failure is None else 0.0
 
 
-def _open_circuit(host: Host, circuit: CircuitRecord, wait_s: float, now: datetime) -> Put:
+def _event_of(
+    attempts: Sequence[AttemptResult], failure: AttemptResult | None, *, our_outage: bool, pause_s: float
+) -> CircuitEvent:
+    """Return the event that some attempts are for the circuit of their host."""
+    if failure is not None:
+        # An answer proves that our network works, so it is charged even during an outage.
+        return CircuitEvent.OUTAGE if our_outage and failure.reached is not True else CircuitEvent.FAILED
+    if all(attempt.outcome is AttemptOutcome.NOT_ASKED for attempt in attempts):
+        return CircuitEvent.UNASKED
+    return CircuitEvent.ANSWERED_AIMED if pause_s else CircuitEvent.ANSWERED
+
+
+def _begin_pause(host: Host, circuit: CircuitRecord, wait_s: float, now: datetime) -> Put:
     return CIRCUITS.put(CircuitKey(host.circuit_name), defer(circuit, wait_s, now))
 
 

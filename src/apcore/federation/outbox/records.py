@@ -310,6 +310,11 @@ class CircuitRecord(DeferredRecord):
     detail: str = ""
     """The last failure, in words."""
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether the pause follows answers, and not failures."""
+        return not self.failures and not self.spared
+
 
 CIRCUITS: Final = RecordKind(
     "circuit",
