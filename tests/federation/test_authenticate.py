@@ -12,9 +12,12 @@ from attrs import evolve, frozen
 
 from apcore.effects import Commit, Enqueue, Fetch
 from apcore.errors import ApcoreError
-from apcore.federation.inbox.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate
-from apcore.federation.inbox.parse import DONE_KEPT_S, read_incoming
+from apcore.federation.inbox.authenticate import authenticate
+from apcore.federation.inbox.document_proofs import GRAPH_BYTES_MAX
+from apcore.federation.inbox.evidence import Authenticated
+from apcore.federation.inbox.parse import read_incoming
 from apcore.federation.inbox.receive import receive
+from apcore.federation.inbox.records import DONE_KEPT_S
 from apcore.http import Headers, Request, Response
 from apcore.jsonld import parse_document
 from apcore.remote import Budgets, FetchPolicy, Rate, UnauthenticatedClient

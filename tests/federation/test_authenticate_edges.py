@@ -10,8 +10,11 @@ from attrs import evolve
 
 from apcore.effects import Fetch
 from apcore.errors import ApcoreError
-from apcore.federation.inbox.authenticate import GRAPH_BYTES_MAX, Authenticated, authenticate, keys_named
-from apcore.federation.inbox.parse import DONE_KEPT_S, read_incoming
+from apcore.federation.inbox.authenticate import authenticate
+from apcore.federation.inbox.document_proofs import GRAPH_BYTES_MAX, keys_named
+from apcore.federation.inbox.evidence import Authenticated
+from apcore.federation.inbox.parse import read_incoming
+from apcore.federation.inbox.records import DONE_KEPT_S
 from apcore.http import Headers, Request, Response
 from apcore.signatures import proofs
 from apcore.testing.peer import Peer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apcore.effects import Fetch
-from apcore.federation.inbox.receive import _CLOCK_BEHIND_S
+from apcore.federation.inbox.strangers import CLOCK_BEHIND_S
 from apcore.remote import FetchPolicy
 from apcore.signatures import PrivateKey
 from apcore.testing.keys import reuse_key
@@ -107,7 +107,7 @@ def test_repeated_update_allows_no_more_fetches_for_forgeries() -> None:
     assert deliver(ground) == 202
     repeated = ground.bob.request(update(ground, 1), SHARED)
     assert ground.post(repeated).status == 202
-    ground.clock.pass_s(_CLOCK_BEHIND_S)
+    ground.clock.pass_s(CLOCK_BEHIND_S)
     _ = count_fetches(ground)
     for _round in range(20):
         _ = forge(ground)

@@ -486,6 +486,18 @@ def test_an_accept_of_nothing_adds_nobody():
     assert ground.members("followers") == []
 
 
+def test_a_reused_accept_id_counts_for_the_next_follow():
+    ground = Ground()
+    for _ in range(2):
+        follow = ground.ask()
+        accept = ground.mila.activity("Accept", id=f"{MILA}#accepts/anna", object=follow)
+        ground.hear(accept)
+        assert ground.members("following") == [MILA]
+        ground.send(Undo(object=Follow(id=follow["id"], actor=ANNA, object=MILA)))
+        ground.hear(accept)
+        assert ground.members("following") == [], "the Accept is of a Follow that was undone"
+
+
 def test_an_accept_of_a_follow_of_another_actor_adds_nobody():
     ground = Ground()
     eve = ground.network.peer("https://away.example/@eve")

@@ -10,7 +10,8 @@ import pytest
 from attrs import evolve
 
 from apcore.errors import ApcoreError
-from apcore.federation.inbox.parse import DONE_KEPT_S, bytes_of, read_incoming
+from apcore.federation.inbox.parse import bytes_of, read_incoming
+from apcore.federation.inbox.records import DONE_KEPT_S
 from apcore.federation.request_signers import find_signer
 from apcore.http import Headers, Request
 from apcore.signatures import PrivateKey, rfc9421

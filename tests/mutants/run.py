@@ -74,10 +74,18 @@ TRUST = (
     "tests/federation/test_inbox.py",
 )
 _FIRST = ("cavage", "rfc9421", "_components", "_parts", "policy", "presented", "requests", "documents", "proofs", "ld_signature", "graphs", "keys", "key_formats", "multibase")  # fmt: skip
+_PROOFS = (
+    "request_signers",
+    "inbox/authenticate",
+    "inbox/document_proofs",
+    "inbox/evidence",
+    "inbox/origin_check",
+    "inbox/parse",
+)
 TARGETS: dict[str, tuple[str, ...]] = {
     "http/addresses.py": ("tests/http/test_addresses.py",),
     "remote/trust.py": TRUST,
-    **{f"federation/{name}.py": TRUST for name in ("inbox/authenticate", "request_signers", "inbox/parse")},
+    **{f"federation/{name}.py": TRUST for name in _PROOFS},
     **{f"signatures/{name}.py": SIGNATURES for name in _FIRST},
     "signatures/sealed_keys.py": ("tests/adapters/test_keys.py",),
     **{

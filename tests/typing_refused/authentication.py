@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from apcore.effects import Op
-from apcore.federation.inbox.authenticate import Authenticated, authenticate
+from apcore.federation.inbox.authenticate import authenticate
+from apcore.federation.inbox.claims import claim
+from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.inbox.parse import read_incoming
-from apcore.federation.inbox.receive import claim
 from apcore.federation.request_signers import find_signer
 from apcore.federation.site import Site
 from apcore.http import Request
@@ -24,4 +25,4 @@ def takes_it_in(site: Site, request: Request) -> Op[None]:
     _ = Authenticated(proved=arrived, actor="a", auth_method="hearsay")  # refused
     # The operation, before it has been answered.
     yield from claim(site, authenticate(site, request, arrived), None, silenced=False)  # refused
-    yield from claim(site, (yield from authenticate(site, request, arrived)), None, silenced=False)
+    _ = yield from claim(site, (yield from authenticate(site, request, arrived)), None, silenced=False)

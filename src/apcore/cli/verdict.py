@@ -18,7 +18,7 @@ from apcore.cli.capture import CapturedRequest
 from apcore.cli.signing_keys import FetchedKeys, fetch_keys, read_public_key
 from apcore.cli.version import installed_version
 from apcore.errors import ApcoreError
-from apcore.federation.inbox.authenticate import NotTheActor
+from apcore.federation.inbox.evidence import NotTheActor
 from apcore.http import Request, format_http_date
 from apcore.jsonld import Json, JsonObject, parse_document
 from apcore.signatures import (

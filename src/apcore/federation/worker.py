@@ -21,8 +21,9 @@ from attrs import evolve
 from apcore.effects import Enqueue, Extend, Get, Lease, Now, Op, RandomBytes, Scan, Settle
 from apcore.errors import ApcoreError, ContractError
 from apcore.federation.actors.rotation import retire_due
+from apcore.federation.inbox.claims import inbox_message
 from apcore.federation.inbox.process import fail_attempt, process
-from apcore.federation.inbox.receive import inbox_message
+from apcore.federation.inbox.records import RECEIVED_ACTIVITIES
 from apcore.federation.outbox.circuit import circuit_key
 from apcore.federation.outbox.deliver import deliver, deliver_message
 from apcore.federation.outbox.fanout import plan
@@ -234,7 +235,7 @@ def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
     """
     _ = yield from retire_due(ours)
     now = yield from Now()
-    count = yield from _enqueue_records("in-todo", _inbox_message, now, ours)
+    count = yield from _enqueue_records(RECEIVED_ACTIVITIES.name, _inbox_message, now, ours)
     count += yield from _enqueue_records("send", _send_message, now, ours)
     for prefix in ("out", "out-retry"):
         count += yield from _enqueue_peers((prefix, "1"), now, ours)
@@ -278,7 +279,9 @@ def _read_own(entry: Entry, ours: Callable[[Origin], bool] | None = None) -> Rec
 
 
 def _inbox_message(key: StoreKey, record: Record, message_id: bytes) -> Message:
-    return inbox_message(key, message_id, by=record.text("origin"), actor=record.text("actor"))
+    return inbox_message(
+        RECEIVED_ACTIVITIES.parts_of(key), message_id, by=record.text("origin"), actor=record.text("actor")
+    )
 
 
 def _send_message(key: StoreKey, record: Record, message_id: bytes) -> Message:

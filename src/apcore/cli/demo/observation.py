@@ -14,9 +14,9 @@ from apcore.collections import Traversal, traverse
 from apcore.discovery import LookupResult, lookup
 from apcore.drivers import require_port
 from apcore.federation.actors.keys import signing_key
-from apcore.federation.inbox.receive import INBOX
 from apcore.federation.outbox.deliver import DELIVER
 from apcore.federation.outbox.pending_writes import FANOUT
+from apcore.federation.wake_ups import INBOX
 from apcore.remote import Identity
 from apcore.vocab import Create, View
 

@@ -6,7 +6,7 @@ Nothing that this module returns is proved yet. `apcore.federation.inbox.authent
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from attrs import field, frozen
 
@@ -17,13 +17,7 @@ from apcore.jsonld import DEFAULT_LIMITS, WorkBudget
 from apcore.remote import NotAnActivity
 from apcore.vocab import Activity, Delete, Document, Kind, Update, kind_of, read_document, same_id
 
-__all__ = ["DONE_KEPT_S", "IncomingActivity", "bytes_of", "read_incoming"]
-
-DONE_KEPT_S: Final = 30 * 86400.0
-"""How long the id of a processed activity is remembered.
-
-That is longer than any sender retries (7 days), and longer than signatures are valid. An older activity never counts as
-new."""
+__all__ = ["IncomingActivity", "bytes_of", "read_incoming"]
 
 
 @frozen

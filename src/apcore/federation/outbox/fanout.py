@@ -29,11 +29,11 @@ from apcore.collections import PageItems, members_page
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, commit_batch, gather
 from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_actor, require_actor
-from apcore.federation.inbox.receive import deliver_locally
 from apcore.federation.moderation import Severity
 from apcore.federation.outbox.circuit import backlog_of
 from apcore.federation.outbox.deliver import deliver_message
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
+from apcore.federation.outbox.local_delivery import deliver_locally
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
 from apcore.federation.outbox.pending_writes import send_message
 from apcore.federation.outbox.records import (

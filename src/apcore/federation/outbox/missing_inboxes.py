@@ -95,11 +95,8 @@ def find_current_inbox(site: Site, recipients: Sequence[InboxOwner]) -> Op[tuple
 def _without_deleted(recipients: Sequence[InboxOwner]) -> Op[tuple[list[InboxOwner], Batch]]:
     """Return the recipients without deleted followers, and the changes that remove those."""
     followers = [recipient for recipient in recipients if recipient.follows is not None]
-    entries = (
-        (yield from Get([DELETED_ACTORS.key(ActorKey.of(follower.actor)) for follower in followers]))
-        if followers
-        else ()
-    )
+    keys = [DELETED_ACTORS.key(ActorKey.of(follower.actor)) for follower in followers]
+    entries = (yield from Get(keys)) if followers else ()
     deleted = {
         follower.actor: follower.follows
         for follower, entry in zip(followers, entries, strict=True)

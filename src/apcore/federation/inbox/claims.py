@@ -1,0 +1,231 @@
+"""Claim activities: store each proved activity once for each inbox, with a message that has it processed.
+
+A claim is for one actor, id and inbox. An activity that its actor delivers to two inboxes is processed in both, and
+only its actor can use up its id. An activity that another actor delivers is processed once at an origin of ours,
+whichever inbox it reaches. The reason is that no proof in a document names the inbox it is meant for. Otherwise a third
+party could take a Follow that was undone in one inbox to the next inbox, and it would count again.
+
+The states of a claim, and their transitions, are the table in `apcore.federation.inbox.states`.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan, commit_batch
+from apcore.errors import SignatureError, StoreBusy
+from apcore.federation.inbox.evidence import Authenticated
+from apcore.federation.inbox.records import (
+    CLAIMS,
+    RECEIVED_ACTIVITIES,
+    USED_SIGNATURES,
+    ClaimKey,
+    ClaimRecord,
+    ReceivedActivityRecord,
+    UsedSignatureKey,
+    UsedSignatureRecord,
+)
+from apcore.federation.inbox.states import ClaimAction, ClaimEvent, ClaimState, ClaimTransition, advance_claim
+from apcore.federation.relations.changes import is_late_answer
+from apcore.federation.relations.stored import Relation, read_relation
+from apcore.federation.relations.table import RelationEvent, RelationState
+from apcore.federation.relations.updates import received_updates
+from apcore.federation.site import Site
+from apcore.federation.unit_of_work import RelationUpdate
+from apcore.federation.wake_ups import INBOX, make_wake
+from apcore.http import Origin, parse_url
+from apcore.ports import NO_CHANGE, Batch, Message
+from apcore.records import Stored
+from apcore.records.format import key_name
+
+__all__ = ["Replayed", "claim", "inbox_message", "is_known_elsewhere", "new_claim"]
+
+
+class Replayed(SignatureError):
+    """The signature has already proved another delivery."""
+
+    reason = "replayed"
+
+
+def inbox_message(key: ClaimKey, message_id: bytes, *, by: Origin | str, actor: str) -> Message:
+    """Make the message that has an activity of ``actor`` processed at ``by``, an origin of ours.
+
+    ``message_id`` is 16 random bytes. The record's key is the message's group, so one worker at a time processes the
+    activity, however often it is enqueued.
+    """
+    store_key = RECEIVED_ACTIVITIES.key(key)
+    peer = str(parse_url(actor).origin)
+    return make_wake(INBOX, store_key, message_id, by=by, peer=peer, group=key_name(store_key))
+
+
+def new_claim(key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
+    """Return the part of a commit that stores an activity which was not received before."""
+    return Batch((CLAIMS.absent(key),)) + _storing(
+        advance_claim(ClaimState.ABSENT, ClaimEvent.RECEIVED), key, record, message_id
+    )
+
+
+def _storing(change: ClaimTransition, key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
+    batch = NO_CHANGE
+    if ClaimAction.STORE in change.actions:
+        claim_record = ClaimRecord.of(change.state, record.activity_id)
+        batch += Batch((), (CLAIMS.put(key, claim_record), RECEIVED_ACTIVITIES.put(key, record)))
+    if ClaimAction.ENQUEUE in change.actions:
+        batch += Batch((), (), (inbox_message(key, message_id, by=record.origin, actor=record.actor),))
+    return batch
+
+
+@frozen
+class _Receipt:
+    """An authenticated activity at one inbox, with the parts of the commit that claims it."""
+
+    site: Site
+    authenticated: Authenticated
+    recipient: str | None
+    key: ClaimKey
+    record: ReceivedActivityRecord
+    message_id: bytes
+    signature_key: UsedSignatureKey | None
+    """The key of the actor's own HTTP signature; None if something else proved the activity."""
+
+    @property
+    def signature_use(self) -> Batch:
+        """Return the part of a commit that uses the signature up."""
+        if self.signature_key is None:
+            return NO_CHANGE
+        use = UsedSignatureRecord(claim=key_name(CLAIMS.key(self.key)))
+        ttl_s = float(self.site.signatures.replay_window_s)
+        put = USED_SIGNATURES.put(self.signature_key, use, ttl_s=ttl_s)
+        return Batch((USED_SIGNATURES.absent(self.signature_key),), (put,))
+
+
+def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[bool]:
+    """Store a proved activity once, together with a message that has it processed; return whether it was new.
+
+    The same commit uses up the HTTP signature. Some servers reuse the id of a Follow, of its Undo or of an Accept, when
+    a person follows again. Such an activity counts as new if its actor signed the request anew and the relation shows
+    that the earlier one was undone meanwhile.
+
+    Effects: `Now`, two `RandomBytes`, one commit. If the claim exists already, one `Get` and perhaps one `Enqueue`; or,
+    for an activity about a relation, up to four `Get`s and another commit.
+
+    Raises:
+        Replayed: The signature was used up by another activity, or for another inbox.
+    """
+    receipt = yield from _receipt_of(site, authenticated, recipient, silenced=silenced)
+    batch = new_claim(receipt.key, receipt.record, receipt.message_id) + receipt.signature_use
+    if (yield from commit_batch(batch)) is not False:
+        return True
+    earlier, is_signed_anew = yield from _read_earlier(receipt)
+    state = earlier.record.state
+    is_ended = state is not ClaimState.PENDING
+    is_reused = is_ended and is_signed_anew and (yield from _is_reused(receipt))
+    change = advance_claim(state, ClaimEvent.REUSED if is_reused else ClaimEvent.RECEIVED)
+    repetition = _storing(change, receipt.key, receipt.record, receipt.message_id)
+    if ClaimAction.STORE in change.actions:
+        # If this commit fails, another request was faster and has stored the activity.
+        _ = yield from commit_batch(Batch((earlier.check,)) + receipt.signature_use + repetition)
+    elif repetition.messages:
+        yield from Enqueue(repetition.messages)
+    return False
+
+
+def is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:
+    """Return whether an activity was received at another inbox of this origin, and not at this one.
+
+    Two copies that arrive at the same moment may both be processed.
+    """
+    key = ClaimKey.of(authenticated.actor, authenticated.id, site.origin, recipient)
+    [claim_entry] = yield from Get((CLAIMS.key(key),))
+    if claim_entry is not None:
+        return False
+    # The last part of the key is the inbox: scan the claims of all inboxes of this origin.
+    return bool((yield from Scan(CLAIMS.at(*key[:-1]), limit=1)))
+
+
+def _receipt_of(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[_Receipt]:
+    now = yield from Now()
+    message_id = yield from RandomBytes(16)
+    seed = yield from RandomBytes(16)
+    record = ReceivedActivityRecord(
+        origin=str(site.origin),
+        actor=authenticated.actor,
+        activity_id=authenticated.id,
+        recipient=recipient,
+        auth_method=authenticated.auth_method,
+        key_id=authenticated.key_id,
+        relayed_by=authenticated.relayed_by,
+        silenced=silenced,
+        received=now,
+        seed=seed.hex(),
+        body=authenticated.body,
+    )
+    key = ClaimKey.of(authenticated.actor, authenticated.id, site.origin, recipient)
+    return _Receipt(site, authenticated, recipient, key, record, message_id, _signature_key(authenticated))
+
+
+def _signature_key(authenticated: Authenticated) -> UsedSignatureKey | None:
+    """Return the key of the record that marks the HTTP signature as used; None if there is no such signature.
+
+    A signature with a nonce is identified by the nonce: with some algorithms, a third party can write the same
+    signature in two ways.
+    """
+    signature = authenticated.signature
+    if signature is None:
+        return None
+    signature_id = signature.replay_id if signature.nonce is None else f"nonce {signature.nonce}"
+    return UsedSignatureKey.of(signature.key_id, signature_id)
+
+
+def _read_earlier(receipt: _Receipt) -> Op[tuple[Stored[ClaimRecord, ClaimKey], bool]]:
+    """Return the claim of an activity that was received before, and whether its actor has signed it anew.
+
+    A sender repeats a request if it got no response.
+    """
+    claim_key, signature_key = CLAIMS.key(receipt.key), receipt.signature_key
+    use_key = claim_key if signature_key is None else USED_SIGNATURES.key(signature_key)
+    claim_entry, use_entry = yield from Get((claim_key, use_key))
+    if signature_key is not None and use_entry is not None:
+        use = USED_SIGNATURES.decode(use_entry.value)
+        if use.claim != key_name(claim_key):
+            raise Replayed("the signature has already proved another delivery: sign each request anew")
+    if claim_entry is None:
+        raise StoreBusy("the claim that the commit conflicted with no longer exists: try again")
+    return CLAIMS.read(claim_entry), signature_key is not None and use_entry is None
+
+
+# --- ids that are used again ----------------------------------------------------------------------------------------
+
+
+def _is_reused(receipt: _Receipt) -> Op[bool]:
+    """Return whether an activity about a relation reuses the id of an earlier one that was undone meanwhile."""
+    site, authenticated, recipient = receipt.site, receipt.authenticated, receipt.recipient
+    routes, us = site.federation.places, None if recipient is None else site.actor_uri(recipient)
+    activity = authenticated.activity
+    updates = yield from received_updates(routes, site.origin, activity, actor=authenticated.actor, recipient=us)
+    object_uri = None if activity.object is None else activity.object.uri
+    for update in updates:
+        if update.event not in _REUSABLE:
+            continue
+        relation = yield from read_relation(routes, update.direction, update.us, update.them)
+        if relation is not None and _counts_anew(relation, update, object_uri):
+            return True
+    return False
+
+
+_REUSABLE = frozenset({RelationEvent.FOLLOW, RelationEvent.UNDO_FOLLOW, RelationEvent.ACCEPT})
+
+
+def _counts_anew(relation: Relation, update: RelationUpdate, object_uri: str | None) -> bool:
+    """Return whether the relation shows that an activity with a used id is new, and not a late repetition.
+
+    A Follow is new after its Undo. An Undo or an Accept is new if it names a Follow of the present relation, and an
+    Accept only while that Follow waits.
+    """
+    if update.event is RelationEvent.FOLLOW:
+        return relation.state is RelationState.NONE
+    if object_uri not in relation.follow_ids:
+        return False
+    return update.event is RelationEvent.UNDO_FOLLOW or (
+        relation.state is RelationState.PENDING and not is_late_answer(relation, update)
+    )

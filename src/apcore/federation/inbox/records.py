@@ -1,0 +1,165 @@
+"""Declare the stored records of received activities."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from attrs import field, frozen
+
+from apcore.federation.inbox.states import ClaimState
+from apcore.http import Origin
+from apcore.ports import digest_part
+from apcore.records import DeferredRecord, RecordKind, StoredRecord, member
+
+__all__ = [
+    "CLAIMS",
+    "DEAD_ACTIVITIES",
+    "DEAD_KEPT_S",
+    "DONE_KEPT_S",
+    "RECEIVED_ACTIVITIES",
+    "USED_SIGNATURES",
+    "ClaimKey",
+    "ClaimRecord",
+    "DeadActivityRecord",
+    "ReceivedActivityRecord",
+    "UsedSignatureKey",
+    "UsedSignatureRecord",
+]
+
+DONE_KEPT_S: Final = 30 * 86400.0
+"""How long the id of a processed activity is remembered.
+
+That is longer than any sender retries (7 days), and longer than signatures are valid. An older activity never counts as
+new."""
+DEAD_KEPT_S: Final = 30 * 86400.0
+"""How long a dead letter is stored."""
+_PENDING: Final = "pending"
+_DONE: Final = "done"
+_DEAD: Final = "dead"
+
+
+class ClaimKey(NamedTuple):
+    """The key of an activity of one actor at one inbox.
+
+    Only the actor itself can use up its ids. The inbox is the last part, so that all inboxes of an origin share a
+    prefix.
+    """
+
+    actor: str
+    activity_id: str
+    origin: str
+    inbox: str
+
+    @classmethod
+    def of(cls, actor: str, activity_id: str, origin: Origin | str, recipient: str | None) -> ClaimKey:
+        """Return the key at the inbox of ``recipient``, or at the shared inbox of ``origin`` if None."""
+        parts = (actor, activity_id, str(origin), recipient or "")
+        return cls(*map(digest_part, parts))
+
+
+@frozen(kw_only=True)
+class ClaimRecord(StoredRecord):
+    """The claim of an activity at an inbox: it is processed once."""
+
+    progress: str = member("state")
+    activity_id: str | None = member("id", default=None)
+    reason: str | None = None
+    """The reason for which a processed activity was not handled."""
+
+    @classmethod
+    def of(cls, state: ClaimState, activity_id: str, *, reason: str | None = None) -> ClaimRecord:
+        """Return the record of a state. ``reason`` is that of a dropped activity."""
+        progress = _PENDING if state in {ClaimState.PENDING, ClaimState.PROCESSING} else _DONE
+        return cls(progress=progress, activity_id=activity_id, reason=_DEAD if state is ClaimState.DEAD else reason)
+
+    @property
+    def state(self) -> ClaimState:
+        """Return the state of the activity."""
+        if self.progress == _PENDING:
+            return ClaimState.PENDING
+        if self.reason == _DEAD:
+            return ClaimState.DEAD
+        return ClaimState.HANDLED if self.reason is None else ClaimState.DROPPED
+
+
+@frozen(kw_only=True)
+class ReceivedActivityRecord(DeferredRecord):
+    """A received activity that waits to be processed; the body is the proved document, byte for byte."""
+
+    origin: str
+    """The origin of ours that received it."""
+    actor: str
+    activity_id: str = member("id")
+    recipient: str | None = None
+    """The identifier of the inbox's actor, None for the shared inbox."""
+    auth_method: str | None = member("means", default=None)
+    key_id: str | None = None
+    relayed_by: str | None = None
+    silenced: bool = False
+    received: datetime
+    seed: str = field(repr=False)
+    """The seed of the ids that handlers mint, in hexadecimal digits."""
+    attempts: int = 0
+
+
+@frozen(kw_only=True)
+class DeadActivityRecord(ReceivedActivityRecord):
+    """A dead letter: an activity of which the last attempt failed."""
+
+    reason: str
+    died: datetime
+
+
+class UsedSignatureKey(NamedTuple):
+    """The key of an HTTP signature."""
+
+    key_id: str
+    signature: str
+
+    @classmethod
+    def of(cls, key_id: str, signature_id: str) -> UsedSignatureKey:
+        """Return the key of the signature that ``signature_id`` identifies among those of a key."""
+        return cls(digest_part(key_id), digest_part(signature_id))
+
+
+@frozen(kw_only=True)
+class UsedSignatureRecord(StoredRecord):
+    """An HTTP signature that has proved a delivery, and proves no other."""
+
+    claim: str = member("by")
+    """The name of the claim's key."""
+
+
+CLAIMS: Final = RecordKind(
+    "in",
+    ClaimRecord,
+    ClaimKey,
+    lifetime="30 days after the activity was processed",
+    written_by="inboxes",
+)
+RECEIVED_ACTIVITIES: Final = RecordKind(
+    "in-todo",
+    ReceivedActivityRecord,
+    ClaimKey,
+    lifetime="until the activity is processed",
+    written_by="inboxes",
+    size="up to 1 MiB",
+)
+DEAD_ACTIVITIES: Final = RecordKind(
+    "dead-activity",
+    DeadActivityRecord,
+    ClaimKey,
+    prefix=("dead", "in-todo", "1"),
+    lifetime="30 days",
+    ttl_s=DEAD_KEPT_S,
+    written_by="the processing of received activities",
+    size="up to 1 MiB",
+)
+USED_SIGNATURES: Final = RecordKind(
+    "used",
+    UsedSignatureRecord,
+    UsedSignatureKey,
+    lifetime="as long as the signature is valid",
+    written_by="inboxes",
+)

@@ -1,0 +1,109 @@
+"""Write the reference pages of the state machines from their tables. Run this file to write all pages anew."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from apcore.federation.inbox.states import CLAIM_TRANSITIONS, ClaimAction, ClaimEvent, ClaimState
+from apcore.federation.relations.table import TRANSITIONS, RelationAction, RelationEvent, RelationState
+
+PAGES = Path(__file__).parents[1] / "docs" / "reference"
+
+INTRODUCTIONS = {
+    "received-activities": """# States of a received activity
+
+Here you can look up what happens to an activity at one of your inboxes, from its delivery to its end, and what apcore
+does at each step. You need it when you read your database or the log, or write tests about repeated deliveries.
+
+A worker that ends in the middle of an attempt has committed nothing, so the activity is then still pending.
+""",
+    "follow-relations": """# States of a follow relation
+
+Here you can look up how a follow relation changes by each activity that is sent or received. The same table holds on
+both servers: for actors that follow yours, and for those that yours follow.
+""",
+}
+
+
+def page_path(name: str) -> Path:
+    return PAGES / f"{name}.md"
+
+
+def machine_page(
+    name: str,
+    states: type[Enum],
+    events: type[Enum],
+    table: Mapping[tuple[Any, Any], Any],
+    actions: type[Enum],
+) -> str:
+    """Return the page of one machine: its states, events, actions, and a table of transitions by event."""
+    return "\n".join(
+        [
+            INTRODUCTIONS[name],
+            f"This page is generated from `{states.__module__}`.",
+            "",
+            *(_members("States", states)),
+            *(_members("Events", events)),
+            *(_members("Actions", actions)),
+            "## Transitions",
+            "",
+            "Each cell shows the next state and the actions. An empty cell is a pair that cannot happen.",
+            "",
+            "| event | " + " | ".join(_label(state) for state in states) + " |",
+            "|---" * (len(states) + 1) + "|",
+            *(
+                f"| {_label(event)} | " + " | ".join(_cell(table.get((state, event))) for state in states) + " |"
+                for event in events
+            ),
+            "",
+        ]
+    )
+
+
+def _label(member: Enum) -> str:
+    return member.value if isinstance(member.value, str) else member.name.lower().replace("_", " ")
+
+
+def _cell(change: Any) -> str:
+    if change is None:
+        return ""
+    actions = ", ".join(_label(action) for action in change.actions)
+    return f"**{_label(change.state)}**" + (f": {actions}" if actions else "")
+
+
+def _members(title: str, kind: type[Enum]) -> list[str]:
+    meanings = _docstrings(kind)
+    rows = [f"| {_label(member)} | {meanings.get(member.name, '')} |" for member in kind]
+    return [f"## {title}", "", "| name | meaning |", "|---|---|", *rows, ""]
+
+
+def _docstrings(kind: type[Enum]) -> dict[str, str]:
+    """Return the text below each member of an enumeration."""
+    [definition] = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(definition, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for statement, following in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(statement, ast.Assign) and isinstance(following, ast.Expr):
+            assert isinstance(following.value, ast.Constant)
+            texts[ast.unparse(statement.targets[0])] = " ".join(str(following.value.value).split())
+    return texts
+
+
+def all_pages() -> dict[str, str]:
+    """Return the text of each page by its name."""
+    return {
+        "received-activities": machine_page(
+            "received-activities", ClaimState, ClaimEvent, CLAIM_TRANSITIONS, ClaimAction
+        ),
+        "follow-relations": machine_page("follow-relations", RelationState, RelationEvent, TRANSITIONS, RelationAction),
+    }
+
+
+if __name__ == "__main__":
+    for page_name, text in all_pages().items():
+        page_path(page_name).write_text(text, encoding="utf-8")
