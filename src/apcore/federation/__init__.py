@@ -6,6 +6,7 @@ from apcore.federation.moderation import DomainRules, DomainSuspended, Severity
 from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
 from apcore.federation.registration import CheckFinding, Federation
+from apcore.federation.relations.actions import FollowRequest
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
 from apcore.federation.routes import Endpoint, RouteMatch
 
@@ -22,6 +23,7 @@ __all__ = [
     "Endpoint",
     "Failure",
     "Federation",
+    "FollowRequest",
     "FollowVerdict",
     "KeyPolicy",
     "Later",

@@ -13,13 +13,12 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ContractError
+from apcore.federation.context_methods import AwaitableMethods, BlockingMethods, OpMethods
 from apcore.federation.pointers import AsyncPointer, Pointer, resolve_reference
-from apcore.federation.relations.changes import settle_relations
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
-from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork, membership
+from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]
@@ -154,23 +153,23 @@ class _BaseContext(Generic[Data]):
         """
         return self._scope.address(PublishObject(object.document, by, None if to is None else _recipients(to)))
 
-    def append(self, collection: str, item: str, /) -> None:
-        """Add an item (an id) to a managed collection. An item that is already there is not an error."""
-        self._scope.notes.append(AddMember(collection, item))
+    def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
+        """Add an item (an id) to a managed collection. An item that is already there is not an error.
+
+        A collection is listed by descending ``order``: by default the time of the addition, else 1 to 64 printable
+        ASCII characters of yours.
+        """
+        self._scope.notes.append(AddMember(collection, item, order=order))
 
     def remove(self, collection: str, item: str, /) -> None:
         """Remove an item from a managed collection. A missing item is not an error."""
         self._scope.notes.append(RemoveMember(collection, item))
 
 
-class OpContext(_BaseContext[Data]):
+class OpContext(OpMethods, _BaseContext[Data]):
     """The variant for operations: methods that may wait are operations, run with ``yield from``."""
 
     __slots__ = ()
-
-    def contains(self, collection: str, item: str, /) -> Op[bool]:
-        """Return whether an item is in a managed collection, with this handler's own writes applied."""
-        return _contains(self._scope, collection, item)
 
     def resolve(self, reference: Reference | str, /) -> Op[Document]:
         """Return the document of a reference.
@@ -183,7 +182,7 @@ class OpContext(_BaseContext[Data]):
         return _resolve(self._scope, reference)
 
 
-class Context(_BaseContext[Data]):
+class Context(BlockingMethods, _BaseContext[Data]):
     """The variant for plain functions: methods that may wait block."""
 
     __slots__ = ("_run",)
@@ -191,10 +190,6 @@ class Context(_BaseContext[Data]):
     def __init__(self, scope: UnitOfWork[Data], run: Callable[[Op[Any]], Any]) -> None:
         super().__init__(scope)
         self._run = run
-
-    def contains(self, collection: str, item: str, /) -> bool:
-        """See `OpContext.contains`."""
-        return bool(self._run(_contains(self._scope, collection, item)))
 
     def resolve(self, reference: Reference | str, /) -> Document:
         """See `OpContext.resolve`."""
@@ -206,7 +201,7 @@ class Context(_BaseContext[Data]):
         return Pointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
 
 
-class AsyncContext(_BaseContext[Data]):
+class AsyncContext(AwaitableMethods, _BaseContext[Data]):
     """The variant for coroutine functions: methods that may wait are awaited."""
 
     __slots__ = ("_run",)
@@ -214,10 +209,6 @@ class AsyncContext(_BaseContext[Data]):
     def __init__(self, scope: UnitOfWork[Data], run: Callable[[Op[Any]], Coroutine[Any, Any, Any]]) -> None:
         super().__init__(scope)
         self._run = run
-
-    async def contains(self, collection: str, item: str, /) -> bool:
-        """See `OpContext.contains`."""
-        return bool(await self._run(_contains(self._scope, collection, item)))
 
     async def resolve(self, reference: Reference | str, /) -> Document:
         """See `OpContext.resolve`."""
@@ -248,15 +239,6 @@ class UnitContexts(Generic[Data]):
     def operation(self) -> OpContext[Data]:
         """See `apcore.effects.HandlerContexts.operation`."""
         return OpContext(self._scope)
-
-
-def _contains(scope: UnitOfWork[Any], collection: str, item: str) -> Op[bool]:
-    settled = yield from settle_relations(scope.places, scope.origin, scope.notes)
-    noted_membership = membership(settled.notes, collection, item)
-    if noted_membership is not None:
-        return noted_membership
-    [is_member] = yield from contains(collection, (item,))
-    return is_member
 
 
 def _recipients(to: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ commit. If it raises, the notes are discarded. So a handler that fails half way 
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Generic, TypeAlias
+from typing import Final, Generic, TypeAlias
 
 from attrs import define, evolve, field, frozen
 from typing_extensions import TypeVar
@@ -39,6 +40,9 @@ __all__ = [
 Data = TypeVar("Data", default=None)
 
 
+_ORDER: Final = re.compile(r"[ -~]{1,64}")
+
+
 def _no_identity() -> Op[Identity | None]:
     return None
     yield  # makes this function an operation without effects
@@ -52,6 +56,12 @@ class AddMember:
     item: str
     kept: bytes = b""
     """The value that is stored with the item."""
+    order: str | None = field(default=None, kw_only=True)
+    """The position in the collection, which is listed by descending order; None for the time of the commit."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.order is not None and not _ORDER.fullmatch(self.order):
+            raise ValueError(f"order={self.order!r:.80} is not 1 to 64 printable ASCII characters")
 
 
 @frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
@@ -22,12 +22,14 @@ from apcore.federation.pointers import AsyncPointer
 from apcore.federation.registration import Federation
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
 from apcore.federation.serving.serve import Served, serve
+from apcore.federation.site import Site
 from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.async_worker import AsyncWorker
-from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Bound, Data, Factory, address_tuple
+from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Data, Factory, address_tuple
+from apcore.node.methods import AsyncNodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.ports import (
     AsyncKvStore,
@@ -51,7 +53,7 @@ _LOG: Final = logging.getLogger("apcore.node")
 T = TypeVar("T")
 
 
-class AsyncNode(Bound[Data]):
+class AsyncNode(AsyncNodeMethods[Data]):
     """A federation on an event loop, asyncio or trio; otherwise like `Node`.
 
     Blocking ports are fine: they are called in threads. ``data`` may also be a function that returns an asynchronous
@@ -126,6 +128,7 @@ class AsyncNode(Bound[Data]):
             )
         return self._ports
 
+    @override
     async def run(self, op: Op[T], /) -> T:
         """Drive an operation to its end with this node's ports."""
         return await run_async(op, self.ports)
@@ -205,9 +208,14 @@ class AsyncNode(Bound[Data]):
                 rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
             )
 
-    async def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
+    @override
+    async def _run_for(self, origin: str | None, make_op: Callable[[Site], Op[T]], /) -> T:
+        """Run an operation on the site of ``origin`` (the only one if None), with the application's data."""
         async with self.entered() as data:
-            [ident] = await self.run(act(self.site(self.origins.pick(origin), data), pending_write))
+            return await self.run(make_op(self.site(self.origins.pick(origin), data)))
+
+    async def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
+        [ident] = await self._run_for(origin, lambda site: act(site, pending_write))
         return ident
 
     async def work(

@@ -186,6 +186,14 @@ class Bound(Generic[Data]):
             data=data,
         )
 
+    def _own_origin_of(self, address: str, /) -> str | None:
+        """Return the origin of an address if it is one of ours, else None."""
+        try:
+            origin = parse_url(address).origin
+        except RequestError:
+            return None  # a collection that is not served may have any name
+        return str(origin) if self.origins.has(origin) else None
+
     def _fetching(self, origin: Origin | None) -> FetchPolicy:
         return self._policies.get(origin) or self._policy_of(origin)
 

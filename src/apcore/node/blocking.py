@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
@@ -21,11 +21,13 @@ from apcore.federation.pointers import Pointer
 from apcore.federation.registration import Federation
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
 from apcore.federation.serving.serve import Served, serve
+from apcore.federation.site import Site
 from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
 from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
-from apcore.node.binding import Bound, Data, Factory, NodeOptions, address_tuple
+from apcore.node.binding import Data, Factory, NodeOptions, address_tuple
+from apcore.node.methods import NodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
 from apcore.ports import Enlistable, KvStore, LeasedMessage, MadeKey, MessageQueue, Runtime, Signer, Transport
@@ -38,7 +40,7 @@ _LOG: Final = logging.getLogger("apcore.node")
 T = TypeVar("T")
 
 
-class Node(Bound[Data]):
+class Node(NodeMethods[Data]):
     """A federation in a blocking program: WSGI, a script, a worker process.
 
     ``data`` is a value, or a function that returns a context manager, which is entered for every request and every job.
@@ -106,6 +108,7 @@ class Node(Bound[Data]):
             outbound=self.outbound_refusal,
         )
 
+    @override
     def run(self, op: Op[T], /) -> T:
         """Drive an operation to its end with this node's ports."""
         return run(op, self.ports)
@@ -204,9 +207,14 @@ class Node(Bound[Data]):
                 rotate(self.site(self.origins.pick(origin), data), identifier, announce=announce, keys=keys)
             )
 
-    def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
+    @override
+    def _run_for(self, origin: str | None, make_op: Callable[[Site], Op[T]], /) -> T:
+        """Run an operation on the site of ``origin`` (the only one if None), with the application's data."""
         with self.entered() as data:
-            [ident] = self.run(act(self.site(self.origins.pick(origin), data), pending_write))
+            return self.run(make_op(self.site(self.origins.pick(origin), data)))
+
+    def _act(self, pending_write: PendingWrite, origin: str | None) -> str:
+        [ident] = self._run_for(origin, lambda site: act(site, pending_write))
         return ident
 
     def work(self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None) -> int:

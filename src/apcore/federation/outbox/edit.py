@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias, cast
 from attrs import evolve
 
 from apcore.collections import Member, put_member, remove_member
+from apcore.collections.order import order_at
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
@@ -26,7 +27,6 @@ from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity
 from apcore.ports import NO_CHANGE, Batch, StoreKey, digest_part
 from apcore.records import Stored
-from apcore.records.format import to_epoch_ms
 from apcore.vocab import Activity, Audience, Delete, Tombstone, Update, Visibility, audience_of, read_document, to_wire
 
 __all__ = ["object_key", "revise", "wire_body"]
@@ -123,7 +123,7 @@ def _list_create(site: Site, by: str, create: str, audience: Audience, now: date
     outbox = site.federation.places.uri(site.origin, "collection", "outbox", identifier=by)
     if audience.visibility is not Visibility.PUBLIC:
         return (yield from remove_member(outbox, create))
-    return (yield from put_member(outbox, Member(create), order=f"{to_epoch_ms(now):014d}{digest_part(create)[:8]}"))
+    return (yield from put_member(outbox, Member(create), order=f"{order_at(now)}{digest_part(create)[:8]}"))
 
 
 def _delete(site: Site, note: SendActivity, stored: _StoredObject, now: datetime) -> Op[Batch]:

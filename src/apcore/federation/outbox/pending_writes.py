@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from apcore.collections import Member, add_member, put_member, remove_member
+from apcore.collections.order import order_at
 from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.addressing import addressing_of
@@ -50,8 +51,20 @@ from apcore.ports import (
     Write,
     digest_part,
 )
-from apcore.records.format import key_name, to_epoch_ms
-from apcore.vocab import PUBLIC_FORMS, Activity, Create, Visibility, audience_of, read_document, to_wire
+from apcore.records.format import key_name
+from apcore.vocab import (
+    PUBLIC_FORMS,
+    Accept,
+    Activity,
+    Create,
+    Document,
+    Reject,
+    Undo,
+    Visibility,
+    audience_of,
+    read_document,
+    to_wire,
+)
 
 __all__ = [
     "ACTIVITY_BYTES_MAX",
@@ -77,12 +90,13 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     now = yield from Now()
     settled = yield from settle_relations(site.federation.places, site.origin, scope.notes)
     batch = Batch(settled.checks)
-    for note in _without_superseded(settled.notes):
+    for number, note in enumerate(_without_superseded(settled.notes)):
         match note:
             case AddMember():
                 # The order is minted even if the item is a member already. So a handler that runs again mints the same
                 # names again, whatever else has changed meanwhile.
-                order = _order(now, scope)
+                minted_order = _order(now, number, scope)
+                order = minted_order if note.order is None else note.order
                 batch += yield from put_member(note.collection, Member(note.item, note.kept), order=order)
             case RemoveMember():
                 batch += yield from remove_member(note.collection, note.item)
@@ -90,10 +104,10 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 yield from _check_served(site, note)
                 revised_note, revision = yield from revise(site, note, now)
                 batch += revision
-                batch += _send(site, scope, revised_note, now, number=len(batch.messages))
+                batch += _send(site, scope, revised_note, now, number=number)
             case PublishObject():
                 yield from _check_unpublished(note)
-                batch += _publish(site, scope, note, now, number=len(batch.messages))
+                batch += _publish(site, scope, note, now, number=number)
             case WriteEntry():
                 batch += Batch(writes=[note.write])
             case RelationUpdate():
@@ -138,15 +152,15 @@ def _without_superseded(notes: Sequence[PendingWrite]) -> list[PendingWrite]:
     return remaining[::-1]
 
 
-def _order(now: datetime, scope: UnitOfWork[Any]) -> str:
-    """Return a string that sorts by time and ends with random characters."""
-    return f"{to_epoch_ms(now):014d}{scope.mint()[:8]}"
+def _order(now: datetime, number: int, scope: UnitOfWork[Any]) -> str:
+    """Return a string that sorts by time, then by the position in the commit, and ends with random characters."""
+    return f"{order_at(now, number)}{scope.mint()[:8]}"
 
 
 def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime, *, number: int) -> Batch:
     """Return the records of an activity and of its sending, and the message for planning it.
 
-    ``number`` counts the earlier sendings of the same commit.
+    ``number`` is its position among the notes of the commit.
     """
     activity, actor = note.activity, site.actor_uri(note.by)
     members = to_wire(activity)
@@ -172,8 +186,7 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
     # A server learns from the addressing which of its actors a delivery to a shared inbox is for. So a recipient that
     # the activity does not name needs its own inbox.
     direct = [uri for uri in recipients if uri not in {*audience.to, *audience.cc, *audience.audience}]
-    object_ = activity.view(Activity).object if activity.is_a(Activity) else None
-    line = digest_part(activity_id if object_ is None or object_.uri is None else object_.uri)
+    line = digest_part(_subject(activity) or activity_id)
     sending = SendingRecord(
         origin=origin,
         actor=actor,
@@ -182,13 +195,28 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         recipients=tuple(recipients),
         direct=tuple(direct),
         line=line,
-        # Sort by time, and within one commit by the order of the notes.
-        order=f"{to_epoch_ms(now):014d}{number:03d}",
+        order=order_at(now, number),
     )
     return batch + Batch(
         writes=[SENDINGS.put(key, sending)],
         messages=[send_message(name, message_name.encode()[:16], by=site.origin, about=line)],
     )
+
+
+def _subject(activity: Document) -> str | None:
+    """Return the id of the subject of an activity. Activities with one subject are delivered in their order.
+
+    The subject is the object. For an Undo, it is the subject of the undone activity, and for an answer to a Follow it
+    is the follower: a Like and its Undo must not overtake each other, nor must a Follow and a Block of one actor.
+    """
+    reference = Activity.over(activity).object if activity.is_a(Activity) else None
+    inner = None if reference is None else reference.embedded
+    if inner is not None and inner.is_a(Activity):
+        if activity.is_a(Undo):
+            return _subject(inner) or inner.id
+        if activity.is_a(Accept) or activity.is_a(Reject):
+            reference = Activity.over(inner).actor or reference
+    return None if reference is None else reference.uri
 
 
 def _check_unpublished(note: PublishObject) -> Op[None]:
@@ -214,7 +242,7 @@ def _check_served(site: Site, note: SendActivity) -> Op[None]:
 def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datetime, *, number: int) -> Batch:
     """Mint the ids, store the object and its Create, append a public Create to the outbox, and send it.
 
-    ``number`` counts the earlier sendings of the same commit.
+    ``number`` is its position among the notes of the commit.
     """
     places, actor = site.federation.places, site.actor_uri(note.by)
     followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
@@ -250,7 +278,7 @@ def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datet
         batch += Batch(writes=[OBJECTS.put(DigestKey.of(uri), record)])
     if addressing.audience.visibility is Visibility.PUBLIC:
         # The outbox shows its number of items to everyone, so it holds only public ones.
-        batch += add_member(outbox, Member(create_uri), order=_order(now, scope))
+        batch += add_member(outbox, Member(create_uri), order=_order(now, number, scope))
     create = read_document(create_members, origin=site.origin)
     sending = SendActivity(create, note.by, addressing.recipients, create_uri)
     return batch + _send(site, scope, sending, now, number=number)

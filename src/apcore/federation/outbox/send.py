@@ -1,21 +1,27 @@
-"""Send and publish outside of any handler, in a commit of its own.
+"""Send, publish and change relations outside of any handler, in a commit of its own.
 
 The writes are the same as those of a handler.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
 from apcore.effects import Op, RandomBytes, commit_batch
 from apcore.errors import StoreBusy
 from apcore.federation.actors.profiles import actor_view
 from apcore.federation.outbox.pending_writes import flush
+from apcore.federation.relations.actions import RelationChange, note_action, note_follow
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
+from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 
-__all__ = ["act"]
+__all__ = ["act", "commit_action", "commit_follow"]
 
-_ATTEMPTS_MAX = 5
+_ATTEMPTS_MAX: Final = 5
+
+T = TypeVar("T")
 
 
 def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
@@ -29,19 +35,54 @@ def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
         StoreBusy: A record changed each of the five times.
     """
     for by in dict.fromkeys(note.by for note in notes if isinstance(note, SendActivity | PublishObject)):
-        place = site.federation.places.read(site.origin, site.actor_uri(by))
-        if place is None or (yield from actor_view(site, place)) is None:
-            raise ValueError(f"by={by!r:.60}: the federation has no such actor")
-    seed = yield from RandomBytes(16)
-    for _ in range(_ATTEMPTS_MAX):
-        scope = unit_of_work_for(site, seed=seed)
+        yield from _check_sender(site, by)
+
+    def note_all(scope: UnitOfWork[Any]) -> Op[tuple[str, ...]]:
+        yield from ()  # an operation without effects
         ids: list[str] = []
         for note in notes:
             if isinstance(note, SendActivity | PublishObject):
                 ids.append(scope.address(note))
             else:
                 scope.notes.append(note)
+        return tuple(ids)
+
+    return (yield from _commit(site, note_all))
+
+
+def commit_action(site: Site, change: RelationChange, actor: str, by: str) -> Op[str | None]:
+    """Send the activity that changes the relation of our actor ``by`` and ``actor``.
+
+    Return its id, or None if there is nothing to change. Effects and errors are those of `act` and of ``change``.
+    """
+    yield from _check_sender(site, by)
+    return (yield from _commit(site, lambda scope: note_action(scope, change, actor, by)))
+
+
+def commit_follow(site: Site, actor: str, by: str) -> Op[str]:
+    """Send the Follow of ``actor`` by our actor ``by``, and return its id. Effects and errors are those of `act`."""
+    yield from _check_sender(site, by)
+    return (yield from _commit(site, lambda scope: note_follow(scope, actor, by)))
+
+
+def _check_sender(site: Site, by: str) -> Op[None]:
+    place = site.federation.places.read(site.origin, site.actor_uri(by))
+    if place is None or (yield from actor_view(site, place)) is None:
+        raise ValueError(f"by={by!r:.60}: the federation has no such actor")
+
+
+def _commit(site: Site, write_notes: Callable[[UnitOfWork[Any]], Op[T]]) -> Op[T]:
+    """Commit the notes that ``write_notes`` adds to a new unit of work, and return its answer.
+
+    A repetition has the same seed, so it mints the same ids.
+    """
+    seed = yield from RandomBytes(16)
+    for _ in range(_ATTEMPTS_MAX):
+        scope = unit_of_work_for(site, seed=seed)
+        answer = yield from write_notes(scope)
+        if not scope.notes:
+            return answer
         batch = yield from flush(site, scope)
         if (yield from commit_batch(batch)) is not False:
-            return tuple(ids)
+            return answer
     raise StoreBusy(f"other writers changed the same records {_ATTEMPTS_MAX} times in a row: try again later")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
@@ -43,6 +43,7 @@ from apcore.federation.unit_of_work import (
     RelationUpdate,
     RemoveMember,
     SendActivity,
+    UnitOfWork,
     WriteEntry,
 )
 from apcore.http import Origin, parse_url, same_origin
@@ -85,18 +86,18 @@ def settle_relations(routes: RouteTable, origin: Origin | None, notes: Sequence[
             of a Follow by a blocked actor.
     """
     settling = _Settling(routes)
-    for note in notes:
-        match note:
-            case RelationUpdate():
-                yield from settling.apply(note)
-            case SendActivity() if origin is not None:
-                for update in (yield from sent_updates(routes, origin, note)):
-                    yield from settling.apply(update)
-                    yield from _check_accepted(settling, update)
-                settling.add(note)
-            case _:
-                settling.add(note)
+    yield from settling.apply_all(origin, notes)
     return SettledNotes(settling.notes, list(settling.checks.values()))
+
+
+def relation_after(scope: UnitOfWork[Any], direction: Direction, us: str, them: str) -> Op[Relation | None]:
+    """Return the relation of our actor ``us`` and ``them`` after the notes of ``scope``; None if ``us`` is not ours.
+
+    Effects: those of `settle_relations`, and two `Get`s.
+    """
+    settling = _Settling(scope.places)
+    yield from settling.apply_all(scope.origin, scope.notes)
+    return (yield from settling.read(RelationUpdate(direction, us, them, RelationEvent.FOLLOW)))
 
 
 def is_late_answer(relation: Relation, update: RelationUpdate) -> bool:
@@ -119,6 +120,19 @@ class _Settling:
     checks: dict[RelationKey, Check] = field(factory=dict[RelationKey, Check])
     relations: dict[RelationKey, Relation] = field(factory=dict[RelationKey, Relation])
     memberships: dict[tuple[str, str], bool] = field(factory=dict[tuple[str, str], bool])
+
+    def apply_all(self, origin: Origin | None, notes: Sequence[PendingWrite]) -> Op[None]:
+        for note in notes:
+            match note:
+                case RelationUpdate():
+                    yield from self.apply(note)
+                case SendActivity() if origin is not None:
+                    for update in (yield from sent_updates(self.routes, origin, note)):
+                        yield from self.apply(update)
+                        yield from _check_accepted(self, update)
+                    self.add(note)
+                case _:
+                    self.add(note)
 
     def add(self, note: PendingWrite) -> None:
         if isinstance(note, AddMember | RemoveMember):

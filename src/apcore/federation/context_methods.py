@@ -1,0 +1,225 @@
+"""Define the methods with which a handler changes relations, and reads managed collections.
+
+`OpMethods` has them as operations, `BlockingMethods` for plain functions, and `AwaitableMethods` for coroutines. Writes
+join the commit of the handler. The methods about relations, and `contains`, see the handler's own writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from apcore.collections import PageItems, count
+from apcore.effects import Op
+from apcore.federation.relations import actions
+from apcore.federation.relations.actions import PAGE_MAX, contains_after, member_ids
+from apcore.federation.unit_of_work import UnitOfWork
+
+__all__ = ["AwaitableMethods", "BlockingMethods", "OpMethods"]
+
+
+class OpMethods:
+    """The methods as operations, run with ``yield from``."""
+
+    __slots__ = ()
+
+    _scope: UnitOfWork[Any]
+
+    def follow(self, actor: str, /, *, by: str) -> Op[str]:
+        """Ask to follow ``actor`` as our actor ``by``, and return the id of the Follow."""
+        return actions.note_follow(self._scope, actor, by)
+
+    def unfollow(self, actor: str, /, *, by: str) -> Op[str | None]:
+        """Stop following ``actor``, or withdraw the request.
+
+        Return the id of the Undo, or None if there is no request and no relation.
+        """
+        return actions.note_action(self._scope, actions.unfollow, actor, by)
+
+    def accept_follow(self, actor: str, /, *, by: str) -> Op[str | None]:
+        """Accept the request of ``actor`` to follow ``by``.
+
+        Return the id of the Accept, or None if ``actor`` follows already.
+
+        Raises:
+            ValueError: ``actor`` has not asked to follow.
+            ContractError: ``by`` blocks ``actor``.
+        """
+        return actions.note_action(self._scope, actions.accept_follow, actor, by)
+
+    def reject_follow(self, actor: str, /, *, by: str) -> Op[str | None]:
+        """Reject the request of ``actor`` to follow ``by``.
+
+        Return the id of the Reject, or None if the request is rejected already.
+
+        Raises:
+            ValueError: ``actor`` has not asked to follow.
+        """
+        return actions.note_action(self._scope, actions.reject_follow, actor, by)
+
+    def remove_follower(self, actor: str, /, *, by: str) -> Op[str | None]:
+        """Remove the follower ``actor`` of ``by``.
+
+        Return the id of the Reject that tells its server, or None if ``actor`` does not follow.
+        """
+        return actions.note_action(self._scope, actions.remove_follower, actor, by)
+
+    def block(self, actor: str, /, *, by: str) -> Op[str | None]:
+        """Block ``actor`` as our actor ``by``, which ends their relations in both directions.
+
+        Return the id of the Block, or None if ``actor`` is blocked already. The Block is delivered to the actor, as
+        Mastodon does, so that its server ends its side too.
+        """
+        return actions.note_action(self._scope, actions.block, actor, by)
+
+    def unblock(self, actor: str, /, *, by: str) -> Op[str | None]:
+        """Undo the Block of ``actor``. Return the id of the Undo, or None if ``actor`` is not blocked."""
+        return actions.note_action(self._scope, actions.unblock, actor, by)
+
+    def pending_follows(self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
+        """Return a page of the `FollowRequest`s that wait for our actor ``identifier``, newest first.
+
+        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 requests.
+        """
+        return actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit)
+
+    def contains(self, collection: str, item: str, /) -> Op[bool]:
+        """Return whether an item is in a managed collection, with this handler's own writes applied."""
+        return contains_after(self._scope, collection, item)
+
+    def count(self, collection: str, /) -> Op[int]:
+        """Return the number of items in a managed collection, as it was before this handler."""
+        return count(collection)
+
+    def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
+        """Return a page of the ids in a managed collection, newest first, as it was before this handler.
+
+        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 ids.
+        """
+        return member_ids(collection, cursor=cursor, limit=limit)
+
+
+class BlockingMethods:
+    """The methods for plain functions; they block."""
+
+    __slots__ = ()
+
+    _scope: UnitOfWork[Any]
+    _run: Callable[[Op[Any]], Any]
+
+    def follow(self, actor: str, /, *, by: str) -> str:
+        """See `OpContext.follow`."""
+        ident: str = self._run(actions.note_follow(self._scope, actor, by))
+        return ident
+
+    def unfollow(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.unfollow`."""
+        ident: str | None = self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
+        return ident
+
+    def accept_follow(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.accept_follow`."""
+        ident: str | None = self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
+        return ident
+
+    def reject_follow(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.reject_follow`."""
+        ident: str | None = self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
+        return ident
+
+    def remove_follower(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.remove_follower`."""
+        ident: str | None = self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
+        return ident
+
+    def block(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.block`."""
+        ident: str | None = self._run(actions.note_action(self._scope, actions.block, actor, by))
+        return ident
+
+    def unblock(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.unblock`."""
+        ident: str | None = self._run(actions.note_action(self._scope, actions.unblock, actor, by))
+        return ident
+
+    def pending_follows(self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
+        """See `OpContext.pending_follows`."""
+        page: PageItems = self._run(actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit))
+        return page
+
+    def contains(self, collection: str, item: str, /) -> bool:
+        """See `OpContext.contains`."""
+        return bool(self._run(contains_after(self._scope, collection, item)))
+
+    def count(self, collection: str, /) -> int:
+        """See `OpContext.count`."""
+        return int(self._run(count(collection)))
+
+    def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
+        """See `OpContext.members`."""
+        page: PageItems = self._run(member_ids(collection, cursor=cursor, limit=limit))
+        return page
+
+
+class AwaitableMethods:
+    """The methods for coroutines; they are awaited."""
+
+    __slots__ = ()
+
+    _scope: UnitOfWork[Any]
+    _run: Callable[[Op[Any]], Coroutine[Any, Any, Any]]
+
+    async def follow(self, actor: str, /, *, by: str) -> str:
+        """See `OpContext.follow`."""
+        ident: str = await self._run(actions.note_follow(self._scope, actor, by))
+        return ident
+
+    async def unfollow(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.unfollow`."""
+        ident: str | None = await self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
+        return ident
+
+    async def accept_follow(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.accept_follow`."""
+        ident: str | None = await self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
+        return ident
+
+    async def reject_follow(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.reject_follow`."""
+        ident: str | None = await self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
+        return ident
+
+    async def remove_follower(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.remove_follower`."""
+        ident: str | None = await self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
+        return ident
+
+    async def block(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.block`."""
+        ident: str | None = await self._run(actions.note_action(self._scope, actions.block, actor, by))
+        return ident
+
+    async def unblock(self, actor: str, /, *, by: str) -> str | None:
+        """See `OpContext.unblock`."""
+        ident: str | None = await self._run(actions.note_action(self._scope, actions.unblock, actor, by))
+        return ident
+
+    async def pending_follows(
+        self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX
+    ) -> PageItems:
+        """See `OpContext.pending_follows`."""
+        page: PageItems = await self._run(actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit))
+        return page
+
+    async def contains(self, collection: str, item: str, /) -> bool:
+        """See `OpContext.contains`."""
+        return bool(await self._run(contains_after(self._scope, collection, item)))
+
+    async def count(self, collection: str, /) -> int:
+        """See `OpContext.count`."""
+        return int(await self._run(count(collection)))
+
+    async def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
+        """See `OpContext.members`."""
+        page: PageItems = await self._run(member_ids(collection, cursor=cursor, limit=limit))
+        return page

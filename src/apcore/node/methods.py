@@ -1,0 +1,199 @@
+"""Define the methods of nodes that change relations, and read and write managed collections, outside of handlers.
+
+Each write is a commit of its own. When the method returns, it is stored.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
+
+from apcore.collections import PageItems, contains, count
+from apcore.effects import Op
+from apcore.federation.outbox.send import act, commit_action, commit_follow
+from apcore.federation.relations import actions
+from apcore.federation.relations.actions import PAGE_MAX, member_ids
+from apcore.federation.site import Site
+from apcore.federation.unit_of_work import AddMember, RemoveMember
+from apcore.federation.unit_setup import unit_of_work_for
+from apcore.node.binding import Bound, Data
+
+__all__ = ["AsyncNodeMethods", "NodeMethods"]
+
+T = TypeVar("T")
+
+
+class NodeMethods(Bound[Data], ABC):
+    """The methods of `Node`."""
+
+    @abstractmethod
+    def run(self, op: Op[T], /) -> T:
+        """Drive an operation to its end with this node's ports."""
+
+    @abstractmethod
+    def _run_for(self, origin: str | None, make_op: Callable[[Site], Op[T]], /) -> T:
+        """Run an operation on the site of one origin of ours, with the application's data."""
+
+    def follow(self, actor: str, /, *, by: str, origin: str | None = None) -> str:
+        """Ask to follow ``actor`` as our actor ``by``, and return the id of the Follow."""
+        return self._run_for(origin, lambda site: commit_follow(site, actor, by))
+
+    def unfollow(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """Stop following ``actor``, or withdraw the request.
+
+        Return the id of the Undo, or None if there is no request and no relation.
+        """
+        return self._run_for(origin, lambda site: commit_action(site, actions.unfollow, actor, by))
+
+    def accept_follow(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """Accept the request of ``actor`` to follow ``by``.
+
+        Return the id of the Accept, or None if ``actor`` follows already.
+
+        Raises:
+            ValueError: ``actor`` has not asked to follow.
+            ContractError: ``by`` blocks ``actor``.
+        """
+        return self._run_for(origin, lambda site: commit_action(site, actions.accept_follow, actor, by))
+
+    def reject_follow(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """Reject the request of ``actor`` to follow ``by``.
+
+        Return the id of the Reject, or None if the request is rejected already.
+
+        Raises:
+            ValueError: ``actor`` has not asked to follow.
+        """
+        return self._run_for(origin, lambda site: commit_action(site, actions.reject_follow, actor, by))
+
+    def remove_follower(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """Remove the follower ``actor`` of ``by``.
+
+        Return the id of the Reject that tells its server, or None if ``actor`` does not follow.
+        """
+        return self._run_for(origin, lambda site: commit_action(site, actions.remove_follower, actor, by))
+
+    def block(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """Block ``actor`` as our actor ``by``, which ends their relations in both directions.
+
+        Return the id of the Block, or None if ``actor`` is blocked already. The Block is delivered to the actor, as
+        Mastodon does, so that its server ends its side too.
+        """
+        return self._run_for(origin, lambda site: commit_action(site, actions.block, actor, by))
+
+    def unblock(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """Undo the Block of ``actor``. Return the id of the Undo, or None if ``actor`` is not blocked."""
+        return self._run_for(origin, lambda site: commit_action(site, actions.unblock, actor, by))
+
+    def pending_follows(
+        self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX, origin: str | None = None
+    ) -> PageItems:
+        """Return a page of the `FollowRequest`s that wait for our actor ``identifier``, newest first.
+
+        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 requests.
+        """
+        return self._run_for(
+            origin,
+            lambda site: actions.pending_follows(unit_of_work_for(site), identifier, cursor=cursor, limit=limit),
+        )
+
+    def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
+        """Add an item (an id) to a managed collection. An item that is already there is not an error.
+
+        A collection is listed by descending ``order``: by default the time of the addition, else 1 to 64 printable
+        ASCII characters of yours.
+        """
+        _ = self._run_for(
+            self._own_origin_of(collection), lambda site: act(site, AddMember(collection, item, order=order))
+        )
+
+    def remove(self, collection: str, item: str, /) -> None:
+        """Remove an item from a managed collection. A missing item is not an error."""
+        _ = self._run_for(self._own_origin_of(collection), lambda site: act(site, RemoveMember(collection, item)))
+
+    def contains(self, collection: str, item: str, /) -> bool:
+        """Return whether an item is in a managed collection."""
+        return (self.run(contains(collection, (item,))))[0]
+
+    def count(self, collection: str, /) -> int:
+        """Return the number of items in a managed collection."""
+        return self.run(count(collection))
+
+    def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
+        """Return a page of the ids in a managed collection, newest first.
+
+        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 ids.
+        """
+        return self.run(member_ids(collection, cursor=cursor, limit=limit))
+
+
+class AsyncNodeMethods(Bound[Data], ABC):
+    """The methods of `AsyncNode`."""
+
+    @abstractmethod
+    async def run(self, op: Op[T], /) -> T:
+        """Drive an operation to its end with this node's ports."""
+
+    @abstractmethod
+    async def _run_for(self, origin: str | None, make_op: Callable[[Site], Op[T]], /) -> T:
+        """Run an operation on the site of one origin of ours, with the application's data."""
+
+    async def follow(self, actor: str, /, *, by: str, origin: str | None = None) -> str:
+        """See `Node.follow`."""
+        return await self._run_for(origin, lambda site: commit_follow(site, actor, by))
+
+    async def unfollow(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """See `Node.unfollow`."""
+        return await self._run_for(origin, lambda site: commit_action(site, actions.unfollow, actor, by))
+
+    async def accept_follow(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """See `Node.accept_follow`."""
+        return await self._run_for(origin, lambda site: commit_action(site, actions.accept_follow, actor, by))
+
+    async def reject_follow(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """See `Node.reject_follow`."""
+        return await self._run_for(origin, lambda site: commit_action(site, actions.reject_follow, actor, by))
+
+    async def remove_follower(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """See `Node.remove_follower`."""
+        return await self._run_for(origin, lambda site: commit_action(site, actions.remove_follower, actor, by))
+
+    async def block(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """See `Node.block`."""
+        return await self._run_for(origin, lambda site: commit_action(site, actions.block, actor, by))
+
+    async def unblock(self, actor: str, /, *, by: str, origin: str | None = None) -> str | None:
+        """See `Node.unblock`."""
+        return await self._run_for(origin, lambda site: commit_action(site, actions.unblock, actor, by))
+
+    async def pending_follows(
+        self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX, origin: str | None = None
+    ) -> PageItems:
+        """See `Node.pending_follows`."""
+        return await self._run_for(
+            origin,
+            lambda site: actions.pending_follows(unit_of_work_for(site), identifier, cursor=cursor, limit=limit),
+        )
+
+    async def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
+        """See `Node.append`."""
+        _ = await self._run_for(
+            self._own_origin_of(collection), lambda site: act(site, AddMember(collection, item, order=order))
+        )
+
+    async def remove(self, collection: str, item: str, /) -> None:
+        """See `Node.remove`."""
+        _ = await self._run_for(self._own_origin_of(collection), lambda site: act(site, RemoveMember(collection, item)))
+
+    async def contains(self, collection: str, item: str, /) -> bool:
+        """See `Node.contains`."""
+        return (await self.run(contains(collection, (item,))))[0]
+
+    async def count(self, collection: str, /) -> int:
+        """See `Node.count`."""
+        return await self.run(count(collection))
+
+    async def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
+        """See `Node.members`."""
+        return await self.run(member_ids(collection, cursor=cursor, limit=limit))
