@@ -15,7 +15,7 @@ from apcore.adapters.keys import StoreSigner
 from apcore.adapters.memory import MemoryStore
 from apcore.collections import Member, add_member, count, members_page
 from apcore.effects import commit
-from apcore.errors import SignerUnavailable
+from apcore.errors import ContractError, SignerUnavailable
 from apcore.federation import Federation, KeyPolicy
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.node import Node
@@ -387,9 +387,14 @@ def declared_kinds() -> list[RecordKind[Any, Any]]:
 
 
 def kind_of(key: tuple[str, ...]) -> RecordKind[Any, Any] | None:
-    """Return the declared kind of a key; the one with the longest prefix if there are several."""
-    kinds = [kind for kind in declared_kinds() if key[: len(kind.prefix)] == kind.prefix]
-    return max(kinds, key=lambda kind: len(kind.prefix), default=None)
+    """Return the declared kind that a key is of, or None."""
+    for kind in declared_kinds():
+        try:
+            _ = kind.parts_of(key)
+        except ContractError:
+            continue
+        return kind
+    return None
 
 
 def test_every_sample_is_of_a_declared_kind() -> None:

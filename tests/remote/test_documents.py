@@ -462,7 +462,7 @@ def test_alias_is_fetched_each_time_and_its_document_cached_under_its_id():
 def test_cached_document_with_a_colliding_digest_is_ignored(monkeypatch):
     """Compare full URLs: the key in the store holds only a digest."""
     web = ScriptedWeb({NOTE: note(), f"{A}/2": note(f"{A}/2", content="another")})
-    monkeypatch.setattr("apcore.remote.documents.digest_part", lambda _text: "same")
+    monkeypatch.setattr("apcore.remote.records.digest_part", lambda _text: "same")
     assert [load_content(web), load_content(web, f"{A}/2"), load_content(web)] == ["hi", "another", "hi"]
 
 

@@ -712,7 +712,7 @@ def test_failure_is_cached_per_viewer_and_success_for_all():
 def test_cached_key_with_a_colliding_digest_is_ignored(monkeypatch):
     """Compare full ids: the key in the store holds only a digest."""
     web = ScriptedWeb({ALICE: page(publicKey=[pem(), pem(f"{ALICE}#2", key=SECOND)])})
-    monkeypatch.setattr("apcore.remote.keys.digest_part", lambda _text: "same")
+    monkeypatch.setattr("apcore.remote.records.digest_part", lambda _text: "same")
     assert load_key(web).key.spki == FIRST.spki
     assert load_key(web, f"{ALICE}#2").key.spki == SECOND.spki
 

@@ -19,11 +19,6 @@ entry that stays longer does no harm.
 The buckets live in the store, so all processes of a server draw from the same ones. A counter in memory would be one
 budget for each process. The buckets are compared and set, not counted with `Increment`, since the store's counters
 never expire. There is one commit for each fetch; a refusal only reads.
-
-Records::
-
-    ("budget", "1", "client" | "host" | "domain", H(name))   the time at which the bucket is full again
-    ("budget", "1", "all")                                   the same, for all fetches together
 """
 
 from __future__ import annotations
@@ -37,8 +32,9 @@ from attrs import define, field, frozen
 from apcore.effects import Get, Now, Op, commit
 from apcore.errors import Unavailable
 from apcore.http import PUBLIC_ONLY, parse_ip
-from apcore.ports import VALUE_BYTES_MAX, Check, Entry, Put, StoreKey, digest_part
-from apcore.records.format import decode_record, encode_record, to_epoch_ms
+from apcore.ports import VALUE_BYTES_MAX, Check, Entry, Put, StoreKey
+from apcore.records.format import to_epoch_ms
+from apcore.remote.records import FETCH_BUDGETS, OVERALL_BUDGET, FetchBudget, FetchBudgetKey, OverallBudgetKey
 
 __all__ = [
     "DEFAULT_BUDGETS",
@@ -246,7 +242,7 @@ def spend(host: str, *, budgets: Budgets, unauthenticated_client: Unauthenticate
         is_committed = yield from commit(
             [Check(key, None if entry is None else entry.version) for key, entry in zip(keys, entries, strict=True)],
             [
-                Put(key, encode_record({"full": state.full_ms}), max((state.full_ms - now_ms) / 1000, _KEPT_S_MIN))
+                Put(key, _encode(state.full_ms), max((state.full_ms - now_ms) / 1000, _KEPT_S_MIN))
                 for key, state in zip(keys, decisions, strict=True)
             ],
         )
@@ -262,15 +258,19 @@ def _buckets(
     """Return the buckets to draw from. Names are not stored: two with the same digest would only share a bucket."""
     domain = registrable_domain(host)
     buckets: list[tuple[StoreKey, Rate, str]] = [
-        (("budget", "1", "all"), budgets.overall, "all hosts"),
-        (("budget", "1", "domain", digest_part(domain)), budgets.domain, f"the domain {domain}"),
-        (("budget", "1", "host", digest_part(host)), budgets.host, f"the host {host}"),
+        (OVERALL_BUDGET.key(OverallBudgetKey()), budgets.overall, "all hosts"),
+        (FETCH_BUDGETS.key(FetchBudgetKey.of("domain", domain)), budgets.domain, f"the domain {domain}"),
+        (FETCH_BUDGETS.key(FetchBudgetKey.of("host", host)), budgets.host, f"the host {host}"),
     ]
     network = unauthenticated_client.network
     if network is not None:
-        buckets.append((("budget", "1", "client", digest_part(network)), budgets.client, "this client"))
+        buckets.append((FETCH_BUDGETS.key(FetchBudgetKey.of("client", network)), budgets.client, "this client"))
     return buckets
 
 
 def _full_ms(entry: Entry | None) -> int | None:
-    return None if entry is None else decode_record(entry.value).number("full")
+    return None if entry is None else FETCH_BUDGETS.decode(entry.value).full_ms
+
+
+def _encode(full_ms: int) -> bytes:
+    return FETCH_BUDGETS.encode(FetchBudget(full_ms=full_ms))

@@ -19,9 +19,9 @@ from apcore.effects import Get, Now, Op, commit
 from apcore.errors import ApcoreError, DocumentError, LimitExceeded, Unavailable
 from apcore.http import Origin, parse_media_type
 from apcore.jsonld import BUNDLED, DEFAULT_LIMITS, ContextTable, WorkBudget, parse_document
-from apcore.ports import Check, Put, StoreKey, digest_part
-from apcore.records.format import decode_record, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.ports import Check
 from apcore.remote.budgets import BudgetSpent
+from apcore.remote.records import CACHED_CONTEXTS, CachedContext, ContextKey
 from apcore.remote.retrieval import FetchPolicy, fetch
 from apcore.vocab import Document, read_document
 
@@ -72,15 +72,14 @@ def _with(contexts: ContextTable, url: str, body: bytes) -> ContextTable:
 
 def _context(url: str, policy: FetchPolicy) -> Op[bytes | None]:
     """Return the context at ``url``, cached or fetched, or None if it cannot be had."""
-    key: StoreKey = ("ctx", "1", digest_part(url))
-    [entry] = yield from Get((key,))
+    key = ContextKey.of(url)
+    [entry] = yield from Get((CACHED_CONTEXTS.key(key),))
     now = yield from Now()
     if entry is not None:
-        record = decode_record(entry.value)
-        ttl_s = policy.context_ttl_s if record.body else policy.context_retry_s
-        age = now - from_epoch_ms(record.number("fetched"))
-        if record.text("url") == url and age < timedelta(seconds=ttl_s):
-            return record.body or None
+        cached = CACHED_CONTEXTS.decode(entry.value)
+        ttl_s = policy.context_ttl_s if cached.body else policy.context_retry_s
+        if cached.url == url and now - cached.fetched < timedelta(seconds=ttl_s):
+            return cached.body or None
     body = b""
     try:
         fetched = yield from fetch(url, policy=policy, accept=_ACCEPT)
@@ -93,12 +92,12 @@ def _context(url: str, policy: FetchPolicy) -> Op[bytes | None]:
         raise
     except ApcoreError:
         body = b""
-    value = encode_record({"url": url, "fetched": to_epoch_ms(now)}, body)
     kept_s = policy.kept_s(policy.context_ttl_s if body else policy.context_retry_s, len(body))
     if kept_s is None:
         return body or None
+    write = CACHED_CONTEXTS.put(key, CachedContext(url=url, fetched=now, body=body), ttl_s=kept_s)
     try:
-        _ = yield from commit((Check(key, None if entry is None else entry.version),), (Put(key, value, kept_s),))
+        _ = yield from commit((Check(write.key, None if entry is None else entry.version),), (write,))
     except Unavailable:
         return body or None
     return body or None

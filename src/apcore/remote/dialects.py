@@ -12,7 +12,7 @@ that succeeds at the first knock proves nothing, since most servers do not check
 writes a record only after a second knock that was accepted. Deliveries write theirs into the commit that they make
 anyway.
 
-Records: ``("dialect", "1", origin)`` holds the dialect that the origin accepted last, and the time of that proof.
+The dialect that an origin accepted last is stored with the time of that proof (`KnownDialect`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.http import Origin, Request, Response, format_http_date, make_digest, parse_url
 from apcore.http.fields import BareItem, InnerList, serialize_dictionary
 from apcore.ports import Check, Entry, Put, StoreKey
-from apcore.records.format import decode_record, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.remote.records import DIALECT_KEPT_S, KNOWN_DIALECTS, DialectKey, KnownDialect
 from apcore.signatures import (
     Challenge,
     SignatureMalformed,
@@ -58,8 +58,6 @@ __all__ = [
 
 SECOND_KNOCK: Final = frozenset({400, 401, 403})
 """The statuses that can mean that the server does not accept the kind of signature."""
-DIALECT_KEPT_S: Final = 28 * 86400.0
-"""How long an accepted dialect is remembered."""
 _RENEWED_S: Final = DIALECT_KEPT_S / 2
 """The age from which a remembered dialect is written again when it is proved again."""
 ASKED_CHARS_MAX: Final = 512
@@ -260,7 +258,7 @@ def _dialect(challenge: Challenge) -> Dialect:
 
 def dialect_key(origin: Origin | str) -> StoreKey:
     """Return the key of the record of the dialect that an origin accepted."""
-    return ("dialect", "1", str(origin))
+    return KNOWN_DIALECTS.key(DialectKey(str(origin)))
 
 
 def read_dialect(entry: Entry | None) -> Dialect | None:
@@ -268,13 +266,12 @@ def read_dialect(entry: Entry | None) -> Dialect | None:
     if entry is None:
         return None
     try:
-        record = decode_record(entry.value)
-        scheme, asked = record.text("scheme"), record.optional("asked")
+        known = KNOWN_DIALECTS.decode(entry.value)
     except ContractError:
         return None
-    if scheme == "cavage":
+    if known.scheme == "cavage":
         return Dialect("cavage")
-    return Dialect("rfc9421", asked) if scheme == "rfc9421" else None
+    return Dialect("rfc9421", known.asked) if known.scheme == "rfc9421" else None
 
 
 def remember_dialect(origin: Origin | str, accepted: Dialect, entry: Entry | None, *, now: datetime) -> Put | None:
@@ -282,11 +279,11 @@ def remember_dialect(origin: Origin | str, accepted: Dialect, entry: Entry | Non
     if accepted.asked is not None and len(accepted.asked) > ASKED_CHARS_MAX:
         accepted = Dialect(accepted.scheme)
     if entry is not None and read_dialect(entry) == accepted:
-        age_s = (now - from_epoch_ms(decode_record(entry.value).number("since"))).total_seconds()
-        if age_s < _RENEWED_S:
+        since = KNOWN_DIALECTS.decode(entry.value).since
+        if (now - since).total_seconds() < _RENEWED_S:
             return None
-    value = encode_record({"scheme": accepted.scheme, "asked": accepted.asked, "since": to_epoch_ms(now)})
-    return Put(dialect_key(origin), value, DIALECT_KEPT_S)
+    known = KnownDialect(scheme=accepted.scheme, asked=accepted.asked, since=now)
+    return KNOWN_DIALECTS.put(DialectKey(str(origin)), known)
 
 
 def _entry(origin: Origin) -> Op[Entry | None]:

@@ -11,18 +11,12 @@ A document that an unauthenticated client made us load is cached only if it is s
 After its owner has changed a document, it is fetched again: `changed_document` marks its address, and copies fetched
 before that time no longer count. The mark covers the copies of all signers, and a fetch that is in flight at that time.
 
-Records::
-
-    ("doc", "1", H(key id), H(uri))      the document as a signer saw it; the third part is empty without a signer
-    ("doc-changed", "1", H(uri))         the time at which the owner said that the document has changed or is gone
-
 A failed write to the cache is ignored, since the document was loaded all the same.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
 
 from attrs import evolve, field, frozen
 
@@ -40,18 +34,22 @@ from apcore.http import (
     parse_url,
     validators_of,
 )
-from apcore.ports import Check, DeleteEntry, Entry, Put, StoreKey, digest_part
-from apcore.records.format import Record, decode_record, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.ports import Check, DeleteEntry, Entry, Put
 from apcore.remote.contexts import read_with_contexts
 from apcore.remote.dialects import Identity
 from apcore.remote.errors import Gone, WrongId, WrongMediaType
+from apcore.remote.records import (
+    CACHED_DOCUMENTS,
+    DOCUMENT_CHANGES,
+    CachedDocument,
+    DocumentChange,
+    DocumentChangeKey,
+    DocumentKey,
+)
 from apcore.remote.retrieval import FetchedResponse, FetchPolicy, check_status, fetch
 from apcore.vocab import Document, owners_of, read_document
 
 __all__ = ["LoadedDocument", "cached_owners", "changed_document", "load", "load_kept", "load_unverified"]
-
-_CHANGE_KEPT_S: Final = 31 * 86400.0
-"""How long a change is remembered. A copy is fresh for a day at most, and cached for 30 more (see `FetchPolicy`)."""
 
 
 @frozen
@@ -90,14 +88,14 @@ def load(
     slot = yield from _slot(str(parse_url(uri)), identity)
     now = yield from Now()
     cached = slot.record
-    if cached is not None and not fresh and now < from_epoch_ms(cached.number("fresh_until")):
+    if cached is not None and not fresh and now < cached.fresh_until:
         return (yield from _loaded_from(cached, policy))
     headers = Headers()
     if cached is not None:
-        headers = conditional_headers(headers, Validators(cached.optional("etag"), cached.optional("last_modified")))
+        headers = conditional_headers(headers, Validators(cached.etag, cached.last_modified))
     fetched = yield from fetch(slot.uri, policy=policy, identity=identity, headers=headers)
     if fetched.response.status == 304 and cached is not None:
-        if str(fetched.url) == cached.text("url"):
+        if str(fetched.url) == cached.url:
             is_cached = yield from _cache(slot, fetched, cached.body, now, policy)
             return evolve((yield from _loaded_from(cached, policy, fetched=now)), kept=is_cached)
         # The redirects ended at another URL than last time. That server did not send the cached copy, so it cannot say
@@ -128,7 +126,7 @@ def load_kept(uri: str, *, policy: FetchPolicy, identity: Identity | None = None
     slot = yield from _slot(str(parse_url(uri)), identity)
     now = yield from Now()
     cached = slot.record
-    if cached is None or now >= from_epoch_ms(cached.number("fresh_until")):
+    if cached is None or now >= cached.fresh_until:
         return None
     return (yield from _loaded_from(cached, policy))
 
@@ -143,7 +141,8 @@ def changed_document(uri: str, now: datetime) -> Put:
         RequestError: ``uri`` is no http or https URL.
     """
     address = str(parse_url(uri))
-    return Put(_change_key(address), encode_record({"uri": address, "at": to_epoch_ms(now)}), _CHANGE_KEPT_S)
+    change = DocumentChange(uri=address, at=now)
+    return DOCUMENT_CHANGES.put(DocumentChangeKey.of(address), change)
 
 
 def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str, ...] | None]:
@@ -155,16 +154,16 @@ def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str
         RequestError: ``uri`` is no http or https URL.
     """
     url = parse_url(uri)
-    keys = dict.fromkeys(_document_key(str(url), viewer) for viewer in (None, identity))
+    keys = dict.fromkeys(CACHED_DOCUMENTS.key(_document_key(str(url), viewer)) for viewer in (None, identity))
     owners: dict[str, None] = {}
     has_copy = False
     for entry in (yield from Get(tuple(keys))):
-        record = None if entry is None else decode_record(entry.value)
-        if record is None or record.text("uri") != str(url):
+        cached = None if entry is None else CACHED_DOCUMENTS.decode(entry.value)
+        if cached is None or cached.uri != str(url):
             continue
         has_copy = True
         try:
-            document = read_document(record.body, origin=url.origin)
+            document = read_document(cached.body, origin=url.origin)
         except RemoteError:
             continue
         owners |= dict.fromkeys(owners_of(document))
@@ -252,7 +251,7 @@ def _cache(slot: _Slot, fetched: FetchedResponse, body: bytes, now: datetime, po
         return False
     validators = validators_of(response.headers)
     if not validators and response.status == 304 and slot.record is not None:
-        validators = Validators(slot.record.optional("etag"), slot.record.optional("last_modified"))
+        validators = Validators(slot.record.etag, slot.record.last_modified)
     until = fresh_until(
         response.headers,
         received=now,
@@ -262,36 +261,34 @@ def _cache(slot: _Slot, fetched: FetchedResponse, body: bytes, now: datetime, po
     )
     full_ttl_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
     # A copy that we loaded on our own account keeps its full lifetime, even if an unauthenticated client asks for it.
-    is_own = slot.record is not None and slot.record.members.get("unproved") is not True
+    is_own = slot.record is not None and not slot.record.unproved
     ttl_s = full_ttl_s if is_own else policy.kept_s(full_ttl_s, len(body))
     if ttl_s is None:
         yield from _forget(slot)
         return False
-    value = encode_record(
-        {
-            "uri": slot.uri,
-            "url": str(fetched.url),
-            "fetched": to_epoch_ms(now),
-            "fresh_until": to_epoch_ms(until),
-            "etag": validators.etag,
-            "last_modified": validators.last_modified,
-            "unproved": True if policy.unauthenticated_client is not None and not is_own else None,
-        },
-        body,
+    document = CachedDocument(
+        uri=slot.uri,
+        url=str(fetched.url),
+        fetched=now,
+        fresh_until=until,
+        etag=validators.etag,
+        last_modified=validators.last_modified,
+        unproved=policy.unauthenticated_client is not None and not is_own,
+        body=body,
     )
-    return (yield from _write(slot, Put(slot.key, value, ttl_s)))
+    return (yield from _write(slot, CACHED_DOCUMENTS.put(slot.key, document, ttl_s=ttl_s)))
 
 
 def _forget(slot: _Slot) -> Op[None]:
     if slot.entry is not None:
-        _ = yield from _write(slot, DeleteEntry(slot.key))
+        _ = yield from _write(slot, CACHED_DOCUMENTS.delete(slot.key))
 
 
 def _write(slot: _Slot, write: Put | DeleteEntry) -> Op[bool]:
     version = None if slot.entry is None else slot.entry.version
     try:
         # A lost race means that another process has just cached the document.
-        _ = yield from commit((Check(slot.key, version),), (write,))
+        _ = yield from commit((Check(write.key, version),), (write,))
     except Unavailable:
         return False
     return True
@@ -302,44 +299,40 @@ class _Slot:
     """The cache entry of a document, and its current content."""
 
     uri: str
-    key: StoreKey
+    key: DocumentKey
     entry: Entry | None
-    record: Record | None
+    record: CachedDocument | None
     """None also if the entry is for another address with the same digest, or older than the last change."""
 
 
 def _slot(uri: str, identity: Identity | None) -> Op[_Slot]:
     key = _document_key(uri, identity)
-    entry, change = yield from Get((key, _change_key(uri)))
-    record = None if entry is None else decode_record(entry.value)
+    change_key = DOCUMENT_CHANGES.key(DocumentChangeKey.of(uri))
+    entry, change = yield from Get((CACHED_DOCUMENTS.key(key), change_key))
+    record = None if entry is None else CACHED_DOCUMENTS.decode(entry.value)
     # The full address is compared, since the key is only its digest.
-    if record is not None and (record.text("uri") != uri or _is_outdated(record, change)):
+    if record is not None and (record.uri != uri or _is_outdated(record, change)):
         record = None
     return _Slot(uri, key, entry, record)
 
 
-def _document_key(uri: str, identity: Identity | None) -> StoreKey:
-    viewer = "" if identity is None else digest_part(identity.key_id)
-    return ("doc", "1", viewer, digest_part(uri))
+def _document_key(uri: str, identity: Identity | None) -> DocumentKey:
+    return DocumentKey.of(uri, viewer=None if identity is None else identity.key_id)
 
 
-def _change_key(uri: str) -> StoreKey:
-    return ("doc-changed", "1", digest_part(uri))
-
-
-def _is_outdated(record: Record, change: Entry | None) -> bool:
+def _is_outdated(cached: CachedDocument, change_entry: Entry | None) -> bool:
     """Check whether a copy was fetched before its owner changed the document."""
-    if change is None:
+    if change_entry is None:
         return False
-    change_record = decode_record(change.value)
-    return change_record.text("uri") == record.text("uri") and record.number("fetched") <= change_record.number("at")
+    change = DOCUMENT_CHANGES.decode(change_entry.value)
+    return change.uri == cached.uri and cached.fetched <= change.at
 
 
-def _loaded_from(cached: Record, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[LoadedDocument]:
-    url = parse_url(cached.text("url"))
+def _loaded_from(cached: CachedDocument, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[LoadedDocument]:
+    url = parse_url(cached.url)
     try:
         document = yield from read_with_contexts(cached.body, origin=url.origin, policy=policy)
     except DocumentError as error:
-        raise DocumentError(f"the cached copy of {cached.text('uri')} cannot be read any more: {error}") from error
-    confirmed_at = from_epoch_ms(cached.number("fetched")) if fetched is None else fetched
+        raise DocumentError(f"the cached copy of {cached.uri} cannot be read any more: {error}") from error
+    confirmed_at = cached.fetched if fetched is None else fetched
     return LoadedDocument(document, url, confirmed_at, cached.body, kept=True)

@@ -32,12 +32,12 @@ from attrs import evolve, frozen
 from apcore.effects import Get, Now, Op, commit
 from apcore.errors import AddressBlocked, ApcoreError, FetchFailed, RemoteError, SignatureError, Unavailable
 from apcore.http import Url, parse_url
-from apcore.ports import Check, Entry, Put, StoreKey, digest_part
-from apcore.records.format import Record, decode_record, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.ports import Check, Entry
 from apcore.remote.budgets import BudgetSpent, UnauthenticatedClient
 from apcore.remote.dialects import Identity
 from apcore.remote.documents import load, load_unverified
 from apcore.remote.errors import Gone, KeyNotOwned, PeerFailing
+from apcore.remote.records import KEY_LOOKUPS, KeyLookup, KeyLookupKey
 from apcore.remote.retrieval import FetchPolicy, check_target
 from apcore.signatures import PublicKey, read_multikey, read_pem, read_spki
 from apcore.vocab import Actor, CryptographicKey, Document, Multikey, Reference, same_id
@@ -106,20 +106,20 @@ def remote_key(
             is set. This is not cached.
     """
     url = parse_url(key_id).without_fragment()
-    cache_key = _cache_key(key_id)
-    [entry] = yield from Get((cache_key,))
+    cache_key = KeyLookupKey.of(key_id)
+    [entry] = yield from Get((KEY_LOOKUPS.key(cache_key),))
     now = yield from Now()
-    slot = _Slot(cache_key, entry, _record_of(entry, key_id), "", now)
+    slot = _Slot(cache_key, entry, _lookup_of(entry, key_id), "", now)
+    lookup = slot.lookup
     fresh_key = slot.fresh_key(policy)
-    if fresh_key is not None and (not anew or slot.age_s("refreshed") < policy.key_refresh_s):
-        return RemoteKey(fresh_key, cached=True, asserts=slot.asserts)
+    if fresh_key is not None and (not anew or slot.age_s(lookup.refreshed) < policy.key_refresh_s):
+        return RemoteKey(fresh_key, cached=True, asserts=lookup.asserts)
     if callable(identity):
         identity = yield from identity()
     slot = evolve(slot, viewer="" if identity is None else identity.key_id)
-    if slot.record is not None:
-        failure_age_s = slot.age_s("failed")
-        if failure_age_s < policy.key_retry_s and slot.record.optional("viewer") == slot.viewer:
-            raise _cached_failure(slot.record, key_id, policy.key_retry_s - failure_age_s)
+    failure_age_s = slot.age_s(lookup.failed)
+    if failure_age_s < policy.key_retry_s and lookup.viewer == slot.viewer:
+        raise _cached_failure(lookup, policy.key_retry_s - failure_age_s)
     _check_key_url(url, key_id, policy)
     lookup_policy = evolve(
         policy, unauthenticated_client=unauthenticated_client, until=now + timedelta(seconds=policy.key_s_max)
@@ -132,11 +132,11 @@ def remote_key(
         stale_key = None if anew else slot.cached_key()
         if stale_key is None:
             raise
-        return RemoteKey(stale_key, cached=True, asserts=slot.asserts)
+        return RemoteKey(stale_key, cached=True, asserts=lookup.asserts)
     except (RemoteError, FetchFailed, PeerFailing) as error:
         is_unreachable = isinstance(error, FetchFailed) and error.retryable
         if not (is_unreachable and is_our_outage is not None and (yield from is_our_outage(str(url.origin), now))):
-            yield from _cache_failure(slot, key_id, error, policy, fresh_key)
+            yield from _cache_failure(slot, error, policy, fresh_key)
         if isinstance(error, RemoteError):
             raise
         raise _unavailable(key_id, error) from error
@@ -146,8 +146,17 @@ def remote_key(
     replaced = fresh_key is not None and fresh_key.spki != key.spki
     # Only the key's own server can replace the key, so a refresh that brings another key begins no pause.
     is_unchanged = anew and fresh_key is not None and not replaced
-    refreshed_ms = to_epoch_ms(now) if is_unchanged else None if replaced else slot.optional_number("refreshed")
-    yield from _cache(slot, _encode_key(key, asserts, now, refreshed_ms), policy.key_kept_s)
+    refreshed = now if is_unchanged else None if replaced else lookup.refreshed
+    new_lookup = KeyLookup(
+        key_id=key.key_id,
+        owner=key.owner,
+        asserts=asserts,
+        fetched=now,
+        refreshed=refreshed,
+        expires=key.expires,
+        body=key.spki,
+    )
+    yield from _cache(slot, new_lookup, policy.key_kept_s)
     if replaced:
         _LOG.info("key %s of %s was replaced without an Update that announced it", key_id, key.owner)
     return RemoteKey(key, cached=False, asserts=asserts, replaced=replaced)
@@ -174,9 +183,8 @@ def cached_key_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
 
     Asks for: one `Get`.
     """
-    entries = yield from Get([_cache_key(key_id) for key_id in key_ids])
-    records = [_record_of(entry, key_id) for entry, key_id in zip(entries, key_ids, strict=True)]
-    return tuple(None if record is None else _owner_of(record) for record in records)
+    entries = yield from Get([KEY_LOOKUPS.key(KeyLookupKey.of(key_id)) for key_id in key_ids])
+    return tuple(_owner_of(_lookup_of(entry, key_id)) for entry, key_id in zip(entries, key_ids, strict=True))
 
 
 def end_refresh_pause(key_ids: Sequence[str], *, owner: str, said: datetime, policy: FetchPolicy) -> Op[None]:
@@ -188,19 +196,16 @@ def end_refresh_pause(key_ids: Sequence[str], *, owner: str, said: datetime, pol
     Asks for: one `Get`, and one commit for each key whose pause ends.
     """
     try:
-        entries = yield from Get([_cache_key(key_id) for key_id in key_ids])
+        entries = yield from Get([KEY_LOOKUPS.key(KeyLookupKey.of(key_id)) for key_id in key_ids])
         for entry, key_id in zip(entries, key_ids, strict=True):
-            record = _record_of(entry, key_id)
-            if entry is None or record is None or not same_id(record.optional("owner") or "", owner):
+            lookup = _lookup_of(entry, key_id)
+            if entry is None or lookup.owner is None or not same_id(lookup.owner, owner):
                 continue
-            if not 0 < record.number("refreshed") < to_epoch_ms(said):
+            if lookup.fetched is None or lookup.refreshed is None or lookup.refreshed >= said:
                 continue
-            members = {name: value for name, value in record.members.items() if name != "refreshed"}
-            age_s = (said - from_epoch_ms(record.number("fetched"))).total_seconds()
-            ttl_s = max(policy.key_kept_s - age_s, 1.0)
-            _ = yield from commit(
-                (Check(entry.key, entry.version),), (Put(entry.key, encode_record(members, record.body), ttl_s),)
-            )
+            ttl_s = max(policy.key_kept_s - (said - lookup.fetched).total_seconds(), 1.0)
+            write = KEY_LOOKUPS.put(KeyLookupKey.of(key_id), evolve(lookup, refreshed=None), ttl_s=ttl_s)
+            _ = yield from commit((Check(entry.key, entry.version),), (write,))
     except Unavailable:
         return
 
@@ -305,89 +310,62 @@ def _read(source: Document, *, key_id: str, owner_id: str) -> PublicKey:
 class _Slot:
     """The cache entry of a key, its content, and the viewer that asks."""
 
-    key: StoreKey
+    key: KeyLookupKey
     entry: Entry | None
-    record: Record | None
+    lookup: KeyLookup
     viewer: str
     now: datetime
 
-    def age_s(self, name: str) -> float:
-        """Return the seconds since the instant with that name, or infinity if the record has none."""
-        if self.record is None or name not in self.record.members:
-            return inf
-        return (self.now - from_epoch_ms(self.record.number(name))).total_seconds()
-
-    def optional_number(self, name: str) -> int | None:
-        """Return the number with that name, or None if the record has none."""
-        return None if self.record is None or name not in self.record.members else self.record.number(name)
-
-    @property
-    def asserts(self) -> bool:
-        return self.record is not None and self.record.members.get("asserts") is True
+    def age_s(self, moment: datetime | None) -> float:
+        """Return the seconds since a moment, or infinity if there is none."""
+        return inf if moment is None else (self.now - moment).total_seconds()
 
     def fresh_key(self, policy: FetchPolicy) -> PublicKey | None:
         """Return the cached key if it is not stale."""
-        return None if self.age_s("fetched") >= policy.key_ttl_s else self.cached_key()
+        return None if self.age_s(self.lookup.fetched) >= policy.key_ttl_s else self.cached_key()
 
     def cached_key(self) -> PublicKey | None:
         """Return the cached key, even if it is stale. A key that was refused since is not cached any more."""
-        if self.record is None or "owner" not in self.record.members:
+        lookup = self.lookup
+        if lookup.owner is None:
             return None
-        key_id, owner = self.record.text("key_id"), self.record.text("owner")
-        key = read_spki(self.record.body, key_id=key_id, owner=owner, source="cache")
-        if "expires" in self.record.members:
-            return evolve(key, expires=from_epoch_ms(self.record.number("expires")))
-        return key
+        key = read_spki(lookup.body, key_id=lookup.key_id, owner=lookup.owner, source="cache")
+        return key if lookup.expires is None else evolve(key, expires=lookup.expires)
 
 
-def _record_of(entry: Entry | None, key_id: str) -> Record | None:
-    if entry is None:
-        return None
-    record = decode_record(entry.value)
+def _lookup_of(entry: Entry | None, key_id: str) -> KeyLookup:
+    """Return the record about a key, or an empty one if there is none."""
+    blank = KeyLookup(key_id=key_id)
+    lookup = blank if entry is None else KEY_LOOKUPS.decode(entry.value)
     # The full id is compared, since the store key is only its digest.
-    return record if record.text("key_id") == key_id else None
+    return lookup if lookup.key_id == key_id else blank
 
 
-def _cache_key(key_id: str) -> StoreKey:
-    return ("key", "1", digest_part(key_id))
-
-
-def _owner_of(record: Record) -> str | None:
+def _owner_of(lookup: KeyLookup) -> str | None:
     """Return the owner of the key, or its last owner if the key does not count any more."""
-    return record.optional("owner") or record.optional("was")
+    return lookup.owner or lookup.last_owner
 
 
-def _encode_key(key: PublicKey, asserts: bool, now: datetime, refreshed_ms: int | None) -> bytes:
-    members = {
-        "key_id": key.key_id,
-        "owner": key.owner,
-        "asserts": asserts or None,
-        "fetched": to_epoch_ms(now),
-        "refreshed": refreshed_ms,
-        "expires": None if key.expires is None else to_epoch_ms(key.expires),
-    }
-    return encode_record(members, key.spki)
-
-
-def _cache_failure(
-    slot: _Slot, key_id: str, error: ApcoreError, policy: FetchPolicy, fresh_key: PublicKey | None
-) -> Op[None]:
+def _cache_failure(slot: _Slot, error: ApcoreError, policy: FetchPolicy, fresh_key: PublicKey | None) -> Op[None]:
     is_refusal = isinstance(error, RemoteError) or not error.retryable
-    kind = "gone" if isinstance(error, Gone) else "refused" if is_refusal else "unavailable"
-    failure = {"failure": kind, "reason": error.reason, "failed": to_epoch_ms(slot.now), "viewer": slot.viewer}
-    if fresh_key is not None and slot.record is not None and not isinstance(error, RemoteError):
-        remaining_s = policy.key_kept_s - slot.age_s("fetched")
-        yield from _cache(slot, encode_record({**slot.record.members, **failure}, slot.record.body), remaining_s)
-        return
     # The key does not count any more. Its owner is remembered, so that the owner's Delete can still be attributed.
-    last_owner = None if slot.record is None else _owner_of(slot.record)
-    value = encode_record({"key_id": key_id, "was": last_owner, **failure})
-    yield from _cache(slot, value, policy.key_retry_s if last_owner is None else policy.key_kept_s)
+    base = KeyLookup(key_id=slot.lookup.key_id, last_owner=_owner_of(slot.lookup))
+    ttl_s = policy.key_retry_s if base.last_owner is None else policy.key_kept_s
+    if fresh_key is not None and not isinstance(error, RemoteError):
+        base, ttl_s = slot.lookup, policy.key_kept_s - slot.age_s(slot.lookup.fetched)
+    failed_lookup = evolve(
+        base,
+        failure="gone" if isinstance(error, Gone) else "refused" if is_refusal else "unavailable",
+        reason=error.reason,
+        failed=slot.now,
+        viewer=slot.viewer,
+    )
+    yield from _cache(slot, failed_lookup, ttl_s)
 
 
-def _cached_failure(record: Record, key_id: str, remaining_s: float) -> ApcoreError:
-    message = f"key {key_id} could not be had a short while ago ({record.text('reason')})"
-    match record.text("failure"):
+def _cached_failure(lookup: KeyLookup, remaining_s: float) -> ApcoreError:
+    message = f"key {lookup.key_id} could not be had a short while ago ({lookup.reason})"
+    match lookup.failure:
         case "unavailable":
             return KeyUnavailable(message, retry_after_s=remaining_s)
         case "gone":
@@ -396,9 +374,9 @@ def _cached_failure(record: Record, key_id: str, remaining_s: float) -> ApcoreEr
             return KeyRefused(message)
 
 
-def _cache(slot: _Slot, value: bytes, ttl_s: float) -> Op[None]:
-    version = None if slot.entry is None else slot.entry.version
+def _cache(slot: _Slot, lookup: KeyLookup, ttl_s: float) -> Op[None]:
+    write = KEY_LOOKUPS.put(slot.key, lookup, ttl_s=ttl_s)
     try:
-        _ = yield from commit((Check(slot.key, version),), (Put(slot.key, value, ttl_s),))
+        _ = yield from commit((Check(write.key, None if slot.entry is None else slot.entry.version),), (write,))
     except Unavailable:
         return
