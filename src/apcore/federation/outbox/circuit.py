@@ -27,7 +27,7 @@ from attrs import evolve, field, frozen
 from apcore.effects import Get, Op, Scan
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
 from apcore.federation.outbox.circuit_states import CircuitAction, CircuitEvent, CircuitState, advance_circuit
-from apcore.federation.outbox.records import CIRCUITS, REACHES, CircuitKey, CircuitRecord, OriginKey, ReachRecord
+from apcore.federation.outbox.host_records import CIRCUITS, REACHES, CircuitKey, CircuitRecord, OriginKey, ReachRecord
 from apcore.federation.retry import RetryRules, host_pause_s
 from apcore.federation.time_limits import AIMED_PAUSE_S, OUTAGE_PAUSE_STEPS, REACH_RENEWED_S, REACH_WINDOW_S
 from apcore.http import Origin, parse_origin

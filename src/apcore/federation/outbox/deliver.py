@@ -41,8 +41,9 @@ from apcore.federation.outbox.delivery_results import (
     is_old,
     result_writes,
 )
+from apcore.federation.outbox.host_records import CircuitRecord
 from apcore.federation.outbox.missing_inboxes import put_missing_inbox
-from apcore.federation.outbox.records import SENT_ACTIVITIES, CircuitRecord, SendingKey
+from apcore.federation.outbox.records import SENT_ACTIVITIES, SendingKey
 from apcore.federation.site import Site
 from apcore.federation.time_limits import RECORD_S, STEP_S
 from apcore.federation.wake_ups import DELIVER, read_wake

@@ -26,16 +26,16 @@ from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import Inboxes, inboxes_in, load_actor
 from apcore.federation.moderation import DomainSuspended
 from apcore.federation.outbox.circuit import circuit_key, is_our_outage
-from apcore.federation.outbox.records import (
+from apcore.federation.outbox.host_records import (
     ACTOR_LOOKUPS,
     CIRCUITS,
     HOST_LOOKUPS,
     ActorLookupRecord,
     CircuitRecord,
-    DigestKey,
     HostLookupRecord,
     OriginKey,
 )
+from apcore.federation.outbox.records import DigestKey
 from apcore.federation.retry import host_pause_s
 from apcore.federation.site import Site
 from apcore.http import parse_url

@@ -25,8 +25,9 @@ from attrs import evolve, frozen
 from apcore.collections import Member, put_member, remove_member
 from apcore.effects import CallOutcome, Get, Op, Raised, gather
 from apcore.federation.actors.profiles import Inboxes
+from apcore.federation.outbox.host_records import MISSING_INBOXES, MissingInboxRecord
 from apcore.federation.outbox.inbox_lookups import look_up_inboxes
-from apcore.federation.outbox.records import MISSING_INBOXES, DigestKey, MissingInboxRecord
+from apcore.federation.outbox.records import DigestKey
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.site import Site
 from apcore.federation.time_limits import FOLLOWER_LOOKUP_S, LOOKUPS_AT_ONCE
