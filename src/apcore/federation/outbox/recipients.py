@@ -1,0 +1,239 @@
+"""Find the recipients of one step of a sending, and the inboxes that reach them.
+
+A step has up to 20 addresses, or as many members of one collection. Recipients at our own origin are reached without a
+request. The inboxes of followers are stored with them; those of others are looked up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Container, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from apcore.collections import PageItems, members_page
+from apcore.effects import Now, Op, Raised, gather
+from apcore.errors import ContractError, RequestError, Unavailable
+from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_actor, require_actor
+from apcore.federation.moderation import Severity
+from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
+from apcore.federation.outbox.missing_inboxes import InboxOwner
+from apcore.federation.outbox.records import SendingKey, SendingRecord
+from apcore.federation.routes import RouteMatch
+from apcore.federation.site import Site
+from apcore.federation.time_limits import LOOKUP_S, LOOKUPS_AT_ONCE
+from apcore.http import Url, parse_url
+from apcore.ports import LeasedMessage
+from apcore.records import Stored
+from apcore.vocab import Document, View
+
+__all__ = ["FailedLookup", "PlanStep", "Recipients", "Sending", "find_step", "is_deliverable"]
+
+_LOG: Final = logging.getLogger("apcore.delivery")
+
+
+@frozen
+class FailedLookup:
+    """A recipient whose inbox cannot be found now."""
+
+    uri: str
+    attempts: int
+    """The number of look-ups that this sending has made."""
+    wait_s: float
+    """The seconds until the next one."""
+
+
+@frozen
+class Recipients:
+    """The recipients of a step, by the way they are reached."""
+
+    remote: Sequence[InboxOwner] = ()
+    """Recipients with an inbox on another origin."""
+    local: Sequence[str] = ()
+    """Recipients of our own origin: the commit of the step delivers to them."""
+    failed_lookups: Sequence[FailedLookup] = ()
+
+
+@frozen
+class PlanStep:
+    """The recipients of one step of planning, and the place where the next step begins."""
+
+    recipients: Recipients
+    remaining: tuple[str, ...]
+    """The addresses for the next steps. A collection that is partly read is the first of them."""
+    cursor: str | None = None
+    skip: int = 0
+    """The number of items of the page at the cursor that are planned already."""
+
+
+@frozen
+class Sending:
+    """A sending as it is stored."""
+
+    leased: LeasedMessage
+    stored: Stored[SendingRecord, SendingKey]
+    size: int = field(kw_only=True)
+    """The number of recipients in a step."""
+
+    @property
+    def name(self) -> str:
+        """The name of the sending."""
+        return self.stored.key.name
+
+    @property
+    def record(self) -> SendingRecord:
+        """The stored record."""
+        return self.stored.record
+
+
+def find_step(site: Site, sending: Sending) -> Op[PlanStep]:
+    """Return the recipients of the next step of a sending, and the place where the step after it begins.
+
+    Asks for: one `Scan` for a managed collection, or the handler of another one; the recipients' documents (see `load`)
+    where their inboxes are not cached; the handlers of our own actors.
+    """
+    place = site.federation.places.read(site.origin, sending.record.recipients[0])
+    if place is None or place.target.kind != "collection":
+        return (yield from _find_addresses(site, sending))
+    if place.target.handler is None:
+        return (yield from _find_members(site, sending))
+    return (yield from _find_dispatched(site, sending, place))
+
+
+def _find_addresses(site: Site, sending: Sending) -> Op[PlanStep]:
+    to = sending.record.recipients
+    # The step ends before the first collection, which gets steps of its own.
+    places = [site.federation.places.read(site.origin, uri) for uri in to[: sending.size]]
+    size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
+    recipients = yield from _find_recipients(
+        site, sending, [(uri, None) for uri in to[:size]], direct=sending.record.direct
+    )
+    return PlanStep(recipients, to[size:])
+
+
+def _find_members(site: Site, sending: Sending) -> Op[PlanStep]:
+    to, cursor = sending.record.recipients, sending.record.cursor
+    page = yield from members_page(to[0], cursor=cursor, limit=sending.size, oldest_first=True)
+    members = [(member.id, _stored_inboxes(member.item)) for member in page.items]
+    recipients = yield from _find_recipients(site, sending, members, follows=to[0])
+    return PlanStep(recipients, to if page.next else to[1:], cursor=page.next)
+
+
+def _find_dispatched(site: Site, sending: Sending, place: RouteMatch) -> Op[PlanStep]:
+    """Plan the next items of an application's collection. Its pages may be longer than a step."""
+    to, cursor, skip = sending.record.recipients, sending.record.cursor, sending.record.skip
+    handler = place.target.handler
+    page: PageItems | None = (
+        None if handler is None else (yield from dispatch_actor(site, handler, place.identifier, cursor))
+    )
+    items = () if page is None else page.items
+    uris = [(_id_of(item), None) for item in items[skip : skip + sending.size]]
+    recipients = yield from _find_recipients(site, sending, uris)
+    if skip + sending.size < len(items):
+        return PlanStep(recipients, to, cursor=cursor, skip=skip + sending.size)
+    next_cursor = None if page is None else page.next
+    return PlanStep(recipients, to if next_cursor is not None else to[1:], cursor=next_cursor)
+
+
+def _id_of(item: Any) -> str:
+    if isinstance(item, View):
+        item = item.document
+    ident = item.id if isinstance(item, Document) else item
+    if not isinstance(ident, str):
+        raise ContractError(
+            f"the handler of a collection that is sent to returned {ident!r:.60}: return ids, or actors with an id"
+        )
+    return ident
+
+
+def _stored_inboxes(item: bytes) -> Inboxes | None:
+    """Read the inboxes that are stored with a follower. A member that the application added has none."""
+    members: dict[str, Any] = json.loads(item) if item else {}
+    inbox = members.get("inbox")
+    return Inboxes(inbox, members.get("shared")) if inbox else None
+
+
+def _find_recipients(
+    site: Site,
+    sending: Sending,
+    addressees: Sequence[tuple[str, Inboxes | None]],
+    *,
+    direct: Container[str] = (),
+    follows: str | None = None,
+) -> Op[Recipients]:
+    """Find the inboxes of ``addressees``, each an actor's id with its inboxes if they are stored.
+
+    Those in ``direct`` are reached at their own inbox, never at a shared one. ``follows`` is the managed collection
+    that the addressees are members of.
+    """
+    local: dict[str, str] = {}
+    inboxes: list[tuple[str, Inboxes]] = []
+    unresolved_uris: list[str] = []
+    sender = site.identifier_of(sending.record.actor)
+    for uri, stored_inboxes in addressees:
+        url = _parse_address(uri)
+        if url is None or site.federation.domain_rules.verdict(url.origin.host) is Severity.SUSPEND:
+            continue
+        if url.origin == site.origin:
+            identifier = site.identifier_of(uri)
+            if identifier is not None and identifier != sender:
+                local[identifier] = uri
+        elif stored_inboxes is not None:
+            inboxes.append((uri, stored_inboxes))
+        else:
+            unresolved_uris.append(uri)
+    for identifier in list(local):
+        try:
+            _ = yield from require_actor(site, identifier)
+        except ActorUnknown:
+            del local[identifier]
+    lookups = [look_up_inboxes(site, uri, within_s=LOOKUP_S) for uri in unresolved_uris]
+    outcomes = yield from gather(*lookups, limit=LOOKUPS_AT_ONCE)
+    failed_lookups: list[FailedLookup] = []
+    for uri, outcome in zip(unresolved_uris, outcomes, strict=True):
+        if not isinstance(outcome, Raised):
+            inboxes.append((uri, Inboxes(outcome.value.inbox) if uri in direct else outcome.value))
+        elif isinstance(outcome.error, Unavailable) and outcome.error.retryable:
+            lookup = _failed_lookup(site, sending, uri, outcome.error, now=(yield from Now()))
+            failed_lookups += [] if lookup is None else [lookup]
+        else:
+            _LOG.info("no delivery to %s: %s", uri, outcome.error)
+    urls = [_parse_address(actor_inboxes.shared or actor_inboxes.inbox) for _, actor_inboxes in inboxes]
+    remote = [
+        InboxOwner(uri, actor_inboxes, url, follows)
+        for (uri, actor_inboxes), url in zip(inboxes, urls, strict=True)
+        if url is not None and is_deliverable(site, url)
+    ]
+    return Recipients(remote, list(local.values()), failed_lookups)
+
+
+def _failed_lookup(site: Site, sending: Sending, uri: str, error: Unavailable, *, now: datetime) -> FailedLookup | None:
+    """Return when to look up a recipient again; None to give it up.
+
+    A recipient is given up only if it, or its host, did not answer when this sending was too old already. The look-up
+    may have been made for another sending.
+    """
+    tried, is_charged = (error.tried, error.is_charged) if isinstance(error, InboxUnknown) else (now, True)
+    attempts = sending.record.lookups.get(uri, 0) + (1 if is_charged else 0)
+    age_s = 0.0 if tried is None else (tried - sending.record.created).total_seconds()
+    wait_s = site.federation.delivery_retries.delay_s(max(attempts, 1), age_s=max(age_s, 0.0), chance=1.0)
+    if wait_s is None:
+        _LOG.warning("gave up on finding the inbox of %s: %s", uri, error)
+        return None
+    return FailedLookup(uri, attempts, wait_s if error.retry_after_s is None else error.retry_after_s)
+
+
+def is_deliverable(site: Site, url: Url) -> bool:
+    """Return whether an inbox is on another origin than ours, and on no suspended domain."""
+    return url.origin != site.origin and site.federation.domain_rules.verdict(url.origin.host) is not Severity.SUSPEND
+
+
+def _parse_address(uri: str) -> Url | None:
+    try:
+        return parse_url(uri)
+    except RequestError as error:
+        _LOG.info("no delivery to %.200s: %s", uri, error)
+        return None
