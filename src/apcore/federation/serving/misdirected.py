@@ -52,7 +52,7 @@ class MisdirectedLog:
         # Several threads may be here at once. Only `setdefault` decides which of them logs an address.
         for name, (logged_s,) in list(self._logged.items()):
             if now_s - logged_s >= REPEAT_S:
-                self._logged.pop(name, None)
+                _ = self._logged.pop(name, None)
         if len(self._logged) >= ADDRESSES_MAX:
             return False
         entry = (now_s,)
