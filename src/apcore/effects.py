@@ -27,8 +27,9 @@ from datetime import datetime
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from attrs import field, frozen
+from typing_extensions import override
 
-from apcore.handlers import HandlerKind, handler_kind_of
+from apcore.handlers import HandlerKind, handler_kind_of, handler_name
 from apcore.http import Request, Response
 from apcore.ports import (
     Batch,
@@ -93,6 +94,10 @@ class Effect(Generic[T_co]):
         """Yield the effect, and return the answer."""
         answer: T_co = yield self  # No type checker can check this step.
         return answer
+
+    def summary(self) -> str:
+        """Return a description for a history, which is the same in every process."""
+        return repr(self)
 
 
 Op: TypeAlias = Generator[Effect[Any], Any, T]
@@ -329,6 +334,10 @@ class Call(Effect[T_co]):
             fn, args, contexts_for, handler_kind_of(fn)
         )
 
+    @override
+    def summary(self) -> str:
+        return f"Call({handler_name(self.fn)})"
+
 
 # --- several at once ------------------------------------------------------------------------------------------------
 
@@ -345,6 +354,10 @@ class All(Effect[tuple[CallOutcome[Any], ...]]):
     members: tuple[Op[Any], ...]
     limit: int = field(kw_only=True)
     """The most members that run at once."""
+
+    @override
+    def summary(self) -> str:
+        return f"All({len(self.members)}, limit={self.limit})"
 
 
 OVERLAP_MAX: Final = 8

@@ -123,7 +123,7 @@ def test_an_end_is_demanded():
 
 
 def test_forgetting_to_sabotage_is_noticed():
-    with pytest.raises(AssertionError, match=r"round 2 asked nothing: was sabotaged\(\) used\?"):
+    with pytest.raises(AssertionError, match=r"round 2 made no effect: was inject_failure\(\) used\?"):
         all_rounds(long_winded, only_the_first=True)
 
 

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from apcore.drivers.commits import commit_calls
+from apcore.drivers.effect_table import EFFECT_TABLE, CallSequence, Composite, PortCall, require_port
 from apcore.drivers.observer import EffectPath
-from apcore.drivers.outcomes import HandlerRaised, check_outbound, not_awaited, unwrapped
-from apcore.drivers.port_bundle import AsyncPorts, require_port
+from apcore.drivers.outcomes import HandlerRaised, not_awaited, unwrapped
+from apcore.drivers.port_bundle import AsyncPorts
 from apcore.drivers.stepper import Stepper
-from apcore.effects import (
-    All,
-    Call,
-    CallOutcome,
-    Commit,
-    DropKey,
-    Effect,
-    Enqueue,
-    Extend,
-    Fetch,
-    Get,
-    Lease,
-    MakeKey,
-    Now,
-    Op,
-    Raised,
-    RandomBytes,
-    Returned,
-    Scan,
-    Settle,
-    Sign,
-)
+from apcore.effects import All, Call, CallOutcome, Effect, Op, Raised, Returned
 from apcore.errors import Unavailable
 from apcore.handlers import HandlerKind
-from apcore.http import Response
-from apcore.ports import Entry, LeasedMessage
 
 __all__ = ["run_async"]
 
@@ -74,7 +51,8 @@ async def _drive(op: Op[T], ports: AsyncPorts, place: EffectPath) -> T:
 
 
 def _ask(effect: Effect[Any], ports: AsyncPorts, place: EffectPath) -> Awaitable[object]:
-    return _ANSWERS[type(effect)](effect, ports, place)
+    answer = _ANSWERS.get(type(effect))
+    return _RUNS[type(effect)](effect, ports, place) if answer is None else answer(effect, ports)
 
 
 async def _ask_observed(effect: Effect[Any], ports: AsyncPorts, place: EffectPath) -> object:
@@ -94,77 +72,32 @@ async def _ask_observed(effect: Effect[Any], ports: AsyncPorts, place: EffectPat
     return answer
 
 
-async def _fetch(effect: Fetch, ports: AsyncPorts, _place: EffectPath) -> Response:
-    # Nothing else hands a request to the transport, so nothing leaves that the guard has not let go.
-    check_outbound(effect.request, ports.outbound)
-    send = partial(require_port(ports.transport, "transport").send, effect.request)
-    return await (send() if effect.share is None else ports.runtime.share(effect.share, send))
-
-
-async def _get(effect: Get, ports: AsyncPorts, _place: EffectPath) -> Sequence[Entry | None]:
-    return await require_port(ports.store, "store").get(effect.keys)
-
-
-async def _scan(effect: Scan, ports: AsyncPorts, _place: EffectPath) -> Sequence[Entry]:
-    store = require_port(ports.store, "store")
-    return await store.scan(effect.prefix, after=effect.after, limit=effect.limit, reverse=effect.reverse)
-
-
-async def _commit(effect: Commit, ports: AsyncPorts, _place: EffectPath) -> bool:
-    calls = commit_calls(effect, require_port(ports.store, "store"), ports.queue)
-    call = next(calls)
-    while True:
-        try:
+async def _make_calls(
+    start: Callable[[Any, AsyncPorts], Generator[Callable[[], Any], Any, Any]], effect: Effect[Any], ports: AsyncPorts
+) -> object:
+    """Make the calls of a `CallSequence`, and return its answer."""
+    calls = start(effect, ports)
+    try:
+        call = next(calls)
+        while True:
             try:
                 answer = await call()
             except Unavailable as error:
                 call = calls.throw(error)
             else:
                 call = calls.send(answer)
-        except StopIteration as stop:
-            return bool(stop.value)
+    except StopIteration as stop:
+        return stop.value
 
 
-async def _enqueue(effect: Enqueue, ports: AsyncPorts, _place: EffectPath) -> None:
-    await require_port(ports.queue, "queue").enqueue(effect.messages)
-
-
-async def _lease(effect: Lease, ports: AsyncPorts, _place: EffectPath) -> Sequence[LeasedMessage]:
-    return await require_port(ports.queue, "queue").lease(effect.lanes, limit=effect.limit, lease_s=effect.lease_s)
-
-
-async def _extend(effect: Extend, ports: AsyncPorts, _place: EffectPath) -> Sequence[LeasedMessage]:
-    return await require_port(ports.queue, "queue").extend(effect.leases, lease_s=effect.lease_s)
-
-
-async def _settle(effect: Settle, ports: AsyncPorts, _place: EffectPath) -> Sequence[LeasedMessage]:
-    return await require_port(ports.queue, "queue").settle(effect.settlements)
-
-
-async def _sign(effect: Sign, ports: AsyncPorts, _place: EffectPath) -> bytes:
-    return await require_port(ports.signer, "signer").sign(effect.key_name, effect.data)
-
-
-async def _make_key(effect: MakeKey, ports: AsyncPorts, _place: EffectPath) -> object:
-    make = partial(require_port(ports.signer, "signer").make_key, effect.kind)
-    return await (make() if effect.share is None else ports.runtime.share((effect.kind, effect.share), make))
-
-
-async def _drop_key(effect: DropKey, ports: AsyncPorts, _place: EffectPath) -> bool:
-    return await require_port(ports.signer, "signer").drop_key(effect.key_name)
-
-
-async def _now(_effect: Now, ports: AsyncPorts, _place: EffectPath) -> object:
-    return ports.runtime.now()
-
-
-async def _random_bytes(effect: RandomBytes, ports: AsyncPorts, _place: EffectPath) -> bytes:
-    return ports.runtime.random_bytes(effect.count)
+async def _at_once(call: Callable[[Any, AsyncPorts], object], effect: Effect[Any], ports: AsyncPorts) -> object:
+    """Make a call that never waits."""
+    return call(effect, ports)
 
 
 async def _call(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -> object:
     try:
-        return await _CALLS[effect.handler_kind](effect, ports, place)
+        return await _KINDS[effect.handler_kind](effect, ports, place)
     except Exception as error:
         raise HandlerRaised(error) from error
 
@@ -204,7 +137,7 @@ async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -
     return outcome.value
 
 
-_CALLS: Final = {
+_KINDS: Final = {
     HandlerKind.OPERATION: _call_operation,
     HandlerKind.COROUTINE: _call_coroutine,
     HandlerKind.PLAIN: _call_plain,
@@ -223,20 +156,17 @@ async def _member(op: Op[Any], ports: AsyncPorts, place: EffectPath) -> CallOutc
         return Raised(error)
 
 
-_ANSWERS: Final[dict[type[Effect[Any]], Callable[[Any, AsyncPorts, EffectPath], Awaitable[object]]]] = {
-    Fetch: _fetch,
-    Get: _get,
-    Scan: _scan,
-    Commit: _commit,
-    Enqueue: _enqueue,
-    Lease: _lease,
-    Extend: _extend,
-    Settle: _settle,
-    Sign: _sign,
-    MakeKey: _make_key,
-    DropKey: _drop_key,
-    Now: _now,
-    RandomBytes: _random_bytes,
-    Call: _call,
-    All: _all,
+_COMPOSITES: Final[dict[Composite, Callable[[Any, AsyncPorts, EffectPath], Awaitable[object]]]] = {
+    Composite.CALL: _call,
+    Composite.ALL: _all,
 }
+
+
+def _answer_with(row: PortCall | CallSequence) -> Callable[[Any, AsyncPorts], Awaitable[object]]:
+    if isinstance(row, CallSequence):
+        return partial(_make_calls, row.calls)
+    return partial(_at_once, row.call) if row.port == "runtime" else row.call
+
+
+_ANSWERS: Final = {kind: _answer_with(row) for kind, row in EFFECT_TABLE.items() if not isinstance(row, Composite)}
+_RUNS: Final = {kind: _COMPOSITES[row] for kind, row in EFFECT_TABLE.items() if isinstance(row, Composite)}

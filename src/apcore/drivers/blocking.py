@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from apcore.drivers.commits import commit_calls
+from apcore.drivers.effect_table import EFFECT_TABLE, CallSequence, Composite, PortCall, require_port
 from apcore.drivers.observer import EffectPath
-from apcore.drivers.outcomes import HandlerRaised, check_outbound, not_awaited, unwrapped
-from apcore.drivers.port_bundle import Ports, require_port
+from apcore.drivers.outcomes import HandlerRaised, not_awaited, unwrapped
+from apcore.drivers.port_bundle import Ports
 from apcore.drivers.stepper import Stepper
-from apcore.effects import (
-    All,
-    Call,
-    CallOutcome,
-    Commit,
-    DropKey,
-    Effect,
-    Enqueue,
-    Extend,
-    Fetch,
-    Get,
-    Lease,
-    MakeKey,
-    Now,
-    Op,
-    Raised,
-    RandomBytes,
-    Returned,
-    Scan,
-    Settle,
-    Sign,
-)
+from apcore.effects import All, Call, CallOutcome, Effect, Op, Raised, Returned
 from apcore.errors import ContractError, Unavailable
 from apcore.handlers import HandlerKind, handler_name
-from apcore.http import Response
-from apcore.ports import Entry, LeasedMessage
 
 __all__ = ["run"]
 
@@ -84,7 +61,8 @@ def _drive(op: Op[T], ports: Ports, place: EffectPath) -> T:
 
 
 def _ask(effect: Effect[Any], ports: Ports, place: EffectPath) -> object:
-    return _ANSWERS[type(effect)](effect, ports, place)
+    answer = _ANSWERS.get(type(effect))
+    return _RUNS[type(effect)](effect, ports, place) if answer is None else answer(effect, ports)
 
 
 def _ask_observed(effect: Effect[Any], ports: Ports, place: EffectPath) -> object:
@@ -104,72 +82,22 @@ def _ask_observed(effect: Effect[Any], ports: Ports, place: EffectPath) -> objec
     return answer
 
 
-def _fetch(effect: Fetch, ports: Ports, _place: EffectPath) -> Response:
-    # Nothing else hands a request to the transport, so nothing leaves that the guard has not let go.
-    check_outbound(effect.request, ports.outbound)
-    send = partial(require_port(ports.transport, "transport").send, effect.request)
-    return send() if effect.share is None else ports.runtime.share(effect.share, send)
-
-
-def _get(effect: Get, ports: Ports, _place: EffectPath) -> Sequence[Entry | None]:
-    return require_port(ports.store, "store").get(effect.keys)
-
-
-def _scan(effect: Scan, ports: Ports, _place: EffectPath) -> Sequence[Entry]:
-    store = require_port(ports.store, "store")
-    return store.scan(effect.prefix, after=effect.after, limit=effect.limit, reverse=effect.reverse)
-
-
-def _commit(effect: Commit, ports: Ports, _place: EffectPath) -> bool:
-    calls = commit_calls(effect, require_port(ports.store, "store"), ports.queue)
-    call = next(calls)
-    while True:
-        try:
+def _make_calls(
+    start: Callable[[Any, Ports], Generator[Callable[[], Any], Any, Any]], effect: Effect[Any], ports: Ports
+) -> object:
+    """Make the calls of a `CallSequence`, and return its answer."""
+    calls = start(effect, ports)
+    try:
+        call = next(calls)
+        while True:
             try:
                 answer = call()
             except Unavailable as error:
                 call = calls.throw(error)
             else:
                 call = calls.send(answer)
-        except StopIteration as stop:
-            return bool(stop.value)
-
-
-def _enqueue(effect: Enqueue, ports: Ports, _place: EffectPath) -> None:
-    require_port(ports.queue, "queue").enqueue(effect.messages)
-
-
-def _lease(effect: Lease, ports: Ports, _place: EffectPath) -> Sequence[LeasedMessage]:
-    return require_port(ports.queue, "queue").lease(effect.lanes, limit=effect.limit, lease_s=effect.lease_s)
-
-
-def _extend(effect: Extend, ports: Ports, _place: EffectPath) -> Sequence[LeasedMessage]:
-    return require_port(ports.queue, "queue").extend(effect.leases, lease_s=effect.lease_s)
-
-
-def _settle(effect: Settle, ports: Ports, _place: EffectPath) -> Sequence[LeasedMessage]:
-    return require_port(ports.queue, "queue").settle(effect.settlements)
-
-
-def _sign(effect: Sign, ports: Ports, _place: EffectPath) -> bytes:
-    return require_port(ports.signer, "signer").sign(effect.key_name, effect.data)
-
-
-def _make_key(effect: MakeKey, ports: Ports, _place: EffectPath) -> object:
-    make = partial(require_port(ports.signer, "signer").make_key, effect.kind)
-    return make() if effect.share is None else ports.runtime.share((effect.kind, effect.share), make)
-
-
-def _drop_key(effect: DropKey, ports: Ports, _place: EffectPath) -> bool:
-    return require_port(ports.signer, "signer").drop_key(effect.key_name)
-
-
-def _now(_effect: Now, ports: Ports, _place: EffectPath) -> object:
-    return ports.runtime.now()
-
-
-def _random_bytes(effect: RandomBytes, ports: Ports, _place: EffectPath) -> bytes:
-    return ports.runtime.random_bytes(effect.count)
+    except StopIteration as stop:
+        return stop.value
 
 
 def _call(effect: Call[Any], ports: Ports, place: EffectPath) -> object:
@@ -202,20 +130,15 @@ def _member(op: Op[Any], ports: Ports, place: EffectPath) -> CallOutcome[Any]:
         return Raised(error)
 
 
-_ANSWERS: Final[dict[type[Effect[Any]], Callable[[Any, Ports, EffectPath], object]]] = {
-    Fetch: _fetch,
-    Get: _get,
-    Scan: _scan,
-    Commit: _commit,
-    Enqueue: _enqueue,
-    Lease: _lease,
-    Extend: _extend,
-    Settle: _settle,
-    Sign: _sign,
-    MakeKey: _make_key,
-    DropKey: _drop_key,
-    Now: _now,
-    RandomBytes: _random_bytes,
-    Call: _call,
-    All: _all,
+_COMPOSITES: Final[dict[Composite, Callable[[Any, Ports, EffectPath], object]]] = {
+    Composite.CALL: _call,
+    Composite.ALL: _all,
 }
+
+
+def _answer_with(row: PortCall | CallSequence) -> Callable[[Any, Ports], object]:
+    return row.call if isinstance(row, PortCall) else partial(_make_calls, row.calls)
+
+
+_ANSWERS: Final = {kind: _answer_with(row) for kind, row in EFFECT_TABLE.items() if not isinstance(row, Composite)}
+_RUNS: Final = {kind: _COMPOSITES[row] for kind, row in EFFECT_TABLE.items() if isinstance(row, Composite)}

@@ -5,7 +5,7 @@ Only the runtime is always needed. An operation that needs a missing port gets a
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 from attrs import frozen
 
@@ -14,7 +14,6 @@ from apcore.drivers.observer import Observer
 from apcore.drivers.outcomes import OutboundGuard
 from apcore.drivers.threaded_ports import async_queue, async_signer, async_store, async_transport
 from apcore.effects import OVERLAP_MAX
-from apcore.errors import ContractError
 from apcore.ports import (
     AsyncAtomicStore,
     AsyncKvStore,
@@ -30,9 +29,7 @@ from apcore.ports import (
     Transport,
 )
 
-__all__ = ["AsyncPorts", "Ports", "async_ports", "require_port"]
-
-P = TypeVar("P")
+__all__ = ["AsyncPorts", "Ports", "async_ports"]
 
 
 @frozen(kw_only=True)
@@ -104,10 +101,3 @@ def async_ports(
         outbound=outbound,
         overlap_max=overlap_max,
     )
-
-
-def require_port(port: P | None, name: str) -> P:
-    """Return the port, or raise `ContractError` if it is missing."""
-    if port is None:
-        raise ContractError(f"this operation needs a {name}, and none was given")
-    return port

@@ -5,7 +5,7 @@ return through the engine, later, in random order, so the runs of all nodes inte
 drivers hold here too: an `Unavailable` is thrown in at the ``yield``, as is any exception of a handler; any other
 exception of a port is a bug and ends the run.
 
-Commits go through `commit_calls`, so that lost answers are handled as everywhere.
+The effects are answered by the table of all drivers, so that lost answers are handled as everywhere.
 """
 
 from __future__ import annotations
@@ -15,33 +15,12 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, Protocol, TypeAlias, cast
 
-from apcore.drivers import EffectPath, Stepper, commit_calls
+from apcore.drivers import EffectPath, Ports, Stepper
+from apcore.drivers.effect_table import EFFECT_TABLE, CallSequence, Composite
 from apcore.drivers.outcomes import unwrapped
-from apcore.effects import (
-    All,
-    Call,
-    CallOutcome,
-    Commit,
-    DropKey,
-    Effect,
-    Enqueue,
-    Extend,
-    Fetch,
-    Get,
-    Lease,
-    MakeKey,
-    Now,
-    Op,
-    Raised,
-    RandomBytes,
-    Returned,
-    Scan,
-    Settle,
-    Sign,
-)
+from apcore.effects import All, Call, CallOutcome, Effect, Fetch, Op, Raised, Returned
 from apcore.errors import Unavailable
-from apcore.handlers import HandlerKind, handler_name
-from apcore.ports import AtomicStore, KvStore, MessageQueue, Signer
+from apcore.handlers import HandlerKind
 from apcore.testing.simulation.handlers import Asks, Handler, handler_of
 
 __all__ = ["Life", "Run", "Then"]
@@ -59,18 +38,8 @@ class Life(Protocol):
         ...
 
     @property
-    def store(self) -> KvStore | AtomicStore:
-        """Return the node's store."""
-        ...
-
-    @property
-    def queue(self) -> MessageQueue:
-        """Return the node's queue, which may be its store."""
-        ...
-
-    @property
-    def signer(self) -> Signer:
-        """Return the node's signer."""
+    def ports(self) -> Ports:
+        """Return the ports of the node. Their calls take no time; `call` and `sense` delay them."""
         ...
 
     def open(self, run: Run | Handler, /) -> int:
@@ -89,8 +58,8 @@ class Life(Protocol):
         """Send a request over the simulated network."""
         ...
 
-    def sense(self, effect: Now | RandomBytes, then: Then, /) -> None:
-        """Read the node's own clock or randomness."""
+    def sense(self, kind: type[Effect[Any]], job: Callable[[], object], then: Then, /) -> None:
+        """Read the node's own clock or randomness by ``job``."""
         ...
 
     def soon(self, action: Callable[[], None], /) -> None:
@@ -139,8 +108,19 @@ class Run:
             return
         place = (*self._place, self._number)
         self._number += 1
-        self._life.note(f"{self._name} {place} {_told(effect)}")
-        _ASKS[type(effect)](self, effect, place)
+        self._life.note(f"{self._name} {place} {effect.summary()}")
+        row = EFFECT_TABLE[type(effect)]
+        if isinstance(row, Composite):
+            _COMPOSITES[row](self, effect, place)
+        elif isinstance(row, CallSequence):
+            self.make_calls(row, effect, place)
+        elif row.port == "transport":
+            self._life.fetch(cast("Fetch", effect), partial(self.answer, place))
+        elif row.port == "runtime":
+            self._life.sense(type(effect), partial(row.call, effect, self._life.ports), partial(self.answer, place))
+        else:
+            job = partial(row.call, effect, self._life.ports)
+            self._life.call(type(effect), row.method, job, partial(self.answer, place))
 
     def _end(self, outcome: CallOutcome[Any]) -> None:
         self._life.closed(self._opened)
@@ -166,44 +146,31 @@ class Run:
         else:
             self._go_on(step)
 
-    # --- one method per kind of effect --------------------------------------------------------------------------------
+    def make_calls(self, row: CallSequence, effect: Effect[Any], place: EffectPath) -> None:
+        """Make the calls of a sequence, one after another."""
+        calls = row.calls(effect, self._life.ports)
 
-    def fetch(self, effect: Fetch, place: EffectPath) -> None:
-        """Use the network."""
-        self._life.fetch(effect, partial(self.answer, place))
-
-    def sense(self, effect: Now | RandomBytes, place: EffectPath) -> None:
-        """Read the clock, or randomness."""
-        self._life.sense(effect, partial(self.answer, place))
-
-    def port(self, effect: Effect[Any], place: EffectPath) -> None:
-        """Use the store, the queue or the signer."""
-        method, job = _job(effect, self._life)
-        self._life.call(type(effect), method, job, partial(self.answer, place))
-
-    def commit(self, effect: Commit, place: EffectPath) -> None:
-        """Make the calls of a commit, one after another."""
-        calls = commit_calls(effect, self._life.store, self._life.queue)
-
-        def make(call: partial[Any]) -> None:
-            self._life.call(Commit, call.func.__name__, call, went)
-
-        def went(outcome: CallOutcome[Any]) -> None:
-            if not self._life.alive:
-                return
+        def advance(step: Callable[[], Callable[[], Any]]) -> None:
             try:
-                if isinstance(outcome, Returned):
-                    make(_partial(calls.send(outcome.value)))
-                elif isinstance(outcome.error, Unavailable):
-                    make(_partial(calls.throw(outcome.error)))
-                else:
-                    self.answer(place, outcome)
+                call = cast("partial[Any]", step())  # it is a port's method, which names the failing call
             except StopIteration as stop:
                 self.answer(place, Returned(stop.value))
             except Exception as error:
                 self.answer(place, Raised(error))
+            else:
+                self._life.call(type(effect), call.func.__name__, call, went)
 
-        make(_partial(next(calls)))
+        def went(outcome: CallOutcome[Any]) -> None:
+            if not self._life.alive:
+                return
+            if isinstance(outcome, Returned):
+                advance(partial(calls.send, outcome.value))
+            elif isinstance(outcome.error, Unavailable):
+                advance(partial(calls.throw, outcome.error))
+            else:
+                self.answer(place, outcome)
+
+        advance(partial(next, calls))
 
     def call(self, effect: Call[Any], place: EffectPath) -> None:
         """Call an application's function of any colour."""
@@ -268,65 +235,10 @@ class Run:
             start()
 
 
-def _partial(call: Callable[[], Any]) -> partial[Any]:
-    return cast("partial[Any]", call)  # it is a port's method, which names the failing call
-
-
-def _job(effect: Effect[Any], life: Life) -> tuple[str, Callable[[], object]]:
-    """Return the name of the port's method that answers ``effect``, and the call with its arguments."""
-    match effect:
-        case Get():
-            return "get", partial(life.store.get, effect.keys)
-        case Scan():
-            return "scan", partial(
-                life.store.scan, effect.prefix, after=effect.after, limit=effect.limit, reverse=effect.reverse
-            )
-        case Enqueue():
-            return "enqueue", partial(life.queue.enqueue, effect.messages)
-        case Lease():
-            return "lease", partial(life.queue.lease, effect.lanes, limit=effect.limit, lease_s=effect.lease_s)
-        case Extend():
-            return "extend", partial(life.queue.extend, effect.leases, lease_s=effect.lease_s)
-        case Settle():
-            return "settle", partial(life.queue.settle, effect.settlements)
-        case Sign():
-            return "sign", partial(life.signer.sign, effect.key_name, effect.data)
-        case MakeKey():
-            return "make_key", partial(life.signer.make_key, effect.kind)
-        case DropKey():
-            return "drop_key", partial(life.signer.drop_key, effect.key_name)
-        case _:
-            raise AssertionError(effect)
-
-
-_ASKS: Final[dict[type[Effect[Any]], Callable[[Run, Any, EffectPath], None]]] = {
-    Fetch: Run.fetch,
-    Get: Run.port,
-    Scan: Run.port,
-    Commit: Run.commit,
-    Enqueue: Run.port,
-    Lease: Run.port,
-    Extend: Run.port,
-    Settle: Run.port,
-    Sign: Run.port,
-    MakeKey: Run.port,
-    DropKey: Run.port,
-    Now: Run.sense,
-    RandomBytes: Run.sense,
-    Call: Run.call,
-    All: Run.all,
+_COMPOSITES: Final[dict[Composite, Callable[[Run, Any, EffectPath], None]]] = {
+    Composite.CALL: Run.call,
+    Composite.ALL: Run.all,
 }
-
-
-def _told(effect: Effect[Any]) -> str:
-    """Describe an effect for the history, without parts that differ between processes."""
-    match effect:
-        case Call():
-            return f"Call({handler_name(effect.fn)})"
-        case All():
-            return f"All({len(effect.members)}, limit={effect.limit})"
-        case _:
-            return repr(effect)
 
 
 def _shown(outcome: CallOutcome[Any]) -> str:

@@ -14,14 +14,17 @@ from typing import Any, Final, TypeAlias
 
 from attrs import evolve, field, frozen
 
-from apcore.effects import Commit, DropKey, Effect, Enqueue, Extend, Fetch, Get, Lease, MakeKey, Scan, Settle, Sign
+from apcore.drivers.effect_table import EFFECT_TABLE, Composite
+from apcore.effects import Effect, Fetch
 
 __all__ = ["Fate", "Faults", "Kind", "Odds", "swarm"]
 
 Kind: TypeAlias = type[Effect[Any]]
 """A kind of effect."""
 
-_FALLIBLE: Final[tuple[Kind, ...]] = (Fetch, Get, Scan, Commit, Enqueue, Lease, Extend, Settle, Sign, MakeKey, DropKey)
+_FALLIBLE: Final[tuple[Kind, ...]] = tuple(
+    kind for kind, row in EFFECT_TABLE.items() if not isinstance(row, Composite) and row.port != "runtime"
+)
 """Clock and randomness do not fail (but a node may crash as it reads the clock). `Call` and `All` have the fates of
 their parts.
 """

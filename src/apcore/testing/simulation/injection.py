@@ -5,34 +5,20 @@
     for sabotage in fault_loop():
         store = MemoryStore()
         with suppress(Unavailable):
-            run(sabotaged(deliver(), sabotage), ports(store))
+            run(inject_failure(deliver(), sabotage), ports(store))
         check_invariants(store)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 from attrs import define, evolve, field
 
 from apcore.drivers import Stepper
-from apcore.effects import (
-    All,
-    Commit,
-    DropKey,
-    Effect,
-    Enqueue,
-    Extend,
-    Fetch,
-    Get,
-    Lease,
-    MakeKey,
-    Op,
-    Scan,
-    Settle,
-    Sign,
-)
+from apcore.drivers.effect_table import EFFECT_TABLE, Composite, PortName
+from apcore.effects import All, Effect, Op
 from apcore.errors import FetchTimedOut, QueueUnavailable, SignerUnavailable, StoreUnavailable, Unavailable
 
 __all__ = ["InjectedFailure", "fault_loop", "inject_failure"]
@@ -41,14 +27,16 @@ T = TypeVar("T")
 
 When = Literal["before", "after"]
 
-_ERRORS: Final[dict[type[Effect[Any]], Callable[[str, When], Unavailable]]] = {
-    Fetch: lambda message, _: FetchTimedOut(message),
-    **dict.fromkeys((Sign, MakeKey, DropKey), lambda message, _: SignerUnavailable(message)),
-    **dict.fromkeys((Enqueue, Lease, Extend, Settle), lambda message, _: QueueUnavailable(message)),
-    **dict.fromkeys(
-        (Get, Scan, Commit),
-        lambda message, when: StoreUnavailable(message, outcome="nothing" if when == "before" else "unknown"),
-    ),
+_PORT_ERRORS: Final[dict[PortName, Callable[[str, When], Unavailable]]] = {
+    "transport": lambda message, _: FetchTimedOut(message),
+    "signer": lambda message, _: SignerUnavailable(message),
+    "queue": lambda message, _: QueueUnavailable(message),
+    "store": lambda message, when: StoreUnavailable(message, outcome="nothing" if when == "before" else "unknown"),
+}
+_ERRORS: Final = {
+    kind: _PORT_ERRORS[row.port]
+    for kind, row in EFFECT_TABLE.items()
+    if not isinstance(row, Composite) and row.port in _PORT_ERRORS
 }
 """The effects that can fail, and their errors. `Now`, `RandomBytes`, `Call` and `All` cannot; the members of an `All`
 are sabotaged like the whole.
@@ -63,7 +51,8 @@ class InjectedFailure:
     """The number of the effect that fails, counted among those that can fail, from 1."""
     when: When = "before"
     """``before``: the effect does not happen, and the error says so. ``after``: it happens, and its answer is lost."""
-    asked: int = field(default=0, init=False)
+    effect_count: int = field(default=0, init=False)
+    """How many effects were made so far, of those that can fail."""
     failed: Effect[Any] | None = field(default=None, init=False)
     """The effect that failed; None if the operation made fewer effects."""
 
@@ -72,13 +61,15 @@ def fault_loop(*, when: When = "before", number_max: int = 1000) -> Iterator[Inj
     """Yield one planned failure after another. The first one that does not happen is the last.
 
     Raises:
-        AssertionError: There was no end after ``number_max``, or a round did not use its `Sabotage`.
+        AssertionError: There was no end after ``number_max``, or a round did not use its failure.
     """
     for number in range(1, number_max + 1):
         sabotage = InjectedFailure(number, when)
         yield sabotage
         if sabotage.failed is None:
-            assert number == 1 or sabotage.asked >= 1, f"round {number} asked nothing: was sabotaged() used?"
+            assert number == 1 or sabotage.effect_count >= 1, (
+                f"round {number} made no effect: was inject_failure() used?"
+            )
             return
     raise AssertionError(f"the operation asks more than {number_max} questions")
 
@@ -114,16 +105,15 @@ def inject_failure(op: Op[T], sabotage: InjectedFailure) -> Op[T]:
 def _counts(effect: Effect[Any], sabotage: InjectedFailure) -> bool:
     if type(effect) not in _ERRORS:
         return False
-    sabotage.asked += 1
-    return sabotage.asked == sabotage.number
+    sabotage.effect_count += 1
+    return sabotage.effect_count == sabotage.number
 
 
 def _within(effect: Effect[Any], sabotage: InjectedFailure) -> Effect[Any]:
-    return (
-        evolve(effect, members=tuple(inject_failure(member, sabotage) for member in effect.members))
-        if isinstance(effect, All)
-        else effect
-    )
+    if EFFECT_TABLE[type(effect)] is not Composite.ALL:
+        return effect
+    group = cast("All", effect)
+    return evolve(group, members=tuple(inject_failure(member, sabotage) for member in group.members))
 
 
 def _error(effect: Effect[Any], sabotage: InjectedFailure) -> Unavailable:

@@ -16,7 +16,8 @@ from attrs import define
 
 from apcore.adapters.memory import MemoryStore
 from apcore.drivers import Ports, run
-from apcore.effects import CallOutcome, Effect, Fetch, Now, Op, Raised, RandomBytes, Returned
+from apcore.drivers.effect_table import PORT_OF_METHOD, PortName
+from apcore.effects import CallOutcome, Effect, Fetch, Op, Raised, Returned
 from apcore.errors import CommitOutcome as Known
 from apcore.errors import (
     ContractError,
@@ -50,12 +51,12 @@ _SENSE_S: Final = 0.000_001
 _SLOW: Final = 100
 _BATCH: Final = 10
 
-_ERRORS: Final[dict[str, Callable[[str, Known], Unavailable]]] = {
-    **dict.fromkeys(("get", "scan", "commit"), lambda message, known: StoreUnavailable(message, outcome=known)),
-    **dict.fromkeys(("enqueue", "lease", "extend", "settle"), lambda message, _: QueueUnavailable(message)),
-    **dict.fromkeys(("sign", "make_key", "drop_key"), lambda message, _: SignerUnavailable(message)),
+_ERRORS: Final[dict[PortName, Callable[[str, Known], Unavailable]]] = {
+    "store": lambda message, known_outcome: StoreUnavailable(message, outcome=known_outcome),
+    "queue": lambda message, _: QueueUnavailable(message),
+    "signer": lambda message, _: SignerUnavailable(message),
 }
-"""The error of each method of a port."""
+"""The error of each port."""
 
 Boot: TypeAlias = Callable[["SimulatedNode"], None]
 """The start function of a node, called at each start: it sets `serve` and begins loops. A crash loses the objects made
@@ -235,7 +236,11 @@ class SimulatedNode:
 
     def look(self, op: Op[Any]) -> Any:
         """Run ``op`` on this node's store at this instant, without faults: for laws, and for preparation."""
-        return run(op, Ports(runtime=_Instant(self), store=self.store, queue=self.queue, signer=self.signer))
+        return run(op, self.ports())
+
+    def ports(self) -> Ports:
+        """Return ports that answer at this instant, without faults."""
+        return Ports(runtime=_Instant(self), store=self.store, queue=self.queue, signer=self.signer)
 
     def random_bytes(self, count: int) -> bytes:
         """Return bytes that depend on the seed."""
@@ -274,17 +279,12 @@ class _Life:
 
     def __init__(self, node: SimulatedNode, world: Simulation) -> None:
         self.alive = True
-        self.store = node.store
-        self.signer = node.signer
+        self.ports: Final = node.ports()
         self._node = node
         self._world = world
         self._open: dict[int, Run | Handler] = {}
         self._count = 0
         self._flights: dict[Hashable, list[Then]] = {}
-
-    @property
-    def queue(self) -> MemoryStore:
-        return self._node.queue
 
     def open(self, run: Run | Handler, /) -> int:
         self._count += 1
@@ -312,12 +312,12 @@ class _Life:
         while self._open:  # the newest first: members before the runs that wait for them
             self._open.popitem()[1].vanish()
 
-    def sense(self, effect: Now | RandomBytes, then: Then, /) -> None:
+    def sense(self, kind: type[Effect[Any]], job: Callable[[], object], then: Then, /) -> None:
         def happen() -> None:
             if self.alive:
-                then(Returned(self._node.now() if isinstance(effect, Now) else self._node.random_bytes(effect.count)))
+                then(Returned(job()))
 
-        fate = self._fate(type(effect))
+        fate = self._fate(kind)
         if fate in (Fate.CRASHED_BEFORE, Fate.CRASHED_AFTER):
             self._world.engine.after(0, self._crash)
         else:
@@ -387,4 +387,4 @@ class _Life:
 
 
 def _say(method: str, then: Then, what: str, outcome: Known) -> None:
-    then(Raised(_ERRORS[method](f"simulated: {method} {what}", outcome)))
+    then(Raised(_ERRORS[PORT_OF_METHOD[method]](f"simulated: {method} {what}", outcome)))
