@@ -61,8 +61,8 @@ def _drive(op: Op[T], ports: Ports, place: EffectPath) -> T:
 
 
 def _ask(effect: Effect[Any], ports: Ports, place: EffectPath) -> object:
-    answer = _ANSWERS.get(type(effect))
-    return _RUNS[type(effect)](effect, ports, place) if answer is None else answer(effect, ports)
+    kind = type(effect)
+    return _ANSWERS[kind](effect, ports) if kind in _ANSWERS else _RUNS[kind](effect, ports, place)
 
 
 def _ask_observed(effect: Effect[Any], ports: Ports, place: EffectPath) -> object:

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from apcore.drivers import EffectPath, Ports, Stepper
-from apcore.drivers.effect_table import EFFECT_TABLE, CallSequence, Composite
+from apcore.drivers.effect_table import EFFECT_TABLE, CallSequence, Composite, PortCall
 from apcore.drivers.outcomes import unwrapped
 from apcore.effects import All, Call, CallOutcome, Effect, Fetch, Op, Raised, Returned
 from apcore.errors import Unavailable
@@ -109,18 +109,7 @@ class Run:
         place = (*self._place, self._number)
         self._number += 1
         self._life.note(f"{self._name} {place} {effect.summary()}")
-        row = EFFECT_TABLE[type(effect)]
-        if isinstance(row, Composite):
-            _COMPOSITES[row](self, effect, place)
-        elif isinstance(row, CallSequence):
-            self.make_calls(row, effect, place)
-        elif row.port == "transport":
-            self._life.fetch(cast("Fetch", effect), partial(self.answer, place))
-        elif row.port == "runtime":
-            self._life.sense(type(effect), partial(row.call, effect, self._life.ports), partial(self.answer, place))
-        else:
-            job = partial(row.call, effect, self._life.ports)
-            self._life.call(type(effect), row.method, job, partial(self.answer, place))
+        _ASKS[type(effect)](self, effect, place)
 
     def _end(self, outcome: CallOutcome[Any]) -> None:
         self._life.closed(self._opened)
@@ -146,7 +135,22 @@ class Run:
         else:
             self._go_on(step)
 
-    def make_calls(self, row: CallSequence, effect: Effect[Any], place: EffectPath) -> None:
+    # --- one method for each way to an answer -------------------------------------------------------------------------
+
+    def call_transport(self, effect: Any, place: EffectPath, *, row: PortCall) -> None:  # noqa: ARG002
+        """Send a request over the simulated network."""
+        self._life.fetch(effect, partial(self.answer, place))
+
+    def call_runtime(self, effect: Effect[Any], place: EffectPath, *, row: PortCall) -> None:
+        """Read the clock, or randomness."""
+        self._life.sense(type(effect), partial(row.call, effect, self._life.ports), partial(self.answer, place))
+
+    def call_port(self, effect: Effect[Any], place: EffectPath, *, row: PortCall) -> None:
+        """Use the store, the queue or the signer."""
+        job = partial(row.call, effect, self._life.ports)
+        self._life.call(type(effect), row.method, job, partial(self.answer, place))
+
+    def make_calls(self, effect: Effect[Any], place: EffectPath, *, row: CallSequence) -> None:
         """Make the calls of a sequence, one after another."""
         calls = row.calls(effect, self._life.ports)
 
@@ -239,6 +243,20 @@ _COMPOSITES: Final[dict[Composite, Callable[[Run, Any, EffectPath], None]]] = {
     Composite.CALL: Run.call,
     Composite.ALL: Run.all,
 }
+
+
+def _ask_with(row: PortCall | CallSequence | Composite) -> Callable[[Run, Any, EffectPath], None]:
+    """Return the method of `Run` that gets the answer which a row of the table describes."""
+    if isinstance(row, Composite):
+        return _COMPOSITES[row]
+    if isinstance(row, CallSequence):
+        return partial(Run.make_calls, row=row)
+    if row.port == "transport":
+        return partial(Run.call_transport, row=row)
+    return partial(Run.call_runtime if row.port == "runtime" else Run.call_port, row=row)
+
+
+_ASKS: Final = {kind: _ask_with(row) for kind, row in EFFECT_TABLE.items()}
 
 
 def _shown(outcome: CallOutcome[Any]) -> str:
