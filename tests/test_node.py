@@ -16,6 +16,7 @@ from apcore.federation.registration import Federation
 from apcore.http import LOOPBACK_OPEN, Request
 from apcore.node import AsyncNode, Node, open_store
 from apcore.ports import Message, Put
+from apcore.testing.keys import ReusedKeys
 from apcore.vocab import Create, Person
 
 KEY = ("test", "1")
@@ -60,6 +61,27 @@ def test_a_store_that_was_handed_over_stays_open() -> None:
 def test_the_store_is_the_queue_where_it_can_be() -> None:
     with Node(Federation(), None, "memory:") as node:
         assert node.ports.queue is node.ports.store
+
+
+class StoreAlone:
+    """A store that is no queue, blocking or async; its methods are never called."""
+
+    durability = "process"
+
+    def __init__(self, *, is_async: bool) -> None:
+        async def get(keys): ...
+
+        self.get = get if is_async else lambda keys: ()
+
+
+@pytest.mark.parametrize(("make", "is_async"), [(Node, False), (AsyncNode, False), (AsyncNode, True)])
+def test_store_without_a_queue_is_refused_when_the_node_is_made(make, is_async) -> None:
+    """Otherwise every delivery to an inbox would fail."""
+    store, signer = StoreAlone(is_async=is_async), ReusedKeys()
+    with pytest.raises(ConfigurationError, match=r"StoreAlone is a store without a queue.*pass queue=.*sqlite:"):
+        make(with_actor(), "https://ours.example", store, signer=signer)
+    assert make(with_actor(), "https://ours.example", store, signer=signer, queue=MemoryStore()).origins.serves
+    assert not make(Federation(), None, store, signer=signer).origins.serves
 
 
 def test_data_is_a_value_or_entered_for_each_job() -> None:

@@ -97,12 +97,19 @@ class AsyncNode(AsyncNodeMethods[Data]):
     ) -> None:
         self._store = open_store(store) if isinstance(store, str) else store
         worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
+        self._queue = queue_of(self._store) if queue is None else queue
         super().__init__(
-            federation, origin, addresses, blocking=False, store=self._store, has_data=data is not None, worker=worker
+            federation,
+            origin,
+            addresses,
+            blocking=False,
+            store=self._store,
+            has_queue=self._queue is not None,
+            has_data=data is not None,
+            worker=worker,
         )
         self._data: Any = data
         self._owns_store = isinstance(store, str)
-        self._queue = queue
         self._transport = transport
         self._signer = open_signer(signer, self._store) if isinstance(signer, str) else signer
         self._runtime = runtime
@@ -120,7 +127,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
             self._ports = async_ports(
                 runtime=runtime,
                 store=self._store,
-                queue=queue_of(self._store) if self._queue is None else self._queue,
+                queue=self._queue,
                 transport=transport() if self._transport is None else self._transport,
                 signer=self._signer or _store_signer(self._store),
                 observer=self._observer,

@@ -123,12 +123,18 @@ class Bound(Generic[Data]):
         *,
         blocking: bool,
         store: KvStore | AsyncKvStore,
+        has_queue: bool,
         has_data: bool,
         worker: WorkerPolicy,
     ) -> None:
         if not isinstance(federation, Federation):
             raise ConfigurationError(f"a node needs a Federation, not {federation!r:.60}")
         self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http)
+        if self.origins.serves and not has_queue:
+            raise ConfigurationError(
+                f"{type(store).__name__} is a store without a queue, and incoming activities and deliveries wait in a "
+                "queue: pass queue=, or a store that is also a queue (sqlite: and memory: are)"
+            )
         self.findings: Final[tuple[CheckFinding, ...]] = federation.bind(
             blocking=blocking, serves=self.origins.serves, durability=store.durability, has_data=has_data
         )

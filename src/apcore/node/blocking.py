@@ -86,8 +86,16 @@ class Node(NodeMethods[Data]):
     ) -> None:
         opened_store = open_store(store) if isinstance(store, str) else store
         worker = WorkerPolicy(slots=slots, handler_limit_s=handler_limit_s, lease_s=lease_s)
+        queue = queue_of(opened_store) if queue is None else queue
         super().__init__(
-            federation, origin, addresses, blocking=True, store=opened_store, has_data=data is not None, worker=worker
+            federation,
+            origin,
+            addresses,
+            blocking=True,
+            store=opened_store,
+            has_queue=queue is not None,
+            has_data=data is not None,
+            worker=worker,
         )
         self._data: Any = data
         self._opened = ExitStack()
@@ -99,7 +107,7 @@ class Node(NodeMethods[Data]):
         self.ports: Final = Ports(
             runtime=cast("Runtime", entry_point("apcore.runtimes", "blocking")()) if runtime is None else runtime,
             store=opened_store,
-            queue=queue_of(opened_store) if queue is None else queue,
+            queue=queue,
             transport=transport,
             signer=open_signer(signer or "store:", opened_store)
             if signer is None or isinstance(signer, str)
