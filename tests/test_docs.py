@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,8 +43,14 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
     name = f"page_{page.stem.replace('-', '_')}"
     module = type(sys)(name)
     monkeypatch.setitem(sys.modules, name, module)
-    for block in blocks(page, "python"):
-        exec(compile(block.padded, str(page), "exec"), module.__dict__)
+    try:
+        for block in blocks(page, "python"):
+            exec(compile(block.padded, str(page), "exec"), module.__dict__)
+    finally:
+        # A page may end with its database open, as a program may.
+        for value in vars(module).values():
+            if isinstance(value, sqlite3.Connection):
+                value.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

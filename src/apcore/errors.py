@@ -43,6 +43,7 @@ __all__ = [
     "ThreadUnavailable",
     "TlsFailed",
     "Unavailable",
+    "WorkerEnded",
 ]
 
 
@@ -189,6 +190,12 @@ class ThreadUnavailable(Unavailable):
     """No thread could be started, and no running one can do the work: too many run, or the process is exiting."""
 
     reason = "thread-unavailable"
+
+
+class WorkerEnded(Unavailable):
+    """The worker that began an operation has ended. Its thread goes on, but may use no port any more."""
+
+    reason = "worker-ended"
 
 
 class FetchFailed(Unavailable):

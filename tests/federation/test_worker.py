@@ -13,13 +13,14 @@ import trio
 from apcore.adapters.memory import MemoryStore
 from apcore.drivers import run
 from apcore.effects import Enqueue, Extend, Lease, commit
-from apcore.errors import ConnectFailed, StoreUnavailable, Unavailable
+from apcore.errors import ConnectFailed, StoreUnavailable, Unavailable, WorkerEnded
 from apcore.federation.wake_ups import DELIVER, KINDS, kind_of_lane, lane_of, lanes_for
 from apcore.federation.worker import LANES, lease_work, origin_of, reconcile
 from apcore.http import Headers, Request, Response, parse_url
-from apcore.node import AsyncNode
+from apcore.node import AsyncNode, Node
 from apcore.ports import Check, LeasedMessage, Message, Put
 from apcore.testing.keys import ReusedKeys
+from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Like, Note
 from outbox_fixture import ALICE, HERE, Outgoing, alice_and_bob
 
@@ -421,3 +422,47 @@ def test_worker_whose_threads_cannot_be_started_loses_no_message(monkeypatch, re
     out.work()
     assert sorted(out.post.urls) == [f"{origin}/bob/inbox" for origin in origins]
     assert out.waiting() == 0
+
+
+def test_handler_that_outlives_its_worker_uses_no_port() -> None:
+    """A store that is closed after its worker has ended stays closed, whatever a handler's thread still asks for."""
+    calls: list[str] = []
+    is_closed = threading.Event()
+
+    class ClosingStore(MemoryStore):
+        def __getattribute__(self, name: str) -> Any:
+            if name in {"get", "scan", "commit", "enqueue", "lease", "extend", "settle"} and is_closed.is_set():
+                calls.append(name)
+            return super().__getattribute__(name)
+
+    started, released = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+    errors: list[BaseException] = []
+    federation = alice_and_bob()
+
+    @federation.on(Like)
+    def liked(ctx: Any, activity: Like) -> None:
+        threads.append(threading.current_thread())
+        started.set()
+        assert released.wait(10)
+        try:
+            ctx.append(f"{HERE}/likes", activity.id)
+            _ = ctx.resolve(f"{HERE}/users/bob")
+        except Unavailable as error:
+            errors.append(error)
+            raise
+
+    network = PeerNetwork()
+    carol = network.peer(f"{X}/carol")
+    with Node(federation, HERE, ClosingStore(), transport=network, signer=ReusedKeys()) as node:
+        sent = carol.activity("Like", object=f"{ALICE}/n")
+        assert carol.deliver(node, sent, to=f"{ALICE}/inbox").status == 202
+        stopper = threading.Thread(target=lambda: started.wait(10) and node.stop())
+        stopper.start()
+        assert node.work(grace_s=0.0) == 1
+        stopper.join()
+        is_closed.set()
+        released.set()
+        threads[0].join(10)
+    assert [type(error) for error in errors] == [WorkerEnded]
+    assert calls == []

@@ -13,7 +13,7 @@ from apcore.drivers.outcomes import HandlerRaised, not_awaited, unwrapped
 from apcore.drivers.port_bundle import Ports
 from apcore.drivers.stepper import Stepper
 from apcore.effects import All, Call, CallOutcome, Effect, Op, Raised, Returned
-from apcore.errors import ContractError, Unavailable
+from apcore.errors import ContractError, Unavailable, WorkerEnded
 from apcore.handlers import HandlerKind, handler_name
 
 __all__ = ["run"]
@@ -24,7 +24,8 @@ T = TypeVar("T")
 def run(op: Op[T], ports: Ports, /) -> T:
     """Drive ``op`` to its end and return its result.
 
-    An `Unavailable` of a port is thrown into the operation at its ``yield``, and so is a refusal of ``ports.outbound``.
+    An `Unavailable` of a port is thrown into the operation at its ``yield``, and so is a refusal of ``ports.outbound``,
+    and the end that ``ports.has_ended`` reports.
     Any other exception of a port is a bug: the operation is closed, and the exception reaches the caller. The caller
     also gets `ContractError` if a port is missing, or if a `Call` names a coroutine function.
 
@@ -43,6 +44,8 @@ def _drive(op: Op[T], ports: Ports, place: EffectPath) -> T:
             failure: Exception | None = None
             answer: object = None
             try:
+                if ports.has_ended is not None and ports.has_ended():
+                    raise WorkerEnded("the worker of this operation has ended, so nothing more is done in its thread")
                 answer = ask(effect, ports, (*place, number))
             except HandlerRaised as raised:
                 failure = raised.error

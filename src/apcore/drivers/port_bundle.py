@@ -5,6 +5,7 @@ Only the runtime is always needed. An operation that needs a missing port gets a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from attrs import frozen
@@ -49,6 +50,10 @@ class Ports:
     """Asked about every request before the transport gets it. None lets all go."""
     overlap_max: int = OVERLAP_MAX
     """The most members of an `All` that overlap, even if an operation sets a higher limit."""
+    has_ended: Callable[[], bool] | None = None
+    """Asked before every effect. Once it returns True, each effect raises `WorkerEnded`.
+
+    A thread cannot be cancelled. This keeps an abandoned one from using ports that may be closed by now."""
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from apcore.drivers import Observer, Ports, run
 from apcore.effects import Op
-from apcore.errors import ConfigurationError, Unavailable
+from apcore.errors import ConfigurationError, Unavailable, WorkerEnded
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.origins import OriginsLike
 from apcore.federation.outbox.send import act
@@ -248,13 +248,19 @@ class Node(NodeMethods[Data]):
             return SequentialWorker(self, until_idle=until_idle, limit_s=limit_s).work()
         return ThreadWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()
 
-    def handle_leased(self, leased: LeasedMessage, /) -> None:
-        """Handle one leased message. Errors are logged, and the message is tried again later."""
+    def handle_leased(self, leased: LeasedMessage, /, *, has_ended: Callable[[], bool] | None = None) -> None:
+        """Handle one leased message. Errors are logged, and the message is tried again later.
+
+        Once ``has_ended`` returns True, the handler can use no port any more: the message is another worker's.
+        """
+        ports = self.ports if has_ended is None else attrs.evolve(self.ports, has_ended=has_ended)
         try:
-            origin = self.run(origin_of(leased, self.origins.has))
+            origin = run(origin_of(leased, self.origins.has), ports)
             if origin is not None:
                 with self.entered() as data:
-                    self.run(handle(self.site(origin, data), leased))
+                    run(handle(self.site(origin, data), leased), ports)
+        except WorkerEnded:
+            _LOG.debug("the handler of a message of the lane %r has outlived its worker", leased.message.lane)
         except Unavailable as error:
             # The message is not settled. When its lease ends, another worker handles it.
             _LOG.warning(
@@ -267,7 +273,7 @@ class Node(NodeMethods[Data]):
             # A message that cannot be handled must not keep the worker from all others.
             _LOG.exception("handling a message of the lane %r, attempt %d, failed", leased.message.lane, leased.attempt)
             with suppress(Unavailable):
-                self.run(put_off(leased))
+                run(put_off(leased), ports)
 
     def fail_leased(self, leased: LeasedMessage, /) -> None:
         """Record that the handler of one leased message took longer than ``handler_limit_s``."""

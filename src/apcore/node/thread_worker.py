@@ -80,8 +80,8 @@ class HandlingNode(Protocol):
         """Drive an operation to its end."""
         ...
 
-    def handle_leased(self, leased: LeasedMessage, /) -> None:
-        """Handle one leased message."""
+    def handle_leased(self, leased: LeasedMessage, /, *, has_ended: Callable[[], bool] | None = None) -> None:
+        """Handle one leased message. Once ``has_ended`` returns True, the handler can use no port any more."""
         ...
 
     def fail_leased(self, leased: LeasedMessage, /) -> None:
@@ -114,9 +114,16 @@ class ThreadWorker:
         self._calm_until_s = -inf
         self._failure: Exception | None = None
         self._handled = 0
+        self._failing: dict[Job, float] = {}
+        """Overdue messages whose failure is being recorded, with the time until which the worker waits for that."""
+        self._has_ended = False
 
     def work(self) -> int:
-        """Work until the requested end, and return the number of messages begun."""
+        """Work until the requested end, and return the number of messages begun.
+
+        Handlers that outlive the grace go on in their threads. They can use no port of the node any more, since its
+        owner may close them now.
+        """
         try:
             self._dispatch()
             self._drain(self._grace_s)
@@ -124,6 +131,7 @@ class ThreadWorker:
             self._drain(_INTERRUPT_S if self._grace_s is None else min(_INTERRUPT_S, self._grace_s))
             raise
         finally:
+            self._has_ended = True
             running = [job.leased for job in self._slots.jobs if not job.is_overdue]
             if running:
                 with suppress(Unavailable):
@@ -143,7 +151,7 @@ class ThreadWorker:
             if not self._is_reconciling and self._pace.is_due(self._now_s()):
                 self._is_reconciling = self._try_start(self._reconcile)
             self._keep()
-            was_idle = self._slots.is_empty and not self._is_reconciling
+            was_idle = not self._is_busy() and not self._is_reconciling
             try:
                 leased = self._lease()
             except Exception as error:
@@ -281,7 +289,7 @@ class ThreadWorker:
 
     def _handle(self, job: Job) -> None:
         try:
-            self._node.handle_leased(job.leased)
+            self._node.handle_leased(job.leased, has_ended=lambda: self._has_ended)
         finally:
             self._report(partial(self._end, job))
 
@@ -294,9 +302,11 @@ class ThreadWorker:
         while self._reports:
             self._reports.popleft()()
         now_s = self._now_s()
+        self._failing = {job: ends_s for job, ends_s in self._failing.items() if now_s < ends_s}
         for job in self._slots.overdue(now_s):
             if self._slots.forsake(job, now_s):
                 self._forsakes[job]()
+            self._failing[job] = now_s + self._policy.handler_limit_s
             if not self._try_start(partial(self._fail, job)):
                 self._fail(job)
         if now_s - self._extended_s >= self._policy.lease_s / 3:
@@ -314,21 +324,31 @@ class ThreadWorker:
             _LOG.debug("the lease of a message of the lane %r has ended", leased.message.lane)
 
     def _fail(self, job: Job) -> None:
-        self._node.fail_leased(job.leased)
-        self._report(self._dry.clear)
+        try:
+            self._node.fail_leased(job.leased)
+        finally:
+            self._report(partial(self._end_failing, job))
+
+    def _end_failing(self, job: Job) -> None:
+        _ = self._failing.pop(job, None)
+        self._dry.clear()
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
     def _drain(self, grace_s: float | None) -> None:
         """Let running handlers finish within the grace period."""
         ends_s = inf if grace_s is None else self._now_s() + grace_s
-        while not self._slots.is_empty and self._now_s() < ends_s:
+        while self._is_busy() and self._now_s() < ends_s:
             self._run_reports(
                 min(_TICK_S, self._policy.lease_s / 3, self._policy.handler_limit_s / 4, ends_s - self._now_s())
             )
             self._keep()
         while self._is_reconciling or self._is_watching:
             self._run_reports(WAIT_S)
+
+    def _is_busy(self) -> bool:
+        """Return whether messages are running, or failures are being recorded by error handlers that may yet end."""
+        return not self._slots.is_empty or bool(self._failing)
 
 
 class SequentialWorker:
