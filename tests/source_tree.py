@@ -1,9 +1,10 @@
-"""The source as it is written: every module of apcore, parsed once, for the tests of house rules and of the surface."""
+"""The source as it is written: every module of apcore, for the tests of house rules and of the surface."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from attrs import field, frozen
@@ -25,7 +26,11 @@ class Imported:
 class Module:
     name: str
     path: Path
-    tree: ast.Module = field(eq=False, repr=False)
+    made_up_tree: ast.Module | None = field(default=None, eq=False, repr=False)
+
+    @property
+    def tree(self) -> ast.Module:
+        return self.made_up_tree or parse(self.path)
 
     @property
     def room(self) -> str:
@@ -61,11 +66,16 @@ class Module:
             )
 
 
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _modules() -> Iterator[Module]:
     for path in sorted((SOURCE / "apcore").rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
+        yield Module(name, path)
 
 
 MODULES = {module.name: module for module in _modules()}
