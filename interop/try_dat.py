@@ -86,7 +86,7 @@ class Matrix:
         return all(cell.is_as_expected for cell in self.cells)
 
     def markdown(self) -> str:
-        lines = ["| direction | what | goes | why not |", "|---|---|---|---|"]
+        lines = ["| direction | feature | works | why not |", "|---|---|---|---|"]
         for cell in self.cells:
             reason = "" if cell.lack is None else cell.lack.reason
             lines.append(f"| {cell.direction} | {cell.name} | {'yes' if cell.failure is None else 'no'} | {reason} |")
@@ -263,7 +263,7 @@ async def try_all(ours: LoopbackServer, commands: Commands) -> Matrix:
     await matrix.cell(asks, "WebFinger", trials.we_find_the_handle, lack=no_ports)
     await matrix.cell(asks, "NodeInfo", trials.we_read_nodeinfo)
     await matrix.cell(asks, "an actor", trials.we_read_the_actor)
-    await matrix.cell(asks, "a key, and whose it is", trials.we_confirm_the_key)
+    await matrix.cell(asks, "a key, and its owner", trials.we_confirm_the_key)
     await matrix.cell(is_asked, "WebFinger", trials.they_find_the_handle)
     await matrix.cell(is_asked, "an actor", trials.they_read_the_actor)
     await matrix.cell(sends, "Follow, its signature verified", trials.we_follow)

@@ -7,12 +7,12 @@ processes, use a store in a file or on a server.
 How the cost stays flat:
 
 - **The map** is a dict and a sorted list of encoded keys: a read is a lookup, a scan a bisection, a new key an
-  ``insort``. Expired entries are absent at once. Each commit reclaims about as many of them as it writes, from a heap of
-  expiry times.
-- **The queue** has one heap per lane, ordered by the time at which a message can next be leased: when it is due, or when
-  its lease ends. The heap has only messages that can be leased: those without group, and the first one of each group. So
-  the cost of a lease does not depend on the backlog. An entry of the heap is valid only while its time is still that of
-  its message. Outdated entries are skipped, and swept out when they are the majority.
+  ``insort``. Expired entries are absent at once. Each commit reclaims about as many of them as it writes, from a heap
+  of expiry times.
+- **The queue** has one heap per lane, ordered by the time at which a message can next be leased: when it is due, or
+  when its lease ends. The heap has only messages that can be leased: those without group, and the first one of each
+  group. So the cost of a lease does not depend on the backlog. An entry of the heap is valid only while its time is
+  still that of its message. Outdated entries are skipped, and swept out when they are the majority.
 
 Lease tokens are numbered, not random. They protect from mistakes, not from attackers, and a simulation repeats exactly.
 """
@@ -432,7 +432,7 @@ class _Lanes:
                 del self._groups[message.lane, message.group]
 
     def _offer(self, item: _QueuedMessage) -> None:
-        """Add a message to the heap of its lane. A message behind others in its group is left out: it waits for them."""
+        """Add a message to the heap of its lane, unless it waits for others of its group."""
         if not self._is_head(item):
             return
         lane = self._lanes[item.message.lane]

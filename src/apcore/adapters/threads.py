@@ -134,7 +134,7 @@ class HandlerThreads:
         """Run ``job`` in a thread, as soon as one is free.
 
         Raises:
-            ThreadUnavailable: The system starts no thread, and none is running. Python starts none once the process exits.
+            ThreadUnavailable: The system starts no thread, and none is running. Python starts none during its exit.
         """
         future: Future[T] = Future()
         with self._changed:
@@ -148,7 +148,7 @@ class HandlerThreads:
         return future
 
     def forsake(self, future: Future[Any], /) -> None:
-        """Give up a job. It never begins if it has not begun yet; if it runs, its thread gives its place to another."""
+        """Abandon a job. If it has not begun, it never will; if it runs, another thread takes its place."""
         if future.cancel():
             return
         with self._changed:

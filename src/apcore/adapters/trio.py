@@ -53,12 +53,12 @@ class _Bridge:
         self._lends = False
 
     def lend(self, limiter: trio.CapacityLimiter) -> None:
-        """Give the place of a thread that may never end to another one."""
+        """Free the place of a thread that may never end."""
         self._lends = True
         limiter.total_tokens += 1
 
     def give_back(self, limiter: trio.CapacityLimiter) -> None:
-        """Take the place back after the thread has ended."""
+        """Reclaim the place after the thread has ended."""
         if self._lends:
             self._lends = False
             limiter.total_tokens -= 1

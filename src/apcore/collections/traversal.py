@@ -72,11 +72,11 @@ def traverse(
     entrance = _entrance(root.document, root.home)
     onward: _Link = "prev" if entrance.is_backwards else "next"
     pages, visited, next_page = [root.document], set(root.home), entrance.reference
-    fetched, shown = root.fetched, len(CollectionPage.over(root.document).items)
+    fetched, item_count = root.fetched, len(CollectionPage.over(root.document).items)
     end_reason: str | None = None
     cause: ApcoreError | None = None
     while next_page is not None and not (entrance.closes_at_home and next_page.uri in root.home):
-        if shown > bounds.items_max:
+        if item_count > bounds.items_max:
             end_reason = f"it has more than {bounds.items_max} items"
             break
         page = _whole_page(next_page, onward, visited)
@@ -94,7 +94,7 @@ def traverse(
             page = page or next_page.embedded
         if page is not None:
             pages.append(page)
-            shown += len(CollectionPage.over(page).items)
+            item_count += len(CollectionPage.over(page).items)
         next_page = None if page is None or end_reason is not None else _link(page, onward)
     if end_reason is None and fetched <= 1:
         end_reason = _hidden(pages)

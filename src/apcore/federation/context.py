@@ -1,7 +1,7 @@
 """Define the context of handlers, in three variants over the same operations.
 
-Plain functions get `Context`, whose methods block. Coroutine functions get `AsyncContext`, whose methods are awaited.
-Operations get `OpContext`, whose methods are operations. Addresses and writes are the same in all three. An address is
+Plain functions get `Context`, with methods that block. Coroutine functions get `AsyncContext`, with coroutine methods.
+Operations get `OpContext`, with operations as methods. Addresses and writes are the same in all three. An address is
 computed. A write is only noted; it is committed together with the record that the handler has finished. Later reads of
 the same handler see its noted writes.
 """
@@ -117,7 +117,7 @@ class _BaseContext(Generic[Data]):
 
         Return the id of the activity.
 
-        The actor is filled in, and the id if there is none. The activity is also delivered to everyone whom it names.
+        The actor is filled in, and the id if there is none. The activity is also delivered to all actors that it names.
         An Update or Delete of a published object changes the stored object too. An Update replaces the whole object, so
         include everything that must stay. A Follow, its Accept or Reject, a Block, and the Undo of each of these change
         ``followers`` and ``following``. This method fetches nothing: the worker looks up the inboxes.

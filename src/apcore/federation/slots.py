@@ -136,8 +136,8 @@ class Slots:
     def avoid(self, leased: LeasedMessage, now_s: float) -> None:
         """Leave the lane of a message of another node's origin to that node's worker for a moment.
 
-        Both workers look into the lane, and the quicker one would take every message first. How long differs by message, so that
-        two workers do not avoid each other in step.
+        Both workers lease from the lane, and the quicker one would get every message first. The pause depends on the
+        message, so that two workers do not avoid the lane in step.
         """
         self._avoided[leased.message.lane] = now_s + _AVOID_S * (1 + leased.message.id[-1] / 255)
 

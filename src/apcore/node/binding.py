@@ -174,7 +174,7 @@ class Bound(Generic[Data]):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether `stop` was called."""
+        """Return whether `stop` was called."""
         return self._stopped
 
     def site(self, origin: Origin | None = None, data: Data | None = None) -> Site:
@@ -298,7 +298,9 @@ class _Watch:
 
 
 class Pace:
-    """Tell when a worker's time is over, and when it must reconcile the queue with the store: first and every minute.
+    """The schedule of a worker: the end of its time, and when it reconciles the queue with the store.
+
+    It reconciles first of all, and then every minute.
 
     Times are in seconds of a monotonic clock.
     """

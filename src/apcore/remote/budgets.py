@@ -9,7 +9,7 @@ fetch for an unauthenticated client draws from four budgets at once:
 - the budget of the domain that the host belongs to, since subdomains cost nothing;
 - the budget of all fetches together.
 
-If one budget is spent, nothing is fetched, and the client is told when to try again. A client whose key is cached never
+If one budget is spent, nothing is fetched, and the client is told when to try again. A client with a cached key never
 pays, because authenticating it fetches nothing.
 
 A budget is a token bucket. Its whole state is one instant: the time at which it will be full again. A full bucket and

@@ -7,7 +7,7 @@ then, the request is sent once more. The second knock uses the other scheme, or 
 digest.
 
 The accepted scheme is remembered for each origin, for four weeks after it was last proved. Only success is remembered.
-A refusal changes nothing: an attacker who makes one request fail cannot force the weaker scheme for later ones. A GET
+A refusal changes nothing: an attacker that makes one request fail cannot force the weaker scheme for later ones. A GET
 that succeeds at the first knock proves nothing, since most servers do not check the signature of a GET. So fetching
 writes a record only after a second knock that was accepted. Deliveries write theirs into the commit that they make
 anyway.

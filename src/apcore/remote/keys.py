@@ -62,7 +62,7 @@ class KeyRefused(RemoteError):
 
 @frozen
 class RemoteKey:
-    """A key whose owner is established."""
+    """A key with an established owner."""
 
     key: PublicKey
     cached: bool

@@ -1,19 +1,21 @@
-"""What a signature over a graph says about a tree.
+"""Find the statements that a signature over a graph covers, and a document with exactly these statements.
 
-Linked Data signatures, and `eddsa-rdfc-2022`, sign statements. The same statements can be written as different trees, and whoever reads a
-document as a tree then acts on something that its author never wrote: with `@graph`, `@included` or `@reverse`, under their names or under
-aliases of them, another node becomes the top of the document while the signed hash stays what it was. And a tree can say more than its
-statements: what a context does not define, what is relative, what is only an index, is no statement and is not signed.
+Linked Data signatures and `eddsa-rdfc-2022` sign statements, not text. The same statements can be written as different
+trees, and a reader of the tree could then act on a document that its author never wrote: with `@graph`, `@included` or
+`@reverse`, under their names or under aliases, another node becomes the top of the document while the signed hash stays
+the same. A tree can also contain more than its statements: undefined terms, relative references and index keys are not
+statements, so they are not signed.
 
-So three things are done here, and all of them before a hash is compared:
+Therefore three steps come before any hash is compared:
 
-1. What re-arranges is refused: those keywords after expansion, where no alias hides them, and in what came; a node that is described in two
-   places; more than one top node.
-2. What is not a statement is taken out of what is handed on, leaf by leaf, by asking the same function that makes the statements to be hashed.
-   A type that no context defines is a statement about a blank node, whose name is nobody's word: it is hashed, and taken out.
-3. What remains is said in *our* context, and only that is handed on.
+1. A document that can be rearranged is refused: one with those keywords, as received or after expansion (which resolves
+   aliases); one with a node that is described in two places; one with more than one top node.
+2. Members that are not statements are removed from the result, leaf by leaf. The function that makes the statements to
+   be hashed decides. A type that no context defines is a statement about a blank node, but its name is not signed: it
+   is hashed, and removed from the result.
+3. The rest is compacted with *our* context, and only that is returned.
 
-Contexts come from the table that is given, and never from the network.
+Contexts come from the given table, never from the network.
 """
 
 from __future__ import annotations
@@ -69,22 +71,22 @@ OUR_CONTEXT: Final[ContextValue] = [
         "votersCount": "toot:votersCount",
     },
 ]
-"""The words that a verified document is handed on in: Activity Streams, keys, and what nearly every server adds."""
+"""The context of verified documents: ActivityStreams, keys, and the extensions of nearly every server."""
 
 _REARRANGING: Final = frozenset({"@graph", "@included", "@nest", "@reverse"})
-# The contexts of proofs put each into a graph of its own. Statements in there stay there: they are hashed, and not handed on.
+# The contexts of proofs put each proof into its own graph. Its statements are hashed, but they are not in the result.
 _PROOF: Final = "https://w3id.org/security#proof"
 _ANYTHING: Final = "https://apcore.invalid/any"
 
 
 @frozen(kw_only=True)
 class SignedGraph:
-    """The statements of a document, and a document that says nothing but them."""
+    """The statements of a document, and a document with exactly these statements."""
 
     nquads: str = field(repr=False)
-    """Canonical: what is hashed."""
+    """The canonical statements, which are hashed."""
     document: JsonObject = field(repr=False)
-    """In our words: what may be used if the hash holds."""
+    """The document in our context. Use it only if the signature over the hash is valid."""
 
 
 def signed_graph(
@@ -95,12 +97,12 @@ def signed_graph(
     limits: ProcessingLimits = DEFAULT_LIMITS,
     work: WorkBudget | None = None,
 ) -> SignedGraph:
-    """Give the statements of ``document`` and the document, in the words of ``context``, that is made of them alone.
+    """Return the statements of ``document``, and a document in ``context`` that is made from them alone.
 
-    ``work`` is the budget of the document, if more is spent from it; by default it is made for this.
+    ``work`` is the budget of the document, if other steps spend from it too. By default this call makes its own.
 
     Raises:
-        GraphRestructured: It can be read as another tree with the same statements.
+        GraphRestructured: The document can be read as another tree with the same statements.
         DocumentError, ContextNeeded, LimitExceeded: As `apcore.jsonld.expand` and `canonicalize`.
     """
     if work is None:
@@ -111,17 +113,17 @@ def signed_graph(
     if len(expanded) != 1 or "@value" in expanded[0] or "@list" in expanded[0]:
         raise _restructured(f"the document has {len(expanded)} top nodes")
     _refuse_two_descriptions(expanded[0])
-    stated = _stated_node(expanded[0], work)
-    if stated is None:
+    signed_node = _signed_node(expanded[0], work)
+    if signed_node is None:
         raise _restructured("the document is about a relative reference, so nothing of it is signed")
-    said = compact([stated], context, contexts=contexts, limits=limits, work=work)
-    _refuse_keywords({name: value for name, value in said.items() if name != "@context"})
+    signed_document = compact([signed_node], context, contexts=contexts, limits=limits, work=work)
+    _refuse_keywords({name: value for name, value in signed_document.items() if name != "@context"})
     nquads = canonicalize_quads(quads_of(expanded), limits=limits, work=work).nquads
-    return SignedGraph(nquads=nquads, document=said)
+    return SignedGraph(nquads=nquads, document=signed_document)
 
 
 def _refuse_keywords(part: Json) -> None:
-    """Refuse the keywords anywhere, as names or as what a term in a context stands for; but a proof may be a graph."""
+    """Refuse the keywords anywhere in a document, as names or as definitions of terms. Only a proof may be a graph."""
     stack: list[Json] = [part]
     while stack:
         one = stack.pop()
@@ -130,13 +132,13 @@ def _refuse_keywords(part: Json) -> None:
                 raise _restructured(f"the document has {', '.join(sorted(_REARRANGING & one.keys()))}")
             if "@context" in one:
                 _refuse_in_context(one["@context"])
-            stack += [_inside(name, value) for name, value in one.items() if name != "@context"]
+            stack += [_searched_value(name, value) for name, value in one.items() if name != "@context"]
         elif isinstance(one, list):
             stack += one
 
 
-def _inside(name: str, value: Json) -> Json:
-    """Give what has to be looked at under ``name``: the nodes in a proof's graph, instead of the graph."""
+def _searched_value(name: str, value: Json) -> Json:
+    """Return the part of a value to search for keywords: of a proof's graph, its nodes; else the value itself."""
     if name != _PROOF or not isinstance(value, list):
         return value
     return [one["@graph"] if isinstance(one, dict) and one.keys() == {"@graph"} else one for one in value]
@@ -158,7 +160,7 @@ def _refuse_in_context(context: Json) -> None:
 
 
 def _refuse_two_descriptions(root: JsonObject) -> None:
-    """Refuse a node that has properties in two places: its statements could be anywhere else in the tree."""
+    """Refuse a node with properties in two places: its statements could move to another place in the tree."""
     described: set[str] = set()
     stack: list[Json] = [root]
     while stack:
@@ -175,48 +177,48 @@ def _refuse_two_descriptions(root: JsonObject) -> None:
 
 
 _STEPS_OF_A_LEAF: Final = 10
-"""Whether a leaf is a statement is asked of the function that makes statements."""
+"""The work of a check whether a leaf is a statement: it calls the function that makes statements."""
 
 
-def _stated_node(node: JsonObject, work: WorkBudget) -> JsonObject | None:
-    """Give ``node`` without what is no statement; None if nothing can be stated of it, or by it."""
+def _signed_node(node: JsonObject, work: WorkBudget) -> JsonObject | None:
+    """Return ``node`` with only those members that are statements; None if it cannot be part of a statement."""
     work.spend(_STEPS_OF_A_LEAF * (len(node) + 1))
-    kept: JsonObject = {}
+    signed_members: JsonObject = {}
     if "@id" in node:
-        if not isinstance(node["@id"], str) or not _is_stated({"@id": node["@id"]}):
+        if not isinstance(node["@id"], str) or not _is_statement({"@id": node["@id"]}):
             return None
-        kept["@id"] = node["@id"]
+        signed_members["@id"] = node["@id"]
     for name, values in node.items():
         if name == "@type":
             work.spend(_STEPS_OF_A_LEAF * len(values))
-            types = [one for one in values if isinstance(one, str) and one[:2] != "_:" and _is_stated({"@id": one})]
+            types = [one for one in values if isinstance(one, str) and one[:2] != "_:" and _is_statement({"@id": one})]
             if types:
-                kept["@type"] = types
+                signed_members["@type"] = types
         elif name != _PROOF and not name.startswith(("@", "_:")) and quads_of([{name: [{"@id": _ANYTHING}]}]):
             work.spend(_STEPS_OF_A_LEAF * len(values))
-            stated = [statement for value in values if (statement := _stated(value, work)) is not None]
-            if stated:
-                kept[name] = stated
-    return kept
+            signed_values = [part for value in values if (part := _signed_value(value, work)) is not None]
+            if signed_values:
+                signed_members[name] = signed_values
+    return signed_members
 
 
-def _stated(value: JsonObject, work: WorkBudget) -> JsonObject | None:
+def _signed_value(value: JsonObject, work: WorkBudget) -> JsonObject | None:
     if "@list" in value:
         work.spend(_STEPS_OF_A_LEAF * len(value["@list"]))
-        members = [_stated(member, work) for member in value["@list"]]
-        # Leaving out a member would move the others.
+        members = [_signed_value(member, work) for member in value["@list"]]
+        # Without one member, the others would move.
         return None if None in members else {"@list": members}
     if "@value" in value:
-        kept = {name: part for name, part in value.items() if name in {"@value", "@type", "@language"}}
-        return kept if _is_stated(kept) else None
-    return _stated_node(value, work)
+        signed_members = {name: part for name, part in value.items() if name in {"@value", "@type", "@language"}}
+        return signed_members if _is_statement(signed_members) else None
+    return _signed_node(value, work)
 
 
-def _is_stated(leaf: JsonObject) -> bool:
+def _is_statement(leaf: JsonObject) -> bool:
     return bool(quads_of([{"@id": _ANYTHING, _ANYTHING: [leaf]}]))
 
 
-def _restructured(what: str) -> GraphRestructured:
+def _restructured(message: str) -> GraphRestructured:
     return GraphRestructured(
-        what, explanation=Explanation(rule="a signature over a graph does not cover the shape of its tree")
+        message, explanation=Explanation(rule="a signature over a graph does not cover the shape of its tree")
     )

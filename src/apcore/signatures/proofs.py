@@ -1,18 +1,20 @@
-"""Object integrity proofs (FEP-8b32): `eddsa-jcs-2022`, made and checked, and `eddsa-rdfc-2022`, checked.
+"""Make and check object integrity proofs (FEP-8b32): `eddsa-jcs-2022` is made and checked, `eddsa-rdfc-2022` checked.
 
-A proof is a member of the document it is about. What is signed is SHA-256 of the proof without its value, then SHA-256 of the document without
-its proofs: both as canonical bytes, so the order of members does not matter, and the order of array elements does.
+A proof is a member of the document that it signs. The signed bytes are the SHA-256 of the proof without its value,
+followed by the SHA-256 of the document without its proofs. Both are hashed as canonical bytes, so the order of members
+does not matter, and the order of array elements does.
 
 Rules that are easily missed:
 
-- Everything in the proof but `proofValue` is signed, members that nobody knows included.
-- A proof with an `@context` of its own binds that context: the document's has to begin with it, and what the document adds is *not* signed. So
-  the document that is handed on carries the proof's context. A proof without one (older drafts) binds the document's context as a member.
-- An LD `signature` was added after the proof, so it is taken out first; and it is not part of what is handed on.
-- Proofs of other suites are passed over; a proof of ours that is wrong is an error, even beside one that holds.
-- `eddsa-rdfc-2022` signs a graph, with all that `apcore.signatures.graphs` says about that.
+- Everything in the proof except `proofValue` is signed, unknown members included.
+- A proof with its own `@context` binds that context. The document's context must begin with it, and the rest of the
+  document's context is *not* signed. So the returned document has the context of the proof. A proof without `@context`
+  (older drafts) binds the document's context as a member.
+- An LD `signature` is added after the proof. So it is removed before the check, and it is not in the returned document.
+- Proofs of unknown suites are skipped. A wrong proof of a known suite is an error, even beside a valid one.
+- `eddsa-rdfc-2022` signs a graph; see `apcore.signatures.graphs`.
 
-Whether the key is in the owner's `assertionMethod`, and its owner the owner of the document, is for the caller.
+The caller checks that the key is in the owner's `assertionMethod`, and that its owner is the owner of the document.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ from apcore.signatures.policy import DEFAULT, SignaturePolicy
 __all__ = ["PROOFS_MAX", "UnsignedProof", "create", "parse", "prepare"]
 
 PROOFS_MAX: Final = 8
-"""Proofs on one document that are read; FEP-8b32 advises a single one."""
+"""The most proofs on one document. FEP-8b32 recommends a single one."""
 
 Suite = Literal["eddsa-jcs-2022", "eddsa-rdfc-2022"]
 _PURPOSE: Final = "assertionMethod"
@@ -113,43 +115,43 @@ def parse(
     """Read the proofs of ``document``.
 
     Args:
-        document: As parsed from the bytes that came, every member kept; not changed.
+        document: All members, as parsed from the received bytes. It is not changed.
         now: Our clock.
-        domain: What `domain` has to be; a proof that names one is refused where none is expected.
-        challenge: What `challenge` has to be, likewise.
-        contexts: For `eddsa-rdfc-2022` alone.
+        domain: The expected `domain`. With None, a proof that has one is refused.
+        challenge: The expected `challenge`, likewise.
+        contexts: Used for `eddsa-rdfc-2022` only.
         policy: Clock skew and key sizes.
-        work: The budget of the document, if it was read before and more is left of it; by default it is made for this.
+        work: The budget of the document, if earlier steps spent from it too. By default this call makes its own.
 
     Returns:
-        Every proof of a suite that is known here, at least one. Each has to be checked, and one that does not hold is a reason not to
-        believe the document, whatever the others say.
+        All proofs of known suites, at least one. Check each of them: a single invalid proof is a reason to refuse the
+        document, even beside valid ones.
 
     Raises:
-        SignatureMissing: There is none.
-        ProofMalformed, ProofRefused, SignatureFromFuture, SignatureExpired: One is not what it has to be.
-        DocumentError, LimitExceeded: The document has no canonical form, or too large a one.
+        SignatureMissing: There is no proof of a known suite.
+        ProofMalformed, ProofRefused, SignatureFromFuture, SignatureExpired: A proof is wrong.
+        DocumentError, LimitExceeded: The document has no canonical form, or one that is too large.
     """
     proofs = _proofs_of(document)
-    known = [proof for proof in proofs if _suite_of(proof) is not None]
-    if not known:
-        raise SignatureMissing("the document has no proof of a suite that is known here")
+    readable_proofs = [proof for proof in proofs if _suite_of(proof) is not None]
+    if not readable_proofs:
+        raise SignatureMissing("the document has no proof of a known suite")
     if work is None:
         work = WorkBudget.for_document(document, DEFAULT_LIMITS)
     return tuple(
         _read(document, proof, now=now, domain=domain, challenge=challenge, contexts=contexts, policy=policy, work=work)
-        for proof in known
+        for proof in readable_proofs
     )
 
 
 def _proofs_of(document: JsonObject) -> list[JsonObject]:
-    found: Json = document.get("proof")
-    proofs: list[Any] = found if isinstance(found, list) else [] if found is None else [found]
+    member: Json = document.get("proof")
+    proofs: list[Any] = member if isinstance(member, list) else [] if member is None else [member]
     if len(proofs) > PROOFS_MAX:
-        raise ProofMalformed(f"{len(proofs)} proofs on one document, at most {PROOFS_MAX}")
+        raise ProofMalformed(f"{len(proofs)} proofs on one document, at most {PROOFS_MAX} are allowed")
     for proof in proofs:
         if not isinstance(proof, dict):
-            raise ProofMalformed("a proof that is no object")
+            raise ProofMalformed("a proof that is not an object")
     return proofs
 
 
@@ -214,13 +216,13 @@ def _read_suite(
             explanation=Explanation(rule="FEP-8b32: proofPurpose"),
         )
     if "previousProof" in proof:
-        # A link of a chain signs the proofs before it as well; FEP-8b32 has no chains.
+        # A proof in a chain also signs the proofs before it. FEP-8b32 has no chains.
         raise ProofRefused("a proof that depends on another one (previousProof)")
     check_meant_for(proof, "domain", domain)
     check_meant_for(proof, "challenge", challenge)
     created, expires = read_time(proof, "created"), read_time(proof, "expires")
     if created is None:
-        raise ProofMalformed("a proof that does not say when it was created")
+        raise ProofMalformed("a proof without `created`")
     check_moments(created, expires, now=now, policy=policy)
     options = {name: value for name, value in proof.items() if name != "proofValue"}
     signature = _value_of(proof)
@@ -250,26 +252,26 @@ def _value_of(proof: JsonObject) -> bytes:
     except KeyMalformed as exc:
         raise ProofMalformed(f"proofValue: {exc}") from exc
     if len(value) != 64:
-        raise ProofMalformed(f"proofValue has {len(value)} bytes, a signature of Ed25519 has 64")
+        raise ProofMalformed(f"proofValue has {len(value)} bytes, an Ed25519 signature has 64")
     return value
 
 
 def _unsecured(document: JsonObject) -> JsonObject:
-    """Give the document as it was when it was signed: without proofs, and without the LD signature that came later."""
+    """Return the document as it was signed: without proofs, and without the LD signature, which is added later."""
     signed = {name: value for name, value in document.items() if name != "proof"}
-    later: Json = signed.get("signature")
-    if isinstance(later, dict) and later.get("type") == "RsaSignature2017":
+    ld_signature: Json = signed.get("signature")
+    if isinstance(ld_signature, dict) and ld_signature.get("type") == "RsaSignature2017":
         del signed["signature"]
     return signed
 
 
 def _bound_to_context(document: JsonObject, options: JsonObject, work: WorkBudget) -> JsonObject:
-    """Put the proof's context in the place of the document's, of which it has to be the beginning (VC DI EdDSA §3.3.2)."""
+    """Replace the document's context by the proof's, with which it must begin (VC DI EdDSA §3.3.2)."""
     if "@context" not in options:
         return document
-    bound, given = _as_array(options["@context"]), _as_array(document.get("@context"))
-    # By canonical form: to Python, 1 and true are equal.
-    if jcs(given[: len(bound)], work=work) != jcs(bound, work=work):
+    bound, declared = _as_array(options["@context"]), _as_array(document.get("@context"))
+    # Compare canonical forms: in Python, 1 and True are equal.
+    if jcs(declared[: len(bound)], work=work) != jcs(bound, work=work):
         raise ProofRefused(
             "the document's @context does not begin with that of its proof",
             explanation=Explanation(rule="VC Data Integrity EdDSA §3.3.2: context injection"),
@@ -294,39 +296,40 @@ def _read_graph(
 
 
 def _check_meaning(options: JsonObject, contexts: ContextTable, work: WorkBudget) -> None:
-    """Refuse options that do not mean what they are read as: what is signed are statements, and the document's contexts say which.
+    """Refuse options whose contexts define their members otherwise than we read them.
 
-    Those are a stranger's to choose. One that gives `created` no meaning, and the signed value another name, would make an old proof new.
+    The signature covers statements, and the contexts of the document define which. A peer chooses those contexts. A
+    context that leaves `created` undefined, and gives the signed value another name, would make an old proof new.
     """
-    named = {name: value for name, value in options.items() if name in _READ_BY_NAME}
-    meant = _said_of(expand({**named, "@context": _OPTIONS_CONTEXT}, contexts=contexts, work=work))
-    said = _said_of(expand(options, contexts=contexts, work=work))
-    if any(said.get(iri, []) != meant.get(iri, []) for iri in _READ_BY_MEANING):
+    read_options = {name: value for name, value in options.items() if name in _READ_BY_NAME}
+    expected = _values_by_iri(expand({**read_options, "@context": _OPTIONS_CONTEXT}, contexts=contexts, work=work))
+    signed = _values_by_iri(expand(options, contexts=contexts, work=work))
+    if any(signed.get(iri, []) != expected.get(iri, []) for iri in _READ_BY_MEANING):
         raise ProofRefused(
             "a proof whose context gives its members another meaning",
-            explanation=Explanation(rule="a signature over a graph covers what its members mean, and not their names"),
+            explanation=Explanation(rule="a signature over a graph covers the meaning of its members, not their names"),
         )
 
 
-def _said_of(expanded: list[Any]) -> dict[str, list[str]]:
-    """Give what an expanded proof says, by what it says it of; datatypes aside, which differ by the version of the context."""
+def _values_by_iri(expanded: list[Any]) -> dict[str, list[str]]:
+    """Return the values of an expanded proof by property. Datatypes are left out: they differ by context version."""
     if len(expanded) != 1:
         return {}
     node: JsonObject = expanded[0]
-    said: dict[str, list[str]] = {}
+    values_by_iri: dict[str, list[str]] = {}
     value: Json
     for name, value in node.items():
         values: list[Any] = value if isinstance(value, list) else [value]
-        said[name] = sorted(map(_said, values))
-    return said
+        values_by_iri[name] = sorted(map(_text_of, values))
+    return values_by_iri
 
 
-def _said(value: Json) -> str:
+def _text_of(value: Json) -> str:
     return str(value.get("@id", value.get("@value"))) if isinstance(value, dict) else str(value)
 
 
 def _hashes(options: bytes, document: bytes) -> bytes:
-    # The options come first: the other order is the commonest mistake.
+    # The options come first. The other order is the most common mistake.
     return sha256(options).digest() + sha256(document).digest()
 
 
@@ -340,32 +343,33 @@ class UnsignedProof:
     document: JsonObject = field(repr=False)
     options: JsonObject = field(repr=False)
     data: bytes = field(repr=False)
-    """What is to be signed with Ed25519."""
+    """The bytes to sign with Ed25519."""
 
     def attach(self, signature: bytes) -> JsonObject:
-        """Give the document with its proof, beside those that it has. `ValueError` for what is no Ed25519 signature."""
+        """Return the document with this proof, after any others. Raise `ValueError` if this is no Ed25519 signature."""
         if len(signature) != 64:
-            raise ValueError(f"a signature of Ed25519 has 64 bytes, not {len(signature)}")
+            raise ValueError(f"an Ed25519 signature has 64 bytes, not {len(signature)}")
         proof = {**self.options, "proofValue": multibase.encode(signature)}
         others = _proofs_of(self.document)
         return {**self.document, "proof": [*others, proof] if others else proof}
 
 
 def prepare(document: JsonObject, *, key_id: str, now: datetime, expires: datetime | None = None) -> UnsignedProof:
-    """Get an `eddsa-jcs-2022` proof of ``document`` ready for its signature.
+    """Prepare an `eddsa-jcs-2022` proof of ``document`` for its signature.
 
     Args:
-        document: Complete, with its `@context`, which should have the terms of proofs (`https://w3id.org/security/data-integrity/v2`).
+        document: Complete, with its `@context`, which should define the terms of proofs
+            (`https://w3id.org/security/data-integrity/v2`).
         key_id: A Multikey in the owner's `assertionMethod`.
-        now: Becomes `created`.
-        expires: When the proof is to end.
+        now: The value of `created`.
+        expires: The end of the proof, if it has one.
 
     Raises:
-        ValueError: The document has an LD signature, which comes after the proof and not before.
-        DocumentError: It has no canonical form.
+        ValueError: The document has an LD signature, which must be added after the proof.
+        DocumentError: The document has no canonical form.
     """
     if "signature" in document:
-        raise ValueError("the document has a signature already: the proof is made first")
+        raise ValueError("the document has an LD signature already: a proof must be made first")
     options: JsonObject = {
         "type": "DataIntegrityProof",
         "cryptosuite": "eddsa-jcs-2022",
@@ -382,7 +386,11 @@ def prepare(document: JsonObject, *, key_id: str, now: datetime, expires: dateti
 
 
 def create(document: JsonObject, key: PrivateKey, *, now: datetime, expires: datetime | None = None) -> JsonObject:
-    """Add an `eddsa-jcs-2022` proof with a key at hand; arguments and errors as `prepare`, and `ValueError` for another type of key."""
-    chosen = key.choose_algorithm("ed25519")
+    """Add an `eddsa-jcs-2022` proof, signed with ``key``. Arguments and errors are those of `prepare`.
+
+    Raises:
+        ValueError: The key is not an Ed25519 key.
+    """
+    algorithm = key.choose_algorithm("ed25519")
     unsigned = prepare(document, key_id=key.key_id, now=now, expires=expires)
-    return unsigned.attach(key.sign(unsigned.data, chosen))
+    return unsigned.attach(key.sign(unsigned.data, algorithm))

@@ -1,20 +1,21 @@
-"""Whether the contexts of a document give our words the meanings that we give them.
+"""Check whether the contexts of a document define the terms of a vocabulary as the vocabulary does.
 
-Whoever reads JSON-LD as plain JSON believes that ``actor`` is the ActivityStreams actor. A context can say otherwise, by mistake or to
-deceive. So each context is judged once against a `Vocabulary`: the result is the set of words that a document under this context may not use
-if it is to be read as it stands. Mostly it is empty. Definitions of words that nobody here reads do not matter; another *name* for one of
-our meanings does, since a plain reader would not see it.
+Servers that read JSON-LD as plain JSON take ``actor`` for the actor of ActivityStreams. A context can define it
+otherwise, by mistake or to deceive. So each context is judged once against a `Vocabulary`. The result is the set of
+terms that a document with this context must not use if it is to be read as plain JSON; usually it is empty. Definitions
+of terms that the vocabulary does not have are harmless. A second *name* for a property of the vocabulary is not: a
+plain reader would miss it.
 
-The judgement errs on one side only: what is not certainly in agreement is translated, which is always right and a little slower.
+The check errs on one side only. A doubtful document is translated, which is always right and a little slower.
 
-One thing is read otherwise than JSON-LD says. The contexts of schema.org and identity/v1, which apcore ships, give ``name``,
-``url`` or ``Person`` a meaning of their own. Peers that name one of them after ActivityStreams want its other words:
-they, and the servers that read them as plain JSON, go on meaning the words of ActivityStreams. So a shipped context that
-comes after ActivityStreams in one array redefines no word of it. Inline definitions, and contexts that were fetched or
-that an application registers, count as they are. `restored` says the same to the translator.
+One rule differs from JSON-LD. The contexts of schema.org and identity/v1, which apcore ships, have their own
+definitions of ``name``, ``url`` or ``Person``. Peers that name one of them after ActivityStreams want its other terms.
+They, and the servers that read them as plain JSON, still use the terms of ActivityStreams. So a shipped context that
+follows ActivityStreams in an array redefines none of its terms. Inline definitions, fetched contexts, and contexts that
+an application registers are taken as they are. `restore_activitystreams` applies the same rule for the translation.
 
-Signatures over statements are another matter: `apcore.signatures.graphs` reads a document as JSON-LD says, and hands on
-what that gives, so that nothing is used that was not signed.
+This rule does not apply to signatures over statements. `apcore.signatures.graphs` reads a document as JSON-LD does, and
+returns that reading, so that only signed statements are used.
 """
 
 from __future__ import annotations
@@ -31,28 +32,29 @@ from apcore.vocab.namespaces import AS
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary, Words
 
-__all__ = ["Agreement", "judge", "restored"]
+__all__ = ["Agreement", "judge", "restore_activitystreams"]
 
 _PLAIN_CONTAINERS: Final[tuple[Any, ...]] = (None, "@list", "@set", "@graph", ["@list"], ["@set"], ["@graph"], [])
 _LANGUAGE: Final[tuple[Any, ...]] = ("@language", ["@language"], ["@language", "@set"])
-# A definition may say these things about one of our words, and it is still our word.
+# A definition may have these entries and still define a term of the vocabulary.
 _HARMLESS: Final = frozenset(
     {"@id", "@type", "@container", "@language", "@direction", "@protected", "@prefix", "@context"}
 )
-# Entries that are no terms, and change no meaning of a word that a document defines or that we know.
+# Entries that are not terms, and that do not change the definition of any term.
 _SILENT: Final = frozenset({"@version", "@language", "@direction", "@protected", "@propagate"})
 _STRANGE_TYPES: Final = ("@json", "@none", "@vocab")
 _BEFORE_NAMES: Final = frozenset(":/?#[]@")
 _ACTIVITYSTREAMS: Final = AS.context or ""
 _NESTING_MAX: Final = 8
-_SEEN_MAX: Final = 256
-# Mastodon's longest has two thousand characters. What a stranger makes larger is judged again for each document, within its budget.
-_SEEN_BYTES_MAX: Final = 8192
+_VERDICTS_MAX: Final = 256
+# The longest context of Mastodon has 2,000 characters. A context that is larger than this is judged again for each
+# document, within its budget.
+_VERDICT_KEY_BYTES_MAX: Final = 8192
 _STEPS_OF_A_DEFINITION: Final = 2
 _STEPS_OF_AN_ADDRESS: Final = 15
-"""Looking it up in the tables, also to see whether it is one of ours."""
+"""The work of a lookup in the tables, including whether the context is a shipped one."""
 _COPIES_IN_A_STEP: Final = 20
-"""Words that are copied in a microsecond, around a context that holds in some places only."""
+"""The terms that are copied per step, when a scoped context begins."""
 
 
 @frozen
@@ -60,25 +62,25 @@ class Agreement:
     """The verdict on a context."""
 
     opaque: bool = False
-    """Nothing under it can be read as it stands."""
+    """Whether no document with this context can be read as plain JSON."""
     misused: frozenset[str] = frozenset()
-    """Words that mean something else under it, or ours under another name."""
+    """Terms that it defines otherwise than the vocabulary, and other names for properties of the vocabulary."""
     prefixes: Mapping[str, str] = field(factory=dict[str, str])
     ignored: tuple[str, ...] = ()
-    """Addresses that the table does not have."""
+    """Addresses of contexts that are not in the table."""
     overridden: bool = False
-    """Whether a shipped context would redefine words of ActivityStreams; see `restored`."""
+    """Whether a shipped context would redefine terms of ActivityStreams; see `restore_activitystreams`."""
     steps: int = 0
-    """The work that it took to find out (the first time)."""
+    """The steps that the first judgement took."""
 
 
 def judge(context: Any, key: bytes, vocabulary: Vocabulary, contexts: ContextTable, work: WorkBudget) -> Agreement:
-    """Judge the value of an ``@context``, and spend the steps that it takes from ``work``.
+    """Judge the value of an ``@context``, and spend the steps of that from ``work``.
 
     ``key`` is the context's `content_key`. Equal contexts are judged once, within a bound.
 
     Raises:
-        LimitExceeded: Judging it takes more work than is left.
+        LimitExceeded: The judgement takes more steps than are left.
     """
     entry = vocabulary.seen.get(key)
     if entry is not None and entry[0] is contexts:
@@ -86,31 +88,31 @@ def judge(context: Any, key: bytes, vocabulary: Vocabulary, contexts: ContextTab
         work.spend(verdict.steps)
         return verdict
     steps_before = work.steps_left
-    judge_ = _Judge(vocabulary.words, contexts, work)
-    judge_.read(context, 0)
+    judgement = _Judgement(vocabulary.words, contexts, work)
+    judgement.read(context, 0)
     verdict = Agreement(
-        judge_.opaque,
-        frozenset(judge_.misused),
-        judge_.prefixes,
-        tuple(dict.fromkeys(judge_.ignored)),
-        judge_.overridden,
+        judgement.opaque,
+        frozenset(judgement.misused),
+        judgement.prefixes,
+        tuple(dict.fromkeys(judgement.ignored)),
+        judgement.overridden,
         steps_before - work.steps_left,
     )
-    if len(key) <= _SEEN_BYTES_MAX:
-        if len(vocabulary.seen) >= _SEEN_MAX:
+    if len(key) <= _VERDICT_KEY_BYTES_MAX:
+        if len(vocabulary.seen) >= _VERDICTS_MAX:
             vocabulary.seen.clear()
         vocabulary.seen[key] = (contexts, verdict)
     return verdict
 
 
-def restored(value: Any, contexts: ContextTable) -> Any:
-    """Return a document in which ActivityStreams comes once more after each shipped context that follows it."""
+def restore_activitystreams(value: Any, contexts: ContextTable) -> Any:
+    """Return the document with ActivityStreams named again after each shipped context that follows it."""
     if is_object(value):
         return {
-            name: _restored_context(inner, contexts) if name == "@context" else restored(inner, contexts)
+            name: _restored_context(inner, contexts) if name == "@context" else restore_activitystreams(inner, contexts)
             for name, inner in value.items()
         }
-    return [restored(item, contexts) for item in value] if is_array(value) else value
+    return [restore_activitystreams(item, contexts) for item in value] if is_array(value) else value
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------
@@ -135,14 +137,14 @@ def _is_activitystreams(address: str) -> bool:
 
 
 def _is_shipped(address: str, contexts: ContextTable) -> bool:
-    """Whether an address stands for another context than ActivityStreams, and for the very one that apcore ships."""
+    """Return whether an address stands for a context that apcore ships, and that is not ActivityStreams."""
     if _is_activitystreams(address) or address not in BUNDLED or address not in contexts:
         return False
     return contexts.get(address) is BUNDLED.get(address)
 
 
-class _Judge:
-    """Goes through contexts in their order; the later ones have the last word, as in JSON-LD."""
+class _Judgement:
+    """The judgement of one context while its parts are read in order. As in JSON-LD, later definitions win."""
 
     def __init__(self, words: Words, contexts: ContextTable, work: WorkBudget) -> None:
         self.words: Final = words
@@ -154,37 +156,37 @@ class _Judge:
         self.prefixes: dict[str, str] = {}
         self.ignored: list[str] = []
         self.overridden = False
-        self.kept: frozenset[str] = frozenset()
-        """The words of ActivityStreams, while a context is read that must not redefine them."""
+        self.protected_terms: frozenset[str] = frozenset()
+        """The terms of ActivityStreams, while a context is read that must not redefine them."""
 
     def read(self, context: Any, depth: int) -> None:
         if depth > _NESTING_MAX:
             self.opaque = True
         elif is_array(context):
-            words: frozenset[str] = frozenset()
+            activitystreams_terms: frozenset[str] = frozenset()
             for part in context:
-                self.opaque = self.opaque or is_array(part)  # which is no JSON-LD
-                self.kept = words if isinstance(part, str) and _is_shipped(part, self.contexts) else frozenset()
+                self.opaque = self.opaque or is_array(part)  # An array in an array is not JSON-LD.
+                is_shipped = isinstance(part, str) and _is_shipped(part, self.contexts)
+                self.protected_terms = activitystreams_terms if is_shipped else frozenset()
                 self.read(part, depth + 1)
-                self.kept = frozenset()
+                self.protected_terms = frozenset()
                 if isinstance(part, str) and _is_activitystreams(part):
-                    words = self.words_of_activitystreams()
+                    activitystreams_terms = self.activitystreams_terms()
         elif isinstance(context, str):
             self.work.spend(_STEPS_OF_AN_ADDRESS)
             try:
-                found = self.contexts.get(context)
+                loaded_context = self.contexts.get(context)
             except ContextNeeded:
                 self.ignored.append(context)
             else:
-                self.read(found, depth + 1)
+                self.read(loaded_context, depth + 1)
         elif is_object(context):
             self.define(context, depth)
         else:
-            self.opaque = (
-                True  # null takes all definitions away; anything else is a mistake, for the translator to name
-            )
+            # Null removes all definitions. Any other value is an error, which the translation will raise.
+            self.opaque = True
 
-    def words_of_activitystreams(self) -> frozenset[str]:
+    def activitystreams_terms(self) -> frozenset[str]:
         try:
             context = self.contexts.get(_ACTIVITYSTREAMS)
         except ContextNeeded:
@@ -195,39 +197,39 @@ class _Judge:
         self.work.spend(_STEPS_OF_A_DEFINITION * len(definitions) + 1)
         meanings, iris, misused = self.words.meanings, self.words.iris, self.misused
         for term, definition in definitions.items():
-            if term in self.kept and self.redefines(term, definition, definitions):
+            if term in self.protected_terms and self.redefines(term, definition, definitions):
                 self.overridden = True
                 continue
             if term[:1] == "@":
-                # AS2 itself has the vocabulary "_:", which leaves undefined words without a meaning: ours to give.
+                # AS2 itself has the vocabulary "_:", which leaves undefined terms to the reader.
                 if term not in _SILENT and not (term == "@vocab" and definition == "_:"):
                     self.opaque = True
                 continue
-            iri = self.meaning(definition, definitions)
+            iri = self.iri_of(definition, definitions)
             if iri is not None and len(iri) > IRI_CHARS_MAX:
-                self.opaque = True  # for the translator to refuse
+                self.opaque = True  # The translation will refuse it.
                 continue
             expected = meanings.get(term)
             if expected is None:
-                fine = iri is None or (iri not in iris and iri[:1] != "@")
+                agrees = iri is None or (iri not in iris and iri[:1] != "@")
             else:
-                fine = iri in expected and self.harmless(term, definition)
-            if fine:
+                agrees = iri in expected and self.is_harmless(term, definition)
+            if agrees:
                 misused.discard(term)
             else:
                 misused.add(term)
             self.remember(term, iri, definition)
             if is_object(definition) and "@context" in definition:
-                self.scoped(definition["@context"], depth + 1)
+                self.read_scoped(definition["@context"], depth + 1)
 
     def redefines(self, term: str, definition: Any, definitions: dict[str, Any]) -> bool:
-        """Whether a word of ActivityStreams would mean something else under a definition."""
+        """Return whether a definition would change a term of ActivityStreams."""
         if term == "@vocab":
             return bool(definition != "_:")
-        return self.meaning(definition, definitions) != self.terms.get(term) or not self.harmless(term, definition)
+        return self.iri_of(definition, definitions) != self.terms.get(term) or not self.is_harmless(term, definition)
 
     def remember(self, term: str, iri: str | None, definition: Any) -> None:
-        """Note what the next definitions can build on."""
+        """Remember a term, so that later definitions can build on it."""
         self.terms.pop(term, None)
         self.prefixes.pop(term, None)
         if iri is not None:
@@ -235,16 +237,16 @@ class _Judge:
             if _is_prefix(definition, iri):
                 self.prefixes[term] = iri
 
-    def scoped(self, context: Any, depth: int) -> None:
-        """Judge a context that holds in some places only: it can take trust away, and not give it back."""
+    def read_scoped(self, context: Any, depth: int) -> None:
+        """Judge a scoped context. It can add misused terms, but it cannot remove any."""
         self.work.spend((len(self.misused) + 2 * len(self.terms)) // _COPIES_IN_A_STEP + 1)
         outer, terms, prefixes = set(self.misused), dict(self.terms), dict(self.prefixes)
         self.read(context, depth)
         self.misused |= outer
         self.terms, self.prefixes = terms, prefixes
 
-    def meaning(self, definition: Any, definitions: dict[str, Any], depth: int = 0) -> str | None:
-        """Give the IRI that a definition says; None if it says none. What builds on itself says something that is nobody's IRI."""
+    def iri_of(self, definition: Any, definitions: dict[str, Any], depth: int = 0) -> str | None:
+        """Return the IRI of a definition, or None. If it builds on itself, the result is an IRI of no property."""
         if is_object(definition):
             definition = definition.get("@id")
         if not isinstance(definition, str) or depth > _NESTING_MAX:
@@ -252,22 +254,22 @@ class _Judge:
         if definition[:1] == "@":
             return definition
         prefix, colon, rest = definition.partition(":")
-        if not colon:  # a word that stands for another
+        if not colon:  # The definition is another term.
             if definition in definitions:
                 self.work.spend(1)
-                return self.meaning(definitions[definition], definitions, depth + 1)
+                return self.iri_of(definitions[definition], definitions, depth + 1)
             return self.terms.get(definition)
         if rest[:2] == "//":
             return definition
         if prefix in definitions:
             if depth:
                 self.work.spend(1)
-            base = self.meaning(definitions[prefix], definitions, depth + 1)
+            base = self.iri_of(definitions[prefix], definitions, depth + 1)
             usable = base is not None and _is_prefix(definitions[prefix], base)
             return f"{base}{rest}" if usable else definition
         return self.prefixes.get(prefix, f"{prefix}:") + rest
 
-    def harmless(self, term: str, definition: Any) -> bool:
+    def is_harmless(self, term: str, definition: Any) -> bool:
         if not is_object(definition):
             return True
         if not definition.keys() <= _HARMLESS:
@@ -276,13 +278,13 @@ class _Judge:
         if container in _LANGUAGE:
             return term in self.words.languages
         kind = definition.get("@type")
-        # Names relative to a vocabulary can stand for texts only: as references they would be IRIs.
-        fine = kind not in _STRANGE_TYPES or (kind == "@vocab" and term in self.words.languages)
-        return container in _PLAIN_CONTAINERS and fine
+        # Only texts may have names that are relative to a vocabulary: as references they would be IRIs.
+        has_plain_type = kind not in _STRANGE_TYPES or (kind == "@vocab" and term in self.words.languages)
+        return container in _PLAIN_CONTAINERS and has_plain_type
 
 
 def _is_prefix(definition: Any, iri: str) -> bool:
-    """Whether a term may stand before a colon (JSON-LD 1.1 §4.2.2): plainly defined, and its IRI ends so that a name can follow."""
+    """Return whether a term is a prefix (JSON-LD 1.1 §4.2.2): plainly defined, with an IRI that ends in a delimiter."""
     if is_object(definition):
         return definition.get("@prefix") is True
     return iri[-1:] in _BEFORE_NAMES

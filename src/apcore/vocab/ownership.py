@@ -1,4 +1,4 @@
-"""Tell the kind of a document by its members, and its claimed owner.
+"""Find the kind of a document from its members, and its claimed owner.
 
 New types appear all the time, so trust decisions do not use the type. They use the members of a document (FEP-2277), in
 a fixed order, and one of these names the owner (FEP-fe34). All of this is a *claim* of the document. Believe the owner

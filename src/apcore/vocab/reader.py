@@ -1,19 +1,23 @@
-"""From JSON to a `Document`.
+"""Read JSON into a `Document`.
 
-Nearly every document can be read as it stands: its contexts are known, and they mean by our words what we mean. That is decided here for the
-document as a whole (`apcore.vocab.agreement` judges contexts), before anybody reads a member, so that no two readers see two meanings.
+Nearly every document can be read as plain JSON: its contexts are known, and they define the terms of the vocabulary as
+the vocabulary does. This is decided for the whole document (`apcore.vocab.agreement` judges contexts) before any member
+is read, so that no two readers see two meanings.
 
-The others are translated, through expansion and compaction onto the words of the vocabulary. It takes one of these to make a document such:
+Other documents are translated, by expansion and by compaction to the terms of the vocabulary. A document is translated
+if it has:
 
-- a context that defines one of our words otherwise, or another word for one of our meanings, *and* the document uses that word;
-- a word with a prefix, a full IRI or a JSON-LD keyword (``as:actor``, ``@id``) where it matters;
+- a context that defines a term otherwise than the vocabulary, or another name for one of its properties, *and* the
+  document uses that term or name;
+- a term with a prefix, a full IRI or a JSON-LD keyword (``as:actor``, ``@id``) where it matters;
 - a context that changes everything (``@vocab``, ``@base``, null).
 
-A context that apcore ships and that comes after ActivityStreams does not redefine its words
-(`apcore.vocab.agreement`), in both ways of reading.
+In both ways of reading:
 
-A context that nobody here knows defines nothing, and is reported; a document without context is read as if it had ours. Words that a
-document uses without defining them (many do: ``Hashtag``, ``sensitive``) mean what they mean in ours, in both ways of reading.
+- A context that apcore ships, and that comes after ActivityStreams, does not redefine its terms
+  (`apcore.vocab.agreement`).
+- An unknown context defines nothing, and is reported. A document without context is read with the vocabulary's.
+- Undefined terms (``Hashtag`` and ``sensitive`` are common ones) are those of the vocabulary.
 """
 
 from __future__ import annotations
@@ -30,15 +34,15 @@ from apcore.jsonld.limits import DEFAULT_LIMITS, ProcessingLimits
 from apcore.jsonld.parser import parse_document
 from apcore.jsonld.tables import BUNDLED, ContextNeeded, ContextTable
 from apcore.jsonld.work import WorkBudget, content_key
-from apcore.vocab.agreement import Agreement, judge, restored
+from apcore.vocab.agreement import Agreement, judge, restore_activitystreams
 from apcore.vocab.documents import Document, Reading
 from apcore.vocab.values import is_array, is_object
 from apcore.vocab.vocabulary import Vocabulary
 
 __all__ = ["read_document"]
 
-# A document in which these are in doubt is not read at all.
-_NEVER_LEFT_OUT: Final = frozenset({"id", "type", "@id", "@type"})
+# A document in which one of these is doubtful is refused.
+_NEVER_OMITTED: Final = frozenset({"id", "type", "@id", "@type"})
 
 
 def read_document(
@@ -54,20 +58,20 @@ def read_document(
 
     Args:
         source: As received, or as parsed by `parse_document`; it must not be changed afterwards.
-        origin: Where it was obtained.
-        vocabulary: The views that are known; the built-in ones by default.
-        contexts: What addresses of contexts stand for. An address that is not there is ignored, and reported in
-            `Reading.ignored_contexts`; who would rather fetch it, does so and reads again.
-        limits: What reading may cost.
-        work: The budget of the document, if more is to be spent from it; by default it is made for this reading.
+        origin: The origin from which it was obtained.
+        vocabulary: The known views; by default the built-in ones.
+        contexts: The contexts by address. A missing address is ignored, and reported in `Reading.ignored_contexts`. To
+            use that context, fetch it and read the document again.
+        limits: The most that reading may cost.
+        work: The budget of the document, if other steps spend from it too. By default this call makes its own.
 
     Raises:
         DocumentError: Not a JSON object, or not JSON-LD.
-        LimitExceeded: It asks for more than ``limits`` allows.
+        LimitExceeded: It costs more than ``limits`` allows.
     """
     tree = parse_document(source, limits=limits) if isinstance(source, bytes) else source
     if vocabulary is None:
-        from apcore.vocab.builtin import FEDIVERSE  # which not everyone needs
+        from apcore.vocab.builtin import FEDIVERSE  # Imported on use: not every program needs it.
 
         vocabulary = FEDIVERSE
     if work is None:
@@ -92,16 +96,16 @@ def read_document(
 
 @frozen
 class _Verdict:
-    """How a document can be read."""
+    """The way in which a document can be read."""
 
     plain: bool
-    """As it stands."""
+    """Whether it can be read as plain JSON."""
     ignored: tuple[str, ...] = ()
-    """Addresses of contexts that are not known."""
+    """Addresses of unknown contexts."""
     without: frozenset[str] | None = None
-    """If it cannot be translated: the members that have to be left out so that the others can be read as they stand."""
+    """The doubtful members, which are omitted if the document cannot be translated."""
     overridden: bool = False
-    """Whether it names shipped contexts after ActivityStreams that would redefine its words."""
+    """Whether it has shipped contexts after ActivityStreams that would redefine its terms."""
 
 
 _PLAIN: Final = _Verdict(plain=True)
@@ -115,29 +119,29 @@ def _judge(tree: dict[str, Any], vocabulary: Vocabulary, contexts: ContextTable,
         try:
             distinct.setdefault(content_key(context), context)
         except ValueError:
-            raise DocumentError("a context that is no JSON") from None
-    for key, context in distinct.items():  # all of them, before the first is judged
+            raise DocumentError("a context that is not JSON") from None
+    for key, context in distinct.items():  # Count all contexts before the first one is judged.
         work.count_context(context, key)
-    agreed = _joint([judge(context, key, vocabulary, contexts, work) for key, context in distinct.items()])
-    misused, prefixes, ignored = agreed.misused, agreed.prefixes, agreed.ignored
-    if agreed.opaque or any(
+    agreement = _join_agreements([judge(context, key, vocabulary, contexts, work) for key, context in distinct.items()])
+    misused, prefixes, ignored = agreement.misused, agreement.prefixes, agreement.ignored
+    if agreement.opaque or any(
         name in misused or (":" in name and _hides_type(name, prefixes, vocabulary)) for name in types
     ):
-        return _Verdict(False, ignored, overridden=agreed.overridden)
-    used = set[str]()
+        return _Verdict(False, ignored, overridden=agreement.overridden)
+    used_terms = set[str]()
     if misused:
-        used = {name for node in nodes for name in misused.intersection(node)}
+        used_terms = {name for node in nodes for name in misused.intersection(node)}
     iris = vocabulary.words.iris
-    odd = {name for name in names if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)}
-    if used or odd:
-        return _Verdict(False, ignored, frozenset(used | odd), agreed.overridden)
+    prefixed_names = {name for name in names if name[:1] == "@" or (":" in name and _expand(name, prefixes) in iris)}
+    if used_terms or prefixed_names:
+        return _Verdict(False, ignored, frozenset(used_terms | prefixed_names), agreement.overridden)
     return _Verdict(True, ignored) if ignored else _PLAIN
 
 
-def _joint(agreements: list[Agreement]) -> Agreement:
-    """What an embedded context says is held against the whole document: that errs on the side of translation."""
+def _join_agreements(agreements: list[Agreement]) -> Agreement:
+    """Join the verdicts on all contexts of a document, embedded ones too. This errs on the side of translation."""
     different = list({id(agreement): agreement for agreement in agreements}.values())
-    if len(different) == 1:  # nearly always, and then nothing is copied
+    if len(different) == 1:  # The usual case, in which nothing is copied.
         return different[0]
     prefixes: dict[str, str] = {}
     for agreement in different:
@@ -152,26 +156,26 @@ def _joint(agreements: list[Agreement]) -> Agreement:
 
 
 def _survey(
-    tree: dict[str, Any], known: Mapping[str, Any]
+    tree: dict[str, Any], vocabulary_names: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], list[Any], list[str], list[str]]:
-    """Go through ``tree`` once, without recursion. This is done for every document, so it does little.
+    """Visit all objects of ``tree`` once, without recursion. Every document pays for this, so it does little.
 
     Returns:
-        What decides how it can be read: its objects, their contexts, names of members that are not in ``known``, and types.
+        The objects, their contexts, the names of members that are not in ``vocabulary_names``, and the types.
     """
     nodes: list[Any] = [tree]
     contexts: list[Any] = []
-    odd: list[str] = []
+    other_names: list[str] = []
     types: list[str] = []
-    for node in nodes:  # which grows meanwhile
+    for node in nodes:  # The list grows during the loop.
         for name, value in node.items():
-            if name not in known:
+            if name not in vocabulary_names:
                 if name == "@context":
                     # At the top, null is read like an absent context: a sender means no other one.
                     if value is not None or node is not tree:
                         contexts.append(value)
                     continue
-                odd.append(name)
+                other_names.append(name)
             if type(value) is dict:
                 nodes.append(value)
             elif type(value) is list:
@@ -181,7 +185,7 @@ def _survey(
             types.append(declared)
         elif is_array(declared):
             types += [name for name in declared if isinstance(name, str)]
-    return nodes, contexts, odd, types
+    return nodes, contexts, other_names, types
 
 
 def _unpack(array: Any, nodes: list[Any]) -> None:
@@ -196,12 +200,12 @@ def _unpack(array: Any, nodes: list[Any]) -> None:
 
 
 def _hides_type(name: str, prefixes: Mapping[str, str], vocabulary: Vocabulary) -> bool:
-    """Whether a type with a prefix is one of ours that we would not recognise, or looks like one of ours and is not."""
+    """Return whether a type with a prefix is a disguised type of the vocabulary, or only looks like one."""
     if name.partition(":")[0] not in prefixes:
         return False
-    ours = vocabulary.class_of(name)
-    meant = _expand(name, prefixes)
-    return meant in vocabulary.words.iris if ours is None else meant not in ours.type_names
+    view = vocabulary.class_of(name)
+    iri = _expand(name, prefixes)
+    return iri in vocabulary.words.iris if view is None else iri not in view.type_names
 
 
 def _expand(name: str, prefixes: Mapping[str, str]) -> str:
@@ -216,13 +220,13 @@ def _translate(
     verdict: _Verdict,
     work: WorkBudget,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Say ``tree`` in the words of the vocabulary; if it is no JSON-LD, and only then, leave out what is not ours to guess."""
+    """Translate ``tree`` to the terms of the vocabulary. If it is not JSON-LD, omit its doubtful members instead."""
     context = vocabulary.words.context
-    # Those that are named at the place of a context are known to be missing; others come to light on the way.
+    # The contexts of the document that are missing are already known. Normalising finds missing contexts inside others.
     ignored = list(verdict.ignored)
     if ignored:
         contexts = contexts.ignoring(*ignored)
-    document = restored(tree, contexts) if verdict.overridden else tree
+    document = restore_activitystreams(tree, contexts) if verdict.overridden else tree
     while True:
         try:
             words = normalize(
@@ -234,7 +238,7 @@ def _translate(
             ignored.append(needed.url)
             contexts = contexts.ignoring(needed.url)
         except DocumentError:
-            if verdict.without is None or not verdict.without.isdisjoint(_NEVER_LEFT_OUT):
+            if verdict.without is None or not verdict.without.isdisjoint(_NEVER_OMITTED):
                 raise
             return _without(tree, verdict.without), verdict.ignored
         else:

@@ -167,7 +167,7 @@ class GroupCommit:
             return len(group) > size
 
     def _let_in_late(self, group: list[_Request[Any]]) -> bool:
-        """Give the threads of the last group, which have just been answered, a moment to submit their next work.
+        """Wait a moment for the next work of the threads that were in the last group.
 
         This pays only where a commit waits for the disk: then two busy threads share each wait instead of taking turns.
         """
@@ -278,7 +278,7 @@ class GroupCommit:
             self._housekeeping(cursor, now)
 
     def _fail(self, group: list[_Request[Any]], error: Exception) -> None:
-        """Give the failure of the transaction to every request in it."""
+        """Fail every request of the transaction."""
         # When a COMMIT fails, its pages may still have reached the log, where a recovery would find them.
         outcome: CommitOutcome = "unknown" if self._committing and not is_full(error) else "nothing"
         self._committing = False

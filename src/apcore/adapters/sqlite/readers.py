@@ -37,7 +37,7 @@ class Readers:
         self._closed = False
 
     def take_idle(self) -> sqlite3.Cursor | None:
-        """Take a cursor if that needs no opening."""
+        """Borrow a cursor if one is open and idle."""
         with self._lock:
             if self._closed:
                 raise Closed
@@ -47,7 +47,7 @@ class Readers:
             return self._idle.pop()
 
     def take(self) -> sqlite3.Cursor:
-        """Take a cursor. Return it with `give_back` or `discard`."""
+        """Borrow a cursor. Return it with `give_back` or `discard`."""
         if (cursor := self.take_idle()) is not None:
             return cursor
         with self._lock:

@@ -1,4 +1,4 @@
-"""Log requests for a path of ours at an address that is none of our origins: most often, the proxy is configured wrongly.
+"""Log requests for our paths at an address that is none of our origins: mostly, a proxy is configured wrongly.
 
 The log tells the operator both addresses and the remedy.
 """
