@@ -46,6 +46,10 @@ def rooms() -> list[str]:
     return [room for name in _below(apcore) if name not in _LEFT_OUT for room in _rooms_in(name)]
 
 
+def _names_of(room: str) -> tuple[str, ...]:
+    return tuple(getattr(import_module(room), "__all__", ()))
+
+
 def _rooms_in(name: str) -> list[str]:
     module = import_module(name)
     public = getattr(module, "__all__", ())
@@ -136,7 +140,7 @@ def _name(module: ModuleType, defining: str, name: str) -> list[str]:
         return []
     if inspect.isclass(value) and value.__module__.startswith("apcore"):
         _need(value.__doc__, f"{module.__name__}.{name}")
-        return [f".. autoclass:: {module.__name__}.{name}", *_without_origin(value), ""]
+        return [f".. autoclass:: {module.__name__}.{name}", *_without_origin(value), *_with_inherited(value), ""]
     if inspect.isroutine(value):
         _need(value.__doc__, f"{module.__name__}.{name}")
         return [f".. autofunction:: {module.__name__}.{name}", ""]
@@ -149,6 +153,17 @@ def _name(module: ModuleType, defining: str, name: str) -> list[str]:
 def _without_origin(value: type) -> list[str]:
     """Error classes inherit what `ApcoreError` documents; the table shows their values."""
     return ["   :exclude-members: blame, retryable, status_hint, reason"] if _is_kind_of_error(value) else []
+
+
+def _with_inherited(value: type) -> list[str]:
+    """Show the members that a class has from bases that are not public: those have no entry of their own."""
+    public = {id(getattr(import_module(room), name)) for room in rooms() for name in _names_of(room)}
+    bases = [base for base in value.__mro__[1:] if base.__module__.startswith("apcore.")]
+    if all(id(base) in public for base in bases):
+        return []
+    # Sphinx stops at the named classes.
+    stops = [base.__name__ for base in bases if id(base) in public] or ["object"]
+    return [f"   :inherited-members: {', '.join(stops)}"]
 
 
 def _is_kind_of_error(value: type) -> bool:

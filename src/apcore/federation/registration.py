@@ -280,8 +280,12 @@ class Federation(Generic[Data]):
         """Register a listener for authenticated activities of a type or its subtypes.
 
         Exactly one listener runs: the most specific. It runs after the side effects that apcore manages, such as
-        accepting a Follow. It runs at least once; its writes through the context take effect exactly once. It may raise
-        `Drop` or `Later`. After any other exception it is run again.
+        accepting a Follow. It may raise `Drop` or `Later`. After any other exception it runs again.
+
+        A listener runs *at least once* for each activity: again if the process died, the lease was lost, or an attempt
+        took too long. Its writes through the context (`Context.publish`, `Context.append` ...) take effect exactly
+        once. Make its other effects idempotent: use `Context.activity_id` as the key of a row or of a request. If that
+        is not possible, check for an earlier effect when `Context.attempt` is more than 1.
 
         Raises:
             ConfigurationError: ``activity`` is not a type of activity, or already has a listener.

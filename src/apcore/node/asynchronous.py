@@ -230,7 +230,8 @@ class AsyncNode(AsyncNodeMethods[Data]):
     ) -> int:
         """See `Node.work`. Each message is handled in a task of its own.
 
-        When this call is cancelled, running handlers are cancelled too, and their messages go back to the queue.
+        Listeners run at least once for each activity. When this call is cancelled, running handlers are cancelled too,
+        and their messages go back to the queue.
         """
         self._check_works()
         return await AsyncWorker(self, until_idle=until_idle, limit_s=limit_s, grace_s=grace_s).work()

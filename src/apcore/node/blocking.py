@@ -43,6 +43,8 @@ T = TypeVar("T")
 class Node(NodeMethods[Data]):
     """A federation in a blocking program: WSGI, a script, a worker process.
 
+    `handle` answers requests. `work` runs the listeners, each at least once for an activity.
+
     ``data`` is a value, or a function that returns a context manager, which is entered for every request and every job.
 
     Raises:
@@ -227,6 +229,10 @@ class Node(NodeMethods[Data]):
 
     def work(self, *, until_idle: bool = False, limit_s: float | None = None, grace_s: float | None = None) -> int:
         """Lease messages and handle them: process activities, plan and make deliveries. Return the number of messages.
+
+        Listeners run at least once for each activity: again after a crash, a failure or a lost lease. Their writes
+        through the context take effect exactly once. Make other effects idempotent, by `Context.activity_id`; see
+        `Federation.on`.
 
         Messages are handled side by side in threads (see `NodeOptions.slots`). A message that takes longer than
         ``handler_limit_s`` has failed, and is tried again later. Python cannot end its thread, but every write of that
