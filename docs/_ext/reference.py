@@ -1,11 +1,11 @@
-"""Write the reference from the code: one page a room, with every public name, and the table of errors.
+"""Write the reference from the code: one page for each package with public names, and the table of errors.
 
-A room is a module or package directly under ``apcore``; one that only holds others (``adapters``) is as many rooms. What it makes public is its
-``__all__``. The names of a package are grouped by the module that defines them, each group under that module's docstring, which is its theory of
-operation. A public name without a docstring is an error here, so that the reference cannot have holes.
+``docs/reference/index.md`` lists the packages; their public names are in ``__all__``. The names of a package are
+grouped by the module that defines them, each group under the docstring of that module. A public name without a
+docstring is an error, so the reference has no gaps.
 
-Docstrings are in Google's style, but one below a field is a sentence: what stands before its colon is not a type. That is why this file applies
-napoleon itself.
+Docstrings are in Google's style, except those of fields: there, the text before a colon is not a type. So this file
+applies napoleon itself.
 
 The pages go to ``docs/reference/rooms``, which is not under version control.
 """
@@ -17,7 +17,6 @@ import inspect
 import re
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
@@ -30,7 +29,7 @@ import apcore
 from apcore.errors import ApcoreError
 
 _GOOGLE = Config(napoleon_google_docstring=True, napoleon_numpy_docstring=False)
-_LEFT_OUT = {"apcore.cli"}  # its reference is a page of its own, in the words of a shell
+_INDEX = Path(__file__).resolve().parents[1] / "reference" / "index.md"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -42,26 +41,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def rooms() -> list[str]:
-    """Give the rooms' full names, in the order of their pages."""
-    return [room for name in _below(apcore) if name not in _LEFT_OUT for room in _rooms_in(name)]
+    """Return the names of the packages with public names, in the order of the index."""
+    return re.findall(r"^rooms/(apcore\.[\w.]+)$", _INDEX.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def _names_of(room: str) -> tuple[str, ...]:
     return tuple(getattr(import_module(room), "__all__", ()))
-
-
-def _rooms_in(name: str) -> list[str]:
-    module = import_module(name)
-    public = getattr(module, "__all__", ())
-    if public or not hasattr(module, "__path__"):
-        return [name, *(f"{name}.{each}" for each in public if inspect.ismodule(getattr(module, each)))]
-    return [name, *(below for below in _below(module) if getattr(import_module(below), "__all__", ()))]
-
-
-def _below(package: ModuleType) -> list[str]:
-    return [
-        f"{package.__name__}.{info.name}" for info in iter_modules(package.__path__) if not info.name.startswith("_")
-    ]
 
 
 def _write(app: Sphinx) -> None:
@@ -103,7 +88,8 @@ def _front_page() -> str:
     public = getattr(apcore, "__all__", ())
     home = {name: room for room in rooms() for name in public if _has(import_module(room), name, getattr(apcore, name))}
     lines = [_heading("apcore", "="), ".. automodule:: apcore", "   :no-members:", ""]
-    lines += [f"- :py:obj:`{name} <{home[name]}.{name}>`" for name in public]
+    lines += [f"- :py:obj:`{name} <{home.get(name, 'apcore')}.{name}>`" for name in public]
+    lines += ["", *(f".. autofunction:: apcore.{name}\n" for name in public if name not in home)]
     return "\n".join(lines) + "\n"
 
 
@@ -224,7 +210,7 @@ def _with_defaults(
 
 def _errors_table() -> str:
     for room in rooms():
-        import_module(room)  # so that every room's kinds exist
+        import_module(room)  # Defines the errors of the room.
     lines = [
         ".. list-table::",
         "   :header-rows: 1",
@@ -237,11 +223,19 @@ def _errors_table() -> str:
     lines += ["     - reason", "     - says"]
     for kind in _kinds(ApcoreError):
         first = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-        lines += [f"   * - :py:class:`{kind.__name__} <{kind.__module__}.{kind.__qualname__}>`"]
+        lines += [f"   * - {_link(kind)}"]
         lines += [f"     - {kind.blame.value if hasattr(kind, 'blame') else ''}"]
         lines += [f"     - {'yes' if kind.retryable else 'no'}", f"     - {kind.status_hint}"]
         lines += [f"     - {f'``{kind.reason}``' if kind.reason else '(abstract)'}", f"     - {first}"]
     return "\n".join(lines) + "\n"
+
+
+def _link(kind: type[ApcoreError]) -> str:
+    """Link to a public error. Other errors are told apart by their reason."""
+    for room in rooms():
+        if _has(import_module(room), kind.__name__, kind):
+            return f":py:class:`{kind.__name__} <{room}.{kind.__name__}>`"
+    return f"``{kind.__name__}``"
 
 
 def _kinds(root: type[ApcoreError]) -> list[type[ApcoreError]]:

@@ -70,7 +70,6 @@ __all__ = [
     "Settle",
     "Sign",
     "commit",
-    "commit_batch",
     "gather",
 ]
 

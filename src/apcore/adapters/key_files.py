@@ -22,7 +22,7 @@ from apcore.errors import ConfigurationError, SignerUnavailable
 from apcore.ports import KeyKind, MadeKey
 from apcore.signatures import PrivateKey, generate_key, read_private_pem
 
-__all__ = ["FileSigner", "open_url"]
+__all__ = ["FileSigner"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _BYTES_MAX: Final = 16 * 1024

@@ -56,7 +56,7 @@ from apcore.ports import (
     sum_counter,
 )
 
-__all__ = ["MemoryStore", "open_url"]
+__all__ = ["MemoryStore"]
 
 _OUTDATED_MIN = 64
 """The excess of outdated entries over the others at which a heap is swept."""

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from apcore.effects import CallOutcome, Raised, Returned
 from apcore.errors import ThreadUnavailable
 
-__all__ = ["BlockingRuntime", "HandlerThreads"]
+__all__ = ["BlockingRuntime"]
 
 T = TypeVar("T")
 

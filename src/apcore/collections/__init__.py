@@ -9,12 +9,14 @@ from apcore.collections.managed import (
     put_member,
     remove_member,
 )
-from apcore.collections.pages import CURSOR_BYTES_MAX, PAGE_ITEMS_MAX, PageItems
+from apcore.collections.pages import (
+    CURSOR_BYTES_MAX as CURSOR_BYTES_MAX,
+    PAGE_ITEMS_MAX as PAGE_ITEMS_MAX,
+    PageItems,
+)
 from apcore.collections.traversal import Traversal, TraversalBounds, traverse
 
 __all__ = [
-    "CURSOR_BYTES_MAX",
-    "PAGE_ITEMS_MAX",
     "Member",
     "PageItems",
     "Traversal",

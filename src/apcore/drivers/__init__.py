@@ -3,7 +3,7 @@
 from apcore.drivers.asynchronous import run_async
 from apcore.drivers.blocking import run
 from apcore.drivers.commits import commit_calls
-from apcore.drivers.effect_table import require_port
+from apcore.drivers.effect_table import require_port as require_port
 from apcore.drivers.observer import EffectPath, Observer
 from apcore.drivers.outcomes import OutboundGuard
 from apcore.drivers.port_bundle import AsyncPorts, Ports, async_ports
@@ -18,7 +18,6 @@ __all__ = [
     "Stepper",
     "async_ports",
     "commit_calls",
-    "require_port",
     "run",
     "run_async",
 ]

@@ -3,8 +3,20 @@
 Their bounds and the encoding of store keys are here too.
 """
 
-from apcore.ports.batch import NO_CHANGE, Batch, merge_writes
-from apcore.ports.keys import KEY_BYTES_MAX, KEY_PARTS_MAX, StoreKey, decode_key, digest_part, encode_key, prefix_bounds
+from apcore.ports.batch import (
+    NO_CHANGE as NO_CHANGE,
+    Batch as Batch,
+    merge_writes as merge_writes,
+)
+from apcore.ports.keys import (
+    KEY_BYTES_MAX as KEY_BYTES_MAX,
+    KEY_PARTS_MAX as KEY_PARTS_MAX,
+    StoreKey,
+    decode_key,
+    digest_part,
+    encode_key,
+    prefix_bounds,
+)
 from apcore.ports.outside import (
     AsyncNursery,
     AsyncRuntime,
@@ -20,10 +32,10 @@ from apcore.ports.outside import (
     Transport,
 )
 from apcore.ports.queue import (
-    ENQUEUE_MAX,
-    LABEL_BYTES_MAX,
-    LEASE_MAX,
-    MESSAGE_BYTES_MAX,
+    ENQUEUE_MAX as ENQUEUE_MAX,
+    LABEL_BYTES_MAX as LABEL_BYTES_MAX,
+    LEASE_MAX as LEASE_MAX,
+    MESSAGE_BYTES_MAX as MESSAGE_BYTES_MAX,
     AsyncAtomicStore,
     AsyncMessageQueue,
     AtomicStore,
@@ -42,12 +54,12 @@ from apcore.ports.queue import (
     check_settle,
 )
 from apcore.ports.store import (
-    COMMIT_BYTES_MAX,
-    COMMIT_KEYS_MAX,
-    GET_KEYS_MAX,
-    SCAN_LIMIT_MAX,
-    TOKEN_BYTES,
-    VALUE_BYTES_MAX,
+    COMMIT_BYTES_MAX as COMMIT_BYTES_MAX,
+    COMMIT_KEYS_MAX as COMMIT_KEYS_MAX,
+    GET_KEYS_MAX as GET_KEYS_MAX,
+    SCAN_LIMIT_MAX as SCAN_LIMIT_MAX,
+    TOKEN_BYTES as TOKEN_BYTES,
+    VALUE_BYTES_MAX as VALUE_BYTES_MAX,
     AsyncKvStore,
     Check,
     DeleteEntry,
@@ -65,19 +77,6 @@ from apcore.ports.store import (
 )
 
 __all__ = [
-    "COMMIT_BYTES_MAX",
-    "COMMIT_KEYS_MAX",
-    "ENQUEUE_MAX",
-    "GET_KEYS_MAX",
-    "KEY_BYTES_MAX",
-    "KEY_PARTS_MAX",
-    "LABEL_BYTES_MAX",
-    "LEASE_MAX",
-    "MESSAGE_BYTES_MAX",
-    "NO_CHANGE",
-    "SCAN_LIMIT_MAX",
-    "TOKEN_BYTES",
-    "VALUE_BYTES_MAX",
     "AsyncAtomicStore",
     "AsyncKvStore",
     "AsyncMessageQueue",
@@ -87,7 +86,6 @@ __all__ = [
     "AsyncSigner",
     "AsyncTransport",
     "AtomicStore",
-    "Batch",
     "Check",
     "Crew",
     "DeleteEntry",
@@ -124,7 +122,6 @@ __all__ = [
     "decode_key",
     "digest_part",
     "encode_key",
-    "merge_writes",
     "prefix_bounds",
     "sum_counter",
 ]

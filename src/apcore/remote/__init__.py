@@ -1,107 +1,105 @@
 """Fetch documents and keys of other servers, and decide which of their claims to trust."""
 
-from apcore.remote.alternates import alternate_of
+from apcore.remote.alternates import (
+    alternate_of as alternate_of,
+)
 from apcore.remote.budgets import (
-    DEFAULT_BUDGETS,
+    DEFAULT_BUDGETS as DEFAULT_BUDGETS,
     Budgets,
     BudgetSpent,
     Rate,
-    RateDecision,
-    UnauthenticatedClient,
-    registrable_domain,
-    spend,
+    RateDecision as RateDecision,
+    UnauthenticatedClient as UnauthenticatedClient,
+    registrable_domain as registrable_domain,
+    spend as spend,
 )
-from apcore.remote.contexts import read_with_contexts
+from apcore.remote.contexts import (
+    read_with_contexts as read_with_contexts,
+)
 from apcore.remote.dialects import (
-    Dialect,
+    Dialect as Dialect,
     Identity,
-    Knock,
-    KnockResult,
-    dialect_key,
-    knock,
-    read_dialect,
-    remember_dialect,
+    Knock as Knock,
+    KnockResult as KnockResult,
+    dialect_key as dialect_key,
+    knock as knock,
+    read_dialect as read_dialect,
+    remember_dialect as remember_dialect,
 )
-from apcore.remote.documents import LoadedDocument, cached_owners, changed_document, load, load_kept, load_unverified
+from apcore.remote.documents import (
+    LoadedDocument,
+    cached_owners as cached_owners,
+    changed_document as changed_document,
+    load,
+    load_kept as load_kept,
+    load_unverified,
+)
 from apcore.remote.errors import (
     Forbidden,
     Gone,
-    KeyNotOwned,
+    KeyNotOwned as KeyNotOwned,
     NotFound,
-    PeerFailing,
-    Rejected,
+    PeerFailing as PeerFailing,
+    Rejected as Rejected,
     WrongId,
-    WrongMediaType,
+    WrongMediaType as WrongMediaType,
 )
-from apcore.remote.keys import KeyRefused, KeyUnavailable, RemoteKey, cached_key_owners, end_refresh_pause, remote_key
-from apcore.remote.quotes import QuoteNotAllowed, check_quote
-from apcore.remote.references import resolve, trusted_embedding
-from apcore.remote.retrieval import FetchedResponse, FetchPolicy, check_status, check_target, fetch
+from apcore.remote.keys import (
+    KeyRefused as KeyRefused,
+    KeyUnavailable,
+    RemoteKey,
+    cached_key_owners as cached_key_owners,
+    end_refresh_pause as end_refresh_pause,
+    remote_key,
+)
+from apcore.remote.quotes import (
+    QuoteNotAllowed as QuoteNotAllowed,
+    check_quote,
+)
+from apcore.remote.references import (
+    resolve,
+    trusted_embedding as trusted_embedding,
+)
+from apcore.remote.retrieval import (
+    FetchedResponse,
+    FetchPolicy,
+    check_status as check_status,
+    check_target as check_target,
+    fetch,
+)
 from apcore.remote.trust import (
-    NotAnActivity,
-    OwnerUnclear,
+    NotAnActivity as NotAnActivity,
+    OwnerUnclear as OwnerUnclear,
     check_change,
-    implied_owner,
-    is_embedded_trusted,
+    implied_owner as implied_owner,
+    is_embedded_trusted as is_embedded_trusted,
     is_move_confirmed,
     may_change_owner,
     owners,
 )
 
 __all__ = [
-    "DEFAULT_BUDGETS",
     "BudgetSpent",
     "Budgets",
-    "Dialect",
     "FetchPolicy",
     "FetchedResponse",
     "Forbidden",
     "Gone",
     "Identity",
-    "KeyNotOwned",
-    "KeyRefused",
     "KeyUnavailable",
-    "Knock",
-    "KnockResult",
     "LoadedDocument",
-    "NotAnActivity",
     "NotFound",
-    "OwnerUnclear",
-    "PeerFailing",
-    "QuoteNotAllowed",
     "Rate",
-    "RateDecision",
-    "Rejected",
     "RemoteKey",
-    "UnauthenticatedClient",
     "WrongId",
-    "WrongMediaType",
-    "alternate_of",
-    "cached_key_owners",
-    "cached_owners",
-    "changed_document",
     "check_change",
     "check_quote",
-    "check_status",
-    "check_target",
-    "dialect_key",
-    "end_refresh_pause",
     "fetch",
-    "implied_owner",
-    "is_embedded_trusted",
     "is_move_confirmed",
-    "knock",
     "load",
-    "load_kept",
     "load_unverified",
     "may_change_owner",
     "owners",
-    "read_dialect",
-    "read_with_contexts",
-    "registrable_domain",
-    "remember_dialect",
     "remote_key",
     "resolve",
-    "spend",
-    "trusted_embedding",
 ]

@@ -52,7 +52,7 @@ from apcore.signatures.keys import Algorithm, PrivateKey
 from apcore.signatures.policy import SignaturePolicy
 from apcore.signatures.presented import Base, Presented, Unsigned
 
-__all__ = ["GET_COVERED", "POST_COVERED", "Parameters", "parse", "prepare", "read_parameters", "sign", "signing_string"]
+__all__ = ["GET_COVERED", "POST_COVERED", "parse", "prepare", "sign"]
 
 FIELD_CHARS_MAX: Final = 8192
 """Longer `Signature` fields are refused unparsed; an RSA-8192 signature has 1,368 characters."""

@@ -59,7 +59,7 @@ from apcore.signatures.graphs import signed_graph
 from apcore.signatures.keys import PrivateKey
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
 
-__all__ = ["PROOFS_MAX", "UnsignedProof", "create", "parse", "prepare"]
+__all__ = ["UnsignedProof", "create", "parse", "prepare"]
 
 PROOFS_MAX: Final = 8
 """The most proofs on one document. FEP-8b32 recommends a single one."""

@@ -47,7 +47,7 @@ from apcore.signatures.keys import ALGORITHMS, Algorithm, PrivateKey
 from apcore.signatures.policy import SignaturePolicy
 from apcore.signatures.presented import Base, Presented, Unsigned
 
-__all__ = ["GET_COVERED", "POST_COVERED", "parse", "prepare", "sign", "signature_base"]
+__all__ = ["GET_COVERED", "POST_COVERED", "parse", "prepare", "sign"]
 
 GET_COVERED: Final = ("@method", "@target-uri", "@authority")
 POST_COVERED: Final = (*GET_COVERED, "content-digest")

@@ -35,7 +35,7 @@ from apcore.ports import (
 )
 from apcore.testing.conformance import ManualClock
 
-__all__ = ["EventLoop", "bridge"]
+__all__ = ["bridge"]
 
 T = TypeVar("T")
 

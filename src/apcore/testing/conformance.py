@@ -28,7 +28,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import field, frozen
 from hypothesis import HealthCheck, settings
 
-__all__ = ["Conformance", "ManualClock", "Tokens", "conformance", "expect_refusal", "machine_settings", "open_closing"]
+__all__ = ["Conformance", "ManualClock"]
 
 
 class ManualClock:

@@ -34,7 +34,7 @@ from apcore.ports import KvStore
 from apcore.testing.history_rules import WorkerLog, check_history
 from apcore.testing.workload import drain_queue, play, read_final_state
 
-__all__ = ["HistoryReport", "main", "run_processes", "run_threads"]
+__all__ = ["run_processes", "run_threads"]
 
 _START_S: Final = 60.0
 """How long all processes together may take to be ready."""

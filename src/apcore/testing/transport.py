@@ -48,7 +48,7 @@ from apcore.http import (
 from apcore.ports import AsyncTransport, Transport
 from apcore.testing.loopback import Script, ScriptedConnection, ScriptedServer, answer_with
 
-__all__ = ["TransportCheck", "TransportFactory", "transport_checks"]
+__all__ = ["transport_checks"]
 
 T = TypeVar("T")
 

@@ -32,15 +32,24 @@ from apcore.vocab.activities import (
     ViewActivity,
 )
 from apcore.vocab.actors import Actor, Application, Endpoints, Group, Organization, Person, Service
-from apcore.vocab.audience import Audience, Visibility, audience_of, joint_audience
+from apcore.vocab.audience import (
+    Audience,
+    Visibility,
+    audience_of,
+    joint_audience as joint_audience,
+)
 from apcore.vocab.builtin import FEDIVERSE
 from apcore.vocab.collections import Collection, CollectionPage, OrderedCollection, OrderedCollectionPage
-from apcore.vocab.documents import Document, Reading, WrongType
+from apcore.vocab.documents import (
+    Document,
+    Reading as Reading,
+    WrongType,
+)
 from apcore.vocab.extensions.approval import (
     AnnounceAuthorization,
     AnnounceRequest,
     Approved,
-    Authorization,
+    Authorization as Authorization,
     InteractionPolicy,
     InteractionRule,
     LikeAuthorization,
@@ -50,46 +59,71 @@ from apcore.vocab.extensions.approval import (
     Quoting,
     ReplyAuthorization,
     ReplyRequest,
-    quoted,
+    quoted as quoted,
 )
 from apcore.vocab.extensions.books import Author, Book, BookComment, Edition, Quotation, Review, Work
-from apcore.vocab.extensions.events import EventDetails, PlaceDetails, PostalAddress
-from apcore.vocab.extensions.lemmy import ForumActivity, ForumGroup, ForumPost, SpokenLanguage
+from apcore.vocab.extensions.events import (
+    EventDetails,
+    PlaceDetails,
+    PostalAddress as PostalAddress,
+)
+from apcore.vocab.extensions.lemmy import (
+    ForumActivity,
+    ForumGroup,
+    ForumPost,
+    SpokenLanguage as SpokenLanguage,
+)
 from apcore.vocab.extensions.mastodon import Emoji, MediaDetails, PropertyValue
 from apcore.vocab.extensions.misskey import MisskeyActor, MisskeyNote
 from apcore.vocab.extensions.music import Album, Artist, AudioDetails, Library, Track
-from apcore.vocab.extensions.pleroma import Capabilities, ChatMessage, EmojiReact, LitepubActor, LitepubObject
-from apcore.vocab.extensions.threads import CollectionOwner, Conversation, Software
-from apcore.vocab.extensions.video import Infohash, MediaLink, Playlist, PlaylistElement, VideoDetails
+from apcore.vocab.extensions.pleroma import (
+    Capabilities as Capabilities,
+    ChatMessage,
+    EmojiReact,
+    LitepubActor as LitepubActor,
+    LitepubObject as LitepubObject,
+)
+from apcore.vocab.extensions.threads import (
+    CollectionOwner as CollectionOwner,
+    Conversation as Conversation,
+    Software as Software,
+)
+from apcore.vocab.extensions.video import (
+    Infohash as Infohash,
+    MediaLink,
+    Playlist,
+    PlaylistElement as PlaylistElement,
+    VideoDetails,
+)
 from apcore.vocab.namespaces import (
     AS,
-    BOOKWYRM,
-    CID,
-    DATA_INTEGRITY,
-    DIASPORA,
-    FEDIBIRD,
-    FEP_044F,
-    FEP_5711,
-    FEP_7628,
-    FUNKWHALE,
-    GOTOSOCIAL,
-    ICAL,
-    LDP,
-    LEMMY,
-    LITEPUB,
-    MISSKEY,
-    MOBILIZON,
-    OSTATUS,
-    PEERTUBE,
-    PIXELFED,
+    BOOKWYRM as BOOKWYRM,
+    CID as CID,
+    DATA_INTEGRITY as DATA_INTEGRITY,
+    DIASPORA as DIASPORA,
+    FEDIBIRD as FEDIBIRD,
+    FEP_044F as FEP_044F,
+    FEP_5711 as FEP_5711,
+    FEP_7628 as FEP_7628,
+    FUNKWHALE as FUNKWHALE,
+    GOTOSOCIAL as GOTOSOCIAL,
+    ICAL as ICAL,
+    LDP as LDP,
+    LEMMY as LEMMY,
+    LITEPUB as LITEPUB,
+    MISSKEY as MISSKEY,
+    MOBILIZON as MOBILIZON,
+    OSTATUS as OSTATUS,
+    PEERTUBE as PEERTUBE,
+    PIXELFED as PIXELFED,
     PUBLIC,
-    PUBLIC_FORMS,
-    SCHEMA,
+    PUBLIC_FORMS as PUBLIC_FORMS,
+    SCHEMA as SCHEMA,
     SEC,
-    SMITHEREEN,
+    SMITHEREEN as SMITHEREEN,
     TOOT,
-    VCARD,
-    WEBFINGER,
+    VCARD as VCARD,
+    WEBFINGER as WEBFINGER,
     Namespace,
 )
 from apcore.vocab.objects import (
@@ -109,52 +143,70 @@ from apcore.vocab.objects import (
     Question,
     Relationship,
     Source,
-    Thing,
+    Thing as Thing,
     Tombstone,
     Video,
 )
-from apcore.vocab.ownership import Kind, is_owned_by, kind_of, owners_of, same_id
-from apcore.vocab.properties import Made, Property, camel_case, is_property
+from apcore.vocab.ownership import (
+    Kind as Kind,
+    is_owned_by,
+    kind_of as kind_of,
+    owners_of as owners_of,
+    same_id as same_id,
+)
+from apcore.vocab.properties import (
+    Made as Made,
+    Property,
+    camel_case as camel_case,
+    is_property as is_property,
+)
 from apcore.vocab.reader import read_document
 from apcore.vocab.references import Reference
-from apcore.vocab.relations import Many, One, Ref, RefLike, Refs, SoleRef, Uri, Uris, WebUri
+from apcore.vocab.relations import (
+    Many,
+    One,
+    Ref,
+    RefLike as RefLike,
+    Refs,
+    SoleRef as SoleRef,
+    Uri,
+    Uris,
+    WebUri as WebUri,
+)
 from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Numbers, Raw, Text, Texts
-from apcore.vocab.security import CryptographicKey, DataIntegrityProof, LinkedDataSignature, Multikey
-from apcore.vocab.times import format_duration, format_moment, parse_duration, parse_moment
-from apcore.vocab.views import View, ViewType
-from apcore.vocab.vocabulary import Vocabulary, Words, words_of
-from apcore.vocab.writer import minimal_context, to_wire, without_secrets
+from apcore.vocab.security import (
+    CryptographicKey,
+    DataIntegrityProof as DataIntegrityProof,
+    LinkedDataSignature as LinkedDataSignature,
+    Multikey,
+)
+from apcore.vocab.times import (
+    format_duration as format_duration,
+    format_moment as format_moment,
+    parse_duration as parse_duration,
+    parse_moment as parse_moment,
+)
+from apcore.vocab.views import (
+    View,
+    ViewType as ViewType,
+)
+from apcore.vocab.vocabulary import (
+    Vocabulary,
+    Words as Words,
+    words_of as words_of,
+)
+from apcore.vocab.writer import (
+    minimal_context as minimal_context,
+    to_wire,
+    without_secrets as without_secrets,
+)
 
 __all__ = [
     "AS",
-    "BOOKWYRM",
-    "CID",
-    "DATA_INTEGRITY",
-    "DIASPORA",
-    "FEDIBIRD",
     "FEDIVERSE",
-    "FEP_044F",
-    "FEP_5711",
-    "FEP_7628",
-    "FUNKWHALE",
-    "GOTOSOCIAL",
-    "ICAL",
-    "LDP",
-    "LEMMY",
-    "LITEPUB",
-    "MISSKEY",
-    "MOBILIZON",
-    "OSTATUS",
-    "PEERTUBE",
-    "PIXELFED",
     "PUBLIC",
-    "PUBLIC_FORMS",
-    "SCHEMA",
     "SEC",
-    "SMITHEREEN",
     "TOOT",
-    "VCARD",
-    "WEBFINGER",
     "Accept",
     "Activity",
     "Actor",
@@ -172,20 +224,15 @@ __all__ = [
     "Audio",
     "AudioDetails",
     "Author",
-    "Authorization",
     "Block",
     "Book",
     "BookComment",
     "Boolean",
-    "Capabilities",
     "ChatMessage",
     "Collection",
-    "CollectionOwner",
     "CollectionPage",
-    "Conversation",
     "Create",
     "CryptographicKey",
-    "DataIntegrityProof",
     "Delete",
     "Dislike",
     "Document",
@@ -205,14 +252,12 @@ __all__ = [
     "Hashtag",
     "Ignore",
     "Image",
-    "Infohash",
     "Integer",
     "InteractionPolicy",
     "InteractionRule",
     "IntransitiveActivity",
     "Invite",
     "Join",
-    "Kind",
     "LanguageMap",
     "Leave",
     "Library",
@@ -220,11 +265,7 @@ __all__ = [
     "LikeAuthorization",
     "LikeRequest",
     "Link",
-    "LinkedDataSignature",
     "Listen",
-    "LitepubActor",
-    "LitepubObject",
-    "Made",
     "Many",
     "MediaDetails",
     "MediaDocument",
@@ -250,8 +291,6 @@ __all__ = [
     "Place",
     "PlaceDetails",
     "Playlist",
-    "PlaylistElement",
-    "PostalAddress",
     "Profile",
     "Property",
     "PropertyValue",
@@ -262,9 +301,7 @@ __all__ = [
     "Quoting",
     "Raw",
     "Read",
-    "Reading",
     "Ref",
-    "RefLike",
     "Reference",
     "Refs",
     "Reject",
@@ -274,15 +311,11 @@ __all__ = [
     "ReplyRequest",
     "Review",
     "Service",
-    "Software",
-    "SoleRef",
     "Source",
-    "SpokenLanguage",
     "TentativeAccept",
     "TentativeReject",
     "Text",
     "Texts",
-    "Thing",
     "Tombstone",
     "Track",
     "Travel",
@@ -294,29 +327,12 @@ __all__ = [
     "VideoDetails",
     "View",
     "ViewActivity",
-    "ViewType",
     "Visibility",
     "Vocabulary",
-    "WebUri",
-    "Words",
     "Work",
     "WrongType",
     "audience_of",
-    "camel_case",
-    "format_duration",
-    "format_moment",
     "is_owned_by",
-    "is_property",
-    "joint_audience",
-    "kind_of",
-    "minimal_context",
-    "owners_of",
-    "parse_duration",
-    "parse_moment",
-    "quoted",
     "read_document",
-    "same_id",
     "to_wire",
-    "without_secrets",
-    "words_of",
 ]

@@ -4,9 +4,9 @@
 URLs.
 """
 
-from apcore.adapters.sqlite.asynchronous import AsyncSqliteStore
-from apcore.adapters.sqlite.files import Synchronous
+from apcore.adapters.sqlite.asynchronous import AsyncSqliteStore as AsyncSqliteStore
+from apcore.adapters.sqlite.files import Synchronous as Synchronous
 from apcore.adapters.sqlite.store import SqliteStore
 from apcore.adapters.sqlite.urls import open_url
 
-__all__ = ["AsyncSqliteStore", "SqliteStore", "Synchronous", "open_url"]
+__all__ = ["SqliteStore", "open_url"]

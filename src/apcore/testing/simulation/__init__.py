@@ -6,11 +6,16 @@
 from apcore.testing.simulation.engine import SimulationFailed
 from apcore.testing.simulation.faults import Fate, Faults, Odds, swarm
 from apcore.testing.simulation.injection import InjectedFailure, fault_loop, inject_failure
-from apcore.testing.simulation.nodes import EPOCH, Boot, Process, SimulatedNode, SimulatedSigner
+from apcore.testing.simulation.nodes import (
+    EPOCH as EPOCH,
+    Boot,
+    Process,
+    SimulatedNode,
+    SimulatedSigner,
+)
 from apcore.testing.simulation.world import Simulation
 
 __all__ = [
-    "EPOCH",
     "Boot",
     "Fate",
     "Faults",
