@@ -1,7 +1,8 @@
-"""A grammar of contexts and of bodies under them, made to be expensive: nested, scoped, repeated, chained, cyclic, imported, protected, reset.
+"""Generate contexts, and documents under them, that are meant to be expensive to process.
 
-`document(seed, number)` gives the bytes of one; the same seed and number give the same bytes everywhere. Half of them come from SHAPES, each of which is one
-way to make a kilobyte cost seconds; the others put everything together at random.
+They are nested, scoped, repeated, chained, cyclic, imported, protected and reset. `document(seed, number)` returns the
+same bytes for the same arguments on every machine. Half of the documents come from SHAPES, each of which is one way to
+make a kilobyte cost seconds; the others combine everything at random.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ AS = "https://www.w3.org/ns/activitystreams"
 SECURITY = "https://w3id.org/security/v1"
 SCHEMA = "http://schema.org"
 REGISTERED = [
-    AS, AS, AS, SECURITY, SCHEMA, SCHEMA, "https://schema.org/", "https://w3id.org/security/v2", "https://w3id.org/identity/v1",
-    "https://w3id.org/security/data-integrity/v1", "https://w3id.org/security/data-integrity/v2", "https://w3id.org/security/multikey/v1",
+    AS, AS, AS, SECURITY, SCHEMA, SCHEMA, "https://schema.org/", "https://w3id.org/security/v2",
+    "https://w3id.org/identity/v1", "https://w3id.org/security/data-integrity/v1",
+    "https://w3id.org/security/data-integrity/v2", "https://w3id.org/security/multikey/v1",
     "https://www.w3.org/ns/did/v1", "https://www.w3.org/ns/cid/v1", "https://litepub.social/litepub/context.jsonld",
     "https://a.example/schemas/litepub-0.1.jsonld", "https://join-lemmy.org/context.json", "https://gotosocial.org/ns",
     "https://funkwhale.audio/ns", "http://joinmastodon.org/ns",
@@ -41,10 +43,12 @@ WORDS = [
     "proof",
 ]
 KEYWORDS = [
-    "@id", "@type", "@value", "@language", "@list", "@set", "@graph", "@index", "@reverse", "@nest", "@included", "@none", "@json", "@direction", "@context",
+    "@id", "@type", "@value", "@language", "@list", "@set", "@graph", "@index", "@reverse", "@nest", "@included",
+    "@none", "@json", "@direction", "@context",
 ]  # fmt: skip
 CONTAINERS = [
-    "@list", "@set", "@language", "@index", "@id", "@type", "@graph", ["@graph", "@id"], ["@graph", "@index", "@set"], ["@language", "@set"], [], ["@list", "@set"],
+    "@list", "@set", "@language", "@index", "@id", "@type", "@graph", ["@graph", "@id"], ["@graph", "@index", "@set"],
+    ["@language", "@set"], [], ["@list", "@set"],
 ]  # fmt: skip
 BYTES_MAX = 1_048_576
 
@@ -52,7 +56,7 @@ BYTES_MAX = 1_048_576
 def document(seed: int, number: int) -> bytes:
     """Return document ``number`` of the run called ``seed``."""
     rng = Random(f"{seed}:{number}")
-    if rng.random() < 0.01:  # nested so deeply that no tree can be made of it
+    if rng.random() < 0.01:  # Nested too deeply for any tree.
         return b'{"@context":' * rng.choice([1, 2_000]) + b'[{"a":' * 2 ** rng.randint(5, 17)
     if rng.random() < 0.5:
         members = rng.choice(list(SHAPES.values()))(rng, size(rng))
@@ -61,20 +65,20 @@ def document(seed: int, number: int) -> bytes:
         members = {"@context": context, **random_members(rng, rng.randint(1, 4))}
         if rng.random() < 0.3:
             members["tag"] = [random_members(rng, 2)] * size(rng)
-    whole = {"id": "https://a.example/1", "type": "Create", "actor": "https://a.example/alice", **members}
+    document_members = {"id": "https://a.example/1", "type": "Create", "actor": "https://a.example/alice", **members}
     if rng.random() < 0.4:
-        whole = sign(rng, whole)
-    data = json.dumps(whole, separators=(",", ":")).encode()
+        document_members = sign(rng, document_members)
+    data = json.dumps(document_members, separators=(",", ":")).encode()
     return data if len(data) <= BYTES_MAX else json.dumps({"@context": AS, "too": "long"}).encode()
 
 
 def size(rng: Random) -> int:
-    """Return how much there is of something: mostly little, rarely a lot."""
+    """Return a random number of elements: mostly few, rarely many."""
     return int(2 ** rng.uniform(0, rng.choices([3, 5, 8, 11], [12, 6, 3, 1])[0]))
 
 
 def sign(rng: Random, members: dict[str, Any]) -> dict[str, Any]:
-    """Add what looks like signatures, so that the document is read as the statements that it makes."""
+    """Add members that look like signatures, so that the document is read as the statements that it makes."""
     if rng.random() < 0.6:
         members["signature"] = {
             "type": "RsaSignature2017",
@@ -102,7 +106,7 @@ Shape = Callable[[Random, int], dict[str, Any]]
 
 
 def chain(rng: Random, n: int) -> dict[str, Any]:
-    """Terms that are defined by one another, in an order of one's choice."""
+    """Return terms that are defined by one another, in any order."""
     definitions: list[tuple[str, Any]] = [("c0", "https://x.example/")]
     for i in range(1, n + 1):
         iri = f"c{i - 1}:x" if rng.random() < 0.9 else f"c{i - 1}"
@@ -120,7 +124,7 @@ def chain(rng: Random, n: int) -> dict[str, Any]:
 
 
 def repeated_in_scope(rng: Random, n: int) -> dict[str, Any]:
-    """A scoped context that names registered ones again and again, entered by many nodes."""
+    """Return a scoped context that names registered contexts many times, entered by many nodes."""
     addresses = [rng.choice(REGISTERED) for _ in range(rng.randint(1, 3))] * rng.choice([1, 3, n])
     scoped: Any = addresses if rng.random() < 0.7 else [{}, *addresses]
     term = {"@id": "https://x.example/T", "@context": scoped}
@@ -135,7 +139,7 @@ def repeated_in_scope(rng: Random, n: int) -> dict[str, Any]:
 
 
 def repeated_at_the_top(rng: Random, n: int) -> dict[str, Any]:
-    """Registered contexts, named many times."""
+    """Return registered contexts, named many times."""
     return {
         "@context": [rng.choice([AS, SCHEMA, rng.choice(ADDRESSES)]) for _ in range(n * rng.choice([1, 8]))][:9_999],
         "name": "x",
@@ -143,20 +147,20 @@ def repeated_at_the_top(rng: Random, n: int) -> dict[str, Any]:
 
 
 def embedded(rng: Random, n: int) -> dict[str, Any]:
-    """A context at every node, all alike or all different."""
+    """Return a context at every node, all alike or all different."""
     differ = rng.random() < 0.5
     base = rng.choice([[AS], [AS, SCHEMA], [SCHEMA], [None, AS], [AS, SECURITY]])
 
     def node(i: int, depth: int) -> dict[str, Any]:
-        own = [*base, {f"t{i if differ else 0}": "https://x.example/t"}]
-        below = {"object": node(i + 1000, depth - 1)} if depth else {}
-        return {"@context": own, "name": "x", **below}
+        node_context = [*base, {f"t{i if differ else 0}": "https://x.example/t"}]
+        child = {"object": node(i + 1000, depth - 1)} if depth else {}
+        return {"@context": node_context, "name": "x", **child}
 
     return {"@context": base, "tag": [node(i, rng.choice([0, 0, 3, 20])) for i in range(n)]}
 
 
 def nested_scopes(rng: Random, n: int) -> dict[str, Any]:
-    """Scoped contexts inside scoped contexts, wide or deep."""
+    """Return scoped contexts inside scoped contexts, wide or deep."""
     width, depth = rng.choice([(1, min(n, 28)), (2, min(n, 8)), (n % 40 + 1, 2)])
 
     def scope(level: int) -> dict[str, Any]:
@@ -166,22 +170,22 @@ def nested_scopes(rng: Random, n: int) -> dict[str, Any]:
     node: Any = {"s0": "x"}
     for _ in range(depth):
         node = {"s0": node}
-    more = {"@propagate": rng.random() < 0.5} if rng.random() < 0.3 else {}
+    settings = {"@propagate": rng.random() < 0.5} if rng.random() < 0.3 else {}
     return {
-        "@context": [rng.choice([AS, SCHEMA, {}]), {**scope(depth), **more}],
+        "@context": [rng.choice([AS, SCHEMA, {}]), {**scope(depth), **settings}],
         "tag": [node] * rng.choice([1, n % 60 + 1]),
     }
 
 
 def wide_scopes(rng: Random, n: int) -> dict[str, Any]:
-    """Many terms with a scoped context each, over a large context."""
+    """Return many terms with a scoped context each, over a large context."""
     inner = rng.choice([{}, {"a": "https://x.example/a"}, [], None, rng.choice(REGISTERED), [rng.choice(REGISTERED)]])
     terms = {f"w{i}": {"@id": "https://x.example/w", "@context": inner} for i in range(n)}
     return {"@context": [rng.choice([AS, SCHEMA]), terms], **{f"w{i}": {"name": "x"} for i in range(n)}}
 
 
 def resets(rng: Random, n: int) -> dict[str, Any]:
-    """Null between contexts, protected or not."""
+    """Return null between contexts, protected or not."""
     part = rng.choice(
         [
             AS,
@@ -198,7 +202,7 @@ def resets(rng: Random, n: int) -> dict[str, Any]:
 
 
 def imports(rng: Random, n: int) -> dict[str, Any]:
-    """Contexts that import others."""
+    """Return contexts that import others."""
     parts = [
         {"@version": 1.1, "@import": rng.choice(ADDRESSES), f"t{i}": "https://x.example/t"} for i in range(n % 200 + 1)
     ]
@@ -210,15 +214,15 @@ def imports(rng: Random, n: int) -> dict[str, Any]:
 
 
 def symmetrical(rng: Random, n: int) -> dict[str, Any]:
-    """Blank nodes that look alike."""
+    """Return blank nodes that look alike."""
     n = n % 60 + 2
-    others = [[f"_:n{(i + step) % n}" for step in range(1, rng.choice([2, 3, n]))] for i in range(n)]
-    nodes = [{"id": f"_:n{i}", "to": others[i]} for i in range(n)]
+    targets = [[f"_:n{(i + step) % n}" for step in range(1, rng.choice([2, 3, n]))] for i in range(n)]
+    nodes = [{"id": f"_:n{i}", "to": targets[i]} for i in range(n)]
     return {"@context": AS, "tag": nodes, "attachment": [{"name": "x"} for _ in range(n)]}
 
 
 def dense(rng: Random, n: int) -> dict[str, Any]:
-    """As many values as fit into so many bytes."""
+    """Return as many values as fit into a number of bytes."""
     values: list[Any] = [rng.choice([1, "", {}, [], True, 1.5, None, "a", {"id": "b"}, {"@value": 1}])] * min(
         n * 8, 10_000
     )
@@ -232,7 +236,7 @@ def dense(rng: Random, n: int) -> dict[str, Any]:
 
 
 def double_names(rng: Random, n: int) -> dict[str, Any]:
-    """Many pairs of keys that mean the same."""
+    """Return many pairs of keys with the same meaning."""
     members = {f"{prefix}:k{i}": "x" for i in range(n * 2) for prefix in ("p", "q")}
     return {
         "@context": [AS, {"p": "https://x.example/#", "q": "https://x.example/#"}],
@@ -241,7 +245,7 @@ def double_names(rng: Random, n: int) -> dict[str, Any]:
 
 
 def maps(rng: Random, n: int) -> dict[str, Any]:
-    """Language, index, identifier and type maps, nests and graphs."""
+    """Return language, index, identifier and type maps, nests and graphs."""
     container = rng.choice(CONTAINERS)
     term = {
         "@id": "https://x.example/m",
@@ -254,7 +258,7 @@ def maps(rng: Random, n: int) -> dict[str, Any]:
 
 
 def deep(rng: Random, n: int) -> dict[str, Any]:
-    """Values inside values."""
+    """Return values inside values."""
     value: Any = ["x"] * rng.choice([1, n])
     for _ in range(min(n, rng.choice([20, 60, 70, 120]))):
         value = rng.choice(
@@ -270,7 +274,7 @@ def deep(rng: Random, n: int) -> dict[str, Any]:
 
 
 def strings(rng: Random, n: int) -> dict[str, Any]:
-    """Long names and long values."""
+    """Return long names and long values."""
     text = rng.choice(["a", "../", "@", ":", "a:", "/.", "é", "_:", "%20", ".", "0"]) * (n * 20)
     return {
         "@context": rng.choice([AS, {"@vocab": text}, [AS, {text: "x:y"}], {"t": text}, {"@base": text}]),
@@ -281,7 +285,7 @@ def strings(rng: Random, n: int) -> dict[str, Any]:
 
 
 def unknown_contexts(rng: Random, n: int) -> dict[str, Any]:
-    """Addresses that nobody knows, in every place."""
+    """Return addresses of unknown contexts, in every place."""
     unknown = [f"https://unknown.example/{i}" for i in range(n)]
     scoped = {f"T{i}": {"@id": "https://x.example/T", "@context": url} for i, url in enumerate(unknown)}
     return {
@@ -295,8 +299,8 @@ def unknown_contexts(rng: Random, n: int) -> dict[str, Any]:
 SHAPES: dict[str, Shape] = {
     shape.__name__: shape
     for shape in (
-        chain, repeated_in_scope, repeated_at_the_top, embedded, nested_scopes, wide_scopes, resets, imports, symmetrical, dense, double_names, maps, deep,
-        strings, unknown_contexts,
+        chain, repeated_in_scope, repeated_at_the_top, embedded, nested_scopes, wide_scopes, resets, imports,
+        symmetrical, dense, double_names, maps, deep, strings, unknown_contexts,
     )
 }  # fmt: skip
 
@@ -305,7 +309,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def random_context(rng: Random, depth: int) -> Any:
-    """Return anything that may stand under ``@context``, and some things that may not."""
+    """Return any value that may stand under ``@context``, and some that may not."""
     choice = rng.random()
     if choice < 0.2:
         return rng.choice(ADDRESSES)

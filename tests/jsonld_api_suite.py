@@ -1,4 +1,4 @@
-"""The W3C's test suite of the JSON-LD API, as rows; and how one of its tests is run."""
+"""Load and run the JSON-LD API test suite of the W3C."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ApiTest:
 
 
 def load_tests(kind: str) -> list[ApiTest]:
-    """Return the 1.1 tests of ``kind``; none where there are no vectors."""
+    """Return the 1.1 tests of ``kind``; none if there are no vectors."""
     path = SUITE / f"{kind}-manifest.jsonld"
     if not path.is_file():
         return []
@@ -50,7 +50,7 @@ def load_tests(kind: str) -> list[ApiTest]:
             entry.get("option", {}),
         )
         for entry in json.loads(path.read_text(encoding="utf-8"))["sequence"]
-        # We speak 1.1 only.
+        # apcore supports JSON-LD 1.1 only.
         if "json-ld-1.0"
         not in (entry.get("option", {}).get("specVersion"), entry.get("option", {}).get("processingMode"))
     ]
@@ -62,7 +62,7 @@ def read(relative: str) -> Any:
 
 @cache
 def suite_contexts() -> ContextTable:
-    """Every document of the suite that could be referred to as a context."""
+    """Return every document of the suite that can be referred to as a context."""
     contexts = {}
     for path in [*SUITE.glob("*/*.jsonld"), *SUITE.glob("*/*/*.jsonld"), SUITE / "context.jsonld"]:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def suite_contexts() -> ContextTable:
 
 
 def run(test: ApiTest, **functions: Any) -> Any:
-    """Do what ``test`` asks for, and return the result in a form in which equal results are equal."""
+    """Run ``test`` and return the result in a form in which equal results compare equal."""
     do_expand = functions.get("expand", expand)
     do_compact = functions.get("compact", compact)
     expand_context = test.options.get("expandContext")
@@ -90,10 +90,10 @@ def run(test: ApiTest, **functions: Any) -> Any:
         )
         return canonicalize_quads(quads).nquads
     if test.kind == "expand":
-        return normal(do_expand(read(test.input), **settings))
+        return comparable(do_expand(read(test.input), **settings))
     expanded = do_expand(read(test.input), **settings)
     context = read(test.context) if test.context else {}
-    return normal(
+    return comparable(
         do_compact(
             expanded,
             context.get("@context", {}) if isinstance(context, dict) else context,
@@ -107,14 +107,14 @@ def run(test: ApiTest, **functions: Any) -> Any:
 def expected(test: ApiTest) -> Any:
     if test.kind == "toRdf":
         return canonicalize_quads(parse_nquads((SUITE / test.expect).read_text(encoding="utf-8"))).nquads
-    return normal(read(test.expect))
+    return comparable(read(test.expect))
 
 
-def normal(value: Any, *, ordered: bool = False) -> Any:
-    """Order arrays whose order means nothing; tell numbers and booleans apart."""
+def comparable(value: Any, *, ordered: bool = False) -> Any:
+    """Sort arrays without a meaningful order, and tag numbers and booleans with their type."""
     if isinstance(value, dict):
-        return {name: normal(member, ordered=name == "@list") for name, member in value.items()}
+        return {name: comparable(member, ordered=name == "@list") for name, member in value.items()}
     if isinstance(value, list):
-        members = [normal(member) for member in value]
+        members = [comparable(member) for member in value]
         return members if ordered else sorted(members, key=lambda member: json.dumps(member, sort_keys=True))
     return (type(value).__name__, value) if isinstance(value, (bool, int, float)) else value

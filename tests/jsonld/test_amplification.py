@@ -1,4 +1,4 @@
-"""A hundred kilobytes that contexts would make into gigabytes: refused, before they are made."""
+"""Check that 100 kB whose contexts would expand to gigabytes are refused before they are expanded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ AS2 = "https://www.w3.org/ns/activitystreams"
 LONG = f"https://x.example/{'y' * 60_000}/"
 CHAIN = {"c0": "https://x.example/"} | {f"c{i}": f"c{i - 1}:{'z' * 400}/" for i in range(1, 150)}
 PLAIN = {f"k{i}": 1 for i in range(5_000)}
-"""Words that mean nothing but in a vocabulary."""
+"""Terms that have a meaning only under a vocabulary."""
 SLOW = {"@base": "https://x.example/"}
 
-MADE: dict[str, tuple[Any, dict[str, Any]]] = {
+AMPLIFIERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "vocabulary": ({"@vocab": LONG}, PLAIN),
     "vocabulary, slow": (SLOW | {"@vocab": LONG}, PLAIN),
     "prefix": ({"p": LONG}, {f"p:{i}": 1 for i in range(5_000)}),
@@ -41,9 +41,9 @@ MADE: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_a_context_makes_no_word_into_a_book(name):
-    context, members = MADE[name]
+@pytest.mark.parametrize("name", AMPLIFIERS)
+def test_context_cannot_expand_short_terms_into_long_ones(name):
+    context, members = AMPLIFIERS[name]
     context = context if isinstance(context, list) else [context]
     document = {"@context": [AS2, *context], "id": "https://a.example/1", "type": "Note", **members}
     tracemalloc.start()
@@ -55,22 +55,22 @@ def test_a_context_makes_no_word_into_a_book(name):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("slow", [{}, SLOW], ids=["fast", "slow"])
-def test_names_of_the_longest_length_are_read(slow):
+@pytest.mark.parametrize("slow_context", [{}, SLOW], ids=["fast", "slow"])
+def test_iri_length_is_bounded(slow_context):
     name = "https://x.example/".ljust(IRI_CHARS_MAX, "y")
-    document = {"@context": [{**slow, "t": name}], "@id": "https://a.example/1", "t": "x"}
+    document = {"@context": [{**slow_context, "t": name}], "@id": "https://a.example/1", "t": "x"}
     assert expand(document) == [{"@id": "https://a.example/1", name: [{"@value": "x"}]}]
     with pytest.raises(LimitExceeded, match="at most 512"):
-        expand({**document, "@context": [{**slow, "t": f"{name}y"}]})
+        expand({**document, "@context": [{**slow_context, "t": f"{name}y"}]})
 
 
-def test_a_long_name_is_not_written_once_for_each_of_its_statements():
+def test_long_id_is_not_written_for_each_of_its_statements():
     node = {"id": LONG, "to": [f"https://x.example/{i}" for i in range(2_000)]}
     with pytest.raises(LimitExceeded, match="canonical_chars_max"):
         canonicalize({"@context": AS2, "id": "https://a.example/1", "type": "Create", "object": node})
 
 
-def test_a_context_from_somewhere_that_has_such_a_word_is_not_taken():
-    """So that a document that refers to it is read without, like any whose context cannot be had."""
+def test_fetched_context_with_an_overlong_term_is_refused():
+    """A document that names such a context is then read like one with an unavailable context."""
     with pytest.raises(LimitExceeded, match="expands a term to"):
         BUNDLED.with_document("https://b.example/context", {"@context": [{"a": {"@id": LONG}}]})

@@ -1,4 +1,4 @@
-"""Compaction: which words are chosen, and what the values look like."""
+"""Check compaction: the terms that are chosen, and the form of the values."""
 
 import pytest
 
@@ -12,13 +12,13 @@ AS = "https://www.w3.org/ns/activitystreams"
 XSD = "http://www.w3.org/2001/XMLSchema#"
 
 
-def by_table(expanded, context):
+def compact_by_table(expanded, context):
     return Compactor(compiler_of(BUNDLED), DEFAULT_LIMITS, WorkBudget(DEFAULT_LIMITS, 0)).compact(expanded, context)
 
 
-def said(context, **members):
+def compact_members(context, **members):
     node = {key if key.startswith("@") else f"{AS}#{key}": value for key, value in members.items()}
-    compacted = by_table([{"@id": "https://i.example/", **node}], context)
+    compacted = compact_by_table([{"@id": "https://i.example/", **node}], context)
     compacted.pop("@context", None)
     compacted.pop("id", None)
     compacted.pop("@id", None)
@@ -26,7 +26,7 @@ def said(context, **members):
 
 
 @pytest.mark.parametrize(
-    ("context", "members", "words"),
+    ("context", "members", "expected"),
     [
         pytest.param(AS, {"name": [{"@value": "x"}]}, {"name": "x"}, id="text"),
         pytest.param(AS, {"name": [{"@value": "x"}, {"@value": "y"}]}, {"name": ["x", "y"]}, id="texts"),
@@ -83,15 +83,15 @@ def said(context, **members):
         ),
     ],
 )
-def test_words(context, members, words):
-    assert said(context, **members) == words
+def test_members_are_compacted_to_their_terms(context, members, expected):
+    assert compact_members(context, **members) == expected
 
 
-def test_the_context_comes_first_and_empty_parts_of_it_go():
-    compacted = by_table([{f"{AS}#name": [{"@value": "x"}]}], [AS, {}])
+def test_context_comes_first_without_its_empty_parts():
+    compacted = compact_by_table([{f"{AS}#name": [{"@value": "x"}]}], [AS, {}])
     assert list(compacted) == ["@context", "name"]
     assert compacted["@context"] == AS
-    assert by_table([], AS) == {"@context": AS}
+    assert compact_by_table([], AS) == {"@context": AS}
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_the_context_comes_first_and_empty_parts_of_it_go():
         pytest.param([{"@id": "as:x", f"{AS}#name": [{"@value": 1}]}], id="confused with a prefix"),
     ],
 )
-def test_what_the_tables_leave_to_the_slow_path(expanded):
+def test_compaction_leaves_special_forms_to_the_slow_path(expanded):
     with pytest.raises(NotCovered):
-        by_table(expanded, AS)
+        compact_by_table(expanded, AS)
 
 
 @pytest.mark.parametrize(
@@ -117,25 +117,25 @@ def test_what_the_tables_leave_to_the_slow_path(expanded):
         pytest.param([{"@id": "as:x", f"{AS}#name": [{"@value": 1}]}], id="confused with a prefix"),
     ],
 )
-def test_what_cannot_be_said(expanded):
+def test_malformed_expanded_form_is_refused(expanded):
     if expanded == [{f"{AS}#name": [5]}]:
-        # PyLD lets it pass; so do we.
+        # PyLD accepts it, and so do we.
         assert compact(expanded, AS)["name"] == 5
     else:
         with pytest.raises(DocumentError):
             compact(expanded, AS)
 
 
-def test_several_nodes_become_a_graph():
+def test_several_nodes_become_a_graph_of_nodes():
     nodes = [{"@id": "a:b", f"{AS}#name": [{"@value": 1}]}, {"@id": "a:c", f"{AS}#name": [{"@value": 2}]}]
     assert compact(nodes, AS)["@graph"] == [{"id": "a:b", "name": 1}, {"id": "a:c", "name": 2}]
 
 
-def test_arrays_can_be_kept():
+def test_arrays_are_kept_on_request():
     assert compact([{f"{AS}#name": [{"@value": 1}]}], AS, compact_arrays=False)["@graph"] == [{"name": [1]}]
 
 
-def test_limits():
+def test_depth_and_nodes_are_bounded():
     node = {f"{AS}#name": [{"@value": 1}]}
     for _ in range(100):
         node = {f"{AS}#object": [node]}
@@ -145,12 +145,12 @@ def test_limits():
         compact([{f"{AS}#object": [{}, {}, {}]}], AS, limits=ProcessingLimits(nodes_max=3))
 
 
-def test_nothing_is_changed():
+def test_compaction_never_changes_its_input():
     expanded = [{f"{AS}#items": [{"@list": [{"@id": "a:b"}]}]}]
     compact(expanded, AS)["orderedItems"].append("x")
     assert expanded == [{f"{AS}#items": [{"@list": [{"@id": "a:b"}]}]}]
 
 
-def test_there_has_to_be_a_context():
+def test_compaction_needs_a_context():
     with pytest.raises(DocumentError, match="null"):
         compact([{f"{AS}#name": [{"@value": 1}]}], None)

@@ -1,4 +1,4 @@
-"""The bundled contexts mean what the originals mean."""
+"""Check that bundled contexts mean the same as the originals."""
 
 import json
 import re
@@ -16,10 +16,10 @@ ENTRIES = [
 ]
 
 
-def plain(definition):
-    """`"x": {"@id": "y"}` and `"x": "y"` are one definition, unless y could be a prefix."""
+def short_definition(definition):
+    """Return a definition in its short form: `{"@id": "y"}` equals `"y"`, unless y could be a prefix."""
     if isinstance(definition, dict) and "@context" in definition:
-        definition = {**definition, "@context": plain_context(definition["@context"])}
+        definition = {**definition, "@context": short_context(definition["@context"])}
     if (
         isinstance(definition, dict)
         and set(definition) == {"@id"}
@@ -29,14 +29,14 @@ def plain(definition):
     return definition
 
 
-def plain_context(part):
+def short_context(part):
     if isinstance(part, list):
-        return [plain_context(member) for member in part]
-    return {term: plain(definition) for term, definition in part.items()} if isinstance(part, dict) else part
+        return [short_context(member) for member in part]
+    return {term: short_definition(definition) for term, definition in part.items()} if isinstance(part, dict) else part
 
 
 @needs_vectors
-def test_every_context_of_the_index_is_bundled():
+def test_every_context_of_the_index_is_bundled_with_us():
     assert len(ENTRIES) >= 26
     assert [url for url, _ in ENTRIES if url not in BUNDLED] == []
 
@@ -46,23 +46,23 @@ def test_every_context_of_the_index_is_bundled():
     ENTRIES,
     ids=[entry[1] for entry in ENTRIES],
 )
-def test_term_for_term(url, file):
+def test_bundled_context_equals_the_original(url, file):
     original = load_json(f"contexts/{file}")["@context"]
-    assert plain_context(BUNDLED.get(url)) == plain_context(original)
+    assert short_context(BUNDLED.get(url)) == short_context(original)
 
 
-# Not ed25519-2020: that document exists in two editions, and the vectors hold the other one.
+# ed25519-2020 is left out: that document exists in two editions, and the vectors hold the other one.
 @pytest.mark.parametrize("name", ["activitystreams", "security-v1", "security-v2", "did-v1"])
-def test_against_the_copies_that_come_with_pyld(name):
+def test_bundled_context_equals_the_copy_in_pyld(name):
     from pyld import BUNDLED_CONTEXTS
 
     path = next(path for url, path in BUNDLED_CONTEXTS.items() if str(path).endswith(f"{name}.jsonld"))
     url = next(url for url, candidate in BUNDLED_CONTEXTS.items() if candidate == path)
     original = json.loads(path.read_text(encoding="utf-8"))["@context"]
-    assert plain_context(BUNDLED.get(url)) == plain_context(original)
+    assert short_context(BUNDLED.get(url)) == short_context(original)
 
 
-def test_notation():
+def test_notation_builds_a_context():
     assert context(
         {"@vocab": "_:"},
         keywords("id"),
@@ -81,6 +81,6 @@ def test_notation():
     }
 
 
-def test_notation_refuses_a_term_defined_twice():
+def test_notation_refuses_a_repeated_term():
     with pytest.raises(ValueError, match="twice"):
         context(terms("as", "a"), terms("as", "a b"))

@@ -1,4 +1,4 @@
-"""The tables say what PyLD says: on everything real, and on a seeded flood of mutations (`fuzz.py` has the long run)."""
+"""Check that the tables agree with PyLD on real documents and on seeded mutations; `fuzz.py` has the long run."""
 
 import sys
 from pathlib import Path
@@ -40,7 +40,7 @@ def fast_and_slow(path):
 
 
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_payloads(path):
+def test_tables_agree_with_pyld_on_every_payload(path):
     fast, expected = fast_and_slow(path)
     if isinstance(expected, ApcoreError):
         assert isinstance(fast, NotCovered)
@@ -55,24 +55,24 @@ def test_payloads(path):
 
 
 @needs_vectors
-def test_few_payloads_need_the_slow_path():
+def test_few_payloads_need_the_slow_path_at_all():
     documents = [parse_json(path.read_bytes()) for path in PAYLOADS]
     expanded = [fuzz.fast_expand(document) for document in documents]
-    left = [result for result in expanded if isinstance(result, NotCovered)]
+    not_covered = [result for result in expanded if isinstance(result, NotCovered)]
     compacted = [fuzz.fast_compact(result, fuzz.TARGETS[1]) for result in expanded if isinstance(result, list)]
-    left += [result for result in compacted if isinstance(result, NotCovered)]
+    not_covered += [result for result in compacted if isinstance(result, NotCovered)]
     assert len(documents) >= 304
-    assert len(left) <= 2, f"{len(left)} of {len(documents)} payloads need the slow path"
+    assert len(not_covered) <= 2, f"{len(not_covered)} of {len(documents)} payloads need the slow path"
 
 
 SUITE = [test for kind in ("expand", "compact") for test in load_tests(kind)]
 
 
 @needs_vectors
-def test_the_suite_of_the_w3c_where_the_tables_take_it():
-    """With and without the base that the suite prescribes, which sends what is relative the slow way."""
+def test_tables_agree_with_pyld_on_the_w3c_suite():
+    """Run with and without the base that the suite prescribes. The base sends relative references to the slow path."""
     settings = {"contexts": suite_contexts(), "limits": DEFAULT_LIMITS}
-    taken = {"expand": 0, "compact": 0}
+    covered_counts = {"expand": 0, "compact": 0}
     for test in SUITE:
         document = read(test.input)
         for base in (None, test.base):
@@ -85,7 +85,7 @@ def test_the_suite_of_the_w3c_where_the_tables_take_it():
             assert fuzz.exact(expanded) == fuzz.exact(
                 slow_expand(document, base=base, expand_context=None, work=budget(), **settings)
             )
-            taken["expand"] += base is None
+            covered_counts["expand"] += base is None
         context = read(test.context)["@context"] if test.context and isinstance(read(test.context), dict) else {}
         try:
             expanded = slow_expand(document, base=None, expand_context=None, work=budget(), **settings)
@@ -94,16 +94,16 @@ def test_the_suite_of_the_w3c_where_the_tables_take_it():
             continue
         expected = slow_compact(expanded, context, base=None, compact_arrays=True, work=budget(), **settings)
         assert fuzz.exact(compacted) == fuzz.exact(expected)
-        taken["compact"] += 1
-    # Fewer would mean that the tables lost something that they could do.
-    assert taken == {"expand": 158, "compact": 247}
+        covered_counts["compact"] += 1
+    # Lower counts would mean that the tables no longer cover some documents.
+    assert covered_counts == {"expand": 158, "compact": 247}
 
 
-def test_two_thousand_mutations():
+def test_tables_agree_with_pyld_on_2000_mutations():
     run = fuzz.Run(seed=20240601)
     for number in range(2_000):
         run.check(number)
     assert run.differences == []
-    # The comparison means something only if the tables took many of them.
+    # The comparison is useful only if the tables covered many of the mutations.
     assert run.counts["expand: equal"] > 800
     assert run.counts["compact: equal"] > 600

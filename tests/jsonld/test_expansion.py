@@ -1,4 +1,4 @@
-"""Expansion: the ways that documents take, and the limits on them."""
+"""Check expansion: the documents that the tables cover, and the limits."""
 
 import pytest
 
@@ -12,18 +12,18 @@ AS = "https://www.w3.org/ns/activitystreams"
 SEC = "https://w3id.org/security#"
 
 
-def by_table(document, *, base=None):
+def expand_by_table(document, *, base=None):
     work = WorkBudget.for_document(document, DEFAULT_LIMITS)
     return Expander(compiler_of(BUNDLED), DEFAULT_LIMITS, base, work).expand(document, None)
 
 
-def members(**document):
-    [node] = by_table({"@context": AS, **document})
+def expand_members(**document):
+    [node] = expand_by_table({"@context": AS, **document})
     return {key.removeprefix(f"{AS}#"): value for key, value in node.items()}
 
 
 @pytest.mark.parametrize(
-    ("document", "expanded"),
+    ("members", "expanded"),
     [
         pytest.param({"name": "x"}, {"name": [{"@value": "x"}]}, id="text"),
         pytest.param({"actor": "https://a.example/"}, {"actor": [{"@id": "https://a.example/"}]}, id="reference"),
@@ -60,16 +60,16 @@ def members(**document):
         ),
     ],
 )
-def test_members(document, expanded):
-    assert members(id="https://i.example/", **document) == {"@id": "https://i.example/", **expanded}
+def test_members_are_expanded(members, expanded):
+    assert expand_members(id="https://i.example/", **members) == {"@id": "https://i.example/", **expanded}
 
 
 @pytest.mark.parametrize("document", [{}, {"id": "https://a.example/"}, {"@value": "x"}, {"@context": AS}])
-def test_documents_that_say_nothing(document):
-    assert by_table(document) == []
+def test_document_without_statements_expands_to_nothing(document):
+    assert expand_by_table(document) == []
 
 
-def test_the_context_of_a_type_ends_with_its_node():
+def test_type_scoped_context_ends_with_its_node():
     document = {
         "@context": [AS, "https://w3id.org/security/data-integrity/v2"],
         "type": "Note",
@@ -79,7 +79,7 @@ def test_the_context_of_a_type_ends_with_its_node():
             "verificationMethod": {"created": "outside"},
         },
     }
-    [node] = by_table(document)
+    [node] = expand_by_table(document)
     [proof] = node[f"{SEC}proof"][0]["@graph"]
     assert proof[f"{SEC}proofPurpose"] == [{"@id": f"{SEC}assertionMethod"}]
     assert proof[f"{SEC}verificationMethod"] == [{"_:created": [{"@value": "outside"}]}]
@@ -98,15 +98,15 @@ def test_the_context_of_a_type_ends_with_its_node():
         pytest.param([], id="array"),
     ],
 )
-def test_what_the_tables_leave_to_the_slow_path(document):
+def test_expansion_leaves_special_forms_to_the_slow_path(document):
     with pytest.raises(NotCovered):
-        by_table(document)
+        expand_by_table(document)
 
 
-def test_relative_references_with_a_base_are_left_to_the_slow_path():
+def test_relative_reference_with_a_base_takes_the_slow_path():
     document = {"@context": AS, "actor": "/x"}
     with pytest.raises(NotCovered):
-        by_table(document, base="https://a.example/")
+        expand_by_table(document, base="https://a.example/")
     assert expand(document, base="https://a.example/")[0][f"{AS}#actor"] == [{"@id": "https://a.example/x"}]
 
 
@@ -124,7 +124,7 @@ def test_relative_references_with_a_base_are_left_to_the_slow_path():
         pytest.param({"@context": ["https://w3id.org/security/multikey/v1", None]}, id="protected, nullified"),
     ],
 )
-def test_what_is_not_linked_data(document):
+def test_invalid_linked_data_is_refused(document):
     with pytest.raises(DocumentError):
         expand(document)
 
@@ -177,28 +177,28 @@ def nested_arrays(levels):
         ),
     ],
 )
-def test_limits(document, limits, name):
+def test_exceeded_limit_is_named(document, limits, name):
     with pytest.raises(LimitExceeded, match=name):
         expand(document, limits=limits)
 
 
-def test_the_limits_themselves_are_allowed():
+def test_document_at_the_limits_is_expanded():
     expand(nested(63))
     expand({"@context": AS, "tag": [{}] * 18}, limits=ProcessingLimits(nodes_max=20, array_max=18))
 
 
-def test_a_context_repeated_counts_once():
+def test_repeated_context_counts_once():
     expand({"@context": AS, "items": [{"@context": [AS, {"x": "as:x"}], "type": "Note"}] * 200})
 
 
-def test_the_document_is_not_changed_and_not_shared():
+def test_expansion_never_shares_or_changes_its_input():
     document = {"@context": {"data": {"@id": "x:data", "@type": "@json"}}, "data": {"a": [1]}}
     expanded = expand(document)
     expanded[0]["x:data"][0]["@value"]["a"].append(2)
     assert document["data"] == {"a": [1]}
 
 
-def test_the_order_of_words_that_mean_the_same_is_that_of_those_that_say_something():
+def test_synonyms_are_ordered_by_the_names_that_have_a_value():
     document = {"@context": AS, "name": None, f"{AS}#name": "b", "as:name": "a"}
-    assert by_table(document) == [{f"{AS}#name": [{"@value": "a"}, {"@value": "b"}]}]
+    assert expand_by_table(document) == [{f"{AS}#name": [{"@value": "a"}, {"@value": "b"}]}]
     assert expand({**document, "@graph": []})[0][f"{AS}#name"] == [{"@value": "a"}, {"@value": "b"}]

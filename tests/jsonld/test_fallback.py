@@ -1,4 +1,4 @@
-"""The slow path: invisible, bounded, and never more than an error of ours."""
+"""Check the slow path: it gives the same results, is bounded, and raises only apcore's own errors."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def slow(document, **settings):
     return slow_expand(document, **{**SETTINGS, "expand_context": None, "work": work, **settings})
 
 
-def test_pyld_is_imported_when_it_is_needed_and_not_before():
+def test_pyld_is_imported_only_when_needed():
     program = (
         "import sys\n"
         "from apcore.jsonld import expand, compact\n"
@@ -54,40 +54,40 @@ def test_pyld_is_imported_when_it_is_needed_and_not_before():
         pytest.param(None, id="nothing"),
     ],
 )
-def test_whatever_it_raises_is_an_error_of_ours(document):
+def test_errors_of_pyld_become_document_errors(document):
     with pytest.raises(DocumentError, match="not linked data"):
         slow(document)
 
 
-def test_a_context_needed_deep_inside_is_asked_for():
+def test_nested_unknown_context_is_requested():
     document = {"@context": {"x": {"@id": "a:x", "@context": ["https://deep.example/ns"]}}, "@graph": []}
     with pytest.raises(ContextNeeded) as raised:
         expand(document)
     assert raised.value.url == "https://deep.example/ns"
 
 
-def test_terms_like_keywords_are_ignored_in_silence():
+def test_terms_like_keywords_are_ignored_without_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert expand({"@context": {"@foo": "a:b", "x": "a:x"}, "x": 1}) == [{"a:x": [{"@value": 1}]}]
 
 
-def test_no_call_sees_the_contexts_of_another():
-    one = BUNDLED.with_context("https://x.example/ns", {"x": "https://one.example/"})
-    two = BUNDLED.with_context("https://x.example/ns", {"x": "https://two.example/"})
+def test_calls_never_share_contexts():
+    first_table = BUNDLED.with_context("https://x.example/ns", {"x": "https://one.example/"})
+    second_table = BUNDLED.with_context("https://x.example/ns", {"x": "https://two.example/"})
     document = {"@context": "https://x.example/ns", "@graph": [{"x": 1}]}
-    assert slow(document, contexts=one) == [{"https://one.example/": [{"@value": 1}]}]
-    assert slow(document, contexts=two) == [{"https://two.example/": [{"@value": 1}]}]
+    assert slow(document, contexts=first_table) == [{"https://one.example/": [{"@value": 1}]}]
+    assert slow(document, contexts=second_table) == [{"https://two.example/": [{"@value": 1}]}]
 
 
-def test_registered_contexts_are_not_changed():
+def test_registered_context_is_never_changed():
     context = [{"x": {"@id": "a:x", "@context": {"@propagate": True, "y": "a:y"}}}, "https://www.w3.org/ns/did/v1"]
     table = BUNDLED.with_context("https://x.example/ns", context)
     slow({"@context": "https://x.example/ns", "x": {"y": 1}}, contexts=table)
     assert table.get("https://x.example/ns") == context
 
 
-def test_an_import_is_read_from_the_table():
+def test_import_is_read_from_the_table():
     table = BUNDLED.with_context("https://x.example/ns", {"x": "a:x"})
     document = {"@context": {"@version": 1.1, "@import": "https://x.example/ns", "y": "a:y"}, "x": 1, "y": 2}
     assert expand(document, contexts=table) == [{"a:x": [{"@value": 1}], "a:y": [{"@value": 2}]}]
@@ -106,12 +106,12 @@ def test_an_import_is_read_from_the_table():
         pytest.param({"@graph": [{"@context": [AS] * 400}]}, "contexts_max", id="a context repeated"),
     ],
 )
-def test_what_would_take_too_long_is_refused_first(document, name):
+def test_expensive_document_is_refused_before_work_starts(document, name):
     with pytest.raises(LimitExceeded, match=name):
         slow(document)
 
 
-def test_contexts_that_multiply_are_counted_and_not_unfolded():
+def test_multiplying_contexts_are_refused():
     table = BUNDLED
     for level in range(9):
         table = table.with_context(f"https://x.example/{level}", [f"https://x.example/{level + 1}"] * 50)
@@ -120,7 +120,7 @@ def test_contexts_that_multiply_are_counted_and_not_unfolded():
         expand({"@context": "https://x.example/0", "@graph": []}, contexts=table)
 
 
-def test_compaction_is_bounded_as_well():
+def test_slow_compaction_is_bounded():
     with pytest.raises(LimitExceeded, match="slow_nodes_max"):
         slow_compact(
             [{"a:b": [{}] * 20}],
@@ -153,7 +153,7 @@ JSON = st.recursive(
 
 @settings(max_examples=50, deadline=None)
 @given(JSON)
-def test_no_document_causes_anything_but_our_errors(document):
+def test_any_document_is_expanded_or_refused_with_our_error(document):
     try:
         expanded = expand(document)
         compact(expanded, AS)
@@ -164,7 +164,7 @@ def test_no_document_causes_anything_but_our_errors(document):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(JSON, max_size=2))
-def test_no_expanded_form_causes_anything_but_our_errors(expanded):
+def test_any_expanded_form_is_compacted_or_refused_with_our_error(expanded):
     try:
         compacted = compact(expanded, AS)
     except ApcoreError:
@@ -180,19 +180,19 @@ def test_no_expanded_form_causes_anything_but_our_errors(expanded):
         ({"@type": ["@unheardOf", "https://v.example/u"]}, ["https://v.example/u"]),
     ],
 )
-def test_types_that_mean_nothing_are_not_there(document, types):
+def test_undefined_types_are_dropped(document, types):
     document |= {"@id": "https://a.example/1", "https://v.example/p": 1}
     [expanded] = expand(document)
     assert expanded["@type"] == types
     assert normalize(document, {})["@type"] == types[0]
 
 
-def test_a_type_map_with_a_key_that_means_nothing_has_no_type():
+def test_undefined_key_of_a_type_map_is_dropped():
     context = {"p": {"@id": "https://v.example/p", "@container": "@type"}}
     [expanded] = expand({"@context": context, "p": {"@unheardOf": {"https://v.example/q": 1}}})
     assert expanded == {"https://v.example/p": [{"https://v.example/q": [{"@value": 1}]}]}
 
 
-def test_a_reference_that_means_nothing_is_null_as_published():
+def test_keyword_like_reference_is_null():
     assert expand({"https://v.example/p": {"@id": "@unheardOf"}}) == [{"https://v.example/p": [{"@id": None}]}]
     assert canonicalize({"https://v.example/p": {"@id": "@unheardOf"}}) == ""

@@ -1,4 +1,4 @@
-"""A sender who invents a context for every document: memory stays bounded, and the next ordinary document costs what it did before."""
+"""Check a flood of new contexts: memory stays bounded, and the next ordinary document costs no more than before."""
 
 import gc
 import subprocess
@@ -8,12 +8,11 @@ from apcore.jsonld import expand
 
 AS = "https://www.w3.org/ns/activitystreams"
 CONTEXTS = 100_000
-BLOCKS_MAX = (
-    200_000  # what a few thousand compiled contexts may hold; a leak of one object a context would be a multiple
-)
+# A few thousand compiled contexts hold fewer blocks. A leak of one object per context would exceed the limit.
+BLOCKS_MAX = 200_000
 
 
-def invented(number: int) -> dict[str, object]:
+def document_with_new_context(number: int) -> dict[str, object]:
     context = [AS, {f"t{number}": f"https://x.example/{number}#t"}]
     return {"@context": context, "id": "https://a.example/1", "type": "Create", f"t{number}": "x"}
 
@@ -27,45 +26,45 @@ USUAL = {
 }
 
 
-def calls(document: dict[str, object]) -> int:
-    """Count the calls that expanding takes: a measure of its cost that no busy machine disturbs."""
-    counted = 0
+def count_calls(document: dict[str, object]) -> int:
+    """Return the number of calls that expansion makes: a measure of its cost that a busy machine does not disturb."""
+    call_count = 0
 
     def count(_frame, event, _argument) -> None:
-        nonlocal counted
-        counted += event in {"call", "c_call"}
+        nonlocal call_count
+        call_count += event in {"call", "c_call"}
 
     sys.setprofile(count)
     try:
         expand(document)
     finally:
         sys.setprofile(None)
-    return counted
+    return call_count
 
 
 def flood() -> None:
     for _ in range(3):
         expand(USUAL)
-    before, answer = calls(USUAL), expand(USUAL)
+    calls_before, answer = count_calls(USUAL), expand(USUAL)
     gc.collect()
     blocks = sys.getallocatedblocks()
     for number in range(CONTEXTS):
-        expand(invented(number))
+        expand(document_with_new_context(number))
     gc.collect()
-    grown = sys.getallocatedblocks() - blocks
-    assert grown < BLOCKS_MAX, grown
-    # The first ordinary document may have to be compiled once more; the next is as it was.
+    blocks_grown = sys.getallocatedblocks() - blocks
+    assert blocks_grown < BLOCKS_MAX, blocks_grown
+    # The first ordinary document may be compiled once more. The next one costs as much as before.
     assert expand(USUAL) == answer
-    assert calls(USUAL) == before, (before, calls(USUAL))
+    assert count_calls(USUAL) == calls_before, (calls_before, count_calls(USUAL))
     assert "pyld" not in sys.modules
-    print(f"{CONTEXTS} contexts, {grown} blocks more, {before} calls before and after")
+    print(f"{CONTEXTS} contexts, {blocks_grown} blocks more, {calls_before} calls before and after")
 
 
-def test_a_hundred_thousand_contexts_leave_no_trace() -> None:
-    # In a process of its own, where nothing else allocates.
-    done = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert f"{CONTEXTS} contexts" in done.stdout
+def test_flood_of_100000_contexts_leaves_no_trace() -> None:
+    # Run in a process of its own, where nothing else allocates.
+    process = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=300, check=False)
+    assert process.returncode == 0, process.stderr
+    assert f"{CONTEXTS} contexts" in process.stdout
 
 
 if __name__ == "__main__":

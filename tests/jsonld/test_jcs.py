@@ -1,4 +1,4 @@
-"""RFC 8785."""
+"""Check the canonical JSON of RFC 8785."""
 
 import struct
 
@@ -14,13 +14,13 @@ INPUTS = sorted((VECTORS / "jcs" / "input").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: path.stem)
-def test_published_vectors(path):
+def test_published_vectors_are_reproduced(path):
     expected = (VECTORS / "jcs" / "output" / path.name).read_bytes()
     assert jcs(parse_json(path.read_bytes())) == expected
 
 
 @needs_vectors
-def test_ten_thousand_numbers():
+def test_ten_thousand_published_numbers_are_reproduced():
     lines = (VECTORS / "jcs" / "es6-numbers-10000.txt").read_text().split()
     rows = [line.split(",") for line in lines]
     doubles = [struct.unpack(">d", bytes.fromhex(bits.rjust(16, "0")))[0] for bits, _ in rows]
@@ -46,29 +46,29 @@ def test_ten_thousand_numbers():
         (10**22, "1e+22"),
     ],
 )
-def test_numbers(value, text):
+def test_number_has_its_ecmascript_form(value, text):
     assert es6_number(value) == text
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, 10**400, float("inf"), float("nan")], ids=str)
-def test_what_is_no_double_is_refused(value):
+def test_number_beyond_a_double_is_refused(value):
     with pytest.raises(DocumentError):
         jcs([value])
 
 
-def test_names_are_sorted_by_utf16_code_units():
-    # U+1F600 is written D83D DE00, and so stands before U+FB01.
+def test_names_are_sorted_by_their_utf16_code_units():
+    # U+1F600 is written as D83D DE00, so it is sorted before U+FB01.
     assert jcs({"ﬁ": 1, "\U0001f600": 2, "a": 3}) == '{"a":3,"\U0001f600":2,"ﬁ":1}'.encode()
 
 
-def test_lone_surrogates_are_refused():
+def test_lone_surrogate_is_refused():
     with pytest.raises(DocumentError, match="surrogate"):
         jcs({"a": "\ud800"})
     with pytest.raises(DocumentError, match="surrogate"):
         jcs({"\udc00": ""})
 
 
-def test_depth_is_bounded():
+def test_depth_of_the_value_is_bounded():
     value: object = 0
     for _ in range(200):
         value = [value]
@@ -79,5 +79,5 @@ def test_depth_is_bounded():
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_the_digits_identify_the_double(number):
+def test_digits_identify_the_double(number):
     assert float(es6_number(number)) == number

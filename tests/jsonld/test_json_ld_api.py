@@ -1,4 +1,4 @@
-"""The W3C's test suite: everything in 1.1 passes, for expansion, compaction and RDF."""
+"""Run the JSON-LD 1.1 test suite of the W3C for expansion, compaction and RDF."""
 
 import pytest
 
@@ -11,12 +11,12 @@ TESTS = [test for kind in ("expand", "compact", "toRdf") for test in load_tests(
 
 @needs_vectors
 @pytest.mark.parametrize(("kind", "count"), [("expand", 367), ("compact", 233), ("toRdf", 448)])
-def test_the_suite_is_complete(kind, count):
+def test_suite_has_all_tests(kind, count):
     assert len(load_tests(kind)) == count
 
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda test: f"{test.kind}-{test.id}")
-def test_passes(test):
+def test_suite_test_passes(test):
     if test.error:
         with pytest.raises(ApcoreError):
             run(test)

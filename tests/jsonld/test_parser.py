@@ -1,4 +1,4 @@
-"""Bytes to JSON: what is accepted, what is refused, and what becomes of the rest."""
+"""Check the JSON parser: input that is accepted, refused or replaced."""
 
 import contextlib
 
@@ -12,10 +12,10 @@ from apcore.jsonld.jcs import jcs
 from vector_files import VECTORS, needs_vectors
 
 PARSING = sorted((VECTORS / "json-parsing" / "test_parsing").glob("*.json"))
-# JSON that two readers read differently; the suite accepts it, we do not.
+# JSON that two parsers read differently: the suite accepts it, apcore refuses it.
 AMBIGUOUS = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
-# Where the suite leaves the choice, ours: everything else of that kind is refused.
-CHOSEN = {
+# Files for which the suite leaves the choice, and which apcore accepts. It refuses all others of that kind.
+ACCEPTED_BY_CHOICE = {
     "i_number_double_huge_neg_exp.json",
     "i_number_real_underflow.json",
     "i_number_too_big_neg_int.json",
@@ -26,15 +26,15 @@ CHOSEN = {
 
 
 @needs_vectors
-def test_the_suite_is_complete():
+def test_suite_has_all_files():
     assert len(PARSING) >= 318
 
 
 @pytest.mark.hole(42)
 @pytest.mark.parametrize("path", PARSING, ids=lambda path: path.stem)
-def test_json_test_suite(path):
-    accept = path.name in CHOSEN or (path.name.startswith("y_") and path.name not in AMBIGUOUS)
-    if accept:
+def test_suite_file_is_accepted_or_refused(path):
+    is_accepted = path.name in ACCEPTED_BY_CHOICE or (path.name.startswith("y_") and path.name not in AMBIGUOUS)
+    if is_accepted:
         parse_json(path.read_bytes())
     else:
         with pytest.raises((DocumentError, LimitExceeded)):
@@ -53,7 +53,7 @@ def test_json_test_suite(path):
         pytest.param(b'{"\\u00e9": 1, "e\\u0301": 2}', {"\u00e9": 1, "e\u0301": 2}, id="names that normalise alike"),
     ],
 )
-def test_accepts(data, value):
+def test_valid_json_is_parsed(data, value):
     assert parse_json(data) == value
 
 
@@ -73,7 +73,7 @@ def test_accepts(data, value):
         pytest.param(b"", "not JSON", id="nothing"),
     ],
 )
-def test_refuses(data, words):
+def test_invalid_json_is_refused_in_words(data, words):
     with pytest.raises(DocumentError, match=words):
         parse_json(data)
 
@@ -91,33 +91,33 @@ def test_refuses(data, words):
         pytest.param(b" " * 1_048_577, "bytes_max", id="bytes"),
     ],
 )
-def test_limits(data, name):
+def test_exceeded_limit_is_named(data, name):
     with pytest.raises(LimitExceeded, match=name):
         parse_json(data)
 
 
-def test_the_limit_itself_is_allowed():
+def test_input_at_the_limits_is_parsed():
     parse_json(b"[" * 64 + b"]" * 64)
     parse_json(b"1" * 300)
     parse_json(b"[" + b"0," * 9_999 + b"0]")
 
 
-def test_replaces_lone_surrogates_when_asked():
+def test_lone_surrogates_are_replaced_on_request():
     assert parse_json(b'{"a\\ud800": ["\\udfff!"]}', lone_surrogates="replace") == {"a\ufffd": ["\ufffd!"]}
 
 
-def test_names_that_replacement_makes_equal_are_a_repeated_name():
+def test_names_made_equal_by_replacement_are_refused():
     with pytest.raises(DocumentError, match="twice"):
         parse_json(b'{"\\ud800": 1, "\\ud801": 2}', lone_surrogates="replace")
 
 
 @pytest.mark.parametrize("data", [b"[{}]", b'"x"', b"null", b"1", b"true"])
-def test_a_document_is_an_object(data):
+def test_document_must_be_an_object(data):
     with pytest.raises(DocumentError, match="has to be a JSON object"):
         parse_document(data)
 
 
-def test_limits_refuse_nonsense():
+def test_impossible_limits_are_refused():
     with pytest.raises(ValueError, match="nodes_max is 0"):
         ProcessingLimits(nodes_max=0)
     with pytest.raises(ValueError, match="depth_max is 1000"):
@@ -132,11 +132,11 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_what_is_written_is_read_back(value):
+def test_canonical_json_reads_back(value):
     assert parse_json(jcs(value)) == value
 
 
 @given(st.binary(max_size=60))
-def test_bytes_never_cause_anything_but_our_errors(data):
+def test_any_bytes_are_parsed_or_refused_with_our_error(data):
     with contextlib.suppress(ApcoreError):
         parse_json(data)

@@ -1,4 +1,4 @@
-"""Statements: what becomes of values, and what is left out."""
+"""Check the statements of a document: the form of the values, and the values that are left out."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def objects(value, **settings):
 
 
 @pytest.mark.parametrize(
-    ("value", "written"),
+    ("value", "expected"),
     [
         ({"@value": "a"}, '"a"'),
         ({"@value": 'q"\\\n\t\r\b\f\x00\x7f\u00e9'}, '"q\\"\\\\\\n\\t\\r\\b\\f\\u0000\\u007F\u00e9"'),
@@ -35,8 +35,8 @@ def objects(value, **settings):
         ({"@id": "https://o.example/a|b{c}"}, "<https://o.example/a|b{c}>"),
     ],
 )
-def test_values(value, written):
-    assert objects(value) == [written]
+def test_value_has_its_rdf_form(value, expected):
+    assert objects(value) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -50,21 +50,21 @@ def test_values(value, written):
         pytest.param({"@value": "a", "@type": "https://t.example/\n"}, id="line break in a datatype"),
     ],
 )
-def test_what_has_no_place_in_rdf_is_left_out(value):
+def test_value_without_an_rdf_form_is_left_out(value):
     assert objects(value) == []
 
 
-def test_blank_nodes_as_predicates_are_left_out_unless_asked_for():
+def test_blank_node_predicates_are_left_out_by_default():
     node = {"@id": S, "_:p": [{"@value": 1}]}
     assert quads_of([node]) == []
     assert len(quads_of([node], generalized=True)) == 1
 
 
-def test_equal_statements_are_one():
+def test_equal_statements_are_merged():
     assert len(quads_of([{"@id": S, P: [{"@value": 1}, {"@value": 1.0}]}, {"@id": S, P: [{"@value": 1}]}])) == 1
 
 
-def test_directions():
+def test_text_direction_is_written_on_request():
     value = {"@value": "a", "@language": "ar", "@direction": "rtl"}
     assert objects(value) == ['"a"@ar']
     assert objects(value, rdf_direction="i18n-datatype") == ['"a"^^<https://www.w3.org/ns/i18n#ar_rtl>']
@@ -72,22 +72,22 @@ def test_directions():
 
 
 @pytest.mark.parametrize("expanded", [[1], [None], [{P: 5}], [{P: [5]}], [{P: [None]}], [{"@reverse": []}]], ids=repr)
-def test_what_is_not_expanded_is_refused(expanded):
+def test_document_that_is_not_expanded_is_refused(expanded):
     with pytest.raises(DocumentError):
         quads_of(expanded)
 
 
-def test_conflicting_indexes_are_refused():
+def test_conflicting_indexes_of_a_node_are_refused():
     with pytest.raises(DocumentError, match="index"):
         quads_of([{"@id": S, "@index": "a"}, {"@id": S, "@index": "b"}])
 
 
-def test_graphs_have_names():
+def test_graph_is_named_by_its_id():
     document = {"@id": "https://g.example/", "@graph": [{"@id": S, P: "x"}]}
     assert to_nquads(to_rdf(document)) == f'<{S}> <{P}> "x" <https://g.example/> .\n'
 
 
-def test_nquads_are_read_as_they_are_written():
+def test_nquads_read_back():
     text = (
         '<https://s.example/> <https://p.example/> "a\\u00e9\\U0001F600\\t\\"" <https://g.example/> . # said here\n'
         "# a comment\n"
@@ -104,6 +104,6 @@ def test_nquads_are_read_as_they_are_written():
 @pytest.mark.parametrize(
     "line", ["<s> <p> .", "<s> _:p <o> .", '"s" <p> <o> .', '<s> <p> "\\UFFFFFFFF" .', "<s> <p> <o> <g>"]
 )
-def test_lines_that_are_no_quads(line):
+def test_malformed_nquads_line_is_refused(line):
     with pytest.raises(DocumentError):
         parse_nquads(line)

@@ -1,4 +1,4 @@
-"""Which address finds which context."""
+"""Check context tables: the addresses under which a context is found."""
 
 import pytest
 
@@ -35,7 +35,7 @@ RECIPES = {"Recipe": "https://recipes.example/ns#Recipe", "yield": "https://reci
         ("https://hub.example/apschema/v1.2", "https://other.example/apschema/v1.9"),
     ],
 )
-def test_spellings_of_one_context(spelling, address):
+def test_spelling_of_an_address_finds_its_context(spelling, address):
     assert BUNDLED.get(spelling) is BUNDLED.get(address)
     assert spelling in BUNDLED
 
@@ -52,14 +52,14 @@ def test_spellings_of_one_context(spelling, address):
         "",
     ],
 )
-def test_other_addresses_are_not_known(url):
+def test_similar_address_is_unknown(url):
     assert url not in BUNDLED
     with pytest.raises(ContextNeeded) as raised:
         BUNDLED.get(url)
     assert raised.value.url == url
 
 
-def test_expansion_says_which_context_it_needs():
+def test_expansion_names_the_context_that_it_needs():
     document = {"@context": [AS, "https://recipes.example/ns"], "type": "Recipe", "yield": "4"}
     with pytest.raises(ContextNeeded) as raised:
         expand(document)
@@ -68,7 +68,7 @@ def test_expansion_says_which_context_it_needs():
 
 
 @pytest.mark.parametrize("spelling", ["https://recipes.example/ns", "http://recipes.example/ns#"])
-def test_an_application_registers_its_own(spelling):
+def test_application_registers_its_own_context(spelling):
     table = BUNDLED.with_context(spelling, RECIPES)
     document = {"@context": [AS, "https://recipes.example/ns"], "type": "Recipe", "yield": "4"}
     assert expand(document, contexts=table) == [
@@ -77,20 +77,20 @@ def test_an_application_registers_its_own(spelling):
     assert "https://recipes.example/ns" not in BUNDLED
 
 
-def test_a_registered_context_is_a_copy():
-    mine = {"a": "https://a.example/a"}
-    table = ContextTable().with_context("https://a.example", mine)
-    mine["a"] = "https://b.example/b"
+def test_registered_context_is_copied():
+    context = {"a": "https://a.example/a"}
+    table = ContextTable().with_context("https://a.example", context)
+    context["a"] = "https://b.example/b"
     assert table.get("https://a.example") == {"a": "https://a.example/a"}
 
 
-def test_an_ignored_context_takes_only_its_own_terms_along():
+def test_ignored_context_loses_only_its_own_terms():
     document = {"@context": ["https://gone.example/ns", AS], "type": "Note", "name": "x", "gone": 1}
     expanded = expand(document, contexts=BUNDLED.ignoring("https://gone.example/ns"))
     assert expanded == [{"@type": [f"{AS}#Note"], f"{AS}#name": [{"@value": "x"}], "_:gone": [{"@value": 1}]}]
 
 
-def test_a_fetched_document_is_bounded():
+def test_fetched_context_has_a_bounded_number_of_terms():
     document = {"@context": {f"t{n}": f"https://x.example/{n}" for n in range(11)}}
     assert "https://x.example" in BUNDLED.with_document(
         "https://x.example", document, limits=ProcessingLimits(fetched_terms_max=11)
@@ -99,24 +99,24 @@ def test_a_fetched_document_is_bounded():
         BUNDLED.with_document("https://x.example", document, limits=ProcessingLimits(fetched_terms_max=10))
 
 
-def test_a_fetched_document_without_context_defines_nothing():
+def test_fetched_document_without_context_defines_nothing():
     assert BUNDLED.with_document("https://x.example", {"hello": 1}).get("https://x.example") == {}
 
 
-def test_normalizing_says_it_in_our_words():
-    theirs = {
+def test_normalized_document_uses_the_terms_of_the_target_context():
+    document = {
         "@context": {"kind": "@type", "who": {"@id": f"{AS}#actor", "@type": "@id"}},
         "kind": f"{AS}#Like",
         "who": "https://a.example/",
     }
-    assert normalize(theirs, AS) == {"@context": AS, "type": "Like", "actor": "https://a.example/"}
+    assert normalize(document, AS) == {"@context": AS, "type": "Like", "actor": "https://a.example/"}
 
 
-def test_a_document_without_context_can_be_given_one():
+def test_expand_context_applies_to_a_document_without_context():
     assert compact(expand({"type": "Note"}, expand_context=AS), AS) == {"@context": AS, "type": "Note"}
 
 
-def test_relative_references_stay_relative_without_a_base():
+def test_relative_references_stay_relative_without_a_base_url():
     assert expand({"@context": AS, "id": "x", "actor": "/y"}) == [{"@id": "x", f"{AS}#actor": [{"@id": "/y"}]}]
     assert (
         expand({"@context": AS, "id": "x", "name": "n"}, base="https://a.example/b/c")[0]["@id"]
@@ -124,7 +124,7 @@ def test_relative_references_stay_relative_without_a_base():
     )
 
 
-def test_the_terms_that_an_ignored_context_leaves_without_meaning_are_reported():
+def test_terms_of_an_ignored_context_are_reported_as_unknown():
     document = {
         "@context": [AS, "https://gone.example/ns"],
         "type": ["Note", "Recipe"],
