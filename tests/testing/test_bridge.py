@@ -1,4 +1,4 @@
-"""What crosses the bridge runs on the loop that was asked for, and nothing stays behind."""
+"""Check the bridge to async stores: calls run on the requested event loop, and no thread stays behind."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from started_threads import ends_its_threads
 
 
 class AsyncStore:
-    """A store for event loops and no queue, that notes where it runs."""
+    """A store for event loops that is no queue, and records where each call runs."""
 
     durability = "none"
 
     def __init__(self, clock):
         self.inner = MemoryStore(clock=clock)
-        self.seen = set()
+        self.call_places = set()
 
     def note(self):
-        self.seen.add((sniffio.current_async_library(), threading.current_thread().name))
+        self.call_places.add((sniffio.current_async_library(), threading.current_thread().name))
 
     async def get(self, keys, /):
         self.note()
@@ -52,20 +52,20 @@ def loop(request):
 
 
 @pytest.mark.parametrize("check", store_checks(examples=2), ids=str)
-def test_an_async_store_that_is_no_queue_takes_the_suite(check, loop):
+def test_async_store_passes_the_store_suite(check, loop):
     check(bridge(AsyncStore, loop))
 
 
-def test_runs_on_the_loop_asked_for_in_a_thread_of_its_own(loop):
-    made = []
-    store = bridge(lambda clock: made.append(AsyncStore(clock)) or made[0], loop)(ManualClock())
+def test_bridge_runs_on_the_requested_loop_in_its_own_thread(loop):
+    stores = []
+    store = bridge(lambda clock: stores.append(AsyncStore(clock)) or stores[0], loop)(ManualClock())
     assert store.commit([], [Put(("a",), b"1")], token=bytes(16))
     assert store.scan((), limit=9) == store.get([("a",)])
     store.close()
-    assert made[0].seen == {(loop, f"apcore-testing-{loop}")}
+    assert stores[0].call_places == {(loop, f"apcore-testing-{loop}")}
 
 
-def test_opens_another_loop_after_closing(loop):
+def test_bridge_opens_another_loop_after_closing(loop):
     store = bridge(AsyncStore, loop)(ManualClock())
     store.close()
     store.close()
@@ -75,7 +75,7 @@ def test_opens_another_loop_after_closing(loop):
     store.close()
 
 
-def test_a_blocking_store_crosses_with_its_queue(loop):
+def test_blocking_store_is_bridged_with_its_queue(loop):
     store = bridge(lambda clock: MemoryStore(clock=clock), loop)(ManualClock())
     assert store.durability == "none"
     assert store.commit([], [], token=bytes(16), messages=[Message(bytes(16), "lane", b"")])
@@ -83,7 +83,7 @@ def test_a_blocking_store_crosses_with_its_queue(loop):
     store.close()
 
 
-def test_errors_cross_too(loop):
+def test_errors_cross_the_bridge(loop):
     class Failing(AsyncStore):
         async def get(self, keys, /):
             raise StoreUnavailable(f"{len(keys)} keys are too many today")

@@ -1,4 +1,4 @@
-"""What the suites share does what it says."""
+"""Check the helpers that the conformance suites share."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ class Door:
         self.closed += 1
 
 
-def test_a_clock_moves_when_it_is_moved():
+def test_manual_clock_moves_only_when_advanced():
     clock = ManualClock(100)
     assert (clock(), clock()) == (100, 100)
     clock.advance(2.5)
     assert clock() == 102.5
 
 
-def test_tokens_never_repeat_and_are_the_same_each_time():
+def test_tokens_never_repeat_and_are_reproducible():
     first, second = Tokens(), Tokens()
-    drawn = [first() for _ in range(100)]
-    assert drawn == [second() for _ in range(100)]
-    assert len(set(drawn)) == 100
-    assert {len(token) for token in drawn} == {16}
+    tokens = [first() for _ in range(100)]
+    assert tokens == [second() for _ in range(100)]
+    assert len(set(tokens)) == 100
+    assert {len(token) for token in tokens} == {16}
 
 
-def test_opens_on_a_clock_of_its_own_and_closes_whatever_happens():
+def test_store_is_opened_on_its_own_clock_and_always_closed():
     doors = []
 
     def fail():
@@ -45,7 +45,7 @@ def test_opens_on_a_clock_of_its_own_and_closes_whatever_happens():
     assert [door.closed for door in doors] == [1]
 
 
-def test_refusing_wants_the_error_and_no_other():
+def test_expect_refusal_accepts_only_the_expected_error():
     expect_refusal(ValueError, "what", lambda: int("x"))
     with pytest.raises(AssertionError, match="what: ValueError was expected, but the answer was 1"):
         expect_refusal(ValueError, "what", lambda: 1)
@@ -53,15 +53,15 @@ def test_refusing_wants_the_error_and_no_other():
         expect_refusal(ValueError, "what", lambda: {}["x"])
 
 
-def test_a_check_has_the_name_and_the_sentence_of_its_function():
-    ran = []
+def test_check_has_the_name_and_the_docstring_of_its_function():
+    arguments = []
 
     def _doors_close(make):
         """Doors close."""
-        ran.append(make)
+        arguments.append(make)
 
     check = conformance(_doors_close)
     assert isinstance(check, Conformance)
     assert (str(check), check.says) == ("doors_close", "Doors close.")
     check(Door)
-    assert ran == [Door]
+    assert arguments == [Door]

@@ -1,4 +1,4 @@
-"""Lost answers are lost as told; the drivers recover guarded commits from them; a cut connection is cut where it should be."""
+"""Check injected faults: answers get lost as configured, drivers recover guarded commits, and the proxy cuts."""
 
 from __future__ import annotations
 
@@ -25,35 +25,37 @@ LOST = [AnswerFate.LOST_BEFORE, AnswerFate.LOST_AFTER, AnswerFate.DELAYED]
 MESSAGE = Message(bytes(16), "lane", b"")
 
 
-def losing(*fates: AnswerFate, name: str = "commit") -> LosingStore:
-    following = chain(fates, repeat(AnswerFate.ANSWERED))
+def losing_store(*fates: AnswerFate, name: str = "commit") -> LosingStore:
+    next_fates = chain(fates, repeat(AnswerFate.ANSWERED))
     return LosingStore(
-        MemoryStore(clock=ManualClock()), lambda called: next(following) if called == name else AnswerFate.ANSWERED
+        MemoryStore(clock=ManualClock()),
+        lambda method_name: next(next_fates) if method_name == name else AnswerFate.ANSWERED,
     )
 
 
 class TestLosingStore:
     @pytest.mark.parametrize(
-        ("fate", "at_once", "in_the_end"), [(LOST[0], False, False), (LOST[1], True, True), (LOST[2], False, True)]
+        ("fate", "is_stored_at_once", "is_stored_finally"),
+        [(LOST[0], False, False), (LOST[1], True, True), (LOST[2], False, True)],
     )
-    def test_a_commit_is_lost_as_told(self, fate, at_once, in_the_end):
-        store = losing(fate)
-        with pytest.raises(StoreUnavailable, match=fate.name) as caught:
+    def test_commit_is_lost_as_configured(self, fate, is_stored_at_once, is_stored_finally):
+        store = losing_store(fate)
+        with pytest.raises(StoreUnavailable, match=fate.name) as exc_info:
             store.commit([], [Put(("a",), b"1")], token=bytes(16))
-        assert caught.value.outcome == "unknown"
-        assert (store.get([("a",)]) != [None]) is at_once
+        assert exc_info.value.outcome == "unknown"
+        assert (store.get([("a",)]) != [None]) is is_stored_at_once
         assert store.commit([], [Put(("b",), b"2")], token=b"b" * 16) is True
-        assert (store.get([("a",)]) != [None]) is in_the_end
+        assert (store.get([("a",)]) != [None]) is is_stored_finally
 
-    def test_what_is_delayed_lands_when_the_store_is_closed(self):
-        store = losing(AnswerFate.DELAYED)
+    def test_delayed_commit_is_applied_when_the_store_is_closed(self):
+        store = losing_store(AnswerFate.DELAYED)
         with pytest.raises(StoreUnavailable):
             store.commit([], [Put(("a",), b"1")], token=bytes(16))
         store.close()
         assert [entry.key for entry in store.scan((), limit=9)] == [("a",)]
 
-    def test_of_two_that_are_delayed_the_first_lands_first(self):
-        store = losing(AnswerFate.DELAYED, AnswerFate.DELAYED)
+    def test_delayed_commits_are_applied_in_order(self):
+        store = losing_store(AnswerFate.DELAYED, AnswerFate.DELAYED)
         for value in (b"1", b"2"):
             with pytest.raises(StoreUnavailable):
                 store.commit([], [Put(("a",), value)], token=value * 16)
@@ -63,8 +65,8 @@ class TestLosingStore:
 
     @pytest.mark.parametrize("fate", LOST, ids=lambda fate: fate.name)
     @pytest.mark.parametrize("name", ["enqueue", "lease", "extend", "settle"])
-    def test_the_queue_loses_answers_too(self, name, fate):
-        store = losing(fate, name=name)
+    def test_queue_answers_are_lost_as_configured(self, name, fate):
+        store = losing_store(fate, name=name)
         calls = {
             "enqueue": lambda: store.enqueue([MESSAGE]),
             "lease": lambda: store.lease(["lane"], limit=1, lease_s=10),
@@ -75,8 +77,8 @@ class TestLosingStore:
             calls[name]()
         calls[name]()
 
-    def test_otherwise_it_is_the_store(self):
-        store = losing()
+    def test_other_calls_reach_the_store(self):
+        store = losing_store()
         store.enqueue([MESSAGE])
         store.wait(["lane"], timeout_s=10)
         [leased] = store.lease(["lane"], limit=1, lease_s=10)
@@ -89,35 +91,35 @@ class TestLosingStore:
 
 class TestTheDrivers:
     @given(st.lists(st.sampled_from(AnswerFate), max_size=12))
-    def test_apply_a_guarded_commit_once_or_say_that_nobody_knows(self, fates):
-        store, tokens = losing(*fates), Tokens()
-        done = unknown = 0
+    def test_guarded_commit_is_applied_once_or_reported_as_unknown(self, fates):
+        store, tokens = losing_store(*fates), Tokens()
+        confirmed = unknown = 0
         for _ in range(6):
             [entry] = store.get([("a",)])
             try:
-                done += run(
+                confirmed += run(
                     swap(entry.version if entry else None, tokens()), Ports(store=store, runtime=BlockingRuntime())
                 )
             except StoreUnavailable:
                 unknown += 1
         store.close()
         [count] = store.get([("n",)])
-        counted = int(count.value) if count else 0
-        assert done <= counted <= done + unknown
+        stored = int(count.value) if count else 0
+        assert confirmed <= stored <= confirmed + unknown
 
     @pytest.mark.parametrize("fate", LOST, ids=lambda fate: fate.name)
-    def test_recover_from_one_lost_answer(self, fate):
-        store, tokens = losing(fate), Tokens()
+    def test_one_lost_answer_is_recovered(self, fate):
+        store, tokens = losing_store(fate), Tokens()
         assert run(swap(None, tokens()), Ports(store=store, runtime=BlockingRuntime())) is True
         store.close()
         assert store.get([("n",)])[0].value == b"1"
 
     @pytest.mark.parametrize("fate", LOST, ids=lambda fate: fate.name)
-    def test_do_not_repeat_what_is_not_guarded(self, fate):
+    def test_unguarded_commit_is_never_repeated(self, fate):
         def add():
             return (yield from Commit((), (Increment(("n",), 1),), token=bytes(16)))
 
-        store = losing(fate)
+        store = losing_store(fate)
         with pytest.raises(StoreUnavailable):
             run(add(), Ports(store=store, runtime=BlockingRuntime()))
         store.close()
@@ -165,8 +167,8 @@ def counter():
         yield server
 
 
-def asked(address, *lines: bytes) -> list[bytes]:
-    """Send one line after another on one connection, until it ends; tell the answers."""
+def send_lines(address, *lines: bytes) -> list[bytes]:
+    """Send lines on one connection until it ends, and return the answers."""
     answers = []
     with socket.create_connection(address, timeout=30) as connection, connection.makefile("rb") as stream:
         for line in lines:
@@ -182,31 +184,31 @@ def asked(address, *lines: bytes) -> list[bytes]:
 
 
 def proxy_for(counter: Counter, fates: Iterable[AnswerFate]) -> CuttingProxy:
-    following = iter(fates)
-    return CuttingProxy("127.0.0.1", counter.port, lambda: next(following))
+    next_fates = iter(fates)
+    return CuttingProxy("127.0.0.1", counter.port, lambda: next(next_fates))
 
 
 class TestCuttingProxy:
-    def test_passes_on_what_is_not_fated(self, counter):
+    def test_proxy_forwards_lines_without_a_fate(self, counter):
         with proxy_for(counter, repeat(AnswerFate.ANSWERED)) as proxy:
-            assert asked(proxy.address, b"a\n", b"b\n", b"c" * 100_000 + b"\n") == [b"1\n", b"2\n", b"3\n"]
-            assert asked(proxy.address, b"d\n") == [b"4\n"]
+            assert send_lines(proxy.address, b"a\n", b"b\n", b"c" * 100_000 + b"\n") == [b"1\n", b"2\n", b"3\n"]
+            assert send_lines(proxy.address, b"d\n") == [b"4\n"]
 
     @pytest.mark.parametrize(
-        ("fate", "counted"),
+        ("fate", "count"),
         [(AnswerFate.LOST_BEFORE, 1), (AnswerFate.LOST_AFTER, 2), (AnswerFate.DELAYED, 2)],
         ids=str,
     )
-    def test_cuts_before_or_after(self, counter, fate, counted):
+    def test_proxy_cuts_before_or_after_the_line(self, counter, fate, count):
         with proxy_for(counter, [AnswerFate.ANSWERED, fate]) as proxy:
-            assert asked(proxy.address, b"a\n", b"b" * 100_000 + b"\n", b"never\n") == [b"1\n"]
-        assert counter.count == counted
+            assert send_lines(proxy.address, b"a\n", b"b" * 100_000 + b"\n", b"never\n") == [b"1\n"]
+        assert counter.count == count
 
-    def test_a_client_may_come_back(self, counter):
+    def test_client_may_reconnect(self, counter):
         with proxy_for(counter, [AnswerFate.LOST_AFTER, AnswerFate.LOST_BEFORE, AnswerFate.ANSWERED]) as proxy:
-            assert [asked(proxy.address, b"a\n") for _ in range(3)] == [[], [], [b"2\n"]]
+            assert [send_lines(proxy.address, b"a\n") for _ in range(3)] == [[], [], [b"2\n"]]
 
-    def test_closing_ends_what_is_open(self, counter):
+    def test_closing_the_proxy_ends_open_connections(self, counter):
         proxy = proxy_for(counter, repeat(AnswerFate.ANSWERED))
         with socket.create_connection(proxy.address, timeout=30) as idle:
             idle.sendall(b"a\n")
@@ -215,10 +217,10 @@ class TestCuttingProxy:
             proxy.close()
             assert idle.recv(100) == b""
         with pytest.raises(ConnectionError):
-            asked(proxy.address, b"b\n")
+            send_lines(proxy.address, b"b\n")
 
-    def test_a_server_that_is_away_closes_the_client(self):
+    def test_unreachable_server_closes_the_client(self):
         with socket.socket() as silent:
-            silent.bind(("127.0.0.1", 0))  # kept, so that nobody else comes to listen there
+            silent.bind(("127.0.0.1", 0))  # The port stays bound, so that no other process can listen on it.
             with CuttingProxy("127.0.0.1", silent.getsockname()[1], lambda: AnswerFate.ANSWERED) as proxy:
-                assert asked(proxy.address, b"a\n") == []
+                assert send_lines(proxy.address, b"a\n") == []

@@ -1,4 +1,4 @@
-"""Concurrent histories: right stores come out clean, wrong ones do not; lost answers excuse nothing; processes really share a store."""
+"""Check concurrent histories: correct stores pass, even with lost answers, and faulty ones fail."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from apcore.testing.faults import AnswerFate, LosingStore
 from apcore.testing.histories import main, run_processes, run_threads
 
 
-class Meeting(MemoryStore):
-    """Where threads wait for each other, for a moment, so that they collide on any machine."""
+class CollidingStore(MemoryStore):
+    """Let threads wait for each other for a moment, so that they collide on any machine."""
 
     def __init__(self):
         super().__init__()
@@ -29,14 +29,14 @@ class Meeting(MemoryStore):
             self.turn.wait_for(lambda: self.met > mine, timeout=0.005)
 
 
-class ReadsTogether(Meeting):
+class ReadsTogether(CollidingStore):
     def get(self, keys, /):
         entries = super().get(keys)
         self.meet()
         return entries
 
 
-def test_a_right_store_comes_out_clean():
+def test_correct_store_passes():
     report = run_threads(ReadsTogether(), threads=4, steps=150)
     assert report.wrong == []
     assert min(report.swaps, report.refused, report.adds, report.claims, report.messages) > 0
@@ -52,12 +52,12 @@ class OnlyStore:
         self.get, self.scan, self.commit = store.get, store.scan, store.commit
 
 
-def test_a_store_without_a_queue_comes_out_clean():
+def test_store_without_a_queue_passes():
     report = run_threads(OnlyStore(), threads=2, steps=60)
     assert (report.wrong, report.messages) == ([], 0)
 
 
-def test_lost_answers_excuse_nothing():
+def test_correct_store_with_lost_answers_passes():
     random, lock = Random(7), Lock()
     lossy = (
         AnswerFate.ANSWERED,
@@ -68,7 +68,7 @@ def test_lost_answers_excuse_nothing():
     )
 
     def fate(name):
-        with lock:  # a lost settle or lease leaves messages in the queue, which is no news here
+        with lock:  # A lost settle or lease leaves messages in the queue, as expected.
             return random.choice(lossy) if name in ("commit", "enqueue", "settle") else AnswerFate.ANSWERED
 
     store = MemoryStore()
@@ -77,8 +77,8 @@ def test_lost_answers_excuse_nothing():
     assert report.unknown > 0
 
 
-class ChecksThenWrites(Meeting):
-    """A lock for each call, and none over both."""
+class ChecksThenWrites(CollidingStore):
+    """Lock each call, but not both together."""
 
     def commit(self, checks, writes, /, *, token, **more):
         if not super().commit(checks, [], token=token):
@@ -88,7 +88,7 @@ class ChecksThenWrites(Meeting):
 
 
 class LosesSome(MemoryStore):
-    """Says True, and every now and then does nothing."""
+    """Return True, and do nothing now and then."""
 
     calls = 0
 
@@ -106,7 +106,7 @@ class RefusesSome(MemoryStore):
 
 
 class ReadsLate(MemoryStore):
-    """From a copy that is renewed now and then."""
+    """Read from a copy that is renewed now and then."""
 
     calls, copy = 0, {}
 
@@ -142,7 +142,7 @@ class DropsMessages(MemoryStore):
 
 
 class GroupsDoNotWait(MemoryStore):
-    """What is leased steps aside for the next of its group."""
+    """Let a leased message step aside for the next of its group."""
 
     def lease(self, lanes, /, *, limit, lease_s):
         leases = super().lease(lanes, limit=limit, lease_s=lease_s)
@@ -154,11 +154,11 @@ class GroupsDoNotWait(MemoryStore):
 
 class SettlesLater(MemoryStore):
     def settle(self, settlements, /):
-        return super().settle([Retry(each.leased, 0) for each in settlements])
+        return super().settle([Retry(settlement.leased, 0) for settlement in settlements])
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "store_class",
     [
         ChecksThenWrites,
         LosesSome,
@@ -172,20 +172,20 @@ class SettlesLater(MemoryStore):
         SettlesLater,
     ],
 )
-def test_a_wrong_store_does_not(wrong):
-    for seed in range(20):  # collisions are likely, not certain
-        if run_threads(wrong(), threads=4, steps=100, seed=seed).wrong:
+def test_faulty_store_fails(store_class):
+    for seed in range(20):  # Collisions are likely, but not certain.
+        if run_threads(store_class(), threads=4, steps=100, seed=seed).wrong:
             return
-    pytest.fail(f"{wrong.__name__} came out clean")
+    pytest.fail(f"{store_class.__name__} came out clean")
 
 
-def test_processes_share_a_store(tmp_path, capsys):
+def test_processes_share_a_store_file(tmp_path, capsys):
     status = main(["--store", f"sqlite:///{tmp_path / 'a.db'}", "--processes", "2", "--seconds", "0.3", "--seed", "3"])
     out, err = capsys.readouterr()
     assert (status, "2 processes, 0.3 s, seed 3: " in out, "0 violations" in out) == (0, True, True), out
     assert "steps" in err
 
 
-def test_processes_cannot_share_memory():
+def test_processes_cannot_share_a_memory_store():
     with pytest.raises(ConfigurationError, match="durability is 'none'"):
         run_processes("memory:", processes=2, seconds=1)

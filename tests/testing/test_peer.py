@@ -1,4 +1,4 @@
-"""The peer to test against: what it signs is believed, what it serves is understood, and it believes only what holds."""
+"""Check the peer for tests: its signatures verify, its documents are read, and it accepts only valid requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALICE = f"{HERE}/users/alice"
 BOB = "https://remote.example/users/bob"
 
 
-def federation_of(heard: list[str]) -> Federation[None]:
+def federation_of(received_ids: list[str]) -> Federation[None]:
     federation: Federation[None] = Federation(software="test/1.0")
 
     @federation.actor("/users/{identifier}")
@@ -33,14 +33,14 @@ def federation_of(heard: list[str]) -> Federation[None]:
 
     @federation.on(Create)
     def created(ctx, activity):
-        heard.append(activity.id)
+        received_ids.append(activity.id)
 
     return federation
 
 
-def node_on(network: PeerNetwork, origin: str = HERE, heard: list[str] | None = None) -> Node[None]:
+def node_on(network: PeerNetwork, origin: str = HERE, received_ids: list[str] | None = None) -> Node[None]:
     return Node(
-        federation_of([] if heard is None else heard),
+        federation_of([] if received_ids is None else received_ids),
         origin,
         MemoryStore(),
         transport=network,
@@ -57,11 +57,11 @@ QUERIES = [
 ]
 
 
-def test_actors_whose_ids_have_queries_stand_beside_each_other(peer_network):
-    """WordPress names its actors so. Each serves its own document, signs with its own key, and gets what is for it."""
-    heard: list[str] = []
+def test_actors_with_queries_in_their_ids_are_separate(peer_network):
+    """WordPress has such actor ids. Each actor serves its document, signs with its key, and gets its own deliveries."""
+    received_ids: list[str] = []
     peers = [peer_network.peer(actor) for actor in QUERIES]
-    with node_on(peer_network, heard=heard) as node:
+    with node_on(peer_network, received_ids=received_ids) as node:
         peer_network.join(node)
         for peer in peers:
             activity = peer.activity("Create", object={"type": "Note", "content": "hi"})
@@ -69,7 +69,7 @@ def test_actors_whose_ids_have_queries_stand_beside_each_other(peer_network):
             assert peer.deliver(node, peer.activity("Follow", object=ALICE), to="alice").status == 202
             assert node.reference(peer.actor).resolve().view(Person).preferred_username == peer.actor[-1]
         node.work(until_idle=True)
-    assert sorted(ident.partition("#")[0] for ident in heard) == sorted(QUERIES)
+    assert sorted(ident.partition("#")[0] for ident in received_ids) == sorted(QUERIES)
     for peer in peers:
         [accept] = peer.received
         assert (accept.inbox, accept.activity["type"]) == (peer.inbox, "Accept")
@@ -77,7 +77,7 @@ def test_actors_whose_ids_have_queries_stand_beside_each_other(peer_network):
     assert len({peer.inbox for peer in peers}) == len(peers)
 
 
-def test_documents_whose_ids_have_queries_are_served_at_them_alone(peer_network):
+def test_document_with_a_query_in_its_id_is_served_only_there(peer_network):
     peer = peer_network.peer(QUERIES[0])
     for number in (1, 2):
         uri = f"https://remote.example/?p={number}"
@@ -90,42 +90,42 @@ def test_documents_whose_ids_have_queries_are_served_at_them_alone(peer_network)
 
 @pytest.mark.parametrize("scheme", ["cavage", "rfc9421"])
 @pytest.mark.parametrize("to", [None, "alice", f"{ALICE}/inbox"], ids=["shared", "identifier", "address"])
-def test_what_a_peer_delivers_is_believed(peer_network, scheme, to):
-    heard: list[str] = []
+def test_delivery_of_a_peer_is_accepted(peer_network, scheme, to):
+    received_ids: list[str] = []
     bob = peer_network.peer(BOB, scheme=scheme)
     activity = bob.activity("Create", object={"type": "Note", "content": "hi"})
-    with node_on(peer_network, heard=heard) as node:
+    with node_on(peer_network, received_ids=received_ids) as node:
         assert bob.deliver(node, activity, to=to).status == 202
         node.work(until_idle=True)
-    assert heard == [activity["id"]]
+    assert received_ids == [activity["id"]]
 
 
-def test_a_view_and_bytes_can_be_delivered(peer_network):
-    heard: list[str] = []
+def test_view_and_bytes_can_be_delivered(peer_network):
+    received_ids: list[str] = []
     bob = peer_network.peer(BOB)
     create = Create(id=f"{BOB}/1", actor=BOB, object=Note(content="hi"))
-    with node_on(peer_network, heard=heard) as node:
+    with node_on(peer_network, received_ids=received_ids) as node:
         assert bob.deliver(node, create).status == 202
         assert bob.deliver(node, json.dumps(bob.activity("Create", object=f"{BOB}/n")).encode()).status == 202
         node.work(until_idle=True)
-    assert heard == [f"{BOB}/1", f"{BOB}#activities/1"]
+    assert received_ids == [f"{BOB}/1", f"{BOB}#activities/1"]
 
 
-def test_an_async_node_takes_deliveries_too():
-    bob, heard = Peer(BOB), []
+def test_async_node_accepts_deliveries_of_a_peer():
+    bob, received_ids = Peer(BOB), []
 
     async def main() -> int:
-        node = AsyncNode(federation_of(heard), HERE, MemoryStore(), transport=bob.transport, signer=ReusedKeys())
+        node = AsyncNode(federation_of(received_ids), HERE, MemoryStore(), transport=bob.transport, signer=ReusedKeys())
         async with node:
             answer = await bob.deliver_async(node, bob.activity("Create", object=f"{BOB}/n"))
             await node.work(until_idle=True)
         return answer.status
 
     assert asyncio.run(main()) == 202
-    assert heard == [f"{BOB}#activities/1"]
+    assert received_ids == [f"{BOB}#activities/1"]
 
 
-def test_what_is_delivered_to_a_peer_is_kept_with_who_signed_it():
+def test_peer_records_deliveries_with_their_key():
     bob = Peer(BOB)
     with node_on(bob.transport) as node:
         bob.transport.join(node)
@@ -140,7 +140,7 @@ def test_what_is_delivered_to_a_peer_is_kept_with_who_signed_it():
     assert Exchange("POST", bob.inbox, 202) in bob.transport.exchanges
 
 
-def test_a_node_that_demands_signatures_is_believed_too():
+def test_node_with_authorized_fetch_delivers_to_a_peer():
     bob = Peer(BOB)
     federation = Federation(authorized_fetch="required")
     federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
@@ -148,10 +148,10 @@ def test_a_node_that_demands_signatures_is_believed_too():
         bob.transport.join(node)
         node.send(Like(object=f"{BOB}/n"), by="alice", to=BOB)
         node.work(until_idle=True)
-    assert [each.activity["type"] for each in bob.received] == ["Like"]
+    assert [activity_delivery.activity["type"] for activity_delivery in bob.received] == ["Like"]
 
 
-def test_a_key_that_was_replaced_counts_as_long_as_it_is_published():
+def test_peer_accepts_a_rotated_key():
     bob = Peer(BOB)
     with node_on(bob.transport) as node:
         bob.transport.join(node)
@@ -159,13 +159,13 @@ def test_a_key_that_was_replaced_counts_as_long_as_it_is_published():
         node.work(until_idle=True)
         node.rotate_keys("alice")
         node.work(until_idle=True)
-    assert [(each.activity["type"], each.key_id) for each in bob.received] == [
+    assert [(activity_delivery.activity["type"], activity_delivery.key_id) for activity_delivery in bob.received] == [
         ("Accept", f"{ALICE}#main-key"),
         ("Update", f"{ALICE}#main-key"),
     ]
 
 
-def test_a_peer_answers_as_it_is_told():
+def test_peer_gives_the_scripted_answer():
     bob = Peer(BOB)
     bob.answers.append(503)
     with node_on(bob.transport) as node:
@@ -175,23 +175,26 @@ def test_a_peer_answers_as_it_is_told():
     assert [exchange.status for exchange in bob.transport.exchanges] == [200, 503]
 
 
-def test_peers_without_a_shared_inbox_are_delivered_to_one_by_one(peer_network):
-    one, two = (peer_network.peer(f"{BOB}{number}", members={"endpoints": None}) for number in (1, 2))
+def test_peers_without_a_shared_inbox_get_their_own_deliveries(peer_network):
+    first, second = (peer_network.peer(f"{BOB}{number}", members={"endpoints": None}) for number in (1, 2))
     with node_on(peer_network) as node:
-        node.send(Like(object=f"{BOB}/n"), by="alice", to=[one.actor, two.actor])
+        node.send(Like(object=f"{BOB}/n"), by="alice", to=[first.actor, second.actor])
         node.work(until_idle=True)
-    assert [[each.inbox for each in peer.received] for peer in (one, two)] == [[one.inbox], [two.inbox]]
+    assert [[activity_delivery.inbox for activity_delivery in peer.received] for peer in (first, second)] == [
+        [first.inbox],
+        [second.inbox],
+    ]
 
 
-def unsigned(request: Request) -> Request:
+def remove_signature(request: Request) -> Request:
     return evolve(request, headers=request.headers.without("signature"))
 
 
-def altered(request: Request) -> Request:
+def alter(request: Request) -> Request:
     return evolve(request, body=request.body + b" ")
 
 
-def badly_signed(request: Request) -> Request:
+def break_signature(request: Request) -> Request:
     signature = request.headers.get("signature") or ""
     return evolve(
         request, headers=request.headers.with_set("signature", signature.replace('signature="', 'signature="AAAA'))
@@ -200,71 +203,71 @@ def badly_signed(request: Request) -> Request:
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(unsigned, "signature-missing"), (altered, "digest-mismatch"), (badly_signed, "bad-signature")],
+    [(remove_signature, "signature-missing"), (alter, "digest-mismatch"), (break_signature, "bad-signature")],
     ids=["unsigned", "altered", "badly-signed"],
 )
-def test_a_peer_believes_only_what_holds(peer_network, spoil, reason):
+def test_peer_refuses_an_invalid_signature(peer_network, spoil, reason):
     bob, carol = peer_network.peer(BOB), peer_network.peer("https://third.example/carol")
     request = carol.request(carol.activity("Like", object=BOB), bob.inbox)
     assert peer_network.send(request).status == 202
-    refused = peer_network.send(spoil(request))
-    assert (refused.status, json.loads(refused.body)["reason"]) == (401, reason)
+    response = peer_network.send(spoil(request))
+    assert (response.status, json.loads(response.body)["reason"]) == (401, reason)
     assert len(bob.received) == 1
 
 
-def test_a_signer_whose_server_is_there_and_does_not_know_the_key_is_refused(peer_network):
+def test_peer_refuses_a_signature_with_an_unpublished_key(peer_network):
     bob, carol = peer_network.peer(BOB), peer_network.peer("https://third.example/carol")
-    for served in (None, {"publicKey": {"id": "https://third.example/other"}}):
-        carol.serve(carol.actor, served, status=404 if served is None else 200)
+    for document in (None, {"publicKey": {"id": "https://third.example/other"}}):
+        carol.serve(carol.actor, document, status=404 if document is None else 200)
         assert peer_network.send(carol.request(carol.activity("Like"), bob.inbox)).status == 401
 
 
-def get(network: PeerNetwork, url: str) -> tuple[int, dict]:
+def fetch(network: PeerNetwork, url: str) -> tuple[int, dict]:
     response = network.send(Request("GET", url, Headers({"Accept": "application/activity+json"})))
     return response.status, json.loads(response.body or b"{}")
 
 
-def test_what_a_peer_serves(peer_network):
+def test_peer_serves_its_documents(peer_network):
     bob = peer_network.peer(BOB, type="Service", members={"name": "Bob"})
     note = {"id": "https://remote.example/notes/1", "type": "Note"}
     bob.serve(note["id"], note)
     bob.serve("https://remote.example/gone", None, status=410)
     bob.outbox.append(bob.activity("Create", object=note))
-    status, actor = get(peer_network, BOB)
+    status, actor = fetch(peer_network, BOB)
     assert (status, actor["type"], actor["name"], actor["preferredUsername"]) == (200, "Service", "Bob", "bob")
-    assert get(peer_network, note["id"]) == (200, note)
-    assert get(peer_network, "https://remote.example/gone") == (410, {})
-    assert get(peer_network, f"{BOB}/outbox?page=1")[1]["orderedItems"] == bob.outbox
-    found = get(peer_network, "https://remote.example/.well-known/webfinger?resource=acct:bob@remote.example")
-    assert found[1]["links"][0]["href"] == BOB
-    for nothing in ("/nothing", "/.well-known/webfinger", "/.well-known/webfinger?resource=acct:eve@remote.example"):
-        assert get(peer_network, f"https://remote.example{nothing}") == (404, {})
-    assert get(peer_network, bob.inbox)[0] == 405
+    assert fetch(peer_network, note["id"]) == (200, note)
+    assert fetch(peer_network, "https://remote.example/gone") == (410, {})
+    assert fetch(peer_network, f"{BOB}/outbox?page=1")[1]["orderedItems"] == bob.outbox
+    webfinger = fetch(peer_network, "https://remote.example/.well-known/webfinger?resource=acct:bob@remote.example")
+    assert webfinger[1]["links"][0]["href"] == BOB
+    for path in ("/nothing", "/.well-known/webfinger", "/.well-known/webfinger?resource=acct:eve@remote.example"):
+        assert fetch(peer_network, f"https://remote.example{path}") == (404, {})
+    assert fetch(peer_network, bob.inbox)[0] == 405
 
 
-def test_who_is_not_there_does_not_answer(peer_network):
+def test_unreachable_peer_and_unknown_host_do_not_answer(peer_network):
     bob = peer_network.peer(BOB)
     peer_network.down.add("https://remote.example")
     with pytest.raises(ConnectFailed):
-        get(peer_network, bob.actor)
+        fetch(peer_network, bob.actor)
     with pytest.raises(NameUnresolved):
-        get(peer_network, "https://nobody.example/")
+        fetch(peer_network, "https://nobody.example/")
     assert [exchange.status for exchange in peer_network.exchanges] == [None, None]
 
 
-def test_nodes_on_one_network_reach_each_other(peer_network):
+def test_nodes_on_one_network_reach_each_other_without_peers(peer_network):
     nodes = [node_on(peer_network, origin) for origin in ("https://a.example", "https://b.example")]
     for node in nodes:
         peer_network.join(node)
     nodes[0].send(Follow(object="https://b.example/users/alice"), by="alice", to="https://b.example/users/alice")
     for node in nodes * 2:
         node.work(until_idle=True)
-    _, followers = get(peer_network, "https://b.example/users/alice/followers?page=true")
+    _, followers = fetch(peer_network, "https://b.example/users/alice/followers?page=true")
     assert followers["orderedItems"] == ["https://a.example/users/alice"]
-    assert get(peer_network, "https://a.example/nothing") == (404, {})
+    assert fetch(peer_network, "https://a.example/nothing") == (404, {})
 
 
-def test_wrong_arguments_are_refused(peer_network):
+def test_wrong_arguments_of_a_peer_are_refused(peer_network):
     bob = peer_network.peer(BOB)
     with node_on(peer_network) as node, pytest.raises(ValueError, match="no inbox"):
         bob.deliver(node, bob.activity("Like"), to=f"{HERE}/nothing")
@@ -272,13 +275,13 @@ def test_wrong_arguments_are_refused(peer_network):
         Peer("acct:bob@remote.example")
 
 
-def test_keys_are_made_once():
+def test_reused_keys_are_generated_once():
     assert Peer(BOB).key.public == Peer(BOB).key.public != Peer(f"{BOB}2").key.public
-    own = reuse_key("another")
-    assert Peer(BOB, key=own).key.public.spki == own.public.spki
-    made = [ReusedKeys().make_key("ed25519") for _ in range(2)]
-    assert made[0] == made[1]
-    assert len(ReusedKeys().sign(made[0].name, b"data")) == 64
+    custom_key = reuse_key("another")
+    assert Peer(BOB, key=custom_key).key.public.spki == custom_key.public.spki
+    keys = [ReusedKeys().make_key("ed25519") for _ in range(2)]
+    assert keys[0] == keys[1]
+    assert len(ReusedKeys().sign(keys[0].name, b"data")) == 64
     for unknown in ("rsa-2048", "rsa-2048 x", "rsa-9 1"):
         with pytest.raises(SignerUnavailable):
             ReusedKeys().sign(unknown, b"")

@@ -1,4 +1,4 @@
-"""The queue suite, and the one for stores that are the queue too, let a right one pass and find each of many wrong ones."""
+"""Check the suites for queues and for stores that are queues: a correct one passes, and each faulty one is caught."""
 
 from __future__ import annotations
 
@@ -21,48 +21,60 @@ def make_right(clock: ManualClock) -> MemoryStore:
     return MemoryStore(clock=clock)
 
 
-def test_a_right_queue_passes():
+def test_correct_queue_passes():
     check_queue(make_right, examples=3)
 
 
-def test_a_right_atomic_store_passes():
+def test_correct_atomic_store_passes():
     check_atomic(make_right, examples=3)
 
 
-def test_an_atomic_store_with_a_clock_of_its_own_passes():
+def test_atomic_store_with_its_own_clock_passes():
     check_atomic(lambda _clock: MemoryStore(), moves_clock=False, examples=3)
 
 
 @pytest.mark.parametrize("checks", [queue_checks, atomic_checks])
-def test_each_check_has_a_name_and_a_sentence(checks):
+def test_each_check_has_a_unique_name_and_a_sentence(checks):
     everything = checks()
     assert len({str(check) for check in everything}) == len(everything)
     assert all(check.says.endswith(".") for check in everything)
     assert len(checks(moves_clock=False)) < len(everything)
 
 
-# --- wrong queues ---------------------------------------------------------------------------------------------------
+# --- faulty queues --------------------------------------------------------------------------------------------------
 
 
 class LeasedAbsorbs(MemoryStore):
     def enqueue(self, messages, /):
-        held = {(each.message.lane, each.message.dedup) for each in self._lanes._leases.values()}
-        super().enqueue([each for each in messages if each.dedup is None or (each.lane, each.dedup) not in held])
+        leased_names = {(entry.message.lane, entry.message.dedup) for entry in self._lanes._leases.values()}
+        super().enqueue(
+            [
+                message
+                for message in messages
+                if message.dedup is None or (message.lane, message.dedup) not in leased_names
+            ]
+        )
 
 
 class RemembersAfterDone(MemoryStore):
     def __init__(self, **options):
         super().__init__(**options)
-        self.seen = set()
+        self.seen_names = set()
 
     def enqueue(self, messages, /):
-        fresh = [each for each in messages if each.dedup is None or (each.lane, each.dedup) not in self.seen]
+        fresh = [
+            message
+            for message in messages
+            if message.dedup is None or (message.lane, message.dedup) not in self.seen_names
+        ]
         super().enqueue(fresh)
 
     def settle(self, settlements, /):
-        lost = super().settle(settlements)
-        self.seen |= {(each.leased.message.lane, each.leased.message.dedup) for each in settlements}
-        return lost
+        lost_leases = super().settle(settlements)
+        self.seen_names |= {
+            (settlement.leased.message.lane, settlement.leased.message.dedup) for settlement in settlements
+        }
+        return lost_leases
 
 
 class TheFirstDueTimeHolds(MemoryStore):
@@ -83,29 +95,31 @@ class TwoStayTwo(MemoryStore):
     def settle(self, settlements, /):
         newcomers = dict(self._lanes._waiting)
         self._lanes._waiting.clear()
-        lost = super().settle(settlements)
+        lost_leases = super().settle(settlements)
         self._lanes._waiting = newcomers | self._lanes._waiting
-        return lost
+        return lost_leases
 
 
 class TheNewcomerStays(MemoryStore):
     def settle(self, settlements, /):
-        kept = []
-        for each in settlements:
-            message = each.leased.message
-            newcomer = isinstance(each, Retry) and (message.lane, message.dedup) in self._lanes._waiting
-            kept.append(Done(each.leased) if newcomer else each)
-        return super().settle(kept)
+        changed_settlements = []
+        for settlement in settlements:
+            message = settlement.leased.message
+            newcomer = isinstance(settlement, Retry) and (message.lane, message.dedup) in self._lanes._waiting
+            changed_settlements.append(Done(settlement.leased) if newcomer else settlement)
+        return super().settle(changed_settlements)
 
 
 class EmptyNamesAreNone(MemoryStore):
     def enqueue(self, messages, /):
-        super().enqueue([evolve(each, group=each.group or None, dedup=each.dedup or None) for each in messages])
+        super().enqueue(
+            [evolve(message, group=message.group or None, dedup=message.dedup or None) for message in messages]
+        )
 
 
 class NoGroups(MemoryStore):
     def enqueue(self, messages, /):
-        super().enqueue([evolve(each, group=None) for each in messages])
+        super().enqueue([evolve(message, group=None) for message in messages])
 
     def lease(self, lanes, /, *, limit, lease_s):
         return super().lease(lanes, limit=limit, lease_s=lease_s)
@@ -115,9 +129,9 @@ class DelayedHeadsArePassed(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
         now = self._clock()
         for group in self._lanes._groups.values():
-            for place, held in sorted(group.items(), key=lambda item: item[1].ready_at > now):
+            for place, entry in sorted(group.items(), key=lambda item: item[1].ready_at > now):
                 group.move_to_end(place)
-                del held
+                del entry
             first = next(iter(group.values()))
             self._lanes._offer(first)
         return super().lease(lanes, limit=limit, lease_s=lease_s)
@@ -125,17 +139,17 @@ class DelayedHeadsArePassed(MemoryStore):
 
 class ComesBackLast(MemoryStore):
     def settle(self, settlements, /):
-        lost = super().settle(settlements)
-        for each in settlements:
-            group = self._lanes._groups.get((each.leased.message.lane, each.leased.message.group))
-            if isinstance(each, Retry) and group:
+        lost_leases = super().settle(settlements)
+        for settlement in settlements:
+            group = self._lanes._groups.get((settlement.leased.message.lane, settlement.leased.message.group))
+            if isinstance(settlement, Retry) and group:
                 group.move_to_end(next(iter(group)))
                 self._lanes._offer(next(iter(group.values())))
-        return lost
+        return lost_leases
 
 
 class LastInFirstOut(MemoryStore):
-    """In its groups."""
+    """Reverse the order within a group."""
 
     def enqueue(self, messages, /):
         super().enqueue(messages)
@@ -145,7 +159,7 @@ class LastInFirstOut(MemoryStore):
 
 
 class OneLaneAfterAnother(MemoryStore):
-    """In an order of its own."""
+    """Serve lanes in sorted order, not in the requested one."""
 
     def lease(self, lanes, /, *, limit, lease_s):
         return super().lease(sorted(set(lanes)), limit=limit, lease_s=lease_s)
@@ -158,27 +172,32 @@ class OneAtATime(MemoryStore):
 
 
 class SettlesById(MemoryStore):
-    """No fence: whoever once held the message may end it."""
+    """Ignore the lease token: any earlier holder can settle the message."""
 
     def settle(self, settlements, /):
-        now = {held.message.id: token for token, held in self._lanes._leases.items()}
+        now = {entry.message.id: token for token, entry in self._lanes._leases.items()}
         return super().settle(
             [
-                evolve(each, leased=evolve(each.leased, token=now.get(each.leased.message.id, each.leased.token)))
-                for each in settlements
+                evolve(
+                    settlement,
+                    leased=evolve(
+                        settlement.leased, token=now.get(settlement.leased.message.id, settlement.leased.token)
+                    ),
+                )
+                for settlement in settlements
             ]
         )
 
 
 class RunOutIsLost(MemoryStore):
     def _running(self, leased):
-        held = self._lanes._leases.get(leased.token)
-        return held is not None and held.ready_at > self._clock()
+        entry = self._lanes._leases.get(leased.token)
+        return entry is not None and entry.ready_at > self._clock()
 
     def settle(self, settlements, /):
-        good = [each for each in settlements if self._running(each.leased)]
-        super().settle(good)
-        return [each.leased for each in settlements if each not in good]
+        current_settlements = [settlement for settlement in settlements if self._running(settlement.leased)]
+        super().settle(current_settlements)
+        return [settlement.leased for settlement in settlements if settlement not in current_settlements]
 
 
 class TokensRepeat(MemoryStore):
@@ -189,28 +208,28 @@ class TokensRepeat(MemoryStore):
 
 class ForgetsAttempts(MemoryStore):
     def close(self):
-        for held in self._lanes._leases.values():
-            held.attempt -= 1
+        for entry in self._lanes._leases.values():
+            entry.attempt -= 1
 
 
 class AttemptsCountSettlements(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
-        again = {held.message.id for held in self._lanes._leases.values()}
+        leased_ids = {entry.message.id for entry in self._lanes._leases.values()}
         leases = super().lease(lanes, limit=limit, lease_s=lease_s)
         for leased in leases:
-            if leased.message.id in again:
+            if leased.message.id in leased_ids:
                 self._lanes._leases[leased.token].attempt -= 1
         return [evolve(leased, attempt=self._lanes._leases[leased.token].attempt) for leased in leases]
 
 
 class ExtendsFromTheEnd(MemoryStore):
     def extend(self, leases, /, *, lease_s):
-        lost = []
+        lost_leases = []
         for leased in leases:
-            held = self._lanes._leases.get(leased.token)
-            ahead = max(0, held.ready_at - self._clock()) if held else 0
-            lost += super().extend([leased], lease_s=lease_s + ahead)
-        return lost
+            entry = self._lanes._leases.get(leased.token)
+            ahead = max(0, entry.ready_at - self._clock()) if entry else 0
+            lost_leases += super().extend([leased], lease_s=lease_s + ahead)
+        return lost_leases
 
 
 class ExtendsTheLost(MemoryStore):
@@ -220,7 +239,7 @@ class ExtendsTheLost(MemoryStore):
 
 
 class TakesWhatItCan(MemoryStore):
-    """Of a batch with a wrong message, those before it."""
+    """Enqueue the valid messages before an invalid one of the same batch."""
 
     def enqueue(self, messages, /):
         check_enqueue(messages[:0])
@@ -232,12 +251,17 @@ class TakesWhatItCan(MemoryStore):
 
 class DelaysAreForgotten(MemoryStore):
     def enqueue(self, messages, /):
-        super().enqueue([evolve(each, delay_s=0) for each in messages])
+        super().enqueue([evolve(message, delay_s=0) for message in messages])
 
 
 class AgainIsAtOnce(MemoryStore):
     def settle(self, settlements, /):
-        return super().settle([evolve(each, delay_s=0) if isinstance(each, Retry) else each for each in settlements])
+        return super().settle(
+            [
+                evolve(settlement, delay_s=0) if isinstance(settlement, Retry) else settlement
+                for settlement in settlements
+            ]
+        )
 
 
 class LatestDueFirst(MemoryStore):
@@ -245,19 +269,19 @@ class LatestDueFirst(MemoryStore):
         leases = super().lease(lanes, limit=100, lease_s=lease_s)
         leases.sort(key=lambda leased: lanes.index(leased.message.lane))
         for leased in leases[:-limit]:
-            held = self._lanes._leases[leased.token]
-            held.attempt -= 1
-            self._lanes._take_back(held, self._clock())
+            entry = self._lanes._leases[leased.token]
+            entry.attempt -= 1
+            self._lanes._take_back(entry, self._clock())
         return leases[-limit:]
 
 
 class CountsTheRunOutAsLeased(MemoryStore):
     def depth(self, lanes, /):
         depth = super().depth(lanes)
-        late = sum(
-            held.ready_at <= self._clock() and held.message.lane in lanes for held in self._lanes._leases.values()
+        expired = sum(
+            entry.ready_at <= self._clock() and entry.message.lane in lanes for entry in self._lanes._leases.values()
         )
-        return evolve(depth, ready=depth.ready - late, leased=depth.leased + late)
+        return evolve(depth, ready=depth.ready - expired, leased=depth.leased + expired)
 
 
 class TheAgeIsOfTheYoungest(MemoryStore):
@@ -277,7 +301,7 @@ class ClosesForGood(MemoryStore):
         self.enqueue = None
 
 
-WRONG = [
+FAULTY_QUEUES = [
     LeasedAbsorbs,
     RemembersAfterDone,
     TheFirstDueTimeHolds,
@@ -317,22 +341,22 @@ def _first_failure(make, checks) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_the_sentences_find(wrong):
-    assert _first_failure(lambda clock: wrong(clock=clock), queue_checks()[:-1])
+@pytest.mark.parametrize("store_class", FAULTY_QUEUES)
+def test_single_checks_catch_the_fault(store_class):
+    assert _first_failure(lambda clock: store_class(clock=clock), queue_checks()[:-1])
 
 
 @pytest.fixture
-def unshrunk():
-    """A failing history is proof enough here; making it short takes long."""
-    settings.register_profile("unshrunk", phases=[Phase.generate], derandomize=True, database=None)
-    settings.load_profile("unshrunk")
+def without_shrinking():
+    """Turn off shrinking: any failing history is proof enough, and making it short takes long."""
+    settings.register_profile("without_shrinking", phases=[Phase.generate], derandomize=True, database=None)
+    settings.load_profile("without_shrinking")
     yield
     settings.load_profile("default")
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "store_class",
     [
         LeasedAbsorbs,
         TheFirstDueTimeHolds,
@@ -346,49 +370,49 @@ def unshrunk():
         AgainIsAtOnce,
     ],
 )
-@pytest.mark.usefixtures("unshrunk")
-def test_the_machine_finds(wrong):
+@pytest.mark.usefixtures("without_shrinking")
+def test_state_machine_catches_the_fault(store_class):
     with pytest.raises((AssertionError, ExceptionGroup, ValueError)):
-        play_queue(lambda clock: wrong(clock=clock), moves_clock=True, examples=300)
+        play_queue(lambda clock: store_class(clock=clock), moves_clock=True, examples=300)
 
 
 @pytest.mark.parametrize("name", ["check_enqueue", "check_lease", "check_extend", "check_settle", "check_lanes"])
-def test_a_queue_without_bounds_is_found(name, monkeypatch):
+def test_queue_without_argument_checks_is_caught(name, monkeypatch):
     monkeypatch.setattr(adapter, name, lambda *_args: None)
     assert _first_failure(make_right, queue_checks()[:-1]) == "wrong_arguments_are_refused"
 
 
-# --- wrong stores that are queues -----------------------------------------------------------------------------------
+# --- faulty stores that are queues ----------------------------------------------------------------------------------
 
 
 class IgnoresLostLeases(MemoryStore):
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
-        current = [each for each in settles if self._lanes.is_current(each.leased)]
+        current = [settlement for settlement in settles if self._lanes.is_current(settlement.leased)]
         return super().commit(checks, writes, token=token, messages=messages, settles=current)
 
 
 class EnqueuesAnyway(MemoryStore):
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
-        done = super().commit(checks, writes, token=token, settles=settles)
+        committed = super().commit(checks, writes, token=token, settles=settles)
         self.enqueue(messages)
-        return done
+        return committed
 
 
 class SettlesAnyway(MemoryStore):
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
-        if not all(self._lanes.is_current(each.leased) for each in settles):
+        if not all(self._lanes.is_current(settlement.leased) for settlement in settles):
             return False
-        done = super().commit(checks, writes, token=token, messages=messages)
+        committed = super().commit(checks, writes, token=token, messages=messages)
         self.settle(settles)
-        return done
+        return committed
 
 
 class SettlesAfterwards(MemoryStore):
-    """And writes even if the lease was lost."""
+    """Settle after the commit, so that it writes even if the lease was lost."""
 
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
-        done = super().commit(checks, writes, token=token, messages=messages)
-        return not self.settle(settles) if done else False
+        committed = super().commit(checks, writes, token=token, messages=messages)
+        return not self.settle(settles) if committed else False
 
 
 class ForgetsMessages(MemoryStore):
@@ -403,19 +427,19 @@ class WantsSomethingWritten(MemoryStore):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "store_class",
     [IgnoresLostLeases, EnqueuesAnyway, SettlesAnyway, SettlesAfterwards, ForgetsMessages, WantsSomethingWritten],
 )
-@pytest.mark.usefixtures("unshrunk")
-class TestWrongTogether:
-    def test_the_sentences_find(self, wrong):
-        assert _first_failure(lambda clock: wrong(clock=clock), atomic_checks()[:-1])
+@pytest.mark.usefixtures("without_shrinking")
+class TestFaultyAtomicStores:
+    def test_single_checks_catch_the_fault(self, store_class):
+        assert _first_failure(lambda clock: store_class(clock=clock), atomic_checks()[:-1])
 
-    def test_the_machine_finds(self, wrong):
-        if wrong is not WantsSomethingWritten:  # its commits always write
-            assert _first_failure(lambda clock: wrong(clock=clock), atomic_checks(examples=200)[-1:])
+    def test_state_machine_catches_the_fault(self, store_class):
+        if store_class is not WantsSomethingWritten:  # The state machine's commits always write.
+            assert _first_failure(lambda clock: store_class(clock=clock), atomic_checks(examples=200)[-1:])
 
 
-def test_a_lease_that_never_was_is_lost():
+def test_unknown_lease_is_not_current():
     store = MemoryStore()
     assert not store._lanes.is_current(LeasedMessage(None, b"x" * 16, 1))

@@ -1,4 +1,4 @@
-"""The simulator: the same rules as the other drivers, one seed one history, and crashes that lose what a crash loses."""
+"""Check the simulator: it behaves like the other drivers, a seed is a history, and crashes lose unsaved state."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ from worlds import SteadyBlocking, Web, default_ports
 HERE = "https://here.example"
 
 
-def quiet(node) -> None:
-    """A node that does nothing of its own."""
+def boot_idle(node) -> None:
+    """Boot a node that runs nothing by itself."""
 
 
 def page(request: Request) -> Op[Response]:
@@ -66,20 +66,20 @@ def page(request: Request) -> Op[Response]:
     return Response(200, {}, b"page")
 
 
-def serving(serve):
+def boot_server(serve):
     def boot(node) -> None:
         node.serve = serve
 
     return boot
 
 
-def alone(seed: int = 0, faults: Faults | None = None):
+def single_node(seed: int = 0, faults: Faults | None = None):
     sim = Simulation(seed, faults=faults)
-    return sim, sim.node(HERE, quiet)
+    return sim, sim.node(HERE, boot_idle)
 
 
 def outcome_of(op: Op[object], seed: int = 0, faults: Faults | None = None):
-    sim, node = alone(seed, faults)
+    sim, node = single_node(seed, faults)
     process = node.spawn(op)
     sim.run(for_s=3600)
     return process.outcome
@@ -88,8 +88,8 @@ def outcome_of(op: Op[object], seed: int = 0, faults: Faults | None = None):
 # --- the fourth driver ----------------------------------------------------------------------------------------------
 
 
-def ended(thunk) -> object:
-    """What it returned, or which error with which words it raised."""
+def result_or_error(thunk) -> object:
+    """Return the result of ``thunk``, or the type and words of its error."""
     try:
         return thunk()
     except SimulationFailed as failure:
@@ -98,10 +98,10 @@ def ended(thunk) -> object:
         return type(error), str(error)
 
 
-def simulated(op: Op[object], seed: int) -> object:
+def run_simulated(op: Op[object], seed: int) -> object:
     sim = Simulation(seed)
-    sim.node("https://a.example", quiet)
-    process = sim.node(HERE, quiet).spawn(op)
+    sim.node("https://a.example", boot_idle)
+    process = sim.node(HERE, boot_idle).spawn(op)
     sim.run(for_s=3600)
     if isinstance(process.outcome, Raised):
         raise process.outcome.error
@@ -111,27 +111,27 @@ def simulated(op: Op[object], seed: int) -> object:
 
 @pytest.mark.parametrize("op", [op for op in TABLE if op is not every_effect])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_operations_end_as_under_the_other_drivers(op, seed):
+def test_operation_ends_as_under_the_other_drivers(op, seed):
     error = ConnectFailed("simulated: nothing listens at a.example")
     ports = default_ports() | {"transport": Web({PAGE.url: error, GONE.url: error})}
-    expected = ended(lambda: run(op(), Ports(runtime=SteadyBlocking(), **ports)))
-    assert ended(lambda: simulated(op(), seed)) == expected
+    expected = result_or_error(lambda: run(op(), Ports(runtime=SteadyBlocking(), **ports)))
+    assert result_or_error(lambda: run_simulated(op(), seed)) == expected
 
 
-def test_every_effect_is_answered():
+def test_every_effect_is_answered_by_the_simulator():
     sim = Simulation(3)
-    node = sim.node(HERE, quiet)
-    sim.node("https://a.example", serving(page))
+    node = sim.node(HERE, boot_idle)
+    sim.node("https://a.example", boot_server(page))
     process = node.spawn(every_effect())
     sim.run(for_s=3600)
     assert isinstance(process.outcome, Returned)
-    [now, some, version, refused, entries, *_, page_, shared] = process.outcome.value
+    [now, random_bytes, version, committed, entries, *_, page_, shared] = process.outcome.value
     assert EPOCH < now < EPOCH + timedelta(seconds=10)
-    assert (len(some), len(version), refused, len(entries)) == (3, 16, False, 2)
+    assert (len(random_bytes), len(version), committed, len(entries)) == (3, 16, False, 2)
     assert page_ == shared == Response(200, {}, b"page")
 
 
-def test_handlers_of_all_colours_give_one_answer():
+def test_plain_and_coroutine_handlers_agree():
     def op(fn) -> Op[object]:
         yield from commit((), (Put(("k",), b"v"),))
         return (yield from Call(fn, "k", contexts_for=Reads()))
@@ -140,7 +140,7 @@ def test_handlers_of_all_colours_give_one_answer():
     assert outcome_of(calling_operation()) == Returned([[b"v", None], 4])
 
 
-def test_a_coroutine_that_waits_for_anything_else_is_refused():
+def test_coroutine_handler_may_await_only_its_context():
     class Elsewhere:
         def __await__(self):
             yield "a future"
@@ -155,20 +155,20 @@ def test_a_coroutine_that_waits_for_anything_else_is_refused():
         outcome_of(op())
 
 
-def test_a_blocking_face_belongs_to_its_thread():
+def test_blocking_context_belongs_to_its_thread():
     def handler(ctx: Reads) -> None:
-        caught: list[BaseException] = []
+        errors: list[BaseException] = []
 
-        def elsewhere() -> None:
+        def read_in_other_thread() -> None:
             try:
                 ctx.read("k")
             except ContractError as error:
-                caught.append(error)
+                errors.append(error)
 
-        thread = threading.Thread(target=elsewhere)
+        thread = threading.Thread(target=read_in_other_thread)
         thread.start()
         thread.join()
-        raise DocumentError(str(caught[0]))
+        raise DocumentError(str(errors[0]))
 
     def op() -> Op[None]:
         yield from Call(handler, contexts_for=Reads())
@@ -178,19 +178,19 @@ def test_a_blocking_face_belongs_to_its_thread():
     assert "outside the worker thread" in str(outcome.error)
 
 
-def test_members_interleave_and_keep_their_limit():
-    under_way: set[int] = set()
-    most = 0
+def test_members_interleave_within_their_limit():
+    running: set[int] = set()
+    running_max = 0
     orders: set[tuple[int, ...]] = set()
 
     def member(number: int, order: list[int]) -> Op[int]:
-        nonlocal most
-        under_way.add(number)
-        most = max(most, len(under_way))
+        nonlocal running_max
+        running.add(number)
+        running_max = max(running_max, len(running))
         yield from Get((("k",),))
         order.append(number)
         yield from Get((("k",),))
-        under_way.discard(number)
+        running.discard(number)
         return number
 
     for seed in range(5):
@@ -198,11 +198,11 @@ def test_members_interleave_and_keep_their_limit():
         outcome = outcome_of(gather(*[member(n, order) for n in range(6)], limit=3), seed)
         assert outcome == Returned(tuple(Returned(n) for n in range(6)))
         orders.add(tuple(order))
-    assert most == 3
+    assert running_max == 3
     assert len(orders) > 1
 
 
-def test_many_steps_without_a_question_need_no_deep_stack():
+def test_many_operations_without_effects_need_no_deep_stack():
     def silent() -> Op[int]:
         return 1
         yield from Now()
@@ -219,7 +219,7 @@ def test_many_steps_without_a_question_need_no_deep_stack():
     assert outcome_of(op()) == Returned((3000, 3000))
 
 
-def test_a_bug_ends_the_simulation_and_names_the_seed():
+def test_bug_ends_the_simulation_and_names_the_seed():
     def buggy() -> Op[None]:
         yield from Now()
         raise ZeroDivisionError("a bug")
@@ -228,7 +228,7 @@ def test_a_bug_ends_the_simulation_and_names_the_seed():
         outcome_of(buggy(), seed=77)
 
 
-def test_an_interrupt_in_a_handlers_thread_reaches_the_caller():
+def test_interrupt_in_a_handler_thread_reaches_the_caller():
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -239,13 +239,13 @@ def test_an_interrupt_in_a_handlers_thread_reaches_the_caller():
         outcome_of(op())
 
 
-def test_a_bug_of_a_server_ends_the_simulation():
+def test_bug_of_a_server_ends_the_simulation():
     def serve(request: Request) -> Op[Response]:
         yield from Now()
         raise ZeroDivisionError("a bug")
 
-    sim, node = alone()
-    sim.node("https://there.example", serving(serve))
+    sim, node = single_node()
+    sim.node("https://there.example", boot_server(serve))
     node.spawn(ask(Fetch(PAGE_THERE)))
     with pytest.raises(SimulationFailed, match="a bug: ZeroDivisionError"):
         sim.run(for_s=60)
@@ -254,7 +254,7 @@ def test_a_bug_of_a_server_ends_the_simulation():
 PAGE_THERE = Request("GET", "https://there.example/page")
 
 
-def test_a_coroutine_called_with_arguments_that_it_does_not_take_raises_at_the_yield():
+def test_coroutine_handler_with_missing_arguments_raises_at_the_yield():
     def op() -> Op[str]:
         try:
             yield from Call(reading_coroutine)
@@ -265,7 +265,7 @@ def test_a_coroutine_called_with_arguments_that_it_does_not_take_raises_at_the_y
     assert "missing" in outcome_of(op()).value
 
 
-def test_wrong_arguments_are_a_bug():
+def test_wrong_effect_arguments_are_a_bug():
     def op() -> Op[None]:
         yield from Get(((),))
 
@@ -273,7 +273,7 @@ def test_wrong_arguments_are_a_bug():
         outcome_of(op())
 
 
-def test_an_end_is_demanded():
+def test_number_of_steps_is_bounded():
     sim = Simulation(0, steps_max=1000)
 
     def forever() -> Op[bool]:
@@ -285,20 +285,20 @@ def test_an_end_is_demanded():
         sim.run(for_s=10)
 
 
-def test_what_is_not_reached_in_time_fails():
-    sim, _ = alone()
+def test_run_until_fails_if_its_condition_is_not_reached():
+    sim, _ = single_node()
     with pytest.raises(SimulationFailed, match="not reached within 5 s"):
         sim.run_until(lambda: False, within_s=5)
 
 
-def test_two_nodes_have_two_origins():
-    sim, _ = alone()
+def test_second_node_of_an_origin_is_refused():
+    sim, _ = single_node()
     with pytest.raises(ValueError, match=r"there is a node at 'https://here\.example' already"):
-        sim.node(HERE, quiet)
+        sim.node(HERE, boot_idle)
 
 
-def test_hours_pass_in_no_time():
-    sim, node = alone()
+def test_simulated_hours_pass_without_waiting():
+    sim, node = single_node()
     before = time.monotonic()
     sim.run(for_s=1e6)
     assert node.now() == EPOCH + timedelta(seconds=1e6)
@@ -308,18 +308,18 @@ def test_hours_pass_in_no_time():
 # --- one seed, one history ------------------------------------------------------------------------------------------
 
 
-def test_one_seed_is_one_history_and_two_are_two():
+def test_equal_seeds_give_equal_histories():
     assert exchange(5).digest == exchange(5).digest
     assert len({exchange(seed, for_s=50).digest for seed in range(8)}) == 8
 
 
-def test_a_history_is_the_same_in_every_process():
+def test_history_is_the_same_in_every_process():
     command = [sys.executable, "-m", "apcore.testing.simulation", "--seed", "5"]
     runs = [
         subprocess.run(
-            command, env={**os.environ, "PYTHONHASHSEED": hashes}, capture_output=True, text=True, check=True
+            command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
         )
-        for hashes in ("1", "2")
+        for hash_seed in ("1", "2")
     ]
     assert runs[0].stdout == runs[1].stdout
     assert f"seed 5: {exchange(5).digest}" in runs[0].stdout
@@ -328,7 +328,7 @@ def test_a_history_is_the_same_in_every_process():
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
-def faulty(kind, **odds: float) -> Faults:
+def faults_of(kind, **odds: float) -> Faults:
     return Faults(by_kind={kind: Odds(**odds)})
 
 
@@ -341,7 +341,7 @@ def ask(effect) -> Op[object]:
 
 
 @pytest.mark.parametrize(
-    ("effect", "odds", "error", "known", "stored"),
+    ("effect", "odds", "error", "outcome", "stored"),
     [
         pytest.param(GUARDED, "failed", StoreUnavailable, "nothing", None, id="commit-failed"),
         pytest.param(GUARDED, "lost", StoreUnavailable, "unknown", b"v", id="commit-lost-twice"),
@@ -350,18 +350,18 @@ def ask(effect) -> Op[object]:
         pytest.param(UNGUARDED, "late", StoreUnavailable, "unknown", b"1", id="unguarded-late"),
     ],
 )
-def test_a_commit_and_its_fate(effect, odds, error, known, stored):
-    sim, node = alone(faults=faulty(Commit, **{odds: 1.0}))
+def test_failed_commit_reports_its_outcome(effect, odds, error, outcome, stored):
+    sim, node = single_node(faults=faults_of(Commit, **{odds: 1.0}))
     process = node.spawn(ask(effect))
     sim.run(for_s=60)
     assert isinstance(process.outcome, Raised)
-    assert (type(process.outcome.error), process.outcome.error.outcome) == (error, known)
+    assert (type(process.outcome.error), process.outcome.error.outcome) == (error, outcome)
     [entry] = node.store.get((effect.writes[0].key,))
     assert (entry and entry.value) == stored
 
 
-def test_a_late_commit_happens_after_its_error_was_told():
-    sim, node = alone(faults=faulty(Commit, late=1.0))
+def test_late_commit_happens_after_its_error():
+    sim, node = single_node(faults=faults_of(Commit, late=1.0))
     process = node.spawn(ask(UNGUARDED))
     sim.run_until(lambda: process.outcome is not None, within_s=60)
     assert node.store.get((("n",),)) == [None]
@@ -369,10 +369,10 @@ def test_a_late_commit_happens_after_its_error_was_told():
     assert node.store.get((("n",),)) != [None]
 
 
-def test_a_lost_answer_to_a_guarded_commit_is_dealt_with():
+def test_lost_answer_to_a_guarded_commit_is_recovered():
     answers = set()
     for seed in range(30):
-        sim, node = alone(seed, faulty(Commit, lost=0.4))
+        sim, node = single_node(seed, faults_of(Commit, lost=0.4))
         process = node.spawn(ask(GUARDED))
         sim.run(for_s=60)
         answers.add(str(process.outcome))
@@ -383,15 +383,15 @@ def test_a_lost_answer_to_a_guarded_commit_is_dealt_with():
 
 
 @pytest.mark.parametrize("kind", [Enqueue, Lease])
-def test_a_failing_queue(kind):
+def test_failing_queue_raises_queue_unavailable(kind):
     effect = Enqueue((Message(b"m" * 16, "lane", b""),)) if kind is Enqueue else Lease(("lane",), limit=1, lease_s=9)
-    outcome = outcome_of(ask(effect), faults=faulty(kind, failed=1.0))
+    outcome = outcome_of(ask(effect), faults=faults_of(kind, failed=1.0))
     assert isinstance(outcome, Raised)
     assert isinstance(outcome.error, QueueUnavailable)
 
 
-def fetched(faults: Faults | None = None, prepare=lambda sim: None, url: str = "https://there.example/page"):
-    """What a fetch from here to there came to, and how often there was asked."""
+def fetch_once(faults: Faults | None = None, prepare=lambda sim: None, url: str = "https://there.example/page"):
+    """Fetch once and return the status or error, with the number of requests that the server received."""
     served: list[str] = []
 
     def serve(request: Request) -> Op[Response]:
@@ -401,8 +401,8 @@ def fetched(faults: Faults | None = None, prepare=lambda sim: None, url: str = "
             raise DocumentError("not JSON")
         return Response(200)
 
-    sim, node = alone(faults=faults)
-    sim.node("https://there.example", serving(serve))
+    sim, node = single_node(faults=faults)
+    sim.node("https://there.example", boot_server(serve))
     prepare(sim)
     process = node.spawn(ask(Fetch(Request("GET", url, limits=TransportLimits(deadline_s=10)))))
     sim.run(for_s=120)
@@ -414,31 +414,31 @@ def fetched(faults: Faults | None = None, prepare=lambda sim: None, url: str = "
     ("faults", "expected"),
     [
         pytest.param(None, (200, 1), id="fine"),
-        pytest.param(faulty(Fetch, failed=1), (ConnectFailed, 0), id="failed"),
-        pytest.param(faulty(Fetch, lost=1), (FetchTimedOut, 1), id="lost"),
-        pytest.param(faulty(Fetch, late=1), (FetchTimedOut, 1), id="late"),
-        pytest.param(faulty(Fetch, twice=1), (200, 2), id="twice"),
+        pytest.param(faults_of(Fetch, failed=1), (ConnectFailed, 0), id="failed"),
+        pytest.param(faults_of(Fetch, lost=1), (FetchTimedOut, 1), id="lost"),
+        pytest.param(faults_of(Fetch, late=1), (FetchTimedOut, 1), id="late"),
+        pytest.param(faults_of(Fetch, twice=1), (200, 2), id="twice"),
     ],
 )
-def test_a_request_and_its_fate(faults, expected):
-    assert fetched(faults) == expected
+def test_request_has_its_fate(faults, expected):
+    assert fetch_once(faults) == expected
 
 
-def test_a_request_to_nowhere_to_the_deaf_to_the_dead_and_across_a_cut():
-    assert fetched(url="https://nowhere.example/") == (NameUnresolved, 0)
-    assert fetched(prepare=lambda sim: sim.node("https://deaf.example", quiet), url="https://deaf.example/") == (
+def test_request_to_an_unreachable_server_fails():
+    assert fetch_once(url="https://nowhere.example/") == (NameUnresolved, 0)
+    assert fetch_once(prepare=lambda sim: sim.node("https://deaf.example", boot_idle), url="https://deaf.example/") == (
         ConnectFailed,
         0,
     )
-    assert fetched(prepare=lambda sim: sim.nodes["https://there.example"].crash()) == (ConnectFailed, 0)
-    assert fetched(prepare=lambda sim: sim.network.cut(HERE, "https://there.example")) == (FetchTimedOut, 0)
+    assert fetch_once(prepare=lambda sim: sim.nodes["https://there.example"].crash()) == (ConnectFailed, 0)
+    assert fetch_once(prepare=lambda sim: sim.network.cut(HERE, "https://there.example")) == (FetchTimedOut, 0)
 
 
-def test_a_refusal_is_an_answer():
-    assert fetched(url="https://there.example/refused") == (422, 1)
+def test_refusal_of_a_server_is_an_answer():
+    assert fetch_once(url="https://there.example/refused") == (422, 1)
 
 
-def test_shared_fetches_are_joined():
+def test_shared_fetches_are_sent_once():
     served: list[str] = []
 
     def serve(request: Request) -> Op[Response]:
@@ -446,16 +446,16 @@ def test_shared_fetches_are_joined():
         yield from Now()
         return Response(200)
 
-    sim, node = alone()
-    sim.node("https://there.example", serving(serve))
+    sim, node = single_node()
+    sim.node("https://there.example", boot_server(serve))
     fetch = Fetch(Request("GET", "https://there.example/page"), share="page")
     processes = [node.spawn(ask(fetch)) for _ in range(3)]
     sim.run(for_s=60)
     assert [process.outcome for process in processes] == [Returned(Response(200))] * 3
     assert len(served) == 1
-    again = node.spawn(ask(fetch))
+    later = node.spawn(ask(fetch))
     sim.run(for_s=60)
-    assert (again.outcome, len(served)) == (Returned(Response(200)), 2)
+    assert (later.outcome, len(served)) == (Returned(Response(200)), 2)
 
 
 @pytest.mark.parametrize(
@@ -463,17 +463,19 @@ def test_shared_fetches_are_joined():
     [{"failed": -0.1}, {"lost": 1.1}, {"late": float("nan")}, {"failed": 0.6, "lost": 0.6}],
     ids=["negative", "over-one", "nan", "together"],
 )
-def test_odds_are_probabilities(odds):
+def test_odds_must_be_probabilities(odds):
     with pytest.raises(ValueError, match=r"probability from 0 to 1|at most 1 together"):
         Odds(**odds)
 
 
-def test_each_swarm_has_faults_of_its_own_and_all_come_up():
-    some = [swarm(seed) for seed in range(100)]
+def test_swarms_use_different_faults_and_all_faults_occur():
+    fault_plans = [swarm(seed) for seed in range(100)]
     assert swarm(7) == swarm(7)
-    used = {name for faults in some for odds in faults.by_kind.values() for name in ODDS if getattr(odds, name)}
-    spared = {name for faults in some for odds in faults.by_kind.values() for name in ODDS if not getattr(odds, name)}
-    assert used == spared == ODDS
+    used = {name for faults in fault_plans for odds in faults.by_kind.values() for name in ODDS if getattr(odds, name)}
+    unused = {
+        name for faults in fault_plans for odds in faults.by_kind.values() for name in ODDS if not getattr(odds, name)
+    }
+    assert used == unused == ODDS
 
 
 ODDS = {"failed", "lost", "late", "twice", "slow", "crashed_before", "crashed_after"}
@@ -486,62 +488,62 @@ def writes(closed: list[str]) -> Op[None]:
     try:
         for number in range(100):
             yield from commit((), (Put((str(number),), b"v"),))
-    except Exception:  # a crash tells nobody
+    except Exception:  # A crash raises nothing here.
         closed.append("told")
     finally:
         closed.append("closed")
 
 
-@pytest.mark.parametrize(("odds", "most"), [("crashed_before", 0), ("crashed_after", 1)])
-def test_a_crash_before_or_after_a_commit(odds, most):
+@pytest.mark.parametrize(("odds", "entry_count"), [("crashed_before", 0), ("crashed_after", 1)])
+def test_crash_before_or_after_a_commit(odds, entry_count):
     closed: list[str] = []
-    sim, node = alone(faults=faulty(Commit, **{odds: 1.0}))
+    sim, node = single_node(faults=faults_of(Commit, **{odds: 1.0}))
     process = node.spawn(writes(closed))
     sim.run(for_s=600)
     assert (process.outcome, closed, sim.crashes) == (None, ["closed"], 1)
-    assert len(node.store.scan((), limit=9)) == most
+    assert len(node.store.scan((), limit=9)) == entry_count
     assert (node.is_up, node.boots) == (True, 2)
 
 
 @pytest.mark.parametrize("kind", [Now, RandomBytes, Get])
-def test_any_question_may_be_the_last(kind):
+def test_node_may_crash_at_any_effect(kind):
     effect = {Now: Now(), RandomBytes: RandomBytes(1), Get: Get((("k",),))}[kind]
-    assert outcome_of(ask(effect), faults=faulty(kind, crashed_before=1.0)) is None
-    assert outcome_of(ask(effect), faults=faulty(kind, crashed_after=1.0)) is None
+    assert outcome_of(ask(effect), faults=faults_of(kind, crashed_before=1.0)) is None
+    assert outcome_of(ask(effect), faults=faults_of(kind, crashed_after=1.0)) is None
 
 
-def test_handlers_vanish_with_their_node():
-    ended: list[str] = []
+def test_handlers_end_with_their_node():
+    endings: list[str] = []
 
     def plain(ctx: Reads) -> None:
         try:
             ctx.read("k")
         except Exception:
-            ended.append("told")
+            endings.append("told")
         finally:
-            ended.append("plain")
+            endings.append("plain")
 
     async def coroutine(ctx: Reads) -> None:
         try:
             await ctx.read("k")
         except Exception:
-            ended.append("told")
+            endings.append("told")
         finally:
-            ended.append("coroutine")
-            await ctx.read("k")  # nobody answers: its machine is dead
+            endings.append("coroutine")
+            await ctx.read("k")  # Never answered: the machine is down.
 
     def op(fn) -> Op[None]:
         yield from Call(fn, contexts_for=Reads())
 
     with ends_its_threads():
-        sim, node = alone(faults=faulty(Get, crashed_before=1.0))
+        sim, node = single_node(faults=faults_of(Get, crashed_before=1.0))
         processes = [node.spawn(op(plain)), node.spawn(op(coroutine))]
         sim.run(for_s=600)
         assert [process.outcome for process in processes] == [None, None]
-        assert sorted(ended) == ["coroutine", "plain"]
+        assert sorted(endings) == ["coroutine", "plain"]
 
 
-def test_a_handler_that_cannot_be_stopped_is_reported():
+def test_handler_that_cannot_be_stopped_is_reported():
     def stubborn(ctx: Reads) -> None:
         for _ in range(1000):
             try:
@@ -553,16 +555,16 @@ def test_a_handler_that_cannot_be_stopped_is_reported():
         yield from Call(stubborn, contexts_for=Reads())
 
     with pytest.raises(ContractError, match="cannot be stopped"):
-        outcome_of(op(), faults=faulty(Get, crashed_before=1.0))
+        outcome_of(op(), faults=faults_of(Get, crashed_before=1.0))
 
 
-def test_loops_begin_again_after_a_crash_and_stay_within_boot():
-    began: list[int] = []
+def test_loops_restart_after_a_crash_and_are_started_only_in_boot():
+    boot_numbers: list[int] = []
     sim = Simulation(0)
 
     def boot(node) -> None:
         def tick() -> Op[None]:
-            began.append(node.boots)
+            boot_numbers.append(node.boots)
             yield from Now()
 
         node.loop(tick, pause_s=10)
@@ -574,37 +576,37 @@ def test_loops_begin_again_after_a_crash_and_stay_within_boot():
         node.loop(lambda: ask(Now()), pause_s=1)
     assert node.spawn(ask(Now())).outcome is None
     sim.run(for_s=500)
-    assert set(began) == {1, 2}
-    assert began == sorted(began)
+    assert set(boot_numbers) == {1, 2}
+    assert boot_numbers == sorted(boot_numbers)
 
 
-def test_a_lease_outlives_the_worker_that_took_it_until_it_ends():
-    sim, node = alone()
+def test_lease_outlives_its_crashed_worker_until_it_expires():
+    sim, node = single_node()
     node.look(ask(Enqueue((Message(b"m" * 16, "lane", b""),))))
-    taken = node.spawn(ask(Lease(("lane",), limit=1, lease_s=60)))
+    lease = node.spawn(ask(Lease(("lane",), limit=1, lease_s=60)))
     sim.run(for_s=1)
     node.crash()
     node.start()
-    assert len(taken.outcome.value) == 1
+    assert len(lease.outcome.value) == 1
     assert node.look(ask(Lease(("lane",), limit=1, lease_s=60))) == []
     sim.run(for_s=60)
-    [again] = node.look(ask(Lease(("lane",), limit=1, lease_s=60)))
-    assert again.attempt == 2
+    [second_lease] = node.look(ask(Lease(("lane",), limit=1, lease_s=60)))
+    assert second_lease.attempt == 2
 
 
-@pytest.mark.parametrize(("atomic", "left"), [(True, 1), (False, 0)])
-def test_a_crash_may_take_a_queue_that_is_not_the_store(atomic, left):
+@pytest.mark.parametrize(("atomic", "ready_count"), [(True, 1), (False, 0)])
+def test_crash_may_lose_a_queue_that_is_not_the_store(atomic, ready_count):
     sim = Simulation(0, faults=Faults(queue_loss=1.0))
-    node = sim.node(HERE, quiet, atomic=atomic)
+    node = sim.node(HERE, boot_idle, atomic=atomic)
     node.look(ask(Enqueue((Message(b"m" * 16, "lane", b""),))))
     node.crash()
     node.start()
-    assert node.queue.depth(("lane",)).ready == left
+    assert node.queue.depth(("lane",)).ready == ready_count
 
 
-def test_clocks_differ_as_far_as_they_may():
+def test_clocks_of_nodes_differ_within_the_limit():
     sim = Simulation(0, faults=Faults(skew_s_max=5))
-    nodes = [sim.node(f"https://{number}.example", quiet) for number in range(20)]
+    nodes = [sim.node(f"https://{number}.example", boot_idle) for number in range(20)]
     skews = [abs((node.now() - EPOCH).total_seconds()) for node in nodes]
     assert 1 < max(skews) <= 5
 
@@ -613,12 +615,12 @@ def test_clocks_differ_as_far_as_they_may():
 
 
 @pytest.mark.parametrize("start", range(0, 60, 20))
-def test_no_coin_is_lost_and_none_is_made(start):
+def test_coins_are_never_lost_or_created(start):
     for seed in range(start, start + 20):
         exchange(seed, for_s=120)
 
 
-def test_faults_and_crashes_do_come_up():
+def test_crashes_occur():
     sims = [exchange(seed, for_s=120) for seed in range(10)]
     assert sum(sim.crashes for sim in sims) > 5
 
@@ -631,8 +633,8 @@ def test_faults_and_crashes_do_come_up():
         pytest.param(Rules(reconciles=False), "not reached within 3600 s", id="coins-never-arrive"),
     ],
 )
-def test_each_rule_is_needed(rules, words):
-    """A simulation that could not find these would prove nothing."""
+def test_simulation_finds_each_missing_rule(rules, words):
+    """Without this test, the simulation could miss the faults that the rules prevent."""
     failures = []
     for seed in range(30):
         try:
@@ -645,7 +647,7 @@ def test_each_rule_is_needed(rules, words):
     assert failures[0].startswith(f"seed {seed},")
 
 
-def test_the_program_prints_the_seed_that_fails(capsys):
+def test_program_prints_the_failing_seed(capsys):
     def lawless(seed: int, **options: object) -> Simulation:
         return exchange(seed, rules=Rules(remembers_ids=False))
 
@@ -663,13 +665,13 @@ def test_the_program_prints_the_seed_that_fails(capsys):
     ],
     ids=["none", "seed", "both", "count"],
 )
-def test_the_program_plays_the_seeds_it_is_given(arguments, seeds, capsys):
-    played: list[int] = []
+def test_program_plays_the_given_seeds(arguments, seeds, capsys):
+    played_seeds: list[int] = []
 
     def brief(seed: int, **options: object) -> Simulation:
-        played.append(seed)
+        played_seeds.append(seed)
         return Simulation(seed)
 
     assert main(arguments, play=brief) == 0
-    assert played == list(seeds)
-    assert f"{len(played)} histories, 0 steps, 0 crashes: the law held" in capsys.readouterr().out
+    assert played_seeds == list(seeds)
+    assert f"{len(played_seeds)} histories, 0 steps, 0 crashes: the law held" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Failing each question in turn: nothing is left out, nothing fails twice, and every driver can do it."""
+"""Check failure injection: each effect fails exactly once, under every driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from apcore.testing.simulation import InjectedFailure, fault_loop, inject_failur
 from kernel_operations import TABLE, every_effect, of_nobody
 from worlds import WORLDS, Web, default_ports, in_each_world, verdict
 
-FALLIBLE_IN_EVERY_EFFECT = ["Commit", "Commit", "Get", "Scan", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "MakeKey", "DropKey", "Fetch", "Fetch"]  # fmt: skip
+FALLIBLE_IN_EVERY_EFFECT = [
+    *("Commit", "Commit", "Get", "Scan", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "MakeKey"),
+    *("DropKey", "Fetch", "Fetch"),
+]
 
 
 def web() -> Web:
@@ -26,41 +29,43 @@ def web() -> Web:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @in_each_world
-def test_each_question_that_can_fail_fails_once(world, when):
+def test_each_fallible_effect_fails_once(world, when):
     failed = []
     for sabotage in fault_loop(when=when):
-        told = verdict(world, inject_failure(every_effect(), sabotage), transport=web())
+        result = verdict(world, inject_failure(every_effect(), sabotage), transport=web())
         if sabotage.failed is None:
-            assert told.raised is None
+            assert result.raised is None
         else:
-            assert issubclass(told.raised, Unavailable)
-            assert f"question {sabotage.number} failed" in told.words
+            assert issubclass(result.raised, Unavailable)
+            assert f"question {sabotage.number} failed" in result.words
             failed.append(type(sabotage.failed).__name__)
     assert failed == FALLIBLE_IN_EVERY_EFFECT
 
 
 @pytest.mark.parametrize("op", TABLE)
-def test_without_a_failure_nothing_changes(op):
+def test_wrapping_without_a_failure_changes_nothing(op):
     plain = verdict(WORLDS["blocking"], op(), transport=web())
     wrapped = verdict(WORLDS["blocking"], inject_failure(op(), InjectedFailure(1000)), transport=web())
     assert (plain.returned, plain.raised, plain.words) == (wrapped.returned, wrapped.raised, wrapped.words)
 
 
-def test_members_of_all_fail_too():
+def test_effects_of_members_fail_too():
     def member(number: int) -> Op[int]:
         yield from Get(((str(number),),))
         return number
 
-    def whole() -> Op[list[object]]:
+    def gather_members() -> Op[list[object]]:
         outcomes = yield from gather(member(1), member(2), limit=1)
         return [getattr(outcome, "value", None) for outcome in outcomes]
 
-    answers = [verdict(WORLDS["blocking"], inject_failure(whole(), one)).returned for one in fault_loop()]
+    answers = [
+        verdict(WORLDS["blocking"], inject_failure(gather_members(), failure)).returned for failure in fault_loop()
+    ]
     assert answers == [[None, 2], [1, None], [1, 2]]
     assert not isinstance(InjectedFailure(1).failed, All)
 
 
-def test_the_error_says_what_is_known():
+def test_injected_error_has_the_outcome():
     def commits() -> Op[str]:
         try:
             yield from commit((), (Put(("k",), b"v"),))
@@ -78,13 +83,13 @@ def test_the_error_says_what_is_known():
         assert (entry and entry.value) == stored
 
 
-def test_a_law_that_holds_wherever_an_operation_breaks_off():
-    """Debit and credit in one commit: whatever fails, their sum stays."""
+def test_atomic_transfer_keeps_the_sum_at_every_failure():
+    """Debit and credit are one commit, so their sum stays the same, whichever effect fails."""
 
     def move() -> Op[None]:
-        [one, two] = yield from Get((("one",), ("two",)))
-        checks = (Check(one.key, one.version), Check(two.key, two.version))
-        writes = (Put(one.key, b"%d" % (int(one.value) - 1)), Put(two.key, b"%d" % (int(two.value) + 1)))
+        [first, second] = yield from Get((("one",), ("two",)))
+        checks = (Check(first.key, first.version), Check(second.key, second.version))
+        writes = (Put(first.key, b"%d" % (int(first.value) - 1)), Put(second.key, b"%d" % (int(second.value) + 1)))
         yield from commit(checks, writes, messages=(Message(b"m" * 16, "lane", b""),))
 
     for when in ("before", "after"):
@@ -99,8 +104,8 @@ def test_a_law_that_holds_wherever_an_operation_breaks_off():
         assert rounds == 3
 
 
-def test_an_operation_that_asks_nothing_is_over_at_once():
-    rounds = [verdict(WORLDS["blocking"], inject_failure(of_nobody(), one)) for one in fault_loop()]
+def test_operation_without_effects_needs_one_round():
+    rounds = [verdict(WORLDS["blocking"], inject_failure(of_nobody(), failure)) for failure in fault_loop()]
     assert len(rounds) == 1
 
 
@@ -116,27 +121,27 @@ def all_rounds(op, number_max: int = 1000, *, only_the_first: bool = False) -> N
             verdict(WORLDS["blocking"], inject_failure(op(), sabotage))
 
 
-def test_an_end_is_demanded():
+def test_number_of_rounds_is_bounded():
     all_rounds(long_winded, 31)
     with pytest.raises(AssertionError, match="more than 20 questions"):
         all_rounds(long_winded, 20)
 
 
-def test_forgetting_to_sabotage_is_noticed():
+def test_round_without_injection_is_reported():
     with pytest.raises(AssertionError, match=r"round 2 made no effect: was inject_failure\(\) used\?"):
         all_rounds(long_winded, only_the_first=True)
 
 
-def test_closing_closes_what_is_wrapped():
+def test_closing_closes_the_wrapped_operation():
     closed = []
 
-    def tidies() -> Op[None]:
+    def operation() -> Op[None]:
         try:
             yield from Now()
         finally:
             closed.append(True)
 
-    op = inject_failure(tidies(), InjectedFailure(1))
+    op = inject_failure(operation(), InjectedFailure(1))
     assert next(op) == Now()
     op.close()
     assert closed == [True]

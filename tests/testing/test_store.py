@@ -1,4 +1,4 @@
-"""The store suite lets a right store pass and finds each of many wrong ones."""
+"""Check the store suite: a correct store passes, and each faulty one is caught."""
 
 from __future__ import annotations
 
@@ -21,88 +21,88 @@ def make_right(clock: ManualClock) -> MemoryStore:
     return MemoryStore(clock=clock)
 
 
-def test_a_right_store_passes():
+def test_correct_store_passes():
     check_store(make_right, examples=3)
 
 
-def test_a_store_with_a_clock_of_its_own_passes():
+def test_store_with_its_own_clock_passes():
     check_store(lambda _clock: MemoryStore(), moves_clock=False, examples=3)
 
 
-def test_each_check_has_a_name_and_a_sentence():
+def test_each_check_has_a_unique_name_and_a_sentence():
     checks = store_checks()
     assert len({str(check) for check in checks}) == len(checks)
     assert all(isinstance(check, Conformance) and check.says.endswith(".") for check in checks)
     assert len(store_checks(moves_clock=False)) < len(checks)
 
 
-# --- wrong stores ---------------------------------------------------------------------------------------------------
+# --- faulty stores --------------------------------------------------------------------------------------------------
 
 
 class VersionsByContent(MemoryStore):
-    def commit(self, checks, writes, /, *, token, **more):
+    def commit(self, checks, writes, /, *, token, **options):
         token = sha256(repr(writes).encode()).digest()[:16]
-        return super().commit(checks, writes, token=token, **more)
+        return super().commit(checks, writes, token=token, **options)
 
 
 class ChecksOnlyWhatItWrites(MemoryStore):
-    def commit(self, checks, writes, /, *, token, **more):
-        written = {write.key for write in writes}
-        return super().commit([check for check in checks if check.key in written], writes, token=token, **more)
+    def commit(self, checks, writes, /, *, token, **options):
+        written_keys = {write.key for write in writes}
+        return super().commit([check for check in checks if check.key in written_keys], writes, token=token, **options)
 
 
 class TakesAnyVersion(MemoryStore):
-    def commit(self, checks, writes, /, *, token, **more):
-        there = self.get([check.key for check in checks])
+    def commit(self, checks, writes, /, *, token, **options):
+        current_entries = self.get([check.key for check in checks])
         checks = [
             Check(check.key, entry.version if entry and check.version else check.version)
-            for check, entry in zip(checks, there, strict=True)
+            for check, entry in zip(checks, current_entries, strict=True)
         ]
-        return super().commit(checks, writes, token=token, **more)
+        return super().commit(checks, writes, token=token, **options)
 
 
 class WritesTheFirstAnyway(MemoryStore):
-    def commit(self, checks, writes, /, *, token, **more):
-        done = super().commit(checks, writes, token=token, **more)
-        if not done and writes and isinstance(writes[0], Put):
+    def commit(self, checks, writes, /, *, token, **options):
+        committed = super().commit(checks, writes, token=token, **options)
+        if not committed and writes and isinstance(writes[0], Put):
             super().commit([], writes[:1], token=token)
-        return done
+        return committed
 
 
 class SaysTrueAnyway(MemoryStore):
-    def commit(self, checks, writes, /, *, token, **more):
-        super().commit(checks, writes, token=token, **more)
+    def commit(self, checks, writes, /, *, token, **options):
+        super().commit(checks, writes, token=token, **options)
         return True
 
 
 class RefusesBeforeItChecks(MemoryStore):
-    def commit(self, checks, writes, /, *, token, **more):
+    def commit(self, checks, writes, /, *, token, **options):
         before = self.get([write.key for write in writes][:100])
         for write, entry in zip(writes, before, strict=False):
             if isinstance(write, Increment) and entry and sum_counter(entry.value, write.delta) is None:
                 raise ContractError("refused too early")
-        return super().commit(checks, writes, token=token, **more)
+        return super().commit(checks, writes, token=token, **options)
 
 
 class ScansWhatStartsWith(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
-        found = super().scan((), after=after, limit=limit if prefix == () else 1000, reverse=reverse)
+        entries = super().scan((), after=after, limit=limit if prefix == () else 1000, reverse=reverse)
         start = encode_key(prefix)[:-1] if prefix else b""
-        return [entry for entry in found if encode_key(entry.key).startswith(start)][:limit]
+        return [entry for entry in entries if encode_key(entry.key).startswith(start)][:limit]
 
 
 class ScansThePrefixToo(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
-        found = super().scan(prefix, after=after, limit=limit, reverse=reverse)
+        entries = super().scan(prefix, after=after, limit=limit, reverse=reverse)
         itself = self.get([prefix])[0] if prefix else None
-        return [itself, *found][:limit] if itself and after is None and not reverse else found
+        return [itself, *entries][:limit] if itself and after is None and not reverse else entries
 
 
 class AfterIsInclusive(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
-        found = super().scan(prefix, after=after, limit=limit, reverse=reverse)
+        entries = super().scan(prefix, after=after, limit=limit, reverse=reverse)
         itself = self.get([after])[0] if after and after[: len(prefix)] == prefix and after != prefix else None
-        return [itself, *found][:limit] if itself else found
+        return [itself, *entries][:limit] if itself else entries
 
 
 class AfterMustExist(MemoryStore):
@@ -125,15 +125,15 @@ class GivesShortPages(MemoryStore):
 
 class OrdersByUtf16(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
-        found = super().scan(prefix, after=after, limit=limit, reverse=reverse)
-        return sorted(found, key=lambda entry: [part.encode("utf-16-be") for part in entry.key], reverse=reverse)
+        entries = super().scan(prefix, after=after, limit=limit, reverse=reverse)
+        return sorted(entries, key=lambda entry: [part.encode("utf-16-be") for part in entry.key], reverse=reverse)
 
 
 class IgnoresCase(MemoryStore):
     def get(self, keys, /):
-        everything = {str(entry.key).casefold(): entry for entry in super().scan((), limit=1000)}
+        entries_by_key = {str(entry.key).casefold(): entry for entry in super().scan((), limit=1000)}
         super().get(keys)
-        return [everything.get(str(key).casefold()) for key in keys]
+        return [entries_by_key.get(str(key).casefold()) for key in keys]
 
 
 class AnswersOncePerKey(MemoryStore):
@@ -163,29 +163,29 @@ class ForgetsOnlyInGet(MemoryStore):
 
 
 class ForgetsAMinuteEarly(MemoryStore):
-    def commit(self, checks, writes, /, *, token, **more):
+    def commit(self, checks, writes, /, *, token, **options):
         writes = [
             Put(write.key, write.value, write.ttl_s - 30)
             if isinstance(write, Put) and (write.ttl_s or 0) > 30
             else write
             for write in writes
         ]
-        return super().commit(checks, writes, token=token, **more)
+        return super().commit(checks, writes, token=token, **options)
 
 
 class KeepsTheTimeToLive(MemoryStore):
-    """Of what a Put or an Add replaces."""
+    """Keep the time to live of an entry that a Put replaces."""
 
     kind: type = Put
 
-    def commit(self, checks, writes, /, *, token, **more):
+    def commit(self, checks, writes, /, *, token, **options):
         old = {key: slot.expires for key, slot in self._map._slots.items()}
-        done = super().commit(checks, writes, token=token, **more)
-        for write in writes if done else ():
+        committed = super().commit(checks, writes, token=token, **options)
+        for write in writes if committed else ():
             key = encode_key(write.key)
             if isinstance(write, self.kind) and old.get(key, inf) < inf and not getattr(write, "ttl_s", None):
                 self._map._slots[key].expires = old[key]
-        return done
+        return committed
 
 
 class CountersKeepTheTimeToLive(KeepsTheTimeToLive):
@@ -215,28 +215,28 @@ class ClosesOnce(MemoryStore):
         self.closed = True
 
 
-def _counting(add):
+def make_counting_store(add):
     class Counts(MemoryStore):
-        def commit(self, checks, writes, /, *, token, **more):
-            real, adapter.added = adapter.added, add
+        def commit(self, checks, writes, /, *, token, **options):
+            original, adapter.added = adapter.added, add
             try:
-                return super().commit(checks, writes, token=token, **more)
+                return super().commit(checks, writes, token=token, **options)
             finally:
-                adapter.added = real
+                adapter.added = original
 
     return Counts
 
 
-def _wraps(value, delta):
+def sum_with_overflow(value, delta):
     total = int(value or 0) + delta + 2**63
     return b"%d" % (total % 2**64 - 2**63)
 
 
-def _takes_text_for_nothing(value, delta):
+def sum_ignoring_text(value, delta):
     return sum_counter(value, delta) or b"%d" % delta
 
 
-WRONG = [
+FAULTY_STORES = [
     VersionsByContent,
     ChecksOnlyWhatItWrites,
     TakesAnyVersion,
@@ -261,8 +261,8 @@ WRONG = [
     ReclaimsTheLiving,
     IsSpentWhenClosed,
     ClosesOnce,
-    pytest.param(_counting(_wraps), id="CounterWraps"),
-    pytest.param(_counting(_takes_text_for_nothing), id="CountsText"),
+    pytest.param(make_counting_store(sum_with_overflow), id="CounterWraps"),
+    pytest.param(make_counting_store(sum_ignoring_text), id="CountsText"),
 ]
 
 
@@ -276,22 +276,22 @@ def _failures(make, checks) -> list[str]:
     return failed
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_the_sentences_find(wrong):
-    assert _failures(lambda clock: wrong(clock=clock), store_checks()[:-1])
+@pytest.mark.parametrize("store_class", FAULTY_STORES)
+def test_single_checks_catch_the_fault(store_class):
+    assert _failures(lambda clock: store_class(clock=clock), store_checks()[:-1])
 
 
 @pytest.fixture
-def unshrunk():
-    """A failing history is proof enough here; making it short takes long."""
-    settings.register_profile("unshrunk", phases=[Phase.generate], derandomize=True, database=None)
-    settings.load_profile("unshrunk")
+def without_shrinking():
+    """Turn off shrinking: any failing history is proof enough, and making it short takes long."""
+    settings.register_profile("without_shrinking", phases=[Phase.generate], derandomize=True, database=None)
+    settings.load_profile("without_shrinking")
     yield
     settings.load_profile("default")
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "store_class",
     [
         VersionsByContent,
         ChecksOnlyWhatItWrites,
@@ -304,19 +304,19 @@ def unshrunk():
         ReclaimsTheLiving,
     ],
 )
-@pytest.mark.usefixtures("unshrunk")
-def test_the_machine_finds(wrong):
+@pytest.mark.usefixtures("without_shrinking")
+def test_state_machine_catches_the_fault(store_class):
     with pytest.raises((AssertionError, ExceptionGroup, ValueError)):
-        play_store(lambda clock: wrong(clock=clock), moves_clock=True, examples=300)
+        play_store(lambda clock: store_class(clock=clock), moves_clock=True, examples=300)
 
 
 @pytest.mark.parametrize("name", ["check_get", "check_scan", "check_commit"])
-def test_a_store_without_bounds_is_found(name, monkeypatch):
-    real = getattr(adapter, name)
+def test_store_without_argument_checks_is_caught(name, monkeypatch):
+    original = getattr(adapter, name)
 
-    def unchecked(*args, **named):
+    def unchecked(*args, **keywords):
         try:
-            return real(*args, **named)
+            return original(*args, **keywords)
         except ValueError:
             return {"check_get": [], "check_scan": (b"", b""), "check_commit": check_commit([], [], bytes(16))}[name]
 

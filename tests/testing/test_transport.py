@@ -1,4 +1,4 @@
-"""The transport suite finds what is wrong with transports that are."""
+"""Check the transport suite: it catches the faults of faulty transports."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from apcore.testing.loopback import ScriptedServer
 from apcore.testing.transport import transport_checks
 
 
-class Naive:
-    """What one would write in ten minutes on the standard library: no policy, no limits, a timeout for each read."""
+class NaiveTransport:
+    """A quick transport on the standard library: no policy, no limits, and a timeout for each read."""
 
     checks_addresses = "enforced"
 
@@ -43,22 +43,22 @@ class Naive:
         pass
 
 
-class Following(H11Transport):
+class RedirectingTransport(H11Transport):
     def send(self, request, /):
         response = super().send(request)
         target = response.headers.get("location")
         return super().send(evolve(request, url=str(join_url(parse_url(request.url), target)))) if target else response
 
 
-class Trusting(H11Transport):
-    """Checks no address."""
+class TrustingTransport(H11Transport):
+    """Skip the check of addresses."""
 
     def send(self, request, /):
         return super().send(evolve(request, addresses=evolve(request.addresses, networks=("0.0.0.0/0", "::/0"))))
 
 
-class Insistent(H11Transport):
-    """Tries everything twice."""
+class RetryingTransport(H11Transport):
+    """Try every request twice."""
 
     def send(self, request, /):
         try:
@@ -74,30 +74,41 @@ CHECKS = {check.name: check for check in transport_checks()}
 @pytest.mark.parametrize(
     ("make", "names"),
     [
-        (Naive, [
-            "request_arrives_as_given", "codings_are_undone", "trailers_are_dropped", "forbidden_addresses_are_refused", "one_forbidden_address_refuses_the_name",
-            "connections_belong_to_their_policy", "names_without_addresses_fail", "refused_connections_fail",
-            "bodies_are_bounded", "bombs_do_not_go_off", "heads_are_bounded", "informational_answers_are_bounded", "deliveries_are_cut",
-            "nonsense_is_a_protocol_failure", "answers_that_break_off_fail", "nothing_is_injected",
-        ]),
-        (Following, ["redirects_are_handed_back"]),
-        (Trusting, ["forbidden_addresses_are_refused", "one_forbidden_address_refuses_the_name", "rebinding_finds_no_second_question", "connections_belong_to_their_policy"]),
-        (Insistent, ["statuses_never_become_retries", "a_post_is_never_sent_twice"]),
+        (
+            NaiveTransport,
+            [
+                *("request_arrives_as_given", "codings_are_undone", "trailers_are_dropped"),
+                *("forbidden_addresses_are_refused", "one_forbidden_address_refuses_the_name"),
+                *("connections_belong_to_their_policy", "names_without_addresses_fail", "refused_connections_fail"),
+                *("bodies_are_bounded", "bombs_do_not_go_off", "heads_are_bounded"),
+                *("informational_answers_are_bounded", "deliveries_are_cut", "nonsense_is_a_protocol_failure"),
+                *("answers_that_break_off_fail", "nothing_is_injected"),
+            ],
+        ),
+        (RedirectingTransport, ["redirects_are_handed_back"]),
+        (
+            TrustingTransport,
+            [
+                *("forbidden_addresses_are_refused", "one_forbidden_address_refuses_the_name"),
+                *("rebinding_finds_no_second_question", "connections_belong_to_their_policy"),
+            ],
+        ),
+        (RetryingTransport, ["statuses_never_become_retries", "a_post_is_never_sent_twice"]),
     ],
     ids=["naive", "following", "trusting", "insistent"],
-)  # fmt: skip
-def test_faults_are_found(make, names):
+)
+def test_faults_of_a_transport_are_caught(make, names):
     for name in names:
         with pytest.raises((AssertionError, ApcoreError, ValueError, OSError, LookupError)):
             CHECKS[name](lambda resolver: make(resolver=resolver))
 
 
-def test_each_check_says_what_it_checks():
+def test_each_check_has_a_sentence():
     assert len(CHECKS) == len(transport_checks()) == 33
     assert all(check.says.endswith(".") and str(check) == check.name for check in CHECKS.values())
 
 
-def test_a_script_that_fails_is_not_overlooked():
+def test_failing_server_script_is_reported():
     def broken(_peer):
         raise KeyError("a bug in the script")
 
