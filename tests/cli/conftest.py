@@ -1,4 +1,4 @@
-"""Keys that are made once, in files as people have them, and requests to sign with them."""
+"""Provide keys, key files and a fixed time for the tests of the command line; keys are made once per session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def signers():
 
 @pytest.fixture(scope="session")
 def key_files(signers, tmp_path_factory):
-    """Private and public PEM of each kind, by `rsa`, `rsa.pub`, `ed25519`, `ed25519.pub`."""
+    """Return the path of each private and public PEM file, by `rsa`, `rsa.pub`, `ed25519`, `ed25519.pub`."""
     folder = tmp_path_factory.mktemp("keys")
     files = {}
     for kind, key in signers.items():

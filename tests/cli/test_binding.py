@@ -1,4 +1,4 @@
-"""Naming a federation on the command line, and binding it: what is wrong is said in words, before anything is opened."""
+"""Check how a federation is named and bound on the command line: mistakes are reported before anything is opened."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def modules(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("modules")
 @pytest.mark.parametrize("command", ["serve", "work"])
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ([], "Missing argument"),
         (["shown_federation"], "--origin"),
@@ -60,22 +60,22 @@ def modules(tmp_path, monkeypatch):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_bound_is_told(command, arguments, says, capsys):
+def test_wrong_target_or_options_are_refused_in_words(command, arguments, message, capsys):
     assert main([command, *arguments]) == exit_codes.USAGE
     captured = capsys.readouterr()
-    assert says in captured.err
+    assert message in captured.err
     assert not captured.out
 
 
 @pytest.mark.usefixtures("modules")
 @pytest.mark.parametrize("target", ["shown_federation", "shown_federation:federation", "shown_federation:other"])
-def test_work_ends_when_nothing_is_due(target, capsys):
+def test_work_until_idle_ends_when_nothing_is_due(target, capsys):
     assert main(["work", target, *LOOPBACK, "--until-idle"]) == exit_codes.DONE
     assert capsys.readouterr().out == "0 messages handled\n"
 
 
 @pytest.mark.usefixtures("modules")
-def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
+def test_origin_and_store_are_read_from_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("APCORE_ORIGIN", "https://social.example")
     monkeypatch.setenv("APCORE_STORE", "memory:")
     assert main(["work", "shown_federation", "--limit", "0.01"]) == exit_codes.DONE
@@ -84,7 +84,7 @@ def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
 
 @pytest.mark.usefixtures("modules")
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         ([], exit_codes.DONE, "no mistakes found"),
         (["--store", "memory:"], exit_codes.DONE, "warning: the store keeps nothing"),
@@ -92,13 +92,13 @@ def test_origin_and_store_may_stand_in_the_environment(monkeypatch, capsys):
     ],
     ids=["fine", "risky", "json"],
 )
-def test_check_says_what_it_found(arguments, code, says, capsys):
+def test_check_prints_its_findings(arguments, code, message, capsys):
     assert main(["check", "shown_federation", *arguments]) == code
-    assert says in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("modules")
-def test_check_fails_for_what_cannot_be_served(capsys):
+def test_check_fails_for_a_federation_that_cannot_be_served(capsys):
     assert main(["check", "shown_federation:listens"]) == exit_codes.FAILED
     assert capsys.readouterr().out.startswith("error: there are listeners (Create) but no actor")
     assert main(["check", "shown_federation:listens", "--json"]) == exit_codes.FAILED

@@ -1,4 +1,4 @@
-"""Captured requests: read as people have them, refused in words, written as they would be sent."""
+"""Check captured requests: they are read in common forms, refused in words, and written as they would be sent."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ POST = b"POST /inbox HTTP/1.1\r\nHost: local.example\r\nContent-Length: 4\r\n\r\
         ),
     ],
 )
-def test_what_people_have_is_read(data, url, body, notes):
+def test_common_forms_of_a_request_are_read(data, url, body, notes):
     captured = read_capture(data)
     assert (captured.request.url, captured.request.body) == (url, body)
     assert notes in " ".join(captured.notes)
     assert bool(captured.notes) == bool(notes)
 
 
-def test_a_body_that_servers_refuse_is_told_and_a_larger_file_is_none():
+def test_large_body_is_noted_and_a_larger_file_refused():
     large = POST.replace(b": 4", b": 1048577") + b"y" * 1048573
     assert "many servers take 1048576" in read_capture(large).notes[0]
     with pytest.raises(ValueError, match="head of"):
@@ -65,7 +65,7 @@ def test_a_body_that_servers_refuse_is_told_and_a_larger_file_is_none():
         read_capture(b"x" * (CAPTURE_BYTES_MAX + 1))
 
 
-def test_where_it_came_to_can_be_said():
+def test_scheme_and_origin_can_be_overridden():
     assert read_capture(POST, scheme="http").request.url == "http://local.example/inbox"
     origin = parse_origin("https://seen.example:8443")
     assert read_capture(POST, origin=origin).request.url == "https://seen.example:8443/inbox"
@@ -103,15 +103,21 @@ def test_where_it_came_to_can_be_said():
         (b"POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n4\nbody\n", "no chunk begins at byte 7"),
         (b"GET /\n" + b"A:\n" * 101, "101 fields"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_read_is_refused_in_words(data, words):
-    with pytest.raises(ValueError, match=words) as caught:
+)
+def test_malformed_capture_is_refused_in_words(data, words):
+    with pytest.raises(ValueError, match=words) as exc_info:
         read_capture(data)
-    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(exc_info.value)
 
 
-@given(st.binary(max_size=200) | st.lists(st.sampled_from([b"GET / HTTP/1.1", b"\r\n", b"\n", b"Host: x", b"Transfer-Encoding: chunked", b"0", b"5", b"a", b": ", b"\xff"]), max_size=20).map(b"".join))  # fmt: skip
-def test_garbage_is_a_value_error(data):
+PIECES = [
+    *(b"GET / HTTP/1.1", b"\r\n", b"\n", b"Host: x", b"Transfer-Encoding: chunked"),
+    *(b"0", b"5", b"a", b": ", b"\xff"),
+]
+
+
+@given(st.binary(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join))
+def test_garbage_is_read_or_refused_with_a_value_error(data):
     try:
         captured = read_capture(data)
     except ValueError:
@@ -119,17 +125,18 @@ def test_garbage_is_a_value_error(data):
     assert captured.request.url
 
 
-def test_written_again_it_keeps_names_target_and_order():
-    data = b"POST http://h.example/a HTTP/1.0\nhOST: h.example\nX-Y: 1\nX-Y: 2\nTransfer-Encoding: chunked\n\n4\nbody\n0\n\n"
+def test_written_request_keeps_names_target_and_order():
+    head = b"POST http://h.example/a HTTP/1.0\nhOST: h.example\nX-Y: 1\nX-Y: 2\nTransfer-Encoding: chunked\n\n"
+    data = head + b"4\nbody\n0\n\n"
     captured = ready_to_sign(read_capture(data))
-    written = write_request(captured, captured.request)
+    output = write_request(captured, captured.request)
     assert (
-        written
+        output
         == b"POST http://h.example/a HTTP/1.1\r\nhOST: h.example\r\nX-Y: 1\r\nX-Y: 2\r\nContent-Length: 4\r\n\r\nbody"
     )
-    assert read_capture(written).request == captured.request
+    assert read_capture(output).request == captured.request
 
 
-def test_signatures_that_were_there_are_dropped():
+def test_earlier_signatures_are_dropped_before_signing():
     data = POST.replace(b"\r\n\r\n", b"\r\nSignature: x\r\nSignature-Input: y\r\n\r\n")
     assert {"signature", "signature-input"}.isdisjoint(dict(ready_to_sign(read_capture(data)).request.headers))

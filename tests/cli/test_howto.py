@@ -1,4 +1,4 @@
-"""The page about signatures that fail: what it shows is what happens."""
+"""Check the how-to about failing signatures: its commands print the shown output."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from markdown_blocks import blocks
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "find-out-why-a-signature-fails.md"
 
 
-def commands(text):
-    """Pairs of a command and what it is shown to answer."""
+def commands_with_output(text):
+    """Yield each command of a console block with its shown output."""
     for part in text.removeprefix("$ ").split("\n$ "):
         command, _, answer = part.rstrip("\n").partition("\n")
         yield command, answer
@@ -31,11 +31,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("block", blocks(PAGE, "console"), ids=lambda block: f"line {block.line}")
-def test_what_is_shown_is_what_happens(block, folder):
+def test_commands_print_the_shown_output(block, folder):
     apcore = f'apcore() {{ "{sys.executable}" -m apcore.cli "$@"; }}\n'
-    for command, answer in commands(block.text):
-        done = subprocess.run(
+    for command, answer in commands_with_output(block.text):
+        process = subprocess.run(
             ["/bin/sh", "-c", apcore + command],
-            cwd=folder, env={**os.environ, "COLUMNS": "80"}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert (done.stdout.rstrip("\n"), done.stderr) == (answer, "")
+            cwd=folder,
+            env={**os.environ, "COLUMNS": "80"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (process.stdout.rstrip("\n"), process.stderr) == (answer, "")

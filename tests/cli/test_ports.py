@@ -1,4 +1,4 @@
-"""Ports that are reserved for servers: refused until one listens, and given to nobody else."""
+"""Check reserved ports: they refuse connections until their server listens, and no other program gets them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apcore.cli.web_server import listen_at
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a server bind beside a reservation")
 
 
-def test_a_reserved_port_refuses_connections_until_its_server_listens():
+def test_reserved_port_refuses_connections_until_its_server_listens():
     with reserved_ports(2) as [port, _]:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((HOST, port))
@@ -23,7 +23,7 @@ def test_a_reserved_port_refuses_connections_until_its_server_listens():
                 socket.create_connection((HOST, port)).close()
 
 
-def test_a_reserved_port_is_given_to_no_other_program():
+def test_reserved_port_is_given_to_no_other_program():
     with reserved_ports(1) as [port], ExitStack() as stack:
         others = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(200)]
         assert port not in {sock.getsockname()[1] for sock in others}

@@ -1,4 +1,4 @@
-"""``apcore rotate``: new keys in the store of servers that run on, told to people and to programs."""
+"""Check ``apcore rotate``: it stores new keys, and reports them to people and programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def arguments(tmp_path, monkeypatch):
     return ["rotate", "rotated_federation", "--origin", HERE, "--store", f"sqlite:///{tmp_path}/s.db"]
 
 
-def published(tmp_path, actor: str) -> list[str]:
+def published_key_names(tmp_path, actor: str) -> list[str]:
     federation: Federation[None] = Federation()
     federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
     with Node(federation, HERE, f"sqlite:///{tmp_path}/s.db") as node:
@@ -42,19 +42,19 @@ def published(tmp_path, actor: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("whose", "actor"), [(["--actor", "alice"], f"{HERE}/users/alice"), (["--instance"], f"{HERE}/actor")]
+    ("actor_options", "actor"), [(["--actor", "alice"], f"{HERE}/users/alice"), (["--instance"], f"{HERE}/actor")]
 )
-def test_what_was_done_is_told_and_done(arguments, whose, actor, capsys, tmp_path):
-    assert main([*arguments, *whose, "--json"]) == exit_codes.DONE
-    told = json.loads(capsys.readouterr().out)
-    assert told["actor"] == actor
-    assert told["signs"] == [f"{actor}#main-key-2", f"{actor}#ed25519-key-2"]
-    assert told["replaced"] == [f"{actor}#main-key", f"{actor}#ed25519-key"]
-    assert told["retired"].endswith("Z")
-    assert published(tmp_path, actor) == ["main-key-2", "ed25519-key-2", "main-key", "ed25519-key"]
+def test_keys_are_rotated_and_reported_as_json(arguments, actor_options, actor, capsys, tmp_path):
+    assert main([*arguments, *actor_options, "--json"]) == exit_codes.DONE
+    report = json.loads(capsys.readouterr().out)
+    assert report["actor"] == actor
+    assert report["signs"] == [f"{actor}#main-key-2", f"{actor}#ed25519-key-2"]
+    assert report["replaced"] == [f"{actor}#main-key", f"{actor}#ed25519-key"]
+    assert report["retired"].endswith("Z")
+    assert published_key_names(tmp_path, actor) == ["main-key-2", "ed25519-key-2", "main-key", "ed25519-key"]
 
 
-def test_people_are_told_in_words(arguments, capsys):
+def test_rotated_keys_are_reported_in_words(arguments, capsys):
     assert main([*arguments, "--actor", "alice", "--no-announce"]) == exit_codes.DONE
     out = capsys.readouterr().out
     assert f"{HERE}/users/alice signs with {HERE}/users/alice#main-key-2" in out
@@ -62,7 +62,7 @@ def test_people_are_told_in_words(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    ("whose", "code", "says"),
+    ("actor_options", "code", "message"),
     [
         ([], exit_codes.USAGE, "--actor IDENTIFIER or --instance"),
         (["--actor", "alice", "--instance"], exit_codes.USAGE, "--actor IDENTIFIER or --instance"),
@@ -71,6 +71,6 @@ def test_people_are_told_in_words(arguments, capsys):
     ],
     ids=["nobody", "both", "no such actor", "no signer"],
 )
-def test_what_cannot_be_done_is_said(arguments, whose, code, says, capsys):
-    assert main([*arguments, *whose]) == code
-    assert says in capsys.readouterr().err
+def test_impossible_rotation_is_refused_in_words(arguments, actor_options, code, message, capsys):
+    assert main([*arguments, *actor_options]) == code
+    assert message in capsys.readouterr().err

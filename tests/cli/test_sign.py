@@ -1,4 +1,4 @@
-"""``apcore sign``: what it prints is what ``apcore verify`` verifies, by both schemes and with both kinds of key."""
+"""Check ``apcore sign``: ``apcore verify`` accepts its output, with both schemes and both kinds of key."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ def sign(monkeypatch, capsysbinary, data, *options):
     path=st.text("abc/.~%20-", max_size=12),
     query=st.none() | st.text("ab=&%", max_size=8),
     method=st.sampled_from(["GET", "POST", "PUT"]),
-    fields=st.lists(st.tuples(st.sampled_from(["X-A", "Accept", "Content-Type"]), st.text("ab ,;=/", max_size=10)), max_size=3),
-)  # fmt: skip
+    fields=st.lists(
+        st.tuples(st.sampled_from(["X-A", "Accept", "Content-Type"]), st.text("ab ,;=/", max_size=10)), max_size=3
+    ),
+)
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_what_is_signed_is_verified(
+def test_signed_request_verifies(
     kind, scheme, body, path, query, method, fields, key_files, signers, now, monkeypatch, capsysbinary
 ):
     target = f"/{path}" + ("" if query is None else f"?{query}")
@@ -70,12 +72,15 @@ def test_what_is_signed_is_verified(
             ('"@method"', '"@target-uri"', '"content-digest"'),
         ),
         (
-            ("--scheme", "rfc9421", "--expires", "60", "--components", '("@method" "@target-uri" "content-digest" "@query-param";name="a")'),
+            (
+                *("--scheme", "rfc9421", "--expires", "60"),
+                *("--components", '("@method" "@target-uri" "content-digest" "@query-param";name="a")'),
+            ),
             ('"@method"', '"@target-uri"', '"content-digest"', '"@query-param";name="a"'),
         ),
     ],
-)  # fmt: skip
-def test_components_are_covered_as_asked(options, covered, key_files, now, monkeypatch, capsysbinary):
+)
+def test_requested_components_are_covered(options, covered, key_files, now, monkeypatch, capsysbinary):
     code, out, _ = sign(monkeypatch, capsysbinary, POST, "--key", key_files["rsa"], *options)
     assert code == exit_codes.DONE
     presented = parse(read_capture(out).request, now=now)
@@ -83,7 +88,7 @@ def test_components_are_covered_as_asked(options, covered, key_files, now, monke
     assert (presented.expires is not None) == ("--expires" in options)
 
 
-def test_the_signing_string_is_shown_without_secrets(key_files, monkeypatch, capsysbinary):
+def test_signing_string_is_shown_without_secrets(key_files, monkeypatch, capsysbinary):
     data = POST.replace(b"\n\n", b"\nCookie: hunter2\nAuthorization: hunter2\n\n")
     covered = "(request-target) host date digest cookie authorization"
     options = ("--key", key_files["rsa"], "--components", covered, "--explain")
@@ -97,7 +102,7 @@ def test_the_signing_string_is_shown_without_secrets(key_files, monkeypatch, cap
         "cookie: ...",
         "authorization: ...",
     ]
-    assert out.count(b"hunter2") == 2  # it is the request that will be sent
+    assert out.count(b"hunter2") == 2  # The output is the request to send.
 
 
 @pytest.mark.parametrize(
@@ -116,14 +121,14 @@ def test_the_signing_string_is_shown_without_secrets(key_files, monkeypatch, cap
         (POST, ("--origin", "local.example"), "--origin"),
     ],
 )
-def test_wrong_arguments_are_answered_in_words(data, options, words, key_files, monkeypatch, capsysbinary):
+def test_wrong_arguments_are_refused_in_words(data, options, words, key_files, monkeypatch, capsysbinary):
     code, out, err = sign(monkeypatch, capsysbinary, data, "--key", key_files["rsa"], *options)
     assert (code, out) == (exit_codes.USAGE, b"")
     assert words in err
 
 
 @pytest.mark.parametrize("text", ["", "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----", "x" * 20_000])
-def test_what_is_no_private_key_is_not_shown(text, tmp_path, monkeypatch, capsysbinary):
+def test_malformed_private_key_is_refused_and_never_shown(text, tmp_path, monkeypatch, capsysbinary):
     path = tmp_path / "key"
     path.write_text(text, encoding="ascii")
     code, _, err = sign(monkeypatch, capsysbinary, POST, "--key", str(path))

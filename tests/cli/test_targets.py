@@ -1,4 +1,4 @@
-"""Commands that are given a node, or a function that makes one: its data, transport and origins are those that work."""
+"""Check commands that take a node, or a function that makes one: they use its data, transport and origins."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ port = sys.argv[sys.argv.index("--port") + 1]
 
 def make_node():
     origins = [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
-    return AsyncNode(rules(), origins, MemoryStore(), data={"alice": "Alice"}, addresses=LOOPBACK_OPEN, signer=ReusedKeys())
+    options = {"data": {"alice": "Alice"}, "addresses": LOOPBACK_OPEN, "signer": ReusedKeys()}
+    return AsyncNode(rules(), origins, MemoryStore(), **options)
 """
 
 AT = ["--origin", "https://here.example", "--store", "memory:"]
@@ -92,7 +93,7 @@ AT = ["--origin", "https://here.example", "--store", "memory:"]
 
 @pytest.fixture
 def targets(tmp_path, monkeypatch):
-    """The module of this test, imported anew, so that nothing is left in it from another test."""
+    """Import the module of this test anew, so that it has no state of another test."""
     (tmp_path / "node_targets.py").write_text(RULES + NODES, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -102,54 +103,63 @@ def targets(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["node", "async_node", "make_node", "make_async_node"])
-def test_a_worker_uses_the_data_and_transport_of_the_node(targets, name, capsys):
+def test_worker_uses_the_data_and_transport_of_the_node(targets, name, capsys):
     bob = targets.network.peer("https://remote.example/users/bob")
     note = {"id": "https://remote.example/notes/1", "type": "Note", "attributedTo": bob.actor, "content": "hi"}
     server = Node(targets.rules(), targets.HERE, targets.store, **targets.options)
     assert bob.deliver(server, bob.activity("Create", object=note), to="alice").status == 202
     assert main(["work", f"node_targets:{name}", "--until-idle"]) == exit_codes.DONE
     assert re.fullmatch(r"[1-9]\d* messages handled\n", capsys.readouterr().out)
-    assert [delivered.activity["type"] for delivered in bob.received] == ["Like"]
+    assert [delivery.activity["type"] for delivery in bob.received] == ["Like"]
 
 
-def test_a_function_may_make_a_federation_for_the_options_to_bind(targets, capsys):
+def test_function_may_make_a_federation_that_the_options_bind(targets, capsys):
     assert main(["work", "node_targets:make_federation", *AT, "--until-idle"]) == exit_codes.DONE
     assert capsys.readouterr().out == "0 messages handled\n"
 
 
-def test_without_a_name_a_node_is_taken_where_there_is_no_federation(targets, capsys):
+def test_module_without_a_federation_offers_its_node(targets, capsys):
     assert main(["check", "node_targets"]) == exit_codes.DONE
     assert "keeps nothing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["work", "node_targets:number"], "node_targets:number is an int, not a Federation, a Node, an AsyncNode or"),
         (["work", "node_targets:make_number"], "node_targets:make_number() returns an int, not a Federation,"),
         (["work", "node_targets:make_later"], "is a coroutine function"),
         (["work", "node_targets:Federation"], "is a type, not a Federation,"),
-        (["work", "node_targets:make_bad_origin"], "node_targets:make_bad_origin() makes no node: origin 'here.example'"),
+        (
+            ["work", "node_targets:make_bad_origin"],
+            "node_targets:make_bad_origin() makes no node: origin 'here.example'",
+        ),
         (["work", "node_targets:make_federation"], "is a Federation, which has to be bound: add --origin"),
         (["work", "node_targets:node", *AT], "is a Node, which was made with its own: leave out --origin, --store"),
-        (["serve", "node_targets:async_node", "--signer", "store:"], "is an AsyncNode, which was made with its own: leave out --signer"),
+        (
+            ["serve", "node_targets:async_node", "--signer", "store:"],
+            "is an AsyncNode, which was made with its own: leave out --signer",
+        ),
         (["serve", "node_targets:async_node", "--allow-loopback"], "leave out --allow-loopback"),
         (["serve", "node_targets:node"], "blocking Node: serve it with apcore.adapters.wsgi"),
         (["serve", "node_targets:without_origin"], "without an origin"),
         (["check", "node_targets:node", "--store", "memory:"], "leave out --store"),
         (["rotate", "node_targets:two_origins", "--instance"], "--origin: name one origin"),
-        (["rotate", "node_targets:node", "--instance", "--origin", "https://x.example"], "is not an origin of this node"),
+        (
+            ["rotate", "node_targets:node", "--instance", "--origin", "https://x.example"],
+            "is not an origin of this node",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)  # fmt: skip
-def test_a_target_that_cannot_be_used_is_refused_by_what_it_is(targets, arguments, says, capsys):
+)
+def test_unusable_target_is_refused_in_words(targets, arguments, message, capsys):
     assert main(arguments) == exit_codes.USAGE
     captured = capsys.readouterr()
-    assert says in captured.err
+    assert message in captured.err
     assert not captured.out
 
 
-def test_options_in_the_environment_may_be_meant_for_other_commands(targets, monkeypatch):
+def test_environment_options_do_not_apply_to_a_node(targets, monkeypatch):
     monkeypatch.setenv("APCORE_ORIGIN", "https://other.example")
     monkeypatch.setenv("APCORE_STORE", "sqlite:///other.db")
     assert main(["work", "node_targets:node", "--until-idle"]) == exit_codes.DONE
@@ -164,22 +174,22 @@ def test_keys_are_rotated_at_an_origin_of_the_node(targets, name, capsys):
 
 
 @pytest.mark.parametrize(
-    ("target", "warns"), [("make_federation", True), ("without_data", True), ("async_node", False)]
+    ("target", "has_warning"), [("make_federation", True), ("without_data", True), ("async_node", False)]
 )
-def test_check_warns_of_data_that_handlers_need_and_nobody_gives(targets, target, warns, capsys):
+def test_check_warns_of_missing_data_that_handlers_use(targets, target, has_warning, capsys):
     assert main(["check", f"node_targets:{target}", "--json"]) == exit_codes.DONE
     texts = [finding["text"] for finding in json.loads(capsys.readouterr().out)["findings"]]
     warnings = [text for text in texts if "ctx.data is used" in text]
-    assert len(warnings) == warns
+    assert len(warnings) == has_warning
     assert all("rules.<locals>.actor" in text and "data=" in text for text in warnings)
 
 
-def test_a_served_node_answers_at_each_of_its_origins_with_its_data(tmp_path):
+def test_served_node_answers_at_each_origin_with_its_data(tmp_path):
     (tmp_path / "served_targets.py").write_text(RULES + SERVED, encoding="utf-8")
     log = tmp_path / "served.log"
-    with reserved_ports(1) as [port], log.open("wb") as said:
+    with reserved_ports(1) as [port], log.open("wb") as output:
         command = [sys.executable, "-m", "apcore.cli", "serve", "served_targets:make_node", "--port", str(port)]
-        server = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
+        server = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output)
         try:
             eventually(lambda: b"startup complete" in log.read_bytes() or server.poll() or None, log.read_text)
             for host in ("127.0.0.1", "localhost"):

@@ -1,4 +1,4 @@
-"""``apcore verify``: exit codes, every step told, mistakes named, keys fetched as an inbox fetches them, and no secret shown."""
+"""Check ``apcore verify``: exit codes, reported steps, named mistakes, fetched keys, and no secret in the output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INBOX = "https://local.example/users/bob/inbox"
 FIELDS = {"Host": "local.example", "Content-Type": "application/activity+json"}
 
 
-def raw(request: Request) -> bytes:
+def request_bytes(request: Request) -> bytes:
     captured = read_capture(f"{request.method} {request.url} HTTP/1.1\r\n\r\n".encode())
     target = request.url.partition("://")[2]
     return write_request(evolve(captured, target=target[target.index("/") :]), request)
@@ -34,7 +34,7 @@ def raw(request: Request) -> bytes:
 @pytest.fixture
 def verify(monkeypatch, capsys):
     def run(data, *options):
-        data = raw(data) if isinstance(data, Request) else data
+        data = request_bytes(data) if isinstance(data, Request) else data
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         code = main(["verify", "-", *([] if "--now" in options else ["--now", NOW]), *options])
         out, err = capsys.readouterr()
@@ -50,8 +50,8 @@ def post(now):
 
 
 @pytest.mark.parametrize("module", [cavage, rfc9421], ids=["cavage", "rfc9421"])
-def test_a_good_request_is_told_step_by_step(module, verify, post, signers, key_files, now):
-    code, told = verify(
+def test_valid_request_is_reported_step_by_step(module, verify, post, signers, key_files, now):
+    code, output = verify(
         module.sign(post, signers["rsa"], now=now - timedelta(seconds=30)), "--key", key_files["rsa.pub"]
     )
     assert code == exit_codes.DONE
@@ -64,56 +64,71 @@ def test_a_good_request_is_told_step_by_step(module, verify, post, signers, key_
         f"from --key {key_files['rsa.pub']}",
         "holds by rsa-v1_5-sha256",
     ):
-        assert words in told
-    assert told.splitlines()[-1].startswith("verified by policy default: ")
+        assert words in output
+    assert output.splitlines()[-1].startswith("verified by policy default: ")
 
 
-def test_the_private_half_and_a_multikey_do_as_well(verify, post, signers, key_files, now, tmp_path):
+def test_private_key_and_multikey_files_are_accepted(verify, post, signers, key_files, now, tmp_path):
     signed = cavage.sign(post, signers["ed25519"], now=now)
     (tmp_path / "multikey").write_text(signers["ed25519"].public.multibase + "\n", encoding="ascii")
     assert verify(signed, "--key", key_files["ed25519"])[0] == exit_codes.DONE
     assert verify(signed, "--key", str(tmp_path / "multikey"))[0] == exit_codes.DONE
 
 
-def test_without_a_key_it_is_told_up_to_the_need_for_it(verify, post, signers, now):
-    code, told = verify(cavage.sign(post, signers["rsa"], now=now))
+def test_report_without_a_key_ends_with_the_needed_key(verify, post, signers, now):
+    code, output = verify(cavage.sign(post, signers["rsa"], now=now))
     assert code == exit_codes.FAILED
-    assert "+ policy strict" in told
-    assert told.splitlines()[-1] == (
+    assert "+ policy strict" in output
+    assert output.splitlines()[-1] == (
         "a key is needed, by --key or --fetch: https://remote.example/users/alice#main-key"
     )
-    code, told = verify(cavage.sign(post, signers["rsa"], now=now), "--json")
-    assert (code, json.loads(told)["reason"], json.loads(told)["ok"]) == (exit_codes.FAILED, "key-needed", False)
+    code, output = verify(cavage.sign(post, signers["rsa"], now=now), "--json")
+    assert (code, json.loads(output)["reason"], json.loads(output)["ok"]) == (exit_codes.FAILED, "key-needed", False)
 
 
-def test_the_policy_decides(verify, post, signers, key_files, now):
+def test_policy_and_time_decide_the_verdict(verify, post, signers, key_files, now):
     old = cavage.sign(post, signers["rsa"], now=now - timedelta(minutes=10))
     assert verify(old, "--key", key_files["rsa.pub"])[0] == exit_codes.DONE
-    code, told = verify(old, "--key", key_files["rsa.pub"], "--policy", "strict")
+    code, output = verify(old, "--key", key_files["rsa.pub"], "--policy", "strict")
     assert code == exit_codes.FAILED
-    assert told.splitlines()[-1] == (
-        "refused by policy strict: signature-too-old: signed 600 s ago, at most 300 s are accepted (policy strict: age_s_max)"
+    assert output.splitlines()[-1] == (
+        "refused by policy strict: signature-too-old: signed 600 s ago, at most 300 s are accepted "
+        "(policy strict: age_s_max)"
     )
     assert verify(old, "--key", key_files["rsa.pub"], "--now", "1795344400")[0] == exit_codes.FAILED
     assert verify(old, "--key", key_files["rsa.pub"], "--now", "Sun, 22 Nov 2026 08:00:00 GMT")[0] == exit_codes.DONE
 
 
-def test_a_clock_that_was_given_is_meant(verify, post, signers, now):
-    code, told = verify(cavage.sign(post, signers["rsa"], now=now - timedelta(days=2)))
-    assert (code, "--now" in told) == (exit_codes.FAILED, False)
+def test_given_time_is_not_questioned(verify, post, signers, now):
+    code, output = verify(cavage.sign(post, signers["rsa"], now=now - timedelta(days=2)))
+    assert (code, "--now" in output) == (exit_codes.FAILED, False)
 
 
-def test_todays_clock_is_told_how_to_turn(post, signers, key_files, monkeypatch, capsys, now):
-    then = now - timedelta(days=9000)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw(cavage.sign(post, signers["rsa"], now=then)))))
+def test_old_request_is_reported_with_the_option_for_its_time(post, signers, key_files, monkeypatch, capsys, now):
+    signing_time = now - timedelta(days=9000)
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO(request_bytes(cavage.sign(post, signers["rsa"], now=signing_time))))
+    )
     assert main(["verify", "-", "--key", key_files["rsa.pub"]]) == exit_codes.FAILED
-    assert f"--now '{format_http_date(then)}'" in capsys.readouterr().out
+    assert f"--now '{format_http_date(signing_time)}'" in capsys.readouterr().out
 
 
-REFUSED = {
-    "unsigned": (lambda post, _: post, "signature-missing", 'Accept-Signature: sig1=("@method" "@target-uri" "content-digest");created'),
-    "garbage": (lambda post, _: evolve(post, headers=post.headers.with_set("signature", "?")), "signature-malformed", "character 0"),
-    "digest": (lambda _, signed: evolve(signed, body=signed.body + b"\n"), "digest-mismatch", "without its final line feed"),
+REFUSALS = {
+    "unsigned": (
+        lambda post, _: post,
+        "signature-missing",
+        'Accept-Signature: sig1=("@method" "@target-uri" "content-digest");created',
+    ),
+    "garbage": (
+        lambda post, _: evolve(post, headers=post.headers.with_set("signature", "?")),
+        "signature-malformed",
+        "character 0",
+    ),
+    "digest": (
+        lambda _, signed: evolve(signed, body=signed.body + b"\n"),
+        "digest-mismatch",
+        "without its final line feed",
+    ),
     "time zone": (lambda post, _: post, "signature-from-future", "local time"),
     "component": (
         lambda _, signed: evolve(signed, headers=signed.headers.without("content-type")),
@@ -126,7 +141,12 @@ REFUSED = {
         "it would hold if the target has no slash at its end",
     ),
     "date": (
-        lambda _, signed: evolve(signed, headers=signed.headers.with_set("date", "Sun, 22 Nov 2026 08:00:01 GMT").with_added("x-date", signed.headers.get("date"))),
+        lambda _, signed: evolve(
+            signed,
+            headers=signed.headers.with_set("date", "Sun, 22 Nov 2026 08:00:01 GMT").with_added(
+                "x-date", signed.headers.get("date")
+            ),
+        ),
         "bad-signature",
         "Date had the value of x-date",
     ),
@@ -136,37 +156,38 @@ REFUSED = {
         "bad-signature",
         "it would hold if the target has no query, and (request-target) is for POST",
     ),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_names_its_reason_and_its_likely_cause(name, verify, post, signers, key_files, now):
-    change, reason, words = REFUSED[name]
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusal_names_its_reason_and_likely_cause(name, verify, post, signers, key_files, now):
+    change, reason, words = REFUSALS[name]
     if name == "time zone":
         request = cavage.sign(post, signers["rsa"], now=now + timedelta(hours=9))
     else:
         request = change(post, cavage.sign(post, signers["rsa"], now=now))
-    code, told = verify(request, "--key", key_files["rsa.pub"])
+    code, output = verify(request, "--key", key_files["rsa.pub"])
     assert code == exit_codes.FAILED
-    assert told.splitlines()[-1].startswith(f"refused by policy default: {reason}: ")
-    assert words in told
-    code, told = verify(request, "--key", key_files["rsa.pub"], "--json")
-    members = json.loads(told)
+    assert output.splitlines()[-1].startswith(f"refused by policy default: {reason}: ")
+    assert words in output
+    code, output = verify(request, "--key", key_files["rsa.pub"], "--json")
+    members = json.loads(output)
     assert (code, members["verdict"], members["reason"]) == (exit_codes.FAILED, "refused", reason)
     assert members["explanation"]["rule"]
 
 
-def test_the_host_that_it_came_to_can_be_another(verify, post, signers, key_files, now):
+def test_origin_option_overrides_the_host(verify, post, signers, key_files, now):
     signed = cavage.sign(post, signers["rsa"], now=now)
-    code, told = verify(signed, "--key", key_files["rsa.pub"], "--origin", "https://inside.example:8443")
+    code, output = verify(signed, "--key", key_files["rsa.pub"], "--origin", "https://inside.example:8443")
     assert code == exit_codes.FAILED
-    assert "wrong-host: signed for host 'local.example', but sent to 'inside.example:8443'" in told
+    assert "wrong-host: signed for host 'local.example', but sent to 'inside.example:8443'" in output
 
 
-def test_an_answer_as_json(verify, post, signers, key_files, now):
+def test_json_report_of_a_verified_request(verify, post, signers, key_files, now):
     signed = rfc9421.sign(post, signers["rsa"], now=now)
-    code, told = verify(evolve(signed, headers=signed.headers.with_added("accept-signature", 'x=("@status");created, y=("date")')), "--key", key_files["rsa.pub"], "--json")  # fmt: skip
-    members = json.loads(told)
+    headers = signed.headers.with_added("accept-signature", 'x=("@status");created, y=("date")')
+    code, output = verify(evolve(signed, headers=headers), "--key", key_files["rsa.pub"], "--json")
+    members = json.loads(output)
     assert code == exit_codes.DONE
     assert (members["ok"], members["policy"], members["now"]) == (True, "default", "2026-11-22T08:00:00+00:00")
     assert members["verified"] == {
@@ -177,33 +198,34 @@ def test_an_answer_as_json(verify, post, signers, key_files, now):
         "covered": ['"@method"', '"@target-uri"', '"@authority"', '"content-digest"'],
         "queryCovered": True,
     }
-    assert {"name": "accept-signature", "ok": None, "detail": "it asks for a signed response\ny: date"} in members["steps"]  # fmt: skip
+    step = {"name": "accept-signature", "ok": None, "detail": "it asks for a signed response\ny: date"}
+    assert step in members["steps"]
 
 
 SECRETS = ("authorization", "cookie", "proxy-authorization", "x-hub-signature")
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
-@pytest.mark.parametrize("holds", [True, False])
+@pytest.mark.parametrize("is_valid", [True, False])
 @pytest.mark.parametrize("module", [cavage, rfc9421], ids=["cavage", "rfc9421"])
-def test_secrets_are_never_shown(module, holds, options, verify, signers, key_files, now):
+def test_secrets_are_never_printed(module, is_valid, options, verify, signers, key_files, now):
     secrets = {name: f"hunter2 {name}" for name in (*SECRETS, "x-token")}
     request = Request("GET", "https://local.example/", {"Host": "local.example", **secrets})
-    first = ("(request-target)", "host", "date") if module is cavage else ("@method", "@target-uri")
-    signed = module.sign(request, signers["rsa"], now=now, covered=(*first, *SECRETS))
-    if not holds:
+    always_covered = ("(request-target)", "host", "date") if module is cavage else ("@method", "@target-uri")
+    signed = module.sign(request, signers["rsa"], now=now, covered=(*always_covered, *SECRETS))
+    if not is_valid:
         signed = evolve(signed, headers=signed.headers.with_set("cookie", "hunter2"))
-    code, told = verify(signed, "--key", key_files["rsa.pub"], *options)
-    assert code == (exit_codes.DONE if holds else exit_codes.FAILED)
-    assert "hunter2" not in told
+    code, output = verify(signed, "--key", key_files["rsa.pub"], *options)
+    assert code == (exit_codes.DONE if is_valid else exit_codes.FAILED)
+    assert "hunter2" not in output
 
 
-def test_what_would_move_a_cursor_is_escaped(verify, signers, key_files, now):
+def test_terminal_controls_are_escaped(verify, signers, key_files, now):
     request = Request("GET", "https://local.example/", {"Host": "local.example", "X-A": "a\t\x9b2J\\"})
     signed = cavage.sign(request, signers["rsa"], now=now, covered=("(request-target)", "host", "date", "x-a"))
-    code, told = verify(signed, "--key", key_files["rsa.pub"])
+    code, output = verify(signed, "--key", key_files["rsa.pub"])
     assert code == exit_codes.DONE
-    assert "x-a: a\\t\\x9b2J\\\\\n" in told
+    assert "x-a: a\\t\\x9b2J\\\\\n" in output
 
 
 @pytest.mark.parametrize(
@@ -220,30 +242,30 @@ def test_what_would_move_a_cursor_is_escaped(verify, signers, key_files, now):
         (b"GET / HTTP/1.1\nHost: x\n\n", ("--origin", "https://x/y"), "--origin"),
     ],
 )
-def test_wrong_arguments_are_answered_in_words(data, options, words, verify):
-    code, told = verify(data, *options)
+def test_wrong_arguments_are_refused_in_words(data, options, words, verify):
+    code, output = verify(data, *options)
     assert code == exit_codes.USAGE
-    assert words in told.replace("\n", " ")
-    assert "\x1b" not in told
+    assert words in output.replace("\n", " ")
+    assert "\x1b" not in output
 
 
-def test_a_file_that_holds_no_key(verify, post, tmp_path, capsys):
+def test_file_without_a_key_is_refused(verify, post, tmp_path, capsys):
     (tmp_path / "key").write_text("hunter2", encoding="ascii")
-    code, told = verify(post, "--key", str(tmp_path / "key"))
-    assert (code, "neither a PEM nor a Multikey" in told, "hunter2" in told) == (exit_codes.USAGE, True, False)
+    code, output = verify(post, "--key", str(tmp_path / "key"))
+    assert (code, "neither a PEM nor a Multikey" in output, "hunter2" in output) == (exit_codes.USAGE, True, False)
     assert main(["verify", str(tmp_path / "missing")]) == exit_codes.USAGE
     assert "No such file" in capsys.readouterr().err
 
 
-def test_a_weak_key_is_a_refusal(verify, post, signers, now, tmp_path):
+def test_weak_key_is_refused(verify, post, signers, now, tmp_path):
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     numbers = rsa.RSAPublicNumbers(65537, (2**255 + 95) * (2**255 + 1083))
     (tmp_path / "weak").write_bytes(numbers.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    code, told = verify(cavage.sign(post, signers["rsa"], now=now), "--key", str(tmp_path / "weak"))
+    code, output = verify(cavage.sign(post, signers["rsa"], now=now), "--key", str(tmp_path / "weak"))
     assert code == exit_codes.FAILED
-    assert "refused by policy default: key-weak" in told
+    assert "refused by policy default: key-weak" in output
 
 
 @given(
@@ -257,18 +279,18 @@ def test_a_weak_key_is_a_refusal(verify, post, signers, now, tmp_path):
     ).map(lambda field: f"POST / HTTP/1.1\nHost: x\n{field[0]}: {field[1]}\nSignature: s=:AAAA:\n\n{{}}".encode())
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_garbage_is_answered_in_words(verify, key_files, data):
-    code, told = verify(data, "--key", key_files["rsa.pub"])
+def test_garbage_is_refused_in_words(verify, key_files, data):
+    code, output = verify(data, "--key", key_files["rsa.pub"])
     assert code in {exit_codes.FAILED, exit_codes.USAGE}
-    assert told
+    assert output
 
 
-# --- documents inside, and keys from where they say -----------------------------------------------------------------
+# --- signed documents and fetched keys ------------------------------------------------------------------------------
 
 
 @contextmanager
-def serving(documents):
-    """A server of actors on the loopback interface: `documents` by path."""
+def serve_documents(documents):
+    """Serve ``documents``, by path, on the loopback interface."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -295,28 +317,43 @@ def serving(documents):
 
 @pytest.fixture(scope="module")
 def alice(signers):
-    """An actor who is served, with an RSA key and, for proofs, an Ed25519 one; mallory's key is hers only by his own word."""
+    """Serve an actor with an RSA key and an Ed25519 key for proofs.
+
+    A key of mallory names alice as its owner, but alice does not list it.
+    """
     documents = {}
-    with serving(documents) as origin:
+    with serve_documents(documents) as origin:
         actor = f"{origin}/users/alice"
         keys = {
             "rsa": signers["rsa"].renamed(key_id=f"{actor}#main-key", owner=actor),
             "ed25519": signers["ed25519"].renamed(key_id=f"{actor}#ed25519-key", owner=actor),
             "listed": generate_key("ed25519", key_id=f"{actor}#listed-key", owner=actor),
-            "mallory": generate_key("ed25519", key_id=f"{origin}/users/mallory#main-key", owner=f"{origin}/users/mallory"),
-        }  # fmt: skip
+            "mallory": generate_key(
+                "ed25519", key_id=f"{origin}/users/mallory#main-key", owner=f"{origin}/users/mallory"
+            ),
+        }
         documents["/users/alice"] = {
-            "@context": ["https://www.w3.org/ns/activitystreams", "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"],
+            "@context": [
+                "https://www.w3.org/ns/activitystreams",
+                "https://w3id.org/security/v1",
+                "https://w3id.org/security/multikey/v1",
+            ],
             "id": actor,
             "type": "Person",
             "inbox": f"{actor}/inbox",
             "publicKey": [
-                {"id": keys[name].key_id, "owner": actor, "publicKeyPem": keys[name].public.pem} for name in ("rsa", "listed")
+                {"id": keys[name].key_id, "owner": actor, "publicKeyPem": keys[name].public.pem}
+                for name in ("rsa", "listed")
             ],
             "assertionMethod": [
-                {"id": keys["ed25519"].key_id, "type": "Multikey", "controller": actor, "publicKeyMultibase": keys["ed25519"].public.multibase}
+                {
+                    "id": keys["ed25519"].key_id,
+                    "type": "Multikey",
+                    "controller": actor,
+                    "publicKeyMultibase": keys["ed25519"].public.multibase,
+                }
             ],
-        }  # fmt: skip
+        }
         documents["/users/mallory"] = {
             **documents["/users/alice"],
             "id": f"{origin}/users/mallory",
@@ -336,69 +373,73 @@ def activity(actor, **members):
     }
 
 
-def posted(document):
+def make_post(document):
     return Request("POST", INBOX, FIELDS, json.dumps(document).encode())
 
 
-def test_a_key_is_fetched_and_its_owner_is_the_actor(verify, alice, now):
+def test_fetched_key_of_the_actor_verifies(verify, alice, now):
     actor, keys = alice
-    code, told = verify(cavage.sign(posted(activity(actor)), keys["rsa"], now=now), "--fetch", "--allow-loopback")
-    assert code == exit_codes.DONE, told
-    assert f"GET {actor} -> 200, application/activity+json" in told
-    assert f"{keys['rsa'].key_id} is owned by {actor}, and both say so" in told
-    assert f"{actor} is the activity's actor, and owns the key" in told
+    code, output = verify(cavage.sign(make_post(activity(actor)), keys["rsa"], now=now), "--fetch", "--allow-loopback")
+    assert code == exit_codes.DONE, output
+    assert f"GET {actor} -> 200, application/activity+json" in output
+    assert f"{keys['rsa'].key_id} is owned by {actor}, and both say so" in output
+    assert f"{actor} is the activity's actor, and owns the key" in output
 
 
-def test_somebody_elses_activity_is_refused(verify, alice, now):
+def test_activity_of_another_actor_is_refused(verify, alice, now):
     _, keys = alice
     other = "https://other.example/users/carol"
-    code, told = verify(cavage.sign(posted(activity(other)), keys["rsa"], now=now), "--fetch", "--allow-loopback")
+    code, output = verify(cavage.sign(make_post(activity(other)), keys["rsa"], now=now), "--fetch", "--allow-loopback")
     assert code == exit_codes.FAILED
-    assert told.splitlines()[-1].startswith("refused by policy default: not-the-actor")
+    assert output.splitlines()[-1].startswith("refused by policy default: not-the-actor")
 
 
-def test_a_key_that_its_owner_does_not_list_is_refused(verify, alice, now):
+def test_key_that_its_owner_does_not_list_is_refused(verify, alice, now):
     actor, keys = alice
-    code, told = verify(cavage.sign(posted(activity(actor)), keys["mallory"], now=now), "--fetch", "--allow-loopback")
+    code, output = verify(
+        cavage.sign(make_post(activity(actor)), keys["mallory"], now=now), "--fetch", "--allow-loopback"
+    )
     assert code == exit_codes.FAILED
-    assert told.splitlines()[-1].startswith("refused by policy default: key-not-owned")
+    assert output.splitlines()[-1].startswith("refused by policy default: key-not-owned")
 
 
-def test_addresses_of_this_machine_are_not_asked_unless_allowed(verify, alice, now):
+def test_key_on_loopback_is_fetched_only_if_allowed(verify, alice, now):
     actor, keys = alice
-    code, told = verify(cavage.sign(posted(activity(actor)), keys["rsa"], now=now), "--fetch")
+    code, output = verify(cavage.sign(make_post(activity(actor)), keys["rsa"], now=now), "--fetch")
     assert code == exit_codes.FAILED
-    assert "refused by policy default: " in told.splitlines()[-1]
-    assert "-> 200" not in told
+    assert "refused by policy default: " in output.splitlines()[-1]
+    assert "-> 200" not in output
 
 
-def test_a_key_that_is_not_there_is_told(verify, alice, now):
+def test_missing_key_is_reported(verify, alice, now):
     actor, keys = alice
     key = keys["rsa"].renamed(key_id=f"{actor}/gone#main-key", owner=actor)
-    code, told = verify(cavage.sign(posted(activity(actor)), key, now=now), "--fetch", "--allow-loopback", "--json")
-    assert (code, json.loads(told)["reason"]) == (exit_codes.FAILED, "not-found")
-    assert "/gone -> 404" in told
+    code, output = verify(
+        cavage.sign(make_post(activity(actor)), key, now=now), "--fetch", "--allow-loopback", "--json"
+    )
+    assert (code, json.loads(output)["reason"]) == (exit_codes.FAILED, "not-found")
+    assert "/gone -> 404" in output
 
 
-def test_a_proof_inside_is_verified_without_any_http_signature(verify, alice, now, key_files):
+def test_proof_verifies_without_an_http_signature(verify, alice, now, key_files):
     actor, keys = alice
-    request = posted(proofs.create(activity(actor), keys["ed25519"], now=now))
-    code, told = verify(request, "--fetch", "--allow-loopback", "--json")
-    members = json.loads(told)
+    request = make_post(proofs.create(activity(actor), keys["ed25519"], now=now))
+    code, output = verify(request, "--fetch", "--allow-loopback", "--json")
+    members = json.loads(output)
     assert (code, members["document"]) == (
         exit_codes.DONE,
         {"scheme": "eddsa-jcs-2022", "key": keys["ed25519"].key_id, "owner": actor},
-    ), told
+    ), output
     assert verify(request, "--key", key_files["ed25519.pub"])[0] == exit_codes.DONE
     changed = evolve(request, body=request.body.replace(b"bob", b"eve"))
-    code, told = verify(changed, "--key", key_files["ed25519.pub"], "--json")
-    assert (code, json.loads(told)["reason"]) == (exit_codes.FAILED, "bad-signature")
+    code, output = verify(changed, "--key", key_files["ed25519.pub"], "--json")
+    assert (code, json.loads(output)["reason"]) == (exit_codes.FAILED, "bad-signature")
     assert verify(request)[1].splitlines()[-1].startswith("a key is needed")
 
 
-def told_as_json(verify, request, *options):
-    code, told = verify(request, "--json", *(options or ("--fetch", "--allow-loopback")))
-    members = json.loads(told)
+def verify_as_json(verify, request, *options):
+    code, output = verify(request, "--json", *(options or ("--fetch", "--allow-loopback")))
+    members = json.loads(output)
     assert code == (exit_codes.DONE if members["ok"] else exit_codes.FAILED)
     return members
 
@@ -407,99 +448,104 @@ def names(members):
     return [step["name"] for step in members["steps"]]
 
 
-def test_a_proof_by_a_key_that_is_not_for_proofs(verify, alice, now):
+def test_proof_by_a_key_outside_assertion_method_is_refused(verify, alice, now):
     actor, keys = alice
-    members = told_as_json(verify, posted(proofs.create(activity(actor), keys["listed"], now=now)))
+    members = verify_as_json(verify, make_post(proofs.create(activity(actor), keys["listed"], now=now)))
     assert (members["reason"], "assertionMethod" in members["sentence"]) == ("proof-refused", True)
     assert "aside" not in names(members)
 
 
-def test_a_proof_that_fails_refuses_what_the_request_proves(verify, alice, now):
+def test_invalid_proof_is_refused_despite_a_valid_http_signature(verify, alice, now):
     actor, keys = alice
     document = {**proofs.create(activity(actor), keys["ed25519"], now=now), "summary": "added"}
-    members = told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now))
+    members = verify_as_json(verify, cavage.sign(make_post(document), keys["rsa"], now=now))
     assert (members["reason"], members["explanation"]["scheme"]) == ("bad-signature", "eddsa-jcs-2022")
     assert {"name": "check cavage", "ok": True, "detail": "holds by rsa-v1_5-sha256"} in members["steps"]
 
 
-def test_a_request_that_is_signed_badly_is_refused_though_an_inbox_may_believe_what_is_in_it(verify, alice, now):
+def test_invalid_http_signature_is_refused_despite_a_valid_proof(verify, alice, now):
     actor, keys = alice
     document = proofs.create(activity(actor), keys["ed25519"], now=now)
-    members = told_as_json(verify, evolve(cavage.sign(posted(document), keys["rsa"], now=now), method="PUT"))
+    members = verify_as_json(verify, evolve(cavage.sign(make_post(document), keys["rsa"], now=now), method="PUT"))
     assert (members["reason"], members["explanation"]["scheme"]) == ("bad-signature", "cavage")
     assert "aside" in names(members)
 
 
-def test_one_key_is_for_one_signer(verify, alice, now, key_files):
+def test_given_key_is_used_for_one_signer_only(verify, alice, now, key_files):
     actor, keys = alice
     document = proofs.create(activity(actor), keys["ed25519"], now=now)
-    members = told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now), "--key", key_files["rsa.pub"])
+    members = verify_as_json(
+        verify, cavage.sign(make_post(document), keys["rsa"], now=now), "--key", key_files["rsa.pub"]
+    )
     assert (members["ok"], members["verified"]["scheme"], members["document"]) == (True, "cavage", None)
     assert "check eddsa-jcs-2022" not in names(members)
 
 
-def test_what_a_relay_hands_on_is_proved_by_its_linked_data_signature(verify, alice, now):
+def test_ld_signature_of_a_forwarded_activity_verifies(verify, alice, now):
     actor, keys = alice
     document = ld_signature.create(
         {**activity(actor), "@context": "https://www.w3.org/ns/activitystreams"}, keys["rsa"], now=now
     )
-    members = told_as_json(verify, posted(document))
+    members = verify_as_json(verify, make_post(document))
     assert (members["ok"], members["document"]["scheme"], members["verified"]) == (True, "RsaSignature2017", None)
     assert "-> 404" not in str(members)
-    strict = told_as_json(verify, posted(document), "--policy", "strict")
+    strict = verify_as_json(verify, make_post(document), "--policy", "strict")
     assert strict["reason"] == "scheme-refused"
-    changed = told_as_json(verify, posted({**document, "object": "https://local.example/users/eve"}))
+    changed = verify_as_json(verify, make_post({**document, "object": "https://local.example/users/eve"}))
     assert changed["reason"] == "bad-signature"
 
 
-def test_an_ld_signature_that_fails_is_no_reason_to_refuse_a_request_that_holds(verify, alice, now):
+def test_invalid_ld_signature_is_ignored_beside_a_valid_http_signature(verify, alice, now):
     actor, keys = alice
     document = ld_signature.create(
         {**activity(actor), "@context": "https://www.w3.org/ns/activitystreams"}, keys["rsa"], now=now
     )
     document["summary"] = "added"
-    members = told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now))
+    members = verify_as_json(verify, cavage.sign(make_post(document), keys["rsa"], now=now))
     assert (members["ok"], members["document"]) == (True, None)
     assert "check RsaSignature2017" in names(members)
 
 
-def test_a_proof_whose_key_cannot_be_had(verify, alice, now):
+def test_proof_by_a_missing_key_or_another_owner_is_refused(verify, alice, now):
     actor, keys = alice
-    gone = keys["ed25519"].renamed(key_id=f"{actor}/gone#key", owner=actor)
-    document = proofs.create(activity(actor), gone, now=now)
-    assert told_as_json(verify, cavage.sign(posted(document), keys["rsa"], now=now))["reason"] == "not-found"
+    missing_key = keys["ed25519"].renamed(key_id=f"{actor}/gone#key", owner=actor)
+    document = proofs.create(activity(actor), missing_key, now=now)
+    assert verify_as_json(verify, cavage.sign(make_post(document), keys["rsa"], now=now))["reason"] == "not-found"
     did = keys["ed25519"].public.multibase
     by_did = keys["ed25519"].renamed(key_id=f"did:key:{did}#{did}", owner=f"did:key:{did}")
-    members = told_as_json(verify, posted(proofs.create(activity(actor), by_did, now=now)))
+    members = verify_as_json(verify, make_post(proofs.create(activity(actor), by_did, now=now)))
     assert members["reason"] == "not-the-actor"
 
 
-def test_an_actor_may_be_embedded_or_missing(verify, alice, now):
+def test_actor_may_be_embedded_or_missing(verify, alice, now):
     actor, keys = alice
     embedded = {**activity(actor), "actor": {"id": actor, "type": "Person"}}
-    assert "actor" in names(told_as_json(verify, cavage.sign(posted(embedded), keys["rsa"], now=now)))
-    nobody = {"type": "Note"}
-    members = told_as_json(verify, cavage.sign(posted(nobody), keys["rsa"], now=now))
+    assert "actor" in names(verify_as_json(verify, cavage.sign(make_post(embedded), keys["rsa"], now=now)))
+    without_actor = {"type": "Note"}
+    members = verify_as_json(verify, cavage.sign(make_post(without_actor), keys["rsa"], now=now))
     assert (members["ok"], "actor" in names(members)) == (True, False)
 
 
-def test_a_server_that_cannot_be_reached_is_told(verify, post, signers, now):
-    with serving({}) as origin:
+def test_unreachable_key_server_is_reported(verify, post, signers, now):
+    with serve_documents({}) as origin:
         pass
     key = signers["rsa"].renamed(key_id=f"{origin}/users/alice#main-key", owner="")
-    code, told = verify(cavage.sign(post, key, now=now), "--fetch", "--allow-loopback")
+    code, output = verify(cavage.sign(post, key, now=now), "--fetch", "--allow-loopback")
     assert code == exit_codes.FAILED
-    assert told.splitlines()[-1].startswith("refused by policy default: key-unavailable")
-    assert f"GET {origin}/users/alice -> " in told
+    assert output.splitlines()[-1].startswith("refused by policy default: key-unavailable")
+    assert f"GET {origin}/users/alice -> " in output
 
 
-def test_one_of_two_signatures_is_enough(verify, alice, now):
+def test_one_of_two_signatures_is_enough_to_verify(verify, alice, now):
     actor, keys = alice
-    request = posted(activity(actor))
-    gone = keys["rsa"].renamed(key_id=f"{actor}/gone#main-key", owner=actor)
-    one, two = rfc9421.sign(request, gone, now=now, label="a"), rfc9421.sign(request, keys["rsa"], now=now, label="b")
-    headers = one.headers
+    request = make_post(activity(actor))
+    missing_key = keys["rsa"].renamed(key_id=f"{actor}/gone#main-key", owner=actor)
+    first, second = (
+        rfc9421.sign(request, missing_key, now=now, label="a"),
+        rfc9421.sign(request, keys["rsa"], now=now, label="b"),
+    )
+    headers = first.headers
     for name in ("signature-input", "signature"):
-        headers = headers.with_set(name, f"{one.headers.get(name)}, {two.headers.get(name)}")
-    members = told_as_json(verify, evolve(one, headers=headers))
+        headers = headers.with_set(name, f"{first.headers.get(name)}, {second.headers.get(name)}")
+    members = verify_as_json(verify, evolve(first, headers=headers))
     assert (members["ok"], members["verified"]["key"]) == (True, keys["rsa"].key_id)

@@ -1,4 +1,4 @@
-"""``apcore version``: everything that a bug report should name."""
+"""Check ``apcore version``: it prints everything that a bug report needs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from apcore.cli import exit_codes, main
 from apcore.cli import version as module
 
 
-def test_lines_for_people(capsys):
+def test_versions_are_printed_in_lines(capsys):
     assert main(["version"]) == exit_codes.DONE
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["apcore", version("apcore")]
     assert any(line.split() == ["h11", version("h11")] for line in lines)
 
 
-def test_one_object_for_programs(capsys):
+def test_versions_are_printed_as_one_json_object(capsys):
     assert main(["version", "--json"]) == exit_codes.DONE
-    told = json.loads(capsys.readouterr().out)
-    assert told == module.versions()
-    assert told[platform.python_implementation()] == platform.python_version()
+    report = json.loads(capsys.readouterr().out)
+    assert report == module.versions()
+    assert report[platform.python_implementation()] == platform.python_version()
 
 
-def test_what_is_not_installed_is_told(monkeypatch, capsys):
+def test_missing_package_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(module, "_TOLD", ("attrs", "no-such-distribution"))
     assert main(["version"]) == exit_codes.DONE
     assert "no-such-distribution  not installed" in capsys.readouterr().out
