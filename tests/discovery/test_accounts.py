@@ -1,4 +1,4 @@
-"""Accounts: the canonical form, and what is refused."""
+"""Check account identifiers: their canonical form, and the texts that are refused."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from apcore.http import parse_origin
 from vector_files import load_json, needs_vectors
 
 CASES = (load_json("identifiers/acct.json") or {"cases": []})["cases"]
-# Where the vectors leave it to policy, ours.
-DECIDED = {"alice%40host@example.com": "error", "alïce@example.com": "acct:al%C3%AFce@example.com"}
+# The vectors leave these cases to policy; apcore decides as follows.
+RESULTS_BY_POLICY = {"alice%40host@example.com": "error", "alïce@example.com": "acct:al%C3%AFce@example.com"}
 
 
 @needs_vectors
 @pytest.mark.parametrize("case", CASES, ids=[repr(case["input"]) for case in CASES])
-def test_vectors(case):
-    wanted = DECIDED[case["input"]] if case["result"] == "either" else case["result"]
-    if wanted == "error":
+def test_account_of_the_vectors_is_read_or_refused(case):
+    expected = RESULTS_BY_POLICY[case["input"]] if case["result"] == "either" else case["result"]
+    if expected == "error":
         with pytest.raises(RequestError):
             _ = parse_acct(case["input"])
     else:
-        assert str(parse_acct(case["input"])) == wanted
+        assert str(parse_acct(case["input"])) == expected
 
 
 @needs_vectors
-def test_the_vectors_are_all_there():
+def test_account_vectors_are_complete():
     assert len(CASES) == 13
-    assert sum(case["result"] == "either" for case in CASES) == len(DECIDED)
+    assert sum(case["result"] == "either" for case in CASES) == len(RESULTS_BY_POLICY)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_vectors_are_all_there():
         ("a.b-c_d~!$&'()*+,;=@example.com", "a.b-c_d~!$&'()*+,;=", "example.com"),
     ],
 )
-def test_reads(text, user, host):
+def test_account_is_read_in_every_form(text, user, host):
     assert parse_acct(text) == Acct(user, host)
     assert parse_acct(str(parse_acct(text))) == Acct(user, host)
 
@@ -86,18 +86,18 @@ def test_reads(text, user, host):
     ],
     ids=lambda text: repr(text[:40]),
 )
-def test_refuses(text):
+def test_malformed_account_is_refused(text):
     with pytest.raises(RequestError):
         _ = parse_acct(text)
 
 
-def test_accounts_are_compared_without_the_case_of_the_user():
+def test_user_names_compare_without_case():
     assert parse_acct("Alice@example.com") == parse_acct("alice@EXAMPLE.com")
     assert len({parse_acct("Alice@example.com"), parse_acct("alice@example.com")}) == 1
     assert parse_acct("alice@example.com") != parse_acct("alice@example.org")
 
 
-def test_a_handle_is_what_people_write():
+def test_handle_has_the_common_form():
     assert parse_acct("acct:Alice@example.com:8443").handle == "@Alice@example.com:8443"
 
 
@@ -109,12 +109,12 @@ def test_a_handle_is_what_people_write():
         ("http://localhost:8000", "localhost:8000"),
     ],
 )
-def test_an_account_at_an_origin(origin, host):
+def test_account_at_an_origin_has_its_host(origin, host):
     assert Acct.at("alice", parse_origin(origin)) == Acct("alice", host)
 
 
 @pytest.mark.parametrize("user", ["", "a@b", "a b", "a" * 3000])
-def test_no_account_at_an_origin_has_such_a_name(user):
+def test_impossible_user_name_is_refused(user):
     with pytest.raises(RequestError):
         _ = Acct.at(user, parse_origin("https://example.com"))
 
@@ -129,23 +129,23 @@ def test_no_account_at_an_origin_has_such_a_name(user):
         *((text, text) for text in ("ftp://example.com/", "mailto:a@b", "urn:isbn:9780", "tel:+1", "localhost:80")),
     ],
 )
-def test_a_resource(text, resource):
+def test_resource_is_an_account_or_a_url(text, resource):
     assert parse_resource(text) == resource
 
 
 @pytest.mark.parametrize("text", ["", "alice", "https://", "https://a@example.com/", "acct:", "ACCT:alice"])
-def test_no_resource(text):
+def test_malformed_resource_is_refused(text):
     with pytest.raises(RequestError):
         _ = parse_resource(text)
 
 
 @given(st.text() | st.from_regex(r"(acct:)?@?[^@]{0,5}@[^@]{0,12}(:[0-9]{0,6})?", fullmatch=True))
-def test_whatever_is_read_is_canonical(text):
+def test_any_account_that_is_read_is_canonical(text):
     try:
         acct = parse_acct(text)
     except RequestError:
         return
-    again = parse_acct(str(acct))
-    assert (again.user, again.host) == (acct.user, acct.host)
+    parsed_again = parse_acct(str(acct))
+    assert (parsed_again.user, parsed_again.host) == (acct.user, acct.host)
     assert "@" not in acct.user
     assert "@" not in acct.host

@@ -1,4 +1,4 @@
-"""Descriptors: written and read, in JSON and in XML; what hostile ones get."""
+"""Check descriptors: they are written and read in JSON and XML, and hostile ones are refused."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ XML = [path for path in DISCOVERY if path.read_bytes().startswith(b"<?xml")]
 
 
 @needs_vectors
-def test_the_vectors_are_all_there():
+def test_descriptor_vectors_are_complete():
     assert (len(DISCOVERY), len(XML)) == (16, 14)
 
 
 @needs_vectors
 @pytest.mark.parametrize("path", XML, ids=[path.name.removeprefix("pleroma-repo__") for path in XML])
-def test_every_xrd_is_read(path):
-    found = read_xrd(path.read_bytes())
-    assert found.links
+def test_xrd_of_the_vectors_is_read(path):
+    descriptor = read_xrd(path.read_bytes())
+    assert descriptor.links
     if "host_meta" in path.name or "host-meta" in path.name:
-        assert "{uri}" in (found.linked("lrdd")[0].template or "")
+        assert "{uri}" in (descriptor.linked("lrdd")[0].template or "")
     else:
-        assert found.subject
-        assert found.aliases
+        assert descriptor.subject
+        assert descriptor.aliases
 
 
 @needs_vectors
-def test_a_descriptor_of_the_vectors_in_full():
-    found = read_xrd((VECTORS / "discovery/pleroma-repo__lain_squeet.me_webfinger.xml").read_bytes())
-    assert found.subject == "lain@squeet.me"
-    assert found.aliases == ("https://squeet.me/profile/lain", "https://squeet.me/profile/lain")
-    assert len(found.links) == 14
-    assert list(found.properties) == ["http://salmon-protocol.org/ns/magic-key"]
-    assert found.linked("http://ostatus.org/schema/1.0/subscribe") == (
+def test_all_members_of_an_xrd_are_read():
+    descriptor = read_xrd((VECTORS / "discovery/pleroma-repo__lain_squeet.me_webfinger.xml").read_bytes())
+    assert descriptor.subject == "lain@squeet.me"
+    assert descriptor.aliases == ("https://squeet.me/profile/lain", "https://squeet.me/profile/lain")
+    assert len(descriptor.links) == 14
+    assert list(descriptor.properties) == ["http://salmon-protocol.org/ns/magic-key"]
+    assert descriptor.linked("http://ostatus.org/schema/1.0/subscribe") == (
         DescriptorLink("http://ostatus.org/schema/1.0/subscribe", template="https://squeet.me/follow?url={uri}"),
     )
 
 
 @needs_vectors
-def test_the_descriptor_in_json_is_read_as_such():
-    found = read_jrd((VECTORS / "discovery/pleroma-repo__graf-imposter-webfinger.json").read_bytes())
-    assert (found.subject, len(found.links)) == ("acct:graf@poa.st", 7)
+def test_jrd_of_the_vectors_is_read():
+    descriptor = read_jrd((VECTORS / "discovery/pleroma-repo__graf-imposter-webfinger.json").read_bytes())
+    assert (descriptor.subject, len(descriptor.links)) == ("acct:graf@poa.st", 7)
 
 
-# --- written, and read back -----------------------------------------------------------------------------------------
+# --- writing and reading back ---------------------------------------------------------------------------------------
 
 SELF = DescriptorLink("self", type="application/activity+json", href="https://example.com/users/alice")
 
 
-def test_what_is_written_as_json():
-    written = jrd("acct:alice@example.com", ["https://example.com/users/alice"], [SELF])
-    assert json.loads(written) == {
+def test_jrd_is_written():
+    data = jrd("acct:alice@example.com", ["https://example.com/users/alice"], [SELF])
+    assert json.loads(data) == {
         "subject": "acct:alice@example.com",
         "aliases": ["https://example.com/users/alice"],
         "links": [{"rel": "self", "type": "application/activity+json", "href": "https://example.com/users/alice"}],
@@ -83,21 +83,21 @@ links = st.builds(
 
 
 @given(texts, st.lists(texts, max_size=3), st.lists(links, max_size=4))
-def test_json_is_read_as_it_was_written(subject, aliases, given_links):
+def test_jrd_reads_back(subject, aliases, given_links):
     assert read_jrd(jrd(subject, aliases, given_links)) == Descriptor(subject, aliases, given_links)
 
 
-# XML has no place for these, in no spelling.
+# XML cannot represent these characters in any spelling.
 xml_texts = texts.filter(lambda text: "\ufffe" not in text and "\uffff" not in text)
 xml_links = st.builds(DescriptorLink, xml_texts, type=st.none() | xml_texts, href=st.none() | xml_texts)
 
 
 @given(st.lists(xml_links, max_size=4))
-def test_xml_is_read_as_it_was_written(given_links):
+def test_xrd_reads_back(given_links):
     assert read_xrd(xrd(given_links)).links == tuple(given_links)
 
 
-# --- what is odd, and what is hostile -------------------------------------------------------------------------------
+# --- malformed and hostile descriptors ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_xml_is_read_as_it_was_written(given_links):
     ],
     ids=["empty", "other-kinds", "aliases", "links", "properties"],
 )
-def test_what_is_odd_is_left_out(members, expected):
+def test_malformed_members_are_left_out(members, expected):
     assert read_jrd(json.dumps(members).encode()) == expected
 
 
-def test_relations_are_compared_without_case():
+def test_link_relations_compare_without_case():
     assert Descriptor(links=[SELF]).linked("SELF") == (SELF,)
 
 
@@ -136,7 +136,7 @@ def test_relations_are_compared_without_case():
     ],
     ids=["nothing", "array", "xml", "twice", "utf-16", "bytes", "depth", "links"],
 )
-def test_json_that_is_refused(data, error):
+def test_malformed_jrd_is_refused(data, error):
     with pytest.raises(error):
         _ = read_jrd(data)
 
@@ -178,21 +178,22 @@ EXTERNAL = (
         *("external-entity", "external-dtd", "dtd", "open-depth", "depth", "elements", "bytes"),
     ],
 )
-def test_xml_that_is_refused(data, error):
+def test_malformed_or_hostile_xrd_is_refused(data, error):
     with pytest.raises(error):
         _ = read_xrd(data)
 
 
-def test_what_is_of_another_namespace_or_deeper_says_nothing():
-    found = read_xrd(
-        f"<XRD xmlns='{XRD}' xmlns:o='urn:o'><o:Subject>a</o:Subject><Link rel='x'><Subject>b</Subject><Link rel='y'/></Link>"
+def test_nested_elements_and_other_namespaces_are_ignored():
+    descriptor = read_xrd(
+        f"<XRD xmlns='{XRD}' xmlns:o='urn:o'><o:Subject>a</o:Subject>"
+        "<Link rel='x'><Subject>b</Subject><Link rel='y'/></Link>"
         "<Subject>c</Subject><Subject>d</Subject><Link href='z'/><Link rel=''/></XRD>".encode()
     )
-    assert found == Descriptor("c", links=[DescriptorLink("x")])
+    assert descriptor == Descriptor("c", links=[DescriptorLink("x")])
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(lambda t: f"<XRD xmlns='{XRD}'>{t}</XRD>".encode()))
-def test_whatever_comes_is_read_or_refused(data):
-    for read in (read_jrd, read_xrd, read_host_meta):
+def test_any_bytes_are_read_or_refused_with_our_error(data):
+    for read_descriptor in (read_jrd, read_xrd, read_host_meta):
         with suppress(ApcoreError):
-            assert isinstance(read(data), Descriptor)
+            assert isinstance(read_descriptor(data), Descriptor)

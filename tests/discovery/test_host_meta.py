@@ -1,4 +1,4 @@
-"""host-meta: where a host answers WebFinger."""
+"""Check host-meta, which names the address at which a host answers WebFinger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apcore.http import parse_origin
 TEMPLATE = "https://example.com/.well-known/webfinger?resource={uri}"
 
 
-def test_what_is_written_as_xml():
+def test_host_meta_is_written_as_xml():
     assert host_meta_xml("https://example.com").decode().splitlines() == [
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0">',
@@ -23,21 +23,21 @@ def test_what_is_written_as_xml():
     ]
 
 
-def test_what_is_written_as_json():
+def test_host_meta_is_written_as_json():
     assert json.loads(host_meta_json(parse_origin("https://example.com"))) == {
         "links": [{"rel": "lrdd", "type": "application/jrd+json", "template": TEMPLATE}]
     }
 
 
 @pytest.mark.parametrize("write", [host_meta_xml, host_meta_json])
-@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order-mark"])
-def test_either_is_read_back(write, before):
-    found = read_host_meta(before + write("https://example.com"))
-    assert lrdd_address(found, "acct:a@example.com") == TEMPLATE.replace("{uri}", "acct%3Aa%40example.com")
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order-mark"])
+def test_host_meta_reads_back(write, prefix):
+    descriptor = read_host_meta(prefix + write("https://example.com"))
+    assert lrdd_address(descriptor, "acct:a@example.com") == TEMPLATE.replace("{uri}", "acct%3Aa%40example.com")
 
 
 @pytest.mark.parametrize("data", [b"", b"acct", b"<html>", b"\xff"])
-def test_neither_is_refused(data):
+def test_data_that_is_neither_xml_nor_json_is_refused(data):
     with pytest.raises(DocumentError):
         _ = read_host_meta(data)
 
@@ -61,5 +61,5 @@ def test_neither_is_refused(data):
     ],
     ids=["nothing", "bare", "no-place", "href", "another-rel", "once", "json-first"],
 )
-def test_where_a_host_answers(links, address):
+def test_webfinger_address_comes_from_the_best_lrdd_template(links, address):
     assert lrdd_address(Descriptor(links=links), "a&b/") == address

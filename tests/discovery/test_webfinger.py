@@ -1,4 +1,4 @@
-"""WebFinger: a handle is believed after a round trip, and not before."""
+"""Check WebFinger: a handle is trusted only after a round trip between host and actor."""
 
 from __future__ import annotations
 
@@ -51,62 +51,66 @@ POLICY = FetchPolicy()
 ME = Identity(key_name="instance", key_id="https://me.example/actor#main-key")
 
 
-def asked_at(handle: str, host: str | None = None) -> str:
-    """Where WebFinger is asked about a handle."""
+def webfinger_url(handle: str, host: str | None = None) -> str:
+    """Return the WebFinger URL for a handle."""
     acct = parse_acct(handle)
     return f"https://{host or acct.host}/.well-known/webfinger?resource={quote(str(acct), safe='')}"
 
 
-def names(actor: str, *, kind: str = ACTIVITY_JSON, **properties: str) -> DescriptorLink:
+def actor_link(actor: str, *, kind: str = ACTIVITY_JSON, **properties: str) -> DescriptorLink:
     return DescriptorLink("self", type=kind, href=actor, properties=properties)
 
 
-def told(
+def descriptor_response(
     subject: str | None, *links: DescriptorLink | str, aliases=(), content_type: str | None = "application/jrd+json"
 ) -> Response:
-    """A descriptor, as an answer."""
-    all_links = [names(link) if isinstance(link, str) else link for link in links]
+    """Return a response with a descriptor."""
+    all_links = [actor_link(link) if isinstance(link, str) else link for link in links]
     headers = {} if content_type is None else {"Content-Type": content_type}
     return Response(200, headers, jrd(subject, aliases, all_links))
 
 
-def actor(ident: str = ALICE, name: str | None = "alice", kind: str = "Person", **more: Any) -> Response:
+def actor_response(
+    ident: str = ALICE, name: str | None = "alice", kind: str = "Person", **other_members: Any
+) -> Response:
     members = {
         "@context": "https://www.w3.org/ns/activitystreams",
         "id": ident,
         "type": kind,
         "inbox": f"{ident}/in",
-        **more,
+        **other_members,
     }
     return document(members | ({} if name is None else {"preferredUsername": name}))
 
 
-def found(web: ScriptedWeb, text: str, **more) -> LookupResult:
-    return web.run(lookup(text, **({"policy": POLICY} | more)))
+def run_lookup(web: ScriptedWeb, text: str, **options) -> LookupResult:
+    return web.run(lookup(text, **({"policy": POLICY} | options)))
 
 
-HONEST = {asked_at("alice@a.example"): told("acct:alice@a.example", ALICE), ALICE: actor()}
+HONEST = {webfinger_url("alice@a.example"): descriptor_response("acct:alice@a.example", ALICE), ALICE: actor_response()}
 
 
 # --- handles --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["@alice@a.example", "alice@a.example", "acct:alice@A.example", "@alice@a.example."])
-def test_a_handle_leads_to_its_actor(text):
+def test_handle_leads_to_its_actor(text):
     web = ScriptedWeb(HONEST)
-    result = found(web, text)
+    result = run_lookup(web, text)
     assert (result.document.id, result.acct, result.doubt) == (ALICE, Acct("alice", "a.example"), None)
-    assert web.asked() == [asked_at("alice@a.example"), ALICE]
+    assert web.asked() == [webfinger_url("alice@a.example"), ALICE]
 
 
-def test_the_host_says_how_the_handle_is_spelled():
-    web = ScriptedWeb({asked_at("ALICE@a.example"): told("acct:Alice@a.example", ALICE), ALICE: actor()})
-    assert str(found(web, "@ALICE@a.example").acct) == "acct:Alice@a.example"
+def test_host_decides_the_spelling_of_the_handle():
+    web = ScriptedWeb(
+        {webfinger_url("ALICE@a.example"): descriptor_response("acct:Alice@a.example", ALICE), ALICE: actor_response()}
+    )
+    assert str(run_lookup(web, "@ALICE@a.example").acct) == "acct:Alice@a.example"
 
 
-def test_webfinger_is_asked_for_descriptors_unsigned_and_the_actor_as_who_we_are():
+def test_only_the_fetch_of_the_actor_is_signed():
     web = ScriptedWeb(HONEST)
-    _ = found(web, "@alice@a.example", identity=ME)
+    _ = run_lookup(web, "@alice@a.example", identity=ME)
     [first, second] = web.requests
     assert first.headers.get("accept") == "application/jrd+json, application/json"
     assert "signature" not in first.headers
@@ -117,88 +121,105 @@ def test_webfinger_is_asked_for_descriptors_unsigned_and_the_actor_as_who_we_are
 SHORT, LONG = "alice@short.example", "alice@long.example"
 LONG_ALICE = "https://long.example/users/alice"
 SPLIT = {
-    asked_at(SHORT): told(f"acct:{SHORT}", LONG_ALICE),
-    asked_at(LONG): told(f"acct:{SHORT}", LONG_ALICE),
-    LONG_ALICE: actor(LONG_ALICE),
+    webfinger_url(SHORT): descriptor_response(f"acct:{SHORT}", LONG_ALICE),
+    webfinger_url(LONG): descriptor_response(f"acct:{SHORT}", LONG_ALICE),
+    LONG_ALICE: actor_response(LONG_ALICE),
 }
 
-BELIEVED = [
-    pytest.param(SHORT, SPLIT, SHORT, [asked_at(SHORT), LONG_ALICE, asked_at(LONG)], id="short-domain"),
-    pytest.param(LONG, SPLIT, SHORT, [asked_at(LONG), asked_at(SHORT), LONG_ALICE], id="long-domain"),
+TRUSTED = [
+    pytest.param(SHORT, SPLIT, SHORT, [webfinger_url(SHORT), LONG_ALICE, webfinger_url(LONG)], id="short-domain"),
+    pytest.param(LONG, SPLIT, SHORT, [webfinger_url(LONG), webfinger_url(SHORT), LONG_ALICE], id="long-domain"),
     pytest.param(
         SHORT,
         SPLIT
         | {
-            asked_at(SHORT): redirect(asked_at(SHORT, "long.example")),
-            asked_at(SHORT, "long.example"): SPLIT[asked_at(SHORT)],
+            webfinger_url(SHORT): redirect(webfinger_url(SHORT, "long.example")),
+            webfinger_url(SHORT, "long.example"): SPLIT[webfinger_url(SHORT)],
         },
         SHORT,
-        [asked_at(SHORT), asked_at(SHORT, "long.example"), LONG_ALICE, asked_at(LONG)],
+        [webfinger_url(SHORT), webfinger_url(SHORT, "long.example"), LONG_ALICE, webfinger_url(LONG)],
         id="short-domain-by-redirect",
     ),
     pytest.param(
         SHORT,
-        SPLIT | {LONG_ALICE: actor(LONG_ALICE, name="u17", webfinger=SHORT)},
+        SPLIT | {LONG_ALICE: actor_response(LONG_ALICE, name="u17", webfinger=SHORT)},
         SHORT,
-        [asked_at(SHORT), LONG_ALICE],
+        [webfinger_url(SHORT), LONG_ALICE],
         id="the-actor-names-its-handle",
     ),
     pytest.param(
         "alice@a.example",
-        HONEST | {asked_at("alice@a.example"): told(None, ALICE)},
+        HONEST | {webfinger_url("alice@a.example"): descriptor_response(None, ALICE)},
         "alice@a.example",
-        [asked_at("alice@a.example"), ALICE],
+        [webfinger_url("alice@a.example"), ALICE],
         id="no-subject",
     ),
     pytest.param(
         "alice@a.example",
-        HONEST | {asked_at("alice@a.example"): told("alice@a.example", ALICE)},
+        HONEST | {webfinger_url("alice@a.example"): descriptor_response("alice@a.example", ALICE)},
         "alice@a.example",
-        [asked_at("alice@a.example"), ALICE],
+        [webfinger_url("alice@a.example"), ALICE],
         id="bare-subject",
     ),
     pytest.param(
         "alice@a.example",
-        HONEST | {asked_at("alice@a.example"): told(f"{A}/alice", ALICE, aliases=["acct:alice@a.example"])},
+        HONEST
+        | {
+            webfinger_url("alice@a.example"): descriptor_response(f"{A}/alice", ALICE, aliases=["acct:alice@a.example"])
+        },
         "alice@a.example",
-        [asked_at("alice@a.example"), ALICE],
+        [webfinger_url("alice@a.example"), ALICE],
         id="subject-is-the-profile",
     ),
     pytest.param(
         "alice@a.example",
-        HONEST | {asked_at("alice@a.example"): told("acct:alice@a.example", names(ALICE, kind=LD_JSON))},
+        HONEST
+        | {
+            webfinger_url("alice@a.example"): descriptor_response(
+                "acct:alice@a.example", actor_link(ALICE, kind=LD_JSON)
+            )
+        },
         "alice@a.example",
-        [asked_at("alice@a.example"), ALICE],
+        [webfinger_url("alice@a.example"), ALICE],
         id="the-other-media-type",
     ),
     pytest.param(
         "alice@a.example",
-        HONEST | {asked_at("alice@a.example"): told("acct:alice@a.example", names("HTTPS://A.example/users/alice"))},
+        HONEST
+        | {
+            webfinger_url("alice@a.example"): descriptor_response(
+                "acct:alice@a.example", actor_link("HTTPS://A.example/users/alice")
+            )
+        },
         "alice@a.example",
-        [asked_at("alice@a.example"), ALICE],
+        [webfinger_url("alice@a.example"), ALICE],
         id="another-spelling",
     ),
 ]
 
 
-@pytest.mark.parametrize(("text", "pages", "acct", "asked"), BELIEVED)
-def test_believed(text, pages, acct, asked):
+@pytest.mark.parametrize(("text", "pages", "acct", "urls"), TRUSTED)
+def test_handle_is_trusted_after_a_round_trip(text, pages, acct, urls):
     web = ScriptedWeb(pages)
-    assert found(web, text).acct == parse_acct(acct)
-    assert web.asked() == asked
+    assert run_lookup(web, text).acct == parse_acct(acct)
+    assert web.asked() == urls
 
 
 CEO = "ceo@b.example"
-DOUBTED = [
+DISTRUSTED = [
     pytest.param(
         CEO,
-        HONEST | {asked_at(CEO): told(f"acct:{CEO}", ALICE)},
+        HONEST | {webfinger_url(CEO): descriptor_response(f"acct:{CEO}", ALICE)},
         HandleMismatch,
         id="a-host-names-somebody-famous",
     ),
     pytest.param(
         CEO,
-        HONEST | {asked_at(CEO): told("acct:alice@a.example", f"{B}/x"), asked_at("alice@a.example"): Response(404)},
+        HONEST
+        | {
+            webfinger_url(CEO): descriptor_response("acct:alice@a.example", f"{B}/x"),
+            webfinger_url("alice@a.example"): Response(404),
+        },
         NotFound,
         id="handed-on-to-who-does-not-know-it",
     ),
@@ -206,57 +227,96 @@ DOUBTED = [
         CEO,
         HONEST
         | {
-            asked_at(CEO): told("acct:x@c.example", f"{B}/x"),
-            asked_at("x@c.example"): told("acct:alice@a.example", f"{B}/x"),
+            webfinger_url(CEO): descriptor_response("acct:x@c.example", f"{B}/x"),
+            webfinger_url("x@c.example"): descriptor_response("acct:alice@a.example", f"{B}/x"),
         },
         HandleMismatch,
         id="handed-on-twice",
     ),
-    pytest.param(CEO, {asked_at(CEO): told("https://b.example/x", ALICE)}, HandleMismatch, id="subject-is-no-account"),
+    pytest.param(
+        CEO,
+        {webfinger_url(CEO): descriptor_response("https://b.example/x", ALICE)},
+        HandleMismatch,
+        id="subject-is-no-account",
+    ),
     pytest.param(
         "alice@a.example",
-        HONEST | {ALICE: actor(name="bob"), asked_at("bob@a.example"): told("acct:bob@a.example", f"{A}/users/bob")},
+        HONEST
+        | {
+            ALICE: actor_response(name="bob"),
+            webfinger_url("bob@a.example"): descriptor_response("acct:bob@a.example", f"{A}/users/bob"),
+        },
         HandleMismatch,
         id="the-actor-calls-itself-another",
     ),
     pytest.param(
         "alice@a.example",
-        HONEST | {ALICE: actor(name="bob"), asked_at("bob@a.example"): told("acct:bob@a.example", ALICE)},
+        HONEST
+        | {
+            ALICE: actor_response(name="bob"),
+            webfinger_url("bob@a.example"): descriptor_response("acct:bob@a.example", ALICE),
+        },
         HandleMismatch,
         id="one-actor-two-handles",
     ),
-    pytest.param("alice@a.example", HONEST | {ALICE: actor(name=None)}, HandleMismatch, id="the-actor-has-no-name"),
-    pytest.param("alice@a.example", HONEST | {ALICE: actor(name="al ice")}, HandleMismatch, id="an-impossible-name"),
-    pytest.param("alice@a.example", HONEST | {ALICE: actor(webfinger="@@")}, HandleMismatch, id="an-impossible-handle"),
+    pytest.param(
+        "alice@a.example", HONEST | {ALICE: actor_response(name=None)}, HandleMismatch, id="the-actor-has-no-name"
+    ),
+    pytest.param(
+        "alice@a.example", HONEST | {ALICE: actor_response(name="al ice")}, HandleMismatch, id="an-impossible-name"
+    ),
+    pytest.param(
+        "alice@a.example", HONEST | {ALICE: actor_response(webfinger="@@")}, HandleMismatch, id="an-impossible-handle"
+    ),
     pytest.param(
         CEO,
         {
-            asked_at(CEO): told(f"acct:{CEO}", f"{B}/ceo"),
-            f"{B}/ceo": actor(f"{B}/ceo", webfinger="alice@a.example"),
-            asked_at("alice@a.example"): told("acct:alice@a.example", ALICE),
+            webfinger_url(CEO): descriptor_response(f"acct:{CEO}", f"{B}/ceo"),
+            f"{B}/ceo": actor_response(f"{B}/ceo", webfinger="alice@a.example"),
+            webfinger_url("alice@a.example"): descriptor_response("acct:alice@a.example", ALICE),
         },
         HandleMismatch,
         id="the-actor-claims-a-famous-handle",
     ),
-    pytest.param("alice@a.example", HONEST | {ALICE: redirect(f"{B}/x"), f"{B}/x": actor(f"{B}/x")}, HandleMismatch, id="the-actor-is-another"),
-    pytest.param("alice@a.example", HONEST | {ALICE: actor(f"{B}/x")}, WrongId, id="the-actor-speaks-for-another-origin"),
-    pytest.param("alice@a.example", HONEST | {ALICE: actor(kind="Note")}, WrongType, id="no-actor"),
-    pytest.param("alice@a.example", HONEST | {ALICE: Response(410)}, Gone, id="actor-gone"),
-    pytest.param("alice@a.example", {asked_at("alice@a.example"): told("acct:alice@a.example")}, NoActorLink, id="no-links"),
     pytest.param(
         "alice@a.example",
-        {asked_at("alice@a.example"): told("acct:alice@a.example", names(ALICE, kind="text/html"), DescriptorLink("self", href=ALICE), names("x"), names("ftp://a.example/"))},
+        HONEST | {ALICE: redirect(f"{B}/x"), f"{B}/x": actor_response(f"{B}/x")},
+        HandleMismatch,
+        id="the-actor-is-another",
+    ),
+    pytest.param(
+        "alice@a.example", HONEST | {ALICE: actor_response(f"{B}/x")}, WrongId, id="the-actor-speaks-for-another-origin"
+    ),
+    pytest.param("alice@a.example", HONEST | {ALICE: actor_response(kind="Note")}, WrongType, id="no-actor"),
+    pytest.param("alice@a.example", HONEST | {ALICE: Response(410)}, Gone, id="actor-gone"),
+    pytest.param(
+        "alice@a.example",
+        {webfinger_url("alice@a.example"): descriptor_response("acct:alice@a.example")},
+        NoActorLink,
+        id="no-links",
+    ),
+    pytest.param(
+        "alice@a.example",
+        {
+            webfinger_url("alice@a.example"): descriptor_response(
+                "acct:alice@a.example",
+                actor_link(ALICE, kind="text/html"),
+                DescriptorLink("self", href=ALICE),
+                actor_link("x"),
+                actor_link("ftp://a.example/"),
+            )
+        },
         NoActorLink,
         id="no-usable-link",
     ),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("text", "pages", "error"), DOUBTED)
-def test_doubted(text, pages, error):
+@pytest.mark.parametrize(("text", "pages", "error"), DISTRUSTED)
+def test_handle_without_a_round_trip_is_refused(text, pages, error):
     web = ScriptedWeb(pages)
     with pytest.raises(error):
-        _ = found(web, text)
+        _ = run_lookup(web, text)
     assert len(web.asked()) <= 7
 
 
@@ -274,10 +334,10 @@ def test_doubted(text, pages, error):
         "!",
     ],
 )
-def test_what_is_neither_a_handle_nor_a_url(text):
+def test_text_that_is_neither_handle_nor_url_is_refused(text):
     web = ScriptedWeb()
     with pytest.raises(RequestError):
-        _ = found(web, text)
+        _ = run_lookup(web, text)
     assert web.requests == []
 
 
@@ -287,12 +347,12 @@ TYPE = "https://www.w3.org/ns/activitystreams#type"
 PERSON, GROUP = f"{A}/u/books", f"{A}/c/books"
 
 
-def both(*kinds: str) -> dict[str, Response]:
-    links = [names(PERSON if kind == "Person" else GROUP, **{TYPE: kind}) for kind in kinds]
+def books_pages(*kinds: str) -> dict[str, Response]:
+    links = [actor_link(PERSON if kind == "Person" else GROUP, **{TYPE: kind}) for kind in kinds]
     return {
-        asked_at("books@a.example"): told("acct:books@a.example", *links),
-        PERSON: actor(PERSON, "books"),
-        GROUP: actor(GROUP, "books", "Group"),
+        webfinger_url("books@a.example"): descriptor_response("acct:books@a.example", *links),
+        PERSON: actor_response(PERSON, "books"),
+        GROUP: actor_response(GROUP, "books", "Group"),
     }
 
 
@@ -307,60 +367,73 @@ def both(*kinds: str) -> dict[str, Response]:
         ("!books@a.example", ("Person",), PERSON),
     ],
 )
-def test_a_person_and_a_group_share_a_name(text, kinds, ident):
-    assert found(ScriptedWeb(both(*kinds)), text).document.id == ident
+def test_prefix_selects_the_person_or_the_group_of_a_name(text, kinds, ident):
+    assert run_lookup(ScriptedWeb(books_pages(*kinds)), text).document.id == ident
 
 
 # --- URLs -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_id_leads_to_the_actor_and_its_handle():
+def test_actor_id_leads_to_the_actor_and_its_handle():
     web = ScriptedWeb(HONEST)
-    result = found(web, ALICE)
+    result = run_lookup(web, ALICE)
     assert (result.document.id, result.acct, result.doubt) == (ALICE, Acct("alice", "a.example"), None)
-    assert web.asked() == [ALICE, asked_at("alice@a.example")]
+    assert web.asked() == [ALICE, webfinger_url("alice@a.example")]
 
 
-def test_what_is_no_actor_has_no_handle():
+def test_document_that_is_no_actor_has_no_handle():
     web = ScriptedWeb({f"{A}/1": document({"id": f"{A}/1", "type": "Note"})})
-    assert (found(web, f"{A}/1").acct, found(web, f"{A}/1").doubt) == (None, None)
+    assert (run_lookup(web, f"{A}/1").acct, run_lookup(web, f"{A}/1").doubt) == (None, None)
     assert web.asked() == [f"{A}/1"]
 
 
 @pytest.mark.parametrize(
     ("pages", "doubt"),
     [
-        ({asked_at("alice@a.example"): told("acct:alice@a.example", f"{A}/users/another")}, HandleMismatch),
-        ({asked_at("alice@a.example"): told("acct:alice@a.example")}, HandleMismatch),
-        ({asked_at("alice@a.example"): Response(404)}, NotFound),
-        ({asked_at("alice@a.example"): Response(503)}, PeerFailing),
-        ({asked_at("alice@a.example"): ConnectFailed("closed")}, ConnectFailed),
-        ({ALICE: actor(name=None)}, HandleMismatch),
-        ({ALICE: actor(webfinger="ceo@b.example"), asked_at(CEO): told(f"acct:{CEO}", f"{B}/ceo")}, HandleMismatch),
+        (
+            {webfinger_url("alice@a.example"): descriptor_response("acct:alice@a.example", f"{A}/users/another")},
+            HandleMismatch,
+        ),
+        ({webfinger_url("alice@a.example"): descriptor_response("acct:alice@a.example")}, HandleMismatch),
+        ({webfinger_url("alice@a.example"): Response(404)}, NotFound),
+        ({webfinger_url("alice@a.example"): Response(503)}, PeerFailing),
+        ({webfinger_url("alice@a.example"): ConnectFailed("closed")}, ConnectFailed),
+        ({ALICE: actor_response(name=None)}, HandleMismatch),
+        (
+            {
+                ALICE: actor_response(webfinger="ceo@b.example"),
+                webfinger_url(CEO): descriptor_response(f"acct:{CEO}", f"{B}/ceo"),
+            },
+            HandleMismatch,
+        ),
     ],
     ids=["another", "nobody", "404", "503", "refused", "nameless", "a-handle-of-others"],
 )
-def test_an_actor_without_a_proved_handle_is_an_actor_all_the_same(pages, doubt):
-    result = found(ScriptedWeb(HONEST | pages), ALICE)
+def test_actor_without_a_confirmed_handle_is_returned_with_the_doubt(pages, doubt):
+    result = run_lookup(ScriptedWeb(HONEST | pages), ALICE)
     assert (result.document.id, result.acct, type(result.doubt)) == (ALICE, None, doubt)
 
 
-def test_the_page_of_a_profile_leads_to_the_actor():
+def test_profile_page_leads_to_the_actor():
     profile = f"{A}/@alice"
     about = f"{A}/.well-known/webfinger?resource={quote(profile, safe='')}"
     web = ScriptedWeb(
-        HONEST | {profile: Response(200, {"Content-Type": "text/html"}), about: told("acct:alice@a.example", ALICE)}
+        HONEST
+        | {
+            profile: Response(200, {"Content-Type": "text/html"}),
+            about: descriptor_response("acct:alice@a.example", ALICE),
+        }
     )
-    assert found(web, profile).document.id == ALICE
-    assert web.asked() == [profile, about, ALICE, asked_at("alice@a.example")]
+    assert run_lookup(web, profile).document.id == ALICE
+    assert web.asked() == [profile, about, ALICE, webfinger_url("alice@a.example")]
 
 
 @pytest.mark.parametrize(
     "about",
-    [Response(404), Response(400), told("acct:alice@a.example"), ConnectFailed("closed")],
+    [Response(404), Response(400), descriptor_response("acct:alice@a.example"), ConnectFailed("closed")],
     ids=["404", "400", "no-links", "refused"],
 )
-def test_a_page_of_which_nothing_is_known_is_a_page(about):
+def test_page_without_a_descriptor_is_refused(about):
     page = f"{A}/about"
     web = ScriptedWeb(
         {
@@ -369,7 +442,7 @@ def test_a_page_of_which_nothing_is_known_is_a_page(about):
         }
     )
     with pytest.raises(WrongMediaType, match="about"):
-        _ = found(web, page)
+        _ = run_lookup(web, page)
 
 
 PAGE = f"{A}/2026/hello"
@@ -393,9 +466,9 @@ def page(body: str = "", **headers: str) -> Response:
     ],
     ids=["element", "field", "cut"],
 )
-def test_a_page_leads_to_its_alternate(answer):
+def test_page_leads_to_its_alternate(answer):
     web = ScriptedWeb({PAGE: answer, ABOUT_PAGE: Response(400), NOTE: document({"id": NOTE, "type": "Note"})})
-    assert found(web, PAGE).document.id == NOTE
+    assert run_lookup(web, PAGE).document.id == NOTE
     assert [request.url for request in web.requests] == [PAGE, ABOUT_PAGE, PAGE, NOTE]
     assert ["text/html" in (request.headers.get("accept") or "") for request in web.requests] == [
         False,
@@ -419,35 +492,35 @@ def test_a_page_leads_to_its_alternate(answer):
     ],
     ids=["another-id", "no-document", "redirect", "private", "no-address", "nothing"],
 )
-def test_an_alternate_is_a_fetch_like_any_other(pages, error):
-    linked = page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}">')
-    web = ScriptedWeb({PAGE: linked, ABOUT_PAGE: Response(400)} | pages)
+def test_alternate_is_checked_like_any_fetch(pages, error):
+    page_with_alternate = page(f'<link rel="alternate" type="application/activity+json" href="{NOTE}">')
+    web = ScriptedWeb({PAGE: page_with_alternate, ABOUT_PAGE: Response(400)} | pages)
     with pytest.raises(error):
-        _ = found(web, PAGE)
+        _ = run_lookup(web, PAGE)
     assert {parse_url(url).origin.host for url in web.asked()} <= {"a.example", "b.example"}
 
 
-def test_confirming_takes_what_is_known_already():
+def test_confirm_reuses_known_descriptors():
     web = ScriptedWeb(HONEST)
-    document_ = found(web, "@alice@a.example").document
+    document_ = run_lookup(web, "@alice@a.example").document
     web.asked()
     confirmed = web.run(
         confirm(
             document_.view(Actor),
             policy=POLICY,
-            known={parse_acct("ALICE@a.example"): Descriptor("acct:alice@a.example", links=[names(ALICE)])},
+            known={parse_acct("ALICE@a.example"): Descriptor("acct:alice@a.example", links=[actor_link(ALICE)])},
         )
     )
     assert (confirmed.acct, confirmed.actor, web.asked()) == (Acct("alice", "a.example"), ALICE, [])
 
 
-# --- one question ---------------------------------------------------------------------------------------------------
+# --- a single query -------------------------------------------------------------------------------------------------
 
-WHO = asked_at("alice@a.example")
+ALICE_WEBFINGER = webfinger_url("alice@a.example")
 
 
-def asked(web: ScriptedWeb, resource: str = "acct:alice@a.example", **more) -> Descriptor:
-    return web.run(webfinger(resource, **({"policy": POLICY} | more)))
+def run_webfinger(web: ScriptedWeb, resource: str = "acct:alice@a.example", **options) -> Descriptor:
+    return web.run(webfinger(resource, **({"policy": POLICY} | options)))
 
 
 @pytest.mark.parametrize(
@@ -464,8 +537,8 @@ def asked(web: ScriptedWeb, resource: str = "acct:alice@a.example", **more) -> D
         (Response(200, {"Content-Type": "application/json"}, b"[]"), DocumentError),
         (Response(200, {"Content-Type": "application/json"}, b" " * 300_000), LimitExceeded),
         (Response(200, {"Content-Type": XRD_XML}, b"<!DOCTYPE x><x/>"), DocumentError),
-        (redirect(WHO), LimitExceeded),
-        (redirect(WHO.replace("https", "http")), Refused),
+        (redirect(ALICE_WEBFINGER), LimitExceeded),
+        (redirect(ALICE_WEBFINGER.replace("https", "http")), Refused),
         (AddressBlocked("10.0.0.1"), AddressBlocked),
     ],
     ids=[
@@ -485,9 +558,9 @@ def asked(web: ScriptedWeb, resource: str = "acct:alice@a.example", **more) -> D
         "blocked",
     ],
 )
-def test_answers_that_are_none(answer, error):
+def test_unusable_webfinger_response_raises_its_error(answer, error):
     with pytest.raises(error):
-        _ = asked(ScriptedWeb({WHO: answer}))
+        _ = run_webfinger(ScriptedWeb({ALICE_WEBFINGER: answer}))
 
 
 @pytest.mark.parametrize(
@@ -503,22 +576,28 @@ def test_answers_that_are_none(answer, error):
         None,
     ],
 )
-def test_json_of_any_name_is_read(content_type):
+def test_json_of_any_media_type_is_read(content_type):
     assert (
-        asked(ScriptedWeb({WHO: told("acct:alice@a.example", ALICE, content_type=content_type)})).subject
+        run_webfinger(
+            ScriptedWeb(
+                {ALICE_WEBFINGER: descriptor_response("acct:alice@a.example", ALICE, content_type=content_type)}
+            )
+        ).subject
         == "acct:alice@a.example"
     )
 
 
 @pytest.mark.parametrize("content_type", [XRD_XML, "application/xml; charset=utf-8", "text/xml"])
-def test_xml_is_read(content_type):
-    assert asked(ScriptedWeb({WHO: Response(200, {"Content-Type": content_type}, host_meta_xml(A))})).links
+def test_xml_descriptor_is_read(content_type):
+    assert run_webfinger(
+        ScriptedWeb({ALICE_WEBFINGER: Response(200, {"Content-Type": content_type}, host_meta_xml(A))})
+    ).links
 
 
 @pytest.mark.parametrize("text", ["", "alice", "mailto:alice@a.example"])
-def test_a_resource_that_is_none(text):
+def test_malformed_resource_is_refused(text):
     with pytest.raises(RequestError):
-        _ = asked(ScriptedWeb(), text)
+        _ = run_webfinger(ScriptedWeb(), text)
 
 
 # --- host-meta ------------------------------------------------------------------------------------------------------
@@ -536,10 +615,12 @@ MOVED = f"{B}/.well-known/webfinger?resource=acct%3Aalice%40a.example"
     ],
     ids=["xml", "a-file", "json"],
 )
-def test_after_a_404_the_host_meta_says_where(answer):
-    web = ScriptedWeb({WHO: Response(404), HOST_META: answer, MOVED: told("acct:alice@a.example", ALICE)})
-    assert asked(web).subject == "acct:alice@a.example"
-    assert web.asked() == [WHO, HOST_META, MOVED]
+def test_host_meta_is_used_after_a_404(answer):
+    web = ScriptedWeb(
+        {ALICE_WEBFINGER: Response(404), HOST_META: answer, MOVED: descriptor_response("acct:alice@a.example", ALICE)}
+    )
+    assert run_webfinger(web).subject == "acct:alice@a.example"
+    assert web.asked() == [ALICE_WEBFINGER, HOST_META, MOVED]
 
 
 @pytest.mark.parametrize(
@@ -558,57 +639,61 @@ def test_after_a_404_the_host_meta_says_where(answer):
     ],
     ids=["404", "500", "page", "empty", "itself", "downgrade", "ftp", "cut", "refused", "downgrading-redirect"],
 )
-def test_a_host_meta_that_helps_nobody_leaves_the_404(answer):
-    web = ScriptedWeb({WHO: Response(404), HOST_META: answer})
+def test_useless_host_meta_leaves_the_404(answer):
+    web = ScriptedWeb({ALICE_WEBFINGER: Response(404), HOST_META: answer})
     with pytest.raises(NotFound, match="webfinger"):
-        _ = asked(web)
-    assert web.asked() == [WHO, HOST_META]
+        _ = run_webfinger(web)
+    assert web.asked() == [ALICE_WEBFINGER, HOST_META]
 
 
-def test_only_a_404_asks_for_the_host_meta():
-    web = ScriptedWeb({WHO: Response(410)})
+def test_host_meta_is_fetched_only_after_a_404():
+    web = ScriptedWeb({ALICE_WEBFINGER: Response(410)})
     with pytest.raises(Gone):
-        _ = asked(web)
-    assert web.asked() == [WHO]
+        _ = run_webfinger(web)
+    assert web.asked() == [ALICE_WEBFINGER]
 
 
 # --- plain http -----------------------------------------------------------------------------------------------------
 
-PLAIN = WHO.replace("https", "http")
+PLAIN = ALICE_WEBFINGER.replace("https", "http")
 OPEN = evolve(POLICY, addresses=LOOPBACK_OPEN)
 
 
-def test_plain_http_is_tried_second_where_it_is_open():
-    web = ScriptedWeb({WHO: TlsFailed("no TLS there"), PLAIN: told("acct:alice@a.example", ALICE)})
-    assert asked(web, policy=OPEN).subject == "acct:alice@a.example"
-    assert web.asked() == [WHO, PLAIN]
+def test_plain_http_is_tried_after_https_if_allowed():
+    web = ScriptedWeb(
+        {ALICE_WEBFINGER: TlsFailed("no TLS there"), PLAIN: descriptor_response("acct:alice@a.example", ALICE)}
+    )
+    assert run_webfinger(web, policy=OPEN).subject == "acct:alice@a.example"
+    assert web.asked() == [ALICE_WEBFINGER, PLAIN]
 
 
-def test_plain_http_is_never_tried_otherwise():
-    web = ScriptedWeb({WHO: TlsFailed("no TLS there"), PLAIN: told("acct:alice@a.example", ALICE)})
+def test_plain_http_is_never_tried_unless_allowed():
+    web = ScriptedWeb(
+        {ALICE_WEBFINGER: TlsFailed("no TLS there"), PLAIN: descriptor_response("acct:alice@a.example", ALICE)}
+    )
     with pytest.raises(FetchFailed):
-        _ = asked(web)
-    assert web.asked() == [WHO]
+        _ = run_webfinger(web)
+    assert web.asked() == [ALICE_WEBFINGER]
 
 
-def test_what_https_answered_is_final():
-    web = ScriptedWeb({WHO: Response(410), PLAIN: told("acct:alice@a.example", ALICE)})
+def test_https_response_is_final():
+    web = ScriptedWeb({ALICE_WEBFINGER: Response(410), PLAIN: descriptor_response("acct:alice@a.example", ALICE)})
     with pytest.raises(Gone):
-        _ = asked(web, policy=OPEN)
+        _ = run_webfinger(web, policy=OPEN)
 
 
-def test_a_development_server_is_found_by_its_port():
+def test_development_server_is_found_by_its_port():
     here = "http://localhost:8000"
     alice = f"{here}/users/alice"
     about = f"{here}/.well-known/webfinger?resource=acct%3Aalice%40localhost%3A8000"
-    web = ScriptedWeb({about: told("acct:alice@localhost:8000", alice), alice: actor(alice)})
-    assert found(web, "@alice@localhost:8000", policy=OPEN).acct == Acct("alice", "localhost:8000")
+    web = ScriptedWeb({about: descriptor_response("acct:alice@localhost:8000", alice), alice: actor_response(alice)})
+    assert run_lookup(web, "@alice@localhost:8000", policy=OPEN).acct == Acct("alice", "localhost:8000")
 
 
 # --- vectors --------------------------------------------------------------------------------------------------------
 
 
-def as_sent(name: str) -> Response:
+def recorded_response(name: str) -> Response:
     head, _, body = (VECTORS / name).read_bytes().replace(b"\r\n", b"\n").partition(b"\n\n")
     status, *lines = head.decode("latin-1").split("\n")
     pairs = [line.partition(":")[::2] for line in lines]
@@ -616,73 +701,76 @@ def as_sent(name: str) -> Response:
 
 
 @needs_vectors
-def test_an_actor_is_found_by_what_its_server_sent():
+def test_recorded_server_responses_lead_to_the_actor():
     web = ScriptedWeb(
         {
-            asked_at("foo@ap.example.com"): as_sent("http-responses/activitypub-webfinger.http"),
-            "https://ap.example.com/users/foo": as_sent("http-responses/activitypub-actor.http"),
+            webfinger_url("foo@ap.example.com"): recorded_response("http-responses/activitypub-webfinger.http"),
+            "https://ap.example.com/users/foo": recorded_response("http-responses/activitypub-actor.http"),
         }
     )
-    assert str(found(web, "@foo@ap.example.com").acct) == "acct:foo@ap.example.com"
-    assert str(found(web, "https://ap.example.com/users/foo").acct) == "acct:foo@ap.example.com"
+    assert str(run_lookup(web, "@foo@ap.example.com").acct) == "acct:foo@ap.example.com"
+    assert str(run_lookup(web, "https://ap.example.com/users/foo").acct) == "acct:foo@ap.example.com"
 
 
 @needs_vectors
 @pytest.mark.parametrize(
-    ("name", "handed_on_to"),
+    ("name", "other_handle"),
     [("webfinger-hacker1", "gargron@quitter.no"), ("webfinger-hacker3", "localhost@kickass.zone")],
 )
-def test_an_answer_about_somebody_else_is_asked_for_there(name, handed_on_to):
-    web = ScriptedWeb({asked_at("foo@ap.example.com"): as_sent(f"http-responses/{name}.http")})
+def test_descriptor_of_another_handle_is_confirmed_at_its_host(name, other_handle):
+    web = ScriptedWeb({webfinger_url("foo@ap.example.com"): recorded_response(f"http-responses/{name}.http")})
     with pytest.raises(ConnectFailed):
-        _ = found(web, "@foo@ap.example.com")
-    assert web.asked() == [asked_at("foo@ap.example.com"), asked_at(handed_on_to)]
-    web.pages[asked_at(handed_on_to)] = as_sent(f"http-responses/{name}.http")
-    with pytest.raises(NoActorLink):  # it stands by it, and is no ActivityPub
-        _ = found(web, "@foo@ap.example.com")
+        _ = run_lookup(web, "@foo@ap.example.com")
+    assert web.asked() == [webfinger_url("foo@ap.example.com"), webfinger_url(other_handle)]
+    web.pages[webfinger_url(other_handle)] = recorded_response(f"http-responses/{name}.http")
+    with pytest.raises(NoActorLink):  # The other host confirms the handle, but has no ActivityPub actor.
+        _ = run_lookup(web, "@foo@ap.example.com")
 
 
 @needs_vectors
-def test_a_split_domain_of_the_vectors():
-    answer = as_sent("http-responses/localdomain-webfinger.http")
+def test_recorded_split_domain_is_followed():
+    answer = recorded_response("http-responses/localdomain-webfinger.http")
     handle = "foo@localdomain.com"
     web = ScriptedWeb(
-        {asked_at(handle): redirect(asked_at(handle, "webdomain.com")), asked_at(handle, "webdomain.com"): answer}
-    )
-    assert asked(web, f"acct:{handle}").subject == f"acct:{handle}"
-
-
-@needs_vectors
-def test_a_moved_webfinger_of_the_vectors():
-    there = "https://redirected.com/.well-known/webfinger?resource=acct%3Aalice%40a.example"
-    web = ScriptedWeb(
         {
-            WHO: Response(404),
-            HOST_META: as_sent("http-responses/redirected.host-meta.http"),
-            there: told("acct:alice@a.example", ALICE),
+            webfinger_url(handle): redirect(webfinger_url(handle, "webdomain.com")),
+            webfinger_url(handle, "webdomain.com"): answer,
         }
     )
-    assert asked(web).links
-    assert web.asked() == [WHO, HOST_META, there]
+    assert run_webfinger(web, f"acct:{handle}").subject == f"acct:{handle}"
 
 
 @needs_vectors
-def test_the_impostor_of_the_vectors_is_caught():
-    """A host whose answer gives somebody else's handle to its own actor."""
+def test_recorded_host_meta_leads_to_the_moved_webfinger():
+    target = "https://redirected.com/.well-known/webfinger?resource=acct%3Aalice%40a.example"
+    web = ScriptedWeb(
+        {
+            ALICE_WEBFINGER: Response(404),
+            HOST_META: recorded_response("http-responses/redirected.host-meta.http"),
+            target: descriptor_response("acct:alice@a.example", ALICE),
+        }
+    )
+    assert run_webfinger(web).links
+    assert web.asked() == [ALICE_WEBFINGER, HOST_META, target]
+
+
+@needs_vectors
+def test_recorded_impostor_is_caught():
+    """The host gives the handle of another actor to its own."""
     impostor, famous = "https://fba.ryona.agenc/webfingertest", "graf@poa.st"
     data = (VECTORS / "discovery/pleroma-repo__graf-imposter-webfinger.json").read_bytes()
-    mine = Response(200, {"Content-Type": "application/jrd+json"}, data)
+    recorded = Response(200, {"Content-Type": "application/jrd+json"}, data)
     web = ScriptedWeb(
         {
-            impostor: actor(impostor, "graf"),
-            asked_at("graf@fba.ryona.agenc"): mine,
-            asked_at(famous): told(f"acct:{famous}", "https://poa.st/users/graf"),
-            "https://poa.st/users/graf": actor("https://poa.st/users/graf", "graf"),
+            impostor: actor_response(impostor, "graf"),
+            webfinger_url("graf@fba.ryona.agenc"): recorded,
+            webfinger_url(famous): descriptor_response(f"acct:{famous}", "https://poa.st/users/graf"),
+            "https://poa.st/users/graf": actor_response("https://poa.st/users/graf", "graf"),
         }
     )
-    result = found(web, impostor)
+    result = run_lookup(web, impostor)
     assert (result.acct, type(result.doubt)) == (None, HandleMismatch)
-    assert found(web, "graf@fba.ryona.agenc").document.id == "https://poa.st/users/graf"
+    assert run_lookup(web, "graf@fba.ryona.agenc").document.id == "https://poa.st/users/graf"
 
 
 ACCTS = (load_json("identifiers/acct.json") or {"cases": []})["cases"]
@@ -690,48 +778,57 @@ ACCTS = (load_json("identifiers/acct.json") or {"cases": []})["cases"]
 
 @needs_vectors
 @pytest.mark.parametrize("case", ACCTS, ids=[repr(case["input"]) for case in ACCTS])
-def test_the_canonical_form_is_what_is_asked_about(case):
+def test_canonical_form_of_the_account_is_queried(case):
     web = ScriptedWeb()
-    with pytest.raises((RequestError, ConnectFailed)) as caught:
-        _ = found(web, case["input"])
+    with pytest.raises((RequestError, ConnectFailed)) as exc_info:
+        _ = run_lookup(web, case["input"])
     if case["result"] == "error":
-        assert caught.type is RequestError
+        assert exc_info.type is RequestError
     elif case["result"] != "either":
-        assert web.asked() == [asked_at(case["result"])]
+        assert web.asked() == [webfinger_url(case["result"])]
 
 
-# --- a liar ---------------------------------------------------------------------------------------------------------
+# --- a lying host ---------------------------------------------------------------------------------------------------
 
 idents = st.sampled_from([ALICE, f"{B}/x", f"{B}/y", "x"])
 subjects = st.sampled_from(
     ["acct:alice@a.example", "acct:x@b.example", "x@b.example", "acct:y@b.example", "nobody", None]
 )
 lies = st.one_of(
-    st.builds(lambda subject, idents: told(subject, *idents), subjects, st.lists(idents, max_size=2)),
-    st.builds(lambda ident, name, also: actor(ident, name, **({"webfinger": also} if also else {})), idents, st.sampled_from(["alice", "x", None]), subjects),
-    st.builds(redirect, st.sampled_from([ALICE, f"{B}/x", asked_at("alice@a.example"), asked_at("x@b.example")])),
+    st.builds(lambda subject, idents: descriptor_response(subject, *idents), subjects, st.lists(idents, max_size=2)),
+    st.builds(
+        lambda ident, name, also: actor_response(ident, name, **({"webfinger": also} if also else {})),
+        idents,
+        st.sampled_from(["alice", "x", None]),
+        subjects,
+    ),
+    st.builds(
+        redirect, st.sampled_from([ALICE, f"{B}/x", webfinger_url("alice@a.example"), webfinger_url("x@b.example")])
+    ),
     st.sampled_from([Response(404), Response(500), ConnectFailed("closed")]),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.fixed_dictionaries(dict.fromkeys((asked_at("x@b.example"), asked_at("y@b.example"), f"{B}/x", f"{B}/y"), lies)),
+    st.fixed_dictionaries(
+        dict.fromkeys((webfinger_url("x@b.example"), webfinger_url("y@b.example"), f"{B}/x", f"{B}/y"), lies)
+    ),
     st.sampled_from(["@x@b.example", "@y@b.example", f"{B}/x", "@alice@a.example", ALICE]),
 )
-def test_a_liar_gets_no_handle_of_others_and_gives_others_none(lying, text):
-    """Whatever a host and its actors say: its handles are for its actors, and the handles of others are for theirs."""
-    web = ScriptedWeb(HONEST | lying)
+def test_lying_host_affects_only_its_own_handles(lying_pages, text):
+    """However a host and its actors lie, it can only give its own handles to its own actors."""
+    web = ScriptedWeb(HONEST | lying_pages)
     try:
-        result = found(web, text)
+        result = run_lookup(web, text)
     except ApcoreError as error:
         assert not isinstance(error, LocalError)  # noqa: PT017
         assert "a.example" not in text
     else:
-        ours = result.document.id == ALICE
-        assert ours == result.document.id.startswith(A)
+        is_alice = result.document.id == ALICE
+        assert is_alice == result.document.id.startswith(A)
         if result.acct is not None:
-            assert ours == (result.acct == Acct("alice", "a.example"))
+            assert is_alice == (result.acct == Acct("alice", "a.example"))
         elif "a.example" in text:
             pytest.fail(f"the handle of {text} was lost: {result.doubt}")
     assert len(web.asked()) <= 4 * 3 + 2 * 2
@@ -743,14 +840,14 @@ def test_a_liar_gets_no_handle_of_others_and_gives_others_none(lying, text):
     st.sampled_from(["application/jrd+json", XRD_XML, "text/html", ""]),
     st.sampled_from([200, 302, 404]),
 )
-def test_whatever_is_answered_is_read_or_refused(body, content_type, status):
+def test_any_response_is_read_or_refused_with_our_error(body, content_type, status):
     answer = Response(status, {"Content-Type": content_type, "Location": body.hex()}, body)
-    web = ScriptedWeb({WHO: answer, HOST_META: answer})
-    with pytest.raises(ApcoreError) as caught:
-        _ = found(web, "@alice@a.example")
-    assert not isinstance(caught.value, LocalError)
+    web = ScriptedWeb({ALICE_WEBFINGER: answer, HOST_META: answer})
+    with pytest.raises(ApcoreError) as exc_info:
+        _ = run_lookup(web, "@alice@a.example")
+    assert not isinstance(exc_info.value, LocalError)
 
 
-def test_links_are_counted():
-    many = Descriptor(links=[names(f"{A}/{n}") for n in range(100)])
-    assert len(actor_links(many)) == 10
+def test_number_of_actor_links_is_bounded():
+    descriptor = Descriptor(links=[actor_link(f"{A}/{n}") for n in range(100)])
+    assert len(actor_links(descriptor)) == 10
