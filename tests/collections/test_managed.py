@@ -1,4 +1,4 @@
-"""Managed collections against a plain list, in memory."""
+"""Check managed collections in memory against a plain list."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +14,8 @@ from apcore.ports import NO_CHANGE
 LIKES = "https://ours.example/notes/1/likes"
 
 
-class Kept:
-    """A managed collection, driven blocking."""
+class ManagedCollection:
+    """A managed collection under the blocking driver."""
 
     def __init__(self) -> None:
         self.ports = Ports(runtime=BlockingRuntime(), store=MemoryStore())
@@ -31,86 +31,86 @@ class Kept:
         return batch != NO_CHANGE and bool(run(commit_batch(batch), self.ports))
 
     def pages(self, limit: int, *, oldest_first: bool = False) -> list[list[str]]:
-        found, cursor = [], None
+        ids_by_page, cursor = [], None
         while True:
             page = run(members_page(LIKES, cursor=cursor, limit=limit, oldest_first=oldest_first), self.ports)
-            found.append([member.id for member in page.items])
+            ids_by_page.append([member.id for member in page.items])
             if (cursor := page.next) is None:
-                return found
+                return ids_by_page
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["add", "add", "remove"]), st.integers(0, 8)), max_size=30), st.integers(1, 5)
 )
-def test_membership_order_count_and_pages_are_those_of_a_list(steps: list[tuple[str, int]], limit: int) -> None:
-    kept, model = Kept(), []
+def test_collection_behaves_like_a_list(steps: list[tuple[str, int]], limit: int) -> None:
+    collection, model = ManagedCollection(), []
     for verb, number in steps:
         ident = f"https://remote.example/{number}"
         if verb == "add":
-            assert kept.add(ident) is (ident not in model)
+            assert collection.add(ident) is (ident not in model)
             model += [ident] if ident not in model else []
         else:
-            assert kept.remove(ident) is (ident in model)
-            model = [each for each in model if each != ident]
-    assert [ident for page in kept.pages(limit) for ident in page] == model[::-1]
-    assert [ident for page in kept.pages(limit, oldest_first=True) for ident in page] == model
-    assert all(len(page) == limit for page in kept.pages(limit)[:-1])
-    assert run(count(LIKES), kept.ports) == len(model)
+            assert collection.remove(ident) is (ident in model)
+            model = [member for member in model if member != ident]
+    assert [ident for page in collection.pages(limit) for ident in page] == model[::-1]
+    assert [ident for page in collection.pages(limit, oldest_first=True) for ident in page] == model
+    assert all(len(page) == limit for page in collection.pages(limit)[:-1])
+    assert run(count(LIKES), collection.ports) == len(model)
     everyone = [f"https://remote.example/{number}" for number in range(9)]
-    assert run(contains(LIKES, everyone), kept.ports) == tuple(ident in model for ident in everyone)
+    assert run(contains(LIKES, everyone), collection.ports) == tuple(ident in model for ident in everyone)
 
 
-def test_what_is_kept_with_a_member_comes_back() -> None:
-    kept = Kept()
-    kept.add("https://remote.example/a", b'{"inbox":"x"}\nmore')
-    page = run(members_page(LIKES, limit=1), kept.ports)
+def test_item_of_a_member_reads_back() -> None:
+    collection = ManagedCollection()
+    collection.add("https://remote.example/a", b'{"inbox":"x"}\nmore')
+    page = run(members_page(LIKES, limit=1), collection.ports)
     assert page.items == (Member("https://remote.example/a", b'{"inbox":"x"}\nmore'),)
 
 
-def test_a_cursor_outlives_the_member_it_was_made_at() -> None:
-    kept = Kept()
+def test_cursor_stays_valid_after_its_member_is_removed() -> None:
+    collection = ManagedCollection()
     for number in range(4):
-        kept.add(str(number))
-    first = run(members_page(LIKES, limit=2), kept.ports)
-    kept.remove(first.items[-1].id)
-    rest = run(members_page(LIKES, limit=2, cursor=first.next), kept.ports)
+        collection.add(str(number))
+    first = run(members_page(LIKES, limit=2), collection.ports)
+    collection.remove(first.items[-1].id)
+    rest = run(members_page(LIKES, limit=2, cursor=first.next), collection.ports)
     assert [member.id for member in rest.items] == ["1", "0"]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é.x", "x" * 600 + ".y", "\ud800.x", "..", "0.\x00"], ids=ascii)
-def test_a_cursor_that_a_peer_made_up_gives_nothing_or_a_page(cursor: str) -> None:
-    kept = Kept()
-    kept.add("a")
-    assert len(run(members_page(LIKES, limit=2, cursor=cursor), kept.ports).items) <= 1
+def test_forged_cursor_gives_an_empty_or_valid_page(cursor: str) -> None:
+    collection = ManagedCollection()
+    collection.add("a")
+    assert len(run(members_page(LIKES, limit=2, cursor=cursor), collection.ports).items) <= 1
 
 
 @pytest.mark.parametrize("ident", ["a\nb", '"a"', "\n", "", "\ud800", "é\n\ud800"], ids=ascii)
-def test_an_id_of_any_kind_reads_back(ident: str) -> None:
-    kept = Kept()
-    kept.add(ident, b"beside\nit")
-    [member] = run(members_page(LIKES, limit=2), kept.ports).items
+def test_any_member_id_reads_back(ident: str) -> None:
+    collection = ManagedCollection()
+    collection.add(ident, b"beside\nit")
+    [member] = run(members_page(LIKES, limit=2), collection.ports).items
     assert member == Member(ident, b"beside\nit")
 
 
-def test_a_cursor_of_any_length_that_is_taken_fits_a_key() -> None:
-    kept = Kept()
+def test_cursor_at_the_length_limit_fits_a_key() -> None:
+    collection = ManagedCollection()
     for cursor in ("\x00" * 511 + ".", "\x00." + "\x00" * 500, "~" * 510 + ".~"):
-        assert run(members_page(LIKES, limit=2, cursor=cursor), kept.ports).items == ()
+        assert run(members_page(LIKES, limit=2, cursor=cursor), collection.ports).items == ()
 
 
-def test_putting_adds_keeps_up_to_date_and_is_silent_without_news() -> None:
-    kept = Kept()
+def test_put_adds_or_updates_and_ignores_an_unchanged_member() -> None:
+    collection = ManagedCollection()
 
     def put(item: bytes) -> bool | None:
-        batch = run(put_member(LIKES, Member("a", item), order="2"), kept.ports)
-        return None if batch == NO_CHANGE else bool(run(commit_batch(batch), kept.ports))
+        batch = run(put_member(LIKES, Member("a", item), order="2"), collection.ports)
+        return None if batch == NO_CHANGE else bool(run(commit_batch(batch), collection.ports))
 
     assert put(b"old") is True
     assert put(b"old") is None
     assert put(b"new") is True
     assert put(b"") is None
-    assert run(members_page(LIKES, limit=2), kept.ports).items == (Member("a", b"new"),)
-    assert run(count(LIKES), kept.ports) == 1
-    assert kept.remove("a")
-    assert run(members_page(LIKES, limit=2), kept.ports).items == ()
+    assert run(members_page(LIKES, limit=2), collection.ports).items == (Member("a", b"new"),)
+    assert run(count(LIKES), collection.ports) == 1
+    assert collection.remove("a")
+    assert run(members_page(LIKES, limit=2), collection.ports).items == ()

@@ -1,4 +1,4 @@
-"""What a page holds, and what it refuses."""
+"""Check the items of a page and their limits."""
 
 import pytest
 
@@ -17,11 +17,11 @@ def test_items_become_a_tuple() -> None:
         pytest.param(lambda: PageItems((), total=-1), "0 or more", id="total"),
     ],
 )
-def test_bounds_are_named(make, words: str) -> None:
+def test_exceeded_page_limit_is_named(make, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
 
 
-def test_one_string_is_not_a_sequence_of_items() -> None:
+def test_single_string_is_refused_as_items() -> None:
     with pytest.raises(TypeError, match="one string"):
         PageItems("https://remote.example/a")

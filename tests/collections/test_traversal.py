@@ -1,4 +1,4 @@
-"""Collections in every shape are read to their end, and hostile ones to their bound."""
+"""Check traversal: collections in every shape are read to their end, and hostile ones up to their limit."""
 
 import json
 
@@ -19,17 +19,17 @@ ROOT = f"{HERE}/outbox"
 
 
 class Pages:
-    """A network of documents; answers 404 for the rest, and counts."""
+    """Serve documents by URL, answer 404 for other URLs, and record requests."""
 
     checks_addresses = "enforced"
 
     def __init__(self, documents) -> None:
         self.documents = documents
         self.redirects: dict[str, str] = {}
-        self.asked: list[str] = []
+        self.requested_urls: list[str] = []
 
     def send(self, request):
-        self.asked.append(request.url)
+        self.requested_urls.append(request.url)
         if request.url in self.redirects:
             return Response(302, {"location": self.redirects[request.url]})
         document = self.documents.get(request.url)
@@ -40,7 +40,7 @@ class Pages:
         return Response(200, {"content-type": "application/activity+json"}, json.dumps(document).encode())
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
 
 def root(**members):
@@ -51,11 +51,11 @@ def page(items=(), **members):
     return {"type": "OrderedCollectionPage", "orderedItems": list(items)} | members
 
 
-def read(documents, **bounds):
+def run_traversal(documents, **bounds):
     network = Pages(documents)
     ports = Ports(runtime=BlockingRuntime(), store=MemoryStore(), transport=network)
-    found = run(traverse(ROOT, policy=FetchPolicy(), bounds=TraversalBounds(**bounds)), ports)
-    return [item.uri for item in found.items], found, network
+    result = run(traverse(ROOT, policy=FetchPolicy(), bounds=TraversalBounds(**bounds)), ports)
+    return [item.uri for item in result.items], result, network
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def read(documents, **bounds):
         pytest.param({ROOT: root(orderedItems=["a:1", None, {"id": "a:2"}, "a:3"])}, id="odd-items"),
     ],
 )
-def test_every_shape_is_read_to_its_end(documents) -> None:
-    items, found, _ = read(documents)
+def test_common_shape_is_read_to_its_end(documents) -> None:
+    items, result, _ = run_traversal(documents)
     assert items == ["a:1", "a:2", "a:3"]
-    assert found.ended is None
+    assert result.ended is None
 
 
 THREE = ["a:1", "a:2", "a:3"]
@@ -127,7 +127,11 @@ UNUSUAL_SHAPES = {
         FIRST: page(["a:1"]),
     },
     "no id": {ROOT: root(id=None, orderedItems=THREE)},
-    "no id, and pages": {ROOT: root(id=None, first=FIRST), FIRST: page(["a:1", "a:2"], next=SECOND), SECOND: page(["a:3"])},
+    "no id, and pages": {
+        ROOT: root(id=None, first=FIRST),
+        FIRST: page(["a:1", "a:2"], next=SECOND),
+        SECOND: page(["a:3"]),
+    },
     "an embedded page that is an excerpt": {
         ROOT: root(first=page(["a:1"], id=FIRST, totalItems=1), totalItems=3),
         FIRST: page(["a:1", "a:2"], id=FIRST, next=SECOND),
@@ -140,17 +144,17 @@ UNUSUAL_SHAPES = {
     "an embedded page that is all, without one": {ROOT: root(first=page(THREE), totalItems=3)},
     "an embedded page with the id of the collection": {ROOT: root(first=page(THREE, id=ROOT), totalItems=3)},
     "pages that count more than strangers see": {ROOT: root(first=FIRST, totalItems=500), FIRST: page(THREE)},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("documents", UNUSUAL_SHAPES.values(), ids=UNUSUAL_SHAPES)
-def test_every_item_of_an_unusual_shape_is_read_once(documents) -> None:
-    items, found, _ = read(documents)
+def test_each_item_of_an_unusual_shape_is_read_once(documents) -> None:
+    items, result, _ = run_traversal(documents)
     assert items == THREE
-    assert found.ended is None
+    assert result.ended is None
 
 
-def test_an_empty_collection_is_read_to_its_end() -> None:
+def test_empty_collection_is_read_to_its_end() -> None:
     for empty in (
         root(),
         root(totalItems=0),
@@ -158,8 +162,8 @@ def test_an_empty_collection_is_read_to_its_end() -> None:
         root(first=page(), totalItems=0),
         root(first={"type": "x"}),
     ):
-        items, found, _ = read({ROOT: empty})
-        assert (items, found.ended) == ([], None)
+        items, result, _ = run_traversal({ROOT: empty})
+        assert (items, result.ended) == ([], None)
 
 
 PARTLY_SHOWN = {
@@ -171,36 +175,36 @@ PARTLY_SHOWN = {
 }
 
 
-@pytest.mark.parametrize("shown", PARTLY_SHOWN.values(), ids=PARTLY_SHOWN)
-def test_a_collection_that_shows_less_than_it_counts_is_not_taken_for_the_whole(shown) -> None:
-    items, found, _ = read({ROOT: shown})
+@pytest.mark.parametrize("collection", PARTLY_SHOWN.values(), ids=PARTLY_SHOWN)
+def test_partly_shown_collection_is_reported_as_incomplete(collection) -> None:
+    items, result, _ = run_traversal({ROOT: collection})
     assert items == ["a:1"][: len(items)]
-    assert found.ended == f"it counts 3 items, and shows {len(items)} of them"
+    assert result.ended == f"it counts 3 items, and shows {len(items)} of them"
 
 
-def test_an_excerpt_counts_although_its_page_cannot_be_had() -> None:
-    for address, words in ((FIRST, "could not be loaded"), ("https://evil.example/1", "another origin")):
-        items, found, _ = read({ROOT: root(first=page(["a:1", "a:2"], id=address))})
+def test_embedded_items_count_if_their_page_cannot_be_loaded() -> None:
+    for address, message in ((FIRST, "could not be loaded"), ("https://evil.example/1", "another origin")):
+        items, result, _ = run_traversal({ROOT: root(first=page(["a:1", "a:2"], id=address))})
         assert items == ["a:1", "a:2"]
-        assert words in found.ended
+        assert message in result.ended
 
 
-def test_a_collection_without_an_id_is_not_kept_and_never_taken_from_another_origin() -> None:
+def test_collection_without_id_is_not_cached_nor_accepted_after_a_redirect() -> None:
     network = Pages({ROOT: root(id=None, orderedItems=THREE)})
     ports = Ports(runtime=BlockingRuntime(), store=MemoryStore(), transport=network)
     for _ in range(2):
         assert len(run(traverse(ROOT, policy=FetchPolicy()), ports).items) == 3
     with pytest.raises(WrongId, match="no id"):
         run(load(ROOT, policy=FetchPolicy()), ports)
-    assert network.asked == [ROOT] * 3
-    away = "https://evil.example/list"
-    moved = Pages({away: root(id=None, orderedItems=THREE)})
-    moved.redirects = {ROOT: away}
+    assert network.requested_urls == [ROOT] * 3
+    target = "https://evil.example/list"
+    redirecting_network = Pages({target: root(id=None, orderedItems=THREE)})
+    redirecting_network.redirects = {ROOT: target}
     with pytest.raises(WrongId):
-        run(traverse(ROOT, policy=FetchPolicy()), evolve(ports, transport=moved))
+        run(traverse(ROOT, policy=FetchPolicy()), evolve(ports, transport=redirecting_network))
 
 
-def test_a_reference_to_a_collection_is_followed() -> None:
+def test_reference_to_a_collection_is_followed() -> None:
     note = {"@context": "https://www.w3.org/ns/activitystreams", "type": "Note", "id": f"{HERE}/note"}
     replies = {
         "its address": ROOT,
@@ -211,13 +215,13 @@ def test_a_reference_to_a_collection_is_followed() -> None:
         network = Pages({ROOT: root(first=FIRST), FIRST: page(THREE)})
         ports = Ports(runtime=BlockingRuntime(), store=MemoryStore(), transport=network)
         document = read_document({**note, "replies": value}, origin=parse_origin(HERE))
-        found = run(traverse(document.view(Note).replies, policy=FetchPolicy()), ports)
-        assert [item.uri for item in found.items] == THREE, shape
-        assert found.ended is None
-        assert network.asked == ([ROOT, FIRST] if found.pages == 2 else [FIRST])
+        result = run(traverse(document.view(Note).replies, policy=FetchPolicy()), ports)
+        assert [item.uri for item in result.items] == THREE, shape
+        assert result.ended is None
+        assert network.requested_urls == ([ROOT, FIRST] if result.pages == 2 else [FIRST])
 
 
-def test_an_embedded_collection_of_no_origin_is_refused() -> None:
+def test_embedded_collection_without_an_origin_is_refused() -> None:
     document = read_document({"type": "Note", "replies": {"type": "Collection", "first": FIRST}})
     ports = Ports(runtime=BlockingRuntime(), store=MemoryStore(), transport=Pages({}))
     with pytest.raises(WrongId, match="origin of its document is not known"):
@@ -260,11 +264,11 @@ def test_an_embedded_collection_of_no_origin_is_refused() -> None:
         ),
     ],
 )
-def test_what_was_read_before_it_ended_counts(documents, words) -> None:
-    items, found, network = read(documents)
+def test_items_read_before_a_failure_are_returned(documents, words) -> None:
+    items, result, network = run_traversal(documents)
     assert items == ["a:1"]
-    assert found.ended is None if words is None else words in found.ended
-    assert not [url for url in network.asked if "evil" in url]
+    assert result.ended is None if words is None else words in result.ended
+    assert not [url for url in network.requested_urls if "evil" in url]
 
 
 def endless(documents=None):
@@ -278,29 +282,29 @@ def endless(documents=None):
     return Endless()
 
 
-def test_an_endless_collection_costs_its_bound() -> None:
-    items, found, network = read(endless(), pages_max=5)
-    assert len(network.asked) == found.pages == 5
+def test_endless_collection_is_read_up_to_the_page_limit() -> None:
+    items, result, network = run_traversal(endless(), pages_max=5)
+    assert len(network.requested_urls) == result.pages == 5
     assert len(items) == 40
-    assert "more than 5 pages" in found.ended
+    assert "more than 5 pages" in result.ended
 
 
-def test_a_last_page_with_too_many_items_is_cut_and_says_so() -> None:
-    items, found, _ = read({ROOT: root(orderedItems=THREE)}, items_max=2)
+def test_items_beyond_the_limit_are_cut_and_reported() -> None:
+    items, result, _ = run_traversal({ROOT: root(orderedItems=THREE)}, items_max=2)
     assert items == THREE[:2]
-    assert found.ended == "it has more than 2 items"
+    assert result.ended == "it has more than 2 items"
 
 
-def test_items_are_bounded_too() -> None:
-    items, found, _ = read(endless(), items_max=25)
+def test_endless_collection_is_read_up_to_the_item_limit() -> None:
+    items, result, _ = run_traversal(endless(), items_max=25)
     assert len(items) == 25
-    assert "more than 25 items" in found.ended
+    assert "more than 25 items" in result.ended
 
 
-def test_a_collection_that_cannot_be_had_is_an_error() -> None:
+def test_unavailable_collection_raises_its_error() -> None:
     with pytest.raises(NotFound):
-        read({})
+        run_traversal({})
     with pytest.raises(WrongType):
-        read({ROOT: root(type="Note")})
+        run_traversal({ROOT: root(type="Note")})
     with pytest.raises(ApcoreError):
-        read({ROOT: root(id="https://evil.example/outbox")})
+        run_traversal({ROOT: root(id="https://evil.example/outbox")})
