@@ -1,9 +1,9 @@
-"""Small changes to a module, one at a time: what a test suite that means it has to notice.
+"""Make small changes to a module, one at a time, that a thorough test suite must notice.
 
-Each change is made on the syntax tree, so whatever comes out can be compiled. Left alone are: docstrings, annotations, `__all__`, names of types,
-`assert`, and sentences, which are for people to read: what stands inside a `raise`, the `rule` of an `Explanation`, and text of several words
-wherever it is (`_SENTENCE`). A test that pins each of those would be a burden and no proof. For explanations, whose results are sentences, no text is
-changed at all (`ALL_WORDS`).
+Each change is made in the syntax tree, so every result compiles. These parts never change: docstrings, annotations,
+`__all__`, names of types, `assert`, and sentences for people, which are the contents of a `raise`, the `rule` of an
+`Explanation`, and text of several words anywhere (`_SENTENCE`). A test that pins each of those would be a burden and
+prove nothing. Explanations consist of sentences, so none of their text changes (`ALL_WORDS`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from types import CodeType
 
 from attrs import field, frozen
 
-__all__ = ["Mutant", "Place", "code_of", "compiled", "mutants_of"]
+__all__ = ["Mutant", "Place", "code_of", "compile_mutant", "mutants_of"]
 
 ALL_WORDS = ("signatures/explain.py", "signatures/explain_documents.py", "signatures/_mistakes.py")
-"""Files of which no text is changed: what they make is sentences."""
+"""Files in which no text changes, because their results are sentences."""
 
 _SENTENCE = re.compile(r"[A-Za-z]+,? [a-z]+")
-_FOR_SENTENCES = {"shown"}
+SENTENCE_NAMES = {"shown"}
 """Names that hold parts of sentences."""
 
-_SWAPPED: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
+REPLACED_OPERATORS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
     ast.Gt: (ast.GtE, ast.LtE),
@@ -50,10 +50,22 @@ _SWAPPED: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Pow: (ast.Mult,),
 }
 _OTHER_NAMES = {
-    "any": "all", "all": "any", "min": "max", "max": "min", "startswith": "endswith", "endswith": "startswith",
-    "removeprefix": "removesuffix", "removesuffix": "removeprefix", "partition": "rpartition", "rpartition": "partition",
-    "fullmatch": "match", "isdisjoint": "issubset", "issubset": "isdisjoint", "lstrip": "rstrip", "rstrip": "lstrip",
-}  # fmt: skip
+    "any": "all",
+    "all": "any",
+    "min": "max",
+    "max": "min",
+    "startswith": "endswith",
+    "endswith": "startswith",
+    "removeprefix": "removesuffix",
+    "removesuffix": "removeprefix",
+    "partition": "rpartition",
+    "rpartition": "partition",
+    "fullmatch": "match",
+    "isdisjoint": "issubset",
+    "issubset": "isdisjoint",
+    "lstrip": "rstrip",
+    "rstrip": "lstrip",
+}
 _DROPPED_CALLS = {"lower", "upper", "strip", "casefold", "astimezone"}
 _NO_KEYWORDS = {"explanation", "source", "repr"}
 _NO_CALLS = {"TypeVar", "cast", "ParamSpec", "NewType"}
@@ -62,43 +74,43 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @frozen
 class Place:
-    """The outermost function that a change is in."""
+    """The outermost function around a change."""
 
     qualname: str
     line: int
-    """Its first, decorators included, as a code object has it."""
+    """The first line of the function, decorators included, as in its code object."""
 
 
 @frozen
 class Mutant:
-    """One change."""
+    """One change of a module."""
 
     name: str
-    """The line it is on and what changes, in words that survive the moving of lines."""
+    """The changed line and the change itself, in words that survive moving the line."""
     lines: tuple[int, int]
-    """Of the statement, or of the head of a compound one."""
+    """First and last line of the statement, or of the head of a compound statement."""
     function: Place | None
-    """None where the change counts when the module is imported: then that has to be done again."""
+    """None if the change takes effect when the module is imported; the import then has to be repeated."""
     constant: str | None
-    """The module's name whose value changes, if that is what it does."""
+    """The constant of the module whose value changes, if the change is in one."""
     way: tuple[tuple[str, int | None], ...] = field(repr=False)
-    """Down from the module to what changes: the field of each node, and the place in it."""
+    """The path from the module down to the changed node: the field of each node, and the index in it."""
     source: str = field(repr=False)
-    """What the change is in: the function, or the whole module."""
+    """The source of the function, or of the whole module, that contains the change."""
     _tree: Callable[[], ast.Module] = field(eq=False, repr=False)
 
     def tree(self) -> ast.Module:
-        """The whole module with the change in it."""
+        """Return the whole module with the change in it."""
         return self._tree()
 
 
-def compiled(tree: ast.Module, path: Path) -> CodeType:
-    """Compile a changed module, as if it stood where the real one does."""
+def compile_mutant(tree: ast.Module, path: Path) -> CodeType:
+    """Compile a changed module as if it stood in the place of the real one."""
     return compile(ast.fix_missing_locations(tree), str(path), "exec", dont_inherit=True)
 
 
 def code_of(module: CodeType, place: Place) -> CodeType | None:
-    """Find a function's code in that of its module."""
+    """Find the code of a function inside that of its module."""
     stack = [module]
     while stack:
         code = stack.pop()
@@ -109,22 +121,22 @@ def code_of(module: CodeType, place: Place) -> CodeType | None:
 
 
 def mutants_of(text: str, name: str) -> list[Mutant]:
-    """Give every change of a module in the order of its lines; ``name`` is the path inside the package."""
+    """Return every change of a module in the order of its lines; ``name`` is the path inside the package."""
     tree = ast.parse(text)
-    found = _Walk(tree, text.splitlines(), words=name not in ALL_WORDS)
-    found.walk()
-    # Two ways to the same change count once.
-    seen: dict[tuple[object, ...], Mutant] = {}
-    for mutant in found.made:
-        _ = seen.setdefault((mutant.name, mutant.way), mutant)
-    return sorted(seen.values(), key=lambda mutant: mutant.lines)
+    walk = _Walk(tree, text.splitlines(), words=name not in ALL_WORDS)
+    walk.walk()
+    # Two ways to make the same change count once.
+    mutants_by_change: dict[tuple[object, ...], Mutant] = {}
+    for mutant in walk.mutants:
+        _ = mutants_by_change.setdefault((mutant.name, mutant.way), mutant)
+    return sorted(mutants_by_change.values(), key=lambda mutant: mutant.lines)
 
 
 class _Walk:
-    """Walks the tree with the way down to each node at hand."""
+    """A walk over the tree that keeps the path to the current node."""
 
     def __init__(self, tree: ast.Module, lines: list[str], *, words: bool) -> None:
-        self.made: list[Mutant] = []
+        self.mutants: list[Mutant] = []
         self._tree = tree
         self._text = lines
         self._words = words
@@ -134,7 +146,7 @@ class _Walk:
         self._visit(self._tree)
 
     def _visit(self, node: ast.AST) -> None:
-        if self._is_left_alone(node):
+        if self._never_changes(node):
             return
         for change in self._changes(node):
             self._add(node, change)
@@ -147,13 +159,13 @@ class _Walk:
                     self._visit(part)
                     self._way.pop()
 
-    # --- what is left alone ---------------------------------------------------------------------------------------
+    # --- parts that never change ------------------------------------------------------------------------------------
 
-    def _is_left_alone(self, node: ast.AST) -> bool:
+    def _never_changes(self, node: ast.AST) -> bool:
         if isinstance(node, (ast.Import, ast.ImportFrom, ast.Assert, ast.Global, ast.Nonlocal)):
             return True
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            return True  # a docstring
+            return True  # A docstring.
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _name_of(node.exc) == "AssertionError":
             return True
         if _is_sentence(node):
@@ -162,7 +174,7 @@ class _Walk:
             targets = {target.id for target in node.targets if isinstance(target, ast.Name)}
             if isinstance(node.value, ast.Call) and _name_of(node.value) in _NO_CALLS:
                 return True
-            if "__all__" in targets or targets & _FOR_SENTENCES or _names_types(node.value):
+            if "__all__" in targets or targets & SENTENCE_NAMES or _names_types(node.value):
                 return True
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _NO_CALLS:
             return True
@@ -184,11 +196,11 @@ class _Walk:
     # --- the changes ----------------------------------------------------------------------------------------------
 
     def _changes(self, node: ast.AST) -> Iterator[ast.AST | None]:
-        """Give what may stand in the place of a node; None takes it out."""
+        """Yield possible replacements of a node; None removes it."""
         match node:
             case ast.Compare():
                 for number, operator in enumerate(node.ops):
-                    for other in _SWAPPED.get(type(operator), ()):
+                    for other in REPLACED_OPERATORS.get(type(operator), ()):
                         changed = copy.deepcopy(node)
                         changed.ops[number] = other()  # type: ignore[call-overload]
                         yield changed
@@ -196,12 +208,12 @@ class _Walk:
                 other_way = ast.Or() if isinstance(node.op, ast.And) else ast.And()
                 yield ast.BoolOp(other_way, node.values)
                 for number in range(len(node.values)):
-                    left = node.values[:number] + node.values[number + 1 :]
-                    yield left[0] if len(left) == 1 else ast.BoolOp(node.op, left)
+                    remaining = node.values[:number] + node.values[number + 1 :]
+                    yield remaining[0] if len(remaining) == 1 else ast.BoolOp(node.op, remaining)
             case ast.UnaryOp(op=ast.Not()):
                 yield node.operand
             case ast.BinOp():
-                for other in _SWAPPED.get(type(node.op), ()):
+                for other in REPLACED_OPERATORS.get(type(node.op), ()):
                     yield ast.BinOp(node.left, other(), node.right)  # type: ignore[arg-type]
             case ast.Constant():
                 yield from self._other_constants(node)
@@ -285,18 +297,18 @@ class _Walk:
         parent, name, _ = self._way[-1]
         return isinstance(parent, ast.If) and name == "body" and len(parent.body) == 1
 
-    # --- keeping them ---------------------------------------------------------------------------------------------
+    # --- recording the changes --------------------------------------------------------------------------------------
 
     def _add(self, node: ast.AST, change: ast.AST | None) -> None:
         way = [(name, number) for _, name, number in self._way]
         ancestors = [place for place, _, _ in self._way]
         at = next((place for place in (node, *reversed(ancestors)) if hasattr(place, "lineno")), None)
         line = getattr(at, "lineno", 1)
-        before, after = _shown(node), _shown(change)
+        before, after = node_text(node), node_text(change)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and isinstance(change, ast.Constant):
             before, after = _difference(node.value, str(change.value))
         name = f"`{self._text[line - 1].strip()}`: `{before}` -> `{after}`"
-        self.made.append(
+        self.mutants.append(
             Mutant(
                 name,
                 _statement_lines(node, ancestors),
@@ -304,7 +316,7 @@ class _Walk:
                 _constant(ancestors, node),
                 tuple(way),
                 self._source(ancestors),
-                lambda: _replaced(self._tree, way, change, node),
+                lambda: replace_node(self._tree, way, change, node),
             )
         )
 
@@ -320,7 +332,7 @@ class _Walk:
                 qualname.append(place.name)
             elif isinstance(place, _FUNCTIONS):
                 if self._way[number][1] != "body":
-                    return None  # a default value
+                    return None  # The change is in a default value.
                 first = place.decorator_list[0].lineno if place.decorator_list else place.lineno
                 return Place(".".join((*qualname, place.name)), first)
         return None
@@ -342,45 +354,47 @@ def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
 
 def _other_patterns(pattern: str) -> Iterator[str]:
     """Change a regular expression: each repetition, and each bound of one."""
-    for found in re.finditer(r"\\.|\[(?:\\.|[^\]\\])+\]|\(\?.|\{(\d+),(\d+)\}|[*+?]|\^|\$", pattern):
-        start, end = found.span()
-        piece = found[0]
+    for match in re.finditer(r"\\.|\[(?:\\.|[^\]\\])+\]|\(\?.|\{(\d+),(\d+)\}|[*+?]|\^|\$", pattern):
+        start, end = match.span()
+        piece = match[0]
         other: list[str] = []
         if piece in {"*", "+"}:
             other = ["+" if piece == "*" else "*"]
         elif piece == "?" or (piece in "^$" and len(piece) == 1):
             other = [""]
-        elif found[2] is not None:
-            other = [f"{{{found[1]},{int(found[2]) + 1}}}", f"{{{found[1]},{int(found[2]) - 1}}}"]
+        elif match[2] is not None:
+            other = [f"{{{match[1]},{int(match[2]) + 1}}}", f"{{{match[1]},{int(match[2]) - 1}}}"]
         elif piece.startswith("["):
             other = [f"[^{piece[1:]}" if piece[1] != "^" else f"[{piece[2:]}"]
-        for one in other:
-            yield pattern[:start] + one + pattern[end:]
+        for replacement in other:
+            yield pattern[:start] + replacement + pattern[end:]
 
 
-def _replaced(tree: ast.Module, way: list[tuple[str, int | None]], change: ast.AST | None, old: ast.AST) -> ast.Module:
-    """Copy the way down to a node, and put another one in its place."""
+def replace_node(
+    tree: ast.Module, way: list[tuple[str, int | None]], change: ast.AST | None, old: ast.AST
+) -> ast.Module:
+    """Copy the path down to a node, and put another node in its place."""
     top = copy.copy(tree)
     place: ast.AST = top
     for depth, (name, number) in enumerate(way):
-        last = depth == len(way) - 1
+        is_last = depth == len(way) - 1
         value = getattr(place, name)
-        part = value if number is None else value[number]
-        new = change if last else copy.copy(part)
-        if last and isinstance(new, ast.AST) and hasattr(old, "lineno"):
+        child = value if number is None else value[number]
+        new = change if is_last else copy.copy(child)
+        if is_last and isinstance(new, ast.AST) and hasattr(old, "lineno"):
             new = ast.copy_location(copy.copy(new), old)
         if number is None:
             setattr(place, name, new)
         else:
             setattr(place, name, [*value[:number], *([] if new is None else [new]), *value[number + 1 :]])
-        if not last:
+        if not is_last:
             assert isinstance(new, ast.AST)
             place = new
     return top
 
 
 def _statement_lines(node: ast.AST, ancestors: list[ast.AST]) -> tuple[int, int]:
-    """Give the lines on which a change shows: those of the statement, or of the part of a compound one that it is in."""
+    """Return the first and last line of a change: of its statement, or of the part of a compound statement."""
     within: ast.AST = node
     for place in (node, *reversed(ancestors)):
         if isinstance(place, ast.stmt):
@@ -402,7 +416,7 @@ def _statement_lines(node: ast.AST, ancestors: list[ast.AST]) -> tuple[int, int]
 
 
 def _constant(ancestors: list[ast.AST], node: ast.AST) -> str | None:
-    """Name the module's constant whose value a change is in."""
+    """Return the name of the module's constant that contains a change."""
     way = [*ancestors, node]
     if len(way) < 2:
         return None
@@ -414,7 +428,7 @@ def _constant(ancestors: list[ast.AST], node: ast.AST) -> str | None:
     return None
 
 
-def _shown(node: ast.AST | None) -> str:
+def node_text(node: ast.AST | None) -> str:
     if node is None:
         return ""
     if isinstance(node, (ast.If, ast.While)):
@@ -430,13 +444,19 @@ def _shown(node: ast.AST | None) -> str:
 
 
 def _difference(before: str, after: str) -> tuple[str, str]:
-    """Show where two texts differ, with a little of what stands around."""
+    """Return the parts in which two texts differ, with a little of their surroundings."""
     if after == f"XX{before}XX":
         return _short(repr(before)), _short(repr(after))
-    first = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
-    same = next((at for at, (one, other) in enumerate(zip(before[::-1], after[::-1], strict=False)) if one != other), 0)
-    start, end = max(0, first - 12), max(0, same - 8)
-    return tuple(f"...{text[start : len(text) - end]}...".replace("`", "'") for text in (before, after))  # type: ignore[return-value]
+    prefix, suffix = _common_length(before, after), _common_length(before[::-1], after[::-1])
+    start, end = max(0, prefix - 12), max(0, suffix - 8)
+    cut_before, cut_after = (f"...{text[start : len(text) - end]}...".replace("`", "'") for text in (before, after))
+    return cut_before, cut_after
+
+
+def _common_length(first: str, second: str) -> int:
+    """Return the length of the common start of two texts; 0 if one starts with the other."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((index for index, (left_char, right_char) in pairs if left_char != right_char), 0)
 
 
 def _short(text: str) -> str:
@@ -455,7 +475,7 @@ def _is_sentence(node: ast.AST) -> bool:
 
 
 def _means_none(node: ast.Assign | ast.AnnAssign) -> bool:
-    """Whether None in the place of the value is no change worth the name: a default that is false anyway, or the description of a field."""
+    """Return whether None in place of the value is no real change: a falsy default, or the description of a field."""
     if isinstance(node.value, ast.Constant) and not node.value.value:
         return isinstance(node, ast.AnnAssign) or node.value.value is None
     return isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call) and _name_of(node.value) == "field"
@@ -466,7 +486,7 @@ def _name_of(call: ast.Call) -> str:
 
 
 def _names_types(node: ast.AST) -> bool:
-    """Whether a module's assignment only gives a type a name."""
+    """Return whether a module's assignment only names a type."""
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
         return node.value.id in {"Literal", "Callable", "Mapping", "tuple", "dict", "list", "Op", "Union", "Optional"}
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr) and isinstance(node.right, ast.Name)

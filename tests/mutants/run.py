@@ -1,20 +1,22 @@
-"""Mutation testing: make small changes to the code that decides about trust, one at a time, and look whether a test notices.
+"""Make small changes to the code that decides about trust, one at a time, and check that a test notices.
 
     python tests/mutants/run.py [PART ...] [--results FILE] [--again] [--only functions|imports] [--list]
 
-A part is the path of a module inside the package, or the beginning of one (`signatures/cavage.py`, `signatures`); without one, everything in
-`TARGETS` is tried. Results are kept in a file, a line each, and what is there is not tried again while module and mutant are the same: a run can be
-stopped and taken up. `--again` tries the survivors again, after tests were added. What survives has to stand in `surviving.md`, with a reason; whatever
-does not is printed, and the exit status is 1.
+A part is the path of a module inside the package, or the start of one (`signatures/cavage.py`, `signatures`). Without
+parts, everything in `TARGETS` is tried. Results are kept in a file, one per line. A result is reused as long as module
+and mutant stay the same, so a run can be stopped and resumed. `--again` tries the survivors again, after you added
+tests. Each survivor has to stand in `surviving.md` with a reason. Survivors without one are printed, and the exit
+status is 1.
 
-How. The modules of a room are tried in a process, in which the tests of the room are collected and run once, unchanged, with a note of which test runs
-which lines. A change inside a function is then made in a fork of that process: the function's code is exchanged, caches are emptied, and the tests
-that run its line are run, the quickest first, until one fails. A change that counts when the module is imported (tables, limits, patterns, defaults) is
-made in a fork of a process that has nothing of apcore yet; there, the tests that run a function in which the name occurs are run. Hypothesis takes few
-examples, the same ones each time.
+How it works: the modules of a room are tried in one process. The process collects the tests of the room, runs them once
+unchanged, and notes which test runs which lines. A change inside a function is made in a fork of that process: the fork
+replaces the code of the function, empties caches, and runs the tests of the changed line, quickest first, until one
+fails. A change that takes effect at import (tables, limits, patterns, defaults) is made in a fork of a process that has
+not imported apcore yet; it runs the tests of each function that uses the changed name. Hypothesis takes few examples,
+the same ones each time.
 
-Why not a tool from the shelf: mutmut changes only what stands in undecorated functions, and here the policies are class attributes, the ranges of
-addresses and the grammars of headers are tables and patterns of modules; cosmic-ray starts a Python for every mutant.
+Why not an existing tool: mutmut only changes undecorated functions, but here policies are class attributes, and address
+ranges and header grammars are tables and patterns of modules. cosmic-ray starts a Python for every mutant.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mutants.mutations import Mutant, code_of, compiled, mutants_of
+from mutants.mutations import Mutant, code_of, compile_mutant, mutants_of
 
 __all__ = ["TARGETS", "Target", "main"]
 
@@ -57,7 +59,7 @@ ROOT = HERE.parents[1]
 PACKAGE = ROOT / "src" / "apcore"
 
 PRELOADED = (cattrs, hypothesis, ec, ed25519, rsa)
-"""Imported before anything is forked, since every fork needs them. Nothing of apcore may be among them."""
+"""Modules to import before any fork, since every fork needs them. None of them may be part of apcore."""
 
 SIGNATURES = ("tests/signatures",)
 TRUST = (
@@ -73,7 +75,10 @@ TRUST = (
     "tests/federation/test_budgets.py",
     "tests/federation/test_inbox.py",
 )
-_FIRST = ("cavage", "rfc9421", "_components", "_parts", "policy", "presented", "requests", "documents", "proofs", "ld_signature", "graphs", "keys", "key_formats", "multibase")  # fmt: skip
+_FIRST = (
+    *("cavage", "rfc9421", "_components", "_parts", "policy", "presented", "requests", "documents"),
+    *("proofs", "ld_signature", "graphs", "keys", "key_formats", "multibase"),
+)
 _PROOFS = (
     "request_signers",
     "inbox/authenticate",
@@ -94,14 +99,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         if path.stem not in {"__init__", "sealed_keys", *_FIRST}
     },
 }
-"""What is changed, and the tests that have to notice."""
+"""The modules to change, and the tests that must notice."""
 
 EXAMPLES_MAX = 25
 CPU_S = 20
 MEMORY_BYTES = 4 * 2**30
 
 BROKEN = 70
-"""How a fork ends that could not do its work."""
+"""The exit status of a fork that could not do its work."""
 
 KILLED, SURVIVED = "killed", "survived"
 
@@ -110,7 +115,7 @@ KILLED, SURVIVED = "killed", "survived"
 
 
 class Results:
-    """What became of each mutant, in a file to which lines are added."""
+    """The results of mutants, in a file that only grows."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -122,7 +127,7 @@ class Results:
 
     @staticmethod
     def keys(target: str, mutants: Sequence[Mutant]) -> list[str]:
-        """Name mutants by what they are in, so that a change elsewhere in the module leaves them what they were."""
+        """Return a key for each mutant, made from its surroundings: changes elsewhere in the module keep it valid."""
         times: Counter[tuple[str, str]] = Counter()
         keys: list[str] = []
         for mutant in mutants:
@@ -134,30 +139,30 @@ class Results:
     def get(self, key: str) -> str | None:
         return self._known.get(key)
 
-    def add(self, key: str, result: str, **more: Any) -> None:
+    def add(self, key: str, result: str, **details: Any) -> None:
         self._known[key] = result
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "result": result, **more}) + "\n")
+            file.write(json.dumps({"key": key, "result": result, **details}) + "\n")
 
 
 def listed_survivors(path: Path = HERE / "surviving.md") -> set[tuple[str, str]]:
-    """Read which survivors have a reason: under a heading with the module's name, items that begin with a mutant's name."""
-    found: set[tuple[str, str]] = set()
+    """Read the survivors that have a reason: under the name of a module, items that start with the name of a mutant."""
+    survivors: set[tuple[str, str]] = set()
     target = ""
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         if line.startswith("## "):
             target = line[3:].strip()
         elif (item := re.match(r"- (`.+?`: `.*?` -> `.*?`)(?:: |$)", line)) is not None:
-            found.add((target, item[1]))
-    return found
+            survivors.add((target, item[1]))
+    return survivors
 
 
 # --- processes ------------------------------------------------------------------------------------------------------
 
 
-def forked(work: Callable[[], int], *, quiet: bool = True, cpu_s: int = CPU_S) -> int:
-    """Run ``work`` in a fork of this process, and give its answer, or the negative number of the signal that ended it."""
+def run_in_fork(work: Callable[[], int], *, quiet: bool = True, cpu_s: int = CPU_S) -> int:
+    """Run ``work`` in a fork, and return its exit status, or the negative number of the signal that ended it."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -179,8 +184,8 @@ def forked(work: Callable[[], int], *, quiet: bool = True, cpu_s: int = CPU_S) -
             os._exit(status)
     ends = time.monotonic() + 10 * cpu_s
     while quiet and time.monotonic() < ends:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        finished_pid, status = os.waitpid(child, os.WNOHANG)
+        if finished_pid:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.004)
     if quiet:
@@ -189,17 +194,17 @@ def forked(work: Callable[[], int], *, quiet: bool = True, cpu_s: int = CPU_S) -
 
 
 def is_failure(status: int) -> bool:
-    """Whether a fork's answer says that a test failed, or could not go on at all."""
+    """Return whether the exit status of a fork says that a test failed or could not continue."""
     if status == BROKEN:
         raise RuntimeError("a fork broke where no test was run: the runner is wrong")
     return status not in {0, int(pytest.ExitCode.NO_TESTS_COLLECTED)}
 
 
-# --- the tests of a room, collected and watched ---------------------------------------------------------------------
+# --- the tests of a room ----------------------------------------------------------------------------------------------
 
 
 class Bench:
-    """A pytest session that is stopped after collection, and in whose forks chosen tests are run."""
+    """A pytest session that stops after collection, and runs chosen tests in its forks."""
 
     def __init__(self, paths: Sequence[Path], use: Callable[[Bench], None]) -> None:
         self.paths = paths
@@ -207,7 +212,7 @@ class Bench:
         self.items: dict[str, pytest.Item] = {}
         self.seconds: dict[str, float] = {}
         self.lines: dict[tuple[Path, int], set[str]] = {}
-        """The tests that run each line."""
+        """The names of the tests that run each line."""
         self._session: Any = None
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -228,7 +233,7 @@ class Bench:
             empty_caches()
             watch.switch_context(f"{item.nodeid}")
             began = time.process_time()
-            # The last item is followed by itself, so that nothing of the session is torn down.
+            # The last item is followed by itself, so that the session is not torn down.
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=items[min(number + 1, len(items) - 1)])
             self.seconds[item.nodeid] = time.process_time() - began
         watch.stop()
@@ -247,18 +252,18 @@ class Bench:
         return sorted(names, key=lambda name: self.seconds[name])
 
     def fails_in_fork(self, names: Iterable[str]) -> bool:
-        return is_failure(forked(lambda: int(self.fails(names)), cpu_s=300))
+        return is_failure(run_in_fork(lambda: int(self.fails(names)), cpu_s=300))
 
     def fails(self, names: Iterable[str]) -> bool:
-        """Run tests here, in a fork; whether one fails."""
-        chosen = [self.items[name] for name in names]
-        for number, item in enumerate(chosen):
+        """Run tests in the current process, which is a fork, and return whether one fails."""
+        items = [self.items[name] for name in names]
+        for number, item in enumerate(items):
             if number == 0:
                 self._session._setupstate.teardown_exact(item)
-            following = chosen[number + 1] if number + 1 < len(chosen) else item
+            next_item = items[number + 1] if number + 1 < len(items) else item
             try:
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            except BaseException:  # what not even a test's runner takes
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
+            except BaseException:  # Even the runner of pytest does not handle it.
                 return True
             if self._session.testsfailed:
                 return True
@@ -269,11 +274,11 @@ def few_examples(items: Iterable[pytest.Item]) -> None:
     for item in items:
         function = getattr(item, "obj", None)
         function = getattr(function, "__func__", function)
-        given = getattr(function, "_hypothesis_internal_use_settings", None)
-        if given is not None:
+        hypothesis_settings = getattr(function, "_hypothesis_internal_use_settings", None)
+        if hypothesis_settings is not None:
             function._hypothesis_internal_use_settings = hypothesis.settings(  # type: ignore[union-attr]
-                given,
-                max_examples=min(given.max_examples, EXAMPLES_MAX),
+                hypothesis_settings,
+                max_examples=min(hypothesis_settings.max_examples, EXAMPLES_MAX),
                 derandomize=True,
                 database=None,
                 deadline=None,
@@ -298,28 +303,30 @@ def _caches() -> list[Any]:
 
 
 Functions = dict[tuple[str, int], list[FunctionType]]
-"""By qualified name and first line."""
+"""Functions by qualified name and first line."""
 
 
 def _functions(path: Path) -> Functions:
-    found: Functions = {}
-    for thing in gc.get_objects():
-        if isinstance(thing, FunctionType) and thing.__code__.co_filename == str(path):
-            found.setdefault((thing.__code__.co_qualname, thing.__code__.co_firstlineno), []).append(thing)
-    return found
+    functions_by_place: Functions = {}
+    for candidate in gc.get_objects():
+        if isinstance(candidate, FunctionType) and candidate.__code__.co_filename == str(path):
+            functions_by_place.setdefault(
+                (candidate.__code__.co_qualname, candidate.__code__.co_firstlineno), []
+            ).append(candidate)
+    return functions_by_place
 
 
 PYTEST_OPTIONS = (
-    # Fuzzing takes long, and finds by chance what a test has to find for certain.
+    # Fuzzing takes long, and its findings depend on chance.
     *("-q", "--tb=no", "--capture=no", "--assert=plain", "--ignore-glob=*/test_fuzz.py"),
-    # One process and one order: which test finds a change is noted by its name.
+    # One process and one order, because the results name the test that finds a change.
     *("-n0", "-p", "no:randomly"),
     *("-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 
 
 class Chosen:
-    """Of what is collected, only the chosen tests, in their order."""
+    """Keep only the chosen tests of a collection, in their order."""
 
     def __init__(self, names: list[str]) -> None:
         self._names = {name: number for number, name in enumerate(names)}
@@ -333,7 +340,7 @@ class Chosen:
 
 
 class ChangedSource(importlib.machinery.SourceFileLoader):
-    """Loads one module with the change in it."""
+    """Load one module with the change in it."""
 
     def __init__(self, name: str, path: str, code: CodeType) -> None:
         super().__init__(name, path)
@@ -344,7 +351,7 @@ class ChangedSource(importlib.machinery.SourceFileLoader):
 
 
 class ChangedFinder:
-    """Finds one module, as it was changed."""
+    """Find one module in its changed form."""
 
     def __init__(self, name: str, path: Path, code: CodeType) -> None:
         self._name, self._path, self._code = name, path, code
@@ -360,7 +367,7 @@ class ChangedFinder:
 
 
 class Target:
-    """One module, its mutants and what became of them."""
+    """One module, its mutants and their results."""
 
     def __init__(self, name: str, results: Results) -> None:
         self.name = name
@@ -370,9 +377,9 @@ class Target:
         self._results = results
         self.keys = Results.keys(name, self.mutants)
 
-    def open(self, *, again: bool) -> list[int]:
-        """The numbers of those that are to be tried."""
-        settled = {KILLED} if again else {KILLED, SURVIVED}
+    def open(self, *, retry_survivors: bool) -> list[int]:
+        """Return the indexes of the mutants that are to be tried."""
+        settled = {KILLED} if retry_survivors else {KILLED, SURVIVED}
         return [number for number, key in enumerate(self.keys) if self._results.get(key) not in settled]
 
     def survivors(self) -> list[Mutant]:
@@ -381,85 +388,89 @@ class Target:
         ]
 
     def try_in_functions(self, bench: Bench, numbers: list[int], functions: Functions) -> dict[int, list[str]]:
-        """Try, in forks of this process, what changes functions; give the tests for the others."""
+        """Try changes of functions in forks of this process; return the tests to run for each other change."""
         own = self._own_tests
         everything = sorted(bench.items, key=lambda name: (own not in name, bench.seconds[name]))
-        left: dict[int, list[str]] = {}
+        remaining_tests: dict[int, list[str]] = {}
         for number in numbers:
             mutant = self.mutants[number]
             names = bench.tests_of(self.path, range(mutant.lines[0], mutant.lines[1] + 1))
             if mutant.function is None:
-                left[number] = self._tests_at_import(mutant, bench) or everything
+                remaining_tests[number] = self._tests_at_import(mutant, bench) or everything
             elif not names:
-                left[number] = everything  # a function that makes constants, when the module is imported
+                remaining_tests[number] = everything  # The function makes constants when the module is imported.
             elif not self._try_in_function(number, bench, functions, names):
-                left[number] = names
-        return left
+                remaining_tests[number] = names
+        return remaining_tests
 
     @property
     def _own_tests(self) -> str:
         return f"test_{self.path.stem.lstrip('_')}"
 
     def _try_in_function(self, number: int, bench: Bench, functions: Functions, names: list[str]) -> bool:
-        """Try one in a fork; False where the change cannot be made in a function that is there already."""
+        """Try one change in a fork; return False if it cannot be made in an existing function."""
         mutant = self.mutants[number]
         place = mutant.function
         assert place is not None
-        code = code_of(compiled(mutant.tree(), self.path), place)
-        there = functions.get((place.qualname, place.line), [])
-        if code is None or any(function.__code__.co_freevars != code.co_freevars for function in there) or not there:
+        code = code_of(compile_mutant(mutant.tree(), self.path), place)
+        functions_in_place = functions.get((place.qualname, place.line), [])
+        if (
+            code is None
+            or any(function.__code__.co_freevars != code.co_freevars for function in functions_in_place)
+            or not functions_in_place
+        ):
             return False
 
         def work() -> int:
-            for function in there:
+            for function in functions_in_place:
                 function.__code__ = code
             empty_caches()
             return int(bench.fails(names))
 
-        self._note(number, KILLED if is_failure(forked(work)) else SURVIVED)
+        self._note(number, KILLED if is_failure(run_in_fork(work)) else SURVIVED)
         return True
 
     def _tests_at_import(self, mutant: Mutant, bench: Bench) -> list[str]:
-        """Give the tests that run a function in which the changed name occurs; none where it is not known which those are."""
+        """Return the tests of each function that uses the changed name; an empty list if the name is unknown."""
         if mutant.constant is None:
             return []
         tree = ast.parse(self.text)
-        wanted = {mutant.constant}
+        changed_names = {mutant.constant}
         while True:
-            more = {
+            dependent_names = {
                 target.id
                 for statement in tree.body
-                if isinstance(statement, (ast.Assign, ast.AnnAssign)) and wanted & _names_in(statement.value)
+                if isinstance(statement, (ast.Assign, ast.AnnAssign)) and changed_names & _names_in(statement.value)
                 for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
                 if isinstance(target, ast.Name)
             }
-            if more <= wanted:
+            if dependent_names <= changed_names:
                 break
-            wanted |= more
+            changed_names |= dependent_names
         lines = {
             name.lineno
             for function in ast.walk(tree)
             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
             for name in ast.walk(function)
-            if isinstance(name, ast.Name) and name.id in wanted
+            if isinstance(name, ast.Name) and name.id in changed_names
         }
         return bench.tests_of(self.path, lines)
 
     def try_at_import(self, number: int, names: list[str]) -> None:
-        """Make the change where nothing is imported yet; first with the module's own tests, which mostly suffice, then with the others."""
+        """Make the change before anything is imported; run the module's own tests first, since they mostly suffice."""
         mutant = self.mutants[number]
         module = "apcore." + self.name.removesuffix(".py").replace("/", ".")
         own = [name for name in names if self._own_tests in name]
 
-        def with_tests(chosen: list[str]) -> int:
-            code = compiled(mutant.tree(), self.path)
+        def with_tests(test_names: list[str]) -> int:
+            code = compile_mutant(mutant.tree(), self.path)
             sys.meta_path.insert(0, ChangedFinder(module, self.path, code))  # type: ignore[arg-type]
-            files = sorted({name.partition("::")[0] for name in chosen})
+            files = sorted({name.partition("::")[0] for name in test_names})
             os.chdir(ROOT)
-            return int(pytest.main([*PYTEST_OPTIONS, "-x", *files], plugins=[Chosen(chosen)]))
+            return int(pytest.main([*PYTEST_OPTIONS, "-x", *files], plugins=[Chosen(test_names)]))
 
         parts = [part for part in (own, [name for name in names if name not in set(own)]) if part]
-        killed = any(is_failure(forked(lambda part=part: with_tests(part))) for part in parts)  # type: ignore[misc]
+        killed = any(is_failure(run_in_fork(lambda part=part: with_tests(part))) for part in parts)  # type: ignore[misc]
         self._note(number, KILLED if killed else SURVIVED)
 
     def _note(self, number: int, result: str) -> None:
@@ -467,46 +478,46 @@ class Target:
         self._results.add(self.keys[number], result, line=mutant.lines[0], name=mutant.name)
 
 
-def try_together(targets: Sequence[Target], tests: Sequence[str], *, again: bool, only: str | None) -> None:
-    """Try what is open of modules that have the same tests. This process stays free of apcore; results are added to the file."""
+def try_together(targets: Sequence[Target], tests: Sequence[str], *, retry_survivors: bool, only: str | None) -> None:
+    """Try the open mutants of modules with the same tests, and record results; apcore is never imported here."""
     numbers = {
         target.name: [
             number
-            for number in target.open(again=again)
+            for number in target.open(retry_survivors=retry_survivors)
             if only is None or (only == "functions") == (target.mutants[number].function is not None)
         ]
         for target in targets
     }
-    wanted = [target for target in targets if numbers[target.name]]
-    if not wanted:
+    open_targets = [target for target in targets if numbers[target.name]]
+    if not open_targets:
         return
     with tempfile.TemporaryDirectory() as place:
         notes = Path(place) / "left.json"
 
         def use(bench: Bench) -> None:
-            functions = {target.name: _functions(target.path) for target in wanted}
-            # What is here already need not be looked through by every fork's collector. (Nor is it found any more.)
+            functions = {target.name: _functions(target.path) for target in open_targets}
+            # Keep existing objects away from the garbage collector of every fork. It cannot find them any more.
             gc.collect()
             gc.freeze()
             if bench.fails_in_fork(sorted(bench.items, key=lambda name: bench.seconds[name])):
                 raise RuntimeError("tests fail in another order, without any change: nothing can be learnt")
-            left = {
+            tests_by_mutant = {
                 target.name: target.try_in_functions(bench, numbers[target.name], functions[target.name])
-                for target in wanted
+                for target in open_targets
             }
-            notes.write_text(json.dumps(left), encoding="utf-8")
+            notes.write_text(json.dumps(tests_by_mutant), encoding="utf-8")
 
         def on_bench() -> int:
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.chdir(ROOT)
             arguments = [*PYTEST_OPTIONS, *(str(ROOT / test) for test in tests)]
-            return int(pytest.main(arguments, plugins=[Bench([target.path for target in wanted], use)]))
+            return int(pytest.main(arguments, plugins=[Bench([target.path for target in open_targets], use)]))
 
-        if forked(on_bench, quiet=False) != 0:
+        if run_in_fork(on_bench, quiet=False) != 0:
             raise SystemExit("the tests could not be run")
-        left = json.loads(notes.read_text(encoding="utf-8"))
-    for target in wanted:
-        for number, names in left[target.name].items():
+        tests_by_mutant = json.loads(notes.read_text(encoding="utf-8"))
+    for target in open_targets:
+        for number, names in tests_by_mutant[target.name].items():
             target.try_at_import(int(number), names)
 
 
@@ -515,7 +526,7 @@ def _names_in(node: ast.AST | None) -> set[str]:
 
 
 def _cached_function() -> None:
-    """Exists for the type of what `lru_cache` makes."""
+    """Do nothing: only the type of its `lru_cache` wrapper is needed."""
 
 
 _cached = lru_cache(maxsize=1)(_cached_function)
@@ -535,39 +546,43 @@ def main(arguments: list[str] | None = None) -> int:
         "--only", choices=("functions", "imports"), help="try what changes functions, or what counts at import"
     )
     parser.add_argument("--list", action="store_true", help="try nothing; show what survived")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     sys.dont_write_bytecode = True
-    chosen = [name for name in TARGETS if not given.parts or any(name.startswith(part) for part in given.parts)]
-    if not chosen:
-        parser.error(f"none of {', '.join(given.parts)} is tried; there are: {', '.join(TARGETS)}")
-    results = Results(given.results)
-    if not given.list:
-        for tests in dict.fromkeys(TARGETS[name] for name in chosen):
+    target_names = [
+        name for name in TARGETS if not options.parts or any(name.startswith(part) for part in options.parts)
+    ]
+    if not target_names:
+        parser.error(f"none of {', '.join(options.parts)} is tried; there are: {', '.join(TARGETS)}")
+    results = Results(options.results)
+    if not options.list:
+        for tests in dict.fromkeys(TARGETS[name] for name in target_names):
             try_together(
-                [Target(name, results) for name in chosen if TARGETS[name] == tests],
+                [Target(name, results) for name in target_names if TARGETS[name] == tests],
                 tests,
-                again=given.again,
-                only=given.only,
+                retry_survivors=options.again,
+                only=options.only,
             )
-    results = Results(given.results)
+    results = Results(options.results)
     listed = listed_survivors()
     totals: Counter[str] = Counter()
-    for name in chosen:
+    for name in target_names:
         target = Target(name, results)
         survivors = target.survivors()
         new = [mutant for mutant in survivors if (name, mutant.name) not in listed]
-        untried = len(target.open(again=False))
+        untried = len(target.open(retry_survivors=False))
         totals.update(
             mutants=len(target.mutants), tried=len(target.mutants) - untried, survived=len(survivors), new=len(new)
         )
         print(
-            f"{name}: {len(target.mutants)} mutants, {len(survivors)} survived, {len(new)} without a reason, {untried} not tried"
+            f"{name}: {len(target.mutants)} mutants, {len(survivors)} survived, {len(new)} without a reason, "
+            f"{untried} not tried"
         )
         for mutant in new:
             print(f"  {mutant.lines[0]:4} - {mutant.name}")
     share = 100 * totals["survived"] / max(totals["tried"], 1)
     print(
-        f"{totals['mutants']} mutants, {totals['tried']} tried, {totals['survived']} survived ({share:.1f} %), {totals['new']} without a reason"
+        f"{totals['mutants']} mutants, {totals['tried']} tried, {totals['survived']} survived ({share:.1f} %), "
+        f"{totals['new']} without a reason"
     )
     return 1 if totals["new"] else 0
 

@@ -1,4 +1,4 @@
-"""What a mutant is: every change is made once, has a name, compiles, and leaves alone what is for people to read."""
+"""Check mutants: every change is made once, has a name, compiles, and leaves texts for people unchanged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from mutants.mutations import Place, code_of, compiled, mutants_of
+from mutants.mutations import Place, code_of, compile_mutant, mutants_of
 from mutants.run import PACKAGE, TARGETS, listed_survivors
 
 
@@ -31,7 +31,7 @@ def names(text: str, name: str = "x.py") -> list[str]:
         ("x = f(a, key=1)", ["`f(a, key=1)` -> `f(a)`", "`1` -> `2`", "`1` -> `0`", "`x = f(a, key=1)` -> `x = None`"]),
     ],
 )
-def test_what_is_changed(text, changes):
+def test_every_change_of_a_statement_is_made_once(text, changes):
     assert sorted(names(text)) == sorted(changes)
 
 
@@ -47,11 +47,11 @@ def test_what_is_changed(text, changes):
         "def f(x: 'str') -> 'int': ...",
     ],
 )
-def test_what_is_left_alone(text):
+def test_docstrings_types_and_asserts_never_change(text):
     assert names(text) == []
 
 
-def test_the_wording_of_errors_is_left_alone():
+def test_wording_of_errors_never_changes():
     text = """
         def f(x):
             if x > 5:
@@ -67,12 +67,12 @@ def test_the_wording_of_errors_is_left_alone():
     ]
 
 
-def test_of_explanations_no_text_is_changed():
+def test_text_of_explanations_never_changes():
     assert names("x = f('a')", "signatures/explain.py") == ["`x = f('a')` -> `x = None`"]
     assert "`'a'` -> `'XXaXX'`" in names("x = f('a')")
 
 
-def test_a_mutant_knows_its_function_and_its_constant():
+def test_mutant_has_its_function_or_constant():
     text = dedent(
         """
         LIMIT = 5
@@ -85,33 +85,33 @@ def test_a_mutant_knows_its_function_and_its_constant():
             x: int = 3
         """
     )
-    made = {mutant.name.partition("`: ")[2]: mutant for mutant in mutants_of(text, "x.py")}
-    assert made["`5` -> `6`"].constant == "LIMIT"
-    assert made["`5` -> `6`"].function is None
-    assert made["`3` -> `4`"].function is None
-    returned = made["`return LIMIT` -> `return None`"]
-    assert returned.function == Place("C.p", 5)
-    assert returned.lines == (7, 7)
-    code = code_of(compiled(returned.tree(), Path("x.py")), returned.function)
+    mutants_by_change = {mutant.name.partition("`: ")[2]: mutant for mutant in mutants_of(text, "x.py")}
+    assert mutants_by_change["`5` -> `6`"].constant == "LIMIT"
+    assert mutants_by_change["`5` -> `6`"].function is None
+    assert mutants_by_change["`3` -> `4`"].function is None
+    return_mutant = mutants_by_change["`return LIMIT` -> `return None`"]
+    assert return_mutant.function == Place("C.p", 5)
+    assert return_mutant.lines == (7, 7)
+    code = code_of(compile_mutant(return_mutant.tree(), Path("x.py")), return_mutant.function)
     assert code is not None
     assert code.co_name == "p"
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_change_of_a_target_compiles_and_leaves_the_others_out(target):
+def test_changes_of_every_target_compile(target):
     path = PACKAGE / target
     text = path.read_text(encoding="utf-8")
-    made = mutants_of(text, target)
-    for mutant in made[:: max(1, len(made) // 20)]:
-        assert compiled(mutant.tree(), path).co_code
-    assert all(1 <= mutant.lines[0] <= mutant.lines[1] for mutant in made)
+    mutants = mutants_of(text, target)
+    for mutant in mutants[:: max(1, len(mutants) // 20)]:
+        assert compile_mutant(mutant.tree(), path).co_code
+    assert all(1 <= mutant.lines[0] <= mutant.lines[1] for mutant in mutants)
 
 
-def test_reasons_are_read(tmp_path):
+def test_listed_survivors_are_read(tmp_path):
     path = tmp_path / "surviving.md"
     path.write_text("## a/b.py\n\n- `x = 1`: `1` -> `2`: equivalent\n- not one\n## c.py\n- `y`: `` -> `z`: because\n")
     assert listed_survivors(path) == {("a/b.py", "`x = 1`: `1` -> `2`"), ("c.py", "`y`: `` -> `z`")}
 
 
-def test_every_reason_is_about_a_module_that_is_tried():
+def test_every_listed_survivor_belongs_to_a_target():
     assert {target for target, _ in listed_survivors()} <= TARGETS.keys()
