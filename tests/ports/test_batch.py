@@ -1,4 +1,4 @@
-"""Parts of a commit add up, and a merged part is one that a store takes."""
+"""Check batches: parts of a commit add up, and a merged batch is valid for a store."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,30 +20,30 @@ BATCHES = st.builds(
 
 
 @given(BATCHES, BATCHES, BATCHES)
-def test_addition_is_associative_with_nothing_as_zero(one, two, three):
-    assert (one + two) + three == one + (two + three)
-    assert one + NO_CHANGE == NO_CHANGE + one == one
-    assert sum([one, two], NO_CHANGE) == one + two
+def test_addition_is_associative_with_no_change_as_zero(first, second, third):
+    assert (first + second) + third == first + (second + third)
+    assert first + NO_CHANGE == NO_CHANGE + first == first
+    assert sum([first, second], NO_CHANGE) == first + second
 
 
 @given(BATCHES)
-def test_a_merged_batch_is_one_that_a_store_takes(batch):
+def test_merged_batch_is_valid_for_a_store(batch):
     merged = batch.merged
     _ = check_commit(merged.checks, merged.writes, token=bytes(16))
     assert merged.merged == merged
 
 
 @given(st.lists(WRITES, max_size=8))
-def test_the_last_write_of_a_key_counts_and_increments_add_up(writes):
+def test_last_write_of_a_key_wins_and_increments_add_up(writes):
     merged = {write.key: write for write in merge_writes(writes)}
     for key, write in merged.items():
-        of_key = [one for one in writes if one.key == key]
-        if isinstance(write, Increment) and all(isinstance(one, Increment) for one in of_key):
-            assert write.delta == sum(one.delta for one in of_key)
+        key_writes = [candidate for candidate in writes if candidate.key == key]
+        if isinstance(write, Increment) and all(isinstance(candidate, Increment) for candidate in key_writes):
+            assert write.delta == sum(candidate.delta for candidate in key_writes)
         elif not isinstance(write, Increment):
-            assert write == of_key[-1]
+            assert write == key_writes[-1]
 
 
-def test_only_an_empty_batch_is_false():
+def test_only_an_empty_batch_is_falsy():
     assert not NO_CHANGE
     assert Batch(writes=[DeleteEntry(("a",))])

@@ -1,4 +1,4 @@
-"""Key encoding: byte order is key order, prefixes bound their extensions, and only real encodings are read back."""
+"""Check key encoding: bytes sort like keys, prefixes bound their extensions, and only valid encodings are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apcore.ports import KEY_BYTES_MAX, KEY_PARTS_MAX, decode_key, digest_part, encode_key, prefix_bounds
 
-# Mostly the characters that make trouble: NUL and its neighbours, the ends of each UTF-8 length, both sides of the surrogates.
+# Mostly the difficult characters: NUL and its neighbours, the ends of each UTF-8 length, both sides of the surrogates.
 CHARACTERS = st.sampled_from(
     "\x00\x01\x7f\x80\xff\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffffab"
 ) | st.characters(exclude_categories=["Cs"])
@@ -18,7 +18,7 @@ PREFIXES = st.lists(PARTS, max_size=4).map(tuple)
 
 
 @given(KEYS)
-def test_reading_gives_back_what_was_written(key):
+def test_key_reads_back(key):
     assert decode_key(encode_key(key)) == key
 
 
@@ -27,9 +27,9 @@ def test_reading_gives_back_what_was_written(key):
 @example(("a",), ("a\x00",))
 @example(("a\x00",), ("a", "\x00"))
 @example(("\uffff",), ("\U00010000",))
-def test_byte_order_is_key_order(one, two):
-    assert (encode_key(one) < encode_key(two)) == (one < two)
-    assert (encode_key(one) == encode_key(two)) == (one == two)
+def test_byte_order_equals_key_order(first, second):
+    assert (encode_key(first) < encode_key(second)) == (first < second)
+    assert (encode_key(first) == encode_key(second)) == (first == second)
 
 
 @given(PREFIXES, KEYS)
@@ -37,19 +37,19 @@ def test_byte_order_is_key_order(one, two):
 @example(("a",), ("a\x00b",))
 @example(("a",), ("a", "b"))
 @example((), ("",))
-def test_bounds_hold_exactly_the_strict_extensions(prefix, key):
+def test_prefix_bounds_contain_exactly_the_longer_keys(prefix, key):
     low, high = prefix_bounds(prefix)
     assert (low < encode_key(key) < high) == (len(key) > len(prefix) and key[: len(prefix)] == prefix)
 
 
 @given(PREFIXES, KEYS)
-def test_every_extension_lies_within_the_bounds(prefix, suffix):
+def test_every_extension_lies_within_the_prefix_bounds(prefix, suffix):
     low, high = prefix_bounds(prefix)
     assert low < encode_key(prefix + suffix) < high
 
 
 @given(st.binary(max_size=12))
-def test_only_encodings_are_read(encoded):
+def test_only_valid_encodings_are_read(encoded):
     try:
         key = decode_key(encoded)
     except ValueError:
@@ -68,7 +68,7 @@ def test_only_encodings_are_read(encoded):
         (("é", "\U0001f600"), b"\xc3\xa9\x00\xf0\x9f\x98\x80\x00"),
     ],
 )
-def test_encodings_that_stores_hold_do_not_change(key, encoded):
+def test_encodings_of_stored_keys_never_change(key, encoded):
     assert encode_key(key) == encoded
     assert decode_key(encoded) == key
 
@@ -78,7 +78,7 @@ def test_encodings_that_stores_hold_do_not_change(key, encoded):
     [b"", b"a", b"\xff\x00", b"a\x00\xff", b"\xc3\x00", b"\xed\xa0\x80\x00", b"a\x00" * 17],
     ids=repr,
 )
-def test_what_was_not_written_by_us_is_refused(encoded):
+def test_malformed_encoding_is_refused(encoded):
     with pytest.raises(ValueError):
         decode_key(encoded)
 
@@ -101,7 +101,7 @@ def test_what_was_not_written_by_us_is_refused(encoded):
         pytest.param(("\x00" * 512,), "at most 1024 bytes encoded, not 1025", id="long-by-nuls"),
     ],
 )
-def test_what_is_no_key(key, words):
+def test_invalid_key_is_refused_in_words(key, words):
     with pytest.raises(ValueError, match=words) as raised:
         encode_key(key)
     assert len(str(raised.value)) < 200
@@ -110,7 +110,7 @@ def test_what_is_no_key(key, words):
             prefix_bounds(key)
 
 
-def test_the_longest_keys_are_keys():
+def test_longest_keys_are_accepted():
     longest = ("a" * (KEY_BYTES_MAX - 1),)
     assert len(encode_key(longest)) == KEY_BYTES_MAX
     assert decode_key(encode_key(("",) * KEY_PARTS_MAX)) == ("",) * KEY_PARTS_MAX
@@ -120,12 +120,12 @@ def test_the_longest_keys_are_keys():
     st.text(st.characters() | st.sampled_from("\ud800\udfff")),
     st.text(st.characters() | st.sampled_from("\ud800\udfff")),
 )
-def test_digests_name_any_string_in_43_plain_characters(one, two):
-    assume(one != two)
-    name = digest_part(one)
+def test_digest_of_any_string_has_43_plain_characters(first, second):
+    assume(first != second)
+    name = digest_part(first)
     assert (len(name), name.replace("-", "a").replace("_", "a").isalnum(), name.isascii()) == (43, True, True)
-    assert digest_part(one) == name != digest_part(two)
+    assert digest_part(first) == name != digest_part(second)
 
 
-def test_digests_that_stores_hold_do_not_change():
+def test_stored_digests_never_change():
     assert digest_part("https://a.example/users/alice") == "KCTDQ7mVhkHDlEEiDQcZekH_4MIryCq3zMGfqQ2WcaM"

@@ -1,4 +1,4 @@
-"""The bounds of the queue's arguments, one by one, on both sides of each."""
+"""Check the bounds of the queue's arguments, on both sides of each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def leased(number: int) -> LeasedMessage:
         pytest.param([Message(ID, "\x00", b"", delay_s=1e9, group="", dedup="")], id="empty-labels"),
     ],
 )
-def test_messages_within_their_bounds(messages):
+def test_messages_within_their_bounds_are_accepted(messages):
     check_enqueue(messages)
 
 
@@ -66,18 +66,18 @@ def test_messages_within_their_bounds(messages):
         ],
     ],
 )
-def test_messages_out_of_bounds_are_refused(messages, words):
+def test_messages_out_of_bounds_are_refused_in_words(messages, words):
     with pytest.raises(ValueError, match=words):
         check_enqueue(messages)
 
 
-def test_the_whole_batch_is_looked_at():
+def test_every_message_of_a_batch_is_checked():
     with pytest.raises(ValueError, match="a message id"):
         check_enqueue([Message(ID, "lane", b""), Message(b"", "lane", b"")])
 
 
 @pytest.mark.parametrize("lanes", [("a",), ["a", "a"], ("a",) * 100, (LONG,)], ids=["one", "twice", "100", "long"])
-def test_lanes(lanes):
+def test_valid_lanes_are_accepted(lanes):
     check_lanes(lanes)
     check_lease(lanes, 1, 0.001)
     check_lease(lanes, 100, 1e6)
@@ -95,51 +95,51 @@ def test_lanes(lanes):
     ],
     ids=["none", "string", "101", "long", "surrogate", "number"],
 )
-def test_no_lanes(lanes, words):
+def test_invalid_lanes_are_refused_in_words(lanes, words):
     for check in (lambda: check_lanes(lanes), lambda: check_lease(lanes, 1, 1)):
         with pytest.raises(ValueError, match=words):
             check()
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101])
-def test_lease_limits(limit):
+def test_lease_limit_is_bounded(limit):
     with pytest.raises(ValueError, match=f"a limit of 1 to 100, not {limit}"):
         check_lease(("a",), limit, 1)
 
 
 @pytest.mark.parametrize("lease_s", [0, -1, float("nan"), float("inf")])
-def test_lease_times(lease_s):
+def test_lease_time_is_bounded(lease_s):
     with pytest.raises(ValueError, match=r"lease_s is a number of seconds >= 0\.001"):
         check_lease(("a",), 1, lease_s)
     with pytest.raises(ValueError, match=r"lease_s is a number of seconds >= 0\.001"):
         check_extend((), lease_s)
 
 
-def test_extend():
+def test_number_of_extended_leases_is_bounded():
     check_extend([leased(number) for number in range(100)], 1)
     with pytest.raises(ValueError, match="at most 100 leases, not 101"):
         check_extend([leased(number) for number in range(101)], 1)
 
 
-def test_settle():
+def test_number_of_settlements_is_bounded():
     check_settle([Done(leased(number)) if number % 2 else Retry(leased(number), 0) for number in range(100)])
     with pytest.raises(ValueError, match="at most 100 settlements, not 101"):
         check_settle([Done(leased(number)) for number in range(101)])
 
 
 @pytest.mark.parametrize("delay", [-1, float("nan"), float("inf")])
-def test_settle_delays(delay):
+def test_retry_delay_must_be_a_valid_number(delay):
     with pytest.raises(ValueError, match="delay_s is a number of seconds >= 0"):
         check_settle([Retry(leased(1), delay)])
 
 
-def test_a_lease_is_settled_once_in_one_call():
+def test_repeated_lease_in_one_settle_is_refused():
     with pytest.raises(ValueError, match="one lease is given twice"):
         check_settle([Done(leased(1)), Retry(leased(1), 1)])
 
 
-def test_no_body_and_no_token_is_shown_by_repr():
-    shown = repr(LeasedMessage(Message(ID, "lane", b"secret"), b"fence", 1))
-    assert "secret" not in shown
-    assert "fence" not in shown
-    assert ID.hex() in shown
+def test_repr_never_shows_body_or_token():
+    text = repr(LeasedMessage(Message(ID, "lane", b"secret"), b"fence", 1))
+    assert "secret" not in text
+    assert "fence" not in text
+    assert ID.hex() in text

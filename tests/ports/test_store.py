@@ -1,4 +1,4 @@
-"""The bounds of the store's arguments, one by one, on both sides of each; and counters."""
+"""Check the bounds of the store's arguments, on both sides of each, and counters."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def keys(count: int) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 100])
-def test_get_encodes_its_keys_in_order(count):
+def test_get_encodes_its_keys_in_their_order(count):
     assert check_get(keys(count)) == [encode_key(key) for key in keys(count)]
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("requested_keys", "words"),
     [(keys(101), "at most 100 keys, not 101"), ([("a",), ()], "a key is a tuple"), (["a"], "a key is a tuple")],
     ids=["101", "empty-key", "string"],
 )
-def test_get_refuses(asked, words):
+def test_get_refuses_invalid_keys(requested_keys, words):
     with pytest.raises(ValueError, match=words):
-        check_get(asked)
+        check_get(requested_keys)
 
 
 @pytest.mark.parametrize("limit", [1, 1000])
-def test_scan_takes_limits_from_one_to_a_thousand(limit):
+def test_scan_accepts_limits_from_1_to_1000(limit):
     assert check_scan(("a",), None, limit, reverse=False) == (b"a\x00", b"a\x00\xff")
 
 
@@ -65,7 +65,7 @@ def test_scan_takes_limits_from_one_to_a_thousand(limit):
         pytest.param(("a",), ("\ud800",), 1, "lone surrogates", id="after-surrogate"),
     ],
 )
-def test_scan_refuses(prefix, after, limit, words):
+def test_scan_refuses_invalid_arguments(prefix, after, limit, words):
     with pytest.raises(ValueError, match=words):
         check_scan(prefix, after, limit, reverse=False)
 
@@ -75,7 +75,7 @@ KEYS = st.lists(PARTS, min_size=1, max_size=3).map(tuple)
 
 
 @given(st.lists(PARTS, max_size=2).map(tuple), st.none() | KEYS, KEYS, st.booleans())
-def test_the_bounds_of_a_scan_hold_what_comes_after(prefix, after, key, reverse):
+def test_scan_bounds_contain_exactly_the_keys_after_the_start(prefix, after, key, reverse):
     low, high = check_scan(prefix, after, 1, reverse=reverse)
     within = len(key) > len(prefix) and key[: len(prefix)] == prefix
     if after is not None:
@@ -86,7 +86,7 @@ def test_the_bounds_of_a_scan_hold_what_comes_after(prefix, after, key, reverse)
 # --- commit ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_commit_is_encoded():
+def test_commit_is_encoded():
     checks = (Check(("a",), None), Check(("b",), T))
     writes = (Put(("a",), b"v", 0.5), DeleteEntry(("c",)), Increment(("n",), -5))
     assert check_commit(checks, writes, T) == EncodedCommit(
@@ -109,7 +109,7 @@ def test_a_commit_is_encoded():
         pytest.param((), [Increment(("a",), 2**63 - 1), Increment(("b",), -(2**63))], id="64-bits"),
     ],
 )
-def test_a_commit_within_its_bounds(checks, writes):
+def test_commit_within_its_bounds_is_accepted(checks, writes):
     encoded = check_commit(checks, writes, T)
     assert (len(encoded.checks), len(encoded.writes)) == (len(checks), len(writes))
 
@@ -158,13 +158,13 @@ def test_a_commit_within_its_bounds(checks, writes):
         ],
     ],
 )
-def test_a_commit_out_of_bounds_is_refused(checks, writes, token, words):
+def test_commit_out_of_bounds_is_refused_in_words(checks, writes, token, words):
     with pytest.raises(ValueError, match=words) as raised:
         check_commit(checks, writes, token)
     assert len(str(raised.value)) < 300
 
 
-def test_no_value_is_shown_by_repr():
+def test_repr_never_shows_values():
     for value in (Put(("k",), b"secret"), Entry(("k",), b"secret", T)):
         assert "secret" not in repr(value)
 
@@ -195,11 +195,11 @@ def test_no_value_is_shown_by_repr():
     ],
     ids=repr,
 )
-def test_counters(value, delta, total):
+def test_counter_is_incremented_or_refused(value, delta, total):
     assert sum_counter(value, delta) == total
 
 
 @given(st.binary(max_size=25), st.integers(-(2**63), 2**63 - 1))
-def test_any_value_is_a_counter_or_refused(value, delta):
+def test_any_value_is_a_counter_or_refused_as_one(value, delta):
     total = sum_counter(value, delta)
     assert total is None or int(total) == int(value) + delta

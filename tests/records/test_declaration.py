@@ -1,4 +1,4 @@
-"""Records are read back as they were written, keep members of newer releases, and refuse values of another type."""
+"""Check record kinds: records read back, keep members of newer releases, and refuse values of another type."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ SAMPLES = st.builds(
 
 
 @given(record=SAMPLES)
-def test_a_record_reads_back_as_it_was_written(samples, record):
+def test_record_reads_back(samples, record):
     assert samples.decode(samples.encode(record)) == record
 
 
 @given(key=st.builds(SampleKey, st.text(), st.text()), record=SAMPLES)
-def test_an_entry_reads_back_with_key_check_and_deletion(samples, key, record):
+def test_entry_reads_back_with_its_key_check_and_deletion(samples, key, record):
     put = samples.put(key, record, ttl_s=5.0)
     stored = samples.read(Entry(put.key, put.value, b"version"))
     assert (stored.key, stored.record) == (key, record)
@@ -101,7 +101,7 @@ def test_an_entry_reads_back_with_key_check_and_deletion(samples, key, record):
     assert put.ttl_s == 5.0
 
 
-def test_unknown_members_survive_a_rewrite(samples):
+def test_unknown_members_survive_being_rewritten(samples):
     stored = encode_record({"id": "x", "novelty": 7})
     record = evolve(samples.decode(stored), attempts=2)
     assert json.loads(samples.encode(record)) == {"v": 1, "id": "x", "attempts": 2, "novelty": 7}
@@ -129,7 +129,7 @@ def test_the_types_of_fields_have_their_stored_forms(samples):
     }
 
 
-def test_defaults_stand_in_for_missing_members(samples):
+def test_missing_members_have_their_defaults(samples):
     assert samples.decode(encode_record({"id": "x"})) == Sample(activity_id="x", actor=None)
 
 
@@ -162,33 +162,33 @@ def test_defaults_stand_in_for_missing_members(samples):
     ],
     ids=repr,
 )
-def test_members_of_another_type_are_a_broken_contract(samples, members):
+def test_member_of_another_type_is_a_contract_error(samples, members):
     with pytest.raises(ContractError, match="'sample' record"):
         samples.decode(encode_record(members))
 
 
-def test_a_newer_format_is_refused_as_newer(samples):
+def test_newer_format_is_refused_as_newer(samples):
     with pytest.raises(NewerFormat):
         samples.decode(b'{"v":2,"id":"x"}\n')
 
 
 @pytest.mark.parametrize("key", [("sample", "1", "a"), ("sample", "2", "a", "b"), ("other", "1", "a", "b"), ()])
-def test_a_key_of_another_kind_is_a_broken_contract(samples, key):
+def test_key_of_another_kind_is_a_contract_error(samples, key):
     with pytest.raises(ContractError, match="no key of a 'sample' record"):
         samples.parts_of(key)
 
 
-def test_prefixes_are_keys_with_fewer_parts(samples):
+def test_prefix_is_a_key_with_fewer_parts(samples):
     assert samples.at("https://a.example") == ("sample", "1", "https://a.example")
     assert samples.at() == samples.prefix == ("sample", "1")
 
 
-def test_two_kinds_of_one_name_are_refused(samples):
+def test_second_kind_of_a_name_is_refused(samples):
     with pytest.raises(ValueError, match="two kinds of record are called 'sample'"):
         RecordKind("sample", Sample, SampleKey, lifetime="", written_by="")
 
 
-def test_fields_of_other_types_are_refused_at_declaration():
+def test_field_of_an_unsupported_type_is_refused_at_declaration():
     @frozen(kw_only=True)
     class Odd(StoredRecord):
         """A record with a field that cannot be stored."""
@@ -200,7 +200,7 @@ def test_fields_of_other_types_are_refused_at_declaration():
     assert "odd" not in RECORD_KINDS
 
 
-def test_the_reference_table_has_a_row_per_kind(samples):
+def test_reference_table_has_a_row_per_kind(samples):
     assert '| `("sample", "1", origin, name)` | A record with one field of each type. | one test |' in describe_kinds()
 
 

@@ -1,4 +1,4 @@
-"""Facts read back as they were written, and what is newer is left alone."""
+"""Check the format of stored records: they read back, and newer formats are refused."""
 
 from datetime import UTC, datetime
 
@@ -21,54 +21,54 @@ MEMBERS = st.dictionaries(st.text(max_size=8).filter(lambda name: name != "v"), 
 
 
 @given(MEMBERS, st.binary(max_size=200))
-def test_a_fact_reads_back_with_its_body_byte_for_byte(members: dict[str, object], body: bytes) -> None:
-    fact = decode_record(encode_record(members, body))
-    assert fact.body == body
-    assert {name: value for name, value in fact.members.items() if name != "v"} == members
+def test_record_reads_back_with_its_exact_body(members: dict[str, object], body: bytes) -> None:
+    record = decode_record(encode_record(members, body))
+    assert record.body == body
+    assert {name: value for name, value in record.members.items() if name != "v"} == members
 
 
 def test_members_without_a_value_are_left_out() -> None:
-    fact = decode_record(encode_record({"a": None, "b": "x"}))
-    assert "a" not in fact.members
-    assert fact.optional("a") is None
-    assert fact.optional("b") == "x"
+    record = decode_record(encode_record({"a": None, "b": "x"}))
+    assert "a" not in record.members
+    assert record.optional("a") is None
+    assert record.optional("b") == "x"
 
 
-def test_a_newer_format_is_left_alone() -> None:
+def test_newer_format_is_refused_as_newer() -> None:
     with pytest.raises(NewerFormat, match="format 2"):
         decode_record(b'{"v":2}\n')
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b'{"v":1}', b"[]\n", b'{"v":"1"}\n', b"\xff\n", b'{"a":1}\n'], ids=repr)
-def test_what_is_no_fact_is_a_broken_contract(value: bytes) -> None:
+def test_malformed_record_is_a_contract_error(value: bytes) -> None:
     with pytest.raises(ContractError):
         decode_record(value)
 
 
 @pytest.mark.parametrize(
-    "read", [lambda fact: fact.text("n"), lambda fact: fact.number("t"), lambda fact: fact.text("x")]
+    "read", [lambda record: record.text("n"), lambda record: record.number("t"), lambda record: record.text("x")]
 )
-def test_a_member_of_another_kind_is_a_broken_contract(read) -> None:
+def test_member_of_another_type_is_a_contract_error(read) -> None:
     with pytest.raises(ContractError):
         read(decode_record(encode_record({"n": 1, "t": "text"})))
 
 
 @given(st.lists(st.text(), min_size=1, max_size=16).map(tuple))
-def test_a_key_reads_back_from_its_name(key: tuple[str, ...]) -> None:
+def test_key_reads_back_from_its_name(key: tuple[str, ...]) -> None:
     assert parse_key_name(key_name(key)) == key
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '["a",1]', "[", '"a"'])
-def test_what_names_no_key_is_a_broken_contract(text: str) -> None:
+def test_malformed_key_name_is_a_contract_error(text: str) -> None:
     with pytest.raises(ContractError):
         parse_key_name(text)
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_an_instant_reads_back_to_the_millisecond(when: datetime) -> None:
+def test_instant_reads_back_to_the_millisecond(when: datetime) -> None:
     assert abs((from_epoch_ms(to_epoch_ms(when)) - when).total_seconds()) < 0.001
 
 
 @given(st.integers(0, 253_402_300_799_999))
-def test_milliseconds_survive_being_read_and_written(value: int) -> None:
+def test_milliseconds_read_back(value: int) -> None:
     assert to_epoch_ms(from_epoch_ms(value)) == value
