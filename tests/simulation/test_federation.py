@@ -1,6 +1,7 @@
-"""Servers that follow each other and publish, while everything that can fail does: what was acknowledged reaches every follower exactly once.
+"""Let servers follow each other and publish, while everything that can fail does.
 
-A seed is a history. `APCORE_SEEDS=100 pytest tests/simulation` plays more of them; a failure names its seed.
+Each acknowledged activity must reach every follower exactly once. A seed is a history: a failure names its seed, and
+`APCORE_SEEDS=100 pytest tests/simulation` plays more of them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from apcore.vocab import PUBLIC, Create, Follow, Note, Person
 
 SEEDS = int(os.environ.get("APCORE_SEEDS", "4"))
 ORIGINS = ("https://a.example", "https://b.example", "https://c.example")
-SAID: tuple[SignatureScheme, ...] = ("cavage", "rfc9421", "cavage")
+SCHEMES: tuple[SignatureScheme, ...] = ("cavage", "rfc9421", "cavage")
 NOTES = 6
 QUIET = Faults()
 
@@ -42,7 +43,7 @@ def key_of(kind: KeyKind) -> PrivateKey:
 
 
 class OneKey:
-    """A signer whose signatures hold, and take no time to make a key for: everyone has the same one."""
+    """A signer with one key for every actor, so that no time is spent on making keys."""
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
         return key_of("ed25519" if key_name == "ed25519" else "rsa-2048").sign(data)
@@ -56,25 +57,25 @@ class OneKey:
 
 @define
 class Server:
-    """One server of the history: what its people did, and what it was told."""
+    """One server of the history, with the actions of its users and the activities that it received."""
 
     origin: str
-    heard: Counter[str] = field(factory=Counter)
-    """Runs of the listener by activity; a crash may repeat one, and what is committed with it still happens once."""
-    deeds: list[tuple[str, Process]] = field(factory=list)
+    received: Counter[str] = field(factory=Counter)
+    """Number of runs of the listener for each activity. A crash may repeat a run, but its commit happens only once."""
+    actions: list[tuple[str, Process]] = field(factory=list)
     posts: Counter[tuple[str, str]] = field(factory=Counter)
-    """By inbox and activity."""
-    takes: tuple[SignatureScheme, ...] = ("cavage", "rfc9421")
+    """Number of POSTs by inbox and activity."""
+    accepted_schemes: tuple[SignatureScheme, ...] = ("cavage", "rfc9421")
     """The signature schemes that it verifies."""
-    says: SignatureScheme = "cavage"
-    """The one that it knocks with where it knows nothing."""
-    refused: int = 0
-    """Requests signed in a scheme that it does not take."""
+    first_scheme: SignatureScheme = "cavage"
+    """The signature scheme for the first request to an unknown server."""
+    refused_count: int = 0
+    """Number of requests in a signature scheme that the server does not accept."""
     federation: Federation[None] = field(init=False)
     node: SimulatedNode | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.federation = Federation(software="test/1.0", signature_scheme=self.says)
+        self.federation = Federation(software="test/1.0", signature_scheme=self.first_scheme)
 
         @self.federation.actor("/users/{identifier}")
         def actor(ctx: Any, identifier: str) -> Person | None:
@@ -82,7 +83,7 @@ class Server:
 
         @self.federation.on(Create)
         def created(ctx: Any, activity: Create) -> None:
-            self.heard[activity.id or ""] += 1
+            self.received[activity.id or ""] += 1
             ctx.append(f"{self.origin}/timeline", activity.id or "")
             ctx.append(f"{self.origin}/timeline/{ctx.recipient}", activity.id or "")
 
@@ -92,7 +93,7 @@ class Server:
 
     @property
     def site(self) -> Site:
-        policy = DEFAULT.with_(schemes=frozenset(self.takes))
+        policy = DEFAULT.with_(schemes=frozenset(self.accepted_schemes))
         return Site(federation=self.federation, origin=parse_origin(self.origin), signatures=policy)
 
     def boot(self, node: SimulatedNode) -> None:
@@ -104,7 +105,9 @@ class Server:
 
     def serve(self, request: Request) -> Op[Response]:
         if request.method == "POST":
-            self.refused += ("rfc9421" if "signature-input" in request.headers else "cavage") not in self.takes
+            self.refused_count += (
+                "rfc9421" if "signature-input" in request.headers else "cavage"
+            ) not in self.accepted_schemes
             self.posts[request.url, json.loads(request.body)["id"]] += 1
         answer = yield from serve(self.site, request)
         return Response(404) if isinstance(answer, Elsewhere) else answer
@@ -120,20 +123,20 @@ class Server:
     def publish(self, content: str) -> None:
         self._do(content, PublishObject(Note(content=content).document, "alice", (PUBLIC,)))
 
-    def _do(self, what: str, note: Any) -> None:
+    def _do(self, action_name: str, note: Any) -> None:
         assert self.node is not None
-        self.deeds.append((what, self.node.spawn(act(self.site, note), what)))
+        self.actions.append((action_name, self.node.spawn(act(self.site, note), action_name)))
 
     def acknowledged(self) -> set[str]:
-        return {what for what, process in self.deeds if isinstance(process.outcome, Returned)}
+        return {action_name for action_name, process in self.actions if isinstance(process.outcome, Returned)}
 
-    def has(self, *prefix: str) -> list[Any]:
+    def scan(self, *prefix: str) -> list[Any]:
         assert self.node is not None
 
-        def scan() -> Op[list[Any]]:
+        def scan_prefix() -> Op[list[Any]]:
             return list((yield from Scan(prefix, limit=1000)))
 
-        return self.node.look(scan())
+        return self.node.look(scan_prefix())
 
     def members(self, collection: str) -> list[str]:
         assert self.node is not None
@@ -141,36 +144,39 @@ class Server:
         return [member.id for member in page.items]
 
     def contents(self) -> dict[str, str]:
-        """What stands in the store, by the id of its activity."""
-        found: dict[str, str] = {}
-        for entry in self.has("obj", "1"):
+        """Return the content of each stored note by the id of its activity."""
+        contents_by_id: dict[str, str] = {}
+        for entry in self.scan("obj", "1"):
             members = json.loads(entry.value.partition(b"\n")[2])
             if members["type"] == "Create":
-                found[members["id"]] = members["object"]["content"]
-        return found
+                contents_by_id[members["id"]] = members["object"]["content"]
+        return contents_by_id
 
     def is_at_rest(self) -> bool:
-        return not any(self.has(name, "1") for name in ("in-todo", "send", "out", "out-retry"))
+        return not any(self.scan(name, "1") for name in ("in-todo", "send", "out", "out-retry"))
 
 
 def play(
     seed: int, *, faults: Faults | None = None, atomic: bool = True, dialects: bool = False
 ) -> tuple[Simulation, list[Server]]:
-    """Follow each other in calm weather, publish in a storm, and wait for the sea to lie down.
+    """Let the servers follow each other without faults, publish under faults, and wait until all work is done.
 
-    ``dialects`` are servers that verify one signature scheme only, and know nothing of each other's.
+    With ``dialects``, some servers verify one signature scheme only, and none knows the schemes of the others.
     """
     sim = Simulation(seed)
     servers = [Server(origin) for origin in ORIGINS]
     if dialects:
-        servers[0].takes, servers[1].takes = ("cavage",), ("rfc9421",)
-        servers = [Server(one.origin, takes=one.takes, says=says) for one, says in zip(servers, SAID, strict=True)]
+        servers[0].accepted_schemes, servers[1].accepted_schemes = ("cavage",), ("rfc9421",)
+        servers = [
+            Server(server.origin, accepted_schemes=server.accepted_schemes, first_scheme=scheme)
+            for server, scheme in zip(servers, SCHEMES, strict=True)
+        ]
     for server in servers:
         sim.node(server.origin, server.boot, atomic=atomic, signer=OneKey())
-    for one in servers:
-        for other in servers:
-            if one is not other:
-                one.follow(other.alice)
+    for server in servers:
+        for other_server in servers:
+            if server is not other_server:
+                server.follow(other_server.alice)
     sim.run_until(
         lambda: all(len(server.members(f"{server.alice}/following")) == 2 for server in servers), within_s=600
     )
@@ -179,9 +185,9 @@ def play(
         for server in servers:
             server.publish(f"{server.origin} says {number}")
         if number % 3 == 0:
-            one, two = servers[number % 3], servers[(number + 1) % 3]
-            sim.network.cut(one.origin, two.origin)
-            sim.engine.after(45, partial(sim.network.mend, one.origin, two.origin))
+            first, second = servers[number % 3], servers[(number + 1) % 3]
+            sim.network.cut(first.origin, second.origin)
+            sim.engine.after(45, partial(sim.network.mend, first.origin, second.origin))
         sim.run(for_s=20)
     sim.heal()
     sim.run_until(lambda: all(server.is_at_rest() for server in servers), within_s=86_400)
@@ -189,57 +195,62 @@ def play(
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_what_was_acknowledged_reaches_every_follower_exactly_once(seed: int) -> None:
+def test_acknowledged_activities_reach_every_follower_exactly_once(seed: int) -> None:
     sim, servers = play(seed, atomic=seed % 2 == 0, dialects=seed % 4 >= 2)
     published = {server.origin: server.contents() for server in servers}
     for server in servers:
-        mine = published[server.origin]
-        # Acknowledged is kept, and nothing is kept twice.
-        said = {what for what in server.acknowledged() if "says" in what}
-        sim.hold(said <= set(mine.values()), f"{server.origin} kept what it acknowledged")
-        sim.hold(len(mine) == len(set(mine.values())), f"{server.origin} kept each once")
+        own_contents = published[server.origin]
+        # The server stores everything that it acknowledged, and stores nothing twice.
+        acknowledged_contents = {action_name for action_name in server.acknowledged() if "says" in action_name}
+        sim.hold(acknowledged_contents <= set(own_contents.values()), f"{server.origin} stored what it acknowledged")
+        sim.hold(len(own_contents) == len(set(own_contents.values())), f"{server.origin} stored each activity once")
         outbox = server.members(f"{server.alice}/outbox")
-        sim.hold(sorted(outbox) == sorted(mine), f"the outbox of {server.origin} is what it keeps")
-        # Everything that anybody else keeps is here, once, and nothing else.
-        theirs = {ident for origin, kept in published.items() if origin != server.origin for ident in kept}
+        sim.hold(sorted(outbox) == sorted(own_contents), f"the outbox of {server.origin} lists the stored activities")
+        # The timeline has everything that the other servers store, once, and nothing else.
+        other_ids = {ident for origin, contents in published.items() if origin != server.origin for ident in contents}
         timeline = server.members(f"{server.origin}/timeline")
-        sim.hold(len(timeline) == len(set(timeline)), f"{server.origin} heard each once")
-        sim.hold(set(timeline) == theirs, f"{server.origin} heard {len(timeline)} of {len(theirs)}")
-        sim.hold(not server.has("dead"), f"nothing was given up at {server.origin}")
-        sim.hold(set(server.heard) == theirs, f"the listener of {server.origin} was called for what it was told")
+        sim.hold(len(timeline) == len(set(timeline)), f"{server.origin} received each activity once")
+        sim.hold(set(timeline) == other_ids, f"{server.origin} heard {len(timeline)} of {len(other_ids)}")
+        sim.hold(not server.scan("dead"), f"nothing was given up at {server.origin}")
+        sim.hold(
+            set(server.received) == other_ids, f"the listener of {server.origin} was called for every received activity"
+        )
 
 
 @pytest.mark.parametrize("atomic", [True, False], ids=["one store", "a queue of its own"])
-def test_without_faults_every_post_and_every_listener_is_one(atomic: bool) -> None:
+def test_without_faults_each_activity_is_delivered_and_handled_once(atomic: bool) -> None:
     sim, servers = play(1, faults=QUIET, atomic=atomic)
     for server in servers:
         sim.hold(len(server.contents()) == NOTES, "all was published")
-        sim.hold(set(server.heard.values()) == {1}, f"listeners ran {server.heard}")
-        # What the cut network lost on its way back was sent again.
+        sim.hold(set(server.received.values()) == {1}, f"listeners ran {server.received}")
+        # Requests that were lost in the cut network were sent again.
         sim.hold(max(server.posts.values()) <= 2, f"POSTs: {server.posts.most_common(3)}")
 
 
-def test_a_scheme_that_is_not_taken_is_tried_once_by_everyone_and_costs_nothing_else() -> None:
+def test_unsupported_signature_scheme_is_tried_only_once_by_each_server() -> None:
     sim, servers = play(1, faults=QUIET, dialects=True)
-    one, two, both = servers
+    cavage_only, rfc9421_only, accepts_both = servers
     for server in servers:
-        sim.hold(set(server.heard.values()) == {1}, f"listeners ran {server.heard}")
-        sim.hold(not server.has("dead"), f"nothing was given up at {server.origin}")
-    # The first is knocked at by the second in the wrong scheme, the second by both others, the third by nobody.
-    sim.hold((one.refused, two.refused, both.refused) == (1, 2, 0), f"{one.refused}, {two.refused}, {both.refused}")
+        sim.hold(set(server.received.values()) == {1}, f"listeners ran {server.received}")
+        sim.hold(not server.scan("dead"), f"nothing was given up at {server.origin}")
+    # The second server knocks at the first in the wrong scheme, both others at the second, and no one at the third.
+    sim.hold(
+        (cavage_only.refused_count, rfc9421_only.refused_count, accepts_both.refused_count) == (1, 2, 0),
+        f"{cavage_only.refused_count}, {rfc9421_only.refused_count}, {accepts_both.refused_count}",
+    )
 
 
-def test_posts_are_bounded_by_what_failed() -> None:
+def test_number_of_posts_is_bounded_by_the_failures() -> None:
     sim, servers = play(3, faults=Faults(by_kind={Fetch: Odds(lost=0.2, failed=0.2)}))
     sent = sum(len(server.posts) for server in servers)
     posts = sum(server.posts.total() for server in servers)
-    # One in five answers is lost: on average a quarter more POSTs than activities.
+    # One in five answers is lost, so there are on average a quarter more POSTs than activities.
     sim.hold(posts <= 2 * sent, f"{posts} POSTs for {sent} deliveries")
     for server in servers:
-        sim.hold(set(server.heard.values()) == {1}, f"listeners ran {server.heard}")
+        sim.hold(set(server.received.values()) == {1}, f"listeners ran {server.received}")
 
 
-def test_a_queue_that_dies_with_its_node_loses_nothing() -> None:
+def test_activities_survive_the_loss_of_the_queue() -> None:
     faults = Faults(otherwise=Odds(crashed_before=0.01, crashed_after=0.01), queue_loss=1.0, down_s=5)
     sim, servers = play(4, faults=faults, atomic=False)
     sim.hold(sim.crashes >= 3, f"{sim.crashes} crashes")
@@ -247,9 +258,9 @@ def test_a_queue_that_dies_with_its_node_loses_nothing() -> None:
     for server in servers:
         sim.hold(
             set(server.members(f"{server.origin}/timeline")) == everything - set(server.contents()),
-            f"{server.origin} heard all",
+            f"{server.origin} received all activities",
         )
 
 
-def test_a_seed_is_a_history() -> None:
+def test_equal_seeds_play_equal_histories() -> None:
     assert play(1)[0].digest == play(1)[0].digest
