@@ -1,7 +1,8 @@
-"""What both type checkers must accept, and line by line what they must refuse.
+"""Check with both type checkers that good code is accepted, and that misuse is refused line by line.
 
-``typing_checks`` is accepted whole. In ``tests/typing_refused``, a line that ends in ``# refused`` is refused by mypy and by pyright, one that ends in
-``# refused by pyright`` by pyright alone (mypy has no such check), and every other line is accepted.
+``typing_checks`` must be accepted as a whole. In ``tests/typing_refused``, mypy and pyright must refuse each line that
+ends in ``# refused``, only pyright each that ends in ``# refused by pyright`` (mypy has no such check), and no other
+line.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def checkers(cache: Path) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def findings(request: pytest.FixtureRequest) -> dict[str, Findings | None]:
-    """Run both checkers over both folders, and return their findings by file and line; None for a checker that is not installed.
+    """Run both checkers over both folders, and return findings by file and line; None for a missing checker.
 
-    One at a time, whoever else tests in this directory: the checkers share a cache, and it makes the second time short.
+    One test process at a time: the checkers share a cache, which makes the second run fast.
     """
     cache = request.config.cache.mkdir("typing")
     with (cache / "lock").open("w") as lock:
@@ -65,53 +66,53 @@ def run_checkers(cache: Path) -> dict[str, Findings | None]:
         running[name] = path and subprocess.Popen(
             command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-    found: dict[str, Findings | None] = {}
+    findings_by_checker: dict[str, Findings | None] = {}
     for name, process in running.items():
         if process is None:
-            found[name] = None
+            findings_by_checker[name] = None
             continue
         out, err = process.communicate(timeout=240)
         assert process.returncode in (0, 1), f"{name} did not run: {err or out}"
-        found[name] = {}
+        findings_by_checker[name] = {}
         for place, message in READ[name](out):
-            found[name].setdefault(place, []).append(message)
-    return found
+            findings_by_checker[name].setdefault(place, []).append(message)
+    return findings_by_checker
 
 
 def read_mypy(out: str) -> Iterator[tuple[Place, str]]:
     for line in out.splitlines():
-        one = json.loads(line)
-        if one["severity"] == "error":
-            yield ((PROJECT / one["file"]).name, one["line"]), one["message"]
+        finding = json.loads(line)
+        if finding["severity"] == "error":
+            yield ((PROJECT / finding["file"]).name, finding["line"]), finding["message"]
 
 
 def read_pyright(out: str) -> Iterator[tuple[Place, str]]:
-    for one in json.loads(out)["generalDiagnostics"]:
-        if one["severity"] == "error":
-            yield (Path(one["file"]).name, one["range"]["start"]["line"] + 1), one["message"]
+    for finding in json.loads(out)["generalDiagnostics"]:
+        if finding["severity"] == "error":
+            yield (Path(finding["file"]).name, finding["range"]["start"]["line"] + 1), finding["message"]
 
 
 READ = {"mypy": read_mypy, "pyright": read_pyright}
 
 
-def marked(checker: str) -> set[Place]:
-    """The lines that ``checker`` must refuse."""
+def marked_places(checker: str) -> set[Place]:
+    """Return the lines that ``checker`` must refuse."""
     mark = re.compile(r"# refused(?: by (\w+))?$")
     return {
         (path.name, number)
         for path in REFUSED
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if (found := mark.search(line)) and found[1] in (None, checker)
+        if (match := mark.search(line)) and match[1] in (None, checker)
     }
 
 
-def in_folder(found: Findings, files: list[Path]) -> Findings:
+def in_folder(findings: Findings, files: list[Path]) -> Findings:
     names = {path.name for path in files}
-    return {place: messages for place, messages in found.items() if place[0] in names}
+    return {place: messages for place, messages in findings.items() if place[0] in names}
 
 
 @pytest.mark.parametrize("checker", READ)
-def test_what_must_be_accepted(findings, checker):
+def test_checker_accepts_good_code(findings, checker):
     if findings[checker] is None:
         pytest.skip(f"{checker} is not installed")
     assert ACCEPTED
@@ -120,15 +121,17 @@ def test_what_must_be_accepted(findings, checker):
 
 
 @pytest.mark.parametrize("checker", READ)
-def test_what_must_be_refused(findings, checker):
+def test_checker_refuses_exactly_the_marked_lines(findings, checker):
     if findings[checker] is None:
         pytest.skip(f"{checker} is not installed")
-    found = in_folder(findings[checker], REFUSED)
-    assert sorted(marked(checker) - found.keys()) == [], "accepted, though marked as refused"
-    assert {place: words for place, words in found.items() if place not in marked(checker)} == {}, "refused, unmarked"
+    refused_lines = in_folder(findings[checker], REFUSED)
+    assert sorted(marked_places(checker) - refused_lines.keys()) == [], "accepted, though marked as refused"
+    assert {place: words for place, words in refused_lines.items() if place not in marked_places(checker)} == {}, (
+        "refused, unmarked"
+    )
 
 
-def test_the_marks_are_read():
-    assert len(marked("mypy")) >= 35
-    assert len(marked("pyright")) == len(marked("mypy")) + 3
+def test_marks_are_read():
+    assert len(marked_places("mypy")) >= 35
+    assert len(marked_places("pyright")) == len(marked_places("mypy")) + 3
     assert not {path.name for path in ACCEPTED} & {path.name for path in REFUSED}

@@ -1,4 +1,4 @@
-"""What skips authentication is not an `Authenticated`."""
+"""Try to receive an activity without authentication: only an `Authenticated` is accepted."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from apcore.federation.site import Site
 from apcore.http import Request
 
 
-def takes_it_in(site: Site, request: Request) -> Op[None]:
-    arrived = read_incoming(site, request.body)
+def receive_activity(site: Site, request: Request) -> Op[None]:
+    incoming = read_incoming(site, request.body)
     signed = yield from find_signer(site, request)
-    # What was merely read.
-    yield from claim(site, arrived, None, silenced=False)  # refused
-    # Who has signed the request: of whatever it says.
+    # A document that was only parsed.
+    yield from claim(site, incoming, None, silenced=False)  # refused
+    # The signer of the request, instead of its content.
     yield from claim(site, signed, None, silenced=False)  # refused
-    # What came, in the place of what was proved.
+    # Received bytes in place of a proved activity.
     _ = Authenticated(proved=request.body, actor="a", auth_method="proof")  # refused
-    # A way of proving things that there is not.
-    _ = Authenticated(proved=arrived, actor="a", auth_method="hearsay")  # refused
-    # The operation, before it has been answered.
-    yield from claim(site, authenticate(site, request, arrived), None, silenced=False)  # refused
-    _ = yield from claim(site, (yield from authenticate(site, request, arrived)), None, silenced=False)
+    # An authentication method that does not exist.
+    _ = Authenticated(proved=incoming, actor="a", auth_method="hearsay")  # refused
+    # The operation itself, before it is run.
+    yield from claim(site, authenticate(site, request, incoming), None, silenced=False)  # refused
+    _ = yield from claim(site, (yield from authenticate(site, request, incoming)), None, silenced=False)

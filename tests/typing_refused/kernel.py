@@ -1,4 +1,7 @@
-"""Misuse. Each line marked ``# refused`` must be refused by mypy and by pyright, ``# refused by pyright`` by it alone, and no other."""
+"""Misuse the kernel: mypy and pyright must refuse exactly the lines marked ``# refused``.
+
+Only pyright must refuse lines marked ``# refused by pyright``.
+"""
 # pyright: reportUnusedCallResult=true
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ def narrowed() -> Op[Response | None]:
     return outcome.value if isinstance(outcome, Returned) else None
 
 
-# --- an effect that is made and not asked for -----------------------------------------------------------------------
+# --- an effect that is made and never yielded -----------------------------------------------------------------------
 
 
 def made_and_lost() -> Op[None]:
@@ -96,7 +99,7 @@ def together_and_lost() -> Op[None]:
 
 
 class Enqueued(Effect[None]):
-    """Closed to applications in words; types cannot say so."""
+    """Applications must not define effects, but types cannot express this."""
 
 
 # --- wrong arguments ------------------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ async def forgets_to_await(ports: AsyncPorts) -> int:
 
 
 class HalfAStore:
-    """No commit."""
+    """A store without commit."""
 
     durability = "none"
 

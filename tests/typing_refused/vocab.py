@@ -1,4 +1,4 @@
-"""Each way of misusing a view."""
+"""Misuse views in each way that type checkers must refuse."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class Recipe(Article, ns="https://recipes.example/ns#", type="Recipe"):
 
 
 recipe = Recipe(servings=4)
-read = read_document(b"{}").view(Recipe)
+received_recipe = read_document(b"{}").view(Recipe)
 
-# The wrong type for a property, one's own and an inherited one.
+# A value of the wrong type, for an own and for an inherited property.
 Recipe(servings="four")  # refused
 Recipe(name=4)  # refused
 # A view of another class.
 Recipe(steps=[Note()])  # refused
-# No such property.
+# A property that does not exist.
 Recipe(serving=4)  # refused
-# Only by name.
+# A positional argument.
 Recipe("four")  # refused
-# Views do not change.
+# An assignment to an immutable view.
 recipe.servings = 5  # refused
-# What may be absent is not certainly there.
-more = read.servings + 1  # refused
+# Arithmetic with a value that may be None.
+servings_plus_one = received_recipe.servings + 1  # refused
 # A property of another view.
-inbox = read.inbox  # refused
-# A property declared as what it is not.
+inbox = received_recipe.inbox  # refused
+# A view under the type of another.
 declared: Person = read_document(b"{}").view(Recipe)  # refused
 
 
