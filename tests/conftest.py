@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings that hold for every test, and the summary of the shared vectors."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from vector_counts import SUITES
 from vector_files import VECTORS
 
-# How long an example takes to make or to try depends on who else is using the machine; what a test finds must not.
+# The time of an example depends on other users of the machine, but the findings of a test must not.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
@@ -79,10 +79,10 @@ def collect_garbage():
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with the long tests, so that no worker is left with one at the end, and mark the tests with the shared vectors.
+    """Run the long tests first, so that no worker has one left at the end, and mark tests with the shared vectors.
 
-    A test is one with the vectors if its file imports from where they are found. The order in which a process collected
-    is undone before the tests are shuffled, as it differs by process.
+    A test uses the vectors if its file imports a name of the modules that find them.
+    The order in which a process collected is undone before the tests are shuffled, as it differs by process.
     """
     items.sort(key=lambda item: item.path)
     yield
@@ -94,9 +94,9 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print how much of the vectors has passed, and after failures the seed of the order, which `-q` hides.
+    """Print how many vector tests passed, and after failures the seed of the order, which `-q` hides.
 
-    That no vectors fall away is for the tests that pin the counts.
+    The tests that pin the counts ensure that no vectors get lost.
     """
     if terminalreporter.getreports("failed") + terminalreporter.getreports("error"):
         seed = config.getoption("randomly_seed", None)

@@ -1,6 +1,7 @@
-"""Measure the CPU time that a document of a stranger takes, in multiples of a fixed computation, and bound it.
+"""Measure the CPU time that a peer's document takes, in multiples of a fixed computation, and bound it.
 
-Times of this thread alone count, so that a busy machine disturbs little; what it does disturb (caches, clocks) the reference computation suffers as well.
+Only the time of the current thread counts, so a busy machine disturbs little. Its remaining effects, on caches and
+clocks, slow the reference computation down as well.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from apcore.vocab import read_document
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 REFERENCE_MS = 4.5
-"""What the reference computation takes on the machine for which the bounds were chosen."""
+"""Milliseconds of the reference computation on the machine for which the bounds were chosen."""
 TRIES = 5
 
 
 def reference() -> dict[str, object]:
-    """Compute something that resembles reading: strings, tuples, a dictionary."""
+    """Compute with strings, tuples and a dictionary, like the reader does."""
     entries: dict[str, object] = {}
     for i in range(20_000):
         entries[f"k{i % 997}"] = (i, str(i))
@@ -29,7 +30,7 @@ def reference() -> dict[str, object]:
 
 
 def bound_ms(size: int) -> float:
-    """Return how long a document of ``size`` bytes may take on that machine: 30 ms up to 10 KB, 3 ms for each KB beyond, 0.6 s in all."""
+    """Return the bound for ``size`` bytes: 30 ms up to 10 KB, 3 ms for each further KB, and at most 0.6 s."""
     return min(600.0, 30.0 + 3.0 * max(0, size - 10_240) / 1024)
 
 
@@ -41,28 +42,28 @@ def cpu_ms(function: Callable[[], object]) -> float:
 
 
 def read(body: bytes) -> str:
-    """Read a body as an inbox does before anything is proved; return how that ended.
+    """Read a body as an inbox does before anything is authenticated; return the reason of a refusal, or "read".
 
-    Anything but a typed error is a bug and is raised.
+    Any error without a type of apcore is a bug, and is raised.
     """
     try:
         work = WorkBudget(DEFAULT_LIMITS, len(body))
         document = read_document(body, work=work)
     except ApcoreError as error:
         return error.reason
-    ended = "read"
+    outcome = "read"
     for scheme in (proofs, ld_signature):
         try:
             scheme.parse(document.tree, now=NOW, work=work)
         except ApcoreError as error:
-            ended = f"{ended}, {error.reason}"
-    return ended
+            outcome = f"{outcome}, {error.reason}"
+    return outcome
 
 
 def excess(body: bytes, handle: Callable[[bytes], object], spent_ms: float) -> float:
-    """Return by which factor a body is over its bound, 1 or less if it is not; ``spent_ms`` is what it took once.
+    """Return the factor by which a body exceeds its bound, at most 1 if it does not, from a first measurement.
 
-    A body that seems to be over is measured again, and the reference with it: the least of each counts.
+    A body that seems to exceed its bound is measured again, together with the reference. The minimum of each counts.
     """
     bound = bound_ms(len(body))
     if spent_ms <= bound:

@@ -1,7 +1,8 @@
-"""A server, or a worker, that `tests/federation/test_crash.py` starts and kills: ``python crash_server.py serve|work ORIGIN DATABASE AHEAD_S``.
+"""Run a server or worker that `tests/federation/test_crash.py` starts and kills.
 
-``AHEAD_S`` is how far the store's clock is ahead: what runs after a kill lives later, so that nobody waits for the leases of the dead. Each process
-says ``ready`` on its standard output when it is.
+Usage: ``python crash_server.py serve|work ORIGIN DATABASE AHEAD_S``. The clock of the store is ``AHEAD_S`` seconds
+ahead: a process that runs after a kill lives later, so that no test waits for the leases of killed processes. Each
+process prints ``ready`` when it is.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ federation: Federation[None] = Federation(software="crashing/1.0")
 
 
 def heard_at(origin: str) -> str:
-    """The collection that the listener adds to."""
+    """Return the id of the collection to which the listener adds."""
     return f"{origin}/heard"
 
 
@@ -36,7 +37,7 @@ def actor(ctx, identifier):
 
 @federation.on(Create)
 def created(ctx, activity):
-    # Under another name in each run, so that two runs that both commit show.
+    # Each run has its own name, so that the test sees a second run that commits.
     ctx.append(heard_at(ctx.origin), f"{ctx.activity_id} {os.urandom(8).hex()}")
     ctx.send(Like(object=activity.object.uri), by="alice", to=activity.actor.uri)
 

@@ -1,4 +1,4 @@
-"""Ask an adapter for something: ASGI and WSGI without a server, and the adapter of the documentation over sockets."""
+"""Send a request to an adapter: to ASGI and WSGI without a server, to the adapter of the documentation over sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys that are the same in every run, so that a seed is a history. They are known to everyone and guard nothing."""
+"""Provide keys that are the same in every run, so that a seed is a history. They are public and protect nothing."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ Gv0bof2ZNShJFdl9/ZdlfNTD
 
 @cache
 def fixed_rsa(key_id: str, owner: str) -> PrivateKey:
-    """An RSA key of 2048 bits; there is one, whatever its name."""
+    """Return an RSA key of 2,048 bits; there is only one, under every name."""
     return read_private_pem(_RSA_PEM, key_id=key_id, owner=owner)
 
 
 @cache
 def fixed_ed25519(key_id: str, owner: str) -> PrivateKey:
-    """An Ed25519 key; every name has another."""
+    """Return an Ed25519 key; each name has its own."""
     native = Ed25519PrivateKey.from_private_bytes(sha256(key_id.encode()).digest())
     der = native.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return read_private_der(der, key_id=key_id, owner=owner)

@@ -1,7 +1,8 @@
-"""Valid input, broken in as many ways as a seed has: what the fuzzers of the rooms share, and their command line.
+"""Break valid input in reproducible ways: the shared part of the fuzzers of the rooms, and their command line.
 
-A case is bytes: text in Latin-1, a JSON document, or a request as `wire` writes it. Input number n of seed s is the same everywhere. Whoever checks
-one says so by raising: an error of apcore's that blames the peer or the moment is an answer, and anything else is a finding.
+A case is bytes: text in Latin-1, a JSON document, or a request in the form of `wire`. Input n of seed s is the same on
+every machine. The check of a case reports a wrong answer by raising. An error of apcore that blames the peer or the
+moment is a valid answer, and any other exception is a finding.
 """
 
 from __future__ import annotations
@@ -27,56 +28,65 @@ from apcore.http import Request
 __all__ = ["Case", "Finding", "allowed", "garbled", "garbled_json", "main", "read_wire", "run", "wire"]
 
 BYTES_MAX = 200_000
-"""Nothing grows beyond this; what bounds the size of input stands before the parsers."""
+"""The maximum size of an input. Larger ones are refused before they reach the parsers."""
 
 PIECES = [
-    b"", b" ", b"\t", b"\n", b"\r\n", b"\x00", b"\x7f", b"\xff", b"\xc3\xa9", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x80\xae", b'"', b"'",
-    b"\\", b'\\"', b",", b",,", b";", b"=", b"==", b":", b"::", b"?", b"?1", b"#", b"&", b"%", b"%00", b"%2e%2e/", b"@", b"*", b"(", b")", b"()",
-    b"[", b"]", b"{", b"}", b"<", b">", b"/", b"//", b"..", b".", b"-", b"--", b"+", b"_", b"~", b"$", b"0", b"-0", b"1", b"-1", b"00", b"1e400",
-    b"1.5", b"9" * 15, b"9" * 16, b"9" * 400, b"0x10", b"2147483648", b"18446744073709551616", b"NaN", b"null", b"true", b"[]", b"{}", b'""', b"\\u0000",
-    b"\\ud800", b"z", b"zz", b"m", b"u", b"A", b"AAAA", b"=?", b"A===", b"://", b"https://", b"http://[::1]:1/", b"javascript:", b"did:key:", b"acct:",
-    b"https://a.example", b"https://user:pass@a.example/", b"localhost", b"127.0.0.1", b"xn--", b"xn--a", b"-----BEGIN ", b"-----END ", b"PUBLIC KEY-----",
-    b"<!DOCTYPE x>", b'<!ENTITY a "b">', b"&a;", b"<![CDATA[", b"]]>", b"<?xml version='1.0' encoding='utf-16'?>", b"\xef\xbb\xbf", b"\xff\xfe",
-    b"Mon, 31 Feb 2022 25:61:61 GMT", b"2022-02-30T00:00:00Z", b"9999-12-31T23:59:59.999999999+23:59", b"-0001-01-01", b"1; q=0.5", b";q=1.0001",
-    b"(request-target)", b"(created)", b"(expires)", b"@status", b"@query-param", b";name=", b";sf", b";bs", b";key=", b";req", b";tr", b"content-digest",
-    b"sha-256=", b"SHA-256=", b"sha-512=:", b"keyId=", b"signature=", b"algorithm=", b"hs2019", b'alg="hmac-sha256"', b"created=", b"expires=1",
-    b"@context", b"@graph", b"@included", b"@reverse", b"@id", b"@type", b"@list", b"@none", b"_:b0", b"proofValue", b"type",
+    b"", b" ", b"\t", b"\n", b"\r\n", b"\x00", b"\x7f", b"\xff", b"\xc3\xa9", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+    b"\xe2\x80\xae", b'"', b"'", b"\\", b'\\"', b",", b",,", b";", b"=", b"==", b":", b"::", b"?", b"?1", b"#", b"&",
+    b"%", b"%00", b"%2e%2e/", b"@", b"*", b"(", b")", b"()", b"[", b"]", b"{", b"}", b"<", b">", b"/", b"//", b"..",
+    b".", b"-", b"--", b"+", b"_", b"~", b"$", b"0", b"-0", b"1", b"-1", b"00", b"1e400", b"1.5", b"9" * 15, b"9" * 16,
+    b"9" * 400, b"0x10", b"2147483648", b"18446744073709551616", b"NaN", b"null", b"true", b"[]", b"{}", b'""',
+    b"\\u0000", b"\\ud800", b"z", b"zz", b"m", b"u", b"A", b"AAAA", b"=?", b"A===", b"://", b"https://",
+    b"http://[::1]:1/", b"javascript:", b"did:key:", b"acct:", b"https://a.example", b"https://user:pass@a.example/",
+    b"localhost", b"127.0.0.1", b"xn--", b"xn--a", b"-----BEGIN ", b"-----END ", b"PUBLIC KEY-----", b"<!DOCTYPE x>",
+    b'<!ENTITY a "b">', b"&a;", b"<![CDATA[", b"]]>", b"<?xml version='1.0' encoding='utf-16'?>", b"\xef\xbb\xbf",
+    b"\xff\xfe", b"Mon, 31 Feb 2022 25:61:61 GMT", b"2022-02-30T00:00:00Z", b"9999-12-31T23:59:59.999999999+23:59",
+    b"-0001-01-01", b"1; q=0.5", b";q=1.0001", b"(request-target)", b"(created)", b"(expires)", b"@status",
+    b"@query-param", b";name=", b";sf", b";bs", b";key=", b";req", b";tr", b"content-digest", b"sha-256=", b"SHA-256=",
+    b"sha-512=:", b"keyId=", b"signature=", b"algorithm=", b"hs2019", b'alg="hmac-sha256"', b"created=", b"expires=1",
+    b"@context", b"@graph", b"@included", b"@reverse", b"@id", b"@type", b"@list", b"@none", b"_:b0", b"proofValue",
+    b"type",
 ]  # fmt: skip
 
 NAMES = [
-    "@context", "@graph", "@included", "@reverse", "@id", "@type", "@value", "@list", "@set", "@nest", "@index", "id", "type", "actor", "object",
-    "to", "owner", "controller", "publicKey", "publicKeyPem", "publicKeyMultibase", "assertionMethod", "proof", "proofValue", "proofPurpose",
-    "previousProof", "verificationMethod", "cryptosuite", "created", "expires", "domain", "challenge", "signature", "signatureValue", "creator",
-    "content", "name", "links", "href", "rel", "subject", "template", "usage", "users", "total", "software", "", "\x00", "é", "\ud800", "attributedTo",
+    "@context", "@graph", "@included", "@reverse", "@id", "@type", "@value", "@list", "@set", "@nest", "@index", "id",
+    "type", "actor", "object", "to", "owner", "controller", "publicKey", "publicKeyPem", "publicKeyMultibase",
+    "assertionMethod", "proof", "proofValue", "proofPurpose", "previousProof", "verificationMethod", "cryptosuite",
+    "created", "expires", "domain", "challenge", "signature", "signatureValue", "creator", "content", "name", "links",
+    "href", "rel", "subject", "template", "usage", "users", "total", "software", "", "\x00", "é", "\ud800",
+    "attributedTo",
 ]  # fmt: skip
 VALUES: list[Any] = [
-    None, True, False, 0, -1, 1, 1.0, -0.0, 1e308, 2**53, 2**53 + 1, 10**30, "", " ", "x", "é", "\x00", "\ud800", "\U0010ffff", "_:b0", "z", "zz", "#x",
-    "@id", "https://a.example/", "https://evil.example/x", "http://x.example/", "//x", "javascript:x", "https://a.example/\u202e", "a" * 3000,
-    "https://www.w3.org/ns/activitystreams", "https://w3id.org/security/v1", "https://w3id.org/security/data-integrity/v2", "https://unknown.example/ns",
-    "2022-02-30T00:00:00Z", "2026-11-22T08:00:00", "0000-01-01T00:00:00Z", "9999-12-31T23:59:60Z", [], {}, [[]], [{}], {"@value": "x"}, {"@list": []},
-    {"@id": "https://evil.example/x"}, {"@graph": []}, {"type": "RsaSignature2017"}, {"type": "DataIntegrityProof"}, "RsaSignature2017", "DataIntegrityProof",
-    "eddsa-jcs-2022", "eddsa-rdfc-2022", "assertionMethod", "authentication", {"@vocab": "https://v.example/"}, {"x": {"@id": "as:to", "@type": "@id"}},
-    {"type": None}, {"as": None}, {"content": {"@reverse": "as:to"}}, {"all": "@graph"}, {"@base": "https://evil.example/"}, {"@version": 1.1},
+    None, True, False, 0, -1, 1, 1.0, -0.0, 1e308, 2**53, 2**53 + 1, 10**30, "", " ", "x", "é", "\x00", "\ud800",
+    "\U0010ffff", "_:b0", "z", "zz", "#x", "@id", "https://a.example/", "https://evil.example/x", "http://x.example/",
+    "//x", "javascript:x", "https://a.example/\u202e", "a" * 3000, "https://www.w3.org/ns/activitystreams",
+    "https://w3id.org/security/v1", "https://w3id.org/security/data-integrity/v2", "https://unknown.example/ns",
+    "2022-02-30T00:00:00Z", "2026-11-22T08:00:00", "0000-01-01T00:00:00Z", "9999-12-31T23:59:60Z", [], {}, [[]], [{}],
+    {"@value": "x"}, {"@list": []}, {"@id": "https://evil.example/x"}, {"@graph": []}, {"type": "RsaSignature2017"},
+    {"type": "DataIntegrityProof"}, "RsaSignature2017", "DataIntegrityProof", "eddsa-jcs-2022", "eddsa-rdfc-2022",
+    "assertionMethod", "authentication", {"@vocab": "https://v.example/"}, {"x": {"@id": "as:to", "@type": "@id"}},
+    {"type": None}, {"as": None}, {"content": {"@reverse": "as:to"}}, {"all": "@graph"},
+    {"@base": "https://evil.example/"}, {"@version": 1.1},
 ]  # fmt: skip
 
 
 @frozen
 class Case:
-    """A function that takes bytes, and valid ones to begin from."""
+    """A function that checks bytes, and valid bytes from which inputs are made."""
 
     name: str
     check: Callable[[bytes], object] = field(repr=False)
-    """Raises what is not allowed; an `ApcoreError` is left to `allowed`."""
+    """Check an input, and raise if the answer is wrong. `allowed` judges each `ApcoreError`."""
     seeds: tuple[bytes, ...] = field(repr=False)
     kind: str = "text"
-    """How it is garbled: `text`, `json` or `request`; `numbered` cases make everything themselves, from a number."""
+    """How seeds are garbled: `text`, `json` or `request`. `numbered` cases make their input from a number."""
     weight: float = 1
-    """How often it is taken, against the others."""
+    """How often the case is chosen, compared with the others."""
 
 
 @frozen
 class Finding:
-    """One input that was answered wrongly."""
+    """One input with a wrong answer."""
 
     case: str
     number: int
@@ -84,12 +94,12 @@ class Finding:
     trace: str
 
     def __str__(self) -> str:
-        shown = repr(self.data) if len(self.data) < 4000 else f"{self.data[:3000]!r}... ({len(self.data)} bytes)"
-        return f"input {self.number} of {self.case}: {shown}\n{self.trace}"
+        data_text = repr(self.data) if len(self.data) < 4000 else f"{self.data[:3000]!r}... ({len(self.data)} bytes)"
+        return f"input {self.number} of {self.case}: {data_text}\n{self.trace}"
 
 
 def allowed(error: ApcoreError) -> bool:
-    """Whether a peer may be answered with this: 4xx for what he did, 503 for what cannot be done now. Never what blames ourselves."""
+    """Return whether an error is a valid answer to a peer: 4xx blames the peer, 503 the moment, and none blames us."""
     if isinstance(error, LocalError):
         return False
     return 400 <= error.status_hint < 500 or error.status_hint == 503
@@ -145,12 +155,12 @@ def garbled_json(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> byte
     except (ValueError, RecursionError):
         return garbled(rng, data, others)
     for _ in range(rng.choice((1, 1, 2, 3, 4))):
-        document = _changed_document(rng, document, others)
-    made = json.dumps(document, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
-    return garbled(rng, made, others) if rng.random() < 0.15 else made[:BYTES_MAX]
+        document = _change_document(rng, document, others)
+    changed = json.dumps(document, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
+    return garbled(rng, changed, others) if rng.random() < 0.15 else changed[:BYTES_MAX]
 
 
-def _changed_document(rng: Random, document: Any, others: Sequence[bytes]) -> Any:
+def _change_document(rng: Random, document: Any, others: Sequence[bytes]) -> Any:
     places = _places(document)
     if not places:
         return _value(rng)
@@ -171,7 +181,7 @@ def _changed_document(rng: Random, document: Any, others: Sequence[bytes]) -> An
     elif choice == 5:
         place[key] = {rng.choice(NAMES): place[key]}
     elif choice == 6:
-        place[key] = _copied(rng.choice(places))
+        place[key] = _copy_part(rng.choice(places))
     elif choice == 7 and isinstance(place[key], str):
         text = garbled(rng, place[key].encode("utf-8", "surrogatepass"), others)
         place[key] = text.decode("utf-8", "replace")
@@ -201,7 +211,7 @@ def _changed_document(rng: Random, document: Any, others: Sequence[bytes]) -> An
 
 
 def _value(rng: Random) -> Any:
-    return deepcopy(rng.choice(VALUES))  # what is in there must never be changed
+    return deepcopy(rng.choice(VALUES))  # Callers change the result, but must not change the table.
 
 
 def _put(place: Any, name: str, value: Any) -> None:
@@ -215,7 +225,7 @@ def _members(document: Any) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _copied(part: Any) -> Any:
+def _copy_part(part: Any) -> Any:
     text = json.dumps(part)
     return json.loads(text) if len(text) < 10_000 else None
 
@@ -244,7 +254,7 @@ def wire(request: Request) -> bytes:
 
 
 def read_wire(data: bytes) -> Request:
-    """Read what `wire` wrote; raises as `Request.received` does for what a server would not have handed on."""
+    """Read a request in the form of `wire`; raise like `Request.received` for one that no server would pass on."""
     head, _, body = data.partition(b"\n\n")
     first, *lines = head.split(b"\n")
     method, _, url = first.partition(b" ")
@@ -253,10 +263,10 @@ def read_wire(data: bytes) -> Request:
 
 
 def garbled_request(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
-    """Change a request: its fields mostly, whole lines as well as what stands in them, sometimes its body or its target."""
+    """Change a request: mostly whole fields or their values, sometimes its body or its target."""
     head, _, body = data.partition(b"\n\n")
     first, *lines = head.split(b"\n")
-    theirs = [line for other in others for line in other.partition(b"\n\n")[0].split(b"\n")[1:]]
+    other_lines = [line for other in others for line in other.partition(b"\n\n")[0].split(b"\n")[1:]]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         at = rng.randint(0, len(lines) - 1) if lines else 0
         match rng.randint(0, 11):
@@ -264,10 +274,10 @@ def garbled_request(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> b
                 del lines[at]
             case 1 if lines:
                 lines.insert(rng.randint(0, len(lines)), lines[at])
-            case 2 if theirs:
-                lines.insert(at, rng.choice(theirs))
-            case 3 if theirs and lines:
-                lines[at] = rng.choice(theirs)
+            case 2 if other_lines:
+                lines.insert(at, rng.choice(other_lines))
+            case 3 if other_lines and lines:
+                lines[at] = rng.choice(other_lines)
             case 4:
                 first = garbled(rng, first, others)
             case 5:
@@ -276,7 +286,7 @@ def garbled_request(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> b
                 rng.shuffle(lines)
             case _ if lines:
                 name, colon, value = lines[at].partition(b":")
-                lines[at] = name + colon + garbled(rng, value, theirs)
+                lines[at] = name + colon + garbled(rng, value, other_lines)
             case _:
                 body = garbled(rng, body)
     return b"\n".join([first, *lines]) + b"\n\n" + body
@@ -293,8 +303,8 @@ GARBLERS: Mapping[str, Callable[[Random, bytes, Sequence[bytes]], bytes]] = {
 # --- a run ----------------------------------------------------------------------------------------------------------
 
 
-def made(cases: Sequence[Case], seed: int, number: int) -> tuple[Case, bytes]:
-    """Give input ``number`` of the run called ``seed``: which case, and what it gets."""
+def choose_input(cases: Sequence[Case], seed: int, number: int) -> tuple[Case, bytes]:
+    """Return the case and the input with index ``number`` in the run ``seed``."""
     rng = Random(f"{seed}:{number}")
     case = rng.choices(cases, [case.weight for case in cases])[0]
     data = rng.choice(case.seeds)
@@ -302,14 +312,14 @@ def made(cases: Sequence[Case], seed: int, number: int) -> tuple[Case, bytes]:
 
 
 def judged(case: Case, data: bytes) -> tuple[str, str]:
-    """Give what became of an input, in a word; and where it went wrong, the trace."""
+    """Return the answer to an input in a word, and the traceback of a wrong one."""
     try:
-        said = case.check(data)
+        answer = case.check(data)
     except ApcoreError as error:
         return (error.reason, "") if allowed(error) else ("FINDING", traceback.format_exc())
     except Exception:
         return "FINDING", traceback.format_exc()
-    return said if isinstance(said, str) else "accepted", ""
+    return answer if isinstance(answer, str) else "accepted", ""
 
 
 def run(
@@ -322,11 +332,14 @@ def run(
     progress: Callable[[int], object] | None = None,
     slow_s: float | None = None,
 ) -> tuple[Counter[str], list[Finding]]:
-    """Try so many inputs; give what became of them, counted by case and answer, and what is wrong. With ``slow_s``, slowness is a finding too."""
+    """Try ``inputs`` inputs; return the number of each answer of each case, and the findings.
+
+    With ``slow_s``, an input that takes more CPU time is a finding too.
+    """
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
     for number in range(first, first + inputs):
-        case, data = made(cases, seed, number)
+        case, data = choose_input(cases, seed, number)
         began = time.process_time() if slow_s is not None else 0.0
         answer, trace = judged(case, data)
         if slow_s is not None and (took_s := time.process_time() - began) > slow_s:
@@ -342,7 +355,7 @@ def run(
 
 
 def main(cases: Sequence[Case], description: str, *, default: int) -> int:
-    """The command line of a room's fuzzer."""
+    """Run the command line of a room's fuzzer."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--inputs", type=int, default=default, help="how many (%(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the number to begin with")
@@ -356,48 +369,48 @@ def main(cases: Sequence[Case], description: str, *, default: int) -> int:
     parser.add_argument("--keep-going", action="store_true", help="do not stop after ten findings")
     parser.add_argument("--atheris", action="store_true", help="be led by coverage (needs the package atheris)")
     parser.add_argument("--list", action="store_true", help="list the cases")
-    given = parser.parse_args()
-    if unknown := set(given.only) - {case.name for case in cases}:
+    options = parser.parse_args()
+    if unknown := set(options.only) - {case.name for case in cases}:
         parser.error(f"no case {', '.join(sorted(unknown))}; there are: {', '.join(case.name for case in cases)}")
-    chosen = [case for case in cases if not given.only or case.name in given.only]
-    if given.list:
-        print("\n".join(case.name for case in chosen))
+    selected_cases = [case for case in cases if not options.only or case.name in options.only]
+    if options.list:
+        print("\n".join(case.name for case in selected_cases))
         return 0
-    if given.atheris:
-        return _led_by_coverage(chosen, given.inputs, given.seed)
+    if options.atheris:
+        return _run_guided_by_coverage(selected_cases, options.inputs, options.seed)
     began = time.monotonic()
     counts, findings = run(
-        chosen,
-        seed=given.seed,
-        inputs=given.inputs,
-        first=given.first,
-        findings_max=10**9 if given.keep_going else 10,
-        progress=_bar(given.inputs),
-        slow_s=given.slow,
+        selected_cases,
+        seed=options.seed,
+        inputs=options.inputs,
+        first=options.first,
+        findings_max=10**9 if options.keep_going else 10,
+        progress=_bar(options.inputs),
+        slow_s=options.slow,
     )
     for name, times in sorted(counts.items()):
         print(f"{times:9} {name}")
     for finding in findings[:50]:
         print(finding)
-    print(f"seed {given.seed}: {counts.total()} inputs in {time.monotonic() - began:.0f} s, {len(findings)} findings")
+    print(f"seed {options.seed}: {counts.total()} inputs in {time.monotonic() - began:.0f} s, {len(findings)} findings")
     return 1 if findings else 0
 
 
 def _bar(total: int) -> Callable[[int], None]:
-    """Draw how far it is: over itself on a terminal, a line every tenth elsewhere."""
+    """Return a function that shows progress: in place on a terminal, and in ten lines elsewhere."""
     began = time.monotonic()
     on_terminal = sys.stderr.isatty()
     step = max(1, total // (200 if on_terminal else 10))
 
-    def draw(done: int) -> None:
-        if done % step and done != total:
+    def draw(finished: int) -> None:
+        if finished % step and finished != total:
             return
-        part, took_s = done / total, time.monotonic() - began
-        left_s = took_s * (1 - part) / part
-        text = f"[{'#' * int(30 * part):30}] {done:,} of {total:,}, {took_s:.0f} s, {left_s:.0f} s left"
+        part, took_s = finished / total, time.monotonic() - began
+        remaining_s = took_s * (1 - part) / part
+        text = f"[{'#' * int(30 * part):30}] {finished:,} of {total:,}, {took_s:.0f} s, {remaining_s:.0f} s left"
         print(
             f"\r{text} " if on_terminal else text,
-            end="" if on_terminal and done != total else "\n",
+            end="" if on_terminal and finished != total else "\n",
             file=sys.stderr,
             flush=True,
         )
@@ -405,8 +418,8 @@ def _bar(total: int) -> Callable[[int], None]:
     return draw
 
 
-def _led_by_coverage(cases: Sequence[Case], inputs: int, seed: int) -> int:
-    """Let libFuzzer choose what to garble next, by what it reached. The first byte says which case it is."""
+def _run_guided_by_coverage(cases: Sequence[Case], inputs: int, seed: int) -> int:
+    """Let libFuzzer choose inputs by the coverage that they reach. The first byte selects the case."""
     try:
         import atheris  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -415,13 +428,13 @@ def _led_by_coverage(cases: Sequence[Case], inputs: int, seed: int) -> int:
     import tempfile
     from pathlib import Path
 
-    def one(data: bytes) -> None:
+    def check_input(data: bytes) -> None:
         case = cases[data[0] % len(cases)] if data else cases[0]
         answer, trace = judged(case, data[1:])
         if answer == "FINDING":
             raise AssertionError(f"{case.name}: {data[1:]!r}\n{trace}")
 
-    def mutated(data: bytes, size_max: int, number: int) -> bytes:
+    def mutate(data: bytes, size_max: int, number: int) -> bytes:
         case = cases[data[0] % len(cases)] if data else cases[0]
         rng = Random(number)
         if rng.random() < 0.5:
@@ -432,12 +445,14 @@ def _led_by_coverage(cases: Sequence[Case], inputs: int, seed: int) -> int:
         for number, case in enumerate(cases):
             for at, data in enumerate(case.seeds):
                 (Path(corpus) / f"{number}-{at}").write_bytes(bytes([number]) + data)
-        # Ours alone: to instrument what we stand on takes minutes.
-        for function in [thing for thing in gc.get_objects() if isinstance(thing, FunctionType)]:
+        # Instrument only apcore: instrumenting its libraries takes minutes.
+        for function in [candidate for candidate in gc.get_objects() if isinstance(candidate, FunctionType)]:
             if (function.__module__ or "").startswith("apcore."):
                 atheris.instrument_func(function)
         atheris.Setup(
-            [sys.argv[0], f"-runs={inputs}", f"-seed={seed}", "-max_len=20000", corpus], one, custom_mutator=mutated
+            [sys.argv[0], f"-runs={inputs}", f"-seed={seed}", "-max_len=20000", corpus],
+            check_input,
+            custom_mutator=mutate,
         )
         atheris.Fuzz()
     return 0

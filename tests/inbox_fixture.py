@@ -1,4 +1,4 @@
-"""A server to try inboxes on: one actor, a listener that notes what it hears and what it did through its context, and a clock that stands."""
+"""Provide a server for tests of the inbox: one actor, a listener that records its activities, and a fixed clock."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ALICE = f"{HERE}/users/alice"
 INBOX = f"{ALICE}/inbox"
 SHARED = f"{HERE}/inbox"
 HEARD = f"{HERE}/heard"
-"""A collection that the listener adds to."""
+"""A collection to which the listener adds."""
 BOB = "https://remote.example/users/bob"
 CAROL = "https://third.example/users/carol"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 OWN = {"keys", "private"}
-"""What a server keeps of itself, made when it is first needed."""
+"""The kinds of record that a server stores about itself when it first needs them."""
 CACHED = {"key", "doc", "budget"}
-"""What may be kept of what strangers made us look at, for a time."""
+"""The kinds of record that a request of an unknown peer may leave, for a limited time."""
 
 
 class Clock(BlockingRuntime):
@@ -51,13 +51,13 @@ class Clock(BlockingRuntime):
 
 class Ground:
     def __init__(self, *, rules: DomainRules | None = None, apart: bool = False, **options: Any) -> None:
-        """``apart``: the queue is not the store. ``options`` are the federation's."""
+        """Create the server; ``apart`` gives it a queue besides the store, ``options`` are for the federation."""
         self.heard: list[str | None] = []
         self.silenced: list[bool] = []
         self.meanwhile: list[Callable[[], object]] = []
-        """What happens while the listener runs, one a run."""
+        """Functions to run during the listener, one for each run."""
         self.listeners: list[Callable[[Any, Activity], object]] = []
-        """What else listens, each to every activity."""
+        """Further listeners for every activity."""
         self.asked: list[Effect[Any]] = []
         self.clock = Clock()
         self.network = PeerNetwork(clock=self.clock.now)
@@ -90,7 +90,7 @@ class Ground:
         def arrived(ctx, activity):
             self.heard.append(ctx.activity_id)
             self.silenced.append(ctx.silenced)
-            # Under a name of its own each time, so that what is committed twice shows.
+            # Each run has its own name, so that the test sees an activity that is committed twice.
             ctx.append(HEARD, f"{ctx.activity_id} {len(self.heard)}")
             for listener in self.listeners:
                 listener(ctx, activity)
@@ -102,7 +102,7 @@ class Ground:
     def _observe(self, effect: Effect[Any], place: tuple[int, ...], /) -> None:
         self.asked.append(effect)
         if isinstance(effect, Fetch):
-            # Whatever is tried here: no request leaves without the node's own policy, and out of its bounds none does.
+            # In every test: each request has the node's own address policy, and stays within it.
             url, addresses = parse_url(effect.request.url), effect.request.addresses
             assert addresses == self.node.addresses
             assert addresses.target_refusal(url.origin.scheme, url.origin.host, url.origin.port) is None
@@ -116,13 +116,13 @@ class Ground:
         self.node.work(until_idle=True)
 
     def kinds(self) -> set[str]:
-        """The first parts of all keys in the store: what kinds of fact there are."""
+        """Return the first part of every key in the store: the kinds of record."""
         entries = self.store.scan((), limit=1000)
         assert len(entries) < 1000
         return {entry.key[0] for entry in entries}
 
     def noted(self) -> list[str]:
-        """What the listener did through its context, by the activity's id, sorted."""
+        """Return the sorted ids of the activities that the listener recorded through its context."""
         page = self.node.run(members_page(HEARD, limit=1000, oldest_first=True))
         return sorted(member.id.partition(" ")[0] for member in page.items)
 
@@ -134,7 +134,7 @@ class Ground:
 
 
 def reason_of(response: Response) -> str | None:
-    """The reason that a problem document names (RFC 9457); None for an answer without one."""
+    """Return the reason in a problem document (RFC 9457), or None for a response without a body."""
     if not response.body:
         return None
     assert response.headers.get("content-type") == "application/problem+json"

@@ -1,4 +1,4 @@
-"""Operations that use everything there is, to be run under every driver."""
+"""Provide operations that use every feature of the kernel, to be run under every driver."""
 
 from __future__ import annotations
 
@@ -43,23 +43,37 @@ def message(number: int) -> Message:
 
 def every_effect() -> Op[list[object]]:
     now = yield from Now()
-    some = yield from RandomBytes(3)
+    random_bytes = yield from RandomBytes(3)
     version = yield from commit((Check(("k",), None),), (Put(("k",), b"v"), Increment(("n",), 5)))
-    refused = yield from commit((Check(("k",), None),), (Put(("k",), b"w"),))
+    second_commit = yield from commit((Check(("k",), None),), (Put(("k",), b"w"),))
     entries = yield from Get((("k",), ("absent",)))
     scanned = yield from Scan((), limit=10, reverse=True)
     yield from Enqueue((message(1), message(2)))
-    leased = yield from Lease(("lane",), limit=5, lease_s=60)
-    lost = yield from Extend(leased, lease_s=90)
-    unsettled = yield from Settle((Done(leased[0]), Retry(leased[1], 5)))
+    leases = yield from Lease(("lane",), limit=5, lease_s=60)
+    lost_leases = yield from Extend(leases, lease_s=90)
+    unsettled = yield from Settle((Done(leases[0]), Retry(leases[1], 5)))
     signature = yield from Sign("key", b"data")
     key = yield from MakeKey("ed25519")
-    again = yield from MakeKey("ed25519", share="key")
+    shared_key = yield from MakeKey("ed25519", share="key")
     dropped = yield from DropKey("key")
     page = yield from Fetch(PAGE)
     shared = yield from Fetch(PAGE, share="page")
-    keys = [key, again, dropped]
-    return [now, some, version, refused, entries, scanned, leased, lost, unsettled, signature, keys, page, shared]
+    keys = [key, shared_key, dropped]
+    return [
+        now,
+        random_bytes,
+        version,
+        second_commit,
+        entries,
+        scanned,
+        leases,
+        lost_leases,
+        unsettled,
+        signature,
+        keys,
+        page,
+        shared,
+    ]
 
 
 def forgiving() -> Op[str]:
@@ -107,7 +121,7 @@ def of_nobody() -> Op[tuple[object, ...]]:
 
 @frozen
 class Reads:
-    """A context of one method, in the three faces."""
+    """A context with one method, in its three forms."""
 
     run: object = None
 
@@ -171,8 +185,8 @@ def catching() -> Op[list[str]]:
     for error in (HandlerError("handler"), DocumentError("document"), QueueUnavailable("queue"), ContractError("ours")):
         try:
             yield from Call(raising, error)
-        except Exception as caught:
-            words.append(f"{type(caught).__name__}: {caught}, itself: {caught is error}")
+        except Exception as raised:
+            words.append(f"{type(raised).__name__}: {raised}, itself: {raised is error}")
     return words
 
 

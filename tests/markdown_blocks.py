@@ -1,4 +1,4 @@
-"""The fenced blocks and the relative links of a Markdown page."""
+"""Find the fenced blocks and the relative links of a Markdown page."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 @dataclass
 class Block:
     line: int
-    """Of the page, where its first line stands."""
+    """Line of the page on which the text starts."""
     text: str
 
     @property
     def padded(self) -> str:
-        """The text on the page's own line numbers, so that tracebacks point into the page."""
+        """The text after as many empty lines as stand before it on the page, so that tracebacks point into the page."""
         return "\n" * (self.line - 1) + self.text
 
 
 def blocks(page: Path, language: str) -> list[Block]:
-    """The blocks of one language, in order."""
+    """Return the blocks of one language, in order."""
     text = page.read_text(encoding="utf-8")
     return [
         Block(text.count("\n", 0, match.start(3)) + 1, match[3])
@@ -33,6 +33,6 @@ def blocks(page: Path, language: str) -> list[Block]:
 
 
 def links(page: Path) -> list[str]:
-    """The targets of links inside the project."""
+    """Return the targets of links inside the project."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     return [target for target in _LINK.findall(text) if "://" not in target and not target.startswith(("#", "mailto:"))]

@@ -1,4 +1,4 @@
-"""A server that sends, at a time that a test decides, to inboxes whose answers a test decides."""
+"""Provide a node that sends at a time and to inboxes with answers that a test decides."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLLOWERS = f"{ALICE}/followers"
 
 
 class Clock(BlockingRuntime):
-    """A clock that a test moves. Nothing overlaps, so that the order of requests is the order in which they were decided."""
+    """A clock that a test moves; nothing runs in parallel, so requests are in the order of the decisions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Clock(BlockingRuntime):
 
 
 class Counting(ReusedKeys):
-    """Counts, and remembers what it was told to forget."""
+    """A signer that records the keys that it makes and drops."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,9 +56,9 @@ class Counting(ReusedKeys):
         if self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
-        made = super().make_key(kind)
-        self.made.append(made.name)
-        return made
+        made_key = super().make_key(kind)
+        self.made.append(made_key.name)
+        return made_key
 
     def drop_key(self, key_name: str, /) -> bool:
         self.dropped.append(key_name)
@@ -66,22 +66,25 @@ class Counting(ReusedKeys):
 
 
 class Post:
-    """The network: answers every inbox with 202, unless `answers` has something else for it; actors have documents. Remembers POSTs."""
+    """A network that answers every inbox with 202 unless `answers` has another answer, and that records POSTs.
+
+    Each actor has a document.
+    """
 
     checks_addresses = "enforced"
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.answers: dict[str, int | Exception | Response | Callable[[Request], Response]] = {}
-        """By inbox, or by origin."""
+        """Answers by inbox or by origin."""
         self.actors: dict[str, Any] = {}
-        """More members for the documents of actors; an exception for those who cannot be fetched, or a whole answer."""
+        """Further members for the documents of actors; or an exception, or a whole response."""
         self.posts: list[tuple[datetime, Request]] = []
         self.gets: list[str] = []
         self.addresses = PUBLIC_ONLY
 
     def send(self, request: Request, /) -> Response:
-        # No request leaves without the node's own policy, and out of its bounds none does.
+        # In every test: each request has the node's own address policy, and stays within it.
         origin = parse_url(request.url).origin
         assert request.addresses == self.addresses
         assert request.addresses.target_refusal(origin.scheme, origin.host, origin.port) is None
@@ -97,19 +100,19 @@ class Post:
         return Response(answer) if isinstance(answer, int) else answer
 
     def _actor(self, url: str) -> Response:
-        more = self.actors.get(url, {})
-        if isinstance(more, Exception):
-            raise more
-        if isinstance(more, Response):
-            return more
+        answer = self.actors.get(url, {})
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Response):
+            return answer
         context = "https://www.w3.org/ns/activitystreams"
         members = {"@context": context, "id": url, "type": "Person", "inbox": f"{url}/inbox", "outbox": f"{url}/outbox"}
         return Response(
-            200, Headers({"Content-Type": "application/activity+json"}), json.dumps(members | more).encode()
+            200, Headers({"Content-Type": "application/activity+json"}), json.dumps(members | answer).encode()
         )
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
     @property
     def urls(self) -> list[str]:
@@ -135,7 +138,7 @@ def alice_and_bob() -> Federation[None]:
 
 
 class Outgoing:
-    """A node whose store, queue, clock and network a test has in its hands."""
+    """A node with a store, queue, clock and network that the test controls."""
 
     def __init__(self, federation: Federation[None] | None = None, *, own_queue: bool = False, **options: Any) -> None:
         self.clock = Clock()
@@ -158,7 +161,7 @@ class Outgoing:
         )
 
     def lose_queue(self) -> None:
-        """All messages are gone, with whoever held them."""
+        """Lose all messages together with their leases."""
         assert self.queue is not self.store
         self.queue = MemoryStore(clock=self.clock.seconds)
         self.node = self.made()
@@ -167,24 +170,24 @@ class Outgoing:
         return self.node.work(until_idle=True)
 
     def pass_s(self, seconds: float, *, step_s: float = 60.0) -> None:
-        """Let time pass, working every ``step_s``."""
+        """Let time pass, and work every ``step_s``."""
         end = self.clock.moment + timedelta(seconds=seconds)
         while self.clock.moment < end:
             self.clock.moment = min(end, self.clock.moment + timedelta(seconds=step_s))
             self.work()
 
     def follow(self, *actors: str, shared: Callable[[str], str | None] = lambda _: None) -> None:
-        """Put followers in, with their inboxes."""
+        """Store followers with their inboxes."""
         for number, actor in enumerate(actors):
-            kept = json.dumps({"inbox": f"{actor}/inbox", "shared": shared(actor)}).encode()
-            change = add_member(FOLLOWERS, Member(actor, kept), order=f"{number:06d}")
+            stored_member = json.dumps({"inbox": f"{actor}/inbox", "shared": shared(actor)}).encode()
+            change = add_member(FOLLOWERS, Member(actor, stored_member), order=f"{number:06d}")
             assert self.node.run(commit(change.checks, change.writes))
 
     def facts(self, *prefix: str) -> list[Entry]:
-        def all_of() -> Op[list[Entry]]:
+        def scan_all() -> Op[list[Entry]]:
             return list((yield from Scan(prefix, limit=1000)))
 
-        return self.node.run(all_of())
+        return self.node.run(scan_all())
 
     def waiting(self) -> int:
         depth = self.queue.depth(LANES)

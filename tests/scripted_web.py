@@ -1,4 +1,4 @@
-"""A small world for operations that fetch: a web that answers from a table, a store in memory, a clock that is turned by hand."""
+"""Provide a web of scripted responses, a store in memory and a manual clock, for operations that fetch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Answer = Response | Exception | Callable[[Request], Response]
 def document(
     members: Mapping[str, Any], *, content_type: str = ACTIVITY_JSON, status: int = 200, **headers: str
 ) -> Response:
-    """An answer with a JSON document; underscores in header names are hyphens."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status, {"Content-Type": content_type, **named}, json.dumps(members).encode())
+    """Return a response with a JSON document; underscores in header names become hyphens."""
+    given_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, {"Content-Type": content_type, **given_headers}, json.dumps(members).encode())
 
 
 def redirect(location: str, status: int = 302) -> Response:
     return Response(status, {"Location": location})
 
 
-class _Turned(BlockingRuntime):
-    """A clock that stands until it is turned, and bytes that repeat exactly."""
+class _ManualRuntime(BlockingRuntime):
+    """A clock that stands until a test moves it, and reproducible random bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class _Turned(BlockingRuntime):
 
 
 class ScriptedWeb:
-    """Answers by URL; whatever is not in the table cannot be connected to. Remembers every request."""
+    """A web that answers from a table of URLs, refuses other connections, and records every request."""
 
     checks_addresses = "enforced"
 
     def __init__(self, pages: Mapping[str, Answer] | None = None) -> None:
         self.pages: dict[str, Answer] = dict(pages or {})
         self.requests: list[Request] = []
-        self.runtime = _Turned()
+        self.runtime = _ManualRuntime()
         self.store = MemoryStore(clock=self.clock)
 
     # --- a transport --------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class ScriptedWeb:
         return answer if isinstance(answer, Response) else answer(request)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
     # --- a signer -----------------------------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ class ScriptedWeb:
         self.runtime.moment += timedelta(seconds=seconds)
 
     def asked(self) -> list[str]:
-        """The URLs asked for since the last time that this was called."""
+        """Return the URLs that were requested since the last call."""
         urls = [request.url for request in self.requests]
         self.requests.clear()
         return urls

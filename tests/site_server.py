@@ -3,9 +3,9 @@
 SERVER is ``uvicorn``, ``hypercorn``, ``wsgiref`` or ``werkzeug``, FRAMEWORK is ``django``, ``starlette`` or ``flask``.
 The process prints ``ready PORT``. The site answers every method at every path with the request, as JSON, and:
 
-- ``?slow`` in a query: it takes its time with the answer.
-- ``?wait`` in a query: it answers only once the client has left.
-- ``/state`` counts those that it waits for, and those that have left.
+- ``?slow`` in a query delays the answer.
+- ``?wait`` in a query delays the answer until the client has left.
+- ``/state`` counts clients that the site waits for, and clients that have left.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ federation: Federation[None] = Federation(software="site/1.0")
 federation.actor("/users/{identifier}")(lambda ctx, identifier: Person(preferred_username=identifier))
 
 
-def said(method: str, path: str, body: bytes) -> bytes:
-    """What the site answers."""
+def answer_body(method: str, path: str, body: bytes) -> bytes:
+    """Return the answer of the site."""
     if path == "/state":
         return json.dumps(state).encode()
     about = {"method": method, "path": path, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
@@ -50,7 +50,7 @@ def django_urls(*, asynchronous: bool) -> None:
     settings.configure(SECRET_KEY="x", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], MIDDLEWARE=[], LOGGING_CONFIG=None)
 
     def answer(request) -> HttpResponse:
-        return HttpResponse(said(request.method, request.path, request.body), headers={"X-Site": "django"})
+        return HttpResponse(answer_body(request.method, request.path, request.body), headers={"X-Site": "django"})
 
     def view(request) -> HttpResponse:
         if "slow" in request.GET:
@@ -100,7 +100,7 @@ def starlette_asgi():
             while not await request.is_disconnected():  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0.01)
             state["left"] += 1
-        return Response(said(request.method, request.url.path, body), headers={"X-Site": "starlette"})
+        return Response(answer_body(request.method, request.url.path, body), headers={"X-Site": "starlette"})
 
     return Starlette(routes=[Route("/{path:path}", view, methods=METHODS)])
 
@@ -115,7 +115,7 @@ def flask_wsgi():
     def view(path):
         if "slow" in request.args:
             time.sleep(SLOW_S)
-        return Response(said(request.method, request.path, request.get_data()), headers={"X-Site": "flask"})
+        return Response(answer_body(request.method, request.path, request.get_data()), headers={"X-Site": "flask"})
 
     return site
 

@@ -1,4 +1,4 @@
-"""The source as it is written: every module of apcore, for the tests of house rules and of the surface."""
+"""Parse every module of apcore once, for the tests of the house rules and of the surface."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 @frozen
 class Imported:
-    """One import, wherever in a module it stands."""
+    """One import, at any place in a module."""
 
     name: str
-    """Absolute, dotted; of ``from a import b``, both ``a`` and ``a.b`` are imported."""
+    """Absolute and dotted. ``from a import b`` imports both ``a`` and ``a.b``."""
     line: int
     in_function: bool
 
@@ -34,7 +34,7 @@ class Module:
 
     @property
     def room(self) -> str:
-        """The room it is in: the first name after ``apcore``, or nothing for ``apcore`` itself."""
+        """The room of the module: the first name after ``apcore``, or an empty string for ``apcore`` itself."""
         return self.name.partition(".")[2].partition(".")[0]
 
     @property
@@ -43,7 +43,7 @@ class Module:
 
     @property
     def all(self) -> list[str] | None:
-        """What ``__all__`` says, None where there is none."""
+        """The names in ``__all__``, or None without one."""
         for node in self.tree.body:
             if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
                 return ast.literal_eval(node.value)

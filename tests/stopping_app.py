@@ -1,4 +1,4 @@
-"""A federation whose listeners take a moment, for servers that are stopped while they run.
+"""Provide a federation with slow listeners, for servers that are stopped while a listener runs.
 
 The environment binds it: ``STOP_ORIGIN``, ``STOP_STORE`` (a URL), ``STOP_TRACE`` (a file that gets a line when a
 listener begins and one when it ends), ``STOP_LISTEN_S`` (how long a listener takes) and ``STOP_GRACE_S``.
@@ -59,7 +59,7 @@ def bound() -> tuple[str, str]:
 
 
 def asgi():
-    """Make the application; the factory that servers are told of."""
+    """Return the application: the factory for servers."""
     grace_s = float(os.environ.get("STOP_GRACE_S", "20"))
     return asgi_app(federation, *bound(), addresses=LOOPBACK_OPEN, grace_s=grace_s)
 

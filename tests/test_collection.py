@@ -1,4 +1,4 @@
-"""The names of tests: worker processes collect for themselves, and have to find the same ones."""
+"""Check the names of tests: each worker process collects for itself, and must find the same names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import subprocess
 import sys
 
 
-def test_the_names_of_tests_are_the_same_in_every_process(request):
-    """A name made of what differs (a set's order, the time of day, random bytes) fails the whole run, and only now and then.
+def test_names_of_tests_are_the_same_in_every_process(request):
+    """Collect again everything that this process has collected, later and with another order of sets.
 
-    So everything that this process has collected is collected again: later, and with another order of sets.
+    A name made from a varying value (the order of a set, the time, random bytes) would make the whole run fail now and
+    then.
     """
-    here = {item.nodeid for item in request.session.items}
+    names = {item.nodeid for item in request.session.items}
     command = [
         sys.executable,
         "-m",
@@ -25,7 +26,7 @@ def test_the_names_of_tests_are_the_same_in_every_process(request):
         "-p",
         "no:cacheprovider",
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *request.config.args],
         cwd=request.config.invocation_params.dir,
         env={**os.environ, "PYTHONHASHSEED": "1", "PYTEST_ADDOPTS": ""},
@@ -33,5 +34,5 @@ def test_the_names_of_tests_are_the_same_in_every_process(request):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    assert sorted(here - set(done.stdout.splitlines())) == []
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr
+    assert sorted(names - set(process.stdout.splitlines())) == []

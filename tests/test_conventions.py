@@ -1,4 +1,4 @@
-"""The house rules: which way the doors open, what no room below the adapters may know, and how modules are made."""
+"""Check the house rules: imports point down, the core imports nothing that waits, and modules are well formed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from source_tree import MODULES, Imported, Module
 
-# Rooms of one floor do not know each other; a room may import from any floor below its own.
+# Rooms of one floor do not import each other. A room may import from any lower floor.
 FLOORS = [
     {"errors"},
     {"handlers", "http", "jsonld"},
@@ -33,18 +33,18 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 CORE = set().union(*FLOORS[: FLOOR["adapters"]])
 
-# What waits, what differs at each call, and what is somebody's framework.
+# Modules that wait, that differ at each call, and frameworks.
 WAITING = {
-    *("asyncio", "concurrent", "multiprocessing", "queue", "sched", "select", "selectors", "signal", "subprocess", "threading"),
-    *("ftplib", "http", "smtplib", "socket", "socketserver", "ssl", "urllib.request", "sqlite3", "dbm", "tempfile", "shutil"),
-    *("os", "random", "secrets", "time", "uuid", "getpass", "platform"),
-}  # fmt: skip
+    *("asyncio", "concurrent", "multiprocessing", "queue", "sched", "select", "selectors", "signal", "subprocess"),
+    *("threading", "ftplib", "http", "smtplib", "socket", "socketserver", "ssl", "urllib.request", "sqlite3", "dbm"),
+    *("tempfile", "shutil", "os", "random", "secrets", "time", "uuid", "getpass", "platform"),
+}
 FOREIGN_IN_CORE = {
     *("attr", "attrs", "cattrs", "typing_extensions"),
     *("idna", "http_sf"),
-    *("cryptography", "pyld"),  # in one room and in one file: see below
+    *("cryptography", "pyld"),  # Each in one place only: see below.
 }
-MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base", "core", "tools"}
+MEANINGLESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base", "core", "tools"}
 
 CORE_MODULES = [module for module in MODULES.values() if module.room in CORE]
 
@@ -53,7 +53,7 @@ def starts_with(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def at(module: Module, imported: Imported) -> str:
+def describe_import(module: Module, imported: Imported) -> str:
     return f"{module.path.name}:{imported.line} imports {imported.name}"
 
 
@@ -67,20 +67,20 @@ def test_every_room_has_a_floor():
 
 
 def upward(module: Module) -> list[str]:
-    """The imports of ``module`` that do not point down."""
+    """Return the imports of ``module`` that do not point down."""
     own = FLOOR[module.room]
-    found = []
+    violations = []
     for imported in module.imports():
         if not starts_with(imported.name, "apcore"):
             continue
         room = imported.name.partition(".")[2].partition(".")[0]
         if room != module.room and FLOOR.get(room, len(FLOORS)) >= own:
-            found.append(at(module, imported))
-    return found
+            violations.append(describe_import(module, imported))
+    return violations
 
 
-def test_imports_point_down():
-    assert [found for module in MODULES.values() if module.room for found in upward(module)] == []
+def test_imports_point_down_only():
+    assert [violation for module in MODULES.values() if module.room for violation in upward(module)] == []
 
 
 @pytest.mark.parametrize(
@@ -96,83 +96,83 @@ def test_imports_point_down():
         ("cli", "from apcore.testing import simulation", 0),
     ],
 )
-def test_the_test_of_floors_sees_them(room, source, refused):
+def test_upward_imports_are_found(room, source, refused):
     module = Module(f"apcore.{room}.made_up", MODULES["apcore"].path, ast.parse(source))
     assert len(upward(module)) == refused
 
 
-# --- what the core does not know ------------------------------------------------------------------------------------
+# --- modules that the core must not know ----------------------------------------------------------------------------
 
 
-def test_the_core_imports_nothing_that_waits_or_differs():
+def test_core_imports_nothing_that_waits_or_differs():
     assert CORE_MODULES
-    found = [
-        at(module, one)
+    violations = [
+        describe_import(module, imported)
         for module in CORE_MODULES
-        for one in module.imports()
-        if any(starts_with(one.name, name) for name in WAITING)
+        for imported in module.imports()
+        if any(starts_with(imported.name, name) for name in WAITING)
     ]
-    assert found == []
+    assert violations == []
 
 
-def test_the_core_imports_only_the_libraries_it_names():
-    known = sys.stdlib_module_names | FOREIGN_IN_CORE | {"apcore"}
-    found = [
-        at(module, one)
+def test_core_imports_only_the_listed_libraries():
+    allowed = sys.stdlib_module_names | FOREIGN_IN_CORE | {"apcore"}
+    violations = [
+        describe_import(module, imported)
         for module in CORE_MODULES
-        for one in module.imports()
-        if one.name.partition(".")[0] not in known
+        for imported in module.imports()
+        if imported.name.partition(".")[0] not in allowed
     ]
-    assert found == []
+    assert violations == []
 
 
-ASKING_THE_MACHINE = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "print", "open", "input"}
+CALLS_TO_THE_MACHINE = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "print", "open", "input"}
 
 
-def test_the_core_asks_no_clock_and_writes_nowhere():
-    """``now`` is an argument, or an effect."""
-    found = [
+def test_core_reads_no_clock_and_writes_nowhere():
+    """The time is an argument named ``now``, or an effect."""
+    violations = [
         f"{module.path.name}:{node.lineno} {ast.unparse(node.func)}"
         for module in CORE_MODULES
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ASKING_THE_MACHINE
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS_TO_THE_MACHINE
     ]
-    assert found == []
+    assert violations == []
 
 
 def holders(package: str) -> set[str]:
-    return {m.name for m in MODULES.values() if any(starts_with(one.name, package) for one in m.imports())}
+    return {m.name for m in MODULES.values() if any(starts_with(imported.name, package) for imported in m.imports())}
 
 
-def test_one_file_imports_pyld_and_only_when_it_is_called():
+def test_only_one_file_imports_pyld_and_only_in_functions():
     assert len(holders("pyld")) <= 1
     for name in holders("pyld"):
-        assert all(one.in_function for one in MODULES[name].imports() if starts_with(one.name, "pyld"))
+        assert all(imported.in_function for imported in MODULES[name].imports() if starts_with(imported.name, "pyld"))
 
 
 KEYS_AND_CERTIFICATES = ("apcore.signatures", "apcore.adapters", "apcore.testing")
 
 
-def test_only_signatures_and_whoever_holds_keys_import_cryptography():
+def test_only_signatures_and_holders_of_keys_import_cryptography():
     assert {
         n for n in holders("cryptography") if not any(starts_with(n, room) for room in KEYS_AND_CERTIFICATES)
     } == set()
 
 
-def test_only_its_adapter_imports_h11():
+def test_only_the_h11_adapter_imports_h11():
     assert {name for name in holders("h11") if not name.startswith("apcore.adapters.h11")} == set()
 
 
 @pytest.mark.parametrize("library", ["trio", "asyncio"])
-def test_each_loop_has_adapters_of_its_own(library):
-    """Elsewhere in the core nobody knows which loop it is; adapters and what is above them say so by their names or their purpose."""
+def test_only_adapters_and_higher_rooms_import_event_loops(library):
+    """The core does not know which loop it runs on. Only adapters and the rooms above them may import one."""
     assert {name for name in holders(library) if MODULES[name].room not in {"adapters", "testing", "cli"}} == set()
 
 
 # --- modules --------------------------------------------------------------------------------------------------------
 
 
-def test_every_module_opens_with_what_it_is_for():
+def test_every_module_has_a_docstring():
     short = [m.name for m in MODULES.values() if len(ast.get_docstring(m.tree) or "") < 10]
     assert short == []
 
@@ -182,7 +182,7 @@ def makes_something(module: Module) -> bool:
     return any(isinstance(node, kinds) for node in module.tree.body)
 
 
-def test_every_public_module_says_what_is_public():
+def test_every_public_module_lists_its_public_names():
     public = [
         m
         for m in MODULES.values()
@@ -193,29 +193,29 @@ def test_every_public_module_says_what_is_public():
     assert [f"{module.name}: {name}" for module in public for name in module.all or () if name.startswith("_")] == []
 
 
-def test_a_room_re_exports_and_does_nothing_else():
-    others = [
+def test_package_of_a_room_only_re_exports():
+    other_statements = [
         f"{module.name}:{node.lineno} {ast.unparse(node):.60}"
         for module in MODULES.values()
-        if module.is_package and module.name != "apcore"  # whose names are looked up late, to cost nothing
+        if module.is_package and module.name != "apcore"  # It looks up its names late, to keep the import cheap.
         for node in module.tree.body[1:]
         if not isinstance(node, (ast.Import, ast.ImportFrom))
         and not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
     ]
-    assert others == []
+    assert other_statements == []
 
 
-def test_modules_have_names_that_mean_something():
-    assert [name for name in MODULES if MEANINGLESS & {part.strip("_") for part in name.split(".")}] == []
+def test_modules_have_meaningful_names():
+    assert [name for name in MODULES if MEANINGLESS_NAMES & {part.strip("_") for part in name.split(".")}] == []
 
 
-# --- what an import costs -------------------------------------------------------------------------------------------
+# --- the cost of an import ------------------------------------------------------------------------------------------
 
 
 def imported_by(statement: str) -> set[str]:
     command = [sys.executable, "-c", f"{statement}\nimport sys\nprint(*sys.modules, sep='\\n')"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    process = subprocess.run(command, env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True, check=True)
+    return set(process.stdout.split())
 
 
 def test_importing_apcore_imports_no_adapter_no_pyld_and_no_event_loop():
@@ -236,9 +236,9 @@ def test_importing_apcore_imports_no_adapter_no_pyld_and_no_event_loop():
     assert {name for name in after - before if any(starts_with(name, package) for package in heavy)} == set()
 
 
-def test_importing_every_room_of_the_core_imports_no_adapter_no_pyld_and_no_event_loop():
+def test_importing_the_core_imports_no_adapter_no_pyld_and_no_event_loop():
     rooms = sorted({f"apcore.{module.room}" for module in MODULES.values() if module.room in CORE})
-    # What the libraries of the core import by themselves is theirs to answer for.
+    # Imports of the core's libraries do not count.
     before = imported_by("import attrs, cattrs, http_sf, idna, cryptography.hazmat.primitives.asymmetric.rsa")
     after = imported_by("import " + ", ".join(rooms))
     assert set(rooms) <= after
@@ -246,6 +246,6 @@ def test_importing_every_room_of_the_core_imports_no_adapter_no_pyld_and_no_even
     assert {name for name in after - before if any(starts_with(name, package) for package in heavy)} == set()
 
 
-def test_floors_are_in_order():
+def test_floors_are_disjoint():
     assert all(not (lower & upper) for lower, upper in pairwise(FLOORS))
     assert len(FLOOR) == sum(map(len, FLOORS))

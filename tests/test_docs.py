@@ -1,4 +1,4 @@
-"""What the documentation shows works: every Python block of a page runs, from top to bottom; links lead somewhere; the reference is complete."""
+"""Check the documentation: every Python block runs in its page, links lead to files, and the reference is complete."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ NAMES = [str(path.relative_to(HERE)) for path in PAGES]
 _NEEDS = {"docs/howto/drive-operations.md": "trio"}
 
 
-def test_there_are_pages_of_all_four_kinds():
+def test_all_four_kinds_of_pages_exist():
     kinds = {path.relative_to(HERE / "docs").parts[0] for path in PAGES}
     assert {"tutorial", "howto", "explanation", "reference"} <= kinds
 
 
 @pytest.fixture
 def same_logging():
-    """A page may show how to configure logging; other tests must not see it."""
+    """Undo a page's configuration of logging, so that other tests do not see it."""
     yield
     logging.getLogger("apcore").setLevel(logging.NOTSET)
 
 
 @pytest.mark.usefixtures("same_logging")
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_every_python_block_runs(page, tmp_path, monkeypatch):
+def test_every_python_block_of_a_page_runs(page, tmp_path, monkeypatch):
     needed = _NEEDS.get(str(page.relative_to(HERE)))
     if needed and find_spec(needed) is None:
         pytest.skip(f"the page shows {needed}, which is not installed")
     monkeypatch.chdir(tmp_path)
-    # A module of its own, since dataclass-like decorators and typing look their module up by name.
+    # The block needs a module of its own: decorators like dataclass look up their module by name.
     name = f"page_{page.stem.replace('-', '_')}"
     module = type(sys)(name)
     monkeypatch.setitem(sys.modules, name, module)
@@ -54,7 +54,7 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_links_lead_to_files(page):
+def test_links_of_a_page_lead_to_files(page):
     generated = HERE / "docs" / "reference" / "rooms"
     for target in links(page):
         path = (page.parent / target.partition("#")[0]).resolve()
@@ -66,7 +66,7 @@ def test_links_lead_to_files(page):
         assert path.exists(), f"{page.name} links to {target}"
 
 
-def test_the_command_line_page_names_every_command_exit_code_and_option():
+def test_command_line_page_names_every_command_exit_code_and_option():
     click = pytest.importorskip("click")
     from apcore.cli import command_group, exit_codes
 
@@ -77,23 +77,25 @@ def test_the_command_line_page_names_every_command_exit_code_and_option():
     context = click.Context(group)
     for name in group.list_commands(context):
         assert f"## `apcore {name}`" in text
-        options = [each for each in group.get_command(context, name).params if isinstance(each, click.Option)]
+        options = [
+            parameter for parameter in group.get_command(context, name).params if isinstance(parameter, click.Option)
+        ]
         for option in options:
             assert f"`{option.opts[0]}" in text, f"{name} {option.opts[0]} is not documented"
 
 
-def test_every_changelog_heading_is_one_of_the_form():
+def test_every_changelog_heading_is_a_known_kind():
     text = (HERE / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(r"^## Unreleased$", text, re.MULTILINE)
     kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-def test_the_logging_page_names_every_logger_that_is_not_a_modules():
+def test_logging_page_names_every_logger_without_a_module():
     text = (HERE / "docs" / "reference" / "logging.md").read_text(encoding="utf-8")
     source = "".join(
         path.read_text(encoding="utf-8") for path in (HERE / "src").rglob("*.py") if "cli" not in path.parts
     )
-    named = set(re.findall(r'getLogger\("(apcore[.\w]*)"\)', source))
-    assert {"apcore.inbox", "apcore.delivery", "apcore.web", "apcore.node"} <= named
-    assert {name for name in named if f"`{name}`" not in text} == set()
+    logger_names = set(re.findall(r'getLogger\("(apcore[.\w]*)"\)', source))
+    assert {"apcore.inbox", "apcore.delivery", "apcore.web", "apcore.node"} <= logger_names
+    assert {name for name in logger_names if f"`{name}`" not in text} == set()

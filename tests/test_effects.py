@@ -1,4 +1,4 @@
-"""Effects as values: what they refuse when made, what they show, and what an operation asks for."""
+"""Check effects as values: their validation, their repr, and the effects that helper operations yield."""
 
 from __future__ import annotations
 
@@ -27,32 +27,35 @@ from apcore.handlers import HandlerKind
 from apcore.http import Request
 from apcore.ports import Batch, Check, Done, Increment, LeasedMessage, Message, Put
 
-KINDS = {"Fetch", "Get", "Scan", "Commit", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "DropKey", "Now", "RandomBytes", "Call", "All"}  # fmt: skip
+KINDS = {
+    *("Fetch", "Get", "Scan", "Commit", "Enqueue", "Lease", "Extend", "Settle", "Sign", "MakeKey", "DropKey"),
+    *("Now", "RandomBytes", "Call", "All"),
+}
 
 
-def test_the_list_is_closed():
+def test_list_of_effects_is_closed():
     assert {kind.__name__ for kind in Effect.__subclasses__()} == KINDS
     assert set(effects.__all__) >= KINDS
 
 
-def test_asking_yields_the_effect_itself_and_returns_the_answer():
+def test_iterating_yields_the_effect_and_returns_the_answer():
     effect = Now()
-    asking = iter(effect)
-    assert next(asking) is effect
+    iterator = iter(effect)
+    assert next(iterator) is effect
     with pytest.raises(StopIteration) as stop:
-        asking.send("the answer")
+        iterator.send("the answer")
     assert stop.value.value == "the answer"
 
 
-def test_effects_are_values():
+def test_effects_are_immutable_values():
     assert Get((("k",),)) == Get((("k",),)) != Get((("l",),))
     assert hash(RandomBytes(4)) == hash(RandomBytes(4))
     with pytest.raises(FrozenInstanceError):
         RandomBytes(4).count = 5
 
 
-def test_repr_shows_no_secrets():
-    shown = [
+def test_repr_never_shows_secrets():
+    texts = [
         repr(Sign("key", b"secret")),
         repr(
             Commit(
@@ -64,14 +67,14 @@ def test_repr_shows_no_secrets():
         ),
         repr(Fetch(Request("GET", "https://a.example/?secret", {"authorization": "secret"}, b"secret"))),
     ]
-    assert not [text for text in shown if "secret" in text]
+    assert not [text for text in texts if "secret" in text]
 
 
 async def coroutine(): ...
 
 
 @pytest.mark.parametrize(("fn", "handler_kind"), [(len, HandlerKind.PLAIN), (coroutine, HandlerKind.COROUTINE)])
-def test_a_call_knows_its_colour(fn, handler_kind):
+def test_call_has_the_kind_of_its_handler(fn, handler_kind):
     call = Call(fn, 1, 2)
     assert (call.fn, call.args, call.contexts_for, call.handler_kind) == (
         fn,
@@ -86,12 +89,12 @@ def unmarked():
 
 
 @pytest.mark.parametrize("fn", [unmarked, dict, None], ids=["unmarked", "class", "none"])
-def test_a_call_to_no_handler_is_refused_when_made(fn):
+def test_call_of_an_invalid_handler_is_refused_at_construction(fn):
     with pytest.raises(ConfigurationError):
         Call(fn)
 
 
-def test_together_asks_once():
+def test_gather_yields_one_effect_for_all_members():
     def member() -> Op[int]:
         return (yield from Now())
 
@@ -102,14 +105,14 @@ def test_together_asks_once():
     assert step.result == ("one", "two")
 
 
-@pytest.mark.parametrize(("done", "result"), [(True, b"t" * 16), (False, False)])
-def test_committed_commits_under_a_fresh_token(done, result):
+@pytest.mark.parametrize(("answer", "result"), [(True, b"t" * 16), (False, False)])
+def test_commit_uses_a_fresh_token(answer, result):
     checks, writes, messages = (Check(("k",), None),), (Put(("k",), b"v"),), (Message(b"i" * 16, "lane", b""),)
     step = Stepper(commit(checks, writes, messages=messages))
     assert step.wants == RandomBytes(16)
     step.resume(b"t" * 16)
     assert step.wants == Commit(checks, writes, token=b"t" * 16, messages=messages)
-    step.resume(done)
+    step.resume(answer)
     assert step.result == result
 
 

@@ -1,4 +1,4 @@
-"""The error tree: blame, retry, status and slug, and branches that nobody raises."""
+"""Check the tree of errors: blame, retry, status and slug, and that branches are abstract."""
 
 import pickle
 
@@ -28,13 +28,13 @@ KINDS = [error for error in TREE if error not in ABSTRACT]
 
 
 @pytest.mark.parametrize("error", ABSTRACT)
-def test_branches_are_abstract(error):
+def test_abstract_branch_cannot_be_raised(error):
     with pytest.raises(TypeError, match=f"{error.__name__} is abstract"):
         error("message")
 
 
 @pytest.mark.parametrize("error", KINDS)
-def test_each_kind_says_whose_doing_it_is_and_what_to_answer(error):
+def test_each_error_has_its_blame_status_and_retryability(error):
     raised = error("the value, the limit, the source")
     assert str(raised) == "the value, the limit, the source"
     assert (
@@ -45,26 +45,26 @@ def test_each_kind_says_whose_doing_it_is_and_what_to_answer(error):
 
 
 def branch(error):
-    [found] = [root for root in (LocalError, RemoteError, Unavailable) if issubclass(error, root)]
-    return found
+    [parent_class] = [root for root in (LocalError, RemoteError, Unavailable) if issubclass(error, root)]
+    return parent_class
 
 
-def test_slugs_are_unique_and_kebab_case():
+def test_slugs_are_unique_and_in_kebab_case():
     slugs = [error.reason for error in KINDS]
     assert len(set(slugs)) == len(slugs)
     assert all(slug.replace("-", "").isalpha() and slug == slug.lower() for slug in slugs)
 
 
 @pytest.mark.parametrize("error", KINDS)
-def test_errors_survive_pickling(error):
-    again = pickle.loads(pickle.dumps(error("message")))
-    assert (type(again), str(again)) == (error, "message")
+def test_error_survives_pickling(error):
+    unpickled = pickle.loads(pickle.dumps(error("message")))
+    assert (type(unpickled), str(unpickled)) == (error, "message")
 
 
-def test_what_an_error_knows_survives_pickling():
-    again = pickle.loads(pickle.dumps(StoreUnavailable("lost", outcome="unknown", retry_after_s=3.0)))
-    assert (again.outcome, again.retry_after_s) == ("unknown", 3.0)
+def test_attributes_of_an_error_survive_pickling():
+    unpickled = pickle.loads(pickle.dumps(StoreUnavailable("lost", outcome="unknown", retry_after_s=3.0)))
+    assert (unpickled.outcome, unpickled.retry_after_s) == ("unknown", 3.0)
 
 
-def test_a_busy_store_wrote_nothing():
+def test_busy_store_error_says_that_nothing_was_written():
     assert StoreBusy("contention").outcome == "nothing"

@@ -1,4 +1,4 @@
-"""Which colour a function has, however it is wrapped; and which functions have none."""
+"""Check the kind of a handler, even if it is wrapped, and refusals of functions that are no handlers."""
 
 from functools import partial, wraps
 
@@ -16,11 +16,11 @@ async def coroutine(): ...
 
 
 @operation
-def asks() -> Op[None]:
+def read_clock() -> Op[None]:
     yield from Now()
 
 
-class Plain:
+class PlainObject:
     def __call__(self): ...
 
     def method(self): ...
@@ -32,13 +32,13 @@ class Plain:
     def of_class(cls): ...
 
 
-class Awaiting:
+class CoroutineObject:
     async def __call__(self): ...
 
     async def method(self): ...
 
 
-class Asking:
+class OperationObject:
     @operation
     def __call__(self) -> Op[None]:
         yield from Now()
@@ -48,9 +48,9 @@ class Asking:
         yield from Now()
 
 
-@wraps(asks)
-def around(*args):
-    return asks(*args)
+@wraps(read_clock)
+def wrapped_operation(*args):
+    return read_clock(*args)
 
 
 @pytest.mark.parametrize(
@@ -59,23 +59,23 @@ def around(*args):
         pytest.param(plain, HandlerKind.PLAIN, id="function"),
         pytest.param(lambda: None, HandlerKind.PLAIN, id="lambda"),
         pytest.param(len, HandlerKind.PLAIN, id="builtin"),
-        pytest.param(Plain(), HandlerKind.PLAIN, id="callable-object"),
-        pytest.param(Plain().method, HandlerKind.PLAIN, id="method"),
-        pytest.param(Plain.static, HandlerKind.PLAIN, id="static-method"),
-        pytest.param(Plain.of_class, HandlerKind.PLAIN, id="class-method"),
+        pytest.param(PlainObject(), HandlerKind.PLAIN, id="callable-object"),
+        pytest.param(PlainObject().method, HandlerKind.PLAIN, id="method"),
+        pytest.param(PlainObject.static, HandlerKind.PLAIN, id="static-method"),
+        pytest.param(PlainObject.of_class, HandlerKind.PLAIN, id="class-method"),
         pytest.param(partial(partial(plain)), HandlerKind.PLAIN, id="partials"),
         pytest.param(coroutine, HandlerKind.COROUTINE, id="coroutine"),
-        pytest.param(Awaiting(), HandlerKind.COROUTINE, id="awaiting-object"),
-        pytest.param(Awaiting().method, HandlerKind.COROUTINE, id="coroutine-method"),
+        pytest.param(CoroutineObject(), HandlerKind.COROUTINE, id="awaiting-object"),
+        pytest.param(CoroutineObject().method, HandlerKind.COROUTINE, id="coroutine-method"),
         pytest.param(partial(coroutine), HandlerKind.COROUTINE, id="partial-coroutine"),
-        pytest.param(asks, HandlerKind.OPERATION, id="operation"),
-        pytest.param(Asking(), HandlerKind.OPERATION, id="asking-object"),
-        pytest.param(Asking().method, HandlerKind.OPERATION, id="operation-method"),
-        pytest.param(partial(asks), HandlerKind.OPERATION, id="partial-operation"),
-        pytest.param(around, HandlerKind.OPERATION, id="wrapped-operation"),
+        pytest.param(read_clock, HandlerKind.OPERATION, id="operation"),
+        pytest.param(OperationObject(), HandlerKind.OPERATION, id="asking-object"),
+        pytest.param(OperationObject().method, HandlerKind.OPERATION, id="operation-method"),
+        pytest.param(partial(read_clock), HandlerKind.OPERATION, id="partial-operation"),
+        pytest.param(wrapped_operation, HandlerKind.OPERATION, id="wrapped-operation"),
     ],
 )
-def test_colour(fn, handler_kind):
+def test_handler_has_its_kind(fn, handler_kind):
     assert handler_kind_of(fn) is handler_kind
 
 
@@ -93,26 +93,31 @@ async def async_generator():
         pytest.param(unmarked, r"unmarked is a generator function; mark it @operation", id="unmarked-generator"),
         pytest.param(partial(unmarked), "mark it @operation", id="partial-of-one"),
         pytest.param(async_generator, "async generator", id="async-generator"),
-        pytest.param(Plain, "a handler is a function", id="class"),
+        pytest.param(PlainObject, "a handler is a function", id="class"),
         pytest.param("plain", "a handler is a function, not 'plain'", id="string"),
         pytest.param(None, "a handler is a function, not None", id="none"),
     ],
 )
-def test_no_colour(fn, words):
+def test_invalid_handler_is_refused_in_words(fn, words):
     with pytest.raises(ConfigurationError, match=words):
         handler_kind_of(fn)
 
 
 @pytest.mark.parametrize("fn", [plain, coroutine, async_generator])
-def test_only_generator_functions_are_operations(fn):
+def test_operation_must_be_a_generator_function(fn):
     with pytest.raises(ConfigurationError, match="no yield"):
         operation(fn)
 
 
 @pytest.mark.parametrize(
     ("fn", "name"),
-    [(plain, "plain"), (partial(plain), "plain"), (Plain().method, "Plain.method"), (Plain(), "Plain object")],
+    [
+        (plain, "plain"),
+        (partial(plain), "plain"),
+        (PlainObject().method, "PlainObject.method"),
+        (PlainObject(), "PlainObject object"),
+    ],
     ids=["function", "partial", "method", "object"],
 )
-def test_a_handler_is_named_for_people(fn, name):
+def test_handler_has_a_readable_name(fn, name):
     assert name in handler_name(fn)

@@ -1,4 +1,4 @@
-"""A federation bound to ports: what a node opens, closes and refuses."""
+"""Check nodes, which bind a federation to ports: resources that they open and close, and refused configurations."""
 
 import asyncio
 import sqlite3
@@ -34,16 +34,16 @@ def with_actor() -> Federation[None]:
     return federation
 
 
-def test_a_node_runs_operations_on_its_store(tmp_path) -> None:
+def test_node_runs_operations_on_its_store(tmp_path) -> None:
     with Node(with_actor(), "https://ours.example", f"sqlite:///{tmp_path}/node.db") as node:
         assert node.run(write_and_read()) == b"kept"
-    with Node(with_actor(), "https://ours.example", f"sqlite:///{tmp_path}/node.db") as again:
-        [entry] = again.run(Get((KEY,)).__iter__())
+    with Node(with_actor(), "https://ours.example", f"sqlite:///{tmp_path}/node.db") as second_node:
+        [entry] = second_node.run(Get((KEY,)).__iter__())
         assert entry.value == b"kept"
 
 
 @pytest.mark.parametrize("start", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)], ids=["asyncio", "trio"])
-def test_an_async_node_finds_the_loop_it_runs_on(start, tmp_path) -> None:
+def test_async_node_finds_its_event_loop(start, tmp_path) -> None:
     async def main() -> bytes:
         async with AsyncNode(with_actor(), "https://ours.example", f"sqlite:///{tmp_path}/node.db") as node:
             return await node.run(write_and_read())
@@ -51,14 +51,14 @@ def test_an_async_node_finds_the_loop_it_runs_on(start, tmp_path) -> None:
     assert start(main()) == b"kept"
 
 
-def test_a_store_that_was_handed_over_stays_open() -> None:
+def test_store_of_the_application_stays_open() -> None:
     store = MemoryStore()
     with Node(Federation(), None, store) as node:
         node.run(write_and_read())
     assert store.get([KEY])[0] is not None
 
 
-def test_the_store_is_the_queue_where_it_can_be() -> None:
+def test_store_is_the_queue_if_it_can_be() -> None:
     with Node(Federation(), None, "memory:") as node:
         assert node.ports.queue is node.ports.store
 
@@ -84,7 +84,7 @@ def test_store_without_a_queue_is_refused_when_the_node_is_made(make, is_async) 
     assert not make(Federation(), None, store, signer=signer).origins.serves
 
 
-def test_data_is_a_value_or_entered_for_each_job() -> None:
+def test_data_is_a_value_or_a_factory_entered_for_each_job() -> None:
     events = []
 
     @contextmanager
@@ -102,7 +102,7 @@ def test_data_is_a_value_or_entered_for_each_job() -> None:
     assert events == ["enter", "exit"] * 2
 
 
-def test_an_async_node_enters_both_kinds_of_factory() -> None:
+def test_async_node_enters_both_kinds_of_factory() -> None:
     @contextmanager
     def plain():
         yield "plain"
@@ -112,32 +112,32 @@ def test_an_async_node_enters_both_kinds_of_factory() -> None:
         yield "awaited"
 
     async def main():
-        seen = []
+        entered_data = []
         for data in ("value", plain, awaited):
             async with AsyncNode(Federation[str](), data=data) as node, node.entered() as entered:
-                seen.append(entered)
-        return seen
+                entered_data.append(entered)
+        return entered_data
 
     assert asyncio.run(main()) == ["value", "plain", "awaited"]
 
 
-def test_enlisting_writes_in_the_applications_own_transaction(tmp_path) -> None:
+def test_enlisted_node_writes_in_the_transaction_of_the_application(tmp_path) -> None:
     path = tmp_path / "node.db"
     with Node(with_actor(), "https://ours.example", f"sqlite:///{path}") as node:
         node.run(Now().__iter__())
-        node.run(Get((KEY,)).__iter__())  # the store makes its tables when it is first used
+        node.run(Get((KEY,)).__iter__())  # The store creates its tables at first use.
         connection = sqlite3.connect(path, isolation_level=None)
-        for end, kept in (("ROLLBACK", False), ("COMMIT", True)):
+        for end, is_kept in (("ROLLBACK", False), ("COMMIT", True)):
             connection.execute("BEGIN IMMEDIATE")
             with node.enlist(connection) as tx:
                 assert tx.run(write_and_read()) == b"kept"
             connection.execute(end)
             [entry] = node.run(Get((KEY,)).__iter__())
-            assert (entry is not None) is kept
+            assert (entry is not None) is is_kept
         connection.close()
 
 
-def test_a_store_that_cannot_be_enlisted_says_so() -> None:
+def test_store_that_cannot_be_enlisted_is_refused() -> None:
     with (
         Node(Federation(), None, "memory:") as node,
         pytest.raises(ConfigurationError, match="cannot take part"),
@@ -158,17 +158,17 @@ def test_a_store_that_cannot_be_enlisted_says_so() -> None:
         pytest.param(lambda: open_store("mongo://x"), "installed: .*sqlite", id="open-store"),
     ],
 )
-def test_bad_configuration_is_refused_at_start_in_words(make, words: str) -> None:
+def test_bad_configuration_is_refused_at_construction_in_words(make, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         make()
 
 
-def test_loopback_over_plain_http_has_to_be_asked_for() -> None:
+def test_loopback_over_plain_http_must_be_allowed() -> None:
     with Node(Federation(), "http://127.0.0.1:8000", addresses=LOOPBACK_OPEN) as node:
         assert str(node.origins.only) == "http://127.0.0.1:8000"
 
 
-def test_coroutine_handlers_are_for_async_nodes() -> None:
+def test_blocking_node_refuses_coroutine_handlers() -> None:
     federation = with_actor()
 
     @federation.on(Create)
@@ -180,13 +180,13 @@ def test_coroutine_handlers_are_for_async_nodes() -> None:
     AsyncNode(federation, "https://ours.example")
 
 
-def test_a_store_that_forgets_is_warned_of(caplog) -> None:
+def test_store_in_memory_is_warned_of(caplog) -> None:
     Node(with_actor(), "https://ours.example", "memory:").close()
     assert "keeps nothing" in caplog.text
 
 
 class Settable:
-    """A runtime whose clock is set by hand."""
+    """A runtime with a manual clock."""
 
     def __init__(self) -> None:
         self._real = BlockingRuntime()
@@ -199,14 +199,14 @@ class Settable:
         return getattr(self._real, name)
 
 
-@pytest.mark.parametrize(("waited_s", "warned"), [(30, False), (300, True)], ids=["at-work", "nobody-works"])
-def test_a_lane_that_only_grows_is_warned_of(caplog, waited_s: float, warned: bool) -> None:
+@pytest.mark.parametrize(("waited_s", "is_warned"), [(30, False), (300, True)], ids=["at-work", "nobody-works"])
+def test_lane_without_a_worker_is_warned_of(caplog, waited_s: float, is_warned: bool) -> None:
     runtime = Settable()
     store = MemoryStore(clock=lambda: runtime.seconds)
     with Node(with_actor(), "https://ours.example", store, runtime=runtime) as node:
         store.enqueue([Message(bytes(16), "inbox", b"[]")])
         runtime.seconds += waited_s
-        for _ in range(3):  # said once a minute, not for every request
+        for _ in range(3):  # The warning is logged once a minute, not for every request.
             node.handle(Request("POST", "https://ours.example/inbox"))
-    said = [record for record in caplog.records if "is a worker running?" in record.getMessage()]
-    assert len(said) == warned
+    warnings = [record for record in caplog.records if "is a worker running?" in record.getMessage()]
+    assert len(warnings) == is_warned

@@ -1,6 +1,7 @@
-"""What the shared vectors hold, how many cases each suite has, and which test decides them.
+"""List the shared vectors: the number of cases of each suite, and the test that decides them.
 
-A suite that shrinks, grows or loses its test fails `test_vectors.py`; the end of a test run prints the counts of what has passed.
+`test_vectors.py` fails if a suite shrinks, grows or loses its test. The end of a test run prints the counts of suites
+that passed.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from vector_files import VECTORS
 
 @dataclass(frozen=True)
 class Suite:
-    """Part of the vectors."""
+    """One suite of vectors."""
 
     path: str
     """A file, or a pattern of files, under the vectors."""
     cases: int
-    """How many there are."""
+    """The number of cases."""
     test: str
-    """The file that tests with them; where they are a server's policy, it names the preset that decides."""
+    """The test file that uses them. If they depend on policy, it names the preset that decides."""
     count: Callable[[Any, str], int]
-    """Counts the cases of one file, from its path and its text."""
+    """A function that counts the cases of one file, from its path and its text."""
 
-    def counted(self) -> int:
-        """Give how many cases there are now."""
+    def count_cases(self) -> int:
+        """Return the current number of cases."""
         return sum(
             self.count(path, path.read_text(encoding="utf-8", errors="replace"))
             for path in sorted(VECTORS.glob(self.path))
@@ -41,6 +42,14 @@ def files(_path: Any, _text: str) -> int:
 
 def in_cases(_path: Any, text: str) -> int:
     return len(json.loads(text)["cases"])
+
+
+def in_examples(_path: Any, text: str) -> int:
+    return len(json.loads(text)["examples"])
+
+
+def in_entries(_path: Any, text: str) -> int:
+    return len(json.loads(text)["entries"])
 
 
 def in_array(_path: Any, text: str) -> int:
@@ -56,13 +65,13 @@ def in_rows(_path: Any, text: str) -> int:
 
 
 def in_appendix_b(_path: Any, text: str) -> int:
-    """Signatures, the variants of one, and the one that a proxy adds."""
+    """Count the signatures, the variants of one, and the one that a proxy adds."""
     file = json.loads(text)
     return len(file["cases"]) + len(file["transformations"]["variants"]) + ("proxyCase" in file)
 
 
 def signatures(_path: Any, text: str) -> int:
-    """Documents with a proof of their own, beside the files of what goes into it."""
+    """Count the documents with a proof, but not the files with parts of a proof."""
     members = json.loads(text)
     return int(isinstance(members, dict) and "proof" in members and "proofValue" in json.dumps(members["proof"]))
 
@@ -101,12 +110,12 @@ SUITES = (
     Suite("nodeinfo/*_example.json", 5, "tests/discovery/test_nodeinfo.py", files),
     Suite("payloads/*/*.json", 304, "tests/vocab/test_payloads.py", files),
     Suite("as2/**/*.json", 232, "tests/vocab/test_payloads.py", files),
-    Suite("fep-examples/*.json", 279, "tests/vocab/test_payloads.py", lambda _, text: len(json.loads(text)["examples"])),
+    Suite("fep-examples/*.json", 279, "tests/vocab/test_payloads.py", in_examples),
     Suite("jcs/input/*.json", 6, "tests/jsonld/test_jcs.py", files),
     Suite("json-parsing/test_parsing/*.json", 318, "tests/jsonld/test_parser.py", files),
-    Suite("rdf-canon/manifest.jsonld", 86, "tests/jsonld/test_canonicalisation.py", lambda _, text: len(json.loads(text)["entries"])),
-    Suite("contexts/INDEX.json", 26, "tests/jsonld/test_contexts.py", lambda _, text: len(json.loads(text)["entries"])),
-)  # fmt: skip
+    Suite("rdf-canon/manifest.jsonld", 86, "tests/jsonld/test_canonicalisation.py", in_entries),
+    Suite("contexts/INDEX.json", 26, "tests/jsonld/test_contexts.py", in_entries),
+)
 
 UNUSED = {
     "follower-sync": "followers are not synchronised yet (FEP-8fcf)",

@@ -1,4 +1,4 @@
-"""Where the shared test vectors lie, if they do: `APCORE_VECTORS`, or ``../shared/vectors`` beside the project."""
+"""Find the shared test vectors: in `APCORE_VECTORS`, or in ``../shared/vectors`` beside the project."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ needs_vectors = pytest.mark.skipif(
 
 
 def load_json(relative: str) -> Any:
-    """Read one file; None where there are no vectors, so that parametrising over it collects nothing and skips."""
+    """Read one file; return None without vectors, so that parametrising over it collects nothing and skips."""
     path = VECTORS / relative
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

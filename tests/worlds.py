@@ -1,4 +1,4 @@
-"""One operation, three worlds: the blocking driver, asyncio and trio, with ports that answer the same in all of them."""
+"""Run one operation under the blocking driver, asyncio and trio, with ports that answer the same in all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
 class _Steady:
-    """A clock that stands, and bytes that everybody could guess: so that traces can be compared."""
+    """A clock that stands, and predictable random bytes, so that traces can be compared."""
 
     def now(self) -> datetime:
         return NOON
@@ -47,7 +47,7 @@ class SteadyTrio(_Steady, TrioRuntime):
 
 
 class Web:
-    """A transport over a table of answers; an exception in it is raised. Counts what was sent."""
+    """A transport over a table of responses and errors, which records the sent requests."""
 
     checks_addresses = "enforced"
 
@@ -67,7 +67,7 @@ class Web:
 
 
 class Keyring:
-    """A signer whose signatures are readable."""
+    """A signer with readable signatures."""
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
         return key_name.encode() + b":" + data
@@ -85,26 +85,26 @@ class Verdict:
     raised: type[BaseException] | None
     words: str
     trace: list[tuple[tuple[int, ...], str, str]]
-    """(place, effect, outcome), sorted by place."""
+    """(place, effect, outcome) of each effect, sorted by place."""
 
 
 class Recorder:
-    """An observer that keeps what it saw."""
+    """An observer that records effects and outcomes."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self.seen: list[tuple[tuple[int, ...], str, str]] = []
+        self.events: list[tuple[tuple[int, ...], str, str]] = []
 
     def __call__(self, effect: object, place: tuple[int, ...], /) -> Callable[[CallOutcome[Any]], None]:
         def answered(outcome: CallOutcome[Any]) -> None:
             with self._lock:
-                self.seen.append((place, _shown(effect), _shown(outcome)))
+                self.events.append((place, _repr_without_addresses(effect), _repr_without_addresses(outcome)))
 
         return answered
 
 
-def _shown(value: object) -> str:
-    # Members of an `All` and functions of a `Call` have addresses in their repr.
+def _repr_without_addresses(value: object) -> str:
+    # The repr of the members of an `All` and of functions of a `Call` contains addresses.
     text = repr(value)
     return type(value).__name__ if " at 0x" in text else text
 
@@ -135,16 +135,16 @@ in_each_loop = pytest.mark.parametrize("world", [_asyncio, _trio], ids=["asyncio
 
 
 def default_ports() -> dict[str, Any]:
-    """An empty store that is also the queue, a web of no pages, and a keyring."""
+    """Return an empty store that is also the queue, a web without pages, and a keyring."""
     store = MemoryStore(clock=NOON.timestamp)
     return {"store": store, "queue": store, "transport": Web({}), "signer": Keyring()}
 
 
 def verdict(world: Callable[[Op[Any], dict[str, Any]], Any], op: Op[Any], **ports: Any) -> Verdict:
-    """Run ``op`` there, and say how it ended and what it asked for."""
+    """Run ``op`` in a world, and return its result or error, and its effects."""
     recorder = Recorder()
     try:
-        returned = world(op, {**default_ports(), **ports, "observer": recorder})
+        result = world(op, {**default_ports(), **ports, "observer": recorder})
     except Exception as error:
-        return Verdict(None, type(error), str(error), sorted(recorder.seen))
-    return Verdict(returned, None, "", sorted(recorder.seen))
+        return Verdict(None, type(error), str(error), sorted(recorder.events))
+    return Verdict(result, None, "", sorted(recorder.events))
