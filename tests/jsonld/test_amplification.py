@@ -1,4 +1,4 @@
-"""Check that 100 kB whose contexts would expand to gigabytes are refused before they are expanded."""
+"""Check that 100 kB with contexts that expand to gigabytes are refused before the expansion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check the memory of compiled contexts: it is shared by content, bounded, and safe from senders who flood it."""
+"""Check the memory of compiled contexts: it is shared by content, bounded, and safe from a flood of contexts."""
 
 import pytest
 

@@ -37,7 +37,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -470,7 +470,7 @@ class Target:
             return int(pytest.main([*PYTEST_OPTIONS, "-x", *files], plugins=[Chosen(test_names)]))
 
         parts = [part for part in (own, [name for name in names if name not in set(own)]) if part]
-        killed = any(is_failure(run_in_fork(lambda part=part: with_tests(part))) for part in parts)  # type: ignore[misc]
+        killed = any(is_failure(run_in_fork(partial(with_tests, part))) for part in parts)
         self._note(number, KILLED if killed else SURVIVED)
 
     def _note(self, number: int, result: str) -> None:
