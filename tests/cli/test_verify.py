@@ -444,7 +444,7 @@ def verify_as_json(verify, request, *options):
     return members
 
 
-def names(members):
+def step_names(members):
     return [step["name"] for step in members["steps"]]
 
 
@@ -452,7 +452,7 @@ def test_proof_by_a_key_outside_assertion_method_is_refused(verify, alice, now):
     actor, keys = alice
     members = verify_as_json(verify, make_post(proofs.create(activity(actor), keys["listed"], now=now)))
     assert (members["reason"], "assertionMethod" in members["sentence"]) == ("proof-refused", True)
-    assert "aside" not in names(members)
+    assert "aside" not in step_names(members)
 
 
 def test_invalid_proof_is_refused_despite_a_valid_http_signature(verify, alice, now):
@@ -468,7 +468,7 @@ def test_invalid_http_signature_is_refused_despite_a_valid_proof(verify, alice, 
     document = proofs.create(activity(actor), keys["ed25519"], now=now)
     members = verify_as_json(verify, evolve(cavage.sign(make_post(document), keys["rsa"], now=now), method="PUT"))
     assert (members["reason"], members["explanation"]["scheme"]) == ("bad-signature", "cavage")
-    assert "aside" in names(members)
+    assert "aside" in step_names(members)
 
 
 def test_given_key_is_used_for_one_signer_only(verify, alice, now, key_files):
@@ -478,7 +478,7 @@ def test_given_key_is_used_for_one_signer_only(verify, alice, now, key_files):
         verify, cavage.sign(make_post(document), keys["rsa"], now=now), "--key", key_files["rsa.pub"]
     )
     assert (members["ok"], members["verified"]["scheme"], members["document"]) == (True, "cavage", None)
-    assert "check eddsa-jcs-2022" not in names(members)
+    assert "check eddsa-jcs-2022" not in step_names(members)
 
 
 def test_ld_signature_of_a_forwarded_activity_verifies(verify, alice, now):
@@ -503,7 +503,7 @@ def test_invalid_ld_signature_is_ignored_beside_a_valid_http_signature(verify, a
     document["summary"] = "added"
     members = verify_as_json(verify, cavage.sign(make_post(document), keys["rsa"], now=now))
     assert (members["ok"], members["document"]) == (True, None)
-    assert "check RsaSignature2017" in names(members)
+    assert "check RsaSignature2017" in step_names(members)
 
 
 def test_proof_by_a_missing_key_or_another_owner_is_refused(verify, alice, now):
@@ -520,10 +520,10 @@ def test_proof_by_a_missing_key_or_another_owner_is_refused(verify, alice, now):
 def test_actor_may_be_embedded_or_missing(verify, alice, now):
     actor, keys = alice
     embedded = {**activity(actor), "actor": {"id": actor, "type": "Person"}}
-    assert "actor" in names(verify_as_json(verify, cavage.sign(make_post(embedded), keys["rsa"], now=now)))
+    assert "actor" in step_names(verify_as_json(verify, cavage.sign(make_post(embedded), keys["rsa"], now=now)))
     without_actor = {"type": "Note"}
     members = verify_as_json(verify, cavage.sign(make_post(without_actor), keys["rsa"], now=now))
-    assert (members["ok"], "actor" in names(members)) == (True, False)
+    assert (members["ok"], "actor" in step_names(members)) == (True, False)
 
 
 def test_unreachable_key_server_is_reported(verify, post, signers, now):

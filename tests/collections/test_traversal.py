@@ -271,7 +271,7 @@ def test_items_read_before_a_failure_are_returned(documents, words) -> None:
     assert not [url for url in network.requested_urls if "evil" in url]
 
 
-def endless(documents=None):
+def endless_collection(documents=None):
     class Endless(dict):
         def get(self, url, default=None):
             if url == ROOT:
@@ -283,7 +283,7 @@ def endless(documents=None):
 
 
 def test_endless_collection_is_read_up_to_the_page_limit() -> None:
-    items, result, network = run_traversal(endless(), pages_max=5)
+    items, result, network = run_traversal(endless_collection(), pages_max=5)
     assert len(network.requested_urls) == result.pages == 5
     assert len(items) == 40
     assert "more than 5 pages" in result.ended
@@ -296,7 +296,7 @@ def test_items_beyond_the_limit_are_cut_and_reported() -> None:
 
 
 def test_endless_collection_is_read_up_to_the_item_limit() -> None:
-    items, result, _ = run_traversal(endless(), items_max=25)
+    items, result, _ = run_traversal(endless_collection(), items_max=25)
     assert len(items) == 25
     assert "more than 25 items" in result.ended
 

@@ -251,7 +251,7 @@ POLICY = FetchPolicy()
 INFO = Response(200, {"Content-Type": "application/json"}, nodeinfo_document("2.1", "hello", "1.0"))
 
 
-def links(*versions_and_hrefs: tuple[str, str]) -> Response:
+def links_response(*versions_and_hrefs: tuple[str, str]) -> Response:
     body = jrd(None, links=[DescriptorLink(f"{SCHEMA}{version}", href=href) for version, href in versions_and_hrefs])
     return Response(200, {"Content-Type": "application/json"}, body)
 
@@ -277,34 +277,37 @@ def test_lookup_finds_our_own_document():
     ids=["best", "newer", "old", "the-next"],
 )
 def test_lookup_takes_the_best_known_version(given_links, document_url):
-    web = ScriptedWeb({WELL_KNOWN: links(*given_links), document_url: INFO})
+    web = ScriptedWeb({WELL_KNOWN: links_response(*given_links), document_url: INFO})
     assert run_lookup(web).software_name == "hello"
     assert web.asked() == [WELL_KNOWN, document_url]
 
 
 def test_host_may_redirect_to_another_with_its_own_document():
     target = f"{B}/.well-known/nodeinfo"
-    web = ScriptedWeb({WELL_KNOWN: redirect(target), target: links(("2.0", f"{B}/20")), f"{B}/20": INFO})
+    web = ScriptedWeb({WELL_KNOWN: redirect(target), target: links_response(("2.0", f"{B}/20")), f"{B}/20": INFO})
     assert run_lookup(web).software_name == "hello"
 
 
 @pytest.mark.parametrize(
     ("pages", "error"),
     [
-        ({WELL_KNOWN: links(("2.1", f"{B}/21")), f"{B}/21": INFO}, SubjectMismatch),
-        ({WELL_KNOWN: links(("2.1", "http://a.example/21"))}, SubjectMismatch),
-        ({WELL_KNOWN: links(("2.1", "https://a.example:8443/21"))}, SubjectMismatch),
-        ({WELL_KNOWN: links(("2.1", "http://169.254.169.254/latest"))}, SubjectMismatch),
-        ({WELL_KNOWN: links(("2.1", f"{A}/21")), f"{A}/21": redirect(f"{B}/21"), f"{B}/21": INFO}, SubjectMismatch),
-        ({WELL_KNOWN: links()}, NoUsableDocument),
-        ({WELL_KNOWN: links(("9.9", f"{A}/99"))}, NoUsableDocument),
-        ({WELL_KNOWN: links(("2.1", "data:application/json,{}"))}, NoUsableDocument),
-        ({WELL_KNOWN: links(("2.1", "/nodeinfo/2.1"))}, NoUsableDocument),
+        ({WELL_KNOWN: links_response(("2.1", f"{B}/21")), f"{B}/21": INFO}, SubjectMismatch),
+        ({WELL_KNOWN: links_response(("2.1", "http://a.example/21"))}, SubjectMismatch),
+        ({WELL_KNOWN: links_response(("2.1", "https://a.example:8443/21"))}, SubjectMismatch),
+        ({WELL_KNOWN: links_response(("2.1", "http://169.254.169.254/latest"))}, SubjectMismatch),
+        (
+            {WELL_KNOWN: links_response(("2.1", f"{A}/21")), f"{A}/21": redirect(f"{B}/21"), f"{B}/21": INFO},
+            SubjectMismatch,
+        ),
+        ({WELL_KNOWN: links_response()}, NoUsableDocument),
+        ({WELL_KNOWN: links_response(("9.9", f"{A}/99"))}, NoUsableDocument),
+        ({WELL_KNOWN: links_response(("2.1", "data:application/json,{}"))}, NoUsableDocument),
+        ({WELL_KNOWN: links_response(("2.1", "/nodeinfo/2.1"))}, NoUsableDocument),
         ({WELL_KNOWN: Response(404)}, NotFound),
         ({WELL_KNOWN: Response(503)}, PeerFailing),
         ({WELL_KNOWN: Response(200, {}, b"<html>")}, DocumentError),
-        ({WELL_KNOWN: links(("2.1", f"{A}/21")), f"{A}/21": Response(410)}, Gone),
-        ({WELL_KNOWN: links(("2.1", f"{A}/21")), f"{A}/21": Response(200, {}, b"[]")}, DocumentError),
+        ({WELL_KNOWN: links_response(("2.1", f"{A}/21")), f"{A}/21": Response(410)}, Gone),
+        ({WELL_KNOWN: links_response(("2.1", f"{A}/21")), f"{A}/21": Response(200, {}, b"[]")}, DocumentError),
         ({WELL_KNOWN: redirect("")}, LimitExceeded),
         ({}, ConnectFailed),
     ],

@@ -129,14 +129,14 @@ def test_invalid_linked_data_is_refused(document):
         expand(document)
 
 
-def nested(levels):
+def nested_document(levels):
     document = {"name": "x"}
     for _ in range(levels):
         document = {"object": document}
     return {"@context": AS, **document}
 
 
-def nested_arrays(levels):
+def nested_array_document(levels):
     value = "x"
     for _ in range(levels):
         value = [value]
@@ -146,10 +146,12 @@ def nested_arrays(levels):
 @pytest.mark.parametrize(
     ("document", "limits", "name"),
     [
-        pytest.param(nested(64), ProcessingLimits(), "depth_max", id="depth"),
-        pytest.param(nested(5_000), ProcessingLimits(), "depth_max", id="depth beyond the stack"),
-        pytest.param(nested_arrays(5_000), ProcessingLimits(), "depth_max", id="depth of arrays"),
-        pytest.param({"@reverse": nested(5_000)}, ProcessingLimits(), "depth_max", id="depth on the slow path"),
+        pytest.param(nested_document(64), ProcessingLimits(), "depth_max", id="depth"),
+        pytest.param(nested_document(5_000), ProcessingLimits(), "depth_max", id="depth beyond the stack"),
+        pytest.param(nested_array_document(5_000), ProcessingLimits(), "depth_max", id="depth of arrays"),
+        pytest.param(
+            {"@reverse": nested_document(5_000)}, ProcessingLimits(), "depth_max", id="depth on the slow path"
+        ),
         pytest.param({"@context": AS, "tag": [{}] * 20}, ProcessingLimits(nodes_max=20), "nodes_max", id="nodes"),
         pytest.param({"@context": AS, "tag": [1] * 11}, ProcessingLimits(array_max=10), "array_max", id="array"),
         pytest.param({"@graph": [{}] * 5_001}, ProcessingLimits(), "slow_nodes_max", id="nodes on the slow path"),
@@ -183,7 +185,7 @@ def test_exceeded_limit_is_named(document, limits, name):
 
 
 def test_document_at_the_limits_is_expanded():
-    expand(nested(63))
+    expand(nested_document(63))
     expand({"@context": AS, "tag": [{}] * 18}, limits=ProcessingLimits(nodes_max=20, array_max=18))
 
 

@@ -61,9 +61,9 @@ def test_errors_of_pyld_become_document_errors(document):
 
 def test_nested_unknown_context_is_requested():
     document = {"@context": {"x": {"@id": "a:x", "@context": ["https://deep.example/ns"]}}, "@graph": []}
-    with pytest.raises(ContextNeeded) as raised:
+    with pytest.raises(ContextNeeded) as exc_info:
         expand(document)
-    assert raised.value.url == "https://deep.example/ns"
+    assert exc_info.value.url == "https://deep.example/ns"
 
 
 def test_terms_like_keywords_are_ignored_without_warning():

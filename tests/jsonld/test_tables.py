@@ -54,17 +54,17 @@ def test_spelling_of_an_address_finds_its_context(spelling, address):
 )
 def test_similar_address_is_unknown(url):
     assert url not in BUNDLED
-    with pytest.raises(ContextNeeded) as raised:
+    with pytest.raises(ContextNeeded) as exc_info:
         BUNDLED.get(url)
-    assert raised.value.url == url
+    assert exc_info.value.url == url
 
 
 def test_expansion_names_the_context_that_it_needs():
     document = {"@context": [AS, "https://recipes.example/ns"], "type": "Recipe", "yield": "4"}
-    with pytest.raises(ContextNeeded) as raised:
+    with pytest.raises(ContextNeeded) as exc_info:
         expand(document)
-    assert raised.value.url == "https://recipes.example/ns"
-    assert isinstance(raised.value, DocumentError)
+    assert exc_info.value.url == "https://recipes.example/ns"
+    assert isinstance(exc_info.value, DocumentError)
 
 
 @pytest.mark.parametrize("spelling", ["https://recipes.example/ns", "http://recipes.example/ns#"])

@@ -11,7 +11,7 @@ from mutants.mutations import Place, code_of, compile_mutant, mutants_of
 from mutants.run import PACKAGE, TARGETS, listed_survivors
 
 
-def names(text: str, name: str = "x.py") -> list[str]:
+def change_names(text: str, name: str = "x.py") -> list[str]:
     return [mutant.name.partition("`: ")[2] for mutant in mutants_of(dedent(text), name)]
 
 
@@ -32,7 +32,7 @@ def names(text: str, name: str = "x.py") -> list[str]:
     ],
 )
 def test_every_change_of_a_statement_is_made_once(text, changes):
-    assert sorted(names(text)) == sorted(changes)
+    assert sorted(change_names(text)) == sorted(changes)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_every_change_of_a_statement_is_made_once(text, changes):
     ],
 )
 def test_docstrings_types_and_asserts_never_change(text):
-    assert names(text) == []
+    assert change_names(text) == []
 
 
 def test_wording_of_errors_never_changes():
@@ -57,7 +57,7 @@ def test_wording_of_errors_never_changes():
             if x > 5:
                 raise TooBig(f"{x} is too big, at most {5}", rule="x")
     """
-    assert names(text) == [
+    assert change_names(text) == [
         "`if x > 5` -> `if False`",
         "`if x > 5` -> `if True`",
         "`x > 5` -> `x >= 5`",
@@ -68,8 +68,8 @@ def test_wording_of_errors_never_changes():
 
 
 def test_text_of_explanations_never_changes():
-    assert names("x = f('a')", "signatures/explain.py") == ["`x = f('a')` -> `x = None`"]
-    assert "`'a'` -> `'XXaXX'`" in names("x = f('a')")
+    assert change_names("x = f('a')", "signatures/explain.py") == ["`x = f('a')` -> `x = None`"]
+    assert "`'a'` -> `'XXaXX'`" in change_names("x = f('a')")
 
 
 def test_mutant_has_its_function_or_constant():

@@ -20,7 +20,7 @@ ID = b"i" * 16
 LONG = "é" * 128  # 256 bytes
 
 
-def leased(number: int) -> LeasedMessage:
+def make_lease(number: int) -> LeasedMessage:
     return LeasedMessage(Message(ID, "lane", b""), number.to_bytes(16, "big"), 1)
 
 
@@ -116,26 +116,26 @@ def test_lease_time_is_bounded(lease_s):
 
 
 def test_number_of_extended_leases_is_bounded():
-    check_extend([leased(number) for number in range(100)], 1)
+    check_extend([make_lease(number) for number in range(100)], 1)
     with pytest.raises(ValueError, match="at most 100 leases, not 101"):
-        check_extend([leased(number) for number in range(101)], 1)
+        check_extend([make_lease(number) for number in range(101)], 1)
 
 
 def test_number_of_settlements_is_bounded():
-    check_settle([Done(leased(number)) if number % 2 else Retry(leased(number), 0) for number in range(100)])
+    check_settle([Done(make_lease(number)) if number % 2 else Retry(make_lease(number), 0) for number in range(100)])
     with pytest.raises(ValueError, match="at most 100 settlements, not 101"):
-        check_settle([Done(leased(number)) for number in range(101)])
+        check_settle([Done(make_lease(number)) for number in range(101)])
 
 
 @pytest.mark.parametrize("delay", [-1, float("nan"), float("inf")])
 def test_retry_delay_must_be_a_valid_number(delay):
     with pytest.raises(ValueError, match="delay_s is a number of seconds >= 0"):
-        check_settle([Retry(leased(1), delay)])
+        check_settle([Retry(make_lease(1), delay)])
 
 
 def test_repeated_lease_in_one_settle_is_refused():
     with pytest.raises(ValueError, match="one lease is given twice"):
-        check_settle([Done(leased(1)), Retry(leased(1), 1)])
+        check_settle([Done(make_lease(1)), Retry(make_lease(1), 1)])
 
 
 def test_repr_never_shows_body_or_token():

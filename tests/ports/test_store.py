@@ -26,7 +26,7 @@ T = b"t" * 16
 BIG = bytes(VALUE_BYTES_MAX)
 
 
-def keys(count: int) -> list[tuple[str, ...]]:
+def make_keys(count: int) -> list[tuple[str, ...]]:
     return [("k", str(number)) for number in range(count)]
 
 
@@ -35,12 +35,12 @@ def keys(count: int) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_get_encodes_its_keys_in_their_order(count):
-    assert check_get(keys(count)) == [encode_key(key) for key in keys(count)]
+    assert check_get(make_keys(count)) == [encode_key(key) for key in make_keys(count)]
 
 
 @pytest.mark.parametrize(
     ("requested_keys", "words"),
-    [(keys(101), "at most 100 keys, not 101"), ([("a",), ()], "a key is a tuple"), (["a"], "a key is a tuple")],
+    [(make_keys(101), "at most 100 keys, not 101"), ([("a",), ()], "a key is a tuple"), (["a"], "a key is a tuple")],
     ids=["101", "empty-key", "string"],
 )
 def test_get_refuses_invalid_keys(requested_keys, words):
@@ -98,10 +98,12 @@ def test_commit_is_encoded():
     ("checks", "writes"),
     [
         pytest.param((), (), id="nothing"),
-        pytest.param([Check(key, None) for key in keys(100)], (), id="100-checks"),
-        pytest.param((), [DeleteEntry(key) for key in keys(100)], id="100-writes"),
+        pytest.param([Check(key, None) for key in make_keys(100)], (), id="100-checks"),
+        pytest.param((), [DeleteEntry(key) for key in make_keys(100)], id="100-writes"),
         pytest.param(
-            [Check(key, None) for key in keys(100)], [Put(key, b"") for key in keys(100)], id="100-keys-in-both"
+            [Check(key, None) for key in make_keys(100)],
+            [Put(key, b"") for key in make_keys(100)],
+            id="100-keys-in-both",
         ),
         pytest.param((), [Put(("a",), BIG, ttl_s=1e-9)], id="2-MiB"),
         pytest.param((), [Put(("a",), b"", ttl_s=1e12)], id="long-ttl"),
@@ -129,7 +131,7 @@ def test_commit_within_its_bounds_is_accepted(checks, writes):
         pytest.param((Check((), None),), (), T, "a key is a tuple", id="check-key"),
         pytest.param((), (DeleteEntry(("\udc00",)),), T, "lone surrogates", id="write-key"),
         pytest.param(
-            (), [DeleteEntry(key) for key in keys(101)], T, "at most 100 distinct keys, not 101", id="101-writes"
+            (), [DeleteEntry(key) for key in make_keys(101)], T, "at most 100 distinct keys, not 101", id="101-writes"
         ),
         pytest.param(
             [Check(("c", str(n)), None) for n in range(51)],
@@ -159,9 +161,9 @@ def test_commit_within_its_bounds_is_accepted(checks, writes):
     ],
 )
 def test_commit_out_of_bounds_is_refused_in_words(checks, writes, token, words):
-    with pytest.raises(ValueError, match=words) as raised:
+    with pytest.raises(ValueError, match=words) as exc_info:
         check_commit(checks, writes, token)
-    assert len(str(raised.value)) < 300
+    assert len(str(exc_info.value)) < 300
 
 
 def test_repr_never_shows_values():

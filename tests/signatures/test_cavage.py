@@ -208,7 +208,7 @@ def sign_with_field(key, request, field, now, *, query=True, host=None):
 
 
 @pytest.fixture
-def dated(post, now, rsa_key):
+def dated_request(post, now, rsa_key):
     return cavage.prepare(post, key_id=rsa_key.key_id, now=now).request
 
 
@@ -239,17 +239,18 @@ DIALECTS = {
 
 
 @pytest.mark.parametrize("field", DIALECTS.values(), ids=DIALECTS)
-def test_signature_field_dialects_are_read(rsa_key, dated, now, field):
-    dated = evolve(
-        dated, headers=dated.headers.with_set("x-empty", "").with_added("x-twice", "1").with_added("x-twice", "2")
+def test_signature_field_dialects_are_read(rsa_key, dated_request, now, field):
+    dated_request = evolve(
+        dated_request,
+        headers=dated_request.headers.with_set("x-empty", "").with_added("x-twice", "1").with_added("x-twice", "2"),
     )
     assert now.timestamp() == CREATED
-    assert verify(sign_with_field(rsa_key, dated, field, now), rsa_key, now)
+    assert verify(sign_with_field(rsa_key, dated_request, field, now), rsa_key, now)
 
 
 @pytest.mark.parametrize("white_space", [" ", "\t", " \t  "])
-def test_folded_signature_is_read(rsa_key, dated, now, white_space):
-    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now)
+def test_folded_signature_is_read(rsa_key, dated_request, now, white_space):
+    signed = sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"], now)
     head, _, tail = signed.headers.get("signature").rpartition('signature="')
     folded = with_field(
         signed, "signature", f'{head}signature="{tail[:76]}{white_space}{tail[76:150]}{white_space}{tail[150:]}'
@@ -257,45 +258,47 @@ def test_folded_signature_is_read(rsa_key, dated, now, white_space):
     assert verify(folded, rsa_key, now)
 
 
-def test_key_id_may_be_the_actor_id(rsa_key, dated, now):
+def test_key_id_may_be_the_actor_id(rsa_key, dated_request, now):
     field = DIALECTS["no algorithm"].replace("#main-key", "")
-    assert verify(sign_with_field(rsa_key, dated, field, now), rsa_key, now).key_id == rsa_key.public.owner
+    assert verify(sign_with_field(rsa_key, dated_request, field, now), rsa_key, now).key_id == rsa_key.public.owner
 
 
 def test_get_may_leave_out_the_query_except_under_the_strict_policy(rsa_key, get, now):
-    dated = cavage.prepare(get, key_id=K, now=now).request
-    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now, query=False)
+    dated_request = cavage.prepare(get, key_id=K, now=now).request
+    signed = sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"].replace(" digest", ""), now, query=False)
     assert not verify(signed, rsa_key, now).query_covered
     with pytest.raises(BadSignature):
         verify(signed, rsa_key, now, STRICT)
 
 
 @pytest.mark.parametrize(("query", "covered"), [("", True), ("?x=1", False)])
-def test_signature_without_request_target_does_not_cover_the_query(rsa_key, dated, now, query, covered):
-    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"].replace("(request-target) ", ""), now)
+def test_signature_without_request_target_does_not_cover_the_query(rsa_key, dated_request, now, query, covered):
+    signed = sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"].replace("(request-target) ", ""), now)
     assert verify(evolve(signed, url=signed.url + query), rsa_key, now, LENIENT).query_covered == covered
 
 
-def test_delivery_may_not_leave_out_the_query(rsa_key, dated, now):
-    with_query = evolve(dated, url=dated.url + "?x=1")
+def test_delivery_may_not_leave_out_the_query(rsa_key, dated_request, now):
+    with_query = evolve(dated_request, url=dated_request.url + "?x=1")
     with pytest.raises(BadSignature):
         verify(sign_with_field(rsa_key, with_query, DIALECTS["no algorithm"], now, query=False), rsa_key, now)
 
 
 @pytest.mark.parametrize("sent_host", ["local.example", "local.example:8443"])
 @pytest.mark.parametrize("signed_host", ["local.example", "local.example:8443"])
-def test_signed_host_may_have_or_lack_a_non_default_port(rsa_key, dated, now, sent_host, signed_host):
-    dated = with_field(evolve(dated, url="https://local.example:8443/inbox"), "host", sent_host)
-    assert verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now, host=signed_host), rsa_key, now)
+def test_signed_host_may_have_or_lack_a_non_default_port(rsa_key, dated_request, now, sent_host, signed_host):
+    dated_request = with_field(evolve(dated_request, url="https://local.example:8443/inbox"), "host", sent_host)
+    assert verify(
+        sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"], now, host=signed_host), rsa_key, now
+    )
 
 
-def test_host_may_name_the_default_port(rsa_key, dated, now):
-    dated = with_field(dated, "host", "LOCAL.example:443")
-    assert verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now)
+def test_host_may_name_the_default_port(rsa_key, dated_request, now):
+    dated_request = with_field(dated_request, "host", "LOCAL.example:443")
+    assert verify(sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"], now), rsa_key, now)
 
 
-def test_only_the_lenient_policy_reads_authorization(rsa_key, dated, now):
-    signed = sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now)
+def test_only_the_lenient_policy_reads_authorization(rsa_key, dated_request, now):
+    signed = sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"], now)
     in_authorization = evolve(
         signed,
         headers=signed.headers.without("signature").with_set(
@@ -350,9 +353,9 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("field", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_field_is_refused_with_400(dated, now, field):
+def test_malformed_field_is_refused_with_400(dated_request, now, field):
     with pytest.raises(SignatureMalformed) as exc_info:
-        cavage.parse(with_field(dated, "signature", field), LENIENT, now)
+        cavage.parse(with_field(dated_request, "signature", field), LENIENT, now)
     assert exc_info.value.status_hint == 400
 
 
@@ -373,50 +376,59 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("field", "error"), REFUSED.values(), ids=REFUSED)
-def test_insufficient_signature_is_refused_with_401(dated, now, field, error):
+def test_insufficient_signature_is_refused_with_401(dated_request, now, field, error):
     with pytest.raises(error) as exc_info:
-        cavage.parse(with_field(dated, "signature", field), DEFAULT, now)
+        cavage.parse(with_field(dated_request, "signature", field), DEFAULT, now)
     assert exc_info.value.status_hint == 401
     assert exc_info.value.explanation.key_id == K
 
 
-def test_field_length_and_number_of_covered_names_are_bounded(rsa_key, dated, now):
+def test_field_length_and_number_of_covered_names_are_bounded(rsa_key, dated_request, now):
     field = f'{DIALECTS["no algorithm"]},opaque="{{fill}}"'
-    shortest = sign_with_field(rsa_key, dated, field.replace("{fill}", ""), now).headers.get("signature")
+    shortest = sign_with_field(rsa_key, dated_request, field.replace("{fill}", ""), now).headers.get("signature")
     longest = shortest[:-1] + "x" * (cavage.FIELD_CHARS_MAX - len(shortest)) + '"'
-    assert verify(with_field(dated, "signature", longest), rsa_key, now)
+    assert verify(with_field(dated_request, "signature", longest), rsa_key, now)
     with pytest.raises(SignatureMalformed, match="at most 8192"):
-        verify(with_field(dated, "signature", longest[:-1] + 'x"'), rsa_key, now)
+        verify(with_field(dated_request, "signature", longest[:-1] + 'x"'), rsa_key, now)
     at_most_four = DEFAULT.with_(covered_max=4)
-    assert verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"], now), rsa_key, now, at_most_four)
+    assert verify(sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"], now), rsa_key, now, at_most_four)
     with pytest.raises(SignatureMalformed, match="5 names"):
-        verify(sign_with_field(rsa_key, dated, DIALECTS["a dropped content-length"], now), rsa_key, now, at_most_four)
+        verify(
+            sign_with_field(rsa_key, dated_request, DIALECTS["a dropped content-length"], now),
+            rsa_key,
+            now,
+            at_most_four,
+        )
 
 
 @pytest.mark.parametrize(("names", "words"), [("(created)", "parameter created"), ("date", "Date field")])
-def test_refusal_names_the_missing_time(dated, now, names, words):
-    bare = evolve(dated, headers=dated.headers.without("date"))
+def test_refusal_names_the_missing_time(dated_request, now, names, words):
+    bare = evolve(dated_request, headers=dated_request.headers.without("date"))
     field = f'keyId="{K}",headers="(request-target) host {names} digest",{S}'
     with pytest.raises(ComponentMissing, match=words):
         cavage.parse(with_field(bare, "signature", field), DEFAULT, now)
 
 
 def test_body_of_a_get_must_be_covered(rsa_key, get, now):
-    dated = evolve(cavage.prepare(get, key_id=K, now=now).request, body=b"x")
+    dated_request = evolve(cavage.prepare(get, key_id=K, now=now).request, body=b"x")
     with pytest.raises(CoverageTooSmall, match="digest"):
-        verify(sign_with_field(rsa_key, dated, DIALECTS["no algorithm"].replace(" digest", ""), now), rsa_key, now)
+        verify(
+            sign_with_field(rsa_key, dated_request, DIALECTS["no algorithm"].replace(" digest", ""), now), rsa_key, now
+        )
 
 
-def test_strict_policy_refuses_created_with_rsa_sha256(rsa_key, dated, now):
-    signed = sign_with_field(rsa_key, dated, DIALECTS["created with rsa-sha256"], now)
+def test_strict_policy_refuses_created_with_rsa_sha256(rsa_key, dated_request, now):
+    signed = sign_with_field(rsa_key, dated_request, DIALECTS["created with rsa-sha256"], now)
     with pytest.raises(AlgorithmRefused):
         verify(signed, rsa_key, now, STRICT)
 
 
-def test_missing_signature_and_two_signatures_are_refused(dated, now):
+def test_missing_signature_and_two_signatures_are_refused(dated_request, now):
     with pytest.raises(SignatureMissing):
-        cavage.parse(dated, DEFAULT, now)
-    twice = evolve(dated, headers=dated.headers.with_added("signature", "a").with_added("signature", "b"))
+        cavage.parse(dated_request, DEFAULT, now)
+    twice = evolve(
+        dated_request, headers=dated_request.headers.with_added("signature", "a").with_added("signature", "b")
+    )
     with pytest.raises(SignatureMalformed, match="2 Signature fields"):
         cavage.parse(twice, DEFAULT, now)
 
@@ -436,8 +448,8 @@ DIGESTS = {
 
 
 @pytest.mark.parametrize(("digest", "error"), DIGESTS.values(), ids=DIGESTS)
-def test_wrong_or_malformed_digest_is_refused(rsa_key, dated, now, digest, error):
-    changed_request = with_field(dated, "digest", digest)
+def test_wrong_or_malformed_digest_is_refused(rsa_key, dated_request, now, digest, error):
+    changed_request = with_field(dated_request, "digest", digest)
     with pytest.raises(error):
         verify(sign_with_field(rsa_key, changed_request, DIALECTS["no algorithm"], now), rsa_key, now)
 
@@ -454,8 +466,8 @@ BOTH_DIGESTS = f'keyId="{K}",headers="{NAMES} content-digest",signature="{{signa
 
 @pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT], ids=lambda policy: policy.name)
 @pytest.mark.parametrize("field", [CONTENT_DIGEST_ALONE, BOTH_DIGESTS], ids=["alone", "both"])
-def test_covered_content_digest_covers_the_body(rsa_key, dated, now, field, policy):
-    unsigned = with_field(dated, "content-digest", make_content_digest(dated.body))
+def test_covered_content_digest_covers_the_body(rsa_key, dated_request, now, field, policy):
+    unsigned = with_field(dated_request, "content-digest", make_content_digest(dated_request.body))
     if field == CONTENT_DIGEST_ALONE:
         unsigned = evolve(unsigned, headers=unsigned.headers.without("digest"))
     signed = sign_with_field(rsa_key, unsigned, field, now)
@@ -466,14 +478,14 @@ def test_covered_content_digest_covers_the_body(rsa_key, dated, now, field, poli
 
 @pytest.mark.parametrize("field", [CONTENT_DIGEST_ALONE, BOTH_DIGESTS], ids=["alone", "both"])
 @pytest.mark.parametrize(("digest", "error"), CONTENT_DIGESTS.values(), ids=CONTENT_DIGESTS)
-def test_covered_content_digest_of_another_body_is_refused(rsa_key, dated, now, digest, error, field):
-    signed = sign_with_field(rsa_key, with_field(dated, "content-digest", digest), field, now)
+def test_covered_content_digest_of_another_body_is_refused(rsa_key, dated_request, now, digest, error, field):
+    signed = sign_with_field(rsa_key, with_field(dated_request, "content-digest", digest), field, now)
     with pytest.raises(error):
         verify(signed, rsa_key, now)
 
 
-def test_uncovered_content_digest_does_not_cover_the_body(rsa_key, dated, now):
-    unsigned = with_field(dated, "content-digest", make_content_digest(dated.body))
+def test_uncovered_content_digest_does_not_cover_the_body(rsa_key, dated_request, now):
+    unsigned = with_field(dated_request, "content-digest", make_content_digest(dated_request.body))
     signed = sign_with_field(rsa_key, unsigned, DIALECTS["no algorithm"].replace(" digest", ""), now)
     with pytest.raises(CoverageTooSmall, match="does not cover digest or content-digest"):
         verify(signed, rsa_key, now)
@@ -526,9 +538,13 @@ def test_unsigned_expiry_never_prolongs_a_signature(ed_key, post, now):
 
 
 @pytest.mark.parametrize("date", ["", "now", "Sun, 22 Nov 2026 08:00:00 +0000", "Sun, 32 Nov 2026 08:00:00 GMT"])
-def test_malformed_date_is_refused(rsa_key, dated, now, date):
+def test_malformed_date_is_refused(rsa_key, dated_request, now, date):
     with pytest.raises(SignatureMalformed):
-        verify(sign_with_field(rsa_key, with_field(dated, "date", date), DIALECTS["no algorithm"], now), rsa_key, now)
+        verify(
+            sign_with_field(rsa_key, with_field(dated_request, "date", date), DIALECTS["no algorithm"], now),
+            rsa_key,
+            now,
+        )
 
 
 # --- the key --------------------------------------------------------------------------------------------------------
@@ -542,7 +558,7 @@ def test_key_of_another_owner_or_type_is_refused(rsa_key, ed_key, post, now):
         check(presented, ed_key.public.renamed(key_id=presented.key_id))
 
 
-def test_only_the_lenient_policy_accepts_a_1024_bit_key(now, dated):
+def test_only_the_lenient_policy_accepts_a_1024_bit_key(now, dated_request):
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -550,7 +566,7 @@ def test_only_the_lenient_policy_accepts_a_1024_bit_key(now, dated):
 
     der = rsa.generate_private_key(65537, 1024).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     short = read_private_der(der, key_id=K, owner="https://remote.example/users/alice")
-    signed = sign_with_field(short, dated, DIALECTS["no algorithm"], now)
+    signed = sign_with_field(short, dated_request, DIALECTS["no algorithm"], now)
     assert verify(signed, short, now, LENIENT)
     with pytest.raises(KeyWeak, match="1024 bits"):
         verify(signed, short, now)
@@ -574,12 +590,13 @@ def test_refusal_shows_the_expected_signing_string(rsa_key, post, now):
     assert "clock offset: -90 s" in text
 
 
-def test_refusal_never_shows_secrets(rsa_key, dated, now):
+def test_refusal_never_shows_secrets(rsa_key, dated_request, now):
     secret = evolve(
-        dated, headers=dated.headers.with_set("cookie", "session=hunter2").with_set("authorization", "Bearer hunter2")
+        dated_request,
+        headers=dated_request.headers.with_set("cookie", "session=hunter2").with_set("authorization", "Bearer hunter2"),
     )
     field = DIALECTS["no algorithm"].replace(NAMES, f"{NAMES} cookie authorization")
-    signed = with_field(sign_with_field(rsa_key, secret, field, now), "digest", dated.headers.get("digest"))
+    signed = with_field(sign_with_field(rsa_key, secret, field, now), "digest", dated_request.headers.get("digest"))
     assert verify(signed, rsa_key, now)
     with pytest.raises(BadSignature) as exc_info:
         verify(evolve(signed, method="PUT"), rsa_key, now)
@@ -611,9 +628,10 @@ PARAMETER = st.builds(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(VALUE | st.lists(PARAMETER, max_size=7).map(",".join), VALUE, VALUE)
-def test_garbage_is_refused_with_400_or_401(dated, now, rsa_key, field, date, digest):
+def test_garbage_is_refused_with_400_or_401(dated_request, now, rsa_key, field, date, digest):
     request = evolve(
-        dated, headers=dated.headers.with_set("date", date).with_set("digest", digest).with_set("signature", field)
+        dated_request,
+        headers=dated_request.headers.with_set("date", date).with_set("digest", digest).with_set("signature", field),
     )
     for policy in (DEFAULT, LENIENT):
         with pytest.raises(ApcoreError) as exc_info:

@@ -34,7 +34,7 @@ BARE = LENIENT.with_(name="bare", cavage_read=(), cavage_write=(), rfc9421_read=
 pytestmark = needs_vectors
 
 
-def received(case, origin):
+def make_request(case, origin):
     headers = [(name.encode(), value.encode()) for name, value in case["headers"]]
     return Request.received(case["method"], origin + case["target"], headers, case["body"].encode())
 
@@ -64,12 +64,12 @@ def check_explanation(request, key, policy, now, answer):
     assert report.lines()
 
 
-def cases(file):
+def load_cases(file):
     loaded = load_json(f"{SUITE}/{file}")
     return [] if loaded is None else loaded["cases"]
 
 
-def by_name(case):
+def case_id(case):
     return case["name"].rpartition(" > ")[2]
 
 
@@ -93,7 +93,7 @@ GENERATED = {
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("case", cases("generated.json"), ids=by_name)
+@pytest.mark.parametrize("case", load_cases("generated.json"), ids=case_id)
 def test_generated_request_has_its_expected_outcome(case, preset):
     file = load_json(f"{SUITE}/generated.json")
     now = datetime.fromtimestamp(file["now"], UTC)
@@ -101,12 +101,12 @@ def test_generated_request_has_its_expected_outcome(case, preset):
     reason, results_by_preset = GENERATED.get(case["name"], ("ok", {}))
     expected = results_by_preset.get(preset, reason)
     base = case["base"] if expected == "ok" else None
-    assert outcome(received(case, "https://local.example"), key, PRESETS[preset], now, base=base) == expected
+    assert outcome(make_request(case, "https://local.example"), key, PRESETS[preset], now, base=base) == expected
 
 
 def test_generated_file_has_all_cases():
     counts = Counter()
-    for case in cases("generated.json"):
+    for case in load_cases("generated.json"):
         reason, results_by_preset = GENERATED.get(case["name"], ("ok", {}))
         # The verdict in the file is that of the default preset, or of the lenient one if the file names a policy.
         assert case["valid"] == (
@@ -139,19 +139,19 @@ QUERY_QUIRK = (
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("case", cases("mastodon-spec.json"), ids=by_name)
+@pytest.mark.parametrize("case", load_cases("mastodon-spec.json"), ids=case_id)
 def test_mastodon_request_has_its_expected_outcome(case, preset):
     file = load_json(f"{SUITE}/mastodon-spec.json")
     now = datetime.fromisoformat(file["now"])
     key = key_formats.read_pem(file["keys"][case["key"]]["publicPem"], key_id=file["keyId"], owner=file["actor"])
-    expected = "ok" if case["valid"] else MASTODON[by_name(case)]
-    if preset == "strict" and by_name(case) == QUERY_QUIRK:
+    expected = "ok" if case["valid"] else MASTODON[case_id(case)]
+    if preset == "strict" and case_id(case) == QUERY_QUIRK:
         expected = "bad-signature"
-    assert outcome(received(case, "https://www.example.com"), key, PRESETS[preset], now) == expected
+    assert outcome(make_request(case, "https://www.example.com"), key, PRESETS[preset], now) == expected
 
 
 def test_mastodon_file_has_all_cases():
-    assert Counter(case["valid"] for case in cases("mastodon-spec.json")) == {True: 6, False: 14}
+    assert Counter(case["valid"] for case in load_cases("mastodon-spec.json")) == {True: 6, False: 14}
 
 
 # --- recorded -------------------------------------------------------------------------------------------------------
@@ -160,11 +160,11 @@ def test_mastodon_file_has_all_cases():
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("number", range(2))
 def test_recorded_request_is_accepted(number, preset):
-    recorded = cases("recorded.json")
+    recorded = load_cases("recorded.json")
     assert len(recorded) == 2
     case = recorded[number]
     key = key_formats.read_pem(case["publicPem"], key_id=case["keyId"], owner="https://example.com/someone")
-    request = received(case, f"{case['scheme']}://{dict(case['headers'])['Host']}")
+    request = make_request(case, f"{case['scheme']}://{dict(case['headers'])['Host']}")
     assert outcome(request, key, PRESETS[preset], datetime.fromisoformat(case["now"]), base=case["base"]) == "ok"
 
 
@@ -186,7 +186,7 @@ def test_cavage_appendix_c_holds_without_our_coverage_rules(number):
     file = load_json(f"{SUITE}/cavage-appendix-c.json")
     assert len(file["cases"]) == 4
     case, (policy, now) = file["cases"][number], CAVAGE[number]
-    request = received(file["request"], "https://example.com")
+    request = make_request(file["request"], "https://example.com")
     request = evolve(request, headers=request.headers.with_set("signature", case["signature"]))
     key = key_formats.read_pem(file["keys"]["Test"]["publicPem"], key_id="Test", owner="https://example.com/someone")
     assert outcome(request, key, policy, now, base=case["base"]) == "ok"
@@ -337,7 +337,7 @@ def test_rfc9421_appendix_b_requests_hold(number):
 
         key.verify(parse_dictionary(case["signature"])[case["label"]].value, case["base"].encode(), case["alg"])
         return
-    request = received(file["request"], "https://example.com")
+    request = make_request(file["request"], "https://example.com")
     headers = request.headers.with_set("signature-input", case["signatureInput"]).with_set(
         "signature", case["signature"]
     )
@@ -364,9 +364,9 @@ def test_rfc9421_appendix_b_proxy_signature_holds_for_the_public_origin():
     file = appendix_b()
     case = file["proxyCase"]
     # The proxy signed what the client saw; the application gives the verifier that origin.
-    request = received(case["message"], "https://service.internal.example")
+    request = make_request(case["message"], "https://service.internal.example")
     assert outcome(request, appendix_b_key(file, case["key"]), BARE, APPENDIX_B_TIME, label="ttrp") == "ok"
-    elsewhere = received(case["message"], "https://example.com")
+    elsewhere = make_request(case["message"], "https://example.com")
     assert outcome(elsewhere, appendix_b_key(file, case["key"]), BARE, APPENDIX_B_TIME, label="ttrp") == "bad-signature"
 
 
@@ -377,7 +377,7 @@ def test_rfc9421_appendix_b_transformations():
     counts = Counter()
     for variant in transformations["variants"]:
         message = variant["message"]
-        request = received(message, f"https://{dict(message['headers'])['Host']}")
+        request = make_request(message, f"https://{dict(message['headers'])['Host']}")
         expected = "ok" if variant["valid"] else "bad-signature"
         assert (
             outcome(request, key, BARE, APPENDIX_B_TIME, base=transformations["base"] if variant["valid"] else None)

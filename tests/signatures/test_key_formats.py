@@ -132,22 +132,22 @@ def test_private_key_is_refused_as_a_public_key(ed_key):
 def spki_of(n, e):
     """Return the DER form of a public key, written by hand so that no library refuses it before apcore does."""
 
-    def number(value):
+    def encode_number(value):
         raw = value.to_bytes(value.bit_length() // 8 + 1, "big")
-        return b"\x02" + length(raw) + raw
+        return b"\x02" + encode_length(raw) + raw
 
-    def length(raw):
+    def encode_length(raw):
         if len(raw) < 128:
             return bytes([len(raw)])
         size = len(raw).to_bytes((len(raw).bit_length() + 7) // 8, "big")
         return bytes([0x80 | len(size)]) + size
 
-    def wrapped(tag, raw):
-        return bytes([tag]) + length(raw) + raw
+    def encode_value(tag, raw):
+        return bytes([tag]) + encode_length(raw) + raw
 
-    pkcs1 = wrapped(0x30, number(n) + number(e))
+    pkcs1 = encode_value(0x30, encode_number(n) + encode_number(e))
     rsa_encryption = bytes.fromhex("300d06092a864886f70d0101010500")
-    return wrapped(0x30, rsa_encryption + wrapped(0x03, b"\x00" + pkcs1))
+    return encode_value(0x30, rsa_encryption + encode_value(0x03, b"\x00" + pkcs1))
 
 
 ODD = {bits: (1 << bits) - 1 - 2 * (bits % 7) for bits in (512, 1023, 1024, 2048, 8192, 8193, 16384)}

@@ -101,20 +101,20 @@ def test_wrong_arguments_are_refused_in_words(rsa_key, ed_key, now):
         ld_signature.create({"@context": AS, "@graph": [CREATE]}, rsa_key, now=now)
 
 
-def paths(part, path=()):
+def value_paths(part, path=()):
     if isinstance(part, dict):
         for name, value in part.items():
             if name != "@context":
-                yield from paths(value, (*path, name))
+                yield from value_paths(value, (*path, name))
     elif isinstance(part, list):
         for index, value in enumerate(part):
-            yield from paths(value, (*path, index))
+            yield from value_paths(value, (*path, index))
     elif part is not None:
         yield path
 
 
 @pytest.mark.hole(19)
-@pytest.mark.parametrize("path", list(paths(CREATE)), ids=lambda path: ".".join(map(str, path)))
+@pytest.mark.parametrize("path", list(value_paths(CREATE)), ids=lambda path: ".".join(map(str, path)))
 def test_every_statement_is_signed_with_the_document(rsa_key, now, path):
     signed = ld_signature.create(CREATE, rsa_key, now=now)
     changed = copy.deepcopy(signed)
@@ -258,7 +258,7 @@ def test_list_is_kept_whole_or_dropped(rsa_key, now):
 # --- re-arranging ---------------------------------------------------------------------------------------------------
 
 
-def rearranged():
+def restructured_documents():
     activity = {name: value for name, value in CREATE.items() if name != "@context"}
     note = activity["object"]
     context = CREATE["@context"]
@@ -328,7 +328,9 @@ def rearranged():
 
 
 @pytest.mark.hole(18, 51)
-@pytest.mark.parametrize(("document"), [d for _, d in rearranged()], ids=[name for name, _ in rearranged()])
+@pytest.mark.parametrize(
+    ("document"), [d for _, d in restructured_documents()], ids=[name for name, _ in restructured_documents()]
+)
 def test_restructured_graph_is_refused(rsa_key, now, document):
     with pytest.raises(GraphRestructured):
         signed_graph(document)
@@ -339,7 +341,7 @@ def test_restructured_graph_is_refused(rsa_key, now, document):
 @pytest.mark.hole(18, 51)
 def test_restructured_document_has_the_hash_of_the_true_one(rsa_key, now):
     """Show why the refusals are needed: the attack has the statements, and so the signature, of the true document."""
-    attack = dict(rearranged())["@reverse"]
+    attack = dict(restructured_documents())["@reverse"]
     assert canonicalize(attack) == canonicalize(CREATE)
     assert attack["type"] == "Note"
 

@@ -15,7 +15,7 @@ from vector_files import VECTORS, needs_vectors
 READ = {"base58btc": "z", "base64url": "u", "base16": "f", "base16upper": "F"}
 
 
-def rows():
+def suite_rows():
     for path in sorted((VECTORS / "multibase").glob("*.csv")) if VECTORS.is_dir() else ():
         (_, plain), *cases = csv.reader(path.read_text(encoding="utf-8").splitlines(), skipinitialspace=True)
         for encoding, text in cases:
@@ -25,7 +25,7 @@ def rows():
 @needs_vectors
 def test_supported_bases_of_the_suite_are_read():
     read_encodings, refused_encodings = [], []
-    for encoding, text, plain in rows():
+    for encoding, text, plain in suite_rows():
         if encoding in READ:
             assert multibase.decode(text, bases="zufF") == plain
             read_encodings.append(encoding)

@@ -190,12 +190,12 @@ class SettlesById(MemoryStore):
 
 
 class RunOutIsLost(MemoryStore):
-    def _running(self, leased):
+    def _is_running(self, leased):
         entry = self._lanes._leases.get(leased.token)
         return entry is not None and entry.ready_at > self._clock()
 
     def settle(self, settlements, /):
-        current_settlements = [settlement for settlement in settlements if self._running(settlement.leased)]
+        current_settlements = [settlement for settlement in settlements if self._is_running(settlement.leased)]
         super().settle(current_settlements)
         return [settlement.leased for settlement in settlements if settlement not in current_settlements]
 

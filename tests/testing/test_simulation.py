@@ -229,11 +229,11 @@ def test_bug_ends_the_simulation_and_names_the_seed():
 
 
 def test_interrupt_in_a_handler_thread_reaches_the_caller():
-    def interrupted() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     def op() -> Op[None]:
-        yield from Call(interrupted)
+        yield from Call(interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         outcome_of(op())
@@ -484,7 +484,7 @@ ODDS = {"failed", "lost", "late", "twice", "slow", "crashed_before", "crashed_af
 # --- crashes --------------------------------------------------------------------------------------------------------
 
 
-def writes(closed: list[str]) -> Op[None]:
+def write_entries(closed: list[str]) -> Op[None]:
     try:
         for number in range(100):
             yield from commit((), (Put((str(number),), b"v"),))
@@ -498,7 +498,7 @@ def writes(closed: list[str]) -> Op[None]:
 def test_crash_before_or_after_a_commit(odds, entry_count):
     closed: list[str] = []
     sim, node = single_node(faults=faults_of(Commit, **{odds: 1.0}))
-    process = node.spawn(writes(closed))
+    process = node.spawn(write_entries(closed))
     sim.run(for_s=600)
     assert (process.outcome, closed, sim.crashes) == (None, ["closed"], 1)
     assert len(node.store.scan((), limit=9)) == entry_count
@@ -648,10 +648,10 @@ def test_simulation_finds_each_missing_rule(rules, words):
 
 
 def test_program_prints_the_failing_seed(capsys):
-    def lawless(seed: int, **options: object) -> Simulation:
+    def play_without_memory(seed: int, **options: object) -> Simulation:
         return exchange(seed, rules=Rules(remembers_ids=False))
 
-    assert main(["--count", "30"], play=lawless) == 1
+    assert main(["--count", "30"], play=play_without_memory) == 1
     assert capsys.readouterr().err.startswith("seed ")
 
 
@@ -668,10 +668,10 @@ def test_program_prints_the_failing_seed(capsys):
 def test_program_plays_the_given_seeds(arguments, seeds, capsys):
     played_seeds: list[int] = []
 
-    def brief(seed: int, **options: object) -> Simulation:
+    def play_nothing(seed: int, **options: object) -> Simulation:
         played_seeds.append(seed)
         return Simulation(seed)
 
-    assert main(arguments, play=brief) == 0
+    assert main(arguments, play=play_nothing) == 0
     assert played_seeds == list(seeds)
     assert f"{len(played_seeds)} histories, 0 steps, 0 crashes: the law held" in capsys.readouterr().out
