@@ -112,7 +112,7 @@ class ServerApp:
 
 
 def on_wire(method: str, target: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """Return a request as a client sends it: bytes that no request line and no field can have are encoded or dropped."""
+    """Return a request as a client sends it: without the bytes that a request line or a field cannot have."""
     encoded = b"".join(bytes([byte]) if 0x20 < byte < 0x7F else b"%%%02X" % byte for byte in target)
     if method not in {"GET", "HEAD"} and not any(name.lower() == b"content-length" for name, _ in fields):
         fields = [*fields, (b"Content-Length", str(len(body)).encode())]

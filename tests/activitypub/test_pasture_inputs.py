@@ -1,6 +1,6 @@
-"""Deliver the inputs of `fediverse-pasture-inputs`, and read from the view what each of them is there to show.
+"""Deliver the inputs of `fediverse-pasture-inputs`, and check that the view shows the purpose of each.
 
-The package needs another version of PyLD than apcore, so it is installed in an environment of its own. ``nox -s suites``
+The package needs another version of PyLD than apcore, so it is installed in its own environment. ``nox -s suites``
 writes its inputs to a JSON file and names that file in ``APCORE_PASTURE_INPUTS``. Without it, the tests are skipped.
 """
 
@@ -91,7 +91,7 @@ needs_inputs = pytest.mark.skipif(INPUTS is None, reason="APCORE_PASTURE_INPUTS 
 
 
 class ReceivingServer:
-    """A server whose listener keeps the objects of the Creates that it is told of."""
+    """A server with a listener that stores the object of each received Create."""
 
     def __init__(self) -> None:
         self.network = PeerNetwork()

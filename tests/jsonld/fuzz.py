@@ -1,17 +1,19 @@
-"""Fuzzing: the tables against PyLD, on mutations of real documents; and the work budget, on documents made to be slow.
+"""Compare the tables with PyLD on mutated documents, and hold the work budget on expensive ones.
 
     python tests/jsonld/fuzz.py [--documents 200000] [--seed 1] [--keep-going] [--classify]
 
-Each document is taken from the corpus (the payloads and the inputs of the W3C's suite, or a few of our own where there are no vectors), mutated one
-to six times, expanded by the tables and by PyLD, and what comes out is compacted by both, to a context of ours or to its own. A document that the
-tables leave to PyLD proves nothing and is counted apart. One seed is one run: document number n of seed s is the same everywhere.
+Each document comes from the corpus: the payloads and the inputs of the W3C's suite, or, without vectors, some of ours.
+It is mutated one to six times, and expanded by the tables and by PyLD. Both compact the result, to one of our contexts
+or to its own. A document that the tables leave to PyLD proves nothing, and is counted separately. Document n of seed s
+is the same on every machine.
 
-A difference is printed with the document, and the exit status is 1.
+A difference is printed with its document, and the exit status is 1.
 
     python tests/jsonld/fuzz.py --work [--documents 1000000] [--seed 1]
 
-With ``--work`` the documents are those of `context_grammar`. Each is read as an inbox does before anything is proved. What takes more CPU time than
-`cpu_budget` allows, or ends in anything but a typed error, is printed, and the exit status is 1.
+With ``--work``, the documents come from `context_grammar`. Each is read as an inbox does before authentication. A
+document that exceeds the CPU time of `cpu_budget`, or raises an error without a type, is printed, and the exit status
+is 1.
 """
 
 from __future__ import annotations
@@ -108,66 +110,83 @@ OWN_CORPUS: list[Any] = [
 ]
 
 KEYS = [
-    "@id", "id", "@type", "type", "@value", "@language", "@list", "@set", "@graph", "@index", "@reverse", "@context", "@none", "@json",
-    "@included", "@nest", "@foo", "@", "", "name", "as:name", f"{AS}#name", "nameMap", "content", "contentMap", "to", "as:to", "items",
-    "orderedItems", "actor", "object", "tag", "published", "summary", "totalItems", "width", "url", "href", "publicKey", "owner", "proof",
-    "proofPurpose", "Multikey", "DataIntegrityProof", "created", "service", "focalPoint", "sensitive", "toot:Emoji", "unknown", "en",
-    "http://x.example/p", "x:y", "a b", "_:b", "as:", ":x", "https://x.example/p q", "Public", "as", "xsd", "und", "EN", "self", "kind",
-    "a/b", "as:x/y", "p\n", "é", "relationship", "location", "@base", "@protected",
+    "@id", "id", "@type", "type", "@value", "@language", "@list", "@set", "@graph", "@index", "@reverse", "@context",
+    "@none", "@json", "@included", "@nest", "@foo", "@", "", "name", "as:name", f"{AS}#name", "nameMap", "content",
+    "contentMap", "to", "as:to", "items", "orderedItems", "actor", "object", "tag", "published", "summary",
+    "totalItems", "width", "url", "href", "publicKey", "owner", "proof", "proofPurpose", "Multikey",
+    "DataIntegrityProof", "created", "service", "focalPoint", "sensitive", "toot:Emoji", "unknown", "en",
+    "http://x.example/p", "x:y", "a b", "_:b", "as:", ":x", "https://x.example/p q", "Public", "as", "xsd", "und",
+    "EN", "self", "kind", "a/b", "as:x/y", "p\n", "é", "relationship", "location", "@base", "@protected",
 ]  # fmt: skip
 WORDS = [
-    "name", "content", "contentMap", "nameMap", "to", "cc", "actor", "object", "tag", "attachment", "url", "href", "icon", "published",
-    "summary", "totalItems", "items", "orderedItems", "first", "publicKey", "owner", "sensitive", "focalPoint", "featured", "endpoints",
-    "sharedInbox", "unknown", "as:name", "as:to", f"{AS}#name", f"{AS}#to", "toot:Emoji", "_misskey_quote", "proof", "proofPurpose",
-    "verificationMethod", "assertionMethod", "service", "publicKeyMultibase", "controller", "http://x.example/p", "inReplyTo", "location",
+    "name", "content", "contentMap", "nameMap", "to", "cc", "actor", "object", "tag", "attachment", "url", "href",
+    "icon", "published", "summary", "totalItems", "items", "orderedItems", "first", "publicKey", "owner", "sensitive",
+    "focalPoint", "featured", "endpoints", "sharedInbox", "unknown", "as:name", "as:to", f"{AS}#name", f"{AS}#to",
+    "toot:Emoji", "_misskey_quote", "proof", "proofPurpose", "verificationMethod", "assertionMethod", "service",
+    "publicKeyMultibase", "controller", "http://x.example/p", "inReplyTo", "location",
 ]  # fmt: skip
 NAMES: list[Any] = [
-    "Note", "Person", "Multikey", "DataIntegrityProof", "as:Note", "x:y", "https://x.example/", "relative", "_:b0", "Public", "Hashtag", f"{AS}#Note",
+    "Note", "Person", "Multikey", "DataIntegrityProof", "as:Note", "x:y", "https://x.example/", "relative", "_:b0",
+    "Public", "Hashtag", f"{AS}#Note",
 ]  # fmt: skip
 PLAIN: list[Any] = [
-    None, True, 0, 1.5, "", "x", "https://x.example/", "http://x.example/a#b", "as:Note", "as:Public", "_:b0", "relative", "Note", "Person",
-    "DataIntegrityProof", "Multikey", "assertionMethod", "2024-01-01T00:00:00Z", f"{AS}#Public", f"{AS}#Note", "mailto:a@b.example",
+    None, True, 0, 1.5, "", "x", "https://x.example/", "http://x.example/a#b", "as:Note", "as:Public", "_:b0",
+    "relative", "Note", "Person", "DataIntegrityProof", "Multikey", "assertionMethod", "2024-01-01T00:00:00Z",
+    f"{AS}#Public", f"{AS}#Note", "mailto:a@b.example",
 ]  # fmt: skip
 SCALARS: list[Any] = [
-    None, True, False, 0, 1, -1, 1.0, 1.5, 2**53, 10**310, 1e300, "", "x", "en", "https://x.example/", "http://x.example/a#b", "as:Note",
-    "as:Public", "_:b0", "@id", "@type", "@foo", "@none", "relative", "/path", "a:b", "mailto:a@b.example", "https://a b/", "Note",
-    "Person", "DataIntegrityProof", "Multikey", "assertionMethod", "2024-01-01T00:00:00Z", "#frag", "did:key:z6Mk", "toot:x", "EN-us",
-    f"{AS}#Public", f"{AS}#Note", "http://joinmastodon.org/ns#x", "_:", ":", "a\nb", "en_us",
+    None, True, False, 0, 1, -1, 1.0, 1.5, 2**53, 10**310, 1e300, "", "x", "en", "https://x.example/",
+    "http://x.example/a#b", "as:Note", "as:Public", "_:b0", "@id", "@type", "@foo", "@none", "relative", "/path",
+    "a:b", "mailto:a@b.example", "https://a b/", "Note", "Person", "DataIntegrityProof", "Multikey", "assertionMethod",
+    "2024-01-01T00:00:00Z", "#frag", "did:key:z6Mk", "toot:x", "EN-us", f"{AS}#Public", f"{AS}#Note",
+    "http://joinmastodon.org/ns#x", "_:", ":", "a\nb", "en_us",
 ]  # fmt: skip
 DEFINITIONS: list[Any] = [
-    None, "as:name", "https://t.example/ns#", "https://t.example/x", "@id", "@type", "@value", "@language", "@graph", "@none", "toot:x",
-    "@list", "x:y", "relative", "", "@foo", "_:x", 5, True, [], {}, {"@id": "as:to", "@type": "@id"}, {"@type": "@id"},
-    {"@id": "as:name", "@container": "@language"}, {"@id": "as:items", "@container": "@list"}, {"@id": "as:tag", "@container": "@set"},
-    {"@id": "as:rel", "@type": "@vocab"}, {"@id": "as:content", "@language": "de"}, {"@id": "as:content", "@language": None},
-    {"@id": "as:source", "@type": "@json"}, {"@id": "as:x", "@type": "xsd:integer"}, {"@id": "as:x", "@type": "@none"},
-    {"@reverse": "as:to", "@type": "@id"}, {"@id": "as:x", "@container": "@index"}, {"@id": "as:x", "@container": ["@graph", "@id"]},
-    {"@id": "as:x", "@container": "@graph"}, {"@id": "as:x", "@nest": "@nest"}, {"@id": "https://t.example/", "@prefix": True},
+    None, "as:name", "https://t.example/ns#", "https://t.example/x", "@id", "@type", "@value", "@language", "@graph",
+    "@none", "toot:x", "@list", "x:y", "relative", "", "@foo", "_:x", 5, True, [], {},
+    {"@id": "as:to", "@type": "@id"}, {"@type": "@id"}, {"@id": "as:name", "@container": "@language"},
+    {"@id": "as:items", "@container": "@list"}, {"@id": "as:tag", "@container": "@set"},
+    {"@id": "as:rel", "@type": "@vocab"}, {"@id": "as:content", "@language": "de"},
+    {"@id": "as:content", "@language": None}, {"@id": "as:source", "@type": "@json"},
+    {"@id": "as:x", "@type": "xsd:integer"}, {"@id": "as:x", "@type": "@none"}, {"@reverse": "as:to", "@type": "@id"},
+    {"@id": "as:x", "@container": "@index"}, {"@id": "as:x", "@container": ["@graph", "@id"]},
+    {"@id": "as:x", "@container": "@graph"}, {"@id": "as:x", "@nest": "@nest"},
+    {"@id": "https://t.example/", "@prefix": True},
     {"@id": "as:Note", "@context": {"name": "https://scoped.example/name", "content": None}},
     {"@id": "as:tag", "@context": {"name": "https://scoped.example/tagname", "@vocab": "https://v.example/"}},
-    {"@id": "as:object", "@type": "@id", "@context": [{"type": "@type"}, {"summary": {"@id": "as:name", "@protected": True}}]},
-    {"@id": "as:attachment", "@context": {"Image": {"@id": "as:Image", "@context": {"url": "https://deep.example/url"}}}},
-    {"@id": "as:name", "@protected": True}, {"@id": "@type", "@container": "@set"}, {"@id": "as:x", "@container": ["@set", "@language"]},
-    {"@id": "as:x", "@direction": "rtl"}, {"@id": "as:x", "@type": "@id", "@container": ["@set"]}, {"@id": "as:x", "@context": None},
+    {
+        "@id": "as:object", "@type": "@id",
+        "@context": [{"type": "@type"}, {"summary": {"@id": "as:name", "@protected": True}}],
+    },
+    {
+        "@id": "as:attachment",
+        "@context": {"Image": {"@id": "as:Image", "@context": {"url": "https://deep.example/url"}}},
+    },
+    {"@id": "as:name", "@protected": True}, {"@id": "@type", "@container": "@set"},
+    {"@id": "as:x", "@container": ["@set", "@language"]}, {"@id": "as:x", "@direction": "rtl"},
+    {"@id": "as:x", "@type": "@id", "@container": ["@set"]}, {"@id": "as:x", "@context": None},
 ]  # fmt: skip
 DEFINITIONS_IN_USE: list[Any] = [
     part for part in DEFINITIONS if isinstance(part, dict) and str(part.get("@id", "x")).startswith("as:")
 ]
 SETTINGS: list[tuple[str, Any]] = [
-    ("@vocab", "https://v.example/"), ("@vocab", None), ("@vocab", "_:"), ("@vocab", ""), ("@vocab", "as:"), ("@language", "en"),
-    ("@language", None), ("@language", "EN"), ("@base", "https://base.example/"), ("@version", 1.1), ("@version", 1), ("@protected", True),
-    ("@protected", False), ("@propagate", False), ("@direction", "rtl"), ("@language", 5),
+    ("@vocab", "https://v.example/"), ("@vocab", None), ("@vocab", "_:"), ("@vocab", ""), ("@vocab", "as:"),
+    ("@language", "en"), ("@language", None), ("@language", "EN"), ("@base", "https://base.example/"),
+    ("@version", 1.1), ("@version", 1), ("@protected", True), ("@protected", False), ("@propagate", False),
+    ("@direction", "rtl"), ("@language", 5),
 ]  # fmt: skip
 CONTEXTS: list[Any] = [
-    None, [], {}, AS, SECURITY, [AS], [AS, SECURITY], [None, AS], [AS, None], {"@context": AS}, 5, "relative", "https://unknown.example/ns",
-    [AS, DATA_INTEGRITY], ["https://w3id.org/security/data-integrity/v2", AS], [AS, "https://www.w3.org/ns/did/v1"],
-    "https://gotosocial.org/ns", "https://w3id.org/security/multikey/v1", [AS, TERMS],  [[AS]], False,
-    "https://w3id.org/security/v2", "https://w3id.org/identity/v1", "https://w3id.org/security/suites/ed25519-2020/v1",
+    None, [], {}, AS, SECURITY, [AS], [AS, SECURITY], [None, AS], [AS, None], {"@context": AS}, 5, "relative",
+    "https://unknown.example/ns", [AS, DATA_INTEGRITY], ["https://w3id.org/security/data-integrity/v2", AS],
+    [AS, "https://www.w3.org/ns/did/v1"], "https://gotosocial.org/ns", "https://w3id.org/security/multikey/v1",
+    [AS, TERMS],  [[AS]], False, "https://w3id.org/security/v2", "https://w3id.org/identity/v1",
+    "https://w3id.org/security/suites/ed25519-2020/v1",
 ]  # fmt: skip
 
 
 @cache
 def corpus() -> tuple[list[str], list[str]]:
-    """Return what servers sent, and what suites and proposals made up; both as JSON."""
+    """Return recorded documents, and invented ones of suites and proposals, both as JSON texts."""
     real = [*OWN_CORPUS, *_documents("payloads/*/*.json")]
     examples = VECTORS / "fep-examples" / "examples.json"
     made_up = [*OWN_CORPUS, *_documents("json-ld-api/*/*-in.jsonld"), *_documents("as2/*.json")]
@@ -182,7 +201,7 @@ def _documents(pattern: str) -> list[Any]:
         try:
             documents.append(json.loads(path.read_text(encoding="utf-8")))
         except ValueError:
-            continue  # broken on purpose
+            continue  # The file is deliberately broken.
     return documents
 
 
@@ -194,17 +213,17 @@ def document(seed: int, number: int) -> Any:
     """Return document ``number`` of the run called ``seed``."""
     rng = Random(f"{seed}:{number}")
     real, made_up = corpus()
-    made = json.loads(rng.choice(real if rng.random() < 0.8 else made_up))
+    mutated_document = json.loads(rng.choice(real if rng.random() < 0.8 else made_up))
     for _ in range(rng.randint(1, 4)):
-        mutate(made, rng)
-    return made
+        mutate(mutated_document, rng)
+    return mutated_document
 
 
-def mutate(made: Any, rng: Random) -> None:
-    places = list(objects(made))
+def mutate(mutated_document: Any, rng: Random) -> None:
+    places = list(json_objects(mutated_document))
     place = rng.choice(places)
     if rng.random() < 0.2:
-        mutate_context(place if rng.random() < 0.3 else made, rng)
+        mutate_context(place if rng.random() < 0.3 else mutated_document, rng)
         return
     keys = [key for key in place if key != "@context"]
     new_key = rng.choice(KEYS if rng.random() < 0.4 else WORDS)
@@ -217,7 +236,7 @@ def mutate(made: Any, rng: Random) -> None:
         place[new_key] = place.pop(rng.choice(keys))
     elif choice < 0.65:
         key = rng.choice(keys)
-        # Most values of these are errors, and an error ends the document.
+        # Most values of these members are errors, and an error ends the document.
         place[key] = rng.choice(NAMES) if key in ("id", "type", "@id", "@type") and rng.random() < 0.9 else value(rng)
     elif choice < 0.75:
         key = rng.choice(keys)
@@ -228,7 +247,7 @@ def mutate(made: Any, rng: Random) -> None:
         key = rng.choice(keys)
         place[rng.choice([f"as:{key}", f"{AS}#{key}", f"_:{key}", f"toot:{key}", f"{key}Map"])] = deepcopy(place[key])
     else:
-        place[rng.choice(keys)] = deepcopy(rng.choice(places)) if len(json.dumps(made)) < 20_000 else None
+        place[rng.choice(keys)] = deepcopy(rng.choice(places)) if len(json.dumps(mutated_document)) < 20_000 else None
 
 
 def mutate_context(place: Any, rng: Random) -> None:
@@ -245,13 +264,13 @@ def mutate_context(place: Any, rng: Random) -> None:
         place["@context"] = [*parts, deepcopy(rng.choice(CONTEXTS))]
     else:
         keys = KEYS if rng.random() < 0.3 else WORDS
-        added: dict[str, Any] = {
+        context_part: dict[str, Any] = {
             rng.choice(keys): deepcopy(rng.choice(DEFINITIONS if rng.random() < 0.4 else DEFINITIONS_IN_USE))
             for _ in range(rng.randint(1, 2))
         }
         if rng.random() < 0.3:
-            added.update([rng.choice(SETTINGS)])
-        place["@context"] = [*parts, added]
+            context_part.update([rng.choice(SETTINGS)])
+        place["@context"] = [*parts, context_part]
 
 
 def value(rng: Random) -> Any:
@@ -270,8 +289,8 @@ def value(rng: Random) -> Any:
     return {rng.choice(KEYS if rng.random() < 0.2 else WORDS): value(rng) for _ in range(rng.randint(0, 3))}
 
 
-def objects(made: Any) -> Any:
-    stack = [made]
+def json_objects(root: Any) -> Any:
+    stack = [root]
     while stack:
         part = stack.pop()
         if isinstance(part, dict):
@@ -285,23 +304,23 @@ def objects(made: Any) -> Any:
 
 
 class Oracle:
-    """PyLD, with a memory for contexts that lives for some documents."""
+    """PyLD, with a memory of contexts that is renewed after some documents."""
 
     def __init__(self) -> None:
         self._resolver: Any = None
         self._uses = 0
 
-    def options(self, **more: Any) -> dict[str, Any]:
+    def options(self, **options_to_add: Any) -> dict[str, Any]:
         if self._resolver is None or self._uses >= 1_000:
             self._resolver, self._uses = ContextResolver({}, load), 0
         self._uses += 1
-        return {"base": None, "documentLoader": load, "contextResolver": self._resolver, **more}
+        return {"base": None, "documentLoader": load, "contextResolver": self._resolver, **options_to_add}
 
     def fresh(self) -> None:
         self._resolver = None
 
-    def expand(self, made: Any) -> Any:
-        return self._call("expand", made, self.options())
+    def expand(self, expanded_document: Any) -> Any:
+        return self._call("expand", expanded_document, self.options())
 
     def compact(self, expanded: Any, context: Any) -> Any:
         return self._call("compact", deepcopy(expanded), deepcopy(context), self.options(skipExpansion=True))
@@ -328,8 +347,10 @@ def budget() -> WorkBudget:
     return WorkBudget(DEFAULT_LIMITS, DEFAULT_LIMITS.bytes_max)
 
 
-def fast_expand(made: Any) -> Any:
-    return _attempt(lambda: Expander(compiler_of(TABLE), DEFAULT_LIMITS, None, budget()).expand(made, None))
+def fast_expand(document_to_expand: Any) -> Any:
+    return _attempt(
+        lambda: Expander(compiler_of(TABLE), DEFAULT_LIMITS, None, budget()).expand(document_to_expand, None)
+    )
 
 
 def fast_compact(expanded: Any, context: Any) -> Any:
@@ -344,7 +365,7 @@ def _attempt(function: Any) -> Any:
 
 
 def exact(part: Any) -> Any:
-    """Tell 1, 1.0 and True apart."""
+    """Return a form in which 1, 1.0 and True differ."""
     if isinstance(part, dict):
         return {key: exact(member) for key, member in part.items()}
     if isinstance(part, list):
@@ -354,14 +375,14 @@ def exact(part: Any) -> Any:
 
 def agree(fast: Any, slow: Any) -> bool:
     if isinstance(fast, (LimitExceeded, ContextNeeded)):
-        return True  # ours to decide; the slow path asks the same questions
+        return True  # Limits are apcore's decision, and the slow path needs the same contexts.
     if isinstance(fast, Exception) or isinstance(slow, Exception):
         return False
     return exact(fast) == exact(slow)
 
 
 class Run:
-    """Counts and differences of one run."""
+    """The counts and differences of one run."""
 
     def __init__(self, seed: int, *, classify: bool = False) -> None:
         self.seed = seed
@@ -371,19 +392,25 @@ class Run:
         self._oracle = Oracle()
 
     def check(self, number: int) -> None:
-        made = document(self.seed, number)
-        before = json.dumps(made)
-        expanded = self._one("expand", number, made, fast_expand(made), lambda: self._oracle.expand(made))
-        if json.dumps(made) != before:
+        mutated_document = document(self.seed, number)
+        before = json.dumps(mutated_document)
+        expanded = self._compare(
+            "expand",
+            number,
+            mutated_document,
+            fast_expand(mutated_document),
+            lambda: self._oracle.expand(mutated_document),
+        )
+        if json.dumps(mutated_document) != before:
             self.differences.append(f"document {number}: expansion changed its argument")
         if isinstance(expanded, Exception) or not expanded:
             return
         rng = Random(f"{self.seed}:{number}:target")
-        target = made.get("@context", {}) if rng.random() < 0.3 else rng.choice(TARGETS)
+        target = mutated_document.get("@context", {}) if rng.random() < 0.3 else rng.choice(TARGETS)
         if target is None or isinstance(target, (bool, int)):
             target = AS
         before = json.dumps(expanded)
-        self._one(
+        self._compare(
             "compact",
             number,
             expanded,
@@ -394,36 +421,41 @@ class Run:
         if json.dumps(expanded) != before:
             self.differences.append(f"document {number}: compaction changed its argument")
 
-    def _one(self, what: str, number: int, made: Any, fast: Any, slow: Any, target: Any = None) -> Any:
+    def _compare(
+        self, function_name: str, number: int, input_document: Any, fast: Any, slow: Any, target: Any = None
+    ) -> Any:
         if isinstance(fast, NotCovered):
             if not self._classify:
-                self.counts[f"{what}: left to PyLD"] += 1
+                self.counts[f"{function_name}: left to PyLD"] += 1
                 return fast
             answer = slow()
-            self.counts[f"{what}: left to PyLD, {'an error' if isinstance(answer, Exception) else 'a result'}"] += 1
+            self.counts[
+                f"{function_name}: left to PyLD, {'an error' if isinstance(answer, Exception) else 'a result'}"
+            ] += 1
             return answer
         answer = slow()
         if not agree(fast, answer):
             self._oracle.fresh()
             answer = slow()
         if agree(fast, answer):
-            self.counts[f"{what}: equal"] += 1
+            self.counts[f"{function_name}: equal"] += 1
         else:
-            self.counts[f"{what}: DIFFERENT"] += 1
+            self.counts[f"{function_name}: DIFFERENT"] += 1
             self.differences.append(
-                f"{what} of document {number} of seed {self.seed}\n  document {json.dumps(made)}\n  target {json.dumps(target)}\n"
-                f"  tables {_shown(fast)}\n  PyLD   {_shown(answer)}"
+                f"{function_name} of document {number} of seed {self.seed}\n"
+                f"  document {json.dumps(input_document)}\n  target {json.dumps(target)}\n"
+                f"  tables {result_text(fast)}\n  PyLD   {result_text(answer)}"
             )
         return answer
 
 
-def _shown(answer: Any) -> str:
+def result_text(answer: Any) -> str:
     return repr(answer)[:2000] if isinstance(answer, Exception) else json.dumps(answer)
 
 
 def check_work(seed: int, first: int, documents: int) -> int:
-    """Read documents of the grammar of contexts; return how many were over budget or raised something untyped."""
-    for address in context_grammar.REGISTERED:  # what a process does once
+    """Read documents of the grammar; return how many exceeded their budget or raised an error without a type."""
+    for address in context_grammar.REGISTERED:  # A process loads them once.
         cpu_budget.read(json.dumps({"@context": [address], "@graph": [], "type": "x"}).encode())
     endings: Counter[str] = Counter()
     closest, faults = 0.0, 0

@@ -1,10 +1,11 @@
-"""Fuzzing whatever reads a peer's bytes: fields, urls, keys, signatures, proofs, documents.
+"""Fuzz everything that reads a peer's bytes: fields, URLs, keys, signatures, proofs and documents.
 
     python tests/signatures/fuzz.py [--inputs 1000000] [--seed 1] [--only CASE] [--atheris]
 
-Each input begins as something valid, of our own making or (where there are vectors) recorded from others, and is garbled (`garbling`). A parser may
-answer with a value or with an error that blames the peer. Beyond that, what it answers is held to be true: what was read is written and read again
-as the same; a signature that holds is over something that was signed here; what is handed on of a signed document says what was signed.
+Each input starts as a valid one, made here or, with vectors, recorded from servers, and is then garbled. A parser may
+answer with a value, or with an error that blames the peer. The value must also be true: a parsed value reads back after
+writing, a signature that holds is over something that was signed here, and the verified part of a document has only
+signed statements.
 """
 
 from __future__ import annotations
@@ -108,23 +109,23 @@ HERE = "https://local.example"
 CONTEXTS = BUNDLED.ignoring("https://unknown.example/ns")
 
 
-def text_case(name: str, read: Callable[[str], object], seeds: list[str], **more: Any) -> Case:
-    return Case(name, lambda data: read(data.decode("latin-1")), tuple(seed.encode() for seed in seeds), **more)
+def text_case(name: str, read: Callable[[str], object], seeds: list[str], **options: Any) -> Case:
+    return Case(name, lambda data: read(data.decode("latin-1")), tuple(seed.encode() for seed in seeds), **options)
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------
 
 
 def field(read: Callable[[str], Any], write: Callable[[Any], str]) -> Callable[[str], None]:
-    """What was read, is written in the one canonical way, and reads as the same."""
+    """Return a check that a parsed value is written in its one canonical form and reads back."""
 
     def check_field(text: str) -> None:
         value = read(text)
         if value in ({}, ()):
-            return  # an empty dictionary or list is not written at all (RFC 9651 §4.1)
-        again = read(written := write(value))
-        assert again == value, written
-        assert write(again) == written
+            return  # An empty dictionary or list is not written (RFC 9651 §4.1)
+        read_again = read(text_again := write(value))
+        assert read_again == value, text_again
+        assert write(read_again) == text_again
 
     return check_field
 
@@ -133,8 +134,8 @@ def media(text: str) -> None:
     wants_activitypub(text)
     negotiate(text, ["application/activity+json", "text/html"])
     is_activitypub(text)
-    read = parse_media_type(text)
-    assert "/" in read.essence
+    media_type = parse_media_type(text)
+    assert "/" in media_type.essence
 
 
 def dates(text: str) -> None:
@@ -161,7 +162,7 @@ def digests(text: str) -> None:
             read(text, body)
         except (RequestError, SignatureError):
             continue
-        # The hash itself has to be in there, whatever else is; of its last letter two bits mean nothing.
+        # The field must contain the hash; two bits of its last letter have no meaning.
         assert right.partition("=")[2].strip(":=").rstrip("=")[:-1] in text or "512" in text.lower()
 
 
@@ -196,29 +197,73 @@ def accounts(text: str) -> None:
 
 
 FIELDS = [
-    text_case("sf-item", field(parse_item, serialize_item), ['"a";q=1', "sugar;a=?0;b", ":aGk=:;x", "1.5", "@1659578233", '%"f%c3%bc"', "-0"]),
-    text_case("sf-list", field(parse_list, serialize_list), ['"a", (b "c" 2);x, :aGk=:', "a;b=1, b", "()", "1, 1.0, ?1, @1"]),
+    text_case(
+        "sf-item",
+        field(parse_item, serialize_item),
+        ['"a";q=1', "sugar;a=?0;b", ":aGk=:;x", "1.5", "@1659578233", '%"f%c3%bc"', "-0"],
+    ),
+    text_case(
+        "sf-list", field(parse_list, serialize_list), ['"a", (b "c" 2);x, :aGk=:', "a;b=1, b", "()", "1, 1.0, ?1, @1"]
+    ),
     text_case(
         "sf-dictionary",
         field(parse_dictionary, serialize_dictionary),
-        ['sig1=("@method" "@target-uri");created=1618884473;keyid="x"', "a=1, b, c=?0;d", "sig1=:aGk=:", "a=(1 2);b, *=1"],
+        [
+            'sig1=("@method" "@target-uri");created=1618884473;keyid="x"',
+            "a=1, b, c=?0;d",
+            "sig1=:aGk=:",
+            "a=(1 2);b, *=1",
+        ],
     ),
-    text_case("media", media, ["application/activity+json", 'application/ld+json; profile="https://www.w3.org/ns/activitystreams"', "text/html;q=0.5, */*;q=0.1", 'a/b;c="d\\"e"']),
+    text_case(
+        "media",
+        media,
+        [
+            "application/activity+json",
+            'application/ld+json; profile="https://www.w3.org/ns/activitystreams"',
+            "text/html;q=0.5, */*;q=0.1",
+            'a/b;c="d\\"e"',
+        ],
+    ),
     text_case("dates", dates, ["Sun, 22 Nov 2026 08:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "120", "0"]),
-    text_case("caching", caching, ["cache-control: max-age=60, no-cache", 'cache-control: private="a, b", max-age="5"', "expires: Sun, 22 Nov 2026 08:00:00 GMT", 'etag: W/"a", "b"', "age: 5", "etag: *"]),
+    text_case(
+        "caching",
+        caching,
+        [
+            "cache-control: max-age=60, no-cache",
+            'cache-control: private="a, b", max-age="5"',
+            "expires: Sun, 22 Nov 2026 08:00:00 GMT",
+            'etag: W/"a", "b"',
+            "age: 5",
+            "etag: *",
+        ],
+    ),
     text_case(
         "digests",
         digests,
-        [make_digest(b"body"), make_content_digest(b"body"), f"{make_digest(b'body')},sha-512=AAAA", f"{make_content_digest(b'body')}, md5=:AAAA:"],
+        [
+            make_digest(b"body"),
+            make_content_digest(b"body"),
+            f"{make_digest(b'body')},sha-512=AAAA",
+            f"{make_content_digest(b'body')}, md5=:AAAA:",
+        ],
     ),
     text_case(
         "urls",
         urls,
-        ["https://a.example/users/alice#main-key", "https://[2001:db8::1]:8443/x?y=z", "http://127.0.0.1/", "https://xn--nxasmq6b/", "../a/./b?c", "ap://did:key:z6Mk/x", "//b.example"],
+        [
+            "https://a.example/users/alice#main-key",
+            "https://[2001:db8::1]:8443/x?y=z",
+            "http://127.0.0.1/",
+            "https://xn--nxasmq6b/",
+            "../a/./b?c",
+            "ap://did:key:z6Mk/x",
+            "//b.example",
+        ],
         weight=2,
     ),
     text_case("accounts", accounts, ["acct:alice@a.example", "@b%C3%A9@a.example:8443", "https://a.example/alice"]),
-]  # fmt: skip
+]
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
@@ -227,9 +272,9 @@ FIELDS = [
 def key_text(read: Callable[[str], Any]) -> Callable[[str], None]:
     def check_key(text: str) -> None:
         key = read(text)
-        again = read_spki(key.spki, key_id="https://a.example/k", owner="https://a.example/a")
-        assert again.spki == key.spki
-        assert again.type == key.type
+        read_again = read_spki(key.spki, key_id="https://a.example/k", owner="https://a.example/a")
+        assert read_again.spki == key.spki
+        assert read_again.type == key.type
         assert read_pem(key.pem, key_id="https://a.example/k", owner="https://a.example/a").spki == key.spki
         assert read_multikey(key.multibase, key_id="https://a.example/k", owner="https://a.example/a").spki == key.spki
 
@@ -242,7 +287,7 @@ def der(data: bytes) -> None:
 
 def bases(text: str) -> None:
     value = multibase.decode(text, bases="zumM")
-    if text.startswith("z") and len(value) < 1000:  # ours are short, and so is what is written
+    if text.startswith("z") and len(value) < 1000:  # Longer values are never written.
         assert multibase.encode(value) == text
 
 
@@ -250,10 +295,18 @@ PEMS = [RSA.public.pem, ED.public.pem, RSA.public.pem.replace("\n", ""), RSA.pub
 KEY_CASES = [
     text_case("pem", key_text(lambda text: read_pem(text, key_id="k", owner="o")), PEMS),
     Case("der", der, (RSA.public.spki, ED.public.spki)),
-    text_case("multikey", key_text(lambda text: read_multikey(text, key_id="k", owner="o")), [RSA.public.multibase, ED.public.multibase]),
-    text_case("did-key", key_text(read_did_key), [f"did:key:{ED.public.multibase}", f"did:key:{ED.public.multibase}#{ED.public.multibase}"]),
+    text_case(
+        "multikey",
+        key_text(lambda text: read_multikey(text, key_id="k", owner="o")),
+        [RSA.public.multibase, ED.public.multibase],
+    ),
+    text_case(
+        "did-key",
+        key_text(read_did_key),
+        [f"did:key:{ED.public.multibase}", f"did:key:{ED.public.multibase}#{ED.public.multibase}"],
+    ),
     text_case("multibase", bases, [ED.public.multibase, "u-_8", "zQm", "z1111", "mAAEC"]),
-]  # fmt: skip
+]
 
 
 # --- signed requests ------------------------------------------------------------------------------------------------
@@ -267,36 +320,36 @@ BODIES = [
 
 @cache
 def signed_requests() -> tuple[Request, ...]:
-    """All that these keys have ever signed."""
-    made: list[Request] = []
+    """Return every request that these keys have signed."""
+    signed: list[Request] = []
     for body in BODIES:
         for path in ("/users/bob/inbox", "/inbox?x=1"):
             method = "POST" if body else "GET"
             plain = Request(
                 method, HERE + path, {"Host": "local.example", "Content-Type": "application/activity+json"}, body
             )
-            made += [
+            signed += [
                 cavage.sign(plain, RSA, now=NOW),
                 cavage.sign(plain, ED, now=NOW),
                 rfc9421.sign(plain, RSA, now=NOW),
                 rfc9421.sign(plain, ED, now=NOW, expires_s=300, nonce="n", tag="t"),
             ]
             names = ("(request-target)", "(created)", "(expires)", "host", *(("digest",) if body else ()))
-            made.append(cavage.sign(plain, RSA, now=NOW, covered=names, expires_s=300))
-    return tuple(made)
+            signed.append(cavage.sign(plain, RSA, now=NOW, covered=names, expires_s=300))
+    return tuple(signed)
 
 
-def what_is_said(request: Request) -> tuple[str, str, str, bytes]:
+def signed_parts(request: Request) -> tuple[str, str, str, bytes]:
     url = urlsplit(request.url)
     return request.method.upper(), url.hostname or "", url.path or "/", request.body
 
 
 @cache
-def signed_things() -> dict[tuple[str, str, str, bytes], set[str]]:
-    said: dict[tuple[str, str, str, bytes], set[str]] = {}
+def signed_queries() -> dict[tuple[str, str, str, bytes], set[str]]:
+    queries: dict[tuple[str, str, str, bytes], set[str]] = {}
     for request in signed_requests():
-        said.setdefault(what_is_said(request), set()).add(urlsplit(request.url).query)
-    return said
+        queries.setdefault(signed_parts(request), set()).add(urlsplit(request.url).query)
+    return queries
 
 
 def requests(data: bytes) -> None:
@@ -309,15 +362,15 @@ def requests(data: bytes) -> None:
             _ = problem_for(error).response()
             refusal = error
             continue
-        for each in presented:
-            key = KEYS.get(each.key_id)
+        for presented_signature in presented:
+            key = KEYS.get(presented_signature.key_id)
             try:
-                verified = check(each, (key or RSA.public).renamed(key_id=each.key_id))
+                verified = check(presented_signature, (key or RSA.public).renamed(key_id=presented_signature.key_id))
             except ApcoreError as error:
                 refusal = error
                 continue
             if policy is not LENIENT:
-                queries = signed_things()[what_is_said(request)]  # KeyError: this was never signed
+                queries = signed_queries()[signed_parts(request)]  # A KeyError: these parts were never signed.
                 assert not verified.query_covered or urlsplit(request.url).query in queries
     if refusal is not None:
         raise refusal
@@ -325,7 +378,7 @@ def requests(data: bytes) -> None:
 
 def explained(data: bytes) -> None:
     request = read_wire(data)
-    # Put in here, so that the garbling cannot have carried it where it is no secret.
+    # The secret is added after garbling, which could otherwise copy it to a field that is no secret.
     for name in ("authorization", "cookie"):
         if name in request.headers:
             request = evolve(request, headers=request.headers.with_set(name, "s3cret"))
@@ -336,18 +389,18 @@ def explained(data: bytes) -> None:
 
 
 def parameters(text: str) -> None:
-    read = cavage.read_parameters(text)
-    assert read.signature
+    signature_parameters = cavage.read_parameters(text)
+    assert signature_parameters.signature
 
 
 def challenges(text: str) -> None:
-    asked = read_challenges(text)
+    challenge_list = read_challenges(text)
     request = signed_requests()[0]
-    unsigned = answer(request, asked, key_id=RSA.key_id, now=NOW)
+    unsigned = answer(request, challenge_list, key_id=RSA.key_id, now=NOW)
     if unsigned is not None:
         signed = unsigned.attach(RSA.sign(unsigned.data, "rsa-v1_5-sha256"))
-        for each in parse_all(signed, DEFAULT, now=NOW):
-            _ = check(each, RSA.public)
+        for presented in parse_all(signed, DEFAULT, now=NOW):
+            _ = check(presented, RSA.public)
 
 
 def _with_secrets(request: Request) -> Request:
@@ -365,13 +418,24 @@ WITH_SECRETS = tuple(wire(_with_secrets(request)) for request in signed_requests
 SIGNATURES = [
     Case("requests", requests, WIRES, kind="request", weight=6),
     Case("explained", explained, WITH_SECRETS, kind="request", weight=0.2),
-    text_case("cavage-field", parameters, [request.headers.get("signature") or "" for request in signed_requests() if "signature-input" not in request.headers]),
+    text_case(
+        "cavage-field",
+        parameters,
+        [
+            request.headers.get("signature") or ""
+            for request in signed_requests()
+            if "signature-input" not in request.headers
+        ],
+    ),
     text_case(
         "accept-signature",
         challenges,
-        [challenge("POST", has_body=True, nonce="n"), 'sig1=("@method" "@path";req "date");created;expires;alg="ed25519";keyid="x", sig2=("@authority")'],
+        [
+            challenge("POST", has_body=True, nonce="n"),
+            'sig1=("@method" "@path";req "date");created;expires;alg="ed25519";keyid="x", sig2=("@authority")',
+        ],
     ),
-]  # fmt: skip
+]
 
 
 # --- signed documents -----------------------------------------------------------------------------------------------
@@ -386,15 +450,21 @@ NOTE: dict[str, Any] = {
     "type": "Create",
     "actor": ALICE,
     "to": ["https://www.w3.org/ns/activitystreams#Public"],
-    "object": {"id": f"{ALICE}/1", "type": "Note", "attributedTo": ALICE, "content": "hi", "tag": [{"type": "Mention", "href": HERE}]},
-}  # fmt: skip
+    "object": {
+        "id": f"{ALICE}/1",
+        "type": "Note",
+        "attributedTo": ALICE,
+        "content": "hi",
+        "tag": [{"type": "Mention", "href": HERE}],
+    },
+}
 PLAIN = {"id": f"{ALICE}/2", "type": "Like", "actor": ALICE, "object": HERE}
 
 
 @cache
-def proved() -> tuple[dict[str, Any], ...]:
-    made = [proofs.create(document, ED, now=NOW, expires=NOW + timedelta(days=1)) for document in (NOTE, PLAIN)]
-    return (*made, proofs.create(made[0], fixed_ed25519(f"{ALICE}#second", ALICE), now=NOW))
+def proved_documents() -> tuple[dict[str, Any], ...]:
+    signed = [proofs.create(document, ED, now=NOW, expires=NOW + timedelta(days=1)) for document in (NOTE, PLAIN)]
+    return (*signed, proofs.create(signed[0], fixed_ed25519(f"{ALICE}#second", ALICE), now=NOW))
 
 
 @cache
@@ -407,19 +477,21 @@ def with_proof(data: bytes) -> None:
     before = json.dumps(document)
     presented = proofs.parse(document, now=NOW, contexts=CONTEXTS)
     assert json.dumps(document) == before
-    _held(presented, lambda verified: jcs(verified) in proved_texts())
+    _check_presented(presented, lambda verified: jcs(verified) in proved_texts())
 
 
 @cache
-def linked() -> tuple[dict[str, Any], ...]:
-    return tuple(ld_signature.create(document, RSA, now=NOW) for document in (NOTE, {**PLAIN, "@context": NOTE["@context"]}))  # fmt: skip
+def ld_signed_documents() -> tuple[dict[str, Any], ...]:
+    return tuple(
+        ld_signature.create(document, RSA, now=NOW) for document in (NOTE, {**PLAIN, "@context": NOTE["@context"]})
+    )
 
 
 @cache
 def linked_statements() -> set[str]:
     return {
         statements(without)
-        for document in linked()
+        for document in ld_signed_documents()
         for without in [{name: value for name, value in document.items() if name != "signature"}]
     }
 
@@ -433,15 +505,15 @@ def with_ld_signature(data: bytes) -> None:
     before = json.dumps(document)
     presented = ld_signature.parse(document, now=NOW, contexts=CONTEXTS)
     assert json.dumps(document) == before
-    _held((presented,), lambda verified: statements(verified) in linked_statements())
+    _check_presented((presented,), lambda verified: statements(verified) in linked_statements())
 
 
-def _held(presented: tuple[PresentedDocument, ...], is_signed: Callable[[Any], bool]) -> None:
+def _check_presented(presented: tuple[PresentedDocument, ...], is_signed: Callable[[Any], bool]) -> None:
     refusal: ApcoreError | None = None
-    for each in presented:
-        key = KEYS.get(each.key_id, fixed_ed25519(f"{ALICE}#second", ALICE).public)
+    for presented_document in presented:
+        key = KEYS.get(presented_document.key_id, fixed_ed25519(f"{ALICE}#second", ALICE).public)
         try:
-            verified = check_document(each, key.renamed(key_id=each.key_id))
+            verified = check_document(presented_document, key.renamed(key_id=presented_document.key_id))
         except ApcoreError as error:
             refusal = error
         else:
@@ -466,17 +538,17 @@ def rdfc(document: dict[str, Any]) -> dict[str, Any]:
 
 def with_rdfc_proof(data: bytes) -> None:
     presented = proofs.parse(parse_document(data), now=NOW, contexts=CONTEXTS)
-    _held(presented, lambda verified: statements(verified) in linked_statements())
+    _check_presented(presented, lambda verified: statements(verified) in linked_statements())
 
 
-def _dumped(documents: Any) -> tuple[bytes, ...]:
+def _dump_all(documents: Any) -> tuple[bytes, ...]:
     return tuple(json.dumps(document).encode() for document in documents)
 
 
 PROOFS = [
-    Case("proofs", with_proof, _dumped(proved()), kind="json", weight=3),
-    Case("rdfc-proofs", with_rdfc_proof, _dumped([rdfc(NOTE)]), kind="json"),
-    Case("ld-signatures", with_ld_signature, _dumped(linked()), kind="json"),
+    Case("proofs", with_proof, _dump_all(proved_documents()), kind="json", weight=3),
+    Case("rdfc-proofs", with_rdfc_proof, _dump_all([rdfc(NOTE)]), kind="json"),
+    Case("ld-signatures", with_ld_signature, _dump_all(ld_signed_documents()), kind="json"),
 ]
 
 
@@ -489,14 +561,21 @@ PERSON = {
     "preferredUsername": "alice",
     "inbox": f"{ALICE}/inbox",
     "publicKey": {"id": RSA.key_id, "owner": ALICE, "publicKeyPem": RSA.public.pem},
-    "assertionMethod": [{"id": ED.key_id, "type": "Multikey", "controller": ALICE, "publicKeyMultibase": ED.public.multibase}],
+    "assertionMethod": [
+        {"id": ED.key_id, "type": "Multikey", "controller": ALICE, "publicKeyMultibase": ED.public.multibase}
+    ],
     "icon": {"type": "Image", "url": "https://remote.example/i.png", "width": 10},
     "published": "2026-01-01T00:00:00Z",
-}  # fmt: skip
+}
 NODEINFO = {
-    "version": "2.1", "software": {"name": "x", "version": "1", "repository": "https://a.example/"}, "protocols": ["activitypub"],
-    "services": {"inbound": [], "outbound": []}, "openRegistrations": True, "usage": {"users": {"total": 5, "activeMonth": 1}, "localPosts": 3}, "metadata": {"nodeName": "x"},
-}  # fmt: skip
+    "version": "2.1",
+    "software": {"name": "x", "version": "1", "repository": "https://a.example/"},
+    "protocols": ["activitypub"],
+    "services": {"inbound": [], "outbound": []},
+    "openRegistrations": True,
+    "usage": {"users": {"total": 5, "activeMonth": 1}, "localPosts": 3},
+    "metadata": {"nodeName": "x"},
+}
 
 
 def documents(data: bytes) -> None:
@@ -504,29 +583,29 @@ def documents(data: bytes) -> None:
     assert json.dumps(document.tree) == json.dumps(parse_document(data))
     for view in (Object, Actor, Activity):
         try:
-            seen = document.view(view)
+            view_of_document = document.view(view)
         except DocumentError:
             continue
-        for name in dir(type(seen)):
+        for name in dir(type(view_of_document)):
             if not name.startswith("_") and name not in {"over", "covers"}:
-                _ = getattr(seen, name)
+                _ = getattr(view_of_document, name)
 
 
 def json_text(data: bytes) -> None:
     document = parse_document(data)
-    again = parse_document(json.dumps(document).encode())
-    assert json.dumps(again) == json.dumps(document)
+    parsed_again = parse_document(json.dumps(document).encode())
+    assert json.dumps(parsed_again) == json.dumps(document)
     assert json.loads(jcs(document)) == document
 
 
 def descriptor(read: Callable[[bytes], Any]) -> Callable[[bytes], None]:
     def check_descriptor(data: bytes) -> None:
-        found = read(data)
-        for ident in actor_links(found):
+        parsed = read(data)
+        for ident in actor_links(parsed):
             assert str(parse_url(ident)) == ident
-        address = lrdd_address(found, "acct:a@b.example")
+        address = lrdd_address(parsed, "acct:a@b.example")
         assert address is None or "{uri}" not in address or address.count("{uri}") >= 1
-        _ = found.linked("self")
+        _ = parsed.linked("self")
 
     return check_descriptor
 
@@ -537,42 +616,57 @@ def nodeinfo(data: bytes) -> None:
 
 
 JRD = jrd(
-    "acct:alice@remote.example", [ALICE], [DescriptorLink("self", type="application/activity+json", href=ALICE, properties={"https://www.w3.org/ns/activitystreams#type": "Person"})]
-)  # fmt: skip
-XRD = host_meta_xml("https://remote.example").replace(b"</XRD>", b"<Subject>x</Subject><Alias>y</Alias><Property type='z'>w</Property></XRD>")  # fmt: skip
+    "acct:alice@remote.example",
+    [ALICE],
+    [
+        DescriptorLink(
+            "self",
+            type="application/activity+json",
+            href=ALICE,
+            properties={"https://www.w3.org/ns/activitystreams#type": "Person"},
+        )
+    ],
+)
+XRD = host_meta_xml("https://remote.example").replace(
+    b"</XRD>", b"<Subject>x</Subject><Alias>y</Alias><Property type='z'>w</Property></XRD>"
+)
 DOCUMENTS = [
-    Case("documents", documents, _dumped([NOTE, PERSON, PLAIN]), kind="json"),
-    Case("json", json_text, (*_dumped([NOTE, PERSON]), b'{"a":[1,1.5,-0,1e3,"\\u00e9\\ud83d\\ude00"]}')),
+    Case("documents", documents, _dump_all([NOTE, PERSON, PLAIN]), kind="json"),
+    Case("json", json_text, (*_dump_all([NOTE, PERSON]), b'{"a":[1,1.5,-0,1e3,"\\u00e9\\ud83d\\ude00"]}')),
     Case("jrd", descriptor(read_jrd), (JRD, host_meta_json("https://remote.example")), kind="json"),
     Case("xrd", descriptor(read_xrd), (XRD,)),
     Case("host-meta", descriptor(read_host_meta), (XRD, host_meta_json("https://remote.example"))),
-    Case("nodeinfo", nodeinfo, (*_dumped([NODEINFO]), nodeinfo_links("https://remote.example")), kind="json"),
+    Case("nodeinfo", nodeinfo, (*_dump_all([NODEINFO]), nodeinfo_links("https://remote.example")), kind="json"),
 ]
 
 
-# --- vectors, where there are some ----------------------------------------------------------------------------------
+# --- vectors --------------------------------------------------------------------------------------------------------
 
 
 def _with_vectors(case: Case) -> Case:
-    more: list[bytes] = []
+    vector_seeds: list[bytes] = []
     match case.name:
         case "documents" | "json":
-            more = [path.read_bytes() for path in sorted(VECTORS.glob("payloads/*/*.json"))]
+            vector_seeds = [path.read_bytes() for path in sorted(VECTORS.glob("payloads/*/*.json"))]
         case "ld-signatures":
-            more = [path.read_bytes() for path in sorted(VECTORS.glob("ld-signatures/*.json"))]
+            vector_seeds = [path.read_bytes() for path in sorted(VECTORS.glob("ld-signatures/*.json"))]
         case "jrd" | "xrd" | "host-meta":
-            more = [path.read_bytes() for path in sorted(VECTORS.glob("discovery/*"))]
+            vector_seeds = [path.read_bytes() for path in sorted(VECTORS.glob("discovery/*"))]
         case "nodeinfo":
-            more = [path.read_bytes() for path in sorted(VECTORS.glob("nodeinfo/*_example.json"))]
+            vector_seeds = [path.read_bytes() for path in sorted(VECTORS.glob("nodeinfo/*_example.json"))]
         case "explained":
             recorded = (load_json("http-signatures/recorded.json") or {"cases": []})["cases"]
-            more = [_recorded(case) for case in recorded if "target" in case]
+            vector_seeds = [_recorded_request(case) for case in recorded if "target" in case]
     return Case(
-        case.name, case.check, (*case.seeds, *(data for data in more if len(data) < 20_000)), case.kind, case.weight
+        case.name,
+        case.check,
+        (*case.seeds, *(data for data in vector_seeds if len(data) < 20_000)),
+        case.kind,
+        case.weight,
     )
 
 
-def _recorded(case: dict[str, Any]) -> bytes:
+def _recorded_request(case: dict[str, Any]) -> bytes:
     head = [
         f"{case['method']} {HERE}{case['target']}",
         *(f"{name.lower()}: {value}" for name, value in case["headers"]),
