@@ -199,7 +199,7 @@ class Settable:
         return getattr(self._real, name)
 
 
-@pytest.mark.parametrize(("waited_s", "is_warned"), [(30, False), (300, True)], ids=["at-work", "nobody-works"])
+@pytest.mark.parametrize(("waited_s", "is_warned"), [(30, False), (300, True)], ids=["worker", "no-worker"])
 def test_lane_without_a_worker_is_warned_of(caplog, waited_s: float, is_warned: bool) -> None:
     runtime = Settable()
     store = MemoryStore(clock=lambda: runtime.seconds)

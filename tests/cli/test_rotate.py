@@ -69,7 +69,7 @@ def test_rotated_keys_are_reported_in_words(arguments, capsys):
         (["--actor", "nobody"], exit_codes.FAILED, "there is no actor 'nobody'"),
         (["--actor", "alice", "--signer", "nonsense"], exit_codes.USAGE, "a signer is named by a URL"),
     ],
-    ids=["nobody", "both", "no such actor", "no signer"],
+    ids=["no actor", "both", "no such actor", "no signer"],
 )
 def test_impossible_rotation_is_refused_in_words(arguments, actor_options, code, message, capsys):
     assert main([*arguments, *actor_options]) == code

@@ -104,24 +104,27 @@ UNUSUAL_SHAPES = {
     "first and next": {ROOT: root(first=FIRST, next=SECOND), FIRST: page(["a:1"], next=SECOND), SECOND: page(THREE)},
     "only last": {ROOT: root(last=FIRST, totalItems=3), FIRST: page(THREE)},
     "only last, of two": {ROOT: root(last=SECOND), SECOND: page(["a:3"], prev=FIRST), FIRST: page(["a:1", "a:2"])},
-    "last, which leads back to the collection": {
+    "last, with prev back to the collection": {
         ROOT: root(last=SECOND, orderedItems=["a:1"]),
         SECOND: page(["a:2", "a:3"], prev=ROOT),
     },
     "numbers for names": {ROOT: root(orderedItems={"10": "a:3", "2": "a:2", "0": "a:1"}, totalItems=3)},
-    "items that come twice": {ROOT: root(orderedItems=["a:1", "a:2"], first=FIRST), FIRST: page(["a:2", "a:3", "a:1"])},
-    "a page in its place": {ROOT: page(["a:1"], id=ROOT, next=SECOND), SECOND: page(["a:2", "a:3"], prev=ROOT)},
-    "a page in its place that is its own first": {
+    "repeated items": {ROOT: root(orderedItems=["a:1", "a:2"], first=FIRST), FIRST: page(["a:2", "a:3", "a:1"])},
+    "a page in place of the collection": {
+        ROOT: page(["a:1"], id=ROOT, next=SECOND),
+        SECOND: page(["a:2", "a:3"], prev=ROOT),
+    },
+    "a page in place of the collection, first itself": {
         ROOT: page(["a:1"], id=ROOT, first=ROOT, partOf=ROOT, next=SECOND),
         SECOND: page(["a:2", "a:3"]),
     },
-    "the only page in its place": {ROOT: page(THREE, id=ROOT, first=ROOT, last=ROOT)},
-    "the last page in its place": {
+    "the only page in place of the collection": {ROOT: page(THREE, id=ROOT, first=ROOT, last=ROOT)},
+    "the last page in place of the collection": {
         ROOT: page(["a:3"], id=ROOT, first=FIRST, last=ROOT, prev=SECOND),
         FIRST: page(["a:1"], next=SECOND),
         SECOND: page(["a:2"], next=ROOT),
     },
-    "the last page in its place, and no first": {
+    "the last page in place of the collection, without first": {
         ROOT: page(["a:3"], id=ROOT, prev=SECOND),
         SECOND: page(["a:2"], prev=FIRST),
         FIRST: page(["a:1"]),
@@ -137,13 +140,13 @@ UNUSUAL_SHAPES = {
         FIRST: page(["a:1", "a:2"], id=FIRST, next=SECOND),
         SECOND: page(["a:3"]),
     },
-    "an embedded page that is all, with an address": {
+    "a complete embedded page with an address": {
         ROOT: root(first=page(["a:1"], id=FIRST)),
         FIRST: page(THREE, id=FIRST),
     },
-    "an embedded page that is all, without one": {ROOT: root(first=page(THREE), totalItems=3)},
+    "a complete embedded page without an address": {ROOT: root(first=page(THREE), totalItems=3)},
     "an embedded page with the id of the collection": {ROOT: root(first=page(THREE, id=ROOT), totalItems=3)},
-    "pages that count more than strangers see": {ROOT: root(first=FIRST, totalItems=500), FIRST: page(THREE)},
+    "a count above the public items": {ROOT: root(first=FIRST, totalItems=500), FIRST: page(THREE)},
 }
 
 

@@ -211,7 +211,7 @@ DISTRUSTED = [
         CEO,
         HONEST | {webfinger_url(CEO): descriptor_response(f"acct:{CEO}", ALICE)},
         HandleMismatch,
-        id="a-host-names-somebody-famous",
+        id="a-host-claims-a-famous-actor",
     ),
     pytest.param(
         CEO,
@@ -221,7 +221,7 @@ DISTRUSTED = [
             webfinger_url("alice@a.example"): Response(404),
         },
         NotFound,
-        id="handed-on-to-who-does-not-know-it",
+        id="unknown-at-the-named-host",
     ),
     pytest.param(
         CEO,
@@ -231,7 +231,7 @@ DISTRUSTED = [
             webfinger_url("x@c.example"): descriptor_response("acct:alice@a.example", f"{B}/x"),
         },
         HandleMismatch,
-        id="handed-on-twice",
+        id="renamed-twice",
     ),
     pytest.param(
         CEO,
@@ -247,7 +247,7 @@ DISTRUSTED = [
             webfinger_url("bob@a.example"): descriptor_response("acct:bob@a.example", f"{A}/users/bob"),
         },
         HandleMismatch,
-        id="the-actor-calls-itself-another",
+        id="the-actor-has-another-name",
     ),
     pytest.param(
         "alice@a.example",
@@ -407,7 +407,7 @@ def test_document_that_is_no_actor_has_no_handle():
             HandleMismatch,
         ),
     ],
-    ids=["another", "nobody", "404", "503", "refused", "nameless", "a-handle-of-others"],
+    ids=["another", "no-link", "404", "503", "refused", "nameless", "a-handle-of-others"],
 )
 def test_actor_without_a_confirmed_handle_is_returned_with_the_doubt(pages, doubt):
     result = run_lookup(ScriptedWeb(HONEST | pages), ALICE)

@@ -363,15 +363,15 @@ REFUSED = {
     "hmac": (f'keyId="{K}",algorithm="hmac-sha256",headers="{NAMES}",{S}', AlgorithmRefused),
     "SHA-1": (f'keyId="{K}",algorithm="rsa-sha1",headers="{NAMES}",{S}', AlgorithmRefused),
     "date alone": (f'keyId="{K}",headers="date",{S}', CoverageTooSmall),
-    "nothing named, so created": (f'keyId="{K}",created={CREATED},{S}', CoverageTooSmall),
-    "nothing named, so date": (f'keyId="{K}",algorithm="rsa-sha256",{S}', CoverageTooSmall),
+    "no headers, so created": (f'keyId="{K}",created={CREATED},{S}', CoverageTooSmall),
+    "no headers, so date": (f'keyId="{K}",algorithm="rsa-sha256",{S}', CoverageTooSmall),
     "no digest": (f'keyId="{K}",headers="(request-target) host date",{S}', CoverageTooSmall),
     "no target": (f'keyId="{K}",headers="host date digest",{S}', CoverageTooSmall),
     "no host": (f'keyId="{K}",headers="(request-target) date digest",{S}', CoverageTooSmall),
     "no time": (f'keyId="{K}",headers="(request-target) host digest",{S}', CoverageTooSmall),
-    "created is not there": (f'keyId="{K}",headers="(request-target) host (created) digest",{S}', ComponentMissing),
-    "expires is not there": (f'keyId="{K}",headers="{NAMES} (expires)",{S}', ComponentMissing),
-    "a field is not there": (f'keyId="{K}",headers="{NAMES} x-missing",{S}', ComponentMissing),
+    "created is missing": (f'keyId="{K}",headers="(request-target) host (created) digest",{S}', ComponentMissing),
+    "expires is missing": (f'keyId="{K}",headers="{NAMES} (expires)",{S}', ComponentMissing),
+    "a field is missing": (f'keyId="{K}",headers="{NAMES} x-missing",{S}', ComponentMissing),
 }
 
 
@@ -439,10 +439,10 @@ def test_scheme_outside_the_policy_is_refused(rsa_key, post, now):
 
 
 DIGESTS = {
-    "of another body": ("SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", DigestMismatch),
-    "of no algorithm that is known": ("MD5=1B2M2Y8AsgTpgAmY7PhCfg==", DigestMismatch),
+    "another body": ("SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", DigestMismatch),
+    "unknown algorithm": ("MD5=1B2M2Y8AsgTpgAmY7PhCfg==", DigestMismatch),
     "SHA-1 alone": ("SHA=2jmj7l5rSw0yVb/vlWAYkK/YBwk=", DigestMismatch),
-    "that is none": ("nonsense", DigestMalformed),
+    "malformed": ("nonsense", DigestMalformed),
     "without padding": ("SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", DigestMalformed),
 }
 
@@ -455,10 +455,10 @@ def test_wrong_or_malformed_digest_is_refused(rsa_key, dated_request, now, diges
 
 
 CONTENT_DIGESTS = {
-    "of another body": ("sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", DigestMismatch),
-    "of no algorithm that is known": ("md5=:1B2M2Y8AsgTpgAmY7PhCfg==:", DigestMismatch),
-    "that is none": ("nonsense", DigestMismatch),
-    "of another form": ("sha-256=47DEQpj8", DigestMalformed),
+    "another body": ("sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", DigestMismatch),
+    "unknown algorithm": ("md5=:1B2M2Y8AsgTpgAmY7PhCfg==:", DigestMismatch),
+    "malformed": ("nonsense", DigestMismatch),
+    "of another field": ("sha-256=47DEQpj8", DigestMalformed),
 }
 CONTENT_DIGEST_ALONE = f'keyId="{K}",headers="(request-target) host date content-digest",signature="{{signature}}"'
 BOTH_DIGESTS = f'keyId="{K}",headers="{NAMES} content-digest",signature="{{signature}}"'

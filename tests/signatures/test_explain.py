@@ -95,7 +95,7 @@ MISTAKES = {
     "method in lower case": (rfc9421, lambda base: base.replace(b"POST", b"post"), "method is in lower case"),
     "scheme": (rfc9421, lambda base: base.replace(b"https://local", b"http://local"), "scheme of the target is http"),
     "target without query": (rfc9421, lambda base: base.replace(b"?a=1", b""), "no query"),
-    "nothing that is known": (rfc9421, lambda base: base + b"x", "none of the common mistakes"),
+    "unknown mistake": (rfc9421, lambda base: base + b"x", "none of the common mistakes"),
 }
 
 

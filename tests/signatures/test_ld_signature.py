@@ -154,8 +154,8 @@ UNSIGNED = {
     "an unknown term": {"attributionDomains": "evil.example"},
     "a relative reference": {"audience": "relative"},
     "an empty array": {"audience": []},
-    "nothing": {"audience": None},
-    "a language that is none": {"summaryMap": {"not a language": "x"}},
+    "null": {"audience": None},
+    "an invalid language": {"summaryMap": {"not a language": "x"}},
 }
 
 
@@ -362,7 +362,7 @@ REFUSED = {
     "value is not padded": ({"signatureValue": "AAA"}, ProofMalformed),
     "value is another": ({"signatureValue": "AAAA"}, BadSignature),
     "another time": ({"created": "2026-11-22T07:59:59Z"}, BadSignature),
-    "a nonce more": ({"nonce": "x"}, BadSignature),
+    "an added nonce": ({"nonce": "x"}, BadSignature),
     "another type": ({"type": "Ed25519Signature2018"}, SignatureMissing),
 }
 
@@ -403,7 +403,7 @@ def test_another_key_is_refused(rsa_key, ed_key, now):
 @pytest.mark.parametrize(
     "change",
     [{"type": ["nothing", "Create"]}, {"audience": {"id": "@keyword", "content": "x"}}],
-    ids=["a type that means nothing", "an id that looks like a keyword"],
+    ids=["an undefined type", "an id that looks like a keyword"],
 )
 def test_names_that_expand_to_nothing_are_dropped(rsa_key, now, change):
     document = {**CREATE, "@context": [*CREATE["@context"], {"nothing": None}], **change}

@@ -355,9 +355,9 @@ _OWN_TERMS = {
 """The context of proofs, written out where an attacker could write something else."""
 RENAMED = {
     "a new date": ({}, "created", "2026-11-22T09:00:00Z"),
-    "no end": ({"expires": "2026-11-22T08:30:00Z"}, "expires", None),
-    "for everybody": ({"domain": "https://elsewhere.example"}, "domain", None),
-    "to no question": ({"challenge": "1234"}, "challenge", None),
+    "no expiry": ({"expires": "2026-11-22T08:30:00Z"}, "expires", None),
+    "for any domain": ({"domain": "https://elsewhere.example"}, "domain", None),
+    "without challenge": ({"challenge": "1234"}, "challenge", None),
     "for another purpose": ({"proofPurpose": "authentication"}, "proofPurpose", "assertionMethod"),
 }
 

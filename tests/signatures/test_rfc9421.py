@@ -119,7 +119,7 @@ CHANGES = {
         BadSignature,
     ),
     "method": (lambda r: evolve(r, method="PUT"), BadSignature),
-    "method to one that reads": (lambda r: evolve(r, method="GET"), BadSignature),
+    "method to GET": (lambda r: evolve(r, method="GET"), BadSignature),
     "path": (lambda r: evolve(r, url="https://local.example/users/bob/Inbox"), BadSignature),
     "a query": (lambda r: evolve(r, url=r.url + "?"), BadSignature),
     "host": (lambda r: evolve(r, url="https://other.example/users/bob/inbox"), BadSignature),
@@ -135,19 +135,19 @@ CHANGES = {
         lambda r: with_field(r, "signature-input", r.headers.get("signature-input").replace("#ed25519-key", "")),
         BadSignature,
     ),
-    "a parameter more": (
+    "an added parameter": (
         lambda r: with_field(r, "signature-input", r.headers.get("signature-input") + ";x"),
         BadSignature,
     ),
-    "a component less": (
+    "a removed component": (
         lambda r: with_field(r, "signature-input", r.headers.get("signature-input").replace(' "@authority"', "")),
         BadSignature,
     ),
-    "a digest more": (
+    "an added digest": (
         lambda r: with_field(r, "content-digest", r.headers.get("content-digest") + ", md5=:AAAA:"),
         BadSignature,
     ),
-    "a field that is not covered": (lambda r: with_field(r, "accept", "text/html"), None),
+    "an uncovered field": (lambda r: with_field(r, "accept", "text/html"), None),
     "white space in the input": (
         lambda r: with_field(r, "signature-input", r.headers.get("signature-input").replace('" "', '"  "')),
         None,
@@ -393,7 +393,7 @@ FIELDS = {
         ", ".join(f"s{n}=:AAAA:" for n in range(9)),
         SignatureMalformed,
     ),
-    "a byte that is not ASCII": (f's={GOOD};tag="é"', SIG, SignatureMalformed),
+    "a non-ASCII byte": (f's={GOOD};tag="é"', SIG, SignatureMalformed),
 }
 
 

@@ -82,7 +82,7 @@ def test_possible_history_passes(swaps, reads, last):
 IMPOSSIBLE = {
     "a lost update": ([*CHAIN, swap_event(1, 4, 2, 3)], [], 3, "an update was lost"),
     "a lost write": ([*CHAIN, swap_event(3, 4, 8, 9)], [], 3, "version 04.* a write was lost"),
-    "a write that was undone": (
+    "an undone write": (
         [*CHAIN, swap_event(3, 4, 8, 9), swap_event(4, 5, 10, 11)],
         [],
         4,
@@ -96,9 +96,9 @@ IMPOSSIBLE = {
     ),
     "an entry from nowhere": (CHAIN, [], 7, "stands there, and no commit wrote it"),
     "a read from nowhere": (CHAIN, [read_event(7, 1, 2)], 3, "was seen, and no commit wrote it"),
-    "a version that returned": ([*CHAIN, swap_event(3, 1, 8, 9)], [], 1, "was written 2 times"),
+    "a version that occurs again": ([*CHAIN, swap_event(3, 1, 8, 9)], [], 1, "was written 2 times"),
     "made twice": ([*CHAIN, swap_event(None, 4, 6, 7), swap_event(4, 5, 8, 9)], [], 3, "made 3 times, deleted 1 times"),
-    "gone without a deletion": (CHAIN[:2], [], None, "made 1 times, deleted 0 times, and gone"),
+    "missing without a deletion": (CHAIN[:2], [], None, "made 1 times, deleted 0 times, and gone"),
     "a stale read": (CHAIN, [read_event(1, 3.5, 3.6)], 3, "seen after it had been replaced"),
     "a stale swap": (
         [swap_event(None, 1, 0, 1), swap_event(1, 2, 2, 3), swap_event(2, 3, 0, 1.5)],

@@ -37,11 +37,11 @@ OWNED = [
     ("without an id", {"attributedTo": ALICE}, True),
     ("host in another case", {"id": "https://a.example/1", "attributedTo": "HTTPS://A.example/alice"}, True),
     ("path in another case", {"id": "https://a.example/1", "attributedTo": "https://a.example/Alice"}, False),
-    ("with another", {"id": "https://a.example/1", "attributedTo": [ALICE, BOB]}, False),
+    ("shared with another", {"id": "https://a.example/1", "attributedTo": [ALICE, BOB]}, False),
     ("id of another origin", {"id": "https://b.example/1", "attributedTo": ALICE}, False),
-    ("id that is no address", {"id": "urn:x", "attributedTo": ALICE}, False),
-    ("nobody's", {"id": "https://a.example/1"}, False),
-    ("of someone else", {"id": "https://a.example/1", "attributedTo": BOB}, False),
+    ("id that is no URL", {"id": "urn:x", "attributedTo": ALICE}, False),
+    ("without owner", {"id": "https://a.example/1"}, False),
+    ("of another actor", {"id": "https://a.example/1", "attributedTo": BOB}, False),
 ]
 
 

@@ -96,7 +96,7 @@ def test_view_reads_back():
 MISTAKES = [
     ("no such property", lambda: Note(contents="hi"), TypeError, "no property 'contents'"),
     ("the wire's name", lambda: Note(attributedTo=ALICE), TypeError, "no property"),
-    ("a method is no property", lambda: Note(evolve=1), TypeError, "no property"),
+    ("a method in place of a property", lambda: Note(evolve=1), TypeError, "no property"),
     ("a number for a text", lambda: Note(content=3), ValueError, "content=3: expected a string"),
     ("a text for a truth value", lambda: Note(sensitive="yes"), ValueError, "sensitive='yes'"),
     ("a truth value for a number", lambda: Image(width=True), ValueError, "width=True"),
@@ -110,7 +110,7 @@ MISTAKES = [
     ("a text for a view", lambda: Note(icon="https://a.example/i.png"), ValueError, "a Image"),
     ("one word twice", lambda: Create(object="https://a/", objects=["https://b/"]), ValueError, "give one"),
     ("a map of numbers", lambda: Note(content_map={"en": 3}), ValueError, "language tag"),
-    ("numbers that are none", lambda: Floor(level=[float("nan")]), ValueError, "finite"),
+    ("numbers that are not finite", lambda: Floor(level=[float("nan")]), ValueError, "finite"),
 ]
 
 
@@ -526,7 +526,7 @@ MAPPED_TEXTS = {
     "an empty array": ({"TEXT": []}, {"de": "hallo"}, "hallo"),
     "blank, and its map too": ({"TEXT": ""}, {"de": " "}, ""),
     "blank, and its map is empty": ({"TEXT": ""}, {}, ""),
-    "blank, and its map is none": ({"TEXT": ""}, "hallo", "hallo"),
+    "blank, and its map is a string": ({"TEXT": ""}, "hallo", "hallo"),
     "blank, and the undetermined text of its map too": ({"TEXT": ""}, {"und": "", "de": "hallo"}, "hallo"),
     "filled": ({"TEXT": "hello"}, {"de": "hallo"}, "hello"),
     "a map under the plain name": ({"TEXT": {"und": "", "de": "hallo"}}, {"fr": "salut"}, "hallo"),
