@@ -89,7 +89,7 @@ class TestLosingStore:
         assert store.durability == "none"
 
 
-class TestTheDrivers:
+class TestDriverRecovery:
     @given(st.lists(st.sampled_from(AnswerFate), max_size=12))
     def test_guarded_commit_is_applied_once_or_reported_as_unknown(self, fates):
         store, tokens = losing_store(*fates), Tokens()

@@ -29,7 +29,7 @@ class CollidingStore(MemoryStore):
             self.turn.wait_for(lambda: self.met > mine, timeout=0.005)
 
 
-class ReadsTogether(CollidingStore):
+class CollidingReads(CollidingStore):
     def get(self, keys, /):
         entries = super().get(keys)
         self.meet()
@@ -37,14 +37,14 @@ class ReadsTogether(CollidingStore):
 
 
 def test_correct_store_passes():
-    report = run_threads(ReadsTogether(), threads=4, steps=150)
+    report = run_threads(CollidingReads(), threads=4, steps=150)
     assert report.wrong == []
     assert min(report.swaps, report.refused, report.adds, report.claims, report.messages) > 0
     assert report.unknown == 0
     assert "0 violations" in str(report)
 
 
-class OnlyStore:
+class StoreWithoutQueue:
     """A store that is no queue."""
 
     def __init__(self):
@@ -53,7 +53,7 @@ class OnlyStore:
 
 
 def test_store_without_a_queue_passes():
-    report = run_threads(OnlyStore(), threads=2, steps=60)
+    report = run_threads(StoreWithoutQueue(), threads=2, steps=60)
     assert (report.wrong, report.messages) == ([], 0)
 
 
@@ -87,7 +87,7 @@ class ChecksThenWrites(CollidingStore):
         return super().commit([], writes, token=token, **more)
 
 
-class LosesSome(MemoryStore):
+class LosesSomeCommits(MemoryStore):
     """Return True, and do nothing now and then."""
 
     calls = 0
@@ -97,7 +97,7 @@ class LosesSome(MemoryStore):
         return self.calls % 50 == 0 or super().commit(checks, writes, token=token, **more)
 
 
-class RefusesSome(MemoryStore):
+class RefusesSomeCommits(MemoryStore):
     calls = 0
 
     def commit(self, checks, writes, /, *, token, **more):
@@ -105,7 +105,7 @@ class RefusesSome(MemoryStore):
         return self.calls % 50 != 0 and super().commit(checks, writes, token=token, **more)
 
 
-class ReadsLate(MemoryStore):
+class ReadsStaleCopies(MemoryStore):
     """Read from a copy that is renewed now and then."""
 
     calls, copy = 0, {}
@@ -141,7 +141,7 @@ class DropsMessages(MemoryStore):
         super().enqueue(messages[:3])
 
 
-class GroupsDoNotWait(MemoryStore):
+class IgnoresGroupOrder(MemoryStore):
     """Let a leased message step aside for the next of its group."""
 
     def lease(self, lanes, /, *, limit, lease_s):
@@ -152,7 +152,7 @@ class GroupsDoNotWait(MemoryStore):
         return leases
 
 
-class SettlesLater(MemoryStore):
+class RetriesOnSettle(MemoryStore):
     def settle(self, settlements, /):
         return super().settle([Retry(settlement.leased, 0) for settlement in settlements])
 
@@ -161,15 +161,15 @@ class SettlesLater(MemoryStore):
     "store_class",
     [
         ChecksThenWrites,
-        LosesSome,
-        RefusesSome,
-        ReadsLate,
+        LosesSomeCommits,
+        RefusesSomeCommits,
+        ReadsStaleCopies,
         TornReads,
         StutteringScans,
         HandsOutTwice,
         DropsMessages,
-        GroupsDoNotWait,
-        SettlesLater,
+        IgnoresGroupOrder,
+        RetriesOnSettle,
     ],
 )
 def test_faulty_store_fails(store_class):

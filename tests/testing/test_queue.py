@@ -44,7 +44,7 @@ def test_each_check_has_a_unique_name_and_a_sentence(checks):
 # --- faulty queues --------------------------------------------------------------------------------------------------
 
 
-class LeasedAbsorbs(MemoryStore):
+class LeasedMessageAbsorbsDuplicates(MemoryStore):
     def enqueue(self, messages, /):
         leased_names = {(entry.message.lane, entry.message.dedup) for entry in self._lanes._leases.values()}
         super().enqueue(
@@ -56,7 +56,7 @@ class LeasedAbsorbs(MemoryStore):
         )
 
 
-class RemembersAfterDone(MemoryStore):
+class DeduplicatesAfterDone(MemoryStore):
     def __init__(self, **options):
         super().__init__(**options)
         self.seen_names = set()
@@ -77,21 +77,21 @@ class RemembersAfterDone(MemoryStore):
         return lost_leases
 
 
-class TheFirstDueTimeHolds(MemoryStore):
+class KeepsTheFirstDueTime(MemoryStore):
     def enqueue(self, messages, /):
         waiting = self._lanes._waiting
         for message in messages:
             super().enqueue([message] if (message.lane, message.dedup) not in waiting else [])
 
 
-class DedupAcrossLanes(MemoryStore):
+class DeduplicatesAcrossLanes(MemoryStore):
     def enqueue(self, messages, /):
         for message in messages:
             waiting = {dedup for _, dedup in self._lanes._waiting}
             super().enqueue([] if message.dedup in waiting else [message])
 
 
-class TwoStayTwo(MemoryStore):
+class KeepsRetryAndNewcomer(MemoryStore):
     def settle(self, settlements, /):
         newcomers = dict(self._lanes._waiting)
         self._lanes._waiting.clear()
@@ -100,7 +100,7 @@ class TwoStayTwo(MemoryStore):
         return lost_leases
 
 
-class TheNewcomerStays(MemoryStore):
+class NewcomerReplacesRetry(MemoryStore):
     def settle(self, settlements, /):
         changed_settlements = []
         for settlement in settlements:
@@ -110,14 +110,14 @@ class TheNewcomerStays(MemoryStore):
         return super().settle(changed_settlements)
 
 
-class EmptyNamesAreNone(MemoryStore):
+class TreatsEmptyNamesAsNone(MemoryStore):
     def enqueue(self, messages, /):
         super().enqueue(
             [evolve(message, group=message.group or None, dedup=message.dedup or None) for message in messages]
         )
 
 
-class NoGroups(MemoryStore):
+class IgnoresGroups(MemoryStore):
     def enqueue(self, messages, /):
         super().enqueue([evolve(message, group=None) for message in messages])
 
@@ -125,7 +125,7 @@ class NoGroups(MemoryStore):
         return super().lease(lanes, limit=limit, lease_s=lease_s)
 
 
-class DelayedHeadsArePassed(MemoryStore):
+class SkipsDelayedGroupHeads(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
         now = self._clock()
         for group in self._lanes._groups.values():
@@ -137,7 +137,7 @@ class DelayedHeadsArePassed(MemoryStore):
         return super().lease(lanes, limit=limit, lease_s=lease_s)
 
 
-class ComesBackLast(MemoryStore):
+class RetriesLastInGroup(MemoryStore):
     def settle(self, settlements, /):
         lost_leases = super().settle(settlements)
         for settlement in settlements:
@@ -158,14 +158,14 @@ class LastInFirstOut(MemoryStore):
             self._lanes._offer(next(iter(self._lanes._groups[name].values())))
 
 
-class OneLaneAfterAnother(MemoryStore):
+class SortsLanes(MemoryStore):
     """Serve lanes in sorted order, not in the requested one."""
 
     def lease(self, lanes, /, *, limit, lease_s):
         return super().lease(sorted(set(lanes)), limit=limit, lease_s=lease_s)
 
 
-class OneAtATime(MemoryStore):
+class LeasesOneAtATime(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
         del limit
         return super().lease(lanes, limit=1, lease_s=lease_s)
@@ -189,7 +189,7 @@ class SettlesById(MemoryStore):
         )
 
 
-class RunOutIsLost(MemoryStore):
+class LosesExpiredLeases(MemoryStore):
     def _is_running(self, leased):
         entry = self._lanes._leases.get(leased.token)
         return entry is not None and entry.ready_at > self._clock()
@@ -200,7 +200,7 @@ class RunOutIsLost(MemoryStore):
         return [settlement.leased for settlement in settlements if settlement not in current_settlements]
 
 
-class TokensRepeat(MemoryStore):
+class RepeatsTokens(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
         self._lanes._count -= len(self._lanes._leases)
         return super().lease(lanes, limit=limit, lease_s=lease_s)
@@ -212,7 +212,7 @@ class ForgetsAttempts(MemoryStore):
             entry.attempt -= 1
 
 
-class AttemptsCountSettlements(MemoryStore):
+class CountsAttemptsBySettlements(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
         leased_ids = {entry.message.id for entry in self._lanes._leases.values()}
         leases = super().lease(lanes, limit=limit, lease_s=lease_s)
@@ -222,7 +222,7 @@ class AttemptsCountSettlements(MemoryStore):
         return [evolve(leased, attempt=self._lanes._leases[leased.token].attempt) for leased in leases]
 
 
-class ExtendsFromTheEnd(MemoryStore):
+class ExtendsFromTheOldEnd(MemoryStore):
     def extend(self, leases, /, *, lease_s):
         lost_leases = []
         for leased in leases:
@@ -232,13 +232,13 @@ class ExtendsFromTheEnd(MemoryStore):
         return lost_leases
 
 
-class ExtendsTheLost(MemoryStore):
+class HidesLostLeases(MemoryStore):
     def extend(self, leases, /, *, lease_s):
         super().extend(leases, lease_s=lease_s)
         return []
 
 
-class TakesWhatItCan(MemoryStore):
+class EnqueuesPartOfABatch(MemoryStore):
     """Enqueue the valid messages before an invalid one of the same batch."""
 
     def enqueue(self, messages, /):
@@ -249,12 +249,12 @@ class TakesWhatItCan(MemoryStore):
             super().enqueue(message if isinstance(message, list) else [message])
 
 
-class DelaysAreForgotten(MemoryStore):
+class IgnoresDelays(MemoryStore):
     def enqueue(self, messages, /):
         super().enqueue([evolve(message, delay_s=0) for message in messages])
 
 
-class AgainIsAtOnce(MemoryStore):
+class RetriesAtOnce(MemoryStore):
     def settle(self, settlements, /):
         return super().settle(
             [
@@ -264,7 +264,7 @@ class AgainIsAtOnce(MemoryStore):
         )
 
 
-class LatestDueFirst(MemoryStore):
+class LeasesLatestDueFirst(MemoryStore):
     def lease(self, lanes, /, *, limit, lease_s):
         leases = super().lease(lanes, limit=100, lease_s=lease_s)
         leases.sort(key=lambda leased: lanes.index(leased.message.lane))
@@ -275,7 +275,7 @@ class LatestDueFirst(MemoryStore):
         return leases[-limit:]
 
 
-class CountsTheRunOutAsLeased(MemoryStore):
+class CountsExpiredAsLeased(MemoryStore):
     def depth(self, lanes, /):
         depth = super().depth(lanes)
         expired = sum(
@@ -284,51 +284,51 @@ class CountsTheRunOutAsLeased(MemoryStore):
         return evolve(depth, ready=depth.ready - expired, leased=depth.leased + expired)
 
 
-class TheAgeIsOfTheYoungest(MemoryStore):
+class ReportsNoAge(MemoryStore):
     def depth(self, lanes, /):
         depth = super().depth(lanes)
         return depth if depth.oldest_ready_s is None else evolve(depth, oldest_ready_s=0.0)
 
 
-class WakesNobody(MemoryStore):
+class WakesNoWaiter(MemoryStore):
     def _take_in(self, messages, now):
         for message in messages:
             self._lanes.enqueue(message, now)
 
 
-class ClosesForGood(MemoryStore):
+class CannotReopen(MemoryStore):
     def close(self):
         self.enqueue = None
 
 
 FAULTY_QUEUES = [
-    LeasedAbsorbs,
-    RemembersAfterDone,
-    TheFirstDueTimeHolds,
-    DedupAcrossLanes,
-    TwoStayTwo,
-    TheNewcomerStays,
-    EmptyNamesAreNone,
-    NoGroups,
-    DelayedHeadsArePassed,
-    ComesBackLast,
+    LeasedMessageAbsorbsDuplicates,
+    DeduplicatesAfterDone,
+    KeepsTheFirstDueTime,
+    DeduplicatesAcrossLanes,
+    KeepsRetryAndNewcomer,
+    NewcomerReplacesRetry,
+    TreatsEmptyNamesAsNone,
+    IgnoresGroups,
+    SkipsDelayedGroupHeads,
+    RetriesLastInGroup,
     LastInFirstOut,
-    OneLaneAfterAnother,
-    OneAtATime,
+    SortsLanes,
+    LeasesOneAtATime,
     SettlesById,
-    RunOutIsLost,
-    TokensRepeat,
+    LosesExpiredLeases,
+    RepeatsTokens,
     ForgetsAttempts,
-    AttemptsCountSettlements,
-    ExtendsFromTheEnd,
-    ExtendsTheLost,
-    TakesWhatItCan,
-    DelaysAreForgotten,
-    AgainIsAtOnce,
-    LatestDueFirst,
-    CountsTheRunOutAsLeased,
-    TheAgeIsOfTheYoungest,
-    ClosesForGood,
+    CountsAttemptsBySettlements,
+    ExtendsFromTheOldEnd,
+    HidesLostLeases,
+    EnqueuesPartOfABatch,
+    IgnoresDelays,
+    RetriesAtOnce,
+    LeasesLatestDueFirst,
+    CountsExpiredAsLeased,
+    ReportsNoAge,
+    CannotReopen,
 ]
 
 
@@ -358,16 +358,16 @@ def without_shrinking():
 @pytest.mark.parametrize(
     "store_class",
     [
-        LeasedAbsorbs,
-        TheFirstDueTimeHolds,
-        TheNewcomerStays,
-        DelayedHeadsArePassed,
-        ComesBackLast,
-        OneLaneAfterAnother,
-        RunOutIsLost,
-        TokensRepeat,
-        ExtendsTheLost,
-        AgainIsAtOnce,
+        LeasedMessageAbsorbsDuplicates,
+        KeepsTheFirstDueTime,
+        NewcomerReplacesRetry,
+        SkipsDelayedGroupHeads,
+        RetriesLastInGroup,
+        SortsLanes,
+        LosesExpiredLeases,
+        RepeatsTokens,
+        HidesLostLeases,
+        RetriesAtOnce,
     ],
 )
 @pytest.mark.usefixtures("without_shrinking")
@@ -391,14 +391,14 @@ class IgnoresLostLeases(MemoryStore):
         return super().commit(checks, writes, token=token, messages=messages, settles=current)
 
 
-class EnqueuesAnyway(MemoryStore):
+class EnqueuesDespiteFailedChecks(MemoryStore):
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
         committed = super().commit(checks, writes, token=token, settles=settles)
         self.enqueue(messages)
         return committed
 
 
-class SettlesAnyway(MemoryStore):
+class SettlesDespiteFailedChecks(MemoryStore):
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
         if not all(self._lanes.is_current(settlement.leased) for settlement in settles):
             return False
@@ -421,14 +421,21 @@ class ForgetsMessages(MemoryStore):
         return super().commit(checks, writes, token=token, settles=settles)
 
 
-class WantsSomethingWritten(MemoryStore):
+class NeedsAWrite(MemoryStore):
     def commit(self, checks, writes, /, *, token, messages=(), settles=()):
         return bool(writes) and super().commit(checks, writes, token=token, messages=messages, settles=settles)
 
 
 @pytest.mark.parametrize(
     "store_class",
-    [IgnoresLostLeases, EnqueuesAnyway, SettlesAnyway, SettlesAfterwards, ForgetsMessages, WantsSomethingWritten],
+    [
+        IgnoresLostLeases,
+        EnqueuesDespiteFailedChecks,
+        SettlesDespiteFailedChecks,
+        SettlesAfterwards,
+        ForgetsMessages,
+        NeedsAWrite,
+    ],
 )
 @pytest.mark.usefixtures("without_shrinking")
 class TestFaultyAtomicStores:
@@ -436,7 +443,7 @@ class TestFaultyAtomicStores:
         assert _first_failure(lambda clock: store_class(clock=clock), atomic_checks()[:-1])
 
     def test_state_machine_catches_the_fault(self, store_class):
-        if store_class is not WantsSomethingWritten:  # The state machine's commits always write.
+        if store_class is not NeedsAWrite:  # The state machine's commits always write.
             assert _first_failure(lambda clock: store_class(clock=clock), atomic_checks(examples=200)[-1:])
 
 

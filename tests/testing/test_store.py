@@ -45,13 +45,13 @@ class VersionsByContent(MemoryStore):
         return super().commit(checks, writes, token=token, **options)
 
 
-class ChecksOnlyWhatItWrites(MemoryStore):
+class ChecksOnlyWrittenKeys(MemoryStore):
     def commit(self, checks, writes, /, *, token, **options):
         written_keys = {write.key for write in writes}
         return super().commit([check for check in checks if check.key in written_keys], writes, token=token, **options)
 
 
-class TakesAnyVersion(MemoryStore):
+class AcceptsAnyVersion(MemoryStore):
     def commit(self, checks, writes, /, *, token, **options):
         current_entries = self.get([check.key for check in checks])
         checks = [
@@ -61,7 +61,7 @@ class TakesAnyVersion(MemoryStore):
         return super().commit(checks, writes, token=token, **options)
 
 
-class WritesTheFirstAnyway(MemoryStore):
+class WritesFirstDespiteFailedChecks(MemoryStore):
     def commit(self, checks, writes, /, *, token, **options):
         committed = super().commit(checks, writes, token=token, **options)
         if not committed and writes and isinstance(writes[0], Put):
@@ -69,13 +69,13 @@ class WritesTheFirstAnyway(MemoryStore):
         return committed
 
 
-class SaysTrueAnyway(MemoryStore):
+class AlwaysReturnsTrue(MemoryStore):
     def commit(self, checks, writes, /, *, token, **options):
         super().commit(checks, writes, token=token, **options)
         return True
 
 
-class RefusesBeforeItChecks(MemoryStore):
+class RefusesBeforeChecking(MemoryStore):
     def commit(self, checks, writes, /, *, token, **options):
         before = self.get([write.key for write in writes][:100])
         for write, entry in zip(writes, before, strict=False):
@@ -84,14 +84,14 @@ class RefusesBeforeItChecks(MemoryStore):
         return super().commit(checks, writes, token=token, **options)
 
 
-class ScansWhatStartsWith(MemoryStore):
+class ScansByBytePrefix(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
         entries = super().scan((), after=after, limit=limit if prefix == () else 1000, reverse=reverse)
         start = encode_key(prefix)[:-1] if prefix else b""
         return [entry for entry in entries if encode_key(entry.key).startswith(start)][:limit]
 
 
-class ScansThePrefixToo(MemoryStore):
+class ScanIncludesPrefix(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
         entries = super().scan(prefix, after=after, limit=limit, reverse=reverse)
         itself = self.get([prefix])[0] if prefix else None
@@ -118,7 +118,7 @@ class ReversesOnlyThePage(MemoryStore):
         return page[::-1] if reverse else page
 
 
-class GivesShortPages(MemoryStore):
+class ReturnsShortPages(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
         return super().scan(prefix, after=after, limit=max(1, limit - limit // 3), reverse=reverse)
 
@@ -146,14 +146,14 @@ class AnswersInKeyOrder(MemoryStore):
         return super().get(sorted(keys))
 
 
-class NeverForgets(MemoryStore):
+class NeverExpires(MemoryStore):
     def __init__(self, **options):
         super().__init__(**options)
         self._map.get = lambda key, now: self._map._slots[key].entry if key in self._map._slots else None
         self._map.reclaim = lambda at_most, now: None
 
 
-class ForgetsOnlyInGet(MemoryStore):
+class ExpiresOnlyInGet(MemoryStore):
     def scan(self, prefix, /, *, after=None, limit, reverse=False):
         now, self._clock = self._clock, lambda: 0
         try:
@@ -162,7 +162,7 @@ class ForgetsOnlyInGet(MemoryStore):
             self._clock = now
 
 
-class ForgetsAMinuteEarly(MemoryStore):
+class ExpiresEarly(MemoryStore):
     def commit(self, checks, writes, /, *, token, **options):
         writes = [
             Put(write.key, write.value, write.ttl_s - 30)
@@ -173,7 +173,7 @@ class ForgetsAMinuteEarly(MemoryStore):
         return super().commit(checks, writes, token=token, **options)
 
 
-class KeepsTheTimeToLive(MemoryStore):
+class KeepsOldTimeToLive(MemoryStore):
     """Keep the time to live of an entry that a Put replaces."""
 
     kind: type = Put
@@ -188,11 +188,11 @@ class KeepsTheTimeToLive(MemoryStore):
         return committed
 
 
-class CountersKeepTheTimeToLive(KeepsTheTimeToLive):
+class CountersKeepOldTimeToLive(KeepsOldTimeToLive):
     kind = Increment
 
 
-class ReclaimsTheLiving(MemoryStore):
+class ReclaimsLiveEntries(MemoryStore):
     def __init__(self, **options):
         super().__init__(**options)
         self._map.reclaim = lambda at_most, now: [
@@ -200,7 +200,7 @@ class ReclaimsTheLiving(MemoryStore):
         ]
 
 
-class IsSpentWhenClosed(MemoryStore):
+class CannotBeUsedAfterClose(MemoryStore):
     def close(self):
         super().close()
         self.get = None
@@ -238,28 +238,28 @@ def sum_ignoring_text(value, delta):
 
 FAULTY_STORES = [
     VersionsByContent,
-    ChecksOnlyWhatItWrites,
-    TakesAnyVersion,
-    WritesTheFirstAnyway,
-    SaysTrueAnyway,
-    RefusesBeforeItChecks,
-    ScansWhatStartsWith,
-    ScansThePrefixToo,
+    ChecksOnlyWrittenKeys,
+    AcceptsAnyVersion,
+    WritesFirstDespiteFailedChecks,
+    AlwaysReturnsTrue,
+    RefusesBeforeChecking,
+    ScansByBytePrefix,
+    ScanIncludesPrefix,
     AfterIsInclusive,
     AfterMustExist,
     ReversesOnlyThePage,
-    GivesShortPages,
+    ReturnsShortPages,
     OrdersByUtf16,
     IgnoresCase,
     AnswersOncePerKey,
     AnswersInKeyOrder,
-    NeverForgets,
-    ForgetsOnlyInGet,
-    ForgetsAMinuteEarly,
-    KeepsTheTimeToLive,
-    CountersKeepTheTimeToLive,
-    ReclaimsTheLiving,
-    IsSpentWhenClosed,
+    NeverExpires,
+    ExpiresOnlyInGet,
+    ExpiresEarly,
+    KeepsOldTimeToLive,
+    CountersKeepOldTimeToLive,
+    ReclaimsLiveEntries,
+    CannotBeUsedAfterClose,
     ClosesOnce,
     pytest.param(make_counting_store(sum_with_overflow), id="CounterWraps"),
     pytest.param(make_counting_store(sum_ignoring_text), id="CountsText"),
@@ -294,14 +294,14 @@ def without_shrinking():
     "store_class",
     [
         VersionsByContent,
-        ChecksOnlyWhatItWrites,
-        TakesAnyVersion,
-        WritesTheFirstAnyway,
+        ChecksOnlyWrittenKeys,
+        AcceptsAnyVersion,
+        WritesFirstDespiteFailedChecks,
         AfterMustExist,
         ReversesOnlyThePage,
-        NeverForgets,
-        CountersKeepTheTimeToLive,
-        ReclaimsTheLiving,
+        NeverExpires,
+        CountersKeepOldTimeToLive,
+        ReclaimsLiveEntries,
     ],
 )
 @pytest.mark.usefixtures("without_shrinking")
