@@ -284,7 +284,7 @@ class CountsExpiredAsLeased(MemoryStore):
         return evolve(depth, ready=depth.ready - expired, leased=depth.leased + expired)
 
 
-class ReportsNoAge(MemoryStore):
+class ReportsZeroAge(MemoryStore):
     def depth(self, lanes, /):
         depth = super().depth(lanes)
         return depth if depth.oldest_ready_s is None else evolve(depth, oldest_ready_s=0.0)
@@ -327,7 +327,7 @@ FAULTY_QUEUES = [
     RetriesAtOnce,
     LeasesLatestDueFirst,
     CountsExpiredAsLeased,
-    ReportsNoAge,
+    ReportsZeroAge,
     CannotReopen,
 ]
 
