@@ -290,12 +290,6 @@ class ReportsZeroAge(MemoryStore):
         return depth if depth.oldest_ready_s is None else evolve(depth, oldest_ready_s=0.0)
 
 
-class WakesNoWaiter(MemoryStore):
-    def _take_in(self, messages, now):
-        for message in messages:
-            self._lanes.enqueue(message, now)
-
-
 class CannotReopen(MemoryStore):
     def close(self):
         self.enqueue = None
