@@ -1,4 +1,4 @@
-"""Unsigned bodies that are made to be slow: an inbox refuses each in bounded CPU time, and stores nothing of it."""
+"""Check bodies that are made to be slow: an inbox refuses each in bounded CPU time and stores nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def request(body: bytes) -> Request:
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_slow_body_is_refused_in_words_through_the_node(name):
+def test_slow_body_is_refused_by_the_node(name):
     ground = Ground()
     body = json.dumps(BODIES[name]).encode()
     spent_ms = cpu_budget.cpu_ms(lambda: ground.post(request(body)))
@@ -59,7 +59,7 @@ def test_a_slow_body_is_refused_in_words_through_the_node(name):
     assert cpu_budget.excess(body, lambda data: ground.post(request(data)), spent_ms) <= 1
 
 
-def test_bodies_of_the_grammar_are_answered_in_time():
+def test_bodies_of_the_grammar_are_answered_in_bounded_time():
     ground = Ground()
     for number in range(30):
         body = grammar.document(88, number)
@@ -70,7 +70,7 @@ def test_bodies_of_the_grammar_are_answered_in_time():
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_slow_body_is_refused_in_words_over_asgi(name):
+def test_slow_body_is_refused_over_asgi(name):
     federation: Federation[None] = Federation(software="test/1.0")
     federation.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A"))
     app = asgi_app(federation, HERE, MemoryStore(), worker=False)
@@ -97,7 +97,7 @@ def test_a_slow_body_is_refused_in_words_over_asgi(name):
 
 
 @pytest.mark.parametrize("context", [[AS, CHAIN], [AS, REPEATED], [AS, *[grammar.SCHEMA] * 2_000]])
-def test_a_slow_actor_document_only_makes_its_signature_fail(context):
+def test_slow_actor_document_fails_only_its_own_signature(context):
     ground = Ground()
     document = {"@context": context, "id": BOB, "type": "Person", "as:name": "x", "tag": [{"type": "T"}] * 100}
     ground.bob.serve(BOB, document)

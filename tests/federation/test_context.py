@@ -1,4 +1,4 @@
-"""The three faces say the same, and writes are only notes."""
+"""Check the three kinds of context: they give the same answers, and their writes are only planned."""
 
 import asyncio
 
@@ -32,26 +32,26 @@ def scope(**changes) -> UnitOfWork[str]:
     )
 
 
-def plain(ctx, seen):
-    seen += [ctx.contains(FOLLOWERS, BOB), ctx.contains(FOLLOWERS, CAROL)]
+def plain(ctx, answers):
+    answers += [ctx.contains(FOLLOWERS, BOB), ctx.contains(FOLLOWERS, CAROL)]
     ctx.append(FOLLOWERS, CAROL)
     ctx.remove(FOLLOWERS, BOB)
-    seen += [ctx.contains(FOLLOWERS, BOB), ctx.contains(FOLLOWERS, CAROL)]
+    answers += [ctx.contains(FOLLOWERS, BOB), ctx.contains(FOLLOWERS, CAROL)]
 
 
-async def coroutine(ctx, seen):
-    seen += [await ctx.contains(FOLLOWERS, BOB), await ctx.contains(FOLLOWERS, CAROL)]
+async def coroutine(ctx, answers):
+    answers += [await ctx.contains(FOLLOWERS, BOB), await ctx.contains(FOLLOWERS, CAROL)]
     ctx.append(FOLLOWERS, CAROL)
     ctx.remove(FOLLOWERS, BOB)
-    seen += [await ctx.contains(FOLLOWERS, BOB), await ctx.contains(FOLLOWERS, CAROL)]
+    answers += [await ctx.contains(FOLLOWERS, BOB), await ctx.contains(FOLLOWERS, CAROL)]
 
 
 @operation
-def op(ctx, seen):
-    seen += [(yield from ctx.contains(FOLLOWERS, BOB)), (yield from ctx.contains(FOLLOWERS, CAROL))]
+def op(ctx, answers):
+    answers += [(yield from ctx.contains(FOLLOWERS, BOB)), (yield from ctx.contains(FOLLOWERS, CAROL))]
     ctx.append(FOLLOWERS, CAROL)
     ctx.remove(FOLLOWERS, BOB)
-    seen += [(yield from ctx.contains(FOLLOWERS, BOB)), (yield from ctx.contains(FOLLOWERS, CAROL))]
+    answers += [(yield from ctx.contains(FOLLOWERS, BOB)), (yield from ctx.contains(FOLLOWERS, CAROL))]
 
 
 @pytest.mark.parametrize(
@@ -59,32 +59,32 @@ def op(ctx, seen):
     [(plain, False), (op, False), (plain, True), (op, True), (coroutine, True)],
     ids=["plain-blocking", "operation-blocking", "plain-asyncio", "operation-asyncio", "coroutine-asyncio"],
 )
-def test_every_face_reads_its_own_notes_and_writes_nothing(handler, asynchronous: bool) -> None:
+def test_every_context_reads_its_planned_writes_and_stores_nothing(handler, asynchronous: bool) -> None:
     store = MemoryStore()
     ports = Ports(runtime=BlockingRuntime(), store=store)
     change = add_member(FOLLOWERS, Member(BOB), order="1")
     assert run(commit(change.checks, change.writes), ports)
-    before = run_all(store)
+    entries_before = list_entries(store)
 
-    noted, seen = scope(), []
+    unit, answers = scope(), []
 
     def calls():
-        yield from Call(handler, seen, contexts_for=UnitContexts(noted))
+        yield from Call(handler, answers, contexts_for=UnitContexts(unit))
 
     if asynchronous:
         asyncio.run(run_async(calls(), async_ports(runtime=AsyncioRuntime(), store=store)))
     else:
         run(calls(), ports)
-    assert seen == [True, False, False, True]
-    assert noted.notes == [AddMember(FOLLOWERS, CAROL), RemoveMember(FOLLOWERS, BOB)]
-    assert run_all(store) == before
+    assert answers == [True, False, False, True]
+    assert unit.notes == [AddMember(FOLLOWERS, CAROL), RemoveMember(FOLLOWERS, BOB)]
+    assert list_entries(store) == entries_before
 
 
-def run_all(store: MemoryStore):
+def list_entries(store: MemoryStore):
     return [(entry.key, entry.version) for entry in store.scan((), limit=1000)]
 
 
-def test_addresses_are_computed_from_the_routes() -> None:
+def test_uris_are_computed_from_the_routes() -> None:
     ctx = UnitContexts(scope()).operation()
     assert ctx.origin == "https://ours.example"
     assert ctx.data == "mine"
@@ -99,7 +99,7 @@ def test_addresses_are_computed_from_the_routes() -> None:
     assert ctx.parse_uri("https://remote.example/notes/7") is None
 
 
-def test_without_an_origin_nothing_has_an_address() -> None:
+def test_context_without_an_origin_computes_no_uris() -> None:
     ctx = UnitContexts(scope(origin=None)).operation()
     assert ctx.parse_uri("https://ours.example/notes/7") is None
     with pytest.raises(ContractError, match="no origin"):
@@ -108,7 +108,7 @@ def test_without_an_origin_nothing_has_an_address() -> None:
         _ = ctx.origin
 
 
-def test_the_job_is_named() -> None:
+def test_context_describes_its_job() -> None:
     ctx = UnitContexts(
         scope(activity_id="https://remote.example/1", attempt=3, recipient="alice", silenced=True)
     ).operation()

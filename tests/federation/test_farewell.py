@@ -1,4 +1,4 @@
-"""An actor of ours goes: its Deletes are delivered and believed however long that takes, and what is left is a tombstone."""
+"""Check the deletion of a local actor: Deletes are accepted even days later, and a tombstone remains."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALICE, BOB = f"{A}/users/alice", f"{B}/users/bob"
 
 
 class Server:
-    """A node with one actor, who may go, and a listener that notes who has said what."""
+    """A node with one actor that may be deleted, and a listener that records activities and actors."""
 
     def __init__(self, origin: str, name: str, network: PeerNetwork, clock: Clock) -> None:
         self.gone = False
@@ -36,7 +36,7 @@ class Server:
             return Tombstone(former_type="Person") if self.gone else Person(preferred_username=name)
 
         for kind in (Announce, Delete, Update):
-            federation.on(kind)(lambda ctx, activity, said=kind.__name__: self.heard.append((said, activity.actor.uri)))
+            federation.on(kind)(lambda ctx, activity, name=kind.__name__: self.heard.append((name, activity.actor.uri)))
         store = MemoryStore(clock=clock.seconds)
         self.node = Node(federation, origin, store, transport=network, signer=ReusedKeys(), runtime=clock)
         network.join(self.node)
@@ -47,8 +47,8 @@ class Server:
         return served
 
 
-class Two:
-    """Bob follows Alice."""
+class FollowingServers:
+    """Two servers: Bob on the second follows Alice on the first."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -66,47 +66,47 @@ class Two:
             self.a.node.work(until_idle=True)
             self.b.node.work(until_idle=True)
 
-    def farewell(self) -> None:
+    def send_delete(self) -> None:
         self.a.node.send(Delete(object=ALICE), by="alice", to=f"{ALICE}/followers")
 
-    def days(self, count: float) -> None:
+    def pass_days(self, count: float) -> None:
         for _ in range(int(count * 24)):
             self.clock.at += timedelta(hours=1)
             self.settle()
 
 
-@pytest.mark.parametrize("first", ["the Delete", "the Tombstone"])
-def test_who_knows_the_actor_hears_that_it_is_gone(first: str) -> None:
-    two = Two()
-    two.a.gone = first == "the Tombstone"
-    two.farewell()
-    two.a.gone = True
-    two.settle()
-    assert two.b.heard[1:] == [("Delete", ALICE)]
-    answer = two.a.get(ALICE)
+@pytest.mark.parametrize("first_step", ["the Delete", "the Tombstone"])
+def test_follower_receives_the_delete_of_an_actor(first_step: str) -> None:
+    servers = FollowingServers()
+    servers.a.gone = first_step == "the Tombstone"
+    servers.send_delete()
+    servers.a.gone = True
+    servers.settle()
+    assert servers.b.heard[1:] == [("Delete", ALICE)]
+    answer = servers.a.get(ALICE)
     tombstone = json.loads(answer.body)
     assert (answer.status, tombstone["type"], tombstone["id"]) == (410, "Tombstone", ALICE)
     assert "publicKey" not in tombstone
 
 
-def test_a_host_that_was_down_for_two_days_hears_it_too() -> None:
-    two = Two()
-    two.network.down.add(B)
-    two.farewell()
-    two.a.gone = True
-    two.settle()
-    two.days(2)
-    assert two.b.heard[1:] == []
-    two.network.down.clear()
-    two.days(1)
-    assert two.b.heard[1:] == [("Delete", ALICE)]
+def test_host_that_was_down_for_two_days_receives_the_delete() -> None:
+    servers = FollowingServers()
+    servers.network.down.add(B)
+    servers.send_delete()
+    servers.a.gone = True
+    servers.settle()
+    servers.pass_days(2)
+    assert servers.b.heard[1:] == []
+    servers.network.down.clear()
+    servers.pass_days(1)
+    assert servers.b.heard[1:] == [("Delete", ALICE)]
 
 
-def test_keys_that_were_replaced_just_before_are_no_trouble() -> None:
-    two = Two()
-    two.a.node.rotate_keys("alice")
-    two.settle()
-    two.farewell()
-    two.a.gone = True
-    two.settle()
-    assert two.b.heard[1:] == [("Update", ALICE), ("Delete", ALICE)]
+def test_delete_after_a_key_rotation_is_accepted() -> None:
+    servers = FollowingServers()
+    servers.a.node.rotate_keys("alice")
+    servers.settle()
+    servers.send_delete()
+    servers.a.gone = True
+    servers.settle()
+    assert servers.b.heard[1:] == [("Update", ALICE), ("Delete", ALICE)]

@@ -1,4 +1,4 @@
-"""Two servers agree on who follows whom after any sequence of activities, and nobody gets what is meant for others."""
+"""Check that two servers agree on follow relations after any activities, and notes reach followers only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANNA, MILA = f"{HOME}/people/anna", f"{AWAY}/people/mila"
 
 
 class Server:
-    """A server with one actor; its policy lets every request wait."""
+    """A server with one actor that keeps every follow request pending."""
 
     def __init__(self, origin: str, name: str, network: PeerNetwork) -> None:
         self.actor, self.name = f"{origin}/people/{name}", name
@@ -38,7 +38,7 @@ class Server:
         )
 
         @federation.on(Create)
-        def created(ctx: Any, create: Create) -> None:
+        def record_content(ctx: Any, create: Create) -> None:
             assert create.object is not None
             note = create.object.claimed(Note)
             assert note is not None
@@ -47,7 +47,7 @@ class Server:
         self.node: Node[None] = Node(federation, origin, MemoryStore(), transport=network, signer=ReusedKeys())
         network.join(self.node)
 
-    def is_asked_by(self, follower: str) -> bool:
+    def has_follow_from(self, follower: str) -> bool:
         """Return whether a Follow of the other actor stands, answered or not."""
         relation = self.node.run(read_relation(self.node.federation.places, Direction.INBOUND, self.actor, follower))
         assert relation is not None
@@ -61,14 +61,14 @@ class Server:
 
 
 def activities(us: str, them: str) -> dict[str, View]:
-    own, others = Follow(actor=us, object=them), Follow(actor=them, object=us)
+    own_follow, other_follow = Follow(actor=us, object=them), Follow(actor=them, object=us)
     return {
         "follow": Follow(object=them),
-        "undo follow": Undo(object=own),
-        "accept": Accept(object=others),
-        "reject": Reject(object=others),
-        "undo accept": Undo(object=Accept(actor=us, object=others)),
-        "undo reject": Undo(object=Reject(actor=us, object=others)),
+        "undo follow": Undo(object=own_follow),
+        "accept": Accept(object=other_follow),
+        "reject": Reject(object=other_follow),
+        "undo accept": Undo(object=Accept(actor=us, object=other_follow)),
+        "undo reject": Undo(object=Reject(actor=us, object=other_follow)),
         "block": Block(object=them),
         "undo block": Undo(object=Block(actor=us, object=them)),
     }
@@ -81,21 +81,21 @@ STEPS = st.tuples(st.booleans(), st.sampled_from(list(activities(ANNA, MILA))))
 @example([(False, "block"), (True, "follow"), (False, "accept")])
 @example([(False, "block"), (True, "follow"), (False, "undo block"), (False, "accept")])
 @given(st.lists(STEPS, min_size=1, max_size=12))
-def test_two_servers_agree_after_any_sequence(steps: list[tuple[bool, str]]) -> None:
+def test_two_servers_agree_after_any_sequence_of_activities(steps: list[tuple[bool, str]]) -> None:
     network = PeerNetwork()
     anna, mila = Server(HOME, "anna", network), Server(AWAY, "mila", network)
     for is_anna, name in steps:
-        one, other = (anna, mila) if is_anna else (mila, anna)
-        if name == "accept" and not one.is_asked_by(other.actor):
-            continue  # the other server would believe an Accept that answers nothing
-        one.node.send(activities(one.actor, other.actor)[name], by=one.name, to=other.actor)
+        sender, receiver = (anna, mila) if is_anna else (mila, anna)
+        if name == "accept" and not sender.has_follow_from(receiver.actor):
+            continue  # the other server would accept an Accept that answers no Follow
+        sender.node.send(activities(sender.actor, receiver.actor)[name], by=sender.name, to=receiver.actor)
         quiesce(anna, mila)
-    for one, other in ((anna, mila), (mila, anna)):
-        follows = other.actor in one.members("followers")
-        assert follows is (one.actor in other.members("following"))
-        one.node.publish(Note(content=f"private, of {one.name}"), by=one.name, to=f"{one.actor}/followers")
+    for sender, receiver in ((anna, mila), (mila, anna)):
+        follows = receiver.actor in sender.members("followers")
+        assert follows is (sender.actor in receiver.members("following"))
+        sender.node.publish(Note(content=f"private, of {sender.name}"), by=sender.name, to=f"{sender.actor}/followers")
         quiesce(anna, mila)
-        assert (f"private, of {one.name}" in other.heard) is follows
+        assert (f"private, of {sender.name}" in receiver.heard) is follows
 
 
 def quiesce(*servers: Server) -> None:
@@ -103,7 +103,7 @@ def quiesce(*servers: Server) -> None:
         pass
 
 
-def test_a_blocked_actor_is_not_accepted():
+def test_blocked_actor_cannot_be_accepted():
     network = PeerNetwork()
     anna, mila = Server(HOME, "anna", network), Server(AWAY, "mila", network)
     mila.node.send(Block(object=ANNA), by="mila", to=ANNA)

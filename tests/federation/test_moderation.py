@@ -1,4 +1,4 @@
-"""Domain rules hold for a domain and what is under it, label by label."""
+"""Check domain rules: each holds for a domain and its subdomains, label by label."""
 
 import pytest
 
@@ -40,13 +40,13 @@ def test_an_allow_list_suspends_the_rest() -> None:
     assert rules.verdict("friends.example.evil.example") is Severity.SUSPEND
 
 
-def test_suspending_is_short() -> None:
+def test_suspending_makes_rules_from_domains() -> None:
     assert DomainRules.suspending(["a.example"]).verdict("a.example") is Severity.SUSPEND
 
 
 @pytest.mark.parametrize(
     "domain", ["", "https://a.example", "a.example/path", "a b.example", "a.example:80", "user@a.example"]
 )
-def test_what_is_no_domain_is_refused(domain: str) -> None:
+def test_malformed_domain_is_refused(domain: str) -> None:
     with pytest.raises(ConfigurationError, match="a rule is for a domain"):
         DomainRules.suspending([domain])

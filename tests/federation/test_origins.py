@@ -1,4 +1,4 @@
-"""Which origins are ours."""
+"""Check the origins of a node."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_one_origin_is_the_only_one() -> None:
     assert origins.pick(None) == A
 
 
-def test_of_several_one_has_to_be_named() -> None:
+def test_one_of_several_origins_must_be_named() -> None:
     origins = bind_origins(("https://a.example", "https://b.example:8443"))
     assert origins.pick("https://b.example:8443") == B
     with pytest.raises(ValueError, match="2 origins"):
@@ -26,22 +26,22 @@ def test_of_several_one_has_to_be_named() -> None:
         origins.pick("https://c.example")
 
 
-def test_a_function_is_asked_in_canonical_form() -> None:
-    asked: list[str] = []
+def test_function_of_origins_gets_canonical_origins() -> None:
+    checked_origins: list[str] = []
 
-    def ours(origin: str) -> bool:
-        asked.append(origin)
+    def is_tenant(origin: str) -> bool:
+        checked_origins.append(origin)
         return origin.endswith(".tenants.example")
 
-    origins = bind_origins(ours)
+    origins = bind_origins(is_tenant)
     assert origins.has(parse_origin("https://ONE.tenants.example:443"))
     assert not origins.has(A)
-    assert asked == ["https://one.tenants.example", "https://a.example"]
+    assert checked_origins == ["https://one.tenants.example", "https://a.example"]
     with pytest.raises(ValueError, match="a function decides"):
         origins.pick(None)
 
 
-def test_without_an_origin_nothing_is_served() -> None:
+def test_node_without_an_origin_serves_nothing() -> None:
     origins = bind_origins(None)
     assert not origins.serves
     assert not origins.has(A)
@@ -60,10 +60,10 @@ def test_without_an_origin_nothing_is_served() -> None:
         pytest.param((1,), "origin 1", id="number"),
     ],
 )
-def test_bad_origins_are_refused_in_words(origins, words: str) -> None:
+def test_malformed_origin_is_refused(origins, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         bind_origins(origins)
 
 
-def test_plain_http_is_there_when_asked_for() -> None:
+def test_plain_http_origin_is_accepted_on_request() -> None:
     assert str(bind_origins("http://127.0.0.1:8000", plain_http=True).only) == "http://127.0.0.1:8000"

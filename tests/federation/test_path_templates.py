@@ -1,4 +1,4 @@
-"""Routes match what they build, and nothing else."""
+"""Check routes: each matches exactly the paths that it builds."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30
 
 
 @given(TEXT)
-def test_a_simple_variable_reads_back_whatever_it_holds(value: str) -> None:
+def test_simple_variable_round_trips_any_text(value: str) -> None:
     route = parse_route("/users/{identifier}/inbox")
     path = route.build({"identifier": value})
     assert path.isascii()
@@ -20,7 +20,7 @@ def test_a_simple_variable_reads_back_whatever_it_holds(value: str) -> None:
 
 
 @given(TEXT)
-def test_a_reserved_variable_reads_back_with_its_slashes(value: str) -> None:
+def test_reserved_variable_round_trips_with_its_slashes(value: str) -> None:
     route = parse_route("/notes/{+path}")
     path = route.build({"path": value})
     assert not set(path) & set("?# ")
@@ -46,7 +46,7 @@ def test_a_reserved_variable_reads_back_with_its_slashes(value: str) -> None:
         pytest.param("/users/{id}", "/users/alice\n", {"id": "alice\n"}, id="newline-is-a-character"),
     ],
 )
-def test_match(template: str, path: str, values: dict[str, str] | None) -> None:
+def test_route_matches_paths(template: str, path: str, values: dict[str, str] | None) -> None:
     assert parse_route(template).match(path) == values
 
 
@@ -65,7 +65,7 @@ def test_match(template: str, path: str, values: dict[str, str] | None) -> None:
         pytest.param("/users/é/{id}", "path characters", id="not-ascii"),
     ],
 )
-def test_bad_routes_are_refused_in_words(template: str, words: str) -> None:
+def test_malformed_route_is_refused(template: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         parse_route(template, variables=["id"])
 
@@ -79,21 +79,21 @@ def test_bad_routes_are_refused_in_words(template: str, words: str) -> None:
         pytest.param({"id": "\ud800"}, id="surrogate"),
     ],
 )
-def test_values_that_cannot_be_written_are_refused(values: dict[str, str]) -> None:
+def test_values_without_a_path_are_refused(values: dict[str, str]) -> None:
     with pytest.raises(ValueError):
         parse_route("/users/{id}").build(values)
 
 
-def test_the_most_literal_route_wins_whatever_the_order() -> None:
+def test_most_literal_route_wins_in_any_order() -> None:
     templates = ["/{+all}", "/users/{id}", "/users/me", "/users/{id}/inbox", "/{a}/{b}"]
     for order in (templates, templates[::-1]):
         router: Router[str] = Router()
         for template in order:
             router.add(parse_route(template), template)
-        found = {
+        matches = {
             path: router.match(path) for path in ["/users/me", "/users/x", "/users/x/inbox", "/x/y", "/x/y/z", "/"]
         }
-        assert {path: match and match[0] for path, match in found.items()} == {
+        assert {path: match and match[0] for path, match in matches.items()} == {
             "/users/me": "/users/me",
             "/users/x": "/users/{id}",
             "/users/x/inbox": "/users/{id}/inbox",
@@ -103,7 +103,7 @@ def test_the_most_literal_route_wins_whatever_the_order() -> None:
         }
 
 
-def test_two_routes_of_one_shape_are_refused() -> None:
+def test_two_routes_with_the_same_paths_are_refused() -> None:
     router: Router[int] = Router()
     router.add(parse_route("/users/{id}"), 1)
     with pytest.raises(ConfigurationError, match="match the same paths"):

@@ -1,7 +1,7 @@
-"""Every document in the vectors' payloads arrives at an inbox, signed by a stand-in for its actor: it is taken, or refused for a reason that stands here.
+"""Deliver every document of the vectors' payloads to an inbox: each is accepted, or refused for an expected reason.
 
-The stand-in has the actor's id and a key of ours, and serves an actor at that id. Documents without a usable actor are signed by a relay, which is
-how they would come if they came at all.
+A stand-in signs each document. It has the actor's id and a key of the test, and serves an actor at that id. A relay
+signs documents without a usable actor, since only a relay could bring them.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ REFUSED = {
     (401, "bad-signature"): 1,
     (403, "forbidden"): 4,
 }
-"""Status and reason of a refusal: how many payloads are refused so. The 401 has a proof, by a key that the stand-in does not have."""
-TAKEN = 115
-"""How many payloads are taken, and heard by a listener for every type of activity."""
+"""Number of payloads by status and reason. The 401 has a proof by a key that the stand-in does not have."""
+ACCEPTED = 115
+"""Number of accepted payloads that reach a listener for every type of activity."""
 ADDRESSES = AddressPolicy(
     plain_http=True, loopback=True, hosts=frozenset({"lemmy-alpha", "ltthostname.local", "mbin-test1"})
 )
-"""Some were recorded in the test set-ups of their servers, whose names and ports no public server has."""
-UNHEARD = 5
-"""How many are taken and heard by nobody: three of types that nobody here knows, and two who say that they are gone, whom nobody knew."""
+"""Some payloads were recorded in test set-ups, with names and ports that no public server has."""
+IGNORED = 5
+"""Number of accepted payloads without a listener: three of unknown types, two Deletes of unknown actors."""
 
 
 def actor_of(body: bytes) -> str:
-    """Who is to have signed: the actor if there is one that can sign, else the relay."""
+    """Return the expected signer: the actor if it can sign, else the relay."""
     try:
         tree: Any = json.loads(body)
     except ValueError:
@@ -62,10 +62,10 @@ def actor_of(body: bytes) -> str:
     return uri
 
 
-def arrive(body: bytes) -> tuple[int, str | None, list[str]]:
-    """Deliver ``body`` to a server of its own; gives the status, the reason of a refusal, and what the listener heard."""
+def deliver_body(body: bytes) -> tuple[int, str | None, list[str]]:
+    """Deliver ``body`` to a new server; return the status, the reason of a refusal, and the ids that listeners got."""
     signer = actor_of(body)
-    # Mbin's snapshots have their ids taken out.
+    # The ids are removed from Mbin's snapshots.
     body = body.replace(b"SCRUBBED_ID", f"{parse_url(signer).origin}/scrubbed".encode())
     heard: list[str] = []
     federation: Federation[None] = Federation(software="test/1.0")
@@ -75,7 +75,7 @@ def arrive(body: bytes) -> tuple[int, str | None, list[str]]:
         return Person(preferred_username=identifier)
 
     @federation.on(Activity)
-    def arrived(ctx, activity):
+    def record_id(ctx, activity):
         heard.append(activity.id)
 
     network = PeerNetwork()
@@ -91,9 +91,7 @@ def arrive(body: bytes) -> tuple[int, str | None, list[str]]:
     answer = network.peer(signer, key=KEY).deliver(node, body)
     node.work(until_idle=True)
     waiting = node.ports.queue.depth(lanes_for(INBOX))
-    assert (waiting.ready, waiting.delayed, waiting.leased) == (0, 0, 0), (
-        "something of it failed, and is to be tried again"
-    )
+    assert (waiting.ready, waiting.delayed, waiting.leased) == (0, 0, 0), "a job has failed and is to be retried"
     return answer.status, json.loads(answer.body)["reason"] if answer.body else None, heard
 
 
@@ -103,14 +101,14 @@ def name_of(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, tuple[int, str | None, bool]]:
-    """What became of each, filled in as the tests go."""
+    """Return the table of outcomes, which the tests fill in."""
     return {}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=map(name_of, PATHS))
-def test_a_payload_is_taken_or_refused_for_a_reason(path, outcomes):
+def test_payload_is_accepted_or_refused_for_an_expected_reason(path, outcomes):
     body = path.read_bytes()
-    status, reason, heard = arrive(body)
+    status, reason, heard = deliver_body(body)
     if reason is None:
         assert status == 202
         assert len(heard) <= 1
@@ -121,16 +119,16 @@ def test_a_payload_is_taken_or_refused_for_a_reason(path, outcomes):
 
 
 @needs_vectors
-def test_the_numbers_are_pinned(outcomes):
+def test_numbers_of_outcomes_are_pinned(outcomes):
     assert len(PATHS) == 304
     missing = [path for path in PATHS if name_of(path) not in outcomes]  # when this test is run alone
     for path in missing:
-        status, reason, heard = arrive(path.read_bytes())
+        status, reason, heard = deliver_body(path.read_bytes())
         outcomes[name_of(path)] = status, reason, bool(heard)
-    counted = Counter(outcomes.values())
-    refused = {(status, reason): n for (status, reason, _), n in counted.items() if reason is not None}
-    assert refused == REFUSED
-    assert (counted[202, None, True], counted[202, None, False]) == (TAKEN, UNHEARD)
+    counts = Counter(outcomes.values())
+    refusals = {(status, reason): n for (status, reason, _), n in counts.items() if reason is not None}
+    assert refusals == REFUSED
+    assert (counts[202, None, True], counts[202, None, False]) == (ACCEPTED, IGNORED)
 
 
 @needs_vectors
@@ -139,17 +137,17 @@ def test_the_numbers_are_pinned(outcomes):
     [
         ("invalid/dat__invalid_actor_mismatch.json", (403, "forbidden")),
         ("invalid/dat__invalid_delete_others_object.json", (403, "forbidden")),
-        # Another server's id, as an old test of Pleroma has it.
+        # An id of another server, from an old test of Pleroma.
         ("misskey/pleroma-repo__misskey-like.json", (403, "forbidden")),
         ("go-ap/activitypub__like_activity_with_iri_actor.json", (400, "not-an-activity")),
-        # A Delete without id, as GoToSocial sends them all.
+        # A Delete without id, as GoToSocial sends it.
         ("gotosocial/gts__internaltoas_15.json", (202, None)),
-        # Its ids are taken out, so that it seems to change somebody else.
+        # Its ids are removed, so that it seems to change another actor.
         ("mbin/mbin__UpdateTest__testUpdateUser__1.json", (403, "forbidden")),
         ("lemmy/lemmy-repo__activities_community_lock_page.json", (202, None)),
         ("mastodon/pleroma-repo__mastodon-post-activity.json", (202, None)),
     ],
 )
-def test_some_by_name(name, outcome):
-    status, reason, _ = arrive((VECTORS / "payloads" / name).read_bytes())
+def test_selected_payloads_have_the_expected_outcome(name, outcome):
+    status, reason, _ = deliver_body((VECTORS / "payloads" / name).read_bytes())
     assert (status, reason) == outcome

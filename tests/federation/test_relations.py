@@ -1,4 +1,4 @@
-"""The table of follow relations: every state with every event, and what has to hold along any sequence."""
+"""Check the table of follow relations: every state with every event, and invariants of any sequence."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ EXPECTED: dict[RelationEvent, tuple[RelationState, ...]] = {
 }
 
 
-def test_the_table_has_every_pair_and_no_other():
+def test_table_has_every_pair_of_state_and_event():
     assert set(TRANSITIONS) == set(PAIRS)
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda member: member.value)
-def test_each_event_leads_to_its_state(state, event):
+def test_event_leads_to_the_expected_state(state, event):
     assert transition(state, event).state is EXPECTED[event][list(RelationState).index(state)]
 
 
@@ -55,13 +55,13 @@ def test_members_and_requests_follow_the_state(state, event):
 
 
 @pytest.mark.parametrize("event", [event for event in E if event is not E.FOLLOW], ids=lambda member: member.value)
-def test_only_a_follow_is_answered(event):
+def test_only_a_follow_causes_an_answer(event):
     answers = {A.CONFIRM, A.REFUSE}
     assert not any(answers & set(transition(state, event).actions) for state in RelationState)
 
 
 @given(st.lists(st.sampled_from(RelationEvent)))
-def test_nobody_is_accepted_who_has_not_asked(events):
+def test_relation_is_accepted_only_after_a_follow(events):
     state, has_asked, is_member = NONE, False, False
     for event in events:
         change = transition(state, event)
@@ -78,7 +78,7 @@ def test_nobody_is_accepted_who_has_not_asked(events):
 @given(
     st.lists(st.sampled_from(RelationEvent)), st.sampled_from([E.REJECT, E.UNDO_FOLLOW, E.UNDO_ACCEPT, E.BLOCK, E.END])
 )
-def test_an_ended_relation_needs_a_new_follow_or_a_new_answer(events, ending):
+def test_ended_relation_needs_a_new_follow_or_accept(events, ending):
     state = NONE
     for event in [*events, ending]:
         state = transition(state, event).state
@@ -88,12 +88,12 @@ def test_an_ended_relation_needs_a_new_follow_or_a_new_answer(events, ending):
 
 
 @given(st.lists(st.sampled_from([event for event in E if event is not E.UNDO_BLOCK])))
-def test_a_block_ends_with_its_undo_alone(events):
+def test_block_ends_only_with_its_undo(events):
     state = BLOCKED
     for event in events:
         state = transition(state, event).state
     assert state is BLOCKED
 
 
-def test_every_activity_about_relations_has_its_undo():
+def test_every_relation_activity_has_an_undo():
     assert set(RELATION_EVENTS) == set(UNDO_EVENTS)

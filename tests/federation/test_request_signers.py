@@ -1,4 +1,4 @@
-"""Who has signed a request: the owner of a key that holds, whatever it asks for."""
+"""Check the signer of a request: the owner of a verified key, for any request."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from apcore.signatures import BadSignature, SignatureMissing, rfc9421
 from inbox_fixture import ALICE, BOB, CAROL, INBOX, NOON, Ground
 
 
-def asked_by(ground: Ground, request: Request, **more: Any) -> Signed:
-    return ground.node.run(find_signer(ground.node.site(), request, **more))
+def run_find_signer(ground: Ground, request: Request, **kwargs: Any) -> Signed:
+    return ground.node.run(find_signer(ground.node.site(), request, **kwargs))
 
 
 def get(url: str = ALICE) -> Request:
@@ -27,75 +27,77 @@ def get(url: str = ALICE) -> Request:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("scheme", ["cavage", "rfc9421"])
-def test_whoever_signs_is_named(method, scheme):
+def test_signer_is_the_owner_of_the_key(method, scheme):
     ground = Ground()
     ground.bob.scheme = scheme
     body = b"{}" if method == "POST" else b""
-    signed = asked_by(ground, ground.bob.sign(Request(method, ALICE, Headers(), body)))
+    signed = run_find_signer(ground, ground.bob.sign(Request(method, ALICE, Headers(), body)))
     assert (signed.owner, signed.key_id, signed.signature.scheme) == (BOB, f"{BOB}#main-key", scheme)
 
 
-def test_a_key_that_is_kept_costs_nothing_but_its_read():
+def test_cached_key_costs_one_read():
     ground = Ground()
-    asked_by(ground, ground.bob.sign(get()))
+    run_find_signer(ground, ground.bob.sign(get()))
     ground.asked.clear()
-    asked_by(ground, ground.bob.sign(get()))
+    run_find_signer(ground, ground.bob.sign(get()))
     reads = [effect for effect in ground.asked if isinstance(effect, Get)]
-    assert [[key[0] for key in read.keys] for read in reads] == [["key"]], "our own keys are for fetching others'"
+    assert [[key[0] for key in read.keys] for read in reads] == [["key"]], "a key of this server was read"
     assert not any(isinstance(effect, (Fetch, MakeKey)) for effect in ground.asked)
 
 
-def both(ground: Ground, url: str = INBOX) -> Request:
-    """Signed by Carol and by Bob, in this order."""
+def signed_by_both(ground: Ground, url: str = INBOX) -> Request:
+    """Build a request signed by Carol and by Bob, in this order."""
     request = Request("GET", url)
-    one = rfc9421.sign(request, ground.carol.key, now=NOON, label="one")
-    two = rfc9421.sign(request, ground.bob.key, now=NOON, label="two")
+    first = rfc9421.sign(request, ground.carol.key, now=NOON, label="one")
+    second = rfc9421.sign(request, ground.bob.key, now=NOON, label="two")
     for name in ("signature-input", "signature"):
-        two = evolve(two, headers=two.headers.with_set(name, f"{one.headers.get(name)}, {two.headers.get(name)}"))
-    return two
+        second = evolve(
+            second, headers=second.headers.with_set(name, f"{first.headers.get(name)}, {second.headers.get(name)}")
+        )
+    return second
 
 
 @pytest.mark.parametrize(
     ("prefer", "owner"),
-    [(None, CAROL), (BOB, BOB), (CAROL, CAROL), (f"{BOB}2", BOB), ("https://nobody.example/x", CAROL)],
-    ids=["nobody", "the second", "the first", "a neighbour", "a stranger"],
+    [(None, CAROL), (BOB, BOB), (CAROL, CAROL), (f"{BOB}2", BOB), ("https://unknown.example/x", CAROL)],
+    ids=["no preference", "the second", "the first", "a neighbour", "a stranger"],
 )
-def test_of_several_it_is_the_one_that_is_expected(prefer, owner):
-    assert asked_by(Ground(), both(Ground()), prefer=prefer).owner == owner
+def test_signature_of_the_preferred_origin_is_selected(prefer, owner):
+    assert run_find_signer(Ground(), signed_by_both(Ground()), prefer=prefer).owner == owner
 
 
-def down(ground: Ground) -> Request:
+def request_with_host_down(ground: Ground) -> Request:
     ground.network.down.add("https://remote.example")
     return ground.bob.sign(get())
 
 
-def gone(ground: Ground) -> Request:
+def request_with_key_gone(ground: Ground) -> Request:
     ground.bob.serve(BOB, None, status=410)
     return ground.bob.sign(get())
 
 
-def elsewhere(ground: Ground) -> Request:
+def request_for_another_url(ground: Ground) -> Request:
     return evolve(ground.bob.sign(get()), url=f"{ALICE}/followers")
 
 
 REFUSED: dict[str, tuple[Any, type[ApcoreError]]] = {
-    "not signed": (lambda ground: get(), SignatureMissing),
-    "another target": (elsewhere, BadSignature),
-    "a host that is down": (down, KeyUnavailable),
-    "a key that is gone": (gone, KeyRefused),
+    "unsigned": (lambda ground: get(), SignatureMissing),
+    "another target": (request_for_another_url, BadSignature),
+    "a host that is down": (request_with_host_down, KeyUnavailable),
+    "a key that is gone": (request_with_key_gone, KeyRefused),
 }
 
 
-@pytest.mark.parametrize(("make", "error"), REFUSED.values(), ids=REFUSED)
-def test_whoever_does_not_is_told_why(make, error):
+@pytest.mark.parametrize(("make_request", "error"), REFUSED.values(), ids=REFUSED)
+def test_request_without_a_valid_signature_is_refused(make_request, error):
     ground = Ground()
     with pytest.raises(error):
-        asked_by(ground, make(ground))
+        run_find_signer(ground, make_request(ground))
 
 
-def test_a_suspended_host_is_not_asked_for_its_keys():
+def test_key_of_a_suspended_host_is_not_fetched():
     ground = Ground(rules=DomainRules.suspending(["remote.example"]))
     with pytest.raises(Refused):
-        asked_by(ground, ground.bob.sign(get()))
+        run_find_signer(ground, ground.bob.sign(get()))
     assert ground.asked
     assert not any(isinstance(effect, (Fetch, Get)) for effect in ground.asked)

@@ -1,4 +1,4 @@
-"""Several signatures on one request, and activities that are hardly any: the edges that mutation testing found open."""
+"""Check several signatures and malformed activities: edges that mutation testing has found untested."""
 
 from __future__ import annotations
 
@@ -20,73 +20,76 @@ from inbox_fixture import ALICE, BOB, CAROL, INBOX, Ground
 LIKE = f"{BOB}/likes/1"
 
 
-def signed(ground: Ground, *keys: PrivateKey) -> Request:
-    """A request with a signature by each key, labelled a, b, c."""
+def sign_with(ground: Ground, *keys: PrivateKey) -> Request:
+    """Sign a request with each key, labelled a, b, c."""
     plain = Request("POST", INBOX, Headers({"content-type": "application/activity+json"}), b"{}")
-    made = [rfc9421.sign(plain, key, now=ground.clock.now(), label="abc"[n]) for n, key in enumerate(keys)]
-    headers = made[0].headers
-    for other in made[1:]:
+    signed_requests = [rfc9421.sign(plain, key, now=ground.clock.now(), label="abc"[n]) for n, key in enumerate(keys)]
+    headers = signed_requests[0].headers
+    for other in signed_requests[1:]:
         for name in ("signature-input", "signature"):
             headers = headers.with_added(name, other.headers.get(name) or "")
-    return evolve(made[0], headers=headers)
+    return evolve(signed_requests[0], headers=headers)
 
 
-def unknown(ground: Ground, name: str = "other") -> PrivateKey:
+def unlisted_key(ground: Ground, name: str = "other") -> PrivateKey:
     return ground.bob.key.renamed(key_id=f"{BOB}#{name}", owner=BOB)
 
 
-def asked(ground: Ground, request: Request, prefer: str | None = None) -> Any:
+def run_find_signer(ground: Ground, request: Request, prefer: str | None = None) -> Any:
     return ground.node.run(find_signer(ground.node.site(), request, prefer=prefer))
 
 
 @pytest.mark.parametrize("prefer", [None, BOB])
-def test_one_that_is_refused_leaves_the_next(prefer):
+def test_next_signature_is_tried_after_a_refused_one(prefer):
     ground = Ground()
-    assert asked(ground, signed(ground, unknown(ground), ground.bob.key), prefer).key_id == ground.bob.key_id
+    assert (
+        run_find_signer(ground, sign_with(ground, unlisted_key(ground), ground.bob.key), prefer).key_id
+        == ground.bob.key_id
+    )
 
 
 @pytest.mark.parametrize("prefer", [None, BOB])
-def test_one_whose_key_cannot_be_had_leaves_the_next(prefer):
+def test_next_signature_is_tried_after_an_unavailable_key(prefer):
     ground = Ground()
     ground.network.down.add("https://third.example")
-    assert asked(ground, signed(ground, ground.carol.key, ground.bob.key), prefer).owner == BOB
+    assert run_find_signer(ground, sign_with(ground, ground.carol.key, ground.bob.key), prefer).owner == BOB
 
 
-def test_of_several_that_are_refused_the_first_is_told():
+def test_first_of_several_refused_signatures_is_reported():
     ground = Ground()
-    unauthenticated_client = ground.carol.key.renamed(key_id=f"{CAROL}#none", owner=CAROL)
+    missing_key = ground.carol.key.renamed(key_id=f"{CAROL}#none", owner=CAROL)
     with pytest.raises(ApcoreError) as caught:
-        asked(ground, signed(ground, unknown(ground), unauthenticated_client))
+        run_find_signer(ground, sign_with(ground, unlisted_key(ground), missing_key))
     assert f"{BOB}#other" in str(caught.value)
     with pytest.raises(ApcoreError) as caught:
-        asked(ground, signed(ground, unauthenticated_client, unknown(ground, "another")))
+        run_find_signer(ground, sign_with(ground, missing_key, unlisted_key(ground, "another")))
     assert f"{CAROL}#none" in str(caught.value)
 
 
-def test_of_several_that_cannot_be_had_the_first_is_told():
+def test_first_of_several_unavailable_keys_is_reported():
     ground = Ground()
     ground.network.down.update({"https://third.example", "https://remote.example"})
     for first, second in ((ground.bob.key, ground.carol.key), (ground.carol.key, ground.bob.key)):
         with pytest.raises(ApcoreError) as caught:
-            asked(ground, signed(ground, first, second))
+            run_find_signer(ground, sign_with(ground, first, second))
         assert caught.value.status_hint == 503
         assert first.key_id in str(caught.value)
 
 
-def test_what_cannot_be_had_counts_before_what_is_refused():
+def test_unavailable_key_is_reported_before_a_refused_signature():
     ground = Ground()
     ground.network.down.add("https://third.example")
     with pytest.raises(ApcoreError) as caught:
-        asked(ground, signed(ground, unknown(ground), ground.carol.key))
+        run_find_signer(ground, sign_with(ground, unlisted_key(ground), ground.carol.key))
     assert caught.value.status_hint == 503
 
 
 # --- activities -----------------------------------------------------------------------------------------------------
 
 
-def arrived(**members: Any) -> Any:
-    made = {"id": LIKE, "type": "Like", "actor": BOB, "object": ALICE} | members
-    body = json.dumps({name: value for name, value in made.items() if value is not None}).encode()
+def read_activity(**members: Any) -> Any:
+    values = {"id": LIKE, "type": "Like", "actor": BOB, "object": ALICE} | members
+    body = json.dumps({name: value for name, value in values.items() if value is not None}).encode()
     return read_incoming(Ground().node.site(), body)
 
 
@@ -100,8 +103,8 @@ def arrived(**members: Any) -> Any:
         ({"type": "Delete", "object": {"type": "Person"}}, False),
     ],
 )
-def test_what_is_about_its_actor(members, about):
-    assert arrived(**members).is_about_its_actor == about
+def test_activity_about_its_own_actor_is_recognised(members, about):
+    assert read_activity(**members).is_about_its_actor == about
 
 
 @pytest.mark.parametrize(
@@ -114,15 +117,15 @@ def test_what_is_about_its_actor(members, about):
         {"type": None},
     ],
 )
-def test_what_is_no_activity(members):
+def test_malformed_activity_is_refused(members):
     with pytest.raises(ApcoreError) as caught:
-        arrived(**members)
+        read_activity(**members)
     assert caught.value.reason == "not-an-activity"
 
 
-def test_what_is_written_down_is_json_in_its_shortest_form():
+def test_bytes_of_an_activity_are_compact_json():
     assert bytes_of({"a": "é", "b": [1, {}]}) == '{"a":"é","b":[1,{}]}'.encode()
 
 
-def test_an_id_is_remembered_for_thirty_days():
+def test_processed_ids_are_remembered_for_thirty_days():
     assert timedelta(seconds=DONE_KEPT_S) == timedelta(days=30)

@@ -1,4 +1,4 @@
-"""What apcore does by itself about a Follow: what it signs says what it says, and one follower's word is not another's."""
+"""Check the side effects of a Follow: the signed answer has a fixed meaning, and followers do not affect each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apcore.vocab import Follow, read_document
 from inbox_fixture import ALICE, BOB, HERE, Ground
 
 AS2 = "https://www.w3.org/ns/activitystreams"
-OTHER_WORDS: dict[str, Any] = {
+HOSTILE_CONTEXTS: dict[str, Any] = {
     "another type": {"Accept": "as:Delete"},
     "another object": {
         "Accept": {
@@ -24,11 +24,11 @@ OTHER_WORDS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", OTHER_WORDS)
-def test_the_answer_to_a_follow_means_what_we_say(name):
-    """Whoever asks does not choose the words that we sign, and that his inbox, which may be anybody's, reads."""
+@pytest.mark.parametrize("name", HOSTILE_CONTEXTS)
+def test_answer_to_a_follow_ignores_the_context_of_the_follow(name):
+    """Send a Follow with a context that redefines terms: the signed answer must not use it."""
     ground = Ground()
-    members = {"@context": [AS2, OTHER_WORDS[name]], "object": ALICE, "note": f"{HERE}/notes/1", "to": [ALICE]}
+    members = {"@context": [AS2, HOSTILE_CONTEXTS[name]], "object": ALICE, "note": f"{HERE}/notes/1", "to": [ALICE]}
     follow = ground.bob.activity("Follow", **members)
     assert ground.bob.deliver(ground.node, follow).status == 202
     ground.work()
@@ -41,7 +41,7 @@ def test_the_answer_to_a_follow_means_what_we_say(name):
     assert read_document({"@context": AS2, **request}).is_a(Follow)
 
 
-def test_a_neighbours_follow_of_the_same_id_takes_nobodys_undo_away():
+def test_follows_with_one_id_by_two_actors_are_undone_separately():
     ground = Ground()
     eve = Peer("https://remote.example/users/eve", network=ground.network)
     ident = f"{BOB}/follows/1"

@@ -1,4 +1,4 @@
-"""Being found by WebFinger, host-meta and NodeInfo; and only for what is ours."""
+"""Check WebFinger, host-meta and NodeInfo: they answer for local actors only."""
 
 import json
 from urllib.parse import quote
@@ -26,15 +26,15 @@ def ask():
 
     with Node(federation, ORIGIN, MemoryStore()) as node:
 
-        def asked(path: str, method: str = "GET") -> Response:
+        def get(path: str, method: str = "GET") -> Response:
             answer = node.handle(Request(method, ORIGIN + path, Headers({"Accept": "*/*"})))
             assert isinstance(answer, Response)
             return answer
 
-        yield asked
+        yield get
 
 
-def finger(resource: str) -> str:
+def webfinger_path(resource: str) -> str:
     return f"/.well-known/webfinger?resource={quote(resource, safe='')}"
 
 
@@ -49,44 +49,47 @@ def finger(resource: str) -> str:
         (f"{ORIGIN}/actor", "acct:ours.example@ours.example", f"{ORIGIN}/actor"),
     ],
 )
-def test_what_is_ours_is_found(ask, resource: str, subject: str, uri: str) -> None:
-    answer = ask(finger(resource))
+def test_webfinger_finds_local_actors(ask, resource: str, subject: str, uri: str) -> None:
+    answer = ask(webfinger_path(resource))
     assert answer.status == 200
     assert answer.headers.get("content-type") == "application/jrd+json"
     assert answer.headers.get("access-control-allow-origin") == "*"
-    found = read_jrd(answer.body)
-    assert found.subject == subject
-    [link] = found.linked("self")
+    descriptor = read_jrd(answer.body)
+    assert descriptor.subject == subject
+    [link] = descriptor.linked("self")
     assert (link.href, link.type) == (uri, "application/activity+json")
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (finger("acct:nobody@ours.example"), 404),
-        (finger("acct:alice@other.example"), 404),
-        (finger("https://other.example/users/alice"), 404),
-        (finger("acct:gone@ours.example"), 410),
-        *((finger(text), 404) for text in ("mailto:alice@ours.example", "urn:isbn:9780", "ftp://ours.example/alice")),
-        (finger("nothing"), 400),
+        (webfinger_path("acct:nobody@ours.example"), 404),
+        (webfinger_path("acct:alice@other.example"), 404),
+        (webfinger_path("https://other.example/users/alice"), 404),
+        (webfinger_path("acct:gone@ours.example"), 410),
+        *(
+            (webfinger_path(text), 404)
+            for text in ("mailto:alice@ours.example", "urn:isbn:9780", "ftp://ours.example/alice")
+        ),
+        (webfinger_path("nothing"), 400),
         ("/.well-known/webfinger", 400),
-        (finger("acct:alice@ours.example") + "&resource=x", 400),
-        (finger("acct:%ff@ours.example"), 400),
+        (webfinger_path("acct:alice@ours.example") + "&resource=x", 400),
+        (webfinger_path("acct:%ff@ours.example"), 400),
     ],
 )
-def test_what_is_not_is_not(ask, path: str, status: int) -> None:
+def test_webfinger_refuses_other_resources(ask, path: str, status: int) -> None:
     answer = ask(path)
     assert answer.status == status
     assert answer.headers.get("access-control-allow-origin") == "*"
 
 
-def test_host_meta_leads_to_webfinger_in_both_spellings(ask) -> None:
+def test_host_meta_links_to_webfinger_in_both_formats(ask) -> None:
     for path in ("/.well-known/host-meta", "/.well-known/host-meta.json"):
         [link] = read_host_meta(ask(path).body).linked("lrdd")
         assert link.template == f"{ORIGIN}/.well-known/webfinger?resource={{uri}}"
 
 
-def test_nodeinfo_leads_to_documents_that_are_there(ask) -> None:
+def test_nodeinfo_links_to_existing_documents(ask) -> None:
     links = json.loads(ask("/.well-known/nodeinfo").body)["links"]
     versions = []
     for link in links:
@@ -97,7 +100,7 @@ def test_nodeinfo_leads_to_documents_that_are_there(ask) -> None:
     assert sorted(versions) == ["2.0", "2.1"]
 
 
-def test_only_reading_is_allowed(ask) -> None:
+def test_only_get_and_head_are_allowed(ask) -> None:
     assert ask("/nodeinfo/2.1", "POST").status == 405
     head = ask("/nodeinfo/2.1", "HEAD")
     assert (head.status, head.body) == (200, b"")
