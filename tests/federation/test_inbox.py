@@ -1,4 +1,4 @@
-"""What an inbox does with what it gets: bad input is named and leaves nothing behind; good input counts once, whatever fails."""
+"""Check an inbox: bad requests are refused with a reason and leave no record, good ones are processed once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def without(name: str) -> dict[str, Any]:
 def signed(
     ground: Ground, body: bytes | dict[str, Any], *, by: Peer | None = None, to: str = INBOX, **fields: str
 ) -> Request:
-    """A POST that is right but for its body or some fields: content_type, and so on; an empty one is left out."""
+    """Sign a POST with this body. ``fields`` replace headers, for example content_type; empty ones are left out."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": AP} | {name.replace("_", "-"): value for name, value in fields.items()}
     request = Request("POST", to, Headers({name: value for name, value in headers.items() if value}), raw)
@@ -55,24 +55,24 @@ def deep(levels: int) -> bytes:
     return json.dumps(like()).encode()[:-1] + b',"x":' + b"[" * levels + b"]" * levels + b"}"
 
 
-def sent(body: bytes | dict[str, Any], **fields: str) -> Callable[[Ground], Request]:
+def request_with(body: bytes | dict[str, Any], **fields: str) -> Callable[[Ground], Request]:
     return lambda ground: signed(ground, body, **fields)
 
 
-def changed(change: Callable[[Request], Request]) -> Callable[[Ground], Request]:
+def change_signed(change: Callable[[Request], Request]) -> Callable[[Ground], Request]:
     return lambda ground: change(signed(ground, like()))
 
 
-def field(name: str, value: str) -> Callable[[Ground], Request]:
-    """A right request with one field changed after it was signed."""
-    return changed(lambda request: evolve(request, headers=request.headers.with_set(name, value)))
+def with_field(name: str, value: str) -> Callable[[Ground], Request]:
+    """Change one field of a valid request after it was signed."""
+    return change_signed(lambda request: evolve(request, headers=request.headers.with_set(name, value)))
 
 
-def dropped(*names: str) -> Callable[[Ground], Request]:
-    return changed(lambda request: evolve(request, headers=request.headers.without(*names)))
+def without_fields(*names: str) -> Callable[[Ground], Request]:
+    return change_signed(lambda request: evolve(request, headers=request.headers.without(*names)))
 
 
-def at(seconds: float) -> Callable[[Ground], Request]:
+def signed_at(seconds: float) -> Callable[[Ground], Request]:
     def make(ground: Ground) -> Request:
         request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(like()).encode())
         return cavage.sign(request, ground.bob.key, now=NOON + timedelta(seconds=seconds))
@@ -80,8 +80,8 @@ def at(seconds: float) -> Callable[[Ground], Request]:
     return make
 
 
-def by(**names: str) -> Callable[[Ground], Request]:
-    """Signed by Bob's key under other names."""
+def signed_as(**names: str) -> Callable[[Ground], Request]:
+    """Sign with Bob's key under another key id or owner."""
 
     def make(ground: Ground) -> Request:
         request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(like()).encode())
@@ -91,159 +91,159 @@ def by(**names: str) -> Callable[[Ground], Request]:
 
 
 def not_listed(ground: Ground) -> Request:
-    """The key document says that it is Carol's, and Carol's actor lists another."""
+    """Serve a key that names Carol as its owner, while Carol lists another."""
     key = {"id": "https://remote.example/key", "owner": CAROL, "publicKeyPem": ground.bob.key.public.pem}
     ground.bob.serve(key["id"], key)
-    return by(key_id=key["id"])(ground)
+    return signed_as(key_id=key["id"])(ground)
 
 
 def other_owner(ground: Ground) -> Request:
-    """Bob's actor lists his key as Carol's."""
+    """Serve Bob's actor with a key that names Carol as its owner."""
     listed = ground.bob.document["publicKey"] | {"owner": CAROL}
     ground.bob.serve(BOB, ground.bob.document | {"publicKey": listed})
     return signed(ground, like())
 
 
-def gone(ground: Ground) -> Request:
+def actor_gone(ground: Ground) -> Request:
     ground.bob.serve(BOB, None, status=410)
     return signed(ground, like())
 
 
-def no_document(ground: Ground) -> Request:
+def wrong_actor_document(ground: Ground) -> Request:
     ground.bob.serve(BOB, ground.bob.document | {"id": CAROL})
     return signed(ground, like())
 
 
 def without_digest(ground: Ground) -> Request:
     request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(like()).encode())
-    made = cavage.sign(request, ground.bob.key, now=NOON, covered=("(request-target)", "host", "date"))
-    return evolve(made, headers=made.headers.without("digest"))
+    signed_request = cavage.sign(request, ground.bob.key, now=NOON, covered=("(request-target)", "host", "date"))
+    return evolve(signed_request, headers=signed_request.headers.without("digest"))
 
 
-def update(name: str, object_: Any) -> Callable[[Ground], Request]:
-    return sent(like(type=name, object=object_))
+def activity_about(name: str, object_: Any) -> Callable[[Ground], Request]:
+    return request_with(like(type=name, object=object_))
 
 
 NOTE = "https://remote.example/notes/1"
 
 REFUSED: dict[str, tuple[Callable[[Ground], Request], int, str]] = {
     # --- the body
-    "empty": (sent(b""), 400, "bad-request"),
-    "not JSON": (sent(b'{"id":'), 400, "bad-request"),
-    "not UTF-8": (sent(b'{"type":"\xff"}'), 400, "bad-request"),
-    "a string": (sent(b'"Like"'), 400, "bad-request"),
-    "an array of one": (sent(json.dumps([like()]).encode()), 400, "bad-request"),
-    "a name twice": (sent(json.dumps(like()).encode()[:-1] + b',"actor":"x"}'), 400, "bad-request"),
-    "too deep": (sent(deep(100)), 413, "limit"),
-    "too deep to recurse": (sent(deep(200_000)), 413, "limit"),
-    "too long": (sent(json.dumps(like(content="x" * BODY_BYTES_MAX)).encode()), 413, "limit"),
+    "empty": (request_with(b""), 400, "bad-request"),
+    "not JSON": (request_with(b'{"id":'), 400, "bad-request"),
+    "not UTF-8": (request_with(b'{"type":"\xff"}'), 400, "bad-request"),
+    "a string": (request_with(b'"Like"'), 400, "bad-request"),
+    "an array of one": (request_with(json.dumps([like()]).encode()), 400, "bad-request"),
+    "a name twice": (request_with(json.dumps(like()).encode()[:-1] + b',"actor":"x"}'), 400, "bad-request"),
+    "too deep": (request_with(deep(100)), 413, "limit"),
+    "too deep to recurse": (request_with(deep(200_000)), 413, "limit"),
+    "too long": (request_with(json.dumps(like(content="x" * BODY_BYTES_MAX)).encode()), 413, "limit"),
     # --- the activity
-    "no type": (sent(without("type")), 400, "not-an-activity"),
-    "a note": (sent(like(type="Note")), 400, "not-an-activity"),
-    "no actor": (sent(without("actor")), 400, "not-an-activity"),
-    "two actors": (sent(like(actor=[BOB, CAROL])), 400, "not-an-activity"),
-    "an actor that is no address": (sent(like(actor="bob")), 400, "bad-request"),
-    "an actor without id": (sent(like(actor={"type": "Person"})), 400, "not-an-activity"),
-    "an actor over ftp": (sent(like(actor="ftp://remote.example/bob")), 400, "bad-request"),
-    "no id": (sent(without("id")), 400, "not-an-activity"),
-    "an empty id": (sent(like(id="")), 400, "not-an-activity"),
-    "an id of another origin": (sent(like(id="https://third.example/1")), 403, "forbidden"),
-    "an id of another port": (sent(like(id="https://remote.example:8443/1")), 403, "forbidden"),
-    "an id that is no address": (sent(like(id="1")), 403, "forbidden"),
-    "an id of ours": (sent(like(id=f"{HERE}/1")), 403, "forbidden"),
+    "no type": (request_with(without("type")), 400, "not-an-activity"),
+    "a note": (request_with(like(type="Note")), 400, "not-an-activity"),
+    "no actor": (request_with(without("actor")), 400, "not-an-activity"),
+    "two actors": (request_with(like(actor=[BOB, CAROL])), 400, "not-an-activity"),
+    "an actor that is no URL": (request_with(like(actor="bob")), 400, "bad-request"),
+    "an actor without id": (request_with(like(actor={"type": "Person"})), 400, "not-an-activity"),
+    "an actor over ftp": (request_with(like(actor="ftp://remote.example/bob")), 400, "bad-request"),
+    "no id": (request_with(without("id")), 400, "not-an-activity"),
+    "an empty id": (request_with(like(id="")), 400, "not-an-activity"),
+    "an id of another origin": (request_with(like(id="https://third.example/1")), 403, "forbidden"),
+    "an id of another port": (request_with(like(id="https://remote.example:8443/1")), 403, "forbidden"),
+    "an id that is no URL": (request_with(like(id="1")), 403, "forbidden"),
+    "an id of ours": (request_with(like(id=f"{HERE}/1")), 403, "forbidden"),
     "a Delete of nothing, without id": (
-        sent(without("id") | {"type": "Delete", "object": None}),
+        request_with(without("id") | {"type": "Delete", "object": None}),
         400,
         "not-an-activity",
     ),
-    # --- whose it is to change
-    "Update of another origin's": (update("Update", "https://third.example/1"), 403, "forbidden"),
-    "Delete of another origin's": (update("Delete", CAROL), 403, "forbidden"),
-    "Delete of ours": (update("Delete", ALICE), 403, "forbidden"),
-    "Update of a neighbour's": (update("Update", {"id": NOTE, "attributedTo": f"{BOB}2"}), 403, "forbidden"),
+    # --- ownership
+    "Update of another origin's": (activity_about("Update", "https://third.example/1"), 403, "forbidden"),
+    "Delete of another origin's": (activity_about("Delete", CAROL), 403, "forbidden"),
+    "Delete of ours": (activity_about("Delete", ALICE), 403, "forbidden"),
+    "Update of a neighbour's": (activity_about("Update", {"id": NOTE, "attributedTo": f"{BOB}2"}), 403, "forbidden"),
     "Update of a neighbour": (
-        update("Update", {"id": f"{BOB}2", "type": "Person", "inbox": f"{BOB}2/i", "outbox": f"{BOB}2/o"}),
+        activity_about("Update", {"id": f"{BOB}2", "type": "Person", "inbox": f"{BOB}2/i", "outbox": f"{BOB}2/o"}),
         403,
         "forbidden",
     ),
-    "Update of nothing": (update("Update", None), 400, "not-an-activity"),
-    "Update of something without id": (update("Update", {"type": "Note"}), 400, "not-an-activity"),
+    "Update of nothing": (activity_about("Update", None), 400, "not-an-activity"),
+    "Update of something without id": (activity_about("Update", {"type": "Note"}), 400, "not-an-activity"),
     # --- the media type
-    "no media type": (sent(like(), content_type=""), 415, "unsupported-media-type"),
-    "text": (sent(like(), content_type="text/plain"), 415, "unsupported-media-type"),
-    "plain JSON": (sent(like(), content_type="application/json"), 415, "unsupported-media-type"),
-    "a form": (sent(like(), content_type="application/x-www-form-urlencoded"), 415, "unsupported-media-type"),
-    "no media type at all": (sent(like(), content_type="activity"), 400, "bad-request"),
-    "two media types": (sent(like(), content_type=f"{AP}, {AP}"), 400, "bad-request"),
+    "no media type": (request_with(like(), content_type=""), 415, "unsupported-media-type"),
+    "text": (request_with(like(), content_type="text/plain"), 415, "unsupported-media-type"),
+    "plain JSON": (request_with(like(), content_type="application/json"), 415, "unsupported-media-type"),
+    "a form": (request_with(like(), content_type="application/x-www-form-urlencoded"), 415, "unsupported-media-type"),
+    "a malformed media type": (request_with(like(), content_type="activity"), 400, "bad-request"),
+    "two media types": (request_with(like(), content_type=f"{AP}, {AP}"), 400, "bad-request"),
     # --- the digest
     "another body than signed": (
-        changed(lambda request: evolve(request, body=request.body + b" ")),
+        change_signed(lambda request: evolve(request, body=request.body + b" ")),
         401,
         "digest-mismatch",
     ),
-    "another digest": (field("digest", "SHA-256=" + "A" * 43 + "="), 401, "digest-mismatch"),
-    "a digest by MD5 only": (field("digest", "MD5=AAAA"), 401, "digest-mismatch"),
-    "a digest that is none": (field("digest", "x"), 400, "digest-malformed"),
-    "no digest": (dropped("digest"), 401, "component-missing"),
+    "another digest": (with_field("digest", "SHA-256=" + "A" * 43 + "="), 401, "digest-mismatch"),
+    "a digest by MD5 only": (with_field("digest", "MD5=AAAA"), 401, "digest-mismatch"),
+    "a malformed digest": (with_field("digest", "x"), 400, "digest-malformed"),
+    "no digest": (without_fields("digest"), 401, "component-missing"),
     "no digest signed": (without_digest, 401, "coverage-too-small"),
     # --- the time
-    "two hours old": (at(-7200), 401, "signature-too-old"),
-    "two hours ahead": (at(7200), 401, "signature-from-future"),
-    "a date that is none": (field("date", "yesterday"), 400, "signature-malformed"),
-    "no date": (dropped("date"), 401, "component-missing"),
+    "two hours old": (signed_at(-7200), 401, "signature-too-old"),
+    "two hours ahead": (signed_at(7200), 401, "signature-from-future"),
+    "a malformed date": (with_field("date", "yesterday"), 400, "signature-malformed"),
+    "no date": (without_fields("date"), 401, "component-missing"),
     # --- the signature
-    "not signed": (dropped("signature"), 401, "signature-missing"),
-    "a signature that is none": (field("signature", "x"), 400, "signature-malformed"),
+    "unsigned": (without_fields("signature"), 401, "signature-missing"),
+    "a malformed signature": (with_field("signature", "x"), 400, "signature-malformed"),
     "two signatures": (
-        changed(lambda request: evolve(request, headers=request.headers.with_added("signature", "x"))),
+        change_signed(lambda request: evolve(request, headers=request.headers.with_added("signature", "x"))),
         400,
         "signature-malformed",
     ),
-    "signed for another host": (field("host", "third.example"), 401, "wrong-host"),
-    "signed for another inbox": (changed(lambda request: evolve(request, url=SHARED)), 401, "bad-signature"),
-    "read by the other scheme": (field("signature-input", "sig1=()"), 400, "signature-malformed"),
+    "signed for another host": (with_field("host", "third.example"), 401, "wrong-host"),
+    "signed for another inbox": (change_signed(lambda request: evolve(request, url=SHARED)), 401, "bad-signature"),
+    "read by the other scheme": (with_field("signature-input", "sig1=()"), 400, "signature-malformed"),
     # --- the key
-    "a key that is no address": (by(key_id="bob-key"), 400, "bad-request"),
-    "a key that nobody serves": (by(key_id="https://remote.example/keys/9"), 401, "key-refused"),
-    "a key at a host that is not there": (by(key_id="https://nobody.example/k"), 503, "key-unavailable"),
-    "a key that its actor does not list": (by(key_id=f"{BOB}#other"), 401, "key-not-owned"),
-    "a key document that its owner does not know": (not_listed, 401, "key-not-owned"),
-    "a key that says it is another's": (other_owner, 401, "key-not-owned"),
-    "a key whose actor is gone": (gone, 401, "key-gone"),
-    "a key of an actor that is another": (no_document, 401, "key-not-owned"),
-    "somebody else's key id": (by(key_id=f"{CAROL}#main-key"), 401, "bad-signature"),
-    "somebody else's signature": (lambda ground: signed(ground, like(), by=ground.carol), 401, "not-the-actor"),
-    "an id that its actor does not speak for": (
+    "a key that is no URL": (signed_as(key_id="bob-key"), 400, "bad-request"),
+    "a key that is not served": (signed_as(key_id="https://remote.example/keys/9"), 401, "key-refused"),
+    "a key at an unreachable host": (signed_as(key_id="https://unreachable.example/k"), 503, "key-unavailable"),
+    "a key that its actor does not list": (signed_as(key_id=f"{BOB}#other"), 401, "key-not-owned"),
+    "a key document that its owner does not list": (not_listed, 401, "key-not-owned"),
+    "a key with another owner": (other_owner, 401, "key-not-owned"),
+    "a key of a deleted actor": (actor_gone, 401, "key-gone"),
+    "a key of another actor's document": (wrong_actor_document, 401, "key-not-owned"),
+    "another actor's key id": (signed_as(key_id=f"{CAROL}#main-key"), 401, "bad-signature"),
+    "another actor's signature": (lambda ground: signed(ground, like(), by=ground.carol), 401, "not-the-actor"),
+    "signed by a neighbour of the actor": (
         lambda ground: signed(ground, like(actor=f"{BOB}2", id=f"{BOB}2/1")),
         401,
         "not-the-actor",
     ),
-    # --- where it goes
-    "an actor that is not here": (sent(like(), to=f"{HERE}/users/eve/inbox"), 404, "no-such-actor"),
+    # --- the recipient
+    "an unknown recipient": (request_with(like(), to=f"{HERE}/users/eve/inbox"), 404, "no-such-actor"),
 }
 
 
-@pytest.mark.parametrize(("make", "status", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_is_wrong_is_named_and_leaves_nothing(make, status, reason):
+@pytest.mark.parametrize(("make_request", "status", "reason"), REFUSED.values(), ids=REFUSED)
+def test_invalid_request_is_refused_with_its_reason_and_leaves_no_record(make_request, status, reason):
     ground = Ground()
-    request = make(ground)
+    request = make_request(ground)
     answer = ground.post(request)
     assert (answer.status, reason_of(answer)) == (status, reason)
     if status == 503:
         assert int(answer.headers.get("retry-after") or 0) > 0
-    # The second time it is the same, whatever is kept from the first.
+    # A repeated request gets the same answer, despite cached failures.
     second = ground.post(request)
     assert second.status == status
     ground.work()
     assert ground.heard == []
     assert ground.kinds() <= OWN | CACHED
     ground.clock.pass_s(MONTH_S)
-    assert ground.kinds() <= OWN, "what a stranger made us keep is kept for ever"
+    assert ground.kinds() <= OWN, "records about a stranger do not expire"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "post"])
 @pytest.mark.parametrize("to", [INBOX, SHARED], ids=["inbox", "shared"])
-def test_an_inbox_takes_posts_only(method, to):
+def test_other_methods_than_post_are_refused(method, to):
     ground = Ground()
     answer = ground.post(evolve(signed(ground, like(), to=to), method=method))
     assert (answer.status, answer.headers.get("allow"), reason_of(answer)) == (405, "POST", "method-not-allowed")
@@ -260,7 +260,7 @@ def test_an_inbox_takes_posts_only(method, to):
     ],
 )
 @pytest.mark.parametrize("scheme", ["cavage", "rfc9421"])
-def test_what_is_right_is_taken(content_type, scheme):
+def test_valid_request_is_accepted(content_type, scheme):
     ground = Ground()
     ground.bob.scheme = scheme
     assert ground.post(signed(ground, like(), content_type=content_type)).status == 202
@@ -268,37 +268,42 @@ def test_what_is_right_is_taken(content_type, scheme):
     assert ground.heard == ground.noted() == [like()["id"]]
 
 
-@pytest.mark.parametrize("down", [False, True], ids=["there", "down"])
-def test_one_of_several_signatures_is_the_actors(down):
-    """A proxy may have added its own (RFC 9421 §4.3); nobody needs its key."""
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+def test_one_of_several_signatures_must_be_the_actors(down):
+    """Add the signature of a proxy (RFC 9421 §4.3): its key is not fetched."""
     ground = Ground()
     if down:
         ground.network.down.add("https://third.example")
-    signed_by_both = both(ground.carol, ground.bob)
+    signed_by_both = sign_by_both(ground.carol, ground.bob)
     assert ground.post(signed_by_both).status == 202
     assert [exchange.url for exchange in ground.network.exchanges] == [BOB]
 
 
 @pytest.mark.parametrize("down", [BOB, CAROL])
-def test_nothing_is_decided_while_a_key_cannot_be_had(down):
+def test_unavailable_key_is_answered_503(down):
     ground = Ground()
     ground.network.down.add(down.partition("/users")[0])
     mallory = ground.network.peer("https://other.example/mallory")
-    answer = ground.post(both(mallory, ground.bob if down == BOB else ground.carol))
+    answer = ground.post(sign_by_both(mallory, ground.bob if down == BOB else ground.carol))
     assert (answer.status, reason_of(answer)) == (503, "key-unavailable")
 
 
-def both(first: Peer, second: Peer) -> Request:
-    """Signed by two, the first of whom stands first."""
+def sign_by_both(first: Peer, second: Peer) -> Request:
+    """Sign a request by two peers, in this order."""
     request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(like()).encode())
-    one = rfc9421.sign(request, first.key, now=NOON, label="one")
-    two = rfc9421.sign(request, second.key, now=NOON, label="two")
+    first_signed = rfc9421.sign(request, first.key, now=NOON, label="one")
+    second_signed = rfc9421.sign(request, second.key, now=NOON, label="two")
     for name in ("signature-input", "signature"):
-        two = evolve(two, headers=two.headers.with_set(name, f"{one.headers.get(name)}, {two.headers.get(name)}"))
-    return two
+        second_signed = evolve(
+            second_signed,
+            headers=second_signed.headers.with_set(
+                name, f"{first_signed.headers.get(name)}, {second_signed.headers.get(name)}"
+            ),
+        )
+    return second_signed
 
 
-def test_a_suspended_domain_is_refused_before_any_fetch_or_write():
+def test_suspended_domain_is_refused_before_any_fetch_or_write():
     for suspended in ("remote.example", "example"):
         ground = Ground(rules=DomainRules.suspending([suspended]))
         answer = ground.post(signed(ground, like()))
@@ -306,14 +311,14 @@ def test_a_suspended_domain_is_refused_before_any_fetch_or_write():
         assert not any(isinstance(effect, (Fetch, Commit, Enqueue, MakeKey)) for effect in ground.asked)
 
 
-def test_a_key_of_a_suspended_domain_is_not_fetched():
+def test_key_of_a_suspended_domain_is_not_fetched():
     ground = Ground(rules=DomainRules.suspending(["third.example"]))
     answer = ground.post(signed(ground, like(), by=ground.carol))
     assert (answer.status, reason_of(answer)) == (403, "forbidden")
     assert not any(isinstance(effect, (Fetch, Commit)) for effect in ground.asked)
 
 
-def test_an_actor_of_a_suspended_domain_is_refused_whoever_has_the_key():
+def test_actor_of_a_suspended_domain_is_refused_for_any_key():
     ground = Ground(rules=DomainRules.suspending(["remote.example"]))
     answer = ground.post(signed(ground, like(), by=ground.carol))
     assert (answer.status, reason_of(answer)) == (403, "forbidden")
@@ -321,14 +326,14 @@ def test_an_actor_of_a_suspended_domain_is_refused_whoever_has_the_key():
 
 
 @pytest.mark.parametrize("domain", ["remote.example", "third.example"])
-def test_a_listener_is_told_who_is_silenced(domain):
+def test_listener_learns_that_an_actor_is_silenced(domain):
     ground = Ground(rules=DomainRules({domain: Severity.SILENCE}))
     assert ground.post(signed(ground, like())).status == 202
     ground.work()
     assert ground.silenced == [domain == "remote.example"]
 
 
-def test_a_stranger_who_is_gone_costs_neither_a_fetch_nor_a_write():
+def test_delete_of_an_unknown_actor_costs_neither_fetch_nor_write():
     ground = Ground()
     ground.bob.serve(BOB, None, status=410)
     assert ground.post(signed(ground, like(type="Delete", object=BOB))).status == 202
@@ -336,7 +341,7 @@ def test_a_stranger_who_is_gone_costs_neither_a_fetch_nor_a_write():
     assert ground.kinds() == set()
 
 
-def test_somebody_known_who_is_gone_is_heard_of():
+def test_delete_of_a_known_actor_reaches_the_listener():
     ground = Ground()
     assert ground.post(signed(ground, like())).status == 202
     ground.bob.serve(BOB, None, status=410)
@@ -345,7 +350,7 @@ def test_somebody_known_who_is_gone_is_heard_of():
     assert ground.heard == [like()["id"], f"{BOB}#delete"]
 
 
-def test_an_update_of_ones_own_is_taken():
+def test_update_of_an_own_object_is_accepted():
     ground = Ground()
     for number, object_ in enumerate(
         (NOTE, {"id": NOTE, "attributedTo": BOB}, {"id": NOTE, "attributedTo": [f"{BOB}2", BOB]}, ground.bob.document)
@@ -356,7 +361,7 @@ def test_an_update_of_ones_own_is_taken():
     assert len(ground.heard) == 4
 
 
-def test_deletes_without_id_are_told_apart_by_what_they_delete():
+def test_deletes_without_id_are_distinguished_by_their_objects():
     ground = Ground()
     for number in (1, 2, 1):
         activity = without("id") | {"type": "Delete", "object": f"{BOB}/notes/{number}"}
@@ -365,7 +370,7 @@ def test_deletes_without_id_are_told_apart_by_what_they_delete():
     assert ground.noted() == [f"{BOB}/notes/1#delete", f"{BOB}/notes/2#delete"]
 
 
-def test_a_type_that_nobody_knows_is_taken_and_nothing_happens():
+def test_unknown_type_is_accepted_and_ignored():
     ground = Ground()
     assert ground.post(signed(ground, like(type="Lock"))).status == 202
     assert ground.post(signed(ground, like(type="Lock"), by=ground.carol)).status == 401
@@ -374,10 +379,10 @@ def test_a_type_that_nobody_knows_is_taken_and_nothing_happens():
     assert ground.kinds() <= OWN | CACHED
 
 
-# --- once -----------------------------------------------------------------------------------------------------------
+# --- processing once -----------------------------------------------------------------------------------------------
 
 
-def test_an_id_counts_once_in_an_inbox_and_once_in_each():
+def test_id_is_processed_once_per_inbox():
     ground = Ground()
     for to in (INBOX, INBOX, SHARED, INBOX, SHARED):
         assert ground.post(signed(ground, like(), to=to)).status == 202
@@ -386,26 +391,26 @@ def test_an_id_counts_once_in_an_inbox_and_once_in_each():
 
 
 @pytest.mark.hole(59)
-def test_nobody_uses_up_somebody_elses_id():
+def test_actor_cannot_use_up_the_id_of_another():
     ground = Ground()
     mallory = ground.network.peer("https://remote.example/users/mallory")
-    poison = like(actor=mallory.actor)
-    assert ground.post(signed(ground, poison, by=mallory)).status == 202, "an id of the own origin"
+    forged_like = like(actor=mallory.actor)
+    assert ground.post(signed(ground, forged_like, by=mallory)).status == 202, "an id of the actor's own origin"
     assert ground.post(signed(ground, like(), by=ground.carol)).status == 401
     assert ground.post(signed(ground, like())).status == 202
     ground.work()
     assert ground.noted() == [like()["id"]] * 2
 
 
-def test_what_is_done_is_not_enqueued_again_and_what_is_pending_is():
+def test_repeated_activity_is_enqueued_only_while_pending():
     ground = Ground(apart=True)
 
     def ready() -> int:
         return ground.queue.depth(lanes_for(ARRIVED)).ready
 
     assert ground.post(signed(ground, like())).status == 202
-    lost = ground.queue.lease(lanes_for(ARRIVED), limit=1, lease_s=60)
-    ground.queue.settle([Done(each) for each in lost])
+    leases = ground.queue.lease(lanes_for(ARRIVED), limit=1, lease_s=60)
+    ground.queue.settle([Done(lease) for lease in leases])
     assert ready() == 0
     assert ground.post(signed(ground, like())).status == 202
     assert ready() == 1
@@ -415,16 +420,17 @@ def test_what_is_done_is_not_enqueued_again_and_what_is_pending_is():
     assert ground.noted() == [like()["id"]]
 
 
-def test_a_queue_that_is_lost_costs_time_only():
+def test_lost_queue_loses_no_activity():
     ground = Ground(apart=True)
     assert ground.post(signed(ground, like())).status == 202
-    ground.queue.settle([Done(each) for each in ground.queue.lease(lanes_for(ARRIVED), limit=1, lease_s=60)])
+    leases = ground.queue.lease(lanes_for(ARRIVED), limit=1, lease_s=60)
+    ground.queue.settle([Done(lease) for lease in leases])
     assert ground.node.run(reconcile()) == 1
     ground.work()
     assert ground.noted() == [like()["id"]]
 
 
-# --- whose it is to undo, or to answer ------------------------------------------------------------------------------
+# --- ownership of Undo and answers ----------------------------------------------------------------------------------
 
 
 def followed_by_bob() -> Ground:
@@ -438,15 +444,17 @@ def followed_by_bob() -> Ground:
 FOLLOW = {"type": "Follow", "id": f"{BOB}/follow", "actor": BOB, "object": ALICE}
 
 
-@pytest.mark.parametrize("object_", [FOLLOW["id"], FOLLOW, FOLLOW | {"actor": None}], ids=["named", "embedded", "open"])
-def test_a_follow_is_undone_by_its_follower_alone(object_):
+@pytest.mark.parametrize(
+    "object_", [FOLLOW["id"], FOLLOW, FOLLOW | {"actor": None}], ids=["by id", "embedded", "without actor"]
+)
+def test_follow_can_be_undone_only_by_its_follower(object_):
     ground = followed_by_bob()
     undo = ground.carol.activity("Undo", object=object_)
     assert ground.post(signed(ground, undo, by=ground.carol)).status == 403
     neighbour = ground.network.peer(f"{BOB}2")
-    refused = isinstance(object_, dict) and object_["actor"] is not None
+    is_refused = isinstance(object_, dict) and object_["actor"] is not None
     undo = neighbour.activity("Undo", object=object_)
-    assert ground.post(signed(ground, undo, by=neighbour)).status == (403 if refused else 202)
+    assert ground.post(signed(ground, undo, by=neighbour)).status == (403 if is_refused else 202)
     ground.work()
     assert ground.collection("followers") == [BOB]
     assert ground.post(signed(ground, like(type="Undo", object=object_))).status == 202
@@ -454,11 +462,11 @@ def test_a_follow_is_undone_by_its_follower_alone(object_):
     assert ground.collection("followers") == []
 
 
-def test_undoing_what_somebody_else_did_takes_back_nothing_of_ones_own():
+def test_undo_of_anothers_follow_does_not_undo_ones_own():
     ground = followed_by_bob()
-    theirs = ground.carol.activity("Follow", object=ALICE)
-    assert ground.post(signed(ground, theirs, by=ground.carol)).status == 202
-    for object_ in (theirs, theirs["id"]):
+    other_follow = ground.carol.activity("Follow", object=ALICE)
+    assert ground.post(signed(ground, other_follow, by=ground.carol)).status == 202
+    for object_ in (other_follow, other_follow["id"]):
         undo = ground.bob.activity("Undo", object=object_)
         assert ground.post(signed(ground, undo)).status == 403
         ground.work()
@@ -468,14 +476,14 @@ def test_undoing_what_somebody_else_did_takes_back_nothing_of_ones_own():
 @pytest.mark.hole(36)
 @pytest.mark.parametrize("name", ["Accept", "Reject"])
 @pytest.mark.parametrize("embedded", [True, False])
-def test_a_follow_is_answered_by_whom_was_asked_alone(name, embedded):
+def test_follow_can_be_answered_only_by_the_followed_actor(name, embedded):
     ground = Ground()
     ground.node.send(Follow(object=BOB), by="alice", to=BOB)
     ground.work()
-    [asked] = [each.activity for each in ground.bob.received]
+    [follow] = [delivery.activity for delivery in ground.bob.received]
 
     def answer(peer: Peer, name: str) -> None:
-        activity = peer.activity(name, object=asked if embedded else asked["id"])
+        activity = peer.activity(name, object=follow if embedded else follow["id"])
         assert ground.post(signed(ground, activity, by=peer)).status == 202
         ground.work()
 
@@ -489,15 +497,15 @@ def test_a_follow_is_answered_by_whom_was_asked_alone(name, embedded):
     assert ground.collection("following") == ([BOB] if name == "Accept" else [])
 
 
-# --- what fails -----------------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("apart", [False, True], ids=["atomic", "apart"])
-def test_whatever_fails_while_it_arrives_it_is_taken_or_asked_for_again(when, apart):
+@pytest.mark.parametrize("is_separate", [False, True], ids=["atomic", "separate"])
+def test_activity_is_accepted_or_retried_after_any_single_failure(when, is_separate):
     rounds = 0
     for sabotage in fault_loop(when=when):
-        ground = Ground(apart=apart)
+        ground = Ground(apart=is_separate)
         request = signed(ground, like())
         answer = ground.node.run(inject_failure(serve(ground.node.site(), request), sabotage))
         assert isinstance(answer, Response)
@@ -505,7 +513,7 @@ def test_whatever_fails_while_it_arrives_it_is_taken_or_asked_for_again(when, ap
         if answer.status == 503:
             assert reason_of(answer)
             assert int(answer.headers.get("retry-after") or 0) > 0
-            ground.clock.pass_s(700)  # a key that could not be had is asked for again by then
+            ground.clock.pass_s(700)  # the pause of an unavailable key has passed
             assert ground.post(ground.bob.sign(request)).status == 202
         ground.node.run(reconcile())
         ground.work()
@@ -515,16 +523,16 @@ def test_whatever_fails_while_it_arrives_it_is_taken_or_asked_for_again(when, ap
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("apart", [False, True], ids=["atomic", "apart"])
-def test_whatever_fails_while_it_is_processed_it_is_processed_once(when, apart):
+@pytest.mark.parametrize("is_separate", [False, True], ids=["atomic", "separate"])
+def test_activity_is_processed_once_after_any_single_failure(when, is_separate):
     rounds = 0
     for sabotage in fault_loop(when=when):
-        ground = Ground(apart=apart)
+        ground = Ground(apart=is_separate)
         follow = like(type="Follow")
         assert ground.post(signed(ground, follow)).status == 202
-        [leased] = ground.node.run(lease_work(0))
-        with suppress(Unavailable):  # where its settlement fails, the lease runs out
-            ground.node.run(inject_failure(handle(ground.node.site(), leased), sabotage))
+        [lease] = ground.node.run(lease_work(0))
+        with suppress(Unavailable):  # if its settlement fails, the lease expires
+            ground.node.run(inject_failure(handle(ground.node.site(), lease), sabotage))
         ground.clock.pass_s(700)
         ground.node.run(reconcile())
         for _ in range(3):
@@ -532,20 +540,20 @@ def test_whatever_fails_while_it_is_processed_it_is_processed_once(when, apart):
             ground.clock.pass_s(700)
         assert ground.noted() == [follow["id"]]
         assert ground.collection("followers") == [BOB]
-        accepts = {each.activity["id"] for each in ground.bob.received}
+        accepts = {delivery.activity["id"] for delivery in ground.bob.received}
         assert len(accepts) == 1
         assert ground.kinds() & {"in-todo", "send", "out", "out-retry"} == set()
         rounds += 1
     assert rounds > 5
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["atomic", "apart"])
-def test_a_worker_that_comes_too_late_writes_nothing(apart):
-    ground = Ground(apart=apart)
+@pytest.mark.parametrize("is_separate", [False, True], ids=["atomic", "separate"])
+def test_late_worker_writes_nothing(is_separate):
+    ground = Ground(apart=is_separate)
     assert ground.post(signed(ground, like())).status == 202
 
     def take_over() -> None:
-        """The listener took so long that its lease has ended; another worker does all of it, and then the listener returns."""
+        """Let the lease expire, and another worker process the activity before the listener returns."""
         ground.clock.pass_s(1000)
         ground.work()
         assert ground.noted() == [like()["id"]]
@@ -557,7 +565,7 @@ def test_a_worker_that_comes_too_late_writes_nothing(apart):
     assert ground.kinds() & {"in-todo"} == set()
 
 
-# --- whatever comes -------------------------------------------------------------------------------------------------
+# --- arbitrary requests ---------------------------------------------------------------------------------------------
 
 NAMES = (
     "content-type",
@@ -575,8 +583,8 @@ ANSWERS = {202, 400, 401, 403, 404, 405, 406, 413, 415, 503}
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, value: str) -> str:
-    """A value with something cut out or put in, or another one."""
+def spoiled_value(draw: st.DrawFn, value: str) -> str:
+    """Draw a changed value, or another one."""
     if not value or draw(st.booleans()):
         return draw(LATIN)
     start = draw(st.integers(0, len(value)))
@@ -587,17 +595,17 @@ def spoilt(draw: st.DrawFn, value: str) -> str:
 @pytest.mark.hole(59)
 @given(data=st.data(), scheme=st.sampled_from(["cavage", "rfc9421"]))
 @settings(max_examples=150)
-def test_no_field_whatever_is_in_it_does_harm(data, scheme):
+def test_any_header_value_gets_a_status_with_a_reason(data, scheme):
     ground = Ground()
     ground.bob.scheme = scheme
     request = signed(ground, like())
     for name in data.draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True)):
-        value = data.draw(spoilt(request.headers.get(name) or ""))
-        how = data.draw(st.sampled_from([Headers.with_set, Headers.with_added]))
+        value = data.draw(spoiled_value(request.headers.get(name) or ""))
+        add_field = data.draw(st.sampled_from([Headers.with_set, Headers.with_added]))
         try:
-            request = evolve(request, headers=how(request.headers, name, value))
+            request = evolve(request, headers=add_field(request.headers, name, value))
         except ValueError:
-            return  # no field at all: a server never gets to see it
+            return  # not a valid field: a server never receives it
     answer = ground.post(request)
     assert answer.status in ANSWERS
     ground.work()
@@ -630,7 +638,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 ACTIVITIES = st.fixed_dictionaries(
-    # Mostly so that it gets in.
+    # Mostly valid.
     {
         "type": TYPES,
         "id": st.just(f"{BOB}/1") | IDS,
@@ -643,7 +651,7 @@ ACTIVITIES = st.fixed_dictionaries(
 
 @given(ACTIVITIES)
 @settings(max_examples=200)
-def test_no_activity_whatever_is_in_it_does_harm(members):
+def test_any_activity_gets_a_status_and_is_processed(members):
     ground = Ground()
     answer = ground.post(signed(ground, json.dumps(members).encode()))
     event(f"{answer.status} {reason_of(answer)}")
@@ -652,10 +660,10 @@ def test_no_activity_whatever_is_in_it_does_harm(members):
         assert reason_of(answer)
     ground.work()
     depth = ground.queue.depth([*lanes_for(ARRIVED), *lanes_for(FANOUT)])
-    assert (depth.ready, depth.delayed, depth.leased) == (0, 0, 0), "something of it fails, and is tried again"
+    assert (depth.ready, depth.delayed, depth.leased) == (0, 0, 0), "a job has failed and is to be retried"
 
 
-def test_what_cannot_be_a_request_is_refused_by_the_door():
+def test_malformed_headers_are_refused_as_request_errors():
     for headers in ([(b"a b", b"")], [(b"host", b"a\r\nb: c")], [(b"", b"")], [(b"x", b"\x00")]):
         with pytest.raises(RequestError):
             Request.received("POST", INBOX, headers, b"")
@@ -676,7 +684,7 @@ def test_what_cannot_be_a_request_is_refused_by_the_door():
         "/nodeinfo/2.1",
     ],
 )
-def test_whatever_fails_while_it_is_read_is_said_to_be_for_now(path):
+def test_any_single_failure_of_a_get_is_answered_503(path):
     for sabotage in fault_loop():
         ground = Ground()
         request = Request("GET", f"{HERE}{path}", Headers({"accept": AP if "known" not in path else "*/*"}))
@@ -686,7 +694,7 @@ def test_whatever_fails_while_it_is_read_is_said_to_be_for_now(path):
             assert (answer.status, bool(reason_of(answer))) == (503, True)
 
 
-def test_why_a_signature_was_refused_is_logged_for_whoever_debugs(caplog: pytest.LogCaptureFixture) -> None:
+def test_expected_signing_string_is_logged_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
     ground = Ground()
     body = json.dumps(like()).encode()
     plain = Request("POST", INBOX, Headers({"content-type": AP, "cookie": "hunter2"}), body)
@@ -700,7 +708,7 @@ def test_why_a_signature_was_refused_is_logged_for_whoever_debugs(caplog: pytest
     assert "hunter2" not in caplog.text
 
 
-def test_what_strangers_write_is_one_line_of_a_log_and_not_a_book(caplog):
+def test_hostile_id_is_logged_in_one_bounded_line(caplog):
     caplog.set_level("INFO", logger="apcore")
     ground = Ground()
     ident = "https://evil.example/\x1b[2J\n2026-01-01 all is well\u2028" + "x" * 100_000

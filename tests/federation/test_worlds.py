@@ -1,8 +1,10 @@
-"""One `Federation` object in every world: blocking, asyncio and trio, on memory and on SQLite; behind uvicorn and a WSGI server; in the simulator.
+"""Run one `Federation` object in every world, and compare the results.
 
-The same story is told everywhere: requests good and bad, work, sending to several servers at once. The verdicts (what was answered, what peers got) and
-the traces (which effects each operation asked for, sorted by place) have to be the same, word for word. Clocks stand and chance is counted, so only the
-tokens of commits differ, which are left out: members that overlap draw them in whichever order.
+The worlds are the blocking driver, asyncio and trio, on memory and on SQLite; a server under uvicorn and WSGI; and the
+simulator. The same scenario runs everywhere: valid and invalid requests, work, and sending to several servers. The
+verdicts (answers, and deliveries to peers) and the traces (the effects of each operation, sorted by place) must be
+equal. Clocks stand still and random bytes are counted, so only the tokens of commits differ. They are left out, since
+overlapping members draw them in any order.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def actor(ctx, identifier):
 
 
 @federation.on(Create)
-def created(ctx, activity):
+def like_note(ctx, activity):
     if not ctx.contains(f"{HERE}/seen", activity.id):
         ctx.append(f"{HERE}/seen", activity.id)
         ctx.send(Like(object=activity.object.uri), by="alice", to=activity.actor.uri)
@@ -71,13 +73,13 @@ def created(ctx, activity):
 
 @federation.on(Like)
 @operation
-def liked(ctx, activity):
+def record_like(ctx, activity):
     if not (yield from ctx.contains(f"{HERE}/seen", activity.id)):
         ctx.append(f"{HERE}/seen", activity.id)
 
 
 class Steady:
-    """A clock that stands, and chance that counts."""
+    """A clock that stands still, and random bytes that are counted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +104,7 @@ class SteadyTrio(Steady, TrioRuntime):
     pass
 
 
-# --- the story ------------------------------------------------------------------------------------------------------
+# --- the scenario ---------------------------------------------------------------------------------------------------
 
 
 class World(Protocol):
@@ -115,22 +117,22 @@ class World(Protocol):
 
 
 @frozen
-class Chapter:
-    """One thing that was done: what came of it, and what was asked for on the way."""
+class Step:
+    """One step of the scenario: its verdict, and the trace of its effects."""
 
     name: str
     verdict: Any
     trace: list[str]
 
 
-def told(world: World) -> list[Chapter]:
+def run_scenario(world: World) -> list[Step]:
     peers = [world.network.peer(f"http://{name}.example/users/{name}") for name in ("bob", "carol", "dave")]
     bob, carol, _ = peers
     carol.scheme = "rfc9421"
-    chapters: list[Chapter] = []
+    steps: list[Step] = []
 
     def end(name: str, verdict: Any) -> None:
-        chapters.append(Chapter(name, verdict, world.take_trace()))
+        steps.append(Step(name, verdict, world.take_trace()))
 
     def ask(name: str, request: Request) -> None:
         served = world.handle(request)
@@ -158,39 +160,39 @@ def told(world: World) -> list[Chapter]:
     get("/.well-known/webfinger?resource=acct:alice@local.example", accept="*/*")
     get("/nodeinfo/2.1", accept="*/*")
     follow = bob.request(bob.activity("Follow", object=ALICE), INBOX)
-    for name in ("a follow", "the same again"):
+    for name in ("a follow", "a repeated follow"):
         ask(name, follow)
     note = {"type": "Note", "id": "http://carol.example/1", "content": "hi", "attributedTo": carol.actor}
     create = carol.activity("Create", object=note)
     ask("a note", carol.request(create, f"{HERE}/inbox"))
-    ask("as somebody else", bob.request(carol.activity("Create", object=note), INBOX))
+    ask("signed by another actor", bob.request(carol.activity("Create", object=note), INBOX))
     ask("no activity", bob.request(note, INBOX))
     ask("not JSON", bob.request(b"{", INBOX))
-    ask("not signed", Request("POST", INBOX, Headers({"content-type": "application/activity+json"}), b'{"a":1}'))
+    ask("unsigned", Request("POST", INBOX, Headers({"content-type": "application/activity+json"}), b'{"a":1}'))
     ask("unknown recipient", bob.request(bob.activity("Like"), f"{HERE}/users/nobody/inbox"))
     eve = PeerNetwork(clock=lambda: NOON).peer("http://nobody.example/eve")
-    ask("a key at a host that is not there", eve.request(eve.activity("Like", object=ALICE), INBOX))
+    ask("a key at an unreachable host", eve.request(eve.activity("Like", object=ALICE), INBOX))
     ask("a like", bob.request(bob.activity("Like", object=ALICE), INBOX))
     ask("wrong method", Request("DELETE", INBOX))
     work()
-    made = Note(content="to all").document
-    end("publish", world.run(act(world.site, PublishObject(made, "alice", (PUBLIC,)))))
+    note_to_publish = Note(content="to all").document
+    end("publish", world.run(act(world.site, PublishObject(note_to_publish, "alice", (PUBLIC,)))))
     like = Like(object="http://bob.example/1").document
     end("send", world.run(act(world.site, SendActivity(like, "alice", tuple(peer.actor for peer in peers)))))
     work()
     get("/users/alice/followers?page=true")
     get("/users/alice/outbox?page=true")
-    ask("done already", follow)
-    end("delivered", [sorted(each.request.body for each in peer.received) for peer in peers])
-    return chapters
+    ask("already processed", follow)
+    end("delivered", [sorted(delivery.request.body for delivery in peer.received) for peer in peers])
+    return steps
 
 
 # --- the worlds -----------------------------------------------------------------------------------------------------
 
-_SECRET_OR_DRAWN = re.compile(r"(version|token)=(b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\")")
+_TOKENS = re.compile(r"(version|token)=(b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\")")
 
 
-def shown(effect: Effect[Any]) -> str:
+def describe_effect(effect: Effect[Any]) -> str:
     match effect:
         case Call():
             return f"Call({handler_name(effect.fn)})"
@@ -201,28 +203,28 @@ def shown(effect: Effect[Any]) -> str:
 
 
 def without_tokens(line: str) -> str:
-    return _SECRET_OR_DRAWN.sub(r"\1=...", line)
+    return _TOKENS.sub(r"\1=...", line)
 
 
 class Recorder:
-    """An observer that gives each operation's effects by their places."""
+    """An observer that returns the effects of each operation by their places."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: list[tuple[tuple[int, ...], str]] = []
+        self._effects: list[tuple[tuple[int, ...], str]] = []
 
     def __call__(self, effect: Effect[Any], place: tuple[int, ...], /) -> None:
         with self._lock:
-            self._seen.append((place, without_tokens(shown(effect))))
+            self._effects.append((place, without_tokens(describe_effect(effect))))
 
     def take(self) -> list[str]:
         with self._lock:
-            seen, self._seen = self._seen, []
-        return [f"{place} {text}" for place, text in sorted(seen)]
+            effects, self._effects = self._effects, []
+        return [f"{place} {text}" for place, text in sorted(effects)]
 
 
 class _Bound:
-    """What the worlds with a node have in common."""
+    """The common part of the worlds with a node."""
 
     def __init__(self) -> None:
         self.network = PeerNetwork(clock=lambda: NOON)
@@ -255,7 +257,7 @@ class Blocking(_Bound):
 
 
 class Looping(_Bound):
-    """On an event loop; ``wait`` runs a coroutine function there."""
+    """A world on an event loop; ``wait`` runs a coroutine function there."""
 
     def __init__(self, store: Any, runtime: Any, wait: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]) -> None:
         super().__init__()
@@ -305,11 +307,11 @@ def over_http(port: int, request: Request) -> Response:
 
 
 class UnderUvicorn(Looping):
-    """The node lives on the server's loop, in a thread; requests come over a socket."""
+    """A world under uvicorn: the node lives on the server's loop in a thread; requests come over a socket."""
 
     def __init__(self, store: Any) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
-        super().__init__(store, SteadyAsyncio(), self._there)
+        super().__init__(store, SteadyAsyncio(), self._run_on_loop)
         config = uvicorn.Config(
             asgi_app(self.node, worker=False), port=0, log_config=None, lifespan="on", server_header=False
         )
@@ -331,7 +333,7 @@ class UnderUvicorn(Looping):
     def _serve(self) -> None:
         asyncio.run(self.server.serve())
 
-    def _there(self, function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    def _run_on_loop(self, function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return asyncio.run_coroutine_threadsafe(function(), self.loop).result(30)
 
     def handle(self, request: Request) -> Served:
@@ -344,16 +346,16 @@ class UnderUvicorn(Looping):
 
 
 class UnderWsgi(Blocking):
-    """The standard library's server, in a thread; requests come over a socket."""
+    """A world under the WSGI server of the standard library, in a thread; requests come over a socket."""
 
     def __init__(self, store: Any) -> None:
         super().__init__(store)
 
-        class Quiet(WSGIRequestHandler):
+        class QuietHandler(WSGIRequestHandler):
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self.server = make_server("127.0.0.1", 0, wsgi_app(self.node, worker=False), handler_class=Quiet)
+        self.server = make_server("127.0.0.1", 0, wsgi_app(self.node, worker=False), handler_class=QuietHandler)
         self.thread = threading.Thread(target=partial(self.server.serve_forever, poll_interval=0.01))
         self.thread.start()
 
@@ -368,7 +370,7 @@ class UnderWsgi(Blocking):
 
 
 class Simulated:
-    """A node of the simulator. Its history names every effect; what the observer tells elsewhere is read from there."""
+    """A node of the simulator. The traces are read from its history, which names every effect."""
 
     def __init__(self, store: Any) -> None:
         self.network = PeerNetwork(clock=lambda: NOON)
@@ -376,8 +378,8 @@ class Simulated:
         for name in ("bob", "carol", "dave"):
             self.sim.node(f"http://{name}.example", self._serve_peer)
         steady = Steady()
-        self.there = self.sim.node(HERE, lambda node: None, signer=ReusedKeys())
-        self.there.now, self.there.random_bytes = steady.now, steady.random_bytes
+        self.sim_node = self.sim.node(HERE, lambda node: None, signer=ReusedKeys())
+        self.sim_node.now, self.sim_node.random_bytes = steady.now, steady.random_bytes
         self.site = Node(federation, HERE, store, addresses=OPEN, transport=self.network).site()
         self.lines: list[tuple[tuple[int, ...], str]] = []
         self.sim.engine.note = self._note
@@ -390,17 +392,17 @@ class Simulated:
         node.serve = answer
 
     def _note(self, line: str) -> None:
-        found = re.fullmatch(rf"{HERE} told #\d+ (\([\d, ]*\)) (?!-> )(.*)", line, re.DOTALL)
-        if found is not None:
-            place = tuple(int(number) for number in re.findall(r"\d+", found[1]))
-            self.lines.append((place, without_tokens(found[2])))
+        match = re.fullmatch(rf"{HERE} told #\d+ (\([\d, ]*\)) (?!-> )(.*)", line, re.DOTALL)
+        if match is not None:
+            place = tuple(int(number) for number in re.findall(r"\d+", match[1]))
+            self.lines.append((place, without_tokens(match[2])))
 
     def handle(self, request: Request) -> Served:
         served: Served = self.run(serve(self.site, request))
         return served
 
     def run(self, op: Op[Any]) -> Any:
-        process = self.there.spawn(op, "told")
+        process = self.sim_node.spawn(op, "told")
         self.sim.run_until(lambda: process.outcome is not None, within_s=3600)
         return process.outcome.value
 
@@ -413,7 +415,7 @@ class Simulated:
 
 
 def memory(_: Path) -> MemoryStore:
-    ticks = count()  # the queue's clock goes on, as everywhere, so that what is put back stands behind what waits
+    ticks = count()  # the queue's clock advances, so that returned messages stand behind waiting ones
     return MemoryStore(clock=lambda: NOON.timestamp() + next(ticks) / 1_000_000)
 
 
@@ -433,28 +435,28 @@ WORLDS = {
 }
 
 
-def story_in(world: Any, store: Any) -> list[Chapter]:
-    made = world(store)
+def scenario_in(world: Any, store: Any) -> list[Step]:
+    instance = world(store)
     try:
-        return told(made)
+        return run_scenario(instance)
     finally:
-        made.close()
+        instance.close()
         store.close()
 
 
 @pytest.fixture(scope="module")
-def reference() -> list[Chapter]:
-    """The story under the blocking driver, on memory."""
-    return story_in(Blocking, memory(Path()))
+def reference() -> list[Step]:
+    """Return the steps under the blocking driver, on memory."""
+    return scenario_in(Blocking, memory(Path()))
 
 
-def test_the_story_is_worth_comparing(reference):
-    verdicts = {chapter.name: chapter.verdict for chapter in reference}
+def test_scenario_covers_statuses_deliveries_and_effects(reference):
+    verdicts = {step.name: step.verdict for step in reference}
     statuses = [verdict[0] for verdict in verdicts.values() if isinstance(verdict, tuple)]
     assert {200, 202, 400, 401, 404, 405, 406, 503} <= set(statuses)
     bob, carol, dave = ([json.loads(body)["type"] for body in bodies] for bodies in verdicts["delivered"])
     assert (sorted(bob), sorted(carol), dave) == (["Accept", "Create", "Like"], ["Like", "Like"], ["Like"])
-    effects = {line.partition(") ")[2].partition("(")[0] for chapter in reference for line in chapter.trace}
+    effects = {line.partition(") ")[2].partition("(")[0] for step in reference for line in step.trace}
     assert effects >= {
         "All",
         "Call",
@@ -469,13 +471,13 @@ def test_the_story_is_worth_comparing(reference):
         "Settle",
         "Sign",
     }
-    assert any(re.match(r"\(\d+, \d+, \d+", line) for chapter in reference for line in chapter.trace)
+    assert any(re.match(r"\(\d+, \d+, \d+", line) for step in reference for line in step.trace)
 
 
 @pytest.mark.parametrize(("world", "store"), WORLDS.values(), ids=WORLDS)
-def test_the_story_is_the_same_in_every_world(world, store, reference, tmp_path):
-    chapters = story_in(world, store(tmp_path))
-    assert [chapter.name for chapter in chapters] == [chapter.name for chapter in reference]
-    for chapter, expected in zip(chapters, reference, strict=True):
-        assert (chapter.name, chapter.verdict) == (expected.name, expected.verdict)
-        assert (chapter.name, chapter.trace) == (expected.name, expected.trace)
+def test_scenario_is_the_same_in_every_world(world, store, reference, tmp_path):
+    steps = scenario_in(world, store(tmp_path))
+    assert [step.name for step in steps] == [step.name for step in reference]
+    for step, expected in zip(steps, reference, strict=True):
+        assert (step.name, step.verdict) == (expected.name, expected.verdict)
+        assert (step.name, step.trace) == (expected.name, expected.trace)
