@@ -1,4 +1,4 @@
-"""What strangers may cost an inbox before they are proved: a 503 that says when, and nothing for those whom we know."""
+"""Check the budgets of an inbox: unauthenticated requests are bounded by a 503, and known actors pay nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def post(
     key_id: str | None = None,
     client: str | None = CLIENT,
 ) -> Response:
-    """Deliver a Like of a fresh id by a peer, signed with another key or under another name if those are given."""
+    """Deliver a Like with a new id, signed by a peer, optionally with another key or key id."""
     peer = by or ground.bob
     body = {"id": f"{peer.actor}/likes/{next(NUMBERS)}", "type": "Like", "actor": peer.actor, "object": ALICE}
     request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(body).encode())
@@ -44,13 +44,11 @@ def post(
     return ground.post(evolve(cavage.sign(request, named, now=ground.clock.at), client=client))
 
 
-def flooded(
-    ground: Ground, *, client: str | None = CLIENT, times: int = 30, host: str = "victim.test"
-) -> list[Response]:
+def flood(ground: Ground, *, client: str | None = CLIENT, times: int = 30, host: str = "victim.test") -> list[Response]:
     return [post(ground, key_id=f"https://{host.format(n)}/users/{n}#k", client=client) for n in range(times)]
 
 
-def fetched(ground: Ground) -> list[str]:
+def fetched_urls(ground: Ground) -> list[str]:
     return [exchange.url for exchange in ground.network.exchanges]
 
 
@@ -65,115 +63,115 @@ def fetched(ground: Ground) -> list[str]:
         pytest.param(None, "h{0}.example{0}", 12, id="overall"),
     ],
 )
-def test_over_a_budget_it_is_503_before_any_fetch_and_who_is_known_is_served(client, host, fetches):
+def test_spent_budget_is_503_before_any_fetch_and_known_actors_are_served(client, host, fetches):
     ground = Ground(budgets=SMALL)
     assert post(ground, client=None).status == 202
     ground.clock.pass_s(60)
     ground.network.exchanges.clear()
-    answers = flooded(ground, client=client, host=host)
+    answers = flood(ground, client=client, host=host)
     assert {answer.status for answer in answers} == {503}
-    spent = [answer for answer in answers if reason_of(answer) == "budget-spent"]
-    assert len(spent) == len(answers) - fetches == len(answers) - len(fetched(ground))
-    assert {int(answer.headers.get("retry-after") or 0) for answer in spent} == {1}
-    assert post(ground, client=client).status == 202, "Bob's key is kept"
-    assert len(fetched(ground)) == fetches
-    # Whoever comes back when told is served.
+    refusals = [answer for answer in answers if reason_of(answer) == "budget-spent"]
+    assert len(refusals) == len(answers) - fetches == len(answers) - len(fetched_urls(ground))
+    assert {int(answer.headers.get("retry-after") or 0) for answer in refusals} == {1}
+    assert post(ground, client=client).status == 202, "Bob's cached key was not used"
+    assert len(fetched_urls(ground)) == fetches
+    # A client that returns at the given time is served.
     carol = ground.network.peer(f"https://{host.format(0)}/users/carol")
     ground.clock.pass_s(1)
     assert post(ground, by=carol, client=client).status == 202
 
 
-def test_one_client_does_not_spend_anothers_budget():
+def test_clients_have_separate_budgets():
     ground = Ground(budgets=SMALL)
-    flooded(ground, client=CLIENT, host="h{0}.example{0}")
+    flood(ground, client=CLIENT, host="h{0}.example{0}")
     assert reason_of(post(ground, client=CLIENT)) == "budget-spent"
     assert post(ground, client=OTHER).status == 202
 
 
 @pytest.mark.hole(31, 56)
-def test_what_a_flood_leaves_behind_ends():
+def test_records_of_a_flood_expire():
     ground = Ground(budgets=SMALL)
-    flooded(ground, client=None, host="h{0}.example{0}", times=100)
+    flood(ground, client=None, host="h{0}.example{0}", times=100)
     assert len(ground.store.scan(("key",), limit=100)) == SMALL.overall.burst
     ground.clock.pass_s(601)
     assert ground.kinds() <= {"keys", "private"}
 
 
-def test_a_flood_does_not_shut_out_whose_key_has_gone_stale():
+def test_flood_does_not_shut_out_a_known_actor_with_a_stale_key():
     ground = Ground(budgets=SMALL)
     assert post(ground, client=OTHER).status == 202
     day_s = 86400
     ground.clock.pass_s(day_s + 1)
-    flooded(ground, client=None, host="h{0}.example{0}")
+    flood(ground, client=None, host="h{0}.example{0}")
     ground.network.exchanges.clear()
-    assert post(ground, client=OTHER).status == 202, "the key was proved, and nobody could look whether it has changed"
+    assert post(ground, client=OTHER).status == 202, "a stale key was refused while it could not be refreshed"
     forged = post(ground, key=reuse_key("forged"), client=OTHER)
     assert (forged.status, reason_of(forged)) == (503, "budget-spent")
-    assert not fetched(ground)
+    assert not fetched_urls(ground)
     ground.clock.pass_s(60)
     assert post(ground, client=OTHER).status == 202
-    assert fetched(ground), "when it can be paid for, it is looked at again"
+    assert fetched_urls(ground), "the key was not refreshed when the budget allowed it"
     ground.clock.pass_s(7 * day_s + 1)
-    flooded(ground, client=None, host="h{0}.example{0}")
-    assert reason_of(post(ground, client=OTHER)) == "budget-spent", "what is a week old counts no more"
+    flood(ground, client=None, host="h{0}.example{0}")
+    assert reason_of(post(ground, client=OTHER)) == "budget-spent", "a key of more than a week was accepted"
 
 
-def test_who_is_known_pays_nothing():
-    """The whole of what a POST under a key that is kept asks for: neither more effects than without budgets, nor a look at one."""
+def test_known_actor_pays_no_budget():
+    """List the effects of a POST under a cached key: no fetch, and no access to a budget."""
     ground = Ground()
     assert post(ground).status == 202
     ground.asked.clear()
     assert post(ground).status == 202
-    asked = [type(effect) for effect in ground.asked]
-    assert not {Fetch, Sign, MakeKey} & set(asked)
+    effect_types = [type(effect) for effect in ground.asked]
+    assert not {Fetch, Sign, MakeKey} & set(effect_types)
     keys = [key for effect in ground.asked if isinstance(effect, Get) for key in effect.keys]
     keys += [write.key for effect in ground.asked if isinstance(effect, Commit) for write in effect.writes]
     assert [key for key in keys if key[0] == "budget"] == []
-    assert sum(issubclass(each, (Commit, Enqueue)) for each in asked) == 1
-    assert asked.count(Get) == 1, "the key"
+    assert sum(issubclass(effect_type, (Commit, Enqueue)) for effect_type in effect_types) == 1
+    assert effect_types.count(Get) == 1, "more than the key was read"
 
 
-def test_who_is_not_known_pays_once_a_fetch():
+def test_unknown_actor_pays_once_per_fetch():
     ground = Ground()
     assert post(ground).status == 202
-    paid = [
+    payments = [
         effect
         for effect in ground.asked
         if isinstance(effect, Commit) and any(write.key[0] == "budget" for write in effect.writes)
     ]
-    assert len(paid) == len(fetched(ground)) == 1
-    assert len(paid[0].writes) == 4
+    assert len(payments) == len(fetched_urls(ground)) == 1
+    assert len(payments[0].writes) == 4
 
 
-def test_who_is_refused_costs_reads():
+def test_refused_client_costs_only_reads():
     ground = Ground(budgets=SMALL)
-    flooded(ground, client=None)
+    flood(ground, client=None)
     ground.asked.clear()
-    assert reason_of(flooded(ground, client=None, times=50)[49]) == "budget-spent"
+    assert reason_of(flood(ground, client=None, times=50)[49]) == "budget-spent"
     assert {type(effect) for effect in ground.asked} & {Fetch, Sign, MakeKey, Commit, RandomBytes, Enqueue} == set()
     reads = [effect for effect in ground.asked if isinstance(effect, (Get, Now))]
     assert len(reads) <= 50 * 8
 
 
-def test_a_changed_key_waits_for_the_budget_and_is_not_refused():
-    """Bob has another key by the same name, and his server is asked too much: 503, so that he comes back, and not 401."""
+def test_changed_key_beyond_the_budget_is_503_and_not_401():
+    """Change Bob's key while the budget of his host is spent: he is told to come back."""
     ground = Ground(budgets=SMALL)
     assert post(ground).status == 202
     ground.clock.pass_s(301)
-    newer = reuse_key("Bob's next")
-    listed = ground.bob.document["publicKey"] | {"publicKeyPem": newer.public.pem}
-    ground.bob.serve(BOB, ground.bob.document | {"publicKey": listed})
+    new_key = reuse_key("Bob's next")
+    new_entry = ground.bob.document["publicKey"] | {"publicKeyPem": new_key.public.pem}
+    ground.bob.serve(BOB, ground.bob.document | {"publicKey": new_entry})
     for number in range(6):
         post(ground, key_id=f"https://remote.example/users/{number}#k", client=None)
-    answer = post(ground, key=newer)
+    answer = post(ground, key=new_key)
     assert (answer.status, reason_of(answer)) == (503, "budget-spent")
     ground.clock.pass_s(2)
-    assert post(ground, key=newer).status == 202
+    assert post(ground, key=new_key).status == 202
 
 
-@pytest.mark.parametrize("hosts", [3, 9], ids=["of-too-few-nothing-is-concluded", "most-of-many"])
-def test_our_own_outage_is_not_theirs(hosts):
-    """While most hosts cannot be reached, it is kept of no key that it could not be had: when we are back, so are they."""
+@pytest.mark.parametrize("hosts", [3, 9], ids=["too-few-to-conclude", "most-of-many"])
+def test_failure_during_our_own_outage_is_not_cached(hosts):
+    """Lose the connection to most hosts: after the outage, the key is fetched again at once."""
     ground = Ground()
     for number in range(hosts):
         reach = encode_record({"ok": 0, "at": to_epoch_ms(ground.clock.at)})
@@ -184,8 +182,8 @@ def test_our_own_outage_is_not_theirs(hosts):
     assert post(ground).status == (202 if hosts == 9 else 503)
 
 
-def test_what_others_bring_is_asked_for_at_their_cost():
-    """Carol brings what is Bob's (rule d): his server is asked for it, within the budget of his host."""
+def test_fetch_of_a_relayed_activity_is_paid_from_the_budget_of_its_host():
+    """Relay Bob's activities by Carol: they are fetched from his server within its budget."""
     ground = Ground(budgets=SMALL)
     for number in range(20):
         body = {
@@ -199,12 +197,12 @@ def test_what_others_bring_is_asked_for_at_their_cost():
         request = Request("POST", INBOX, Headers({"content-type": AP}), json.dumps(body).encode())
         answer = ground.post(cavage.sign(request, ground.carol.key, now=NOON))
         assert answer.status == 202 or (answer.status, reason_of(answer)) == (503, "budget-spent")
-    assert sum(url.startswith("https://remote.example") for url in fetched(ground)) == SMALL.host.burst
+    assert sum(url.startswith("https://remote.example") for url in fetched_urls(ground)) == SMALL.host.burst
 
 
-def test_asking_is_held_to_the_same():
-    """A signed GET, where the answer depends on who asks: whom we know is answered, and nobody else makes us fetch over the budget."""
-    ground, unauthenticated_client = Ground(budgets=SMALL, authorized_fetch="required"), reuse_key("stranger")
+def test_signed_get_has_the_same_budgets():
+    """Require signatures for GET: known viewers are served, unknown ones only within the budget."""
+    ground, stranger_key = Ground(budgets=SMALL, authorized_fetch="required"), reuse_key("stranger")
 
     def get(key: PrivateKey) -> Response:
         request = Request("GET", ALICE, Headers({"accept": AP}))
@@ -212,18 +210,18 @@ def test_asking_is_held_to_the_same():
 
     assert get(ground.bob.key).status == 200
     ground.network.exchanges.clear()
-    answers = [get(unauthenticated_client.renamed(key_id=f"https://h{n}.example{n}/k", owner=BOB)) for n in range(30)]
+    answers = [get(stranger_key.renamed(key_id=f"https://h{n}.example{n}/k", owner=BOB)) for n in range(30)]
     assert [answer.status for answer in answers] == [503] * 30
     assert all(int(answer.headers.get("retry-after") or 0) > 0 for answer in answers)
-    assert len(fetched(ground)) == SMALL.client.burst - 1  # Bob's was the first
+    assert len(fetched_urls(ground)) == SMALL.client.burst - 1  # Bob's was the first
     assert get(ground.bob.key).status == 200
 
 
 @pytest.mark.parametrize("budgets", [None, 5, Rate(1, 1.0), Budgets])
-def test_what_is_no_budget_is_refused_at_the_start(budgets: Any):
+def test_invalid_budgets_are_refused_at_construction(budgets: Any):
     with pytest.raises(ConfigurationError, match="budgets takes Budgets"):
         _ = Federation(budgets=budgets)
 
 
-def test_the_budgets_of_a_federation_reach_its_nodes():
+def test_nodes_use_the_budgets_of_their_federation():
     assert Node(Federation(budgets=SMALL), "https://local.example").site().fetching.budgets == SMALL

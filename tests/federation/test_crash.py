@@ -1,16 +1,18 @@
-"""Servers and workers die by SIGKILL at random moments; what was answered with 202 has its effects, once, and nobody is told of it under two names.
+"""Kill servers and workers at random moments: activities answered with 202 take effect once, under one id.
 
-A few kills come with every test run. For more, say how many::
+A few kills come with every test run. Set the number of kills for more::
 
     APCORE_CRASH_KILLS=50 python -m pytest tests/federation/test_crash.py
 
-Each round starts a server (uvicorn) and a worker as processes of their own on one SQLite file, and posts signed activities over real sockets until both
-have been killed, each at a moment of its own. For every activity the listener notes it in a collection and sends a Like. When all are dead, one more worker
-finishes what is left. Then:
+Each round starts a server (uvicorn) and a worker as processes on one SQLite file, and posts signed activities over
+sockets until both have been killed, each at a moment of its own. For every activity, the listener records it in a
+collection and sends a Like. At the end, one more worker finishes the remaining work. Then:
 
-- every activity that was answered with 202 is in the collection, once; any other at most once;
-- for each of them one Like has arrived, under one id, byte for byte the same each time;
-- and no Like more often than once and once more for every kill.
+- every activity that was answered with 202 is in the collection once; any other at most once;
+
+- one Like has arrived for each of them, under one id, with the same bytes each time;
+
+- no Like has arrived more often than once, plus once for every kill.
 """
 
 from __future__ import annotations
@@ -44,13 +46,13 @@ KILLS = int(os.environ.get("APCORE_CRASH_KILLS", "4"))
 MORE_ROUNDS_MAX = 20
 SCRIPT = Path(__file__).parents[1] / "crash_server.py"
 LATER_S = 100.0
-"""How much later each round is for the store: longer than a lease."""
+"""Shift of the store's clock between two rounds, longer than a lease."""
 PATIENCE_S = 60.0
 
 
 @contextmanager
 def peer_on_loopback() -> Iterator[Peer]:
-    """A peer behind a real socket: it serves its actor, and keeps what is delivered."""
+    """Run a peer behind a real socket: it serves its actor and records deliveries."""
     network = PeerNetwork()
     lock = threading.Lock()
 
@@ -80,7 +82,7 @@ def peer_on_loopback() -> Iterator[Peer]:
         daemon_threads = True
 
         def handle_error(self, *args: Any) -> None:
-            """A worker that is killed leaves its connection in the middle of an answer."""
+            """Ignore connections that a killed worker has left open."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -93,7 +95,7 @@ def peer_on_loopback() -> Iterator[Peer]:
 
 
 class Sender:
-    """Posts one activity after another, in a thread, and notes which were answered with 202. What is not, is tried again, as senders do."""
+    """Post activities in a thread, and record those that were answered with 202. Others are retried, as senders do."""
 
     def __init__(self, peer: Peer, origin: str) -> None:
         self.peer = peer
@@ -127,13 +129,13 @@ class Sender:
         return status == 202
 
 
-def killed_at_some_moment(process: subprocess.Popen[bytes], random: Random, progress: Callable[[], int]) -> None:
-    """Wait until a process is there, and mostly for a few things to have happened; then some moments more, and kill it."""
+def kill_at_random_moment(process: subprocess.Popen[bytes], random: Random, progress: Callable[[], int]) -> None:
+    """Wait until a process is ready and, mostly, for some progress; then kill it after a random pause."""
     assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n", "a process ended by itself; what it said is on standard error"
-    moments = threading.Event()  # which never comes
+    assert process.stdout.readline() == b"ready\n", "a process ended by itself; see standard error"
+    moments = threading.Event()  # is never set
     enough = progress() + random.choice((0, 1, 3, 10))
-    ends = time.monotonic() + 1.0  # there may be nothing left to do
+    ends = time.monotonic() + 1.0  # there may be no work left
     while progress() < enough and time.monotonic() < ends:
         moments.wait(0.002)
     moments.wait(random.random() * 0.02)
@@ -142,20 +144,20 @@ def killed_at_some_moment(process: subprocess.Popen[bytes], random: Random, prog
         assert process.wait() == -signal.SIGKILL
 
 
-def a_round(origin: str, path: Path, ahead_s: float, random: Random, sender: Sender) -> None:
+def run_round(origin: str, path: Path, ahead_s: float, random: Random, sender: Sender) -> None:
     command = [sys.executable, str(SCRIPT)]
     arguments = [origin, str(path), str(ahead_s)]
     server, worker = (
         subprocess.Popen([*command, role, *arguments], stdout=subprocess.PIPE) for role in ("serve", "work")
     )
-    failed: list[BaseException] = []
+    errors: list[BaseException] = []
 
     def kill(process: subprocess.Popen[bytes], seed: float, progress: Callable[[], int]) -> None:
         try:
-            killed_at_some_moment(process, Random(seed), progress)
+            kill_at_random_moment(process, Random(seed), progress)
         except BaseException as error:
             process.kill()
-            failed.append(error)
+            errors.append(error)
 
     jobs: list[tuple[subprocess.Popen[bytes], float, Callable[[], int]]] = [
         (worker, random.random(), lambda: len(sender.peer.received)),
@@ -170,32 +172,32 @@ def a_round(origin: str, path: Path, ahead_s: float, random: Random, sender: Sen
             thread.join()
     for thread in threads:
         thread.join()
-    if failed:
-        raise failed[0]
+    if errors:
+        raise errors[0]
 
 
 def finish(origin: str, path: Path, ahead_s: float) -> list[str]:
-    """Do what is left, and give what the listener has noted."""
-    left = {"in-todo", "send", "out", "out-retry"}
+    """Process the remaining work and return the listener's notes."""
+    pending_kinds = {"in-todo", "send", "out", "out-retry"}
     for later in range(20):
         store = store_at(str(path), ahead_s + later * LATER_S)
         with Node(federation, origin, store, addresses=LOOPBACK_OPEN) as node:
             node.work(until_idle=True)
-            if not any(store.scan((prefix,), limit=1) for prefix in left):
-                noted: list[str] = []
+            if not any(store.scan((prefix,), limit=1) for prefix in pending_kinds):
+                notes: list[str] = []
                 cursor = None
                 while True:
                     page = node.run(members_page(heard_at(origin), cursor=cursor, limit=1000))
-                    noted += [member.id for member in page.items]
+                    notes += [member.id for member in page.items]
                     if page.next is None:
                         store.close()
-                        return noted
+                        return notes
                     cursor = page.next
         store.close()
-    pytest.fail("there is always something left to do")
+    pytest.fail("the remaining work does not end")
 
 
-def test_what_was_acknowledged_happens_once_whoever_dies(tmp_path):
+def test_acknowledged_activities_take_effect_once_despite_crashes(tmp_path):
     seed = Random().randrange(10**9)
     sys.stdout.write(f"seed {seed}\n")
     random = Random(seed)
@@ -205,35 +207,36 @@ def test_what_was_acknowledged_happens_once_whoever_dies(tmp_path):
         sender = Sender(peer, origin)
         sender.thread.start()
         try:
-            played = 0
-            # On a busy machine a server may be killed before it has answered anybody: then a few rounds more.
-            while played < rounds or (len(sender.answered) < rounds and played < rounds + MORE_ROUNDS_MAX):
-                a_round(origin, path, played * LATER_S, random, sender)
-                played += 1
+            rounds_run = 0
+            # On a busy machine, servers may be killed before their first answer: run more rounds.
+            while rounds_run < rounds or (len(sender.answered) < rounds and rounds_run < rounds + MORE_ROUNDS_MAX):
+                run_round(origin, path, rounds_run * LATER_S, random, sender)
+                rounds_run += 1
         finally:
             sender.stopping.set()
             sender.thread.join()
-        noted = Counter(item.partition(" ")[0] for item in finish(origin, path, played * LATER_S))
+        notes = Counter(item.partition(" ")[0] for item in finish(origin, path, rounds_run * LATER_S))
         delivered = list(peer.received)
 
-    assert len(sender.answered) >= rounds, "too little happened for anything to be shown"
+    assert len(sender.answered) >= rounds, "too few activities were answered"
     assert set(sender.statuses) <= {202, 503}
-    assert set(sender.answered) <= set(noted), "what was answered with 202 did not happen"
-    assert len(noted) - len(sender.answered) <= 1, "the last one may have been taken without our hearing of it"
-    assert set(noted.values()) == {1}, "something happened twice"
+    assert set(sender.answered) <= set(notes), "an activity answered with 202 had no effect"
+    assert len(notes) - len(sender.answered) <= 1, "more than the last activity took effect without a 202"
+    assert set(notes.values()) == {1}, "an activity took effect twice"
 
     posts, likes = Counter[str](), defaultdict[str, set[str]](set)
     bodies = defaultdict[str, set[bytes]](set)
-    for each in delivered:
-        posts[each.activity["id"]] += 1
-        likes[each.activity["object"]].add(each.activity["id"])
-        bodies[each.activity["id"]].add(each.request.body)
-    assert len(likes) == len(noted)
-    assert {len(ids) for ids in likes.values()} == {1}, "one thing was told under two ids"
-    assert {len(variants) for variants in bodies.values()} == {1}, "one id had two bodies"
-    assert max(posts.values()) <= 1 + played, "more repetitions than workers were killed"
-    again = sum(posts.values()) - len(posts)
+    for delivery in delivered:
+        posts[delivery.activity["id"]] += 1
+        likes[delivery.activity["object"]].add(delivery.activity["id"])
+        bodies[delivery.activity["id"]].add(delivery.request.body)
+    assert len(likes) == len(notes)
+    assert {len(ids) for ids in likes.values()} == {1}, "an activity was liked under two ids"
+    assert {len(variants) for variants in bodies.values()} == {1}, "an id had two bodies"
+    assert max(posts.values()) <= 1 + rounds_run, "a Like was repeated more often than workers were killed"
+    repeated_posts = sum(posts.values()) - len(posts)
     sys.stdout.write(
-        f"{2 * played} kills, {len(sender.answered)} answered, {len(delivered)} deliveries, {again} of them again\n"
+        f"{2 * rounds_run} kills, {len(sender.answered)} answered, {len(delivered)} deliveries, "
+        f"{repeated_posts} of them repeated\n"
         f"{json.dumps(sender.statuses)}\n"
     )

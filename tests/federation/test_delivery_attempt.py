@@ -1,4 +1,4 @@
-"""One attempt of a delivery: knocks, redirects, and what the answers mean."""
+"""Check one attempt of a delivery: signature schemes, redirects, and the outcome of the answers."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def scheme_of(request: Request) -> Literal["cavage", "rfc9421"]:
     return "rfc9421" if "signature-input" in request.headers else "cavage"
 
 
-def other(scheme: str) -> Literal["cavage", "rfc9421"]:
+def other_scheme(scheme: str) -> Literal["cavage", "rfc9421"]:
     return "cavage" if scheme == "rfc9421" else "rfc9421"
 
 
-def only(scheme: str, *, refusal: int = 401) -> Callable[[Request], Response]:
-    """A server that takes one scheme."""
+def accept_only(scheme: str, *, refusal: int = 401) -> Callable[[Request], Response]:
+    """Build a server that accepts one signature scheme."""
     return lambda request: Response(202 if scheme_of(request) == scheme else refusal)
 
 
-def saying(scheme: Literal["cavage", "rfc9421"]) -> Outgoing:
+def server_with_scheme(scheme: Literal["cavage", "rfc9421"]) -> Outgoing:
     federation = alice_and_bob()
     object.__setattr__(federation, "signature_scheme", scheme)
     return Outgoing(federation)
@@ -54,14 +54,14 @@ def like(out: Outgoing, to: str = f"{X}/bob", of: str = f"{X}/notes/1") -> None:
     out.work()
 
 
-def knocks(out: Outgoing) -> list[str]:
-    """The schemes of the POSTs since the last time."""
+def take_schemes(out: Outgoing) -> list[str]:
+    """Return the schemes of the POSTs since the last call."""
     schemes = [scheme_of(request) for _, request in out.post.posts]
     out.post.posts.clear()
     return schemes
 
 
-def memory(out: Outgoing, origin: str = X) -> Dialect | None:
+def stored_dialect(out: Outgoing, origin: str = X) -> Dialect | None:
     return read_dialect(out.store.get([dialect_key(origin)])[0])
 
 
@@ -72,29 +72,29 @@ def remember(out: Outgoing, dialect: Dialect | None) -> None:
 
 
 def outcome(out: Outgoing) -> str:
-    """What has become of the one delivery."""
+    """Return the state of the only delivery: "dead", "waits" or "delivered"."""
     if dead := out.facts("dead", "1", "out"):
         assert len(dead) == 1
         return "dead"
     return "waits" if out.facts("out", "1") + out.facts("out-retry", "1") else "delivered"
 
 
-# --- what two answers mean ------------------------------------------------------------------------------------------
+# --- combined answers ----------------------------------------------------------------------------------------------
 
-JUDGED: list[tuple[tuple[int, ...], bool, AttemptOutcome]] = [
+COMBINED_ANSWERS: list[tuple[tuple[int, ...], bool, AttemptOutcome]] = [
     ((202,), False, AttemptOutcome.DELIVERED),
     ((404,), False, AttemptOutcome.REFUSED),
     ((503,), True, AttemptOutcome.HOST_FAILING),
-    ((401,), True, AttemptOutcome.UNPROVED),  # no time for a second knock
+    ((401,), True, AttemptOutcome.UNPROVED),  # no time for a second attempt
     ((400,), False, AttemptOutcome.UNPROVED),
     ((401, 202), True, AttemptOutcome.DELIVERED),
     ((403, 202), False, AttemptOutcome.DELIVERED),
-    # It took the first dialect before: so its answer to that one is about something else.
+    # The server accepted the first dialect before, so its answer has another reason.
     ((403, 401), True, AttemptOutcome.REFUSED),
     ((400, 503), True, AttemptOutcome.REFUSED),
     ((401, 400), True, AttemptOutcome.UNPROVED),
     ((401, 410), True, AttemptOutcome.UNPROVED),
-    # Nobody knows which of the two it understands: what leaves more hope counts.
+    # The dialect of the server is unknown: the more hopeful answer counts.
     ((400, 401), False, AttemptOutcome.UNPROVED),
     ((401, 400), False, AttemptOutcome.UNPROVED),
     ((401, 401), False, AttemptOutcome.UNPROVED),
@@ -109,52 +109,52 @@ JUDGED: list[tuple[tuple[int, ...], bool, AttemptOutcome]] = [
 ]
 
 
-@pytest.mark.parametrize(("statuses", "known", "answer"), JUDGED, ids=str)
-def test_what_knocks_mean_together(statuses: tuple[int, ...], known: bool, answer: AttemptOutcome) -> None:
-    tried = [Knock(Dialect(scheme), status) for scheme, status in zip(SCHEMES, statuses, strict=False)]
-    assert combine_outcomes(tried, is_dialect_known=known) is answer
+@pytest.mark.parametrize(("statuses", "is_known", "answer"), COMBINED_ANSWERS, ids=str)
+def test_answers_to_two_schemes_are_combined(statuses: tuple[int, ...], is_known: bool, answer: AttemptOutcome) -> None:
+    attempts = [Knock(Dialect(scheme), status) for scheme, status in zip(SCHEMES, statuses, strict=False)]
+    assert combine_outcomes(attempts, is_dialect_known=is_known) is answer
 
 
-# --- knocking -------------------------------------------------------------------------------------------------------
+# --- signature schemes ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("before", [None, CAVAGE, RFC9421], ids=["unknown", "cavage", "rfc9421"])
-@pytest.mark.parametrize("says", SCHEMES)
-def test_what_the_first_answer_leads_to(
-    status: int, before: Dialect | None, says: Literal["cavage", "rfc9421"]
+@pytest.mark.parametrize("remembered_dialect", [None, CAVAGE, RFC9421], ids=["unknown", "cavage", "rfc9421"])
+@pytest.mark.parametrize("configured", SCHEMES)
+def test_second_attempt_follows_only_a_refusal_of_the_first(
+    status: int, remembered_dialect: Dialect | None, configured: Literal["cavage", "rfc9421"]
 ) -> None:
-    out = saying(says)
-    first = says if before is None else before.scheme
-    out.post.answers[X] = only(other(first), refusal=status)
-    remember(out, before)
+    out = server_with_scheme(configured)
+    first_scheme = configured if remembered_dialect is None else remembered_dialect.scheme
+    out.post.answers[X] = accept_only(other_scheme(first_scheme), refusal=status)
+    remember(out, remembered_dialect)
     like(out)
     if status == 202:
-        assert knocks(out) == [first]
-        assert memory(out) == Dialect(first)
+        assert take_schemes(out) == [first_scheme]
+        assert stored_dialect(out) == Dialect(first_scheme)
     elif status in {400, 401, 403}:
-        assert knocks(out) == [first, other(first)]
-        assert memory(out) == Dialect(other(first))
+        assert take_schemes(out) == [first_scheme, other_scheme(first_scheme)]
+        assert stored_dialect(out) == Dialect(other_scheme(first_scheme))
         assert outcome(out) == "delivered"
     else:
-        assert knocks(out) == [first]
-        assert memory(out) == before
+        assert take_schemes(out) == [first_scheme]
+        assert stored_dialect(out) == remembered_dialect
         assert outcome(out) != "delivered"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-@pytest.mark.parametrize("before", [None, CAVAGE, RFC9421], ids=["unknown", "cavage", "rfc9421"])
-def test_who_refuses_both_changes_nothing(status: int, before: Dialect | None) -> None:
+@pytest.mark.parametrize("remembered_dialect", [None, CAVAGE, RFC9421], ids=["unknown", "cavage", "rfc9421"])
+def test_refusal_of_both_schemes_keeps_the_remembered_dialect(status: int, remembered_dialect: Dialect | None) -> None:
     out = Outgoing()
     out.post.answers[X] = status
-    remember(out, before)
+    remember(out, remembered_dialect)
     like(out)
-    assert len(knocks(out)) == 2
-    assert memory(out) == before
+    assert len(take_schemes(out)) == 2
+    assert stored_dialect(out) == remembered_dialect
     assert outcome(out) == ("waits" if status == 401 else "dead")
 
 
-def test_a_refusal_of_both_says_what_was_tried_and_nothing_that_the_peer_wrote() -> None:
+def test_dead_letter_names_both_statuses_but_no_content_of_the_peer() -> None:
     out = Outgoing()
     out.post.answers[X] = lambda request: Response(
         400 if scheme_of(request) == "cavage" else 403, Headers({"X-Why": "secret"}), b"secret"
@@ -165,8 +165,8 @@ def test_a_refusal_of_both_says_what_was_tried_and_nothing_that_the_peer_wrote()
     assert b"secret" not in dead.value
 
 
-def test_a_401_is_worth_eight_attempts_and_then_final() -> None:
-    """Whoever could not fetch our key just then can an hour later; whoever has blocked us never will."""
+def test_401_is_retried_eight_times() -> None:
+    """Answer 401: a peer that could not fetch our key may succeed an hour later; one that blocks us never will."""
     out = Outgoing()
     out.post.answers[X] = 401
     like(out)
@@ -177,7 +177,7 @@ def test_a_401_is_worth_eight_attempts_and_then_final() -> None:
     assert b"status 401 to cavage and status 401 to rfc9421" in dead.value
 
 
-def test_a_401_for_an_hour_after_an_outage_of_a_day_is_still_delivered() -> None:
+def test_401_after_an_outage_of_a_day_is_still_retried() -> None:
     out = Outgoing()
     out.post.answers[X] = ConnectFailed("no")
     like(out)
@@ -190,7 +190,7 @@ def test_a_401_for_an_hour_after_an_outage_of_a_day_is_still_delivered() -> None
     assert outcome(out) == "delivered"
 
 
-def test_each_knock_has_its_own_date_and_digest_and_the_same_body() -> None:
+def test_each_attempt_has_its_own_date_and_digest_and_the_same_body() -> None:
     out = Outgoing()
 
     def refusing(_: Request) -> Response:
@@ -210,27 +210,28 @@ def test_each_knock_has_its_own_date_and_digest_and_the_same_body() -> None:
     assert not {"date", "digest"} & {name.lower() for name, _ in second.headers}
 
 
-def test_what_a_server_asks_for_it_gets_and_is_remembered() -> None:
+def test_challenge_is_answered_and_remembered() -> None:
     def asking(request: Request) -> Response:
-        given = request.headers.get("signature-input") or ""
-        taken = 'tag="app"' in given and '"content-type"' in given and '"content-digest"' in given
+        value = request.headers.get("signature-input") or ""
+        is_met = 'tag="app"' in value and '"content-type"' in value and '"content-digest"' in value
         challenge = 'sig2=("@method" "content-type");created;tag="app"'
-        return Response(202) if taken else Response(401, {"Accept-Signature": challenge})
+        return Response(202) if is_met else Response(401, {"Accept-Signature": challenge})
 
     out = Outgoing()
     out.post.answers[X] = asking
     like(out)
-    assert knocks(out) == ["cavage", "rfc9421"]
+    assert take_schemes(out) == ["cavage", "rfc9421"]
     like(out, of=f"{X}/notes/2")
-    assert knocks(out) == ["rfc9421"]
+    assert take_schemes(out) == ["rfc9421"]
 
 
-def test_what_only_draft_cavage_needs_is_there_if_it_is_asked_for_and_so_is_an_expiry() -> None:
+def test_date_host_digest_and_expiry_are_sent_with_rfc9421_on_request() -> None:
     challenge = 'a=("date" "host" "digest" "content-digest");created;expires'
 
     def asking(request: Request) -> Response:
-        taken = '"date" "host" "digest" "content-digest"' in (request.headers.get("signature-input") or "")
-        return Response(202) if taken else Response(401, {"Accept-Signature": challenge})
+
+        is_met = '"date" "host" "digest" "content-digest"' in (request.headers.get("signature-input") or "")
+        return Response(202) if is_met else Response(401, {"Accept-Signature": challenge})
 
     out = Outgoing()
     out.post.answers[X] = asking
@@ -241,22 +242,24 @@ def test_what_only_draft_cavage_needs_is_there_if_it_is_asked_for_and_so_is_an_e
         now = int(out.clock.moment.timestamp())
         assert f"created={now};" in (request.headers.get("signature-input") or "")
         assert f"expires={now + 300}" in (request.headers.get("signature-input") or "")
-        assert knocks(out) == expected
+        assert take_schemes(out) == expected
 
 
-def test_a_second_knock_that_finds_nobody_is_tried_again_later() -> None:
+def test_timeout_of_the_second_attempt_is_retried_later() -> None:
     out = Outgoing()
-    out.post.answers[X] = lambda request: only("nothing")(request) if scheme_of(request) == "cavage" else _no()
+    out.post.answers[X] = lambda request: (
+        accept_only("none")(request) if scheme_of(request) == "cavage" else _time_out()
+    )
     like(out)
-    assert knocks(out) == ["cavage", "rfc9421"]
+    assert take_schemes(out) == ["cavage", "rfc9421"]
     assert outcome(out) == "waits"
 
 
-def _no() -> Response:
+def _time_out() -> Response:
     raise FetchTimedOut("no")
 
 
-def test_there_is_no_second_knock_when_the_time_is_up() -> None:
+def test_no_second_attempt_is_made_after_the_time_limit() -> None:
     out = Outgoing()
 
     def slow(_: Request) -> Response:
@@ -265,44 +268,44 @@ def test_there_is_no_second_knock_when_the_time_is_up() -> None:
 
     out.post.answers[X] = slow
     like(out)
-    assert knocks(out) == ["cavage"]
+    assert take_schemes(out) == ["cavage"]
     assert outcome(out) == "waits"
 
 
-def test_what_one_delivery_has_learnt_the_next_ones_of_the_step_know() -> None:
+def test_learnt_dialect_is_used_by_later_deliveries_of_the_step() -> None:
     out = Outgoing()
-    out.post.answers[X] = only("rfc9421")
+    out.post.answers[X] = accept_only("rfc9421")
     for number in range(12):
         out.node.send(Like(object=f"{X}/notes/{number}"), by="alice", to=f"{X}/bob")
     out.work()
-    assert knocks(out) == ["cavage", *["rfc9421"] * 12]
+    assert take_schemes(out) == ["cavage", *["rfc9421"] * 12]
 
 
-def test_a_delivery_to_a_known_origin_reads_and_commits_no_more_than_it_did() -> None:
-    asked: list[Any] = []
+def test_dialect_of_a_known_origin_costs_no_extra_read_or_commit() -> None:
+    effects: list[Any] = []
 
     def observe(effect: object, _place: object) -> Any:
-        asked.append(effect)
+        effects.append(effect)
         return lambda _outcome: None
 
     out = Outgoing(observer=observe)
     like(out)
-    [learnt] = [
-        effect for effect in asked if isinstance(effect, Commit) and dialect_key(X) in {w.key for w in effect.writes}
+    [learning_commit] = [
+        effect for effect in effects if isinstance(effect, Commit) and dialect_key(X) in {w.key for w in effect.writes}
     ]
-    assert any(write.key[0] == "out" for write in learnt.writes)  # the same commit as the delivery's own
-    asked.clear()
+    assert any(write.key[0] == "out" for write in learning_commit.writes)  # in the commit of the delivery
+    effects.clear()
     like(out, of=f"{X}/notes/2")
     assert not [
-        effect for effect in asked if isinstance(effect, Commit) and dialect_key(X) in {w.key for w in effect.writes}
+        effect for effect in effects if isinstance(effect, Commit) and dialect_key(X) in {w.key for w in effect.writes}
     ]
-    about = [effect for effect in asked if isinstance(effect, Get) and dialect_key(X) in effect.keys]
-    assert all(len(effect.keys) == 3 for effect in about)  # with the circuit, which is read anyway
+    dialect_reads = [effect for effect in effects if isinstance(effect, Get) and dialect_key(X) in effect.keys]
+    assert all(len(effect.keys) == 3 for effect in dialect_reads)  # with the circuit, in one read
     assert (
         len(
             [
                 e
-                for e in asked
+                for e in effects
                 if isinstance(e, Commit)
                 and any(w.key[0] == "out" and w.key[2].partition(" ")[0] == X for w in e.writes)
             ]
@@ -311,30 +314,30 @@ def test_a_delivery_to_a_known_origin_reads_and_commits_no_more_than_it_did() ->
     )
 
 
-def test_it_is_written_again_before_it_is_forgotten() -> None:
+def test_used_dialect_is_renewed_before_it_expires() -> None:
     out = Outgoing()
-    out.post.answers[X] = only("rfc9421")
+    out.post.answers[X] = accept_only("rfc9421")
     for day in range(0, 100, 10):
         like(out, of=f"{X}/notes/{day}")
-        assert knocks(out) == (["rfc9421"] if day else ["cavage", "rfc9421"])
+        assert take_schemes(out) == (["rfc9421"] if day else ["cavage", "rfc9421"])
         out.clock.moment += timedelta(days=10)
     out.clock.moment += timedelta(days=20)
     like(out)
-    assert knocks(out) == ["cavage", "rfc9421"]
+    assert take_schemes(out) == ["cavage", "rfc9421"]
 
 
-@pytest.mark.parametrize(("takes", "says"), list(product(SCHEMES, SCHEMES)))
-def test_servers_that_take_one_scheme_get_everything(
-    takes: Literal["cavage", "rfc9421"], says: Literal["cavage", "rfc9421"]
+@pytest.mark.parametrize(("accepted", "configured"), list(product(SCHEMES, SCHEMES)))
+def test_servers_of_one_scheme_get_every_delivery(
+    accepted: Literal["cavage", "rfc9421"], configured: Literal["cavage", "rfc9421"]
 ) -> None:
-    """A history of a server that changes its mind half way."""
-    out = saying(says)
-    out.post.answers[X] = only(takes)
+    """Change the accepted scheme of a server after half of the deliveries."""
+    out = server_with_scheme(configured)
+    out.post.answers[X] = accept_only(accepted)
     for number in range(10):
         if number == 5:
-            out.post.answers[X] = only(other(takes), refusal=400)
+            out.post.answers[X] = accept_only(other_scheme(accepted), refusal=400)
         like(out, of=f"{X}/notes/{number}")
-    assert len(out.post.posts) == 10 + (takes != says) + 1
+    assert len(out.post.posts) == 10 + (accepted != configured) + 1
     assert outcome(out) == "delivered"
 
 
@@ -344,24 +347,24 @@ def test_servers_that_take_one_scheme_get_everything(
     st.sampled_from([None, CAVAGE, RFC9421]),
     st.booleans(),
 )
-def test_never_more_than_two_knocks_and_never_a_second_after_anything_but_a_refusal(
-    statuses: list[int], before: Dialect | None, challenged: bool
+def test_at_most_two_attempts_and_the_second_only_after_a_refusal(
+    statuses: list[int], remembered_dialect: Dialect | None, challenged: bool
 ) -> None:
     out = Outgoing(_FEDERATION)
-    remember(out, before)
-    given_answers: list[int] = []
+    remember(out, remembered_dialect)
+    sent_statuses: list[int] = []
 
     def answer(_: Request) -> Response:
-        given_answers.append(statuses[len(given_answers) % len(statuses)])
+        sent_statuses.append(statuses[len(sent_statuses) % len(statuses)])
         headers = Headers({"Accept-Signature": 's=("@method");created;nonce="n"'}) if challenged else Headers()
-        return Response(given_answers[-1], headers)
+        return Response(sent_statuses[-1], headers)
 
     out.post.answers[X] = answer
     like(out)
-    sent = len(out.post.posts)
-    assert sent == (2 if given_answers[0] in SECOND_KNOCK else 1)
-    after = memory(out)
-    assert after == before or given_answers[-1] == 202
+    posts = len(out.post.posts)
+    assert posts == (2 if sent_statuses[0] in SECOND_KNOCK else 1)
+    dialect = stored_dialect(out)
+    assert dialect == remembered_dialect or sent_statuses[-1] == 202
 
 
 _FEDERATION: Federation[None] = alice_and_bob()
@@ -370,14 +373,14 @@ _FEDERATION: Federation[None] = alice_and_bob()
 # --- redirects ------------------------------------------------------------------------------------------------------
 
 
-def to(location: str, status: int = 308) -> Response:
+def redirect_to(location: str, status: int = 308) -> Response:
     return Response(status, {"Location": location})
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_within_its_origin_a_redirect_is_followed_and_signed_anew(status: int) -> None:
+def test_redirect_within_its_origin_is_followed_and_signed_anew(status: int) -> None:
     out = Outgoing()
-    out.post.answers[INBOX] = to("/users/bob/inbox?x=1", status)
+    out.post.answers[INBOX] = redirect_to("/users/bob/inbox?x=1", status)
     like(out)
     assert out.post.urls == [INBOX, f"{X}/users/bob/inbox?x=1"]
     first, second = (request for _, request in out.post.posts)
@@ -388,22 +391,28 @@ def test_within_its_origin_a_redirect_is_followed_and_signed_anew(status: int) -
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])
-def test_a_redirect_that_changes_the_method_is_a_refusal(status: int) -> None:
+def test_redirect_that_changes_the_method_is_a_refusal(status: int) -> None:
     out = Outgoing()
-    out.post.answers[INBOX] = to("/users/bob/inbox", status)
+    out.post.answers[INBOX] = redirect_to("/users/bob/inbox", status)
     like(out)
     assert out.post.urls == [INBOX]
     assert outcome(out) == "dead"
 
 
-ELSEWHERE = [f"{Y}/inbox", "http://x.example/bob/inbox2", "https://x.example:8443/inbox", "https://sub.x.example/inbox", "//y.example/"]  # fmt: skip
+OTHER_ORIGINS = [
+    f"{Y}/inbox",
+    "http://x.example/bob/inbox2",
+    "https://x.example:8443/inbox",
+    "https://sub.x.example/inbox",
+    "//y.example/",
+]
 
 
-@pytest.mark.parametrize("location", ELSEWHERE)
+@pytest.mark.parametrize("location", OTHER_ORIGINS)
 @pytest.mark.parametrize("status", [307, 308])
-def test_nothing_signed_goes_to_another_origin(location: str, status: int) -> None:
+def test_redirect_to_another_origin_is_a_refusal(location: str, status: int) -> None:
     out = Outgoing()
-    out.post.answers[INBOX] = to(location, status)
+    out.post.answers[INBOX] = redirect_to(location, status)
     like(out)
     assert out.post.urls == [INBOX]
     assert outcome(out) == "dead"
@@ -413,53 +422,53 @@ BAD_LOCATIONS = ["ftp://x.example/", "https://u@x.example/", "https://", "/a b",
 
 
 @pytest.mark.parametrize("location", BAD_LOCATIONS, ids=lambda location: repr(location)[:20])
-def test_a_location_that_is_no_url_is_a_refusal(location: str) -> None:
+def test_redirect_to_a_malformed_location_is_a_refusal(location: str) -> None:
     out = Outgoing()
-    out.post.answers[INBOX] = to(location)
+    out.post.answers[INBOX] = redirect_to(location)
     like(out)
     assert out.post.urls == [INBOX]
     assert outcome(out) == "dead"
 
 
-def test_a_redirect_without_a_location_is_a_refusal() -> None:
+def test_redirect_without_a_location_is_a_refusal() -> None:
     out = Outgoing()
     out.post.answers[INBOX] = 307
     like(out)
     assert (len(out.post.posts), outcome(out)) == (1, "dead")
 
 
-def test_a_circle_ends_at_once() -> None:
+def test_redirect_circle_is_a_refusal() -> None:
     out = Outgoing()
-    out.post.answers[INBOX] = to("/other")
-    out.post.answers[f"{X}/other"] = to("/bob/inbox")
+    out.post.answers[INBOX] = redirect_to("/other")
+    out.post.answers[f"{X}/other"] = redirect_to("/bob/inbox")
     like(out)
     assert out.post.urls == [INBOX, f"{X}/other"]
     assert outcome(out) == "dead"
 
 
-def test_so_many_and_no_more() -> None:
+def test_number_of_redirects_is_bounded() -> None:
     out = Outgoing()
-    out.post.answers[X] = lambda request: to(f"{request.url}x")
+    out.post.answers[X] = lambda request: redirect_to(f"{request.url}x")
     like(out)
     assert len(out.post.posts) == REDIRECTS_MAX + 1
     assert outcome(out) == "dead"
 
 
-def test_each_hop_may_be_knocked_at_twice() -> None:
+def test_each_redirect_target_may_get_two_attempts() -> None:
     out = Outgoing()
-    out.post.answers[INBOX] = lambda request: to("/2") if scheme_of(request) == "rfc9421" else Response(401)
-    out.post.answers[f"{X}/2"] = only("rfc9421")
+    out.post.answers[INBOX] = lambda request: redirect_to("/2") if scheme_of(request) == "rfc9421" else Response(401)
+    out.post.answers[f"{X}/2"] = accept_only("rfc9421")
     like(out)
-    assert knocks(out) == ["cavage", "rfc9421", "cavage", "rfc9421"]
-    assert memory(out) == RFC9421
+    assert take_schemes(out) == ["cavage", "rfc9421", "cavage", "rfc9421"]
+    assert stored_dialect(out) == RFC9421
 
 
-def test_a_slow_redirect_is_left_for_later() -> None:
+def test_slow_redirect_is_retried_later() -> None:
     out = Outgoing()
 
     def slow(_: Request) -> Response:
         out.clock.moment += timedelta(seconds=30)
-        return to("/2")
+        return redirect_to("/2")
 
     out.post.answers[INBOX] = slow
     like(out)

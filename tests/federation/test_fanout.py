@@ -1,4 +1,4 @@
-"""Planning: everyone who should get it gets it, each inbox once, in steps with a bound, whoever cannot be reached."""
+"""Check the planning of deliveries: every recipient is reached, each inbox once, in bounded steps, despite failures."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -29,9 +29,9 @@ def shared_inbox(actor: str) -> str:
     return "/".join(actor.split("/")[:3]) + "/inbox"
 
 
-@pytest.mark.parametrize("led", [0, 1, 5], ids=["at once", "after a redirect", "after five"])
-def test_who_answers_slowly_takes_no_more_than_a_share_of_a_steps_lease(out: Outgoing, led: int) -> None:
-    """Else the lease runs out, and one worker after another takes up the same sending, and is held there."""
+@pytest.mark.parametrize("redirects", [0, 1, 5], ids=["at once", "after a redirect", "after five"])
+def test_slow_lookup_takes_at_most_a_share_of_the_lease(out: Outgoing, redirects: int) -> None:
+    """Delay a lookup: otherwise the lease expires, and worker after worker is stuck in the same step."""
     send, waits = out.post.send, list[float]()
 
     def slow(request: Request) -> Response:
@@ -41,7 +41,7 @@ def test_who_answers_slowly_takes_no_more_than_a_share_of_a_steps_lease(out: Out
         waited_s = min(request.limits.deadline_s, 14.0)
         waits.append(waited_s)
         out.clock.moment += timedelta(seconds=waited_s)
-        if hops < led:
+        if hops < redirects:
             return Response(302, Headers({"Location": f"?{hops + 1}"}))
         raise FetchTimedOut("slow")
 
@@ -56,7 +56,7 @@ def test_who_answers_slowly_takes_no_more_than_a_share_of_a_steps_lease(out: Out
     assert out.post.urls == [f"{X}/bob/inbox"]
 
 
-def test_many_followers_of_one_host_are_one_post(out: Outgoing) -> None:
+def test_followers_with_one_shared_inbox_get_one_post(out: Outgoing) -> None:
     out.follow(*(f"{X}/users/{number}" for number in range(200)), f"{Y}/carol", shared=shared_inbox)
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
@@ -64,15 +64,15 @@ def test_many_followers_of_one_host_are_one_post(out: Outgoing) -> None:
     assert not out.facts("send", "1")
 
 
-def test_an_inbox_that_two_spell_differently_is_one(out: Outgoing) -> None:
-    spelled = {"a": "https://X.example:443/inbox", "b": f"{X}/inbox"}
-    out.follow(f"{X}/a", f"{X}/b", shared=lambda actor: spelled[actor[-1]])
+def test_inbox_in_two_spellings_gets_one_post(out: Outgoing) -> None:
+    spellings = {"a": "https://X.example:443/inbox", "b": f"{X}/inbox"}
+    out.follow(f"{X}/a", f"{X}/b", shared=lambda actor: spellings[actor[-1]])
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
     assert out.post.urls == [f"{X}/inbox"]
 
 
-def test_two_hundred_followers_are_planned_in_steps_with_a_bound(out: Outgoing) -> None:
+def test_two_hundred_followers_are_planned_in_bounded_steps(out: Outgoing) -> None:
     out.follow(*(f"https://{number}.example/bob" for number in range(200)))
     commits: list[Commit] = []
 
@@ -92,12 +92,22 @@ def test_two_hundred_followers_are_planned_in_steps_with_a_bound(out: Outgoing) 
     assert all(len({*commit.checks, *commit.writes}) <= 100 for commit in commits)
 
 
-BAD_INBOXES = ["", "no address", "ftp://x.example/inbox", "https://", "https://x.example/\u00e9", "https://u:p@x.example/inbox",
-    "https://x.example/inbox#part", "http://[::1/inbox", "https://x.example:99999/i", "https://x.example/" + "a" * 5000]  # fmt: skip
+BAD_INBOXES = [
+    "",
+    "no address",
+    "ftp://x.example/inbox",
+    "https://",
+    "https://x.example/\u00e9",
+    "https://u:p@x.example/inbox",
+    "https://x.example/inbox#part",
+    "http://[::1/inbox",
+    "https://x.example:99999/i",
+    "https://x.example/" + "a" * 5000,
+]
 
 
 @pytest.mark.parametrize("inbox", BAD_INBOXES, ids=lambda inbox: inbox[:30])
-def test_an_inbox_that_is_no_address_keeps_nothing_from_the_others(out: Outgoing, inbox: str) -> None:
+def test_malformed_inbox_does_not_affect_other_recipients(out: Outgoing, inbox: str) -> None:
     out.follow(f"{X}/bad", f"{Y}/carol", shared=lambda actor: inbox if actor.endswith("bad") else None)
     out.post.actors[f"{X}/worse"] = {"inbox": inbox}
     out.node.publish(Note(content="hi"), by="alice", to=[PUBLIC, f"{X}/worse"])
@@ -108,12 +118,12 @@ def test_an_inbox_that_is_no_address_keeps_nothing_from_the_others(out: Outgoing
     assert out.waiting() == 0
 
 
-def test_who_cannot_be_looked_up_is_asked_again_later_and_then_given_up(out: Outgoing) -> None:
+def test_failed_lookup_is_retried_later_and_finally_given_up(out: Outgoing) -> None:
     out.post.actors = {f"{X}/{number}": ConnectFailed("no") for number in range(45)}
     out.node.send(Like(object=f"{X}/n"), by="alice", to=[*out.post.actors, f"{Y}/carol"])
     assert out.work() < 20
     assert out.post.urls == [f"{Y}/carol/inbox"]
-    assert out.post.gets == [f"{X}/0", f"{Y}/carol"]  # the others are of a host that has not answered
+    assert out.post.gets == [f"{X}/0", f"{Y}/carol"]  # the others share a host that has not answered
     out.post.actors = {f"{X}/0": ConnectFailed("no")}
     out.pass_s(120)
     assert len(out.post.urls) == 45
@@ -122,7 +132,7 @@ def test_who_cannot_be_looked_up_is_asked_again_later_and_then_given_up(out: Out
     assert not out.facts("send", "1")
 
 
-def test_one_who_cannot_be_looked_up_keeps_nobody_from_what_comes_later(out: Outgoing) -> None:
+def test_failed_lookup_does_not_delay_later_activities(out: Outgoing) -> None:
     out.post.actors = {f"{X}/bob": ConnectFailed("no")}
     for _ in range(2):
         out.node.send(Like(object=f"{Y}/n"), by="alice", to=[f"{X}/bob", f"{Y}/carol"])
@@ -130,7 +140,7 @@ def test_one_who_cannot_be_looked_up_keeps_nobody_from_what_comes_later(out: Out
     assert out.post.urls == [f"{Y}/carol/inbox"] * 2
 
 
-def test_followers_that_the_application_put_in_are_looked_up(out: Outgoing) -> None:
+def test_followers_without_a_stored_inbox_are_looked_up(out: Outgoing) -> None:
     change = add_member(FOLLOWERS, Member(f"{X}/bob"), order="1")
     assert out.node.run(commit(change.checks, change.writes))
     out.node.publish(Note(content="hi"), by="alice")
@@ -139,7 +149,7 @@ def test_followers_that_the_application_put_in_are_looked_up(out: Outgoing) -> N
 
 
 @pytest.mark.parametrize("size", [7, 20, 45])
-def test_followers_that_the_application_keeps_itself_get_it(size: int) -> None:
+def test_followers_of_a_custom_collection_are_reached(size: int) -> None:
     followers = [f"https://{number}.example/bob" for number in range(100)]
     federation = alice_and_bob()
 
@@ -156,7 +166,7 @@ def test_followers_that_the_application_keeps_itself_get_it(size: int) -> None:
     assert sorted(out.post.urls) == sorted(f"{follower}/inbox" for follower in followers)
 
 
-def test_pages_without_end_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_pages_of_followers_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apcore.federation.outbox.fanout.STEPS_MAX", 50)
     federation = alice_and_bob()
 
@@ -171,86 +181,86 @@ def test_pages_without_end_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not out.facts("send", "1")
 
 
-def test_who_is_named_is_reached_by_the_shared_inbox_and_who_is_not_by_their_own(out: Outgoing) -> None:
-    for name in ("named", "silent"):
+def test_named_recipient_uses_the_shared_inbox_and_others_their_own(out: Outgoing) -> None:
+    for name in ("named", "unnamed"):
         out.post.actors[f"{X}/{name}"] = {"endpoints": {"sharedInbox": f"{X}/inbox"}}
-    out.node.send(Like(object=f"{X}/n", to=[f"{X}/named"]), by="alice", to=[f"{X}/named", f"{X}/silent"])
+    out.node.send(Like(object=f"{X}/n", to=[f"{X}/named"]), by="alice", to=[f"{X}/named", f"{X}/unnamed"])
     out.work()
-    assert sorted(out.post.urls) == [f"{X}/inbox", f"{X}/silent/inbox"]
+    assert sorted(out.post.urls) == [f"{X}/inbox", f"{X}/unnamed/inbox"]
 
 
 @pytest.mark.parametrize("public", [PUBLIC, "as:Public", "Public"])
-def test_the_public_is_nobody_to_deliver_to(out: Outgoing, public: str) -> None:
+def test_public_collection_gets_no_delivery(out: Outgoing, public: str) -> None:
     out.node.send(Like(object=f"{X}/n"), by="alice", to=[public, ALICE])
     out.work()
     assert not out.post.urls + out.post.gets
     assert not out.facts("send", "1")
 
 
-# --- ours and theirs ------------------------------------------------------------------------------------------------
+# --- local recipients -----------------------------------------------------------------------------------------------
 
 
-def test_followers_of_our_own_get_it_once_without_a_request(out: Outgoing) -> None:
-    heard: list[tuple[str | None, str]] = []
+def test_local_follower_is_reached_once_without_a_request(out: Outgoing) -> None:
+    calls: list[tuple[str | None, str]] = []
     federation = alice_and_bob()
 
     @federation.on(Like)
-    def liked(ctx: Any, activity: Like) -> None:
-        heard.append((ctx.recipient, activity.id or ""))
+    def record_like(ctx: Any, activity: Like) -> None:
+        calls.append((ctx.recipient, activity.id or ""))
 
     out = Outgoing(federation)
     bob = f"{HERE}/users/bob"
     out.follow(bob, ALICE, f"{HERE}/users/nobody", f"{HERE}/nothing")
     out.node.send(Like(object=f"{X}/n"), by="alice", to=[FOLLOWERS, bob, f"{HERE}/users/%62ob", f"{HERE}/users/nobody"])
     out.work()
-    assert [recipient for recipient, _ in heard] == ["bob"]
+    assert [recipient for recipient, _ in calls] == ["bob"]
     assert not out.post.urls + out.post.gets
     assert out.waiting() == 0
 
 
-@pytest.mark.parametrize("how", ["asked", "kept", "inbox"])
-def test_whom_we_do_not_talk_to_is_neither_asked_nor_delivered_to(how: str) -> None:
+@pytest.mark.parametrize("case", ["lookup", "stored", "inbox"])
+def test_suspended_recipient_is_neither_looked_up_nor_delivered_to(case: str) -> None:
     federation = alice_and_bob()
     federation.blocks(DomainRules.suspending(["x.example"]))
     out = Outgoing(federation)
-    actor = f"{Y}/carol" if how == "inbox" else f"{X}/bob"
-    if how == "asked":
+    actor = f"{Y}/carol" if case == "inbox" else f"{X}/bob"
+    if case == "lookup":
         out.node.send(Like(object=f"{Y}/n"), by="alice", to=actor)
     else:
         # An actor of a suspended domain with an inbox elsewhere, and one from elsewhere with an inbox there.
-        out.follow(actor, shared=lambda _: f"{X}/inbox" if how == "inbox" else f"{Y}/inbox")
+        out.follow(actor, shared=lambda _: f"{X}/inbox" if case == "inbox" else f"{Y}/inbox")
         out.node.publish(Note(content="hi"), by="alice")
     out.work()
     assert not out.post.urls + out.post.gets
     assert out.waiting() == 0
 
 
-def test_bodies_of_any_size_fit_a_commit() -> None:
+def test_large_body_for_many_local_recipients_fits_the_commits() -> None:
     names = [f"user{number}" for number in range(25)]
-    heard: list[str] = []
-    many: Federation[None] = Federation(software="test/1.0")
+    recipients: list[str] = []
+    federation: Federation[None] = Federation(software="test/1.0")
 
-    @many.actor("/users/{identifier}")
+    @federation.actor("/users/{identifier}")
     def actor(ctx: Any, identifier: str) -> Person:
         return Person(preferred_username=identifier)
 
-    @many.on(Like)
-    def liked(ctx: Any, activity: Like) -> None:
-        heard.append(ctx.recipient)
+    @federation.on(Like)
+    def record_like(ctx: Any, activity: Like) -> None:
+        recipients.append(ctx.recipient)
 
-    out = Outgoing(many)
+    out = Outgoing(federation)
     like = Like(object=f"{X}/n", content="x" * 900_000)
     out.node.send(like, by="alice", to=[f"{HERE}/users/{name}" for name in names])
     out.work()
-    assert sorted(heard) == sorted(names)
+    assert sorted(recipients) == sorted(names)
 
 
-# --- whatever fails -------------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("own_queue", [False, True], ids=["one store", "a queue of its own"])
-def test_whatever_fails_in_planning_and_delivering_everyone_gets_it(
+def test_every_recipient_is_reached_after_any_single_failure(
     when: Any, own_queue: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("apcore.federation.outbox.fanout.PLAN_RECIPIENTS_MAX", 2)
@@ -262,30 +272,30 @@ def test_whatever_fails_in_planning_and_delivering_everyone_gets_it(
         out.node.publish(Note(content="hi"), by="alice", to=[PUBLIC, "https://z.example/dora"])
         ports: Ports = out.node.ports
         turn = 0
-        while leased := run(lease_work(turn, limit=1), ports):
+        while leases := run(lease_work(turn, limit=1), ports):
             turn += 1
-            with suppress(Unavailable):  # where its settlement fails, the lease runs out
-                run(inject_failure(handle(out.node.site(), leased[0]), sabotage), ports)
+            with suppress(Unavailable):  # if the settlement fails, the lease expires
+                run(inject_failure(handle(out.node.site(), leases[0]), sabotage), ports)
         out.clock.moment = out.clock.moment.replace(hour=14)
         out.work()
         out.pass_s(3600)
-        wanted = (
+        expected_urls = (
             {f"{X}/{n}/inbox" for n in range(2)}
             | {f"{Y}/{n}/inbox" for n in range(3)}
             | {"https://z.example/dora/inbox"}
         )
-        assert set(out.post.urls) == wanted
-        # Twice only what was under way as it failed: one commit records up to twenty.
-        assert len(out.post.urls) <= len(wanted) + 20
+        assert set(out.post.urls) == expected_urls
+        # Only the attempts under way are repeated: one commit records up to twenty.
+        assert len(out.post.urls) <= len(expected_urls) + 20
         if sabotage.failed is None:
-            assert len(out.post.urls) == len(wanted)
+            assert len(out.post.urls) == len(expected_urls)
         assert len({request.body for _, request in out.post.posts}) == 1
         assert not out.facts("send", "1") + out.facts("out", "1") + out.facts("out-retry", "1") + out.facts("dead", "1")
         rounds += 1
     assert rounds > 30
 
 
-def test_a_queue_that_was_lost_costs_time_and_nothing_else() -> None:
+def test_lost_queue_loses_no_delivery() -> None:
     out = Outgoing(own_queue=True)
     out.follow(*(f"https://{number}.example/bob" for number in range(60)))
     out.node.publish(Note(content="hi"), by="alice")
@@ -293,8 +303,8 @@ def test_a_queue_that_was_lost_costs_time_and_nothing_else() -> None:
     for turn in range(4):
         out.lose_queue()
         assert out.node.run(reconcile()) >= 1
-        for leased in out.node.run(lease_work(turn, limit=3)):
-            out.node.handle_leased(leased)
+        for lease in out.node.run(lease_work(turn, limit=3)):
+            out.node.handle_leased(lease)
     out.lose_queue()
     out.work()
     assert sorted(out.post.urls) == sorted(

@@ -1,7 +1,8 @@
-"""Looking up inboxes: what failed is not asked again at once, what succeeded is not asked again at all, and nobody is given up too soon."""
+"""Check inbox lookups: failures are retried after a pause for three days, and successes are cached."""
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from outbox_fixture import Outgoing, alice_and_bob
 
 X, Y = "https://x.example", "https://y.example"
 BOB = f"{X}/bob"
+AS2 = "https://www.w3.org/ns/activitystreams"
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 UNREACHED = {type(error).__name__: error for error in (
@@ -47,7 +49,7 @@ def out() -> Outgoing:
 
 
 def send(out: Outgoing, *to: str, times: int = 1) -> None:
-    """Send, each time about something else, so that no sending waits for another."""
+    """Send activities about different objects, so that no sending waits for another."""
     for _ in range(times):
         number = len(out.facts("sent", "1"))
         out.node.send(Like(object=f"{Y}/notes/{number}"), by="alice", to=to)
@@ -55,7 +57,7 @@ def send(out: Outgoing, *to: str, times: int = 1) -> None:
 
 
 def due_s(out: Outgoing, *key: str) -> float:
-    """The pause that a fact of the memory tells of, in seconds from now."""
+    """Return the remaining pause of a lookup record, in seconds."""
     [entry] = out.facts("lookup", "1", *key)
     due_in_s = decode_record(entry.value).due_in_s(out.clock.moment)
     assert due_in_s is not None
@@ -72,7 +74,7 @@ def jump(out: Outgoing, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("answer", FAILING.values(), ids=FAILING)
-def test_ten_sendings_to_one_actor_make_one_lookup_a_pause(out: Outgoing, answer: Any) -> None:
+def test_failed_lookup_of_an_actor_is_repeated_once_per_pause(out: Outgoing, answer: Any) -> None:
     out.post.actors[BOB] = answer
     send(out, BOB, times=10)
     assert out.post.gets == [BOB]
@@ -92,8 +94,8 @@ def test_ten_sendings_to_one_actor_make_one_lookup_a_pause(out: Outgoing, answer
 
 
 @pytest.mark.parametrize("answer", UNREACHED.values(), ids=UNREACHED)
-@pytest.mark.parametrize("at_once", [False, True], ids=["apart", "in one sending"])
-def test_ten_actors_of_a_dead_host_make_one_lookup(out: Outgoing, answer: Any, at_once: bool) -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["separate", "in one sending"])
+def test_actors_of_a_dead_host_cause_one_lookup(out: Outgoing, answer: Any, at_once: bool) -> None:
     actors = [f"{X}/{number}" for number in range(10)]
     out.post.actors = dict.fromkeys(actors, answer)
     if at_once:
@@ -107,14 +109,14 @@ def test_ten_actors_of_a_dead_host_make_one_lookup(out: Outgoing, answer: Any, a
     assert sorted(out.post.urls) == sorted(f"{actor}/inbox" for actor in actors)
 
 
-def test_host_that_answers_is_not_dead_for_its_other_actors(out: Outgoing) -> None:
+def test_host_that_answers_503_for_one_actor_is_used_for_others(out: Outgoing) -> None:
     out.post.actors[BOB] = Response(503)
     send(out, BOB)
     send(out, f"{X}/carol")
     assert out.post.urls == [f"{X}/carol/inbox"]
 
 
-def test_retry_after_of_an_actors_server_is_respected(out: Outgoing) -> None:
+def test_retry_after_of_a_lookup_is_respected(out: Outgoing) -> None:
     out.post.actors[BOB] = Response(503, {"Retry-After": "7200"})
     send(out, BOB)
     assert due_s(out, "actor") == 7200
@@ -122,7 +124,7 @@ def test_retry_after_of_an_actors_server_is_respected(out: Outgoing) -> None:
     assert len(out.post.gets) == 1
 
 
-def test_actor_that_never_loads_keeps_nobody_else_of_its_host_from_being_found(out: Outgoing) -> None:
+def test_actor_that_never_loads_does_not_block_others_of_its_host(out: Outgoing) -> None:
     out.post.actors[BOB] = FetchTimedOut("slow")
     send(out, BOB)
     for number in range(24):
@@ -130,11 +132,11 @@ def test_actor_that_never_loads_keeps_nobody_else_of_its_host_from_being_found(o
         send(out, BOB, carol)
         out.pass_s(HOUR_S, step_s=300)
         assert out.post.urls[-1:] == [f"{carol}/inbox"]
-    # And the one that does is asked ever more rarely.
+    # The actor that never loads is looked up ever more rarely.
     assert out.post.gets.count(BOB) <= 16
 
 
-def test_redirect_to_a_dead_host_says_nothing_about_the_one_that_redirects(out: Outgoing) -> None:
+def test_redirect_to_a_dead_host_does_not_mark_the_redirecting_host(out: Outgoing) -> None:
     out.post.actors[BOB] = Response(302, {"Location": f"{Y}/dead"})
     out.post.actors[f"{Y}/dead"] = ConnectFailed("no")
     send(out, BOB, times=3)
@@ -143,7 +145,7 @@ def test_redirect_to_a_dead_host_says_nothing_about_the_one_that_redirects(out: 
     assert out.post.urls == [f"{X}/carol/inbox"]
 
 
-def test_host_whose_circuit_is_open_is_not_asked(out: Outgoing) -> None:
+def test_host_with_an_open_circuit_gets_no_lookup(out: Outgoing) -> None:
     send(out, f"{X}/carol")
     out.post.answers[X] = ConnectFailed("no")
     send(out, f"{X}/carol")
@@ -156,7 +158,7 @@ def test_host_whose_circuit_is_open_is_not_asked(out: Outgoing) -> None:
     assert out.post.urls.count(f"{BOB}/inbox") == 3
 
 
-def test_failed_lookup_holds_up_no_delivery_to_its_host(out: Outgoing) -> None:
+def test_failed_lookup_does_not_delay_deliveries_to_its_host(out: Outgoing) -> None:
     send(out, f"{X}/carol")
     out.post.actors[BOB] = ConnectFailed("no")
     send(out, BOB)
@@ -166,7 +168,7 @@ def test_failed_lookup_holds_up_no_delivery_to_its_host(out: Outgoing) -> None:
     assert not out.facts("circuit", "1")
 
 
-def test_outage_of_ours_is_charged_to_nobody(out: Outgoing) -> None:
+def test_failed_lookup_in_our_own_outage_is_not_charged(out: Outgoing) -> None:
     hosts = [f"https://h{number}.example" for number in range(8)]
     out.post.answers = dict.fromkeys(hosts, ConnectFailed("no"))
     send(out, *(f"{host}/bob" for host in hosts))
@@ -182,11 +184,11 @@ def test_outage_of_ours_is_charged_to_nobody(out: Outgoing) -> None:
 
 
 @pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
-def test_ten_sendings_to_one_who_is_no_actor_make_one_lookup(out: Outgoing, answer: Any) -> None:
+def test_refused_lookup_is_cached(out: Outgoing, answer: Any) -> None:
     out.post.actors[BOB] = answer
     send(out, BOB, times=10)
-    knocks = 2 if answer is REFUSED["403"] else 1
-    assert out.post.gets == [BOB] * knocks
+    attempts = 2 if answer is REFUSED["403"] else 1
+    assert out.post.gets == [BOB] * attempts
     assert not out.facts("send", "1")
     del out.post.actors[BOB]
     jump(out, DAY_S)
@@ -195,7 +197,7 @@ def test_ten_sendings_to_one_who_is_no_actor_make_one_lookup(out: Outgoing, answ
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, InboxRefused), (410, Gone)])
-def test_refusal_is_told_again_without_a_request(out: Outgoing, status: int, error: type[Exception]) -> None:
+def test_refused_lookup_is_raised_again_without_a_request(out: Outgoing, status: int, error: type[Exception]) -> None:
     out.post.actors[BOB] = Response(status)
     for _ in range(3):
         with pytest.raises(Exception, match=r"404|410|in the last 600 s") as caught:
@@ -212,28 +214,28 @@ def test_refusal_is_told_again_without_a_request(out: Outgoing, status: int, err
 
 
 def actor_page(ident: str = BOB, **headers: str) -> Response:
-    body = f'{{"@context": "https://www.w3.org/ns/activitystreams", "id": "{ident}", "type": "Person", "inbox": "{ident}/inbox"}}'
+    members = {"@context": AS2, "id": ident, "type": "Person", "inbox": f"{ident}/inbox"}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(200, {"Content-Type": "application/activity+json", **named}, body.encode())
+    return Response(200, {"Content-Type": "application/activity+json", **named}, json.dumps(members).encode())
 
 
-KEPT = {
-    "kept": {BOB: actor_page()},
+ACTOR_PAGES = {
+    "cacheable": {BOB: actor_page()},
     "not to be stored": {BOB: actor_page(Cache_Control="no-store")},
     "stale at once": {BOB: actor_page(Cache_Control="max-age=0")},
     "an alias": {BOB: Response(301, {"Location": f"{X}/users/bob"}), f"{X}/users/bob": actor_page(f"{X}/users/bob")},
 }
 
 
-@pytest.mark.parametrize("pages", KEPT.values(), ids=KEPT)
-def test_ten_sendings_to_an_actor_that_is_found_make_one_lookup(out: Outgoing, pages: dict[str, Any]) -> None:
+@pytest.mark.parametrize("pages", ACTOR_PAGES.values(), ids=ACTOR_PAGES)
+def test_successful_lookup_is_cached(out: Outgoing, pages: dict[str, Any]) -> None:
     out.post.actors = pages
     send(out, BOB, times=10)
     assert out.post.gets == list(pages)
     assert len(out.post.posts) == 10
 
 
-def test_inboxes_that_must_not_be_stored_count_for_a_minute(out: Outgoing) -> None:
+def test_no_store_inboxes_are_cached_for_a_minute(out: Outgoing) -> None:
     out.post.actors[BOB] = actor_page(Cache_Control="no-store")
     send(out, BOB)
     out.clock.moment += timedelta(seconds=60)
@@ -241,18 +243,18 @@ def test_inboxes_that_must_not_be_stored_count_for_a_minute(out: Outgoing) -> No
     assert out.post.gets == [BOB, BOB]
 
 
-# --- how long -------------------------------------------------------------------------------------------------------
+# --- retries --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answer", [ConnectFailed("no"), Response(503)], ids=["no connection", "503"])
-def test_actor_who_can_be_found_within_three_days_gets_everything(out: Outgoing, answer: Any) -> None:
+def test_actor_found_within_three_days_gets_every_activity(out: Outgoing, answer: Any) -> None:
     out.post.actors[BOB] = answer
     for _ in range(71):
         send(out, BOB)
         out.pass_s(HOUR_S, step_s=1200)
     out.pass_s(HOUR_S - 1, step_s=1200)
     assert len(out.facts("send", "1")) == 71
-    # All of them together asked as often as one delivery is tried.
+    # All sendings together cause as many lookups as one delivery has attempts.
     assert len(out.post.gets) <= 23
     del out.post.actors[BOB]
     out.pass_s(12.5 * HOUR_S, step_s=600)
@@ -260,7 +262,7 @@ def test_actor_who_can_be_found_within_three_days_gets_everything(out: Outgoing,
     assert not out.facts("send", "1")
 
 
-def test_actor_who_cannot_be_found_is_given_up_after_three_days(out: Outgoing) -> None:
+def test_actor_that_is_never_found_is_given_up_after_three_days(out: Outgoing) -> None:
     out.post.actors[BOB] = ConnectFailed("no")
     send(out, BOB, times=3)
     out.pass_s(3 * DAY_S - 1, step_s=HOUR_S)
@@ -271,7 +273,7 @@ def test_actor_who_cannot_be_found_is_given_up_after_three_days(out: Outgoing) -
     assert out.waiting() == 0
 
 
-def test_policy_with_few_attempts_makes_so_many_lookups() -> None:
+def test_attempts_max_bounds_the_number_of_lookups() -> None:
     federation = alice_and_bob()
     object.__setattr__(federation, "delivery_retries", RetryPolicy(attempts_max=3, base_s=10, age_s_max=DAY_S))
     out = Outgoing(federation)
@@ -282,7 +284,7 @@ def test_policy_with_few_attempts_makes_so_many_lookups() -> None:
     assert not out.facts("send", "1")
 
 
-def test_memory_ends_by_itself(out: Outgoing) -> None:
+def test_lookup_records_expire(out: Outgoing) -> None:
     out.post.actors = {f"https://h{number}.example/bob": ConnectFailed("no") for number in range(5)}
     send(out, *out.post.actors)
     assert len(out.facts("lookup", "1")) == 10
@@ -290,14 +292,14 @@ def test_memory_ends_by_itself(out: Outgoing) -> None:
     assert out.facts("lookup", "1") == []
 
 
-def test_memory_that_cannot_be_written_is_none(out: Outgoing) -> None:
+def test_lookup_works_if_its_record_cannot_be_written(out: Outgoing) -> None:
     out.post.actors[BOB] = ConnectFailed("no")
     commit = out.store.commit
 
-    def failing(checks: Any, writes: Any, **more: Any) -> Any:
+    def failing(checks: Any, writes: Any, **kwargs: Any) -> Any:
         if any(write.key[0] == "lookup" for write in writes):
             raise StoreUnavailable("full")
-        return commit(checks, writes, **more)
+        return commit(checks, writes, **kwargs)
 
     out.store.commit = failing  # type: ignore[method-assign]
     for _ in range(2):

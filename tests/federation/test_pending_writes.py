@@ -1,4 +1,4 @@
-"""What an application writes, in a handler or on its own: all of it or nothing, once, under ids that a second run mints again."""
+"""Check the writes of an application: committed together or not at all, once, with the same ids in a repeated run."""
 
 import json
 from contextlib import suppress
@@ -10,8 +10,15 @@ from apcore.drivers import run
 from apcore.errors import ContractError, StoreBusy, Unavailable
 from apcore.federation.outbox.pending_writes import ACTIVITY_BYTES_MAX, flush
 from apcore.federation.outbox.send import act
-from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork, WriteEntry
-from apcore.federation.unit_of_work import PendingWrite as Noted
+from apcore.federation.unit_of_work import (
+    AddMember,
+    PendingWrite,
+    PublishObject,
+    RemoveMember,
+    SendActivity,
+    UnitOfWork,
+    WriteEntry,
+)
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.http import Headers, Request, Response
 from apcore.ports import DeleteEntry, Put
@@ -35,7 +42,7 @@ def get(out: Outgoing, url: str) -> tuple[int, Any]:
     return answer.status, json.loads(answer.body)
 
 
-def noted(out: Outgoing, *notes: Noted, seed: bytes = b"seed") -> Any:
+def flush_writes(out: Outgoing, *notes: PendingWrite, seed: bytes = b"seed") -> Any:
     scope: UnitOfWork[Any] = unit_of_work_for(out.node.site(), seed=seed)
     for note in notes:
         if isinstance(note, SendActivity | PublishObject):
@@ -48,7 +55,7 @@ def noted(out: Outgoing, *notes: Noted, seed: bytes = b"seed") -> Any:
 # --- publishing -----------------------------------------------------------------------------------------------------
 
 
-def test_publishing_keeps_announces_and_sends(out: Outgoing) -> None:
+def test_publish_stores_lists_and_sends_the_object(out: Outgoing) -> None:
     out.follow(f"{X}/bob")
     ident = out.node.publish(Note(content="hi"), by="alice")
     _, page = get(out, f"{ALICE}/outbox?page=true")
@@ -69,13 +76,13 @@ def test_publishing_keeps_announces_and_sends(out: Outgoing) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("own_queue", [False, True], ids=["one store", "a queue of its own"])
-def test_publishing_is_everything_or_nothing(when: Any, own_queue: bool) -> None:
+@pytest.mark.parametrize("own_queue", [False, True], ids=["one store", "a separate queue"])
+def test_publish_is_atomic(when: Any, own_queue: bool) -> None:
     rounds = 0
     for sabotage in fault_loop(when=when):
         out = Outgoing(own_queue=own_queue)
         out.follow(f"{X}/bob")
-        before = len(out.facts("c"))
+        members_before = len(out.facts("c"))
         note = PublishObject(Note(content="hi").document, "alice", (PUBLIC,))
         with suppress(Unavailable):
             run(inject_failure(act(out.node.site(), note), sabotage), out.node.ports)
@@ -83,7 +90,7 @@ def test_publishing_is_everything_or_nothing(when: Any, own_queue: bool) -> None
             len(out.facts("obj", "1")) // 2,
             len(out.facts("sent", "1")),
             len(out.facts("send", "1")),
-            (len(out.facts("c")) - before) // 3,
+            (len(out.facts("c")) - members_before) // 3,
         ]
         assert parts in ([0] * 4, [1] * 4)
         if sabotage.failed is None:
@@ -96,7 +103,7 @@ def test_publishing_is_everything_or_nothing(when: Any, own_queue: bool) -> None
     assert rounds >= 2
 
 
-def test_what_is_not_for_everyone_is_served_to_nobody(out: Outgoing) -> None:
+def test_private_object_is_not_served(out: Outgoing) -> None:
     out.follow(f"{X}/bob")
     out.node.publish(Note(content="psst"), by="alice", to=FOLLOWERS)
     out.node.publish(Note(content="you"), by="alice", to=f"{X}/bob")
@@ -114,7 +121,7 @@ PRIVATE: dict[str, Any] = {"to": [f"{X}/bob"], "cc": [f"{X}/bob"], "audience": [
 
 
 @pytest.mark.parametrize("member", PRIVATE)
-def test_an_object_with_its_own_audience_is_for_that_audience(out: Outgoing, member: str) -> None:
+def test_object_with_its_own_audience_is_delivered_to_that_audience(out: Outgoing, member: str) -> None:
     out.follow(f"{X}/dora")
     ident = out.node.publish(Note(content="psst", **{member: PRIVATE[member]}), by="alice")
     out.work()
@@ -127,19 +134,19 @@ CONTRADICTIONS: dict[str, Any] = {
     "to": ({"to": [f"{X}/bob"]}, PUBLIC),
     "cc": ({"cc": [f"{X}/bob"]}, ["as:Public"]),
     "bto": ({"bto": [f"{X}/bob"]}, PUBLIC),
-    "public in secret": ({"bcc": [PUBLIC]}, None),
+    "public in bcc": ({"bcc": [PUBLIC]}, None),
 }
 
 
 @pytest.mark.parametrize(("audience", "to"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_a_private_object_is_never_published_for_everyone(out: Outgoing, audience: dict[str, Any], to: Any) -> None:
+def test_private_object_cannot_be_published_to_everyone(out: Outgoing, audience: dict[str, Any], to: Any) -> None:
     with pytest.raises(ContractError, match="PUBLIC"):
         out.node.publish(Note(content="psst", **audience), by="alice", to=to)
     assert not out.facts("obj", "1") + out.facts("sent", "1")
 
 
 @pytest.mark.parametrize("public", [PUBLIC, "as:Public", "Public"])
-def test_everyone_has_several_names_and_one_on_the_wire(out: Outgoing, public: str) -> None:
+def test_every_name_of_the_public_is_sent_as_its_full_uri(out: Outgoing, public: str) -> None:
     out.follow(f"{X}/bob")
     out.node.publish(Note(content="hi"), by="alice", to=[public])
     out.work()
@@ -147,7 +154,7 @@ def test_everyone_has_several_names_and_one_on_the_wire(out: Outgoing, public: s
     assert len(get(out, f"{ALICE}/outbox?page=true")[1]["orderedItems"]) == 1
 
 
-def test_an_outbox_does_not_tell_how_much_is_not_for_everyone(out: Outgoing) -> None:
+def test_outbox_does_not_count_private_objects(out: Outgoing) -> None:
     out.node.publish(Note(content="for all"), by="alice")
     for to in (FOLLOWERS, f"{X}/bob"):
         hidden = out.node.publish(Note(content="for some"), by="alice", to=to)
@@ -161,7 +168,7 @@ def test_an_outbox_does_not_tell_how_much_is_not_for_everyone(out: Outgoing) -> 
 # --- one commit -----------------------------------------------------------------------------------------------------
 
 
-def test_several_things_for_one_collection_are_one_commit(out: Outgoing) -> None:
+def test_several_changes_of_one_collection_are_one_commit(out: Outgoing) -> None:
     likes = f"{HERE}/likes"
     notes = [AddMember(likes, f"{X}/{number}") for number in range(5)]
     publishing = [PublishObject(Note(content=str(number)).document, "alice", (PUBLIC,)) for number in range(3)]
@@ -172,26 +179,26 @@ def test_several_things_for_one_collection_are_one_commit(out: Outgoing) -> None
     assert get(out, f"{ALICE}/outbox")[1]["totalItems"] == 3
     items = [item["object"]["content"] for item in get(out, f"{ALICE}/outbox?page=true")[1]["orderedItems"]]
     assert sorted(items) == ["0", "1", "2"]
-    flushed = noted(out, AddMember(likes, f"{X}/a"), RemoveMember(likes, f"{X}/3"))
+    flushed = flush_writes(out, AddMember(likes, f"{X}/a"), RemoveMember(likes, f"{X}/3"))
     keys = [write.key for write in flushed.writes]
     assert len(keys) == len(set(keys))
 
 
-def test_the_last_word_about_a_key_counts(out: Outgoing) -> None:
+def test_last_write_of_a_key_wins(out: Outgoing) -> None:
     key = ("x",)
-    assert noted(out, WriteEntry(Put(key, b"1")), WriteEntry(Put(key, b"2"))).writes == (Put(key, b"2"),)
-    assert noted(out, WriteEntry(Put(key, b"1")), WriteEntry(DeleteEntry(key))).writes == (DeleteEntry(key),)
-    assert noted(out, AddMember("c", "i"), RemoveMember("c", "i")).writes == ()
-    again = [SendActivity(Follow(object=f"{X}/bob").document, "alice", (f"{X}/bob",)) for _ in range(2)]
-    out.node.run(act(out.node.site(), *again))
+    assert flush_writes(out, WriteEntry(Put(key, b"1")), WriteEntry(Put(key, b"2"))).writes == (Put(key, b"2"),)
+    assert flush_writes(out, WriteEntry(Put(key, b"1")), WriteEntry(DeleteEntry(key))).writes == (DeleteEntry(key),)
+    assert flush_writes(out, AddMember("c", "i"), RemoveMember("c", "i")).writes == ()
+    follows = [SendActivity(Follow(object=f"{X}/bob").document, "alice", (f"{X}/bob",)) for _ in range(2)]
+    out.node.run(act(out.node.site(), *follows))
     out.work()
     assert len(out.post.urls) == 2
 
 
-def test_a_follower_that_follows_again_is_reached_where_it_says_now(out: Outgoing) -> None:
+def test_repeated_follow_updates_the_inbox_of_a_follower(out: Outgoing) -> None:
     for inbox in ("old", "new"):
-        kept = json.dumps({"inbox": f"{X}/{inbox}"}).encode()
-        out.node.run(act(out.node.site(), AddMember(FOLLOWERS, f"{X}/bob", kept)))
+        stored = json.dumps({"inbox": f"{X}/{inbox}"}).encode()
+        out.node.run(act(out.node.site(), AddMember(FOLLOWERS, f"{X}/bob", stored)))
     out.node.run(act(out.node.site(), AddMember(FOLLOWERS, f"{X}/bob")))
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
@@ -210,24 +217,24 @@ TOO_MUCH: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("notes", TOO_MUCH.values(), ids=TOO_MUCH)
-def test_more_than_a_commit_holds_is_refused_in_words(out: Outgoing, notes: list[Any]) -> None:
+def test_writes_beyond_the_size_of_a_commit_are_refused(out: Outgoing, notes: list[Any]) -> None:
     with pytest.raises(ContractError, match=r"holds|take"):
-        noted(out, *notes)
+        flush_writes(out, *notes)
 
 
-def test_who_sends_or_publishes_learns_the_id(out: Outgoing) -> None:
+def test_send_and_publish_return_the_id(out: Outgoing) -> None:
     out.follow(f"{X}/bob")
-    place = f"{ALICE}/objects/first"
-    assert out.node.publish(Note(id=place, content="hi"), by="alice") == place
-    assert get(out, place)[1]["content"] == "hi"
-    minted = out.node.send(Like(object=X), by="alice", to=f"{X}/bob")
-    given = out.node.send(Like(id=f"{ALICE}#likes/1", object=X), by="alice", to=f"{X}/bob")
+    chosen_id = f"{ALICE}/objects/first"
+    assert out.node.publish(Note(id=chosen_id, content="hi"), by="alice") == chosen_id
+    assert get(out, chosen_id)[1]["content"] == "hi"
+    minted_id = out.node.send(Like(object=X), by="alice", to=f"{X}/bob")
+    given_id = out.node.send(Like(id=f"{ALICE}#likes/1", object=X), by="alice", to=f"{X}/bob")
     out.work()
-    assert {minted, given} == {body["id"] for body in out.post.bodies if body["type"] == "Like"}
-    assert given == f"{ALICE}#likes/1"
+    assert {minted_id, given_id} == {body["id"] for body in out.post.bodies if body["type"] == "Like"}
+    assert given_id == f"{ALICE}#likes/1"
 
 
-def test_what_has_no_author_or_no_address_is_refused_at_once(out: Outgoing) -> None:
+def test_unknown_author_or_malformed_recipient_is_refused_at_once(out: Outgoing) -> None:
     for write in (
         lambda: out.node.publish(Note(content="hi"), by="nobody"),
         lambda: out.node.send(Like(object=X), by="nobody", to=f"{X}/bob"),
@@ -239,41 +246,41 @@ def test_what_has_no_author_or_no_address_is_refused_at_once(out: Outgoing) -> N
     assert not out.facts("sent", "1")
 
 
-def test_whoever_sends_is_who_acts(out: Outgoing) -> None:
+def test_activity_of_another_actor_cannot_be_sent(out: Outgoing) -> None:
     with pytest.raises(ContractError, match="actor"):
         out.node.send(Like(object=X, actor=f"{X}/bob"), by="alice", to=f"{X}/bob")
     assert not out.facts("sent", "1")
 
 
-# --- again ----------------------------------------------------------------------------------------------------------
+# --- repeated runs----------------------------------------------------------------------------------------------------
 
 
-def test_a_second_run_mints_the_same_ids_whatever_others_did_meanwhile(out: Outgoing) -> None:
-    notes: list[Noted] = [
+def test_repeated_run_mints_the_same_ids_despite_concurrent_writes(out: Outgoing) -> None:
+    notes: list[PendingWrite] = [
         AddMember(FOLLOWERS, f"{X}/bob"),
         PublishObject(Note(content="hi").document, "alice", (PUBLIC,)),
         SendActivity(Like(object=X).document, "alice", (f"{X}/bob",)),
     ]
 
-    def sent(flushed: Any) -> list[Any]:
+    def sent_writes(flushed: Any) -> list[Any]:
         return [write for write in flushed.writes if write.key[0] in {"sent", "send", "obj"}]
 
-    first = sent(noted(out, *notes))
+    first = sent_writes(flush_writes(out, *notes))
     out.node.run(act(out.node.site(), AddMember(FOLLOWERS, f"{X}/bob")))
-    assert sent(noted(out, *notes)) == first
+    assert sent_writes(flush_writes(out, *notes)) == first
     assert len(first) == 6
-    others = sent(noted(out, *notes, seed=b"another"))
+    others = sent_writes(flush_writes(out, *notes, seed=b"another"))
     assert not {write.key for write in first} & {write.key for write in others}
 
 
-def test_acting_gives_up_on_a_store_that_never_agrees(out: Outgoing) -> None:
-    tries = []
+def test_send_gives_up_after_five_lost_races(out: Outgoing) -> None:
+    commits = []
 
     def disagree(*arguments: Any, **named: Any) -> bool:
-        tries.append(arguments)
+        commits.append(arguments)
         return False
 
     out.store.commit = disagree
     with pytest.raises(StoreBusy, match="5 times"):
         out.node.send(Like(object=X), by="alice", to=f"{X}/bob")
-    assert len(tries) == 5
+    assert len(commits) == 5

@@ -1,4 +1,4 @@
-"""What may be registered, what is refused in words, and what binding finds."""
+"""Check registration: accepted handlers, refused mistakes, and the findings of binding."""
 
 from functools import partial, wraps
 from typing import Any
@@ -17,7 +17,7 @@ from apcore.http import parse_origin
 from apcore.node import Node
 from apcore.vocab import Activity, Announce, Create, Document, Follow, Like, Note, Person, View
 
-OURS = parse_origin("https://ours.example")
+ORIGIN = parse_origin("https://ours.example")
 
 
 def with_actor() -> Federation[None]:
@@ -30,36 +30,36 @@ def with_actor() -> Federation[None]:
     return federation
 
 
-def test_an_actor_brings_its_inbox_and_collections() -> None:
+def test_actor_has_its_inbox_and_collections() -> None:
     federation = with_actor()
 
     def uri(kind, name=""):
-        return federation.places.uri(OURS, kind, name, identifier="alice")
+        return federation.places.uri(ORIGIN, kind, name, identifier="alice")
 
     assert uri("actor") == "https://ours.example/users/alice"
     assert uri("inbox") == "https://ours.example/users/alice/inbox"
     assert uri("collection", "outbox") == "https://ours.example/users/alice/outbox"
     assert uri("collection", "followers") == "https://ours.example/users/alice/followers"
     assert uri("collection", "following") == "https://ours.example/users/alice/following"
-    assert federation.places.uri(OURS, "shared-inbox") == "https://ours.example/inbox"
+    assert federation.places.uri(ORIGIN, "shared-inbox") == "https://ours.example/inbox"
 
 
-def test_addresses_read_back_to_what_they_name() -> None:
+def test_uris_are_parsed_to_their_places() -> None:
     federation = with_actor()
-    place = federation.places.read(OURS, "https://ours.example/users/al%C3%AFce/followers")
+    place = federation.places.read(ORIGIN, "https://ours.example/users/al%C3%AFce/followers")
     assert place is not None
     assert (place.target.kind, place.target.name, place.identifier) == ("collection", "followers", "alïce")
-    for elsewhere in (
+    for foreign_url in (
         "https://other.example/users/alice",
         "https://ours.example/users/alice#key",
         "not a url",
         "https://ours.example/nothing",
     ):
-        assert federation.places.read(OURS, elsewhere) is None
+        assert federation.places.read(ORIGIN, foreign_url) is None
 
 
 @pytest.mark.parametrize("first", ["collection", "actor"])
-def test_a_handler_replaces_a_managed_collection_whatever_is_registered_first(first: str) -> None:
+def test_handler_replaces_a_managed_collection_in_any_order(first: str) -> None:
     federation: Federation[None] = Federation()
 
     def actor(ctx, identifier):
@@ -80,22 +80,22 @@ def test_a_handler_replaces_a_managed_collection_whatever_is_registered_first(fi
     assert place.target.handler.fn is followers
 
 
-def test_the_most_specific_listener_is_the_one() -> None:
+def test_most_specific_listener_is_selected() -> None:
     federation = with_actor()
-    heard = {view: federation.on(view)(lambda ctx, activity: None) for view in (Activity, Create)}
+    listeners = {view: federation.on(view)(lambda ctx, activity: None) for view in (Activity, Create)}
 
     def listener(document_type):
-        found = federation.listener_for(Document({"type": document_type}, {"type": document_type}))
-        return None if found is None else found[0]
+        selected = federation.listener_for(Document({"type": document_type}, {"type": document_type}))
+        return None if selected is None else selected[0]
 
-    assert len(heard) == 2
+    assert len(listeners) == 2
     assert listener("Create") is Create
     assert listener("Like") is Activity
     assert listener(["Create", "https://other.example/Special"]) is Create
     assert listener("Note") is None
 
 
-def bad(register, words, name):
+def mistake(register, words, name):
     return pytest.param(register, words, id=name)
 
 
@@ -115,45 +115,47 @@ class _NotAFunction:
 @pytest.mark.parametrize(
     ("register", "words"),
     [
-        bad(_two_listeners, "Follow has a listener already", "two-listeners"),
-        bad(lambda f: f.on(Note)(lambda ctx, a: None), "for a type of activity", "listener-for-an-object"),
-        bad(lambda f: f.on("Create")(lambda ctx, a: None), "for a type of activity", "listener-for-a-string"),
-        bad(lambda f: f.on(Create)(_generator), "mark it @operation", "unmarked-generator"),
-        bad(lambda f: f.on(Create)(_NotAFunction), "a handler is a function", "class"),
-        bad(lambda f: f.on(Create)(lambda ctx: None), "called with 2 arguments", "too-few-arguments"),
-        bad(lambda f: f.actor("/u/{name}")(lambda ctx, name: None), "identifier", "actor-variable"),
-        bad(lambda f: f.actor("/v/{identifier}")(lambda ctx, name: None), "actor is registered already", "two-actors"),
-        bad(lambda f: f.collection("featured")(lambda ctx, i, c: None), "needs a path", "collection-without-path"),
-        bad(
+        mistake(_two_listeners, "Follow has a listener already", "two-listeners"),
+        mistake(lambda f: f.on(Note)(lambda ctx, a: None), "for a type of activity", "listener-for-an-object"),
+        mistake(lambda f: f.on("Create")(lambda ctx, a: None), "for a type of activity", "listener-for-a-string"),
+        mistake(lambda f: f.on(Create)(_generator), "mark it @operation", "unmarked-generator"),
+        mistake(lambda f: f.on(Create)(_NotAFunction), "a handler is a function", "class"),
+        mistake(lambda f: f.on(Create)(lambda ctx: None), "called with 2 arguments", "too-few-arguments"),
+        mistake(lambda f: f.actor("/u/{name}")(lambda ctx, name: None), "identifier", "actor-variable"),
+        mistake(
+            lambda f: f.actor("/v/{identifier}")(lambda ctx, name: None), "actor is registered already", "two-actors"
+        ),
+        mistake(lambda f: f.collection("featured")(lambda ctx, i, c: None), "needs a path", "collection-without-path"),
+        mistake(
             lambda f: f.collection("outbox", "/o/{identifier}"), "belongs to the actor", "managed-collection-with-path"
         ),
-        bad(lambda f: f.collection("x", "/inbox")(lambda ctx, i, c: None), "variables", "collection-variables"),
-        bad(
+        mistake(lambda f: f.collection("x", "/inbox")(lambda ctx, i, c: None), "variables", "collection-variables"),
+        mistake(
             lambda f: f.object(Note, "/notes/{id}")(lambda ctx, key: None), "context and id by name", "object-arguments"
         ),
-        bad(lambda f: f.object(View, "/notes/{id}"), "facet without a type", "object-facet"),
-        bad(lambda f: f.follows("yes"), "a handler is a function", "follows"),
-        bad(
+        mistake(lambda f: f.object(View, "/notes/{id}"), "facet without a type", "object-facet"),
+        mistake(lambda f: f.follows("yes"), "a handler is a function", "follows"),
+        mistake(
             lambda f: (f.follows(FollowVerdict.PENDING), f.follows(FollowVerdict.PENDING)),
             "policy already",
             "two-policies",
         ),
-        bad(lambda f: f.blocks({"a.example": 1}), "DomainRules", "blocks"),
+        mistake(lambda f: f.blocks({"a.example": 1}), "DomainRules", "blocks"),
     ],
 )
-def test_what_contradicts_itself_is_refused_on_the_spot(register, words: str) -> None:
+def test_mistaken_registration_is_refused_at_once(register, words: str) -> None:
     federation = with_actor()
     with pytest.raises(ConfigurationError, match=words):
         register(federation)
 
 
 @pytest.mark.parametrize("software", ["apcore", "Apcore/1", "a b/1", "a/", "/1", "a/1 2"])
-def test_software_is_a_name_and_a_version(software: str) -> None:
+def test_malformed_software_is_refused(software: str) -> None:
     with pytest.raises(ConfigurationError, match="name/version"):
         Federation(software=software)
 
 
-def test_binding_blocking_refuses_coroutines_with_the_list() -> None:
+def test_blocking_bind_refuses_coroutines_by_name() -> None:
     federation = with_actor()
 
     @federation.on(Create)
@@ -169,7 +171,7 @@ def test_binding_blocking_refuses_coroutines_with_the_list() -> None:
     assert federation.bind(blocking=False, serves=True) == ()
 
 
-def test_binding_finds_what_cannot_work() -> None:
+def test_check_finds_unusable_registrations() -> None:
     federation: Federation[None] = Federation()
     federation.on(Announce)(lambda ctx, activity: None)
     federation.collection("followers")(lambda ctx, identifier, cursor: None)
@@ -180,14 +182,14 @@ def test_binding_finds_what_cannot_work() -> None:
     assert [finding.text for finding in federation.check(serves=False)] == texts[1:]
 
 
-def test_binding_warns_of_a_store_that_forgets() -> None:
+def test_check_warns_of_a_store_without_durability() -> None:
     [finding] = with_actor().check(durability="none")
     assert finding.level == "warning"
     assert "keys, followers" in finding.text
     assert with_actor().check(durability="process") == ()
 
 
-def test_nothing_is_registered_after_binding() -> None:
+def test_registration_after_bind_is_refused() -> None:
     federation = with_actor()
     federation.bind(blocking=True, serves=True)
     with pytest.raises(ConfigurationError, match="too late"):
@@ -196,7 +198,7 @@ def test_nothing_is_registered_after_binding() -> None:
         federation.blocks(DomainRules())
 
 
-def test_targets_say_what_they_are() -> None:
+def test_place_of_an_object_describes_its_endpoint() -> None:
     federation = with_actor()
     federation.object(Note, "/notes/{id}")(lambda ctx, id: None)  # noqa: A006
     place = federation.places.at("/notes/7")
@@ -210,30 +212,30 @@ def test_targets_say_what_they_are() -> None:
 
 
 class Session:
-    """What an application may want at hand."""
+    """Data that an application may pass to its handlers."""
 
 
-def reads(ctx, activity):
+def read_data(ctx, activity):
     return ctx.data
 
 
-def reads_inside(ctx, activity):
+def read_data_in_a_comprehension(ctx, activity):
     return [ctx.data for _ in range(2)]
 
 
-def reads_in_a_closure(ctx, activity):
+def read_data_in_a_closure(ctx, activity):
     return lambda: ctx.data
 
 
-async def reads_later(ctx, activity):
+async def read_data_async(ctx, activity):
     return ctx.data
 
 
-def is_annotated(ctx: Context[Session], activity: Create) -> None:
+def handler_with_annotation(ctx: Context[Session], activity: Create) -> None:
     pass
 
 
-async def is_annotated_later(ctx: AsyncContext[Session], activity: Create) -> None:
+async def async_handler_with_annotation(ctx: AsyncContext[Session], activity: Create) -> None:
     pass
 
 
@@ -245,39 +247,46 @@ class Listener:
         return ctx.data
 
 
-@wraps(reads)
-def wrapped(*args):
-    return reads(*args)
+@wraps(read_data)
+def wrapped_handler(*args):
+    return read_data(*args)
 
 
-def reads_of_the_activity(ctx, activity):
+def read_data_of_the_activity(ctx, activity):
     return activity.data
 
 
-def needs_none(ctx: Context[None], activity: Create) -> None:
+def handler_for_no_data(ctx: Context[None], activity: Create) -> None:
     pass
 
 
-def takes_none(ctx: Context[Session | None], activity: Create) -> None:
+def handler_for_optional_data(ctx: Context[Session | None], activity: Create) -> None:
     pass
 
 
-def takes_anything(ctx: Context[Any], activity: Create) -> None:
+def handler_for_any_data(ctx: Context[Any], activity: Create) -> None:
     pass
 
 
-def is_annotated_for_the_type_checker_alone(ctx: "Context[Unimported]", activity: Create) -> None:  # noqa: F821
+def handler_with_unresolvable_annotation(ctx: "Context[Unimported]", activity: Create) -> None:  # noqa: F821
     pass
 
 
 @pytest.mark.parametrize(
     "listener",
     [
-        *(reads, reads_inside, reads_in_a_closure, reads_later, is_annotated, is_annotated_later),
-        *(Listener().listen, Listener(), wrapped, partial(reads)),
+        *(
+            read_data,
+            read_data_in_a_comprehension,
+            read_data_in_a_closure,
+            read_data_async,
+            handler_with_annotation,
+            async_handler_with_annotation,
+        ),
+        *(Listener().listen, Listener(), wrapped_handler, partial(read_data)),
     ],
 )
-def test_a_handler_that_needs_data_is_warned_of_where_none_is_given(listener: Any) -> None:
+def test_handler_that_needs_data_is_reported_without_data(listener: Any) -> None:
     federation = with_actor()
     federation.on(Create)(listener)
     [finding] = federation.check(has_data=False)
@@ -290,15 +299,21 @@ def test_a_handler_that_needs_data_is_warned_of_where_none_is_given(listener: An
 
 @pytest.mark.parametrize(
     "listener",
-    [reads_of_the_activity, needs_none, takes_none, takes_anything, is_annotated_for_the_type_checker_alone],
+    [
+        read_data_of_the_activity,
+        handler_for_no_data,
+        handler_for_optional_data,
+        handler_for_any_data,
+        handler_with_unresolvable_annotation,
+    ],
 )
-def test_a_handler_that_needs_no_data_is_not_warned_of(listener: Any) -> None:
+def test_handler_that_needs_no_data_is_not_reported(listener: Any) -> None:
     federation = with_actor()
     federation.on(Create)(listener)
     assert federation.check(has_data=False) == ()
 
 
-def test_data_that_a_federation_declares_is_missed_too() -> None:
+def test_data_declared_by_a_federation_is_reported_without_data() -> None:
     federation: Any = Federation[Session]()
     federation.actor("/users/{identifier}")(lambda ctx, identifier: None)
     [finding] = federation.check(has_data=False)
@@ -306,9 +321,9 @@ def test_data_that_a_federation_declares_is_missed_too() -> None:
     assert federation.check(has_data=True) == ()
 
 
-def test_a_node_logs_that_data_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+def test_node_logs_missing_data(caplog: pytest.LogCaptureFixture) -> None:
     federation: Any = with_actor()
-    federation.on(Create)(reads)
+    federation.on(Create)(read_data)
     with Node(federation, "https://local.example", data={}) as node:
         assert not any("ctx.data" in finding.text for finding in node.findings)
     with Node(federation, "https://local.example") as node:

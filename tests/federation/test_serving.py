@@ -1,4 +1,4 @@
-"""What is served: to whom, under which id and status, and that no spelling of a request is more than an answer."""
+"""Check served documents: their ids, statuses and viewers, and that any spelling of a request gets an answer."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ AP = {"Accept": "application/activity+json"}
 X = "https://x.example"
 
 
-def many() -> Federation[None]:
+def build_federation() -> Federation[None]:
     federation: Federation[None] = Federation(software="test/1.0")
 
     @federation.actor("/users/{identifier}")
@@ -48,9 +48,9 @@ def many() -> Federation[None]:
 
 @pytest.fixture(scope="module")
 def out() -> Outgoing:
-    made = Outgoing(many())
-    made.node.publish(Note(content="hi"), by="alice")
-    return made
+    server = Outgoing(build_federation())
+    server.node.publish(Note(content="hi"), by="alice")
+    return server
 
 
 def ask(out: Outgoing, url: str, method: str = "GET", *, has_pages: bool = False, **headers: str) -> Any:
@@ -66,22 +66,22 @@ def read(out: Outgoing, url: str) -> Any:
 
 STATUSES = {
     "an actor": (ALICE, 200),
-    "an actor by another spelling": (f"{HERE}/users/%61lice", 200),
+    "an actor in another spelling": (f"{HERE}/users/%61lice", 200),
     "an actor beyond ASCII": (f"{HERE}/users/%C3%A9", 200),
     "an actor that is gone": (f"{HERE}/users/gone", 410),
-    "nobody": (f"{HERE}/users/nobody", 404),
-    "nobody's followers": (f"{HERE}/users/nobody/followers", 404),
-    "followers of one who is gone": (f"{HERE}/users/gone/followers", 404),
+    "an unknown actor": (f"{HERE}/users/nobody", 404),
+    "followers of an unknown actor": (f"{HERE}/users/nobody/followers", 404),
+    "followers of a deleted actor": (f"{HERE}/users/gone/followers", 404),
     "an object": (f"{HERE}/notes/1", 200),
-    "an object by another spelling": (f"{HERE}/notes/%31", 200),
+    "an object in another spelling": (f"{HERE}/notes/%31", 200),
     "an object that is gone": (f"{HERE}/notes/0", 410),
     "a collection": (f"{ALICE}/followers", 200),
     "a page": (f"{ALICE}/followers/page/first", 200),
-    "a page by its address of before": (f"{ALICE}/followers?page=true", 200),
+    "a page by its former URL": (f"{ALICE}/followers?page=true", 200),
     "no collection": (f"{HERE}/users/%C3%A9/featured", 404),
     "no page": (f"{HERE}/users/%C3%A9/featured/page/first", 404),
     "a cursor that the handler cannot read": (f"{ALICE}/featured/page/nonsense", 400),
-    "a page of nobody's": (f"{HERE}/users/nobody/followers/page/first", 404),
+    "a page of an unknown actor": (f"{HERE}/users/nobody/followers/page/first", 404),
     "too many fields": (f"{ALICE}/featured?" + "&".join(f"f{n}=1" for n in range(12)), 400),
     "too many fields for WebFinger": (f"{HERE}/.well-known/webfinger?" + "&".join(f"f{n}=1" for n in range(12)), 400),
     "no managed object": (f"{ALICE}/objects/nothing", 404),
@@ -91,9 +91,7 @@ STATUSES = {
 
 @pytest.mark.parametrize(("url", "status"), STATUSES.values(), ids=STATUSES)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_every_thing_has_its_status_and_head_says_the_same_without_a_body(
-    out: Outgoing, url: str, status: int, method: str
-) -> None:
+def test_every_document_has_its_status_and_head_has_no_body(out: Outgoing, url: str, status: int, method: str) -> None:
     answer = ask(out, url, method)
     assert answer.status == status
     assert bool(answer.body) is (method == "GET")
@@ -104,13 +102,13 @@ def test_every_thing_has_its_status_and_head_says_the_same_without_a_body(
 @pytest.mark.parametrize(
     "path", ["/users/%61lice", "/notes/%31", "/users/%61lice/featured", "/users/%61lice/outbox/page/first"]
 )
-def test_an_id_is_the_same_by_every_spelling(out: Outgoing, path: str) -> None:
+def test_id_of_a_document_is_the_same_in_every_spelling(out: Outgoing, path: str) -> None:
     plain = path.replace("%61", "a").replace("%31", "1")
     assert read(out, HERE + path)["id"] == HERE + plain
     assert read(out, HERE + path) == read(out, HERE + plain)
 
 
-def test_an_object_by_another_spelling_is_found_where_it_is_kept(out: Outgoing) -> None:
+def test_published_object_is_found_in_another_spelling(out: Outgoing) -> None:
     [create] = read(out, f"{ALICE}/outbox?page=true")["orderedItems"]
     ident = create["object"]["id"]
     assert read(out, ident.replace("/users/a", "/users/%61")) == read(out, ident)
@@ -119,81 +117,83 @@ def test_an_object_by_another_spelling_is_found_where_it_is_kept(out: Outgoing) 
 # --- collections ----------------------------------------------------------------------------------------------------
 
 
-def test_pages_of_the_applications_own_lead_to_the_last(out: Outgoing) -> None:
+def test_pages_of_a_custom_collection_link_to_the_last(out: Outgoing) -> None:
     root = read(out, f"{ALICE}/featured")
     assert root["totalItems"] == 6
-    url, seen = root["first"], []
+    url, item_ids = root["first"], []
     while url is not None:
         page = read(out, url)
         assert page["id"] == url
         assert page["partOf"] == root["id"]
-        seen += [item if isinstance(item, str) else item["id"] for item in page["orderedItems"]]
+        item_ids += [item if isinstance(item, str) else item["id"] for item in page["orderedItems"]]
         assert b"secret" not in ask(out, url).body
         url = page.get("next")
-    assert seen == [item for n in range(3) for item in (f"{HERE}/notes/{n}", f"{X}/notes/1")]
+    assert item_ids == [item for n in range(3) for item in (f"{HERE}/notes/{n}", f"{X}/notes/1")]
 
 
-def test_items_keep_what_their_words_mean() -> None:
-    federation = many()
-    other = {"@context": ["https://www.w3.org/ns/activitystreams", {"x": "https://x.example/ns#x"}], "x": "1"}
+def test_items_keep_the_meaning_of_their_terms() -> None:
+    federation = build_federation()
+    custom_item = {"@context": ["https://www.w3.org/ns/activitystreams", {"x": "https://x.example/ns#x"}], "x": "1"}
 
     @federation.collection("outbox")
     def outbox(ctx: Any, identifier: str, cursor: str | None) -> PageItems:
-        return PageItems([other, other] if cursor is None else [other, Create(id=f"{HERE}/c")], "more")
+        return PageItems(
+            [custom_item, custom_item] if cursor is None else [custom_item, Create(id=f"{HERE}/c")], "more"
+        )
 
     out = Outgoing(federation)
-    alike = read(out, f"{ALICE}/outbox?page=true")
-    assert alike["@context"] == other["@context"]
-    assert alike["orderedItems"] == [{"x": "1"}] * 2
-    mixed = read(out, f"{ALICE}/outbox?page=true&cursor=more")
-    assert mixed["@context"] == "https://www.w3.org/ns/activitystreams"
-    assert mixed["orderedItems"][0] == other
-    assert mixed["orderedItems"][1]["type"] == "Create"
+    uniform_page = read(out, f"{ALICE}/outbox?page=true")
+    assert uniform_page["@context"] == custom_item["@context"]
+    assert uniform_page["orderedItems"] == [{"x": "1"}] * 2
+    mixed_page = read(out, f"{ALICE}/outbox?page=true&cursor=more")
+    assert mixed_page["@context"] == "https://www.w3.org/ns/activitystreams"
+    assert mixed_page["orderedItems"][0] == custom_item
+    assert mixed_page["orderedItems"][1]["type"] == "Create"
 
 
-@pytest.mark.parametrize("made", [[], "text", {"items": []}], ids=["a list", "text", "a dict"])
-def test_what_is_no_page_is_a_bug_in_words(made: Any) -> None:
-    federation = many()
-    federation.collection("outbox")(lambda ctx, identifier, cursor: made)
+@pytest.mark.parametrize("page", [[], "text", {"items": []}], ids=["a list", "text", "a dict"])
+def test_handler_that_returns_no_page_is_a_contract_error(page: Any) -> None:
+    federation = build_federation()
+    federation.collection("outbox")(lambda ctx, identifier, cursor: page)
     out = Outgoing(federation)
     with pytest.raises(ContractError, match="Page"):
         ask(out, f"{ALICE}/outbox?page=true")
 
 
-def test_a_bug_that_no_cursor_explains_is_raised() -> None:
+def test_value_error_without_a_cursor_is_raised() -> None:
     def broken(ctx: Any, identifier: str, cursor: str | None) -> PageItems:
         raise ValueError("a bug")
 
-    federation = many()
+    federation = build_federation()
     federation.collection("outbox")(broken)
     with pytest.raises(ValueError, match="a bug"):
         ask(Outgoing(federation), f"{ALICE}/outbox?page=true")
 
 
-# --- how it is asked ------------------------------------------------------------------------------------------------
+# --- request methods ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 @pytest.mark.parametrize("url", [ALICE, f"{ALICE}/outbox", f"{HERE}/notes/1", f"{HERE}/.well-known/nodeinfo"])
-def test_what_is_read_is_only_read(out: Outgoing, url: str, method: str) -> None:
+def test_other_methods_are_refused_for_documents(out: Outgoing, url: str, method: str) -> None:
     answer = ask(out, url, method)
     assert (answer.status, answer.headers.get("allow")) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("url", [f"{HERE}/inbox", f"{ALICE}/inbox"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
-def test_an_inbox_takes_posts(out: Outgoing, url: str, method: str) -> None:
+def test_other_methods_than_post_are_refused_by_an_inbox(out: Outgoing, url: str, method: str) -> None:
     answer = ask(out, url, method)
     assert (answer.status, answer.headers.get("allow")) == (405, "POST")
 
 
-def test_what_is_known_is_not_sent_again(out: Outgoing) -> None:
+def test_matching_etag_is_answered_304(out: Outgoing) -> None:
     first = ask(out, ALICE)
     etag = first.headers.get("etag")
-    for known in (etag, f'"other", {etag}', "*"):
-        again = ask(out, ALICE, if_none_match=known)
-        assert (again.status, again.body, again.headers.get("etag")) == (304, b"", etag)
-        assert again.headers.get("vary") == "Accept"
+    for etags in (etag, f'"other", {etag}', "*"):
+        not_modified = ask(out, ALICE, if_none_match=etags)
+        assert (not_modified.status, not_modified.body, not_modified.headers.get("etag")) == (304, b"", etag)
+        assert not_modified.headers.get("vary") == "Accept"
     assert ask(out, ALICE, if_none_match='"other"').status == 200
     assert ask(out, f"{HERE}/users/gone", if_none_match="*").status == 410
 
@@ -210,15 +210,13 @@ def test_what_is_known_is_not_sent_again(out: Outgoing) -> None:
         ("", False, True),
     ],
 )
-def test_who_would_rather_have_a_page_is_for_elsewhere(
-    out: Outgoing, accept: str, has_pages: bool, served: bool
-) -> None:
+def test_request_for_html_is_left_to_the_site(out: Outgoing, accept: str, has_pages: bool, served: bool) -> None:
     answer = ask(out, ALICE, has_pages=has_pages, Accept=accept)
     assert isinstance(answer, Response) if served else answer is Elsewhere.NOT_ACCEPTABLE
 
 
 @pytest.mark.parametrize("url", [f"{HERE}/elsewhere", "https://other.example/users/alice", f"{HERE}/users/alice/x/y"])
-def test_what_is_not_ours_is_elsewhere(out: Outgoing, url: str) -> None:
+def test_unknown_url_is_left_to_the_site(out: Outgoing, url: str) -> None:
     assert ask(out, url) is Elsewhere.NOT_OURS
 
 
@@ -234,17 +232,17 @@ def test_what_is_not_ours_is_elsewhere(out: Outgoing, url: str) -> None:
     accept=st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
     method=st.sampled_from(["GET", "HEAD", "POST"]),
 )
-def test_whatever_is_asked_gets_an_answer(path: str, query: str, accept: str, method: str) -> None:
+def test_any_request_gets_an_answer(path: str, query: str, accept: str, method: str) -> None:
     answer = ask(SHARED, f"{HERE}{path}?{query}", method, Accept=accept)
     assert isinstance(answer, Elsewhere) or answer.status < 500
 
 
-SHARED = Outgoing(many())
+SHARED = Outgoing(build_federation())
 
 
-def test_several_origins_on_one_store_are_several_servers() -> None:
+def test_origins_on_one_store_are_separate_servers() -> None:
     other = "https://other.example"
-    out = Outgoing(many(), origin=(HERE, other))
+    out = Outgoing(build_federation(), origin=(HERE, other))
     out.node.publish(Note(content="hi"), by="alice", origin=other)
     assert read(out, f"{HERE}/users/alice/outbox")["totalItems"] == 0
     assert read(out, f"{other}/users/alice/outbox")["totalItems"] == 1
