@@ -34,7 +34,7 @@ from inbox_fixture import ALICE, BOB, CAROL, HERE, INBOX, Ground, reason_of
 AS2 = "https://www.w3.org/ns/activitystreams"
 NEIGHBOUR = f"{BOB}2"
 NOTE = "https://remote.example/notes/1"
-THEIRS = "https://third.example/notes/1"
+FOREIGN_NOTE = "https://third.example/notes/1"
 
 NOT_OURS: Final = {
     5: "Servers validate the posts of their own clients: apcore has no client API (C2S). An application publishes its "
@@ -97,7 +97,7 @@ def test_rule_2_unauthenticated_activity_is_discarded():
 
 @pytest.mark.parametrize(
     ("claimed_id", "is_accepted"),
-    [(NOTE, True), (f"{NOTE}0", True), (THEIRS, False), (None, False)],
+    [(NOTE, True), (f"{NOTE}0", True), (FOREIGN_NOTE, False), (None, False)],
     ids=["own id", "id of the same origin", "id of another origin", "no id"],
 )
 def test_rule_3_document_is_accepted_only_under_an_id_of_its_origin(claimed_id, is_accepted):
@@ -166,8 +166,8 @@ EMBEDDED_OBJECTS = {
     "a neighbour's": ({"id": NOTE, "attributedTo": NEIGHBOUR}, False),
     "a neighbour": ({"id": NEIGHBOUR, "inbox": f"{BOB}/i", "outbox": f"{BOB}/o"}, False),
     "without an owner": ({"id": NOTE}, False),
-    "a stranger's": ({"id": THEIRS, "attributedTo": CAROL}, False),
-    "Bob's, on another origin": ({"id": THEIRS, "attributedTo": BOB}, False),
+    "a stranger's": ({"id": FOREIGN_NOTE, "attributedTo": CAROL}, False),
+    "Bob's, on another origin": ({"id": FOREIGN_NOTE, "attributedTo": BOB}, False),
     "Bob's and a stranger's": ({"id": NOTE, "attributedTo": [BOB, CAROL]}, False),
 }
 
@@ -217,7 +217,7 @@ def test_rule_8_owner_of_a_document_depends_on_its_kind(members, kind, expected)
     assert (kind_of(parsed), owners(parsed)) == (kind, expected)
 
 
-@pytest.mark.parametrize("members", [{"id": THEIRS}, {"id": "urn:x"}])
+@pytest.mark.parametrize("members", [{"id": FOREIGN_NOTE}, {"id": "urn:x"}])
 def test_rule_9_owner_must_have_the_origin_of_the_object(members):
     with pytest.raises(OwnerUnclear):
         owners(document(type="Note", attributedTo=BOB, **members))
@@ -225,7 +225,7 @@ def test_rule_9_owner_must_have_the_origin_of_the_object(members):
 
 def test_rule_9_activity_must_have_the_origin_of_its_actor():
     ground = Ground()
-    assert post(ground, {"id": THEIRS, "type": "Like", "actor": BOB, "object": ALICE}) == (403, "forbidden")
+    assert post(ground, {"id": FOREIGN_NOTE, "type": "Like", "actor": BOB, "object": ALICE}) == (403, "forbidden")
 
 
 def test_rule_10_owners_compare_without_case_of_scheme_and_host():
@@ -240,7 +240,7 @@ def test_rule_10_owners_compare_without_case_of_scheme_and_host():
 
 NOTE_OF_BOB: Final = {"id": NOTE, "type": "Note", "attributedTo": BOB}
 NOTE_OF_NEIGHBOUR: Final = NOTE_OF_BOB | {"attributedTo": NEIGHBOUR}
-NOTE_OF_CAROL: Final = {"id": THEIRS, "type": "Note", "attributedTo": CAROL}
+NOTE_OF_CAROL: Final = {"id": FOREIGN_NOTE, "type": "Note", "attributedTo": CAROL}
 LIKE_OF_BOB: Final = {"id": f"{BOB}/2", "type": "Like", "actor": BOB, "object": ALICE}
 FEATURED_OF_BOB: Final = {"id": f"{BOB}/featured", "type": "OrderedCollection", "attributedTo": BOB, "totalItems": 1}
 
@@ -254,7 +254,7 @@ CHANGES: dict[str, tuple[Activity, type[RemoteError] | None]] = {
             ("himself", {"id": BOB, "type": "Person", "inbox": "i", "outbox": "o"}, None),
             ("a neighbour's", NOTE_OF_NEIGHBOUR, RemoteError),
             ("a stranger's", NOTE_OF_CAROL, RemoteError),
-            ("an id of another origin", THEIRS, RemoteError),
+            ("an id of another origin", FOREIGN_NOTE, RemoteError),
             ("ours", ALICE, RemoteError),
             ("nothing", None, NotAnActivity),
             ("an object without id", {"type": "Note"}, NotAnActivity),
@@ -279,7 +279,7 @@ CHANGES: dict[str, tuple[Activity, type[RemoteError] | None]] = {
         )
     },
     **{
-        f"{name} {label}": (activity(name, object=THEIRS, target=target), error)
+        f"{name} {label}": (activity(name, object=FOREIGN_NOTE, target=target), error)
         for name in ("Add", "Remove")
         for label, target, error in (
             ("to his list", FEATURED_OF_BOB, None),
@@ -306,7 +306,7 @@ CHANGES: dict[str, tuple[Activity, type[RemoteError] | None]] = {
             ("of another origin", f"{CAROL}/1", RemoteError),
         )
     },
-    **{f"{name} of anything": (activity(name, object=THEIRS), None) for name in ("Like", "Announce", "Follow")},
+    **{f"{name} of anything": (activity(name, object=FOREIGN_NOTE), None) for name in ("Like", "Announce", "Follow")},
 }
 
 
@@ -352,11 +352,11 @@ def test_rule_13_key_on_another_origin_counts_if_its_owner_lists_it():
     ("move", "known_as", "is_confirmed"),
     [
         ({}, BOB, True),
-        ({}, [THEIRS, BOB], True),
+        ({}, [FOREIGN_NOTE, BOB], True),
         ({}, None, False),
         ({}, NEIGHBOUR, False),
         ({"object": NEIGHBOUR}, [BOB, NEIGHBOUR], False),
-        ({"target": THEIRS}, BOB, False),
+        ({"target": FOREIGN_NOTE}, BOB, False),
         ({"target": None}, BOB, False),
     ],
     ids=["mutual", "one of several", "no alsoKnownAs", "another", "moving another", "another target", "no target"],
@@ -419,7 +419,7 @@ def test_rule_16_activity_must_have_one_actor():
         (NOTE_OF_BOB | {"replies": f"{NOTE}/r"}, f"{NOTE}/r", BOB),
         (NOTE_OF_BOB | {"replies": {"id": f"{NOTE}/r", "type": "Collection"}}, f"{NOTE}/r", BOB),
         (NOTE_OF_BOB | {"replies": f"{NOTE}/r"}, f"{NOTE}/other", None),
-        (NOTE_OF_BOB | {"replies": f"{THEIRS}/r"}, f"{THEIRS}/r", None),
+        (NOTE_OF_BOB | {"replies": f"{FOREIGN_NOTE}/r"}, f"{FOREIGN_NOTE}/r", None),
         ({"type": "Note", "id": NOTE, "replies": f"{NOTE}/r"}, f"{NOTE}/r", None),
         (NOTE_OF_BOB | {"attributedTo": CAROL, "replies": f"{NOTE}/r"}, f"{NOTE}/r", None),
         ({"type": "Note", "replies": f"{NOTE}/r"}, f"{NOTE}/r", None),

@@ -107,7 +107,7 @@ def build_operation(kind: str, url: str, identity: Identity | None) -> Op[Any]:
     return remote_key(url, policy=POLICY, identity=identity, anew=kind == "anew")
 
 
-def check_believed(result: object) -> None:
+def check_result(result: object) -> None:
     """Assert that a result about the honest origin matches that origin's own documents."""
     if isinstance(result, LoadedDocument):
         ident = result.document.id or ""
@@ -128,7 +128,7 @@ def test_lying_server_with_an_open_redirect_is_never_believed(lying_pages, quest
     for kind, url, pause_s, signed in question_list:
         web.pass_s(pause_s)
         try:
-            check_believed(web.run(build_operation(kind, url, ME if signed else None)))
+            check_result(web.run(build_operation(kind, url, ME if signed else None)))
         except ApcoreError as error:
             assert not isinstance(error, LocalError)  # noqa: PT017 - which kinds of error is the point
         # Per document: the redirects, and once more after a 304 or for an alias.
@@ -152,7 +152,7 @@ any_answer = st.one_of(
 OPERATIONS = {
     "fetch": lambda: fetch(NOTE, policy=POLICY, identity=ME),
     "load": lambda: load(NOTE, policy=POLICY, identity=ME, fresh=True),
-    "load-unbelieved": lambda: load_unverified(NOTE, policy=POLICY, identity=ME),
+    "load-unverified": lambda: load_unverified(NOTE, policy=POLICY, identity=ME),
     "remote-key": lambda: remote_key(MAIN, policy=POLICY, identity=ME, anew=True),
     "for-a-stranger": lambda: remote_key(
         MAIN, policy=POLICY, identity=ME, anew=True, unauthenticated_client=UnauthenticatedClient("8.8.8.8")
