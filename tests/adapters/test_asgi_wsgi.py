@@ -1,4 +1,4 @@
-"""One federation behind ASGI and WSGI: what is ours, what is the site's, and who names the origin."""
+"""Check one federation behind ASGI and WSGI: its own requests, those of the site, and the origin."""
 
 import asyncio
 import io
@@ -21,12 +21,12 @@ AP = "application/activity+json"
 
 
 def federation() -> Federation[None]:
-    made: Federation[None] = Federation(software="test/1.0")
-    made.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A") if identifier == "ü/x" else None)
-    return made
+    rules: Federation[None] = Federation(software="test/1.0")
+    rules.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A") if identifier == "ü/x" else None)
+    return rules
 
 
-class OverAsgi:
+class AsgiApp:
     ask = staticmethod(ask_asgi)
 
     def __init__(self, *, site=False, **options) -> None:
@@ -42,7 +42,7 @@ async def _asgi_site(scope, receive, send) -> None:
     await send({"type": "http.response.body", "body": (await receive())["body"]})
 
 
-class OverWsgi(OverAsgi):
+class WsgiApp(AsgiApp):
     ask = staticmethod(ask_wsgi)
 
     def __init__(self, *, site=False, **options) -> None:
@@ -55,7 +55,7 @@ def _wsgi_site(environ, start_response):
     return [environ["wsgi.input"].read()]
 
 
-class OverServer(OverAsgi):
+class OverServer(AsgiApp):
     ask = staticmethod(ask_server)
 
     def __init__(self, *, site=False, **options) -> None:
@@ -71,8 +71,8 @@ def _server_site(handler) -> None:
     handler.wfile.write(body)
 
 
-@pytest.fixture(params=[OverAsgi, OverWsgi, OverServer], ids=["asgi", "wsgi", "http.server"])
-def over(request):
+@pytest.fixture(params=[AsgiApp, WsgiApp, OverServer], ids=["asgi", "wsgi", "http.server"])
+def app_type(request):
     return request.param
 
 
@@ -80,21 +80,21 @@ HOST = ("host", "ours.example")
 ACTOR = "/users/%C3%BC%2Fx"
 
 
-def test_an_actor_is_served_at_its_encoded_address(over) -> None:
-    answer = over()("GET", ACTOR, [HOST, ("accept", AP)])
+def test_actor_is_served_at_its_encoded_path(app_type) -> None:
+    answer = app_type()("GET", ACTOR, [HOST, ("accept", AP)])
     assert answer.status == 200
     assert answer.headers["content-type"] == AP
     assert answer.headers["vary"] == "Accept"
     assert json.loads(answer.body)["id"] == ORIGIN + ACTOR
 
 
-def test_head_and_conditional_requests_send_no_body(over) -> None:
-    ask = over()
-    whole = ask("GET", ACTOR, [HOST])
+def test_head_and_conditional_requests_send_no_body(app_type) -> None:
+    ask = app_type()
+    full_response = ask("GET", ACTOR, [HOST])
     head = ask("HEAD", ACTOR, [HOST])
     assert (head.status, head.body) == (200, b"")
-    again = ask("GET", ACTOR, [HOST, ("if-none-match", whole.headers["etag"])])
-    assert (again.status, again.body) == (304, b"")
+    not_modified = ask("GET", ACTOR, [HOST, ("if-none-match", full_response.headers["etag"])])
+    assert (not_modified.status, not_modified.body) == (304, b"")
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_head_and_conditional_requests_send_no_body(over) -> None:
         pytest.param("POST", "/users/nobody/inbox", [HOST, ("content-type", AP)], 404, "no-such-actor", id="recipient"),
     ],
 )
-def test_what_goes_wrong_is_a_problem_document(over, method, target, headers, status, reason) -> None:
-    answer = over()(method, target, headers)
+def test_error_is_answered_with_a_problem_document(app_type, method, target, headers, status, reason) -> None:
+    answer = app_type()(method, target, headers)
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(answer.body)["reason"] == reason
     assert ("allow" in answer.headers) is (status == 405)
 
 
-def test_a_body_beyond_the_limit_is_413(over) -> None:
-    answer = over()("POST", "/inbox", [HOST, ("content-type", AP)], b" " * (BODY_BYTES_MAX + 1))
+def test_body_beyond_the_limit_is_answered_413(app_type) -> None:
+    answer = app_type()("POST", "/inbox", [HOST, ("content-type", AP)], b" " * (BODY_BYTES_MAX + 1))
     assert answer.status == 413
 
 
@@ -138,23 +138,23 @@ def test_a_body_beyond_the_limit_is_413(over) -> None:
         pytest.param("PUT", ACTOR, [HOST], id="a-form-at-one-of-our-paths"),
     ],
 )
-def test_the_site_gets_the_rest_with_its_body(over, method, target, headers) -> None:
+def test_site_gets_other_requests_with_their_bodies(app_type, method, target, headers) -> None:
     body = b"a=b" if method == "PUT" else b""
-    answer = over(site=True)(method, target, headers, body)
+    answer = app_type(site=True)(method, target, headers, body)
     assert answer.headers["x-site"] == "yes"
     assert answer.body == body
 
 
 @pytest.mark.parametrize("size", [3, BODY_BYTES_MAX + 7], ids=["short", "longer-than-an-inbox-takes"])
-def test_the_site_at_another_host_gets_the_whole_body_at_our_paths(over, size) -> None:
-    answer = over(site=True)("POST", "/inbox", [("host", "site.example"), ("content-type", AP)], b"x" * size)
+def test_site_at_another_host_gets_the_complete_body_at_federation_paths(app_type, size) -> None:
+    answer = app_type(site=True)("POST", "/inbox", [("host", "site.example"), ("content-type", AP)], b"x" * size)
     assert answer.headers["x-site"] == "yes"
     assert answer.body == b"x" * size
 
 
 @pytest.mark.parametrize(("terminated", "reason"), [(True, "not-an-activity"), (False, "bad-request")])
-def test_a_body_in_chunks_is_read_where_the_server_says_where_it_ends(terminated, reason) -> None:
-    """`wsgi.input_terminated`; without it nobody knows, and nothing is read."""
+def test_chunked_body_is_read_only_if_the_server_terminates_the_input(terminated, reason) -> None:
+    """Require `wsgi.input_terminated`: without it, the end of the body is unknown and nothing is read."""
     app = wsgi_app(federation(), ORIGIN, MemoryStore(), worker=False)
     environ = {
         "REQUEST_METHOD": "POST",
@@ -169,30 +169,32 @@ def test_a_body_in_chunks_is_read_where_the_server_says_where_it_ends(terminated
     assert json.loads(body)["reason"] == reason
 
 
-def test_a_proxy_is_believed_only_if_it_is_said_to_be_ours(over) -> None:
+def test_forwarded_host_counts_only_with_trust_proxy(app_type) -> None:
     forwarded = [("host", "backend"), ("x-forwarded-host", "ours.example"), ("x-forwarded-proto", "https")]
-    assert over()("GET", ACTOR, forwarded).status == 421
-    assert over(trust_proxy=True)("GET", ACTOR, forwarded).status == 200
+    assert app_type()("GET", ACTOR, forwarded).status == 421
+    assert app_type(trust_proxy=True)("GET", ACTOR, forwarded).status == 200
 
 
-@pytest.mark.parametrize(("make", "kind"), [(asgi_app, AsyncNode), (wsgi_app, Node)], ids=["asgi", "wsgi"])
-def test_an_application_without_an_origin_is_refused_in_words(make, kind) -> None:
-    """A node without one can pull, and serves nothing: every request would be answered with a refusal."""
+@pytest.mark.parametrize(("make_app", "kind"), [(asgi_app, AsyncNode), (wsgi_app, Node)], ids=["asgi", "wsgi"])
+def test_application_without_an_origin_is_refused(make_app, kind) -> None:
+    """Refuse an application that could serve nothing: a node without an origin can only fetch."""
     for arguments in ((federation(),), (federation(), None), (kind(federation()),)):
-        with pytest.raises(ConfigurationError, match=rf'{make.__name__} needs the origin .* "https://social.example"'):
-            make(*arguments, worker=False)
-    assert make(federation(), lambda origin: True, worker=False).node.origins.serves
+        with pytest.raises(
+            ConfigurationError, match=rf'{make_app.__name__} needs the origin .* "https://social.example"'
+        ):
+            make_app(*arguments, worker=False)
+    assert make_app(federation(), lambda origin: True, worker=False).node.origins.serves
 
 
-@pytest.mark.parametrize("make", [asgi_app, wsgi_app], ids=["asgi", "wsgi"])
+@pytest.mark.parametrize("make_app", [asgi_app, wsgi_app], ids=["asgi", "wsgi"])
 @pytest.mark.parametrize("grace_s", [-1, float("inf"), float("nan")])
-def test_a_grace_that_is_no_time_is_refused(make, grace_s) -> None:
+def test_invalid_grace_is_refused(make_app, grace_s) -> None:
     with pytest.raises(ConfigurationError, match="grace_s"):
-        make(federation(), ORIGIN, grace_s=grace_s)
+        make_app(federation(), ORIGIN, grace_s=grace_s)
 
 
 @pytest.mark.parametrize(("length", "body"), [("8", b"half"), ("x", b""), ("-1", b""), ("1" * 21, b"")])
-def test_a_body_that_ends_too_early_is_not_processed(length, body) -> None:
+def test_body_that_ends_too_early_is_refused(length, body) -> None:
     app = wsgi_app(federation(), ORIGIN, MemoryStore(), worker=False)
     environ = {
         "REQUEST_METHOD": "POST",
@@ -203,15 +205,15 @@ def test_a_body_that_ends_too_early_is_not_processed(length, body) -> None:
         "CONTENT_TYPE": AP,
         "CONTENT_LENGTH": length,
     }
-    started = []
-    [answer] = app(environ, lambda status, fields: started.append(status))
-    assert (started, json.loads(answer)["reason"]) == (["400 Bad Request"], "bad-request")
+    statuses = []
+    [answer] = app(environ, lambda status, fields: statuses.append(status))
+    assert (statuses, json.loads(answer)["reason"]) == (["400 Bad Request"], "bad-request")
 
 
-def test_a_body_that_a_server_cannot_read_is_a_bad_request() -> None:
-    """Servers raise OSError for chunks that are none, and for a connection that broke."""
+def test_unreadable_body_is_a_bad_request() -> None:
+    """Raise OSError as servers do for malformed chunks and broken connections."""
 
-    class Broken(io.BytesIO):
+    class BrokenInput(io.BytesIO):
         def read(self, size=-1):
             raise OSError("Invalid chunk header")
 
@@ -220,17 +222,17 @@ def test_a_body_that_a_server_cannot_read_is_a_bad_request() -> None:
         "REQUEST_METHOD": "POST",
         "wsgi.url_scheme": "https",
         "PATH_INFO": "/inbox",
-        "wsgi.input": Broken(),
+        "wsgi.input": BrokenInput(),
         "wsgi.input_terminated": True,
         "HTTP_HOST": "ours.example",
         "CONTENT_TYPE": AP,
     }
-    started = []
-    app(environ, lambda status, fields: started.append(status))
-    assert started == ["400 Bad Request"]
+    statuses = []
+    app(environ, lambda status, fields: statuses.append(status))
+    assert statuses == ["400 Bad Request"]
 
 
-def test_a_client_that_leaves_in_its_body_is_not_answered() -> None:
+def test_client_that_disconnects_in_its_body_gets_no_response() -> None:
     app, sent = asgi_app(federation(), ORIGIN, MemoryStore(), worker=False), []
     messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
 
@@ -251,14 +253,14 @@ def test_a_client_that_leaves_in_its_body_is_not_answered() -> None:
     assert sent == []
 
 
-def test_a_bad_origin_is_refused_when_the_application_is_made() -> None:
+def test_invalid_origin_is_refused_at_construction() -> None:
     with pytest.raises(ConfigurationError, match="origin"):
         asgi_app(federation(), "ours.example")
     with pytest.raises(ConfigurationError, match="origin"):
         wsgi_app(federation(), "ours.example")
 
 
-def test_the_lifespan_starts_a_worker_and_closes_the_node(tmp_path) -> None:
+def test_lifespan_starts_a_worker_and_closes_the_node(tmp_path) -> None:
     app = asgi_app(federation(), ORIGIN, f"sqlite:///{tmp_path}/a.db")
     steps = iter(["lifespan.startup", "lifespan.shutdown"])
     sent = []
@@ -274,25 +276,25 @@ def test_the_lifespan_starts_a_worker_and_closes_the_node(tmp_path) -> None:
 
 
 class Site:
-    """A site's lifespan, as sites have it: handled to its end, refused by an exception, passed over in silence, or broken."""
+    """A site that completes, refuses, ignores or fails its lifespan."""
 
     def __init__(self, manner: str) -> None:
         self.manner = manner
-        self.seen: list[str] = []
+        self.received: list[str] = []
 
     async def __call__(self, scope, receive, send) -> None:
         if self.manner == "silent":
             return
         if self.manner == "refuses":
             raise ValueError("this site speaks HTTP alone")
-        self.seen.append((await receive())["type"])
+        self.received.append((await receive())["type"])
         if self.manner == "refuses-late":
             raise ValueError("this site speaks HTTP alone")
         if self.manner == "fails":
             await send({"type": "lifespan.startup.failed", "message": "no database"})
             return
         await send({"type": "lifespan.startup.complete"})
-        self.seen.append((await receive())["type"])
+        self.received.append((await receive())["type"])
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -300,7 +302,7 @@ WHOLE = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 @pytest.mark.parametrize(
-    ("manner", "sent", "seen"),
+    ("manner", "sent", "received"),
     [
         ("whole", WHOLE, ["lifespan.startup", "lifespan.shutdown"]),
         ("silent", WHOLE, []),
@@ -309,9 +311,9 @@ WHOLE = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
         ("fails", ["lifespan.startup.failed"], ["lifespan.startup"]),
     ],
 )
-def test_the_worker_lives_whatever_the_site_makes_of_the_lifespan(manner, sent, seen, tmp_path) -> None:
-    """A message that waits is handled between start-up and shutdown, if it comes to that."""
-    site, told = Site(manner), []
+def test_worker_runs_for_any_lifespan_behaviour_of_the_site(manner, sent, received, tmp_path) -> None:
+    """Leave a message in the queue: the worker processes it between start-up and shutdown, if both happen."""
+    site, responses = Site(manner), []
     url = f"sqlite:///{tmp_path}/a.db"
     rules = federation()
     with Node(rules, ORIGIN, url) as node:
@@ -324,12 +326,12 @@ def test_the_worker_lives_whatever_the_site_makes_of_the_lifespan(manner, sent, 
             if step == "lifespan.shutdown":
                 deadline = asyncio.get_running_loop().time() + 20
                 while node.ports.queue.depth(["fanout"]).ready:
-                    assert asyncio.get_running_loop().time() < deadline, "nobody works"
+                    assert asyncio.get_running_loop().time() < deadline, "no worker processes the message"
                     await asyncio.sleep(0.01)
             return {"type": step}
 
         async def send(message) -> None:
-            told.append(message["type"])
+            responses.append(message["type"])
 
         asyncio.run(app({"type": "lifespan"}, receive, send))
-    assert (told, site.seen) == (sent, seen)
+    assert (responses, site.received) == (sent, received)

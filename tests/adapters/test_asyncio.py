@@ -1,4 +1,4 @@
-"""The runtime on asyncio: tasks, threads and the way back from them."""
+"""Check the runtime on asyncio: tasks, threads, and calls from threads to the loop."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from apcore.errors import ConnectFailed, ContractError
 
 @pytest.fixture
 def runtime():
-    made = AsyncioRuntime(port_threads_max=2, handler_threads_max=2)
-    yield made
-    made.close()
+    asyncio_runtime = AsyncioRuntime(port_threads_max=2, handler_threads_max=2)
+    yield asyncio_runtime
+    asyncio_runtime.close()
 
 
 async def ident() -> int:
     return threading.get_ident()
 
 
-def test_clock_and_randomness(runtime):
+def test_clock_is_utc_and_random_bytes_differ(runtime):
     assert runtime.now().utcoffset().total_seconds() == 0
     assert len({runtime.random_bytes(16) for _ in range(50)}) == 50
 
@@ -31,19 +31,19 @@ def test_clock_and_randomness(runtime):
 @pytest.mark.parametrize("limit", [1, 3, 100])
 def test_overlap_answers_in_order_and_within_the_limit(runtime, limit):
     under_way: set[int] = set()
-    most = 0
+    overlap_max = 0
 
     async def job(number: int) -> int:
-        nonlocal most
+        nonlocal overlap_max
         under_way.add(number)
-        most = max(most, len(under_way))
+        overlap_max = max(overlap_max, len(under_way))
         for _ in range(3):
             await asyncio.sleep(0)
         under_way.discard(number)
         return number
 
     answers = asyncio.run(runtime.overlap([lambda n=n: job(n) for n in range(10)], limit=limit))
-    assert (list(answers), most) == (list(range(10)), min(limit, 10))
+    assert (list(answers), overlap_max) == (list(range(10)), min(limit, 10))
 
 
 def test_threads_are_named_by_lane_and_depth(runtime):
@@ -60,13 +60,13 @@ def test_threads_are_named_by_lane_and_depth(runtime):
     assert (port[:-2], outer[:-2], inner[:-2]) == ("apcore-port", "apcore-handler-0", "apcore-handler-1")
 
 
-def test_context_variables_are_carried_over_and_not_back(runtime):
+def test_context_variables_are_copied_into_threads_but_not_back(runtime):
     variable: ContextVar[str] = ContextVar("variable", default="unset")
 
     def job() -> str:
-        seen = variable.get()
+        outer_value = variable.get()
         variable.set("inner")
-        return seen
+        return outer_value
 
     async def main() -> tuple[str, str]:
         variable.set("outer")
@@ -75,14 +75,14 @@ def test_context_variables_are_carried_over_and_not_back(runtime):
     assert asyncio.run(main()) == ("outer", "outer")
 
 
-def test_from_thread_runs_on_the_loop_and_answers(runtime):
+def test_from_thread_runs_on_the_loop_and_returns(runtime):
     async def main() -> bool:
         return await runtime.thread(lambda: runtime.from_thread(ident), lane="handler") == threading.get_ident()
 
     assert asyncio.run(main())
 
 
-def test_errors_cross_the_bridge_as_they_are(runtime):
+def test_from_thread_raises_errors_unchanged(runtime):
     error = ConnectFailed("nobody there")
 
     async def fails() -> None:
@@ -96,12 +96,12 @@ def test_errors_cross_the_bridge_as_they_are(runtime):
     assert raised.value is error
 
 
-def test_a_bridge_used_outside_its_thread_is_a_broken_contract(runtime):
+def test_from_thread_outside_a_worker_thread_is_a_contract_error(runtime):
     with pytest.raises(ContractError, match="outside the worker thread"):
         runtime.from_thread(ident)
 
 
-def test_a_bridge_used_on_the_loop_does_not_wait_for_itself(runtime):
+def test_from_thread_on_the_loop_is_a_contract_error(runtime):
     async def on_the_loop() -> None:
         runtime.from_thread(ident)
 
@@ -112,63 +112,63 @@ def test_a_bridge_used_on_the_loop_does_not_wait_for_itself(runtime):
         asyncio.run(main())
 
 
-def test_a_job_that_waits_for_a_thread_can_be_cancelled(runtime):
-    """Two threads are busy; the third job never begins."""
-    begun: list[str] = []
+def test_job_waiting_for_a_thread_can_be_cancelled(runtime):
+    """Keep both threads busy: the third job never starts."""
+    started_jobs: list[str] = []
     busy = threading.Semaphore(0)
-    go_on = threading.Event()
+    release = threading.Event()
 
     def blocks() -> None:
         busy.release()
-        assert go_on.wait(20)
+        assert release.wait(20)
 
     async def main() -> None:
         blocked = [asyncio.create_task(runtime.thread(blocks, lane="port")) for _ in range(2)]
         for _ in range(2):
             await asyncio.to_thread(busy.acquire)
-        third = asyncio.create_task(runtime.thread(lambda: begun.append("third"), lane="port"))
+        third = asyncio.create_task(runtime.thread(lambda: started_jobs.append("third"), lane="port"))
         await asyncio.sleep(0)
         third.cancel()
         with pytest.raises(asyncio.CancelledError):
             await third
-        go_on.set()
+        release.set()
         await asyncio.gather(*blocked)
 
     asyncio.run(main())
-    assert begun == []
+    assert started_jobs == []
 
 
-def test_cancellation_waits_for_a_call_of_a_port_that_has_begun(runtime):
-    begun, ended = threading.Event(), []
+def test_cancellation_waits_for_a_started_port_call(runtime):
+    started, ends = threading.Event(), []
 
     def call() -> None:
-        begun.set()
+        started.set()
         release.wait(10)
-        ended.append("call")
+        ends.append("call")
 
     release = threading.Event()
 
     async def main() -> None:
         task = asyncio.create_task(runtime.thread(call, lane="port"))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(started.wait, 10)
         task.cancel()
         await asyncio.sleep(0)
         assert not task.done()
         release.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        ended.append("task")
+        ends.append("task")
 
     asyncio.run(main())
-    assert ended == ["call", "task"]
+    assert ends == ["call", "task"]
 
 
-def test_a_call_of_a_port_that_has_not_begun_is_cancelled_at_once(runtime):
-    release, called = threading.Event(), []
+def test_port_call_that_has_not_started_is_cancelled_at_once(runtime):
+    release, calls = threading.Event(), []
 
     async def main() -> None:
         busy = [asyncio.create_task(runtime.thread(lambda: release.wait(10), lane="port")) for _ in range(2)]
-        task = asyncio.create_task(runtime.thread(lambda: called.append(1), lane="port"))
+        task = asyncio.create_task(runtime.thread(lambda: calls.append(1), lane="port"))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -177,10 +177,10 @@ def test_a_call_of_a_port_that_has_not_begun_is_cancelled_at_once(runtime):
         await asyncio.gather(*busy)
 
     asyncio.run(main())
-    assert not called
+    assert not calls
 
 
-def test_shared_jobs_are_joined_and_share_errors(runtime):
+def test_shared_job_runs_once_and_shares_its_error(runtime):
     runs: list[str] = []
 
     async def fails() -> None:
@@ -195,7 +195,7 @@ def test_shared_jobs_are_joined_and_share_errors(runtime):
     assert runs == ["run"]
 
 
-def test_one_runtime_serves_several_loops_one_after_another(runtime):
+def test_one_runtime_serves_successive_loops(runtime):
     async def main() -> str:
         async def job() -> str:
             await asyncio.sleep(0)
@@ -208,7 +208,7 @@ def test_one_runtime_serves_several_loops_one_after_another(runtime):
     assert [asyncio.run(main()) for _ in range(3)] == ["answer"] * 3
 
 
-def test_a_closed_runtime_opens_again(runtime):
+def test_closed_runtime_opens_again(runtime):
     async def main() -> int:
         return await runtime.thread(lambda: 1, lane="port")
 

@@ -1,4 +1,4 @@
-"""The adapters answer every request that a server passes on, and never raise."""
+"""Check that the ASGI and WSGI applications answer any request from a server, and never raise."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ INBOX = f"{ORIGIN}/users/alice/inbox"
 STATUSES = {200, 202, 400, 401, 403, 404, 405, 406, 413, 415, 421, 503}
 network = PeerNetwork()
 bob = network.peer("http://remote.example/users/bob")
-heard: list[str] = []
+processed_ids: list[str] = []
 
 
 def federation() -> Federation[None]:
-    made: Federation[None] = Federation(software="test/1.0")
-    made.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A") if identifier == "alice" else None)
-    made.on(Activity)(lambda ctx, activity: heard.append(activity.id))
-    return made
+    rules: Federation[None] = Federation(software="test/1.0")
+    rules.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A") if identifier == "alice" else None)
+    rules.on(Activity)(lambda ctx, activity: processed_ids.append(activity.id))
+    return rules
 
 
 OPTIONS = {"transport": network, "signer": ReusedKeys(), "addresses": AddressPolicy(plain_http=True)}
@@ -83,9 +83,9 @@ def over_wsgi(
         key = name.decode("latin-1").upper().replace("-", "_")
         environ[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value.decode("latin-1")
     environ.setdefault("CONTENT_LENGTH", str(len(body)))
-    answered = []
-    body = b"".join(WSGI(environ, lambda status, headers: answered.append(int(status[:3]))))
-    return answered[0], body
+    statuses = []
+    body = b"".join(WSGI(environ, lambda status, headers: statuses.append(int(status[:3]))))
+    return statuses[0], body
 
 
 def over_server(
@@ -99,14 +99,14 @@ def over_server(
 each_door = pytest.mark.parametrize("door", [over_asgi, over_wsgi, over_server], ids=["asgi", "wsgi", "http.server"])
 
 
-def right(number: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def valid_request(number: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
     request = bob.request(bob.activity("Like", id=f"{bob.actor}/{number}", object=INBOX), INBOX)
     return request.headers.to_wire(), request.body
 
 
 @each_door
-def test_a_right_request_gets_in(door):
-    headers, body = right(0)
+def test_valid_delivery_is_accepted(door):
+    headers, body = valid_request(0)
     assert door("POST", b"/users/alice/inbox", b"", headers, body) == (202, b"")
 
 
@@ -151,10 +151,10 @@ METHODS = st.sampled_from(["POST", "GET", "HEAD", "PUT", "OPTIONS", "BREW", "pos
     changes=st.lists(st.tuples(NAMES, BYTES, st.booleans()), max_size=3),
 )
 @settings(max_examples=250)
-def test_no_request_whatever_is_in_it_is_too_much(door, method, path, query, changes):
-    headers, body = right(1)
-    for name, value, added in changes:
-        headers = [*(pair for pair in headers if added or pair[0] != name), (name, value)]
+def test_any_request_gets_a_known_status(door, method, path, query, changes):
+    headers, body = valid_request(1)
+    for name, value, is_added in changes:
+        headers = [*(pair for pair in headers if is_added or pair[0] != name), (name, value)]
     status, answer = door(method, path, query, headers, body)
     assert status in STATUSES
     if status >= 400 and method != "HEAD":
@@ -163,8 +163,8 @@ def test_no_request_whatever_is_in_it_is_too_much(door, method, path, query, cha
 
 @each_door
 @pytest.mark.parametrize("size", [BODY_BYTES_MAX, BODY_BYTES_MAX + 1, 3 * BODY_BYTES_MAX])
-def test_a_body_is_read_up_to_its_bound(door, size):
-    headers, _ = right(2)
+def test_body_is_read_up_to_the_limit(door, size):
+    headers, _ = valid_request(2)
     status, answer = door("POST", b"/users/alice/inbox", b"", headers, b" " * size)
     assert (status, json.loads(answer)["reason"]) == (
         (400, "bad-request") if size == BODY_BYTES_MAX else (413, "limit")
@@ -184,8 +184,8 @@ def test_a_body_is_read_up_to_its_bound(door, size):
         ({"HTTP_HOST": None}, 400),
     ],
 )
-def test_what_a_wsgi_server_may_leave_out_or_spoil(environ, status):
-    given = {
+def test_missing_or_malformed_wsgi_values_are_answered(environ, status):
+    values = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": "/inbox",
         "QUERY_STRING": "",
@@ -194,9 +194,9 @@ def test_what_a_wsgi_server_may_leave_out_or_spoil(environ, status):
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(b""),
     } | environ
-    answered = []
+    statuses = []
     WSGI(
-        {name: value for name, value in given.items() if value is not None},
-        lambda status, headers: answered.append(status),
+        {name: value for name, value in values.items() if value is not None},
+        lambda status, headers: statuses.append(status),
     )
-    assert int(answered[0][:3]) == status
+    assert int(statuses[0][:3]) == status

@@ -1,4 +1,4 @@
-"""The signers with keys in a store and in files keep the contract, and say what is wrong with what they find."""
+"""Check the signers with keys in a store and in files: they keep the contract and explain faults."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ P256 = (
 SECRETS = {"2026": b"s" * 32}
 
 
-def in_store(secrets=None):
-    """A factory of signers, and how to open one anew."""
+def store_signers(secrets=None):
+    """Return a factory of signers with stores, and a function that opens a signer of the same store."""
     stores = {}
 
     def make(clock):
@@ -48,12 +48,12 @@ def in_store(secrets=None):
 
 @pytest.mark.parametrize("secrets", [None, SECRETS], ids=["open", "sealed"])
 @pytest.mark.parametrize("number", range(len(signer_checks(reopen=lambda signer: signer))))
-def test_keys_in_a_store_are_a_signer(secrets, number):
-    make, reopen = in_store(secrets)
+def test_store_signer_keeps_the_contract(secrets, number):
+    make, reopen = store_signers(secrets)
     signer_checks(reopen=reopen)[number](make)
 
 
-def test_keys_in_files_are_a_signer(tmp_path):
+def test_file_signer_keeps_the_contract(tmp_path):
     numbers, places = count(), {}
 
     def make(clock):
@@ -64,7 +64,7 @@ def test_keys_in_files_are_a_signer(tmp_path):
     check_signer(make, reopen=lambda signer: FileSigner(places[id(signer)]))
 
 
-# --- what a suite would not let through ---------------------------------------------------------------------------
+# --- broken signers -----------------------------------------------------------------------------------------------
 
 
 class WrongKind(FileSigner):
@@ -77,7 +77,7 @@ class OneKey(FileSigner):
         return reuse_key("one", "ed25519").sign(data)
 
 
-class NeverForgets(FileSigner):
+class NeverDrops(FileSigner):
     def drop_key(self, key_name, /):
         return True
 
@@ -88,8 +88,8 @@ class DropsInSecret(FileSigner):
         return False
 
 
-@pytest.mark.parametrize("kind", [WrongKind, OneKey, NeverForgets, DropsInSecret])
-def test_the_suite_finds_what_is_wrong(tmp_path, kind):
+@pytest.mark.parametrize("kind", [WrongKind, OneKey, NeverDrops, DropsInSecret])
+def test_suite_rejects_a_broken_signer(tmp_path, kind):
     numbers = count()
     with pytest.raises(AssertionError):
         check_signer(lambda clock: kind(tmp_path / str(next(numbers))))
@@ -98,7 +98,7 @@ def test_the_suite_finds_what_is_wrong(tmp_path, kind):
 # --- in a store -----------------------------------------------------------------------------------------------------
 
 
-class Failing(MemoryStore):
+class FailingStore(MemoryStore):
     def get(self, keys, /):
         raise StoreUnavailable("no", outcome="nothing")
 
@@ -107,19 +107,19 @@ class Failing(MemoryStore):
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [lambda s: s.sign("name", b""), lambda s: s.make_key("ed25519"), lambda s: s.drop_key("name")],
     ids=["sign", "make", "drop"],
 )
-def test_a_store_that_fails_is_a_signer_that_fails(ask):
+def test_failing_store_makes_the_signer_unavailable(call):
     with pytest.raises(SignerUnavailable, match="no"):
-        ask(StoreSigner(Failing()))
+        call(StoreSigner(FailingStore()))
 
 
 @pytest.mark.parametrize(
     "value", [b"", b'{"v":1}\nnonsense', b'{"v":99}\nnewer', b'{"v":1,"secret":"2026"}\nsealed'], ids=repr
 )
-def test_what_is_no_key_is_said(value):
+def test_malformed_key_record_is_reported(value):
     store = MemoryStore()
     assert store.commit((), (Put(("private", "1", "name"), value),), token=b"t" * 16)
     for secrets in (None, SECRETS):
@@ -127,7 +127,7 @@ def test_what_is_no_key_is_said(value):
             StoreSigner(store, secrets=secrets).sign("name", b"")
 
 
-def test_a_secret_that_is_missing_or_another_is_named():
+def test_missing_or_wrong_secret_is_named():
     store = MemoryStore()
     name = StoreSigner(store, secrets=SECRETS).make_key("ed25519").name
     with pytest.raises(SignerUnavailable, match="'2026'"):
@@ -137,7 +137,7 @@ def test_a_secret_that_is_missing_or_another_is_named():
     assert StoreSigner(store, secrets={"2027": b"t" * 32} | SECRETS).sign(name, b"")
 
 
-class Counting(MemoryStore):
+class CountingStore(MemoryStore):
     reads = 0
 
     def get(self, keys, /):
@@ -145,8 +145,8 @@ class Counting(MemoryStore):
         return super().get(keys)
 
 
-def test_a_key_is_loaded_once():
-    store = Counting()
+def test_key_is_loaded_once():
+    store = CountingStore()
     name = StoreSigner(store).make_key("ed25519").name
     signer = StoreSigner(store)
     for _ in range(5):
@@ -154,7 +154,7 @@ def test_a_key_is_loaded_once():
     assert store.reads == 1
 
 
-def test_a_bounded_number_of_keys_is_kept_and_the_one_used_last_stays():
+def test_loaded_keys_are_bounded_and_the_least_recently_used_is_dropped():
     loaded, key = LoadedKeys(limit=2), reuse_key("one", "ed25519")
     loaded.put("a", key)
     loaded.put("b", key)
@@ -174,14 +174,14 @@ def directory(tmp_path) -> Path:
     return tmp_path / "keys"
 
 
-def test_files_are_for_their_owner_alone(directory):
-    made = FileSigner(directory).make_key("ed25519")
+def test_key_files_are_private_to_their_owner(directory):
+    key = FileSigner(directory).make_key("ed25519")
     [path] = directory.iterdir()
-    assert path.name == f"{made.name}.pem"
+    assert path.name == f"{key.name}.pem"
     assert (directory.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
-def test_a_file_that_somebody_else_wrote_is_a_key(directory):
+def test_key_file_of_another_program_is_used(directory):
     signer = FileSigner(directory)
     key = reuse_key("own")
     path = directory / "alice-rsa.pem"
@@ -192,7 +192,7 @@ def test_a_file_that_somebody_else_wrote_is_a_key(directory):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o700 | 0o001])
-def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
+def test_key_file_readable_by_others_is_refused(directory, mode):
     signer = FileSigner(directory)
     path = directory / "alice.pem"
     path.write_text(reuse_key("own", "ed25519").pem())
@@ -205,7 +205,7 @@ def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
 
 
 @pytest.mark.parametrize(
-    ("mode", "owner", "fine"),
+    ("mode", "owner", "is_allowed"),
     [
         (0o600, 1000, True),
         (0o400, 1000, True),
@@ -216,12 +216,12 @@ def test_a_key_that_others_can_read_is_refused_in_words(directory, mode):
         (0o644, 0, False),
     ],
 )
-def test_roots_files_may_be_read_by_their_group(mode, owner, fine):
-    found = os.stat_result((0o100000 | mode, 1, 1, 1, owner, 0, 0, 0, 0, 0))
-    assert (key_files._mode_fault(Path("k.pem"), found) is None) is fine
+def test_key_file_of_root_may_be_readable_by_its_group(mode, owner, is_allowed):
+    stat = os.stat_result((0o100000 | mode, 1, 1, 1, owner, 0, 0, 0, 0, 0))
+    assert (key_files._mode_fault(Path("k.pem"), stat) is None) is is_allowed
 
 
-def test_a_key_that_was_put_there_tells_its_public_half(directory):
+def test_held_key_gives_its_kind_and_public_key(directory):
     signer = FileSigner(directory)
     for name, pem in (
         ("rsa", reuse_key("own").pem()),
@@ -238,14 +238,14 @@ def test_a_key_that_was_put_there_tells_its_public_half(directory):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_directory_that_others_may_change_is_refused(directory, mode):
+def test_key_directory_writable_by_others_is_refused(directory, mode):
     directory.mkdir()
     directory.chmod(mode)
     with pytest.raises(ConfigurationError, match="chmod 700"):
         FileSigner(directory)
 
 
-def test_a_directory_that_is_none_is_refused(tmp_path):
+def test_file_in_place_of_the_key_directory_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="directory of keys"):
         FileSigner(tmp_path / "file")
@@ -256,7 +256,7 @@ def test_a_directory_that_is_none_is_refused(tmp_path):
     ["", "nonsense", reuse_key("own", "ed25519").public.pem, "é"],
     ids=["empty", "no PEM", "public", "not ASCII"],
 )
-def test_a_file_without_a_private_key_is_named(directory, text):
+def test_file_without_a_private_key_is_named(directory, text):
     signer = FileSigner(directory)
     path = directory / "alice.pem"
     path.write_text(text, encoding="utf-8")
@@ -265,15 +265,15 @@ def test_a_file_without_a_private_key_is_named(directory, text):
         signer.sign("alice", b"")
 
 
-def test_a_directory_that_went_away_is_said(directory):
+def test_removed_key_directory_makes_the_signer_unavailable(directory):
     signer = FileSigner(directory)
     directory.rmdir()
-    for ask in (lambda: signer.make_key("ed25519"), lambda: signer.drop_key("a"), lambda: signer.sign("a", b"")):
+    for call in (lambda: signer.make_key("ed25519"), lambda: signer.drop_key("a"), lambda: signer.sign("a", b"")):
         with pytest.raises(SignerUnavailable):
-            ask()
+            call()
 
 
-def test_a_link_is_not_written_through(directory, monkeypatch):
+def test_symbolic_link_is_not_followed_on_write(directory, monkeypatch):
     signer = FileSigner(directory)
     monkeypatch.setattr(os, "urandom", bytes)
     (directory / f"{'00' * 16}.pem").symlink_to(directory / "elsewhere")
@@ -282,30 +282,30 @@ def test_a_link_is_not_written_through(directory, monkeypatch):
     assert not (directory / "elsewhere").exists()
 
 
-def test_a_directory_is_named_by_url(directory, monkeypatch):
-    made = open_url(f"file://{directory}").make_key("ed25519")
+def test_file_signer_opens_by_url(directory, monkeypatch):
+    key = open_url(f"file://{directory}").make_key("ed25519")
     monkeypatch.chdir(directory.parent)
-    assert open_url("file:keys").sign(made.name, b"")
-    assert read_private_pem((directory / f"{made.name}.pem").read_text(), key_id="", owner="")
-    for wrong in ("file:", "file://host/path", "file:///p?q", "file:///p#f", "store:", str(directory)):
+    assert open_url("file:keys").sign(key.name, b"")
+    assert read_private_pem((directory / f"{key.name}.pem").read_text(), key_id="", owner="")
+    for malformed_url in ("file:", "file://host/path", "file:///p?q", "file:///p#f", "store:", str(directory)):
         with pytest.raises(ConfigurationError, match="file:///path/of/keys"):
-            open_url(wrong)
+            open_url(malformed_url)
 
 
-def test_a_node_opens_its_signer_by_url(directory):
+def test_node_opens_its_signer_by_url(directory):
     if "file" not in {entry.name for entry in entry_points(group="apcore.signers")}:
         pytest.skip("this environment was installed before there were signers by URL; install it again")
     federation = Federation()
     federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
-    ask = Request("GET", "https://here.example/actor", Headers({"Accept": "application/activity+json"}))
+    request = Request("GET", "https://here.example/actor", Headers({"Accept": "application/activity+json"}))
     with Node(federation, "https://here.example", signer=f"file://{directory}") as node:
-        assert node.handle(ask).status == 200
+        assert node.handle(request).status == 200
     assert len(list(directory.glob("*.pem"))) == 2
 
 
 @pytest.mark.parametrize("kind", [Node, AsyncNode])
 @pytest.mark.parametrize(("url", "words"), [("mongo:", "file, store"), ("keys", "file:///path")])
-def test_a_signer_that_cannot_be_named_so_is_refused(kind, url, words):
+def test_unknown_signer_url_is_refused(kind, url, words):
     if "file" not in {entry.name for entry in entry_points(group="apcore.signers")}:
         pytest.skip("this environment was installed before there were signers by URL; install it again")
     with pytest.raises(ConfigurationError, match=words):

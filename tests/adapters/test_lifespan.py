@@ -1,4 +1,4 @@
-"""An ASGI application between start-up and shutdown: in which order, and that the worker finishes what it began."""
+"""Check the lifespan of an ASGI application: the order of events, and that the worker finishes its work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IDA, BEN = (f"{ORIGIN}/users/{name}" for name in ("ida", "ben"))
 
 
 class World:
-    """A federation whose listener does as it is told, an application, and a record of what happened in which order."""
+    """A federation with a chosen listener, its application, and the events in order."""
 
     def __init__(self, *, fallback=None, grace_s: float = 60.0, listener=None, store=None) -> None:
         self.events: list[str] = []
@@ -42,8 +42,8 @@ class World:
     async def send_note(self) -> None:
         await self.node.publish(Note(content="hi"), by="ida", to=BEN)
 
-    async def live(self) -> None:
-        """Run one lifespan; it ends once the listener is at work."""
+    async def run_lifespan(self) -> None:
+        """Run one lifespan, and shut down once the listener runs."""
         steps = iter(["startup", "shutdown"])
 
         async def receive():
@@ -63,13 +63,13 @@ class World:
 def run(world: World) -> list[str]:
     async def scenario() -> None:
         await world.send_note()
-        await world.live()
+        await world.run_lifespan()
 
     asyncio.run(scenario())
     return world.events
 
 
-def test_the_worker_has_finished_before_the_server_is_told_so():
+def test_shutdown_completes_after_the_worker_has_finished():
     world = World()
     events = run(world)
     assert events == [
@@ -83,8 +83,8 @@ def test_the_worker_has_finished_before_the_server_is_told_so():
     assert world.is_closed_at_end
 
 
-def test_the_site_starts_before_the_worker_and_ends_after_it():
-    """Handlers may use what the site opens in its lifespan."""
+def test_site_starts_before_the_worker_and_ends_after_it():
+    """Require this order: handlers may use resources that the site opens in its lifespan."""
 
     async def site(scope, receive, send) -> None:
         await receive()
@@ -101,7 +101,7 @@ def test_the_site_starts_before_the_worker_and_ends_after_it():
 
 
 @pytest.mark.parametrize("manner", ["returns", "raises"])
-def test_a_site_whose_lifespan_ends_too_early_does_not_end_the_worker(manner):
+def test_site_with_an_early_end_of_its_lifespan_does_not_end_the_worker(manner):
     async def site(scope, receive, send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
@@ -112,7 +112,7 @@ def test_a_site_whose_lifespan_ends_too_early_does_not_end_the_worker(manner):
     assert events[-3:] == ["shutdown", "listener ends", "shutdown.complete"]
 
 
-def test_a_site_that_fails_at_its_shutdown_is_heard_once_all_is_closed():
+def test_error_of_the_site_at_shutdown_is_raised_after_everything_is_closed():
     async def site(scope, receive, send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
@@ -126,24 +126,24 @@ def test_a_site_that_fails_at_its_shutdown_is_heard_once_all_is_closed():
     assert world.app._is_closed
 
 
-def test_what_takes_longer_than_the_grace_is_cut_and_said(caplog):
+def test_listener_beyond_the_grace_period_is_cancelled_and_logged(caplog):
     async def listen(ctx, activity) -> None:
         world.is_listening.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            world.events.append("cut")
+            world.events.append("cancelled")
             raise
 
     world = World(grace_s=0.05, listener=listen)
-    assert run(world)[-2:] == ["cut", "shutdown.complete"]
+    assert run(world)[-2:] == ["cancelled", "shutdown.complete"]
     [line] = [
         record.getMessage() for record in caplog.records if record.levelname == "WARNING" and "grace" in record.msg
     ]
     assert "0.05 s" in line
 
 
-def test_a_listener_that_does_not_heed_being_cut_holds_nobody_up(monkeypatch):
+def test_listener_that_ignores_cancellation_does_not_delay_the_shutdown(monkeypatch):
     monkeypatch.setattr(asgi, "_CANCEL_S", 0.05)
 
     async def listen(ctx, activity) -> None:
@@ -152,22 +152,22 @@ def test_a_listener_that_does_not_heed_being_cut_holds_nobody_up(monkeypatch):
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                world.events.append("cut")
+                world.events.append("cancelled")
 
     world = World(grace_s=0.05, listener=listen)
-    assert run(world)[-3:] == ["cut", "shutdown.complete", "cut"]  # the last by the end of the loop
+    assert run(world)[-3:] == ["cancelled", "shutdown.complete", "cancelled"]  # the last by the end of the loop
 
 
 class BrokenStore(MemoryStore):
-    """Takes messages, and cannot hand them out."""
+    """A store that accepts messages, and leases them by the given function."""
 
     def __init__(self, lease) -> None:
         super().__init__()
         self.lease = lease
 
 
-def test_a_worker_that_waits_to_start_again_ends_at_once(monkeypatch):
-    """After a failure it pauses for seconds; a shutdown does not wait for them."""
+def test_worker_paused_after_a_failure_ends_at_once(monkeypatch):
+    """Fail the worker, which then pauses: a shutdown does not wait for the pause."""
     pause = asgi._pause
 
     def lease(*arguments, **options):
@@ -179,7 +179,7 @@ def test_a_worker_that_waits_to_start_again_ends_at_once(monkeypatch):
     assert run(world)[-1] == "shutdown.complete"
 
 
-# --- applications that get no lifespan --------------------------------------------------------------------------------
+# --- applications without a lifespan ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def get(app) -> int:
     return ask_asgi(app, "GET", "/users/ida", headers).status
 
 
-def test_a_worker_that_never_starts_is_noticed_at_the_first_request(warnings):
+def test_worker_that_never_started_is_logged_at_the_first_request(warnings):
     app = World().app
     assert [get(app), get(app)] == [200, 200]
     [line] = warnings()
@@ -201,12 +201,12 @@ def test_a_worker_that_never_starts_is_noticed_at_the_first_request(warnings):
         assert part in line
 
 
-def test_an_application_without_a_worker_is_not_warned_of(warnings):
+def test_application_without_a_worker_causes_no_warning(warnings):
     assert get(asgi_app(World().node, worker=False)) == 200
     assert warnings() == []
 
 
-def test_a_mounted_application_works_within_the_lifespan_of_the_outer_one(warnings):
+def test_mounted_application_works_in_the_lifespan_of_the_outer_application(warnings):
     world = World()
 
     @asynccontextmanager
@@ -218,7 +218,7 @@ def test_a_mounted_application_works_within_the_lifespan_of_the_outer_one(warnin
         await world.send_note()
         async with outer(None):
             await asyncio.wait_for(world.is_listening.wait(), 150)
-            # Requests come in tasks of the same loop; this one only asks whether there is a worker.
+            # Requests come in tasks of the same loop. This call only checks for a worker.
             world.app._check_worker()
         world.events.append("closed" if world.app._is_closed else "open")
 
@@ -227,7 +227,7 @@ def test_a_mounted_application_works_within_the_lifespan_of_the_outer_one(warnin
     assert warnings() == []
 
 
-def test_a_websocket_that_nobody_serves_is_refused_and_not_an_error():
+def test_unserved_websocket_is_closed_without_an_error():
     sent = []
 
     async def send(message) -> None:

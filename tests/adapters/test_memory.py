@@ -1,4 +1,4 @@
-"""The memory store keeps the contracts, stays flat, and opens by URL."""
+"""Check that the memory store keeps the contracts, has flat costs, and opens by URL."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def make(clock: ManualClock) -> MemoryStore:
 
 
 @pytest.mark.parametrize("check", store_checks(), ids=str)
-def test_is_a_store(check):
+def test_memory_store_is_a_store(check):
     check(make)
 
 
 @pytest.mark.parametrize("check", queue_checks(), ids=str)
-def test_is_a_queue(check):
+def test_memory_store_is_a_queue(check):
     check(make)
 
 
 @pytest.mark.parametrize("check", atomic_checks(), ids=str)
-def test_is_both_at_once(check):
+def test_memory_store_is_an_atomic_store(check):
     check(make)
 
 
@@ -39,11 +39,11 @@ def test_is_both_at_once(check):
 @pytest.mark.parametrize(
     "check", [*store_checks(examples=3), *queue_checks(examples=3), *atomic_checks(examples=3)], ids=str
 )
-def test_keeps_the_contracts_on_event_loops(check, loop):
+def test_memory_store_keeps_the_contracts_on_event_loops(check, loop):
     check(bridge(make, loop))
 
 
-def test_its_types_are_the_ports():
+def test_memory_store_has_the_types_of_the_ports():
     store = MemoryStore()
     as_store: KvStore = store
     as_queue: MessageQueue = store
@@ -53,17 +53,17 @@ def test_its_types_are_the_ports():
 
 
 @pytest.mark.parametrize("url", ["memory:", "memory://"])
-def test_opens_by_url(url):
+def test_memory_store_opens_by_url(url):
     assert isinstance(open_url(url), MemoryStore)
 
 
 @pytest.mark.parametrize("url", ["memory", "memory:x", "memory:///x", "memory:?a=b", "sqlite:", ""])
-def test_refuses_urls_that_say_more(url):
+def test_memory_url_with_more_parts_is_refused(url):
     with pytest.raises(ConfigurationError, match=r"'memory:'"):
         open_url(url)
 
 
-def test_closing_keeps_the_content_and_wakes_who_waits():
+def test_close_keeps_the_entries_and_ends_waits():
     store = MemoryStore()
     assert store.commit([], [Put(("a",), b"1")], token=bytes(16))
     waiter = threading.Thread(target=lambda: store.wait(["lane"], timeout_s=60), daemon=True)
@@ -74,8 +74,8 @@ def test_closing_keeps_the_content_and_wakes_who_waits():
     assert entry is not None
 
 
-@pytest.mark.parametrize("settlement", [Done, lambda leased: Retry(leased, 0)], ids=["done", "again"])
-def test_settling_wakes_who_waits_for_the_group(settlement):
+@pytest.mark.parametrize("settlement", [Done, lambda lease: Retry(lease, 0)], ids=["done", "retry"])
+def test_settlement_ends_a_wait_for_the_group(settlement):
     store = MemoryStore()
     store.enqueue([Message(bytes(15) + bytes([number]), "lane", b"", group="g") for number in range(2)])
     [head] = store.lease(["lane"], limit=2, lease_s=1000)
@@ -98,7 +98,7 @@ def test_two_stores_with_the_same_history_give_the_same_answers():
 
 
 class TestCostStaysFlat:
-    """Counted, not timed: what a call looks at does not grow with what lies there."""
+    """Count the records that a call visits: they do not grow with the number of stored records."""
 
     def test_expired_entries_are_reclaimed(self):
         clock, tokens = ManualClock(), Tokens()
@@ -110,24 +110,24 @@ class TestCostStaysFlat:
         assert len(store._map._order) == len(store._map._slots) <= 3
         assert len(store._map._expiries) < 3 * 64
 
-    def test_a_heap_of_outdated_entries_is_swept(self):
+    def test_heap_of_outdated_entries_is_cleaned_up(self):
         clock = ManualClock()
         store = MemoryStore(clock=clock)
         store.enqueue([Message(bytes(16), "lane", b"", group="g"), Message(b"x" * 16, "lane", b"", group="g")])
-        [leased] = store.lease(["lane"], limit=1, lease_s=10)
+        [lease] = store.lease(["lane"], limit=1, lease_s=10)
         for _ in range(500):
-            assert store.extend([leased], lease_s=100) == []
+            assert store.extend([lease], lease_s=100) == []
             clock.advance(2)
         assert len(store._lanes._lanes["lane"].heap) < 100
         assert store.lease(["lane"], limit=9, lease_s=10) == []
-        assert store.settle([Done(leased)]) == []
-        assert [each.message.id for each in store.lease(["lane"], limit=9, lease_s=10)] == [b"x" * 16]
+        assert store.settle([Done(lease)]) == []
+        assert [lease.message.id for lease in store.lease(["lane"], limit=9, lease_s=10)] == [b"x" * 16]
 
     def test_an_empty_queue_holds_nothing(self):
         store = MemoryStore(clock=ManualClock())
         for number in range(300):
             store.enqueue([Message(number.to_bytes(16, "big"), f"{number}", b"", group="g", dedup="d")])
             leases = store.lease([f"{number}"], limit=9, lease_s=10)
-            assert store.settle([Done(leased) for leased in leases]) == []
+            assert store.settle([Done(lease) for lease in leases]) == []
         lanes = store._lanes
         assert [*lanes._lanes, *lanes._leases, *lanes._waiting, *lanes._groups] == []

@@ -1,4 +1,4 @@
-"""A request for a path of ours at another address: answered in words, and explained to the operator."""
+"""Check requests for a federation path at another address: they are answered, and explained to the operator."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def federation() -> Federation[None]:
 
 @pytest.fixture
 def warnings(caplog):
-    """The warnings of the doors so far."""
+    """Return a function that lists the warnings logged so far."""
     caplog.set_level("WARNING", logger="apcore.web")
     return lambda: [record.getMessage() for record in caplog.records if record.name == "apcore.web"]
 
 
-def send(make, ask, request, host, *, scheme="http", fields=(), **options):
+def send(make_app, ask, request, host, *, scheme="http", fields=(), **options):
     method, target, headers = request
-    app = make(federation(), ORIGIN, MemoryStore(), worker=False, **options)
+    app = make_app(federation(), ORIGIN, MemoryStore(), worker=False, **options)
     return ask(app, method, target, [("host", host), *headers, *fields], b"{}", scheme=scheme)
 
 
-@pytest.mark.parametrize(("make", "ask"), DOORS)
+@pytest.mark.parametrize(("make_app", "ask"), DOORS)
 @pytest.mark.parametrize(("request_", "status"), [(DELIVERY, 503), (READING, 421)], ids=["delivery", "reading"])
 @pytest.mark.parametrize(
     ("host", "scheme"), [("10.0.0.7:8080", "http"), ("bakery.example", "http"), ("bakery.example:444", "https")]
 )
-def test_another_address_is_answered_in_words_and_logged_with_both_names(
-    make, ask, request_, status, host, scheme, warnings
+def test_misdirected_request_is_refused_and_logged_with_both_origins(
+    make_app, ask, request_, status, host, scheme, warnings
 ):
-    """A proxy drops Host, ends TLS, or listens at another port. A 4xx would end a delivery for good."""
-    answer = send(make, ask, request_, host, scheme=scheme)
+    """Send requests as behind a proxy that drops Host, ends TLS or uses another port. A 4xx would end a delivery."""
+    answer = send(make_app, ask, request_, host, scheme=scheme)
     assert (answer.status, "retry-after" in answer.headers) == (status, status == 503)
     assert answer.headers["content-type"] == "application/problem+json"
     problem = json.loads(answer.body)
@@ -65,10 +65,10 @@ def test_another_address_is_answered_in_words_and_logged_with_both_names(
         assert part in line
 
 
-@pytest.mark.parametrize(("make", "ask"), DOORS)
-def test_the_answer_does_not_tell_which_site_is_behind_an_address(make, ask):
+@pytest.mark.parametrize(("make_app", "ask"), DOORS)
+def test_response_does_not_disclose_the_origin(make_app, ask):
     for request in (DELIVERY, READING):
-        answer = send(make, ask, request, "192.0.2.1")
+        answer = send(make_app, ask, request, "192.0.2.1")
         assert b"bakery" not in answer.body + repr(answer.headers).encode()
 
 
@@ -88,30 +88,30 @@ def test_the_answer_does_not_tell_which_site_is_behind_an_address(make, ask):
         ("app:80", [], {"trust_proxy": True}, "trust_proxy is set", "pass trust_proxy"),
     ],
 )
-@pytest.mark.parametrize(("make", "ask"), DOORS)
-def test_the_hint_is_the_one_that_helps(make, ask, host, fields, options, hint, other, warnings):
-    send(make, ask, READING, host, fields=fields, **options)
+@pytest.mark.parametrize(("make_app", "ask"), DOORS)
+def test_warning_contains_the_matching_hint(make_app, ask, host, fields, options, hint, other, warnings):
+    send(make_app, ask, READING, host, fields=fields, **options)
     [line] = warnings()
     assert hint in line
     assert other not in line
 
 
-@pytest.mark.parametrize(("make", "ask"), DOORS)
-def test_what_a_stranger_writes_stays_on_one_bounded_line(make, ask, warnings):
-    send(make, ask, READING, "h" * 3000, fields=[("x-forwarded-host", "\x9b31m" + "x" * 3000)])
+@pytest.mark.parametrize(("make_app", "ask"), DOORS)
+def test_warning_with_text_of_a_stranger_is_one_bounded_line(make_app, ask, warnings):
+    send(make_app, ask, READING, "h" * 3000, fields=[("x-forwarded-host", "\x9b31m" + "x" * 3000)])
     [line] = warnings()
     assert line.isprintable()
     assert len(line) < 1500
     assert "\\x9b31m" in line
 
 
-@pytest.mark.parametrize(("make", "ask"), DOORS)
-def test_a_path_that_is_nobodys_is_a_plain_404(make, ask, warnings):
-    answer = send(make, ask, ("GET", "/robots.txt", []), "10.0.0.7")
+@pytest.mark.parametrize(("make_app", "ask"), DOORS)
+def test_unknown_path_is_answered_404_without_a_warning(make_app, ask, warnings):
+    answer = send(make_app, ask, ("GET", "/robots.txt", []), "10.0.0.7")
     assert (answer.status, warnings()) == (404, [])
 
 
-def test_an_address_is_logged_once_a_minute_and_not_many_of_them(warnings):
+def test_warnings_are_limited_per_address_and_in_number(warnings):
     now_s = 0.0
     requests = MisdirectedLog(bind_origins(ORIGIN))
 
@@ -144,18 +144,18 @@ def test_an_address_is_logged_once_by_many_threads(warnings):
 
 
 @pytest.mark.parametrize(
-    ("origin", "shown"),
+    ("origin", "expected_text"),
     [
         (["https://a.example", "https://b.example"], "https://a.example, https://b.example."),
         ([f"https://{name}.example" for name in "abcde"], "https://c.example and 2 more."),
         (lambda origin: False, "the origins that your function allows."),
     ],
 )
-def test_every_way_of_naming_origins_is_shown(origin, shown, warnings):
+def test_warning_shows_every_form_of_configured_origins(origin, expected_text, warnings):
     request = Request("GET", "https://x.example/people/ida", Headers({}))
     MisdirectedLog(bind_origins(origin)).log(request, trust_proxy=False, now_s=0.0)
     [line] = warnings()
-    assert shown in line
+    assert expected_text in line
 
 
 # --- in front of a site that answers at other addresses -------------------------------------------------------------
@@ -179,7 +179,7 @@ def server_site(handler):
 SITES = {asgi_app: asgi_site, wsgi_app: wsgi_site, ServerApp: server_site}
 
 
-@pytest.mark.parametrize(("make", "ask"), DOORS)
+@pytest.mark.parametrize(("make_app", "ask"), DOORS)
 @pytest.mark.parametrize(
     ("request_", "is_logged"),
     [
@@ -189,17 +189,17 @@ SITES = {asgi_app: asgi_site, wsgi_app: wsgi_site, ServerApp: server_site}
         pytest.param(("POST", "/people/ida/inbox", [("content-type", "text/plain")]), False, id="form"),
     ],
 )
-def test_a_site_gets_what_is_asked_of_it_and_peers_are_logged(make, ask, request_, is_logged, warnings):
-    answer = send(make, ask, request_, "www.example", fallback=SITES[make])
+def test_misdirected_request_goes_to_the_site_and_peers_are_logged(make_app, ask, request_, is_logged, warnings):
+    answer = send(make_app, ask, request_, "www.example", fallback=SITES[make_app])
     assert (answer.status, len(warnings())) == (299, is_logged)
 
 
-@pytest.mark.parametrize(("make", "ask"), APPLICATIONS)
-def test_two_federations_one_behind_the_other_are_no_mistake(make, ask, warnings):
-    second = make(federation(), "https://second.example", MemoryStore(), worker=False)
-    answer = send(make, ask, READING, "second.example", scheme="https", fallback=second)
+@pytest.mark.parametrize(("make_app", "ask"), APPLICATIONS)
+def test_second_federation_as_fallback_causes_no_warning(make_app, ask, warnings):
+    second = make_app(federation(), "https://second.example", MemoryStore(), worker=False)
+    answer = send(make_app, ask, READING, "second.example", scheme="https", fallback=second)
     assert (answer.status, json.loads(answer.body)["id"]) == (200, "https://second.example/people/ida")
     assert warnings() == []
-    assert send(make, ask, READING, "third.example", scheme="https", fallback=second).status == 421
+    assert send(make_app, ask, READING, "third.example", scheme="https", fallback=second).status == 421
     [line] = warnings()
     assert "https://second.example" in line

@@ -1,4 +1,4 @@
-"""A request is read from its head, and its client from the connection or from a trusted proxy."""
+"""Check the client address of a request: it comes from the connection, or from a trusted proxy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from doors import ServerApp, on_wire
 FORWARDED = [
     ([], None),
     ([b"8.8.8.8"], "8.8.8.8"),
-    ([b"1.1.1.1, 8.8.8.8"], "8.8.8.8"),  # what was there before, anybody may have written
+    ([b"1.1.1.1, 8.8.8.8"], "8.8.8.8"),  # any client may have written the earlier values
     ([b"1.1.1.1", b"9.9.9.9,8.8.8.8"], "8.8.8.8"),
     ([b"8.8.8.8:51234"], "8.8.8.8"),
     ([b"2a00::1"], "2a00::1"),
@@ -45,11 +45,11 @@ def head(headers, *, method="GET", target="/", client=None) -> RequestHead:
 
 
 @pytest.mark.parametrize(("values", "client"), FORWARDED)
-@pytest.mark.parametrize("trusted", [True, False])
-def test_the_client_behind_a_proxy(values, client, trusted):
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_client_address_comes_from_a_trusted_proxy_only(values, client, is_trusted):
     fields = [(b"Host", b"a.example"), *((b"X-Forwarded-For", value) for value in values)]
-    request = build_request(head(fields, client="10.0.0.1"), trust_proxy=trusted)
-    assert request.client == (client if trusted else "10.0.0.1")
+    request = build_request(head(fields, client="10.0.0.1"), trust_proxy=is_trusted)
+    assert request.client == (client if is_trusted else "10.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -66,20 +66,20 @@ def test_the_client_behind_a_proxy(values, client, trusted):
     ],
 )
 @pytest.mark.parametrize("forwarded", [True, False])
-def test_a_host_that_is_more_than_a_host_is_refused(host, forwarded):
-    """Otherwise a proxy would have judged another path than the one that is served."""
+def test_host_with_a_path_or_user_info_is_refused(host, forwarded):
+    """Refuse a host that changes the path: a proxy may have checked another path than the one served."""
     fields = [(b"Host", b"a.example"), (b"X-Forwarded-Host", host)] if forwarded else [(b"Host", host)]
     with pytest.raises(RequestError, match="Host"):
         build_request(head(fields, target="/users/alice"), trust_proxy=forwarded)
 
 
-def test_a_target_with_a_fragment_is_refused():
+def test_target_with_a_fragment_is_refused():
     with pytest.raises(RequestError, match="path"):
         build_request(head([(b"Host", b"a.example")], target="/a#b"))
 
 
 @pytest.mark.parametrize("host", [b"a.example", b"a.example:8000", b"[2a00::1]:8000", b"A.example."])
-def test_a_host_may_have_a_port(host):
+def test_host_may_have_a_port(host):
     assert build_request(head([(b"Host", host)], target="/b?c")).url == f"https://{host.decode()}/b?c"
 
 
@@ -108,13 +108,13 @@ def test_length_of_an_answer_without_a_body_is_not_sent(method, status, length):
 
 
 def federation() -> Federation[None]:
-    """One that asks for one key for each client, and then no more."""
-    made: Federation[None] = Federation(software="test/1.0", budgets=Budgets(client=Rate(1, 0.001)))
-    made.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A"))
-    return made
+    """Build a federation with a budget of one key fetch for each client."""
+    rules: Federation[None] = Federation(software="test/1.0", budgets=Budgets(client=Rate(1, 0.001)))
+    rules.actor("/users/{identifier}")(lambda ctx, identifier: Person(name="A"))
+    return rules
 
 
-def signed(number: int) -> Request:
+def signed_request(number: int) -> Request:
     actor = f"https://h{number}.example{number}/users/x"
     body = {"id": f"{actor}/1", "type": "Like", "actor": actor, "object": "https://ours.example/users/a"}
     request = Request(
@@ -179,12 +179,12 @@ DOORS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "over"), DOORS)
-def test_a_client_is_held_to_its_budget_and_no_other_is(make, over):
-    app = make(
+@pytest.mark.parametrize(("make_app", "send"), DOORS)
+def test_each_client_address_has_its_own_budget(make_app, send):
+    app = make_app(
         federation(), "https://ours.example", MemoryStore(), transport=PeerNetwork(), signer=ReusedKeys(), worker=False
     )
     clients = ["8.8.8.8", "8.8.8.8", "9.9.9.9", "9.9.9.9", "2a00::1", "2a00::2", None, None, "10.0.0.1", "10.0.0.1"]
-    reasons = [json.loads(over(app, signed(number), client))["reason"] for number, client in enumerate(clients)]
-    asked, spent = "key-unavailable", "budget-spent"
-    assert reasons == [asked, spent, asked, spent, asked, spent, asked, asked, asked, asked]
+    reasons = [json.loads(send(app, signed_request(number), client))["reason"] for number, client in enumerate(clients)]
+    fetched, spent = "key-unavailable", "budget-spent"
+    assert reasons == [fetched, spent, fetched, spent, fetched, spent, fetched, fetched, fetched, fetched]

@@ -1,4 +1,4 @@
-"""The SQLite store's face for event loops: what happens on the loop, and what in threads."""
+"""Check the async twin of the SQLite store: the calls on the loop, and those in threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ A = ("a",)
 
 
 class CountingRuntime(AsyncioRuntime):
-    """Counts what goes to a thread."""
+    """A runtime that records the lane of each job in a thread."""
 
     def __init__(self):
         super().__init__()
@@ -33,19 +33,19 @@ class CountingRuntime(AsyncioRuntime):
 
 
 @asynccontextmanager
-async def opened(path, **options):
+async def open_twin(path, **options):
     runtime = CountingRuntime()
     twin = SqliteStore(path, synchronous="normal", **options).asynchronous(runtime)
     yield twin, runtime
     await twin.aclose()
 
 
-def test_only_the_first_read_needs_a_thread(tmp_path):
+def test_only_the_first_read_runs_in_a_thread(tmp_path):
     async def main():
-        async with opened(tmp_path / "a.db") as (store, runtime):
+        async with open_twin(tmp_path / "a.db") as (store, runtime):
             assert store.durability == "process"
             assert await store.get([A]) == [None]
-            assert runtime.lanes == ["port"]  # it opened the file
+            assert runtime.lanes == ["port"]  # to open the file
             assert await store.commit([], [Put(A, b"1")], token=bytes(16))
             assert runtime.lanes == ["port", "port"]
             for _ in range(3):
@@ -57,9 +57,9 @@ def test_only_the_first_read_needs_a_thread(tmp_path):
     asyncio.run(main())
 
 
-def test_a_read_moves_to_a_thread_when_no_connection_is_at_hand(tmp_path):
+def test_read_without_an_idle_connection_runs_in_a_thread(tmp_path):
     async def main():
-        async with opened(tmp_path / "a.db") as (store, runtime):
+        async with open_twin(tmp_path / "a.db") as (store, runtime):
             await store.get([A])
             readers = store._store._opened.readers
             cursor = readers.take()  # as another thread in the midst of reading
@@ -72,25 +72,25 @@ def test_a_read_moves_to_a_thread_when_no_connection_is_at_hand(tmp_path):
     asyncio.run(main())
 
 
-def test_a_database_that_stays_locked_is_busy_in_a_thread(tmp_path):
+def test_locked_database_is_busy_after_a_wait_in_a_thread(tmp_path):
     async def main():
-        async with opened(tmp_path / "a.db", busy_timeout_s=0.02) as (store, runtime):
+        async with open_twin(tmp_path / "a.db", busy_timeout_s=0.02) as (store, runtime):
             await store.get([A])
             with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
                 other.execute("PRAGMA locking_mode = EXCLUSIVE")
                 assert await store.get([A]) == [None]
                 store._store.close()
                 other.execute("BEGIN EXCLUSIVE")
-                seen = len(runtime.lanes)
+                jobs_before = len(runtime.lanes)
                 with pytest.raises(StoreBusy):
                     await store.get([A])
-                assert len(runtime.lanes) == seen + 1
+                assert len(runtime.lanes) == jobs_before + 1
                 other.execute("COMMIT")
 
     asyncio.run(main())
 
 
-def test_a_read_that_finds_the_database_locked_does_not_wait_on_the_loop(tmp_path):
+def test_read_of_a_locked_database_does_not_wait_on_the_loop(tmp_path):
     with (
         closing(SqliteStore(tmp_path / "a.db", busy_timeout_s=60)) as store,
         closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other,
@@ -99,7 +99,7 @@ def test_a_read_that_finds_the_database_locked_does_not_wait_on_the_loop(tmp_pat
         other.execute("BEGIN IMMEDIATE")
 
         def locked(cursor, _now):
-            # A reader meets a lock only while another process recovers the log; this is the lock to be had on demand.
+            # A reader meets a lock only while another process recovers the log. This lock can be taken at will.
             cursor.execute("PRAGMA query_only = OFF")
             cursor.execute("BEGIN IMMEDIATE")
 
@@ -109,23 +109,23 @@ def test_a_read_that_finds_the_database_locked_does_not_wait_on_the_loop(tmp_pat
 
 def test_tasks_share_transactions(tmp_path):
     async def main():
-        async with opened(tmp_path / "a.db") as (store, runtime):
+        async with open_twin(tmp_path / "a.db") as (store, runtime):
             await store.commit([], [Increment(A, 1)], token=bytes(16))
             blocking, writer = store._store, store._store._opened.writer
             statements = []
             writer._cursor.connection.set_trace_callback(statements.append)
-            begun, may_end = threading.Event(), threading.Event()
+            started, may_end = threading.Event(), threading.Event()
 
             def hold(_cursor, _now):
-                begun.set()
+                started.set()
                 return may_end.wait(10)
 
-            held = asyncio.create_task(runtime.thread(lambda: blocking._write(hold), lane="port"))
-            while not begun.is_set():  # noqa: ASYNC110  # before the others, or one of them might lead
+            holder = asyncio.create_task(runtime.thread(lambda: blocking._write(hold), lane="port"))
+            while not started.is_set():  # noqa: ASYNC110  # before the others, or one of them might lead
                 await asyncio.sleep(0)
             adds = [store.commit([], [Increment(A, 1)], token=os.urandom(16)) for _ in range(20)]
-            everything = asyncio.gather(held, *adds)
-            while len(writer._waiting) < 20:  # noqa: ASYNC110  # the threads tell nobody else
+            everything = asyncio.gather(holder, *adds)
+            while len(writer._waiting) < 20:  # noqa: ASYNC110  # the threads set no event
                 await asyncio.sleep(0)
             may_end.set()
             assert all(await everything)
@@ -136,9 +136,9 @@ def test_tasks_share_transactions(tmp_path):
     asyncio.run(main())
 
 
-def test_waiting_is_woken_by_a_commit(tmp_path):
+def test_wait_is_ended_by_a_commit(tmp_path):
     async def main():
-        async with opened(tmp_path / "a.db") as (store, _):
+        async with open_twin(tmp_path / "a.db") as (store, _):
             waiting = asyncio.create_task(store.wait(["lane"], timeout_s=30))
             await asyncio.sleep(0)
             assert await store.commit([], [], token=bytes(16), messages=[Message(bytes(16), "lane", b"")])
@@ -147,14 +147,14 @@ def test_waiting_is_woken_by_a_commit(tmp_path):
     asyncio.run(main())
 
 
-def test_a_cancelled_wait_leaves_its_thread_soon(tmp_path):
+def test_cancelled_wait_releases_its_thread_soon(tmp_path):
     async def main():
-        async with opened(tmp_path / "a.db") as (store, _):
+        async with open_twin(tmp_path / "a.db") as (store, _):
             await store.get([A])
             start = monotonic()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(store.wait(["lane"], timeout_s=30), 0.01)
-            while store._store._waiters:  # noqa: ASYNC110  # the thread tells nobody else
+            while store._store._waiters:  # noqa: ASYNC110  # the thread sets no event
                 await asyncio.sleep(0)
             assert monotonic() - start < 5
             start = monotonic()

@@ -1,4 +1,4 @@
-"""The SQLite store keeps the contracts: blocking, and on event loops by its own twin."""
+"""Check that the SQLite store keeps the contracts: blocking, and on event loops by its async twin."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from apcore.testing.store import store_checks
 
 @pytest.fixture
 def make(tmp_path):
-    """A factory of stores, each in a new file. NORMAL, because the disk's patience is not under test."""
+    """Return a factory of stores in new files. NORMAL, because the speed of the disk is not under test."""
     numbers = count()
     return lambda clock: SqliteStore(tmp_path / f"{next(numbers)}.db", synchronous="normal", clock=clock)
 
 
 @pytest.mark.parametrize("check", store_checks(examples=10), ids=str)
-def test_is_a_store(check, make):
+def test_sqlite_store_is_a_store(check, make):
     check(make)
 
 
 @pytest.mark.parametrize("check", queue_checks(examples=10), ids=str)
-def test_is_a_queue(check, make):
+def test_sqlite_store_is_a_queue(check, make):
     check(make)
 
 
 @pytest.mark.parametrize("check", atomic_checks(examples=10), ids=str)
-def test_is_both_at_once(check, make):
+def test_sqlite_store_is_an_atomic_store(check, make):
     check(make)
 
 
@@ -43,18 +43,18 @@ def test_is_both_at_once(check, make):
 @pytest.mark.parametrize(
     "check", [*store_checks(examples=2), *queue_checks(examples=2), *atomic_checks(examples=2)], ids=str
 )
-def test_keeps_the_contracts_on_event_loops(check, loop, make):
+def test_sqlite_store_keeps_the_contracts_on_event_loops(check, loop, make):
     check(bridge(make, loop))
 
 
-def test_histories_of_threads_are_true_together(tmp_path):
+def test_histories_of_threads_are_consistent(tmp_path):
     with closing(SqliteStore(tmp_path / "a.db", synchronous="normal")) as store:
         report = run_threads(store, threads=4, steps=30)
     assert report.wrong == []
     assert min(report.swaps, report.claims, report.messages) > 0
 
 
-def test_its_types_are_the_ports(tmp_path):
+def test_sqlite_store_has_the_types_of_the_ports(tmp_path):
     store = SqliteStore(tmp_path / "a.db")
     as_store: KvStore = store
     as_queue: MessageQueue = store
@@ -63,6 +63,6 @@ def test_its_types_are_the_ports(tmp_path):
     assert as_store is as_queue is as_both is as_enlistable
 
 
-def test_its_twin_is_the_async_port(tmp_path):
+def test_async_twin_has_the_type_of_the_async_port(tmp_path):
     twin: AsyncAtomicStore = SqliteStore(tmp_path / "a.db").asynchronous(AsyncioRuntime())
     assert isinstance(twin, AsyncSqliteStore)

@@ -1,12 +1,12 @@
-"""Writers die by SIGKILL at random moments; what answered True is there, whole, and nothing is there by half.
+"""Kill writers at random moments: every reported commit is complete, and no commit is there in part.
 
-A few rounds run with every test run. For more, say how many::
+A few rounds run with every test run. Set the number of rounds for more::
 
     APCORE_CRASH_ROUNDS=200 python -m pytest tests/adapters/test_sqlite_crash.py
 
-Each round starts two processes with three committing threads each on the same file, and kills both some moments later. Every commit puts an entry, adds to
-a counter and enqueues a message, so in the end there have to be as many of each; and every commit that a writer reported, by a write to a pipe after
-True came back, has to be among them.
+Each round starts two processes with three committing threads each on the same file, and kills both a moment later.
+Every commit puts an entry, adds to a counter and enqueues a message, so at the end their numbers are equal. A writer
+reports each commit through a pipe after it has answered True; each reported commit must be in the file.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ for _ in range(3):
 """
 
 
-def acknowledged(path, synchronous, random):
-    """Run writers, kill them at some moment, and give the tokens that they reported."""
+def run_and_kill_writers(path, synchronous, random):
+    """Run writers, kill them at a random moment, and return the tokens that they reported."""
     command = [sys.executable, "-c", _WRITER, str(path), synchronous]
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) for _ in range(WRITERS)]
     try:
-        heard = {writer.stdout: bytearray() for writer in writers}
-        patience = random.randrange(1, 200)  # reports to hear before the moment is near
-        while sum(len(text) for text in heard.values()) < 16 * patience or not all(heard.values()):
-            for pipe in select.select(list(heard), [], [], 60)[0]:
+        reports = {writer.stdout: bytearray() for writer in writers}
+        reports_min = random.randrange(1, 200)  # reports to read before the kill
+        while sum(len(text) for text in reports.values()) < 16 * reports_min or not all(reports.values()):
+            for pipe in select.select(list(reports), [], [], 60)[0]:
                 text = pipe.read(4096)
                 assert text, "a writer ended by itself"
-                heard[pipe] += text
+                reports[pipe] += text
         moment = monotonic() + random.random() * 0.005
         while monotonic() < moment:
             pass
@@ -69,32 +69,32 @@ def acknowledged(path, synchronous, random):
             writer.send_signal(signal.SIGKILL)
     for writer in writers:
         with writer:
-            heard[writer.stdout] += writer.stdout.read()
+            reports[writer.stdout] += writer.stdout.read()
             assert writer.wait() == -signal.SIGKILL
     tokens = set()
-    for text in heard.values():
+    for text in reports.values():
         assert len(text) % 16 == 0
         tokens.update(bytes(text[at : at + 16]) for at in range(0, len(text), 16))
     return tokens
 
 
 @pytest.mark.parametrize("synchronous", ["full", "normal"])
-def test_what_answered_true_survives_sigkill(synchronous, tmp_path):
+def test_reported_commits_survive_sigkill(synchronous, tmp_path):
     seed = Random().randrange(10**9)
     sys.stdout.write(f"seed {seed}\n")
     random = Random(seed)
     path = tmp_path / "a.db"
-    told = set()
+    reported = set()
     for _ in range(max(1, ROUNDS // 2)):
-        told |= acknowledged(path, synchronous, random)
+        reported |= run_and_kill_writers(path, synchronous, random)
         with closing(SqliteStore(path)) as store:
-            found, after = set(), None
+            stored, after = set(), None
             while entries := store.scan(("entry",), after=after, limit=1000):
-                found.update(entry.version for entry in entries if entry.value == entry.version * 40)
+                stored.update(entry.version for entry in entries if entry.value == entry.version * 40)
                 after = entries[-1].key
             [count] = store.get([("count",)])
-            assert told <= found
-            assert len(found) == int(count.value) == store.depth(["lane"]).ready
+            assert reported <= stored
+            assert len(stored) == int(count.value) == store.depth(["lane"]).ready
         with closing(sqlite3.connect(path)) as other:
             assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    sys.stdout.write(f"{len(told)} commits told of, {len(found)} found\n")
+    sys.stdout.write(f"{len(reported)} commits reported, {len(stored)} stored\n")

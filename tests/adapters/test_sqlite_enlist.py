@@ -1,4 +1,4 @@
-"""Writing inside a transaction of the application's own."""
+"""Check writes inside a transaction of the application."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def site(store):
-    """The application's connection, with settings of its own."""
+    """Open the application's connection, with settings of its own."""
     with closing(sqlite3.connect(store.path, timeout=0)) as connection:
         connection.execute("CREATE TABLE article (title TEXT)")
         connection.row_factory = sqlite3.Row
@@ -51,8 +51,8 @@ def value(store, key):
     return entry and entry.value
 
 
-def everything(tx):
-    """One of each; gives what is still leased."""
+def call_every_method(tx):
+    """Call each writing method once; return the remaining lease."""
     assert tx.commit(
         [Check(A, TOKEN), Check(B, None)],
         [Put(B, bytes(2000)), Increment(N, 3), DeleteEntry(A)],
@@ -61,7 +61,7 @@ def everything(tx):
     )
     tx.enqueue([Message(OTHER, "lane", b"second")])
     leases = tx.lease(["lane"], limit=5, lease_s=60)
-    assert [leased.message.body for leased in leases] == [b"body", b"second"]
+    assert [lease.message.body for lease in leases] == [b"body", b"second"]
     assert tx.extend(leases, lease_s=100) == []
     assert tx.settle([Retry(leases[0], 10)]) == []
     assert tx.settle([Done(leases[0])]) == [leases[0]]
@@ -69,16 +69,16 @@ def everything(tx):
 
 
 @pytest.mark.parametrize("ending", ["commit", "rollback"])
-def test_happens_with_the_applications_rows_or_not_at_all(ending, store, site):
+def test_writes_are_committed_or_rolled_back_with_the_applications_rows(ending, store, site):
     tx: AtomicStore = store.enlist(site)
     site.execute("INSERT INTO article VALUES ('hello')")
-    everything(tx)
+    call_every_method(tx)
     assert site.in_transaction
     assert (value(store, A), value(store, B), store.depth(["lane"]).leased) == (
         b"1",
         None,
         0,
-    )  # nobody else sees it yet
+    )  # not visible outside the transaction yet
     getattr(site, ending)()
     if ending == "commit":
         assert articles(store) == [("hello",)]
@@ -90,9 +90,9 @@ def test_happens_with_the_applications_rows_or_not_at_all(ending, store, site):
         assert (value(store, A), value(store, B), value(store, N)) == (b"1", None, None)
 
 
-def test_sees_the_transactions_own_writes(store, site):
+def test_reads_see_the_writes_of_the_transaction(store, site):
     tx = store.enlist(site)
-    everything(tx)
+    call_every_method(tx)
     assert [entry and entry.value for entry in tx.get([A, B, N])] == [None, bytes(2000), b"3"]
     assert [entry.key for entry in tx.scan((), limit=5)] == [B, N]
     assert (tx.depth(["lane"]).delayed, tx.depth(["lane"]).leased) == (1, 1)
@@ -101,13 +101,13 @@ def test_sees_the_transactions_own_writes(store, site):
     assert value(tx, N) == b"3"
 
 
-def test_a_check_that_does_not_hold_writes_nothing_and_leaves_the_transaction_usable(store, site):
+def test_failed_check_writes_nothing_and_leaves_the_transaction_usable(store, site):
     tx = store.enlist(site)
     site.execute("INSERT INTO article VALUES ('kept')")
     assert not tx.commit([Check(A, OTHER)], [Put(B, b"2")], token=OTHER)
-    [leased] = (tx.enqueue([MESSAGE]), tx.lease(["lane"], limit=1, lease_s=60))[1]
-    assert tx.settle([Done(leased)]) == []
-    assert not tx.commit([], [Put(B, b"2")], token=OTHER, settles=[Done(leased)])
+    [lease] = (tx.enqueue([MESSAGE]), tx.lease(["lane"], limit=1, lease_s=60))[1]
+    assert tx.settle([Done(lease)]) == []
+    assert not tx.commit([], [Put(B, b"2")], token=OTHER, settles=[Done(lease)])
     assert tx.commit([], [Put(N, b"no number")], token=OTHER)
     with pytest.raises(ContractError, match="not a counter, or beyond 64 bits"):
         tx.commit([], [Put(B, b"2"), Increment(N, 1)], token=OTHER)
@@ -116,7 +116,7 @@ def test_a_check_that_does_not_hold_writes_nothing_and_leaves_the_transaction_us
     assert (value(store, A), value(store, B), value(store, N)) == (b"1", None, b"no number")
 
 
-def test_a_failure_half_way_is_undone_alone(store, site):
+def test_failed_write_is_undone_without_the_applications_rows(store, site):
     tx = store.enlist(site)
     site.execute("INSERT INTO article VALUES ('kept')")
 
@@ -131,7 +131,7 @@ def test_a_failure_half_way_is_undone_alone(store, site):
     assert value(store, A) == b"1"
 
 
-def test_a_full_disk_is_unavailable(store, site):
+def test_full_disk_is_store_unavailable(store, site):
     tx = store.enlist(site)
     site.execute("INSERT INTO article VALUES ('kept')")
     [(pages,)] = [tuple(row) for row in site.execute("PRAGMA page_count")]
@@ -139,16 +139,16 @@ def test_a_full_disk_is_unavailable(store, site):
     with pytest.raises(StoreUnavailable, match="no disk space is left"):
         tx.commit([], [Put(B, bytes(100_000))], token=OTHER)
     site.execute("PRAGMA max_page_count = 1000000")
-    if site.in_transaction:  # whether SQLite gives up all of it is SQLite's choice
+    if site.in_transaction:  # SQLite may have rolled back the whole transaction
         site.rollback()
     assert value(store, B) is None
 
 
-# --- the contracts, all within one transaction ----------------------------------------------------------------------
+# --- contracts within one transaction -------------------------------------------------------------------------------
 
 
-class Enlisted:
-    """A store whose every call happens in one transaction that never ends."""
+class EnlistedStore:
+    """A store that makes every call in one endless transaction."""
 
     def __init__(self, store):
         store.get([A])
@@ -180,21 +180,21 @@ _WAITS_OR_CLOSES = {
     [check for check in (*store_checks(), *queue_checks(), *atomic_checks()) if check.name not in _WAITS_OR_CLOSES],
     ids=str,
 )
-def test_keeps_the_contracts(check, tmp_path):
+def test_enlisted_store_keeps_the_contracts(check, tmp_path):
     numbers = count()
-    check(lambda clock: Enlisted(SqliteStore(tmp_path / f"{next(numbers)}.db", clock=clock)))
+    check(lambda clock: EnlistedStore(SqliteStore(tmp_path / f"{next(numbers)}.db", clock=clock)))
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("connection", [None, "sqlite:///a.db", object()], ids=["none", "url", "other"])
-def test_only_connections_of_sqlite3(connection, store):
+def test_connection_of_another_library_is_refused(connection, store):
     with pytest.raises(ContractError, match=r"sqlite3\.Connection, not in (NoneType|str|object)"):
         store.enlist(connection)
 
 
-def test_only_in_an_open_transaction(store, site):
+def test_connection_without_an_open_transaction_is_refused(store, site):
     tx = store.enlist(site)
     site.commit()
     for call in (
@@ -209,7 +209,7 @@ def test_only_in_an_open_transaction(store, site):
 
 
 @pytest.mark.parametrize("name", ["other.db", ":memory:"])
-def test_only_in_the_same_database(name, store, tmp_path):
+def test_connection_to_another_database_is_refused(name, store, tmp_path):
     path = name if name == ":memory:" else tmp_path / name
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE a (x)")
@@ -220,7 +220,7 @@ def test_only_in_the_same_database(name, store, tmp_path):
     assert str(store.path) in str(caught.value)
 
 
-def test_the_same_database_by_another_name(store, tmp_path):
+def test_connection_to_the_same_database_by_another_path_is_accepted(store, tmp_path):
     (tmp_path / "link.db").symlink_to(store.path)
     with closing(sqlite3.connect(os.fspath(tmp_path / "link.db"), isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -229,22 +229,22 @@ def test_the_same_database_by_another_name(store, tmp_path):
     assert value(store, B) == b"2"
 
 
-def test_a_closed_connection_and_another_thread_are_refused(store, site):
+def test_closed_connection_and_another_thread_are_refused(store, site):
     tx = store.enlist(site)
-    caught = []
+    errors = []
 
-    def elsewhere():
+    def run_in_thread():
         for call in (lambda: tx.get([A]), lambda: store.enlist(site)):
             try:
                 call()
             except ContractError as error:
-                caught.append(str(error))
+                errors.append(str(error))
 
-    thread = threading.Thread(target=elsewhere)
+    thread = threading.Thread(target=run_in_thread)
     thread.start()
     thread.join()
-    assert len(caught) == 2
-    assert "thread" in caught[0]
+    assert len(errors) == 2
+    assert "thread" in errors[0]
     site.close()
     with pytest.raises(ContractError, match="closed"):
         store.enlist(site)
@@ -252,7 +252,7 @@ def test_a_closed_connection_and_another_thread_are_refused(store, site):
         tx.get([A])
 
 
-def test_not_before_the_store_was_used_once(tmp_path):
+def test_enlist_before_the_first_use_of_the_store_is_refused(tmp_path):
     with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as connection:
         connection.execute("CREATE TABLE a (x)")
         connection.execute("BEGIN")
@@ -260,13 +260,13 @@ def test_not_before_the_store_was_used_once(tmp_path):
             SqliteStore(tmp_path / "a.db").enlist(connection)
 
 
-def test_not_to_wait_in(store, site):
+def test_wait_in_a_transaction_is_refused(store, site):
     with pytest.raises(ContractError, match="not visible in it"):
         store.enlist(site).wait(["lane"], timeout_s=5)
 
 
-@pytest.mark.parametrize("stale", [True, False], ids=["snapshot too old", "lock taken"])
-def test_busy_is_busy_and_the_transaction_goes_on(stale, store, tmp_path):
+@pytest.mark.parametrize("is_stale", [True, False], ids=["snapshot too old", "lock taken"])
+def test_busy_write_leaves_the_transaction_usable(is_stale, store, tmp_path):
     with (
         closing(sqlite3.connect(store.path, timeout=0, isolation_level=None)) as site,
         closing(sqlite3.connect(store.path, isolation_level=None)) as other,
@@ -275,7 +275,7 @@ def test_busy_is_busy_and_the_transaction_goes_on(stale, store, tmp_path):
         site.execute("BEGIN DEFERRED")
         tx = store.enlist(site)
         assert value(tx, A) == b"1"  # takes the snapshot
-        if stale:
+        if is_stale:
             assert store.commit([], [Put(A, b"2")], token=OTHER)
         else:
             other.execute("BEGIN IMMEDIATE")
@@ -288,7 +288,7 @@ def test_busy_is_busy_and_the_transaction_goes_on(stale, store, tmp_path):
         site.execute("ROLLBACK")
 
 
-def test_the_stores_own_commits_wait_for_the_application_and_are_busy_in_the_end(store, site):
+def test_commit_of_the_store_is_busy_while_the_application_writes(store, site):
     with pytest.raises(StoreBusy):
         store.commit([], [Put(A, b"2")], token=OTHER)
     site.rollback()

@@ -1,4 +1,4 @@
-"""The file behind an SQLite store: how it is named, made, opened, refused and closed."""
+"""Check the file of an SQLite store: its URL, creation, opening, refusals and closing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = bytes(16)
 KEY = ("a",)
 
 
-def bare(path, **options):
+def connect(path, **options):
     return closing(sqlite3.connect(path, isolation_level=None, **options))
 
 
@@ -41,21 +41,21 @@ def put(store, value=b"1", token=TOKEN):
     [("sqlite:///a.db", "a.db"), ("sqlite:///a/b.db", "a/b.db"), ("sqlite:///a%3Fb%20%23.db", "a?b #.db")],
     ids=["plain", "folder", "encoded"],
 )
-def test_a_relative_url_starts_at_the_current_directory_of_that_moment(url, name, tmp_path, monkeypatch):
+def test_relative_url_is_resolved_when_the_store_is_made(url, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = open_url(url)
     monkeypatch.chdir("/")
     assert store.path == tmp_path / name
 
 
-def test_an_absolute_url_has_four_slashes(tmp_path):
+def test_absolute_url_has_four_slashes(tmp_path):
     store = open_url(f"sqlite:///{tmp_path}/a.db")
     put(store)
     store.close()
     assert (tmp_path / "a.db").exists()
 
 
-def test_an_url_opens_nothing_yet(tmp_path):
+def test_store_by_url_creates_no_file_before_its_first_use(tmp_path):
     open_url(f"sqlite:///{tmp_path}/a.db")
     assert list(tmp_path.iterdir()) == []
 
@@ -65,7 +65,7 @@ def test_an_url_opens_nothing_yet(tmp_path):
     [("", "power", 2), ("?synchronous=full", "power", 2), ("?synchronous=normal&busy_timeout_s=1.5", "process", 1)],
     ids=["default", "full", "normal"],
 )
-def test_durability_is_what_the_options_say(query, durability, pragma, tmp_path):
+def test_durability_follows_the_options(query, durability, pragma, tmp_path):
     store = open_url(f"sqlite:///{tmp_path}/a.db{query}")
     assert store.durability == durability
     with closing(store):
@@ -91,42 +91,42 @@ def test_durability_is_what_the_options_say(query, durability, pragma, tmp_path)
         ("sqlite:///a.db?synchronous", "synchronous"),
     ],
 )
-def test_refuses_urls_in_words(url, words):
+def test_malformed_url_is_refused(url, words):
     with pytest.raises(ConfigurationError) as caught:
         open_url(url)
     assert words in str(caught.value)
     assert url in str(caught.value)
 
 
-# --- making ---------------------------------------------------------------------------------------------------------
+# --- creation -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], ids=oct)
-def test_a_new_file_and_its_companions_are_private_whatever_the_umask(umask, tmp_path):
-    before = os.umask(umask)
+def test_new_files_are_private_with_any_umask(umask, tmp_path):
+    old_umask = os.umask(umask)
     try:
         store = SqliteStore(tmp_path / "a.db")
         put(store)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
         store.close()
     finally:
-        os.umask(before)
+        os.umask(old_umask)
     assert modes == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
 
 
-def test_a_file_that_exists_keeps_its_mode_and_its_tables(tmp_path):
+def test_existing_file_keeps_its_mode_and_its_tables(tmp_path):
     path = tmp_path / "site.db"
-    with bare(path) as site:
+    with connect(path) as site:
         site.execute("CREATE TABLE article (title)")
         path.chmod(0o640)
     with closing(SqliteStore(path)) as store:
         put(store)
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    with bare(path) as site:
+    with connect(path) as site:
         assert site.execute("SELECT count(*) FROM article").fetchall() == [(0,)]
 
 
-def test_many_may_open_a_new_file_at_once(tmp_path):
+def test_many_stores_may_open_a_new_file_at_once(tmp_path):
     stores = [SqliteStore(tmp_path / "a.db") for _ in range(8)]
     ready = threading.Barrier(len(stores))
 
@@ -148,10 +148,10 @@ def test_many_may_open_a_new_file_at_once(tmp_path):
 # --- formats --------------------------------------------------------------------------------------------------------
 
 
-def test_a_newer_format_is_refused_in_words(tmp_path):
+def test_newer_format_is_refused(tmp_path):
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         put(store)
-    with bare(tmp_path / "a.db") as other:
+    with connect(tmp_path / "a.db") as other:
         other.execute("UPDATE apcore_format SET format = 99")
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         for call in (lambda: store.get([KEY]), lambda: put(store, b"2")):
@@ -159,16 +159,16 @@ def test_a_newer_format_is_refused_in_words(tmp_path):
                 call()
             assert str(tmp_path) in str(caught.value)
             assert caught.value.outcome == "nothing"
-    with bare(tmp_path / "a.db") as other:
+    with connect(tmp_path / "a.db") as other:
         other.execute("UPDATE apcore_format SET format = ?", (FORMAT,))
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         assert store.get([KEY])[0].value == b"1"
 
 
-def test_an_older_format_takes_the_steps_it_lacks():
+def test_older_format_is_migrated_by_the_missing_steps():
     first = ["CREATE TABLE apcore_format (format)", "INSERT INTO apcore_format VALUES (0)", "CREATE TABLE a (x)"]
     second = ["INSERT INTO a VALUES ('second')"]
-    with bare(":memory:") as connection:
+    with connect(":memory:") as connection:
         migrate(connection, [first])
         assert format_of(connection) == 1
         for _ in range(2):  # the second time there is nothing to do
@@ -177,7 +177,7 @@ def test_an_older_format_takes_the_steps_it_lacks():
             assert format_of(connection, newest=2) == 2
 
 
-# --- what cannot be opened ------------------------------------------------------------------------------------------
+# --- unusable files ------------------------------------------------------------------------------------------------
 
 
 def folder(path):
@@ -200,7 +200,7 @@ def damaged(path):
 def stripped(path):
     with closing(SqliteStore(path)) as store:
         put(store)
-    with bare(path) as other:
+    with connect(path) as other:
         other.execute("DROP TABLE apcore_entry")
         other.execute("DROP TABLE apcore_message")
 
@@ -214,7 +214,7 @@ def stripped(path):
         (stripped, "tables of apcore are missing"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_unavailable_in_words(spoil, words, tmp_path):
+def test_unusable_file_is_store_unavailable(spoil, words, tmp_path):
     path = tmp_path / "a.db"
     spoil(path)
     with closing(SqliteStore(path)) as store:
@@ -228,7 +228,7 @@ def test_a_file_that_cannot_be_used_is_unavailable_in_words(spoil, words, tmp_pa
                 call()
 
 
-def test_a_missing_directory_is_unavailable_and_later_it_works(tmp_path):
+def test_missing_directory_is_unavailable_until_it_exists(tmp_path):
     with closing(SqliteStore(tmp_path / "later" / "a.db")) as store:
         with pytest.raises(StoreUnavailable, match="cannot be created: No such file or directory"):
             put(store)
@@ -254,8 +254,8 @@ store.close()
 """
 
 
-def test_a_read_only_file_can_be_read_and_refuses_commits_in_words():
-    # Root may write everything, so this runs as somebody else, in a directory that others may enter.
+def test_read_only_file_can_be_read_but_refuses_commits():
+    # Root may write every file, so this runs as another user, in a directory that others may enter.
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o777)
         path = Path(directory, "a.db")
@@ -274,7 +274,7 @@ def test_a_read_only_file_can_be_read_and_refuses_commits_in_words():
 # --- closing --------------------------------------------------------------------------------------------------------
 
 
-def test_closing_closes_the_connections_of_all_threads_and_a_later_call_opens_again(tmp_path):
+def test_close_closes_all_connections_and_a_later_call_reopens(tmp_path):
     store = SqliteStore(tmp_path / "a.db")
     put(store)
     threads = [threading.Thread(target=store.get, args=([KEY],)) for _ in range(4)]
@@ -293,20 +293,20 @@ def test_closing_closes_the_connections_of_all_threads_and_a_later_call_opens_ag
         gc.collect()
 
 
-def test_nothing_stays_open_between_calls_that_would_keep_the_log_from_being_reset(tmp_path):
+def test_no_open_statement_prevents_a_reset_of_the_log(tmp_path):
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         for number in range(30):
             assert store.commit([], [Put(("a", str(number)), bytes(900))], token=TOKEN)
         assert len(store.scan(("a",), limit=10)) == 10
         assert store.get([("a", "1"), ("a", "2")])[0]
-        with bare(tmp_path / "a.db") as other:
+        with connect(tmp_path / "a.db") as other:
             busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         assert busy == 0
 
 
-def test_closing_while_others_use_it_loses_nothing(tmp_path):
+def test_close_during_use_loses_no_commit(tmp_path):
     store = SqliteStore(tmp_path / "a.db", synchronous="normal")
-    done = threading.Event()
+    is_finished = threading.Event()
 
     def count():
         for _ in range(200):
@@ -314,7 +314,7 @@ def test_closing_while_others_use_it_loses_nothing(tmp_path):
             assert store.get([KEY])[0]
 
     def close():
-        while not done.is_set():
+        while not is_finished.is_set():
             store.close()
 
     closer = threading.Thread(target=close)
@@ -323,7 +323,7 @@ def test_closing_while_others_use_it_loses_nothing(tmp_path):
         thread.start()
     for thread in counters:
         thread.join()
-    done.set()
+    is_finished.set()
     closer.join()
     assert store.get([KEY])[0].value == b"600"
     store.close()
@@ -333,35 +333,35 @@ def test_closing_while_others_use_it_loses_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("size", [10, 10_000], ids=["beside its key", "apart"])
-def test_commits_take_expired_entries_away_a_bounded_number_at_a_time(size, tmp_path):
+def test_commit_removes_a_bounded_number_of_expired_entries(size, tmp_path):
     now = 1000.0
     with closing(SqliteStore(tmp_path / "a.db", clock=lambda: now)) as store:
         for number in range(50):
             assert store.commit([], [Put(("old", str(number)), bytes(size), ttl_s=1)], token=TOKEN)
 
-        def left():
-            with bare(tmp_path / "a.db") as other:
+        def count_rows():
+            with connect(tmp_path / "a.db") as other:
                 entries = other.execute("SELECT count(*) FROM apcore_entry").fetchone()[0]
                 values = other.execute("SELECT count(*) FROM apcore_value").fetchone()[0]
             return entries, values
 
         now = 1002.0
-        counts = [left()]
+        counts = [count_rows()]
         for number in range(3):
             assert store.commit([], [Put(("new", str(number)), b"")], token=TOKEN)
-            counts.append(left())
-        apart = 50 if size > 512 else 0
-        assert counts[0] == (50, apart)
-        assert counts[1] == (50 - 32 + 1, max(0, apart - 32))
+            counts.append(count_rows())
+        separate_values = 50 if size > 512 else 0
+        assert counts[0] == (50, separate_values)
+        assert counts[1] == (50 - 32 + 1, max(0, separate_values - 32))
         assert counts[2:] == [(2, 0), (3, 0)]
 
 
 @pytest.mark.parametrize("sizes", [(10, 600), (600, 10), (600, 700, 9000), (0, 512), (513, 0), (600, 1, 700)], ids=str)
-def test_replacing_a_value_leaves_no_other_behind(sizes, tmp_path):
+def test_replaced_value_is_removed(sizes, tmp_path):
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         for size in sizes:
             put(store, bytes(size))
             assert store.get([KEY])[0].value == bytes(size)
-        with bare(tmp_path / "a.db") as other:
+        with connect(tmp_path / "a.db") as other:
             [(values,)] = other.execute("SELECT count(*) FROM apcore_value").fetchall()
         assert values == (sizes[-1] > 512)

@@ -1,6 +1,6 @@
-"""An SQLite store across ``fork``: parent and child each open their own, and nothing that answered True is lost.
+"""Check an SQLite store across ``fork``: parent and child open their own connections, and no reported commit is lost.
 
-Each program runs in a process of its own, because a fork copies whatever else a test run holds.
+Each program runs in a process of its own, because a fork copies everything that a test run has open.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def locks():
 
 def run(program, path):
     command = [sys.executable, "-W", "error", "-c", _START + dedent(program), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    return done.stdout.splitlines()
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert completed.stderr == ""
+    return completed.stdout.splitlines()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def path(tmp_path):
     return tmp_path / "a.db"
 
 
-def test_both_go_on_in_any_order(path):
+def test_parent_and_child_use_the_store_in_any_order(path):
     program = """
     add()
     assert child(lambda: (add(), print(n()))) == 0
@@ -73,8 +73,8 @@ def test_both_go_on_in_any_order(path):
     assert run(program, path) == ["2", "3", "5"]
 
 
-def test_a_parent_that_closes_takes_no_log_from_under_its_child(path):
-    """The child's connection is its own, down to the locks; otherwise the parent would delete the log that it writes to."""
+def test_parent_that_closes_does_not_delete_the_log_of_its_child(path):
+    """Close in the parent while the child writes. The child's connection and its locks are its own."""
     program = """
     add()
     to_child, from_parent = os.pipe()[::-1]
@@ -102,8 +102,8 @@ def test_a_parent_that_closes_takes_no_log_from_under_its_child(path):
     assert run(program, path) == ["2", "3", "ok"]
 
 
-def test_bare_connections_would_lose_commits_there(path):
-    """Why connections are closed before a fork: this is what happens otherwise. If SQLite ever changes that, forks.py may be simpler."""
+def test_bare_connections_lose_commits_after_a_fork(path):
+    """Show why connections are closed before a fork. If SQLite ever changes this, `forks.py` may become simpler."""
     program = """
     first = sqlite3.connect(path, isolation_level=None)
     first.execute("PRAGMA journal_mode = WAL")
@@ -128,7 +128,7 @@ def test_bare_connections_would_lose_commits_there(path):
     assert run(program, path) == ["[(1,)]"]
 
 
-def test_threads_that_write_while_another_forks(path):
+def test_threads_may_write_while_another_forks(path):
     program = """
     import warnings
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of forks beside threads
@@ -147,7 +147,7 @@ def test_threads_that_write_while_another_forks(path):
     assert run(program, path) == ["351"]
 
 
-def test_a_child_of_a_child_and_workers_of_a_pool(path):
+def test_grandchildren_and_pool_workers_use_the_store(path):
     program = """
     import multiprocessing
     add()
@@ -162,7 +162,7 @@ def test_a_child_of_a_child_and_workers_of_a_pool(path):
     assert run(program, path) == ["24"]
 
 
-def test_a_fork_that_python_does_not_know_of_is_refused_in_words(path):
+def test_store_in_a_child_of_a_foreign_fork_is_refused(path):
     program = """
     libc = ctypes.CDLL(None)
     add()
@@ -179,13 +179,13 @@ def test_a_fork_that_python_does_not_know_of_is_refused_in_words(path):
     store.close()
     print(child(lambda: print(n()), fork=libc.fork))
     """
-    refused = f"sqlite file {path} was open when this process was forked"
-    *refusals, after, in_child, exit_code = run(program, path)
-    assert [line.startswith(refused) for line in refusals] == [True, True]
-    assert (after, in_child, exit_code) == ("2", "2", "0")
+    refusal_prefix = f"sqlite file {path} was open when this process was forked"
+    *refusals, parent_value, in_child, exit_code = run(program, path)
+    assert [line.startswith(refusal_prefix) for line in refusals] == [True, True]
+    assert (parent_value, in_child, exit_code) == ("2", "2", "0")
 
 
-def test_a_fork_in_the_midst_of_a_long_call_leaves_the_child_without_the_store(path):
+def test_fork_during_a_long_call_leaves_the_child_without_the_store(path):
     program = """
     import warnings
     import apcore.adapters.sqlite.store as module
@@ -215,12 +215,12 @@ def test_a_fork_in_the_midst_of_a_long_call_leaves_the_child_without_the_store(p
     store.close()
     print(os.listdir(os.path.dirname(path)))
     """
-    refused, *after = run(program, path)
-    assert refused.startswith(f"sqlite file {path} was open when this process was forked")
-    assert after == ["[None]", "1", "['a.db']"]
+    refusal, *parent_lines = run(program, path)
+    assert refusal.startswith(f"sqlite file {path} was open when this process was forked")
+    assert parent_lines == ["[None]", "1", "['a.db']"]
 
 
-def test_a_fork_waits_for_what_is_being_written(path):
+def test_fork_waits_for_a_commit_under_way(path):
     program = """
     import warnings
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""Writers that come together share a transaction, and nothing else: not each other's refusals, bugs or interrupts."""
+"""Check group commits: concurrent writers share a transaction, but no refusal, bug or interrupt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def store(tmp_path):
 
 @contextmanager
 def grouped(store, *jobs):
-    """Run ``jobs`` in threads so that one leader finds them all waiting, in this order; gives their futures, and the leader's."""
+    """Run ``jobs`` in threads, so that one leader finds them all waiting in this order.
+
+    Yield their futures, then the leader's.
+    """
     writer = store._opened.writer
     started, may_end = threading.Event(), threading.Event()
 
@@ -64,54 +67,54 @@ def value(store, key):
 
 
 def statements(store):
-    """What the writing connection is told from here on."""
-    heard = []
-    store._opened.writer._cursor.connection.set_trace_callback(heard.append)
-    return heard
+    """Record the statements of the writing connection from now on."""
+    trace = []
+    store._opened.writer._cursor.connection.set_trace_callback(trace.append)
+    return trace
 
 
-def test_who_waits_shares_one_transaction(store):
-    heard = statements(store)
+def test_waiting_writers_share_one_transaction(store):
+    trace = statements(store)
     with grouped(store, *(put(store, (str(number),)) for number in range(10))) as futures:
         assert [future.result(10) for future in futures[:-1]] == [True] * 10
-    assert [text for text in heard if text.startswith(("BEGIN", "COMMIT", "ROLLBACK"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+    assert [text for text in trace if text.startswith(("BEGIN", "COMMIT", "ROLLBACK"))] == ["BEGIN IMMEDIATE", "COMMIT"]
     assert len(store.scan((), limit=20)) == 10
 
 
 @pytest.mark.parametrize(("synchronous", "commits"), [("full", 1), ("normal", 2)])
-def test_threads_that_go_on_and_on_meet_where_commits_wait_for_the_disk(synchronous, commits, tmp_path, monkeypatch):
+def test_late_writer_joins_the_group_if_commits_wait_for_the_disk(synchronous, commits, tmp_path, monkeypatch):
     with closing(SqliteStore(tmp_path / "a.db", synchronous=synchronous)) as store, ThreadPoolExecutor(1) as pool:
         assert put(store, A)()
-        heard, writer, late = statements(store), store._opened.writer, []
+        trace, writer, late_writers = statements(store), store._opened.writer, []
 
-        def come_late(_seconds):
-            late.append(pool.submit(put(store, B)))
+        def write_late(_seconds):
+            late_writers.append(pool.submit(put(store, B)))
             while not writer._waiting:
                 sleep(0)
 
-        monkeypatch.setattr("apcore.adapters.sqlite.groupcommit.sleep", come_late)
+        monkeypatch.setattr("apcore.adapters.sqlite.groupcommit.sleep", write_late)
         writer._crowded = True  # as after a group of several
         assert put(store, A)()
-        late = late or [pool.submit(put(store, B))]
-        assert late[0].result(10)
-        assert heard.count("COMMIT") == commits
+        late_writers = late_writers or [pool.submit(put(store, B))]
+        assert late_writers[0].result(10)
+        assert trace.count("COMMIT") == commits
 
 
-def test_a_group_is_bounded(store):
-    heard = statements(store)
+def test_size_of_a_group_is_bounded(store):
+    trace = statements(store)
     with grouped(store, *(put(store, (str(number),)) for number in range(70))) as futures:
         assert all(future.result(10) for future in futures[:-1])
-    assert heard.count("COMMIT") == 2
+    assert trace.count("COMMIT") == 2
 
 
-def test_each_in_a_group_sees_what_came_before_it(store):
+def test_writer_in_a_group_sees_earlier_writes(store):
     claims = (put(store, A, value, [Check(A, None)]) for value in (b"first", b"second", b"third"))
     with grouped(store, *claims) as futures:
         assert [future.result(10) for future in futures[:-1]] == [True, False, False]
     assert value(store, A) == b"first"
 
 
-def test_a_refusal_in_a_group_is_its_own(store):
+def test_refused_commit_in_a_group_does_not_affect_the_others(store):
     put(store, A, b"no number")()
     put(store, N, b"9223372036854775807")()
 
@@ -126,8 +129,8 @@ def test_a_refusal_in_a_group_is_its_own(store):
     assert (value(store, B), value(store, ("d",)), value(store, C)) == (b"1", b"1", None)
 
 
-@pytest.mark.parametrize("at", [0, 1, 2], ids=["first", "middle", "last"])
-def test_a_bug_after_the_first_write_takes_nobody_along(at, store):
+@pytest.mark.parametrize("position", [0, 1, 2], ids=["first", "middle", "last"])
+def test_bug_of_one_writer_does_not_affect_the_others(position, store):
     def faulty(cursor, _now):
         cursor.execute("DELETE FROM apcore_entry")
         cursor.execute("INSERT INTO apcore_entry (k, version) VALUES (x'00', x'00')")
@@ -135,16 +138,16 @@ def test_a_bug_after_the_first_write_takes_nobody_along(at, store):
 
     put(store, C)()
     jobs = [put(store, A), put(store, B)]
-    jobs.insert(at, lambda: store._write(faulty))
+    jobs.insert(position, lambda: store._write(faulty))
     with grouped(store, *jobs) as futures:
-        bad = futures.pop(at)
+        faulty_future = futures.pop(position)
         assert [future.result(10) for future in futures[:-1]] == [True, True]
         with pytest.raises(ZeroDivisionError):
-            bad.result(10)
+            faulty_future.result(10)
     assert [entry.key for entry in store.scan((), limit=9)] == [A, B, C]
 
 
-def test_what_is_run_again_is_answered_by_its_last_run(store):
+def test_repeated_job_is_answered_by_its_last_run(store):
     runs = []
 
     def refused_once(_cursor, _now):
@@ -163,7 +166,7 @@ def test_what_is_run_again_is_answered_by_its_last_run(store):
     assert len(runs) == 2
 
 
-def test_a_bug_of_a_lone_writer_leaves_no_trace_and_no_lock(store):
+def test_bug_of_a_single_writer_leaves_no_write_and_no_lock(store):
     def faulty(cursor, _now):
         cursor.execute("INSERT INTO apcore_entry (k, version) VALUES (x'00', x'00')")
         raise ZeroDivisionError
@@ -174,9 +177,9 @@ def test_a_bug_of_a_lone_writer_leaves_no_trace_and_no_lock(store):
     assert len(store.scan((), limit=9)) == 1
 
 
-@pytest.mark.parametrize("at", [0, 1, 2], ids=["first", "middle", "last"])
-def test_an_interrupt_is_the_leaders_alone(at, store):
-    """Ctrl-C arrives in the thread that works for all; the next one does their work again."""
+@pytest.mark.parametrize("position", [0, 1, 2], ids=["first", "middle", "last"])
+def test_interrupt_of_the_leader_does_not_affect_the_others(position, store):
+    """Raise Ctrl-C in the thread that works for all: the next leader repeats their work."""
     calls = []
 
     def interrupted(cursor, _now):
@@ -185,7 +188,7 @@ def test_an_interrupt_is_the_leaders_alone(at, store):
             raise KeyboardInterrupt
 
     jobs = [put(store, A), put(store, B)]
-    jobs.insert(at, lambda: store._write(interrupted) is None)
+    jobs.insert(position, lambda: store._write(interrupted) is None)
     with grouped(store, *jobs) as futures:
         *others, leader = futures
         assert isinstance(leader.exception(10), KeyboardInterrupt)
@@ -194,7 +197,7 @@ def test_an_interrupt_is_the_leaders_alone(at, store):
     assert [entry.key for entry in store.scan((), limit=9) if entry.key != N] == [A, B]
 
 
-def test_an_interrupt_after_the_commit_takes_nothing_back(store, monkeypatch):
+def test_interrupt_after_the_commit_keeps_the_writes(store, monkeypatch):
     def changed():
         raise KeyboardInterrupt
 
@@ -209,18 +212,18 @@ def test_an_interrupt_after_the_commit_takes_nothing_back(store, monkeypatch):
     assert store.depth(["lane"]).ready == 1
 
 
-@pytest.mark.parametrize("waits", [True, False], ids=["in line", "handed the lead"])
-def test_an_interrupt_of_a_waiting_thread_leaves_nobody_waiting(waits, store):
+@pytest.mark.parametrize("is_queued", [True, False], ids=["in the queue", "made leader"])
+def test_interrupt_of_a_waiting_thread_leaves_no_request_in_the_queue(is_queued, store):
     writer = store._opened.writer
     request = _Request(lambda _cursor, _now: None, wakes=False, deadline=monotonic() + 10)
 
-    class Interrupted:
-        """A lock in whose wait Ctrl-C arrives."""
+    class InterruptedLock:
+        """A lock that raises Ctrl-C in a timed wait."""
 
         def acquire(self, timeout=None):
             if timeout is None:
                 return True
-            if not waits:
+            if not is_queued:
                 writer._hand_on()
             raise KeyboardInterrupt
 
@@ -229,17 +232,17 @@ def test_an_interrupt_of_a_waiting_thread_leaves_nobody_waiting(waits, store):
 
     writer._led = True
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("apcore.adapters.sqlite.groupcommit.Lock", Interrupted)
+        patch.setattr("apcore.adapters.sqlite.groupcommit.Lock", InterruptedLock)
         with pytest.raises(KeyboardInterrupt):
             writer._get_the_lead(request)
-    if waits:
+    if is_queued:
         writer._hand_on()
     assert not writer._led
     assert not writer._waiting
     assert put(store, A)()
 
 
-def test_what_befalls_the_transaction_befalls_all_in_it(store):
+def test_failed_transaction_fails_every_writer_in_it(store):
     connection = store._opened.writer._cursor.connection
     [(pages,)] = connection.execute("PRAGMA page_count").fetchall()
     connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -258,46 +261,46 @@ def test_what_befalls_the_transaction_befalls_all_in_it(store):
 # --- closing --------------------------------------------------------------------------------------------------------
 
 
-def test_who_stood_in_line_behind_a_close_goes_on_elsewhere(store):
+def test_writer_queued_behind_a_close_uses_a_new_connection(store):
     writer = store._opened.writer
-    late = lambda: writer.submit(lambda _cursor, _now: None, wakes=False)  # noqa: E731
-    with grouped(store, put(store, A), lambda: writer.close(10), late) as futures:
+    write_late = lambda: writer.submit(lambda _cursor, _now: None, wakes=False)  # noqa: E731
+    with grouped(store, put(store, A), lambda: writer.close(10), write_late) as futures:
         assert [future.result(10) for future in futures[:2]] == [True, True]
         with pytest.raises(Closed):
             futures[2].result(10)
     assert writer._cursor is None
     store._opened.readers.close(0)
     with pytest.MonkeyPatch.context() as patch:
-        old, open_again = store._opened, store._open
+        old_opened, open_store = store._opened, store._open
 
         def opened():
             store._opened = None
             patch.undo()
-            return old
+            return old_opened
 
         patch.setattr(store, "_open", opened)
         assert put(store, B)()
     assert [value(store, key) for key in (A, B)] == [b"1", b"1"]
-    assert open_again() is not old
+    assert open_store() is not old_opened
 
 
-def test_a_reader_that_comes_after_a_close_goes_on_with_a_new_connection(store, monkeypatch):
+def test_reader_after_a_close_uses_a_new_connection(store, monkeypatch):
     opened, old = store._open, store._opened
 
-    def late():
+    def close_late():
         monkeypatch.undo()
         store.close()  # as another thread, between this one's two steps
         return old
 
     assert put(store, A)()
-    monkeypatch.setattr(store, "_open", late)
+    monkeypatch.setattr(store, "_open", close_late)
     assert value(store, A) == b"1"
     assert opened() is not old
     with pytest.raises(Closed):
         old.readers.take_idle()
 
 
-def test_what_takes_too_long_to_close_closes_at_its_end(store, monkeypatch):
+def test_connection_in_a_long_call_is_closed_when_the_call_ends(store, monkeypatch):
     monkeypatch.setattr("apcore.adapters.sqlite.store._CLOSE_S_MAX", 0.02)
     writer, may_end = store._opened.writer, threading.Event()
     with ThreadPoolExecutor(1) as pool:
@@ -315,7 +318,7 @@ def test_what_takes_too_long_to_close_closes_at_its_end(store, monkeypatch):
 # --- waiting for others ---------------------------------------------------------------------------------------------
 
 
-def test_busy_after_the_timeout_with_nothing_written(tmp_path):
+def test_locked_file_is_busy_after_the_timeout_and_nothing_is_written(tmp_path):
     with (
         closing(SqliteStore(tmp_path / "a.db", busy_timeout_s=0.05)) as store,
         closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other,
@@ -332,7 +335,7 @@ def test_busy_after_the_timeout_with_nothing_written(tmp_path):
         assert put(store, A, b"newer")()
 
 
-def test_a_follower_gives_up_at_its_own_time(tmp_path):
+def test_follower_times_out_by_itself(tmp_path):
     with closing(SqliteStore(tmp_path / "a.db", busy_timeout_s=0.05)) as store:
         assert put(store, A)()
         may_end = threading.Event()
@@ -350,7 +353,7 @@ def test_a_follower_gives_up_at_its_own_time(tmp_path):
         assert put(store, A, b"3")()
 
 
-def test_who_waits_for_another_process_goes_on_when_it_is_done(tmp_path):
+def test_writer_continues_when_another_process_releases_the_lock(tmp_path):
     with (
         closing(SqliteStore(tmp_path / "a.db")) as store,
         closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)) as other,
@@ -388,7 +391,7 @@ store.close()
 """
 
 
-def test_a_commit_that_fails_in_the_file_system_says_that_its_outcome_is_unknown(tmp_path):
+def test_commit_that_fails_in_the_file_system_has_an_unknown_outcome(tmp_path):
     program = [sys.executable, "-W", "error", "-c", _FULL_DISK, str(tmp_path / "a.db")]
     lines = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
     assert lines[0].startswith("unknown sqlite file")
@@ -396,11 +399,11 @@ def test_a_commit_that_fails_in_the_file_system_says_that_its_outcome_is_unknown
     assert lines[1:] == ["b'1'", "True"]
 
 
-# --- together -------------------------------------------------------------------------------------------------------
+# --- many threads ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stores", [1, 3], ids=["one store", "three stores on one file"])
-def test_threads_lose_and_double_nothing(stores, tmp_path):
+def test_threads_neither_lose_nor_repeat_a_commit(stores, tmp_path):
     opened = [SqliteStore(tmp_path / "a.db", synchronous="normal") for _ in range(stores)]
     claims = [[] for _ in range(6)]
 
@@ -414,14 +417,14 @@ def test_threads_lose_and_double_nothing(stores, tmp_path):
                 [Check(("claim", str(turn)), None)], [Put(("claim", str(turn)), token)], token=token, messages=[message]
             ):
                 claims[number].append(turn)
-            for leased in store.lease(["lane"], limit=1, lease_s=60):
-                assert store.settle([Done(leased)]) == []
+            for lease in store.lease(["lane"], limit=1, lease_s=60):
+                assert store.settle([Done(lease)]) == []
 
     with ThreadPoolExecutor(len(claims)) as pool:
         list(pool.map(work, range(len(claims))))
     assert value(opened[0], N) == b"180"
     assert len(opened[0].scan(("mine",), limit=1000)) == 180
-    assert sorted(turn for mine in claims for turn in mine) == list(range(30))
+    assert sorted(turn for turns in claims for turn in turns) == list(range(30))
     depth = opened[0].depth(["lane"])
     assert (depth.leased, depth.delayed) == (0, 0)
     for store in opened:

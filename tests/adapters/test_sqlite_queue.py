@@ -1,4 +1,4 @@
-"""The queue in an SQLite file: what leasing costs, who wakes whom, and what nobody should have to wait for."""
+"""Check the queue in an SQLite file: the cost of leases, wake-ups, and calls that take no lock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fill(store, messages):
 
 
 def instructions(store, call):
-    """What ``call`` costs SQLite, in hundreds of instructions: the same on every machine."""
+    """Return the cost of ``call`` in hundreds of SQLite instructions, and its answer."""
     store.get([("a",)])
     opened = store._opened
     connections = [opened.writer._cursor.connection, *(cursor.connection for cursor in opened.readers._idle)]
@@ -68,7 +68,7 @@ def ready(number):
 
 
 @pytest.mark.parametrize("kind", [grouped, delayed, delayed_groups, ready])
-def test_a_lease_costs_what_it_hands_out_whatever_waits(kind, tmp_path):
+def test_cost_of_a_lease_does_not_depend_on_the_backlog(kind, tmp_path):
     costs = []
     for backlog in (300, 6000):
         with closing(SqliteStore(tmp_path / f"{backlog}.db", synchronous="normal")) as store:
@@ -80,7 +80,7 @@ def test_a_lease_costs_what_it_hands_out_whatever_waits(kind, tmp_path):
     assert costs[1] <= costs[0] + 1
 
 
-def test_settling_and_extending_cost_the_same_whatever_waits(tmp_path):
+def test_cost_of_settle_and_extend_does_not_depend_on_the_backlog(tmp_path):
     costs = []
     for backlog in (300, 6000):
         with closing(SqliteStore(tmp_path / f"{backlog}.db", synchronous="normal")) as store:
@@ -90,14 +90,14 @@ def test_settling_and_extending_cost_the_same_whatever_waits(tmp_path):
             def rounds():
                 assert store.extend([first], lease_s=60) == []  # noqa: B023
                 assert store.settle([Retry(first, 0)]) == []  # noqa: B023
-                [again] = store.lease(["lane"], limit=1, lease_s=60)
-                assert store.settle([Done(again)]) == []
+                [second] = store.lease(["lane"], limit=1, lease_s=60)
+                assert store.settle([Done(second)]) == []
 
             costs.append(instructions(store, rounds)[0])
     assert costs[1] <= costs[0] + 1
 
 
-def test_finding_nothing_takes_no_lock(store):
+def test_lease_without_a_due_message_takes_no_lock(store):
     store.enqueue([message(delay_s=1000)])
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -105,21 +105,21 @@ def test_finding_nothing_takes_no_lock(store):
         other.execute("COMMIT")
 
 
-def test_the_attempt_is_on_disk_before_the_message_is_out(store, tmp_path):
+def test_attempt_is_committed_before_the_lease_is_returned(store, tmp_path):
     store.enqueue([message()])
-    [leased] = store.lease(["lane"], limit=1, lease_s=0.001)
+    [lease] = store.lease(["lane"], limit=1, lease_s=0.001)
     with closing(sqlite3.connect(tmp_path / "a.db")) as other:
-        assert other.execute("SELECT attempt, token FROM apcore_message").fetchall() == [(1, leased.token)]
+        assert other.execute("SELECT attempt, token FROM apcore_message").fetchall() == [(1, lease.token)]
 
 
-def test_labels_may_hold_anything(store):
+def test_lane_and_dedup_may_contain_any_text(store):
     odd = Message(TOKEN, "lane\x00☃", b"", group="", dedup="\x00")
     store.enqueue([odd, odd])
-    [leased] = store.lease(["lane\x00☃"], limit=2, lease_s=60)
-    assert leased.message == odd
+    [lease] = store.lease(["lane\x00☃"], limit=2, lease_s=60)
+    assert lease.message == odd
 
 
-def test_two_messages_of_one_id_are_two(store):
+def test_messages_with_equal_ids_are_both_leased(store):
     store.enqueue([message(1), message(1)])
     assert len(store.lease(["lane"], limit=5, lease_s=60)) == 2
 
@@ -127,8 +127,8 @@ def test_two_messages_of_one_id_are_two(store):
 # --- waiting --------------------------------------------------------------------------------------------------------
 
 
-class Waiting:
-    """A thread that waits for ``lane``."""
+class WaitingThread:
+    """A thread that waits for a message in ``lane``."""
 
     def __init__(self, store):
         self.returned = threading.Event()
@@ -152,29 +152,29 @@ def commit(store):
     assert store.commit([], [], token=TOKEN, messages=[message(5)])
 
 
-@pytest.mark.parametrize("wake", [enqueue, commit])
-@pytest.mark.parametrize("same", [True, False], ids=["this process", "another store"])
-def test_a_message_wakes_who_waits(wake, same, store):
+@pytest.mark.parametrize("add_message", [enqueue, commit])
+@pytest.mark.parametrize("is_same_store", [True, False], ids=["this process", "another store"])
+def test_new_message_wakes_a_waiting_thread(add_message, is_same_store, store):
     store.enqueue([Message(TOKEN, "third", b""), message(1, delay_s=1000)])
-    waiting = Waiting(store)
+    waiting = WaitingThread(store)
     with closing(SqliteStore(store.path)) as another:
         assert not waiting.returned.wait(0.05)
-        wake(store if same else another)
+        add_message(store if is_same_store else another)
         assert waiting.join()
 
 
 @pytest.mark.parametrize("end", [Done, lambda leased: Retry(leased, 0)], ids=["done", "again"])
-def test_settling_wakes_who_waits_for_the_group(end, store):
+def test_settlement_wakes_a_thread_waiting_for_the_group(end, store):
     store.enqueue([message(1, group="g"), message(2, group="g")])
-    [leased] = store.lease(["lane"], limit=2, lease_s=1000)
-    waiting = Waiting(store)
+    [lease] = store.lease(["lane"], limit=2, lease_s=1000)
+    waiting = WaitingThread(store)
     assert not waiting.returned.wait(0.05)
-    assert store.settle([end(leased)]) == []
+    assert store.settle([end(lease)]) == []
     assert waiting.join()
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.06], ids=["due", "due soon"])
-def test_waiting_ends_when_a_message_is_due(delay_s, store):
+def test_wait_ends_when_a_message_is_due(delay_s, store):
     store.enqueue([message(delay_s=delay_s)])
     start = monotonic()
     store.wait(["lane"], timeout_s=30)
@@ -182,7 +182,7 @@ def test_waiting_ends_when_a_message_is_due(delay_s, store):
     assert len(store.lease(["lane"], limit=1, lease_s=1)) == 1
 
 
-def test_waiting_ends_when_a_lease_does(store):
+def test_wait_ends_when_a_lease_expires(store):
     store.enqueue([message()])
     [first] = store.lease(["lane"], limit=1, lease_s=0.05)
     store.wait(["lane"], timeout_s=30)
@@ -190,7 +190,7 @@ def test_waiting_ends_when_a_lease_does(store):
     assert (first.attempt, second.attempt) == (1, 2)
 
 
-def test_waiting_ends_at_its_timeout(store):
+def test_wait_ends_at_its_timeout(store):
     start = monotonic()
     store.wait(["lane"], timeout_s=0.03)
     assert 0.03 <= monotonic() - start < 10

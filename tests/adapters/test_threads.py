@@ -1,4 +1,4 @@
-"""The runtime of programs that wait by waiting: overlap and shared jobs in threads."""
+"""Check the runtime of blocking programs: overlap and shared jobs in threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apcore.adapters.threads import BlockingRuntime, HandlerThreads
 from apcore.errors import ConnectFailed, ThreadUnavailable
 
 
-def test_the_clock_is_the_systems_in_utc():
+def test_clock_is_the_system_clock_in_utc():
     before = datetime.now(UTC)
     now = BlockingRuntime().now()
     assert before <= now <= datetime.now(UTC)
@@ -33,13 +33,13 @@ def test_overlap_answers_in_order(limit):
     assert list(BlockingRuntime().overlap([lambda n=n: n for n in range(20)], limit=limit)) == list(range(20))
 
 
-def test_one_at_a_time_needs_no_thread():
-    here = threading.get_ident()
-    assert set(BlockingRuntime().overlap([threading.get_ident] * 3, limit=1)) == {here}
-    assert BlockingRuntime().overlap([threading.get_ident], limit=9) == [here]
+def test_overlap_with_limit_one_uses_no_thread():
+    own_thread = threading.get_ident()
+    assert set(BlockingRuntime().overlap([threading.get_ident] * 3, limit=1)) == {own_thread}
+    assert BlockingRuntime().overlap([threading.get_ident], limit=9) == [own_thread]
 
 
-def test_jobs_that_overlap_may_overlap_jobs():
+def test_overlapping_jobs_may_overlap_further_jobs():
     runtime = BlockingRuntime()
 
     def deep(levels: int) -> int:
@@ -48,44 +48,44 @@ def test_jobs_that_overlap_may_overlap_jobs():
     assert deep(4) == 16
 
 
-def test_context_variables_are_carried_over_and_not_back():
+def test_context_variables_are_copied_into_jobs_but_not_back():
     variable: ContextVar[str] = ContextVar("variable", default="unset")
     variable.set("outer")
 
     def job() -> str:
-        seen = variable.get()
+        outer_value = variable.get()
         variable.set("inner")
-        return seen
+        return outer_value
 
     assert list(BlockingRuntime().overlap([job, job], limit=2)) == ["outer", "outer"]
     assert variable.get() == "outer"
 
 
-class Meeting:
-    """A job that many threads ask for at once; it ends when told to."""
+class BlockedJob:
+    """A job that counts its runs and ends when it is released."""
 
     def __init__(self) -> None:
         self.runs = 0
-        self.begun = threading.Event()
-        self.go_on = threading.Event()
+        self.started = threading.Event()
+        self.released = threading.Event()
 
     def __call__(self) -> object:
         self.runs += 1
-        self.begun.set()
-        assert self.go_on.wait(20)
+        self.started.set()
+        assert self.released.wait(20)
         return self.end()
 
     def end(self) -> object:
         return object()
 
 
-class Failing(Meeting):
+class FailingJob(BlockedJob):
     def end(self) -> object:
         raise ConnectFailed("nobody there")
 
 
-class Interrupted(Meeting):
-    """Its first run ends in no outcome; the next ones are fine."""
+class InterruptedJob(BlockedJob):
+    """A job that is interrupted in its first run and succeeds in the next."""
 
     def end(self) -> object:
         if self.runs == 1:
@@ -93,54 +93,54 @@ class Interrupted(Meeting):
         return "anew"
 
 
-class Watched(dict):
-    """Says when a certain number has looked."""
+class CountingFlights(dict):
+    """A table that sets an event after a number of lookups."""
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, lookups: int) -> None:
         super().__init__()
-        self.left = looks
+        self.lookups_left = lookups
         self.all_looked = threading.Event()
 
     def setdefault(self, key, default=None):
-        found = super().setdefault(key, default)
-        self.left -= 1
-        if self.left == 0:
+        flight = super().setdefault(key, default)
+        self.lookups_left -= 1
+        if self.lookups_left == 0:
             self.all_looked.set()
-        return found
+        return flight
 
 
-def ask_for(job: Meeting, *, askers: int) -> list[object]:
-    """What each of ``askers`` threads got, all of them having asked before the job ended."""
+def share_in_threads(job: BlockedJob, *, threads: int) -> list[object]:
+    """Share a job in ``askers`` threads, which all ask before it ends, and return their answers."""
     runtime = BlockingRuntime()
-    runtime._flights = watched = Watched(askers)
-    with ThreadPoolExecutor(askers) as pool:
-        futures = [pool.submit(runtime.share, "key", job) for _ in range(askers)]
-        assert watched.all_looked.wait(20)
-        job.go_on.set()
+    runtime._flights = flights = CountingFlights(threads)
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(runtime.share, "key", job) for _ in range(threads)]
+        assert flights.all_looked.wait(20)
+        job.released.set()
         answers = [future.exception(20) or future.result() for future in futures]
-    assert not watched
+    assert not flights
     return answers
 
 
-def test_equal_jobs_under_way_are_joined():
-    job = Meeting()
-    answers = ask_for(job, askers=5)
+def test_equal_concurrent_jobs_run_once():
+    job = BlockedJob()
+    answers = share_in_threads(job, threads=5)
     assert (job.runs, len(set(map(id, answers)))) == (1, 1)
 
 
-def test_errors_are_shared_too():
-    job = Failing()
-    answers = ask_for(job, askers=3)
+def test_error_of_a_shared_job_is_shared():
+    job = FailingJob()
+    answers = share_in_threads(job, threads=3)
     assert (job.runs, {str(answer) for answer in answers}) == (1, {"nobody there"})
 
 
-def test_an_interrupted_leader_speaks_for_nobody():
-    job = Interrupted()
-    answers = ask_for(job, askers=4)
+def test_interrupt_of_a_shared_job_affects_only_its_own_thread():
+    job = InterruptedJob()
+    answers = share_in_threads(job, threads=4)
     assert sorted(map(str, answers)) == ["", "anew", "anew", "anew"]
 
 
-def test_jobs_one_after_another_and_unequal_keys_are_not_joined():
+def test_successive_jobs_and_different_keys_are_not_shared():
     runtime = BlockingRuntime()
     answers = [runtime.share(key, object) for key in ("a", "a", "b")]
     assert len(set(map(id, answers))) == 3

@@ -1,4 +1,4 @@
-"""The runtime on trio: tasks, threads and the way back from them."""
+"""Check the runtime on trio: tasks, threads, and calls from threads to the loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def ident() -> int:
     return threading.get_ident()
 
 
-def test_clock_and_randomness(runtime):
+def test_clock_is_utc_and_random_bytes_differ(runtime):
     assert runtime.now().utcoffset().total_seconds() == 0
     assert len({runtime.random_bytes(16) for _ in range(50)}) == 50
 
@@ -29,12 +29,12 @@ def test_clock_and_randomness(runtime):
 @pytest.mark.parametrize("limit", [1, 3, 100])
 def test_overlap_answers_in_order_and_within_the_limit(runtime, limit):
     under_way: set[int] = set()
-    most = 0
+    overlap_max = 0
 
     async def job(number: int) -> int:
-        nonlocal most
+        nonlocal overlap_max
         under_way.add(number)
-        most = max(most, len(under_way))
+        overlap_max = max(overlap_max, len(under_way))
         for _ in range(3):
             await trio.lowlevel.checkpoint()
         under_way.discard(number)
@@ -43,16 +43,16 @@ def test_overlap_answers_in_order_and_within_the_limit(runtime, limit):
     async def main():
         return await runtime.overlap([lambda n=n: job(n) for n in range(10)], limit=limit)
 
-    assert (list(trio.run(main)), most) == (list(range(10)), min(limit, 10))
+    assert (list(trio.run(main)), overlap_max) == (list(range(10)), min(limit, 10))
 
 
-def test_context_variables_are_carried_over_and_not_back(runtime):
+def test_context_variables_are_copied_into_threads_but_not_back(runtime):
     variable: ContextVar[str] = ContextVar("variable", default="unset")
 
     def job() -> str:
-        seen = variable.get()
+        outer_value = variable.get()
         variable.set("inner")
-        return seen
+        return outer_value
 
     async def main() -> tuple[str, str]:
         variable.set("outer")
@@ -61,14 +61,14 @@ def test_context_variables_are_carried_over_and_not_back(runtime):
     assert trio.run(main) == ("outer", "outer")
 
 
-def test_from_thread_runs_on_the_loop_and_answers(runtime):
+def test_from_thread_runs_on_the_loop_and_returns(runtime):
     async def main() -> bool:
         return await runtime.thread(lambda: runtime.from_thread(ident), lane="handler") == threading.get_ident()
 
     assert trio.run(main)
 
 
-def test_errors_cross_the_bridge_as_they_are(runtime):
+def test_from_thread_raises_errors_unchanged(runtime):
     error = ConnectFailed("nobody there")
 
     async def fails() -> None:
@@ -82,7 +82,7 @@ def test_errors_cross_the_bridge_as_they_are(runtime):
     assert raised.value is error
 
 
-def test_a_runtime_error_of_the_job_is_not_taken_for_a_broken_contract(runtime):
+def test_runtime_error_of_a_job_is_not_a_contract_error(runtime):
     async def fails() -> None:
         raise RuntimeError("of the job")
 
@@ -93,12 +93,12 @@ def test_a_runtime_error_of_the_job_is_not_taken_for_a_broken_contract(runtime):
         trio.run(main)
 
 
-def test_a_bridge_used_outside_its_thread_is_a_broken_contract(runtime):
+def test_from_thread_outside_a_worker_thread_is_a_contract_error(runtime):
     with pytest.raises(ContractError, match="outside the worker thread"):
         runtime.from_thread(ident)
 
 
-def test_a_bridge_used_on_the_loop_does_not_wait_for_itself(runtime):
+def test_from_thread_on_the_loop_is_a_contract_error(runtime):
     async def on_the_loop() -> None:
         runtime.from_thread(ident)
 
@@ -109,7 +109,7 @@ def test_a_bridge_used_on_the_loop_does_not_wait_for_itself(runtime):
         trio.run(main)
 
 
-def test_shared_jobs_are_joined_and_share_errors(runtime):
+def test_shared_job_runs_once_and_shares_its_error(runtime):
     runs: list[str] = []
     errors: list[str] = []
 
@@ -118,7 +118,7 @@ def test_shared_jobs_are_joined_and_share_errors(runtime):
         await trio.lowlevel.checkpoint()
         raise ConnectFailed("nobody there")
 
-    async def asks() -> None:
+    async def share_and_record() -> None:
         try:
             await runtime.share("key", fails)
         except ConnectFailed as error:
@@ -127,19 +127,19 @@ def test_shared_jobs_are_joined_and_share_errors(runtime):
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(4):
-                nursery.start_soon(asks)
+                nursery.start_soon(share_and_record)
 
     trio.run(main)
     assert (runs, errors) == (["run"], ["nobody there"] * 4)
 
 
 def test_one_runtime_serves_two_loops_at_once(runtime):
-    """The flights of one loop are not those of another."""
-    meet = threading.Barrier(2, timeout=20)
+    """Share the same key on two loops: their jobs are separate."""
+    barrier = threading.Barrier(2, timeout=20)
     answers: list[int] = []
 
     async def job() -> int:
-        await trio.to_thread.run_sync(meet.wait)
+        await trio.to_thread.run_sync(barrier.wait)
         return threading.get_ident()
 
     async def main() -> None:
