@@ -1,4 +1,4 @@
-"""A federation in front of real Django, Starlette and Flask, under real servers: each gets its own requests, whole."""
+"""Run a federation in front of Django, Starlette and Flask under real servers: each gets its own requests, complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "site_server.py"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 BODY = b"name=Ida&bread=rye&" * 5000
 PATIENCE_S = 150
-"""How long a machine that is busy otherwise may take for anything."""
+"""Time limit for each step, in seconds, generous for a busy machine."""
 SERVERS = [
     (server, framework)
     for servers, frameworks in [
@@ -87,14 +87,14 @@ def site(request, tmp_path_factory):
 
 
 def framings(site: Site) -> list[tuple[bytes | None, bool]]:
-    """Every body and whether it is sent in chunks, which wsgiref and Django's WSGI handler cannot read."""
+    """List each body and whether it is sent in chunks. wsgiref and Django's WSGI handler cannot read chunks."""
     chunked = site.server != "wsgiref" and (site.server, site.framework) != ("werkzeug", "django")
     return [(None, False), (b"", False), (BODY, False), *([(BODY, True)] if chunked else [])]
 
 
 @pytest.mark.parametrize("path", ["/form", "/users/ida"], ids=["at-a-path-of-the-site", "at-a-path-of-the-federation"])
-def test_a_browser_gets_the_site_by_every_method_and_the_site_the_whole_body(site, path):
-    wrong = []
+def test_browser_request_reaches_the_site_with_its_complete_body(site, path):
+    failures = []
     for method in METHODS:
         for body, chunked in framings(site):
             status, fields, answer = site.ask(method, path, body=body, chunked=chunked)
@@ -104,13 +104,13 @@ def test_a_browser_gets_the_site_by_every_method_and_the_site_the_whole_body(sit
                 "size": len(body or b""),
                 "sha256": hashlib.sha256(body or b"").hexdigest(),
             }
-            heard = None if method == "HEAD" else json.loads(answer)
-            if (status, fields["x-site"]) != (200, site.framework) or heard not in (None, expected):
-                wrong.append((method, chunked, status, answer[:200]))
-    assert wrong == []
+            echo = None if method == "HEAD" else json.loads(answer)
+            if (status, fields["x-site"]) != (200, site.framework) or echo not in (None, expected):
+                failures.append((method, chunked, status, answer[:200]))
+    assert failures == []
 
 
-def test_a_peer_gets_the_federation(site):
+def test_peer_request_reaches_the_federation(site):
     status, fields, body = site.ask("GET", "/users/ida", accept="application/activity+json")
     assert (status, fields["content-type"]) == (200, "application/activity+json")
     assert json.loads(body)["preferredUsername"] == "ida"
@@ -120,8 +120,8 @@ def test_a_peer_gets_the_federation(site):
     assert (status, json.loads(body)["links"][0]["rel"]) == (200, "self")
 
 
-def test_an_inbox_answers_every_method_itself(site):
-    wrong = []
+def test_inbox_request_reaches_the_federation_by_every_method(site):
+    failures = []
     for method in METHODS:
         for body, chunked in framings(site):
             status, fields, answer = site.ask(
@@ -130,33 +130,33 @@ def test_an_inbox_answers_every_method_itself(site):
             expected = 400 if method == "POST" else 405
             problem = None if method == "HEAD" else json.loads(answer)["status"]
             if status != expected or problem not in (None, expected) or "x-site" in fields:
-                wrong.append((method, chunked, status, answer[:200]))
-    assert wrong == []
+                failures.append((method, chunked, status, answer[:200]))
+    assert failures == []
 
 
-def test_a_browser_that_waits_is_not_taken_for_one_that_has_left(site):
+def test_waiting_browser_is_not_reported_as_disconnected(site):
     for method, body in [("GET", None), ("POST", BODY)]:
         status, fields, _ = site.ask(method, "/users/ida?slow", body=body)
         assert (status, fields["x-site"]) == (200, site.framework)
 
 
-def test_a_browser_that_leaves_is_noticed_by_the_site(site):
+def test_disconnect_of_a_browser_reaches_the_site(site):
     if site.server not in {"uvicorn", "hypercorn"}:
         pytest.skip("WSGI does not tell")
-    before = site.state()
+    state_before = site.state()
     for number in (1, 2):
         with socket.create_connection(("127.0.0.1", site.port)) as client:
             path = ("/users/ida", "/form")[number - 1]
             client.sendall(
                 f"GET {path}?wait HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nAccept: text/html\r\n\r\n".encode()
             )
-            site.wait_for("waiting", before["waiting"] + number)
-            assert site.state()["left"] == before["left"] + number - 1
-        site.wait_for("left", before["left"] + number)
+            site.wait_for("waiting", state_before["waiting"] + number)
+            assert site.state()["left"] == state_before["left"] + number - 1
+        site.wait_for("left", state_before["left"] + number)
 
 
-def test_a_client_that_leaves_in_its_body_does_no_harm(site):
-    """The log of the server is looked at when it ends."""
+def test_client_that_disconnects_in_its_body_causes_no_error(site):
+    """Disconnect in a body. The fixture checks the log of the server at the end."""
     head = (
         f"POST /users/ida/inbox HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nContent-Type: application/activity+json\r\n"
     )

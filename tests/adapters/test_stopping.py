@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C on real servers under load: what was begun is finished, and the server exits quietly."""
+"""Stop real servers under load by SIGTERM and Ctrl-C: work under way is finished, and the server exits quietly."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from stopping_app import federation
 
 HERE = Path(__file__).resolve().parents[1]
 STOPS = int(os.environ.get("APCORE_STOPS", "1"))
-"""How often each server is stopped by each signal."""
+"""Number of stops of each server by each signal."""
 ACTIVITIES = 40
 PATIENCE_S = 150
-"""How long a machine that is busy otherwise may take for anything."""
-# Ctrl-C goes to those that have the terminal: this one takes it, and becomes the server.
+"""Time limit for each step, in seconds, generous for a busy machine."""
+# Ctrl-C goes to the processes of the terminal: this program takes the terminal and becomes the server.
 ON_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -48,11 +48,11 @@ COMMANDS = {
     ],
     "wsgiref": [str(HERE / "stopping_app.py")],
 }
-LOUD = ["Traceback", "CancelledError", "never retrieved", "was destroyed", "ERROR", "unsupported"]
+ERROR_WORDS = ["Traceback", "CancelledError", "never retrieved", "was destroyed", "ERROR", "unsupported"]
 
 
 class Server:
-    """A server in a process with a terminal of its own, and activities that wait for its worker."""
+    """A server in a process with its own terminal, and activities that wait for its worker."""
 
     def __init__(self, server: str, place: Path, **environment: str) -> None:
         place.mkdir()
@@ -97,10 +97,10 @@ class Server:
             while part := os.read(self.terminal, 65536):
                 self.output += part
 
-    def begun(self) -> list[str]:
+    def started_listeners(self) -> list[str]:
         return self._traced("begin")
 
-    def ended(self) -> list[str]:
+    def finished_listeners(self) -> list[str]:
         return self._traced("end")
 
     def _traced(self, word: str) -> list[str]:
@@ -108,7 +108,7 @@ class Server:
         return sorted(line.split()[1] for line in lines if line.split()[0] == word)
 
     def get(self) -> int | None:
-        """Ask for an actor; None if nobody listens."""
+        """Request an actor; return the status, or None if no server listens."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
             try:
                 connection.request("GET", "/users/ida", headers={"Accept": "application/activity+json"})
@@ -121,9 +121,9 @@ class Server:
             return answer.status
 
     def wait_until_busy(self) -> None:
-        """Wait until several listeners have begun; one request makes a WSGI worker start."""
+        """Wait until three listeners run. A request makes a WSGI worker start."""
         deadline = time.monotonic() + PATIENCE_S
-        while len(self.begun()) < 3:
+        while len(self.started_listeners()) < 3:
             assert time.monotonic() < deadline, self.output.decode()
             assert self.process.poll() is None, self.output.decode()
             self.get()
@@ -136,7 +136,7 @@ class Server:
             self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> None:
-        """Wait for the end."""
+        """Wait until the process has ended."""
         try:
             self.process.wait(PATIENCE_S)
             self._reader.join(PATIENCE_S)
@@ -151,7 +151,7 @@ class Server:
 
 
 class Load(threading.Thread):
-    """Asks a server again and again until it is gone."""
+    """Request an actor repeatedly until the server has ended."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ SIGNALS = ("sigterm", "ctrl-c")
         ("apcore-serve", "ctrl-c"),
     ],
 )
-def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun_and_says_nothing(server, how, tmp_path):
+def test_server_stopped_under_load_finishes_its_listeners_and_exits_quietly(server, how, tmp_path):
     for number in range(STOPS):
         running = Server(server, tmp_path / str(number))
         running.wait_until_busy()
@@ -188,10 +188,10 @@ def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun_and_says
         for load in loads:
             load.join()
         running.wait()
-        said = running.output.decode()
-        assert [word for word in LOUD if word in said] == [], said
-        assert running.process.returncode in {0, 130, -signal.SIGTERM, -signal.SIGINT}, said
-        assert running.begun() == running.ended(), said
+        output = running.output.decode()
+        assert [word for word in ERROR_WORDS if word in output] == [], output
+        assert running.process.returncode in {0, 130, -signal.SIGTERM, -signal.SIGINT}, output
+        assert running.started_listeners() == running.finished_listeners(), output
         for load in loads:
             assert load.failure is None
             assert load.statuses <= {200, None}
@@ -199,15 +199,15 @@ def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun_and_says
 
 
 @pytest.mark.parametrize(("server", "how"), [("uvicorn", "sigterm"), ("hypercorn", "ctrl-c")])
-def test_listeners_that_never_end_keep_a_server_no_longer_than_the_grace(server, how, tmp_path):
-    """Their messages are repeated later."""
+def test_endless_listeners_delay_the_exit_only_by_the_grace_period(server, how, tmp_path):
+    """Stop a server with listeners of an hour: their messages stay in the queue."""
     running = Server(server, tmp_path / "x", STOP_LISTEN_S="3600", STOP_GRACE_S="0.5")
     running.wait_until_busy()
     running.stop(how)
     running.wait()
-    said = running.output.decode()
-    assert "has not finished within its grace period of 0.5 s" in said
-    assert [word for word in LOUD if word in said] == [], said
-    assert running.ended() == []
+    output = running.output.decode()
+    assert "has not finished within its grace period of 0.5 s" in output
+    assert [word for word in ERROR_WORDS if word in output] == [], output
+    assert running.finished_listeners() == []
     depth = asyncio.run(running.depth())
     assert depth.ready + depth.leased > 0
