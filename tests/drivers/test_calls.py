@@ -1,4 +1,4 @@
-"""`Call` under loops: threads, nesting deeper than the pools, and refusals."""
+"""Check `Call` under each driver: threads, nesting deeper than the pools, and refused functions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from worlds import in_each_loop, in_each_world, verdict
 PAGE = Request("GET", "https://a.example/page")
 
 
-class Face:
-    """A context whose face is the driver itself."""
+class DriverContext:
+    """A context that hands the driver's own `run` to its handlers."""
 
     def blocking(self, run):
         return run
@@ -33,7 +33,7 @@ class Face:
         return None
 
 
-def of(fn, *args: object, **options: Any) -> Op[object]:
+def call(fn, *args: object, **options: Any) -> Op[object]:
     return (yield from Call(fn, *args, **options))
 
 
@@ -53,103 +53,108 @@ def in_thread(run) -> str:
     return threading.current_thread().name
 
 
-def test_a_coroutine_function_is_refused_by_the_blocking_driver():
+def test_coroutine_function_is_refused_by_the_blocking_driver():
     from worlds import WORLDS
 
-    told = verdict(WORLDS["blocking"], of(coroutine, contexts_for=Face()))
-    assert told.raised is ContractError
-    assert "test_calls.coroutine is a coroutine function, and this driver is blocking" in told.words
+    outcome = verdict(WORLDS["blocking"], call(coroutine, contexts_for=DriverContext()))
+    assert outcome.raised is ContractError
+    assert "test_calls.coroutine is a coroutine function, and this driver is blocking" in outcome.words
 
 
 @in_each_loop
-def test_a_coroutine_function_is_awaited(world):
-    assert verdict(world, of(coroutine, contexts_for=Face())).returned == [None]
+def test_coroutine_function_is_awaited_by_a_loop(world):
+    assert verdict(world, call(coroutine, contexts_for=DriverContext())).returned == [None]
 
 
 @in_each_world
-def test_a_coroutine_function_in_disguise_is_refused(world):
-    told = verdict(world, of(lambda: coroutine(None)))
-    assert told.raised is ContractError
-    assert "register an async def" in told.words
+def test_plain_function_that_returns_a_coroutine_is_refused(world):
+    outcome = verdict(world, call(lambda: coroutine(None)))
+    assert outcome.raised is ContractError
+    assert "register an async def" in outcome.words
 
 
 @in_each_loop
 def test_plain_functions_run_in_threads(world):
-    here = threading.current_thread().name
-    assert verdict(world, of(in_thread, contexts_for=Face())).returned != here
+    own_thread = threading.current_thread().name
+    assert verdict(world, call(in_thread, contexts_for=DriverContext())).returned != own_thread
 
 
-class Waiting(MemoryStore):
-    """Memory that does not promise anything."""
+class WaitingStore(MemoryStore):
+    """A memory store that does not promise never to wait."""
 
     never_waits = False
 
 
 @in_each_world
-def test_an_operation_that_is_called_closes_with_its_caller(world):
+def test_nested_operation_is_closed_with_its_caller(world):
     closed = []
 
-    def asks(run) -> object:
-        def tidies() -> Op[None]:
+    def handler(run) -> object:
+        def get_and_close() -> Op[None]:
             try:
                 yield from Get(((),))
             finally:
                 closed.append(True)
 
-        return run(tidies())
+        return run(get_and_close())
 
-    assert verdict(world, of(asks, contexts_for=Face())).raised is ValueError
+    assert verdict(world, call(handler, contexts_for=DriverContext())).raised is ValueError
     assert closed == [True]
 
 
 def nested(depth: int):
-    """A plain function that calls a plain function that calls ..., each through an operation."""
+    """Build a plain function that calls ``depth`` more plain functions, each through an operation."""
 
     def fn(run) -> int:
-        return 0 if depth == 0 else 1 + run(of(nested(depth - 1), contexts_for=Face()))
+        return 0 if depth == 0 else 1 + run(call(nested(depth - 1), contexts_for=DriverContext()))
 
     return fn
 
 
 DEPTH = 12
-"""More than the two threads that each pool has below."""
+"""More levels than the two threads of each pool in these tests."""
 
 
-def many() -> Op[object]:
-    """Every thread of the first pool is taken by a function that needs more of them."""
-    return (yield from gather(*[of(nested(DEPTH), contexts_for=Face()) for _ in range(6)], limit=6))
+def nested_calls() -> Op[object]:
+    """Occupy every thread of the first pool with a function that needs more of them."""
+    return (yield from gather(*[call(nested(DEPTH), contexts_for=DriverContext()) for _ in range(6)], limit=6))
 
 
-def test_plain_functions_nested_deeper_than_the_pools_do_not_wait_for_themselves_on_asyncio():
+def test_calls_nested_deeper_than_the_pool_do_not_deadlock_on_asyncio():
     runtime = AsyncioRuntime(handler_threads_max=2)
     try:
-        assert asyncio.run(run_async(many(), async_ports(runtime=runtime))) == (Returned(DEPTH),) * 6
+        assert asyncio.run(run_async(nested_calls(), async_ports(runtime=runtime))) == (Returned(DEPTH),) * 6
     finally:
         runtime.close()
 
 
-def test_plain_functions_nested_deeper_than_the_pools_do_not_wait_for_themselves_on_trio():
+def test_calls_nested_deeper_than_the_pool_do_not_deadlock_on_trio():
     async def main():
-        return await run_async(many(), async_ports(runtime=TrioRuntime(handler_threads_max=2)))
+        return await run_async(nested_calls(), async_ports(runtime=TrioRuntime(handler_threads_max=2)))
 
     assert trio.run(main) == (Returned(DEPTH),) * 6
 
 
-def test_ports_in_threads_are_not_starved_by_handlers_in_threads():
+def test_handler_threads_do_not_starve_port_threads():
     def reads_twice() -> Op[object]:
-        return (yield from gather(*[of(lambda run: [run(read()), run(read())], contexts_for=Face()) for _ in range(8)]))
+        return (
+            yield from gather(
+                *[call(lambda run: [run(read()), run(read())], contexts_for=DriverContext()) for _ in range(8)]
+            )
+        )
 
     runtime = AsyncioRuntime(handler_threads_max=2, port_threads_max=1)
     try:
-        answer = asyncio.run(run_async(reads_twice(), async_ports(runtime=runtime, store=Waiting())))
+        answer = asyncio.run(run_async(reads_twice(), async_ports(runtime=runtime, store=WaitingStore())))
     finally:
         runtime.close()
     assert answer == (Returned([[None], [None]]),) * 8
 
 
 @in_each_world
-def test_a_blocking_face_can_be_driven_again_and_again(world):
+def test_blocking_run_can_be_used_repeatedly_in_one_call(world):
     def now() -> Op[object]:
         return (yield from Now())
 
-    assert len(set(verdict(world, of(lambda run: [run(now()) for _ in range(5)], contexts_for=Face())).returned)) == 1
+    outcome = verdict(world, call(lambda run: [run(now()) for _ in range(5)], contexts_for=DriverContext()))
+    assert len(set(outcome.returned)) == 1

@@ -1,4 +1,4 @@
-"""Blocking ports under a loop: in a thread, on the loop where they promise not to wait, or by a twin of their own."""
+"""Check blocking ports under a loop: in a thread, on the loop if they never wait, or by an async twin."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class CountingRuntime(AsyncioRuntime):
         return await super().thread(job, lane=lane)
 
 
-class Waiting(MemoryStore):
-    """Memory that does not promise anything, and notes its waits."""
+class WaitingStore(MemoryStore):
+    """A memory store that does not promise never to wait, and records its waits."""
 
     never_waits = False
-    waited: tuple[float, ...] = ()
+    waits: tuple[float, ...] = ()
 
     def wait(self, lanes, /, *, timeout_s):
-        self.waited += (timeout_s,)
+        self.waits += (timeout_s,)
 
 
 def with_runtime(job) -> Any:
@@ -52,8 +52,8 @@ def with_runtime(job) -> Any:
         runtime.close()
 
 
-def uses(ports: AsyncPorts):
-    """Every method of every port once; answers what they answered."""
+def use_every_port(ports: AsyncPorts):
+    """Call every method of every port once and return the answers."""
 
     async def job() -> list[Any]:
         store, queue, transport, signer = ports.store, ports.queue, ports.transport, ports.signer
@@ -68,12 +68,12 @@ def uses(ports: AsyncPorts):
             store.durability,
             await queue.enqueue((MESSAGE,)),
         ]
-        [leased] = await queue.lease(("lane",), limit=1, lease_s=9)
+        [lease] = await queue.lease(("lane",), limit=1, lease_s=9)
         answers += [
-            leased.message,
-            list(await queue.extend((leased,), lease_s=9)),
+            lease.message,
+            list(await queue.extend((lease,), lease_s=9)),
             (await queue.depth(("lane",))).leased,
-            list(await queue.settle((Done(leased),))),
+            list(await queue.settle((Done(lease),))),
             transport.checks_addresses,
             (await transport.send(PAGE)).status,
             await signer.sign("k", b"data"),
@@ -95,33 +95,33 @@ def bundle(runtime: AsyncioRuntime, store: Any, queue: Any) -> AsyncPorts:
     )
 
 
-def test_ports_that_may_wait_are_called_in_threads():
-    store = Waiting()
-    answers, lanes = with_runtime(lambda runtime: uses(bundle(runtime, store, store)))
+def test_waiting_ports_are_called_in_threads():
+    store = WaitingStore()
+    answers, lanes = with_runtime(lambda runtime: use_every_port(bundle(runtime, store, store)))
     assert (answers, set(lanes), len(lanes)) == (EXPECTED, {"port", "wire"}, 14)
 
 
-def test_a_queue_apart_is_called_in_threads():
-    answers, lanes = with_runtime(lambda runtime: uses(bundle(runtime, MemoryStore(), Waiting())))
+def test_separate_waiting_queue_is_called_in_threads():
+    answers, lanes = with_runtime(lambda runtime: use_every_port(bundle(runtime, MemoryStore(), WaitingStore())))
     assert (answers, set(lanes), len(lanes)) == (EXPECTED, {"port", "wire"}, 10)
 
 
 def test_ports_that_never_wait_are_called_on_the_loop():
     store = MemoryStore()
-    answers, lanes = with_runtime(lambda runtime: uses(bundle(runtime, store, store)))
+    answers, lanes = with_runtime(lambda runtime: use_every_port(bundle(runtime, store, store)))
     assert (answers, len(lanes)) == (EXPECTED, 4)  # those of the transport (its closing too) and the signer
 
 
-def test_a_store_that_is_the_queue_stays_one_object():
+def test_store_that_is_the_queue_stays_one_object():
     store = MemoryStore()
     runtime = AsyncioRuntime()
-    one, two = bundle(runtime, store, store), bundle(runtime, store, MemoryStore())
-    assert one.store is one.queue
-    assert two.store is not two.queue
+    combined, separate = bundle(runtime, store, store), bundle(runtime, store, MemoryStore())
+    assert combined.store is combined.queue
+    assert separate.store is not separate.queue
 
 
-class KvOnly:
-    """A store that is no queue."""
+class StoreWithoutQueue:
+    """A store without the methods of a queue."""
 
     durability = "none"
 
@@ -135,22 +135,22 @@ class KvOnly:
         )
 
 
-def test_a_store_that_is_no_queue_is_never_asked_for_one():
+def test_store_without_queue_methods_is_not_used_as_a_queue():
     def op() -> Op[object]:
         yield from Commit((), (Put(("k",), b"v"),), token=b"t" * 16, messages=(MESSAGE,))
         return [entry.value for entry in (yield from Scan((), limit=1))]
 
     queue = MemoryStore()
     answers, _ = with_runtime(
-        lambda runtime: run_async(op(), async_ports(runtime=runtime, store=KvOnly(), queue=queue))
+        lambda runtime: run_async(op(), async_ports(runtime=runtime, store=StoreWithoutQueue(), queue=queue))
     )
     assert (answers, queue.depth(("lane",)).ready) == ([b"v"], 1)
-    twin = async_ports(runtime=AsyncioRuntime(), store=KvOnly()).store
+    twin = async_ports(runtime=AsyncioRuntime(), store=StoreWithoutQueue()).store
     assert not hasattr(twin, "enqueue")
 
 
-class Native:
-    """Ports that are awaited already: they are taken as they are."""
+class AsyncPort:
+    """Ports that are async already: they are used unchanged."""
 
     durability = "none"
     checks_addresses = "enforced"
@@ -164,62 +164,62 @@ class Native:
     async def sign(self, key_name, data, /): ...
 
 
-def test_async_ports_are_taken_as_they_are():
-    native: Any = Native()
+def test_async_ports_are_used_unchanged():
+    native: Any = AsyncPort()
     ports = async_ports(runtime=AsyncioRuntime(), store=native, queue=native, transport=native, signer=native)
     assert all(port is native for port in (ports.store, ports.queue, ports.transport, ports.signer))
-    apart: Any = Native()
-    assert async_ports(runtime=AsyncioRuntime(), store=native, queue=apart).queue is apart
+    separate_queue: Any = AsyncPort()
+    assert async_ports(runtime=AsyncioRuntime(), store=native, queue=separate_queue).queue is separate_queue
 
 
-class WithTwin(MemoryStore):
-    """A blocking store that brings its own twin."""
+class StoreWithTwin(MemoryStore):
+    """A blocking store that provides its own async twin."""
 
     def asynchronous(self, runtime):
         self.runtime = runtime
-        native: Any = Native()
+        native: Any = AsyncPort()
         return native
 
 
-def test_a_port_may_bring_its_own_twin():
+def test_port_may_provide_its_own_async_twin():
     runtime = AsyncioRuntime()
-    store, queue = WithTwin(), WithTwin()
-    both = async_ports(runtime=runtime, store=store, queue=store)
-    assert isinstance(both.store, Native)
-    assert both.queue is both.store
+    store, queue = StoreWithTwin(), StoreWithTwin()
+    combined = async_ports(runtime=runtime, store=store, queue=store)
+    assert isinstance(combined.store, AsyncPort)
+    assert combined.queue is combined.store
     assert store.runtime is runtime
-    apart = async_ports(runtime=runtime, store=MemoryStore(), queue=queue)
-    assert isinstance(apart.queue, Native)
+    separate = async_ports(runtime=runtime, store=MemoryStore(), queue=queue)
+    assert isinstance(separate.queue, AsyncPort)
     assert queue.runtime is runtime
 
 
-@pytest.mark.parametrize(("asked", "slice_s"), [(60.0, 0.5), (0.2, 0.2)])
-def test_waiting_is_taken_in_slices_so_that_a_cancelled_worker_leaves_its_thread_soon(asked, slice_s):
-    store = Waiting()
-    _, lanes = with_runtime(lambda runtime: waits(bundle(runtime, store, store), asked))
-    assert (store.waited, lanes) == ((slice_s,), ["port"])
+@pytest.mark.parametrize(("timeout_s", "slice_s"), [(60.0, 0.5), (0.2, 0.2)])
+def test_wait_is_limited_to_short_slices(timeout_s, slice_s):
+    store = WaitingStore()
+    _, lanes = with_runtime(lambda runtime: wait_for_messages(bundle(runtime, store, store), timeout_s))
+    assert (store.waits, lanes) == ((slice_s,), ["port"])
 
 
-def test_even_a_port_that_never_waits_waits_in_a_thread():
-    class Promising(MemoryStore):
+def test_queue_wait_runs_in_a_thread_even_if_the_port_never_waits():
+    class ThreadRecordingStore(MemoryStore):
         thread = ""
 
         def wait(self, lanes, /, *, timeout_s):
             self.thread = threading.current_thread().name
 
-    store = Promising()
-    with_runtime(lambda runtime: waits(bundle(runtime, store, store), 1))
+    store = ThreadRecordingStore()
+    with_runtime(lambda runtime: wait_for_messages(bundle(runtime, store, store), 1))
     assert store.thread.startswith("apcore-port")
 
 
-async def waits(ports: AsyncPorts, timeout_s: float) -> None:
+async def wait_for_messages(ports: AsyncPorts, timeout_s: float) -> None:
     assert ports.queue is not None
     await ports.queue.wait(("lane",), timeout_s=timeout_s)
 
 
-def test_wrong_arguments_come_out_of_the_thread():
+def test_value_error_in_a_thread_reaches_the_caller():
     def op() -> Op[object]:
         return (yield from Get(((),)))
 
     with pytest.raises(ValueError, match="a key is a tuple of 1 to 16 strings"):
-        with_runtime(lambda runtime: run_async(op(), async_ports(runtime=runtime, store=Waiting())))
+        with_runtime(lambda runtime: run_async(op(), async_ports(runtime=runtime, store=WaitingStore())))
