@@ -1,4 +1,4 @@
-"""Followers and following change by what we send and by what arrives, and nothing private is sent after a relation has ended."""
+"""Check follow relations: they change by sent and received activities, and end all private deliveries when they end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MILA = "https://away.example/@mila"
 
 
 class Ground:
-    """A server with the actors anna and otto, and mila elsewhere."""
+    """A server with the actors Anna and Otto, and Mila on another server."""
 
     def __init__(self, verdict: Any = FollowVerdict.ACCEPT, *, listen: dict[type[Activity], Any] | None = None) -> None:
         self.clock = Clock()
@@ -74,8 +74,8 @@ class Ground:
     def work(self) -> None:
         self.node.work(until_idle=True)
 
-    def hear(self, activity: dict[str, Any], *, peer: Peer | None = None, to: str | None = "anna") -> None:
-        """Deliver an activity of mila's, or of another peer, with a signature of its own, and process it."""
+    def receive(self, activity: dict[str, Any], *, peer: Peer | None = None, to: str | None = "anna") -> None:
+        """Deliver an activity of Mila or another peer with its own signature, and process it."""
         self.clock.pass_s(2)
         answer = (peer or self.mila).deliver(self.node, activity, to=to)
         assert answer.status == 202, answer.body
@@ -87,15 +87,15 @@ class Ground:
         return ident
 
     def follow(self) -> dict[str, Any]:
-        """Have mila ask to follow anna."""
+        """Let Mila ask to follow Anna."""
         follow = self.mila.activity("Follow", id=f"{MILA}/follows/{next(self.ids)}", object=ANNA)
-        self.hear(follow)
+        self.receive(follow)
         return follow
 
-    def ask(self) -> dict[str, Any]:
-        """Have anna ask to follow mila; gives the Follow as it arrived there."""
+    def request_follow(self) -> dict[str, Any]:
+        """Let Anna ask to follow Mila; return the Follow as it arrived there."""
         ident = self.send(Follow(object=MILA))
-        [follow] = [one.activity for one in self.mila.received if one.activity["id"] == ident]
+        [follow] = [delivery.activity for delivery in self.mila.received if delivery.activity["id"] == ident]
         return follow
 
     def members(self, name: str, owner: str = ANNA) -> list[str]:
@@ -114,33 +114,35 @@ class Ground:
         return relation.state
 
     def types(self, peer: Peer | None = None) -> list[str]:
-        return [one.activity["type"] for one in (peer or self.mila).received]
+        return [delivery.activity["type"] for delivery in (peer or self.mila).received]
 
     def publish_private(self) -> list[str]:
-        """Publish for followers only; gives the types of what mila gets because of it."""
-        before = len(self.mila.received)
+        """Publish for followers only; return the types of the activities that Mila gets."""
+        received_before = len(self.mila.received)
         self.node.publish(Note(content="for followers"), by="anna", to=f"{ANNA}/followers")
         self.work()
-        return self.types()[before:]
+        return self.types()[received_before:]
 
 
-def theirs(follow: dict[str, Any]) -> Follow:
+def follow_by_mila(follow: dict[str, Any]) -> Follow:
     return Follow(id=follow["id"], actor=MILA, object=ANNA)
 
 
-# --- somebody follows us --------------------------------------------------------------------------------------------
+# --- incoming follows -----------------------------------------------------------------------------------------------
 
-OUR_ENDINGS: dict[str, Callable[[dict[str, Any], str], View]] = {
-    "Reject of the Follow": lambda follow, answer: Reject(object=theirs(follow)),
+ENDINGS_BY_US: dict[str, Callable[[dict[str, Any], str], View]] = {
+    "Reject of the Follow": lambda follow, answer: Reject(object=follow_by_mila(follow)),
     "Reject by id": lambda follow, answer: Reject(object=follow["id"]),
-    "Undo of the Accept": lambda follow, answer: Undo(object=Accept(id=answer, actor=ANNA, object=theirs(follow))),
+    "Undo of the Accept": lambda follow, answer: Undo(
+        object=Accept(id=answer, actor=ANNA, object=follow_by_mila(follow))
+    ),
     "Undo of the Accept by id": lambda follow, answer: Undo(object=answer),
     "Block": lambda follow, answer: Block(object=MILA),
 }
 
 
-@pytest.mark.parametrize("ending", OUR_ENDINGS.values(), ids=OUR_ENDINGS)
-def test_a_follower_whom_we_remove_gets_nothing_private_any_more(ending):
+@pytest.mark.parametrize("ending", ENDINGS_BY_US.values(), ids=ENDINGS_BY_US)
+def test_removed_follower_gets_no_more_private_notes(ending):
     ground = Ground()
     follow = ground.follow()
     assert ground.members("followers") == [MILA]
@@ -151,7 +153,7 @@ def test_a_follower_whom_we_remove_gets_nothing_private_any_more(ending):
     assert ground.publish_private() == []
 
 
-def their_endings(ground: Ground, follow: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def endings_by_follower(ground: Ground, follow: dict[str, Any]) -> dict[str, dict[str, Any]]:
     mila = ground.mila
     return {
         "Undo of the Follow": mila.activity("Undo", object=follow),
@@ -163,33 +165,33 @@ def their_endings(ground: Ground, follow: dict[str, Any]) -> dict[str, dict[str,
     }
 
 
-@pytest.mark.parametrize("name", their_endings(Ground(), {"id": "https://away.example/1"}))
+@pytest.mark.parametrize("name", endings_by_follower(Ground(), {"id": "https://away.example/1"}))
 @pytest.mark.parametrize("inbox", ["anna", None], ids=["own inbox", "shared inbox"])
-def test_a_follower_who_leaves_gets_nothing_private_any_more(name, inbox):
+def test_former_follower_gets_no_more_private_notes(name, inbox):
     ground = Ground()
     follow = ground.follow()
-    ground.hear(their_endings(ground, follow)[name], to=inbox)
+    ground.receive(endings_by_follower(ground, follow)[name], to=inbox)
     assert ground.members("followers") == []
     assert ground.publish_private() == []
 
 
-def test_a_request_that_waits_is_listed_and_answered_later():
+def test_pending_follow_is_listed_and_accepted_later():
     ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     assert (ground.members("followers"), ground.requests(), ground.types()) == ([], [MILA], [])
     assert ground.publish_private() == []
-    ground.send(Accept(object=theirs(follow)))
+    ground.send(Accept(object=follow_by_mila(follow)))
     assert (ground.members("followers"), ground.requests()) == ([MILA], [])
     assert ground.publish_private() == ["Create"]
 
 
-def test_a_request_that_waits_is_accepted_by_its_id():
+def test_pending_follow_is_accepted_by_its_id():
     ground = Ground(FollowVerdict.PENDING)
     ground.send(Accept(object=ground.follow()["id"]))
     assert ground.members("followers") == [MILA]
 
 
-def test_the_follow_that_a_listener_was_given_is_accepted_later():
+def test_follow_from_a_listener_is_accepted_later():
     requests: list[Follow] = []
     ground = Ground(FollowVerdict.PENDING, listen={Follow: lambda ctx, follow: requests.append(follow)})
     ground.follow()
@@ -198,48 +200,48 @@ def test_the_follow_that_a_listener_was_given_is_accepted_later():
 
 
 @pytest.mark.parametrize("kind", [TentativeAccept, TentativeReject])
-def test_a_tentative_answer_leaves_a_request_where_it_is(kind):
+def test_tentative_answer_keeps_a_follow_pending(kind):
     ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
-    ground.send(kind(object=theirs(follow)))
+    ground.send(kind(object=follow_by_mila(follow)))
     assert (ground.members("followers"), ground.requests()) == ([], [MILA])
 
 
-def test_an_accept_of_a_request_that_was_taken_back_adds_nobody():
+def test_accept_of_an_undone_follow_adds_no_follower():
     ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
-    ground.hear(ground.mila.activity("Undo", object=follow))
-    ground.send(Accept(object=theirs(follow)))
+    ground.receive(ground.mila.activity("Undo", object=follow))
+    ground.send(Accept(object=follow_by_mila(follow)))
     assert (ground.members("followers"), ground.requests()) == ([], [])
 
 
-def test_a_rejected_request_may_be_accepted_after_all():
+def test_rejected_follow_may_be_accepted_later():
     ground = Ground(FollowVerdict.REJECT)
     follow = ground.follow()
     assert (ground.types(), ground.requests(), ground.members("followers")) == (["Reject"], [], [])
-    ground.send(Accept(object=theirs(follow)))
+    ground.send(Accept(object=follow_by_mila(follow)))
     assert ground.members("followers") == [MILA]
 
 
-def test_an_undone_reject_lets_the_request_wait_again():
+def test_undone_reject_makes_the_follow_pending_again():
     ground = Ground()
     follow = ground.follow()
-    rejected = ground.send(Reject(object=theirs(follow)))
-    ground.send(Undo(object=Reject(id=rejected, object=theirs(follow))))
+    reject_id = ground.send(Reject(object=follow_by_mila(follow)))
+    ground.send(Undo(object=Reject(id=reject_id, object=follow_by_mila(follow))))
     assert (ground.members("followers"), ground.requests()) == ([], [MILA])
 
 
-def test_nobody_answers_for_another_actor():
+def test_answer_for_another_actor_is_refused():
     ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     for kind in (Accept, Reject):
         with pytest.raises(ContractError, match=r"answers a Follow of .*: send the answer as "):
-            ground.send(kind(object=theirs(follow)), by="otto")
+            ground.send(kind(object=follow_by_mila(follow)), by="otto")
     assert ground.requests() == [MILA]
     assert ground.types() == []
 
 
-def test_a_blocked_actor_cannot_follow_until_the_block_is_undone():
+def test_blocked_actor_cannot_follow_until_the_block_is_undone():
     verdicts: list[str] = []
 
     def policy(ctx: Any, follow: Follow) -> FollowVerdict:
@@ -247,16 +249,16 @@ def test_a_blocked_actor_cannot_follow_until_the_block_is_undone():
         return FollowVerdict.ACCEPT
 
     ground = Ground(policy)
-    blocked = ground.send(Block(object=MILA))
+    block_id = ground.send(Block(object=MILA))
     ground.follow()
     assert (ground.types(), verdicts) == (["Block", "Reject"], [])
     assert ground.members("followers") == []
-    ground.send(Undo(object=Block(id=blocked, actor=ANNA, object=MILA)))
+    ground.send(Undo(object=Block(id=block_id, actor=ANNA, object=MILA)))
     ground.follow()
     assert ground.members("followers") == [MILA]
 
 
-def test_a_repeated_follow_is_answered_again_even_if_new_ones_wait():
+def test_repeated_follow_is_accepted_again_even_if_new_ones_are_pending():
     verdicts = [FollowVerdict.ACCEPT, FollowVerdict.PENDING]
     ground = Ground(lambda ctx, follow: verdicts.pop(0))
     for _ in range(2):
@@ -265,7 +267,7 @@ def test_a_repeated_follow_is_answered_again_even_if_new_ones_wait():
     assert (ground.members("followers"), ground.requests()) == ([MILA], [])
 
 
-def test_a_repeated_follow_that_the_policy_rejects_ends_the_relation():
+def test_repeated_follow_rejected_by_the_policy_ends_the_relation():
     verdicts = [FollowVerdict.ACCEPT, FollowVerdict.REJECT]
     ground = Ground(lambda ctx, follow: verdicts.pop(0))
     for _ in range(2):
@@ -274,12 +276,12 @@ def test_a_repeated_follow_that_the_policy_rejects_ends_the_relation():
     assert ground.members("followers") == []
 
 
-def test_an_undo_that_names_any_of_the_last_follows_is_understood():
+def test_undo_may_name_any_of_the_last_follow_ids():
     ground = Ground()
     follows = [ground.follow() for _ in range(FOLLOW_IDS_MAX + 1)]
-    ground.hear(ground.mila.activity("Undo", object=follows[0]["id"]))
-    assert ground.members("followers") == [MILA], "the oldest id is forgotten"
-    ground.hear(ground.mila.activity("Undo", object=follows[1]["id"]))
+    ground.receive(ground.mila.activity("Undo", object=follows[0]["id"]))
+    assert ground.members("followers") == [MILA], "the oldest id still counts"
+    ground.receive(ground.mila.activity("Undo", object=follows[1]["id"]))
     assert ground.members("followers") == []
     assert not ground.node.run(followed_ids())
 
@@ -288,31 +290,31 @@ def followed_ids() -> Any:
     return (yield from Scan(("followed",), limit=100))
 
 
-def test_a_reused_follow_id_counts_after_its_undo():
+def test_reused_follow_id_counts_after_its_undo():
     ground = Ground()
     follow = ground.mila.activity("Follow", id=f"{MILA}/follows/anna", object=ANNA)
     undo = ground.mila.activity("Undo", id=f"{MILA}/follows/anna/undo", object=follow)
     followers = []
     for activity in (follow, undo, follow, undo):
-        ground.hear(activity)
+        ground.receive(activity)
         followers.append(ground.members("followers"))
     assert followers == [[MILA], [], [MILA], []]
     assert ground.types() == ["Accept", "Accept"]
 
 
-def test_a_repeated_follow_or_undo_changes_nothing():
+def test_repeated_follow_or_undo_changes_nothing():
     ground = Ground()
     follow = ground.follow()
-    ground.hear(follow)
+    ground.receive(follow)
     assert ground.types() == ["Accept"]
     undo = ground.mila.activity("Undo", object=follow)
-    ground.hear(undo)
-    again = ground.follow()
-    ground.hear(undo)
-    assert ground.members("followers") == [MILA], f"the Undo was of another Follow than {again['id']}"
+    ground.receive(undo)
+    new_follow = ground.follow()
+    ground.receive(undo)
+    assert ground.members("followers") == [MILA], f"the Undo was of another Follow than {new_follow['id']}"
 
 
-def test_a_replayed_follow_does_not_count_after_its_undo():
+def test_replayed_follow_does_not_count_after_its_undo():
     ground = Ground()
     follow = ground.mila.activity("Follow", object=ANNA)
     request = ground.mila.request(follow, f"{ANNA}/inbox")
@@ -321,37 +323,37 @@ def test_a_replayed_follow_does_not_count_after_its_undo():
         assert isinstance(answer, Response)
         assert answer.status == 202
         ground.work()
-        ground.hear(ground.mila.activity("Undo", object=follow))
+        ground.receive(ground.mila.activity("Undo", object=follow))
         assert ground.members("followers") == []
     assert ground.types() == ["Accept"]
 
 
-def test_a_handler_sees_what_its_own_answer_changes():
-    seen: list[bool] = []
+def test_handler_sees_the_effect_of_its_own_answer():
+    memberships: list[bool] = []
 
     def remove(ctx: Any, follow: Follow) -> None:
         followers = ctx.collection_uri("followers", "anna")
-        seen.append(ctx.contains(followers, MILA))
+        memberships.append(ctx.contains(followers, MILA))
         ctx.send(Reject(object=follow), by="anna", to=MILA)
-        seen.append(ctx.contains(followers, MILA))
+        memberships.append(ctx.contains(followers, MILA))
 
     ground = Ground(listen={Follow: remove})
     ground.follow()
-    assert seen == [True, False]
+    assert memberships == [True, False]
     assert ground.members("followers") == []
 
 
-def test_what_the_application_puts_in_or_takes_out_counts():
+def test_members_changed_by_the_application_count():
     ground = Ground(FollowVerdict.PENDING)
     follow = ground.follow()
     site, followers = ground.node.site(), f"{ANNA}/followers"
     ground.node.run(act(site, AddMember(followers, MILA)))
     assert ground.state(Direction.INBOUND) is RelationState.ACCEPTED
-    ground.send(Accept(object=theirs(follow)))
+    ground.send(Accept(object=follow_by_mila(follow)))
     assert (ground.members("followers"), ground.requests()) == ([MILA], [])
     ground.node.run(act(site, RemoveMember(followers, MILA)))
     assert ground.state(Direction.INBOUND) is RelationState.NONE
-    ground.send(Accept(object=theirs(follow)))
+    ground.send(Accept(object=follow_by_mila(follow)))
     assert ground.members("followers") == []
 
 
@@ -366,42 +368,42 @@ def test_undoing_any_of_several_accepts_removes_the_follower():
     assert ground.publish_private() == []
 
 
-def test_only_its_own_actor_undoes_an_activity():
+def test_only_the_actor_of_an_activity_may_undo_it():
     ground = Ground()
-    follow = ground.ask()
-    ground.hear(ground.mila.activity("Accept", object=follow))
+    follow = ground.request_follow()
+    ground.receive(ground.mila.activity("Accept", object=follow))
     with pytest.raises(ContractError, match="undoes an activity of"):
         ground.send(Undo(object=Follow(actor=OTTO, object=MILA)))
     assert ground.members("following") == [MILA]
 
 
-def test_a_follower_removed_by_the_application_leaves_no_index_after_its_undo():
+def test_follower_removed_by_the_application_leaves_no_index_after_its_undo():
     ground = Ground()
     follow = ground.follow()
     ground.node.run(act(ground.node.site(), RemoveMember(f"{ANNA}/followers", MILA)))
-    ground.hear(ground.mila.activity("Undo", object=follow))
+    ground.receive(ground.mila.activity("Undo", object=follow))
     assert ground.node.run(followed_ids()) == []
 
 
-def test_a_blocked_actor_that_the_application_added_leaves_when_it_is_deleted():
+def test_blocked_actor_added_by_the_application_is_removed_when_it_is_deleted():
     ground = Ground()
     ground.send(Block(object=MILA))
     ground.node.run(act(ground.node.site(), AddMember(f"{ANNA}/followers", MILA)))
-    ground.hear(ground.mila.activity("Delete", object=MILA))
+    ground.receive(ground.mila.activity("Delete", object=MILA))
     assert ground.members("followers") == []
 
 
-# --- we follow somebody ---------------------------------------------------------------------------------------------
+# --- outgoing follows -----------------------------------------------------------------------------------------------
 
 
-def accepted(ground: Ground) -> dict[str, Any]:
-    follow = ground.ask()
-    ground.hear(ground.mila.activity("Accept", object=follow))
+def accept_follow(ground: Ground) -> dict[str, Any]:
+    follow = ground.request_follow()
+    ground.receive(ground.mila.activity("Accept", object=follow))
     assert ground.members("following") == [MILA]
     return follow
 
 
-OUR_WAYS_OUT: dict[str, Callable[[dict[str, Any]], View]] = {
+UNFOLLOWS: dict[str, Callable[[dict[str, Any]], View]] = {
     "Undo of the Follow": lambda follow: Undo(object=Follow(id=follow["id"], actor=ANNA, object=MILA)),
     "Undo by id": lambda follow: Undo(object=follow["id"]),
     "Undo without an id": lambda follow: Undo(object=Follow(actor=ANNA, object=MILA)),
@@ -409,27 +411,27 @@ OUR_WAYS_OUT: dict[str, Callable[[dict[str, Any]], View]] = {
 }
 
 
-@pytest.mark.parametrize("way_out", OUR_WAYS_OUT.values(), ids=OUR_WAYS_OUT)
-def test_whom_we_unfollow_is_not_in_following_and_a_late_accept_changes_nothing(way_out):
+@pytest.mark.parametrize("unfollow", UNFOLLOWS.values(), ids=UNFOLLOWS)
+def test_unfollowed_actor_is_not_added_by_a_late_accept(unfollow):
     ground = Ground()
-    follow = accepted(ground)
-    ground.send(way_out(follow))
+    follow = accept_follow(ground)
+    ground.send(unfollow(follow))
     assert ground.members("following") == []
-    ground.hear(ground.mila.activity("Accept", object=follow))
-    ground.hear(ground.mila.activity("Accept", object=follow["id"]))
+    ground.receive(ground.mila.activity("Accept", object=follow))
+    ground.receive(ground.mila.activity("Accept", object=follow["id"]))
     assert ground.members("following") == []
     assert ground.state(Direction.OUTBOUND) is RelationState.NONE
 
 
-def test_an_accept_of_a_pending_follow_that_we_have_undone_changes_nothing():
+def test_accept_of_a_pending_follow_that_was_undone_changes_nothing():
     ground = Ground()
-    follow = ground.ask()
+    follow = ground.request_follow()
     ground.send(Undo(object=Follow(id=follow["id"], actor=ANNA, object=MILA)))
-    ground.hear(ground.mila.activity("Accept", object=follow))
+    ground.receive(ground.mila.activity("Accept", object=follow))
     assert ground.members("following") == []
 
 
-def their_answers(ground: Ground, follow: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def endings_by_followed_actor(ground: Ground, follow: dict[str, Any]) -> dict[str, dict[str, Any]]:
     mila = ground.mila
     accept = {"id": f"{MILA}#accept", "type": "Accept", "actor": MILA, "object": follow}
     return {
@@ -442,51 +444,51 @@ def their_answers(ground: Ground, follow: dict[str, Any]) -> dict[str, dict[str,
     }
 
 
-@pytest.mark.parametrize("name", their_answers(Ground(), {"id": f"{ANNA}#follow/1"}))
-def test_whoever_ends_our_follow_is_not_in_following(name):
+@pytest.mark.parametrize("name", endings_by_followed_actor(Ground(), {"id": f"{ANNA}#follow/1"}))
+def test_followed_actor_that_ends_the_relation_is_removed_from_following(name):
     ground = Ground()
-    follow = ground.ask()
-    ground.hear(ground.mila.activity("Accept", id=f"{MILA}#accept", object=follow))
+    follow = ground.request_follow()
+    ground.receive(ground.mila.activity("Accept", id=f"{MILA}#accept", object=follow))
     assert ground.members("following") == [MILA]
-    ground.hear(their_answers(ground, follow)[name])
+    ground.receive(endings_by_followed_actor(ground, follow)[name])
     assert ground.members("following") == []
 
 
-def test_only_the_actor_that_was_asked_answers():
+def test_only_the_followed_actor_may_answer():
     ground = Ground()
     eve = ground.network.peer("https://away.example/@eve")
-    follow = ground.ask()
-    ground.hear(eve.activity("Accept", object=follow), peer=eve)
-    ground.hear(eve.activity("Accept", object=follow["id"]), peer=eve)
+    follow = ground.request_follow()
+    ground.receive(eve.activity("Accept", object=follow), peer=eve)
+    ground.receive(eve.activity("Accept", object=follow["id"]), peer=eve)
     assert ground.members("following") == []
-    ground.hear(ground.mila.activity("Accept", object=follow))
-    ground.hear(eve.activity("Reject", object=follow), peer=eve)
-    ground.hear(eve.activity("Block", object=ANNA), peer=eve)
+    ground.receive(ground.mila.activity("Accept", object=follow))
+    ground.receive(eve.activity("Reject", object=follow), peer=eve)
+    ground.receive(eve.activity("Block", object=ANNA), peer=eve)
     assert ground.members("following") == [MILA]
 
 
-def test_a_late_answer_to_a_follow_that_was_undone_says_nothing_about_the_next_one():
+def test_late_answer_to_an_undone_follow_does_not_affect_the_next_one():
     ground = Ground()
-    first = ground.ask()
+    first = ground.request_follow()
     ground.send(Undo(object=Follow(id=first["id"], actor=ANNA, object=MILA)))
-    second = ground.ask()
-    ground.hear(ground.mila.activity("Accept", object=first))
+    second = ground.request_follow()
+    ground.receive(ground.mila.activity("Accept", object=first))
     assert ground.members("following") == []
-    ground.hear(ground.mila.activity("Accept", object=second | {"id": f"{MILA}/a-name-of-its-own"}))
-    ground.hear(ground.mila.activity("Reject", object=first))
+    ground.receive(ground.mila.activity("Accept", object=second | {"id": f"{MILA}/a-name-of-its-own"}))
+    ground.receive(ground.mila.activity("Reject", object=first))
     assert ground.members("following") == [MILA]
 
 
-def test_an_accept_of_nothing_adds_nobody():
+def test_accept_of_an_unknown_follow_adds_no_follower():
     ground = Ground()
     made_up = {"id": f"{ANNA}#follow/made-up", "type": "Follow", "actor": ANNA, "object": MILA}
-    for activity in ({"object": made_up}, {"object": made_up["id"]}, {"object": ANNA}, {"object": f"{HOME}/nobody"}):
-        ground.hear(ground.mila.activity("Accept", **activity))
+    for activity in ({"object": made_up}, {"object": made_up["id"]}, {"object": ANNA}, {"object": f"{HOME}/unknown"}):
+        ground.receive(ground.mila.activity("Accept", **activity))
     assert ground.members("following") == []
     assert ground.members("followers") == []
 
 
-def test_a_reused_accept_id_counts_for_the_next_follow():
+def test_reused_accept_id_counts_for_the_next_follow():
     ground = Ground()
     for _ in range(2):
         follow = ground.ask()
@@ -498,35 +500,35 @@ def test_a_reused_accept_id_counts_for_the_next_follow():
         assert ground.members("following") == [], "the Accept is of a Follow that was undone"
 
 
-def test_an_accept_of_a_follow_of_another_actor_adds_nobody():
+def test_accept_of_another_actors_follow_adds_no_follower():
     ground = Ground()
     eve = ground.network.peer("https://away.example/@eve")
     ground.send(Follow(object=eve.actor), to=eve.actor)
     follow_of_mila = {"type": "Follow", "actor": ANNA, "object": MILA}
-    ground.hear(eve.activity("Accept", object=follow_of_mila), peer=eve)
+    ground.receive(eve.activity("Accept", object=follow_of_mila), peer=eve)
     assert ground.members("following") == []
 
 
-def test_an_accept_by_id_of_an_id_below_the_actor_is_found_at_the_shared_inbox():
+def test_accept_by_id_reaches_the_actor_at_the_shared_inbox():
     """The application may choose an id among the actor's own activities."""
     ground = Ground()
     follow_id = f"{ANNA}/activities/first-follow"
     ground.node.publish(Note(id=follow_id, content="a place for the Follow"), by="anna", to=f"{ANNA}/followers")
     ground.send(Follow(id=follow_id, object=MILA))
-    ground.hear(ground.mila.activity("Accept", object=follow_id), to=None)
+    ground.receive(ground.mila.activity("Accept", object=follow_id), to=None)
     assert ground.members("following") == [MILA]
 
 
-def test_an_answer_to_something_else_than_a_follow_changes_nothing():
+def test_answer_to_another_activity_changes_nothing():
     ground = Ground()
-    accepted(ground)
+    accept_follow(ground)
     offer = {"id": f"{ANNA}#offer/1", "type": "Offer", "actor": ANNA, "object": MILA}
-    ground.hear(ground.mila.activity("Reject", object=offer))
+    ground.receive(ground.mila.activity("Reject", object=offer))
     assert ground.members("following") == [MILA]
 
 
-def test_a_follow_that_an_earlier_release_has_sent_is_accepted():
-    """Earlier releases kept our Follow under another key, in other words."""
+def test_follow_sent_by_an_earlier_release_is_accepted():
+    """Store a Follow as earlier releases did, under another key and with other members."""
     ground = Ground()
     ident = f"{ANNA}#follow/old"
     legacy = Put(
@@ -535,80 +537,80 @@ def test_a_follow_that_an_earlier_release_has_sent_is_accepted():
     )
     assert ground.node.run(commit((), (legacy,)))
     assert ground.state(Direction.OUTBOUND) is RelationState.PENDING
-    ground.hear(ground.mila.activity("Accept", object=ident))
+    ground.receive(ground.mila.activity("Accept", object=ident))
     assert ground.members("following") == [MILA]
     ground.send(Undo(object=Follow(id=ident, actor=ANNA, object=MILA)))
     assert ground.members("following") == []
     assert ground.state(Direction.OUTBOUND) is RelationState.NONE
 
 
-# --- both ways, and many --------------------------------------------------------------------------------------------
+# --- deleted and local actors ---------------------------------------------------------------------------------------
 
 
-def test_a_deleted_actor_is_in_no_collection_and_gets_nothing():
+def test_deleted_actor_is_in_no_collection_and_gets_no_delivery():
     ground = Ground()
-    follow = ground.ask()
-    ground.hear(ground.mila.activity("Follow", object=ANNA))
-    ground.hear(ground.mila.activity("Follow", object=OTTO), to="otto")
-    ground.hear(ground.mila.activity("Accept", object=follow))
+    follow = ground.request_follow()
+    ground.receive(ground.mila.activity("Follow", object=ANNA))
+    ground.receive(ground.mila.activity("Follow", object=OTTO), to="otto")
+    ground.receive(ground.mila.activity("Accept", object=follow))
     assert [ground.members(name) for name in ("followers", "following")] == [[MILA], [MILA]]
-    ground.hear(ground.mila.activity("Delete", object=MILA, to=[PUBLIC]), to=None)
+    ground.receive(ground.mila.activity("Delete", object=MILA, to=[PUBLIC]), to=None)
     ground.network.exchanges.clear()
     for identifier in ("anna", "otto"):
         ground.node.publish(Note(content="hello"), by=identifier)
     ground.work()
     assert [ground.members(name) for name in ("followers", "following")] == [[], []]
     assert ground.members("followers", OTTO) == []
-    assert [one.url for one in ground.network.exchanges if one.method == "POST"] == []
+    assert [exchange.url for exchange in ground.network.exchanges if exchange.method == "POST"] == []
 
 
-def test_a_follower_that_no_record_names_is_dropped_when_it_is_deleted():
-    """An application, or an earlier release, may have put it in."""
+def test_deleted_follower_without_a_relation_record_is_dropped():
+    """Add a follower without a record, as an application or an earlier release may have done."""
     ground = Ground()
     site, followers = ground.node.site(), f"{OTTO}/followers"
-    kept = json.dumps({"inbox": ground.mila.inbox, "shared": ground.mila.shared_inbox}).encode()
-    ground.node.run(act(site, AddMember(followers, MILA, kept)))
+    stored = json.dumps({"inbox": ground.mila.inbox, "shared": ground.mila.shared_inbox}).encode()
+    ground.node.run(act(site, AddMember(followers, MILA, stored)))
     ground.follow()
-    ground.hear(ground.mila.activity("Delete", object=MILA), to=None)
+    ground.receive(ground.mila.activity("Delete", object=MILA), to=None)
     ground.network.exchanges.clear()
     ground.node.publish(Note(content="hello"), by="otto")
     ground.work()
     assert ground.members("followers", OTTO) == []
-    assert [one for one in ground.network.exchanges if one.method == "POST"] == []
+    assert [exchange for exchange in ground.network.exchanges if exchange.method == "POST"] == []
 
 
-def test_an_actor_that_comes_back_is_a_follower_again():
+def test_deleted_actor_may_follow_again():
     ground = Ground()
     ground.follow()
-    ground.hear(ground.mila.activity("Delete", object=MILA))
+    ground.receive(ground.mila.activity("Delete", object=MILA))
     ground.follow()
     assert ground.publish_private() == ["Create"]
 
 
-def test_all_relations_of_a_deleted_actor_end_however_many_there_are():
+def test_all_relations_of_a_deleted_actor_end():
     federation: Federation[None] = Federation(software="test/1.0")
     federation.actor("/people/{identifier}")(lambda ctx, identifier: Person(preferred_username=identifier))
     ground = Ground()
     ground.node = Node(federation, HOME, "memory:", transport=ground.network, signer=ReusedKeys(), runtime=ground.clock)
     people = [f"{HOME}/people/{number}" for number in range(25)]
     for number, person in enumerate(people):
-        ground.hear(ground.mila.activity("Follow", object=person), to=str(number))
+        ground.receive(ground.mila.activity("Follow", object=person), to=str(number))
     assert all(ground.members("followers", person) == [MILA] for person in people)
-    ground.hear(ground.mila.activity("Delete", object=MILA), to=None)
+    ground.receive(ground.mila.activity("Delete", object=MILA), to=None)
     assert all(ground.members("followers", person) == [] for person in people)
 
 
-def test_only_the_actor_itself_deletes_itself():
+def test_actor_can_be_deleted_only_by_itself():
     ground = Ground()
     ground.follow()
     eve = ground.network.peer("https://away.example/@eve")
-    ground.hear(eve.activity("Follow", object=OTTO), peer=eve, to="otto")
+    ground.receive(eve.activity("Follow", object=OTTO), peer=eve, to="otto")
     for object_ in (MILA, {"id": MILA, "type": "Person"}, {"id": MILA, "type": "Tombstone"}):
-        ground.hear(eve.activity("Delete", object=object_), peer=eve)
+        ground.receive(eve.activity("Delete", object=object_), peer=eve)
     assert ground.members("followers") == [MILA]
 
 
-def test_two_actors_of_one_server_follow_and_unfollow_each_other():
+def test_local_actors_follow_and_unfollow_each_other():
     ground = Ground()
     ident = ground.send(Follow(object=OTTO), to=OTTO)
     assert (ground.members("followers", OTTO), ground.members("following")) == ([ANNA], [OTTO])
@@ -619,10 +621,10 @@ def test_two_actors_of_one_server_follow_and_unfollow_each_other():
     assert (ground.members("followers", OTTO), ground.members("following")) == ([], [])
 
 
-def test_a_relation_that_has_ended_leaves_no_record():
+def test_ended_relation_leaves_no_record():
     ground = Ground()
     follow = ground.follow()
-    ground.hear(ground.mila.activity("Undo", object=follow))
+    ground.receive(ground.mila.activity("Undo", object=follow))
 
     def facts(kind: str) -> Any:
         return (yield from Scan((kind,), limit=100))
@@ -632,7 +634,7 @@ def test_a_relation_that_has_ended_leaves_no_record():
     assert not any(ground.node.run(contains(requests_collection(ANNA), (MILA,))))
 
 
-def test_a_rejected_stranger_is_not_remembered_for_ever():
+def test_rejected_relation_expires():
     ground = Ground(FollowVerdict.REJECT)
     ground.follow()
     assert ground.state(Direction.INBOUND) is RelationState.REJECTED

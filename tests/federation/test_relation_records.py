@@ -81,7 +81,7 @@ STORED = [
 @pytest.mark.parametrize(
     ("store_key", "value", "kind", "key", "record"), STORED, ids=lambda part: part.__class__.__name__
 )
-def test_a_record_of_the_release_before_is_read_and_written_alike(store_key, value, kind, key, record):
+def test_record_of_the_previous_release_is_read_and_written_alike(store_key, value, kind, key, record):
     assert kind.key(key) == store_key
     assert kind.decode(value) == record
     assert kind.encode(record) == value
