@@ -1,4 +1,4 @@
-"""Every adapter asks the same two methods of a node, so a peer gets the same page behind each of them."""
+"""Check that every adapter asks the same two methods of a node, so a peer gets the same page behind each."""
 
 from __future__ import annotations
 

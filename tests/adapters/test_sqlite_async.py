@@ -124,11 +124,11 @@ def test_tasks_share_transactions(tmp_path):
             while not started.is_set():  # noqa: ASYNC110  # before the others, or one of them might lead
                 await asyncio.sleep(0)
             adds = [store.commit([], [Increment(A, 1)], token=os.urandom(16)) for _ in range(20)]
-            everything = asyncio.gather(holder, *adds)
+            all_tasks = asyncio.gather(holder, *adds)
             while len(writer._waiting) < 20:  # noqa: ASYNC110  # the threads set no event
                 await asyncio.sleep(0)
             may_end.set()
-            assert all(await everything)
+            assert all(await all_tasks)
             [entry] = await store.get([A])
             assert entry.value == b"21"
             assert statements.count("COMMIT") == 1

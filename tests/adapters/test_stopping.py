@@ -129,8 +129,8 @@ class Server:
             self.get()
             time.sleep(0.02)
 
-    def stop(self, how: str) -> None:
-        if how == "ctrl-c":
+    def stop(self, stop_signal: str) -> None:
+        if stop_signal == "ctrl-c":
             os.write(self.terminal, b"\x03")
         else:
             self.process.send_signal(signal.SIGTERM)
@@ -171,20 +171,20 @@ SIGNALS = ("sigterm", "ctrl-c")
 
 
 @pytest.mark.parametrize(
-    ("server", "how"),
+    ("server", "stop_signal"),
     [
         *((server, how) for server in ("uvicorn", "hypercorn", "apcore-work", "wsgiref") for how in SIGNALS),
         ("apcore-serve", "ctrl-c"),
     ],
 )
-def test_server_stopped_under_load_finishes_its_listeners_and_exits_quietly(server, how, tmp_path):
+def test_server_stopped_under_load_finishes_its_listeners_and_exits_quietly(server, stop_signal, tmp_path):
     for number in range(STOPS):
         running = Server(server, tmp_path / str(number))
         running.wait_until_busy()
         loads = [Load(running) for _ in range(2)]
         for load in loads:
             load.start()
-        running.stop(how)
+        running.stop(stop_signal)
         for load in loads:
             load.join()
         running.wait()
@@ -198,12 +198,12 @@ def test_server_stopped_under_load_finishes_its_listeners_and_exits_quietly(serv
         assert asyncio.run(running.depth()).leased == 0
 
 
-@pytest.mark.parametrize(("server", "how"), [("uvicorn", "sigterm"), ("hypercorn", "ctrl-c")])
-def test_endless_listeners_delay_the_exit_only_by_the_grace_period(server, how, tmp_path):
+@pytest.mark.parametrize(("server", "stop_signal"), [("uvicorn", "sigterm"), ("hypercorn", "ctrl-c")])
+def test_endless_listeners_delay_the_exit_only_by_the_grace_period(server, stop_signal, tmp_path):
     """Stop a server with listeners of an hour: their messages stay in the queue."""
     running = Server(server, tmp_path / "x", STOP_LISTEN_S="3600", STOP_GRACE_S="0.5")
     running.wait_until_busy()
-    running.stop(how)
+    running.stop(stop_signal)
     running.wait()
     output = running.output.decode()
     assert "has not finished within its grace period of 0.5 s" in output

@@ -108,8 +108,8 @@ HANDLERS = {"plain": plain, "coroutine": coroutine, "operation": asking}
 def run_under(world: str, program: Program) -> tuple[object, ...]:
     """Return the result or error, the effects in their places, and the stored values."""
     store = MemoryStore()
-    gone = NameUnresolved("simulated: no server at nowhere.example")
-    ports = {"store": store, "queue": store, "transport": Web({PAGE.url: Response(200), GONE.url: gone})}
+    error = NameUnresolved("simulated: no server at nowhere.example")
+    ports = {"store": store, "queue": store, "transport": Web({PAGE.url: Response(200), GONE.url: error})}
     outcome = verdict(WORLDS[world], op_of(program), **ports)
     ending = outcome.returned if outcome.raised is None else (outcome.raised, outcome.words)
     # Of two concurrent commits, either may be first: effects are compared directly, answers by the stored values.

@@ -179,8 +179,8 @@ def run_round(origin: str, path: Path, ahead_s: float, random: Random, sender: S
 def finish(origin: str, path: Path, ahead_s: float) -> list[str]:
     """Process the remaining work and return the listener's notes."""
     pending_kinds = {"in-todo", "send", "out", "out-retry"}
-    for later in range(20):
-        store = store_at(str(path), ahead_s + later * LATER_S)
+    for round_number in range(20):
+        store = store_at(str(path), ahead_s + round_number * LATER_S)
         with Node(federation, origin, store, addresses=LOOPBACK_OPEN) as node:
             node.work(until_idle=True)
             if not any(store.scan((prefix,), limit=1) for prefix in pending_kinds):

@@ -86,7 +86,7 @@ def test_temporary_failure_is_retried_with_the_same_body(out: Outgoing, answer: 
     assert len({request.body for _, request in out.post.posts}) == 1
     assert len({request.headers.get("date") for _, request in out.post.posts}) == attempts
     assert len({request.headers.get("signature") for _, request in out.post.posts}) == attempts
-    gaps = [later - sooner for sooner, later in zip(out.post.times_s, out.post.times_s[1:], strict=False)]
+    gaps = [end - start for start, end in zip(out.post.times_s, out.post.times_s[1:], strict=False)]
     # The upper half of 30 s * 2^n, and up to a minute until the worker looks.
     assert all(15 * 2**n <= gap <= 30 * 2**n + 61 for n, gap in enumerate(gaps))
     assert out.waiting() == 0

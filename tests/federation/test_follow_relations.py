@@ -510,7 +510,7 @@ def test_accept_of_another_actors_follow_adds_no_follower():
 
 
 def test_accept_by_id_reaches_the_actor_at_the_shared_inbox():
-    """The application may choose an id among the actor's own activities."""
+    """Accept a Follow with an id below the actor, as an application may choose it."""
     ground = Ground()
     follow_id = f"{ANNA}/activities/first-follow"
     ground.node.publish(Note(id=follow_id, content="a place for the Follow"), by="anna", to=f"{ANNA}/followers")

@@ -67,12 +67,12 @@ def test_ignored_activity_is_logged_with_the_reason(node, bob, peer_network, lin
 
 
 def test_refusal_is_logged_in_one_line_with_its_reason(node, bob, peer_network, lines):
-    bad = peer_network.peer("https://bad.example/users/bad")
+    suspended_peer = peer_network.peer("https://bad.example/users/bad")
     unsigned = Request("POST", f"{IDA}/inbox", Headers({"Content-Type": "application/activity+json"}), b"{}")
     for request, reason in [
         (unsigned, "refused at /users/ida/inbox: not-an-activity"),
         (
-            bad.request(bad.activity("Create", object="https://bad.example/1"), f"{IDA}/inbox"),
+            suspended_peer.request(suspended_peer.activity("Create", object="https://bad.example/1"), f"{IDA}/inbox"),
             "refused at /users/ida/inbox: ",
         ),
     ]:

@@ -269,8 +269,8 @@ def test_repeated_run_mints_the_same_ids_despite_concurrent_writes(out: Outgoing
     out.node.run(act(out.node.site(), AddMember(FOLLOWERS, f"{X}/bob")))
     assert sent_writes(flush_writes(out, *notes)) == first
     assert len(first) == 6
-    others = sent_writes(flush_writes(out, *notes, seed=b"another"))
-    assert not {write.key for write in first} & {write.key for write in others}
+    writes_of_another_run = sent_writes(flush_writes(out, *notes, seed=b"another"))
+    assert not {write.key for write in first} & {write.key for write in writes_of_another_run}
 
 
 def test_send_gives_up_after_five_lost_races(out: Outgoing) -> None:

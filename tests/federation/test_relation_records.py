@@ -1,4 +1,4 @@
-"""Records of relations that earlier releases wrote are read, and new ones have the same keys and members."""
+"""Check that relation records of earlier releases are read, and that new ones have the same keys and members."""
 
 from __future__ import annotations
 

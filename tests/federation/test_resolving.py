@@ -47,7 +47,7 @@ class Source:
         return Response(200, {"content-type": "application/activity+json"}, json.dumps(note).encode())
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 def activity(object_) -> Activity:

@@ -402,7 +402,7 @@ class Wire:
         return answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 @pytest.mark.parametrize("announce", [True, False], ids=["signed", "blind"])

@@ -38,7 +38,7 @@ class Wire:
         return answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 class Server:

@@ -376,7 +376,7 @@ def test_a_slow_peer_does_not_hold_up_those_who_were_leased_after_it() -> None:
             return answer
 
         async def aclose(self) -> None:
-            """Nothing is open."""
+            """Do nothing: no connection is open."""
 
     async def main() -> int:
         async with AsyncNode(out.federation, HERE, out.store, transport=Slow(), signer=ReusedKeys()) as node:

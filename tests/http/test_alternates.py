@@ -222,10 +222,10 @@ def backtracking_repeats(tree, *, atomic: bool = False) -> list[str]:
     repeats: list[str] = []
     for opcode, argument in tree:
         if opcode in {ops.MAX_REPEAT, ops.MIN_REPEAT}:
-            least, most, inner = argument
+            repeats_min, repeats_max, inner = argument
             # An optional part can give nothing back; inside an atomic group, backtracking ends with the group.
-            if not atomic and (least, most) != (0, 1):
-                repeats.append(f"{opcode} {least} {most}")
+            if not atomic and (repeats_min, repeats_max) != (0, 1):
+                repeats.append(f"{opcode} {repeats_min} {repeats_max}")
             repeats += backtracking_repeats(inner, atomic=atomic)
         elif opcode is ops.POSSESSIVE_REPEAT:
             repeats += backtracking_repeats(argument[2])

@@ -33,7 +33,7 @@ class ContextServer:
         return answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 def context_response(context, content_type="application/json") -> Response:

@@ -298,7 +298,7 @@ def test_handle_of_another_host_is_confirmed_by_that_host():
 
 @pytest.mark.hole(5, 59)
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("x@a.example", "x@\u0430.example"),
         ("x@a.example", "x@a.example:8443"),
@@ -308,14 +308,14 @@ def test_handle_of_another_host_is_confirmed_by_that_host():
         ("x@a.example", "\u0445@a.example"),
     ],
 )
-def test_similar_spellings_are_different_accounts(one, other):
+def test_similar_spellings_are_different_accounts(first, second):
     def read(text: str) -> Any:
         try:
             return parse_acct(text)
         except RequestError:
             return text
 
-    assert read(one) != read(other)
+    assert read(first) != read(second)
 
 
 @pytest.mark.hole(35)
