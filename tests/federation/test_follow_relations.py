@@ -491,12 +491,12 @@ def test_accept_of_an_unknown_follow_adds_no_follower():
 def test_reused_accept_id_counts_for_the_next_follow():
     ground = Ground()
     for _ in range(2):
-        follow = ground.ask()
+        follow = ground.request_follow()
         accept = ground.mila.activity("Accept", id=f"{MILA}#accepts/anna", object=follow)
-        ground.hear(accept)
+        ground.receive(accept)
         assert ground.members("following") == [MILA]
         ground.send(Undo(object=Follow(id=follow["id"], actor=ANNA, object=MILA)))
-        ground.hear(accept)
+        ground.receive(accept)
         assert ground.members("following") == [], "the Accept is of a Follow that was undone"
 
 
