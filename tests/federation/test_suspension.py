@@ -503,7 +503,7 @@ def test_own_origin_is_not_suspended_by_an_allow_list() -> None:
 
 
 def test_only_the_drivers_send_requests() -> None:
-    """Find the functions that use a transport: each driver has one, which checks the domain first."""
+    """Find the functions that use a transport: all drivers share one, which checks the domain first."""
     users = {
         f"{module.name}.{function.name}"
         for module in MODULES.values()
@@ -516,17 +516,16 @@ def test_only_the_drivers_send_requests() -> None:
         )
     }
     assert users == {
-        "apcore.drivers.blocking._fetch", "apcore.drivers.asynchronous._fetch",
+        "apcore.drivers.effect_table._fetch",
         # It makes a blocking transport awaitable, and checks whether `send` is a coroutine function.
         "apcore.drivers.threaded_ports.async_transport",
     }  # fmt: skip
-    for name in ("blocking", "asynchronous"):
-        [function] = [
-            node
-            for node in ast.walk(MODULES[f"apcore.drivers.{name}"].tree)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "_fetch"
-        ]
-        assert ast.unparse(function.body[0]) == "check_outbound(effect.request, ports.outbound)"
+    [function] = [
+        node
+        for node in ast.walk(MODULES["apcore.drivers.effect_table"].tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "_fetch"
+    ]
+    assert ast.unparse(function.body[0]) == "check_outbound(effect.request, ports.outbound)"
 
 
 def test_both_nodes_pass_the_rules_to_their_driver() -> None:

@@ -40,7 +40,7 @@ _CONFLICT_S: Final = 1.0
 """The delay of a message whose commit met a conflict."""
 _REASON_CHARS_MAX: Final = 500
 """The longest reason that a dead letter holds."""
-_LOG: Final = logging.getLogger("apcore.federation.inbox.process")
+_LOG: Final = logging.getLogger(__name__)
 
 
 @frozen

@@ -255,8 +255,12 @@ class _Instant:
 
     def __init__(self, node: SimulatedNode) -> None:
         self._node = node
-        self.now = node.now
-        self.random_bytes = node.random_bytes
+
+    def now(self) -> datetime:
+        return self._node.now()
+
+    def random_bytes(self, count: int, /) -> bytes:
+        return self._node.random_bytes(count)
 
     def monotonic_s(self) -> float:
         return self._node.seconds()
