@@ -2,10 +2,11 @@
 
 from apcore.federation.actors.rotation import Rotation
 from apcore.federation.context import AsyncContext, Context, OpContext
+from apcore.federation.findings import CheckFinding
 from apcore.federation.moderation import DomainRules, DomainSuspended, Severity
 from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
-from apcore.federation.registration import CheckFinding, Federation
+from apcore.federation.registration import Federation
 from apcore.federation.relations.actions import FollowRequest
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
 from apcore.federation.routes import Endpoint, RouteMatch

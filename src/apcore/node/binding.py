@@ -16,9 +16,10 @@ from apcore.drivers import Observer
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.actors.keys import instance_identity
+from apcore.federation.findings import CheckFinding
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolve_reference
-from apcore.federation.registration import CheckFinding, Federation
+from apcore.federation.registration import Federation
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, RequestMatcher
 from apcore.federation.serving.request_head import RequestHead
 from apcore.federation.site import Site

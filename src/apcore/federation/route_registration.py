@@ -1,0 +1,209 @@
+"""Register the handlers of actors, objects and collections, and the routes that lead to them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, cast
+
+from typing_extensions import TypeVar
+
+from apcore.errors import ConfigurationError
+from apcore.federation.decorators import ActorDecorator, CollectionDecorator, ObjectDecorator
+from apcore.federation.path_templates import parse_route
+from apcore.federation.routes import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Endpoint, Registered, RouteTable
+from apcore.handlers import handler_kind_of, handler_name
+from apcore.vocab import View
+
+__all__ = ["RouteRegistration"]
+
+Data = TypeVar("Data", default=None)
+V = TypeVar("V", bound=View)
+
+_WELL_KNOWN: Final = (
+    ("/.well-known/webfinger", Endpoint("webfinger")),
+    ("/.well-known/host-meta", Endpoint("host-meta", "xml")),
+    ("/.well-known/host-meta.json", Endpoint("host-meta", "json")),
+    ("/.well-known/nodeinfo", Endpoint("nodeinfo", "links")),
+    ("/nodeinfo/2.0", Endpoint("nodeinfo", "2.0")),
+    ("/nodeinfo/2.1", Endpoint("nodeinfo", "2.1")),
+)
+
+
+class RouteRegistration(Generic[Data]):
+    """The part of a `Federation` that registers routes."""
+
+    def __init__(self, *, shared_inbox: str, instance_actor: str) -> None:
+        self.places: Final = RouteTable()
+        self.places.add(shared_inbox, Endpoint("shared-inbox"), variables=())
+        self.places.add(instance_actor, Endpoint("instance"), variables=())
+        for path, target in _WELL_KNOWN:
+            self.places.add(path, target, variables=())
+        self._collections: dict[str, Endpoint] = {}
+        self._actor_authorize: Registered | None = None
+        self._bound = False
+
+    def actor(
+        self,
+        path: str,
+        /,
+        *,
+        inbox: str | None = None,
+        outbox: str | None = None,
+        followers: str | None = None,
+        following: str | None = None,
+        authorize: Callable[..., Any] | None = None,
+    ) -> ActorDecorator[Data]:
+        """Register the handler for actors. It returns a view of the actor, a `Tombstone` if it is gone, or None.
+
+        ``path`` has the one variable ``{identifier}``. Inbox and collections get paths below it (``…/inbox`` and so
+        on), unless you give others. Keys, ``id`` and the addresses of inbox and collections are filled in. Members that
+        the handler sets are left as they are.
+
+        ``authorize`` is called as ``(ctx, identifier, viewer)``, and returns whether the viewer may see the actor, its
+        collections and its published objects. ``viewer`` is the actor that signed the request, or None. It is called
+        before the actor handler, so also for actors that do not exist.
+
+        Raises:
+            ConfigurationError: A path or the handler does not have this form, or there is already an actor handler.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("actor")
+            handler = self._registered(fn, takes=2)
+            predicate = None if authorize is None else self._registered(authorize, takes=3)
+            self.places.add(path, Endpoint("actor", handler=handler, authorize=predicate), variables=(IDENTIFIER,))
+            self._actor_authorize = predicate
+            templates = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
+            if "{+" in path and None in templates.values():
+                raise ConfigurationError(
+                    f"{path!r} takes the rest of the path: "
+                    "give paths for inbox, outbox, followers and following as well"
+                )
+            for name, template in templates.items():
+                endpoint_path = f"{path}/{name}" if template is None else template
+                if name == "inbox":
+                    self.places.add(endpoint_path, Endpoint("inbox"), variables=(IDENTIFIER,))
+                else:
+                    target = self._collections.get(name, Endpoint("collection", name))
+                    self.places.add(endpoint_path, target, variables=(IDENTIFIER,))
+            if "{+" not in path:
+                for name in ("objects", "activities"):
+                    self.places.add(
+                        f"{path}/{name}/{{{MANAGED_NAME}}}",
+                        Endpoint("managed", name),
+                        variables=(IDENTIFIER, MANAGED_NAME),
+                    )
+            return fn
+
+        return cast("ActorDecorator[Data]", register)
+
+    @property
+    def actor_authorize(self) -> Registered | None:
+        """The registered predicate that guards actors and everything under them, or None."""
+        return self._actor_authorize
+
+    def object(
+        self, view: type[V], path: str, /, *, authorize: Callable[..., Any] | None = None
+    ) -> ObjectDecorator[Data, V]:
+        """Register the handler for objects of a type. It gets the variables of ``path`` by name; None means 404.
+
+        ``authorize`` gets the same values by name, and ``viewer``: the actor that signed the request, or None. It
+        returns whether the viewer may see the object.
+
+        Raises:
+            ConfigurationError: The handler does not take the path's variables by name, or ``view`` already has a
+                handler.
+        """
+        name = _type_name(view)
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("object")
+            handler = self._registered(fn, takes=None)
+            variables = parse_route(path).variables
+            _check_takes(fn, variables)
+            predicate = None if authorize is None else self._registered(authorize, takes=None)
+            if authorize is not None:
+                _check_takes(authorize, (*variables, "viewer"))
+            self.places.add(path, Endpoint("object", name, handler, predicate))
+            return fn
+
+        return cast("ObjectDecorator[Data, V]", register)
+
+    def collection(
+        self,
+        name: str,
+        path: str | None = None,
+        /,
+        *,
+        authorize: Callable[..., Any] | None = None,
+    ) -> CollectionDecorator[Data]:
+        """Register the handler for the pages of an actor's collection.
+
+        A handler for ``outbox``, ``followers`` or ``following`` replaces the collection that apcore manages. Set its
+        path in the registration of the actor. Any other ``name`` needs a ``path`` with the one variable
+        ``{identifier}``.
+
+        ``authorize`` is called as ``(ctx, identifier, viewer)``, and returns whether the viewer may see the collection.
+        The actor's predicate must also agree.
+
+        Raises:
+            ConfigurationError: ``path`` is missing for another name, or given for one of the three; or ``name`` already
+                has a handler.
+        """
+        is_actor_collection = name in ACTOR_COLLECTIONS
+        if is_actor_collection and path is not None:
+            raise ConfigurationError(f"the path of {name} belongs to the actor: actor(..., {name}={path!r})")
+        if not is_actor_collection and path is None:
+            raise ConfigurationError(
+                f"a collection {name!r} needs a path; only {', '.join(ACTOR_COLLECTIONS)} are registered without one"
+            )
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("collection")
+            registered = self._collections.get(name)
+            if registered is not None and registered.handler is not None:
+                other = handler_name(registered.handler.fn)
+                raise ConfigurationError(f"collection {name!r} has a handler already: {other}")
+            handler = self._registered(fn, takes=3)
+            predicate = None if authorize is None else self._registered(authorize, takes=3)
+            target = Endpoint("collection", name, handler, predicate)
+            if path is not None:
+                self.places.add(path, target, variables=(IDENTIFIER,))
+            elif self.places.has("collection", name):
+                self.places.replace(target)
+            self._collections[name] = target
+            return fn
+
+        return cast("CollectionDecorator[Data]", register)
+
+    def _check_open(self, name: str) -> None:
+        if self._bound:
+            raise ConfigurationError(
+                f"{name} is registered too late: a node was already made of this federation; register it before that"
+            )
+
+    def _registered(self, fn: Callable[..., Any], *, takes: int | None) -> Registered:
+        handler_kind = handler_kind_of(fn)
+        if takes is not None:
+            try:
+                _ = inspect.signature(fn).bind(*[None] * takes)
+            except TypeError as error:
+                raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, but {error}") from error
+        return Registered(fn, handler_kind)
+
+
+def _type_name(view: type[View]) -> str:
+    name: str | None = view.type_name
+    if not name:
+        raise ConfigurationError(f"{view.__name__} is a facet without a type; objects are registered by type")
+    return name
+
+
+def _check_takes(fn: Callable[..., Any], names: Sequence[str]) -> None:
+    try:
+        _ = inspect.signature(fn).bind(None, **dict.fromkeys(names))
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{handler_name(fn)} is called with the context and {', '.join(names)} by name, but {error}"
+        ) from error
