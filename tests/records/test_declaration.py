@@ -253,6 +253,7 @@ def test_fixed_parts_may_stand_between_the_parts_of_a_key(tallies):
     "key", [("t", "a", "m", "x"), ("t", "a", "n"), ("t", "a", "n", "x", "y"), ("u", "a", "n", "x")]
 )
 def test_a_key_with_other_fixed_parts_is_a_broken_contract(tallies, key):
+    assert not tallies.holds(key)
     with pytest.raises(ContractError, match="no key of a 'tally' record with 2 parts"):
         tallies.parts_of(key)
 

@@ -183,12 +183,17 @@ class RecordKind(Generic[RecordT, KeyT]):
         Raises:
             ContractError: It is the key of another kind.
         """
+        if not self.holds(key):
+            raise ContractError(f"{key!r:.80} is no key of a {self.name!r} record with {self.layout.count(None)} parts")
         rest = key[len(self.prefix) :]
-        if key[: len(self.prefix)] == self.prefix and len(rest) == len(self.layout):
-            parts = [part for part, fixed in zip(rest, self.layout, strict=True) if fixed is None]
-            if self.at(*parts) == key:
-                return self.key_type(*parts)
-        raise ContractError(f"{key!r:.80} is no key of a {self.name!r} record with {self.layout.count(None)} parts")
+        return self.key_type(*(part for part, fixed in zip(rest, self.layout, strict=True) if fixed is None))
+
+    def holds(self, key: StoreKey) -> bool:
+        """Return whether a store key is that of a record of this kind."""
+        pattern = (*self.prefix, *self.layout)
+        return len(key) == len(pattern) and all(
+            fixed is None or part == fixed for part, fixed in zip(key, pattern, strict=True)
+        )
 
     # --- values ---
 

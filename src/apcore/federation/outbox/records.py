@@ -131,6 +131,8 @@ class SendingRecord(DeferredRecord):
     """The number of items of that page that are planned already."""
     lookups: Mapping[str, int] = field(factory=dict[str, int])
     """The number of failed look-ups, by the address of the recipient."""
+    attempts: int = 0
+    """The number of failed look-ups for all recipients together, which earlier releases counted; no longer used."""
     failed: tuple[str, ...] = ()
     """The recipients whose inboxes could not be found, while others are still to be planned."""
     failed_due_ms: tuple[int, ...] = member("failed_due", default=())
