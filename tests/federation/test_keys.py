@@ -18,13 +18,11 @@ from apcore.drivers import Ports, run
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation import Federation, KeyPolicy
+from apcore.federation.actors.key_ring import KeyRing, OwnKey, key_members
 from apcore.federation.actors.keys import (
-    OwnKey,
-    StoredKeys,
     instance_identity,
-    key_members,
     own_keys,
-    read_stored_keys,
+    read_key_ring,
     signing_key,
 )
 from apcore.federation.site import Site
@@ -224,7 +222,7 @@ def public(kind: KeyKind, number: int) -> bytes:
 
 def test_signing_key_is_published_alone_and_the_others_in_a_list() -> None:
     later = NOON + timedelta(days=1)
-    stored_keys = StoredKeys("https://x.example/a", (*generation(1, later), *generation(2)), 2)
+    stored_keys = KeyRing("https://x.example/a", (*generation(1, later), *generation(2)), 2)
     published = stored_keys.published(NOON)
     assert [key.key_id.partition("#")[2] for key in published] == [
         "main-key-2",
@@ -249,11 +247,11 @@ def test_signing_key_is_published_alone_and_the_others_in_a_list() -> None:
 
 
 def test_stored_keys_round_trip() -> None:
-    def read_keys() -> Op[StoredKeys | None]:
-        return (yield from read_stored_keys("https://x.example/a"))
+    def read_keys() -> Op[KeyRing | None]:
+        return (yield from read_key_ring("https://x.example/a"))
 
     later = NOON + timedelta(days=1)
-    stored_keys = StoredKeys("https://x.example/a", (*generation(1, later), *generation(2)), 2)
+    stored_keys = KeyRing("https://x.example/a", (*generation(1, later), *generation(2)), 2)
     store = MemoryStore()
     ports = Ports(runtime=BlockingRuntime(), store=store)
     assert run(read_keys(), ports) is None
@@ -267,14 +265,14 @@ def test_stored_keys_round_trip() -> None:
 def test_keys_stored_by_earlier_releases_are_read() -> None:
     from base64 import b64encode
 
-    from apcore.federation.actors.keys import keys_key
+    from apcore.federation.actors.records import KEY_RINGS, KeyRingKey
     from apcore.ports import Put
     from apcore.records.format import encode_record
 
     ground = Ground()
     member = {"name": "n", "kind": "rsa-2048", "public": b64encode(public("rsa-2048", 1)).decode(), "created": 0}
     fact = encode_record({"actor": ground.uri("alice"), "keys": [member]})
-    assert ground.store.commit((), (Put(keys_key(ground.uri("alice")), fact),), token=b"t" * 16)
+    assert ground.store.commit((), (Put(KEY_RINGS.key(KeyRingKey.of(ground.uri("alice"))), fact),), token=b"t" * 16)
     [key] = ground.keys("alice")
     assert (key.name, key.key_id, key.generation, key.until) == ("n", f"{HERE}/users/alice#main-key", 1, None)
 
@@ -282,7 +280,7 @@ def test_keys_stored_by_earlier_releases_are_read() -> None:
 def test_preferred_key_signs_as_long_as_it_is_published() -> None:
     ground = Ground()
     later = NOON + timedelta(days=1)
-    stored_keys = StoredKeys(ground.uri("alice"), (*generation(1, later), *generation(2)), 2)
+    stored_keys = KeyRing(ground.uri("alice"), (*generation(1, later), *generation(2)), 2)
     assert ground.store.commit((), (stored_keys.to_put(),), token=b"t" * 16)
 
     def name(prefer: str | None) -> str:

@@ -17,7 +17,8 @@ from apcore.adapters.memory import MemoryStore
 from apcore.effects import Op
 from apcore.errors import ContractError, SignerUnavailable, StoreBusy, Unavailable
 from apcore.federation import Federation, KeyPolicy
-from apcore.federation.actors.keys import OwnKey, own_keys
+from apcore.federation.actors.key_ring import OwnKey
+from apcore.federation.actors.keys import own_keys
 from apcore.federation.actors.profiles import ActorUnknown
 from apcore.federation.actors.rotation import retire_due, rotate
 from apcore.http import Headers, Request
@@ -369,11 +370,12 @@ def test_failed_key_removal_is_retried() -> None:
     assert len(signer.dropped) == 2
 
 
-def test_record_of_a_newer_release_is_left_unchanged() -> None:
+@pytest.mark.parametrize("rest", [("x", "2"), ("x",)], ids=["value", "key"])
+def test_record_of_a_newer_release_is_left_unchanged(rest: tuple[str, ...]) -> None:
     from apcore.ports import Put
 
     server = RotatingServer()
-    key = ("keys-due", "1", f"{0:014d}", "x")
+    key = ("keys-due", "1", f"{0:014d}", *rest)
     assert server.store.commit((), (Put(key, b'{"v":99}\n'),), token=b"t" * 16)
     server.published()
     server.node.rotate_keys("alice", announce=False)

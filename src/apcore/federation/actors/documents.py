@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from apcore.errors import ContractError
-from apcore.federation.actors.keys import OwnKey, key_members
+from apcore.federation.actors.key_ring import OwnKey, key_members
 from apcore.federation.routes import ACTOR_COLLECTIONS
 from apcore.federation.site import Site
 from apcore.vocab import View, to_wire

@@ -9,11 +9,7 @@ it. A peer without it fetches the actor, finds only the new key, and refuses; th
 key. Other peers need no message: when a signature fails with a cached key, they fetch the actor again.
 
 Retiring has three steps, and each may be repeated: remove the keys from the document, from the signer, and from the
-list of due retirements.
-
-Records::
-
-    ("keys-due", "1", time, H(actor), generation)     retire the keys before this generation at this time
+list of due retirements. `apcore.federation.actors.generations` has the table of all steps.
 """
 
 from __future__ import annotations
@@ -23,20 +19,23 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from apcore.effects import DropKey, Now, Op, RandomBytes, Scan, commit, commit_batch
 from apcore.errors import ContractError, SignatureError, StoreBusy, Unavailable
 from apcore.federation.actors.documents import actor_document
-from apcore.federation.actors.keys import OwnKey, StoredKeys, make_generation, own_keys, read_stored_keys
+from apcore.federation.actors.generations import GenerationAction
+from apcore.federation.actors.key_ring import KeyRing, OwnKey
+from apcore.federation.actors.keys import make_generation, own_keys, read_key_ring
 from apcore.federation.actors.profiles import require_actor
+from apcore.federation.actors.records import KEY_RETIREMENTS, KeyRetirement, KeyRetirementKey
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.http import Origin, parse_url
-from apcore.ports import NO_CHANGE, Batch, Check, DeleteEntry, Entry, KeyKind, MadeKey, Put, StoreKey, digest_part
-from apcore.records.format import NewerFormat, decode_record, encode_record, from_epoch_ms, to_epoch_ms
+from apcore.ports import Batch, KeyKind, MadeKey
+from apcore.records import Stored
 from apcore.signatures import read_spki
 from apcore.vocab import PUBLIC, Update, read_document
 
@@ -90,31 +89,32 @@ def rotate(
     new_keys: tuple[OwnKey, ...] = ()
     seed = yield from RandomBytes(16)
     for _ in range(_ATTEMPTS_MAX):
-        stored = yield from read_stored_keys(actor)
-        if stored is None:
+        ring = yield from read_key_ring(actor)
+        if ring is None:
             if keys is None:
                 raise ContractError(f"the keys of {actor} were committed, but the store does not return them")
-            stored = StoredKeys(actor, (), 0)
+            ring = KeyRing(actor, (), 0)
         now = yield from Now()
-        _check_generations(site, stored, now)
+        _check_generations(site, ring, now)
         if keys is not None:
-            new_keys = _check_supplied_keys(stored, keys, now)
+            new_keys = _check_supplied_keys(ring, keys, now)
         elif not new_keys:
-            new_keys = yield from make_generation(actor, stored.generation + 1)
+            new_keys = yield from make_generation(actor, ring.generation + 1)
         retire_at = now + timedelta(seconds=site.federation.key_policy.retire_after_s)
-        rotated = _add_generation(stored, new_keys, retire_at)
-        old_keys = [key for key in stored.keys if key.until is None]
-        names = [key.name for key in old_keys]
-        due = [Put(_due_key(rotated, retire_at), encode_record({"actor": actor, "names": names}))] if names else []
-        announcement = NO_CHANGE
-        if announce and old_keys and identifier is not None and view is not None:
+        rotated, actions = ring.replace(new_keys, retire_at=retire_at, now=now)
+        old_keys = [key for key in ring.keys if key.until is None]
+        rotation = Batch([ring.unchanged_check], [rotated.to_put()])
+        if GenerationAction.SCHEDULE_RETIREMENT in actions:
+            retirement = KeyRetirement(actor=actor, names=tuple(key.name for key in old_keys))
+            retirement_key = KeyRetirementKey.of(retire_at, actor, rotated.generation)
+            rotation += Batch(writes=[KEY_RETIREMENTS.put(retirement_key, retirement)])
+        if announce and GenerationAction.ANNOUNCE in actions and identifier is not None and view is not None:
             document = actor_document(site, identifier, view, rotated.published(now))
             unit = unit_of_work_for(site, seed=seed)
             _ = unit.address(_announcement(site, identifier, document, old_keys[0]))
-            announcement = yield from flush(site, unit)
+            rotation += yield from flush(site, unit)
         # One commit, so that no peer can see the new key before it signs, and no retirement or Update is lost.
-        rotation = Batch([stored.unchanged_check], [rotated.to_put(), *due])
-        if (yield from commit_batch(rotation + announcement)) is not False:
+        if (yield from commit_batch(rotation)) is not False:
             new_ids = [key.key_id for key in rotated.keys if key.until is None]
             return Rotation(actor, tuple(new_ids), tuple(key.key_id for key in old_keys), retire_at)
     # Supplied keys belong to the caller. Only keys that were made here are dropped.
@@ -123,19 +123,19 @@ def rotate(
     raise StoreBusy(f"the keys of {actor} changed during each of {_ATTEMPTS_MAX} attempts to replace them; try again")
 
 
-def _check_generations(site: Site, stored: StoredKeys, now: datetime) -> None:
+def _check_generations(site: Site, ring: KeyRing, now: datetime) -> None:
     """Raise `ContractError` if as many generations are published as the policy allows."""
     generations_max = site.federation.key_policy.generations_max
-    generations = {key.generation for key in stored.published(now)}
+    generations = {key.generation for key in ring.published(now)}
     if len(generations) >= generations_max:
-        next_retirement = min(key.until for key in stored.keys if key.until is not None and key.until > now)
+        next_retirement = min(key.until for key in ring.keys if key.until is not None and key.until > now)
         raise ContractError(
-            f"{len(generations)} generations of keys of {stored.actor} are published, and at most {generations_max} "
+            f"{len(generations)} generations of keys of {ring.actor} are published, and at most {generations_max} "
             f"may be; the next is retired at {next_retirement:%Y-%m-%d %H:%M} UTC"
         )
 
 
-def _check_supplied_keys(stored: StoredKeys, keys: Sequence[MadeKey], now: datetime) -> tuple[OwnKey, ...]:
+def _check_supplied_keys(ring: KeyRing, keys: Sequence[MadeKey], now: datetime) -> tuple[OwnKey, ...]:
     """Check the kinds and public halves of keys that were made elsewhere, and return them as keys of the actor."""
     by_kind = {key.kind: key for key in keys}
     if len(keys) != 2 or set(by_kind) != {"rsa-2048", "ed25519"}:
@@ -144,7 +144,7 @@ def _check_supplied_keys(stored: StoredKeys, keys: Sequence[MadeKey], now: datet
     for kind, type_ in _TYPES:
         key = by_kind[kind]
         try:
-            public = read_spki(key.public, key_id=key.name, owner=stored.actor)
+            public = read_spki(key.public, key_id=key.name, owner=ring.actor)
         except SignatureError as error:
             raise ValueError(f"the public half of {key.name!r:.60} cannot be published: {error}") from error
         if public.type != type_ or (type_ == "rsa" and public.bits < _RSA_BITS_MIN):
@@ -152,17 +152,10 @@ def _check_supplied_keys(stored: StoredKeys, keys: Sequence[MadeKey], now: datet
                 f"{key.name!r:.60} is a key of type {public.type} with {public.bits} bits, "
                 f"but its kind says {kind}; RSA keys have at least {_RSA_BITS_MIN} bits"
             )
-        if any(public.spki == other.public or key.name == other.name for other in stored.keys):
-            raise ValueError(f"{key.name!r:.60} is already a key of {stored.actor}")
-        own.append(OwnKey(key.name, key.kind, stored.actor, public.spki, now))
+        if any(public.spki == other.public or key.name == other.name for other in ring.keys):
+            raise ValueError(f"{key.name!r:.60} is already a key of {ring.actor}")
+        own.append(OwnKey(key.name, key.kind, ring.actor, public.spki, now))
     return tuple(own)
-
-
-def _add_generation(stored: StoredKeys, new_keys: tuple[OwnKey, ...], retire_at: datetime) -> StoredKeys:
-    generation = stored.generation + 1
-    old_keys = [evolve(key, until=retire_at) if key.until is None else key for key in stored.keys]
-    numbered_keys = [evolve(key, generation=generation) for key in new_keys]
-    return evolve(stored, keys=(*old_keys, *numbered_keys), generation=generation)
 
 
 def _announcement(site: Site, identifier: str, document: dict[str, Any], key: OwnKey) -> SendActivity:
@@ -195,15 +188,16 @@ def retire_due(is_own_origin: Callable[[Origin], bool] | None = None) -> Op[int]
     now = yield from Now()
     count, after = 0, None
     while count < _PAGE:
-        entries = yield from Scan(("keys-due", "1"), after=after, limit=_PAGE)
+        entries = yield from Scan(KEY_RETIREMENTS.at(), after=after, limit=_PAGE)
         for entry in entries:
-            if from_epoch_ms(int(entry.key[2])) > now:
-                return count
             try:
-                actor = decode_record(entry.value).text("actor")
-                if is_own_origin is None or is_own_origin(parse_url(actor).origin):
-                    count += yield from _retire(entry)
-            except (Unavailable, NewerFormat) as error:
+                if KEY_RETIREMENTS.parts_of(entry.key).due > now:
+                    return count
+                due = KEY_RETIREMENTS.read(entry)
+                if is_own_origin is None or is_own_origin(parse_url(due.record.actor).origin):
+                    count += yield from _retire(due)
+            except (Unavailable, ContractError) as error:
+                # Also a record of a newer release, or a damaged one: the others are retired all the same.
                 _LOG.warning("replaced keys could not be retired; the next run tries again: %s", error)
         if len(entries) < _PAGE:
             break
@@ -211,22 +205,19 @@ def retire_due(is_own_origin: Callable[[Origin], bool] | None = None) -> Op[int]
     return count
 
 
-def _retire(due: Entry) -> Op[bool]:
+def _retire(due: Stored[KeyRetirement, KeyRetirementKey]) -> Op[bool]:
     """Retire the keys of one rotation; return False if the actor's keys changed meanwhile."""
-    record = decode_record(due.value)
-    names: list[str] = record.members["names"]
-    stored = yield from read_stored_keys(record.text("actor"))
-    # Document first, then signer, then the due entry: after a crash the entry is still there, and the next run repeats.
-    if stored is not None and any(key.name in names for key in stored.keys):
-        remaining = evolve(stored, keys=tuple(key for key in stored.keys if key.name not in names))
-        if (yield from commit((stored.unchanged_check,), (remaining.to_put(),))) is False:
+    actor, names = due.record.actor, due.record.names
+    ring = (yield from read_key_ring(actor)) or KeyRing(actor, (), 0)
+    change = ring.retire(names)
+    if GenerationAction.WITHDRAW in change.actions:
+        ring, check = ring.without(names), ring.unchanged_check
+        if (yield from commit((check,), (ring.to_put(),))) is False:
             return False
-    for name in names:
-        _ = yield from DropKey(name)
-    _ = yield from commit((Check(due.key, due.version),), (DeleteEntry(due.key),))
+        change = ring.retire(names)
+    if GenerationAction.DROP_KEYS in change.actions:
+        for name in names:
+            _ = yield from DropKey(name)
+    if GenerationAction.FORGET_RETIREMENT in change.actions:
+        _ = yield from commit((due.check,), (due.deletion,))
     return True
-
-
-def _due_key(rotated: StoredKeys, retire_at: datetime) -> StoreKey:
-    # The generation keeps two rotations within a millisecond apart.
-    return ("keys-due", "1", f"{to_epoch_ms(retire_at):014d}", digest_part(rotated.actor), str(rotated.generation))

@@ -26,7 +26,7 @@ from attrs import field, frozen
 
 from apcore.effects import Now, Op
 from apcore.errors import FetchFailed, RemoteError, Unavailable
-from apcore.federation.actors.keys import OwnKey
+from apcore.federation.actors.key_ring import OwnKey
 from apcore.federation.site import Site
 from apcore.http import (
     ACTIVITY_JSON,
