@@ -368,7 +368,6 @@ def test_looked_up_inboxes_are_remembered() -> None:
 PENDING_KINDS = {
     *("c", "circuit", "dead", "follow", "followed", "gone", "in", "in-todo", "lookup", "lost-inbox", "met", "obj"),
     *("out", "out-retry", "planned", "reach", "relation", "send", "sent", "used"),
-    "private",
 }
 """The kinds of record that are not declared yet, by the first part of their keys."""
 

@@ -13,9 +13,9 @@ import os
 from collections.abc import Mapping
 
 from apcore.adapters._loaded_keys import LoadedKeys
+from apcore.adapters._records import PRIVATE_KEYS, PrivateKeyKey, PrivateKeyRecord
 from apcore.errors import ConfigurationError, ContractError, SignerUnavailable, StoreUnavailable
-from apcore.ports import Check, DeleteEntry, KeyKind, KvStore, MadeKey, Put, StoreKey
-from apcore.records.format import decode_record, encode_record
+from apcore.ports import KeyKind, KvStore, MadeKey
 from apcore.signatures import SEALING_NONCE_BYTES, PrivateKey, Sealing, generate_key, read_private_der
 
 __all__ = ["StoreSigner"]
@@ -44,11 +44,10 @@ class StoreSigner:
         """See `Signer.make_key`. Takes 50 to 500 ms for RSA."""
         name = os.urandom(16).hex()
         key = generate_key(kind, key_id=name, owner=name)
-        value = self._encode(name, key.der())
+        record_key = PrivateKeyKey(name)
+        write = PRIVATE_KEYS.put(record_key, self._seal(name, key.der()))
         try:
-            is_committed = self._store.commit(
-                (Check(_store_key(name), None),), (Put(_store_key(name), value),), token=os.urandom(16)
-            )
+            is_committed = self._store.commit((PRIVATE_KEYS.absent(record_key),), (write,), token=os.urandom(16))
         except StoreUnavailable as error:
             raise SignerUnavailable(f"a new {kind} key could not be stored: {error}") from error
         if not is_committed:
@@ -61,7 +60,7 @@ class StoreSigner:
     def drop_key(self, key_name: str, /) -> bool:
         """See `Signer.drop_key`. Other processes that have loaded the key keep it until they end."""
         try:
-            _ = self._store.commit((), (DeleteEntry(_store_key(key_name)),), token=os.urandom(16))
+            _ = self._store.commit((), (PRIVATE_KEYS.delete(PrivateKeyKey(key_name)),), token=os.urandom(16))
         except StoreUnavailable as error:
             raise SignerUnavailable(f"key {key_name} could not be deleted: {error}") from error
         self._loaded.drop(key_name)
@@ -72,36 +71,33 @@ class StoreSigner:
         if cached_key is not None:
             return cached_key
         try:
-            [entry] = self._store.get((_store_key(name),))
+            [entry] = self._store.get((PRIVATE_KEYS.key(PrivateKeyKey(name)),))
         except StoreUnavailable as error:
             raise SignerUnavailable(f"key {name} could not be read: {error}") from error
         if entry is None:
             raise SignerUnavailable(f"there is no key {name} in the store")
         try:
-            key = read_private_der(self._read(name, entry.value), key_id=name, owner=name, trusted=True)
+            key = read_private_der(self._open(name, entry.value), key_id=name, owner=name, trusted=True)
         except (ValueError, ContractError) as error:
             raise SignerUnavailable(f"the store's entry for key {name} is no private key: {error}") from error
         self._loaded.put(name, key)
         return key
 
-    def _encode(self, name: str, der: bytes) -> bytes:
+    def _seal(self, name: str, der: bytes) -> PrivateKeyRecord:
         if self._sealing is None:
-            return encode_record({}, der)
+            return PrivateKeyRecord(body=der)
         nonce = os.urandom(SEALING_NONCE_BYTES)
-        return encode_record({"secret": self._sealing.current}, self._sealing.seal(der, name=name, nonce=nonce))
+        return PrivateKeyRecord(secret=self._sealing.current, body=self._sealing.seal(der, name=name, nonce=nonce))
 
-    def _read(self, name: str, value: bytes) -> bytes:
-        record = decode_record(value)
-        secret = record.optional("secret")
-        if secret is None:
+    def _open(self, name: str, value: bytes) -> bytes:
+        record = PRIVATE_KEYS.decode(value)
+        if record.secret is None:
             return record.body
         if self._sealing is None:
-            raise SignerUnavailable(f"key {name} is sealed with the secret {secret!r}, but no secret is configured")
+            raise SignerUnavailable(
+                f"key {name} is sealed with the secret {record.secret!r}, but no secret is configured"
+            )
         try:
-            return self._sealing.open(record.body, name=name, secret=secret)
+            return self._sealing.open(record.body, name=name, secret=record.secret)
         except ConfigurationError as error:
             raise SignerUnavailable(f"key {error}") from error
-
-
-def _store_key(name: str) -> StoreKey:
-    return ("private", "1", name)
