@@ -1,6 +1,10 @@
 """Check the tree of errors: blame, retry, status and slug, and that branches are abstract."""
 
+import ast
 import pickle
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,7 @@ from apcore.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from source_tree import MODULES
 
 TREE = [
     member
@@ -53,6 +58,49 @@ def test_slugs_are_unique_and_in_kebab_case():
     slugs = [error.reason for error in KINDS]
     assert len(set(slugs)) == len(slugs)
     assert all(slug.replace("-", "").isalpha() and slug == slug.lower() for slug in slugs)
+
+
+def all_errors(root=ApcoreError):
+    """Return every error class of the package, also those that no room exports."""
+    for module in MODULES.values():
+        if module.room not in {"cli", "testing"}:
+            import_module(module.name)
+    return {kind for child in root.__subclasses__() for kind in (child, *all_errors(child))}
+
+
+def page_reasons():
+    """Return the reasons of the responses that are made without an error."""
+    return {
+        value.value
+        for module in MODULES.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.keyword) and node.arg == "extensions" and isinstance(node.value, ast.Dict)
+        for value in node.value.values
+        if isinstance(value, ast.Constant)
+    }
+
+
+def test_every_reason_belongs_to_one_error_or_page():
+    reasons = [kind.reason for kind in all_errors() if kind.reason and "reason" in vars(kind)]
+    assert len(reasons) > len(KINDS)
+    assert {"not-found", "misdirected"} <= page_reasons()
+    counts = Counter([*reasons, *page_reasons()])
+    assert {reason: count for reason, count in counts.items() if count > 1} == {}
+
+
+INHERITED_REASONS = {"DomainSuspended": "a peer is told that it is refused, and not that a rule names its domain"}
+
+
+def test_error_inherits_a_reason_only_where_it_must_not_be_told_apart():
+    inherited = {kind.__name__ for kind in all_errors() if kind.reason and "reason" not in vars(kind)}
+    assert inherited == set(INHERITED_REASONS)
+
+
+def test_every_reason_is_documented():
+    """The page lists the reasons without an error. Its table of errors is made from all the classes."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    assert "rooms/errors-table.inc" in page
+    assert {reason for reason in page_reasons() if f"| `{reason}` |" not in page} == set()
 
 
 @pytest.mark.parametrize("error", KINDS)

@@ -383,8 +383,14 @@ def test_any_text_in_place_of_a_signature_is_refused(url: str, signature: str, s
 def test_blocked_viewer_sees_nothing_of_an_actor() -> None:
     ground = GuardedServer(blocks=True)
     post = ground.node.publish(Note(content="hi"), by="alice")
-    for url in (ALICE, f"{ALICE}/outbox", f"{ALICE}/outbox?page=true", f"{ALICE}/followers", post):
-        assert status_and_reason(ground.get(url, ground.carol)) == (404, "no-such-actor")
+    for url, reason in (
+        (ALICE, "no-such-actor"),
+        (f"{ALICE}/outbox", "no-such-collection"),
+        (f"{ALICE}/outbox?page=true", "no-such-collection"),
+        (f"{ALICE}/followers", "no-such-collection"),
+        (post, "no-such-object"),
+    ):
+        assert status_and_reason(ground.get(url, ground.carol)) == (404, reason)
         for by in (None, ground.bob):
             answer = ground.get(url, by)
             assert (answer.status, is_private(answer)) == (200, True)
@@ -505,7 +511,7 @@ def test_post_is_visible_only_to_its_recipients(mode: str) -> None:
     ident = ground.publish(BOB)
     answer = ground.get(ident, ground.bob)
     assert (json.loads(answer.body)["content"], is_private(answer)) == ("hi", True)
-    assert status_and_reason(ground.get(ident, ground.carol)) == (404, "no-such-actor")
+    assert status_and_reason(ground.get(ident, ground.carol)) == (404, "no-such-object")
     assert status_and_reason(ground.get(ident)) == (401, "signature-missing")
 
 
@@ -533,7 +539,7 @@ def test_private_post_is_hidden_from_its_recipients_in_mode_off() -> None:
     assert (
         status_and_reason(ground.get(ident, ground.bob))
         == status_and_reason(ground.get(ident))
-        == (404, "no-such-actor")
+        == (404, "no-such-object")
     )
     assert ground.count_fetches() == 0
 

@@ -207,7 +207,7 @@ def test_refusal_notes_the_failed_rules():
     request = Arrival(ld="wrong", http="a relay's").make(ground)
     with pytest.raises(ApcoreError) as caught:
         run_authenticate(ground, request)
-    assert [note.partition(":")[0] for note in caught.value.__notes__] == ["bad-signature", "not-found"]
+    assert [note.partition(":")[0] for note in caught.value.__notes__] == ["bad-signature", "document-not-found"]
 
 
 @pytest.mark.parametrize(

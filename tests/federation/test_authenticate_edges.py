@@ -152,7 +152,7 @@ def test_ld_signature_of_another_type_is_not_verified():
     members["signature"] |= {"type": "RsaSignature2016"}
     error = get_refusal(ground, post(members, ground.carol))
     assert error.reason == "not-the-actor"
-    assert [note.partition(":")[0] for note in error.__notes__] == ["not-found"]
+    assert [note.partition(":")[0] for note in error.__notes__] == ["document-not-found"]
 
 
 # --- answers of the origin -------------------------------------------------------------------------------------------

@@ -11,21 +11,21 @@ class NotFound(RemoteError):
     """404: nothing is there for now. A server that is being moved answers 404 as well."""
 
     status_hint = 404
-    reason = "not-found"
+    reason = "document-not-found"
 
 
 class Gone(RemoteError):
     """410 from the origin that was asked: the document is deleted for good."""
 
     status_hint = 410
-    reason = "gone"
+    reason = "document-gone"
 
 
 class Forbidden(RemoteError):
     """401, 403 or 451: the document exists, but not for us, or not for the identity that signed the request."""
 
     status_hint = 403
-    reason = "forbidden"
+    reason = "document-forbidden"
 
 
 class Rejected(RemoteError):

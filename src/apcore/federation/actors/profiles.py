@@ -22,6 +22,7 @@ from apcore.vocab import Actor, Document, Tombstone, View
 __all__ = [
     "ActorUnknown",
     "Inboxes",
+    "ResourceUnknown",
     "actor_view",
     "dispatch_actor",
     "inboxes_in",
@@ -31,10 +32,15 @@ __all__ = [
 ]
 
 
-class ActorUnknown(RemoteError):
-    """No actor, object or collection is served under this name."""
+class ResourceUnknown(RemoteError):
+    """There is no local resource of this kind, or it is hidden from the client."""
 
     status_hint = 404
+
+
+class ActorUnknown(ResourceUnknown):
+    """There is no local actor with this name."""
+
     reason = "no-such-actor"
 
 

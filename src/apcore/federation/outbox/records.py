@@ -137,8 +137,6 @@ class SendingRecord(DeferredRecord):
     """The recipients whose inboxes could not be found, while others are still to be planned."""
     failed_due_ms: tuple[int, ...] = member("failed_due", default=())
     """The time of the next look-up of one of them, in milliseconds since 1970; at most one."""
-    attempts: int = 0
-    """The number of failed rounds of look-ups in records of earlier releases. `lookups` counts each by itself."""
 
     @property
     def waits_for_lookups(self) -> bool:

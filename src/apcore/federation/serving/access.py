@@ -30,7 +30,7 @@ from attrs import field, frozen
 from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ApcoreError, Refused, RemoteError, Unavailable
-from apcore.federation.actors.profiles import ActorUnknown, dispatch_actor
+from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor
 from apcore.federation.request_signers import check_domain, find_signer
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
@@ -39,9 +39,46 @@ from apcore.records.format import Record
 from apcore.signatures import BadSignature, SignatureMissing, is_signed
 from apcore.vocab import audience_of, read_document
 
-__all__ = ["Visitor", "check_access", "identify_visitor", "is_among", "is_guarded", "predicates"]
+__all__ = [
+    "CollectionUnknown",
+    "ObjectUnknown",
+    "Visitor",
+    "check_access",
+    "identify_visitor",
+    "is_among",
+    "is_guarded",
+    "predicates",
+    "resource_unknown",
+]
 
 _KINDS_OF_AN_ACTOR: Final = frozenset({"actor", "collection", "page", "managed"})
+
+
+class ObjectUnknown(ResourceUnknown):
+    """There is no object at this address."""
+
+    reason = "no-such-object"
+
+
+class CollectionUnknown(ResourceUnknown):
+    """There is no collection at this address, or no actor that it would belong to."""
+
+    reason = "no-such-collection"
+
+
+def resource_unknown(route: RouteMatch, message: str) -> ResourceUnknown:
+    """Return the error for a resource that does not exist, or that its client may not see.
+
+    Its reason depends on the route alone. If a missing actor had another reason than a hidden collection, the answer
+    would tell that the actor exists.
+    """
+    match route.target.kind:
+        case "object" | "managed":
+            return ObjectUnknown(message)
+        case "collection" | "page":
+            return CollectionUnknown(message)
+        case _:
+            return ActorUnknown(message)
 
 
 @frozen
@@ -55,7 +92,7 @@ class Visitor:
     )
     """The reason why there is no valid signature."""
 
-    def unknown(self, error: ActorUnknown) -> ApcoreError:
+    def unknown(self, error: ResourceUnknown) -> ApcoreError:
         """Return the error for a resource that does not exist, or that this visitor may not see."""
         return self.missing if self.uri is None else error
 
@@ -112,9 +149,8 @@ def check_access(site: Site, request: Request, route: RouteMatch, url: Url) -> O
     # The predicates run before the resource is looked up, so a refusal cannot tell whether it exists.
     for predicate in predicates(site, route):
         if not (yield from _agrees(site, route, predicate, visitor.uri)):
-            raise visitor.unknown(
-                ActorUnknown(f"a predicate hides {route.target.kind} {dict(route.values)} from {visitor.uri}")
-            )
+            hidden = f"a predicate hides {route.target.kind} {dict(route.values)} from {visitor.uri}"
+            raise visitor.unknown(resource_unknown(route, hidden))
     return visitor
 
 

@@ -11,9 +11,10 @@ from apcore.collections import PageItems, count, members_page
 from apcore.effects import Get, Op
 from apcore.errors import ContractError, RequestError
 from apcore.federation.actors.documents import AS2
-from apcore.federation.actors.profiles import ActorUnknown, dispatch_actor, require_actor
+from apcore.federation.actors.profiles import dispatch_actor, require_actor
 from apcore.federation.outbox.edit import object_key
 from apcore.federation.routes import IDENTIFIER, PAGE_NAME, Registered, RouteMatch
+from apcore.federation.serving.access import CollectionUnknown
 from apcore.federation.serving.page_names import cursor_of, page_name
 from apcore.federation.site import Site
 from apcore.http import Url
@@ -31,7 +32,8 @@ def collection_document(site: Site, route: RouteMatch, url: Url) -> Op[dict[str,
     """Return the document of the collection or the page at a route.
 
     Raises:
-        ActorUnknown: The actor or the collection does not exist.
+        ActorUnknown: The actor does not exist.
+        CollectionUnknown: The handler of the collection returns None.
         RequestError: There is no such page.
     """
     identifier = route.identifier or ""
@@ -116,7 +118,7 @@ def _dispatched_page(site: Site, handler: Registered, identifier: str | None, cu
         _LOG.info("the collection handler refused the cursor %.100r: %s", cursor, error)
         raise RequestError("there is no page at this cursor") from error
     if page is None:
-        raise ActorUnknown("there is no such collection")
+        raise CollectionUnknown("there is no such collection")
     if not isinstance(page, PageItems):
         raise ContractError(f"the handler of a collection returns PageItems or None, not {page!r:.60}")
     return page

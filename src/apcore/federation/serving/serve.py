@@ -19,12 +19,19 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError, Unavailable
 from apcore.federation.actors.documents import actor_document, add_id, instance_document
 from apcore.federation.actors.keys import own_keys
-from apcore.federation.actors.profiles import ActorUnknown, actor_view, dispatch_actor
+from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, actor_view, dispatch_actor
 from apcore.federation.inbox.receive import receive
 from apcore.federation.outbox.edit import object_key
 from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.routes import RouteMatch
-from apcore.federation.serving.access import Visitor, check_access, identify_visitor, is_among, is_guarded
+from apcore.federation.serving.access import (
+    Visitor,
+    check_access,
+    identify_visitor,
+    is_among,
+    is_guarded,
+    resource_unknown,
+)
 from apcore.federation.serving.collection_pages import collection_document
 from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
 from apcore.federation.serving.well_known import answer_discovery
@@ -124,8 +131,9 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
             resource = yield from _managed(site, request, route, url, visitor)
         else:
             resource = yield from _document(site, route, url)
-    except ActorUnknown as error:
-        raise error if visitor is None else visitor.unknown(error) from error
+    except ResourceUnknown as error:
+        unknown = resource_unknown(route, str(error))
+        raise unknown if visitor is None else visitor.unknown(unknown) from error
     return evolve(resource, private=resource.private or guarded)
 
 
@@ -177,7 +185,7 @@ def _dispatched(site: Site, route: RouteMatch) -> Op[_Resource]:
         raise ContractError(f"the route of {route.target.name} has no handler")
     view: View | None = yield from dispatch_actor(site, route.target.handler, **route.values)
     if view is None:
-        raise ActorUnknown("there is no such object")
+        raise resource_unknown(route, "there is no such object")
     return _Resource(add_id(view, _canonical(site, route)), 410 if isinstance(view, Tombstone) else 200)
 
 
@@ -191,7 +199,7 @@ def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor:
         record = None
     if record is not None and record.members.get("public") is True:
         return _stored_resource(record)
-    unknown = ActorUnknown("there is no such object")
+    unknown = resource_unknown(route, "there is no such object")
     if site.federation.authorized_fetch == "off":
         raise unknown
     # The client is identified whether or not the object exists, so that the answer does not tell if it does.
