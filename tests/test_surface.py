@@ -230,7 +230,7 @@ PROGRAMS = {
     for path in [*sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "README.md"]
 } | {
     str(path.relative_to(PROJECT)): [path.read_text(encoding="utf-8")]
-    for path in sorted((PROJECT / "examples").rglob("*.py"))
+    for path in [*sorted((PROJECT / "examples").rglob("*.py")), PROJECT / "tests" / "simulation" / "test_server.py"]
 }
 
 

@@ -13,6 +13,7 @@ from apcore.testing.simulation.nodes import (
     SimulatedNode,
     SimulatedSigner,
 )
+from apcore.testing.simulation.server import SimulatedServer
 from apcore.testing.simulation.world import Simulation
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Odds",
     "Process",
     "SimulatedNode",
+    "SimulatedServer",
     "SimulatedSigner",
     "Simulation",
     "SimulationFailed",
