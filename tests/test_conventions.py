@@ -209,6 +209,24 @@ def test_modules_have_meaningful_names():
     assert [name for name in MODULES if MEANINGLESS_NAMES & {part.strip("_") for part in name.split(".")}] == []
 
 
+SUFFIXES = ("ing", "ers", "er", "ed", "es", "s")
+
+
+def word_stem(module: str) -> str:
+    """Return the last part of a module's name without its ending: ``checking`` and ``check`` have one stem."""
+    word = module.rpartition(".")[2].strip("_")
+    suffix = next((one for one in SUFFIXES if word.endswith(one) and len(word) > len(one) + 3), "")
+    return word.removesuffix(suffix).rstrip("e")
+
+
+def test_no_two_modules_of_a_package_differ_only_in_an_ending():
+    by_stem: dict[tuple[str, str], list[str]] = {}
+    for name in MODULES:
+        by_stem.setdefault((name.rpartition(".")[0], word_stem(name)), []).append(name)
+    assert [names for names in by_stem.values() if len(names) > 1] == []
+    assert word_stem("apcore.cli.commands") == word_stem("apcore.cli.command")
+
+
 # --- the cost of an import ------------------------------------------------------------------------------------------
 
 

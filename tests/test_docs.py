@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from markdown_blocks import blocks, links
+from public_names import PACKAGES
 
 HERE = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in (HERE / "docs").rglob("*.md") if "_build" not in path.parts)
@@ -64,6 +66,18 @@ def test_links_of_a_page_lead_to_files(page):
             assert path.is_dir() or path.with_suffix(".py").is_file(), f"{page.name} links to no room: {target}"
             continue
         assert path.exists(), f"{page.name} links to {target}"
+
+
+def test_the_reference_has_a_page_for_each_public_package_and_inherited_members(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(HERE / "docs" / "_ext")
+    reference = importlib.import_module("reference")
+    assert reference.rooms() == [package for package in PACKAGES if package != "apcore"]
+    page = reference._room_page("apcore.federation").split(".. autoclass:: apcore.federation.")
+    options = {entry.partition("\n")[0]: entry for entry in page}
+    for name in ("Context", "AsyncContext", "OpContext"):
+        assert ":inherited-members:" in options[name], f"{name} shows no publish, send or append"
+    assert ":inherited-members:" not in options["Federation"]
 
 
 def test_command_line_page_names_every_command_exit_code_and_option():

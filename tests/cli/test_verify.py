@@ -510,7 +510,9 @@ def test_proof_by_a_missing_key_or_another_owner_is_refused(verify, alice, now):
     actor, keys = alice
     missing_key = keys["ed25519"].renamed(key_id=f"{actor}/gone#key", owner=actor)
     document = proofs.create(activity(actor), missing_key, now=now)
-    assert verify_as_json(verify, cavage.sign(make_post(document), keys["rsa"], now=now))["reason"] == "document-not-found"
+    assert (
+        verify_as_json(verify, cavage.sign(make_post(document), keys["rsa"], now=now))["reason"] == "document-not-found"
+    )
     did = keys["ed25519"].public.multibase
     by_did = keys["ed25519"].renamed(key_id=f"did:key:{did}#{did}", owner=f"did:key:{did}")
     members = verify_as_json(verify, make_post(proofs.create(activity(actor), by_did, now=now)))
