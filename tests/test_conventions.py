@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -207,6 +209,46 @@ def test_package_of_a_room_only_re_exports():
 
 def test_modules_have_meaningful_names():
     assert [name for name in MODULES if MEANINGLESS_NAMES & {part.strip("_") for part in name.split(".")}] == []
+
+
+# Names of specifications, of SQL and of the standard library, which no module of apcore defines.
+FOREIGN_NAMES = {
+    *("apcore_entry", "apcore_value", "apcore_message", "apcore_format", "is_global", "is_private", "md5", "unixsum"),
+    *("Location", "Cookie", "secretKeyMultibase", "read_", "z", "u", "f"),
+}
+
+
+def names_in(module: Module) -> set[str]:
+    """Return every name that a module defines or uses, and its short string constants."""
+    names = set(module.name.split("."))
+    for node in ast.walk(module.tree):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) <= 60:
+            names.add(node.value)
+    return names
+
+
+def test_names_in_docstrings_exist():
+    """A docstring that names a function by its old name misleads its reader."""
+    known = set(dir(builtins)).union(FOREIGN_NAMES, *(names_in(module) for module in MODULES.values()))
+    missing = [
+        f"{module.name}:{node.lineno} {name}"
+        for module in MODULES.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for name in re.findall(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)", node.value.value)
+        if name.rpartition(".")[2] not in known
+    ]
+    assert missing == []
 
 
 SUFFIXES = ("ing", "ers", "er", "ed", "es", "s")

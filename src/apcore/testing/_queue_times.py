@@ -21,7 +21,7 @@ __all__ = ["TIMING"]
 
 
 def delays_hold(make: MakeQueue) -> None:
-    """A delayed message is leased when it is due and not before, the first time and after an `Retry`."""
+    """A delayed message is leased when it is due and not before, the first time and after a `Retry`."""
     with open_closing(make) as (queue, clock):
         queue.enqueue([make_message(1, delay_s=11), make_message(2)])
         [now] = queue.lease(["lane"], limit=9, lease_s=61)

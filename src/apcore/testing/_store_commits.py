@@ -36,7 +36,7 @@ __all__ = ["COMMITTING"]
 def version_is_the_token(make: MakeStore) -> None:
     """Every entry that a commit wrote has its token as version, in ``get`` and in ``scan``.
 
-    A Put or an Add replaces it.
+    A Put or an Increment replaces it.
     """
     with open_closing(make) as (store, _):
         tokens = Tokens()

@@ -38,7 +38,7 @@ def closing_is_not_the_end(make: MakeStore) -> None:
 
 
 def threads_may_share_it(make: MakeStore) -> None:
-    """With several threads at once, no Add is lost, each claim has one winner, and no swap is lost."""
+    """With several threads at once, no increment is lost, each claim has one winner, and no swap is lost."""
     workers, rounds = 4, 15
 
     def work(worker: int) -> int:
@@ -55,7 +55,7 @@ def threads_may_share_it(make: MakeStore) -> None:
 
     with open_closing(make) as (store, _), ThreadPoolExecutor(workers) as pool:
         assert sum(pool.map(work, range(workers))) == rounds, "claims and winners differ in number"
-        assert value_of(store, ("adds",)) == b"%d" % (workers * rounds), "an Add was lost, or counted twice"
+        assert value_of(store, ("adds",)) == b"%d" % (workers * rounds), "an increment was lost, or counted twice"
         assert value_of(store, ("swaps",)) == b"x" * (workers * rounds), "a swap was lost"
 
 
@@ -66,7 +66,7 @@ def _swap(store: KvStore, key: StoreKey, *, token: bytes) -> bool:
 
 
 def expired_is_absent(make: MakeStore) -> None:
-    """An expired entry is absent for get, scan, checks and Add, and its version does not recur."""
+    """An expired entry is absent for get, scan, checks and increments, and its version does not recur."""
     with open_closing(make) as (store, clock):
         tokens = Tokens()
         token = tokens()

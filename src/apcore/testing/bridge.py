@@ -2,7 +2,7 @@
 
 ::
 
-    check(bridged(lambda clock: MyAsyncStore(..., clock=clock), "trio"))
+    check(bridge(lambda clock: MyAsyncStore(..., clock=clock), "trio"))
 
 A blocking store is used as the async driver uses it: through its own async twin, in threads, or inline if it never
 waits.

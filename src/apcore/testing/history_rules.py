@@ -9,7 +9,7 @@ Each worker notes its requests and their results, with the times before and afte
 - **Reads.** No read returned a version before the commit that wrote it began, or after the answer of the commit that
   replaced it.
 - **Refusals.** No check failed while its version was current the whole time.
-- **Counters.** Every acknowledged ``Add`` is in the counter, once.
+- **Counters.** Every acknowledged increment is in the counter, once.
 - **Claims.** Each has one winner, and holds the winner's name.
 - **Messages.** Each was leased once and ended once. A group had one lease at a time, in order of enqueue.
 

@@ -121,7 +121,7 @@ class SimulatedNode:
         return EPOCH + timedelta(seconds=self._world.engine.now_s) + self._skew
 
     def seconds(self) -> float:
-        """The seconds that have passed in the simulation."""
+        """Return the seconds that have passed in the simulation."""
         return self._time()
 
     def start(self) -> None:
@@ -165,7 +165,7 @@ class SimulatedNode:
         """
         life, engine = self._life, self._world.engine
         if life is None:
-            raise ContractError(f"{self.origin} is down: begin loops in its boot function")
+            raise ContractError(f"{self.origin} is down: begin loops in its start function")
 
         def run_next() -> None:
             if life.alive:
@@ -185,13 +185,13 @@ class SimulatedNode:
         policy: WorkerPolicy = WorkerPolicy(),  # noqa: B008 - immutable
         pause_s: float = 2.0,
     ) -> None:
-        """Work as the nodes outside do until the crash: a process for each message, with its lease extended meanwhile.
+        """Work until the crash, as a real node does: run a process for each message, and extend its lease meanwhile.
 
-        ``handle`` makes the operation for a leased message; while nothing is due, the queue is asked every
-        ``pause_s``. A handler is not ended when it takes longer than it may: in a simulation all of them end.
+        ``handle`` makes the operation for a leased message. While nothing is due, the queue is asked every ``pause_s``.
+        A slow handler is not stopped: in a simulation all of them end.
 
         Raises:
-            ContractError: The node is down; workers are begun by boot.
+            ContractError: The node is down; begin workers in the start function.
         """
         slots = Slots(policy)
 
@@ -279,7 +279,7 @@ class _Instant:
 
 
 class _Life:
-    """A node from one start to the next crash, as `driving.Run` uses it."""
+    """A node from one start to the next crash, as `driver.Run` uses it."""
 
     def __init__(self, node: SimulatedNode, world: Simulation) -> None:
         self.alive = True
