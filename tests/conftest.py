@@ -72,7 +72,7 @@ def pytest_collect_directory(path, parent):
 
 @pytest.fixture(autouse=True, scope="module")
 def collect_garbage():
-    """Collect the garbage of a module's tests, so that a database left open fails this module and no other."""
+    """Collect the garbage of a module, so that a database or socket left open fails this module and no other."""
     yield
     gc.collect()
 

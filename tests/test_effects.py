@@ -116,7 +116,7 @@ def test_commit_uses_a_fresh_token(answer, result):
     assert step.result == result
 
 
-def test_a_batch_is_committed_with_each_check_once_and_one_write_per_key():
+def test_batch_is_committed_with_each_check_once_and_one_write_per_key():
     part = Batch([Check(("k",), None)], [Increment(("k",), 1)], [Message(b"i" * 16, "lane", b"")])
     settlement = Done(LeasedMessage(Message(b"l" * 16, "lane", b""), b"f" * 16, 1))
     step = Stepper(commit_batch(part + part, settles=(settlement,)))

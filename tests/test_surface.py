@@ -138,7 +138,7 @@ def stable(default: object) -> object:
     return Shown("...")
 
 
-def test_the_surface_is_as_promised():
+def test_surface_is_as_promised():
     """A name or signature that differs is a decision: make it, then run ``python tests/test_surface.py``."""
     promised, present = TABLE.read_text(encoding="utf-8").splitlines(), surface().splitlines()
     assert present == promised, "decide, then: python tests/test_surface.py"
@@ -185,7 +185,7 @@ def test_every_package_of_the_reference_exists_and_says_what_is_public():
     assert sorted(PACKAGES) == PACKAGES
 
 
-def test_a_public_name_means_one_thing():
+def test_public_name_means_one_thing():
     """Two packages may export a name only if it is the same object."""
     by_name: dict[str, dict[int, str]] = {}
     for qualified, value in public_values().items():
@@ -198,7 +198,7 @@ SCHEME_NAMES = {"GET_COVERED", "POST_COVERED", "sign", "parse", "create", "prepa
 """Each signature scheme is a module with some of these names, which are written as ``cavage.sign``."""
 
 
-def test_a_name_of_an_as2_type_is_only_that_type():
+def test_name_of_an_as2_type_is_only_that_type():
     """``Delete`` is the activity, in every package."""
     from apcore import vocab
     from apcore.vocab import View
@@ -288,7 +288,7 @@ def test_every_exported_name_exists():
     assert missing == []
 
 
-def test_the_front_page_finds_its_names_and_each_is_public_elsewhere():
+def test_front_page_finds_its_names_and_each_is_public_elsewhere():
     import apcore
 
     assert set(apcore.__all__) <= set(dir(apcore))
@@ -297,7 +297,7 @@ def test_the_front_page_finds_its_names_and_each_is_public_elsewhere():
     assert homeless == ["operation"], "a name that apcore re-exports is public in its package"
 
 
-def test_a_name_that_a_package_lends_is_not_public():
+def test_name_that_a_package_lends_is_not_public():
     """``import x as x`` in a package's ``__init__`` lends ``x`` to other rooms. Then it is not in ``__all__``."""
     both = [
         f"{module.name}.{alias.name}"

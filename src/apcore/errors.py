@@ -43,7 +43,6 @@ __all__ = [
     "ThreadUnavailable",
     "TlsFailed",
     "Unavailable",
-    "WorkerEnded",
 ]
 
 

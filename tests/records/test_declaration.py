@@ -110,7 +110,7 @@ def test_unknown_members_survive_being_rewritten(samples):
     assert json.loads(samples.encode(record))["addresses"] == addresses
 
 
-def test_the_types_of_fields_have_their_stored_forms(samples):
+def test_types_of_fields_have_their_stored_forms(samples):
     record = Sample(
         activity_id="x",
         actor=None,
@@ -252,13 +252,13 @@ def test_fixed_parts_may_stand_between_the_parts_of_a_key(tallies):
 @pytest.mark.parametrize(
     "key", [("t", "a", "m", "x"), ("t", "a", "n"), ("t", "a", "n", "x", "y"), ("u", "a", "n", "x")]
 )
-def test_a_key_with_other_fixed_parts_is_a_broken_contract(tallies, key):
+def test_key_with_other_fixed_parts_is_a_contract_error(tallies, key):
     assert not tallies.holds(key)
     with pytest.raises(ContractError, match="no key of a 'tally' record with 2 parts"):
         tallies.parts_of(key)
 
 
-def test_a_kind_may_have_a_format_of_its_own(tallies):
+def test_kind_may_have_its_own_format(tallies):
     put = tallies.put(SampleKey("a", "b"), Tally(number=7))
     assert put.value == b"7"
     assert tallies.decode(put.value) == Tally(number=7)
@@ -266,7 +266,7 @@ def test_a_kind_may_have_a_format_of_its_own(tallies):
         tallies.decode(b"seven")
 
 
-def test_a_record_is_put_for_the_lifetime_of_its_kind(tallies):
+def test_record_is_put_for_the_lifetime_of_its_kind(tallies):
     key, record = SampleKey("a", "b"), Tally(number=7)
     assert tallies.put(key, record).ttl_s == 9
     assert tallies.put(key, record, ttl_s=5).ttl_s == 5

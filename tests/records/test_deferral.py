@@ -20,15 +20,15 @@ class Errand(DeferredRecord):
     name: str = ""
 
 
-def test_a_new_record_is_due():
+def test_new_record_is_due():
     assert Errand().due_in_s(NOW) is None
 
 
 @pytest.mark.parametrize("elapsed_s", [-CLOCK_SKEW_MS / 1000 - 1, -CLOCK_SKEW_MS / 1000, 0, 1, 4.999, 5, 60])
-def test_a_deferred_record_is_due_when_the_record_of_earlier_releases_was(elapsed_s):
+def test_deferred_record_is_due_when_the_record_of_earlier_releases_was(elapsed_s):
     now = NOW + timedelta(seconds=elapsed_s)
     assert defer(Errand(name="x"), 5.0, NOW).due_in_s(now) == Record(due_in(5.0, NOW)).due_in_s(now)
 
 
-def test_a_delay_may_end_after_the_last_year_of_the_calendar():
+def test_delay_may_end_after_the_last_year_of_the_calendar():
     assert defer(Errand(), 1e12, NOW).due_in_s(NOW) == 1e12

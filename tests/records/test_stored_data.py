@@ -184,7 +184,7 @@ def test_both_generations_of_a_rotated_key_are_published_until_the_old_one_is_re
             StoreSigner(restored.store).sign(name, b"data")
 
 
-def test_a_sealed_key_is_opened_with_its_secret(release: str) -> None:
+def test_sealed_key_is_opened_with_its_secret(release: str) -> None:
     restored = Restored(release)
     [name] = [key[2] for key, value in read_samples(release).records if key[0] == "private" and b"secret" in value]
     assert StoreSigner(restored.store, secrets=SECRETS).sign(name, b"data")
@@ -221,7 +221,7 @@ def test_waiting_deliveries_are_made_in_order_when_the_hosts_answer(release: str
     assert "https://dead.example/ivan" in restored.requests("POST")
 
 
-def test_a_host_is_asked_in_the_dialect_that_it_accepted(release: str) -> None:
+def test_host_is_asked_in_the_dialect_that_it_accepted(release: str) -> None:
     restored = Restored(release, signature_scheme="rfc9421")
     restored.node.work(until_idle=True)
     [request] = [delivery.request for delivery in restored.peers[CAROL].received]
@@ -234,7 +234,7 @@ def test_received_activities_that_wait_are_processed_with_their_attempts(release
     assert sorted(restored.activities) == [(f"{CAROL}#activities/3", 2), (f"{CAROL}#waiting", 1)]
 
 
-def test_a_cached_key_verifies_without_a_request(release: str) -> None:
+def test_cached_key_verifies_without_a_request(release: str) -> None:
     restored = Restored(release)
     assert (
         restored.receive(CAROL, restored.peers[CAROL].activity("Create", id=f"{CAROL}#new", object=f"{CAROL}/1")) == 202
@@ -242,7 +242,7 @@ def test_a_cached_key_verifies_without_a_request(release: str) -> None:
     assert restored.requests("GET") == []
 
 
-def test_a_bad_signature_within_the_pause_of_a_key_causes_no_request(release: str) -> None:
+def test_bad_signature_within_the_pause_of_a_key_causes_no_request(release: str) -> None:
     restored = Restored(release)
     request = restored.peers[FRANK].request(restored.peers[FRANK].activity("Like", object=ALICE), f"{HERE}/inbox")
     headers = request.headers.with_set("date", "Thu, 01 Jan 2026 12:11:00 GMT")
@@ -256,14 +256,14 @@ def test_a_bad_signature_within_the_pause_of_a_key_causes_no_request(release: st
 @pytest.mark.parametrize(
     ("actor", "status"), [(f"{FRIEND}/users/ghost", 401), ("https://down.example/users/dora", 503)]
 )
-def test_a_key_that_was_not_found_is_not_fetched_again(release: str, actor: str, status: int) -> None:
+def test_key_that_was_not_found_is_not_fetched_again(release: str, actor: str, status: int) -> None:
     restored = Restored(release)
     restored.peers[actor] = restored.web.peer(actor, key=fixed_rsa("", ""))
     assert restored.receive(actor, restored.peers[actor].activity("Like", object=ALICE)) == status
     assert restored.requests("GET") == []
 
 
-def test_a_request_that_was_received_is_not_processed_again(release: str) -> None:
+def test_request_that_was_received_is_not_processed_again(release: str) -> None:
     restored = Restored(release)
     now = restored.clock.moment
     restored.clock.moment = NOON  # so that it is the same request, with the same signature
@@ -274,7 +274,7 @@ def test_a_request_that_was_received_is_not_processed_again(release: str) -> Non
     assert restored.received(CAROL) == ["Update Person"]
 
 
-def test_a_signature_that_was_used_proves_nothing_else(release: str) -> None:
+def test_signature_that_was_used_proves_nothing_else(release: str) -> None:
     restored = Restored(release)
     restored.clock.moment = NOON
     follow = restored.peers[CAROL].activity("Follow", object=ALICE)
@@ -291,7 +291,7 @@ def test_cached_documents_are_used(release: str) -> None:
     assert restored.requests("GET") == ([] if release == "c60126e" else [CAROL])
 
 
-def test_a_cached_context_is_used(release: str) -> None:
+def test_cached_context_is_used(release: str) -> None:
     restored = Restored(release)
     document = {"@context": ["https://www.w3.org/ns/activitystreams", CONTEXT], "type": "Note", "mood": "good"}
     policy = evolve(FetchPolicy(), unknown_contexts="fetch")
@@ -313,7 +313,7 @@ def test_budgets_that_were_drawn_on_are_not_full(release: str, budget: str) -> N
     restored.node.run(spend("friend.example", budgets=Budgets(), unauthenticated_client=client))
 
 
-def test_an_answer_to_our_follow_is_understood(release: str) -> None:
+def test_answer_to_our_follow_is_understood(release: str) -> None:
     restored = Restored(release)
     accept = restored.peers[DAVE].activity("Accept", object=f"{ALICE}#follow-dave")
     assert restored.receive(DAVE, accept) == 202
@@ -328,7 +328,7 @@ def test_an_answer_to_our_follow_is_understood(release: str) -> None:
         "038fb3b",
     ],
 )
-def test_an_undo_that_names_only_the_id_of_a_follow_removes_the_follower(release: str) -> None:
+def test_undo_that_names_only_the_id_of_a_follow_removes_the_follower(release: str) -> None:
     restored = Restored(release)
     follow = restored.peers[CAROL].activity("Follow")["id"]
     assert restored.receive(CAROL, restored.peers[CAROL].activity("Undo", id=f"{CAROL}#undo", object=follow)) == 202
@@ -336,14 +336,14 @@ def test_an_undo_that_names_only_the_id_of_a_follow_removes_the_follower(release
     assert restored.members("followers") == FOLLOWERS[release] - {CAROL}
 
 
-def test_a_blocked_actor_stays_blocked() -> None:
+def test_blocked_actor_stays_blocked() -> None:
     restored = Restored("038fb3b")
     assert restored.receive(MALLORY, restored.peers[MALLORY].activity("Follow", id=f"{MALLORY}#2", object=ALICE)) == 202
     restored.work()
     assert MALLORY not in restored.members("followers")
 
 
-def test_a_deleted_actor_gets_nothing_and_is_removed_as_a_follower() -> None:
+def test_deleted_actor_gets_nothing_and_is_removed_as_a_follower() -> None:
     restored = Restored("038fb3b")
     item = json.dumps({"inbox": f"{HENRY}/inbox", "shared": None}).encode()
     change = add_member(f"{ALICE}/followers", Member(HENRY, item), order="0")
