@@ -77,7 +77,7 @@ def test_the_reference_has_a_page_for_each_public_package_and_inherited_members(
     options = {entry.partition("\n")[0]: entry for entry in page}
     for name in ("Context", "AsyncContext", "OpContext"):
         assert ":inherited-members:" in options[name], f"{name} shows no publish, send or append"
-    assert ":inherited-members:" not in options["Federation"]
+    assert ":inherited-members:" not in options["DomainRules"]
 
 
 def test_command_line_page_names_every_command_exit_code_and_option():

@@ -66,7 +66,7 @@ def test_an_unknown_actor_fails_its_process_and_the_simulation():
 def test_an_address_without_a_resource_answers_404():
     simulation = Simulation(1)
     one, two = (SimulatedServer(simulation, make_federation(), origin) for origin in (ONE, TWO))
-    lost = two.send(Follow(object=f"{ONE}/nothing"), by="alice", to=f"{ONE}/nothing")
+    lost_follow = two.send(Follow(object=f"{ONE}/nothing"), by="alice", to=f"{ONE}/nothing")
     simulation.run(for_s=60)
-    assert isinstance(lost.outcome, Returned)
+    assert isinstance(lost_follow.outcome, Returned)
     assert members(one, f"{ONE}/users/alice/followers") == []

@@ -60,7 +60,8 @@ def find_problems(
         findings.append(
             CheckFinding(
                 "error",
-                f"there are collections of an actor ({', '.join(registrations.unrouted_collections)}) but no actor: register actor(path)",
+                f"there are collections of an actor ({', '.join(registrations.unrouted_collections)}) but no actor: "
+                "register actor(path)",
             )
         )
     if blocking:
