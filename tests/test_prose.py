@@ -177,6 +177,45 @@ def test_every_unfinished_room_has_a_reason():
     assert all(reason.strip() for reason, _ in UNFINISHED.values())
 
 
+# A parameter or a field is a noun, or an adjective that the type of the value completes.
+VAGUE_PARAMETERS = {
+    "anew",
+    "asked",
+    "chance",
+    "found",
+    "given",
+    "kept",
+    "known",
+    "left",
+    "made",
+    "said",
+    "told",
+}
+
+
+def parameters(tree: ast.AST) -> list[str]:
+    """Return the names of the parameters of functions, and of the annotated fields of classes."""
+    names = [node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    fields = [node for parent in ast.walk(tree) if isinstance(parent, ast.ClassDef) for node in parent.body]
+    targets = [node.target for node in fields if isinstance(node, ast.AnnAssign)]
+    return names + [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def test_no_parameter_and_no_field_has_a_vague_name():
+    vague = {
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path in PACKAGE.rglob("*.py")
+        for name in parameters(ast.parse(path.read_text(encoding="utf-8")))
+        if name in VAGUE_PARAMETERS
+    }
+    assert vague == set()
+
+
+def test_parameters_and_fields_are_found():
+    source = "def f(one, /, two, *three, four, **five): ...\nclass C:\n    six: int\nlambda seven: 0\n"
+    assert set(parameters(ast.parse(source))) == {"one", "two", "three", "four", "five", "six", "seven"}
+
+
 def test_vague_names_and_words_are_counted():
     source = '"""Give what nobody knows."""\nfound = [each for each in kept]\nentry = found\n' + "#" * 121 + "\n"
     counts = count(source)

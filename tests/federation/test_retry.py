@@ -26,24 +26,24 @@ POLICY = RetryPolicy(attempts_max=5, base_s=10, delay_s_max=60, age_s_max=1000)
     ids=["1st", "2nd", "3rd", "limited"],
 )
 def test_delay_doubles_up_to_the_limit(attempt: int, delay_s_min: float, delay_s_max: float) -> None:
-    assert POLICY.delay_s(attempt, age_s=0, chance=0.0) == delay_s_min
-    assert POLICY.delay_s(attempt, age_s=0, chance=1.0) == delay_s_max
+    assert POLICY.delay_s(attempt, age_s=0, jitter=0.0) == delay_s_min
+    assert POLICY.delay_s(attempt, age_s=0, jitter=1.0) == delay_s_max
 
 
 def test_policy_gives_up_after_the_last_attempt_or_the_maximum_age() -> None:
-    assert POLICY.delay_s(5, age_s=0, chance=0.5) is None
-    assert POLICY.delay_s(1, age_s=1000, chance=0.5) is None
+    assert POLICY.delay_s(5, age_s=0, jitter=0.5) is None
+    assert POLICY.delay_s(1, age_s=1000, jitter=0.5) is None
 
 
 def test_requested_delay_lengthens_the_pause_within_the_limit() -> None:
-    assert POLICY.delay_s(1, age_s=0, chance=0.0, asked_s=30) == 30
-    assert POLICY.delay_s(1, age_s=0, chance=0.0, asked_s=1) == 5
-    assert POLICY.delay_s(1, age_s=0, chance=0.0, asked_s=1e9) == 60
+    assert POLICY.delay_s(1, age_s=0, jitter=0.0, retry_after_s=30) == 30
+    assert POLICY.delay_s(1, age_s=0, jitter=0.0, retry_after_s=1) == 5
+    assert POLICY.delay_s(1, age_s=0, jitter=0.0, retry_after_s=1e9) == 60
 
 
 @given(st.sampled_from([DELIVERY_RETRIES, LISTENER_RETRIES]), st.integers(1, 10**6), st.floats(0, 1))
 def test_delay_of_any_attempt_is_within_the_bounds(policy: RetryPolicy, attempt: int, fraction: float) -> None:
-    delay = policy.delay_s(attempt, age_s=0, chance=fraction)
+    delay = policy.delay_s(attempt, age_s=0, jitter=fraction)
     is_over = policy.attempts_max is not None and attempt >= policy.attempts_max
     assert delay is None if is_over else policy.base_s / 2 <= delay <= policy.delay_s_max
 
@@ -54,7 +54,7 @@ def test_delay_of_any_attempt_is_within_the_bounds(policy: RetryPolicy, attempt:
 def last_attempt(policy: RetryPolicy, draw_chance: Callable[[], float]) -> tuple[int, float]:
     """Return the number of attempts if all fail, and the age of the last one in seconds."""
     attempt, age_s = 1, 0.0
-    while (delay_s := policy.delay_s(attempt, age_s=age_s, chance=draw_chance())) is not None:
+    while (delay_s := policy.delay_s(attempt, age_s=age_s, jitter=draw_chance())) is not None:
         attempt, age_s = attempt + 1, age_s + delay_s
     return attempt, age_s
 
@@ -124,7 +124,7 @@ class CustomRules:
     age_s_max: Any = 60.0
     answer: Any = 1.0
 
-    def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> Any:
+    def delay_s(self, attempt: int, *, age_s: float, jitter: float, retry_after_s: float | None = None) -> Any:
         return self.answer
 
 
@@ -135,7 +135,7 @@ class WithoutDelay:
 class WithoutAge:
     attempts_max = 3
 
-    def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float:
+    def delay_s(self, attempt: int, *, age_s: float, jitter: float, retry_after_s: float | None = None) -> float:
         return 1.0
 
 
@@ -150,22 +150,22 @@ class DelayOfAttempt(CustomRules):
 
 
 class DelayInOrder(CustomRules):
-    def delay_s(self, attempt: int, age_s: float, /, chance: float, asked_s: float) -> float:  # type: ignore[override]
+    def delay_s(self, attempt: int, age_s: float, /, jitter: float, retry_after_s: float) -> float:  # type: ignore[override]
         return 1.0
 
 
 class DelayWithoutAsked(CustomRules):
-    def delay_s(self, attempt: int, *, age_s: float, chance: float) -> float:  # type: ignore[override]
+    def delay_s(self, attempt: int, *, age_s: float, jitter: float) -> float:  # type: ignore[override]
         return 1.0
 
 
 class AsyncDelay(CustomRules):
-    async def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float:
+    async def delay_s(self, attempt: int, *, age_s: float, jitter: float, retry_after_s: float | None = None) -> float:
         return 1.0
 
 
 class Table(CustomRules):
-    def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float:
+    def delay_s(self, attempt: int, *, age_s: float, jitter: float, retry_after_s: float | None = None) -> float:
         return [1.0, 2.0][attempt - 1]
 
 
@@ -192,7 +192,7 @@ REFUSED = {
     "a delay that is a number": (DelayThatIsNoMethod(), "delay_s is a method"),
     "a delay of the attempt alone": (DelayOfAttempt(), "cannot be called: "),
     "a delay by position": (DelayInOrder(), "cannot be called: "),
-    "a delay that cannot be asked for": (DelayWithoutAsked(), "unexpected keyword argument 'asked_s'"),
+    "a delay that cannot be asked for": (DelayWithoutAsked(), "unexpected keyword argument 'retry_after_s'"),
     "a delay to await": (AsyncDelay(), "returns <coroutine"),
     "a delay in words": (CustomRules(answer="1"), "returns '1', which is neither None nor a number of seconds from 0"),
     "a delay as truth": (CustomRules(answer=True), "neither None nor a number of seconds"),
@@ -239,4 +239,4 @@ def test_host_is_paused_after_any_number_of_failures(failures: int) -> None:
         RetryPolicy(attempts_max=1, base_s=1, age_s_max=1),
         CustomRules(answer=None),
     ):
-        assert host_pause_s(rules, failures, chance=0.0, asked_s=None) > 0  # type: ignore[arg-type]
+        assert host_pause_s(rules, failures, jitter=0.0, retry_after_s=None) > 0  # type: ignore[arg-type]

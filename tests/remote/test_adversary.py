@@ -94,7 +94,7 @@ failures = st.sampled_from(
     [ConnectFailed("closed"), FetchTimedOut("30 s"), AddressBlocked("10.0.0.1"), ResponseTooBig("big")]
 )
 questions = st.tuples(
-    st.sampled_from(["load", "fresh", "key", "anew"]),
+    st.sampled_from(["load", "fresh", "key", "refresh"]),
     urls,
     st.sampled_from([0.0, 301.0, 4000.0, 90000.0]),
     st.booleans(),
@@ -104,7 +104,7 @@ questions = st.tuples(
 def build_operation(kind: str, url: str, identity: Identity | None) -> Op[Any]:
     if kind in {"load", "fresh"}:
         return load(url, policy=POLICY, identity=identity, fresh=kind == "fresh")
-    return remote_key(url, policy=POLICY, identity=identity, anew=kind == "anew")
+    return remote_key(url, policy=POLICY, identity=identity, refresh=kind == "refresh")
 
 
 def check_result(result: object) -> None:
@@ -155,7 +155,7 @@ OPERATIONS = {
     "load-unverified": lambda: load_unverified(NOTE, policy=POLICY, identity=ME),
     "remote-key": lambda: remote_key(MAIN, policy=POLICY, identity=ME, anew=True),
     "for-a-stranger": lambda: remote_key(
-        MAIN, policy=POLICY, identity=ME, anew=True, unauthenticated_client=UnauthenticatedClient("8.8.8.8")
+        MAIN, policy=POLICY, identity=ME, refresh=True, unauthenticated_client=UnauthenticatedClient("8.8.8.8")
     ),
     "load-for-a-stranger": lambda: load(
         NOTE, policy=evolve(POLICY, unauthenticated_client=UnauthenticatedClient()), identity=ME, fresh=True

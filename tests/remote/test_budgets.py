@@ -657,7 +657,7 @@ def test_refreshes_of_cached_keys_are_bounded_by_the_budget_of_their_host():
             with suppress(BudgetSpent):
                 web.run(
                     remote_key(
-                        f"{uri}#k", policy=policy(None), unauthenticated_client=UnauthenticatedClient(), anew=True
+                        f"{uri}#k", policy=policy(None), unauthenticated_client=UnauthenticatedClient(), refresh=True
                     )
                 )
     assert len(web.asked()) == SMALL.host.burst

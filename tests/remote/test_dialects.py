@@ -18,7 +18,7 @@ from apcore.http import Headers, Request, Response
 from apcore.ports import Entry, Put
 from apcore.records.format import encode_record
 from apcore.remote import Dialect, FetchPolicy, Identity, dialect_key, fetch, knock, read_dialect, remember_dialect
-from apcore.remote.dialects import ASKED_CHARS_MAX, DIALECT_KEPT_S, SECOND_KNOCK
+from apcore.remote.dialects import ACCEPT_SIGNATURE_CHARS_MAX, DIALECT_KEPT_S, SECOND_KNOCK
 from apcore.signatures import read_challenges
 from scripted_web import NOON, ScriptedWeb, redirect
 
@@ -315,7 +315,7 @@ def test_long_challenge_is_met_but_not_remembered() -> None:
     assert fetch_and_list_schemes(web) == (200, ["cavage", "rfc9421"])
     [stored_entry] = web.store.get([dialect_key(A)])
     assert stored_entry is not None
-    assert len(stored_entry.value) < ASKED_CHARS_MAX + 200
+    assert len(stored_entry.value) < ACCEPT_SIGNATURE_CHARS_MAX + 200
     for length, is_stored in ((512, True), (513, False)):
         long_dialect = Dialect("rfc9421", "s" * length)
         assert read_dialect(entry_of(remember_dialect(A, long_dialect, None, now=NOON))) == (
@@ -382,7 +382,7 @@ def test_share_keys_of_requests_depend_on_dialect_and_nonce(share: str | None) -
     """Compare the share keys of all attempts. Deliveries have none: they are never joined."""
     shares: list[Any] = []
     for dialect, challenge in product((CAVAGE, RFC9421), ("", 's=("@method");nonce="1"', 's=("@method");nonce="2"')):
-        operation = knock(Request("GET", f"{A}/1"), identity=ME, known=dialect, share=share)
+        operation = knock(Request("GET", f"{A}/1"), identity=ME, dialect=dialect, share=share)
         answers: dict[type, Any] = {
             Now: NOON,
             Sign: b"signature",
@@ -442,6 +442,6 @@ def test_remembered_challenge_parses_as_a_challenge() -> None:
     _ = fetch_and_list_schemes(web)
     dialect = stored_dialect(web)
     assert dialect is not None
-    assert dialect.asked is not None
-    [challenge] = read_challenges(dialect.asked)
+    assert dialect.accept_signature is not None
+    [challenge] = read_challenges(dialect.accept_signature)
     assert (challenge.label, challenge.tag, challenge.nonce) == ("sig9", "app", None)

@@ -339,7 +339,7 @@ def test_unproven_key_is_refused_and_not_fetched_again_at_once(key_id, pages, er
     assert isinstance(caught.value, RemoteError)
     assert len(web.asked()) <= 4
     with pytest.raises(Gone if error is Gone else KeyRefused, match=caught.value.reason):
-        _ = load_key(web, key_id, anew=True)
+        _ = load_key(web, key_id, refresh=True)
     assert web.asked() == []
     web.pass_s(POLICY.key_retry_s)
     with pytest.raises(error):
@@ -466,10 +466,10 @@ def test_cached_key_survives_our_own_outage():
     web.pages[ALICE] = ConnectFailed("closed")
     web.pass_s(POLICY.key_refresh_s)
     with pytest.raises(KeyUnavailable):
-        _ = load_key(web, anew=True, is_our_outage=outage_check(True, []))
+        _ = load_key(web, refresh=True, is_our_outage=outage_check(True, []))
     assert (load_key(web).key.spki, load_key(web).cached) == (FIRST.spki, True)
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
-    assert load_key(web, anew=True).key.spki == SECOND.spki  # at once
+    assert load_key(web, refresh=True).key.spki == SECOND.spki  # at once
 
 
 def test_failure_of_our_store_is_not_cached_as_a_refusal():
@@ -519,7 +519,7 @@ def test_changed_key_is_refreshed_at_any_age(age_s):
     _ = load_key(web)
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(age_s)
-    fresh = load_key(web, anew=True)
+    fresh = load_key(web, refresh=True)
     assert (fresh.key.spki, fresh.cached, fresh.replaced) == (SECOND.spki, False, True)
 
 
@@ -528,21 +528,21 @@ def test_key_changed_twice_within_the_pause_is_refreshed_twice():
     _ = load_key(web)
     for key in (SECOND, FIRST, SECOND):
         web.pages[ALICE] = page(publicKey=pem(key=key))
-        assert load_key(web, anew=True).key.spki == key.spki
+        assert load_key(web, refresh=True).key.spki == key.spki
 
 
 def test_refresh_that_finds_the_same_key_starts_a_pause():
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
     _ = load_key(web)
-    assert not load_key(web, anew=True).cached
+    assert not load_key(web, refresh=True).cached
     web.asked()
     for _round in range(100):
         web.pass_s((POLICY.key_refresh_s - 1) / 100)
-        assert load_key(web, anew=True) == RemoteKey(load_key(web).key, cached=True)
+        assert load_key(web, refresh=True) == RemoteKey(load_key(web).key, cached=True)
     assert web.asked() == []
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(1)
-    assert (load_key(web, anew=True).key.spki, load_key(web, anew=True).cached) == (SECOND.spki, False)
+    assert (load_key(web, refresh=True).key.spki, load_key(web, refresh=True).cached) == (SECOND.spki, False)
     assert web.asked() == [ALICE, ALICE]
 
 
@@ -550,11 +550,11 @@ def test_pause_continues_when_the_cached_key_expires():
     """Let the cached key expire: the fetch of the key does not end the pause."""
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
     policy = evolve(POLICY, key_refresh_s=2 * POLICY.key_ttl_s)
-    for anew in (False, True):
-        _ = load_key(web, policy=policy, anew=anew)
+    for refresh in (False, True):
+        _ = load_key(web, policy=policy, refresh=refresh)
     web.pass_s(POLICY.key_ttl_s)
     assert not load_key(web, policy=policy).cached
-    assert load_key(web, policy=policy, anew=True).cached
+    assert load_key(web, policy=policy, refresh=True).cached
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -568,7 +568,7 @@ def test_bad_signatures_cost_at_most_one_fetch_per_pause_and_per_change(seed):
         if random.random() < 0.02:
             changes += 1
             web.pages[ALICE] = page(publicKey=pem(key=(FIRST, SECOND)[changes % 2]))
-        _ = load_key(web, anew=True)
+        _ = load_key(web, refresh=True)
     pauses = (web.runtime.moment - NOON).total_seconds() / POLICY.key_refresh_s
     assert len(web.asked()) <= pauses + changes + 1
 
@@ -578,13 +578,13 @@ def test_bad_signatures_cost_at_most_one_fetch_per_pause_and_per_change(seed):
 
 def end_pause(web: ScriptedWeb, *, owner: str = ALICE, announced_at: datetime | None = None) -> None:
     moment = web.runtime.moment if announced_at is None else announced_at
-    web.run(end_refresh_pause([MAIN, f"{ALICE}#unknown"], owner=owner, said=moment, policy=POLICY))
+    web.run(end_refresh_pause([MAIN, f"{ALICE}#unknown"], owner=owner, updated_at=moment, policy=POLICY))
 
 
 def web_in_pause() -> ScriptedWeb:
     web = ScriptedWeb({ALICE: page(publicKey=pem())})
-    for anew in (False, True):
-        assert not load_key(web, anew=anew).cached
+    for refresh in (False, True):
+        assert not load_key(web, refresh=refresh).cached
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(10)
     return web
@@ -592,21 +592,21 @@ def web_in_pause() -> ScriptedWeb:
 
 def test_announcement_of_the_owner_ends_the_pause_once():
     web = web_in_pause()
-    assert load_key(web, anew=True).cached
+    assert load_key(web, refresh=True).cached
     announced_at = web.runtime.moment
     end_pause(web)
     assert load_key(web).key.spki == FIRST.spki
-    assert load_key(web, anew=True).key.spki == SECOND.spki
+    assert load_key(web, refresh=True).key.spki == SECOND.spki
     web.pass_s(10)
-    assert not load_key(web, anew=True).cached
+    assert not load_key(web, refresh=True).cached
     end_pause(web, announced_at=announced_at)  # repeated
-    assert load_key(web, anew=True).cached
+    assert load_key(web, refresh=True).cached
 
 
 def test_announcement_of_another_actor_does_not_end_the_pause():
     web = web_in_pause()
     end_pause(web, owner=MALLORY)
-    assert load_key(web, anew=True).cached
+    assert load_key(web, refresh=True).cached
 
 
 def test_announcement_about_unknown_keys_writes_nothing():
@@ -622,7 +622,7 @@ def test_failing_store_keeps_the_pause():
         web.store = FailingStore(web, method)
         end_pause(web)
         web.store = working_store
-    assert load_key(web, anew=True).cached
+    assert load_key(web, refresh=True).cached
 
 
 @pytest.mark.parametrize(("key", "replaced"), [(SECOND, True), (FIRST, False)], ids=["another", "the-same"])
@@ -632,7 +632,7 @@ def test_unannounced_change_of_a_key_is_logged(caplog, key, replaced):
         assert not load_key(web).replaced
         web.pages[ALICE] = page(publicKey=pem(key=key))
         web.pass_s(POLICY.key_refresh_s)
-        assert load_key(web, anew=True).replaced == replaced
+        assert load_key(web, refresh=True).replaced == replaced
         assert not load_key(web).replaced
     assert [record.args for record in caplog.records] == [(MAIN, ALICE)] * replaced
 
@@ -648,12 +648,12 @@ def test_refresh_during_an_outage_keeps_the_cached_key(answer):
     web.asked()
     for _round in range(3):
         with pytest.raises((KeyUnavailable, KeyRefused)):
-            _ = load_key(web, anew=True)
+            _ = load_key(web, refresh=True)
         assert (load_key(web).key.spki, load_key(web).cached) == (FIRST.spki, True)
     assert web.asked() == [ALICE]
     web.pages[ALICE] = page(publicKey=pem(key=SECOND))
     web.pass_s(POLICY.key_retry_s)
-    assert load_key(web, anew=True).key.spki == SECOND.spki
+    assert load_key(web, refresh=True).key.spki == SECOND.spki
 
 
 def test_outage_does_not_extend_the_lifetime_of_a_cached_key():
@@ -662,7 +662,7 @@ def test_outage_does_not_extend_the_lifetime_of_a_cached_key():
     web.pages[ALICE] = Response(503)
     web.pass_s(POLICY.key_ttl_s - 1)
     with pytest.raises(KeyUnavailable):
-        _ = load_key(web, anew=True)
+        _ = load_key(web, refresh=True)
     assert load_key(web).cached
     web.pass_s(1)
     with pytest.raises(KeyUnavailable):
@@ -677,9 +677,9 @@ def test_key_withdrawn_by_its_origin_is_removed_from_the_cache(answer):
     _ = load_key(web)
     web.pages[ALICE] = answer
     web.pass_s(POLICY.key_refresh_s)
-    for anew in (True, False):
+    for refresh in (True, False):
         with pytest.raises(RemoteError):
-            _ = load_key(web, anew=anew)
+            _ = load_key(web, refresh=refresh)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None
     if loaded.document.id is None or str(parse_url(loaded.document.id)) != link:
         raise HandleMismatch(f"{acct} names the actor {link}, which has the id {loaded.document.id}")
     actor = loaded.document.view(Actor)
-    confirmed = yield from confirm(actor, policy=policy, known=descriptors)
+    confirmed = yield from confirm(actor, policy=policy, known_descriptors=descriptors)
     if confirmed.acct != acct:
         raise HandleMismatch(f"{acct} names the actor {link}, but the actor's own server names {confirmed.acct}")
     return LookupResult(loaded, confirmed.acct)
@@ -155,17 +155,19 @@ def _document_behind(page: str, *, policy: FetchPolicy) -> Op[str | None]:
         return None
 
 
-def confirm(actor: Actor, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None) -> Op[VerifiedHandle]:
+def confirm(
+    actor: Actor, *, policy: FetchPolicy, known_descriptors: Mapping[Acct, Descriptor] | None = None
+) -> Op[VerifiedHandle]:
     """Verify the handle of an actor whose document is trusted.
 
-    ``known`` holds descriptors that their hosts have just sent. Asks for: at most two WebFinger answers.
+    ``known_descriptors`` holds descriptors that their hosts have just sent. Asks for: at most two WebFinger answers.
 
     Raises:
         HandleMismatch: The actor has no name, or the host of its handle does not confirm it.
         ApcoreError: As `webfinger`.
     """
     ident, claimed_acct = _claimed_acct(actor)
-    acct, descriptors = yield from _resolve_acct(claimed_acct, policy=policy, known=known)
+    acct, descriptors = yield from _resolve_acct(claimed_acct, policy=policy, known_descriptors=known_descriptors)
     if ident not in actor_links(descriptors[acct]):
         raise HandleMismatch(f"{acct} does not name the actor {ident}, which claims the handle {claimed_acct}")
     return VerifiedHandle(acct, ident)
@@ -185,13 +187,13 @@ def _claimed_acct(actor: Actor) -> tuple[str, Acct]:
 
 
 def _resolve_acct(
-    acct: Acct, *, policy: FetchPolicy, known: Mapping[Acct, Descriptor] | None = None
+    acct: Acct, *, policy: FetchPolicy, known_descriptors: Mapping[Acct, Descriptor] | None = None
 ) -> Op[tuple[Acct, dict[Acct, Descriptor]]]:
     """Ask an account's host about it and, if the host delegates it, also the other host, once.
 
     Return the final name, and the descriptors by name.
     """
-    descriptors = dict(known or {})
+    descriptors = dict(known_descriptors or {})
     descriptor = descriptors.get(acct) or (yield from webfinger(str(acct), policy=policy))
     descriptors[acct] = descriptor
     subject = _subject(descriptor, acct)

@@ -127,13 +127,13 @@ def key_named(site: Site, key_id: str, verify: Callable[[RemoteKey], T]) -> Op[T
         if not remote.cached:
             raise
         # Peers replace keys, even by keys of another type, without notice. A failure with a cached key proves nothing.
-        newer = yield from _load_key(site, key_id, anew=True)
+        newer = yield from _load_key(site, key_id, refresh=True)
         if newer.cached:
             raise
         return verify(newer)
 
 
-def _load_key(site: Site, key_id: str, *, anew: bool = False) -> Op[RemoteKey]:
+def _load_key(site: Site, key_id: str, *, refresh: bool = False) -> Op[RemoteKey]:
     _ = check_domain(site, key_id)
     try:
         return (
@@ -141,7 +141,7 @@ def _load_key(site: Site, key_id: str, *, anew: bool = False) -> Op[RemoteKey]:
                 key_id,
                 policy=site.fetching,
                 identity=partial(instance_identity, site),
-                anew=anew,
+                refresh=refresh,
                 unauthenticated_client=site.unauthenticated_client,
                 is_our_outage=is_our_outage,
             )

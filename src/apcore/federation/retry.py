@@ -31,7 +31,7 @@ class RetryRules(Protocol):
         """The age in seconds from which nothing is attempted again."""
         ...
 
-    def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float | None:
+    def delay_s(self, attempt: int, *, age_s: float, jitter: float, retry_after_s: float | None = None) -> float | None:
         """Return the seconds to wait after ``attempt`` failed, or None to give up. See `RetryPolicy.delay_s`."""
         ...
 
@@ -56,19 +56,19 @@ class RetryPolicy:
     age_s_max: float = field(validator=gt(0))
     """The age from which nothing is attempted again."""
 
-    def delay_s(self, attempt: int, *, age_s: float, chance: float, asked_s: float | None = None) -> float | None:
+    def delay_s(self, attempt: int, *, age_s: float, jitter: float, retry_after_s: float | None = None) -> float | None:
         """Return the seconds to wait after ``attempt`` (1 for the first) failed, or None to give up.
 
-        ``chance`` is a random number from 0 to 1. ``asked_s`` is the delay that the peer requested (`Retry-After`). It
-        may lengthen the delay up to ``delay_s_max``, and never shortens it.
+        ``jitter`` is a random number from 0 to 1. ``retry_after_s`` is the delay that the peer requested
+        (`Retry-After`). It may lengthen the delay up to ``delay_s_max``, and never shortens it.
         """
         if (self.attempts_max is not None and attempt >= self.attempts_max) or age_s >= self.age_s_max:
             return None
         # Cap the exponent first: an attempt number in the thousands would overflow.
         exponent = min(attempt - 1, 64)
         full_delay = min(self.base_s * self.factor**exponent, self.delay_s_max)
-        delay = full_delay / 2 + full_delay / 2 * chance
-        return delay if asked_s is None else min(max(delay, asked_s), self.delay_s_max)
+        delay = full_delay / 2 + full_delay / 2 * jitter
+        return delay if retry_after_s is None else min(max(delay, retry_after_s), self.delay_s_max)
 
 
 DELIVERY_RETRIES: Final = RetryPolicy(base_s=30.0, age_s_max=3 * 24 * _HOUR_S)
@@ -87,14 +87,14 @@ This survives a deployment or database outage of some hours, and ends the attemp
 """
 
 
-def host_pause_s(rules: RetryRules, failures: int, *, chance: float, asked_s: float | None) -> float:
+def host_pause_s(rules: RetryRules, failures: int, *, jitter: float, retry_after_s: float | None) -> float:
     """Return the seconds to pause a host after ``failures`` failures in a row.
 
     Deliveries are given up, but hosts never are. If the rules end with an attempt, the delay before that attempt holds
     for all later failures.
     """
     attempt = failures if rules.attempts_max is None else min(failures, rules.attempts_max - 1)
-    delay_s = rules.delay_s(attempt, age_s=0.0, chance=chance, asked_s=asked_s)
+    delay_s = rules.delay_s(attempt, age_s=0.0, jitter=jitter, retry_after_s=retry_after_s)
     return _PAUSE_S if delay_s is None else delay_s
 
 
@@ -120,8 +120,8 @@ def check_retries(rules: object, *, name: str) -> None:
         raise ConfigurationError(f"{name}: age_s_max is a number of seconds above 0, not {age_s_max!r:.60}")
     if not callable(delay_s):
         raise ConfigurationError(f"{name}: delay_s is a method that returns seconds or None, not {delay_s!r:.60}")
-    for attempt, age_s, chance, asked_s in _SAMPLES:
-        arguments: dict[str, Any] = {"age_s": age_s, "chance": chance, "asked_s": asked_s}
+    for attempt, age_s, jitter, retry_after_s in _SAMPLES:
+        arguments: dict[str, Any] = {"age_s": age_s, "jitter": jitter, "retry_after_s": retry_after_s}
         _check_delay(delay_s, attempt, arguments, name)
 
 
@@ -132,7 +132,7 @@ _SAMPLES: Final = (
     (1_000_000, 0.0, 1.0, None),
     (1, 1e9, 1.0, 1e9),
 )
-"""Sample arguments (attempt, age, chance, `Retry-After`): a first and a late attempt, young and old, with and without
+"""Sample arguments (attempt, age, jitter, `Retry-After`): a first and a late attempt, young and old, with and without
 `Retry-After`."""
 
 

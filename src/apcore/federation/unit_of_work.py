@@ -54,7 +54,7 @@ class AddMember:
 
     collection: str
     item: str
-    kept: bytes = b""
+    value: bytes = b""
     """The value that is stored with the item."""
     order: str | None = field(default=None, kw_only=True)
     """The position in the collection, which is listed by descending order; None for the time of the commit."""

@@ -42,7 +42,7 @@ from apcore.signatures import (
 )
 
 __all__ = [
-    "ASKED_CHARS_MAX",
+    "ACCEPT_SIGNATURE_CHARS_MAX",
     "DIALECT_KEPT_S",
     "SECOND_KNOCK",
     "Dialect",
@@ -60,7 +60,7 @@ SECOND_KNOCK: Final = frozenset({400, 401, 403})
 """The statuses that can mean that the server does not accept the kind of signature."""
 _RENEWED_S: Final = DIALECT_KEPT_S / 2
 """The age from which a remembered dialect is written again when it is proved again."""
-ASKED_CHARS_MAX: Final = 512
+ACCEPT_SIGNATURE_CHARS_MAX: Final = 512
 """The longest `Accept-Signature` that is remembered. A longer one is met, but not remembered."""
 
 
@@ -69,7 +69,7 @@ class Dialect:
     """A way of signing requests."""
 
     scheme: SignatureScheme
-    asked: str | None = None
+    accept_signature: str | None = None
     """With RFC 9421: the components that the server asks for beyond our own, as one member of `Accept-Signature`."""
 
 
@@ -97,7 +97,7 @@ class Identity:
             if dialect.scheme == "cavage":
                 return cavage.prepare(request, key_id=self.key_id, now=now)
             unsigned = None
-            for challenge in () if dialect.asked is None else _read(dialect.asked):
+            for challenge in () if dialect.accept_signature is None else _read(dialect.accept_signature):
                 unsigned = _answer(request, challenge, self.key_id, now)
             return unsigned or rfc9421.prepare(request, key_id=self.key_id, now=now)
         except ValueError as error:
@@ -130,12 +130,12 @@ def knock(
     request: Request,
     *,
     identity: Identity,
-    known: Dialect | None,
+    dialect: Dialect | None,
     share: Hashable = None,
     until: datetime | None = None,
     ends: datetime | None = None,
 ) -> Op[KnockResult]:
-    """Send ``request`` signed in the dialect ``known``, or else in the identity's own scheme.
+    """Send ``request`` signed in the given ``dialect``, or else in the identity's own scheme.
 
     After 400, 401 or 403 it is sent once more in another dialect, if that begins before ``until``. The second exchange
     must be over at ``ends``; the first one has the request's own deadline.
@@ -146,7 +146,7 @@ def knock(
         RequestError: As `Identity.prepare`.
         FetchFailed: One of the exchanges failed.
     """
-    first = known or Dialect(identity.scheme)
+    first = dialect or Dialect(identity.scheme)
     now = yield from Now()
     unsigned = identity.prepare(request, now=now, dialect=first)
     response = yield from _send(unsigned, identity, None if share is None else (share, first))
@@ -182,7 +182,7 @@ def knock_and_remember(
     """
     origin = parse_url(request.url).origin
     entry = yield from _entry(origin)
-    result = yield from knock(request, identity=identity, known=read_dialect(entry), share=share, ends=ends)
+    result = yield from knock(request, identity=identity, dialect=read_dialect(entry), share=share, ends=ends)
     last = result.knocks[-1]
     # A server sends 304 for a condition only after it has accepted the request.
     if len(result.knocks) > 1 and (result.accepted is not None or last.status == 304):
@@ -266,24 +266,24 @@ def read_dialect(entry: Entry | None) -> Dialect | None:
     if entry is None:
         return None
     try:
-        known = KNOWN_DIALECTS.decode(entry.value)
+        record = KNOWN_DIALECTS.decode(entry.value)
     except ContractError:
         return None
-    if known.scheme == "cavage":
+    if record.scheme == "cavage":
         return Dialect("cavage")
-    return Dialect("rfc9421", known.asked) if known.scheme == "rfc9421" else None
+    return Dialect("rfc9421", record.accept_signature) if record.scheme == "rfc9421" else None
 
 
 def remember_dialect(origin: Origin | str, accepted: Dialect, entry: Entry | None, *, now: datetime) -> Put | None:
     """Return the write that records an accepted dialect, or None if the record is the same and recent enough."""
-    if accepted.asked is not None and len(accepted.asked) > ASKED_CHARS_MAX:
+    if accepted.accept_signature is not None and len(accepted.accept_signature) > ACCEPT_SIGNATURE_CHARS_MAX:
         accepted = Dialect(accepted.scheme)
     if entry is not None and read_dialect(entry) == accepted:
         since = KNOWN_DIALECTS.decode(entry.value).since
         if (now - since).total_seconds() < _RENEWED_S:
             return None
-    known = KnownDialect(scheme=accepted.scheme, asked=accepted.asked, since=now)
-    return KNOWN_DIALECTS.put(DialectKey(str(origin)), known)
+    record = KnownDialect(scheme=accepted.scheme, accept_signature=accepted.accept_signature, since=now)
+    return KNOWN_DIALECTS.put(DialectKey(str(origin)), record)
 
 
 def _entry(origin: Origin) -> Op[Entry | None]:

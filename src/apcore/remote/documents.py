@@ -62,7 +62,7 @@ class LoadedDocument:
     """The time at which the origin last sent the document, or said that it had not changed."""
     body: bytes = field(default=b"", repr=False)
     """The document's bytes as received."""
-    kept: bool = False
+    cached: bool = False
     """Whether the store caches it, so that loading it again soon costs no request."""
 
 
@@ -97,7 +97,7 @@ def load(
     if fetched.response.status == 304 and cached is not None:
         if str(fetched.url) == cached.url:
             is_cached = yield from _cache(slot, fetched, cached.body, now, policy)
-            return evolve((yield from _loaded_from(cached, policy, fetched=now)), kept=is_cached)
+            return evolve((yield from _loaded_from(cached, policy, fetched=now)), cached=is_cached)
         # The redirects ended at another URL than last time. That server did not send the cached copy, so it cannot say
         # that the copy is unchanged.
         fetched = yield from fetch(slot.uri, policy=policy, identity=identity)
@@ -335,4 +335,4 @@ def _loaded_from(cached: CachedDocument, policy: FetchPolicy, *, fetched: dateti
     except DocumentError as error:
         raise DocumentError(f"the cached copy of {cached.uri} cannot be read any more: {error}") from error
     confirmed_at = cached.fetched if fetched is None else fetched
-    return LoadedDocument(document, url, confirmed_at, cached.body, kept=True)
+    return LoadedDocument(document, url, confirmed_at, cached.body, cached=True)

@@ -78,14 +78,14 @@ def remote_key(
     *,
     policy: FetchPolicy,
     identity: Identity | Callable[[], Op[Identity | None]] | None = None,
-    anew: bool = False,
+    refresh: bool = False,
     unauthenticated_client: UnauthenticatedClient | None = None,
     is_our_outage: Callable[[str, datetime], Op[bool]] | None = None,
 ) -> Op[RemoteKey]:
     """Return the key with id ``key_id``, with its ownership proved in both directions.
 
-    With ``anew``, a cached key is refreshed. Within ``policy.key_refresh_s`` after a refresh that brought the same key,
-    the cached key is returned again.
+    With ``refresh``, a cached key is fetched once more. Within ``policy.key_refresh_s`` after a refresh that brought the
+    same key, the cached key is returned.
 
     ``unauthenticated_client`` pays for the fetches; see `apcore.remote.budgets`. ``is_our_outage`` tells whether an
     origin cannot be reached because of a fault on our side; then no failure is cached.
@@ -102,8 +102,8 @@ def remote_key(
         KeyRefused: One of these was found out a short while ago, or a fetch is forbidden or exceeds a limit.
         KeyUnavailable: The key's server cannot be reached, cannot answer now, or needs longer than
             ``policy.key_s_max``. This is cached too.
-        BudgetSpent: The budget for the client is spent, and either no key is cached, not even a stale one, or ``anew``
-            is set. This is not cached.
+        BudgetSpent: The budget for the client is spent, and either no key is cached, not even a stale one, or
+            ``refresh`` is set. This is not cached.
     """
     url = parse_url(key_id).without_fragment()
     cache_key = KeyLookupKey.of(key_id)
@@ -112,7 +112,7 @@ def remote_key(
     slot = _Slot(cache_key, entry, _lookup_of(entry, key_id), "", now)
     lookup = slot.lookup
     fresh_key = slot.fresh_key(policy)
-    if fresh_key is not None and (not anew or slot.age_s(lookup.refreshed) < policy.key_refresh_s):
+    if fresh_key is not None and (not refresh or slot.age_s(lookup.refreshed) < policy.key_refresh_s):
         return RemoteKey(fresh_key, cached=True, asserts=lookup.asserts)
     if callable(identity):
         identity = yield from identity()
@@ -129,7 +129,7 @@ def remote_key(
     except BudgetSpent:
         # An attacker may have spent the budget to lock out the actors that we know. So a key that was proved earlier
         # counts until it can be fetched again.
-        stale_key = None if anew else slot.cached_key()
+        stale_key = None if refresh else slot.cached_key()
         if stale_key is None:
             raise
         return RemoteKey(stale_key, cached=True, asserts=lookup.asserts)
@@ -145,7 +145,7 @@ def remote_key(
         raise _unavailable(key_id, error) from error
     replaced = fresh_key is not None and fresh_key.spki != key.spki
     # Only the key's own server can replace the key, so a refresh that brings another key begins no pause.
-    is_unchanged = anew and fresh_key is not None and not replaced
+    is_unchanged = refresh and fresh_key is not None and not replaced
     refreshed = now if is_unchanged else None if replaced else lookup.refreshed
     new_lookup = KeyLookup(
         key_id=key.key_id,
@@ -187,10 +187,10 @@ def cached_key_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
     return tuple(_owner_of(_lookup_of(entry, key_id)) for entry, key_id in zip(entries, key_ids, strict=True))
 
 
-def end_refresh_pause(key_ids: Sequence[str], *, owner: str, said: datetime, policy: FetchPolicy) -> Op[None]:
+def end_refresh_pause(key_ids: Sequence[str], *, owner: str, updated_at: datetime, policy: FetchPolicy) -> Op[None]:
     """Let the next signature that fails with one of these keys refresh it, because ``owner`` may have changed it.
 
-    Only keys that are cached as keys of ``owner`` count, and only if the pause began before ``said``, so a replayed
+    Only keys that are cached as keys of ``owner`` count, and only if the pause began before ``updated_at``, so a replayed
     Update ends no pause. If the store does not answer, the pause stays.
 
     Asks for: one `Get`, and one commit for each key whose pause ends.
@@ -201,9 +201,9 @@ def end_refresh_pause(key_ids: Sequence[str], *, owner: str, said: datetime, pol
             lookup = _lookup_of(entry, key_id)
             if entry is None or lookup.owner is None or not same_id(lookup.owner, owner):
                 continue
-            if lookup.fetched is None or lookup.refreshed is None or lookup.refreshed >= said:
+            if lookup.fetched is None or lookup.refreshed is None or lookup.refreshed >= updated_at:
                 continue
-            ttl_s = max(policy.key_kept_s - (said - lookup.fetched).total_seconds(), 1.0)
+            ttl_s = max(policy.key_kept_s - (updated_at - lookup.fetched).total_seconds(), 1.0)
             write = KEY_LOOKUPS.put(KeyLookupKey.of(key_id), evolve(lookup, refreshed=None), ttl_s=ttl_s)
             _ = yield from commit((Check(entry.key, entry.version),), (write,))
     except Unavailable:

@@ -205,7 +205,7 @@ class KnownDialect(StoredRecord):
     """The kind of signature that a server accepted last."""
 
     scheme: str
-    asked: str | None = None
+    accept_signature: str | None = member("asked", default=None)
     """The ``Accept-Signature`` of the server, if the signature has to follow it."""
     since: datetime
 

@@ -117,7 +117,7 @@ def end_attempt(attempt: Attempt, event: ClaimEvent, handler_writes: Batch, *, r
         yield from _settle(attempt.leased, conflict, delay_s=_CONFLICT_S)
 
 
-def record_failure(site: Site, attempt: Attempt, reason: str, *, asked_s: float | None) -> Op[bool]:
+def record_failure(site: Site, attempt: Attempt, reason: str, *, retry_after_s: float | None) -> Op[bool]:
     """Record a failed attempt, and schedule the next or write a dead letter; return whether it was the last."""
     now = yield from Now()
     random_bytes = yield from RandomBytes(2)
@@ -125,8 +125,8 @@ def record_failure(site: Site, attempt: Attempt, reason: str, *, asked_s: float 
     delay_s = site.federation.listener_retries.delay_s(
         attempt.number,
         age_s=(now - record.received).total_seconds(),
-        chance=int.from_bytes(random_bytes, "big") / 65535,
-        asked_s=asked_s,
+        jitter=int.from_bytes(random_bytes, "big") / 65535,
+        retry_after_s=retry_after_s,
     )
     change = advance_claim(ClaimState.PROCESSING, ClaimEvent.GAVE_UP if delay_s is None else ClaimEvent.FAILED)
     batch = attempt.fence + _end_of(attempt, change)
@@ -156,7 +156,7 @@ def _count_start(site: Site, attempt: Attempt) -> Op[Attempt | None]:
     attempts_max = site.federation.listener_retries.attempts_max
     if attempts_max is not None and attempt.record.attempts >= attempts_max:
         last = evolve(attempt, number=attempt.record.attempts)
-        _ = yield from record_failure(site, last, "the worker ended during the last attempt", asked_s=None)
+        _ = yield from record_failure(site, last, "the worker ended during the last attempt", retry_after_s=None)
         return None
     record = evolve(attempt.record, attempts=attempt.number)
     put = RECEIVED_ACTIVITIES.put(attempt.activity.key, record)

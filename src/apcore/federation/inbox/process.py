@@ -60,11 +60,13 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     except Drop as drop:
         yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason=drop.reason or "dropped")
     except Later as later:
-        _ = yield from record_failure(site, attempt, "later", asked_s=later.delay_s)
+        _ = yield from record_failure(site, attempt, "later", retry_after_s=later.delay_s)
     except Exception as error:
         _LOG.exception("handling %s failed, attempt %d", record.activity_id, attempt.number)
-        asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
-        final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", asked_s=asked_s)
+        retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
+        final = yield from record_failure(
+            site, attempt, f"{type(error).__name__}: {error}", retry_after_s=retry_after_s
+        )
         yield from _report(site, scope, Failure(activity, error, attempt.number, final))
     else:
         try:
@@ -75,7 +77,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
             _LOG.exception(
                 "the writes that handling %s noted are refused, attempt %d", record.activity_id, attempt.number
             )
-            final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", asked_s=None)
+            final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", retry_after_s=None)
             yield from _report(site, scope, Failure(activity, error, attempt.number, final))
         else:
             yield from end_attempt(attempt, ClaimEvent.SUCCEEDED, handler_writes)
@@ -94,7 +96,7 @@ def fail_attempt(site: Site, leased: LeasedMessage, error: Exception) -> Op[None
         return
     record = attempt.record
     _LOG.error("processing %s failed, attempt %d: %s", record.activity_id, attempt.number, error)
-    final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", asked_s=None)
+    final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", retry_after_s=None)
     document = yield from _read_document(site, record)
     failure = Failure(document.view(Activity), error, attempt.number, final)
     yield from _report(site, _scope_of(site, attempt), failure)

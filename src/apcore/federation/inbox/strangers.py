@@ -68,6 +68,6 @@ def note_changed_keys(site: Site, authenticated: Authenticated) -> Op[None]:
     yield from end_refresh_pause(
         list(dict.fromkeys(key_id for key_id in key_ids if key_id)),
         owner=authenticated.actor,
-        said=signed + timedelta(seconds=CLOCK_BEHIND_S),
+        updated_at=signed + timedelta(seconds=CLOCK_BEHIND_S),
         policy=site.fetching,
     )

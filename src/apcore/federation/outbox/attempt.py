@@ -169,7 +169,7 @@ def _knock_following_redirects(
             limits=DELIVERY_LIMITS,
             addresses=site.fetching.addresses,
         )
-        answer = yield from knock(request, identity=key.identity(site), known=known_dialect, until=until)
+        answer = yield from knock(request, identity=key.identity(site), dialect=known_dialect, until=until)
         target = _redirect_target(answer.response, url)
         if target is None or str(target) in visited or len(visited) > REDIRECTS_MAX:
             return answer

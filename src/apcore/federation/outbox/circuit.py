@@ -156,12 +156,12 @@ def is_our_outage(origin: str, now: datetime) -> Op[bool]:
     It is down if more than half of the domains that were tried within an hour cannot be reached. Asks for: one `Scan`.
     """
     entries = yield from Scan(REACHES.at(), limit=_HOSTS_MAX)
-    outcomes = sorted(map(REACHES.read, entries), key=lambda outcome: outcome.record.asked)
+    outcomes = sorted(map(REACHES.read, entries), key=lambda outcome: outcome.record.at)
     # Sorted by time, so the latest outcome within a domain counts. The store may still hold expired records.
     is_reachable = {
         _domain(outcome.key.origin): outcome.record.is_reachable
         for outcome in outcomes
-        if (now - outcome.record.asked).total_seconds() < REACH_WINDOW_S
+        if (now - outcome.record.at).total_seconds() < REACH_WINDOW_S
     } | {_domain(origin): False}
     failing = list(is_reachable.values()).count(False)
     return len(is_reachable) >= HOSTS_MIN and failing * 2 > len(is_reachable)
@@ -200,7 +200,7 @@ def after_attempts(
                 circuit = evolve(circuit, spared=circuit.spared + 1)
             case CircuitAction.PAUSE if failure is not None:
                 pause_step = min(circuit.spared, OUTAGE_PAUSE_STEPS) or circuit.failures
-                wait_s = host_pause_s(policy, pause_step, chance=jitter, asked_s=failure.retry_after_s)
+                wait_s = host_pause_s(policy, pause_step, jitter=jitter, retry_after_s=failure.retry_after_s)
                 circuit = evolve(circuit, failed=now, detail=failure.detail[:_DETAIL_CHARS_MAX])
                 writes.append(_begin_pause(host, circuit, max(wait_s, pause_s), now))
             case CircuitAction.PAUSE | CircuitAction.PACE:
@@ -232,12 +232,12 @@ def _reach_writes(host: Host, attempts: Sequence[AttemptResult], now: datetime) 
     outcomes = [attempt.reached for attempt in attempts if attempt.reached is not None]
     if not outcomes:
         return []
-    reach = ReachRecord(is_reachable=outcomes[-1], asked=now)
+    reach = ReachRecord(is_reachable=outcomes[-1], at=now)
     earlier = host.reach
     is_known = (
         earlier is not None
         and earlier.is_reachable == reach.is_reachable
-        and (now - earlier.asked).total_seconds() < REACH_RENEWED_S
+        and (now - earlier.at).total_seconds() < REACH_RENEWED_S
     )
     return [] if is_known else [REACHES.put(OriginKey(host.origin), reach)]
 

@@ -135,7 +135,7 @@ def _judge_failure(result: DeliveryResult, circumstances: Circumstances) -> tupl
         return DeliveryEvent.OUTAGE, 0.0
     charged = _count(delivery.record, advance_delivery(delivery.state, event).actions)
     delay_s = circumstances.rules.delay_s(
-        charged.attempts, age_s=delivery.age_s(now), chance=circumstances.jitter, asked_s=attempt.retry_after_s
+        charged.attempts, age_s=delivery.age_s(now), jitter=circumstances.jitter, retry_after_s=attempt.retry_after_s
     )
     if delay_s is None or charged.unproved >= UNPROVED_MAX:
         return DeliveryEvent.EXHAUSTED, 0.0

@@ -74,7 +74,7 @@ class ReachRecord(StoredRecord):
     """Whether a host answered when it was last asked."""
 
     is_reachable: bool = member("ok")
-    asked: datetime = member("at")
+    at: datetime
 
 
 REACHES: Final = RecordKind(

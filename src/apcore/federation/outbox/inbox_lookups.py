@@ -191,7 +191,7 @@ def _note_failure(site: Site, memory: _Memory, error: FetchFailed | PeerFailing)
 
     def pause_s(failures: int) -> float:
         rules = site.federation.delivery_retries
-        wait_s = host_pause_s(rules, max(failures, 1), chance=jitter, asked_s=error.retry_after_s)
+        wait_s = host_pause_s(rules, max(failures, 1), jitter=jitter, retry_after_s=error.retry_after_s)
         return max(wait_s, _OUR_OUTAGE_S) if is_our_fault else wait_s
 
     charge = 0 if is_our_fault else 1
@@ -233,7 +233,7 @@ def _note_success(site: Site, memory: _Memory, loaded: LoadedDocument, inboxes: 
     writes: list[Write] = []
     if memory.host_record is not None:
         writes.append(HOST_LOOKUPS.delete(memory.host_key))
-    if loaded.kept and loaded.document.id == memory.actor:
+    if loaded.cached and loaded.document.id == memory.actor:
         if memory.actor_record is not None:
             writes.append(ACTOR_LOOKUPS.delete(memory.actor_key))
     else:

@@ -97,7 +97,7 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 # names again, whatever else has changed meanwhile.
                 minted_order = _order(now, number, scope)
                 order = minted_order if note.order is None else note.order
-                batch += yield from put_member(note.collection, Member(note.item, note.kept), order=order)
+                batch += yield from put_member(note.collection, Member(note.item, note.value), order=order)
             case RemoveMember():
                 batch += yield from remove_member(note.collection, note.item)
             case SendActivity():

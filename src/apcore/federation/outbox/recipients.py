@@ -219,7 +219,7 @@ def _failed_lookup(site: Site, sending: Sending, uri: str, error: Unavailable, *
     tried, is_charged = (error.tried, error.is_charged) if isinstance(error, InboxUnknown) else (now, True)
     attempts = sending.record.lookups.get(uri, 0) + (1 if is_charged else 0)
     age_s = 0.0 if tried is None else (tried - sending.record.created).total_seconds()
-    wait_s = site.federation.delivery_retries.delay_s(max(attempts, 1), age_s=max(age_s, 0.0), chance=1.0)
+    wait_s = site.federation.delivery_retries.delay_s(max(attempts, 1), age_s=max(age_s, 0.0), jitter=1.0)
     if wait_s is None:
         _LOG.warning("gave up on finding the inbox of %s: %s", uri, error)
         return None
