@@ -153,7 +153,7 @@ OPERATIONS = {
     "fetch": lambda: fetch(NOTE, policy=POLICY, identity=ME),
     "load": lambda: load(NOTE, policy=POLICY, identity=ME, fresh=True),
     "load-unverified": lambda: load_unverified(NOTE, policy=POLICY, identity=ME),
-    "remote-key": lambda: remote_key(MAIN, policy=POLICY, identity=ME, anew=True),
+    "remote-key": lambda: remote_key(MAIN, policy=POLICY, identity=ME, refresh=True),
     "for-a-stranger": lambda: remote_key(
         MAIN, policy=POLICY, identity=ME, refresh=True, unauthenticated_client=UnauthenticatedClient("8.8.8.8")
     ),

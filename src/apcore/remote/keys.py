@@ -84,8 +84,8 @@ def remote_key(
 ) -> Op[RemoteKey]:
     """Return the key with id ``key_id``, with its ownership proved in both directions.
 
-    With ``refresh``, a cached key is fetched once more. Within ``policy.key_refresh_s`` after a refresh that brought the
-    same key, the cached key is returned.
+    With ``refresh``, a cached key is fetched once more. Within ``policy.key_refresh_s`` after a refresh that brought
+    the same key, the cached key is returned.
 
     ``unauthenticated_client`` pays for the fetches; see `apcore.remote.budgets`. ``is_our_outage`` tells whether an
     origin cannot be reached because of a fault on our side; then no failure is cached.
@@ -190,8 +190,8 @@ def cached_key_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
 def end_refresh_pause(key_ids: Sequence[str], *, owner: str, updated_at: datetime, policy: FetchPolicy) -> Op[None]:
     """Let the next signature that fails with one of these keys refresh it, because ``owner`` may have changed it.
 
-    Only keys that are cached as keys of ``owner`` count, and only if the pause began before ``updated_at``, so a replayed
-    Update ends no pause. If the store does not answer, the pause stays.
+    Only keys that are cached as keys of ``owner`` count, and only if the pause began before ``updated_at``, so a
+    replayed Update ends no pause. If the store does not answer, the pause stays.
 
     Asks for: one `Get`, and one commit for each key whose pause ends.
     """
