@@ -142,6 +142,7 @@ def test_finished_rooms_have_few_filler_words_in_all():
 DOCUMENTATION = {
     "docs": sorted((PROJECT / "docs").rglob("*.md")),
     "README": [PROJECT / "README.md"],
+    "front pages": [PROJECT / "FEDERATION.md", PROJECT / "SECURITY.md"],
 }
 
 
