@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import threading
 import time
@@ -42,6 +43,7 @@ from apcore.vocab import Create, Like, Note, Person
 HERE = "http://local.example"
 ALICE = f"{HERE}/users/alice"
 PATIENCE_S = 30.0
+ROUNDS, LONGEST_LISTENER_S = (60, 3.0) if os.environ.get("APCORE_ROUNDS") == "all" else (15, 0.15)
 SOON = RetryPolicy(attempts_max=3, base_s=0.02, delay_s_max=0.05, age_s_max=3600)
 
 
@@ -150,10 +152,22 @@ class Serving(Working):
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Any]:
-    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db", synchronous="normal")
-    yield made
-    made.close()
+def make_store(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Callable[[], Any]]:
+    stores: list[Any] = []
+
+    def make() -> Any:
+        path = tmp_path / f"{len(stores)}.db"
+        stores.append(MemoryStore() if request.param == "memory" else SqliteStore(path, synchronous="normal"))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store: Callable[[], Any]) -> Any:
+    return make_store()
 
 
 both_kinds = pytest.mark.parametrize("kind", ["blocking", "asyncio"])
@@ -199,8 +213,11 @@ class Senders:
 @pytest.mark.parametrize("kind", ["blocking", "asgi"])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: Any) -> None:
-    """The same bytes come twenty times at once, while the first is processed and afterwards."""
-    rounds, repetitions = 15, 20
+    """The same bytes come twenty times at once, while the first is processed and afterwards.
+
+    Listeners take from no time up to ``LONGEST_LISTENER_S``, and go on while later rounds arrive.
+    """
+    repetitions = 20
     runs: Counter[str] = Counter()
     numbers: dict[str, int] = {}
     attempts: set[int] = set()
@@ -210,11 +227,11 @@ def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: A
     def created(ctx: Any, activity: Create) -> None:
         runs[ctx.activity_id] += 1
         attempts.add(ctx.attempt)
-        time.sleep(0.05 * (numbers[ctx.activity_id] % 4))
+        time.sleep(LONGEST_LISTENER_S * numbers[ctx.activity_id] / (ROUNDS - 1))
 
     senders = Senders()
     bob = senders.peer("bob")
-    requests = [senders.request(bob) for _ in range(rounds)]
+    requests = [senders.request(bob) for _ in range(ROUNDS)]
     for number, request in enumerate(requests):
         numbers[json.loads(request.body)["id"]] = number
     made = Serving if kind == "asgi" else Working
@@ -400,78 +417,100 @@ def peers_on_loopback() -> Iterator[tuple[int, int, list[tuple[float, str]]]]:
             thread.join()
 
 
-def spread_s(kind: str, store: Any, *, healthy: int, hanging: int) -> float:
-    """Publish to followers on as many hosts; return how long it took until all the healthy ones had it."""
+def assert_at_most(factor: float, look: Callable[[], tuple[float, float]]) -> None:
+    """Compare two times, the second of which may be ``factor`` times the first.
+
+    Other programs on the machine can only make a time longer, so the shortest of up to five times counts, on both sides.
+    """
+    looks: list[tuple[float, float]] = []
+    for _ in range(5):
+        looks.append(look())
+        ratio = min(second for _, second in looks) / min(first for first, _ in looks)
+        if ratio <= factor:
+            return
+    pytest.fail(f"at best {ratio:.2f} times as long, of {looks}")
+
+
+def time_of_healthy_s(kind: str, store: Any, *, is_hanging: bool) -> float:
+    """Publish to 200 hosts, of which 40 answer or hang, and return the time until the last of the other 160 has it."""
     with peers_on_loopback() as (port, silent, deliveries):
-        hosts = [f"127.0.{2 + number // 250}.{1 + number % 250}" for number in range(healthy + hanging)]
-        share = (healthy + hanging) // hanging if hanging else 0
+        hosts = [f"127.0.2.{1 + number}" for number in range(200)]
+        healthy = {f"{host}:{port}" for number, host in enumerate(hosts) if number % 5}
         inboxes = [
-            f"http://{host}:{silent if share and number % share == 0 else port}/users/{number}/inbox"
+            f"http://{host}:{silent if is_hanging and number % 5 == 0 else port}/users/{number}/inbox"
             for number, host in enumerate(hosts)
         ]
         with Working(kind, make_federation(), store) as working:
             working.follow(*inboxes)
             began_s = time.monotonic()
             _ = working.door.publish(Note(content="hi"), by="alice")
-            wait_for(lambda: len({host for _, host in deliveries}) >= healthy, "all who answer have it")
-            return max(when for when, _ in deliveries) - began_s
+            wait_for(lambda: {host for _, host in deliveries} >= healthy, "the healthy have it")
+            return max(when for when, host in deliveries if host in healthy) - began_s
 
 
 @both_kinds
-def test_hanging_hosts_do_not_delay_deliveries_to_the_others(kind: str, tmp_path: Any) -> None:
-    """40 of 200 hosts take the connection and never answer; compared with 200 that answer, which is as much to sign and to begin."""
-    ratios: list[float] = []
-    for number in range(4):
-        stores = [SqliteStore(tmp_path / f"{number}{name}.db", synchronous="normal") for name in "ab"]
-        alone_s = spread_s(kind, stores[0], healthy=200, hanging=0)
-        beside_s = spread_s(kind, stores[1], healthy=160, hanging=40)
-        for store in stores:
-            store.close()
-        ratios.append(beside_s / alone_s)
-        # On a busy machine one look may be unlucky. A worker that is held up takes twenty times as long in each.
-        if ratios[-1] < 1.25:
-            return
-    pytest.fail(f"the others took {ratios} times as long")
+def test_hanging_hosts_do_not_delay_deliveries_to_the_others(kind: str, make_store: Callable[[], Any]) -> None:
+    """40 of 200 hosts take the connection and never answer: the last of the other 160 is reached in 1.1 times the time.
+
+    The time is compared with that of the same 160 while the 40 answer, too. Only the behaviour of the 40 differs: both
+    times there are 200 requests to sign and to send, so the difference is the delay by the hanging ones alone. A run with
+    160 followers would have a fifth less to do, and that fifth is no delay.
+    """
+    assert_at_most(
+        1.1,
+        lambda: (
+            time_of_healthy_s(kind, make_store(), is_hanging=False),
+            time_of_healthy_s(kind, make_store(), is_hanging=True),
+        ),
+    )
 
 
 @pytest.mark.parametrize("hanging", [3, 30])
 @both_kinds
-def test_hanging_inboxes_of_strangers_do_not_delay_what_arrives(kind: str, hanging: int, store: Any) -> None:
-    """Strangers follow, and their inboxes take the connection for the answer and never say a word."""
-    heard: dict[str, float] = {}
+def test_hanging_inboxes_of_strangers_do_not_delay_what_arrives(
+    kind: str, hanging: int, make_store: Callable[[], Any]
+) -> None:
+    """Strangers follow, and their inboxes take the connection for the answer and never say a word.
+
+    The time is the median over eleven activities, one after another, from the request to the listener. It is compared
+    with the same worker's time before the strangers came.
+    """
+    with peers_on_loopback() as (_port, silent, _deliveries):
+        assert_at_most(1.5, lambda: times_of_arrivals_s(kind, make_store(), hanging, silent))
+
+
+def times_of_arrivals_s(kind: str, store: Any, hanging: int, silent: int) -> tuple[float, float]:
+    """Return the times until an activity is processed: without hanging inboxes of strangers, and with them."""
+    processed_s: dict[str, float] = {}
     federation = make_federation()
 
     @federation.on(Create)
     def created(ctx: Any, activity: Create) -> None:
-        heard[ctx.activity_id] = time.monotonic()
+        processed_s[ctx.activity_id] = time.monotonic()
 
-    with peers_on_loopback() as (_port, silent, _deliveries):
-        senders = Senders()
-        bob = senders.peer("bob")
-        strangers = [senders.network.peer(f"http://127.0.9.{1 + n}:{silent}/users/{n}") for n in range(hanging)]
-        network = DocumentsAtHand(senders.network)
-        with Working(kind, federation, store, transport=network) as working:
+    senders = Senders()
+    bob = senders.peer("bob")
+    strangers = [senders.network.peer(f"http://127.0.9.{1 + n}:{silent}/users/{n}") for n in range(hanging)]
+    network = DocumentsAtHand(senders.network)
+    with Working(kind, federation, store, transport=network) as working:
 
-            def latency_s() -> float:
-                latencies: list[float] = []
-                for _ in range(5):
-                    request = senders.request(bob)
-                    ident = json.loads(request.body)["id"]
-                    began_s = time.monotonic()
-                    assert working.post(request).status == 202
-                    wait_for(partial(heard.__contains__, ident), "it is processed")
-                    latencies.append(heard[ident] - began_s)
-                return median(latencies)
+        def median_s() -> float:
+            times_s: list[float] = []
+            for _ in range(11):
+                request = senders.request(bob)
+                ident = json.loads(request.body)["id"]
+                began_s = time.monotonic()
+                assert working.post(request).status == 202
+                wait_for(partial(processed_s.__contains__, ident), "it is processed")
+                times_s.append(processed_s[ident] - began_s)
+            return median(times_s)
 
-            alone_s = latency_s()
-            for unauthenticated_client in strangers:
-                follow = unauthenticated_client.request(
-                    unauthenticated_client.activity("Follow", object=ALICE), f"{ALICE}/inbox"
-                )
-                assert working.post(follow).status == 202
-            wait_for(lambda: network.posting == hanging, "all of them are kept waiting")
-            # On a busy machine a single look may be unlucky; a worker that is held up would be in each.
-            assert any(latency_s() <= 1.5 * alone_s + 0.02 for _ in range(4))
+        alone_s = median_s()
+        for stranger in strangers:
+            follow = stranger.request(stranger.activity("Follow", object=ALICE), f"{ALICE}/inbox")
+            assert working.post(follow).status == 202
+        wait_for(lambda: network.posting == hanging, "all of them are kept waiting")
+        return alone_s, median_s()
 
 
 class DocumentsAtHand:

@@ -19,7 +19,7 @@ from typing import Final
 from attrs import evolve
 
 from apcore.effects import Enqueue, Extend, Get, Lease, Now, Op, RandomBytes, Scan, Settle
-from apcore.errors import ApcoreError, ContractError
+from apcore.errors import ApcoreError, ContractError, WorkerEnded
 from apcore.federation.actors.rotation import retire_due
 from apcore.federation.inbox.claims import inbox_message
 from apcore.federation.inbox.process import fail_attempt, process
@@ -133,6 +133,8 @@ def handle(site: Site, leased: LeasedMessage) -> Op[None]:
         return
     try:
         yield from operation(site, leased)
+    except WorkerEnded:
+        raise  # the message has been handed back
     except ApcoreError as error:
         _LOG.warning("a message in lane %s failed, attempt %d: %s", leased.message.lane, leased.attempt, error)
         yield from put_off(leased)
