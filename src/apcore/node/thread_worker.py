@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Final, Protocol, TypeVar
@@ -25,7 +25,7 @@ from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
 from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back, reconcile
 from apcore.node.binding import WAIT_S, Pace
-from apcore.ports import LeasedMessage
+from apcore.ports import Crew, LeasedMessage
 
 __all__ = ["HandlingNode", "SequentialWorker", "ThreadWorker"]
 
@@ -362,12 +362,14 @@ class SequentialWorker:
         self._lease_s = node.worker_policy.lease_s
         self._pace = Pace(self._now_s(), limit_s)
         self._current: LeasedMessage | None = None
+        self._keeper: Crew | None = None
+        self._signal = self._runtime.signal()
         self._is_closing = False
 
     def work(self) -> int:
         """Work until the requested end, and return the number of messages handled."""
         handled = turn = 0
-        with self._extending():
+        try:
             while not (self._node.is_stopped or self._pace.is_over(self._now_s())):
                 if self._pace.is_due(self._now_s()):
                     _ = self._node.run(reconcile(self._node.origins.has))
@@ -380,6 +382,8 @@ class SequentialWorker:
                     break
                 if not leased:
                     self._queue.wait(self._node.all_lanes, timeout_s=WAIT_S)
+        finally:
+            self._end_keeper()
         return handled
 
     def _now_s(self) -> float:
@@ -392,6 +396,8 @@ class SequentialWorker:
         """
         waiting: list[LeasedMessage] = list(leases)
         leased_at, handled = self._runtime.now(), 0
+        if waiting:
+            self._start_keeper(waiting)
         while waiting and not self._node.is_stopped:
             now = self._runtime.now()
             if abs((now - leased_at).total_seconds()) > _WAITED_S:
@@ -407,17 +413,27 @@ class SequentialWorker:
                 self._node.run(hand_back(waiting))
         return handled
 
-    @contextmanager
-    def _extending(self) -> Generator[None]:
-        """Extend the lease of the current message after each third of its length, in a thread."""
-        crew, self._signal = self._runtime.crew(1), self._runtime.signal()
-        _ = crew.start(self._keep)
+    def _start_keeper(self, waiting: Sequence[LeasedMessage]) -> None:
+        """Extend the lease of the current message after each third of its length, in a thread.
+
+        The thread starts with the first message, since a look at an idle queue needs none.
+        """
+        if self._keeper is not None:
+            return
+        keeper = self._runtime.crew(1)
         try:
-            yield
-        finally:
-            self._is_closing = True
-            self._signal.set()
-            crew.close()
+            _ = keeper.start(self._keep)
+        except Unavailable:
+            with suppress(Unavailable):
+                self._node.run(hand_back(waiting))
+            raise
+        self._keeper = keeper
+
+    def _end_keeper(self) -> None:
+        self._is_closing = True
+        self._signal.set()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def _keep(self) -> None:
         while not self._is_closing:
