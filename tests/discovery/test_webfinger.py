@@ -508,7 +508,9 @@ def test_confirm_reuses_known_descriptors():
         confirm(
             document_.view(Actor),
             policy=POLICY,
-            known_descriptors={parse_acct("ALICE@a.example"): Descriptor("acct:alice@a.example", links=[actor_link(ALICE)])},
+            known_descriptors={
+                parse_acct("ALICE@a.example"): Descriptor("acct:alice@a.example", links=[actor_link(ALICE)])
+            },
         )
     )
     assert (confirmed.acct, confirmed.actor, web.asked()) == (Acct("alice", "a.example"), ALICE, [])
