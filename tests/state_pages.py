@@ -1,4 +1,4 @@
-"""Write the reference pages of the state machines from their tables. Run this file to write all pages anew."""
+"""Write the reference pages of state machines and side effects from their tables. Run this file to write all anew."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from apcore.federation.inbox.states import CLAIM_TRANSITIONS, ClaimAction, ClaimEvent, ClaimState
 from apcore.federation.relations.table import TRANSITIONS, RelationAction, RelationEvent, RelationState
+from apcore.federation.side_effect_rules import RECEIVED_RULES
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -26,6 +27,33 @@ A worker that ends in the middle of an attempt has committed nothing, so the act
 
 Here you can look up how a follow relation changes by each activity that is sent or received. The same table holds on
 both servers: for actors that follow yours, and for those that yours follow.
+""",
+    "side-effects": """# Side effects of received activities
+
+Here you can look up what apcore changes by itself because of a received activity, before your listener runs, and how
+you change that. A side effect needs the proved actor of the activity. It is committed together with the writes of your
+listener.
+
+Replace a row by a handler of your own, or switch it off:
+
+```python
+from apcore import Federation
+
+federation = Federation(software="hello/1.0")
+
+
+@federation.side_effect("accept")
+def accepted(ctx, accept):
+    ctx.append(f"{ctx.origin}/accepted", accept.actor.uri)
+
+
+federation.switch_off("add", "remove")
+```
+
+Your listeners get the activities in any case. Think twice before you switch `undo`, `block` or `delete` off: an actor
+that leaves then stays among your followers, and gets posts that are for followers only.
+
+This page is generated from `apcore.federation.side_effect_rules`. The first matching row counts.
 """,
 }
 
@@ -65,6 +93,16 @@ def machine_page(
     )
 
 
+def side_effects_page() -> str:
+    """Return the page of side effects, with one row for each type of activity."""
+    rows = [
+        f"| `{rule.name}` | {rule.activity.type_name} | {rule.condition} | {rule.change or 'nothing'} |"
+        for rule in RECEIVED_RULES
+    ]
+    header = ["| name | activity | allowed for | changes |", "|---|---|---|---|"]
+    return "\n".join([INTRODUCTIONS["side-effects"], *header, *rows, ""])
+
+
 def _label(member: Enum) -> str:
     return member.value if isinstance(member.value, str) else member.name.lower().replace("_", " ")
 
@@ -100,6 +138,7 @@ def all_pages() -> dict[str, str]:
         "received-activities": machine_page(
             "received-activities", ClaimState, ClaimEvent, CLAIM_TRANSITIONS, ClaimAction
         ),
+        "side-effects": side_effects_page(),
         "follow-relations": machine_page("follow-relations", RelationState, RelationEvent, TRANSITIONS, RelationAction),
     }
 

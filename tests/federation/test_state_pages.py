@@ -1,4 +1,4 @@
-"""The reference pages of the state machines show the tables in the code."""
+"""The reference pages of state machines and side effects show the tables in the code."""
 
 from __future__ import annotations
 

@@ -266,4 +266,4 @@ class Federation(RouteRegistration[Data]):
         of_routes = [handler for target in targets for handler in (target.handler, target.authorize) if handler]
         listeners = list(self._listeners.values())
         policies = [handler for handler in (self._follows, self._error_hook) if isinstance(handler, Registered)]
-        return list(dict.fromkeys(of_routes + listeners + policies))
+        return list(dict.fromkeys(of_routes + listeners + policies + self._side_effects.handlers))

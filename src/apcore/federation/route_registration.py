@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, cast
+from typing import Any, Final, cast
 
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
 from apcore.federation.decorators import ActorDecorator, CollectionDecorator, ObjectDecorator
+from apcore.federation.handler_registration import HandlerRegistration
 from apcore.federation.path_templates import parse_route
 from apcore.federation.routes import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Endpoint, Registered, RouteTable
-from apcore.handlers import handler_kind_of, handler_name
+from apcore.handlers import handler_name
 from apcore.vocab import View
 
 __all__ = ["RouteRegistration"]
@@ -30,10 +31,11 @@ _WELL_KNOWN: Final = (
 )
 
 
-class RouteRegistration(Generic[Data]):
+class RouteRegistration(HandlerRegistration[Data]):
     """The part of a `Federation` that registers routes."""
 
     def __init__(self, *, shared_inbox: str, instance_actor: str) -> None:
+        super().__init__()
         self.places: Final = RouteTable()
         self.places.add(shared_inbox, Endpoint("shared-inbox"), variables=())
         self.places.add(instance_actor, Endpoint("instance"), variables=())
@@ -41,7 +43,6 @@ class RouteRegistration(Generic[Data]):
             self.places.add(path, target, variables=())
         self._collections: dict[str, Endpoint] = {}
         self._actor_authorize: Registered | None = None
-        self._bound = False
 
     def actor(
         self,
@@ -176,21 +177,6 @@ class RouteRegistration(Generic[Data]):
             return fn
 
         return cast("CollectionDecorator[Data]", register)
-
-    def _check_open(self, name: str) -> None:
-        if self._bound:
-            raise ConfigurationError(
-                f"{name} is registered too late: a node was already made of this federation; register it before that"
-            )
-
-    def _registered(self, fn: Callable[..., Any], *, takes: int | None) -> Registered:
-        handler_kind = handler_kind_of(fn)
-        if takes is not None:
-            try:
-                _ = inspect.signature(fn).bind(*[None] * takes)
-            except TypeError as error:
-                raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, but {error}") from error
-        return Registered(fn, handler_kind)
 
 
 def _type_name(view: type[View]) -> str:

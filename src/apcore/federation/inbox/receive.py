@@ -15,7 +15,6 @@ from apcore.federation.actors.profiles import require_actor
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
-from apcore.federation.inbox.side_effects import MANAGED
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
 from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.request_signers import check_domain
@@ -90,7 +89,8 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
 
 
 def _is_handled(site: Site, document: Document) -> bool:
-    return site.federation.listener_for(document) is not None or any(map(document.is_a, MANAGED))
+    federation = site.federation
+    return federation.listener_for(document) is not None or federation.side_effect_for(document) is not None
 
 
 def _check_body(request: Request) -> None:

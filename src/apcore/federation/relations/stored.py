@@ -140,19 +140,21 @@ def read_relation_records(pairs: Sequence[tuple[str, str]]) -> Op[list[Relation]
     return relations
 
 
-def relations_of(them: str, *, after: StoreKey | None, limit: int) -> Op[tuple[list[RelationUpdate], StoreKey | None]]:
-    """Return the updates that end up to ``limit`` relations with ``them``, at all origins of ours.
+def relations_of(
+    them: str, event: RelationEvent, *, item: bytes = b"", after: StoreKey | None, limit: int
+) -> Op[tuple[list[RelationUpdate], StoreKey | None]]:
+    """Return the updates that apply ``event`` to up to ``limit`` relations with ``them``, at all origins of ours.
 
-    The returned key is the ``after`` of the next call; None at the end.
+    With ``item``, only the relations in which ``them`` follows, and which store another item. The returned key is the ``after`` of the next call; None at the end.
 
     Effects: one `Scan`.
     """
     entries = yield from Scan(RELATIONS.at(digest_part(them)), after=after, limit=limit)
     records = [RELATIONS.decode(entry.value) for entry in entries]
     updates = [
-        RelationUpdate(Direction(record.direction), record.us, them, RelationEvent.END)
+        RelationUpdate(Direction(record.direction), record.us, them, event, item=item)
         for record in records
-        if record.them == them
+        if record.them == them and (not item or (record.direction == Direction.INBOUND.value and record.body != item))
     ]
     return updates, entries[-1].key if len(entries) == limit else None
 

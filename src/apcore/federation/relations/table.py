@@ -59,6 +59,8 @@ class RelationEvent(Enum):
     """The followed actor, which is ours, blocks the follower."""
     UNDO_BLOCK = "undo-block"
     """The followed actor ends its Block."""
+    REFRESH = "refresh"
+    """The other actor has new inboxes."""
     END = "end"
     """The follower blocks the followed actor, or one of the two is deleted."""
 
@@ -172,6 +174,14 @@ TRANSITIONS: Final[Mapping[tuple[RelationState, RelationEvent], Transition]] = M
         accepted=Transition(_ACCEPTED),
         rejected=Transition(_REJECTED),
         blocked=Transition(_NONE),
+    )
+    # Adding a member again stores its new inboxes.
+    | _row(
+        RelationEvent.REFRESH,
+        none=Transition(_NONE),
+        pending=Transition(_PENDING, _ASK),
+        accepted=Transition(_ACCEPTED, (RelationAction.ADD_MEMBER,)),
+        rejected=Transition(_REJECTED),
     )
     | _row(
         RelationEvent.END,

@@ -1,0 +1,75 @@
+"""Register handlers, while no node is made of a federation, and those that replace side effects."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, Generic, cast
+
+from typing_extensions import TypeVar
+
+from apcore.errors import ConfigurationError
+from apcore.federation.decorators import ListenerDecorator
+from apcore.federation.routes import Registered
+from apcore.federation.side_effect_rules import ChosenSideEffect, SideEffectChoices
+from apcore.handlers import handler_kind_of, handler_name
+from apcore.vocab import Activity, Document
+
+__all__ = ["HandlerRegistration"]
+
+Data = TypeVar("Data", default=None)
+
+
+class HandlerRegistration(Generic[Data]):
+    """The part of a `Federation` that every registration needs."""
+
+    def __init__(self) -> None:
+        self._side_effects: Final = SideEffectChoices()
+        self._bound = False
+
+    def side_effect(self, name: str, /) -> ListenerDecorator[Data, Activity]:
+        """Register a handler in place of a side effect of received activities, such as ``"accept"``.
+
+        It runs before the listener, and is called like one. The reference has the table of side effects.
+
+        Raises:
+            ConfigurationError: There is no side effect of this name, or it is replaced or switched off already.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("side_effect")
+            self._side_effects.choose(name, self._registered(fn, takes=2))
+            return fn
+
+        return cast("ListenerDecorator[Data, Activity]", register)
+
+    def switch_off(self, *names: str) -> None:
+        """Switch side effects of received activities off. Listeners still get the activities.
+
+        Without ``undo``, ``block`` or ``delete``, an actor that leaves stays a follower and gets private posts.
+
+        Raises:
+            ConfigurationError: There is no side effect of a name, or it is replaced or switched off already.
+        """
+        self._check_open("switch_off")
+        for name in names:
+            self._side_effects.choose(name, None)
+
+    def side_effect_for(self, document: Document, /) -> ChosenSideEffect | None:
+        """Return the side effect of a received activity, or None if it has none."""
+        return self._side_effects.find(document)
+
+    def _check_open(self, name: str) -> None:
+        if self._bound:
+            raise ConfigurationError(
+                f"{name} is registered too late: a node was already made of this federation; register it before that"
+            )
+
+    def _registered(self, fn: Callable[..., Any], *, takes: int | None) -> Registered:
+        handler_kind = handler_kind_of(fn)
+        if takes is not None:
+            try:
+                _ = inspect.signature(fn).bind(*[None] * takes)
+            except TypeError as error:
+                raise ConfigurationError(f"{handler_name(fn)} is called with {takes} arguments, but {error}") from error
+        return Registered(fn, handler_kind)

@@ -1,0 +1,127 @@
+"""Apply received Updates and Deletes to cached copies, and to the relations with their actor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from apcore.effects import Now, Op, commit_batch
+from apcore.errors import DocumentError, RequestError, StoreBusy
+from apcore.federation.actors.keys import existing_identity
+from apcore.federation.actors.profiles import inboxes_in
+from apcore.federation.inbox.received import Received, member_item
+from apcore.federation.outbox.pending_writes import flush
+from apcore.federation.relations.stored import relations_of, remember_deleted_actor
+from apcore.federation.relations.table import Direction, RelationEvent
+from apcore.federation.site import Site
+from apcore.federation.unit_of_work import RelationUpdate, WriteEntry
+from apcore.federation.unit_setup import unit_of_work_for
+from apcore.ports import StoreKey
+from apcore.remote import cached_owners, changed_document
+from apcore.vocab import Reference, same_id
+
+__all__ = ["drop_copies", "drop_target_copies", "forget_deleted", "refresh_changed"]
+
+_RELATIONS_A_COMMIT: Final = 10
+"""Relations that one commit changes. Each takes up to seven of the hundred entries that a commit can hold."""
+_COMMITS_MAX: Final = 200
+"""Commits that change the relations of one actor.
+
+Relations beyond 2,000 of a deleted actor are not ended one by one. The actor is remembered as gone, and nothing is
+delivered to it. Those of an actor with a new inbox are found again when the old inbox does not answer."""
+_COMMIT_ATTEMPTS_MAX: Final = 5
+_CHANGED_MAX: Final = 20
+"""Objects of one activity whose cached copies are dropped."""
+_LOG: Final = logging.getLogger(__name__)
+
+
+def drop_copies(received: Received, references: Sequence[Reference]) -> Op[None]:
+    """Invalidate the cached copies of documents that the activity changes."""
+    site, actor = received.site, received.actor
+    now = yield from Now()
+    identity = yield from existing_identity(site)
+    uris = dict.fromkeys(reference.uri for reference in references if reference.uri is not None)
+    for uri in tuple(uris)[:_CHANGED_MAX]:
+        try:
+            owners = yield from cached_owners(uri, identity=identity)
+            # `check_change` has checked the owner that the activity itself names. The owner in a copy from the object's
+            # origin is better evidence, so it decides here.
+            if owners and not any(same_id(owner, actor) for owner in owners):
+                _LOG.info(
+                    "%s cannot change %.200s, which belongs to %.200s: the cached copy stays", actor, uri, owners[0]
+                )
+                continue
+            received.scope.notes.append(WriteEntry(changed_document(uri, now)))
+        except RequestError:
+            continue  # An id that is no address was never fetched, so there is no copy.
+
+
+def drop_target_copies(received: Received) -> Op[None]:
+    """Invalidate the cached copies of the collections that an Add or a Remove changes."""
+    yield from drop_copies(received, received.activity.targets)
+
+
+def refresh_changed(received: Received) -> Op[None]:
+    """Drop the copies of updated objects, and store the new inboxes of an actor that updates itself."""
+    yield from drop_copies(received, received.activity.objects)
+    own = next((reference for reference in received.activity.objects if _is_actor_itself(received, reference)), None)
+    if own is None or own.embedded is None:
+        return
+    try:
+        item = member_item(inboxes_in(own.embedded))
+    except (DocumentError, RequestError):
+        return  # The Update names no inbox, or none that is an address: the stored one stays.
+    yield from _change_relations_of(received, RelationEvent.REFRESH, item=item)
+
+
+def forget_deleted(received: Received) -> Op[None]:
+    """Drop the copies of deleted objects, and end all relations with an actor that deletes itself."""
+    yield from drop_copies(received, received.activity.objects)
+    if not any(_is_actor_itself(received, reference) for reference in received.activity.objects):
+        return
+    received.scope.notes.append(WriteEntry(remember_deleted_actor(received.actor)))
+    yield from _change_relations_of(received, RelationEvent.END)
+    # A relation in the format of an earlier release has no key under the other actor. It is reached only through the
+    # actor whose inbox received the Delete.
+    recipient = received.scope.recipient
+    if recipient is not None:
+        us = received.site.actor_uri(recipient)
+        received.scope.notes += [
+            RelationUpdate(direction, us, received.actor, RelationEvent.END) for direction in Direction
+        ]
+
+
+def _is_actor_itself(received: Received, reference: Reference) -> bool:
+    return reference.uri is not None and same_id(reference.uri, received.actor)
+
+
+def _change_relations_of(received: Received, event: RelationEvent, *, item: bytes = b"") -> Op[None]:
+    """Apply an event to all relations with the activity's actor, a few a commit, since there may be thousands.
+
+    With ``item``, only the relations change in which the other actor follows and has another item.
+    """
+    after: StoreKey | None = None
+    for _ in range(_COMMITS_MAX):
+        updates, after = yield from relations_of(
+            received.actor, event, item=item, after=after, limit=_RELATIONS_A_COMMIT
+        )
+        yield from _commit_updates(received.site, updates)
+        if after is None:
+            break
+
+
+def _commit_updates(site: Site, updates: Sequence[RelationUpdate]) -> Op[None]:
+    """Commit the change of a few relations. Try up to five times if one of them changes meanwhile."""
+    for _ in range(_COMMIT_ATTEMPTS_MAX):
+        scope = unit_of_work_for(site)
+        scope.notes.extend(updates)
+        batch = yield from flush(site, scope)
+        if not batch.writes:
+            return
+        if (yield from commit_batch(batch)) is not False:
+            return
+    raise StoreBusy(
+        f"relations with one actor changed during each of {_COMMIT_ATTEMPTS_MAX} commits that change them: "
+        "try again later"
+    )

@@ -1,0 +1,82 @@
+"""Answer a received Follow according to the policy of the application."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import evolve
+
+from apcore.effects import Call, Op
+from apcore.errors import RemoteError
+from apcore.federation.actors.profiles import inboxes_of, require_actor
+from apcore.federation.context import UnitContexts
+from apcore.federation.inbox.received import Received, member_item, relation_updates
+from apcore.federation.policies import FollowVerdict
+from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
+from apcore.federation.relations.stored import read_relation
+from apcore.federation.relations.table import RelationAction, RelationEvent, transition
+from apcore.federation.routes import Registered
+from apcore.federation.site import Site
+from apcore.federation.unit_of_work import RelationUpdate, SendActivity, UnitOfWork, WriteEntry
+from apcore.vocab import Document, Follow
+
+__all__ = ["answer_follow"]
+
+_AS2: Final = "https://www.w3.org/ns/activitystreams"
+_LOOK_UP_S: Final = 30.0
+"""The time limit for looking up the inbox of a follower: a third of the lease of the message."""
+
+
+def answer_follow(received: Received) -> Op[None]:
+    """Store a request to follow one of our actors, and answer it according to the policy."""
+    site, scope, follower = received.site, received.scope, received.actor
+    follow = received.document.view(Follow)
+    for update in (yield from relation_updates(received)):
+        identifier = site.identifier_of(update.us)
+        if identifier is None:
+            continue
+        try:
+            _ = yield from require_actor(site, identifier)
+        except RemoteError:
+            continue
+        verdict = yield from _verdict(site, scope, follow, update)
+        if verdict is FollowVerdict.REJECT:
+            scope.notes.append(update)
+        else:
+            inboxes = yield from inboxes_of(site, follower, within_s=_LOOK_UP_S)
+            scope.notes += [
+                evolve(update, item=member_item(inboxes)),
+                WriteEntry(DELETED_ACTORS.delete(ActorKey.of(follower))),
+            ]
+        if verdict is not FollowVerdict.PENDING:
+            _ = scope.address(SendActivity(_answer(received, follow, verdict), identifier, (follower,)))
+
+
+def _verdict(site: Site, scope: UnitOfWork[Any], follow: Follow, update: RelationUpdate) -> Op[FollowVerdict]:
+    relation = yield from read_relation(site.federation.places, update.direction, update.us, update.them)
+    actions = () if relation is None else transition(relation.state, RelationEvent.FOLLOW).actions
+    if RelationAction.REFUSE in actions:
+        return FollowVerdict.REJECT
+    policy = site.federation.follow_verdict
+    verdict = policy
+    if isinstance(policy, Registered):
+        answer = yield from Call(policy.fn, follow, contexts_for=UnitContexts(scope))
+        verdict = FollowVerdict(answer)
+    assert isinstance(verdict, FollowVerdict)
+    is_follower = RelationAction.CONFIRM in actions
+    return FollowVerdict.ACCEPT if is_follower and verdict is FollowVerdict.PENDING else verdict
+
+
+def _answer(received: Received, follow: Follow, verdict: FollowVerdict) -> Document:
+    # The answer embeds the request with its original id, because some servers recognise the request by that id alone.
+    # It is rewritten under our own context. Under the requester's context, our signed text could mean anything, for
+    # instance a Delete.
+    request = {
+        "id": received.document.id,
+        "type": "Follow",
+        "actor": received.actor,
+        "object": follow.object and follow.object.uri,
+    }
+    kind = "Accept" if verdict is FollowVerdict.ACCEPT else "Reject"
+    answer: dict[str, Any] = {"@context": _AS2, "type": kind, "object": request}
+    return Document(answer, answer)
