@@ -31,6 +31,8 @@ A list of objects within a record is a tuple of `StoredPart`s, which are declare
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from textwrap import wrap
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from attrs import Factory, field, frozen
@@ -246,13 +248,19 @@ class RecordKind(Generic[RecordT, KeyT]):
         return Check(self.key(key), None)
 
 
-def describe_kinds() -> str:
-    """Return the reference table of all declared kinds, in Markdown, sorted by name."""
-    lines = ["| Key | Holds | Kept | Size | Written by |", "|---|---|---|---|---|"]
-    for _, kind in sorted(RECORD_KINDS.items()):
-        names = iter(getattr(kind.key_type, "_fields", ()))
-        layout = [next(names) if fixed is None else json.dumps(fixed) for fixed in kind.layout]
-        parts = [*map(json.dumps, kind.prefix), *layout]
+def describe_kinds(kinds: Iterable[RecordKind[Any, Any]] | None = None) -> str:
+    """Return the reference of ``kinds``, or of all declared ones, as a Markdown definition list, sorted by key."""
+    blocks: list[str] = []
+    for kind in sorted(RECORD_KINDS.values() if kinds is None else kinds, key=_pattern_of):
         meaning = (kind.record.__doc__ or "").strip().partition("\n")[0]
-        lines.append(f"| `({', '.join(parts)})` | {meaning} | {kind.lifetime} | {kind.size} | {kind.written_by} |")
-    return "\n".join(lines) + "\n"
+        facts = f"Kept: {kind.lifetime}. Size: {kind.size}. Written by: {kind.written_by}."
+        lines = [line for text in (meaning, facts) for line in wrap(text, 116, break_on_hyphens=False)]
+        blocks.append("\n".join([f"`{_pattern_of(kind)}`", f":   {lines[0]}", *(f"    {line}" for line in lines[1:])]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _pattern_of(kind: RecordKind[Any, Any]) -> str:
+    """Return the store keys of a kind as people read them: fixed parts in quotes, and the names of the others."""
+    names = iter(getattr(kind.key_type, "_fields", ()))
+    layout = [next(names) if fixed is None else json.dumps(fixed) for fixed in kind.layout]
+    return f"({', '.join([*map(json.dumps, kind.prefix), *layout])})"
