@@ -25,7 +25,7 @@ from attrs import field, frozen
 from apcore.errors import ApcoreError, LocalError
 from apcore.http import Request
 
-__all__ = ["Case", "Finding", "allowed", "garbled", "garbled_json", "main", "read_wire", "run", "wire"]
+__all__ = ["Case", "Finding", "garble", "garble_json", "is_allowed", "main", "read_wire", "run", "wire"]
 
 BYTES_MAX = 200_000
 """The maximum size of an input. Larger ones are refused before they reach the parsers."""
@@ -76,7 +76,7 @@ class Case:
 
     name: str
     check: Callable[[bytes], object] = field(repr=False)
-    """Check an input, and raise if the answer is wrong. `allowed` judges each `ApcoreError`."""
+    """Check an input, and raise if the answer is wrong. `is_allowed` judges each `ApcoreError`."""
     seeds: tuple[bytes, ...] = field(repr=False)
     kind: str = "text"
     """How seeds are garbled: `text`, `json` or `request`. `numbered` cases make their input from a number."""
@@ -98,7 +98,7 @@ class Finding:
         return f"input {self.number} of {self.case}: {data_text}\n{self.trace}"
 
 
-def allowed(error: ApcoreError) -> bool:
+def is_allowed(error: ApcoreError) -> bool:
     """Return whether an error is a valid answer to a peer: 4xx blames the peer, 503 the moment, and none blames us."""
     if isinstance(error, LocalError):
         return False
@@ -108,7 +108,7 @@ def allowed(error: ApcoreError) -> bool:
 # --- garbling -------------------------------------------------------------------------------------------------------
 
 
-def garbled(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
+def garble(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
     """Change bytes in one to eight places."""
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4, 8))):
         at = rng.randint(0, len(data))
@@ -148,16 +148,16 @@ def garbled(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
     return data
 
 
-def garbled_json(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
+def garble_json(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
     """Change a document in one to four places, and sometimes its bytes as well."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        return garbled(rng, data, others)
+        return garble(rng, data, others)
     for _ in range(rng.choice((1, 1, 2, 3, 4))):
         document = _change_document(rng, document, others)
     changed = json.dumps(document, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
-    return garbled(rng, changed, others) if rng.random() < 0.15 else changed[:BYTES_MAX]
+    return garble(rng, changed, others) if rng.random() < 0.15 else changed[:BYTES_MAX]
 
 
 def _change_document(rng: Random, document: Any, others: Sequence[bytes]) -> Any:
@@ -183,7 +183,7 @@ def _change_document(rng: Random, document: Any, others: Sequence[bytes]) -> Any
     elif choice == 6:
         place[key] = _copy_part(rng.choice(places))
     elif choice == 7 and isinstance(place[key], str):
-        text = garbled(rng, place[key].encode("utf-8", "surrogatepass"), others)
+        text = garble(rng, place[key].encode("utf-8", "surrogatepass"), others)
         place[key] = text.decode("utf-8", "replace")
     elif choice == 8 and others:
         try:
@@ -262,7 +262,7 @@ def read_wire(data: bytes) -> Request:
     return Request.received(method.decode("latin-1"), url.decode("latin-1"), pairs, body)
 
 
-def garbled_request(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
+def garble_request(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> bytes:
     """Change a request: mostly whole fields or their values, sometimes its body or its target."""
     head, _, body = data.partition(b"\n\n")
     first, *lines = head.split(b"\n")
@@ -279,23 +279,23 @@ def garbled_request(rng: Random, data: bytes, others: Sequence[bytes] = ()) -> b
             case 3 if other_lines and lines:
                 lines[at] = rng.choice(other_lines)
             case 4:
-                first = garbled(rng, first, others)
+                first = garble(rng, first, others)
             case 5:
-                body = garbled_json(rng, body)
+                body = garble_json(rng, body)
             case 6:
                 rng.shuffle(lines)
             case _ if lines:
                 name, colon, value = lines[at].partition(b":")
-                lines[at] = name + colon + garbled(rng, value, other_lines)
+                lines[at] = name + colon + garble(rng, value, other_lines)
             case _:
-                body = garbled(rng, body)
+                body = garble(rng, body)
     return b"\n".join([first, *lines]) + b"\n\n" + body
 
 
 GARBLERS: Mapping[str, Callable[[Random, bytes, Sequence[bytes]], bytes]] = {
-    "text": garbled,
-    "json": garbled_json,
-    "request": garbled_request,
+    "text": garble,
+    "json": garble_json,
+    "request": garble_request,
     "numbered": lambda rng, _data, _others: rng.randbytes(8).hex().encode(),
 }
 
@@ -311,12 +311,12 @@ def choose_input(cases: Sequence[Case], seed: int, number: int) -> tuple[Case, b
     return case, data if rng.random() < 0.02 else GARBLERS[case.kind](rng, data, case.seeds)
 
 
-def judged(case: Case, data: bytes) -> tuple[str, str]:
+def judge(case: Case, data: bytes) -> tuple[str, str]:
     """Return the answer to an input in a word, and the traceback of a wrong one."""
     try:
         answer = case.check(data)
     except ApcoreError as error:
-        return (error.reason, "") if allowed(error) else ("FINDING", traceback.format_exc())
+        return (error.reason, "") if is_allowed(error) else ("FINDING", traceback.format_exc())
     except Exception:
         return "FINDING", traceback.format_exc()
     return answer if isinstance(answer, str) else "accepted", ""
@@ -341,7 +341,7 @@ def run(
     for number in range(first, first + inputs):
         case, data = choose_input(cases, seed, number)
         began = time.process_time() if slow_s is not None else 0.0
-        answer, trace = judged(case, data)
+        answer, trace = judge(case, data)
         if slow_s is not None and (took_s := time.process_time() - began) > slow_s:
             answer, trace = "FINDING", f"took {took_s:.2f} s of CPU\n{trace}"
         counts[f"{case.name}: {answer}"] += 1
@@ -430,7 +430,7 @@ def _run_guided_by_coverage(cases: Sequence[Case], inputs: int, seed: int) -> in
 
     def check_input(data: bytes) -> None:
         case = cases[data[0] % len(cases)] if data else cases[0]
-        answer, trace = judged(case, data[1:])
+        answer, trace = judge(case, data[1:])
         if answer == "FINDING":
             raise AssertionError(f"{case.name}: {data[1:]!r}\n{trace}")
 

@@ -1,15 +1,16 @@
-"""Fuzzing who is believed: garbled deliveries, and liars, failures and races in answer to everything that is asked about them.
+"""Fuzz the authentication of deliveries with garbled requests, lying servers, failures and races.
 
     python tests/federation/fuzz.py [--inputs 100000] [--seed 1]
 
-One input is a history: a fresh server, one to three deliveries to its inboxes, some time between them. Bob and Carol are honest, and their servers say
-the truth or nothing; Mallory's server says whatever it likes, and Mallory may send whatever was ever sent by anybody, garbled or not. Every question
-of the operation is answered by the fuzzer, step by step: the store loses answers, refuses commits and is away; the signer is away; what is fetched is a
-lie, a redirect, a failure. In some histories the honest servers lie too; there, nothing but the form of the answers is checked.
+An input is a history: a fresh server, one to three deliveries to its inboxes, and some time between them. Bob and Carol
+are honest, and their servers answer truthfully or not at all. Mallory's server answers anything, and Mallory may send
+every request that was ever sent, garbled or not. The fuzzer answers each effect of the operation: the store loses
+answers, refuses commits and is unavailable, the signer is unavailable, and a fetch returns a lie, a redirect or a
+failure. In some histories the honest servers lie too; then only the form of the answers is checked.
 
-Each answer has to be 202, or a problem with a reason and a status of 4xx, or 503 with `Retry-After`. The number of questions is bounded. And whatever
-is found in the store afterwards has to be true: a key that is kept is of whom it is said to be, a document that is kept is as its server has it, and an
-activity that was let in was done by its actor.
+Each answer must be 202, or a problem with a reason and a status of 4xx, or 503 with `Retry-After`. The number of
+effects is bounded. And the records in the store must be true: each stored key belongs to its stated owner, each stored
+document equals that of its server, and each accepted activity is one of its actor.
 """
 
 from __future__ import annotations
@@ -68,13 +69,14 @@ from apcore.records.format import decode_record
 from apcore.signatures import PrivateKey, cavage, ld_signature, proofs, rfc9421
 from apcore.vocab import Activity, Person
 from fixed_keys import fixed_ed25519, fixed_rsa
-from fuzzed_bytes import PIECES, Case, garbled, garbled_json, garbled_request, main, read_wire, wire
+from fuzzed_bytes import PIECES, Case, garble, garble_json, garble_request, main, read_wire, wire
 
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 HERE = "https://local.example"
 ALICE = f"{HERE}/users/alice"
 INBOXES = (f"{ALICE}/inbox", f"{HERE}/inbox")
-BOB, CAROL, MALLORY = "https://remote.example/users/bob", "https://third.example/users/carol", "https://evil.example/users/mallory"  # fmt: skip
+BOB, CAROL = "https://remote.example/users/bob", "https://third.example/users/carol"
+MALLORY = "https://evil.example/users/mallory"
 HONEST = ("https://remote.example", "https://third.example")
 EVIL = "https://evil.example"
 
@@ -83,11 +85,11 @@ BOB_PROOFS = fixed_ed25519(f"{BOB}#ed25519-key", BOB)
 CAROL_KEY = fixed_ed25519("https://third.example/keys/carol", CAROL)
 MALLORY_KEY = fixed_ed25519(f"{MALLORY}#main-key", MALLORY)
 TRUE_KEYS = {(key.key_id, key.public.owner): key.public.spki for key in (BOB_KEY, BOB_PROOFS, CAROL_KEY)}
-# As PeerTube names it: by its owner, who has one.
+# PeerTube names a key by its owner, who has only one.
 TRUE_KEYS[BOB, BOB] = BOB_KEY.public.spki
 
 EFFECTS_MAX = 200
-"""Questions for one delivery, three times what was measured: a loop that a peer can lengthen shows as many more."""
+"""The most effects of one delivery: three times the measured number, which a loop that a peer can lengthen exceeds."""
 FETCHES_MAX = 20
 
 CONTEXT = [
@@ -98,7 +100,7 @@ CONTEXT = [
 CONTEXTS = BUNDLED.ignoring("https://unknown.example/ns")
 
 
-# --- what is true ---------------------------------------------------------------------------------------------------
+# --- the true documents ---------------------------------------------------------------------------------------------
 
 
 def pem_key(key: PrivateKey) -> dict[str, Any]:
@@ -106,28 +108,36 @@ def pem_key(key: PrivateKey) -> dict[str, Any]:
 
 
 def multikey(key: PrivateKey) -> dict[str, Any]:
-    return {"id": key.key_id, "type": "Multikey", "controller": key.public.owner, "publicKeyMultibase": key.public.multibase}  # fmt: skip
+    names = {"id": key.key_id, "type": "Multikey", "controller": key.public.owner}
+    return {**names, "publicKeyMultibase": key.public.multibase}
 
 
 def person(actor: str, **members: Any) -> dict[str, Any]:
-    return {"@context": CONTEXT, "id": actor, "type": "Person", "inbox": f"{actor}/inbox", "preferredUsername": actor.rpartition("/")[2]} | members  # fmt: skip
+    names = {"@context": CONTEXT, "id": actor, "type": "Person", "inbox": f"{actor}/inbox"}
+    return names | {"preferredUsername": actor.rpartition("/")[2]} | members
 
 
-def done(actor: str, type_: str, name: str, **members: Any) -> dict[str, Any]:
-    return {"@context": CONTEXT, "id": f"{actor}/{name}", "type": type_, "actor": actor, "published": "2026-11-22T07:59:00Z"} | members  # fmt: skip
+def activity_of(actor: str, type_: str, name: str, **members: Any) -> dict[str, Any]:
+    names = {"@context": CONTEXT, "id": f"{actor}/{name}", "type": type_, "actor": actor}
+    return names | {"published": "2026-11-22T07:59:00Z"} | members
 
 
 NOTE = {"id": f"{BOB}/notes/1", "type": "Note", "attributedTo": BOB, "content": "true", "to": [ALICE]}
 ACTIVITIES = [
-    done(BOB, "Create", "1", object=NOTE, to=[ALICE]),
-    done(BOB, "Like", "2", object=f"{ALICE}/notes/1"),
-    done(BOB, "Follow", "3", object=ALICE),
-    done(BOB, "Update", "4", object={**NOTE, "content": "truer"}),
-    done(BOB, "Announce", "5", object=f"{CAROL}/notes/1"),
-    done(CAROL, "Create", "1", object={"id": f"{CAROL}/notes/1", "type": "Note", "attributedTo": CAROL, "content": "c"}),
-    done(CAROL, "Undo", "2", object={"id": f"{CAROL}/3", "type": "Like", "actor": CAROL, "object": ALICE}),
-]  # fmt: skip
-GONE = [done(BOB, "Delete", "6", object=f"{BOB}/notes/2", to=[ALICE]), done(CAROL, "Delete", "gone", object=CAROL)]
+    activity_of(BOB, "Create", "1", object=NOTE, to=[ALICE]),
+    activity_of(BOB, "Like", "2", object=f"{ALICE}/notes/1"),
+    activity_of(BOB, "Follow", "3", object=ALICE),
+    activity_of(BOB, "Update", "4", object={**NOTE, "content": "truer"}),
+    activity_of(BOB, "Announce", "5", object=f"{CAROL}/notes/1"),
+    activity_of(
+        CAROL, "Create", "1", object={"id": f"{CAROL}/notes/1", "type": "Note", "attributedTo": CAROL, "content": "c"}
+    ),
+    activity_of(CAROL, "Undo", "2", object={"id": f"{CAROL}/3", "type": "Like", "actor": CAROL, "object": ALICE}),
+]
+GONE = [
+    activity_of(BOB, "Delete", "6", object=f"{BOB}/notes/2", to=[ALICE]),
+    activity_of(CAROL, "Delete", "gone", object=CAROL),
+]
 KEYS = {BOB: BOB_KEY, CAROL: CAROL_KEY, MALLORY: MALLORY_KEY}
 PROOF_KEYS = {BOB: BOB_PROOFS, CAROL: CAROL_KEY, MALLORY: MALLORY_KEY}
 
@@ -143,7 +153,7 @@ REDIRECTS = {"https://remote.example/out": f"{EVIL}/x", "https://third.example/@
 
 
 def meaning(document: dict[str, Any]) -> str:
-    """What a document says, however it is written, without what proves it."""
+    """Return the canonical statements of a document, without its proofs."""
     bare = {name: value for name, value in document.items() if name not in {"proof", "signature"}}
     return canonicalize({"@context": CONTEXT, **bare}, contexts=CONTEXTS)
 
@@ -153,7 +163,7 @@ def true_meanings() -> frozenset[tuple[str, str]]:
     return frozenset((activity["actor"], meaning(activity)) for activity in (*ACTIVITIES, *GONE))
 
 
-# --- what is sent ---------------------------------------------------------------------------------------------------
+# --- the deliveries -------------------------------------------------------------------------------------------------
 
 
 def post(document: dict[str, Any] | bytes, number: int = 0) -> Request:
@@ -163,58 +173,59 @@ def post(document: dict[str, Any] | bytes, number: int = 0) -> Request:
 
 @cache
 def honest_deliveries() -> tuple[bytes, ...]:
-    """All that the honest ever signed and that thus everyone may have: delivered, proved, relayed."""
-    made: list[Request] = []
+    """Return every request that Bob or Carol signed, so that anyone may have it: delivered, proved or relayed."""
+    requests: list[Request] = []
     for number, activity in enumerate((*ACTIVITIES, *GONE)):
         actor = activity["actor"]
         proof = proofs.create(activity, PROOF_KEYS[actor], now=NOW)
-        made += [
+        requests += [
             cavage.sign(post(activity, number), KEYS[actor], now=NOW),
             rfc9421.sign(post(activity, number), KEYS[actor], now=NOW),
             rfc9421.sign(post(proof, number), KEYS[actor], now=NOW),
             rfc9421.sign(post(proof, number), KEYS[CAROL if actor == BOB else BOB], now=NOW),
             post(proof, number),
-            # Brought by another, with nothing that proves it: its own server can be asked.
+            # Delivered by another actor without a proof: the receiver can ask the activity's own server.
             cavage.sign(post(activity, number), KEYS[CAROL if actor == BOB else BOB], now=NOW),
         ]
         if actor == BOB:
             linked = ld_signature.create(activity, BOB_KEY, now=NOW)
-            made += [cavage.sign(post(linked, number), CAROL_KEY, now=NOW), post(linked, number)]
-    return tuple(wire(request) for request in made)
+            requests += [cavage.sign(post(linked, number), CAROL_KEY, now=NOW), post(linked, number)]
+    return tuple(wire(request) for request in requests)
 
 
 def delivery(rng: Random) -> bytes:
-    """One request: an honest one, a garbled one, or one that Mallory made up out of anything."""
+    """Return one request: an honest one, a garbled one, or one that Mallory invented."""
     honest = honest_deliveries()
     choice = rng.random()
     if choice < 0.3:
         return rng.choice(honest)
     if choice < 0.55:
-        return garbled_request(rng, rng.choice(honest), honest)
+        return garble_request(rng, rng.choice(honest), honest)
     head, _, body = rng.choice(honest).partition(b"\n\n")
     if choice < 0.65:
-        body = json.dumps(done(MALLORY, "Create", "1", object={**NOTE, "attributedTo": MALLORY})).encode()
+        body = json.dumps(activity_of(MALLORY, "Create", "1", object={**NOTE, "attributedTo": MALLORY})).encode()
     elif choice < 0.9:
-        body = garbled_json(rng, body, [other.partition(b"\n\n")[2] for other in honest])
+        body = garble_json(rng, body, [other.partition(b"\n\n")[2] for other in honest])
     if rng.random() < 0.3:
         body = body.replace(rng.choice((BOB, CAROL)).encode(), rng.choice((BOB, CAROL, MALLORY)).encode())
     key = MALLORY_KEY
     if rng.random() < 0.5:
-        # Signed by Mallory, under a name of another.
-        key_id, owner = rng.choice([*TRUE_KEYS, (f"{EVIL}/k", BOB), (f"{BOB}#other", BOB), (BOB, BOB), ("https://remote.example/out#k", BOB)])  # fmt: skip
+        # Mallory signs under the name of another key.
+        names = [(f"{EVIL}/k", BOB), (f"{BOB}#other", BOB), (BOB, BOB), ("https://remote.example/out#k", BOB)]
+        key_id, owner = rng.choice([*TRUE_KEYS, *names])
         key = MALLORY_KEY.renamed(key_id=key_id, owner=owner)
     if rng.random() < 0.2:
-        body = json.dumps(_proved_by(key, body)).encode()
+        body = json.dumps(_prove_with(key, body)).encode()
     sign = rng.choice((cavage.sign, rfc9421.sign))
     request = sign(post(body, rng.randint(0, 1)), key, now=NOW)
-    made = wire(request)
+    request_bytes = wire(request)
     if rng.random() < 0.2:
-        # Beside her own signature, somebody else's.
-        made = made.replace(b"\n\n", b"\n" + b"\n".join(_signature_lines(head)) + b"\n\n", 1)
-    return garbled_request(rng, made, honest) if rng.random() < 0.3 else made
+        # The signature of another request stands beside Mallory's.
+        request_bytes = request_bytes.replace(b"\n\n", b"\n" + b"\n".join(_signature_lines(head)) + b"\n\n", 1)
+    return garble_request(rng, request_bytes, honest) if rng.random() < 0.3 else request_bytes
 
 
-def _proved_by(key: PrivateKey, body: bytes) -> Any:
+def _prove_with(key: PrivateKey, body: bytes) -> Any:
     try:
         document = parse_document(body)
         return proofs.create({name: value for name, value in document.items() if name != "signature"}, key, now=NOW)
@@ -226,7 +237,7 @@ def _signature_lines(head: bytes) -> list[bytes]:
     return [line for line in head.split(b"\n")[1:] if line.partition(b":")[0] in {b"signature", b"signature-input"}]
 
 
-# --- what is answered -----------------------------------------------------------------------------------------------
+# --- the answers ----------------------------------------------------------------------------------------------------
 
 
 class Clock(BlockingRuntime):
@@ -243,21 +254,21 @@ class Clock(BlockingRuntime):
 
 @cache
 def federation() -> Federation[None]:
-    made: Federation[None] = Federation(software="fuzz/1.0")
+    rules: Federation[None] = Federation(software="fuzz/1.0")
 
-    @made.actor("/users/{identifier}")
+    @rules.actor("/users/{identifier}")
     def actor(ctx, identifier):
         return Person(preferred_username="alice") if identifier == "alice" else None
 
-    @made.on(Activity)
+    @rules.on(Activity)
     def arrived(ctx, activity):
-        raise AssertionError("nobody works here")
+        raise AssertionError("no worker runs here")
 
-    return made
+    return rules
 
 
 class Keys:
-    """The server's own keys, which are never away when nobody plays."""
+    """The server's own keys, for effects that do not fail."""
 
     def sign(self, key_name: str, data: bytes, /) -> bytes:
         return BOB_KEY.sign(data, "rsa-v1_5-sha256")
@@ -271,15 +282,17 @@ class Keys:
 
 
 class World:
-    """One history: a server, its store, and whoever answers."""
+    """One history: a server, its store, and the answers to its effects."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
         self.clock = Clock()
         self.store = MemoryStore(clock=self.clock.seconds)
-        self.ports = Ports(runtime=self.clock, store=self.store, queue=self.store, signer=Keys())  # type: ignore[arg-type]
-        # Some things never fail in a history, so that it gets somewhere; others often.
-        self.fails = {kind: rng.choice((0.0, 0.0, 0.0, 0.05, 0.3, 1.0)) for kind in (Get, Commit, Sign, Fetch, Enqueue)}
+        keys: Any = Keys()
+        self.ports = Ports(runtime=self.clock, store=self.store, queue=self.store, signer=keys)
+        # Some kinds of effect never fail in a history, so that it makes progress; others fail often.
+        odds = (0.0, 0.0, 0.0, 0.05, 0.3, 1.0)
+        self.fails = {kind: rng.choice(odds) for kind in (Get, Commit, Sign, Fetch, Enqueue)}
         self.all_lie = rng.random() < 0.1
         self.effects = 0
         self.fetches = 0
@@ -313,19 +326,19 @@ class World:
             case All():
                 return tuple(self._member(member) for member in effect.members)
             case Fetch():
-                return self._fetched(effect.request, failing=failing)
+                return self._answer_fetch(effect.request, failing=failing)
             case RandomBytes():
                 return rng.randbytes(effect.count)
             case Get() | Scan() if failing:
                 raise rng.choice((StoreUnavailable("read"), StoreBusy("busy", retry_after_s=3.0)))
             case Commit() if failing:
-                return self._lost(effect)
+                return self._fail_commit(effect)
             case Sign() | MakeKey() if failing:
                 raise SignerUnavailable("asleep")
             case Enqueue() if failing:
                 raise QueueUnavailable("away")
             case Get() | Scan() | Commit() | Sign() | MakeKey() | Enqueue() | Now() | Call():
-                return run(_asked(effect), self.ports)
+                return run(_yield_effect(effect), self.ports)
             case _:
                 raise AssertionError(f"asked for {effect}")
 
@@ -335,28 +348,29 @@ class World:
         except ApcoreError as error:
             return Raised(error)
 
-    def _lost(self, effect: Commit) -> Any:
+    def _fail_commit(self, effect: Commit) -> Any:
         choice = self.rng.randint(0, 3)
         if choice == 0:
-            # Somebody else was quicker, with the same.
-            _ = run(_asked(evolve(effect, token=self.rng.randbytes(16))), self.ports)
+            # Another process commits the same just before.
+            _ = run(_yield_effect(evolve(effect, token=self.rng.randbytes(16))), self.ports)
             return False
         if choice == 1:
-            _ = run(_asked(effect), self.ports)
+            _ = run(_yield_effect(effect), self.ports)
             raise StoreUnavailable("the answer was lost", outcome="unknown")
         if choice == 2:
             raise StoreUnavailable("the question was lost", outcome="unknown")
         raise StoreBusy("busy")
 
-    def _fetched(self, request: Request, *, failing: bool) -> Response:
+    def _answer_fetch(self, request: Request, *, failing: bool) -> Response:
         rng = self.rng
         self.fetches += 1
         assert self.fetches <= FETCHES_MAX, "unbounded fetching"
         url = parse_url(request.url)
         if failing:
             if rng.random() < 0.5:
-                raise rng.choice((ConnectFailed("x"), FetchTimedOut("x"), TlsFailed("x"), AddressBlocked("x"), ResponseTooBig("x")))  # fmt: skip
-            # That something is gone which is there would be a lie.
+                errors = (ConnectFailed, FetchTimedOut, TlsFailed, AddressBlocked, ResponseTooBig)
+                raise rng.choice(errors)("x")
+            # To call an existing page gone would be a lie.
             gone = () if request.url in PAGES and not self.all_lie else (404, 410)
             status = rng.choice((400, 401, 403, 429, 500, 503, *gone))
             return Response(status, rng.choice(({}, {"Retry-After": "7"}, {"Retry-After": "x"})), b"{")
@@ -374,24 +388,25 @@ class World:
             where = rng.choice(
                 (*PAGES, *REDIRECTS, f"{EVIL}/x", f"{EVIL}/y", url, "//", "http://10.0.0.1/", "x" * 3000)
             )
-            location = garbled(rng, where.encode()) if rng.random() < 0.3 else where.encode()
+            location = garble(rng, where.encode()) if rng.random() < 0.3 else where.encode()
             clean = bytes(octet for octet in location if 32 < octet < 127) or b"x"
             return Response(rng.choice((301, 302, 303, 307, 308, 304)), {"Location": clean.decode()})
         if choice < 0.4:
             document = person(MALLORY, publicKey=pem_key(MALLORY_KEY), assertionMethod=[multikey(MALLORY_KEY)])
         elif choice < 0.6:
-            # Her key, as Bob's or Carol's; under an address of hers, or with an id of theirs.
+            # Mallory's key as one of Bob or Carol: at Mallory's address, or with one of their ids.
             owner = rng.choice((BOB, CAROL, MALLORY))
             names = {"id": rng.choice((url, f"{owner}#main-key", f"{BOB}#main-key", CAROL_KEY.key_id))}
             key = pem_key(MALLORY_KEY) | names | {"owner": owner}
-            document = rng.choice(({"@context": CONTEXT, **key}, person(owner, publicKey=key), person(url, publicKey=[key, pem_key(BOB_KEY)])))  # fmt: skip
+            persons = (person(owner, publicKey=key), person(url, publicKey=[key, pem_key(BOB_KEY)]))
+            document = rng.choice(({"@context": CONTEXT, **key}, *persons))
         else:
             document = rng.choice([*PAGES.values(), *ACTIVITIES])
         if rng.random() < 0.2:
             document = {**document, "id": rng.choice((url, BOB, CAROL, NOTE["id"], f"{BOB}/2"))}
         body = json.dumps(document).encode()
         if rng.random() < 0.4:
-            body = garbled_json(rng, body, [json.dumps(page).encode() for page in PAGES.values()])
+            body = garble_json(rng, body, [json.dumps(page).encode() for page in PAGES.values()])
         if rng.random() < 0.002:
             body = b"[" * 500_000
         return Response(200, self._headers(), body)
@@ -400,33 +415,36 @@ class World:
         rng = self.rng
         headers = {"Content-Type": ACTIVITY_JSON}
         if rng.random() < 0.15:
-            headers["Content-Type"] = rng.choice(("text/html", "application/json", "", "application/ld+json", 'application/ld+json; profile="https://www.w3.org/ns/activitystreams"'))  # fmt: skip
+            profile = 'application/ld+json; profile="https://www.w3.org/ns/activitystreams"'
+            media_types = ("text/html", "application/json", "", "application/ld+json", profile)
+            headers["Content-Type"] = rng.choice(media_types)
         if rng.random() < 0.2:
             name = rng.choice(("Cache-Control", "ETag", "Expires", "Age", "Vary", "Link", "Accept-Signature"))
             value = rng.choice(("max-age=999999999", "no-store", "*", '"1"', "", 'sig1=("@status")', "x"))
-            headers[name] = value + "".join(rng.choice(PIECES).decode("latin-1") for _ in range(rng.randint(0, 1)) if rng.random() < 0.3)  # fmt: skip
+            pieces = [rng.choice(PIECES).decode("latin-1") for _ in range(rng.randint(0, 1)) if rng.random() < 0.3]
+            headers[name] = value + "".join(pieces)
             headers[name] = "".join(character for character in headers[name] if 32 <= ord(character) < 127)
         return headers
 
-    # --- afterwards -----------------------------------------------------------------------------------------------
+    # --- the check of the store -----------------------------------------------------------------------------------
 
     def check_store(self) -> None:
-        """Whatever is kept about the honest has to be true."""
+        """Check that every record about the honest servers is true."""
         entries = self.store.scan((), limit=1000)
         assert len(entries) < 1000
         for entry in entries:
-            fact = None
+            record = None
             match entry.key[0]:
                 case "key":
-                    fact = decode_record(entry.value)
-                    if "owner" in fact.members:
-                        self._check_key(fact.text("key_id"), fact.text("owner"), fact.body)
+                    record = decode_record(entry.value)
+                    if "owner" in record.members:
+                        self._check_key(record.text("key_id"), record.text("owner"), record.body)
                 case "doc":
-                    fact = decode_record(entry.value)
-                    self._check_document(fact.text("uri"), fact.body)
+                    record = decode_record(entry.value)
+                    self._check_document(record.text("uri"), record.body)
                 case "in-todo":
-                    fact = decode_record(entry.value)
-                    self._check_activity(fact.text("actor"), fact.body)
+                    record = decode_record(entry.value)
+                    self._check_activity(record.text("actor"), record.body)
                 case _:
                     continue
 
@@ -444,10 +462,10 @@ class World:
     def _check_activity(self, actor: str, body: bytes) -> None:
         document = parse_document(body)
         if document.get("type") == "Delete" and document.get("object") not in PAGES:
-            return  # gone it is, as its own server says, whoever brought the news
+            return  # Its own server confirms that the object is gone, so any actor may deliver the Delete.
         if _is_honest(actor):
-            said = (actor, meaning(document))
-            assert said in true_meanings(), f"{actor} never did that: {body!r}"
+            statement = (actor, meaning(document))
+            assert statement in true_meanings(), f"{actor} never did that: {body!r}"
 
 
 def _page(page: dict[str, Any]) -> Response:
@@ -461,7 +479,7 @@ def _is_honest(uri: str) -> bool:
         return False
 
 
-def _asked(effect: Effect[Any]) -> Op[Any]:
+def _yield_effect(effect: Effect[Any]) -> Op[Any]:
     return (yield from effect)
 
 
@@ -483,7 +501,7 @@ def check_answer(response: Response) -> None:
 
 
 def history(data: bytes) -> str:
-    """Play one history; ``data`` is the name of its seed. Gives the statuses of its answers, each once."""
+    """Play the history with the seed ``data``, and return the statuses of its answers, each once."""
     rng = Random(data)
     world = World(rng)
     statuses: set[int] = set()
@@ -491,8 +509,9 @@ def history(data: bytes) -> str:
         try:
             request = read_wire(delivery(rng))
         except ApcoreError:
-            continue  # the server in front of us would not have handed it on
-        if not request.url.startswith(f"{HERE}/") or request.url.partition("?")[0] not in INBOXES or request.method != "POST":  # fmt: skip
+            continue  # A web server would refuse the request.
+        is_at_inbox = request.url.startswith(f"{HERE}/") and request.url.partition("?")[0] in INBOXES
+        if not is_at_inbox or request.method != "POST":
             request = Request("POST", INBOXES[0], request.headers, request.body)
         response = world.deliver(request)
         check_answer(response)
@@ -507,4 +526,4 @@ CASES = [Case("authenticate", history, (b"history",), kind="numbered")]
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(CASES, "Play liars, failures and races against whoever is believed.", default=20_000))
+    raise SystemExit(main(CASES, "Fuzz authentication with lies, failures and races.", default=20_000))

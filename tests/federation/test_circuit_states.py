@@ -1,4 +1,4 @@
-"""The table of circuits: every state with every event, and what has to hold along any sequence."""
+"""Check the table of circuits: every state with every event, and the invariants of any sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose messages: a worker handles those of its own origins, and leaves those of other federations on the same store to their workers."""
+"""Check workers of several federations on one store: each handles only the messages of its own origins."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ A, B = "https://a.example", "https://b.example"
 SHARED_BUCKET = next(
     origin for number in range(1000) if lane_of(INBOX, origin := f"https://b{number}.example") == lane_of(INBOX, A)
 )
-"""Another origin whose messages wait in the very lanes of A's."""
+"""Another origin with the same lanes as A."""
 
 
 class Post:
-    """A network that takes every delivery, and tells which of our federations made it."""
+    """A network that accepts every delivery, and records the federation that sent it."""
 
     checks_addresses = "enforced"
 
@@ -56,10 +56,10 @@ class Post:
         return Response(202)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
 
-def make_federation(name: str, heard: list[tuple[str, str]]) -> Federation[None]:
+def make_federation(name: str, received: list[tuple[str, str]]) -> Federation[None]:
     federation: Federation[None] = Federation(software=f"{name}/1.0")
 
     @federation.actor("/users/{identifier}")
@@ -68,22 +68,24 @@ def make_federation(name: str, heard: list[tuple[str, str]]) -> Federation[None]
 
     @federation.on(Create)
     def created(ctx: Any, activity: Create) -> None:
-        heard.append((name, ctx.origin))
+        received.append((name, ctx.origin))
 
     return federation
 
 
 @pytest.mark.parametrize("second", [B, SHARED_BUCKET], ids=["own lanes", "shared lanes"])
-@pytest.mark.parametrize("where", ["memory", "sqlite"])
-def test_no_message_of_two_federations_on_one_store_crosses(where: str, second: str, tmp_path: Any) -> None:
-    """2,000 activities for both, mixed, beside a blocking worker of one and an asynchronous one of the other; and what both publish."""
-    count = 1000 if where == "memory" and second == B else 100
-    store = MemoryStore() if where == "memory" else SqliteStore(tmp_path / "a.db", synchronous="normal")
-    heard: list[tuple[str, str]] = []
+@pytest.mark.parametrize("store_kind", ["memory", "sqlite"])
+def test_federations_on_one_store_never_handle_messages_of_each_other(
+    store_kind: str, second: str, tmp_path: Any
+) -> None:
+    """Deliver mixed activities to both, with a blocking worker of one and an async worker of the other; both send."""
+    count = 1000 if store_kind == "memory" and second == B else 100
+    store = MemoryStore() if store_kind == "memory" else SqliteStore(tmp_path / "a.db", synchronous="normal")
+    received: list[tuple[str, str]] = []
     network = PeerNetwork()
     post = Post(network)
     origins = {"one": A, "two": second}
-    federations = {name: make_federation(name, heard) for name in origins}
+    federations = {name: make_federation(name, received) for name in origins}
     options: dict[str, Any] = {"signer": ReusedKeys()}
     doors = {name: Node(federations[name], origins[name], store, transport=network, **options) for name in origins}
     bob = network.peer("https://remote.example/users/bob")
@@ -110,32 +112,32 @@ def test_no_message_of_two_federations_on_one_store_crosses(where: str, second: 
     threads = [threading.Thread(target=workers["one"].work), threading.Thread(target=asyncio.run, args=(work(),))]
     for thread in threads:
         thread.start()
-    moment = threading.Event()  # which never comes
+    moment = threading.Event()  # It is never set.
     for _ in range(15_000):
-        if len(heard) >= 2 * count and len(post.agents) >= 2:
+        if len(received) >= 2 * count and len(post.agents) >= 2:
             break
         moment.wait(0.01)
     for node in workers.values():
         node.stop()
     for thread in threads:
         thread.join(30)
-    assert sorted(heard) == sorted(list(origins.items()) * count)
+    assert sorted(received) == sorted(list(origins.items()) * count)
     assert sorted(agent.partition("/")[0] + " " + actor for agent, actor in post.agents) == sorted(
         f"{name} {origin}/users/alice" for name, origin in origins.items()
     )
     store.close()
 
 
-def test_a_worker_alone_leaves_what_is_not_its_own_and_does_not_spin() -> None:
-    heard: list[tuple[str, str]] = []
+def test_worker_leaves_messages_of_other_origins_without_spinning() -> None:
+    received: list[tuple[str, str]] = []
     clock = [0.0]
     store = MemoryStore(clock=lambda: clock[0])
     network = PeerNetwork()
-    federation = make_federation("one", heard)
+    federation = make_federation("one", received)
     options: dict[str, Any] = {"signer": ReusedKeys(), "transport": network, "slots": 0}
-    theirs = Node(make_federation("two", heard), SHARED_BUCKET, store, **options)
+    other_node = Node(make_federation("two", received), SHARED_BUCKET, store, **options)
     leases: list[int] = []
-    ours = Node(
+    node = Node(
         federation,
         A,
         store,
@@ -145,26 +147,27 @@ def test_a_worker_alone_leaves_what_is_not_its_own_and_does_not_spin() -> None:
     bob = network.peer("https://remote.example/users/bob")
     object_ = {"type": "Note", "id": f"{bob.actor}/1", "attributedTo": bob.actor}
     assert (
-        bob.deliver(theirs, bob.activity("Create", object=object_), to=f"{SHARED_BUCKET}/users/alice/inbox").status
+        bob.deliver(other_node, bob.activity("Create", object=object_), to=f"{SHARED_BUCKET}/users/alice/inbox").status
         == 202
     )
     for _ in range(120):
         clock[0] += 30.0
-        ours.work(until_idle=True)
-    assert heard == []
-    assert len(leases) < 75, "it is looked at once a minute, and not more often"
+        node.work(until_idle=True)
+    assert received == []
+    assert len(leases) < 75, "the message is looked at once a minute, not more often"
     clock[0] += 60
-    theirs.work(until_idle=True)
-    assert heard == [("two", SHARED_BUCKET)]
+    other_node.work(until_idle=True)
+    assert received == [("two", SHARED_BUCKET)]
 
 
-def test_reconcile_enqueues_for_its_own_origins_only() -> None:
-    heard: list[tuple[str, str]] = []
+def test_reconcile_enqueues_only_for_its_own_origins() -> None:
+    received: list[tuple[str, str]] = []
     store, network = MemoryStore(), PeerNetwork()
     queues = {A: MemoryStore(), B: MemoryStore()}
     options: dict[str, Any] = {"signer": ReusedKeys(), "transport": network}
     nodes = {
-        origin: Node(make_federation("one", heard), origin, store, queue=queues[origin], **options) for origin in (A, B)
+        origin: Node(make_federation("one", received), origin, store, queue=queues[origin], **options)
+        for origin in (A, B)
     }
     bob = network.peer("https://remote.example/users/bob")
     object_ = {"type": "Note", "id": f"{bob.actor}/1", "attributedTo": bob.actor}
@@ -174,22 +177,22 @@ def test_reconcile_enqueues_for_its_own_origins_only() -> None:
     assert nodes[B].run(reconcile(nodes[B].origins.has)) == 2
 
 
-def test_a_node_without_an_origin_has_nothing_to_work_on() -> None:
+def test_node_without_an_origin_cannot_work() -> None:
     with Node(Federation(software="test/1.0")) as node, pytest.raises(ConfigurationError, match="no origin"):
         node.work(until_idle=True)
 
 
-def test_lanes_are_by_origin_and_all_together_fit_one_lease() -> None:
+def test_all_lanes_fit_into_one_lease() -> None:
     assert len(LANES) == len(KINDS) * (BUCKETS + 1) <= 100
     assert set(lanes_for(INBOX, [A, B])) <= set(lanes_for(INBOX)) <= set(LANES)
     assert lane_of(INBOX, A) in lanes_for(INBOX, [A])
     assert {kind_of_lane(lane) for lane in LANES} == set(KINDS)
 
 
-def test_wake_ups_of_earlier_releases_are_still_handled() -> None:
-    heard: list[tuple[str, str]] = []
+def test_wake_ups_of_earlier_releases_are_handled() -> None:
+    received: list[tuple[str, str]] = []
     store, network = MemoryStore(), PeerNetwork()
-    node = Node(make_federation("one", heard), A, store, signer=ReusedKeys(), transport=network)
+    node = Node(make_federation("one", received), A, store, signer=ReusedKeys(), transport=network)
     bob = network.peer("https://remote.example/users/bob")
     object_ = {"type": "Note", "id": f"{bob.actor}/1", "attributedTo": bob.actor}
     assert bob.deliver(node, bob.activity("Create", object=object_), to=f"{A}/users/alice/inbox").status == 202
@@ -201,10 +204,10 @@ def test_wake_ups_of_earlier_releases_are_still_handled() -> None:
 
     node.run(enqueue())
     node.work(until_idle=True)
-    assert heard == [("one", A)]
+    assert received == [("one", A)]
 
 
-def test_a_wake_up_says_what_it_is_about() -> None:
+def test_wake_up_reads_back() -> None:
     message = make_wake(INBOX, ("in-todo", "1", "x"), b"0" * 16, by=A, peer="https://remote.example")
-    wake = read_wake(message)
-    assert (wake.key, str(wake.by), wake.peer) == (("in-todo", "1", "x"), A, "https://remote.example")
+    wake_up = read_wake(message)
+    assert (wake_up.key, str(wake_up.by), wake_up.peer) == (("in-todo", "1", "x"), A, "https://remote.example")

@@ -24,7 +24,7 @@ FOLLOWERS, FOLLOWING = f"{ALICE}/followers", f"{ALICE}/following"
 
 
 class RelationServer:
-    """A server whose actor alice leaves requests pending, and a peer bob."""
+    """A server with an actor alice that leaves requests pending, and a peer bob."""
 
     def __init__(self, federation: Federation[Any] | None = None, **options: Any) -> None:
         self.network = PeerNetwork()

@@ -1,7 +1,7 @@
-"""Workers that handle messages side by side: nothing slow or hanging delays the rest, and each activity is processed by one run at a time.
+"""Check workers side by side: slow listeners and peers do not delay others, and no activity is processed twice.
 
-Everything goes over real sockets, or through real threads and event loops, on memory and on SQLite. Times are compared with each other, never with a
-clock on the wall; where a listener has to be slow, it waits for the test.
+Requests go over real sockets, or through real threads and event loops, on memory and on SQLite. Durations are compared
+with each other, never with a wall clock. A slow listener waits for the test.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ ROUNDS, LONGEST_LISTENER_S = (60, 3.0) if os.environ.get("APCORE_ROUNDS") == "al
 SOON = RetryPolicy(attempts_max=3, base_s=0.02, delay_s_max=0.05, age_s_max=3600)
 
 
-# --- a node that works, whichever its kind --------------------------------------------------------------------------
+# --- nodes that work ------------------------------------------------------------------------------------------------
 
 
-class Working:
-    """A node and its workers, each in a thread; requests and operations come from the test's own."""
+class WorkingNode:
+    """A node and its workers, each in a thread; the test's own thread sends requests and runs operations."""
 
     def __init__(self, kind: str, federation: Federation[None], store: Any, workers: int = 1, **options: Any) -> None:
         options = {"addresses": LOOPBACK_OPEN, "signer": ReusedKeys(), **options}
@@ -100,21 +100,21 @@ class Working:
         return served
 
     def facts(self, *prefix: str) -> list[Entry]:
-        def all_of() -> Op[list[Entry]]:
+        def scan_all() -> Op[list[Entry]]:
             return list((yield from Scan(prefix, limit=1000)))
 
-        return self.door.run(all_of())
+        return self.door.run(scan_all())
 
     def follow(self, *inboxes: str) -> None:
-        """Put followers in, with their inboxes."""
+        """Store followers with their inboxes."""
         for number, inbox in enumerate(inboxes):
             item = json.dumps({"inbox": inbox, "shared": None}).encode()
             change = add_member(f"{ALICE}/followers", Member(inbox.removesuffix("/inbox"), item), order=f"{number:06d}")
             assert self.door.run(commit(change.checks, change.writes))
 
 
-class Serving(Working):
-    """The same behind uvicorn: a server for each worker, and requests over real sockets, to each in turn."""
+class ServedNode(WorkingNode):
+    """The same node behind uvicorn: a server for each worker, and requests over real sockets to each in turn."""
 
     def __init__(self, kind: str, federation: Federation[None], store: Any, workers: int = 1, **options: Any) -> None:
         assert kind == "asgi"
@@ -183,16 +183,16 @@ def make_federation(**options: Any) -> Federation[None]:
     return federation
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], bool], condition_name: str) -> None:
     ends = time.monotonic() + PATIENCE_S
-    moment = threading.Event()  # which never comes
+    moment = threading.Event()  # It is never set.
     while not condition():
-        assert time.monotonic() < ends, f"in vain: {what}"
+        assert time.monotonic() < ends, f"in vain: {condition_name}"
         moment.wait(0.005)
 
 
 class Senders:
-    """Peers whose documents are at hand, for activities that arrive; nothing of theirs has to be fetched over a socket."""
+    """Peers that send activities; their documents need no fetch over a socket."""
 
     def __init__(self) -> None:
         self.network = PeerNetwork()
@@ -212,7 +212,7 @@ class Senders:
 
 @pytest.mark.parametrize("kind", ["blocking", "asgi"])
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: Any) -> None:
+def test_repeated_delivery_is_processed_once(kind: str, workers: int, store: Any) -> None:
     """The same bytes come twenty times at once, while the first is processed and afterwards.
 
     Listeners take from no time up to ``LONGEST_LISTENER_S``, and go on while later rounds arrive.
@@ -234,8 +234,8 @@ def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: A
     requests = [senders.request(bob) for _ in range(ROUNDS)]
     for number, request in enumerate(requests):
         numbers[json.loads(request.body)["id"]] = number
-    made = Serving if kind == "asgi" else Working
-    with made(kind, federation, store, workers, transport=senders.network) as working:
+    node_class = ServedNode if kind == "asgi" else WorkingNode
+    with node_class(kind, federation, store, workers, transport=senders.network) as working:
         statuses: list[int] = []
         for request in requests:
             gate = threading.Barrier(repetitions)
@@ -258,8 +258,8 @@ def test_a_repeated_delivery_is_processed_once(kind: str, workers: int, store: A
 
 @pytest.mark.parametrize("slots", [0, 48])
 @pytest.mark.parametrize("handler_kind", ["plain", "coroutine"])
-def test_a_listener_longer_than_its_lease_runs_once(handler_kind: str, slots: int, store: Any) -> None:
-    """Three times the lease, beside a second worker that would take over at once."""
+def test_listener_longer_than_its_lease_runs_once(handler_kind: str, slots: int, store: Any) -> None:
+    """The listener takes three times the lease, beside a second worker that would take over at once."""
     federation = make_federation()
     runs: list[int] = []
 
@@ -296,7 +296,7 @@ def test_a_listener_longer_than_its_lease_runs_once(handler_kind: str, slots: in
 
         asyncio.run(main())
     else:
-        with Working(kind, federation, store, 2, **options) as working:
+        with WorkingNode(kind, federation, store, 2, **options) as working:
             assert working.post(senders.request(senders.peer("bob"))).status == 202
             wait_for(lambda: not working.facts("in-todo"), "it is processed")
     assert runs == [1]
@@ -306,7 +306,7 @@ def test_a_listener_longer_than_its_lease_runs_once(handler_kind: str, slots: in
 
 
 @pytest.mark.parametrize("handler_kind", ["plain", "plain under asyncio", "coroutine"])
-def test_a_listener_that_hangs_becomes_a_dead_letter_while_others_go_on(handler_kind: str, store: Any) -> None:
+def test_hanging_listener_becomes_a_dead_letter_while_others_go_on(handler_kind: str, store: Any) -> None:
     federation = make_federation(listener_retries=SOON)
     attempts: list[int] = []
     failures: list[tuple[int, bool]] = []
@@ -333,7 +333,7 @@ def test_a_listener_that_hangs_becomes_a_dead_letter_while_others_go_on(handler_
         liked.append(ctx.activity_id)
 
     @federation.on_error
-    def told(ctx: Any, failure: Any) -> None:
+    def report_failure(ctx: Any, failure: Any) -> None:
         failures.append((failure.attempt, failure.final))
         if failure.final and loop is not None:
             _ = loop.call_soon_threadsafe(given_up.set)
@@ -360,7 +360,7 @@ def test_a_listener_that_hangs_becomes_a_dead_letter_while_others_go_on(handler_
 
         letters = asyncio.run(main())
     else:
-        with Working("blocking" if handler_kind == "plain" else "asyncio", federation, store, **options) as working:
+        with WorkingNode("blocking" if handler_kind == "plain" else "asyncio", federation, store, **options) as working:
             for request in (hanging, *quick):
                 assert working.post(request).status == 202
             wait_for(lambda: any(final for _, final in failures), "the last attempt has failed")
@@ -383,9 +383,9 @@ def dead() -> Op[list[Entry]]:
 
 @contextmanager
 def peers_on_loopback() -> Iterator[tuple[int, int, list[tuple[float, str]]]]:
-    """Two ports on every loopback address: one answers each POST with 202, the other takes connections and never says a word.
+    """Open two ports on every loopback address: one answers each POST with 202, the other accepts and never answers.
 
-    Gives both ports, and when which host was delivered to.
+    Yield both ports, and a list with the time and host of each delivery.
     """
     deliveries: list[tuple[float, str]] = []
 
@@ -440,7 +440,7 @@ def time_of_healthy_s(kind: str, store: Any, *, is_hanging: bool) -> float:
             f"http://{host}:{silent if is_hanging and number % 5 == 0 else port}/users/{number}/inbox"
             for number, host in enumerate(hosts)
         ]
-        with Working(kind, make_federation(), store) as working:
+        with WorkingNode(kind, make_federation(), store) as working:
             working.follow(*inboxes)
             began_s = time.monotonic()
             _ = working.door.publish(Note(content="hi"), by="alice")
@@ -449,7 +449,7 @@ def time_of_healthy_s(kind: str, store: Any, *, is_hanging: bool) -> float:
 
 
 @both_kinds
-def test_hanging_hosts_do_not_delay_deliveries_to_the_others(kind: str, make_store: Callable[[], Any]) -> None:
+def test_hanging_hosts_do_not_delay_other_deliveries(kind: str, make_store: Callable[[], Any]) -> None:
     """40 of 200 hosts take the connection and never answer: the last of the other 160 is reached in 1.1 times the time.
 
     The time is compared with that of the same 160 while the 40 answer, too. Only the behaviour of the 40 differs: both
@@ -467,7 +467,7 @@ def test_hanging_hosts_do_not_delay_deliveries_to_the_others(kind: str, make_sto
 
 @pytest.mark.parametrize("hanging", [3, 30])
 @both_kinds
-def test_hanging_inboxes_of_strangers_do_not_delay_what_arrives(
+def test_hanging_inboxes_of_followers_do_not_delay_incoming_activities(
     kind: str, hanging: int, make_store: Callable[[], Any]
 ) -> None:
     """Strangers follow, and their inboxes take the connection for the answer and never say a word.
@@ -491,8 +491,8 @@ def times_of_arrivals_s(kind: str, store: Any, hanging: int, silent: int) -> tup
     senders = Senders()
     bob = senders.peer("bob")
     strangers = [senders.network.peer(f"http://127.0.9.{1 + n}:{silent}/users/{n}") for n in range(hanging)]
-    network = DocumentsAtHand(senders.network)
-    with Working(kind, federation, store, transport=network) as working:
+    network = LocalDocuments(senders.network)
+    with WorkingNode(kind, federation, store, transport=network) as working:
 
         def median_s() -> float:
             times_s: list[float] = []
@@ -513,15 +513,15 @@ def times_of_arrivals_s(kind: str, store: Any, hanging: int, silent: int) -> tup
         return alone_s, median_s()
 
 
-class DocumentsAtHand:
-    """A transport that finds documents in a `PeerNetwork` and POSTs over real sockets; ``on_loop`` is its asynchronous face."""
+class LocalDocuments:
+    """A transport that finds documents in a `PeerNetwork` and POSTs over sockets; ``on_loop`` is its async form."""
 
     checks_addresses = "enforced"
 
     def __init__(self, network: PeerNetwork) -> None:
         self.network = network
         self.posting = 0
-        self.on_loop = _DocumentsAtHandOnLoop(self)
+        self.on_loop = _AsyncLocalDocuments(self)
         self._wire = H11Transport()
 
     def send(self, request: Request, /) -> Response:
@@ -534,13 +534,13 @@ class DocumentsAtHand:
             self.posting -= 1
 
     def close(self) -> None:
-        """Nothing is kept open: what waits for an answer ends with the test."""
+        """Do nothing: open requests end with the test."""
 
 
-class _DocumentsAtHandOnLoop:
+class _AsyncLocalDocuments:
     checks_addresses = "enforced"
 
-    def __init__(self, documents: DocumentsAtHand) -> None:
+    def __init__(self, documents: LocalDocuments) -> None:
         self._documents = documents
         self._wire = AsyncH11Transport()
 
@@ -558,8 +558,8 @@ class _DocumentsAtHandOnLoop:
 
 
 @both_kinds
-def test_slow_listeners_delay_nobody(kind: str, store: Any) -> None:
-    """Three listeners wait for the test; all others, of the same peer too, are done before them."""
+def test_slow_listeners_delay_no_others(kind: str, store: Any) -> None:
+    """Three listeners wait for the test. All others, of the same peer too, end before them."""
     federation = make_federation()
     go_on = threading.Event()
     started: list[str] = []
@@ -574,7 +574,7 @@ def test_slow_listeners_delay_nobody(kind: str, store: Any) -> None:
 
     senders = Senders()
     bob = senders.peer("bob")
-    with Working(kind, federation, store, transport=senders.network) as working:
+    with WorkingNode(kind, federation, store, transport=senders.network) as working:
         for _ in range(3):
             assert working.post(senders.request(bob)).status == 202
         wait_for(lambda: len(started) == 3, "the slow ones are under way")

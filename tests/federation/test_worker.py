@@ -1,4 +1,4 @@
-"""Workers: nothing that falls off the queue is lost, nothing wakes before its time, and no message stops the others."""
+"""Check workers: no lost message is forgotten, none wakes too early, and none stops the others."""
 
 import asyncio
 import itertools
@@ -32,10 +32,10 @@ def like(out: Outgoing, *to: str) -> None:
     out.node.send(Like(object=f"{X}/n"), by="alice", to=to)
 
 
-# --- putting back ---------------------------------------------------------------------------------------------------
+# --- enqueueing again after a loss ----------------------------------------------------------------------------------
 
 
-def test_nothing_is_put_back_before_its_time_and_nothing_twice() -> None:
+def test_reconcile_enqueues_again_once_and_keeps_the_delays() -> None:
     out = Outgoing(own_queue=True)
     out.post.answers[X] = ConnectFailed("no")
     out.post.answers["https://y.example"] = 408
@@ -61,29 +61,29 @@ def test_nothing_is_put_back_before_its_time_and_nothing_twice() -> None:
     assert out.waiting() == 0
 
 
-def test_many_peers_are_put_back_in_batches() -> None:
+def test_many_deliveries_are_enqueued_again_in_batches() -> None:
     out = Outgoing(own_queue=True)
     out.post.answers = {f"https://{number:03d}.example": ConnectFailed("no") for number in range(120)}
     out.follow(*(f"{origin}/bob" for origin in out.post.answers))
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
     out.lose_queue()
-    asked: list[int] = []
+    batch_sizes: list[int] = []
 
     def observe(effect: object, _place: object) -> Any:
         if isinstance(effect, Enqueue):
-            asked.append(len(effect.messages))
+            batch_sizes.append(len(effect.messages))
         return lambda _outcome: None
 
     out.options["observer"] = observe
     out.node = out.made()
     assert out.node.run(reconcile()) == 120
-    assert asked == [50, 50, 20]
+    assert batch_sizes == [50, 50, 20]
     assert out.queue.depth(LANES).delayed == 120
 
 
 @pytest.mark.parametrize("value", [b'{"v":99}\n', b"nonsense"], ids=["newer", "no fact"])
-def test_what_cannot_be_read_is_left_alone_and_keeps_nobody(value: bytes) -> None:
+def test_unreadable_record_is_left_alone_and_stops_no_others(value: bytes) -> None:
     out = Outgoing(own_queue=True)
     for prefix in ("in-todo", "send"):
         key = (prefix, "1", "a", "b", "c")
@@ -112,7 +112,7 @@ ODD = {
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("lane", [lane for kind in KINDS for lane in (kind, lane_of(kind, HERE))])
-def test_a_message_that_says_nothing_is_dropped(lane: str, body: bytes) -> None:
+def test_meaningless_message_is_dropped(lane: str, body: bytes) -> None:
     out = Outgoing()
     out.store.enqueue([Message(b"0" * 16, lane, body)])
     like(out, f"{X}/bob")
@@ -122,7 +122,7 @@ def test_a_message_that_says_nothing_is_dropped(lane: str, body: bytes) -> None:
     assert out.waiting() == 0
 
 
-def test_a_fact_of_a_newer_release_is_put_off() -> None:
+def test_record_of_a_newer_release_is_deferred() -> None:
     out = Outgoing()
     key = ("send", "1", "newer")
     assert out.node.run(commit((Check(key, None),), (Put(key, b'{"v":99}\n'),)))
@@ -133,12 +133,12 @@ def test_a_fact_of_a_newer_release_is_put_off() -> None:
     assert out.store.depth(LANES).delayed == 1
 
 
-def test_a_handler_with_a_bug_keeps_nobody_from_their_turn() -> None:
+def test_bug_of_a_handler_stops_no_other_message() -> None:
     federation = alice_and_bob()
 
     @federation.collection("followers")
     def followers(ctx: Any, identifier: str, cursor: str | None) -> Any:
-        raise KeyError("a bug of the application's")
+        raise KeyError("a bug of the application")
 
     out = Outgoing(federation)
     out.node.publish(Note(content="hi"), by="alice")
@@ -148,7 +148,7 @@ def test_a_handler_with_a_bug_keeps_nobody_from_their_turn() -> None:
     assert out.store.depth(LANES).delayed == 1
 
 
-def test_data_that_cannot_be_had_puts_the_message_off() -> None:
+def test_message_is_deferred_if_the_data_is_unavailable() -> None:
     tries = []
 
     def data() -> Any:
@@ -164,7 +164,7 @@ def test_data_that_cannot_be_had_puts_the_message_off() -> None:
     assert out.store.depth(LANES).delayed == 1
 
 
-def test_a_listener_that_wants_more_than_can_be_written_is_a_dead_letter_in_the_end() -> None:
+def test_listener_with_too_many_writes_becomes_a_dead_letter() -> None:
     federation = alice_and_bob()
     runs: list[int] = []
 
@@ -186,16 +186,18 @@ def test_a_listener_that_wants_more_than_can_be_written_is_a_dead_letter_in_the_
 # --- leases ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_waits_long_in_a_workers_hands_keeps_its_lease() -> None:
+def test_leases_of_waiting_messages_are_extended() -> None:
     out = Outgoing()
-    taken: list[LeasedMessage] = []
+    lost_leases: list[LeasedMessage] = []
 
     def slow(_: Request) -> Response:
         out.clock.moment += timedelta(seconds=29)
-        # Those that were handled may be looked at again, by anybody.
+        # Another worker may lease messages of peers that are done.
         posted = {str(parse_url(url).origin) for url in out.post.urls}
-        taken.extend(
-            each for each in run(_lease(), out.node.ports) if (each.message.group or "").partition(" ")[0] not in posted
+        lost_leases.extend(
+            leased
+            for leased in run(_lease(), out.node.ports)
+            if (leased.message.group or "").partition(" ")[0] not in posted
         )
         return Response(202)
 
@@ -207,20 +209,24 @@ def test_what_waits_long_in_a_workers_hands_keeps_its_lease() -> None:
     like(out, *(f"https://{number}.example/bob" for number in range(10)))
     out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     out.work()
-    assert not taken
+    assert not lost_leases
     assert len(out.post.urls) == 10
 
 
-def test_whatever_is_begun_has_a_whole_lease_before_it() -> None:
-    """One step may take 85 s; that it comes second must not let others do the same beside it."""
+def test_each_step_begins_with_a_whole_lease() -> None:
+    """One step may take 85 s. The second step must still have its lease, so that no other worker does the same."""
     out = Outgoing()
-    taken: list[LeasedMessage] = []
+    lost_leases: list[LeasedMessage] = []
 
     def slow(_: Request) -> Response:
         out.clock.moment += timedelta(seconds=29 if len(out.post.posts) == 1 else 85)
         posted = {str(parse_url(url).origin) for url in out.post.urls[:-1]}
-        leased = out.node.run(_leased_for_delivery())
-        taken.extend(each for each in leased if (each.message.group or "").partition(" ")[0] not in posted)
+        leased = out.node.run(_lease_deliveries())
+        lost_leases.extend(
+            leased_message
+            for leased_message in leased
+            if (leased_message.message.group or "").partition(" ")[0] not in posted
+        )
         return Response(202)
 
     for number in range(2):
@@ -228,28 +234,28 @@ def test_whatever_is_begun_has_a_whole_lease_before_it() -> None:
     like(out, *(f"https://{number}.example/bob" for number in range(2)))
     out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
     out.work()
-    assert not taken
+    assert not lost_leases
     assert len(out.post.urls) == 2
 
 
-def _leased_for_delivery() -> Any:
+def _lease_deliveries() -> Any:
     return (yield from Lease(lanes_for(DELIVER), limit=10, lease_s=90))
 
 
-def test_a_lease_that_another_worker_took_is_left_to_it() -> None:
+def test_lease_of_another_worker_is_reported_as_lost() -> None:
     out = Outgoing()
     like(out, f"{X}/bob", "https://y.example/bob")
     out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
-    mine = out.node.run(lease_work(2))
-    assert len(mine) == 2
+    own_leases = out.node.run(lease_work(2))
+    assert len(own_leases) == 2
     out.clock.moment += timedelta(seconds=91)
-    theirs = out.node.run(lease_work(2, limit=1))
+    other_leases = out.node.run(lease_work(2, limit=1))
     out.clock.moment += timedelta(seconds=1)
-    kept = out.node.run(_extended(mine))
-    assert [each.message for each in kept] == [each.message for each in theirs]
+    lost_leases = out.node.run(_extend_leases(own_leases))
+    assert [leased.message for leased in lost_leases] == [leased.message for leased in other_leases]
 
 
-def _extended(leases: Any) -> Any:
+def _extend_leases(leases: Any) -> Any:
     return (yield from Extend(leases, lease_s=90))
 
 
@@ -259,7 +265,7 @@ def _extended(leases: Any) -> Any:
 @pytest.mark.parametrize(
     "origin", [(HERE, OTHER), lambda origin: origin in (HERE, OTHER)], ids=["two origins", "a function decides"]
 )
-def test_one_node_works_for_several_origins(origin: Any) -> None:
+def test_node_works_for_several_origins(origin: Any) -> None:
     out = Outgoing(origin=origin, own_queue=True)
     for here in (HERE, OTHER):
         out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob", origin=here)
@@ -278,7 +284,7 @@ def test_one_node_works_for_several_origins(origin: Any) -> None:
         assert f'"id":"{here}/users/alice"'.encode() in answer.body
 
 
-def test_deliveries_name_the_origin_that_makes_them_also_after_the_queue_was_lost() -> None:
+def test_deliveries_have_their_origin_even_after_the_queue_was_lost() -> None:
     out = Outgoing(origin=lambda _: True, own_queue=True)
     out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{X}/bob", origin=OTHER)
     out.node.handle_leased(out.node.run(lease_work(1))[0])
@@ -289,9 +295,9 @@ def test_deliveries_name_the_origin_that_makes_them_also_after_the_queue_was_los
     assert kind_of_lane(leased.message.lane) == DELIVER
 
 
-def test_the_asynchronous_node_does_the_same() -> None:
+def test_async_node_delivers_everything_once() -> None:
     out = Outgoing()
-    out.clock.moment = datetime.now(UTC)  # an event loop has the true time
+    out.clock.moment = datetime.now(UTC)  # An event loop uses the real time.
     like(out, *(f"https://{number}.example/bob" for number in range(30)))
     out.store.enqueue([Message(b"0" * 16, "deliver", b"{")])
 
@@ -308,7 +314,7 @@ def test_the_asynchronous_node_does_the_same() -> None:
 # --- stopping -------------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_is_stopped_hands_back_what_it_has_not_begun() -> None:
+def test_stopped_worker_returns_messages_that_it_has_not_begun() -> None:
     out = Outgoing()
 
     def stopping(_: Request) -> Response:
@@ -319,9 +325,9 @@ def test_a_worker_that_is_stopped_hands_back_what_it_has_not_begun() -> None:
         out.post.answers[f"https://{number}.example"] = stopping
     like(out, *(f"https://{number}.example/bob" for number in range(10)))
     out.node.handle_leased(out.node.run(lease_work(1, limit=1))[0])
-    assert out.node.work() == 1, "without an end of its own, it ended"
-    assert len(out.post.urls) == 1, "and finished what it had begun"
-    assert out.queue.depth(LANES).leased == 0, "nobody has to wait for the leases of the others to run out"
+    assert out.node.work() == 1, "it ended although no end was set"
+    assert len(out.post.urls) == 1, "it finished the delivery that it had begun"
+    assert out.queue.depth(LANES).leased == 0, "no other worker waits for its leases"
     assert out.node.is_stopped
     assert out.node.work() == 0
     out.post.answers.clear()
@@ -331,7 +337,7 @@ def test_a_worker_that_is_stopped_hands_back_what_it_has_not_begun() -> None:
 
 
 @pytest.mark.parametrize("start", [asyncio.run, trio.run], ids=["asyncio", "trio"])
-def test_an_asynchronous_worker_that_is_stopped_finishes_what_it_has_begun(start: Any) -> None:
+def test_stopped_async_worker_finishes_what_it_has_begun(start: Any) -> None:
     out = Outgoing()
     out.clock.moment = datetime.now(UTC)
     like(out, *(f"https://{number}.example/bob" for number in range(10)))
@@ -354,7 +360,7 @@ def test_an_asynchronous_worker_that_is_stopped_finishes_what_it_has_begun(start
     assert out.queue.depth(LANES).leased == 0
 
 
-def test_a_slow_peer_does_not_hold_up_those_who_were_leased_after_it() -> None:
+def test_slow_peer_does_not_delay_messages_that_were_leased_later() -> None:
     out = Outgoing()
     out.clock.moment = datetime.now(UTC)
     others = [f"https://{number:02d}.example" for number in range(15)]
@@ -363,7 +369,7 @@ def test_a_slow_peer_does_not_hold_up_those_who_were_leased_after_it() -> None:
     reached = asyncio.Event()
 
     class Slow:
-        """Answers for the slow peer when all others have been reached."""
+        """Answer for the slow peer after all others were reached."""
 
         checks_addresses = "enforced"
 
@@ -386,7 +392,7 @@ def test_a_slow_peer_does_not_hold_up_those_who_were_leased_after_it() -> None:
     assert out.post.urls[-1].startswith(X)
 
 
-def test_what_the_store_says_reaches_who_called_work() -> None:
+def test_error_of_the_store_reaches_the_caller_of_work() -> None:
     out = Outgoing()
 
     class Down(MemoryStore):
@@ -425,7 +431,7 @@ def test_worker_whose_threads_cannot_be_started_loses_no_message(monkeypatch, re
 
 
 def test_handler_that_outlives_its_worker_uses_no_port() -> None:
-    """A store that is closed after its worker has ended stays closed, whatever a handler's thread still asks for."""
+    """After its worker has ended, a closed store is never used again, whichever port the handler's thread calls."""
     calls: list[str] = []
     is_closed = threading.Event()
 

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from apcore.errors import ContractError, RequestError
-from fuzzed_bytes import GARBLERS, Case, allowed, judged, read_wire, run, wire
+from fuzzed_bytes import GARBLERS, Case, is_allowed, judge, read_wire, run, wire
 
 SEED = 5
 INPUTS = 45_000 if os.environ.get("APCORE_FUZZ") == "all" else 4_500
@@ -49,7 +49,7 @@ def test_equal_seeds_give_equal_runs(fuzz):
 def test_every_ungarbled_seed_is_accepted(fuzz):
     for case in fuzz.CASES:
         for data in case.seeds:
-            answer, trace = judged(case, data)
+            answer, trace = judge(case, data)
             assert not trace, trace
             if case.name in {"requests", "proofs", "ld-signatures", "pem", "der", "multikey"}:
                 assert answer == "accepted", (case.name, data)
@@ -82,14 +82,14 @@ def test_unexpected_error_is_a_finding():
             raise RequestError("theirs")
 
     case = Case("bug", bug, (b"1",))
-    assert [judged(case, data)[0] for data in (b"0", b"1", b"2", b"3")] == [
+    assert [judge(case, data)[0] for data in (b"0", b"1", b"2", b"3")] == [
         "accepted",
         "FINDING",
         "FINDING",
         "bad-request",
     ]
-    assert not allowed(ContractError("ours"))
-    assert allowed(RequestError("theirs"))
+    assert not is_allowed(ContractError("ours"))
+    assert is_allowed(RequestError("theirs"))
     _, findings = run([case], seed=1, inputs=500, findings_max=3)
     assert len(findings) == 3
     assert "a bug" in str(findings[0])
