@@ -1,4 +1,4 @@
-"""The table of received activities: every state with every event, and the page that is generated from it."""
+"""Check the table of received activities: every state with every event, and the page generated from it."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_each_event_leads_to_its_state_or_is_refused(state, event):
         assert advance_claim(state, event).state is expected
 
 
-def test_an_activity_is_stored_and_enqueued_together():
+def test_activity_is_stored_and_enqueued_together():
     for change in CLAIM_TRANSITIONS.values():
         assert A.STORE not in change.actions or A.ENQUEUE in change.actions
 
 
 @pytest.mark.parametrize(("pair", "change"), CLAIM_TRANSITIONS.items(), ids=lambda part: str(part)[:60])
-def test_an_attempt_that_ends_deletes_the_activity_and_settles_its_message(pair, change):
+def test_final_attempt_deletes_the_activity_and_settles_its_message(pair, change):
     ends = pair[0] not in ENDED and change.state in ENDED
     assert (A.FORGET in change.actions) is ends
     assert (A.BURY in change.actions) is (ends and change.state is DEAD)
@@ -66,7 +66,7 @@ def test_an_attempt_that_ends_deletes_the_activity_and_settles_its_message(pair,
 
 
 @given(st.lists(st.sampled_from(ClaimEvent)))
-def test_the_writes_of_a_listener_are_applied_at_most_once_for_each_time_the_activity_is_stored(events):
+def test_writes_of_a_listener_are_applied_once_per_stored_activity(events):
     state, stored, applied = ABSENT, 0, 0
     for event in events:
         if (state, event) not in CLAIM_TRANSITIONS:
@@ -80,10 +80,10 @@ def test_the_writes_of_a_listener_are_applied_at_most_once_for_each_time_the_act
 
 
 @pytest.mark.parametrize("state", [state for state in ClaimState if state not in {ABSENT, PROCESSING}])
-def test_a_stored_claim_tells_its_state(state):
+def test_stored_claim_gives_its_state(state):
     reason = "not wanted" if state is DROPPED else None
     assert ClaimRecord.of(state, "https://away.example/1", reason=reason).state is state
 
 
-def test_an_activity_in_work_is_pending_in_the_store():
+def test_activity_under_way_is_pending_in_the_store():
     assert ClaimRecord.of(PROCESSING, "https://away.example/1").state is PENDING

@@ -1,4 +1,4 @@
-"""Records of received activities that earlier releases wrote are read, and new ones have the same keys and members."""
+"""Check that records of earlier releases are read, and that new ones have the same keys and members."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RECORD = ReceivedActivityRecord(
 )
 
 
-def test_keys_are_the_keys_of_the_release_before():
+def test_keys_are_those_of_the_previous_release():
     assert CLAIMS.key(KEY) == ("in", "1", *PARTS)
     assert CLAIMS.at(*KEY[:-1]) == ("in", "1", *PARTS[:-1])
     assert RECEIVED_ACTIVITIES.key(KEY) == ("in-todo", "1", *PARTS)
@@ -71,7 +71,7 @@ def test_keys_are_the_keys_of_the_release_before():
         (b'{"v":1,"state":"done","id":"https://remote.example/1","reason":"spam"}\n', ClaimState.DROPPED),
     ],
 )
-def test_a_claim_is_read_and_written_alike(value, state):
+def test_claim_is_read_and_written_alike(value, state):
     record = CLAIMS.decode(value)
     assert record.state is state
     assert CLAIMS.encode(record) == value
@@ -79,24 +79,24 @@ def test_a_claim_is_read_and_written_alike(value, state):
     assert ClaimRecord.of(state, ACTIVITY, reason=reason) == record
 
 
-def test_a_waiting_activity_is_read_and_stays_the_same_record():
+def test_waiting_activity_is_read_and_stays_the_same_record():
     assert RECEIVED_ACTIVITIES.decode(WAITING % b"") == RECORD
     assert RECEIVED_ACTIVITIES.decode(RECEIVED_ACTIVITIES.encode(RECORD)) == RECORD
 
 
-def test_a_failed_activity_tells_its_attempts_and_when_it_is_due():
+def test_failed_activity_gives_its_attempts_and_due_time():
     record = RECEIVED_ACTIVITIES.decode(WAITING % b',"attempts":2,"due":1767268860000,"put_off":1767268800000')
     assert record.attempts == 2
     assert record.due_in_s(datetime(2026, 1, 1, 12, tzinfo=UTC)) == 60.0
 
 
-def test_a_dead_letter_is_read():
+def test_dead_letter_is_read():
     letter = DEAD_ACTIVITIES.decode(WAITING % b',"attempts":10,"reason":"ValueError: no","died":1767268800000')
     assert isinstance(letter, DeadActivityRecord)
     assert (letter.activity_id, letter.attempts, letter.reason, letter.body) == (ACTIVITY, 10, "ValueError: no", BODY)
 
 
-def test_a_used_signature_is_read_and_written_alike():
+def test_used_signature_is_read_and_written_alike():
     value = b'{"v":1,"by":"[\\"in\\",\\"1\\"]"}\n'
     assert USED_SIGNATURES.decode(value) == UsedSignatureRecord(claim='["in","1"]')
     assert USED_SIGNATURES.encode(UsedSignatureRecord(claim='["in","1"]')) == value
