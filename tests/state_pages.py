@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from apcore.federation.inbox.states import CLAIM_TRANSITIONS, ClaimAction, ClaimEvent, ClaimState
+from apcore.federation.outbox.circuit_states import CIRCUIT_TRANSITIONS, CircuitAction, CircuitEvent, CircuitState
+from apcore.federation.outbox.delivery_states import (
+    DELIVERY_TRANSITIONS,
+    DeliveryAction,
+    DeliveryEvent,
+    DeliveryState,
+)
 from apcore.federation.relations.table import TRANSITIONS, RelationAction, RelationEvent, RelationState
 from apcore.federation.side_effect_rules import RECEIVED_RULES
 
@@ -22,6 +29,18 @@ Here you can look up what happens to an activity at one of your inboxes, from it
 does at each step. You need it when you read your database or the log, or write tests about repeated deliveries.
 
 A worker that ends in the middle of an attempt has committed nothing, so the activity is then still pending.
+""",
+    "deliveries": """# States of a delivery
+
+Here you can look up what happens to a delivery: one activity for one inbox, from its planning to its end. You need it
+when you read your database or the log. Deliveries to one inbox about one object are a line, and keep their order. For
+the reasons behind the table, see [how a delivery is decided](../explanation/delivery.md).
+""",
+    "circuits": """# States of a circuit
+
+Here you can look up when apcore asks the host of a peer, and when it waits. One circuit stands for all deliveries to an
+origin. Deliveries to inboxes on another origin than their actors are *aimed* at it, and have a circuit of their own.
+For the reasons behind the table, see [how a delivery is decided](../explanation/delivery.md).
 """,
     "follow-relations": """# States of a follow relation
 
@@ -139,6 +158,8 @@ def all_pages() -> dict[str, str]:
             "received-activities", ClaimState, ClaimEvent, CLAIM_TRANSITIONS, ClaimAction
         ),
         "side-effects": side_effects_page(),
+        "deliveries": machine_page("deliveries", DeliveryState, DeliveryEvent, DELIVERY_TRANSITIONS, DeliveryAction),
+        "circuits": machine_page("circuits", CircuitState, CircuitEvent, CIRCUIT_TRANSITIONS, CircuitAction),
         "follow-relations": machine_page("follow-relations", RelationState, RelationEvent, TRANSITIONS, RelationAction),
     }
 
