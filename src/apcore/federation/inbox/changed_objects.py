@@ -10,7 +10,7 @@ from apcore.effects import Now, Op, commit_batch
 from apcore.errors import DocumentError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_in
-from apcore.federation.inbox.received import Received, member_item
+from apcore.federation.inbox.received_activity import Received, member_item
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.relations.stored import relations_of, remember_deleted_actor
 from apcore.federation.relations.table import Direction, RelationEvent

@@ -10,7 +10,7 @@ from apcore.effects import Call, Op
 from apcore.errors import RemoteError
 from apcore.federation.actors.profiles import inboxes_of, require_actor
 from apcore.federation.context import UnitContexts
-from apcore.federation.inbox.received import Received, member_item, relation_updates
+from apcore.federation.inbox.received_activity import Received, member_item, relation_updates
 from apcore.federation.policies import FollowVerdict
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.relations.stored import read_relation

@@ -18,7 +18,7 @@ from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.changed_objects import drop_target_copies, forget_deleted, refresh_changed
 from apcore.federation.inbox.follow_requests import answer_follow
-from apcore.federation.inbox.received import Received, relation_updates
+from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.vocab import Activity
