@@ -150,7 +150,9 @@ class DelayOfAttempt(CustomRules):
 
 
 class DelayInOrder(CustomRules):
-    def delay_s(self, attempt: int, age_s: float, /, jitter: float, retry_after_s: float) -> float:  # type: ignore[override]
+    def delay_s(  # type: ignore[override]
+        self, attempt: int, age_s: float, /, jitter: float, retry_after_s: float
+    ) -> float:
         return 1.0
 
 

@@ -213,7 +213,7 @@ class Senders:
 @pytest.mark.parametrize("kind", ["blocking", "asgi"])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_repeated_delivery_is_processed_once(kind: str, workers: int, store: Any) -> None:
-    """The same bytes come twenty times at once, while the first is processed and afterwards.
+    """Send the same bytes twenty times at once, while the first is processed and afterwards.
 
     Listeners take from no time up to ``LONGEST_LISTENER_S``, and go on while later rounds arrive.
     """
@@ -259,7 +259,7 @@ def test_repeated_delivery_is_processed_once(kind: str, workers: int, store: Any
 @pytest.mark.parametrize("slots", [0, 48])
 @pytest.mark.parametrize("handler_kind", ["plain", "coroutine"])
 def test_listener_longer_than_its_lease_runs_once(handler_kind: str, slots: int, store: Any) -> None:
-    """The listener takes three times the lease, beside a second worker that would take over at once."""
+    """Run a listener for three leases beside a second worker that would take over at once."""
     federation = make_federation()
     runs: list[int] = []
 
@@ -420,7 +420,8 @@ def peers_on_loopback() -> Iterator[tuple[int, int, list[tuple[float, str]]]]:
 def assert_at_most(factor: float, look: Callable[[], tuple[float, float]]) -> None:
     """Compare two times, the second of which may be ``factor`` times the first.
 
-    Other programs on the machine can only make a time longer, so the shortest of up to five times counts, on both sides.
+    Other programs on the machine can only make a time longer, so the shortest of up to five times counts on both
+    sides.
     """
     looks: list[tuple[float, float]] = []
     for _ in range(5):
@@ -450,11 +451,10 @@ def time_of_healthy_s(kind: str, store: Any, *, is_hanging: bool) -> float:
 
 @both_kinds
 def test_hanging_hosts_do_not_delay_other_deliveries(kind: str, make_store: Callable[[], Any]) -> None:
-    """40 of 200 hosts take the connection and never answer: the last of the other 160 is reached in 1.1 times the time.
+    """Let 40 of 200 hosts hang: the last of the other 160 gets the note in at most 1.1 times the time.
 
-    The time is compared with that of the same 160 while the 40 answer, too. Only the behaviour of the 40 differs: both
-    times there are 200 requests to sign and to send, so the difference is the delay by the hanging ones alone. A run with
-    160 followers would have a fifth less to do, and that fifth is no delay.
+    The time is compared with that of the same 160 while the 40 answer, too. Both runs have 200 requests to sign and to
+    send, so the difference is the delay by the hanging hosts alone.
     """
     assert_at_most(
         1.1,
@@ -470,10 +470,10 @@ def test_hanging_hosts_do_not_delay_other_deliveries(kind: str, make_store: Call
 def test_hanging_inboxes_of_followers_do_not_delay_incoming_activities(
     kind: str, hanging: int, make_store: Callable[[], Any]
 ) -> None:
-    """Strangers follow, and their inboxes take the connection for the answer and never say a word.
+    """Let strangers follow with inboxes that accept the connection and never answer.
 
     The time is the median over eleven activities, one after another, from the request to the listener. It is compared
-    with the same worker's time before the strangers came.
+    with the same worker's time before the strangers followed.
     """
     with peers_on_loopback() as (_port, silent, _deliveries):
         assert_at_most(1.5, lambda: times_of_arrivals_s(kind, make_store(), hanging, silent))
@@ -559,7 +559,7 @@ class _AsyncLocalDocuments:
 
 @both_kinds
 def test_slow_listeners_delay_no_others(kind: str, store: Any) -> None:
-    """Three listeners wait for the test. All others, of the same peer too, end before them."""
+    """Let three listeners wait for the test: all others, also of the same peer, end before them."""
     federation = make_federation()
     go_on = threading.Event()
     started: list[str] = []

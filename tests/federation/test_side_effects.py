@@ -103,7 +103,7 @@ def test_a_bound_federation_takes_no_replacement():
 
 
 class Chosen(Ground):
-    """A server whose side effect of a Follow is replaced, or switched off without a handler."""
+    """A server that replaces the side effect of a Follow, or switches it off without a handler."""
 
     def __init__(self, handler: Any = None) -> None:
         self.handler = handler
