@@ -145,7 +145,8 @@ def relations_of(
 ) -> Op[tuple[list[RelationUpdate], StoreKey | None]]:
     """Return the updates that apply ``event`` to up to ``limit`` relations with ``them``, at all origins of ours.
 
-    With ``item``, only the relations in which ``them`` follows, and which store another item. The returned key is the ``after`` of the next call; None at the end.
+    With ``item``, only the relations in which ``them`` follows, and which store another item. The returned key is the
+    ``after`` of the next call; None at the end.
 
     Effects: one `Scan`.
     """
