@@ -43,7 +43,8 @@ def generate(page: str, text: str) -> str:
     """Return the text of a page with its generated parts written anew."""
     for name, describe in PARTS[page].items():
         pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(pattern, lambda match: f"{match[1]}{describe()}{match[2]}", text, flags=re.DOTALL)  # noqa: B023
+        part = describe().replace("\\", r"\\")  # a backslash begins an escape in the replacement
+        text, count = re.subn(pattern, rf"\g<1>{part}\g<2>", text, flags=re.DOTALL)
         assert count == 1, f"{page} has {count} parts called {name}"
     return text
 
