@@ -9,12 +9,6 @@ from typing import Any
 from apcore.records import RECORD_KINDS, RecordKind
 from source_tree import MODULES
 
-PENDING_KEYS = {
-    *("c", "circuit", "dead", "in", "in-todo", "lookup", "lost-inbox", "obj", "out", "out-retry", "planned", "reach"),
-    *("send", "sent", "used"),
-}
-"""The strings with which keys begin whose kinds are not declared yet."""
-
 
 def is_record_module(name: str) -> bool:
     return name.endswith("records") or name.startswith("apcore.records.")

@@ -9,6 +9,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from apcore.federation.actors.generations import (
+    GENERATION_TRANSITIONS,
+    GenerationAction,
+    GenerationEvent,
+    GenerationState,
+)
 from apcore.federation.inbox.states import CLAIM_TRANSITIONS, ClaimAction, ClaimEvent, ClaimState
 from apcore.federation.outbox.circuit_states import CIRCUIT_TRANSITIONS, CircuitAction, CircuitEvent, CircuitState
 from apcore.federation.outbox.delivery_states import (
@@ -41,6 +47,12 @@ the reasons behind the table, see [how a delivery is decided](../explanation/del
 Here you can look up when apcore asks the host of a peer, and when it waits. One circuit stands for all deliveries to an
 origin. Deliveries to inboxes on another origin than their actors are *aimed* at it, and have a circuit of their own.
 For the reasons behind the table, see [how a delivery is decided](../explanation/delivery.md).
+""",
+    "key-generations": """# States of a generation of keys
+
+Here you can look up what happens to the keys of an actor, from the time at which they are made until the signer has
+dropped them. The two keys that are made together, RSA and Ed25519, are a generation. You need it when you read your
+database, or write a signer.
 """,
     "follow-relations": """# States of a follow relation
 
@@ -160,6 +172,9 @@ def all_pages() -> dict[str, str]:
         "side-effects": side_effects_page(),
         "deliveries": machine_page("deliveries", DeliveryState, DeliveryEvent, DELIVERY_TRANSITIONS, DeliveryAction),
         "circuits": machine_page("circuits", CircuitState, CircuitEvent, CIRCUIT_TRANSITIONS, CircuitAction),
+        "key-generations": machine_page(
+            "key-generations", GenerationState, GenerationEvent, GENERATION_TRANSITIONS, GenerationAction
+        ),
         "follow-relations": machine_page("follow-relations", RelationState, RelationEvent, TRANSITIONS, RelationAction),
     }
 

@@ -7,26 +7,19 @@ import ast
 import pytest
 
 from apcore.records import RECORD_KINDS
-from declared_kinds import PENDING_KEYS, declared_kinds, is_record_module
+from declared_kinds import declared_kinds, is_record_module
 from source_tree import MODULES, Module
 
 # The members of a record can be read by name only through these.
 MEMBER_READERS = {"apcore.records.format." + name for name in ("Record", "decode_record", "due_in", "encode_record")}
 
-PENDING = {
-    *("apcore.collections.managed", "apcore.cli.demo.observation"),
-    *(f"apcore.federation.{name}" for name in ("inbox.process", "inbox.receive", "outbox.circuit", "outbox.deliver")),
-    *(f"apcore.federation.outbox.{name}" for name in ("edit", "fanout", "inbox_lookups", "local_delivery")),
-    *(f"apcore.federation.outbox.{name}" for name in ("missing_inboxes", "pending_writes")),
-    *(f"apcore.federation.serving.{name}" for name in ("access", "collection_pages", "serve")),
-    "apcore.federation.worker",
-}
+PENDING = {"apcore.federation.outbox.fanout", "apcore.federation.outbox.local_delivery", "apcore.federation.worker"}
 """Modules that are not moved to declared records yet."""
 
 
 def first_parts() -> set[str]:
     """Return the strings with which store keys begin."""
-    return {kind.prefix[0] for kind in declared_kinds()} | PENDING_KEYS
+    return {kind.prefix[0] for kind in declared_kinds()}
 
 
 def key_literals(tree: ast.AST) -> list[str]:

@@ -34,6 +34,7 @@ __all__ = [
     "KeyLookup",
     "KeyLookupKey",
     "KnownDialect",
+    "OverallBudget",
     "OverallBudgetKey",
 ]
 
@@ -238,10 +239,15 @@ class OverallBudgetKey(NamedTuple):
 
 @frozen(kw_only=True)
 class FetchBudget(StoredRecord):
-    """The time at which a budget for fetches on behalf of unauthenticated clients is full again."""
+    """The time at which the budget of one client, host or domain for unauthenticated fetches is full again."""
 
     full_ms: int = member("full")
     """Milliseconds since 1970."""
+
+
+@frozen(kw_only=True)
+class OverallBudget(FetchBudget):
+    """The time at which the budget of all unauthenticated fetches together is full again."""
 
 
 _BUDGET_LIFETIME: Final = "until the budget is full, and a minute at least"
@@ -250,7 +256,7 @@ FETCH_BUDGETS: Final = RecordKind(
 )
 OVERALL_BUDGET: Final = RecordKind(
     "overall budget",
-    FetchBudget,
+    OverallBudget,
     OverallBudgetKey,
     prefix=FETCH_BUDGETS.at("all"),
     lifetime=_BUDGET_LIFETIME,

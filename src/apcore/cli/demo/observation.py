@@ -16,6 +16,7 @@ from apcore.drivers import require_port
 from apcore.federation.actors.keys import signing_key
 from apcore.federation.outbox.deliver import DELIVER
 from apcore.federation.outbox.pending_writes import FANOUT
+from apcore.federation.outbox.records import DEAD_DELIVERIES
 from apcore.federation.wake_ups import INBOX
 from apcore.remote import Identity
 from apcore.vocab import Create, View
@@ -120,7 +121,7 @@ def is_delivered(server: Server) -> bool | None:
     """
     if waiting_at(server, FANOUT) or waiting_at(server, DELIVER):
         return None
-    dead_letters = require_port(server.node.ports.store, "store").scan(("dead", "1", "out"), limit=1)
+    dead_letters = require_port(server.node.ports.store, "store").scan(DEAD_DELIVERIES.at(), limit=1)
     if dead_letters:
         raise StepFailed(f"a delivery of {server.name} failed permanently: {dead_letters[0].value[:300]!r}")
     return True

@@ -31,11 +31,11 @@ from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ApcoreError, Refused, RemoteError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor
+from apcore.federation.outbox.records import ObjectRecord
 from apcore.federation.request_signers import check_domain, find_signer
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
 from apcore.http import Request, Url
-from apcore.records.format import Record
 from apcore.signatures import BadSignature, SignatureMissing, is_signed
 from apcore.vocab import audience_of, read_document
 
@@ -160,14 +160,14 @@ def _agrees(site: Site, route: RouteMatch, predicate: Registered, viewer: str | 
     return bool((yield from dispatch_actor(site, predicate, route.identifier, viewer)))
 
 
-def is_among(site: Site, record: Record, viewer: str) -> Op[bool]:
+def is_among(site: Site, record: ObjectRecord, viewer: str) -> Op[bool]:
     """Return whether ``viewer`` is the owner of a published object or in its audience.
 
     The audience is every actor that the object names, and the owner's followers if it names them.
 
     Effects: one `Get` if the object was published for followers.
     """
-    owner = record.text("owner")
+    owner = record.owner
     if viewer == owner:
         return True
     audience = audience_of(read_document(record.body, origin=site.origin)).everyone

@@ -12,13 +12,12 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RequestError
 from apcore.federation.actors.documents import AS2
 from apcore.federation.actors.profiles import dispatch_actor, require_actor
-from apcore.federation.outbox.edit import object_key
+from apcore.federation.outbox.records import OBJECTS, DigestKey
 from apcore.federation.routes import IDENTIFIER, PAGE_NAME, Registered, RouteMatch
 from apcore.federation.serving.access import CollectionUnknown
 from apcore.federation.serving.page_names import cursor_of, page_name
 from apcore.federation.site import Site
 from apcore.http import Url
-from apcore.records.format import decode_record
 from apcore.vocab import Document, View, to_wire
 
 __all__ = ["collection_document"]
@@ -103,9 +102,9 @@ def _page(site: Site, route: RouteMatch, uri: str, identifier: str, cursor: str 
     page = yield from members_page(uri, cursor=cursor, limit=_PAGE_ITEMS)
     if route.target.name != "outbox":
         return PageItems([member.id for member in page.items], page.next)
-    entries = yield from Get([object_key(member.id) for member in page.items])
-    records = [decode_record(entry.value) for entry in entries if entry is not None]
-    return PageItems([json.loads(record.body) for record in records if record.members.get("public") is True], page.next)
+    entries = yield from Get([OBJECTS.key(DigestKey.of(member.id)) for member in page.items])
+    records = [OBJECTS.decode(entry.value) for entry in entries if entry is not None]
+    return PageItems([json.loads(record.body) for record in records if record.is_public], page.next)
 
 
 def _dispatched_page(site: Site, handler: Registered, identifier: str | None, cursor: str | None) -> Op[PageItems]:

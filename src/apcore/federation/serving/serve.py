@@ -21,7 +21,7 @@ from apcore.federation.actors.documents import actor_document, add_id, instance_
 from apcore.federation.actors.keys import own_keys
 from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, actor_view, dispatch_actor
 from apcore.federation.inbox.receive import receive
-from apcore.federation.outbox.edit import object_key
+from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.routes import RouteMatch
 from apcore.federation.serving.access import (
@@ -50,7 +50,6 @@ from apcore.http import (
     strong_etag,
     wants_activitypub,
 )
-from apcore.records.format import Record, decode_record
 from apcore.remote import UnauthenticatedClient
 from apcore.vocab import Tombstone, View
 
@@ -192,12 +191,12 @@ def _dispatched(site: Site, route: RouteMatch) -> Op[_Resource]:
 def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None) -> Op[_Resource]:
     """Return a published object: to everyone if it is public, else to its audience if authorised fetch is on."""
     uri = _canonical(site, route)
-    [entry] = yield from Get((object_key(uri),))
-    record = None if entry is None else decode_record(entry.value)
+    [entry] = yield from Get((OBJECTS.key(DigestKey.of(uri)),))
+    record = None if entry is None else OBJECTS.decode(entry.value)
     # Keys are digests, so the id in the record settles which object it is.
-    if record is not None and record.text("id") != uri:
+    if record is not None and record.uri != uri:
         record = None
-    if record is not None and record.members.get("public") is True:
+    if record is not None and record.is_public:
         return _stored_resource(record)
     unknown = resource_unknown(route, "there is no such object")
     if site.federation.authorized_fetch == "off":
@@ -209,8 +208,8 @@ def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor:
     return evolve(_stored_resource(record), private=True)
 
 
-def _stored_resource(record: Record) -> _Resource:
-    return _Resource(json.loads(record.body), 410 if record.members.get("gone") is True else 200)
+def _stored_resource(record: ObjectRecord) -> _Resource:
+    return _Resource(json.loads(record.body), 410 if record.is_gone else 200)
 
 
 def _answer(request: Request, resource: _Resource) -> Response:
