@@ -179,19 +179,7 @@ def test_every_unfinished_room_has_a_reason():
 
 
 # A parameter or a field is a noun, or an adjective that the type of the value completes.
-VAGUE_PARAMETERS = {
-    "anew",
-    "asked",
-    "chance",
-    "found",
-    "given",
-    "kept",
-    "known",
-    "left",
-    "made",
-    "said",
-    "told",
-}
+VAGUE_PARAMETERS = {"anew", "asked", "chance", "found", "given", "kept", "known", "left", "made", "said", "told"}
 
 
 def parameters(tree: ast.AST) -> list[str]:
