@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from apcore.errors import ConnectFailed
+from apcore.federation.reconcile import reconcile
 from apcore.federation.retry import RetryPolicy
 from apcore.federation.wake_ups import LANES
-from apcore.federation.worker import lease_work, reconcile
+from apcore.federation.worker import lease_work
 from apcore.vocab import Like
 from inbox_fixture import ALICE, BOB, INBOX, Ground
 from outbox_fixture import Outgoing

@@ -21,8 +21,8 @@ from apcore.errors import (
 )
 from apcore.federation import DomainRules, RetryPolicy
 from apcore.federation.actors.keys import own_keys
-from apcore.federation.outbox.deliver import AttemptOutcome, classify, deliver, deliver_message
-from apcore.federation.wake_ups import DELIVER, kind_of_lane
+from apcore.federation.outbox.deliver import AttemptOutcome, classify, deliver
+from apcore.federation.wake_ups import DELIVER, deliver_message, kind_of_lane
 from apcore.federation.worker import lease_work
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.ports import Put

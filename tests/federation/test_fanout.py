@@ -11,7 +11,8 @@ from apcore.drivers import Ports, run
 from apcore.effects import Commit, commit
 from apcore.errors import ConnectFailed, FetchTimedOut, Unavailable
 from apcore.federation import DomainRules, Federation
-from apcore.federation.worker import handle, lease_work, reconcile
+from apcore.federation.reconcile import reconcile
+from apcore.federation.worker import handle, lease_work
 from apcore.http import Headers, Request, Response
 from apcore.testing.simulation import fault_loop, inject_failure
 from apcore.vocab import PUBLIC, Like, Note, Person

@@ -17,10 +17,11 @@ from apcore.effects import Commit, Enqueue, Fetch, MakeKey
 from apcore.errors import RequestError, Unavailable
 from apcore.federation import DomainRules, Severity
 from apcore.federation.inbox.receive import BODY_BYTES_MAX
+from apcore.federation.reconcile import reconcile
 from apcore.federation.serving.serve import serve
 from apcore.federation.wake_ups import FANOUT, lanes_for
 from apcore.federation.wake_ups import INBOX as ARRIVED
-from apcore.federation.worker import handle, lease_work, reconcile
+from apcore.federation.worker import handle, lease_work
 from apcore.http import Headers, Request, Response
 from apcore.ports import Done
 from apcore.signatures import cavage, rfc9421

@@ -14,6 +14,7 @@ from apcore.adapters.sqlite import SqliteStore
 from apcore.effects import Enqueue, Op
 from apcore.errors import ConfigurationError
 from apcore.federation import Federation
+from apcore.federation.reconcile import reconcile
 from apcore.federation.wake_ups import (
     BUCKETS,
     INBOX,
@@ -25,7 +26,6 @@ from apcore.federation.wake_ups import (
     make_wake,
     read_wake,
 )
-from apcore.federation.worker import reconcile
 from apcore.http import Request, Response
 from apcore.node import AsyncNode, Node
 from apcore.ports import Message

@@ -14,8 +14,9 @@ from apcore.adapters.memory import MemoryStore
 from apcore.drivers import run
 from apcore.effects import Enqueue, Extend, Lease, commit
 from apcore.errors import ConnectFailed, StoreUnavailable, Unavailable, WorkerEnded
+from apcore.federation.reconcile import reconcile
 from apcore.federation.wake_ups import DELIVER, KINDS, kind_of_lane, lane_of, lanes_for
-from apcore.federation.worker import LANES, lease_work, origin_of, reconcile
+from apcore.federation.worker import LANES, lease_work, origin_of
 from apcore.http import Headers, Request, Response, parse_url
 from apcore.node import AsyncNode, Node
 from apcore.ports import Check, LeasedMessage, Message, Put
@@ -59,6 +60,19 @@ def test_reconcile_enqueues_again_once_and_keeps_the_delays() -> None:
         "https://z.example/dora/inbox",
     ]
     assert out.waiting() == 0
+
+
+def test_a_later_sending_does_not_wait_for_an_unfound_recipient_after_the_queue_is_lost() -> None:
+    out = Outgoing(own_queue=True)
+    out.post.actors["https://z.example/dora"] = ConnectFailed("no")
+    like(out, "https://z.example/dora")
+    out.work()
+    out.lose_queue()
+    assert out.node.run(reconcile()) == 1
+    like(out, f"{X}/bob")
+    out.clock.moment += timedelta(seconds=60)
+    messages = [leased.message for leased in out.queue.lease(LANES, limit=10, lease_s=60)]
+    assert len({message.group for message in messages}) == len(messages) == 2
 
 
 def test_many_deliveries_are_enqueued_again_in_batches() -> None:

@@ -37,10 +37,11 @@ from apcore.adapters.wsgi import wsgi_app
 from apcore.effects import All, Call, Effect, Now, Op
 from apcore.federation import Federation
 from apcore.federation.outbox.send import act
+from apcore.federation.reconcile import reconcile
 from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PublishObject, SendActivity
-from apcore.federation.worker import handle, lease_work, reconcile
+from apcore.federation.worker import handle, lease_work
 from apcore.handlers import handler_name, operation
 from apcore.http import AddressPolicy, Headers, Request, Response
 from apcore.node import AsyncNode, Elsewhere, Node

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, optional
 
 from apcore.errors import ConfigurationError
+from apcore.federation.time_limits import DELIVERY_AGE_S_MAX, DELIVERY_BASE_S, RETRY_DELAY_S_MAX
 
 __all__ = ["DELIVERY_RETRIES", "LISTENER_RETRIES", "RetryPolicy", "RetryRules", "check_retries", "host_pause_s"]
 
@@ -52,7 +53,7 @@ class RetryPolicy:
     ``age_s_max``."""
     base_s: float = field(validator=gt(0))
     factor: float = field(default=2.0, validator=ge(1))
-    delay_s_max: float = field(default=12 * _HOUR_S, validator=gt(0))
+    delay_s_max: float = field(default=RETRY_DELAY_S_MAX, validator=gt(0))
     age_s_max: float = field(validator=gt(0))
     """The age from which nothing is attempted again."""
 
@@ -71,7 +72,7 @@ class RetryPolicy:
         return delay if retry_after_s is None else min(max(delay, retry_after_s), self.delay_s_max)
 
 
-DELIVERY_RETRIES: Final = RetryPolicy(base_s=30.0, age_s_max=3 * 24 * _HOUR_S)
+DELIVERY_RETRIES: Final = RetryPolicy(base_s=DELIVERY_BASE_S, age_s_max=DELIVERY_AGE_S_MAX)
 """The default for deliveries: 17 to 23 attempts, the last one 3 to 3.5 days after the first.
 
 The most persistent servers also try for three days. The first delay is between 15 and 30 s, and the longest between 6

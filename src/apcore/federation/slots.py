@@ -20,17 +20,16 @@ from typing import Final
 from attrs import define, field, frozen
 
 from apcore.errors import ConfigurationError, ContractError
+from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
 from apcore.federation.wake_ups import KINDS, kind_of_lane, read_wake
 from apcore.ports import LEASE_MAX, LeasedMessage
 
-__all__ = ["HANDLER_LIMIT_S", "SLOTS", "SLOTS_MAX", "SLOW_S", "Job", "Slots", "WorkerPolicy"]
+__all__ = ["SLOTS", "SLOTS_MAX", "SLOW_S", "Job", "Slots", "WorkerPolicy"]
 
 SLOTS: Final = 48
 """The default number of messages of a kind that are handled at once, not counting slow ones."""
 SLOTS_MAX: Final = 1000
 """The most slots that a policy may allow."""
-HANDLER_LIMIT_S: Final = 300.0
-"""The default time limit for handling a message."""
 SLOW_S: Final = 1.0
 """A message that takes longer gives up its slot."""
 _SLOW_ROOM: Final = 2
@@ -62,7 +61,7 @@ class WorkerPolicy:
     For `Node`, 0 means one message after another in the calling thread."""
     handler_limit_s: float = HANDLER_LIMIT_S
     """The time after which the attempt at a message has failed."""
-    lease_s: float = 90.0
+    lease_s: float = LEASE_S
     """The length of the lease of a message. While it is handled, the worker extends the lease each third of that."""
 
     def __attrs_post_init__(self) -> None:

@@ -20,7 +20,7 @@ from attrs import frozen
 
 from apcore.errors import ContractError
 from apcore.http import Origin, parse_origin
-from apcore.ports import Message, StoreKey
+from apcore.ports import LABEL_BYTES_MAX, Message, StoreKey, digest_part
 from apcore.records.format import key_name, parse_key_name
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "KINDS",
     "LANES",
     "Wake",
+    "deliver_message",
     "kind_of_lane",
     "lane_of",
     "lanes_for",
@@ -98,6 +99,14 @@ def make_wake(
     members = {"key": list(key), "by": str(by)} | ({} if peer is None else {"peer": peer})
     body = json.dumps(members, separators=(",", ":")).encode("ascii")
     return Message(message_id, lane_of(kind, by), body, dedup=name, group=group)
+
+
+def deliver_message(backlog: str, message_id: bytes, *, by: Origin | str) -> Message:
+    """Make the message for a backlog of deliveries ``by`` an origin of ours."""
+    # The longest host names do not fit into a label of the queue.
+    label = backlog if len(backlog) <= LABEL_BYTES_MAX else digest_part(backlog)
+    body = json.dumps({"to": backlog, "by": str(by)}).encode()
+    return Message(message_id, lane_of(DELIVER, by), body, dedup=label, group=label)
 
 
 def read_wake(message: Message) -> Wake:

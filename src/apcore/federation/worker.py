@@ -1,42 +1,35 @@
-"""Run a worker's operations: lease messages, process them, and enqueue lost work again.
+"""Run a worker's operations: lease messages, process them, and settle them.
 
 Each message is processed by the operation of its kind. The record that a message names may be deleted, done, or written
 by a newer release; all of that is normal. If a worker dies, its leases expire. No work is lost, and every commit
 happens once, because each operation ends in one fenced commit. `apcore.federation.slots` decides when a message is
 begun, and which messages are handled at once.
-
-`reconcile` makes the loss of the queue cost time and no data. All remaining work is in records under three groups of
-keys (received, sent, and deliveries), and `reconcile` enqueues it again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Final
 
 from attrs import evolve
 
-from apcore.effects import Enqueue, Extend, Get, Lease, Now, Op, RandomBytes, Scan, Settle
+from apcore.effects import Enqueue, Extend, Get, Lease, Op, RandomBytes, Settle
 from apcore.errors import ApcoreError, ContractError, WorkerEnded
-from apcore.federation.actors.rotation import retire_due
-from apcore.federation.inbox.claims import inbox_message
 from apcore.federation.inbox.process import fail_attempt, process
 from apcore.federation.inbox.records import RECEIVED_ACTIVITIES
-from apcore.federation.outbox.circuit import circuit_key
-from apcore.federation.outbox.deliver import deliver, deliver_message
+from apcore.federation.outbox.deliver import deliver
 from apcore.federation.outbox.fanout import plan
-from apcore.federation.outbox.pending_writes import send_message
+from apcore.federation.outbox.records import SENDINGS
 from apcore.federation.site import Site
+from apcore.federation.time_limits import LEASE_S, OVERDUE_S
 from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, KINDS, LANES, kind_of_lane, lanes_for, read_wake
 from apcore.http import Origin, parse_origin
-from apcore.ports import LEASE_MAX, Done, Entry, LeasedMessage, Message, Retry, StoreKey
-from apcore.records.format import CLOCK_SKEW_MS, NewerFormat, Record, decode_record, to_epoch_ms
+from apcore.ports import LEASE_MAX, Done, Entry, LeasedMessage, Retry
+from apcore.records.format import NewerFormat
 
 __all__ = [
     "LANES",
-    "LEASE_S",
     "extend_leases",
     "fail_overdue",
     "hand_back",
@@ -48,27 +41,18 @@ __all__ = [
     "origin_of",
     "put_back",
     "put_off",
-    "reconcile",
 ]
 
-LEASE_S: Final = 90.0
-"""At least twice a transport's total deadline (30 s)."""
 _BATCH: Final = 10
 """The default number of messages of one lease."""
 _ERROR_S: Final = 30.0
 """The delay of a message whose operation raised an error."""
-_OVERDUE_S: Final = 600.0
-"""The delay of a fan-out or a delivery that exceeded the handler limit."""
 _ELSEWHERE_S: Final = 0.05
 """The first delay of a message for an origin of another node."""
 _ELSEWHERE_FACTOR: Final = 1.5
 """The factor by which that delay grows each time."""
 _ELSEWHERE_S_MAX: Final = 60.0
 """The longest delay of a message for an origin of another node."""
-_PAGE: Final = 50
-"""Entries of one scan, and messages of one enqueue."""
-_LAST: Final = "\U0010ffff"
-"""A key part that sorts after all rows of a peer. One scan finds the next peer, however many rows the last one has."""
 _LOG: Final = logging.getLogger(__name__)
 
 _OPERATIONS: Final[dict[str, Callable[[Site, LeasedMessage], Op[None]]]] = {
@@ -155,7 +139,7 @@ def fail_overdue(site: Site, leased: LeasedMessage, limit_s: float) -> Op[None]:
             "a message in lane %s, attempt %d, has not ended after %g s (handler_limit_s)",
             *(leased.message.lane, leased.attempt, limit_s),
         )
-        _ = yield from Settle((Retry(leased, _OVERDUE_S),))
+        _ = yield from Settle((Retry(leased, OVERDUE_S),))
 
 
 def put_off(leased: LeasedMessage) -> Op[None]:
@@ -194,7 +178,7 @@ def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = Non
         origin = wake.by
         if origin is None:
             [entry] = yield from Get((wake.key,))
-            origin = None if entry is None else parse_origin(decode_record(entry.value).text("origin"))
+            origin = None if entry is None else parse_origin(_origin_in(entry))
     except NewerFormat:
         yield from put_off(leased)
         return None
@@ -210,6 +194,13 @@ def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = Non
     return origin
 
 
+def _origin_in(entry: Entry) -> str:
+    """Return the origin of ours that a record belongs to."""
+    if SENDINGS.holds(entry.key):
+        return SENDINGS.read(entry).record.origin
+    return RECEIVED_ACTIVITIES.read(entry).record.origin
+
+
 def leave(leased: LeasedMessage) -> Op[None]:
     """Leave a message to the worker of another node, for longer each time. Asks for: one `Settle`."""
     steps = min(leased.attempt - 1, 16)
@@ -223,105 +214,3 @@ def is_elsewhere(leased: LeasedMessage, ours: Callable[[Origin], bool]) -> bool:
     except ContractError:
         return False
     return origin is not None and not ours(origin)
-
-
-def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
-    """Enqueue the remaining work of the origins that ``ours`` admits, and return the number of messages.
-
-    Each message is enqueued for the time at which its work is due. A message that already waits is not doubled (its
-    ``dedup``). A message for a record that is being handled waits until that has ended (its ``group``). Our keys that
-    are due to be retired are retired first, see `retire_due`.
-
-    Effects: `Scan`s of 50 entries over received and sent activities, one `Scan` for each peer over deliveries, and one
-    `Enqueue` for up to 50 of them.
-    """
-    _ = yield from retire_due(ours)
-    now = yield from Now()
-    count = yield from _enqueue_records(RECEIVED_ACTIVITIES.name, _inbox_message, now, ours)
-    count += yield from _enqueue_records("send", _send_message, now, ours)
-    for prefix in ("out", "out-retry"):
-        count += yield from _enqueue_peers((prefix, "1"), now, ours)
-    return count
-
-
-def _enqueue_records(
-    prefix: str,
-    make_message: Callable[[StoreKey, Record, bytes], Message],
-    now: datetime,
-    ours: Callable[[Origin], bool] | None,
-) -> Op[int]:
-    """Enqueue a message for every record under a prefix, and return the number of messages."""
-    count, after = 0, None
-    while True:
-        entries = yield from Scan((prefix, "1"), after=after, limit=_PAGE)
-        messages: list[Message] = []
-        for entry in entries:
-            message_id = yield from RandomBytes(16)
-            record = _read_own(entry, ours)
-            if record is not None:
-                delay_s = record.due_in_s(now) or 0.0
-                messages.append(evolve(make_message(entry.key, record, message_id), delay_s=delay_s))
-        if messages:
-            yield from Enqueue(messages)
-            count += len(messages)
-        if len(entries) < _PAGE:
-            return count
-        after = entries[-1].key
-
-
-def _read_own(entry: Entry, ours: Callable[[Origin], bool] | None = None) -> Record | None:
-    """Read the record of an entry; None if it is of another node's origin, or if this release cannot read it."""
-    try:
-        record = decode_record(entry.value)
-        return record if ours is None or ours(parse_origin(record.text("origin"))) else None
-    except (ContractError, ValueError) as error:
-        # A worker of a newer release handles its own records. A damaged record stays, for people to look at.
-        _LOG.warning("skipped a record under %s that cannot be read: %s", entry.key[0], error)
-        return None
-
-
-def _inbox_message(key: StoreKey, record: Record, message_id: bytes) -> Message:
-    return inbox_message(
-        RECEIVED_ACTIVITIES.parts_of(key), message_id, by=record.text("origin"), actor=record.text("actor")
-    )
-
-
-def _send_message(key: StoreKey, record: Record, message_id: bytes) -> Message:
-    # Once a fan-out waits for recipients that cannot be resolved now, later fan-outs about the same object no longer
-    # wait for it; see `apcore.federation.outbox.fanout`.
-    about = None if record.number("attempts") else record.optional("about")
-    return send_message(key[2], message_id, by=record.text("origin"), about=about)
-
-
-def _enqueue_peers(prefix: StoreKey, now: datetime, ours: Callable[[Origin], bool] | None) -> Op[int]:
-    """Enqueue a message for every backlog under a prefix, and return the number of messages."""
-    count, after = 0, None
-    while True:
-        # The first row of each backlog tells when the backlog is due.
-        first_rows: list[Entry] = []
-        while len(first_rows) < _PAGE:
-            entries = yield from Scan(prefix, after=after, limit=1)
-            if not entries:
-                break
-            first_rows += entries
-            after = (*prefix, entries[0].key[2], _LAST)
-        if not first_rows:
-            return count
-        circuits = yield from Get([circuit_key(entry.key[2]) for entry in first_rows])
-        messages: list[Message] = []
-        for entry, circuit_entry in zip(first_rows, circuits, strict=True):
-            message_id = yield from RandomBytes(16)
-            row = _read_own(entry, ours)
-            circuit = None if circuit_entry is None else _read_own(circuit_entry)
-            if row is None:
-                continue
-            delay_s = 0.0 if circuit is None else circuit.due_in_s(now) or 0.0
-            # The key of a retry holds its time in ms. If the row was put off at a time later than now, the clock was
-            # set back, so that time means nothing: deliver at once.
-            if prefix[0] == "out-retry" and row.number("put_off") - to_epoch_ms(now) <= CLOCK_SKEW_MS:
-                delay_s = max(delay_s, int(entry.key[3]) / 1000 - now.timestamp())
-            message = deliver_message(entry.key[2], message_id, by=row.text("origin"))
-            messages.append(evolve(message, delay_s=delay_s))
-        if messages:
-            yield from Enqueue(messages)
-            count += len(messages)

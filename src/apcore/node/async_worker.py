@@ -19,9 +19,10 @@ from apcore.drivers import AsyncPorts, require_port
 from apcore.effects import Op
 from apcore.errors import Unavailable
 from apcore.federation.origins import Origins
+from apcore.federation.reconcile import reconcile
 from apcore.federation.slots import Job, Slots, WorkerPolicy
 from apcore.federation.wake_ups import KINDS
-from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back, reconcile
+from apcore.federation.worker import extend_leases, hand_back, is_elsewhere, lease_lanes, leave, put_back
 from apcore.node.binding import WAIT_S, Pace
 from apcore.ports import AsyncNursery, LeasedMessage
 

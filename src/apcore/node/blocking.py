@@ -22,9 +22,10 @@ from apcore.federation.registration import Federation
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
 from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
-from apcore.federation.slots import HANDLER_LIMIT_S, SLOTS, WorkerPolicy
+from apcore.federation.slots import SLOTS, WorkerPolicy
+from apcore.federation.time_limits import HANDLER_LIMIT_S, LEASE_S
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity
-from apcore.federation.worker import LEASE_S, fail_overdue, handle, origin_of, put_off
+from apcore.federation.worker import fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.binding import Data, Factory, NodeOptions, address_tuple
 from apcore.node.methods import NodeMethods

@@ -10,8 +10,9 @@ from apcore.effects import Now, Op, commit_batch
 from apcore.errors import DocumentError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_in
-from apcore.federation.inbox.received_activity import Received, member_item
+from apcore.federation.inbox.received_activity import Received
 from apcore.federation.outbox.pending_writes import flush
+from apcore.federation.outbox.records import encode_inboxes
 from apcore.federation.relations.stored import relations_of, remember_deleted_actor
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.site import Site
@@ -69,7 +70,7 @@ def refresh_changed(received: Received) -> Op[None]:
     if own is None or own.embedded is None:
         return
     try:
-        item = member_item(inboxes_in(own.embedded))
+        item = encode_inboxes(inboxes_in(own.embedded))
     except (DocumentError, RequestError):
         return  # The Update names no inbox, or none that is an address: the stored one stays.
     yield from _change_relations_of(received, RelationEvent.REFRESH, item=item)

@@ -10,7 +10,8 @@ from apcore.effects import Call, Op
 from apcore.errors import RemoteError
 from apcore.federation.actors.profiles import inboxes_of, require_actor
 from apcore.federation.context import UnitContexts
-from apcore.federation.inbox.received_activity import Received, member_item, relation_updates
+from apcore.federation.inbox.received_activity import Received, relation_updates
+from apcore.federation.outbox.records import encode_inboxes
 from apcore.federation.policies import FollowVerdict
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.relations.stored import read_relation
@@ -45,7 +46,7 @@ def answer_follow(received: Received) -> Op[None]:
         else:
             inboxes = yield from inboxes_of(site, follower, within_s=_LOOK_UP_S)
             scope.notes += [
-                evolve(update, item=member_item(inboxes)),
+                evolve(update, item=encode_inboxes(inboxes)),
                 WriteEntry(DELETED_ACTORS.delete(ActorKey.of(follower))),
             ]
         if verdict is not FollowVerdict.PENDING:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from attrs import frozen
 
 from apcore.effects import Op
-from apcore.federation.actors.profiles import Inboxes
 from apcore.federation.relations.updates import received_updates
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate, UnitOfWork
 from apcore.vocab import Activity, Document
 
-__all__ = ["Received", "member_item", "relation_updates"]
+__all__ = ["Received", "relation_updates"]
 
 
 @frozen
@@ -47,8 +45,3 @@ def relation_updates(received: Received) -> Op[list[RelationUpdate]]:
             recipient=None if recipient is None else site.actor_uri(recipient),
         )
     )
-
-
-def member_item(inboxes: Inboxes) -> bytes:
-    """Return the bytes that ``followers`` stores with a follower: its inboxes."""
-    return json.dumps({"inbox": inboxes.inbox, "shared": inboxes.shared}).encode()

@@ -28,6 +28,7 @@ from apcore.effects import Now, Op
 from apcore.errors import FetchFailed, RemoteError, Unavailable
 from apcore.federation.actors.key_ring import OwnKey
 from apcore.federation.site import Site
+from apcore.federation.time_limits import FOLLOW_UP_S
 from apcore.http import (
     ACTIVITY_JSON,
     DELIVERY_LIMITS,
@@ -46,8 +47,6 @@ __all__ = ["REDIRECTS_MAX", "AttemptOutcome", "AttemptResult", "classify", "comb
 
 REDIRECTS_MAX: Final = 3
 """The redirects that one attempt follows."""
-_FOLLOW_UP_S: Final = 30.0
-"""An attempt begins no second knock and follows no redirect after this time, so that it ends before its lease."""
 _RETRY_AFTER_S_MAX: Final = 86400.0
 _SAME_METHOD: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -145,7 +144,7 @@ def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known_dialect: Dia
     except RemoteError as error:
         return AttemptResult(AttemptOutcome.REFUSED, str(error))
     if answer is None:
-        detail = f"a redirect that was not followed: the attempt had taken {_FOLLOW_UP_S:.0f} s"
+        detail = f"a redirect that was not followed: the attempt had taken {FOLLOW_UP_S:.0f} s"
         return AttemptResult(AttemptOutcome.INBOX_FAILING, detail, reached=True)
     return _result(answer, is_dialect_known=known_dialect is not None, now=(yield from Now()))
 
@@ -157,7 +156,7 @@ def _knock_following_redirects(
 
     The answer may be a redirect that must not be followed. Return None if it should be followed, but time has run out.
     """
-    until = (yield from Now()) + timedelta(seconds=_FOLLOW_UP_S)
+    until = (yield from Now()) + timedelta(seconds=FOLLOW_UP_S)
     visited: set[str] = set()
     while True:
         visited.add(str(url))

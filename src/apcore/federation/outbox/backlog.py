@@ -1,4 +1,4 @@
-"""Read the deliveries that wait in a backlog, and the message that stands for a backlog.
+"""Read the deliveries that wait in a backlog.
 
 A delivery waits in `DELIVERIES`, in the order of sending. If its inbox failed, it waits in `RETRIES` until it is due.
 Deliveries to one inbox about one object are a line. A later one waits while an earlier one of its line waits, and may
@@ -7,7 +7,6 @@ overtake those of other lines.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -16,13 +15,11 @@ from attrs import evolve, frozen
 from apcore.effects import Op, Scan
 from apcore.federation.outbox.delivery_states import DeliveryState
 from apcore.federation.outbox.records import DELIVERIES, RETRIES, DeliveryKey, DeliveryRecord, RetryKey
-from apcore.federation.wake_ups import DELIVER, lane_of
-from apcore.http import Origin
-from apcore.ports import LABEL_BYTES_MAX, Message, Write, digest_part
+from apcore.ports import Write
 from apcore.records import Stored
 from apcore.records.format import CLOCK_SKEW_MS, to_epoch_ms
 
-__all__ = ["STEP_DELIVERIES_MAX", "Backlog", "Line", "WaitingDelivery", "deliver_message", "read_backlog"]
+__all__ = ["STEP_DELIVERIES_MAX", "Backlog", "Line", "WaitingDelivery", "read_backlog"]
 
 STEP_DELIVERIES_MAX: Final = 20
 """The most deliveries of one step."""
@@ -31,14 +28,6 @@ _WAITING_MAX: Final = 100
 
 Line: TypeAlias = tuple[str, str]
 """The digests of an inbox and of the object that the deliveries are about."""
-
-
-def deliver_message(backlog: str, message_id: bytes, *, by: Origin | str) -> Message:
-    """Make the message for a backlog (`backlog_of`) of deliveries ``by`` an origin of ours."""
-    # The longest host names do not fit into a label of the queue.
-    label = backlog if len(backlog) <= LABEL_BYTES_MAX else digest_part(backlog)
-    body = json.dumps({"to": backlog, "by": str(by)}).encode()
-    return Message(message_id, lane_of(DELIVER, by), body, dedup=label, group=label)
 
 
 @frozen

@@ -32,7 +32,7 @@ from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, ga
 from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
 from apcore.federation.actors.keys import signing_key
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify, post
-from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, deliver_message, read_backlog
+from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, read_backlog
 from apcore.federation.outbox.circuit import Host, after_attempts, is_our_outage, read_host
 from apcore.federation.outbox.delivery_results import (
     Circumstances,
@@ -51,7 +51,7 @@ from apcore.http import parse_origin
 from apcore.ports import Done, LeasedMessage, Retry, Settlement, StoreKey, Write
 from apcore.remote import Dialect
 
-__all__ = ["DELIVER", "AttemptOutcome", "classify", "deliver", "deliver_message"]
+__all__ = ["DELIVER", "AttemptOutcome", "classify", "deliver"]
 
 _AT_ONCE: Final = 4
 _LOG: Final = logging.getLogger("apcore.delivery")

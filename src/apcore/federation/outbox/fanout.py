@@ -24,9 +24,9 @@ from typing import Final
 from attrs import evolve
 
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit, commit_batch
+from apcore.federation.inbox.claims import new_claim
+from apcore.federation.inbox.records import CLAIMS, ClaimKey, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
-from apcore.federation.outbox.deliver import deliver_message
-from apcore.federation.outbox.local_delivery import deliver_locally
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
 from apcore.federation.outbox.pending_writes import send_message
 from apcore.federation.outbox.recipients import PlanStep, Sending, find_step, is_deliverable
@@ -42,10 +42,10 @@ from apcore.federation.outbox.records import (
 )
 from apcore.federation.site import Site
 from apcore.federation.time_limits import PLAN_RECIPIENTS_MAX
-from apcore.federation.wake_ups import read_wake
-from apcore.ports import Batch, Done, LeasedMessage, Put, Retry, Settlement
+from apcore.federation.wake_ups import deliver_message, read_wake
+from apcore.ports import NO_CHANGE, Batch, Done, LeasedMessage, Put, Retry, Settlement
 from apcore.records import Stored, defer
-from apcore.records.format import decode_record, to_epoch_ms
+from apcore.records.format import to_epoch_ms
 
 __all__ = ["STEPS_MAX", "plan"]
 
@@ -107,8 +107,7 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
         ident = yield from RandomBytes(16)
         batch += Batch(messages=[deliver_message(backlog, ident, by=site.origin)])
     for uri in step.recipients.local:
-        sent = decode_record(sending.stored.entry.value)
-        batch += yield from deliver_locally(site, sent, uri, name=sending.name)
+        batch += yield from _deliver_locally(site, sending, uri)
     progress, settlement = yield from _progress(site, sending, step)
     batch += progress
     if any(isinstance(write, Put) for write in progress.writes):
@@ -126,6 +125,33 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
         return
     for uri in step.recipients.local:
         _LOG.info("delivered %s to %s on this server", record.activity_id, uri)
+
+
+def _deliver_locally(site: Site, sending: Sending, recipient: str) -> Op[Batch]:
+    """Return the part of a commit that puts an activity of one local actor into the inbox of ``recipient``.
+
+    Nothing has to be proved, because this server wrote the activity. Asks for: one `Get` of two entries, two
+    `RandomBytes`.
+    """
+    record = sending.record
+    identifier = site.identifier_of(recipient) or ""
+    key = ClaimKey.of(record.actor, record.activity_id, site.origin, identifier)
+    [claim_entry, entry] = yield from Get((CLAIMS.key(key), SENT_ACTIVITIES.key(sending.stored.key)))
+    sent = SENT_ACTIVITIES.read_optional(entry)
+    if claim_entry is not None or sent is None:
+        return NO_CHANGE
+    message_id = yield from RandomBytes(16)
+    seed = yield from RandomBytes(16)
+    received = ReceivedActivityRecord(
+        origin=str(site.origin),
+        actor=record.actor,
+        activity_id=record.activity_id,
+        recipient=identifier,
+        received=record.created,
+        seed=seed.hex(),
+        body=sent.record.body,
+    )
+    return new_claim(key, received, message_id)
 
 
 def _not_yet_planned(

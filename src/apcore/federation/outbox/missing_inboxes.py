@@ -15,7 +15,6 @@ their look-ups. So each look-up gets little time. One without an answer in that 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -27,7 +26,7 @@ from apcore.effects import CallOutcome, Get, Op, Raised, gather
 from apcore.federation.actors.profiles import Inboxes
 from apcore.federation.outbox.host_records import MISSING_INBOXES, MissingInboxRecord
 from apcore.federation.outbox.inbox_lookups import look_up_inboxes
-from apcore.federation.outbox.records import DigestKey
+from apcore.federation.outbox.records import DigestKey, encode_inboxes
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.site import Site
 from apcore.federation.time_limits import FOLLOWER_LOOKUP_S, LOOKUPS_AT_ONCE
@@ -141,7 +140,7 @@ def _change(follower: InboxOwner, current: InboxOwner | None, outcome: CallOutco
         return (yield from remove_member(follower.follows, follower.actor))
     if current is None or current.url == follower.url or current.is_cross_origin:
         return NO_CHANGE
-    item = json.dumps({"inbox": current.inboxes.inbox, "shared": current.inboxes.shared}).encode()
+    item = encode_inboxes(current.inboxes)
     batch = yield from put_member(follower.follows, Member(follower.actor, item), order="")
     # A check for an absent key means that the follower has left meanwhile. It must not be added again.
     return NO_CHANGE if any(check.version is None for check in batch.checks) else batch

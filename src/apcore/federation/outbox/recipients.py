@@ -6,7 +6,6 @@ request. The inboxes of followers are stored with them; those of others are look
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Container, Sequence
 from datetime import datetime
@@ -21,7 +20,7 @@ from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_ac
 from apcore.federation.moderation import Severity
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner
-from apcore.federation.outbox.records import SendingKey, SendingRecord
+from apcore.federation.outbox.records import SendingKey, SendingRecord, decode_inboxes
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.time_limits import LOOKUP_S, LOOKUPS_AT_ONCE
@@ -117,7 +116,7 @@ def _find_addresses(site: Site, sending: Sending) -> Op[PlanStep]:
 def _find_members(site: Site, sending: Sending) -> Op[PlanStep]:
     to, cursor = sending.record.recipients, sending.record.cursor
     page = yield from members_page(to[0], cursor=cursor, limit=sending.size, oldest_first=True)
-    members = [(member.id, _stored_inboxes(member.item)) for member in page.items]
+    members = [(member.id, decode_inboxes(member.item)) for member in page.items]
     recipients = yield from _find_recipients(site, sending, members, follows=to[0])
     return PlanStep(recipients, to if page.next else to[1:], cursor=page.next)
 
@@ -147,13 +146,6 @@ def _id_of(item: Any) -> str:
             f"the handler of a collection that is sent to returned {ident!r:.60}: return ids, or actors with an id"
         )
     return ident
-
-
-def _stored_inboxes(item: bytes) -> Inboxes | None:
-    """Read the inboxes that are stored with a follower. A member that the application added has none."""
-    members: dict[str, Any] = json.loads(item) if item else {}
-    inbox = members.get("inbox")
-    return Inboxes(inbox, members.get("shared")) if inbox else None
 
 
 def _find_recipients(

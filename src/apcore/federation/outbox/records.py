@@ -5,12 +5,14 @@ Those about the hosts of peers are in `apcore.federation.outbox.host_records`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from attrs import field, frozen
 
+from apcore.federation.actors.profiles import Inboxes
 from apcore.federation.time_limits import SENT_KEPT_S
 from apcore.ports import digest_part
 from apcore.records import DeferredRecord, RecordKind, StoredRecord, member
@@ -35,8 +37,12 @@ __all__ = [
     "SendingKey",
     "SendingRecord",
     "SentRecord",
+    "decode_inboxes",
+    "encode_inboxes",
 ]
 
+_INBOX: Final = "inbox"
+_SHARED: Final = "shared"
 _MAX_BODY: Final = "up to 1 MiB"
 _DEAD_KEPT_S: Final = 30 * 86400.0
 """How long a delivery that was given up is stored, for people to look at."""
@@ -272,3 +278,18 @@ DEAD_DELIVERIES: Final = RecordKind(
     ttl_s=_DEAD_KEPT_S,
     written_by="delivery",
 )
+
+
+# --- followers ------------------------------------------------------------------------------------------------------
+
+
+def encode_inboxes(inboxes: Inboxes) -> bytes:
+    """Return the item that is stored with a follower: its inboxes, in JSON."""
+    return json.dumps({_INBOX: inboxes.inbox, _SHARED: inboxes.shared}).encode()
+
+
+def decode_inboxes(item: bytes) -> Inboxes | None:
+    """Read the inboxes that are stored with a follower. A member that the application added has none."""
+    members: dict[str, Any] = json.loads(item) if item else {}
+    inbox = members.get(_INBOX)
+    return Inboxes(inbox, members.get(_SHARED)) if inbox else None
