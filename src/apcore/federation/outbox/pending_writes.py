@@ -88,9 +88,8 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
             another actor than its sender).
     """
     now = yield from Now()
-    settled = yield from settle_relations(site.federation.places, site.origin, scope.notes)
-    batch = Batch(settled.checks)
-    for number, note in enumerate(_without_superseded(settled.notes)):
+    notes, batch = yield from settle_relations(site.federation.places, site.origin, scope.notes)
+    for number, note in enumerate(_without_superseded(notes)):
         match note:
             case AddMember():
                 # The order is minted even if the item is a member already. So a handler that runs again mints the same

@@ -193,8 +193,8 @@ def contains_after(scope: UnitOfWork[Any], collection: str, item: str) -> Op[boo
 
     Effects: those of `settle_relations`, and one `Get`.
     """
-    settled = yield from settle_relations(scope.places, scope.origin, scope.notes)
-    noted_membership = membership(settled.notes, collection, item)
+    notes, _ = yield from settle_relations(scope.places, scope.origin, scope.notes)
+    noted_membership = membership(notes, collection, item)
     if noted_membership is not None:
         return noted_membership
     [is_member] = yield from contains(collection, (item,))

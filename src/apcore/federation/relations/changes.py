@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from apcore.effects import Op
 from apcore.errors import ContractError
@@ -47,9 +47,9 @@ from apcore.federation.unit_of_work import (
     WriteEntry,
 )
 from apcore.http import Origin, parse_url, same_origin
-from apcore.ports import Check, Write
+from apcore.ports import Batch, Check, Write
 
-__all__ = ["ANSWER_IDS_MAX", "FOLLOW_IDS_MAX", "SettledNotes", "is_late_answer", "settle_relations"]
+__all__ = ["ANSWER_IDS_MAX", "FOLLOW_IDS_MAX", "is_late_answer", "settle_relations"]
 
 FOLLOW_IDS_MAX: Final = 8
 """The most Follow ids that a relation stores. Some servers send a new id each time, and an answer may name any."""
@@ -66,18 +66,13 @@ _ANSWERS: Final[Mapping[RelationEvent, RelationState]] = MappingProxyType(
 """The state after an activity of the followed actor. An Undo that names only the activity's id reverts the state."""
 
 
-@frozen
-class SettledNotes:
-    """Notes in which every relation update is replaced by plain writes, with the checks of those writes."""
-
-    notes: list[PendingWrite]
-    checks: list[Check]
-
-
-def settle_relations(routes: RouteTable, origin: Origin | None, notes: Sequence[PendingWrite]) -> Op[SettledNotes]:
+def settle_relations(
+    routes: RouteTable, origin: Origin | None, notes: Sequence[PendingWrite]
+) -> Op[tuple[list[PendingWrite], Batch]]:
     """Replace the relation updates in ``notes``, and those of the activities that they send, by plain writes.
 
-    The notes stay in their order, and later notes see the changes of earlier ones. Other notes cause no effects.
+    The notes stay in their order, and later notes see the changes of earlier ones. Other notes cause no effects. The
+    returned batch holds the checks of the writes.
 
     Effects: two `Get`s for each relation, and one more for an activity that names another one only by its id.
 
@@ -87,7 +82,7 @@ def settle_relations(routes: RouteTable, origin: Origin | None, notes: Sequence[
     """
     settling = _Settling(routes)
     yield from settling.apply_all(origin, notes)
-    return SettledNotes(settling.notes, list(settling.checks.values()))
+    return settling.notes, Batch(settling.checks.values())
 
 
 def relation_after(scope: UnitOfWork[Any], direction: Direction, us: str, them: str) -> Op[Relation | None]:
