@@ -25,11 +25,11 @@ from apcore.errors import ContractError
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity
-from apcore.ports import NO_CHANGE, Batch, StoreKey, digest_part
+from apcore.ports import NO_CHANGE, Batch, digest_part
 from apcore.records import Stored
 from apcore.vocab import Activity, Audience, Delete, Tombstone, Update, Visibility, audience_of, read_document, to_wire
 
-__all__ = ["object_key", "revise", "wire_body"]
+__all__ = ["revise", "wire_body"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _ADDRESSED: Final = ("to", "cc", "audience")
@@ -38,11 +38,6 @@ _INHERITED: Final = ("attributedTo", "published", "to", "cc")
 
 
 _StoredObject: TypeAlias = Stored[ObjectRecord, DigestKey]
-
-
-def object_key(uri: str) -> StoreKey:
-    """Return the key of a published object."""
-    return OBJECTS.key(DigestKey.of(uri))
 
 
 def wire_body(members: dict[str, Any]) -> bytes:
@@ -80,7 +75,7 @@ def _read_object(site: Site, uri: str) -> Op[_StoredObject | None]:
     place = site.federation.places.read(site.origin, uri)
     if place is None or place.target.kind != "managed":
         return None
-    [entry] = yield from Get((object_key(uri),))
+    [entry] = yield from Get((OBJECTS.key(DigestKey.of(uri)),))
     stored = OBJECTS.read_optional(entry)
     return None if stored is None or stored.record.uri != uri or stored.record.is_gone else stored
 
@@ -106,7 +101,7 @@ def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime
     is_public = audience.is_public if is_readdressed else stored.record.is_public
     batch = _rewrite(stored, evolve(stored.record, is_public=is_public, body=wire_body(document)))
     create_uri = stored.record.create
-    [entry] = (None,) if create_uri is None else (yield from Get((object_key(create_uri),)))
+    [entry] = (None,) if create_uri is None else (yield from Get((OBJECTS.key(DigestKey.of(create_uri)),)))
     create = OBJECTS.read_optional(entry)
     if create is not None and create_uri is not None:
         # The Create is served too, so it must show the same object to the same audience (ActivityPub 6.2).

@@ -15,7 +15,7 @@ from apcore.collections.order import order_at
 from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.addressing import addressing_of
-from apcore.federation.outbox.edit import object_key, revise, wire_body
+from apcore.federation.outbox.edit import revise, wire_body
 from apcore.federation.outbox.records import (
     OBJECTS,
     SENDINGS,
@@ -222,7 +222,7 @@ def _check_unpublished(note: PublishObject) -> Op[None]:
     """Refuse an id chosen by the application at which an object is published already."""
     if note.object.id is None:
         return
-    [entry] = yield from Get((object_key(note.id),))
+    [entry] = yield from Get((OBJECTS.key(DigestKey.of(note.id)),))
     if entry is not None:
         raise ContractError(f"{note.id} is published already: send an Update to change it")
 
@@ -232,7 +232,7 @@ def _check_served(site: Site, note: SendActivity) -> Op[None]:
     place = site.federation.places.read(site.origin, note.activity.id or "")
     if place is None or place.target.kind != "managed":
         return
-    [entry] = yield from Get((object_key(note.id),))
+    [entry] = yield from Get((OBJECTS.key(DigestKey.of(note.id)),))
     stored = OBJECTS.read_optional(entry)
     if stored is None or stored.record.owner != site.actor_uri(note.by):
         raise ContractError(f"{note.by!r:.60} has no object at {note.id}: leave the id out, and one is made")
