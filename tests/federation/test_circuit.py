@@ -10,8 +10,9 @@ import pytest
 from apcore.effects import Scan
 from apcore.errors import ConnectFailed
 from apcore.federation import RetryPolicy
+from apcore.federation.outages import HOSTS_MIN, is_our_outage
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
-from apcore.federation.outbox.circuit import HOSTS_MIN, Host, after_attempts, is_our_outage
+from apcore.federation.outbox.circuit import Host, after_attempts
 from apcore.federation.outbox.host_records import CIRCUITS, CircuitRecord
 from apcore.federation.retry import DELIVERY_RETRIES
 from apcore.federation.time_limits import REACH_WINDOW_S

@@ -16,7 +16,7 @@ from apcore.effects import Now, Op
 from apcore.errors import RemoteError, SignatureError, Unavailable
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.moderation import Severity
-from apcore.federation.outbox.circuit import is_our_outage
+from apcore.federation.outages import is_our_outage
 from apcore.federation.site import Site
 from apcore.http import Request, parse_url, same_origin
 from apcore.remote import Gone, KeyRefused, RemoteKey, remote_key

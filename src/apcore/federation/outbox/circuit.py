@@ -24,23 +24,19 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from apcore.effects import Get, Op, Scan
+from apcore.effects import Get, Op
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
 from apcore.federation.outbox.circuit_states import CircuitAction, CircuitEvent, CircuitState, advance_circuit
 from apcore.federation.outbox.host_records import CIRCUITS, REACHES, CircuitKey, CircuitRecord, OriginKey, ReachRecord
 from apcore.federation.retry import RetryRules, host_pause_s
-from apcore.federation.time_limits import AIMED_PAUSE_S, OUTAGE_PAUSE_STEPS, REACH_RENEWED_S, REACH_WINDOW_S
-from apcore.http import Origin, parse_origin
+from apcore.federation.time_limits import AIMED_PAUSE_S, OUTAGE_PAUSE_STEPS, REACH_RENEWED_S
+from apcore.http import Origin
 from apcore.ports import Entry, Put, StoreKey, Write
 from apcore.records import defer
-from apcore.remote import Dialect, dialect_key, read_dialect, registrable_domain, remember_dialect
+from apcore.remote import Dialect, dialect_key, read_dialect, remember_dialect
 
-__all__ = ["HOSTS_MIN", "Host", "after_attempts", "backlog_of", "circuit_key", "is_our_outage", "read_host"]
+__all__ = ["Host", "after_attempts", "backlog_of", "circuit_key", "read_host"]
 
-HOSTS_MIN: Final = 5
-"""The domains that must have been tried before an outage of ours is possible: one dead peer of two proves nothing."""
-_HOSTS_MAX: Final = 500
-"""The hosts that are read to judge an outage."""
 _UNSIGNED_PAUSE_S: Final = 30.0
 """The pause after attempts that failed before their request left."""
 _DETAIL_CHARS_MAX: Final = 200
@@ -148,27 +144,6 @@ def read_host(backlog: str) -> Op[Host]:
         reach=None if reach is None else reach.record,
         dialect=dialect,
     )
-
-
-def is_our_outage(origin: str, now: datetime) -> Op[bool]:
-    """Return whether our own network is down, given that ``origin`` cannot be reached now.
-
-    It is down if more than half of the domains that were tried within an hour cannot be reached. Asks for: one `Scan`.
-    """
-    entries = yield from Scan(REACHES.at(), limit=_HOSTS_MAX)
-    outcomes = sorted(map(REACHES.read, entries), key=lambda outcome: outcome.record.at)
-    # Sorted by time, so the latest outcome within a domain counts. The store may still hold expired records.
-    is_reachable = {
-        _domain(outcome.key.origin): outcome.record.is_reachable
-        for outcome in outcomes
-        if (now - outcome.record.at).total_seconds() < REACH_WINDOW_S
-    } | {_domain(origin): False}
-    failing = list(is_reachable.values()).count(False)
-    return len(is_reachable) >= HOSTS_MIN and failing * 2 > len(is_reachable)
-
-
-def _domain(origin: str) -> str:
-    return registrable_domain(parse_origin(origin).host)
 
 
 def after_attempts(

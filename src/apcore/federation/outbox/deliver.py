@@ -31,9 +31,10 @@ from attrs import define, evolve, field
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, gather
 from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
 from apcore.federation.actors.keys import signing_key
+from apcore.federation.outages import is_our_outage
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify, post
 from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, read_backlog
-from apcore.federation.outbox.circuit import Host, after_attempts, is_our_outage, read_host
+from apcore.federation.outbox.circuit import Host, after_attempts, read_host
 from apcore.federation.outbox.delivery_results import (
     Circumstances,
     DeliveryResult,

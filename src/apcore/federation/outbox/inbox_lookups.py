@@ -25,7 +25,8 @@ from apcore.errors import ApcoreError, FetchFailed, RemoteError, Unavailable
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import Inboxes, inboxes_in, load_actor
 from apcore.federation.moderation import DomainSuspended
-from apcore.federation.outbox.circuit import circuit_key, is_our_outage
+from apcore.federation.outages import is_our_outage
+from apcore.federation.outbox.circuit import circuit_key
 from apcore.federation.outbox.host_records import (
     ACTOR_LOOKUPS,
     CIRCUITS,
