@@ -319,13 +319,6 @@ def test_answer_to_our_follow_is_understood(release: str) -> None:
     assert restored.members("following") == {DAVE}
 
 
-@pytest.mark.parametrize(
-    "release",
-    [
-        pytest.param("c60126e", marks=pytest.mark.xfail(strict=True, reason="such followers have no relation record")),
-        "038fb3b",
-    ],
-)
 def test_undo_that_names_only_the_id_of_a_follow_removes_the_follower(release: str) -> None:
     restored = Restored(release)
     follow = restored.peers[CAROL].activity("Follow")["id"]

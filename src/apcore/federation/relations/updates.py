@@ -61,9 +61,10 @@ def received_updates(
         ]
     if statement.named_id is None:
         return []
-    candidates = yield from _named_actors(routes, origin, statement.named_id, actor, recipient)
+    candidates, early_us = yield from _named_actors(routes, origin, statement.named_id, actor, recipient)
     pairs = [(us, actor) for us in candidates]
-    return (yield from _named_updates(statement, pairs, is_sent=False, activity_id=activity.document.id))
+    activity_id = activity.document.id
+    return (yield from _named_updates(statement, pairs, is_sent=False, activity_id=activity_id, early_us=early_us))
 
 
 def sent_updates(routes: RouteTable, origin: Origin, note: SendActivity) -> Op[list[RelationUpdate]]:
@@ -118,30 +119,41 @@ def _sent_update(role: Role, event: RelationEvent, us: str, them: str, activity_
 
 def _named_actors(
     routes: RouteTable, origin: Origin, named_id: str, actor: str, recipient: str | None
-) -> Op[list[str]]:
+) -> Op[tuple[list[str], str | None]]:
     """Return the actors of ours that may be concerned by an activity that names another one only by its id.
+
+    Return also the actor that is followed by a Follow with that id, if an earlier release has recorded the id.
 
     Effects: one `Get`.
     """
     candidates: dict[str, None] = {}
+    early_us: str | None = None
     [entry] = yield from Get((FOLLOW_IDS.key(FollowIdKey.of(actor, named_id)),))
     record = None if entry is None else FOLLOW_IDS.decode(entry.value)
     if record is not None and record.follower == actor:
         us = record.us or (None if record.identifier is None else routes.actor_uri(origin, record.identifier))
         if us is not None:
             candidates[us] = None
+        early_us = us if record.us is None else None
     # Our own ids are fragments of the actor's id, or below it, unless the application has chosen others.
     for uri in (named_id.partition("#")[0], recipient):
         match = None if uri is None else routes.read(origin, uri)
         if match is not None and match.identifier is not None and routes.has("actor"):
             candidates[routes.actor_uri(origin, match.identifier)] = None
-    return list(candidates)
+    return list(candidates), early_us
 
 
 def _named_updates(
-    statement: Statement, pairs: Sequence[tuple[str, str]], *, is_sent: bool, activity_id: str | None
+    statement: Statement,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    is_sent: bool,
+    activity_id: str | None,
+    early_us: str | None = None,
 ) -> Op[list[RelationUpdate]]:
     """Return the updates of the relations of ``pairs`` (us, them) in which the named id occurs.
+
+    ``early_us`` is the actor that `_named_actors` returns.
 
     Effects: one `Get`.
     """
@@ -149,6 +161,14 @@ def _named_updates(
     if named_id is None or not pairs:
         return []
     relations = yield from read_relation_records(pairs)
+    if early_us is not None:
+        # Earlier releases stored the follower and the id of its Follow, and no relation.
+        relations = [
+            evolve(relation, follow_ids=(named_id,))
+            if relation.entry is None and relation.direction is Direction.INBOUND and relation.us == early_us
+            else relation
+            for relation in relations
+        ]
     updates = (_named_update(statement, named_id, relation, is_sent=is_sent) for relation in relations)
     return [
         evolve(update, answer_id=None if statement.is_undo else activity_id) for update in updates if update is not None
