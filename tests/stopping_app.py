@@ -1,7 +1,8 @@
 """Provide a federation with slow listeners, for servers that are stopped while a listener runs.
 
 The environment binds it: ``STOP_ORIGIN``, ``STOP_STORE`` (a URL), ``STOP_TRACE`` (a file that gets a line when a
-listener begins and one when it ends), ``STOP_LISTEN_S`` (how long a listener takes) and ``STOP_GRACE_S``.
+listener begins and one when it ends), ``STOP_LISTEN_S`` (how long a listener takes), ``STOP_LISTENERS`` ("plain" for
+listeners in threads only) and ``STOP_GRACE_S``.
 """
 
 from __future__ import annotations
@@ -46,12 +47,11 @@ def federation_of(*, asynchronous: bool) -> Federation[None]:
     rules: Federation[None] = Federation(software="stopping/1.0")
     rules.actor("/users/{identifier}")(person)
     rules.on(Create)(listen_asynchronously if asynchronous else listen)
-    if LISTEN_S < 60:
-        rules.on(Like)(listen)
+    rules.on(Like)(listen)
     return rules
 
 
-federation = federation_of(asynchronous=True)
+federation = federation_of(asynchronous=os.environ.get("STOP_LISTENERS") != "plain")
 
 
 def bound() -> tuple[str, str]:

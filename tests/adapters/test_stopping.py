@@ -198,10 +198,18 @@ def test_server_stopped_under_load_finishes_its_listeners_and_exits_quietly(serv
         assert asyncio.run(running.depth()).leased == 0
 
 
-@pytest.mark.parametrize(("server", "stop_signal"), [("uvicorn", "sigterm"), ("hypercorn", "ctrl-c")])
-def test_endless_listeners_delay_the_exit_only_by_the_grace_period(server, stop_signal, tmp_path):
-    """Stop a server with listeners of an hour: their messages stay in the queue."""
-    running = Server(server, tmp_path / "x", STOP_LISTEN_S="3600", STOP_GRACE_S="0.5")
+@pytest.mark.parametrize(
+    ("server", "stop_signal", "listeners"),
+    [
+        ("uvicorn", "sigterm", "coroutines"),
+        ("hypercorn", "ctrl-c", "coroutines"),
+        ("uvicorn", "ctrl-c", "plain"),
+        ("hypercorn", "sigterm", "plain"),
+    ],
+)
+def test_endless_listeners_delay_the_exit_only_by_the_grace_period(server, stop_signal, listeners, tmp_path):
+    """Stop a server with listeners of an hour, coroutines or in threads: their messages stay in the queue."""
+    running = Server(server, tmp_path / "x", STOP_LISTEN_S="3600", STOP_GRACE_S="0.5", STOP_LISTENERS=listeners)
     running.wait_until_busy()
     running.stop(stop_signal)
     running.wait()
