@@ -1,19 +1,25 @@
 """Check the planning of deliveries: every recipient is reached, each inbox once, in bounded steps, despite failures."""
 
+import threading
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from apcore.adapters.memory import MemoryStore
 from apcore.collections import Member, PageItems, add_member
 from apcore.drivers import Ports, run
 from apcore.effects import Commit, commit
 from apcore.errors import ConnectFailed, FetchTimedOut, Unavailable
 from apcore.federation import DomainRules, Federation
 from apcore.federation.reconcile import reconcile
+from apcore.federation.retry import RetryPolicy
 from apcore.federation.worker import handle, lease_work
 from apcore.http import Headers, Request, Response
+from apcore.node import Node
+from apcore.testing.keys import ReusedKeys
+from apcore.testing.peer import PeerNetwork
 from apcore.testing.simulation import fault_loop, inject_failure
 from apcore.vocab import PUBLIC, Like, Note, Person
 from outbox_fixture import ALICE, FOLLOWERS, HERE, Outgoing, alice_and_bob
@@ -312,3 +318,84 @@ def test_lost_queue_loses_no_delivery() -> None:
         [*(f"https://{number}.example/bob/inbox" for number in range(60)), f"{X}/bob/inbox"]
     )
     assert out.waiting() == 0
+
+
+# --- a collection that cannot be read -------------------------------------------------------------------------------
+
+
+def federation_with_collection(read: Any, **options: Any) -> Federation[None]:
+    federation: Federation[None] = Federation(software="test/1.0", **options)
+
+    @federation.actor("/users/{identifier}")
+    def actor(ctx: Any, identifier: str) -> Person | None:
+        return Person(preferred_username=identifier) if identifier == "alice" else None
+
+    @federation.collection("followers")
+    def followers(ctx: Any, identifier: str, cursor: str | None) -> PageItems:
+        return read(cursor)
+
+    return federation
+
+
+def test_fan_out_whose_collection_fails_becomes_a_dead_letter() -> None:
+    """It is tried as often as a listener; the recipients before the collection have their deliveries."""
+    cursors: list[str | None] = []
+
+    def read(cursor: str | None) -> PageItems:
+        cursors.append(cursor)
+        raise ValueError("the database has no such table")
+
+    retries = RetryPolicy(attempts_max=3, base_s=10, delay_s_max=20, age_s_max=3600)
+    out = Outgoing(federation_with_collection(read, listener_retries=retries))
+    out.node.publish(Note(content="hi"), by="alice", to=[f"{X}/bob", f"{ALICE}/followers"])
+    out.pass_s(600)
+    assert cursors == [None] * 3
+    assert out.post.urls == [f"{X}/bob/inbox"]
+    [letter] = out.facts("dead")
+    assert letter.key[:3] == ("dead", "1", "send")
+    assert b"the database has no such table" in letter.value
+    assert not out.facts("send") + out.facts("out")
+    assert out.waiting() == 0
+
+
+def test_fan_out_that_hangs_becomes_a_dead_letter() -> None:
+    never = threading.Event()
+    cursors: list[str | None] = []
+
+    def read(cursor: str | None) -> PageItems:
+        cursors.append(cursor)
+        assert never.wait(30)
+        return PageItems((f"{X}/late",), next=None)
+
+    retries = RetryPolicy(attempts_max=2, base_s=0.01, delay_s_max=0.02, age_s_max=3600)
+    federation = federation_with_collection(read, listener_retries=retries)
+    store, network = MemoryStore(), PeerNetwork()
+    with Node(federation, HERE, store, transport=network, signer=ReusedKeys(), handler_limit_s=0.05) as node:
+        node.publish(Note(content="hi"), by="alice", to=f"{ALICE}/followers")
+        while not store.scan(("dead",), limit=1):
+            node.work(limit_s=0.1)
+        never.set()
+        node.work(until_idle=True)
+        [letter] = store.scan(("dead",), limit=10)
+    assert cursors == [None, None]
+    assert b"has not ended after 0.05 s" in letter.value
+    assert not [*store.scan(("send",), limit=1), *store.scan(("out",), limit=1)]
+
+
+def test_failures_of_planning_are_counted_anew_after_each_step() -> None:
+    """A collection of many pages that fails now and then reaches everyone."""
+    calls: list[str | None] = []
+
+    def read(cursor: str | None) -> PageItems:
+        calls.append(cursor)
+        if len(calls) % 2:
+            raise ValueError("now and then")
+        number = int(cursor or 0)
+        return PageItems((f"{X}/{number}",), next=str(number + 1) if number < 5 else None)
+
+    retries = RetryPolicy(attempts_max=2, base_s=10, delay_s_max=20, age_s_max=3600)
+    out = Outgoing(federation_with_collection(read, listener_retries=retries))
+    out.node.publish(Note(content="hi"), by="alice", to=f"{ALICE}/followers")
+    out.pass_s(600)
+    assert sorted(out.post.urls) == [f"{X}/{number}/inbox" for number in range(6)]
+    assert not out.facts("dead") + out.facts("send")

@@ -372,9 +372,13 @@ def test_every_sample_is_of_a_declared_kind() -> None:
     assert [key for key, _ in all_samples() if kind_of(key) is None] == []
 
 
+NEW_KINDS = {"dead-send"}
+"""The kinds of record that neither of the two releases wrote."""
+
+
 def test_every_declared_kind_has_a_sample() -> None:
     sampled = {kind.name for key, _ in all_samples() if (kind := kind_of(key)) is not None}
-    assert {kind.name for kind in declared_kinds()} == sampled
+    assert {kind.name for kind in declared_kinds()} - NEW_KINDS == sampled
 
 
 def test_samples_are_read_with_all_their_members_and_written_with_the_same_meaning() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import evolve
 
@@ -26,9 +26,7 @@ from apcore.federation.outbox.records import (
     DELIVERIES,
     RETRIES,
     SENDINGS,
-    DeliveryKey,
     DeliveryRecord,
-    RetryKey,
     SendingKey,
     SendingRecord,
 )
@@ -49,7 +47,6 @@ _LOG: Final = logging.getLogger(__name__)
 _IsOwn: TypeAlias = Callable[[Origin], bool] | None
 RecordT = TypeVar("RecordT", ReceivedActivityRecord, SendingRecord)
 KeyT = TypeVar("KeyT", ClaimKey, SendingKey)
-WaitingKeyT = TypeVar("WaitingKeyT", DeliveryKey, RetryKey)
 AnyRecordT = TypeVar("AnyRecordT", bound=StoredRecord)
 AnyKeyT = TypeVar("AnyKeyT", bound=RecordKey)
 
@@ -109,7 +106,7 @@ def _sending_message(key: SendingKey, record: SendingRecord, message_id: bytes) 
     return send_message(key.name, message_id, by=record.origin, about=line)
 
 
-def _enqueue_backlogs(kind: RecordKind[DeliveryRecord, WaitingKeyT], now: datetime, ours: _IsOwn) -> Op[int]:
+def _enqueue_backlogs(kind: RecordKind[DeliveryRecord, Any], now: datetime, ours: _IsOwn) -> Op[int]:
     """Enqueue a message for every backlog with a delivery of a kind, and return the number of messages."""
     count = 0
     after: StoreKey | None = None
@@ -138,7 +135,7 @@ def _enqueue_backlogs(kind: RecordKind[DeliveryRecord, WaitingKeyT], now: dateti
             count += len(messages)
 
 
-def _backlog_in(kind: RecordKind[DeliveryRecord, WaitingKeyT], entry: Entry) -> str:
+def _backlog_in(kind: RecordKind[DeliveryRecord, Any], entry: Entry) -> str:
     # A damaged key has a backlog too. It must not keep other backlogs from being found.
     return entry.key[len(kind.prefix)]
 

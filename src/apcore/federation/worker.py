@@ -19,6 +19,7 @@ from apcore.errors import ApcoreError, ContractError, WorkerEnded
 from apcore.federation.inbox.process import fail_attempt, process
 from apcore.federation.inbox.records import RECEIVED_ACTIVITIES
 from apcore.federation.outbox.deliver import deliver
+from apcore.federation.outbox.failed_planning import fail_planning
 from apcore.federation.outbox.fanout import plan
 from apcore.federation.outbox.records import SENDINGS
 from apcore.federation.site import Site
@@ -129,11 +130,15 @@ def fail_overdue(site: Site, leased: LeasedMessage, limit_s: float) -> Op[None]:
 
     The handler may still run. It cannot commit any more, because its lease and the version that it read are outdated.
 
-    Effects: as for `fail_attempt` if the message is for a received activity, else one `Settle`.
+    Effects: as for `fail_attempt` if the message is for a received activity, as for `fail_planning` if it is for a
+    fan-out, else one `Settle`.
     """
-    if kind_of_lane(leased.message.lane) == INBOX:
-        error = TimeoutError(f"the handler has not ended after {limit_s:g} s (handler_limit_s)")
+    kind = kind_of_lane(leased.message.lane)
+    error = TimeoutError(f"the handler has not ended after {limit_s:g} s (handler_limit_s)")
+    if kind == INBOX:
         yield from fail_attempt(site, leased, error)
+    elif kind == FANOUT:
+        yield from fail_planning(site, leased, error)
     else:
         _LOG.error(
             "a message in lane %s, attempt %d, has not ended after %g s (handler_limit_s)",

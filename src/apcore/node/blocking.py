@@ -311,8 +311,8 @@ class Node(NodeMethods[Data]):
             raise ConfigurationError(f"{type(store).__name__} cannot take part in a transaction of the application")
         enlisted = cast("Enlistable", store).enlist(connection)
         node = object.__new__(type(self))
-        node.__dict__.update(self.__dict__)
-        node.__dict__.update(ports=attrs.evolve(self.ports, store=enlisted, queue=enlisted), _opened=ExitStack())
+        vars(node).update(vars(self))
+        vars(node).update(ports=attrs.evolve(self.ports, store=enlisted, queue=enlisted), _opened=ExitStack())
         yield node
 
     def close(self) -> None:

@@ -24,9 +24,11 @@ from typing import Final
 from attrs import evolve
 
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit, commit_batch
+from apcore.errors import Unavailable
 from apcore.federation.inbox.claims import new_claim
 from apcore.federation.inbox.records import CLAIMS, ClaimKey, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
+from apcore.federation.outbox.failed_planning import record_failed_step
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
 from apcore.federation.outbox.pending_writes import send_message
 from apcore.federation.outbox.recipients import PlanStep, Sending, find_step, is_deliverable
@@ -79,7 +81,14 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
         return
     size = max(1, min(PLAN_RECIPIENTS_MAX, _DEPOSIT_BYTES_MAX // len(sent.value)))
     sending = Sending(leased, stored, size=size)
-    step = yield from find_step(site, sending)
+    try:
+        step = yield from find_step(site, sending)
+    except Unavailable:
+        raise  # a port failed, and not the application
+    except Exception as error:
+        _LOG.exception("the recipients of %s cannot be read", record.activity_id)
+        yield from record_failed_step(site, leased, stored, error)
+        return
     yield from _commit_step(site, sending, step)
 
 
@@ -211,6 +220,8 @@ def _progress(site: Site, sending: Sending, step: PlanStep) -> Op[tuple[Batch, S
     attempts_by_uri = {**record.lookups, **{lookup.uri: lookup.attempts for lookup in failed_lookups}}
     dues = [to_epoch_ms(now) + int(lookup.wait_s * 1000) for lookup in failed_lookups]
     due_ms = min([*dues, *record.failed_due_ms], default=to_epoch_ms(now))
+    if record.failures:  # failures are counted for each step, and only waiting for look-ups has a due time
+        record = evolve(record, failures=0, due_ms=0, put_off_ms=0)
     record = evolve(record, steps=record.steps + 1, cursor=step.cursor, skip=step.skip, lookups=attempts_by_uri)
     if step.remaining:
         failed_due_ms = (due_ms,) if failed_uris else ()

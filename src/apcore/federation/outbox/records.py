@@ -19,6 +19,7 @@ from apcore.records import DeferredRecord, RecordKind, StoredRecord, member
 
 __all__ = [
     "DEAD_DELIVERIES",
+    "DEAD_SENDINGS",
     "DELIVERIES",
     "OBJECTS",
     "PLANNED_INBOXES",
@@ -27,6 +28,7 @@ __all__ = [
     "SENT_ACTIVITIES",
     "DeadDeliveryKey",
     "DeadDeliveryRecord",
+    "DeadSendingRecord",
     "DeliveryKey",
     "DeliveryRecord",
     "DigestKey",
@@ -45,7 +47,7 @@ _INBOX: Final = "inbox"
 _SHARED: Final = "shared"
 _MAX_BODY: Final = "up to 1 MiB"
 _DEAD_KEPT_S: Final = 30 * 86400.0
-"""How long a delivery that was given up is stored, for people to look at."""
+"""How long a sending or a delivery that was given up is stored, for people to look at."""
 
 
 class DigestKey(NamedTuple):
@@ -144,14 +146,36 @@ class SendingRecord(DeferredRecord):
     failed_due_ms: tuple[int, ...] = member("failed_due", default=())
     """The time of the next look-up of one of them, in milliseconds since 1970; at most one."""
 
+    failures: int = 0
+    """The number of times that the handler of the collection has failed in the next step."""
+
     @property
     def waits_for_lookups(self) -> bool:
         """Whether only recipients remain whose inboxes could not be found."""
-        return bool(self.due_ms)
+        return bool(self.due_ms) and not self.failures
+
+
+@frozen(kw_only=True)
+class DeadSendingRecord(SendingRecord):
+    """A sending that was given up before all deliveries were planned, for people to look at."""
+
+    reason: str
+    died: datetime
 
 
 SENDINGS: Final = RecordKind(
     "send", SendingRecord, SendingKey, lifetime="until all deliveries are planned", size=_MAX_BODY, written_by="sending"
+)
+
+
+DEAD_SENDINGS: Final = RecordKind(
+    "dead-send",
+    DeadSendingRecord,
+    SendingKey,
+    prefix=("dead", "1", "send"),
+    lifetime="30 days",
+    ttl_s=_DEAD_KEPT_S,
+    written_by="planning",
 )
 
 
