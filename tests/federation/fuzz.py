@@ -438,13 +438,13 @@ class World:
                 case "key":
                     record = decode_record(entry.value)
                     if "owner" in record.members:
-                        self._check_key(record.text("key_id"), record.text("owner"), record.body)
+                        self._check_key(record.members["key_id"], record.members["owner"], record.body)
                 case "doc":
                     record = decode_record(entry.value)
-                    self._check_document(record.text("uri"), record.body)
+                    self._check_document(record.members["uri"], record.body)
                 case "in-todo":
                     record = decode_record(entry.value)
-                    self._check_activity(record.text("actor"), record.body)
+                    self._check_activity(record.members["actor"], record.body)
                 case _:
                     continue
 

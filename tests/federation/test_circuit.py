@@ -14,11 +14,12 @@ from apcore.federation.outages import HOSTS_MIN, is_our_outage
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
 from apcore.federation.outbox.circuit import Host, after_attempts
 from apcore.federation.outbox.host_records import CIRCUITS, CircuitRecord
+from apcore.federation.outbox.records import DELIVERIES, SENDINGS
 from apcore.federation.retry import DELIVERY_RETRIES
 from apcore.federation.time_limits import REACH_WINDOW_S
 from apcore.http import Response
 from apcore.ports import DeleteEntry, Entry, Put
-from apcore.records.format import decode_record, encode_record, to_epoch_ms
+from apcore.records.format import encode_record, to_epoch_ms
 from apcore.remote import Dialect
 from apcore.vocab import Like
 from outbox_fixture import Outgoing, alice_and_bob
@@ -55,9 +56,7 @@ def state(out: Outgoing, number: int) -> CircuitRecord:
 
 def attempts(out: Outgoing) -> dict[str, int]:
     """Return the charged attempts of the waiting deliveries by origin."""
-    return {
-        entry.key[2].partition(" ")[0]: decode_record(entry.value).number("attempts") for entry in out.facts("out", "1")
-    }
+    return {entry.key[2].partition(" ")[0]: DELIVERIES.decode(entry.value).attempts for entry in out.facts("out", "1")}
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def test_hosts_are_not_charged_when_most_are_down_at_once(out: Outgoing) -> None
     send(out, *range(10))
     # The outage shows only when more than half have failed: six of ten.
     assert sorted(attempts(out).values()) == [0] * 5 + [1] * 5
-    charged = {entry.key[2]: decode_record(entry.value).number("failures") for entry in out.facts("circuit", "1")}
+    charged = {entry.key[2]: CIRCUITS.decode(entry.value).failures for entry in out.facts("circuit", "1")}
     assert charged == attempts(out)
     out.pass_s(6 * HOUR_S, step_s=300)
     assert sorted(attempts(out).values()) == [0] * 5 + [1] * 5
@@ -99,7 +98,7 @@ def test_failed_lookup_in_our_own_outage_is_not_charged(out: Outgoing) -> None:
     out.pass_s(HOUR_S)
     assert 10 <= out.post.gets.count(dora) <= 14
     [sending] = out.facts("send", "1")
-    assert "lookups" not in decode_record(sending.value).members
+    assert SENDINGS.decode(sending.value).lookups == {}
     del out.post.actors[dora]
     out.pass_s(HOUR_S, step_s=300)
     assert f"{dora}/inbox" in out.post.urls

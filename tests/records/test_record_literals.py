@@ -11,7 +11,7 @@ from declared_kinds import declared_kinds, is_record_module
 from source_tree import MODULES, Module
 
 # The members of a record can be read by name only through these.
-MEMBER_READERS = {"apcore.records.format." + name for name in ("Record", "decode_record", "due_in", "encode_record")}
+MEMBER_READERS = {"apcore.records.format." + name for name in ("Record", "decode_record", "encode_record")}
 
 
 def first_parts() -> set[str]:

@@ -26,7 +26,6 @@ __all__ = [
     "NewerFormat",
     "Record",
     "decode_record",
-    "due_in",
     "encode_record",
     "from_epoch_ms",
     "key_name",
@@ -60,45 +59,6 @@ class Record:
 
     members: Mapping[str, Any]
     body: bytes = field(default=b"", repr=False)
-
-    def text(self, name: str) -> str:
-        """Return a member that is a string.
-
-        Raises:
-            ContractError: The member is missing or of another type, so another program has written to the store.
-        """
-        value = self.members.get(name)
-        if not isinstance(value, str):
-            raise ContractError(f"the record has no text {name!r}: {value!r:.40}")
-        return value
-
-    def number(self, name: str, default: int = 0) -> int:
-        """Return a member that is a whole number."""
-        value = self.members.get(name, default)
-        if not isinstance(value, int):
-            raise ContractError(f"the record has no number {name!r}: {value!r:.40}")
-        return value
-
-    def due_in_s(self, now: datetime) -> float | None:
-        """Return the seconds until the record is due (its member ``due``), or None if it is due.
-
-        A message can arrive early, for example from a queue that was rebuilt. Its worker then waits again, since the
-        record decides when to act, and the message is only a reason to look. If the record was put off at a time in the
-        future, the clock was set back since. Then the record is due.
-        """
-        if self.number("put_off") - to_epoch_ms(now) > CLOCK_SKEW_MS:
-            return None
-        remaining_s = (self.number("due") - to_epoch_ms(now)) / 1000
-        return remaining_s if remaining_s > 0 else None
-
-    def optional(self, name: str) -> str | None:
-        """Return a member that is a string, or None if it is missing."""
-        return None if self.members.get(name) is None else self.text(name)
-
-
-def due_in(delay_s: float, now: datetime) -> dict[str, int]:
-    """Return the members of a record that is due ``delay_s`` after ``now``; `Record.due_in_s` reads them."""
-    return {"due": to_epoch_ms(now) + int(delay_s * 1000), "put_off": to_epoch_ms(now)}
 
 
 def encode_record(members: Mapping[str, Any], body: bytes = b"") -> bytes:
