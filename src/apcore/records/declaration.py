@@ -74,6 +74,8 @@ class StoredRecord(StoredPart):
 
 RecordT = TypeVar("RecordT", bound=StoredRecord)
 KeyT = TypeVar("KeyT", bound=RecordKey)
+RecordT_co = TypeVar("RecordT_co", bound=StoredRecord, covariant=True)
+KeyT_co = TypeVar("KeyT_co", bound=RecordKey, covariant=True)
 FormatT = TypeVar("FormatT", bound=StoredRecord)
 
 
@@ -90,11 +92,11 @@ class RecordFormat(Protocol[FormatT]):
 
 
 @frozen
-class Stored(Generic[RecordT, KeyT]):
+class Stored(Generic[RecordT_co, KeyT_co]):
     """A record as it was read, with its key and the entry that holds it."""
 
-    key: KeyT
-    record: RecordT
+    key: KeyT_co
+    record: RecordT_co
     entry: Entry = field(repr=False)
 
     @property

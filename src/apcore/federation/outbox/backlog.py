@@ -34,7 +34,7 @@ Line: TypeAlias = tuple[str, str]
 class WaitingDelivery:
     """One activity for one inbox, as it is stored."""
 
-    stored: Stored[DeliveryRecord, DeliveryKey] | Stored[DeliveryRecord, RetryKey]
+    stored: Stored[DeliveryRecord, DeliveryKey | RetryKey]
 
     @property
     def record(self) -> DeliveryRecord:
