@@ -58,7 +58,6 @@ __all__ = [
     "Extend",
     "Fetch",
     "Get",
-    "HandlerContexts",
     "Lease",
     "MakeKey",
     "Now",

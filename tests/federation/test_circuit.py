@@ -13,8 +13,9 @@ from apcore.federation import RetryPolicy
 from apcore.federation.outages import HOSTS_MIN, is_our_outage
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
 from apcore.federation.outbox.circuit import Host, after_attempts
+from apcore.federation.outbox.delivery_records import DELIVERIES
 from apcore.federation.outbox.host_records import CIRCUITS, CircuitRecord
-from apcore.federation.outbox.records import DELIVERIES, SENDINGS
+from apcore.federation.outbox.records import SENDINGS
 from apcore.federation.retry import DELIVERY_RETRIES
 from apcore.federation.time_limits import REACH_WINDOW_S
 from apcore.http import Response

@@ -43,7 +43,11 @@ from apcore.vocab import Create, Like, Note, Person
 HERE = "http://local.example"
 ALICE = f"{HERE}/users/alice"
 PATIENCE_S = 30.0
-ROUNDS, LONGEST_LISTENER_S = (60, 3.0) if os.environ.get("APCORE_ROUNDS") == "all" else (15, 0.15)
+IS_ALONE = os.environ.get("APCORE_ROUNDS") == "all"
+"""Whether nothing else runs on the machine, so that the tests may be long and times exact."""
+ROUNDS, LONGEST_LISTENER_S = (60, 3.0) if IS_ALONE else (15, 0.15)
+TIME_SLICE_S = 0.0 if IS_ALONE else 0.01
+"""How long another test may keep a thread of this one from the processor. A blocked worker waits for seconds."""
 SOON = RetryPolicy(attempts_max=3, base_s=0.02, delay_s_max=0.05, age_s_max=3600)
 
 
@@ -420,16 +424,16 @@ def peers_on_loopback() -> Iterator[tuple[int, int, list[tuple[float, str]]]]:
 def assert_at_most(factor: float, look: Callable[[], tuple[float, float]]) -> None:
     """Compare two times, the second of which may be ``factor`` times the first.
 
-    Other programs on the machine can only make a time longer, so the shortest of up to five times counts on both
-    sides.
+    Other programs on the machine can only make a time longer, so the shortest of up to eight times counts on both
+    sides. Beside other tests, the second time may be longer by a time slice too; alone, in the gate, it may not.
     """
     looks: list[tuple[float, float]] = []
-    for _ in range(5):
+    for _ in range(8):
         looks.append(look())
-        ratio = min(second for _, second in looks) / min(first for first, _ in looks)
-        if ratio <= factor:
+        first_s, second_s = min(first for first, _ in looks), min(second for _, second in looks)
+        if second_s <= factor * first_s + TIME_SLICE_S:
             return
-    pytest.fail(f"at best {ratio:.2f} times as long, of {looks}")
+    pytest.fail(f"at best {second_s / first_s:.2f} times as long, of {looks}")
 
 
 def time_of_healthy_s(kind: str, store: Any, *, is_hanging: bool) -> float:

@@ -20,16 +20,10 @@ from apcore.federation.inbox.claims import inbox_message
 from apcore.federation.inbox.records import RECEIVED_ACTIVITIES, ClaimKey, ReceivedActivityRecord
 from apcore.federation.outbox.backlog import WaitingDelivery
 from apcore.federation.outbox.circuit import circuit_key
+from apcore.federation.outbox.delivery_records import DELIVERIES, RETRIES, DeliveryRecord
 from apcore.federation.outbox.host_records import CIRCUITS
 from apcore.federation.outbox.pending_writes import send_message
-from apcore.federation.outbox.records import (
-    DELIVERIES,
-    RETRIES,
-    SENDINGS,
-    DeliveryRecord,
-    SendingKey,
-    SendingRecord,
-)
+from apcore.federation.outbox.records import SENDINGS, SendingKey, SendingRecord
 from apcore.federation.wake_ups import deliver_message
 from apcore.http import Origin, parse_origin
 from apcore.ports import Entry, Message, StoreKey

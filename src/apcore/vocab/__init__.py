@@ -36,7 +36,7 @@ from apcore.vocab.audience import (
     Audience,
     Visibility,
     audience_of,
-    joint_audience as joint_audience,
+    joint_audience,
 )
 from apcore.vocab.builtin import FEDIVERSE
 from apcore.vocab.collections import Collection, CollectionPage, OrderedCollection, OrderedCollectionPage
@@ -59,7 +59,7 @@ from apcore.vocab.extensions.approval import (
     Quoting,
     ReplyAuthorization,
     ReplyRequest,
-    quoted as quoted,
+    quoted,
 )
 from apcore.vocab.extensions.books import Author, Book, BookComment, Edition, Quotation, Review, Work
 from apcore.vocab.extensions.events import (
@@ -333,6 +333,8 @@ __all__ = [
     "WrongType",
     "audience_of",
     "is_owned_by",
+    "joint_audience",
+    "quoted",
     "read_document",
     "to_wire",
 ]

@@ -15,7 +15,7 @@ from apcore.discovery import LookupResult, lookup
 from apcore.drivers import require_port
 from apcore.federation.actors.keys import signing_key
 from apcore.federation.outbox.deliver import DELIVER
-from apcore.federation.outbox.records import DEAD_DELIVERIES
+from apcore.federation.outbox.delivery_records import DEAD_DELIVERIES
 from apcore.federation.wake_ups import FANOUT, INBOX
 from apcore.remote import Identity
 from apcore.vocab import Create, View

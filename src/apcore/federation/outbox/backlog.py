@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 from attrs import evolve, frozen
 
 from apcore.effects import Op, Scan
+from apcore.federation.outbox.delivery_records import DELIVERIES, RETRIES, DeliveryKey, DeliveryRecord, RetryKey
 from apcore.federation.outbox.delivery_states import DeliveryState
-from apcore.federation.outbox.records import DELIVERIES, RETRIES, DeliveryKey, DeliveryRecord, RetryKey
 from apcore.ports import Write
 from apcore.records import Stored
 from apcore.records.format import CLOCK_SKEW_MS, to_epoch_ms

@@ -14,8 +14,13 @@ from attrs import asdict, evolve, field, frozen
 
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
 from apcore.federation.outbox.backlog import WaitingDelivery
+from apcore.federation.outbox.delivery_records import (
+    DEAD_DELIVERIES,
+    DeadDeliveryKey,
+    DeadDeliveryRecord,
+    DeliveryRecord,
+)
 from apcore.federation.outbox.delivery_states import DeliveryAction, DeliveryEvent, advance_delivery
-from apcore.federation.outbox.records import DEAD_DELIVERIES, DeadDeliveryKey, DeadDeliveryRecord, DeliveryRecord
 from apcore.federation.refusals import one_line
 from apcore.federation.retry import RetryRules
 from apcore.federation.time_limits import UNPROVED_MAX

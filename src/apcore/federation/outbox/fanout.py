@@ -28,17 +28,15 @@ from apcore.errors import Unavailable
 from apcore.federation.inbox.claims import new_claim
 from apcore.federation.inbox.records import CLAIMS, ClaimKey, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
+from apcore.federation.outbox.delivery_records import DELIVERIES, DeliveryKey, DeliveryRecord
 from apcore.federation.outbox.failed_planning import record_failed_step
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
 from apcore.federation.outbox.pending_writes import send_message
 from apcore.federation.outbox.recipients import PlanStep, Sending, find_step, is_deliverable
 from apcore.federation.outbox.records import (
-    DELIVERIES,
     PLANNED_INBOXES,
     SENDINGS,
     SENT_ACTIVITIES,
-    DeliveryKey,
-    DeliveryRecord,
     PlannedInboxKey,
     PlannedInboxRecord,
 )

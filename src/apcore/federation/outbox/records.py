@@ -1,6 +1,7 @@
-"""Declare the stored records of the outbox: published objects, sendings and deliveries.
+"""Declare the stored records of the outbox: published objects, and sendings that are being planned.
 
-Those about the hosts of peers are in `apcore.federation.outbox.host_records`.
+Deliveries are in `apcore.federation.outbox.delivery_records`, and the hosts of peers in
+`apcore.federation.outbox.host_records`.
 """
 
 from __future__ import annotations
@@ -18,24 +19,17 @@ from apcore.ports import digest_part
 from apcore.records import DeferredRecord, RecordKind, StoredRecord, member
 
 __all__ = [
-    "DEAD_DELIVERIES",
+    "DEAD_KEPT_S",
     "DEAD_SENDINGS",
-    "DELIVERIES",
     "OBJECTS",
     "PLANNED_INBOXES",
-    "RETRIES",
     "SENDINGS",
     "SENT_ACTIVITIES",
-    "DeadDeliveryKey",
-    "DeadDeliveryRecord",
     "DeadSendingRecord",
-    "DeliveryKey",
-    "DeliveryRecord",
     "DigestKey",
     "ObjectRecord",
     "PlannedInboxKey",
     "PlannedInboxRecord",
-    "RetryKey",
     "SendingKey",
     "SendingRecord",
     "SentRecord",
@@ -46,7 +40,7 @@ __all__ = [
 _INBOX: Final = "inbox"
 _SHARED: Final = "shared"
 _MAX_BODY: Final = "up to 1 MiB"
-_DEAD_KEPT_S: Final = 30 * 86400.0
+DEAD_KEPT_S: Final = 30 * 86400.0
 """How long a sending or a delivery that was given up is stored, for people to look at."""
 
 
@@ -174,7 +168,7 @@ DEAD_SENDINGS: Final = RecordKind(
     SendingKey,
     prefix=("dead", "1", "send"),
     lifetime="30 days",
-    ttl_s=_DEAD_KEPT_S,
+    ttl_s=DEAD_KEPT_S,
     written_by="planning",
 )
 
@@ -220,87 +214,6 @@ PLANNED_INBOXES: Final = RecordKind(
     size="under 10 bytes",
     written_by="planning",
     format=_PlannedInboxFormat(),
-)
-
-
-# --- deliveries -----------------------------------------------------------------------------------------------------
-
-
-class DeliveryKey(NamedTuple):
-    """The key of a delivery that waits for its turn in a backlog."""
-
-    backlog: str
-    order: str
-    name: str
-    """The name of the sending."""
-    inbox: str
-
-    @classmethod
-    def of(cls, backlog: str, order: str, name: str, inbox: str) -> DeliveryKey:
-        """Return the key of the delivery of the sending ``name`` to an inbox."""
-        return cls(backlog, order, name, digest_part(inbox))
-
-
-class RetryKey(NamedTuple):
-    """The key of a delivery that was put off; sorts by the time at which it is due."""
-
-    backlog: str
-    due: str
-    """Milliseconds since 1970, in 14 digits."""
-    order: str
-    name: str
-    inbox: str
-
-
-@frozen(kw_only=True)
-class DeliveryRecord(StoredRecord):
-    """One activity for one inbox."""
-
-    inbox: str
-    created: datetime
-    origin: str
-    """The origin of ours that sends it."""
-    line: str | None = member("about", default=None)
-    """The digest of the object that the activity is about. None for an activity without one."""
-    attempts: int = 0
-    unproved: int = 0
-    """The attempts that ended with 401."""
-    put_off_ms: int = member("put_off", default=0)
-    """The time at which the delivery was put off, in milliseconds since 1970."""
-
-
-DELIVERIES: Final = RecordKind(
-    "out", DeliveryRecord, DeliveryKey, lifetime="until it is delivered or given up", written_by="planning"
-)
-RETRIES: Final = RecordKind(
-    "out-retry", DeliveryRecord, RetryKey, lifetime="until it is delivered or given up", written_by="delivery"
-)
-
-
-class DeadDeliveryKey(NamedTuple):
-    """The key of a delivery that was given up."""
-
-    name: str
-    """The name of the sending."""
-    inbox: str
-
-
-@frozen(kw_only=True)
-class DeadDeliveryRecord(DeliveryRecord):
-    """A delivery that was given up, for people to look at."""
-
-    reason: str = ""
-    died: datetime | None = None
-
-
-DEAD_DELIVERIES: Final = RecordKind(
-    "dead-out",
-    DeadDeliveryRecord,
-    DeadDeliveryKey,
-    prefix=("dead", "1", "out"),
-    lifetime="30 days",
-    ttl_s=_DEAD_KEPT_S,
-    written_by="delivery",
 )
 
 
