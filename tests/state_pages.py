@@ -32,14 +32,14 @@ INTRODUCTIONS = {
     "received-activities": """# States of a received activity
 
 Here you can look up what happens to an activity at one of your inboxes, from its delivery to its end, and what apcore
-does at each step. You need it when you read your database or the log, or write tests about repeated deliveries.
+does at each step. You need this page when you read your database or the log, or test repeated deliveries.
 
 A worker that ends in the middle of an attempt has committed nothing, so the activity is then still pending.
 """,
     "deliveries": """# States of a delivery
 
-Here you can look up what happens to a delivery: one activity for one inbox, from its planning to its end. You need it
-when you read your database or the log. Deliveries to one inbox about one object are a line, and keep their order. For
+Here you can look up what happens to a delivery: one activity for one inbox, from its planning to its end. You need this
+page when you read your database or the log. Deliveries to one inbox about one object are a line, and keep their order. For
 the reasons behind the table, see [how a delivery is decided](../explanation/delivery.md).
 """,
     "circuits": """# States of a circuit
@@ -51,8 +51,8 @@ For the reasons behind the table, see [how a delivery is decided](../explanation
     "key-generations": """# States of a generation of keys
 
 Here you can look up what happens to the keys of an actor, from the time at which they are made until the signer has
-dropped them. The two keys that are made together, RSA and Ed25519, are a generation. You need it when you read your
-database, or write a signer.
+dropped them. The two keys that are made together, RSA and Ed25519, are a generation. You need this page when you read
+your database, or write a signer.
 """,
     "follow-relations": """# States of a follow relation
 

@@ -58,18 +58,18 @@ _OWN: Final = "objects of its own origin that name no other owner"
 
 # The first matching row counts. So a subtype comes before its type, and a row without a change after those with one.
 RECEIVED_RULES: Final = (
-    SideEffectRule("tentative-accept", TentativeAccept, "a Follow by an actor of yours that asks it"),
-    SideEffectRule("tentative-reject", TentativeReject, "a Follow by an actor of yours that asks it"),
+    SideEffectRule("tentative-accept", TentativeAccept, "a Follow that an actor of yours sent to it"),
+    SideEffectRule("tentative-reject", TentativeReject, "a Follow that an actor of yours sent to it"),
     SideEffectRule(
         "follow", Follow, "an actor of yours", "the request is stored, and answered as `Federation.follows` decides"
     ),
     SideEffectRule(
-        "accept", Accept, "a Follow by an actor of yours that asks it", "it is added to `following` of your actor"
+        "accept", Accept, "a Follow that an actor of yours sent to it", "it is added to `following` of your actor"
     ),
     SideEffectRule(
-        "reject", Reject, "a Follow by an actor of yours that asks it", "it is removed from `following` of your actor"
+        "reject", Reject, "a Follow that an actor of yours sent to it", "it is removed from `following` of your actor"
     ),
-    SideEffectRule("block", Block, "an actor of yours", "the two follow each other no longer, in both directions"),
+    SideEffectRule("block", Block, "an actor of yours", "neither of the two follows the other any longer"),
     SideEffectRule(
         "undo",
         Undo,

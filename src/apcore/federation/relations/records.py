@@ -78,7 +78,7 @@ class LegacyFollowKey(NamedTuple):
 
 @frozen(kw_only=True)
 class LegacyFollowRecord(StoredRecord):
-    """A Follow of ours as earlier releases stored it."""
+    """A Follow of ours as development versions before 0.1 stored it."""
 
     id: str
     state: str
@@ -152,7 +152,7 @@ LEGACY_FOLLOWS: Final = RecordKind(
     LegacyFollowRecord,
     LegacyFollowKey,
     lifetime="until the relation changes; then a `relation` replaces it",
-    written_by="releases before 0.1",
+    written_by="development versions before 0.1",
 )
 FOLLOW_IDS: Final = RecordKind(
     "followed",
