@@ -39,8 +39,8 @@ A worker that ends in the middle of an attempt has committed nothing, so the act
     "deliveries": """# States of a delivery
 
 Here you can look up what happens to a delivery: one activity for one inbox, from its planning to its end. You need this
-page when you read your database or the log. Deliveries to one inbox about one object are a line, and keep their order. For
-the reasons behind the table, see [how a delivery is decided](../explanation/delivery.md).
+page when you read your database or the log. Deliveries to one inbox about one object are a line, and keep their order.
+For the reasons behind the table, see [how a delivery is decided](../explanation/delivery.md).
 """,
     "circuits": """# States of a circuit
 
