@@ -1,7 +1,9 @@
-"""Follow, answer, remove and block other actors: the activities that a user's decision about a relation sends.
+"""Make the activities for a user's decisions about a relation: follow, answer, remove or block another actor.
 
-Each function reads the relation as it is after the notes of the unit of work, and returns the activity to send. The
-activity then changes the relation by the table of `apcore.federation.relations.table`, like any sent activity.
+A function such as `unfollow` or `block` reads the relation as it is after the notes of the unit of work, and returns
+the activity to send. `note_action` notes that activity. `note_follow` notes a Follow without reading the relation.
+A noted activity then changes the relation by the table of `apcore.federation.relations.table`, like any sent activity.
+The other functions read requests and memberships.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ PAGE_MAX: Final = 100
 """The most requests or members on one page."""
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _PAIRS_A_READ: Final = 30
-"""Relations that one read fetches. Each takes three of the hundred keys that a read may ask for."""
+"""The pairs of actors whose relations one read fetches. A pair takes three of the hundred keys that a read may have."""
 
 
 @frozen
@@ -108,7 +110,7 @@ def accept_follow(scope: UnitOfWork[Any], actor: str, by: str) -> Op[SendActivit
 
 
 def reject_follow(scope: UnitOfWork[Any], actor: str, by: str) -> Op[SendActivity | None]:
-    """Return the Reject of the newest request of ``actor``, or None if it is rejected already.
+    """Return the Reject of the newest request of ``actor``, or None if it is rejected or blocked already.
 
     Effects: those of `relation_after`.
 
@@ -137,7 +139,7 @@ def remove_follower(scope: UnitOfWork[Any], actor: str, by: str) -> Op[SendActiv
 def block(scope: UnitOfWork[Any], actor: str, by: str) -> Op[SendActivity | None]:
     """Return the Block of ``actor``, or None if it is blocked already.
 
-    The Block is delivered to the actor, as Mastodon does, so that its server ends its side of the relations too.
+    As with Mastodon, the Block is delivered to the actor, so that its server ends its side of the relations too.
 
     Effects: those of `relation_after`.
     """
@@ -251,9 +253,10 @@ def _check_requested(relation: Relation) -> None:
 
 
 def _follow_of(relation: Relation) -> dict[str, Any]:
-    """Return the Follow of a relation under our own context: some servers recognise it by its id, others by its actors.
+    """Return the Follow of a relation, with its id and its actors: some servers recognise it by one, some by the other.
 
-    A copy of the received Follow would be our signed text under the context of its sender, and could mean anything.
+    It is written anew under our own context. A copy of the received Follow would be our signed text under the context
+    of its sender, and could mean anything.
     """
     is_own = relation.direction is Direction.OUTBOUND
     return _without_none(

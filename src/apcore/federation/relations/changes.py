@@ -63,7 +63,7 @@ _ANSWERS: Final[Mapping[RelationEvent, RelationState]] = MappingProxyType(
         RelationEvent.BLOCK: RelationState.BLOCKED,
     }
 )
-"""The state after an activity of the followed actor. An Undo that names only the activity's id reverts the state."""
+"""The state that an activity of the followed actor leads to. Its id is stored, for an Undo that names only the id."""
 
 
 def settle_relations(
@@ -77,8 +77,8 @@ def settle_relations(
     Effects: two `Get`s for each relation, and one more for an activity that names another one only by its id.
 
     Raises:
-        ContractError: An answer to a Follow of another actor of ours, an Undo of another actor's activity, or an Accept
-            of a Follow by a blocked actor.
+        ContractError: An activity answers a Follow whose object is another actor of ours, undoes an activity of another
+            actor, or accepts the Follow of a blocked actor.
     """
     settling = _Settling(routes)
     yield from settling.apply_all(origin, notes)
@@ -108,7 +108,7 @@ def is_late_answer(relation: Relation, update: RelationUpdate) -> bool:
 
 @define
 class _Settling:
-    """Notes that are being settled, with the state after the earlier notes, which later notes start from."""
+    """The notes that are settled so far, with the relations and memberships after them. Later notes start from these."""
 
     routes: RouteTable
     notes: list[PendingWrite] = field(factory=list[PendingWrite])
@@ -124,7 +124,7 @@ class _Settling:
                 case SendActivity() if origin is not None:
                     for update in (yield from sent_updates(self.routes, origin, note)):
                         yield from self.apply(update)
-                        yield from _check_accepted(self, update)
+                        yield from _check_not_blocked(self, update)
                     self.add(note)
                 case _:
                     self.add(note)
@@ -176,7 +176,9 @@ class _Settling:
             case RelationAction.REMOVE_REQUEST if relation.direction is Direction.INBOUND:
                 self.add(RemoveMember(requests, relation.them))
             case _:
-                pass  # CONFIRM and REFUSE are answers: the side effect of a received Follow sends them.
+                # Our own requests are in no collection of requests. CONFIRM and REFUSE are answers, which the side
+                # effect of a received Follow sends.
+                pass
 
     def _add_write(self, write: Write) -> None:
         self.add(WriteEntry(write))
@@ -190,7 +192,7 @@ class _Settling:
         if is_blank and relation.entry is None and key not in self.checks:
             return
         self.checks[key] = Check(RELATIONS.key(key), None if relation.entry is None else relation.entry.version)
-        ttl_s = REJECTED_KEPT_S if _is_stranger(relation) else None
+        ttl_s = REJECTED_KEPT_S if _is_rejected_request(relation) else None
         self._add_write(RELATIONS.delete(key) if is_blank else RELATIONS.put(key, relation.new_record, ttl_s=ttl_s))
 
     def _write_index(self, relation: Relation) -> Relation:
@@ -210,11 +212,11 @@ class _Settling:
         return evolve(relation, indexed_ids=new_ids)
 
 
-def _is_stranger(relation: Relation) -> bool:
+def _is_rejected_request(relation: Relation) -> bool:
     return relation.direction is Direction.INBOUND and relation.state is RelationState.REJECTED
 
 
-def _check_accepted(settling: _Settling, update: RelationUpdate) -> Op[None]:
+def _check_not_blocked(settling: _Settling, update: RelationUpdate) -> Op[None]:
     """Refuse to send an Accept to a blocked actor: its server would record a relation that ours does not have."""
     if update.event is not RelationEvent.ACCEPT:
         return

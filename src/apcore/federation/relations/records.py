@@ -49,13 +49,13 @@ class RelationKey(NamedTuple):
 
 @frozen(kw_only=True)
 class RelationRecord(StoredRecord):
-    """The follow relation of an actor of ours and another actor; the body is stored with the member."""
+    """The follow relation of an actor of ours and another actor. The collection stores the same body with its member."""
 
     direction: str
     us: str
     them: str
     members: str
-    """The collection that holds the other actor while the relation is accepted."""
+    """The address of the collection that holds the other actor while the relation is accepted."""
     state: str
     follow_ids: tuple[str, ...] = ()
     answer_id: str | None = None
@@ -103,7 +103,7 @@ class FollowIdKey(NamedTuple):
 
 @frozen(kw_only=True)
 class FollowIdRecord(StoredRecord):
-    """The actor of ours that a received Follow asks, found by the id of the Follow."""
+    """The actor of ours that is the object of a received Follow. It is found by the id of the Follow."""
 
     follower: str
     us: str | None = None
@@ -131,7 +131,7 @@ class ActorRecord(StoredRecord):
 
 @frozen(kw_only=True)
 class MetActorRecord(ActorRecord):
-    """An actor that follows, or is followed, here: its Updates and Deletes are worth a look at its key."""
+    """An actor that has had a relation with one of ours. Its key is fetched to check its Updates and Deletes."""
 
 
 @frozen(kw_only=True)

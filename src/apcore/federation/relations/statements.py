@@ -62,7 +62,7 @@ UNDO_EVENTS: Final[Mapping[type[Activity], RelationEvents]] = MappingProxyType(
 
 @frozen
 class Statement:
-    """The content of an activity about a relation, whichever of the two actors is ours."""
+    """The content of an activity about a relation. Either of the two actors may be ours."""
 
     events: RelationEvents
     is_undo: bool
@@ -73,8 +73,11 @@ class Statement:
     undone_actor: str | None = None
     """The actor of the activity that is undone, as far as the Undo names one."""
     follow_id: str | None = None
+    """The id of the Follow that is made, undone or answered."""
     follow_actor: str | None = None
+    """The actor of the Follow or Block; None for an answer."""
     follow_object: str | None = None
+    """The object of the Follow that is answered; None for a Follow or Block."""
     is_about_own_follow: bool = False
     """Whether ``other`` is the object of a Follow or Block. If False, it is the actor of a Follow that is answered."""
 
@@ -82,21 +85,24 @@ class Statement:
 def read_statement(activity: Activity) -> Statement | None:
     """Read the statement of an activity; None if it makes none about a follow relation."""
     if not activity.document.is_a(Undo):
-        return _read_answer(activity, is_undo=False)
+        return _read_relation_activity(activity, is_undo=False)
     undone = activity.object
     if undone is None:
         return None
     if undone.embedded is None or not undone.embedded.types:
         return Statement((), is_undo=True, named_id=undone.uri)
     undone_activity = Activity.over(undone.embedded)
-    statement = _read_answer(undone_activity, is_undo=True)
+    statement = _read_relation_activity(undone_activity, is_undo=True)
     if statement is None:
         return None
     return evolve(statement, named_id=undone.uri, undone_actor=_uri_of(undone_activity.actor))
 
 
-def _read_answer(activity: Activity, *, is_undo: bool) -> Statement | None:
-    """Read a Follow, an answer to one, or a Block. Without an Undo, an answer without a Follow is no statement."""
+def _read_relation_activity(activity: Activity, *, is_undo: bool) -> Statement | None:
+    """Read a Follow, an answer to one, or a Block.
+
+    An answer that names no Follow counts only inside an Undo: the Undo can name the answer by its id.
+    """
     document, subject = activity.document, activity.object
     table = UNDO_EVENTS if is_undo else RELATION_EVENTS
     kind = _kind_of(document, table)

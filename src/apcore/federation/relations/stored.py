@@ -1,8 +1,8 @@
 """Read and write the stored relations of our actors.
 
 The collections ``followers`` and ``following`` decide about membership, so an application may add and remove members
-itself. A member is accepted even if its record has another state. A record in the state accepted means no relation
-without the member.
+itself. A member is accepted even if its record has another state. If the record is accepted, but the collection does
+not hold the other actor, there is no relation.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Relation:
     us: str
     them: str
     members: str = ""
-    """The collection of ours that holds the other actor while the relation is accepted."""
+    """The address of our collection that holds the other actor while the relation is accepted."""
     state: RelationState = RelationState.NONE
     follow_ids: tuple[str, ...] = ()
     answer_ids: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class Relation:
 
     @property
     def new_record(self) -> RelationRecord:
-        """Return the record that stores the relation. Members of a newer release are kept."""
+        """Return the record that stores the relation. It keeps the fields that a newer release has added."""
         *earlier_answer_ids, answer_id = self.answer_ids or (None,)
         record = self.record or RelationRecord(direction="", us="", them="", members="", state="")
         return evolve(
@@ -145,8 +145,8 @@ def relations_of(
 ) -> Op[tuple[list[RelationUpdate], StoreKey | None]]:
     """Return the updates that apply ``event`` to up to ``limit`` relations with ``them``, at all origins of ours.
 
-    With ``item``, only the relations in which ``them`` follows, and which store another item. The returned key is the
-    ``after`` of the next call; None at the end.
+    With ``item``, skip the relations in which our actor follows, and those that store this item already. The returned
+    key is the ``after`` of the next call; None at the end.
 
     Effects: one `Scan`.
     """

@@ -1,7 +1,7 @@
 """Define the follow relation of a follower and a followed actor: states, events, and the table of transitions.
 
-Both servers use the same table. A server stores a relation for each pair in which one actor is its own, and applies the
-activities that it sends and receives to it. The table knows no store and no network.
+Both servers use the same table. Each server stores the relations of its own actors, and changes them by the activities
+that it sends and receives. The table knows no store and no network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["TRANSITIONS", "Direction", "RelationAction", "RelationEvent", "Relat
 
 
 class Direction(Enum):
-    """The side of a relation on which our actor stands."""
+    """The direction of a relation, seen from our actor."""
 
     INBOUND = "inbound"
     """The other actor follows ours."""

@@ -42,8 +42,9 @@ def received_updates(
 ) -> Op[list[RelationUpdate]]:
     """Return the updates that a received activity of ``actor`` makes to its relations with our actors at ``origin``.
 
-    ``recipient`` is the id of the actor of ours whose inbox received the activity. An answer to a Follow of another
-    actor than ``actor``, and an Undo of another actor's activity, change nothing.
+    ``recipient`` is the id of the actor of ours whose inbox received the activity. An answer to a Follow
+    changes nothing if the object of the Follow is another actor than ``actor``. Nor does an Undo of another actor's
+    activity.
 
     Effects: two `Get`s if the activity names another one only by its id, else none.
     """
@@ -61,10 +62,10 @@ def received_updates(
         ]
     if statement.named_id is None:
         return []
-    candidates, early_us = yield from _named_actors(routes, origin, statement.named_id, actor, recipient)
+    candidates, legacy_us = yield from _named_actors(routes, origin, statement.named_id, actor, recipient)
     pairs = [(us, actor) for us in candidates]
     activity_id = activity.document.id
-    return (yield from _named_updates(statement, pairs, is_sent=False, activity_id=activity_id, early_us=early_us))
+    return (yield from _named_updates(statement, pairs, is_sent=False, activity_id=activity_id, legacy_us=legacy_us))
 
 
 def sent_updates(routes: RouteTable, origin: Origin, note: SendActivity) -> Op[list[RelationUpdate]]:
@@ -73,7 +74,8 @@ def sent_updates(routes: RouteTable, origin: Origin, note: SendActivity) -> Op[l
     Effects: one `Get` if the activity names another one only by its id, else none.
 
     Raises:
-        ContractError: The activity answers a Follow of another actor of ours, or undoes an activity of another actor.
+        ContractError: The activity answers a Follow whose object is another actor of ours, or undoes an activity of
+            another actor.
     """
     activity = Activity.over(note.activity)
     us = routes.actor_uri(origin, note.by)
@@ -120,27 +122,27 @@ def _sent_update(role: Role, event: RelationEvent, us: str, them: str, activity_
 def _named_actors(
     routes: RouteTable, origin: Origin, named_id: str, actor: str, recipient: str | None
 ) -> Op[tuple[list[str], str | None]]:
-    """Return the actors of ours that may be concerned by an activity that names another one only by its id.
+    """Return the actors of ours whose relations the activity ``named_id`` may belong to.
 
-    Return also the actor that is followed by a Follow with that id, if an earlier release has recorded the id.
+    The second result is the actor of ours that this Follow asks, if an earlier release recorded the Follow, else None.
 
     Effects: one `Get`.
     """
     candidates: dict[str, None] = {}
-    early_us: str | None = None
+    legacy_us: str | None = None
     [entry] = yield from Get((FOLLOW_IDS.key(FollowIdKey.of(actor, named_id)),))
     record = None if entry is None else FOLLOW_IDS.decode(entry.value)
     if record is not None and record.follower == actor:
         us = record.us or (None if record.identifier is None else routes.actor_uri(origin, record.identifier))
         if us is not None:
             candidates[us] = None
-        early_us = us if record.us is None else None
+        legacy_us = us if record.us is None else None
     # Our own ids are fragments of the actor's id, or below it, unless the application has chosen others.
     for uri in (named_id.partition("#")[0], recipient):
         match = None if uri is None else routes.read(origin, uri)
         if match is not None and match.identifier is not None and routes.has("actor"):
             candidates[routes.actor_uri(origin, match.identifier)] = None
-    return list(candidates), early_us
+    return list(candidates), legacy_us
 
 
 def _named_updates(
@@ -149,11 +151,11 @@ def _named_updates(
     *,
     is_sent: bool,
     activity_id: str | None,
-    early_us: str | None = None,
+    legacy_us: str | None = None,
 ) -> Op[list[RelationUpdate]]:
     """Return the updates of the relations of ``pairs`` (us, them) in which the named id occurs.
 
-    ``early_us`` is the actor that `_named_actors` returns.
+    ``legacy_us`` is the second result of `_named_actors`.
 
     Effects: one `Get`.
     """
@@ -161,11 +163,11 @@ def _named_updates(
     if named_id is None or not pairs:
         return []
     relations = yield from read_relation_records(pairs)
-    if early_us is not None:
+    if legacy_us is not None:
         # Earlier releases stored the follower and the id of its Follow, and no relation.
         relations = [
             evolve(relation, follow_ids=(named_id,))
-            if relation.entry is None and relation.direction is Direction.INBOUND and relation.us == early_us
+            if relation.entry is None and relation.direction is Direction.INBOUND and relation.us == legacy_us
             else relation
             for relation in relations
         ]
