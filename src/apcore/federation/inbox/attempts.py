@@ -68,9 +68,10 @@ class Attempt:
 
 
 def begin_attempt(site: Site, leased: LeasedMessage) -> Op[Attempt | None]:
-    """Read a message's activity and count the attempt; None, with the message settled, if there is nothing to do.
+    """Read a message's activity, and count the attempt. If there is nothing to do now, settle the message; return None.
 
-    Effects: one `Get`, perhaps `Now`, and one commit before any attempt but the first.
+    Effects: one `Get`, mostly `Now`, and one commit before any attempt but the first. If there is nothing to do, mostly
+    one `Settle`.
     """
     entry, claim_entry = yield from _read_entries(leased)
     if entry is None or claim_entry is None:
@@ -118,7 +119,7 @@ def end_attempt(attempt: Attempt, event: ClaimEvent, handler_writes: Batch, *, r
 
 
 def record_failure(site: Site, attempt: Attempt, reason: str, *, retry_after_s: float | None) -> Op[bool]:
-    """Record a failed attempt, and schedule the next or write a dead letter; return whether it was the last."""
+    """Record a failed attempt, and schedule the next or write a dead letter. Return whether it was the last."""
     now = yield from Now()
     random_bytes = yield from RandomBytes(2)
     record = evolve(attempt.record, attempts=attempt.number)
@@ -149,9 +150,9 @@ def _read_entries(leased: LeasedMessage) -> Op[tuple[Entry | None, Entry | None]
 
 
 def _count_start(site: Site, attempt: Attempt) -> Op[Attempt | None]:
-    """Write the start of an attempt into the record.
+    """Write the start of an attempt into the record, and return the attempt.
 
-    None if another worker was faster, or if all attempts are used up.
+    The result is None if another worker was faster, or if all attempts are used up.
     """
     attempts_max = site.federation.listener_retries.attempts_max
     if attempts_max is not None and attempt.record.attempts >= attempts_max:

@@ -65,7 +65,7 @@ def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op
 
     Raises:
         RequestError, SignatureError: No rule proves the activity. The notes of the error name the other rules that
-            failed, and why. Also raised as by `find_signer` and by the proofs.
+            failed, and why. A proof that is refused ends the authentication with its error.
         KeyRefused, KeyNotOwned: The key does not exist, or its owner does not list it.
         NotTheActor: The valid signature belongs to another actor.
         Refused: The key's host is suspended.
@@ -133,8 +133,8 @@ def _decisive(failures: list[RemoteError | Unavailable]) -> RemoteError | Unavai
 
     The first retryable outage comes before any refusal: after a retry, the same activity may be proved.
     """
-    waiting = [failure for failure in failures if isinstance(failure, Unavailable) and failure.retryable]
-    decisive = waiting[0] if waiting else failures[0]
+    outages = [failure for failure in failures if isinstance(failure, Unavailable) and failure.retryable]
+    decisive = outages[0] if outages else failures[0]
     for failure in failures:
         if failure is not decisive:
             decisive.add_note(f"{failure.reason}: {failure}")

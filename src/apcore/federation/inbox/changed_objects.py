@@ -1,4 +1,7 @@
-"""Apply received Updates and Deletes to cached copies, and to the relations with their actor."""
+"""Apply received Updates, Deletes, Adds and Removes to cached copies.
+
+An Update or Delete of the actor itself also changes the relations with it.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,15 @@ from apcore.vocab import Reference, same_id
 __all__ = ["drop_copies", "drop_target_copies", "forget_deleted", "refresh_changed"]
 
 _RELATIONS_A_COMMIT: Final = 10
-"""Relations that one commit changes. Each takes up to seven of the hundred entries that a commit can hold."""
+"""The most relations that one commit changes. Each takes up to seven of the hundred entries of a commit."""
 _COMMITS_MAX: Final = 200
-"""Commits that change the relations of one actor.
+"""The most commits that change the relations of one actor: 2,000 relations.
 
-Relations beyond 2,000 of a deleted actor are not ended one by one. The actor is remembered as gone, and nothing is
-delivered to it. Those of an actor with a new inbox are found again when the old inbox does not answer."""
+The other relations of a deleted actor stay, but nothing is delivered to it, because it is remembered as gone. The other
+relations of an actor with a new inbox get the new inbox when the old one does not answer."""
 _COMMIT_ATTEMPTS_MAX: Final = 5
 _CHANGED_MAX: Final = 20
-"""Objects of one activity whose cached copies are dropped."""
+"""The most objects of one activity whose cached copies are dropped."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -66,11 +69,13 @@ def drop_target_copies(received: Received) -> Op[None]:
 def refresh_changed(received: Received) -> Op[None]:
     """Drop the copies of updated objects, and store the new inboxes of an actor that updates itself."""
     yield from drop_copies(received, received.activity.objects)
-    own = next((reference for reference in received.activity.objects if _is_actor_itself(received, reference)), None)
-    if own is None or own.embedded is None:
+    own_reference = next(
+        (reference for reference in received.activity.objects if _is_actor_itself(received, reference)), None
+    )
+    if own_reference is None or own_reference.embedded is None:
         return
     try:
-        item = encode_inboxes(inboxes_in(own.embedded))
+        item = encode_inboxes(inboxes_in(own_reference.embedded))
     except (DocumentError, RequestError):
         return  # The Update names no inbox, or none that is an address: the stored one stays.
     yield from _change_relations_of(received, RelationEvent.REFRESH, item=item)
@@ -98,9 +103,9 @@ def _is_actor_itself(received: Received, reference: Reference) -> bool:
 
 
 def _change_relations_of(received: Received, event: RelationEvent, *, item: bytes = b"") -> Op[None]:
-    """Apply an event to all relations with the activity's actor, a few a commit, since there may be thousands.
+    """Apply an event to all relations with the activity's actor. Each commit changes a few: there may be thousands.
 
-    With ``item``, only the relations change in which the other actor follows and has another item.
+    With ``item``, skip the relations in which our actor follows, and those that store this item already.
     """
     after: StoreKey | None = None
     for _ in range(_COMMITS_MAX):
@@ -113,7 +118,7 @@ def _change_relations_of(received: Received, event: RelationEvent, *, item: byte
 
 
 def _commit_updates(site: Site, updates: Sequence[RelationUpdate]) -> Op[None]:
-    """Commit the change of a few relations. Try up to five times if one of them changes meanwhile."""
+    """Commit the change of a few relations. If one of them changes meanwhile, try again, up to five times in all."""
     for _ in range(_COMMIT_ATTEMPTS_MAX):
         scope = unit_of_work_for(site)
         scope.notes.extend(updates)

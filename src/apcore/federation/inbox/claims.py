@@ -2,8 +2,8 @@
 
 A claim is for one actor, id and inbox. An activity that its actor delivers to two inboxes is processed in both, and
 only its actor can use up its id. An activity that another actor delivers is processed once at an origin of ours,
-whichever inbox it reaches. The reason is that no proof in a document names the inbox it is meant for. Otherwise a third
-party could take a Follow that was undone in one inbox to the next inbox, and it would count again.
+whichever inbox it reaches: no proof in a document names the inbox that it is meant for. If it were processed in each
+inbox, a third party could take a Follow that was undone in one inbox to the next, and it would count again.
 
 The states of a claim, and their transitions, are the table in `apcore.federation.inbox.states`.
 """
@@ -60,12 +60,12 @@ def inbox_message(key: ClaimKey, message_id: bytes, *, by: Origin | str, actor: 
 
 def new_claim(key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
     """Return the part of a commit that stores an activity which was not received before."""
-    return Batch((CLAIMS.absent(key),)) + _storing(
+    return Batch((CLAIMS.absent(key),)) + _batch_of(
         advance_claim(ClaimState.ABSENT, ClaimEvent.RECEIVED), key, record, message_id
     )
 
 
-def _storing(change: ClaimTransition, key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
+def _batch_of(change: ClaimTransition, key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
     batch = NO_CHANGE
     if ClaimAction.STORE in change.actions:
         claim_record = ClaimRecord.of(change.state, record.activity_id)
@@ -121,7 +121,7 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
     is_ended = state is not ClaimState.PENDING
     is_reused = is_ended and is_signed_anew and (yield from _is_reused(receipt))
     change = advance_claim(state, ClaimEvent.REUSED if is_reused else ClaimEvent.RECEIVED)
-    repetition = _storing(change, receipt.key, receipt.record, receipt.message_id)
+    repetition = _batch_of(change, receipt.key, receipt.record, receipt.message_id)
     if ClaimAction.STORE in change.actions:
         # If this commit fails, another request was faster and has stored the activity.
         _ = yield from commit_batch(Batch((earlier.check,)) + receipt.signature_use + repetition)
@@ -180,7 +180,7 @@ def _signature_key(authenticated: Authenticated) -> UsedSignatureKey | None:
 def _read_earlier(receipt: _Receipt) -> Op[tuple[Stored[ClaimRecord, ClaimKey], bool]]:
     """Return the claim of an activity that was received before, and whether its actor has signed it anew.
 
-    A sender repeats a request if it got no response.
+    A sender that got no response repeats the request, mostly with the same signature: then it is not signed anew.
     """
     claim_key, signature_key = CLAIMS.key(receipt.key), receipt.signature_key
     use_key = claim_key if signature_key is None else USED_SIGNATURES.key(signature_key)

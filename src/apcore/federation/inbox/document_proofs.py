@@ -32,7 +32,7 @@ from apcore.vocab import same_id
 __all__ = ["GRAPH_BYTES_MAX", "by_ld_signature", "by_proof", "keys_named"]
 
 GRAPH_BYTES_MAX: Final = 128 * 1024
-"""The longest document that is canonicalised as a graph before any signature is verified; that takes at most 50 ms.
+"""The longest document that is canonicalised as a graph before any signature is verified. That takes at most 50 ms.
 
 An LD signature may cover a longer document if the request has a valid HTTP signature."""
 _LD_TYPE: Final = "RsaSignature2017"
@@ -72,6 +72,8 @@ def by_proof(site: Site, incoming: IncomingActivity, now: datetime) -> Op[Authen
 
 
 def _verify_document(site: Site, presented: PresentedDocument, *, for_proofs: bool) -> Op[VerifiedDocument]:
+    """Verify a document with the key that its signature names. ``for_proofs`` requires a key that may make proofs."""
+
     def verify(key: RemoteKey) -> VerifiedDocument:
         if for_proofs and not key.asserts:
             raise ProofRefused(f"key {presented.key_id} is not in the assertionMethod of {key.key.owner}")
@@ -142,7 +144,7 @@ def _member(holder: object, name: str) -> str | None:
 def _by_document(
     site: Site, incoming: IncomingActivity, verified: VerifiedDocument, auth_method: AuthMethod
 ) -> Authenticated:
-    """Return the signed document in place of the received one, if it is the same activity."""
+    """Return the signed document in place of the received one. Refuse it if it is another activity."""
     proved = read_incoming(site, bytes_of(verified.document))
     if (proved.id, proved.actor) != (incoming.id, incoming.actor):
         raise ProofRefused(

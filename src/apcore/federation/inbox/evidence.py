@@ -70,9 +70,11 @@ class Authenticated:
 
 
 def is_old(signed: datetime | None, now: datetime, site: Site) -> bool:
-    """Return whether evidence from the time ``signed`` is so old that its activity may have been forgotten."""
-    # A peer's clock may run ahead of ours by the skew. Its activity was then processed, and is forgotten, that much
-    # sooner than its date says.
+    """Return whether evidence is so old that its activity may have been processed and forgotten.
+
+    ``signed`` is the time of the evidence. Without a time, it counts as old.
+    """
+    # A peer's clock may run ahead of ours by the skew. We then forget its activity that much sooner than its date says.
     return signed is None or (now - signed).total_seconds() > DONE_KEPT_S - site.signatures.clock_skew_s
 
 

@@ -72,8 +72,8 @@ def by_origin(
 def _deleted_at_origin(site: Site, incoming: IncomingActivity) -> Op[Authenticated | None]:
     """Confirm a deletion at the object's origin: by a 410, or by a Tombstone.
 
-    A 404 proves nothing, since it may be an outage. The result is a Delete with an id made from the object's. The
-    received activity stays unproved: otherwise a third party could use up its id.
+    A 404 proves nothing, since it may be an outage. The result is a new Delete, with an id made from the object's id.
+    The received activity stays unproved: otherwise a third party could use up its id.
     """
     object_uri = incoming.object_uri
     if object_uri is None or not same_origin(object_uri, incoming.actor):
@@ -99,14 +99,14 @@ def _deleted_at_origin(site: Site, incoming: IncomingActivity) -> Op[Authenticat
 
 
 def _load_for_stranger(site: Site, uri: str, *, fresh: bool) -> Op[LoadedDocument]:
-    """Load a document because a stranger's request needs it: from the stranger's budget, and for as long as a key."""
+    """Load a document for a stranger's request: at the cost of its budget, and within the time limit for a key."""
     identity = yield from instance_identity(site)
     until = (yield from Now()) + timedelta(seconds=site.fetching.key_s_max)
     policy = evolve(site.asking, until=until)
     try:
         return (yield from load(uri, policy=policy, identity=identity, fresh=fresh))
     except (FetchFailed, PeerFailing) as error:
-        # The peer learns only whether to retry. Responses from our network are not disclosed (design rule 14).
+        # The peer learns only whether to retry. Responses from our network are not disclosed.
         if error.retryable:
             raise OriginUnavailable(f"{uri}: {error}", retry_after_s=error.retry_after_s) from error
         raise Refused(f"{uri} cannot be loaded to confirm the activity: {error}") from error

@@ -28,7 +28,9 @@ class IncomingActivity:
     document: Document
     activity: Activity
     id: str
+    """The id of the activity; for a Delete without one, an id made from its object's."""
     actor: str
+    """The actor that the activity claims."""
     work: WorkBudget = field(repr=False, eq=False)
     """The rest of the document's work budget. Its proofs are read from the same budget."""
 
@@ -74,7 +76,7 @@ def read_incoming(site: Site, body: bytes) -> IncomingActivity:
 
 
 def bytes_of(members: dict[str, Any]) -> bytes:
-    """Serialise a document that was proved, if it is not the received body."""
+    """Serialise a proved document that differs from the received body."""
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 

@@ -41,8 +41,8 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     An error of a handler is not raised. The activity is retried by the federation's ``listener_retries``, and becomes a
     dead letter after the last attempt.
 
-    Effects: one `Get`; before any attempt but the first, one commit that counts it; the effects of the side effects and
-    of the listener; one commit.
+    Effects: one `Get`; before any attempt but the first, one commit that counts it; those of the side effects and the
+    listener; one commit.
     """
     attempt = yield from begin_attempt(site, leased)
     if attempt is None:

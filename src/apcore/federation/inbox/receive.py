@@ -1,7 +1,8 @@
 """Receive activities at an inbox: read, authenticate, claim once and enqueue them, then answer with 202.
 
-The order matters. Nothing is stored, and no handler is called, before the sender is authenticated and is allowed to
-make the statement. The answer is 202 only after the activity is in the store and a message for it is on the queue.
+The order matters. An activity is stored only after its sender is authenticated and is allowed to make the statement.
+Listeners are called later, by a worker. Before authentication, only the actor handler of the inbox is called, and only
+caches are written. The answer to a new activity is 202 only after it is in the store and a message for it on the queue.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from apcore.vocab import Document
 __all__ = ["BODY_BYTES_MAX", "receive"]
 
 BODY_BYTES_MAX: Final = 1024 * 1024
-"""The same limit as Mastodon's."""
+"""The longest body that is accepted. Mastodon has the same limit."""
 _LOGGED_CHARS_MAX: Final = 300
 """The longest text of a peer in a log line, for each text."""
 _LOG: Final = logging.getLogger("apcore.inbox")
@@ -48,7 +49,8 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
 
     A fault of the peer is answered with a 4xx. An outage is answered with a 503 and `Retry-After`. Only a bug raises.
 
-    Effects: the actor's handler, the key (see `authenticate`), one commit with a message.
+    Effects: the handler of the inbox's actor; those of `authenticate`, `is_known_elsewhere` and `claim`; for an Update
+    or Delete of the actor itself, those of `is_stranger` and `note_changed_keys`.
     """
     try:
         yield from _accept(site, request, recipient)

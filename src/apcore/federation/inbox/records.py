@@ -42,8 +42,8 @@ _DEAD: Final = "dead"
 class ClaimKey(NamedTuple):
     """The key of an activity of one actor at one inbox.
 
-    Only the actor itself can use up its ids. The inbox is the last part, so that all inboxes of an origin share a
-    prefix.
+    It contains the actor, so that no other actor can use up the id. The inbox is the last part, so that the keys for all
+    inboxes of an origin share a prefix.
     """
 
     actor: str
@@ -60,12 +60,12 @@ class ClaimKey(NamedTuple):
 
 @frozen(kw_only=True)
 class ClaimRecord(StoredRecord):
-    """The claim of an activity at an inbox: it is processed once."""
+    """The claim of an activity at an inbox. It ensures that the activity is processed once."""
 
     progress: str = member("state")
     activity_id: str | None = member("id", default=None)
     reason: str | None = None
-    """The reason for which a processed activity was not handled."""
+    """The reason for which the activity was dropped, or the word for a dead letter; None if it was handled."""
 
     @classmethod
     def of(cls, state: ClaimState, activity_id: str, *, reason: str | None = None) -> ClaimRecord:
@@ -125,7 +125,7 @@ class UsedSignatureKey(NamedTuple):
 
 @frozen(kw_only=True)
 class UsedSignatureRecord(StoredRecord):
-    """An HTTP signature that has proved a delivery, and proves no other."""
+    """An HTTP signature that has proved a delivery. It cannot prove another one."""
 
     claim: str = member("by")
     """The name of the claim's key."""

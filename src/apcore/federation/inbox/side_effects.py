@@ -1,9 +1,9 @@
 """Apply side effects: the changes that apcore makes by itself because of a received activity.
 
-`apcore.federation.side_effect_rules` has the table, and `OPERATIONS` the operation of each row that changes something.
+`apcore.federation.side_effect_rules` has the table. `OPERATIONS` has the operation of each row that changes something.
 A side effect runs in the worker, before the application's listener. It notes writes, which join the commit that marks
-the activity as processed. Only the new inbox, or the deletion, of an actor commits earlier, step by step, since there
-may be thousands of relations to change.
+the activity as processed. There is one exception: an actor that changes its inbox, or deletes itself, may have
+thousands of relations. These are changed in earlier commits, a few in each.
 
 A sent activity changes the same relations, by the same table (`apcore.federation.relations`).
 """
@@ -32,8 +32,9 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
     """Note the changes that follow from an activity with a proved actor.
 
     Effects: for a row that the application has replaced, its handler; for a Follow, the policy, the actor's handler and
-    the follower's document (see `load`); for an actor that updates or deletes itself, one commit for each ten relations
-    with it; for others, up to three `Get`s.
+    the follower's document (see `load`); for an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and one
+    `Get` for each of up to 20 objects; for an actor that updates or deletes itself, also one commit for each ten
+    relations with it; for others, up to three `Get`s.
     """
     choice = site.federation.side_effect_for(activity.document)
     if choice is None:

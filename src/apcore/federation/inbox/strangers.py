@@ -24,7 +24,7 @@ __all__ = ["CLOCK_BEHIND_S", "is_stranger", "note_changed_keys"]
 CLOCK_BEHIND_S: Final = 60.0
 """How far a peer's clock may be behind ours.
 
-An Update of its keys that was signed up to so long before our last refresh of them still counts as later."""
+An Update of its keys counts as later than our last refresh of them even if its date is so much earlier."""
 
 
 def is_stranger(site: Site, request: Request, incoming: IncomingActivity) -> Op[bool]:
@@ -55,9 +55,9 @@ def is_stranger(site: Site, request: Request, incoming: IncomingActivity) -> Op[
 
 
 def note_changed_keys(site: Site, authenticated: Authenticated) -> Op[None]:
-    """End the refresh pause of the keys that an actor's Update of itself names; see `end_refresh_pause`.
+    """End the refresh pause of an actor's keys after its Update or Delete of itself; see `end_refresh_pause`.
 
-    They are fetched again as soon as a signature fails with them.
+    These are the keys that the activity names. They are fetched again as soon as a signature fails with them.
     """
     key_ids = [f"{authenticated.actor}#main-key", authenticated.key_id]
     actor = authenticated.activity.object
