@@ -2,8 +2,8 @@
 
 Plain functions get `Context`, with methods that block. Coroutine functions get `AsyncContext`, with coroutine methods.
 Operations get `OpContext`, with operations as methods. Addresses and writes are the same in all three. An address is
-computed. A write is only noted; it is committed together with the record that the handler has finished. Later reads of
-the same handler see its noted writes.
+computed. A write is only noted: it is committed together with the mark that the handler has finished. `contains`, and
+the methods that change relations, see the noted writes of the same handler. Counts and pages do not.
 """
 
 from __future__ import annotations

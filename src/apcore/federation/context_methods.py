@@ -1,7 +1,8 @@
 """Define the methods with which a handler changes relations, and reads managed collections.
 
 `OpMethods` has them as operations, `BlockingMethods` for plain functions, and `AwaitableMethods` for coroutines. Writes
-join the commit of the handler. The methods about relations, and `contains`, see the handler's own writes.
+join the commit of the handler. The methods that change relations, and `contains`, see the handler's own writes. The
+others do not.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class OpMethods:
     def reject_follow(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Reject the request of ``actor`` to follow ``by``.
 
-        Return the id of the Reject, or None if the request is rejected already.
+        Return the id of the Reject, or None if the request is rejected, or ``actor`` is blocked, already.
 
         Raises:
             ValueError: ``actor`` has not asked to follow.
@@ -67,8 +68,8 @@ class OpMethods:
     def block(self, actor: str, /, *, by: str) -> Op[str | None]:
         """Block ``actor`` as our actor ``by``, which ends their relations in both directions.
 
-        Return the id of the Block, or None if ``actor`` is blocked already. The Block is delivered to the actor, as
-        Mastodon does, so that its server ends its side too.
+        Return the id of the Block, or None if ``actor`` is blocked already. As with Mastodon, the Block is delivered to
+        the actor, so that its server ends its side too.
         """
         return actions.note_action(self._scope, actions.block, actor, by)
 
@@ -79,7 +80,7 @@ class OpMethods:
     def pending_follows(self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
         """Return a page of the `FollowRequest`s that wait for our actor ``identifier``, newest first.
 
-        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 requests.
+        ``cursor`` is the ``next`` of the page before. ``limit`` is from 1 to 100. The handler's own writes are not applied.
         """
         return actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit)
 
@@ -94,7 +95,7 @@ class OpMethods:
     def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
         """Return a page of the ids in a managed collection, newest first, as it was before this handler.
 
-        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 ids.
+        ``cursor`` is the ``next`` of the page before. ``limit`` is from 1 to 100.
         """
         return member_ids(collection, cursor=cursor, limit=limit)
 
@@ -109,38 +110,38 @@ class BlockingMethods:
 
     def follow(self, actor: str, /, *, by: str) -> str:
         """See `OpContext.follow`."""
-        ident: str = self._run(actions.note_follow(self._scope, actor, by))
-        return ident
+        activity_id: str = self._run(actions.note_follow(self._scope, actor, by))
+        return activity_id
 
     def unfollow(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.unfollow`."""
-        ident: str | None = self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
-        return ident
+        activity_id: str | None = self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
+        return activity_id
 
     def accept_follow(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.accept_follow`."""
-        ident: str | None = self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
-        return ident
+        activity_id: str | None = self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
+        return activity_id
 
     def reject_follow(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.reject_follow`."""
-        ident: str | None = self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
-        return ident
+        activity_id: str | None = self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
+        return activity_id
 
     def remove_follower(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.remove_follower`."""
-        ident: str | None = self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
-        return ident
+        activity_id: str | None = self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
+        return activity_id
 
     def block(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.block`."""
-        ident: str | None = self._run(actions.note_action(self._scope, actions.block, actor, by))
-        return ident
+        activity_id: str | None = self._run(actions.note_action(self._scope, actions.block, actor, by))
+        return activity_id
 
     def unblock(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.unblock`."""
-        ident: str | None = self._run(actions.note_action(self._scope, actions.unblock, actor, by))
-        return ident
+        activity_id: str | None = self._run(actions.note_action(self._scope, actions.unblock, actor, by))
+        return activity_id
 
     def pending_follows(self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
         """See `OpContext.pending_follows`."""
@@ -171,38 +172,38 @@ class AwaitableMethods:
 
     async def follow(self, actor: str, /, *, by: str) -> str:
         """See `OpContext.follow`."""
-        ident: str = await self._run(actions.note_follow(self._scope, actor, by))
-        return ident
+        activity_id: str = await self._run(actions.note_follow(self._scope, actor, by))
+        return activity_id
 
     async def unfollow(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.unfollow`."""
-        ident: str | None = await self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
-        return ident
+        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.unfollow, actor, by))
+        return activity_id
 
     async def accept_follow(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.accept_follow`."""
-        ident: str | None = await self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
-        return ident
+        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.accept_follow, actor, by))
+        return activity_id
 
     async def reject_follow(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.reject_follow`."""
-        ident: str | None = await self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
-        return ident
+        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.reject_follow, actor, by))
+        return activity_id
 
     async def remove_follower(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.remove_follower`."""
-        ident: str | None = await self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
-        return ident
+        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.remove_follower, actor, by))
+        return activity_id
 
     async def block(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.block`."""
-        ident: str | None = await self._run(actions.note_action(self._scope, actions.block, actor, by))
-        return ident
+        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.block, actor, by))
+        return activity_id
 
     async def unblock(self, actor: str, /, *, by: str) -> str | None:
         """See `OpContext.unblock`."""
-        ident: str | None = await self._run(actions.note_action(self._scope, actions.unblock, actor, by))
-        return ident
+        activity_id: str | None = await self._run(actions.note_action(self._scope, actions.unblock, actor, by))
+        return activity_id
 
     async def pending_follows(
         self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX

@@ -1,6 +1,6 @@
-"""Define the types of the registration decorators. Each accepts a handler of any colour, and returns it unchanged.
+"""Define the types of the registration decorators. Each accepts a handler of any kind, and returns it unchanged.
 
-Type checkers tell the colours apart by the context in the handler's first parameter: `AsyncContext` for coroutine
+Type checkers tell the kinds apart by the context in the handler's first parameter: `AsyncContext` for coroutine
 functions, `OpContext` for operations, `Context` for plain functions.
 """
 

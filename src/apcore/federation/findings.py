@@ -27,7 +27,7 @@ class CheckFinding:
 
 @frozen(kw_only=True)
 class Registrations:
-    """The registrations of a federation, as far as they can be wrong together."""
+    """The registrations of a federation that `find_problems` compares."""
 
     has_actor: bool
     listened: Sequence[type[Activity]]

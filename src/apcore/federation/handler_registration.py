@@ -1,4 +1,4 @@
-"""Register handlers, while no node is made of a federation, and those that replace side effects."""
+"""Register handlers until a node is made of the federation, and choose the handlers that replace side effects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Data = TypeVar("Data", default=None)
 
 
 class HandlerRegistration(Generic[Data]):
-    """The part of a `Federation` that every registration needs."""
+    """The part of a `Federation` that checks and wraps handlers, and registers those that replace side effects."""
 
     def __init__(self) -> None:
         self._side_effects: Final = SideEffectChoices()
@@ -56,7 +56,7 @@ class HandlerRegistration(Generic[Data]):
             self._side_effects.choose(name, None)
 
     def side_effect_for(self, document: Document, /) -> ChosenSideEffect | None:
-        """Return the side effect of a received activity, or None if it has none."""
+        """Return the side effect of a received activity. None if it has none, or if that is switched off."""
         return self._side_effects.find(document)
 
     def _check_open(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Define the origins of a node: set when a federation is bound, and never taken from an unchecked header.
+"""Define the origins of a node. They are set when the node is made, and never taken from an unchecked header.
 
 You give one origin, several, or a function that decides about each origin that a request names. The function gets a
 strictly parsed origin in canonical form, so it may compare strings.
@@ -53,7 +53,7 @@ class Origins:
         return origin in self.listed if self.allows is None else bool(self.allows(str(origin)))
 
     def find(self, url: str, /) -> Origin | None:
-        """Return the origin of ``url`` if it is one of this node's, else None, also for a URL that is not valid."""
+        """Return the origin of ``url`` if it is one of this node's. Return None for any other, and for an invalid URL."""
         try:
             origin = parse_url(url).origin
         except RequestError:
@@ -61,10 +61,10 @@ class Origins:
         return origin if self.has(origin) else None
 
     def pick(self, name: str | None, /) -> Origin:
-        """Return the origin named ``name``, or the only one without ``name``.
+        """Return the origin named ``name``. Without ``name``, return the only one.
 
         Raises:
-            ValueError: It is not an origin of this node, or ``name`` is missing although there may be several.
+            ValueError: ``name`` is not an origin of this node, or it is missing although there may be several.
         """
         if name is not None:
             origin = parse_origin(name)

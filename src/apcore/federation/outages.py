@@ -14,15 +14,18 @@ from apcore.remote import registrable_domain
 __all__ = ["HOSTS_MIN", "is_our_outage"]
 
 HOSTS_MIN: Final = 5
-"""The domains that must have been tried before an outage of ours is possible: one dead peer of two proves nothing."""
+"""The fewest domains by which an outage of ours is judged: one dead peer of two proves nothing."""
 _HOSTS_MAX: Final = 500
-"""The hosts that are read to judge an outage."""
+"""The most hosts that are read to judge an outage."""
 
 
 def is_our_outage(origin: str, now: datetime) -> Op[bool]:
     """Return whether our own network is down, given that ``origin`` cannot be reached now.
 
-    It is down if more than half of the domains that were tried within an hour cannot be reached. Asks for: one `Scan`.
+    It is down if more than half of the domains that were tried within an hour cannot be reached, and at least five were
+    tried.
+
+    Effects: one `Scan`.
     """
     entries = yield from Scan(REACHES.at(), limit=_HOSTS_MAX)
     outcomes = sorted(map(REACHES.read, entries), key=lambda outcome: outcome.record.at)

@@ -1,8 +1,8 @@
 """Define pointers: references that resolve themselves when you ask for the document.
 
-A pointer is resolved at most once: from a trusted embedded document, from a fresh cache entry, or from its origin.
-Afterwards it holds the document, and views are computed from it. `Pointer` blocks, and `AsyncPointer` is awaited. A
-node or a context makes them, and chooses the identity that signs the requests.
+A pointer is resolved at the first call: from a trusted embedded document, from a fresh cache entry, or from its origin.
+Afterwards it holds the document, and views are computed from it. Only ``resolve(fresh=True)`` loads it again. `Pointer`
+blocks, and `AsyncPointer` is awaited. A node or a context makes them, and chooses the identity that signs the requests.
 """
 
 from __future__ import annotations

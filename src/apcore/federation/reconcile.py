@@ -48,12 +48,12 @@ AnyKeyT = TypeVar("AnyKeyT", bound=RecordKey)
 def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
     """Enqueue the remaining work of the origins that ``ours`` admits, and return the number of messages.
 
-    Each message is enqueued for the time at which its work is due. A message that already waits is not doubled (its
-    ``dedup``). A message for a record that is being handled waits until that has ended (its ``group``). Our keys that
-    are due to be retired are retired first, see `retire_due`.
+    Each message is enqueued for the time at which its work is due. A message that already waits is not doubled: both
+    have the same ``dedup``. A message for a record that is being handled waits until that has ended: both have the same
+    ``group``. First, our keys that are due to be retired are retired, see `retire_due`.
 
-    Effects: `Scan`s of 50 entries over received and sent activities, one `Scan` for each peer over deliveries, and one
-    `Enqueue` for up to 50 of them.
+    Effects: those of `retire_due`; `Now`; `Scan`s of 50 entries over received and sent activities; one `Scan` for each
+    peer over deliveries, and a `Get` for each 50 peers; `RandomBytes` for each message, and an `Enqueue` for each 50.
     """
     _ = yield from retire_due(ours)
     now = yield from Now()

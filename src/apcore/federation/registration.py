@@ -146,7 +146,7 @@ class Federation(RouteRegistration[Data]):
 
     @property
     def on_error(self) -> ErrorDecorator[Data]:
-        """Register an error hook, called as ``(ctx, failure)`` after each failed attempt of a listener.
+        """Register an error hook, called as ``(ctx, failure)`` after each failed attempt to process an activity.
 
         `Failure.final` marks the last attempt. Use the hook for reports: its writes through the context are discarded,
         and its exceptions are logged.

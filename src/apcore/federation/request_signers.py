@@ -1,7 +1,7 @@
-"""Identify the signer of a request, a POST or a GET: the key that it names, and the owner of that key.
+"""Identify the signer of a request, a POST or a GET: the owner of the key that the signature names.
 
-The key must name its owner, and the owner must name the key. This proves the sender of a request, and not that the
-sender owns the activity in it. `apcore.federation.inbox.authenticate` checks the latter.
+The key must name its owner, and the owner must name the key. This proves only the sender of the request.
+`apcore.federation.inbox.authenticate` checks whether the sender also owns the activity in it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def find_signer(site: Site, request: Request, *, prefer: str | None = None) -> O
         if prefer is None or same_id(signer.owner, prefer):
             return signer
         other_signer = other_signer or signer
-    # The signature that could not be checked may be the one by `prefer`, so another signer is no answer yet.
+    # After an outage, the signature that could not be checked may be the one by `prefer`: another signer is no answer.
     if first_outage is None and other_signer is not None:
         return other_signer
     raise first_outage or first_refusal or SignatureError("the request has no signature")
@@ -115,10 +115,11 @@ def _check(site: Site, presented: Presented) -> Op[Verified]:
 def key_named(site: Site, key_id: str, verify: Callable[[RemoteKey], T]) -> Op[T]:
     """Call ``verify`` with the key named ``key_id``. If that fails with a cached key, fetch the key and try once more.
 
-    Errors: those of `remote_key` and of ``verify``. Any error of the key's server becomes a `KeyRefused`, because its
-    status is not the status of our answer. Nothing is fetched from a suspended host.
+    Effects: those of `remote_key`, signed by the instance actor. Nothing is fetched from a suspended host.
 
-    Effects: those of `remote_key`, signed by the instance actor.
+    Raises:
+        KeyRefused: The key's server refuses the request. Its status is not the status of our answer.
+        RemoteError, Unavailable: As by `remote_key` and ``verify``.
     """
     remote = yield from _load_key(site, key_id)
     try:

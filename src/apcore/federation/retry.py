@@ -44,7 +44,7 @@ class RetryPolicy:
     The full delay after attempt n is ``base_s * factor ** (n - 1)``, at most ``delay_s_max``. The actual delay is drawn
     evenly from the upper half of it. So a thousand retries do not arrive in the same second, and no delay is near zero.
 
-    Without ``attempts_max``, attempts always go on until ``age_s_max`` has passed; the random numbers cannot end them
+    Without ``attempts_max``, attempts always go on until ``age_s_max`` has passed. The random numbers cannot end them
     earlier. The last attempt is made at that age, or up to ``delay_s_max`` later.
     """
 
@@ -91,8 +91,8 @@ This survives a deployment or database outage of some hours, and ends the attemp
 def host_pause_s(rules: RetryRules, failures: int, *, jitter: float, retry_after_s: float | None) -> float:
     """Return the seconds to pause a host after ``failures`` failures in a row.
 
-    Deliveries are given up, but hosts never are. If the rules end with an attempt, the delay before that attempt holds
-    for all later failures.
+    A delivery may be given up, but a host never is. If the rules allow a last attempt, the delay before that attempt is
+    the pause after all later failures.
     """
     attempt = failures if rules.attempts_max is None else min(failures, rules.attempts_max - 1)
     delay_s = rules.delay_s(attempt, age_s=0.0, jitter=jitter, retry_after_s=retry_after_s)

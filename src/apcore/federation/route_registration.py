@@ -107,7 +107,9 @@ class RouteRegistration(HandlerRegistration[Data]):
     def object(
         self, view: type[V], path: str, /, *, authorize: Callable[..., Any] | None = None
     ) -> ObjectDecorator[Data, V]:
-        """Register the handler for objects of a type. It gets the variables of ``path`` by name; None means 404.
+        """Register the handler for objects of a type. It gets the variables of ``path`` by name.
+
+        It returns a view of the object, or None if there is none: the answer is then 404.
 
         ``authorize`` gets the same values by name, and ``viewer``: the actor that signed the request, or None. It
         returns whether the viewer may see the object.

@@ -48,9 +48,9 @@ class SideEffectRule:
     """The name by which an application replaces the row or switches it off."""
     activity: type[Activity]
     condition: str
-    """The objects for which the actor of the activity may cause the change, for people."""
+    """The objects for which the actor of the activity may cause the change, in words."""
     change: str | None = None
-    """The change of what apcore manages, for people. None if apcore changes nothing by itself."""
+    """The change, in words. None if apcore changes nothing by itself."""
 
 
 _ANY: Final = "any object"
@@ -140,7 +140,7 @@ class SideEffectChoices:
         return [replacement for replacement in self._rows.values() if replacement is not None]
 
     def find(self, document: Document) -> ChosenSideEffect | None:
-        """Return the side effect of an activity; None if it has none."""
+        """Return the side effect of an activity. None if it has none, or if that is switched off."""
         rule = next((rule for rule in RECEIVED_RULES if document.is_a(rule.activity)), None)
         if rule is None:
             return None

@@ -5,8 +5,8 @@ gets a slot as soon as one is free, and is handled independently of the others. 
 `SLOW_S` gives up its slot and continues in the slow room of its kind, so slow messages never take the slots of others.
 
 The slow room is bounded in total, for each peer, and for all new peers together. When a peer's share is full, more of
-its messages are returned to the queue for a while. A peer is new unless its latest message that ended or turned slow
-since this worker started was prompt.
+its messages are returned to the queue for a while. A peer is new until one of its messages has ended without turning
+slow, and again after one has turned slow. A worker that starts knows only new peers.
 
 This module only keeps the books: it knows no queue, no clock and no thread. Times are seconds on any monotonic clock.
 """
@@ -35,21 +35,21 @@ SLOW_S: Final = 1.0
 _SLOW_ROOM: Final = 2
 """The size of the slow room of a kind, as a multiple of its slots. All new peers together may use half of it."""
 _PEER_SHARE: Final = 4
-"""The divisor of the slots that gives the most messages of one peer in the slow room."""
+"""One peer may have as many messages in the slow room as there are slots, divided by this number."""
 _AVOID_S: Final = 0.3
 """The shortest time for which a lane is left to the worker of another node; the longest is twice as long."""
 _PUT_BACK_S: Final = 1.0
 """The first delay of a message that is returned to the queue."""
 _PUT_BACK_S_MAX: Final = 30.0
 _PUT_BACK_STEP: Final = 10
-"""Messages of one peer that are returned until their delay has grown by a second."""
+"""The returned messages of one peer for which the delay grows by a second."""
 _PROMPT_MAX: Final = 10_000
 """The most peers that are remembered as prompt."""
 
 
 @frozen(kw_only=True)
 class WorkerPolicy:
-    """How a worker handles messages.
+    """The slots, the time limit and the leases of a worker.
 
     Raises:
         ConfigurationError: A bound is out of its range.
@@ -62,7 +62,7 @@ class WorkerPolicy:
     handler_limit_s: float = HANDLER_LIMIT_S
     """The time after which the attempt at a message has failed."""
     lease_s: float = LEASE_S
-    """The length of the lease of a message. While it is handled, the worker extends the lease each third of that."""
+    """The length of the lease of a message. While it is handled, the worker extends the lease every third of it."""
 
     def __attrs_post_init__(self) -> None:
         if type(self.slots) is not int or not 0 <= self.slots <= SLOTS_MAX:
@@ -117,7 +117,7 @@ class Slots:
 
     @property
     def jobs(self) -> list[Job]:
-        """Return all jobs, without the forsaken ones."""
+        """Return all jobs except the forsaken ones (see `forsake`)."""
         return [job for room in self._rooms.values() for job in (*room.slow.values(), *room.young.values())]
 
     @property
@@ -150,9 +150,10 @@ class Slots:
         return max(0.0, min((job.began_s + SLOW_S - now_s for job in oldest_jobs), default=SLOW_S))
 
     def begin(self, leased: LeasedMessage, now_s: float) -> Job | float:
-        """Begin a job for a leased message.
+        """Begin a job for a leased message, and return the job.
 
-        If the share of its peer is full, or its record is being handled, return the seconds for which to put it back.
+        If the share of the message's peer is full, or its record is being handled already, begin no job: return the
+        seconds for which to put the message back.
         """
         kind = kind_of_lane(leased.message.lane)
         room = self._rooms.setdefault(kind, _Room())

@@ -65,7 +65,7 @@ STEP_S: Final = 25.0
 RECORD_S: Final = 1.0
 """The longest time that results stay unwritten, once the current round of attempts has ended."""
 
-# The step ends before its lease even if nobody extends that. Otherwise two workers would deliver the same backlog.
+# The step ends before its lease, even if that is not extended. Otherwise two workers would deliver the same backlog.
 assert LEASE_S > STEP_S + ATTEMPT_S
 # A crash repeats the attempts of this time only, and not those of the whole step.
 assert RECORD_S < STEP_S / 10
@@ -119,7 +119,7 @@ AIMED_PAUSE_S: Final = 36.0
 """The pause after each attempt at an inbox on another origin than its actor."""
 
 # During an outage, hosts are asked again, and their outcomes written, while the earlier outcomes still count. Otherwise
-# the outage would end by itself in our eyes, and hosts would be charged for it.
+# we would think that the outage has ended, and count its failures against the hosts.
 assert DELIVERY_BASE_S * 2 ** (OUTAGE_PAUSE_STEPS - 1) + REACH_RENEWED_S < REACH_WINDOW_S
 # The number of failures outlives the pause that it leads to, so that the next pause is longer.
 assert CIRCUIT_KEPT_S > 2 * RETRY_DELAY_S_MAX

@@ -1,7 +1,7 @@
 """Define `UnitOfWork`: the data and the pending writes of one run of a handler.
 
-Writes are only noted while the handler runs. After it returns, the notes and the record that it has finished become one
-commit. If it raises, the notes are discarded. So a handler that fails half way has written nothing.
+Writes are only noted while the handler runs. After it returns, one commit has the notes and the mark that the handler
+has finished. If it raises, the notes are discarded. So a handler that fails half way has written nothing.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 There are three kinds of work: received activities (`INBOX`), sent activities whose recipients are not planned yet
 (`FANOUT`), and deliveries (`DELIVER`). Each kind has a lane for each of 16 buckets of our own origins. A worker leases
-the lanes of its origins and leaves the rest in the queue. A node whose origins are decided by a function leases all
-buckets. Two origins may share a bucket, so a worker still compares the origin that a wake-up names.
+the lanes of its origins and leaves the rest in the queue. If a function decides about the origins of a node, its worker
+leases all lanes. Two origins may share a bucket, so a worker still compares the origin that a wake-up names.
 
 A wake-up names the record, the origin of ours that it belongs to, and the peer that the work is about. The record's key
 is its ``dedup``, and usually its ``group``: while one wake-up is leased, another one for the same record waits.

@@ -1,9 +1,9 @@
 """Run a worker's operations: lease messages, process them, and settle them.
 
-Each message is processed by the operation of its kind. The record that a message names may be deleted, done, or written
-by a newer release; all of that is normal. If a worker dies, its leases expire. No work is lost, and every commit
-happens once, because each operation ends in one fenced commit. `apcore.federation.slots` decides when a message is
-begun, and which messages are handled at once.
+Each message is processed by the operation of its kind. It is normal that the record that a message names is deleted,
+done, or written by a newer release. If a worker dies, its leases expire. No work is lost, and every commit happens
+once, because each operation ends in one fenced commit. `apcore.federation.slots` decides when a message is begun, and
+which messages are handled at once.
 """
 
 from __future__ import annotations
@@ -173,8 +173,8 @@ def put_back(leased: LeasedMessage, delay_s: float) -> Op[None]:
 def origin_of(leased: LeasedMessage, ours: Callable[[Origin], bool] | None = None) -> Op[Origin | None]:
     """Return the origin of ours that a message is for; None, with the message settled, if there is nothing to do here.
 
-    A message for an origin that ``ours`` denies is returned to the queue, for the worker that serves the origin. The
-    delay is half a second at first, and doubles each time up to a minute.
+    A message for an origin that ``ours`` denies is returned to the queue, for the worker that serves the origin (see
+    `leave`).
 
     Effects: one `Get` for a message that does not name its origin; one `Settle` if the answer is None.
     """
@@ -207,13 +207,18 @@ def _origin_in(entry: Entry) -> str:
 
 
 def leave(leased: LeasedMessage) -> Op[None]:
-    """Leave a message to the worker of another node, for longer each time. Asks for: one `Settle`."""
+    """Return a message to the queue, for the worker of another node.
+
+    The delay is 0.05 seconds at first, and half as long again each time, up to a minute.
+
+    Effects: one `Settle`.
+    """
     steps = min(leased.attempt - 1, 16)
     _ = yield from Settle((Retry(leased, min(_ELSEWHERE_S * _ELSEWHERE_FACTOR**steps, _ELSEWHERE_S_MAX)),))
 
 
 def is_elsewhere(leased: LeasedMessage, ours: Callable[[Origin], bool]) -> bool:
-    """Whether a message names an origin that ``ours`` denies."""
+    """Return whether a message names an origin that ``ours`` denies."""
     try:
         origin = read_wake(leased.message).by
     except ContractError:
