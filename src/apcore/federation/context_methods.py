@@ -80,7 +80,8 @@ class OpMethods:
     def pending_follows(self, identifier: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
         """Return a page of the `FollowRequest`s that wait for our actor ``identifier``, newest first.
 
-        ``cursor`` is the ``next`` of the page before. ``limit`` is from 1 to 100. The handler's own writes are not applied.
+        ``cursor`` is the ``next`` of the page before. ``limit`` is from 1 to 100. The handler's own writes are not
+        applied.
         """
         return actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit)
 

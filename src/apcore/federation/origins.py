@@ -53,7 +53,7 @@ class Origins:
         return origin in self.listed if self.allows is None else bool(self.allows(str(origin)))
 
     def find(self, url: str, /) -> Origin | None:
-        """Return the origin of ``url`` if it is one of this node's. Return None for any other, and for an invalid URL."""
+        """Return the origin of ``url`` if it is one of this node's. For any other or invalid URL, return None."""
         try:
             origin = parse_url(url).origin
         except RequestError:

@@ -42,8 +42,8 @@ _DEAD: Final = "dead"
 class ClaimKey(NamedTuple):
     """The key of an activity of one actor at one inbox.
 
-    It contains the actor, so that no other actor can use up the id. The inbox is the last part, so that the keys for all
-    inboxes of an origin share a prefix.
+    It contains the actor, so that no other actor can use up the id. The inbox is the last part, so that the keys of
+    all inboxes at an origin share a prefix.
     """
 
     actor: str

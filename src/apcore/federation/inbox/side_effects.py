@@ -32,8 +32,8 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
     """Note the changes that follow from an activity with a proved actor.
 
     Effects: for a row that the application has replaced, its handler; for a Follow, the policy, the actor's handler and
-    the follower's document (see `load`); for an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and one
-    `Get` for each of up to 20 objects; for an actor that updates or deletes itself, also one commit for each ten
+    the follower's document (see `load`); for an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and
+    one `Get` for each of up to 20 objects; for an actor that updates or deletes itself, also one commit for each ten
     relations with it; for others, up to three `Get`s.
     """
     choice = site.federation.side_effect_for(activity.document)

@@ -108,7 +108,7 @@ def is_late_answer(relation: Relation, update: RelationUpdate) -> bool:
 
 @define
 class _Settling:
-    """The notes that are settled so far, with the relations and memberships after them. Later notes start from these."""
+    """The notes that are settled so far, and the relations and memberships that later notes start from."""
 
     routes: RouteTable
     notes: list[PendingWrite] = field(factory=list[PendingWrite])

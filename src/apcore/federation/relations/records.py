@@ -49,7 +49,7 @@ class RelationKey(NamedTuple):
 
 @frozen(kw_only=True)
 class RelationRecord(StoredRecord):
-    """The follow relation of an actor of ours and another actor. The collection stores the same body with its member."""
+    """The follow relation of an actor of ours and another actor. The collection stores the body with the member."""
 
     direction: str
     us: str
