@@ -16,8 +16,8 @@ Always write ``yield from``. An effect that is created but not yielded does noth
 ``reportUnusedCallResult`` reports it).
 
 A driver answers the effects: `run`, `run_async`, the simulator, or your own loop over `Stepper`. It sends the value, or
-throws an `Unavailable` in at the ``yield``. For a `Fetch` that must not leave, it throws a `RemoteError`. The operation
-may catch these. Effects are coarse: do not yield one in an inner loop.
+throws an `Unavailable` in at the ``yield``. For a `Fetch` that `Ports.outbound` refuses, it throws a `RemoteError`. The
+operation may catch these. Effects are coarse: do not yield one in an inner loop.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Get(Effect[Sequence[Entry | None]]):
 
 @frozen
 class Scan(Effect[Sequence[Entry]]):
-    """Read up to ``limit`` (at most 1,000) strict extensions of ``prefix``.
+    """Read up to ``limit`` (at most 1,000) strict extensions of ``prefix``: longer keys that begin with its parts.
 
     ``after`` is exclusive. Fewer than ``limit`` entries means the end.
     """
@@ -165,9 +165,9 @@ class Scan(Effect[Sequence[Entry]]):
 class Commit(Effect[bool]):
     """Apply all writes if all checks hold, else none. `commit` is the shorter way to write this.
 
-    If the store is also the queue, ``messages`` and ``settles`` join the same transaction. Otherwise they follow a
-    commit that answered True, in the order store, then queue. If the queue then fails, the operation gets
-    `QueueUnavailable` although the facts are committed.
+    If the store is also the queue, ``messages`` and ``settles`` join the same transaction. Otherwise the queue gets
+    them after the commit has answered True. If the queue then fails, the operation gets `QueueUnavailable`, although
+    the writes are committed.
 
     A *guarded* commit checks a key that it also Puts. If its answer is lost, the driver repeats it once, with the same
     token.
@@ -288,9 +288,9 @@ class HandlerContexts(Protocol):
 class Call(Effect[T_co]):
     """Call an application's function, in the way that its colour requires.
 
-    With ``contexts_for``, the first argument of the function is the variant of that context for its colour. An
-    exception of the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in a
-    worker thread.
+    With ``contexts_for``, the function gets a context as its first argument, in the variant for the function's colour.
+    An exception of the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in
+    a worker thread.
 
     Raises:
         ConfigurationError: On construction, if ``fn`` has none of the three colours.
@@ -385,7 +385,7 @@ def gather(*members: Op[Any], limit: int = OVERLAP_MAX) -> Op[Any]:
         ValueError: A limit below 1.
     """
     if limit < 1:
-        raise ValueError(f"together takes a limit of at least 1, not {limit}")
+        raise ValueError(f"gather takes a limit of at least 1, not {limit}")
     return _all(All(members, limit=limit))
 
 
@@ -412,7 +412,7 @@ def commit(
 
 
 def commit_batch(batch: Batch, *, settles: Sequence[Settlement] = ()) -> Op[bytes | Literal[False]]:
-    """Commit a sum of parts, with each check once and one write per key. The answer is that of `commit`.
+    """Commit a `Batch`, with each check once and one write per key. Return the answer of `commit`.
 
     Effects: as `commit`.
     """

@@ -204,7 +204,7 @@ class FetchFailed(Unavailable):
     """
 
     origin: str | None = None
-    """Whose exchange broke off, if several were made one after another: that of the last redirect, say."""
+    """The origin of the exchange that failed, if it is known: after a redirect, that of the last hop."""
 
 
 class NameUnresolved(FetchFailed):

@@ -49,8 +49,8 @@ def handler_kind_of(fn: Callable[..., object], /) -> HandlerKind:
     """Return the colour of ``fn``, also for partials, methods and objects with ``__call__``.
 
     Raises:
-        ConfigurationError: ``fn`` is not callable, a class, an async generator function, or an unmarked generator
-            function.
+        ConfigurationError: ``fn`` is a class, an async generator function, an unmarked generator function, or not
+            callable at all.
     """
     if not callable(fn) or isinstance(fn, type):
         raise ConfigurationError(f"a handler is a function, not {fn!r:.80}")

@@ -103,8 +103,8 @@ async def _call(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -> obje
 
 
 async def _call_operation(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -> object:
-    face = () if effect.contexts_for is None else (effect.contexts_for.operation(),)
-    return await _drive(effect.fn(*face, *effect.args), ports, place)
+    context_args = () if effect.contexts_for is None else (effect.contexts_for.operation(),)
+    return await _drive(effect.fn(*context_args, *effect.args), ports, place)
 
 
 async def _call_coroutine(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -> object:
@@ -113,8 +113,8 @@ async def _call_coroutine(effect: Call[Any], ports: AsyncPorts, place: EffectPat
     def drive(op: Op[Any]) -> Coroutine[Any, Any, Any]:
         return _drive(op, ports, (*place, next(runs)))
 
-    face = () if effect.contexts_for is None else (effect.contexts_for.awaiting(drive),)
-    return await effect.fn(*face, *effect.args)
+    context_args = () if effect.contexts_for is None else (effect.contexts_for.awaiting(drive),)
+    return await effect.fn(*context_args, *effect.args)
 
 
 async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -> object:
@@ -126,11 +126,11 @@ async def _call_plain(effect: Call[Any], ports: AsyncPorts, place: EffectPath) -
     def job() -> CallOutcome[Any]:
         # The future of a thread cannot carry every exception (StopIteration), so it carries an outcome.
         try:
-            return Returned(not_awaited(effect.fn(*face, *effect.args), effect.fn))
+            return Returned(not_awaited(effect.fn(*context_args, *effect.args), effect.fn))
         except Exception as error:
             return Raised(error)
 
-    face = () if effect.contexts_for is None else (effect.contexts_for.blocking(drive),)
+    context_args = () if effect.contexts_for is None else (effect.contexts_for.blocking(drive),)
     outcome = await ports.runtime.thread(job, lane="handler")
     if isinstance(outcome, Raised):
         raise outcome.error

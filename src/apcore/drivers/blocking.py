@@ -24,10 +24,10 @@ T = TypeVar("T")
 def run(op: Op[T], ports: Ports, /) -> T:
     """Drive ``op`` to its end and return its result.
 
-    An `Unavailable` of a port is thrown into the operation at its ``yield``, and so is a refusal of ``ports.outbound``,
-    and the end that ``ports.has_ended`` reports.
-    Any other exception of a port is a bug: the operation is closed, and the exception reaches the caller. The caller
-    also gets `ContractError` if a port is missing, or if a `Call` names a coroutine function.
+    An `Unavailable` of a port is thrown into the operation at its ``yield``. So are a refusal of ``ports.outbound``,
+    and `WorkerEnded` once ``ports.has_ended`` returns True. Any other exception of a port is a bug: the operation is
+    closed, and the exception reaches the caller. The caller also gets `ContractError` if a port is missing, or if a
+    `Call` names a coroutine function.
 
     Raises:
         Exception: Any exception of the operation.
@@ -51,8 +51,8 @@ def _drive(op: Op[T], ports: Ports, place: EffectPath) -> T:
                 failure = raised.error
             except Unavailable as error:
                 failure = error
-            # Outside the handlers above, so that the next exception of the operation is not chained to one that it has
-            # dealt with.
+            # Outside the except clauses, so that a later exception of the operation is not chained to one that it has
+            # already caught.
             if failure is None:
                 step.resume(answer)
             else:
@@ -108,15 +108,15 @@ def _call(effect: Call[Any], ports: Ports, place: EffectPath) -> object:
         raise ContractError(f"{handler_name(effect.fn)} is a coroutine function, and this driver is blocking")
     try:
         if effect.handler_kind is HandlerKind.OPERATION:
-            face = () if effect.contexts_for is None else (effect.contexts_for.operation(),)
-            return _drive(effect.fn(*face, *effect.args), ports, place)
+            context_args = () if effect.contexts_for is None else (effect.contexts_for.operation(),)
+            return _drive(effect.fn(*context_args, *effect.args), ports, place)
         runs = count()
 
         def drive(op: Op[Any]) -> Any:
             return _drive(op, ports, (*place, next(runs)))
 
-        face = () if effect.contexts_for is None else (effect.contexts_for.blocking(drive),)
-        return not_awaited(effect.fn(*face, *effect.args), effect.fn)
+        context_args = () if effect.contexts_for is None else (effect.contexts_for.blocking(drive),)
+        return not_awaited(effect.fn(*context_args, *effect.args), effect.fn)
     except Exception as error:
         raise HandlerRaised(error) from error
 

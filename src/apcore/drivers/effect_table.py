@@ -1,6 +1,6 @@
 """Map every kind of effect to the calls of ports that answer it: the one table that all drivers read.
 
-A blocking port returns the answer, and an async port something to await. So the same row serves both drivers, and the
+A blocking port returns the answer, and an async port returns an awaitable. So the same row serves both drivers, and the
 simulator. Two kinds of effect are not answered by a port but run further operations (`Composite`): there the drivers
 differ, and each has its own function.
 
@@ -83,7 +83,7 @@ def require_port(port: P | None, name: str) -> P:
 
 
 def _fetch(effect: Fetch, ports: Any) -> Any:
-    # Nothing else hands a request to the transport, so nothing leaves that the guard has not let go.
+    # Only this function hands requests to the transport, so the guard judges every request.
     check_outbound(effect.request, ports.outbound)
     send = partial(require_port(ports.transport, "transport").send, effect.request)
     return send() if effect.share is None else ports.runtime.share(effect.share, send)

@@ -1,4 +1,4 @@
-"""Define the observer hook, which spans, metrics and recorded sessions are made from."""
+"""Define the observer hook: the source of spans, metrics and recorded sessions."""
 
 from __future__ import annotations
 

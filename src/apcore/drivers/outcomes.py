@@ -26,11 +26,11 @@ class HandlerRaised(Exception):
 
 
 class OutboundRefused(HandlerRaised):
-    """Carries the refusal of an `OutboundGuard` to the ``yield`` that asked for the request."""
+    """Carry the refusal of an `OutboundGuard` to the ``yield`` that asked for the request."""
 
 
 class OutboundGuard(Protocol):
-    """Judges each request before it leaves. It is asked about every hop, and must neither wait nor raise."""
+    """Judge each request before it leaves, also after redirects. A guard must neither wait nor raise."""
 
     def __call__(self, request: Request, /) -> RemoteError | None:
         """Return the error that refuses ``request``, or None to let it go."""

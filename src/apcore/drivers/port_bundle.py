@@ -47,7 +47,7 @@ class Ports:
     signer: Signer | None = None
     observer: Observer | None = None
     outbound: OutboundGuard | None = None
-    """Asked about every request before the transport gets it. None lets all go."""
+    """Asked about every request before the transport gets it. Without a guard, every request is allowed."""
     overlap_max: int = OVERLAP_MAX
     """The most members of an `All` that overlap, even if an operation sets a higher limit."""
     has_ended: Callable[[], bool] | None = None
@@ -90,16 +90,16 @@ def async_ports(
     (the memory store does), and a port that has its own asynchronous twin, made by a method ``asynchronous(runtime)``
     (SQLite does). A store that is also the queue stays one object.
     """
-    twin = None if store is None else async_store(store, runtime)
-    both: AsyncMessageQueue | None
+    store_port = None if store is None else async_store(store, runtime)
+    queue_port: AsyncMessageQueue | None
     if is_both(store, queue):
-        both = cast("AsyncAtomicStore", twin)
+        queue_port = cast("AsyncAtomicStore", store_port)
     else:
-        both = None if queue is None else async_queue(queue, runtime)
+        queue_port = None if queue is None else async_queue(queue, runtime)
     return AsyncPorts(
         runtime=runtime,
-        store=twin,
-        queue=both,
+        store=store_port,
+        queue=queue_port,
         transport=None if transport is None else async_transport(transport, runtime),
         signer=None if signer is None else async_signer(signer, runtime),
         observer=observer,

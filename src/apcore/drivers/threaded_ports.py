@@ -81,8 +81,8 @@ class _ThreadedQueue(_Threaded):
         return await self._call(partial(self._port.depth, lanes))
 
     async def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:
-        # Returning early is allowed, so one slice is enough. `wait` needs a thread, regardless of what the port
-        # promises of its other methods.
+        # Returning early is allowed, so one slice is enough. `never_waits` does not cover `wait`, so it always
+        # gets a thread.
         slice_s = min(timeout_s, _WAIT_SLICE_S)
         await self._runtime.thread(partial(self._port.wait, lanes, timeout_s=slice_s), lane="port")
 
@@ -128,7 +128,7 @@ class _ThreadedTransport(_Threaded):
     async def send(self, request: Request, /) -> Response:
         if self._never_waits:
             return await self._call(partial(self._port.send, request))
-        # Peers may let it wait for half a minute, each in a thread: never in those that the store needs.
+        # A peer may take half a minute to answer, so the transport has its own threads and never takes the store's.
         return await self._runtime.thread(partial(self._port.send, request), lane="wire")
 
 
@@ -144,33 +144,36 @@ class _ThreadedSigner(_Threaded):
 
 
 def async_store(store: KvStore | AsyncKvStore, runtime: AsyncRuntime) -> AsyncKvStore:
-    """Return ``store``, its own twin, or ``store`` in threads, with the queue's methods if it has them."""
+    """Return ``store`` if it is asynchronous, else its own asynchronous twin, else ``store`` in threads.
+
+    A store that is also a queue keeps the queue's methods.
+    """
     if inspect.iscoroutinefunction(store.get):
         return cast("AsyncKvStore", store)
-    own: Callable[[AsyncRuntime], AsyncKvStore] | None = getattr(store, "asynchronous", None)
-    if own is not None:
-        return own(runtime)
+    make_twin: Callable[[AsyncRuntime], AsyncKvStore] | None = getattr(store, "asynchronous", None)
+    if make_twin is not None:
+        return make_twin(runtime)
     blocking = cast("AtomicStore", store)
     return (_ThreadedAtomicStore if hasattr(store, "enqueue") else _ThreadedStore)(blocking, runtime)
 
 
 def async_queue(queue: MessageQueue | AsyncMessageQueue, runtime: AsyncRuntime) -> AsyncMessageQueue:
-    """Return ``queue``, its own twin, or ``queue`` in threads."""
+    """Return ``queue`` if it is asynchronous, else its own asynchronous twin, else ``queue`` in threads."""
     if inspect.iscoroutinefunction(queue.enqueue):
         return cast("AsyncMessageQueue", queue)
-    own: Callable[[AsyncRuntime], AsyncMessageQueue] | None = getattr(queue, "asynchronous", None)
-    return own(runtime) if own is not None else _ThreadedQueue(cast("MessageQueue", queue), runtime)
+    make_twin: Callable[[AsyncRuntime], AsyncMessageQueue] | None = getattr(queue, "asynchronous", None)
+    return make_twin(runtime) if make_twin is not None else _ThreadedQueue(cast("MessageQueue", queue), runtime)
 
 
 def async_transport(transport: Transport | AsyncTransport, runtime: AsyncRuntime) -> AsyncTransport:
-    """Return ``transport``, or ``transport`` in threads."""
+    """Return ``transport`` if it is asynchronous, else ``transport`` in threads."""
     if inspect.iscoroutinefunction(transport.send):
         return cast("AsyncTransport", transport)
     return _ThreadedTransport(cast("Transport", transport), runtime)
 
 
 def async_signer(signer: Signer | AsyncSigner, runtime: AsyncRuntime) -> AsyncSigner:
-    """Return ``signer``, or ``signer`` in threads."""
+    """Return ``signer`` if it is asynchronous, else ``signer`` in threads."""
     if inspect.iscoroutinefunction(signer.sign):
         return cast("AsyncSigner", signer)
     return _ThreadedSigner(cast("_Port", signer), runtime)

@@ -1,4 +1,4 @@
-"""Define the protocols that an application implements: store, queue, transport, signer, runtime.
+"""Define the protocols that an adapter implements: store, queue, transport, signer, runtime.
 
 Their bounds and the encoding of store keys are here too.
 """

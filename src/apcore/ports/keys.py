@@ -7,8 +7,9 @@ bytes can hold the map:
 - each part is UTF-8 (in which byte order is code point order), with NUL written as ``00 FF``;
 - each part ends with ``00``.
 
-The strict extensions of a prefix are therefore exactly the keys ``k`` with ``enc(prefix) < k < enc(prefix) + FF``. A
-test for "starts with" would be wrong: it would include the keys that continue with NUL.
+The strict extensions of a prefix are the longer keys that begin with its parts. Encoded, they are exactly the ``k``
+with ``enc(prefix) < k < enc(prefix) + FF``. A test for "starts with" would be wrong: it would include the keys that
+continue with NUL.
 
 Put a string chosen by a peer into a key only through `digest_part`. It bounds the length, and the peer cannot choose
 where its entry sorts.
@@ -23,8 +24,9 @@ from typing import Final, TypeAlias
 __all__ = ["KEY_BYTES_MAX", "KEY_PARTS_MAX", "StoreKey", "decode_key", "digest_part", "encode_key", "prefix_bounds"]
 
 StoreKey: TypeAlias = tuple[str, ...]
-"""A key: 1 to 16 strings without lone surrogates. NUL and empty strings are allowed. At most 1,024 bytes when
-encoded.
+"""A key: 1 to 16 strings without lone surrogates, at most 1,024 bytes when encoded.
+
+NUL and empty strings are allowed.
 """
 
 KEY_PARTS_MAX: Final = 16

@@ -102,7 +102,7 @@ Settlement: TypeAlias = Done | Retry
 
 @frozen
 class Depth:
-    """The number of messages that wait in some lanes."""
+    """The numbers of due, delayed and leased messages in some lanes."""
 
     ready: int
     delayed: int
@@ -134,7 +134,7 @@ class MessageQueue(Protocol):
         ...
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
-        """Count the messages that wait in ``lanes`` together."""
+        """Count the messages in ``lanes``, all lanes together."""
         ...
 
     def wait(self, lanes: Sequence[str], /, *, timeout_s: float) -> None:

@@ -9,10 +9,10 @@
 - Every entry written by a commit has the commit's token as its version. Tokens are unique, so a version never recurs,
   and a commit can be recognised after its answer was lost.
 - Expired entries are absent for every operation. Correctness does not depend on expiry: it only frees space.
-- A commit that returned True survives the SIGKILL of every process; ``durability`` says which failures beyond that it
-  survives.
+- ``durability`` says which failures a commit survives after it has returned True. Unless it is ``none``, the commit
+  survives the SIGKILL of every process.
 
-Wrong arguments are `ValueError` before any I/O. The ``checked_*`` functions here check them for every adapter, and
+Wrong arguments are `ValueError` before any I/O. The ``check_*`` functions here check them for every adapter, and
 encode the keys.
 """
 
@@ -60,7 +60,10 @@ _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 
 Durability = Literal["power", "process", "none"]
-"""The failures that a commit survives: power loss; the death of every process; none."""
+"""The failures that a commit survives.
+
+``power``: power loss, and the death of every process. ``process``: only the latter. ``none``: neither.
+"""
 
 
 @frozen
