@@ -1,9 +1,9 @@
 # pyright: reportUnusedCallResult=true
 """Run `AsyncNode.work`: lease messages as slots become free, and handle each one in a task of its own.
 
-The dispatcher leases messages. The keeper extends the leases of running messages, and ends those that take longer than
-a handler may. The watcher waits for messages while the dispatcher has nothing to lease. `reconcile` has a task of its
-own. Neither of these holds up a message.
+The dispatcher leases messages. The keeper extends the leases of running messages, and cancels handlers that exceed
+their time limit. The watcher waits for messages while the dispatcher has nothing to lease. `reconcile` has a task of
+its own. None of these tasks holds up a message.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ T = TypeVar("T")
 _BATCH: Final = 20
 """The number of messages leased at a time. It leaves some for other workers on the same queue."""
 _CALM_S: Final = 1.0
-"""How long nothing is leased after the queue has failed while messages are running."""
+"""The pause before the next lease after the queue has failed while messages are running."""
 _TICK_S: Final = 1.0
 _HAND_BACK_S: Final = 5.0
 _LOG: Final = logging.getLogger("apcore.node")
@@ -96,14 +96,15 @@ class AsyncWorker:
         self._cancels: dict[Job, Callable[[], None]] = {}
         self._failing: dict[Job, tuple[Callable[[], None], float]] = {}
         """Overdue messages whose failure is being recorded: a function that cancels the recording, and its deadline."""
-        self._beside: list[Callable[[], None]] = []
+        self._task_cancels: list[Callable[[], None]] = []
+        """Functions that cancel the tasks of the worker itself, the keeper first."""
         self._dry: set[str] = set()
         """Kinds for which the last lease returned fewer messages than its limit."""
         self._turn = 0
         self._is_watching = self._is_reconciling = False
         self._calm_until_s = -inf
         self._failure: Exception | None = None
-        self._cut: list[LeasedMessage] = []
+        self._cancelled_leases: list[LeasedMessage] = []
         """Messages whose handlers were cancelled, and whose leases are handed back."""
         self._handled = 0
 
@@ -112,14 +113,14 @@ class AsyncWorker:
         try:
             async with self._runtime.nursery() as nursery:
                 try:
-                    self._beside.append(nursery.start(self._keep))
+                    self._task_cancels.append(nursery.start(self._keep))
                     await self._dispatch(nursery)
                     await self._drain()
                 finally:
-                    for cancel in self._beside:
+                    for cancel in self._task_cancels:
                         cancel()
         finally:
-            if self._cut:
+            if self._cancelled_leases:
                 await self._runtime.finish(self._hand_back, within_s=_HAND_BACK_S)
         if self._failure is not None:
             raise self._failure
@@ -134,7 +135,7 @@ class AsyncWorker:
         while self._failure is None and not (self._node.is_stopped or self._pace.is_over(self._now_s())):
             if not self._is_reconciling and self._pace.is_due(self._now_s()):
                 self._is_reconciling = True
-                self._start_beside(nursery, self._reconcile)
+                self._start_task(nursery, self._reconcile)
             was_idle = self._slots.is_empty and not self._is_reconciling
             try:
                 leased = await self._lease(nursery)
@@ -190,7 +191,7 @@ class AsyncWorker:
         # A worker that ends when idle does not watch: the watch would outlast the work, and the end waits for it.
         if dry and not self._is_watching and not self._until_idle:
             self._is_watching = True
-            self._start_beside(nursery, partial(self._watch, dry))
+            self._start_task(nursery, partial(self._watch, dry))
         pause_s = WAIT_S if len(dry) == len(KINDS) else min(WAIT_S, self._slots.change_s(now_s) + 0.001)
         await self._signal.wait(timeout_s=pause_s)
 
@@ -216,9 +217,12 @@ class AsyncWorker:
             self._dry.clear()
             self._signal.set()
 
-    def _start_beside(self, nursery: AsyncNursery, job: Callable[[], Awaitable[None]]) -> None:
-        """Start a task that ends with the worker: the keeper, one watcher, or one `reconcile`, so there are few."""
-        self._beside = [*self._beside[:1], *self._beside[-3:], nursery.start(job)]
+    def _start_task(self, nursery: AsyncNursery, job: Callable[[], Awaitable[None]]) -> None:
+        """Start a task that ends with the worker: a watcher or a `reconcile`.
+
+        Only the latest few are remembered for cancelling. Earlier ones have usually ended by then.
+        """
+        self._task_cancels = [*self._task_cancels[:1], *self._task_cancels[-3:], nursery.start(job)]
 
     def _take_failure(self, error: Exception) -> None:
         """End the run with an error, unless the error is a passing one and messages are running."""
@@ -238,7 +242,7 @@ class AsyncWorker:
             await self._node.handle_leased(job.leased)
         except BaseException:
             if not (job.is_overdue or job.is_lost):
-                self._cut.append(job.leased)
+                self._cancelled_leases.append(job.leased)
             raise
         finally:
             self._slots.end(job, self._now_s())
@@ -246,7 +250,7 @@ class AsyncWorker:
             self._signal.set()
 
     async def _keep(self) -> None:
-        """Extend the leases of running messages after each third of their length, and end overdue handlers."""
+        """Extend the leases of running messages once in a third of `lease_s`, and cancel overdue handlers."""
         policy, signal = self._policy, self._runtime.signal()
         third_s = policy.lease_s / 3
         extended_s = self._now_s()
@@ -257,9 +261,9 @@ class AsyncWorker:
                 for job in self._slots.overdue(now_s):
                     _ = self._slots.forsake(job, now_s)
                     self._failing[job] = (nursery.start(partial(self._fail, job)), now_s + policy.handler_limit_s)
-                for give_up, ends_s in list(self._failing.values()):
+                for cancel_recording, ends_s in list(self._failing.values()):
                     if now_s >= ends_s:  # the error handler hangs too
-                        give_up()
+                        cancel_recording()
                 if now_s - extended_s >= third_s:
                     with suppress(Unavailable):
                         await self._extend()
@@ -304,4 +308,4 @@ class AsyncWorker:
 
     async def _hand_back(self) -> None:
         with suppress(Unavailable):
-            await self._node.run(hand_back(self._cut))
+            await self._node.run(hand_back(self._cancelled_leases))

@@ -163,9 +163,9 @@ class AsyncNode(AsyncNodeMethods[Data]):
         async with self.entered() as data:
             served = await self.run(serve(self.site(origin, data), request, has_pages=has_pages))
         queue = self.ports.queue
-        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.monotonic_s()):
+        if request.method == "POST" and queue is not None and self._idle_watch.is_due(self.ports.runtime.monotonic_s()):
             with suppress(Unavailable):
-                self._watch.judge(await queue.depth(self.all_lanes))
+                self._idle_watch.judge(await queue.depth(self.all_lanes))
         return served
 
     async def respond(self, incoming: IncomingRequest, body: bytes | None = b"", /) -> Served:

@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 WAIT_S: Final = 0.25
-"""How long a worker waits for messages at a time. So an idle worker notices `Node.stop` within this time."""
+"""The longest wait for messages, after which an idle worker looks whether `Node.stop` was called."""
 RECONCILE_S: Final = 60.0
 WATCH_S: Final = 60.0
 IDLE_S_MAX: Final = 120.0
@@ -150,7 +150,7 @@ class Bound(Generic[Data]):
         # A function that decides about origins cannot list them, so such a node leases from all lanes.
         listed = None if self.origins.allows is not None or not self.origins.listed else self.origins.listed
         self.lanes: Final[dict[str, tuple[str, ...]]] = {kind: lanes_for(kind, listed) for kind in KINDS}
-        self._watch: Final = _Watch()
+        self._idle_watch: Final = _IdleWatch()
         self._matcher: Final = RequestMatcher(federation.places, self.origins)
         self._stopped = False
         # Created once for the listed origins, since every request needs one.
@@ -159,8 +159,8 @@ class Bound(Generic[Data]):
     def stop(self) -> None:
         """End `work`, here and in other threads: it leases no more messages, and finishes those that it has begun.
 
-        A stopped node cannot work again. A killed process loses nothing either, but others wait until its leases end,
-        up to 90 s.
+        A stopped node cannot work again. A killed process loses no messages either, but other workers get them only
+        when its leases end (`NodeOptions.lease_s`, 90 s by default).
         """
         self._stopped = True
 
@@ -179,7 +179,7 @@ class Bound(Generic[Data]):
         return self._stopped
 
     def site(self, origin: Origin | None = None, data: Data | None = None) -> Site:
-        """Return everything that an operation needs for one of our origins. Without ``origin`` it is the only one.
+        """Return everything that an operation needs for one of our origins. A node with one origin needs no argument.
 
         Raises:
             ValueError: ``origin`` is None, and there is not exactly one origin.
@@ -188,7 +188,7 @@ class Bound(Generic[Data]):
         return Site(
             federation=self.federation,
             origin=site_origin,
-            fetching=self._fetching(site_origin),
+            fetching=self._fetch_policy(site_origin),
             signatures=self.federation.signature_policy,
             data=data,
         )
@@ -201,7 +201,7 @@ class Bound(Generic[Data]):
             return None  # a collection that is not served may have any name
         return str(origin) if self.origins.has(origin) else None
 
-    def _fetching(self, origin: Origin | None) -> FetchPolicy:
+    def _fetch_policy(self, origin: Origin | None) -> FetchPolicy:
         return self._policies.get(origin) or self._policy_of(origin)
 
     def _policy_of(self, origin: Origin | None) -> FetchPolicy:
@@ -218,7 +218,7 @@ class Bound(Generic[Data]):
         """Resolve a reference as the instance actor of the first origin; without an origin, unsigned."""
         origin = self.origins.listed[0] if self.origins.listed else None
         load_identity = _no_identity if origin is None else partial(instance_identity, self.site(origin))
-        return resolve_reference(reference, policy=self._fetching(origin), load_identity=load_identity, fresh=fresh)
+        return resolve_reference(reference, policy=self._fetch_policy(origin), load_identity=load_identity, fresh=fresh)
 
     def match(
         self,
@@ -231,8 +231,8 @@ class Bound(Generic[Data]):
     ) -> IncomingRequest | Elsewhere:
         """Return an incoming request if this node answers it, else the reason to leave it to the site.
 
-        Ask before you read the body. Read as much of it as the `IncomingRequest` says, and pass both to `respond`. For
-        `Elsewhere`, pass the request on to your site with its body unread; without a site, answer with
+        Call this before you read the body. Read as much of it as the `IncomingRequest` says, and pass both to
+        `respond`. For `Elsewhere`, pass the request on to your site with its body unread; without a site, answer with
         `Elsewhere.response`.
 
         Args:
@@ -272,10 +272,10 @@ class Bound(Generic[Data]):
 
 def _no_identity() -> Op[Identity | None]:
     return None
-    yield  # makes this function an operation, which asks for nothing
+    yield  # makes this function an operation, which yields no effects
 
 
-class _Watch:
+class _IdleWatch:
     """Notice that no worker runs: incoming messages are queued, but not handled. Check at most once a minute."""
 
     def __init__(self) -> None:
@@ -299,9 +299,9 @@ class _Watch:
 
 
 class Pace:
-    """The schedule of a worker: the end of its time, and when it reconciles the queue with the store.
+    """The schedule of a worker: the end of its time, and the times at which it reconciles the queue with the store.
 
-    It reconciles first of all, and then every minute.
+    It reconciles at the start, and then every minute.
 
     Times are in seconds of a monotonic clock.
     """
@@ -315,7 +315,7 @@ class Pace:
         return now_s >= self._ends_s
 
     def is_due(self, now_s: float) -> bool:
-        """Check whether to reconcile now. After a True, it is not due again for a minute."""
+        """Check whether to reconcile now. After True, the next time is a minute later."""
         if now_s < self._reconcile_s:
             return False
         self._reconcile_s = now_s + RECONCILE_S

@@ -145,9 +145,9 @@ class Node(NodeMethods[Data]):
         with self.entered() as data:
             served = self.run(serve(self.site(origin, data), request, has_pages=has_pages))
         queue = self.ports.queue
-        if request.method == "POST" and queue is not None and self._watch.is_due(self.ports.runtime.monotonic_s()):
+        if request.method == "POST" and queue is not None and self._idle_watch.is_due(self.ports.runtime.monotonic_s()):
             with suppress(Unavailable):
-                self._watch.judge(queue.depth(self.all_lanes))
+                self._idle_watch.judge(queue.depth(self.all_lanes))
         return served
 
     def respond(self, incoming: IncomingRequest, body: bytes | None = b"", /) -> Served:
@@ -204,9 +204,9 @@ class Node(NodeMethods[Data]):
         """Replace the keys of one of our actors, or of the instance actor if ``identifier`` is None.
 
         The returned keys sign from now on. The old keys stay published for `KeyPolicy.retire_after_s`; then a worker
-        retires them. With ``announce``, followers receive an Update that is signed with the old key. With ``keys``, one
-        RSA and one Ed25519 key that the signer holds already are used, and none are made: for example keys that came
-        with the actor from another server.
+        retires them. With ``announce``, followers receive an Update that is signed with the old key. With ``keys``, no
+        keys are made. Pass one RSA and one Ed25519 key that the signer holds already: for example keys that came with
+        the actor from another server.
 
         Raises:
             ActorUnknown: The actor does not exist, or is gone.
@@ -243,8 +243,8 @@ class Node(NodeMethods[Data]):
             until_idle: Return when no message is due or running.
             limit_s: Lease no more messages after this time. Without ``until_idle`` and ``limit_s``, work until `stop`
                 or an interrupt.
-            grace_s: How long running handlers may go on after that; then their messages are handed back to the queue.
-                Without it, they are waited for.
+            grace_s: How long running handlers may go on after that. Then their messages are handed back to the queue.
+                Without ``grace_s``, this call waits until they have finished.
 
         Raises:
             ConfigurationError: The node has no origin.
@@ -258,7 +258,7 @@ class Node(NodeMethods[Data]):
     def handle_leased(self, leased: LeasedMessage, /, *, has_ended: Callable[[], bool] | None = None) -> None:
         """Handle one leased message. Errors are logged, and the message is tried again later.
 
-        Once ``has_ended`` returns True, the handler can use no port any more: the message is another worker's.
+        Once ``has_ended`` returns True, the handler can use no port any more: its worker has given the message up.
         """
         ports = self.ports if has_ended is None else attrs.evolve(self.ports, has_ended=has_ended)
         try:

@@ -1,6 +1,6 @@
 """Find ports by name: stores and signers by URL, runtimes and transports by the name of their entry point.
 
-So this room imports no adapter, and an application imports only those that it uses.
+So this package imports no adapter, and an application imports only those that it uses.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 # pyright: reportUnusedCallResult=true
 """Run `Node.work`: lease messages as slots become free, and handle each one in a thread.
 
-The calling thread leases messages, extends the leases of running ones, and records attempts that take longer than a
-handler may. Only this thread changes the worker's state; the others report to it through a queue. A handler that never
-returns cannot be ended. Its thread is abandoned, up to as many threads as there are slots; beyond that, it keeps its
-slot.
+The calling thread leases messages, and extends the leases of running ones. It records an attempt as failed if the
+handler exceeds its time limit. Only this thread changes the worker's state; the others report to it through a queue.
+
+A handler that never returns cannot be ended, so its thread is abandoned and its slot becomes free. The number of such
+handlers is bounded (`apcore.federation.slots`). Beyond it, a handler keeps its slot.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class ThreadWorker:
         self._reports: deque[Callable[[], None]] = deque()
         """Reports from other threads, which the calling thread runs."""
         self._forsakes: dict[Job, Callable[[], None]] = {}
+        """Functions that abandon the threads of running messages."""
         self._dry: set[str] = set()
         """Kinds for which the last lease returned fewer messages than its limit."""
         self._turn = 0
@@ -122,8 +124,8 @@ class ThreadWorker:
     def work(self) -> int:
         """Work until the requested end, and return the number of messages begun.
 
-        Handlers that outlive the grace go on in their threads. They can use no port of the node any more, since its
-        owner may close them now.
+        Handlers that outlive the grace period go on in their threads. They can use no port of the node any more, since
+        the owner of the ports may close them now.
         """
         try:
             self._dispatch()
@@ -299,7 +301,7 @@ class ThreadWorker:
         _ = self._forsakes.pop(job, None)
 
     def _keep(self) -> None:
-        """Run reports, extend leases after each third of their length, and record overdue attempts."""
+        """Run reports, extend leases once in a third of `lease_s`, and record overdue attempts as failed."""
         while self._reports:
             self._reports.popleft()()
         now_s = self._now_s()
@@ -321,7 +323,7 @@ class ThreadWorker:
         for leased in self._node.run(extend_leases(leases, lease_s=self._policy.lease_s)):
             job = running[leased.token]
             job.is_lost = True
-            # The handler may have just ended. Otherwise its commit is refused, since the lease's token is not current.
+            # The handler may have just ended. Otherwise its commit is refused, since its lease is not current any more.
             _LOG.debug("the lease of a message of the lane %r has ended", leased.message.lane)
 
     def _fail(self, job: Job) -> None:
@@ -348,7 +350,7 @@ class ThreadWorker:
             self._run_reports(WAIT_S)
 
     def _is_busy(self) -> bool:
-        """Return whether messages are running, or failures are being recorded by error handlers that may yet end."""
+        """Return whether messages are running, or failures are being recorded within their time limit."""
         return not self._slots.is_empty or bool(self._failing)
 
 
@@ -415,7 +417,7 @@ class SequentialWorker:
         return handled
 
     def _start_keeper(self, waiting: Sequence[LeasedMessage]) -> None:
-        """Extend the lease of the current message after each third of its length, in a thread.
+        """Extend the lease of the current message once in a third of `lease_s`, in a thread.
 
         The thread starts with the first message, since a look at an idle queue needs none.
         """
