@@ -1,1 +1,1 @@
-"""One foreign technology, one module or package. Importing apcore imports none of them."""
+"""Connect apcore to foreign technologies: one module or package for each. Importing apcore imports none of them."""

@@ -11,7 +11,7 @@ from apcore.node import AsyncNode, Node
 __all__ = ["GRACE_S", "check_bound", "check_grace"]
 
 GRACE_S: Final = 8.0
-"""How long a worker may finish its running messages. Service managers kill a process after 10 s, so it is less."""
+"""The time that a worker has to finish its running messages. Service managers kill a process after 10 s."""
 
 
 def check_bound(node: Node[Any] | AsyncNode[Any], maker: str) -> None:

@@ -5,7 +5,7 @@ Use it if you back up, mount or protect keys apart from the store. The name of a
 flushed to the disk before anything is signed with it.
 
 A private key that other users can read is refused. The error gives the command that repairs it. There is one exception:
-a file of root that its group may read. Secrets are mounted like that for programs that do not run as root.
+the group may read a file that root owns. Secrets are mounted like that for programs that do not run as root.
 """
 
 from __future__ import annotations

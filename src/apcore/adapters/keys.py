@@ -1,6 +1,6 @@
 """Define `StoreSigner`: sign with private keys in the store, sealed if a secret is configured.
 
-Loaded keys are cached, a bounded number of them. Signing releases the interpreter's lock, so under an event loop it
+A bounded number of loaded keys is cached. Signing releases the interpreter's lock, so under an event loop it
 runs in worker threads.
 
 With a secret, the keys in the store are sealed (`apcore.signatures.sealed_keys`). Secrets can be replaced: the first

@@ -30,7 +30,7 @@ StartResponse: TypeAlias = Callable[..., Any]
 WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _EXIT_S: Final = 0.1
-"""How soon a worker that fails because the process exits is stopped."""
+"""The wait after a failure before it is logged. If the process exits, the worker is stopped within this time."""
 _LOG: Final = logging.getLogger("apcore.web")
 
 
@@ -156,7 +156,10 @@ def _head(environ: Environ) -> RequestHead:
 
 
 def _target(environ: Environ) -> str:
-    """Return the path and query as on the wire if the server tells, else encoded again in one of several spellings."""
+    """Return the path and query, as on the wire if the server has them, else encoded again.
+
+    The second encoding may differ from the one on the wire.
+    """
     raw: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw is not None and raw.startswith("/"):
         return raw

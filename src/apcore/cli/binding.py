@@ -2,7 +2,7 @@
 
 A target is a federation (which options bind), a node, or a function that returns one of them. It is named as web
 servers name applications, ``module:name``, and the working directory is searched first. A target that cannot be found
-or bound is a usage error. The message names the value at that place.
+or bound is a usage error. The message describes the value that stands under the name.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Run a server on this machine that follows a script byte for byte, to test clients against any peer.
 
-A script is a function of one connection (`ScriptedConnection`), run in its own thread. It reads requests and sends
-bytes, HTTP or
-not. A client that closes, even in the middle, ends the script quietly. Any other exception of the script is raised when
-the server is closed.
+A script is a function of one connection (`ScriptedConnection`), run in its own thread. It reads requests, and sends
+bytes, which need not be HTTP. A client that closes, even in the middle, ends the script quietly. Any other exception of
+the script is raised when the server is closed.
 """
 
 from __future__ import annotations

@@ -172,10 +172,10 @@ class PeerNetwork:
             return None
         request = Request("GET", str(url), Headers({"Accept": ACTIVITY_JSON}))
         response = self._answer(request, url)
-        readers = [peer for peers in self._peers.values() for peer in peers]
-        if response.status == 401 and readers:
+        signing_peers = [peer for peers in self._peers.values() for peer in peers]
+        if response.status == 401 and signing_peers:
             # The server requires signed requests (authorised fetch); any peer here can sign.
-            response = self._answer(readers[0].sign(request), url)
+            response = self._answer(signing_peers[0].sign(request), url)
         document: dict[str, Any] = json.loads(response.body) if response.status == 200 else {}
         for entry in (document.get("publicKey"), *document.get("assertionMethod", ())):
             members = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
@@ -190,9 +190,10 @@ class Peer:
     """An actor on another server.
 
     Args:
-        actor: Its id, an absolute URL. Inbox and outbox stand under its path; those of
-            ``https://remote.example/?author=1`` under ``/author=1``. The shared inbox is at ``/inbox`` of its origin.
-        network: Where it stands; by default on one of its own.
+        actor: Its id, an absolute URL. Inbox and outbox are under its path. For
+            ``https://remote.example/?author=1`` they are under ``/author=1``. The shared inbox is at ``/inbox`` of its
+            origin.
+        network: The network that it is on; by default a new one.
         type: The actor's type.
         scheme: The scheme of its signatures.
         key: Its key; by default one that is made once per process for this id.
@@ -386,7 +387,7 @@ class Peer:
 
 
 def _place(actor: Url) -> str:
-    """Return the address that an actor's inbox and outbox stand under. A query becomes a part of its path."""
+    """Return the address under which an actor has its inbox and outbox. A query becomes a part of its path."""
     path = "/".join(part for part in (actor.path.rstrip("/"), quote(actor.query or "", safe="=&")) if part)
     return f"{actor.origin}{'' if path.startswith('/') or not path else '/'}{path}"
 

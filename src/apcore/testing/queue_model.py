@@ -28,11 +28,11 @@ messages: Final = st.lists(st.tuples(st.sampled_from(_LANES), _labels, _labels, 
 """(lane, group, dedup, delay) of messages to enqueue."""
 
 settlements: Final = st.lists(st.tuples(st.integers(0, 11), st.one_of(st.none(), _delays)), max_size=4)
-"""(lease, counted from the latest; None for Done, or the delay of an Again) of settlements to make."""
+"""(lease, counted from the latest; None for Done, or the delay of a Retry) of settlements to make."""
 
 
 @define(eq=False)
-class _Known:
+class _Record:
     """The model's record of a message."""
 
     message: Message
@@ -62,7 +62,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Where time passes by itself, nothing may expire while a history is played."""
         self.queue = make(self.clock)
         self.numbers = count(1)
-        self.model: list[_Known] = []
+        self.model: list[_Record] = []
         self.leases: list[LeasedMessage] = []
         """All leases that were ever returned, lost ones included."""
 
@@ -183,7 +183,7 @@ class QueueMachine(RuleBasedStateMachine):
         lease_count = len(self.leases)
         return list(dict.fromkeys(number % lease_count for number in which)) if lease_count else []
 
-    def held(self, leased: LeasedMessage) -> _Known | None:
+    def held(self, leased: LeasedMessage) -> _Record | None:
         """Return the record of a message with this current lease."""
         return next((record for record in self.model if record.token == leased.token), None)
 
@@ -193,7 +193,7 @@ class QueueMachine(RuleBasedStateMachine):
             due = self.clock() + message.delay_s
             twin = self._waiting(message)
             if twin is None:
-                self.model.append(_Known(message, due))
+                self.model.append(_Record(message, due))
             else:
                 twin.when = min(twin.when, due)
 
@@ -212,7 +212,7 @@ class QueueMachine(RuleBasedStateMachine):
                 record.when = min(record.when, newcomer.when)
                 self.model.remove(newcomer)
 
-    def _waiting(self, message: Message) -> _Known | None:
+    def _waiting(self, message: Message) -> _Record | None:
         """Return the record of the message that waits with the lane and dedup of ``message``."""
         if message.dedup is None:
             return None
@@ -226,7 +226,7 @@ class QueueMachine(RuleBasedStateMachine):
             None,
         )
 
-    def _is_available(self, record: _Known) -> bool:
+    def _is_available(self, record: _Record) -> bool:
         group = (record.message.lane, record.message.group)
         ahead = next(
             record_ahead

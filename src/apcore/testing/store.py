@@ -3,8 +3,8 @@
 `store_checks` returns the suite, `check_store` runs all of it. `apcore.testing.conformance` explains how to run it,
 also for event loops.
 
-The last check plays random batches against a model, which is a plain dict. Every other check tests one sentence, and
-prints it when it fails.
+The last check plays random batches against a model, which is a plain dict. Every other check tests one rule, which
+`Conformance.says` has in words.
 """
 
 from __future__ import annotations

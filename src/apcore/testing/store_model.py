@@ -55,7 +55,7 @@ _HowChecked = Literal["as it is", "absent", "as it was", "as it never was"]
 
 
 @frozen
-class _Known:
+class _Record:
     """The model's record of a key."""
 
     value: bytes
@@ -104,7 +104,7 @@ class _StoreMachine(RuleBasedStateMachine):
         self.store = make(self.clock)
         self.tokens = Tokens()
         self.past: list[bytes] = []
-        self.model: dict[StoreKey, _Known] = {}
+        self.model: dict[StoreKey, _Record] = {}
 
     def teardown(self) -> None:
         """Compare everything once more, and close."""
@@ -171,19 +171,19 @@ class _StoreMachine(RuleBasedStateMachine):
 
     # --- the model ---
 
-    def _known(self, key: StoreKey) -> _Known | None:
+    def _live_record(self, key: StoreKey) -> _Record | None:
         record = self.model.get(key)
         return None if record is None or (record.expires is not None and record.expires <= self.clock()) else record
 
     def _entry(self, key: StoreKey) -> Entry | None:
-        record = self._known(key)
+        record = self._live_record(key)
         return Entry(key, record.value, record.version) if record else None
 
     def _expected(self, is_expected: Callable[[StoreKey], bool]) -> list[Entry]:
         return [entry for key in sorted(self.model) if is_expected(key) and (entry := self._entry(key))]
 
     def _version(self, key: StoreKey, how: _HowChecked) -> bytes | None:
-        record = self._known(key)
+        record = self._live_record(key)
         match how:
             case "as it is":
                 return record.version if record else None
@@ -196,24 +196,24 @@ class _StoreMachine(RuleBasedStateMachine):
 
     def _apply(self, checks: list[Check], writes: list[Write], token: bytes) -> bool | type[Exception]:
         for check in checks:
-            record = self._known(check.key)
+            record = self._live_record(check.key)
             if (record.version if record else None) != check.version:
                 return False
         after: dict[StoreKey, Any] = dict(self.model)
         for write in writes:
-            record = self._known(write.key)
+            record = self._live_record(write.key)
             match write:
                 case Put(key, value, ttl_s):
-                    after[key] = _Known(value, token, None if ttl_s is None else self.clock() + ttl_s)
+                    after[key] = _Record(value, token, None if ttl_s is None else self.clock() + ttl_s)
                 case DeleteEntry(key):
                     _ = after.pop(key, None)
                 case Increment(key, delta):
                     total = _counted(record.value if record else b"0")
                     if total is None or not -(2**63) <= total + delta < 2**63:
                         return ContractError
-                    after[key] = _Known(b"%d" % (total + delta), token, None)
+                    after[key] = _Record(b"%d" % (total + delta), token, None)
         for write in writes:
-            if (record := self._known(write.key)) is not None:
+            if (record := self._live_record(write.key)) is not None:
                 self.past.append(record.version)
         self.model = after
         return True

@@ -84,14 +84,14 @@ class _Bench:
 
     def __init__(self, make: TransportFactory, server: ScriptedServer) -> None:
         self.server = server
-        self.asked: list[str] = []
+        self.resolved_hosts: list[str] = []
         self.addresses: Resolver = _always(_HERE)
         self._hosts = 0
         self._runner = asyncio.Runner()
         self._transport = make(self._resolve)
 
     def _resolve(self, host: str) -> Sequence[str]:
-        self.asked.append(host)
+        self.resolved_hosts.append(host)
         return self.addresses(host)
 
     @property
@@ -262,7 +262,7 @@ def _bodies_end_where_http_says(bench: _Bench) -> None:
 
 
 def _codings_are_undone(bench: _Bench) -> None:
-    """Content codings that were asked for are decoded; others fail."""
+    """Content codings that the request asked for are decoded; others fail."""
     text = b"hello " * 100
     bench.serve(answer_with(_ok(gzip.compress(text), "Content-Encoding: gzip")))
     response = bench.send(evolve(bench.get(), headers=Headers({"Accept-Encoding": "gzip"})))
@@ -365,9 +365,9 @@ def _one_forbidden_address_refuses_the_name(bench: _Bench) -> None:
 
 def _rebinding_finds_no_second_question(bench: _Bench) -> None:
     """A name is resolved once per connection, and the checked address is the one that is connected to."""
-    bench.addresses = lambda _: _HERE if len(bench.asked) == 1 else ("10.0.0.1",)
+    bench.addresses = lambda _: _HERE if len(bench.resolved_hosts) == 1 else ("10.0.0.1",)
     assert bench.send(bench.get()).body == b"ok"
-    assert bench.asked == [bench.host], f"the resolver was asked {len(bench.asked)} times"
+    assert bench.resolved_hosts == [bench.host], f"the name was resolved {len(bench.resolved_hosts)} times"
     bench.close()
     bench.fails(AddressBlocked)
 
@@ -384,7 +384,7 @@ def _urls_are_judged_before_names_are_resolved(bench: _Bench) -> None:
     )  # fmt: skip
     for url in urls:
         bench.fails(AddressBlocked, Request("GET", url))
-    assert bench.asked == [], f"resolved {bench.asked}"
+    assert bench.resolved_hosts == [], f"resolved {bench.resolved_hosts}"
 
 
 def _connections_belong_to_their_policy(bench: _Bench) -> None:

@@ -68,8 +68,8 @@ class Shared:
 
     def close(self) -> None:
         """Close the idle connections. Those in use return to a closed pool, which closes them."""
-        inherited, self._pool = self._pool, self._new_pool()
-        inherited.shut()
+        old_pool, self._pool = self._pool, self._new_pool()
+        old_pool.shut()
         self.resolver.close()
 
     def _new_pool(self) -> IdlePool:

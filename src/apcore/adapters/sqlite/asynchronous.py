@@ -103,8 +103,8 @@ class AsyncSqliteStore:
         """See `MessageQueue.wait`."""
         check_lanes(lanes)
         deadline = time.monotonic() + timeout_s
-        while (left_s := deadline - time.monotonic()) > 0:
-            look = partial(self._store.wait_for, lanes, timeout_s=min(left_s, _SLICE_S))
+        while (remaining_s := deadline - time.monotonic()) > 0:
+            look = partial(self._store.wait_for, lanes, timeout_s=min(remaining_s, _SLICE_S))
             if await self._runtime.thread(look, lane="port"):
                 return
 

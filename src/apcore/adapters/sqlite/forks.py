@@ -37,14 +37,14 @@ class _Watched:
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.things: WeakSet[Forking] = WeakSet()
-        self.held: list[Forking] = []
+        self.stores: WeakSet[Forking] = WeakSet()
+        self.closed_stores: list[Forking] = []
         self.is_registered = False
 
     def before(self) -> None:
         _ = self.lock.acquire()
-        self.held = list(self.things)
-        for store in self.held:
+        self.closed_stores = list(self.stores)
+        for store in self.closed_stores:
             store.before_fork()
 
     def after_in_parent(self) -> None:
@@ -56,8 +56,8 @@ class _Watched:
         self.lock = Lock()
 
     def _after(self, *, in_child: bool) -> None:
-        held, self.held = self.held, []
-        for store in held:
+        closed_stores, self.closed_stores = self.closed_stores, []
+        for store in closed_stores:
             store.after_fork(in_child=in_child)
 
 
@@ -74,4 +74,4 @@ def watch(store: Forking) -> None:
                 after_in_parent=_watched.after_in_parent,
                 after_in_child=_watched.after_in_child,
             )
-        _watched.things.add(store)
+        _watched.stores.add(store)

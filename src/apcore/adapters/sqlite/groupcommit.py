@@ -92,6 +92,7 @@ class GroupCommit:
         self._changed = changed
         self._gate = Lock()  # guards the next three, and `leads` of every request
         self._led = False
+        """Whether a thread is the leader."""
         self._closed = False
         self._waiting: deque[_Request[Any]] = deque()
         # The fields below belong to the leader.
@@ -190,9 +191,9 @@ class GroupCommit:
                 if self._closed:
                     self._forget_connection()
                 return
-            heir = self._waiting.popleft()
-            heir.leads = True
-        heir.let_go()
+            next_leader = self._waiting.popleft()
+            next_leader.leads = True
+        next_leader.let_go()
 
     # --- the leader's work ------------------------------------------------------------------------------------------
 

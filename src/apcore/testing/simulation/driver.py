@@ -162,9 +162,9 @@ class Run:
             except Exception as error:
                 self.answer(place, Raised(error))
             else:
-                self._life.call(type(effect), call.func.__name__, call, went)
+                self._life.call(type(effect), call.func.__name__, call, take_answer)
 
-        def went(outcome: CallOutcome[Any]) -> None:
+        def take_answer(outcome: CallOutcome[Any]) -> None:
             if not self._life.alive:
                 return
             if isinstance(outcome, Returned):
@@ -181,8 +181,8 @@ class Run:
         ended = partial(self.answer, place, by_handler=True)
         try:
             if effect.handler_kind is HandlerKind.OPERATION:
-                face = () if effect.contexts_for is None else (effect.contexts_for.operation(),)
-                op = effect.fn(*face, *effect.args)
+                context_args = () if effect.contexts_for is None else (effect.contexts_for.operation(),)
+                op = effect.fn(*context_args, *effect.args)
                 Run(op, self._life, self._name, place, ended)
                 return
             handler = handler_of(effect)

@@ -3,7 +3,7 @@
 It is the smallest program with the structure of federation: facts in a store, messages in a queue, requests that are
 repeated, answers that get lost. It keeps its law by the rules of delivery. Debit and fact are in one commit. There is
 at least one request, always with the same id, and the receiver remembers ids. The fact is deleted when an answer
-arrived. A pass over the facts restores lost messages. `Rules` leaves out one of them, to show that the law breaks.
+arrived. A pass over the facts restores lost messages. `Rules` can switch each of them off, to show that the law breaks.
 """
 
 from __future__ import annotations

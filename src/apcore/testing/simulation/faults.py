@@ -50,6 +50,7 @@ class Fate(Enum):
     """The node crashes after it happened, before the answer arrives."""
 
 
+# Effects that cannot fail never meet these.
 _NOT_SAFE: Final = frozenset({Fate.FAILED, Fate.LOST, Fate.LATE, Fate.TWICE})
 
 
@@ -123,7 +124,8 @@ class Faults:
 def swarm(seed: int, *, worst: float = 0.15) -> Faults:
     """Draw the faults of a run.
 
-    About half of the fates of each kind are off; the others have odds up to ``worst`` / 7.
+    About half of the fates of each kind are off; the others have odds up to ``worst`` / 7. Requests fail, or lose their
+    answer, up to three times as often. Crashes are at most half as likely.
     """
     random = Random(f"swarm {seed}")  # noqa: S311  # a repeatable history is the purpose
 

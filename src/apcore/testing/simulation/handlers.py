@@ -75,9 +75,9 @@ class _Awaited:
     """A coroutine function."""
 
     def __init__(self, effect: Call[Any]) -> None:
-        face = () if effect.contexts_for is None else (effect.contexts_for.awaiting(_ask),)
+        context_args = () if effect.contexts_for is None else (effect.contexts_for.awaiting(_ask),)
         self._effect = effect
-        self._coroutine: Coroutine[Any, Any, Any] = effect.fn(*face, *effect.args)
+        self._coroutine: Coroutine[Any, Any, Any] = effect.fn(*context_args, *effect.args)
 
     def go_on(self, answer: CallOutcome[Any] | None, /) -> Step:
         try:
@@ -148,10 +148,10 @@ class _Threaded:
 
     def _main(self) -> None:
         effect = self._effect
-        face = () if effect.contexts_for is None else (effect.contexts_for.blocking(self._run),)
+        context_args = () if effect.contexts_for is None else (effect.contexts_for.blocking(self._run),)
         step: Step | BaseException
         try:
-            step = Ended(Returned(not_awaited(effect.fn(*face, *effect.args), effect.fn)))
+            step = Ended(Returned(not_awaited(effect.fn(*context_args, *effect.args), effect.fn)))
         except Exception as error:
             step = Ended(Raised(error))
         except _Vanished:

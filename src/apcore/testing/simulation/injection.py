@@ -61,7 +61,7 @@ def fault_loop(*, when: When = "before", number_max: int = 1000) -> Iterator[Inj
     """Yield one planned failure after another. The first one that does not happen is the last.
 
     Raises:
-            AssertionError: There was no end after ``number_max``, or a round did not use its failure.
+        AssertionError: There was no end after ``number_max``, or a round did not use `inject_failure`.
     """
     for number in range(1, number_max + 1):
         sabotage = InjectedFailure(number, when)
