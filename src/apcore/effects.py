@@ -269,7 +269,7 @@ class RandomBytes(Effect[bytes]):
 
 
 class HandlerContexts(Protocol):
-    """A context that has one variant for each handler colour."""
+    """A context that has one variant for each kind of handler."""
 
     def blocking(self, run: Callable[[Op[Any]], Any], /) -> object:
         """Return the variant for plain functions, with blocking methods. ``run`` drives an operation to its end."""
@@ -286,14 +286,14 @@ class HandlerContexts(Protocol):
 
 @frozen(init=False)
 class Call(Effect[T_co]):
-    """Call an application's function, in the way that its colour requires.
+    """Call an application's function, in the way that its kind requires.
 
-    With ``contexts_for``, the function gets a context as its first argument, in the variant for the function's colour.
+    With ``contexts_for``, the function gets a context as its first argument, in the variant for the function's kind.
     An exception of the function is thrown in at the ``yield`` unchanged. Under an event loop, a plain function runs in
     a worker thread.
 
     Raises:
-        ConfigurationError: On construction, if ``fn`` has none of the three colours.
+        ConfigurationError: On construction, if ``fn`` is of none of the three kinds.
     """
 
     fn: Callable[..., Any]

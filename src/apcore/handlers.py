@@ -1,6 +1,6 @@
-"""Classify an application's functions by colour: plain, coroutine or operation.
+"""Classify an application's functions by kind: plain, coroutine or operation.
 
-The colour of a handler is fixed when it is registered. It decides which variant of the context the handler gets, and
+The kind of a handler is fixed when it is registered. It decides which variant of the context the handler gets, and
 how a driver runs it. A plain function may wait, so it runs in a worker thread under an event loop. A coroutine function
 is awaited. An operation yields effects, and runs under every driver. A generator function counts as an operation only
 if it is marked with `operation`; an unmarked one is refused, because it was probably meant to be something else.
@@ -46,7 +46,7 @@ def operation(fn: F, /) -> F:
 
 
 def handler_kind_of(fn: Callable[..., object], /) -> HandlerKind:
-    """Return the colour of ``fn``, also for partials, methods and objects with ``__call__``.
+    """Return the kind of ``fn``, also for partials, methods and objects with ``__call__``.
 
     Raises:
         ConfigurationError: ``fn`` is a class, an async generator function, an unmarked generator function, or not

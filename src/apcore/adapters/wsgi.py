@@ -76,7 +76,7 @@ class WsgiApplication:
             _head(environ),
             has_pages=self._fallback is not None,
             trust_proxy=self._trust_proxy,
-            # The application of another federation logs what is for neither of them.
+            # A fallback that serves another federation logs the requests that are for neither of them.
             log_misdirected=not isinstance(self._fallback, WsgiApplication),
         )
         outcome = (

@@ -36,7 +36,7 @@ _MODULES: Final = {
 
 
 class _Commands(click.Group):
-    """Imports the module of a command on use, so that ``apcore version`` does not import a web server."""
+    """Import the module of a command on use, so that ``apcore version`` does not import a web server."""
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -109,7 +109,7 @@ def _work_blocking(node: Node[Any], *, until_idle: bool, limit_s: float | None) 
 
 
 class _SecondSignal(BaseException):
-    """Interrupts a blocking worker in the middle of a handler."""
+    """Interrupt a blocking worker in the middle of a handler."""
 
 
 def _stop_or_cancel(node: AsyncNode[Any], worker: asyncio.Task[int]) -> None:

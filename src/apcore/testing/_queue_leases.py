@@ -102,9 +102,9 @@ def wrong_arguments_are_refused(make: MakeQueue) -> None:
     with open_closing(make) as (queue, _):
         queue.enqueue([make_message(1, "kept")])
         [leased] = queue.lease(["kept"], limit=1, lease_s=61)
-        for what, call in (*_wrong_messages(queue), *_wrong_calls(queue, leased)):
-            expect_refusal(ValueError, what, call)
-            assert counts(queue, "lane", "kept") == (0, 0, 1), f"{what}: something changed"
+        for case, call in (*_wrong_messages(queue), *_wrong_calls(queue, leased)):
+            expect_refusal(ValueError, case, call)
+            assert counts(queue, "lane", "kept") == (0, 0, 1), f"{case}: something changed"
         assert list(queue.settle([Done(leased)])) == []
 
 
@@ -277,7 +277,7 @@ def waiting_ends(make: MakeQueue) -> None:
         queue.wait(["other", "lane"], timeout_s=PATIENCE_S)
         assert monotonic() - began < PATIENCE_S / 2, "something is due, and wait waits"
         waiter.join(PATIENCE_S / 2)
-        assert not waiter.is_alive(), "an enqueue woke nobody"
+        assert not waiter.is_alive(), "an enqueue did not wake the waiting thread"
 
 
 def threads_share_the_work(make: MakeQueue) -> None:

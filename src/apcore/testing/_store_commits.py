@@ -95,7 +95,9 @@ def false_writes_nothing(make: MakeStore) -> None:
         before = list(store.scan((), limit=100))
         bad: list[Write] = [Increment(("a",), 1)]
         stale = [Check(("gone",), tokens())]
-        assert store.commit(stale, bad, token=tokens()) is False, "what is not applied cannot be wrong"
+        assert store.commit(stale, bad, token=tokens()) is False, (
+            "a commit with a failed check is False, whatever it would write"
+        )
         assert list(store.scan((), limit=100)) == before
 
 
@@ -193,9 +195,9 @@ def wrong_arguments_are_refused(make: MakeStore) -> None:
         put(store, tokens, {("a",): b"1"})
         before = list(store.scan((), limit=10))
         fine = Put(("new",), b"x")
-        for what, call in (*_wrong_reads(store), *_wrong_commits(store, fine, tokens)):
-            expect_refusal(ValueError, what, call)
-            assert list(store.scan((), limit=10)) == before, f"{what}: something was written"
+        for case, call in (*_wrong_reads(store), *_wrong_commits(store, fine, tokens)):
+            expect_refusal(ValueError, case, call)
+            assert list(store.scan((), limit=10)) == before, f"{case}: something was written"
 
 
 def _wrong_reads(store: KvStore) -> list[tuple[str, Callable[[], object]]]:

@@ -121,7 +121,7 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
         fine, settlement = Put(("a",), b"1"), Done(leased)
         assert store.commit([], [Put(("text",), b"x")], token=tokens())
         bad = Message(b"short", "lane", b"")
-        for what, kind, call in (
+        for case, kind, call in (
             (
                 "no counter",
                 ContractError,
@@ -167,9 +167,9 @@ def _refused_is_untouched(make: MakeAtomic) -> None:
                 ),
             ),
         ):
-            expect_refusal(kind, what, call)
-            assert [entry.key for entry in store.scan((), limit=10)] == [("text",)], what
-            assert counts(store, "lane") == (0, 0, 1), what
+            expect_refusal(kind, case, call)
+            assert [entry.key for entry in store.scan((), limit=10)] == [("text",)], case
+            assert counts(store, "lane") == (0, 0, 1), case
 
 
 def _dedup_and_groups_hold_here_too(make: MakeAtomic) -> None:
@@ -219,7 +219,7 @@ def _an_enqueueing_commit_wakes(make: MakeAtomic) -> None:
         waiter.start()
         assert store.commit([], [Put(("a",), b"1")], token=Tokens()(), messages=[make_message(1)])
         waiter.join(PATIENCE_S / 2)
-        assert not waiter.is_alive(), "a commit with a message woke nobody"
+        assert not waiter.is_alive(), "a commit with a message did not wake the waiting thread"
         assert len(store.lease(["lane"], limit=9, lease_s=61)) == 1
 
 

@@ -98,13 +98,13 @@ def open_closing(make: Callable[[ManualClock], C]) -> Generator[tuple[C, ManualC
         adapter.close()
 
 
-def expect_refusal(kind: type[Exception], what: str, call: Callable[[], object]) -> None:
-    """Assert that ``call`` raises ``kind``."""
+def expect_refusal(kind: type[Exception], case: str, call: Callable[[], object]) -> None:
+    """Assert that ``call`` raises ``kind``. The message of a failure begins with ``case``."""
     try:
         answer = call()
     except kind:
         return
-    raise AssertionError(f"{what}: {kind.__name__} was expected, but the answer was {answer!r:.80}")
+    raise AssertionError(f"{case}: {kind.__name__} was expected, but the answer was {answer!r:.80}")
 
 
 def machine_settings(examples: int) -> settings:

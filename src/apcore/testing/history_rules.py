@@ -230,28 +230,29 @@ def _wrong_moments(
 
 def _wrong_counters(adds: list[AddEvent], final: Mapping[StoreKey, int]) -> Iterable[str]:
     for key in {add.key for add in adds}:
-        mine = [add for add in adds if add.key == key]
-        sure = sum(add.delta for add in mine if add.answer)
-        low = sure + sum(min(add.delta, 0) for add in mine if add.answer is None)
-        high = sure + sum(max(add.delta, 0) for add in mine if add.answer is None)
+        adds_to_key = [add for add in adds if add.key == key]
+        sure = sum(add.delta for add in adds_to_key if add.answer)
+        low = sure + sum(min(add.delta, 0) for add in adds_to_key if add.answer is None)
+        high = sure + sum(max(add.delta, 0) for add in adds_to_key if add.answer is None)
         counter = final.get(key, 0)
         if not low <= counter <= high:
-            yield f"{key}: the counter is {counter}, and the sum of its Adds is {low if low == high else (low, high)}"
+            total = low if low == high else (low, high)
+            yield f"{key}: the counter is {counter}, and the sum of its increments is {total}"
 
 
 def _wrong_claims(claims: list[ClaimEvent], final: Mapping[StoreKey, bytes]) -> Iterable[str]:
     names: defaultdict[StoreKey, list[ClaimEvent]] = defaultdict(list)
     for claim in claims:
         names[claim.key].append(claim)
-    for key, mine in names.items():
-        winners = [claim.name for claim in mine if claim.answer]
-        maybe = [claim.name for claim in mine if claim.answer is None]
+    for key, claims_of_key in names.items():
+        winners = [claim.name for claim in claims_of_key if claim.answer]
+        maybe = [claim.name for claim in claims_of_key if claim.answer is None]
         if len(winners) > 1:
             yield f"{key}: {len(winners)} winners"
         elif winners and final.get(key) != winners[0]:
             yield f"{key}: {winners[0]!r} won, and {final.get(key)!r} stands there"
         elif not winners and not maybe:
-            yield f"{key}: nobody won, of {len(mine)} who tried"
+            yield f"{key}: nobody won, of {len(claims_of_key)} who tried"
         elif not winners and final.get(key) not in (None, *maybe):
             yield f"{key}: nobody won, and {final.get(key)!r} stands there"
 
@@ -284,10 +285,10 @@ def _wrong_groups(enqueued: list[EnqueueEvent], ended: list[EndEvent]) -> Iterab
     for message in ended:
         if message.group is not None and message.id in entered:
             groups[message.group].append(message)
-    for group, mine in groups.items():
-        mine.sort(key=lambda message: message.leased)
+    for group, messages_of_group in groups.items():
+        messages_of_group.sort(key=lambda message: message.leased)
         free_from, newest = -inf, -inf
-        for message in mine:
+        for message in messages_of_group:
             if message.leased < free_from:
                 yield f"group {group}: message {message.id.hex()} was handed out while another was held"
             if entered[message.id].ended < newest:

@@ -602,14 +602,14 @@ def _answers_that_break_off_fail(bench: _Bench) -> None:
 
 def _nothing_is_injected(bench: _Bench) -> None:
     """Fields that frame messages belong to the transport, and no line break is written."""
-    wrong = (
+    forbidden_headers = (
         {"Transfer-Encoding": "chunked"},
         {"Content-Length": "1"},
         {"Connection": "upgrade"},
         {"Host": "other.example"},
         {"Expect": "100-continue"},
     )
-    for headers in wrong:
+    for headers in forbidden_headers:
         bench.fails(ValueError, bench.post(b"{}", headers))
     # Values are checked on construction. The transport must also stop a value that bypassed that check.
     smuggled = Headers({"x": "1"})

@@ -170,8 +170,8 @@ class IdlePool:
         return None
 
     def _excess(self, key: PoolKey) -> list[Connection]:
-        mine = [entry for entry in self._idle if entry[0] == key]
-        excess = mine[: len(mine) - self._per_key_max] if len(mine) > self._per_key_max else []
+        key_entries = [entry for entry in self._idle if entry[0] == key]
+        excess = key_entries[: len(key_entries) - self._per_key_max] if len(key_entries) > self._per_key_max else []
         if not excess and len(self._idle) > self._idle_max:
             excess = [self._idle[0]]
         for entry in excess:

@@ -177,7 +177,7 @@ class Run:
         advance(partial(next, calls))
 
     def call(self, effect: Call[Any], place: EffectPath) -> None:
-        """Call an application's function of any colour."""
+        """Call an application's function of any kind."""
         ended = partial(self.answer, place, by_handler=True)
         try:
             if effect.handler_kind is HandlerKind.OPERATION:

@@ -71,7 +71,7 @@ class Engine:
         action()
         return True
 
-    def failure(self, what: str) -> SimulationFailed:
+    def failure(self, problem: str) -> SimulationFailed:
         """Return an error that can be reproduced: with the seed, and the end of the history."""
         last = "\n  ".join(self._last)
-        return SimulationFailed(f"seed {self.seed}, at {self.now_s:.3f} s, step {self.steps}: {what}\n  {last}")
+        return SimulationFailed(f"seed {self.seed}, at {self.now_s:.3f} s, step {self.steps}: {problem}\n  {last}")

@@ -173,7 +173,7 @@ def _heard(request: Request) -> Op[bool]:
 
 @define
 class _Till:
-    """The context of the three handlers below: two methods, with a variant for each colour."""
+    """The context of the three handlers below: two methods, with a variant for each kind of handler."""
 
     rules: Rules
     run: Callable[[Op[Any]], Any] | None = None

@@ -390,5 +390,5 @@ class _Life:
             self._world.crash(self._node)
 
 
-def _say(method: str, then: Then, what: str, outcome: Known) -> None:
-    then(Raised(_ERRORS[PORT_OF_METHOD[method]](f"simulated: {method} {what}", outcome)))
+def _say(method: str, then: Then, words: str, outcome: Known) -> None:
+    then(Raised(_ERRORS[PORT_OF_METHOD[method]](f"simulated: {method} {words}", outcome)))

@@ -14,7 +14,7 @@ Operations run unchanged, over the same `Stepper` and the same rules for commits
 effects a node may crash, and others run. The same seed with the same code gives the same history, to the last byte of
 `Simulation.digest`.
 
-A simulation has no sleep, sockets, event loops or real clock. Handlers of all colours run; they may wait only for their
+A simulation has no sleep, sockets, event loops or real clock. Handlers of all kinds run; they may wait only for their
 context.
 """
 
