@@ -32,8 +32,8 @@ IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 
 _CLOSED_V4: Final = tuple(
-    (IPv4Network(network), what)
-    for network, what in (
+    (IPv4Network(network), range_name)
+    for network, range_name in (
         ("0.0.0.0/8", "this network"),
         ("10.0.0.0/8", "private"),
         ("100.64.0.0/10", "shared address space"),
@@ -56,8 +56,8 @@ _CLOSED_V4: Final = tuple(
 )
 _OPEN_V6: Final = IPv6Network("2000::/3")
 _CLOSED_V6: Final = tuple(
-    (IPv6Network(network), what)
-    for network, what in (
+    (IPv6Network(network), range_name)
+    for network, range_name in (
         # The first four are outside 2000::/3 and thus closed anyway; an entry here makes a better log line.
         ("::1/128", "loopback"),
         ("fc00::/7", "private"),
@@ -211,9 +211,9 @@ class AddressPolicy:
             return f"{address[:80]!r} is not an address, or has a zone id"
         if host and host in self.hosts:
             return None
-        for judged in _held_addresses(parsed):
-            if (what := self._closed(judged)) is not None:
-                return f"address {address} is closed ({what})"
+        for held_address in _held_addresses(parsed):
+            if (range_name := self._closed(held_address)) is not None:
+                return f"address {address} is closed ({range_name})"
         return None
 
     def _closed(self, address: IpAddress) -> str | None:
@@ -225,8 +225,8 @@ class AddressPolicy:
         if opened or (self.loopback and _is_loopback(address)):
             return None
         if isinstance(address, IPv4Address):
-            return next((what for network, what in _CLOSED_V4 if address in network), None)
-        closed = next((what for network, what in _CLOSED_V6 if address in network), None)
+            return next((range_name for network, range_name in _CLOSED_V4 if address in network), None)
+        closed = next((range_name for network, range_name in _CLOSED_V6 if address in network), None)
         return closed or (None if address in _OPEN_V6 else "outside 2000::/3")
 
 

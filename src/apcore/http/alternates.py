@@ -62,7 +62,10 @@ _PARAMETER: Final = re.compile(r"""\s*+;\s*+([!#$%&'*+.^_`|~0-9A-Za-z-]++)\s*+(?
 
 @cache
 def _passed_over() -> re.Pattern[bytes]:
-    """Return the expression for everything that is not a link. It is large, so it is compiled for the first page."""
+    """Return the expression for everything before the next ``link``, ``base`` or ``body`` element, or the head's end.
+
+    It is large, so it is compiled for the first page.
+    """
     opaque = [rb"<" + name + _SEPARATED + _REST + rb"(?>.*?</" + name + _SEPARATED + rb")[^>]*+>" for name in _OPAQUE]
     alternatives = [
         rb"[^<]++",

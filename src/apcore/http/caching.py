@@ -5,8 +5,8 @@ over headers that apcore never varies) do not apply to it. A peer's `Cache-Contr
 bounds. A document is fresh for at least ``min_s`` and at most ``max_s``, so that a peer can force neither a request for
 every use nor a cache entry that lasts for years.
 
-Unreadable directives are treated as absent. The exception is a lifetime that is repeated or invalid, which means stale
-(RFC 9111 §4.2.1).
+Unreadable directives are treated as absent. The exception is a lifetime that is invalid, or repeated with another
+value: it means stale (RFC 9111 §4.2.1).
 """
 
 from __future__ import annotations
@@ -34,10 +34,6 @@ __all__ = [
     "validators_of",
 ]
 
-# RFC 9111 §5.2: directives, with or without a value.
-_DIRECTIVE: Final = re.compile(
-    r"""[ \t,]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:=("(?:[^"\\]|\\.)*"|[^\s,"]+))?[ \t]*(?=,|$)"""
-)
 _DIRECTIVES_MAX: Final = 32
 _DELTA: Final = re.compile(r'([0-9]++)|"([0-9]++)"')
 _DELTA_S_MAX: Final = float(2**31)

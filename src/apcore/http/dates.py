@@ -28,8 +28,8 @@ def parse_http_date(text: str) -> datetime:
     """Parse a date such as ``Tue, 20 Apr 2021 02:07:55 GMT``, in UTC.
 
     Raises:
-        RequestError: The date has another form, or does not exist. A leap second has no `datetime`, so it counts as
-            that.
+        RequestError: The date has another form, or does not exist. A leap second counts as a date that does not
+            exist, since `datetime` has none.
     """
     match = _IMF_FIXDATE.fullmatch(text)
     if match is None:

@@ -82,7 +82,7 @@ def _decoded(algorithm: str, text: str) -> bytes:
 
 def _compare(name: str, algorithm: str, claimed: bytes, body: bytes) -> None:
     actual = _TRUSTED[algorithm](body).digest()
-    # The sender knows both values, so a comparison in constant time is not needed.
+    # The sender knows both values, so the comparison need not take constant time.
     if claimed != actual:
         raise SignatureError(f"{name} does not match the {algorithm} of the body of {len(body)} bytes")
 

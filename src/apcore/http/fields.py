@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 FIELD_LENGTH_MAX: Final = 64 * 1024
-"""The most characters of one combined field; the default limit of a whole header section."""
+"""The most characters of one combined field: as many as the default limit allows in a whole header section."""
 
 
 @frozen

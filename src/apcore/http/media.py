@@ -1,6 +1,6 @@
 """Parse media types, recognise ActivityPub, and choose the type that a client accepts.
 
-Two types carry ActivityPub (ActivityPub §3.2): ``application/activity+json`` with whatever parameters, and
+Two types carry ActivityPub (ActivityPub §3.2): ``application/activity+json`` with any parameters, and
 ``application/ld+json`` with the ActivityStreams profile. Nothing else is believed, least of all ``application/json``
 and ``text/plain``: uploads are served under the origin of an actor with types like these, and a server that accepted
 them would believe every user who can upload a file.
@@ -197,7 +197,10 @@ def _best(ranges: list[_Range], offered: MediaType) -> tuple[int, float]:
 
 
 def quality(accept: str | None, offered: str) -> float:
-    """Return the weight, 0 to 1, that a client gives to a type. It is 1 if `Accept` is absent or malformed."""
+    """Return the weight, 0 to 1, that a client gives to a type.
+
+    It is 1 if `Accept` is absent, or malformed from its start.
+    """
     ranges = _parse_accept(accept or "")
     return _best(ranges, parse_media_type(offered))[1] if ranges else 1.0
 

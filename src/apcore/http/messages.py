@@ -337,7 +337,7 @@ class Response:
     """One complete final HTTP response: the content coding is decoded, and trailers are dropped."""
 
     status: int = field(validator=_check_status)
-    """200 to 599 from a transport. 1xx responses are never returned."""
+    """200 to 599. Transports never return 1xx responses."""
     headers: Headers = field(default=Headers(), converter=_to_headers)
     """As received. `Content-Encoding` and `Content-Length` still describe the bytes on the wire."""
     body: bytes = b""

@@ -41,7 +41,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # Controls, white space, and characters that RFC 3986 does not allow and parsers treat differently.
 _NEVER: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ud800-\udfff\ufeff]")
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@%]+)(?::([0-9]{1,5}))?")
-# UTS #46 maps these to a dot. A parser that does not would see one label where this one sees two.
+# UTS #46 maps these to a dot. Parsers without that mapping see one label where others see two.
 _WIDE_DOT: Final = re.compile("[\u3002\uff0e\uff61]")
 # FEP-ef61: the authority of a portable id is a DID, with or without its colons encoded.
 _PORTABLE: Final = re.compile(r"ap(?:\+ef61)?://(did(?::|%3A)[^/?#]+)", re.IGNORECASE)
@@ -108,8 +108,8 @@ def parse_url(text: str) -> Url:
     return _parsed(text)
 
 
-# Several checks parse the same URL, so that the actor of one activity is parsed six times. Refused URLs are not cached,
-# and the cache is bounded: 512 URLs of at most 4,096 characters.
+# Several checks parse the same URL: without a cache, the actor of one activity would be parsed six times. Refused URLs
+# are not cached, and the cache is bounded: 512 URLs of at most 4,096 characters.
 @lru_cache(maxsize=512)
 def _parsed(text: str) -> Url:
     if (bad := _NEVER.search(text)) is not None:
@@ -205,8 +205,8 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(resolved)
 
 
-def _refused(text: str, what: str) -> RequestError:
-    return RequestError(f"url {redact_url(text[:200])!r} {what}")
+def _refused(text: str, fault: str) -> RequestError:
+    return RequestError(f"url {redact_url(text[:200])!r} {fault}")
 
 
 def _ascii(text: str) -> str:
