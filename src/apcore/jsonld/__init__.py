@@ -1,4 +1,4 @@
-"""JSON-LD: parsing, contexts, expansion, compaction, RDF graphs and their canonical form."""
+"""Parse, expand and compact JSON-LD documents, convert them to RDF graphs, and canonicalise these."""
 
 from apcore.jsonld.api import (
     compact,

@@ -135,8 +135,7 @@ def unknown_terms(expanded: list[Any]) -> frozenset[str]:
     """Return the terms in ``expanded`` that no context defines.
 
     The Activity Streams context expands an undefined term to a blank node identifier, and this function collects those.
-    Without that context, expansion drops undefined terms. After a context was ignored, the result names the terms of it
-    that the document uses.
+    Without that context, expansion drops undefined terms. If a context was ignored, its terms count as undefined.
     """
     words: set[str] = set()
     stack: list[Json] = [expanded]

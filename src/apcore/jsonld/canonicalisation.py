@@ -153,14 +153,14 @@ class _Graph:
         """Name all blank nodes, and return the names (RDFC-1.0 §4.4.3)."""
         nodes_by_hash: dict[str, list[str]] = {}
         for node in self._about:
-            first = self._first[node] = self._first_degree(node)
-            nodes_by_hash.setdefault(first, []).append(node)
+            first_hash = self._first[node] = self._first_degree(node)
+            nodes_by_hash.setdefault(first_hash, []).append(node)
         # Naming a node does not change the first-degree hashes, so that one pass names all nodes with unique hashes.
-        for first in sorted(nodes_by_hash):
-            if len(nodes_by_hash[first]) == 1:
-                self._issue(nodes_by_hash[first][0])
-        for first in sorted(nodes_by_hash):
-            unnamed = [node for node in nodes_by_hash[first] if node not in self._names]
+        for first_hash in sorted(nodes_by_hash):
+            if len(nodes_by_hash[first_hash]) == 1:
+                self._issue(nodes_by_hash[first_hash][0])
+        for first_hash in sorted(nodes_by_hash):
+            unnamed = [node for node in nodes_by_hash[first_hash] if node not in self._names]
             paths = [self._n_degree(node, {node: "_:b0"}, 0) for node in unnamed]
             for _, visited in sorted(paths, key=lambda path: path[0]):
                 for node in visited:

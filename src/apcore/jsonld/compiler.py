@@ -1,10 +1,10 @@
 """Compile contexts into tables of terms, each context once.
 
-`Compiler.local` returns the context that holds after a ``@context``. It first looks in a cache, with the serialised
-context as the key. So documents with equal contexts share one table, and a sender with another context cannot change
-it. A new context is split into its parts (addresses are looked up in the `ContextTable`), and each part is applied to
-the context so far. These steps have a cache too (`Memory`). So a new inline context costs the compilation of its own
-terms, but not of the contexts that it extends.
+`Compiler.local` applies a document's ``@context`` to the context around it. It first looks in a cache, with the
+serialised context as the key. So documents with equal contexts share one table, and a sender with another context
+cannot change it. A new context is split into its parts (addresses are looked up in the `ContextTable`), and each part
+is applied to the context so far. These steps have a cache too (`Memory`). So a new inline context costs the compilation
+of its own terms, but not of the contexts that it extends.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Only schema.org has more, and it is quickly applied to another context.
 _TERMS_IN_A_STEP: Final = 20
 """Terms that are compared or searched in one step."""
 _ADDRESSES_MAX: Final = 10
-"""The most addresses that one context may lead to on the fast path. The slow path refuses slightly more than that."""
+"""The most addresses that one context may lead to on the fast path. The limit of the slow path is slightly higher."""
 _OWN_MAX: Final = 16
 """The most cached contexts of apcore and the application: one for each vocabulary, and a few for output."""
 _PARTS_MAX: Final = 256

@@ -62,7 +62,8 @@ class Definer:
             definitions: A value of ``@context`` that is an object.
             override: Whether protected terms may be redefined.
             pinned: Whether ``active`` and ``definitions`` both come from registered contexts.
-            check: Raises an error for an invalid scoped context. Scoped contexts are compiled only when they are used.
+            check: Raises an error for an invalid scoped context. A scoped context is checked where it is defined, and
+                applied where its term is used.
             work: The budget to spend from.
         """
         self._check = check

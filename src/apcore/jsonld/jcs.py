@@ -23,7 +23,8 @@ __all__ = ["es6_number", "jcs"]
 
 _LAST_BMP_BEFORE_SURROGATES: Final = "\ud7ff"
 _PARTS_IN_A_STEP: Final = 4
-_DOUBLE_DIGITS_EXACT: Final = 2**53
+# A double holds every integer up to this one exactly.
+_EXACT_INTEGER_MAX: Final = 2**53
 
 
 def jcs(value: Json, *, limits: ProcessingLimits = DEFAULT_LIMITS, work: WorkBudget | None = None) -> bytes:
@@ -51,7 +52,7 @@ def es6_number(number: float) -> str:
     write with an exponent.
     """
     if type(number) is int:
-        if -_DOUBLE_DIGITS_EXACT <= number <= _DOUBLE_DIGITS_EXACT:
+        if -_EXACT_INTEGER_MAX <= number <= _EXACT_INTEGER_MAX:
             return str(number)
         number = _exact_double(number)
     if not isfinite(number):

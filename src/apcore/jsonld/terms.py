@@ -3,7 +3,7 @@
 A document's ``@context`` is compiled once into an `ActiveContext`, a table from word to `Term`. Expansion looks up each
 key and dispatches on `Term.kind`; it computes nothing about the context for each document or key. Terms and contexts
 are immutable, and shared between documents, threads and contexts. An inline context of 20 terms on top of Activity
-Streams copies a table of pointers and adds 20.
+Streams copies a table of pointers and adds 20 entries.
 
 The tables cover the features that contexts in the fediverse use: coercion, languages, lists, sets, graphs, language
 maps, prefixes, vocabularies, protection and scoped contexts. For other features (``@reverse``, ``@nest``, ``@index``,
