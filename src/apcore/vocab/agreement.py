@@ -52,7 +52,7 @@ _VERDICTS_MAX: Final = 256
 _VERDICT_KEY_BYTES_MAX: Final = 8192
 _STEPS_OF_A_DEFINITION: Final = 2
 _STEPS_OF_AN_ADDRESS: Final = 15
-"""The work of a lookup in the tables, including whether the context is a shipped one."""
+"""The work of a lookup in the tables, and of the check whether the context is a shipped one."""
 _COPIES_IN_A_STEP: Final = 20
 """The terms that are copied per step, when a scoped context begins."""
 
@@ -278,7 +278,7 @@ class _Judgement:
         if container in _LANGUAGE:
             return term in self.words.languages
         kind = definition.get("@type")
-        # Only texts may have names that are relative to a vocabulary: as references they would be IRIs.
+        # With `@vocab`, a string may be a name that stands for an IRI. Read as plain JSON, it is right as a text only.
         has_plain_type = kind not in _STRANGE_TYPES or (kind == "@vocab" and term in self.words.languages)
         return container in _PLAIN_CONTAINERS and has_plain_type
 

@@ -23,7 +23,8 @@ __all__ = ["Audience", "Visibility", "audience_of", "joint_audience"]
 class Visibility(Enum):
     """How widely a post is visible, in Mastodon's terms.
 
-    The author's document is needed to recognise the followers collection.
+    Posts for followers and posts for some people are both `LIMITED`: only the author's document tells which address is
+    the followers collection.
     """
 
     PUBLIC = "public"

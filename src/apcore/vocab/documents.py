@@ -92,7 +92,7 @@ class Document:
 
     @property
     def says_activitypub(self) -> bool:
-        """Whether its ``@context`` names ActivityStreams, or gives it a type that the vocabulary knows."""
+        """Return whether it has an ``@context``, and either that names ActivityStreams or a declared type is known."""
         if "@context" not in self.tree:
             return False
         return names_context(self.tree["@context"], AS.context or "") or bool(self.classes())

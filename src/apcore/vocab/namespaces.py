@@ -69,7 +69,7 @@ PUBLIC: Final = "https://www.w3.org/ns/activitystreams#Public"
 it.
 """
 PUBLIC_FORMS: Final = frozenset({PUBLIC, "http://www.w3.org/ns/activitystreams#Public", "as:Public", "Public"})
-"""The spellings of `PUBLIC`. Compactors produce the short ones; old Mastodon and Pleroma accept only the first."""
+"""The spellings of `PUBLIC`. Compactors produce the short ones; old Mastodon and Pleroma accept only the full one."""
 
 AS: Final = Namespace(
     "https://www.w3.org/ns/activitystreams#",

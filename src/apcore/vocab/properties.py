@@ -98,9 +98,11 @@ class Property(Generic[Got, Given]):
             return  # a second class uses the property, which already has its meaning
         self.namespace = self.namespace or namespace
         if self.iri:
-            spoken = self.namespace is not None and self.iri.startswith(self.namespace.iri)
+            is_inside = self.namespace is not None and self.iri.startswith(self.namespace.iri)
             self.iris = (
-                self.namespace.iris(self.iri[len(self.namespace.iri) :]) if spoken and self.namespace else (self.iri,)
+                self.namespace.iris(self.iri[len(self.namespace.iri) :])
+                if is_inside and self.namespace
+                else (self.iri,)
             )
         elif self.namespace is not None:
             self.iris = self.namespace.iris(self.term)
@@ -136,7 +138,7 @@ class Property(Generic[Got, Given]):
         return self.absent
 
     def encode(self, value: Any, view_classes: Made) -> Any:
-        """Encode ``value``, which is not None, and add embedded view classes to ``made``."""
+        """Encode ``value``, which is not None, and add the classes of embedded views to ``view_classes``."""
         raise NotImplementedError
 
     def put(self, tree: dict[str, Any], value: Any, view_classes: Made) -> None:

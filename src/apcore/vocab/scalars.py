@@ -20,7 +20,7 @@ __all__ = ["Boolean", "Duration", "Integer", "LanguageMap", "Moment", "Number", 
 
 
 class Text(Property[str | None, str | None]):
-    """A string. One that is missing or blank is read from its language map, as `values.text` does."""
+    """A string. If it is missing or blank, the text is taken from its language map, as by `values.text`."""
 
     __slots__ = ("map_term",)
 

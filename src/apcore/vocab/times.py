@@ -1,7 +1,7 @@
 """Parse times and durations leniently, and format them as the specifications say.
 
 Parsing never fails: an invalid time is None, because a wrong ``published`` must not cost its post. These forms occur
-and are accepted: no zone (taken as UTC), a space for the ``T``, fractions of up to nine digits (cut to microseconds),
+and are accepted: no zone (taken as UTC), a space for the ``T``, fractions of up to 20 digits (cut to microseconds),
 bare dates (midnight, UTC), leap seconds (the second before), seconds or milliseconds since 1970. Times are written in
 RFC 3339, in UTC with ``Z``, which every server parses.
 """

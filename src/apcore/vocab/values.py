@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _UNDETERMINED: Final = ("und", "@none", "")
-# 2^63: no real count, size or number of pixels is longer, and long digits would be slow to convert.
+# The digits of 2^63. No real count, size or number of pixels has more, and long numbers would be slow to convert.
 _INTEGER_DIGITS_MAX: Final = 19
 
 
@@ -50,9 +50,9 @@ def is_array(value: Any) -> TypeIs[list[Any]]:
 
 
 def many(value: Any) -> list[Any]:
-    """Return a list, whether one value is there or many.
+    """Return the values as a list, even if there is only one.
 
-    An object with numbers for names is a list too: PHP writes an array so from which something was taken out.
+    An object with numbers for names is a list too: PHP writes an array like that after a member was removed from it.
     """
     if is_array(value):
         return value
@@ -73,9 +73,9 @@ def literal(value: Any) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """Read a string, or one of several tagged with a language.
+    """Decode a string, or choose one of several texts that are tagged with a language.
 
-    Of several, the first that is not blank counts, and those without a language or of an undetermined one come first.
+    The first text that is not blank counts. Texts without a language, or in an undetermined one, come first.
     """
     if type(value) is str:
         return value

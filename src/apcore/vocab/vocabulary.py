@@ -56,7 +56,7 @@ class Vocabulary:
     contexts: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, repr=False)
     """The application's own contexts, by their addresses; see `with_views`."""
     seen: dict[Any, Any] = field(factory=dict[Any, Any], init=False, repr=False)
-    """Recently checked contexts of documents. `apcore.vocab.reader` keeps this within bounds."""
+    """The verdicts on recent contexts of documents. `apcore.vocab.agreement` keeps this within bounds."""
     _words: list[Words] = field(factory=list[Words], init=False, repr=False)
 
     @property
