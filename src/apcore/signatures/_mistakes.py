@@ -33,7 +33,7 @@ _LINES_PERMUTED_MAX: Final = 5
 _JSON_BYTES_MAX: Final = 256 * 1024
 
 _Change: TypeAlias = Callable[[bytes], bytes]
-_Tried: TypeAlias = tuple[str, _Change]
+_Mistake: TypeAlias = tuple[str, _Change]
 
 _MEDIA_TYPES: Final = (
     "application/activity+json",
@@ -107,7 +107,7 @@ def _changed(request: Request, presented: Presented) -> Iterator[tuple[str, byte
         yield f"{one}, and {other}", change_too(change(base))
 
 
-def _one_by_one(request: Request, presented: Presented) -> list[_Tried]:
+def _one_by_one(request: Request, presented: Presented) -> list[_Mistake]:
     """Return the mistakes that make a difference to this string."""
     base = presented.bases[0].data
     tried = [*_of_lines(request, presented), *_OF_THE_STRING]
@@ -121,7 +121,7 @@ def _capitals(base: bytes) -> bytes:
     return re.sub(rb"(?m)^[a-z-]+(?=: )", lambda name: name[0].title(), base)
 
 
-_OF_THE_STRING: Final[tuple[_Tried, ...]] = (
+_OF_THE_STRING: Final[tuple[_Mistake, ...]] = (
     ("the string ends with a line feed", lambda base: base + b"\n"),
     ("lines end with CR LF", lambda base: base.replace(b"\n", b"\r\n")),
     ("lines are joined by a backslash and an n", lambda base: base.replace(b"\n", b"\\n")),
@@ -159,7 +159,7 @@ def _without(name: str) -> _Change:
     return lambda base: b"\n".join(line for line in base.split(b"\n") if not line.replace(b'"', b"").startswith(start))
 
 
-def _of_lines(request: Request, presented: Presented) -> Iterator[_Tried]:
+def _of_lines(request: Request, presented: Presented) -> Iterator[_Mistake]:
     target = Target(request.url)
     plain = [name.strip('"') for name in presented.covered]
     if presented.scheme == "cavage":
@@ -178,7 +178,7 @@ def _of_lines(request: Request, presented: Presented) -> Iterator[_Tried]:
         yield f"the line of {name} is left out", _without(name)
 
 
-def _of_the_target(request: Request, target: Target) -> Iterator[_Tried]:
+def _of_the_target(request: Request, target: Target) -> Iterator[_Mistake]:
     path, query, method = target.path, target.query, request.method.lower()
     other_paths = {
         "the target has no query": path,
@@ -209,7 +209,7 @@ def _of_the_target(request: Request, target: Target) -> Iterator[_Tried]:
     yield "(request-target) has no method", _replaced(rb"(?m)^(\(request-target\): )\S+ ", rb"\1")
 
 
-def _of_the_components(target: Target) -> Iterator[_Tried]:
+def _of_the_components(target: Target) -> Iterator[_Mistake]:
     path, query, authority = target.path, target.query, target.authority
     yield (
         "the method is in lower case",
@@ -238,7 +238,7 @@ def _sorted_parameters(base: bytes) -> bytes:
     return re.sub(_PARAMETERS, in_order, base)
 
 
-def _of_the_host(request: Request, target: Target) -> Iterator[_Tried]:
+def _of_the_host(request: Request, target: Target) -> Iterator[_Mistake]:
     port = {"https": "443", "http": "80"}.get(target.scheme, "443")
     hosts = {
         f"the host has the port :{port}": f"{target.bare_host}:{port}",
@@ -256,7 +256,7 @@ def _of_the_host(request: Request, target: Target) -> Iterator[_Tried]:
         yield words.replace("the host", "@authority", 1), _line("@authority", host)
 
 
-def _of_the_fields(request: Request, covered: list[str]) -> Iterator[_Tried]:
+def _of_the_fields(request: Request, covered: list[str]) -> Iterator[_Mistake]:
     for name in covered:
         lines = request.headers.get_all(name)
         if len(lines) > 1:

@@ -12,7 +12,7 @@ accepted:
 - `content-digest` (RFC 9530) in the place of `digest`.
 
 Ambiguous input is refused: a repeated parameter or name, two `Signature` fields, a name that the message does not have.
-An absent `headers` means `(created)` or `date` (draft §2.1.6), which no policy accepts for a delivery.
+An absent `headers` means `(created)` or `date` (draft §2.1.6), which no preset accepts for a delivery.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Parameters:
     algorithm: str | None
     """The label on the wire, in lower case."""
     covered: tuple[str, ...]
-    """In lower case; the draft's default if the field has none."""
+    """In lower case; the draft's default if the field has no `headers`."""
     created: str | None
     """Digits, as in the signing string."""
     expires: str | None
@@ -124,9 +124,9 @@ def parse(request: Request, policy: SignaturePolicy, now: datetime) -> Presented
 
 
 def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare: bool = True) -> Presented:
-    """Read and hold a signature as `parse` does.
+    """Parse a signature and check it against the policy, as `parse` does.
 
-    Without ``compare``, the values of `Host` and the digests are taken as they stand: explanations compare them.
+    Without ``compare``, `Host` and digests are not compared with the request: explanations compare them separately.
     """
     try:
         parameters = read_parameters(_signature_field(request, policy))
@@ -139,7 +139,7 @@ def present(request: Request, policy: SignaturePolicy, now: datetime, *, compare
                 "draft-cavage signatures are not accepted",
                 explanation=Explanation(rule=f"policy {policy.name}: schemes"),
             )
-        return _hold(request, parameters, policy, now, compare=compare)
+        return _check_against_policy(request, parameters, policy, now, compare=compare)
     except ExplainedError as exc:
         exc.explained(**_explanation_facts(request, parameters, now))
         raise
@@ -241,16 +241,17 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _hold(
+def _check_against_policy(
     request: Request, parameters: Parameters, policy: SignaturePolicy, now: datetime, *, compare: bool
 ) -> Presented:
+    """Check one signature against the policy, and return it. The key is checked later."""
     covered = parameters.covered
     if len(covered) > policy.covered_max:
         raise SignatureMalformed(f"{len(covered)} names in headers, at most {policy.covered_max}")
     algorithm = _algorithm(parameters, policy)
     policy.check_coverage(policy.coverage("cavage", request.method, has_body=bool(request.body)), covered)
     values = field_values(request)
-    signed = _signed(parameters, values)
+    signed = _time_of_signing(parameters, values)
     expires = None if parameters.expires is None else int(parameters.expires)
     if signed is not None:
         policy.check_times(signed=signed, expires=expires, now_s=now.timestamp(), expires_signed="(expires)" in covered)
@@ -293,7 +294,7 @@ def _algorithm(parameters: Parameters, policy: SignaturePolicy) -> Algorithm | N
     return _ALGORITHMS[named]
 
 
-def _signed(parameters: Parameters, values: dict[str, str]) -> int | None:
+def _time_of_signing(parameters: Parameters, values: dict[str, str]) -> int | None:
     """Return the covered time of signing. `(created)` takes precedence over `Date`: the signer wrote it.
 
     None only under a custom policy that requires neither.
@@ -364,7 +365,7 @@ def _explanation_facts(request: Request, parameters: Parameters, now: datetime) 
         facts["signing_string"] = redacted_base(
             signing_string(request.method, target.path + target.query, values, parameters)
         )
-        signed = _signed(parameters, values)
+        signed = _time_of_signing(parameters, values)
     except ExplainedError:  # it covers a field that the message does not have, or an invalid date
         return facts
     return facts if signed is None else {**facts, "clock_offset_s": signed - int(now.timestamp())}
@@ -382,12 +383,12 @@ def prepare(
     covered: tuple[str, ...] | None = None,
     expires_s: int | None = None,
 ) -> Unsigned:
-    """Prepare ``request`` for its signature: a new `Date`, a `Host` and, if it may have a body, a `Digest`.
+    """Prepare ``request`` for its signature: set `Date`, a missing `Host` and, if it may have a body, `Digest`.
 
     Args:
         request: The request to send.
         key_id: The address of the public key.
-        algorithm: The algorithm that the signer will use; every server accepts `rsa-sha256`.
+        algorithm: The algorithm that the signer will use. Every server accepts the default, `rsa-sha256` on the wire.
         now: The value of `Date`. Sign again for every attempt and every redirect.
         covered: Names in signing order. By default `POST_COVERED` or `GET_COVERED`, without names that the request
             lacks. With `(created)` or `(expires)`, the algorithm is announced as hs2019.

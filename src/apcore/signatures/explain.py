@@ -140,7 +140,7 @@ def _key_for(key: PublicKey | None, keys: Mapping[str, PublicKey], key_id: str |
     return key if key_id is None else keys.get(key_id, key)
 
 
-# --- the signatures ---------------------------------------------------------------------------------------------
+# --- the signatures -------------------------------------------------------------------------------------------------
 
 
 def _relaxed(policy: SignaturePolicy) -> SignaturePolicy:
@@ -240,8 +240,7 @@ def _unread_step(
     return SignatureStep(f"signature {name}", False, "\n".join(lines))
 
 
-# --- covered fields and received fields
-# ---------------------------------------------------------------------------------
+# --- covered fields and received fields -----------------------------------------------------------------------------
 
 
 def _field_steps(request: Request, presented: list[Presented]) -> Iterator[SignatureStep]:
@@ -290,7 +289,7 @@ def _digest_step(
     return SignatureStep(name, False, "\n".join([*lines, changed or "it matches none of the common mistakes"]))
 
 
-# --- the policies and the key -----------------------------------------------------------------------------
+# --- the policies and the key ---------------------------------------------------------------------------------------
 
 
 def _verdict(

@@ -1,7 +1,7 @@
 """Explain why a document with proofs or an LD signature is believed or not: `explain` for signed documents.
 
-The two functions differ in one way. A proof that fails is a reason not to believe the document, even if another proof
-holds. An LD signature that fails is only no reason to believe it.
+The two functions differ in one way. A proof that fails is a reason to refuse the document, even if another proof holds.
+An LD signature that fails is no reason to refuse the document: it only proves nothing.
 
 An unavailable context is ignored and named, as when reading documents. Its terms then do not count as signed, and the
 signature fails if they were.

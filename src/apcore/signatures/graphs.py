@@ -8,8 +8,8 @@ statements, so they are not signed.
 
 Therefore three steps come before any hash is compared:
 
-1. A document that can be rearranged is refused: one with those keywords, as received or after expansion (which resolves
-   aliases); one with a node that is described in two places; one with more than one top node.
+1. A document that can be rearranged is refused: one with those keywords or `@nest`, as received or after expansion
+   (which resolves aliases); one with a node that is described in two places; one with more than one top node.
 2. Members that are not statements are removed from the result, leaf by leaf. The function that makes the statements to
    be hashed decides. A type that no context defines is a statement about a blank node, but its name is not signed: it
    is hashed, and removed from the result.

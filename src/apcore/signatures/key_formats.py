@@ -104,8 +104,8 @@ def read_spki(
 ) -> PublicKey:
     """Parse DER: SubjectPublicKeyInfo, or PKCS #1 for RSA. Errors as for `read_pem`."""
     try:
-        judged = _judged_spki(der, key_id)
-        return _named(judged, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
+        unnamed_key = _check_spki(der, key_id)
+        return _name_key(unnamed_key, key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source)
     except ExplainedError as exc:
         raise exc.explained(key_id=key_id, key=f"from {source}" if source else None) from exc.__cause__
 
@@ -122,8 +122,13 @@ def read_multikey(
     """Parse a `publicKeyMultibase` (FEP-521a): base58-btc of a multicodec and the key. Errors as for `read_pem`."""
     try:
         native = _native_of_multikey(text, key_id)
-        return _named(
-            _judged(native, key_id), key_id=key_id, owner=owner, algorithm=algorithm, expires=expires, source=source
+        return _name_key(
+            _check_native_key(native, key_id),
+            key_id=key_id,
+            owner=owner,
+            algorithm=algorithm,
+            expires=expires,
+            source=source,
         )
     except ExplainedError as exc:
         raise exc.explained(key_id=key_id, key=f"from {source}" if source else None) from exc.__cause__
@@ -191,8 +196,8 @@ def _native_of_multicodec(codec: int, raw: bytes) -> NativeKey | None:
     return None
 
 
-class _Judged(NamedTuple):
-    """A checked key that has no owner yet."""
+class _UnnamedKey(NamedTuple):
+    """A checked key, still without its id and its owner."""
 
     native: NativeKey
     type: KeyType
@@ -200,20 +205,20 @@ class _Judged(NamedTuple):
     spki: bytes
 
 
-def _judged(native: NativeKey, key_id: str) -> _Judged:
+def _check_native_key(native: NativeKey, key_id: str) -> _UnnamedKey:
     kind, bits = _kind_of(native, key_id)
-    return _Judged(native, kind, bits, native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return _UnnamedKey(native, kind, bits, native.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-# A cached key comes from the store as these bytes with every signature that it made. Refused keys are not cached, and a
+# The store holds a peer's key as these bytes, which are parsed for every signature. Refused keys are not cached, and a
 # cached key has at most 1.1 KB.
 @lru_cache(maxsize=256)
-def _judged_spki(der: bytes, key_id: str) -> _Judged:
-    return _judged(_native_of_spki(der, key_id), key_id)
+def _check_spki(der: bytes, key_id: str) -> _UnnamedKey:
+    return _check_native_key(_native_of_spki(der, key_id), key_id)
 
 
-def _named(
-    judged: _Judged,
+def _name_key(
+    unnamed_key: _UnnamedKey,
     *,
     key_id: str,
     owner: str,
@@ -221,18 +226,18 @@ def _named(
     expires: datetime | None = None,
     source: str = "",
 ) -> PublicKey:
-    if algorithm is not None and algorithm not in algorithms_of(judged.type):
-        raise KeyMismatch(f"key {key_id} is {judged.type}, but is declared for {algorithm}")
+    if algorithm is not None and algorithm not in algorithms_of(unnamed_key.type):
+        raise KeyMismatch(f"key {key_id} is {unnamed_key.type}, but is declared for {algorithm}")
     return PublicKey(
         key_id=key_id,
         owner=owner,
-        type=judged.type,
-        bits=judged.bits,
-        spki=judged.spki,
+        type=unnamed_key.type,
+        bits=unnamed_key.bits,
+        spki=unnamed_key.spki,
         algorithm=algorithm,
         expires=expires,
         source=source,
-        native=judged.native,
+        native=unnamed_key.native,
     )
 
 
@@ -259,8 +264,8 @@ def _judge_rsa(native: rsa.RSAPublicKey, key_id: str) -> None:
 
 
 _P25519: Final = 2**255 - 19
-# The y coordinates of the eight points of small order. Under such a key, one signature fits every message (RFC 8032
-# leaves the check to the verifier).
+# The five y coordinates of the eight points of small order. Under such a key, one signature fits every message
+# (RFC 8032 leaves the check to the verifier).
 _SMALL_ORDER: Final = frozenset(
     {
         0,
@@ -278,7 +283,7 @@ def _judge_point(raw: bytes, key_id: str) -> None:
         raise KeyWeak(f"key {key_id} is a point of small order, or not written canonically")
 
 
-# --- private keys: ours, so a fault in one is a ValueError --------------------------------------------------
+# --- private keys: ours, so a fault in one is a ValueError ----------------------------------------------------------
 
 _PRIVATE_LABELS: Final = {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"}
 
@@ -344,7 +349,9 @@ def generate_key(kind: Literal["rsa-2048", "ed25519"], *, key_id: str, owner: st
 
 def _private(native: NativePrivateKey, key_id: str, owner: str, algorithm: Algorithm | None) -> PrivateKey:
     try:
-        public = _named(_judged(native.public_key(), key_id), key_id=key_id, owner=owner, algorithm=algorithm)
+        public = _name_key(
+            _check_native_key(native.public_key(), key_id), key_id=key_id, owner=owner, algorithm=algorithm
+        )
     except (KeyMalformed, KeyWeak, KeyMismatch) as exc:
         raise ValueError(str(exc)) from exc
     return PrivateKey(public=public, native=native)

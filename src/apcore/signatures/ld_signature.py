@@ -60,7 +60,7 @@ def parse(
         contexts: The definitions of its contexts. A missing one raises `ContextNeeded`. A table that ignores it
             (`ignoring`) leaves its terms out of the statements, so that the signature fails if they were signed.
         policy: Clock skew and key sizes.
-        work: The budget of the document, if it was read before and more is left of it; by default it is made for this.
+        work: The budget of the document, if earlier steps spent from it too. By default this call makes its own.
 
     Returns:
         The signature, and in `document` the signed part, in our own context (`apcore.signatures.graphs`).

@@ -10,8 +10,9 @@ and time are covered. `STRICT` refuses more, at the price of some peers: it has 
 `LENIENT` is for old software and for the analysis of captured requests: short RSA keys, `Authorization: Signature`, and
 as little coverage as Mastodon accepts.
 
-Clock skew and age are separate. Skew is how far two clocks may differ, in either direction; age is how long a signature
-may be in transit. A signature that names its own expiry may live longer than `age_s_max`, up to `lifetime_s_max`.
+Clock skew and age are separate. Skew is the accepted difference between two clocks, in either direction. Age is the
+accepted time of a signature in transit. A signature that names its own expiry may live longer than `age_s_max`, up to
+`lifetime_s_max`.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ Coverage: TypeAlias = tuple[tuple[frozenset[str], ...], ...]
 """Groups of alternatives of components: every group needs one alternative with all components covered."""
 
 
-def _one(*names: str) -> tuple[frozenset[str], ...]:
+def _any_of(*names: str) -> tuple[frozenset[str], ...]:
     """Return a group that any one of these components satisfies."""
     return tuple(frozenset({name}) for name in names)
 
 
-_CAVAGE_READ: Final[Coverage] = (_one("(request-target)"), _one("host"), _one("date", "(created)"))
+_CAVAGE_READ: Final[Coverage] = (_any_of("(request-target)"), _any_of("host"), _any_of("date", "(created)"))
 # RFC 9530 has replaced `Digest`; both are checked against the body wherever they are covered.
-_BODY: Final = _one("digest", "content-digest")
+_BODY: Final = _any_of("digest", "content-digest")
 _CAVAGE_WRITE: Final[Coverage] = (*_CAVAGE_READ, _BODY)
 # The three ways to name the target completely. "@query" counts as covered where the URL has none.
 _TARGET: Final = (
@@ -58,8 +59,8 @@ _TARGET: Final = (
     frozenset({"@request-target", "@authority"}),
     frozenset({"@path", "@query", "@authority"}),
 )
-_RFC9421_READ: Final[Coverage] = (_one("@method"), _TARGET)
-_RFC9421_WRITE: Final[Coverage] = (*_RFC9421_READ, _one("content-digest"))
+_RFC9421_READ: Final[Coverage] = (_any_of("@method"), _TARGET)
+_RFC9421_WRITE: Final[Coverage] = (*_RFC9421_READ, _any_of("content-digest"))
 
 
 def _positive(_instance: object, attribute: Attribute[int], value: int) -> None:
@@ -74,7 +75,7 @@ def _not_negative(_instance: object, attribute: Attribute[int], value: int) -> N
 
 @frozen(kw_only=True)
 class SignaturePolicy:
-    """The rules for accepting a signature. Start from a preset and change fields `with_`.
+    """The rules for accepting a signature. Start from a preset, and change fields with `with_`.
 
     `ValueError` for values that can never be right.
     """
@@ -92,8 +93,8 @@ class SignaturePolicy:
     rfc9421_read: Coverage = _RFC9421_READ
     rfc9421_write: Coverage = _RFC9421_WRITE
     clock_skew_s: int = field(default=3600, validator=_not_negative)
-    """How far a peer's clock may be ahead, and how long a signature still counts after its expiry. Fedify and Mastodon
-    accept 1 h.
+    """The accepted lead of a peer's clock, and the time that a signed request is still accepted after its expiry.
+    Fedify and Mastodon accept 1 h.
     """
     age_s_max: int = field(default=3600, validator=_positive)
     """The maximum age of a signature without expiry. Servers use from 60 s (Takahe) to a day (Pixelfed); 1 h is
@@ -230,8 +231,8 @@ DEFAULT: Final = SignaturePolicy()
 STRICT: Final = SignaturePolicy(
     name="strict",
     algorithms=ALGORITHMS - {"rsa-v1_5-sha512"},
-    rfc9421_read=(_one("@method"), _one("@target-uri")),
-    rfc9421_write=(_one("@method"), _one("@target-uri"), _one("content-digest")),
+    rfc9421_read=(_any_of("@method"), _any_of("@target-uri")),
+    rfc9421_write=(_any_of("@method"), _any_of("@target-uri"), _any_of("content-digest")),
     clock_skew_s=60,
     age_s_max=300,
     lifetime_s_max=3600,
@@ -246,10 +247,10 @@ graphs.
 LENIENT: Final = SignaturePolicy(
     name="lenient",
     rsa_bits_min=RSA_BITS_MIN,
-    cavage_read=(_one("date", "(created)"),),
-    cavage_write=(_one("date", "(created)"), _BODY),
-    rfc9421_read=(_one("@method"), (*_TARGET, frozenset({"@path"}))),
-    rfc9421_write=(_one("content-digest"),),
+    cavage_read=(_any_of("date", "(created)"),),
+    cavage_write=(_any_of("date", "(created)"), _BODY),
+    rfc9421_read=(_any_of("@method"), (*_TARGET, frozenset({"@path"}))),
+    rfc9421_write=(_any_of("content-digest"),),
     clock_skew_s=3600,
     age_s_max=12 * 3600,
     authorization=True,

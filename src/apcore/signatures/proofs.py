@@ -67,6 +67,7 @@ PROOFS_MAX: Final = 8
 Suite = Literal["eddsa-jcs-2022", "eddsa-rdfc-2022"]
 _PURPOSE: Final = "assertionMethod"
 _OPTIONS_CONTEXT: Final = "https://w3id.org/security/data-integrity/v2"
+# The members of a proof that `parse` reads, by name; below, the same members by their meaning.
 _READ_BY_NAME: Final = frozenset(
     {
         "type",

@@ -55,7 +55,7 @@ POST_COVERED: Final = (*GET_COVERED, "content-digest")
 change.
 """
 
-# Registered, but not used here yet (§6.2.2). A verifier need not know their names.
+# Used under draft-cavage, but not registered for RFC 9421 (§6.2.2): other servers do not know the name.
 _UNREGISTERED: Final = frozenset({"rsa-v1_5-sha512"})
 
 # RFC 9651 §3.1.2.
@@ -110,7 +110,9 @@ def examine(
     for label, signature_input in inputs.items():
         try:
             _check_scheme(policy)
-            one = _hold(message, label, signature_input, signatures.get(label), policy=policy, now=now, compare=compare)
+            one = _check_against_policy(
+                message, label, signature_input, signatures.get(label), policy=policy, now=now, compare=compare
+            )
             examined.append(one)
         except ExplainedError as exc:
             exc.explained(
@@ -230,10 +232,10 @@ def _plain_signature(text: str) -> dict[str, bytes] | None:
         return None
 
 
-# --- holding one signature against the policy -----------------------------------------------------------------------
+# --- checking one signature against the policy ----------------------------------------------------------------------
 
 
-def _hold(
+def _check_against_policy(
     message: Message,
     label: str,
     signature_input: _Input | None,
@@ -243,6 +245,7 @@ def _hold(
     now: datetime,
     compare: bool,
 ) -> Presented:
+    """Check one signature against the policy, and return it. The key is checked later."""
     if signature_input is None:
         raise SignatureMalformed(f"Signature-Input {label[:40]} is not an inner list")
     if not signature:
@@ -263,7 +266,7 @@ def _hold(
     policy.check_times(signed=signed, expires=expires, now_s=now.timestamp())
     base = _base(message, components, signature_input.line)
     if compare:
-        _check_what_is_covered(message, components)
+        _check_covered_values(message, components)
     return Presented(
         scheme="rfc9421",
         key_id=key_id,
@@ -335,7 +338,7 @@ def _check_coverage(message: Message, components: tuple[Item, ...], policy: Sign
     policy.check_coverage(policy.coverage("rfc9421", request.method, has_body=bool(request.body)), counted)
 
 
-def _check_what_is_covered(message: Message, components: tuple[Item, ...]) -> None:
+def _check_covered_values(message: Message, components: tuple[Item, ...]) -> None:
     names = {component.value for component in components}
     if "host" in names:
         message.target.check_host(message.values["host"])

@@ -1,7 +1,8 @@
 """Encrypt private keys at rest, bound to the name that they are stored under.
 
-AES-256-GCM, with the name as associated data: an entry that is copied to another name cannot be opened. Sealed data
-names its secret, so that secrets can be replaced one after another: the first one seals, and all of them open.
+The cipher is AES-256-GCM, with the name as associated data: an entry that is copied to another name cannot be opened.
+The caller stores the id of the secret with the sealed data, so that secrets can be replaced one after another: the
+first one seals, and all of them open.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Sealing:
         """The id of the secret that seals."""
 
     def seal(self, data: bytes, *, name: str, nonce: bytes) -> bytes:
-        """Seal ``data`` under `current` and bind it to ``name``. Never use a nonce of 12 random bytes twice."""
+        """Seal ``data`` with the secret `current`, for ``name``. Pass 12 new random bytes as ``nonce`` each time."""
         if len(nonce) != SEALING_NONCE_BYTES:
             raise ValueError(f"a nonce has {SEALING_NONCE_BYTES} bytes, not {len(nonce)}")
         return nonce + self._ciphers[self.current].encrypt(nonce, data, name.encode())
