@@ -98,12 +98,12 @@ def find_alternates(response: Response, url: Url) -> tuple[str, ...]:
 
 def _links(response: Response, url: Url) -> Iterator[tuple[Url, str, str, str]]:
     """Yield base, reference, relation and type of each link."""
-    for reference, parameters in _in_field(response.headers.get("link") or ""):
+    for reference, parameters in _parse_link_field(response.headers.get("link") or ""):
         if "anchor" not in parameters:  # with an anchor, the alternate belongs to another resource
             yield url, reference, parameters.get("rel", ""), parameters.get("type", "")
     if _is_html(response.headers.get("content-type") or ""):
         base = None
-        for name, attributes in islice(_in_head(response.body[:HTML_BYTES_MAX]), _LINKS_MAX):
+        for name, attributes in islice(_find_elements(response.body[:HTML_BYTES_MAX]), _LINKS_MAX):
             href = attributes.get(b"href", "")
             if name == b"link":
                 yield base or url, href, attributes.get(b"rel", ""), attributes.get(b"type", "")
@@ -122,7 +122,7 @@ def _base(url: Url, href: str) -> Url:
         return url
 
 
-def _in_field(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _parse_link_field(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Parse a `Link` field up to the first error. The first of two parameters with one name counts (RFC 8288 §3.3)."""
     at = 0
     while len(text) <= _FIELD_LENGTH_MAX and (target := _TARGET.match(text, at)) is not None:
@@ -134,11 +134,11 @@ def _in_field(text: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield target[1], parameters
 
 
-def _in_head(page: bytes) -> Iterator[tuple[bytes, dict[bytes, str]]]:
+def _find_elements(page: bytes) -> Iterator[tuple[bytes, dict[bytes, str]]]:
     """Yield the ``link`` and ``base`` elements of a page with their attributes, up to its body or its end."""
     at = 0
-    while (passed := _passed_over().match(page, at)) is not None:
-        element = _ELEMENT.match(page, passed.end())
+    while (skipped_text := _passed_over().match(page, at)) is not None:
+        element = _ELEMENT.match(page, skipped_text.end())
         if element is None:
             return
         yield element[1].lower(), _attributes(element[2])

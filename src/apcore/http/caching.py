@@ -100,8 +100,8 @@ def fresh_until(
         max_s: Upper bound; it takes precedence over the lower one.
     """
     lifetime_s = _lifetime_s(headers, default_s)
-    left_s = lifetime_s - _age_s(headers)
-    return received + timedelta(seconds=min(max(left_s, min_s), max_s))
+    remaining_s = lifetime_s - _age_s(headers)
+    return received + timedelta(seconds=min(max(remaining_s, min_s), max_s))
 
 
 def _lifetime_s(headers: Headers, default_s: float) -> float:
