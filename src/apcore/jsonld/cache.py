@@ -22,33 +22,33 @@ _SIZE: Final = 256
 class Memory(Generic[_V]):
     """A bounded map with two generations. A race between threads can only lose an entry, which costs a compilation."""
 
-    __slots__ = ("_once", "_proven", "_size")
+    __slots__ = ("_first", "_second", "_size")
 
     def __init__(self, size: int = _SIZE) -> None:
         self._size = size
-        self._once: dict[Hashable, _V] = {}
-        self._proven: dict[Hashable, _V] = {}
+        self._first: dict[Hashable, _V] = {}
+        self._second: dict[Hashable, _V] = {}
 
     def get(self, key: Hashable) -> _V | None:
         """Return the value of ``key``, and move it to the second generation."""
-        value = self._proven.pop(key, None)
+        value = self._second.pop(key, None)
         if value is None:
-            value = self._once.pop(key, None)
+            value = self._first.pop(key, None)
             if value is None:
                 return None
-            if len(self._proven) >= self._size:
-                _forget_oldest(self._proven)
-        self._proven[key] = value
+            if len(self._second) >= self._size:
+                _forget_oldest(self._second)
+        self._second[key] = value
         return value
 
     def put(self, key: Hashable, value: _V) -> None:
         """Store ``value`` in the first generation."""
-        if len(self._once) >= self._size:
-            _forget_oldest(self._once)
-        self._once[key] = value
+        if len(self._first) >= self._size:
+            _forget_oldest(self._first)
+        self._first[key] = value
 
     def __len__(self) -> int:
-        return len(self._once) + len(self._proven)
+        return len(self._first) + len(self._second)
 
 
 # --- leaves ---------------------------------------------------------------------------------------------------------

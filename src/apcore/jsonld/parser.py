@@ -16,7 +16,8 @@ depth, nodes, arrays      counted; refused beyond their limit, and never a Recur
 ========================  ========================================================================================
 
 Counting costs almost nothing for ordinary documents. The brackets are counted in the bytes with two fast scans, which
-gives an upper bound for the depth and the nodes. Only if that bound is over the limit, the tree is walked.
+gives an upper bound for the depth and the nodes. The tree is walked only if that bound is over the limit of the depth,
+or if the document is long enough for an array over its limit.
 """
 
 from __future__ import annotations
