@@ -42,8 +42,9 @@ _HARMLESS: Final = frozenset(
 )
 # Entries that are not terms, and that do not change the definition of any term.
 _SILENT: Final = frozenset({"@version", "@language", "@direction", "@protected", "@propagate"})
+# Coercions under which a value differs from its plain form.
 _STRANGE_TYPES: Final = ("@json", "@none", "@vocab")
-_BEFORE_NAMES: Final = frozenset(":/?#[]@")
+_DELIMITERS: Final = frozenset(":/?#[]@")
 _ACTIVITYSTREAMS: Final = AS.context or ""
 _NESTING_MAX: Final = 8
 _VERDICTS_MAX: Final = 256
@@ -122,13 +123,13 @@ def _restored_context(context: Any, contexts: ContextTable) -> Any:
     if not is_array(context):
         return context
     parts: list[Any] = []
-    follows = False
+    after_activitystreams = False
     for part in context:
         parts.append(part)
         if isinstance(part, str):
-            if follows and _is_shipped(part, contexts):
+            if after_activitystreams and _is_shipped(part, contexts):
                 parts.append(_ACTIVITYSTREAMS)
-            follows = follows or _is_activitystreams(part)
+            after_activitystreams = after_activitystreams or _is_activitystreams(part)
     return parts
 
 
@@ -287,4 +288,4 @@ def _is_prefix(definition: Any, iri: str) -> bool:
     """Return whether a term is a prefix (JSON-LD 1.1 §4.2.2): plainly defined, with an IRI that ends in a delimiter."""
     if is_object(definition):
         return definition.get("@prefix") is True
-    return iri[-1:] in _BEFORE_NAMES
+    return iri[-1:] in _DELIMITERS

@@ -98,9 +98,9 @@ def language_map(value: Any) -> dict[str, str]:
                 texts.setdefault(tag, tagged_text)
         elif is_object(item):
             for tag, tagged_text in item.items():
-                one = next((part for part in many(tagged_text) if type(part) is str), None)
-                if one is not None:
-                    texts.setdefault(tag, one)
+                first_text = next((part for part in many(tagged_text) if type(part) is str), None)
+                if first_text is not None:
+                    texts.setdefault(tag, first_text)
     return texts
 
 

@@ -136,10 +136,10 @@ def words_of(views: tuple[type[View], ...]) -> Words:
 
 def _claim(owners: dict[str, tuple[str, str]], word: str, iri: str, owner: str) -> None:
     """Record the meaning of ``word`` and its owner; refuse a second meaning."""
-    other, meant = owners.setdefault(word, (owner, iri))
-    if meant != iri:
+    first_owner, first_iri = owners.setdefault(word, (owner, iri))
+    if first_iri != iri:
         raise ValueError(
-            f"{word!r} means {meant} in {other} and {iri} in {owner}: give one of them another term, or ns"
+            f"{word!r} means {first_iri} in {first_owner} and {iri} in {owner}: give one of them another term, or ns"
         )
 
 

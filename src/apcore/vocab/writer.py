@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["minimal_context", "to_wire", "without_secrets"]
 
 _SECRET: Final = frozenset({"bto", "bcc"})
-_WHO: Final = frozenset({"actor", "attributedTo", "to", "cc", "audience", "owner", "controller"})
+_ACTOR_TERMS: Final = frozenset({"actor", "attributedTo", "to", "cc", "audience", "owner", "controller"})
 _AUDIENCE: Final = frozenset({"to", "cc", "audience"})
 
 
@@ -103,7 +103,7 @@ def _finished(tree: dict[str, Any], embed_actors: bool) -> dict[str, Any]:
             if name == "@context":
                 finished[name] = value
             continue
-        if name in _WHO and not embed_actors:
+        if name in _ACTOR_TERMS and not embed_actors:
             value = [_id_of(item) for item in value] if is_array(value) else _id_of(value)  # noqa: PLW2901
         if name in _AUDIENCE:
             value = [_in_full(item) for item in value] if is_array(value) else _in_full(value)  # noqa: PLW2901
