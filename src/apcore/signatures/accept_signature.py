@@ -114,10 +114,10 @@ def answer(
     for challenge in challenges:
         if challenge.algorithm not in {None, algorithm} or challenge.key_id not in {None, key_id}:
             continue
-        writing = bool(request.body) or request.method not in {"GET", "HEAD"}
-        usual = rfc9421.POST_COVERED if writing else rfc9421.GET_COVERED
-        have = {item.value for item in challenge.components if not item.parameters}
-        covered = (*challenge.components, *(Item(name) for name in usual if name not in have))
+        may_have_body = bool(request.body) or request.method not in {"GET", "HEAD"}
+        default_names = rfc9421.POST_COVERED if may_have_body else rfc9421.GET_COVERED
+        covered_names = {item.value for item in challenge.components if not item.parameters}
+        covered = (*challenge.components, *(Item(name) for name in default_names if name not in covered_names))
         try:
             return rfc9421.prepare(
                 request,

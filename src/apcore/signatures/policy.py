@@ -154,10 +154,10 @@ class SignaturePolicy:
         Raises:
             CoverageTooSmall: A group is not satisfied; the message names its alternatives.
         """
-        have = frozenset(covered)
+        covered_names = frozenset(covered)
         for group in coverage:
             for alternative in group:
-                if alternative <= have:
+                if alternative <= covered_names:
                     break
             else:
                 alternatives = " or ".join(" with ".join(sorted(alternative)) for alternative in group)
@@ -190,13 +190,13 @@ class SignaturePolicy:
                 f"expired {now_s - expires:.0f} s ago, at most {self.clock_skew_s} s are accepted",
                 explanation=Explanation(rule=f"policy {self.name}: expires", clock_offset_s=int(offset)),
             )
-        lasting = expires is not None and expires_signed
-        limit = self.lifetime_s_max if lasting else self.age_s_max
+        has_signed_expiry = expires is not None and expires_signed
+        limit = self.lifetime_s_max if has_signed_expiry else self.age_s_max
         if -offset > limit:
             raise SignatureTooOld(
                 f"signed {-offset:.0f} s ago, at most {limit} s are accepted",
                 explanation=Explanation(
-                    rule=f"policy {self.name}: {'lifetime_s_max' if lasting else 'age_s_max'}",
+                    rule=f"policy {self.name}: {'lifetime_s_max' if has_signed_expiry else 'age_s_max'}",
                     clock_offset_s=int(offset),
                 ),
             )

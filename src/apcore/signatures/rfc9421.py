@@ -424,10 +424,10 @@ def prepare(
         raise ValueError(f"label {label[:40]!r} is not a key of a structured field")
     check_own_key_id(key_id)
     headers = request.headers.without("signature", "signature-input")
-    writing = bool(request.body) or request.method not in {"GET", "HEAD"}
-    if writing:
+    may_have_body = bool(request.body) or request.method not in {"GET", "HEAD"}
+    if may_have_body:
         headers = headers.with_set("content-digest", make_content_digest(request.body))
-    names = covered if covered is not None else POST_COVERED if writing else GET_COVERED
+    names = covered if covered is not None else POST_COVERED if may_have_body else GET_COVERED
     components = tuple(Item(name) if isinstance(name, str) else name for name in names)
     created = int(now.timestamp())
     # In this order: some verifiers build the last line themselves, and ignore the received one.
