@@ -1,7 +1,7 @@
 """Store the members of managed collections, and page through them.
 
 A collection has three families of entries (`apcore.collections.records`): its members by id, its members in order, and
-their number. A cursor is the end of a key in order.
+their number. A cursor names the last member of a page: its order, and the digest of its id.
 
 To add or remove a member, add the `Batch` of the change to any commit. So a follower and the Accept that announces it
 are stored together. The check that the member is absent prevents a second addition, and the check of its version

@@ -160,7 +160,7 @@ class _Entrance:
 
     @property
     def closes_at_home(self) -> bool:
-        """Check whether all pages were read once they lead to the collection itself."""
+        """Whether all pages have been read when they lead to the collection itself."""
         return self.is_backwards or (self.from_a_page and self.link == "first")
 
     def ordered(self, pages: Sequence[Document]) -> list[Document]:
@@ -222,7 +222,7 @@ def _refusal(
 
 
 def _hidden(pages: Sequence[Document]) -> str | None:
-    """Return a note if a collection shows fewer items than it counts, with all embedded pages; else None."""
+    """Return a note if a collection and its embedded pages show fewer items than it counts, else None."""
     views = [CollectionPage.over(page) for page in pages]
     item_count, counted = sum(len(view.items) for view in views), max(view.total_items or 0 for view in views)
     return f"it counts {counted} items, and shows {item_count} of them" if item_count < counted else None

@@ -83,8 +83,8 @@ def parse_resource(text: str) -> Acct | str:
     Raises:
         RequestError: ``text`` is neither (RFC 7033 §4.2: answer 400).
     """
-    scheme = text[:8].lower()
-    if scheme.startswith(("http://", "https://")):
+    start = text[:8].lower()
+    if start.startswith(("http://", "https://")):
         return str(parse_url(text))
     if (prefix := _SCHEME.match(text)) is not None and prefix.group().lower() != "acct:":
         return text  # a URI that may name something; a server that does not know it answers 404

@@ -3,8 +3,8 @@
 Use it for statistics. Decisions need better evidence, since a server can claim anything.
 
 Documents are written as the schemas 2.0 and 2.1 demand. They are read leniently: each member may be missing, or have
-another type. The document of links could point anywhere, so only links to the requested host are followed, or to the
-host that it redirected to.
+another type. The document of links could point anywhere, so a link is followed only to the requested origin, or to the
+origin that this one redirected to.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def nodeinfo_document(
     homepage: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return a NodeInfo document; serve it as `nodeinfo_media_type`. Arguments that are None are left out.
+    """Return a NodeInfo document; serve it with `nodeinfo_media_type`. Arguments that are None are left out.
 
     Raises:
         ValueError: The schema forbids an argument: another version, a name with other characters than a-z, 0-9 and -,

@@ -57,7 +57,7 @@ _ACCEPT: Final = f"{JRD_JSON}, application/json"
 _ACCEPT_HOST_META: Final = f"{XRD_XML}, {JRD_JSON}, application/xml;q=0.9"
 _XML: Final = frozenset({XRD_XML, "application/xml", "text/xml"})
 _JSON: Final = frozenset({"application/json", "text/json", "application/octet-stream", "text/plain", ""})
-"""Media types that are read as JSON, beside ``+json``. Static hosts use the last three for a file without a suffix."""
+"""Media types that are read as JSON, besides ``+json``. Static hosts use the last three for a file without a suffix."""
 _LINKS_MAX: Final = 10
 """The number of actors in one descriptor that are considered. Lemmy names two, a person and a community."""
 _AS_TYPE: Final = "https://www.w3.org/ns/activitystreams#type"
@@ -93,8 +93,8 @@ def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None
     """Find a document by a handle (``@alice@example.com``), a group (``!books@example.com``), an id or a profile's URL.
 
     For a handle, the actor is returned only if the handle is verified. For a URL, the document is returned, with its
-    handle if it is an actor. If the URL is that of a page, the document that its host (WebFinger) or else the page (an
-    alternate link) names is returned.
+    handle if it is an actor. The URL of a page leads to the document that its host names (WebFinger), or else to the
+    one that the page links to (an alternate link).
 
     Asks for: at most two documents (as `load`), a page (as `alternate_of`) and four WebFinger answers (as `webfinger`).
 

@@ -1,7 +1,7 @@
-"""How a kind of stored record is declared, read and written.
+"""Declare kinds of stored records, and read and write records of a kind.
 
 A record is a frozen class: its fields are the members of the stored value. A `RecordKind` ties the class to its key,
-its lifetime and a sentence for the reference. No other module writes the name of a key or of a member as a string: a
+its lifetime and a sentence for the reference. No other module writes the name of a key or of a member as a string, so a
 misspelt field is a type error.
 
 For example::
@@ -132,8 +132,8 @@ class RecordKind(Generic[RecordT, KeyT]):
 
     The fields of a record are `str`, `int`, `bool`, `bytes` (as base64), `datetime` (to the millisecond), an `Enum` (by
     its value), a `Literal` of strings, ``tuple[str, ...]``, ``tuple[int, ...]``, ``Mapping[str, int]``, a tuple of
-    `StoredPart`s or, for JSON of a peer, `Any`; each of them also ``| None``. None, False and the default of a field
-    are not stored.
+    `StoredPart`s or, for JSON of a peer, `Any`; each of them also ``| None``. None and the default of a field are not
+    stored.
 
     Raises:
         ValueError: Two kinds have one name.

@@ -30,7 +30,7 @@ class DeferredRecord(StoredRecord):
         A message can arrive early, for example from a queue that was rebuilt. Its worker then waits again.
         """
         now_ms = to_epoch_ms(now)
-        # The record was put off at a time in the future, so the clock was set back since, and `due_ms` means nothing.
+        # If the record was put off at a time in the future, the clock was set back since, and `due_ms` means nothing.
         if self.put_off_ms - now_ms > CLOCK_SKEW_MS or self.due_ms <= now_ms:
             return None
         return (self.due_ms - now_ms) / 1000

@@ -1,4 +1,4 @@
-"""The fields of records: how a class of fields is read from JSON members and written back.
+"""Read the fields of a record class from JSON members, and write them back.
 
 `apcore.records.declaration` declares records from them.
 """

@@ -13,8 +13,8 @@ If one budget is spent, nothing is fetched, and the client is told when to try a
 pays, because authenticating it fetches nothing.
 
 A budget is a token bucket. Its whole state is one instant: the time at which it will be full again. A full bucket and
-no bucket mean the same, so an entry expires at that instant or within a minute, and a flood leaves nothing behind. An
-entry that stays longer does no harm.
+no bucket mean the same, so an entry may expire at that instant, and a flood leaves nothing behind. An entry that stays
+longer does no harm: each stays for a minute at least.
 
 The buckets live in the store, so all processes of a server draw from the same ones. A counter in memory would be one
 budget for each process. The buckets are compared and set, not counted with `Increment`, since the store's counters
@@ -160,7 +160,7 @@ class Budgets:
     fetches_max: int = field(default=20, validator=_check_fetches)
     """For one received request: keys, their owners, and contexts. Lemmy's limit is 20 as well."""
     kept_s: float = field(default=600.0, validator=_check_kept)
-    """The longest time in seconds that a document fetched for a client is cached; 1 to 86,400. Keys differ."""
+    """The most seconds that a document fetched for a client is cached; 1 to 86,400. Keys have their own limits."""
     kept_bytes_max: int = field(default=64 * 1024, validator=_check_kept_bytes)
     """The size up to which such a document is cached; 0 to 2 MiB. With `overall` it bounds the growth of the store."""
 

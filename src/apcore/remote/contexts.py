@@ -60,10 +60,10 @@ def read_with_contexts(source: bytes, *, origin: Origin | None, policy: FetchPol
                 return document
             attempted_urls.add(url)
             body = yield from _context(url, policy)
-            contexts = contexts if body is None else _with(contexts, url, body)
+            contexts = contexts if body is None else _add_context(contexts, url, body)
 
 
-def _with(contexts: ContextTable, url: str, body: bytes) -> ContextTable:
+def _add_context(contexts: ContextTable, url: str, body: bytes) -> ContextTable:
     try:
         return contexts.with_document(url, parse_document(body))
     except ApcoreError:  # not an object, or over a limit

@@ -1,18 +1,17 @@
 """Sign outgoing requests in the scheme that a server accepts, and knock once more in the other scheme.
 
 There are two signature schemes in the field, and one request cannot carry both. So a request is signed in the scheme
-that the server accepted last time, or else in the identity's own scheme. If the response is 400, 401 or 403, and only
+that the server accepted last time, or else in the identity's own scheme. A scheme, together with the components that a
+server asks for, is a dialect (`Dialect`). If the response is 400, 401 or 403, and only
 then, the request is sent once more. The second knock uses the other scheme, or the components that an
 `Accept-Signature` in a 401 asks for, but never less than our own minimum coverage. Each knock has its own date and
 digest.
 
-The accepted scheme is remembered for each origin, for four weeks after it was last proved. Only success is remembered.
+The accepted dialect is remembered for each origin, for four weeks after it was last proved. Only success is remembered.
 A refusal changes nothing: an attacker that makes one request fail cannot force the weaker scheme for later ones. A GET
 that succeeds at the first knock proves nothing, since most servers do not check the signature of a GET. So fetching
 writes a record only after a second knock that was accepted. Deliveries write theirs into the commit that they make
 anyway.
-
-The dialect that an origin accepted last is stored with the time of that proof (`KnownDialect`).
 """
 
 from __future__ import annotations
@@ -220,7 +219,7 @@ def _challenge(
 
 
 def _answer(request: Request, challenge: Challenge, key_id: str, now: datetime) -> Unsigned | None:
-    """Sign for a challenge, with the fields that only draft-cavage needs if it asks for them."""
+    """Prepare a request as a challenge asks, with the fields that only draft-cavage needs if it names them."""
     names = {item.value for item in challenge.components}
     headers = request.headers
     if "date" in names:

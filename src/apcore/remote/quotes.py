@@ -2,7 +2,8 @@
 
 A quoting post carries the address of an authorization (a "stamp"). Any server can write such an address. So a stamp
 counts only if all of this holds: it is served, at this moment, by the origin of the quoted author; it names that author
-as its owner; and it names this pair of posts. An author revokes a stamp by deleting it, so stamps are never cached.
+as its owner; and it names this pair of posts. An author revokes a stamp by deleting it, so its origin is asked each
+time, even if the stamp is cached.
 """
 
 from __future__ import annotations
@@ -42,18 +43,18 @@ def check_quote(post: Document, *, policy: FetchPolicy, identity: Identity | Non
         raise QuoteNotAllowed(f"{post.id} names no document that it quotes")
     loaded = yield from load(target.uri, policy=policy, identity=identity)
     original = loaded.document
-    author, quoter = owners(original), owners(post)
-    if len(author) != 1 or original.id is None:
+    authors, quoters = owners(original), owners(post)
+    if len(authors) != 1 or original.id is None:
         raise QuoteNotAllowed(f"{target.uri} names no single author who could allow the quote in {post.id}")
-    if len(quoter) == 1 and same_id(quoter[0], author[0]):
+    if len(quoters) == 1 and same_id(quoters[0], authors[0]):
         return original
     stamp = Quoting.over(post).quote_authorization
     if stamp is None or stamp.uri is None:
         raise QuoteNotAllowed(f"{post.id} quotes {original.id} without a stamp")
-    if not same_origin(stamp.uri, author[0]):
-        raise QuoteNotAllowed(f"the stamp {stamp.uri} is not on the origin of the quoted author {author[0]}")
+    if not same_origin(stamp.uri, authors[0]):
+        raise QuoteNotAllowed(f"the stamp {stamp.uri} is not on the origin of the quoted author {authors[0]}")
     loaded_stamp = yield from load(stamp.uri, policy=policy, identity=identity, fresh=True)
-    _check_stamp(loaded_stamp.document, stamp.uri, author=author[0], post=post.id, original=original.id)
+    _check_stamp(loaded_stamp.document, stamp.uri, author=authors[0], post=post.id, original=original.id)
     return original
 
 

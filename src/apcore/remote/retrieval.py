@@ -1,4 +1,4 @@
-"""Fetch a URL and follow its redirects, with each hop checked and signed anew, within one bound.
+"""Fetch a URL and follow its redirects, up to a limit. Each hop is checked and signed anew.
 
 A redirect is a new request to an address that a peer chose. So each hop is parsed as strictly as the first one, and has
 the same address policy and limits. It is signed for its own target, in the dialect of its own origin
@@ -52,7 +52,7 @@ class FetchPolicy:
     addresses: AddressPolicy = PUBLIC_ONLY
     limits: TransportLimits = field(factory=TransportLimits)
     redirects_max: int = 5
-    """As Fedify's limit for discovery. Mastodon follows 3, Lemmy 1."""
+    """Fedify's limit for discovery is the same. Mastodon follows 3, Lemmy 1."""
     user_agent: str = "apcore"
     document_ttl_s: float = 3600.0
     """How long a document is fresh if its server does not say; its server's word is bounded by the next two fields."""
@@ -69,8 +69,12 @@ class FetchPolicy:
     context_ttl_s: float = 7 * _DAY_S
     context_retry_s: float = 3600.0
     key_ttl_s: float = _DAY_S
+    """How long a cached key is fresh."""
     key_kept_s: float = 7 * _DAY_S
-    """How long the owner of a key that counts no more is remembered, so that the owner's Delete is understood."""
+    """How long a key is cached, even if it is stale.
+
+    The owner of a key that no longer counts is remembered as long, so that the owner's Delete is understood.
+    """
     key_retry_s: float = 600.0
     """How long a key that could not be had is not fetched again."""
     key_refresh_s: float = 300.0

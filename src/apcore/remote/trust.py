@@ -62,7 +62,7 @@ class OwnerUnclear(Refused):
 
 
 def owners(document: Document, *, several: bool = False) -> tuple[str, ...]:
-    """Return the owner that ``document`` names, or nothing if it names none (rules 8, 9 and 16).
+    """Return the owner that ``document`` names, or an empty tuple if it names none (rules 8, 9 and 16).
 
     An actor owns itself. An activity belongs to its ``actor``, a key to its ``owner``, a verification method to its
     ``controller``, and anything else to its ``attributedTo``. A link has no owner. With ``several``, more than one

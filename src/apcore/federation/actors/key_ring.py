@@ -71,7 +71,7 @@ class OwnKey:
 
 @frozen
 class KeyRing:
-    """The keys of an actor as stored, including retired keys that are not deleted yet."""
+    """The keys of an actor as stored, including expired keys that are not withdrawn yet."""
 
     actor: str
     keys: tuple[OwnKey, ...]
@@ -111,7 +111,7 @@ class KeyRing:
         return KEY_RINGS.put(KeyRingKey.of(self.actor), record)
 
     def published(self, now: datetime) -> tuple[OwnKey, ...]:
-        """Return the keys that are not retired: the signing generation first, then older keys from new to old."""
+        """Return the keys that are not expired: the signing generation first, then older keys from new to old."""
         keys = [key for key in self.keys if key.state(now) in _PUBLISHED]
         return tuple(sorted(keys, key=lambda key: (key.until is not None, -key.generation, key.kind != "rsa-2048")))
 

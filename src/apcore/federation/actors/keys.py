@@ -5,9 +5,9 @@ needed. The store holds only public data: names, public halves and dates. The si
 them by name.
 
 An RSA key takes up to half a second to make, and peers decide which actors they request. So at most
-`KeyPolicy.made_max` actors of an origin get their keys in one window. The instance actor is not counted. Simultaneous
-requests for one actor count once, and within a process they share one pair. Two processes may each make a pair; then
-one commit wins, and the other pair is dropped.
+`KeyPolicy.made_max` actors of an origin get their keys in one window of `KeyPolicy.made_window_s`. The instance actor
+is not counted. Simultaneous requests for one actor count once, and within a process they share one pair. Two processes
+may each make a pair; then one commit wins, and the other pair is dropped.
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ def own_keys(site: Site, actor_uri: str) -> Op[tuple[OwnKey, ...]]:
 
     The caller checks first that the actor exists.
 
-    Effects: one `Get`, and `Now` if a key has been replaced. The first time also those of `make_generation`, and two
-    commits.
+    Effects: one `Get`, and `Now` if a key has been replaced. The first time also another `Get` and `Now`, those
+    of `make_generation`, and two commits.
 
     Raises:
         KeysCapped: The actor has no keys, and too many actors got keys in this window.
     """
-    stored = yield from read_key_ring(actor_uri)
-    if stored is None:
+    ring = yield from read_key_ring(actor_uri)
+    if ring is None:
         if actor_uri != site.instance_uri:
             yield from _reserve(site, actor_uri)
-        stored = yield from _make_first_keys(actor_uri)
-    if all(key.until is None for key in stored.keys):
-        return stored.keys
-    return stored.published((yield from Now()))
+        ring = yield from _make_first_keys(actor_uri)
+    if all(key.until is None for key in ring.keys):
+        return ring.keys
+    return ring.published((yield from Now()))
 
 
 def signing_key(site: Site, actor_uri: str, *, prefer: str | None = None) -> Op[OwnKey]:
@@ -92,15 +92,16 @@ def instance_identity(site: Site) -> Op[Identity]:
 
 
 def existing_identity(site: Site) -> Op[Identity | None]:
-    """Return the instance actor's identity, or None if it has no keys, so that it never fetched a document.
+    """Return the instance actor's identity, or None if it has no keys.
 
-    No keys are made. Effects: one `Get`, and `Now` if there are keys.
+    No keys are made. Without keys, the instance actor has never fetched a document. Effects: one `Get`, and `Now` if
+    there are keys.
     """
-    existing = yield from read_key_ring(site.instance_uri)
-    if existing is None:
+    ring = yield from read_key_ring(site.instance_uri)
+    if ring is None:
         return None
-    published = existing.published((yield from Now()))
-    return next((key.identity(site) for key in published if key.kind == "rsa-2048"), None)
+    published_keys = ring.published((yield from Now()))
+    return next((key.identity(site) for key in published_keys if key.kind == "rsa-2048"), None)
 
 
 def make_generation(actor_uri: str, generation: int) -> Op[tuple[OwnKey, ...]]:

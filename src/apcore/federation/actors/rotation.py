@@ -1,4 +1,4 @@
-"""Replacing an actor's keys, and retiring the old ones.
+"""Replace an actor's keys, and retire the old ones.
 
 A rotation is one commit. From then on the new generation signs, and is first in the actor's document. The old one stays
 published, with its time of retirement, for `KeyPolicy.retire_after_s`. The new key is never published while the old one
@@ -177,7 +177,7 @@ def _announcement(site: Site, identifier: str, document: dict[str, Any], key: Ow
 def retire_due(is_own_origin: Callable[[Origin], bool] | None = None) -> Op[int]:
     """Retire the keys of due rotations, and return the number of these rotations.
 
-    A call stops after the page of twenty entries on which the number reaches twenty.
+    The list of retirements is read in pages of twenty. A call stops after the page on which the number reaches twenty.
 
     Only actors at origins that satisfy ``is_own_origin`` are considered: other nodes on the same store may keep their
     keys in another signer. A retirement that fails because a service is unavailable is left for the next call.

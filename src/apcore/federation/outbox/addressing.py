@@ -56,10 +56,10 @@ def addressing_of(audience: Audience, to: Sequence[str] | None, *, followers: st
             f"to= adds PUBLIC to an object that is addressed to {', '.join(audience.everyone)[:200]}: "
             "leave out to=, or name PUBLIC in the object"
         )
-    named = {*audience.to, *audience.cc, *audience.audience, *audience.bto, *audience.bcc}
-    added = tuple(address for address in dict.fromkeys(addresses) if address not in named)
-    audience = evolve(audience, to=(*audience.to, *added))
+    own_addresses = {*audience.to, *audience.cc, *audience.audience, *audience.bto, *audience.bcc}
+    further_addresses = tuple(address for address in dict.fromkeys(addresses) if address not in own_addresses)
+    audience = evolve(audience, to=(*audience.to, *further_addresses))
     # Followers in bto or bcc get the object already, and must not appear in cc.
-    if PUBLIC in audience.to and followers not in named | set(added):
+    if PUBLIC in audience.to and followers not in own_addresses | set(further_addresses):
         audience = evolve(audience, cc=(*audience.cc, followers))
     return Addressing(audience)

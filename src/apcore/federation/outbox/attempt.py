@@ -1,7 +1,7 @@
 """Make one attempt of a delivery: a signed POST to one inbox.
 
-The usual attempt is one request. There are two reasons for a further one, because in both cases the inbox has not
-acted on the activity:
+The usual attempt is one request. A further one is made in two cases. In both of them, the inbox has not acted on the
+activity:
 
 - The inbox refused, perhaps because of the signature. The request is signed once more in the other dialect
   (`apcore.remote.dialects`).
@@ -10,9 +10,9 @@ acted on the activity:
 Every other redirect is a refusal. An actor that has moved publishes its new inbox in its document, and an activity for
 one origin is never sent to another.
 
-If both dialects are refused, the outcome depends on the dialect that the server accepted before. With such a dialect,
-the answer to it counts. Without one, either dialect may be the right one, so the answer that allows more retries
-counts.
+If both dialects are refused, the outcome depends on earlier attempts. If the server has accepted a dialect in one of
+them, the answer to that dialect counts. Otherwise either dialect may be the right one, so the answer that allows more
+retries counts.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def classify(status: int) -> AttemptOutcome:
 def combine_outcomes(knocks: Sequence[Knock], *, is_dialect_known: bool) -> AttemptOutcome:
     """Return the meaning of one or two knocks together.
 
-    ``is_dialect_known`` tells whether the server accepted the dialect of the first knock before.
+    ``is_dialect_known`` tells whether the server accepted the dialect of the first knock in an earlier attempt.
     """
     first, last = classify(knocks[0].status), classify(knocks[-1].status)
     if len(knocks) == 1:
@@ -128,13 +128,13 @@ def combine_outcomes(knocks: Sequence[Knock], *, is_dialect_known: bool) -> Atte
 def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known_dialect: Dialect | None) -> Op[AttemptResult]:
     """Send ``body`` to ``inbox`` in a POST signed with ``key``, first in ``known_dialect``.
 
-    Asks for: `Now`, `Sign` and `Fetch`, at most twice; as often again for each of up to 3 redirects within the origin.
-    No redirect is followed later than 30 s into the attempt.
+    Asks for: `Now`, and as `knock`. Each of up to 3 redirects within the origin costs as much again. No redirect is
+    followed later than 30 s into the attempt.
     """
     try:
         url = parse_url(inbox)
         check_target(url, site.fetching.addresses)
-        answer = yield from _knock_following_redirects(site, url, body, key=key, known_dialect=known_dialect)
+        knock_result = yield from _knock_following_redirects(site, url, body, key=key, known_dialect=known_dialect)
     except FetchFailed as error:
         if error.retryable:
             return AttemptResult(AttemptOutcome.HOST_FAILING, str(error), reached=False)
@@ -143,10 +143,10 @@ def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known_dialect: Dia
         return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
     except RemoteError as error:
         return AttemptResult(AttemptOutcome.REFUSED, str(error))
-    if answer is None:
+    if knock_result is None:
         detail = f"a redirect that was not followed: the attempt had taken {FOLLOW_UP_S:.0f} s"
         return AttemptResult(AttemptOutcome.INBOX_FAILING, detail, reached=True)
-    return _result(answer, is_dialect_known=known_dialect is not None, now=(yield from Now()))
+    return _result(knock_result, is_dialect_known=known_dialect is not None, now=(yield from Now()))
 
 
 def _knock_following_redirects(
@@ -168,10 +168,10 @@ def _knock_following_redirects(
             limits=DELIVERY_LIMITS,
             addresses=site.fetching.addresses,
         )
-        answer = yield from knock(request, identity=key.identity(site), dialect=known_dialect, until=until)
-        target = _redirect_target(answer.response, url)
+        knock_result = yield from knock(request, identity=key.identity(site), dialect=known_dialect, until=until)
+        target = _redirect_target(knock_result.response, url)
         if target is None or str(target) in visited or len(visited) > REDIRECTS_MAX:
-            return answer
+            return knock_result
         if (yield from Now()) >= until:
             return None
         url = target
@@ -186,8 +186,8 @@ def _redirect_target(response: Response, url: Url) -> Url | None:
     return target if target.origin == url.origin else None
 
 
-def _result(answer: KnockResult, *, is_dialect_known: bool, now: datetime) -> AttemptResult:
-    knocks, response = answer.knocks, answer.response
+def _result(knock_result: KnockResult, *, is_dialect_known: bool, now: datetime) -> AttemptResult:
+    knocks, response = knock_result.knocks, knock_result.response
     outcome = combine_outcomes(knocks, is_dialect_known=is_dialect_known)
     missing_inbox: Literal["gone", "moved"] | None = None
     # With a known dialect the first knock decides, so the status of a second one says nothing about the inbox.
@@ -199,6 +199,6 @@ def _result(answer: KnockResult, *, is_dialect_known: bool, now: datetime) -> At
         " and ".join(f"status {one_knock.status} to {one_knock.dialect.scheme}" for one_knock in knocks),
         retry_after_s=parse_retry_after(response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX),
         reached=True,
-        accepted=answer.accepted,
+        accepted=knock_result.accepted,
         missing_inbox=missing_inbox,
     )

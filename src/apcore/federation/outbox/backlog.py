@@ -24,7 +24,7 @@ __all__ = ["STEP_DELIVERIES_MAX", "Backlog", "Line", "WaitingDelivery", "read_ba
 STEP_DELIVERIES_MAX: Final = 20
 """The most deliveries of one step."""
 _WAITING_MAX: Final = 100
-"""The waiting deliveries that a step reads, to hold back later ones of their lines."""
+"""The most deliveries in `RETRIES` that a step reads. Those that are not due hold back later ones of their lines."""
 
 Line: TypeAlias = tuple[str, str]
 """The digests of an inbox and of the object that the deliveries are about."""
@@ -80,7 +80,7 @@ class WaitingDelivery:
         return RETRIES.put(key, record) if isinstance(key, RetryKey) else DELIVERIES.put(key, record)
 
     def move(self, record: DeliveryRecord, due_ms: int, now: datetime) -> list[Write]:
-        """Return the writes that let the delivery wait until ``due_ms``, as ``record``."""
+        """Return the writes that store the delivery as ``record``, and let it wait until ``due_ms``."""
         key = self.stored.key
         retry_key = RetryKey(key.backlog, f"{due_ms:014d}", key.order, key.name, key.inbox)
         return [self.stored.deletion, RETRIES.put(retry_key, evolve(record, put_off_ms=to_epoch_ms(now)))]

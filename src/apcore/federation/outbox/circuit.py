@@ -11,7 +11,7 @@ works, so such a failure is charged to the host. All hosts of one registrable do
 of a domain could fake an outage of ours with many hosts and ports.
 
 An inbox may be on another origin than its actor. Such an inbox is *aimed* at that origin, on the word of a stranger.
-These deliveries have a backlog of their own, named ``aimed`` before the origin, a circuit of their own, and a pause
+These deliveries have a backlog of their own (its name begins with ``aimed``), a circuit of their own, and a pause
 after every attempt. So a stranger who aims our deliveries at a third server cannot flood it, and cannot delay our other
 deliveries to it.
 """
@@ -100,17 +100,17 @@ class Host:
     def after(self, writes: Sequence[Write]) -> Host:
         """Return the host as it is once ``writes`` are committed."""
         values = {write.key: write.value if isinstance(write, Put) else None for write in writes}
-        circuit_key, reach_key, dialect_key = self.keys
+        circuit_store_key, reach_store_key, dialect_store_key = self.keys
         host = self
-        if circuit_key in values:
-            value = values[circuit_key]
+        if circuit_store_key in values:
+            value = values[circuit_store_key]
             host = evolve(host, circuit=None if value is None else CIRCUITS.decode(value))
-        if reach_key in values:
-            value = values[reach_key]
+        if reach_store_key in values:
+            value = values[reach_store_key]
             host = evolve(host, reach=None if value is None else REACHES.decode(value))
-        if dialect_key in values:
-            value = values[dialect_key]
-            host = evolve(host, dialect=None if value is None else Entry(dialect_key, value, b""))
+        if dialect_store_key in values:
+            value = values[dialect_store_key]
+            host = evolve(host, dialect=None if value is None else Entry(dialect_store_key, value, b""))
         return host
 
     @property
@@ -156,7 +156,7 @@ def after_attempts(
     jitter: float,
     pause_s: float = 0.0,
 ) -> tuple[list[Write], float]:
-    """Return the writes about a host that follow from attempts, and the seconds until its next message is due.
+    """Return the writes about a host that follow from attempts, and the seconds until its backlog is looked at again.
 
     With ``our_outage``, a host that cannot be reached is not charged. ``pause_s`` is the shortest pause of the host,
     and ``jitter`` a random number from 0 to 1.

@@ -15,8 +15,9 @@ A peer gets every activity at least once, always with the same id and the same b
 answer was lost, or if the worker crashed between the answer and its commit. The results of a step are committed within
 a second or 20 attempts, so a crash repeats few attempts. Every attempt has a signature of its own.
 
-A commit checks the versions of its deliveries, and deletes or moves those that were answered. So it can be repeated
-when its answer was lost: the second time, the checks fail and nothing changes. No key is both checked and put for that.
+A commit checks the versions of its deliveries, and deletes, moves or rewrites those that were charged or answered. So
+it can be repeated when its answer was lost. If the first commit has changed deliveries, the checks of the second one
+fail, and nothing changes.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
     """Make up to 20 deliveries of the backlog that a message of the lane `DELIVER` names.
 
     Asks for: two `Scan`s and one `Get`; per delivery two `Get`s, and as `post`, four deliveries at a time; one `Scan`
-    if the host cannot be reached; one commit for every second that it takes.
+    if the host cannot be reached; one commit for every second that the step takes.
     """
     name = read_wake(leased.message).peer or ""
     now = yield from Now()
@@ -87,16 +88,16 @@ def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
     due_in_s = host.due_in_s(now)
     # A delivery may be given up without an attempt of its own, if it was too old already when its host failed.
     # Otherwise a dead host, or too many deliveries that are aimed at one, would keep a backlog for ever. An aimed
-    # backlog moves so slowly that the age now counts.
-    old_since = now if host.is_cross_origin else host.failed_at
-    old = [delivery for delivery in backlog.due if is_old(delivery, site.federation.delivery_retries, old_since)]
+    # backlog moves slowly, so there the present age of a delivery counts.
+    age_checked_at = now if host.is_cross_origin else host.failed_at
+    old = [delivery for delivery in backlog.due if is_old(delivery, site.federation.delivery_retries, age_checked_at)]
     if due_in_s is not None or (host.is_cross_origin and old):
-        yield from _give_up(step, old, "too old before it could be tried again", then_s=0.0 if old else due_in_s or 0.0)
+        yield from _give_up(step, old, "too old before it could be tried again", wait_s=0.0 if old else due_in_s or 0.0)
     elif not backlog.due:
         due_s = backlog.next_due_s(now)
         _ = yield from Settle((Done(leased) if due_s is None else Retry(leased, due_s),))
     elif (refusal := site.federation.domain_rules.refusal(parse_origin(host.origin).host)) is not None:
-        yield from _give_up(step, backlog.due, str(refusal), then_s=0.0)
+        yield from _give_up(step, backlog.due, str(refusal), wait_s=0.0)
     else:
         yield from _make_attempts(step, now)
 
@@ -136,7 +137,7 @@ def _make_attempts(step: _Step, now: datetime) -> Op[None]:
 def _make_round(
     step: _Step, lines: dict[Line, list[WaitingDelivery]], known_dialect: Dialect | None, at_once: int
 ) -> Op[list[DeliveryResult]]:
-    """Try the heads of up to ``at_once`` lines, and remove from ``lines`` all that is not to be tried in this step."""
+    """Try the heads of up to ``at_once`` lines, and remove from ``lines`` all that the step does not try again."""
     batch = list(lines)[:at_once]
     outcomes = yield from gather(*[_attempt(step, lines[line][0], known_dialect) for line in batch], limit=at_once)
     results: list[DeliveryResult] = []
@@ -186,13 +187,13 @@ def _attempt(step: _Step, delivery: WaitingDelivery, known_dialect: Dialect | No
 # --- recording ------------------------------------------------------------------------------------------------------
 
 
-def _give_up(step: _Step, deliveries: Sequence[WaitingDelivery], reason: str, *, then_s: float) -> Op[None]:
+def _give_up(step: _Step, deliveries: Sequence[WaitingDelivery], reason: str, *, wait_s: float) -> Op[None]:
     """Give up deliveries without an attempt. This writes nothing about the host."""
     now = yield from Now()
     circumstances = Circumstances(rules=step.site.federation.delivery_retries, now=now)
     results = [DeliveryResult(delivery, AttemptResult(AttemptOutcome.REFUSED, reason)) for delivery in deliveries]
     writes = [write for result in results for write in result_writes(result, circumstances)]
-    yield from _commit_and_settle(deliveries, writes, Retry(step.leased, then_s))
+    yield from _commit_and_settle(deliveries, writes, Retry(step.leased, wait_s))
 
 
 def _record_some(step: _Step) -> Op[bool]:
@@ -200,7 +201,7 @@ def _record_some(step: _Step) -> Op[bool]:
     results, step.results = step.results, []
     # The pause for attempts begins with the last record of the step, so none is counted here.
     writes, host_writes, _ = yield from _result_writes(step, results, attempt_count=0)
-    is_committed = yield from _commit_twice(_deliveries_in(results), writes)
+    is_committed = yield from _commit_again_if_lost(_deliveries_in(results), writes)
     step.host = step.host.after(host_writes)
     return is_committed
 
@@ -269,16 +270,17 @@ def _commit_and_settle(
     deliveries: Sequence[WaitingDelivery], writes: Sequence[Write], settlement: Settlement
 ) -> Op[None]:
     """Commit and settle together; settle alone if there is nothing to write or another worker has taken over."""
-    if not writes or not (yield from _commit_twice(deliveries, writes, settles=(settlement,))):
+    if not writes or not (yield from _commit_again_if_lost(deliveries, writes, settles=(settlement,))):
         _ = yield from Settle((settlement,))
 
 
-def _commit_twice(
+def _commit_again_if_lost(
     deliveries: Sequence[WaitingDelivery], writes: Sequence[Write], *, settles: Sequence[Settlement] = ()
 ) -> Op[bool]:
     """Commit, and commit once more if the answer to the first commit was lost.
 
-    If the first commit took place, its deliveries are gone. Then the checks of the second one fail, and it is False.
+    If the first commit took place, its deliveries have changed. Then the checks of the second one fail, and the result
+    is False.
     """
     checks = [delivery.stored.check for delivery in deliveries]
     try:

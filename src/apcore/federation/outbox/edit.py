@@ -49,7 +49,8 @@ def wire_body(members: dict[str, Any]) -> bytes:
 def revise(site: Site, note: SendActivity, now: datetime) -> Op[tuple[SendActivity, Batch]]:
     """Return the activity to send for ``note``, and the part of its commit that changes a published object.
 
-    Only an Update or Delete of a published object changes anything. Asks for: for these, up to four `Get`s.
+    Only an Update or Delete of a published object changes anything. Asks for: up to three `Get`s, or nothing for
+    another activity.
 
     Raises:
         ContractError: The object is of another actor than the sender.
@@ -105,8 +106,8 @@ def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime
     create = OBJECTS.read_optional(entry)
     if create is not None and create_uri is not None:
         # The Create is served too, so it must show the same object to the same audience (ActivityPub 6.2).
-        addressed = {name: object_[name] for name in _ADDRESSED if is_readdressed and name in object_}
-        create_members = json.loads(create.record.body) | {"@context": context, "object": object_} | addressed
+        address_members = {name: object_[name] for name in _ADDRESSED if is_readdressed and name in object_}
+        create_members = json.loads(create.record.body) | {"@context": context, "object": object_} | address_members
         batch += _rewrite(create, evolve(create.record, is_public=is_public, body=wire_body(create_members)))
         if is_readdressed:
             batch += yield from _list_create(site, note.by, create_uri, audience, now)

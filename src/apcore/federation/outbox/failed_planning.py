@@ -1,7 +1,7 @@
 """Record failed steps of planning: the handler of a collection raised an error, or took too long.
 
 Such a step is tried as often as a listener, by the federation's ``listener_retries``. Then the rest of the sending
-becomes a dead letter. Deliveries that earlier steps have planned are made.
+becomes a dead letter. Deliveries that earlier steps have planned are still made.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOG: Final = logging.getLogger("apcore.delivery")
 
 
 def fail_planning(site: Site, leased: LeasedMessage, error: Exception) -> Op[None]:
-    """Record that a step of planning has failed by ``error`` while the handler of a collection still runs.
+    """Record that a step of planning has failed with ``error`` while the handler of a collection still runs.
 
     If the handler ends after all, the step's commit is refused: the record has another version by then.
 

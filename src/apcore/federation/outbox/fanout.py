@@ -1,9 +1,9 @@
 """Plan deliveries: turn one sending into one delivery for each inbox that it has to reach.
 
-A sending is planned in steps of up to 20 recipients, or as many members of a collection. Each step is one commit, which
-also moves the cursor, so a repeated step changes nothing. Many recipients share an inbox, and it gets one delivery.
-Within a step, the inboxes are compared. Over several steps, a marker records each planned inbox. Without markers, the
-inbox would get the activity once for each step that meets it.
+A sending is planned in steps. A step has up to 20 recipients, which may be members of one collection. It is one commit,
+which also moves the cursor, so a repeated step changes nothing. Many recipients share an inbox, and it gets one
+delivery. Within a step, the inboxes are compared. Over several steps, a marker records each planned inbox. Without
+markers, an inbox would get the activity once for each step that meets it.
 
 An inbox that only actors of other origins name is aimed at (`apcore.federation.outbox.circuit`). An inbox that an actor
 of its own origin names is not, whichever actor is met first. If its delivery is in the aimed backlog already, it is
@@ -50,14 +50,15 @@ from apcore.records.format import to_epoch_ms
 __all__ = ["STEPS_MAX", "plan"]
 
 STEPS_MAX: Final = 100_000
-"""The steps of one sending, enough for two million members. It ends an application's collection with endless pages."""
-_DEPOSIT_BYTES_MAX: Final = 4 * 1024 * 1024
-"""The copies for our own actors in one step: each gets one, and a commit holds 8 MiB."""
+"""The most steps of one sending, enough for two million members. Without a limit, an application's collection with
+endless pages would be planned for ever."""
+_LOCAL_COPIES_BYTES_MAX: Final = 4 * 1024 * 1024
+"""The most bytes that a step copies to our own actors. Each of them gets a copy, and a commit holds 8 MiB."""
 _LOG: Final = logging.getLogger("apcore.delivery")
 
 
 def plan(site: Site, leased: LeasedMessage) -> Op[None]:
-    """Plan one step of a sending: up to 20 recipients, or as many members of a collection.
+    """Plan one step of a sending: up to 20 recipients, or up to 20 members of a collection.
 
     Asks for: one `Get`; as `find_step` and `find_current_inbox`; one commit.
     """
@@ -77,7 +78,7 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
         _LOG.error("gave up on planning %s after %d steps: %s", record.activity_id, record.steps, reason)
         _ = yield from commit((stored.check,), (stored.deletion,), settles=(Done(leased),))
         return
-    size = max(1, min(PLAN_RECIPIENTS_MAX, _DEPOSIT_BYTES_MAX // len(sent.value)))
+    size = max(1, min(PLAN_RECIPIENTS_MAX, _LOCAL_COPIES_BYTES_MAX // len(sent.value)))
     sending = Sending(leased, stored, size=size)
     try:
         step = yield from find_step(site, sending)
@@ -98,7 +99,7 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
     reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
     # An actor may have moved to an inbox of ours, or of a suspended domain.
     deliverable = [owner for owner in reachable if is_deliverable(site, owner.url)]
-    inboxes, deliveries_to_move = yield from _not_yet_planned(site, sending, deliverable)
+    inboxes, deliveries_to_move = yield from _find_unplanned(site, sending, deliverable)
     batch += changes
     for inbox, owner in inboxes.items():
         key = DeliveryKey.of(_backlog(site, owner), record.order, sending.name, inbox)
@@ -161,12 +162,12 @@ def _deliver_locally(site: Site, sending: Sending, recipient: str) -> Op[Batch]:
     return new_claim(key, received, message_id)
 
 
-def _not_yet_planned(
+def _find_unplanned(
     site: Site, sending: Sending, recipients: Sequence[InboxOwner]
 ) -> Op[tuple[dict[str, InboxOwner], dict[str, Stored[DeliveryRecord, DeliveryKey]]]]:
     """Return the inboxes that need a delivery, each once with one of its owners, and the aimed deliveries to move.
 
-    Asks for: nothing in the first step, then one `Get`, and one more for deliveries that may have to be moved.
+    Asks for: nothing in the first step; in later ones a `Get`, and one more for deliveries that may have to be moved.
     """
     # Owners on the inbox's own origin come last, so that they win: such an inbox is not aimed at.
     ordered = sorted(recipients, key=lambda owner: not owner.is_cross_origin)

@@ -1,16 +1,16 @@
 """Record inboxes that are not there any more, and look for the current inboxes of their followers.
 
-An inbox that answers 410, 404 or with a redirect no longer reaches its followers. The answer says nothing about the
-followers themselves: one shared inbox may stand for thousands. So delivery only records the missing inbox. The next
-planning that meets it loads the followers' own documents, unless a fresh copy is cached:
+An inbox that answers 410, 404 or with a redirect no longer reaches the followers behind it. The answer says nothing
+about the followers themselves: one shared inbox may stand for thousands. So delivery only records the missing inbox.
+The next planning that meets it loads the followers' own documents, unless a fresh copy is cached:
 
 - A follower that is gone for certain is removed.
 - A follower with another inbox is reached there. The new inbox is stored if it is on the actor's own origin.
 - A follower that still names the missing inbox depends on its answer. After a 410, it gets nothing while the record
   lasts, which is a week. After any other answer it is tried again, and the record lasts a day.
 
-A stranger may own many followers on a slow server, and would like every other follower in the collection to wait for
-their look-ups. So each look-up gets little time. One without an answer in that time counts as unanswered.
+A stranger may own many followers on a slow server, so that every other follower in the collection waits for their
+look-ups. So each look-up gets little time. Without an answer in that time, it has failed.
 """
 
 from __future__ import annotations

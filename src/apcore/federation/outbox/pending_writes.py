@@ -1,7 +1,8 @@
 """Turn the notes of a handler into the checks, writes and messages of one commit.
 
-All effects of a handler are in the same commit as the record that it has run: members of collections, objects, outbox
-items and sendings. No inbox is looked up here. A sending is only stored, and a worker plans its deliveries later.
+Everything that a handler writes is in one commit: members of collections, objects, outbox items and sendings. The same
+commit records that the handler has run. No inbox is looked up here. A sending is only stored, and a worker plans its
+deliveries later.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ def _order(now: datetime, number: int, scope: UnitOfWork[Any]) -> str:
 def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime, *, number: int) -> Batch:
     """Return the records of an activity and of its sending, and the message for planning it.
 
-    ``number`` is its position among the notes of the commit.
+    ``number`` is the position of the note among the notes of the commit.
     """
     activity, actor = note.activity, site.actor_uri(note.by)
     members = to_wire(activity)
@@ -228,7 +229,7 @@ def _check_unpublished(note: PublishObject) -> Op[None]:
 
 
 def _check_served(site: Site, note: SendActivity) -> Op[None]:
-    """Refuse an id among managed activities unless the actor has an object stored there: nothing would be served."""
+    """Refuse an id among managed activities where the actor has no stored object: nothing would be served there."""
     place = site.federation.places.read(site.origin, note.activity.id or "")
     if place is None or place.target.kind != "managed":
         return
@@ -241,7 +242,7 @@ def _check_served(site: Site, note: SendActivity) -> Op[None]:
 def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datetime, *, number: int) -> Batch:
     """Mint the ids, store the object and its Create, append a public Create to the outbox, and send it.
 
-    ``number`` is its position among the notes of the commit.
+    ``number`` is the position of the note among the notes of the commit.
     """
     places, actor = site.federation.places, site.actor_uri(note.by)
     followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
@@ -253,15 +254,15 @@ def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datet
     author = object_members.get("attributedTo", actor)
     if author not in (actor, [actor]):
         raise ContractError(f"an object published by {note.by!r:.60} is attributed to {author!r:.200}, not {actor}")
-    addressed = addressing.members
-    object_members = {"id": note.id, "attributedTo": actor, "published": published} | object_members | addressed
+    address_members = addressing.members
+    object_members = {"id": note.id, "attributedTo": actor, "published": published} | object_members | address_members
     create_members: dict[str, Any] = {
         "@context": context,
         "id": scope.mint_managed("activities", note.by),
         "type": Create.type_name,
         "actor": actor,
         "published": published,
-        **addressed,
+        **address_members,
         "object": object_members,
     }
     is_public, create_uri = addressing.audience.is_public, str(create_members["id"])

@@ -1,6 +1,6 @@
 """Find the recipients of one step of a sending, and the inboxes that reach them.
 
-A step has up to 20 addresses, or as many members of one collection. Recipients at our own origin are reached without a
+A step has up to 20 addresses, or up to 20 members of one collection. Recipients at our own origin are reached without a
 request. The inboxes of followers are stored with them; those of others are looked up.
 """
 
@@ -40,7 +40,7 @@ class FailedLookup:
 
     uri: str
     attempts: int
-    """The number of look-ups that this sending has made."""
+    """The number of failed look-ups that count for this sending, this one included."""
     wait_s: float
     """The seconds until the next one."""
 
@@ -103,27 +103,27 @@ def find_step(site: Site, sending: Sending) -> Op[PlanStep]:
 
 
 def _find_addresses(site: Site, sending: Sending) -> Op[PlanStep]:
-    to = sending.record.recipients
+    addresses = sending.record.recipients
     # The step ends before the first collection, which gets steps of its own.
-    places = [site.federation.places.read(site.origin, uri) for uri in to[: sending.size]]
+    places = [site.federation.places.read(site.origin, uri) for uri in addresses[: sending.size]]
     size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
     recipients = yield from _find_recipients(
-        site, sending, [(uri, None) for uri in to[:size]], direct=sending.record.direct
+        site, sending, [(uri, None) for uri in addresses[:size]], direct=sending.record.direct
     )
-    return PlanStep(recipients, to[size:])
+    return PlanStep(recipients, addresses[size:])
 
 
 def _find_members(site: Site, sending: Sending) -> Op[PlanStep]:
-    to, cursor = sending.record.recipients, sending.record.cursor
-    page = yield from members_page(to[0], cursor=cursor, limit=sending.size, oldest_first=True)
+    addresses, cursor = sending.record.recipients, sending.record.cursor
+    page = yield from members_page(addresses[0], cursor=cursor, limit=sending.size, oldest_first=True)
     members = [(member.id, decode_inboxes(member.item)) for member in page.items]
-    recipients = yield from _find_recipients(site, sending, members, follows=to[0])
-    return PlanStep(recipients, to if page.next else to[1:], cursor=page.next)
+    recipients = yield from _find_recipients(site, sending, members, follows=addresses[0])
+    return PlanStep(recipients, addresses if page.next else addresses[1:], cursor=page.next)
 
 
 def _find_dispatched(site: Site, sending: Sending, place: RouteMatch) -> Op[PlanStep]:
-    """Plan the next items of an application's collection. Its pages may be longer than a step."""
-    to, cursor, skip = sending.record.recipients, sending.record.cursor, sending.record.skip
+    """Find the recipients among the next items of an application's collection. Its pages may be longer than a step."""
+    addresses, cursor, skip = sending.record.recipients, sending.record.cursor, sending.record.skip
     handler = place.target.handler
     page: PageItems | None = (
         None if handler is None else (yield from dispatch_actor(site, handler, place.identifier, cursor))
@@ -132,9 +132,9 @@ def _find_dispatched(site: Site, sending: Sending, place: RouteMatch) -> Op[Plan
     uris = [(_id_of(item), None) for item in items[skip : skip + sending.size]]
     recipients = yield from _find_recipients(site, sending, uris)
     if skip + sending.size < len(items):
-        return PlanStep(recipients, to, cursor=cursor, skip=skip + sending.size)
+        return PlanStep(recipients, addresses, cursor=cursor, skip=skip + sending.size)
     next_cursor = None if page is None else page.next
-    return PlanStep(recipients, to if next_cursor is not None else to[1:], cursor=next_cursor)
+    return PlanStep(recipients, addresses if next_cursor is not None else addresses[1:], cursor=next_cursor)
 
 
 def _id_of(item: Any) -> str:
@@ -203,9 +203,9 @@ def _find_recipients(
 
 
 def _failed_lookup(site: Site, sending: Sending, uri: str, error: Unavailable, *, now: datetime) -> FailedLookup | None:
-    """Return when to look up a recipient again; None to give it up.
+    """Return a failed look-up with the time of the next one; None to give the recipient up.
 
-    A recipient is given up only if it, or its host, did not answer when this sending was too old already. The look-up
+    The age of this sending counts at the last failed request to the recipient or its host, and not now. That request
     may have been made for another sending.
     """
     tried, is_charged = (error.tried, error.is_charged) if isinstance(error, InboxUnknown) else (now, True)

@@ -128,7 +128,7 @@ def _wire(item: Any) -> Any:
 
 
 def _common_context(items: list[Any]) -> Any:
-    """Return the context of a page: that of its items if all agree, else the ActivityStreams context."""
+    """Return the context of a page: that of its items if all agree on one with ActivityStreams, else only that."""
     contexts = [cast("dict[str, object]", item).get("@context", AS2) for item in items if isinstance(item, dict)]
     shared = contexts[0] if contexts and all(context == contexts[0] for context in contexts) else AS2
     names = cast("list[object]", shared) if isinstance(shared, list) else [shared]
@@ -136,7 +136,7 @@ def _common_context(items: list[Any]) -> Any:
 
 
 def _without_context(context: Any, item: Any) -> Any:
-    """Return an item without its context if that is the page's. Another context stays, since it defines its terms."""
+    """Return an item without its context if that is the page's. Another one stays: it defines the item's terms."""
     if not isinstance(item, dict):
         return item
     members = cast("dict[str, Any]", item)

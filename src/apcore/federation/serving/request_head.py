@@ -23,7 +23,7 @@ _NOT_IN_HOST: Final = re.compile(rb"[^!-~]|[/?#@\\]")
 _DIGITS_MAX: Final = 20
 
 
-def _checked_fields(fields: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+def _with_lower_names(fields: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.lower(), value) for name, value in fields)
 
 
@@ -37,7 +37,7 @@ class RequestHead:
     """``http`` or ``https``: the scheme of the connection to this server."""
     target: str
     """The path and the query as on the wire, still encoded."""
-    headers: tuple[tuple[bytes, bytes], ...] = field(converter=_checked_fields, repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(converter=_with_lower_names, repr=False)
     """Names and values, in wire order. Names become lower case."""
     client: str | None = None
     """The IP address that the connection comes from, if the server knows it."""

@@ -1,8 +1,8 @@
 """Answer WebFinger, host-meta and NodeInfo requests from the registrations.
 
-An account is an actor's identifier at the origin's authority. The account of the instance actor is the host name at the
-authority. Only accounts and addresses of this origin are answered. Web pages of any origin may read the answers, as RFC
-7033 §5 recommends.
+The account of an actor is its identifier at the origin's authority (``alice@example.com``). The instance actor has the
+host name instead of an identifier (``example.com@example.com``). Only accounts and addresses of this origin are
+answered. Web pages of any origin may read the answers, as RFC 7033 §5 recommends.
 """
 
 from __future__ import annotations
