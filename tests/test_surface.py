@@ -28,7 +28,7 @@ from source_tree import MODULES, SOURCE, Module
 
 TABLE = Path(__file__).with_name("surface.txt")
 PROJECT = SOURCE.parent
-NAMES_MAX = 450
+NAMES_MAX = 500
 
 
 # --- signatures -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,16 @@ COMMANDS = {
     "wsgiref": [str(HERE / "stopping_app.py")],
 }
 ERROR_WORDS = ["Traceback", "CancelledError", "never retrieved", "was destroyed", "ERROR", "unsupported"]
+ASYNCIO_FAULT = re.compile(
+    r"\s*Exception ignored in: <function _SelectorTransport\.__del__[^\n]*\n"
+    r"\s*Traceback[^\n]*\n"
+    r"(\s*File \"[^\"\n]*/asyncio/[^\n]*\n(?!\s*File )[^\n]*\n(\s*[~^]+\n)?)+"
+    r"\s*TypeError: 'NoneType' object is not iterable"
+)
+"""The traceback of a closed `asyncio.Server` whose last connection is collected later.
+
+`asyncio` wakes the server's waiters a second time then. Neither apcore nor the web server has a frame in it.
+"""
 
 
 class Server:
@@ -167,6 +178,12 @@ class Load(threading.Thread):
             self.failure = error
 
 
+def error_words(output: str) -> list[str]:
+    """Return the signs of an error in a server's output, apart from ``ASYNCIO_FAULT``."""
+    output = ASYNCIO_FAULT.sub("", output.replace("\r\n", "\n"))
+    return [word for word in ERROR_WORDS if word in output]
+
+
 SIGNALS = ("sigterm", "ctrl-c")
 
 
@@ -189,7 +206,7 @@ def test_server_stopped_under_load_finishes_its_listeners_and_exits_quietly(serv
             load.join()
         running.wait()
         output = running.output.decode()
-        assert [word for word in ERROR_WORDS if word in output] == [], output
+        assert error_words(output) == [], output
         assert running.process.returncode in {0, 130, -signal.SIGTERM, -signal.SIGINT}, output
         assert running.started_listeners() == running.finished_listeners(), output
         for load in loads:
@@ -215,7 +232,31 @@ def test_endless_listeners_delay_the_exit_only_by_the_grace_period(server, stop_
     running.wait()
     output = running.output.decode()
     assert "has not finished within its grace period of 0.5 s" in output
-    assert [word for word in ERROR_WORDS if word in output] == [], output
+    assert error_words(output) == [], output
     assert running.finished_listeners() == []
     depth = asyncio.run(running.depth())
     assert depth.ready + depth.leased > 0
+
+
+FAULT_OF_ASYNCIO = """\
+  Exception ignored in: <function _SelectorTransport.__del__ at 0x7f3676c27060>\r
+  Traceback (most recent call last):\r
+    File "/lib/python3.13/asyncio/selector_events.py", line 872, in __del__\r
+      self._server._detach(self)\r
+    File "/lib/python3.13/asyncio/base_events.py", line 304, in _detach\r
+      self._wakeup()\r
+  TypeError: 'NoneType' object is not iterable\r
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (f"[INFO] Running\r\n{FAULT_OF_ASYNCIO}", []),
+        (f"{FAULT_OF_ASYNCIO}Traceback (most recent call last):\r\n", ["Traceback"]),
+        (FAULT_OF_ASYNCIO.replace("asyncio/base", "apcore/base"), ["Traceback"]),
+        (FAULT_OF_ASYNCIO.replace("_SelectorTransport", "_Other"), ["Traceback"]),
+    ],
+)
+def test_only_the_fault_of_asyncio_itself_is_passed_over(output, words):
+    assert error_words(output) == words
