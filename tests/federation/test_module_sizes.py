@@ -11,7 +11,6 @@ SMALL = {
     "inbox.received_activity": "the value that every side effect takes, below all of them",
     "outages": "asked by authentication and by delivery, which must not import each other",
     "serving.page_names": "two inverse functions, with a property test of their own",
-    "site": "the value that every operation takes, below all of them",
     "unit_setup": "joins the site and the unit of work, which must not import each other",
 }
 """Reasons for modules with fewer than `LINES_MIN` lines."""

@@ -174,7 +174,8 @@ class OpContext(OpMethods, _BaseContext[Data]):
     def resolve(self, reference: Reference | str, /) -> Op[Document]:
         """Return the document of a reference.
 
-        An embedded document that can be trusted costs no request. Any other is loaded from its origin.
+        A document of our own is read from the store or made by its handler. An embedded document that can be trusted
+        costs no request. Any other is loaded from its origin.
 
         Raises:
             ApcoreError: The document could not be loaded; see `apcore.remote.load`.
@@ -251,6 +252,7 @@ def _resolve(scope: UnitOfWork[Any], reference: Reference | str, *, fresh: bool 
             reference,
             policy=scope.fetching,
             load_identity=scope.load_identity,
+            load_own=scope.load_own,
             fresh=fresh,
             owner=scope.actor,
             wrapper=scope.activity_id,

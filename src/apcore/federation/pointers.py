@@ -1,6 +1,7 @@
 """Define pointers: references that resolve themselves when you ask for the document.
 
-A pointer is resolved at the first call: from a trusted embedded document, from a fresh cache entry, or from its origin.
+A pointer is resolved at the first call. A document of our own comes from the store or its handler. Any other comes
+from a trusted embedding, from a fresh cache entry, or from its origin.
 Afterwards it holds the document, and views are computed from it. Only ``resolve(fresh=True)`` loads it again. `Pointer`
 blocks, and `AsyncPointer` is awaited. A node or a context makes them, and chooses the identity that signs the requests.
 """
@@ -25,21 +26,26 @@ def resolve_reference(
     *,
     policy: FetchPolicy,
     load_identity: Callable[[], Op[Identity | None]],
+    load_own: Callable[[str], Op[Document | None]],
     fresh: bool = False,
     owner: str | None = None,
     wrapper: str | None = None,
 ) -> Op[Document]:
     """Return the document of a reference, as `resolve` does. With ``fresh``, always load it from its origin.
 
+    ``load_own`` returns a document of our own origins, and None for any other id. Such a document is never fetched.
     ``load_identity`` returns the identity that signs the requests. It is called only if a request may be needed.
     """
+    uri = reference.uri if isinstance(reference, Reference) else reference
+    own_document = None if uri is None else (yield from load_own(uri))
+    if own_document is not None:
+        return own_document
     if isinstance(reference, Reference) and not fresh:
         embedded_document = trusted_embedding(reference, owner=owner, wrapper=wrapper)
         if embedded_document is not None:
             return embedded_document
     # The identity comes late: it may have to make keys, which a trusted embedding does not need.
     identity = yield from load_identity()
-    uri = reference.uri if isinstance(reference, Reference) else reference
     if fresh and uri is not None:
         loaded = yield from load(uri, policy=policy, identity=identity, fresh=True)
         return loaded.document

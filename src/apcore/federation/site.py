@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from apcore.effects import Op
 from apcore.federation.registration import Federation
 from apcore.http import Origin
 from apcore.remote import FetchPolicy, UnauthenticatedClient
 from apcore.signatures import DEFAULT, SignaturePolicy
+from apcore.vocab import Document
 
 __all__ = ["Site"]
+
+
+def _load_nothing(_site: Site, _uri: str) -> Op[Document | None]:
+    return None
+    yield  # makes this function an operation, which yields no effects
 
 
 @frozen(kw_only=True)
@@ -28,6 +36,8 @@ class Site:
 
     None in a job.
     """
+    load_own: Callable[[Site, str], Op[Document | None]] = field(default=_load_nothing, repr=False)
+    """The operation that reads a document of our own origins without a request; see `load_own_document`."""
 
     @property
     def asking(self) -> FetchPolicy:

@@ -43,6 +43,11 @@ Data = TypeVar("Data", default=None)
 _ORDER: Final = re.compile(r"[ -~]{1,64}")
 
 
+def _no_document(_uri: str) -> Op[Document | None]:
+    return None
+    yield  # makes this function an operation without effects
+
+
 def _no_identity() -> Op[Identity | None]:
     return None
     yield  # makes this function an operation without effects
@@ -135,6 +140,8 @@ class UnitOfWork(Generic[Data]):
     fetching: FetchPolicy = field(factory=FetchPolicy, repr=False)
     load_identity: Callable[[], Op[Identity | None]] = field(default=_no_identity, repr=False)
     """The operation that returns the identity for fetches: the instance actor, whose keys it may have to make first."""
+    load_own: Callable[[str], Op[Document | None]] = field(default=_no_document, repr=False)
+    """The operation that returns a document of our own origins, and None for any other id."""
     data: Data
     activity_id: str | None = None
     actor: str | None = None

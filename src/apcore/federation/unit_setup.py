@@ -23,5 +23,6 @@ def unit_of_work_for(site: Site, **fields: Any) -> UnitOfWork[Any]:
         data=site.data,
         fetching=site.fetching,
         load_identity=partial(instance_identity, site),
+        load_own=partial(site.load_own, site),
         **fields,
     )

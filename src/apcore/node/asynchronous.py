@@ -45,7 +45,7 @@ from apcore.ports import (
     Signer,
     Transport,
 )
-from apcore.vocab import Reference, View
+from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncNode"]
 
@@ -183,7 +183,13 @@ class AsyncNode(AsyncNodeMethods[Data]):
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
         """See `Node.reference`."""
-        return AsyncPointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
+        return AsyncPointer(reference, self._resolve)
+
+    async def _resolve(self, reference: Reference, fresh: bool) -> Document:
+        if self._origin_for(reference) is None:
+            return await self.run(self._resolving(reference, fresh=fresh))
+        async with self.entered() as data:
+            return await self.run(self._resolving(reference, fresh=fresh, data=data))
 
     async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
         """See `Node.send`."""

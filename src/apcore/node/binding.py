@@ -21,6 +21,7 @@ from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolve_reference
 from apcore.federation.registration import Federation
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, RequestMatcher
+from apcore.federation.serving.own_documents import load_own_document
 from apcore.federation.serving.request_head import RequestHead
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
@@ -153,6 +154,7 @@ class Bound(Generic[Data]):
         self._idle_watch: Final = _IdleWatch()
         self._matcher: Final = RequestMatcher(federation.places, self.origins)
         self._stopped = False
+        self._load_own: Final = partial(load_own_document, origins=self.origins)
         # Created once for the listed origins, since every request needs one.
         self._policies: Final = {origin: self._policy_of(origin) for origin in (None, *self.origins.listed)}
 
@@ -191,6 +193,7 @@ class Bound(Generic[Data]):
             fetching=self._fetch_policy(site_origin),
             signatures=self.federation.signature_policy,
             data=data,
+            load_own=self._load_own,
         )
 
     def _own_origin_of(self, address: str, /) -> str | None:
@@ -214,11 +217,24 @@ class Bound(Generic[Data]):
             budgets=self.federation.budgets,
         )
 
-    def _resolving(self, reference: Reference, *, fresh: bool) -> Op[Document]:
-        """Resolve a reference as the instance actor of the first origin; without an origin, unsigned."""
-        origin = self.origins.listed[0] if self.origins.listed else None
-        load_identity = _no_identity if origin is None else partial(instance_identity, self.site(origin))
-        return resolve_reference(reference, policy=self._fetch_policy(origin), load_identity=load_identity, fresh=fresh)
+    def _origin_for(self, reference: Reference) -> Origin | None:
+        """Return the origin of ours that the reference points to, or None if it points elsewhere."""
+        return None if reference.uri is None else self.origins.find(reference.uri)
+
+    def _resolving(self, reference: Reference, *, fresh: bool, data: Data | None = None) -> Op[Document]:
+        """Resolve a reference: to a document of our own without a request, to any other as the instance actor.
+
+        The instance actor is that of the first origin. A node without an origin fetches unsigned.
+        """
+        origin = self._origin_for(reference) or (self.origins.listed[0] if self.origins.listed else None)
+        site = None if origin is None else self.site(origin, data)
+        return resolve_reference(
+            reference,
+            policy=self._fetch_policy(origin),
+            load_identity=_no_identity if site is None else partial(instance_identity, site),
+            load_own=_no_document if site is None else partial(self._load_own, site),
+            fresh=fresh,
+        )
 
     def match(
         self,
@@ -268,6 +284,11 @@ class Bound(Generic[Data]):
         except RequestError as error:
             return error
         return None if self.origins.has(origin) else rules.refusal(origin.host)
+
+
+def _no_document(_uri: str) -> Op[Document | None]:
+    return None
+    yield  # makes this function an operation, which yields no effects
 
 
 def _no_identity() -> Op[Identity | None]:

@@ -32,7 +32,7 @@ from apcore.node.methods import NodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
 from apcore.ports import Enlistable, KvStore, LeasedMessage, MadeKey, MessageQueue, Runtime, Signer, Transport
-from apcore.vocab import Reference, View
+from apcore.vocab import Document, Reference, View
 
 __all__ = ["Node"]
 
@@ -170,8 +170,18 @@ class Node(NodeMethods[Data]):
         return self.ports.runtime.monotonic_s()
 
     def reference(self, reference: Reference | str, /) -> Pointer:
-        """Bind a reference, so that it can be resolved: fetched from its origin, then cached. Binding costs nothing."""
-        return Pointer(reference, lambda bound, fresh: self.run(self._resolving(bound, fresh=fresh)))
+        """Bind a reference, so that it can be resolved. Binding costs nothing.
+
+        A document of our own comes from the store or its handler, whoever may see it. Any other is fetched from its
+        origin, then cached.
+        """
+        return Pointer(reference, self._resolve)
+
+    def _resolve(self, reference: Reference, fresh: bool) -> Document:
+        if self._origin_for(reference) is None:
+            return self.run(self._resolving(reference, fresh=fresh))
+        with self.entered() as data:  # a handler of the application may make the document
+            return self.run(self._resolving(reference, fresh=fresh, data=data))
 
     def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
         """Deliver an activity, and return its id; see `Context.send`. When this returns, the delivery is stored."""

@@ -53,7 +53,7 @@ from apcore.http import (
 from apcore.remote import UnauthenticatedClient
 from apcore.vocab import Tombstone, View
 
-__all__ = ["Served", "serve"]
+__all__ = ["Resource", "Served", "document_at", "serve"]
 
 _AGE_S: Final = 180
 """The cache lifetime that Mastodon uses for actors and posts."""
@@ -107,7 +107,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
 
 
 @frozen
-class _Resource:
+class Resource:
     """A document to serve, and its status."""
 
     members: dict[str, Any]
@@ -121,7 +121,7 @@ def _may_vary(site: Site, route: RouteMatch) -> bool:
     return is_guarded(site, route) or (route.target.kind == "managed" and site.federation.authorized_fetch != "off")
 
 
-def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[_Resource]:
+def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Resource]:
     """Return the resource at a route, after checking that the client may see it."""
     guarded = is_guarded(site, route)
     visitor = (yield from check_access(site, request, route, url)) if guarded else None
@@ -129,23 +129,28 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
         if route.target.kind == "managed":
             resource = yield from _managed(site, request, route, url, visitor)
         else:
-            resource = yield from _document(site, route, url)
+            resource = yield from document_at(site, route, url)
     except ResourceUnknown as error:
         unknown = resource_unknown(route, str(error))
         raise unknown if visitor is None else visitor.unknown(unknown) from error
     return evolve(resource, private=resource.private or guarded)
 
 
-def _document(site: Site, route: RouteMatch, url: Url) -> Op[_Resource]:
+def document_at(site: Site, route: RouteMatch, url: Url) -> Op[Resource]:
+    """Return the document at a route of any kind but ``managed``, whoever may see it.
+
+    Raises:
+        ResourceUnknown: There is no such document.
+    """
     match route.target.kind:
         case "actor":
             return (yield from _actor(site, route))
         case "instance":
-            return _Resource((yield from _instance(site)))
+            return Resource((yield from _instance(site)))
         case "object":
             return (yield from _dispatched(site, route))
         case "collection" | "page":
-            return _Resource((yield from collection_document(site, route, url)))
+            return Resource((yield from collection_document(site, route, url)))
         case other:
             raise ContractError(f"routes of the kind {other!r} have no document to serve")
 
@@ -158,16 +163,16 @@ def _canonical(site: Site, route: RouteMatch) -> str:
     return site.federation.places.uri(site.origin, route.target.kind, route.target.name, **route.values)
 
 
-def _actor(site: Site, route: RouteMatch) -> Op[_Resource]:
+def _actor(site: Site, route: RouteMatch) -> Op[Resource]:
     view = yield from actor_view(site, route)
     identifier = route.identifier
     if view is None or identifier is None:
         raise ActorUnknown(f"there is no actor {route.identifier!r:.60}")
     uri = site.actor_uri(identifier)
     if isinstance(view, Tombstone):
-        return _Resource(add_id(view, uri), 410)
+        return Resource(add_id(view, uri), 410)
     keys = yield from own_keys(site, uri)
-    return _Resource(actor_document(site, identifier, view, keys))
+    return Resource(actor_document(site, identifier, view, keys))
 
 
 def _instance(site: Site) -> Op[dict[str, Any]]:
@@ -179,16 +184,16 @@ def _instance(site: Site) -> Op[dict[str, Any]]:
     return instance_document(site, keys)
 
 
-def _dispatched(site: Site, route: RouteMatch) -> Op[_Resource]:
+def _dispatched(site: Site, route: RouteMatch) -> Op[Resource]:
     if route.target.handler is None:
         raise ContractError(f"the route of {route.target.name} has no handler")
     view: View | None = yield from dispatch_actor(site, route.target.handler, **route.values)
     if view is None:
         raise resource_unknown(route, "there is no such object")
-    return _Resource(add_id(view, _canonical(site, route)), 410 if isinstance(view, Tombstone) else 200)
+    return Resource(add_id(view, _canonical(site, route)), 410 if isinstance(view, Tombstone) else 200)
 
 
-def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None) -> Op[_Resource]:
+def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None) -> Op[Resource]:
     """Return a published object: to everyone if it is public, else to its audience if authorised fetch is on."""
     uri = _canonical(site, route)
     [entry] = yield from Get((OBJECTS.key(DigestKey.of(uri)),))
@@ -208,11 +213,11 @@ def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor:
     return evolve(_stored_resource(record), private=True)
 
 
-def _stored_resource(record: ObjectRecord) -> _Resource:
-    return _Resource(json.loads(record.body), 410 if record.is_gone else 200)
+def _stored_resource(record: ObjectRecord) -> Resource:
+    return Resource(json.loads(record.body), 410 if record.is_gone else 200)
 
 
-def _answer(request: Request, resource: _Resource) -> Response:
+def _answer(request: Request, resource: Resource) -> Response:
     body = json.dumps(resource.members, ensure_ascii=False, separators=(",", ":")).encode()
     etag = strong_etag(body)
     vary = _VARY_BY_VIEWER if resource.private else "Accept"
