@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from apcore.effects import Op
 from apcore.errors import ContractError
-from apcore.remote import FetchPolicy, Identity, load, resolve, trusted_embedding
+from apcore.remote import FetchPolicy, Identity, load_unless_failed, resolve, trusted_embedding
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncPointer", "Pointer", "resolve_reference"]
@@ -47,7 +47,7 @@ def resolve_reference(
     # The identity comes late: it may have to make keys, which a trusted embedding does not need.
     identity = yield from load_identity()
     if fresh and uri is not None:
-        loaded = yield from load(uri, policy=policy, identity=identity, fresh=True)
+        loaded = yield from load_unless_failed(uri, policy=policy, identity=identity, fresh=True)
         return loaded.document
     return (yield from resolve(reference, policy=policy, identity=identity, owner=owner, wrapper=wrapper))
 

@@ -44,6 +44,9 @@ from apcore.remote.errors import (
     WrongId,
     WrongMediaType as WrongMediaType,
 )
+from apcore.remote.failed_loads import (
+    load_unless_failed as load_unless_failed,
+)
 from apcore.remote.keys import (
     KeyRefused as KeyRefused,
     KeyUnavailable,

@@ -18,6 +18,8 @@ __all__ = [
     "CACHED_DOCUMENTS",
     "DIALECT_KEPT_S",
     "DOCUMENT_CHANGES",
+    "FAILED_LOADS",
+    "FAILED_LOAD_KEPT_S",
     "FETCH_BUDGETS",
     "KEY_LOOKUPS",
     "KNOWN_DIALECTS",
@@ -29,6 +31,7 @@ __all__ = [
     "DocumentChange",
     "DocumentChangeKey",
     "DocumentKey",
+    "FailedLoad",
     "FetchBudget",
     "FetchBudgetKey",
     "KeyLookup",
@@ -41,6 +44,8 @@ __all__ = [
 _DAY_S: Final = 86400.0
 _CHANGE_KEPT_S: Final = 31 * _DAY_S
 """How long a change is remembered. A copy is fresh for a day at most, and cached for 30 more (see `FetchPolicy`)."""
+FAILED_LOAD_KEPT_S: Final = 31 * _DAY_S
+"""How long a failure is remembered after the last attempt."""
 DIALECT_KEPT_S: Final = 28 * _DAY_S
 """How long an accepted dialect is remembered."""
 
@@ -111,6 +116,30 @@ DOCUMENT_CHANGES: Final = RecordKind(
     ttl_s=_CHANGE_KEPT_S,
     lifetime=f"{_CHANGE_KEPT_S / _DAY_S:.0f} days",
     written_by="the inbox",
+)
+
+
+@frozen(kw_only=True)
+class FailedLoad(StoredRecord):
+    """A document that could not be loaded: why, and the time before which its origin is not asked again."""
+
+    uri: str
+    kind: str
+    """The reason of the error."""
+    message: str
+    failed: datetime
+    retry_at: datetime
+    attempts: int = 1
+    """The number of failures of this kind in a row."""
+
+
+FAILED_LOADS: Final = RecordKind(
+    "doc-failed",
+    FailedLoad,
+    DocumentKey,
+    ttl_s=FAILED_LOAD_KEPT_S,
+    lifetime=f"{FAILED_LOAD_KEPT_S / _DAY_S:.0f} days after the last attempt",
+    written_by="fetching",
 )
 
 

@@ -10,7 +10,7 @@ from apcore.effects import Op
 from apcore.errors import DocumentError
 from apcore.http import same_origin
 from apcore.remote.dialects import Identity
-from apcore.remote.documents import load
+from apcore.remote.failed_loads import load_unless_failed
 from apcore.remote.retrieval import FetchPolicy
 from apcore.remote.trust import is_embedded_trusted
 from apcore.vocab import Document, Reference
@@ -43,11 +43,11 @@ def resolve(
 ) -> Op[Document]:
     """Return the document that a reference points to. For ``owner`` and ``wrapper`` see `trusted_embedding`.
 
-    Asks for: nothing, if the embedded document is trusted; else as `load`.
+    Asks for: nothing, if the embedded document is trusted; else as `load_unless_failed`.
 
     Raises:
         DocumentError: The reference has no address.
-        ApcoreError: As `load`.
+        ApcoreError: As `load`. If it failed lately, the same error is raised without a request.
     """
     if isinstance(reference, Reference):
         document = trusted_embedding(reference, owner=owner, wrapper=wrapper)
@@ -56,5 +56,5 @@ def resolve(
     uri = reference if isinstance(reference, str) else reference.uri
     if uri is None:
         raise DocumentError("the reference has no address, and its embedded document cannot be trusted without one")
-    loaded = yield from load(uri, policy=policy, identity=identity)
+    loaded = yield from load_unless_failed(uri, policy=policy, identity=identity)
     return loaded.document
