@@ -45,6 +45,7 @@ from apcore.ports import (
     Signer,
     Transport,
 )
+from apcore.remote import FetchPolicy
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncNode"]
@@ -91,6 +92,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
         signer: Signer | AsyncSigner | str | None = None,
         runtime: AsyncRuntime | Literal["asyncio", "trio"] | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
+        fetching: FetchPolicy | None = None,
         observer: Observer | None = None,
         slots: int = SLOTS,
         handler_limit_s: float = HANDLER_LIMIT_S,
@@ -103,6 +105,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
             federation,
             origin,
             addresses,
+            fetching=fetching,
             blocking=False,
             store=self._store,
             has_queue=self._queue is not None,

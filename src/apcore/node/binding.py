@@ -10,6 +10,8 @@ from functools import partial
 from math import inf
 from typing import Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
+import attrs
+from attrs import evolve
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from apcore.drivers import Observer
@@ -57,6 +59,20 @@ __all__ = [
 
 WAIT_S: Final = 0.25
 """The longest wait for messages, after which an idle worker looks whether `Node.stop` was called."""
+_DEFAULT: Final = FetchPolicy()
+_SET_ELSEWHERE: Final = {
+    "addresses": "addresses= of the node",
+    "vocabulary": "vocabulary= of the Federation",
+    "unknown_contexts": "unknown_contexts= of the Federation",
+    "budgets": "budgets= of the Federation",
+    "unauthenticated_client": "the node for each request",
+    "until": "the node for each look-up",
+}
+_DURATIONS: Final = tuple(
+    name
+    for name in attrs.fields_dict(FetchPolicy)
+    if "_s_" in f"{name}_" and isinstance(getattr(_DEFAULT, name), float)
+)
 RECONCILE_S: Final = 60.0
 WATCH_S: Final = 60.0
 IDLE_S_MAX: Final = 120.0
@@ -80,6 +96,12 @@ class NodeOptions(TypedDict, total=False):
     runtime: Runtime
     addresses: AddressPolicy
     """The addresses that requests may go to. The default is the public Internet over HTTPS."""
+    fetching: FetchPolicy
+    """The limits of fetching: redirects, sizes, and how long documents and keys are kept.
+
+    Set its ``addresses`` by the option ``addresses``, and its ``vocabulary``, ``unknown_contexts`` and ``budgets`` at
+    the `Federation`. The default ``user_agent`` names your software and origin.
+    """
     observer: Observer
     slots: int
     """How many messages of each kind `Node.work` handles at the same time, in threads; 48 by default.
@@ -102,6 +124,8 @@ class AsyncNodeOptions(TypedDict, total=False):
     runtime: AsyncRuntime | Literal["asyncio", "trio"]
     """The default is the library of the event loop that runs when the node is first used."""
     addresses: AddressPolicy
+    fetching: FetchPolicy
+    """See `NodeOptions.fetching`."""
     observer: Observer
     slots: int
     """How many messages of each kind `AsyncNode.work` handles at the same time; 48 by default.
@@ -123,6 +147,7 @@ class Bound(Generic[Data]):
         origin: OriginsLike,
         addresses: AddressPolicy,
         *,
+        fetching: FetchPolicy | None,
         blocking: bool,
         store: KvStore | AsyncKvStore,
         has_queue: bool,
@@ -145,6 +170,7 @@ class Bound(Generic[Data]):
             _LOG.warning("%s", finding.text)
         self.federation: Final = federation
         self.addresses: Final = addresses
+        self._fetching: Final = FetchPolicy() if fetching is None else _checked(fetching)
         if not blocking and worker.slots == 0:
             raise ConfigurationError("an AsyncNode needs slots of at least 1, not 0: it handles messages side by side")
         self.worker_policy: Final = worker
@@ -209,9 +235,14 @@ class Bound(Generic[Data]):
 
     def _policy_of(self, origin: Origin | None) -> FetchPolicy:
         agent = f"{self.federation.software_name}/{self.federation.software_version}"
-        return FetchPolicy(
+        if self._fetching.user_agent != _DEFAULT.user_agent:
+            agent = self._fetching.user_agent
+        elif origin is not None:
+            agent = f"{agent} (+{origin}/)"
+        return evolve(
+            self._fetching,
             addresses=self.addresses,
-            user_agent=agent if origin is None else f"{agent} (+{origin}/)",
+            user_agent=agent,
             vocabulary=self.federation.vocabulary,
             unknown_contexts=self.federation.unknown_contexts,
             budgets=self.federation.budgets,
@@ -284,6 +315,29 @@ class Bound(Generic[Data]):
         except RequestError as error:
             return error
         return None if self.origins.has(origin) else rules.refusal(origin.host)
+
+
+def _checked(fetching: FetchPolicy) -> FetchPolicy:
+    """Return the policy, or refuse one that sets what belongs elsewhere, or that cannot work.
+
+    Raises:
+        ConfigurationError: A field is set that another option sets, or a number is out of its range.
+    """
+    for name, option in _SET_ELSEWHERE.items():
+        if getattr(fetching, name) != getattr(_DEFAULT, name):
+            raise ConfigurationError(f"FetchPolicy.{name} of a node is set by {option}: leave it out of fetching=")
+    for name in ("redirects_max", "contexts_max", "keys_max"):
+        if getattr(fetching, name) < 0:
+            raise ConfigurationError(f"FetchPolicy.{name} is {getattr(fetching, name)}: use 0 or more")
+    for name in _DURATIONS:
+        if not 0 <= getattr(fetching, name) < inf:
+            raise ConfigurationError(f"FetchPolicy.{name} is {getattr(fetching, name)}: use seconds, 0 or more")
+    if fetching.document_ttl_s_min > fetching.document_ttl_s_max:
+        raise ConfigurationError(
+            f"FetchPolicy.document_ttl_s_min is {fetching.document_ttl_s_min}, which is more than document_ttl_s_max, "
+            f"{fetching.document_ttl_s_max}"
+        )
+    return fetching
 
 
 def _no_document(_uri: str) -> Op[Document | None]:

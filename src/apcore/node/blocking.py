@@ -32,6 +32,7 @@ from apcore.node.methods import NodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
 from apcore.ports import Enlistable, KvStore, LeasedMessage, MadeKey, MessageQueue, Runtime, Signer, Transport
+from apcore.remote import FetchPolicy
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["Node"]
@@ -82,6 +83,7 @@ class Node(NodeMethods[Data]):
         signer: Signer | str | None = None,
         runtime: Runtime | None = None,
         addresses: AddressPolicy = PUBLIC_ONLY,
+        fetching: FetchPolicy | None = None,
         observer: Observer | None = None,
         slots: int = SLOTS,
         handler_limit_s: float = HANDLER_LIMIT_S,
@@ -94,6 +96,7 @@ class Node(NodeMethods[Data]):
             federation,
             origin,
             addresses,
+            fetching=fetching,
             blocking=True,
             store=opened_store,
             has_queue=queue is not None,
