@@ -578,6 +578,30 @@ def test_delete_of_a_known_actor_is_accepted_by_the_cached_key():
     assert ground.heard == [LIKE, f"{BOB}#delete"]
 
 
+@pytest.mark.parametrize("kind", ["Delete", "Update", "Like"])
+def test_proof_by_a_deleted_actor_falls_back_to_its_request_for_its_delete_only(kind):
+    ground = Ground()
+    assert ground.post(post(ground, like(), ground.bob)).status == 202
+    ground.bob.serve(BOB, None, status=410)
+    members = ground.bob.prove(like(type=kind, object=BOB, id=f"{BOB}#last"))
+    answer = ground.post(post(ground, members, ground.bob))
+    ground.work()
+    assert answer.status == (202 if kind == "Delete" else 401)
+    assert ground.heard == [LIKE, f"{BOB}#last"][: 2 if kind == "Delete" else 1]
+
+
+def test_proved_delete_of_a_deleted_actor_is_refused_without_its_own_signature():
+    """Deliver it by another server, while the actor's own server still answers: nobody proves that it is gone."""
+    ground = Ground()
+    assert ground.post(post(ground, like(), ground.bob)).status == 202
+    ground.bob.serve(f"{BOB}-other", None, status=410)
+    members = ground.bob.prove(like(type="Delete", object=BOB, id=f"{BOB}#last"))
+    members["proof"] = members["proof"] | {"verificationMethod": f"{BOB}-other#key"}
+    assert ground.post(post(ground, members, ground.carol)).status == 401
+    ground.work()
+    assert ground.heard == [LIKE]
+
+
 GONE = {
     "gone": (410, 202, [f"{BOB}#delete"]),
     "not found": (404, 401, []),

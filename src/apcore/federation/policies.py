@@ -10,7 +10,7 @@ from attrs.validators import ge, gt
 
 from apcore.vocab import Activity
 
-__all__ = ["AuthorizedFetch", "Drop", "Failure", "FollowVerdict", "KeyPolicy", "Later"]
+__all__ = ["AuthorizedFetch", "DocumentSignature", "Drop", "Failure", "FollowVerdict", "KeyPolicy", "Later"]
 
 
 AuthorizedFetch: TypeAlias = Literal["off", "optional", "required"]
@@ -18,6 +18,14 @@ AuthorizedFetch: TypeAlias = Literal["off", "optional", "required"]
 
 ``off``: only those that a predicate guards. ``optional``: also objects that were published for a limited audience.
 ``required``: all.
+"""
+
+
+DocumentSignature: TypeAlias = Literal["eddsa-jcs-2022", "RsaSignature2017"]
+"""A signature inside an activity of ours, which stays valid when another server passes the activity on.
+
+``eddsa-jcs-2022``: an object integrity proof (FEP-8b32), on every activity. ``RsaSignature2017``: an LD signature, as
+Mastodon makes and verifies it, on public activities.
 """
 
 

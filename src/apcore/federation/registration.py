@@ -13,7 +13,7 @@ repository or settings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Literal, cast, get_args, overload
 
 from typing_extensions import TypeVar
@@ -24,7 +24,7 @@ from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.decorators import ErrorDecorator, ListenerDecorator
 from apcore.federation.findings import CheckFinding, Registrations, find_problems
 from apcore.federation.moderation import DomainRules
-from apcore.federation.policies import AuthorizedFetch, FollowVerdict, KeyPolicy
+from apcore.federation.policies import AuthorizedFetch, DocumentSignature, FollowVerdict, KeyPolicy
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
 from apcore.federation.route_registration import RouteRegistration
 from apcore.federation.routes import Registered
@@ -48,8 +48,9 @@ class Federation(RouteRegistration[Data]):
 
     Raises:
         ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
-            ``budgets`` are not `Budgets`, ``authorized_fetch`` is an unknown word, ``accept_signature`` needs a policy
-            with RFC 9421, or `check_retries` refuses ``listener_retries`` or ``delivery_retries``.
+            ``budgets`` are not `Budgets`, ``authorized_fetch`` or a member of ``document_signatures`` is an unknown
+            word, ``accept_signature`` needs a policy with RFC 9421, or `check_retries` refuses ``listener_retries`` or
+            ``delivery_retries``.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Federation(RouteRegistration[Data]):
         keys: KeyPolicy = KeyPolicy(),  # noqa: B008 - immutable
         authorized_fetch: AuthorizedFetch = "off",
         accept_signature: bool = False,
+        document_signatures: Sequence[DocumentSignature] = ("eddsa-jcs-2022",),
     ) -> None:
         super().__init__(shared_inbox=shared_inbox, instance_actor=instance_actor)
         software_match = _SOFTWARE.fullmatch(software)
@@ -99,6 +101,12 @@ class Federation(RouteRegistration[Data]):
                 f"accept_signature needs RFC 9421, which the signature policy {signatures.name!r} does not accept"
             )
         self.accept_signature: Final = accept_signature
+        if isinstance(document_signatures, str) or not {*get_args(DocumentSignature)}.issuperset(document_signatures):
+            raise ConfigurationError(
+                f"document_signatures is a list of {' and '.join(get_args(DocumentSignature))}, "
+                f"not {document_signatures!r:.60}"
+            )
+        self.document_signatures: Final = frozenset(document_signatures)
         self._listeners: dict[type[Activity], Registered] = {}
         self._follows: FollowVerdict | Registered | None = None
         self._error_hook: Registered | None = None

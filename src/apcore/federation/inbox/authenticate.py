@@ -47,10 +47,10 @@ from apcore.federation.inbox.document_proofs import by_ld_signature, by_proof
 from apcore.federation.inbox.evidence import Authenticated, NotTheActor, is_old, too_old
 from apcore.federation.inbox.origin_check import by_origin
 from apcore.federation.inbox.parse import IncomingActivity
-from apcore.federation.request_signers import Signed, find_signer
+from apcore.federation.request_signers import KeyGone, Signed, find_signer
 from apcore.federation.site import Site
 from apcore.http import Request
-from apcore.vocab import same_id
+from apcore.vocab import Delete, same_id
 
 __all__ = ["authenticate", "delivered_by_its_actor"]
 
@@ -72,7 +72,13 @@ def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op
         Unavailable: The deciding evidence cannot be checked now.
     """
     now = yield from Now()
-    proof_result = yield from by_proof(site, incoming, now)
+    try:
+        proof_result = yield from by_proof(site, incoming, now)
+    except KeyGone:
+        # An actor that is deleted takes its keys along. Its last Delete is judged as if it had no proof.
+        if not (incoming.is_about_its_actor and incoming.document.is_a(Delete)):
+            raise
+        proof_result = None
     if proof_result is not None and not is_old(proof_result.signed, now, site):
         return proof_result
     failures: list[RemoteError | Unavailable] = []

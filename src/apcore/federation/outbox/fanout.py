@@ -29,6 +29,7 @@ from apcore.federation.inbox.claims import new_claim
 from apcore.federation.inbox.records import CLAIMS, ClaimKey, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
 from apcore.federation.outbox.delivery_records import DELIVERIES, DeliveryKey, DeliveryRecord
+from apcore.federation.outbox.document_signing import sign_document
 from apcore.federation.outbox.failed_planning import record_failed_step
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
 from apcore.federation.outbox.pending_writes import send_message
@@ -39,6 +40,8 @@ from apcore.federation.outbox.records import (
     SENT_ACTIVITIES,
     PlannedInboxKey,
     PlannedInboxRecord,
+    SendingRecord,
+    SentRecord,
 )
 from apcore.federation.site import Site
 from apcore.federation.time_limits import PLAN_RECIPIENTS_MAX
@@ -54,13 +57,15 @@ STEPS_MAX: Final = 100_000
 endless pages would be planned for ever."""
 _LOCAL_COPIES_BYTES_MAX: Final = 4 * 1024 * 1024
 """The most bytes that a step copies to our own actors. Each of them gets a copy, and a commit holds 8 MiB."""
+_SIGNER_PAUSE_S: Final = 30.0
+"""The pause before an activity is signed, if the signer does not answer now."""
 _LOG: Final = logging.getLogger("apcore.delivery")
 
 
 def plan(site: Site, leased: LeasedMessage) -> Op[None]:
     """Plan one step of a sending: up to 20 recipients, or up to 20 members of a collection.
 
-    Asks for: one `Get`; as `find_step` and `find_current_inbox`; one commit.
+    Asks for: one `Get`; in the first step as `sign_document`; as `find_step` and `find_current_inbox`; one commit.
     """
     key = read_wake(leased.message).key
     [entry, sent] = yield from Get((key, SENT_ACTIVITIES.key(SENDINGS.parts_of(key))))
@@ -78,8 +83,15 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
         _LOG.error("gave up on planning %s after %d steps: %s", record.activity_id, record.steps, reason)
         _ = yield from commit((stored.check,), (stored.deletion,), settles=(Done(leased),))
         return
-    size = max(1, min(PLAN_RECIPIENTS_MAX, _LOCAL_COPIES_BYTES_MAX // len(sent.value)))
-    sending = Sending(leased, stored, size=size)
+    stored_activity = SENT_ACTIVITIES.read(sent)
+    try:
+        activity = yield from _signed_activity(site, record, stored_activity.record)
+    except Unavailable as error:
+        _LOG.warning("signing %s is tried again later: %s", record.activity_id, error)
+        _ = yield from Settle((Retry(leased, error.retry_after_s or _SIGNER_PAUSE_S),))
+        return
+    size = max(1, min(PLAN_RECIPIENTS_MAX, _LOCAL_COPIES_BYTES_MAX // len(activity.body)))
+    sending = Sending(leased, stored, activity, size=size)
     try:
         step = yield from find_step(site, sending)
     except Unavailable:
@@ -91,11 +103,20 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
     yield from _commit_step(site, sending, step)
 
 
+def _signed_activity(site: Site, record: SendingRecord, activity: SentRecord) -> Op[SentRecord]:
+    """Sign an activity in the first step. The commit of that step stores it, so no inbox gets it in two versions."""
+    if record.steps:
+        return activity
+    return evolve(activity, body=(yield from sign_document(site, activity)))
+
+
 def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
     """Commit the deliveries of a step together with its progress, so that a crash neither loses nor repeats any."""
     record = sending.record
     now = yield from Now()
     batch = Batch([sending.stored.check])
+    if not record.steps:
+        batch += Batch(writes=[SENT_ACTIVITIES.put(sending.stored.key, sending.activity)])
     reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
     # An actor may have moved to an inbox of ours, or of a suspended domain.
     deliverable = [owner for owner in reachable if is_deliverable(site, owner.url)]
@@ -138,15 +159,13 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
 def _deliver_locally(site: Site, sending: Sending, recipient: str) -> Op[Batch]:
     """Return the part of a commit that puts an activity of one local actor into the inbox of ``recipient``.
 
-    Nothing has to be proved, because this server wrote the activity. Asks for: one `Get` of two entries, two
-    `RandomBytes`.
+    Nothing has to be proved, because this server wrote the activity. Asks for: one `Get`, two `RandomBytes`.
     """
     record = sending.record
     identifier = site.identifier_of(recipient) or ""
     key = ClaimKey.of(record.actor, record.activity_id, site.origin, identifier)
-    [claim_entry, entry] = yield from Get((CLAIMS.key(key), SENT_ACTIVITIES.key(sending.stored.key)))
-    sent = SENT_ACTIVITIES.read_optional(entry)
-    if claim_entry is not None or sent is None:
+    [claim_entry] = yield from Get((CLAIMS.key(key),))
+    if claim_entry is not None:
         return NO_CHANGE
     message_id = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
@@ -157,7 +176,7 @@ def _deliver_locally(site: Site, sending: Sending, recipient: str) -> Op[Batch]:
         recipient=identifier,
         received=record.created,
         seed=seed.hex(),
-        body=sent.record.body,
+        body=sending.activity.body,
     )
     return new_claim(key, received, message_id)
 

@@ -20,7 +20,7 @@ from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_ac
 from apcore.federation.moderation import Severity
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner
-from apcore.federation.outbox.records import SendingKey, SendingRecord, decode_inboxes
+from apcore.federation.outbox.records import SendingKey, SendingRecord, SentRecord, decode_inboxes
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.time_limits import LOOKUP_S, LOOKUPS_AT_ONCE
@@ -74,6 +74,8 @@ class Sending:
 
     leased: LeasedMessage
     stored: Stored[SendingRecord, SendingKey]
+    activity: SentRecord
+    """The activity as it is delivered."""
     size: int = field(kw_only=True)
     """The number of recipients in a step."""
 
