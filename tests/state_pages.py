@@ -81,8 +81,10 @@ def accepted(ctx, accept):
 federation.switch_off("add", "remove")
 ```
 
-Your listeners get the activities in any case. Think twice before you switch `undo`, `block` or `delete` off: an actor
-that leaves then stays among your followers, and gets posts that are for followers only.
+Your listeners get the activities in any case, except a Move that its target does not confirm. Think twice before you
+switch `undo`, `block` or `delete` off: an actor that leaves then stays among your followers, and gets posts that are
+for followers only. With `move` switched off, your listener gets every Move, and checks itself whether the target agrees
+(`apcore.remote.is_move_confirmed`).
 
 This page is generated from `apcore.federation.side_effect_rules`. The first matching row counts.
 """,

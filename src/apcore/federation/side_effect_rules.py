@@ -93,11 +93,16 @@ RECEIVED_RULES: Final = (
     SideEffectRule(
         "remove", Remove, "a target collection of its own", "cached copies of the collection are fetched again"
     ),
+    SideEffectRule(
+        "move",
+        Move,
+        "itself, if the target names it in `alsoKnownAs`; a Move that the target does not confirm is dropped",
+        "your actors that follow it, or have asked to, unfollow it and ask to follow the target",
+    ),
     SideEffectRule("create", Create, _ANY),
     SideEffectRule("like", Like, _ANY),
     SideEffectRule("dislike", Dislike, _ANY),
     SideEffectRule("announce", Announce, _ANY),
-    SideEffectRule("move", Move, "itself"),
     SideEffectRule("flag", Flag, _ANY),
     SideEffectRule("invite", Invite, _ANY),
     SideEffectRule("join", Join, _ANY),

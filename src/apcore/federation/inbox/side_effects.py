@@ -2,8 +2,8 @@
 
 `apcore.federation.side_effect_rules` has the table. `OPERATIONS` has the operation of each row that changes something.
 A side effect runs in the worker, before the application's listener. It notes writes, which join the commit that marks
-the activity as processed. There is one exception: an actor that changes its inbox, or deletes itself, may have
-thousands of relations. These are changed in earlier commits, a few in each.
+the activity as processed. There is one exception: an actor that changes its inbox, moves, or deletes itself, may
+have thousands of relations. These are changed in earlier commits, a few in each.
 
 A sent activity changes the same relations, by the same table (`apcore.federation.relations`).
 """
@@ -18,6 +18,7 @@ from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.changed_objects import drop_target_copies, forget_deleted, refresh_changed
 from apcore.federation.inbox.follow_requests import answer_follow
+from apcore.federation.inbox.moved_actors import follow_moved
 from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
@@ -34,7 +35,11 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
     Effects: for a row that the application has replaced, its handler; for a Follow, the policy, the actor's handler and
     the follower's document (see `load`); for an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and
     one `Get` for each of up to 20 objects; for an actor that updates or deletes itself, also one commit for each ten
-    relations with it; for others, up to three `Get`s.
+    relations with it; for a Move, the target's document, and one commit for each follower of ours; for others, up to
+    three `Get`s.
+
+    Raises:
+        Drop: The target of a Move does not confirm it.
     """
     choice = site.federation.side_effect_for(activity.document)
     if choice is None:
@@ -66,6 +71,7 @@ OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
         "delete": forget_deleted,
         "add": drop_target_copies,
         "remove": drop_target_copies,
+        "move": follow_moved,
     }
 )
 """The operation of each row of the table that changes something, by the row's name."""

@@ -17,7 +17,7 @@ from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 
-__all__ = ["act", "commit_action", "commit_follow"]
+__all__ = ["act", "commit_action", "commit_follow", "commit_notes"]
 
 _ATTEMPTS_MAX: Final = 5
 
@@ -47,7 +47,7 @@ def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
                 scope.notes.append(note)
         return tuple(ids)
 
-    return (yield from _commit(site, note_all))
+    return (yield from commit_notes(site, note_all))
 
 
 def commit_action(site: Site, change: RelationChange, actor: str, by: str) -> Op[str | None]:
@@ -56,13 +56,13 @@ def commit_action(site: Site, change: RelationChange, actor: str, by: str) -> Op
     Return its id, or None if there is nothing to change. Effects and errors are those of `act` and of ``change``.
     """
     yield from _check_sender(site, by)
-    return (yield from _commit(site, lambda scope: note_action(scope, change, actor, by)))
+    return (yield from commit_notes(site, lambda scope: note_action(scope, change, actor, by)))
 
 
 def commit_follow(site: Site, actor: str, by: str) -> Op[str]:
     """Send the Follow of ``actor`` by our actor ``by``, and return its id. Effects and errors are those of `act`."""
     yield from _check_sender(site, by)
-    return (yield from _commit(site, lambda scope: note_follow(scope, actor, by)))
+    return (yield from commit_notes(site, lambda scope: note_follow(scope, actor, by)))
 
 
 def _check_sender(site: Site, by: str) -> Op[None]:
@@ -71,7 +71,7 @@ def _check_sender(site: Site, by: str) -> Op[None]:
         raise ValueError(f"by={by!r:.60}: the federation has no such actor")
 
 
-def _commit(site: Site, write_notes: Callable[[UnitOfWork[Any]], Op[T]]) -> Op[T]:
+def commit_notes(site: Site, write_notes: Callable[[UnitOfWork[Any]], Op[T]]) -> Op[T]:
     """Commit the notes that ``write_notes`` adds to a new unit of work, and return its answer.
 
     A repetition has the same seed, so it mints the same ids.

@@ -34,6 +34,7 @@ from apcore.ports import Entry, Put, StoreKey, digest_part
 __all__ = [
     "INDEXED_STATES",
     "Relation",
+    "followers_of",
     "is_our_actor",
     "read_relation",
     "read_relation_records",
@@ -158,6 +159,24 @@ def relations_of(
         if record.them == them and (not item or (record.direction == Direction.INBOUND.value and record.body != item))
     ]
     return updates, entries[-1].key if len(entries) == limit else None
+
+
+def followers_of(them: str, *, after: StoreKey | None, limit: int) -> Op[tuple[list[str], StoreKey | None]]:
+    """Return actors of ours that follow ``them`` or have asked to, from up to ``limit`` relations with it.
+
+    The returned key is the ``after`` of the next call; None at the end.
+
+    Effects: one `Scan`.
+    """
+    entries = yield from Scan(RELATIONS.at(digest_part(them)), after=after, limit=limit)
+    records = [RELATIONS.decode(entry.value) for entry in entries]
+    followers = [
+        record.us
+        for record in records
+        if (record.them, record.direction) == (them, Direction.OUTBOUND.value)
+        and RelationState(record.state) in INDEXED_STATES
+    ]
+    return followers, entries[-1].key if len(entries) == limit else None
 
 
 def remember_deleted_actor(actor: str) -> Put:
