@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, Literal, TypeAlias
 
@@ -10,7 +11,16 @@ from attrs.validators import ge, gt
 
 from apcore.vocab import Activity
 
-__all__ = ["AuthorizedFetch", "DocumentSignature", "Drop", "Failure", "FollowVerdict", "KeyPolicy", "Later"]
+__all__ = [
+    "AuthorizedFetch",
+    "DocumentSignature",
+    "Drop",
+    "Failure",
+    "FollowVerdict",
+    "Idempotency",
+    "KeyPolicy",
+    "Later",
+]
 
 
 AuthorizedFetch: TypeAlias = Literal["off", "optional", "required"]
@@ -26,6 +36,14 @@ DocumentSignature: TypeAlias = Literal["eddsa-jcs-2022", "RsaSignature2017"]
 
 ``eddsa-jcs-2022``: an object integrity proof (FEP-8b32), on every activity. ``RsaSignature2017``: an LD signature, as
 Mastodon makes and verifies it, on public activities.
+"""
+
+
+Idempotency: TypeAlias = Literal["inbox", "origin"] | Callable[[Activity, str | None], str]
+"""The scope in which an activity counts once: at an inbox, at an origin, or by a function of the application.
+
+The function gets the activity and the identifier of the inbox's actor, None for the shared inbox. Activities with one
+actor, one id and one returned text count once. It must return the same text whenever it gets the same arguments.
 """
 
 

@@ -12,6 +12,7 @@ repository or settings.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Literal, cast, get_args, overload
@@ -24,7 +25,7 @@ from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.decorators import ErrorDecorator, ListenerDecorator
 from apcore.federation.findings import CheckFinding, Registrations, find_problems
 from apcore.federation.moderation import DomainRules
-from apcore.federation.policies import AuthorizedFetch, DocumentSignature, FollowVerdict, KeyPolicy
+from apcore.federation.policies import AuthorizedFetch, DocumentSignature, FollowVerdict, Idempotency, KeyPolicy
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
 from apcore.federation.route_registration import RouteRegistration
 from apcore.federation.routes import Registered
@@ -48,9 +49,9 @@ class Federation(RouteRegistration[Data]):
 
     Raises:
         ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
-            ``budgets`` are not `Budgets`, ``authorized_fetch`` or a member of ``document_signatures`` is an unknown
-            word, ``accept_signature`` needs a policy with RFC 9421, or `check_retries` refuses ``listener_retries`` or
-            ``delivery_retries``.
+            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``idempotency`` or a member of ``document_signatures``
+            is an unknown word, ``accept_signature`` needs a policy with RFC 9421, or `check_retries` refuses
+            ``listener_retries`` or ``delivery_retries``.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Federation(RouteRegistration[Data]):
         authorized_fetch: AuthorizedFetch = "off",
         accept_signature: bool = False,
         document_signatures: Sequence[DocumentSignature] = ("eddsa-jcs-2022",),
+        idempotency: Idempotency = "inbox",
     ) -> None:
         super().__init__(shared_inbox=shared_inbox, instance_actor=instance_actor)
         software_match = _SOFTWARE.fullmatch(software)
@@ -107,6 +109,13 @@ class Federation(RouteRegistration[Data]):
                 f"not {document_signatures!r:.60}"
             )
         self.document_signatures: Final = frozenset(document_signatures)
+        if idempotency not in ("inbox", "origin") and (
+            not callable(idempotency) or inspect.iscoroutinefunction(idempotency)
+        ):
+            raise ConfigurationError(
+                f"idempotency is inbox, origin, or a plain function (activity, recipient), not {idempotency!r:.60}"
+            )
+        self.idempotency: Final = idempotency
         self._listeners: dict[type[Activity], Registered] = {}
         self._follows: FollowVerdict | Registered | None = None
         self._error_hook: Registered | None = None

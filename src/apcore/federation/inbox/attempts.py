@@ -175,7 +175,8 @@ def _end_of(attempt: Attempt, change: ClaimTransition, *, reason: str | None = N
     if ClaimAction.FORGET not in change.actions:
         # The claim is written unchanged, so that a commit with a lost answer is recognised by its version.
         return Batch((), (CLAIMS.put(key, attempt.claim.record),))
-    claim_record = ClaimRecord.of(change.state, attempt.record.activity_id, reason=reason)
+    record = attempt.record
+    claim_record = ClaimRecord.of(change.state, record.activity_id, reason=reason, received=record.received)
     return Batch((), (RECEIVED_ACTIVITIES.delete(key), CLAIMS.put(key, claim_record, ttl_s=DONE_KEPT_S)))
 
 

@@ -1,22 +1,28 @@
 """Claim activities: store each proved activity once for each inbox, with a message that has it processed.
 
 A claim is for one actor, id and inbox. An activity that its actor delivers to two inboxes is processed in both, and
-only its actor can use up its id. An activity that another actor delivers is processed once at an origin of ours,
-whichever inbox it reaches: no proof in a document names the inbox that it is meant for. If it were processed in each
-inbox, a third party could take a Follow that was undone in one inbox to the next, and it would count again.
+only its actor can use up its id. The federation's ``idempotency`` may replace the inbox: by the origin, or by the text
+that a function of the application returns.
+
+An activity that another actor delivers is processed once at an origin of ours, whichever inbox it reaches: no proof in
+a document names the inbox that it is meant for. If it were processed in each inbox, a third party could take a Follow
+that was undone in one inbox to the next, and it would count again. A second claim, for the whole origin, ensures that.
 
 The states of a claim, and their transitions, are the table in `apcore.federation.inbox.states`.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan, commit_batch
-from apcore.errors import SignatureError, StoreBusy
+from apcore.errors import ContractError, SignatureError, StoreBusy
 from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.inbox.records import (
     CLAIMS,
+    DONE_KEPT_S,
     RECEIVED_ACTIVITIES,
     USED_SIGNATURES,
     ClaimKey,
@@ -25,26 +31,46 @@ from apcore.federation.inbox.records import (
     UsedSignatureKey,
     UsedSignatureRecord,
 )
+from apcore.federation.inbox.reuse import is_reused, undo_mark
 from apcore.federation.inbox.states import ClaimAction, ClaimEvent, ClaimState, ClaimTransition, advance_claim
-from apcore.federation.relations.changes import is_late_answer
-from apcore.federation.relations.stored import Relation, read_relation
-from apcore.federation.relations.table import RelationEvent, RelationState
-from apcore.federation.relations.updates import received_updates
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate
 from apcore.federation.wake_ups import INBOX, make_wake
 from apcore.http import Origin, parse_url
 from apcore.ports import NO_CHANGE, Batch, Message
 from apcore.records import Stored
 from apcore.records.format import key_name
+from apcore.vocab import Activity
 
-__all__ = ["Replayed", "claim", "inbox_message", "is_known_elsewhere", "new_claim"]
+__all__ = ["Replayed", "claim", "claim_key", "inbox_message", "is_known_elsewhere", "new_claim"]
+
+_ANY_INBOX: Final = "\nany inbox"
+"""The last part of the claim for a whole origin. No identifier of an actor has a line break."""
 
 
 class Replayed(SignatureError):
     """The signature has already proved another delivery."""
 
     reason = "replayed"
+
+
+def claim_key(site: Site, activity: Activity, activity_id: str, actor: str, recipient: str | None) -> ClaimKey:
+    """Return the key under which an activity of ``actor`` counts once, by the policy of the federation.
+
+    ``recipient`` is the identifier of the inbox's actor, None for the shared inbox.
+
+    Raises:
+        ContractError: The application's function returns no text.
+    """
+    policy = site.federation.idempotency
+    if policy == "inbox":
+        scope = recipient
+    elif policy == "origin":
+        scope = None
+    else:
+        scope = policy(activity, recipient)
+        if not isinstance(scope, str):
+            raise ContractError(f"the function for idempotency returns text, not {scope!r:.60}")
+    return ClaimKey.of(actor, activity_id, site.origin, scope)
 
 
 def inbox_message(key: ClaimKey, message_id: bytes, *, by: Origin | str, actor: str) -> Message:
@@ -68,7 +94,7 @@ def new_claim(key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) 
 def _batch_of(change: ClaimTransition, key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
     batch = NO_CHANGE
     if ClaimAction.STORE in change.actions:
-        claim_record = ClaimRecord.of(change.state, record.activity_id)
+        claim_record = ClaimRecord.of(change.state, record.activity_id, received=record.received)
         batch += Batch((), (CLAIMS.put(key, claim_record), RECEIVED_ACTIVITIES.put(key, record)))
     if ClaimAction.ENQUEUE in change.actions:
         batch += Batch((), (), (inbox_message(key, message_id, by=record.origin, actor=record.actor),))
@@ -98,33 +124,50 @@ class _Receipt:
         put = USED_SIGNATURES.put(self.signature_key, use, ttl_s=ttl_s)
         return Batch((USED_SIGNATURES.absent(self.signature_key),), (put,))
 
+    @property
+    def origin_claim(self) -> Batch:
+        """Return the part of a commit that claims an activity for the whole origin, unless its actor delivers it."""
+        if self.signature_key is not None:
+            return NO_CHANGE
+        key = ClaimKey.of(self.record.actor, self.record.activity_id, self.site.origin, _ANY_INBOX)
+        claim_record = ClaimRecord.of(ClaimState.HANDLED, self.record.activity_id, received=self.record.received)
+        return Batch((CLAIMS.absent(key),), (CLAIMS.put(key, claim_record, ttl_s=DONE_KEPT_S),))
+
+    @property
+    def undo_mark(self) -> Batch:
+        """Return the part of a commit that notes which activity of the actor an Undo undoes."""
+        return undo_mark(self.site, self.authenticated, self.record.received)
+
 
 def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[bool]:
     """Store a proved activity once, together with a message that has it processed; return whether it was new.
 
     The same commit uses up the HTTP signature. Some servers reuse the id of a Follow, of its Undo or of an Accept, when
-    a person follows again. Such an activity counts as new if its actor signed the request anew and the relation shows
-    that the earlier one was undone meanwhile.
+    a person follows again. Such an activity counts as new if its actor signed the request anew and the earlier one was
+    undone meanwhile; see `apcore.federation.inbox.reuse`.
 
     Effects: `Now`, two `RandomBytes`, one commit. If the claim exists already, one `Get` and perhaps one `Enqueue`; or,
-    for an activity about a relation, up to four `Get`s and another commit.
+    if the actor has signed the activity anew, those of `is_reused` and another commit.
 
     Raises:
         Replayed: The signature was used up by another activity, or for another inbox.
     """
     receipt = yield from _receipt_of(site, authenticated, recipient, silenced=silenced)
-    batch = new_claim(receipt.key, receipt.record, receipt.message_id) + receipt.signature_use
+    additions = receipt.signature_use + receipt.undo_mark
+    batch = new_claim(receipt.key, receipt.record, receipt.message_id) + receipt.origin_claim + additions
     if (yield from commit_batch(batch)) is not False:
         return True
     earlier, is_signed_anew = yield from _read_earlier(receipt)
+    if earlier is None:
+        return False
     state = earlier.record.state
     is_ended = state is not ClaimState.PENDING
-    is_reused = is_ended and is_signed_anew and (yield from _is_reused(receipt))
-    change = advance_claim(state, ClaimEvent.REUSED if is_reused else ClaimEvent.RECEIVED)
+    is_new = is_ended and is_signed_anew and (yield from is_reused(site, authenticated, recipient, earlier.record))
+    change = advance_claim(state, ClaimEvent.REUSED if is_new else ClaimEvent.RECEIVED)
     repetition = _batch_of(change, receipt.key, receipt.record, receipt.message_id)
     if ClaimAction.STORE in change.actions:
         # If this commit fails, another request was faster and has stored the activity.
-        _ = yield from commit_batch(Batch((earlier.check,)) + receipt.signature_use + repetition)
+        _ = yield from commit_batch(Batch((earlier.check,)) + additions + repetition)
     elif repetition.messages:
         yield from Enqueue(repetition.messages)
     return False
@@ -133,9 +176,9 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
 def is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:
     """Return whether an activity was received at another inbox of this origin, and not at this one.
 
-    Two copies that arrive at the same moment may both be processed.
+    Two copies that arrive at the same moment meet in their commits: see `claim`.
     """
-    key = ClaimKey.of(authenticated.actor, authenticated.id, site.origin, recipient)
+    key = claim_key(site, authenticated.activity, authenticated.id, authenticated.actor, recipient)
     [claim_entry] = yield from Get((CLAIMS.key(key),))
     if claim_entry is not None:
         return False
@@ -160,7 +203,7 @@ def _receipt_of(site: Site, authenticated: Authenticated, recipient: str | None,
         seed=seed.hex(),
         body=authenticated.body,
     )
-    key = ClaimKey.of(authenticated.actor, authenticated.id, site.origin, recipient)
+    key = claim_key(site, authenticated.activity, authenticated.id, authenticated.actor, recipient)
     return _Receipt(site, authenticated, recipient, key, record, message_id, _signature_key(authenticated))
 
 
@@ -177,8 +220,10 @@ def _signature_key(authenticated: Authenticated) -> UsedSignatureKey | None:
     return UsedSignatureKey.of(signature.key_id, signature_id)
 
 
-def _read_earlier(receipt: _Receipt) -> Op[tuple[Stored[ClaimRecord, ClaimKey], bool]]:
+def _read_earlier(receipt: _Receipt) -> Op[tuple[Stored[ClaimRecord, ClaimKey] | None, bool]]:
     """Return the claim of an activity that was received before, and whether its actor has signed it anew.
+
+    The claim is None if another actor delivered the activity to another inbox at the same moment.
 
     A sender that got no response repeats the request, mostly with the same signature: then it is not signed anew.
     """
@@ -189,43 +234,9 @@ def _read_earlier(receipt: _Receipt) -> Op[tuple[Stored[ClaimRecord, ClaimKey], 
         use = USED_SIGNATURES.decode(use_entry.value)
         if use.claim != key_name(claim_key):
             raise Replayed("the signature has already proved another delivery: sign each request anew")
+    if claim_entry is None and signature_key is None:
+        # Only the claim for the whole origin can have been in the way.
+        return None, False
     if claim_entry is None:
         raise StoreBusy("the claim that the commit conflicted with no longer exists: try again")
     return CLAIMS.read(claim_entry), signature_key is not None and use_entry is None
-
-
-# --- ids that are used again ----------------------------------------------------------------------------------------
-
-
-def _is_reused(receipt: _Receipt) -> Op[bool]:
-    """Return whether an activity about a relation reuses the id of an earlier one that was undone meanwhile."""
-    site, authenticated, recipient = receipt.site, receipt.authenticated, receipt.recipient
-    routes, us = site.federation.places, None if recipient is None else site.actor_uri(recipient)
-    activity = authenticated.activity
-    updates = yield from received_updates(routes, site.origin, activity, actor=authenticated.actor, recipient=us)
-    object_uri = None if activity.object is None else activity.object.uri
-    for update in updates:
-        if update.event not in _REUSABLE:
-            continue
-        relation = yield from read_relation(routes, update.direction, update.us, update.them)
-        if relation is not None and _counts_anew(relation, update, object_uri):
-            return True
-    return False
-
-
-_REUSABLE = frozenset({RelationEvent.FOLLOW, RelationEvent.UNDO_FOLLOW, RelationEvent.ACCEPT})
-
-
-def _counts_anew(relation: Relation, update: RelationUpdate, object_uri: str | None) -> bool:
-    """Return whether the relation shows that an activity with a used id is new, and not a late repetition.
-
-    A Follow is new after its Undo. An Undo or an Accept is new if it names a Follow of the present relation, and an
-    Accept only while that Follow waits.
-    """
-    if update.event is RelationEvent.FOLLOW:
-        return relation.state is RelationState.NONE
-    if object_uri not in relation.follow_ids:
-        return False
-    return update.event is RelationEvent.UNDO_FOLLOW or (
-        relation.state is RelationState.PENDING and not is_late_answer(relation, update)
-    )

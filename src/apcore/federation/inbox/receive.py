@@ -79,8 +79,10 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     if not _is_handled(site, authenticated.document):
         _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
-    if authenticated.signature is None and (yield from is_known_elsewhere(site, authenticated, recipient)):
-        own_delivery = yield from delivered_by_its_actor(site, request, authenticated)
+    counts_by_origin = site.federation.idempotency == "origin"
+    is_own_delivery = authenticated.signature is not None
+    if (counts_by_origin or not is_own_delivery) and (yield from is_known_elsewhere(site, authenticated, recipient)):
+        own_delivery = None if counts_by_origin else (yield from delivered_by_its_actor(site, request, authenticated))
         if own_delivery is None:
             # Another actor repeats an activity that was received before.
             _log("received once more", authenticated.proved, recipient)

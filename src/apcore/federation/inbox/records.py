@@ -18,11 +18,14 @@ __all__ = [
     "DEAD_KEPT_S",
     "DONE_KEPT_S",
     "RECEIVED_ACTIVITIES",
+    "UNDONE_ACTIVITIES",
     "USED_SIGNATURES",
     "ClaimKey",
     "ClaimRecord",
     "DeadActivityRecord",
     "ReceivedActivityRecord",
+    "UndoneActivityKey",
+    "UndoneActivityRecord",
     "UsedSignatureKey",
     "UsedSignatureRecord",
 ]
@@ -43,7 +46,8 @@ class ClaimKey(NamedTuple):
     """The key of an activity of one actor at one inbox.
 
     It contains the actor, so that no other actor can use up the id. The inbox is the last part, so that the keys of
-    all inboxes at an origin share a prefix.
+    all inboxes at an origin share a prefix. Under another policy than by inbox, the last part is the scope in which the
+    activity counts once.
     """
 
     actor: str
@@ -53,7 +57,10 @@ class ClaimKey(NamedTuple):
 
     @classmethod
     def of(cls, actor: str, activity_id: str, origin: Origin | str, recipient: str | None) -> ClaimKey:
-        """Return the key at the inbox of ``recipient``, or at the shared inbox of ``origin`` if None."""
+        """Return the key at the inbox of ``recipient``, or at the shared inbox of ``origin`` if None.
+
+        `apcore.federation.inbox.claims.claim_key` applies the policy of the federation.
+        """
         parts = (actor, activity_id, str(origin), recipient or "")
         return cls(*map(digest_part, parts))
 
@@ -66,12 +73,17 @@ class ClaimRecord(StoredRecord):
     activity_id: str | None = member("id", default=None)
     reason: str | None = None
     """The reason for which the activity was dropped, or the word for a dead letter; None if it was handled."""
+    received: datetime | None = None
+    """The time at which the activity counted as new; None if an earlier release wrote the claim."""
 
     @classmethod
-    def of(cls, state: ClaimState, activity_id: str, *, reason: str | None = None) -> ClaimRecord:
+    def of(
+        cls, state: ClaimState, activity_id: str, *, reason: str | None = None, received: datetime | None = None
+    ) -> ClaimRecord:
         """Return the record of a state. ``reason`` is that of a dropped activity."""
         progress = _PENDING if state in {ClaimState.PENDING, ClaimState.PROCESSING} else _DONE
-        return cls(progress=progress, activity_id=activity_id, reason=_DEAD if state is ClaimState.DEAD else reason)
+        reason = _DEAD if state is ClaimState.DEAD else reason
+        return cls(progress=progress, activity_id=activity_id, reason=reason, received=received)
 
     @property
     def state(self) -> ClaimState:
@@ -131,6 +143,27 @@ class UsedSignatureRecord(StoredRecord):
     """The name of the claim's key."""
 
 
+class UndoneActivityKey(NamedTuple):
+    """The key of an activity that its own actor has undone, at an origin of ours."""
+
+    actor: str
+    activity_id: str
+    origin: str
+
+    @classmethod
+    def of(cls, actor: str, activity_id: str, origin: Origin | str) -> UndoneActivityKey:
+        """Return the key of an activity of ``actor``."""
+        return cls(digest_part(actor), digest_part(activity_id), digest_part(str(origin)))
+
+
+@frozen(kw_only=True)
+class UndoneActivityRecord(StoredRecord):
+    """The time at which an actor undid an activity. If it sends the id again later, the activity counts as new."""
+
+    undone: datetime
+    """The time at which the last Undo arrived."""
+
+
 CLAIMS: Final = RecordKind(
     "in",
     ClaimRecord,
@@ -161,5 +194,13 @@ USED_SIGNATURES: Final = RecordKind(
     UsedSignatureRecord,
     UsedSignatureKey,
     lifetime="as long as the signature is valid",
+    written_by="inboxes",
+)
+UNDONE_ACTIVITIES: Final = RecordKind(
+    "undone",
+    UndoneActivityRecord,
+    UndoneActivityKey,
+    lifetime="30 days after the Undo arrived",
+    ttl_s=DONE_KEPT_S,
     written_by="inboxes",
 )

@@ -41,7 +41,7 @@ class ClaimEvent(Enum):
     RECEIVED = "received"
     """An authenticated delivery of the activity arrived at the inbox."""
     REUSED = "reused"
-    """Its actor sent the id again, and the relation shows that the earlier activity was undone meanwhile."""
+    """Its actor sent the id again, and the earlier activity was undone meanwhile."""
     LEASED = "leased"
     """A worker got a message for the activity."""
     EARLY = "early"

@@ -25,8 +25,8 @@ from attrs import evolve
 
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit, commit_batch
 from apcore.errors import Unavailable
-from apcore.federation.inbox.claims import new_claim
-from apcore.federation.inbox.records import CLAIMS, ClaimKey, ReceivedActivityRecord
+from apcore.federation.inbox.claims import claim_key, new_claim
+from apcore.federation.inbox.records import CLAIMS, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
 from apcore.federation.outbox.delivery_records import DELIVERIES, DeliveryKey, DeliveryRecord
 from apcore.federation.outbox.document_signing import sign_document
@@ -49,6 +49,7 @@ from apcore.federation.wake_ups import deliver_message, read_wake
 from apcore.ports import NO_CHANGE, Batch, Done, LeasedMessage, Put, Retry, Settlement
 from apcore.records import Stored, defer
 from apcore.records.format import to_epoch_ms
+from apcore.vocab import Activity, read_document
 
 __all__ = ["STEPS_MAX", "plan"]
 
@@ -136,7 +137,7 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
         ident = yield from RandomBytes(16)
         batch += Batch(messages=[deliver_message(backlog, ident, by=site.origin)])
     for uri in step.recipients.local:
-        batch += yield from _deliver_locally(site, sending, uri)
+        batch += yield from _deliver_locally(site, sending, uri, batch)
     progress, settlement = yield from _progress(site, sending, step)
     batch += progress
     if any(isinstance(write, Put) for write in progress.writes):
@@ -156,16 +157,19 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
         _LOG.info("delivered %s to %s on this server", record.activity_id, uri)
 
 
-def _deliver_locally(site: Site, sending: Sending, recipient: str) -> Op[Batch]:
+def _deliver_locally(site: Site, sending: Sending, recipient: str, batch: Batch) -> Op[Batch]:
     """Return the part of a commit that puts an activity of one local actor into the inbox of ``recipient``.
 
-    Nothing has to be proved, because this server wrote the activity. Asks for: one `Get`, two `RandomBytes`.
+    Nothing has to be proved, because this server wrote the activity. If ``batch`` has the activity already, for another
+    recipient at which it counts as the same, the part is empty. Asks for: one `Get`, two `RandomBytes`.
     """
     record = sending.record
     identifier = site.identifier_of(recipient) or ""
-    key = ClaimKey.of(record.actor, record.activity_id, site.origin, identifier)
+    body = sending.activity.body
+    activity = Activity.over(read_document(body, origin=site.origin))
+    key = claim_key(site, activity, record.activity_id, record.actor, identifier)
     [claim_entry] = yield from Get((CLAIMS.key(key),))
-    if claim_entry is not None:
+    if claim_entry is not None or CLAIMS.absent(key) in batch.checks:
         return NO_CHANGE
     message_id = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
@@ -176,7 +180,7 @@ def _deliver_locally(site: Site, sending: Sending, recipient: str) -> Op[Batch]:
         recipient=identifier,
         received=record.created,
         seed=seed.hex(),
-        body=sending.activity.body,
+        body=body,
     )
     return new_claim(key, received, message_id)
 
