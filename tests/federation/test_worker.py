@@ -325,6 +325,33 @@ def test_async_node_delivers_everything_once() -> None:
     assert not out.facts("out", "1")
 
 
+@pytest.mark.parametrize("make_node", [Node, AsyncNode])
+def test_worker_until_idle_leases_nothing_while_it_reconciles(make_node: Any) -> None:
+    """A message leased meanwhile would get a duplicate, which delays its group by a second."""
+    leased = threading.Event()
+
+    class SlowScans(MemoryStore):
+        def scan(self, *args: Any, **options: Any) -> Any:
+            leased_early.append(leased.wait(0.02))
+            return super().scan(*args, **options)
+
+        def lease(self, *args: Any, **options: Any) -> Any:
+            leased.set()
+            return super().lease(*args, **options)
+
+    async def work() -> None:
+        async with make_node(alice_and_bob(), HERE, SlowScans(), signer=ReusedKeys()) as node:
+            await node.work(until_idle=True)
+
+    leased_early: list[bool] = []
+    if make_node is AsyncNode:
+        asyncio.run(work())
+    else:
+        make_node(alice_and_bob(), HERE, SlowScans(), signer=ReusedKeys()).work(until_idle=True)
+    assert len(leased_early) > 2
+    assert not any(leased_early)
+
+
 # --- stopping -------------------------------------------------------------------------------------------------------
 
 

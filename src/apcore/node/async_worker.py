@@ -136,6 +136,10 @@ class AsyncWorker:
             if not self._is_reconciling and self._pace.is_due(self._now_s()):
                 self._is_reconciling = True
                 self._start_task(nursery, self._reconcile)
+            if self._is_reconciling and self._until_idle:
+                # A message leased meanwhile would be enqueued a second time, and its duplicate put back for a second.
+                await self._pause(nursery)
+                continue
             was_idle = self._slots.is_empty and not self._is_reconciling
             try:
                 leased = await self._lease(nursery)

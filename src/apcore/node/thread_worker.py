@@ -154,6 +154,10 @@ class ThreadWorker:
             if not self._is_reconciling and self._pace.is_due(self._now_s()):
                 self._is_reconciling = self._try_start(self._reconcile)
             self._keep()
+            if self._is_reconciling and self._until_idle:
+                # A message leased meanwhile would be enqueued a second time, and its duplicate put back for a second.
+                self._pause()
+                continue
             was_idle = not self._is_busy() and not self._is_reconciling
             try:
                 leased = self._lease()
