@@ -37,14 +37,17 @@ REFUSED = {
     (403, "forbidden"): 4,
 }
 """Number of payloads by status and reason. The 401 has a proof by a key that the stand-in does not have."""
-ACCEPTED = 115
+ACCEPTED = 113
 """Number of accepted payloads that reach a listener for every type of activity."""
 ADDRESSES = AddressPolicy(
     plain_http=True, loopback=True, hosts=frozenset({"lemmy-alpha", "ltthostname.local", "mbin-test1"})
 )
 """Some payloads were recorded in test set-ups, with names and ports that no public server has."""
-IGNORED = 5
-"""Number of accepted payloads without a listener: three of unknown types, two Deletes of unknown actors."""
+IGNORED = 7
+"""Number of accepted payloads that reach no listener: three of unknown types, two Deletes of unknown actors, two Moves.
+
+The target of these Moves cannot confirm them: its server does not answer.
+"""
 
 
 def actor_of(body: bytes) -> str:
@@ -91,7 +94,9 @@ def deliver_body(body: bytes) -> tuple[int, str | None, list[str]]:
     answer = network.peer(signer, key=KEY).deliver(node, body)
     node.work(until_idle=True)
     waiting = node.ports.queue.depth(lanes_for(INBOX))
-    assert (waiting.ready, waiting.delayed, waiting.leased) == (0, 0, 0), "a job has failed and is to be retried"
+    # The target of a Move has to confirm it, and its server does not answer here.
+    assert waiting.delayed <= int(b'"Move"' in body), "a job has failed and is to be retried"
+    assert (waiting.ready, waiting.leased) == (0, 0)
     return answer.status, json.loads(answer.body)["reason"] if answer.body else None, heard
 
 

@@ -27,9 +27,9 @@ DAY_S = 86400.0
 XRD = "http://docs.oasis-open.org/ns/xri/xrd-1.0"
 
 
-def resolve_with_node(web: ScriptedWeb, uri: str = NOTE) -> Any:
+def resolve_with_node(web: ScriptedWeb, uri: str = NOTE, *, fresh: bool = False) -> Any:
     with Node(Federation(), store=web.store, transport=web, runtime=web.runtime) as node:
-        return node.reference(uri).resolve()
+        return node.reference(uri).resolve(fresh=fresh)
 
 
 def note(**members: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_document_with_the_media_type_of_an_upload_is_refused(content_type):
     with pytest.raises((WrongMediaType, RequestError)):
         _ = resolve_with_node(web)
     web.pages[NOTE] = document(note())
-    assert resolve_with_node(web).id == NOTE
+    assert resolve_with_node(web, fresh=True).id == NOTE
 
 
 @pytest.mark.hole(11, 38)

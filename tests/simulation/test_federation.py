@@ -70,13 +70,19 @@ class Server:
     """The signature schemes that it verifies."""
     first_scheme: SignatureScheme = "cavage"
     """The signature scheme for the first request to an unknown server."""
+    has_proofs: bool = True
+    """Whether its activities carry proofs. A proof does where the scheme of the request is not accepted."""
     refused_count: int = 0
     """Number of requests in a signature scheme that the server does not accept."""
     federation: Federation[None] = field(init=False)
     node: SimulatedNode | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.federation = Federation(software="test/1.0", signature_scheme=self.first_scheme)
+        self.federation = Federation(
+            software="test/1.0",
+            signature_scheme=self.first_scheme,
+            document_signatures=("eddsa-jcs-2022",) if self.has_proofs else (),
+        )
 
         @self.federation.actor("/users/{identifier}")
         def actor(ctx: Any, identifier: str) -> Person | None:
@@ -169,7 +175,7 @@ def play(
     if dialects:
         servers[0].accepted_schemes, servers[1].accepted_schemes = ("cavage",), ("rfc9421",)
         servers = [
-            Server(server.origin, accepted_schemes=server.accepted_schemes, first_scheme=scheme)
+            Server(server.origin, accepted_schemes=server.accepted_schemes, first_scheme=scheme, has_proofs=False)
             for server, scheme in zip(servers, SCHEMES, strict=True)
         ]
     for server in servers:
