@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from apcore.federation.outbox.delivery_states import (
     DeliveryState,
 )
 from apcore.federation.relations.table import TRANSITIONS, RelationAction, RelationEvent, RelationState
-from apcore.federation.side_effect_rules import RECEIVED_RULES
+from apcore.federation.side_effect_rules import RECEIVED_RULES, SENT_RULES, SideEffectRule
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -59,11 +59,11 @@ your database, or write a signer.
 Here you can look up how a follow relation changes by each activity that is sent or received. The same table holds on
 both servers: for actors that follow yours, and for those that yours follow.
 """,
-    "side-effects": """# Side effects of received activities
+    "side-effects": """# Side effects of activities
 
-Here you can look up what apcore changes by itself because of a received activity, before your listener runs, and how
-you change that. A side effect needs the proved actor of the activity. It is committed together with the writes of your
-listener.
+Here you can look up what apcore changes by itself because of an activity, and how you change that. The side effect of a
+received activity needs its proved actor, and comes before your listener. It is committed together with the writes of
+your listener. The side effect of an activity that you send is in the commit that sends it.
 
 Replace a row by a handler of your own, or switch it off:
 
@@ -78,13 +78,25 @@ def accepted(ctx, accept):
     ctx.append(f"{ctx.origin}/accepted", accept.actor.uri)
 
 
-federation.switch_off("add", "remove")
+@federation.side_effect("sent-announce")
+def boosted(ctx, announce):
+    ctx.append(f"{ctx.origin}/boosts", announce.object.uri)
+
+
+federation.switch_off("add", "remove", "sent-like")
 ```
 
-Your listeners get the activities in any case, except a Move that its target does not confirm. Think twice before you
-switch `undo`, `block` or `delete` off: an actor that leaves then stays among your followers, and gets posts that are
-for followers only. With `move` switched off, your listener gets every Move, and checks itself whether the target agrees
-(`apcore.remote.is_move_confirmed`).
+Your listeners get the activities in any case, except a Move that its target does not confirm. `on(Activity)` gets all
+types that have no listener of their own, unknown ones too. If an activity may not change what it names, nothing
+changes. One line in the log of `apcore.inbox` says why: `no effect of Like ID by ACTOR on OBJECT: object-not-visible`.
+
+Think twice before you switch `undo`, `block` or `delete` off: an actor that leaves then stays among your followers, and
+gets posts that are for followers only. With `move` switched off, your listener gets every Move, and checks itself
+whether the target agrees (`apcore.remote.is_move_confirmed`).
+
+Published objects have the collections `likes`, `shares` and `replies`, and actors have `liked`. They list what is
+public, for everyone who may see the object. The [how-to](../howto/likes-and-replies.md) shows how you read them.
+Without its row, an object has no such collection.
 
 This page is generated from `apcore.federation.side_effect_rules`. The first matching row counts.
 """,
@@ -127,13 +139,30 @@ def machine_page(
 
 
 def side_effects_page() -> str:
-    """Return the page of side effects, with one row for each type of activity."""
+    """Return the page of side effects, with one row for each type of activity, received and sent."""
+    return "\n".join(
+        [
+            INTRODUCTIONS["side-effects"],
+            *_rules_table("Received", RECEIVED_RULES, told=True),
+            *_rules_table("Sent", SENT_RULES, told=False),
+        ]
+    )
+
+
+def _rules_table(title: str, rules: Sequence[SideEffectRule], *, told: bool) -> list[str]:
+    names = ["name", "activity", "allowed for", "changes", *(["your listener"] if told else [])]
     rows = [
-        f"| `{rule.name}` | {rule.activity.type_name} | {rule.condition} | {rule.change or 'nothing'} |"
-        for rule in RECEIVED_RULES
+        [
+            f"`{rule.name}`",
+            rule.activity.type_name if rule.undone is None else f"{rule.activity.type_name}({rule.undone.type_name})",
+            rule.condition,
+            rule.change or "nothing",
+            *([f"`on({rule.activity.__name__})`"] if told else []),
+        ]
+        for rule in rules
     ]
-    header = ["| name | activity | allowed for | changes |", "|---|---|---|---|"]
-    return "\n".join([INTRODUCTIONS["side-effects"], *header, *rows, ""])
+    lines = [names, ["---"] * len(names), *rows]
+    return [f"## {title}", "", *(f"| {' | '.join(cells)} |" for cells in lines), ""]
 
 
 def _label(member: Enum) -> str:

@@ -8,7 +8,6 @@ LINES_MAX = 300
 LINES_MIN = 60
 
 SMALL = {
-    "inbox.received_activity": "the value that every side effect takes, below all of them",
     "outages": "asked by authentication and by delivery, which must not import each other",
     "serving.page_names": "two inverse functions, with a property test of their own",
     "unit_setup": "joins the site and the unit of work, which must not import each other",

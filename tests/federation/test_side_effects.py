@@ -11,7 +11,7 @@ from apcore.collections import contains, members_page
 from apcore.errors import ConfigurationError
 from apcore.federation import Federation
 from apcore.federation.inbox.side_effects import OPERATIONS
-from apcore.federation.side_effect_rules import RECEIVED_RULES
+from apcore.federation.side_effect_rules import RECEIVED_RULES, SENT_RULES
 from apcore.testing.peer import Peer
 from apcore.vocab import Activity, Follow, read_document
 from inbox_fixture import ALICE, BOB, CAROL, HERE, Ground
@@ -67,9 +67,13 @@ def test_each_row_that_changes_something_has_an_operation():
     assert set(OPERATIONS) == {rule.name for rule in RECEIVED_RULES if rule.change is not None}
 
 
-def test_no_row_is_hidden_by_an_earlier_one():
-    for number, rule in enumerate(RECEIVED_RULES):
-        assert not any(issubclass(rule.activity, earlier.activity) for earlier in RECEIVED_RULES[:number])
+@pytest.mark.parametrize("rules", [RECEIVED_RULES, SENT_RULES], ids=["received", "sent"])
+def test_no_row_is_hidden_by_an_earlier_one(rules):
+    for number, rule in enumerate(rules):
+        assert not any(
+            issubclass(rule.activity, earlier.activity) and earlier.undone in {None, rule.undone}
+            for earlier in rules[:number]
+        )
 
 
 @pytest.mark.parametrize("rule", RECEIVED_RULES, ids=lambda rule: rule.name)
@@ -77,7 +81,8 @@ def test_any_row_is_replaced_by_a_handler_or_switched_off(rule):
     calls: list[Activity] = []
     federation: Federation[None] = Federation()
     federation.side_effect(rule.name)(lambda ctx, activity: calls.append(activity))
-    document = read_document({"@context": AS2, "type": rule.activity.type_name, "actor": BOB, "object": ALICE})
+    target = ALICE if rule.undone is None else {"type": rule.undone.type_name, "object": ALICE}
+    document = read_document({"@context": AS2, "type": rule.activity.type_name, "actor": BOB, "object": target})
     choice = federation.side_effect_for(document)
     assert choice is not None
     assert choice.replacement is not None

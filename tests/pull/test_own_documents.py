@@ -145,6 +145,14 @@ def test_object_for_a_limited_audience_is_read_by_its_own_application() -> None:
     assert resolve_async("", False, publish_async).words["content"] == "secret"
 
 
+def test_collections_of_an_own_object_have_documents() -> None:
+    def publish(node: Any) -> str:
+        return node.publish(Note(content="public"), by="alice", origin=HERE) + "/likes"
+
+    likes = resolve_blocking("", False, publish).words
+    assert (likes["type"], likes["totalItems"]) == ("OrderedCollection", 0)
+
+
 def test_deleted_object_is_gone() -> None:
     def publish_and_delete(node: Any) -> str:
         ident = node.publish(Note(content="soon gone"), by="alice", origin=HERE)

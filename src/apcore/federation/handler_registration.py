@@ -24,13 +24,15 @@ class HandlerRegistration(Generic[Data]):
     """The part of a `Federation` that checks and wraps handlers, and registers those that replace side effects."""
 
     def __init__(self) -> None:
-        self._side_effects: Final = SideEffectChoices()
+        self.side_effects: Final = SideEffectChoices()
+        """The rows of the table of side effects that are replaced or switched off."""
         self._bound = False
 
     def side_effect(self, name: str, /) -> ListenerDecorator[Data, Activity]:
-        """Register a handler in place of a side effect of received activities, such as ``"accept"``.
+        """Register a handler in place of a side effect, such as ``"accept"`` or ``"sent-like"``.
 
-        It runs before the listener, and is called like one. The reference has the table of side effects.
+        For a received activity, it runs before the listener, and is called like one. For an activity that you send, it
+        runs before the commit that sends it. The reference has the table of side effects.
 
         Raises:
             ConfigurationError: There is no side effect of this name, or it is replaced or switched off already.
@@ -38,13 +40,13 @@ class HandlerRegistration(Generic[Data]):
 
         def register(fn: Callable[..., Any]) -> Callable[..., Any]:
             self._check_open("side_effect")
-            self._side_effects.choose(name, self._registered(fn, takes=2))
+            self.side_effects.choose(name, self._registered(fn, takes=2))
             return fn
 
         return cast("ListenerDecorator[Data, Activity]", register)
 
     def switch_off(self, *names: str) -> None:
-        """Switch side effects of received activities off. Listeners still get the activities.
+        """Switch side effects off. Listeners still get the activities, and what you send is still delivered.
 
         Without ``undo``, ``block`` or ``delete``, an actor that leaves stays a follower and gets private posts.
 
@@ -53,11 +55,11 @@ class HandlerRegistration(Generic[Data]):
         """
         self._check_open("switch_off")
         for name in names:
-            self._side_effects.choose(name, None)
+            self.side_effects.choose(name, None)
 
     def side_effect_for(self, document: Document, /) -> ChosenSideEffect | None:
         """Return the side effect of a received activity. None if it has none, or if that is switched off."""
-        return self._side_effects.find(document)
+        return self.side_effects.find(document)
 
     def _check_open(self, name: str) -> None:
         if self._bound:

@@ -151,8 +151,13 @@ class Federation(RouteRegistration[Data]):
         return cast("ListenerDecorator[Data, A]", register)
 
     def listener_for(self, document: Document, /) -> tuple[type[Activity], Registered] | None:
-        """Return the most specific listener for the types of a document, and the type for which it is registered."""
+        """Return the most specific listener for the types of a document, and the type for which it is registered.
+
+        An activity of unknown types belongs to the listener for `Activity`.
+        """
         candidates = [view for view in self._listeners if document.is_a(view)]
+        if not candidates and Activity in self._listeners and not document.classes():
+            return Activity, self._listeners[Activity]
         most_specific = [
             view
             for view in candidates
@@ -283,4 +288,4 @@ class Federation(RouteRegistration[Data]):
         of_routes = [handler for target in targets for handler in (target.handler, target.authorize) if handler]
         listeners = list(self._listeners.values())
         policies = [handler for handler in (self._follows, self._error_hook) if isinstance(handler, Registered)]
-        return list(dict.fromkeys(of_routes + listeners + policies + self._side_effects.handlers))
+        return list(dict.fromkeys(of_routes + listeners + policies + self.side_effects.handlers))

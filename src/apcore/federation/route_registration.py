@@ -12,7 +12,15 @@ from apcore.errors import ConfigurationError
 from apcore.federation.decorators import ActorDecorator, CollectionDecorator, ObjectDecorator
 from apcore.federation.handler_registration import HandlerRegistration
 from apcore.federation.path_templates import parse_route
-from apcore.federation.routes import ACTOR_COLLECTIONS, IDENTIFIER, MANAGED_NAME, Endpoint, Registered, RouteTable
+from apcore.federation.routes import (
+    ACTOR_COLLECTIONS,
+    IDENTIFIER,
+    MANAGED_NAME,
+    OBJECT_COLLECTION,
+    Endpoint,
+    Registered,
+    RouteTable,
+)
 from apcore.handlers import handler_name
 from apcore.vocab import View
 
@@ -53,6 +61,7 @@ class RouteRegistration(HandlerRegistration[Data]):
         outbox: str | None = None,
         followers: str | None = None,
         following: str | None = None,
+        liked: str | None = None,
         authorize: Callable[..., Any] | None = None,
     ) -> ActorDecorator[Data]:
         """Register the handler for actors. It returns a view of the actor, a `Tombstone` if it is gone, or None.
@@ -75,11 +84,17 @@ class RouteRegistration(HandlerRegistration[Data]):
             predicate = None if authorize is None else self._registered(authorize, takes=3)
             self.places.add(path, Endpoint("actor", handler=handler, authorize=predicate), variables=(IDENTIFIER,))
             self._actor_authorize = predicate
-            templates = {"inbox": inbox, "outbox": outbox, "followers": followers, "following": following}
+            templates = {
+                "inbox": inbox,
+                "outbox": outbox,
+                "followers": followers,
+                "following": following,
+                "liked": liked,
+            }
             if "{+" in path and None in templates.values():
                 raise ConfigurationError(
                     f"{path!r} takes the rest of the path: "
-                    "give paths for inbox, outbox, followers and following as well"
+                    "give paths for inbox, outbox, followers, following and liked as well"
                 )
             for name, template in templates.items():
                 endpoint_path = f"{path}/{name}" if template is None else template
@@ -95,6 +110,11 @@ class RouteRegistration(HandlerRegistration[Data]):
                         Endpoint("managed", name),
                         variables=(IDENTIFIER, MANAGED_NAME),
                     )
+                self.places.add(
+                    f"{path}/objects/{{{MANAGED_NAME}}}/{{{OBJECT_COLLECTION}}}",
+                    Endpoint("object-collection"),
+                    variables=(IDENTIFIER, MANAGED_NAME, OBJECT_COLLECTION),
+                )
             return fn
 
         return cast("ActorDecorator[Data]", register)
@@ -143,15 +163,15 @@ class RouteRegistration(HandlerRegistration[Data]):
     ) -> CollectionDecorator[Data]:
         """Register the handler for the pages of an actor's collection.
 
-        A handler for ``outbox``, ``followers`` or ``following`` replaces the collection that apcore manages. Set its
-        path in the registration of the actor. Any other ``name`` needs a ``path`` with the one variable
+        A handler for ``outbox``, ``followers``, ``following`` or ``liked`` replaces the collection that apcore manages.
+        Set its path in the registration of the actor. Any other ``name`` needs a ``path`` with the one variable
         ``{identifier}``.
 
         ``authorize`` is called as ``(ctx, identifier, viewer)``, and returns whether the viewer may see the collection.
         The actor's predicate must also agree.
 
         Raises:
-            ConfigurationError: ``path`` is missing for another name, or given for one of the three; or ``name`` already
+            ConfigurationError: ``path`` is missing for another name, or given for one of the four; or ``name`` already
                 has a handler.
         """
         is_actor_collection = name in ACTOR_COLLECTIONS

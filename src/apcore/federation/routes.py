@@ -2,7 +2,8 @@
 
 The variable of an actor's route is its identifier. The inbox, outbox, followers, following and registered collections
 of an actor have routes of their own with the same one variable. The pages of a collection are below it, at
-``…/page/{page}``, unless its route takes the rest of the path. The table is filled while handlers are registered, and
+``…/page/{page}``, unless its route takes the rest of the path. The collections of a published object are below its
+address. The table is filled while handlers are registered, and
 only read afterwards.
 """
 
@@ -22,6 +23,8 @@ __all__ = [
     "ACTOR_COLLECTIONS",
     "IDENTIFIER",
     "MANAGED_NAME",
+    "OBJECT_COLLECTION",
+    "OBJECT_COLLECTIONS",
     "PAGE_NAME",
     "Endpoint",
     "Kind",
@@ -39,6 +42,8 @@ Kind: TypeAlias = Literal[
     "page",
     "object",
     "managed",
+    "object-collection",
+    "object-page",
     "webfinger",
     "host-meta",
     "nodeinfo",
@@ -48,8 +53,13 @@ Kind: TypeAlias = Literal[
 IDENTIFIER: Final = "identifier"
 MANAGED_NAME: Final = "name"
 PAGE_NAME: Final = "page"
-ACTOR_COLLECTIONS: Final = ("outbox", "followers", "following")
+OBJECT_COLLECTION: Final = "collection"
+ACTOR_COLLECTIONS: Final = ("outbox", "followers", "following", "liked")
 """The collections that every actor has, even without a handler of the application."""
+OBJECT_COLLECTIONS: Final = ("likes", "shares", "replies")
+"""The collections that every published object has."""
+_PAGE_KINDS: Final[Mapping[Kind, Kind]] = {"collection": "page", "object-collection": "object-page"}
+"""The kind of the pages of each kind of collection."""
 
 
 @frozen
@@ -106,9 +116,10 @@ class RouteTable:
         route = parse_route(template, variables=variables)
         self._router.add(route, target)
         self._routes[endpoint_key] = route
-        if target.kind == "collection" and "{+" not in template:
+        page_kind = _PAGE_KINDS.get(target.kind)
+        if page_kind is not None and "{+" not in template:
             page_variables = None if variables is None else (*variables, PAGE_NAME)
-            self.add(f"{template}/page/{{{PAGE_NAME}}}", evolve(target, kind="page"), variables=page_variables)
+            self.add(f"{template}/page/{{{PAGE_NAME}}}", evolve(target, kind=page_kind), variables=page_variables)
 
     def replace(self, target: Endpoint) -> None:
         """Replace the endpoint of an existing route, for a new handler or predicate."""

@@ -1,11 +1,15 @@
-"""Define the table of side effects: the changes that apcore makes by itself because of a received activity.
+"""Define the table of side effects: the changes that apcore makes by itself because of an activity.
 
-The table says which actor may cause which change. `apcore.federation.inbox.side_effects` has the operations. An
-application replaces a row by its own handler (`Federation.side_effect`), or switches it off (`Federation.switch_off`).
+The table says which actor may cause which change, for activities that are received and for those that are sent.
+`apcore.federation.inbox.side_effects` has the operations of received activities, and
+`apcore.federation.interactions.sent` those of sent ones. An application replaces a row by its own handler
+(`Federation.side_effect`), or switches it off (`Federation.switch_off`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import Enum
 from typing import Final
 
 from attrs import field, frozen
@@ -37,7 +41,33 @@ from apcore.vocab import (
     Update,
 )
 
-__all__ = ["RECEIVED_RULES", "ChosenSideEffect", "SideEffectChoices", "SideEffectRule"]
+__all__ = [
+    "RECEIVED_RULES",
+    "SENT_RULES",
+    "ChosenSideEffect",
+    "IgnoredReason",
+    "SideEffectChoices",
+    "SideEffectRule",
+]
+
+
+class IgnoredReason(Enum):
+    """The reason why a received activity changes nothing. The log names it."""
+
+    NO_ACTOR = "no-such-actor"
+    """The actor of ours that the activity names does not exist."""
+    NO_FOLLOW = "no-such-follow"
+    """The activity answers a Follow that was never sent, or that was undone."""
+    NO_ACTIVITY = "no-such-activity"
+    """The actor undoes an activity that is not its own, or that changed nothing here."""
+    NO_OBJECT = "no-such-object"
+    """Nothing is published at the address of the object, or it was deleted."""
+    NOT_VISIBLE = "object-not-visible"
+    """The object was published for others than the actor."""
+    BLOCKED = "actor-blocked"
+    """The author of the object blocks the actor."""
+    NOT_OWN = "object-not-own"
+    """The object belongs to another actor than that of the activity."""
 
 
 @frozen
@@ -51,43 +81,60 @@ class SideEffectRule:
     """The objects for which the actor of the activity may cause the change, in words."""
     change: str | None = None
     """The change, in words. None if apcore changes nothing by itself."""
+    undone: type[Activity] | None = field(default=None, kw_only=True)
+    """The type of the activity that an Undo embeds. None for other activities, and for any Undo."""
+
+    def matches(self, document: Document) -> bool:
+        """Return whether an activity belongs to this row."""
+        if not document.is_a(self.activity):
+            return False
+        if self.undone is None:
+            return True
+        undone = Activity.over(document).object
+        return undone is not None and undone.embedded is not None and undone.embedded.is_a(self.undone)
 
 
 _ANY: Final = "any object"
 _OWN: Final = "objects of its own origin that name no other owner"
+_VISIBLE: Final = "a published object of yours that the actor may see, unless its author blocks the actor"
+_OWN_ACTIVITY: Final = "its own activity"
+_FOLLOW_OF_YOURS: Final = "a Follow that an actor of yours sent to it"
 
-# The first matching row counts. So a subtype comes before its type, and a row without a change after those with one.
+# The first matching row counts. So a subtype comes before its type.
 RECEIVED_RULES: Final = (
-    SideEffectRule("tentative-accept", TentativeAccept, "a Follow that an actor of yours sent to it"),
-    SideEffectRule("tentative-reject", TentativeReject, "a Follow that an actor of yours sent to it"),
+    SideEffectRule("tentative-accept", TentativeAccept, _FOLLOW_OF_YOURS),
+    SideEffectRule("tentative-reject", TentativeReject, _FOLLOW_OF_YOURS),
     SideEffectRule(
         "follow", Follow, "an actor of yours", "the request is stored, and answered as `Federation.follows` decides"
     ),
-    SideEffectRule(
-        "accept", Accept, "a Follow that an actor of yours sent to it", "it is added to `following` of your actor"
-    ),
-    SideEffectRule(
-        "reject", Reject, "a Follow that an actor of yours sent to it", "it is removed from `following` of your actor"
-    ),
+    SideEffectRule("accept", Accept, _FOLLOW_OF_YOURS, "it is added to `following` of your actor"),
+    SideEffectRule("reject", Reject, _FOLLOW_OF_YOURS, "it is removed from `following` of your actor"),
     SideEffectRule("block", Block, "an actor of yours", "neither of the two follows the other any longer"),
+    SideEffectRule("undo-like", Undo, "its own Like", "the actor leaves `likes` of the object", undone=Like),
+    SideEffectRule("undo-dislike", Undo, "its own Dislike", undone=Dislike),
+    SideEffectRule(
+        "undo-announce", Undo, "its own Announce", "the actor leaves `shares` of the object", undone=Announce
+    ),
     SideEffectRule(
         "undo",
         Undo,
-        "its own Follow, Accept, Reject or Block",
-        "the relation is as it was before the activity; see the states of a follow relation",
+        "its own Follow, Accept, Reject or Block, or an activity that it names by the id alone",
+        "the relation is as it was before the activity; see the states of a follow relation. What another activity "
+        "added to a collection is removed",
     ),
     SideEffectRule(
         "update",
         Update,
         _OWN,
         "cached copies are fetched again before they are used. If the actor updates itself, its new inboxes are stored "
-        "with the follows",
+        "with the follows. A reply that is no longer public leaves the list of `replies`",
     ),
     SideEffectRule(
         "delete",
         Delete,
         _OWN,
-        "cached copies are dropped. If the actor deletes itself, its relations end, and nothing is delivered to it",
+        "cached copies are dropped. A reply leaves `replies`. If the actor deletes itself, its relations end, and "
+        "nothing is delivered to it",
     ),
     SideEffectRule("add", Add, "a target collection of its own", "cached copies of the collection are fetched again"),
     SideEffectRule(
@@ -99,16 +146,81 @@ RECEIVED_RULES: Final = (
         "itself, if the target names it in `alsoKnownAs`; a Move that the target does not confirm is dropped",
         "your actors that follow it, or have asked to, unfollow it and ask to follow the target",
     ),
-    SideEffectRule("create", Create, _ANY),
-    SideEffectRule("like", Like, _ANY),
+    SideEffectRule("create", Create, f"{_VISIBLE}, as `inReplyTo`", "the reply is added to `replies` of the object"),
+    SideEffectRule("like", Like, _VISIBLE, "the actor is added to `likes` of the object"),
     SideEffectRule("dislike", Dislike, _ANY),
-    SideEffectRule("announce", Announce, _ANY),
+    SideEffectRule("announce", Announce, _VISIBLE, "the actor is added to `shares` of the object"),
     SideEffectRule("flag", Flag, _ANY),
     SideEffectRule("invite", Invite, _ANY),
     SideEffectRule("join", Join, _ANY),
     SideEffectRule("leave", Leave, _ANY),
 )
 """The side effect of each type of activity that is received."""
+
+_SENT_FOLLOW: Final = "a Follow of the sender"
+SENT_RULES: Final = (
+    SideEffectRule("sent-tentative-accept", TentativeAccept, _SENT_FOLLOW),
+    SideEffectRule("sent-tentative-reject", TentativeReject, _SENT_FOLLOW),
+    SideEffectRule("sent-follow", Follow, "another actor", "the request of your actor is pending"),
+    SideEffectRule("sent-accept", Accept, _SENT_FOLLOW, "the follower is added to `followers` of the sender"),
+    SideEffectRule("sent-reject", Reject, _SENT_FOLLOW, "the follower is removed from `followers` of the sender"),
+    SideEffectRule("sent-block", Block, "another actor", "neither of the two follows the other any longer"),
+    SideEffectRule(
+        "sent-undo-like",
+        Undo,
+        "a Like of the sender",
+        "the object leaves `liked` of the sender, and the sender leaves `likes` of an object of yours",
+        undone=Like,
+    ),
+    SideEffectRule("sent-undo-dislike", Undo, "a Dislike of the sender", undone=Dislike),
+    SideEffectRule(
+        "sent-undo-announce",
+        Undo,
+        "an Announce of the sender",
+        "the sender leaves `shares` of an object of yours",
+        undone=Announce,
+    ),
+    SideEffectRule(
+        "sent-undo",
+        Undo,
+        "a Follow, Accept, Reject or Block of the sender, or an activity that it names by the id alone",
+        "the relation is as it was before the activity. What another activity added to a collection is removed",
+    ),
+    SideEffectRule(
+        "sent-update",
+        Update,
+        "a published object of the sender",
+        "the stored object and its Create are replaced. A reply that is no longer public leaves the list of `replies`",
+    ),
+    SideEffectRule(
+        "sent-delete",
+        Delete,
+        "a published object of the sender",
+        "a tombstone replaces the object, and its Create leaves the outbox. A reply leaves `replies`",
+    ),
+    SideEffectRule("sent-add", Add, _ANY),
+    SideEffectRule("sent-remove", Remove, _ANY),
+    SideEffectRule(
+        "sent-create",
+        Create,
+        "a published object of yours, as `inReplyTo`",
+        "the reply is added to `replies` of the object",
+    ),
+    SideEffectRule(
+        "sent-like",
+        Like,
+        _ANY,
+        "the object is added to `liked` of the sender, and the sender to `likes` of an object of yours",
+    ),
+    SideEffectRule("sent-dislike", Dislike, _ANY),
+    SideEffectRule("sent-announce", Announce, _ANY, "the sender is added to `shares` of an object of yours"),
+    SideEffectRule("sent-move", Move, "the sender"),
+    SideEffectRule("sent-flag", Flag, _ANY),
+    SideEffectRule("sent-invite", Invite, _ANY),
+    SideEffectRule("sent-join", Join, _ANY),
+    SideEffectRule("sent-leave", Leave, _ANY),
+)
+"""The side effect of each type of activity that is sent."""
 
 
 @frozen
@@ -132,7 +244,7 @@ class SideEffectChoices:
         Raises:
             ConfigurationError: There is no row of this name, or it is replaced or switched off already.
         """
-        names = [rule.name for rule in RECEIVED_RULES]
+        names = [rule.name for rule in (*RECEIVED_RULES, *SENT_RULES)]
         if name not in names:
             raise ConfigurationError(f"there is no side effect {name!r:.60}; the names are {', '.join(names)}")
         if name in self._rows:
@@ -144,9 +256,20 @@ class SideEffectChoices:
         """Return the handlers that replace rows."""
         return [replacement for replacement in self._rows.values() if replacement is not None]
 
+    def is_default(self, name: str) -> bool:
+        """Return whether a row is neither replaced nor switched off."""
+        return name not in self._rows
+
     def find(self, document: Document) -> ChosenSideEffect | None:
-        """Return the side effect of an activity. None if it has none, or if that is switched off."""
-        rule = next((rule for rule in RECEIVED_RULES if document.is_a(rule.activity)), None)
+        """Return the side effect of a received activity. None if it has none, or if that is switched off."""
+        return self._find(document, RECEIVED_RULES)
+
+    def find_sent(self, document: Document) -> ChosenSideEffect | None:
+        """Return the side effect of an activity that is sent. None if it has none, or if that is switched off."""
+        return self._find(document, SENT_RULES)
+
+    def _find(self, document: Document, rules: Sequence[SideEffectRule]) -> ChosenSideEffect | None:
+        rule = next((rule for rule in rules if rule.matches(document)), None)
         if rule is None:
             return None
         if rule.name in self._rows:

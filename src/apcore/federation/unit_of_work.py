@@ -20,6 +20,7 @@ from apcore.errors import ContractError
 from apcore.federation.outbox.validation import check_activity, check_object, check_recipients
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.routes import MANAGED_NAME, RouteTable
+from apcore.federation.side_effect_rules import SideEffectChoices
 from apcore.http import Origin
 from apcore.ports import Write
 from apcore.remote import FetchPolicy, Identity
@@ -88,6 +89,8 @@ class SendActivity:
     """The id of the activity. `UnitOfWork.address` sets it."""
     key: str | None = None
     """The name of the key that signs the first attempt. None for the actor's current signing key."""
+    has_effects: bool = True
+    """Whether the default side effect of its type applies. `UnitOfWork.address` sets it."""
 
 
 @frozen
@@ -143,6 +146,8 @@ class UnitOfWork(Generic[Data]):
     load_own: Callable[[str], Op[Document | None]] = field(default=_no_document, repr=False)
     """The operation that returns a document of our own origins, and None for any other id."""
     data: Data
+    side_effects: SideEffectChoices = field(factory=SideEffectChoices, repr=False)
+    """The application's choices in the table of side effects."""
     activity_id: str | None = None
     actor: str | None = None
     """The authenticated actor of the activity. Embedded documents that this actor owns are trusted."""
@@ -175,8 +180,12 @@ class UnitOfWork(Generic[Data]):
         if isinstance(note, SendActivity):
             check_activity(document, by=note.by, places=self.places, origin=self._require_origin())
             to = tuple(dict.fromkeys((*note.to, *audience)))
+            choice = self.side_effects.find_sent(document)
             addressed: SendActivity | PublishObject = evolve(
-                note, to=to, id=document.id or self._mint_activity_id(note)
+                note,
+                to=to,
+                id=document.id or self._mint_activity_id(note),
+                has_effects=choice is not None and choice.replacement is None,
             )
         else:
             check_object(document, by=note.by, places=self.places, origin=self._require_origin())

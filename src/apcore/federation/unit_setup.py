@@ -21,6 +21,7 @@ def unit_of_work_for(site: Site, **fields: Any) -> UnitOfWork[Any]:
         places=site.federation.places,
         origin=site.origin,
         data=site.data,
+        side_effects=site.federation.side_effects,
         fetching=site.fetching,
         load_identity=partial(instance_identity, site),
         load_own=partial(site.load_own, site),

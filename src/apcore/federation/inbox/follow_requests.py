@@ -17,6 +17,7 @@ from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import RelationAction, RelationEvent, transition
 from apcore.federation.routes import Registered
+from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate, SendActivity, UnitOfWork, WriteEntry
 from apcore.vocab import Document, Follow
@@ -32,13 +33,17 @@ def answer_follow(received: Received) -> Op[None]:
     """Store a request to follow one of our actors, and answer it according to the policy."""
     site, scope, follower = received.site, received.scope, received.actor
     follow = received.document.view(Follow)
-    for update in (yield from relation_updates(received)):
+    updates = yield from relation_updates(received)
+    if not updates:
+        received.log_ignored(IgnoredReason.NO_ACTOR, None if follow.object is None else follow.object.uri)
+    for update in updates:
         identifier = site.identifier_of(update.us)
         if identifier is None:
             continue
         try:
             _ = yield from require_actor(site, identifier)
         except RemoteError:
+            received.log_ignored(IgnoredReason.NO_ACTOR, update.us)
             continue
         verdict = yield from _verdict(site, scope, follow, update)
         if verdict is FollowVerdict.REJECT:

@@ -49,7 +49,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
         return
     record = attempt.record
     document = yield from _read_document(site, record)
-    activity = document.view(Activity)
+    activity = Activity.over(document)
     scope = _scope_of(site, attempt)
     try:
         yield from apply_side_effects(site, scope, activity)
@@ -98,7 +98,7 @@ def fail_attempt(site: Site, leased: LeasedMessage, error: Exception) -> Op[None
     _LOG.error("processing %s failed, attempt %d: %s", record.activity_id, attempt.number, error)
     final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", retry_after_s=None)
     document = yield from _read_document(site, record)
-    failure = Failure(document.view(Activity), error, attempt.number, final)
+    failure = Failure(Activity.over(document), error, attempt.number, final)
     yield from _report(site, _scope_of(site, attempt), failure)
 
 

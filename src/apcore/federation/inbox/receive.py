@@ -15,6 +15,8 @@ from apcore.errors import LimitExceeded, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.profiles import require_actor
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
+from apcore.federation.inbox.evidence import Authenticated
+from apcore.federation.inbox.interactions import concerns_site
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
 from apcore.federation.refusals import log_refusal, one_line, refusal
@@ -22,7 +24,6 @@ from apcore.federation.request_signers import check_domain
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
 from apcore.remote import check_change
-from apcore.vocab import Document
 
 __all__ = ["BODY_BYTES_MAX", "receive"]
 
@@ -76,7 +77,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     check_change(authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
-    if not _is_handled(site, authenticated.document):
+    if not _is_handled(site, authenticated):
         _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
     counts_by_origin = site.federation.idempotency == "origin"
@@ -92,9 +93,14 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
 
 
-def _is_handled(site: Site, document: Document) -> bool:
-    federation = site.federation
-    return federation.listener_for(document) is not None or federation.side_effect_for(document) is not None
+def _is_handled(site: Site, authenticated: Authenticated) -> bool:
+    document = authenticated.document
+    if site.federation.listener_for(document) is not None:
+        return True
+    choice = site.federation.side_effect_for(document)
+    return choice is not None and (
+        choice.replacement is not None or concerns_site(site, choice.rule, document, authenticated.actor)
+    )
 
 
 def _check_body(request: Request) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, Final
 
 from attrs import frozen
 
 from apcore.effects import Op
+from apcore.federation.refusals import one_line
 from apcore.federation.relations.updates import received_updates
+from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate, UnitOfWork
 from apcore.vocab import Activity, Document
 
 __all__ = ["Received", "relation_updates"]
+
+_LOG: Final = logging.getLogger("apcore.inbox")
+_LOGGED_CHARS_MAX: Final = 300
+"""The longest text of a peer in a log line, for each text."""
 
 
 @frozen
@@ -28,6 +35,17 @@ class Received:
     def document(self) -> Document:
         """Return the document of the activity."""
         return self.activity.document
+
+    @property
+    def id(self) -> str:
+        """Return the id of the activity, or the stand-in under which it was received."""
+        return self.document.id or self.scope.activity_id or ""
+
+    def log_ignored(self, reason: IgnoredReason, about: str | None) -> None:
+        """Log that the activity changes nothing for the object ``about``, with the reason."""
+        words = (", ".join(self.document.types), self.id, self.actor, about or "no object")
+        texts = (one_line(word, chars_max=_LOGGED_CHARS_MAX) for word in words)
+        _LOG.info("no effect of %s %s by %s on %s: %s", *texts, reason.value)
 
 
 def relation_updates(received: Received) -> Op[list[RelationUpdate]]:

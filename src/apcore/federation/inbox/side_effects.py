@@ -5,7 +5,8 @@ A side effect runs in the worker, before the application's listener. It notes wr
 the activity as processed. There is one exception: an actor that changes its inbox, moves, or deletes itself, may
 have thousands of relations. These are changed in earlier commits, a few in each.
 
-A sent activity changes the same relations, by the same table (`apcore.federation.relations`).
+An activity that may not change what it names changes nothing, and the log says why. A sent activity changes relations
+by the same table (`apcore.federation.relations`), and collections by `apcore.federation.interactions.sent`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.changed_objects import drop_target_copies, forget_deleted, refresh_changed
 from apcore.federation.inbox.follow_requests import answer_follow
+from apcore.federation.inbox.interactions import record_interactions, refresh_reply, take_back_interaction
 from apcore.federation.inbox.moved_actors import follow_moved
 from apcore.federation.inbox.received_activity import Received, relation_updates
+from apcore.federation.relations.changes import is_late_answer
+from apcore.federation.relations.stored import read_relation
+from apcore.federation.relations.table import RelationState
+from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
-from apcore.vocab import Activity
+from apcore.vocab import Activity, Follow
 
 __all__ = ["OPERATIONS", "SideEffect", "apply_side_effects"]
 
@@ -35,8 +41,8 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
     Effects: for a row that the application has replaced, its handler; for a Follow, the policy, the actor's handler and
     the follower's document (see `load`); for an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and
     one `Get` for each of up to 20 objects; for an actor that updates or deletes itself, also one commit for each ten
-    relations with it; for a Move, the target's document, and one commit for each follower of ours; for others, up to
-    three `Get`s.
+    relations with it; for a Move, the target's document, and one commit for each follower of ours; for a Like, an
+    Announce or a reply, up to seven `Get`s for each object; for others, up to six `Get`s.
 
     Raises:
         Drop: The target of a Move does not confirm it.
@@ -49,29 +55,88 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
         _ = yield from Call(choice.replacement.fn, view, contexts_for=UnitContexts(scope))
         return
     actor = activity.actor
-    if actor is None or actor.uri is None or activity.object is None:
+    if actor is None or actor.uri is None:
         return
-    yield from OPERATIONS[choice.rule.name](Received(site, scope, activity, actor.uri))
+    received = Received(site, scope, activity, actor.uri)
+    if activity.object is None:
+        received.log_ignored(IgnoredReason.NO_OBJECT, None)
+        return
+    yield from OPERATIONS[choice.rule.name](received)
 
 
-def _change_relations(received: Received) -> Op[None]:
-    """Apply an Accept, a Reject, a Block or an Undo to the relations of its actor with our actors."""
+def _answer(received: Received) -> Op[None]:
+    """Apply an Accept or a Reject of a Follow to the relation of our actor with the actor that answers."""
+    updates = yield from relation_updates(received)
+    if not updates and _names_follow(received.activity):
+        received.log_ignored(IgnoredReason.NO_FOLLOW, _object_id(received))
+    for update in updates:
+        relation = yield from read_relation(received.site.federation.places, update.direction, update.us, update.them)
+        if relation is None or relation.state is RelationState.NONE or is_late_answer(relation, update):
+            received.log_ignored(IgnoredReason.NO_FOLLOW, update.follow_id or _object_id(received))
+    received.scope.notes.extend(updates)
+
+
+def _block(received: Received) -> Op[None]:
+    """Apply a Block to the relations of its actor with our actor."""
+    updates = yield from relation_updates(received)
+    if not updates:
+        received.log_ignored(IgnoredReason.NO_ACTOR, _object_id(received))
+    received.scope.notes.extend(updates)
+
+
+def _undo(received: Received) -> Op[None]:
+    """Apply an Undo to the relations of its actor with ours, or take an interaction back that it names by its id."""
     updates = yield from relation_updates(received)
     received.scope.notes.extend(updates)
+    if not updates:
+        yield from _take_back(received)
+
+
+def _take_back(received: Received) -> Op[None]:
+    """Take a Like or an Announce back."""
+    if not (yield from take_back_interaction(received)):
+        received.log_ignored(IgnoredReason.NO_ACTIVITY, _object_id(received))
+
+
+def _update(received: Received) -> Op[None]:
+    yield from refresh_changed(received)
+    yield from refresh_reply(received)
+
+
+def _delete(received: Received) -> Op[None]:
+    yield from forget_deleted(received)
+    _ = yield from take_back_interaction(received)
+
+
+def _names_follow(activity: Activity) -> bool:
+    """Return whether an answer may be one to a Follow: it names a Follow, or an activity by its id alone."""
+    subject = activity.object
+    return subject is not None and (
+        subject.embedded is None or not subject.embedded.types or subject.embedded.is_a(Follow)
+    )
+
+
+def _object_id(received: Received) -> str | None:
+    return None if received.activity.object is None else received.activity.object.uri
 
 
 OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
     {
         "follow": answer_follow,
-        "accept": _change_relations,
-        "reject": _change_relations,
-        "block": _change_relations,
-        "undo": _change_relations,
-        "update": refresh_changed,
-        "delete": forget_deleted,
+        "accept": _answer,
+        "reject": _answer,
+        "block": _block,
+        "undo-like": _take_back,
+        "undo-announce": _take_back,
+        "undo": _undo,
+        "update": _update,
+        "delete": _delete,
         "add": drop_target_copies,
         "remove": drop_target_copies,
         "move": follow_moved,
+        "create": record_interactions,
+        "like": record_interactions,
+        "announce": record_interactions,
     }
 )
 """The operation of each row of the table that changes something, by the row's name."""

@@ -23,6 +23,7 @@ from apcore.collections.order import order_at
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
+from apcore.federation.routes import OBJECT_COLLECTIONS
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity
 from apcore.ports import NO_CHANGE, Batch, digest_part
@@ -33,7 +34,7 @@ __all__ = ["revise", "wire_body"]
 
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 _ADDRESSED: Final = ("to", "cc", "audience")
-_INHERITED: Final = ("attributedTo", "published", "to", "cc")
+_INHERITED: Final = ("attributedTo", "published", "to", "cc", *OBJECT_COLLECTIONS)
 """The members that an Update need not repeat."""
 
 
@@ -55,7 +56,7 @@ def revise(site: Site, note: SendActivity, now: datetime) -> Op[tuple[SendActivi
     Raises:
         ContractError: The object is of another actor than the sender.
     """
-    if not (note.activity.is_a(Update) or note.activity.is_a(Delete)):
+    if not note.has_effects or not (note.activity.is_a(Update) or note.activity.is_a(Delete)):
         return note, NO_CHANGE
     object_ = Activity.over(note.activity).object
     stored = None if object_ is None or object_.uri is None else (yield from _read_object(site, object_.uri))

@@ -15,6 +15,8 @@ from apcore.collections import Member, add_member, put_member, remove_member
 from apcore.collections.order import order_at
 from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
+from apcore.federation.interactions.changes import collection_members
+from apcore.federation.interactions.sent import apply_sent_effects
 from apcore.federation.outbox.addressing import addressing_of
 from apcore.federation.outbox.edit import revise, wire_body
 from apcore.federation.outbox.records import (
@@ -82,14 +84,15 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     """Turn the notes of ``scope``, in their order, into one part of a commit.
 
     Asks for: `Now`, one `Get` for each item that is added or removed and for each id that the application has chosen,
-    and the effects of `settle_relations` and `revise`.
+    and the effects of `apply_sent_effects`, `settle_relations` and `revise`.
 
     Raises:
         ContractError: The notes are more than one commit can hold, or one of them contradicts itself (an activity with
             another actor than its sender).
     """
     now = yield from Now()
-    notes, batch = yield from settle_relations(site.federation.places, site.origin, scope.notes)
+    noted = yield from apply_sent_effects(site, scope)
+    notes, batch = yield from settle_relations(site.federation.places, site.origin, noted)
     for number, note in enumerate(_without_superseded(notes)):
         match note:
             case AddMember():
@@ -255,7 +258,8 @@ def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datet
     if author not in (actor, [actor]):
         raise ContractError(f"an object published by {note.by!r:.60} is attributed to {author!r:.200}, not {actor}")
     address_members = addressing.members
-    object_members = {"id": note.id, "attributedTo": actor, "published": published} | object_members | address_members
+    defaults = {"id": note.id, "attributedTo": actor, "published": published, **collection_members(site, note.id)}
+    object_members = defaults | object_members | address_members
     create_members: dict[str, Any] = {
         "@context": context,
         "id": scope.mint_managed("activities", note.by),

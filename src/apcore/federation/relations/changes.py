@@ -121,7 +121,7 @@ class _Settling:
             match note:
                 case RelationUpdate():
                     yield from self.apply(note)
-                case SendActivity() if origin is not None:
+                case SendActivity(has_effects=True) if origin is not None:
                     for update in (yield from sent_updates(self.routes, origin, note)):
                         yield from self.apply(update)
                         yield from _check_not_blocked(self, update)

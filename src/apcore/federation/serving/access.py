@@ -51,7 +51,7 @@ __all__ = [
     "resource_unknown",
 ]
 
-_KINDS_OF_AN_ACTOR: Final = frozenset({"actor", "collection", "page", "managed"})
+_KINDS_OF_AN_ACTOR: Final = frozenset({"actor", "collection", "page", "managed", "object-collection", "object-page"})
 
 
 class ObjectUnknown(ResourceUnknown):
@@ -75,7 +75,7 @@ def resource_unknown(route: RouteMatch, message: str) -> ResourceUnknown:
     match route.target.kind:
         case "object" | "managed":
             return ObjectUnknown(message)
-        case "collection" | "page":
+        case "collection" | "page" | "object-collection" | "object-page":
             return CollectionUnknown(message)
         case _:
             return ActorUnknown(message)

@@ -12,6 +12,7 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RequestError
 from apcore.federation.actors.documents import AS2
 from apcore.federation.actors.profiles import dispatch_actor, require_actor
+from apcore.federation.interactions.statements import public_part
 from apcore.federation.outbox.records import OBJECTS, DigestKey
 from apcore.federation.routes import IDENTIFIER, PAGE_NAME, Registered, RouteMatch
 from apcore.federation.serving.access import CollectionUnknown
@@ -91,15 +92,20 @@ def _query_fields(url: Url) -> dict[str, list[str]]:
 
 def _total(site: Site, route: RouteMatch, uri: str) -> Op[int | None]:
     if route.target.handler is None:
-        return (yield from count(uri))
+        return (yield from count(_served_part(route, uri)))
     page = yield from _dispatched_page(site, route.target.handler, route.identifier, None)
     return page.total
+
+
+def _served_part(route: RouteMatch, uri: str) -> str:
+    """Return the name of the managed collection that is served: of ``liked``, only what was liked in public."""
+    return public_part(uri) if route.target.name == "liked" else uri
 
 
 def _page(site: Site, route: RouteMatch, uri: str, identifier: str, cursor: str | None) -> Op[PageItems]:
     if route.target.handler is not None:
         return (yield from _dispatched_page(site, route.target.handler, identifier, cursor))
-    page = yield from members_page(uri, cursor=cursor, limit=_PAGE_ITEMS)
+    page = yield from members_page(_served_part(route, uri), cursor=cursor, limit=_PAGE_ITEMS)
     if route.target.name != "outbox":
         return PageItems([member.id for member in page.items], page.next)
     entries = yield from Get([OBJECTS.key(DigestKey.of(member.id)) for member in page.items])

@@ -6,6 +6,7 @@ A node that fetched its own ids over HTTP would wait for itself, and would see o
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from attrs import evolve
 
@@ -14,6 +15,7 @@ from apcore.federation.actors.profiles import ResourceUnknown
 from apcore.federation.origins import Origins
 from apcore.federation.outbox.records import OBJECTS, DigestKey
 from apcore.federation.routes import RouteMatch
+from apcore.federation.serving.object_collections import object_collection_document, object_route
 from apcore.federation.serving.serve import document_at
 from apcore.federation.site import Site
 from apcore.http import Url, parse_url
@@ -22,7 +24,8 @@ from apcore.vocab import Document, read_document
 
 __all__ = ["load_own_document"]
 
-_WITH_DOCUMENT = frozenset({"actor", "instance", "object", "collection", "page", "managed"})
+_STORED: Final = frozenset({"managed", "object-collection", "object-page"})
+_WITH_DOCUMENT: Final = _STORED | {"actor", "instance", "object", "collection", "page"}
 
 
 def load_own_document(site: Site, uri: str, *, origins: Origins) -> Op[Document | None]:
@@ -58,12 +61,15 @@ def load_own_document(site: Site, uri: str, *, origins: Origins) -> Op[Document 
 
 
 def _members_at(site: Site, route: RouteMatch, url: Url) -> Op[tuple[dict[str, object], int]]:
-    if route.target.kind != "managed":
+    if route.target.kind not in _STORED:
         resource = yield from document_at(site, route, url)
         return resource.members, resource.status
-    uri = site.federation.places.uri(site.origin, "managed", route.target.name, **route.values)
+    stored_route = route if route.target.kind == "managed" else object_route(route)
+    uri = site.federation.places.uri(site.origin, "managed", stored_route.target.name, **stored_route.values)
     [entry] = yield from Get((OBJECTS.key(DigestKey.of(uri)),))
     record = None if entry is None else OBJECTS.decode(entry.value)
     if record is None or record.uri != uri:
         raise NotFound(f"{uri} is on our own origin, and no object was published there")
+    if route.target.kind != "managed" and not record.is_gone:
+        return (yield from object_collection_document(site, route, uri)), 200
     return json.loads(record.body), 410 if record.is_gone else 200

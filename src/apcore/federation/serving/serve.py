@@ -25,6 +25,7 @@ from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.routes import RouteMatch
 from apcore.federation.serving.access import (
+    CollectionUnknown,
     Visitor,
     check_access,
     identify_visitor,
@@ -34,6 +35,7 @@ from apcore.federation.serving.access import (
 )
 from apcore.federation.serving.collection_pages import collection_document
 from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
+from apcore.federation.serving.object_collections import object_collection_document, object_route
 from apcore.federation.serving.well_known import answer_discovery
 from apcore.federation.site import Site
 from apcore.http import (
@@ -60,6 +62,8 @@ _AGE_S: Final = 180
 _VARY_BY_VIEWER: Final = "Accept, Signature, Signature-Input"
 _LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
+_STORED_KINDS: Final = frozenset({"managed", "object-collection", "object-page"})
+"""The kinds of resource whose visibility is that of a stored object."""
 
 
 Served: TypeAlias = Response | Elsewhere
@@ -118,7 +122,7 @@ class Resource:
 
 def _may_vary(site: Site, route: RouteMatch) -> bool:
     """Return whether the answer may depend on the client, so that caches must tell the clients apart."""
-    return is_guarded(site, route) or (route.target.kind == "managed" and site.federation.authorized_fetch != "off")
+    return is_guarded(site, route) or (route.target.kind in _STORED_KINDS and site.federation.authorized_fetch != "off")
 
 
 def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Resource]:
@@ -127,7 +131,14 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
     visitor = (yield from check_access(site, request, route, url)) if guarded else None
     try:
         if route.target.kind == "managed":
-            resource = yield from _managed(site, request, route, url, visitor)
+            record = yield from _visible_record(site, request, route, url, visitor)
+            resource = _stored_resource(record)
+        elif route.target.kind in _STORED_KINDS:
+            record = yield from _visible_record(site, request, object_route(route), url, visitor)
+            if record.is_gone:
+                raise CollectionUnknown("the object was deleted")
+            document = yield from object_collection_document(site, route, record.uri)
+            resource = Resource(document, private=not record.is_public)
         else:
             resource = yield from document_at(site, route, url)
     except ResourceUnknown as error:
@@ -193,7 +204,9 @@ def _dispatched(site: Site, route: RouteMatch) -> Op[Resource]:
     return Resource(add_id(view, _canonical(site, route)), 410 if isinstance(view, Tombstone) else 200)
 
 
-def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None) -> Op[Resource]:
+def _visible_record(
+    site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None
+) -> Op[ObjectRecord]:
     """Return a published object: to everyone if it is public, else to its audience if authorised fetch is on."""
     uri = _canonical(site, route)
     [entry] = yield from Get((OBJECTS.key(DigestKey.of(uri)),))
@@ -202,7 +215,7 @@ def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor:
     if record is not None and record.uri != uri:
         record = None
     if record is not None and record.is_public:
-        return _stored_resource(record)
+        return record
     unknown = resource_unknown(route, "there is no such object")
     if site.federation.authorized_fetch == "off":
         raise unknown
@@ -210,11 +223,11 @@ def _managed(site: Site, request: Request, route: RouteMatch, url: Url, visitor:
     visitor = visitor or (yield from identify_visitor(site, request, url))
     if visitor.uri is None or record is None or not (yield from is_among(site, record, visitor.uri)):
         raise visitor.unknown(unknown)
-    return evolve(_stored_resource(record), private=True)
+    return record
 
 
 def _stored_resource(record: ObjectRecord) -> Resource:
-    return Resource(json.loads(record.body), 410 if record.is_gone else 200)
+    return Resource(json.loads(record.body), 410 if record.is_gone else 200, private=not record.is_public)
 
 
 def _answer(request: Request, resource: Resource) -> Response:

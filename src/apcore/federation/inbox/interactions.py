@@ -1,0 +1,95 @@
+"""Apply received likes, boosts and replies to the collections of our objects, and take them back.
+
+The author of an object decides who may interact with it: an actor that the author blocks may not, nor one that may not
+see the object. Such an activity changes nothing, and the log says why. The listener gets it nevertheless.
+"""
+
+from __future__ import annotations
+
+from apcore.effects import Op
+from apcore.federation.inbox.received_activity import Received
+from apcore.federation.interactions.changes import (
+    Membership,
+    add_interactions,
+    find_collection,
+    find_interaction,
+    remove_interaction,
+    take_back,
+)
+from apcore.federation.interactions.statements import (
+    COLLECTION_RULES,
+    Interaction,
+    object_collection,
+    read_interactions,
+    read_undone,
+)
+from apcore.federation.side_effect_rules import IgnoredReason, SideEffectRule
+from apcore.federation.site import Site
+from apcore.vocab import Activity, Document
+
+__all__ = ["concerns_site", "record_interactions", "refresh_reply", "take_back_interaction"]
+
+
+def concerns_site(site: Site, rule: SideEffectRule, document: Document, actor: str) -> bool:
+    """Return whether the side effect of an activity can change anything at this site, judged by the activity alone.
+
+    A Like of an object elsewhere changes nothing, for instance.
+    """
+    activity = Activity.over(document)
+    if rule.undone is not None:
+        interactions = read_undone(activity, actor)
+    elif rule.name in COLLECTION_RULES.values():
+        interactions = read_interactions(document, actor, document.id or "")
+    else:
+        return True
+    return any(_collection_of(site, interaction) is not None for interaction in interactions)
+
+
+def record_interactions(received: Received) -> Op[None]:
+    """Add a Like, an Announce or a reply to the collections of our objects.
+
+    Effects: up to seven `Get`s for each object.
+    """
+    additions: list[tuple[Interaction, list[Membership]]] = []
+    for interaction in read_interactions(received.document, received.actor, received.id):
+        collection = yield from find_collection(received.site, interaction, received.actor)
+        if isinstance(collection, IgnoredReason):
+            received.log_ignored(collection, interaction.target)
+        elif collection is not None:
+            additions.append((interaction, [(collection, interaction.member)]))
+    received.scope.notes += yield from add_interactions(additions, received.actor)
+
+
+def refresh_reply(received: Received) -> Op[None]:
+    """Apply the Update of a reply: it may answer another object now, or be for fewer people.
+
+    Effects: one `Get`, and those of `record_interactions`.
+    """
+    reference = received.activity.object
+    record = None
+    if (
+        reference is not None
+        and reference.uri is not None
+        and received.site.federation.side_effects.is_default("create")
+    ):
+        record = yield from find_interaction(received.actor, reference.uri)
+    if record is None or reference is None or reference.embedded is None or not reference.embedded.types:
+        return
+    if read_interactions(received.document, received.actor, received.id):
+        yield from record_interactions(received)
+    else:
+        received.scope.notes += remove_interaction(record)
+
+
+def take_back_interaction(received: Received) -> Op[bool]:
+    """Take back what an Undo or a Delete names. Return whether there was anything to take back.
+
+    Effects: one `Get`.
+    """
+    notes = yield from take_back(received.site, received.activity, received.actor)
+    received.scope.notes += notes
+    return bool(notes)
+
+
+def _collection_of(site: Site, interaction: Interaction) -> str | None:
+    return object_collection(site.federation.places, site.origin, interaction.target, interaction.collection)
