@@ -371,12 +371,21 @@ def test_deletes_without_id_are_distinguished_by_their_objects():
     assert ground.noted() == [f"{BOB}/notes/1#delete", f"{BOB}/notes/2#delete"]
 
 
-def test_unknown_type_is_accepted_and_ignored():
+def test_unknown_type_reaches_the_listener_for_all_activities_once_it_is_proved():
     ground = Ground()
-    assert ground.post(signed(ground, like(type="Lock"))).status == 202
-    assert ground.post(signed(ground, like(type="Lock"), by=ground.carol)).status == 401
+    assert ground.post(signed(ground, like(type="Shrug"), by=ground.carol)).status == 401
     ground.work()
     assert ground.heard == []
+    assert ground.kinds() <= OWN | CACHED
+    assert ground.post(signed(ground, like(type="Shrug"))).status == 202
+    ground.work()
+    assert ground.heard == [like()["id"]]
+
+
+def test_unknown_type_is_accepted_and_ignored_without_a_listener():
+    ground = Ground()
+    ground.node.federation._listeners.clear()
+    assert ground.post(signed(ground, like(type="Shrug"))).status == 202
     assert ground.kinds() <= OWN | CACHED
 
 

@@ -28,6 +28,7 @@ from apcore.vocab import (
     Join,
     Leave,
     Like,
+    Lock,
     Move,
     Note,
     Reject,
@@ -43,6 +44,7 @@ from inbox_fixture import BOB, CAROL, reason_of
 
 NOBODY = f"{HERE}/users/nobody"
 FEATURED = f"{BOB}/featured"
+ALICES_FEATURED = f"{ALICE}/featured"
 
 
 class Scene(Servers):
@@ -59,6 +61,7 @@ class Scene(Servers):
 
     def register(self, federation, options):
         federation.follows(FollowVerdict.PENDING)
+        federation.managed_collection("featured", "/users/{identifier}/featured")
 
     def before(self, sender: Any, type_name: str, **members: Any) -> dict[str, Any]:
         """Process an activity before the one under test, and return it."""
@@ -96,7 +99,10 @@ class Received:
     allowed: Callable[[Scene], tuple[Any, dict[str, Any]]]
     refused: Callable[[Scene], tuple[Any, dict[str, Any]]]
     reason: str | None
-    """The reason in the log, or in the answer of the inbox; None if the row changes nothing in any case."""
+    """The reason in the log, or in the answer of the inbox; None if the row changes nothing in any case.
+
+    A Move that is refused is dropped, so no listener gets it either; see ``test_moved_actors.py``.
+    """
 
 
 def by_bob(type_name: str, **members: Any) -> Callable[[Scene], tuple[Any, dict[str, Any]]]:
@@ -155,6 +161,25 @@ def change_of_collection(type_name: str) -> Received:
     )
 
 
+def undo_of_collection_change(type_name: str) -> Received:
+    def undone(scene: Scene, target: str) -> tuple[Any, dict[str, Any]]:
+        change = {"id": f"{BOB}#1", "type": type_name, "actor": BOB, "object": f"{BOB}/notes/1", "target": target}
+        return scene.bob, scene.bob.activity("Undo", object=change)
+
+    return Received(
+        lambda scene: undone(scene, featured(scene)), lambda scene: undone(scene, ALICES_FEATURED), "object-not-own"
+    )
+
+
+def move(scene: Scene, **target_members: Any) -> tuple[Any, dict[str, Any]]:
+    """Let alice follow bob, and return bob's Move to an account with these members."""
+    follow = scene.node.follow(BOB, by="alice")
+    scene.work()
+    assert scene.receive(scene.bob, scene.bob.activity("Accept", object=follow)) == 202
+    target = scene.network.peer(f"{BOB}-moved", members=target_members)
+    return scene.bob, scene.bob.activity("Move", object=BOB, target=target.actor)
+
+
 def nothing(type_name: str, **members: Any) -> Received:
     return Received(by_bob(type_name, **members), by_carol(type_name, **members), None)
 
@@ -169,13 +194,17 @@ RECEIVED: dict[str, Received] = {
     "undo-like": undo("Like", "forbidden"),
     "undo-dislike": undo("Dislike", None),
     "undo-announce": undo("Announce", "forbidden"),
+    "undo-add": undo_of_collection_change("Add"),
+    "undo-remove": undo_of_collection_change("Remove"),
     "undo": Received(
         lambda scene: undo_by_id(scene, scene.bob), lambda scene: undo_by_id(scene, scene.eve), "no-such-activity"
     ),
     "update": Received(after_follow("Update", object=MOVED), by_carol("Update", object=MOVED), "forbidden"),
     "delete": Received(after_follow("Delete", object=BOB), by_carol("Delete", object=f"{BOB}/notes/1"), "forbidden"),
+    "lock": Received(by_bob("Lock", object=f"{BOB}/notes/1"), by_carol("Lock", object=f"{BOB}/notes/1"), "forbidden"),
     "add": change_of_collection("Add"),
     "remove": change_of_collection("Remove"),
+    "move": Received(lambda scene: move(scene, alsoKnownAs=BOB), lambda scene: move(scene, alsoKnownAs=CAROL), None),
     "create": Received(
         lambda scene: (scene.bob, scene.bob.activity("Create", object=reply(BOB, scene.note))),
         lambda scene: (scene.bob, scene.bob.activity("Create", object=reply(BOB, scene.hidden))),
@@ -184,7 +213,6 @@ RECEIVED: dict[str, Received] = {
     "like": on_note("Like"),
     "dislike": nothing("Dislike", object=ALICE),
     "announce": on_note("Announce"),
-    "move": nothing("Move", object=BOB, target=CAROL),
     "flag": nothing("Flag", object=ALICE),
     "invite": nothing("Invite", object=ALICE),
     "join": nothing("Join", object=ALICE),
@@ -286,6 +314,21 @@ def sent_change(view: type[View]) -> Sent:
     return Sent(change_of, lambda scene: ("dora", change_of(scene)), "must not change")
 
 
+def sent_change_of_collection(view: type[View], *, is_undone: bool = False) -> Sent:
+    def change_of(scene: Scene, actor: str) -> View:
+        is_removal = (view is Remove) is not is_undone
+        if is_removal:
+            scene.node.append(ALICES_FEATURED, scene.note)
+        change = view(actor=actor, object=scene.note, target=ALICES_FEATURED)
+        return Undo(object=change) if is_undone else change
+
+    return Sent(
+        lambda scene: change_of(scene, ALICE),
+        lambda scene: ("dora", change_of(scene, DORA)),
+        "has no managed collection",
+    )
+
+
 def sent_nothing(view: type[View]) -> Sent:
     return Sent(lambda scene: view(object=BOB), lambda scene: ("dora", view(object=BOB)))
 
@@ -304,11 +347,14 @@ SENT: dict[str, Sent] = {
     "sent-undo-like": sent_undo(Like, "only its own actor can undo it"),
     "sent-undo-dislike": sent_undo(Dislike, "only its own actor can undo it"),
     "sent-undo-announce": sent_undo(Announce, "only its own actor can undo it"),
+    "sent-undo-add": sent_change_of_collection(Add, is_undone=True),
+    "sent-undo-remove": sent_change_of_collection(Remove, is_undone=True),
     "sent-undo": Sent(lambda scene: Undo(object=scene.follow_id), lambda scene: ("dora", Undo(object=scene.follow_id))),
     "sent-update": sent_change(Update),
     "sent-delete": sent_change(Delete),
-    "sent-add": sent_nothing(Add),
-    "sent-remove": sent_nothing(Remove),
+    "sent-lock": sent_nothing(Lock),
+    "sent-add": sent_change_of_collection(Add),
+    "sent-remove": sent_change_of_collection(Remove),
     "sent-create": Sent(
         lambda scene: Create(object=Note(id=f"{ALICE}#1", attributed_to=ALICE, in_reply_to=scene.note)),
         lambda scene: (

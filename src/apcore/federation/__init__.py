@@ -3,6 +3,7 @@
 from apcore.federation.actors.rotation import Rotation
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.findings import CheckFinding
+from apcore.federation.inbox.moderators import group_moderators
 from apcore.federation.moderation import DomainRules, DomainSuspended, Severity
 from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
@@ -35,4 +36,5 @@ __all__ = [
     "Rotation",
     "RouteMatch",
     "Severity",
+    "group_moderators",
 ]

@@ -13,9 +13,16 @@ from apcore.collections import PageItems
 from apcore.effects import Op
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.policies import Failure
-from apcore.vocab import View
+from apcore.vocab import Activity, View
 
-__all__ = ["ActorDecorator", "CollectionDecorator", "ErrorDecorator", "ListenerDecorator", "ObjectDecorator"]
+__all__ = [
+    "ActorDecorator",
+    "ChangeDecorator",
+    "CollectionDecorator",
+    "ErrorDecorator",
+    "ListenerDecorator",
+    "ObjectDecorator",
+]
 
 D = TypeVar("D")
 V = TypeVar("V", bound=View)
@@ -37,6 +44,26 @@ class ActorDecorator(Protocol[D]):
     def __call__(self, fn: Callable[[Context[D], str], V | None], /) -> Callable[[Context[D], str], V | None]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn`` as the handler, and return it."""
+        ...
+
+
+class ChangeDecorator(Protocol[D]):
+    """The decorator for ``(ctx, actor, activity, object_id) -> bool``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], str, Activity, str], Coroutine[Any, Any, bool]], /
+    ) -> Callable[[AsyncContext[D], str, Activity, str], Coroutine[Any, Any, bool]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], str, Activity, str], Op[bool]], /
+    ) -> Callable[[OpContext[D], str, Activity, str], Op[bool]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[Context[D], str, Activity, str], bool], /
+    ) -> Callable[[Context[D], str, Activity, str], bool]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn`` as the policy, and return it."""
         ...
 
 

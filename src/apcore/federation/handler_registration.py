@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, cast
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
-from apcore.federation.decorators import ListenerDecorator
+from apcore.federation.decorators import ChangeDecorator, ListenerDecorator
 from apcore.federation.routes import Registered
 from apcore.federation.side_effect_rules import ChosenSideEffect, SideEffectChoices
 from apcore.handlers import handler_kind_of, handler_name
@@ -26,6 +26,7 @@ class HandlerRegistration(Generic[Data]):
     def __init__(self) -> None:
         self.side_effects: Final = SideEffectChoices()
         """The rows of the table of side effects that are replaced or switched off."""
+        self._change_policy: Registered | None = None
         self._bound = False
 
     def side_effect(self, name: str, /) -> ListenerDecorator[Data, Activity]:
@@ -56,6 +57,32 @@ class HandlerRegistration(Generic[Data]):
         self._check_open("switch_off")
         for name in names:
             self.side_effects.choose(name, None)
+
+    @property
+    def may_change(self) -> ChangeDecorator[Data]:
+        """Register the policy for changes of what belongs to another actor, called as `(ctx, actor, activity, id)`.
+
+        It decides about a Delete, a Lock, an Undo, an Add or a Remove of an actor that is not the owner, such as a
+        moderator. ``id`` is the object, or the collection for Add and Remove. `group_moderators` is such a policy.
+        Without a policy, only owners change anything. An Update is the author's alone in any case.
+
+        Raises:
+            ConfigurationError: There is a policy already, or the handler does not have this form.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("may_change")
+            if self._change_policy is not None:
+                raise ConfigurationError(f"may_change has a policy already: {handler_name(self._change_policy.fn)}")
+            self._change_policy = self._registered(fn, takes=4)
+            return fn
+
+        return cast("ChangeDecorator[Data]", register)
+
+    @property
+    def change_policy(self) -> Registered | None:
+        """The registered policy for changes of what belongs to another actor, or None."""
+        return self._change_policy
 
     def side_effect_for(self, document: Document, /) -> ChosenSideEffect | None:
         """Return the side effect of a received activity. None if it has none, or if that is switched off."""

@@ -287,5 +287,9 @@ class Federation(RouteRegistration[Data]):
         targets = [*self.places.targets(), *self._collections.values()]
         of_routes = [handler for target in targets for handler in (target.handler, target.authorize) if handler]
         listeners = list(self._listeners.values())
-        policies = [handler for handler in (self._follows, self._error_hook) if isinstance(handler, Registered)]
+        policies = [
+            handler
+            for handler in (self._follows, self._error_hook, self.change_policy)
+            if isinstance(handler, Registered)
+        ]
         return list(dict.fromkeys(of_routes + listeners + policies + self.side_effects.handlers))

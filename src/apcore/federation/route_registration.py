@@ -200,6 +200,23 @@ class RouteRegistration(HandlerRegistration[Data]):
 
         return cast("CollectionDecorator[Data]", register)
 
+    def managed_collection(self, name: str, path: str, /, *, authorize: Callable[..., Any] | None = None) -> None:
+        """Register a collection of each actor that apcore keeps and serves, such as ``featured``.
+
+        ``path`` has the one variable ``{identifier}``. Write it with `Context.append` and `Context.remove`, or send an
+        Add or a Remove with the collection as its target. ``authorize`` is as for `collection`.
+
+        Raises:
+            ConfigurationError: ``name`` is a collection already, or ``path`` does not have this form.
+        """
+        self._check_open("managed_collection")
+        if name in ACTOR_COLLECTIONS or name in self._collections:
+            raise ConfigurationError(f"there is a collection {name!r:.60} already")
+        predicate = None if authorize is None else self._registered(authorize, takes=3)
+        target = Endpoint("collection", name, None, predicate)
+        self.places.add(path, target, variables=(IDENTIFIER,))
+        self._collections[name] = target
+
 
 def _type_name(view: type[View]) -> str:
     name: str | None = view.type_name

@@ -32,6 +32,7 @@ from apcore.vocab import (
     Join,
     Leave,
     Like,
+    Lock,
     Move,
     Reject,
     Remove,
@@ -96,8 +97,10 @@ class SideEffectRule:
 
 _ANY: Final = "any object"
 _OWN: Final = "objects of its own origin that name no other owner"
+_OWN_OR_PERMITTED: Final = f"{_OWN}; others if `Federation.may_change` agrees"
+_COLLECTION: Final = "a target collection of its own; others if `Federation.may_change` agrees"
+_COLLECTION_CHANGED: Final = "a managed collection of yours changes; cached copies of others are fetched again"
 _VISIBLE: Final = "a published object of yours that the actor may see, unless its author blocks the actor"
-_OWN_ACTIVITY: Final = "its own activity"
 _FOLLOW_OF_YOURS: Final = "a Follow that an actor of yours sent to it"
 
 # The first matching row counts. So a subtype comes before its type.
@@ -115,6 +118,8 @@ RECEIVED_RULES: Final = (
     SideEffectRule(
         "undo-announce", Undo, "its own Announce", "the actor leaves `shares` of the object", undone=Announce
     ),
+    SideEffectRule("undo-add", Undo, _COLLECTION, _COLLECTION_CHANGED, undone=Add),
+    SideEffectRule("undo-remove", Undo, _COLLECTION, _COLLECTION_CHANGED, undone=Remove),
     SideEffectRule(
         "undo",
         Undo,
@@ -132,14 +137,13 @@ RECEIVED_RULES: Final = (
     SideEffectRule(
         "delete",
         Delete,
-        _OWN,
+        _OWN_OR_PERMITTED,
         "cached copies are dropped. A reply leaves `replies`. If the actor deletes itself, its relations end, and "
         "nothing is delivered to it",
     ),
-    SideEffectRule("add", Add, "a target collection of its own", "cached copies of the collection are fetched again"),
-    SideEffectRule(
-        "remove", Remove, "a target collection of its own", "cached copies of the collection are fetched again"
-    ),
+    SideEffectRule("lock", Lock, _OWN_OR_PERMITTED),
+    SideEffectRule("add", Add, _COLLECTION, _COLLECTION_CHANGED),
+    SideEffectRule("remove", Remove, _COLLECTION, _COLLECTION_CHANGED),
     SideEffectRule(
         "move",
         Move,
@@ -158,6 +162,7 @@ RECEIVED_RULES: Final = (
 """The side effect of each type of activity that is received."""
 
 _SENT_FOLLOW: Final = "a Follow of the sender"
+_SENT_COLLECTION: Final = "a managed collection of the sender as the target"
 SENT_RULES: Final = (
     SideEffectRule("sent-tentative-accept", TentativeAccept, _SENT_FOLLOW),
     SideEffectRule("sent-tentative-reject", TentativeReject, _SENT_FOLLOW),
@@ -180,6 +185,8 @@ SENT_RULES: Final = (
         "the sender leaves `shares` of an object of yours",
         undone=Announce,
     ),
+    SideEffectRule("sent-undo-add", Undo, _SENT_COLLECTION, "the object is removed from the collection", undone=Add),
+    SideEffectRule("sent-undo-remove", Undo, _SENT_COLLECTION, "the object is added to the collection", undone=Remove),
     SideEffectRule(
         "sent-undo",
         Undo,
@@ -198,8 +205,9 @@ SENT_RULES: Final = (
         "a published object of the sender",
         "a tombstone replaces the object, and its Create leaves the outbox. A reply leaves `replies`",
     ),
-    SideEffectRule("sent-add", Add, _ANY),
-    SideEffectRule("sent-remove", Remove, _ANY),
+    SideEffectRule("sent-lock", Lock, _ANY),
+    SideEffectRule("sent-add", Add, _SENT_COLLECTION, "the object is added to the collection"),
+    SideEffectRule("sent-remove", Remove, _SENT_COLLECTION, "the object is removed from the collection"),
     SideEffectRule(
         "sent-create",
         Create,

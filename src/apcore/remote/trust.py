@@ -25,6 +25,7 @@ from apcore.vocab import (
     Add,
     Delete,
     Document,
+    Lock,
     Move,
     Reference,
     Remove,
@@ -46,6 +47,9 @@ __all__ = [
 ]
 
 _IMPLIED: Final = ("inbox", "outbox", "followers", "following", "liked", "replies", "likes", "shares")
+
+_OWNERS_CHANGES: Final = (Update, Delete, Lock, Undo)
+"""The activities that change their object."""
 
 
 class NotAnActivity(DocumentError):
@@ -102,17 +106,17 @@ def is_embedded_trusted(embedded: Document, *, wrapper: str | None, owner: str) 
 def check_change(activity: Activity, actor: str) -> None:
     """Check that the authenticated ``actor`` of ``activity`` may make the change that it describes (rule 11).
 
-    Update and Delete must be for documents of the actor, Undo for its own activities, Add and Remove for its own
+    Update, Delete and Lock must be for documents of the actor, Undo for its own activities, Add and Remove for its own
     collections. Each object must be on the actor's origin and, if it is embedded and names an owner, belong to the
     actor. An object that is only named has no owner here; the listener checks the stored document. Everything else
     (Like, Follow, Announce) may point anywhere.
 
     Raises:
-        NotAnActivity: An Update, a Delete or an Undo has no object.
+        NotAnActivity: An Update, a Delete, a Lock or an Undo has no object.
         Refused: The object does not belong to the actor.
     """
     document = activity.document
-    if document.is_a(Update) or document.is_a(Delete) or document.is_a(Undo):
+    if any(map(document.is_a, _OWNERS_CHANGES)):
         changed_references = activity.objects
         # An activity may be undone without its id: some servers do not store the id, and embed the activity.
         has_nameless = any(reference.uri is None for reference in changed_references)

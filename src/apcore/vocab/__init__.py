@@ -71,6 +71,7 @@ from apcore.vocab.extensions.lemmy import (
     ForumActivity,
     ForumGroup,
     ForumPost,
+    Lock,
     SpokenLanguage as SpokenLanguage,
 )
 from apcore.vocab.extensions.mastodon import Emoji, MediaDetails, PropertyValue
@@ -266,6 +267,7 @@ __all__ = [
     "LikeRequest",
     "Link",
     "Listen",
+    "Lock",
     "Many",
     "MediaDetails",
     "MediaDocument",

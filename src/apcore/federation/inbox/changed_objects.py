@@ -1,4 +1,7 @@
-"""Apply received Updates, Deletes, Adds and Removes to cached copies.
+"""Apply received Updates, Deletes, Adds and Removes to cached copies and to managed collections.
+
+A managed collection of ours changes if its owner, or an actor that the application's policy permits, says so. Of the
+collections of other servers, cached copies are dropped.
 
 An Update or Delete of the actor itself also changes the relations with it.
 """
@@ -14,18 +17,21 @@ from apcore.errors import DocumentError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_in
 from apcore.federation.inbox.received_activity import Received
+from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.outbox.records import encode_inboxes
 from apcore.federation.relations.stored import relations_of, remember_deleted_actor
 from apcore.federation.relations.table import Direction, RelationEvent
+from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate, WriteEntry
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.http import same_origin
 from apcore.ports import StoreKey
 from apcore.remote import cached_owners, changed_document
 from apcore.vocab import Reference, same_id
 
-__all__ = ["drop_copies", "drop_target_copies", "forget_deleted", "refresh_changed"]
+__all__ = ["change_collection", "drop_copies", "forget_deleted", "refresh_changed"]
 
 _RELATIONS_A_COMMIT: Final = 10
 """The most relations that one commit changes. Each takes up to seven of the hundred entries of a commit."""
@@ -51,7 +57,7 @@ def drop_copies(received: Received, references: Sequence[Reference]) -> Op[None]
             owners = yield from cached_owners(uri, identity=identity)
             # `check_change` has checked the owner that the activity itself names. The owner in a copy from the object's
             # origin is better evidence, so it decides here.
-            if owners and not any(same_id(owner, actor) for owner in owners):
+            if owners and not received.is_permitted and not any(same_id(owner, actor) for owner in owners):
                 _LOG.info(
                     "%s cannot change %.200s, which belongs to %.200s: the cached copy stays", actor, uri, owners[0]
                 )
@@ -61,9 +67,18 @@ def drop_copies(received: Received, references: Sequence[Reference]) -> Op[None]
             continue  # An id that is no address was never fetched, so there is no copy.
 
 
-def drop_target_copies(received: Received) -> Op[None]:
-    """Invalidate the cached copies of the collections that an Add or a Remove changes."""
-    yield from drop_copies(received, received.activity.targets)
+def change_collection(received: Received) -> Op[None]:
+    """Change the target collections of an Add or a Remove, or take the change back.
+
+    Effects: those of `drop_copies` for collections of other servers, else none.
+    """
+    for change in changed_collections(received.activity):
+        if _is_here(received, change):
+            _change_managed(received, change)
+        elif received.is_permitted or same_origin(change.collection, received.actor):
+            yield from drop_copies(received, [Reference(change.collection)])
+        else:
+            received.log_ignored(IgnoredReason.NOT_OWN, change.collection)
 
 
 def refresh_changed(received: Received) -> Op[None]:
@@ -84,7 +99,9 @@ def refresh_changed(received: Received) -> Op[None]:
 def forget_deleted(received: Received) -> Op[None]:
     """Drop the copies of deleted objects, and end all relations with an actor that deletes itself."""
     yield from drop_copies(received, received.activity.objects)
-    if not any(_is_actor_itself(received, reference) for reference in received.activity.objects):
+    if received.is_permitted or not any(
+        _is_actor_itself(received, reference) for reference in received.activity.objects
+    ):
         return
     received.scope.notes.append(WriteEntry(remember_deleted_actor(received.actor)))
     yield from _change_relations_of(received, RelationEvent.END)
@@ -131,3 +148,18 @@ def _commit_updates(site: Site, updates: Sequence[RelationUpdate]) -> Op[None]:
         f"relations with one actor changed during each of {_COMMIT_ATTEMPTS_MAX} commits that change them: "
         "try again later"
     )
+
+
+def _is_here(received: Received, change: CollectionChange) -> bool:
+    return same_origin(change.collection, str(received.site.origin))
+
+
+def _change_managed(received: Received, change: CollectionChange) -> None:
+    site = received.site
+    identifier = managed_owner(site.federation.places, site.origin, change.collection)
+    if identifier is None:
+        received.log_ignored(IgnoredReason.NO_OBJECT, change.collection)
+    elif received.is_permitted or same_id(site.actor_uri(identifier), received.actor):
+        received.scope.notes += change.notes
+    else:
+        received.log_ignored(IgnoredReason.NOT_OWN, change.collection)

@@ -18,12 +18,12 @@ from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.inbox.interactions import concerns_site
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
+from apcore.federation.inbox.permissions import check_permitted
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
 from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.request_signers import check_domain
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
-from apcore.remote import check_change
 
 __all__ = ["BODY_BYTES_MAX", "receive"]
 
@@ -74,7 +74,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             _log("ignored, since its actor is unknown here,", incoming, recipient)
             return
     authenticated = yield from authenticate(site, request, incoming)
-    check_change(authenticated.activity, authenticated.actor)
+    check_permitted(site, authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
     if not _is_handled(site, authenticated):

@@ -30,6 +30,8 @@ class Received:
     scope: UnitOfWork[Any]
     activity: Activity
     actor: str
+    is_permitted: bool = False
+    """Whether the application's policy permits a change of another actor's object."""
 
     @property
     def document(self) -> Document:

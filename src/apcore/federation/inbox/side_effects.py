@@ -17,10 +17,11 @@ from typing import Any, Final, TypeAlias
 
 from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
-from apcore.federation.inbox.changed_objects import drop_target_copies, forget_deleted, refresh_changed
+from apcore.federation.inbox.changed_objects import change_collection, forget_deleted, refresh_changed
 from apcore.federation.inbox.follow_requests import answer_follow
 from apcore.federation.inbox.interactions import record_interactions, refresh_reply, take_back_interaction
 from apcore.federation.inbox.moved_actors import follow_moved
+from apcore.federation.inbox.permissions import is_permitted
 from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.relations.changes import is_late_answer
 from apcore.federation.relations.stored import read_relation
@@ -38,15 +39,20 @@ SideEffect: TypeAlias = Callable[[Received], Op[None]]
 def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -> Op[None]:
     """Note the changes that follow from an activity with a proved actor.
 
-    Effects: for a row that the application has replaced, its handler; for a Follow, the policy, the actor's handler and
-    the follower's document (see `load`); for an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and
-    one `Get` for each of up to 20 objects; for an actor that updates or deletes itself, also one commit for each ten
-    relations with it; for a Move, the target's document, and one commit for each follower of ours; for a Like, an
-    Announce or a reply, up to seven `Get`s for each object; for others, up to six `Get`s.
+    Effects: for a change of another actor's object, those of `is_permitted`; for a row that the application has
+    replaced, its handler; for a Follow, the policy, the actor's handler and the follower's document (see `load`); for
+    an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and one `Get` for each of up to 20 objects; for
+    an actor that updates or deletes itself, also one commit for each ten relations with it; for a Move, the target's
+    document, and one commit for each follower of ours; for a Like, an Announce or a reply, up to seven `Get`s for each
+    object; for others, up to six `Get`s.
 
     Raises:
-        Drop: The target of a Move does not confirm it.
+        Drop: The actor may not change what belongs to another one, or the target of a Move does not confirm it.
     """
+    actor = activity.actor
+    permitted = (
+        actor is not None and actor.uri is not None and (yield from is_permitted(site, scope, activity, actor.uri))
+    )
     choice = site.federation.side_effect_for(activity.document)
     if choice is None:
         return
@@ -54,10 +60,9 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
         view = choice.rule.activity.over(activity.document)
         _ = yield from Call(choice.replacement.fn, view, contexts_for=UnitContexts(scope))
         return
-    actor = activity.actor
     if actor is None or actor.uri is None:
         return
-    received = Received(site, scope, activity, actor.uri)
+    received = Received(site, scope, activity, actor.uri, is_permitted=permitted)
     if activity.object is None:
         received.log_ignored(IgnoredReason.NO_OBJECT, None)
         return
@@ -131,8 +136,10 @@ OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
         "undo": _undo,
         "update": _update,
         "delete": _delete,
-        "add": drop_target_copies,
-        "remove": drop_target_copies,
+        "undo-add": change_collection,
+        "undo-remove": change_collection,
+        "add": change_collection,
+        "remove": change_collection,
         "move": follow_moved,
         "create": record_interactions,
         "like": record_interactions,

@@ -21,10 +21,12 @@ from apcore.federation.interactions.changes import (
     take_back,
 )
 from apcore.federation.interactions.statements import Interaction, read_interactions, read_reply
+from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.outbox.addressing import addressing_of
 from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
+from apcore.http import same_origin
 from apcore.vocab import Activity, Create, Delete, Undo, audience_of, read_document, to_wire
 
 __all__ = ["apply_sent_effects"]
@@ -37,7 +39,8 @@ def apply_sent_effects(site: Site, scope: UnitOfWork[Any]) -> Op[list[PendingWri
     reply, Undo or Delete.
 
     Raises:
-        ContractError: An actor of ours undoes an activity of another actor.
+        ContractError: An actor of ours undoes an activity of another actor, or adds to a collection of ours that it
+            does not have.
     """
     notes: list[PendingWrite] = []
     own_count = len(scope.notes)
@@ -76,9 +79,26 @@ def _create_of(site: Site, note: PublishObject) -> SendActivity:
 
 def _effects_of(site: Site, note: SendActivity) -> Op[list[PendingWrite]]:
     actor, document = site.actor_uri(note.by), note.activity
+    changes = changed_collections(Activity.over(document))
+    if changes:
+        return _change_collections(site, changes, sender=note.by)
     if document.is_a(Undo) or document.is_a(Delete):
         return (yield from take_back(site, Activity.over(document), actor, sender=note.by))
     return (yield from _add(site, read_interactions(document, actor, note.id), actor, sender=note.by))
+
+
+def _change_collections(site: Site, changes: Sequence[CollectionChange], *, sender: str) -> list[PendingWrite]:
+    """Return the notes that change collections of ours. Those of other servers are theirs to change."""
+    notes: list[PendingWrite] = []
+    for change in changes:
+        if not same_origin(change.collection, str(site.origin)):
+            continue
+        if managed_owner(site.federation.places, site.origin, change.collection) != sender:
+            raise ContractError(
+                f"{sender!r:.60} has no managed collection {change.collection}: register it with managed_collection"
+            )
+        notes += change.notes
+    return notes
 
 
 def _publish_effects(site: Site, note: PublishObject) -> Op[list[PendingWrite]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from apcore.vocab.activities import Activity
 from apcore.vocab.namespaces import LEMMY, PEERTUBE, SCHEMA
 from apcore.vocab.relations import One, Ref
 from apcore.vocab.scalars import Boolean, Text
 from apcore.vocab.views import View
 
-__all__ = ["ForumActivity", "ForumGroup", "ForumPost", "SpokenLanguage"]
+__all__ = ["ForumActivity", "ForumGroup", "ForumPost", "Lock", "SpokenLanguage"]
 
 
 class SpokenLanguage(View, ns=SCHEMA):
@@ -38,6 +39,10 @@ class ForumGroup(View, ns=LEMMY):
     moderators: Ref = Ref()
     posting_restricted_to_mods: Boolean = Boolean()
     matrix_user_id: Text = Text()
+
+
+class Lock(Activity, ns=LEMMY, type="Lock"):
+    """The actor, a moderator, closes the object for comments."""
 
 
 class ForumActivity(View, ns=LEMMY):
