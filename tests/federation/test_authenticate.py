@@ -591,7 +591,7 @@ def test_proof_by_a_deleted_actor_falls_back_to_its_request_for_its_delete_only(
 
 
 def test_proved_delete_of_a_deleted_actor_is_refused_without_its_own_signature():
-    """Deliver it by another server, while the actor's own server still answers: nobody proves that it is gone."""
+    """Deliver it by another server, while the actor's own server still answers: nothing proves that it is gone."""
     ground = Ground()
     assert ground.post(post(ground, like(), ground.bob)).status == 202
     ground.bob.serve(f"{BOB}-other", None, status=410)

@@ -1,4 +1,4 @@
-"""Check the signatures inside our activities: other servers accept them from anyone who passes the activity on."""
+"""Check the signatures inside our activities: other servers accept them from any server that passes the activity on."""
 
 from __future__ import annotations
 

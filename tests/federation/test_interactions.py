@@ -1,4 +1,4 @@
-"""Check the collections of published objects, and ``liked`` of actors: who is added, listed, counted and removed."""
+"""Check the collections of published objects, and ``liked`` of actors: their members, counts and removals."""
 
 from __future__ import annotations
 
