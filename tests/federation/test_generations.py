@@ -18,13 +18,13 @@ from apcore.federation.actors.generations import (
 S, E, A = GenerationState, GenerationEvent, GenerationAction
 
 NEXT_STATES = {
-    #           ADD        REPLACE      EXPIRE     RETIRE
-    S.ABSENT: (S.SIGNING, None, None, None),
-    S.SIGNING: (None, S.REPLACED, None, None),
-    S.REPLACED: (None, S.REPLACED, S.EXPIRED, None),
-    S.EXPIRED: (None, S.EXPIRED, None, S.WITHDRAWN),
-    S.WITHDRAWN: (None, None, None, S.RETIRED),
-    S.RETIRED: (None, None, None, None),
+    #           ADD        REPLACE      CLOSE       EXPIRE     RETIRE
+    S.ABSENT: (S.SIGNING, None, None, None, None),
+    S.SIGNING: (None, S.REPLACED, S.REPLACED, None, None),
+    S.REPLACED: (None, S.REPLACED, S.REPLACED, S.EXPIRED, None),
+    S.EXPIRED: (None, S.EXPIRED, S.EXPIRED, None, S.WITHDRAWN),
+    S.WITHDRAWN: (None, None, None, None, S.RETIRED),
+    S.RETIRED: (None, None, None, None, None),
 }
 """The next state by state and event, in the order of `GenerationEvent`; None for a pair that cannot happen."""
 
@@ -41,14 +41,16 @@ def test_every_pair_of_state_and_event_has_its_next_state_or_is_refused(state, e
 
 
 def test_every_action_belongs_to_one_transition():
-    actions = [action for change in GENERATION_TRANSITIONS.values() for action in change.actions]
+    # The keys of a deleted actor are scheduled like replaced ones, by an event of their own.
+    changes = [change for (_, event), change in GENERATION_TRANSITIONS.items() if event is not E.CLOSE]
+    actions = [action for change in changes for action in change.actions]
     assert sorted(actions, key=lambda action: action.value) == sorted(A, key=lambda action: action.value)
 
 
-def test_only_the_first_replacement_schedules_and_announces():
+def test_only_keys_that_sign_are_scheduled_and_only_their_replacement_is_announced():
     for (state, event), change in GENERATION_TRANSITIONS.items():
-        is_first = (state, event) == (S.SIGNING, E.REPLACE)
-        assert (A.SCHEDULE_RETIREMENT in change.actions) is (A.ANNOUNCE in change.actions) is is_first
+        assert (A.SCHEDULE_RETIREMENT in change.actions) is (state is S.SIGNING)
+        assert (A.ANNOUNCE in change.actions) is ((state, event) == (S.SIGNING, E.REPLACE))
 
 
 def test_private_keys_are_dropped_only_after_the_public_ones_are_withdrawn():

@@ -8,6 +8,7 @@ LINES_MAX = 300
 LINES_MIN = 60
 
 SMALL = {
+    "account_methods": "the methods that all variants of the context share; `context_methods` has those that differ",
     "outages": "asked by authentication and by delivery, which must not import each other",
     "serving.page_names": "two inverse functions, with a property test of their own",
     "unit_setup": "joins the site and the unit of work, which must not import each other",

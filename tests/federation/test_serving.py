@@ -71,7 +71,7 @@ STATUSES = {
     "an actor that is gone": (f"{HERE}/users/gone", 410),
     "an unknown actor": (f"{HERE}/users/nobody", 404),
     "followers of an unknown actor": (f"{HERE}/users/nobody/followers", 404),
-    "followers of a deleted actor": (f"{HERE}/users/gone/followers", 404),
+    "followers of a deleted actor": (f"{HERE}/users/gone/followers", 410),
     "an object": (f"{HERE}/notes/1", 200),
     "an object in another spelling": (f"{HERE}/notes/%31", 200),
     "an object that is gone": (f"{HERE}/notes/0", 410),

@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 
 from apcore.effects import Op
 from apcore.errors import ContractError
+from apcore.federation.account_methods import AccountMethods
 from apcore.federation.context_methods import AwaitableMethods, BlockingMethods, OpMethods
 from apcore.federation.pointers import AsyncPointer, Pointer, resolve_reference
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
@@ -26,10 +27,12 @@ __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]
 Data = TypeVar("Data", default=None)
 
 
-class _BaseContext(Generic[Data]):
+class _BaseContext(AccountMethods, Generic[Data]):
     """The members that all variants share."""
 
     __slots__ = ("_scope",)
+
+    _scope: UnitOfWork[Data]
 
     def __init__(self, scope: UnitOfWork[Data]) -> None:
         self._scope = scope

@@ -28,6 +28,7 @@ from apcore.vocab import Document, audience_of
 
 __all__ = [
     "AddMember",
+    "ChangeActor",
     "PendingWrite",
     "PublishObject",
     "RelationUpdate",
@@ -106,6 +107,16 @@ class PublishObject:
 
 
 @frozen
+class ChangeActor:
+    """A pending write: change the aliases of the local actor ``by``, or take its Move back."""
+
+    by: str
+    also_known_as: tuple[str, ...] | None = None
+    """The ids of its other accounts; None to leave them unchanged."""
+    cancels_move: bool = False
+
+
+@frozen
 class WriteEntry:
     """A pending write to one key. Only apcore's own side effects note these."""
 
@@ -131,7 +142,9 @@ class RelationUpdate:
     """The value to store with the member. Empty leaves the stored value unchanged."""
 
 
-PendingWrite: TypeAlias = AddMember | RemoveMember | SendActivity | PublishObject | WriteEntry | RelationUpdate
+PendingWrite: TypeAlias = (
+    AddMember | RemoveMember | SendActivity | PublishObject | ChangeActor | WriteEntry | RelationUpdate
+)
 
 
 @define(kw_only=True)

@@ -6,12 +6,13 @@ Each write is a commit of its own. When the method returns, it is stored.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from apcore.collections import PageItems, contains, count
 from apcore.effects import Op
-from apcore.federation.outbox.send import act, commit_action, commit_follow
+from apcore.federation.actors.actions import note_aliases, note_move
+from apcore.federation.outbox.send import act, commit_action, commit_change, commit_deletion, commit_follow
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, member_ids
 from apcore.federation.site import Site
@@ -98,6 +99,43 @@ class NodeMethods(Bound[Data], ABC):
             lambda site: actions.pending_follows(unit_of_work_for(site), identifier, cursor=cursor, limit=limit),
         )
 
+    def set_aliases(self, identifier: str, aliases: Sequence[str], /, *, origin: str | None = None) -> str:
+        """Set the other accounts of our actor ``identifier``, and tell its followers by an Update.
+
+        Return the id of the Update. The ids are served as `alsoKnownAs`, beside those of your handler. An account that
+        moves here must be among them before its Move.
+
+        Raises:
+            ValueError: An alias is not the address of another actor, or there are more than 20.
+        """
+        return self._run_for(
+            origin, lambda site: commit_change(site, identifier, lambda scope: note_aliases(scope, identifier, aliases))
+        )
+
+    def move_actor(self, identifier: str, target: str | None, /, *, origin: str | None = None) -> str:
+        """Move our actor ``identifier`` to the account ``target``, and tell its followers.
+
+        Return the id of the Move. ``target`` is then served as `movedTo`. With None, take a Move back: the followers
+        get an Update without `movedTo`, whose id is returned.
+
+        Raises:
+            ValueError: ``target`` is not the address of another actor.
+            ContractError: ``target`` does not name the actor in `alsoKnownAs`, or has moved itself.
+            Unavailable: ``target`` cannot be loaded now.
+        """
+        return self._run_for(
+            origin, lambda site: commit_change(site, identifier, lambda scope: note_move(scope, identifier, target))
+        )
+
+    def delete_actor(self, identifier: str, /, *, origin: str | None = None) -> str | None:
+        """Delete our actor ``identifier`` for ever.
+
+        Return the id of the Delete, or None if the actor is deleted already. It is served as a `Tombstone` from then
+        on, and can send nothing more. Everybody who follows it, or is followed, gets the Delete. Its keys are retired
+        when the last delivery has ended. When this returns, all of this is stored.
+        """
+        return self._run_for(origin, lambda site: commit_deletion(site, identifier))
+
     def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """Add an item (an id) to a managed collection. An item that is already there is not an error.
 
@@ -175,6 +213,22 @@ class AsyncNodeMethods(Bound[Data], ABC):
             origin,
             lambda site: actions.pending_follows(unit_of_work_for(site), identifier, cursor=cursor, limit=limit),
         )
+
+    async def set_aliases(self, identifier: str, aliases: Sequence[str], /, *, origin: str | None = None) -> str:
+        """See `Node.set_aliases`."""
+        return await self._run_for(
+            origin, lambda site: commit_change(site, identifier, lambda scope: note_aliases(scope, identifier, aliases))
+        )
+
+    async def move_actor(self, identifier: str, target: str | None, /, *, origin: str | None = None) -> str:
+        """See `Node.move_actor`."""
+        return await self._run_for(
+            origin, lambda site: commit_change(site, identifier, lambda scope: note_move(scope, identifier, target))
+        )
+
+    async def delete_actor(self, identifier: str, /, *, origin: str | None = None) -> str | None:
+        """See `Node.delete_actor`."""
+        return await self._run_for(origin, lambda site: commit_deletion(site, identifier))
 
     async def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """See `Node.append`."""

@@ -97,6 +97,8 @@ class PeerNetwork:
         """Origins that do not answer, written like ``https://remote.example``."""
         self._peers: Final[dict[str, list[Peer]]] = {}
         self._nodes: Final[list[Node[Any]]] = []
+        self._cached_keys: Final[dict[str, PublicKey]] = {}
+        """The last key that was served under each id. As on real servers, it verifies the Delete of its owner."""
 
     def peer(self, actor: str, /, **options: Any) -> Peer:
         """Make a `Peer` on this network."""
@@ -166,7 +168,10 @@ class PeerNetwork:
         return Response(404)
 
     def _published(self, key_id: str) -> PublicKey | None:
-        """Return the key that is served under its id; None if its server is not on the network."""
+        """Return the key that is served under its id; None if its server is not on the network.
+
+        If its actor is gone (410), return the key that was served last.
+        """
         url = parse_url(key_id).without_fragment()
         if str(url.origin) not in self._peers and not any(node.origins.has(url.origin) for node in self._nodes):
             return None
@@ -176,14 +181,24 @@ class PeerNetwork:
         if response.status == 401 and signing_peers:
             # The server requires signed requests (authorised fetch); any peer here can sign.
             response = self._answer(signing_peers[0].sign(request), url)
-        document: dict[str, Any] = json.loads(response.body) if response.status == 200 else {}
-        for entry in (document.get("publicKey"), *document.get("assertionMethod", ())):
-            members = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
-            if members.get("id") == key_id and "publicKeyPem" in members:
-                return read_pem(members["publicKeyPem"], key_id=key_id, owner=members["owner"])
-            if members.get("id") == key_id and "publicKeyMultibase" in members:
-                return read_multikey(members["publicKeyMultibase"], key_id=key_id, owner=members["controller"])
-        raise SignatureError(f"{url} does not serve the key {key_id}")
+        if response.status == 410 and key_id in self._cached_keys:
+            return self._cached_keys[key_id]
+        key = _key_in(json.loads(response.body) if response.status == 200 else {}, key_id)
+        if key is None:
+            raise SignatureError(f"{url} does not serve the key {key_id}")
+        self._cached_keys[key_id] = key
+        return key
+
+
+def _key_in(document: dict[str, Any], key_id: str) -> PublicKey | None:
+    """Return the key with this id in an actor's document, or None."""
+    for entry in (document.get("publicKey"), *document.get("assertionMethod", ())):
+        members = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+        if members.get("id") == key_id and "publicKeyPem" in members:
+            return read_pem(members["publicKeyPem"], key_id=key_id, owner=members["owner"])
+        if members.get("id") == key_id and "publicKeyMultibase" in members:
+            return read_multikey(members["publicKeyMultibase"], key_id=key_id, owner=members["controller"])
+    return None
 
 
 class Peer:

@@ -33,7 +33,8 @@ class GenerationState(Enum):
     SIGNING = "signing"
     """It is published, and signs. An actor has one such generation at most."""
     REPLACED = "replaced"
-    """A newer generation signs. This one stays published until its time of retirement."""
+    """It has a time of retirement, and is published until then. A newer generation signs; if the actor is deleted, this
+    one signs what is still to be delivered."""
     EXPIRED = "expired"
     """Its time of retirement has come. It is stored, and published no more."""
     WITHDRAWN = "withdrawn"
@@ -49,6 +50,8 @@ class GenerationEvent(Enum):
     """Its keys were made, or supplied, and are stored."""
     REPLACE = "replaced"
     """A newer generation is put into the ring that holds it."""
+    CLOSE = "closed"
+    """The actor is deleted. The time of retirement comes when all deliveries have ended."""
     EXPIRE = "expired"
     """Its time of retirement comes. Nothing is written: publishing compares the time with the clock."""
     RETIRE = "retired"
@@ -90,6 +93,10 @@ GENERATION_TRANSITIONS: Final[Mapping[tuple[GenerationState, GenerationEvent], G
             # A generation that was replaced earlier keeps its time of retirement.
             (_S.REPLACED, _E.REPLACE): GenerationTransition(_S.REPLACED),
             (_S.EXPIRED, _E.REPLACE): GenerationTransition(_S.EXPIRED),
+            # The Delete of the actor is announcement enough.
+            (_S.SIGNING, _E.CLOSE): GenerationTransition(_S.REPLACED, (_A.SCHEDULE_RETIREMENT,)),
+            (_S.REPLACED, _E.CLOSE): GenerationTransition(_S.REPLACED),
+            (_S.EXPIRED, _E.CLOSE): GenerationTransition(_S.EXPIRED),
             (_S.REPLACED, _E.EXPIRE): GenerationTransition(_S.EXPIRED),
             # The document first, then the signer, and the list last. After a crash the entry in the list is still
             # there, and the next run repeats the rest.

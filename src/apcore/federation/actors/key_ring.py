@@ -124,14 +124,28 @@ class KeyRing:
         """
         generation = self.generation + 1
         actions = set(advance_generation(GenerationState.ABSENT, GenerationEvent.ADD).actions)
-        older_keys: list[OwnKey] = []
+        older_ring, older_actions = self._scheduled(GenerationEvent.REPLACE, retire_at, now)
+        numbered_keys = [evolve(key, generation=generation) for key in new_keys]
+        return evolve(self, keys=(*older_ring.keys, *numbered_keys), generation=generation), actions | older_actions
+
+    def close(self, *, retire_at: datetime, now: datetime) -> tuple[KeyRing, set[GenerationAction]]:
+        """Return the ring of an actor that is deleted, and the actions that belong to the change.
+
+        Keys that sign now are retired at ``retire_at``, and none replaces them.
+        """
+        return self._scheduled(GenerationEvent.CLOSE, retire_at, now)
+
+    def _scheduled(
+        self, event: GenerationEvent, retire_at: datetime, now: datetime
+    ) -> tuple[KeyRing, set[GenerationAction]]:
+        actions: set[GenerationAction] = set()
+        keys: list[OwnKey] = []
         for key in self.keys:
-            change = advance_generation(key.state(now), GenerationEvent.REPLACE)
+            change = advance_generation(key.state(now), event)
             actions.update(change.actions)
             is_scheduled = GenerationAction.SCHEDULE_RETIREMENT in change.actions
-            older_keys.append(evolve(key, until=retire_at) if is_scheduled else key)
-        numbered_keys = [evolve(key, generation=generation) for key in new_keys]
-        return evolve(self, keys=(*older_keys, *numbered_keys), generation=generation), actions
+            keys.append(evolve(key, until=retire_at) if is_scheduled else key)
+        return evolve(self, keys=tuple(keys)), actions
 
     def retire(self, names: Sequence[str]) -> GenerationTransition:
         """Return the transition of the keys with these names, whose time of retirement has come."""

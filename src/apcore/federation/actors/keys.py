@@ -75,10 +75,16 @@ def own_keys(site: Site, actor_uri: str) -> Op[tuple[OwnKey, ...]]:
 def signing_key(site: Site, actor_uri: str, *, prefer: str | None = None) -> Op[OwnKey]:
     """Return the RSA key with which HTTP requests of an actor are signed.
 
-    If the RSA key named ``prefer`` is still published, return that one. Effects and errors: see `own_keys`.
+    If the RSA key named ``prefer`` is still published, return that one. Effects: see `own_keys`.
+
+    Raises:
+        ContractError: The actor is deleted, and its keys are retired.
+        KeysCapped: See `own_keys`.
     """
     keys = yield from own_keys(site, actor_uri)
     rsa_keys = [key for key in keys if key.kind == "rsa-2048"]
+    if not rsa_keys:
+        raise ContractError(f"{actor_uri} has no key to sign with: it is deleted, and its keys are retired")
     return next((key for key in rsa_keys if key.name == prefer), rsa_keys[0])
 
 

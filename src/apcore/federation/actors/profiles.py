@@ -1,4 +1,8 @@
-"""Get local actors from the application's handler, and find the inboxes of remote actors."""
+"""Get local actors from the application's handler, and find the inboxes of remote actors.
+
+The application's view of an actor gets the stored aliases and the new account, unless the view has its own. A deleted
+actor is a `Tombstone`, whatever the application returns.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from apcore.effects import Call, Now, Op
+from apcore.effects import Call, Get, Now, Op
 from apcore.errors import DocumentError, RemoteError
 from apcore.federation.actors.keys import instance_identity
+from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey, OwnActorRecord
 from apcore.federation.context import UnitContexts
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
@@ -20,15 +25,18 @@ from apcore.remote import Identity, LoadedDocument, load
 from apcore.vocab import Actor, Document, Tombstone, View
 
 __all__ = [
+    "ActorGone",
     "ActorUnknown",
     "Inboxes",
     "ResourceUnknown",
     "actor_view",
+    "application_view",
     "dispatch_actor",
     "inboxes_in",
     "inboxes_of",
     "load_actor",
     "require_actor",
+    "with_stored",
 ]
 
 
@@ -42,6 +50,13 @@ class ActorUnknown(ResourceUnknown):
     """There is no local actor with this name."""
 
     reason = "no-such-actor"
+
+
+class ActorGone(ActorUnknown):
+    """The local actor with this name is deleted."""
+
+    status_hint = 410
+    reason = "actor-gone"
 
 
 @frozen
@@ -64,24 +79,54 @@ def dispatch_actor(site: Site, handler: Registered, *arguments: Any, **named: An
 
 
 def actor_view(site: Site, route: RouteMatch) -> Op[View | None]:
-    """Return the application's view of an actor, or None if the actor does not exist."""
+    """Return the view of a local actor: a `Tombstone` if it is deleted, or None if it does not exist.
+
+    Effects: one `Get`, and the application's handler.
+    """
     handler, identifier = route.target.handler, route.identifier
     if handler is None or identifier is None:
         return None
+    uri = site.actor_uri(identifier)
+    [entry] = yield from Get((OWN_ACTORS.key(OwnActorKey.of(uri)),))
+    record = None if entry is None else OWN_ACTORS.decode(entry.value)
+    if record is not None and record.is_deleted:
+        return Tombstone(former_type=record.former_type, deleted=record.deleted)
     view: View | None = yield from dispatch_actor(site, handler, identifier)
+    return view if view is None or record is None else with_stored(view, record)
+
+
+def application_view(site: Site, identifier: str) -> Op[View | None]:
+    """Return the view that the application's handler makes of a local actor, without anything that is stored."""
+    route = site.federation.places.read(site.origin, site.actor_uri(identifier))
+    if route is None or route.target.handler is None:
+        return None
+    view: View | None = yield from dispatch_actor(site, route.target.handler, identifier)
     return view
 
 
+def with_stored(view: View, record: OwnActorRecord) -> View:
+    """Return the application's view of an actor with the stored aliases, and the new account unless it has one."""
+    actor = view if isinstance(view, Actor) else Actor.over(view.document)
+    aliases = tuple(dict.fromkeys((*actor.also_known_as, *record.also_known_as)))
+    moved_to = actor.moved_to or record.moved_to
+    if isinstance(view, Tombstone) or (aliases, moved_to) == (tuple(actor.also_known_as), actor.moved_to):
+        return view
+    return actor.evolve(also_known_as=aliases, moved_to=moved_to)
+
+
 def require_actor(site: Site, identifier: str) -> Op[View]:
-    """Return the application's view of the local actor with this identifier.
+    """Return the view of the local actor with this identifier. Effects: see `actor_view`.
 
     Raises:
-        ActorUnknown: The actor does not exist, or is gone.
+        ActorGone: The actor is deleted.
+        ActorUnknown: The actor does not exist.
     """
     route = site.federation.places.read(site.origin, site.actor_uri(identifier))
     view = None if route is None else (yield from actor_view(site, route))
-    if view is None or isinstance(view, Tombstone):
+    if view is None:
         raise ActorUnknown(f"there is no actor {identifier!r:.60}")
+    if isinstance(view, Tombstone):
+        raise ActorGone(f"the actor {identifier!r:.60} is deleted")
     return view
 
 

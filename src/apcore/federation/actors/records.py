@@ -16,12 +16,15 @@ __all__ = [
     "KEY_RETIREMENTS",
     "KEY_RINGS",
     "KEY_WINDOWS",
+    "OWN_ACTORS",
     "KeyRetirement",
     "KeyRetirementKey",
     "KeyRingKey",
     "KeyRingRecord",
     "KeyWindow",
     "KeyWindowKey",
+    "OwnActorKey",
+    "OwnActorRecord",
     "StoredKey",
 ]
 
@@ -135,4 +138,44 @@ class KeyRetirement(StoredRecord):
 
 KEY_RETIREMENTS: Final = RecordKind(
     "keys-due", KeyRetirement, KeyRetirementKey, lifetime="until the keys are retired", written_by="rotation"
+)
+
+
+class OwnActorKey(NamedTuple):
+    """The actor of ours."""
+
+    actor_digest: str
+
+    @classmethod
+    def of(cls, actor: str) -> OwnActorKey:
+        """Return the key of the record about our actor with this id."""
+        return cls(digest_part(actor))
+
+
+@frozen(kw_only=True)
+class OwnActorRecord(StoredRecord):
+    """The aliases of an actor of yours, its new account, and its deletion."""
+
+    actor: str
+    also_known_as: tuple[str, ...] = ()
+    """The ids of its other accounts."""
+    moved_to: str | None = None
+    """The id of its new account."""
+    deleted: datetime | None = None
+    """The time of its deletion."""
+    former_type: str | None = None
+    """Its type before the deletion."""
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the actor is deleted."""
+        return self.deleted is not None
+
+
+OWN_ACTORS: Final = RecordKind(
+    "own-actor",
+    OwnActorRecord,
+    OwnActorKey,
+    lifetime="for ever",
+    written_by="`set_aliases`, `move_actor` and `delete_actor`",
 )

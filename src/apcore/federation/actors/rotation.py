@@ -82,13 +82,16 @@ def rotate(
         StoreBusy: Another operation committed first in all attempts.
         ValueError: ``keys`` are not one of each kind, or one of them is already this actor's.
     """
-    view = None if identifier is None else (yield from require_actor(site, identifier))
+    if identifier is not None:
+        _ = yield from require_actor(site, identifier)
     actor = site.instance_uri if identifier is None else site.actor_uri(identifier)
     if keys is None:
         _ = yield from own_keys(site, actor)
     new_keys: tuple[OwnKey, ...] = ()
     seed = yield from RandomBytes(16)
     for _ in range(_ATTEMPTS_MAX):
+        # The actor may have been deleted since the last attempt. Its keys are in the commit of that too.
+        view = None if identifier is None else (yield from require_actor(site, identifier))
         ring = yield from read_key_ring(actor)
         if ring is None:
             if keys is None:

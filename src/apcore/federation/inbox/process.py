@@ -14,7 +14,7 @@ import logging
 from typing import Any, Final
 
 from apcore.effects import Call, Op, Settle
-from apcore.errors import ContractError, Unavailable
+from apcore.errors import Unavailable
 from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
 from apcore.federation.inbox.records import ReceivedActivityRecord
@@ -71,9 +71,11 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     else:
         try:
             handler_writes = yield from flush(site, scope)
-        except ContractError as error:
-            # The handler noted a write that can never be committed. That is its failure like any other, so it is
-            # retried a bounded number of times and not for ever.
+        except Unavailable:
+            raise
+        except Exception as error:
+            # The handler noted a write that can never be committed, or the handler of an actor failed. That is a
+            # failure like any other, so it is retried a bounded number of times and not for ever.
             _LOG.exception(
                 "the writes that handling %s noted are refused, attempt %d", record.activity_id, attempt.number
             )

@@ -17,6 +17,7 @@ from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
 from apcore.federation.interactions.changes import collection_members
 from apcore.federation.interactions.sent import apply_sent_effects
+from apcore.federation.outbox.actor_changes import settle_actor_changes
 from apcore.federation.outbox.addressing import addressing_of
 from apcore.federation.outbox.edit import revise, wire_body
 from apcore.federation.outbox.records import (
@@ -33,6 +34,7 @@ from apcore.federation.relations.changes import settle_relations
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import (
     AddMember,
+    ChangeActor,
     PendingWrite,
     PublishObject,
     RelationUpdate,
@@ -84,7 +86,7 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     """Turn the notes of ``scope``, in their order, into one part of a commit.
 
     Asks for: `Now`, one `Get` for each item that is added or removed and for each id that the application has chosen,
-    and the effects of `apply_sent_effects`, `settle_relations` and `revise`.
+    and the effects of `apply_sent_effects`, `settle_actor_changes`, `settle_relations` and `revise`.
 
     Raises:
         ContractError: The notes are more than one commit can hold, or one of them contradicts itself (an activity with
@@ -92,7 +94,9 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     """
     now = yield from Now()
     noted = yield from apply_sent_effects(site, scope)
-    notes, batch = yield from settle_relations(site.federation.places, site.origin, noted)
+    actor_notes, batch = yield from settle_actor_changes(site, noted, now)
+    notes, relation_checks = yield from settle_relations(site.federation.places, site.origin, actor_notes)
+    batch += relation_checks
     for number, note in enumerate(_without_superseded(notes)):
         match note:
             case AddMember():
@@ -113,8 +117,8 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 batch += _publish(site, scope, note, now, number=number)
             case WriteEntry():
                 batch += Batch(writes=[note.write])
-            case RelationUpdate():
-                raise ContractError(f"a relation update was not settled: {note}")
+            case RelationUpdate() | ChangeActor():
+                raise ContractError(f"a pending write was not settled: {note}")
     merged = batch.merged
     _check_size(merged.writes)
     return merged

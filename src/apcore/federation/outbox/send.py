@@ -1,4 +1,4 @@
-"""Send, publish and change relations outside of any handler, in a commit of its own.
+"""Send, publish, and change relations and actors outside of any handler, in a commit of its own.
 
 The writes are the same as those of a handler.
 """
@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from apcore.effects import Op, RandomBytes, commit_batch
+from apcore.effects import Get, Op, RandomBytes, commit_batch
 from apcore.errors import StoreBusy
+from apcore.federation.actors.actions import note_deletion
+from apcore.federation.actors.keys import read_key_ring
 from apcore.federation.actors.profiles import actor_view
+from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.relations.actions import RelationChange, note_action, note_follow
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 
-__all__ = ["act", "commit_action", "commit_follow", "commit_notes"]
+__all__ = ["act", "commit_action", "commit_change", "commit_deletion", "commit_follow", "commit_notes"]
 
 _ATTEMPTS_MAX: Final = 5
 
@@ -63,6 +66,37 @@ def commit_follow(site: Site, actor: str, by: str) -> Op[str]:
     """Send the Follow of ``actor`` by our actor ``by``, and return its id. Effects and errors are those of `act`."""
     yield from _check_sender(site, by)
     return (yield from commit_notes(site, lambda scope: note_follow(scope, actor, by)))
+
+
+def commit_change(site: Site, by: str, note_change: Callable[[UnitOfWork[Any]], str]) -> Op[str]:
+    """Send the activity that ``note_change`` notes about our actor ``by``, and return its id.
+
+    Effects and errors are those of `act` and of ``note_change``.
+    """
+    yield from _check_sender(site, by)
+    return (yield from _commit_change(site, note_change))
+
+
+def commit_deletion(site: Site, identifier: str) -> Op[str | None]:
+    """Delete our actor ``identifier``, and return the id of the Delete; None if it is deleted already.
+
+    The application's handler may know the actor no longer. Effects and errors are those of `act`, and one `Get`.
+    """
+    actor = site.actor_uri(identifier)
+    [entry] = yield from Get((OWN_ACTORS.key(OwnActorKey.of(actor)),))
+    if entry is not None and OWN_ACTORS.decode(entry.value).is_deleted:
+        return None
+    if (yield from read_key_ring(actor)) is None:
+        yield from _check_sender(site, identifier)
+    return (yield from _commit_change(site, lambda scope: note_deletion(scope, identifier)))
+
+
+def _commit_change(site: Site, note_change: Callable[[UnitOfWork[Any]], str]) -> Op[str]:
+    def note_once(scope: UnitOfWork[Any]) -> Op[str]:
+        yield from ()  # an operation without effects
+        return note_change(scope)
+
+    return (yield from commit_notes(site, note_once))
 
 
 def _check_sender(site: Site, by: str) -> Op[None]:

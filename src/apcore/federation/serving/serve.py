@@ -19,7 +19,8 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError, Unavailable
 from apcore.federation.actors.documents import actor_document, add_id, instance_document
 from apcore.federation.actors.keys import own_keys
-from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, actor_view, dispatch_actor
+from apcore.federation.actors.profiles import ActorGone, ActorUnknown, ResourceUnknown, actor_view, dispatch_actor
+from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey
 from apcore.federation.inbox.receive import receive
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.refusals import log_refusal, refusal
@@ -141,6 +142,8 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
             resource = Resource(document, private=not record.is_public)
         else:
             resource = yield from document_at(site, route, url)
+    except ActorGone:
+        raise  # served to everyone who might see the actor itself, which is a tombstone
     except ResourceUnknown as error:
         unknown = resource_unknown(route, str(error))
         raise unknown if visitor is None else visitor.unknown(unknown) from error
@@ -208,8 +211,10 @@ def _visible_record(
     site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None
 ) -> Op[ObjectRecord]:
     """Return a published object: to everyone if it is public, else to its audience if authorised fetch is on."""
-    uri = _canonical(site, route)
-    [entry] = yield from Get((OBJECTS.key(DigestKey.of(uri)),))
+    uri, owner = _canonical(site, route), site.actor_uri(route.identifier or "")
+    entry, owner_entry = yield from Get((OBJECTS.key(DigestKey.of(uri)), OWN_ACTORS.key(OwnActorKey.of(owner))))
+    if owner_entry is not None and OWN_ACTORS.decode(owner_entry.value).is_deleted:
+        raise ActorGone(f"the actor {route.identifier!r:.60} is deleted, with everything that it published")
     record = None if entry is None else OBJECTS.decode(entry.value)
     # Keys are digests, so the id in the record settles which object it is.
     if record is not None and record.uri != uri:
