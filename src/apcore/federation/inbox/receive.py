@@ -11,7 +11,7 @@ import logging
 from typing import Final
 
 from apcore.effects import Op
-from apcore.errors import LimitExceeded, RemoteError, RequestError, Unavailable
+from apcore.errors import LimitExceeded, Refused, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.profiles import require_actor
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
@@ -24,6 +24,7 @@ from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.request_signers import check_domain
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
+from apcore.vocab import Activity, Delete, Move, Update
 
 __all__ = ["BODY_BYTES_MAX", "receive"]
 
@@ -75,6 +76,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             return
     authenticated = yield from authenticate(site, request, incoming)
     check_permitted(site, authenticated.activity, authenticated.actor)
+    _check_not_ours(site, authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
     if not _is_handled(site, authenticated):
@@ -101,6 +103,25 @@ def _is_handled(site: Site, authenticated: Authenticated) -> bool:
     return choice is not None and (
         choice.replacement is not None or concerns_site(site, choice.rule, document, authenticated.actor)
     )
+
+
+def _check_not_ours(site: Site, activity: Activity, actor: str) -> None:
+    """Refuse the change of an actor of ours, or of anything under it, by another actor.
+
+    `check_change` refuses changes across origins, but knows no owner of an object that is only named. It allows every
+    object of a Move.
+    """
+    if not any(map(activity.document.is_a, (Update, Delete, Move))):
+        return
+    is_askable = activity.document.is_a(Delete) and site.federation.change_policy is not None
+    for uri in (reference.uri for reference in activity.objects):
+        route = None if uri is None else site.federation.places.read(site.origin, uri)
+        if route is None or (route.identifier is None and route.target.kind != "instance"):
+            continue
+        if is_askable and route.target.kind in {"managed", "object"}:
+            continue  # the application's policy decides
+        if route.identifier is None or site.actor_uri(route.identifier) != actor:
+            raise Refused(f"{actor} changes {uri}, which only its own actor on this server can change")
 
 
 def _check_body(request: Request) -> None:
