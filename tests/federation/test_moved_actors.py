@@ -24,7 +24,7 @@ OLD, NEW = "https://remote.example/users/bob", "https://third.example/users/bob"
 
 
 class MovingServer:
-    """A server with actors that follow bob. He has a second account on another server."""
+    """A server with followers of bob. Bob has a second account on another server."""
 
     def __init__(
         self,

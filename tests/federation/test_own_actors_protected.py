@@ -23,7 +23,7 @@ EVE = "https://evil.example/users/eve"
 
 
 class GuardedServer:
-    """A server with alice, whom bob and eve follow and who follows bob, and with a listener for everything."""
+    """A server with alice, her followers bob and eve, and a listener for everything. Alice follows bob."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []

@@ -136,6 +136,15 @@ def test_rotation_without_announcement_sends_nothing() -> None:
     assert server.ids()[0] == "main-key-2"
 
 
+@pytest.mark.parametrize(("announce", "is_sent"), [(None, False), (True, True)])
+def test_policy_decides_about_the_announcement_unless_a_rotation_does(announce: bool | None, is_sent: bool) -> None:
+    server = RotatingServer(announce=False)
+    server.follow(BOB)
+    server.node.rotate_keys("alice", announce=announce)
+    server.work()
+    assert [update["type"] for update in server.post.bodies] == (["Update"] if is_sent else [])
+
+
 def test_rotation_of_the_instance_actor_sends_nothing() -> None:
     server = RotatingServer()
     rotation = server.node.rotate_keys(None)

@@ -25,9 +25,8 @@ __all__ = ["command"]
 @click.option("--instance", is_flag=True, help="The instance actor, which signs the server's own fetches.")
 @click.option(
     "--announce/--no-announce",
-    default=True,
-    show_default=True,
-    help="Send followers an Update, signed with the old key.",
+    default=None,
+    help="Send followers an Update, signed with the old key, or do not; KeyPolicy.announce decides by default.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -39,7 +38,7 @@ def command(
     allow_loopback: bool,
     identifier: str | None,
     instance: bool,
-    announce: bool,
+    announce: bool | None,
     as_json: bool,
 ) -> int:
     """Create new keys for an actor, sign with them at once, and retire the old keys later.
@@ -79,6 +78,6 @@ def command(
     return exit_codes.DONE
 
 
-async def _rotate(node: AsyncNode[Any], identifier: str | None, *, announce: bool, origin: str) -> Rotation:
+async def _rotate(node: AsyncNode[Any], identifier: str | None, *, announce: bool | None, origin: str) -> Rotation:
     async with node:
         return await node.rotate_keys(identifier, announce=announce, origin=origin)

@@ -49,7 +49,7 @@ class AccountMethods:
     def delete_actor(self, identifier: str, /) -> str:
         """Delete the local actor ``identifier`` for ever, and return the id of the Delete.
 
-        It is served as a `Tombstone` from then on, and can send nothing more. Everybody who follows it, or is followed,
-        gets the Delete.
+        It is served as a `Tombstone` from then on, and can send nothing more. Its followers, and the actors that it
+        follows, get the Delete.
         """
         return note_deletion(self._scope, identifier)

@@ -103,6 +103,9 @@ class KeyPolicy:
     retire_after_s: float = field(default=7 * 86400.0, validator=ge(0))
     """The seconds for which a replaced key stays published. That should be longer than peers cache keys (mostly a day),
     and longer than a signed message may be under way (an hour to half a day)."""
+    announce: bool = True
+    """Whether followers are told of a rotation by an Update of the actor, signed with the old key. A rotation may say
+    otherwise."""
     generations_max: int = field(default=4, validator=ge(2))
     """The most generations that are published at once. Each has two keys, and Mastodon keeps up to ten keys of an
     actor."""

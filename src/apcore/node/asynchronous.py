@@ -215,7 +215,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
         identifier: str | None,
         /,
         *,
-        announce: bool = True,
+        announce: bool | None = None,
         keys: Sequence[MadeKey] | None = None,
         origin: str | None = None,
     ) -> Rotation:

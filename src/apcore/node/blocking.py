@@ -210,16 +210,16 @@ class Node(NodeMethods[Data]):
         identifier: str | None,
         /,
         *,
-        announce: bool = True,
+        announce: bool | None = None,
         keys: Sequence[MadeKey] | None = None,
         origin: str | None = None,
     ) -> Rotation:
         """Replace the keys of one of our actors, or of the instance actor if ``identifier`` is None.
 
         The returned keys sign from now on. The old keys stay published for `KeyPolicy.retire_after_s`; then a worker
-        retires them. With ``announce``, followers receive an Update that is signed with the old key. With ``keys``, no
-        keys are made. Pass one RSA and one Ed25519 key that the signer holds already: for example keys that came with
-        the actor from another server.
+        retires them. With ``announce``, which `KeyPolicy.announce` decides by default, followers receive an Update that
+        is signed with the old key. With ``keys``, no keys are made. Pass one RSA and one Ed25519 key that the signer
+        holds already: for example keys that came with the actor from another server.
 
         Raises:
             ActorUnknown: The actor does not exist, or is gone.

@@ -131,8 +131,8 @@ class NodeMethods(Bound[Data], ABC):
         """Delete our actor ``identifier`` for ever.
 
         Return the id of the Delete, or None if the actor is deleted already. It is served as a `Tombstone` from then
-        on, and can send nothing more. Everybody who follows it, or is followed, gets the Delete. Its keys are retired
-        when the last delivery has ended. When this returns, all of this is stored.
+        on, and can send nothing more. Its followers, and the actors that it follows, get the Delete. Its keys are
+        retired when the last delivery has ended. When this returns, all of this is stored.
         """
         return self._run_for(origin, lambda site: commit_deletion(site, identifier))
 

@@ -63,15 +63,15 @@ class Rotation:
 
 
 def rotate(
-    site: Site, identifier: str | None, *, announce: bool = True, keys: Sequence[MadeKey] | None = None
+    site: Site, identifier: str | None, *, announce: bool | None = None, keys: Sequence[MadeKey] | None = None
 ) -> Op[Rotation]:
     """Replace the keys of a local actor, or those of the instance actor if ``identifier`` is None.
 
     By default, new keys are made. Give ``keys`` to use an RSA and an Ed25519 key that the signer already holds. If the
     actor has no keys yet, these become its first.
 
-    With ``announce``, followers get an Update of the actor that is signed with the old key. The instance actor has no
-    followers.
+    With ``announce``, followers get an Update of the actor that is signed with the old key; None leaves that to
+    `KeyPolicy.announce`. The instance actor has no followers.
 
     Effects: the actor's handler, two `MakeKey` (none with ``keys``), one commit. If another operation commits first,
     the commit is repeated with the same keys, up to five attempts in all.
@@ -84,6 +84,7 @@ def rotate(
     """
     if identifier is not None:
         _ = yield from require_actor(site, identifier)
+    is_announced = site.federation.key_policy.announce if announce is None else announce
     actor = site.instance_uri if identifier is None else site.actor_uri(identifier)
     if keys is None:
         _ = yield from own_keys(site, actor)
@@ -111,7 +112,7 @@ def rotate(
             retirement = KeyRetirement(actor=actor, names=tuple(key.name for key in old_keys))
             retirement_key = KeyRetirementKey.of(retire_at, actor, rotated.generation)
             rotation += Batch(writes=[KEY_RETIREMENTS.put(retirement_key, retirement)])
-        if announce and GenerationAction.ANNOUNCE in actions and identifier is not None and view is not None:
+        if is_announced and GenerationAction.ANNOUNCE in actions and identifier is not None and view is not None:
             document = actor_document(site, identifier, view, rotated.published(now))
             unit = unit_of_work_for(site, seed=seed)
             _ = unit.address(_announcement(site, identifier, document, old_keys[0]))
