@@ -89,7 +89,7 @@ class Ground:
         @federation.on(Activity)
         def arrived(ctx, activity):
             self.heard.append(ctx.activity_id)
-            self.silenced.append(ctx.silenced)
+            self.silenced.append(ctx.is_silenced)
             # Each run has its own name, so that the test sees an activity that is committed twice.
             ctx.append(HEARD, f"{ctx.activity_id} {len(self.heard)}")
             for listener in self.listeners:

@@ -110,6 +110,11 @@ def test_context_without_an_origin_computes_no_uris() -> None:
 
 def test_context_describes_its_job() -> None:
     ctx = UnitContexts(
-        scope(activity_id="https://remote.example/1", attempt=3, recipient="alice", silenced=True)
+        scope(activity_id="https://remote.example/1", attempt=3, recipient="alice", is_silenced=True)
     ).operation()
-    assert (ctx.activity_id, ctx.attempt, ctx.recipient, ctx.silenced) == ("https://remote.example/1", 3, "alice", True)
+    assert (ctx.activity_id, ctx.attempt, ctx.recipient, ctx.is_silenced) == (
+        "https://remote.example/1",
+        3,
+        "alice",
+        True,
+    )

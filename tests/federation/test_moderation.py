@@ -3,7 +3,7 @@
 import pytest
 
 from apcore.errors import ConfigurationError
-from apcore.federation.moderation import DomainRules, Severity
+from apcore.federation.moderation import LABELS_MAX, DomainRules, Severity, matching_domains, rule_domain
 
 RULES = DomainRules(
     {
@@ -50,3 +50,35 @@ def test_suspending_makes_rules_from_domains() -> None:
 def test_malformed_domain_is_refused(domain: str) -> None:
     with pytest.raises(ConfigurationError, match="a rule is for a domain"):
         DomainRules.suspending([domain])
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("BAD.Example", "bad.example"),
+        ("*.bad.example.", "bad.example"),
+        ("Übel.example", "xn--bel-goa.example"),
+        ("xn--bel-goa.example", "xn--bel-goa.example"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("*", "*"),
+    ],
+)
+def test_domain_of_a_rule_has_one_spelling(text: str, domain: str) -> None:
+    assert rule_domain(text) == domain
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "bad.example:8443", "https://bad.example", "bad.example/path", "bob@bad.example", "a b", "[::1]"]
+)
+def test_text_that_is_no_domain_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a rule is for a domain such as example\.com"):
+        rule_domain(text)
+
+
+def test_labels_of_a_domain_are_bounded() -> None:
+    longest = ".".join("a" * LABELS_MAX)
+    assert rule_domain(longest) == longest
+    with pytest.raises(ValueError, match=f"at most {LABELS_MAX} labels"):
+        rule_domain(f"a.{longest}")
+    assert matching_domains(f"b.{longest}")[0] == longest
+    assert len(matching_domains("a." * 100 + "example")) == LABELS_MAX + 1

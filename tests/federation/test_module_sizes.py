@@ -9,6 +9,7 @@ LINES_MIN = 60
 
 SMALL = {
     "account_methods": "the methods that all variants of the context share; `context_methods` has those that differ",
+    "moderation_records": "the stored form of a rule, which no other kind of record goes with",
     "outages": "asked by authentication and by delivery, which must not import each other",
     "serving.page_names": "two inverse functions, with a property test of their own",
     "unit_setup": "joins the site and the unit of work, which must not import each other",

@@ -40,10 +40,22 @@ ALICE, CAROL, BOB = f"{HERE}/users/alice", f"{GOOD}/users/carol", f"{BAD}/users/
 AS2 = "https://www.w3.org/ns/activitystreams"
 THING = f"{BAD}/notes/1"
 
-RULES = {
+
+def suspend_bad_hosts(host: str) -> Severity | None:
+    return Severity.SUSPEND if host.endswith("bad.test") else None
+
+
+Rules = DomainRules | Callable[[str], Severity | None] | dict[str, Severity]
+"""The rules of the code, or, as a dict, rules that are stored while the node runs."""
+
+RULES: dict[str, Rules] = {
     "the domain": DomainRules.suspending(["bad.test"]),
     "a longer rule allows others": DomainRules({"test": Severity.SUSPEND, "good.test": Severity.ALLOW}),
     "an allow list": DomainRules.allowing(["good.test"]),
+    "a function": suspend_bad_hosts,
+    "a stored rule": {"bad.test": Severity.SUSPEND},
+    "a longer stored rule allows others": {"test": Severity.SUSPEND, "good.test": Severity.ALLOW},
+    "a stored allow list": {"*": Severity.SUSPEND, "good.test": Severity.ALLOW},
 }
 
 
@@ -77,7 +89,7 @@ class Net(PeerNetwork):
 class Ground:
     """A node with domain rules, a peer on an allowed domain, and a peer on the suspended domain."""
 
-    def __init__(self, rules: DomainRules) -> None:
+    def __init__(self, rules: Rules) -> None:
         self.net = Net()
         self.carol = self.net.peer(CAROL)
         self.bob = self.net.peer(BOB)
@@ -91,7 +103,8 @@ class Ground:
         federation: Federation[None] = Federation(
             software="test/1.0", unknown_contexts="fetch", authorized_fetch="required"
         )
-        federation.blocks(self.rules)
+        if not isinstance(self.rules, dict):
+            federation.blocks(self.rules)
 
         @federation.actor("/users/{identifier}")
         def actor(ctx: Any, identifier: str) -> Person | None:
@@ -104,8 +117,20 @@ class Ground:
     @property
     def node(self) -> Node[None]:
         if self._node is None:
-            self._node = Node(self.federation(), HERE, MemoryStore(), transport=self.net, signer=ReusedKeys())
+            self._node = Node(self.federation(), HERE, self.store(), transport=self.net, signer=ReusedKeys())
         return self._node
+
+    def async_node(self) -> AsyncNode[None]:
+        return AsyncNode(self.federation(), HERE, self.store(), transport=self.net, signer=ReusedKeys())
+
+    def store(self) -> MemoryStore:
+        """Return a store with the stored rules."""
+        store = MemoryStore()
+        if isinstance(self.rules, dict):
+            moderator = Node(Federation(), None, store, transport=self.net)
+            for domain, severity in self.rules.items():
+                moderator.block_domain(domain, severity=severity)
+        return store
 
     def run(self, op: Op[Any]) -> None:
         """Run an operation and record its result or error."""
@@ -164,7 +189,7 @@ def resolve_in_a_coroutine(ground: Ground) -> None:
     ground.listeners = {Announce: on_announce}
 
     async def main() -> None:
-        node = AsyncNode(ground.federation(), HERE, MemoryStore(), transport=ground.net, signer=ReusedKeys())
+        node = ground.async_node()
         activity = ground.carol.activity("Announce", object=THING)
         assert (await ground.carol.deliver_async(node, activity)).status == 202
         await node.work(until_idle=True)
@@ -175,7 +200,7 @@ def resolve_in_a_coroutine(ground: Ground) -> None:
 
 def operation_of_an_async_node(ground: Ground) -> None:
     async def main() -> None:
-        node = AsyncNode(ground.federation(), HERE, MemoryStore(), transport=ground.net, signer=ReusedKeys())
+        node = ground.async_node()
         try:
             ground.outcomes.append(await node.run(load(THING, policy=POLICY)))
         except DomainSuspended as error:
@@ -442,7 +467,7 @@ SAME_ORIGIN_CHANNELS = [page_of_a_collection, redirected_delivery]
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("run_channel", [*CHANNELS, *SAME_ORIGIN_CHANNELS], ids=lambda channel: channel.__name__)
-def test_suspended_domain_is_never_contacted(run_channel: Callable[[Ground], None], rules: DomainRules) -> None:
+def test_suspended_domain_is_never_contacted(run_channel: Callable[[Ground], None], rules: Rules) -> None:
     ground = Ground(rules)
     run_channel(ground)
     assert ground.net.contacted <= {"good.test"}
@@ -525,7 +550,9 @@ def test_only_the_drivers_send_requests() -> None:
         for node in ast.walk(MODULES["apcore.drivers.effect_table"].tree)
         if isinstance(node, ast.FunctionDef) and node.name == "_fetch"
     ]
-    assert ast.unparse(function.body[0]) == "check_outbound(effect.request, ports.outbound)"
+    assert ast.unparse(function.body[0]) == (
+        "yield from guard_calls(effect.request, ports.outbound, partial(_read_call, ports))"
+    )
 
 
 def test_both_nodes_pass_the_rules_to_their_driver() -> None:

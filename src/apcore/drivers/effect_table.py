@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 from attrs import frozen
 
 from apcore.drivers.commits import commit_calls
-from apcore.drivers.outcomes import check_outbound
+from apcore.drivers.outcomes import guard_calls
 from apcore.effects import (
     All,
     Call,
@@ -61,7 +61,7 @@ class CallSequence:
 
     port: PortName
     method: str
-    """The method of the first call."""
+    """The method of the deciding call. Others may come before or after it."""
     calls: Callable[[Any, Any], Generator[Callable[[], Any], Any, Any]]
     """Called with the effect and the ports. Yields each call, is sent its result, and returns the answer."""
 
@@ -82,11 +82,18 @@ def require_port(port: P | None, name: str) -> P:
     return port
 
 
-def _fetch(effect: Fetch, ports: Any) -> Any:
+def _fetch(effect: Fetch, ports: Any) -> Generator[Callable[[], Any], Any, Any]:
     # Only this function hands requests to the transport, so the guard judges every request.
-    check_outbound(effect.request, ports.outbound)
+    yield from guard_calls(effect.request, ports.outbound, partial(_read_call, ports))
     send = partial(require_port(ports.transport, "transport").send, effect.request)
-    return send() if effect.share is None else ports.runtime.share(effect.share, send)
+    return (yield (send if effect.share is None else partial(ports.runtime.share, effect.share, send)))
+
+
+def _read_call(ports: Any, effect: Effect[Any]) -> Callable[[], Any]:
+    """Return the call that answers an effect of a guard."""
+    if not isinstance(effect, Get):
+        raise ContractError(f"a guard of outgoing requests may only read the store, and asked for {effect.summary()}")
+    return partial(require_port(ports.store, "store").get, effect.keys)
 
 
 def _get(effect: Get, ports: Any) -> Any:
@@ -141,7 +148,7 @@ def _random_bytes(effect: RandomBytes, ports: Any) -> Any:
 
 EFFECT_TABLE: Final = MappingProxyType[type[Effect[Any]], PortCall | CallSequence | Composite](
     {
-        Fetch: PortCall("transport", "send", _fetch),
+        Fetch: CallSequence("transport", "send", _fetch),
         Get: PortCall("store", "get", _get),
         Scan: PortCall("store", "scan", _scan),
         Commit: CallSequence("store", "commit", _commit),

@@ -1,17 +1,18 @@
-"""Handle the results of the application's functions and of members of `All`, for both drivers."""
+"""Handle the results of guards, of the application's functions and of members of `All`, for both drivers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol
 
-from apcore.effects import CallOutcome, Raised
+from apcore.drivers.stepper import Stepper
+from apcore.effects import CallOutcome, Effect, Op, Raised
 from apcore.errors import ContractError, RemoteError, Unavailable
 from apcore.handlers import handler_name
 from apcore.http import Request
 
-__all__ = ["HandlerRaised", "OutboundGuard", "check_outbound", "not_awaited", "unwrapped"]
+__all__ = ["HandlerRaised", "OutboundGuard", "guard_calls", "not_awaited", "unwrapped"]
 
 
 class HandlerRaised(Exception):
@@ -30,22 +31,42 @@ class OutboundRefused(HandlerRaised):
 
 
 class OutboundGuard(Protocol):
-    """Judge each request before it leaves, also after redirects. A guard must neither wait nor raise."""
+    """Judge each request before it leaves, also after redirects.
 
-    def __call__(self, request: Request, /) -> RemoteError | None:
+    A guard is a function that neither waits nor raises, or an operation whose only effects are `Get`s.
+    """
+
+    def __call__(self, request: Request, /) -> RemoteError | Op[RemoteError | None] | None:
         """Return the error that refuses ``request``, or None to let it go."""
         ...
 
 
-def check_outbound(request: Request, guard: OutboundGuard | None) -> None:
-    """Ask ``guard`` about a request.
+def guard_calls(
+    request: Request, guard: OutboundGuard | None, call_of: Callable[[Effect[Any]], Callable[[], Any]]
+) -> Generator[Callable[[], Any], Any, None]:
+    """Ask ``guard`` about a request. Yield the calls of ports that it needs, and take their results.
+
+    ``call_of`` returns the call for an effect of the guard.
 
     Raises:
-        OutboundRefused: The guard refuses it.
+        OutboundRefused: The guard refuses the request.
     """
-    refusal = None if guard is None else guard(request)
-    if refusal is not None:
-        raise OutboundRefused(refusal)
+    verdict = None if guard is None else guard(request)
+    if isinstance(verdict, Generator):
+        step = Stepper(verdict)
+        try:
+            while (effect := step.wants) is not None:
+                try:
+                    answer = yield call_of(effect)
+                except Unavailable as error:
+                    step.fail(error)
+                else:
+                    step.resume(answer)
+        finally:
+            step.close()
+        verdict = step.result
+    if verdict is not None:
+        raise OutboundRefused(verdict)
 
 
 def not_awaited(answer: object, fn: Callable[..., object]) -> object:

@@ -4,7 +4,7 @@ from apcore.federation.actors.rotation import Rotation
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.findings import CheckFinding
 from apcore.federation.inbox.moderators import group_moderators
-from apcore.federation.moderation import DomainRules, DomainSuspended, Severity
+from apcore.federation.moderation import DomainRule, DomainRules, DomainSuspended, Severity
 from apcore.federation.pointers import AsyncPointer, Pointer
 from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
 from apcore.federation.registration import Federation
@@ -19,6 +19,7 @@ __all__ = [
     "AsyncPointer",
     "CheckFinding",
     "Context",
+    "DomainRule",
     "DomainRules",
     "DomainSuspended",
     "Drop",

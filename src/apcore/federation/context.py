@@ -17,9 +17,11 @@ from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.account_methods import AccountMethods
 from apcore.federation.context_methods import AwaitableMethods, BlockingMethods, OpMethods
+from apcore.federation.moderation import without_media
 from apcore.federation.pointers import AsyncPointer, Pointer, resolve_reference
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
 from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork
+from apcore.http import same_origin
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]
@@ -82,9 +84,18 @@ class _BaseContext(AccountMethods, Generic[Data]):
         return self._scope.relayed_by
 
     @property
-    def silenced(self) -> bool:
-        """Whether a domain rule silences the sender."""
-        return self._scope.silenced
+    def is_silenced(self) -> bool:
+        """Whether a domain rule silences the actor of the activity (`Severity.SILENCE`)."""
+        return self._scope.is_silenced
+
+    @property
+    def rejects_media(self) -> bool:
+        """Whether a domain rule takes media out of the actor's documents (`Severity.REJECT_MEDIA`).
+
+        The activity, and documents of the actor's origin that you resolve, come without attachments, icons and images.
+        `Document.tree` still has them.
+        """
+        return self._scope.rejects_media
 
     # --- addresses --------------------------------------------------------------------------------------------------
 
@@ -250,14 +261,14 @@ def _recipients(to: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _resolve(scope: UnitOfWork[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
-    return (
-        yield from resolve_reference(
-            reference,
-            policy=scope.fetching,
-            load_identity=scope.load_identity,
-            load_own=scope.load_own,
-            fresh=fresh,
-            owner=scope.actor,
-            wrapper=scope.activity_id,
-        )
+    document = yield from resolve_reference(
+        reference,
+        policy=scope.fetching,
+        load_identity=scope.load_identity,
+        load_own=scope.load_own,
+        fresh=fresh,
+        owner=scope.actor,
+        wrapper=scope.activity_id,
     )
+    is_of_actor = scope.actor is not None and document.id is not None and same_origin(document.id, scope.actor)
+    return without_media(document) if scope.rejects_media and is_of_actor else document

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
+from apcore.errors import ConfigurationError
 from apcore.vocab import Activity
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Idempotency",
     "KeyPolicy",
     "Later",
+    "check_policies",
 ]
 
 
@@ -109,3 +112,26 @@ class KeyPolicy:
     generations_max: int = field(default=4, validator=ge(2))
     """The most generations that are published at once. Each has two keys, and Mastodon keeps up to ten keys of an
     actor."""
+
+
+def check_policies(authorized_fetch: object, document_signatures: object, idempotency: object) -> None:
+    """Check three options of `Federation`.
+
+    Raises:
+        ConfigurationError: One of them has a value that its type excludes.
+    """
+    if authorized_fetch not in get_args(AuthorizedFetch):
+        raise ConfigurationError(f"authorized_fetch is off, optional or required, not {authorized_fetch!r:.60}")
+    suites = get_args(DocumentSignature)
+    if not isinstance(document_signatures, list | tuple | set | frozenset) or not {*suites}.issuperset(
+        document_signatures
+    ):
+        raise ConfigurationError(
+            f"document_signatures is a list of {' and '.join(suites)}, not {document_signatures!r:.60}"
+        )
+    if idempotency not in ("inbox", "origin") and (
+        not callable(idempotency) or inspect.iscoroutinefunction(idempotency)
+    ):
+        raise ConfigurationError(
+            f"idempotency is inbox, origin, or a plain function (activity, recipient), not {idempotency!r:.60}"
+        )

@@ -12,7 +12,6 @@ repository or settings.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Literal, cast, get_args, overload
@@ -20,16 +19,23 @@ from typing import Any, Final, Literal, cast, get_args, overload
 from typing_extensions import TypeVar
 
 from apcore.effects import Op
-from apcore.errors import ConfigurationError
+from apcore.errors import ConfigurationError, ContractError
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.decorators import ErrorDecorator, ListenerDecorator
 from apcore.federation.findings import CheckFinding, Registrations, find_problems
-from apcore.federation.moderation import DomainRules
-from apcore.federation.policies import AuthorizedFetch, DocumentSignature, FollowVerdict, Idempotency, KeyPolicy
+from apcore.federation.moderation import DomainRule, DomainRules, Severity
+from apcore.federation.policies import (
+    AuthorizedFetch,
+    DocumentSignature,
+    FollowVerdict,
+    Idempotency,
+    KeyPolicy,
+    check_policies,
+)
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
 from apcore.federation.route_registration import RouteRegistration
 from apcore.federation.routes import Registered
-from apcore.handlers import handler_name
+from apcore.handlers import HandlerKind, handler_name
 from apcore.ports import Durability
 from apcore.remote import DEFAULT_BUDGETS, Budgets
 from apcore.signatures import DEFAULT, SignaturePolicy, SignatureScheme
@@ -95,31 +101,19 @@ class Federation(RouteRegistration[Data]):
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.key_policy: Final = keys
-        if authorized_fetch not in get_args(AuthorizedFetch):
-            raise ConfigurationError(f"authorized_fetch is off, optional or required, not {authorized_fetch!r:.60}")
+        check_policies(authorized_fetch, document_signatures, idempotency)
         self.authorized_fetch: Final = authorized_fetch
         if accept_signature and "rfc9421" not in signatures.schemes:
             raise ConfigurationError(
                 f"accept_signature needs RFC 9421, which the signature policy {signatures.name!r} does not accept"
             )
         self.accept_signature: Final = accept_signature
-        if isinstance(document_signatures, str) or not {*get_args(DocumentSignature)}.issuperset(document_signatures):
-            raise ConfigurationError(
-                f"document_signatures is a list of {' and '.join(get_args(DocumentSignature))}, "
-                f"not {document_signatures!r:.60}"
-            )
         self.document_signatures: Final = frozenset(document_signatures)
-        if idempotency not in ("inbox", "origin") and (
-            not callable(idempotency) or inspect.iscoroutinefunction(idempotency)
-        ):
-            raise ConfigurationError(
-                f"idempotency is inbox, origin, or a plain function (activity, recipient), not {idempotency!r:.60}"
-            )
         self.idempotency: Final = idempotency
         self._listeners: dict[type[Activity], Registered] = {}
         self._follows: FollowVerdict | Registered | None = None
         self._error_hook: Registered | None = None
-        self._domains: DomainRules = DomainRules()
+        self._domains: DomainRules | Callable[[str], Severity | None] = DomainRules()
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
@@ -218,20 +212,40 @@ class Federation(RouteRegistration[Data]):
         self._follows = policy if isinstance(policy, FollowVerdict) else self._registered(policy, takes=2)
         return policy
 
-    def blocks(self, rules: DomainRules, /) -> None:
-        """Set the rules by domain.
+    def blocks(self, rules: DomainRules | Callable[[str], Severity | None], /) -> None:
+        """Set the rules by domain that stand in the code. `Node.block_domain` adds rules while the server runs.
 
-        They apply to every outgoing request, to senders of activities, and to clients of guarded resources.
+        They apply to every outgoing request, to senders of activities, and to clients that sign a GET.
+
+        A function gets a host (lower case, A-labels), and returns its severity, or None to leave it to the stored
+        rules. Its answer counts as a rule for this very host. It is called for each request, so it must not wait: let
+        it look into memory, or use stored rules.
+
+        Raises:
+            ConfigurationError: ``rules`` are neither `DomainRules` nor a plain function of one argument.
         """
         self._check_open("blocks")
         if not isinstance(rules, DomainRules):
-            raise ConfigurationError(f"blocks takes DomainRules, not {rules!r:.60}")
+            if not callable(rules):
+                raise ConfigurationError(f"blocks takes DomainRules or a function, not {rules!r:.60}")
+            if self._registered(rules, takes=1).handler_kind is not HandlerKind.PLAIN:
+                raise ConfigurationError(f"{handler_name(rules)} decides about a host at once: write a plain function")
         self._domains = rules
 
-    @property
-    def domain_rules(self) -> DomainRules:
-        """The rules by domain in force."""
-        return self._domains
+    def domain_rule_for(self, host: str, /) -> DomainRule | None:
+        """Return the rule of the code that decides about ``host`` (lower case, A-labels). Stored rules do not count.
+
+        Raises:
+            ContractError: The function that decides returned something else than a `Severity` or None.
+        """
+        if isinstance(self._domains, DomainRules):
+            return self._domains.rule_for(host)
+        severity: object = self._domains(host)
+        if severity is None:
+            return None
+        if not isinstance(severity, Severity):
+            raise ContractError(f"{handler_name(self._domains)} returned {severity!r:.60}, not a Severity or None")
+        return DomainRule(host, severity)
 
     @property
     def follow_verdict(self) -> FollowVerdict | Registered:

@@ -15,15 +15,15 @@ from attrs import field, frozen
 from apcore.effects import Now, Op
 from apcore.errors import RemoteError, SignatureError, Unavailable
 from apcore.federation.actors.keys import instance_identity
-from apcore.federation.moderation import Severity
+from apcore.federation.domain_checks import check_domain
 from apcore.federation.outages import is_our_outage
 from apcore.federation.site import Site
 from apcore.http import Request, parse_url, same_origin
 from apcore.remote import Gone, KeyRefused, RemoteKey, remote_key
-from apcore.signatures import Presented, Verified, check, parse_all
+from apcore.signatures import Presented, Verified, check, is_signed, parse_all
 from apcore.vocab import same_id
 
-__all__ = ["KeyGone", "Signed", "check_domain", "find_signer", "key_named"]
+__all__ = ["KeyGone", "Signed", "find_signer", "key_named", "signer_hosts"]
 
 T = TypeVar("T")
 
@@ -48,20 +48,18 @@ class Signed:
     signature: Verified = field(repr=False)
 
 
-def check_domain(site: Site, uri: str) -> Severity | None:
-    """Apply the domain rules to ``uri``, and return `Severity.SILENCE` or None. The site's own origin is exempt.
+def signer_hosts(site: Site, request: Request) -> Op[list[str]]:
+    """Return the hosts of the keys that the signatures of ``request`` name. Nothing is checked.
 
-    Raises:
-        DomainSuspended: The host of ``uri`` is suspended.
-        RequestError: ``uri`` is not a valid URL.
+    Effects: `Now` for a signed request.
     """
-    origin, rules = parse_url(uri).origin, site.federation.domain_rules
-    if origin == site.origin:
-        return None
-    refusal = rules.refusal(origin.host)
-    if refusal is not None:
-        raise refusal
-    return rules.verdict(origin.host)
+    if not is_signed(request):
+        return []
+    now = yield from Now()
+    try:
+        return [parse_url(signature.key_id).origin.host for signature in parse_all(request, site.signatures, now=now)]
+    except RemoteError:
+        return []  # authentication refuses a signature that cannot be read
 
 
 def find_signer(site: Site, request: Request, *, prefer: str | None = None) -> Op[Signed]:
@@ -77,7 +75,7 @@ def find_signer(site: Site, request: Request, *, prefer: str | None = None) -> O
     Raises:
         SignatureError, RequestError: There is no usable signature, or none is valid.
         KeyRefused, KeyNotOwned: The key does not exist, or is not trusted.
-        DomainSuspended: The host of the key is suspended. Nothing was fetched.
+        DomainSuspended: The host of the key or of its owner is suspended. Nothing was fetched from it.
         Unavailable: A key cannot be fetched now, and no valid signature is by ``prefer``. Try again later.
     """
     now = yield from Now()
@@ -109,13 +107,18 @@ def find_signer(site: Site, request: Request, *, prefer: str | None = None) -> O
 
 
 def _check(site: Site, presented: Presented) -> Op[Verified]:
-    return (yield from key_named(site, presented.key_id, lambda remote: check(presented, remote.key)))
+    verified = yield from key_named(site, presented.key_id, lambda remote: check(presented, remote.key))
+    if not same_origin(verified.owner, verified.key_id):
+        # The key's domain was checked before the key was loaded. Its owner may live on another one.
+        _ = yield from check_domain(site, verified.owner)
+    return verified
 
 
 def key_named(site: Site, key_id: str, verify: Callable[[RemoteKey], T]) -> Op[T]:
     """Call ``verify`` with the key named ``key_id``. If that fails with a cached key, fetch the key and try once more.
 
-    Effects: those of `remote_key`, signed by the instance actor. Nothing is fetched from a suspended host.
+    Effects: those of `remote_key`, signed by the instance actor, and of `check_domain`. Nothing is fetched from a
+    suspended host.
 
     Raises:
         KeyRefused: The key's server refuses the request. Its status is not the status of our answer.
@@ -135,7 +138,7 @@ def key_named(site: Site, key_id: str, verify: Callable[[RemoteKey], T]) -> Op[T
 
 
 def _load_key(site: Site, key_id: str, *, refresh: bool = False) -> Op[RemoteKey]:
-    _ = check_domain(site, key_id)
+    _ = yield from check_domain(site, key_id)
     try:
         return (
             yield from remote_key(

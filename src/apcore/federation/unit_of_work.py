@@ -171,7 +171,8 @@ class UnitOfWork(Generic[Data]):
     attempt: int = 1
     recipient: str | None = None
     """The identifier of the actor whose inbox was addressed. None for the shared inbox."""
-    silenced: bool = False
+    is_silenced: bool = False
+    rejects_media: bool = False
     seed: bytes = field(default=b"", repr=False)
     """The seed of minted ids. It is stored with the activity, so that a repeated run mints the same ids."""
     notes: list[PendingWrite] = field(factory=list[PendingWrite])

@@ -18,6 +18,7 @@ from apcore.drivers import Observer
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.actors.keys import instance_identity
+from apcore.federation.domain_checks import check_request
 from apcore.federation.findings import CheckFinding
 from apcore.federation.origins import Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolve_reference
@@ -301,20 +302,13 @@ class Bound(Generic[Data]):
     def _monotonic_s(self) -> float:
         raise NotImplementedError
 
-    def outbound_refusal(self, request: Request, /) -> RemoteError | None:
-        """Return the reason why the federation's domain rules forbid ``request``, or None if they allow it.
+    def outbound_refusal(self, request: Request, /) -> Op[RemoteError | None]:
+        """Return the reason why the domain rules of the code or of the store forbid ``request``; None if they allow it.
 
         Both nodes pass this method to their driver as `Ports.outbound`. So it judges every request of every operation
         that they run, and each hop of a redirect. Requests to our own origins are always allowed.
         """
-        rules = self.federation.domain_rules
-        if rules.is_empty:
-            return None
-        try:
-            origin = parse_url(request.url).origin
-        except RequestError as error:
-            return error
-        return None if self.origins.has(origin) else rules.refusal(origin.host)
+        return check_request(self.federation, self.origins.has, request)
 
 
 def _checked(fetching: FetchPolicy) -> FetchPolicy:

@@ -1,4 +1,4 @@
-"""Define the methods of nodes that change relations, and read and write managed collections, outside of handlers.
+"""Define the methods of nodes that change relations, managed collections and domain rules outside of handlers.
 
 Each write is a commit of its own. When the method returns, it is stored.
 """
@@ -12,10 +12,12 @@ from typing import TypeVar
 from apcore.collections import PageItems, contains, count
 from apcore.effects import Op
 from apcore.federation.actors.actions import note_aliases, note_move
+from apcore.federation.moderation import Severity
 from apcore.federation.outbox.send import act, commit_action, commit_change, commit_deletion, commit_follow
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, member_ids
 from apcore.federation.site import Site
+from apcore.federation.stored_rules import put_rule, remove_rule, rules_page
 from apcore.federation.unit_of_work import AddMember, RemoveMember
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.node.binding import Bound, Data
@@ -165,6 +167,31 @@ class NodeMethods(Bound[Data], ABC):
         """
         return self.run(member_ids(collection, cursor=cursor, limit=limit))
 
+    def block_domain(self, domain: str, /, *, severity: Severity = Severity.SUSPEND, reason: str | None = None) -> None:
+        """Store a rule for ``domain`` and its subdomains, in place of an earlier one.
+
+        It is in force in all processes on this store at once: rules are read for each request. ``"*"`` stands for all
+        domains without another rule. Relations stay: when you remove the rule, the domain is served again.
+
+        Raises:
+            ValueError: ``domain`` is no domain, or ``reason``, a note for people, is not 1 to 500 characters.
+        """
+        _ = self.run(put_rule(domain, severity, reason))
+
+    def unblock_domain(self, domain: str, /) -> bool:
+        """Remove the stored rule for ``domain``, and return whether there was one.
+
+        A rule in the code stays. To lift one, store a rule with `Severity.ALLOW`.
+        """
+        return self.run(remove_rule(domain))
+
+    def domain_rules(self, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
+        """Return a page of the stored `DomainRule`s, by domain.
+
+        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 rules.
+        """
+        return self.run(rules_page(cursor=cursor, limit=limit))
+
 
 class AsyncNodeMethods(Bound[Data], ABC):
     """The methods of `AsyncNode`."""
@@ -251,3 +278,17 @@ class AsyncNodeMethods(Bound[Data], ABC):
     async def members(self, collection: str, /, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
         """See `Node.members`."""
         return await self.run(member_ids(collection, cursor=cursor, limit=limit))
+
+    async def block_domain(
+        self, domain: str, /, *, severity: Severity = Severity.SUSPEND, reason: str | None = None
+    ) -> None:
+        """See `Node.block_domain`."""
+        _ = await self.run(put_rule(domain, severity, reason))
+
+    async def unblock_domain(self, domain: str, /) -> bool:
+        """See `Node.unblock_domain`."""
+        return await self.run(remove_rule(domain))
+
+    async def domain_rules(self, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
+        """See `Node.domain_rules`."""
+        return await self.run(rules_page(cursor=cursor, limit=limit))

@@ -1,4 +1,7 @@
-"""Answer a received Follow according to the policy of the application."""
+"""Answer a received Follow according to the policy of the application.
+
+A Follow of a silenced domain that the policy would accept waits for approval.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +73,8 @@ def _verdict(site: Site, scope: UnitOfWork[Any], follow: Follow, update: Relatio
         verdict = FollowVerdict(answer)
     assert isinstance(verdict, FollowVerdict)
     is_follower = RelationAction.CONFIRM in actions
+    if scope.is_silenced and verdict is FollowVerdict.ACCEPT and not is_follower:
+        return FollowVerdict.PENDING
     return FollowVerdict.ACCEPT if is_follower and verdict is FollowVerdict.PENDING else verdict
 
 

@@ -16,10 +16,12 @@ from typing import Any, Final
 from apcore.effects import Call, Op, Settle
 from apcore.errors import Unavailable
 from apcore.federation.context import UnitContexts
+from apcore.federation.domain_checks import check_domain
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
 from apcore.federation.inbox.records import ReceivedActivityRecord
 from apcore.federation.inbox.side_effects import apply_side_effects
 from apcore.federation.inbox.states import ClaimEvent
+from apcore.federation.moderation import DomainSuspended, Severity, without_media
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.policies import Drop, Failure, Later
 from apcore.federation.site import Site
@@ -41,16 +43,25 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     An error of a handler is not raised. The activity is retried by the federation's ``listener_retries``, and becomes a
     dead letter after the last attempt.
 
-    Effects: one `Get`; before any attempt but the first, one commit that counts it; those of the side effects and the
+    Effects: two `Get`s; before any attempt but the first, one commit that counts it; those of the side effects and the
     listener; one commit.
     """
     attempt = yield from begin_attempt(site, leased)
     if attempt is None:
         return
     record = attempt.record
+    try:
+        severity = yield from check_domain(site, record.actor)
+    except DomainSuspended as suspended:
+        # The rule came after the activity.
+        _LOG.info("dropped %s: %s", record.activity_id, suspended)
+        yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason="suspended")
+        return
     document = yield from _read_document(site, record)
+    scope = _scope_of(site, attempt, severity)
+    if scope.rejects_media:
+        document = without_media(document)
     activity = Activity.over(document)
-    scope = _scope_of(site, attempt)
     try:
         yield from apply_side_effects(site, scope, activity)
         match = site.federation.listener_for(document)
@@ -104,7 +115,7 @@ def fail_attempt(site: Site, leased: LeasedMessage, error: Exception) -> Op[None
     yield from _report(site, _scope_of(site, attempt), failure)
 
 
-def _scope_of(site: Site, attempt: Attempt) -> UnitOfWork[Any]:
+def _scope_of(site: Site, attempt: Attempt, severity: Severity | None = None) -> UnitOfWork[Any]:
     record = attempt.record
     return unit_of_work_for(
         site,
@@ -114,7 +125,8 @@ def _scope_of(site: Site, attempt: Attempt) -> UnitOfWork[Any]:
         actor=record.actor,
         auth_method=record.auth_method,
         relayed_by=record.relayed_by,
-        silenced=record.silenced,
+        is_silenced=record.silenced or severity is Severity.SILENCE,
+        rejects_media=severity is Severity.REJECT_MEDIA,
         seed=bytes.fromhex(record.seed),
     )
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from attrs import evolve
+
 from apcore.effects import Op
 from apcore.errors import LimitExceeded, Refused, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.profiles import require_actor
+from apcore.federation.domain_checks import check_hosts
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.evidence import Authenticated
@@ -20,8 +23,9 @@ from apcore.federation.inbox.interactions import concerns_site
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
 from apcore.federation.inbox.permissions import check_permitted
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
+from apcore.federation.moderation import Severity
 from apcore.federation.refusals import log_refusal, one_line, refusal
-from apcore.federation.request_signers import check_domain
+from apcore.federation.request_signers import signer_hosts
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
 from apcore.vocab import Activity, Delete, Move, Update
@@ -51,8 +55,8 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
 
     A fault of the peer is answered with a 4xx. An outage is answered with a 503 and `Retry-After`. Only a bug raises.
 
-    Effects: the handler of the inbox's actor; those of `authenticate`, `is_known_elsewhere` and `claim`; for an Update
-    or Delete of the actor itself, those of `is_stranger` and `note_changed_keys`.
+    Effects: the handler of the inbox's actor; `Now`; those of `check_hosts`, `authenticate`, `is_known_elsewhere` and
+    `claim`; for an Update or Delete of the actor itself, those of `is_stranger` and `note_changed_keys`.
     """
     try:
         yield from _accept(site, request, recipient)
@@ -67,7 +71,10 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     if recipient is not None:
         yield from require_actor(site, recipient)
     incoming = read_incoming(site, request.body)
-    severity = check_domain(site, incoming.actor)
+    actor_host = parse_url(incoming.actor).origin.host
+    sender_hosts = [actor_host, *(yield from signer_hosts(site, request))]
+    severities = yield from check_hosts(site, sender_hosts)
+    site = evolve(site, cleared_hosts=frozenset(sender_hosts))
     if incoming.is_about_its_actor:
         is_unknown = yield from is_stranger(site, request, incoming)
         if is_unknown:
@@ -91,7 +98,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             _log("received once more", authenticated.proved, recipient)
             return
         authenticated = own_delivery
-    is_new = yield from claim(site, authenticated, recipient, silenced=severity is not None)
+    is_new = yield from claim(site, authenticated, recipient, silenced=severities.get(actor_host) is Severity.SILENCE)
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
 
 

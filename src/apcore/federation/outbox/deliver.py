@@ -32,6 +32,7 @@ from attrs import define, evolve, field
 from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, gather
 from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
 from apcore.federation.actors.keys import signing_key
+from apcore.federation.domain_checks import read_suspensions
 from apcore.federation.outages import is_our_outage
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify, post
 from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, read_backlog
@@ -77,7 +78,7 @@ class _Step:
 def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
     """Make up to 20 deliveries of the backlog that a message of the lane `DELIVER` names.
 
-    Asks for: two `Scan`s and one `Get`; per delivery two `Get`s, and as `post`, four deliveries at a time; one `Scan`
+    Asks for: two `Scan`s and two `Get`s; per delivery two `Get`s, and as `post`, four deliveries at a time; one `Scan`
     if the host cannot be reached; one commit for every second that the step takes.
     """
     name = read_wake(leased.message).peer or ""
@@ -91,13 +92,15 @@ def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
     # backlog moves slowly, so there the present age of a delivery counts.
     age_checked_at = now if host.is_cross_origin else host.failed_at
     old = [delivery for delivery in backlog.due if is_old(delivery, site.federation.delivery_retries, age_checked_at)]
-    if due_in_s is not None or (host.is_cross_origin and old):
+    peer_host = parse_origin(host.origin).host
+    suspensions = (yield from read_suspensions(site, (peer_host,))) if backlog.due else {}
+    if suspensions:
+        yield from _give_up(step, backlog.due, str(suspensions[peer_host]), wait_s=0.0)
+    elif due_in_s is not None or (host.is_cross_origin and old):
         yield from _give_up(step, old, "too old before it could be tried again", wait_s=0.0 if old else due_in_s or 0.0)
     elif not backlog.due:
         due_s = backlog.next_due_s(now)
         _ = yield from Settle((Done(leased) if due_s is None else Retry(leased, due_s),))
-    elif (refusal := site.federation.domain_rules.refusal(parse_origin(host.origin).host)) is not None:
-        yield from _give_up(step, backlog.due, str(refusal), wait_s=0.0)
     else:
         yield from _make_attempts(step, now)
 

@@ -33,7 +33,7 @@ from apcore.federation.outbox.document_signing import sign_document
 from apcore.federation.outbox.failed_planning import record_failed_step
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
 from apcore.federation.outbox.pending_writes import send_message
-from apcore.federation.outbox.recipients import PlanStep, Sending, find_step, is_deliverable
+from apcore.federation.outbox.recipients import PlanStep, Sending, find_step, keep_deliverable
 from apcore.federation.outbox.records import (
     PLANNED_INBOXES,
     SENDINGS,
@@ -119,8 +119,8 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
     if not record.steps:
         batch += Batch(writes=[SENT_ACTIVITIES.put(sending.stored.key, sending.activity)])
     reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
-    # An actor may have moved to an inbox of ours, or of a suspended domain.
-    deliverable = [owner for owner in reachable if is_deliverable(site, owner.url)]
+    # An actor may have its inbox on a suspended domain, or have moved to one of ours.
+    deliverable = yield from keep_deliverable(site, reachable)
     inboxes, deliveries_to_move = yield from _find_unplanned(site, sending, deliverable)
     batch += changes
     for inbox, owner in inboxes.items():

@@ -17,7 +17,7 @@ from apcore.collections import PageItems, members_page
 from apcore.effects import Now, Op, Raised, gather
 from apcore.errors import ContractError, RequestError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, Inboxes, dispatch_actor, require_actor
-from apcore.federation.moderation import Severity
+from apcore.federation.domain_checks import read_suspensions
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner
 from apcore.federation.outbox.records import SendingKey, SendingRecord, SentRecord, decode_inboxes
@@ -29,7 +29,7 @@ from apcore.ports import LeasedMessage
 from apcore.records import Stored
 from apcore.vocab import Document, View
 
-__all__ = ["FailedLookup", "PlanStep", "Recipients", "Sending", "find_step", "is_deliverable"]
+__all__ = ["FailedLookup", "PlanStep", "Recipients", "Sending", "find_step", "keep_deliverable"]
 
 _LOG: Final = logging.getLogger("apcore.delivery")
 
@@ -167,9 +167,11 @@ def _find_recipients(
     inboxes: list[tuple[str, Inboxes]] = []
     unresolved_uris: list[str] = []
     sender = site.identifier_of(sending.record.actor)
+    address_urls = {uri: url for uri, _ in addressees if (url := _parse_address(uri)) is not None}
+    suspensions = yield from read_suspensions(site, {url.origin.host for url in address_urls.values()})
     for uri, stored_inboxes in addressees:
-        url = _parse_address(uri)
-        if url is None or site.federation.domain_rules.verdict(url.origin.host) is Severity.SUSPEND:
+        url = address_urls.get(uri)
+        if url is None or url.origin.host in suspensions:
             continue
         if url.origin == site.origin:
             identifier = site.identifier_of(uri)
@@ -199,7 +201,7 @@ def _find_recipients(
     remote = [
         InboxOwner(uri, actor_inboxes, url, follows)
         for (uri, actor_inboxes), url in zip(inboxes, urls, strict=True)
-        if url is not None and is_deliverable(site, url)
+        if url is not None and url.origin != site.origin
     ]
     return Recipients(remote, list(local.values()), failed_lookups)
 
@@ -220,9 +222,14 @@ def _failed_lookup(site: Site, sending: Sending, uri: str, error: Unavailable, *
     return FailedLookup(uri, attempts, wait_s if error.retry_after_s is None else error.retry_after_s)
 
 
-def is_deliverable(site: Site, url: Url) -> bool:
-    """Return whether an inbox is on another origin than ours, and on no suspended domain."""
-    return url.origin != site.origin and site.federation.domain_rules.verdict(url.origin.host) is not Severity.SUSPEND
+def keep_deliverable(site: Site, owners: Sequence[InboxOwner]) -> Op[list[InboxOwner]]:
+    """Return those whose inbox is on another origin than ours, and on no suspended domain.
+
+    Effects: those of `read_suspensions`.
+    """
+    remote = [owner for owner in owners if owner.url.origin != site.origin]
+    suspensions = yield from read_suspensions(site, {owner.url.origin.host for owner in remote})
+    return [owner for owner in remote if owner.url.origin.host not in suspensions]
 
 
 def _parse_address(uri: str) -> Url | None:

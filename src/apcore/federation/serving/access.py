@@ -18,7 +18,10 @@ servers send their first request unsigned. The 401 tells them to sign; a 404 mig
 
 A signature that is invalid, or cannot be checked now, counts as no signature. Where one was required, the answer names
 the reason. A signature that covers the path but not the query does not identify the signer either: somebody else may
-have chosen the query. A suspended domain gets 403.
+have chosen the query.
+
+A request that is signed with a key of a suspended domain gets 403, also for a public resource and before anything is
+fetched. An unsigned one cannot be told from others.
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ from apcore.collections import contains
 from apcore.effects import Op
 from apcore.errors import ApcoreError, Refused, RemoteError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor
+from apcore.federation.domain_checks import check_hosts
 from apcore.federation.outbox.records import ObjectRecord
-from apcore.federation.request_signers import check_domain, find_signer
+from apcore.federation.request_signers import find_signer, signer_hosts
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
 from apcore.http import Request, Url
@@ -48,6 +52,7 @@ __all__ = [
     "is_among",
     "is_guarded",
     "predicates",
+    "refuse_suspended",
     "resource_unknown",
 ]
 
@@ -111,6 +116,18 @@ def predicates(site: Site, route: RouteMatch) -> list[Registered]:
     return [predicate for predicate in unique_predicates if predicate is not None]
 
 
+def refuse_suspended(site: Site, request: Request) -> Op[None]:
+    """Refuse a request whose signature names a key of a suspended domain. The signature is not checked.
+
+    Effects: none without a signature, else `Now` and those of `check_hosts`.
+
+    Raises:
+        DomainSuspended: A key is on a suspended domain.
+    """
+    hosts = yield from signer_hosts(site, request)
+    _ = yield from check_hosts(site, hosts)
+
+
 def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
     """Identify the client by the signature of its request.
 
@@ -123,7 +140,6 @@ def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
         return Visitor()
     try:
         signed = yield from find_signer(site, request)
-        _ = check_domain(site, signed.owner)
     except Refused:
         raise
     except (RemoteError, Unavailable) as error:

@@ -32,6 +32,7 @@ from apcore.federation.serving.access import (
     identify_visitor,
     is_among,
     is_guarded,
+    refuse_suspended,
     resource_unknown,
 )
 from apcore.federation.serving.collection_pages import collection_document
@@ -78,8 +79,8 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
 
     A bug raises an exception. All other failures are responses.
 
-    Effects: those of the handlers, and at most two reads. Where the answer depends on the client, also those of
-    fetching its key.
+    Effects: those of the handlers, and at most two reads; `Now` and another one for a signed request. Where the answer
+    depends on the client, also those of fetching its key.
     """
     site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
     url = parse_url(request.url)
@@ -128,6 +129,8 @@ def _may_vary(site: Site, route: RouteMatch) -> bool:
 
 def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Resource]:
     """Return the resource at a route, after checking that the client may see it."""
+    if route.target.kind != "instance":
+        yield from refuse_suspended(site, request)
     guarded = is_guarded(site, route)
     visitor = (yield from check_access(site, request, route, url)) if guarded else None
     try:

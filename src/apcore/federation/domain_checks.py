@@ -1,0 +1,84 @@
+"""Apply the domain rules of a federation and of its store: to senders, recipients and outgoing requests.
+
+The rules are read for each check. The own origins are exempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from apcore.effects import Op
+from apcore.errors import RemoteError, RequestError
+from apcore.federation.moderation import DomainRule, DomainSuspended, Severity, deciding_rule, suspension
+from apcore.federation.registration import Federation
+from apcore.federation.site import Site
+from apcore.federation.stored_rules import read_stored_rules
+from apcore.http import Origin, Request, parse_url
+
+__all__ = ["check_domain", "check_hosts", "check_request", "read_suspensions"]
+
+
+def check_domain(site: Site, uri: str) -> Op[Severity | None]:
+    """Apply the domain rules to ``uri``, and return its severity; None if it is not restricted.
+
+    Effects: those of `check_hosts`.
+
+    Raises:
+        DomainSuspended: The host of ``uri`` is suspended.
+        RequestError: ``uri`` is not a valid URL.
+    """
+    host = parse_url(uri).origin.host
+    return (yield from check_hosts(site, (host,))).get(host)
+
+
+def check_hosts(site: Site, hosts: Collection[str]) -> Op[dict[str, Severity]]:
+    """Apply the domain rules to ``hosts``, and return the severities of those that are restricted.
+
+    Effects: as `read_suspensions`.
+
+    Raises:
+        DomainSuspended: The first of ``hosts`` that is suspended.
+    """
+    rules = yield from _deciding_rules(site, hosts)
+    for host, rule in rules.items():
+        refusal = suspension(host, rule)
+        if refusal is not None:
+            raise refusal
+    return {host: rule.severity for host, rule in rules.items() if rule.severity is not Severity.ALLOW}
+
+
+def read_suspensions(site: Site, hosts: Collection[str]) -> Op[dict[str, DomainSuspended]]:
+    """Return the error for each of ``hosts`` that is suspended.
+
+    Effects: those of `read_stored_rules` for the hosts that are neither the site's own nor in `Site.cleared_hosts`.
+    """
+    rules = yield from _deciding_rules(site, hosts)
+    refusals = {host: suspension(host, rule) for host, rule in rules.items()}
+    return {host: refusal for host, refusal in refusals.items() if refusal is not None}
+
+
+def _deciding_rules(site: Site, hosts: Collection[str]) -> Op[dict[str, DomainRule]]:
+    exempt_hosts = {site.origin.host, *site.cleared_hosts}
+    unchecked_hosts = [host for host in dict.fromkeys(hosts) if host not in exempt_hosts]
+    stored_rules = yield from read_stored_rules(unchecked_hosts)
+    rules = {host: deciding_rule(site.federation.domain_rule_for(host), stored_rules[host]) for host in unchecked_hosts}
+    return {host: rule for host, rule in rules.items() if rule is not None}
+
+
+def check_request(
+    federation: Federation[Any], is_own: Callable[[Origin], bool], request: Request
+) -> Op[RemoteError | None]:
+    """Return the reason why the domain rules forbid an outgoing request, or None if they allow it.
+
+    Effects: one `Get`; none for an origin that ``is_own``.
+    """
+    try:
+        origin = parse_url(request.url).origin
+    except RequestError as error:
+        return error
+    if is_own(origin):
+        return None
+    stored_rules = yield from read_stored_rules((origin.host,))
+    rule = deciding_rule(federation.domain_rule_for(origin.host), stored_rules[origin.host])
+    return suspension(origin.host, rule)

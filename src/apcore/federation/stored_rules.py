@@ -1,0 +1,102 @@
+"""Store the domain rules of an operator, and read those that match a host.
+
+A rule is one record, found by its domain. So a host costs one read of as many records as it has labels, however many
+rules there are. Nothing is cached: a change takes effect in all processes with the next read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from apcore.collections import PageItems
+from apcore.effects import Get, Now, Op, Scan, commit
+from apcore.federation.moderation import DomainRule, Severity, matching_domains, rule_domain
+from apcore.federation.moderation_records import DOMAIN_RULES, DomainRuleKey, DomainRuleRecord
+from apcore.ports import GET_KEYS_MAX
+from apcore.records import Stored
+
+__all__ = ["PAGE_MAX", "REASON_CHARS_MAX", "put_rule", "read_stored_rules", "remove_rule", "rules_page"]
+
+PAGE_MAX: Final = 100
+"""The most rules on one page."""
+REASON_CHARS_MAX: Final = 500
+"""The longest reason of a rule, in characters."""
+
+
+def read_stored_rules(hosts: Collection[str]) -> Op[dict[str, list[DomainRule]]]:
+    """Return the stored rules that match each of ``hosts`` (lower case, A-labels).
+
+    Effects: one `Get` for each 100 domains of rules that would match, so mostly one for 20 hosts.
+    """
+    domains_by_host = {host: matching_domains(host) for host in hosts}
+    domains = list(dict.fromkeys(domain for matches in domains_by_host.values() for domain in matches))
+    rules: dict[str, DomainRule] = {}
+    for start in range(0, len(domains), GET_KEYS_MAX):
+        keys = [DOMAIN_RULES.key(DomainRuleKey(domain)) for domain in domains[start : start + GET_KEYS_MAX]]
+        for entry in (yield from Get(keys)):
+            stored = DOMAIN_RULES.read_optional(entry)
+            if stored is not None:
+                rules[stored.key.domain] = _rule_of(stored)
+    return {host: [rules[domain] for domain in matches if domain in rules] for host, matches in domains_by_host.items()}
+
+
+def put_rule(domain: str, severity: Severity, reason: str | None) -> Op[DomainRule]:
+    """Store a rule in place of an earlier one for the same domain, and return it.
+
+    Effects: `Now`, and one commit.
+
+    Raises:
+        ValueError: ``domain`` is no domain, ``severity`` is no `Severity`, or ``reason`` is not 1 to 500 characters.
+    """
+    rule_key = DomainRuleKey(rule_domain(domain))
+    if not isinstance(severity, Severity):
+        raise ValueError(  # noqa: TRY004 - like every other wrong value
+            f"severity={severity!r:.60} is not one of {', '.join(map(str, Severity))}"
+        )
+    if reason is not None and not 1 <= len(reason) <= REASON_CHARS_MAX:
+        raise ValueError(f"a reason has 1 to {REASON_CHARS_MAX} characters, not {len(reason)}")
+    now = yield from Now()
+    record = DomainRuleRecord(severity=severity.value, reason=reason, created=now)
+    _ = yield from commit((), (DOMAIN_RULES.put(rule_key, record),))
+    return DomainRule(rule_key.domain, severity, reason, now)
+
+
+def remove_rule(domain: str) -> Op[bool]:
+    """Remove the stored rule for ``domain``, and return whether there was one.
+
+    Effects: one `Get`, and one commit if there is a rule.
+
+    Raises:
+        ValueError: ``domain`` is no domain.
+    """
+    rule_key = DomainRuleKey(rule_domain(domain))
+    [entry] = yield from Get((DOMAIN_RULES.key(rule_key),))
+    if entry is None:
+        return False
+    _ = yield from commit((), (DOMAIN_RULES.delete(rule_key),))
+    return True
+
+
+def rules_page(*, cursor: str | None = None, limit: int = PAGE_MAX) -> Op[PageItems]:
+    """Return a page of the stored `DomainRule`s, by domain. ``cursor`` is the ``next`` of the page before.
+
+    Effects: one `Scan`.
+
+    Raises:
+        ValueError: ``limit`` is not between 1 and 100.
+    """
+    if not 1 <= limit <= PAGE_MAX:
+        raise ValueError(f"limit={limit}: a page has 1 to {PAGE_MAX} rules")
+    after = None if cursor is None else DOMAIN_RULES.key(DomainRuleKey(cursor))
+    entries = yield from Scan(DOMAIN_RULES.at(), after=after, limit=limit)
+    rules = [_rule_of(DOMAIN_RULES.read(entry)) for entry in entries]
+    return PageItems(rules, rules[-1].domain if len(rules) == limit else None)
+
+
+def _rule_of(stored: Stored[DomainRuleRecord, DomainRuleKey]) -> DomainRule:
+    record = stored.record
+    severities = {severity.value: severity for severity in Severity}
+    return DomainRule(
+        stored.key.domain, severities.get(record.severity, Severity.SUSPEND), record.reason, record.created
+    )
