@@ -132,7 +132,8 @@ def test_known_actor_pays_no_budget():
         {"own-actor"},
         {"domain-rule"},
         {"key"},
-    ], "more than the recipient, the rules for Bob's domain and his key was read"
+        {"relation", "follow"},
+    ], "more than the recipient, the rules for Bob's domain, his key and Alice's block was read"
 
 
 def test_unknown_actor_pays_once_per_fetch():

@@ -6,7 +6,7 @@ from apcore.federation.findings import CheckFinding
 from apcore.federation.inbox.moderators import group_moderators
 from apcore.federation.moderation import DomainRule, DomainRules, DomainSuspended, Severity
 from apcore.federation.pointers import AsyncPointer, Pointer
-from apcore.federation.policies import Drop, Failure, FollowVerdict, KeyPolicy, Later
+from apcore.federation.policies import Drop, Failure, FollowVerdict, InboxPolicy, KeyPolicy, Later
 from apcore.federation.registration import Federation
 from apcore.federation.relations.actions import FollowRequest
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
@@ -28,6 +28,7 @@ __all__ = [
     "Federation",
     "FollowRequest",
     "FollowVerdict",
+    "InboxPolicy",
     "KeyPolicy",
     "Later",
     "OpContext",

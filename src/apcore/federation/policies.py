@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import field, frozen
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, in_
 
 from apcore.errors import ConfigurationError
 from apcore.vocab import Activity
@@ -20,6 +20,7 @@ __all__ = [
     "Failure",
     "FollowVerdict",
     "Idempotency",
+    "InboxPolicy",
     "KeyPolicy",
     "Later",
     "check_policies",
@@ -135,3 +136,23 @@ def check_policies(authorized_fetch: object, document_signatures: object, idempo
         raise ConfigurationError(
             f"idempotency is inbox, origin, or a plain function (activity, recipient), not {idempotency!r:.60}"
         )
+
+
+def _at_least_one(_policy: object, _field: object, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"stranger_mentions_max={value} is less than 1; None switches the rule off")
+
+
+@frozen(kw_only=True)
+class InboxPolicy:
+    """The answers of inboxes to activities that are proved but unwanted.
+
+    Raises:
+        ValueError: ``blocked_actors`` is an unknown word, or the bound is less than 1.
+    """
+
+    blocked_actors: Literal["refuse", "drop"] = field(default="refuse", validator=in_(("refuse", "drop")))
+    """The answer to an actor that its addressees block: 403, or 202 as if the activity had been accepted. The Block was
+    delivered to the actor, so a 403 tells it nothing new, and its server stops trying."""
+    stranger_mentions_max: int | None = field(default=20, validator=_at_least_one)
+    """The most local actors that an activity may name if no local actor follows its actor. None for no limit."""

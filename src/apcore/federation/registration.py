@@ -13,33 +13,30 @@ repository or settings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Literal, cast, get_args, overload
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, cast, get_args
 
 from typing_extensions import TypeVar
 
-from apcore.effects import Op
-from apcore.errors import ConfigurationError, ContractError
-from apcore.federation.context import AsyncContext, Context, OpContext
+from apcore.errors import ConfigurationError
 from apcore.federation.decorators import ErrorDecorator, ListenerDecorator
 from apcore.federation.findings import CheckFinding, Registrations, find_problems
-from apcore.federation.moderation import DomainRule, DomainRules, Severity
+from apcore.federation.peer_rules import PeerRules
 from apcore.federation.policies import (
     AuthorizedFetch,
     DocumentSignature,
-    FollowVerdict,
     Idempotency,
+    InboxPolicy,
     KeyPolicy,
     check_policies,
 )
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
-from apcore.federation.route_registration import RouteRegistration
 from apcore.federation.routes import Registered
-from apcore.handlers import HandlerKind, handler_name
+from apcore.handlers import handler_name
 from apcore.ports import Durability
 from apcore.remote import DEFAULT_BUDGETS, Budgets
 from apcore.signatures import DEFAULT, SignaturePolicy, SignatureScheme
-from apcore.vocab import Activity, Document, Follow, Vocabulary
+from apcore.vocab import Activity, Document, Vocabulary
 
 __all__ = ["Federation"]
 
@@ -50,7 +47,7 @@ A = TypeVar("A", bound=Activity)
 _SOFTWARE: Final = re.compile(r"([a-z0-9-]+)/([A-Za-z0-9.+_-]+)")
 
 
-class Federation(RouteRegistration[Data]):
+class Federation(PeerRules[Data]):
     """The handlers and rules of a server. Register everything before you make a `Node` of it; later calls are refused.
 
     Raises:
@@ -74,6 +71,7 @@ class Federation(RouteRegistration[Data]):
         listener_retries: RetryRules = LISTENER_RETRIES,
         delivery_retries: RetryRules = DELIVERY_RETRIES,
         keys: KeyPolicy = KeyPolicy(),  # noqa: B008 - immutable
+        inbox: InboxPolicy = InboxPolicy(),  # noqa: B008 - immutable
         authorized_fetch: AuthorizedFetch = "off",
         accept_signature: bool = False,
         document_signatures: Sequence[DocumentSignature] = ("eddsa-jcs-2022",),
@@ -101,6 +99,7 @@ class Federation(RouteRegistration[Data]):
         self.listener_retries: Final = listener_retries
         self.delivery_retries: Final = delivery_retries
         self.key_policy: Final = keys
+        self.inbox_policy: Final = inbox
         check_policies(authorized_fetch, document_signatures, idempotency)
         self.authorized_fetch: Final = authorized_fetch
         if accept_signature and "rfc9421" not in signatures.schemes:
@@ -111,9 +110,7 @@ class Federation(RouteRegistration[Data]):
         self.document_signatures: Final = frozenset(document_signatures)
         self.idempotency: Final = idempotency
         self._listeners: dict[type[Activity], Registered] = {}
-        self._follows: FollowVerdict | Registered | None = None
         self._error_hook: Registered | None = None
-        self._domains: DomainRules | Callable[[str], Severity | None] = DomainRules()
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
@@ -181,76 +178,6 @@ class Federation(RouteRegistration[Data]):
     def error_hook(self) -> Registered | None:
         """The registered error hook, or None."""
         return self._error_hook
-
-    # --- rules for peers --------------------------------------------------------------------------------------------
-
-    @overload
-    def follows(self, policy: FollowVerdict, /) -> FollowVerdict: ...
-    @overload
-    def follows(
-        self, policy: Callable[[AsyncContext[Data], Follow], Coroutine[Any, Any, FollowVerdict]], /
-    ) -> Callable[[AsyncContext[Data], Follow], Coroutine[Any, Any, FollowVerdict]]: ...
-    @overload
-    def follows(
-        self, policy: Callable[[OpContext[Data], Follow], Op[FollowVerdict]], /
-    ) -> Callable[[OpContext[Data], Follow], Op[FollowVerdict]]: ...
-    @overload
-    def follows(
-        self, policy: Callable[[Context[Data], Follow], FollowVerdict], /
-    ) -> Callable[[Context[Data], Follow], FollowVerdict]: ...
-    def follows(self, policy: Any, /) -> Any:
-        """Set the answer to follow requests: one `FollowVerdict` for all, or a handler ``(ctx, follow)`` that decides.
-
-        By default, all are accepted. You can use this as a decorator.
-
-        Raises:
-            ConfigurationError: A policy is already set, or the handler does not have this form.
-        """
-        self._check_open("follows")
-        if self._follows is not None:
-            raise ConfigurationError("follows has a policy already")
-        self._follows = policy if isinstance(policy, FollowVerdict) else self._registered(policy, takes=2)
-        return policy
-
-    def blocks(self, rules: DomainRules | Callable[[str], Severity | None], /) -> None:
-        """Set the rules by domain that stand in the code. `Node.block_domain` adds rules while the server runs.
-
-        They apply to every outgoing request, to senders of activities, and to clients that sign a GET.
-
-        A function gets a host (lower case, A-labels), and returns its severity, or None to leave it to the stored
-        rules. Its answer counts as a rule for this very host. It is called for each request, so it must not wait: let
-        it look into memory, or use stored rules.
-
-        Raises:
-            ConfigurationError: ``rules`` are neither `DomainRules` nor a plain function of one argument.
-        """
-        self._check_open("blocks")
-        if not isinstance(rules, DomainRules):
-            if not callable(rules):
-                raise ConfigurationError(f"blocks takes DomainRules or a function, not {rules!r:.60}")
-            if self._registered(rules, takes=1).handler_kind is not HandlerKind.PLAIN:
-                raise ConfigurationError(f"{handler_name(rules)} decides about a host at once: write a plain function")
-        self._domains = rules
-
-    def domain_rule_for(self, host: str, /) -> DomainRule | None:
-        """Return the rule of the code that decides about ``host`` (lower case, A-labels). Stored rules do not count.
-
-        Raises:
-            ContractError: The function that decides returned something else than a `Severity` or None.
-        """
-        if isinstance(self._domains, DomainRules):
-            return self._domains.rule_for(host)
-        severity: object = self._domains(host)
-        if severity is None:
-            return None
-        if not isinstance(severity, Severity):
-            raise ContractError(f"{handler_name(self._domains)} returned {severity!r:.60}, not a Severity or None")
-        return DomainRule(host, severity)
-
-    @property
-    def follow_verdict(self) -> FollowVerdict | Registered:
-        """The verdict for all follow requests, or the handler that decides."""
-        return FollowVerdict.ACCEPT if self._follows is None else self._follows
 
     # --- binding ----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from apcore.effects import Op
 from apcore.errors import LimitExceeded, Refused, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.profiles import require_actor
 from apcore.federation.domain_checks import check_hosts
+from apcore.federation.inbox.addressee_rules import ActorBlocked, check_blocks, check_mentions
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.evidence import Authenticated
@@ -55,8 +56,9 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
 
     A fault of the peer is answered with a 4xx. An outage is answered with a 503 and `Retry-After`. Only a bug raises.
 
-    Effects: the handler of the inbox's actor; `Now`; those of `check_hosts`, `authenticate`, `is_known_elsewhere` and
-    `claim`; for an Update or Delete of the actor itself, those of `is_stranger` and `note_changed_keys`.
+    Effects: the handler of the inbox's actor; `Now`; those of `check_hosts`, `authenticate`, `check_blocks`,
+    `check_mentions`, `is_known_elsewhere` and `claim`; for an Update or Delete of the actor itself, those
+    of `is_stranger` and `note_changed_keys`.
     """
     try:
         yield from _accept(site, request, recipient)
@@ -86,6 +88,14 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _check_not_ours(site, authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
+    try:
+        yield from check_blocks(site, authenticated, recipient)
+    except ActorBlocked as blocked:
+        if site.federation.inbox_policy.blocked_actors == "refuse":
+            raise
+        _log(f"dropped, since {blocked},", authenticated.proved, recipient)
+        return
+    yield from check_mentions(site, authenticated)
     if not _is_handled(site, authenticated):
         _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
