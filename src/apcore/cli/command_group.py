@@ -20,6 +20,7 @@ from apcore.cli.version import installed_version
 __all__ = ["run_command"]
 
 _MODULES: Final = {
+    "block": "apcore.cli.block",
     "check": "apcore.cli.check",
     "demo": "apcore.cli.demo",
     "inbox": "apcore.cli.inbox",

@@ -16,7 +16,7 @@ from apcore.federation.moderation_records import DOMAIN_RULES, DomainRuleKey, Do
 from apcore.ports import GET_KEYS_MAX
 from apcore.records import Stored
 
-__all__ = ["PAGE_MAX", "REASON_CHARS_MAX", "put_rule", "read_stored_rules", "remove_rule", "rules_page"]
+__all__ = ["PAGE_MAX", "REASON_CHARS_MAX", "check_rule", "put_rule", "read_stored_rules", "remove_rule", "rules_page"]
 
 PAGE_MAX: Final = 100
 """The most rules on one page."""
@@ -41,6 +41,17 @@ def read_stored_rules(hosts: Collection[str]) -> Op[dict[str, list[DomainRule]]]
     return {host: [rules[domain] for domain in matches if domain in rules] for host, matches in domains_by_host.items()}
 
 
+def check_rule(domain: str, reason: str | None) -> None:
+    """Check that a rule can be stored.
+
+    Raises:
+        ValueError: ``domain`` is no domain, or ``reason`` is not 1 to 500 characters.
+    """
+    _ = rule_domain(domain)
+    if reason is not None and not 1 <= len(reason) <= REASON_CHARS_MAX:
+        raise ValueError(f"a reason has 1 to {REASON_CHARS_MAX} characters, not {len(reason)}")
+
+
 def put_rule(domain: str, severity: Severity, reason: str | None) -> Op[DomainRule]:
     """Store a rule in place of an earlier one for the same domain, and return it.
 
@@ -49,13 +60,12 @@ def put_rule(domain: str, severity: Severity, reason: str | None) -> Op[DomainRu
     Raises:
         ValueError: ``domain`` is no domain, ``severity`` is no `Severity`, or ``reason`` is not 1 to 500 characters.
     """
+    check_rule(domain, reason)
     rule_key = DomainRuleKey(rule_domain(domain))
     if not isinstance(severity, Severity):
         raise ValueError(  # noqa: TRY004 - like every other wrong value
             f"severity={severity!r:.60} is not one of {', '.join(map(str, Severity))}"
         )
-    if reason is not None and not 1 <= len(reason) <= REASON_CHARS_MAX:
-        raise ValueError(f"a reason has 1 to {REASON_CHARS_MAX} characters, not {len(reason)}")
     now = yield from Now()
     record = DomainRuleRecord(severity=severity.value, reason=reason, created=now)
     _ = yield from commit((), (DOMAIN_RULES.put(rule_key, record),))
