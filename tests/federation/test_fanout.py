@@ -13,11 +13,13 @@ from apcore.drivers import Ports, run
 from apcore.effects import Commit, commit
 from apcore.errors import ConnectFailed, FetchTimedOut, Unavailable
 from apcore.federation import DomainRules, Federation
+from apcore.federation.outbox.records import SENT_ACTIVITIES
 from apcore.federation.reconcile import reconcile
 from apcore.federation.retry import RetryPolicy
 from apcore.federation.worker import handle, lease_work
 from apcore.http import Headers, Request, Response
 from apcore.node import Node
+from apcore.ports import DeleteEntry
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
 from apcore.testing.simulation import fault_loop, inject_failure
@@ -186,6 +188,22 @@ def test_endless_pages_of_followers_are_stopped(monkeypatch: pytest.MonkeyPatch)
     assert out.work() <= 60
     assert len(out.post.urls) == 1
     assert not out.facts("send", "1")
+    [letter] = out.facts("dead")
+    assert b"the limit is 50 steps" in letter.value
+
+
+def test_sending_without_its_activity_becomes_a_dead_letter() -> None:
+    out = Outgoing(alice_and_bob())
+    out.node.publish(Note(content="hi"), by="alice", to=f"{X}/bob")
+    [sent] = [entry for entry in out.store.scan((), limit=100) if SENT_ACTIVITIES.holds(entry.key)]
+    assert out.store.commit((), (DeleteEntry(sent.key),), token=bytes(16))
+    out.work()
+    assert out.post.urls == []
+    [letter] = out.facts("dead")
+    assert letter.key[:3] == ("dead", "1", "send")
+    assert b"the activity is not stored any more" in letter.value
+    assert not out.facts("send", "1")
+    assert out.waiting() == 0
 
 
 def test_named_recipient_uses_the_shared_inbox_and_others_their_own(out: Outgoing) -> None:

@@ -151,5 +151,5 @@ def advance_delivery(state: DeliveryState, event: DeliveryEvent) -> DeliveryTran
     """
     change = DELIVERY_TRANSITIONS.get((state, event))
     if change is None:
-        raise ContractError(f"a delivery that is {state.value} cannot be {event.value}")
+        raise ContractError(f"the event {event.value!r} cannot happen to a delivery that is {state.value}")
     return change

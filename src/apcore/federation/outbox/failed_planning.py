@@ -1,4 +1,4 @@
-"""Record failed steps of planning: the handler of a collection raised an error, or took too long.
+"""Record failed steps of planning: the handler of a collection raised an error, took too long, or never ends.
 
 Such a step is tried as often as a listener, by the federation's ``listener_retries``. Then the rest of the sending
 becomes a dead letter. Deliveries that earlier steps have planned are still made.
@@ -18,7 +18,7 @@ from apcore.federation.wake_ups import read_wake
 from apcore.ports import Done, LeasedMessage, Retry
 from apcore.records import Stored, defer
 
-__all__ = ["fail_planning", "record_failed_step"]
+__all__ = ["fail_planning", "give_up_planning", "record_failed_step"]
 
 _REASON_CHARS_MAX: Final = 500
 """The longest reason that a dead letter holds."""
@@ -55,13 +55,33 @@ def record_failed_step(
         jitter=int.from_bytes(random_bytes, "big") / 65535,
         retry_after_s=None,
     )
-    reason = f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]
+    reason = f"{type(error).__name__}: {error}"
     if delay_s is None:
-        _LOG.error("gave up on planning %s after %d attempts: %s", record.activity_id, record.failures, reason)
-        dead_letter = DeadSendingRecord(**asdict(record, recurse=False), reason=reason, died=now)
-        writes = (stored.deletion, DEAD_SENDINGS.put(stored.key, dead_letter))
-        _ = yield from commit((stored.check,), writes, settles=(Done(leased),))
+        yield from give_up_planning(leased, evolve(stored, record=record), reason)
         return
-    _LOG.error("planning %s failed, attempt %d: %s", record.activity_id, record.failures, reason)
+    _LOG.error("planning %s failed, attempt %d: %s", record.activity_id, record.failures, reason[:_REASON_CHARS_MAX])
     put_off = SENDINGS.put(stored.key, defer(record, delay_s, now))
     _ = yield from commit((stored.check,), (put_off,), settles=(Retry(leased, delay_s),))
+
+
+def give_up_planning(leased: LeasedMessage, stored: Stored[SendingRecord, SendingKey], reason: str) -> Op[None]:
+    """Write a dead letter for the rest of a sending, with the record in ``stored`` and ``reason``, and end its message.
+
+    Effects: `Now` and one commit.
+    """
+    record = stored.record
+    reason = reason[:_REASON_CHARS_MAX]
+    now = yield from Now()
+    dead_letter = DeadSendingRecord(**asdict(record, recurse=False), reason=reason, died=now)
+    writes = (stored.deletion, DEAD_SENDINGS.put(stored.key, dead_letter))
+    if (yield from commit((stored.check,), writes, settles=(Done(leased),))) is False:
+        # Another worker has changed the record meanwhile.
+        _ = yield from Settle((Retry(leased, 0.0),))
+        return
+    _LOG.error(
+        "gave up on planning %s after %d steps and %d failures: %s",
+        record.activity_id,
+        record.steps,
+        record.failures,
+        reason,
+    )

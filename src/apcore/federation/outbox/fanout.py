@@ -23,14 +23,14 @@ from typing import Final
 
 from attrs import evolve
 
-from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit, commit_batch
+from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit_batch
 from apcore.errors import Unavailable
 from apcore.federation.inbox.claims import claim_key, new_claim
 from apcore.federation.inbox.records import CLAIMS, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
 from apcore.federation.outbox.delivery_records import DELIVERIES, DeliveryKey, DeliveryRecord
 from apcore.federation.outbox.document_signing import sign_document
-from apcore.federation.outbox.failed_planning import record_failed_step
+from apcore.federation.outbox.failed_planning import give_up_planning, record_failed_step
 from apcore.federation.outbox.missing_inboxes import InboxOwner, find_current_inbox
 from apcore.federation.outbox.pending_writes import send_message
 from apcore.federation.outbox.recipients import PlanStep, Sending, find_step, keep_deliverable
@@ -80,9 +80,8 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
         _ = yield from Settle((Retry(leased, due_in_s),))
         return
     if sent is None or record.steps >= STEPS_MAX:
-        reason = "the activity is not stored any more" if sent is None else f"the limit is {STEPS_MAX}"
-        _LOG.error("gave up on planning %s after %d steps: %s", record.activity_id, record.steps, reason)
-        _ = yield from commit((stored.check,), (stored.deletion,), settles=(Done(leased),))
+        reason = "the activity is not stored any more" if sent is None else f"the limit is {STEPS_MAX} steps"
+        yield from give_up_planning(leased, stored, reason)
         return
     stored_activity = SENT_ACTIVITIES.read(sent)
     try:
