@@ -354,7 +354,7 @@ REFUSED = {
     "no time": ({"created": None}, ProofMalformed),
     "no zone": ({"created": "2026-11-22T08:00:00"}, ProofMalformed),
     "from the future": ({"created": "2026-11-22T09:00:01Z"}, SignatureFromFuture),
-    "expired": ({"expires": "2026-11-22T07:59:59Z"}, SignatureExpired),
+    "expired": ({"expires": "2026-11-22T06:59:59Z"}, SignatureExpired),
     "a domain": ({"domain": "other.example"}, ProofRefused),
     "no value": ({"signatureValue": None}, ProofMalformed),
     "value is a number": ({"signatureValue": 1}, ProofMalformed),

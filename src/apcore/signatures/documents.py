@@ -166,10 +166,10 @@ def check_moments(created: datetime, expires: datetime | None, *, now: datetime,
             f"created {ahead_s:.0f} s ahead of our clock, at most {policy.clock_skew_s} s are accepted",
             explanation=Explanation(rule=f"policy {policy.name}: clock_skew_s", clock_offset_s=int(ahead_s)),
         )
-    if expires is not None and expires < now:
+    if expires is not None and (now - expires).total_seconds() > policy.clock_skew_s:
         raise SignatureExpired(
-            f"expired at {expires.isoformat()}",
-            explanation=Explanation(rule="the proof's own expires", clock_offset_s=int(ahead_s)),
+            f"expired at {expires.isoformat()}, at most {policy.clock_skew_s} s ago are accepted",
+            explanation=Explanation(rule=f"policy {policy.name}: expires", clock_offset_s=int(ahead_s)),
         )
 
 
