@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from apcore.signatures import cavage, rfc9421
+from apcore.signatures import DEFAULT, cavage, rfc9421
 from apcore.signatures.errors import SignatureMalformed, SignatureMissing
 from apcore.signatures.presented import check
 from apcore.signatures.requests import is_signed, parse, parse_all
@@ -19,6 +19,18 @@ def test_each_scheme_is_recognised_by_its_fields(ed_key, post, now):
     assert not is_signed(post)
     with pytest.raises(SignatureMissing):
         parse_all(post, now=now)
+
+
+@pytest.mark.parametrize("scheme", ["Signature", "signature"])
+def test_signature_in_authorization_is_a_claim_that_policies_may_accept(ed_key, post, now, scheme):
+    signed = cavage.sign(post, ed_key, now=now)
+    value = signed.headers.get("signature")
+    moved = evolve(signed, headers=signed.headers.without("signature").with_set("authorization", f"{scheme} {value}"))
+    assert is_signed(moved)
+    assert check(parse(moved, DEFAULT.with_(authorization=True), now=now), ed_key.public).scheme == "cavage"
+    with pytest.raises(SignatureMissing, match="in Authorization"):
+        parse(moved, now=now)
+    assert not is_signed(evolve(post, headers=post.headers.with_set("authorization", "Bearer signature")))
 
 
 def test_wrong_rfc9421_signature_is_refused_beside_a_valid_draft_signature(ed_key, post, now):

@@ -52,8 +52,9 @@ from apcore.signatures.keys import Algorithm, PrivateKey
 from apcore.signatures.policy import SignaturePolicy
 from apcore.signatures.presented import Base, Presented, Unsigned
 
-__all__ = ["GET_COVERED", "POST_COVERED", "parse", "prepare", "sign"]
+__all__ = ["GET_COVERED", "POST_COVERED", "has_authorization", "parse", "prepare", "sign"]
 
+_AUTHORIZATION_SCHEME: Final = "signature "
 FIELD_CHARS_MAX: Final = 8192
 """Longer `Signature` fields are refused unparsed; an RSA-8192 signature has 1,368 characters."""
 
@@ -177,16 +178,21 @@ def _one_by_one(text: str) -> dict[str, str]:
     return parameters
 
 
+def has_authorization(request: Request) -> bool:
+    """Return whether the request has its signature in `Authorization`, which the draft allows too."""
+    authorization = request.headers.get("authorization") or ""
+    return authorization[: len(_AUTHORIZATION_SCHEME)].lower() == _AUTHORIZATION_SCHEME
+
+
 def _signature_field(request: Request, policy: SignaturePolicy) -> str:
     fields = request.headers.get_all("signature")
     if len(fields) > 1:
         raise SignatureMalformed(f"{len(fields)} Signature fields: expected one")
     if fields:
         return fields[0]
-    authorization = request.headers.get("authorization") or ""
-    if authorization[:10].lower() == "signature ":
+    if has_authorization(request):
         if policy.authorization:
-            return authorization[10:].strip(" \t")
+            return (request.headers.get("authorization") or "")[len(_AUTHORIZATION_SCHEME) :].strip(" \t")
         raise SignatureMissing(
             "the request is signed in Authorization, not in Signature",
             explanation=Explanation(rule=f"policy {policy.name}: authorization"),

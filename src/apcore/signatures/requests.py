@@ -18,8 +18,13 @@ __all__ = ["is_signed", "parse", "parse_all"]
 
 
 def is_signed(request: Request) -> bool:
-    """Return whether the request claims to be signed. This does not tell whether the signature holds."""
-    return "signature-input" in request.headers or "signature" in request.headers
+    """Return whether the request claims to be signed, in whichever header.
+
+    This tells neither whether the signature holds, nor whether a policy accepts signatures in that header.
+    """
+    if "signature-input" in request.headers or "signature" in request.headers:
+        return True
+    return cavage.has_authorization(request)
 
 
 def parse_all(request: Request, policy: SignaturePolicy = DEFAULT, *, now: datetime) -> tuple[Presented, ...]:
