@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from apcore.errors import ApcoreError
+from apcore.errors import ApcoreError, SignatureError
 from apcore.http import Request, format_http_date
 from apcore.signatures import check, generate_key, parse
 from apcore.signatures.errors import AlgorithmRefused, CoverageTooSmall, KeyExpired, KeyWeak
@@ -320,7 +320,30 @@ def test_policy_is_a_value():
     assert SignaturePolicy() == DEFAULT
     with pytest.raises(FrozenInstanceError):
         DEFAULT.age_s_max = 1
-    assert DEFAULT.replay_window_s == 12 * 3600 + 2 * 3600
+    assert DEFAULT.replay_window_s == 12 * 3600 + 3600 + 1
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, STRICT, LENIENT], ids=lambda policy: policy.name)
+@pytest.mark.parametrize("has_expiry", [True, False])
+def test_replay_window_is_as_long_as_a_signature_may_be_accepted(policy, has_expiry):
+    signed = 1_000_000
+    expires = signed + 10 * policy.lifetime_s_max if has_expiry else None
+
+    def is_accepted(now_s):
+        try:
+            policy.check_times(signed=signed, expires=expires, now_s=now_s)
+        except SignatureError:
+            return False
+        return True
+
+    first = signed - policy.clock_skew_s
+    assert is_accepted(first)
+    assert not is_accepted(first - 1)
+    assert not is_accepted(first + policy.replay_window_s)
+    longest = max(policy.lifetime_s_max, policy.age_s_max)
+    assert is_accepted(first + policy.replay_window_s - 1) == (
+        (policy.lifetime_s_max if has_expiry else policy.age_s_max) == longest
+    )
 
 
 if __name__ == "__main__":

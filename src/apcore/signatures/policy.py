@@ -139,7 +139,8 @@ class SignaturePolicy:
     @property
     def replay_window_s(self) -> int:
         """Return the longest time that a signature may be accepted. A replay cache must remember it that long."""
-        return max(self.age_s_max, self.lifetime_s_max) + 2 * self.clock_skew_s
+        # A signature may be used from `clock_skew_s` before its time until its maximum age, both times included.
+        return max(self.age_s_max, self.lifetime_s_max) + self.clock_skew_s + 1
 
     def coverage(self, scheme: SignatureScheme, method: str, *, has_body: bool) -> Coverage:
         """Return the required coverage of a signature on such a message."""
