@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from apcore.errors import ConnectFailed
+from apcore.federation import Failure, Federation
+from apcore.federation.inbox.records import DEAD_ACTIVITIES, RECEIVED_ACTIVITIES
 from apcore.federation.reconcile import reconcile
 from apcore.federation.retry import RetryPolicy
 from apcore.federation.wake_ups import LANES
 from apcore.federation.worker import lease_work
+from apcore.ports import Put
 from apcore.vocab import Like
 from inbox_fixture import ALICE, BOB, INBOX, Ground
 from outbox_fixture import Outgoing
@@ -80,6 +83,50 @@ def test_failures_and_crashes_are_both_counted() -> None:
     ground.clock.pass_s(100)
     ground.work()
     assert attempts == [1, 2, 3]
+
+
+@pytest.mark.parametrize("attempts_max", [1, 2])
+def test_failure_that_is_not_recorded_is_not_final(attempts_max: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Change the activity's record during each first attempt, as another worker does."""
+    ground = FailingGround(attempts_max)
+
+    def change_record() -> None:
+        [entry] = ground.store.scan(RECEIVED_ACTIVITIES.at(), limit=10)
+        assert ground.store.commit((), (Put(entry.key, entry.value),), token=bytes(16))
+        raise ValueError("the listener fails")
+
+    def fail() -> None:
+        raise ValueError("the listener fails")
+
+    ground.meanwhile += [change_record, fail]
+    arrive(ground)
+    ground.work()
+    assert ground.finals == [False]
+    assert "gave up" not in caplog.text
+    assert not ground.store.scan(DEAD_ACTIVITIES.at(), limit=1)
+    for _ in range(10):
+        ground.clock.pass_s(HOUR_S)
+        ground.work()
+    assert ground.finals[1:] == [True], "the queue counts the attempt that was not recorded"
+    assert len(ground.store.scan(DEAD_ACTIVITIES.at(), limit=9)) == 1
+
+
+class FailingGround(Ground):
+    """A server with an error hook, which records whether each failure was final."""
+
+    def __init__(self, attempts_max: int) -> None:
+        self.finals: list[bool] = []
+        retries = RetryPolicy(attempts_max=attempts_max, base_s=1, delay_s_max=2, age_s_max=100 * HOUR_S)
+        super().__init__(listener_retries=retries)
+
+    def _federation(self, rules: Any, options: dict[str, Any]) -> Federation[None]:
+        federation = super()._federation(rules, options)
+
+        @federation.on_error
+        def report(ctx: Any, failure: Failure) -> None:
+            self.finals.append(failure.final)
+
+        return federation
 
 
 @pytest.mark.parametrize("is_separate", [False, True], ids=["atomic", "separate"])

@@ -119,7 +119,11 @@ def end_attempt(attempt: Attempt, event: ClaimEvent, handler_writes: Batch, *, r
 
 
 def record_failure(site: Site, attempt: Attempt, reason: str, *, retry_after_s: float | None) -> Op[bool]:
-    """Record a failed attempt, and schedule the next or write a dead letter. Return whether it was the last."""
+    """Record a failed attempt, and schedule the next or write a dead letter. Return whether it was the last.
+
+    If another worker has changed the records meanwhile, nothing is recorded: that worker decides what follows, so this
+    attempt was not the last.
+    """
     now = yield from Now()
     random_bytes = yield from RandomBytes(2)
     record = evolve(attempt.record, attempts=attempt.number)
@@ -132,14 +136,20 @@ def record_failure(site: Site, attempt: Attempt, reason: str, *, retry_after_s: 
     change = advance_claim(ClaimState.PROCESSING, ClaimEvent.GAVE_UP if delay_s is None else ClaimEvent.FAILED)
     batch = attempt.fence + _end_of(attempt, change)
     if ClaimAction.BURY in change.actions:
-        _LOG.error("gave up on %s after %d attempts: %s", record.activity_id, attempt.number, reason)
         members = {member.name: getattr(record, member.name) for member in attrs.fields(ReceivedActivityRecord)}
         dead_letter = DeadActivityRecord(**members, reason=reason[:_REASON_CHARS_MAX], died=now)
         batch += Batch((), (DEAD_ACTIVITIES.put(attempt.activity.key, dead_letter),))
     if ClaimAction.SCHEDULE in change.actions:
         batch += Batch((), (RECEIVED_ACTIVITIES.put(attempt.activity.key, defer(record, delay_s or 0.0, now)),))
-    _ = yield from commit_batch(batch, settles=_settlements(attempt.leased, change, delay_s=delay_s or 0.0))
-    return change.state is ClaimState.DEAD
+    version = yield from commit_batch(batch, settles=_settlements(attempt.leased, change, delay_s=delay_s or 0.0))
+    if version is False:
+        conflict = advance_claim(ClaimState.PROCESSING, ClaimEvent.CONFLICTED)
+        yield from _settle(attempt.leased, conflict, delay_s=_CONFLICT_S)
+        return False
+    if change.state is not ClaimState.DEAD:
+        return False
+    _LOG.error("gave up on %s after %d attempts: %s", record.activity_id, attempt.number, reason)
+    return True
 
 
 def _read_entries(leased: LeasedMessage) -> Op[tuple[Entry | None, Entry | None]]:
