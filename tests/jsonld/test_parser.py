@@ -96,6 +96,22 @@ def test_exceeded_limit_is_named(data, name):
         parse_json(data)
 
 
+@pytest.mark.parametrize(
+    ("limit", "at_limit", "beyond"),
+    [
+        ("depth_max", b"[[[]]]", b"[[[[]]]]"),
+        ("nodes_max", b"[[], []]", b"[[], [], []]"),
+        ("array_max", b"[1, 2, 3]", b"[1, 2, 3, 4]"),
+    ],
+)
+def test_each_size_limit_holds_however_small_it_is(limit, at_limit, beyond):
+    """Set one limit to 3 and leave the others at their defaults."""
+    limits = ProcessingLimits(**{limit: 3})
+    assert parse_json(at_limit, limits=limits)
+    with pytest.raises(LimitExceeded, match=limit):
+        parse_json(beyond, limits=limits)
+
+
 def test_input_at_the_limits_is_parsed():
     parse_json(b"[" * 64 + b"]" * 64)
     parse_json(b"1" * 300)

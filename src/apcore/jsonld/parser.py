@@ -78,7 +78,7 @@ def parse_json(
         raise DocumentError(f"not UTF-8: {error.reason} at byte {error.start}") from None
     document = _load(text, limits)
     brackets = data.count(b"{") + data.count(b"[")
-    if brackets > limits.depth_max or len(data) > 2 * limits.array_max:
+    if brackets > min(limits.depth_max, limits.nodes_max) or len(data) > 2 * limits.array_max:
         check_size(document, limits)
     if b"\\u" in data and _ESCAPED_SURROGATE.search(data) is not None and _has_lone_surrogate(document):
         if lone_surrogates == "refuse":
