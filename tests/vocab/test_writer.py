@@ -296,3 +296,14 @@ def test_every_property_is_written_with_its_iri_and_reads_back(view):
 def test_document_of_no_class_has_the_common_context():
     assert minimal_context(read_document({"content": "hi"})) == AS.context
     assert to_wire(Object(content="hi")) == {"@context": AS.context, "type": "Object", "content": "hi"}
+
+
+@pytest.mark.parametrize("value", [True, float("inf"), float("nan"), "7", None])
+@pytest.mark.parametrize(
+    "member",
+    [member for _, _, member in PROPERTIES if isinstance(member, Number | Numbers | Integer)],
+    ids=lambda member: f"{member.owner_name if hasattr(member, 'owner_name') else ''}{member.term}",
+)
+def test_value_that_is_no_finite_number_is_refused_by_every_property_of_numbers(member, value):
+    with pytest.raises((TypeError, ValueError)):
+        member.encode([1.0, value] if isinstance(member, Numbers) else value, ())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeGuard
 
 from typing_extensions import override
 
@@ -130,6 +130,10 @@ class Integer(Property[int | None, int | None]):
         return value
 
 
+def _is_finite_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
 class Number(Property[float | None, float | None]):
     """A finite number."""
 
@@ -141,7 +145,7 @@ class Number(Property[float | None, float | None]):
 
     @override
     def encode(self, value: Any, view_classes: Made) -> float:
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not isfinite(value):
+        if not _is_finite_number(value):
             raise self.refused(value, "a finite number")
         return value
 
@@ -160,7 +164,7 @@ class Numbers(Property[tuple[float, ...], Iterable[float] | None]):
     @override
     def encode(self, value: Any, view_classes: Made) -> Any:
         items: list[Any] = list(value)
-        if not all(isinstance(item, (int, float)) and isfinite(item) for item in items):
+        if not all(_is_finite_number(item) for item in items):
             raise self.refused(value, "finite numbers")
         return items
 
