@@ -656,6 +656,39 @@ def test_cancellation_closes_the_connection():
         asyncio.run(main(server))
 
 
+def test_child_closes_a_transport_whose_lock_was_held_at_the_fork():
+    """Fork while another thread holds the lock of the idle pool, and close the transport in the child."""
+    program = textwrap.dedent(
+        """
+        import os, signal, threading
+        from apcore.adapters.h11 import H11Transport
+
+        transport = H11Transport(resolver=lambda host: ("127.0.0.1",))
+        held, release = threading.Event(), threading.Event()
+
+        def hold():
+            with transport._shared._pool._lock:
+                held.set()
+                release.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        if (child := os.fork()) == 0:
+            signal.alarm(20)
+            transport.close()
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        release.set()
+        thread.join()
+        transport.close()
+        print(status)
+        """
+    )
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (completed.stdout, completed.returncode) == ("0\n", 0), completed.stderr
+
+
 def test_child_after_fork_opens_its_own_connections(transport_type):
     program = textwrap.dedent(
         """

@@ -57,20 +57,26 @@ class Shared:
 
     def party(self) -> Party:
         """Return the parts that one exchange needs."""
-        if self._pid != os.getpid():
-            # Both processes hold these sockets now, and must not both write to them. Closing them here does not close
-            # them for the parent.
-            self._lock = threading.Lock()
-            self._pid = os.getpid()
-            inherited, self._pool = self._pool, self._new_pool()
-            inherited.abandon()
+        self._start_anew_in_a_child()
         return Party(self._pool, time.monotonic, self._context, self._user_agent)
 
     def close(self) -> None:
         """Close the idle connections. Those in use return to a closed pool, which closes them."""
+        self._start_anew_in_a_child()
         old_pool, self._pool = self._pool, self._new_pool()
         old_pool.shut()
         self.resolver.close()
+
+    def _start_anew_in_a_child(self) -> None:
+        """Give up the idle connections of the parent process, after a fork."""
+        if self._pid == os.getpid():
+            return
+        # Both processes hold these sockets now, and must not both write to them. Closing them here does not close them
+        # for the parent. A thread of the parent may have held a lock at the fork, so the locks are not used either.
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        inherited, self._pool = self._pool, self._new_pool()
+        inherited.abandon()
 
     def _new_pool(self) -> IdlePool:
         bounds = self._bounds
