@@ -97,6 +97,29 @@ def test_record_under_way_is_not_started_twice() -> None:
     begin(slots, 0.2, fact="one")
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_second_end_of_a_job_changes_nothing(slow: bool) -> None:
+    """End a job twice while a newer job handles the same record."""
+    slots = Slots(WorkerPolicy(slots=2))
+    job = begin(slots, 0.0, fact="one")
+    ended_s = 2.0 if slow else 0.1
+    slots.end(job, ended_s)
+    newer = begin(slots, ended_s, fact="one")
+    slots.end(job, ended_s)
+    assert slots.jobs == [newer]
+    assert isinstance(slots.begin(lease_message(fact="one"), ended_s), float), "the record is handled twice"
+
+
+def test_second_end_of_a_forsaken_job_changes_nothing() -> None:
+    slots = Slots(WorkerPolicy(slots=1, handler_limit_s=10))
+    first, second, third = (begin(slots, 0.0, kind=FANOUT, peer=None, fact=str(number)) for number in range(3))
+    assert slots.forsake(first, 12.0)
+    slots.end(first, 13.0)
+    slots.end(first, 13.0)
+    assert slots.forsake(second, 14.0)
+    assert not slots.forsake(third, 14.0), "a job that ended twice made room for two"
+
+
 def test_overdue_jobs_are_reported_once_and_abandoned_up_to_a_bound() -> None:
     slots = Slots(WorkerPolicy(slots=2, handler_limit_s=10))
     jobs = [begin(slots, 0.0, kind=FANOUT, peer=None) for _ in range(2)]

@@ -111,8 +111,9 @@ class Slots:
         self._rooms = {kind: _Room() for kind in KINDS}
         self._prompt: OrderedDict[str, None] = OrderedDict()
         self._put_back: Counter[tuple[str, str]] = Counter()
-        self._records: set[tuple[str, str]] = set()
-        self._forsaken = 0
+        self._records: dict[tuple[str, str], Job] = {}
+        """The job that handles each record."""
+        self._forsaken: set[Job] = set()
         self._avoided: dict[str, float] = {}
 
     @property
@@ -166,14 +167,14 @@ class Slots:
             self._put_back[kind, peer] += 1
             return min(_PUT_BACK_S + self._put_back[kind, peer] / _PUT_BACK_STEP, _PUT_BACK_S_MAX)
         record = _record_of(leased)
-        if record is not None:
-            if record in self._records:
-                # This worker still handles the record: it lost the first lease, and has leased the message again.
-                return _PUT_BACK_S
-            self._records.add(record)
+        if record is not None and record in self._records:
+            # This worker still handles the record: it lost the first lease, and has leased the message again.
+            return _PUT_BACK_S
         if peer is not None:
             del self._put_back[kind, peer]
         job = Job(leased, kind, peer, now_s, is_new)
+        if record is not None:
+            self._records[record] = job
         room.young[id(job)] = job
         return job
 
@@ -193,12 +194,12 @@ class Slots:
                 room.slow_by_peer[job.peer] -= 1
                 if not room.slow_by_peer[job.peer]:
                     del room.slow_by_peer[job.peer]
-        elif job.is_overdue:
-            self._forsaken -= 1
+        else:
+            self._forsaken.discard(job)
             return
         record = _record_of(job.leased)
         if record is not None:
-            self._records.discard(record)
+            _ = self._records.pop(record, None)
 
     def forsake(self, job: Job, now_s: float) -> bool:
         """Free the slot of an overdue job whose handler cannot be stopped; False if too many are forsaken already.
@@ -206,10 +207,10 @@ class Slots:
         Call `end` when the handler ends after all.
         """
         job.is_overdue = True
-        if self._forsaken >= self._size:
+        if len(self._forsaken) >= self._size:
             return False
         self.end(job, now_s)
-        self._forsaken += 1
+        self._forsaken.add(job)
         return True
 
     def overdue(self, now_s: float) -> Sequence[Job]:
