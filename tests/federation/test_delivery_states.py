@@ -40,7 +40,7 @@ EXPECTED: dict[DeliveryEvent, tuple[DeliveryState, DeliveryState]] = {
 @pytest.mark.parametrize(("state", "event"), list(product(DeliveryState, DeliveryEvent)), ids=lambda part: part.value)
 def test_each_event_leads_to_its_state_or_is_refused(state, event):
     if state in ENDED:
-        with pytest.raises(ContractError, match=f"that is {state.value} cannot be {event.value}"):
+        with pytest.raises(ContractError, match=f"'{event.value}' cannot happen to a .* that is {state.value}"):
             advance_delivery(state, event)
     else:
         assert advance_delivery(state, event).state is EXPECTED[event][(QUEUED, PUT_OFF).index(state)]

@@ -116,5 +116,5 @@ def advance_generation(state: GenerationState, event: GenerationEvent) -> Genera
     """
     change = GENERATION_TRANSITIONS.get((state, event))
     if change is None:
-        raise ContractError(f"a generation of keys that is {state.value} cannot be {event.value}")
+        raise ContractError(f"the event {event.value!r} cannot happen to a generation of keys that is {state.value}")
     return change

@@ -127,5 +127,5 @@ def advance_claim(state: ClaimState, event: ClaimEvent) -> ClaimTransition:
     """
     change = CLAIM_TRANSITIONS.get((state, event))
     if change is None:
-        raise ContractError(f"a received activity that is {state.value} cannot be {event.value}")
+        raise ContractError(f"the event {event.value!r} cannot happen to a received activity that is {state.value}")
     return change
