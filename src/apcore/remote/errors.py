@@ -7,7 +7,14 @@ from apcore.errors import DocumentError, RemoteError, Unavailable
 __all__ = ["Forbidden", "Gone", "KeyNotOwned", "NotFound", "PeerFailing", "Rejected", "WrongId", "WrongMediaType"]
 
 
-class NotFound(RemoteError):
+class _MayChange(RemoteError):
+    """An answer that may be another one later."""
+
+    retry_after_s: float | None = None
+    """Seconds before which the origin is not asked again, if the error is remembered (`load_unless_failed`)."""
+
+
+class NotFound(_MayChange):
     """404: nothing is there for now. A server that is being moved answers 404 as well."""
 
     status_hint = 404
@@ -21,7 +28,7 @@ class Gone(RemoteError):
     reason = "document-gone"
 
 
-class Forbidden(RemoteError):
+class Forbidden(_MayChange):
     """401, 403 or 451: the document exists, but not for us, or not for the identity that signed the request."""
 
     status_hint = 403

@@ -84,7 +84,7 @@ def load_unless_failed(
 
     Raises:
         ApcoreError: As `load`. An error that is raised again says until when, and has that as ``retry_after_s`` if it
-            is `Unavailable`.
+            is `Unavailable`, `NotFound` or `Forbidden`.
     """
     if not fresh:
         cached_document = yield from load_kept(uri, policy=policy, identity=identity)
@@ -101,7 +101,10 @@ def load_unless_failed(
         loaded = yield from load(uri, policy=policy, identity=identity, fresh=fresh)
     except (RemoteError, Unavailable) as error:
         if type(error) in FIRST_PAUSE_S and policy.unauthenticated_client is None:
-            yield from _remember(key, entry, _failure_of(error, address, failure, now))
+            new_failure = _failure_of(error, address, failure, now)
+            yield from _remember(key, entry, new_failure)
+            if isinstance(error, NotFound | Forbidden):
+                error.retry_after_s = (new_failure.retry_at - now).total_seconds()
         raise
     if entry is not None:
         yield from _remember(key, entry, None)
@@ -140,9 +143,13 @@ def _repeated_error(failure: FailedLoad, now: datetime) -> ApcoreError:
     kind = _KINDS[failure.kind]
     message = f"{failure.message} (at {failure.failed:%Y-%m-%d %H:%M:%SZ}; not asked again before "
     message += f"{failure.retry_at:%Y-%m-%d %H:%M:%SZ})"
+    retry_after_s = (failure.retry_at - now).total_seconds()
     if issubclass(kind, Unavailable):
-        return kind(message, retry_after_s=(failure.retry_at - now).total_seconds())
-    return kind(message)
+        return kind(message, retry_after_s=retry_after_s)
+    error = kind(message)
+    if isinstance(error, NotFound | Forbidden):
+        error.retry_after_s = retry_after_s
+    return error
 
 
 def _remember(key: DocumentKey, entry: Entry | None, failure: FailedLoad | None) -> Op[None]:

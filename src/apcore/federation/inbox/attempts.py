@@ -118,11 +118,13 @@ def end_attempt(attempt: Attempt, event: ClaimEvent, handler_writes: Batch, *, r
         yield from _settle(attempt.leased, conflict, delay_s=_CONFLICT_S)
 
 
-def record_failure(site: Site, attempt: Attempt, reason: str, *, retry_after_s: float | None) -> Op[bool]:
+def record_failure(
+    site: Site, attempt: Attempt, reason: str, *, retry_after_s: float | None = None, is_permanent: bool = False
+) -> Op[bool]:
     """Record a failed attempt, and schedule the next or write a dead letter. Return whether it was the last.
 
-    If another worker has changed the records meanwhile, nothing is recorded: that worker decides what follows, so this
-    attempt was not the last.
+    A failure that ``is_permanent`` leaves no other attempt. If another worker has changed the records meanwhile,
+    nothing is recorded: that worker decides what follows, so this attempt was not the last.
     """
     now = yield from Now()
     random_bytes = yield from RandomBytes(2)
@@ -133,7 +135,8 @@ def record_failure(site: Site, attempt: Attempt, reason: str, *, retry_after_s: 
         jitter=int.from_bytes(random_bytes, "big") / 65535,
         retry_after_s=retry_after_s,
     )
-    change = advance_claim(ClaimState.PROCESSING, ClaimEvent.GAVE_UP if delay_s is None else ClaimEvent.FAILED)
+    is_last = is_permanent or delay_s is None
+    change = advance_claim(ClaimState.PROCESSING, ClaimEvent.GAVE_UP if is_last else ClaimEvent.FAILED)
     batch = attempt.fence + _end_of(attempt, change)
     if ClaimAction.BURY in change.actions:
         members = {member.name: getattr(record, member.name) for member in attrs.fields(ReceivedActivityRecord)}

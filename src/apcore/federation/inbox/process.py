@@ -14,7 +14,7 @@ import logging
 from typing import Any, Final
 
 from apcore.effects import Call, Op, Settle
-from apcore.errors import Unavailable
+from apcore.errors import FetchFailed, RemoteError, Unavailable
 from apcore.federation.context import UnitContexts
 from apcore.federation.domain_checks import check_domain
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
@@ -29,10 +29,13 @@ from apcore.federation.unit_of_work import UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.http import parse_url
 from apcore.ports import NO_CHANGE, Done, LeasedMessage
-from apcore.remote import read_with_contexts
+from apcore.remote import Forbidden, NotFound, read_with_contexts
 from apcore.vocab import Activity, Document, owners_of, read_document
 
-__all__ = ["fail_attempt", "process"]
+__all__ = ["MISSING_ATTEMPTS_MAX", "fail_attempt", "process"]
+
+MISSING_ATTEMPTS_MAX: Final = 3
+"""The most attempts of a handler that needs a document which its server does not have, or does not give to us."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -41,7 +44,8 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     """Process the activity that a message of the lane `INBOX` names.
 
     An error of a handler is not raised. The activity is retried by the federation's ``listener_retries``, and becomes a
-    dead letter after the last attempt.
+    dead letter after the last attempt. If no attempt can succeed, because a document that the handler needs cannot be
+    had, it becomes one at once.
 
     Effects: two `Get`s; before any attempt but the first, one commit that counts it; those of the side effects and the
     listener; one commit.
@@ -74,9 +78,14 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
         _ = yield from record_failure(site, attempt, "later", retry_after_s=later.delay_s)
     except Exception as error:
         _LOG.exception("handling %s failed, attempt %d", record.activity_id, attempt.number)
-        retry_after_s = error.retry_after_s if isinstance(error, Unavailable) else None
+        # A document that is missing or forbidden is not asked for again before its retry time.
+        retry_after_s = error.retry_after_s if isinstance(error, Unavailable | NotFound | Forbidden) else None
         final = yield from record_failure(
-            site, attempt, f"{type(error).__name__}: {error}", retry_after_s=retry_after_s
+            site,
+            attempt,
+            f"{type(error).__name__}: {error}",
+            retry_after_s=retry_after_s,
+            is_permanent=_is_permanent(error, attempt.number),
         )
         yield from _report(site, scope, Failure(activity, error, attempt.number, final))
     else:
@@ -90,7 +99,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
             _LOG.exception(
                 "the writes that handling %s noted are refused, attempt %d", record.activity_id, attempt.number
             )
-            final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", retry_after_s=None)
+            final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}")
             yield from _report(site, scope, Failure(activity, error, attempt.number, final))
         else:
             yield from end_attempt(attempt, ClaimEvent.SUCCEEDED, handler_writes)
@@ -109,10 +118,20 @@ def fail_attempt(site: Site, leased: LeasedMessage, error: Exception) -> Op[None
         return
     record = attempt.record
     _LOG.error("processing %s failed, attempt %d: %s", record.activity_id, attempt.number, error)
-    final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}", retry_after_s=None)
+    final = yield from record_failure(site, attempt, f"{type(error).__name__}: {error}")
     document = yield from _read_document(site, record)
     failure = Failure(Activity.over(document), error, attempt.number, final)
     yield from _report(site, _scope_of(site, attempt), failure)
+
+
+def _is_permanent(error: Exception, attempt: int) -> bool:
+    """Return whether an error of a handler will be the same at each attempt.
+
+    A document may be missing or forbidden while its server is moved, so that is believed after some attempts only.
+    """
+    if isinstance(error, NotFound | Forbidden):
+        return attempt >= MISSING_ATTEMPTS_MAX
+    return isinstance(error, RemoteError) or (isinstance(error, FetchFailed) and not error.retryable)
 
 
 def _scope_of(site: Site, attempt: Attempt, severity: Severity | None = None) -> UnitOfWork[Any]:

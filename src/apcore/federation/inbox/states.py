@@ -53,7 +53,7 @@ class ClaimEvent(Enum):
     FAILED = "failed"
     """The attempt failed or took too long, or the listener raised `Later`, and another attempt is left."""
     GAVE_UP = "gave up"
-    """The same, and it was the last attempt. Or the worker ended during the last attempt."""
+    """The same, and it was the last attempt, or no attempt can succeed. Or the worker ended during the last attempt."""
     CONFLICTED = "conflicted"
     """The commit of the attempt did not pass its checks: another worker was faster, or an entry has changed."""
 
