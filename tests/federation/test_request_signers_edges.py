@@ -110,7 +110,7 @@ def test_activity_about_its_own_actor_is_recognised(members, about):
 @pytest.mark.parametrize(
     "members",
     [
-        {"id": None},
+        {"id": None, "type": "Create"},
         {"id": None, "type": "Delete", "object": {"type": "Note"}},
         {"id": None, "type": "Delete", "object": None},
         {"type": "Nothing", "actor": None, "object": None, "content": "x"},

@@ -57,8 +57,16 @@ class _BaseContext(AccountMethods, Generic[Data]):
 
     @property
     def activity_id(self) -> str | None:
-        """The id of the current activity. Use it as an idempotency key for side effects in other systems."""
+        """The id of the current activity. Use it as an idempotency key for side effects in other systems.
+
+        If the activity came without an id, this is the one that stands in for it.
+        """
         return self._scope.activity_id
+
+    @property
+    def actor(self) -> str | None:
+        """The proved actor of the current activity: the first, if it has several. None outside a listener."""
+        return self._scope.actor
 
     @property
     def attempt(self) -> int:

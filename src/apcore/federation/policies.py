@@ -23,6 +23,7 @@ __all__ = [
     "InboxPolicy",
     "KeyPolicy",
     "Later",
+    "SeveralActors",
     "check_policies",
 ]
 
@@ -48,6 +49,14 @@ Idempotency: TypeAlias = Literal["inbox", "origin"] | Callable[[Activity, str | 
 
 The function gets the activity and the identifier of the inbox's actor, None for the shared inbox. Activities with one
 actor, one id and one returned text count once. It must return the same text whenever it gets the same arguments.
+"""
+
+
+SeveralActors: TypeAlias = Literal["refuse", "first"]
+"""The treatment of a received activity with several actors.
+
+``refuse``: it is refused. ``first``: it counts as an activity of the first actor, which must have signed it, if all are
+of one origin.
 """
 
 
@@ -115,8 +124,10 @@ class KeyPolicy:
     actor."""
 
 
-def check_policies(authorized_fetch: object, document_signatures: object, idempotency: object) -> None:
-    """Check three options of `Federation`.
+def check_policies(
+    authorized_fetch: object, document_signatures: object, idempotency: object, several_actors: object
+) -> None:
+    """Check four options of `Federation`.
 
     Raises:
         ConfigurationError: One of them has a value that its type excludes.
@@ -136,6 +147,8 @@ def check_policies(authorized_fetch: object, document_signatures: object, idempo
         raise ConfigurationError(
             f"idempotency is inbox, origin, or a plain function (activity, recipient), not {idempotency!r:.60}"
         )
+    if several_actors not in get_args(SeveralActors):
+        raise ConfigurationError(f"several_actors is refuse or first, not {several_actors!r:.60}")
 
 
 def _at_least_one(_policy: object, _field: object, value: int | None) -> None:

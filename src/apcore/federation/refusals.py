@@ -1,6 +1,7 @@
 """Report a refused request to the peer and to the operator.
 
-The peer gets a status, the slug of the reason, and advice. The operator gets the reason in words in the log. At DEBUG,
+The peer gets a status, the slug of the reason, and advice; for a document that is no activity, also the rule that it
+breaks. The operator gets the reason in words in the log. At DEBUG,
 the log also has the explanation of a refused signature.
 """
 
@@ -14,6 +15,7 @@ from attrs import evolve
 from apcore.errors import ApcoreError, RemoteError, Unavailable
 from apcore.federation.site import Site
 from apcore.http import Request, Response, problem_for
+from apcore.remote import NotAnActivity
 from apcore.signatures import ExplainedError, challenge
 
 __all__ = ["log_refusal", "one_line", "refusal"]
@@ -22,6 +24,8 @@ _RETRY_AFTER_S: Final = 60.0
 """The `Retry-After` of an outage of unknown length. Senders wait a minute or more anyway."""
 
 
+_DETAIL_CHARS_MAX: Final = 300
+"""The most characters of the detail in a problem document. It may quote a type or an id of the peer."""
 _LOG_CHARS_MAX: Final = 2000
 """The most characters of a refusal in the log. A message may quote a peer's value, which can be as long as a body."""
 
@@ -54,7 +58,9 @@ def refusal(site: Site, request: Request, error: RemoteError | Unavailable) -> R
     A 503 has `Retry-After`. A 401 has `Accept-Signature` (RFC 9421 §5.1) if the federation's ``accept_signature`` is
     set.
     """
-    problem = problem_for(error)
+    # The rule speaks about the body of the request alone, so it discloses nothing.
+    detail = one_line(str(error), chars_max=_DETAIL_CHARS_MAX) if isinstance(error, NotAnActivity) else ""
+    problem = problem_for(error, detail=detail)
     if problem.status == 503 and problem.retry_after_s is None:
         problem = evolve(problem, retry_after_s=_RETRY_AFTER_S)
     response = problem.response()

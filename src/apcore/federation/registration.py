@@ -28,6 +28,7 @@ from apcore.federation.policies import (
     Idempotency,
     InboxPolicy,
     KeyPolicy,
+    SeveralActors,
     check_policies,
 )
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
@@ -52,9 +53,9 @@ class Federation(PeerRules[Data]):
 
     Raises:
         ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
-            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``idempotency`` or a member of ``document_signatures``
-            is an unknown word, ``accept_signature`` needs a policy with RFC 9421, or `check_retries` refuses
-            ``listener_retries`` or ``delivery_retries``.
+            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``idempotency``, ``several_actors`` or a member of
+            ``document_signatures`` is an unknown word, ``accept_signature`` needs a policy with RFC 9421, or
+            `check_retries` refuses ``listener_retries`` or ``delivery_retries``.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Federation(PeerRules[Data]):
         accept_signature: bool = False,
         document_signatures: Sequence[DocumentSignature] = ("eddsa-jcs-2022",),
         idempotency: Idempotency = "inbox",
+        several_actors: SeveralActors = "refuse",
     ) -> None:
         super().__init__(shared_inbox=shared_inbox, instance_actor=instance_actor)
         software_match = _SOFTWARE.fullmatch(software)
@@ -100,7 +102,7 @@ class Federation(PeerRules[Data]):
         self.delivery_retries: Final = delivery_retries
         self.key_policy: Final = keys
         self.inbox_policy: Final = inbox
-        check_policies(authorized_fetch, document_signatures, idempotency)
+        check_policies(authorized_fetch, document_signatures, idempotency, several_actors)
         self.authorized_fetch: Final = authorized_fetch
         if accept_signature and "rfc9421" not in signatures.schemes:
             raise ConfigurationError(
@@ -109,6 +111,7 @@ class Federation(PeerRules[Data]):
         self.accept_signature: Final = accept_signature
         self.document_signatures: Final = frozenset(document_signatures)
         self.idempotency: Final = idempotency
+        self.several_actors: Final = several_actors
         self._listeners: dict[type[Activity], Registered] = {}
         self._error_hook: Registered | None = None
 

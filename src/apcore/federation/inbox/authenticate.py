@@ -26,6 +26,9 @@ An old activity never counts as new. An activity's id is remembered for `DONE_KE
 processed and forgotten. A proof or an LD signature that old, or an activity that its origin dates that old or not at
 all, counts only under a fresh HTTP signature of its own actor.
 
+An activity without an id (a Like, an Announce, a Follow or an Undo) counts only under rule b. Its repetition is
+recognised by its actor and object, so a copy of its proof could be sent again after an Undo.
+
 An activity inside another one (an Announce of a Create, FEP-1b12) is never authenticated here, even if it carries
 signatures: it is a claim of the outer activity's actor.
 
@@ -50,6 +53,7 @@ from apcore.federation.inbox.parse import IncomingActivity
 from apcore.federation.request_signers import KeyGone, Signed, find_signer
 from apcore.federation.site import Site
 from apcore.http import Request
+from apcore.remote import NotAnActivity
 from apcore.vocab import Delete, same_id
 
 __all__ = ["authenticate", "delivered_by_its_actor"]
@@ -79,7 +83,8 @@ def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op
         if not (incoming.is_about_its_actor and incoming.document.is_a(Delete)):
             raise
         proof_result = None
-    if proof_result is not None and not is_old(proof_result.signed, now, site):
+    needs_signed_request = incoming.needs_signed_request
+    if proof_result is not None and not needs_signed_request and not is_old(proof_result.signed, now, site):
         return proof_result
     failures: list[RemoteError | Unavailable] = []
     try:
@@ -93,6 +98,9 @@ def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op
         failures.append(
             NotTheActor(f"key {signer.key_id} is owned by {signer.owner}, the activity's actor is {incoming.actor}")
         )
+    if needs_signed_request:
+        failures.append(NotAnActivity("the activity has no id: only a request that its own actor signed proves it"))
+        raise _decisive(failures)
     # Rule a: an activity with a proof is proved by the proof or by its actor's own request, never by rules c and d.
     if proof_result is not None:
         raise too_old("its proof", proof_result.signed)

@@ -24,14 +24,17 @@ from apcore.federation.inbox.records import (
     CLAIMS,
     DONE_KEPT_S,
     RECEIVED_ACTIVITIES,
+    UNDONE_ACTIVITIES,
     USED_SIGNATURES,
     ClaimKey,
     ClaimRecord,
     ReceivedActivityRecord,
+    UndoneActivityKey,
+    UndoneActivityRecord,
     UsedSignatureKey,
     UsedSignatureRecord,
 )
-from apcore.federation.inbox.reuse import is_reused, undo_mark
+from apcore.federation.inbox.reuse import is_reused
 from apcore.federation.inbox.states import ClaimAction, ClaimEvent, ClaimState, ClaimTransition, advance_claim
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import INBOX, make_wake
@@ -136,7 +139,11 @@ class _Receipt:
     @property
     def undo_mark(self) -> Batch:
         """Return the part of a commit that notes which activity of the actor an Undo undoes."""
-        return undo_mark(self.site, self.authenticated, self.record.received)
+        undone_id = self.authenticated.proved.undone_id
+        if undone_id is None:
+            return NO_CHANGE
+        key = UndoneActivityKey.of(self.record.actor, undone_id, self.site.origin)
+        return Batch((), (UNDONE_ACTIVITIES.put(key, UndoneActivityRecord(undone=self.record.received)),))
 
 
 def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[bool]:

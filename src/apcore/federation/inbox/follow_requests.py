@@ -82,12 +82,13 @@ def _answer(received: Received, follow: Follow, verdict: FollowVerdict) -> Docum
     # The answer embeds the request with its original id, because some servers recognise the request by that id alone.
     # It is rewritten under our own context. Under the requester's context, our signed text could mean anything, for
     # instance a Delete.
-    request = {
+    members = {
         "id": received.document.id,
         "type": "Follow",
         "actor": received.actor,
         "object": follow.object and follow.object.uri,
     }
+    request = {name: value for name, value in members.items() if value is not None}
     kind = "Accept" if verdict is FollowVerdict.ACCEPT else "Reject"
     answer: dict[str, Any] = {"@context": _AS2, "type": kind, "object": request}
     return Document(answer, answer)

@@ -26,7 +26,6 @@ from apcore.federation.inbox.records import (
     ClaimKey,
     ClaimRecord,
     UndoneActivityKey,
-    UndoneActivityRecord,
 )
 from apcore.federation.relations.changes import is_late_answer
 from apcore.federation.relations.stored import Relation, read_relation
@@ -34,22 +33,11 @@ from apcore.federation.relations.table import RelationEvent, RelationState
 from apcore.federation.relations.updates import received_updates
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate
-from apcore.ports import NO_CHANGE, Batch
-from apcore.vocab import Undo
 
-__all__ = ["CLAIMS_SCANNED_MAX", "is_reused", "undo_mark"]
+__all__ = ["CLAIMS_SCANNED_MAX", "is_reused"]
 
 CLAIMS_SCANNED_MAX: Final = 20
 """The most inboxes in which the activity is looked for that a repeated Undo undoes."""
-
-
-def undo_mark(site: Site, authenticated: Authenticated, now: datetime) -> Batch:
-    """Return the part of a commit that notes the time at which an Undo undid an activity of its own actor."""
-    undone_id = _undone_id(authenticated)
-    if undone_id is None:
-        return NO_CHANGE
-    key = UndoneActivityKey.of(authenticated.actor, undone_id, site.origin)
-    return Batch((), (UNDONE_ACTIVITIES.put(key, UndoneActivityRecord(undone=now)),))
 
 
 def is_reused(site: Site, authenticated: Authenticated, recipient: str | None, earlier: ClaimRecord) -> Op[bool]:
@@ -62,20 +50,14 @@ def is_reused(site: Site, authenticated: Authenticated, recipient: str | None, e
         return answer
     # An earlier release wrote no time. Its claim is older than all times that this one has written.
     since = earlier.received or datetime.min.replace(tzinfo=UTC)
-    undone_id = _undone_id(authenticated)
-    if undone_id is None:
+    object_id = authenticated.proved.undone_id
+    if object_id is None:
         undone = yield from _undone_at(site, authenticated)
         return undone is not None and undone > since
-    object_key = ClaimKey.of(authenticated.actor, undone_id, site.origin, None)
+    object_key = ClaimKey.of(authenticated.actor, object_id, site.origin, None)
     entries = yield from Scan(CLAIMS.at(*object_key[:-1]), limit=CLAIMS_SCANNED_MAX)
     times = [CLAIMS.decode(entry.value).received for entry in entries]
     return any(received is not None and received > since for received in times)
-
-
-def _undone_id(authenticated: Authenticated) -> str | None:
-    """Return the id of the activity that an Undo undoes; None for other activities."""
-    undone = authenticated.activity.object if authenticated.document.is_a(Undo) else None
-    return None if undone is None else undone.uri
 
 
 def _undone_at(site: Site, authenticated: Authenticated) -> Op[datetime | None]:
@@ -98,6 +80,9 @@ def _answer_of_relations(site: Site, authenticated: Authenticated, recipient: st
     answer: bool | None = None
     for update in updates:
         if update.event not in _REUSABLE:
+            continue
+        if object_uri is None and update.event is RelationEvent.UNDO_FOLLOW:
+            # The relation cannot tell which Follow is undone: it had no id. The order of arrival decides.
             continue
         relation = yield from read_relation(routes, update.direction, update.us, update.them)
         if relation is not None and _counts_anew(relation, update, object_uri):

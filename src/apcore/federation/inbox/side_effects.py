@@ -49,10 +49,7 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
     Raises:
         Drop: The actor may not change what belongs to another one, or the target of a Move does not confirm it.
     """
-    actor = activity.actor
-    permitted = (
-        actor is not None and actor.uri is not None and (yield from is_permitted(site, scope, activity, actor.uri))
-    )
+    permitted = scope.actor is not None and (yield from is_permitted(site, scope, activity, scope.actor))
     choice = site.federation.side_effect_for(activity.document)
     if choice is None:
         return
@@ -60,9 +57,9 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
         view = choice.rule.activity.over(activity.document)
         _ = yield from Call(choice.replacement.fn, view, contexts_for=UnitContexts(scope))
         return
-    if actor is None or actor.uri is None:
+    if scope.actor is None:
         return
-    received = Received(site, scope, activity, actor.uri, is_permitted=permitted)
+    received = Received(site, scope, activity, scope.actor, is_permitted=permitted)
     if activity.object is None:
         received.log_ignored(IgnoredReason.NO_OBJECT, None)
         return
