@@ -27,11 +27,6 @@ def test_record_reads_back_with_its_exact_body(members: dict[str, object], body:
     assert {name: value for name, value in record.members.items() if name != "v"} == members
 
 
-def test_members_without_a_value_are_left_out() -> None:
-    record = decode_record(encode_record({"a": None, "b": "x"}))
-    assert record.members == {"v": 1, "b": "x"}
-
-
 def test_newer_format_is_refused_as_newer() -> None:
     with pytest.raises(NewerFormat, match="format 2"):
         decode_record(b'{"v":2}\n')

@@ -158,6 +158,8 @@ class RecordKind(Generic[RecordT, KeyT]):
     """The time to live of a record that is put without another one. None for records that do not expire."""
     format: RecordFormat[RecordT] | None = field(kw_only=True, default=None, repr=False)
     """The bytes of a record; None for JSON."""
+    _is_flat: bool = field(init=False, repr=False, default=Factory(lambda kind: not any(kind.layout), takes_self=True))
+    """Whether every part after ``prefix`` is a part of the key."""
     _fields: tuple[RecordField, ...] = field(init=False, repr=False, default=Factory(_resolve_fields, takes_self=True))
 
     def __attrs_post_init__(self) -> None:
@@ -169,6 +171,8 @@ class RecordKind(Generic[RecordT, KeyT]):
 
     def at(self, *parts: str) -> StoreKey:
         """Return the store key of a record, or with fewer parts the prefix of several."""
+        if self._is_flat:
+            return self.prefix + parts
         remaining = list(parts)
         key = list(self.prefix)
         for fixed in self.layout:
@@ -179,7 +183,7 @@ class RecordKind(Generic[RecordT, KeyT]):
 
     def key(self, key: KeyT) -> StoreKey:
         """Return the store key of the record with these key parts."""
-        return self.at(*key)
+        return (*self.prefix, *key) if self._is_flat else self.at(*key)
 
     def parts_of(self, key: StoreKey) -> KeyT:
         """Return the key parts of a store key of this kind.
@@ -194,6 +198,9 @@ class RecordKind(Generic[RecordT, KeyT]):
 
     def holds(self, key: StoreKey) -> bool:
         """Return whether a store key is that of a record of this kind."""
+        if self._is_flat:
+            size = len(self.prefix)
+            return len(key) == size + len(self.layout) and key[:size] == self.prefix
         pattern = (*self.prefix, *self.layout)
         return len(key) == len(pattern) and all(
             fixed is None or part == fixed for part, fixed in zip(key, pattern, strict=True)

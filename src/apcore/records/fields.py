@@ -154,8 +154,7 @@ def _parts_codec(part: type[StoredPart]) -> _Codec:
         return tuple(part(**read_members(fields, item)) for item in cast("list[dict[str, Any]]", value))
 
     def write(value: tuple[StoredPart, ...]) -> list[dict[str, Any]]:
-        part_members = [write_members(fields, item) for item in value]
-        return [{name: stored for name, stored in item.items() if stored is not None} for item in part_members]
+        return [write_members(fields, item) for item in value]
 
     return _Codec(read, write)
 
@@ -185,11 +184,13 @@ def read_members(fields: tuple[RecordField, ...], members: Mapping[str, Any]) ->
 
 
 def write_members(fields: tuple[RecordField, ...], part: StoredPart) -> dict[str, Any]:
-    """Return the members of a record or part. None stands for a member that is not stored."""
+    """Return the members of a record or part. A None, or the default of its field, is no member."""
     members = dict(part.extra)
     for spec in fields:
         value = getattr(part, spec.name)
-        members[spec.member] = None if value is None or value == spec.default else spec.codec.write(value)
+        if value is not None and value != spec.default:
+            write = spec.codec.write
+            members[spec.member] = value if write is _same else write(value)
     return members
 
 

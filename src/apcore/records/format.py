@@ -62,8 +62,8 @@ class Record:
 
 
 def encode_record(members: Mapping[str, Any], body: bytes = b"") -> bytes:
-    """Encode a record. Members that are None are left out."""
-    line = _as_json({"v": FORMAT} | {name: value for name, value in members.items() if value is not None})
+    """Encode a record."""
+    line = _as_json({"v": FORMAT, **members})
     return line.encode("ascii") + b"\n" + body
 
 

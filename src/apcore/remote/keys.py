@@ -335,10 +335,9 @@ class _Slot:
 
 def _lookup_of(entry: Entry | None, key_id: str) -> KeyLookup:
     """Return the record about a key, or an empty one if there is none."""
-    blank = KeyLookup(key_id=key_id)
-    lookup = blank if entry is None else KEY_LOOKUPS.decode(entry.value)
+    lookup = None if entry is None else KEY_LOOKUPS.decode(entry.value)
     # The full id is compared, since the store key is only its digest.
-    return lookup if lookup.key_id == key_id else blank
+    return lookup if lookup is not None and lookup.key_id == key_id else KeyLookup(key_id=key_id)
 
 
 def _owner_of(lookup: KeyLookup) -> str | None:

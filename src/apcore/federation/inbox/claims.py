@@ -39,7 +39,7 @@ from apcore.federation.inbox.states import ClaimAction, ClaimEvent, ClaimState, 
 from apcore.federation.site import Site
 from apcore.federation.wake_ups import INBOX, make_wake
 from apcore.http import Origin, parse_url
-from apcore.ports import NO_CHANGE, Batch, Message
+from apcore.ports import NO_CHANGE, Batch, Message, Write
 from apcore.records import Stored
 from apcore.records.format import key_name
 from apcore.vocab import Activity
@@ -89,19 +89,19 @@ def inbox_message(key: ClaimKey, message_id: bytes, *, by: Origin | str, actor: 
 
 def new_claim(key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
     """Return the part of a commit that stores an activity which was not received before."""
-    return Batch((CLAIMS.absent(key),)) + _batch_of(
-        advance_claim(ClaimState.ABSENT, ClaimEvent.RECEIVED), key, record, message_id
-    )
+    change = advance_claim(ClaimState.ABSENT, ClaimEvent.RECEIVED)
+    return Batch((CLAIMS.absent(key),)) + _batch_of(change, key, record, message_id)
 
 
 def _batch_of(change: ClaimTransition, key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:
-    batch = NO_CHANGE
+    writes: list[Write] = []
+    messages: list[Message] = []
     if ClaimAction.STORE in change.actions:
         claim_record = ClaimRecord.of(change.state, record.activity_id, received=record.received)
-        batch += Batch((), (CLAIMS.put(key, claim_record), RECEIVED_ACTIVITIES.put(key, record)))
+        writes = [CLAIMS.put(key, claim_record), RECEIVED_ACTIVITIES.put(key, record)]
     if ClaimAction.ENQUEUE in change.actions:
-        batch += Batch((), (), (inbox_message(key, message_id, by=record.origin, actor=record.actor),))
-    return batch
+        messages = [inbox_message(key, message_id, by=record.origin, actor=record.actor)]
+    return Batch((), writes, messages)
 
 
 @frozen
