@@ -1,4 +1,4 @@
-"""Check that a listener whose document can never be loaded ends at once, and that one that may succeed is repeated."""
+"""Check that a listener ends at once if it needs a document that can never be loaded, and is repeated otherwise."""
 
 from __future__ import annotations
 
