@@ -48,6 +48,8 @@ DELIVER: Final = "deliver"
 KINDS: Final = (INBOX, FANOUT, DELIVER)
 BUCKETS: Final = 16
 """How many lanes each kind has, besides the lane without a bucket."""
+# Created once, as in `apcore.records.format`.
+_as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def lane_of(kind: str, origin: Origin | str) -> str:
@@ -97,7 +99,7 @@ def make_wake(
     """
     name = key_name(key)
     members = {"key": list(key), "by": str(by)} | ({} if peer is None else {"peer": peer})
-    body = json.dumps(members, separators=(",", ":")).encode("ascii")
+    body = _as_json(members).encode("ascii")
     return Message(message_id, lane_of(kind, by), body, dedup=name, group=group)
 
 

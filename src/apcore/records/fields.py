@@ -116,6 +116,8 @@ class RecordField:
     """Whether None is a value of the field."""
     default: Any
     """The value that is not stored; `attrs.NOTHING` for a required field."""
+    plain_type: type | None = None
+    """The type of the stored value, if every value of that type is one of the field."""
 
 
 def _codec_for(hint: Any) -> _Codec | None:
@@ -176,11 +178,16 @@ def read_members(fields: tuple[RecordField, ...], members: Mapping[str, Any]) ->
                 raise ValueError(f"there is no {spec.member!r}")
             values[spec.name] = None
             continue
+        if type(stored) is spec.plain_type:
+            # Most members are texts and numbers, which are stored as they are.
+            values[spec.name] = stored
+            continue
         try:
             values[spec.name] = spec.codec.read(stored)
         except (ValueError, OverflowError, OSError) as error:
             raise ValueError(f"{spec.member!r}: {error}") from error
-    return {**values, _EXTRA: extra}
+    values[_EXTRA] = extra
+    return values
 
 
 def write_members(fields: tuple[RecordField, ...], part: StoredPart) -> dict[str, Any]:
@@ -221,6 +228,7 @@ def fields_of(record: type[StoredPart]) -> tuple[RecordField, ...]:
                 codec,
                 is_optional=is_union,
                 default=_default_of(attribute),
+                plain_type=kinds[0] if kinds[0] in (str, int) else None,
             )
         )
     return tuple(fields)

@@ -83,9 +83,10 @@ class IncomingActivity:
     @property
     def is_about_its_actor(self) -> bool:
         """Return whether this is an Update or a Delete of the actor itself."""
+        if not self.document.is_a(Delete) and not self.document.is_a(Update):
+            return False
         object_uri = self.object_uri
-        is_change = self.document.is_a(Delete) or self.document.is_a(Update)
-        return is_change and object_uri is not None and same_id(object_uri, self.actor)
+        return object_uri is not None and same_id(object_uri, self.actor)
 
 
 def read_incoming(site: Site, body: bytes) -> IncomingActivity:

@@ -81,7 +81,7 @@ class ClaimRecord(StoredRecord):
         cls, state: ClaimState, activity_id: str, *, reason: str | None = None, received: datetime | None = None
     ) -> ClaimRecord:
         """Return the record of a state. ``reason`` is that of a dropped activity."""
-        progress = _PENDING if state in {ClaimState.PENDING, ClaimState.PROCESSING} else _DONE
+        progress = _PENDING if state in (ClaimState.PENDING, ClaimState.PROCESSING) else _DONE
         reason = _DEAD if state is ClaimState.DEAD else reason
         return cls(progress=progress, activity_id=activity_id, reason=reason, received=received)
 
