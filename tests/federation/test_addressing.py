@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,10 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.errors import ContractError
-from apcore.federation.outbox.addressing import addressing_of
+from apcore.federation.outbox.addressing import RECIPIENTS_MAX, addressing_of
 from apcore.http import Headers, Request, Response
-from apcore.vocab import PUBLIC, Audience, Like, Note, Update, joint_audience, read_document
-from outbox_fixture import ALICE, FOLLOWERS, Outgoing
+from apcore.vocab import (
+    PUBLIC,
+    Accept,
+    Announce,
+    Audience,
+    Create,
+    Follow,
+    Like,
+    Note,
+    Person,
+    Undo,
+    Update,
+    Visibility,
+    joint_audience,
+    read_document,
+)
+from outbox_fixture import ALICE, FOLLOWERS, HERE, Outgoing
 
 X = "https://x.example"
 Y = "https://y.example"
@@ -120,7 +136,7 @@ NAMES = st.lists(st.sampled_from([PUBLIC, FOLLOWERS, FAN, ROSA, TIM]), unique=Tr
 def test_any_audience_reaches_exactly_its_named_recipients(audience: Audience, to: tuple[str, ...] | None) -> None:
     was_addressed = bool(audience.everyone) or audience.is_public
     try:
-        addressing = addressing_of(audience, to, followers=FOLLOWERS)
+        addressing = addressing_of([audience], to, followers=FOLLOWERS, is_publication=True)
     except ContractError:
         assert PUBLIC in (*audience.bto, *audience.bcc) or (was_addressed and not audience.is_public)
         return
@@ -141,6 +157,185 @@ def test_activity_is_delivered_to_every_named_recipient(out: Outgoing) -> None:
     out.work()
     assert sorted(out.post.urls) == [f"{X}/fan/inbox", f"{X}/tim/inbox", f"{Y}/rosa/inbox"]
     assert b"fan" not in b"".join(request.body for _, request in out.post.posts)
+
+
+def test_activity_without_an_audience_names_its_recipients(out: Outgoing) -> None:
+    out.node.send(Like(object=f"{X}/n"), by="alice", to=[TIM, ROSA])
+    out.node.send(Accept(object=Follow(actor=TIM, object=ALICE)), by="alice", to=TIM)
+    out.node.send(Announce(object=f"{X}/n"), by="alice", to=PUBLIC)
+    out.work()
+    audiences = {body["type"]: (body["to"], body.get("cc")) for body in out.post.bodies}
+    assert audiences == {"Like": ([TIM, ROSA], None), "Accept": ([TIM], None), "Announce": ([PUBLIC], [FOLLOWERS])}
+    assert f"{X}/fan/inbox" in out.post.urls
+
+
+@pytest.mark.parametrize("is_inner", [True, False], ids=["in the object", "in the activity"])
+@pytest.mark.parametrize("activity_type", [Create, Update])
+def test_object_and_activity_that_are_sent_have_the_same_audience(
+    out: Outgoing, activity_type: type[Create | Update], is_inner: bool
+) -> None:
+    audience: dict[str, Any] = {"to": [TIM], "cc": [ROSA], "audience": [FAN]}
+    inner, outer = (audience, {}) if is_inner else ({}, audience)
+    note = Note(id=f"{ALICE}/objects/1", content="hi", **inner)
+    out.node.send(activity_type(object=note, **outer), by="alice")
+    out.work()
+    assert sorted(out.post.urls) == [f"{X}/fan/inbox", f"{X}/tim/inbox", f"{Y}/rosa/inbox"]
+    for document in (out.post.bodies[0], out.post.bodies[0]["object"]):
+        assert {name: document[name] for name in audience} == audience
+
+
+def test_audience_of_a_peers_object_is_not_used(out: Outgoing) -> None:
+    peers_note = Note(id=f"{X}/n", attributed_to=TIM, to=[ROSA])
+    out.node.send(Announce(object=peers_note), by="alice", to=FOLLOWERS)
+    out.work()
+    assert out.post.urls == [f"{X}/fan/inbox"]
+
+
+def test_actor_in_an_update_gets_no_audience(out: Outgoing) -> None:
+    out.node.send(Update(object=Person(id=ALICE, name="Alice")), by="alice", visibility="public")
+    out.work()
+    [update] = out.post.bodies
+    assert (update["to"], update["cc"]) == ([PUBLIC], [FOLLOWERS])
+    assert not {"to", "cc"} & update["object"].keys()
+
+
+def test_undo_reaches_the_audience_of_the_undone_activity(out: Outgoing) -> None:
+    like = Like(id=f"{ALICE}#likes/1", actor=ALICE, object=f"{X}/n", to=[TIM], bcc=[ROSA])
+    out.node.send(Undo(object=like), by="alice")
+    out.node.send(Undo(object=like, to=[FAN]), by="alice")
+    out.work()
+    assert sorted(out.post.urls) == sorted(f"{actor}/inbox" for actor in (TIM, ROSA, FAN, TIM, ROSA))
+    assert sorted(body["to"] for body in out.post.bodies) == [[FAN]] * 3 + [[TIM]] * 2
+    assert b"rosa" not in b"".join(request.body for _, request in out.post.posts)
+
+
+# --- the words for a visibility -------------------------------------------------------------------------------------
+
+WORDS: dict[str, tuple[str, dict[str, Any], Any, dict[str, list[str]], list[str]]] = {
+    # the word, the object's own audience, the argument to=, the written members, the recipients
+    "public": ("public", {}, None, {"to": [PUBLIC], "cc": [FOLLOWERS]}, [FAN]),
+    "public, stated": ("public", {"to": [PUBLIC]}, PUBLIC, {"to": [PUBLIC], "cc": [FOLLOWERS]}, [FAN]),
+    "public, to one more": ("public", {}, TIM, {"to": [PUBLIC, TIM], "cc": [FOLLOWERS]}, [FAN, TIM]),
+    "public, one in cc": ("public", {"cc": [ROSA]}, None, {"to": [PUBLIC], "cc": [ROSA, FOLLOWERS]}, [FAN, ROSA]),
+    "unlisted": ("unlisted", {}, None, {"to": [FOLLOWERS], "cc": [PUBLIC]}, [FAN]),
+    "unlisted, one in cc": ("unlisted", {"cc": [ROSA]}, None, {"to": [FOLLOWERS], "cc": [PUBLIC, ROSA]}, [FAN, ROSA]),
+    "followers": ("followers", {}, None, {"to": [FOLLOWERS], "cc": []}, [FAN]),
+    "followers, one more": ("followers", {}, [TIM], {"to": [FOLLOWERS, TIM], "cc": []}, [FAN, TIM]),
+    "followers, one in bcc": ("followers", {"bcc": [ROSA]}, None, {"to": [FOLLOWERS], "cc": []}, [FAN, ROSA]),
+    "direct": ("direct", {"to": [ROSA]}, None, {"to": [ROSA], "cc": []}, [ROSA]),
+    "direct by to=": ("direct", {}, [ROSA, TIM], {"to": [ROSA, TIM], "cc": []}, [ROSA, TIM]),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_word_for_a_visibility_names_its_audience(out: Outgoing, name: str) -> None:
+    word, object_members, to, members, recipients = WORDS[name]
+    addressing: Any = {"to": to, "visibility": word}
+    ident = out.node.publish(Note(content="hi", **object_members), by="alice", **addressing)
+    out.work()
+    assert sorted(out.post.urls) == sorted(f"{recipient}/inbox" for recipient in recipients)
+    for document in (out.post.bodies[0], out.post.bodies[0]["object"]):
+        assert {member: document[member] for member in ("to", "cc")} == members
+    assert get(out, ident)[0] == (200 if word in {"public", "unlisted"} else 404)
+    assert get(out, f"{ALICE}/outbox")[1]["totalItems"] == (1 if word == "public" else 0)
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_word_for_a_visibility_works_for_activities(out: Outgoing, name: str) -> None:
+    word, object_members, to, members, recipients = WORDS[name]
+    addressing: Any = {"to": to, "visibility": word}
+    out.node.send(Announce(object=f"{X}/n", **object_members), by="alice", **addressing)
+    out.work()
+    assert sorted(out.post.urls) == sorted(f"{recipient}/inbox" for recipient in recipients)
+    assert {member: out.post.bodies[0].get(member, []) for member in ("to", "cc")} == members
+
+
+CONTRADICTIONS: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "no word": ("private", {}, None),
+    "no text": (Visibility.PUBLIC, {}, None),
+    "public, but unlisted": ("public", {"to": [FOLLOWERS], "cc": [PUBLIC]}, None),
+    "public, but for followers": ("public", {"to": [FOLLOWERS]}, None),
+    "public, but direct": ("public", {"to": [ROSA]}, None),
+    "unlisted, but public": ("unlisted", {"to": [PUBLIC]}, None),
+    "unlisted, but public by to=": ("unlisted", {}, PUBLIC),
+    "unlisted, but public by a short name": ("unlisted", {}, "as:Public"),
+    "followers, but public": ("followers", {"to": [PUBLIC]}, None),
+    "followers, but unlisted": ("followers", {"cc": [PUBLIC]}, None),
+    "followers, but public by to=": ("followers", {}, [ROSA, PUBLIC]),
+    "direct, but public": ("direct", {"to": ["as:Public"]}, None),
+    "direct, but for followers": ("direct", {"to": [FOLLOWERS]}, ROSA),
+    "direct, but for followers by to=": ("direct", {}, [FOLLOWERS]),
+    "direct to none": ("direct", {}, None),
+}
+
+
+@pytest.mark.parametrize(("word", "audience", "to"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_contradictory_visibility_is_refused_before_anything_is_stored(
+    out: Outgoing, word: Any, audience: dict[str, Any], to: Any
+) -> None:
+    with pytest.raises(ValueError, match="visibility="):
+        out.node.publish(Note(content="hi", **audience), by="alice", to=to, visibility=word)
+    with pytest.raises(ValueError, match="visibility="):
+        out.node.send(Announce(object=f"{X}/n", **audience), by="alice", to=to, visibility=word)
+    assert not out.facts("obj") + out.facts("sent")
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [([PUBLIC], [ROSA]), ([FOLLOWERS], [ROSA]), ([PUBLIC], [FOLLOWERS]), ([ROSA], [PUBLIC])],
+    ids=["public, direct", "followers, direct", "public, followers", "direct, public"],
+)
+def test_activity_that_contradicts_its_object_is_refused(out: Outgoing, outer: list[str], inner: list[str]) -> None:
+    note = Note(id=f"{ALICE}/objects/1", content="hi", to=inner)
+    for activity in (Create(object=note, to=outer), Update(object=note, to=outer)):
+        with pytest.raises(ContractError, match="both have one audience"):
+            out.node.send(activity, by="alice")
+    assert not out.facts("sent")
+
+
+@pytest.mark.parametrize("member", ["to", "cc", "bto", "bcc", "audience", None])
+def test_audience_of_a_hundred_thousand_names_is_refused(out: Outgoing, member: str | None) -> None:
+    crowd = [f"{X}/{number}" for number in range(100_000)]
+    note = Note(content="hi", **({} if member is None else {member: crowd}))
+    with pytest.raises(ValueError, match="RECIPIENTS_MAX"):
+        out.node.publish(note, by="alice", to=crowd if member is None else None)
+    assert not out.facts("obj") + out.facts("sent")
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_audience_has_at_most_a_thousand_names(out: Outgoing, excess: int) -> None:
+    crowd = [f"{X}/{number}" for number in range(RECIPIENTS_MAX + excess)]
+    with pytest.raises(ValueError, match="at most 1000") if excess else nullcontext():
+        out.node.publish(Note(content="hi", to=crowd[:500]), by="alice", to=crowd[400:])
+    assert bool(out.facts("sent")) is not bool(excess)
+
+
+UNKNOWN = {
+    "no actor": f"{HERE}/users/nobody",
+    "no path of ours": f"{HERE}/nothing",
+    "an inbox": f"{ALICE}/inbox",
+    "an object": f"{ALICE}/objects/1",
+    "no address": "bob",
+    "a handle": "@bob@here.example",
+}
+
+
+@pytest.mark.parametrize("recipient", UNKNOWN.values(), ids=UNKNOWN)
+def test_unknown_recipient_is_refused_at_the_call(out: Outgoing, recipient: str) -> None:
+    with pytest.raises(ValueError, match="to="):
+        out.node.publish(Note(content="hi", cc=[recipient]), by="alice")
+    with pytest.raises(ValueError, match="to="):
+        out.node.send(Like(object=f"{X}/n"), by="alice", to=recipient)
+    assert not out.facts("obj") + out.facts("sent")
+
+
+def test_activity_without_any_recipient_needs_an_empty_to(out: Outgoing) -> None:
+    with pytest.raises(ValueError, match="names no recipient"):
+        out.node.send(Like(object=f"{X}/n"), by="alice")
+    assert not out.facts("sent")
+    out.node.send(Like(object=f"{X}/n"), by="alice", to=())
+    assert len(out.facts("sent", "1")) == 1
+    assert not out.facts("send", "1")
 
 
 @pytest.mark.parametrize("audience", [{"to": ["rosa@y.example"]}, {"bcc": ["mailto:rosa@y.example"]}])

@@ -101,7 +101,7 @@ def test_blocked_actor_is_not_added():
     servers = Servers()
     note = servers.publish()
     _ = servers.node.block(BOB, by="alice")
-    assert servers.receive(servers.bob, servers.bob.activity("Like", object=note)) == 202
+    assert servers.receive(servers.bob, servers.bob.activity("Like", object=note)) == 403
     assert servers.total(f"{note}/likes") == 0
 
 

@@ -13,6 +13,7 @@ from apcore.testing.keys import ReusedKeys
 from apcore.vocab import Create, Like, Note, Person
 
 HERE = "https://local.example"
+SHARED_INBOX = "https://remote.example/inbox"
 IDA, BEN = (f"{HERE}/users/{name}" for name in ("ida", "ben"))
 
 
@@ -84,12 +85,12 @@ def test_refusal_is_logged_in_one_line_with_its_reason(node, bob, peer_network, 
 def test_delivery_is_logged_in_one_line_with_the_activity_id(node, bob, lines):
     activity = node.send(Like(object="https://remote.example/1"), by="ida", to=bob.actor)
     node.work(until_idle=True)
-    assert lines("apcore.delivery") == [f"delivered {activity} to {bob.inbox}"]
+    assert lines("apcore.delivery") == [f"delivered {activity} to {SHARED_INBOX}"]
     bob.answers += [503, 403]
     activity = node.send(Like(object="https://remote.example/2"), by="ida", to=bob.actor)
     node.work(until_idle=True)
     [line] = lines("apcore.delivery")
-    assert line.startswith(f"will retry the delivery of {activity} to {bob.inbox}: status 503")
+    assert line.startswith(f"will retry the delivery of {activity} to {SHARED_INBOX}: status 503")
 
 
 def test_refused_delivery_is_logged_in_one_line(node, bob, lines):
@@ -97,7 +98,7 @@ def test_refused_delivery_is_logged_in_one_line(node, bob, lines):
     activity = node.send(Like(object="https://remote.example/1"), by="ida", to=bob.actor)
     node.work(until_idle=True)
     [line] = lines("apcore.delivery")
-    assert line.startswith(f"the delivery of {activity} to {bob.inbox} failed for good: status 410")
+    assert line.startswith(f"the delivery of {activity} to {SHARED_INBOX} failed for good: status 410")
 
 
 def test_local_delivery_is_logged_in_one_line(node, lines):

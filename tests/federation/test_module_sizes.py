@@ -50,4 +50,4 @@ def test_authentication_does_not_import_delivery():
         remaining += [one.name.rpartition(".")[0] for one in MODULES[name].imports() if one.name.startswith("apcore.f")]
     outbox = {name.rpartition(".")[2] for name in reached if name.startswith("apcore.federation.outbox.")}
     assert "apcore.federation.request_signers" in reached
-    assert outbox <= {"records", "host_records", "validation"}
+    assert outbox <= {"addressing", "records", "host_records", "validation"}

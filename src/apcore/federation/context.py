@@ -17,11 +17,10 @@ from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.account_methods import AccountMethods
 from apcore.federation.context_methods import AwaitableMethods, BlockingMethods, OpMethods
-from apcore.federation.moderation import without_media
-from apcore.federation.pointers import AsyncPointer, Pointer, resolve_reference
+from apcore.federation.outbox.addressing import VisibilityWord
+from apcore.federation.pointers import AsyncPointer, Pointer, resolve_in
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
 from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork
-from apcore.http import same_origin
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]
@@ -134,21 +133,35 @@ class _BaseContext(AccountMethods, Generic[Data]):
 
     # --- writes, noted until the handler returns --------------------------------------------------------------------
 
-    def send(self, activity: View, /, *, by: str, to: str | Sequence[str]) -> str:
+    def send(
+        self,
+        activity: View,
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] | None = None,
+        visibility: VisibilityWord | None = None,
+    ) -> str:
         """Deliver an activity of the local actor ``by`` to actors (ids) or to a local collection (its address).
 
         Return the id of the activity.
 
-        The actor is filled in, and the id if there is none. The activity is also delivered to all actors that it names.
-        An Update or Delete of a published object changes the stored object too. An Update replaces the whole object, so
+        The actor is filled in, and the id if there is none. The activity is delivered to all actors that it names, and
+        to those in ``to``. If it names none itself, it names those in ``to``. With ``visibility``, it names the
+        audience that the word stands for, see `publish`. This method fetches nothing: the worker looks up the inboxes.
+
+        An Update or Delete of a published object changes the stored object too. Unless it names an audience, it has
+        that of the object. It reaches all recipients of the object. An Update replaces the whole object, so
         include everything that must stay. A Follow, its Accept or Reject, a Block, and the Undo of each of these change
-        ``followers`` and ``following``. This method fetches nothing: the worker looks up the inboxes.
+        ``followers`` and ``following``.
 
         Raises:
             ValueError: ``activity`` is not an activity, lacks its object, or has an id at which nothing of ``by`` is
-                served; or a recipient is not an address.
+                served; a recipient is not an address, or at this origin but neither an actor nor a collection; or the
+                audience contradicts ``visibility``, has more than a thousand addresses, or is missing.
+            ContractError: The audiences of the activity and its object contradict each other.
         """
-        return self._scope.address(SendActivity(activity.document, by, _recipients(to)))
+        return self._scope.address(SendActivity(activity.document, by, _recipients(to), visibility=visibility))
 
     def publish(
         self,
@@ -157,23 +170,27 @@ class _BaseContext(AccountMethods, Generic[Data]):
         *,
         by: str,
         to: str | Sequence[str] | None = None,
+        visibility: VisibilityWord | None = None,
     ) -> str:
         """Store an object of the local actor ``by``, and deliver it with a Create to its audience.
 
         Return the id of the object.
 
-        The id, ``attributedTo`` and ``published`` are filled in, unless the object has them. Its ``to``, ``cc``,
-        ``audience``, ``bto`` and ``bcc`` name the audience; the argument ``to`` adds recipients. Without any of these,
-        the object is public. With `PUBLIC` in ``to``, it also goes to the followers, and its Create into the outbox of
-        ``by``. With `PUBLIC` in ``cc``, it is served to everyone but not listed.
+        The id, ``attributedTo`` and ``published`` are filled in, unless the object has them. ``visibility`` names the
+        audience: ``"public"`` for everyone, ``"unlisted"`` for everyone with the id, ``"followers"``, or
+        ``"direct"`` for the actors that you name. Without it, the ``to``, ``cc``, ``audience``, ``bto`` and ``bcc`` of
+        the object name the audience. The argument ``to`` adds recipients. Without any of these, the object is public.
+
+        With `PUBLIC` in ``to``, the object also goes to the followers, and its Create into the outbox of ``by``. With
+        `PUBLIC` in ``cc``, it is served to everyone but not listed.
 
         Raises:
-            ValueError: ``object`` is not an object, or has an id at which nothing of ``by`` would be served; or a
-                recipient is not an address.
-            ContractError: ``to`` includes `PUBLIC`, but the object does not name it. In a handler, this is raised after
-                the handler has returned.
+            ValueError: ``object`` is not an object, or has an id at which nothing of ``by`` would be served; a
+                recipient is not an address, or at this origin but neither an actor nor a collection; or the audience
+                contradicts ``visibility``, or has more than a thousand addresses.
+            ContractError: ``to`` includes `PUBLIC`, but the object names an audience that is not public.
         """
-        return self._scope.address(PublishObject(object.document, by, None if to is None else _recipients(to)))
+        return self._scope.address(PublishObject(object.document, by, _recipients(to), visibility=visibility))
 
     def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """Add an item (an id) to a managed collection. An item that is already there is not an error.
@@ -202,7 +219,7 @@ class OpContext(OpMethods, _BaseContext[Data]):
         Raises:
             ApcoreError: The document could not be loaded; see `apcore.remote.load`.
         """
-        return _resolve(self._scope, reference)
+        return resolve_in(self._scope, reference)
 
 
 class Context(BlockingMethods, _BaseContext[Data]):
@@ -216,12 +233,12 @@ class Context(BlockingMethods, _BaseContext[Data]):
 
     def resolve(self, reference: Reference | str, /) -> Document:
         """See `OpContext.resolve`."""
-        document: Document = self._run(_resolve(self._scope, reference))
+        document: Document = self._run(resolve_in(self._scope, reference))
         return document
 
     def reference(self, reference: Reference | str, /) -> Pointer:
         """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return Pointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
+        return Pointer(reference, lambda bound, fresh: self._run(resolve_in(self._scope, bound, fresh=fresh)))
 
 
 class AsyncContext(AwaitableMethods, _BaseContext[Data]):
@@ -235,12 +252,12 @@ class AsyncContext(AwaitableMethods, _BaseContext[Data]):
 
     async def resolve(self, reference: Reference | str, /) -> Document:
         """See `OpContext.resolve`."""
-        document: Document = await self._run(_resolve(self._scope, reference))
+        document: Document = await self._run(resolve_in(self._scope, reference))
         return document
 
     def reference(self, reference: Reference | str, /) -> AsyncPointer:
         """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return AsyncPointer(reference, lambda bound, fresh: self._run(_resolve(self._scope, bound, fresh=fresh)))
+        return AsyncPointer(reference, lambda bound, fresh: self._run(resolve_in(self._scope, bound, fresh=fresh)))
 
 
 class UnitContexts(Generic[Data]):
@@ -264,19 +281,5 @@ class UnitContexts(Generic[Data]):
         return OpContext(self._scope)
 
 
-def _recipients(to: str | Sequence[str]) -> tuple[str, ...]:
-    return (to,) if isinstance(to, str) else tuple(to)
-
-
-def _resolve(scope: UnitOfWork[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
-    document = yield from resolve_reference(
-        reference,
-        policy=scope.fetching,
-        load_identity=scope.load_identity,
-        load_own=scope.load_own,
-        fresh=fresh,
-        owner=scope.actor,
-        wrapper=scope.activity_id,
-    )
-    is_of_actor = scope.actor is not None and document.id is not None and same_origin(document.id, scope.actor)
-    return without_media(document) if scope.rejects_media and is_of_actor else document
+def _recipients(to: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if to is None else (to,) if isinstance(to, str) else tuple(to)

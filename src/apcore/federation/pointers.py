@@ -9,14 +9,17 @@ blocks, and `AsyncPointer` is awaited. A node or a context makes them, and choos
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from apcore.effects import Op
 from apcore.errors import ContractError
+from apcore.federation.moderation import without_media
+from apcore.federation.unit_of_work import UnitOfWork
+from apcore.http import same_origin
 from apcore.remote import FetchPolicy, Identity, load_unless_failed, resolve, trusted_embedding
 from apcore.vocab import Document, Reference, View
 
-__all__ = ["AsyncPointer", "Pointer", "resolve_reference"]
+__all__ = ["AsyncPointer", "Pointer", "resolve_in", "resolve_reference"]
 
 V = TypeVar("V", bound=View)
 
@@ -50,6 +53,24 @@ def resolve_reference(
         loaded = yield from load_unless_failed(uri, policy=policy, identity=identity, fresh=True)
         return loaded.document
     return (yield from resolve(reference, policy=policy, identity=identity, owner=owner, wrapper=wrapper))
+
+
+def resolve_in(scope: UnitOfWork[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
+    """Resolve a reference for a handler, as `resolve_reference` does.
+
+    The document of an actor whose domain's media is rejected comes without its media.
+    """
+    document = yield from resolve_reference(
+        reference,
+        policy=scope.fetching,
+        load_identity=scope.load_identity,
+        load_own=scope.load_own,
+        fresh=fresh,
+        owner=scope.actor,
+        wrapper=scope.activity_id,
+    )
+    is_of_actor = scope.actor is not None and document.id is not None and same_origin(document.id, scope.actor)
+    return without_media(document) if scope.rejects_media and is_of_actor else document
 
 
 class _BasePointer:

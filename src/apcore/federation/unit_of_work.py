@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Final, Generic, TypeAlias
 
@@ -17,14 +17,15 @@ from typing_extensions import TypeVar
 
 from apcore.effects import Op
 from apcore.errors import ContractError
-from apcore.federation.outbox.validation import check_activity, check_object, check_recipients
+from apcore.federation.outbox.addressing import Addressing, VisibilityWord, addressing_of, stated_audiences
+from apcore.federation.outbox.validation import check_activity, check_local_recipients, check_object, check_recipients
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.routes import MANAGED_NAME, RouteTable
 from apcore.federation.side_effect_rules import SideEffectChoices
 from apcore.http import Origin
 from apcore.ports import Write
 from apcore.remote import FetchPolicy, Identity
-from apcore.vocab import Document, audience_of
+from apcore.vocab import Audience, Delete, Document, Update, audience_of
 
 __all__ = [
     "AddMember",
@@ -85,13 +86,29 @@ class SendActivity:
 
     activity: Document
     by: str
-    to: tuple[str, ...]
+    to: tuple[str, ...] | None = None
+    """Recipients in addition to those that the activity names; None for those alone."""
     id: str = ""
     """The id of the activity. `UnitOfWork.address` sets it."""
     key: str | None = None
     """The name of the key that signs the first attempt. None for the actor's current signing key."""
     has_effects: bool = True
     """Whether the default side effect of its type applies. `UnitOfWork.address` sets it."""
+    visibility: VisibilityWord | None = field(default=None, kw_only=True)
+    addressing: Addressing | None = field(default=None, kw_only=True)
+    """The audience and all recipients. `UnitOfWork.address` sets it."""
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The addresses to deliver to."""
+        return (self.to or ()) if self.addressing is None else self.addressing.recipients
+
+    def add_recipients(self, addresses: Iterable[str]) -> SendActivity:
+        """Return the activity with further addresses to deliver to. Its documents do not name them."""
+        recipients = tuple(dict.fromkeys((*self.recipients, *addresses)))
+        if self.addressing is None:
+            return evolve(self, to=recipients)
+        return evolve(self, addressing=evolve(self.addressing, recipients=recipients))
 
 
 @frozen
@@ -104,6 +121,9 @@ class PublishObject:
     """Recipients in addition to the audience that the object names; None for that audience alone."""
     id: str = ""
     """The id of the object. `UnitOfWork.address` sets it."""
+    visibility: VisibilityWord | None = field(default=None, kw_only=True)
+    addressing: Addressing | None = field(default=None, kw_only=True)
+    """The audience and all recipients. `UnitOfWork.address` sets it."""
 
 
 @frozen
@@ -184,28 +204,49 @@ class UnitOfWork(Generic[Data]):
         """Note an activity to send or an object to publish, and return its id. Mint the id if the document has none.
 
         Raises:
-            ContractError: The node has no origin for which to mint an id.
+            ContractError: The node has no origin for which to mint an id, or the audience contradicts itself; see
+                `addressing_of`.
             ValueError: A recipient is not an address, or the document must not be sent; see
-                `apcore.federation.outbox.validation`.
+                `apcore.federation.outbox.validation`. Or the audience contradicts the visibility or is too large.
         """
-        document = note.activity if isinstance(note, SendActivity) else note.object
-        audience = audience_of(document).everyone
-        check_recipients((*(note.to or ()), *audience))
+        places, origin = self.places, self._require_origin()
         if isinstance(note, SendActivity):
-            check_activity(document, by=note.by, places=self.places, origin=self._require_origin())
-            to = tuple(dict.fromkeys((*note.to, *audience)))
-            choice = self.side_effects.find_sent(document)
-            addressed: SendActivity | PublishObject = evolve(
-                note,
-                to=to,
-                id=document.id or self._mint_activity_id(note),
-                has_effects=choice is not None and choice.replacement is None,
-            )
+            check_activity(note.activity, by=note.by, places=places, origin=origin)
+            addressing = self._address_activity(note, origin)
+            ident = note.activity.id or self._mint_activity_id(note)
+            choice = self.side_effects.find_sent(note.activity)
+            note = evolve(note, has_effects=choice is not None and choice.replacement is None)
         else:
-            check_object(document, by=note.by, places=self.places, origin=self._require_origin())
-            addressed = evolve(note, id=document.id or self.mint_managed("objects", note.by))
-        self.notes.append(addressed)
-        return addressed.id
+            check_object(note.object, by=note.by, places=places, origin=origin)
+            addressing = self._addressing(note, [audience_of(note.object)], origin, is_publication=True)
+            ident = note.object.id or self.mint_managed("objects", note.by)
+        self.notes.append(evolve(note, id=ident, addressing=addressing))
+        return ident
+
+    def _address_activity(self, note: SendActivity, origin: Origin) -> Addressing:
+        actor = self.places.actor_uri(origin, note.by)
+        addressing = self._addressing(note, stated_audiences(note.activity, actor), origin)
+        # An Update or a Delete may go to the audience of the object that it changes.
+        may_inherit = note.activity.is_a(Update) or note.activity.is_a(Delete)
+        if note.to is None and not (addressing.recipients or addressing.is_named or may_inherit):
+            raise ValueError("the activity names no recipient: set visibility= or to= (or to=() to deliver it to none)")
+        return addressing
+
+    def _addressing(
+        self,
+        note: SendActivity | PublishObject,
+        audiences: Sequence[Audience],
+        origin: Origin,
+        *,
+        is_publication: bool = False,
+    ) -> Addressing:
+        followers = self.places.collection_uri(origin, "followers", note.by)
+        addressing = addressing_of(
+            audiences, note.to, followers=followers, visibility=note.visibility, is_publication=is_publication
+        )
+        check_recipients(addressing.recipients)
+        check_local_recipients(addressing.recipients, places=self.places, origin=origin)
+        return addressing
 
     def mint_managed(self, kind: str, by: str) -> str:
         """Return a new address among the ``objects`` or ``activities`` (``kind``) of the local actor ``by``."""

@@ -17,6 +17,7 @@ from apcore.effects import Op
 from apcore.errors import Unavailable
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.origins import OriginsLike
+from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import AsyncPointer
 from apcore.federation.registration import Federation
@@ -194,9 +195,18 @@ class AsyncNode(AsyncNodeMethods[Data]):
         async with self.entered() as data:
             return await self.run(self._resolving(reference, fresh=fresh, data=data))
 
-    async def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
+    async def send(
+        self,
+        activity: View,
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] | None = None,
+        visibility: VisibilityWord | None = None,
+        origin: str | None = None,
+    ) -> str:
         """See `Node.send`."""
-        return await self._act(SendActivity(activity.document, by, address_tuple(to)), origin)
+        return await self._act(SendActivity(activity.document, by, address_tuple(to), visibility=visibility), origin)
 
     async def publish(
         self,
@@ -205,10 +215,11 @@ class AsyncNode(AsyncNodeMethods[Data]):
         *,
         by: str,
         to: str | Sequence[str] | None = None,
+        visibility: VisibilityWord | None = None,
         origin: str | None = None,
     ) -> str:
         """See `Node.publish`."""
-        return await self._act(PublishObject(object.document, by, None if to is None else address_tuple(to)), origin)
+        return await self._act(PublishObject(object.document, by, address_tuple(to), visibility=visibility), origin)
 
     async def rotate_keys(
         self,

@@ -391,6 +391,6 @@ class Pace:
         return True
 
 
-def address_tuple(to: str | Sequence[str]) -> tuple[str, ...]:
-    """Return one or several addresses as a tuple."""
-    return (to,) if isinstance(to, str) else tuple(to)
+def address_tuple(to: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return one or several addresses as a tuple, and None unchanged."""
+    return None if to is None else (to,) if isinstance(to, str) else tuple(to)

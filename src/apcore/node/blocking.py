@@ -16,6 +16,7 @@ from apcore.effects import Op
 from apcore.errors import ConfigurationError, Unavailable, WorkerEnded
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.origins import OriginsLike
+from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import Pointer
 from apcore.federation.registration import Federation
@@ -186,9 +187,18 @@ class Node(NodeMethods[Data]):
         with self.entered() as data:  # a handler of the application may make the document
             return self.run(self._resolving(reference, fresh=fresh, data=data))
 
-    def send(self, activity: View, /, *, by: str, to: str | Sequence[str], origin: str | None = None) -> str:
+    def send(
+        self,
+        activity: View,
+        /,
+        *,
+        by: str,
+        to: str | Sequence[str] | None = None,
+        visibility: VisibilityWord | None = None,
+        origin: str | None = None,
+    ) -> str:
         """Deliver an activity, and return its id; see `Context.send`. When this returns, the delivery is stored."""
-        return self._act(SendActivity(activity.document, by, address_tuple(to)), origin)
+        return self._act(SendActivity(activity.document, by, address_tuple(to), visibility=visibility), origin)
 
     def publish(
         self,
@@ -197,13 +207,14 @@ class Node(NodeMethods[Data]):
         *,
         by: str,
         to: str | Sequence[str] | None = None,
+        visibility: VisibilityWord | None = None,
         origin: str | None = None,
     ) -> str:
         """Store an object, announce it in the outbox, and deliver it, in one commit; see `Context.publish`.
 
         Return the id under which the object is served from now on.
         """
-        return self._act(PublishObject(object.document, by, None if to is None else address_tuple(to)), origin)
+        return self._act(PublishObject(object.document, by, address_tuple(to), visibility=visibility), origin)
 
     def rotate_keys(
         self,

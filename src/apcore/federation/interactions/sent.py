@@ -22,12 +22,11 @@ from apcore.federation.interactions.changes import (
 )
 from apcore.federation.interactions.statements import Interaction, read_interactions, read_reply
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
-from apcore.federation.outbox.addressing import addressing_of
 from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
 from apcore.http import same_origin
-from apcore.vocab import Activity, Create, Delete, Undo, audience_of, read_document, to_wire
+from apcore.vocab import Activity, Create, Delete, Undo, read_document, to_wire
 
 __all__ = ["apply_sent_effects"]
 
@@ -102,9 +101,8 @@ def _change_collections(site: Site, changes: Sequence[CollectionChange], *, send
 
 
 def _publish_effects(site: Site, note: PublishObject) -> Op[list[PendingWrite]]:
-    followers = site.collection_uri("followers", note.by)
-    audience = addressing_of(audience_of(note.object), note.to, followers=followers).audience
-    reply = read_reply(note.object, audience.is_public, object_id=note.id)
+    is_public = note.addressing is not None and note.addressing.audience.is_public
+    reply = read_reply(note.object, is_public, object_id=note.id)
     interactions = [] if reply is None else [reply]
     return (yield from _add(site, interactions, site.actor_uri(note.by), sender=note.by))
 

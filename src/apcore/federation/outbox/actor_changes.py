@@ -165,7 +165,7 @@ class _Settling:
             )
         relations = [site.collection_uri(name, note.by) for name in ("followers", "following")]
         requests = yield from members_page(requests_collection(record.actor), limit=REQUESTS_TOLD_MAX)
-        return evolve(note, to=tuple(dict.fromkeys((*note.to, *relations, *(member.id for member in requests.items)))))
+        return note.add_recipients((*relations, *(member.id for member in requests.items)))
 
     def _embed(self, note: SendActivity, record: OwnActorRecord) -> Op[SendActivity]:
         object_ = Activity.over(note.activity).object

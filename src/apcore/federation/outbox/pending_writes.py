@@ -11,21 +11,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from apcore.collections import Member, add_member, put_member, remove_member
+from apcore.collections import Member, put_member, remove_member
 from apcore.collections.order import order_at
 from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
-from apcore.federation.interactions.changes import collection_members
 from apcore.federation.interactions.sent import apply_sent_effects
 from apcore.federation.outbox.actor_changes import settle_actor_changes
-from apcore.federation.outbox.addressing import addressing_of
+from apcore.federation.outbox.addressing import with_addressing
 from apcore.federation.outbox.edit import revise, wire_body
+from apcore.federation.outbox.publish import publish
 from apcore.federation.outbox.records import (
     OBJECTS,
     SENDINGS,
     SENT_ACTIVITIES,
     DigestKey,
-    ObjectRecord,
     SendingKey,
     SendingRecord,
     SentRecord,
@@ -48,7 +47,6 @@ from apcore.http import Origin
 from apcore.ports import (
     COMMIT_BYTES_MAX,
     COMMIT_KEYS_MAX,
-    NO_CHANGE,
     VALUE_BYTES_MAX,
     Batch,
     Message,
@@ -58,16 +56,11 @@ from apcore.ports import (
 )
 from apcore.records.format import key_name
 from apcore.vocab import (
-    PUBLIC_FORMS,
     Accept,
     Activity,
-    Create,
     Document,
     Reject,
     Undo,
-    Visibility,
-    audience_of,
-    read_document,
     to_wire,
 )
 
@@ -113,8 +106,10 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 batch += revision
                 batch += _send(site, scope, revised_note, now, number=number)
             case PublishObject():
-                yield from _check_unpublished(note)
-                batch += _publish(site, scope, note, now, number=number)
+                create_id, order = scope.mint_managed("activities", note.by), _order(now, number, scope)
+                create, publication = yield from publish(site, note, now, create_id=create_id, order=order)
+                batch += publication
+                batch += _send(site, scope, create, now, number=number)
             case WriteEntry():
                 batch += Batch(writes=[note.write])
             case RelationUpdate() | ChangeActor():
@@ -169,8 +164,10 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
 
     ``number`` is the position of the note among the notes of the commit.
     """
-    activity, actor = note.activity, site.actor_uri(note.by)
-    members = to_wire(activity)
+    activity, actor, addressing = note.activity, site.actor_uri(note.by), note.addressing
+    if addressing is None:
+        raise ContractError(f"the activity {note.id} was not addressed")
+    members = with_addressing(to_wire(activity), activity, actor, addressing)
     stated_actor = members.get("actor", actor)
     if stated_actor != actor:
         raise ContractError(f"an activity sent by {note.by!r} has the actor {stated_actor!r:.200}, not {actor}")
@@ -182,14 +179,14 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         raise ContractError(
             f"the activity {members['id']} has {len(body)} bytes, but inboxes take at most {ACTIVITY_BYTES_MAX}"
         )
-    recipients = [uri for uri in dict.fromkeys(note.to) if uri not in PUBLIC_FORMS and uri != actor]
+    recipients = [uri for uri in addressing.recipients if uri != actor]
     key, origin, activity_id = SendingKey(name), str(site.origin), str(members["id"])
     sent = SentRecord(origin=origin, actor=actor, activity_id=activity_id, created=now, key_name=note.key, body=body)
     # The minted name is new for certain. The check is there so that a repeated commit is recognised.
     batch = Batch([SENT_ACTIVITIES.absent(key)], [SENT_ACTIVITIES.put(key, sent)])
     if not recipients:
         return batch
-    audience = audience_of(activity)
+    audience = addressing.audience
     # A server learns from the addressing which of its actors a delivery to a shared inbox is for. So a recipient that
     # the activity does not name needs its own inbox.
     direct = [uri for uri in recipients if uri not in {*audience.to, *audience.cc, *audience.audience}]
@@ -226,15 +223,6 @@ def _subject(activity: Document) -> str | None:
     return None if reference is None else reference.uri
 
 
-def _check_unpublished(note: PublishObject) -> Op[None]:
-    """Refuse an id chosen by the application at which an object is published already."""
-    if note.object.id is None:
-        return
-    [entry] = yield from Get((OBJECTS.key(DigestKey.of(note.id)),))
-    if entry is not None:
-        raise ContractError(f"{note.id} is published already: send an Update to change it")
-
-
 def _check_served(site: Site, note: SendActivity) -> Op[None]:
     """Refuse an id among managed activities where the actor has no stored object: nothing would be served there."""
     place = site.federation.places.read(site.origin, note.activity.id or "")
@@ -244,49 +232,3 @@ def _check_served(site: Site, note: SendActivity) -> Op[None]:
     stored = OBJECTS.read_optional(entry)
     if stored is None or stored.record.owner != site.actor_uri(note.by):
         raise ContractError(f"{note.by!r:.60} has no object at {note.id}: leave the id out, and one is made")
-
-
-def _publish(site: Site, scope: UnitOfWork[Any], note: PublishObject, now: datetime, *, number: int) -> Batch:
-    """Mint the ids, store the object and its Create, append a public Create to the outbox, and send it.
-
-    ``number`` is the position of the note among the notes of the commit.
-    """
-    places, actor = site.federation.places, site.actor_uri(note.by)
-    followers = places.uri(site.origin, "collection", "followers", identifier=note.by)
-    outbox = places.uri(site.origin, "collection", "outbox", identifier=note.by)
-    addressing = addressing_of(audience_of(note.object), note.to, followers=followers)
-    published = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    object_members = to_wire(note.object)
-    context = object_members.pop("@context", None)
-    author = object_members.get("attributedTo", actor)
-    if author not in (actor, [actor]):
-        raise ContractError(f"an object published by {note.by!r:.60} is attributed to {author!r:.200}, not {actor}")
-    address_members = addressing.members
-    defaults = {"id": note.id, "attributedTo": actor, "published": published, **collection_members(site, note.id)}
-    object_members = defaults | object_members | address_members
-    create_members: dict[str, Any] = {
-        "@context": context,
-        "id": scope.mint_managed("activities", note.by),
-        "type": Create.type_name,
-        "actor": actor,
-        "published": published,
-        **address_members,
-        "object": object_members,
-    }
-    is_public, create_uri = addressing.audience.is_public, str(create_members["id"])
-    batch = NO_CHANGE
-    for uri, members in ((note.id, {"@context": context, **object_members}), (create_uri, create_members)):
-        record = ObjectRecord(
-            uri=uri,
-            owner=actor,
-            is_public=is_public,
-            create=None if members is create_members else create_uri,
-            body=wire_body(members),
-        )
-        batch += Batch(writes=[OBJECTS.put(DigestKey.of(uri), record)])
-    if addressing.audience.visibility is Visibility.PUBLIC:
-        # The outbox shows its number of items to everyone, so it holds only public ones.
-        batch += add_member(outbox, Member(create_uri), order=_order(now, number, scope))
-    create = read_document(create_members, origin=site.origin)
-    sending = SendActivity(create, note.by, addressing.recipients, create_uri)
-    return batch + _send(site, scope, sending, now, number=number)

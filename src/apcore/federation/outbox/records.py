@@ -71,6 +71,13 @@ class ObjectRecord(StoredRecord):
     """The id of its Create. None for a Create."""
     is_gone: bool = member("gone", default=False)
     """Whether the body is a tombstone."""
+    readers: tuple[str, ...] | None = None
+    """The addresses that it is served to, also those in ``bto`` and ``bcc``. Earlier releases stored None: then the
+    body names them all."""
+    former_readers: tuple[str, ...] = member("former", default=())
+    """Addresses that got it, or an earlier version, and are not among the readers any more."""
+    order: str | None = None
+    """The position of a Create in the outbox. None for an object, and in the records of earlier releases."""
 
 
 OBJECTS: Final = RecordKind(

@@ -30,8 +30,8 @@ T = TypeVar("T")
 def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
     """Commit the writes of ``notes``, and return the ids of the activities and objects that are sent or published.
 
-    Asks for: the handler of each actor that sends or publishes; then as `flush`, and one commit. Both are repeated, up
-    to five times in all, if a record that they depend on has changed meanwhile.
+    Asks for: the handler of each actor of ours that sends, publishes or is a recipient; then as `flush`, and one
+    commit. All are repeated, up to five times, if a record that they depend on has changed meanwhile.
 
     Raises:
         ValueError: An actor that is to send or publish does not exist, or a recipient is no address.
@@ -41,11 +41,11 @@ def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
         yield from _check_sender(site, by)
 
     def note_all(scope: UnitOfWork[Any]) -> Op[tuple[str, ...]]:
-        yield from ()  # an operation without effects
         ids: list[str] = []
         for note in notes:
             if isinstance(note, SendActivity | PublishObject):
                 ids.append(scope.address(note))
+                yield from _check_local_actors(site, scope.notes[-1])
             else:
                 scope.notes.append(note)
         return tuple(ids)
@@ -97,6 +97,15 @@ def _commit_change(site: Site, note_change: Callable[[UnitOfWork[Any]], str]) ->
         return note_change(scope)
 
     return (yield from commit_notes(site, note_once))
+
+
+def _check_local_actors(site: Site, note: PendingWrite) -> Op[None]:
+    """Refuse a recipient on our own origin that is no actor."""
+    addressing = note.addressing if isinstance(note, SendActivity | PublishObject) else None
+    for uri in () if addressing is None else addressing.recipients:
+        place = site.federation.places.read(site.origin, uri)
+        if place is not None and place.target.kind == "actor" and (yield from actor_view(site, place)) is None:
+            raise ValueError(f"to={uri!r:.200}: the federation has no such actor")
 
 
 def _check_sender(site: Site, by: str) -> Op[None]:

@@ -36,7 +36,7 @@ from apcore.vocab import (
     kind_of,
 )
 
-__all__ = ["check_activity", "check_object", "check_recipients"]
+__all__ = ["check_activity", "check_local_recipients", "check_object", "check_recipients"]
 
 _NEED_OBJECT: Final = (
     *(Accept, Add, Announce, Create, Delete, Flag, Follow, Ignore),
@@ -58,6 +58,20 @@ def check_recipients(recipients: Iterable[str]) -> None:
             _ = parse_url(uri)
         except RequestError as error:
             raise ValueError(f"to={uri!r:.200} is not the address of an actor or a collection: {error}") from error
+
+
+def check_local_recipients(recipients: Iterable[str], *, places: RouteTable, origin: Origin) -> None:
+    """Refuse recipients on our own origin that are neither an actor nor a collection.
+
+    Raises:
+        ValueError: No actor and no collection has this address.
+    """
+    for uri in recipients:
+        if uri in PUBLIC_FORMS or parse_url(uri).origin != origin:
+            continue
+        place = places.read(origin, uri)
+        if place is None or place.target.kind not in {"actor", "collection"}:
+            raise ValueError(f"to={uri!r:.200} is neither an actor nor a collection of {origin}")
 
 
 def check_activity(document: Document, *, by: str, places: RouteTable, origin: Origin) -> None:

@@ -85,7 +85,7 @@ def sent_updates(routes: RouteTable, origin: Origin, note: SendActivity) -> Op[l
     if statement.undone_actor not in {None, us}:
         raise ContractError(f"{us} undoes an activity of {statement.undone_actor}: only its own actor can undo it")
     if statement.other is None:
-        pairs = [(us, them) for them in note.to[:CANDIDATES_MAX] if them != us]
+        pairs = [(us, them) for them in note.recipients[:CANDIDATES_MAX] if them != us]
         return (yield from _named_updates(statement, pairs, is_sent=True, activity_id=note.id))
     followed = None if statement.is_about_own_follow else statement.follow_object
     if followed not in {None, us}:
