@@ -30,6 +30,7 @@ from apcore.federation.outbox.records import (
     SentRecord,
 )
 from apcore.federation.relations.changes import settle_relations
+from apcore.federation.relations.statements import read_statement
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import (
     AddMember,
@@ -198,6 +199,7 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         created=now,
         recipients=tuple(recipients),
         direct=tuple(direct),
+        skips_blocked=not (activity.is_a(Activity) and read_statement(Activity.over(activity))),
         line=line,
         order=order_at(now, number),
     )

@@ -21,6 +21,7 @@ from apcore.federation.domain_checks import read_suspensions
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner
 from apcore.federation.outbox.records import SendingKey, SendingRecord, SentRecord, decode_inboxes
+from apcore.federation.relations.stored import blocked_among
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.time_limits import LOOKUP_S, LOOKUPS_AT_ONCE
@@ -29,7 +30,7 @@ from apcore.ports import LeasedMessage
 from apcore.records import Stored
 from apcore.vocab import Document, View
 
-__all__ = ["FailedLookup", "PlanStep", "Recipients", "Sending", "find_step", "keep_deliverable"]
+__all__ = ["FailedLookup", "PlanStep", "Recipients", "Sending", "find_step", "item_id", "keep_deliverable"]
 
 _LOG: Final = logging.getLogger("apcore.delivery")
 
@@ -93,7 +94,8 @@ class Sending:
 def find_step(site: Site, sending: Sending) -> Op[PlanStep]:
     """Return the recipients of the next step of a sending, and the place where the step after it begins.
 
-    Asks for: one `Scan` for a managed collection, or the handler of another one; the recipients' documents (see `load`)
+    Asks for: one `Scan` for a managed collection, or the handler of another one; one `Get` for the actors that the
+    sender blocks; the recipients' documents (see `load`)
     where their inboxes are not cached; the handlers of our own actors.
     """
     place = site.federation.places.read(site.origin, sending.record.recipients[0])
@@ -131,7 +133,7 @@ def _find_dispatched(site: Site, sending: Sending, place: RouteMatch) -> Op[Plan
         None if handler is None else (yield from dispatch_actor(site, handler, place.identifier, cursor))
     )
     items = () if page is None else page.items
-    uris = [(_id_of(item), None) for item in items[skip : skip + sending.size]]
+    uris = [(item_id(item), None) for item in items[skip : skip + sending.size]]
     recipients = yield from _find_recipients(site, sending, uris)
     if skip + sending.size < len(items):
         return PlanStep(recipients, addresses, cursor=cursor, skip=skip + sending.size)
@@ -139,7 +141,12 @@ def _find_dispatched(site: Site, sending: Sending, place: RouteMatch) -> Op[Plan
     return PlanStep(recipients, addresses if next_cursor is not None else addresses[1:], cursor=next_cursor)
 
 
-def _id_of(item: Any) -> str:
+def item_id(item: Any) -> str:
+    """Return the id of a collection's item: an id, a document or a view.
+
+    Raises:
+        ContractError: It is something else.
+    """
     if isinstance(item, View):
         item = item.document
     ident = item.id if isinstance(item, Document) else item
@@ -167,6 +174,9 @@ def _find_recipients(
     inboxes: list[tuple[str, Inboxes]] = []
     unresolved_uris: list[str] = []
     sender = site.identifier_of(sending.record.actor)
+    if sending.record.skips_blocked:
+        blocked = yield from blocked_among(sending.record.actor, [uri for uri, _ in addressees])
+        addressees = [addressee for addressee in addressees if addressee[0] not in blocked]
     address_urls = {uri: url for uri, _ in addressees if (url := _parse_address(uri)) is not None}
     suspensions = yield from read_suspensions(site, {url.origin.host for url in address_urls.values()})
     for uri, stored_inboxes in addressees:

@@ -128,6 +128,9 @@ class SendingRecord(DeferredRecord):
     """The addresses that are not planned yet. A collection that is partly read is the first of them."""
     direct: tuple[str, ...] = ()
     """Recipients that the activity does not name. They are reached at their own inboxes."""
+    skips_blocked: bool = False
+    """Whether actors that the sender blocks get nothing. Not so for activities about relations, such as the Block.
+    Earlier releases did not store it, and skipped none."""
     line: str | None = member("about", default=None)
     """The digest of the object that the activity is about. Sendings about one object are planned one after another."""
     order: str

@@ -34,6 +34,7 @@ from apcore.ports import Entry, Put, StoreKey, digest_part
 __all__ = [
     "INDEXED_STATES",
     "Relation",
+    "blocked_among",
     "followers_of",
     "is_our_actor",
     "read_relation",
@@ -139,6 +140,19 @@ def read_relation_records(pairs: Sequence[tuple[str, str]]) -> Op[list[Relation]
             _relation_from(Relation(direction, us, them), entry, legacy_entry) for direction, entry in direction_entries
         ]
     return relations
+
+
+def blocked_among(us: str, actors: Sequence[str]) -> Op[set[str]]:
+    """Return those of up to 100 ``actors`` that our actor ``us`` blocks.
+
+    Effects: one `Get`, or none without actors.
+    """
+    if not actors:
+        return set()
+    keys = [RELATIONS.key(RelationKey.of(Direction.INBOUND, us, them)) for them in actors]
+    records = [RELATIONS.decode(entry.value) for entry in (yield from Get(keys)) if entry is not None]
+    blocked = {record.them for record in records if record.us == us and record.state == RelationState.BLOCKED.value}
+    return blocked.intersection(actors)
 
 
 def relations_of(

@@ -8,7 +8,9 @@ depends on the signer:
 - for resources that an ``authorize`` predicate of the application guards: an actor with everything under it, a
   collection, or the objects of a type;
 - for objects that were published for a limited audience, from ``authorized_fetch="optional"`` on. The members of the
-  audience may see them.
+  audience may see them, also those that ``bto`` or ``bcc`` names, and the members of collections that it names;
+- for actors that one of our actors blocks. They do not see what it publishes, nor its collections, wherever the signer
+  is known. They do see the actor itself, whose keys they need to check its Block.
 
 The instance actor and the well-known documents are served to everyone. Two servers that both demand signatures need
 each other's keys first, and start with those of the instance actors.
@@ -30,20 +32,23 @@ from typing import Final
 
 from attrs import field, frozen
 
-from apcore.collections import contains
+from apcore.collections import PageItems, contains
 from apcore.effects import Op
 from apcore.errors import ApcoreError, Refused, RemoteError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor
 from apcore.federation.domain_checks import check_hosts
+from apcore.federation.outbox.edit import readers_of
+from apcore.federation.outbox.recipients import item_id
 from apcore.federation.outbox.records import ObjectRecord
+from apcore.federation.relations.stored import blocked_among
 from apcore.federation.request_signers import find_signer, signer_hosts
 from apcore.federation.routes import Registered, RouteMatch
 from apcore.federation.site import Site
 from apcore.http import Request, Url
 from apcore.signatures import BadSignature, SignatureMissing, is_signed
-from apcore.vocab import audience_of, read_document
 
 __all__ = [
+    "AUDIENCE_PAGES_MAX",
     "CollectionUnknown",
     "ObjectUnknown",
     "Visitor",
@@ -57,6 +62,9 @@ __all__ = [
 ]
 
 _KINDS_OF_AN_ACTOR: Final = frozenset({"actor", "collection", "page", "managed", "object-collection", "object-page"})
+_HIDDEN_BY_A_BLOCK: Final = _KINDS_OF_AN_ACTOR - {"actor"}
+AUDIENCE_PAGES_MAX: Final = 10
+"""The most pages of an application's collection that are searched for a viewer."""
 
 
 class ObjectUnknown(ResourceUnknown):
@@ -154,7 +162,7 @@ def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:
 def check_access(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Visitor]:
     """Identify the client, and check that it may see a guarded resource.
 
-    Effects: those of `identify_visitor` and of the predicates.
+    Effects: those of `identify_visitor` and of the predicates, and one `Get`.
 
     Raises:
         RemoteError, Unavailable: This client may not see it. The peer gets the same answer if it does not exist.
@@ -167,6 +175,10 @@ def check_access(site: Site, request: Request, route: RouteMatch, url: Url) -> O
         if not (yield from _agrees(site, route, predicate, visitor.uri)):
             hidden = f"a predicate hides {route.target.kind} {dict(route.values)} from {visitor.uri}"
             raise visitor.unknown(resource_unknown(route, hidden))
+    if visitor.uri is not None and route.identifier is not None and route.target.kind in _HIDDEN_BY_A_BLOCK:
+        owner = site.actor_uri(route.identifier)
+        if (yield from blocked_among(owner, (visitor.uri,))):
+            raise visitor.unknown(resource_unknown(route, f"{owner} blocks {visitor.uri}"))
     return visitor
 
 
@@ -177,23 +189,43 @@ def _agrees(site: Site, route: RouteMatch, predicate: Registered, viewer: str | 
 
 
 def is_among(site: Site, record: ObjectRecord, viewer: str) -> Op[bool]:
-    """Return whether ``viewer`` is the owner of a published object or in its audience.
+    """Return whether ``viewer`` is the owner of a published object or in its audience, and is not blocked.
 
-    The audience is every actor that the object names, and the owner's followers if it names them.
+    The audience is every actor that the object was addressed to, and the members of our collections among these
+    addresses.
 
-    Effects: one `Get` if the object was published for followers.
+    Effects: one `Get`; one more for each managed collection, or the handler of another one, for up to
+    `AUDIENCE_PAGES_MAX` pages.
     """
-    owner = record.owner
-    if viewer == owner:
+    if viewer == record.owner:
         return True
-    audience = audience_of(read_document(record.body, origin=site.origin)).everyone
-    if viewer in audience:
+    if (yield from blocked_among(record.owner, (viewer,))):
+        return False
+    readers = readers_of(record)
+    if viewer in readers:
         return True
-    identifier = site.identifier_of(owner)
-    if identifier is None:
-        return False
-    followers = site.federation.places.uri(site.origin, "collection", "followers", identifier=identifier)
-    if followers not in audience:
-        return False
-    [is_follower] = yield from contains(followers, (viewer,))
-    return is_follower
+    for uri in readers:
+        place = site.federation.places.read(site.origin, uri)
+        if place is not None and place.target.kind == "collection" and (yield from _has_member(site, place, viewer)):
+            return True
+    return False
+
+
+def _has_member(site: Site, place: RouteMatch, actor: str) -> Op[bool]:
+    """Return whether ``actor`` is in a collection of ours, or on the first pages of an application's collection."""
+    handler = place.target.handler
+    if handler is None:
+        uri = site.federation.places.uri(site.origin, "collection", place.target.name, **place.values)
+        [is_member] = yield from contains(uri, (actor,))
+        return is_member
+    cursor: str | None = None
+    for _ in range(AUDIENCE_PAGES_MAX):
+        page: PageItems | None = yield from dispatch_actor(site, handler, place.identifier, cursor)
+        if page is None:
+            return False
+        if actor in map(item_id, page.items):
+            return True
+        if page.next is None:
+            return False
+        cursor = page.next
+    return False
