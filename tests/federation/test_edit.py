@@ -290,8 +290,9 @@ def test_object_remembers_a_bounded_number_of_former_recipients(out: Outgoing) -
     assert len(json.loads(out.facts("send", "1")[-1].value)["to"]) > 1_000
 
 
-def test_update_of_a_private_object_to_public_is_refused(out: Outgoing) -> None:
-    ident = out.node.publish(Note(content="1", to=[BOB]), by="alice")
+@pytest.mark.parametrize("to", [[BOB], []], ids=["direct", "to none"])
+def test_update_of_a_private_object_to_public_is_refused(out: Outgoing, to: list[str]) -> None:
+    ident = out.node.publish(Note(content="1"), by="alice", to=to)
     for activity in (Update(object=Note(id=ident, content="2")), Delete(object=ident)):
         with pytest.raises(ContractError, match="adds PUBLIC"):
             out.node.send(activity, by="alice", to=PUBLIC)

@@ -92,12 +92,13 @@ def addressing_of(
     followers: str,
     visibility: VisibilityWord | None = None,
     is_publication: bool = False,
+    is_inherited: bool = False,
 ) -> Addressing:
     """Return the addressing for an activity whose documents have ``audiences``, and that goes ``to`` further addresses.
 
     - With ``visibility``, the documents name `PUBLIC` and ``followers`` as this word demands, and all of ``to``.
     - If the documents name an audience, it counts. A publication names the addresses in ``to`` as well. An activity
-      that is sent does not: they get it at their own inboxes.
+      that is sent does not: they get it at their own inboxes. The same holds if the audience is inherited and empty.
     - If the documents name no audience, they name the addresses in ``to``. A publication without ``to`` is public.
 
     A publication with `PUBLIC` in ``to`` goes to ``followers`` too, and so does an activity that is sent to `PUBLIC` by
@@ -115,7 +116,7 @@ def addressing_of(
     _check_agreement(audiences, followers)
     if PUBLIC in (*audience.bto, *audience.bcc):
         raise ContractError("PUBLIC is in bto or bcc of the object, where it makes nothing public: move it to to or cc")
-    is_addressed = bool(audience.everyone) or audience.is_public
+    is_addressed = bool(audience.everyone) or audience.is_public or is_inherited
     if visibility is not None:
         audience = _apply_word(audience, addresses, visibility, followers)
     elif not is_addressed:
@@ -235,7 +236,7 @@ def _check_agreement(audiences: Sequence[Audience], followers: str) -> None:
 def _check_public_addition(audience: Audience, addresses: Sequence[str]) -> None:
     if PUBLIC in addresses and not audience.is_public:
         raise ContractError(
-            f"to= adds PUBLIC to an object that is addressed to {', '.join(audience.everyone)[:200]}: "
+            f"to= adds PUBLIC to an object that is addressed to {', '.join(audience.everyone)[:200] or 'none'}: "
             "leave out to=, or name PUBLIC in the object"
         )
 

@@ -212,7 +212,7 @@ def _inherit(site: Site, note: SendActivity, record: ObjectRecord) -> Addressing
     secret = [
         Audience(bto=stated.bto, bcc=stated.bcc) for stated in stated_audiences(note.activity, site.actor_uri(note.by))
     ]
-    return addressing_of([audience, *secret], note.to, followers=followers)
+    return addressing_of([audience, *secret], note.to, followers=followers, is_inherited=True)
 
 
 def _audience_in(record: ObjectRecord) -> Audience:
