@@ -25,11 +25,12 @@ from apcore.vocab import (
     Person,
     Undo,
     Update,
+    View,
     Visibility,
     joint_audience,
     read_document,
 )
-from outbox_fixture import ALICE, FOLLOWERS, HERE, Outgoing
+from outbox_fixture import ALICE, FOLLOWERS, HERE, Outgoing, alice_and_bob
 
 X = "https://x.example"
 Y = "https://y.example"
@@ -207,6 +208,29 @@ def test_undo_reaches_the_audience_of_the_undone_activity(out: Outgoing) -> None
     assert sorted(out.post.urls) == sorted(f"{actor}/inbox" for actor in (TIM, ROSA, FAN, TIM, ROSA))
     assert sorted(body["to"] for body in out.post.bodies) == [[FAN]] * 3 + [[TIM]] * 2
     assert b"rosa" not in b"".join(request.body for _, request in out.post.posts)
+
+
+def test_nulls_do_not_go_out(out: Outgoing) -> None:
+    note = {"type": "Note", "content": "hi", "summary": None, "to": [None, TIM], "tag": [None, {"href": None}]}
+    ident = out.node.publish(View.over(read_document(note)), by="alice")
+    like = {"type": "Like", "object": f"{X}/n", "to": [TIM, None], "instrument": None, "target": {"x": None}}
+    out.node.send(View.over(read_document(like)), by="alice")
+    second = {"type": "Note", "id": ident, "content": "hi", "to": None, "cc": [None, TIM], "attachment": [None]}
+    out.node.send(View.over(read_document({"type": "Update", "object": second})), by="alice")
+    out.node.send(View.over(read_document({"type": "Delete", "object": ident, "target": None})), by="alice")
+    out.work()
+    assert {body["type"] for body in out.post.bodies} == {"Create", "Like", "Update", "Delete"}
+    stored_bodies = [entry.value.partition(b"\n")[2] for entry in out.facts("obj", "1")]
+    for body in (*(request.body for _, request in out.post.posts), *stored_bodies):
+        assert b"null" not in body
+
+
+def test_nulls_of_a_handler_are_not_served() -> None:
+    federation = alice_and_bob()
+    note = {"type": "Note", "summary": None, "to": [None, PUBLIC]}
+    federation.object(Note, "/notes/{number}")(lambda ctx, number: read_document(note).view(Note))
+    status, served = get(Outgoing(federation), f"{HERE}/notes/1")
+    assert (status, served["to"], "summary" in served) == (200, [PUBLIC], False)
 
 
 # --- the words for a visibility -------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ from apcore.vocab import (
     minimal_context,
     read_document,
     to_wire,
+    without_nulls,
 )
 
 ALICE = "https://a.example/alice"
@@ -237,6 +238,16 @@ def test_context_omits_terms_of_reduced_actors():
     create = Create(actor=person(discoverable=True), object="https://a.example/1")
     assert context_of(create) != AS.context
     assert to_wire(create, embed_actors=False)["@context"] == AS.context
+
+
+def test_nulls_are_removed_except_from_contexts_and_signed_objects():
+    context = [AS.context, {"@vocab": None}]
+    signed = {"type": "Note", "summary": None, "proof": {"type": "DataIntegrityProof", "created": None}}
+    tree = {"@context": context, "to": [None, ALICE], "tag": [{"name": None, "x": [[None]]}], "y": None, "of": signed}
+    expected = {"@context": context, "to": [ALICE], "tag": [{"x": [[]]}], "of": signed}
+    assert without_nulls(tree) == expected
+    assert without_nulls(expected) == expected
+    assert without_nulls(signed) == signed
 
 
 def test_empty_arrays_are_written_only_for_array_properties():

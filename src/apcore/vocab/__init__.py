@@ -199,6 +199,7 @@ from apcore.vocab.vocabulary import (
 from apcore.vocab.writer import (
     minimal_context as minimal_context,
     to_wire,
+    without_nulls as without_nulls,
     without_secrets as without_secrets,
 )
 

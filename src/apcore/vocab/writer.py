@@ -35,8 +35,9 @@ from apcore.vocab.vocabulary import Words, words_of
 if TYPE_CHECKING:
     from apcore.vocab.views import View
 
-__all__ = ["minimal_context", "to_wire", "without_secrets"]
+__all__ = ["minimal_context", "to_wire", "without_nulls", "without_secrets"]
 
+_SIGNATURES: Final = frozenset({"proof", "signature"})
 _SECRET: Final = frozenset({"bto", "bcc"})
 _ACTOR_TERMS: Final = frozenset({"actor", "attributedTo", "to", "cc", "audience", "owner", "controller"})
 _AUDIENCE: Final = frozenset({"to", "cc", "audience"})
@@ -63,6 +64,20 @@ def to_wire(source: View | Document, *, embed_actors: bool = True) -> dict[str, 
 def without_secrets(tree: dict[str, Any]) -> dict[str, Any]:
     """Copy ``tree`` without ``bto`` and ``bcc``, at any depth."""
     return {name: _without_secrets(value) for name, value in tree.items() if name not in _SECRET}
+
+
+def without_nulls(tree: dict[str, Any]) -> dict[str, Any]:
+    """Copy ``tree`` without nulls, at any depth.
+
+    Nulls in contexts stay, and those in objects with a signature of their own, which covers them.
+    """
+    if not _SIGNATURES.isdisjoint(tree):
+        return tree
+    return {
+        name: value if name == "@context" else _without_nulls(value)
+        for name, value in tree.items()
+        if value is not None or name == "@context"
+    }
 
 
 def minimal_context(document: Document) -> Any:
@@ -93,6 +108,12 @@ def _without_secrets(value: Any) -> Any:
     if is_object(value):
         return without_secrets(value)
     return [_without_secrets(item) for item in value] if is_array(value) else value
+
+
+def _without_nulls(value: Any) -> Any:
+    if is_object(value):
+        return without_nulls(value)
+    return [_without_nulls(item) for item in value if item is not None] if is_array(value) else value
 
 
 def _finished(tree: dict[str, Any], embed_actors: bool) -> dict[str, Any]:

@@ -50,6 +50,7 @@ from apcore.vocab import (
     audience_of,
     read_document,
     to_wire,
+    without_nulls,
 )
 
 __all__ = ["FORMER_READERS_MAX", "readers_of", "revise", "wire_body"]
@@ -64,7 +65,8 @@ _StoredObject: TypeAlias = Stored[ObjectRecord, DigestKey]
 
 
 def wire_body(members: dict[str, Any]) -> bytes:
-    """Serialise a document with context, id and type first, where readers look for them."""
+    """Serialise a document with context, id and type first, where readers look for them, and without nulls."""
+    members = without_nulls(members)
     first = {name: members[name] for name in ("@context", "id", "type") if name in members}
     return json.dumps(first | members, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -55,7 +55,7 @@ from apcore.http import (
     wants_activitypub,
 )
 from apcore.remote import UnauthenticatedClient
-from apcore.vocab import Tombstone, View
+from apcore.vocab import Tombstone, View, without_nulls
 
 __all__ = ["Resource", "Served", "document_at", "serve"]
 
@@ -239,7 +239,7 @@ def _stored_resource(record: ObjectRecord) -> Resource:
 
 
 def _answer(request: Request, resource: Resource) -> Response:
-    body = json.dumps(resource.members, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(without_nulls(resource.members), ensure_ascii=False, separators=(",", ":")).encode()
     etag = strong_etag(body)
     vary = _VARY_BY_VIEWER if resource.private else "Accept"
     caching = f"{'private' if resource.private else 'public'}, max-age={_AGE_S}"
