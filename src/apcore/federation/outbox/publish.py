@@ -29,7 +29,7 @@ def publish(
     Effects: one `Get` if the application has chosen the id.
 
     Raises:
-        ContractError: An object is published at this id already, or the object is attributed to another actor.
+        ContractError: An object is published at this id already.
     """
     yield from _check_unpublished(note)
     addressing, actor = note.addressing, site.actor_uri(note.by)
@@ -38,9 +38,6 @@ def publish(
     published = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     object_members = to_wire(note.object)
     context = object_members.pop("@context", None)
-    author = object_members.get("attributedTo", actor)
-    if author not in (actor, [actor]):
-        raise ContractError(f"an object published by {note.by!r:.60} is attributed to {author!r:.200}, not {actor}")
     defaults = {"id": note.id, "attributedTo": actor, "published": published, **collection_members(site, note.id)}
     object_members = defaults | object_members | addressing.members
     create_members: dict[str, Any] = {

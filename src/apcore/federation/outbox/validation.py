@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from apcore.errors import RequestError
+from apcore.errors import ContractError, RequestError
 from apcore.federation.routes import RouteTable
-from apcore.http import Origin, parse_url
+from apcore.http import Origin, parse_url, same_origin
 from apcore.vocab import (
     PUBLIC_FORMS,
     Accept,
@@ -79,15 +79,21 @@ def check_activity(document: Document, *, by: str, places: RouteTable, origin: O
 
     Raises:
         ValueError: It is no activity, lacks the object that its type needs, or has an id under which nothing of this
-            actor is served.
+            actor is served; or it creates or updates an object on another origin.
+        ContractError: It has another actor.
     """
     if not _is_activity(document):
         raise ValueError(f"send takes an activity, not {_types(document)}: publish() takes objects")
     if any(map(document.is_a, _NEED_OBJECT)) and not Activity.over(document).objects:
         raise ValueError(f"{_types(document)} needs an object: set object=")
-    if document.id is None:
-        return
-    _check_id(document.id, by=by, places=places, origin=origin)
+    if document.is_a(Create) or document.is_a(Update):
+        _check_embedded_ids(document, origin)
+    if document.id is not None:
+        _check_id(document.id, by=by, places=places, origin=origin)
+    actor = places.actor_uri(origin, by)
+    stated_actor = document.words.get("actor", actor)
+    if stated_actor != actor:
+        raise ContractError(f"an activity sent by {by!r:.60} has the actor {stated_actor!r:.200}, not {actor}")
 
 
 def check_object(document: Document, *, by: str, places: RouteTable, origin: Origin) -> None:
@@ -96,6 +102,7 @@ def check_object(document: Document, *, by: str, places: RouteTable, origin: Ori
     Raises:
         ValueError: It is an activity, an actor, a link or of no type, or has an id at which nothing of this actor would
             be served.
+        ContractError: It is attributed to another actor.
     """
     if not document.types:
         raise ValueError("publish takes an object with a type, such as Note(...)")
@@ -103,11 +110,32 @@ def check_object(document: Document, *, by: str, places: RouteTable, origin: Ori
         raise ValueError(f"publish takes an object, not the activity {_types(document)}: send() takes activities")
     if document.is_a(Link) or document.is_a(Actor):
         raise ValueError(f"publish takes an object, not {_types(document)}")
+    actor = places.actor_uri(origin, by)
+    author = document.words.get("attributedTo", actor)
+    if author not in (actor, [actor]):
+        raise ContractError(f"an object published by {by!r:.60} is attributed to {author!r:.200}, not {actor}")
     if document.id is None:
         return
     if "#" in document.id:
         raise ValueError(f"the id {document.id!r:.200} names a part of a document, where no object is served")
     _check_id(document.id, by=by, places=places, origin=origin)
+    place = places.read(origin, document.id)
+    served_type = place.target.name if place is not None and place.target.kind == "object" else None
+    names = {*document.types, *(view.type_name for view in document.classes())}
+    if served_type is not None and served_type not in names:
+        raise ValueError(
+            f"the id {document.id!r:.200} is one of {served_type}, so no {_types(document)} is served there"
+        )
+
+
+def _check_embedded_ids(activity: Document, origin: Origin) -> None:
+    """Refuse a Create or an Update of an object on another origin: its receivers would not believe it."""
+    for reference in Activity.over(activity).objects:
+        uri = None if reference.embedded is None else reference.embedded.id
+        if uri is not None and not same_origin(uri, str(origin)):
+            raise ValueError(
+                f"the object {uri!r:.200} is on another origin than {origin}: only its own server changes it"
+            )
 
 
 def _is_activity(document: Document) -> bool:
