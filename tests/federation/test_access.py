@@ -23,7 +23,7 @@ from apcore.remote import Budgets, Rate
 from apcore.signatures import DEFAULT, STRICT, SignaturePolicy, answer, cavage, read_challenges
 from apcore.testing.keys import ReusedKeys, reuse_key
 from apcore.testing.peer import Peer, PeerNetwork
-from apcore.vocab import Article, Follow, Note, Person, Tombstone
+from apcore.vocab import PUBLIC, Article, Follow, Note, Page, Person, Tombstone
 from inbox_fixture import BOB, CAROL, Clock
 
 HERE = "https://local.example"
@@ -542,6 +542,50 @@ def test_private_post_is_hidden_from_its_recipients_in_mode_off() -> None:
         == (404, "no-such-object")
     )
     assert ground.count_fetches() == 0
+
+
+LIMITED = {"direct": {"to": [BOB]}, "followers": {"cc": [f"{ALICE}/followers"]}, "a group": {"audience": [BOB]}}
+
+
+def serve_note(mode: str, audience: dict[str, list[str]]) -> GuardedServer:
+    """Return a server with a handler, and without a predicate, for a note at ``/pages/1``. Bob follows Alice."""
+    ground = GuardedServer(mode)
+    federation: Federation[None] = Federation(software="test/1.0", authorized_fetch=mode)  # type: ignore[arg-type]
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person())
+    federation.object(Page, "/pages/{number}")(
+        lambda ctx, number: Page(attributed_to=CAROL, **audience) if number == "1" else None
+    )
+    ground.node = Node(federation, HERE, ground.store, transport=ground.network, signer=ReusedKeys())
+    ground.network.clock = ground.node.ports.runtime.now  # type: ignore[misc]
+    ground.node.append(f"{ALICE}/followers", BOB)
+    return ground
+
+
+@pytest.mark.parametrize("audience", LIMITED.values(), ids=LIMITED)
+def test_object_of_a_handler_is_served_to_its_audience_alone(audience: dict[str, list[str]]) -> None:
+    ground = serve_note("optional", audience)
+    stranger = ground.network.peer("https://fourth.example/users/dan")
+    hidden, missing = f"{HERE}/pages/1", f"{HERE}/pages/2"
+    for viewer in (ground.bob, ground.carol):
+        answer = ground.get(hidden, viewer)
+        assert (answer.status, is_private(answer)) == (200, True)
+    for viewer in (stranger, None):
+        assert ground.get(hidden, viewer) == ground.get(missing, viewer)
+        assert ground.get(hidden, viewer).status == 404
+
+
+@pytest.mark.parametrize("audience", LIMITED.values(), ids=LIMITED)
+def test_limited_object_of_a_handler_is_hidden_in_mode_off(audience: dict[str, list[str]]) -> None:
+    ground = serve_note("off", audience)
+    assert ground.get(f"{HERE}/pages/1", ground.bob) == ground.get(f"{HERE}/pages/2", ground.bob)
+    assert ground.get(f"{HERE}/pages/1", ground.bob).status == 404
+
+
+@pytest.mark.parametrize("audience", [{}, {"to": [PUBLIC]}, {"to": [BOB], "cc": [PUBLIC]}], ids=str)
+@pytest.mark.parametrize("mode", ["off", "optional"])
+def test_other_objects_of_a_handler_are_served_to_everyone(mode: str, audience: dict[str, list[str]]) -> None:
+    answer = serve_note(mode, audience).get(f"{HERE}/pages/1")
+    assert (answer.status, is_private(answer)) == (200, False)
 
 
 # --- two guarded servers --------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ depends on the signer:
 - for resources that an ``authorize`` predicate of the application guards: an actor with everything under it, a
   collection, or the objects of a type;
 - for objects that were published for a limited audience, from ``authorized_fetch="optional"`` on. The members of the
-  audience may see them, also those that ``bto`` or ``bcc`` names, and the members of collections that it names;
+  audience may see them, also those that ``bto`` or ``bcc`` names, and the members of collections that it names. The
+  same holds for an object of a handler without a predicate, if it names an audience that is not public;
 - for actors that one of our actors blocks. They do not see what it publishes, nor its collections, wherever the signer
   is known. They do see the actor itself, whose keys they need to check its Block.
 
@@ -28,6 +29,7 @@ fetched. An unsigned one cannot be told from others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import field, frozen
@@ -56,6 +58,7 @@ __all__ = [
     "identify_visitor",
     "is_among",
     "is_guarded",
+    "is_reader",
     "predicates",
     "refuse_suspended",
     "resource_unknown",
@@ -111,7 +114,7 @@ class Visitor:
 
 
 def is_guarded(site: Site, route: RouteMatch) -> bool:
-    """Return whether the registrations alone restrict who may see the resource."""
+    """Return whether the registrations alone restrict access to the resource."""
     if route.target.kind == "instance":
         return False
     return site.federation.authorized_fetch == "required" or bool(predicates(site, route))
@@ -194,14 +197,20 @@ def is_among(site: Site, record: ObjectRecord, viewer: str) -> Op[bool]:
     The audience is every actor that the object was addressed to, and the members of our collections among these
     addresses.
 
-    Effects: one `Get`; one more for each managed collection, or the handler of another one, for up to
-    `AUDIENCE_PAGES_MAX` pages.
+    Effects: one `Get`, and those of `is_reader`.
     """
     if viewer == record.owner:
         return True
     if (yield from blocked_among(record.owner, (viewer,))):
         return False
-    readers = readers_of(record)
+    return (yield from is_reader(site, readers_of(record), viewer))
+
+
+def is_reader(site: Site, readers: Sequence[str], viewer: str) -> Op[bool]:
+    """Return whether ``viewer`` is one of ``readers``, or in a collection of ours that is one of them.
+
+    Effects: one `Get` for each managed collection, or the handler of another one, for up to `AUDIENCE_PAGES_MAX` pages.
+    """
     if viewer in readers:
         return True
     for uri in readers:

@@ -32,6 +32,7 @@ from apcore.federation.serving.access import (
     identify_visitor,
     is_among,
     is_guarded,
+    is_reader,
     refuse_suspended,
     resource_unknown,
 )
@@ -55,7 +56,7 @@ from apcore.http import (
     wants_activitypub,
 )
 from apcore.remote import UnauthenticatedClient
-from apcore.vocab import Tombstone, View, without_nulls
+from apcore.vocab import Object, Tombstone, View, Visibility, audience_of, read_document, without_nulls
 
 __all__ = ["Resource", "Served", "document_at", "serve"]
 
@@ -124,7 +125,8 @@ class Resource:
 
 def _may_vary(site: Site, route: RouteMatch) -> bool:
     """Return whether the answer may depend on the client, so that caches must tell the clients apart."""
-    return is_guarded(site, route) or (route.target.kind in _STORED_KINDS and site.federation.authorized_fetch != "off")
+    is_limitable = route.target.kind in _STORED_KINDS or _may_be_limited(route)
+    return is_guarded(site, route) or (is_limitable and site.federation.authorized_fetch != "off")
 
 
 def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Resource]:
@@ -143,6 +145,8 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
                 raise CollectionUnknown("the object was deleted")
             document = yield from object_collection_document(site, route, record.uri)
             resource = Resource(document, private=not record.is_public)
+        elif _may_be_limited(route):
+            resource = yield from _audience_resource(site, request, route, url, visitor)
         else:
             resource = yield from document_at(site, route, url)
     except ActorGone:
@@ -154,7 +158,7 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
 
 
 def document_at(site: Site, route: RouteMatch, url: Url) -> Op[Resource]:
-    """Return the document at a route of any kind but ``managed``, whoever may see it.
+    """Return the document at a route of any kind but ``managed``, without a check of the viewer.
 
     Raises:
         ResourceUnknown: There is no such document.
@@ -170,6 +174,41 @@ def document_at(site: Site, route: RouteMatch, url: Url) -> Op[Resource]:
             return Resource((yield from collection_document(site, route, url)))
         case other:
             raise ContractError(f"routes of the kind {other!r} have no document to serve")
+
+
+def _may_be_limited(route: RouteMatch) -> bool:
+    """Return whether the audience of a handler's object decides about its viewers, and no predicate does."""
+    return route.target.kind == "object" and route.target.authorize is None
+
+
+def _audience_resource(
+    site: Site, request: Request, route: RouteMatch, url: Url, visitor: Visitor | None
+) -> Op[Resource]:
+    """Return a handler's object. If it names a limited audience, only its author and the audience see it.
+
+    Raises:
+        ResourceUnknown: There is no such object, or the client may not see it.
+    """
+    readers: list[str] = []
+    resource: Resource | None = None
+    try:
+        resource = yield from document_at(site, route, url)
+    except ResourceUnknown as error:
+        unknown = error
+    else:
+        document = read_document(resource.members, origin=site.origin)
+        audience = audience_of(document)
+        if audience.visibility is not Visibility.LIMITED:
+            return resource
+        unknown = resource_unknown(route, "the object is for a limited audience")
+        author = Object.over(document).attributed_to
+        readers = [*audience.everyone, *([] if author is None or author.uri is None else [author.uri])]
+    if site.federation.authorized_fetch != "off":
+        # The client is identified whether or not the object exists, so that no request tells if it does.
+        visitor = visitor or (yield from identify_visitor(site, request, url))
+        if visitor.uri is not None and resource and (yield from is_reader(site, readers, visitor.uri)):
+            return evolve(resource, private=True)
+    raise unknown
 
 
 def _canonical(site: Site, route: RouteMatch) -> str:
