@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import nullcontext
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from apcore.errors import ContractError
 from apcore.federation.outbox.addressing import RECIPIENTS_MAX, addressing_of
 from apcore.http import Headers, Request, Response
+from apcore.node import AsyncNode
 from apcore.vocab import (
     PUBLIC,
     Accept,
@@ -302,6 +304,46 @@ def test_contradictory_visibility_is_refused_before_anything_is_stored(
     with pytest.raises(ValueError, match="visibility="):
         out.node.send(Announce(object=f"{X}/n", **audience), by="alice", to=to, visibility=word)
     assert not out.facts("obj") + out.facts("sent")
+
+
+def test_async_node_takes_the_words_too() -> None:
+    async def call() -> list[bytes]:
+        async with AsyncNode(alice_and_bob(), HERE, "memory:") as node:
+            await node.publish(Note(content="hi"), by="alice", visibility="unlisted")
+            await node.send(Announce(object=f"{X}/n"), by="alice", visibility="followers")
+            with pytest.raises(ValueError, match="visibility="):
+                await node.publish(Note(content="no", to=[PUBLIC]), by="alice", visibility="direct")
+            return [entry.value.partition(b"\n")[2] for entry in await node.ports.store.scan(("sent", "1"), limit=10)]
+
+    documents = {document["type"]: document for document in map(json.loads, asyncio.run(call()))}
+    assert (documents["Create"]["to"], documents["Create"]["cc"]) == ([FOLLOWERS], [PUBLIC])
+    assert documents["Announce"]["to"] == [FOLLOWERS]
+
+
+def test_handler_learns_of_a_contradiction_at_the_call() -> None:
+    federation = alice_and_bob()
+    refusals: list[str] = []
+
+    @federation.on(Like)
+    def answer(ctx: Any, like: Like) -> None:
+        try:
+            ctx.publish(Note(content="no", to=[PUBLIC]), by="bob", visibility="direct")
+        except ValueError as error:
+            refusals.append(str(error))
+        ctx.publish(Note(content="thanks"), by="bob", to=ALICE, visibility="direct")
+        ctx.send(Announce(object=like.object.uri), by="bob", visibility="followers")
+
+    out = Outgoing(federation)
+    out.node.send(Like(object=f"{X}/n"), by="alice", to=f"{HERE}/users/bob")
+    out.work()
+    assert len(refusals) == 1
+    documents = [json.loads(entry.value.partition(b"\n")[2]) for entry in out.facts("sent", "1")]
+    audiences = {document["type"]: document["to"] for document in documents}
+    assert audiences == {
+        "Like": [f"{HERE}/users/bob"],
+        "Create": [ALICE],
+        "Announce": [f"{HERE}/users/bob/followers"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -27,17 +27,17 @@ from apcore.vocab import PUBLIC, Activity, Delete, Note, Person, Update
 
 HERE = "https://here.example"
 ALICE, BOB = f"{HERE}/users/alice", f"{HERE}/users/bob"
-FOLLOWERS, FRIENDS = f"{ALICE}/followers", f"{ALICE}/friends"
+FOLLOWERS, FRIENDS, COLLEAGUES = (f"{ALICE}/{name}" for name in ("followers", "friends", "colleagues"))
 FAN, FRIEND, NAMED, SECOND, BLOCKED, STRANGER = (
     f"https://{name}.example/users/{name}" for name in ("fan", "friend", "named", "second", "blocked", "stranger")
 )
 PEERS = (FAN, FRIEND, NAMED, SECOND, BLOCKED, STRANGER)
-MEMBERS = {FOLLOWERS: {FAN, BLOCKED}, FRIENDS: {FRIEND, FAN, BLOCKED, ALICE}}
+MEMBERS = {FOLLOWERS: {FAN, BLOCKED}, FRIENDS: {FRIEND, FAN, BLOCKED, ALICE}, COLLEAGUES: {SECOND, BOB, BLOCKED}}
 AP = Headers({"Accept": "application/activity+json"})
 
 
 class Server:
-    """A server with the actor Alice. She has a follower and a list of friends, and blocks an actor."""
+    """A server with the actor Alice. She has a follower and two lists, and blocks an actor that is on all of them."""
 
     def __init__(self, mode: Any) -> None:
         self.network = PeerNetwork()
@@ -57,6 +57,8 @@ class Server:
             }
             return pages[cursor]
 
+        federation.managed_collection("colleagues", "/users/{identifier}/colleagues")
+
         @federation.on(Activity)
         def listen(ctx: Any, activity: Activity) -> None:
             self.local_deliveries.append(BOB if ctx.recipient == "bob" else ALICE)
@@ -71,6 +73,8 @@ class Server:
         self.node.block(BLOCKED, by="alice")
         # The application may add an actor to the followers in spite of the Block.
         self.node.append(FOLLOWERS, BLOCKED)
+        for member in MEMBERS[COLLEAGUES]:
+            self.node.append(COLLEAGUES, member)
         self.delivered_to()
 
     def delivered_to(self) -> set[str]:
@@ -158,7 +162,7 @@ def model(audience: dict[str, list[str]], to: list[str] | None, word: str | None
     return Model(everyone, PUBLIC in stated, is_listed, everyone)
 
 
-ADDRESSES = st.lists(st.sampled_from([PUBLIC, FOLLOWERS, FRIENDS, ALICE, BOB, NAMED, SECOND, BLOCKED]), max_size=3)
+ADDRESSES = st.lists(st.sampled_from([PUBLIC, *MEMBERS, ALICE, BOB, NAMED, SECOND, BLOCKED]), max_size=3)
 ACTORS = ADDRESSES.map(lambda addresses: [address for address in addresses if address not in {PUBLIC, FOLLOWERS}])
 OPEN = st.fixed_dictionaries({}, optional={"to": ADDRESSES, "cc": ADDRESSES, "audience": ADDRESSES.filter(bool)})
 SECRET = st.fixed_dictionaries({}, optional={"bto": ACTORS, "bcc": ACTORS})
@@ -173,7 +177,7 @@ def check(server: Server, mode: str, ident: str, expected: Model, *, status: int
 
 
 @pytest.mark.parametrize("mode", SERVERS)
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(first=st.tuples(AUDIENCES, TO, WORDS), second=st.tuples(AUDIENCES, TO, WORDS), is_inner=st.booleans())
 def test_deliveries_and_visibility_agree_for_any_audience(mode: str, first: Any, second: Any, is_inner: bool) -> None:
     server = SERVERS[mode]
