@@ -1,0 +1,26 @@
+"""Try to subscribe to a relay as public bug reports describe it (FEP-ae0c)."""
+
+from __future__ import annotations
+
+import pytest
+
+from apcore.vocab import Follow
+from local_server import ALICE, LOCAL, PUBLIC_URI, LocalServer
+
+RELAY = "https://relay.example/actor"
+
+
+# mastodon/mastodon#7998, superseriousbusiness/gotosocial#1123
+@pytest.mark.xfail(strict=True, reason="relays are not built yet: a Follow of the public collection finds no pair")
+@pytest.mark.parametrize("sender", ["local.example", "alice"])
+def test_relay_accepts_our_follow_of_the_public_collection(sender: str) -> None:
+    server = LocalServer()
+    relay = server.network.peer(RELAY, type="Application")
+    follow_id = server.node.send(Follow(object=PUBLIC_URI), by=sender, to=RELAY)
+    server.work()
+    actor = ALICE if sender == "alice" else f"{LOCAL}/actor"
+    follow = {"id": follow_id, "type": "Follow", "actor": actor, "object": PUBLIC_URI}
+    assert relay.received[0].activity["actor"] == actor
+    server.receive(relay, relay.activity("Accept", object=follow), to=None)
+    following = f"{actor}/following"
+    assert server.node.contains(following, RELAY)
