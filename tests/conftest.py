@@ -72,9 +72,19 @@ def pytest_collect_directory(path, parent):
 
 @pytest.fixture(autouse=True, scope="module")
 def collect_garbage():
-    """Collect the garbage of a module, so that a database or socket left open fails this module and no other."""
+    """Collect the garbage of a module, so that a database or socket left open fails this module and no other.
+
+    What survives is a cache, and is hidden from later collections: syntax trees alone are a million objects.
+    """
     yield
     gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    """Hide all objects from the ten collections that pytest makes at its end; each module's garbage is collected."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
