@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from random import Random
 from threading import Condition, Lock
 
@@ -18,8 +19,8 @@ from apcore.testing.histories import main, run_processes, run_threads
 class CollidingStore(MemoryStore):
     """Let threads wait for each other for a moment, so that they collide on any machine."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **options):
+        super().__init__(**options)
         self.met, self.turn = 0, Condition()
 
     def meet(self):
@@ -131,9 +132,16 @@ class StutteringScans(MemoryStore):
         return page if after or not reverse else [*page[:1], *page][:limit]
 
 
-class HandsOutTwice(MemoryStore):
+class HandsOutTwice(CollidingStore):
+    """End each lease at once, and let another thread lease before the message is handled."""
+
+    def __init__(self):
+        super().__init__(clock=count().__next__)
+
     def lease(self, lanes, /, *, limit, lease_s):
-        return super().lease(lanes, limit=limit, lease_s=0.001)
+        leases = super().lease(lanes, limit=limit, lease_s=0.001)
+        self.meet()
+        return leases
 
 
 class DropsMessages(MemoryStore):
