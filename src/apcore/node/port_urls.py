@@ -6,6 +6,7 @@ So this package imports no adapter, and an application imports only those that i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
@@ -45,13 +46,14 @@ def open_signer(url: str, store: KvStore | AsyncKvStore, /) -> Signer:
     return signer
 
 
+@cache
 def entry_point(group: str, name: str) -> Callable[..., Any]:
-    """Import and return the object of the entry point ``name`` in ``group``.
+    """Import and return the object of the entry point ``name`` in ``group``, once per process.
 
     Raises:
         ConfigurationError: There is no such entry point. The message lists the installed ones.
     """
-    from importlib.metadata import entry_points  # costs as much as the rest of apcore, and is needed once
+    from importlib.metadata import entry_points  # costs as much as the rest of apcore
 
     entries = entry_points(group=group)
     for entry in entries:
