@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from apcore.errors import ConnectFailed, NameUnresolved, RequestError, SignerUna
 from apcore.federation import Federation
 from apcore.http import Headers, Request
 from apcore.node import AsyncNode, Node
+from apcore.signatures import read_private_pem
 from apcore.testing.keys import ReusedKeys, reuse_key
 from apcore.testing.peer import Exchange, Peer, PeerNetwork
 from apcore.vocab import Create, Follow, Like, Note, Person
@@ -273,6 +275,21 @@ def test_wrong_arguments_of_a_peer_are_refused(peer_network):
         bob.deliver(node, bob.activity("Like"), to=f"{HERE}/nothing")
     with pytest.raises(RequestError):
         Peer("acct:bob@remote.example")
+
+
+def test_reused_rsa_keys_differ_and_are_sound():
+    """Most of them combine the primes of others; reading a key from outside checks its numbers."""
+    keys = [reuse_key(f"sound {number}") for number in range(20)]
+    assert len({key.public.spki for key in keys}) == len(keys)
+    for key in keys:
+        assert read_private_pem(key.pem(), key_id="k", owner="o").public.spki == key.public.spki
+        key.public.verify(key.sign(b"data"), b"data", key.choose_algorithm())
+
+
+def test_threads_that_need_the_same_new_key_get_one():
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(reuse_key, ["needed at once"] * 8))
+    assert len({id(key) for key in keys}) == 1
 
 
 def test_reused_keys_are_generated_once():
