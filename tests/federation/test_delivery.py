@@ -523,7 +523,8 @@ def test_sender_without_a_key_does_not_delay_other_senders(backlog: int) -> None
     for number in range(backlog):
         out.clock.moment += timedelta(seconds=1)
         out.node.send(Like(object=f"{Y}/{number}"), by="alice", to=f"{X}/dora")
-        out.work()
+        if number % 10 == 0:  # Each start of a worker tries all of them again.
+            out.work()
     out.clock.moment += timedelta(seconds=1)
     out.node.send(Like(object=f"{Y}/n"), by="bob", to=f"{X}/dora")
     out.pass_s(60)
