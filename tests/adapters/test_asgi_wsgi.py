@@ -317,7 +317,7 @@ def test_worker_runs_for_any_lifespan_behaviour_of_the_site(manner, sent, receiv
     url = f"sqlite:///{tmp_path}/a.db"
     rules = federation()
     with Node(rules, ORIGIN, url) as node:
-        node.publish(Note(content="hi"), by="ü/x", to=[PUBLIC, f"{ORIGIN}/users/nobody"])
+        node.publish(Note(content="hi"), by="ü/x", to=[PUBLIC])
         app = asgi_app(rules, ORIGIN, url, fallback=site)
         steps = iter(["lifespan.startup", "lifespan.shutdown"])
 

@@ -40,7 +40,7 @@ def test_follow_that_is_approved_later_makes_a_follower_who_gets_posts(answer: s
 
 
 def start_following(server: LocalServer) -> dict[str, Any]:
-    """Let alice follow bob, who accepts, and return the Follow that bob received."""
+    """Let alice follow bob, let bob accept, and return the Follow that bob received."""
     server.node.send(Follow(object=BOB), by="alice", to=BOB)
     server.work()
     follow = server.bob.received[0].activity

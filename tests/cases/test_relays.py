@@ -22,5 +22,5 @@ def test_relay_accepts_our_follow_of_the_public_collection(sender: str) -> None:
     follow = {"id": follow_id, "type": "Follow", "actor": actor, "object": PUBLIC_URI}
     assert relay.received[0].activity["actor"] == actor
     server.receive(relay, relay.activity("Accept", object=follow), to=None)
-    following = f"{actor}/following"
-    assert server.node.contains(following, RELAY)
+    followed_actors = f"{actor}/following"
+    assert server.node.contains(followed_actors, RELAY)

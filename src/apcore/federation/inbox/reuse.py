@@ -10,7 +10,7 @@ the second Like and the second Undo have the ids of the first ones. They are new
   object has something to undo again.
 
 Only a new signature of the actor's own request makes a difference: a proof within a document can be sent again by
-anyone. So `apcore.federation.inbox.claims` asks this module only about such requests.
+others. So `apcore.federation.inbox.claims` asks this module only about such requests.
 """
 
 from __future__ import annotations

@@ -185,9 +185,12 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
     if not recipients:
         return batch
     audience = addressing.audience
+    is_about_relation = activity.is_a(Activity) and read_statement(Activity.over(activity)) is not None
     # A server learns from the addressing which of its actors a delivery to a shared inbox is for. So a recipient that
-    # the activity does not name needs its own inbox.
-    direct = [uri for uri in recipients if uri not in {*audience.to, *audience.cc, *audience.audience}]
+    # the activity does not name needs its own inbox. A Follow, its answer or a Block is for one actor, as Mastodon has
+    # it: not every server looks for these at its shared inbox.
+    named_uris = set[str]() if is_about_relation else {*audience.to, *audience.cc, *audience.audience}
+    direct = [uri for uri in recipients if uri not in named_uris]
     line = digest_part(_subject(activity) or activity_id)
     sending = SendingRecord(
         origin=origin,
@@ -196,7 +199,7 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         created=now,
         recipients=tuple(recipients),
         direct=tuple(direct),
-        skips_blocked=not (activity.is_a(Activity) and read_statement(Activity.over(activity))),
+        skips_blocked=not is_about_relation,
         line=line,
         order=order_at(now, number),
     )

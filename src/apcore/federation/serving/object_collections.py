@@ -1,8 +1,8 @@
 """Make the documents of the collections of a published object: its ``likes``, ``shares`` and ``replies``.
 
-Everyone who may see the object may see them. They list only what was public: the activities that like or share the
+They are served to the viewers of the object. They list only what was public: the activities that like or share the
 object, and the replies. The number of likes and shares counts all of them; the number of replies counts the listed
-ones, since the number of private replies is nobody else's business.
+ones, since the number of private replies is private too.
 """
 
 from __future__ import annotations
