@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -205,6 +206,26 @@ def test_repeated_follow_updates_the_inbox_of_a_follower(out: Outgoing) -> None:
     out.node.publish(Note(content="hi"), by="alice")
     out.work()
     assert out.post.urls == [f"{X}/new"]
+
+
+@pytest.mark.parametrize("step_s", [0, 0.0001, -1, -3600], ids=["same tick", "same millisecond", "back", "far back"])
+def test_outbox_has_the_order_of_publishing_whatever_the_clock_does(out: Outgoing, step_s: float) -> None:
+    for number in range(8):
+        out.node.run(
+            act(
+                out.node.site(),
+                *(PublishObject(Note(content=f"{number}{letter}").document, "alice") for letter in "ab"),
+            )
+        )
+        out.clock.moment += timedelta(seconds=step_s)
+    contents = [item["object"]["content"] for item in get(out, f"{ALICE}/outbox?page=true")[1]["orderedItems"]]
+    assert contents == [f"{number}{letter}" for number in reversed(range(8)) for letter in "ba"]
+
+
+def test_outbox_with_an_order_of_the_application_takes_new_posts(out: Outgoing) -> None:
+    out.node.append(f"{ALICE}/outbox", f"{ALICE}/activities/pinned", order="zzz")
+    out.node.publish(Note(content="hi"), by="alice")
+    assert get(out, f"{ALICE}/outbox")[1]["totalItems"] == 2
 
 
 TOO_MUCH: dict[str, Any] = {

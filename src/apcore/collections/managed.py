@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
+from apcore.collections.order import ORDER_DIGITS
 from apcore.collections.pages import CURSOR_BYTES_MAX, PageItems
 from apcore.collections.records import (
     MEMBER_COUNTS,
@@ -37,6 +38,7 @@ __all__ = [
     "contains",
     "count",
     "members_page",
+    "order_after_newest",
     "put_member",
     "remove_member",
 ]
@@ -79,6 +81,21 @@ def _member_writes(key: MembershipKey, member: Member, order: str) -> list[Write
         MEMBERSHIPS.put(key, MembershipRecord(order=order, member_id=member.id, body=member.item)),
         MEMBERS_IN_ORDER.put(place, MemberRecord(member_id=member.id, body=member.item)),
     ]
+
+
+def order_after_newest(collection: str, order: str) -> Op[str]:
+    """Return ``order``, or one after the newest member if that member sorts after ``order``.
+
+    So members keep the order of their additions, even if two are added within one tick of the clock, or the clock is
+    set back. ``order`` begins with the digits of `order_at`. A newest member with an order of the application's own
+    form is ignored. Asks for: one `Scan`.
+    """
+    entries = yield from Scan(MEMBERS_IN_ORDER.at(digest_part(collection)), limit=1, reverse=True)
+    newest = max((MEMBERS_IN_ORDER.read(entry).key.order for entry in entries), default="")
+    digits, number = newest[:ORDER_DIGITS], int(order[ORDER_DIGITS - 3 : ORDER_DIGITS])
+    if newest < order or len(digits) < ORDER_DIGITS or not (digits.isascii() and digits.isdecimal()):
+        return order
+    return f"{int(digits) + 1 + number:0{ORDER_DIGITS}d}{order[ORDER_DIGITS:]}"
 
 
 def remove_member(collection: str, member_id: str) -> Op[Batch]:

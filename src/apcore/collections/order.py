@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from apcore.records.format import to_epoch_ms
 
-__all__ = ["order_at"]
+__all__ = ["ORDER_DIGITS", "order_at"]
+
+ORDER_DIGITS: Final = 20
 
 
 def order_at(moment: datetime, number: int = 0) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from apcore.collections import Member, add_member
+from apcore.collections.managed import order_after_newest
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
 from apcore.federation.interactions.changes import collection_members
@@ -24,9 +25,9 @@ def publish(
 ) -> Op[tuple[SendActivity, Batch]]:
     """Return the Create to send for ``note``, and the part of its commit that stores both documents.
 
-    ``order`` is the position of the Create in the outbox.
+    ``order`` is the position of the Create in the outbox, unless a Create there is newer.
 
-    Effects: one `Get` if the application has chosen the id.
+    Effects: one `Get` if the application has chosen the id, and one `Scan`.
 
     Raises:
         ContractError: An object is published at this id already.
@@ -35,6 +36,8 @@ def publish(
     addressing, actor = note.addressing, site.actor_uri(note.by)
     if addressing is None:
         raise ContractError(f"the object {note.id} was not addressed")
+    outbox = site.collection_uri("outbox", note.by)
+    order = yield from order_after_newest(outbox, order)
     published = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     object_members = to_wire(note.object)
     context = object_members.pop("@context", None)
@@ -69,7 +72,6 @@ def publish(
     for record in (stored_object, stored_create):
         batch += Batch(writes=[OBJECTS.put(DigestKey.of(record.uri), record)])
     if addressing.is_listed:
-        outbox = site.federation.places.collection_uri(site.origin, "outbox", note.by)
         batch += add_member(outbox, Member(create_id), order=order)
     create = read_document(create_members, origin=site.origin)
     return SendActivity(create, note.by, id=create_id, addressing=addressing), batch
