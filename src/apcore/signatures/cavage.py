@@ -50,11 +50,10 @@ from apcore.signatures.errors import (
 )
 from apcore.signatures.keys import Algorithm, PrivateKey
 from apcore.signatures.policy import SignaturePolicy
-from apcore.signatures.presented import Base, Presented, Unsigned
+from apcore.signatures.presented import AUTHORIZATION_SCHEME, Base, Presented, Unsigned, has_authorization
 
-__all__ = ["GET_COVERED", "POST_COVERED", "has_authorization", "parse", "prepare", "sign"]
+__all__ = ["GET_COVERED", "POST_COVERED", "parse", "prepare", "sign"]
 
-_AUTHORIZATION_SCHEME: Final = "signature "
 FIELD_CHARS_MAX: Final = 8192
 """Longer `Signature` fields are refused unparsed; an RSA-8192 signature has 1,368 characters."""
 
@@ -178,12 +177,6 @@ def _one_by_one(text: str) -> dict[str, str]:
     return parameters
 
 
-def has_authorization(request: Request) -> bool:
-    """Return whether the request has its signature in `Authorization`, which the draft allows too."""
-    authorization = request.headers.get("authorization") or ""
-    return authorization[: len(_AUTHORIZATION_SCHEME)].lower() == _AUTHORIZATION_SCHEME
-
-
 def _signature_field(request: Request, policy: SignaturePolicy) -> str:
     fields = request.headers.get_all("signature")
     if len(fields) > 1:
@@ -192,7 +185,7 @@ def _signature_field(request: Request, policy: SignaturePolicy) -> str:
         return fields[0]
     if has_authorization(request):
         if policy.authorization:
-            return (request.headers.get("authorization") or "")[len(_AUTHORIZATION_SCHEME) :].strip(" \t")
+            return (request.headers.get("authorization") or "")[len(AUTHORIZATION_SCHEME) :].strip(" \t")
         raise SignatureMissing(
             "the request is signed in Authorization, not in Signature",
             explanation=Explanation(rule=f"policy {policy.name}: authorization"),

@@ -19,6 +19,7 @@ from __future__ import annotations
 from base64 import b64encode
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 
 from attrs import evolve, field, frozen
 
@@ -27,7 +28,10 @@ from apcore.signatures.errors import BadSignature, ExplainedError, Explanation, 
 from apcore.signatures.keys import Algorithm, PublicKey
 from apcore.signatures.policy import SignaturePolicy, SignatureScheme
 
-__all__ = ["Base", "Presented", "Unsigned", "Verified", "check"]
+__all__ = ["AUTHORIZATION_SCHEME", "Base", "Presented", "Unsigned", "Verified", "check", "has_authorization"]
+
+AUTHORIZATION_SCHEME: Final = "signature "
+"""The start of an `Authorization` with a signature, in lower case."""
 
 
 @frozen
@@ -99,6 +103,12 @@ class Verified:
     def replay_id(self) -> str:
         """Return an id of exactly this signature for a replay cache. Keep it for the policy's `replay_window_s`."""
         return sha256(self.signature).hexdigest()
+
+
+def has_authorization(request: Request) -> bool:
+    """Return whether the request has its signature in `Authorization`, which the draft allows too."""
+    authorization = request.headers.get("authorization") or ""
+    return authorization[: len(AUTHORIZATION_SCHEME)].lower() == AUTHORIZATION_SCHEME
 
 
 def check(presented: Presented, key: PublicKey) -> Verified:

@@ -12,7 +12,7 @@ from datetime import datetime
 from apcore.http.messages import Request
 from apcore.signatures import cavage, rfc9421
 from apcore.signatures.policy import DEFAULT, SignaturePolicy
-from apcore.signatures.presented import Presented
+from apcore.signatures.presented import Presented, has_authorization
 
 __all__ = ["is_signed", "parse", "parse_all"]
 
@@ -24,7 +24,7 @@ def is_signed(request: Request) -> bool:
     """
     if "signature-input" in request.headers or "signature" in request.headers:
         return True
-    return cavage.has_authorization(request)
+    return has_authorization(request)
 
 
 def parse_all(request: Request, policy: SignaturePolicy = DEFAULT, *, now: datetime) -> tuple[Presented, ...]:

@@ -3,7 +3,7 @@
 These rules are applied once the sender is proved, so that a false claim reveals no block.
 
 - An activity from an actor that its addressees block is refused with 403, or accepted and dropped, as
-  `InboxPolicy.blocked_actors` says. The addressee is the actor whose inbox it is; at the shared inbox, all local actors
+  `InboxPolicy.blocked_actors` says. The addressee is the owner of the inbox; at the shared inbox, all local actors
   that the activity names. If one of these does not block the sender, the activity is accepted. A Follow is accepted and
   answered with a Reject, so that the other server does not wait. An Accept and a Reject answer a Follow of ours, and an
   Undo, a Delete and a Block only take away: they are accepted too.
@@ -29,7 +29,7 @@ __all__ = ["RELATIONS_READ_MAX", "ActorBlocked", "TooManyMentions", "check_block
 
 _ACCEPTED_FROM_BLOCKED: Final = (Follow, Accept, Reject, Undo, Delete, Block)
 _ADDRESSEES_MAX: Final = 30
-"""The most addressees whose blocks are read. An activity with more is accepted, unless it names too many."""
+"""The most addressees that a block is looked up for. An activity with more is accepted, unless it names too many."""
 _PAGE: Final = 100
 RELATIONS_READ_MAX: Final = 1000
 """The most relations of an actor that are searched for a local follower."""

@@ -128,7 +128,7 @@ def predicates(site: Site, route: RouteMatch) -> list[Registered]:
 
 
 def refuse_suspended(site: Site, request: Request) -> Op[None]:
-    """Refuse a request whose signature names a key of a suspended domain. The signature is not checked.
+    """Refuse a request that is signed with a key of a suspended domain. The signature is not checked.
 
     Effects: none without a signature, else `Now` and those of `check_hosts`.
 
