@@ -261,13 +261,49 @@ class _Nursery:
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
 
-    def start(self, job: Callable[[], Awaitable[None]], /) -> Callable[[], None]:
-        task = self._group.create_task(_awaited(job))
+    def start(
+        self, job: Callable[[], Awaitable[None]], /, *, abandon_after_s: float | None = None
+    ) -> Callable[[], None]:
+        task = self._group.create_task(
+            _awaited(job) if abandon_after_s is None else _run_or_abandon(job, abandon_after_s)
+        )
 
         def cancel() -> None:
             _ = task.cancel()
 
         return cancel
+
+
+_ABANDONED: Final[set[asyncio.Future[None]]] = set()
+"""The abandoned tasks that still run. An event loop refers only weakly to its tasks."""
+
+
+async def _run_or_abandon(job: Callable[[], Awaitable[None]], abandon_after_s: float) -> None:
+    """Run ``job`` as a task of its own. If it runs on after a cancellation, leave it behind when its time is over."""
+    task = asyncio.ensure_future(_awaited(job))
+    try:
+        _ = await asyncio.wait((task,))
+    except asyncio.CancelledError:
+        ends_s = time.monotonic() + abandon_after_s
+        _ = task.cancel()
+        while not task.done() and (remaining_s := ends_s - time.monotonic()) > 0:
+            try:
+                _ = await asyncio.wait((task,), timeout=remaining_s)
+            except asyncio.CancelledError:
+                _ = task.cancel()
+        if not task.done():
+            _ABANDONED.add(task)
+            task.add_done_callback(_forget_abandoned)
+            raise
+        if task.cancelled() or task.exception() is None:
+            raise
+    task.result()
+
+
+def _forget_abandoned(task: asyncio.Future[None]) -> None:
+    _ABANDONED.discard(task)
+    if not task.cancelled():
+        _ = task.exception()  # asyncio logs errors that were never read
 
 
 async def _awaited(job: Callable[[], Awaitable[None]]) -> None:

@@ -243,7 +243,13 @@ class _Nursery:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
 
-    def start(self, job: Callable[[], Awaitable[None]], /) -> Callable[[], None]:
+    def start(
+        self,
+        job: Callable[[], Awaitable[None]],
+        /,
+        *,
+        abandon_after_s: float | None = None,  # noqa: ARG002 - trio cancels every further wait
+    ) -> Callable[[], None]:
         scope = trio.CancelScope()
 
         async def scoped() -> None:

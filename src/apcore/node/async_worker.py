@@ -36,6 +36,8 @@ _CALM_S: Final = 1.0
 """The pause before the next lease after the queue has failed while messages are running."""
 _TICK_S: Final = 1.0
 _HAND_BACK_S: Final = 5.0
+_ABANDON_S: Final = 5.0
+"""How long the end of a worker waits for a handler after it was cancelled. A coroutine may swallow the cancellation."""
 _LOG: Final = logging.getLogger("apcore.node")
 
 
@@ -94,10 +96,13 @@ class AsyncWorker:
         self._slots = Slots(self._policy)
         self._signal = self._runtime.signal()
         self._cancels: dict[Job, Callable[[], None]] = {}
+        """Functions that cancel the handling of messages, for each that has not ended."""
+        self._started: set[Job] = set()
+        """The jobs whose tasks have started. A task that is cancelled before it starts runs nothing at all."""
         self._failing: dict[Job, tuple[Callable[[], None], float]] = {}
         """Overdue messages whose failure is being recorded: a function that cancels the recording, and its deadline."""
-        self._task_cancels: list[Callable[[], None]] = []
-        """Functions that cancel the tasks of the worker itself, the keeper first."""
+        self._task_cancels: dict[object, Callable[[], None]] = {}
+        """Functions that cancel the tasks of the worker itself, for each that has not ended."""
         self._dry: set[str] = set()
         """Kinds for which the last lease returned fewer messages than its limit."""
         self._turn = 0
@@ -113,13 +118,14 @@ class AsyncWorker:
         try:
             async with self._runtime.nursery() as nursery:
                 try:
-                    self._task_cancels.append(nursery.start(self._keep))
+                    self._start_task(nursery, self._keep)
                     await self._dispatch(nursery)
                     await self._drain()
                 finally:
-                    for cancel in self._task_cancels:
+                    for cancel in list(self._task_cancels.values()):
                         cancel()
         finally:
+            self._leave_jobs()
             if self._cancelled_leases:
                 await self._runtime.finish(self._hand_back, within_s=_HAND_BACK_S)
         if self._failure is not None:
@@ -184,7 +190,7 @@ class AsyncWorker:
         job = self._slots.begin(leased, self._now_s())
         if isinstance(job, Job):
             self._handled += 1
-            self._cancels[job] = nursery.start(partial(self._handle, job))
+            self._cancels[job] = nursery.start(partial(self._handle, job), abandon_after_s=_ABANDON_S)
         else:
             await self._node.run(put_back(leased, job))
 
@@ -222,11 +228,16 @@ class AsyncWorker:
             self._signal.set()
 
     def _start_task(self, nursery: AsyncNursery, job: Callable[[], Awaitable[None]]) -> None:
-        """Start a task that ends with the worker: a watcher or a `reconcile`.
+        """Start a task that is cancelled when the worker ends: the keeper, a watcher or a `reconcile`."""
+        key = object()
 
-        Only the latest few are remembered for cancelling. Earlier ones have usually ended by then.
-        """
-        self._task_cancels = [*self._task_cancels[:1], *self._task_cancels[-3:], nursery.start(job)]
+        async def run() -> None:
+            try:
+                await job()
+            finally:
+                _ = self._task_cancels.pop(key, None)
+
+        self._task_cancels[key] = nursery.start(run)
 
     def _take_failure(self, error: Exception) -> None:
         """End the run with an error, unless the error is a passing one and messages are running."""
@@ -242,6 +253,7 @@ class AsyncWorker:
     # --- running messages -------------------------------------------------------------------------------------------
 
     async def _handle(self, job: Job) -> None:
+        self._started.add(job)
         try:
             await self._node.handle_leased(job.leased)
         except BaseException:
@@ -250,6 +262,7 @@ class AsyncWorker:
             raise
         finally:
             self._slots.end(job, self._now_s())
+            self._started.discard(job)
             _ = self._cancels.pop(job, None)
             self._signal.set()
 
@@ -264,7 +277,8 @@ class AsyncWorker:
                 now_s = self._now_s()
                 for job in self._slots.overdue(now_s):
                     _ = self._slots.forsake(job, now_s)
-                    self._failing[job] = (nursery.start(partial(self._fail, job)), now_s + policy.handler_limit_s)
+                    cancel_recording = nursery.start(partial(self._fail, job), abandon_after_s=_ABANDON_S)
+                    self._failing[job] = (cancel_recording, now_s + policy.handler_limit_s)
                 for cancel_recording, ends_s in list(self._failing.values()):
                     if now_s >= ends_s:  # the error handler hangs too
                         cancel_recording()
@@ -313,3 +327,15 @@ class AsyncWorker:
     async def _hand_back(self) -> None:
         with suppress(Unavailable):
             await self._node.run(hand_back(self._cancelled_leases))
+
+    def _leave_jobs(self) -> None:
+        """Log the handlers that are abandoned, and hand back the messages whose tasks never started."""
+        for job in self._cancels:
+            if job not in self._started:
+                self._cancelled_leases.append(job.leased)
+                continue
+            _LOG.error(
+                "a handler of the lane %r has not ended within %g s of its cancellation, and is abandoned: does it "
+                "catch CancelledError? Its message is handled again when the lease ends, after %g s at most",
+                *(job.leased.message.lane, _ABANDON_S, self._policy.lease_s),
+            )

@@ -193,8 +193,14 @@ class AsyncSignal(Protocol):
 class AsyncNursery(Protocol):
     """Tasks that live as long as a block of code."""
 
-    def start(self, job: Callable[[], Awaitable[None]], /) -> Callable[[], None]:
-        """Start ``job`` beside the other tasks, and return a function that cancels it."""
+    def start(
+        self, job: Callable[[], Awaitable[None]], /, *, abandon_after_s: float | None = None
+    ) -> Callable[[], None]:
+        """Start ``job`` beside the other tasks, and return a function that cancels it.
+
+        With ``abandon_after_s``, a job that still runs so long after it was cancelled no longer holds up the nursery:
+        it may have swallowed the cancellation. Under trio, nothing can be left behind, and the time has no effect.
+        """
         ...
 
 
