@@ -14,12 +14,14 @@ from apcore.effects import Get
 from apcore.errors import ConfigurationError, ContractError
 from apcore.federation import DomainRule, DomainRules, DomainSuspended, Federation, FollowVerdict, Severity
 from apcore.federation.moderation_records import DOMAIN_RULES, DomainRuleKey, DomainRuleRecord
+from apcore.federation.request_signers import signer_hosts
 from apcore.federation.stored_rules import REASON_CHARS_MAX, read_stored_rules
 from apcore.http import ACTIVITY_JSON, Headers, Request, Response
 from apcore.node import AsyncNode, Node
 from apcore.signatures import cavage
+from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
-from apcore.vocab import Activity, Create, Like, Note
+from apcore.vocab import Activity, Create, Like, Note, Person
 from inbox_fixture import ALICE, BOB, INBOX, NOON, SHARED, Ground, reason_of
 
 AS2 = "https://www.w3.org/ns/activitystreams"
@@ -201,6 +203,49 @@ def test_longer_rule_of_the_code_decides_before_a_stored_one() -> None:
     ground = Ground(rules=DomainRules({"remote.example": Severity.ALLOW}))
     ground.node.block_domain("example")
     assert deliver(ground).status == 202
+
+
+def test_own_origins_are_not_suspended_by_an_allow_list() -> None:
+    """Let an actor of one origin of ours follow one of another, over HTTP as any two servers do."""
+    other = "https://other.example"
+    network = PeerNetwork()
+    federation: Federation[None] = Federation()
+
+    @federation.actor("/users/{identifier}")
+    def actor(ctx: Any, identifier: str) -> Person:
+        return Person(preferred_username=identifier)
+
+    origins = ["https://local.example", other]
+    with Node(federation, origins, MemoryStore(), transport=network, signer=ReusedKeys(), slots=0) as node:
+        network.join(node)
+        node.block_domain("*")
+        node.follow(f"{other}/users/anna", by="alice", origin=origins[0])
+        for _ in range(3):
+            node.work(until_idle=True)
+        assert node.members(f"{other}/users/anna/followers").items == (ALICE,)
+        assert node.members(f"{ALICE}/following").items == (f"{other}/users/anna",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hosts"),
+    [
+        ("Signature", 'keyId="https://A.example/k",algorithm="hs2019",signature="x"', ["a.example"]),
+        ("Authorization", 'Signature keyId = "https://a.example:8443/k",signature="x"', ["a.example"]),
+        ("Signature-Input", 's1=("@method");keyid="https://a.example/k", s2=();keyid="https://b.example/k"', None),
+        ("Signature", 'keyId="acct:bob@a.example"', []),
+        ("Signature", 'keyId="https://a.example/k', []),
+        ("Signature", 'notkeyid="https://a.example/k"', []),
+        ("Authorization", "Bearer token", []),
+    ],
+)
+def test_hosts_of_the_named_keys_are_read_from_every_header(name: str, value: str, hosts: list[str] | None) -> None:
+    request = Request("GET", ALICE, Headers({name: value}))
+    assert signer_hosts(request) == (["a.example", "b.example"] if hosts is None else hosts)
+
+
+def test_hosts_of_the_named_keys_are_bounded() -> None:
+    value = ", ".join(f's{number}=();keyid="https://{number}.example/k"' for number in range(1000))
+    assert len(signer_hosts(Request("GET", ALICE, Headers({"Signature-Input": value})))) == 8
 
 
 # --- rules from a function ------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def check_hosts(site: Site, hosts: Collection[str]) -> Op[dict[str, Severity]]:
 def read_suspensions(site: Site, hosts: Collection[str]) -> Op[dict[str, DomainSuspended]]:
     """Return the error for each of ``hosts`` that is suspended.
 
-    Effects: those of `read_stored_rules` for the hosts that are neither the site's own nor in `Site.cleared_hosts`.
+    Effects: those of `read_stored_rules` for the hosts that are neither our own nor in `Site.cleared_hosts`.
     """
     rules = yield from _deciding_rules(site, hosts)
     refusals = {host: suspension(host, rule) for host, rule in rules.items()}
@@ -59,7 +59,7 @@ def read_suspensions(site: Site, hosts: Collection[str]) -> Op[dict[str, DomainS
 
 
 def _deciding_rules(site: Site, hosts: Collection[str]) -> Op[dict[str, DomainRule]]:
-    exempt_hosts = {site.origin.host, *site.cleared_hosts}
+    exempt_hosts = {site.origin.host, *site.own_hosts, *site.cleared_hosts}
     unchecked_hosts = [host for host in dict.fromkeys(hosts) if host not in exempt_hosts]
     stored_rules = yield from read_stored_rules(unchecked_hosts)
     rules = {host: deciding_rule(site.federation.domain_rule_for(host), stored_rules[host]) for host in unchecked_hosts}

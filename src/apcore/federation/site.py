@@ -38,6 +38,8 @@ class Site:
     """
     load_own: Callable[[Site, str], Op[Document | None]] = field(default=_load_nothing, repr=False)
     """The operation that reads a document of our own origins without a request; see `load_own_document`."""
+    own_hosts: frozenset[str] = frozenset()
+    """The hosts of the node's origins, as far as they can be listed. They are never suspended."""
     cleared_hosts: frozenset[str] = frozenset()
     """The hosts that the domain rules have been applied to, for this request. They are not read for them again."""
 

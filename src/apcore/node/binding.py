@@ -182,6 +182,7 @@ class Bound(Generic[Data]):
         self._matcher: Final = RequestMatcher(federation.places, self.origins)
         self._stopped = False
         self._load_own: Final = partial(load_own_document, origins=self.origins)
+        self._own_hosts: Final = frozenset(own_origin.host for own_origin in self.origins.listed)
         # Created once for the listed origins, since every request needs one.
         self._policies: Final = {origin: self._policy_of(origin) for origin in (None, *self.origins.listed)}
 
@@ -221,6 +222,7 @@ class Bound(Generic[Data]):
             signatures=self.federation.signature_policy,
             data=data,
             load_own=self._load_own,
+            own_hosts=self._own_hosts,
         )
 
     def _own_origin_of(self, address: str, /) -> str | None:

@@ -56,7 +56,7 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
 
     A fault of the peer is answered with a 4xx. An outage is answered with a 503 and `Retry-After`. Only a bug raises.
 
-    Effects: the handler of the inbox's actor; `Now`; those of `check_hosts`, `authenticate`, `check_blocks`,
+    Effects: the handler of the inbox's actor; those of `check_hosts`, `authenticate`, `check_blocks`,
     `check_mentions`, `is_known_elsewhere` and `claim`; for an Update or Delete of the actor itself, those
     of `is_stranger` and `note_changed_keys`.
     """
@@ -74,7 +74,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
         yield from require_actor(site, recipient)
     incoming = read_incoming(site, request.body)
     actor_host = parse_url(incoming.actor).origin.host
-    sender_hosts = [actor_host, *(yield from signer_hosts(site, request))]
+    sender_hosts = [actor_host, *signer_hosts(request)]
     severities = yield from check_hosts(site, sender_hosts)
     site = evolve(site, cleared_hosts=frozenset(sender_hosts))
     if incoming.is_about_its_actor:

@@ -130,13 +130,12 @@ def predicates(site: Site, route: RouteMatch) -> list[Registered]:
 def refuse_suspended(site: Site, request: Request) -> Op[None]:
     """Refuse a request that is signed with a key of a suspended domain. The signature is not checked.
 
-    Effects: none without a signature, else `Now` and those of `check_hosts`.
+    Effects: none without a signature, else those of `check_hosts`.
 
     Raises:
         DomainSuspended: A key is on a suspended domain.
     """
-    hosts = yield from signer_hosts(site, request)
-    _ = yield from check_hosts(site, hosts)
+    _ = yield from check_hosts(site, signer_hosts(request))
 
 
 def identify_visitor(site: Site, request: Request, url: Url) -> Op[Visitor]:

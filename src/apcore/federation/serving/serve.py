@@ -80,7 +80,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
 
     A bug raises an exception. All other failures are responses.
 
-    Effects: those of the handlers, and at most two reads; `Now` and another one for a signed request. Where the answer
+    Effects: those of the handlers, and at most two reads; another one for a signed request. Where the answer
     depends on the client, also those of fetching its key.
     """
     site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
