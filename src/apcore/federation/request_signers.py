@@ -58,8 +58,8 @@ class Signed:
 def signer_hosts(request: Request) -> list[str]:
     """Return the hosts of the keys that the signatures of ``request`` name, at most `_SIGNER_HOSTS_MAX`.
 
-    Nothing is checked, and the signatures are not parsed: that would hash the body. A key that is missed here is checked
-    by `find_signer`.
+    Nothing is checked, and the signatures are not parsed: that would hash the body. `find_signer` checks the domain of
+    every key, also of one that is missed here.
     """
     hosts: list[str] = []
     for name in _SIGNATURE_FIELDS:
