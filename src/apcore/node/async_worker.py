@@ -98,7 +98,7 @@ class AsyncWorker:
         self._cancels: dict[Job, Callable[[], None]] = {}
         """Functions that cancel the handling of messages, for each that has not ended."""
         self._started: set[Job] = set()
-        """The jobs whose tasks have started. A task that is cancelled before it starts runs nothing at all."""
+        """The jobs that have begun to run. A task that is cancelled before it starts runs nothing at all."""
         self._failing: dict[Job, tuple[Callable[[], None], float]] = {}
         """Overdue messages whose failure is being recorded: a function that cancels the recording, and its deadline."""
         self._task_cancels: dict[object, Callable[[], None]] = {}
@@ -329,7 +329,7 @@ class AsyncWorker:
             await self._node.run(hand_back(self._cancelled_leases))
 
     def _leave_jobs(self) -> None:
-        """Log the handlers that are abandoned, and hand back the messages whose tasks never started."""
+        """Log the handlers that are abandoned, and hand back the messages that were never begun."""
         for job in self._cancels:
             if job not in self._started:
                 self._cancelled_leases.append(job.leased)
