@@ -431,7 +431,12 @@ def growth_table(rounds, seconds, title):
             made = page(items)
             expanded = expand(made, limits=WIDE)
             limits = ProcessingLimits(
-                bytes_max=64 << 20, nodes_max=1_000_000, blank_nodes_max=1_000_000, canonical_work_max=10_000_000
+                bytes_max=64 << 20,
+                nodes_max=1_000_000,
+                blank_nodes_max=1_000_000,
+                work_base=sys.maxsize,
+                work_max=sys.maxsize,
+                canonical_work_max=10_000_000,
             )
             run = {
                 "expand": lambda made=made: expand(made, limits=WIDE),
