@@ -48,8 +48,6 @@ DELIVER: Final = "deliver"
 KINDS: Final = (INBOX, FANOUT, DELIVER)
 BUCKETS: Final = 16
 """How many lanes each kind has, besides the lane without a bucket."""
-# Created once, as in `apcore.records.format`.
-_as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def lane_of(kind: str, origin: Origin | str) -> str:
@@ -95,12 +93,14 @@ def make_wake(
 ) -> Message:
     """Make the message that wakes a worker for a record.
 
-    ``message_id`` is 16 random bytes. Messages of one ``group`` are handled one after another.
+    ``message_id`` is 16 random bytes. Messages of one ``group`` are handled one after another; by default, a record is a
+    group of its own.
     """
     name = key_name(key)
-    members = {"key": list(key), "by": str(by)} | ({} if peer is None else {"peer": peer})
-    body = _as_json(members).encode("ascii")
-    return Message(message_id, lane_of(kind, by), body, dedup=name, group=group)
+    # The key is encoded once, for the label and for the body: every received activity pays for it.
+    end = "" if peer is None else f',"peer":{json.dumps(peer)}'
+    body = f'{{"key":{name},"by":{json.dumps(str(by))}{end}}}'.encode("ascii")
+    return Message(message_id, lane_of(kind, by), body, dedup=name, group=group or name)
 
 
 def deliver_message(backlog: str, message_id: bytes, *, by: Origin | str) -> Message:

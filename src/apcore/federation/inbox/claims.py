@@ -82,9 +82,8 @@ def inbox_message(key: ClaimKey, message_id: bytes, *, by: Origin | str, actor: 
     ``message_id`` is 16 random bytes. The record's key is the message's group, so one worker at a time processes the
     activity, however often it is enqueued.
     """
-    store_key = RECEIVED_ACTIVITIES.key(key)
     peer = str(parse_url(actor).origin)
-    return make_wake(INBOX, store_key, message_id, by=by, peer=peer, group=key_name(store_key))
+    return make_wake(INBOX, RECEIVED_ACTIVITIES.key(key), message_id, by=by, peer=peer)
 
 
 def new_claim(key: ClaimKey, record: ReceivedActivityRecord, message_id: bytes) -> Batch:

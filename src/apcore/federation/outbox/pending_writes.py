@@ -55,7 +55,6 @@ from apcore.ports import (
     Write,
     digest_part,
 )
-from apcore.records.format import key_name
 from apcore.vocab import (
     Accept,
     Activity,
@@ -139,7 +138,7 @@ def _check_size(writes: Sequence[Write]) -> None:
 def send_message(name: str, ident: bytes, *, by: Origin | str, about: str | None) -> Message:
     """Make the message for planning a sending ``by`` an origin of ours, in the group of the object it is ``about``."""
     key = SENDINGS.key(SendingKey(name))
-    return make_wake(FANOUT, key, ident, by=by, group=about or key_name(key))
+    return make_wake(FANOUT, key, ident, by=by, group=about)
 
 
 def _without_superseded(notes: Sequence[PendingWrite]) -> list[PendingWrite]:
