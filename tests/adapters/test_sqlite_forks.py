@@ -195,7 +195,7 @@ def test_fork_during_a_long_call_leaves_the_child_without_the_store(path):
     started, may_end = threading.Event(), threading.Event()
     def slow(cursor, now):
         started.set()
-        may_end.wait(10)
+        may_end.wait(60)
         cursor.execute("DELETE FROM apcore_entry")
     writer = threading.Thread(target=store._write, args=(slow,))
     writer.start()
@@ -228,7 +228,7 @@ def test_fork_waits_for_a_commit_under_way(path):
     started, may_end = threading.Event(), threading.Event()
     def slow(cursor, now):
         started.set()
-        may_end.wait(10)
+        may_end.wait(60)
         cursor.execute("DELETE FROM apcore_entry")
     writer = threading.Thread(target=store._write, args=(slow,))
     writer.start()

@@ -42,11 +42,11 @@ def grouped(store, *jobs):
 
     def lead(_cursor, _now):
         started.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
 
     with ThreadPoolExecutor(len(jobs) + 1) as pool:
         leader = pool.submit(store._write, lead)
-        assert started.wait(10)
+        assert started.wait(60)
         futures = []
         for number, job in enumerate(jobs, 1):
             futures.append(pool.submit(job))
@@ -76,7 +76,7 @@ def statements(store):
 def test_waiting_writers_share_one_transaction(store):
     trace = statements(store)
     with grouped(store, *(put(store, (str(number),)) for number in range(10))) as futures:
-        assert [future.result(10) for future in futures[:-1]] == [True] * 10
+        assert [future.result(60) for future in futures[:-1]] == [True] * 10
     assert [text for text in trace if text.startswith(("BEGIN", "COMMIT", "ROLLBACK"))] == ["BEGIN IMMEDIATE", "COMMIT"]
     assert len(store.scan((), limit=20)) == 10
 
@@ -96,21 +96,21 @@ def test_late_writer_joins_the_group_if_commits_wait_for_the_disk(synchronous, c
         writer._crowded = True  # as after a group of several
         assert put(store, A)()
         late_writers = late_writers or [pool.submit(put(store, B))]
-        assert late_writers[0].result(10)
+        assert late_writers[0].result(60)
         assert trace.count("COMMIT") == commits
 
 
 def test_size_of_a_group_is_bounded(store):
     trace = statements(store)
     with grouped(store, *(put(store, (str(number),)) for number in range(70))) as futures:
-        assert all(future.result(10) for future in futures[:-1])
+        assert all(future.result(60) for future in futures[:-1])
     assert trace.count("COMMIT") == 2
 
 
 def test_writer_in_a_group_sees_earlier_writes(store):
     claims = (put(store, A, value, [Check(A, None)]) for value in (b"first", b"second", b"third"))
     with grouped(store, *claims) as futures:
-        assert [future.result(10) for future in futures[:-1]] == [True, False, False]
+        assert [future.result(60) for future in futures[:-1]] == [True, False, False]
     assert value(store, A) == b"first"
 
 
@@ -122,10 +122,10 @@ def test_refused_commit_in_a_group_does_not_affect_the_others(store):
         return lambda: store.commit([], [Put(C, b"trace"), Increment(key, 1)], token=TOKEN)
 
     with grouped(store, put(store, B), add(A), add(N), put(store, ("d",))) as futures:
-        assert futures[0].result(10) is futures[3].result(10) is True
+        assert futures[0].result(60) is futures[3].result(60) is True
         for future, words in ((futures[1], "no number"), (futures[2], "9223372036854775807")):
             with pytest.raises(ContractError, match=words):
-                future.result(10)
+                future.result(60)
     assert (value(store, B), value(store, ("d",)), value(store, C)) == (b"1", b"1", None)
 
 
@@ -141,9 +141,9 @@ def test_bug_of_one_writer_does_not_affect_the_others(position, store):
     jobs.insert(position, lambda: store._write(faulty))
     with grouped(store, *jobs) as futures:
         faulty_future = futures.pop(position)
-        assert [future.result(10) for future in futures[:-1]] == [True, True]
+        assert [future.result(60) for future in futures[:-1]] == [True, True]
         with pytest.raises(ZeroDivisionError):
-            faulty_future.result(10)
+            faulty_future.result(60)
     assert [entry.key for entry in store.scan((), limit=9)] == [A, B, C]
 
 
@@ -161,7 +161,7 @@ def test_repeated_job_is_answered_by_its_last_run(store):
         raise ZeroDivisionError
 
     with grouped(store, lambda: store._write(refused_once), lambda: store._write(faulty)) as futures:
-        assert futures[0].result(10) == "now"
+        assert futures[0].result(60) == "now"
         assert isinstance(futures[1].exception(10), ZeroDivisionError)
     assert len(runs) == 2
 
@@ -192,7 +192,7 @@ def test_interrupt_of_the_leader_does_not_affect_the_others(position, store):
     with grouped(store, *jobs) as futures:
         *others, leader = futures
         assert isinstance(leader.exception(10), KeyboardInterrupt)
-        assert [future.result(10) for future in others] == [True, True, True]
+        assert [future.result(60) for future in others] == [True, True, True]
     assert len(calls) == 2
     assert [entry.key for entry in store.scan((), limit=9) if entry.key != N] == [A, B]
 
@@ -204,8 +204,8 @@ def test_interrupt_after_the_commit_keeps_the_writes(store, monkeypatch):
     monkeypatch.setattr(store._opened.writer, "_changed", changed)
     with grouped(store, put(store, A), lambda: store.enqueue([Message(TOKEN, "lane", b"")])) as futures:
         first, second, leader = futures
-        assert first.result(10) is True
-        assert second.result(10) is None
+        assert first.result(60) is True
+        assert second.result(60) is None
         assert isinstance(leader.exception(10), KeyboardInterrupt)
     monkeypatch.undo()
     assert value(store, A) == b"1"
@@ -215,7 +215,7 @@ def test_interrupt_after_the_commit_keeps_the_writes(store, monkeypatch):
 @pytest.mark.parametrize("is_queued", [True, False], ids=["in the queue", "made leader"])
 def test_interrupt_of_a_waiting_thread_leaves_no_request_in_the_queue(is_queued, store):
     writer = store._opened.writer
-    request = _Request(lambda _cursor, _now: None, wakes=False, deadline=monotonic() + 10)
+    request = _Request(lambda _cursor, _now: None, wakes=False, deadline=monotonic() + 60)
 
     class InterruptedLock:
         """A lock that raises Ctrl-C in a timed wait."""
@@ -265,9 +265,9 @@ def test_writer_queued_behind_a_close_uses_a_new_connection(store):
     writer = store._opened.writer
     write_late = lambda: writer.submit(lambda _cursor, _now: None, wakes=False)  # noqa: E731
     with grouped(store, put(store, A), lambda: writer.close(10), write_late) as futures:
-        assert [future.result(10) for future in futures[:2]] == [True, True]
+        assert [future.result(60) for future in futures[:2]] == [True, True]
         with pytest.raises(Closed):
-            futures[2].result(10)
+            futures[2].result(60)
     assert writer._cursor is None
     store._opened.readers.close(0)
     with pytest.MonkeyPatch.context() as patch:
@@ -304,13 +304,13 @@ def test_connection_in_a_long_call_is_closed_when_the_call_ends(store, monkeypat
     monkeypatch.setattr("apcore.adapters.sqlite.store._CLOSE_S_MAX", 0.02)
     writer, may_end = store._opened.writer, threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(store._write, lambda _cursor, _now: may_end.wait(10))
+        slow = pool.submit(store._write, lambda _cursor, _now: may_end.wait(60))
         while not writer._led:
             sleep(0)
         store.close()
         assert writer._cursor is not None
         may_end.set()
-        assert slow.result(10)
+        assert slow.result(60)
     assert writer._cursor is None
     assert put(store, A)()
 
@@ -340,7 +340,7 @@ def test_follower_times_out_by_itself(tmp_path):
         assert put(store, A)()
         may_end = threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            leader = pool.submit(store._write, lambda _cursor, _now: may_end.wait(10))
+            leader = pool.submit(store._write, lambda _cursor, _now: may_end.wait(60))
             while not store._opened.writer._led:
                 sleep(0)
             store._opened.writer._let_in, let_in = lambda _group: False, store._opened.writer._let_in
@@ -348,7 +348,7 @@ def test_follower_times_out_by_itself(tmp_path):
                 put(store, A, b"2")()
             store._opened.writer._let_in = let_in
             may_end.set()
-            assert leader.result(10)
+            assert leader.result(60)
         assert value(store, A) == b"1"
         assert put(store, A, b"3")()
 
@@ -365,7 +365,7 @@ def test_writer_continues_when_another_process_releases_the_lock(tmp_path):
             while not store._opened.writer._led:
                 sleep(0)
             other.execute("COMMIT")
-            assert future.result(10)
+            assert future.result(60)
 
 
 _FULL_DISK = """
