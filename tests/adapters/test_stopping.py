@@ -173,7 +173,10 @@ class Load(threading.Thread):
     def run(self) -> None:
         try:
             while self.server.process.poll() is None:
-                self.statuses.add(self.server.get())
+                status = self.server.get()
+                self.statuses.add(status)
+                if status is None:  # Nothing listens any more, and the last listeners are finishing.
+                    time.sleep(0.01)
         except Exception as error:
             self.failure = error
 

@@ -45,6 +45,7 @@ from apcore.remote import (
     remote_key,
 )
 from apcore.signatures import PublicKey, generate_key
+from apcore.testing.keys import reuse_key
 from scripted_web import NOON, ScriptedWeb, document, redirect
 
 A, B = "https://a.example", "https://b.example"
@@ -181,7 +182,7 @@ def test_key_is_for_proofs_only_if_listed_as_assertion_method(members, asserts):
 
 # --- several keys ---------------------------------------------------------------------------------------------------
 
-RSA, OTHER_RSA = (generate_key("rsa-2048", key_id=MAIN, owner=ALICE).public for _ in range(2))
+RSA, OTHER_RSA = (reuse_key(name).renamed(key_id=MAIN, owner=ALICE).public for name in ("one", "another"))
 
 
 @pytest.mark.parametrize(
