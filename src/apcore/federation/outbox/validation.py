@@ -43,6 +43,7 @@ _NEED_OBJECT: Final = (
     *(Like, Move, Reject, Remove, Undo, Update),
 )
 """The activities that require an object; Block is a kind of Ignore."""
+_NEED_TARGET: Final = (Add, Remove)
 
 
 def check_recipients(recipients: Iterable[str]) -> None:
@@ -84,6 +85,8 @@ def check_activity(document: Document, *, by: str, places: RouteTable, origin: O
     """
     if not _is_activity(document):
         raise ValueError(f"send takes an activity, not {_types(document)}: publish() takes objects")
+    if any(map(document.is_a, _NEED_TARGET)) and not document.words.get("target"):
+        raise ValueError(f"{_types(document)} needs a target: set target= to the collection that it changes")
     if any(map(document.is_a, _NEED_OBJECT)) and not Activity.over(document).objects:
         raise ValueError(f"{_types(document)} needs an object: set object=")
     if document.is_a(Create) or document.is_a(Update):
