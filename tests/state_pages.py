@@ -154,7 +154,7 @@ def _rules_table(title: str, rules: Sequence[SideEffectRule], *, told: bool) -> 
     rows = [
         [
             f"`{rule.name}`",
-            rule.activity.type_name if rule.undone is None else f"{rule.activity.type_name}({rule.undone.type_name})",
+            rule.label,
             rule.condition,
             rule.change or "nothing",
             *([f"`on({rule.activity.__name__})`"] if told else []),

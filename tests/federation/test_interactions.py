@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from apcore.federation.interactions.changes import REACTIONS_MAX
 from apcore.federation.interactions.records import INTERACTIONS
+from apcore.federation.interactions.statements import EMOJI_CHARS_MAX
 from apcore.testing.peer import Peer
 from apcore.vocab import Announce, Delete, Like, Note, Undo, Update
 from effects_fixture import ALICE, DORA, PUBLIC, Servers
@@ -265,3 +267,62 @@ def test_unknown_type_reaches_the_listener_for_all_activities():
     lock = servers.bob.activity("Lock", object=f"{BOB}/notes/1")
     assert servers.receive(servers.bob, lock) == 202
     assert servers.heard == [lock["id"]]
+
+
+# --- emoji ----------------------------------------------------------------------------------------------------------
+
+
+def test_emoji_reactions_are_listed_and_undone():
+    servers = Servers()
+    note = servers.publish()
+    reactions = [servers.bob.activity("EmojiReact", object=note, content=emoji, to=[PUBLIC]) for emoji in ("🎉", "🐱")]
+    for reaction in reactions:
+        assert servers.receive(servers.bob, reaction) == 202
+    assert set(servers.node.members(f"{note}/reactions").items) == {f"{BOB} 🎉", f"{BOB} 🐱"}
+    assert servers.total(f"{note}/reactions") == 2
+    assert set(servers.listed(f"{note}/reactions")) == {reaction["id"] for reaction in reactions}
+    assert servers.total(f"{note}/likes") == 0
+    assert servers.receive(servers.bob, servers.bob.activity("Undo", object=reactions[0]["id"])) == 202
+    assert servers.node.members(f"{note}/reactions").items == (f"{BOB} 🐱",)
+
+
+def test_like_with_an_emoji_is_a_like_and_a_reaction():
+    servers = Servers()
+    note = servers.publish()
+    like = servers.bob.activity("Like", object=note, content=":blobcat:")
+    assert servers.receive(servers.bob, like) == 202
+    assert servers.node.members(f"{note}/reactions").items == (f"{BOB} :blobcat:",)
+    assert servers.node.members(f"{note}/likes").items == (BOB,)
+    assert servers.receive(servers.bob, servers.bob.activity("Undo", object=like)) == 202
+    assert (servers.total(f"{note}/likes"), servers.total(f"{note}/reactions")) == (0, 0)
+
+
+def test_like_with_an_emoji_is_only_a_like_if_reactions_are_switched_off():
+    servers = Servers(off=["emoji-react"])
+    note = servers.publish()
+    assert servers.receive(servers.bob, servers.bob.activity("Like", object=note, content="🎉")) == 202
+    assert servers.node.count(f"{note}/likes") == 1
+    assert servers.status(f"{note}/reactions") == 404
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "x" * (EMOJI_CHARS_MAX + 1), "a\nb"])
+def test_content_that_is_no_emoji_is_no_reaction(content):
+    servers = Servers()
+    note = servers.publish()
+    assert servers.receive(servers.bob, servers.bob.activity("EmojiReact", object=note, content=content)) == 202
+    assert servers.node.count(f"{note}/reactions") == 0
+
+
+def test_actor_may_react_with_a_bounded_number_of_emoji():
+    servers = Servers()
+    note = servers.publish()
+    for number in range(REACTIONS_MAX + 3):
+        react = servers.bob.activity("EmojiReact", object=note, content=f":{number}:")
+        assert servers.receive(servers.bob, react) == 202
+        assert servers.receive(servers.bob, servers.bob.activity("Undo", object=react["id"])) == 202
+    react = servers.bob.activity("EmojiReact", object=note, content=":new:")
+    assert servers.receive(servers.bob, react) == 202
+    assert servers.node.count(f"{note}/reactions") == 0
+    react = servers.bob.activity("EmojiReact", object=note, content=":1:")
+    assert servers.receive(servers.bob, react) == 202
+    assert servers.node.count(f"{note}/reactions") == 1

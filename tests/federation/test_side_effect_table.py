@@ -22,6 +22,7 @@ from apcore.vocab import (
     Create,
     Delete,
     Dislike,
+    EmojiReact,
     Flag,
     Follow,
     Invite,
@@ -31,6 +32,7 @@ from apcore.vocab import (
     Lock,
     Move,
     Note,
+    Question,
     Reject,
     Remove,
     TentativeAccept,
@@ -55,6 +57,7 @@ class Scene(Servers):
         self.replaced: list[str] = []
         self.note = self.publish()
         self.hidden = self.publish(to=f"{ALICE}/followers")
+        self.poll = self.node.publish(Question(one_of=[Note(name="red"), Note(name="blue")]), by="alice")
         self.follow_id = self.node.follow(BOB, by="alice")
         self.eve = Peer("https://remote.example/users/eve", network=self.network)
         self.work()
@@ -121,17 +124,17 @@ def answer(type_name: str, reason: str | None) -> Received:
     )
 
 
-def on_note(type_name: str) -> Received:
+def on_note(type_name: str, **members: Any) -> Received:
     return Received(
-        lambda scene: (scene.bob, scene.bob.activity(type_name, object=scene.note)),
-        lambda scene: (scene.bob, scene.bob.activity(type_name, object=scene.hidden)),
+        lambda scene: (scene.bob, scene.bob.activity(type_name, object=scene.note, **members)),
+        lambda scene: (scene.bob, scene.bob.activity(type_name, object=scene.hidden, **members)),
         "object-not-visible",
     )
 
 
-def undo(type_name: str, reason: str | None) -> Received:
+def undo(type_name: str, reason: str | None, **members: Any) -> Received:
     def undone(scene: Scene, sender: Any) -> tuple[Any, dict[str, Any]]:
-        activity = scene.before(scene.bob, type_name, object=scene.note)
+        activity = scene.before(scene.bob, type_name, object=scene.note, **members)
         return sender, sender.activity("Undo", object={**activity, "@context": AS2})
 
     return Received(lambda scene: undone(scene, scene.bob), lambda scene: undone(scene, scene.carol), reason)
@@ -180,6 +183,10 @@ def move(scene: Scene, **target_members: Any) -> tuple[Any, dict[str, Any]]:
     return scene.bob, scene.bob.activity("Move", object=BOB, target=target.actor)
 
 
+def vote(option: str, poll: str) -> dict[str, Any]:
+    return {"id": f"{BOB}/votes/1", "type": "Note", "attributedTo": BOB, "name": option, "inReplyTo": poll}
+
+
 def nothing(type_name: str, **members: Any) -> Received:
     return Received(by_bob(type_name, **members), by_carol(type_name, **members), None)
 
@@ -194,6 +201,7 @@ RECEIVED: dict[str, Received] = {
     "undo-like": undo("Like", "forbidden"),
     "undo-dislike": undo("Dislike", None),
     "undo-announce": undo("Announce", "forbidden"),
+    "undo-emoji-react": undo("EmojiReact", "forbidden", content="🎉"),
     "undo-add": undo_of_collection_change("Add"),
     "undo-remove": undo_of_collection_change("Remove"),
     "undo": Received(
@@ -205,12 +213,18 @@ RECEIVED: dict[str, Received] = {
     "add": change_of_collection("Add"),
     "remove": change_of_collection("Remove"),
     "move": Received(lambda scene: move(scene, alsoKnownAs=BOB), lambda scene: move(scene, alsoKnownAs=CAROL), None),
+    "vote": Received(
+        lambda scene: (scene.bob, scene.bob.activity("Create", object=vote("red", scene.poll))),
+        lambda scene: (scene.bob, scene.bob.activity("Create", object=vote("green", scene.poll))),
+        "no-such-option",
+    ),
     "create": Received(
         lambda scene: (scene.bob, scene.bob.activity("Create", object=reply(BOB, scene.note))),
         lambda scene: (scene.bob, scene.bob.activity("Create", object=reply(BOB, scene.hidden))),
         "object-not-visible",
     ),
     "like": on_note("Like"),
+    "emoji-react": on_note("EmojiReact", content="🎉"),
     "dislike": nothing("Dislike", object=ALICE),
     "announce": on_note("Announce"),
     "flag": nothing("Flag", object=ALICE),
@@ -299,9 +313,9 @@ def sent_answer(view: type[View], error: str | None) -> Sent:
     return Sent(allowed, refused, error)
 
 
-def sent_undo(view: type[View], error: str | None) -> Sent:
+def sent_undo(view: type[View], error: str | None, **members: Any) -> Sent:
     def undo_of(scene: Scene) -> View:
-        activity_id = scene.sent_before(view(object=scene.note))
+        activity_id = scene.sent_before(view(object=scene.note, **members))
         return Undo(object=view(id=activity_id, actor=ALICE, object=scene.note))
 
     return Sent(undo_of, lambda scene: ("dora", undo_of(scene)), error)
@@ -333,8 +347,10 @@ def sent_nothing(view: type[View]) -> Sent:
     return Sent(lambda scene: view(object=BOB), lambda scene: ("dora", view(object=BOB)))
 
 
-def on_sent_note(view: type[View]) -> Sent:
-    return Sent(lambda scene: view(object=scene.note), lambda scene: ("dora", view(object=scene.hidden)))
+def on_sent_note(view: type[View], **members: Any) -> Sent:
+    return Sent(
+        lambda scene: view(object=scene.note, **members), lambda scene: ("dora", view(object=scene.hidden, **members))
+    )
 
 
 SENT: dict[str, Sent] = {
@@ -347,6 +363,7 @@ SENT: dict[str, Sent] = {
     "sent-undo-like": sent_undo(Like, "only its own actor can undo it"),
     "sent-undo-dislike": sent_undo(Dislike, "only its own actor can undo it"),
     "sent-undo-announce": sent_undo(Announce, "only its own actor can undo it"),
+    "sent-undo-emoji-react": sent_undo(EmojiReact, "only its own actor can undo it", content="🎉"),
     "sent-undo-add": sent_change_of_collection(Add, is_undone=True),
     "sent-undo-remove": sent_change_of_collection(Remove, is_undone=True),
     "sent-undo": Sent(lambda scene: Undo(object=scene.follow_id), lambda scene: ("dora", Undo(object=scene.follow_id))),
@@ -363,6 +380,7 @@ SENT: dict[str, Sent] = {
         ),
     ),
     "sent-like": Sent(lambda scene: Like(object=scene.note), lambda scene: ("dora", Like(object=scene.hidden))),
+    "sent-emoji-react": on_sent_note(EmojiReact, content="🎉"),
     "sent-dislike": sent_nothing(Dislike),
     "sent-announce": on_sent_note(Announce),
     "sent-move": sent_nothing(Move),

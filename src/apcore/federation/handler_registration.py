@@ -11,7 +11,7 @@ from typing_extensions import TypeVar
 from apcore.errors import ConfigurationError
 from apcore.federation.decorators import ChangeDecorator, ListenerDecorator
 from apcore.federation.routes import Registered
-from apcore.federation.side_effect_rules import ChosenSideEffect, SideEffectChoices
+from apcore.federation.side_effect_choices import ChosenSideEffect, SideEffectChoices
 from apcore.handlers import handler_kind_of, handler_name
 from apcore.vocab import Activity, Document
 

@@ -8,14 +8,12 @@ The table says which actor may cause which change, for activities that are recei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
 from attrs import field, frozen
 
-from apcore.errors import ConfigurationError
-from apcore.federation.routes import Registered
 from apcore.vocab import (
     Accept,
     Activity,
@@ -26,6 +24,7 @@ from apcore.vocab import (
     Delete,
     Dislike,
     Document,
+    EmojiReact,
     Flag,
     Follow,
     Invite,
@@ -34,6 +33,7 @@ from apcore.vocab import (
     Like,
     Lock,
     Move,
+    Note,
     Reject,
     Remove,
     TentativeAccept,
@@ -42,14 +42,7 @@ from apcore.vocab import (
     Update,
 )
 
-__all__ = [
-    "RECEIVED_RULES",
-    "SENT_RULES",
-    "ChosenSideEffect",
-    "IgnoredReason",
-    "SideEffectChoices",
-    "SideEffectRule",
-]
+__all__ = ["RECEIVED_RULES", "SENT_RULES", "IgnoredReason", "SideEffectRule", "is_vote"]
 
 
 class IgnoredReason(Enum):
@@ -69,6 +62,14 @@ class IgnoredReason(Enum):
     """The author of the object blocks the actor."""
     NOT_OWN = "object-not-own"
     """The object belongs to another actor than that of the activity."""
+    NO_OPTION = "no-such-option"
+    """The poll has no option of this name."""
+    CLOSED = "poll-closed"
+    """The time for votes is over."""
+    VOTED = "already-voted"
+    """The actor has voted in a poll with one choice, or for this option."""
+    TOO_MANY = "too-many-reactions"
+    """The actor has reacted to the object with as many emoji as it may."""
 
 
 @frozen
@@ -84,15 +85,33 @@ class SideEffectRule:
     """The change, in words. None if apcore changes nothing by itself."""
     undone: type[Activity] | None = field(default=None, kw_only=True)
     """The type of the activity that an Undo embeds. None for other activities, and for any Undo."""
+    narrow: Callable[[Document], bool] | None = field(default=None, kw_only=True)
+    """A condition on the activity, if not all of its type belong to the row."""
+
+    @property
+    def label(self) -> str:
+        """Return the activity, as the reference names it."""
+        if self.narrow is not None:
+            return f"{self.activity.type_name} of a vote"
+        return f"{self.activity.type_name}({self.undone.type_name})" if self.undone else f"{self.activity.type_name}"
 
     def matches(self, document: Document) -> bool:
         """Return whether an activity belongs to this row."""
-        if not document.is_a(self.activity):
+        if not document.is_a(self.activity) or (self.narrow is not None and not self.narrow(document)):
             return False
         if self.undone is None:
             return True
         undone = Activity.over(document).object
         return undone is not None and undone.embedded is not None and undone.embedded.is_a(self.undone)
+
+
+def is_vote(document: Document) -> bool:
+    """Return whether a Create is one of a vote: of a Note with a name, an ``inReplyTo`` and no content."""
+    embedded = None if not document.is_a(Create) else Activity.over(document).object
+    if embedded is None or embedded.embedded is None or not embedded.embedded.is_a(Note):
+        return False
+    note = Note.over(embedded.embedded)
+    return bool(note.name) and note.in_reply_to is not None and not note.content and not note.attachment
 
 
 _ANY: Final = "any object"
@@ -117,6 +136,9 @@ RECEIVED_RULES: Final = (
     SideEffectRule("undo-dislike", Undo, "its own Dislike", undone=Dislike),
     SideEffectRule(
         "undo-announce", Undo, "its own Announce", "the actor leaves `shares` of the object", undone=Announce
+    ),
+    SideEffectRule(
+        "undo-emoji-react", Undo, "its own EmojiReact", "the actor leaves `reactions` of the object", undone=EmojiReact
     ),
     SideEffectRule("undo-add", Undo, _COLLECTION, _COLLECTION_CHANGED, undone=Add),
     SideEffectRule("undo-remove", Undo, _COLLECTION, _COLLECTION_CHANGED, undone=Remove),
@@ -150,8 +172,21 @@ RECEIVED_RULES: Final = (
         "itself, if the target names it in `alsoKnownAs`; a Move that the target does not confirm is dropped",
         "your actors that follow it, or have asked to, unfollow it and ask to follow the target",
     ),
+    SideEffectRule(
+        "vote",
+        Create,
+        f"{_VISIBLE}, as `inReplyTo`: a Question that is open and has the option",
+        "the vote is counted, once a voter, or once a voter for each option of `anyOf`",
+        narrow=is_vote,
+    ),
     SideEffectRule("create", Create, f"{_VISIBLE}, as `inReplyTo`", "the reply is added to `replies` of the object"),
-    SideEffectRule("like", Like, _VISIBLE, "the actor is added to `likes` of the object"),
+    SideEffectRule(
+        "like",
+        Like,
+        _VISIBLE,
+        "the actor is added to `likes` of the object, and to `reactions` if `content` is an emoji",
+    ),
+    SideEffectRule("emoji-react", EmojiReact, _VISIBLE, "the actor is added to `reactions` of the object"),
     SideEffectRule("dislike", Dislike, _ANY),
     SideEffectRule("announce", Announce, _VISIBLE, "the actor is added to `shares` of the object"),
     SideEffectRule("flag", Flag, _ANY),
@@ -184,6 +219,13 @@ SENT_RULES: Final = (
         "an Announce of the sender",
         "the sender leaves `shares` of an object of yours",
         undone=Announce,
+    ),
+    SideEffectRule(
+        "sent-undo-emoji-react",
+        Undo,
+        "an EmojiReact of the sender",
+        "the sender leaves `reactions` of an object of yours",
+        undone=EmojiReact,
     ),
     SideEffectRule("sent-undo-add", Undo, _SENT_COLLECTION, "the object is removed from the collection", undone=Add),
     SideEffectRule("sent-undo-remove", Undo, _SENT_COLLECTION, "the object is added to the collection", undone=Remove),
@@ -220,6 +262,7 @@ SENT_RULES: Final = (
         _ANY,
         "the object is added to `liked` of the sender, and the sender to `likes` of an object of yours",
     ),
+    SideEffectRule("sent-emoji-react", EmojiReact, _ANY, "the sender is added to `reactions` of an object of yours"),
     SideEffectRule("sent-dislike", Dislike, _ANY),
     SideEffectRule("sent-announce", Announce, _ANY, "the sender is added to `shares` of an object of yours"),
     SideEffectRule("sent-move", Move, "the sender"),
@@ -229,58 +272,3 @@ SENT_RULES: Final = (
     SideEffectRule("sent-leave", Leave, _ANY),
 )
 """The side effect of each type of activity that is sent."""
-
-
-@frozen
-class ChosenSideEffect:
-    """A row of the table, with the application's handler if that replaces the row."""
-
-    rule: SideEffectRule
-    replacement: Registered | None = None
-
-
-@frozen
-class SideEffectChoices:
-    """The rows that an application has replaced or switched off. It changes while handlers are registered."""
-
-    _rows: dict[str, Registered | None] = field(factory=dict[str, Registered | None])
-    """The replacement of each row, None for a row that is switched off."""
-
-    def choose(self, name: str, replacement: Registered | None) -> None:
-        """Replace a row, or switch it off.
-
-        Raises:
-            ConfigurationError: There is no row of this name, or it is replaced or switched off already.
-        """
-        names = [rule.name for rule in (*RECEIVED_RULES, *SENT_RULES)]
-        if name not in names:
-            raise ConfigurationError(f"there is no side effect {name!r:.60}; the names are {', '.join(names)}")
-        if name in self._rows:
-            raise ConfigurationError(f"the side effect {name!r} is replaced or switched off already")
-        self._rows[name] = replacement
-
-    @property
-    def handlers(self) -> list[Registered]:
-        """Return the handlers that replace rows."""
-        return [replacement for replacement in self._rows.values() if replacement is not None]
-
-    def is_default(self, name: str) -> bool:
-        """Return whether a row is neither replaced nor switched off."""
-        return name not in self._rows
-
-    def find(self, document: Document) -> ChosenSideEffect | None:
-        """Return the side effect of a received activity. None if it has none, or if that is switched off."""
-        return self._find(document, RECEIVED_RULES)
-
-    def find_sent(self, document: Document) -> ChosenSideEffect | None:
-        """Return the side effect of an activity that is sent. None if it has none, or if that is switched off."""
-        return self._find(document, SENT_RULES)
-
-    def _find(self, document: Document, rules: Sequence[SideEffectRule]) -> ChosenSideEffect | None:
-        rule = next((rule for rule in rules if rule.matches(document)), None)
-        if rule is None:
-            return None
-        if rule.name in self._rows:
-            replacement = self._rows[rule.name]
-            return None if replacement is None else ChosenSideEffect(rule, replacement)
-        return None if rule.change is None else ChosenSideEffect(rule)

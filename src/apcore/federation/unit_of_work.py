@@ -21,9 +21,9 @@ from apcore.federation.outbox.addressing import Addressing, VisibilityWord, addr
 from apcore.federation.outbox.validation import check_activity, check_local_recipients, check_object, check_recipients
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.routes import MANAGED_NAME, RouteTable
-from apcore.federation.side_effect_rules import SideEffectChoices
+from apcore.federation.side_effect_choices import SideEffectChoices
 from apcore.http import Origin
-from apcore.ports import Write
+from apcore.ports import Check, Write
 from apcore.remote import FetchPolicy, Identity
 from apcore.vocab import Audience, Delete, Document, Update, audience_of
 
@@ -141,6 +141,8 @@ class WriteEntry:
     """A pending write to one key. Only apcore's own side effects note these."""
 
     write: Write
+    check: Check | None = None
+    """The check that the entry is still as it was read."""
 
 
 @frozen

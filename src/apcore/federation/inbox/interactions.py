@@ -6,16 +6,18 @@ see the object. Such an activity changes nothing, and the log says why. The list
 
 from __future__ import annotations
 
-from apcore.effects import Op
+from apcore.effects import Now, Op
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.interactions.changes import (
     Membership,
     add_interactions,
     find_collection,
     find_interaction,
+    find_object,
     remove_interaction,
     take_back,
 )
+from apcore.federation.interactions.polls import add_vote
 from apcore.federation.interactions.statements import (
     COLLECTION_RULES,
     Interaction,
@@ -25,9 +27,9 @@ from apcore.federation.interactions.statements import (
 )
 from apcore.federation.side_effect_rules import IgnoredReason, SideEffectRule
 from apcore.federation.site import Site
-from apcore.vocab import Activity, Document
+from apcore.vocab import Activity, Announce, Document, EmojiReact, Like, Note, Question, read_document
 
-__all__ = ["concerns_site", "record_interactions", "refresh_reply", "take_back_interaction"]
+__all__ = ["concerns_site", "count_vote", "record_interactions", "refresh_reply", "take_back_interaction"]
 
 
 def concerns_site(site: Site, rule: SideEffectRule, document: Document, actor: str) -> bool:
@@ -36,9 +38,9 @@ def concerns_site(site: Site, rule: SideEffectRule, document: Document, actor: s
     A Like of an object elsewhere changes nothing, for instance.
     """
     activity = Activity.over(document)
-    if rule.undone is not None:
+    if rule.undone in {Like, Announce, EmojiReact}:
         interactions = read_undone(activity, actor)
-    elif rule.name in COLLECTION_RULES.values():
+    elif rule.name == "vote" or rule.name in COLLECTION_RULES.values():
         interactions = read_interactions(document, actor, document.id or "")
     else:
         return True
@@ -52,12 +54,39 @@ def record_interactions(received: Received) -> Op[None]:
     """
     additions: list[tuple[Interaction, list[Membership]]] = []
     for interaction in read_interactions(received.document, received.actor, received.id):
+        if not received.site.federation.side_effects.is_default(interaction.rule):
+            continue  # The emoji of a Like belongs to another row.
         collection = yield from find_collection(received.site, interaction, received.actor)
         if isinstance(collection, IgnoredReason):
             received.log_ignored(collection, interaction.target)
         elif collection is not None:
             additions.append((interaction, [(collection, interaction.member)]))
     received.scope.notes += yield from add_interactions(additions, received.actor)
+
+
+def count_vote(received: Received) -> Op[None]:
+    """Count a vote in a poll of ours. A Note that looks like a vote, and answers something else, is a reply.
+
+    Effects: up to four `Get`s and `Now`, or those of `record_interactions`.
+    """
+    for interaction in read_interactions(received.document, received.actor, received.id):
+        record = yield from find_object(received.site, interaction.target, received.actor)
+        if isinstance(record, IgnoredReason):
+            received.log_ignored(record, interaction.target)
+            continue
+        document = None if record is None else read_document(record.body, origin=received.site.origin)
+        if document is None or not document.is_a(Question):
+            if received.site.federation.side_effects.is_default("create"):
+                yield from record_interactions(received)
+            continue
+        vote = None if received.activity.object is None else received.activity.object.claimed(Note)
+        option = None if vote is None else vote.name
+        now = yield from Now()
+        result = yield from add_vote(interaction.target, document.view(Question), received.actor, option or "", now)
+        if isinstance(result, IgnoredReason):
+            received.log_ignored(result, interaction.target)
+        else:
+            received.scope.notes += result
 
 
 def refresh_reply(received: Received) -> Op[None]:

@@ -19,7 +19,12 @@ from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.changed_objects import change_collection, forget_deleted, refresh_changed
 from apcore.federation.inbox.follow_requests import answer_follow
-from apcore.federation.inbox.interactions import record_interactions, refresh_reply, take_back_interaction
+from apcore.federation.inbox.interactions import (
+    count_vote,
+    record_interactions,
+    refresh_reply,
+    take_back_interaction,
+)
 from apcore.federation.inbox.moved_actors import follow_moved
 from apcore.federation.inbox.permissions import is_permitted
 from apcore.federation.inbox.received_activity import Received, relation_updates
@@ -130,6 +135,7 @@ OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
         "block": _block,
         "undo-like": _take_back,
         "undo-announce": _take_back,
+        "undo-emoji-react": _take_back,
         "undo": _undo,
         "update": _update,
         "delete": _delete,
@@ -138,7 +144,9 @@ OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
         "add": change_collection,
         "remove": change_collection,
         "move": follow_moved,
+        "vote": count_vote,
         "create": record_interactions,
+        "emoji-react": record_interactions,
         "like": record_interactions,
         "announce": record_interactions,
     }

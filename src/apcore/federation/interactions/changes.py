@@ -8,7 +8,7 @@ memberships, so that an Undo or a Delete finds them by the id alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from apcore.collections.records import MEMBERSHIPS, MembershipKey
 from apcore.effects import Get, Op
@@ -26,9 +26,10 @@ from apcore.federation.interactions.statements import (
     public_part,
     read_undone,
 )
-from apcore.federation.outbox.records import OBJECTS, DigestKey
+from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import Direction, RelationState
+from apcore.federation.routes import OBJECT_COLLECTIONS
 from apcore.federation.serving.access import is_among
 from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
@@ -36,25 +37,63 @@ from apcore.federation.unit_of_work import AddMember, PendingWrite, RemoveMember
 from apcore.vocab import Activity, Undo
 
 __all__ = [
+    "REACTIONS_MAX",
     "Membership",
     "add_interactions",
+    "collection_address",
     "collection_members",
     "find_collection",
     "find_interaction",
+    "find_object",
     "memberships_of",
     "remove_interaction",
     "take_back",
 ]
 
+REACTIONS_MAX: Final = 20
+"""The most different emoji with which one actor may react to an object."""
 Membership: TypeAlias = tuple[str, str]
 """The address of a collection, and the id of the member."""
 
 
 def collection_members(site: Site, object_id: str) -> dict[str, str]:
     """Return the members of a published object that name its collections, as far as their side effects are on."""
-    rules = {name: rule for name, rule in COLLECTION_RULES.items() if site.federation.side_effects.is_default(rule)}
-    addresses = {name: object_collection(site.federation.places, site.origin, object_id, name) for name in rules}
+    addresses = {name: collection_address(site, object_id, name) for name in OBJECT_COLLECTIONS}
     return {name: address for name, address in addresses.items() if address is not None}
+
+
+def collection_address(site: Site, object_id: str, name: str) -> str | None:
+    """Return the address of a collection of a published object.
+
+    The result is None if objects have no such collection, or if its side effect is replaced or switched off.
+    """
+    rule = COLLECTION_RULES.get(name)
+    if rule is None or not site.federation.side_effects.is_default(rule):
+        return None
+    return object_collection(site.federation.places, site.origin, object_id, name)
+
+
+def find_object(site: Site, object_id: str, actor: str) -> Op[ObjectRecord | IgnoredReason | None]:
+    """Return our published object with which ``actor`` may interact, or the reason why it may not.
+
+    The result is None if ``object_id`` is not the id of a published object of ours.
+
+    Effects: up to four `Get`s.
+    """
+    places, origin = site.federation.places, site.origin
+    place = places.read(origin, object_id)
+    if place is None or place.target.kind != "managed" or place.target.name != "objects":
+        return None
+    [entry] = yield from Get((OBJECTS.key(DigestKey.of(object_id)),))
+    record = None if entry is None else OBJECTS.decode(entry.value)
+    if record is None or record.uri != object_id or record.is_gone:
+        return IgnoredReason.NO_OBJECT
+    if not record.is_public and not (yield from is_among(site, record, actor)):
+        return IgnoredReason.NOT_VISIBLE
+    relation = yield from read_relation(places, Direction.INBOUND, record.owner, actor)
+    if relation is not None and relation.state is RelationState.BLOCKED:
+        return IgnoredReason.BLOCKED
+    return record
 
 
 def find_collection(site: Site, interaction: Interaction, actor: str) -> Op[str | IgnoredReason | None]:
@@ -62,21 +101,16 @@ def find_collection(site: Site, interaction: Interaction, actor: str) -> Op[str 
 
     The result is None if the object is not a published object of ours.
 
-    Effects: up to four `Get`s.
+    Effects: those of `find_object`, and one `Get` for a reaction.
     """
-    places, origin = site.federation.places, site.origin
-    collection = object_collection(places, origin, interaction.target, interaction.collection)
-    if collection is None:
-        return None
-    [entry] = yield from Get((OBJECTS.key(DigestKey.of(interaction.target)),))
-    record = None if entry is None else OBJECTS.decode(entry.value)
-    if record is None or record.uri != interaction.target or record.is_gone:
-        return IgnoredReason.NO_OBJECT
-    if not record.is_public and not (yield from is_among(site, record, actor)):
-        return IgnoredReason.NOT_VISIBLE
-    relation = yield from read_relation(places, Direction.INBOUND, record.owner, actor)
-    if relation is not None and relation.state is RelationState.BLOCKED:
-        return IgnoredReason.BLOCKED
+    target = yield from find_object(site, interaction.target, actor)
+    collection = object_collection(site.federation.places, site.origin, interaction.target, interaction.collection)
+    if target is None or isinstance(target, IgnoredReason) or collection is None:
+        return target if isinstance(target, IgnoredReason) else None
+    if interaction.rule == "emoji-react":
+        used = yield from find_interaction(actor, collection)
+        if used is not None and interaction.member not in used.members and len(used.members) >= REACTIONS_MAX:
+            return IgnoredReason.TOO_MANY
     return collection
 
 
@@ -112,6 +146,8 @@ def add_interactions(
             collections.append(collection)
             members.append(member)
             notes += yield from _add_member(interaction, collection, member, actor)
+            if interaction.rule == "emoji-react":
+                notes += yield from _count_emoji(interaction, collection, actor)
     record = InteractionRecord(
         actor=actor,
         id=first.id,
@@ -145,7 +181,7 @@ def take_back(site: Site, activity: Activity, actor: str, *, sender: str | None 
     """
     object_id = None if activity.object is None else activity.object.uri
     record = None if object_id is None else (yield from find_interaction(actor, object_id))
-    if record is not None:
+    if record is not None and record.collections:
         undo_rule = f"{'' if sender is None else 'sent-'}undo-{record.rule}"
         # The row of an Undo that names only the id is `undo`. The application may have chosen for the undone type.
         return remove_interaction(record) if site.federation.side_effects.is_default(undo_rule) else []
@@ -178,8 +214,25 @@ def _add_member(interaction: Interaction, collection: str, member: str, actor: s
     return notes
 
 
+def _count_emoji(interaction: Interaction, collection: str, actor: str) -> Op[list[PendingWrite]]:
+    """Return the note of the emoji that an actor has used on an object. An Undo does not make room for another one."""
+    used = yield from find_interaction(actor, collection)
+    members = () if used is None else used.members
+    if interaction.member in members:
+        return []
+    record = InteractionRecord(
+        actor=actor,
+        id=collection,
+        rule=interaction.rule,
+        target=interaction.target,
+        collections=(),
+        members=(*members, interaction.member),
+    )
+    return [WriteEntry(INTERACTIONS.put(InteractionKey.of(actor, collection), record))]
+
+
 def _removals(record: InteractionRecord) -> list[PendingWrite]:
-    memberships = zip(record.collections, record.members, strict=True)
+    memberships = zip(record.collections, record.members, strict=False)
     return [note for collection, member in memberships for note in _removals_of(collection, member)]
 
 

@@ -10,7 +10,16 @@ from attrs import frozen
 from apcore.ports import digest_part
 from apcore.records import RecordKind, StoredRecord
 
-__all__ = ["INTERACTIONS", "InteractionKey", "InteractionRecord", "decode_item", "encode_item"]
+__all__ = [
+    "INTERACTIONS",
+    "POLL_VOTES",
+    "InteractionKey",
+    "InteractionRecord",
+    "PollVoteKey",
+    "PollVoteRecord",
+    "decode_item",
+    "encode_item",
+]
 
 _ID: Final = "id"
 
@@ -52,6 +61,37 @@ INTERACTIONS: Final = RecordKind(
     InteractionKey,
     lifetime="until the activity is undone, or the reply is deleted",
     written_by="side effects of a Like, an Announce or a reply",
+    size="up to 10 KiB",
+)
+
+
+class PollVoteKey(NamedTuple):
+    """The key of the votes of an actor in a poll."""
+
+    question: str
+    voter: str
+
+    @classmethod
+    def of(cls, question: str, voter: str) -> PollVoteKey:
+        """Return the key of the votes of ``voter`` in the poll with the id ``question``."""
+        return cls(digest_part(question), digest_part(voter))
+
+
+@frozen(kw_only=True)
+class PollVoteRecord(StoredRecord):
+    """The options that an actor has voted for in a poll of ours."""
+
+    question: str
+    voter: str
+    options: tuple[str, ...]
+
+
+POLL_VOTES: Final = RecordKind(
+    "vote",
+    PollVoteRecord,
+    PollVoteKey,
+    lifetime="for ever",
+    written_by="side effects of a vote",
     size="up to 10 KiB",
 )
 

@@ -22,7 +22,7 @@ from apcore.federation.interactions.changes import (
 )
 from apcore.federation.interactions.statements import Interaction, read_interactions, read_reply
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
-from apcore.federation.side_effect_rules import IgnoredReason
+from apcore.federation.side_effect_rules import IgnoredReason, is_vote
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
 from apcore.http import same_origin
@@ -53,9 +53,10 @@ def apply_sent_effects(site: Site, scope: UnitOfWork[Any]) -> Op[list[PendingWri
             if note.has_effects:
                 notes += yield from _effects_of(site, note)
         elif isinstance(note, PublishObject):
+            create = _create_of(site, note)
             if number < own_count:
-                yield from _call_replacement(site, scope, _create_of(site, note))
-            if site.federation.side_effects.is_default("sent-create"):
+                yield from _call_replacement(site, scope, create)
+            if site.federation.side_effects.is_default("sent-create") and not is_vote(create.activity):
                 notes += yield from _publish_effects(site, note)
     return notes
 
@@ -78,6 +79,8 @@ def _create_of(site: Site, note: PublishObject) -> SendActivity:
 
 def _effects_of(site: Site, note: SendActivity) -> Op[list[PendingWrite]]:
     actor, document = site.actor_uri(note.by), note.activity
+    if is_vote(document):
+        return []  # It is counted when it is received, on this server too.
     changes = changed_collections(Activity.over(document))
     if changes:
         return _change_collections(site, changes, sender=note.by)
@@ -111,6 +114,8 @@ def _add(site: Site, interactions: Sequence[Interaction], actor: str, *, sender:
     """Return the notes that add interactions. An object of ours that may not be changed stays as it is."""
     additions: list[tuple[Interaction, list[Membership]]] = []
     for interaction in interactions:
+        if not site.federation.side_effects.is_default(f"sent-{interaction.rule}"):
+            continue  # The emoji of a Like belongs to another row.
         memberships = memberships_of(site, interaction, sender=sender)
         collection = yield from find_collection(site, interaction, actor)
         if isinstance(collection, IgnoredReason):

@@ -11,10 +11,11 @@ from attrs import frozen
 from apcore.federation.routes import IDENTIFIER, MANAGED_NAME, OBJECT_COLLECTION, RouteTable
 from apcore.http import Origin
 from apcore.remote import is_embedded_trusted
-from apcore.vocab import Activity, Announce, Create, Document, Like, Object, Update, audience_of
+from apcore.vocab import Activity, Announce, Create, Document, EmojiReact, Like, Object, Update, audience_of
 
 __all__ = [
     "COLLECTION_RULES",
+    "EMOJI_CHARS_MAX",
     "TARGETS_MAX",
     "Interaction",
     "object_collection",
@@ -24,11 +25,13 @@ __all__ = [
     "read_undone",
 ]
 
+EMOJI_CHARS_MAX: Final = 100
+"""The longest ``content`` that counts as an emoji: one character, or a name such as ``:blobcat:``."""
 TARGETS_MAX: Final = 20
 """The most objects of one activity that are liked or announced."""
 
 COLLECTION_RULES: Final[Mapping[str, str]] = MappingProxyType(
-    {"likes": "like", "shares": "announce", "replies": "create"}
+    {"likes": "like", "shares": "announce", "replies": "create", "reactions": "emoji-react"}
 )
 """The row of side effects that adds to each collection of an object."""
 _COLLECTIONS: Final = {rule: name for name, rule in COLLECTION_RULES.items()}
@@ -43,7 +46,7 @@ class Interaction:
     target: str
     """The id of the object that is liked, announced or replied to."""
     member: str
-    """The id of the member: the reply, or else the actor, since an actor counts once."""
+    """The id of the member: the reply, or else the actor, since an actor counts once. A reaction adds its emoji."""
     id: str
     """The id of the Like or Announce, or of the reply."""
     is_public: bool
@@ -86,7 +89,14 @@ def read_interactions(document: Document, actor: str, activity_id: str) -> list[
         return []
     is_public = audience_of(document).is_public
     targets = dict.fromkeys(reference.uri for reference in activity.objects if reference.uri is not None)
-    return [Interaction(rule, target, actor, activity_id, is_public) for target in [*targets][:TARGETS_MAX]]
+    emoji = None if rule == "announce" else _emoji_of(document)
+    interactions: list[Interaction] = []
+    for target in [*targets][:TARGETS_MAX]:
+        if rule != "emoji-react":
+            interactions.append(Interaction(rule, target, actor, activity_id, is_public))
+        if emoji is not None:
+            interactions.append(Interaction("emoji-react", target, f"{actor} {emoji}", activity_id, is_public))
+    return interactions
 
 
 def read_reply(document: Document, is_public: bool, *, object_id: str | None = None) -> Interaction | None:
@@ -108,4 +118,13 @@ def read_undone(undo: Activity, actor: str) -> list[Interaction]:
 def _rule_of(document: Document) -> str | None:
     if document.is_a(Like):
         return "like"
+    if document.is_a(EmojiReact):
+        return "emoji-react"
     return "announce" if document.is_a(Announce) else None
+
+
+def _emoji_of(document: Document) -> str | None:
+    """Return the emoji of a reaction (FEP-c0e0); None if ``content`` is missing, long, or has spaces."""
+    emoji = (Activity.over(document).content or "").strip()
+    is_emoji = 0 < len(emoji) <= EMOJI_CHARS_MAX and emoji.isprintable() and " " not in emoji
+    return emoji if is_emoji else None

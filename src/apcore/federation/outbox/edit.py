@@ -26,6 +26,7 @@ from apcore.collections import Member, put_member, remove_member
 from apcore.collections.order import order_at
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
+from apcore.federation.interactions.polls import with_poll_counts
 from apcore.federation.outbox.addressing import (
     OPEN_MEMBERS,
     Addressing,
@@ -126,7 +127,7 @@ def _update(site: Site, note: SendActivity, stored: _StoredObject, now: datetime
     context = members.get("@context", _AS2) if is_whole else previous.pop("@context", _AS2)
     if is_whole:
         inherited = {name: value for name, value in previous.items() if name in _INHERITED}
-        object_ = inherited | cast("dict[str, Any]", object_)
+        object_ = yield from with_poll_counts(inherited | cast("dict[str, Any]", object_))
     else:
         object_ = previous
     object_ = _without_audience(object_) | addressing.members

@@ -12,6 +12,7 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RequestError
 from apcore.federation.actors.documents import AS2
 from apcore.federation.actors.profiles import dispatch_actor, require_actor
+from apcore.federation.interactions.polls import with_poll_counts
 from apcore.federation.interactions.statements import public_part
 from apcore.federation.outbox.records import OBJECTS, DigestKey
 from apcore.federation.routes import IDENTIFIER, PAGE_NAME, Registered, RouteMatch
@@ -110,7 +111,12 @@ def _page(site: Site, route: RouteMatch, uri: str, identifier: str, cursor: str 
         return PageItems([member.id for member in page.items], page.next)
     entries = yield from Get([OBJECTS.key(DigestKey.of(member.id)) for member in page.items])
     records = [OBJECTS.decode(entry.value) for entry in entries if entry is not None]
-    return PageItems([json.loads(record.body) for record in records if record.is_public], page.next)
+    items: list[dict[str, Any]] = []
+    for record in records:
+        if record.is_public:
+            item = yield from with_poll_counts(json.loads(record.body))
+            items.append(item)
+    return PageItems(items, page.next)
 
 
 def _dispatched_page(site: Site, handler: Registered, identifier: str | None, cursor: str | None) -> Op[PageItems]:

@@ -1,4 +1,4 @@
-"""Make the documents of the collections of a published object: its ``likes``, ``shares`` and ``replies``.
+"""Make the documents of the collections of a published object: ``likes``, ``shares``, ``replies`` and ``reactions``.
 
 They are served to the viewers of the object. They list only what was public: the activities that like or share the
 object, and the replies. The number of likes and shares counts all of them; the number of replies counts the listed
@@ -12,7 +12,7 @@ from typing import Any, Final
 from apcore.collections import count, members_page
 from apcore.effects import Op
 from apcore.federation.actors.documents import AS2
-from apcore.federation.interactions.changes import collection_members
+from apcore.federation.interactions.changes import collection_address
 from apcore.federation.interactions.records import decode_item
 from apcore.federation.interactions.statements import public_part
 from apcore.federation.routes import (
@@ -30,7 +30,7 @@ from apcore.federation.site import Site
 __all__ = ["object_collection_document", "object_route"]
 
 _PAGE_ITEMS: Final = 20
-_COUNTED_WHOLE: Final = frozenset({"likes", "shares"})
+_COUNTED_WHOLE: Final = frozenset({"likes", "shares", "reactions"})
 """The collections that count their hidden members too, as other servers do."""
 
 
@@ -50,7 +50,7 @@ def object_collection_document(site: Site, route: RouteMatch, object_id: str) ->
         RequestError: There is no such page.
     """
     name = route.values[OBJECT_COLLECTION]
-    uri = collection_members(site, object_id).get(name)
+    uri = collection_address(site, object_id, name)
     if uri is None:
         raise CollectionUnknown(f"objects have no collection {name!r:.60}")
     if route.target.kind == "object-collection":

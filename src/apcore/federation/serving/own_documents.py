@@ -12,6 +12,7 @@ from attrs import evolve
 
 from apcore.effects import Get, Op
 from apcore.federation.actors.profiles import ResourceUnknown
+from apcore.federation.interactions.polls import with_poll_counts
 from apcore.federation.origins import Origins
 from apcore.federation.outbox.records import OBJECTS, DigestKey
 from apcore.federation.routes import RouteMatch
@@ -72,4 +73,4 @@ def _members_at(site: Site, route: RouteMatch, url: Url) -> Op[tuple[dict[str, o
         raise NotFound(f"{uri} is on our own origin, and no object was published there")
     if route.target.kind != "managed" and not record.is_gone:
         return (yield from object_collection_document(site, route, uri)), 200
-    return json.loads(record.body), 410 if record.is_gone else 200
+    return (yield from with_poll_counts(json.loads(record.body))), 410 if record.is_gone else 200

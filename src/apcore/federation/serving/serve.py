@@ -22,6 +22,7 @@ from apcore.federation.actors.keys import own_keys
 from apcore.federation.actors.profiles import ActorGone, ActorUnknown, ResourceUnknown, actor_view, dispatch_actor
 from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey
 from apcore.federation.inbox.receive import receive
+from apcore.federation.interactions.polls import with_poll_counts
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.routes import RouteMatch
@@ -138,7 +139,8 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
     try:
         if route.target.kind == "managed":
             record = yield from _visible_record(site, request, route, url, visitor)
-            resource = _stored_resource(record)
+            members = yield from with_poll_counts(json.loads(record.body))
+            resource = Resource(members, 410 if record.is_gone else 200, private=not record.is_public)
         elif route.target.kind in _STORED_KINDS:
             record = yield from _visible_record(site, request, object_route(route), url, visitor)
             if record.is_gone:
@@ -271,10 +273,6 @@ def _visible_record(
     if visitor.uri is None or record is None or not (yield from is_among(site, record, visitor.uri)):
         raise visitor.unknown(unknown)
     return record
-
-
-def _stored_resource(record: ObjectRecord) -> Resource:
-    return Resource(json.loads(record.body), 410 if record.is_gone else 200, private=not record.is_public)
 
 
 def _answer(request: Request, resource: Resource) -> Response:
