@@ -18,6 +18,7 @@ from apcore.vocab import (
     Accept,
     Add,
     Announce,
+    Approved,
     Block,
     Create,
     Delete,
@@ -25,6 +26,8 @@ from apcore.vocab import (
     EmojiReact,
     Flag,
     Follow,
+    InteractionPolicy,
+    InteractionRule,
     Invite,
     Join,
     Leave,
@@ -33,6 +36,7 @@ from apcore.vocab import (
     Move,
     Note,
     Question,
+    QuoteRequest,
     Reject,
     Remove,
     TentativeAccept,
@@ -45,6 +49,11 @@ from effects_fixture import ALICE, AS2, DORA, HERE, PUBLIC, Servers
 from inbox_fixture import BOB, CAROL, reason_of
 
 NOBODY = f"{HERE}/users/nobody"
+QUOTE = f"{BOB}/notes/quote"
+QUOTES = {
+    "QuoteRequest": "https://w3id.org/fep/044f#QuoteRequest",
+    "QuoteAuthorization": "https://w3id.org/fep/044f#QuoteAuthorization",
+}
 FEATURED = f"{BOB}/featured"
 ALICES_FEATURED = f"{ALICE}/featured"
 
@@ -57,6 +66,7 @@ class Scene(Servers):
         self.replaced: list[str] = []
         self.note = self.publish()
         self.hidden = self.publish(to=f"{ALICE}/followers")
+        self.quotable = self.publish_quotable()
         self.poll = self.node.publish(Question(one_of=[Note(name="red"), Note(name="blue")]), by="alice")
         self.follow_id = self.node.follow(BOB, by="alice")
         self.eve = Peer("https://remote.example/users/eve", network=self.network)
@@ -65,6 +75,12 @@ class Scene(Servers):
     def register(self, federation, options):
         federation.follows(FollowVerdict.PENDING)
         federation.managed_collection("featured", "/users/{identifier}/featured")
+
+    def publish_quotable(self) -> str:
+        policy = InteractionPolicy(can_quote=InteractionRule(automatic_approval=[PUBLIC]))
+        return self.node.publish(
+            Approved.over(Note(content="hi").document).evolve(interaction_policy=policy), by="alice"
+        )
 
     def before(self, sender: Any, type_name: str, **members: Any) -> dict[str, Any]:
         """Process an activity before the one under test, and return it."""
@@ -187,6 +203,17 @@ def vote(option: str, poll: str) -> dict[str, Any]:
     return {"id": f"{BOB}/votes/1", "type": "Note", "attributedTo": BOB, "name": option, "inReplyTo": poll}
 
 
+def accepted_quote(scene: Scene, stamp: str) -> tuple[Any, dict[str, Any]]:
+    quoted = f"{BOB}/notes/1"
+    quote = scene.publish(quote=quoted)
+    stamp_members = {"type": "QuoteAuthorization", "interactingObject": quote, "interactionTarget": quoted}
+    stamp_id = f"{BOB}/stamps/1"
+    context = [AS2, "https://gotosocial.org/ns", QUOTES]
+    scene.bob.serve(stamp_id, {"@context": context, "id": stamp_id, "attributedTo": BOB, **stamp_members})
+    request = {"type": "QuoteRequest", "actor": ALICE, "object": quoted, "instrument": quote}
+    return scene.bob, scene.bob.activity("Accept", object=request, result=stamp)
+
+
 def nothing(type_name: str, **members: Any) -> Received:
     return Received(by_bob(type_name, **members), by_carol(type_name, **members), None)
 
@@ -195,6 +222,11 @@ RECEIVED: dict[str, Received] = {
     "tentative-accept": answer("TentativeAccept", None),
     "tentative-reject": answer("TentativeReject", None),
     "follow": Received(by_bob("Follow", object=ALICE), by_bob("Follow", object=NOBODY), "no-such-actor"),
+    "accept-quote": Received(
+        lambda scene: accepted_quote(scene, f"{BOB}/stamps/1"),
+        lambda scene: accepted_quote(scene, f"{BOB}/stamps/other"),
+        "no-such-stamp",
+    ),
     "accept": answer("Accept", "no-such-follow"),
     "reject": answer("Reject", "no-such-follow"),
     "block": Received(after_follow("Block", object=ALICE), by_bob("Block", object=CAROL), "no-such-actor"),
@@ -213,6 +245,11 @@ RECEIVED: dict[str, Received] = {
     "add": change_of_collection("Add"),
     "remove": change_of_collection("Remove"),
     "move": Received(lambda scene: move(scene, alsoKnownAs=BOB), lambda scene: move(scene, alsoKnownAs=CAROL), None),
+    "quote-request": Received(
+        lambda scene: (scene.bob, scene.bob.activity("QuoteRequest", object=scene.quotable, instrument=QUOTE)),
+        lambda scene: (scene.carol, scene.carol.activity("QuoteRequest", object=scene.quotable, instrument=QUOTE)),
+        "object-not-own",
+    ),
     "vote": Received(
         lambda scene: (scene.bob, scene.bob.activity("Create", object=vote("red", scene.poll))),
         lambda scene: (scene.bob, scene.bob.activity("Create", object=vote("green", scene.poll))),
@@ -357,6 +394,11 @@ SENT: dict[str, Sent] = {
     "sent-tentative-accept": sent_nothing(TentativeAccept),
     "sent-tentative-reject": sent_nothing(TentativeReject),
     "sent-follow": Sent(lambda scene: Follow(object=CAROL), lambda scene: ("dora", Follow(object=DORA))),
+    "sent-accept-quote": Sent(
+        lambda scene: Accept(object=QuoteRequest(actor=BOB, object=scene.note, instrument=QUOTE)),
+        lambda scene: ("dora", Accept(object=QuoteRequest(actor=BOB, object=scene.note, instrument=QUOTE))),
+        "no published object of its own",
+    ),
     "sent-accept": sent_answer(Accept, "send the answer as"),
     "sent-reject": sent_answer(Reject, "send the answer as"),
     "sent-block": Sent(lambda scene: Block(object=BOB), lambda scene: ("dora", Block(object=DORA))),

@@ -71,7 +71,7 @@ def test_each_row_that_changes_something_has_an_operation():
 def test_no_row_is_hidden_by_an_earlier_one(rules):
     for number, rule in enumerate(rules):
         assert not any(
-            issubclass(rule.activity, earlier.activity) and earlier.undone in {None, rule.undone} and not earlier.narrow
+            issubclass(rule.activity, earlier.activity) and earlier.inner in {None, rule.inner} and not earlier.narrow
             for earlier in rules[:number]
         )
 
@@ -81,7 +81,7 @@ def test_any_row_is_replaced_by_a_handler_or_switched_off(rule):
     calls: list[Activity] = []
     federation: Federation[None] = Federation()
     federation.side_effect(rule.name)(lambda ctx, activity: calls.append(activity))
-    target: Any = ALICE if rule.undone is None else {"type": rule.undone.type_name, "object": ALICE}
+    target: Any = ALICE if rule.inner is None else {"type": rule.inner.type_name, "object": ALICE}
     if rule.narrow is not None:
         target = {"type": "Note", "name": "red", "inReplyTo": f"{ALICE}/objects/1"}
     document = read_document({"@context": AS2, "type": rule.activity.type_name, "actor": BOB, "object": target})

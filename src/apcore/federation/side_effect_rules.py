@@ -34,6 +34,7 @@ from apcore.vocab import (
     Lock,
     Move,
     Note,
+    QuoteRequest,
     Reject,
     Remove,
     TentativeAccept,
@@ -68,6 +69,8 @@ class IgnoredReason(Enum):
     """The time for votes is over."""
     VOTED = "already-voted"
     """The actor has voted in a poll with one choice, or for this option."""
+    NO_STAMP = "no-such-stamp"
+    """The stamp of a quote cannot be fetched from the author's origin, or names other posts."""
     TOO_MANY = "too-many-reactions"
     """The actor has reacted to the object with as many emoji as it may."""
 
@@ -83,8 +86,8 @@ class SideEffectRule:
     """The objects for which the actor of the activity may cause the change, in words."""
     change: str | None = None
     """The change, in words. None if apcore changes nothing by itself."""
-    undone: type[Activity] | None = field(default=None, kw_only=True)
-    """The type of the activity that an Undo embeds. None for other activities, and for any Undo."""
+    inner: type[Activity] | None = field(default=None, kw_only=True)
+    """The type of the activity that it embeds, such as the one that an Undo undoes; None for any."""
     narrow: Callable[[Document], bool] | None = field(default=None, kw_only=True)
     """A condition on the activity, if not all of its type belong to the row."""
 
@@ -93,16 +96,16 @@ class SideEffectRule:
         """Return the activity, as the reference names it."""
         if self.narrow is not None:
             return f"{self.activity.type_name} of a vote"
-        return f"{self.activity.type_name}({self.undone.type_name})" if self.undone else f"{self.activity.type_name}"
+        return f"{self.activity.type_name}({self.inner.type_name})" if self.inner else f"{self.activity.type_name}"
 
     def matches(self, document: Document) -> bool:
         """Return whether an activity belongs to this row."""
         if not document.is_a(self.activity) or (self.narrow is not None and not self.narrow(document)):
             return False
-        if self.undone is None:
+        if self.inner is None:
             return True
         undone = Activity.over(document).object
-        return undone is not None and undone.embedded is not None and undone.embedded.is_a(self.undone)
+        return undone is not None and undone.embedded is not None and undone.embedded.is_a(self.inner)
 
 
 def is_vote(document: Document) -> bool:
@@ -129,19 +132,26 @@ RECEIVED_RULES: Final = (
     SideEffectRule(
         "follow", Follow, "an actor of yours", "the request is stored, and answered as `Federation.follows` decides"
     ),
+    SideEffectRule(
+        "accept-quote",
+        Accept,
+        "a QuoteRequest that an actor of yours sent to it, with a stamp from its own origin",
+        "the stamp is stored with your quote, and an Update of the quote is sent",
+        inner=QuoteRequest,
+    ),
     SideEffectRule("accept", Accept, _FOLLOW_OF_YOURS, "it is added to `following` of your actor"),
     SideEffectRule("reject", Reject, _FOLLOW_OF_YOURS, "it is removed from `following` of your actor"),
     SideEffectRule("block", Block, "an actor of yours", "neither of the two follows the other any longer"),
-    SideEffectRule("undo-like", Undo, "its own Like", "the actor leaves `likes` of the object", undone=Like),
-    SideEffectRule("undo-dislike", Undo, "its own Dislike", undone=Dislike),
+    SideEffectRule("undo-like", Undo, "its own Like", "the actor leaves `likes` of the object", inner=Like),
+    SideEffectRule("undo-dislike", Undo, "its own Dislike", inner=Dislike),
     SideEffectRule(
-        "undo-announce", Undo, "its own Announce", "the actor leaves `shares` of the object", undone=Announce
+        "undo-announce", Undo, "its own Announce", "the actor leaves `shares` of the object", inner=Announce
     ),
     SideEffectRule(
-        "undo-emoji-react", Undo, "its own EmojiReact", "the actor leaves `reactions` of the object", undone=EmojiReact
+        "undo-emoji-react", Undo, "its own EmojiReact", "the actor leaves `reactions` of the object", inner=EmojiReact
     ),
-    SideEffectRule("undo-add", Undo, _COLLECTION, _COLLECTION_CHANGED, undone=Add),
-    SideEffectRule("undo-remove", Undo, _COLLECTION, _COLLECTION_CHANGED, undone=Remove),
+    SideEffectRule("undo-add", Undo, _COLLECTION, _COLLECTION_CHANGED, inner=Add),
+    SideEffectRule("undo-remove", Undo, _COLLECTION, _COLLECTION_CHANGED, inner=Remove),
     SideEffectRule(
         "undo",
         Undo,
@@ -160,8 +170,8 @@ RECEIVED_RULES: Final = (
         "delete",
         Delete,
         _OWN_OR_PERMITTED,
-        "cached copies are dropped. A reply leaves `replies`. If the actor deletes itself, its relations end, and "
-        "nothing is delivered to it",
+        "cached copies are dropped. A reply leaves `replies`, and a quote of yours loses its stamp. If the actor "
+        "deletes itself, its relations end, and nothing is delivered to it",
     ),
     SideEffectRule("lock", Lock, _OWN_OR_PERMITTED),
     SideEffectRule("add", Add, _COLLECTION, _COLLECTION_CHANGED),
@@ -171,6 +181,13 @@ RECEIVED_RULES: Final = (
         Move,
         "itself, if the target names it in `alsoKnownAs`; a Move that the target does not confirm is dropped",
         "your actors that follow it, or have asked to, unfollow it and ask to follow the target",
+    ),
+    SideEffectRule(
+        "quote-request",
+        QuoteRequest,
+        f"{_VISIBLE}, with a quote of its own",
+        "it is accepted with a stamp, or rejected, as `interactionPolicy` of the object decides. Without a policy, you "
+        "answer",
     ),
     SideEffectRule(
         "vote",
@@ -202,6 +219,13 @@ SENT_RULES: Final = (
     SideEffectRule("sent-tentative-accept", TentativeAccept, _SENT_FOLLOW),
     SideEffectRule("sent-tentative-reject", TentativeReject, _SENT_FOLLOW),
     SideEffectRule("sent-follow", Follow, "another actor", "the request of your actor is pending"),
+    SideEffectRule(
+        "sent-accept-quote",
+        Accept,
+        "a QuoteRequest for a published object of the sender",
+        "a stamp is published, and is the `result` of the Accept",
+        inner=QuoteRequest,
+    ),
     SideEffectRule("sent-accept", Accept, _SENT_FOLLOW, "the follower is added to `followers` of the sender"),
     SideEffectRule("sent-reject", Reject, _SENT_FOLLOW, "the follower is removed from `followers` of the sender"),
     SideEffectRule("sent-block", Block, "another actor", "neither of the two follows the other any longer"),
@@ -210,25 +234,25 @@ SENT_RULES: Final = (
         Undo,
         "a Like of the sender",
         "the object leaves `liked` of the sender, and the sender leaves `likes` of an object of yours",
-        undone=Like,
+        inner=Like,
     ),
-    SideEffectRule("sent-undo-dislike", Undo, "a Dislike of the sender", undone=Dislike),
+    SideEffectRule("sent-undo-dislike", Undo, "a Dislike of the sender", inner=Dislike),
     SideEffectRule(
         "sent-undo-announce",
         Undo,
         "an Announce of the sender",
         "the sender leaves `shares` of an object of yours",
-        undone=Announce,
+        inner=Announce,
     ),
     SideEffectRule(
         "sent-undo-emoji-react",
         Undo,
         "an EmojiReact of the sender",
         "the sender leaves `reactions` of an object of yours",
-        undone=EmojiReact,
+        inner=EmojiReact,
     ),
-    SideEffectRule("sent-undo-add", Undo, _SENT_COLLECTION, "the object is removed from the collection", undone=Add),
-    SideEffectRule("sent-undo-remove", Undo, _SENT_COLLECTION, "the object is added to the collection", undone=Remove),
+    SideEffectRule("sent-undo-add", Undo, _SENT_COLLECTION, "the object is removed from the collection", inner=Add),
+    SideEffectRule("sent-undo-remove", Undo, _SENT_COLLECTION, "the object is added to the collection", inner=Remove),
     SideEffectRule(
         "sent-undo",
         Undo,

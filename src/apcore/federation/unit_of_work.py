@@ -140,7 +140,8 @@ class ChangeActor:
 class WriteEntry:
     """A pending write to one key. Only apcore's own side effects note these."""
 
-    write: Write
+    write: Write | None
+    """The write; None to make only the check."""
     check: Check | None = None
     """The check that the entry is still as it was read."""
 

@@ -38,7 +38,7 @@ def concerns_site(site: Site, rule: SideEffectRule, document: Document, actor: s
     A Like of an object elsewhere changes nothing, for instance.
     """
     activity = Activity.over(document)
-    if rule.undone in {Like, Announce, EmojiReact}:
+    if rule.inner in {Like, Announce, EmojiReact}:
         interactions = read_undone(activity, actor)
     elif rule.name == "vote" or rule.name in COLLECTION_RULES.values():
         interactions = read_interactions(document, actor, document.id or "")

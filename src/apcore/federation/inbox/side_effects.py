@@ -27,6 +27,7 @@ from apcore.federation.inbox.interactions import (
 )
 from apcore.federation.inbox.moved_actors import follow_moved
 from apcore.federation.inbox.permissions import is_permitted
+from apcore.federation.inbox.quotes import answer_quote_request, store_stamp, withdraw_stamp
 from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.relations.changes import is_late_answer
 from apcore.federation.relations.stored import read_relation
@@ -113,6 +114,7 @@ def _update(received: Received) -> Op[None]:
 def _delete(received: Received) -> Op[None]:
     yield from forget_deleted(received)
     _ = yield from take_back_interaction(received)
+    yield from withdraw_stamp(received)
 
 
 def _names_follow(activity: Activity) -> bool:
@@ -130,6 +132,7 @@ def _object_id(received: Received) -> str | None:
 OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
     {
         "follow": answer_follow,
+        "accept-quote": store_stamp,
         "accept": _answer,
         "reject": _answer,
         "block": _block,
@@ -144,6 +147,7 @@ OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
         "add": change_collection,
         "remove": change_collection,
         "move": follow_moved,
+        "quote-request": answer_quote_request,
         "vote": count_vote,
         "create": record_interactions,
         "emoji-react": record_interactions,

@@ -20,6 +20,7 @@ from apcore.federation.interactions.changes import (
     memberships_of,
     take_back,
 )
+from apcore.federation.interactions.quotes import approve_quote
 from apcore.federation.interactions.statements import Interaction, read_interactions, read_reply
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.side_effect_rules import IgnoredReason, is_vote
@@ -45,7 +46,11 @@ def apply_sent_effects(site: Site, scope: UnitOfWork[Any]) -> Op[list[PendingWri
     own_count = len(scope.notes)
     # A handler that replaces a row appends to the notes. What it sends has the default effects, so it ends.
     for number, note in enumerate(scope.notes):
-        notes.append(note)
+        if isinstance(note, SendActivity) and note.has_effects:
+            approved_note, stamp_notes = yield from approve_quote(site, scope, note)
+            notes += [*stamp_notes, approved_note]
+        else:
+            notes.append(note)
         if isinstance(note, SendActivity):
             _check_own(Activity.over(note.activity), site.actor_uri(note.by))
             if number < own_count:

@@ -112,7 +112,7 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 batch += publication
                 batch += _send(site, scope, create, now, number=number)
             case WriteEntry():
-                batch += Batch([] if note.check is None else [note.check], [note.write])
+                batch += Batch([note.check] if note.check else (), [note.write] if note.write else ())
             case RelationUpdate() | ChangeActor():
                 raise ContractError(f"a pending write was not settled: {note}")
     merged = batch.merged
