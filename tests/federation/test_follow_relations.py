@@ -17,6 +17,7 @@ from apcore.errors import ContractError
 from apcore.federation import Federation, FollowVerdict
 from apcore.federation.outbox.send import act
 from apcore.federation.relations.changes import FOLLOW_IDS_MAX
+from apcore.federation.relations.records import ENDED_KEPT_S
 from apcore.federation.relations.stored import read_relation, requests_collection
 from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.unit_of_work import AddMember, RemoveMember
@@ -621,10 +622,11 @@ def test_local_actors_follow_and_unfollow_each_other():
     assert (ground.members("followers", OTTO), ground.members("following")) == ([], [])
 
 
-def test_ended_relation_leaves_no_record():
+def test_ended_relation_leaves_no_record_after_ten_days():
     ground = Ground()
     follow = ground.follow()
     ground.receive(ground.mila.activity("Undo", object=follow))
+    ground.clock.pass_s(ENDED_KEPT_S + 1)
 
     def facts(kind: str) -> Any:
         return (yield from Scan((kind,), limit=100))
@@ -632,6 +634,58 @@ def test_ended_relation_leaves_no_record():
     for kind in ("relation", "followed"):
         assert ground.node.run(facts(kind)) == []
     assert not any(ground.node.run(contains(requests_collection(ANNA), (MILA,))))
+
+
+class FailingOnce:
+    """A listener that fails at its first run, so that the activity is processed again later."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, ctx: Any, activity: Activity) -> None:
+        self.runs += 1
+        if self.runs == 1:
+            raise RuntimeError("not yet")
+
+
+def test_follow_that_is_processed_after_its_undo_has_no_effect():
+    listener = FailingOnce()
+    ground = Ground(listen={Follow: listener})
+    follow = ground.follow()
+    ground.receive(ground.mila.activity("Undo", object=follow))
+    ground.clock.pass_s(3600)
+    ground.work()
+    assert listener.runs == 2
+    assert (ground.members("followers"), ground.types()) == ([], [])
+
+
+def test_accept_that_is_processed_after_the_reject_has_no_effect():
+    listener = FailingOnce()
+    ground = Ground(listen={Accept: listener})
+    follow = ground.request_follow()
+    for type_name in ("Accept", "Reject"):
+        ground.receive(ground.mila.activity(type_name, object=follow))
+    ground.clock.pass_s(3600)
+    ground.work()
+    assert listener.runs == 2
+    assert (ground.members("following"), ground.state(Direction.OUTBOUND)) == ([], RelationState.REJECTED)
+
+
+def test_follow_that_is_processed_after_a_refresh_still_counts():
+    listener = FailingOnce()
+    ground = Ground(listen={Follow: listener})
+    ground.follow()
+    ground.receive(ground.mila.activity("Update", object={"id": MILA, "type": "Person", "inbox": f"{MILA}/new"}))
+    ground.clock.pass_s(3600)
+    ground.work()
+    assert (listener.runs, ground.members("followers")) == (2, [MILA])
+
+
+def test_new_follow_after_an_undo_counts():
+    ground = Ground()
+    ground.receive(ground.mila.activity("Undo", object=ground.follow()))
+    ground.follow()
+    assert ground.members("followers") == [MILA]
 
 
 def test_rejected_relation_expires():

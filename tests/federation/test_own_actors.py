@@ -266,12 +266,13 @@ def test_delete_reaches_followers_followed_actors_and_those_who_asked_once_each(
     erin, frank, gina = (server.network.peer(f"https://{name}.example/u") for name in ("erin", "frank", "gina"))
     server.receive(erin, "Follow", object=ALICE)
     server.receive(frank, "Follow", object=ALICE)
+    _ = server.node.follow(server.new.actor, by="alice")
     for actor in (frank, gina):
         server.receive(actor, "Accept", object=server.node.follow(actor.actor, by="alice"))
     _ = server.node.accept_follow(frank.actor, by="alice")
     ident = server.node.delete_actor("alice")
     server.work()
-    for peer in (erin, frank, gina):
+    for peer in (erin, frank, gina, server.new):
         [delete] = received(peer, "Delete")
         assert (delete["id"], delete["actor"], delete["object"]) == (ident, ALICE, ALICE)
     assert not received(server.bob, "Delete")

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apcore import Federation, Node
+from apcore.effects import Op, commit_batch
+from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.relations.statements import RELATION_EVENTS, UNDO_EVENTS
-from apcore.federation.relations.table import TRANSITIONS, RelationAction, RelationEvent, RelationState, transition
+from apcore.federation.relations.stored import own_requests_collection, read_relation, requests_collection
+from apcore.federation.relations.table import (
+    TRANSITIONS,
+    Direction,
+    RelationAction,
+    RelationEvent,
+    RelationState,
+    transition,
+)
+from apcore.federation.site import Site
+from apcore.federation.unit_of_work import RelationUpdate
+from apcore.federation.unit_setup import unit_of_work_for
+from apcore.testing.keys import ReusedKeys
+from apcore.testing.peer import PeerNetwork
+from apcore.vocab import Person
 
 PAIRS = list(product(RelationState, RelationEvent))
 NONE, PENDING, ACCEPTED, REJECTED, BLOCKED = RelationState
@@ -98,3 +116,76 @@ def test_block_ends_only_with_its_undo(events):
 
 def test_every_relation_activity_has_an_undo():
     assert set(RELATION_EVENTS) == set(UNDO_EVENTS)
+
+
+# --- the full product on stored relations ---------------------------------------------------------------------------
+
+US, THEM = "https://local.example/users/alice", "https://remote.example/users/bob"
+PATHS: dict[RelationState, tuple[RelationEvent, ...]] = {
+    NONE: (),
+    PENDING: (E.FOLLOW,),
+    ACCEPTED: (E.FOLLOW, E.ACCEPT),
+    REJECTED: (E.FOLLOW, E.REJECT),
+    BLOCKED: (E.BLOCK,),
+}
+"""Events that lead to each state."""
+PRODUCT = list(product(RelationState, RelationEvent, Direction))
+
+
+@pytest.mark.parametrize(("state", "event", "direction"), PRODUCT, ids=lambda member: member.value)
+@pytest.mark.parametrize("is_received", [False, True], ids=["sent", "received"])
+def test_stored_relation_follows_the_table_in_each_state_direction_and_way(
+    state: RelationState, event: RelationEvent, direction: Direction, is_received: bool
+) -> None:
+    node = relation_node()
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    for number, step in enumerate((*PATHS[state], event)):
+        received = moment + timedelta(seconds=number) if is_received else None
+        update = RelationUpdate(direction, US, THEM, step, item=b"{}", received=received)
+        assert node.run(commit_update(node.site(), update))
+    expected = transition(state, event).state
+    relation = node.run(read_relation(node.federation.places, direction, US, THEM))
+    assert relation is not None
+    assert relation.state is expected
+    members = "followers" if direction is Direction.INBOUND else "following"
+    requests = requests_collection(US) if direction is Direction.INBOUND else own_requests_collection(US)
+    assert node.contains(f"{US}/{members}", THEM) is (expected is ACCEPTED)
+    assert node.contains(requests, THEM) is (expected is PENDING)
+
+
+@pytest.mark.parametrize(
+    ("event", "later"), list(product(RelationEvent, RelationEvent)), ids=lambda member: member.value
+)
+@pytest.mark.parametrize("direction", Direction, ids=lambda member: member.value)
+def test_overtaken_activity_changes_nothing(event: RelationEvent, later: RelationEvent, direction: Direction) -> None:
+    node = relation_node()
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    for step, seconds in ((E.FOLLOW, 0), (later, 2)):
+        update = RelationUpdate(direction, US, THEM, step, received=moment + timedelta(seconds=seconds))
+        assert node.run(commit_update(node.site(), update))
+    before = node.run(read_relation(node.federation.places, direction, US, THEM))
+    overtaken = RelationUpdate(direction, US, THEM, event, received=moment + timedelta(seconds=1))
+    _ = node.run(commit_update(node.site(), overtaken))
+    after = node.run(read_relation(node.federation.places, direction, US, THEM))
+    assert before is not None
+    assert after is not None
+    # The end of an outbound relation is not remembered: only our own Follow begins it again.
+    is_unordered = not {event, later}.isdisjoint({E.REFRESH, E.UNDO_BLOCK})
+    is_forgotten = direction is Direction.OUTBOUND and before.state is NONE
+    if is_unordered or is_forgotten:
+        assert after.state is transition(before.state, event).state
+    else:
+        assert after.state is before.state
+
+
+def relation_node() -> Node[None]:
+    federation: Federation[None] = Federation(software="test/1.0")
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: Person(preferred_username=identifier))
+    return Node(federation, "https://local.example", "memory:", transport=PeerNetwork(), signer=ReusedKeys())
+
+
+def commit_update(site: Site, update: RelationUpdate) -> Op[bool]:
+    scope = unit_of_work_for(site)
+    scope.notes.append(update)
+    batch = yield from flush(site, scope)
+    return (yield from commit_batch(batch)) is not False

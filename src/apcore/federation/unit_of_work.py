@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Final, Generic, TypeAlias
 
@@ -163,6 +164,8 @@ class RelationUpdate:
     """The id of the followed actor's activity."""
     item: bytes = field(default=b"", repr=False)
     """The value to store with the member. Empty leaves the stored value unchanged."""
+    received: datetime | None = None
+    """The time at which the other actor's activity was received; None for an activity of ours."""
 
 
 PendingWrite: TypeAlias = (
@@ -192,6 +195,8 @@ class UnitOfWork(Generic[Data]):
     relayed_by: str | None = None
     """The actor that sent the activity, if that is not its own actor."""
     attempt: int = 1
+    received: datetime | None = None
+    """The time at which the activity was received; None for a local activity."""
     recipient: str | None = None
     """The identifier of the actor whose inbox was addressed. None for the shared inbox."""
     is_silenced: bool = False

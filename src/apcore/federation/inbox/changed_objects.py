@@ -111,7 +111,8 @@ def forget_deleted(received: Received) -> Op[None]:
     if recipient is not None:
         us = received.site.actor_uri(recipient)
         received.scope.notes += [
-            RelationUpdate(direction, us, received.actor, RelationEvent.END) for direction in Direction
+            RelationUpdate(direction, us, received.actor, RelationEvent.END, received=received.scope.received)
+            for direction in Direction
         ]
 
 

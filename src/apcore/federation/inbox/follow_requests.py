@@ -16,13 +16,14 @@ from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.outbox.records import encode_inboxes
 from apcore.federation.policies import FollowVerdict
+from apcore.federation.relations.changes import is_overtaken
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
-from apcore.federation.relations.stored import read_relation
+from apcore.federation.relations.stored import Relation, read_relation
 from apcore.federation.relations.table import RelationAction, RelationEvent, transition
 from apcore.federation.routes import Registered
 from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate, SendActivity, UnitOfWork, WriteEntry
+from apcore.federation.unit_of_work import SendActivity, UnitOfWork, WriteEntry
 from apcore.vocab import Document, Follow
 
 __all__ = ["answer_follow"]
@@ -48,7 +49,10 @@ def answer_follow(received: Received) -> Op[None]:
         except RemoteError:
             received.log_ignored(IgnoredReason.NO_ACTOR, update.us)
             continue
-        verdict = yield from _verdict(site, scope, follow, update)
+        relation = yield from read_relation(site.federation.places, update.direction, update.us, update.them)
+        if relation is not None and is_overtaken(relation, update):
+            continue  # its Undo, or a later Follow, is processed already
+        verdict = yield from _verdict(site, scope, follow, relation)
         if verdict is FollowVerdict.REJECT:
             scope.notes.append(update)
         else:
@@ -61,8 +65,7 @@ def answer_follow(received: Received) -> Op[None]:
             _ = scope.address(SendActivity(_answer(received, follow, verdict), identifier, (follower,)))
 
 
-def _verdict(site: Site, scope: UnitOfWork[Any], follow: Follow, update: RelationUpdate) -> Op[FollowVerdict]:
-    relation = yield from read_relation(site.federation.places, update.direction, update.us, update.them)
+def _verdict(site: Site, scope: UnitOfWork[Any], follow: Follow, relation: Relation | None) -> Op[FollowVerdict]:
     actions = () if relation is None else transition(relation.state, RelationEvent.FOLLOW).actions
     if RelationAction.REFUSE in actions:
         return FollowVerdict.REJECT

@@ -140,6 +140,7 @@ def _scope_of(site: Site, attempt: Attempt, severity: Severity | None = None) ->
         site,
         activity_id=record.activity_id,
         attempt=attempt.number,
+        received=record.received,
         recipient=record.recipient,
         actor=record.actor,
         auth_method=record.auth_method,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from apcore.effects import Op
 from apcore.federation.refusals import one_line
@@ -56,12 +56,11 @@ def relation_updates(received: Received) -> Op[list[RelationUpdate]]:
     Effects: see `received_updates`.
     """
     site, recipient = received.site, received.scope.recipient
-    return (
-        yield from received_updates(
-            site.federation.places,
-            site.origin,
-            received.activity,
-            actor=received.actor,
-            recipient=None if recipient is None else site.actor_uri(recipient),
-        )
+    updates = yield from received_updates(
+        site.federation.places,
+        site.origin,
+        received.activity,
+        actor=received.actor,
+        recipient=None if recipient is None else site.actor_uri(recipient),
     )
+    return [evolve(update, received=received.scope.received) for update in updates]

@@ -3,8 +3,8 @@
 - A Move of the actor stores the new account, which is then in the served document as `movedTo`. It is refused unless
   the new account confirms it.
 - A Delete of the actor stores its deletion. From then on it is served as a tombstone, and can send nothing more. The
-  Delete goes to its followers, to those that it follows, and to those that have asked to follow it. Its keys stay until
-  the last delivery has ended, and a worker retires them then.
+  Delete goes to its followers, to the actors that it follows, and to those with a request, in both directions. Its keys
+  stay until the last delivery has ended, and a worker retires them then.
 - An Update that only names the actor gets its document, as it is served after the commit.
 
 None of these may be about another actor of ours. Each commit of an actor that sends also checks that the actor has not
@@ -35,7 +35,7 @@ from apcore.federation.actors.records import (
     OwnActorKey,
     OwnActorRecord,
 )
-from apcore.federation.relations.stored import requests_collection
+from apcore.federation.relations.stored import own_requests_collection, requests_collection
 from apcore.federation.site import Site
 from apcore.federation.time_limits import SENT_KEPT_S
 from apcore.federation.unit_of_work import ChangeActor, PendingWrite, PublishObject, SendActivity
@@ -46,7 +46,9 @@ from apcore.vocab import Activity, Delete, Move, Tombstone, Update, View, read_d
 __all__ = ["REQUESTS_TOLD_MAX", "settle_actor_changes"]
 
 REQUESTS_TOLD_MAX: Final = 100
-"""The most actors with a pending request that are told of a deletion. The others see that the actor is gone."""
+"""The most actors with a pending request that are told of a deletion, in each direction.
+
+The others learn it when they ask for the actor."""
 
 
 def settle_actor_changes(
@@ -55,7 +57,7 @@ def settle_actor_changes(
     """Apply the changes of our own actors among ``notes``; return the other notes, and a part of their commit.
 
     Effects: one `Get` for each actor that sends; for a Move, those of `confirm_move`; for an Update or a Delete, the
-    actor's handler and those of `own_keys`; for a Delete, also a `Get` and a `Scan`.
+    actor's handler and those of `own_keys`; for a Delete, also a `Get` and two `Scan`s.
 
     Raises:
         ContractError: The actor is deleted, an activity is about another actor of ours, or a Move is not confirmed.
@@ -164,8 +166,11 @@ class _Settling:
                 writes=[KEY_RETIREMENTS.put(retirement_key, KeyRetirement(actor=record.actor, names=names))]
             )
         relations = [site.collection_uri(name, note.by) for name in ("followers", "following")]
-        requests = yield from members_page(requests_collection(record.actor), limit=REQUESTS_TOLD_MAX)
-        return note.add_recipients((*relations, *(member.id for member in requests.items)))
+        recipients = relations
+        for collection in (requests_collection(record.actor), own_requests_collection(record.actor)):
+            requests = yield from members_page(collection, limit=REQUESTS_TOLD_MAX)
+            recipients += [member.id for member in requests.items]
+        return note.add_recipients(recipients)
 
     def _embed(self, note: SendActivity, record: OwnActorRecord) -> Op[SendActivity]:
         object_ = Activity.over(note.activity).object

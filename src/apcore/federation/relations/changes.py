@@ -7,6 +7,7 @@ sends, by plain writes. These join the commit that sends or processes the activi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from attrs import define, evolve, field
 from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.relations.records import (
+    ENDED_KEPT_S,
     FOLLOW_IDS,
     LEGACY_FOLLOWS,
     MET_ACTORS,
@@ -30,6 +32,7 @@ from apcore.federation.relations.records import (
 from apcore.federation.relations.stored import (
     INDEXED_STATES,
     Relation,
+    own_requests_collection,
     read_relation,
     requests_collection,
     true_state,
@@ -49,7 +52,7 @@ from apcore.federation.unit_of_work import (
 from apcore.http import Origin, parse_url, same_origin
 from apcore.ports import Batch, Check, Write
 
-__all__ = ["ANSWER_IDS_MAX", "FOLLOW_IDS_MAX", "is_late_answer", "settle_relations"]
+__all__ = ["ANSWER_IDS_MAX", "FOLLOW_IDS_MAX", "is_late_answer", "is_overtaken", "settle_relations"]
 
 FOLLOW_IDS_MAX: Final = 8
 """The most Follow ids that a relation stores. Some servers send a new id each time, and an answer may name any."""
@@ -64,6 +67,10 @@ _ANSWERS: Final[Mapping[RelationEvent, RelationState]] = MappingProxyType(
     }
 )
 """The state that an activity of the followed actor leads to. Its id is stored, for an Undo that names only the id."""
+
+
+_UNORDERED: Final = frozenset({RelationEvent.REFRESH, RelationEvent.UNDO_BLOCK})
+"""The events that do not depend on other activities of the same actor, and that no other activity depends on."""
 
 
 def settle_relations(
@@ -106,6 +113,17 @@ def is_late_answer(relation: Relation, update: RelationUpdate) -> bool:
     return named_id is not None and same_origin(named_id, relation.us) and named_id not in relation.follow_ids
 
 
+def is_overtaken(relation: Relation, update: RelationUpdate) -> bool:
+    """Return whether a later activity of the other actor has changed the relation already.
+
+    A peer delivers its activities about a relation in their order. But the processing of one may fail and be repeated
+    after the next: without this, an Accept would count after the Reject that followed it.
+    """
+    if update.received is None or relation.last_received is None or update.event in _UNORDERED:
+        return False
+    return update.received < relation.last_received
+
+
 @define
 class _Settling:
     """The notes that are settled so far, and the relations and memberships that later notes start from."""
@@ -145,7 +163,7 @@ class _Settling:
 
     def apply(self, update: RelationUpdate) -> Op[None]:
         relation = yield from self.read(update)
-        if relation is None or is_late_answer(relation, update):
+        if relation is None or is_late_answer(relation, update) or is_overtaken(relation, update):
             return
         change = transition(relation.state, update.event)
         changed = evolve(
@@ -154,6 +172,7 @@ class _Settling:
             item=update.item or relation.item,
             follow_ids=_follow_ids(relation, update),
             answer_ids=_answer_ids(relation, update, change.state),
+            last_received=_last_received(relation, update),
         )
         for action in change.actions:
             self._act(action, changed)
@@ -163,7 +182,8 @@ class _Settling:
         self._write(changed)
 
     def _act(self, action: RelationAction, relation: Relation) -> None:
-        requests = requests_collection(relation.us)
+        is_inbound = relation.direction is Direction.INBOUND
+        requests = requests_collection(relation.us) if is_inbound else own_requests_collection(relation.us)
         match action:
             case RelationAction.ADD_MEMBER:
                 self.add(AddMember(relation.members, relation.them, relation.item))
@@ -171,14 +191,12 @@ class _Settling:
                 self._add_write(MET_ACTORS.put(ActorKey.of(relation.them), met_actor))
             case RelationAction.REMOVE_MEMBER:
                 self.add(RemoveMember(relation.members, relation.them))
-            case RelationAction.ADD_REQUEST if relation.direction is Direction.INBOUND:
+            case RelationAction.ADD_REQUEST:
                 self.add(AddMember(requests, relation.them, relation.item))
-            case RelationAction.REMOVE_REQUEST if relation.direction is Direction.INBOUND:
+            case RelationAction.REMOVE_REQUEST:
                 self.add(RemoveMember(requests, relation.them))
-            case _:
-                # Our own requests are in no collection of requests. CONFIRM and REFUSE are answers, which the side
-                # effect of a received Follow sends.
-                pass
+            case RelationAction.CONFIRM | RelationAction.REFUSE:
+                pass  # the side effect of a received Follow sends these answers
 
     def _add_write(self, write: Write) -> None:
         self.add(WriteEntry(write))
@@ -188,11 +206,12 @@ class _Settling:
         self.relations[key] = self._write_index(relation) if relation.direction is Direction.INBOUND else relation
         if relation.is_legacy:
             self._add_write(LEGACY_FOLLOWS.delete(LegacyFollowKey.of(relation.us, relation.them)))
-        is_blank = relation.state is RelationState.NONE
+        is_remembered = relation.direction is Direction.INBOUND and relation.last_received is not None
+        is_blank = relation.state is RelationState.NONE and not is_remembered
         if is_blank and relation.entry is None and key not in self.checks:
             return
         self.checks[key] = Check(RELATIONS.key(key), None if relation.entry is None else relation.entry.version)
-        ttl_s = REJECTED_KEPT_S if _is_rejected_request(relation) else None
+        ttl_s = _ttl_s(relation)
         self._add_write(RELATIONS.delete(key) if is_blank else RELATIONS.put(key, relation.new_record, ttl_s=ttl_s))
 
     def _write_index(self, relation: Relation) -> Relation:
@@ -212,8 +231,11 @@ class _Settling:
         return evolve(relation, indexed_ids=new_ids)
 
 
-def _is_rejected_request(relation: Relation) -> bool:
-    return relation.direction is Direction.INBOUND and relation.state is RelationState.REJECTED
+def _ttl_s(relation: Relation) -> float | None:
+    """Return how long a relation is stored. Strangers decide how many requests are rejected, and how many end."""
+    if relation.direction is Direction.OUTBOUND:
+        return None
+    return {RelationState.REJECTED: REJECTED_KEPT_S, RelationState.NONE: ENDED_KEPT_S}.get(relation.state)
 
 
 def _check_not_blocked(settling: _Settling, update: RelationUpdate) -> Op[None]:
@@ -223,6 +245,11 @@ def _check_not_blocked(settling: _Settling, update: RelationUpdate) -> Op[None]:
     relation = yield from settling.read(update)
     if relation is not None and relation.state is RelationState.BLOCKED:
         raise ContractError(f"{update.us} blocks {update.them}: send an Undo of the Block before an Accept")
+
+
+def _last_received(relation: Relation, update: RelationUpdate) -> datetime | None:
+    is_ordered = update.received is not None and update.event not in _UNORDERED
+    return update.received if is_ordered else relation.last_received
 
 
 def _answer_ids(relation: Relation, update: RelationUpdate, state: RelationState) -> tuple[str, ...]:

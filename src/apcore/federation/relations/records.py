@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from attrs import frozen
@@ -13,6 +14,7 @@ from apcore.records import RecordKind, StoredRecord
 __all__ = [
     "DELETED_ACTORS",
     "DELETED_KEPT_S",
+    "ENDED_KEPT_S",
     "FOLLOW_IDS",
     "LEGACY_FOLLOWS",
     "MET_ACTORS",
@@ -30,6 +32,8 @@ __all__ = [
 
 REJECTED_KEPT_S: Final = 30 * 86400.0
 """How long a rejected request of another actor is stored. It expires because strangers decide how many there are."""
+ENDED_KEPT_S: Final = 10 * 86400.0
+"""How long the end of a relation is stored, in case that an earlier Follow is still to be processed."""
 DELETED_KEPT_S: Final = 365 * 86400.0
 """How long the deletion of an actor is remembered."""
 
@@ -62,6 +66,8 @@ class RelationRecord(StoredRecord):
     """The id of the newest activity of the followed actor that led to the state."""
     earlier_answer_ids: tuple[str, ...] = ()
     """The ids of earlier activities that led to the same state, oldest first."""
+    last_received: datetime | None = None
+    """The time at which the newest activity of the other actor was received that changed the relation."""
 
 
 class LegacyFollowKey(NamedTuple):
@@ -143,7 +149,7 @@ RELATIONS: Final = RecordKind(
     "relation",
     RelationRecord,
     RelationKey,
-    lifetime="until the relation ends; 30 days for a follower that was rejected",
+    lifetime="until the relation ends; 10 days after its follower ended it; 30 days after a rejection",
     written_by="follow relations",
     size="up to 10 KiB",
 )

@@ -8,6 +8,7 @@ not hold the other actor, there is no relation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -37,6 +38,7 @@ __all__ = [
     "blocked_among",
     "followers_of",
     "is_our_actor",
+    "own_requests_collection",
     "read_relation",
     "read_relation_records",
     "relations_of",
@@ -63,6 +65,8 @@ class Relation:
     follow_ids: tuple[str, ...] = ()
     answer_ids: tuple[str, ...] = ()
     """The ids of the followed actor's activities that led to the present state, newest last."""
+    last_received: datetime | None = None
+    """The time at which the newest activity of the other actor was received that changed the relation."""
     item: bytes = field(default=b"", repr=False)
     """The bytes that the collection stores with the member."""
     indexed_ids: tuple[str, ...] = ()
@@ -93,6 +97,7 @@ class Relation:
             follow_ids=self.follow_ids,
             answer_id=answer_id,
             earlier_answer_ids=tuple(earlier_answer_ids),
+            last_received=self.last_received,
             body=self.item,
         )
 
@@ -100,6 +105,11 @@ class Relation:
 def requests_collection(us: str) -> str:
     """Return the name of the managed collection of actors that wait for ``us`` to answer. It is not served."""
     return f"{us}#follow-requests"
+
+
+def own_requests_collection(us: str) -> str:
+    """Return the name of the managed collection of actors that ``us`` waits for to answer. It is not served."""
+    return f"{us}#own-follow-requests"
 
 
 def is_our_actor(routes: RouteTable, origin: Origin, uri: str) -> bool:
@@ -234,6 +244,7 @@ def _relation_from(blank: Relation, entry: Entry | None, legacy_entry: Entry | N
             state=state,
             follow_ids=record.follow_ids,
             answer_ids=record.earlier_answer_ids + (() if record.answer_id is None else (record.answer_id,)),
+            last_received=record.last_received,
             item=record.body,
             indexed_ids=record.follow_ids if is_indexed else (),
             entry=entry,
