@@ -94,7 +94,7 @@ def addressing_of(
     is_publication: bool = False,
     is_inherited: bool = False,
 ) -> Addressing:
-    """Return the addressing for an activity whose documents have ``audiences``, and that goes ``to`` further addresses.
+    """Return the addressing for documents with ``audiences`` that go ``to`` further addresses.
 
     - With ``visibility``, the documents name `PUBLIC` and ``followers`` as this word demands, and all of ``to``.
     - If the documents name an audience, it counts. A publication names the addresses in ``to`` as well. An activity

@@ -11,7 +11,7 @@ depends on the signer:
   audience may see them, also those that ``bto`` or ``bcc`` names, and the members of collections that it names. The
   same holds for an object of a handler without a predicate, if it names an audience that is not public;
 - for actors that one of our actors blocks. They do not see what it publishes, nor its collections, wherever the signer
-  is known. They do see the actor itself, whose keys they need to check its Block.
+  is known. They do see the actor itself, because they need its keys to check its Block.
 
 The instance actor and the well-known documents are served to everyone. Two servers that both demand signatures need
 each other's keys first, and start with those of the instance actors.
@@ -20,7 +20,7 @@ A forbidden resource is answered exactly like a missing one: 404 for a signed re
 servers send their first request unsigned. The 401 tells them to sign; a 404 might make them delete their copy.
 
 A signature that is invalid, or cannot be checked now, counts as no signature. Where one was required, the answer names
-the reason. A signature that covers the path but not the query does not identify the signer either: somebody else may
+the reason. A signature that covers the path but not the query does not identify the signer either: another client may
 have chosen the query.
 
 A request that is signed with a key of a suspended domain gets 403, also for a public resource and before anything is

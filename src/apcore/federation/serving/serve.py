@@ -67,7 +67,7 @@ _VARY_BY_VIEWER: Final = "Accept, Signature, Signature-Input"
 _LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
 _STORED_KINDS: Final = frozenset({"managed", "object-collection", "object-page"})
-"""The kinds of resource whose visibility is that of a stored object."""
+"""The kinds of resource that are as visible as a stored object."""
 
 
 Served: TypeAlias = Response | Elsewhere
