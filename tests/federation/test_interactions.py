@@ -103,7 +103,11 @@ def test_blocked_actor_is_not_added():
     servers = Servers()
     note = servers.publish()
     _ = servers.node.block(BOB, by="alice")
-    assert servers.receive(servers.bob, servers.bob.activity("Like", object=note)) == 403
+    like = servers.bob.activity("Like", object=note)
+    assert servers.receive(servers.bob, like) == 403
+    assert servers.bob.deliver(servers.node, like).status == 202  # to the shared inbox
+    servers.work()
+    assert servers.heard == [like["id"]]
     assert servers.total(f"{note}/likes") == 0
 
 

@@ -92,7 +92,10 @@ def test_vote_for_an_unknown_option_does_not_count():
 def test_vote_of_a_blocked_actor_does_not_count():
     poll = Poll()
     _ = poll.node.block(poll.bob.actor, by="alice")
-    poll.vote(poll.bob, "red")
+    note = {"id": f"{BOB}/votes/1", "type": "Note", "attributedTo": BOB, "name": "red", "inReplyTo": poll.poll}
+    assert poll.bob.deliver(poll.node, poll.bob.activity("Create", object=note)).status == 202  # to the shared inbox
+    poll.work()
+    assert len(poll.heard) == 1
     assert poll.counts() == (0, 0, 0)
 
 
