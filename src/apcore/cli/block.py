@@ -194,7 +194,7 @@ def _read_file(path: Path, default: _NewRule) -> list[_NewRule]:
         raise click.UsageError(f"{path} cannot be read: {error}") from error
     if len(lines) > _RULES_MAX:
         raise click.UsageError(f"{path} has {len(lines)} lines, at most {_RULES_MAX}")
-    names = [name.lstrip("#") for name in next(csv.reader(lines[:1]), [])]
+    names = [name.lstrip("#") for name in next(csv.reader(lines[:1]), list[str]())]
     if "domain" not in names:
         domains = [line.partition("#")[0].strip() for line in lines]
         return [

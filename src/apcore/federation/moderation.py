@@ -21,7 +21,7 @@ from attrs import evolve, field, frozen
 
 from apcore.errors import ConfigurationError, Refused
 from apcore.http import parse_origin
-from apcore.vocab import Document
+from apcore.vocab import Document, values
 
 __all__ = [
     "EVERY_DOMAIN",
@@ -142,9 +142,9 @@ def without_media(document: Document) -> Document:
 
 def _strip_media(value: Any) -> Any:
     # The parser has bounded the depth.
-    if isinstance(value, dict):
+    if values.is_object(value):
         return {name: _strip_media(item) for name, item in value.items() if name not in _MEDIA_MEMBERS}
-    return [_strip_media(item) for item in value] if isinstance(value, list) else value
+    return [_strip_media(item) for item in value] if values.is_array(value) else value
 
 
 def _rules(rules: Mapping[str, Severity]) -> Mapping[str, Severity]:
