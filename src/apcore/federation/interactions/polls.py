@@ -114,7 +114,8 @@ def _options_of(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    items: list[Any] = [*value] if isinstance(value, list) else [value]
+    return items
 
 
 def _with_count(option: Any, number: int) -> Any:
