@@ -21,6 +21,7 @@ from apcore.vocab import (
     Announce,
     Audience,
     Create,
+    Flag,
     Follow,
     Like,
     Note,
@@ -200,6 +201,18 @@ def test_actor_in_an_update_gets_no_audience(out: Outgoing) -> None:
     [update] = out.post.bodies
     assert (update["to"], update["cc"]) == ([PUBLIC], [FOLLOWERS])
     assert not {"to", "cc"} & update["object"].keys()
+
+
+def test_blocked_actor_gets_only_reports_and_activities_about_the_relation(out: Outgoing) -> None:
+    out.node.block(ROSA, by="alice")
+    out.node.send(Like(object=f"{X}/n", cc=[ROSA]), by="alice", to=[ROSA, TIM])
+    out.node.publish(Note(content="@rosa", cc=[ROSA]), by="alice", visibility="public")
+    out.node.send(Flag(objects=[ROSA]), by="alice", to=ROSA)
+    out.work()
+    out.node.unblock(ROSA, by="alice")
+    out.work()
+    types = [body["type"] for url, body in zip(out.post.urls, out.post.bodies, strict=True) if url.startswith(ROSA)]
+    assert sorted(types) == ["Block", "Flag", "Undo"]
 
 
 def test_undo_reaches_the_audience_of_the_undone_activity(out: Outgoing) -> None:

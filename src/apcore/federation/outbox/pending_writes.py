@@ -199,7 +199,8 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         created=now,
         recipients=tuple(recipients),
         direct=tuple(direct),
-        skips_blocked=_skips_blocked(activity),
+        # Reports go to the server of an actor that is often blocked at the same time.
+        skips_blocked=not (is_about_relation or activity.is_a(Flag)),
         line=line,
         order=order_at(now, number),
     )
@@ -207,17 +208,6 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         writes=[SENDINGS.put(key, sending)],
         messages=[send_message(name, message_name.encode()[:16], by=site.origin, about=line)],
     )
-
-
-def _skips_blocked(activity: Document) -> bool:
-    """Return whether actors that the sender blocks get nothing of an activity.
-
-    They do get activities about relations, such as the Block itself. Reports go to the server of an actor that is often
-    blocked at the same time.
-    """
-    if not activity.is_a(Activity):
-        return True
-    return not activity.is_a(Flag) and read_statement(Activity.over(activity)) is None
 
 
 def _subject(activity: Document) -> str | None:
