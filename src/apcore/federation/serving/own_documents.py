@@ -32,7 +32,7 @@ _WITH_DOCUMENT: Final = _STORED | {"actor", "instance", "object", "collection", 
 def load_own_document(site: Site, uri: str, *, origins: Origins) -> Op[Document | None]:
     """Return the document with the id ``uri`` if an origin of ours has that id, else None.
 
-    Nobody's access is checked: the document is for the application itself. An object that was published for a limited
+    No access is checked: the document is for the application itself. An object that was published for a limited
     audience is returned too. The handler of an actor or an object gets the data of ``site``.
 
     Effects: one `Get` for a published object, and those of the handler for anything else.
