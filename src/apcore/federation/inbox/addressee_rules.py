@@ -13,6 +13,7 @@ These rules are applied once the sender is proved, so that a false claim reveals
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from apcore.effects import Op, Scan
@@ -25,7 +26,14 @@ from apcore.federation.site import Site
 from apcore.ports import StoreKey, digest_part
 from apcore.vocab import Accept, Activity, Block, Delete, Follow, Mention, Object, Reject, Undo, joint_audience
 
-__all__ = ["RELATIONS_READ_MAX", "ActorBlocked", "TooManyMentions", "check_blocks", "check_mentions"]
+__all__ = [
+    "RELATIONS_READ_MAX",
+    "ActorBlocked",
+    "TooManyMentions",
+    "check_blocks",
+    "check_mentions",
+    "local_actors_named",
+]
 
 _ACCEPTED_FROM_BLOCKED: Final = (Follow, Accept, Reject, Undo, Delete, Block)
 _ADDRESSEES_MAX: Final = 30
@@ -47,8 +55,12 @@ class TooManyMentions(Refused):
     reason = "too-many-mentions"
 
 
-def check_blocks(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[None]:
-    """Check that an addressee of the activity does not block its actor. ``recipient`` is the inbox's actor, if any.
+def check_blocks(
+    site: Site, authenticated: Authenticated, recipient: str | None, actors_named: Sequence[str]
+) -> Op[None]:
+    """Check that an addressee of the activity does not block its actor.
+
+    ``recipient`` is the inbox's actor, if any, and ``actors_named`` the result of `local_actors_named`.
 
     Effects: one `Get`; none if the activity names no local actor, or if blocks do not concern its type.
 
@@ -58,9 +70,7 @@ def check_blocks(site: Site, authenticated: Authenticated, recipient: str | None
     document = authenticated.document
     if any(document.is_a(kind) for kind in _ACCEPTED_FROM_BLOCKED):
         return
-    addressees = (
-        [site.actor_uri(recipient)] if recipient is not None else local_actors_named(site, authenticated.activity)
-    )
+    addressees = actors_named if recipient is None else [site.actor_uri(recipient)]
     if not 1 <= len(addressees) <= _ADDRESSEES_MAX:
         return
     relations = yield from read_relation_records([(addressee, authenticated.actor) for addressee in addressees])
@@ -69,8 +79,10 @@ def check_blocks(site: Site, authenticated: Authenticated, recipient: str | None
         raise ActorBlocked(f"{authenticated.actor} is blocked by {', '.join(addressees)}")
 
 
-def check_mentions(site: Site, authenticated: Authenticated) -> Op[None]:
+def check_mentions(site: Site, authenticated: Authenticated, actors_named: Sequence[str]) -> Op[None]:
     """Check that a stranger names no more local actors than the policy allows.
+
+    ``actors_named`` is the result of `local_actors_named`.
 
     Effects: none for few mentions, else up to 10 `Scan`s.
 
@@ -80,7 +92,7 @@ def check_mentions(site: Site, authenticated: Authenticated) -> Op[None]:
     mentions_max = site.federation.inbox_policy.stranger_mentions_max
     if mentions_max is None:
         return
-    mention_count = len(local_actors_named(site, authenticated.activity))
+    mention_count = len(actors_named)
     if mention_count <= mentions_max or (yield from _is_followed(authenticated.actor)):
         return
     raise TooManyMentions(

@@ -16,7 +16,7 @@ from apcore.effects import Op
 from apcore.errors import LimitExceeded, Refused, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.profiles import require_actor
 from apcore.federation.domain_checks import check_hosts
-from apcore.federation.inbox.addressee_rules import ActorBlocked, check_blocks, check_mentions
+from apcore.federation.inbox.addressee_rules import ActorBlocked, check_blocks, check_mentions, local_actors_named
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.evidence import Authenticated
@@ -88,14 +88,15 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _check_not_ours(site, authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
+    actors_named = local_actors_named(site, authenticated.activity)
     try:
-        yield from check_blocks(site, authenticated, recipient)
+        yield from check_blocks(site, authenticated, recipient, actors_named)
     except ActorBlocked as blocked:
         if site.federation.inbox_policy.blocked_actors == "refuse":
             raise
         _log(f"dropped, since {blocked},", authenticated.proved, recipient)
         return
-    yield from check_mentions(site, authenticated)
+    yield from check_mentions(site, authenticated, actors_named)
     if not _is_handled(site, authenticated):
         _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
