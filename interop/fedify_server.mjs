@@ -16,12 +16,22 @@ import * as vocab from "@fedify/vocab";
 
 const [port, keyFile, certificateFile, firstKnock] = process.argv.slice(2);
 const origin = `https://localhost:${port}`;
-const { Accept, Create, Endpoints, Follow, Note, Person, Undo, PUBLIC_COLLECTION } = vocab;
+const { Accept, Block, Create, Endpoints, Follow, Note, Person, Reject, Undo, Update, PUBLIC_COLLECTION } = vocab;
 
 const heard = [];
 const followers = new Map();
 const posts = [];
 const keys = [];
+// How the next Follow is answered: "accept", "reject" or "pending".
+let answerMode = "accept";
+// The latest Follow of each actor.
+const received = new Map();
+// The id of its latest Follow, which its Undo names.
+let followId = null;
+// Whose inbox the actor names: that of "fed-new" after it has moved its inbox.
+let inboxOf = "fed";
+// The path of the inbox that was last posted to.
+let servedPath = null;
 
 const federation = createFederation({
   kv: new MemoryKvStore(),
@@ -31,22 +41,25 @@ const federation = createFederation({
   allowPrivateAddress: true,
 });
 
+async function actorOf(context, identifier) {
+  if (identifier !== "fed" && identifier !== "fed-new") return null;
+  const pairs = await context.getActorKeyPairs(identifier);
+  return new Person({
+    id: context.getActorUri(identifier),
+    preferredUsername: identifier,
+    name: "Fed",
+    inbox: context.getInboxUri(inboxOf),
+    outbox: context.getOutboxUri(identifier),
+    followers: context.getFollowersUri(identifier),
+    // With its new inbox it has no shared inbox, so that the path of a delivery shows the inbox that is used.
+    endpoints: inboxOf === "fed" ? new Endpoints({ sharedInbox: context.getInboxUri() }) : null,
+    publicKey: pairs[0].cryptographicKey,
+    assertionMethods: pairs.map((pair) => pair.multikey),
+  });
+}
+
 federation
-  .setActorDispatcher("/users/{identifier}", async (context, identifier) => {
-    if (identifier !== "fed") return null;
-    const pairs = await context.getActorKeyPairs(identifier);
-    return new Person({
-      id: context.getActorUri(identifier),
-      preferredUsername: identifier,
-      name: "Fed",
-      inbox: context.getInboxUri(identifier),
-      outbox: context.getOutboxUri(identifier),
-      followers: context.getFollowersUri(identifier),
-      endpoints: new Endpoints({ sharedInbox: context.getInboxUri() }),
-      publicKey: pairs[0].cryptographicKey,
-      assertionMethods: pairs.map((pair) => pair.multikey),
-    });
-  })
+  .setActorDispatcher("/users/{identifier}", actorOf)
   .setKeyPairsDispatcher(async () => {
     if (keys.length === 0) {
       keys.push(await generateCryptoKeyPair("RSASSA-PKCS1-v1_5"), await generateCryptoKeyPair("Ed25519"));
@@ -74,20 +87,21 @@ federation
   .on(Follow, async (context, follow) => {
     const follower = await follow.getActor(context);
     heard.push({ type: "Follow", actor: follow.actorId?.href });
-    followers.set(follow.actorId.href, {
-      id: follower.id,
-      inboxId: follower.inboxId,
-      endpoints: follower.endpoints,
-    });
-    const accept = new Accept({
-      id: new URL(`#accept/${heard.length}`, context.getActorUri("fed")),
-      actor: context.getActorUri("fed"),
-      object: follow,
-    });
-    await context.sendActivity({ identifier: "fed" }, follower, accept);
+    received.set(follow.actorId.href, follow);
+    if (answerMode !== "pending") await answerFollow(context, follow, follower, answerMode === "accept");
   })
   .on(Accept, async (_context, accept) => {
     heard.push({ type: "Accept", actor: accept.actorId?.href });
+  })
+  .on(Reject, async (_context, reject) => {
+    heard.push({ type: "Reject", actor: reject.actorId?.href });
+  })
+  .on(Block, async (_context, block) => {
+    heard.push({ type: "Block", actor: block.actorId?.href });
+    followers.delete(block.actorId?.href);
+  })
+  .on(Update, async (_context, update) => {
+    heard.push({ type: "Update", actor: update.actorId?.href });
   })
   .on(Undo, async (context, undo) => {
     const undone = await undo.getObject(context);
@@ -96,18 +110,75 @@ federation
   })
   .on(Create, async (context, create) => {
     const object = await create.getObject(context);
-    heard.push({ type: "Create", actor: create.actorId?.href, content: object?.content?.toString() });
+    heard.push({
+      type: "Create",
+      actor: create.actorId?.href,
+      content: object?.content?.toString(),
+      to: create.toIds.map((id) => id.href),
+      cc: create.ccIds.map((id) => id.href),
+      inbox: servedPath,
+    });
   });
 
+async function answerFollow(context, follow, follower, accepts) {
+  if (accepts) {
+    followers.set(follow.actorId.href, {
+      id: follower.id,
+      inboxId: follower.inboxId,
+      endpoints: follower.endpoints,
+    });
+  } else followers.delete(follow.actorId.href);
+  const Answer = accepts ? Accept : Reject;
+  const answer = new Answer({
+    id: new URL(`#answer/${crypto.randomUUID()}`, context.getActorUri("fed")),
+    actor: context.getActorUri("fed"),
+    object: follow,
+  });
+  await context.sendActivity({ identifier: "fed" }, follower, answer);
+}
+
 const commands = {
+  async answering(_context, { mode }) {
+    answerMode = mode;
+    return {};
+  },
+  async answer(context, { actor, accepts }) {
+    const follower = await context.lookupObject(actor);
+    await answerFollow(context, received.get(actor), follower, accepts === "true");
+    return {};
+  },
+  async block(context, { actor }) {
+    const blocked = await context.lookupObject(actor);
+    followers.delete(actor);
+    const block = new Block({
+      id: new URL(`#block/${crypto.randomUUID()}`, context.getActorUri("fed")),
+      actor: context.getActorUri("fed"),
+      object: new URL(actor),
+    });
+    await context.sendActivity({ identifier: "fed" }, blocked, block);
+    return {};
+  },
+  async moveInbox(context, { actor }) {
+    inboxOf = "fed-new";
+    const recipient = await context.lookupObject(actor);
+    const update = new Update({
+      id: new URL(`#update/${crypto.randomUUID()}`, context.getActorUri("fed")),
+      actor: context.getActorUri("fed"),
+      object: await actorOf(context, "fed"),
+      to: PUBLIC_COLLECTION,
+    });
+    await context.sendActivity({ identifier: "fed" }, recipient, update);
+    return {};
+  },
   async lookup(context, { handle }) {
     const found = await context.lookupObject(handle);
     return { id: found?.id?.href ?? null, name: found?.name?.toString() ?? null };
   },
   async follow(context, { actor }) {
     const object = await context.lookupObject(actor);
+    followId = new URL(`#follow/${crypto.randomUUID()}`, context.getActorUri("fed"));
     const follow = new Follow({
-      id: new URL(`#follow/${actor}`, context.getActorUri("fed")),
+      id: followId,
       actor: context.getActorUri("fed"),
       object: new URL(actor),
     });
@@ -120,7 +191,7 @@ const commands = {
       id: new URL(`#undo/${actor}`, context.getActorUri("fed")),
       actor: context.getActorUri("fed"),
       object: new Follow({
-        id: new URL(`#follow/${actor}`, context.getActorUri("fed")),
+        id: followId,
         actor: context.getActorUri("fed"),
         object: new URL(actor),
       }),
@@ -128,23 +199,27 @@ const commands = {
     await context.sendActivity({ identifier: "fed" }, object, undo);
     return {};
   },
-  async post(context, { content }) {
+  async post(context, { content, visibility = "public" }) {
     const number = posts.length + 1;
+    const followersUri = context.getFollowersUri("fed");
+    const audience = {
+      public: { to: PUBLIC_COLLECTION, cc: followersUri },
+      unlisted: { to: followersUri, cc: PUBLIC_COLLECTION },
+      followers: { to: followersUri },
+    }[visibility];
     const note = new Note({
-      id: new URL(`/notes/${number}`, origin),
+      id: new URL(`/notes/${visibility}/${number}`, origin),
       attribution: context.getActorUri("fed"),
       content,
-      to: PUBLIC_COLLECTION,
-      cc: context.getFollowersUri("fed"),
+      ...audience,
     });
     const create = new Create({
-      id: new URL(`/creates/${number}`, origin),
+      id: new URL(`/creates/${visibility}/${number}`, origin),
       actor: context.getActorUri("fed"),
       object: note,
-      to: PUBLIC_COLLECTION,
-      cc: context.getFollowersUri("fed"),
+      ...audience,
     });
-    posts.unshift(create);
+    if (visibility === "public") posts.unshift(create);
     await context.sendActivity({ identifier: "fed" }, "followers", create, { preferSharedInbox: true });
     return { id: create.id.href };
   },
@@ -162,6 +237,7 @@ const commands = {
 async function answer(request) {
   const url = new URL(request.url);
   if (!url.pathname.startsWith("/control/")) {
+    if (request.method === "POST") servedPath = url.pathname;
     return await federation.fetch(request, { contextData: undefined });
   }
   const command = commands[url.pathname.slice("/control/".length)];

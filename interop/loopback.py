@@ -16,12 +16,12 @@ import trustme
 import uvicorn
 from attrs import frozen
 
-from apcore import AsyncNode, Federation
+from apcore import AsyncNode, Federation, FollowVerdict
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.h11 import AsyncH11Transport
 from apcore.collections import contains
 from apcore.http import AddressPolicy, Headers, Request, TransportLimits
-from apcore.vocab import Activity, Person
+from apcore.vocab import Activity, Person, joint_audience
 
 __all__ = ["Commands", "LoopbackServer", "TlsFiles", "free_port", "running", "spawned", "until"]
 
@@ -71,6 +71,10 @@ class LoopbackServer:
         listens_to: Sequence[type[Activity]],
     ) -> None:
         self.heard: list[tuple[str, str]] = []
+        self.audiences: list[str] = []
+        """The visibility of each received post: `public`, `unlisted` or `limited`."""
+        self.verdict = FollowVerdict.ACCEPT
+        """The answer to the next requests to follow."""
         self.alice = f"{origin}/users/alice"
         federation: Federation[None] = Federation(software="apcore-interop/1.0", signature_scheme=scheme)
 
@@ -78,11 +82,21 @@ class LoopbackServer:
         def actor(ctx, identifier):
             return Person(preferred_username="alice", name="Alice") if identifier == "alice" else None
 
+        federation.follows(lambda ctx, follow: self.verdict)
         for kind in listens_to:
-            federation.on(kind)(lambda ctx, activity, name=kind.__name__: self.heard.append((name, activity.actor.uri)))
+            federation.on(kind)(lambda ctx, activity, name=kind.__name__: self._listen(name, activity))
         addresses = AddressPolicy(loopback=True)
         self.node = AsyncNode(federation, origin, f"sqlite:///{store}", transport=transport, addresses=addresses)
         self.site = self.node.site()
+
+    def _listen(self, name: str, activity: Activity) -> None:
+        self.heard.append((name, activity.actor.uri))
+        if name == "Create":
+            self.audiences.append(joint_audience(activity.document).visibility.value)
+
+    async def has_post(self, visibility: str) -> bool:
+        """Return whether a post of that visibility was received."""
+        return visibility in self.audiences
 
     async def has(self, collection: str, uri: str) -> bool:
         """Ask the store, not the cache of what was served."""

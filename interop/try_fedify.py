@@ -13,15 +13,18 @@ import shutil
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from attrs import frozen
 from loopback import Commands, LoopbackServer, TlsFiles, free_port, running, spawned, until
 
+from apcore import FollowVerdict
 from apcore.collections import traverse
 from apcore.remote import load
-from apcore.vocab import Accept, Actor, Create, Follow, Note, Undo
+from apcore.vocab import PUBLIC, Accept, Actor, Block, Create, Follow, Note, Reject, Undo, Update
 
 HERE = Path(__file__).parent
 
@@ -104,6 +107,132 @@ async def steps(ours: LoopbackServer, theirs: Fedify) -> None:
     await ours.node.send(Undo(object=Follow(actor=ours.alice, object=theirs.fed)), by="alice", to=theirs.fed)
     await until(lambda: they_heard("Undo"), "Fedify hears our Undo")
     said("both take their Follow back")
+    trial = RelationTrial(ours, theirs, said)
+    await trial.answer_their_follows()
+    await trial.await_their_answers()
+    await trial.block_each_other()
+
+
+@frozen
+class RelationTrial:
+    """The steps about follow relations, limited audiences, a new inbox and blocks, in both directions."""
+
+    ours: LoopbackServer
+    theirs: Fedify
+    said: Callable[[str], None]
+
+    async def count(self, kind: str) -> int:
+        """Return how many of our activities of a type Fedify has heard."""
+        return (await self.theirs.heard()).count((kind, self.ours.alice))
+
+    async def until_they_heard(self, kind: str, count: int = 1) -> None:
+        async def is_heard() -> bool:
+            return await self.count(kind) >= count
+
+        await until(is_heard, f"Fedify hears our {kind}, number {count}")
+
+    async def until_we_heard(self, kind: str, count: int = 1) -> None:
+        async def is_heard() -> bool:
+            return self.ours.heard.count((kind, self.theirs.fed)) >= count
+
+        await until(is_heard, f"we hear Fedify's {kind}, number {count}")
+
+    async def until_following(self, is_member: bool) -> None:
+        async def holds() -> bool:
+            return await self.ours.has("following", self.theirs.fed) is is_member
+
+        await until(holds, f"membership of Fedify in our following is {is_member}")
+
+    async def last_create(self) -> dict[str, Any]:
+        activities = (await self.theirs.tell("heard"))["heard"]
+        create: dict[str, Any] = next(entry for entry in reversed(activities) if entry["type"] == "Create")
+        return create
+
+    async def answer_their_follows(self) -> None:
+        ours, theirs = self.ours, self.theirs
+        ours.verdict = FollowVerdict.PENDING
+        accept_count = await self.count("Accept")
+        await theirs.tell("follow", actor=ours.alice)
+
+        async def is_pending() -> bool:
+            requests = (await ours.node.pending_follows("alice")).items
+            return theirs.fed in [request.actor for request in requests]
+
+        await until(is_pending, "Fedify's Follow is pending")
+        assert not await ours.has("followers", theirs.fed)
+        await ours.node.accept_follow(theirs.fed, by="alice")
+        await self.until_they_heard("Accept", accept_count + 1)
+        assert await ours.has("followers", theirs.fed)
+        self.said("apcore leaves Fedify's Follow pending, and approves it later")
+        await self.write_to_limited_audiences()
+        await self.deliver_to_a_new_inbox()
+        await ours.node.remove_follower(theirs.fed, by="alice")
+        await self.until_they_heard("Reject")
+        assert not await ours.has("followers", theirs.fed)
+        self.said("apcore removes Fedify from its followers")
+        ours.verdict = FollowVerdict.REJECT
+        await theirs.tell("follow", actor=ours.alice)
+        await self.until_they_heard("Reject", 2)
+        assert not await ours.has("followers", theirs.fed)
+        self.said("apcore rejects Fedify's Follow")
+
+    async def write_to_limited_audiences(self) -> None:
+        followers, count = f"{self.ours.alice}/followers", await self.count("Create")
+        for number, cc in enumerate([[PUBLIC], []], start=1):
+            await self.ours.node.publish(Note(content=f"<p>limited {number}</p>", to=[followers], cc=cc), by="alice")
+            await self.until_they_heard("Create", count + number)
+            create = await self.last_create()
+            assert (create["to"], create["cc"]) == ([followers], cc), create
+        self.said("apcore posts unlisted and to followers only, and Fedify reads these audiences")
+
+    async def deliver_to_a_new_inbox(self) -> None:
+        await self.theirs.tell("moveInbox", actor=self.ours.alice)
+        await self.until_we_heard("Update")
+
+        async def reaches_new_inbox() -> bool:
+            count = await self.count("Create")
+            await self.ours.node.publish(Note(content="<p>to the new inbox</p>"), by="alice")
+            await self.until_they_heard("Create", count + 1)
+            return str((await self.last_create())["inbox"]).endswith("/users/fed-new/inbox")
+
+        await until(reaches_new_inbox, "our posts reach Fedify's new inbox")
+        self.said("Fedify gets a new inbox, and apcore delivers to it")
+
+    async def await_their_answers(self) -> None:
+        ours, theirs = self.ours, self.theirs
+        count = await self.count("Follow")
+        await theirs.tell("answering", mode="pending")
+        await ours.node.follow(theirs.fed, by="alice")
+        await self.until_they_heard("Follow", count + 1)
+        assert not await ours.has("following", theirs.fed)
+        await theirs.tell("answer", actor=ours.alice, accepts="true")
+        await self.until_following(True)
+        self.said("Fedify leaves our Follow pending, and approves it later")
+        for visibility, word in (("unlisted", "unlisted"), ("followers", "limited")):
+            await theirs.tell("post", content=f"<p>{visibility}</p>", visibility=visibility)
+            await until(lambda word=word: ours.has_post(word), f"we read Fedify's post to {visibility}")
+        self.said("Fedify posts unlisted and to followers only, and apcore reads these audiences")
+        await theirs.tell("answer", actor=ours.alice, accepts="false")
+        await self.until_following(False)
+        self.said("Fedify removes apcore from its followers")
+        count = ours.heard.count(("Reject", theirs.fed))
+        await theirs.tell("answering", mode="reject")
+        await ours.node.follow(theirs.fed, by="alice")
+        await self.until_we_heard("Reject", count + 1)
+        assert not await ours.has("following", theirs.fed)
+        self.said("Fedify rejects apcore's Follow")
+
+    async def block_each_other(self) -> None:
+        ours, theirs = self.ours, self.theirs
+        await theirs.tell("answering", mode="accept")
+        await ours.node.follow(theirs.fed, by="alice")
+        await self.until_following(True)
+        await theirs.tell("block", actor=ours.alice)
+        await self.until_following(False)
+        self.said("Fedify blocks apcore")
+        await ours.node.block(theirs.fed, by="alice")
+        await self.until_they_heard("Block")
+        self.said("apcore blocks Fedify")
 
 
 async def one_round(directory: Path, knock: str, scheme: str) -> None:
@@ -112,7 +241,7 @@ async def one_round(directory: Path, knock: str, scheme: str) -> None:
         files = TlsFiles.issue(Path(place))
         transport = files.transport()
         our_port, their_port = free_port(), free_port()
-        kinds = (Accept, Create, Follow, Undo)
+        kinds = (Accept, Block, Create, Follow, Reject, Undo, Update)
         ours = LoopbackServer(f"https://localhost:{our_port}", Path(place) / "ours.db", scheme, transport, kinds)
         theirs = Fedify(Commands(f"https://localhost:{their_port}", transport))
         node = shutil.which("node", path=str(directory / "node_modules" / ".bin")) or "node"
