@@ -17,7 +17,7 @@ OF_THE_APPLICATION = {
     20: "6: the application receives its clients' activities and passes them to `publish` and `send`.",
     21: "6: the application authenticates its clients; `by=` names the actor that it has authenticated.",
     23: "6: the application answers its clients with 201 and Location; `publish` and `send` return the new id for it.",
-    27: "6.1: collecting the addresses of a reply is the client's task; apcore delivers to those that the object names.",
+    27: "6.1: collecting the addresses of a reply is the client's task; apcore delivers to those it names.",
 }
 
 

@@ -93,8 +93,8 @@ def make_wake(
 ) -> Message:
     """Make the message that wakes a worker for a record.
 
-    ``message_id`` is 16 random bytes. Messages of one ``group`` are handled one after another; by default, a record is a
-    group of its own.
+    ``message_id`` is 16 random bytes. Messages of one ``group`` are handled one after another; by default, a record
+    is a group of its own.
     """
     name = key_name(key)
     # The key is encoded once, for the label and for the body: every received activity pays for it.
