@@ -372,7 +372,17 @@ def test_every_sample_is_of_a_declared_kind() -> None:
     assert [key for key, _ in all_samples() if kind_of(key) is None] == []
 
 
-NEW_KINDS = {"dead-send", "doc-failed", "domain-rule", "interaction", "own-actor", "undone", "vote"}
+NEW_KINDS = {
+    "dead-send",
+    "doc-failed",
+    "domain-rule",
+    "forwarded",
+    "in-bytes",
+    "interaction",
+    "own-actor",
+    "undone",
+    "vote",
+}
 """The kinds of record that neither of the two releases wrote."""
 
 

@@ -20,7 +20,13 @@ from apcore.federation.context_methods import AwaitableMethods, BlockingMethods,
 from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.pointers import AsyncPointer, Pointer, resolve_in
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
-from apcore.federation.unit_of_work import AddMember, PublishObject, RemoveMember, SendActivity, UnitOfWork
+from apcore.federation.unit_of_work import (
+    AddMember,
+    PublishObject,
+    RemoveMember,
+    SendActivity,
+    UnitOfWork,
+)
 from apcore.vocab import Document, Reference, View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]

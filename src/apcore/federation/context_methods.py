@@ -7,11 +7,14 @@ others do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from apcore.collections import PageItems, count
 from apcore.effects import Op
+from apcore.errors import ContractError
+from apcore.federation.outbox.validation import check_recipients
+from apcore.federation.received_writes import ForwardActivity
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, contains_after, member_ids
 from apcore.federation.unit_of_work import UnitOfWork
@@ -19,7 +22,32 @@ from apcore.federation.unit_of_work import UnitOfWork
 __all__ = ["AwaitableMethods", "BlockingMethods", "OpMethods"]
 
 
-class OpMethods:
+class _ForwardMethod:
+    """The method that is the same in all variants."""
+
+    __slots__ = ()
+
+    _scope: UnitOfWork[Any]
+
+    def forward(self, *, by: str, to: str | Sequence[str]) -> None:
+        """Deliver the received activity to further actors (ids) or to a local collection, byte for byte as received.
+
+        The local actor ``by`` signs the requests. The receivers verify the proof or the LD signature that the activity
+        carries; those that find none ask its origin. Servers that it came from get nothing. Activities for followers of
+        yours are forwarded without this call; see `Federation`.
+
+        Raises:
+            ContractError: The handler is no listener for a received activity.
+            ValueError: A recipient is not an address.
+        """
+        if self._scope.auth_method is None:
+            raise ContractError("only a received activity can be forwarded, and only by its listener")
+        addresses = (to,) if isinstance(to, str) else tuple(to)
+        check_recipients(addresses)
+        self._scope.notes.append(ForwardActivity(by, addresses))
+
+
+class OpMethods(_ForwardMethod):
     """The methods as operations, run with ``yield from``."""
 
     __slots__ = ()
@@ -101,7 +129,7 @@ class OpMethods:
         return member_ids(collection, cursor=cursor, limit=limit)
 
 
-class BlockingMethods:
+class BlockingMethods(_ForwardMethod):
     """The methods for plain functions; they block."""
 
     __slots__ = ()
@@ -163,7 +191,7 @@ class BlockingMethods:
         return page
 
 
-class AwaitableMethods:
+class AwaitableMethods(_ForwardMethod):
     """The methods for coroutines; they are awaited."""
 
     __slots__ = ()

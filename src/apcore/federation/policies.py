@@ -19,6 +19,7 @@ __all__ = [
     "Drop",
     "Failure",
     "FollowVerdict",
+    "Forwarding",
     "Idempotency",
     "InboxPolicy",
     "KeyPolicy",
@@ -41,6 +42,14 @@ DocumentSignature: TypeAlias = Literal["eddsa-jcs-2022", "RsaSignature2017"]
 
 ``eddsa-jcs-2022``: an object integrity proof (FEP-8b32), on every activity. ``RsaSignature2017``: an LD signature, as
 Mastodon makes and verifies it, on public activities.
+"""
+
+
+Forwarding: TypeAlias = Literal["off", "signed", "all"]
+"""The received activities that are forwarded to followers of ours, if they refer to something of ours.
+
+``off``: none. ``signed``: those with a proof or an LD signature, which the receivers can verify. ``all``: also those
+that the receivers have to fetch from their origin.
 """
 
 
@@ -125,9 +134,14 @@ class KeyPolicy:
 
 
 def check_policies(
-    authorized_fetch: object, document_signatures: object, idempotency: object, several_actors: object
+    authorized_fetch: object,
+    document_signatures: object,
+    idempotency: object,
+    *,
+    several_actors: object,
+    forwarding: object,
 ) -> None:
-    """Check four options of `Federation`.
+    """Check five options of `Federation`.
 
     Raises:
         ConfigurationError: One of them has a value that its type excludes.
@@ -149,6 +163,8 @@ def check_policies(
         )
     if several_actors not in get_args(SeveralActors):
         raise ConfigurationError(f"several_actors is refuse or first, not {several_actors!r:.60}")
+    if forwarding not in get_args(Forwarding):
+        raise ConfigurationError(f"forwarding is off, signed or all, not {forwarding!r:.60}")
 
 
 def _at_least_one(_policy: object, _field: object, value: int | None) -> None:

@@ -25,6 +25,7 @@ from apcore.federation.peer_rules import PeerRules
 from apcore.federation.policies import (
     AuthorizedFetch,
     DocumentSignature,
+    Forwarding,
     Idempotency,
     InboxPolicy,
     KeyPolicy,
@@ -53,8 +54,8 @@ class Federation(PeerRules[Data]):
 
     Raises:
         ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
-            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``idempotency``, ``several_actors`` or a member of
-            ``document_signatures`` is an unknown word, ``accept_signature`` needs a policy with RFC 9421, or
+            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``forwarding``, ``idempotency``, ``several_actors`` or a
+            member of ``document_signatures`` is an unknown word, ``accept_signature`` needs a policy with RFC 9421, or
             `check_retries` refuses ``listener_retries`` or ``delivery_retries``.
     """
 
@@ -78,6 +79,7 @@ class Federation(PeerRules[Data]):
         document_signatures: Sequence[DocumentSignature] = ("eddsa-jcs-2022",),
         idempotency: Idempotency = "inbox",
         several_actors: SeveralActors = "refuse",
+        forwarding: Forwarding = "signed",
     ) -> None:
         super().__init__(shared_inbox=shared_inbox, instance_actor=instance_actor)
         software_match = _SOFTWARE.fullmatch(software)
@@ -102,7 +104,13 @@ class Federation(PeerRules[Data]):
         self.delivery_retries: Final = delivery_retries
         self.key_policy: Final = keys
         self.inbox_policy: Final = inbox
-        check_policies(authorized_fetch, document_signatures, idempotency, several_actors)
+        check_policies(
+            authorized_fetch,
+            document_signatures,
+            idempotency,
+            several_actors=several_actors,
+            forwarding=forwarding,
+        )
         self.authorized_fetch: Final = authorized_fetch
         if accept_signature and "rfc9421" not in signatures.schemes:
             raise ConfigurationError(
@@ -112,6 +120,7 @@ class Federation(PeerRules[Data]):
         self.document_signatures: Final = frozenset(document_signatures)
         self.idempotency: Final = idempotency
         self.several_actors: Final = several_actors
+        self.forwarding: Final = forwarding
         self._listeners: dict[type[Activity], Registered] = {}
         self._error_hook: Registered | None = None
 

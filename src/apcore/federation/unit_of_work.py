@@ -20,11 +20,12 @@ from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.addressing import Addressing, VisibilityWord, addressing_of, stated_audiences
 from apcore.federation.outbox.validation import check_activity, check_local_recipients, check_object, check_recipients
+from apcore.federation.received_writes import ForwardActivity
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.routes import MANAGED_NAME, RouteTable
 from apcore.federation.side_effect_choices import SideEffectChoices
 from apcore.http import Origin
-from apcore.ports import Check, Write
+from apcore.ports import Check, StoreKey, Write
 from apcore.remote import FetchPolicy, Identity
 from apcore.vocab import Audience, Delete, Document, Update, audience_of
 
@@ -169,7 +170,14 @@ class RelationUpdate:
 
 
 PendingWrite: TypeAlias = (
-    AddMember | RemoveMember | SendActivity | PublishObject | ChangeActor | WriteEntry | RelationUpdate
+    AddMember
+    | RemoveMember
+    | SendActivity
+    | PublishObject
+    | ChangeActor
+    | ForwardActivity
+    | WriteEntry
+    | RelationUpdate
 )
 
 
@@ -203,6 +211,8 @@ class UnitOfWork(Generic[Data]):
     rejects_media: bool = False
     seed: bytes = field(default=b"", repr=False)
     """The seed of minted ids. It is stored with the activity, so that a repeated run mints the same ids."""
+    received_key: StoreKey | None = field(default=None, repr=False)
+    """The key of the record of the received activity; None outside of listeners."""
     notes: list[PendingWrite] = field(factory=list[PendingWrite])
     """The pending writes, in the order in which they were noted."""
     minted: int = 0

@@ -20,6 +20,7 @@ from apcore.federation.inbox.records import (
     DEAD_ACTIVITIES,
     DONE_KEPT_S,
     RECEIVED_ACTIVITIES,
+    RECEIVED_BYTES,
     ClaimKey,
     ClaimRecord,
     DeadActivityRecord,
@@ -190,7 +191,9 @@ def _end_of(attempt: Attempt, change: ClaimTransition, *, reason: str | None = N
         return Batch((), (CLAIMS.put(key, attempt.claim.record),))
     record = attempt.record
     claim_record = ClaimRecord.of(change.state, record.activity_id, reason=reason, received=record.received)
-    return Batch((), (RECEIVED_ACTIVITIES.delete(key), CLAIMS.put(key, claim_record, ttl_s=DONE_KEPT_S)))
+    bytes_deletion = (RECEIVED_BYTES.delete(key),) if record.has_bytes else ()
+    claim_put = CLAIMS.put(key, claim_record, ttl_s=DONE_KEPT_S)
+    return Batch((), (RECEIVED_ACTIVITIES.delete(key), *bytes_deletion, claim_put))
 
 
 def _settlements(leased: LeasedMessage, change: ClaimTransition, *, delay_s: float = 0.0) -> tuple[Settlement, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan, commit_batch
 from apcore.errors import ContractError, SignatureError, StoreBusy
@@ -24,11 +24,13 @@ from apcore.federation.inbox.records import (
     CLAIMS,
     DONE_KEPT_S,
     RECEIVED_ACTIVITIES,
+    RECEIVED_BYTES,
     UNDONE_ACTIVITIES,
     USED_SIGNATURES,
     ClaimKey,
     ClaimRecord,
     ReceivedActivityRecord,
+    ReceivedBytesRecord,
     UndoneActivityKey,
     UndoneActivityRecord,
     UsedSignatureKey,
@@ -115,6 +117,15 @@ class _Receipt:
     message_id: bytes
     signature_key: UsedSignatureKey | None
     """The key of the actor's own HTTP signature; None if something else proved the activity."""
+    received_bytes: bytes | None = field(default=None, repr=False)
+    """The body as received, if it differs from the proved document."""
+
+    @property
+    def bytes_write(self) -> Batch:
+        """Return the part of a commit that stores the body as received."""
+        if self.received_bytes is None:
+            return NO_CHANGE
+        return Batch(writes=[RECEIVED_BYTES.put(self.key, ReceivedBytesRecord(body=self.received_bytes))])
 
     @property
     def signature_use(self) -> Batch:
@@ -145,8 +156,12 @@ class _Receipt:
         return Batch((), (UNDONE_ACTIVITIES.put(key, UndoneActivityRecord(undone=self.record.received)),))
 
 
-def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[bool]:
+def claim(
+    site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool, received: bytes
+) -> Op[bool]:
     """Store a proved activity once, together with a message that has it processed; return whether it was new.
+
+    ``received`` is the body as received. It is stored too if it differs from the proved document, for forwarding.
 
     The same commit uses up the HTTP signature. Some servers reuse the id of a Follow, of its Undo or of an Accept, when
     a person follows again. Such an activity counts as new if its actor signed the request anew and the earlier one was
@@ -158,8 +173,8 @@ def claim(site: Site, authenticated: Authenticated, recipient: str | None, *, si
     Raises:
         Replayed: The signature was used up by another activity, or for another inbox.
     """
-    receipt = yield from _receipt_of(site, authenticated, recipient, silenced=silenced)
-    additions = receipt.signature_use + receipt.undo_mark
+    receipt = yield from _receipt_of(site, authenticated, recipient, silenced=silenced, received=received)
+    additions = receipt.bytes_write + receipt.signature_use + receipt.undo_mark
     batch = new_claim(receipt.key, receipt.record, receipt.message_id) + receipt.origin_claim + additions
     if (yield from commit_batch(batch)) is not False:
         return True
@@ -192,7 +207,11 @@ def is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str 
     return bool((yield from Scan(CLAIMS.at(*key[:-1]), limit=1)))
 
 
-def _receipt_of(site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool) -> Op[_Receipt]:
+def _receipt_of(
+    site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool, received: bytes
+) -> Op[_Receipt]:
+    # A document that its origin has confirmed is the origin's version, and is forwarded as such.
+    has_bytes = authenticated.auth_method != "origin" and authenticated.body != received
     now = yield from Now()
     message_id = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)
@@ -207,10 +226,20 @@ def _receipt_of(site: Site, authenticated: Authenticated, recipient: str | None,
         silenced=silenced,
         received=now,
         seed=seed.hex(),
+        has_bytes=has_bytes,
         body=authenticated.body,
     )
     key = claim_key(site, authenticated.activity, authenticated.id, authenticated.actor, recipient)
-    return _Receipt(site, authenticated, recipient, key, record, message_id, _signature_key(authenticated))
+    return _Receipt(
+        site,
+        authenticated,
+        recipient,
+        key,
+        record,
+        message_id,
+        _signature_key(authenticated),
+        received if has_bytes else None,
+    )
 
 
 def _signature_key(authenticated: Authenticated) -> UsedSignatureKey | None:

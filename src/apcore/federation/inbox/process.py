@@ -18,7 +18,8 @@ from apcore.errors import FetchFailed, RemoteError, Unavailable
 from apcore.federation.context import UnitContexts
 from apcore.federation.domain_checks import check_domain
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
-from apcore.federation.inbox.records import ReceivedActivityRecord
+from apcore.federation.inbox.forwarding import forward_to_followers
+from apcore.federation.inbox.records import RECEIVED_ACTIVITIES, ReceivedActivityRecord
 from apcore.federation.inbox.side_effects import apply_side_effects
 from apcore.federation.inbox.states import ClaimEvent
 from apcore.federation.moderation import DomainSuspended, Severity, without_media
@@ -47,8 +48,8 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     dead letter after the last attempt. If no attempt can succeed, because a document that the handler needs cannot be
     had, it becomes one at once.
 
-    Effects: two `Get`s; before any attempt but the first, one commit that counts it; those of the side effects and the
-    listener; one commit.
+    Effects: two `Get`s; before any attempt but the first, one commit that counts it; those of the side effects, the
+    listener and `forward_to_followers`; one commit.
     """
     attempt = yield from begin_attempt(site, leased)
     if attempt is None:
@@ -72,6 +73,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
         if match is not None:
             view, listener = match
             _ = yield from Call(listener.fn, view.over(document), contexts_for=UnitContexts(scope))
+        yield from forward_to_followers(site, scope, record, document)
     except Drop as drop:
         yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason=drop.reason or "dropped")
     except Later as later:
@@ -148,6 +150,7 @@ def _scope_of(site: Site, attempt: Attempt, severity: Severity | None = None) ->
         is_silenced=record.silenced or severity is Severity.SILENCE,
         rejects_media=severity is Severity.REJECT_MEDIA,
         seed=bytes.fromhex(record.seed),
+        received_key=RECEIVED_ACTIVITIES.key(attempt.activity.key),
     )
 
 

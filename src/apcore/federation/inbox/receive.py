@@ -20,6 +20,7 @@ from apcore.federation.inbox.addressee_rules import ActorBlocked, check_blocks, 
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.evidence import Authenticated
+from apcore.federation.inbox.forwarding import may_be_forwarded
 from apcore.federation.inbox.interactions import concerns_site
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
 from apcore.federation.inbox.permissions import check_permitted
@@ -97,7 +98,7 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
         _log(f"dropped, since {blocked},", authenticated.proved, recipient)
         return
     yield from check_mentions(site, authenticated, actors_named)
-    if not _is_handled(site, authenticated):
+    if not (_is_handled(site, authenticated) or may_be_forwarded(site, authenticated.document)):
         _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
     counts_by_origin = site.federation.idempotency == "origin"
@@ -109,7 +110,8 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             _log("received once more", authenticated.proved, recipient)
             return
         authenticated = own_delivery
-    is_new = yield from claim(site, authenticated, recipient, silenced=severities.get(actor_host) is Severity.SILENCE)
+    is_silenced = severities.get(actor_host) is Severity.SILENCE
+    is_new = yield from claim(site, authenticated, recipient, silenced=is_silenced, received=request.body)
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
 
 

@@ -17,13 +17,18 @@ __all__ = [
     "DEAD_ACTIVITIES",
     "DEAD_KEPT_S",
     "DONE_KEPT_S",
+    "FORWARDED",
     "RECEIVED_ACTIVITIES",
+    "RECEIVED_BYTES",
     "UNDONE_ACTIVITIES",
     "USED_SIGNATURES",
     "ClaimKey",
     "ClaimRecord",
     "DeadActivityRecord",
+    "ForwardedKey",
+    "ForwardedRecord",
     "ReceivedActivityRecord",
+    "ReceivedBytesRecord",
     "UndoneActivityKey",
     "UndoneActivityRecord",
     "UsedSignatureKey",
@@ -113,6 +118,31 @@ class ReceivedActivityRecord(DeferredRecord):
     seed: str = field(repr=False)
     """The seed of the ids that handlers mint, in hexadecimal digits."""
     attempts: int = 0
+    has_bytes: bool = member("bytes", default=False)
+    """Whether the bytes as received are stored too, because they differ from the proved document."""
+
+
+@frozen(kw_only=True)
+class ReceivedBytesRecord(StoredRecord):
+    """The body of an activity as it was received, with its proofs. It is forwarded in this form."""
+
+
+class ForwardedKey(NamedTuple):
+    """The key of an activity that was forwarded to followers."""
+
+    actor: str
+    activity_id: str
+    origin: str
+
+    @classmethod
+    def of(cls, actor: str, activity_id: str, origin: Origin) -> ForwardedKey:
+        """Return the key for an activity that was received at ``origin``."""
+        return cls(*map(digest_part, (actor, activity_id, str(origin))))
+
+
+@frozen(kw_only=True)
+class ForwardedRecord(StoredRecord):
+    """The mark that a received activity was forwarded to followers, so that this happens once."""
 
 
 @frozen(kw_only=True)
@@ -178,6 +208,23 @@ RECEIVED_ACTIVITIES: Final = RecordKind(
     lifetime="until the activity is processed",
     written_by="inboxes",
     size="up to 1 MiB",
+)
+RECEIVED_BYTES: Final = RecordKind(
+    "in-bytes",
+    ReceivedBytesRecord,
+    ClaimKey,
+    lifetime="until the activity is processed",
+    ttl_s=DONE_KEPT_S,
+    written_by="inboxes",
+    size="up to 1 MiB",
+)
+FORWARDED: Final = RecordKind(
+    "forwarded",
+    ForwardedRecord,
+    ForwardedKey,
+    lifetime="30 days",
+    ttl_s=DONE_KEPT_S,
+    written_by="the processing of received activities",
 )
 DEAD_ACTIVITIES: Final = RecordKind(
     "dead-activity",

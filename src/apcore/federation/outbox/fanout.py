@@ -104,8 +104,11 @@ def plan(site: Site, leased: LeasedMessage) -> Op[None]:
 
 
 def _signed_activity(site: Site, record: SendingRecord, activity: SentRecord) -> Op[SentRecord]:
-    """Sign an activity in the first step. The commit of that step stores it, so no inbox gets it in two versions."""
-    if record.steps:
+    """Sign an activity in the first step. The commit of that step stores it, so no inbox gets it in two versions.
+
+    A forwarded activity stays as it is.
+    """
+    if record.steps or record.sources:
         return activity
     return evolve(activity, body=(yield from sign_document(site, activity)))
 
@@ -119,7 +122,9 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
         batch += Batch(writes=[SENT_ACTIVITIES.put(sending.stored.key, sending.activity)])
     reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
     # An actor may have its inbox on a suspended domain, or have moved to one of ours.
-    deliverable = yield from keep_deliverable(site, reachable)
+    deliverable = [
+        owner for owner in (yield from keep_deliverable(site, reachable)) if str(owner.url.origin) not in record.sources
+    ]
     inboxes, deliveries_to_move = yield from _find_unplanned(site, sending, deliverable)
     batch += changes
     for inbox, owner in inboxes.items():
@@ -135,7 +140,9 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
     for backlog in dict.fromkeys(_backlog(site, owner) for owner in inboxes.values()):
         ident = yield from RandomBytes(16)
         batch += Batch(messages=[deliver_message(backlog, ident, by=site.origin)])
-    for uri in step.recipients.local:
+    # A forwarded activity was processed at this origin when it arrived.
+    local_uris = () if record.sources else step.recipients.local
+    for uri in local_uris:
         batch += yield from _deliver_locally(site, sending, uri, batch)
     progress, settlement = yield from _progress(site, sending, step)
     batch += progress
@@ -152,7 +159,7 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
     if (yield from commit_batch(batch, settles=(settlement,))) is False:
         _ = yield from Settle((Retry(sending.leased, 0.0),))
         return
-    for uri in step.recipients.local:
+    for uri in local_uris:
         _LOG.info("delivered %s to %s on this server", record.activity_id, uri)
 
 

@@ -19,6 +19,7 @@ from apcore.federation.interactions.sent import apply_sent_effects
 from apcore.federation.outbox.actor_changes import settle_actor_changes
 from apcore.federation.outbox.addressing import with_addressing
 from apcore.federation.outbox.edit import revise, wire_body
+from apcore.federation.outbox.forwarding import forward
 from apcore.federation.outbox.publish import publish
 from apcore.federation.outbox.records import (
     OBJECTS,
@@ -29,6 +30,7 @@ from apcore.federation.outbox.records import (
     SendingRecord,
     SentRecord,
 )
+from apcore.federation.received_writes import ForwardActivity
 from apcore.federation.relations.changes import settle_relations
 from apcore.federation.relations.statements import read_statement
 from apcore.federation.site import Site
@@ -80,7 +82,7 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     """Turn the notes of ``scope``, in their order, into one part of a commit.
 
     Asks for: `Now`, one `Get` for each item that is added or removed and for each id that the application has chosen,
-    and the effects of `apply_sent_effects`, `settle_actor_changes`, `settle_relations` and `revise`.
+    and the effects of `apply_sent_effects`, `settle_actor_changes`, `settle_relations`, `revise` and `forward`.
 
     Raises:
         ContractError: The notes are more than one commit can hold, or one of them contradicts itself (an activity with
@@ -111,6 +113,8 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 create, publication = yield from publish(site, note, now, create_id=create_id, order=order)
                 batch += publication
                 batch += _send(site, scope, create, now, number=number)
+            case ForwardActivity():
+                batch += yield from forward(site, scope, note, now, number=number)
             case WriteEntry():
                 batch += Batch([note.check] if note.check else (), [note.write] if note.write else ())
             case RelationUpdate() | ChangeActor():

@@ -131,6 +131,8 @@ class SendingRecord(DeferredRecord):
     skips_blocked: bool = False
     """Whether actors that the sender blocks get nothing. Not so for activities about relations, such as the Block.
     Earlier releases did not store it, and skipped none."""
+    sources: tuple[str, ...] = member("from", default=())
+    """The origins that a forwarded activity came from, to which it is not delivered. Empty for an activity of ours."""
     line: str | None = member("about", default=None)
     """The digest of the object that the activity is about. Sendings about one object are planned one after another."""
     order: str
