@@ -113,8 +113,10 @@ class _BaseContext(AccountMethods, Generic[Data]):
     # --- addresses --------------------------------------------------------------------------------------------------
 
     def actor_uri(self, identifier: str, /) -> str:
-        """Return the id of a local actor."""
-        return self._uri("actor", **{IDENTIFIER: identifier})
+        """Return the id of a local actor. The name of the host is the identifier of the instance actor."""
+        if self._scope.origin is None:
+            raise ContractError("this node has no origin, so nothing of it has an address")
+        return self._scope.places.actor_uri(self._scope.origin, identifier)
 
     def inbox_uri(self, identifier: str | None = None, /) -> str:
         """Return the address of an actor's inbox, or of the shared inbox without ``identifier``."""

@@ -158,23 +158,47 @@ class RouteTable:
         return f"{origin}{route.build(values)}"
 
     def actor_uri(self, origin: Origin, identifier: str) -> str:
-        """Return the id of a local actor. Raises as `uri`."""
+        """Return the id of a local actor. Raises as `uri`.
+
+        The name of the host is the identifier of the instance actor.
+        """
+        if identifier == origin.host:
+            return self.uri(origin, "instance")
         return self.uri(origin, "actor", identifier=identifier)
 
     def collection_uri(self, origin: Origin, name: str, identifier: str) -> str:
-        """Return the address of a local actor's collection. Raises as `uri`."""
+        """Return the address of a local actor's collection. Raises as `uri`.
+
+        The collections of the instance actor are not served. Their addresses are fragments of its id.
+        """
+        if identifier == origin.host and name in ACTOR_COLLECTIONS:
+            return f"{self.uri(origin, 'instance')}#{name}"
         return self.uri(origin, "collection", name, identifier=identifier)
+
+    def identifier_of(self, origin: Origin, uri: str) -> str | None:
+        """Return the identifier if ``uri`` has the form of a local actor's id. The actor need not exist."""
+        match = self.read(origin, uri)
+        if match is None:
+            return None
+        if match.target.kind == "instance":
+            return origin.host
+        return match.identifier if match.target.kind == "actor" else None
 
     def read(self, origin: Origin, uri: str) -> RouteMatch | None:
         """Return the match of ``uri`` under ``origin``.
 
         The result is None if the URI is invalid, has another origin, or matches no route. A URI with a query or a
-        fragment names something other than the endpoint, so it never matches.
+        fragment names something other than the endpoint, so it never matches. Only a collection of the instance actor
+        has a fragment.
         """
         try:
             url = parse_url(uri)
         except RequestError:
             return None
-        if url.origin != origin or url.query is not None or url.fragment is not None:
+        if url.origin != origin or url.query is not None:
             return None
-        return self.at(url.path)
+        if url.fragment is None:
+            return self.at(url.path)
+        if url.fragment in ACTOR_COLLECTIONS and uri == self.collection_uri(origin, url.fragment, origin.host):
+            return RouteMatch(Endpoint("collection", url.fragment), {IDENTIFIER: origin.host})
+        return None

@@ -58,7 +58,7 @@ class Site:
         return self.federation.places.uri(self.origin, "instance")
 
     def actor_uri(self, identifier: str) -> str:
-        """Return the id of a local actor."""
+        """Return the id of a local actor. The name of the host is the identifier of the instance actor."""
         return self.federation.places.actor_uri(self.origin, identifier)
 
     def collection_uri(self, name: str, identifier: str) -> str:
@@ -67,5 +67,4 @@ class Site:
 
     def identifier_of(self, uri: str) -> str | None:
         """Return the identifier if ``uri`` has the form of a local actor's id. The actor need not exist."""
-        route = self.federation.places.read(self.origin, uri)
-        return route.identifier if route is not None and route.target.kind == "actor" else None
+        return self.federation.places.identifier_of(self.origin, uri)

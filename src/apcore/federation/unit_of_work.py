@@ -235,6 +235,8 @@ class UnitOfWork(Generic[Data]):
             choice = self.side_effects.find_sent(note.activity)
             note = evolve(note, has_effects=choice is not None and choice.replacement is None)
         else:
+            if note.by == origin.host:
+                raise ValueError(f"by={note.by!r:.60}: the instance actor sends activities, but it has no outbox")
             check_object(note.object, by=note.by, places=places, origin=origin)
             addressing = self._addressing(note, [audience_of(note.object)], origin, is_publication=True)
             ident = note.object.id or self.mint_managed("objects", note.by)
@@ -271,7 +273,7 @@ class UnitOfWork(Generic[Data]):
         return self.places.uri(self._require_origin(), "managed", kind, identifier=by, **{MANAGED_NAME: self.mint()})
 
     def _mint_activity_id(self, note: SendActivity) -> str:
-        actor = self.places.uri(self._require_origin(), "actor", identifier=note.by)
+        actor = self.places.actor_uri(self._require_origin(), note.by)
         return f"{actor}#{(note.activity.types or ('activities',))[0].lower()}/{self.mint()}"
 
     def _require_origin(self) -> Origin:

@@ -109,6 +109,8 @@ def _check_local_actors(site: Site, note: PendingWrite) -> Op[None]:
 
 
 def _check_sender(site: Site, by: str) -> Op[None]:
+    if by == site.origin.host:
+        return  # the instance actor
     place = site.federation.places.read(site.origin, site.actor_uri(by))
     if place is None or (yield from actor_view(site, place)) is None:
         raise ValueError(f"by={by!r:.60}: the federation has no such actor")

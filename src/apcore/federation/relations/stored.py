@@ -114,8 +114,7 @@ def own_requests_collection(us: str) -> str:
 
 def is_our_actor(routes: RouteTable, origin: Origin, uri: str) -> bool:
     """Return whether ``uri`` has the form of the id of an actor of ours at ``origin``."""
-    match = routes.read(origin, uri)
-    return match is not None and match.target.kind == "actor"
+    return routes.identifier_of(origin, uri) is not None
 
 
 def read_relation(routes: RouteTable, direction: Direction, us: str, them: str) -> Op[Relation | None]:
@@ -220,11 +219,11 @@ def true_state(state: RelationState, is_member: bool) -> RelationState:
 def _members_collection(routes: RouteTable, direction: Direction, us: str) -> str | None:
     """Return the address of the collection for a relation of ``us``; None if ``us`` is no actor of ours."""
     origin = parse_url(us).origin
-    match = routes.read(origin, us)
-    if match is None or match.target.kind != "actor" or match.identifier is None:
+    identifier = routes.identifier_of(origin, us)
+    if identifier is None:
         return None
     name = "followers" if direction is Direction.INBOUND else "following"
-    return routes.collection_uri(origin, name, match.identifier)
+    return routes.collection_uri(origin, name, identifier)
 
 
 def _legacy_key(us: str, them: str) -> StoreKey:

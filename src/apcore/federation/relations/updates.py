@@ -21,7 +21,7 @@ from apcore.federation.relations.table import Direction, RelationEvent, Relation
 from apcore.federation.routes import RouteTable
 from apcore.federation.unit_of_work import RelationUpdate, SendActivity
 from apcore.http import Origin
-from apcore.vocab import Activity
+from apcore.vocab import PUBLIC, PUBLIC_FORMS, Activity
 
 __all__ = ["CANDIDATES_MAX", "received_updates", "sent_updates"]
 
@@ -54,7 +54,8 @@ def received_updates(
     if statement.other is not None:
         us = statement.other
         named_actor = statement.follow_actor if statement.is_about_own_follow else statement.follow_object
-        if named_actor not in {None, actor} or not is_our_actor(routes, origin, us):
+        # A subscription to a relay is a Follow of `PUBLIC` that is delivered to the relay, whose answer embeds it.
+        if named_actor not in {None, actor, PUBLIC} or not is_our_actor(routes, origin, us):
             return []
         return [
             _received_update(role, event, us, actor, follow_id=statement.follow_id, activity_id=activity.document.id)
@@ -92,9 +93,14 @@ def sent_updates(routes: RouteTable, origin: Origin, note: SendActivity) -> Op[l
         if is_our_actor(routes, origin, followed or ""):
             raise ContractError(f"{us} answers a Follow of {followed}: send the answer as {followed}")
         return []
-    if statement.other == us:
-        return []
-    return [_sent_update(role, event, us, statement.other, note.id) for role, event in statement.events]
+    # A Follow of `PUBLIC` is a subscription to the relays that get it.
+    others = note.recipients[:CANDIDATES_MAX] if statement.other == PUBLIC else (statement.other,)
+    return [
+        _sent_update(role, event, us, other, note.id)
+        for other in others
+        if other not in {us, *PUBLIC_FORMS}
+        for role, event in statement.events
+    ]
 
 
 def _received_update(
@@ -140,7 +146,9 @@ def _named_actors(
     # Our own ids are fragments of the actor's id, or below it, unless the application has chosen others.
     for uri in (named_id.partition("#")[0], recipient):
         match = None if uri is None else routes.read(origin, uri)
-        if match is not None and match.identifier is not None and routes.has("actor"):
+        if match is not None and match.target.kind == "instance":
+            candidates[routes.actor_uri(origin, origin.host)] = None
+        elif match is not None and match.identifier is not None and routes.has("actor"):
             candidates[routes.actor_uri(origin, match.identifier)] = None
     return list(candidates), legacy_us
 

@@ -224,7 +224,7 @@ def _canonical(site: Site, route: RouteMatch) -> str:
 def _actor(site: Site, route: RouteMatch) -> Op[Resource]:
     view = yield from actor_view(site, route)
     identifier = route.identifier
-    if view is None or identifier is None:
+    if view is None or identifier is None or identifier == site.origin.host:
         raise ActorUnknown(f"there is no actor {route.identifier!r:.60}")
     uri = site.actor_uri(identifier)
     if isinstance(view, Tombstone):
