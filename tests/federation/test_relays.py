@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from apcore.errors import ContractError
 from apcore.federation import Federation
+from apcore.federation.relays import RELAYS_MAX
 from apcore.http import Headers, Request, Response
-from apcore.node import Node
+from apcore.node import AsyncNode, Node
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import Peer, PeerNetwork
 from apcore.vocab import PUBLIC, Activity, Announce, Create, Follow, Note, Person, Undo
@@ -160,3 +163,128 @@ def test_stranger_cannot_follow_the_instance_actor(server: Server) -> None:
     assert server.deliver(server.bob, server.bob.activity("Follow", object=INSTANCE)) == 202
     assert server.bob.received == []
     assert server.following(f"{INSTANCE}#followers") == []
+
+
+# --- joining and leaving ---------------------------------------------------------------------------------------------
+
+INBOX = "https://relay.example/inbox"
+URLS = {"mastodon": INBOX, "litepub": RELAY}
+KINDS = pytest.mark.parametrize("kind", ["mastodon", "litepub"])
+
+
+def answer(server: Server, type_name: str, follow_id: str, peer: Peer | None = None) -> None:
+    by = peer or server.relay
+    follow = {"id": follow_id, "type": "Follow", "actor": INSTANCE, "object": PUBLIC}
+    assert server.deliver(by, by.activity(type_name, object=follow)) == 202
+
+
+@KINDS
+def test_relay_is_joined_by_a_follow_and_left_by_its_undo(server: Server, kind: Any) -> None:
+    url, object_ = URLS[kind], PUBLIC if kind == "mastodon" else RELAY
+    follow_id = server.node.join_relay(url, kind=kind)
+    assert server.node.relays() == {url: "pending"}
+    server.work()
+    [arrival] = server.relay.received
+    assert (arrival.activity["type"], arrival.activity["id"]) == ("Follow", follow_id)
+    assert (arrival.activity["actor"], arrival.activity["object"]) == (INSTANCE, object_)
+    assert arrival.key_id == f"{INSTANCE}#main-key"
+    answer(server, "Accept", follow_id)
+    assert server.node.relays() == {url: "accepted"}
+    assert server.following() == [RELAY]
+    undo_id = server.node.leave_relay(url)
+    assert server.node.relays() == {}
+    assert server.following() == []
+    server.work()
+    undo = server.relay.received[-1].activity
+    assert (undo["type"], undo["id"], undo["actor"]) == ("Undo", undo_id, INSTANCE)
+    assert undo["object"] == {"id": follow_id, "type": "Follow", "actor": INSTANCE, "object": object_}
+    assert server.node.leave_relay(url) is None
+
+
+@KINDS
+def test_relay_may_reject(server: Server, kind: Any) -> None:
+    follow_id = server.node.join_relay(URLS[kind], kind=kind)
+    server.work()
+    answer(server, "Reject", follow_id)
+    assert server.node.relays() == {URLS[kind]: "rejected"}
+    assert server.following() == []
+
+
+@KINDS
+def test_relay_may_end_the_subscription_and_accept_again(server: Server, kind: Any) -> None:
+    follow_id = server.node.join_relay(URLS[kind], kind=kind)
+    server.work()
+    for type_name, state in (("Accept", "accepted"), ("Reject", "rejected"), ("Accept", "accepted")):
+        answer(server, type_name, follow_id)
+        assert server.node.relays() == {URLS[kind]: state}
+
+
+@KINDS
+def test_answer_of_another_server_changes_nothing(server: Server, kind: Any) -> None:
+    follow_id = server.node.join_relay(URLS[kind], kind=kind)
+    server.work()
+    answer(server, "Accept", follow_id, server.bob)
+    assert server.node.relays() == {URLS[kind]: "pending"}
+    assert server.following() == []
+
+
+def test_accept_that_names_the_follow_by_its_id_joins_a_relay_known_by_its_inbox(server: Server) -> None:
+    follow_id = server.node.join_relay(INBOX, kind="mastodon")
+    server.work()
+    assert server.deliver(server.relay, server.relay.activity("Accept", object=follow_id)) == 202
+    assert server.node.relays() == {INBOX: "accepted"}
+
+
+def test_only_the_first_actor_that_accepts_is_the_relay(server: Server) -> None:
+    follow_id = server.node.join_relay(INBOX, kind="mastodon")
+    server.work()
+    answer(server, "Accept", follow_id)
+    answer(server, "Accept", follow_id, server.network.peer("https://relay.example/users/mallory"))
+    assert server.following() == [RELAY]
+
+
+def test_joining_again_sends_another_follow(server: Server) -> None:
+    follow_ids = [server.node.join_relay(INBOX, kind="mastodon") for _ in range(2)]
+    server.work()
+    assert [arrival.activity["id"] for arrival in server.relay.received] == follow_ids
+    answer(server, "Accept", follow_ids[1])
+    assert server.node.relays() == {INBOX: "accepted"}
+
+
+def test_pending_subscription_can_be_left(server: Server) -> None:
+    server.node.join_relay(INBOX, kind="mastodon")
+    assert server.node.leave_relay(INBOX) is not None
+    server.work()
+    assert [arrival.activity["type"] for arrival in server.relay.received] == ["Follow", "Undo"]
+    assert server.node.relays() == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("relay.example", "mastodon"), (f"{HERE}/inbox", "mastodon"), (PUBLIC, "litepub"), (INBOX, "pleroma")],
+)
+def test_address_that_is_no_relay_is_refused(server: Server, url: str, kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"address|kind"):
+        server.node.join_relay(url, kind=kind)
+    assert server.node.relays() == {}
+
+
+def test_number_of_relays_is_bounded(server: Server) -> None:
+    for number in range(RELAYS_MAX):
+        server.node.join_relay(f"https://relay{number}.example/inbox", kind="mastodon")
+    with pytest.raises(ContractError, match="at most 100"):
+        server.node.join_relay(INBOX, kind="mastodon")
+    assert server.node.join_relay("https://relay7.example/inbox", kind="mastodon")
+
+
+def test_async_node_joins_and_leaves_too() -> None:
+    async def join() -> list[dict[str, str]]:
+        federation: Federation[None] = Federation(software="test/1.0")
+        federation.actor("/users/{identifier}")(lambda ctx, identifier: None)
+        async with AsyncNode(federation, HERE, "memory:", transport=PeerNetwork(), signer=ReusedKeys()) as node:
+            await node.join_relay(INBOX, kind="mastodon")
+            states = [await node.relays()]
+            await node.leave_relay(INBOX)
+            return [*states, await node.relays()]
+
+    assert asyncio.run(join()) == [{INBOX: "pending"}, {}]

@@ -96,6 +96,8 @@ class SendActivity:
     """The name of the key that signs the first attempt. None for the actor's current signing key."""
     has_effects: bool = True
     """Whether the default side effect of its type applies. `UnitOfWork.address` sets it."""
+    inboxes: tuple[str, ...] = field(default=(), kw_only=True)
+    """Inboxes that get it too, of actors that are not known."""
     visibility: VisibilityWord | None = field(default=None, kw_only=True)
     addressing: Addressing | None = field(default=None, kw_only=True)
     """The audience and all recipients. `UnitOfWork.address` sets it."""

@@ -11,11 +11,20 @@ from typing import TypeVar
 
 from apcore.collections import PageItems, contains, count
 from apcore.effects import Op
+from apcore.federation import relays
 from apcore.federation.actors.actions import note_aliases, note_move
 from apcore.federation.moderation import Severity
-from apcore.federation.outbox.send import act, commit_action, commit_change, commit_deletion, commit_follow
+from apcore.federation.outbox.send import (
+    act,
+    commit_action,
+    commit_change,
+    commit_deletion,
+    commit_follow,
+    commit_notes,
+)
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, member_ids
+from apcore.federation.relays import RelayKind
 from apcore.federation.site import Site
 from apcore.federation.stored_rules import put_rule, remove_rule, rules_page
 from apcore.federation.unit_of_work import AddMember, RemoveMember
@@ -138,6 +147,25 @@ class NodeMethods(Bound[Data], ABC):
         """
         return self._run_for(origin, lambda site: commit_deletion(site, identifier))
 
+    def join_relay(self, url: str, /, *, kind: RelayKind, origin: str | None = None) -> str:
+        """Subscribe to a relay, and return the id of the Follow that the instance actor sends.
+
+        ``url`` is the inbox of a relay of the ``mastodon`` kind, and the actor of one of the ``litepub`` kind.
+
+        Raises:
+            ValueError: ``url`` is no address, or ``kind`` is unknown.
+            ContractError: The origin has a hundred relays already.
+        """
+        return self._run_for(origin, lambda site: commit_notes(site, lambda scope: relays.note_join(scope, url, kind)))
+
+    def leave_relay(self, url: str, /, *, origin: str | None = None) -> str | None:
+        """End the subscription to a relay. Return the id of the Undo, or None if there is no subscription."""
+        return self._run_for(origin, lambda site: commit_notes(site, lambda scope: relays.note_leave(scope, url)))
+
+    def relays(self, *, origin: str | None = None) -> dict[str, str]:
+        """Return the state of each subscription to a relay: ``pending``, ``accepted``, ``rejected`` or ``none``."""
+        return self._run_for(origin, relays.relay_states)
+
     def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """Add an item (an id) to a managed collection. An item that is already there is not an error.
 
@@ -256,6 +284,20 @@ class AsyncNodeMethods(Bound[Data], ABC):
     async def delete_actor(self, identifier: str, /, *, origin: str | None = None) -> str | None:
         """See `Node.delete_actor`."""
         return await self._run_for(origin, lambda site: commit_deletion(site, identifier))
+
+    async def join_relay(self, url: str, /, *, kind: RelayKind, origin: str | None = None) -> str:
+        """See `Node.join_relay`."""
+        return await self._run_for(
+            origin, lambda site: commit_notes(site, lambda scope: relays.note_join(scope, url, kind))
+        )
+
+    async def leave_relay(self, url: str, /, *, origin: str | None = None) -> str | None:
+        """See `Node.leave_relay`."""
+        return await self._run_for(origin, lambda site: commit_notes(site, lambda scope: relays.note_leave(scope, url)))
+
+    async def relays(self, *, origin: str | None = None) -> dict[str, str]:
+        """See `Node.relays`."""
+        return await self._run_for(origin, relays.relay_states)
 
     async def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """See `Node.append`."""

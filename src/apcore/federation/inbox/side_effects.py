@@ -32,6 +32,7 @@ from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.relations.changes import is_late_answer
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import RelationState
+from apcore.federation.relays import adopt_relay
 from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
@@ -74,6 +75,10 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
 
 def _answer(received: Received) -> Op[None]:
     """Apply an Accept or a Reject of a Follow to the relation of our actor with the actor that answers."""
+    adopted = yield from adopt_relay(received.scope, received.activity, received.actor)
+    if adopted:
+        received.scope.notes.extend(adopted)
+        return
     updates = yield from relation_updates(received)
     if not updates and _names_follow(received.activity):
         received.log_ignored(IgnoredReason.NO_FOLLOW, _object_id(received))

@@ -181,7 +181,7 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         raise ContractError(
             f"the activity {members['id']} has {len(body)} bytes, but inboxes take at most {ACTIVITY_BYTES_MAX}"
         )
-    recipients = [uri for uri in addressing.recipients if uri != actor]
+    recipients = [uri for uri in dict.fromkeys((*addressing.recipients, *note.inboxes)) if uri != actor]
     key, origin, activity_id = SendingKey(name), str(site.origin), str(members["id"])
     sent = SentRecord(origin=origin, actor=actor, activity_id=activity_id, created=now, key_name=note.key, body=body)
     # The minted name is new for certain. The check is there so that a repeated commit is recognised.
@@ -202,6 +202,7 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
         activity_id=activity_id,
         created=now,
         recipients=tuple(recipients),
+        inboxes=note.inboxes,
         direct=tuple(direct),
         # Reports go to the server of an actor that is often blocked at the same time.
         skips_blocked=not (is_about_relation or activity.is_a(Flag)),

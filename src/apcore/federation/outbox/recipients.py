@@ -112,7 +112,10 @@ def _find_addresses(site: Site, sending: Sending) -> Op[PlanStep]:
     places = [site.federation.places.read(site.origin, uri) for uri in addresses[: sending.size]]
     size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
     recipients = yield from _find_recipients(
-        site, sending, [(uri, None) for uri in addresses[:size]], direct=sending.record.direct
+        site,
+        sending,
+        [(uri, Inboxes(uri) if uri in sending.record.inboxes else None) for uri in addresses[:size]],
+        direct=sending.record.direct,
     )
     return PlanStep(recipients, addresses[size:])
 

@@ -126,6 +126,8 @@ class SendingRecord(DeferredRecord):
     created: datetime
     recipients: tuple[str, ...] = member("to")
     """The addresses that are not planned yet. A collection that is partly read is the first of them."""
+    inboxes: tuple[str, ...] = ()
+    """Those of the recipients that are inboxes themselves, and not actors or collections."""
     direct: tuple[str, ...] = ()
     """Recipients that the activity does not name. They are reached at their own inboxes."""
     skips_blocked: bool = False

@@ -119,7 +119,8 @@ def _check_sender(site: Site, by: str) -> Op[None]:
 def commit_notes(site: Site, write_notes: Callable[[UnitOfWork[Any]], Op[T]]) -> Op[T]:
     """Commit the notes that ``write_notes`` adds to a new unit of work, and return its answer.
 
-    A repetition has the same seed, so it mints the same ids.
+    A repetition has the same seed, so it mints the same ids. Effects and errors are those of `act` and of
+    ``write_notes``.
     """
     seed = yield from RandomBytes(16)
     for _ in range(_ATTEMPTS_MAX):

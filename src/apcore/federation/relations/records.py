@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from attrs import frozen
 
 from apcore.federation.relations.table import Direction
+from apcore.http import Origin
 from apcore.ports import digest_part
 from apcore.records import RecordKind, StoredRecord
 
@@ -20,6 +21,7 @@ __all__ = [
     "MET_ACTORS",
     "REJECTED_KEPT_S",
     "RELATIONS",
+    "RELAYS",
     "ActorKey",
     "ActorRecord",
     "FollowIdKey",
@@ -28,6 +30,8 @@ __all__ = [
     "LegacyFollowRecord",
     "RelationKey",
     "RelationRecord",
+    "RelayKey",
+    "RelayRecord",
 ]
 
 REJECTED_KEPT_S: Final = 30 * 86400.0
@@ -135,6 +139,30 @@ class ActorRecord(StoredRecord):
     actor: str
 
 
+class RelayKey(NamedTuple):
+    """The key of a relay. The origin of ours comes first, so that its relays share a prefix."""
+
+    origin: str
+    url: str
+
+    @classmethod
+    def of(cls, origin: Origin, url: str) -> RelayKey:
+        """Return the key of the subscription of ``origin`` to the relay at ``url``."""
+        return cls(digest_part(str(origin)), digest_part(url))
+
+
+@frozen(kw_only=True)
+class RelayRecord(StoredRecord):
+    """The subscription of an origin of ours to a relay."""
+
+    url: str
+    """The inbox or the actor of the relay, as its kind says."""
+    kind: str
+    follow_id: str
+    actor: str | None = None
+    """The actor of the relay; None until a relay that is known by its inbox has answered."""
+
+
 @frozen(kw_only=True)
 class MetActorRecord(ActorRecord):
     """An actor that has had a relation with one of ours. Its key is fetched to check its Updates and Deletes."""
@@ -170,4 +198,7 @@ FOLLOW_IDS: Final = RecordKind(
 MET_ACTORS: Final = RecordKind("met", MetActorRecord, ActorKey, lifetime="for ever", written_by="follow relations")
 DELETED_ACTORS: Final = RecordKind(
     "gone", DeletedActorRecord, ActorKey, lifetime="a year", written_by="side effects of a received Delete"
+)
+RELAYS: Final = RecordKind(
+    "relay", RelayRecord, RelayKey, lifetime="until the relay is left", written_by="subscriptions to relays"
 )
