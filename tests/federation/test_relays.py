@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from apcore.errors import ContractError
-from apcore.federation import Federation
+from apcore.federation import DomainRules, Drop, Federation
 from apcore.federation.relays import RELAYS_MAX
 from apcore.http import Headers, Request, Response
 from apcore.node import AsyncNode, Node
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import Peer, PeerNetwork
-from apcore.vocab import PUBLIC, Activity, Announce, Create, Follow, Note, Person, Undo
+from apcore.vocab import PUBLIC, Activity, Announce, Create, Delete, Follow, Like, Note, Person, Undo
 
 HERE = "https://local.example"
 HOST = "local.example"
@@ -30,7 +31,15 @@ AS2 = "https://www.w3.org/ns/activitystreams"
 class Server:
     """A node with an actor `alice`, a relay, and Bob on a third server."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        rules: DomainRules | None = None,
+        switched_off: tuple[str, ...] = (),
+        listens_to: tuple[type[Activity], ...] = (Create, Announce),
+        on_announce: Any = None,
+        **options: Any,
+    ) -> None:
         self.heard: list[tuple[str, str | None, str | None, str | None]] = []
         self.network = PeerNetwork()
         self.relay = self.network.peer(RELAY, type="Application")
@@ -45,8 +54,12 @@ class Server:
             uri = None if activity.object is None else activity.object.uri
             self.heard.append((activity.document.types[0], uri, ctx.auth_method, ctx.relayed_by))
 
-        federation.on(Create)(heard)
-        federation.on(Announce)(heard)
+        for kind in listens_to:
+            federation.on(kind)(on_announce if on_announce is not None and kind is Announce else heard)
+        if rules is not None:
+            federation.blocks(rules)
+        for name in switched_off:
+            federation.switch_off(name)
         self.node = Node(federation, HERE, "memory:", transport=self.network, signer=ReusedKeys(), slots=0)
         self.network.join(self.node)
 
@@ -288,3 +301,264 @@ def test_async_node_joins_and_leaves_too() -> None:
             return [*states, await node.relays()]
 
     assert asyncio.run(join()) == [{INBOX: "pending"}, {}]
+
+
+# --- what a relay sends ----------------------------------------------------------------------------------------------
+
+NOTE = "https://remote.example/notes/1"
+CREATE = f"{NOTE}/activity"
+
+
+def subscribed(**options: Any) -> Server:
+    server = Server(**options)
+    follow_id = server.node.join_relay(RELAY, kind="litepub")
+    server.work()
+    answer(server, "Accept", follow_id)
+    server.network.exchanges.clear()
+    return server
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Server]:
+    server = subscribed()
+    yield server
+    server.node.close()
+
+
+def published_s_ago(server: Server, seconds: float = 60) -> str:
+    return (server.network.clock() - timedelta(seconds=seconds)).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def note_of_bob(server: Server, **members: Any) -> dict[str, Any]:
+    note = {"@context": AS2, "id": NOTE, "type": "Note", "attributedTo": BOB, "content": "hi", "to": [PUBLIC]}
+    return note | {"published": published_s_ago(server)} | members
+
+
+def create_of_bob(server: Server, **members: Any) -> dict[str, Any]:
+    note = {name: value for name, value in note_of_bob(server).items() if name != "@context"}
+    create = {"@context": AS2, "id": CREATE, "type": "Create", "actor": BOB, "to": [PUBLIC], "object": note}
+    return {name: value for name, value in (create | members).items() if value is not None}
+
+
+def announce(server: Server, object_: Any, by: Peer | None = None) -> int:
+    peer = by or server.relay
+    return server.deliver(peer, peer.activity("Announce", object=object_, to=[f"{RELAY}/followers"]))
+
+
+def test_announced_activity_is_fetched_and_reaches_its_own_listener(subscriber: Server) -> None:
+    subscriber.bob.serve(CREATE, create_of_bob(subscriber))
+    assert announce(subscriber, CREATE) == 202
+    assert subscriber.heard == [("Create", NOTE, "origin", RELAY)]
+
+
+def test_announced_object_reaches_the_listener_for_its_create(subscriber: Server) -> None:
+    subscriber.bob.serve(NOTE, note_of_bob(subscriber))
+    assert announce(subscriber, NOTE) == 202
+    assert subscriber.heard == [("Create", NOTE, "origin", RELAY)]
+
+
+def test_embedded_activity_with_a_proof_is_not_fetched(subscriber: Server) -> None:
+    create = subscriber.bob.prove(create_of_bob(subscriber))
+    assert announce(subscriber, create) == 202
+    assert subscriber.heard == [("Create", NOTE, "proof", RELAY)]
+    assert CREATE not in [exchange.url for exchange in subscriber.network.exchanges]
+
+
+def test_content_of_an_embedded_activity_is_not_believed(subscriber: Server) -> None:
+    subscriber.bob.serve(CREATE, create_of_bob(subscriber))
+    forged = create_of_bob(subscriber, object={"id": f"{NOTE}-forged", "type": "Note", "attributedTo": BOB})
+    assert announce(subscriber, forged) == 202
+    assert subscriber.heard == [("Create", NOTE, "origin", RELAY)]
+
+
+def test_forwarded_activity_with_an_ld_signature_reaches_its_listener(subscriber: Server) -> None:
+    assert subscriber.deliver(subscriber.relay, subscriber.bob.ld_sign(create_of_bob(subscriber))) == 202
+    assert subscriber.heard == [("Create", NOTE, "ld-signature", RELAY)]
+
+
+def test_activity_that_comes_both_ways_is_processed_once(subscriber: Server) -> None:
+    create = create_of_bob(subscriber)
+    subscriber.bob.serve(CREATE, create)
+    for _ in range(2):
+        announce(subscriber, CREATE)
+        subscriber.deliver(subscriber.relay, subscriber.bob.ld_sign(create))
+    assert [kind for kind, *_ in subscriber.heard] == ["Create"]
+
+
+def test_announce_of_an_actor_that_is_no_relay_reaches_its_own_listener(subscriber: Server) -> None:
+    subscriber.bob.serve(CREATE, create_of_bob(subscriber))
+    carol = subscriber.network.peer("https://third.example/users/carol")
+    assert announce(subscriber, CREATE, by=carol) == 202
+    assert subscriber.heard == [("Announce", CREATE, "http-signature", None)]
+
+
+def test_relay_that_was_left_is_an_actor_like_any_other(subscriber: Server) -> None:
+    subscriber.bob.serve(CREATE, create_of_bob(subscriber))
+    subscriber.node.leave_relay(RELAY)
+    announce(subscriber, CREATE)
+    assert subscriber.heard == [("Announce", CREATE, "http-signature", None)]
+
+
+def test_application_can_have_the_announces_of_relays() -> None:
+    server = subscribed(switched_off=("announce",))
+    server.bob.serve(CREATE, create_of_bob(server))
+    announce(server, CREATE)
+    assert server.heard == [("Announce", CREATE, "http-signature", None)]
+    server.node.close()
+
+
+REFUSED: dict[str, Any] = {
+    "an activity of ours": lambda server: f"{ALICE}#likes/1",
+    "a missing document": lambda server: "https://remote.example/notes/none",
+    "an actor": lambda server: BOB,
+    "an undated activity": lambda server: served(server, CREATE, create_of_bob(server, object=NOTE)),
+    "an old object": lambda server: served(
+        server, NOTE, note_of_bob(server, published=published_s_ago(server, 31 * 86400))
+    ),
+    "an object of the future": lambda server: served(
+        server, NOTE, note_of_bob(server, published=published_s_ago(server, -86400))
+    ),
+    "a note of another server's actor": lambda server: served(server, NOTE, note_of_bob(server, attributedTo=ALICE)),
+    "a note of nobody": lambda server: served(server, NOTE, note_of_bob(server, attributedTo=None)),
+    "a tombstone": lambda server: served(server, NOTE, note_of_bob(server, type="Tombstone")),
+    "an activity of another actor": lambda server: served(
+        server, CREATE, create_of_bob(server, actor="https://third.example/users/carol")
+    ),
+    "a link without a server": lambda server: "https://nowhere.example/1",
+}
+
+
+def served(server: Server, uri: str, document: dict[str, Any]) -> str:
+    server.bob.serve(uri, document)
+    return uri
+
+
+@pytest.mark.parametrize("make_object", REFUSED.values(), ids=REFUSED)
+def test_announced_content_that_cannot_be_proved_is_dropped(subscriber: Server, make_object: Any) -> None:
+    assert announce(subscriber, make_object(subscriber)) == 202
+    assert subscriber.heard == []
+
+
+def test_suspended_domain_is_not_fetched_for_a_relay() -> None:
+    server = subscribed(rules=DomainRules.suspending(["remote.example"]))
+    server.bob.serve(CREATE, create_of_bob(server))
+    announce(server, CREATE)
+    assert server.heard == []
+    assert "remote.example" not in str(server.network.exchanges)
+    server.node.close()
+
+
+def test_announce_without_a_listener_costs_nothing_unless_a_relay_sent_it() -> None:
+    server = subscribed(listens_to=(Create,))
+    server.bob.serve(CREATE, create_of_bob(server))
+    carol = server.network.peer("https://third.example/users/carol")
+    announce(server, CREATE, by=carol)
+    assert server.heard == []
+    assert CREATE not in [exchange.url for exchange in server.network.exchanges]
+    announce(server, CREATE)
+    assert server.heard == [("Create", NOTE, "origin", RELAY)]
+    server.node.close()
+
+
+# --- routing by a listener -------------------------------------------------------------------------------------------
+
+
+def test_listener_routes_what_a_group_announces() -> None:
+    answers: list[bool] = []
+    server = Server(on_announce=lambda ctx, activity: answers.append(ctx.route(activity.object)))
+    server.bob.serve(CREATE, create_of_bob(server))
+    group = server.network.peer("https://third.example/groups/club", type="Group")
+    for _ in range(2):
+        announce(server, create_of_bob(server), by=group)
+    assert server.heard == [("Create", NOTE, "origin", group.actor)]
+    assert answers == [True, False]
+    server.node.close()
+
+
+def test_routed_activity_is_discarded_with_a_handler_that_fails() -> None:
+    def fail(ctx: Any, activity: Announce) -> None:
+        assert ctx.route(CREATE)
+        assert not ctx.route(CREATE)
+        raise Drop("not today")
+
+    server = Server(on_announce=fail)
+    server.bob.serve(CREATE, create_of_bob(server))
+    announce(server, CREATE, by=server.bob)
+    assert server.heard == []
+    server.node.close()
+
+
+def test_routed_activity_without_a_listener_is_not_stored() -> None:
+    answers: list[bool] = []
+    server = Server(on_announce=lambda ctx, activity: answers.append(ctx.route(activity.object)))
+    server.bob.serve(CREATE, create_of_bob(server, type="Listen", published=published_s_ago(server)))
+    announce(server, CREATE, by=server.bob)
+    assert answers == [False]
+    server.node.close()
+
+
+def test_only_a_listener_routes() -> None:
+    federation: Federation[None] = Federation(software="test/1.0")
+    errors: list[str] = []
+
+    @federation.actor("/users/{identifier}")
+    def actor(ctx: Any, identifier: str) -> Person | None:
+        try:
+            ctx.route(NOTE)
+        except ContractError as error:
+            errors.append(str(error))
+        return None
+
+    with Node(federation, HERE, "memory:", transport=PeerNetwork(), signer=ReusedKeys()) as node:
+        node.handle(Request("GET", ALICE, Headers({"Accept": "application/activity+json"})))
+    assert errors == ["only a listener can route another activity"]
+
+
+# --- what relays get -------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_relay_gets_public_activities_and_no_others(kind: Any) -> None:
+    server = Server(document_signatures=("eddsa-jcs-2022", "RsaSignature2017"))
+    follow_id = server.node.join_relay(URLS[kind], kind=kind)
+    server.work()
+    answer(server, "Accept", follow_id)
+    server.relay.received.clear()
+    public = server.node.publish(Note(content="for all"), by="alice")
+    server.node.publish(Note(content="unlisted"), by="alice", to=f"{ALICE}/followers")
+    server.node.publish(Note(content="unlisted", cc=[PUBLIC]), by="alice")
+    server.node.send(Like(object=NOTE, to=[PUBLIC]), by="alice", to=())
+    server.work()
+    [arrival] = server.relay.received
+    assert arrival.inbox == (INBOX if kind == "mastodon" else server.relay.shared_inbox)
+    assert arrival.activity["object"]["id"] == public
+    assert {"proof", "signature"} <= arrival.activity.keys()
+    server.node.send(Delete(object=public, to=[PUBLIC]), by="alice", to=())
+    server.work()
+    assert [one.activity["type"] for one in server.relay.received] == ["Create", "Delete"]
+    server.node.close()
+
+
+@pytest.mark.parametrize("state", ["none", "pending", "rejected", "left"])
+def test_relay_without_a_subscription_gets_nothing(server: Server, state: str) -> None:
+    follow_id = None if state == "none" else server.node.join_relay(RELAY, kind="litepub")
+    server.work()
+    if follow_id is not None and state != "pending":
+        answer(server, "Reject" if state == "rejected" else "Accept", follow_id)
+    if state == "left":
+        server.node.leave_relay(RELAY)
+    server.work()
+    server.relay.received.clear()
+    server.node.publish(Note(content="for all"), by="alice")
+    server.work()
+    assert server.relay.received == []
+
+
+def test_relay_that_we_follow_may_follow_back(subscriber: Server) -> None:
+    subscriber.relay.received.clear()
+    follow = subscriber.relay.activity("Follow", object=INSTANCE)
+    assert subscriber.deliver(subscriber.relay, follow) == 202
+    [arrival] = subscriber.relay.received
+    assert (arrival.activity["type"], arrival.activity["object"]["id"]) == ("Accept", follow["id"])
+    assert arrival.key_id == f"{INSTANCE}#main-key"
+    assert subscriber.following(f"{INSTANCE}#followers") == [RELAY]

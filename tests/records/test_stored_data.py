@@ -380,6 +380,7 @@ NEW_KINDS = {
     "in-bytes",
     "interaction",
     "own-actor",
+    "relay",
     "undone",
     "vote",
 }

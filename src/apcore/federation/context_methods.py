@@ -18,6 +18,7 @@ from apcore.federation.received_writes import ForwardActivity
 from apcore.federation.relations import actions
 from apcore.federation.relations.actions import PAGE_MAX, contains_after, member_ids
 from apcore.federation.unit_of_work import UnitOfWork
+from apcore.vocab import Reference
 
 __all__ = ["AwaitableMethods", "BlockingMethods", "OpMethods"]
 
@@ -113,6 +114,20 @@ class OpMethods(_ForwardMethod):
         """
         return actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit)
 
+    def route(self, activity: Reference | str, /) -> Op[bool]:
+        """Have an activity processed as if it had been received: its side effects, then the listener for its type.
+
+        Use this for an activity inside another one, such as in the Announce of a group. ``activity`` is a reference, or
+        the id. It must be proved, by its own proof or LD signature or by its origin. An object that its origin serves
+        is routed as its Create. Return False if it was received before, or if nothing handles its type.
+
+        Raises:
+            ContractError: The handler is no listener.
+            RemoteError: Nothing proves the activity, it is too old, or its actor must not perform it.
+            Unavailable: Its origin does not answer now. If the listener does not catch this, it runs again later.
+        """
+        return _route(self._scope, activity)
+
     def contains(self, collection: str, item: str, /) -> Op[bool]:
         """Return whether an item is in a managed collection, with this handler's own writes applied."""
         return contains_after(self._scope, collection, item)
@@ -176,6 +191,10 @@ class BlockingMethods(_ForwardMethod):
         """See `OpContext.pending_follows`."""
         page: PageItems = self._run(actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit))
         return page
+
+    def route(self, activity: Reference | str, /) -> bool:
+        """See `OpContext.route`."""
+        return bool(self._run(_route(self._scope, activity)))
 
     def contains(self, collection: str, item: str, /) -> bool:
         """See `OpContext.contains`."""
@@ -241,6 +260,10 @@ class AwaitableMethods(_ForwardMethod):
         page: PageItems = await self._run(actions.pending_follows(self._scope, identifier, cursor=cursor, limit=limit))
         return page
 
+    async def route(self, activity: Reference | str, /) -> bool:
+        """See `OpContext.route`."""
+        return bool(await self._run(_route(self._scope, activity)))
+
     async def contains(self, collection: str, item: str, /) -> bool:
         """See `OpContext.contains`."""
         return bool(await self._run(contains_after(self._scope, collection, item)))
@@ -253,3 +276,9 @@ class AwaitableMethods(_ForwardMethod):
         """See `OpContext.members`."""
         page: PageItems = await self._run(member_ids(collection, cursor=cursor, limit=limit))
         return page
+
+
+def _route(scope: UnitOfWork[Any], activity: Reference | str) -> Op[bool]:
+    if scope.router is None:
+        raise ContractError("only a listener can route another activity")
+    return scope.router(scope, Reference(activity) if isinstance(activity, str) else activity)

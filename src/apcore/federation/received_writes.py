@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-__all__ = ["ForwardActivity"]
+from apcore.ports import Batch
+
+__all__ = ["ForwardActivity", "WriteBatch"]
 
 
 @frozen
@@ -15,3 +17,10 @@ class ForwardActivity:
     to: tuple[str, ...]
     is_by_rule: bool = field(default=False, kw_only=True)
     """Whether the rules of ActivityPub forward it, once for all inboxes that get it."""
+
+
+@frozen
+class WriteBatch:
+    """A pending part of the commit, with its own checks and messages. Only apcore itself notes these."""
+
+    batch: Batch

@@ -27,25 +27,34 @@ from apcore.federation.outbox.validation import check_recipients
 from apcore.federation.relations.records import RELAYS, RelayKey, RelayRecord
 from apcore.federation.relations.statements import read_statement
 from apcore.federation.relations.stored import read_relation
-from apcore.federation.relations.table import Direction, RelationEvent
+from apcore.federation.relations.table import Direction, RelationEvent, RelationState
 from apcore.federation.routes import RouteTable
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import PendingWrite, RelationUpdate, SendActivity, UnitOfWork, WriteEntry
+from apcore.federation.unit_of_work import (
+    PendingWrite,
+    PublishObject,
+    RelationUpdate,
+    SendActivity,
+    UnitOfWork,
+    WriteEntry,
+)
 from apcore.http import Origin, parse_url, same_origin
 from apcore.ports import digest_part
 from apcore.records import Stored
-from apcore.vocab import PUBLIC, Activity, Document
+from apcore.vocab import PUBLIC, Activity, Create, Delete, Document, Move, Update, Visibility, audience_of
 
 __all__ = [
     "RELAYS_MAX",
     "RelayKind",
     "adopt_relay",
-    "has_relays",
+    "is_for_relays",
     "is_relay",
+    "may_follow_back",
     "note_join",
     "note_leave",
     "relay_states",
     "relays_collection",
+    "relays_for",
 ]
 
 RelayKind: TypeAlias = Literal["mastodon", "litepub"]
@@ -53,6 +62,7 @@ RelayKind: TypeAlias = Literal["mastodon", "litepub"]
 
 RELAYS_MAX: Final = 100
 """The most relays of one origin."""
+_RELAYED: Final = (Create, Update, Delete, Move)
 _AS2: Final = "https://www.w3.org/ns/activitystreams"
 
 
@@ -137,10 +147,34 @@ def is_relay(site: Site, actor: str) -> Op[bool]:
     return is_member
 
 
-def has_relays(site: Site) -> Op[bool]:
-    """Return whether the instance actor follows any relay. Effects: one `Scan`."""
-    page = yield from members_page(relays_collection(site.federation.places, site.origin), cursor=None, limit=1)
-    return bool(page.items)
+def relays_for(site: Site, notes: Sequence[PendingWrite]) -> Op[tuple[str, ...]]:
+    """Return the collection of relays if there are any, and if one of ``notes`` may be for them.
+
+    Effects: one `Scan`, if one of the notes may be for relays.
+    """
+    if not any(isinstance(note, PublishObject) or _is_sent_to_relays(note) for note in notes):
+        return ()
+    collection = relays_collection(site.federation.places, site.origin)
+    page = yield from members_page(collection, cursor=None, limit=1)
+    return (collection,) if page.items else ()
+
+
+def is_for_relays(activity: Document) -> bool:
+    """Return whether relays get an activity of ours: a public Create, Update, Delete or Move, as with Mastodon."""
+    return any(map(activity.is_a, _RELAYED)) and audience_of(activity).visibility is Visibility.PUBLIC
+
+
+def _is_sent_to_relays(note: PendingWrite) -> bool:
+    return isinstance(note, SendActivity) and is_for_relays(note.activity)
+
+
+def may_follow_back(site: Site, actor: str) -> Op[bool]:
+    """Return whether ``actor`` may follow the instance actor: it is a relay that we have joined, or want to join.
+
+    Effects: two `Get`s.
+    """
+    relation = yield from read_relation(site.federation.places, Direction.OUTBOUND, site.instance_uri, actor)
+    return relation is not None and relation.state in {RelationState.PENDING, RelationState.ACCEPTED}
 
 
 def adopt_relay(scope: UnitOfWork[Any], activity: Activity, actor: str) -> Op[list[PendingWrite]]:

@@ -205,7 +205,12 @@ RECEIVED_RULES: Final = (
     ),
     SideEffectRule("emoji-react", EmojiReact, _VISIBLE, "the actor is added to `reactions` of the object"),
     SideEffectRule("dislike", Dislike, _ANY),
-    SideEffectRule("announce", Announce, _VISIBLE, "the actor is added to `shares` of the object"),
+    SideEffectRule(
+        "announce",
+        Announce,
+        _VISIBLE,
+        "the actor is added to `shares` of the object. What a relay of yours announces is handled in place of it",
+    ),
     SideEffectRule("flag", Flag, _ANY),
     SideEffectRule("invite", Invite, _ANY),
     SideEffectRule("join", Join, _ANY),

@@ -11,7 +11,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Generic, TypeAlias
+from typing import Any, Final, Generic, TypeAlias
 
 from attrs import define, evolve, field, frozen
 from typing_extensions import TypeVar
@@ -20,14 +20,14 @@ from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.addressing import Addressing, VisibilityWord, addressing_of, stated_audiences
 from apcore.federation.outbox.validation import check_activity, check_local_recipients, check_object, check_recipients
-from apcore.federation.received_writes import ForwardActivity
+from apcore.federation.received_writes import ForwardActivity, WriteBatch
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.routes import MANAGED_NAME, RouteTable
 from apcore.federation.side_effect_choices import SideEffectChoices
 from apcore.http import Origin
 from apcore.ports import Check, StoreKey, Write
 from apcore.remote import FetchPolicy, Identity
-from apcore.vocab import Audience, Delete, Document, Update, audience_of
+from apcore.vocab import Audience, Delete, Document, Reference, Update, audience_of
 
 __all__ = [
     "AddMember",
@@ -178,6 +178,7 @@ PendingWrite: TypeAlias = (
     | PublishObject
     | ChangeActor
     | ForwardActivity
+    | WriteBatch
     | WriteEntry
     | RelationUpdate
 )
@@ -217,6 +218,10 @@ class UnitOfWork(Generic[Data]):
     """The key of the record of the received activity; None outside of listeners."""
     notes: list[PendingWrite] = field(factory=list[PendingWrite])
     """The pending writes, in the order in which they were noted."""
+    router: Callable[[UnitOfWork[Any], Reference], Op[bool]] | None = field(default=None, repr=False)
+    """The operation that routes another activity through the rules of the inbox; None outside of listeners."""
+    is_replaced: bool = False
+    """Whether another activity is processed in place of this one, so that no listener gets this one."""
     minted: int = 0
     """The number of ids minted in this run."""
 

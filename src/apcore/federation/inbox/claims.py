@@ -46,7 +46,7 @@ from apcore.records import Stored
 from apcore.records.format import key_name
 from apcore.vocab import Activity
 
-__all__ = ["Replayed", "claim", "claim_key", "inbox_message", "is_known_elsewhere", "new_claim"]
+__all__ = ["Replayed", "claim", "claim_key", "inbox_message", "is_known_elsewhere", "new_claim", "routed_claim"]
 
 _ANY_INBOX: Final = "\nany inbox"
 """The last part of the claim for a whole origin. No identifier of an actor has a line break."""
@@ -192,6 +192,20 @@ def claim(
     elif repetition.messages:
         yield from Enqueue(repetition.messages)
     return False
+
+
+def routed_claim(site: Site, authenticated: Authenticated, *, silenced: bool) -> Op[tuple[ClaimKey, Batch] | None]:
+    """Return the part of a commit that stores an activity which a listener routes; None if it was received before.
+
+    It is stored like an activity that another actor delivers to the shared inbox.
+
+    Effects: one `Scan`, `Now` and two `RandomBytes`.
+    """
+    receipt = yield from _receipt_of(site, authenticated, None, silenced=silenced, received=authenticated.body)
+    if (yield from Scan(CLAIMS.at(*receipt.key[:-1]), limit=1)):
+        return None
+    batch = new_claim(receipt.key, receipt.record, receipt.message_id)
+    return receipt.key, batch + receipt.origin_claim + receipt.undo_mark
 
 
 def is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str | None) -> Op[bool]:

@@ -20,6 +20,7 @@ from apcore.federation.relations.changes import is_overtaken
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.relations.stored import Relation, read_relation
 from apcore.federation.relations.table import RelationAction, RelationEvent, transition
+from apcore.federation.relays import may_follow_back
 from apcore.federation.routes import Registered
 from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
@@ -44,15 +45,22 @@ def answer_follow(received: Received) -> Op[None]:
         identifier = site.identifier_of(update.us)
         if identifier is None:
             continue
-        try:
-            _ = yield from require_actor(site, identifier)
-        except RemoteError:
-            received.log_ignored(IgnoredReason.NO_ACTOR, update.us)
-            continue
         relation = yield from read_relation(site.federation.places, update.direction, update.us, update.them)
         if relation is not None and is_overtaken(relation, update):
             continue  # its Undo, or a later Follow, is processed already
-        verdict = yield from _verdict(site, scope, follow, relation)
+        if identifier == site.origin.host:
+            # Only relays that the instance actor follows may follow it. Those of the LitePub kind follow back.
+            if not (yield from may_follow_back(site, follower)):
+                received.log_ignored(IgnoredReason.NO_ACTOR, update.us)
+                continue
+            verdict = FollowVerdict.ACCEPT
+        else:
+            try:
+                _ = yield from require_actor(site, identifier)
+            except RemoteError:
+                received.log_ignored(IgnoredReason.NO_ACTOR, update.us)
+                continue
+            verdict = yield from _verdict(site, scope, follow, relation)
         if verdict is FollowVerdict.REJECT:
             scope.notes.append(update)
         else:

@@ -11,6 +11,7 @@ use `Context.activity_id` as the key that makes them idempotent.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any, Final
 
 from apcore.effects import Call, Op, Settle
@@ -20,6 +21,7 @@ from apcore.federation.domain_checks import check_domain
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
 from apcore.federation.inbox.forwarding import forward_to_followers
 from apcore.federation.inbox.records import RECEIVED_ACTIVITIES, ReceivedActivityRecord
+from apcore.federation.inbox.routing import route
 from apcore.federation.inbox.side_effects import apply_side_effects
 from apcore.federation.inbox.states import ClaimEvent
 from apcore.federation.moderation import DomainSuspended, Severity, without_media
@@ -70,7 +72,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     try:
         yield from apply_side_effects(site, scope, activity)
         match = site.federation.listener_for(document)
-        if match is not None:
+        if match is not None and not scope.is_replaced:
             view, listener = match
             _ = yield from Call(listener.fn, view.over(document), contexts_for=UnitContexts(scope))
         yield from forward_to_followers(site, scope, record, document)
@@ -151,6 +153,7 @@ def _scope_of(site: Site, attempt: Attempt, severity: Severity | None = None) ->
         rejects_media=severity is Severity.REJECT_MEDIA,
         seed=bytes.fromhex(record.seed),
         received_key=RECEIVED_ACTIVITIES.key(attempt.activity.key),
+        router=partial(route, site),
     )
 
 

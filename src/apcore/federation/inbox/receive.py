@@ -27,10 +27,11 @@ from apcore.federation.inbox.permissions import check_permitted
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
 from apcore.federation.moderation import Severity
 from apcore.federation.refusals import log_refusal, one_line, refusal
+from apcore.federation.relays import is_relay
 from apcore.federation.request_signers import signer_hosts
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
-from apcore.vocab import Activity, Delete, Move, Update
+from apcore.vocab import Activity, Announce, Delete, Move, Update
 
 __all__ = ["BODY_BYTES_MAX", "receive"]
 
@@ -98,7 +99,8 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
         _log(f"dropped, since {blocked},", authenticated.proved, recipient)
         return
     yield from check_mentions(site, authenticated, actors_named)
-    if not (_is_handled(site, authenticated) or may_be_forwarded(site, authenticated.document)):
+    is_handled = yield from _is_handled(site, authenticated)
+    if not (is_handled or may_be_forwarded(site, authenticated.document)):
         _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
     counts_by_origin = site.federation.idempotency == "origin"
@@ -115,14 +117,20 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
 
 
-def _is_handled(site: Site, authenticated: Authenticated) -> bool:
+def _is_handled(site: Site, authenticated: Authenticated) -> Op[bool]:
+    """Return whether a listener or a side effect handles an activity.
+
+    Effects: one `Get` for an Announce without a listener.
+    """
     document = authenticated.document
     if site.federation.listener_for(document) is not None:
         return True
     choice = site.federation.side_effect_for(document)
-    return choice is not None and (
-        choice.replacement is not None or concerns_site(site, choice.rule, document, authenticated.actor)
-    )
+    if choice is None:
+        return False
+    if choice.replacement is not None or concerns_site(site, choice.rule, document, authenticated.actor):
+        return True
+    return document.is_a(Announce) and (yield from is_relay(site, authenticated.actor))
 
 
 def _check_not_ours(site: Site, activity: Activity, actor: str) -> None:

@@ -29,6 +29,7 @@ from apcore.federation.inbox.moved_actors import follow_moved
 from apcore.federation.inbox.permissions import is_permitted
 from apcore.federation.inbox.quotes import answer_quote_request, store_stamp, withdraw_stamp
 from apcore.federation.inbox.received_activity import Received, relation_updates
+from apcore.federation.inbox.routing import route_relayed
 from apcore.federation.relations.changes import is_late_answer
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import RelationState
@@ -51,10 +52,11 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
     an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and one `Get` for each of up to 20 objects; for
     an actor that updates or deletes itself, also one commit for each ten relations with it; for a Move, the target's
     document, and one commit for each follower of ours; for a Like, an Announce or a reply, up to seven `Get`s for each
-    object; for others, up to six `Get`s.
+    object; for an Announce, also those of `route_relayed`; for others, up to six `Get`s.
 
     Raises:
-        Drop: The actor may not change what belongs to another one, or the target of a Move does not confirm it.
+        Drop: The actor may not change what belongs to another one, the target of a Move does not confirm it, or what a
+            relay announces is refused.
     """
     permitted = scope.actor is not None and (yield from is_permitted(site, scope, activity, scope.actor))
     choice = site.federation.side_effect_for(activity.document)
@@ -122,6 +124,13 @@ def _delete(received: Received) -> Op[None]:
     yield from withdraw_stamp(received)
 
 
+def _announce(received: Received) -> Op[None]:
+    """Process what a relay announces; record the Announce of any other actor."""
+    yield from route_relayed(received)
+    if not received.scope.is_replaced:
+        yield from record_interactions(received)
+
+
 def _names_follow(activity: Activity) -> bool:
     """Return whether an answer may be one to a Follow: it names a Follow, or an activity by its id alone."""
     subject = activity.object
@@ -157,7 +166,7 @@ OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
         "create": record_interactions,
         "emoji-react": record_interactions,
         "like": record_interactions,
-        "announce": record_interactions,
+        "announce": _announce,
     }
 )
 """The operation of each row of the table that changes something, by the row's name."""

@@ -30,9 +30,10 @@ from apcore.federation.outbox.records import (
     SendingRecord,
     SentRecord,
 )
-from apcore.federation.received_writes import ForwardActivity
+from apcore.federation.received_writes import ForwardActivity, WriteBatch
 from apcore.federation.relations.changes import settle_relations
 from apcore.federation.relations.statements import read_statement
+from apcore.federation.relays import is_for_relays, relays_for
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import (
     AddMember,
@@ -82,7 +83,8 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     """Turn the notes of ``scope``, in their order, into one part of a commit.
 
     Asks for: `Now`, one `Get` for each item that is added or removed and for each id that the application has chosen,
-    and the effects of `apply_sent_effects`, `settle_actor_changes`, `settle_relations`, `revise` and `forward`.
+    and the effects of `apply_sent_effects`, `settle_actor_changes`, `settle_relations`, `relays_for`, `revise` and
+    `forward`.
 
     Raises:
         ContractError: The notes are more than one commit can hold, or one of them contradicts itself (an activity with
@@ -93,6 +95,7 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
     actor_notes, batch = yield from settle_actor_changes(site, noted, now)
     notes, relation_checks = yield from settle_relations(site.federation.places, site.origin, actor_notes)
     batch += relation_checks
+    relays = yield from relays_for(site, notes)
     for number, note in enumerate(_without_superseded(notes)):
         match note:
             case AddMember():
@@ -107,21 +110,27 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
                 yield from _check_served(site, note)
                 revised_note, revision = yield from revise(site, note, now)
                 batch += revision
-                batch += _send(site, scope, revised_note, now, number=number)
+                batch += _send(site, scope, _with_relays(revised_note, relays), now, number=number)
             case PublishObject():
                 create_id, order = scope.mint_managed("activities", note.by), _order(now, number, scope)
                 create, publication = yield from publish(site, note, now, create_id=create_id, order=order)
                 batch += publication
-                batch += _send(site, scope, create, now, number=number)
+                batch += _send(site, scope, _with_relays(create, relays), now, number=number)
             case ForwardActivity():
                 batch += yield from forward(site, scope, note, now, number=number)
             case WriteEntry():
                 batch += Batch([note.check] if note.check else (), [note.write] if note.write else ())
+            case WriteBatch():
+                batch += note.batch
             case RelationUpdate() | ChangeActor():
                 raise ContractError(f"a pending write was not settled: {note}")
     merged = batch.merged
     _check_size(merged.writes)
     return merged
+
+
+def _with_relays(note: SendActivity, relays: Sequence[str]) -> SendActivity:
+    return note.add_recipients(relays) if relays and is_for_relays(note.activity) else note
 
 
 def _check_size(writes: Sequence[Write]) -> None:
