@@ -1,4 +1,4 @@
-"""Check subscriptions to relays of both kinds, and what a relay may tell us."""
+"""Check subscriptions to relays of both kinds, and the activities that a relay sends."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ def test_async_node_joins_and_leaves_too() -> None:
     assert asyncio.run(join()) == [{INBOX: "pending"}, {}]
 
 
-# --- what a relay sends ----------------------------------------------------------------------------------------------
+# --- activities from a relay ----------------------------------------------------------------------------------------
 
 NOTE = "https://remote.example/notes/1"
 CREATE = f"{NOTE}/activity"
@@ -419,7 +419,7 @@ REFUSED: dict[str, Any] = {
         server, NOTE, note_of_bob(server, published=published_s_ago(server, -86400))
     ),
     "a note of another server's actor": lambda server: served(server, NOTE, note_of_bob(server, attributedTo=ALICE)),
-    "a note of nobody": lambda server: served(server, NOTE, note_of_bob(server, attributedTo=None)),
+    "a note without an author": lambda server: served(server, NOTE, note_of_bob(server, attributedTo=None)),
     "a tombstone": lambda server: served(server, NOTE, note_of_bob(server, type="Tombstone")),
     "an activity of another actor": lambda server: served(
         server, CREATE, create_of_bob(server, actor="https://third.example/users/carol")
@@ -514,7 +514,7 @@ def test_only_a_listener_routes() -> None:
     assert errors == ["only a listener can route another activity"]
 
 
-# --- what relays get -------------------------------------------------------------------------------------------------
+# --- activities for relays -------------------------------------------------------------------------------------------
 
 
 @KINDS

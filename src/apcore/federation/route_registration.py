@@ -52,6 +52,21 @@ class RouteRegistration(HandlerRegistration[Data]):
         self._collections: dict[str, Endpoint] = {}
         self._actor_authorize: Registered | None = None
 
+    def relay(self, identifier: str, /) -> None:
+        """Make an actor of yours a relay (FEP-ae0c): its followers get the public activities of each other's servers.
+
+        Other servers subscribe with a Follow of the public collection or of this actor. `Federation.follows` decides.
+
+        Raises:
+            ConfigurationError: There is a relay already, or ``identifier`` is empty.
+        """
+        self._check_open("relay")
+        if not identifier or not isinstance(identifier, str):
+            raise ConfigurationError(f"relay takes the identifier of an actor, not {identifier!r:.60}")
+        if self.places.relay_identifier is not None:
+            raise ConfigurationError(f"there is a relay already: {self.places.relay_identifier}")
+        self.places.relay_identifier = identifier
+
     def actor(
         self,
         path: str,

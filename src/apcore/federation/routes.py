@@ -102,6 +102,8 @@ class RouteTable:
     def __init__(self) -> None:
         self._router: Router[Endpoint] = Router()
         self._routes: dict[tuple[Kind, str], Route] = {}
+        self.relay_identifier: str | None = None
+        """The identifier of the actor that is a relay: a Follow of the public collection asks this actor."""
 
     def add(self, template: str, target: Endpoint, *, variables: tuple[str, ...] | None = None) -> None:
         """Add a route. The pages of a collection get a route too.
@@ -165,6 +167,10 @@ class RouteTable:
         if identifier == origin.host:
             return self.uri(origin, "instance")
         return self.uri(origin, "actor", identifier=identifier)
+
+    def relay_uri(self, origin: Origin) -> str | None:
+        """Return the id of the local actor that is a relay; None if there is none."""
+        return None if self.relay_identifier is None else self.actor_uri(origin, self.relay_identifier)
 
     def collection_uri(self, origin: Origin, name: str, identifier: str) -> str:
         """Return the address of a local actor's collection. Raises as `uri`.

@@ -16,6 +16,7 @@ from apcore.federation.context import UnitContexts
 from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.outbox.records import encode_inboxes
 from apcore.federation.policies import FollowVerdict
+from apcore.federation.relations.actions import note_follow
 from apcore.federation.relations.changes import is_overtaken
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
 from apcore.federation.relations.stored import Relation, read_relation
@@ -71,6 +72,11 @@ def answer_follow(received: Received) -> Op[None]:
             ]
         if verdict is not FollowVerdict.PENDING:
             _ = scope.address(SendActivity(_answer(received, follow, verdict), identifier, (follower,)))
+        is_relay = identifier == site.federation.places.relay_identifier
+        is_litepub = follow.object is not None and follow.object.uri == update.us
+        if is_relay and is_litepub and verdict is FollowVerdict.ACCEPT:
+            # Servers of the LitePub kind expect that the relay follows back.
+            _ = yield from note_follow(scope, follower, identifier)
 
 
 def _verdict(site: Site, scope: UnitOfWork[Any], follow: Follow, relation: Relation | None) -> Op[FollowVerdict]:

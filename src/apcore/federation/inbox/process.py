@@ -21,6 +21,7 @@ from apcore.federation.domain_checks import check_domain
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
 from apcore.federation.inbox.forwarding import forward_to_followers
 from apcore.federation.inbox.records import RECEIVED_ACTIVITIES, ReceivedActivityRecord
+from apcore.federation.inbox.relaying import relay_to_subscribers
 from apcore.federation.inbox.routing import route
 from apcore.federation.inbox.side_effects import apply_side_effects
 from apcore.federation.inbox.states import ClaimEvent
@@ -51,7 +52,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     had, it becomes one at once.
 
     Effects: two `Get`s; before any attempt but the first, one commit that counts it; those of the side effects, the
-    listener and `forward_to_followers`; one commit.
+    listener, `forward_to_followers` and `relay_to_subscribers`; one commit.
     """
     attempt = yield from begin_attempt(site, leased)
     if attempt is None:
@@ -76,6 +77,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
             view, listener = match
             _ = yield from Call(listener.fn, view.over(document), contexts_for=UnitContexts(scope))
         yield from forward_to_followers(site, scope, record, document)
+        yield from relay_to_subscribers(site, scope, record, document)
     except Drop as drop:
         yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason=drop.reason or "dropped")
     except Later as later:

@@ -24,6 +24,7 @@ from apcore.federation.inbox.forwarding import may_be_forwarded
 from apcore.federation.inbox.interactions import concerns_site
 from apcore.federation.inbox.parse import IncomingActivity, read_incoming
 from apcore.federation.inbox.permissions import check_permitted
+from apcore.federation.inbox.relaying import may_be_relayed
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
 from apcore.federation.moderation import Severity
 from apcore.federation.refusals import log_refusal, one_line, refusal
@@ -100,7 +101,8 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
         return
     yield from check_mentions(site, authenticated, actors_named)
     is_handled = yield from _is_handled(site, authenticated)
-    if not (is_handled or may_be_forwarded(site, authenticated.document)):
+    document = authenticated.document
+    if not (is_handled or may_be_forwarded(site, document) or may_be_relayed(site, document)):
         _log("ignored, since no listener handles it,", authenticated.proved, recipient)
         return
     counts_by_origin = site.federation.idempotency == "origin"

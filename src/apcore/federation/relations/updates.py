@@ -53,6 +53,8 @@ def received_updates(
         return []
     if statement.other is not None:
         us = statement.other
+        if us == PUBLIC:  # a subscription to our relay
+            us = routes.relay_uri(origin) or PUBLIC
         named_actor = statement.follow_actor if statement.is_about_own_follow else statement.follow_object
         # A subscription to a relay is a Follow of `PUBLIC` that is delivered to the relay, whose answer embeds it.
         if named_actor not in {None, actor, PUBLIC} or not is_our_actor(routes, origin, us):
@@ -89,7 +91,7 @@ def sent_updates(routes: RouteTable, origin: Origin, note: SendActivity) -> Op[l
         pairs = [(us, them) for them in note.recipients[:CANDIDATES_MAX] if them != us]
         return (yield from _named_updates(statement, pairs, is_sent=True, activity_id=note.id))
     followed = None if statement.is_about_own_follow else statement.follow_object
-    if followed not in {None, us}:
+    if followed not in {None, us, PUBLIC}:
         if is_our_actor(routes, origin, followed or ""):
             raise ContractError(f"{us} answers a Follow of {followed}: send the answer as {followed}")
         return []
