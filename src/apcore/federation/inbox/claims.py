@@ -157,11 +157,17 @@ class _Receipt:
 
 
 def claim(
-    site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool, received: bytes
+    site: Site,
+    authenticated: Authenticated,
+    recipient: str | None,
+    *,
+    silenced: bool,
+    received: bytes | None = None,
 ) -> Op[bool]:
     """Store a proved activity once, together with a message that has it processed; return whether it was new.
 
-    ``received`` is the body as received. It is stored too if it differs from the proved document, for forwarding.
+    ``received`` is the body as received; by default that is the proved document. If it differs, it is stored too, for
+    forwarding.
 
     The same commit uses up the HTTP signature. Some servers reuse the id of a Follow, of its Undo or of an Accept, when
     a person follows again. Such an activity counts as new if its actor signed the request anew and the earlier one was
@@ -201,7 +207,7 @@ def routed_claim(site: Site, authenticated: Authenticated, *, silenced: bool) ->
 
     Effects: one `Scan`, `Now` and two `RandomBytes`.
     """
-    receipt = yield from _receipt_of(site, authenticated, None, silenced=silenced, received=authenticated.body)
+    receipt = yield from _receipt_of(site, authenticated, None, silenced=silenced, received=None)
     if (yield from Scan(CLAIMS.at(*receipt.key[:-1]), limit=1)):
         return None
     batch = new_claim(receipt.key, receipt.record, receipt.message_id)
@@ -222,10 +228,10 @@ def is_known_elsewhere(site: Site, authenticated: Authenticated, recipient: str 
 
 
 def _receipt_of(
-    site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool, received: bytes
+    site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool, received: bytes | None
 ) -> Op[_Receipt]:
     # A document that its origin has confirmed is the origin's version, and is forwarded as such.
-    has_bytes = authenticated.auth_method != "origin" and authenticated.body != received
+    has_bytes = received not in {None, authenticated.body} and authenticated.auth_method != "origin"
     now = yield from Now()
     message_id = yield from RandomBytes(16)
     seed = yield from RandomBytes(16)

@@ -31,6 +31,7 @@ from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.routes import IDENTIFIER, RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
+from apcore.http import same_origin
 from apcore.vocab import Activity, Document, Link, Object, audience_of
 
 __all__ = ["DEPTH_MAX", "FETCHES_MAX", "forward_to_followers", "may_be_forwarded"]
@@ -132,7 +133,7 @@ class _Search:
 
     def _fetch(self, uri: str) -> Op[Document | None]:
         """Fetch a document; None if it cannot be had, or if enough were fetched."""
-        if uri in self.visited or self.fetches == FETCHES_MAX:
+        if uri in self.visited or self.fetches == FETCHES_MAX or same_origin(uri, str(self.site.origin)):
             return None
         self.visited.add(uri)
         self.fetches += 1
