@@ -26,7 +26,7 @@ THEIRS = "https://remote.example/notes"
 
 
 class Server:
-    """A node whose actor `alice` has the followers Carol and Dan, and Bob as a correspondent."""
+    """A node with the actor `alice`, her followers Carol and Dan, and Bob as a correspondent."""
 
     def __init__(self, *, rules: DomainRules | None = None, **options: Any) -> None:
         self.heard: list[str | None] = []

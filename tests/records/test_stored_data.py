@@ -376,6 +376,7 @@ NEW_KINDS = {
     "dead-send",
     "doc-failed",
     "domain-rule",
+    "followers",
     "forwarded",
     "in-bytes",
     "interaction",

@@ -40,6 +40,7 @@ Kind: TypeAlias = Literal[
     "shared-inbox",
     "collection",
     "page",
+    "partial",
     "object",
     "managed",
     "object-collection",
@@ -122,6 +123,8 @@ class RouteTable:
         if page_kind is not None and "{+" not in template:
             page_variables = None if variables is None else (*variables, PAGE_NAME)
             self.add(f"{template}/page/{{{PAGE_NAME}}}", evolve(target, kind=page_kind), variables=page_variables)
+            if (target.kind, target.name) == ("collection", "followers"):
+                self.add(f"{template}/synchronization", evolve(target, kind="partial"), variables=variables)
 
     def replace(self, target: Endpoint) -> None:
         """Replace the endpoint of an existing route, for a new handler or predicate."""
@@ -129,6 +132,8 @@ class RouteTable:
         self._router.replace(route, target)
         if target.kind == "collection" and self.has("page", target.name):
             self.replace(evolve(target, kind="page"))
+        if target.kind == "collection" and self.has("partial", target.name):
+            self.replace(evolve(target, kind="partial"))
 
     def targets(self) -> list[Endpoint]:
         """Return all endpoints in the table."""

@@ -63,6 +63,10 @@ ACCEPT_SIGNATURE_CHARS_MAX: Final = 512
 """The longest `Accept-Signature` that is remembered. A longer one is met, but not remembered."""
 
 
+_ALSO_COVERED: Final = ("collection-synchronization",)
+"""Fields of a POST that a signature covers too, where the request has them (FEP-8fcf)."""
+
+
 @frozen
 class Dialect:
     """A way of signing requests."""
@@ -93,12 +97,15 @@ class Identity:
         """
         dialect = dialect or Dialect(self.scheme)
         try:
+            also_covered = tuple(name for name in _ALSO_COVERED if name in request.headers)
             if dialect.scheme == "cavage":
-                return cavage.prepare(request, key_id=self.key_id, now=now)
+                covered = (*cavage.POST_COVERED, *also_covered) if also_covered else None
+                return cavage.prepare(request, key_id=self.key_id, now=now, covered=covered)
             unsigned = None
             for challenge in () if dialect.accept_signature is None else _read(dialect.accept_signature):
                 unsigned = _answer(request, challenge, self.key_id, now)
-            return unsigned or rfc9421.prepare(request, key_id=self.key_id, now=now)
+            names = (*rfc9421.POST_COVERED, *also_covered) if also_covered else None
+            return unsigned or rfc9421.prepare(request, key_id=self.key_id, now=now, covered=names)
         except ValueError as error:
             raise RequestError(f"a request to {request.url} cannot be signed: {error}") from error
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan, commit_batch
 from apcore.errors import ContractError, SignatureError, StoreBusy
@@ -163,11 +163,12 @@ def claim(
     *,
     silenced: bool,
     received: bytes | None = None,
+    followers: str | None = None,
 ) -> Op[bool]:
     """Store a proved activity once, together with a message that has it processed; return whether it was new.
 
     ``received`` is the body as received; by default that is the proved document. If it differs, it is stored too, for
-    forwarding.
+    forwarding. ``followers`` is the value of `Collection-Synchronization`.
 
     The same commit uses up the HTTP signature. Some servers reuse the id of a Follow, of its Undo or of an Accept, when
     a person follows again. Such an activity counts as new if its actor signed the request anew and the earlier one was
@@ -180,6 +181,7 @@ def claim(
         Replayed: The signature was used up by another activity, or for another inbox.
     """
     receipt = yield from _receipt_of(site, authenticated, recipient, silenced=silenced, received=received)
+    receipt = evolve(receipt, record=evolve(receipt.record, followers=followers))
     additions = receipt.bytes_write + receipt.signature_use + receipt.undo_mark
     batch = new_claim(receipt.key, receipt.record, receipt.message_id) + receipt.origin_claim + additions
     if (yield from commit_batch(batch)) is not False:

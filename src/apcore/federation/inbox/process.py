@@ -25,6 +25,7 @@ from apcore.federation.inbox.relaying import relay_to_subscribers
 from apcore.federation.inbox.routing import route
 from apcore.federation.inbox.side_effects import apply_side_effects
 from apcore.federation.inbox.states import ClaimEvent
+from apcore.federation.inbox.synchronize import synchronize_followers
 from apcore.federation.moderation import DomainSuspended, Severity, without_media
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.policies import Drop, Failure, Later
@@ -52,7 +53,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     had, it becomes one at once.
 
     Effects: two `Get`s; before any attempt but the first, one commit that counts it; those of the side effects, the
-    listener, `forward_to_followers` and `relay_to_subscribers`; one commit.
+    listener, `forward_to_followers`, `relay_to_subscribers` and `synchronize_followers`; one commit.
     """
     attempt = yield from begin_attempt(site, leased)
     if attempt is None:
@@ -78,6 +79,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
             _ = yield from Call(listener.fn, view.over(document), contexts_for=UnitContexts(scope))
         yield from forward_to_followers(site, scope, record, document)
         yield from relay_to_subscribers(site, scope, record, document)
+        yield from synchronize_followers(site, scope, record.followers)
     except Drop as drop:
         yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason=drop.reason or "dropped")
     except Later as later:

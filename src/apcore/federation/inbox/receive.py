@@ -16,6 +16,7 @@ from apcore.effects import Op
 from apcore.errors import LimitExceeded, Refused, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.profiles import require_actor
 from apcore.federation.domain_checks import check_hosts
+from apcore.federation.followers_sync import FIELD
 from apcore.federation.inbox.addressee_rules import ActorBlocked, check_blocks, check_mentions, local_actors_named
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
@@ -26,6 +27,7 @@ from apcore.federation.inbox.parse import IncomingActivity, read_incoming
 from apcore.federation.inbox.permissions import check_permitted
 from apcore.federation.inbox.relaying import may_be_relayed
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
+from apcore.federation.inbox.synchronize import covered_state
 from apcore.federation.moderation import Severity
 from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.relays import is_relay
@@ -114,8 +116,15 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             _log("received once more", authenticated.proved, recipient)
             return
         authenticated = own_delivery
+    followers: str | None = None
+    if FIELD in request.headers:
+        own_request = authenticated if authenticated.signature else None
+        own_request = own_request or (yield from delivered_by_its_actor(site, request, authenticated))
+        followers = covered_state(request, own_request)
     is_silenced = severities.get(actor_host) is Severity.SILENCE
-    is_new = yield from claim(site, authenticated, recipient, silenced=is_silenced, received=request.body)
+    is_new = yield from claim(
+        site, authenticated, recipient, silenced=is_silenced, received=request.body, followers=followers
+    )
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
 
 

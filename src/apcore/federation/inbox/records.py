@@ -118,6 +118,8 @@ class ReceivedActivityRecord(DeferredRecord):
     seed: str = field(repr=False)
     """The seed of the ids that handlers mint, in hexadecimal digits."""
     attempts: int = 0
+    followers: str | None = None
+    """The value of `Collection-Synchronization`, if the actor's signature covers it."""
     has_bytes: bool = member("bytes", default=False)
     """Whether the bytes as received are stored too, because they differ from the proved document."""
 

@@ -27,6 +27,7 @@ from attrs import field, frozen
 from apcore.effects import Now, Op
 from apcore.errors import FetchFailed, RemoteError, Unavailable
 from apcore.federation.actors.key_ring import OwnKey
+from apcore.federation.followers_sync import FIELD
 from apcore.federation.site import Site
 from apcore.federation.time_limits import FOLLOW_UP_S
 from apcore.http import (
@@ -125,8 +126,18 @@ def combine_outcomes(knocks: Sequence[Knock], *, is_dialect_known: bool) -> Atte
     return last
 
 
-def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known_dialect: Dialect | None) -> Op[AttemptResult]:
+def post(
+    site: Site,
+    inbox: str,
+    body: bytes,
+    *,
+    key: OwnKey,
+    known_dialect: Dialect | None,
+    followers: str | None = None,
+) -> Op[AttemptResult]:
     """Send ``body`` to ``inbox`` in a POST signed with ``key``, first in ``known_dialect``.
+
+    ``followers`` is the value of `Collection-Synchronization`, if the request has one.
 
     Asks for: `Now`, and as `knock`. Each of up to 3 redirects within the origin costs as much again. No redirect is
     followed later than 30 s into the attempt.
@@ -134,7 +145,11 @@ def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known_dialect: Dia
     try:
         url = parse_url(inbox)
         check_target(url, site.fetching.addresses)
-        knock_result = yield from _knock_following_redirects(site, url, body, key=key, known_dialect=known_dialect)
+        fields = {"Content-Type": ACTIVITY_JSON, "User-Agent": site.fetching.user_agent}
+        headers = Headers(fields if followers is None else fields | {FIELD: followers})
+        knock_result = yield from _knock_following_redirects(
+            site, url, body, headers, key=key, known_dialect=known_dialect
+        )
     except FetchFailed as error:
         if error.retryable:
             return AttemptResult(AttemptOutcome.HOST_FAILING, str(error), reached=False)
@@ -150,7 +165,7 @@ def post(site: Site, inbox: str, body: bytes, *, key: OwnKey, known_dialect: Dia
 
 
 def _knock_following_redirects(
-    site: Site, url: Url, body: bytes, *, key: OwnKey, known_dialect: Dialect | None
+    site: Site, url: Url, body: bytes, headers: Headers, *, key: OwnKey, known_dialect: Dialect | None
 ) -> Op[KnockResult | None]:
     """Send the request to ``url`` and to the targets of its redirects, and return the last answer.
 
@@ -163,7 +178,7 @@ def _knock_following_redirects(
         request = Request(
             "POST",
             str(url),
-            Headers({"Content-Type": ACTIVITY_JSON, "User-Agent": site.fetching.user_agent}),
+            headers,
             body,
             limits=DELIVERY_LIMITS,
             addresses=site.fetching.addresses,

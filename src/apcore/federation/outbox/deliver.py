@@ -33,6 +33,7 @@ from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, ga
 from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
 from apcore.federation.actors.keys import signing_key
 from apcore.federation.domain_checks import read_suspensions
+from apcore.federation.followers_sync import followers_field
 from apcore.federation.outages import is_our_outage
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify, post
 from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, read_backlog
@@ -46,7 +47,7 @@ from apcore.federation.outbox.delivery_results import (
 )
 from apcore.federation.outbox.host_records import CircuitRecord
 from apcore.federation.outbox.missing_inboxes import put_missing_inbox
-from apcore.federation.outbox.records import SENT_ACTIVITIES, SendingKey
+from apcore.federation.outbox.records import FOLLOWER_DIGESTS, SENT_ACTIVITIES, SendingKey
 from apcore.federation.site import Site
 from apcore.federation.time_limits import RECORD_S, STEP_S
 from apcore.federation.wake_ups import DELIVER, read_wake
@@ -161,7 +162,8 @@ def _make_round(
 def _attempt(step: _Step, delivery: WaitingDelivery, known_dialect: Dialect | None) -> Op[AttemptResult]:
     sender = ""
     try:
-        [entry] = yield from Get((SENT_ACTIVITIES.key(SendingKey(delivery.name)),))
+        name = SendingKey(delivery.name)
+        entry, digests = yield from Get((SENT_ACTIVITIES.key(name), FOLLOWER_DIGESTS.key(name)))
         if entry is None:
             return AttemptResult(AttemptOutcome.REFUSED, "the activity is not stored any more")
         sent = SENT_ACTIVITIES.read(entry).record
@@ -172,6 +174,8 @@ def _attempt(step: _Step, delivery: WaitingDelivery, known_dialect: Dialect | No
         # first attempt may have failed because the peer no longer knows the named key.
         prefer = None if delivery.record.attempts else sent.key_name
         key = yield from signing_key(step.site, sender, prefer=prefer)
+        inbox = delivery.record.inbox
+        followers = followers_field(digests, inbox)
     except Unavailable as error:
         step.unable_senders.add(sender)
         return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
@@ -181,7 +185,7 @@ def _attempt(step: _Step, delivery: WaitingDelivery, known_dialect: Dialect | No
         # A newer release wrote the record, and will deliver it. The other results of this step are still recorded.
         _LOG.warning("cannot read the activity %s, so it is left to a newer release: %s", delivery.name, error)
         return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
-    attempt = yield from post(step.site, delivery.record.inbox, sent.body, key=key, known_dialect=known_dialect)
+    attempt = yield from post(step.site, inbox, sent.body, key=key, known_dialect=known_dialect, followers=followers)
     if attempt.outcome is AttemptOutcome.NOT_ASKED:
         step.unable_senders.add(sender)
     return evolve(attempt, activity=sent.activity_id)

@@ -25,6 +25,7 @@ from attrs import evolve
 
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit_batch
 from apcore.errors import Unavailable
+from apcore.federation.followers_sync import make_digests
 from apcore.federation.inbox.claims import claim_key, new_claim
 from apcore.federation.inbox.records import CLAIMS, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
@@ -120,6 +121,7 @@ def _commit_step(site: Site, sending: Sending, step: PlanStep) -> Op[None]:
     batch = Batch([sending.stored.check])
     if not record.steps:
         batch += Batch(writes=[SENT_ACTIVITIES.put(sending.stored.key, sending.activity)])
+        batch += yield from make_digests(site, sending.stored.key, record, sending.activity.body)
     reachable, changes = yield from find_current_inbox(site, step.recipients.remote)
     # An actor may have its inbox on a suspended domain, or have moved to one of ours.
     deliverable = [

@@ -21,12 +21,14 @@ from apcore.records import DeferredRecord, RecordKind, StoredRecord, member
 __all__ = [
     "DEAD_KEPT_S",
     "DEAD_SENDINGS",
+    "FOLLOWER_DIGESTS",
     "OBJECTS",
     "PLANNED_INBOXES",
     "SENDINGS",
     "SENT_ACTIVITIES",
     "DeadSendingRecord",
     "DigestKey",
+    "FollowerDigestsRecord",
     "ObjectRecord",
     "PlannedInboxKey",
     "PlannedInboxRecord",
@@ -228,6 +230,26 @@ PLANNED_INBOXES: Final = RecordKind(
     size="under 10 bytes",
     written_by="planning",
     format=_PlannedInboxFormat(),
+)
+
+
+@frozen(kw_only=True)
+class FollowerDigestsRecord(StoredRecord):
+    """The digests of the followers, for an activity that is for followers only; the body maps origins to digests."""
+
+    collection: str
+    url: str
+    """The address at which a server gets those of its own actors that follow."""
+
+
+FOLLOWER_DIGESTS: Final = RecordKind(
+    "followers",
+    FollowerDigestsRecord,
+    SendingKey,
+    lifetime="10 days",
+    ttl_s=SENT_KEPT_S,
+    size="up to 1 MiB",
+    written_by="planning",
 )
 
 

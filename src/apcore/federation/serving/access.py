@@ -64,7 +64,9 @@ __all__ = [
     "resource_unknown",
 ]
 
-_KINDS_OF_AN_ACTOR: Final = frozenset({"actor", "collection", "page", "managed", "object-collection", "object-page"})
+_KINDS_OF_AN_ACTOR: Final = frozenset(
+    {"actor", "collection", "page", "partial", "managed", "object-collection", "object-page"}
+)
 _HIDDEN_BY_A_BLOCK: Final = _KINDS_OF_AN_ACTOR - {"actor"}
 AUDIENCE_PAGES_MAX: Final = 10
 """The most pages of an application's collection that are searched for a viewer."""
@@ -91,7 +93,7 @@ def resource_unknown(route: RouteMatch, message: str) -> ResourceUnknown:
     match route.target.kind:
         case "object" | "managed":
             return ObjectUnknown(message)
-        case "collection" | "page" | "object-collection" | "object-page":
+        case "collection" | "page" | "partial" | "object-collection" | "object-page":
             return CollectionUnknown(message)
         case _:
             return ActorUnknown(message)

@@ -12,17 +12,18 @@ from apcore.effects import Get, Op
 from apcore.errors import ContractError, RequestError
 from apcore.federation.actors.documents import AS2
 from apcore.federation.actors.profiles import dispatch_actor, require_actor
+from apcore.federation.followers_sync import followers_at
 from apcore.federation.interactions.polls import with_poll_counts
 from apcore.federation.interactions.statements import public_part
 from apcore.federation.outbox.records import OBJECTS, DigestKey
 from apcore.federation.routes import IDENTIFIER, PAGE_NAME, Registered, RouteMatch
-from apcore.federation.serving.access import CollectionUnknown
+from apcore.federation.serving.access import CollectionUnknown, Visitor
 from apcore.federation.serving.page_names import cursor_of, page_name
 from apcore.federation.site import Site
-from apcore.http import Url
+from apcore.http import Url, parse_url
 from apcore.vocab import Document, View, to_wire
 
-__all__ = ["collection_document"]
+__all__ = ["collection_document", "partial_followers"]
 
 _PAGE_ITEMS: Final = 20
 _QUERY_FIELDS_MAX: Final = 10
@@ -60,6 +61,27 @@ def collection_document(site: Site, route: RouteMatch, url: Url) -> Op[dict[str,
     if page.next is not None:
         members["next"] = _page_uri(site, route, uri, page.next)
     return members
+
+
+def partial_followers(site: Site, route: RouteMatch, visitor: Visitor) -> Op[dict[str, Any]]:
+    """Return the followers of an actor that are on the server of the visitor (FEP-8fcf).
+
+    Raises:
+        ApcoreError: The visitor has not signed its request.
+        ActorUnknown, CollectionUnknown: The actor does not exist, or its followers are not synchronised.
+    """
+    if visitor.uri is None:
+        raise visitor.missing
+    identifier = route.identifier or ""
+    _ = yield from require_actor(site, identifier)
+    collection = site.collection_uri("followers", identifier)
+    ids: list[str] | None = None
+    if route.target.handler is None:
+        ids = yield from followers_at(collection, str(parse_url(visitor.uri).origin))
+    if ids is None:
+        raise CollectionUnknown(f"{collection} is not synchronised")
+    uri = site.federation.places.uri(site.origin, "partial", "followers", **route.values)
+    return {"@context": AS2, "id": uri, "type": "OrderedCollection", "orderedItems": ids}
 
 
 def _requested_page(site: Site, route: RouteMatch, url: Url, collection: str) -> tuple[str | None, str | None]:

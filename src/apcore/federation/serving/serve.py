@@ -37,7 +37,7 @@ from apcore.federation.serving.access import (
     refuse_suspended,
     resource_unknown,
 )
-from apcore.federation.serving.collection_pages import collection_document
+from apcore.federation.serving.collection_pages import collection_document, partial_followers
 from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
 from apcore.federation.serving.object_collections import object_collection_document, object_route
 from apcore.federation.serving.well_known import answer_discovery
@@ -127,7 +127,8 @@ class Resource:
 def _may_vary(site: Site, route: RouteMatch) -> bool:
     """Return whether the answer may depend on the client, so that caches must tell the clients apart."""
     is_limitable = route.target.kind in _STORED_KINDS or _may_be_limited(route)
-    return is_guarded(site, route) or (is_limitable and site.federation.authorized_fetch != "off")
+    is_limited = is_limitable and site.federation.authorized_fetch != "off"
+    return is_guarded(site, route) or is_limited or route.target.kind == "partial"
 
 
 def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url) -> Op[Resource]:
@@ -141,6 +142,9 @@ def _visible_resource(site: Site, request: Request, route: RouteMatch, url: Url)
             record = yield from _visible_record(site, request, route, url, visitor)
             members = yield from with_poll_counts(json.loads(record.body))
             resource = Resource(members, 410 if record.is_gone else 200, private=not record.is_public)
+        elif route.target.kind == "partial":
+            visitor = visitor or (yield from identify_visitor(site, request, url))
+            resource = Resource((yield from partial_followers(site, route, visitor)), private=True)
         elif route.target.kind in _STORED_KINDS:
             record = yield from _visible_record(site, request, object_route(route), url, visitor)
             if record.is_gone:
