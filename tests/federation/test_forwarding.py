@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from apcore.errors import ConfigurationError, ContractError
+from apcore.errors import ConfigurationError, ContractError, Unavailable
 from apcore.federation import DomainRules, Drop, Federation, Severity
 from apcore.federation.inbox.forwarding import DEPTH_MAX, FETCHES_MAX
+from apcore.federation.reconcile import reconcile
+from apcore.federation.worker import handle, lease_work
 from apcore.node import Node
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import Peer, PeerNetwork
+from apcore.testing.simulation import fault_loop, inject_failure
 from apcore.vocab import PUBLIC, Create, Delete, Note, Object, Person
+from inbox_fixture import Ground
 
 HERE = "https://local.example"
 ALICE = f"{HERE}/users/alice"
@@ -308,3 +313,26 @@ def test_nothing_of_a_forwarded_activity_stays_behind(server: Server) -> None:
     server.deliver(server.bob.prove(server.reply()))
     store: Any = server.node.ports.store
     assert store.scan(("in-bytes",), limit=10) == store.scan(("in-todo",), limit=10) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_activity_is_forwarded_once_after_any_single_failure(when: Any) -> None:
+    rounds = 0
+    for sabotage in fault_loop(when=when):
+        ground = Ground()
+        assert ground.carol.deliver(ground.node, ground.carol.activity("Follow", object=ALICE)).status == 202
+        ground.work()
+        ground.carol.received.clear()
+        like = ground.bob.prove(ground.bob.activity("Like", object=ALICE, to=[FOLLOWERS]))
+        assert ground.bob.deliver(ground.node, like).status == 202
+        [lease] = ground.node.run(lease_work(0))
+        with suppress(Unavailable):  # if its settlement fails, the lease expires
+            ground.node.run(inject_failure(handle(ground.node.site(), lease), sabotage))
+        for _ in range(4):
+            ground.clock.pass_s(700)
+            ground.node.run(reconcile())
+            ground.work()
+        assert [arrival.activity["id"] for arrival in ground.carol.received] == [like["id"]]
+        assert ground.kinds() & {"in-todo", "in-bytes", "send", "out", "out-retry"} == set()
+        rounds += 1
+    assert rounds > 5

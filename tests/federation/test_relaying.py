@@ -31,7 +31,6 @@ class Hub:
         self.two = self.network.peer("https://two.example/actor", type="Application")
         self.bob = self.network.peer("https://one.example/users/bob")
         federation: Federation[None] = Federation(software="hub/1.0", **options)
-        federation.relay("relay")
         if rules is not None:
             federation.blocks(rules)
         if verdict is not None:
@@ -41,6 +40,7 @@ class Hub:
         def actor(ctx: Any, identifier: str) -> Application | None:
             return Application(name="A relay") if identifier == "relay" else None
 
+        federation.relay("relay")
         self.node = Node(federation, HUB, "memory:", transport=self.network, signer=ReusedKeys(), slots=0)
         self.network.join(self.node)
 
@@ -221,6 +221,9 @@ def test_relay_of_ours_serves_a_server_of_ours() -> None:
 
 def test_federation_has_one_relay() -> None:
     federation: Federation[None] = Federation(software="hub/1.0")
+    with pytest.raises(ConfigurationError, match="register actor"):
+        federation.relay("relay")
+    federation.actor("/users/{identifier}")(lambda ctx, identifier: None)
     with pytest.raises(ConfigurationError, match="identifier of an actor"):
         federation.relay("")
     federation.relay("relay")

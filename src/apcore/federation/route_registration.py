@@ -58,9 +58,12 @@ class RouteRegistration(HandlerRegistration[Data]):
         Other servers subscribe with a Follow of the public collection or of this actor. `Federation.follows` decides.
 
         Raises:
-            ConfigurationError: There is a relay already, or ``identifier`` is empty.
+            ConfigurationError: There is a relay already, ``identifier`` is empty, or no handler for actors is registered
+                yet.
         """
         self._check_open("relay")
+        if not self.places.has("actor"):
+            raise ConfigurationError("a relay is an actor of yours: register actor(path) before relay(identifier)")
         if not identifier or not isinstance(identifier, str):
             raise ConfigurationError(f"relay takes the identifier of an actor, not {identifier!r:.60}")
         if self.places.relay_identifier is not None:
