@@ -16,7 +16,7 @@ from apcore.node import Node
 from apcore.signatures import BadSignature, check_document, ld_signature, proofs, read_multikey, read_pem
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
-from apcore.vocab import PUBLIC, Create, Delete, Like, Note, Person, read_document
+from apcore.vocab import PUBLIC, Create, Delete, Document, Like, Note, Person, read_document
 from outbox_fixture import ALICE, FOLLOWERS, HERE, NOON, Outgoing, alice_and_bob
 
 X = "https://x.example"
@@ -165,6 +165,15 @@ def test_activity_without_a_canonical_form_is_delivered_without_a_proof() -> Non
     [body] = out.post.bodies
     assert "proof" not in body
     assert body["big"] == 2**60 + 1
+
+
+def test_activity_that_cannot_be_read_is_delivered_without_a_proof() -> None:
+    out = Outgoing()
+    context = ["https://w3id.org/security/data-integrity/v2", None]  # protected terms must not be taken back
+    like = Like(object=f"{X}/n").document.tree | {"@context": context}
+    out.node.send(Like.over(Document(like, like)), by="alice", to=f"{X}/bob")
+    out.work()
+    assert "proof" not in out.post.bodies[0]
 
 
 def test_activity_that_the_application_has_signed_is_delivered_as_it_is() -> None:

@@ -103,13 +103,13 @@ def note_leave(scope: UnitOfWork[Any], url: str) -> Op[str | None]:
     record = RELAYS.decode(entry.value) if entry is not None else None
     if record is None:
         return None
+    kind: RelayKind = "litepub" if record.kind == "litepub" else "mastodon"
     follow = {
         "id": record.follow_id,
         "type": "Follow",
         "actor": scope.places.actor_uri(origin, origin.host),
-        "object": PUBLIC if record.kind == "mastodon" else url,
+        "object": PUBLIC if kind == "mastodon" else url,
     }
-    kind: RelayKind = "litepub" if record.actor == url else "mastodon"
     note = _sending(scope, {"type": "Undo", "object": follow}, url, kind)
     if kind == "mastodon" and record.actor is not None:
         # The Undo goes to the inbox, like the Follow, and ends the relation with the actor that has accepted it.

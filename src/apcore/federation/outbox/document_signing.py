@@ -59,7 +59,11 @@ def sign_document(site: Site, sent: SentRecord) -> Op[bytes]:
     members: dict[str, Any] = json.loads(sent.body)
     if not schemes or not {"proof", "signature"}.isdisjoint(members):
         return sent.body
-    document = read_document(members, origin=site.origin, vocabulary=site.federation.vocabulary)
+    try:
+        document = read_document(members, origin=site.origin, vocabulary=site.federation.vocabulary)
+    except RemoteError as error:  # an application may send content that apcore would not accept
+        _LOG.info("%s is sent without a proof: %s", sent.activity_id, error)
+        return sent.body
     if _is_farewell(document, sent.actor):
         return sent.body
     now = yield from Now()
