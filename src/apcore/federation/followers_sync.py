@@ -1,6 +1,6 @@
 """Synchronise followers (FEP-8fcf): tell each server which of its actors follow ours, in a digest.
 
-Two servers may disagree on who follows: an Undo was lost, or a database was restored. Then a server shows posts for
+Two servers may disagree on followers: an Undo was lost, or a database was restored. Then a server shows posts for
 followers to people that do not follow any more. So a delivery of such a post carries a header with three members:
 
 - ``collectionId`` is the followers collection of the sender.

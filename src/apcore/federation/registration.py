@@ -54,9 +54,9 @@ class Federation(PeerRules[Data]):
 
     Raises:
         ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
-            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``forwarding``, ``idempotency``, ``several_actors`` or a
-            member of ``document_signatures`` is an unknown word, ``accept_signature`` needs a policy with RFC 9421, or
-            `check_retries` refuses ``listener_retries`` or ``delivery_retries``.
+            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``forwarding``, ``idempotency``, ``several_actors`` or
+            a member of ``document_signatures`` is an unknown word, ``accept_signature`` needs a policy with RFC 9421,
+            or `check_retries` refuses ``listener_retries`` or ``delivery_retries``.
     """
 
     def __init__(

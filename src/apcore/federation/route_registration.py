@@ -58,8 +58,8 @@ class RouteRegistration(HandlerRegistration[Data]):
         Other servers subscribe with a Follow of the public collection or of this actor. `Federation.follows` decides.
 
         Raises:
-            ConfigurationError: There is a relay already, ``identifier`` is empty, or no handler for actors is registered
-                yet.
+            ConfigurationError: There is a relay already, ``identifier`` is empty, or no handler for actors is
+                registered yet.
         """
         self._check_open("relay")
         if not self.places.has("actor"):

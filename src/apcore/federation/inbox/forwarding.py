@@ -1,9 +1,9 @@
 """Forward received activities to our actors' followers, as ActivityPub 7.1.2 requires ("inbox forwarding").
 
-A reply to a post of ours is addressed to our actor's followers, but its author's server does not know who they are.
+A reply to a post of ours is addressed to our actor's followers, but its author's server does not know them.
 Only our server can reach them. So an activity is forwarded, once, if all of this holds:
 
-- It came from another server, whose domain is not silenced.
+- It came from another server, and the domain of that is not silenced.
 - Its ``to``, ``cc`` or ``audience`` names the followers of an actor of ours, which does not block its author.
 - Its object, target, tag or ``inReplyTo`` is something that our server has, or leads there. Embedded documents are
   searched, and up to `FETCHES_MAX` further documents are fetched.

@@ -7,7 +7,7 @@ sender's server, and both sides are brought into agreement:
 - An actor of ours that is not in the list does not follow any more.
 - For an actor in the list that does not follow, an Undo of its Follow is sent.
 
-A list whose digest is not that of the header changes nothing: it is newer than the header, or incomplete.
+A list with another digest than the header's changes nothing: it is newer than the header, or incomplete.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _states_of(site: Site, actor: str) -> Op[dict[str, RelationState] | None]:
 
 
 def _load_list(site: Site, url: str) -> Op[set[str]]:
-    """Return the ids in the collection at ``url``, whose pages have to be on the same origin."""
+    """Return the ids in the collection at ``url``. Its pages have to be on the same origin."""
     identity = yield from instance_identity(site)
     until = (yield from Now()) + timedelta(seconds=_FETCH_S)
     policy = evolve(site.fetching, until=until)

@@ -56,7 +56,7 @@ def received_updates(
         if us == PUBLIC:  # a subscription to our relay
             us = routes.relay_uri(origin) or PUBLIC
         named_actor = statement.follow_actor if statement.is_about_own_follow else statement.follow_object
-        # A subscription to a relay is a Follow of `PUBLIC` that is delivered to the relay, whose answer embeds it.
+        # A subscription to a relay is a Follow of `PUBLIC` that is delivered to the relay. The answer embeds it.
         if named_actor not in {None, actor, PUBLIC} or not is_our_actor(routes, origin, us):
             return []
         return [
