@@ -11,6 +11,7 @@ from apcore.drivers import run
 from apcore.errors import ContractError, StoreBusy, Unavailable
 from apcore.federation.outbox.pending_writes import ACTIVITY_BYTES_MAX, flush
 from apcore.federation.outbox.send import act
+from apcore.federation.received_writes import WriteEntry
 from apcore.federation.unit_of_work import (
     AddMember,
     PendingWrite,
@@ -18,7 +19,6 @@ from apcore.federation.unit_of_work import (
     RemoveMember,
     SendActivity,
     UnitOfWork,
-    WriteEntry,
 )
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.http import Headers, Request, Response

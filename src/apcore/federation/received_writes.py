@@ -1,12 +1,12 @@
-"""Define the pending writes that concern the received activity itself, which `UnitOfWork` notes."""
+"""Define the pending writes that the processing of a received activity notes in its `UnitOfWork`."""
 
 from __future__ import annotations
 
 from attrs import field, frozen
 
-from apcore.ports import Batch
+from apcore.ports import Batch, Check, Write
 
-__all__ = ["ForwardActivity", "WriteBatch"]
+__all__ = ["ForwardActivity", "WriteBatch", "WriteEntry"]
 
 
 @frozen
@@ -24,3 +24,13 @@ class WriteBatch:
     """A pending part of the commit, with its own checks and messages. Only apcore itself notes these."""
 
     batch: Batch
+
+
+@frozen
+class WriteEntry:
+    """A pending write to one key. Only apcore's own side effects note these."""
+
+    write: Write | None
+    """The write; None to make only the check."""
+    check: Check | None = None
+    """The check that the entry is still as it was read."""

@@ -24,20 +24,14 @@ from apcore.errors import ContractError
 from apcore.federation.actors.profiles import Inboxes
 from apcore.federation.outbox.records import encode_inboxes
 from apcore.federation.outbox.validation import check_recipients
+from apcore.federation.received_writes import WriteEntry
 from apcore.federation.relations.records import RELAYS, RelayKey, RelayRecord
 from apcore.federation.relations.statements import read_statement
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import Direction, RelationEvent, RelationState
 from apcore.federation.routes import RouteTable
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import (
-    PendingWrite,
-    PublishObject,
-    RelationUpdate,
-    SendActivity,
-    UnitOfWork,
-    WriteEntry,
-)
+from apcore.federation.unit_of_work import PendingWrite, PublishObject, RelationUpdate, SendActivity, UnitOfWork
 from apcore.http import Origin, parse_url, same_origin
 from apcore.ports import digest_part
 from apcore.records import Stored

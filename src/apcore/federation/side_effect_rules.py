@@ -9,7 +9,6 @@ The table says which actor may cause which change, for activities that are recei
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Final
 
 from attrs import field, frozen
@@ -43,36 +42,7 @@ from apcore.vocab import (
     Update,
 )
 
-__all__ = ["RECEIVED_RULES", "SENT_RULES", "IgnoredReason", "SideEffectRule", "is_vote"]
-
-
-class IgnoredReason(Enum):
-    """The reason why a received activity changes nothing. The log names it."""
-
-    NO_ACTOR = "no-such-actor"
-    """The actor of ours that the activity names does not exist."""
-    NO_FOLLOW = "no-such-follow"
-    """The activity answers a Follow that was never sent, or that was undone."""
-    NO_ACTIVITY = "no-such-activity"
-    """The actor undoes an activity that is not its own, or that changed nothing here."""
-    NO_OBJECT = "no-such-object"
-    """Nothing is published at the address of the object, or it was deleted."""
-    NOT_VISIBLE = "object-not-visible"
-    """The object was published for others than the actor."""
-    BLOCKED = "actor-blocked"
-    """The author of the object blocks the actor."""
-    NOT_OWN = "object-not-own"
-    """The object belongs to another actor than that of the activity."""
-    NO_OPTION = "no-such-option"
-    """The poll has no option of this name."""
-    CLOSED = "poll-closed"
-    """The time for votes is over."""
-    VOTED = "already-voted"
-    """The actor has voted in a poll with one choice, or for this option."""
-    NO_STAMP = "no-such-stamp"
-    """The stamp of a quote cannot be fetched from the author's origin, or names other posts."""
-    TOO_MANY = "too-many-reactions"
-    """The actor has reacted to the object with as many emoji as it may."""
+__all__ = ["RECEIVED_RULES", "SENT_RULES", "SideEffectRule", "is_vote"]
 
 
 @frozen

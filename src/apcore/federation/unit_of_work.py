@@ -20,12 +20,12 @@ from apcore.effects import Op
 from apcore.errors import ContractError
 from apcore.federation.outbox.addressing import Addressing, VisibilityWord, addressing_of, stated_audiences
 from apcore.federation.outbox.validation import check_activity, check_local_recipients, check_object, check_recipients
-from apcore.federation.received_writes import ForwardActivity, WriteBatch
+from apcore.federation.received_writes import ForwardActivity, WriteBatch, WriteEntry
 from apcore.federation.relations.table import Direction, RelationEvent
 from apcore.federation.routes import MANAGED_NAME, RouteTable
 from apcore.federation.side_effect_choices import SideEffectChoices
 from apcore.http import Origin
-from apcore.ports import Check, StoreKey, Write
+from apcore.ports import StoreKey
 from apcore.remote import FetchPolicy, Identity
 from apcore.vocab import Audience, Delete, Document, Reference, Update, audience_of
 
@@ -38,7 +38,6 @@ __all__ = [
     "RemoveMember",
     "SendActivity",
     "UnitOfWork",
-    "WriteEntry",
     "membership",
 ]
 
@@ -138,16 +137,6 @@ class ChangeActor:
     also_known_as: tuple[str, ...] | None = None
     """The ids of its other accounts; None to leave them unchanged."""
     cancels_move: bool = False
-
-
-@frozen
-class WriteEntry:
-    """A pending write to one key. Only apcore's own side effects note these."""
-
-    write: Write | None
-    """The write; None to make only the check."""
-    check: Check | None = None
-    """The check that the entry is still as it was read."""
 
 
 @frozen

@@ -16,15 +16,16 @@ from apcore.effects import Now, Op, commit_batch
 from apcore.errors import DocumentError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_in
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.outbox.pending_writes import flush
 from apcore.federation.outbox.records import encode_inboxes
+from apcore.federation.received_writes import WriteEntry
 from apcore.federation.relations.stored import relations_of, remember_deleted_actor
 from apcore.federation.relations.table import Direction, RelationEvent
-from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import RelationUpdate, WriteEntry
+from apcore.federation.unit_of_work import RelationUpdate
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.http import same_origin
 from apcore.ports import StoreKey

@@ -13,9 +13,11 @@ from apcore.effects import Call, Op
 from apcore.errors import RemoteError
 from apcore.federation.actors.profiles import inboxes_of, require_actor
 from apcore.federation.context import UnitContexts
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.inbox.received_activity import Received, relation_updates
 from apcore.federation.outbox.records import encode_inboxes
 from apcore.federation.policies import FollowVerdict
+from apcore.federation.received_writes import WriteEntry
 from apcore.federation.relations.actions import note_follow
 from apcore.federation.relations.changes import is_overtaken
 from apcore.federation.relations.records import DELETED_ACTORS, ActorKey
@@ -23,9 +25,8 @@ from apcore.federation.relations.stored import Relation, read_relation
 from apcore.federation.relations.table import RelationAction, RelationEvent, transition
 from apcore.federation.relays import may_follow_back
 from apcore.federation.routes import Registered
-from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import SendActivity, UnitOfWork, WriteEntry
+from apcore.federation.unit_of_work import SendActivity, UnitOfWork
 from apcore.vocab import Document, Follow
 
 __all__ = ["answer_follow"]

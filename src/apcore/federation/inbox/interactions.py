@@ -7,6 +7,7 @@ see the object. Such an activity changes nothing, and the log says why. The list
 from __future__ import annotations
 
 from apcore.effects import Now, Op
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.interactions.changes import (
     Membership,
@@ -25,7 +26,7 @@ from apcore.federation.interactions.statements import (
     read_interactions,
     read_undone,
 )
-from apcore.federation.side_effect_rules import IgnoredReason, SideEffectRule
+from apcore.federation.side_effect_rules import SideEffectRule
 from apcore.federation.site import Site
 from apcore.vocab import Activity, Announce, Document, EmojiReact, Like, Note, Question, read_document
 

@@ -9,13 +9,14 @@ from apcore.effects import Get, Op
 from apcore.errors import RemoteError
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import load_actor
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.interactions.changes import find_interaction, find_object
 from apcore.federation.interactions.quotes import may_quote
 from apcore.federation.interactions.records import INTERACTIONS, InteractionKey, InteractionRecord
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
-from apcore.federation.side_effect_rules import IgnoredReason
-from apcore.federation.unit_of_work import SendActivity, WriteEntry
+from apcore.federation.received_writes import WriteEntry
+from apcore.federation.unit_of_work import SendActivity
 from apcore.http import same_origin
 from apcore.records import Stored
 from apcore.remote import owners

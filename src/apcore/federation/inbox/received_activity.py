@@ -8,9 +8,9 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from apcore.effects import Op
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.refusals import one_line
 from apcore.federation.relations.updates import received_updates
-from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate, UnitOfWork
 from apcore.vocab import Activity, Document

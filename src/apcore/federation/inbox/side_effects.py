@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.inbox.changed_objects import change_collection, forget_deleted, refresh_changed
 from apcore.federation.inbox.follow_requests import answer_follow
 from apcore.federation.inbox.interactions import (
@@ -34,7 +35,6 @@ from apcore.federation.relations.changes import is_late_answer
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import RelationState
 from apcore.federation.relays import adopt_relay
-from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.vocab import Activity, Follow

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from apcore.collections.records import MEMBERSHIPS, MembershipKey
 from apcore.effects import Get, Op
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.interactions.records import (
     INTERACTIONS,
     InteractionKey,
@@ -27,13 +28,13 @@ from apcore.federation.interactions.statements import (
     read_undone,
 )
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
+from apcore.federation.received_writes import WriteEntry
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.routes import OBJECT_COLLECTIONS
 from apcore.federation.serving.access import is_among
-from apcore.federation.side_effect_rules import IgnoredReason
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import AddMember, PendingWrite, RemoveMember, WriteEntry
+from apcore.federation.unit_of_work import AddMember, PendingWrite, RemoveMember
 from apcore.vocab import Activity, Undo
 
 __all__ = [

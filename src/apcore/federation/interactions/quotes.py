@@ -19,8 +19,9 @@ from apcore.federation.interactions.changes import find_interaction
 from apcore.federation.interactions.records import INTERACTIONS, InteractionKey, InteractionRecord, encode_item
 from apcore.federation.outbox.edit import wire_body
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
+from apcore.federation.received_writes import WriteEntry
 from apcore.federation.site import Site
-from apcore.federation.unit_of_work import AddMember, PendingWrite, SendActivity, UnitOfWork, WriteEntry
+from apcore.federation.unit_of_work import AddMember, PendingWrite, SendActivity, UnitOfWork
 from apcore.vocab import (
     PUBLIC,
     Accept,

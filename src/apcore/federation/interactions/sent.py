@@ -13,6 +13,7 @@ from typing import Any
 from apcore.effects import Call, Op
 from apcore.errors import ContractError
 from apcore.federation.context import UnitContexts
+from apcore.federation.ignored_reasons import IgnoredReason
 from apcore.federation.interactions.changes import (
     Membership,
     add_interactions,
@@ -23,7 +24,7 @@ from apcore.federation.interactions.changes import (
 from apcore.federation.interactions.quotes import approve_quote
 from apcore.federation.interactions.statements import Interaction, read_interactions, read_reply
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
-from apcore.federation.side_effect_rules import IgnoredReason, is_vote
+from apcore.federation.side_effect_rules import is_vote
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
 from apcore.http import same_origin

@@ -30,7 +30,7 @@ from apcore.federation.outbox.records import (
     SendingRecord,
     SentRecord,
 )
-from apcore.federation.received_writes import ForwardActivity, WriteBatch
+from apcore.federation.received_writes import ForwardActivity, WriteBatch, WriteEntry
 from apcore.federation.relations.changes import settle_relations
 from apcore.federation.relations.statements import read_statement
 from apcore.federation.relays import is_for_relays, relays_for
@@ -44,7 +44,6 @@ from apcore.federation.unit_of_work import (
     RemoveMember,
     SendActivity,
     UnitOfWork,
-    WriteEntry,
 )
 from apcore.federation.wake_ups import FANOUT, make_wake
 from apcore.http import Origin

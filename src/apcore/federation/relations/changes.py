@@ -15,6 +15,7 @@ from attrs import define, evolve, field
 
 from apcore.effects import Op
 from apcore.errors import ContractError
+from apcore.federation.received_writes import WriteEntry
 from apcore.federation.relations.records import (
     ENDED_KEPT_S,
     FOLLOW_IDS,
@@ -47,7 +48,6 @@ from apcore.federation.unit_of_work import (
     RemoveMember,
     SendActivity,
     UnitOfWork,
-    WriteEntry,
 )
 from apcore.http import Origin, parse_url, same_origin
 from apcore.ports import Batch, Check, Write
