@@ -11,7 +11,6 @@ RELAY = "https://relay.example/actor"
 
 
 # mastodon/mastodon#7998, superseriousbusiness/gotosocial#1123
-@pytest.mark.xfail(strict=True, reason="relays are not built yet: a Follow of the public collection finds no pair")
 @pytest.mark.parametrize("sender", ["local.example", "alice"])
 def test_relay_accepts_our_follow_of_the_public_collection(sender: str) -> None:
     server = LocalServer()
@@ -22,5 +21,6 @@ def test_relay_accepts_our_follow_of_the_public_collection(sender: str) -> None:
     follow = {"id": follow_id, "type": "Follow", "actor": actor, "object": PUBLIC_URI}
     assert relay.received[0].activity["actor"] == actor
     server.receive(relay, relay.activity("Accept", object=follow), to=None)
-    followed_actors = f"{actor}/following"
+    # The collections of the instance actor are not served, so their addresses are fragments.
+    followed_actors = f"{actor}/following" if sender == "alice" else f"{actor}#following"
     assert server.node.contains(followed_actors, RELAY)
