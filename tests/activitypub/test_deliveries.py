@@ -115,7 +115,6 @@ def test_item_46_every_addressing_member_counts(member: str, address: str) -> No
     assert [delivery.activity["type"] for delivery in server.bob.received] == ["Accept", "Create"]
 
 
-@pytest.mark.xfail(strict=True, reason="replies are not forwarded yet")
 def test_item_47_reply_is_forwarded_to_followers_byte_for_byte() -> None:
     server = LocalServer()
     carol = server.network.peer(CAROL)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve, frozen
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from apcore.adapters.memory import MemoryStore
@@ -179,6 +179,7 @@ def check(server: Server, mode: str, ident: str, expected: Model, *, status: int
 @pytest.mark.parametrize("mode", SERVERS)
 @settings(max_examples=100)
 @given(first=st.tuples(AUDIENCES, TO, WORDS), second=st.tuples(AUDIENCES, TO, WORDS), is_inner=st.booleans())
+@example(first=({}, [], None), second=({"to": [PUBLIC]}, None, None), is_inner=False)
 def test_deliveries_and_visibility_agree_for_any_audience(mode: str, first: Any, second: Any, is_inner: bool) -> None:
     server = SERVERS[mode]
     outbox_uri = f"{ALICE}/outbox"

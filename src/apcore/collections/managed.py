@@ -84,16 +84,19 @@ def _member_writes(key: MembershipKey, member: Member, order: str) -> list[Write
 
 
 def order_after_newest(collection: str, order: str) -> Op[str]:
-    """Return ``order``, or one after the newest member if that member sorts after ``order``.
+    """Return ``order``, or one after the newest member if that member is not older.
 
     So members keep the order of their additions, even if two are added within one tick of the clock, or the clock is
     set back. ``order`` begins with the digits of `order_at`. A newest member with an order of the application's own
     form is ignored. Asks for: one `Scan`.
     """
     entries = yield from Scan(MEMBERS_IN_ORDER.at(digest_part(collection)), limit=1, reverse=True)
-    newest = max((MEMBERS_IN_ORDER.read(entry).key.order for entry in entries), default="")
-    digits, number = newest[:ORDER_DIGITS], int(order[ORDER_DIGITS - 3 : ORDER_DIGITS])
-    if newest < order or len(digits) < ORDER_DIGITS or not (digits.isascii() and digits.isdecimal()):
+    digits = max((MEMBERS_IN_ORDER.read(entry).key.order for entry in entries), default="")[:ORDER_DIGITS]
+    if len(digits) < ORDER_DIGITS or not (digits.isascii() and digits.isdecimal()):
+        return order
+    # All members that one commit adds are moved by the same distance, or none of them is.
+    number = int(order[ORDER_DIGITS - 3 : ORDER_DIGITS])
+    if int(digits) < int(order[:ORDER_DIGITS]) - number:
         return order
     return f"{int(digits) + 1 + number:0{ORDER_DIGITS}d}{order[ORDER_DIGITS:]}"
 

@@ -18,7 +18,13 @@ from typing_extensions import TypeVar
 
 from apcore.effects import Op
 from apcore.errors import ContractError
-from apcore.federation.outbox.addressing import Addressing, VisibilityWord, addressing_of, stated_audiences
+from apcore.federation.outbox.addressing import (
+    Addressing,
+    VisibilityWord,
+    addressing_of,
+    embedded_objects,
+    stated_audiences,
+)
 from apcore.federation.outbox.validation import check_activity, check_local_recipients, check_object, check_recipients
 from apcore.federation.received_writes import ForwardActivity, WriteBatch, WriteEntry
 from apcore.federation.relations.table import Direction, RelationEvent
@@ -241,7 +247,9 @@ class UnitOfWork(Generic[Data]):
 
     def _address_activity(self, note: SendActivity, origin: Origin) -> Addressing:
         actor = self.places.actor_uri(origin, note.by)
-        addressing = self._addressing(note, stated_audiences(note.activity, actor), origin)
+        is_new_version = note.activity.is_a(Update) and bool(embedded_objects(note.activity, actor))
+        audiences = stated_audiences(note.activity, actor)
+        addressing = self._addressing(note, audiences, origin, is_new_version=is_new_version)
         # An Update or a Delete may go to the audience of the object that it changes.
         may_inherit = note.activity.is_a(Update) or note.activity.is_a(Delete)
         if note.to is None and not (addressing.recipients or addressing.is_named or may_inherit):
@@ -249,17 +257,11 @@ class UnitOfWork(Generic[Data]):
         return addressing
 
     def _addressing(
-        self,
-        note: SendActivity | PublishObject,
-        audiences: Sequence[Audience],
-        origin: Origin,
-        *,
-        is_publication: bool = False,
+        self, note: SendActivity | PublishObject, audiences: Sequence[Audience], origin: Origin, **kind: bool
     ) -> Addressing:
+        """Return the addressing of a note. ``kind`` are the last arguments of `addressing_of`."""
         followers = self.places.collection_uri(origin, "followers", note.by)
-        addressing = addressing_of(
-            audiences, note.to, followers=followers, visibility=note.visibility, is_publication=is_publication
-        )
+        addressing = addressing_of(audiences, note.to, followers=followers, visibility=note.visibility, **kind)
         check_recipients(addressing.recipients)
         check_local_recipients(addressing.recipients, places=self.places, origin=origin)
         return addressing

@@ -93,6 +93,7 @@ def addressing_of(
     visibility: VisibilityWord | None = None,
     is_publication: bool = False,
     is_inherited: bool = False,
+    is_new_version: bool = False,
 ) -> Addressing:
     """Return the addressing for documents with ``audiences`` that go ``to`` further addresses.
 
@@ -101,8 +102,8 @@ def addressing_of(
       that is sent does not: they get it at their own inboxes. The same holds if the audience is inherited and empty.
     - If the documents name no audience, they name the addresses in ``to``. A publication without ``to`` is public.
 
-    A publication with `PUBLIC` in ``to`` goes to ``followers`` too, and so does an activity that is sent to `PUBLIC` by
-    the argument.
+    A publication with `PUBLIC` in ``to`` goes to ``followers`` too, and so does an Update with a new version of a post,
+    and an activity that is sent to `PUBLIC` by the argument.
 
     Raises:
         ValueError: The documents or ``to`` contradict ``visibility``; or they name more than `RECIPIENTS_MAX`
@@ -125,7 +126,7 @@ def addressing_of(
         _check_public_addition(audience, addresses)
         if is_publication:
             audience = _add_to(audience, addresses)
-    if PUBLIC in audience.to and (is_publication or not is_addressed):
+    if PUBLIC in audience.to and (is_publication or is_new_version or not is_addressed):
         audience = _add_cc(audience, followers)
     recipients = dict.fromkeys((*audience.everyone, *(address for address in addresses if address != PUBLIC)))
     return Addressing(audience, tuple(recipients))
