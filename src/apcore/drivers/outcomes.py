@@ -33,7 +33,7 @@ class OutboundRefused(HandlerRaised):
 class OutboundGuard(Protocol):
     """Judge each request before it leaves, also after redirects.
 
-    A guard is a function that neither waits nor raises, or an operation whose only effects are `Get`s.
+    A guard is a function that neither waits nor raises, or an operation that only reads the store (`Get`).
     """
 
     def __call__(self, request: Request, /) -> RemoteError | Op[RemoteError | None] | None:

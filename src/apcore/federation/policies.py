@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, in_
@@ -149,9 +149,8 @@ def check_policies(
     if authorized_fetch not in get_args(AuthorizedFetch):
         raise ConfigurationError(f"authorized_fetch is off, optional or required, not {authorized_fetch!r:.60}")
     suites = get_args(DocumentSignature)
-    if not isinstance(document_signatures, list | tuple | set | frozenset) or not {*suites}.issuperset(
-        document_signatures
-    ):
+    is_collection = isinstance(document_signatures, list | tuple | set | frozenset)
+    if not is_collection or any(suite not in suites for suite in cast("Collection[object]", document_signatures)):
         raise ConfigurationError(
             f"document_signatures is a list of {' and '.join(suites)}, not {document_signatures!r:.60}"
         )

@@ -214,7 +214,7 @@ class NodeMethods(Bound[Data], ABC):
         return self.run(remove_rule(domain))
 
     def domain_rules(self, *, cursor: str | None = None, limit: int = PAGE_MAX) -> PageItems:
-        """Return a page of the stored `DomainRule`s, by domain.
+        """Return a page of the stored rules (`DomainRule`), by domain.
 
         ``cursor`` is the ``next`` of the page before. A page has 1 to 100 rules.
         """
