@@ -39,11 +39,12 @@ AS2_PROFILE: Final = "https://www.w3.org/ns/activitystreams"
 ACTIVITY_JSON: Final = "application/activity+json"
 """The type to send and to serve: every server accepts it."""
 LD_JSON: Final = f'application/ld+json; profile="{AS2_PROFILE}"'
-ACCEPT_ACTIVITYPUB: Final = f"{ACTIVITY_JSON}, {LD_JSON}, application/ld+json;q=0.9"
+ACCEPT_ACTIVITYPUB: Final = f"{ACTIVITY_JSON}, application/ld+json"
 """The `Accept` of a fetch.
 
-It has no text/html, so that no server answers with a page. ActivityPub 3.2 demands the type with the profile. The type
-without it is for frameworks that compare parameters (Django REST framework): they offer no type with the profile.
+It has no text/html, so that no server answers with a page. ActivityPub 3.2 demands the type with the profile. Mastodon
+leaves the profile out, and so does apcore: frameworks that compare parameters (Django REST framework) would choose the
+profile, whatever its quality, and answer with less.
 """
 
 _LD_JSON_ESSENCE: Final = "application/ld+json"

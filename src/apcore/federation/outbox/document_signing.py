@@ -41,7 +41,7 @@ __all__ = ["WAIT_S_MAX", "sign_document"]
 
 WAIT_S_MAX: Final = 3600.0
 """How long an activity waits for its signer before it is delivered without these signatures."""
-_PROOF_CONTEXT: Final = "https://w3id.org/security/data-integrity/v2"
+_PROOF_CONTEXT: Final = "https://w3id.org/security/data-integrity/v1"
 _LOG: Final = logging.getLogger("apcore.delivery")
 
 
