@@ -74,7 +74,7 @@ def test_publish_stores_lists_and_sends_the_object(out: Outgoing) -> None:
     out.work()
     [body] = out.post.bodies
     assert body.pop("proof")["verificationMethod"] == f"{ALICE}#ed25519-key"
-    assert body.pop("@context") == [served.pop("@context"), "https://w3id.org/security/data-integrity/v2"]
+    assert body.pop("@context") == [served.pop("@context"), "https://w3id.org/security/data-integrity/v1"]
     assert body == served
 
 

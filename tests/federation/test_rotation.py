@@ -111,7 +111,7 @@ def test_followers_get_an_update_signed_with_the_old_key() -> None:
         ["https://www.w3.org/ns/activitystreams#Public"],
     )
     document = server.document()
-    assert update["@context"] == [*document.pop("@context"), "https://w3id.org/security/data-integrity/v2"]
+    assert update["@context"] == [*document.pop("@context"), "https://w3id.org/security/data-integrity/v1"]
     assert update["object"] == document
 
 

@@ -39,7 +39,7 @@ def test_answer_to_a_follow_ignores_the_context_of_the_follow(name):
     assert ground.bob.deliver(ground.node, follow).status == 202
     ground.work()
     [delivered] = ground.bob.received
-    assert delivered.activity["@context"] == [AS2, "https://w3id.org/security/data-integrity/v2"]
+    assert delivered.activity["@context"] == [AS2, "https://w3id.org/security/data-integrity/v1"]
     answer = read_document(delivered.request.body)
     assert (answer.types, answer.words["actor"]) == (("Accept",), ALICE)
     request = answer.words["object"]
