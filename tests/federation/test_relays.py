@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apcore.errors import ContractError
+from apcore.errors import ContractError, Refused
 from apcore.federation import DomainRules, Drop, Federation
 from apcore.federation.relays import RELAYS_MAX
 from apcore.http import Headers, Request, Response
@@ -484,6 +484,24 @@ def test_routed_activity_is_discarded_with_a_handler_that_fails() -> None:
     server = Server(on_announce=fail)
     server.bob.serve(CREATE, create_of_bob(server))
     announce(server, CREATE, by=server.bob)
+    assert server.heard == []
+    server.node.close()
+
+
+@pytest.mark.parametrize("kind", ["Move", "Delete", "Update"])
+def test_routed_change_of_an_actor_of_ours_is_refused(kind: str) -> None:
+    errors: list[str] = []
+
+    def route(ctx: Any, activity: Announce) -> None:
+        with pytest.raises(Refused) as caught:
+            ctx.route(activity.object)
+        errors.append(str(caught.value))
+
+    server = Server(on_announce=route)
+    change = create_of_bob(server, type=kind, object=ALICE, target=BOB, published=published_s_ago(server))
+    server.bob.serve(CREATE, change)
+    announce(server, CREATE, by=server.bob)
+    assert len(errors) == 1
     assert server.heard == []
     server.node.close()
 

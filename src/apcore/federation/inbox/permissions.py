@@ -18,7 +18,7 @@ from apcore.federation.refusals import one_line
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import UnitOfWork
 from apcore.remote import OwnerUnclear, check_change
-from apcore.vocab import Activity, Add, Document, Remove, Update
+from apcore.vocab import Activity, Add, Delete, Document, Move, Remove, Update
 
 __all__ = ["changed_ids", "check_permitted", "is_permitted"]
 
@@ -32,7 +32,8 @@ def check_permitted(site: Site, activity: Activity, actor: str) -> None:
 
     Raises:
         NotAnActivity: The activity names no object that it changes.
-        Refused: The object belongs to another actor, and there is no policy that could permit the change.
+        Refused: The object belongs to another actor, and there is no policy that could permit the change. Or it is an
+            actor of ours, or something under it, which no policy leaves to others.
     """
     try:
         check_change(activity, actor)
@@ -41,6 +42,26 @@ def check_permitted(site: Site, activity: Activity, actor: str) -> None:
     except Refused:
         if site.federation.change_policy is None or not _is_askable(activity.document):
             raise
+    _check_not_ours(site, activity, actor)
+
+
+def _check_not_ours(site: Site, activity: Activity, actor: str) -> None:
+    """Refuse the change of an actor of ours, or of anything under it, by another actor.
+
+    `check_change` refuses changes across origins, but knows no owner of an object that is only named. It allows every
+    object of a Move.
+    """
+    if not any(map(activity.document.is_a, (Update, Delete, Move))):
+        return
+    is_askable = activity.document.is_a(Delete) and site.federation.change_policy is not None
+    for uri in (reference.uri for reference in activity.objects):
+        route = None if uri is None else site.federation.places.read(site.origin, uri)
+        if route is None or (route.identifier is None and route.target.kind != "instance"):
+            continue
+        if is_askable and route.target.kind in {"managed", "object"}:
+            continue  # the application's policy decides
+        if route.identifier is None or site.actor_uri(route.identifier) != actor:
+            raise Refused(f"{actor} changes {uri}, which only its own actor on this server can change")
 
 
 def is_permitted(site: Site, scope: UnitOfWork[Any], activity: Activity, actor: str) -> Op[bool]:

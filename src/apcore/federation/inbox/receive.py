@@ -13,7 +13,7 @@ from typing import Final
 from attrs import evolve
 
 from apcore.effects import Op
-from apcore.errors import LimitExceeded, Refused, RemoteError, RequestError, Unavailable
+from apcore.errors import LimitExceeded, RemoteError, RequestError, Unavailable
 from apcore.federation.actors.profiles import require_actor
 from apcore.federation.domain_checks import check_hosts
 from apcore.federation.followers_sync import FIELD
@@ -34,7 +34,7 @@ from apcore.federation.relays import is_relay
 from apcore.federation.request_signers import signer_hosts
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
-from apcore.vocab import Activity, Announce, Delete, Move, Update
+from apcore.vocab import Announce
 
 __all__ = ["BODY_BYTES_MAX", "receive"]
 
@@ -90,7 +90,6 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
             return
     authenticated = yield from authenticate(site, request, incoming)
     check_permitted(site, authenticated.activity, authenticated.actor)
-    _check_not_ours(site, authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
     actors_named = local_actors_named(site, authenticated.activity)
@@ -142,25 +141,6 @@ def _is_handled(site: Site, authenticated: Authenticated) -> Op[bool]:
     if choice.replacement is not None or concerns_site(site, choice.rule, document, authenticated.actor):
         return True
     return document.is_a(Announce) and (yield from is_relay(site, authenticated.actor))
-
-
-def _check_not_ours(site: Site, activity: Activity, actor: str) -> None:
-    """Refuse the change of an actor of ours, or of anything under it, by another actor.
-
-    `check_change` refuses changes across origins, but knows no owner of an object that is only named. It allows every
-    object of a Move.
-    """
-    if not any(map(activity.document.is_a, (Update, Delete, Move))):
-        return
-    is_askable = activity.document.is_a(Delete) and site.federation.change_policy is not None
-    for uri in (reference.uri for reference in activity.objects):
-        route = None if uri is None else site.federation.places.read(site.origin, uri)
-        if route is None or (route.identifier is None and route.target.kind != "instance"):
-            continue
-        if is_askable and route.target.kind in {"managed", "object"}:
-            continue  # the application's policy decides
-        if route.identifier is None or site.actor_uri(route.identifier) != actor:
-            raise Refused(f"{actor} changes {uri}, which only its own actor on this server can change")
 
 
 def _check_body(request: Request) -> None:
