@@ -2,8 +2,9 @@
 
 The actors follow, answer, remove, block, move and delete themselves at random times, legally or not, and forge
 statements about the relations of others. Requests and answers are lost, repeated and reordered. A seed is a history: a
-failure names its seed. The suite plays a few dozen; `APCORE_RELATION_SEEDS=1000 pytest
-tests/simulation/test_relations.py` plays more of them.
+failure names its seed. The suite plays a few dozen; `APCORE_RELATION_SEEDS=400 pytest
+tests/simulation/test_relations.py` plays more of them. Of the first 1,000 seeds, 428, 653, 662 and 983 end in
+disagreement. Why is not known yet.
 """
 
 from __future__ import annotations
@@ -39,8 +40,6 @@ from apcore.testing.simulation import Faults, Odds, Process, SimulatedNode, Simu
 from apcore.vocab import Create, Note, Person
 
 SEEDS = int(os.environ.get("APCORE_RELATION_SEEDS", "24"))
-OPEN_FAULTS = {359: "a deleted actor stays among the followers of another server"}
-"""Seeds of the first 400 that end in disagreement, and how. The fault is not found yet."""
 NAMES = ("anna", "mila", "nora")
 ACTIONS_MAX = 14
 AS2 = "https://www.w3.org/ns/activitystreams"
@@ -300,15 +299,7 @@ def is_deleted(server: Server) -> bool:
     return bool(server.node.look(scan()))
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(seed, marks=pytest.mark.xfail(strict=True, reason=OPEN_FAULTS[seed]))
-        if seed in OPEN_FAULTS
-        else seed
-        for seed in range(SEEDS)
-    ],
-)
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_servers_agree_on_every_relation_when_they_are_at_rest(seed: int) -> None:
     sim, servers = play(seed)
     alive = [server for server in servers if not is_deleted(server)]

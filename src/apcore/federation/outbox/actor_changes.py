@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, evolve, field
 
-from apcore.collections import members_page
 from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError
 from apcore.federation.actors.documents import actor_document
@@ -43,12 +42,7 @@ from apcore.ports import NO_CHANGE, Batch
 from apcore.records import Stored
 from apcore.vocab import Activity, Delete, Move, Tombstone, Update, View, read_document, to_wire
 
-__all__ = ["REQUESTS_TOLD_MAX", "settle_actor_changes"]
-
-REQUESTS_TOLD_MAX: Final = 100
-"""The most actors with a pending request that are told of a deletion, in each direction.
-
-The others learn it when they ask for the actor."""
+__all__ = ["settle_actor_changes"]
 
 
 def settle_actor_changes(
@@ -165,12 +159,10 @@ class _Settling:
             self.keys += Batch(
                 writes=[KEY_RETIREMENTS.put(retirement_key, KeyRetirement(actor=record.actor, names=names))]
             )
-        relations = [site.collection_uri(name, note.by) for name in ("followers", "following")]
-        recipients = relations
-        for collection in (requests_collection(record.actor), own_requests_collection(record.actor)):
-            requests = yield from members_page(collection, limit=REQUESTS_TOLD_MAX)
-            recipients += [member.id for member in requests.items]
-        return note.add_recipients(recipients)
+        # The collections are read when the Delete is planned, so a Follow that is committed meanwhile counts too.
+        collections = [site.collection_uri(name, note.by) for name in ("followers", "following")]
+        collections += [requests_collection(record.actor), own_requests_collection(record.actor)]
+        return note.add_recipients(collections)
 
     def _embed(self, note: SendActivity, record: OwnActorRecord) -> Op[SendActivity]:
         object_ = Activity.over(note.activity).object

@@ -21,7 +21,7 @@ from apcore.federation.domain_checks import read_suspensions
 from apcore.federation.outbox.inbox_lookups import InboxUnknown, look_up_inboxes
 from apcore.federation.outbox.missing_inboxes import InboxOwner
 from apcore.federation.outbox.records import SendingKey, SendingRecord, SentRecord, decode_inboxes
-from apcore.federation.relations.stored import blocked_among
+from apcore.federation.relations.stored import blocked_among, own_requests_collection, requests_collection
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
 from apcore.federation.time_limits import LOOKUP_S, LOOKUPS_AT_ONCE
@@ -95,22 +95,31 @@ def find_step(site: Site, sending: Sending) -> Op[PlanStep]:
     """Return the recipients of the next step of a sending, and the place where the step after it begins.
 
     Asks for: one `Scan` for a managed collection, or the handler of another one; one `Get` for the actors that the
-    sender blocks; the recipients' documents (see `load`)
-    where their inboxes are not cached; the handlers of our own actors.
+    sender blocks; the recipients' documents (see `load`) where their inboxes are not cached; the handlers of our own
+    actors.
     """
-    place = site.federation.places.read(site.origin, sending.record.recipients[0])
-    if place is None or place.target.kind != "collection":
+    first = sending.record.recipients[0]
+    place = site.federation.places.read(site.origin, first)
+    if not _is_collection(sending, first, place):
         return (yield from _find_addresses(site, sending))
-    if place.target.handler is None:
+    if place is None or place.target.handler is None or place.target.kind != "collection":
         return (yield from _find_members(site, sending))
     return (yield from _find_dispatched(site, sending, place))
+
+
+def _is_collection(sending: Sending, address: str, place: RouteMatch | None) -> bool:
+    """Return whether an address is a collection of ours. The sender's pending requests count, which have no route."""
+    if place is not None and place.target.kind == "collection":
+        return True
+    return address in {requests_collection(sending.record.actor), own_requests_collection(sending.record.actor)}
 
 
 def _find_addresses(site: Site, sending: Sending) -> Op[PlanStep]:
     addresses = sending.record.recipients
     # The step ends before the first collection, which gets steps of its own.
     places = [site.federation.places.read(site.origin, uri) for uri in addresses[: sending.size]]
-    size = next((n for n, place in enumerate(places) if place and place.target.kind == "collection"), len(places))
+    is_collection = [_is_collection(sending, uri, place) for uri, place in zip(addresses, places, strict=False)]
+    size = next((number for number, is_one in enumerate(is_collection) if is_one), len(places))
     recipients = yield from _find_recipients(
         site,
         sending,
