@@ -19,19 +19,20 @@ from typing import Any, Final
 from attrs import evolve
 
 from apcore.collections import TraversalBounds, traverse
-from apcore.effects import Now, Op, Scan
+from apcore.collections.records import MEMBERSHIPS, MembershipKey
+from apcore.effects import Get, Now, Op, Scan
 from apcore.errors import RemoteError, Unavailable
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import load_actor, require_actor
 from apcore.federation.followers_sync import FIELD, FollowersState, followers_digest
 from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.relations.records import RELATIONS
-from apcore.federation.relations.stored import read_relation
+from apcore.federation.relations.stored import true_state
 from apcore.federation.relations.table import Direction, RelationEvent, RelationState
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate, SendActivity, UnitOfWork
 from apcore.http import Request, same_origin
-from apcore.ports import digest_part
+from apcore.ports import GET_KEYS_MAX, digest_part
 from apcore.remote import load
 from apcore.vocab import Actor, Document
 
@@ -61,8 +62,8 @@ def covered_state(request: Request, by_request: Authenticated | None) -> str | N
 def synchronize_followers(site: Site, scope: UnitOfWork[Any], text: str | None) -> Op[None]:
     """Note the changes that bring our relations with the sender into agreement with its header.
 
-    Effects: none without a header. Else one `Scan`, and those of `load` for the actor; if the digests differ, also for
-    up to ten pages of the list.
+    Effects: none without a header. Else one `Scan`, one `Get` for each 100 of our actors, and those of `load` for the
+    actor; if the digests differ, also for up to ten pages of the list.
     """
     actor, state = scope.actor, None if text is None else FollowersState.parse(text)
     if actor is None or state is None or not same_origin(state.url, actor):
@@ -94,18 +95,27 @@ def synchronize_followers(site: Site, scope: UnitOfWork[Any], text: str | None) 
 
 
 def _states_of(site: Site, actor: str) -> Op[dict[str, RelationState] | None]:
-    """Return the state of the Follow of ``actor`` by each of our actors at this origin; None if there are too many."""
-    states: dict[str, RelationState] = {}
+    """Return the state of the Follow of ``actor`` by each of our actors at this origin; None if there are too many.
+
+    Effects: one `Scan`, and one `Get` for each 100 of our actors.
+    """
     entries = yield from Scan(RELATIONS.at(digest_part(actor)), limit=OWN_FOLLOWERS_MAX)
     if len(entries) == OWN_FOLLOWERS_MAX:
         return None
-    for entry in entries:
-        record = RELATIONS.decode(entry.value)
-        if record.direction != Direction.OUTBOUND.value or record.them != actor:
-            continue
-        if same_origin(record.us, str(site.origin)):
-            relation = yield from read_relation(site.federation.places, Direction.OUTBOUND, record.us, actor)
-            states[record.us] = RelationState.NONE if relation is None else relation.state
+    decoded_records = [RELATIONS.decode(entry.value) for entry in entries]
+    records = [
+        record
+        for record in decoded_records
+        if record.direction == Direction.OUTBOUND.value
+        and record.them == actor
+        and same_origin(record.us, str(site.origin))
+    ]
+    states: dict[str, RelationState] = {}
+    for start in range(0, len(records), GET_KEYS_MAX):
+        part = records[start : start + GET_KEYS_MAX]
+        memberships = yield from Get([MEMBERSHIPS.key(MembershipKey.of(record.members, actor)) for record in part])
+        for record, membership in zip(part, memberships, strict=True):
+            states[record.us] = true_state(RelationState(record.state), membership is not None)
     return states
 
 
