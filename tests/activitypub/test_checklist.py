@@ -14,9 +14,6 @@ NOT_APPLICABLE = {39: "6.12: media upload is an extension outside the Recommenda
 # Items that the application has to meet, each with the reason.
 OF_THE_APPLICATION = {
     16: "5.2: a server with apcore always federates; only a server without inboxes answers 405 to a POST.",
-    20: "6: the application receives its clients' activities and passes them to `publish` and `send`.",
-    21: "6: the application authenticates its clients; `by=` names the actor that it has authenticated.",
-    23: "6: the application answers its clients with 201 and Location; `publish` and `send` return the new id for it.",
     27: "6.1: collecting the addresses of a reply is the client's task; apcore delivers to those it names.",
 }
 

@@ -13,11 +13,13 @@ from apcore.collections import PageItems
 from apcore.effects import Op
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.policies import Failure
+from apcore.http import Request
 from apcore.vocab import Activity, View
 
 __all__ = [
     "ActorDecorator",
     "ChangeDecorator",
+    "ClientDecorator",
     "CollectionDecorator",
     "ErrorDecorator",
     "ListenerDecorator",
@@ -64,6 +66,26 @@ class ChangeDecorator(Protocol[D]):
     ) -> Callable[[Context[D], str, Activity, str], bool]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn`` as the policy, and return it."""
+        ...
+
+
+class ClientDecorator(Protocol[D]):
+    """The decorator for ``(ctx, request) -> identifier of the actor for which the client acts, or None``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], Request], Coroutine[Any, Any, str | None]], /
+    ) -> Callable[[AsyncContext[D], Request], Coroutine[Any, Any, str | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], Request], Op[str | None]], /
+    ) -> Callable[[OpContext[D], Request], Op[str | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[Context[D], Request], str | None], /
+    ) -> Callable[[Context[D], Request], str | None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn`` as the handler, and return it."""
         ...
 
 

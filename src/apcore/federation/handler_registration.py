@@ -27,6 +27,7 @@ class HandlerRegistration(Generic[Data]):
         self.side_effects: Final = SideEffectChoices()
         """The rows of the table of side effects that are replaced or switched off."""
         self._change_policy: Registered | None = None
+        self._client_authenticator: Registered | None = None
         self._bound = False
 
     def side_effect(self, name: str, /) -> ListenerDecorator[Data, Activity]:
@@ -83,6 +84,11 @@ class HandlerRegistration(Generic[Data]):
     def change_policy(self) -> Registered | None:
         """The registered policy for changes of what belongs to another actor, or None."""
         return self._change_policy
+
+    @property
+    def client_authenticator(self) -> Registered | None:
+        """The registered handler that authenticates clients of our own users, or None."""
+        return self._client_authenticator
 
     def side_effect_for(self, document: Document, /) -> ChosenSideEffect | None:
         """Return the side effect of a received activity. None if it has none, or if that is switched off."""

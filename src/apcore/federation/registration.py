@@ -242,7 +242,7 @@ class Federation(PeerRules[Data]):
         listeners = list(self._listeners.values())
         policies = [
             handler
-            for handler in (self._follows, self._error_hook, self.change_policy)
+            for handler in (self._follows, self._error_hook, self.change_policy, self.client_authenticator)
             if isinstance(handler, Registered)
         ]
         return list(dict.fromkeys(of_routes + listeners + policies + self.side_effects.handlers))

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
-from apcore.federation.decorators import ActorDecorator, CollectionDecorator, ObjectDecorator
+from apcore.federation.decorators import ActorDecorator, ClientDecorator, CollectionDecorator, ObjectDecorator
 from apcore.federation.handler_registration import HandlerRegistration
 from apcore.federation.path_templates import parse_route
 from apcore.federation.routes import (
@@ -69,6 +69,29 @@ class RouteRegistration(HandlerRegistration[Data]):
         if self.places.relay_identifier is not None:
             raise ConfigurationError(f"there is a relay already: {self.places.relay_identifier}")
         self.places.relay_identifier = identifier
+
+    @property
+    def authenticate_client(self) -> ClientDecorator[Data]:
+        """Register the handler that authenticates clients of your users, called as ``(ctx, request)``.
+
+        It returns the identifier of the actor for which the client acts, or None. With it, outboxes take POSTs: clients
+        publish and send through them (ActivityPub §6). The answer is 401 for None, and 403 for another's outbox. Check
+        a token in the field ``Authorization``. If you accept cookies, check that the request comes from your own pages.
+
+        Raises:
+            ConfigurationError: There is a handler already, or it does not have this form.
+        """
+
+        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_open("authenticate_client")
+            if self._client_authenticator is not None:
+                other = handler_name(self._client_authenticator.fn)
+                raise ConfigurationError(f"authenticate_client has a handler already: {other}")
+            self._client_authenticator = self._registered(fn, takes=2)
+            self.places.accepts_clients = True
+            return fn
+
+        return cast("ClientDecorator[Data]", register)
 
     def actor(
         self,

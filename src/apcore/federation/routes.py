@@ -105,6 +105,8 @@ class RouteTable:
         self._routes: dict[tuple[Kind, str], Route] = {}
         self.relay_identifier: str | None = None
         """The identifier of the actor that is a relay: a Follow of the public collection asks this actor."""
+        self.accepts_clients: bool = False
+        """Whether clients of our own users may post to outboxes."""
 
     def add(self, template: str, target: Endpoint, *, variables: tuple[str, ...] | None = None) -> None:
         """Add a route. The pages of a collection get a route too.
@@ -194,6 +196,12 @@ class RouteTable:
         if match.target.kind == "instance":
             return origin.host
         return match.identifier if match.target.kind == "actor" else None
+
+    def takes_posts(self, match: RouteMatch) -> bool:
+        """Return whether a POST to a route is answered: to an inbox, and to an outbox if clients may post there."""
+        target = match.target
+        is_outbox = (target.kind, target.name) == ("collection", "outbox")
+        return target.kind in {"inbox", "shared-inbox"} or (is_outbox and self.accepts_clients)
 
     def read(self, origin: Origin, uri: str) -> RouteMatch | None:
         """Return the match of ``uri`` under ``origin``.

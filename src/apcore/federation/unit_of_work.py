@@ -104,6 +104,8 @@ class SendActivity:
     inboxes: tuple[str, ...] = field(default=(), kw_only=True)
     """Inboxes that get it too, of actors that are not known."""
     visibility: VisibilityWord | None = field(default=None, kw_only=True)
+    is_kept: bool = field(default=False, kw_only=True)
+    """Whether the activity is served at its id, and listed in the outbox if it is public."""
     addressing: Addressing | None = field(default=None, kw_only=True)
     """The audience and all recipients. `UnitOfWork.address` sets it."""
 
@@ -271,6 +273,8 @@ class UnitOfWork(Generic[Data]):
         return self.places.uri(self._require_origin(), "managed", kind, identifier=by, **{MANAGED_NAME: self.mint()})
 
     def _mint_activity_id(self, note: SendActivity) -> str:
+        if note.is_kept:
+            return self.mint_managed("activities", note.by)
         actor = self.places.actor_uri(self._require_origin(), note.by)
         return f"{actor}#{(note.activity.types or ('activities',))[0].lower()}/{self.mint()}"
 

@@ -17,10 +17,9 @@ from apcore.effects import Get, Now, Op
 from apcore.errors import ContractError
 from apcore.federation.interactions.sent import apply_sent_effects
 from apcore.federation.outbox.actor_changes import settle_actor_changes
-from apcore.federation.outbox.addressing import with_addressing
 from apcore.federation.outbox.edit import revise, wire_body
 from apcore.federation.outbox.forwarding import forward
-from apcore.federation.outbox.publish import publish
+from apcore.federation.outbox.publish import keep, publish, sent_members, withdraw
 from apcore.federation.outbox.records import (
     OBJECTS,
     SENDINGS,
@@ -64,7 +63,6 @@ from apcore.vocab import (
     Flag,
     Reject,
     Undo,
-    to_wire,
 )
 
 __all__ = [
@@ -106,9 +104,13 @@ def flush(site: Site, scope: UnitOfWork[Any]) -> Op[Batch]:
             case RemoveMember():
                 batch += yield from remove_member(note.collection, note.item)
             case SendActivity():
-                yield from _check_served(site, note)
+                if not note.is_kept:
+                    yield from _check_served(site, note)
                 revised_note, revision = yield from revise(site, note, now)
                 batch += revision
+                batch += yield from withdraw(site, note)
+                if note.is_kept:
+                    batch += yield from keep(site, revised_note, order=_order(now, number, scope))
                 batch += _send(site, scope, _with_relays(revised_note, relays), now, number=number)
             case PublishObject():
                 create_id, order = scope.mint_managed("activities", note.by), _order(now, number, scope)
@@ -180,10 +182,8 @@ def _send(site: Site, scope: UnitOfWork[Any], note: SendActivity, now: datetime,
     activity, actor, addressing = note.activity, site.actor_uri(note.by), note.addressing
     if addressing is None:
         raise ContractError(f"the activity {note.id} was not addressed")
-    members = with_addressing(to_wire(activity), activity, actor, addressing)
-    members["actor"] = actor
+    members = sent_members(site, note)
     name, message_name = scope.mint(), scope.mint()
-    _ = members.setdefault("id", note.id)
     body = wire_body(members)
     if len(body) > ACTIVITY_BYTES_MAX:
         raise ContractError(

@@ -1,23 +1,24 @@
-"""Store a published object and its Create, and list the Create in the outbox if it is public."""
+"""Store published objects and kept activities, and list in the outbox those that are public."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from apcore.collections import Member, add_member
+from apcore.collections import Member, add_member, remove_member
 from apcore.collections.managed import order_after_newest
 from apcore.effects import Get, Op
 from apcore.errors import ContractError
 from apcore.federation.interactions.changes import collection_members
+from apcore.federation.outbox.addressing import with_addressing
 from apcore.federation.outbox.edit import wire_body
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PublishObject, SendActivity
 from apcore.ports import NO_CHANGE, Batch
-from apcore.vocab import Create, read_document, to_wire
+from apcore.vocab import Activity, Create, Undo, read_document, to_wire
 
-__all__ = ["publish"]
+__all__ = ["keep", "publish", "sent_members", "withdraw"]
 
 
 def publish(
@@ -75,6 +76,59 @@ def publish(
         batch += add_member(outbox, Member(create_id), order=order)
     create = read_document(create_members, origin=site.origin)
     return SendActivity(create, note.by, id=create_id, addressing=addressing), batch
+
+
+def sent_members(site: Site, note: SendActivity) -> dict[str, Any]:
+    """Return the document of an activity as it is sent: with its id, its actor and its audience.
+
+    Raises:
+        ContractError: The activity was not addressed.
+    """
+    if note.addressing is None:
+        raise ContractError(f"the activity {note.id} was not addressed")
+    actor = site.actor_uri(note.by)
+    members = with_addressing(to_wire(note.activity), note.activity, actor, note.addressing)
+    return {"id": note.id} | members | {"actor": actor}
+
+
+def keep(site: Site, note: SendActivity, *, order: str) -> Op[Batch]:
+    """Return the part of a commit that serves an activity at its id, and lists it in the outbox if it is public.
+
+    ``order`` is its position there, unless a newer activity is listed. Effects: one `Scan` for a public activity.
+    """
+    members, addressing = sent_members(site, note), note.addressing
+    assert addressing is not None
+    outbox = site.collection_uri("outbox", note.by)
+    record = ObjectRecord(
+        uri=note.id,
+        owner=site.actor_uri(note.by),
+        is_public=addressing.audience.is_public,
+        readers=addressing.recipients,
+        body=wire_body(members),
+    )
+    batch = Batch(writes=[OBJECTS.put(DigestKey.of(note.id), record)])
+    if addressing.is_listed:
+        order = yield from order_after_newest(outbox, order)
+        batch += add_member(outbox, Member(note.id), order=order)
+    return batch
+
+
+def withdraw(site: Site, note: SendActivity) -> Op[Batch]:
+    """Return the part of a commit that no longer serves the activity that an Undo undoes, if it was kept.
+
+    Effects: two `Get`s for an Undo of a kept activity.
+    """
+    undone = Activity.over(note.activity).object if note.activity.is_a(Undo) else None
+    uri = "" if undone is None else undone.uri or ""
+    place = site.federation.places.read(site.origin, uri)
+    if place is None or (place.target.kind, place.target.name) != ("managed", "activities"):
+        return NO_CHANGE
+    key = DigestKey.of(uri)
+    [entry] = yield from Get((OBJECTS.key(key),))
+    if entry is None or OBJECTS.decode(entry.value).owner != site.actor_uri(note.by):
+        return NO_CHANGE
+    batch = yield from remove_member(site.collection_uri("outbox", note.by), uri)
+    return batch + Batch(writes=[OBJECTS.delete(key)])
 
 
 def _check_unpublished(note: PublishObject) -> Op[None]:

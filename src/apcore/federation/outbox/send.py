@@ -20,11 +20,23 @@ from apcore.federation.site import Site
 from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActivity, UnitOfWork
 from apcore.federation.unit_setup import unit_of_work_for
 
-__all__ = ["act", "commit_action", "commit_change", "commit_deletion", "commit_follow", "commit_notes"]
+__all__ = [
+    "RecipientUnknown",
+    "act",
+    "commit_action",
+    "commit_change",
+    "commit_deletion",
+    "commit_follow",
+    "commit_notes",
+]
 
 _ATTEMPTS_MAX: Final = 5
 
 T = TypeVar("T")
+
+
+class RecipientUnknown(ValueError):
+    """A recipient has the form of an actor of ours, but there is no such actor."""
 
 
 def act(site: Site, *notes: PendingWrite) -> Op[tuple[str, ...]]:
@@ -105,7 +117,7 @@ def _check_local_actors(site: Site, note: PendingWrite) -> Op[None]:
     for uri in () if addressing is None else addressing.recipients:
         place = site.federation.places.read(site.origin, uri)
         if place is not None and place.target.kind == "actor" and (yield from actor_view(site, place)) is None:
-            raise ValueError(f"to={uri!r:.200}: the federation has no such actor")
+            raise RecipientUnknown(f"to={uri!r:.200}: the federation has no such actor")
 
 
 def _check_sender(site: Site, by: str) -> Op[None]:

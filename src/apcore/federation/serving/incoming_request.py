@@ -117,7 +117,7 @@ class RequestMatcher:
     ) -> IncomingRequest | Elsewhere:
         """Return the request if the node answers it, else the reason to leave it to the site; see `Node.match`."""
         route = self._places.at(head.path)
-        if route is None or not is_served(route, head.method, has_pages=has_pages):
+        if route is None or not is_served(self._places, route, head.method, has_pages=has_pages):
             return Elsewhere.NOT_OURS
         try:
             request = build_request(head, trust_proxy=trust_proxy)
@@ -141,13 +141,13 @@ class RequestMatcher:
         return IncomingRequest(head=head, has_pages=has_pages, body_length=length, request=request)
 
 
-def is_served(route: RouteMatch, method: str, *, has_pages: bool) -> bool:
+def is_served(places: RouteTable, route: RouteMatch, method: str, *, has_pages: bool) -> bool:
     """Return whether a request to a route may be answered here.
 
     If the application serves HTML pages at the same paths (``has_pages``), their forms may be posted there too. Then
-    only inboxes accept methods other than GET and HEAD.
+    only inboxes, and outboxes to which clients post, accept methods other than GET and HEAD.
     """
-    return not has_pages or method in {"GET", "HEAD"} or is_inbox(route)
+    return not has_pages or method in {"GET", "HEAD"} or places.takes_posts(route)
 
 
 def is_inbox(route: RouteMatch) -> bool:

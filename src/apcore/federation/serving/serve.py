@@ -21,6 +21,7 @@ from apcore.federation.actors.documents import actor_document, add_id, instance_
 from apcore.federation.actors.keys import own_keys
 from apcore.federation.actors.profiles import ActorGone, ActorUnknown, ResourceUnknown, actor_view, dispatch_actor
 from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey
+from apcore.federation.clients.outbox_posts import receive_from_client
 from apcore.federation.inbox.receive import receive
 from apcore.federation.interactions.polls import with_poll_counts
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
@@ -87,14 +88,17 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
     url = parse_url(request.url)
     route = site.federation.places.at(url.path)
-    if route is None or not is_served(route, request.method, has_pages=has_pages):
+    if route is None or not is_served(site.federation.places, route, request.method, has_pages=has_pages):
         return Elsewhere.NOT_OURS
     if is_inbox(route):
         if request.method != "POST":
             return _not_allowed("POST")
         return (yield from receive(site, request, recipient=route.identifier))
+    takes_posts = site.federation.places.takes_posts(route)
+    if takes_posts and request.method == "POST" and site.federation.client_authenticator is not None:
+        return (yield from receive_from_client(site, request, route, site.federation.client_authenticator))
     if request.method not in {"GET", "HEAD"}:
-        return _not_allowed("GET, HEAD")
+        return _not_allowed("GET, HEAD, POST" if takes_posts else "GET, HEAD")
     if route.target.kind in _WELL_KNOWN:
         response = yield from answer_discovery(site, route, url)
         return Response(response.status, response.headers) if request.method == "HEAD" else response

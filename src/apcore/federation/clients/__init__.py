@@ -1,0 +1,1 @@
+"""Serve clients of our own users: the client-to-server side of ActivityPub (ActivityPub §6)."""
