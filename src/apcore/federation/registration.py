@@ -13,15 +13,14 @@ repository or settings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, cast, get_args
+from collections.abc import Sequence
+from typing import Final, Literal, get_args
 
 from typing_extensions import TypeVar
 
 from apcore.errors import ConfigurationError
-from apcore.federation.decorators import ErrorDecorator, ListenerDecorator
 from apcore.federation.findings import CheckFinding, Registrations, find_problems
-from apcore.federation.peer_rules import PeerRules
+from apcore.federation.listener_registration import ListenerRegistration
 from apcore.federation.policies import (
     AuthorizedFetch,
     DocumentSignature,
@@ -34,22 +33,20 @@ from apcore.federation.policies import (
 )
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
 from apcore.federation.routes import Registered
-from apcore.handlers import handler_name
 from apcore.ports import Durability
 from apcore.remote import DEFAULT_BUDGETS, Budgets
 from apcore.signatures import DEFAULT, SignaturePolicy, SignatureScheme
-from apcore.vocab import Activity, Document, Vocabulary
+from apcore.vocab import Vocabulary
 
 __all__ = ["Federation"]
 
 Data = TypeVar("Data", default=None)
-A = TypeVar("A", bound=Activity)
 
 # A product token (RFC 9110 §10.1.5), with the name restricted to the characters that NodeInfo's schema allows.
 _SOFTWARE: Final = re.compile(r"([a-z0-9-]+)/([A-Za-z0-9.+_-]+)")
 
 
-class Federation(PeerRules[Data]):
+class Federation(ListenerRegistration[Data]):
     """The handlers and rules of a server. Register everything before you make a `Node` of it; later calls are refused.
 
     Raises:
@@ -121,75 +118,6 @@ class Federation(PeerRules[Data]):
         self.idempotency: Final = idempotency
         self.several_actors: Final = several_actors
         self.forwarding: Final = forwarding
-        self._listeners: dict[type[Activity], Registered] = {}
-        self._error_hook: Registered | None = None
-
-    # --- listeners --------------------------------------------------------------------------------------------------
-
-    def on(self, activity: type[A], /) -> ListenerDecorator[Data, A]:
-        """Register a listener for authenticated activities of a type or its subtypes.
-
-        Exactly one listener runs: the most specific. It runs after the side effects that apcore manages, such as
-        accepting a Follow. It may raise `Drop` or `Later`. After any other exception it runs again.
-
-        A listener runs *at least once* for each activity: again if the process died, the lease was lost, or an attempt
-        took too long. Its writes through the context (`Context.publish`, `Context.append` ...) take effect exactly
-        once. Make its other effects idempotent: use `Context.activity_id` as the key of a row or of a request. If that
-        is not possible, check for an earlier effect when `Context.attempt` is more than 1.
-
-        Raises:
-            ConfigurationError: ``activity`` is not a type of activity, or already has a listener.
-        """
-        if not (isinstance(activity, type) and issubclass(activity, Activity)):
-            raise ConfigurationError(f"a listener is for a type of activity, such as Create, not {activity!r:.80}")
-
-        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self._check_open("on")
-            if activity in self._listeners:
-                other = handler_name(self._listeners[activity].fn)
-                raise ConfigurationError(f"{activity.__name__} has a listener already: {other}")
-            self._listeners[activity] = self._registered(fn, takes=2)
-            return fn
-
-        return cast("ListenerDecorator[Data, A]", register)
-
-    def listener_for(self, document: Document, /) -> tuple[type[Activity], Registered] | None:
-        """Return the most specific listener for the types of a document, and the type for which it is registered.
-
-        An activity of unknown types belongs to the listener for `Activity`.
-        """
-        candidates = [view for view in self._listeners if document.is_a(view)]
-        if not candidates and Activity in self._listeners and not document.classes():
-            return Activity, self._listeners[Activity]
-        most_specific = [
-            view
-            for view in candidates
-            if not any(other is not view and issubclass(other, view) for other in candidates)
-        ]
-        # A document of two types may match two listeners, neither more specific. Then the one registered first runs.
-        return (most_specific[0], self._listeners[most_specific[0]]) if most_specific else None
-
-    @property
-    def on_error(self) -> ErrorDecorator[Data]:
-        """Register an error hook, called as ``(ctx, failure)`` after each failed attempt to process an activity.
-
-        `Failure.final` marks the last attempt. Use the hook for reports: its writes through the context are discarded,
-        and its exceptions are logged.
-        """
-
-        def register(fn: Callable[..., Any]) -> Callable[..., Any]:
-            self._check_open("on_error")
-            if self._error_hook is not None:
-                raise ConfigurationError(f"on_error has a handler already: {handler_name(self._error_hook.fn)}")
-            self._error_hook = self._registered(fn, takes=2)
-            return fn
-
-        return cast("ErrorDecorator[Data]", register)
-
-    @property
-    def error_hook(self) -> Registered | None:
-        """The registered error hook, or None."""
-        return self._error_hook
 
     # --- binding ----------------------------------------------------------------------------------------------------
 
