@@ -58,12 +58,12 @@ def test_webfinger_answer_of_a_static_host_is_read(media_type: str | None) -> No
 
 
 # fedify-dev/fedify#164, writefreely/writefreely#226
-@pytest.mark.xfail(strict=True, reason="a username that differs from the identifier has no registration yet")
 def test_actor_is_found_by_a_username_that_is_not_its_identifier() -> None:
     federation: Federation[None] = Federation(software="test/1.0")
     federation.actor("/ap/{identifier}")(
         lambda ctx, identifier: Person(preferred_username="alice") if identifier == "3f2c" else None
     )
+    federation.handle(lambda ctx, username: {"alice": "3f2c"}.get(username))
     node = Node(federation, LOCAL, "memory:", transport=PeerNetwork(), signer=ReusedKeys())
     subjects = []
     for resource in ("acct:alice@local.example", f"{LOCAL}/ap/3f2c"):

@@ -6,10 +6,11 @@ functions, `OpContext` for operations, `Context` for plain functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from apcore.collections import PageItems
+from apcore.discovery import DescriptorLink
 from apcore.effects import Op
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.policies import Failure
@@ -22,7 +23,9 @@ __all__ = [
     "ClientDecorator",
     "CollectionDecorator",
     "ErrorDecorator",
+    "LinksDecorator",
     "ListenerDecorator",
+    "NameDecorator",
     "ObjectDecorator",
 ]
 
@@ -158,6 +161,44 @@ class ListenerDecorator(Protocol[D, V]):
     def __call__(self, fn: Callable[[OpContext[D], V], Op[None]], /) -> Callable[[OpContext[D], V], Op[None]]: ...
     @overload
     def __call__(self, fn: Callable[[Context[D], V], None], /) -> Callable[[Context[D], V], None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn`` as the handler, and return it."""
+        ...
+
+
+class NameDecorator(Protocol[D]):
+    """The decorator for ``(ctx, name) -> identifier, or None``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], str], Coroutine[Any, Any, str | None]], /
+    ) -> Callable[[AsyncContext[D], str], Coroutine[Any, Any, str | None]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], str], Op[str | None]], /
+    ) -> Callable[[OpContext[D], str], Op[str | None]]: ...
+    @overload
+    def __call__(self, fn: Callable[[Context[D], str], str | None], /) -> Callable[[Context[D], str], str | None]: ...
+    def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
+        """Register ``fn`` as the handler, and return it."""
+        ...
+
+
+class LinksDecorator(Protocol[D]):
+    """The decorator for ``(ctx, identifier) -> links``."""
+
+    @overload
+    def __call__(
+        self, fn: Callable[[AsyncContext[D], str], Coroutine[Any, Any, Sequence[DescriptorLink]]], /
+    ) -> Callable[[AsyncContext[D], str], Coroutine[Any, Any, Sequence[DescriptorLink]]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[OpContext[D], str], Op[Sequence[DescriptorLink]]], /
+    ) -> Callable[[OpContext[D], str], Op[Sequence[DescriptorLink]]]: ...
+    @overload
+    def __call__(
+        self, fn: Callable[[Context[D], str], Sequence[DescriptorLink]], /
+    ) -> Callable[[Context[D], str], Sequence[DescriptorLink]]: ...
     def __call__(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """Register ``fn`` as the handler, and return it."""
         ...

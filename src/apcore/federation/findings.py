@@ -30,6 +30,8 @@ class Registrations:
     """The registrations of a federation that `find_problems` compares."""
 
     has_actor: bool
+    named: Sequence[str]
+    """The methods by which names of actors were registered, such as ``handle``."""
     listened: Sequence[type[Activity]]
     """The types of activity that have a listener."""
     unrouted_collections: Sequence[str]
@@ -54,6 +56,13 @@ def find_problems(
         findings.append(
             CheckFinding(
                 "error", f"there are listeners ({names}) but no actor, so nothing can arrive: register actor(path)"
+            )
+        )
+    if serves and registrations.named and not registrations.has_actor:
+        findings.append(
+            CheckFinding(
+                "error",
+                f"there are names of actors ({', '.join(registrations.named)}) but no actor: register actor(path)",
             )
         )
     if registrations.unrouted_collections:

@@ -2,26 +2,36 @@
 
 You give one origin, several, or a function that decides about each origin that a request names. The function gets a
 strictly parsed origin in canonical form, so it may compare strings.
+
+The host in the handles of an origin's actors is that of the origin, unless you give another one: a short domain for
+people, beside the longer one of the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from typing_extensions import override
 
+from apcore.discovery import parse_acct
 from apcore.errors import ConfigurationError, RequestError
 from apcore.http import Origin, parse_origin, parse_url
 
-__all__ = ["Origins", "OriginsLike", "bind_origins"]
+__all__ = ["HandleHosts", "Origins", "OriginsLike", "bind_origins"]
 
 OriginsLike: TypeAlias = str | Sequence[str] | Callable[[str], bool] | None
 """An origin such as ``https://social.example``, several origins, or a function that returns whether an origin is local.
 
 None is for a node that only pulls.
 """
+HandleHosts: TypeAlias = str | Mapping[str, str] | None
+"""The host in the handles of a node's only origin, or such hosts by origin. None is for the hosts of the origins."""
+
+
+def _no_hosts() -> dict[Origin, str]:
+    return {}
 
 
 @frozen
@@ -30,6 +40,8 @@ class Origins:
 
     listed: tuple[Origin, ...] = ()
     allows: Callable[[str], bool] | None = field(default=None, repr=False)
+    handle_hosts: Mapping[Origin, str] = field(factory=_no_hosts)
+    """The authorities in handles, for the origins whose handles have another one than the origin itself."""
 
     @property
     def serves(self) -> bool:
@@ -60,6 +72,25 @@ class Origins:
             return None
         return origin if self.has(origin) else None
 
+    def find_by_handle_host(self, url: str, /) -> Origin | None:
+        """Return the origin whose handles have the authority of ``url``. None for any other or invalid URL."""
+        try:
+            origin = parse_url(url).origin
+        except RequestError:
+            return None
+        return next(
+            (
+                web_origin
+                for web_origin, host in self.handle_hosts.items()
+                if host == origin.authority and web_origin.scheme == origin.scheme
+            ),
+            None,
+        )
+
+    def handle_host(self, origin: Origin, /) -> str:
+        """Return the authority in the handles of an origin's actors."""
+        return self.handle_hosts.get(origin, origin.authority)
+
     def pick(self, name: str | None, /) -> Origin:
         """Return the origin named ``name``. Without ``name``, return the only one.
 
@@ -77,15 +108,54 @@ class Origins:
         return self.only
 
 
-def bind_origins(origins: OriginsLike, *, plain_http: bool = False) -> Origins:
-    """Parse the origins of a node.
+def bind_origins(origins: OriginsLike, *, plain_http: bool = False, handle_host: HandleHosts = None) -> Origins:
+    """Parse the origins of a node, and the hosts in its handles.
 
     ``plain_http`` allows ``http`` origins, for development. Ids then start with ``http``, and are fetched
     as they are spelled.
 
     Raises:
-        ConfigurationError: A value is not an origin, is listed twice, or is ``http`` without ``plain_http``.
+        ConfigurationError: A value is not an origin, is listed twice, or is ``http`` without ``plain_http``. Or a host
+            of ``handle_host`` is invalid, is given for no origin of the node, or belongs to two origins.
     """
+    bound = _bind(origins, plain_http=plain_http)
+    return evolve(bound, handle_hosts=_bind_handle_hosts(bound, handle_host))
+
+
+def _bind_handle_hosts(origins: Origins, handle_host: HandleHosts) -> dict[Origin, str]:
+    if handle_host is None:
+        return {}
+    if isinstance(handle_host, str):
+        if origins.only is None:
+            raise ConfigurationError(
+                f"handle_host={handle_host!r:.80} is for a node with one origin: with {origins}, give hosts by origin"
+            )
+        handle_host = {str(origins.only): handle_host}
+    hosts: dict[Origin, str] = {}
+    for name, host in handle_host.items():
+        origin = _parse(name)
+        if not origins.has(origin):
+            raise ConfigurationError(f"handle_host names {origin}, which is not an origin of this node ({origins})")
+        try:
+            authority = parse_acct(f"name@{host}").host
+        except (RequestError, TypeError) as error:
+            raise ConfigurationError(f"handle_host {host!r:.80} is no host: give one such as example.com") from error
+        if authority == origin.authority:
+            continue
+        if authority in {other.authority for other in origins.listed} or authority in hosts.values():
+            raise ConfigurationError(f"handle_host {authority} of {origin} is the host of another origin's handles")
+        hosts[origin] = authority
+    return hosts
+
+
+def _parse(name: str) -> Origin:
+    try:
+        return parse_origin(name)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"origin {name!r:.80}: {error}") from error
+
+
+def _bind(origins: OriginsLike, *, plain_http: bool) -> Origins:
     if origins is None:
         return Origins()
     if callable(origins):
@@ -95,10 +165,7 @@ def bind_origins(origins: OriginsLike, *, plain_http: bool = False) -> Origins:
         raise ConfigurationError("an empty list of origins: give None for a node that only pulls")
     listed: list[Origin] = []
     for name in names:
-        try:
-            origin = parse_origin(name)
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"origin {name!r:.80}: {error}") from error
+        origin = _parse(name)
         if origin.scheme == "http" and not plain_http:
             raise ConfigurationError(
                 f"origin {origin} is plain http; allow it by an address policy with plain_http=True"

@@ -11,8 +11,8 @@ from apcore.effects import Op
 from apcore.errors import ConfigurationError, ContractError
 from apcore.federation.context import AsyncContext, Context, OpContext
 from apcore.federation.moderation import DomainRule, DomainRules, Severity
+from apcore.federation.name_registration import NameRegistration
 from apcore.federation.policies import FollowVerdict
-from apcore.federation.route_registration import RouteRegistration
 from apcore.federation.routes import Registered
 from apcore.handlers import HandlerKind, handler_name
 from apcore.vocab import Follow
@@ -22,7 +22,7 @@ __all__ = ["PeerRules"]
 Data = TypeVar("Data", default=None)
 
 
-class PeerRules(RouteRegistration[Data]):
+class PeerRules(NameRegistration[Data]):
     """The part of a `Federation` that registers the rules for peers."""
 
     def __init__(self, *, shared_inbox: str, instance_actor: str) -> None:

@@ -138,6 +138,7 @@ class Federation(ListenerRegistration[Data]):
         return find_problems(
             Registrations(
                 has_actor=self.places.has("actor"),
+                named=self.names.registered(profiles=self.places.profiles),
                 listened=tuple(self._listeners),
                 unrouted_collections=[name for name in self._collections if not self.places.has("collection", name)],
                 handlers=self._handlers(),
@@ -170,7 +171,13 @@ class Federation(ListenerRegistration[Data]):
         listeners = list(self._listeners.values())
         policies = [
             handler
-            for handler in (self._follows, self._error_hook, self.change_policy, self.client_authenticator)
+            for handler in (
+                self._follows,
+                self._error_hook,
+                self.change_policy,
+                self.client_authenticator,
+                *self.names.handlers,
+            )
             if isinstance(handler, Registered)
         ]
         return list(dict.fromkeys(of_routes + listeners + policies + self.side_effects.handlers))

@@ -26,6 +26,7 @@ __all__ = [
     "OBJECT_COLLECTION",
     "OBJECT_COLLECTIONS",
     "PAGE_NAME",
+    "USERNAME",
     "Endpoint",
     "Kind",
     "Registered",
@@ -36,6 +37,7 @@ __all__ = [
 Kind: TypeAlias = Literal[
     "actor",
     "instance",
+    "profile",
     "inbox",
     "shared-inbox",
     "collection",
@@ -52,6 +54,7 @@ Kind: TypeAlias = Literal[
 
 
 IDENTIFIER: Final = "identifier"
+USERNAME: Final = "username"
 MANAGED_NAME: Final = "name"
 PAGE_NAME: Final = "page"
 OBJECT_COLLECTION: Final = "collection"
@@ -77,8 +80,8 @@ class Endpoint:
 
     kind: Kind
     name: str = ""
-    """The name of the collection or of the pages' collection, the object's type, the managed objects' kind, or the
-    document's version."""
+    """The name of the collection or of the pages' collection, the object's type, the managed objects' kind, the
+    document's version, or the template of the profile pages."""
     handler: Registered | None = None
     authorize: Registered | None = None
     """The application's predicate that decides about visibility, if there is one."""
@@ -103,6 +106,9 @@ class RouteTable:
     def __init__(self) -> None:
         self._router: Router[Endpoint] = Router()
         self._routes: dict[tuple[Kind, str], Route] = {}
+        self.profiles: dict[str, str | None] = {}
+        """The templates of profile pages, in the order of their registration. A template without a variable has the
+        identifier of its actor."""
         self.relay_identifier: str | None = None
         """The identifier of the actor that is a relay: a Follow of the public collection asks this actor."""
         self.accepts_clients: bool = False
@@ -174,6 +180,19 @@ class RouteTable:
         if identifier == origin.host:
             return self.uri(origin, "instance")
         return self.uri(origin, "actor", identifier=identifier)
+
+    def profile_uri(self, origin: Origin, identifier: str, username: str) -> str | None:
+        """Return the address of the first profile page that is registered for an actor; None without one."""
+        for template, only in self.profiles.items():
+            if only not in {None, identifier}:
+                continue
+            [*variables] = self._routes["profile", template].variables
+            values = {name: identifier if name == IDENTIFIER else username for name in variables}
+            try:
+                return self.uri(origin, "profile", template, **values)
+            except ValueError:
+                continue  # the name cannot stand in this path
+        return None
 
     def relay_uri(self, origin: Origin) -> str | None:
         """Return the id of the local actor that is a relay; None if there is none."""

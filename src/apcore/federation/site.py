@@ -40,6 +40,8 @@ class Site:
     """The operation that reads a document of our own origins without a request; see `load_own_document`."""
     own_hosts: frozenset[str] = frozenset()
     """The hosts of the node's origins, as far as they can be listed. They are never suspended."""
+    handle_host: str = ""
+    """The authority in the handles of the actors; see `Site.acct_host`."""
     cleared_hosts: frozenset[str] = frozenset()
     """The hosts that the domain rules have been applied to, for this request. They are not read for them again."""
 
@@ -51,6 +53,11 @@ class Site:
             if self.unauthenticated_client is None
             else evolve(self.fetching, unauthenticated_client=self.unauthenticated_client)
         )
+
+    @property
+    def acct_host(self) -> str:
+        """The authority in the handles of the actors: that of the origin, unless the node has another one for them."""
+        return self.handle_host or self.origin.authority
 
     @property
     def instance_uri(self) -> str:

@@ -16,7 +16,7 @@ from apcore.drivers import AsyncPorts, Observer, async_ports, run_async
 from apcore.effects import Op
 from apcore.errors import Unavailable
 from apcore.federation.actors.rotation import Rotation, rotate
-from apcore.federation.origins import OriginsLike
+from apcore.federation.origins import HandleHosts, OriginsLike
 from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import AsyncPointer
@@ -95,6 +95,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
         addresses: AddressPolicy = PUBLIC_ONLY,
         fetching: FetchPolicy | None = None,
         observer: Observer | None = None,
+        handle_host: HandleHosts = None,
         slots: int = SLOTS,
         handler_limit_s: float = HANDLER_LIMIT_S,
         lease_s: float = LEASE_S,
@@ -112,6 +113,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
             has_queue=self._queue is not None,
             has_data=data is not None,
             worker=worker,
+            handle_host=handle_host,
         )
         self._data: Any = data
         self._owns_store = isinstance(store, str)
@@ -161,7 +163,7 @@ class AsyncNode(AsyncNodeMethods[Data]):
 
     async def handle(self, request: Request, *, has_pages: bool = False) -> Served:
         """See `Node.handle`."""
-        origin = self.origins.find(request.url)
+        origin = self._origin_of(request)
         if origin is None:
             return Elsewhere.NOT_OURS
         async with self.entered() as data:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from math import inf
@@ -20,7 +20,7 @@ from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.domain_checks import check_request
 from apcore.federation.findings import CheckFinding
-from apcore.federation.origins import Origins, OriginsLike, bind_origins
+from apcore.federation.origins import HandleHosts, Origins, OriginsLike, bind_origins
 from apcore.federation.pointers import resolve_reference
 from apcore.federation.registration import Federation
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, RequestMatcher
@@ -110,6 +110,9 @@ class NodeOptions(TypedDict, total=False):
     Messages that take longer than a second are not counted. With 0, the worker handles one message after another in the
     calling thread, and nothing limits a handler's time.
     """
+    handle_host: str | Mapping[str, str]
+    """The host in the handles of your actors, if it is not that of the origin: ``example.com`` for a server at
+    ``https://social.example.com``. With several origins, a mapping from origins to hosts."""
     handler_limit_s: float
     """After this time the attempt at a message has failed; 300 s by default."""
     lease_s: float
@@ -133,6 +136,8 @@ class AsyncNodeOptions(TypedDict, total=False):
 
     Messages that take longer than a second are not counted.
     """
+    handle_host: str | Mapping[str, str]
+    """See `NodeOptions.handle_host`."""
     handler_limit_s: float
     """See `NodeOptions.handler_limit_s`."""
     lease_s: float
@@ -154,10 +159,11 @@ class Bound(Generic[Data]):
         has_queue: bool,
         has_data: bool,
         worker: WorkerPolicy,
+        handle_host: HandleHosts = None,
     ) -> None:
         if not isinstance(federation, Federation):
             raise ConfigurationError(f"a node needs a Federation, not {federation!r:.60}")
-        self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http)
+        self.origins: Final[Origins] = bind_origins(origin, plain_http=addresses.plain_http, handle_host=handle_host)
         if self.origins.serves and not has_queue:
             raise ConfigurationError(
                 f"{type(store).__name__} is a store without a queue, and incoming activities and deliveries wait in a "
@@ -223,7 +229,18 @@ class Bound(Generic[Data]):
             data=data,
             load_own=self._load_own,
             own_hosts=self._own_hosts,
+            handle_host=self.origins.handle_host(site_origin),
         )
+
+    def _origin_of(self, request: Request, /) -> Origin | None:
+        """Return the origin of ours that a request is for. None if it is for another application.
+
+        Discovery is also answered at the host of the handles, for the origin that the handles belong to.
+        """
+        origin = self.origins.find(request.url)
+        if origin is not None or not self.origins.handle_hosts:
+            return origin
+        return self._matcher.find_discovered(request.url)
 
     def _own_origin_of(self, address: str, /) -> str | None:
         """Return the origin of an address if it is one of ours, else None."""

@@ -15,7 +15,7 @@ from apcore.drivers import Observer, Ports, run
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, Unavailable, WorkerEnded
 from apcore.federation.actors.rotation import Rotation, rotate
-from apcore.federation.origins import OriginsLike
+from apcore.federation.origins import HandleHosts, OriginsLike
 from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import Pointer
@@ -86,6 +86,7 @@ class Node(NodeMethods[Data]):
         addresses: AddressPolicy = PUBLIC_ONLY,
         fetching: FetchPolicy | None = None,
         observer: Observer | None = None,
+        handle_host: HandleHosts = None,
         slots: int = SLOTS,
         handler_limit_s: float = HANDLER_LIMIT_S,
         lease_s: float = LEASE_S,
@@ -103,6 +104,7 @@ class Node(NodeMethods[Data]):
             has_queue=queue is not None,
             has_data=data is not None,
             worker=worker,
+            handle_host=handle_host,
         )
         self._data: Any = data
         self._opened = ExitStack()
@@ -143,7 +145,7 @@ class Node(NodeMethods[Data]):
         ``request.url`` must be the address that the peer used. A request to an origin that is not ours is for another
         application.
         """
-        origin = self.origins.find(request.url)
+        origin = self._origin_of(request)
         if origin is None:
             return Elsewhere.NOT_OURS
         with self.entered() as data:

@@ -109,7 +109,10 @@ class PeerNetwork:
         self._peers.setdefault(str(peer.origin), []).append(peer)
 
     def join(self, node: Node[Any], /) -> None:
-        """Make a node reachable at its origins. Nodes that talk to each other share one network as their transport."""
+        """Make a node reachable at its origins, and at the host of its handles.
+
+        Nodes that talk to each other share one network as their transport.
+        """
         self._nodes.append(node)
 
     def send(self, request: Request, /) -> Response:
@@ -156,7 +159,7 @@ class PeerNetwork:
         if origin in self.down:
             raise ConnectFailed(f"{origin} is down")
         for node in self._nodes:
-            if node.origins.has(url.origin):
+            if node.origins.has(url.origin) or node.origins.find_by_handle_host(request.url) is not None:
                 served = node.handle(request)
                 return Response(404) if isinstance(served, Elsewhere) else served
         if origin not in self._peers:

@@ -6,31 +6,48 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from apcore.errors import ContractError
+from apcore.federation.actors.handles import handle_of, profile_of
 from apcore.federation.actors.key_ring import OwnKey, key_members
 from apcore.federation.routes import ACTOR_COLLECTIONS
 from apcore.federation.site import Site
-from apcore.vocab import View, to_wire
+from apcore.vocab import Actor, View, to_wire
 
 __all__ = ["AS2", "actor_document", "add_id", "instance_document"]
 
 AS2: Final = "https://www.w3.org/ns/activitystreams"
+_WEBFINGER_CONTEXT: Final = "https://purl.archive.org/socialweb/webfinger"
 _CONTEXT: Final = [AS2, "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"]
 
 
 def actor_document(site: Site, identifier: str, view: View, keys: Sequence[OwnKey]) -> dict[str, Any]:
-    """Return the document of a local actor. ``view`` is the result of the application's handler; its members win."""
+    """Return the document of a local actor. ``view`` is the result of the application's handler; its members win.
+
+    If the handles have another host than the origin, ``webfinger`` names the handle (FEP-2c59).
+    """
     routes, origin = site.federation.places, site.origin
     defaults = {
         "inbox": routes.uri(origin, "inbox", identifier=identifier),
         **{name: routes.uri(origin, "collection", name, identifier=identifier) for name in ACTOR_COLLECTIONS},
         "endpoints": {"sharedInbox": routes.uri(origin, "shared-inbox")},
         **key_members(keys),
+        **_name_members(site, identifier, view),
     }
     members = add_id(view, site.actor_uri(identifier))
     view_context: Any = members.pop("@context", AS2)
     contexts: list[Any] = [*view_context] if isinstance(view_context, list) else [view_context]
-    merged_contexts = [*_CONTEXT, *(context for context in contexts if context not in _CONTEXT)]
+    own_contexts = [*_CONTEXT, _WEBFINGER_CONTEXT] if "webfinger" in defaults else _CONTEXT
+    merged_contexts = [*own_contexts, *(context for context in contexts if context not in own_contexts)]
     return {"@context": merged_contexts} | defaults | members
+
+
+def _name_members(site: Site, identifier: str, view: View) -> dict[str, str]:
+    """Return the address of the actor's profile page, and its handle if other servers could not guess it."""
+    actor = Actor.over(view.document)
+    profile, acct = profile_of(site, identifier, actor), handle_of(site, identifier, actor)
+    members = {} if profile is None else {"url": profile}
+    if site.acct_host != site.origin.authority and acct is not None:
+        members["webfinger"] = f"{acct.user}@{acct.host}"
+    return members
 
 
 def instance_document(site: Site, keys: Sequence[OwnKey]) -> dict[str, Any]:

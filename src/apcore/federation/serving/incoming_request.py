@@ -22,11 +22,13 @@ from apcore.federation.refusals import log_refusal
 from apcore.federation.routes import RouteMatch, RouteTable
 from apcore.federation.serving.misdirected import MisdirectedLog
 from apcore.federation.serving.request_head import RequestHead, build_request, content_length
-from apcore.http import Problem, Request, Response, is_activitypub, problem_for, wants_activitypub
+from apcore.http import Origin, Problem, Request, Response, is_activitypub, parse_url, problem_for, wants_activitypub
 
 __all__ = ["Elsewhere", "IncomingRequest", "RequestMatcher", "finish_response", "is_inbox", "is_served"]
 
 _RETRY_AFTER_S: Final = 600.0
+_AT_HANDLE_HOST: Final = frozenset({"webfinger", "host-meta"})
+"""The kinds of resource that are also served at the host of the handles."""
 _LOG: Final = logging.getLogger("apcore.web")
 
 
@@ -106,6 +108,14 @@ class RequestMatcher:
         self._origins = origins
         self._misdirected = MisdirectedLog(origins)
 
+    def find_discovered(self, url: str) -> Origin | None:
+        """Return the origin whose handles have the host of ``url``, if that is the address of a discovery document."""
+        origin = self._origins.find_by_handle_host(url)
+        if origin is None:
+            return None
+        route = self._places.at(parse_url(url).path)
+        return origin if route is not None and route.target.kind in _AT_HANDLE_HOST else None
+
     def match(
         self,
         head: RequestHead,
@@ -123,7 +133,7 @@ class RequestMatcher:
             request = build_request(head, trust_proxy=trust_proxy)
         except RequestError as error:
             return IncomingRequest(head=head, has_pages=has_pages, body_length=0, request=error)
-        if self._origins.find(request.url) is None:
+        if self._origins.find(request.url) is None and self.find_discovered(request.url) is None:
             # Decided before the body is read, since a body of any length may belong to the site.
             if log_misdirected and (not has_pages or _is_from_peer(request, route)):
                 self._misdirected.log(request, trust_proxy=trust_proxy, now_s=monotonic_s())

@@ -11,7 +11,8 @@ from typing import Final
 from attrs import evolve
 
 from apcore.effects import Get, Op
-from apcore.federation.actors.profiles import ResourceUnknown
+from apcore.federation.actors.names import find_actor
+from apcore.federation.actors.profiles import ActorGone, ResourceUnknown
 from apcore.federation.interactions.polls import with_poll_counts
 from apcore.federation.origins import Origins
 from apcore.federation.outbox.records import OBJECTS, DigestKey
@@ -32,6 +33,8 @@ _WITH_DOCUMENT: Final = _STORED | {"actor", "instance", "object", "collection", 
 def load_own_document(site: Site, uri: str, *, origins: Origins) -> Op[Document | None]:
     """Return the document with the id ``uri`` if an origin of ours has that id, else None.
 
+    The address of a profile page leads to the actor.
+
     No access is checked: the document is for the application itself. An object that was published for a limited
     audience is returned too. The handler of an actor or an object gets the data of ``site``.
 
@@ -50,6 +53,8 @@ def load_own_document(site: Site, uri: str, *, origins: Origins) -> Op[Document 
         raise WrongId(f"{uri} names a part of a document: resolve {url.without_fragment()}")
     own_site = evolve(site, origin=origin)
     route = own_site.federation.places.read(origin, str(url))
+    if route is not None and route.target.kind == "profile":
+        route = yield from _actor_route(own_site, str(url))
     if route is None or route.target.kind not in _WITH_DOCUMENT:
         raise NotFound(f"{uri} is on our own origin, and no document is served there")
     try:
@@ -59,6 +64,17 @@ def load_own_document(site: Site, uri: str, *, origins: Origins) -> Op[Document 
     if status == 410:
         raise Gone(f"{uri} was deleted here")
     return read_document(members, origin=origin, vocabulary=site.fetching.vocabulary)
+
+
+def _actor_route(site: Site, profile: str) -> Op[RouteMatch | None]:
+    """Return the route of the actor whose profile page is at an address of ours."""
+    try:
+        named = yield from find_actor(site, profile)
+    except ActorGone as error:
+        raise Gone(f"{profile} is the page of an actor that was deleted here") from error
+    except ResourceUnknown as error:
+        raise NotFound(f"{profile} is on our own origin: {error}") from error
+    return site.federation.places.read(site.origin, site.actor_uri(named.identifier))
 
 
 def _members_at(site: Site, route: RouteMatch, url: Url) -> Op[tuple[dict[str, object], int]]:

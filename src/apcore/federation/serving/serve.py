@@ -41,7 +41,7 @@ from apcore.federation.serving.access import (
 from apcore.federation.serving.collection_pages import collection_document, partial_followers
 from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
 from apcore.federation.serving.object_collections import object_collection_document, object_route
-from apcore.federation.serving.well_known import answer_discovery
+from apcore.federation.serving.well_known import answer_discovery, redirect_to_actor
 from apcore.federation.site import Site
 from apcore.http import (
     ACTIVITY_JSON,
@@ -106,6 +106,8 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     is_acceptable = wants_activitypub(accept) if has_pages else negotiate(accept, (ACTIVITY_JSON, LD_JSON)) is not None
     if not is_acceptable:
         return Elsewhere.NOT_ACCEPTABLE
+    if route.target.kind == "profile":
+        return (yield from redirect_to_actor(site, url, age_s=_AGE_S)) or Elsewhere.NOT_OURS
     try:
         resource = yield from _visible_resource(site, request, route, url)
     except (RemoteError, Unavailable) as error:

@@ -1,8 +1,8 @@
-"""Answer WebFinger, host-meta and NodeInfo requests from the registrations.
+"""Answer WebFinger, host-meta and NodeInfo requests, and those for profile pages, from the registrations.
 
-The account of an actor is its identifier at the origin's authority (``alice@example.com``). The instance actor has the
-host name instead of an identifier (``example.com@example.com``). Only accounts and addresses of this origin are
-answered. Web pages of any origin may read the answers, as RFC 7033 §5 recommends.
+The names of actors are those of `apcore.federation.actors.names`. The instance actor has the host name instead of a
+username (``example.com@example.com``). ``rel`` in a WebFinger request selects links (RFC 7033 §4.3). Web pages of any
+origin may read the answers, as §5 recommends.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from apcore.discovery import (
     JRD_JSON,
     NODEINFO_LINKS_JSON,
     XRD_XML,
-    Acct,
-    DescriptorLink,
     host_meta_json,
     host_meta_xml,
     jrd,
@@ -26,22 +24,23 @@ from apcore.discovery import (
 )
 from apcore.effects import Op
 from apcore.errors import RemoteError, RequestError, Unavailable
-from apcore.federation.actors.profiles import ActorUnknown, actor_view
+from apcore.federation.actors.handles import describe_actor
+from apcore.federation.actors.names import find_actor
+from apcore.federation.actors.profiles import ActorGone, ActorUnknown
 from apcore.federation.routes import RouteMatch
 from apcore.federation.site import Site
-from apcore.http import ACTIVITY_JSON, Headers, Response, Url, problem_for
-from apcore.vocab import Tombstone
+from apcore.http import Headers, Response, Url, problem_for
 
-__all__ = ["answer_discovery"]
+__all__ = ["answer_discovery", "redirect_to_actor"]
 
 _AGE_S: Final = 3600
-_QUERY_FIELDS_MAX: Final = 10
+_QUERY_FIELDS_MAX: Final = 20
 
 
 def answer_discovery(site: Site, route: RouteMatch, url: Url) -> Op[Response]:
     """Answer a request to one of the well-known addresses.
 
-    Effects: those of the actor's handler, for WebFinger.
+    Effects: those of `describe_actor`, for WebFinger.
     """
     try:
         match route.target.kind, route.target.name:
@@ -60,6 +59,19 @@ def answer_discovery(site: Site, route: RouteMatch, url: Url) -> Op[Response]:
         return Response(answer.status, answer.headers.with_set("Access-Control-Allow-Origin", "*"), answer.body)
 
 
+def redirect_to_actor(site: Site, url: Url, *, age_s: int) -> Op[Response | None]:
+    """Redirect from a profile page to the id of its actor, so that a document is only served at its id.
+
+    Return None if the page belongs to no actor. Effects: those of `find_actor`.
+    """
+    try:
+        named = yield from find_actor(site, f"{site.origin}{url.path}")
+    except ActorUnknown:
+        return None
+    caching = {"Vary": "Accept", "Cache-Control": f"public, max-age={age_s}"}
+    return Response(302, Headers({"Location": site.actor_uri(named.identifier), **caching}))
+
+
 def _nodeinfo(site: Site, version: Literal["2.0", "2.1"]) -> Response:
     federation = site.federation
     body = nodeinfo_document(version, federation.software_name, federation.software_version)
@@ -68,43 +80,19 @@ def _nodeinfo(site: Site, version: Literal["2.0", "2.1"]) -> Response:
 
 def _webfinger(site: Site, url: Url) -> Op[Response]:
     try:
-        names = parse_qs(url.query or "", max_num_fields=_QUERY_FIELDS_MAX).get("resource", [])
+        query = parse_qs(url.query or "", max_num_fields=_QUERY_FIELDS_MAX)
     except ValueError as error:
         raise RequestError(f"a WebFinger request has at most {_QUERY_FIELDS_MAX} fields in its query") from error
+    names = query.get("resource", [])
     if len(names) != 1:
         raise RequestError(f"a WebFinger request names one resource, not {len(names)}")
-    resource = parse_resource(names[0])
-    identifier = _identifier(site, resource)
-    if identifier is None:
-        raise ActorUnknown(f"there is no account or actor {names[0]!r:.100} here")
-    if not identifier:
-        return _answer(_descriptor(site, site.origin.host, site.instance_uri), JRD_JSON)
-    uri = site.actor_uri(identifier)
-    route = site.federation.places.read(site.origin, uri)
-    view = None if route is None else (yield from actor_view(site, route))
-    if view is None:
-        raise ActorUnknown(f"there is no account or actor {names[0]!r:.100} here")
-    if isinstance(view, Tombstone):
+    try:
+        descriptor = yield from describe_actor(site, parse_resource(names[0]))
+    except ActorGone:
         return Response(410, Headers({"Access-Control-Allow-Origin": "*"}))
-    return _answer(_descriptor(site, identifier, uri), JRD_JSON)
-
-
-def _identifier(site: Site, resource: Acct | str) -> str | None:
-    """Return the identifier of the actor that a resource names.
-
-    "" stands for the instance actor. None means that the resource is not of this origin.
-    """
-    if isinstance(resource, Acct):
-        if resource.host != site.origin.authority or not site.federation.places.has("actor"):
-            return "" if resource.host == site.origin.authority and resource.user == site.origin.host else None
-        return "" if resource.user == site.origin.host else resource.user
-    if resource in {site.instance_uri, f"{site.origin}/"}:
-        return ""
-    return site.identifier_of(resource)
-
-
-def _descriptor(site: Site, user: str, uri: str) -> bytes:
-    return jrd(f"acct:{user}@{site.origin.authority}", (uri,), (DescriptorLink("self", type=ACTIVITY_JSON, href=uri),))
+    rels = {rel.lower() for rel in query.get("rel", [])}
+    links = [link for link in descriptor.links if not rels or link.rel.lower() in rels]
+    return _answer(jrd(descriptor.subject, descriptor.aliases, links), JRD_JSON)
 
 
 def _answer(body: bytes, media_type: str) -> Response:
