@@ -28,7 +28,6 @@ from apcore.http import Response
 from apcore.remote import (
     FetchPolicy,
     Forbidden,
-    Gone,
     Identity,
     NotFound,
     PeerFailing,
@@ -43,11 +42,10 @@ from apcore.remote.failed_loads import FIRST_PAUSE_S, PAUSE_S_MAX
 from scripted_web import ScriptedWeb, document
 
 NOTE = "https://a.example/notes/1"
-POLICY = FetchPolicy()
+POLICY = FetchPolicy(freshness=None)
 ME = Identity(key_name="instance", key_id="https://me.example/actor#main-key")
 GOOD = document({"id": NOTE, "type": "Note", "content": "hi"})
 FAILURES = [
-    (Response(410), Gone),
     (Response(404), NotFound),
     (Response(403), Forbidden),
     (Response(418), Rejected),
@@ -95,9 +93,8 @@ def test_failure_is_raised_again_without_a_request_until_its_retry_time(answer, 
     assert web.asked() == []
     if isinstance(error, Unavailable):
         assert error.retry_after_s == pytest.approx(1)
-    if kind is not Gone:
-        web.pass_s(2)
-        assert content(web) == "hi"
+    web.pass_s(2)
+    assert content(web) == "hi"
 
 
 @each_failure
@@ -121,7 +118,7 @@ def test_success_ends_the_doubling() -> None:
     web.pass_s(61)
     web.pages[NOTE] = GOOD
     assert content(web) == "hi"
-    web.pass_s(86400)
+    web.pass_s(40 * 86400)
     web.pages[NOTE] = Response(500)
     _ = fail(web, PeerFailing)
     error = fail(web, PeerFailing)
@@ -154,17 +151,13 @@ def test_failure_brought_about_by_an_unauthenticated_client_is_not_remembered() 
     assert content(web) == "hi"
 
 
-@pytest.mark.parametrize(("answer", "kind"), FAILURES[:2], ids=["gone", "not-found"])
-def test_change_announced_by_the_owner_ends_every_failure_but_a_410(answer, kind) -> None:
-    web = ScriptedWeb({NOTE: answer})
-    _ = fail(web, kind)
+def test_change_announced_by_the_owner_ends_a_failure() -> None:
+    web = ScriptedWeb({NOTE: Response(404)})
+    _ = fail(web, NotFound)
     web.pass_s(1)
     web.run(commit((), (changed_document(NOTE, web.runtime.now()),)))
     web.pages[NOTE] = GOOD
-    if kind is Gone:
-        _ = fail(web, Gone)
-    else:
-        assert content(web) == "hi"
+    assert content(web) == "hi"
 
 
 def test_invalid_address_is_not_remembered() -> None:
@@ -175,10 +168,23 @@ def test_invalid_address_is_not_remembered() -> None:
         assert "not asked again" not in str(caught.value)
 
 
-def test_fresh_document_is_returned_although_a_later_refresh_failed() -> None:
+def test_stale_document_is_returned_while_its_origin_fails_for_a_bounded_time() -> None:
     web = ScriptedWeb({NOTE: GOOD})
     assert content(web) == "hi"
+    web.pass_s(timedelta(hours=2).total_seconds())
     web.pages[NOTE] = Response(500)
     assert content(web) == "hi"
-    web.pass_s(timedelta(hours=2).total_seconds())
+    assert len(web.asked()) == 2
+    assert content(web) == "hi"  # and the origin is not asked before the retry time
+    assert web.asked() == []
+    web.pass_s(timedelta(days=7).total_seconds())
     _ = fail(web, PeerFailing)
+
+
+@pytest.mark.parametrize(("answer", "kind"), [(Response(404), NotFound), (Response(403), Forbidden)])
+def test_stale_document_is_not_returned_against_the_word_of_its_origin(answer, kind) -> None:
+    web = ScriptedWeb({NOTE: GOOD})
+    assert content(web) == "hi"
+    web.pass_s(timedelta(hours=2).total_seconds())
+    web.pages[NOTE] = answer
+    _ = fail(web, kind)

@@ -66,6 +66,8 @@ def test_default_user_agent_names_the_software(web: ScriptedWeb) -> None:
         ({"budgets": Budgets(kept_s=1.0)}, "budgets"),
         ({"unauthenticated_client": UnauthenticatedClient("203.0.113.9")}, "unauthenticated_client"),
         ({"until": NOON}, "until"),
+        ({"refresh": print}, "refresh"),
+        ({"freshness": 3600.0}, "freshness"),
         ({"redirects_max": -1}, "redirects_max"),
         ({"keys_max": -1}, "keys_max"),
         ({"key_ttl_s": -0.1}, "key_ttl_s"),

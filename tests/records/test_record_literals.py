@@ -49,7 +49,7 @@ def test_no_stored_key_or_member_is_a_string_outside_record_modules():
     ("source", "count"),
     [
         ('key = ("keys", "1", digest)', 1),
-        ('Get((("doc", "1", viewer, uri),))', 1),
+        ('Get((("document", "1", uri, viewer),))', 1),
         ('("in", *todo[1:])', 1),
         ('("c", ident, "m", name)', 1),
         ('("keys", actor)', 0),

@@ -27,7 +27,7 @@ from vector_files import VECTORS, load_json, needs_vectors
 
 A, B = "https://a.example", "https://b.example"
 NOTE = f"{A}/notes/1"
-POLICY = FetchPolicy()
+POLICY = FetchPolicy(freshness=None)
 ME = Identity(key_name="instance", key_id="https://me.example/actor#main-key")
 OTHER = Identity(key_name="alice", key_id="https://me.example/alice#main-key")
 

@@ -67,6 +67,7 @@ _SET_ELSEWHERE: Final = {
     "unknown_contexts": "unknown_contexts= of the Federation",
     "budgets": "budgets= of the Federation",
     "unauthenticated_client": "the node for each request",
+    "refresh": "the node",
     "until": "the node for each look-up",
 }
 _DURATIONS: Final = tuple(
@@ -345,6 +346,10 @@ def _checked(fetching: FetchPolicy) -> FetchPolicy:
     for name in _DURATIONS:
         if not 0 <= getattr(fetching, name) < inf:
             raise ConfigurationError(f"FetchPolicy.{name} is {getattr(fetching, name)}: use seconds, 0 or more")
+    if fetching.freshness is not None and not callable(fetching.freshness):
+        raise ConfigurationError(
+            f"FetchPolicy.freshness is {fetching.freshness!r:.40}: use a function from a Document to its Freshness"
+        )
     if fetching.document_ttl_s_min > fetching.document_ttl_s_max:
         raise ConfigurationError(
             f"FetchPolicy.document_ttl_s_min is {fetching.document_ttl_s_min}, which is more than document_ttl_s_max, "

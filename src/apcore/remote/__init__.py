@@ -47,6 +47,10 @@ from apcore.remote.errors import (
 from apcore.remote.failed_loads import (
     load_unless_failed as load_unless_failed,
 )
+from apcore.remote.freshness import (
+    Freshness,
+    freshness_by_type as freshness_by_type,
+)
 from apcore.remote.keys import (
     KeyRefused as KeyRefused,
     KeyUnavailable,
@@ -87,6 +91,7 @@ __all__ = [
     "FetchPolicy",
     "FetchedResponse",
     "Forbidden",
+    "Freshness",
     "Gone",
     "Identity",
     "KeyUnavailable",

@@ -87,6 +87,11 @@ class Identity:
     scheme: SignatureScheme = "cavage"
     """The scheme of the first knock if no dialect is remembered. All servers know draft-cavage; some lack RFC 9421."""
 
+    @property
+    def actor(self) -> str:
+        """The actor that owns the key: the key's id without its fragment. It stays the same when keys are replaced."""
+        return self.key_id.partition("#")[0]
+
     def prepare(self, request: Request, *, now: datetime, dialect: Dialect | None = None) -> Unsigned:
         """Prepare ``request`` for this identity's signature, in ``dialect`` or else in the identity's own scheme.
 

@@ -2,21 +2,23 @@
 
 A document is trusted about its ``id`` only if it came from that address, with an ActivityPub media type. The generic
 JSON-LD media type is accepted too if the document itself says that it is ActivityPub. If the document names another id
-on the same origin, that id is fetched once; any other id is refused. A cached copy belongs to the signer that it was
-fetched as, and is never served for another one: a document can look different to each viewer.
+on the same origin, that id is fetched once; any other id is refused. `apcore.remote.copies` says which copy is served
+for which viewer.
 
 A document that an unauthenticated client made us load is cached only if it is small, and only for a short time
 (`FetchPolicy.kept_s`). Otherwise clients could fill the store.
 
 After its owner has changed a document, it is fetched again: `changed_document` marks its address, and copies fetched
-before that time no longer count. The mark covers the copies of all signers, and a fetch that is in flight at that time.
+before that time no longer count. The mark covers the copies of all viewers, and a fetch that is in flight at that time.
+A copy is not replaced by an older version: by one with an earlier ``updated``. A document that is gone, because its
+origin answered 410 or its owner deleted it, leaves a tombstone. Nothing revives it but `forget_copies`.
 
 A failed write to the cache is ignored, since the document was loaded all the same.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from attrs import evolve, field, frozen
 
@@ -34,22 +36,51 @@ from apcore.http import (
     parse_url,
     validators_of,
 )
-from apcore.ports import Check, DeleteEntry, Entry, Put
+from apcore.ports import Put, Write
 from apcore.remote.contexts import read_with_contexts
+from apcore.remote.copies import (
+    AddressRecords,
+    believed_version,
+    content_digest,
+    copy_deletions,
+    copy_writes,
+    kept_ttl_s,
+    owner_in,
+    read_address,
+    read_known,
+)
 from apcore.remote.dialects import Identity
 from apcore.remote.errors import Gone, WrongId, WrongMediaType
+from apcore.remote.freshness import Freshness
 from apcore.remote.records import (
     CACHED_DOCUMENTS,
+    DOCUMENT_ALIASES,
     DOCUMENT_CHANGES,
+    TOMBSTONES,
+    AddressKey,
     CachedDocument,
+    DocumentAlias,
     DocumentChange,
     DocumentChangeKey,
     DocumentKey,
+    DocumentTombstone,
 )
 from apcore.remote.retrieval import FetchedResponse, FetchPolicy, check_status, fetch
 from apcore.vocab import Document, owners_of, read_document
 
-__all__ = ["LoadedDocument", "cached_owners", "changed_document", "load", "load_kept", "load_unverified"]
+__all__ = [
+    "LoadedDocument",
+    "cached_owners",
+    "changed_document",
+    "freshness_of",
+    "load",
+    "load_from",
+    "load_kept",
+    "load_unverified",
+    "loaded_from",
+    "raise_if_gone",
+    "viewer_of",
+]
 
 
 @frozen
@@ -64,6 +95,11 @@ class LoadedDocument:
     """The document's bytes as received."""
     cached: bool = False
     """Whether the store caches it, so that loading it again soon costs no request."""
+
+
+def viewer_of(identity: Identity | None) -> str | None:
+    """Return the actor that a document fetched by ``identity`` is for; None if it is for everyone."""
+    return None if identity is None else identity.actor
 
 
 def load(
@@ -82,53 +118,87 @@ def load(
 
     Raises:
         NotFound, Gone, Forbidden, Rejected, PeerFailing: The origin answered with another status than 200.
+        Gone: The document is known to be gone; nothing is requested.
         WrongMediaType, WrongId, DocumentError: The response is not this document.
         RequestError, LimitExceeded, Refused, FetchFailed: As `fetch`.
     """
-    slot = yield from _slot(str(parse_url(uri)), identity)
+    address, viewer = str(parse_url(uri)), viewer_of(identity)
+    records = yield from (read_address if fresh else read_known)(address, viewer=viewer)
     now = yield from Now()
-    cached = slot.record
-    if cached is not None and not fresh and now < cached.fresh_until:
-        return (yield from _loaded_from(cached, policy))
+    return (yield from load_from(records, now, policy=policy, identity=identity, fresh=fresh, unnamed=unnamed))
+
+
+def load_from(
+    records: AddressRecords,
+    now: datetime,
+    *,
+    policy: FetchPolicy,
+    identity: Identity | None,
+    fresh: bool = False,
+    unnamed: bool = False,
+) -> Op[LoadedDocument]:
+    """Load the document that ``records`` are about, as `load` does."""
+    raise_if_gone(records)
+    copy = records.copy
+    if copy is not None and not fresh and now < copy.fresh_until:
+        return (yield from loaded_from(copy, policy))
+    own = records.own
     headers = Headers()
-    if cached is not None:
-        headers = conditional_headers(headers, Validators(cached.etag, cached.last_modified))
-    fetched = yield from fetch(slot.uri, policy=policy, identity=identity, headers=headers)
-    if fetched.response.status == 304 and cached is not None:
-        if str(fetched.url) == cached.url:
-            is_cached = yield from _cache(slot, fetched, cached.body, now, policy)
-            return evolve((yield from _loaded_from(cached, policy, fetched=now)), cached=is_cached)
+    if own is not None:
+        headers = conditional_headers(headers, Validators(own.etag, own.last_modified))
+    fetched = yield from fetch(records.uri, policy=policy, identity=identity, headers=headers)
+    if fetched.response.status == 304 and own is not None:
+        if str(fetched.url) == own.url:
+            unchanged = yield from loaded_from(own, policy, fetched=now)
+            return (yield from _cache(records, fetched, unchanged, policy))
         # The redirects ended at another URL than last time. That server did not send the cached copy, so it cannot say
         # that the copy is unchanged.
-        fetched = yield from fetch(slot.uri, policy=policy, identity=identity)
+        fetched = yield from fetch(records.uri, policy=policy, identity=identity)
     try:
-        document, fetched = yield from _trusted(
-            slot.uri, fetched, now, policy=policy, identity=identity, unnamed=unnamed
+        document, confirmed = yield from _trusted(
+            records.uri, fetched, now, policy=policy, identity=identity, unnamed=unnamed
         )
     except Gone:
-        yield from _forget(slot)
+        is_buried = fetched.response.status == 410 and policy.unauthenticated_client is None
+        yield from (_bury(records, now) if is_buried else _forget(records))
         raise
+    loaded = LoadedDocument(document, confirmed.url, now, confirmed.response.body)
     if document.id is None:
-        return LoadedDocument(document, fetched.url, now, fetched.response.body)
+        return loaded
     ident = str(parse_url(document.id))
-    if ident != slot.uri:
-        # It is cached under its own id. A request for another address asks the origin again.
-        slot = yield from _slot(ident, identity)
-    is_cached = yield from _cache(slot, fetched, fetched.response.body, now, policy)
-    return LoadedDocument(document, fetched.url, now, fetched.response.body, is_cached)
+    alias: DocumentAlias | None = None
+    if ident != records.uri:
+        # It is cached under its own id. A request for another address asks the origin again, unless that address has
+        # moved for good.
+        if fetched.has_moved and ident == str(fetched.url):
+            alias = DocumentAlias(uri=records.uri, target=ident, at=now)
+        records = yield from read_address(ident, viewer=records.viewer)
+        raise_if_gone(records)
+    return (yield from _cache(records, confirmed, loaded, policy, alias=alias))
+
+
+def raise_if_gone(records: AddressRecords) -> None:
+    """Raise `Gone` if there is a tombstone."""
+    tombstone = records.tombstone
+    if tombstone is not None:
+        cause = "its owner deleted it" if tombstone.reason == "deleted" else "its origin answered 410"
+        raise Gone(f"{records.uri} is gone: {cause} at {tombstone.at:%Y-%m-%d %H:%M:%SZ}")
 
 
 def load_kept(uri: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LoadedDocument | None]:
     """Return the document with the id ``uri`` if the cache is fresh, or None where `load` would ask the origin.
 
     Asks for: one `Get` and `Now`.
+
+    Raises:
+        Gone: The document is known to be gone.
     """
-    slot = yield from _slot(str(parse_url(uri)), identity)
+    records = yield from read_known(str(parse_url(uri)), viewer=viewer_of(identity))
     now = yield from Now()
-    cached = slot.record
-    if cached is None or now >= cached.fresh_until:
+    raise_if_gone(records)
+    if records.copy is None or now >= records.copy.fresh_until:
         return None
-    return (yield from _loaded_from(cached, policy))
+    return (yield from loaded_from(records.copy, policy))
 
 
 def changed_document(uri: str, now: datetime) -> Put:
@@ -146,7 +216,7 @@ def changed_document(uri: str, now: datetime) -> Put:
 
 
 def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str, ...] | None]:
-    """Return the owners named by the cached copies of a document: the copy for ``identity`` and the unsigned one.
+    """Return the owners named by the cached copies of a document: the copy for ``identity`` and the one for everyone.
 
     None means that there is no copy; an empty tuple that the copies name no owner. Asks for: one `Get`.
 
@@ -154,7 +224,9 @@ def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str
         RequestError: ``uri`` is no http or https URL.
     """
     url = parse_url(uri)
-    keys = dict.fromkeys(CACHED_DOCUMENTS.key(_document_key(str(url), viewer)) for viewer in (None, identity))
+    keys = dict.fromkeys(
+        CACHED_DOCUMENTS.key(DocumentKey.of(str(url), viewer=viewer)) for viewer in (None, viewer_of(identity))
+    )
     owners: dict[str, None] = {}
     has_copy = False
     for entry in (yield from Get(tuple(keys))):
@@ -242,97 +314,119 @@ def _document_of(fetched: FetchedResponse, policy: FetchPolicy) -> Op[Document]:
     return document
 
 
-def _cache(slot: _Slot, fetched: FetchedResponse, body: bytes, now: datetime, policy: FetchPolicy) -> Op[bool]:
-    """Cache a document, or drop the cached copy if it must not be cached. Return whether it is cached."""
-    response = fetched.response
+def freshness_of(document: Document, policy: FetchPolicy) -> Freshness:
+    """Return how long ``document`` may be used if its server does not say."""
+    if policy.freshness is None:
+        return Freshness(rule="document_ttl_s", fresh_s=policy.document_ttl_s)
+    return policy.freshness(document)
+
+
+def _cache(
+    records: AddressRecords,
+    fetched: FetchedResponse,
+    loaded: LoadedDocument,
+    policy: FetchPolicy,
+    *,
+    alias: DocumentAlias | None = None,
+) -> Op[LoadedDocument]:
+    """Cache a document, or drop the cached copy if it must not be cached. Return it, and whether it is cached.
+
+    If the stored copy is a newer version, that copy is kept and returned.
+    """
+    response, now, stored = fetched.response, loaded.fetched, records.stored
     if not is_storable(response):
         # The cached copy is older than this response.
-        yield from _forget(slot)
-        return False
+        yield from _forget(records)
+        return loaded
     validators = validators_of(response.headers)
-    if not validators and response.status == 304 and slot.record is not None:
-        validators = Validators(slot.record.etag, slot.record.last_modified)
+    if response.status == 304 and not validators and stored is not None:
+        validators = Validators(stored.etag, stored.last_modified)
+    version = believed_version(loaded.document, now)
+    if stored is not None and stored.updated is not None and version is not None and version < stored.updated:
+        # A cache between the origin and us, or one of the origin's servers, is behind.
+        loaded, validators, version = (
+            (yield from loaded_from(stored, policy, fetched=now)),
+            Validators(),
+            stored.updated,
+        )
+    freshness = freshness_of(loaded.document, policy)
     until = fresh_until(
         response.headers,
         received=now,
-        default_s=policy.document_ttl_s,
+        default_s=freshness.fresh_s,
         min_s=policy.document_ttl_s_min,
-        max_s=policy.document_ttl_s_max,
+        max_s=max(policy.document_ttl_s_max, freshness.fresh_s),
     )
-    full_ttl_s = (until + timedelta(seconds=policy.document_kept_s) - now).total_seconds()
     # A copy that we loaded on our own account keeps its full lifetime, even if an unauthenticated client asks for it.
-    is_own = slot.record is not None and not slot.record.unproved
-    ttl_s = full_ttl_s if is_own else policy.kept_s(full_ttl_s, len(body))
+    is_own = stored is not None and not stored.unproved
+    full_ttl_s = kept_ttl_s(until, now, policy.document_kept_s)
+    ttl_s = full_ttl_s if is_own else policy.kept_s(full_ttl_s, len(loaded.body))
     if ttl_s is None:
-        yield from _forget(slot)
-        return False
-    document = CachedDocument(
-        uri=slot.uri,
-        url=str(fetched.url),
+        yield from _forget(records)
+        return loaded
+    copy = CachedDocument(
+        uri=records.uri,
+        url=str(loaded.url),
+        viewer=records.viewer,
         fetched=now,
         fresh_until=until,
+        rule=freshness.rule if _is_default(response.headers) else "server",
+        stale_ms=int(freshness.stale_s * 1000),
+        error_ms=int(freshness.error_s * 1000),
         etag=validators.etag,
         last_modified=validators.last_modified,
+        digest=content_digest(loaded.body),
+        updated=version,
+        owner=owner_in(loaded.document),
         unproved=policy.unauthenticated_client is not None and not is_own,
-        body=body,
+        body=loaded.body,
     )
-    return (yield from _write(slot, CACHED_DOCUMENTS.put(slot.key, document, ttl_s=ttl_s)))
+    writes = copy_writes(records.key, copy, ttl_s=ttl_s, replaced=stored)
+    if alias is not None and policy.unauthenticated_client is None:
+        writes.append(DOCUMENT_ALIASES.put(AddressKey.of(alias.uri), alias))
+    if records.alias is not None:
+        # The address answers for itself again.
+        writes.append(DOCUMENT_ALIASES.delete(AddressKey.of(records.uri)))
+    is_cached = yield from _write(records, writes)
+    return evolve(loaded, cached=is_cached)
 
 
-def _forget(slot: _Slot) -> Op[None]:
-    if slot.entry is not None:
-        _ = yield from _write(slot, CACHED_DOCUMENTS.delete(slot.key))
+def _is_default(headers: Headers) -> bool:
+    """Return whether the server says nothing about how long its response is fresh."""
+    cache_control = headers.get("cache-control") or ""
+    return "max-age" not in cache_control and "no-cache" not in cache_control and "expires" not in headers
 
 
-def _write(slot: _Slot, write: Put | DeleteEntry) -> Op[bool]:
-    version = None if slot.entry is None else slot.entry.version
+def _bury(records: AddressRecords, now: datetime) -> Op[None]:
+    """Replace the copy of a document that is gone by a tombstone."""
+    tombstone = DocumentTombstone(uri=records.uri, at=now, reason="gone")
+    deletions = [] if records.stored is None else copy_deletions(records.key, records.stored)
+    _ = yield from _write(records, [*deletions, TOMBSTONES.put(AddressKey.of(records.uri), tombstone)])
+
+
+def _forget(records: AddressRecords) -> Op[None]:
+    if records.stored is not None:
+        _ = yield from _write(records, copy_deletions(records.key, records.stored))
+
+
+def _write(records: AddressRecords, writes: list[Write]) -> Op[bool]:
     try:
         # A lost race means that another process has just cached the document.
-        _ = yield from commit((Check(write.key, version),), (write,))
+        _ = yield from commit((records.check,), writes)
     except Unavailable:
         return False
     return True
 
 
-@frozen
-class _Slot:
-    """The cache entry of a document, and its current content."""
+def loaded_from(copy: CachedDocument, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[LoadedDocument]:
+    """Return the document of a cached copy, as confirmed at ``fetched`` or when the copy came here.
 
-    uri: str
-    key: DocumentKey
-    entry: Entry | None
-    record: CachedDocument | None
-    """None also if the entry is for another address with the same digest, or older than the last change."""
-
-
-def _slot(uri: str, identity: Identity | None) -> Op[_Slot]:
-    key = _document_key(uri, identity)
-    change_key = DOCUMENT_CHANGES.key(DocumentChangeKey.of(uri))
-    entry, change = yield from Get((CACHED_DOCUMENTS.key(key), change_key))
-    record = None if entry is None else CACHED_DOCUMENTS.decode(entry.value)
-    # The full address is compared, since the key is only its digest.
-    if record is not None and (record.uri != uri or _is_outdated(record, change)):
-        record = None
-    return _Slot(uri, key, entry, record)
-
-
-def _document_key(uri: str, identity: Identity | None) -> DocumentKey:
-    return DocumentKey.of(uri, viewer=None if identity is None else identity.key_id)
-
-
-def _is_outdated(cached: CachedDocument, change_entry: Entry | None) -> bool:
-    """Check whether a copy was fetched before its owner changed the document."""
-    if change_entry is None:
-        return False
-    change = DOCUMENT_CHANGES.decode(change_entry.value)
-    return change.uri == cached.uri and cached.fetched <= change.at
-
-
-def _loaded_from(cached: CachedDocument, policy: FetchPolicy, *, fetched: datetime | None = None) -> Op[LoadedDocument]:
-    url = parse_url(cached.url)
+    Raises:
+        DocumentError: A newer release or another vocabulary cannot read it any more.
+    """
+    url = parse_url(copy.url)
     try:
-        document = yield from read_with_contexts(cached.body, origin=url.origin, policy=policy)
+        document = yield from read_with_contexts(copy.body, origin=url.origin, policy=policy)
     except DocumentError as error:
-        raise DocumentError(f"the cached copy of {cached.uri} cannot be read any more: {error}") from error
-    confirmed_at = cached.fetched if fetched is None else fetched
-    return LoadedDocument(document, url, confirmed_at, cached.body, cached=True)
+        raise DocumentError(f"the cached copy of {copy.uri} cannot be read any more: {error}") from error
+    return LoadedDocument(document, url, copy.fetched if fetched is None else fetched, copy.body, cached=True)

@@ -3,9 +3,9 @@
 Each kind of failure has its own first pause (`FIRST_PAUSE_S`). The pause doubles with each further failure, up to a
 day, and is never shorter than the server's `Retry-After`. Until then, the same error is raised without a request.
 
-A failure is remembered for the signer that met it. It no longer counts once the owner of the document has announced a
-change, apart from a 410: a deleted document is never asked for again while the record is kept. Failures of fetches on
-behalf of an unauthenticated client are not remembered, since such a client could bring them about.
+A failure is remembered for the viewer that met it. It no longer counts once the owner of the document has announced a
+change. A 410 is no such failure: it leaves a tombstone (`apcore.remote.documents`). Failures of fetches on behalf of an
+unauthenticated client are not remembered, since such a client could bring them about.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from apcore.effects import Get, Now, Op, commit
+from apcore.effects import Now, Op, commit
 from apcore.errors import (
     AddressBlocked,
     ApcoreError,
@@ -30,27 +30,20 @@ from apcore.errors import (
     Unavailable,
 )
 from apcore.http import parse_url
-from apcore.ports import Check, Entry
+from apcore.ports import Check
+from apcore.remote.copies import AddressRecords, read_address, read_known
 from apcore.remote.dialects import Identity
-from apcore.remote.documents import LoadedDocument, load, load_kept
-from apcore.remote.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
-from apcore.remote.records import (
-    DOCUMENT_CHANGES,
-    FAILED_LOAD_KEPT_S,
-    FAILED_LOADS,
-    DocumentChangeKey,
-    DocumentKey,
-    FailedLoad,
-)
+from apcore.remote.documents import LoadedDocument, load_from, loaded_from, raise_if_gone, viewer_of
+from apcore.remote.errors import Forbidden, NotFound, PeerFailing, Rejected, WrongId, WrongMediaType
+from apcore.remote.records import FAILED_LOADS, CachedDocument, FailedLoad
 from apcore.remote.retrieval import FetchPolicy
 
-__all__ = ["FIRST_PAUSE_S", "PAUSE_S_MAX", "load_unless_failed"]
+__all__ = ["FIRST_PAUSE_S", "PAUSE_S_MAX", "counting_failure", "load_unless_failed", "may_use_stale"]
 
 _MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 PAUSE_S_MAX: Final = 24 * _HOUR_S
 FIRST_PAUSE_S: Final[Mapping[type[ApcoreError], float]] = {
-    Gone: FAILED_LOAD_KEPT_S,
     NotFound: 10 * _MINUTE_S,
     Forbidden: _HOUR_S,
     Rejected: _HOUR_S,
@@ -75,50 +68,70 @@ _MESSAGE_MAX: Final = 500
 def load_unless_failed(
     uri: str, *, policy: FetchPolicy, identity: Identity | None = None, fresh: bool = False
 ) -> Op[LoadedDocument]:
-    """Return the document with the id ``uri``, as `load` does, unless loading it failed lately.
+    """Return a document as `load` does; after a failure, raise the same error without a request until its retry time.
 
-    With ``fresh``, the origin is asked in any case.
+    While the origin cannot be reached or answers 429 or 5xx, a stale copy is returned, for as long as its `Freshness`
+    allows. With ``fresh``, the origin is asked in any case, and its failure is raised.
 
-    Asks for: one `Get` and `Now` if the cache is fresh. Else one more `Get`, all of `load`, and a commit if it failed,
-    or if it had failed before.
+    Asks for: one `Get` and `Now` if the cache is fresh. Else also all of `load`, and a commit if it failed, or if it
+    had failed before.
 
     Raises:
         ApcoreError: As `load`. An error that is raised again says until when, and has that as ``retry_after_s`` if it
             is `Unavailable`, `NotFound` or `Forbidden`.
     """
-    if not fresh:
-        cached_document = yield from load_kept(uri, policy=policy, identity=identity)
-        if cached_document is not None:
-            return cached_document
-    address = str(parse_url(uri))
-    key = DocumentKey.of(address, viewer=None if identity is None else identity.key_id)
-    entry, change = yield from Get((FAILED_LOADS.key(key), DOCUMENT_CHANGES.key(DocumentChangeKey.of(address))))
+    records = yield from read_known(str(parse_url(uri)), viewer=viewer_of(identity))
     now = yield from Now()
-    failure = _read_failure(entry, change, address)
-    if failure is not None and not fresh and now < failure.retry_at:
-        raise _repeated_error(failure, now)
+    raise_if_gone(records)
+    if fresh and records.uri != str(parse_url(uri)):
+        records = yield from read_address(str(parse_url(uri)), viewer=viewer_of(identity))
+    copy, failure = records.copy, counting_failure(records)
+    if not fresh:
+        if copy is not None and now < copy.fresh_until:
+            return (yield from loaded_from(copy, policy))
+        if failure is not None and now < failure.retry_at:
+            error = _repeated_error(failure, now)
+            if copy is not None and may_use_stale(copy, error, now):
+                return (yield from loaded_from(copy, policy))
+            raise error
+        if copy is not None and policy.refresh is not None and now < copy.fresh_until + _duration(copy.stale_ms):
+            yield from policy.refresh(records.uri, records.viewer)
+            return (yield from loaded_from(copy, policy))
     try:
-        loaded = yield from load(uri, policy=policy, identity=identity, fresh=fresh)
+        loaded = yield from load_from(records, now, policy=policy, identity=identity, fresh=fresh)
     except (RemoteError, Unavailable) as error:
         if type(error) in FIRST_PAUSE_S and policy.unauthenticated_client is None:
-            new_failure = _failure_of(error, address, failure, now)
-            yield from _remember(key, entry, new_failure)
+            new_failure = _failure_of(error, records.uri, failure, now)
+            yield from _remember(records, new_failure)
             if isinstance(error, NotFound | Forbidden):
                 error.retry_after_s = (new_failure.retry_at - now).total_seconds()
+        if not fresh and copy is not None and may_use_stale(copy, error, now):
+            return (yield from loaded_from(copy, policy))
         raise
-    if entry is not None:
-        yield from _remember(key, entry, None)
+    if records.failure_entry is not None:
+        yield from _remember(records, None)
     return loaded
 
 
-def _read_failure(entry: Entry | None, change_entry: Entry | None, uri: str) -> FailedLoad | None:
-    """Return the stored failure if it still counts."""
-    failure = None if entry is None else FAILED_LOADS.decode(entry.value)
-    if failure is None or failure.uri != uri or failure.kind not in _KINDS:
+def may_use_stale(copy: CachedDocument, error: ApcoreError, now: datetime) -> bool:
+    """Return whether a stale copy may be used although its origin fails with ``error`` (RFC 5861 §4).
+
+    The failure must say nothing about the document: the origin is unreachable, or answers 429 or 5xx.
+    """
+    return isinstance(error, Unavailable) and now < copy.fresh_until + _duration(copy.error_ms)
+
+
+def _duration(milliseconds: int) -> timedelta:
+    return timedelta(milliseconds=milliseconds)
+
+
+def counting_failure(records: AddressRecords) -> FailedLoad | None:
+    """Return the stored failure, unless the owner of the document has announced a change since."""
+    failure = records.failure
+    if failure is None or failure.kind not in _KINDS:
         return None
-    change = None if change_entry is None else DOCUMENT_CHANGES.decode(change_entry.value)
-    is_outdated = change is not None and change.uri == uri and failure.failed <= change.at
-    return None if is_outdated and failure.kind != Gone.reason else failure
+    is_outdated = records.changed is not None and failure.failed <= records.changed
+    return None if is_outdated else failure
 
 
 def _failure_of(error: ApcoreError, uri: str, last_failure: FailedLoad | None, now: datetime) -> FailedLoad:
@@ -152,9 +165,10 @@ def _repeated_error(failure: FailedLoad, now: datetime) -> ApcoreError:
     return error
 
 
-def _remember(key: DocumentKey, entry: Entry | None, failure: FailedLoad | None) -> Op[None]:
+def _remember(records: AddressRecords, failure: FailedLoad | None) -> Op[None]:
     """Store a failure, or delete the stored one. A lost race or a failing store changes nothing for the caller."""
-    write = FAILED_LOADS.delete(key) if failure is None else FAILED_LOADS.put(key, failure)
+    write = FAILED_LOADS.delete(records.key) if failure is None else FAILED_LOADS.put(records.key, failure)
+    entry = records.failure_entry
     try:
         _ = yield from commit((Check(write.key, None if entry is None else entry.version),), (write,))
     except Unavailable:

@@ -6,44 +6,68 @@ All of them may be lost: each is fetched or proved again when it is missing.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from attrs import frozen
 
 from apcore.ports import digest_part
 from apcore.records import RecordKind, StoredRecord, member
+from apcore.records.format import to_epoch_ms
 
 __all__ = [
+    "ALIAS_KEPT_S",
     "CACHED_CONTEXTS",
     "CACHED_DOCUMENTS",
+    "COPY_KEPT_S_MAX",
     "DIALECT_KEPT_S",
+    "DOCUMENT_ALIASES",
     "DOCUMENT_CHANGES",
+    "DUE_DOCUMENTS",
     "FAILED_LOADS",
     "FAILED_LOAD_KEPT_S",
     "FETCH_BUDGETS",
     "KEY_LOOKUPS",
     "KNOWN_DIALECTS",
+    "ORIGIN_DOCUMENTS",
     "OVERALL_BUDGET",
+    "OWNED_DOCUMENTS",
+    "PUBLIC_VIEWER",
+    "TOMBSTONES",
+    "TOMBSTONE_KEPT_S",
+    "AddressKey",
     "CachedContext",
     "CachedDocument",
     "ContextKey",
     "DialectKey",
+    "DocumentAlias",
     "DocumentChange",
     "DocumentChangeKey",
     "DocumentKey",
+    "DocumentTombstone",
+    "DueDocumentKey",
     "FailedLoad",
     "FetchBudget",
     "FetchBudgetKey",
+    "IndexedDocument",
     "KeyLookup",
     "KeyLookupKey",
     "KnownDialect",
+    "OriginDocumentKey",
     "OverallBudget",
     "OverallBudgetKey",
+    "OwnedDocumentKey",
+    "Provenance",
 ]
 
 _DAY_S: Final = 86400.0
-_CHANGE_KEPT_S: Final = 31 * _DAY_S
-"""How long a change is remembered. A copy is fresh for a day at most, and cached for 30 more (see `FetchPolicy`)."""
+COPY_KEPT_S_MAX: Final = 400 * _DAY_S
+"""The longest that a copy is cached, however long it is fresh."""
+_CHANGE_KEPT_S: Final = COPY_KEPT_S_MAX + _DAY_S
+"""How long a change is remembered: longer than any copy from before it."""
+TOMBSTONE_KEPT_S: Final = 400 * _DAY_S
+"""How long a document that is gone is remembered."""
+ALIAS_KEPT_S: Final = 30 * _DAY_S
+"""How long a permanent redirect is followed without asking the old address again."""
 FAILED_LOAD_KEPT_S: Final = 31 * _DAY_S
 """How long a failure is remembered after the last attempt."""
 DIALECT_KEPT_S: Final = 28 * _DAY_S
@@ -53,39 +77,181 @@ DIALECT_KEPT_S: Final = 28 * _DAY_S
 # --- documents --------------------------------------------------------------------------------------------------------
 
 
-class DocumentKey(NamedTuple):
-    """The signer that the document was fetched as, empty without a signer, and the address of the document."""
+PUBLIC_VIEWER: Final = "public"
+"""The viewer of what everyone may see: copies that were fetched without a signature, or delivered to everyone."""
 
-    viewer_digest: str
+
+class DocumentKey(NamedTuple):
+    """The address of the document, and ``public`` or the actor of ours that the copy is for."""
+
     uri_digest: str
+    viewer: str
 
     @classmethod
     def of(cls, uri: str, *, viewer: str | None) -> DocumentKey:
-        """Return the key of the copy of ``uri`` that was fetched under the key id ``viewer``."""
-        return cls("" if viewer is None else digest_part(viewer), digest_part(uri))
+        """Return the key of the copy of ``uri`` for the actor ``viewer``, or for everyone if None."""
+        return cls(digest_part(uri), PUBLIC_VIEWER if viewer is None else digest_part(viewer))
+
+
+Provenance: TypeAlias = Literal["fetched", "delivered", "proved", "own"]
+"""How a document came here.
+
+``fetched``: its origin sent it. ``delivered``: its owner sent it, in a signed request. ``proved``: anyone sent it, with
+a proof of its owner inside. ``own``: this node made it.
+"""
 
 
 @frozen(kw_only=True)
 class CachedDocument(StoredRecord):
-    """A document of another server as its origin sent it, and until when it is fresh."""
+    """A copy of a document of another server for one viewer: how it came here, and until when it is fresh."""
 
     uri: str
     url: str
     """The address that sent it, after redirects."""
+    viewer: str | None = None
+    """The actor of ours that it was fetched as or delivered to; None if everyone may see it."""
+    provenance: Provenance = "fetched"
     fetched: datetime
     fresh_until: datetime
+    rule: str = ""
+    """The rule that decided how long it is fresh."""
+    stale_ms: int = 0
+    """How long it may be used while it is refreshed, after it is stale."""
+    error_ms: int = 0
+    """How long it may be used while its origin fails, after it is stale."""
     etag: str | None = None
     last_modified: str | None = None
+    digest: str = ""
+    """The digest of the body."""
+    updated: datetime | None = None
+    """The time at which its author changed or published it last, if that is believable."""
+    owner: str | None = None
     unproved: bool = False
     """Whether it was fetched for a client that was not authenticated."""
 
 
 CACHED_DOCUMENTS: Final = RecordKind(
-    "doc",
+    "document",
     CachedDocument,
     DocumentKey,
-    lifetime="30 days after it is stale; ten minutes if a client that was not authenticated caused the fetch",
+    lifetime=f"30 days after it is stale, and {COPY_KEPT_S_MAX / _DAY_S:.0f} days at most; ten minutes if a client "
+    "that was not authenticated caused the fetch; less if the graph is full",
     size="the document, at most 1 MiB",
+    written_by="fetching and the inbox",
+)
+
+
+@frozen(kw_only=True)
+class IndexedDocument(StoredRecord):
+    """An entry of an index: the copy that it is about, as far as choosing among copies needs it."""
+
+    uri: str
+    viewer: str | None = None
+    fetched: datetime
+    size: int
+    """The size of the copy in bytes."""
+
+
+class DueDocumentKey(NamedTuple):
+    """The time at which the copy is stale, in milliseconds since 1970 with 15 digits, then the key of the copy."""
+
+    due: str
+    uri_digest: str
+    viewer: str
+
+    @classmethod
+    def of(cls, due: datetime, key: DocumentKey) -> DueDocumentKey:
+        """Return the key of the entry of a copy that is stale from ``due`` on."""
+        return cls(f"{to_epoch_ms(due):015d}", *key)
+
+
+class OwnedDocumentKey(NamedTuple):
+    """The owner of the document, then the key of the copy."""
+
+    owner_digest: str
+    uri_digest: str
+    viewer: str
+
+    @classmethod
+    def of(cls, owner: str, key: DocumentKey) -> OwnedDocumentKey:
+        """Return the key of the entry of a copy of a document of ``owner``."""
+        return cls(digest_part(owner), *key)
+
+
+class OriginDocumentKey(NamedTuple):
+    """The origin of the document, then the key of the copy."""
+
+    origin_digest: str
+    uri_digest: str
+    viewer: str
+
+    @classmethod
+    def of(cls, origin: str, key: DocumentKey) -> OriginDocumentKey:
+        """Return the key of the entry of a copy of a document of ``origin``."""
+        return cls(digest_part(origin), *key)
+
+
+_INDEX_LIFETIME: Final = "as long as the copy"
+DUE_DOCUMENTS: Final = RecordKind(
+    "document-due", IndexedDocument, DueDocumentKey, lifetime=_INDEX_LIFETIME, written_by="fetching and the inbox"
+)
+OWNED_DOCUMENTS: Final = RecordKind(
+    "document-owner", IndexedDocument, OwnedDocumentKey, lifetime=_INDEX_LIFETIME, written_by="fetching and the inbox"
+)
+ORIGIN_DOCUMENTS: Final = RecordKind(
+    "document-origin", IndexedDocument, OriginDocumentKey, lifetime=_INDEX_LIFETIME, written_by="fetching and the inbox"
+)
+
+
+@frozen(kw_only=True)
+class DocumentTombstone(StoredRecord):
+    """A document that is gone for good. No later answer and no delivery brings it back."""
+
+    uri: str
+    at: datetime
+    reason: Literal["deleted", "gone"]
+    """``deleted``: its owner has sent a Delete. ``gone``: its origin has answered 410."""
+    by: str | None = None
+    """The actor that sent the Delete."""
+
+
+class AddressKey(NamedTuple):
+    """The address of the document."""
+
+    uri_digest: str
+
+    @classmethod
+    def of(cls, uri: str) -> AddressKey:
+        """Return the key of a record about the address ``uri``, whoever looks at it."""
+        return cls(digest_part(uri))
+
+
+TOMBSTONES: Final = RecordKind(
+    "tombstone",
+    DocumentTombstone,
+    AddressKey,
+    ttl_s=TOMBSTONE_KEPT_S,
+    lifetime=f"{TOMBSTONE_KEPT_S / _DAY_S:.0f} days",
+    written_by="fetching and the inbox",
+)
+
+
+@frozen(kw_only=True)
+class DocumentAlias(StoredRecord):
+    """An address that has moved for good, by a permanent redirect of its own server."""
+
+    uri: str
+    target: str
+    """The id of the document that the redirects led to."""
+    at: datetime
+
+
+DOCUMENT_ALIASES: Final = RecordKind(
+    "document-alias",
+    DocumentAlias,
+    AddressKey,
+    ttl_s=ALIAS_KEPT_S,
+    lifetime=f"{ALIAS_KEPT_S / _DAY_S:.0f} days",
     written_by="fetching",
 )
 
@@ -134,7 +300,7 @@ class FailedLoad(StoredRecord):
 
 
 FAILED_LOADS: Final = RecordKind(
-    "doc-failed",
+    "document-failed",
     FailedLoad,
     DocumentKey,
     ttl_s=FAILED_LOAD_KEPT_S,

@@ -11,6 +11,7 @@ which travels with the request.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from math import floor
 from typing import Final, Literal
@@ -35,11 +36,13 @@ from apcore.http import (
 from apcore.remote.budgets import DEFAULT_BUDGETS, Budgets, UnauthenticatedClient, spend
 from apcore.remote.dialects import Identity, knock_and_remember
 from apcore.remote.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
+from apcore.remote.freshness import FreshnessRule, freshness_by_type
 from apcore.vocab import Vocabulary
 
 __all__ = ["FetchPolicy", "FetchedResponse", "check_status", "check_target", "fetch"]
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PERMANENT: Final = frozenset({301, 308})
 _DAY_S: Final = 86400.0
 _RETRY_AFTER_S_MAX: Final = _DAY_S
 _STEP_S: Final = 0.25
@@ -54,8 +57,12 @@ class FetchPolicy:
     redirects_max: int = 5
     """Fedify's limit for discovery is the same. Mastodon follows 3, Lemmy 1."""
     user_agent: str = "apcore"
+    freshness: FreshnessRule | None = freshness_by_type
+    """The function that decides how long a document is fresh if its server does not say, and how long it may be used
+    after that. It is pure, and depends on the document alone. None gives every document ``document_ttl_s``.
+    """
     document_ttl_s: float = 3600.0
-    """How long a document is fresh if its server does not say; its server's word is bounded by the next two fields."""
+    """How long a document is fresh without ``freshness``. The server's own word is bounded by the next two fields."""
     document_ttl_s_min: float = 60.0
     document_ttl_s_max: float = _DAY_S
     document_kept_s: float = 30 * _DAY_S
@@ -93,6 +100,8 @@ class FetchPolicy:
     """The budgets for fetches on behalf of unauthenticated clients."""
     unauthenticated_client: UnauthenticatedClient | None = None
     """The client that causes the fetches and pays for each hop; None for our own fetches, which are free."""
+    refresh: Callable[[str, str | None], Op[None]] | None = field(default=None, eq=False, repr=False)
+    """The operation that has a worker refresh the copy of an address for a viewer; None if there is no worker."""
     until: datetime | None = None
     """The time at which all exchanges must be over. None leaves each exchange to its own limits."""
 
@@ -113,6 +122,8 @@ class FetchedResponse:
 
     response: Response
     url: Url
+    has_moved: bool = False
+    """Whether redirects led to it, all of them permanent (301 or 308)."""
 
 
 def fetch(
@@ -139,6 +150,7 @@ def fetch(
     """
     current = parse_url(url).without_fragment()
     visited: set[str] = set()
+    is_permanent = True
     while True:
         check_target(current, policy.addresses)
         visited.add(str(current))
@@ -156,7 +168,7 @@ def fetch(
             raise
         location = response.headers.get("location")
         if response.status not in _REDIRECTS or location is None:
-            return FetchedResponse(response, current)
+            return FetchedResponse(response, current, has_moved=is_permanent and len(visited) > 1)
         next_url = join_url(current, location).without_fragment()
         if str(next_url) in visited or len(visited) > policy.redirects_max:
             raise LimitExceeded(
@@ -167,6 +179,7 @@ def fetch(
         if next_url.origin != current.origin:
             # Credentials for one server must not reach the next one. Signatures are made anew for each hop anyway.
             headers = headers.without("authorization", "cookie")
+        is_permanent = is_permanent and response.status in _PERMANENT
         current = next_url
 
 
