@@ -30,7 +30,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 OWN = {"keys", "private"}
 """The kinds of record that a server stores about itself when it first needs them."""
-CACHED = {"key", "doc", "budget"}
+CACHED = {"key", "document", "document-due", "document-origin", "document-owner", "budget"}
 """The kinds of record that a request of an unknown peer may leave, for a limited time."""
 
 

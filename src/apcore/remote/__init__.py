@@ -28,8 +28,10 @@ from apcore.remote.dialects import (
 )
 from apcore.remote.documents import (
     LoadedDocument,
+    buried_document as buried_document,
     cached_owners as cached_owners,
     changed_document as changed_document,
+    delivered_copy as delivered_copy,
     load,
     load_kept as load_kept,
     load_unverified,

@@ -18,7 +18,7 @@ A failed write to the cache is ignored, since the document was loaded all the sa
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import evolve, field, frozen
 
@@ -66,12 +66,14 @@ from apcore.remote.records import (
     DocumentTombstone,
 )
 from apcore.remote.retrieval import FetchedResponse, FetchPolicy, check_status, fetch
-from apcore.vocab import Document, owners_of, read_document
+from apcore.vocab import Document, owners_of, read_document, same_id
 
 __all__ = [
     "LoadedDocument",
+    "buried_document",
     "cached_owners",
     "changed_document",
+    "delivered_copy",
     "freshness_of",
     "load",
     "load_from",
@@ -213,6 +215,70 @@ def changed_document(uri: str, now: datetime) -> Put:
     address = str(parse_url(uri))
     change = DocumentChange(uri=address, at=now)
     return DOCUMENT_CHANGES.put(DocumentChangeKey.of(address), change)
+
+
+def buried_document(uri: str, *, by: str, now: datetime) -> Put:
+    """Return the write of the tombstone of a document that its owner ``by`` has deleted. It counts for all viewers.
+
+    Add it to the commit that proves the deletion.
+
+    Raises:
+        RequestError: ``uri`` is no http or https URL.
+    """
+    address = str(parse_url(uri))
+    return TOMBSTONES.put(AddressKey.of(address), DocumentTombstone(uri=address, at=now, reason="deleted", by=by))
+
+
+def delivered_copy(
+    document: Document,
+    body: bytes,
+    *,
+    owner: str,
+    viewer: str | None,
+    now: datetime,
+    policy: FetchPolicy,
+    is_proved: bool = False,
+) -> Op[list[Write]]:
+    """Return the writes that keep a document as its ``owner`` delivered it, for ``viewer`` or for everyone.
+
+    There are none if the document is gone, if the copy in the store is newer, or if that copy names another owner.
+    ``is_proved`` tells that someone else delivered it, with a proof by the owner.
+
+    Asks for: one `Get`.
+
+    Raises:
+        RequestError: The id of the document is no http or https URL.
+    """
+    address = str(parse_url(document.id or ""))
+    records = yield from read_address(address, viewer=viewer)
+    stored = records.stored
+    version = believed_version(document, now, published=True)
+    if records.tombstone is not None or len(body) > policy.limits.body_bytes_max:
+        return []
+    if stored is not None:
+        if stored.owner is not None and not same_id(stored.owner, owner):
+            return []
+        if stored.updated is not None and version is not None and version < stored.updated:
+            return []
+    freshness = freshness_of(document, policy)
+    until = now + timedelta(seconds=freshness.fresh_s)
+    copy = CachedDocument(
+        uri=address,
+        url=address,
+        viewer=viewer,
+        provenance="proved" if is_proved else "delivered",
+        fetched=now,
+        fresh_until=until,
+        rule=freshness.rule,
+        stale_ms=int(freshness.stale_s * 1000),
+        error_ms=int(freshness.error_s * 1000),
+        digest=content_digest(body),
+        updated=version,
+        owner=owner,
+        body=body,
+    )
+    ttl_s = kept_ttl_s(until, now, policy.document_kept_s)
+    return copy_writes(records.key, copy, ttl_s=ttl_s, replaced=stored)
 
 
 def cached_owners(uri: str, *, identity: Identity | None = None) -> Op[tuple[str, ...] | None]:

@@ -17,6 +17,7 @@ from apcore.errors import DocumentError, RequestError, StoreBusy
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.actors.profiles import inboxes_in
 from apcore.federation.ignored_reasons import IgnoredReason
+from apcore.federation.inbox.delivered_copies import bury_document
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.interactions.targets import CollectionChange, changed_collections, managed_owner
 from apcore.federation.outbox.pending_writes import flush
@@ -47,8 +48,8 @@ _CHANGED_MAX: Final = 20
 _LOG: Final = logging.getLogger(__name__)
 
 
-def drop_copies(received: Received, references: Sequence[Reference]) -> Op[None]:
-    """Invalidate the cached copies of documents that the activity changes."""
+def drop_copies(received: Received, references: Sequence[Reference], *, gone: bool = False) -> Op[None]:
+    """Invalidate the cached copies of documents that the activity changes; with ``gone``, that its actor ends."""
     site, actor = received.site, received.actor
     now = yield from Now()
     identity = yield from existing_identity(site)
@@ -64,6 +65,8 @@ def drop_copies(received: Received, references: Sequence[Reference]) -> Op[None]
                 )
                 continue
             received.scope.notes.append(WriteEntry(changed_document(uri, now)))
+            if gone and not received.is_permitted:
+                bury_document(received, uri, owners, now)
         except RequestError:
             continue  # An id that is no address was never fetched, so there is no copy.
 
@@ -99,7 +102,7 @@ def refresh_changed(received: Received) -> Op[None]:
 
 def forget_deleted(received: Received) -> Op[None]:
     """Drop the copies of deleted objects, and end all relations with an actor that deletes itself."""
-    yield from drop_copies(received, received.activity.objects)
+    yield from drop_copies(received, received.activity.objects, gone=True)
     if received.is_permitted or not any(
         _is_actor_itself(received, reference) for reference in received.activity.objects
     ):

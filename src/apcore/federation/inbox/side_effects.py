@@ -18,7 +18,8 @@ from typing import Any, Final, TypeAlias
 from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
 from apcore.federation.ignored_reasons import IgnoredReason
-from apcore.federation.inbox.changed_objects import change_collection, forget_deleted, refresh_changed
+from apcore.federation.inbox.changed_objects import change_collection, drop_copies, forget_deleted, refresh_changed
+from apcore.federation.inbox.delivered_copies import keep_delivered
 from apcore.federation.inbox.follow_requests import answer_follow
 from apcore.federation.inbox.interactions import (
     count_vote,
@@ -47,7 +48,8 @@ SideEffect: TypeAlias = Callable[[Received], Op[None]]
 def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -> Op[None]:
     """Note the changes that follow from an activity with a proved actor.
 
-    Effects: for a change of another actor's object, those of `is_permitted`; for a row that the application has
+    Effects: for a change of another actor's object, those of `is_permitted`; for objects of the actor, those of
+    `keep_delivered`; for a row that the application has
     replaced, its handler; for a Follow, the policy, the actor's handler and the follower's document (see `load`); for
     an Update, Delete, Add or Remove, `Now`, the instance actor's keys, and one `Get` for each of up to 20 objects; for
     an actor that updates or deletes itself, also one commit for each ten relations with it; for a Move, the target's
@@ -59,6 +61,8 @@ def apply_side_effects(site: Site, scope: UnitOfWork[Any], activity: Activity) -
             relay announces is refused.
     """
     permitted = scope.actor is not None and (yield from is_permitted(site, scope, activity, scope.actor))
+    if scope.actor is not None and not permitted:
+        yield from keep_delivered(Received(site, scope, activity, scope.actor))
     choice = site.federation.side_effect_for(activity.document)
     if choice is None:
         return
@@ -101,10 +105,17 @@ def _block(received: Received) -> Op[None]:
 
 def _undo(received: Received) -> Op[None]:
     """Apply an Undo to the relations of its actor with ours, or take an interaction back that it names by its id."""
+    yield from drop_copies(received, received.activity.objects, gone=True)
     updates = yield from relation_updates(received)
     received.scope.notes.extend(updates)
     if not updates:
         yield from _take_back(received)
+
+
+def _undo_interaction(received: Received) -> Op[None]:
+    """Take a Like or an Announce back, and bury the copy of the activity."""
+    yield from drop_copies(received, received.activity.objects, gone=True)
+    yield from _take_back(received)
 
 
 def _take_back(received: Received) -> Op[None]:
@@ -150,9 +161,9 @@ OPERATIONS: Final[Mapping[str, SideEffect]] = MappingProxyType(
         "accept": _answer,
         "reject": _answer,
         "block": _block,
-        "undo-like": _take_back,
-        "undo-announce": _take_back,
-        "undo-emoji-react": _take_back,
+        "undo-like": _undo_interaction,
+        "undo-announce": _undo_interaction,
+        "undo-emoji-react": _undo_interaction,
         "undo": _undo,
         "update": _update,
         "delete": _delete,

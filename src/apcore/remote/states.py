@@ -1,0 +1,118 @@
+"""Tell what is known about a document without asking anyone: its state, its age, how it came here, and which rule holds.
+
+A document is in one of seven states:
+
+- ``unknown``: nothing is stored about it.
+- ``fresh``: a copy is stored, and used without asking its origin.
+- ``stale``: the copy is asked for again at the next use. It may be used while that happens, or while it fails.
+- ``expired``: the copy is only good for a conditional request.
+- ``failed``: there is no usable copy, and the last attempt to get one failed.
+- ``gone``: its owner deleted it, or its origin answered 410.
+- ``redirected``: its address has moved for good. The state of the target tells the rest.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from apcore.effects import Now, Op
+from apcore.http import parse_url
+from apcore.remote.copies import AddressRecords, due_copies, read_address
+from apcore.remote.failed_loads import counting_failure
+from apcore.remote.records import CachedDocument, Provenance
+
+__all__ = ["DocumentState", "StateName", "describe_copy", "due_for_refresh", "read_state"]
+
+StateName: TypeAlias = Literal["unknown", "fresh", "stale", "expired", "failed", "gone", "redirected"]
+
+
+@frozen(kw_only=True)
+class DocumentState:
+    """What is known about one document, for one viewer, at one moment."""
+
+    uri: str
+    name: StateName
+    viewer: str | None = None
+    """The actor of ours that the copy is for; None for everyone."""
+    reason: str | None = None
+    """Of a failure: the reason of the error. Of a document that is gone: ``deleted`` or ``gone``."""
+    retry_at: datetime | None = None
+    """The time before which the origin is not asked again after a failure."""
+    target: str | None = None
+    """The address that it has moved to."""
+    fetched: datetime | None = None
+    """The time at which the copy came here, or was confirmed last."""
+    fresh_until: datetime | None = None
+    age_s: float | None = None
+    provenance: Provenance | None = None
+    rule: str | None = None
+    """The rule that decided how long the copy is fresh: that of `Freshness`, or ``server`` for the server's own word."""
+    digest: str | None = None
+    updated: datetime | None = None
+    """The ``updated`` of the document, if that is believable."""
+    size: int | None = None
+    """The bytes of the copy."""
+
+
+def read_state(uri: str, *, viewer: str | None = None) -> Op[DocumentState]:
+    """Return the state of the document at ``uri`` for ``viewer``, an actor of ours or None. Nothing is requested.
+
+    Asks for: one `Get` and `Now`.
+
+    Raises:
+        RequestError: ``uri`` is no http or https URL.
+    """
+    records = yield from read_address(str(parse_url(uri)), viewer=viewer)
+    now = yield from Now()
+    return _describe(records, now)
+
+
+def due_for_refresh(limit: int) -> Op[tuple[DocumentState, ...]]:
+    """Return up to ``limit`` (1 to 100) documents that are not fresh any more, those first that are stale the longest.
+
+    Asks for: `Now`, one `Scan` and one `Get`.
+    """
+    now = yield from Now()
+    copies = yield from due_copies(now, limit=limit)
+    return tuple(describe_copy(copy, now) for copy in copies)
+
+
+def describe_copy(copy: CachedDocument, now: datetime) -> DocumentState:
+    """Return the state of a document with this copy, if nothing else is known about it."""
+    usable_ms = max(copy.stale_ms, copy.error_ms)
+    name: StateName = "fresh"
+    if now >= copy.fresh_until:
+        name = "stale" if now < copy.fresh_until + timedelta(milliseconds=usable_ms) else "expired"
+    return DocumentState(
+        uri=copy.uri,
+        name=name,
+        viewer=copy.viewer,
+        fetched=copy.fetched,
+        fresh_until=copy.fresh_until,
+        age_s=(now - copy.fetched).total_seconds(),
+        provenance=copy.provenance,
+        rule=copy.rule or None,
+        digest=copy.digest or None,
+        updated=copy.updated,
+        size=len(copy.body),
+    )
+
+
+def _describe(records: AddressRecords, now: datetime) -> DocumentState:
+    uri, viewer = records.uri, records.viewer
+    if records.tombstone is not None:
+        return DocumentState(
+            uri=uri, name="gone", viewer=viewer, reason=records.tombstone.reason, fetched=records.tombstone.at
+        )
+    if records.alias is not None:
+        return DocumentState(
+            uri=uri, name="redirected", viewer=viewer, target=records.alias.target, fetched=records.alias.at
+        )
+    state = None if records.copy is None else describe_copy(records.copy, now)
+    failure = counting_failure(records)
+    if failure is not None and (state is None or state.name == "expired"):
+        return DocumentState(uri=uri, name="failed", viewer=viewer, reason=failure.kind, retry_at=failure.retry_at)
+    return state or DocumentState(uri=uri, name="unknown", viewer=viewer)
