@@ -388,6 +388,8 @@ NEW_KINDS = {
     "own-actor",
     "relay",
     "tombstone",
+    "traversal",
+    "traversal-read",
     "undone",
     "vote",
 }

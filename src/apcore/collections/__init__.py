@@ -14,16 +14,21 @@ from apcore.collections.pages import (
     PAGE_ITEMS_MAX as PAGE_ITEMS_MAX,
     PageItems,
 )
-from apcore.collections.traversal import Traversal, TraversalBounds, traverse
+from apcore.collections.cursors import TraversalBounds
+from apcore.collections.resumable import TraversalProgress, continue_traversal, forget_traversal
+from apcore.collections.traversal import Traversal, traverse
 
 __all__ = [
     "Member",
     "PageItems",
     "Traversal",
     "TraversalBounds",
+    "TraversalProgress",
     "add_member",
     "contains",
+    "continue_traversal",
     "count",
+    "forget_traversal",
     "members_page",
     "put_member",
     "remove_member",

@@ -1,12 +1,14 @@
-"""Declare the stored records of managed collections.
+"""Declare the stored records of managed collections, and of traversals.
 
 Their values are lines of text, which are shorter than JSON: a collection may have millions of members.
+
+The records of traversals are at the end: the position in a peer's collection, and marks for what was read of it.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from attrs import frozen
 
@@ -17,12 +19,18 @@ __all__ = [
     "MEMBERSHIPS",
     "MEMBERS_IN_ORDER",
     "MEMBER_COUNTS",
+    "READ_MARKS",
+    "TRAVERSALS",
     "CollectionKey",
     "MemberCountRecord",
     "MemberRecord",
     "MembershipKey",
     "MembershipRecord",
     "OrderedMemberKey",
+    "ReadMarkKey",
+    "ReadMarkRecord",
+    "TraversalKey",
+    "TraversalRecord",
 ]
 
 _SEPARATOR: Final = b"\n"
@@ -155,4 +163,75 @@ MEMBER_COUNTS: Final = RecordKind(
     size="a number",
     written_by=_WRITTEN_BY,
     format=_CountFormat(),
+)
+
+
+# --- traversals -----------------------------------------------------------------------------------------------------
+
+
+class TraversalKey(NamedTuple):
+    """The name of a traversal."""
+
+    name: str
+
+    @classmethod
+    def of(cls, name: str) -> TraversalKey:
+        """Return the key of the traversal ``name``."""
+        return cls(digest_part(name))
+
+
+class ReadMarkKey(NamedTuple):
+    """The name of a traversal, and the item or page that it has read."""
+
+    name: str
+    subject: str
+
+    @classmethod
+    def of(cls, name: str, subject: str) -> ReadMarkKey:
+        """Return the key of the mark for ``subject``: the key of an item, or the address of a page."""
+        return cls(digest_part(name), digest_part(subject))
+
+
+@frozen(kw_only=True)
+class TraversalRecord(StoredRecord):
+    """The position of a traversal in a collection of another server, and its totals so far."""
+
+    collection: str
+    home: tuple[str, ...]
+    base: str
+    next: str | None = None
+    onward: Literal["first", "next", "last", "prev"] = "next"
+    closes_at_home: bool = False
+    pages: int = 0
+    items: int = 0
+    listed: int = 0
+    size: int = 0
+    spent_ms: int = 0
+    total: int = 0
+    ended: str | None = None
+
+
+@frozen(kw_only=True)
+class ReadMarkRecord(StoredRecord):
+    """The mark that a traversal has read an item or a page."""
+
+
+_TRAVERSAL_KEPT_S: Final = 90 * 86400.0
+_TRAVERSAL_LIFETIME: Final = "90 days after it was written, or until the traversal is forgotten"
+
+TRAVERSALS: Final = RecordKind(
+    "traversal",
+    TraversalRecord,
+    TraversalKey,
+    lifetime=_TRAVERSAL_LIFETIME,
+    ttl_s=_TRAVERSAL_KEPT_S,
+    written_by="traversals that can be resumed",
+)
+READ_MARKS: Final = RecordKind(
+    "traversal-read",
+    ReadMarkRecord,
+    ReadMarkKey,
+    lifetime=_TRAVERSAL_LIFETIME,
+    ttl_s=_TRAVERSAL_KEPT_S,
+    written_by="traversals that can be resumed",
 )

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import datetime
 from functools import partial
 from math import inf
 from typing import Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
@@ -14,6 +15,7 @@ import attrs
 from attrs import evolve
 from typing_extensions import TypeVar as DefaultTypeVar
 
+from apcore.collections import Traversal, TraversalBounds, traverse
 from apcore.drivers import Observer
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
@@ -287,6 +289,16 @@ class Bound(Generic[Data]):
             load_own=_no_document if site is None else partial(self._load_own, site),
             fresh=fresh,
         )
+
+    def _traversing(
+        self, collection: str | Reference, bounds: TraversalBounds, since: datetime | str | Iterable[str] | None
+    ) -> Op[Traversal]:
+        """Read a collection as the instance actor of the first origin; unsigned without an origin."""
+        origin = self.origins.listed[0] if self.origins.listed else None
+        identity = None if origin is None else (yield from instance_identity(self.site(origin)))
+        known_ids = since if since is None or isinstance(since, str | datetime) else frozenset(since)
+        policy = self._fetch_policy(origin)
+        return (yield from traverse(collection, policy=policy, identity=identity, bounds=bounds, since=known_ids))
 
     def match(
         self,

@@ -6,10 +6,11 @@ Each write is a commit of its own. When the method returns, it is stored.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
-from apcore.collections import PageItems, contains, count
+from apcore.collections import PageItems, Traversal, TraversalBounds, contains, count
 from apcore.effects import Op
 from apcore.federation import relays
 from apcore.federation.actors.actions import note_aliases, note_move
@@ -30,6 +31,7 @@ from apcore.federation.stored_rules import put_rule, remove_rule, rules_page
 from apcore.federation.unit_of_work import AddMember, RemoveMember
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.node.binding import Bound, Data
+from apcore.vocab import Reference
 
 __all__ = ["AsyncNodeMethods", "NodeMethods"]
 
@@ -166,6 +168,25 @@ class NodeMethods(Bound[Data], ABC):
         """Return the state of each subscription to a relay: ``pending``, ``accepted``, ``rejected`` or ``none``."""
         return self._run_for(origin, relays.relay_states)
 
+    def traverse(
+        self,
+        collection: str | Reference,
+        /,
+        *,
+        bounds: TraversalBounds = TraversalBounds(),  # noqa: B008 - immutable
+        since: datetime | str | Iterable[str] | None = None,
+    ) -> Traversal:
+        """Read a collection of another server page by page, newest items first in most cases.
+
+        The requests are signed by the instance actor, if the node has an origin. With ``since``, only newer items are
+        read: those before a known id, or those published at or after a date.
+
+        Raises:
+            ApcoreError: The collection cannot be loaded, or the address is that of something else. A page that cannot
+                be loaded raises nothing: see `Traversal.ended`.
+        """
+        return self.run(self._traversing(collection, bounds, since))
+
     def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """Add an item (an id) to a managed collection. An item that is already there is not an error.
 
@@ -298,6 +319,17 @@ class AsyncNodeMethods(Bound[Data], ABC):
     async def relays(self, *, origin: str | None = None) -> dict[str, str]:
         """See `Node.relays`."""
         return await self._run_for(origin, relays.relay_states)
+
+    async def traverse(
+        self,
+        collection: str | Reference,
+        /,
+        *,
+        bounds: TraversalBounds = TraversalBounds(),  # noqa: B008 - immutable
+        since: datetime | str | Iterable[str] | None = None,
+    ) -> Traversal:
+        """See `Node.traverse`."""
+        return await self.run(self._traversing(collection, bounds, since))
 
     async def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """See `Node.append`."""
