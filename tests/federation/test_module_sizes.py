@@ -9,6 +9,7 @@ LINES_MIN = 60
 
 SMALL = {
     "account_methods": "the methods that all variants of the context share; `context_methods` has those that differ",
+    "inbox.polled": "the claims of activities that were not delivered, which the inbox and the polls share",
     "moderation_records": "the stored form of a rule, which no other kind of record goes with",
     "ignored_reasons": "the reasons alone, which the interactions and the inbox share",
     "outages": "asked by authentication and by delivery, which must not import each other",

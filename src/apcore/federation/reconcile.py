@@ -16,7 +16,7 @@ from attrs import evolve
 from apcore.effects import Enqueue, Get, Now, Op, RandomBytes, Scan
 from apcore.errors import ContractError
 from apcore.federation.actors.rotation import retire_due
-from apcore.federation.inbox.claims import inbox_message
+from apcore.federation.inbox.receipts import inbox_message
 from apcore.federation.inbox.records import RECEIVED_ACTIVITIES, ClaimKey, ReceivedActivityRecord
 from apcore.federation.outbox.backlog import WaitingDelivery
 from apcore.federation.outbox.circuit import circuit_key

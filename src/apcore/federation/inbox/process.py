@@ -20,6 +20,7 @@ from apcore.federation.context import UnitContexts
 from apcore.federation.domain_checks import check_domain
 from apcore.federation.inbox.attempts import Attempt, begin_attempt, end_attempt, record_failure, resume_attempt
 from apcore.federation.inbox.forwarding import forward_to_followers
+from apcore.federation.inbox.polled import is_delivered
 from apcore.federation.inbox.records import RECEIVED_ACTIVITIES, ReceivedActivityRecord
 from apcore.federation.inbox.relaying import relay_to_subscribers
 from apcore.federation.inbox.routing import route
@@ -59,12 +60,9 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
     if attempt is None:
         return
     record = attempt.record
-    try:
-        severity = yield from check_domain(site, record.actor)
-    except DomainSuspended as suspended:
-        # The rule came after the activity.
-        _LOG.info("dropped %s: %s", record.activity_id, suspended)
-        yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason="suspended")
+    reason, severity = yield from _drop_reason(site, attempt)
+    if reason is not None:
+        yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason=reason)
         return
     document = yield from _read_document(site, record)
     scope = _scope_of(site, attempt, severity)
@@ -77,9 +75,7 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
         if match is not None and not scope.is_replaced:
             view, listener = match
             _ = yield from Call(listener.fn, view.over(document), contexts_for=UnitContexts(scope))
-        yield from forward_to_followers(site, scope, record, document)
-        yield from relay_to_subscribers(site, scope, record, document)
-        yield from synchronize_followers(site, scope, record.followers)
+        yield from _pass_on(site, scope, record, document)
     except Drop as drop:
         yield from end_attempt(attempt, ClaimEvent.DROPPED, NO_CHANGE, reason=drop.reason or "dropped")
     except Later as later:
@@ -111,6 +107,28 @@ def process(site: Site, leased: LeasedMessage) -> Op[None]:
             yield from _report(site, scope, Failure(activity, error, attempt.number, final))
         else:
             yield from end_attempt(attempt, ClaimEvent.SUCCEEDED, handler_writes)
+
+
+def _drop_reason(site: Site, attempt: Attempt) -> Op[tuple[str | None, Severity | None]]:
+    """Return the reason for which an activity is not processed any more, and the severity of its domain."""
+    record = attempt.record
+    try:
+        severity = yield from check_domain(site, record.actor)
+    except DomainSuspended as suspended:
+        # The rule came after the activity.
+        _LOG.info("dropped %s: %s", record.activity_id, suspended)
+        return "suspended", None
+    if record.is_polled and (yield from is_delivered(attempt.activity.key)):
+        return "delivered", severity
+    return None, severity
+
+
+def _pass_on(site: Site, scope: UnitOfWork[Any], record: ReceivedActivityRecord, document: Document) -> Op[None]:
+    """Note what follows from a delivery: to forward it, to relay it, and to synchronise followers."""
+    if not record.is_polled:
+        yield from forward_to_followers(site, scope, record, document)
+        yield from relay_to_subscribers(site, scope, record, document)
+        yield from synchronize_followers(site, scope, record.followers)
 
 
 def fail_attempt(site: Site, leased: LeasedMessage, error: Exception) -> Op[None]:

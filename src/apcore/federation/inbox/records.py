@@ -122,6 +122,8 @@ class ReceivedActivityRecord(DeferredRecord):
     """The value of `Collection-Synchronization`, if the actor's signature covers it."""
     has_bytes: bool = member("bytes", default=False)
     """Whether the bytes as received are stored too, because they differ from the proved document."""
+    is_polled: bool = member("polled", default=False)
+    """Whether it was not delivered, but found in a collection of its origin."""
 
 
 @frozen(kw_only=True)

@@ -26,7 +26,7 @@ from attrs import evolve
 from apcore.effects import Get, Now, Op, RandomBytes, Settle, commit_batch
 from apcore.errors import Unavailable
 from apcore.federation.followers_sync import make_digests
-from apcore.federation.inbox.claims import claim_key, new_claim
+from apcore.federation.inbox.receipts import claim_key, new_claim
 from apcore.federation.inbox.records import CLAIMS, ReceivedActivityRecord
 from apcore.federation.outbox.circuit import backlog_of
 from apcore.federation.outbox.delivery_records import DELIVERIES, DeliveryKey, DeliveryRecord
