@@ -12,7 +12,7 @@ An embedded object is a document too. It shares the `Reading` of the outer one.
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from attrs import field, frozen
 from typing_extensions import override
@@ -72,6 +72,9 @@ class Document:
     reading: Reading = field(default=_MADE_HERE, repr=False)
     outer: bool = True
     """Whether it is the whole document, and not embedded in another."""
+    # What follows from the members is worked out once: every rule of the inbox asks for the types of an activity.
+    _types: tuple[str, ...] | None = field(default=None, init=False, repr=False)
+    _classes: tuple[type[View], ...] | None = field(default=None, init=False, repr=False)
 
     @property
     def id(self) -> str | None:
@@ -82,6 +85,11 @@ class Document:
     @property
     def types(self) -> tuple[str, ...]:
         """Return the declared types: short names for known types, IRIs or the author's text for others."""
+        if self._types is None:
+            object.__setattr__(self, "_types", self._read_types())
+        return cast("tuple[str, ...]", self._types)
+
+    def _read_types(self) -> tuple[str, ...]:
         value = self.words.get("type")
         if type(value) is str:
             return (value.removeprefix("_:"),) if value else ()
@@ -127,6 +135,11 @@ class Document:
 
     def classes(self) -> tuple[type[View], ...]:
         """Return the known view classes of the declared types, in order."""
+        if self._classes is None:
+            object.__setattr__(self, "_classes", self._find_classes())
+        return cast("tuple[type[View], ...]", self._classes)
+
+    def _find_classes(self) -> tuple[type[View], ...]:
         view_classes: list[type[View]] = []
         for name in self.types:
             view_class = self.vocabulary.class_of(name)

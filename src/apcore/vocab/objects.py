@@ -17,7 +17,7 @@ from apcore.vocab.namespaces import AS, FEP_044F, FUNKWHALE, OSTATUS, PEERTUBE, 
 from apcore.vocab.relations import Many, One, Ref, Refs, Uri, Uris, WebUri
 from apcore.vocab.scalars import Boolean, Duration, Integer, LanguageMap, Moment, Number, Text, Texts
 from apcore.vocab.times import parse_moment
-from apcore.vocab.views import View
+from apcore.vocab.views import View, ancestors_of
 
 __all__ = [
     "Article",
@@ -144,10 +144,8 @@ class Object(Thing, ns=AS, type="Object"):
     def covers(cls, document: Document) -> bool:
         if cls.type_owner is not Object:
             return super().covers(document)
-        classes = document.classes()
-        return not any(issubclass(view_class, Link) for view_class in classes) or any(
-            issubclass(view_class, Object) for view_class in classes
-        )
+        ancestors = ancestors_of(document.classes())
+        return Link not in ancestors or Object in ancestors
 
 
 class Article(Object, ns=AS, type="Article"):

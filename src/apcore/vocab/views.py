@@ -21,6 +21,7 @@ Type checkers see a dataclass: `Recipe(servings=4)` is checked, and reading retu
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from typing_extensions import dataclass_transform, override
@@ -33,7 +34,7 @@ from apcore.vocab.relations import Uri
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["View", "ViewType"]
+__all__ = ["View", "ViewType", "ancestors_of"]
 
 V = TypeVar("V", bound="View")
 
@@ -118,16 +119,9 @@ class View(metaclass=ViewType):
     def covers(cls, document: Document) -> bool:
         """Return whether `Document.view` would return this view of ``document``."""
         owner = cls.type_owner
-        if owner is None:
+        if owner is None or owner in ancestors_of(document.classes()):
             return True
-        for name in document.types:
-            if name in cls.type_names:
-                return True
-        # Every activity is tested seven times, and a generator would be half of the cost.
-        for view_class in document.classes():  # noqa: SIM110
-            if issubclass(view_class, owner):
-                return True
-        return False
+        return not cls.type_names.isdisjoint(document.types)
 
     @classmethod
     def over(cls, document: Document) -> Self:
@@ -218,6 +212,13 @@ class View(metaclass=ViewType):
 
 
 View.id.bind("View", None)  # __set_name__ runs before __init_subclass__, so `View` itself is bound here
+
+
+# Every activity is tested some twenty times. The peers of the world combine few types, and the cache is bounded.
+@lru_cache(maxsize=512)
+def ancestors_of(view_classes: tuple[type[View], ...]) -> frozenset[type]:
+    """Return ``view_classes`` and all their base classes."""
+    return frozenset(base for view_class in view_classes for base in view_class.__mro__)
 
 
 def _declare_type(cls: type[View], name: str, also: tuple[str, ...]) -> None:
