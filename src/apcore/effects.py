@@ -399,22 +399,27 @@ def commit(
     *,
     messages: Sequence[Message] = (),
     settles: Sequence[Settlement] = (),
+    token: bytes | None = None,
 ) -> Op[bytes | Literal[False]]:
     """Commit under a new token.
 
-    Return the token, which is the version of every written entry, or False if a check did not hold.
+    Return the token, which is the version of every written entry, or False if a check did not hold. If you pass a
+    ``token`` of 16 random bytes, it must not have been used before.
 
-    Effects: `RandomBytes` (16), `Commit`.
+    Effects: `RandomBytes` (16) unless you pass a ``token``, `Commit`.
     """
-    token = yield from RandomBytes(16)
+    if token is None:
+        token = yield from RandomBytes(16)
     is_committed = yield from Commit(checks, writes, token=token, messages=messages, settles=settles)
     return token if is_committed else False
 
 
-def commit_batch(batch: Batch, *, settles: Sequence[Settlement] = ()) -> Op[bytes | Literal[False]]:
+def commit_batch(
+    batch: Batch, *, settles: Sequence[Settlement] = (), token: bytes | None = None
+) -> Op[bytes | Literal[False]]:
     """Commit a `Batch`, with each check once and one write per key. Return the answer of `commit`.
 
     Effects: as `commit`.
     """
     merged = batch.merged
-    return (yield from commit(merged.checks, merged.writes, messages=merged.messages, settles=settles))
+    return (yield from commit(merged.checks, merged.writes, messages=merged.messages, settles=settles, token=token))

@@ -5,7 +5,7 @@ The rules are read for each check. The own origins are exempt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from apcore.effects import Op
@@ -13,10 +13,11 @@ from apcore.errors import RemoteError, RequestError
 from apcore.federation.moderation import DomainRule, DomainSuspended, Severity, deciding_rule, suspension
 from apcore.federation.registration import Federation
 from apcore.federation.site import Site
+from apcore.federation.snapshot import Snapshot
 from apcore.federation.stored_rules import read_stored_rules
 from apcore.http import Origin, Request, parse_url
 
-__all__ = ["check_domain", "check_hosts", "check_request", "read_suspensions"]
+__all__ = ["check_domain", "check_hosts", "check_request", "read_suspensions", "unchecked_hosts"]
 
 
 def check_domain(site: Site, uri: str) -> Op[Severity | None]:
@@ -32,15 +33,17 @@ def check_domain(site: Site, uri: str) -> Op[Severity | None]:
     return (yield from check_hosts(site, (host,))).get(host)
 
 
-def check_hosts(site: Site, hosts: Collection[str]) -> Op[dict[str, Severity]]:
+def check_hosts(site: Site, hosts: Collection[str], snapshot: Snapshot | None = None) -> Op[dict[str, Severity]]:
     """Apply the domain rules to ``hosts``, and return the severities of those that are restricted.
+
+    ``snapshot`` may have the stored rules.
 
     Effects: as `read_suspensions`.
 
     Raises:
         DomainSuspended: The first of ``hosts`` that is suspended.
     """
-    rules = yield from _deciding_rules(site, hosts)
+    rules = yield from _deciding_rules(site, hosts, snapshot)
     for host, rule in rules.items():
         refusal = suspension(host, rule)
         if refusal is not None:
@@ -58,12 +61,27 @@ def read_suspensions(site: Site, hosts: Collection[str]) -> Op[dict[str, DomainS
     return {host: refusal for host, refusal in refusals.items() if refusal is not None}
 
 
-def _deciding_rules(site: Site, hosts: Collection[str]) -> Op[dict[str, DomainRule]]:
-    exempt_hosts = {site.origin.host, *site.own_hosts, *site.cleared_hosts}
-    unchecked_hosts = [host for host in dict.fromkeys(hosts) if host not in exempt_hosts]
-    stored_rules = yield from read_stored_rules(unchecked_hosts)
-    rules = {host: deciding_rule(site.federation.domain_rule_for(host), stored_rules[host]) for host in unchecked_hosts}
-    return {host: rule for host, rule in rules.items() if rule is not None}
+def unchecked_hosts(site: Site, hosts: Iterable[str]) -> list[str]:
+    """Return those of ``hosts`` that are neither our own nor checked already, each once."""
+    own_host, own_hosts, cleared_hosts = site.origin.host, site.own_hosts, site.cleared_hosts
+    return [
+        host
+        for host in dict.fromkeys(hosts)
+        if host != own_host and host not in own_hosts and host not in cleared_hosts
+    ]
+
+
+def _deciding_rules(site: Site, hosts: Collection[str], snapshot: Snapshot | None = None) -> Op[dict[str, DomainRule]]:
+    foreign_hosts = unchecked_hosts(site, hosts)
+    if not foreign_hosts:
+        return {}
+    stored_rules = yield from read_stored_rules(foreign_hosts, snapshot)
+    rules: dict[str, DomainRule] = {}
+    for host in foreign_hosts:
+        rule = deciding_rule(site.federation.domain_rule_for(host), stored_rules.get(host, ()))
+        if rule is not None:
+            rules[host] = rule
+    return rules
 
 
 def check_request(
@@ -80,5 +98,5 @@ def check_request(
     if is_own(origin):
         return None
     stored_rules = yield from read_stored_rules((origin.host,))
-    rule = deciding_rule(federation.domain_rule_for(origin.host), stored_rules[origin.host])
+    rule = deciding_rule(federation.domain_rule_for(origin.host), stored_rules.get(origin.host, ()))
     return suspension(origin.host, rule)

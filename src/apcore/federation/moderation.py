@@ -117,6 +117,8 @@ def matching_domains(host: str) -> tuple[str, ...]:
 
 def deciding_rule(code_rule: DomainRule | None, stored_rules: Sequence[DomainRule]) -> DomainRule | None:
     """Return the rule with the longest domain, a stored one before the code's. All of them match one host."""
+    if not stored_rules:
+        return code_rule
     candidates = [*stored_rules, *(() if code_rule is None else (code_rule,))]
     return max(candidates, key=lambda rule: 0 if rule.is_for_all else 1 + rule.domain.count("."), default=None)
 
@@ -185,6 +187,8 @@ class DomainRules:
 
     def rule_for(self, host: str) -> DomainRule | None:
         """Return the rule that decides about ``host`` (lower case, A-labels), or None if no rule matches it."""
+        if self.is_empty:
+            return None
         domain = next((domain for domain in matching_domains(host) if domain in self.rules), None)
         if domain is not None:
             return DomainRule(domain, self.rules[domain])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -21,11 +22,19 @@ from apcore.federation.domain_checks import check_domain
 from apcore.federation.outages import is_our_outage
 from apcore.federation.site import Site
 from apcore.http import Request, parse_url, same_origin
-from apcore.remote import Gone, KeyRefused, RemoteKey, remote_key
+from apcore.remote import Gone, KeyRefused, LookupRead, RemoteKey, lookup_key, remote_key
 from apcore.signatures import Presented, Verified, check, parse_all
 from apcore.vocab import same_id
 
-__all__ = ["KeyGone", "Signed", "find_signer", "key_named", "signer_hosts"]
+__all__ = [
+    "KeyGone",
+    "RequestSignatures",
+    "Signed",
+    "find_signer",
+    "key_named",
+    "parse_signatures",
+    "signer_hosts",
+]
 
 T = TypeVar("T")
 
@@ -55,6 +64,34 @@ class Signed:
     signature: Verified = field(repr=False)
 
 
+@frozen
+class RequestSignatures:
+    """The parsed signatures of a request, or the reason why there is none that the policy accepts."""
+
+    presented: tuple[Presented, ...] = ()
+    refusal: RemoteError | None = None
+    hosts: tuple[str, ...] = ()
+    """The hosts of the keys that the request names; see `signer_hosts`."""
+
+
+def parse_signatures(site: Site, request: Request, now: datetime) -> RequestSignatures:
+    """Parse the signatures of ``request`` once, for all steps that ask for them.
+
+    An error is kept, and `find_signer` raises it: the domain of the sender is checked first.
+    """
+    try:
+        presented = parse_all(request, site.signatures, now=now)
+    except RemoteError as error:
+        return RequestSignatures((), error, tuple(signer_hosts(request)))
+    if presented[0].scheme == "cavage" and "authorization" not in request.headers:
+        # The only field is parsed and names one key, so the search of `signer_hosts` could find no other.
+        try:
+            return RequestSignatures(presented, None, (parse_url(presented[0].key_id).origin.host,))
+        except RequestError:
+            return RequestSignatures(presented)
+    return RequestSignatures(presented, None, tuple(signer_hosts(request)))
+
+
 def signer_hosts(request: Request) -> list[str]:
     """Return the hosts of the keys that the signatures of ``request`` name, at most `_SIGNER_HOSTS_MAX`.
 
@@ -69,8 +106,10 @@ def signer_hosts(request: Request) -> list[str]:
     return list(dict.fromkeys(hosts))[:_SIGNER_HOSTS_MAX]
 
 
-def find_signer(site: Site, request: Request, *, prefer: str | None = None) -> Op[Signed]:
-    """Return the proved signer of ``request``.
+def find_signer(
+    site: Site, request: Request, *, prefer: str | None = None, signatures: RequestSignatures | None = None
+) -> Op[Signed]:
+    """Return the proved signer of ``request``. ``signatures`` are its signatures, if they were parsed already.
 
     A request may have several signatures. The result is the first valid signature of the expected actor ``prefer``, or
     else the first valid signature of any actor.
@@ -85,16 +124,19 @@ def find_signer(site: Site, request: Request, *, prefer: str | None = None) -> O
         DomainSuspended: The host of the key or of its owner is suspended. Nothing was fetched from it.
         Unavailable: A key cannot be fetched now, and no valid signature is by ``prefer``. Try again later.
     """
-    now = yield from Now()
-    signatures = parse_all(request, site.signatures, now=now)
-    if prefer is not None:
+    if signatures is None:
+        signatures = parse_signatures(site, request, (yield from Now()))
+    if signatures.refusal is not None:
+        raise signatures.refusal
+    presented = signatures.presented
+    if prefer is not None and len(presented) > 1:
         expected = prefer
         # Start with keys of its own server: then the signatures of relays mostly need no fetch.
-        signatures = tuple(sorted(signatures, key=lambda signature: not same_origin(signature.key_id, expected)))
+        presented = tuple(sorted(presented, key=lambda signature: not same_origin(signature.key_id, expected)))
     other_signer: Signed | None = None
     first_refusal: RemoteError | None = None
     first_outage: Unavailable | None = None
-    for signature in signatures:
+    for signature in presented:
         try:
             verified = yield from _check(site, signature)
         except RemoteError as error:
@@ -146,16 +188,18 @@ def key_named(site: Site, key_id: str, verify: Callable[[RemoteKey], T]) -> Op[T
 
 def _load_key(site: Site, key_id: str, *, refresh: bool = False) -> Op[RemoteKey]:
     _ = yield from check_domain(site, key_id)
+    taken = None if refresh else site.snapshot.take((lookup_key(key_id),))
+    lookup_read = None if taken is None else LookupRead(taken[0], (yield from site.snapshot.now()))
+    remote: RemoteKey | None = None
     try:
-        return (
-            yield from remote_key(
-                key_id,
-                policy=site.fetching,
-                identity=partial(instance_identity, site),
-                refresh=refresh,
-                unauthenticated_client=site.unauthenticated_client,
-                is_our_outage=is_our_outage,
-            )
+        remote = yield from remote_key(
+            key_id,
+            policy=site.fetching,
+            identity=partial(instance_identity, site),
+            refresh=refresh,
+            unauthenticated_client=site.unauthenticated_client,
+            is_our_outage=is_our_outage,
+            lookup_read=lookup_read,
         )
     except Gone as error:
         raise KeyGone(f"key {key_id}: {error}", key_id=key_id) from error
@@ -164,3 +208,7 @@ def _load_key(site: Site, key_id: str, *, refresh: bool = False) -> Op[RemoteKey
             raise
         # Do not pass on the status of the key's server: a 410 would tell the sender that our inbox is gone.
         raise KeyRefused(f"key {key_id}: {error}") from error
+    finally:
+        if remote is None or not remote.cached:
+            site.snapshot.drop()
+    return remote

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import evolve, field, frozen
 
 from apcore.effects import Op
 from apcore.federation.registration import Federation
+from apcore.federation.snapshot import Snapshot
 from apcore.http import Origin
 from apcore.remote import FetchPolicy, UnauthenticatedClient
 from apcore.signatures import DEFAULT, SignaturePolicy
@@ -44,6 +45,24 @@ class Site:
     """The authority in the handles of the actors; see `Site.acct_host`."""
     cleared_hosts: frozenset[str] = frozenset()
     """The hosts that the domain rules have been applied to, for this request. They are not read for them again."""
+    snapshot: Snapshot = field(factory=Snapshot, eq=False, repr=False)
+    """The time and the entries that were read for this request at once; empty in a job."""
+
+    def for_request(self, client: UnauthenticatedClient, snapshot: Snapshot, *, cleared_hosts: Iterable[str]) -> Site:
+        """Return the site for a request of ``client`` whose hosts the domain rules have allowed."""
+        # Written out, since every POST needs one and `evolve` takes three times as long.
+        return Site(
+            federation=self.federation,
+            origin=self.origin,
+            fetching=self.fetching,
+            signatures=self.signatures,
+            data=self.data,
+            unauthenticated_client=client,
+            load_own=self.load_own,
+            own_hosts=self.own_hosts,
+            cleared_hosts=frozenset(cleared_hosts),
+            snapshot=snapshot,
+        )
 
     @property
     def asking(self) -> FetchPolicy:

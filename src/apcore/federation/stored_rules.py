@@ -6,17 +6,28 @@ rules there are. Nothing is cached: a change takes effect in all processes with 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Final
 
 from apcore.collections import PageItems
 from apcore.effects import Get, Now, Op, Scan, commit
 from apcore.federation.moderation import DomainRule, Severity, matching_domains, rule_domain
 from apcore.federation.moderation_records import DOMAIN_RULES, DomainRuleKey, DomainRuleRecord
-from apcore.ports import GET_KEYS_MAX
+from apcore.federation.snapshot import Snapshot
+from apcore.ports import GET_KEYS_MAX, Entry, StoreKey
 from apcore.records import Stored
 
-__all__ = ["PAGE_MAX", "REASON_CHARS_MAX", "check_rule", "put_rule", "read_stored_rules", "remove_rule", "rules_page"]
+__all__ = [
+    "PAGE_MAX",
+    "REASON_CHARS_MAX",
+    "check_rule",
+    "put_rule",
+    "read_stored_rules",
+    "remove_rule",
+    "rule_keys",
+    "rules_page",
+]
 
 PAGE_MAX: Final = 100
 """The most rules on one page."""
@@ -24,21 +35,28 @@ REASON_CHARS_MAX: Final = 500
 """The longest reason of a rule, in characters."""
 
 
-def read_stored_rules(hosts: Collection[str]) -> Op[dict[str, list[DomainRule]]]:
-    """Return the stored rules that match each of ``hosts`` (lower case, A-labels).
+@lru_cache(maxsize=512)
+def rule_keys(host: str) -> tuple[StoreKey, ...]:
+    """Return the keys of all rules that would match ``host`` (lower case, A-labels)."""
+    return tuple(DOMAIN_RULES.key(DomainRuleKey(domain)) for domain in matching_domains(host))
 
-    Effects: one `Get` for each 100 domains of rules that would match, so mostly one for 20 hosts.
+
+def read_stored_rules(hosts: Collection[str], snapshot: Snapshot | None = None) -> Op[dict[str, list[DomainRule]]]:
+    """Return the stored rules that match each of ``hosts`` (lower case, A-labels), where there are any.
+
+    Effects: one `Get` for each 100 domains of rules that would match, so mostly one for 20 hosts; none if the
+    ``snapshot`` has them.
     """
-    domains_by_host = {host: matching_domains(host) for host in hosts}
-    domains = list(dict.fromkeys(domain for matches in domains_by_host.values() for domain in matches))
-    rules: dict[str, DomainRule] = {}
-    for start in range(0, len(domains), GET_KEYS_MAX):
-        keys = [DOMAIN_RULES.key(DomainRuleKey(domain)) for domain in domains[start : start + GET_KEYS_MAX]]
-        for entry in (yield from Get(keys)):
-            stored = DOMAIN_RULES.read_optional(entry)
-            if stored is not None:
-                rules[stored.key.domain] = _rule_of(stored)
-    return {host: [rules[domain] for domain in matches if domain in rules] for host, matches in domains_by_host.items()}
+    keys = list(dict.fromkeys(key for host in hosts for key in rule_keys(host)))
+    entries: Sequence[Entry | None] | None = None if snapshot is None else snapshot.take(keys)
+    if entries is None:
+        entries = []
+        for start in range(0, len(keys), GET_KEYS_MAX):
+            entries += yield from Get(keys[start : start + GET_KEYS_MAX])
+    rules = {entry.key: _rule_of(DOMAIN_RULES.read(entry)) for entry in entries if entry is not None}
+    if not rules:
+        return {}
+    return {host: [rules[key] for key in rule_keys(host) if key in rules] for host in hosts}
 
 
 def check_rule(domain: str, reason: str | None) -> None:

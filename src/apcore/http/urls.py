@@ -157,7 +157,7 @@ def same_origin(one: str, other: str) -> bool:
 
 
 def _origin_of(text: str) -> Origin | str:
-    portable = _PORTABLE.match(text)
+    portable = _PORTABLE.match(text) if text[:1] in "aA" else None
     return parse_url(text).origin if portable is None else unquote(portable[1])
 
 

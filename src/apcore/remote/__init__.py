@@ -56,9 +56,11 @@ from apcore.remote.freshness import (
 from apcore.remote.keys import (
     KeyRefused as KeyRefused,
     KeyUnavailable,
+    LookupRead as LookupRead,
     RemoteKey,
     cached_key_owners as cached_key_owners,
     end_refresh_pause as end_refresh_pause,
+    lookup_key as lookup_key,
     remote_key,
 )
 from apcore.remote.quotes import (

@@ -24,6 +24,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -32,7 +33,7 @@ from attrs import evolve, frozen
 from apcore.effects import Get, Now, Op, commit
 from apcore.errors import AddressBlocked, ApcoreError, FetchFailed, RemoteError, SignatureError, Unavailable
 from apcore.http import Url, parse_url
-from apcore.ports import Check, Entry
+from apcore.ports import Check, Entry, StoreKey
 from apcore.remote.budgets import BudgetSpent, UnauthenticatedClient
 from apcore.remote.dialects import Identity
 from apcore.remote.documents import load, load_unverified
@@ -42,7 +43,16 @@ from apcore.remote.retrieval import FetchPolicy, check_target
 from apcore.signatures import PublicKey, read_multikey, read_pem, read_spki
 from apcore.vocab import Actor, CryptographicKey, Document, Multikey, Reference, same_id
 
-__all__ = ["KeyRefused", "KeyUnavailable", "RemoteKey", "cached_key_owners", "end_refresh_pause", "remote_key"]
+__all__ = [
+    "KeyRefused",
+    "KeyUnavailable",
+    "LookupRead",
+    "RemoteKey",
+    "cached_key_owners",
+    "end_refresh_pause",
+    "lookup_key",
+    "remote_key",
+]
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -58,6 +68,14 @@ class KeyRefused(RemoteError):
 
     status_hint = 401
     reason = "key-refused"
+
+
+@frozen
+class LookupRead:
+    """The cache entry of a key, read by the caller together with other entries, and the time of that read."""
+
+    entry: Entry | None
+    now: datetime
 
 
 @frozen
@@ -81,6 +99,7 @@ def remote_key(
     refresh: bool = False,
     unauthenticated_client: UnauthenticatedClient | None = None,
     is_our_outage: Callable[[str, datetime], Op[bool]] | None = None,
+    lookup_read: LookupRead | None = None,
 ) -> Op[RemoteKey]:
     """Return the key with id ``key_id``, with its ownership proved in both directions.
 
@@ -88,9 +107,10 @@ def remote_key(
     the same key, the cached key is returned.
 
     ``unauthenticated_client`` pays for the fetches; see `apcore.remote.budgets`. ``is_our_outage`` tells whether an
-    origin cannot be reached because of a fault on our side; then no failure is cached.
+    origin cannot be reached because of a fault on our side; then no failure is cached. ``lookup_read`` is the entry of
+    `lookup_key`, if it was read just now.
 
-    Asks for: one `Get` and `Now`. On a miss also the ``identity`` if it is an operation, one document as `fetch`, one
+    Asks for: one `Get` and `Now`, unless ``lookup_read`` is given. On a miss also the ``identity`` if it is an operation, one document as `fetch`, one
     as `load`, and one commit.
 
     Raises:
@@ -105,12 +125,14 @@ def remote_key(
         BudgetSpent: The budget for the client is spent, and either no key is cached, not even a stale one, or
             ``refresh`` is set. This is not cached.
     """
-    url = parse_url(key_id).without_fragment()
-    cache_key = KeyLookupKey.of(key_id)
-    [entry] = yield from Get((KEY_LOOKUPS.key(cache_key),))
-    now = yield from Now()
-    slot = _Slot(cache_key, entry, _lookup_of(entry, key_id), "", now)
-    lookup = slot.lookup
+    key_url = parse_url(key_id)
+    if lookup_read is None:
+        [entry] = yield from Get((lookup_key(key_id),))
+        now = yield from Now()
+    else:
+        entry, now = lookup_read.entry, lookup_read.now
+    lookup = _lookup_of(entry, key_id)
+    slot = _Slot(entry, lookup, "", now)
     fresh_key = slot.fresh_key(policy)
     if fresh_key is not None and (not refresh or slot.age_s(lookup.refreshed) < policy.key_refresh_s):
         return RemoteKey(fresh_key, cached=True, asserts=lookup.asserts)
@@ -120,6 +142,7 @@ def remote_key(
     failure_age_s = slot.age_s(lookup.failed)
     if failure_age_s < policy.key_retry_s and lookup.viewer == slot.viewer:
         raise _cached_failure(lookup, policy.key_retry_s - failure_age_s)
+    url = key_url.without_fragment()
     _check_key_url(url, key_id, policy)
     lookup_policy = evolve(
         policy, unauthenticated_client=unauthenticated_client, until=now + timedelta(seconds=policy.key_s_max)
@@ -178,12 +201,17 @@ def _unavailable(key_id: str, error: Unavailable) -> KeyRefused | KeyUnavailable
     return KeyUnavailable(message, retry_after_s=error.retry_after_s) if error.retryable else KeyRefused(message)
 
 
+def lookup_key(key_id: str) -> StoreKey:
+    """Return the store key of the cache entry of a key."""
+    return KEY_LOOKUPS.key(KeyLookupKey.of(key_id))
+
+
 def cached_key_owners(key_ids: Sequence[str]) -> Op[tuple[str | None, ...]]:
     """Return the owners of keys as far as they are cached, in order. A key may be stale, or gone by now.
 
     Asks for: one `Get`.
     """
-    entries = yield from Get([KEY_LOOKUPS.key(KeyLookupKey.of(key_id)) for key_id in key_ids])
+    entries = yield from Get([lookup_key(key_id) for key_id in key_ids])
     return tuple(_owner_of(_lookup_of(entry, key_id)) for entry, key_id in zip(entries, key_ids, strict=True))
 
 
@@ -196,7 +224,7 @@ def end_refresh_pause(key_ids: Sequence[str], *, owner: str, updated_at: datetim
     Asks for: one `Get`, and one commit for each key whose pause ends.
     """
     try:
-        entries = yield from Get([KEY_LOOKUPS.key(KeyLookupKey.of(key_id)) for key_id in key_ids])
+        entries = yield from Get([lookup_key(key_id) for key_id in key_ids])
         for entry, key_id in zip(entries, key_ids, strict=True):
             lookup = _lookup_of(entry, key_id)
             if entry is None or lookup.owner is None or not same_id(lookup.owner, owner):
@@ -310,7 +338,6 @@ def _read(source: Document, *, key_id: str, owner_id: str) -> PublicKey:
 class _Slot:
     """The cache entry of a key, its content, and the viewer that asks."""
 
-    key: KeyLookupKey
     entry: Entry | None
     lookup: KeyLookup
     viewer: str
@@ -326,16 +353,27 @@ class _Slot:
 
     def cached_key(self) -> PublicKey | None:
         """Return the cached key, even if it is stale. A key that was refused since is not cached any more."""
-        lookup = self.lookup
-        if lookup.owner is None:
-            return None
-        key = read_spki(lookup.body, key_id=lookup.key_id, owner=lookup.owner, source="cache")
-        return key if lookup.expires is None else evolve(key, expires=lookup.expires)
+        return None if self.entry is None or self.lookup.owner is None else _loaded_key(self.entry.value)
+
+
+# Records and keys are read once for all requests that one key signs. They depend on nothing but the stored bytes, which
+# the store is still asked for, so a key that was replaced or refused in another process counts as such at once. The
+# age is judged for each request. A record has at most some KiB.
+@lru_cache(maxsize=1024)
+def _decoded_lookup(value: bytes) -> KeyLookup:
+    return KEY_LOOKUPS.decode(value)
+
+
+@lru_cache(maxsize=1024)
+def _loaded_key(value: bytes) -> PublicKey:
+    lookup = _decoded_lookup(value)
+    key = read_spki(lookup.body, key_id=lookup.key_id, owner=lookup.owner or "", source="cache")
+    return key if lookup.expires is None else evolve(key, expires=lookup.expires)
 
 
 def _lookup_of(entry: Entry | None, key_id: str) -> KeyLookup:
     """Return the record about a key, or an empty one if there is none."""
-    lookup = None if entry is None else KEY_LOOKUPS.decode(entry.value)
+    lookup = None if entry is None else _decoded_lookup(entry.value)
     # The full id is compared, since the store key is only its digest.
     return lookup if lookup is not None and lookup.key_id == key_id else KeyLookup(key_id=key_id)
 
@@ -374,7 +412,7 @@ def _cached_failure(lookup: KeyLookup, remaining_s: float) -> ApcoreError:
 
 
 def _cache(slot: _Slot, lookup: KeyLookup, ttl_s: float) -> Op[None]:
-    write = KEY_LOOKUPS.put(slot.key, lookup, ttl_s=ttl_s)
+    write = KEY_LOOKUPS.put(KeyLookupKey.of(slot.lookup.key_id), lookup, ttl_s=ttl_s)
     try:
         _ = yield from commit((Check(write.key, None if slot.entry is None else slot.entry.version),), (write,))
     except Unavailable:

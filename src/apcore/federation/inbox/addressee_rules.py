@@ -19,17 +19,18 @@ from typing import Final
 from apcore.effects import Op, Scan
 from apcore.errors import Refused
 from apcore.federation.inbox.evidence import Authenticated
-from apcore.federation.relations.records import RELATIONS
-from apcore.federation.relations.stored import read_relation_records
+from apcore.federation.inbox.parse import IncomingActivity
+from apcore.federation.relations.records import RELATIONS, RelationKey
 from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.site import Site
-from apcore.ports import StoreKey, digest_part
-from apcore.vocab import Accept, Activity, Block, Delete, Follow, Mention, Object, Reject, Undo, joint_audience
+from apcore.ports import Entry, StoreKey, digest_part
+from apcore.vocab import Accept, Block, Delete, Follow, Mention, Object, Reject, Undo, joint_audience
 
 __all__ = [
     "RELATIONS_READ_MAX",
     "ActorBlocked",
     "TooManyMentions",
+    "block_keys",
     "check_blocks",
     "check_mentions",
     "local_actors_named",
@@ -73,10 +74,25 @@ def check_blocks(
     addressees = actors_named if recipient is None else [site.actor_uri(recipient)]
     if not 1 <= len(addressees) <= _ADDRESSEES_MAX:
         return
-    relations = yield from read_relation_records([(addressee, authenticated.actor) for addressee in addressees])
-    states = [relation.state for relation in relations if relation.direction is Direction.INBOUND]
-    if all(state is RelationState.BLOCKED for state in states):
+    entries = yield from site.snapshot.get(block_keys(addressees, authenticated.actor))
+    if all(
+        _is_block(entry, addressee, authenticated.actor) for entry, addressee in zip(entries, addressees, strict=True)
+    ):
         raise ActorBlocked(f"{authenticated.actor} is blocked by {', '.join(addressees)}")
+
+
+def block_keys(addressees: Sequence[str], actor: str) -> list[StoreKey]:
+    """Return the keys of the records of which `check_blocks` reads whether ``addressees`` block ``actor``."""
+    return [
+        RELATIONS.key(RelationKey.of(Direction.INBOUND, addressee, actor)) for addressee in addressees[:_ADDRESSEES_MAX]
+    ]
+
+
+def _is_block(entry: Entry | None, addressee: str, actor: str) -> bool:
+    if entry is None:
+        return False
+    record = RELATIONS.decode(entry.value)
+    return (record.us, record.them, record.state) == (addressee, actor, RelationState.BLOCKED.value)
 
 
 def check_mentions(site: Site, authenticated: Authenticated, actors_named: Sequence[str]) -> Op[None]:
@@ -101,8 +117,11 @@ def check_mentions(site: Site, authenticated: Authenticated, actors_named: Seque
     )
 
 
-def local_actors_named(site: Site, activity: Activity) -> list[str]:
+def local_actors_named(site: Site, incoming: IncomingActivity) -> list[str]:
     """Return the local actors that an activity or its embedded objects address or mention."""
+    activity = incoming.activity
+    if _is_silent_about(site.origin.host, incoming):
+        return []
     documents = [activity.document, *(one.embedded for one in activity.objects if one.embedded is not None)]
     mentions = [
         tag.view(Mention).href or ""
@@ -114,6 +133,16 @@ def local_actors_named(site: Site, activity: Activity) -> list[str]:
     prefix = f"{site.origin}/"
     addresses = dict.fromkeys((*joint_audience(activity.document).everyone, *mentions))
     return [uri for uri in addresses if uri.startswith(prefix) and site.identifier_of(uri) is not None]
+
+
+def _is_silent_about(host: str, incoming: IncomingActivity) -> bool:
+    r"""Return whether no string of an activity can contain ``host``.
+
+    The members of most activities are read as they were sent. Then the host, which is ASCII, has to stand in the bytes,
+    unless it is escaped as ``\u``.
+    """
+    body = incoming.body
+    return not incoming.document.reading.translated and host.encode() not in body and b"\\u" not in body
 
 
 def _is_followed(actor: str) -> Op[bool]:

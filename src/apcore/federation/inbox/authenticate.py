@@ -44,13 +44,13 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from apcore.effects import Now, Op
+from apcore.effects import Op
 from apcore.errors import RemoteError, Unavailable
 from apcore.federation.inbox.document_proofs import by_ld_signature, by_proof
 from apcore.federation.inbox.evidence import Authenticated, NotTheActor, is_old, too_old
 from apcore.federation.inbox.origin_check import by_origin
 from apcore.federation.inbox.parse import IncomingActivity
-from apcore.federation.request_signers import KeyGone, Signed, find_signer
+from apcore.federation.request_signers import KeyGone, RequestSignatures, Signed, find_signer
 from apcore.federation.site import Site
 from apcore.http import Request
 from apcore.remote import NotAnActivity
@@ -59,10 +59,12 @@ from apcore.vocab import Delete, same_id
 __all__ = ["authenticate", "delivered_by_its_actor"]
 
 
-def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op[Authenticated]:
+def authenticate(
+    site: Site, request: Request, incoming: IncomingActivity, signatures: RequestSignatures | None = None
+) -> Op[Authenticated]:
     """Prove that an activity comes from its actor, by the rules above.
 
-    Writes only to caches.
+    ``signatures`` are those of the request, if they were parsed already. Writes only to caches.
 
     Effects: `Now`; for each signature that a rule checks, its key (see `remote_key`), fetched afresh if the check fails
     with a cached key; under rule d, the instance actor's key and one document (see `load`).
@@ -75,7 +77,7 @@ def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op
         Refused: The key's host is suspended.
         Unavailable: The deciding evidence cannot be checked now.
     """
-    now = yield from Now()
+    now = yield from site.snapshot.now()
     try:
         proof_result = yield from by_proof(site, incoming, now)
     except KeyGone:
@@ -88,7 +90,7 @@ def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op
         return proof_result
     failures: list[RemoteError | Unavailable] = []
     try:
-        signer = yield from find_signer(site, request, prefer=incoming.actor)
+        signer = yield from find_signer(site, request, prefer=incoming.actor, signatures=signatures)
     except (RemoteError, Unavailable) as error:
         signer = None
         failures.append(error)
@@ -116,7 +118,9 @@ def authenticate(site: Site, request: Request, incoming: IncomingActivity) -> Op
     raise _decisive(failures)
 
 
-def delivered_by_its_actor(site: Site, request: Request, authenticated: Authenticated) -> Op[Authenticated | None]:
+def delivered_by_its_actor(
+    site: Site, request: Request, authenticated: Authenticated, signatures: RequestSignatures | None = None
+) -> Op[Authenticated | None]:
     """Check whether the actor of a proved activity also signed the request; None if another actor delivered it.
 
     Only the actor's own request shows that the activity is meant for this inbox.
@@ -124,7 +128,7 @@ def delivered_by_its_actor(site: Site, request: Request, authenticated: Authenti
     Effects, and `Unavailable`: as for `find_signer`.
     """
     try:
-        signer = yield from find_signer(site, request, prefer=authenticated.actor)
+        signer = yield from find_signer(site, request, prefer=authenticated.actor, signatures=signatures)
     except RemoteError:
         return None
     return _by_request(authenticated.proved, signer) if same_id(signer.owner, authenticated.actor) else None

@@ -15,8 +15,6 @@ The states of a claim, and their transitions, are the table in `apcore.federatio
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from apcore.effects import Enqueue, Get, Op, Scan, commit_batch
 from apcore.errors import SignatureError, StoreBusy
 from apcore.federation.inbox.evidence import Authenticated
@@ -61,18 +59,19 @@ def claim(
     a person follows again. Such an activity counts as new if its actor signed the request anew and the earlier one was
     undone meanwhile; see `apcore.federation.inbox.reuse`.
 
-    Effects: `Now`, two `RandomBytes`, one commit. If the claim exists already, one `Get` and perhaps one `Enqueue`; or,
+    Effects: `RandomBytes`, one `Commit`. If the claim exists already, one `Get` and perhaps one `Enqueue`; or,
     if the actor has signed the activity anew, those of `is_reused` and another commit.
 
     Raises:
         Replayed: The signature was used up by another activity, or for another inbox.
     """
-    receipt = yield from receipt_of(site, authenticated, recipient, silenced=silenced, received=received)
-    receipt = evolve(receipt, record=evolve(receipt.record, followers=followers))
+    receipt = yield from receipt_of(
+        site, authenticated, recipient, silenced=silenced, received=received, followers=followers
+    )
     additions = receipt.bytes_write + receipt.signature_use + receipt.undo_mark
     batch = new_claim(receipt.key, receipt.record, receipt.message_id) + receipt.origin_claim + additions
     batch += Batch((CLAIMS.absent(receipt.polled_key),))
-    if (yield from commit_batch(batch)) is not False:
+    if (yield from commit_batch(batch, token=receipt.token)) is not False:
         return True
     earlier, is_signed_anew = yield from _read_earlier(receipt)
     if earlier is None:
@@ -95,7 +94,7 @@ def routed_claim(site: Site, authenticated: Authenticated, *, silenced: bool) ->
 
     It is stored like an activity that another actor delivers to the shared inbox.
 
-    Effects: one `Scan`, `Now` and two `RandomBytes`.
+    Effects: one `Scan`, `Now` and `RandomBytes`.
     """
     receipt = yield from receipt_of(site, authenticated, None, silenced=silenced, received=None)
     if (yield from Scan(CLAIMS.at(*receipt.key[:-1]), limit=1)):

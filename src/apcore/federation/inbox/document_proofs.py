@@ -43,6 +43,8 @@ def by_proof(site: Site, incoming: IncomingActivity, now: datetime) -> Op[Authen
 
     The result may be old (`is_old`).
     """
+    if incoming.document.tree.get("proof") is None:
+        return None
     _check_graph_size(incoming, "eddsa-rdfc-2022")
     try:
         presented_proofs = proofs.parse(incoming.document.tree, now=now, policy=site.signatures, work=incoming.work)

@@ -103,6 +103,7 @@ def _load_for_stranger(site: Site, uri: str, *, fresh: bool) -> Op[LoadedDocumen
     identity = yield from instance_identity(site)
     until = (yield from Now()) + timedelta(seconds=site.fetching.key_s_max)
     policy = evolve(site.asking, until=until)
+    site.snapshot.drop()
     try:
         return (yield from load(uri, policy=policy, identity=identity, fresh=fresh))
     except (FetchFailed, PeerFailing) as error:

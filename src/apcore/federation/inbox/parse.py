@@ -59,6 +59,8 @@ class IncomingActivity:
     """The id of the activity, or the one that stands in for it (see above)."""
     actor: str
     """The actor that the activity claims; the first, if the policy allows several."""
+    actor_host: str
+    """The host of ``actor``."""
     work: WorkBudget = field(repr=False, eq=False)
     """The rest of the document's work budget. Its proofs are read from the same budget."""
 
@@ -111,10 +113,10 @@ def read_incoming(site: Site, body: bytes) -> IncomingActivity:
     activity_id = document.id or _stand_in_id(activity, actor)
     if activity_id is None:
         raise NotAnActivity("the activity has no id, so a repetition of it could not be recognised")
-    _ = parse_url(actor)
+    actor_host = parse_url(actor).origin.host
     if not same_origin(activity_id, actor):
         raise Refused(f"the id {activity_id} is of another origin than the activity's actor {actor}")
-    return IncomingActivity(body, document, activity, activity_id, actor, work)
+    return IncomingActivity(body, document, activity, activity_id, actor, actor_host, work)
 
 
 def bytes_of(members: dict[str, Any]) -> bytes:

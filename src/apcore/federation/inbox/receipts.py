@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from apcore.effects import Now, Op, RandomBytes
+from apcore.effects import Op, RandomBytes
 from apcore.errors import ContractError
 from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.inbox.records import (
@@ -102,6 +102,8 @@ class Receipt:
     key: ClaimKey
     record: ReceivedActivityRecord
     message_id: bytes
+    token: bytes = field(repr=False)
+    """The token of the first commit."""
     signature_key: UsedSignatureKey | None
     """The key of the actor's own HTTP signature; None if something else proved the activity."""
     received_bytes: bytes | None = field(default=None, repr=False)
@@ -149,17 +151,24 @@ class Receipt:
 
 
 def receipt_of(
-    site: Site, authenticated: Authenticated, recipient: str | None, *, silenced: bool, received: bytes | None
+    site: Site,
+    authenticated: Authenticated,
+    recipient: str | None,
+    *,
+    silenced: bool,
+    received: bytes | None,
+    followers: str | None = None,
 ) -> Op[Receipt]:
     """Return an authenticated activity with the parts of the commit that claims it.
 
-    Effects: `Now` and two `RandomBytes`.
+    Effects: `RandomBytes`, and `Now` unless the request has read the clock.
     """
     # A document that its origin has confirmed is the origin's version, and is forwarded as such.
     has_bytes = received not in {None, authenticated.body} and authenticated.auth_method != "origin"
-    now = yield from Now()
-    message_id = yield from RandomBytes(16)
-    seed = yield from RandomBytes(16)
+    now = yield from site.snapshot.now()
+    # One draw for the message, the ids that handlers mint, and the version of what is written.
+    random_bytes = yield from RandomBytes(48)
+    message_id, seed, token = random_bytes[:16], random_bytes[16:32], random_bytes[32:]
     record = ReceivedActivityRecord(
         origin=str(site.origin),
         actor=authenticated.actor,
@@ -171,6 +180,7 @@ def receipt_of(
         silenced=silenced,
         received=now,
         seed=seed.hex(),
+        followers=followers,
         has_bytes=has_bytes,
         body=authenticated.body,
     )
@@ -182,6 +192,7 @@ def receipt_of(
         key,
         record,
         message_id,
+        token,
         _signature_key(authenticated),
         received if has_bytes else None,
     )

@@ -10,28 +10,23 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from attrs import evolve
-
 from apcore.effects import Op
 from apcore.errors import LimitExceeded, RemoteError, RequestError, Unavailable
-from apcore.federation.actors.profiles import require_actor
-from apcore.federation.domain_checks import check_hosts
 from apcore.federation.followers_sync import FIELD
 from apcore.federation.inbox.addressee_rules import ActorBlocked, check_blocks, check_mentions, local_actors_named
 from apcore.federation.inbox.authenticate import authenticate, delivered_by_its_actor
 from apcore.federation.inbox.claims import claim, is_known_elsewhere
 from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.inbox.forwarding import may_be_forwarded
+from apcore.federation.inbox.inbox_requests import read_inbox_request
 from apcore.federation.inbox.interactions import concerns_site
-from apcore.federation.inbox.parse import IncomingActivity, read_incoming
+from apcore.federation.inbox.parse import IncomingActivity
 from apcore.federation.inbox.permissions import check_permitted
 from apcore.federation.inbox.relaying import may_be_relayed
 from apcore.federation.inbox.strangers import is_stranger, note_changed_keys
 from apcore.federation.inbox.synchronize import covered_state
-from apcore.federation.moderation import Severity
 from apcore.federation.refusals import log_refusal, one_line, refusal
 from apcore.federation.relays import is_relay
-from apcore.federation.request_signers import signer_hosts
 from apcore.federation.site import Site
 from apcore.http import Headers, Request, Response, is_activitypub, parse_media_type, parse_url
 from apcore.vocab import Announce
@@ -61,9 +56,8 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
 
     A fault of the peer is answered with a 4xx. An outage is answered with a 503 and `Retry-After`. Only a bug raises.
 
-    Effects: the handler of the inbox's actor; those of `check_hosts`, `authenticate`, `check_blocks`,
-    `check_mentions`, `is_known_elsewhere` and `claim`; for an Update or Delete of the actor itself, those
-    of `is_stranger` and `note_changed_keys`.
+    Effects: those of `read_inbox_request`, `authenticate`, `check_mentions`, `is_known_elsewhere` and `claim`; for an
+    Update or Delete of the actor itself, those of `is_stranger` and `note_changed_keys`.
     """
     try:
         yield from _accept(site, request, recipient)
@@ -75,24 +69,21 @@ def receive(site: Site, request: Request, *, recipient: str | None) -> Op[Respon
 
 def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     _check_body(request)
-    if recipient is not None:
-        yield from require_actor(site, recipient)
-    incoming = read_incoming(site, request.body)
-    actor_host = parse_url(incoming.actor).origin.host
-    sender_hosts = [actor_host, *signer_hosts(request)]
-    severities = yield from check_hosts(site, sender_hosts)
-    site = evolve(site, cleared_hosts=frozenset(sender_hosts))
+    inbox_request = yield from read_inbox_request(site, request, recipient)
+    site, incoming = inbox_request.site, inbox_request.incoming
+    signatures, actors_named = inbox_request.signatures, inbox_request.actors_named
     if incoming.is_about_its_actor:
-        is_unknown = yield from is_stranger(site, request, incoming)
+        is_unknown = yield from is_stranger(site, incoming, signatures)
         if is_unknown:
             # The actor has changed or is gone, and we store nothing about it. Its key is not worth a fetch.
             _log("ignored, since its actor is unknown here,", incoming, recipient)
             return
-    authenticated = yield from authenticate(site, request, incoming)
+    authenticated = yield from authenticate(site, request, incoming, signatures)
     check_permitted(site, authenticated.activity, authenticated.actor)
     if incoming.is_about_its_actor:
         yield from note_changed_keys(site, authenticated)
-    actors_named = local_actors_named(site, authenticated.activity)
+    if authenticated.proved is not incoming:
+        actors_named = local_actors_named(site, authenticated.proved)
     try:
         yield from check_blocks(site, authenticated, recipient, actors_named)
     except ActorBlocked as blocked:
@@ -109,7 +100,9 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     counts_by_origin = site.federation.idempotency == "origin"
     is_own_delivery = authenticated.signature is not None
     if (counts_by_origin or not is_own_delivery) and (yield from is_known_elsewhere(site, authenticated, recipient)):
-        own_delivery = None if counts_by_origin else (yield from delivered_by_its_actor(site, request, authenticated))
+        own_delivery = (
+            None if counts_by_origin else (yield from delivered_by_its_actor(site, request, authenticated, signatures))
+        )
         if own_delivery is None:
             # Another actor repeats an activity that was received before.
             _log("received once more", authenticated.proved, recipient)
@@ -118,11 +111,15 @@ def _accept(site: Site, request: Request, recipient: str | None) -> Op[None]:
     followers: str | None = None
     if FIELD in request.headers:
         own_request = authenticated if authenticated.signature else None
-        own_request = own_request or (yield from delivered_by_its_actor(site, request, authenticated))
+        own_request = own_request or (yield from delivered_by_its_actor(site, request, authenticated, signatures))
         followers = covered_state(request, own_request)
-    is_silenced = severities.get(actor_host) is Severity.SILENCE
     is_new = yield from claim(
-        site, authenticated, recipient, silenced=is_silenced, received=request.body, followers=followers
+        site,
+        authenticated,
+        recipient,
+        silenced=inbox_request.is_silenced,
+        received=request.body,
+        followers=followers,
     )
     _log("received" if is_new else "received once more", authenticated.proved, recipient)
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 from apcore.effects import Get, Now, Op
-from apcore.errors import RemoteError
 from apcore.federation.actors.keys import existing_identity
 from apcore.federation.inbox.document_proofs import keys_named
 from apcore.federation.inbox.evidence import Authenticated
 from apcore.federation.inbox.parse import IncomingActivity
 from apcore.federation.relations.records import MET_ACTORS, ActorKey
+from apcore.federation.request_signers import RequestSignatures
 from apcore.federation.site import Site
-from apcore.http import Request
 from apcore.remote import cached_key_owners, cached_owners, end_refresh_pause
-from apcore.signatures import parse_all
 from apcore.vocab import Actor, same_id
 
 __all__ = ["CLOCK_BEHIND_S", "is_stranger", "note_changed_keys"]
@@ -27,7 +24,7 @@ CLOCK_BEHIND_S: Final = 60.0
 An Update of its keys counts as later than our last refresh of them even if its date is so much earlier."""
 
 
-def is_stranger(site: Site, request: Request, incoming: IncomingActivity) -> Op[bool]:
+def is_stranger(site: Site, incoming: IncomingActivity, signatures: RequestSignatures) -> Op[bool]:
     """Return whether a signed activity comes from an actor that is unknown here.
 
     Such an actor neither follows nor is followed here, none of its keys was looked up lately, and its document is not
@@ -37,10 +34,7 @@ def is_stranger(site: Site, request: Request, incoming: IncomingActivity) -> Op[
     The answer for an unsigned activity is False: authentication refuses it. It also refuses a signature that cannot be
     parsed.
     """
-    now = yield from Now()
-    key_ids: list[str] = []
-    with suppress(RemoteError):
-        key_ids += [signature.key_id for signature in parse_all(request, site.signatures, now=now)]
+    key_ids = [signature.key_id for signature in signatures.presented]
     key_ids += keys_named(incoming.document.tree)
     if not key_ids:
         return False
@@ -65,6 +59,7 @@ def note_changed_keys(site: Site, authenticated: Authenticated) -> Op[None]:
         view = Actor.over(actor.embedded)
         key_ids += [key.uri for key in (*view.public_keys, *view.assertion_method)[: site.fetching.keys_max]]
     signed = authenticated.signed or (yield from Now())
+    site.snapshot.drop()
     yield from end_refresh_pause(
         list(dict.fromkeys(key_id for key_id in key_ids if key_id)),
         owner=authenticated.actor,

@@ -85,7 +85,6 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     Effects: those of the handlers, and at most two reads; another one for a signed request. Where the answer
     depends on the client, also those of fetching its key.
     """
-    site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
     url = parse_url(request.url)
     route = site.federation.places.at(url.path)
     if route is None or not is_served(site.federation.places, route, request.method, has_pages=has_pages):
@@ -94,6 +93,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
         if request.method != "POST":
             return _not_allowed("POST")
         return (yield from receive(site, request, recipient=route.identifier))
+    site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
     takes_posts = site.federation.places.takes_posts(route)
     if takes_posts and request.method == "POST" and site.federation.client_authenticator is not None:
         return (yield from receive_from_client(site, request, route, site.federation.client_authenticator))
