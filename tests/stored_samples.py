@@ -58,7 +58,8 @@ class Clock(BlockingRuntime):
         return self.moment
 
     def random_bytes(self, count: int, /) -> bytes:
-        return next(self._numbers).to_bytes(16, "big")[-count:]
+        blocks = [next(self._numbers).to_bytes(16, "big") for _ in range(-(-count // 16))]
+        return b"".join(blocks)[-count:]
 
     def seconds(self) -> float:
         return self.moment.timestamp()

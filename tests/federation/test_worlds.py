@@ -15,7 +15,7 @@ import re
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
-from hashlib import sha256
+from hashlib import shake_256
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -90,7 +90,7 @@ class Steady:
         return NOON
 
     def random_bytes(self, count: int, /) -> bytes:
-        return sha256(b"%d" % next(self.drawn)).digest()[:count]
+        return shake_256(b"%d" % next(self.drawn)).digest(count)
 
 
 class SteadyBlocking(Steady, BlockingRuntime):
