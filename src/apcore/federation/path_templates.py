@@ -8,6 +8,9 @@ values`` for all accepted values. Therefore an empty value is refused, and chara
 
 If two routes match one path, the more literal one wins, compared segment by segment. Two routes that differ only in the
 names of their variables are refused, because neither could win.
+
+A `Router` finds the routes for a path by its segments, in dictionaries. So the number of routes does not matter. The
+patterns of the few routes that are left decide.
 """
 
 from __future__ import annotations
@@ -46,6 +49,8 @@ class Route:
         match = self.pattern.fullmatch(path)
         if match is None:
             return None
+        if "%" not in path:
+            return match.groupdict()
         values: dict[str, str] = {}
         for name, raw in match.groupdict().items():
             value = _decode(raw)
@@ -116,11 +121,58 @@ def parse_route(template: str, /, *, variables: Sequence[str] | None = None) -> 
     return Route(template, tuple(names), re.compile("".join(pattern), re.DOTALL), _PART.sub(r"{\1}", template))
 
 
+@frozen
+class _Branch:
+    """The routes that continue after some segments, by the next segment. Numbers are positions in the order of rank."""
+
+    literals: dict[str, _Branch] = field(factory=dict[str, "_Branch"])
+    variables: list[_Branch] = field(factory=list["_Branch"])
+    """The branch of the segments with a variable, if there are any."""
+    rests: list[int] = field(factory=list[int])
+    """The routes that take the rest of the path from here."""
+    ends: list[int] = field(factory=list[int])
+    """The routes that end here."""
+
+    def add(self, segments: Sequence[str], number: int) -> None:
+        """Add the route ``number`` with these segments of its template."""
+        branch = self
+        for segment in segments:
+            if "{+" in segment:
+                branch.rests.append(number)
+                return
+            if "{" not in segment:
+                branch = branch.literals.setdefault(segment, _Branch())
+                continue
+            if not branch.variables:
+                branch.variables.append(_Branch())
+            branch = branch.variables[0]
+        branch.ends.append(number)
+
+    def find(self, segments: Sequence[str]) -> list[int]:
+        """Return the routes that may match a path of these segments, in the order of rank."""
+        branches = [self]
+        numbers: list[int] = []
+        for segment in segments:
+            following: list[_Branch] = []
+            for branch in branches:
+                numbers += branch.rests
+                literal = branch.literals.get(segment)
+                if literal is not None:
+                    following.append(literal)
+                following += branch.variables
+            branches = following
+        for branch in branches:
+            numbers += branch.ends
+        return numbers if len(numbers) < 2 else sorted(numbers)
+
+
 class Router(Generic[T]):
     """Routes with their targets. The most literal match wins."""
 
     def __init__(self) -> None:
         self._routes: list[tuple[tuple[int, ...], Route, T]] = []
+        self._root: _Branch | None = None
+        """The routes by segments; None until the first match after a route was added."""
 
     def add(self, route: Route, target: T, /) -> None:
         """Add a route.
@@ -133,6 +185,7 @@ class Router(Generic[T]):
                 raise ConfigurationError(f"{route.template!r} and {other.template!r} match the same paths")
         self._routes.append((_rank(route), route, target))
         self._routes.sort(key=lambda entry: entry[0])
+        self._root = None
 
     def replace(self, route: Route, target: T, /) -> None:
         """Replace the target of an existing route."""
@@ -146,11 +199,21 @@ class Router(Generic[T]):
 
     def match(self, path: str, /) -> tuple[T, dict[str, str]] | None:
         """Return the target and the values of the most literal route that matches ``path``, or None."""
-        for _, route, target in self._routes:
+        root = self._root
+        if root is None:
+            root = self._root = self._plant()
+        for number in root.find(path.split("/")):
+            _, route, target = self._routes[number]
             values = route.match(path)
             if values is not None:
                 return target, values
         return None
+
+    def _plant(self) -> _Branch:
+        root = _Branch()
+        for number, (_, route, _) in enumerate(self._routes):
+            root.add(route.template.split("/"), number)
+        return root
 
 
 def _rank(route: Route) -> tuple[int, ...]:

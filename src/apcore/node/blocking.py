@@ -148,8 +148,11 @@ class Node(NodeMethods[Data]):
         origin = self._origin_of(request)
         if origin is None:
             return Elsewhere.NOT_OURS
-        with self.entered() as data:
-            served = self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        if callable(self._data):
+            with self.entered() as data:
+                served = self.run(serve(self.site(origin, data), request, has_pages=has_pages))
+        else:
+            served = self.run(serve(self.site(origin, self._data), request, has_pages=has_pages))
         queue = self.ports.queue
         if request.method == "POST" and queue is not None and self._idle_watch.is_due(self.ports.runtime.monotonic_s()):
             with suppress(Unavailable):
