@@ -17,7 +17,7 @@ where its entry sorts.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import sha256
 from typing import Final, TypeAlias
 
@@ -29,6 +29,7 @@ StoreKey: TypeAlias = tuple[str, ...]
 NUL and empty strings are allowed.
 """
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 KEY_PARTS_MAX: Final = 16
 KEY_BYTES_MAX: Final = 1024
 
@@ -78,12 +79,13 @@ def digest_part(text: str, /) -> str:
     Store the full string in the value, and compare it after reading. Lone surrogates are accepted, so every string has
     a digest.
     """
-    return urlsafe_b64encode(sha256(text.encode("utf-8", "surrogatepass")).digest())[:43].decode("ascii")
+    digest = b2a_base64(sha256(text.encode("utf-8", "surrogatepass")).digest(), newline=False)
+    return digest[:43].translate(_URL_SAFE).decode("ascii")
 
 
 def _encode(key: StoreKey) -> bytes:
     try:
-        whole = "".join([part + "\x00" for part in key])
+        whole = "\x00".join(key) + "\x00" if key else ""
         if whole.count("\x00") == len(key):
             encoded = whole.encode()
         else:

@@ -39,8 +39,8 @@ from attrs import Factory, field, frozen
 
 from apcore.errors import ContractError
 from apcore.ports import Check, DeleteEntry, Entry, Put, StoreKey
-from apcore.records.fields import RecordField, StoredPart, fields_of, read_members, write_members
-from apcore.records.format import decode_record, encode_record
+from apcore.records.fields import RecordField, StoredPart, encode_members, fields_of, read_members
+from apcore.records.format import decode_record, encode_line
 
 __all__ = [
     "RECORD_KINDS",
@@ -232,7 +232,7 @@ class RecordKind(Generic[RecordT, KeyT]):
         """Return the bytes of a record as they are stored."""
         if self.format is not None:
             return self.format.encode(record)
-        return encode_record(write_members(self._fields, record), record.body)
+        return encode_line(encode_members(self._fields, record), record.body)
 
     # --- entries and writes ---
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, cast, get_args, get_o
 import attrs
 from attrs import field, frozen
 
-from apcore.records.format import from_epoch_ms, to_epoch_ms
+from apcore.records.format import encode_member, from_epoch_ms, quote_json, to_epoch_ms
 
 __all__ = ["RecordField", "StoredPart", "fields_of", "member", "read_members", "write_members"]
 
@@ -116,6 +116,8 @@ class RecordField:
     """Whether None is a value of the field."""
     default: Any
     """The value that is not stored; `attrs.NOTHING` for a required field."""
+    json_start: str
+    """The name of the member as JSON, with the colon."""
     plain_type: type | None = None
     """The type of the stored value, if every value of that type is one of the field."""
 
@@ -201,6 +203,21 @@ def write_members(fields: tuple[RecordField, ...], part: StoredPart) -> dict[str
     return members
 
 
+def encode_members(fields: tuple[RecordField, ...], part: StoredPart) -> list[str]:
+    """Return the members of a record as JSON, such as ``"id":1``. They are those of `write_members`."""
+    members: dict[str, str] = {}
+    if part.extra:
+        members = {name: f"{quote_json(name)}:{encode_member(value)}" for name, value in part.extra.items()}
+    for spec in fields:
+        value = getattr(part, spec.name)
+        if value is not None and value != spec.default:
+            write = spec.codec.write
+            stored = value if write is _same else write(value)
+            text = quote_json(stored) if type(stored) is str else encode_member(stored)
+            members[spec.member] = spec.json_start + text
+    return list(members.values())
+
+
 def fields_of(record: type[StoredPart]) -> tuple[RecordField, ...]:
     """Return the fields of a class, with their codecs.
 
@@ -228,6 +245,7 @@ def fields_of(record: type[StoredPart]) -> tuple[RecordField, ...]:
                 codec,
                 is_optional=is_union,
                 default=_default_of(attribute),
+                json_start=f"{quote_json(attribute.metadata.get(_MEMBER, attribute.name))}:",
                 plain_type=kinds[0] if kinds[0] in (str, int) else None,
             )
         )

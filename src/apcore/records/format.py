@@ -11,8 +11,9 @@ signed stay exactly as they were signed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, cast
 
 from attrs import field, frozen
@@ -26,10 +27,13 @@ __all__ = [
     "NewerFormat",
     "Record",
     "decode_record",
+    "encode_line",
+    "encode_member",
     "encode_record",
     "from_epoch_ms",
     "key_name",
     "parse_key_name",
+    "quote_json",
     "to_epoch_ms",
 ]
 
@@ -42,6 +46,10 @@ CLOCK_SKEW_MS: Final = 60_000
 # Created once: `json.dumps` with separators creates an encoder for every call, which costs as much as the encoding.
 _as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
+
+quote_json: Final = encode_basestring_ascii
+"""Encode a string as JSON in ASCII."""
+_FIRST_MEMBER: Final = f'{{"v":{FORMAT}'
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -63,8 +71,20 @@ class Record:
 
 def encode_record(members: Mapping[str, Any], body: bytes = b"") -> bytes:
     """Encode a record."""
-    line = _as_json({"v": FORMAT, **members})
-    return line.encode("ascii") + b"\n" + body
+    return encode_line([f"{quote_json(name)}:{encode_member(value)}" for name, value in members.items()], body)
+
+
+def encode_line(members: Iterable[str], body: bytes) -> bytes:
+    """Encode a record of encoded members, such as ``"id":1``."""
+    return ",".join((_FIRST_MEMBER, *members)).encode("ascii") + b"}\n" + body
+
+
+def encode_member(value: Any) -> str:
+    """Encode the value of a member as JSON in ASCII."""
+    kind = type(value)
+    if kind is str:
+        return quote_json(value)
+    return repr(value) if kind is int else _as_json(value)
 
 
 def decode_record(value: bytes) -> Record:
@@ -91,7 +111,7 @@ def decode_record(value: bytes) -> Record:
 
 def key_name(key: StoreKey) -> str:
     """Encode a key as text, for the body of a message and for its ``dedup`` label."""
-    return _as_json(key)
+    return f"[{','.join(map(quote_json, key))}]"
 
 
 def parse_key_name(text: str) -> StoreKey:
