@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from attrs import frozen
@@ -117,6 +118,8 @@ def _read_media_type(text: str, start: int) -> tuple[MediaType, int]:
     return MediaType(kind, subtype, tuple(parameters.items())), end
 
 
+# Senders write the field in a few ways. The cache is bounded, as are the values: a header line has at most some KiB.
+@lru_cache(maxsize=64)
 def is_activitypub(content_type: str | None) -> bool:
     """Return whether a document of this type may be believed as ActivityPub.
 

@@ -120,9 +120,15 @@ def _parsed(text: str) -> Url:
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
         raise _refused(text, "has a scheme other than http or https")
-    path, query, fragment = (None if part is None else _ascii(part) for part in match.group(3, 4, 5))
+    try:
+        origin = _parse_authority(scheme, match[2])
+    except _FaultyAuthorityError as fault:
+        raise _refused(text, str(fault)) from fault.__cause__
+    path, query, fragment = match.group(3, 4, 5)
+    if not text.isascii():
+        path, query, fragment = (None if part is None else _ascii(part) for part in (path, query, fragment))
     return Url(
-        _parse_authority(text, scheme, match[2]),
+        origin,
         path or "/",
         None if query is None else query[1:],
         None if fragment is None else fragment[1:],
@@ -213,29 +219,35 @@ def _ascii(text: str) -> str:
     return text if text.isascii() else quote(text, safe=_KEPT)
 
 
-def _parse_authority(text: str, scheme: UrlScheme, authority: str) -> Origin:
+class _FaultyAuthorityError(Exception):
+    """The authority of a URL is refused, for the reason in the message."""
+
+
+# Most new URLs are on the origin of an earlier one. The cache is bounded as the one above.
+@lru_cache(maxsize=512)
+def _parse_authority(scheme: UrlScheme, authority: str) -> Origin:
     if "@" in authority:
-        raise _refused(text, "has userinfo, which hides the host")
+        raise _FaultyAuthorityError("has userinfo, which hides the host")
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
-        raise _refused(text, "has an invalid host or port" if authority else "has no host")
+        raise _FaultyAuthorityError("has an invalid host or port" if authority else "has no host")
     port = int(match[2]) if match[2] else _DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:
-        raise _refused(text, f"has port {port}, outside 1 to 65535")
-    return Origin(scheme, _parse_host(text, match[1]), port)
+        raise _FaultyAuthorityError(f"has port {port}, outside 1 to 65535")
+    return Origin(scheme, _parse_host(match[1]), port)
 
 
-def _parse_host(text: str, host: str) -> str:
+def _parse_host(host: str) -> str:
     if host.startswith("["):
         address = parse_ip(host[1:-1])
         if address is None or address.version != 6:
-            raise _refused(text, "has brackets without an IPv6 address")
+            raise _FaultyAuthorityError("has brackets without an IPv6 address")
         return _canonical(address)
-    lowered = host.lower() if host.isascii() else _to_a_labels(text, host)
+    lowered = host.lower() if host.isascii() else _to_a_labels(host)
     if (bad := _NOT_LDH.search(lowered)) is not None:
-        raise _refused(text, f"has {bad.group()!r} in its host")
+        raise _FaultyAuthorityError(f"has {bad.group()!r} in its host")
     if len(lowered) > 253 or any(not 1 <= len(label) <= 63 for label in lowered.removesuffix(".").split(".")):
-        raise _refused(text, "has a host with an empty or overlong label")
+        raise _FaultyAuthorityError("has a host with an empty or overlong label")
     return lowered
 
 
@@ -244,16 +256,16 @@ def _canonical(address: IpAddress) -> str:
     return address.compressed
 
 
-def _to_a_labels(text: str, host: str) -> str:
+def _to_a_labels(host: str) -> str:
     """Apply UTS #46 mapping, then IDNA 2008.
 
     A-labels are not passed here: they are ASCII, and have one spelling already.
     """
     if _WIDE_DOT.search(host) is not None:
-        raise _refused(text, "has a full-width or ideographic dot in its host")
+        raise _FaultyAuthorityError("has a full-width or ideographic dot in its host")
     import idna  # loads tables for 10 ms, for names that most processes never see
 
     try:
         return idna.encode(host, uts46=True, transitional=False).decode("ascii").lower()
     except UnicodeError as exc:  # idna.IDNAError is a UnicodeError
-        raise _refused(text, f"has a host that is not a domain name ({type(exc).__name__})") from exc
+        raise _FaultyAuthorityError(f"has a host that is not a domain name ({type(exc).__name__})") from exc

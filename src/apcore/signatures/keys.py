@@ -15,7 +15,7 @@ from __future__ import annotations
 from base64 import b64encode
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 from attrs import evolve, field, frozen
 from cryptography.exceptions import InvalidSignature
@@ -167,13 +167,16 @@ class PublicKey:
         """
         native = self._native
         try:
-            if isinstance(native, rsa.RSAPublicKey):
-                native.verify(signature, data, *_RSA[algorithm])
-            elif isinstance(native, Ed25519PublicKey):
-                native.verify(signature, data)
+            # The type is compared, since `isinstance` with these abstract classes takes a tenth of the verification.
+            if self.type == "rsa":
+                cast("rsa.RSAPublicKey", native).verify(signature, data, *_RSA[algorithm])
+            elif self.type == "ed25519":
+                cast("Ed25519PublicKey", native).verify(signature, data)
             else:
                 hashed, size = _ECDSA[algorithm]
-                native.verify(signature if dss_der else _joined_to_der(signature, size), data, ec.ECDSA(hashed))
+                cast("ec.EllipticCurvePublicKey", native).verify(
+                    signature if dss_der else _joined_to_der(signature, size), data, ec.ECDSA(hashed)
+                )
         except (InvalidSignature, ValueError) as exc:  # ValueError: not even the form of a signature
             raise BadSignature(
                 f"signature of {len(signature)} bytes does not hold under key {self.key_id} by {algorithm}",

@@ -12,7 +12,7 @@ An embedded object is a document too. It shares the `Reading` of the outer one.
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import field, frozen
 from typing_extensions import override
@@ -85,9 +85,11 @@ class Document:
     @property
     def types(self) -> tuple[str, ...]:
         """Return the declared types: short names for known types, IRIs or the author's text for others."""
-        if self._types is None:
-            object.__setattr__(self, "_types", self._read_types())
-        return cast("tuple[str, ...]", self._types)
+        types = self._types
+        if types is None:
+            types = self._read_types()
+            object.__setattr__(self, "_types", types)
+        return types
 
     def _read_types(self) -> tuple[str, ...]:
         value = self.words.get("type")
@@ -135,9 +137,11 @@ class Document:
 
     def classes(self) -> tuple[type[View], ...]:
         """Return the known view classes of the declared types, in order."""
-        if self._classes is None:
-            object.__setattr__(self, "_classes", self._find_classes())
-        return cast("tuple[type[View], ...]", self._classes)
+        view_classes = self._classes
+        if view_classes is None:
+            view_classes = self._find_classes()
+            object.__setattr__(self, "_classes", view_classes)
+        return view_classes
 
     def _find_classes(self) -> tuple[type[View], ...]:
         view_classes: list[type[View]] = []
