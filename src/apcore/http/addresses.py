@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
@@ -96,6 +97,8 @@ _CLOSED_SUFFIXES: Final = frozenset(
         "localhost", "onion", "private",
     }
 )  # fmt: skip
+_ADDRESS_CHARS_MAX: Final = 45
+"""The longest spelling of an address: IPv6 with an IPv4 address at its end."""
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -113,8 +116,12 @@ _NO_HTTP_THERE: Final = frozenset(
 
 def parse_ip(text: str) -> IpAddress | None:
     """Parse an address in its strict spelling, without brackets. Return None if it is invalid or has a zone id."""
-    if "%" in text:
-        return None
+    return None if "%" in text or len(text) > _ADDRESS_CHARS_MAX else _parsed_ip(text)
+
+
+# One exchange looks at the same address up to nine times.
+@lru_cache(maxsize=512)
+def _parsed_ip(text: str) -> IpAddress | None:
     try:
         return IPv6Address(text) if ":" in text else IPv4Address(text)
     except AddressValueError:

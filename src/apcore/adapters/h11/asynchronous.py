@@ -99,6 +99,8 @@ async def _connect(step: Connect) -> socket.socket:
 
     The next attempt starts after a fixed delay, or as soon as all earlier ones have failed.
     """
+    if len(step.addresses) == 1:
+        return await _attempt(step.addresses[0], step.port)
     waiting = deque(step.addresses)
     attempts: set[asyncio.Task[socket.socket]] = set()
     last: BaseException = ConnectionRefusedError("no address to try")

@@ -14,7 +14,6 @@ import select
 import socket
 import ssl
 import threading
-from collections import deque
 from typing import Final
 
 from attrs import frozen
@@ -118,7 +117,9 @@ class IdlePool:
         self._idle_s = idle_s
         self._lock = threading.Lock()
         self._is_open = True
-        self._idle: deque[tuple[PoolKey, Connection, float]] = deque()  # oldest first
+        self._idle: dict[Connection, tuple[PoolKey, float]] = {}
+        """The idle connections, oldest first, with the time since when they are idle."""
+        self._by_key: dict[PoolKey, list[Connection]] = {}
 
     def take(self, key: PoolKey, now: float) -> Connection | None:
         """Return a connection that is probably alive, and close the dead ones."""
@@ -137,7 +138,8 @@ class IdlePool:
         with self._lock:
             closing = self._expired(now)
             if self._is_open:
-                self._idle.append((key, connection, now))
+                self._idle[connection] = (key, now)
+                self._by_key.setdefault(key, []).append(connection)
                 closing += self._excess(key)
             else:
                 closing.append(connection)
@@ -147,8 +149,9 @@ class IdlePool:
         """Close all connections, also those returned later."""
         with self._lock:
             self._is_open = False
-            closing = [connection for _, connection, _ in self._idle]
+            closing = list(self._idle)
             self._idle.clear()
+            self._by_key.clear()
         _close_all(closing)
 
     def abandon(self) -> None:
@@ -163,26 +166,32 @@ class IdlePool:
         return len(self._idle)
 
     def _newest(self, key: PoolKey) -> Connection | None:
-        for entry in reversed(self._idle):
-            if entry[0] == key:
-                self._idle.remove(entry)
-                return entry[1]
-        return None
+        connections = self._by_key.get(key)
+        return None if connections is None else self._remove(connections[-1])
 
     def _excess(self, key: PoolKey) -> list[Connection]:
-        key_entries = [entry for entry in self._idle if entry[0] == key]
-        excess = key_entries[: len(key_entries) - self._per_key_max] if len(key_entries) > self._per_key_max else []
-        if not excess and len(self._idle) > self._idle_max:
-            excess = [self._idle[0]]
-        for entry in excess:
-            self._idle.remove(entry)
-        return [connection for _, connection, _ in excess]
+        """Remove the oldest connection of ``key`` if it has too many, else the oldest of all if there are too many."""
+        connections = self._by_key[key]
+        if len(connections) > self._per_key_max:
+            return [self._remove(connections[0])]
+        return [self._remove(next(iter(self._idle)))] if len(self._idle) > self._idle_max else []
 
     def _expired(self, now: float) -> list[Connection]:
         expired: list[Connection] = []
-        while self._idle and now - self._idle[0][2] > self._idle_s:
-            expired.append(self._idle.popleft()[1])
+        while self._idle:
+            oldest = next(iter(self._idle))
+            if now - self._idle[oldest][1] <= self._idle_s:
+                break
+            expired.append(self._remove(oldest))
         return expired
+
+    def _remove(self, connection: Connection) -> Connection:
+        key, _ = self._idle.pop(connection)
+        connections = self._by_key[key]
+        connections.remove(connection)
+        if not connections:
+            del self._by_key[key]
+        return connection
 
 
 def _close_all(connections: list[Connection]) -> None:
