@@ -24,7 +24,7 @@ from apcore.federation.relations.records import RELATIONS, RelationKey
 from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.site import Site
 from apcore.ports import Entry, StoreKey, digest_part
-from apcore.vocab import Accept, Block, Delete, Follow, Mention, Object, Reject, Undo, joint_audience
+from apcore.vocab import Accept, Activity, Block, Delete, Follow, Mention, Object, Reject, Undo, joint_audience
 
 __all__ = [
     "RELATIONS_READ_MAX",
@@ -33,6 +33,7 @@ __all__ = [
     "block_keys",
     "check_blocks",
     "check_mentions",
+    "local_actors_in",
     "local_actors_named",
 ]
 
@@ -118,10 +119,12 @@ def check_mentions(site: Site, authenticated: Authenticated, actors_named: Seque
 
 
 def local_actors_named(site: Site, incoming: IncomingActivity) -> list[str]:
+    """Return the local actors that a received activity names; see `local_actors_in`."""
+    return [] if _is_silent_about(site.origin.host, incoming) else local_actors_in(site, incoming.activity)
+
+
+def local_actors_in(site: Site, activity: Activity) -> list[str]:
     """Return the local actors that an activity or its embedded objects address or mention."""
-    activity = incoming.activity
-    if _is_silent_about(site.origin.host, incoming):
-        return []
     documents = [activity.document, *(one.embedded for one in activity.objects if one.embedded is not None)]
     mentions = [
         tag.view(Mention).href or ""

@@ -19,7 +19,7 @@ from typing import Final
 
 from apcore.effects import Now, Op
 from apcore.errors import RequestError
-from apcore.federation.inbox.addressee_rules import local_actors_named
+from apcore.federation.inbox.addressee_rules import local_actors_in
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.received_writes import WriteEntry
 from apcore.http import parse_url
@@ -87,7 +87,7 @@ def _viewers(received: Received) -> list[str | None]:
     site, recipient = received.site, received.scope.recipient
     if recipient is not None:
         return [site.actor_uri(recipient)]
-    return list(local_actors_named(site, received.activity)[:VIEWERS_MAX])
+    return list(local_actors_in(site, received.activity)[:VIEWERS_MAX])
 
 
 def bury_document(received: Received, uri: str, owners: tuple[str, ...] | None, now: datetime) -> None:
