@@ -129,10 +129,7 @@ def test_known_actor_pays_no_budget():
     assert [key for key in keys if key[0] == "budget"] == []
     assert sum(issubclass(effect_type, (Commit, Enqueue)) for effect_type in effect_types) == 1
     assert [{key[0] for key in effect.keys} for effect in ground.asked if isinstance(effect, Get)] == [
-        {"own-actor"},
-        {"domain-rule"},
-        {"key"},
-        {"relation", "follow"},
+        {"own-actor", "domain-rule", "key", "relation"}
     ], "more than the recipient, the rules for Bob's domain, his key and Alice's block was read"
 
 

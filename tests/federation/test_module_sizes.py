@@ -14,6 +14,7 @@ SMALL = {
     "ignored_reasons": "the reasons alone, which the interactions and the inbox share",
     "outages": "asked by authentication and by delivery, which must not import each other",
     "received_writes": "pending writes that both rooms note, below the unit of work",
+    "serving.responses": "the last step of each answer, with the constants that every door to it shares",
     "serving.page_names": "two inverse functions, with a property test of their own",
     "unit_setup": "joins the site and the unit of work, which must not import each other",
 }

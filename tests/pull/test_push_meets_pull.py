@@ -1,4 +1,4 @@
-"""Check that what is pushed and what is pulled are one graph: delivered objects answer later look-ups, and end them."""
+"""Check that pushed and pulled documents are one graph: delivered objects answer later look-ups, and end them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_kept_object_has_the_contexts_and_members_of_the_activity() -> None:
     assert document.says_activitypub
 
 
-def test_update_replaces_what_a_fetch_has_brought() -> None:
+def test_update_replaces_a_fetched_copy() -> None:
     ground = Ground()
     ground.bob.serve(NOTE, note("fetched"))
     assert read(ground) == "fetched"

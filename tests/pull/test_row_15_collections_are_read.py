@@ -369,7 +369,7 @@ def test_any_page_graph_is_read_within_its_bounds_and_each_item_once(graph) -> N
 
 @settings(max_examples=100, deadline=None)
 @given(graphs, st.lists(st.integers(1, 12), max_size=12))
-def test_crashes_anywhere_change_nothing_of_what_is_stored(graph, crashes) -> None:
+def test_crashes_anywhere_change_nothing_that_is_stored(graph, crashes) -> None:
     """The store is written by commits only, so the crashed traversal stores the items of the uninterrupted one."""
     stored: list[list[str]] = []
     ends: list[object] = []

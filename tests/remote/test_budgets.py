@@ -407,11 +407,11 @@ def note(size: int) -> Response:
 def test_document_loaded_for_a_stranger_is_cached_only_if_small_and_briefly(size, cached_s):
     web = ScriptedWeb({f"{A}/x": note(size)})
     assert web.run(load(f"{A}/x", policy=policy(UnauthenticatedClient()))).document.id == f"{A}/x"
-    assert bool(web.store.scan(("doc",), limit=10)) == bool(cached_s)
+    assert bool(web.store.scan(("document",), limit=10)) == bool(cached_s)
     web.pass_s(max(cached_s - 1, 0))
-    assert bool(web.store.scan(("doc",), limit=10)) == bool(cached_s)
+    assert bool(web.store.scan(("document",), limit=10)) == bool(cached_s)
     web.pass_s(1)
-    assert web.store.scan(("doc",), limit=10) == []
+    assert web.store.scan(("document",), limit=10) == []
 
 
 def test_load_for_a_stranger_does_not_shorten_the_cache_time():
@@ -420,7 +420,7 @@ def test_load_for_a_stranger_does_not_shorten_the_cache_time():
     for unauthenticated_client in (UnauthenticatedClient(), None, UnauthenticatedClient()):
         web.run(load(f"{A}/x", policy=policy(unauthenticated_client), fresh=True))
     web.pass_s(86400)
-    assert len(web.store.scan(("doc",), limit=10)) == 1
+    assert len(web.store.scan(("document",), limit=10)) == 1
 
 
 def test_repeated_load_for_a_stranger_does_not_extend_the_cache_time():
@@ -428,7 +428,7 @@ def test_repeated_load_for_a_stranger_does_not_extend_the_cache_time():
     for _round in range(2):
         web.run(load(f"{A}/x", policy=policy(UnauthenticatedClient()), fresh=True))
     web.pass_s(600)
-    assert web.store.scan(("doc",), limit=10) == []
+    assert web.store.scan(("document",), limit=10) == []
 
 
 def test_document_that_has_grown_too_large_is_removed_from_the_cache():
@@ -436,7 +436,7 @@ def test_document_that_has_grown_too_large_is_removed_from_the_cache():
     web.run(load(f"{A}/x", policy=policy(UnauthenticatedClient())))
     web.pages[f"{A}/x"] = note(70_000)
     web.run(load(f"{A}/x", policy=policy(UnauthenticatedClient()), fresh=True))
-    assert web.store.scan(("doc",), limit=10) == []
+    assert web.store.scan(("document",), limit=10) == []
 
 
 @pytest.mark.parametrize(("size", "is_cached"), [(10, True), (170, False)])

@@ -31,7 +31,7 @@ class Snapshot:
         self._entries = entries or {}
 
     def take(self, keys: Sequence[StoreKey]) -> list[Entry | None] | None:
-        """Take the entries of ``keys`` out, in their order; None if one of them was not read or was taken before."""
+        """Remove and return the entries of ``keys``, in their order; None unless all of them were read and none was taken."""
         entries = self._entries
         for key in keys:
             if key not in entries:
@@ -39,7 +39,7 @@ class Snapshot:
         return [entries.pop(key) for key in keys]
 
     def get(self, keys: Sequence[StoreKey]) -> Op[Sequence[Entry | None]]:
-        """Take the entries of ``keys`` out, or read all of them.
+        """Remove and return the entries of ``keys``, or read all of them.
 
         Effects: one `Get`, or none.
         """

@@ -5,7 +5,7 @@ Their bounds and the encoding of store keys are here too.
 
 from apcore.ports.batch import (
     NO_CHANGE as NO_CHANGE,
-    Batch as Batch,
+    Batch,
     merge_writes as merge_writes,
 )
 from apcore.ports.keys import (
@@ -86,6 +86,7 @@ __all__ = [
     "AsyncSigner",
     "AsyncTransport",
     "AtomicStore",
+    "Batch",
     "Check",
     "Crew",
     "DeleteEntry",

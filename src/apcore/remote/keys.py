@@ -110,8 +110,8 @@ def remote_key(
     origin cannot be reached because of a fault on our side; then no failure is cached. ``lookup_read`` is the entry of
     `lookup_key`, if it was read just now.
 
-    Asks for: one `Get` and `Now`, unless ``lookup_read`` is given. On a miss also the ``identity`` if it is an operation, one document as `fetch`, one
-    as `load`, and one commit.
+    Asks for: one `Get` and `Now`, unless ``lookup_read`` is given. On a miss also the ``identity`` if it is an
+    operation, one document as `fetch`, one as `load`, and one commit.
 
     Raises:
         RequestError: ``key_id`` is no http or https URL; nothing was fetched.

@@ -1,4 +1,4 @@
-"""Tell what is known about a document without asking anyone: its state, its age, how it came here, and which rule holds.
+"""Describe the copy of a document without a request: its state, its age, its provenance, and the rule that holds.
 
 A document is in one of seven states:
 
@@ -31,7 +31,7 @@ StateName: TypeAlias = Literal["unknown", "fresh", "stale", "expired", "failed",
 
 @frozen(kw_only=True)
 class DocumentState:
-    """What is known about one document, for one viewer, at one moment."""
+    """The state of one document, for one viewer, at one moment."""
 
     uri: str
     name: StateName
@@ -49,7 +49,7 @@ class DocumentState:
     age_s: float | None = None
     provenance: Provenance | None = None
     rule: str | None = None
-    """The rule that decided how long the copy is fresh: that of `Freshness`, or ``server`` for the server's own word."""
+    """The rule that decided how long the copy is fresh: that of `Freshness`, or ``server`` for the server's word."""
     digest: str | None = None
     updated: datetime | None = None
     """The ``updated`` of the document, if that is believable."""

@@ -44,7 +44,7 @@ class _WrongMediaType(RequestError):
     """The client posts something else than ActivityPub."""
 
     status_hint = 415
-    reason = "wrong-media-type"
+    reason = "not-activitypub"
 
 
 def receive_from_client(site: Site, request: Request, route: RouteMatch, authenticate: Registered) -> Op[Response]:

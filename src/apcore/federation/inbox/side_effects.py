@@ -113,13 +113,13 @@ def _undo(received: Received) -> Op[None]:
 
 
 def _undo_interaction(received: Received) -> Op[None]:
-    """Take a Like or an Announce back, and bury the copy of the activity."""
+    """Withdraw a Like or an Announce, and bury the copy of the activity."""
     yield from drop_copies(received, received.activity.objects, gone=True)
     yield from _take_back(received)
 
 
 def _take_back(received: Received) -> Op[None]:
-    """Take a Like or an Announce back."""
+    """Withdraw a Like or an Announce."""
     if not (yield from take_back_interaction(received)):
         received.log_ignored(IgnoredReason.NO_ACTIVITY, _object_id(received))
 

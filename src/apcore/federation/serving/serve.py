@@ -13,7 +13,7 @@ import json
 import logging
 from typing import Any, Final, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from apcore.effects import Get, Op
 from apcore.errors import ContractError, RemoteError, Unavailable
@@ -41,30 +41,24 @@ from apcore.federation.serving.access import (
 from apcore.federation.serving.collection_pages import collection_document, partial_followers
 from apcore.federation.serving.incoming_request import Elsewhere, is_inbox, is_served
 from apcore.federation.serving.object_collections import object_collection_document, object_route
+from apcore.federation.serving.responses import AGE_S, VARY_BY_VIEWER, Resource, answer_with, not_allowed
 from apcore.federation.serving.well_known import answer_discovery, redirect_to_actor
 from apcore.federation.site import Site
 from apcore.http import (
     ACTIVITY_JSON,
     LD_JSON,
-    Headers,
-    Problem,
     Request,
     Response,
     Url,
-    matches_etag,
     negotiate,
     parse_url,
-    strong_etag,
     wants_activitypub,
 )
 from apcore.remote import UnauthenticatedClient
-from apcore.vocab import Object, Tombstone, View, Visibility, audience_of, read_document, without_nulls
+from apcore.vocab import Object, Tombstone, View, Visibility, audience_of, read_document
 
-__all__ = ["Resource", "Served", "document_at", "serve"]
+__all__ = ["Served", "document_at", "serve"]
 
-_AGE_S: Final = 180
-"""The cache lifetime that Mastodon uses for actors and posts."""
-_VARY_BY_VIEWER: Final = "Accept, Signature, Signature-Input"
 _LOG: Final = logging.getLogger(__name__)
 _WELL_KNOWN: Final = frozenset({"webfinger", "host-meta", "nodeinfo"})
 _STORED_KINDS: Final = frozenset({"managed", "object-collection", "object-page"})
@@ -91,14 +85,14 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
         return Elsewhere.NOT_OURS
     if is_inbox(route):
         if request.method != "POST":
-            return _not_allowed("POST")
+            return not_allowed("POST")
         return (yield from receive(site, request, recipient=route.identifier))
     site = evolve(site, unauthenticated_client=UnauthenticatedClient(request.client))
     takes_posts = site.federation.places.takes_posts(route)
     if takes_posts and request.method == "POST" and site.federation.client_authenticator is not None:
         return (yield from receive_from_client(site, request, route, site.federation.client_authenticator))
     if request.method not in {"GET", "HEAD"}:
-        return _not_allowed("GET, HEAD, POST" if takes_posts else "GET, HEAD")
+        return not_allowed("GET, HEAD, POST" if takes_posts else "GET, HEAD")
     if route.target.kind in _WELL_KNOWN:
         response = yield from answer_discovery(site, route, url)
         return Response(response.status, response.headers) if request.method == "HEAD" else response
@@ -107,7 +101,7 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
     if not is_acceptable:
         return Elsewhere.NOT_ACCEPTABLE
     if route.target.kind == "profile":
-        return (yield from redirect_to_actor(site, url, age_s=_AGE_S)) or Elsewhere.NOT_OURS
+        return (yield from redirect_to_actor(site, url, age_s=AGE_S)) or Elsewhere.NOT_OURS
     try:
         resource = yield from _visible_resource(site, request, route, url)
     except (RemoteError, Unavailable) as error:
@@ -115,19 +109,9 @@ def serve(site: Site, request: Request, *, has_pages: bool = False) -> Op[Served
         if varies:
             log_refusal(_LOG, url.path, error)
         problem = refusal(site, request, error)
-        headers = problem.headers.with_set("Vary", _VARY_BY_VIEWER) if varies else problem.headers
+        headers = problem.headers.with_set("Vary", VARY_BY_VIEWER) if varies else problem.headers
         return Response(problem.status, headers, b"" if request.method == "HEAD" else problem.body)
-    return _answer(request, resource)
-
-
-@frozen
-class Resource:
-    """A document to serve, and its status."""
-
-    members: dict[str, Any]
-    status: int = 200
-    private: bool = False
-    """Whether another client might get another answer."""
+    return answer_with(request, resource)
 
 
 def _may_vary(site: Site, route: RouteMatch) -> bool:
@@ -283,20 +267,3 @@ def _visible_record(
     if visitor.uri is None or record is None or not (yield from is_among(site, record, visitor.uri)):
         raise visitor.unknown(unknown)
     return record
-
-
-def _answer(request: Request, resource: Resource) -> Response:
-    body = json.dumps(without_nulls(resource.members), ensure_ascii=False, separators=(",", ":")).encode()
-    etag = strong_etag(body)
-    vary = _VARY_BY_VIEWER if resource.private else "Accept"
-    caching = f"{'private' if resource.private else 'public'}, max-age={_AGE_S}"
-    headers = Headers({"ETag": etag, "Vary": vary, "Cache-Control": caching})
-    if resource.status == 200 and matches_etag(request.headers.get("if-none-match"), etag):
-        return Response(304, headers)
-    headers = headers.with_set("Content-Type", ACTIVITY_JSON)
-    return Response(resource.status, headers, b"" if request.method == "HEAD" else body)
-
-
-def _not_allowed(allow: str) -> Response:
-    response = Problem(status=405, extensions={"reason": "method-not-allowed"}).response()
-    return Response(405, response.headers.with_set("Allow", allow), response.body)
