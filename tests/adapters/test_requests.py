@@ -14,7 +14,7 @@ import pytest
 from apcore.adapters.asgi import asgi_app
 from apcore.adapters.memory import MemoryStore
 from apcore.adapters.wsgi import wsgi_app
-from apcore.errors import RequestError
+from apcore.errors import ConfigurationError, RequestError
 from apcore.federation import Federation
 from apcore.federation.serving.incoming_request import finish_response
 from apcore.federation.serving.request_head import RequestHead, build_request, content_length
@@ -71,6 +71,60 @@ def test_host_with_a_path_or_user_info_is_refused(host, forwarded):
     fields = [(b"Host", b"a.example"), (b"X-Forwarded-Host", host)] if forwarded else [(b"Host", host)]
     with pytest.raises(RequestError, match="Host"):
         build_request(head(fields, target="/users/alice"), trust_proxy=forwarded)
+
+
+PROXIED = [(b"Host", b"app:80"), (b"X-Forwarded-Host", b"b.example"), (b"X-Forwarded-Proto", b"http")]
+
+
+@pytest.mark.parametrize(
+    ("values", "url", "client"),
+    [
+        ([b"host=a.example;proto=https;for=8.8.8.8"], "https://a.example/x", "8.8.8.8"),
+        ([b'For="[2a00::1]:4711"; Proto=https ;HOST="a.example:8443"'], "https://a.example:8443/x", "2a00::1"),
+        ([b"host=evil.example;for=1.1.1.1, host=a.example"], "https://a.example/x", None),
+        ([b"host=evil.example", b"host=a.example"], "https://a.example/x", None),
+        ([b'for="a\\",host=evil.example,b";host=evil.example,host=a.example'], "https://a.example/x", None),
+        ([b"for=8.8.8.8:99"], "https://app:80/x", "8.8.8.8"),
+        ([], "https://app:80/x", None),
+    ],
+)
+def test_last_element_of_forwarded_counts_for_a_proxy_that_writes_it(values, url, client):
+    fields = [*PROXIED, *((b"Forwarded", value) for value in values)]
+    request = build_request(head(fields, target="/x", client="10.0.0.1"), trust_proxy="forwarded")
+    assert (request.url, request.client) == (url, client)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"host",
+        b"host=",
+        b'host="a.example',
+        b"host=a b",
+        b"=a",
+        b"host=a.example;;",
+        b"host=evil.example/, host=a.example",
+    ],
+)
+def test_malformed_forwarded_is_refused(value):
+    with pytest.raises(RequestError, match="Forwarded"):
+        build_request(head([*PROXIED, (b"Forwarded", value)], target="/x"), trust_proxy="forwarded")
+
+
+@pytest.mark.parametrize(
+    ("trust_proxy", "host"), [(True, "b.example"), ("x-forwarded", "b.example"), (False, "app:80")]
+)
+def test_forwarded_of_a_client_does_not_count(trust_proxy, host):
+    fields = [*PROXIED, (b"Forwarded", b"host=evil.example;proto=https;for=1.1.1.1")]
+    request = build_request(head(fields, target="/x"), trust_proxy=trust_proxy)
+    assert request.url.partition("://")[2] == f"{host}/x"
+
+
+@pytest.mark.parametrize("make_app", [asgi_app, wsgi_app])
+@pytest.mark.parametrize("trust_proxy", ["Forwarded", "yes", 1, None])
+def test_unknown_proxy_fields_are_refused(make_app, trust_proxy):
+    with pytest.raises(ConfigurationError, match="trust_proxy is True, False, 'x-forwarded' or 'forwarded'"):
+        make_app(federation(), "https://ours.example", MemoryStore(), worker=False, trust_proxy=trust_proxy)
 
 
 def test_target_with_a_fragment_is_refused():

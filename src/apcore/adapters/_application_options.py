@@ -8,10 +8,14 @@ from typing import Any, Final
 from apcore.errors import ConfigurationError
 from apcore.node import AsyncNode, Node
 
-__all__ = ["GRACE_S", "check_bound", "check_grace"]
+__all__ = ["GRACE_S", "PATH_SAFE", "check_bound", "check_grace"]
 
 GRACE_S: Final = 8.0
 """The time that a worker has to finish its running messages. Service managers kill a process after 10 s."""
+
+PATH_SAFE: Final = "/!$&'()*+,;=:@~"
+"""The characters of a path that clients do not percent-encode. Some servers pass the path on decoded, and peers have
+signed it as they wrote it."""
 
 
 def check_bound(node: Node[Any] | AsyncNode[Any], maker: str) -> None:

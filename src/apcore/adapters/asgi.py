@@ -15,9 +15,10 @@ from typing import Any, Final, TypeAlias
 
 from attrs import define, field
 
-from apcore.adapters._application_options import GRACE_S, check_bound, check_grace
+from apcore.adapters._application_options import GRACE_S, PATH_SAFE, check_bound, check_grace
 from apcore.errors import ApcoreError
 from apcore.federation import Federation
+from apcore.federation.serving.request_head import TrustProxy, check_trust_proxy
 from apcore.federation.serving.serve import Served
 from apcore.http import Response
 from apcore.node import AsyncNode, Elsewhere, IncomingRequest, RequestHead
@@ -40,7 +41,7 @@ def asgi_app(
     *args: Any,
     fallback: ASGIApp | None = None,
     worker: bool = True,
-    trust_proxy: bool = False,
+    trust_proxy: TrustProxy = False,
     grace_s: float = GRACE_S,
     **options: Any,
 ) -> AsgiApplication:
@@ -51,17 +52,20 @@ def asgi_app(
         args: For a federation, the origin and the store.
         fallback: The application for all other requests.
         worker: Whether to run a worker in this process.
-        trust_proxy: Whether your proxy writes `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For`.
+        trust_proxy: The fields that your proxy writes: True or ``"x-forwarded"`` for `X-Forwarded-Host`,
+            `X-Forwarded-Proto` and `X-Forwarded-For`, or ``"forwarded"`` for `Forwarded` (RFC 7239).
         grace_s: How many seconds running handlers and deliveries may take when the server shuts down. After that they
             are cancelled, and another worker repeats them.
         options: For a federation, further options of `AsyncNode`.
 
     Raises:
-        ConfigurationError: There is no origin, ``grace_s`` is negative, or as `AsyncNode`.
+        ConfigurationError: There is no origin, ``grace_s`` is negative, ``trust_proxy`` is another word, or as
+            `AsyncNode`.
     """
     bound = node if isinstance(node, AsyncNode) else AsyncNode(node, *args, **options)
     check_bound(bound, "asgi_app")
     check_grace(grace_s)
+    check_trust_proxy(trust_proxy)
     return AsgiApplication(bound, fallback, worker=worker, trust_proxy=trust_proxy, grace_s=grace_s)
 
 
@@ -69,7 +73,7 @@ class AsgiApplication:
     """Serve a node as an ASGI application; made by `asgi_app`."""
 
     def __init__(
-        self, node: AsyncNode[Any], fallback: ASGIApp | None, *, worker: bool, trust_proxy: bool, grace_s: float
+        self, node: AsyncNode[Any], fallback: ASGIApp | None, *, worker: bool, trust_proxy: TrustProxy, grace_s: float
     ) -> None:
         self.node: Final = node
         self._fallback = fallback
@@ -300,7 +304,7 @@ def _target(scope: Scope) -> str:
     if raw is None:
         from urllib.parse import quote
 
-        raw = quote(scope["path"]).encode("ascii")
+        raw = quote(scope["path"], safe=PATH_SAFE).encode("ascii")
     query: bytes = scope.get("query_string", b"")
     path = raw.partition(b"?")[0].decode("latin-1")
     return f"{path}?{query.decode('latin-1')}" if query else path

@@ -17,9 +17,10 @@ from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from apcore.adapters._application_options import GRACE_S, check_bound, check_grace
+from apcore.adapters._application_options import GRACE_S, PATH_SAFE, check_bound, check_grace
 from apcore.errors import ApcoreError
 from apcore.federation import Federation
+from apcore.federation.serving.request_head import TrustProxy, check_trust_proxy
 from apcore.http import Response
 from apcore.node import Elsewhere, IncomingRequest, Node, RequestHead
 
@@ -40,7 +41,7 @@ def wsgi_app(
     *args: Any,
     fallback: WSGIApp | None = None,
     worker: bool = True,
-    trust_proxy: bool = False,
+    trust_proxy: TrustProxy = False,
     grace_s: float = GRACE_S,
     **options: Any,
 ) -> WsgiApplication:
@@ -52,6 +53,7 @@ def wsgi_app(
     bound = node if isinstance(node, Node) else Node(node, *args, **options)
     check_bound(bound, "wsgi_app")
     check_grace(grace_s)
+    check_trust_proxy(trust_proxy)
     return WsgiApplication(bound, fallback, worker=worker, trust_proxy=trust_proxy, grace_s=grace_s)
 
 
@@ -59,7 +61,7 @@ class WsgiApplication:
     """Serve a node as a WSGI application; made by `wsgi_app`."""
 
     def __init__(
-        self, node: Node[Any], fallback: WSGIApp | None, *, worker: bool, trust_proxy: bool, grace_s: float
+        self, node: Node[Any], fallback: WSGIApp | None, *, worker: bool, trust_proxy: TrustProxy, grace_s: float
     ) -> None:
         self.node: Final = node
         self._fallback = fallback
@@ -163,7 +165,9 @@ def _target(environ: Environ) -> str:
     raw: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw is not None and raw.startswith("/"):
         return raw
-    path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")) or "/"
+    path = (
+        quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"), safe=PATH_SAFE) or "/"
+    )
     query: str = environ.get("QUERY_STRING", "")
     return f"{path}?{query}" if query else path
 

@@ -112,10 +112,10 @@ def parse_route(template: str, /, *, variables: Sequence[str] | None = None) -> 
         if reserved and variable.end() != len(template):
             raise ConfigurationError(f"{{+{name}}} takes slashes too, so it must be at the end of {template!r}")
         names.append(name)
-        pattern += [re.escape(literal), f"(?P<{name}>{'.+' if reserved else '[^/]+'})"]
+        pattern += [_literal_pattern(literal), f"(?P<{name}>{'.+' if reserved else '[^/]+'})"]
         literal_start = variable.end()
     _check_literal(template, template[literal_start:])
-    pattern.append(re.escape(template[literal_start:]))
+    pattern.append(_literal_pattern(template[literal_start:]))
     if variables is not None and sorted(names) != sorted(variables):
         raise ConfigurationError(f"{template!r} needs the variables {sorted(variables)}, but has {sorted(names)}")
     return Route(template, tuple(names), re.compile("".join(pattern), re.DOTALL), _PART.sub(r"{\1}", template))
@@ -223,6 +223,14 @@ def _rank(route: Route) -> tuple[int, ...]:
     """
     kinds = [2 if "{+" in segment else 1 if "{" in segment else 0 for segment in route.template.split("/")]
     return (*kinds, 3)
+
+
+def _literal_pattern(literal: str) -> str:
+    """Return the pattern of a literal. Clients may percent-encode the characters that need no encoding in a path."""
+    return "".join(
+        re.escape(char) if char.isalnum() or char == "/" else f"(?:{re.escape(char)}|%(?i:{ord(char):02x}))"
+        for char in literal
+    )
 
 
 def _check_literal(template: str, literal: str) -> None:

@@ -27,7 +27,7 @@ from apcore.federation.pointers import resolve_reference
 from apcore.federation.registration import Federation
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, RequestMatcher
 from apcore.federation.serving.own_documents import load_own_document
-from apcore.federation.serving.request_head import RequestHead
+from apcore.federation.serving.request_head import RequestHead, TrustProxy, check_trust_proxy
 from apcore.federation.site import Site
 from apcore.federation.slots import WorkerPolicy
 from apcore.federation.wake_ups import KINDS, lanes_for
@@ -306,7 +306,7 @@ class Bound(Generic[Data]):
         /,
         *,
         has_pages: bool = False,
-        trust_proxy: bool = False,
+        trust_proxy: TrustProxy = False,
         log_misdirected: bool = True,
     ) -> IncomingRequest | Elsewhere:
         """Return an incoming request if this node answers it, else the reason to leave it to the site.
@@ -319,10 +319,15 @@ class Bound(Generic[Data]):
             head: The request without its body.
             has_pages: Whether your site serves HTML pages at the same paths. Then a client gets ActivityPub only if its
                 ``Accept`` names it, and only inboxes accept methods other than GET and HEAD.
-            trust_proxy: Whether your proxy writes `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-For`.
+            trust_proxy: The fields that your proxy writes: True or ``"x-forwarded"`` for `X-Forwarded-Host`,
+                `X-Forwarded-Proto` and `X-Forwarded-For`, or ``"forwarded"`` for `Forwarded` (RFC 7239).
             log_misdirected: Whether to log requests to another host or scheme. With ``has_pages``, only those that
                 speak ActivityPub are logged.
+
+        Raises:
+            ConfigurationError: ``trust_proxy`` has another value.
         """
+        check_trust_proxy(trust_proxy)
         return self._matcher.match(
             head,
             has_pages=has_pages,

@@ -21,7 +21,7 @@ from apcore.federation.origins import Origins
 from apcore.federation.refusals import log_refusal
 from apcore.federation.routes import RouteMatch, RouteTable
 from apcore.federation.serving.misdirected import MisdirectedLog
-from apcore.federation.serving.request_head import RequestHead, build_request, content_length
+from apcore.federation.serving.request_head import RequestHead, TrustProxy, build_request, content_length
 from apcore.http import Origin, Problem, Request, Response, is_activitypub, parse_url, problem_for, wants_activitypub
 
 __all__ = ["Elsewhere", "IncomingRequest", "RequestMatcher", "finish_response", "is_inbox", "is_served"]
@@ -121,7 +121,7 @@ class RequestMatcher:
         head: RequestHead,
         *,
         has_pages: bool,
-        trust_proxy: bool,
+        trust_proxy: TrustProxy,
         log_misdirected: bool,
         monotonic_s: Callable[[], float],
     ) -> IncomingRequest | Elsewhere:

@@ -11,6 +11,7 @@ from typing import Final
 
 from apcore.federation.origins import Origins
 from apcore.federation.refusals import one_line
+from apcore.federation.serving.request_head import TrustProxy
 from apcore.http import Request
 
 __all__ = ["ADDRESSES_MAX", "REPEAT_S", "MisdirectedLog"]
@@ -32,7 +33,7 @@ class MisdirectedLog:
         self._origins = origins
         self._logged: dict[str, tuple[float]] = {}
 
-    def log(self, request: Request, *, trust_proxy: bool, now_s: float) -> None:
+    def log(self, request: Request, *, trust_proxy: TrustProxy, now_s: float) -> None:
         """Log both addresses and the remedy, at most once a minute for each address.
 
         ``now_s`` is the time of a monotonic clock. ``trust_proxy`` is the setting by which the request was read.
@@ -66,16 +67,18 @@ class MisdirectedLog:
         return f"{names} and {further} more" if further > 0 else names
 
 
-def _hint(request: Request, address: str, *, trust_proxy: bool) -> str:
+def _hint(request: Request, address: str, *, trust_proxy: TrustProxy) -> str:
     if trust_proxy:
-        return "trust_proxy is set: let your proxy send X-Forwarded-Host and X-Forwarded-Proto as the client asked."
+        fields = "Forwarded" if trust_proxy == "forwarded" else "X-Forwarded-Host and X-Forwarded-Proto"
+        return f"trust_proxy is set: let your proxy send {fields} as the client asked."
     forwarded = [
         f"{name} {one_line(value, chars_max=_CHARS_MAX)!r}"
-        for name in ("X-Forwarded-Host", "X-Forwarded-Proto")
+        for name in ("X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded")
         if (value := request.headers.get(name.lower())) is not None
     ]
     if forwarded:
-        return f"It came with {' and '.join(forwarded)}: if a proxy of yours sets them, pass trust_proxy=True."
+        value = "True" if any(name.startswith("X-") for name in forwarded) else '"forwarded"'
+        return f"It came with {' and '.join(forwarded)}: if a proxy of yours sets them, pass trust_proxy={value}."
     hint = "Behind a proxy, let it send X-Forwarded-Host and X-Forwarded-Proto, and pass trust_proxy=True."
     if _LOOPBACK.fullmatch(address):
         # Only for loopback: a client must not be able to place its own host in this advice.
