@@ -136,7 +136,7 @@ def test_reference_is_resolved_once_and_only_on_request() -> None:
         assert source.requested_urls == []
         with pytest.raises(ContractError, match="resolve"):
             post.view(Note)
-        assert post.resolve() is post.resolve()
+        assert post.resolve() == post.resolve()
         assert post.view(Note).content == "fetched"
         assert len(source.requested_urls) == 1
         assert node.reference(f"{REMOTE}/there").resolve().id == post.uri

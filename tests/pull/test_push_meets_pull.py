@@ -1,4 +1,4 @@
-"""Check that pushed and pulled documents are one graph: delivered objects answer later look-ups, and end them."""
+"""Check that push and pull share one graph: delivered objects answer later look-ups, and a Delete ends them."""
 
 from __future__ import annotations
 

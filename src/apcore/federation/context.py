@@ -18,7 +18,7 @@ from apcore.errors import ContractError
 from apcore.federation.account_methods import AccountMethods
 from apcore.federation.context_methods import AwaitableMethods, BlockingMethods, OpMethods
 from apcore.federation.outbox.addressing import VisibilityWord
-from apcore.federation.pointers import AsyncPointer, Pointer, resolve_in
+from apcore.federation.resolving_methods import AwaitableResolving, BlockingResolving, OpResolving
 from apcore.federation.routes import IDENTIFIER, Kind, RouteMatch
 from apcore.federation.unit_of_work import (
     AddMember,
@@ -27,7 +27,7 @@ from apcore.federation.unit_of_work import (
     SendActivity,
     UnitOfWork,
 )
-from apcore.vocab import Document, Reference, View
+from apcore.vocab import View
 
 __all__ = ["AsyncContext", "Context", "OpContext", "UnitContexts"]
 
@@ -213,24 +213,13 @@ class _BaseContext(AccountMethods, Generic[Data]):
         self._scope.notes.append(RemoveMember(collection, item))
 
 
-class OpContext(OpMethods, _BaseContext[Data]):
+class OpContext(OpResolving, OpMethods, _BaseContext[Data]):
     """The variant for operations: methods that may wait are operations, run with ``yield from``."""
 
     __slots__ = ()
 
-    def resolve(self, reference: Reference | str, /) -> Op[Document]:
-        """Return the document of a reference.
 
-        A document of our own is read from the store or made by its handler. An embedded document that can be trusted
-        costs no request. Any other is loaded from its origin.
-
-        Raises:
-            ApcoreError: The document could not be loaded; see `apcore.remote.load`.
-        """
-        return resolve_in(self._scope, reference)
-
-
-class Context(BlockingMethods, _BaseContext[Data]):
+class Context(BlockingResolving, BlockingMethods, _BaseContext[Data]):
     """The variant for plain functions: methods that may wait block."""
 
     __slots__ = ("_run",)
@@ -239,17 +228,8 @@ class Context(BlockingMethods, _BaseContext[Data]):
         super().__init__(scope)
         self._run = run
 
-    def resolve(self, reference: Reference | str, /) -> Document:
-        """See `OpContext.resolve`."""
-        document: Document = self._run(resolve_in(self._scope, reference))
-        return document
 
-    def reference(self, reference: Reference | str, /) -> Pointer:
-        """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return Pointer(reference, lambda bound, fresh: self._run(resolve_in(self._scope, bound, fresh=fresh)))
-
-
-class AsyncContext(AwaitableMethods, _BaseContext[Data]):
+class AsyncContext(AwaitableResolving, AwaitableMethods, _BaseContext[Data]):
     """The variant for coroutine functions: methods that may wait are awaited."""
 
     __slots__ = ("_run",)
@@ -257,15 +237,6 @@ class AsyncContext(AwaitableMethods, _BaseContext[Data]):
     def __init__(self, scope: UnitOfWork[Data], run: Callable[[Op[Any]], Coroutine[Any, Any, Any]]) -> None:
         super().__init__(scope)
         self._run = run
-
-    async def resolve(self, reference: Reference | str, /) -> Document:
-        """See `OpContext.resolve`."""
-        document: Document = await self._run(resolve_in(self._scope, reference))
-        return document
-
-    def reference(self, reference: Reference | str, /) -> AsyncPointer:
-        """Return a pointer, which resolves the reference when you ask for it. Nothing is fetched before."""
-        return AsyncPointer(reference, lambda bound, fresh: self._run(resolve_in(self._scope, bound, fresh=fresh)))
 
 
 class UnitContexts(Generic[Data]):

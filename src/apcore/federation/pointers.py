@@ -1,85 +1,61 @@
 """Define pointers: references that resolve themselves when you ask for the document.
 
-A pointer is resolved at the first call. A document of our own comes from the store or its handler. Any other comes
-from a trusted embedding, from a fresh cache entry, or from its origin.
-Afterwards it holds the document, and views are computed from it. Only ``resolve(fresh=True)`` loads it again. `Pointer`
-blocks, and `AsyncPointer` is awaited. A node or a context makes them, and chooses the identity that signs the requests.
+Making a pointer costs nothing. Each call of ``resolve`` looks again: while a copy is fresh, in the store; after that,
+at the origin. `Pointer` blocks, and `AsyncPointer` is awaited. A node or a context makes them, and chooses the identity
+that signs the requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from apcore.effects import Op
+from attrs import evolve
+
+from apcore.effects import CallOutcome, Op
 from apcore.errors import ContractError
-from apcore.federation.moderation import without_media
+from apcore.federation.resolving import WALK_REQUESTS_MAX, Resolver
 from apcore.federation.unit_of_work import UnitOfWork
-from apcore.http import same_origin
-from apcore.remote import FetchPolicy, Identity, load_unless_failed, resolve, trusted_embedding
+from apcore.remote import DocumentState
 from apcore.vocab import Document, Reference, View
 
-__all__ = ["AsyncPointer", "Pointer", "resolve_in", "resolve_reference"]
+__all__ = ["AsyncPointer", "Pointer", "resolver_for"]
 
 V = TypeVar("V", bound=View)
+R_co = TypeVar("R_co", covariant=True)
 
 
-def resolve_reference(
-    reference: Reference | str,
-    *,
-    policy: FetchPolicy,
-    load_identity: Callable[[], Op[Identity | None]],
-    load_own: Callable[[str], Op[Document | None]],
-    fresh: bool = False,
-    owner: str | None = None,
-    wrapper: str | None = None,
-) -> Op[Document]:
-    """Return the document of a reference, as `resolve` does. With ``fresh``, always load it from its origin.
+class RunResolver(Protocol[R_co]):
+    """A function that runs an operation of a resolver, with the application's data if ``with_data``."""
 
-    ``load_own`` returns a document of our own origins, and None for any other id. Such a document is never fetched.
-    ``load_identity`` returns the identity that signs the requests. It is called only if a request may be needed.
-    """
-    uri = reference.uri if isinstance(reference, Reference) else reference
-    own_document = None if uri is None else (yield from load_own(uri))
-    if own_document is not None:
-        return own_document
-    if isinstance(reference, Reference) and not fresh:
-        embedded_document = trusted_embedding(reference, owner=owner, wrapper=wrapper)
-        if embedded_document is not None:
-            return embedded_document
-    # The identity comes late: it may have to make keys, which a trusted embedding does not need.
-    identity = yield from load_identity()
-    if fresh and uri is not None:
-        loaded = yield from load_unless_failed(uri, policy=policy, identity=identity, fresh=True)
-        return loaded.document
-    return (yield from resolve(reference, policy=policy, identity=identity, owner=owner, wrapper=wrapper))
+    def __call__(self, make_op: Callable[[Resolver], Op[Any]], /, *, with_data: bool) -> R_co: ...
 
 
-def resolve_in(scope: UnitOfWork[Any], reference: Reference | str, *, fresh: bool = False) -> Op[Document]:
-    """Resolve a reference for a handler, as `resolve_reference` does.
+def resolver_for(scope: UnitOfWork[Any]) -> Resolver:
+    """Return the resolver for a handler. The requests of one run of a handler share a budget.
 
     The document of an actor whose domain's media is rejected comes without its media.
     """
-    document = yield from resolve_reference(
-        reference,
-        policy=scope.fetching,
+    return Resolver(
+        policy=evolve(scope.fetching, allowance=scope.allowance),
         load_identity=scope.load_identity,
+        viewer=scope.viewer,
         load_own=scope.load_own,
-        fresh=fresh,
+        is_own=scope.is_own,
         owner=scope.actor,
         wrapper=scope.activity_id,
+        rejects_media=scope.rejects_media,
     )
-    is_of_actor = scope.actor is not None and document.id is not None and same_origin(document.id, scope.actor)
-    return without_media(document) if scope.rejects_media and is_of_actor else document
 
 
 class _BasePointer:
     """The members that both pointers share."""
 
-    __slots__ = ("_document", "_reference")
+    __slots__ = ("_document", "_is_local", "_reference")
 
-    def __init__(self, reference: Reference | str) -> None:
+    def __init__(self, reference: Reference | str, is_own: Callable[[str], bool]) -> None:
         self._reference = Reference(reference) if isinstance(reference, str) else reference
+        self._is_local = self._reference.uri is not None and is_own(self._reference.uri)
         self._document: Document | None = None
 
     @property
@@ -93,8 +69,13 @@ class _BasePointer:
         return self._reference.uri
 
     @property
+    def is_local(self) -> bool:
+        """Whether the address is on an origin of ours, so that it is never fetched."""
+        return self._is_local
+
+    @property
     def document(self) -> Document:
-        """The document of the reference.
+        """The document as `resolve` returned it last.
 
         Raises:
             ContractError: The pointer is not resolved yet.
@@ -104,7 +85,7 @@ class _BasePointer:
         return self._document
 
     def view(self, view: type[V], /) -> V:
-        """Return the document as a ``view``.
+        """Return the document as a ``view``. Several views of one document cost no request.
 
         Raises:
             ContractError: The pointer is not resolved yet.
@@ -116,36 +97,74 @@ class _BasePointer:
 class Pointer(_BasePointer):
     """A pointer for plain functions."""
 
-    __slots__ = ("_load",)
+    __slots__ = ("_run",)
 
-    def __init__(self, reference: Reference | str, load_document: Callable[[Reference, bool], Document]) -> None:
-        super().__init__(reference)
-        self._load = load_document
+    def __init__(self, reference: Reference | str, is_own: Callable[[str], bool], run: RunResolver[Any]) -> None:
+        super().__init__(reference, is_own)
+        self._run = run
 
     def resolve(self, *, fresh: bool = False) -> Document:
-        """Return the document, and load it at the first call. With ``fresh``, always load it again from its origin.
+        """Return the document: from the store while it is fresh, else from its origin. With ``fresh``, ask its origin.
 
         Raises:
             ApcoreError: The document could not be loaded; see `apcore.remote.load`.
         """
-        if self._document is None or fresh:
-            self._document = self._load(self._reference, fresh)
-        return self._document
+        self._document = self._run(
+            lambda resolver: resolver.resolve(self._reference, fresh=fresh), with_data=self._is_local
+        )
+        return self.document
+
+    def state(self) -> DocumentState:
+        """Return what the store knows about the document, without a request.
+
+        Raises:
+            RequestError: The address is no http or https URL.
+        """
+        state: DocumentState = self._run(
+            lambda resolver: resolver.read_state(self._reference), with_data=self._is_local
+        )
+        return state
+
+    def walk(self, path: str, /, *, requests_max: int = WALK_REQUESTS_MAX) -> tuple[CallOutcome[Document], ...]:
+        """Follow a path of properties, such as ``"in_reply_to.attributed_to"``; see `Resolver.walk`.
+
+        Raises:
+            ValueError: The path names no property, or is longer than ten names.
+        """
+        outcomes: tuple[CallOutcome[Document], ...] = self._run(
+            lambda resolver: resolver.walk(self._reference, path, requests_max=requests_max), with_data=True
+        )
+        return outcomes
 
 
 class AsyncPointer(_BasePointer):
     """A pointer for coroutine functions."""
 
-    __slots__ = ("_load",)
+    __slots__ = ("_run",)
 
     def __init__(
-        self, reference: Reference | str, load_document: Callable[[Reference, bool], Awaitable[Document]]
+        self, reference: Reference | str, is_own: Callable[[str], bool], run: RunResolver[Awaitable[Any]]
     ) -> None:
-        super().__init__(reference)
-        self._load = load_document
+        super().__init__(reference, is_own)
+        self._run = run
 
     async def resolve(self, *, fresh: bool = False) -> Document:
         """See `Pointer.resolve`."""
-        if self._document is None or fresh:
-            self._document = await self._load(self._reference, fresh)
-        return self._document
+        self._document = await self._run(
+            lambda resolver: resolver.resolve(self._reference, fresh=fresh), with_data=self._is_local
+        )
+        return self.document
+
+    async def state(self) -> DocumentState:
+        """See `Pointer.state`."""
+        state: DocumentState = await self._run(
+            lambda resolver: resolver.read_state(self._reference), with_data=self._is_local
+        )
+        return state
+
+    async def walk(self, path: str, /, *, requests_max: int = WALK_REQUESTS_MAX) -> tuple[CallOutcome[Document], ...]:
+        """See `Pointer.walk`."""
+        outcomes: tuple[CallOutcome[Document], ...] = await self._run(
+            lambda resolver: resolver.walk(self._reference, path, requests_max=requests_max), with_data=True
+        )
+        return outcomes

@@ -39,6 +39,8 @@ class Site:
     """
     load_own: Callable[[Site, str], Op[Document | None]] = field(default=_load_nothing, repr=False)
     """The operation that reads a document of our own origins without a request; see `load_own_document`."""
+    is_own: Callable[[str], bool] = field(default=lambda _uri: False, repr=False)
+    """Whether an address is on an origin of the node."""
     own_hosts: frozenset[str] = frozenset()
     """The hosts of the node's origins, as far as they can be listed. They are never suspended."""
     handle_host: str = ""

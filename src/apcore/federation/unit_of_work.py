@@ -13,7 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeAlias
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from typing_extensions import TypeVar
 
 from apcore.effects import Op
@@ -32,7 +32,7 @@ from apcore.federation.routes import MANAGED_NAME, RouteTable
 from apcore.federation.side_effect_choices import SideEffectChoices
 from apcore.http import Origin
 from apcore.ports import StoreKey
-from apcore.remote import FetchPolicy, Identity
+from apcore.remote import FetchAllowance, FetchPolicy, Identity
 from apcore.vocab import Audience, Delete, Document, Reference, Update, audience_of
 
 __all__ = [
@@ -192,6 +192,12 @@ class UnitOfWork(Generic[Data]):
     """The operation that returns the identity for fetches: the instance actor, whose keys it may have to make first."""
     load_own: Callable[[str], Op[Document | None]] = field(default=_no_document, repr=False)
     """The operation that returns a document of our own origins, and None for any other id."""
+    is_own: Callable[[str], bool] = field(default=lambda _uri: False, repr=False)
+    viewer: str | None = None
+    """The actor that fetches are signed as, and that copies are read for."""
+    allowance: FetchAllowance = field(
+        default=Factory(lambda scope: FetchAllowance(scope.fetching.fetches_a_job), takes_self=True), repr=False
+    )
     data: Data
     side_effects: SideEffectChoices = field(factory=SideEffectChoices, repr=False)
     """The application's choices in the table of side effects."""

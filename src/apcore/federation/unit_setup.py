@@ -25,5 +25,7 @@ def unit_of_work_for(site: Site, **fields: Any) -> UnitOfWork[Any]:
         fetching=site.fetching,
         load_identity=partial(instance_identity, site),
         load_own=partial(site.load_own, site),
+        is_own=site.is_own,
+        viewer=site.instance_uri,
         **fields,
     )

@@ -7,13 +7,14 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
 from typing_extensions import override
 
 from apcore.drivers import AsyncPorts, Observer, async_ports, run_async
-from apcore.effects import Op
+from apcore.effects import CallOutcome, Op
 from apcore.errors import Unavailable
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.origins import HandleHosts, OriginsLike
@@ -21,6 +22,7 @@ from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import AsyncPointer
 from apcore.federation.registration import Federation
+from apcore.federation.resolving import PER_HOST, Resolver
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
 from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
@@ -187,15 +189,34 @@ class AsyncNode(AsyncNodeMethods[Data]):
     def _monotonic_s(self) -> float:
         return self.ports.runtime.monotonic_s()
 
-    def reference(self, reference: Reference | str, /) -> AsyncPointer:
+    def reference(
+        self, reference: Reference | str, /, *, by: str | None = None, origin: str | None = None
+    ) -> AsyncPointer:
         """See `Node.reference`."""
-        return AsyncPointer(reference, self._resolve)
+        return AsyncPointer(reference, self._is_own, partial(self._run_resolver, by=by, origin=origin))
 
-    async def _resolve(self, reference: Reference, fresh: bool) -> Document:
-        if self._origin_for(reference) is None:
-            return await self.run(self._resolving(reference, fresh=fresh))
+    async def resolve_many(
+        self, references: Sequence[Reference | str], /, *, per_host: int = PER_HOST, by: str | None = None
+    ) -> tuple[CallOutcome[Document], ...]:
+        """See `Node.resolve_many`."""
+        outcomes: tuple[CallOutcome[Document], ...] = await self._run_resolver(
+            lambda resolver: resolver.resolve_many(references, per_host=per_host), with_data=True, by=by
+        )
+        return outcomes
+
+    async def _run_resolver(
+        self,
+        make_op: Callable[[Resolver], Op[Any]],
+        /,
+        *,
+        with_data: bool,
+        by: str | None = None,
+        origin: str | None = None,
+    ) -> Any:
+        if not with_data and by is None:
+            return await self.run(make_op(self._resolver(origin=origin)))
         async with self.entered() as data:
-            return await self.run(self._resolving(reference, fresh=fresh, data=data))
+            return await self.run(make_op(self._resolver(data, by=by, origin=origin)))
 
     async def send(
         self,

@@ -20,11 +20,12 @@ from apcore.drivers import Observer
 from apcore.effects import Op
 from apcore.errors import ConfigurationError, RemoteError, RequestError
 from apcore.federation.actors.keys import instance_identity
+from apcore.federation.actors.profiles import actor_identity
 from apcore.federation.domain_checks import check_request
 from apcore.federation.findings import CheckFinding
 from apcore.federation.origins import HandleHosts, Origins, OriginsLike, bind_origins
-from apcore.federation.pointers import resolve_reference
 from apcore.federation.registration import Federation
+from apcore.federation.resolving import Resolver
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, RequestMatcher
 from apcore.federation.serving.own_documents import load_own_document
 from apcore.federation.serving.request_head import RequestHead, TrustProxy, check_trust_proxy
@@ -45,8 +46,8 @@ from apcore.ports import (
     Signer,
     Transport,
 )
-from apcore.remote import FetchPolicy, Identity
-from apcore.vocab import Document, Reference
+from apcore.remote import FetchPolicy
+from apcore.vocab import Document
 
 __all__ = [
     "WAIT_S",
@@ -70,6 +71,7 @@ _SET_ELSEWHERE: Final = {
     "budgets": "budgets= of the Federation",
     "unauthenticated_client": "the node for each request",
     "refresh": "the node",
+    "allowance": "the node for each job",
     "until": "the node for each look-up",
 }
 _DURATIONS: Final = tuple(
@@ -231,6 +233,7 @@ class Bound(Generic[Data]):
             signatures=self.federation.signature_policy,
             data=data,
             load_own=self._load_own,
+            is_own=self._is_own,
             own_hosts=self._own_hosts,
             handle_host=self.origins.handle_host(site_origin),
         )
@@ -271,23 +274,31 @@ class Bound(Generic[Data]):
             budgets=self.federation.budgets,
         )
 
-    def _origin_for(self, reference: Reference) -> Origin | None:
-        """Return the origin of ours that the reference points to, or None if it points elsewhere."""
-        return None if reference.uri is None else self.origins.find(reference.uri)
+    def _is_own(self, address: str, /) -> bool:
+        return self.origins.find(address) is not None
 
-    def _resolving(self, reference: Reference, *, fresh: bool, data: Data | None = None) -> Op[Document]:
-        """Resolve a reference: to a document of our own without a request, to any other as the instance actor.
+    def _resolver(self, data: Data | None = None, *, by: str | None = None, origin: str | None = None) -> Resolver:
+        """Return the resolver that signs as our actor ``by``, or as the instance actor of the first origin.
 
-        The instance actor is that of the first origin. A node without an origin fetches unsigned.
+        A node without an origin fetches unsigned.
+
+        Raises:
+            ValueError: ``by`` is given, and ``origin`` does not tell on which of several origins it is.
         """
-        origin = self._origin_for(reference) or (self.origins.listed[0] if self.origins.listed else None)
-        site = None if origin is None else self.site(origin, data)
-        return resolve_reference(
-            reference,
-            policy=self._fetch_policy(origin),
-            load_identity=_no_identity if site is None else partial(instance_identity, site),
-            load_own=_no_document if site is None else partial(self._load_own, site),
-            fresh=fresh,
+        if by is not None:
+            site = self.site(self.origins.pick(origin), data)
+            load_identity, viewer = partial(actor_identity, site, by), site.actor_uri(by)
+        elif self.origins.listed:
+            site = self.site(self.origins.listed[0] if origin is None else self.origins.pick(origin), data)
+            load_identity, viewer = partial(instance_identity, site), site.instance_uri
+        else:
+            return Resolver(policy=self._fetch_policy(None), load_own=partial(self._load_at, data), is_own=self._is_own)
+        return Resolver(
+            policy=site.fetching,
+            load_identity=load_identity,
+            viewer=viewer,
+            load_own=partial(self._load_at, data),
+            is_own=self._is_own,
         )
 
     def _traversing(
@@ -299,6 +310,11 @@ class Bound(Generic[Data]):
         known_ids = since if since is None or isinstance(since, str | datetime) else frozenset(since)
         policy = self._fetch_policy(origin)
         return (yield from traverse(collection, policy=policy, identity=identity, bounds=bounds, since=known_ids))
+
+    def _load_at(self, data: Data | None, uri: str, /) -> Op[Document | None]:
+        """Return the document of ours at ``uri``, made with ``data``; None if it is not ours."""
+        origin = self.origins.find(uri)
+        return None if origin is None else (yield from self._load_own(self.site(origin, data), uri))
 
     def match(
         self,
@@ -357,7 +373,7 @@ def _checked(fetching: FetchPolicy) -> FetchPolicy:
     for name, option in _SET_ELSEWHERE.items():
         if getattr(fetching, name) != getattr(_DEFAULT, name):
             raise ConfigurationError(f"FetchPolicy.{name} of a node is set by {option}: leave it out of fetching=")
-    for name in ("redirects_max", "contexts_max", "keys_max"):
+    for name in ("redirects_max", "contexts_max", "keys_max", "fetches_a_job"):
         if getattr(fetching, name) < 0:
             raise ConfigurationError(f"FetchPolicy.{name} is {getattr(fetching, name)}: use 0 or more")
     for name in _DURATIONS:
@@ -373,16 +389,6 @@ def _checked(fetching: FetchPolicy) -> FetchPolicy:
             f"{fetching.document_ttl_s_max}"
         )
     return fetching
-
-
-def _no_document(_uri: str) -> Op[Document | None]:
-    return None
-    yield  # makes this function an operation, which yields no effects
-
-
-def _no_identity() -> Op[Identity | None]:
-    return None
-    yield  # makes this function an operation, which yields no effects
 
 
 class _IdleWatch:

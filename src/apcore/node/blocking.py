@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
 import attrs
 from typing_extensions import override
 
 from apcore.drivers import Observer, Ports, run
-from apcore.effects import Op
+from apcore.effects import CallOutcome, Op
 from apcore.errors import ConfigurationError, Unavailable, WorkerEnded
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.origins import HandleHosts, OriginsLike
@@ -20,6 +21,7 @@ from apcore.federation.outbox.addressing import VisibilityWord
 from apcore.federation.outbox.send import act
 from apcore.federation.pointers import Pointer
 from apcore.federation.registration import Federation
+from apcore.federation.resolving import PER_HOST, Resolver
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, finish_response
 from apcore.federation.serving.serve import Served, serve
 from apcore.federation.site import Site
@@ -178,19 +180,43 @@ class Node(NodeMethods[Data]):
     def _monotonic_s(self) -> float:
         return self.ports.runtime.monotonic_s()
 
-    def reference(self, reference: Reference | str, /) -> Pointer:
+    def reference(self, reference: Reference | str, /, *, by: str | None = None, origin: str | None = None) -> Pointer:
         """Bind a reference, so that it can be resolved. Binding costs nothing.
 
         A document of our own comes from the store or its handler, whoever may see it. Any other is fetched from its
-        origin, then cached.
+        origin, then cached. Our actor ``by`` signs the requests, or else the instance actor. Copies that were fetched
+        for one actor are not used for another.
         """
-        return Pointer(reference, self._resolve)
+        return Pointer(reference, self._is_own, partial(self._run_resolver, by=by, origin=origin))
 
-    def _resolve(self, reference: Reference, fresh: bool) -> Document:
-        if self._origin_for(reference) is None:
-            return self.run(self._resolving(reference, fresh=fresh))
+    def resolve_many(
+        self, references: Sequence[Reference | str], /, *, per_host: int = PER_HOST, by: str | None = None
+    ) -> tuple[CallOutcome[Document], ...]:
+        """Resolve references at once, and return one outcome each, in order: the document or the error.
+
+        Of one host, at most ``per_host`` references are resolved at the same time. Equal references are resolved once.
+
+        Raises:
+            ValueError: There are more than a thousand references, or ``per_host`` is less than 1.
+        """
+        outcomes: tuple[CallOutcome[Document], ...] = self._run_resolver(
+            lambda resolver: resolver.resolve_many(references, per_host=per_host), with_data=True, by=by
+        )
+        return outcomes
+
+    def _run_resolver(
+        self,
+        make_op: Callable[[Resolver], Op[Any]],
+        /,
+        *,
+        with_data: bool,
+        by: str | None = None,
+        origin: str | None = None,
+    ) -> Any:
+        if not with_data and by is None:
+            return self.run(make_op(self._resolver(origin=origin)))
         with self.entered() as data:  # a handler of the application may make the document
-            return self.run(self._resolving(reference, fresh=fresh, data=data))
+            return self.run(make_op(self._resolver(data, by=by, origin=origin)))
 
     def send(
         self,

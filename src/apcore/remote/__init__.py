@@ -7,6 +7,7 @@ from apcore.remote.budgets import (
     DEFAULT_BUDGETS as DEFAULT_BUDGETS,
     Budgets,
     BudgetSpent,
+    FetchAllowance as FetchAllowance,
     Rate,
     RateDecision as RateDecision,
     UnauthenticatedClient as UnauthenticatedClient,
@@ -78,6 +79,11 @@ from apcore.remote.retrieval import (
     check_target as check_target,
     fetch,
 )
+from apcore.remote.states import (
+    DocumentState,
+    due_for_refresh as due_for_refresh,
+    read_state as read_state,
+)
 from apcore.remote.trust import (
     NotAnActivity as NotAnActivity,
     OwnerUnclear as OwnerUnclear,
@@ -92,6 +98,7 @@ from apcore.remote.trust import (
 __all__ = [
     "BudgetSpent",
     "Budgets",
+    "DocumentState",
     "FetchPolicy",
     "FetchedResponse",
     "Forbidden",

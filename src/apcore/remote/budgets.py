@@ -28,6 +28,7 @@ from math import ceil
 from typing import Any, Final
 
 from attrs import define, field, frozen
+from attrs.validators import ge
 
 from apcore.effects import Get, Now, Op, commit
 from apcore.errors import Unavailable
@@ -40,6 +41,7 @@ __all__ = [
     "DEFAULT_BUDGETS",
     "BudgetSpent",
     "Budgets",
+    "FetchAllowance",
     "Rate",
     "RateDecision",
     "UnauthenticatedClient",
@@ -190,6 +192,35 @@ class UnauthenticatedClient:
         if isinstance(ip, IPv4Address):
             return str(ip)
         return _network(ip) if ip.ipv4_mapped is None else str(ip.ipv4_mapped)
+
+
+@define(eq=False)
+class FetchAllowance:
+    """The number of requests that one piece of work may make: one run of a handler, or one walk.
+
+    Raises:
+        ValueError: ``requests_max`` is negative.
+    """
+
+    requests_max: int = field(validator=ge(0))
+    outer: FetchAllowance | None = None
+    """The allowance of the work that this is a part of. Each request counts there too."""
+    requests: int = field(default=0, init=False)
+
+    def spend(self, url: str) -> None:
+        """Count a request for ``url``.
+
+        Raises:
+            BudgetSpent: All requests are spent. Nothing is counted.
+        """
+        if self.requests >= self.requests_max:
+            raise BudgetSpent(
+                f"{url} was not requested: this work may make {self.requests_max} requests",
+                retry_after_s=_ATTEMPT_AGAIN_S,
+            )
+        if self.outer is not None:
+            self.outer.spend(url)
+        self.requests += 1
 
 
 def registrable_domain(host: str) -> str:

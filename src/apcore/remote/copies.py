@@ -1,8 +1,8 @@
 """Keep copies of other servers' documents in the store: one for each viewer, with indexes, tombstones and aliases.
 
 A document can look different to each viewer. So a copy belongs to the actor that it was fetched as or delivered to, or
-to everyone. The actor counts and not its key, so a copy survives the replacement of keys. What an author delivered to
-everyone is complete, so each viewer may use it.
+to everyone. The actor counts and not its key, so a copy survives the replacement of keys. A document that its
+author delivered to everyone is complete, so each viewer may use it.
 
 Three indexes lead to a copy: by the time at which it is stale, by its owner, and by its origin. They are written in
 the commit of the copy.
@@ -104,7 +104,7 @@ class AddressRecords:
 
 
 def read_address(uri: str, *, viewer: str | None) -> Op[AddressRecords]:
-    """Read what the store has about the canonical address ``uri`` for ``viewer``, an actor of ours or None.
+    """Read the records about the canonical address ``uri`` for ``viewer``, an actor of ours or None.
 
     Asks for: one `Get`.
     """
@@ -146,7 +146,7 @@ def read_address(uri: str, *, viewer: str | None) -> Op[AddressRecords]:
 
 
 def read_known(uri: str, *, viewer: str | None) -> Op[AddressRecords]:
-    """Read what the store has about ``uri``, or about the address to which it has moved for good.
+    """Read the records about ``uri``, or about the address to which it has moved for good.
 
     Asks for: one `Get`, and one more for each of up to five aliases.
     """
@@ -260,7 +260,7 @@ def due_copies(now: datetime, *, limit: int) -> Op[tuple[CachedDocument, ...]]:
 def forget_copies(*, uri: str | None = None, owner: str | None = None, origin: str | None = None) -> Op[int]:
     """Delete all copies of one document, of one owner's documents, or of one origin's, and return their number.
 
-    What is remembered about a document ``uri`` goes too: its failures, its alias and its tombstone.
+    With ``uri``, the failures, the alias and the tombstone of the document are deleted too.
 
     Asks for: one `Scan`, one `Get` and one commit for each 20 copies.
     """

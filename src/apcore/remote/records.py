@@ -78,7 +78,7 @@ DIALECT_KEPT_S: Final = 28 * _DAY_S
 
 
 PUBLIC_VIEWER: Final = "public"
-"""The viewer of what everyone may see: copies that were fetched without a signature, or delivered to everyone."""
+"""The viewer of copies that everyone may see: they were fetched without a signature, or delivered to everyone."""
 
 
 class DocumentKey(NamedTuple):

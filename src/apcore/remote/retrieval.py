@@ -33,7 +33,7 @@ from apcore.http import (
     parse_retry_after,
     parse_url,
 )
-from apcore.remote.budgets import DEFAULT_BUDGETS, Budgets, UnauthenticatedClient, spend
+from apcore.remote.budgets import DEFAULT_BUDGETS, Budgets, FetchAllowance, UnauthenticatedClient, spend
 from apcore.remote.dialects import Identity, knock_and_remember
 from apcore.remote.errors import Forbidden, Gone, NotFound, PeerFailing, Rejected
 from apcore.remote.freshness import FreshnessRule, freshness_by_type
@@ -102,6 +102,10 @@ class FetchPolicy:
     """The client that causes the fetches and pays for each hop; None for our own fetches, which are free."""
     refresh: Callable[[str, str | None], Op[None]] | None = field(default=None, eq=False, repr=False)
     """The operation that has a worker refresh the copy of an address for a viewer; None if there is no worker."""
+    fetches_a_job: int = 100
+    """The most requests, redirects included, that one run of a handler may cause by resolving references."""
+    allowance: FetchAllowance | None = field(default=None, eq=False, repr=False)
+    """The requests that the work at hand may make; None for no limit."""
     until: datetime | None = None
     """The time at which all exchanges must be over. None leaves each exchange to its own limits."""
 
@@ -146,7 +150,8 @@ def fetch(
         Refused: A redirect leads from https to http.
         AddressBlocked: The policy forbids the URL or one of the hops; nothing was signed or sent for it.
         FetchFailed: An exchange failed.
-        BudgetSpent: A budget of the unauthenticated client is spent; nothing was signed or sent for that hop.
+        BudgetSpent: A budget of the unauthenticated client, or the allowance of the work, is spent; nothing was signed
+            or sent for that hop.
     """
     current = parse_url(url).without_fragment()
     visited: set[str] = set()
@@ -154,6 +159,8 @@ def fetch(
     while True:
         check_target(current, policy.addresses)
         visited.add(str(current))
+        if policy.allowance is not None:
+            policy.allowance.spend(str(current))
         if policy.unauthenticated_client is not None:
             yield from spend(
                 current.origin.host, budgets=policy.budgets, unauthenticated_client=policy.unauthenticated_client

@@ -1,4 +1,4 @@
-"""Describe the copy of a document without a request: its state, its age, its provenance, and the rule that holds.
+"""Describe a document from the store alone: its state, its age, its provenance, and the rule that decided.
 
 A document is in one of seven states:
 

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from apcore.effects import Call, Get, Now, Op
 from apcore.errors import DocumentError, RemoteError
-from apcore.federation.actors.keys import instance_identity
+from apcore.federation.actors.keys import instance_identity, signing_key
 from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey, OwnActorRecord
 from apcore.federation.context import UnitContexts
 from apcore.federation.routes import Registered, RouteMatch
@@ -128,6 +128,16 @@ def require_actor(site: Site, identifier: str) -> Op[View]:
     if isinstance(view, Tombstone):
         raise ActorGone(f"the actor {identifier!r:.60} is deleted")
     return view
+
+
+def actor_identity(site: Site, identifier: str) -> Op[Identity]:
+    """Return the identity of requests that the local actor with this identifier signs.
+
+    Effects: see `actor_view` and `own_keys`. Errors: see `require_actor` and `own_keys`.
+    """
+    _ = yield from require_actor(site, identifier)
+    key = yield from signing_key(site, site.actor_uri(identifier))
+    return key.identity(site)
 
 
 def inboxes_of(site: Site, actor: str, *, within_s: float) -> Op[Inboxes]:

@@ -1,9 +1,9 @@
-"""Keep what an authenticated activity delivers, and bury what it ends, so that push and pull are one graph.
+"""Keep the objects that an activity delivers, and bury those that it ends, so that push and pull share one graph.
 
 An activity carries objects of its actor. They are as good as fetched: the actor's key has signed them, and their ids
 are on the actor's origin. So a later look at them costs no request. A copy for everyone is kept if the activity is for
-everyone, else one for the actor of ours whose inbox got it, or for each that it names. What goes to followers through
-the shared inbox is for none of them in particular, and is not kept.
+everyone, else one for the actor of ours whose inbox got it, or for each that it names. An object that
+comes to followers through the shared inbox is for none of them in particular, and is not kept.
 
 An object that its owner deletes, and an activity that its actor undoes, leaves a tombstone. That takes proof of the
 owner: a copy names it. Otherwise, and for an actor that deletes itself, the copies only become stale.
