@@ -1,9 +1,10 @@
 """Define wake-ups, the messages that make a worker process a record, and the lanes in which they wait.
 
-There are three kinds of work: received activities (`INBOX`), sent activities whose recipients are not planned yet
-(`FANOUT`), and deliveries (`DELIVER`). Each kind has a lane for each of 16 buckets of our own origins. A worker leases
-the lanes of its origins and leaves the rest in the queue. If a function decides about the origins of a node, its worker
-leases all lanes. Two origins may share a bucket, so a worker still compares the origin that a wake-up names.
+There are four kinds of work: received activities (`INBOX`), sent activities whose recipients are not planned yet
+(`FANOUT`), deliveries (`DELIVER`), and copies of documents to refresh (`REFRESH`). Each kind has a lane for each of 16
+buckets of our own origins. A worker leases the lanes of its origins and leaves the rest in the queue. If a function
+decides about the origins of a node, its worker leases all lanes. Two origins may share a bucket, so a worker still
+compares the origin that a wake-up names.
 
 A wake-up names the record, the origin of ours that it belongs to, and the peer that the work is about. The record's key
 is its ``dedup``, and usually its ``group``: while one wake-up is leased, another one for the same record waits.
@@ -30,6 +31,7 @@ __all__ = [
     "INBOX",
     "KINDS",
     "LANES",
+    "REFRESH",
     "Wake",
     "deliver_message",
     "kind_of_lane",
@@ -45,7 +47,9 @@ FANOUT: Final = "fanout"
 """The kind of work for planning the deliveries of sent activities."""
 DELIVER: Final = "deliver"
 """The kind of work for deliveries."""
-KINDS: Final = (INBOX, FANOUT, DELIVER)
+REFRESH: Final = "refresh"
+"""The kind of work for copies of documents that are not fresh any more."""
+KINDS: Final = (INBOX, FANOUT, DELIVER, REFRESH)
 BUCKETS: Final = 16
 """How many lanes each kind has, besides the lane without a bucket."""
 
@@ -85,7 +89,8 @@ class Wake:
     by: Origin | None = None
     """The origin of ours. It is None in messages of releases before 0.1: there, only the record names it."""
     peer: str | None = None
-    """The peer that the work is about: the origin of the actor of a received activity, or the backlog to deliver."""
+    """The peer that the work is about: the origin of the actor of a received activity, the backlog to deliver, or the
+    origin of the document to refresh."""
 
 
 def make_wake(

@@ -22,9 +22,10 @@ from apcore.federation.outbox.deliver import deliver
 from apcore.federation.outbox.failed_planning import fail_planning
 from apcore.federation.outbox.fanout import plan
 from apcore.federation.outbox.records import SENDINGS
+from apcore.federation.refreshing import refresh
 from apcore.federation.site import Site
 from apcore.federation.time_limits import LEASE_S, OVERDUE_S
-from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, KINDS, LANES, kind_of_lane, lanes_for, read_wake
+from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, KINDS, LANES, REFRESH, kind_of_lane, lanes_for, read_wake
 from apcore.http import Origin, parse_origin
 from apcore.ports import LEASE_MAX, Done, Entry, LeasedMessage, Retry
 from apcore.records.format import NewerFormat
@@ -60,6 +61,7 @@ _OPERATIONS: Final[dict[str, Callable[[Site, LeasedMessage], Op[None]]]] = {
     INBOX: process,
     FANOUT: plan,
     DELIVER: deliver,
+    REFRESH: refresh,
 }
 
 

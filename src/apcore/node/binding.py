@@ -24,6 +24,7 @@ from apcore.federation.actors.profiles import actor_identity
 from apcore.federation.domain_checks import check_request
 from apcore.federation.findings import CheckFinding
 from apcore.federation.origins import HandleHosts, Origins, OriginsLike, bind_origins
+from apcore.federation.refreshing import request_refresh
 from apcore.federation.registration import Federation
 from apcore.federation.resolving import Resolver
 from apcore.federation.serving.incoming_request import Elsewhere, IncomingRequest, RequestMatcher
@@ -47,7 +48,7 @@ from apcore.ports import (
     Transport,
 )
 from apcore.remote import FetchPolicy
-from apcore.vocab import Document
+from apcore.vocab import Document, Reference
 
 __all__ = [
     "WAIT_S",
@@ -181,6 +182,7 @@ class Bound(Generic[Data]):
         for finding in self.findings:
             _LOG.warning("%s", finding.text)
         self.federation: Final = federation
+        self._has_queue: Final = has_queue
         self.addresses: Final = addresses
         self._fetching: Final = FetchPolicy() if fetching is None else _checked(fetching)
         if not blocking and worker.slots == 0:
@@ -272,6 +274,7 @@ class Bound(Generic[Data]):
             vocabulary=self.federation.vocabulary,
             unknown_contexts=self.federation.unknown_contexts,
             budgets=self.federation.budgets,
+            refresh=partial(request_refresh, origin) if origin is not None and self._has_queue else None,
         )
 
     def _is_own(self, address: str, /) -> bool:

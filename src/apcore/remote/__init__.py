@@ -36,6 +36,7 @@ from apcore.remote.documents import (
     load,
     load_kept as load_kept,
     load_unverified,
+    revive_actor as revive_actor,
 )
 from apcore.remote.errors import (
     Forbidden,

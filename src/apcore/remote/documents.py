@@ -11,7 +11,8 @@ A document that an unauthenticated client made us load is cached only if it is s
 After its owner has changed a document, it is fetched again: `changed_document` marks its address, and copies fetched
 before that time no longer count. The mark covers the copies of all viewers, and a fetch that is in flight at that time.
 A copy is not replaced by an older version: by one with an earlier ``updated``. A document that is gone, because its
-origin answered 410 or its owner deleted it, leaves a tombstone. Nothing revives it but `forget_copies`.
+origin answered 410 or its owner deleted it, leaves a tombstone. No answer and no delivery of the document revives it.
+`forget_copies` does, and so does an actor that follows one of ours after its own deletion (`revive_actor`).
 
 A failed write to the cache is ignored, since the document was loaded all the same.
 """
@@ -81,6 +82,7 @@ __all__ = [
     "load_unverified",
     "loaded_from",
     "raise_if_gone",
+    "revive_actor",
     "viewer_of",
 ]
 
@@ -227,6 +229,17 @@ def buried_document(uri: str, *, by: str, now: datetime) -> Put:
     """
     address = str(parse_url(uri))
     return TOMBSTONES.put(AddressKey.of(address), DocumentTombstone(uri=address, at=now, reason="deleted", by=by))
+
+
+def revive_actor(uri: str) -> Op[None]:
+    """Delete the tombstone of an actor, because the actor itself has just acted again. There may be none.
+
+    Asks for: one `Get`, and one commit if there is a tombstone.
+    """
+    address = AddressKey.of(str(parse_url(uri)))
+    [entry] = yield from Get((TOMBSTONES.key(address),))
+    if entry is not None:
+        _ = yield from commit((), (TOMBSTONES.delete(address),))
 
 
 def delivered_copy(

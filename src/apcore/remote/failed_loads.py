@@ -94,7 +94,9 @@ def load_unless_failed(
             if copy is not None and may_use_stale(copy, error, now):
                 return (yield from loaded_from(copy, policy))
             raise error
-        if copy is not None and policy.refresh is not None and now < copy.fresh_until + _duration(copy.stale_ms):
+        # A copy that was delivered to everyone is nobody's to refresh, so it is loaded anew.
+        is_usable = copy is not None and now < copy.fresh_until + _duration(copy.stale_ms)
+        if copy is not None and is_usable and copy is records.own and policy.refresh is not None:
             yield from policy.refresh(records.uri, records.viewer)
             return (yield from loaded_from(copy, policy))
     try:

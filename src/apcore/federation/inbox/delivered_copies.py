@@ -19,14 +19,15 @@ from typing import Final
 
 from apcore.effects import Now, Op
 from apcore.errors import RequestError
+from apcore.federation.actors.keys import existing_identity
 from apcore.federation.inbox.addressee_rules import local_actors_in
 from apcore.federation.inbox.received_activity import Received
 from apcore.federation.received_writes import WriteEntry
 from apcore.http import parse_url
-from apcore.remote import buried_document, delivered_copy, is_embedded_trusted
+from apcore.remote import buried_document, cached_owners, delivered_copy, is_embedded_trusted
 from apcore.vocab import Delete, Document, Undo, joint_audience, same_id
 
-__all__ = ["bury_document", "keep_delivered"]
+__all__ = ["bury_document", "bury_undone", "keep_delivered"]
 
 KEPT_MAX: Final = 4
 """The most objects of one activity that are kept."""
@@ -88,6 +89,24 @@ def _viewers(received: Received) -> list[str | None]:
     if recipient is not None:
         return [site.actor_uri(recipient)]
     return list(local_actors_in(site, received.activity)[:VIEWERS_MAX])
+
+
+def bury_undone(received: Received) -> Op[None]:
+    """Note the tombstones of the undone activities that copies name the actor as the owner of.
+
+    Effects: `Now`, the instance actor's keys, and one `Get` for each of up to four activities.
+    """
+    now = yield from Now()
+    identity = yield from existing_identity(received.site)
+    for reference in received.activity.objects[:KEPT_MAX]:
+        if reference.uri is None:
+            continue
+        try:
+            owners = yield from cached_owners(reference.uri, identity=identity)
+        except RequestError:
+            continue  # An id that is no address was never fetched, so there is no copy.
+        if owners and not same_id(reference.uri, received.actor):
+            bury_document(received, reference.uri, owners, now)
 
 
 def bury_document(received: Received, uri: str, owners: tuple[str, ...] | None, now: datetime) -> None:

@@ -27,6 +27,7 @@ from apcore.federation.relays import may_follow_back
 from apcore.federation.routes import Registered
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import SendActivity, UnitOfWork
+from apcore.remote import revive_actor
 from apcore.vocab import Document, Follow
 
 __all__ = ["answer_follow"]
@@ -66,6 +67,7 @@ def answer_follow(received: Received) -> Op[None]:
         if verdict is FollowVerdict.REJECT:
             scope.notes.append(update)
         else:
+            yield from revive_actor(follower)
             inboxes = yield from inboxes_of(site, follower, within_s=_LOOK_UP_S)
             scope.notes += [
                 evolve(update, item=encode_inboxes(inboxes)),

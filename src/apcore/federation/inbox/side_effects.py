@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 from apcore.effects import Call, Op
 from apcore.federation.context import UnitContexts
 from apcore.federation.ignored_reasons import IgnoredReason
-from apcore.federation.inbox.changed_objects import change_collection, drop_copies, forget_deleted, refresh_changed
-from apcore.federation.inbox.delivered_copies import keep_delivered
+from apcore.federation.inbox.changed_objects import change_collection, forget_deleted, refresh_changed
+from apcore.federation.inbox.delivered_copies import bury_undone, keep_delivered
 from apcore.federation.inbox.follow_requests import answer_follow
 from apcore.federation.inbox.interactions import (
     count_vote,
@@ -105,7 +105,7 @@ def _block(received: Received) -> Op[None]:
 
 def _undo(received: Received) -> Op[None]:
     """Apply an Undo to the relations of its actor with ours, or take an interaction back that it names by its id."""
-    yield from drop_copies(received, received.activity.objects, gone=True)
+    yield from bury_undone(received)
     updates = yield from relation_updates(received)
     received.scope.notes.extend(updates)
     if not updates:
@@ -114,7 +114,7 @@ def _undo(received: Received) -> Op[None]:
 
 def _undo_interaction(received: Received) -> Op[None]:
     """Withdraw a Like or an Announce, and bury the copy of the activity."""
-    yield from drop_copies(received, received.activity.objects, gone=True)
+    yield from bury_undone(received)
     yield from _take_back(received)
 
 
