@@ -16,6 +16,7 @@ SMALL = {
     "received_writes": "pending writes that both rooms note, below the unit of work",
     "serving.responses": "the last step of each answer, with the constants that every door to it shares",
     "serving.page_names": "two inverse functions, with a property test of their own",
+    "subscriptions.pace": "the budget of a host, apart from the schedule, which has no effects",
     "unit_setup": "joins the site and the unit of work, which must not import each other",
 }
 """Reasons for modules with fewer than `LINES_MIN` lines."""

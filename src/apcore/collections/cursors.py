@@ -30,7 +30,7 @@ from apcore.http import Url, parse_url
 from apcore.remote import FetchPolicy, Identity, LoadedDocument, WrongId, load, load_unverified
 from apcore.vocab import Document, Reference, WrongType
 
-__all__ = ["Cursor", "ReadPages", "TraversalBounds", "open_cursor", "read_on"]
+__all__ = ["Cursor", "ReadPages", "TraversalBounds", "advance", "begin", "open_cursor", "read_on"]
 
 _NO_LINK: Final[tuple[object, ...]] = (None, "", {}, [])
 
@@ -136,13 +136,7 @@ def open_cursor(
         spent_ms = round(((yield from Now()) - started).total_seconds() * 1000)
         size = len(loaded.body)
         cursor = Cursor(collection=uri, home=home, base=loaded.url, pages=1, size=size, spent_ms=spent_ms)
-    if not is_collection(document):
-        name = reference.uri or "the embedded collection"
-        raise WrongType(f"{name} is {document.types or 'of no type'}, not a collection")
-    entrance = entrance_of(document, cursor.home)
-    cursor = evolve(cursor, onward=entrance.onward, closes_at_home=entrance.closes_at_home)
-    unreadable = _unreadable(document, ("first", "next"))
-    return evolve(_consume(cursor, [document], entrance.reference, mark, unreadable), entrance=entrance)
+    return begin(cursor, document, mark)
 
 
 def read_on(cursor: Cursor, *, policy: FetchPolicy, identity: Identity | None, mark: Mark = NO_MARK) -> Op[ReadPages]:
@@ -155,14 +149,33 @@ def read_on(cursor: Cursor, *, policy: FetchPolicy, identity: Identity | None, m
     except ApcoreError as error:
         return ReadPages(cursor.end(f"the page {cursor.next} could not be loaded"), error=error)
     spent_ms = cursor.spent_ms + round(((yield from Now()) - started).total_seconds() * 1000)
-    size = cursor.size + len(loaded.body)
-    cursor = evolve(cursor, base=loaded.url, pages=cursor.pages + 1, size=size, spent_ms=max(0, spent_ms))
-    following_page = link_of(loaded.document, cursor.onward)
-    unreadable = _unreadable(loaded.document, (cursor.onward,))
-    return _consume(cursor, [loaded.document], following_page, mark, unreadable)
+    return advance(evolve(cursor, spent_ms=max(0, spent_ms)), loaded, mark)
 
 
 # --- pure parts -----------------------------------------------------------------------------------------------------
+
+
+def begin(cursor: Cursor, document: Document, mark: Mark = NO_MARK) -> ReadPages:
+    """Return the items on the collection itself, and the cursor for its pages.
+
+    Raises:
+        WrongType: The document is no collection.
+    """
+    if not is_collection(document):
+        name = cursor.collection or "the embedded collection"
+        raise WrongType(f"{name} is {document.types or 'of no type'}, not a collection")
+    entrance = entrance_of(document, cursor.home)
+    cursor = evolve(cursor, onward=entrance.onward, closes_at_home=entrance.closes_at_home)
+    unreadable = _unreadable(document, ("first", "next"))
+    return evolve(_consume(cursor, [document], entrance.reference, mark, unreadable), entrance=entrance)
+
+
+def advance(cursor: Cursor, loaded: LoadedDocument, mark: Mark = NO_MARK) -> ReadPages:
+    """Return the items of a page, and the cursor after it."""
+    cursor = evolve(cursor, base=loaded.url, pages=cursor.pages + 1, size=cursor.size + len(loaded.body))
+    following_page = link_of(loaded.document, cursor.onward)
+    unreadable = _unreadable(loaded.document, (cursor.onward,))
+    return _consume(cursor, [loaded.document], following_page, mark, unreadable)
 
 
 def _check_origin(loaded: LoadedDocument, cursor: Cursor) -> None:

@@ -11,6 +11,8 @@ from apcore.federation.registration import Federation
 from apcore.federation.relations.actions import FollowRequest
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryPolicy, RetryRules
 from apcore.federation.routes import Endpoint, RouteMatch
+from apcore.federation.subscriptions.manage import Subscription
+from apcore.federation.subscriptions.schedule import PollPolicy
 
 __all__ = [
     "DELIVERY_RETRIES",
@@ -33,10 +35,12 @@ __all__ = [
     "Later",
     "OpContext",
     "Pointer",
+    "PollPolicy",
     "RetryPolicy",
     "RetryRules",
     "Rotation",
     "RouteMatch",
     "Severity",
+    "Subscription",
     "group_moderators",
 ]

@@ -1,7 +1,8 @@
 """Enqueue lost work again.
 
 The loss of the queue costs time and no data. All remaining work is in records of four kinds (received activities,
-sendings, and deliveries that wait or were put off), and `reconcile` enqueues a message for each.
+sendings, and deliveries that wait or were put off), and `reconcile` enqueues a message for each. It also enqueues a
+message for each subscription that is due: an index by due time shows these alone.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from apcore.federation.outbox.delivery_records import DELIVERIES, RETRIES, Deliv
 from apcore.federation.outbox.host_records import CIRCUITS
 from apcore.federation.outbox.pending_writes import send_message
 from apcore.federation.outbox.records import SENDINGS, SendingKey, SendingRecord
+from apcore.federation.subscriptions.manage import poll_message
+from apcore.federation.subscriptions.records import DUE_POLLS, SubscriptionKey, due_bound
 from apcore.federation.wake_ups import deliver_message
 from apcore.http import Origin, parse_origin
 from apcore.ports import Entry, Message, StoreKey
@@ -34,6 +37,8 @@ __all__ = ["reconcile"]
 
 _PAGE: Final = 50
 """Entries of one scan, and messages of one enqueue."""
+_POLLS_MAX: Final = 1000
+"""The most subscriptions that are enqueued at once. The others follow a minute later."""
 _LAST: Final = "\U0010ffff"
 """A key part that sorts after all rows of a peer. One scan finds the next peer, however many rows the last one has."""
 _LOG: Final = logging.getLogger(__name__)
@@ -53,7 +58,8 @@ def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
     ``group``. First, our keys that are due to be retired are retired, see `retire_due`.
 
     Effects: those of `retire_due`; `Now`; `Scan`s of 50 entries over received and sent activities; one `Scan` for each
-    peer over deliveries, and a `Get` for each 50 peers; `RandomBytes` for each message, and an `Enqueue` for each 50.
+    peer over deliveries, and a `Get` for each 50 peers; one `Scan` for each 50 subscriptions that are due;
+    `RandomBytes` for each message, and an `Enqueue` for each 50.
     """
     _ = yield from retire_due(ours)
     now = yield from Now()
@@ -61,6 +67,7 @@ def reconcile(ours: Callable[[Origin], bool] | None = None) -> Op[int]:
     count += yield from _enqueue_records(SENDINGS, _sending_message, now, ours)
     count += yield from _enqueue_backlogs(DELIVERIES, now, ours)
     count += yield from _enqueue_backlogs(RETRIES, now, ours)
+    count += yield from _enqueue_due_polls(now, ours)
     return count
 
 
@@ -98,6 +105,28 @@ def _sending_message(key: SendingKey, record: SendingRecord, message_id: bytes) 
     # for it; see `apcore.federation.outbox.fanout`.
     line = None if record.waits_for_lookups else record.line
     return send_message(key.name, message_id, by=record.origin, about=line)
+
+
+def _enqueue_due_polls(now: datetime, ours: _IsOwn) -> Op[int]:
+    """Enqueue a message for every subscription that is due, up to `_POLLS_MAX`; return the number of messages."""
+    count, after, bound = 0, None, due_bound(to_epoch_ms(now))
+    while count < _POLLS_MAX:
+        entries = yield from Scan(DUE_POLLS.at(), after=after, limit=_PAGE)
+        due_entries = [entry for entry in entries if tuple(entry.key) < bound]
+        messages: list[Message] = []
+        for entry in due_entries:
+            message_id = yield from RandomBytes(16)
+            stored = _read(DUE_POLLS, entry)
+            if stored is not None and _is_own(stored.record.origin, ours):
+                key = SubscriptionKey(stored.key.origin, stored.key.address)
+                messages.append(poll_message(key, message_id, by=stored.record.origin, peer=stored.record.peer))
+        if messages:
+            yield from Enqueue(messages)
+            count += len(messages)
+        if len(due_entries) < _PAGE:
+            break
+        after = due_entries[-1].key
+    return count
 
 
 def _enqueue_backlogs(kind: RecordKind[DeliveryRecord, Any], now: datetime, ours: _IsOwn) -> Op[int]:

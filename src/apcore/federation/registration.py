@@ -33,6 +33,7 @@ from apcore.federation.policies import (
 )
 from apcore.federation.retry import DELIVERY_RETRIES, LISTENER_RETRIES, RetryRules, check_retries
 from apcore.federation.routes import Registered
+from apcore.federation.subscriptions.schedule import PollPolicy
 from apcore.ports import Durability
 from apcore.remote import DEFAULT_BUDGETS, Budgets
 from apcore.signatures import DEFAULT, SignaturePolicy, SignatureScheme
@@ -51,9 +52,10 @@ class Federation(ListenerRegistration[Data]):
 
     Raises:
         ConfigurationError: ``software`` is not written as ``name/version``, ``signatures`` is not a `SignaturePolicy`,
-            ``budgets`` are not `Budgets`, ``authorized_fetch``, ``forwarding``, ``idempotency``, ``several_actors`` or
-            a member of ``document_signatures`` is an unknown word, ``accept_signature`` needs a policy with RFC 9421,
-            or `check_retries` refuses ``listener_retries`` or ``delivery_retries``.
+            ``budgets`` are not `Budgets`, ``polls`` is no `PollPolicy`, ``authorized_fetch``, ``forwarding``,
+            ``idempotency``, ``several_actors`` or a member of ``document_signatures`` is an unknown word,
+            ``accept_signature`` needs a policy with RFC 9421, or `check_retries` refuses ``listener_retries`` or
+            ``delivery_retries``.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Federation(ListenerRegistration[Data]):
         idempotency: Idempotency = "inbox",
         several_actors: SeveralActors = "refuse",
         forwarding: Forwarding = "signed",
+        polls: PollPolicy = PollPolicy(),  # noqa: B008 - immutable
     ) -> None:
         super().__init__(shared_inbox=shared_inbox, instance_actor=instance_actor)
         software_match = _SOFTWARE.fullmatch(software)
@@ -118,6 +121,9 @@ class Federation(ListenerRegistration[Data]):
         self.idempotency: Final = idempotency
         self.several_actors: Final = several_actors
         self.forwarding: Final = forwarding
+        if not isinstance(polls, PollPolicy):
+            raise ConfigurationError(f"polls takes a PollPolicy, not {polls!r:.60}")
+        self.polls: Final = polls
 
     # --- binding ----------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
 """Define wake-ups, the messages that make a worker process a record, and the lanes in which they wait.
 
-There are four kinds of work: received activities (`INBOX`), sent activities whose recipients are not planned yet
-(`FANOUT`), deliveries (`DELIVER`), and copies of documents to refresh (`REFRESH`). Each kind has a lane for each of 16
-buckets of our own origins. A worker leases the lanes of its origins and leaves the rest in the queue. If a function
-decides about the origins of a node, its worker leases all lanes. Two origins may share a bucket, so a worker still
-compares the origin that a wake-up names.
+There are five kinds of work: received activities (`INBOX`), sent activities whose recipients are not planned yet
+(`FANOUT`), deliveries (`DELIVER`), copies of documents to refresh (`REFRESH`), and polls of subscriptions (`POLL`).
+Each kind has a lane for each of 16 buckets of our own origins. A worker leases the lanes of its origins and leaves the
+rest in the queue. If a function decides about the origins of a node, its worker leases all lanes. Two origins may share
+a bucket, so a worker still compares the origin that a wake-up names.
 
 A wake-up names the record, the origin of ours that it belongs to, and the peer that the work is about. The record's key
 is its ``dedup``, and usually its ``group``: while one wake-up is leased, another one for the same record waits.
@@ -31,6 +31,7 @@ __all__ = [
     "INBOX",
     "KINDS",
     "LANES",
+    "POLL",
     "REFRESH",
     "Wake",
     "deliver_message",
@@ -49,7 +50,9 @@ DELIVER: Final = "deliver"
 """The kind of work for deliveries."""
 REFRESH: Final = "refresh"
 """The kind of work for copies of documents that are not fresh any more."""
-KINDS: Final = (INBOX, FANOUT, DELIVER, REFRESH)
+POLL: Final = "poll"
+"""The kind of work for polls of subscriptions."""
+KINDS: Final = (INBOX, FANOUT, DELIVER, REFRESH, POLL)
 BUCKETS: Final = 16
 """How many lanes each kind has, besides the lane without a bucket."""
 

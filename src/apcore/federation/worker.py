@@ -24,8 +24,21 @@ from apcore.federation.outbox.fanout import plan
 from apcore.federation.outbox.records import SENDINGS
 from apcore.federation.refreshing import refresh
 from apcore.federation.site import Site
+from apcore.federation.subscriptions.poll import poll
+from apcore.federation.subscriptions.records import SUBSCRIPTIONS
 from apcore.federation.time_limits import LEASE_S, OVERDUE_S
-from apcore.federation.wake_ups import DELIVER, FANOUT, INBOX, KINDS, LANES, REFRESH, kind_of_lane, lanes_for, read_wake
+from apcore.federation.wake_ups import (
+    DELIVER,
+    FANOUT,
+    INBOX,
+    KINDS,
+    LANES,
+    POLL,
+    REFRESH,
+    kind_of_lane,
+    lanes_for,
+    read_wake,
+)
 from apcore.http import Origin, parse_origin
 from apcore.ports import LEASE_MAX, Done, Entry, LeasedMessage, Retry
 from apcore.records.format import NewerFormat
@@ -62,6 +75,7 @@ _OPERATIONS: Final[dict[str, Callable[[Site, LeasedMessage], Op[None]]]] = {
     FANOUT: plan,
     DELIVER: deliver,
     REFRESH: refresh,
+    POLL: poll,
 }
 
 
@@ -205,6 +219,8 @@ def _origin_in(entry: Entry) -> str:
     """Return the origin of ours that a record belongs to."""
     if SENDINGS.holds(entry.key):
         return SENDINGS.read(entry).record.origin
+    if SUBSCRIPTIONS.holds(entry.key):
+        return SUBSCRIPTIONS.read(entry).record.origin
     return RECEIVED_ACTIVITIES.read(entry).record.origin
 
 

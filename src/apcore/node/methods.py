@@ -28,10 +28,17 @@ from apcore.federation.relations.actions import PAGE_MAX, member_ids
 from apcore.federation.relays import RelayKind
 from apcore.federation.site import Site
 from apcore.federation.stored_rules import put_rule, remove_rule, rules_page
+from apcore.federation.subscriptions.manage import (
+    Subscription,
+    read_subscription,
+    subscribe,
+    subscriptions_page,
+    unsubscribe,
+)
 from apcore.federation.unit_of_work import AddMember, RemoveMember
 from apcore.federation.unit_setup import unit_of_work_for
 from apcore.node.binding import Bound, Data
-from apcore.vocab import Reference
+from apcore.vocab import Reference, View
 
 __all__ = ["AsyncNodeMethods", "NodeMethods"]
 
@@ -187,6 +194,57 @@ class NodeMethods(Bound[Data], ABC):
         """
         return self.run(self._traversing(collection, bounds, since))
 
+    def subscribe(
+        self,
+        address: str,
+        /,
+        *,
+        types: Iterable[type[View] | str] = (),
+        by: str | None = None,
+        since: datetime | None = None,
+        history: int = 1,
+        origin: str | None = None,
+    ) -> bool:
+        """Poll a collection of another server from now on, and return whether that is new.
+
+        ``address`` is that of a collection, or of an actor, which stands for its outbox. A worker hands new activities
+        to the listeners that get received ones, and each activity once, however it arrives first. Objects in a
+        collection are handed over as their Create, and later versions as an Update.
+
+        Args:
+            address: The collection or actor.
+            types: The wanted types of activities or objects; all by default.
+            by: The identifier of our actor that signs the requests; the instance actor by default.
+            since: The first poll hands over nothing that is older.
+            history: The most pages of the first poll, from 1 to 1,000.
+            origin: The origin of ours; needed if there are several.
+
+        Raises:
+            RequestError, ValueError: ``address`` is no http or https address, or is one of ours; or another argument is
+                out of its range.
+        """
+        return self._run_for(
+            origin,
+            lambda site: subscribe(site, address, types=types, by=by, since=since, history=history),
+        )
+
+    def unsubscribe(self, address: str, /, *, origin: str | None = None) -> bool:
+        """Stop polling a collection or actor, and return whether it was polled."""
+        return self._run_for(origin, lambda site: unsubscribe(site, address))
+
+    def subscription(self, address: str, /, *, origin: str | None = None) -> Subscription | None:
+        """Return the subscription to a collection or actor, with its state; None if there is none."""
+        return self._run_for(origin, lambda site: read_subscription(site, address))
+
+    def subscriptions(
+        self, *, cursor: str | None = None, limit: int = PAGE_MAX, origin: str | None = None
+    ) -> PageItems:
+        """Return a page of our `Subscription`s, in no particular order.
+
+        ``cursor`` is the ``next`` of the page before. A page has 1 to 100 subscriptions.
+        """
+        return self._run_for(origin, lambda site: subscriptions_page(site, cursor=cursor, limit=limit))
+
     def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """Add an item (an id) to a managed collection. An item that is already there is not an error.
 
@@ -330,6 +388,37 @@ class AsyncNodeMethods(Bound[Data], ABC):
     ) -> Traversal:
         """See `Node.traverse`."""
         return await self.run(self._traversing(collection, bounds, since))
+
+    async def subscribe(
+        self,
+        address: str,
+        /,
+        *,
+        types: Iterable[type[View] | str] = (),
+        by: str | None = None,
+        since: datetime | None = None,
+        history: int = 1,
+        origin: str | None = None,
+    ) -> bool:
+        """See `Node.subscribe`."""
+        return await self._run_for(
+            origin,
+            lambda site: subscribe(site, address, types=types, by=by, since=since, history=history),
+        )
+
+    async def unsubscribe(self, address: str, /, *, origin: str | None = None) -> bool:
+        """See `Node.unsubscribe`."""
+        return await self._run_for(origin, lambda site: unsubscribe(site, address))
+
+    async def subscription(self, address: str, /, *, origin: str | None = None) -> Subscription | None:
+        """See `Node.subscription`."""
+        return await self._run_for(origin, lambda site: read_subscription(site, address))
+
+    async def subscriptions(
+        self, *, cursor: str | None = None, limit: int = PAGE_MAX, origin: str | None = None
+    ) -> PageItems:
+        """See `Node.subscriptions`."""
+        return await self._run_for(origin, lambda site: subscriptions_page(site, cursor=cursor, limit=limit))
 
     async def append(self, collection: str, item: str, /, *, order: str | None = None) -> None:
         """See `Node.append`."""

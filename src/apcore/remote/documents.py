@@ -77,6 +77,7 @@ __all__ = [
     "delivered_copy",
     "freshness_of",
     "load",
+    "load_changed",
     "load_from",
     "load_kept",
     "load_unverified",
@@ -332,6 +333,24 @@ def load_unverified(url: str, *, policy: FetchPolicy, identity: Identity | None 
     _check_response(fetched, url, now)
     document = yield from _document_of(fetched, policy)
     return LoadedDocument(document, fetched.url, now, fetched.response.body)
+
+
+def load_changed(
+    url: str, *, validators: Validators, policy: FetchPolicy, identity: Identity | None = None
+) -> Op[tuple[LoadedDocument | None, Headers]]:
+    """Fetch the document at ``url`` if it has changed, without a check of its id, and without the cache.
+
+    Return it, or None if its server answers 304, and the header fields of the answer. Asks and raises as `fetch`;
+    raises as `load` if the response is no document.
+    """
+    headers = conditional_headers(Headers(), validators)
+    fetched = yield from fetch(url, policy=policy, identity=identity, headers=headers)
+    if fetched.response.status == 304 and validators:
+        return None, fetched.response.headers
+    now = yield from Now()
+    _check_response(fetched, url, now)
+    document = yield from _document_of(fetched, policy)
+    return LoadedDocument(document, fetched.url, now, fetched.response.body), fetched.response.headers
 
 
 def _trusted(

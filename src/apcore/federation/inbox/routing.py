@@ -42,7 +42,7 @@ from apcore.http import parse_url, same_origin
 from apcore.signatures import SignatureFromFuture, SignatureMissing
 from apcore.vocab import Create, Document, Kind, Object, Reference, Tombstone, kind_of, owners_of
 
-__all__ = ["route", "route_relayed"]
+__all__ = ["create_of", "date_of_activity", "route", "route_relayed"]
 
 _FETCH_S: Final = 15.0
 """The time limit for fetching an activity from its origin."""
@@ -136,8 +136,8 @@ def _by_its_origin(site: Site, uri: str, now: datetime) -> Op[Authenticated]:
     if kind_of(document) is Kind.ACTIVITY:
         proved = read_incoming(site, loaded.body)
     else:
-        proved = read_incoming(site, bytes_of(_create_of(document)))
-    published = _date_of(proved)
+        proved = read_incoming(site, bytes_of(create_of(document)))
+    published = date_of_activity(proved)
     if is_old(published, now, site):
         raise too_old("the activity", published)
     if published is not None and (published - now).total_seconds() > site.signatures.clock_skew_s:
@@ -148,7 +148,7 @@ def _by_its_origin(site: Site, uri: str, now: datetime) -> Op[Authenticated]:
 # --- leaves ---------------------------------------------------------------------------------------------------------
 
 
-def _create_of(document: Document) -> dict[str, Any]:
+def create_of(document: Document) -> dict[str, Any]:
     """Return the Create of an object that was fetched from its origin."""
     owners = owners_of(document)
     if kind_of(document) is not Kind.OBJECT or document.is_a(Tombstone) or document.id is None or len(owners) != 1:
@@ -169,7 +169,7 @@ def _create_of(document: Document) -> dict[str, Any]:
     }
 
 
-def _date_of(proved: IncomingActivity) -> datetime | None:
+def date_of_activity(proved: IncomingActivity) -> datetime | None:
     """Return the date of an activity; for a Create without one, that of its object."""
     if proved.activity.published is not None or not proved.document.is_a(Create):
         return proved.activity.published
