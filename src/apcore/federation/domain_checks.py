@@ -5,7 +5,7 @@ The rules are read for each check. The own origins are exempt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from apcore.effects import Op
@@ -14,10 +14,19 @@ from apcore.federation.moderation import DomainRule, DomainSuspended, Severity, 
 from apcore.federation.registration import Federation
 from apcore.federation.site import Site
 from apcore.federation.snapshot import Snapshot
-from apcore.federation.stored_rules import read_stored_rules
+from apcore.federation.stored_rules import read_stored_rules, rule_keys, rules_in
 from apcore.http import Origin, Request, parse_url
+from apcore.ports import Entry, StoreKey
 
-__all__ = ["check_domain", "check_hosts", "check_request", "read_suspensions", "unchecked_hosts"]
+__all__ = [
+    "check_domain",
+    "check_hosts",
+    "check_request",
+    "read_suspensions",
+    "suspension_in",
+    "suspension_keys",
+    "unchecked_hosts",
+]
 
 
 def check_domain(site: Site, uri: str) -> Op[Severity | None]:
@@ -82,6 +91,18 @@ def _deciding_rules(site: Site, hosts: Collection[str], snapshot: Snapshot | Non
         if rule is not None:
             rules[host] = rule
     return rules
+
+
+def suspension_keys(site: Site, host: str) -> Sequence[StoreKey]:
+    """Return the keys of the stored rules that `suspension_in` needs, for an operation that reads more at once."""
+    return rule_keys(host) if unchecked_hosts(site, (host,)) else ()
+
+
+def suspension_in(site: Site, host: str, entries: Sequence[Entry | None]) -> DomainSuspended | None:
+    """Return the error if ``host`` is suspended. ``entries`` are those of its `suspension_keys`."""
+    if not unchecked_hosts(site, (host,)):
+        return None
+    return suspension(host, deciding_rule(site.federation.domain_rule_for(host), rules_in(entries)))
 
 
 def check_request(

@@ -23,9 +23,11 @@ __all__ = [
     "REASON_CHARS_MAX",
     "check_rule",
     "put_rule",
+    "read_all",
     "read_stored_rules",
     "remove_rule",
     "rule_keys",
+    "rules_in",
     "rules_page",
 ]
 
@@ -50,13 +52,24 @@ def read_stored_rules(hosts: Collection[str], snapshot: Snapshot | None = None) 
     keys = list(dict.fromkeys(key for host in hosts for key in rule_keys(host)))
     entries: Sequence[Entry | None] | None = None if snapshot is None else snapshot.take(keys)
     if entries is None:
-        entries = []
-        for start in range(0, len(keys), GET_KEYS_MAX):
-            entries += yield from Get(keys[start : start + GET_KEYS_MAX])
+        entries = yield from read_all(keys)
     rules = {entry.key: _rule_of(DOMAIN_RULES.read(entry)) for entry in entries if entry is not None}
     if not rules:
         return {}
     return {host: [rules[key] for key in rule_keys(host) if key in rules] for host in hosts}
+
+
+def rules_in(entries: Sequence[Entry | None]) -> list[DomainRule]:
+    """Return the rules in the entries of the `rule_keys` of a host."""
+    return [_rule_of(DOMAIN_RULES.read(entry)) for entry in entries if entry is not None]
+
+
+def read_all(keys: Sequence[StoreKey]) -> Op[list[Entry | None]]:
+    """Read any number of keys, and answer in their order. Effects: one `Get` for each 100 keys."""
+    entries: list[Entry | None] = []
+    for start in range(0, len(keys), GET_KEYS_MAX):
+        entries += yield from Get(keys[start : start + GET_KEYS_MAX])
+    return entries
 
 
 def check_rule(domain: str, reason: str | None) -> None:

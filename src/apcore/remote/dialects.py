@@ -145,11 +145,13 @@ def knock(
     share: Hashable = None,
     until: datetime | None = None,
     ends: datetime | None = None,
+    now: datetime | None = None,
 ) -> Op[KnockResult]:
     """Send ``request`` signed in the given ``dialect``, or else in the identity's own scheme.
 
     After 400, 401 or 403 it is sent once more in another dialect, if that begins before ``until``. The second exchange
-    must be over at ``ends``; the first one has the request's own deadline.
+    must be over at ``ends``; the first one has the request's own deadline. ``now`` is the time of the first signature,
+    if the caller has just read it.
 
     Asks for: `Now`, `Sign` and `Fetch`, each at most twice.
 
@@ -158,7 +160,8 @@ def knock(
         FetchFailed: One of the exchanges failed.
     """
     first = dialect or Dialect(identity.scheme)
-    now = yield from Now()
+    if now is None:
+        now = yield from Now()
     unsigned = identity.prepare(request, now=now, dialect=first)
     response = yield from _send(unsigned, identity, None if share is None else (share, first))
     first_knock = Knock(first, response.status)

@@ -134,13 +134,14 @@ def post(
     key: OwnKey,
     known_dialect: Dialect | None,
     followers: str | None = None,
+    now: datetime,
 ) -> Op[AttemptResult]:
     """Send ``body`` to ``inbox`` in a POST signed with ``key``, first in ``known_dialect``.
 
     ``followers`` is the value of `Collection-Synchronization`, if the request has one.
 
-    Asks for: `Now`, and as `knock`. Each of up to 3 redirects within the origin costs as much again. No redirect is
-    followed later than 30 s into the attempt.
+    Asks for: as `knock`, and `Now` if the response has `Retry-After`. Each of up to 3 redirects within the origin costs
+    as much again. No redirect is followed later than 30 s into the attempt.
     """
     try:
         url = parse_url(inbox)
@@ -148,7 +149,7 @@ def post(
         fields = {"Content-Type": ACTIVITY_JSON, "User-Agent": site.fetching.user_agent}
         headers = Headers(fields if followers is None else fields | {FIELD: followers})
         knock_result = yield from _knock_following_redirects(
-            site, url, body, headers, key=key, known_dialect=known_dialect
+            site, url, body, headers, key=key, known_dialect=known_dialect, now=now
         )
     except FetchFailed as error:
         if error.retryable:
@@ -161,17 +162,21 @@ def post(
     if knock_result is None:
         detail = f"a redirect that was not followed: the attempt had taken {FOLLOW_UP_S:.0f} s"
         return AttemptResult(AttemptOutcome.INBOX_FAILING, detail, reached=True)
-    return _result(knock_result, is_dialect_known=known_dialect is not None, now=(yield from Now()))
+    field_value = knock_result.response.headers.get("retry-after")
+    retry_after_s = None
+    if field_value is not None:
+        retry_after_s = parse_retry_after(field_value, now=(yield from Now()), max_s=_RETRY_AFTER_S_MAX)
+    return _result(knock_result, is_dialect_known=known_dialect is not None, retry_after_s=retry_after_s)
 
 
 def _knock_following_redirects(
-    site: Site, url: Url, body: bytes, headers: Headers, *, key: OwnKey, known_dialect: Dialect | None
+    site: Site, url: Url, body: bytes, headers: Headers, *, key: OwnKey, known_dialect: Dialect | None, now: datetime
 ) -> Op[KnockResult | None]:
     """Send the request to ``url`` and to the targets of its redirects, and return the last answer.
 
     The answer may be a redirect that must not be followed. Return None if it should be followed, but time has run out.
     """
-    until = (yield from Now()) + timedelta(seconds=FOLLOW_UP_S)
+    until = now + timedelta(seconds=FOLLOW_UP_S)
     visited: set[str] = set()
     while True:
         visited.add(str(url))
@@ -183,11 +188,14 @@ def _knock_following_redirects(
             limits=DELIVERY_LIMITS,
             addresses=site.fetching.addresses,
         )
-        knock_result = yield from knock(request, identity=key.identity(site), dialect=known_dialect, until=until)
+        knock_result = yield from knock(
+            request, identity=key.identity(site), dialect=known_dialect, until=until, now=now
+        )
         target = _redirect_target(knock_result.response, url)
         if target is None or str(target) in visited or len(visited) > REDIRECTS_MAX:
             return knock_result
-        if (yield from Now()) >= until:
+        now = yield from Now()
+        if now >= until:
             return None
         url = target
 
@@ -201,7 +209,7 @@ def _redirect_target(response: Response, url: Url) -> Url | None:
     return target if target.origin == url.origin else None
 
 
-def _result(knock_result: KnockResult, *, is_dialect_known: bool, now: datetime) -> AttemptResult:
+def _result(knock_result: KnockResult, *, is_dialect_known: bool, retry_after_s: float | None) -> AttemptResult:
     knocks, response = knock_result.knocks, knock_result.response
     outcome = combine_outcomes(knocks, is_dialect_known=is_dialect_known)
     missing_inbox: Literal["gone", "moved"] | None = None
@@ -212,7 +220,7 @@ def _result(knock_result: KnockResult, *, is_dialect_known: bool, now: datetime)
     return AttemptResult(
         outcome,
         " and ".join(f"status {one_knock.status} to {one_knock.dialect.scheme}" for one_knock in knocks),
-        retry_after_s=parse_retry_after(response.headers.get("retry-after"), now=now, max_s=_RETRY_AFTER_S_MAX),
+        retry_after_s=retry_after_s,
         reached=True,
         accepted=knock_result.accepted,
         missing_inbox=missing_inbox,

@@ -115,6 +115,11 @@ class Backlog:
         """Whether there may be more deliveries behind those that are due."""
         return len(self.due) >= STEP_DELIVERIES_MAX
 
+    @property
+    def may_leave_deliveries(self) -> bool:
+        """Whether deliveries may remain in the backlog after all that are due were made."""
+        return self.is_full or bool(self.due_ms_by_line)
+
     def next_due_s(self, now: datetime) -> float | None:
         """Return the seconds until the next delivery is due, if none is due now; None if the backlog is empty."""
         now_ms = to_epoch_ms(now)

@@ -24,7 +24,6 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from apcore.effects import Get, Op
 from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult
 from apcore.federation.outbox.circuit_states import CircuitAction, CircuitEvent, CircuitState, advance_circuit
 from apcore.federation.outbox.host_records import CIRCUITS, REACHES, CircuitKey, CircuitRecord, OriginKey, ReachRecord
@@ -35,7 +34,7 @@ from apcore.ports import Entry, Put, StoreKey, Write
 from apcore.records import defer
 from apcore.remote import Dialect, dialect_key, read_dialect, remember_dialect
 
-__all__ = ["Host", "after_attempts", "backlog_of", "circuit_key", "read_host"]
+__all__ = ["Host", "after_attempts", "backlog_of", "circuit_key"]
 
 _UNSIGNED_PAUSE_S: Final = 30.0
 """The pause after attempts that failed before their request left."""
@@ -46,7 +45,7 @@ _AIMED: Final = "aimed "
 
 @frozen
 class Host:
-    """The records about a peer's origin at the start of a step; read with one `Get`."""
+    """The records about a peer's origin at the start of a step."""
 
     backlog: str
     """The name of the backlog, see `backlog_of`."""
@@ -118,6 +117,16 @@ class Host:
         """The store keys of the circuit, of the last outcome and of the dialect."""
         return circuit_key(self.backlog), REACHES.key(OriginKey(self.origin)), dialect_key(self.origin)
 
+    def with_entries(self, entries: Sequence[Entry | None]) -> Host:
+        """Return the host with the records in the entries of its `keys`, which ``entries`` begins with."""
+        circuit, reach = CIRCUITS.read_optional(entries[0]), REACHES.read_optional(entries[1])
+        return evolve(
+            self,
+            circuit=None if circuit is None else circuit.record,
+            reach=None if reach is None else reach.record,
+            dialect=entries[2],
+        )
+
 
 def backlog_of(origin: Origin, *, by: Origin, aimed: bool) -> str:
     """Return the name of the backlog for a peer's origin; deliveries that are ``aimed`` at it have one of their own.
@@ -131,19 +140,6 @@ def backlog_of(origin: Origin, *, by: Origin, aimed: bool) -> str:
 def circuit_key(backlog: str) -> StoreKey:
     """Return the key of the circuit that a backlog depends on."""
     return CIRCUITS.key(CircuitKey(Host(backlog).circuit_name))
-
-
-def read_host(backlog: str) -> Op[Host]:
-    """Read the records about the host of a backlog. Asks for: one `Get`."""
-    host = Host(backlog)
-    circuit_entry, reach_entry, dialect = yield from Get(host.keys)
-    circuit, reach = CIRCUITS.read_optional(circuit_entry), REACHES.read_optional(reach_entry)
-    return evolve(
-        host,
-        circuit=None if circuit is None else circuit.record,
-        reach=None if reach is None else reach.record,
-        dialect=dialect,
-    )
 
 
 def after_attempts(

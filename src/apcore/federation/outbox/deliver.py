@@ -27,17 +27,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from attrs import define, evolve, field
+from attrs import define, field
 
-from apcore.effects import Get, Now, Op, Raised, RandomBytes, Settle, commit, gather
-from apcore.errors import ContractError, RemoteError, StoreUnavailable, Unavailable
-from apcore.federation.actors.keys import signing_key
-from apcore.federation.domain_checks import read_suspensions
-from apcore.federation.followers_sync import followers_field
+from apcore.effects import Now, Op, RandomBytes, Settle, commit
+from apcore.errors import StoreUnavailable
+from apcore.federation.domain_checks import suspension_in, suspension_keys
 from apcore.federation.outages import is_our_outage
-from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify, post
+from apcore.federation.outbox.attempt import AttemptOutcome, AttemptResult, classify
 from apcore.federation.outbox.backlog import Backlog, Line, WaitingDelivery, read_backlog
-from apcore.federation.outbox.circuit import Host, after_attempts, read_host
+from apcore.federation.outbox.circuit import Host, after_attempts
 from apcore.federation.outbox.delivery_results import (
     Circumstances,
     DeliveryResult,
@@ -45,10 +43,11 @@ from apcore.federation.outbox.delivery_results import (
     is_old,
     result_writes,
 )
+from apcore.federation.outbox.delivery_rounds import ROUND_MAX, SendingMaterial
 from apcore.federation.outbox.host_records import CircuitRecord
 from apcore.federation.outbox.missing_inboxes import put_missing_inbox
-from apcore.federation.outbox.records import FOLLOWER_DIGESTS, SENT_ACTIVITIES, SendingKey
 from apcore.federation.site import Site
+from apcore.federation.stored_rules import read_all
 from apcore.federation.time_limits import RECORD_S, STEP_S
 from apcore.federation.wake_ups import DELIVER, read_wake
 from apcore.http import parse_origin
@@ -57,7 +56,8 @@ from apcore.remote import Dialect
 
 __all__ = ["DELIVER", "AttemptOutcome", "classify", "deliver"]
 
-_AT_ONCE: Final = 4
+_FINAL: Final = frozenset({AttemptOutcome.DELIVERED, AttemptOutcome.REFUSED})
+"""The outcomes after which nothing remains of a delivery."""
 _LOG: Final = logging.getLogger("apcore.delivery")
 
 
@@ -69,34 +69,37 @@ class _Step:
     leased: LeasedMessage
     host: Host
     backlog: Backlog
+    material: SendingMaterial
+    may_leave_deliveries: bool
+    """Whether deliveries may remain in the backlog after the step."""
     results: list[DeliveryResult] = field(factory=list[DeliveryResult])
     attempt_count: int = 0
     """The number of attempts so far, without those that end as `NOT_ASKED`."""
-    unable_senders: set[str] = field(factory=set[str])
-    """Senders whose keys cannot sign now. An empty string stands for a sender that could not be read."""
 
 
 def deliver(site: Site, leased: LeasedMessage) -> Op[None]:
     """Make up to 20 deliveries of the backlog that a message of the lane `DELIVER` names.
 
-    Asks for: two `Scan`s and two `Get`s; per delivery two `Get`s, and as `post`, four deliveries at a time; one `Scan`
-    if the host cannot be reached; one commit for every second that the step takes.
+    Asks for: `Now`, one `Get` and two `Scan`s; for each four deliveries as `SendingMaterial.attempt`, and `Now`; one
+    `Scan` if the host cannot be reached; one commit for every second that the step takes.
     """
     name = read_wake(leased.message).peer or ""
     now = yield from Now()
-    host = yield from read_host(name)
+    blank_host = Host(name)
+    peer_host = parse_origin(blank_host.origin).host
+    host_entries = yield from read_all((*blank_host.keys, *suspension_keys(site, peer_host)))
+    host = blank_host.with_entries(host_entries)
+    suspended = suspension_in(site, peer_host, host_entries[len(blank_host.keys) :])
     backlog = yield from read_backlog(name, now)
-    step = _Step(site, leased, host, backlog)
+    step = _Step(site, leased, host, backlog, SendingMaterial(site), backlog.may_leave_deliveries)
     due_in_s = host.due_in_s(now)
     # A delivery may be given up without an attempt of its own, if it was too old already when its host failed.
     # Otherwise a dead host, or too many deliveries that are aimed at one, would keep a backlog for ever. An aimed
     # backlog moves slowly, so there the present age of a delivery counts.
     age_checked_at = now if host.is_cross_origin else host.failed_at
     old = [delivery for delivery in backlog.due if is_old(delivery, site.federation.delivery_retries, age_checked_at)]
-    peer_host = parse_origin(host.origin).host
-    suspensions = (yield from read_suspensions(site, (peer_host,))) if backlog.due else {}
-    if suspensions:
-        yield from _give_up(step, backlog.due, str(suspensions[peer_host]), wait_s=0.0)
+    if suspended is not None and backlog.due:
+        yield from _give_up(step, backlog.due, str(suspended), wait_s=0.0)
     elif due_in_s is not None or (host.is_cross_origin and old):
         yield from _give_up(step, old, "too old before it could be tried again", wait_s=0.0 if old else due_in_s or 0.0)
     elif not backlog.due:
@@ -116,40 +119,45 @@ def _make_attempts(step: _Step, now: datetime) -> Op[None]:
     """
     lines = step.backlog.lines
     known_dialect = step.host.known_dialect
+    unable_senders = step.material.unable_senders
     clock = recorded_at = now
     # The first attempt is made alone: it may show that the host is down, or which dialect it accepts.
     at_once = 1
     while lines and (clock - now).total_seconds() < STEP_S:
         if step.results and (clock - recorded_at).total_seconds() >= RECORD_S:
-            if not (yield from _record_some(step)):
+            if not (yield from _record_some(step, clock)):
                 # Another worker has taken over this backlog, so leave the rest to it.
                 _ = yield from Settle((Retry(step.leased, 0.0),))
                 return
             recorded_at = clock
-        results = yield from _make_round(step, lines, known_dialect, at_once)
+        results = yield from _make_round(step, lines, known_dialect, at_once=at_once, now=clock)
+        clock = yield from Now()
         step.results += results
         attempts = [result.attempt for result in results if result.attempt.outcome is not AttemptOutcome.NOT_ASKED]
         step.attempt_count += len(attempts)
-        if any(attempt.outcome is AttemptOutcome.HOST_FAILING for attempt in attempts) or "" in step.unable_senders:
+        step.may_leave_deliveries |= any(result.attempt.outcome not in _FINAL for result in results)
+        if any(attempt.outcome is AttemptOutcome.HOST_FAILING for attempt in attempts) or "" in unable_senders:
             break
         known_dialect = next((attempt.accepted for attempt in attempts if attempt.accepted is not None), known_dialect)
-        at_once = _AT_ONCE if attempts else at_once
-        clock = yield from Now()
-    yield from _record(step, now)
+        at_once = ROUND_MAX if attempts else at_once
+    step.may_leave_deliveries |= bool(lines)
+    yield from _record(step, clock)
 
 
 def _make_round(
-    step: _Step, lines: dict[Line, list[WaitingDelivery]], known_dialect: Dialect | None, at_once: int
+    step: _Step,
+    lines: dict[Line, list[WaitingDelivery]],
+    known_dialect: Dialect | None,
+    *,
+    at_once: int,
+    now: datetime,
 ) -> Op[list[DeliveryResult]]:
     """Try the heads of up to ``at_once`` lines, and remove from ``lines`` all that the step does not try again."""
     batch = list(lines)[:at_once]
-    outcomes = yield from gather(*[_attempt(step, lines[line][0], known_dialect) for line in batch], limit=at_once)
+    attempts = yield from step.material.attempt([lines[line][0] for line in batch], known_dialect, now)
     results: list[DeliveryResult] = []
-    for line, outcome in zip(batch, outcomes, strict=True):
-        if isinstance(outcome, Raised):
-            raise outcome.error
+    for line, attempt in zip(batch, attempts, strict=True):
         delivery, *behind = lines.pop(line)
-        attempt = outcome.value
         if attempt.outcome in {AttemptOutcome.INBOX_FAILING, AttemptOutcome.UNPROVED, AttemptOutcome.NOT_ASKED}:
             results.append(DeliveryResult(delivery, attempt, behind=tuple(behind)))
         else:
@@ -157,38 +165,6 @@ def _make_round(
             if behind:
                 lines[line] = behind
     return results
-
-
-def _attempt(step: _Step, delivery: WaitingDelivery, known_dialect: Dialect | None) -> Op[AttemptResult]:
-    sender = ""
-    try:
-        name = SendingKey(delivery.name)
-        entry, digests = yield from Get((SENT_ACTIVITIES.key(name), FOLLOWER_DIGESTS.key(name)))
-        if entry is None:
-            return AttemptResult(AttemptOutcome.REFUSED, "the activity is not stored any more")
-        sent = SENT_ACTIVITIES.read(entry).record
-        sender = sent.actor
-        if sender in step.unable_senders:
-            return AttemptResult(AttemptOutcome.NOT_ASKED, "the key of this sender cannot sign now")
-        # The key that was named at sending counts for the first attempt only. A retry uses the key that signs now: the
-        # first attempt may have failed because the peer no longer knows the named key.
-        prefer = None if delivery.record.attempts else sent.key_name
-        key = yield from signing_key(step.site, sender, prefer=prefer)
-        inbox = delivery.record.inbox
-        followers = followers_field(digests, inbox)
-    except Unavailable as error:
-        step.unable_senders.add(sender)
-        return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
-    except RemoteError as error:
-        return AttemptResult(AttemptOutcome.REFUSED, str(error))
-    except ContractError as error:
-        # A newer release wrote the record, and will deliver it. The other results of this step are still recorded.
-        _LOG.warning("cannot read the activity %s, so it is left to a newer release: %s", delivery.name, error)
-        return AttemptResult(AttemptOutcome.NOT_ASKED, str(error))
-    attempt = yield from post(step.site, inbox, sent.body, key=key, known_dialect=known_dialect, followers=followers)
-    if attempt.outcome is AttemptOutcome.NOT_ASKED:
-        step.unable_senders.add(sender)
-    return evolve(attempt, activity=sent.activity_id)
 
 
 # --- recording ------------------------------------------------------------------------------------------------------
@@ -203,11 +179,11 @@ def _give_up(step: _Step, deliveries: Sequence[WaitingDelivery], reason: str, *,
     yield from _commit_and_settle(deliveries, writes, Retry(step.leased, wait_s))
 
 
-def _record_some(step: _Step) -> Op[bool]:
+def _record_some(step: _Step, now: datetime) -> Op[bool]:
     """Commit the results so far, and keep the lease. Return False if another worker has taken over."""
     results, step.results = step.results, []
     # The pause for attempts begins with the last record of the step, so none is counted here.
-    writes, host_writes, _ = yield from _result_writes(step, results, attempt_count=0)
+    writes, host_writes, _ = yield from _result_writes(step, results, attempt_count=0, now=now)
     is_committed = yield from _commit_again_if_lost(_deliveries_in(results), writes)
     step.host = step.host.after(host_writes)
     return is_committed
@@ -216,27 +192,29 @@ def _record_some(step: _Step) -> Op[bool]:
 def _record(step: _Step, now: datetime) -> Op[None]:
     """Commit the remaining results, move blocked deliveries behind those that they wait for, and settle."""
     blocked = step.backlog.blocked
-    writes, _, wait_s = yield from _result_writes(step, step.results, attempt_count=step.attempt_count)
-    if step.backlog.is_full and "" not in step.unable_senders:
+    writes, _, wait_s = yield from _result_writes(step, step.results, attempt_count=step.attempt_count, now=now)
+    if step.backlog.is_full and "" not in step.material.unable_senders:
         wait_s = 0.0
     for delivery, due_ms in blocked:
         writes += hold_back(delivery, due_ms, now)
     deliveries = [*_deliveries_in(step.results), *(delivery for delivery, _ in blocked)]
-    # Always look once more: new deliveries may have come, and retries may wait. An empty backlog costs two scans, and
-    # its message ends with `Done`.
-    yield from _commit_and_settle(deliveries, writes, Retry(step.leased, wait_s))
+    # Deliveries that were planned meanwhile have a message of their own, which waits behind this one. If any others
+    # remain, look once more: the next look finds the time at which they are due.
+    settlement = Retry(step.leased, wait_s) if step.may_leave_deliveries else Done(step.leased)
+    yield from _commit_and_settle(deliveries, writes, settlement)
 
 
 def _result_writes(
-    step: _Step, results: Sequence[DeliveryResult], *, attempt_count: int
+    step: _Step, results: Sequence[DeliveryResult], *, attempt_count: int, now: datetime
 ) -> Op[tuple[list[Write], list[Write], float]]:
     """Return the writes for results, those among them that are about the host, and the seconds to wait.
 
     The host gets a pause for ``attempt_count`` attempts.
     """
-    now = yield from Now()
-    jitter = int.from_bytes((yield from RandomBytes(2)), "big") / 65535
     attempts = [result.attempt for result in results]
+    # Only the pauses after failures are random.
+    needs_jitter = any(attempt.outcome not in _FINAL for attempt in attempts)
+    jitter = int.from_bytes((yield from RandomBytes(2)), "big") / 65535 if needs_jitter else 0.0
     is_unreachable = any(attempt.reached is False for attempt in attempts)
     our_outage = is_unreachable and (yield from is_our_outage(step.host.origin, now))
     if our_outage and not (step.host.circuit or CircuitRecord()).spared:
@@ -276,9 +254,11 @@ def _deliveries_in(results: Sequence[DeliveryResult]) -> list[WaitingDelivery]:
 def _commit_and_settle(
     deliveries: Sequence[WaitingDelivery], writes: Sequence[Write], settlement: Settlement
 ) -> Op[None]:
-    """Commit and settle together; settle alone if there is nothing to write or another worker has taken over."""
-    if not writes or not (yield from _commit_again_if_lost(deliveries, writes, settles=(settlement,))):
+    """Commit and settle together. If a delivery has changed meanwhile, nothing is written, and the backlog is due."""
+    if not writes:
         _ = yield from Settle((settlement,))
+    elif not (yield from _commit_again_if_lost(deliveries, writes, settles=(settlement,))):
+        _ = yield from Settle((Retry(settlement.leased, settlement.delay_s if isinstance(settlement, Retry) else 0.0),))
 
 
 def _commit_again_if_lost(
