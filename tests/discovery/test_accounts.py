@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apcore.discovery import Acct, parse_acct, parse_resource
+from apcore.discovery.accounts import PastedName, parse_pasted
 from apcore.errors import RequestError
 from apcore.http import parse_origin
 from vector_files import load_json, needs_vectors
@@ -149,3 +150,80 @@ def test_any_account_that_is_read_is_canonical(text):
     assert (parsed_again.user, parsed_again.host) == (acct.user, acct.host)
     assert "@" not in acct.user
     assert "@" not in acct.host
+
+
+# --- pasted text ------------------------------------------------------------------------------------------------------
+
+PAGE = "https://example.com/@alice"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@alice@example.com",
+        "alice@example.com",
+        "acct:alice@example.com",
+        "ACCT:alice@EXAMPLE.com",
+        " \t@alice@example.com\n",
+        "\u200b@alice@example.com\u200e",
+        "\ufeffalice@example.com\u00a0",
+        "<alice@example.com>",
+        '"@alice@example.com"',
+        "(@alice@example.com).",
+        "\u201c@alice@example.com\u201d,",
+        "@alice@example.com.",
+        "@alice@example.com!",
+        "\uff20alice\uff20example.com",
+        "https://other.example/@alice@example.com",
+        "other.example/@alice@example.com/",
+    ],
+)
+def test_pasted_account_is_read(text):
+    assert parse_pasted(text) == PastedName(Acct("alice", "example.com"))
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (f" {PAGE} ", PAGE),
+        (f"<{PAGE}>", PAGE),
+        (f"({PAGE}).", PAGE),
+        ("HTTPS://EXAMPLE.com/@alice", PAGE),
+        ("http://example.com/@alice", "http://example.com/@alice"),
+        ("example.com/@alice", PAGE),
+        ("web+ap://example.com/@alice", PAGE),
+        ("example.com", "https://example.com/"),
+        ("b\u00fccher.example/@alice", "https://xn--bcher-kva.example/@alice"),
+        ("https://example.com/a_(b)", "https://example.com/a_(b)"),
+        ("https://example.com/a.", "https://example.com/a."),
+        ("https://example.com/a?b#c", "https://example.com/a?b#c"),
+    ],
+)
+def test_pasted_address_is_read(text, url):
+    assert parse_pasted(text) == PastedName(url)
+
+
+def test_pasted_group_is_read():
+    assert parse_pasted(" !books@example.com") == PastedName(Acct("books", "example.com"), is_group=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "!", ".", "(((", "alice", "@alice", "a@b@c", "see @alice@example.com", "@alice@example.com\nx"),
+        *("ftp://a.example/", "https://u@a.example/", "https://", "alice@example.com/path", "javascript:alert(1)"),
+        "x" * 2049,
+    ],
+)
+def test_other_pasted_text_is_refused(text):
+    with pytest.raises(RequestError):
+        _ = parse_pasted(text)
+
+
+@given(st.text(max_size=60))
+def test_any_pasted_text_is_read_or_refused_with_our_error(text):
+    try:
+        pasted = parse_pasted(text)
+    except RequestError:
+        return
+    assert parse_pasted(str(pasted.name)).name == pasted.name

@@ -104,7 +104,11 @@ def test_xrd_reads_back(given_links):
     ("members", "expected"),
     [
         ({}, Descriptor()),
-        ({"subject": 3, "aliases": "x", "links": {}, "properties": []}, Descriptor()),
+        ({"subject": 3, "aliases": 7, "links": {}, "properties": []}, Descriptor()),
+        (
+            {"aliases": "x", "links": {"rel": "self", "href": "y"}},
+            Descriptor(aliases=["x"], links=[DescriptorLink("self", href="y")]),
+        ),
         ({"aliases": ["a", None, 1, "b"]}, Descriptor(aliases=["a", "b"])),
         (
             {"links": [None, {}, {"rel": 1}, {"rel": ""}, {"rel": "self", "href": 7}]},
@@ -112,7 +116,7 @@ def test_xrd_reads_back(given_links):
         ),
         ({"properties": {"a": None, "b": "c", "d": 1}}, Descriptor(properties={"a": None, "b": "c"})),
     ],
-    ids=["empty", "other-kinds", "aliases", "links", "properties"],
+    ids=["empty", "other-kinds", "without-brackets", "aliases", "links", "properties"],
 )
 def test_malformed_members_are_left_out(members, expected):
     assert read_jrd(json.dumps(members).encode()) == expected

@@ -202,10 +202,20 @@ def test_written_document_reads_back(version):
         ({"usage": {"users": {"total": "9" * 5000}}}, "users", None),
         ({"software": {"name": "Hello World"}}, "software_name", "hello world"),
         ({"software": {"name": 7}}, "software_name", None),
-        ({"software": "hello"}, "software_name", None),
+        ({"software": "hello"}, "software_name", "hello"),
+        ({"software": "Hello 1.2"}, "software_version", "1.2"),
+        ({"software": "hello/1.2"}, "software_version", "1.2"),
+        ({"software": {"name": " hello ", "version": 1.2}}, "software_version", "1.2"),
+        ({"software": {"version": True}}, "software_version", None),
+        ({"version": 2.0}, "version", "2.0"),
         ({"metadata": []}, "software_name", None),
-        ({"openRegistrations": "true"}, "open_registrations", None),
-        ({"protocols": "activitypub"}, "protocols", ()),
+        ({"openRegistrations": "true"}, "open_registrations", True),
+        ({"openRegistrations": 0}, "open_registrations", False),
+        ({"openRegistrations": "closed"}, "open_registrations", None),
+        ({"openRegistrations": []}, "open_registrations", None),
+        ({"protocols": "activitypub"}, "protocols", ("activitypub",)),
+        ({"protocols": ["ActivityPub"]}, "protocols", ("activitypub",)),
+        ({"protocols": 7}, "protocols", ()),
         ({"protocols": ["activitypub", 1, None]}, "protocols", ("activitypub",)),
         ({"protocols": {"inbound": ["a", "b"], "outbound": ["b"]}}, "protocols", ("a", "b")),
     ],
@@ -273,8 +283,11 @@ def test_lookup_finds_our_own_document():
         ([("2.1", f"{A}/21"), ("2.2", f"{A}/22"), ("9.9", f"{A}/99")], f"{A}/22"),
         ([("1.0", f"{A}/10")], f"{A}/10"),
         ([("2.1", "data:application/json,{}"), ("2.0", f"{A}/20")], f"{A}/20"),
+        ([("2.1", "/nodeinfo/2.1")], f"{A}/nodeinfo/2.1"),
+        ([("2.1", "http://a.example/21")], f"{A}/21"),
+        ([("2.1#", f"{A}/21")], f"{A}/21"),
     ],
-    ids=["best", "newer", "old", "the-next"],
+    ids=["best", "newer", "old", "the-next", "relative", "http-behind-a-proxy", "fragment"],
 )
 def test_lookup_takes_the_best_known_version(given_links, document_url):
     web = ScriptedWeb({WELL_KNOWN: links_response(*given_links), document_url: INFO})
@@ -292,7 +305,8 @@ def test_host_may_redirect_to_another_with_its_own_document():
     ("pages", "error"),
     [
         ({WELL_KNOWN: links_response(("2.1", f"{B}/21")), f"{B}/21": INFO}, SubjectMismatch),
-        ({WELL_KNOWN: links_response(("2.1", "http://a.example/21"))}, SubjectMismatch),
+        ({WELL_KNOWN: links_response(("2.1", "http://a.example:81/21"))}, SubjectMismatch),
+        ({WELL_KNOWN: links_response(("2.1", "//b.example/21"))}, SubjectMismatch),
         ({WELL_KNOWN: links_response(("2.1", "https://a.example:8443/21"))}, SubjectMismatch),
         ({WELL_KNOWN: links_response(("2.1", "http://169.254.169.254/latest"))}, SubjectMismatch),
         (
@@ -302,7 +316,6 @@ def test_host_may_redirect_to_another_with_its_own_document():
         ({WELL_KNOWN: links_response()}, NoUsableDocument),
         ({WELL_KNOWN: links_response(("9.9", f"{A}/99"))}, NoUsableDocument),
         ({WELL_KNOWN: links_response(("2.1", "data:application/json,{}"))}, NoUsableDocument),
-        ({WELL_KNOWN: links_response(("2.1", "/nodeinfo/2.1"))}, NoUsableDocument),
         ({WELL_KNOWN: Response(404)}, NotFound),
         ({WELL_KNOWN: Response(503)}, PeerFailing),
         ({WELL_KNOWN: Response(200, {}, b"<html>")}, DocumentError),
@@ -312,8 +325,16 @@ def test_host_may_redirect_to_another_with_its_own_document():
         ({}, ConnectFailed),
     ],
     ids=[
-        *("another-host", "another-scheme", "another-port", "metadata-service", "led-away", "no-links"),
-        *("unknown-version", "data-url", "relative", "404", "503", "page", "410", "array", "circle", "refused"),
+        *(
+            "another-host",
+            "another-scheme",
+            "other-by-path",
+            "another-port",
+            "metadata-service",
+            "led-away",
+            "no-links",
+        ),
+        *("unknown-version", "data-url", "404", "503", "page", "410", "array", "circle", "refused"),
     ],
 )
 def test_failed_lookup_raises_its_error(pages, error):

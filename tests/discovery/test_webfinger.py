@@ -93,7 +93,13 @@ HONEST = {webfinger_url("alice@a.example"): descriptor_response("acct:alice@a.ex
 # --- handles --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["@alice@a.example", "alice@a.example", "acct:alice@A.example", "@alice@a.example."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("@alice@a.example", "alice@a.example", "acct:alice@A.example", "@alice@a.example.", " (@alice@a.example). "),
+        "https://b.example/@alice@a.example",
+    ],
+)
 def test_handle_leads_to_its_actor(text):
     web = ScriptedWeb(HONEST)
     result = run_lookup(web, text)
@@ -339,6 +345,17 @@ def test_text_that_is_neither_handle_nor_url_is_refused(text):
     with pytest.raises(RequestError):
         _ = run_lookup(web, text)
     assert web.requests == []
+
+
+@pytest.mark.parametrize("media_type", [None, "application/json", "application/ld+json"])
+def test_link_without_a_clear_media_type_counts_if_there_is_no_other(media_type):
+    page = DescriptorLink("self", type="text/html", href=f"{A}/@alice")
+    unclear = DescriptorLink("self", type=media_type, href=ALICE)
+    other = DescriptorLink("self", type=media_type, href=f"{A}/other")
+    for links in ([page, unclear], [other, ALICE]):
+        descriptor = descriptor_response("acct:alice@a.example", *links)
+        web = ScriptedWeb(HONEST | {webfinger_url("alice@a.example"): descriptor})
+        assert run_lookup(web, "@alice@a.example").document.id == ALICE
 
 
 # --- a person and a group of one name -------------------------------------------------------------------------------

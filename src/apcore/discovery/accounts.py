@@ -6,6 +6,9 @@ case, as on nearly every server.
 
 A text that two parsers could read as different accounts is refused: a second ``@``, written plainly or percent-encoded,
 and any character that would end the host early. Percent signs are decoded once, never twice.
+
+`parse_pasted` reads what a person pastes into a search field. It only removes what surrounds a name, and adds what
+people leave out.
 """
 
 from __future__ import annotations
@@ -20,13 +23,20 @@ from typing_extensions import override
 from apcore.errors import RequestError
 from apcore.http import Origin, parse_url
 
-__all__ = ["Acct", "parse_acct", "parse_resource"]
+__all__ = ["Acct", "PastedName", "parse_acct", "parse_pasted", "parse_resource"]
 
 _LENGTH_MAX: Final = 2048
 # Controls, white space, and what ends a user, a host or a path for some reader.
 _NEVER: Final = re.compile(r"[\x00-\x20\x7f-\xa0\"#/:<>?@\[\\\]^`{|}\u2028\u2029\ud800-\udfff\ufeff]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 §3.1
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# White space, and characters without a width that web pages and keyboards add.
+_BLANK: Final = r"\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_BLANKS: Final = re.compile(rf"[{_BLANK}]*(.*?)[{_BLANK}]*", re.DOTALL)
+_BRACKETS: Final = dict(zip("<([\"'\u00ab\u201c\u201e\u2018", ">)]\"'\u00bb\u201d\u201c\u2019", strict=True))
+_PUNCTUATION: Final = ",;:!?."
+_HOST_AND_PATH: Final = re.compile(r"[^\s@/?#]+\.[^\s@/?#.]+(?:[/?#]\S*)?")
+_HANDLE_PAGE: Final = re.compile(r"/(@[^/@]+@[^/@]+)/?")
 # RFC 7565 §7: unreserved and sub-delims stand for themselves.
 _SAFE: Final = "!$&'()*+,;=-._~"
 
@@ -75,6 +85,48 @@ def parse_acct(text: str) -> Acct:
     if "%" in user:
         user = _decoded(text, user)
     return Acct(_checked_user(user, text), _host(text, host))
+
+
+@frozen
+class PastedName:
+    """A name that a person pasted."""
+
+    name: Acct | str
+    """The account, or a URL in canonical form."""
+    is_group: bool = False
+    """Whether it was written as that of a group (``!books@example.com``)."""
+
+
+def parse_pasted(text: str) -> PastedName:
+    """Parse the text in a search field: a handle, an account, a URL, or a host with a path and without ``https://``.
+
+    What surrounds the name is removed: white space, characters without a width, quotation marks and brackets, and the
+    punctuation after an account. The page of a remote account (``https://a.example/@bob@b.example``) names that account.
+
+    Raises:
+        RequestError: The text is none of these; the message says why.
+    """
+    if len(text) > _LENGTH_MAX:
+        raise RequestError(f"a name of {len(text)} characters; the limit is {_LENGTH_MAX}")
+    bare = _without_surroundings(text).replace("\uff20", "@")
+    if bare.lower().startswith("web+ap://"):
+        bare = f"https{bare[6:]}"
+    if not bare.lower().startswith(("https://", "http://")):
+        if _HOST_AND_PATH.fullmatch(bare) is None:
+            return PastedName(parse_acct(bare.removeprefix("!")), bare.startswith("!"))
+        bare = f"https://{bare}"
+    url = parse_url(bare)
+    page = _HANDLE_PAGE.fullmatch(url.path)
+    return PastedName(str(url) if page is None else parse_acct(page[1]))
+
+
+def _without_surroundings(text: str) -> str:
+    blank_match = _BLANKS.fullmatch(text)
+    bare = text if blank_match is None else blank_match[1]
+    if bare[:1] in _BRACKETS and _BRACKETS[bare[0]] in bare[1:]:
+        bare = bare[1 : bare.rindex(_BRACKETS[bare[0]])]
+    # A URL may end in punctuation, an account never does.
+    return bare if "/" in bare else bare.rstrip(_PUNCTUATION)
 
 
 def parse_resource(text: str) -> Acct | str:

@@ -149,7 +149,8 @@ def _text(value: object) -> str | None:
 
 
 def _array(value: object) -> list[object]:
-    return cast("list[object]", value) if isinstance(value, list) else []
+    # Some writers leave out the brackets around one item.
+    return cast("list[object]", value) if isinstance(value, list) else [value]
 
 
 def _properties(value: object) -> dict[str, str | None]:

@@ -4,7 +4,8 @@ Use it for statistics. Decisions need better evidence, since a server can claim 
 
 Documents are written as the schemas 2.0 and 2.1 demand. They are read leniently: each member may be missing, or have
 another type. The document of links could point anywhere, so a link is followed only to the requested origin, or to the
-origin that this one redirected to.
+origin that this one redirected to. A path counts as an address there. So does an ``http`` address of the same host, as
+servers behind a proxy write it: it is fetched over ``https``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from apcore.discovery.descriptors import Descriptor, DescriptorLink, jrd, read_j
 from apcore.discovery.errors import NoUsableDocument, SubjectMismatch
 from apcore.effects import Now, Op
 from apcore.errors import RequestError
-from apcore.http import Origin, Url, parse_origin, parse_url
+from apcore.http import Origin, Url, join_url, parse_origin, parse_url
 from apcore.jsonld import ProcessingLimits, parse_document
 from apcore.remote import FetchedResponse, FetchPolicy, check_status, fetch
 
@@ -47,6 +48,9 @@ _READ: Final = ("2.2", "2.1", "2.0", "1.1", "1.0")
 _BYTES_MAX: Final = 256 * 1024
 _LIMITS: Final = ProcessingLimits(bytes_max=_BYTES_MAX, depth_max=16, nodes_max=5000, array_max=2000)
 _NAME: Final = re.compile(r"[a-z0-9-]+")
+_REL: Final = re.compile(r"https?://nodeinfo\.diaspora\.software/ns/schema/([0-9]\.[0-9])[/#]?", re.IGNORECASE)
+_OPEN: Final[Mapping[str, bool]] = {"true": True, "1": True, "false": False, "0": False}
+"""The words for `openRegistrations` of servers that do not write a boolean."""
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
@@ -152,15 +156,15 @@ def read_nodeinfo(data: bytes) -> NodeInfo:
         LimitExceeded: The data exceeds the limits of such a document.
     """
     members = parse_document(data, limits=_LIMITS, lone_surrogates="replace")
-    software, usage = _object(members.get("software")), _object(members.get("usage"))
+    software, usage = _software(members.get("software")), _object(members.get("usage"))
     users = _object(usage.get("users"))
-    name, opened = _text(software.get("name")), members.get("openRegistrations")
+    name = _text(software.get("name"))
     return NodeInfo(
-        version=_text(members.get("version")),
+        version=_number_text(members.get("version")),
         software_name=None if name is None else name.lower(),
-        software_version=_text(software.get("version")),
+        software_version=_number_text(software.get("version")),
         protocols=_protocols(members.get("protocols")),
-        open_registrations=opened if isinstance(opened, bool) else None,
+        open_registrations=_flag(members.get("openRegistrations")),
         users=_count(users.get("total")),
         users_active_month=_count(users.get("activeMonth")),
         users_active_halfyear=_count(users.get("activeHalfyear")),
@@ -175,8 +179,25 @@ def _object(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
+def _software(value: object) -> dict[str, Any]:
+    """Read an object with name and version, or one text: ``name``, ``name version`` or ``name/version``."""
+    if not isinstance(value, str):
+        return _object(value)
+    name, _, version = value.strip().replace("/", " ", 1).partition(" ")
+    return {"name": name, "version": version.strip()}
+
+
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _flag(value: object) -> bool | None:
+    return _OPEN.get(str(value).lower()) if isinstance(value, bool | int | str) else None
+
+
+def _number_text(value: object) -> str | None:
+    """Read a version: a text, or a number."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else _text(value)
 
 
 def _count(value: object) -> int | None:
@@ -193,8 +214,8 @@ def _protocols(value: object) -> tuple[str, ...]:
         directions = cast("dict[str, Any]", value)
         protocols = (*_protocols(directions.get("inbound")), *_protocols(directions.get("outbound")))
         return tuple(dict.fromkeys(protocols))
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    return tuple(item for item in items if isinstance(item, str))
+    items = cast("list[object]", value) if isinstance(value, list) else [value]
+    return tuple(item.lower() for item in items if isinstance(item, str))
 
 
 def lookup_nodeinfo(origin: Origin | str, *, policy: FetchPolicy) -> Op[NodeInfo]:
@@ -232,13 +253,25 @@ def _fetch_json(url: str, *, policy: FetchPolicy) -> Op[FetchedResponse]:
 
 def _best_link(links: Descriptor, url: Url) -> Url:
     """Return the URL of the best version that apcore reads."""
-    for version in _READ:
-        for link in links.linked(f"{_SCHEMA}{version}"):
-            try:
-                return parse_url(link.href or "")
-            except RequestError:
-                continue
+    hrefs: dict[str, list[str]] = {}
+    for link in links.links:
+        rel = _REL.fullmatch(link.rel)
+        if rel is not None and link.href is not None:
+            hrefs.setdefault(rel[1], []).append(link.href)
+    for href in (href for version in _READ for href in hrefs.get(version, ())):
+        try:
+            return _secured(join_url(url, href), url)
+        except RequestError:
+            continue
     raise NoUsableDocument(f"{url} links to no NodeInfo of a version that apcore reads: {', '.join(_READ)}")
+
+
+def _secured(link: Url, url: Url) -> Url:
+    """Return the https address for an http address of the host that was reached over https."""
+    names_host = (link.origin.scheme, link.origin.authority) == ("http", url.origin.host)
+    if names_host and url.origin.scheme == "https":
+        return parse_url(f"{url.origin}{str(link).removeprefix(str(link.origin))}")
+    return link
 
 
 def _bounded(policy: FetchPolicy) -> FetchPolicy:

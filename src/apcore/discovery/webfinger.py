@@ -16,13 +16,13 @@ after https.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
 from attrs import evolve, frozen
 
-from apcore.discovery.accounts import Acct, parse_acct
+from apcore.discovery.accounts import Acct, parse_acct, parse_pasted
 from apcore.discovery.descriptors import (
     DESCRIPTOR_BYTES_MAX,
     JRD_JSON,
@@ -58,6 +58,8 @@ _ACCEPT_HOST_META: Final = f"{XRD_XML}, {JRD_JSON}, application/xml;q=0.9"
 _XML: Final = frozenset({XRD_XML, "application/xml", "text/xml"})
 _JSON: Final = frozenset({"application/json", "text/json", "application/octet-stream", "text/plain", ""})
 """Media types that are read as JSON, besides ``+json``. Static hosts use the last three for a file without a suffix."""
+_UNCLEAR_TYPES: Final = frozenset({None, "application/json", "application/ld+json"})
+"""The media types of links that may lead to an actor. The actor's own server has to confirm it in any case."""
 _LINKS_MAX: Final = 10
 """The number of actors in one descriptor that are considered. Lemmy names two, a person and a community."""
 _AS_TYPE: Final = "https://www.w3.org/ns/activitystreams#type"
@@ -92,6 +94,8 @@ class LookupResult:
 def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None = None) -> Op[LookupResult]:
     """Find a document by a handle (``@alice@example.com``), a group (``!books@example.com``), an id or a profile's URL.
 
+    The text may be what a person pasted into a search field; see `parse_pasted`.
+
     For a handle, the actor is returned only if the handle is verified. For a URL, the document is returned, with its
     handle if it is an actor. The URL of a page leads to the document that its host names (WebFinger), or else to the
     one that the page links to (an alternate link).
@@ -104,12 +108,11 @@ def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None
         NoActorLink: The account exists, but has no ActivityPub actor.
         ApcoreError: As `webfinger` and `load`.
     """
-    if handle_or_url.lower().startswith(("https://", "http://")):
-        return (yield from _lookup_url(handle_or_url, policy=policy, identity=identity))
-    wants_group = handle_or_url.startswith("!")
-    requested = parse_acct(handle_or_url.removeprefix("!"))
-    acct, descriptors = yield from _resolve_acct(requested, policy=policy)
-    link = _actor_link(descriptors[acct], group=wants_group)
+    pasted = parse_pasted(handle_or_url)
+    if isinstance(pasted.name, str):
+        return (yield from _lookup_url(pasted.name, policy=policy, identity=identity))
+    acct, descriptors = yield from _resolve_acct(pasted.name, policy=policy)
+    link = _actor_link(descriptors[acct], group=pasted.is_group)
     if link is None:
         raise NoActorLink(f"{acct.host} knows {acct}, but names no ActivityPub actor for it")
     loaded = yield from load(link, policy=policy, identity=identity)
@@ -122,8 +125,7 @@ def lookup(handle_or_url: str, *, policy: FetchPolicy, identity: Identity | None
     return LookupResult(loaded, confirmed.acct)
 
 
-def _lookup_url(text: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[LookupResult]:
-    url = str(parse_url(text))
+def _lookup_url(url: str, *, policy: FetchPolicy, identity: Identity | None) -> Op[LookupResult]:
     try:
         loaded = yield from load(url, policy=policy, identity=identity)
     except WrongMediaType as not_activitypub:
@@ -223,14 +225,23 @@ def _subject(descriptor: Descriptor, acct: Acct) -> Acct:
 
 
 def actor_links(descriptor: Descriptor) -> tuple[str, ...]:
-    """Return the ids of the actors in a descriptor, in order: the ``self`` links with an ActivityPub media type."""
+    """Return the ids of the actors in a descriptor, in order: the ``self`` links with an ActivityPub media type.
+
+    If there are none, return the ``self`` links without a media type, or with one that hand-written files have.
+    """
     return tuple(_links(descriptor))
 
 
 def _links(descriptor: Descriptor) -> dict[str, DescriptorLink]:
+    own_links = descriptor.linked("self")
+    typed_links = [link for link in own_links if is_activitypub(link.type)]
+    return _by_id(typed_links or [link for link in own_links if link.type in _UNCLEAR_TYPES])
+
+
+def _by_id(self_links: Sequence[DescriptorLink]) -> dict[str, DescriptorLink]:
     links: dict[str, DescriptorLink] = {}
-    for link in descriptor.linked("self"):
-        if link.href is None or not is_activitypub(link.type) or len(links) == _LINKS_MAX:
+    for link in self_links:
+        if link.href is None or len(links) == _LINKS_MAX:
             continue
         try:
             _ = links.setdefault(str(parse_url(link.href)), link)
