@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from typing import Any, Final, Literal, TypeVar
 
 from apcore.adapters.threads import HandlerThreads
@@ -250,7 +251,9 @@ class _Signal:
         self._event.set()
 
     async def wait(self, *, timeout_s: float) -> None:
-        if timeout_s > 0:
+        if timeout_s == inf:
+            _ = await self._event.wait()
+        elif timeout_s > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     _ = await self._event.wait()

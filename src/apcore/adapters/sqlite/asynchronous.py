@@ -2,8 +2,8 @@
 
 A read takes tens of microseconds and never waits for a writer, so it runs on the loop, where a thread would cost more
 than the read. A read that would have to wait (for a connection to open, or a database in recovery) moves to a thread. A
-write waits for the disk and for other writers, so it always runs in a thread. Overlapping writes share transactions, as
-those of any threads do.
+write waits for the disk and for other writers, so it always runs in a thread. All writes that wait on the loop share
+one call of a thread and one transaction (`apcore.adapters.sqlite.batches`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
+from threading import local
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from apcore.adapters.sqlite.batches import WriteBatches
 from apcore.adapters.sqlite.groupcommit import Work
-from apcore.adapters.sqlite.port import get_work, scan_work
+from apcore.adapters.sqlite.port import (
+    any_due_work,
+    as_queue_failures,
+    commit_work,
+    enqueue_work,
+    extend_work,
+    get_work,
+    lease_work,
+    scan_work,
+    settle_work,
+)
 from apcore.adapters.sqlite.readers import WouldWait
 from apcore.ports import (
     AsyncRuntime,
@@ -48,6 +60,7 @@ class AsyncSqliteStore:
         """Bind to the event loop and the threads of ``runtime``."""
         self._store = store
         self._runtime = runtime
+        self._of_thread = local()
 
     @property
     def durability(self) -> Durability:
@@ -75,25 +88,31 @@ class AsyncSqliteStore:
         settles: Sequence[Settlement] = (),
     ) -> bool:
         """See `AtomicStore.commit`. A cancelled commit may still happen."""
-        return await self._runtime.thread(
-            lambda: self._store.commit(checks, writes, token=token, messages=messages, settles=settles), lane="port"
-        )
+        work = commit_work(checks, writes, token, messages, settles)
+        return await self._batches.write(work, wakes=bool(messages or settles))
 
     async def enqueue(self, messages: Sequence[Message], /) -> None:
         """See `MessageQueue.enqueue`."""
-        await self._runtime.thread(lambda: self._store.enqueue(messages), lane="port")
+        await self._queue_write(enqueue_work(messages), wakes=True)
 
     async def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
-        """See `MessageQueue.lease`."""
-        return await self._runtime.thread(lambda: self._store.lease(lanes, limit=limit, lease_s=lease_s), lane="port")
+        """See `MessageQueue.lease`. A look at an empty queue needs no thread."""
+        work = lease_work(lanes, limit, lease_s)
+        if not self._store.found_last_time:
+            with as_queue_failures():
+                if not await self._read(any_due_work(lanes)):
+                    return []
+        leases = await self._queue_write(work, wakes=False)
+        self._store.found_last_time = bool(leases)
+        return leases
 
     async def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
-        return await self._runtime.thread(lambda: self._store.extend(leases, lease_s=lease_s), lane="port")
+        return await self._queue_write(extend_work(leases, lease_s), wakes=False)
 
     async def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
-        return await self._runtime.thread(lambda: self._store.settle(settlements), lane="port")
+        return await self._queue_write(settle_work(settlements), wakes=True)
 
     async def depth(self, lanes: Sequence[str], /) -> Depth:
         """See `MessageQueue.depth`."""
@@ -111,6 +130,18 @@ class AsyncSqliteStore:
     async def aclose(self) -> None:
         """See `KvStore.close`. Closes the blocking store too."""
         await self._runtime.thread(self._store.close, lane="port")
+
+    @property
+    def _batches(self) -> WriteBatches:
+        """The writes that wait on the running loop, which is the loop of this thread."""
+        batches: WriteBatches | None = getattr(self._of_thread, "batches", None)
+        if batches is None:
+            batches = self._of_thread.batches = WriteBatches(self._store.write_all, self._runtime)
+        return batches
+
+    async def _queue_write(self, work: Work[T], *, wakes: bool) -> T:
+        with as_queue_failures():
+            return await self._batches.write(work, wakes=wakes)
 
     async def _read(self, work: Work[T]) -> T:
         try:

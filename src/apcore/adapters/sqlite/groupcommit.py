@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock
 from time import monotonic, sleep
@@ -27,16 +27,18 @@ from attrs import define
 from apcore.adapters.sqlite.failures import failure, is_full
 from apcore.adapters.sqlite.files import File, patiently
 from apcore.adapters.sqlite.readers import Closed
+from apcore.effects import CallOutcome, Raised, Returned
 from apcore.errors import CommitOutcome, StoreBusy, StoreUnavailable
 
-__all__ = ["GroupCommit", "Work"]
+__all__ = ["GROUP_MAX", "GroupCommit", "Work"]
 
 T = TypeVar("T")
 
 Work: TypeAlias = Callable[[sqlite3.Cursor, float], T]
 """A function of a cursor and the store's time. It may run again from the start if the transaction could not commit."""
 
-_GROUP_MAX: Final = 64
+GROUP_MAX: Final = 64
+"""The most works of one transaction."""
 
 
 @define(eq=False)
@@ -57,6 +59,12 @@ class _Request(Generic[T]):
         if self.error is not None:
             raise self.error
         return cast("T", self.result)
+
+    @property
+    def outcome(self) -> CallOutcome[T]:
+        if isinstance(self.error, Exception):
+            return Raised(self.error)
+        return Returned(self.answer())
 
     def let_go(self) -> None:
         if self.turn is not None:
@@ -115,6 +123,21 @@ class GroupCommit:
             self._lead(request)
         return request.answer()
 
+    def submit_all(self, works: Sequence[tuple[Work[Any], bool]]) -> list[CallOutcome[Any]]:
+        """Run several works, each with its ``wakes``, and return their outcomes once they are committed.
+
+        They share a transaction if there are at most 64, and otherwise do not affect each other. Errors are those of
+        `submit`.
+        """
+        deadline = monotonic() + self._file.busy_timeout_s
+        requests = [_Request(work, wakes, deadline) for work, wakes in works]
+        is_leader = self._join(requests)
+        for request in requests:
+            if is_leader or self._wait_for_turn(request):
+                self._lead(request)
+            is_leader = False
+        return [request.outcome for request in requests]
+
     def close(self, wait_s: float) -> bool:
         """Close the connection once it is free, and return whether that happened within ``wait_s``."""
         request = _Request[None](None, wakes=False, deadline=monotonic() + wait_s)
@@ -131,13 +154,23 @@ class GroupCommit:
 
     def _get_the_lead(self, request: _Request[Any]) -> bool:
         """Wait until this thread leads ``request`` (return True) or ``request`` has a result (return False)."""
+        return self._join([request]) or self._wait_for_turn(request)
+
+    def _join(self, requests: Sequence[_Request[Any]]) -> bool:
+        """Lead with the first of ``requests`` if there is no leader (return True). Let the others wait."""
         with self._gate:
-            if not self._led:
-                self._led = True
-                return True
-            request.turn = turn = Lock()
-            _ = turn.acquire()
-            self._waiting.append(request)
+            is_leader = not self._led
+            self._led = True
+            for request in requests[1:] if is_leader else requests:
+                request.turn = Lock()
+                _ = request.turn.acquire()
+                self._waiting.append(request)
+            return is_leader
+
+    def _wait_for_turn(self, request: _Request[Any]) -> bool:
+        """Wait until this thread must lead ``request`` (return True) or ``request`` has a result (return False)."""
+        turn = request.turn
+        assert turn is not None
         try:
             if not turn.acquire(timeout=max(0.0, request.deadline - monotonic())):
                 if self._withdraw(request):
@@ -163,7 +196,7 @@ class GroupCommit:
         """Move waiting requests into ``group``, and return whether there were any."""
         with self._gate:
             size = len(group)
-            while self._waiting and len(group) < _GROUP_MAX and self._waiting[0].work is not None:
+            while self._waiting and len(group) < GROUP_MAX and self._waiting[0].work is not None:
                 group.append(self._waiting.popleft())
             return len(group) > size
 

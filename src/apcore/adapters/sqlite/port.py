@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from apcore.adapters.sqlite import entries
@@ -35,7 +36,18 @@ from apcore.ports import (
     check_settle,
 )
 
-__all__ = ["Port", "get_work", "scan_work"]
+__all__ = [
+    "Port",
+    "any_due_work",
+    "as_queue_failures",
+    "commit_work",
+    "enqueue_work",
+    "extend_work",
+    "get_work",
+    "lease_work",
+    "scan_work",
+    "settle_work",
+]
 
 T = TypeVar("T")
 
@@ -43,7 +55,7 @@ T = TypeVar("T")
 class Port(ABC):
     """`AtomicStore` without `wait` and `close`."""
 
-    _found_last_time = False
+    found_last_time = False
     """Whether the last lease returned a message. Then the next one skips the check for due messages."""
 
     @property
@@ -82,42 +94,30 @@ class Port(ABC):
         settles: Sequence[Settlement] = (),
     ) -> bool:
         """See `AtomicStore.commit`."""
-        commit = check_commit(checks, writes, token)
-        check_enqueue(messages)
-        check_settle(settles)
-        return self._write(
-            lambda cursor, now: _commit(cursor, commit, messages, settles, now), wakes=bool(messages or settles)
-        )
+        return self._write(commit_work(checks, writes, token, messages, settles), wakes=bool(messages or settles))
 
     # --- the queue --------------------------------------------------------------------------------------------------
 
     def enqueue(self, messages: Sequence[Message], /) -> None:
         """See `MessageQueue.enqueue`."""
-        check_enqueue(messages)
-        self._queue_write(lambda cursor, now: queue.enqueue(cursor, messages, now), wakes=True)
+        self._queue_write(enqueue_work(messages), wakes=True)
 
     def lease(self, lanes: Sequence[str], /, *, limit: int, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.lease`. A poll of an empty queue takes no lock, so idle workers do not hinder writers."""
-        check_lease(lanes, limit, lease_s)
-        if not (self._found_last_time or self._queue_read(lambda cursor, now: queue.any_due(cursor, lanes, now))):
+        work = lease_work(lanes, limit, lease_s)
+        if not (self.found_last_time or self._queue_read(any_due_work(lanes))):
             return []
-        leases = self._queue_write(
-            lambda cursor, now: queue.lease(cursor, lanes, limit=limit, lease_s=lease_s, now=now), wakes=False
-        )
-        self._found_last_time = bool(leases)
+        leases = self._queue_write(work, wakes=False)
+        self.found_last_time = bool(leases)
         return leases
 
     def extend(self, leases: Sequence[LeasedMessage], /, *, lease_s: float) -> Sequence[LeasedMessage]:
         """See `MessageQueue.extend`."""
-        check_extend(leases, lease_s)
-        return self._queue_write(
-            lambda cursor, now: queue.extend(cursor, leases, lease_s=lease_s, now=now), wakes=False
-        )
+        return self._queue_write(extend_work(leases, lease_s), wakes=False)
 
     def settle(self, settlements: Sequence[Settlement], /) -> Sequence[LeasedMessage]:
         """See `MessageQueue.settle`."""
-        check_settle(settlements)
-        return self._queue_write(lambda cursor, now: queue.settle(cursor, settlements, now), wakes=True)
+        return self._queue_write(settle_work(settlements), wakes=True)
 
     def depth(self, lanes: Sequence[str], /) -> Depth:
         """See `MessageQueue.depth`. Its cost grows with the number of waiting messages; call it about once a minute."""
@@ -125,16 +125,21 @@ class Port(ABC):
         return self._queue_read(lambda cursor, now: queue.depth(cursor, lanes, now))
 
     def _queue_read(self, work: Work[T]) -> T:
-        try:
+        with as_queue_failures():
             return self.read(work)
-        except StoreUnavailable as error:
-            raise QueueUnavailable(str(error), retry_after_s=error.retry_after_s) from error
 
     def _queue_write(self, work: Work[T], *, wakes: bool) -> T:
-        try:
+        with as_queue_failures():
             return self._write(work, wakes=wakes)
-        except StoreUnavailable as error:
-            raise QueueUnavailable(str(error), retry_after_s=error.retry_after_s) from error
+
+
+@contextmanager
+def as_queue_failures() -> Generator[None]:
+    """Turn failures of the store into failures of the queue."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise QueueUnavailable(str(error), retry_after_s=error.retry_after_s) from error
 
 
 def get_work(keys: Sequence[StoreKey]) -> Work[list[Entry | None]]:
@@ -147,6 +152,49 @@ def scan_work(prefix: StoreKey, after: StoreKey | None, limit: int, *, reverse: 
     """Check the arguments of ``scan``, and return its work."""
     low, high = check_scan(prefix, after, limit, reverse=reverse)
     return lambda cursor, now: entries.scan(cursor, low, high, limit=limit, reverse=reverse, now=now)
+
+
+def commit_work(
+    checks: Sequence[Check],
+    writes: Sequence[Write],
+    token: bytes,
+    messages: Sequence[Message],
+    settles: Sequence[Settlement],
+) -> Work[bool]:
+    """Check the arguments of ``commit``, and return its work."""
+    commit = check_commit(checks, writes, token)
+    check_enqueue(messages)
+    check_settle(settles)
+    return lambda cursor, now: _commit(cursor, commit, messages, settles, now)
+
+
+def enqueue_work(messages: Sequence[Message]) -> Work[None]:
+    """Check the arguments of ``enqueue``, and return its work."""
+    check_enqueue(messages)
+    return lambda cursor, now: queue.enqueue(cursor, messages, now)
+
+
+def any_due_work(lanes: Sequence[str]) -> Work[bool]:
+    """Return the work that finds out whether a message is due."""
+    return lambda cursor, now: queue.any_due(cursor, lanes, now)
+
+
+def lease_work(lanes: Sequence[str], limit: int, lease_s: float) -> Work[list[LeasedMessage]]:
+    """Check the arguments of ``lease``, and return its work."""
+    check_lease(lanes, limit, lease_s)
+    return lambda cursor, now: queue.lease(cursor, lanes, limit=limit, lease_s=lease_s, now=now)
+
+
+def extend_work(leases: Sequence[LeasedMessage], lease_s: float) -> Work[list[LeasedMessage]]:
+    """Check the arguments of ``extend``, and return its work."""
+    check_extend(leases, lease_s)
+    return lambda cursor, now: queue.extend(cursor, leases, lease_s=lease_s, now=now)
+
+
+def settle_work(settlements: Sequence[Settlement]) -> Work[list[LeasedMessage]]:
+    """Check the arguments of ``settle``, and return its work."""
+    check_settle(settlements)
+    return lambda cursor, now: queue.settle(cursor, settlements, now)
 
 
 def _commit(

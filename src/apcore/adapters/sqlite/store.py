@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Condition, Lock
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from apcore.adapters.sqlite import entries
 from apcore.adapters.sqlite import messages as queue
@@ -32,6 +32,7 @@ from apcore.adapters.sqlite.forks import watch
 from apcore.adapters.sqlite.groupcommit import GroupCommit, Work
 from apcore.adapters.sqlite.port import Port
 from apcore.adapters.sqlite.readers import Closed, Readers, WouldWait
+from apcore.effects import CallOutcome, Raised
 from apcore.errors import StoreBusy, StoreUnavailable
 from apcore.ports import AsyncRuntime, AtomicStore, Durability, check_lanes
 
@@ -229,6 +230,20 @@ class SqliteStore(Port):
             except Closed:
                 continue
 
+    def write_all(self, works: Sequence[tuple[Work[Any], bool]]) -> Sequence[CallOutcome[Any]]:
+        """Run several works in transactions, each with whether it may make a message due; return their outcomes.
+
+        `AsyncSqliteStore` calls this once for all tasks that write at the same time.
+        """
+        outcomes: dict[int, CallOutcome[Any]] = {}
+        remaining = list(range(len(works)))
+        while remaining:
+            results = self._open().writer.submit_all([works[number] for number in remaining])
+            outcomes.update(zip(remaining, results, strict=True))
+            # Those that came too late for a writer that was closed meanwhile.
+            remaining = [number for number in remaining if _is_closed(outcomes[number])]
+        return [outcomes[number] for number in range(len(works))]
+
     def _open(self) -> _Opened:
         opened = self._opened
         if opened is not None and opened.pid == os.getpid():
@@ -268,3 +283,7 @@ class SqliteStore(Port):
             self._waiters = 0
         elif self._holds_opening:
             self._opening.release()
+
+
+def _is_closed(outcome: CallOutcome[Any]) -> bool:
+    return isinstance(outcome, Raised) and isinstance(outcome.error, Closed)
