@@ -47,11 +47,17 @@ class Server:
         self.node: Node[None] = Node(federation, origin, MemoryStore(), transport=network, signer=ReusedKeys())
         network.join(self.node)
 
-    def has_follow_from(self, follower: str) -> bool:
-        """Return whether a Follow of the other actor stands, answered or not."""
+    def state_of(self, follower: str) -> RelationState:
         relation = self.node.run(read_relation(self.node.federation.places, Direction.INBOUND, self.actor, follower))
         assert relation is not None
-        return relation.state not in {RelationState.NONE, RelationState.BLOCKED}
+        return relation.state
+
+    def has_follow_from(self, follower: str) -> bool:
+        """Return whether a Follow of the other actor stands, answered or not."""
+        return self.state_of(follower) not in {RelationState.NONE, RelationState.BLOCKED}
+
+    def blocks(self, other: str) -> bool:
+        return self.state_of(other) is RelationState.BLOCKED
 
     def members(self, name: str) -> list[str]:
         answer = self.node.handle(Request("GET", f"{self.actor}/{name}?page=true"))
@@ -88,6 +94,8 @@ def test_two_servers_agree_after_any_sequence_of_activities(steps: list[tuple[bo
         sender, receiver = (anna, mila) if is_anna else (mila, anna)
         if name == "accept" and not sender.has_follow_from(receiver.actor):
             continue  # the other server would accept an Accept that answers no Follow
+        if name == "follow" and sender.blocks(receiver.actor):
+            continue  # refused, see `test_blocked_actor_cannot_be_followed`
         sender.node.send(activities(sender.actor, receiver.actor)[name], by=sender.name, to=receiver.actor)
         quiesce(anna, mila)
     for sender, receiver in ((anna, mila), (mila, anna)):
@@ -96,6 +104,40 @@ def test_two_servers_agree_after_any_sequence_of_activities(steps: list[tuple[bo
         sender.node.publish(Note(content=f"private, of {sender.name}"), by=sender.name, to=f"{sender.actor}/followers")
         quiesce(anna, mila)
         assert (f"private, of {sender.name}" in receiver.heard) is follows
+
+
+CROSSING = ("follow", "undo follow", "accept", "reject", "block", "undo block", "work")
+CROSSING_STEPS = st.tuples(st.booleans(), st.sampled_from(CROSSING))
+BLOCKED_WHILE_ASKING = [
+    (True, "follow"),
+    (False, "block"),
+    (False, "undo block"),
+    (False, "work"),
+    (True, "work"),
+    (False, "work"),
+    (False, "accept"),
+]
+
+
+@settings(max_examples=25, deadline=None)
+@example(BLOCKED_WHILE_ASKING)
+@given(st.lists(CROSSING_STEPS, min_size=4, max_size=20))
+def test_two_servers_agree_after_activities_that_cross_each_other(steps: list[tuple[bool, str]]) -> None:
+    network = PeerNetwork()
+    anna, mila = Server(HOME, "anna", network), Server(AWAY, "mila", network)
+    for is_anna, name in steps:
+        sender, receiver = (anna, mila) if is_anna else (mila, anna)
+        if name == "work":
+            _ = sender.node.work(until_idle=True)
+            continue
+        if name == "accept" and not sender.has_follow_from(receiver.actor):
+            continue
+        if name == "follow" and sender.blocks(receiver.actor):
+            continue
+        sender.node.send(activities(sender.actor, receiver.actor)[name], by=sender.name, to=receiver.actor)
+    quiesce(anna, mila)
+    for sender, receiver in ((anna, mila), (mila, anna)):
+        assert (receiver.actor in sender.members("followers")) is (sender.actor in receiver.members("following"))
 
 
 def quiesce(*servers: Server) -> None:
@@ -113,3 +155,20 @@ def test_blocked_actor_cannot_be_accepted():
         mila.node.send(Accept(object=Follow(actor=ANNA, object=MILA)), by="mila", to=ANNA)
     quiesce(anna, mila)
     assert anna.members("following") == mila.members("followers") == []
+
+
+def test_blocked_actor_cannot_be_followed():
+    network = PeerNetwork()
+    anna, mila = Server(HOME, "anna", network), Server(AWAY, "mila", network)
+    mila.node.block(ANNA, by="mila")
+    quiesce(anna, mila)
+    with pytest.raises(ContractError, match=f"'mila' blocks {ANNA}: unblock it before you follow it"):
+        mila.node.follow(ANNA, by="mila")
+    with pytest.raises(ContractError, match=f"{MILA} blocks {ANNA}: send an Undo of the Block before a Follow"):
+        mila.node.send(Follow(object=ANNA), by="mila", to=ANNA)
+    quiesce(anna, mila)
+    assert anna.members("followers") == mila.members("following") == []
+    mila.node.unblock(ANNA, by="mila")
+    mila.node.follow(ANNA, by="mila")
+    quiesce(anna, mila)
+    assert anna.state_of(MILA) is RelationState.PENDING

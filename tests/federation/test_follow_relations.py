@@ -468,7 +468,7 @@ def test_only_the_followed_actor_may_answer():
     assert ground.members("following") == [MILA]
 
 
-def test_late_answer_to_an_undone_follow_does_not_affect_the_next_one():
+def test_late_accept_of_an_undone_follow_does_not_affect_the_next_one():
     ground = Ground()
     first = ground.request_follow()
     ground.send(Undo(object=Follow(id=first["id"], actor=ANNA, object=MILA)))
@@ -476,8 +476,81 @@ def test_late_answer_to_an_undone_follow_does_not_affect_the_next_one():
     ground.receive(ground.mila.activity("Accept", object=first))
     assert ground.members("following") == []
     ground.receive(ground.mila.activity("Accept", object=second | {"id": f"{MILA}/a-name-of-its-own"}))
-    ground.receive(ground.mila.activity("Reject", object=first))
     assert ground.members("following") == [MILA]
+
+
+NAMES_OF_A_FOLLOW: dict[str, Callable[[str], Any]] = {
+    "known id, embedded": lambda known: {"id": known, "type": "Follow", "actor": ANNA, "object": MILA},
+    "unknown id of ours, embedded": lambda known: {
+        "id": f"{ANNA}#follow/unknown",
+        "type": "Follow",
+        "actor": ANNA,
+        "object": MILA,
+    },
+    "unknown id of its own, embedded": lambda known: {
+        "id": f"{MILA}/unknown",
+        "type": "Follow",
+        "actor": ANNA,
+        "object": MILA,
+    },
+    "no id, embedded": lambda known: {"type": "Follow", "actor": ANNA, "object": MILA},
+    "known id": lambda known: known,
+    "unknown id": lambda known: f"{ANNA}#follow/unknown",
+}
+"""The ways in which an answer names a Follow of ours, given the id under which it was sent."""
+NAMED = ("known id, embedded", "unknown id of its own, embedded", "no id, embedded", "known id")
+"""The ways that can only mean our present Follow."""
+EMBEDDED = tuple(name for name in NAMES_OF_A_FOLLOW if name.endswith("embedded"))
+ANSWERS_THAT_COUNT: dict[str, tuple[RelationState, RelationState, tuple[str, ...]]] = {
+    # Only an answer that means the present request grants it.
+    "Accept": (RelationState.PENDING, RelationState.ACCEPTED, NAMED),
+    # The followed actor ends a relation with any Follow of our actor that it names, although we do not know the id.
+    "Reject": (RelationState.PENDING, RelationState.REJECTED, (*EMBEDDED, "known id")),
+    "Reject of the accepted": (RelationState.ACCEPTED, RelationState.REJECTED, (*EMBEDDED, "known id")),
+    # The answer that is undone has no id here, so only the Follow in it tells which relation is meant.
+    "Undo of the Accept": (RelationState.ACCEPTED, RelationState.PENDING, EMBEDDED),
+    "Undo of the Reject": (RelationState.REJECTED, RelationState.PENDING, NAMED[:-1]),
+}
+"""Each answer with the state before it, the state after it, and the ways of naming our Follow in which it counts."""
+
+
+@pytest.mark.parametrize("way", NAMES_OF_A_FOLLOW)
+@pytest.mark.parametrize("answer", ANSWERS_THAT_COUNT)
+def test_answer_counts_by_the_way_in_which_it_names_our_follow(answer: str, way: str) -> None:
+    before, after, ways = ANSWERS_THAT_COUNT[answer]
+    ground = Ground()
+    follow = ground.request_follow()
+    if before is not RelationState.PENDING:
+        verb = "Accept" if before is RelationState.ACCEPTED else "Reject"
+        ground.receive(ground.mila.activity(verb, object=follow))
+    assert ground.state(Direction.OUTBOUND) is before
+    subject = NAMES_OF_A_FOLLOW[way](follow["id"])
+    if answer.startswith("Undo"):
+        answer, subject = "Undo", {"type": answer.rpartition(" ")[2], "actor": MILA, "object": subject}
+    ground.receive(ground.mila.activity(answer.partition(" ")[0], object=subject))
+    assert ground.state(Direction.OUTBOUND) is (after if way in ways else before)
+
+
+def test_follow_that_arrives_after_the_block_is_over_may_be_accepted() -> None:
+    ground = Ground()
+    follow = ground.request_follow()
+    block = ground.mila.activity("Block", object=ANNA)
+    ground.receive(block)
+    assert (ground.state(Direction.OUTBOUND), ground.members("following")) == (RelationState.REJECTED, [])
+    ground.receive(ground.mila.activity("Undo", object=block))
+    assert (ground.state(Direction.OUTBOUND), ground.members("following")) == (RelationState.REJECTED, [])
+    ground.receive(ground.mila.activity("Accept", object=follow))
+    assert ground.members("following") == [MILA]
+
+
+@pytest.mark.parametrize("undone", ["id", "embedded"])
+def test_end_of_a_block_makes_no_follow_of_ours_pending(undone: str) -> None:
+    ground = Ground()
+    _ = ground.request_follow()
+    block = ground.mila.activity("Block", object=ANNA)
+    ground.receive(block)
+    ground.receive(ground.mila.activity("Undo", object=block["id"] if undone == "id" else block))
+    assert ground.state(Direction.OUTBOUND) is RelationState.REJECTED
 
 
 def test_accept_of_an_unknown_follow_adds_no_follower():

@@ -278,6 +278,32 @@ def test_delete_reaches_followers_followed_actors_and_those_who_asked_once_each(
     assert not received(server.bob, "Delete")
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda follow: ("Accept", {"object": follow}),
+        lambda follow: ("Undo", {"object": {"type": "Accept", "actor": NEW, "object": follow}}),
+        lambda follow: ("Reject", {"object": follow}),
+    ],
+    ids=["Accept", "Undo of the Accept", "Reject"],
+)
+@pytest.mark.parametrize("is_accepted", [False, True], ids=["pending", "accepted"])
+def test_answer_that_is_processed_after_the_deletion_changes_no_relation(ending: Any, is_accepted: bool) -> None:
+    """Otherwise the other actor may pass from one collection to the next while the Delete is planned."""
+    server = AccountServer()
+    follow = {"id": server.node.follow(NEW, by="alice"), "type": "Follow", "actor": ALICE, "object": NEW}
+    server.work()  # the other server fetches our key while it can
+    if is_accepted:
+        server.receive(server.new, "Accept", object=follow)
+    type_name, members = ending(follow)
+    assert server.new.deliver(server.node, server.new.activity(type_name, **members), to="alice").status == 202
+    _ = server.node.delete_actor("alice")
+    server.work()
+    assert server.node.members(f"{ALICE}/following").items == ((NEW,) if is_accepted else ())
+    assert server.node.members(f"{ALICE}#own-follow-requests").items == (() if is_accepted else (NEW,))
+    assert len(received(server.new, "Delete")) == 1
+
+
 def test_deleted_actor_sends_and_publishes_nothing_more():
     server = AccountServer()
     _ = server.node.delete_actor("alice")

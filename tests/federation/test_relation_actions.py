@@ -96,6 +96,7 @@ INBOUND_RESULTS: dict[str, dict[str, str | type[Exception] | None]] = {
     "remove_follower": {"none": None, "pending": None, "accepted": "Reject", "rejected": None, "blocked": None},
     "block": {**dict.fromkeys(("none", "pending", "accepted", "rejected"), "Block"), "blocked": None},
     "unblock": {**dict.fromkeys(("none", "pending", "accepted", "rejected"), None), "blocked": "Undo"},
+    "follow": {**dict.fromkeys(("none", "pending", "accepted", "rejected"), "Follow"), "blocked": ContractError},
 }
 OUTBOUND_RESULTS: dict[str, dict[str, str | type[Exception] | None]] = {
     "follow": dict.fromkeys(OUTBOUND_STATES, "Follow"),
@@ -150,7 +151,7 @@ def test_every_action_is_idempotent_and_keeps_the_collections_right() -> None:
     assert node.unfollow(bob, by="alice") is None
 
 
-@pytest.mark.parametrize("name", [*INBOUND_RESULTS, *OUTBOUND_RESULTS])
+@pytest.mark.parametrize("name", {**INBOUND_RESULTS, **OUTBOUND_RESULTS})
 @pytest.mark.parametrize(
     ("actor", "by", "words"),
     [

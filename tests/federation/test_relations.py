@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from apcore import Federation, Node
 from apcore.effects import Op, commit_batch
 from apcore.federation.outbox.pending_writes import flush
+from apcore.federation.relations.actions import note_follow
 from apcore.federation.relations.statements import RELATION_EVENTS, UNDO_EVENTS
 from apcore.federation.relations.stored import own_requests_collection, read_relation, requests_collection
 from apcore.federation.relations.table import (
@@ -25,6 +26,7 @@ from apcore.federation.relations.table import (
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import RelationUpdate
 from apcore.federation.unit_setup import unit_of_work_for
+from apcore.ports import Batch
 from apcore.testing.keys import ReusedKeys
 from apcore.testing.peer import PeerNetwork
 from apcore.vocab import Person
@@ -176,6 +178,19 @@ def test_overtaken_activity_changes_nothing(event: RelationEvent, later: Relatio
         assert after.state is transition(before.state, event).state
     else:
         assert after.state is before.state
+
+
+def test_follow_and_block_of_the_same_moment_do_not_both_count() -> None:
+    node = relation_node()
+
+    def note_follow_only() -> Op[Batch]:
+        scope = unit_of_work_for(node.site(), seed=bytes(16))
+        _ = yield from note_follow(scope, THEM, "alice")
+        return (yield from flush(node.site(), scope))
+
+    batch = node.run(note_follow_only())
+    _ = node.block(THEM, by="alice")
+    assert node.run(commit_batch(batch)) is False
 
 
 def relation_node() -> Node[None]:

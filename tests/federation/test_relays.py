@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from apcore.errors import ContractError, Refused
-from apcore.federation import DomainRules, Drop, Federation
+from apcore.federation import DomainRules, Drop, Federation, InboxPolicy
 from apcore.federation.relays import RELAYS_MAX
 from apcore.http import Headers, Request, Response
 from apcore.node import AsyncNode, Node
@@ -437,6 +437,24 @@ def served(server: Server, uri: str, document: dict[str, Any]) -> str:
 def test_announced_content_that_cannot_be_proved_is_dropped(subscriber: Server, make_object: Any) -> None:
     assert announce(subscriber, make_object(subscriber)) == 202
     assert subscriber.heard == []
+
+
+@pytest.mark.parametrize("mentions", [[ALICE], [ALICE, f"{HERE}/users/carol"]], ids=["blocking", "another one too"])
+def test_relayed_activity_of_an_actor_that_all_its_addressees_block_is_dropped(
+    subscriber: Server, mentions: list[str]
+) -> None:
+    subscriber.node.block(BOB, by="alice")
+    subscriber.bob.serve(CREATE, create_of_bob(subscriber, cc=mentions))
+    assert announce(subscriber, CREATE) == 202
+    assert [kind for kind, *_ in subscriber.heard] == ["Create"] * (len(mentions) - 1)
+
+
+def test_relayed_activity_of_a_stranger_that_names_too_many_actors_is_dropped() -> None:
+    server = subscribed(inbox=InboxPolicy(stranger_mentions_max=1))
+    server.bob.serve(CREATE, create_of_bob(server, cc=[ALICE, f"{HERE}/users/carol"]))
+    announce(server, CREATE)
+    assert server.heard == []
+    server.node.close()
 
 
 def test_suspended_domain_is_not_fetched_for_a_relay() -> None:

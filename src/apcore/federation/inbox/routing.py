@@ -25,6 +25,7 @@ from apcore.errors import Refused, RemoteError
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import load_actor
 from apcore.federation.domain_checks import check_domain
+from apcore.federation.inbox.addressee_rules import check_blocks, check_mentions, local_actors_named
 from apcore.federation.inbox.claims import routed_claim
 from apcore.federation.inbox.document_proofs import by_ld_signature, by_proof
 from apcore.federation.inbox.evidence import Authenticated, is_old, too_old
@@ -73,10 +74,11 @@ def route(site: Site, scope: UnitOfWork[Any], reference: Reference) -> Op[bool]:
     An activity without a listener and without a side effect is not stored.
 
     Effects: `Now`; those of `key_named` for an embedded activity that is signed, else those of `load`; those of
-    `routed_claim`.
+    `check_blocks`, `check_mentions` and `routed_claim`.
 
     Raises:
-        RemoteError: Nothing proves the activity, it is too old, or its actor must not perform it.
+        RemoteError: Nothing proves the activity, it is too old, its actor must not perform it, or all actors of ours
+            that it names block that actor.
         Unavailable: Its origin or the server of its key does not answer now.
     """
     now = yield from Now()
@@ -86,6 +88,9 @@ def route(site: Site, scope: UnitOfWork[Any], reference: Reference) -> Op[bool]:
         raise Refused(f"{authenticated.id} is an activity of this server, so it is not received")
     severity = yield from check_domain(site, actor)
     check_permitted(site, authenticated.activity, actor)
+    actors_named = local_actors_named(site, authenticated.activity)
+    yield from check_blocks(site, authenticated, None, actors_named)
+    yield from check_mentions(site, authenticated, actors_named)
     federation = site.federation
     document = authenticated.document
     if federation.listener_for(document) is None and federation.side_effect_for(document) is None:

@@ -27,12 +27,12 @@ from apcore.federation.interactions.statements import (
     public_part,
     read_undone,
 )
+from apcore.federation.outbox.readers import is_among
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.received_writes import WriteEntry
 from apcore.federation.relations.stored import read_relation
 from apcore.federation.relations.table import Direction, RelationState
 from apcore.federation.routes import OBJECT_COLLECTIONS
-from apcore.federation.serving.access import is_among
 from apcore.federation.site import Site
 from apcore.federation.unit_of_work import AddMember, PendingWrite, RemoveMember
 from apcore.vocab import Activity, Undo

@@ -8,7 +8,8 @@
 - An Update that only names the actor gets its document, as it is served after the commit.
 
 None of these may be about another actor of ours. Each commit of an actor that sends also checks that the actor has not
-changed meanwhile, so nothing is sent after the Delete.
+changed meanwhile, so nothing is sent after the Delete. Nor does a received activity change the relations of a deleted
+actor.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from apcore.federation.actors.records import (
 from apcore.federation.relations.stored import own_requests_collection, requests_collection
 from apcore.federation.site import Site
 from apcore.federation.time_limits import SENT_KEPT_S
-from apcore.federation.unit_of_work import ChangeActor, PendingWrite, PublishObject, SendActivity
+from apcore.federation.unit_of_work import ChangeActor, PendingWrite, PublishObject, RelationUpdate, SendActivity
 from apcore.ports import NO_CHANGE, Batch
 from apcore.records import Stored
 from apcore.vocab import Activity, Delete, Move, Tombstone, Update, View, read_document, to_wire
@@ -50,8 +51,8 @@ def settle_actor_changes(
 ) -> Op[tuple[list[PendingWrite], Batch]]:
     """Apply the changes of our own actors among ``notes``; return the other notes, and a part of their commit.
 
-    Effects: one `Get` for each actor that sends; for a Move, those of `confirm_move`; for an Update or a Delete, the
-    actor's handler and those of `own_keys`; for a Delete, also a `Get` and two `Scan`s.
+    Effects: one `Get` for each actor that sends, or whose relations a received activity changes; for a Move, those of
+    `confirm_move`; for an Update or a Delete, the actor's handler and those of `own_keys`; for a Delete, also a `Get`.
 
     Raises:
         ContractError: The actor is deleted, an activity is about another actor of ours, or a Move is not confirmed.
@@ -66,6 +67,10 @@ def settle_actor_changes(
             case PublishObject():
                 _ = yield from settling.read_sender(note.by)
                 settling.notes.append(note)
+            case RelationUpdate(received=datetime()):
+                # Planning finds those who get the Delete of an actor in its relations, so these stay as they are.
+                if not (yield from settling.read(note.us)).is_deleted:
+                    settling.notes.append(note)
             case _:
                 settling.notes.append(note)
     return settling.notes, settling.batch
@@ -82,31 +87,30 @@ class _Settling:
         factory=dict[str, "Stored[OwnActorRecord, OwnActorKey] | None"]
     )
     records: dict[str, OwnActorRecord] = field(factory=dict[str, OwnActorRecord])
-    """The records that are to be written, by the identifier of the actor."""
+    """The records that are to be written, by the id of the actor."""
     keys: Batch = NO_CHANGE
     """The changes of the keys of deleted actors."""
 
     @property
     def batch(self) -> Batch:
         batch = self.keys
-        for identifier, stored in self.stored.items():
-            key = OwnActorKey.of(self.site.actor_uri(identifier))
+        for actor, stored in self.stored.items():
+            key = OwnActorKey.of(actor)
             batch += Batch([OWN_ACTORS.absent(key) if stored is None else stored.check])
-            if identifier in self.records:
-                batch += Batch(writes=[OWN_ACTORS.put(key, self.records[identifier])])
+            if actor in self.records:
+                batch += Batch(writes=[OWN_ACTORS.put(key, self.records[actor])])
         return batch
 
-    def read(self, identifier: str) -> Op[OwnActorRecord]:
+    def read(self, actor: str) -> Op[OwnActorRecord]:
         """Return the record of an actor after the notes so far."""
-        actor = self.site.actor_uri(identifier)
-        if identifier not in self.stored:
+        if actor not in self.stored:
             [entry] = yield from Get((OWN_ACTORS.key(OwnActorKey.of(actor)),))
-            self.stored[identifier] = OWN_ACTORS.read_optional(entry)
-        stored = self.stored[identifier]
-        return self.records.get(identifier) or (OwnActorRecord(actor=actor) if stored is None else stored.record)
+            self.stored[actor] = OWN_ACTORS.read_optional(entry)
+        stored = self.stored[actor]
+        return self.records.get(actor) or (OwnActorRecord(actor=actor) if stored is None else stored.record)
 
     def read_sender(self, identifier: str) -> Op[OwnActorRecord]:
-        record = yield from self.read(identifier)
+        record = yield from self.read(self.site.actor_uri(identifier))
         if record.is_deleted:
             raise ContractError(f"{identifier!r:.60} is deleted, so it sends and publishes nothing any more")
         return record
@@ -115,10 +119,10 @@ class _Settling:
         record = yield from self.read_sender(note.by)
         if note.also_known_as is not None:
             record = evolve(record, also_known_as=note.also_known_as)
-        self.records[note.by] = evolve(record, moved_to=None) if note.cancels_move else record
+        self.records[record.actor] = evolve(record, moved_to=None) if note.cancels_move else record
 
     def send(self, note: SendActivity) -> Op[None]:
-        record = yield from self.read(note.by)
+        record = yield from self.read(self.site.actor_uri(note.by))
         is_about_itself = _check_subject(self.site, note)
         if record.is_deleted and is_about_itself and note.activity.is_a(Delete):
             return  # it is deleted already, and its Delete is sent
@@ -140,12 +144,12 @@ class _Settling:
             yield from confirm_move(self.site, actor=record.actor, target=target)
         except RemoteError as error:
             raise ContractError(f"{record.actor} cannot move to {target}: {error}") from error
-        self.records[note.by] = evolve(record, moved_to=target)
+        self.records[record.actor] = evolve(record, moved_to=target)
 
     def _delete(self, note: SendActivity, record: OwnActorRecord) -> Op[SendActivity]:
         site, retire_at = self.site, self.now + timedelta(seconds=SENT_KEPT_S)
         view = yield from application_view(site, note.by)
-        self.records[note.by] = evolve(record, deleted=self.now, former_type=_former_type(view))
+        self.records[record.actor] = evolve(record, deleted=self.now, former_type=_former_type(view))
         # Without keys, the Delete could not be signed, and keys that are made later would never be retired.
         _ = yield from own_keys(site, record.actor)
         ring = yield from read_key_ring(record.actor)

@@ -1,7 +1,7 @@
 """Make the activities for a user's decisions about a relation: follow, answer, remove or block another actor.
 
 A function such as `unfollow` or `block` reads the relation as it is after the notes of the unit of work, and returns
-the activity to send. `note_action` notes that activity. `note_follow` notes a Follow without reading the relation.
+the activity to send. `note_action` notes that activity. `note_follow` notes a Follow, whatever the relation is.
 A noted activity then changes the relation by the table of `apcore.federation.relations.table`, like any sent activity.
 The other functions read requests and memberships.
 """
@@ -73,10 +73,15 @@ def note_follow(scope: UnitOfWork[Any], actor: str, by: str) -> Op[str]:
 
     A Follow of an actor that is followed already is sent too: the other server may have lost the relation.
 
-    Effects: none.
+    Effects: those of `relation_after`.
+
+    Raises:
+        ContractError: ``by`` blocks ``actor``.
     """
-    yield from ()  # an operation without effects
-    _ = _check_actor(scope, actor, by)
+    us = _check_actor(scope, actor, by)
+    inbound = yield from relation_after(scope, Direction.INBOUND, us, actor)
+    if inbound is not None and inbound.state is RelationState.BLOCKED:
+        raise ContractError(f"{by!r:.60} blocks {actor}: unblock it before you follow it")
     return scope.address(_sending("Follow", actor, by=by, to=actor))
 
 

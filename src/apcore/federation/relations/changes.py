@@ -69,6 +69,9 @@ _ANSWERS: Final[Mapping[RelationEvent, RelationState]] = MappingProxyType(
 """The state that an activity of the followed actor leads to. Its id is stored, for an Undo that names only the id."""
 
 
+_NAMES_OF_SENT: Final = MappingProxyType({RelationEvent.ACCEPT: "an Accept", RelationEvent.FOLLOW: "a Follow"})
+_GRANTS: Final = frozenset({RelationEvent.ACCEPT, RelationEvent.UNDO_REJECT})
+"""The events by which the followed actor grants a request."""
 _UNORDERED: Final = frozenset({RelationEvent.REFRESH, RelationEvent.UNDO_BLOCK})
 """The events that do not depend on other activities of the same actor, and that no other activity depends on."""
 
@@ -85,7 +88,7 @@ def settle_relations(
 
     Raises:
         ContractError: An activity answers a Follow whose object is another actor of ours, undoes an activity of another
-            actor, or accepts the Follow of a blocked actor.
+            actor, or is a Follow of a blocked actor or its Accept.
     """
     settling = _Settling(routes)
     yield from settling.apply_all(origin, notes)
@@ -103,11 +106,12 @@ def relation_after(scope: UnitOfWork[Any], direction: Direction, us: str, them: 
 
 
 def is_late_answer(relation: Relation, update: RelationUpdate) -> bool:
-    """Return whether an answer names a Follow of ours that was undone before we sent a new one.
+    """Return whether an answer grants a Follow of ours that was undone before we sent a new one.
 
-    An id of another origin is no evidence of that: some servers give the embedded Follow an id of their own.
+    An id of another origin is no evidence of that: some servers give the embedded Follow an id of their own. An answer
+    that ends the relation counts with any id, as with Mastodon: the followed actor decides who follows it.
     """
-    if relation.direction is Direction.INBOUND or update.event is RelationEvent.FOLLOW or not relation.follow_ids:
+    if relation.direction is Direction.INBOUND or update.event not in _GRANTS or not relation.follow_ids:
         return False
     named_id = update.follow_id
     return named_id is not None and same_origin(named_id, relation.us) and named_id not in relation.follow_ids
@@ -181,6 +185,10 @@ class _Settling:
             self.add(AddMember(relation.members, relation.them, update.item))
         self._write(changed)
 
+    def check_unchanged(self, relation: Relation) -> None:
+        version = None if relation.entry is None else relation.entry.version
+        _ = self.checks.setdefault(relation.key, Check(RELATIONS.key(relation.key), version))
+
     def _act(self, action: RelationAction, relation: Relation) -> None:
         is_inbound = relation.direction is Direction.INBOUND
         requests = requests_collection(relation.us) if is_inbound else own_requests_collection(relation.us)
@@ -210,7 +218,7 @@ class _Settling:
         is_blank = relation.state is RelationState.NONE and not is_remembered
         if is_blank and relation.entry is None and key not in self.checks:
             return
-        self.checks[key] = Check(RELATIONS.key(key), None if relation.entry is None else relation.entry.version)
+        self.check_unchanged(relation)
         ttl_s = _ttl_s(relation)
         self._add_write(RELATIONS.delete(key) if is_blank else RELATIONS.put(key, relation.new_record, ttl_s=ttl_s))
 
@@ -239,12 +247,21 @@ def _ttl_s(relation: Relation) -> float | None:
 
 
 def _check_not_blocked(settling: _Settling, update: RelationUpdate) -> Op[None]:
-    """Refuse to send an Accept to a blocked actor: its server would record a relation that ours does not have."""
-    if update.event is not RelationEvent.ACCEPT:
+    """Refuse to send an Accept or a Follow to a blocked actor.
+
+    Its server would record a relation that ours does not have. Nor would our Delete reach it and end that relation.
+    """
+    if update.event not in {RelationEvent.ACCEPT, RelationEvent.FOLLOW}:
         return
-    relation = yield from settling.read(update)
-    if relation is not None and relation.state is RelationState.BLOCKED:
-        raise ContractError(f"{update.us} blocks {update.them}: send an Undo of the Block before an Accept")
+    relation = yield from settling.read(evolve(update, direction=Direction.INBOUND))
+    if relation is None:
+        return
+    if relation.state is RelationState.BLOCKED:
+        raise ContractError(
+            f"{update.us} blocks {update.them}: send an Undo of the Block before {_NAMES_OF_SENT[update.event]}"
+        )
+    # A Block that is committed at the same moment must not pass unseen.
+    settling.check_unchanged(relation)
 
 
 def _last_received(relation: Relation, update: RelationUpdate) -> datetime | None:

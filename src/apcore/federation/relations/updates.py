@@ -111,9 +111,10 @@ def _received_update(
     if role is Role.FOLLOWER:
         follow_id = follow_id if event is RelationEvent.FOLLOW else None
         return RelationUpdate(Direction.INBOUND, us, them, event, follow_id=follow_id)
-    # The other actor's Block ends our Follow. Its server may never tell us that the Block is over, so the outbound
-    # relation has no state for it.
-    event = RelationEvent.END if event is RelationEvent.BLOCK else event
+    if event is RelationEvent.BLOCK:
+        # The Block rejects our Follow. Its server may never tell us that the Block is over, so the outbound relation
+        # has no state for it. A Follow of ours that arrives after the Block is over may still be accepted.
+        return RelationUpdate(Direction.OUTBOUND, us, them, RelationEvent.REJECT)
     return RelationUpdate(Direction.OUTBOUND, us, them, event, follow_id=follow_id, answer_id=activity_id)
 
 

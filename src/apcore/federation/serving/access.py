@@ -29,19 +29,14 @@ fetched. An unsigned one cannot be told from others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from attrs import field, frozen
 
-from apcore.collections import PageItems, contains
 from apcore.effects import Op
 from apcore.errors import ApcoreError, Refused, RemoteError, Unavailable
 from apcore.federation.actors.profiles import ActorUnknown, ResourceUnknown, dispatch_actor
 from apcore.federation.domain_checks import check_hosts
-from apcore.federation.outbox.edit import readers_of
-from apcore.federation.outbox.recipients import item_id
-from apcore.federation.outbox.records import ObjectRecord
 from apcore.federation.relations.stored import blocked_among
 from apcore.federation.request_signers import find_signer, signer_hosts
 from apcore.federation.routes import Registered, RouteMatch
@@ -50,15 +45,12 @@ from apcore.http import Request, Url
 from apcore.signatures import BadSignature, SignatureMissing, is_signed
 
 __all__ = [
-    "AUDIENCE_PAGES_MAX",
     "CollectionUnknown",
     "ObjectUnknown",
     "Visitor",
     "check_access",
     "identify_visitor",
-    "is_among",
     "is_guarded",
-    "is_reader",
     "predicates",
     "refuse_suspended",
     "resource_unknown",
@@ -68,8 +60,6 @@ _KINDS_OF_AN_ACTOR: Final = frozenset(
     {"actor", "collection", "page", "partial", "managed", "object-collection", "object-page"}
 )
 _HIDDEN_BY_A_BLOCK: Final = _KINDS_OF_AN_ACTOR - {"actor"}
-AUDIENCE_PAGES_MAX: Final = 10
-"""The most pages of an application's collection that are searched for a viewer."""
 
 
 class ObjectUnknown(ResourceUnknown):
@@ -190,52 +180,3 @@ def _agrees(site: Site, route: RouteMatch, predicate: Registered, viewer: str | 
     if route.target.kind == "object":
         return bool((yield from dispatch_actor(site, predicate, **route.values, viewer=viewer)))
     return bool((yield from dispatch_actor(site, predicate, route.identifier, viewer)))
-
-
-def is_among(site: Site, record: ObjectRecord, viewer: str) -> Op[bool]:
-    """Return whether ``viewer`` is the owner of a published object or in its audience, and is not blocked.
-
-    The audience is every actor that the object was addressed to, and the members of our collections among these
-    addresses.
-
-    Effects: one `Get`, and those of `is_reader`.
-    """
-    if viewer == record.owner:
-        return True
-    if (yield from blocked_among(record.owner, (viewer,))):
-        return False
-    return (yield from is_reader(site, readers_of(record), viewer))
-
-
-def is_reader(site: Site, readers: Sequence[str], viewer: str) -> Op[bool]:
-    """Return whether ``viewer`` is one of ``readers``, or in a collection of ours that is one of them.
-
-    Effects: one `Get` for each managed collection, or the handler of another one, for up to `AUDIENCE_PAGES_MAX` pages.
-    """
-    if viewer in readers:
-        return True
-    for uri in readers:
-        place = site.federation.places.read(site.origin, uri)
-        if place is not None and place.target.kind == "collection" and (yield from _has_member(site, place, viewer)):
-            return True
-    return False
-
-
-def _has_member(site: Site, place: RouteMatch, actor: str) -> Op[bool]:
-    """Return whether ``actor`` is in a collection of ours, or on the first pages of an application's collection."""
-    handler = place.target.handler
-    if handler is None:
-        uri = site.federation.places.uri(site.origin, "collection", place.target.name, **place.values)
-        [is_member] = yield from contains(uri, (actor,))
-        return is_member
-    cursor: str | None = None
-    for _ in range(AUDIENCE_PAGES_MAX):
-        page: PageItems | None = yield from dispatch_actor(site, handler, place.identifier, cursor)
-        if page is None:
-            return False
-        if actor in map(item_id, page.items):
-            return True
-        if page.next is None:
-            return False
-        cursor = page.next
-    return False

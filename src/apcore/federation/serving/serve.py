@@ -24,6 +24,7 @@ from apcore.federation.actors.records import OWN_ACTORS, OwnActorKey
 from apcore.federation.clients.outbox_posts import receive_from_client
 from apcore.federation.inbox.receive import receive
 from apcore.federation.interactions.polls import with_poll_counts
+from apcore.federation.outbox.readers import is_among, is_reader
 from apcore.federation.outbox.records import OBJECTS, DigestKey, ObjectRecord
 from apcore.federation.refusals import log_refusal, refusal
 from apcore.federation.routes import RouteMatch
@@ -32,9 +33,7 @@ from apcore.federation.serving.access import (
     Visitor,
     check_access,
     identify_visitor,
-    is_among,
     is_guarded,
-    is_reader,
     refuse_suspended,
     resource_unknown,
 )
