@@ -126,3 +126,13 @@ def pytest_terminal_summary(terminalreporter, config):
         if name not in failed:
             for suite in (suite for suite in SUITES if suite.test == name):
                 terminalreporter.write_line(f"         {suite.cases:5} cases of {suite.path}")
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """Return a PostgreSQL server of this process."""
+    from database_servers import PostgresServer
+
+    server = PostgresServer()
+    yield server
+    server.close()

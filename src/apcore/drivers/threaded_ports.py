@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 
 from apcore.http import Request, Response
 from apcore.ports import (
+    AsyncAtomicStore,
     AsyncKvStore,
     AsyncMessageQueue,
     AsyncRuntime,
@@ -35,7 +36,7 @@ from apcore.ports import (
     Write,
 )
 
-__all__ = ["async_queue", "async_signer", "async_store", "async_transport"]
+__all__ = ["async_queue", "async_signer", "async_store", "async_transport", "store_on_loop", "threaded_store"]
 
 T = TypeVar("T")
 
@@ -52,10 +53,10 @@ class _Threaded:
 
     __slots__ = ("_never_waits", "_port", "_runtime")
 
-    def __init__(self, port: _Port, runtime: AsyncRuntime) -> None:
+    def __init__(self, port: _Port, runtime: AsyncRuntime, *, never_waits: bool = False) -> None:
         self._port: Any = port
         self._runtime = runtime
-        self._never_waits = bool(getattr(port, "never_waits", False))
+        self._never_waits = never_waits or bool(getattr(port, "never_waits", False))
 
     async def _call(self, job: Callable[[], T]) -> T:
         return job() if self._never_waits else await self._runtime.thread(job, lane="port")
@@ -154,7 +155,17 @@ def async_store(store: KvStore | AsyncKvStore, runtime: AsyncRuntime) -> AsyncKv
     if make_twin is not None:
         return make_twin(runtime)
     blocking = cast("AtomicStore", store)
-    return (_ThreadedAtomicStore if hasattr(store, "enqueue") else _ThreadedStore)(blocking, runtime)
+    return threaded_store(blocking, runtime) if hasattr(store, "enqueue") else _ThreadedStore(blocking, runtime)
+
+
+def threaded_store(store: AtomicStore, runtime: AsyncRuntime) -> AsyncAtomicStore:
+    """Return a blocking store with coroutine methods, each of which runs in a thread."""
+    return _ThreadedAtomicStore(store, runtime)
+
+
+def store_on_loop(store: AtomicStore, runtime: AsyncRuntime) -> AsyncAtomicStore:
+    """Return a blocking store with coroutine methods that run on the event loop itself: it must not change threads."""
+    return _ThreadedAtomicStore(store, runtime, never_waits=True)
 
 
 def async_queue(queue: MessageQueue | AsyncMessageQueue, runtime: AsyncRuntime) -> AsyncMessageQueue:

@@ -11,11 +11,13 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
+import attrs
 from typing_extensions import override
 
 from apcore.drivers import AsyncPorts, Observer, async_ports, run_async
+from apcore.drivers.threaded_ports import store_on_loop
 from apcore.effects import CallOutcome, Op
-from apcore.errors import Unavailable
+from apcore.errors import ConfigurationError, Unavailable
 from apcore.federation.actors.rotation import Rotation, rotate
 from apcore.federation.origins import HandleHosts, OriginsLike
 from apcore.federation.outbox.addressing import VisibilityWord
@@ -33,6 +35,7 @@ from apcore.federation.worker import fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.async_worker import AsyncWorker
 from apcore.node.binding import AsyncFactory, AsyncNodeOptions, Data, Factory, address_tuple
+from apcore.node.host_transactions import async_driver_connection
 from apcore.node.methods import AsyncNodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.ports import (
@@ -41,6 +44,7 @@ from apcore.ports import (
     AsyncRuntime,
     AsyncSigner,
     AsyncTransport,
+    Enlistable,
     KvStore,
     LeasedMessage,
     MadeKey,
@@ -315,6 +319,32 @@ class AsyncNode(AsyncNodeMethods[Data]):
             )
             with suppress(Unavailable):
                 await self.run(put_off(leased))
+
+    @asynccontextmanager
+    async def enlist(self, connection: object, /) -> AsyncGenerator[AsyncNode[Data], None]:
+        """Write inside the application's own open transaction on ``connection``; see `Node.enlist`.
+
+        For PostgreSQL, pass a ``psycopg.AsyncConnection``, or an ``AsyncSession`` or ``AsyncConnection`` of SQLAlchemy.
+        A `sqlite3.Connection` is used on the event loop itself, since SQLite ties it to its thread.
+        """
+        store: Any = self.ports.store
+        driver = await async_driver_connection(connection)
+        if hasattr(store, "enlist"):
+            enlisted = await store.enlist(driver)
+        elif hasattr(self._store, "enlist"):
+            enlisted = store_on_loop(cast("Enlistable", self._store).enlist(driver), self.ports.runtime)
+        else:
+            raise ConfigurationError(
+                f"{type(self._store).__name__} cannot take part in a transaction of the application"
+            )
+        node = object.__new__(type(self))
+        vars(node).update(vars(self))
+        vars(node).update(
+            _ports=attrs.evolve(self.ports, store=enlisted, queue=enlisted),
+            _owns_store=False,
+            _transport=self.ports.transport,  # which this node goes on owning
+        )
+        yield node
 
     async def aclose(self) -> None:
         """Stop working, and close the ports that this node opened. Closing twice is allowed."""

@@ -31,6 +31,7 @@ from apcore.federation.unit_of_work import PendingWrite, PublishObject, SendActi
 from apcore.federation.worker import fail_overdue, handle, origin_of, put_off
 from apcore.http import PUBLIC_ONLY, AddressPolicy, Request, Response
 from apcore.node.binding import Data, Factory, NodeOptions, address_tuple
+from apcore.node.host_transactions import driver_connection
 from apcore.node.methods import NodeMethods
 from apcore.node.port_urls import entry_point, open_signer, open_store, queue_of
 from apcore.node.thread_worker import SequentialWorker, ThreadWorker
@@ -357,6 +358,9 @@ class Node(NodeMethods[Data]):
     def enlist(self, connection: object, /) -> Generator[Node[Data], None, None]:
         """Write inside the application's own open transaction on ``connection``, so that both commit together.
 
+        Pass the connection of the driver (psycopg or sqlite3), Django's ``django.db.connection`` inside ``atomic()``, or
+        a session or connection of SQLAlchemy. If that transaction is rolled back, nothing was sent or stored.
+
         Raises:
             ConfigurationError: The store cannot take part in a transaction.
             ContractError: The connection is not to this store, or has no suitable transaction open.
@@ -364,7 +368,7 @@ class Node(NodeMethods[Data]):
         store = self.ports.store
         if not hasattr(store, "enlist"):
             raise ConfigurationError(f"{type(store).__name__} cannot take part in a transaction of the application")
-        enlisted = cast("Enlistable", store).enlist(connection)
+        enlisted = cast("Enlistable", store).enlist(driver_connection(connection))
         node = object.__new__(type(self))
         vars(node).update(vars(self))
         vars(node).update(ports=attrs.evolve(self.ports, store=enlisted, queue=enlisted), _opened=ExitStack())
