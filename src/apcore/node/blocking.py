@@ -358,8 +358,8 @@ class Node(NodeMethods[Data]):
     def enlist(self, connection: object, /) -> Generator[Node[Data], None, None]:
         """Write inside the application's own open transaction on ``connection``, so that both commit together.
 
-        Pass the connection of the driver (psycopg or sqlite3), Django's ``django.db.connection`` inside ``atomic()``, or
-        a session or connection of SQLAlchemy. If that transaction is rolled back, nothing was sent or stored.
+        Pass the connection of the driver (psycopg or sqlite3), Django's ``django.db.connection`` inside ``atomic()``,
+        or a session or connection of SQLAlchemy. If that transaction is rolled back, nothing was sent or stored.
 
         Raises:
             ConfigurationError: The store cannot take part in a transaction.
