@@ -25,7 +25,7 @@ from apcore.errors import Refused, RemoteError
 from apcore.federation.actors.keys import instance_identity
 from apcore.federation.actors.profiles import load_actor
 from apcore.federation.domain_checks import check_domain
-from apcore.federation.inbox.addressee_rules import check_blocks, check_mentions, local_actors_named
+from apcore.federation.inbox.addressee_rules import check_blocks, check_mentions, local_actors_in
 from apcore.federation.inbox.claims import routed_claim
 from apcore.federation.inbox.document_proofs import by_ld_signature, by_proof
 from apcore.federation.inbox.evidence import Authenticated, is_old, too_old
@@ -88,7 +88,7 @@ def route(site: Site, scope: UnitOfWork[Any], reference: Reference) -> Op[bool]:
         raise Refused(f"{authenticated.id} is an activity of this server, so it is not received")
     severity = yield from check_domain(site, actor)
     check_permitted(site, authenticated.activity, actor)
-    actors_named = local_actors_named(site, authenticated.activity)
+    actors_named = local_actors_in(site, authenticated.activity)
     yield from check_blocks(site, authenticated, None, actors_named)
     yield from check_mentions(site, authenticated, actors_named)
     federation = site.federation
