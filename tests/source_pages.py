@@ -76,7 +76,7 @@ class Clock(BlockingRuntime):
         return self.moment
 
     def random_bytes(self, count: int, /) -> bytes:
-        return next(self._numbers).to_bytes(16, "big")[-count:]
+        return next(self._numbers).to_bytes(count, "big")
 
     def seconds(self) -> float:
         return self.moment.timestamp()

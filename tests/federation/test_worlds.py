@@ -469,7 +469,6 @@ def test_scenario_covers_statuses_deliveries_and_effects(reference):
         "Now",
         "RandomBytes",
         "Scan",
-        "Settle",
         "Sign",
     }
     assert any(re.match(r"\(\d+, \d+, \d+", line) for step in reference for line in step.trace)

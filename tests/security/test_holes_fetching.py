@@ -219,7 +219,6 @@ def test_redirect_to_a_forbidden_url_is_not_followed(start, to):
         "https://127.0.0.1/",
         "https://b.example/nodeinfo",
         "file:///x",
-        "http://a.example/nodeinfo",
         "",
         None,
         1,

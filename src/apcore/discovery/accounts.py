@@ -7,8 +7,8 @@ case, as on nearly every server.
 A text that two parsers could read as different accounts is refused: a second ``@``, written plainly or percent-encoded,
 and any character that would end the host early. Percent signs are decoded once, never twice.
 
-`parse_pasted` reads what a person pastes into a search field. It only removes what surrounds a name, and adds what
-people leave out.
+`parse_pasted` reads the text that a person pastes into a search field. It only removes the surroundings of a name, and
+adds the scheme that people leave out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from apcore.http import Origin, parse_url
 __all__ = ["Acct", "PastedName", "parse_acct", "parse_pasted", "parse_resource"]
 
 _LENGTH_MAX: Final = 2048
-# Controls, white space, and what ends a user, a host or a path for some reader.
+# Controls, white space, and characters that end a user, a host or a path for some reader.
 _NEVER: Final = re.compile(r"[\x00-\x20\x7f-\xa0\"#/:<>?@\[\\\]^`{|}\u2028\u2029\ud800-\udfff\ufeff]")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 §3.1
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -100,8 +100,9 @@ class PastedName:
 def parse_pasted(text: str) -> PastedName:
     """Parse the text in a search field: a handle, an account, a URL, or a host with a path and without ``https://``.
 
-    What surrounds the name is removed: white space, characters without a width, quotation marks and brackets, and the
-    punctuation after an account. The page of a remote account (``https://a.example/@bob@b.example``) names that account.
+    The surroundings of the name are removed: white space, characters without a width, quotation marks and brackets, and
+    the punctuation after an account. The page of a remote account (``https://a.example/@bob@b.example``) names that
+    account.
 
     Raises:
         RequestError: The text is none of these; the message says why.

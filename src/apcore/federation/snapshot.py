@@ -31,7 +31,7 @@ class Snapshot:
         self._entries = entries or {}
 
     def take(self, keys: Sequence[StoreKey]) -> list[Entry | None] | None:
-        """Remove and return the entries of ``keys``, in their order; None unless all of them were read and none was taken."""
+        """Remove and return the entries of ``keys``, in their order; None unless each was read, and not taken."""
         entries = self._entries
         for key in keys:
             if key not in entries:

@@ -1,7 +1,7 @@
 """Define `UnitOfWork`: the data and the pending writes of one run of a handler.
 
 Writes are only noted while the handler runs. After it returns, one commit has the notes and the mark that the handler
-has finished. If it raises, the notes are discarded. So a handler that fails half way has written nothing.
+has finished. If it raises, the notes are discarded: a handler that fails half way has written nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ __all__ = [
 ]
 
 Data = TypeVar("Data", default=None)
-
 
 _ORDER: Final = re.compile(r"[ -~]{1,64}")
 
@@ -191,7 +190,7 @@ class UnitOfWork(Generic[Data]):
     load_identity: Callable[[], Op[Identity | None]] = field(default=_no_identity, repr=False)
     """The operation that returns the identity for fetches: the instance actor, whose keys it may have to make first."""
     load_own: Callable[[str], Op[Document | None]] = field(default=_no_document, repr=False)
-    """The operation that returns a document of our own origins, and None for any other id."""
+    """The operation that returns a document of our own origins; None for another id."""
     is_own: Callable[[str], bool] = field(default=lambda _uri: False, repr=False)
     viewer: str | None = None
     """The actor that fetches are signed as, and that copies are read for."""
@@ -200,7 +199,6 @@ class UnitOfWork(Generic[Data]):
     )
     data: Data
     side_effects: SideEffectChoices = field(factory=SideEffectChoices, repr=False)
-    """The application's choices in the table of side effects."""
     activity_id: str | None = None
     actor: str | None = None
     """The authenticated actor of the activity. Embedded documents that this actor owns are trusted."""
@@ -281,8 +279,8 @@ class UnitOfWork(Generic[Data]):
     def _mint_activity_id(self, note: SendActivity) -> str:
         if note.is_kept:
             return self.mint_managed("activities", note.by)
-        actor = self.places.actor_uri(self._require_origin(), note.by)
-        return f"{actor}#{(note.activity.types or ('activities',))[0].lower()}/{self.mint()}"
+        fragment = (note.activity.types or ("activities",))[0].lower()
+        return f"{self.places.actor_uri(self._require_origin(), note.by)}#{fragment}/{self.mint()}"
 
     def _require_origin(self) -> Origin:
         if self.origin is None:
@@ -298,7 +296,5 @@ class UnitOfWork(Generic[Data]):
 
 def membership(notes: Sequence[PendingWrite], collection: str, item: str) -> bool | None:
     """Return whether ``notes`` leave an item in a collection; None if they say nothing about it."""
-    for note in reversed(notes):
-        if isinstance(note, AddMember | RemoveMember) and (note.collection, note.item) == (collection, item):
-            return isinstance(note, AddMember)
-    return None
+    changes = [note for note in reversed(notes) if isinstance(note, AddMember | RemoveMember)]
+    return next((isinstance(n, AddMember) for n in changes if (n.collection, n.item) == (collection, item)), None)

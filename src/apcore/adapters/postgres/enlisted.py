@@ -134,7 +134,8 @@ def _describe_type(connection: object, accepted: str) -> str:
 def _check_status(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any], *, first: bool = False) -> None:
     """Refuse a connection without a usable transaction. With autocommit off, the first statement opens one."""
     status = connection.info.transaction_status
-    if status == TransactionStatus.INTRANS or (
+    # ACTIVE: another thread of the application is waiting for a statement of the same transaction.
+    if status in {TransactionStatus.INTRANS, TransactionStatus.ACTIVE} or (
         first and status == TransactionStatus.IDLE and not connection.autocommit
     ):
         return

@@ -6,7 +6,7 @@ everyone, else one for the actor of ours whose inbox got it, or for each that it
 comes to followers through the shared inbox is for none of them in particular, and is not kept.
 
 An object that its owner deletes, and an activity that its actor undoes, leaves a tombstone. That takes proof of the
-owner: a copy names it. Otherwise, and for an actor that deletes itself, the copies only become stale.
+owner: the object is the actor itself, or a copy names its owner. Otherwise the copies only become stale.
 
 All of it is written in the commit that marks the activity as processed.
 """
@@ -112,8 +112,7 @@ def bury_undone(received: Received) -> Op[None]:
 def bury_document(received: Received, uri: str, owners: tuple[str, ...] | None, now: datetime) -> None:
     """Note the tombstone of a document that its owner has deleted or undone, if that is proved.
 
-    ``owners`` are those that copies name, None without a copy. An actor that deletes itself gets no tombstone: servers
-    bring suspended accounts back, and only their origin knows.
+    ``owners`` are those that copies name, None without a copy.
     """
-    if not same_id(uri, received.actor) and any(same_id(owner, received.actor) for owner in owners or ()):
+    if same_id(uri, received.actor) or any(same_id(owner, received.actor) for owner in owners or ()):
         received.scope.notes.append(WriteEntry(buried_document(uri, by=received.actor, now=now)))
