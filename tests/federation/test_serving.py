@@ -12,6 +12,7 @@ from apcore.collections import PageItems
 from apcore.errors import ContractError
 from apcore.federation import Federation
 from apcore.http import Headers, Request, Response
+from apcore.jsonld import expand
 from apcore.node import Elsewhere
 from apcore.vocab import Create, Note, Person, Tombstone
 from outbox_fixture import ALICE, HERE, Outgoing
@@ -87,6 +88,21 @@ STATUSES = {
     "no managed object": (f"{ALICE}/objects/nothing", 404),
     "the instance": (f"{HERE}/actor", 200),
 }
+
+
+def has_meaning(document: dict[str, Any], name: str) -> bool:
+    """Return whether the context of a document defines its member ``name``."""
+    alone = {"@context": document["@context"], "id": f"{X}/1", name: document[name]}
+    return any(name != "@id" for node in expand(alone) for name in node)
+
+
+@pytest.mark.parametrize("url", [ALICE, f"{HERE}/actor", f"{ALICE}/outbox", f"{ALICE}/outbox?page=true", "the note"])
+def test_every_member_of_a_served_document_is_a_term_of_its_context(out: Outgoing, url: str) -> None:
+    """Otherwise a peer that reads JSON-LD does not see it: Fedify found no key in `assertionMethod`."""
+    page = json.loads(ask(out, f"{ALICE}/outbox?page=true").body)
+    document = json.loads(ask(out, page["orderedItems"][0]["object"]["id"] if url == "the note" else url).body)
+    names = document.keys() - {"@context", "id", "type"}
+    assert sorted(names) == sorted(name for name in names if has_meaning(document, name))
 
 
 @pytest.mark.parametrize(("url", "status"), STATUSES.values(), ids=STATUSES)

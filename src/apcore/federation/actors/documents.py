@@ -16,7 +16,13 @@ __all__ = ["AS2", "actor_document", "add_id", "instance_document"]
 
 AS2: Final = "https://www.w3.org/ns/activitystreams"
 _WEBFINGER_CONTEXT: Final = "https://purl.archive.org/socialweb/webfinger"
-_CONTEXT: Final = [AS2, "https://w3id.org/security/v1", "https://w3id.org/security/multikey/v1"]
+_CONTEXT: Final = [
+    AS2,
+    "https://w3id.org/security/v1",
+    "https://www.w3.org/ns/did/v1",
+    "https://w3id.org/security/multikey/v1",
+]
+"""The contexts of an actor. That of DIDs defines `assertionMethod`; without it, Fedify finds no key for our proofs."""
 
 
 def actor_document(site: Site, identifier: str, view: View, keys: Sequence[OwnKey]) -> dict[str, Any]:
